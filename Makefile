@@ -1,0 +1,112 @@
+# Needs Go, make and git, nothing else: generators and linters are Go tool dependencies (hack/tools, hack/lint), and
+# the Kubernetes programs that tests and demo talk to are built from their Go modules (hack/kube).
+
+VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
+IMG ?= coder-session-operator:latest
+CONTAINER_TOOL ?= $(shell for tool in docker podman buildah; do command -v $$tool && break; done)
+KUBECTL ?= kubectl
+
+# Of the tests: RACE= where there is no C compiler, PKG=./controllers/... for some of the packages.
+RACE ?= -race
+PKG ?= ./...
+TEST_FLAGS ?=
+BENCH_FLAGS ?=
+DEMO_FLAGS ?=
+
+# The folder with etcd, kube-apiserver and kubectl. A KUBEBUILDER_ASSETS of the caller's is used as it is.
+KUBE_ASSETS := $(or $(KUBEBUILDER_ASSETS),$(CURDIR)/bin/kube)
+WITH_KUBE = KUBEBUILDER_ASSETS="$(KUBE_ASSETS)"
+
+CONTROLLER_GEN = go tool -modfile=hack/tools/go.mod controller-gen
+GOLANGCI_LINT = go tool -modfile=hack/lint/go.mod golangci-lint
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+
+# The image that the manifests in config/ name.
+MANIFEST_IMG = coder-session-operator:latest
+
+.DEFAULT_GOAL := help
+
+##@ General
+
+.PHONY: help
+help: ## Print this help.
+	@awk 'BEGIN { FS = ":.*## "; print "Usage: make <target>" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: kube build ## See it work on this machine: builds what is missing, then runs test/demo (DEMO_FLAGS).
+	@$(WITH_KUBE) go run ./test/demo $(DEMO_FLAGS)
+
+.PHONY: clean
+clean: ## Remove everything that was built, the Kubernetes programs too.
+	rm -rf bin
+
+##@ Development
+
+.PHONY: generate
+generate: deepcopy manifests ## Generate everything that is generated.
+
+.PHONY: deepcopy
+deepcopy: ## Generate the deep copies of the API types.
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Generate the CRDs and the manager's role into config.
+	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	$(CONTROLLER_GEN) rbac:roleName=coder-session-operator paths=./controllers/... paths=./cmd/... \
+		output:rbac:dir=config/rbac
+
+.PHONY: fmt
+fmt: ## Format the Go code.
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: lint
+lint: ## Run the linters.
+	$(GOLANGCI_LINT) run
+
+.PHONY: verify
+verify: ## Check that generated files, go.mod files and formatting are as make would leave them.
+	@hack/verify.sh
+
+##@ Build
+
+.PHONY: build
+build: ## Build the manager and the simulated Coder server into bin.
+	@echo "building coder-session-operator and coderd-sim $(VERSION) (about 2 min cold) ..."
+	@$(GO_BUILD) -o bin/coder-session-operator ./cmd/manager
+	@$(GO_BUILD) -o bin/coderd-sim ./test/coderd/cmd/coderd-sim
+
+.PHONY: kube
+kube: ## Build etcd, kube-apiserver and kubectl into bin/kube, once.
+	@hack/kube/build.sh
+
+.PHONY: image
+image: ## Build the manager's image (IMG) with docker, podman or buildah (CONTAINER_TOOL).
+	@[ -n "$(CONTAINER_TOOL)" ] || { echo "image: no docker, podman or buildah here" >&2; exit 1; }
+	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+##@ Test
+
+.PHONY: test
+test: kube ## Run all tests, against a real kube-apiserver and with the race detector.
+	$(WITH_KUBE) go test $(RACE) -timeout 20m $(TEST_FLAGS) $(PKG)
+
+.PHONY: bench
+bench: kube ## Run the benchmarks at scale.
+	$(WITH_KUBE) go test -run '^$$' -bench . -timeout 30m $(BENCH_FLAGS) ./test/scale/...
+
+##@ Cluster (the one that kubectl points to)
+
+.PHONY: install
+install: ## Install the CRDs.
+	$(KUBECTL) apply -k config/crd
+
+.PHONY: deploy
+deploy: ## Install CRDs, roles and manager (IMG).
+	$(KUBECTL) kustomize config/default | sed 's|image: $(MANIFEST_IMG)$$|image: $(IMG)|' | $(KUBECTL) apply -f -
+
+.PHONY: undeploy
+undeploy: ## Remove what deploy installed. All sessions go, and their tokens are revoked first.
+	$(KUBECTL) delete --ignore-not-found -k config/crd
+	$(KUBECTL) delete --ignore-not-found -k config/default

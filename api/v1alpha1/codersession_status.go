@@ -1,0 +1,104 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// CoderSessionStatus mirrors what the generated Secret and the server say.
+type CoderSessionStatus struct {
+	// ObservedGeneration is the generation of the spec that this status is about.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions: Ready, Authenticated, SecretSynced.
+	// +listType=map
+	// +listMapKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// User as whom the server knows the holder of the credential. For minted
+	// sessions its id is pinned here.
+	// +optional
+	User *SessionUser `json:"user,omitempty"`
+	// Token that is published. Absent: none, or the credential is no token.
+	// +optional
+	Token *TokenStatus `json:"token,omitempty"`
+	// Retiring tokens are revoked when their time has come.
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=map
+	// +listMapKey=id
+	// +optional
+	Retiring []RetiringToken `json:"retiring,omitempty"`
+	// Secret that was generated. Absent: none.
+	// +optional
+	Secret *SecretStatus `json:"secret,omitempty"`
+	// Suspension says why and since when the credential is not accepted. Absent:
+	// it is, or nobody has asked.
+	// +optional
+	Suspension *Suspension `json:"suspension,omitempty"`
+	// NextRefreshTime is when the credential will be replaced.
+	// +optional
+	NextRefreshTime *metav1.Time `json:"nextRefreshTime,omitempty"`
+	// Authorization is what a person has to open to consent.
+	// +optional
+	Authorization *Authorization `json:"authorization,omitempty"`
+}
+
+// SessionUser is a Coder user.
+type SessionUser struct {
+	ID       string `json:"id"`
+	Username string `json:"username"`
+}
+
+// TokenStatus describes the published token without its value.
+type TokenStatus struct {
+	// ID is the public half of the token.
+	ID string `json:"id"`
+	// Name of the token on the server. Absent for supplied tokens.
+	// +optional
+	Name string `json:"name,omitempty"`
+	// Serial counts the tokens that were minted for the session.
+	// +optional
+	Serial int64 `json:"serial,omitempty"`
+	// +optional
+	IssuedAt *metav1.Time `json:"issuedAt,omitempty"`
+	// ExpiresAt by the server's clock. Absent: not known.
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+	// LastUsedAt as the server saw it, with a grain of one hour. Absent: never.
+	// +optional
+	LastUsedAt *metav1.Time `json:"lastUsedAt,omitempty"`
+	// +listType=atomic
+	// +optional
+	Scopes []string `json:"scopes,omitempty"`
+}
+
+// RetiringToken is a token that is to be revoked.
+type RetiringToken struct {
+	ID string `json:"id"`
+	// +optional
+	Name string `json:"name,omitempty"`
+	// RevokeAfter is the earliest time for it.
+	RevokeAfter metav1.Time `json:"revokeAfter"`
+}
+
+// SecretStatus describes the generated Secret as last written.
+type SecretStatus struct {
+	Name string `json:"name"`
+	// +optional
+	ResourceVersion string `json:"resourceVersion,omitempty"`
+	// Fingerprint is a keyed digest of all that the Secret was written from.
+	// +optional
+	Fingerprint string `json:"fingerprint,omitempty"`
+}
+
+// Suspension says why a credential is not accepted.
+type Suspension struct {
+	// Reason in one word, such as Unauthorized or UserSuspended.
+	Reason string `json:"reason"`
+	// +optional
+	Message string      `json:"message,omitempty"`
+	Since   metav1.Time `json:"since"`
+}
+
+// Authorization is a pending consent.
+type Authorization struct {
+	URL       string      `json:"url"`
+	ExpiresAt metav1.Time `json:"expiresAt"`
+}

@@ -1,0 +1,91 @@
+package v1alpha1
+
+import "k8s.io/apimachinery/pkg/types"
+
+const (
+	// SessionFinalizer keeps a CoderSession until what was minted for it is
+	// revoked.
+	SessionFinalizer = "credentials.coder.com/session"
+	// DeploymentFinalizer keeps a CoderDeployment until its last session is gone.
+	DeploymentFinalizer = "credentials.coder.com/deployment"
+
+	// LabelSession on a generated Secret is the name of its session.
+	LabelSession = "credentials.coder.com/session"
+
+	// AnnotationSerial on a generated Secret is the serial of its token, in digits.
+	AnnotationSerial = "credentials.coder.com/serial"
+	// AnnotationTokenID on a generated Secret is the public id of its token.
+	AnnotationTokenID = "credentials.coder.com/token-id"
+	// AnnotationExpiresAt on a generated Secret is the end of its token, in RFC
+	// 3339 and UTC.
+	AnnotationExpiresAt = "credentials.coder.com/expires-at"
+	// AnnotationFingerprint on a generated Secret is a keyed digest of all that it
+	// was written from.
+	AnnotationFingerprint = "credentials.coder.com/fingerprint"
+	// AnnotationTokenFingerprint on a generated Secret is a keyed digest of its
+	// token's value, by which an edited Secret is told from an intact one.
+	AnnotationTokenFingerprint = "credentials.coder.com/token-fingerprint"
+	// AnnotationRequest on a generated Secret is a digest of the part of the spec
+	// that its token was minted for: user, lifetime, scopes, allow-list.
+	AnnotationRequest = "credentials.coder.com/request"
+	// AnnotationRetained on a Secret says that a session with deletionPolicy
+	// Retain left it; a session of the same name takes it over.
+	AnnotationRetained = "credentials.coder.com/retained"
+	// AnnotationManaged on a generated Secret lists the labels and annotations of
+	// spec.secret that the operator wrote, as JSON, so that one that leaves the spec
+	// leaves the Secret too, and those of others stay.
+	AnnotationManaged = "credentials.coder.com/managed"
+)
+
+// DeploymentKey is the namespace and name of the deployment that the session
+// refers to.
+func (s *CoderSession) DeploymentKey() types.NamespacedName {
+	key := types.NamespacedName{
+		Namespace: string(s.Spec.DeploymentRef.Namespace),
+		Name:      string(s.Spec.DeploymentRef.Name),
+	}
+	if key.Namespace == "" {
+		key.Namespace = s.Namespace
+	}
+	return key
+}
+
+// SecretName is the name of the generated Secret.
+func (s *CoderSession) SecretName() string {
+	if s.Spec.Secret != nil && s.Spec.Secret.Name != "" {
+		return string(s.Spec.Secret.Name)
+	}
+	return s.Name
+}
+
+// AuthMethod names one of the methods of Auth.
+//
+// +kubebuilder:validation:Enum=Mint;OAuth;Token;Certificate
+type AuthMethod string
+
+const (
+	// AuthMint is auth.mint.
+	AuthMint AuthMethod = "Mint"
+	// AuthOAuth is auth.oauth.
+	AuthOAuth AuthMethod = "OAuth"
+	// AuthToken is auth.token.
+	AuthToken AuthMethod = "Token"
+	// AuthCertificate is auth.certificate.
+	AuthCertificate AuthMethod = "Certificate"
+)
+
+// Method is the one method that is set. It is empty where none is, which the
+// API server refuses.
+func (a Auth) Method() AuthMethod {
+	switch {
+	case a.Mint != nil:
+		return AuthMint
+	case a.Token != nil:
+		return AuthToken
+	case a.OAuth != nil:
+		return AuthOAuth
+	case a.Certificate != nil:
+		return AuthCertificate
+	}
+	return ""
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+)
+
+// options are the manager's flags.
+type options struct {
+	kubeconfig        string
+	metricsAddress    string
+	metricsSecure     bool
+	probeAddress      string
+	leaderElect       bool
+	leaderNamespace   string
+	watchNamespaces   []string
+	selector          labels.Selector
+	webhooks          bool
+	callbackAddress   string
+	callbackURL       string
+	revocationTimeout time.Duration
+	orphanGrace       time.Duration
+	clusterID         string
+	concurrent        int
+	qps               float64
+	burst             int
+	showVersion       bool
+	zap               zap.Options
+}
+
+// parse reads and checks the command line. What is wrong is said with the flag's
+// name and what to write instead.
+func parse(args []string) (*options, error) {
+	o := &options{}
+	var namespaces, selector string
+	set := flag.NewFlagSet("coder-session-operator", flag.ContinueOnError)
+	config.RegisterFlags(set)
+	set.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics endpoint; 0 switches it off")
+	set.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve metrics over HTTPS to callers that the API server authenticates and authorizes")
+	set.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 switches them off")
+	set.BoolVar(&o.leaderElect, "leader-elect", true, "work only while holding the lease, and release it on exit")
+	set.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease and of the operator's own Secret; default: the pod's own, else that of the kubeconfig's context")
+	set.StringVar(&namespaces, "watch-namespaces", "", "comma-separated namespaces to watch; default: all. Needs Roles in these only, and --cluster-id where kube-system may not be read")
+	set.StringVar(&selector, "watch-label-selector", "", "label selector of the CoderDeployments and CoderSessions to work on; default: all. Each selector has a lease of its own")
+	set.BoolVar(&o.webhooks, "enable-webhooks", false, "serve the pod webhook")
+	set.StringVar(&o.callbackAddress, "oauth-callback-bind-address", "", "address of the OAuth callback; default: none")
+	set.StringVar(&o.callbackURL, "oauth-callback-url", "", "URL under which browsers reach the OAuth callback")
+	set.DurationVar(&o.revocationTimeout, "revocation-timeout", 10*time.Minute, "how long a deleted session waits for a server that cannot be reached before its tokens are given up with a warning")
+	set.DurationVar(&o.orphanGrace, "orphan-grace", 10*time.Minute, "how old a token of this cluster that no session claims must be before it is revoked")
+	set.StringVar(&o.clusterID, "cluster-id", "", "8 characters (a-z, 0-9) in the names of minted tokens that tell this operator's from others'; default: derived from the kube-system namespace and what is watched")
+	set.IntVar(&o.concurrent, "max-concurrent-reconciles", 10, "how many objects of a kind are worked on at a time")
+	set.Float64Var(&o.qps, "kube-api-qps", 200, "requests per second to the API server; negative: no limit on this side")
+	set.IntVar(&o.burst, "kube-api-burst", 400, "burst of requests to the API server")
+	set.BoolVar(&o.showVersion, "version", false, "print the version and exit")
+	o.zap.BindFlags(set)
+	if err := set.Parse(args); err != nil {
+		return nil, err
+	}
+	if set.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: all options are flags", set.Arg(0))
+	}
+	o.kubeconfig = set.Lookup(config.KubeconfigFlagName).Value.String()
+	var err error
+	if o.selector, err = labels.Parse(selector); err != nil {
+		return nil, fmt.Errorf("--watch-label-selector: write a selector such as shard=a: %w", err)
+	}
+	for _, name := range strings.Split(namespaces, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			o.watchNamespaces = append(o.watchNamespaces, name)
+		}
+	}
+	slices.Sort(o.watchNamespaces)
+	o.watchNamespaces = slices.Compact(o.watchNamespaces)
+	return o, o.check()
+}
+
+var clusterIDForm = regexp.MustCompile(`^[a-z0-9]{8}$`)
+
+// check finds all faults, so that a person mends them in one go.
+func (o *options) check() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	for _, name := range o.watchNamespaces {
+		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+			fault("--watch-namespaces: %q is no namespace name: %s", name, problems[0])
+		}
+	}
+	if o.clusterID != "" && !clusterIDForm.MatchString(o.clusterID) {
+		fault("--cluster-id: write 8 characters of a-z and 0-9, such as prod0001")
+	}
+	if o.concurrent < 1 {
+		fault("--max-concurrent-reconciles: write at least 1")
+	}
+	if o.revocationTimeout < 0 || o.orphanGrace < 0 {
+		fault("--revocation-timeout and --orphan-grace: write durations that are not negative")
+	}
+	if o.webhooks {
+		fault("--enable-webhooks: this version of the operator has no webhook yet: remove the flag")
+	}
+	if o.callbackAddress != "" || o.callbackURL != "" {
+		fault("--oauth-callback-bind-address and --oauth-callback-url: this version of the operator does not support OAuth sessions yet: remove them")
+	}
+	if o.callbackURL != "" {
+		if u, err := url.Parse(o.callbackURL); err != nil || u.Host == "" {
+			fault("--oauth-callback-url: write an absolute URL such as https://operator.example.com/oauth/callback")
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers"
+	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
+
+// run starts the manager and returns when ctx ends or something fails.
+func run(ctx context.Context, args []string) error {
+	o, err := parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if o.showVersion {
+		_, err := fmt.Println(version)
+		return err
+	}
+	setLogger(o)
+	kube, err := kubeConfig(o)
+	if err != nil {
+		return err
+	}
+	namespace := ownNamespace(o)
+	mgr, err := newManager(kube, o, namespace)
+	if err != nil {
+		return err
+	}
+	if err := addControllers(ctx, mgr, o, namespace); err != nil {
+		return err
+	}
+	if err := addProbes(mgr); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+// setLogger puts the redacting sink under every logger of the process.
+func setLogger(o *options) {
+	logger := zap.New(zap.UseFlagOptions(&o.zap))
+	logger = logr.New(redact.Sink(logger.GetSink()))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+}
+
+// kubeConfig loads the client configuration the usual way: flag, environment,
+// service account, home.
+func kubeConfig(o *options) (*rest.Config, error) {
+	kube, err := config.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("no Kubernetes API server is known: run in a cluster, or name a kubeconfig with --kubeconfig: %w", err)
+	}
+	kube.QPS, kube.Burst = float32(o.qps), o.burst
+	kube.UserAgent = "coder-session-operator/" + version
+	return kube, nil
+}
+
+func newManager(kube *rest.Config, o *options, namespace string) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	metricsOptions := server.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
+	if o.metricsSecure {
+		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	// A stopping process finishes what it has begun, then gives the lease back.
+	grace := 40 * time.Second
+	mgr, err := ctrl.NewManager(kube, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         controllers.CacheOptions(o.watchNamespaces, o.selector),
+		Client:                        client.Options{FieldOwner: controllers.FieldOwner},
+		Metrics:                       metricsOptions,
+		HealthProbeBindAddress:        o.probeAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              o.leaseName(),
+		LeaderElectionNamespace:       namespace,
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &grace,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace string) error {
+	direct, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme()})
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	cluster, err := clusterID(ctx, direct, o)
+	if err != nil {
+		return err
+	}
+	key, err := fingerprint.LoadOrCreate(ctx, direct, namespace, fingerprint.SecretName, rand.Reader)
+	if err != nil {
+		return err
+	}
+	ctrl.Log.Info("starting", "version", version, "cluster", cluster, "namespaces", o.watchNamespaces, "selector", o.selector.String())
+	return controllers.Setup(ctx, mgr, controllers.Options{
+		Key:               key,
+		Cluster:           cluster,
+		Clock:             clock.RealClock{},
+		Jitter:            jitter,
+		Metrics:           metrics.New(ctrlmetrics.Registry),
+		Roots:             x509.SystemCertPool,
+		UserAgent:         "coder-session-operator/" + version,
+		RevocationTimeout: o.revocationTimeout,
+		MaxConcurrent:     o.concurrent,
+		NamespaceLabels:   len(o.watchNamespaces) == 0,
+	})
+}
+
+// jitter returns a random duration in [0, d).
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return mathrand.N(d)
+}
+
+// addProbes adds liveness (the process serves) and readiness (its caches are
+// synced, so that it could take over at once).
+func addProbes(mgr ctrl.Manager) error {
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	return mgr.AddReadyzCheck("caches", func(req *http.Request) error {
+		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return errors.New("caches are not synced")
+		}
+		return nil
+	})
+}

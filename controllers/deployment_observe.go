@@ -1,0 +1,105 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+)
+
+// observe gathers what is known. While settings settle they are not read.
+func (r *DeploymentReconciler) observe(ctx context.Context, s *deploymentScope) (deployment.Observation, error) {
+	o := deployment.Observation{
+		Now:        r.clock.Now(),
+		Deployment: s.object,
+		Settling:   s.conn.Settling(),
+		Doubted:    s.conn.Doubted(),
+		Verified:   s.memory.verified,
+		Listed:     s.memory.listed,
+	}
+	var err error
+	if o.Sessions, err = r.observeSessions(ctx, s); err != nil {
+		return o, err
+	}
+	if !o.Settling {
+		o.Config, err = r.observeConfig(ctx, s)
+	}
+	return o, err
+}
+
+// observeConfig reads the settings if something moved since they were last read.
+func (r *DeploymentReconciler) observeConfig(ctx context.Context, s *deploymentScope) (deployment.Config, error) {
+	line, err := s.conn.Renew(ctx, s.object)
+	if err != nil {
+		problems := problemsOf(err)
+		if len(problems) == 0 {
+			return deployment.Config{}, fmt.Errorf("read the settings: %w", err)
+		}
+		return deployment.Config{Problems: problems}, nil
+	}
+	config := deployment.Config{Fingerprint: line.Snapshot.Fingerprint}
+	if certificate := line.Snapshot.Certificate; certificate != nil {
+		config.CertificateNotAfter = certificate.NotAfter
+	}
+	return config, nil
+}
+
+// problemsOf takes out of an error what a person must mend; nothing, if any part
+// of it is of another kind.
+func problemsOf(err error) []deployment.Problem {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []deployment.Problem
+		for _, part := range joined.Unwrap() {
+			problems := problemsOf(part)
+			if len(problems) == 0 {
+				return nil
+			}
+			all = append(all, problems...)
+		}
+		return all
+	}
+	var reference *authconfig.ReferenceError
+	if !errors.As(err, &reference) {
+		return nil
+	}
+	return []deployment.Problem{{Missing: reference.Missing, Message: reference.Error()}}
+}
+
+func (r *DeploymentReconciler) observeSessions(ctx context.Context, s *deploymentScope) (deployment.Sessions, error) {
+	list, err := sessionsOf(ctx, r.client, s.key)
+	if err != nil {
+		return deployment.Sessions{}, err
+	}
+	var seen deployment.Sessions
+	reasons := map[string]int{}
+	for i := range list {
+		session := &list[i]
+		seen.Counts.Total++
+		seen.Names = append(seen.Names, session.Namespace+"/"+session.Name)
+		if session.Spec.Auth.Mint != nil && !session.Spec.Suspend {
+			seen.Minting = true
+		}
+		ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)
+		if ready == nil {
+			continue
+		}
+		reasons[ready.Reason]++
+		switch ready.Reason {
+		case v1alpha1.ReasonActive:
+			seen.Counts.Ready++
+		case v1alpha1.ReasonSuspended:
+			seen.Counts.Suspended++
+		case v1alpha1.ReasonAwaitingAuthorization, v1alpha1.ReasonReauthenticationRequired:
+			seen.Counts.AwaitingAuthorization++
+		}
+	}
+	slices.Sort(seen.Names)
+	r.metrics.Sessions(s.key.Namespace, s.key.Name, reasons)
+	return seen, nil
+}

@@ -1,0 +1,72 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// roleOwner may mint for others and sees all tokens (contract B.3).
+const roleOwner = "owner"
+
+// report announces the outcome to the sessions, writes status once, records an
+// event if Ready changed, and says when to come back.
+func (r *DeploymentReconciler) report(ctx context.Context, s *deploymentScope, o deployment.Observation, plan deployment.Plan) (ctrl.Result, error) {
+	if plan.Keep {
+		return ctrl.Result{}, nil
+	}
+	changed := s.conn.Announce(standing(o))
+	if access := fmt.Sprintf("%+v", s.object.Spec.Access); access != s.memory.access {
+		s.memory.access = access
+		changed = true
+	}
+	if changed {
+		if err := r.wakeSessions(ctx, s.key); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	after := s.object.DeepCopy()
+	plan.Apply(&after.Status, o)
+	if _, err := r.status.Patch(ctx, s.object, after); err != nil {
+		return quietly(err)
+	}
+	r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
+	r.measure(s, after, o)
+	return ctrl.Result{RequeueAfter: r.jitter.until(o.Now, plan.Wake)}, nil
+}
+
+// standing is what the sessions need to know.
+func standing(o deployment.Observation) connection.Standing {
+	if len(o.Config.Problems) > 0 {
+		messages := make([]string, 0, len(o.Config.Problems))
+		for _, problem := range o.Config.Problems {
+			messages = append(messages, problem.Message)
+		}
+		return connection.Standing{Problem: strings.Join(messages, "; ")}
+	}
+	next := connection.Standing{Fingerprint: o.Verified.Fingerprint, Verdict: o.Verified.Verdict}
+	if user := o.Verified.User; user != nil {
+		next.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username}
+		next.SeesAll = slices.Contains(user.Roles, roleOwner)
+	}
+	return next
+}
+
+func (r *DeploymentReconciler) measure(s *deploymentScope, d *v1alpha1.CoderDeployment, o deployment.Observation) {
+	ns, name := s.key.Namespace, s.key.Name
+	r.metrics.DeploymentReady(ns, name, meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionReady))
+	r.metrics.CertificateNotAfter(ns, name, o.Config.CertificateNotAfter)
+	r.metrics.ClockSkew(ns, name, s.conn.Skew())
+	if o.Verified.Verdict.Outcome == verdict.Accepted {
+		r.metrics.OperatorTokenExpires(ns, name, o.Verified.TokenExpiresAt)
+	}
+}

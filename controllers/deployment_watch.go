@@ -1,0 +1,140 @@
+package controllers
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+)
+
+// +kubebuilder:rbac:groups=credentials.coder.com,resources=coderdeployments,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=credentials.coder.com,resources=coderdeployments/status,verbs=patch
+// +kubebuilder:rbac:groups=credentials.coder.com,resources=coderdeployments/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+type workQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+func (r *DeploymentReconciler) watch(mgr ctrl.Manager, own *queue, concurrent int) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("coderdeployment").
+		WatchesRawSource(own.source()).
+		Watches(&v1alpha1.CoderDeployment{}, r.onDeployment(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesMetadata(&corev1.Secret{}, r.onReferenced("Secret")).
+		WatchesMetadata(&corev1.ConfigMap{}, r.onReferenced("ConfigMap")).
+		Watches(&v1alpha1.CoderSession{}, onSessionOf(), builder.WithPredicates(sessionCountChanged())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrent}).
+		Complete(r)
+}
+
+// onDeployment: a change of the spec is a change of settings like any other, so
+// it settles too. A deletion does not wait.
+func (r *DeploymentReconciler) onDeployment() handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workQueue) { r.settle(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workQueue) { r.settle(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workQueue) { q.Add(requestFor(e.Object)) },
+	}
+}
+
+func (r *DeploymentReconciler) settle(object client.Object, q workQueue) {
+	if !object.GetDeletionTimestamp().IsZero() {
+		q.Add(requestFor(object))
+		return
+	}
+	r.mark(object.(*v1alpha1.CoderDeployment))
+}
+
+// mark opens or prolongs a deployment's quiet period.
+func (r *DeploymentReconciler) mark(d *v1alpha1.CoderDeployment) {
+	key := client.ObjectKeyFromObject(d)
+	if !r.debouncer.Settling(key) {
+		r.metrics.SettlingBurst(key.Namespace, key.Name)
+	}
+	r.debouncer.Mark(key, window(d))
+}
+
+func window(d *v1alpha1.CoderDeployment) debounce.Window {
+	return debounce.Window{
+		Quiet:    d.Spec.Verify.QuietPeriod.Or(deployment.DefaultQuietPeriod),
+		MaxDelay: d.Spec.Verify.MaxDelay.Or(deployment.DefaultMaxDelay),
+	}
+}
+
+// onReferenced marks the deployments that refer to an object as settling. It
+// never enqueues by itself: the quiet period does (B04).
+func (r *DeploymentReconciler) onReferenced(kind string) handler.EventHandler {
+	mark := func(ctx context.Context, object client.Object) {
+		reference := authconfig.Reference{Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName()}
+		var list v1alpha1.CoderDeploymentList
+		err := r.client.List(ctx, &list, client.MatchingFields{byReference: reference.String()}, client.UnsafeDisableDeepCopy)
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "deployments that refer to an object could not be found", "object", reference.String())
+			return
+		}
+		for i := range list.Items {
+			r.mark(&list.Items[i])
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, _ workQueue) {
+			if !e.IsInInitialList {
+				mark(ctx, e.Object)
+			}
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, _ workQueue) {
+			if e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
+				mark(ctx, e.ObjectNew)
+			}
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, _ workQueue) { mark(ctx, e.Object) },
+	}
+}
+
+// onSessionOf enqueues the deployment of a session that came, went or changed its
+// state. Many in a second are one.
+func onSessionOf() handler.EventHandler {
+	later := func(object client.Object, q workQueue) {
+		q.AddAfter(reconcile.Request{NamespacedName: object.(*v1alpha1.CoderSession).DeploymentKey()}, coalesceDelay)
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workQueue) { later(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workQueue) { later(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workQueue) {
+			q.Add(reconcile.Request{NamespacedName: e.Object.(*v1alpha1.CoderSession).DeploymentKey()})
+		},
+	}
+}
+
+// sessionCountChanged lets through what changes a deployment's counts.
+func sessionCountChanged() predicate.Predicate {
+	reason := func(object client.Object) string {
+		ready := meta.FindStatusCondition(object.(*v1alpha1.CoderSession).Status.Conditions, v1alpha1.ConditionReady)
+		if ready == nil {
+			return ""
+		}
+		return ready.Reason
+	}
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return reason(e.ObjectOld) != reason(e.ObjectNew) || e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration()
+	}}
+}
+
+func requestFor(object client.Object) reconcile.Request {
+	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}}
+}

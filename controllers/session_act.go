@@ -1,0 +1,166 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// credentialTimeout bounds what changes credentials and the Secret write after
+// it, which no shutdown may cut in two.
+const credentialTimeout = 30 * time.Second
+
+// uncut returns a context for a step that must not stop half way.
+func uncut(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(connection.Patient(context.WithoutCancel(ctx)), credentialTimeout)
+}
+
+// act carries out one action. What the server answers goes into the scope, for
+// the next observation; an error is the API server's.
+func (r *SessionReconciler) act(ctx context.Context, s *sessionScope, o session.Observation, plan session.Plan) error {
+	err := r.carryOut(ctx, s, o, plan)
+	if err == nil {
+		return nil
+	}
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+		s.failure = &session.Failure{Class: session.Conflict, Message: "somebody else wrote meanwhile"}
+		return nil
+	}
+	failure, err := classify(err, strings.ToLower(string(plan.Do)))
+	if err != nil {
+		return err
+	}
+	ctrl.LoggerFrom(ctx).V(1).Info("an action failed", "action", plan.Do, "problem", failure.Message)
+	s.failure = failure
+	if failure.Class == session.Denied {
+		s.conn.Doubt()
+		r.deployments.add(s.object.DeploymentKey(), 0)
+	}
+	return nil
+}
+
+func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o session.Observation, plan session.Plan) error {
+	switch plan.Do {
+	case session.AddFinalizer:
+		return patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.AddFinalizer)
+	case session.RemoveFinalizer:
+		r.abandon(s, plan.Abandoned)
+		return patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.RemoveFinalizer)
+	case session.LookUp:
+		return r.lookUp(ctx, s)
+	case session.Mint:
+		return r.mint(ctx, s, plan.Mint)
+	case session.CheckCredential:
+		return r.check(ctx, s, o)
+	case session.Publish:
+		return r.publish(ctx, s, o)
+	case session.Withdraw:
+		return r.secrets.Withdraw(ctx, s.object, s.prior)
+	case session.Release:
+		return r.secrets.Retain(ctx, s.object, s.prior)
+	case session.Sweep:
+		return r.sweep(ctx, s, plan.Mint.Serial)
+	case session.Revoke:
+		return r.revoke(ctx, s, plan.Revoke)
+	}
+	return fmt.Errorf("unknown action %q", plan.Do)
+}
+
+// lookUp finds the user that is minted for.
+func (r *SessionReconciler) lookUp(ctx context.Context, s *sessionScope) error {
+	found, err := s.conn.Target(ctx, s.object.Spec.Auth.Mint.User)
+	if coder.KindOf(err) == coder.NotFound {
+		s.target = session.Target{Known: true, Missing: true}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.target = session.Target{
+		Known:       true,
+		User:        v1alpha1.SessionUser{ID: found.User.ID, Username: found.User.Username},
+		Suspended:   found.User.Status == coder.UserStatusSuspended,
+		MaxLifetime: found.MaxLifetime,
+	}
+	return nil
+}
+
+// check asks the server who the session's own credential belongs to. The answer
+// is kept with what it was asked with, so that it serves for nothing else.
+func (r *SessionReconciler) check(ctx context.Context, s *sessionScope, o session.Observation) error {
+	caller, err := r.caller(ctx, s, o)
+	if err != nil {
+		return err
+	}
+	check := session.Check{At: r.clock.Now()}
+	line, err := s.conn.DoAs(ctx, caller, func(ctx context.Context, line *connection.Line) error {
+		user, err := line.Client.Me(ctx)
+		if err != nil {
+			return err
+		}
+		check.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username}
+		if supplied, ok := caller.(*suppliedCaller); ok {
+			// A narrow token may not look itself up; then its end is not known.
+			if token, err := line.Client.Token(ctx, user.ID, supplied.source.ID); err == nil {
+				check.ExpiresAt, check.Scopes = token.ExpiresAt, token.Scopes
+			}
+		}
+		return nil
+	})
+	check.Verdict = connection.VerdictOf(err)
+	if check.Verdict.Outcome == verdict.Unsettled {
+		return err
+	}
+	if line != nil {
+		check.Settings = line.Snapshot.Fingerprint
+	}
+	if supplied, ok := caller.(*suppliedCaller); ok {
+		check.Credential = supplied.source.Fingerprint
+		if supplied.source.Fingerprint != o.Source.Fingerprint {
+			s.memory.source = sourceMemory{} // another token was found: look anew
+		}
+	}
+	s.memory.check = check
+	return nil
+}
+
+// caller is whose credential the session checks and publishes.
+func (r *SessionReconciler) caller(ctx context.Context, s *sessionScope, o session.Observation) (connection.Caller, error) {
+	if s.object.Spec.Auth.Token == nil || o.Source.Empty {
+		return anonymousCaller{}, nil
+	}
+	source, value, _, err := r.readSource(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	supplied := &suppliedCaller{source: source, value: value}
+	supplied.read = func(ctx context.Context) (session.Source, redact.Secret, error) {
+		source, value, _, err := r.readSource(ctx, s)
+		return source, value, err
+	}
+	return supplied, nil
+}
+
+// abandon tells which tokens are left on the server for good.
+func (r *SessionReconciler) abandon(s *sessionScope, ids []string) {
+	if len(ids) == 0 {
+		return
+	}
+	key := s.object.DeploymentKey()
+	r.metrics.RevocationsAbandoned(key.Namespace, key.Name, len(ids))
+	r.status.Event(s.object, corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, "Revoke",
+		fmt.Sprintf("the server could not be asked for %s; these tokens may still be valid, delete them there: %s", r.revocationTimeout, strings.Join(ids, ", ")))
+}

@@ -1,0 +1,261 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+	"github.com/coder-session-operator/coder-session-operator/internal/secret"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// observe gathers what is known. In a steady state it reads from caches only.
+func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (session.Observation, error) {
+	o := session.Observation{
+		Now:               r.clock.Now(),
+		Session:           s.object,
+		RevocationTimeout: r.revocationTimeout,
+		Check:             s.memory.check,
+		Target:            s.target,
+		Failure:           s.failure,
+		Revoked:           s.revoked,
+		Swept:             s.swept,
+		Request:           session.RequestOf(s.object.Spec.Auth.Mint),
+	}
+	var err error
+	if o.Deployment, err = r.observeDeployment(ctx, s); err != nil {
+		return o, err
+	}
+	if s.conn != nil {
+		o.Skew = s.conn.Skew()
+	}
+	if o.Source, err = r.observeSource(ctx, s); err != nil {
+		return o, err
+	}
+	if o.Secret, err = r.observeSecret(ctx, s, &o); err != nil {
+		return o, err
+	}
+	o.Listing = r.observeListing(s, o.Secret.Token)
+	return o, nil
+}
+
+func (r *SessionReconciler) observeDeployment(ctx context.Context, s *sessionScope) (session.Deployment, error) {
+	if s.deployment == nil {
+		return session.Deployment{}, nil
+	}
+	key := client.ObjectKeyFromObject(s.object)
+	standing := s.conn.Standing()
+	d := session.Deployment{
+		Found:    true,
+		Settling: s.conn.Settling() || r.debouncer.Settling(key),
+		Problem:  standing.Problem,
+		User:     standing.User,
+		Interval: s.deployment.Spec.Verify.Interval.Or(deployment.DefaultInterval),
+	}
+	s.line = s.conn.Line()
+	if s.line != nil {
+		d.Resolved = true
+		d.Fingerprint = s.line.Snapshot.Fingerprint
+		d.OwnToken = !s.line.Snapshot.Token.IsZero() && !s.line.Snapshot.Token.Empty()
+		d.ByConnection = s.line.Snapshot.IdentifiesByConnection()
+		if d.Fingerprint == standing.Fingerprint {
+			d.Verdict = standing.Verdict
+		}
+	}
+	namespace, err := r.namespace(ctx, s.object.Namespace, s.deployment.Namespace)
+	if err != nil {
+		return d, err
+	}
+	d.Denied = deployment.Denied(s.deployment, s.object, namespace)
+	return d, nil
+}
+
+// namespace reads the labels of a session's namespace where access rules look at
+// them.
+func (r *SessionReconciler) namespace(ctx context.Context, name, home string) (deployment.Namespace, error) {
+	ns := deployment.Namespace{Name: name, LabelsKnown: r.namespacesLabels}
+	if name == home || !r.namespacesLabels {
+		return ns, nil
+	}
+	object := metadataOf("Namespace")
+	if err := r.client.Get(ctx, types.NamespacedName{Name: name}, object); err != nil {
+		return ns, fmt.Errorf("read the labels of namespace %s: %w", name, err)
+	}
+	ns.Labels = object.Labels
+	return ns, nil
+}
+
+// metadataOf is an empty object that makes the client read metadata only.
+func metadataOf(kind string) *metav1.PartialObjectMetadata {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+	return object
+}
+
+// observeSecret looks at the generated Secret: at its metadata, and at its
+// contents only if it is not as the operator left it.
+func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, o *session.Observation) (session.Secret, error) {
+	meta := metadataOf("Secret")
+	key := types.NamespacedName{Namespace: s.object.Namespace, Name: s.object.SecretName()}
+	if err := r.client.Get(ctx, key, meta); err != nil {
+		if client.IgnoreNotFound(err) != nil {
+			return session.Secret{}, fmt.Errorf("look at Secret %s: %w", key.Name, err)
+		}
+		meta = nil
+	}
+	s.prior = r.secrets.Observe(s.object, meta)
+	seen := session.Secret{
+		Foreign:         s.prior.Ownership == secret.Foreign,
+		Exists:          s.prior.Ownership == secret.Owned || s.prior.Ownership == secret.Retained,
+		Corrupt:         s.prior.Corrupt,
+		ResourceVersion: s.prior.ResourceVersion,
+		Fingerprint:     s.prior.Fingerprint,
+	}
+	if token := s.prior.Token; token != nil {
+		seen.Token = &session.Published{
+			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, Request: token.Request, Fingerprint: token.Fingerprint,
+		}
+	}
+	if s.line == nil {
+		return seen, nil
+	}
+	if seen.Foreign || !o.Session.DeletionTimestamp.IsZero() {
+		return seen, nil
+	}
+	o.Invalid = r.unrenderable(s)
+	if !seen.Exists || o.Invalid != "" {
+		return seen, nil
+	}
+	err := r.compare(ctx, s, &seen)
+	return seen, err
+}
+
+// compare finds out whether the Secret is what would be written now.
+func (r *SessionReconciler) compare(ctx context.Context, s *sessionScope, seen *session.Secret) error {
+	input := r.input(s, publishedToken(s.prior.Token))
+	asWritten := seen.Fingerprint == secret.Fingerprint(r.key, input) && s.prior.Ownership == secret.Owned
+	if status := s.object.Status.Secret; asWritten && status != nil && status.ResourceVersion == seen.ResourceVersion {
+		seen.InSync = true
+		return nil
+	}
+	if asWritten && s.prior.Written {
+		seen.InSync = true
+		return nil
+	}
+	if s.prior.Token != nil && s.prior.Token.ID != "" {
+		value, found, err := r.secrets.Token(ctx, s.object, *s.prior.Token)
+		if err != nil {
+			return fmt.Errorf("read the token of the generated Secret: %w", err)
+		}
+		if !found {
+			seen.ValueGone = true
+			return nil
+		}
+		input.Token.Value = value
+	}
+	if !asWritten {
+		return nil
+	}
+	inSync, resourceVersion, err := r.secrets.InSync(ctx, input)
+	if err != nil {
+		return fmt.Errorf("compare the generated Secret: %w", err)
+	}
+	seen.InSync = inSync
+	if inSync {
+		seen.ResourceVersion = resourceVersion
+	}
+	return nil
+}
+
+func publishedToken(meta *secret.TokenMeta) secret.Token {
+	if meta == nil {
+		return secret.Token{}
+	}
+	return secret.Token{ID: meta.ID, Serial: meta.Serial, ExpiresAt: meta.ExpiresAt, Request: meta.Request}
+}
+
+// placeholder stands for a token in a trial rendering.
+var placeholder = secret.Token{ID: "0000000000", Value: redact.New("0000000000-0000000000000000000000")}
+
+// unrenderable says why the Secret could not be written, before anything is
+// minted for it.
+func (r *SessionReconciler) unrenderable(s *sessionScope) string {
+	if s.object.Spec.Secret == nil || len(s.object.Spec.Secret.Template) == 0 {
+		return ""
+	}
+	input := r.input(s, secret.Token{})
+	if s.object.Spec.Auth.Certificate == nil {
+		input.Token = placeholder
+	}
+	if _, err := secret.Render(r.key, input); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// observeListing looks the session's tokens up in the deployment's inventory.
+func (r *SessionReconciler) observeListing(s *sessionScope, published *session.Published) session.Listing {
+	if s.conn == nil {
+		return session.Listing{}
+	}
+	standing := s.conn.Standing()
+	var listing session.Listing
+	if user := s.object.Status.User; user != nil {
+		listing.UserSuspended = s.conn.Inventory.Suspended(user.ID)
+		mine := standing.User != nil && standing.User.ID == user.ID
+		listing.Loaded = s.conn.Inventory.Loaded() && standing.Verdict.Outcome == verdict.Accepted && (standing.SeesAll || mine)
+	}
+	uid := string(s.object.UID)
+	for _, token := range s.conn.Inventory.WithPrefix(r.names.SessionPrefix(uid)) {
+		serial, ok := r.names.Serial(token.Name, uid)
+		if !ok || slices.Contains(s.revoked, token.ID) {
+			continue
+		}
+		listed := session.Listed{
+			ID: token.ID, Name: token.Name, Serial: serial, CreatedAt: token.CreatedAt, LastUsedAt: token.LastUsed, Scopes: token.Scopes,
+		}
+		if published != nil && published.ID == token.ID {
+			listing.Token = &listed
+			continue
+		}
+		listing.Others = append(listing.Others, listed)
+	}
+	return listing
+}
+
+// classify turns a server's error into what the session waits for. Errors of the
+// API server are not its business and come back as they are.
+func classify(err error, doing string) (*session.Failure, error) {
+	var failed *coder.Error
+	v := connection.VerdictOf(err)
+	f := &session.Failure{Reason: v.Reason, Message: doing + ": " + v.Message, RetryAfter: v.RetryAfter}
+	switch {
+	case v.Outcome == verdict.Unsettled:
+		f.Class = session.Unbelieved
+	case !errors.As(err, &failed):
+		return nil, err
+	case failed.Kind == coder.RateLimited:
+		f.Class = session.Wait
+	case failed.Kind.Transient():
+		f.Class = session.Transient
+	case failed.Kind == coder.Invalid:
+		f.Class = session.Config
+	case failed.Kind == coder.NotFound || failed.Kind == coder.Forbidden:
+		f.Class = session.Denied
+		f.Message += ": the operator's user needs the owner role to mint for others"
+	default:
+		f.Class = session.Denied
+	}
+	return f, nil
+}

@@ -1,0 +1,118 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+)
+
+// errMoved is a conflict: what was observed is no longer so.
+func errMoved(s *sessionScope, why string) error {
+	return apierrors.NewConflict(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "codersessions"}, s.object.Name, errors.New(why))
+}
+
+// revoke deletes tokens on the server, one by one. What is gone is noted at once,
+// so that a failure in the middle repeats nothing.
+func (r *SessionReconciler) revoke(ctx context.Context, s *sessionScope, doomed []session.Doomed) error {
+	ctx, cancel := uncut(ctx)
+	defer cancel()
+	var ids []string
+	var failed error
+	for _, token := range doomed {
+		if failed = r.deleteToken(ctx, s, token.ID); failed != nil {
+			break
+		}
+		s.revoked = append(s.revoked, token.ID)
+		ids = append(ids, token.ID)
+	}
+	if len(ids) > 0 {
+		r.status.Event(s.object, corev1.EventTypeNormal, v1alpha1.EventRevoked, "Revoke", "revoked "+strings.Join(ids, ", "))
+	}
+	return failed
+}
+
+func (r *SessionReconciler) deleteToken(ctx context.Context, s *sessionScope, id string) error {
+	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+		err := line.Client.DeleteToken(ctx, r.holder(s, id), id)
+		if coder.KindOf(err) == coder.NotFound {
+			return stillOwner(ctx, line.Client, s)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.conn.Inventory.Remove(id)
+	key := s.object.DeploymentKey()
+	r.metrics.Revoked(key.Namespace, key.Name)
+	return nil
+}
+
+// holder is whose token it is; the operator itself, where nobody knows (the path
+// only has to name a user that can be read, contract B.5).
+func (r *SessionReconciler) holder(s *sessionScope, id string) string {
+	if token, ok := s.conn.Inventory.Lookup(id); ok && token.UserID != "" {
+		return token.UserID
+	}
+	if user := s.object.Status.User; user != nil {
+		return user.ID
+	}
+	return "me"
+}
+
+// stillOwner tells a token that is gone from one that the operator may no longer
+// see: without the owner role everything looks deleted (contract G.13).
+func stillOwner(ctx context.Context, c *coder.Client, s *sessionScope) error {
+	me, err := c.Me(ctx)
+	if err != nil {
+		return err
+	}
+	user := s.object.Status.User
+	if slices.Contains(me.Roles, roleOwner) || user != nil && user.ID == me.ID {
+		return nil
+	}
+	return &coder.Error{Kind: coder.Forbidden, Op: coder.OpDeleteToken, Message: fmt.Sprintf("user %q is no owner any more, so it cannot tell whether a token exists", me.Username)}
+}
+
+// sweep looks for the token that a lost answer may have left: minted, and never
+// heard of. Its name is the next one.
+func (r *SessionReconciler) sweep(ctx context.Context, s *sessionScope, serial int64) error {
+	ctx, cancel := uncut(ctx)
+	defer cancel()
+	holder := s.object.Spec.Auth.Mint.User
+	if user := s.object.Status.User; user != nil && user.Username == holder {
+		holder = user.ID
+	}
+	var lost coder.Token
+	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
+		lost, err = line.Client.TokenByName(ctx, holder, r.names.Token(string(s.object.UID), serial))
+		return err
+	})
+	switch coder.KindOf(err) {
+	case coder.NotFound:
+	case "":
+		if err != nil {
+			return err
+		}
+		s.conn.Inventory.Add(lost)
+		if err := r.deleteToken(ctx, s, lost.ID); err != nil {
+			return err
+		}
+		s.revoked = append(s.revoked, lost.ID)
+	default:
+		return err
+	}
+	s.swept = true
+	return nil
+}

@@ -1,0 +1,111 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+	"github.com/coder-session-operator/coder-session-operator/internal/secret"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+)
+
+// sourceMemory is what was learnt from a supplied token, with the version of the
+// Secret that it was learnt from. It holds no value.
+type sourceMemory struct {
+	version string
+	source  session.Source
+}
+
+// observeSource looks at the supplied token. Its Secret is read again only when
+// its resource version has moved.
+func (r *SessionReconciler) observeSource(ctx context.Context, s *sessionScope) (session.Source, error) {
+	if s.object.Spec.Auth.Token == nil {
+		return session.Source{}, nil
+	}
+	meta := metadataOf("Secret")
+	err := r.client.Get(ctx, r.sourceKey(s), meta)
+	if client.IgnoreNotFound(err) != nil {
+		return session.Source{}, fmt.Errorf("look at the Secret of the supplied token: %w", err)
+	}
+	if known := s.memory.source; err == nil && known.version == meta.ResourceVersion {
+		return known.source, nil
+	}
+	source, _, version, err := r.readSource(ctx, s)
+	if err != nil {
+		return source, err
+	}
+	s.memory.source = sourceMemory{version: version, source: source}
+	return source, nil
+}
+
+func (r *SessionReconciler) sourceKey(s *sessionScope) types.NamespacedName {
+	return types.NamespacedName{Namespace: s.object.Namespace, Name: string(s.object.Spec.Auth.Token.SecretRef.Name)}
+}
+
+// readSource reads the supplied token itself.
+func (r *SessionReconciler) readSource(ctx context.Context, s *sessionScope) (session.Source, redact.Secret, string, error) {
+	ref := s.object.Spec.Auth.Token.SecretRef
+	keyName := string(ref.Key)
+	if keyName == "" {
+		keyName = "token"
+	}
+	object := &corev1.Secret{}
+	if err := r.contents.Get(ctx, r.sourceKey(s), object); err != nil {
+		if apierrors.IsNotFound(err) {
+			return session.Source{Problem: fmt.Sprintf("Secret %q does not exist: create it with the token under key %q", ref.Name, keyName)}, redact.Secret{}, "", nil
+		}
+		return session.Source{}, redact.Secret{}, "", fmt.Errorf("read the supplied token: %w", err)
+	}
+	data, ok := object.Data[keyName]
+	if !ok {
+		return session.Source{Problem: fmt.Sprintf("Secret %q has no key %q: write the token there", ref.Name, keyName)}, redact.Secret{}, object.ResourceVersion, nil
+	}
+	value := redact.New(strings.TrimSpace(string(data)))
+	if value.Empty() {
+		return session.Source{Empty: true}, value, object.ResourceVersion, nil
+	}
+	id, err := coder.TokenID(value)
+	if err != nil {
+		problem := fmt.Sprintf("Secret %q, key %q: %v", ref.Name, keyName, err)
+		return session.Source{Problem: problem}, redact.Secret{}, object.ResourceVersion, nil
+	}
+	return session.Source{ID: id, Fingerprint: secret.TokenFingerprint(r.key, value)}, value, object.ResourceVersion, nil
+}
+
+// suppliedCaller asks with a supplied token. If that is refused it looks whether
+// somebody has just written another one.
+type suppliedCaller struct {
+	read  func(context.Context) (session.Source, redact.Secret, error)
+	value redact.Secret
+	// source that value belongs to.
+	source session.Source
+}
+
+// Token returns the token to ask with.
+func (c *suppliedCaller) Token() redact.Secret { return c.value }
+
+// Refresh reads the token again; it reports whether it is another one.
+func (c *suppliedCaller) Refresh(ctx context.Context) (bool, error) {
+	source, value, err := c.read(ctx)
+	if err != nil || source.Problem != "" || source.Fingerprint == c.source.Fingerprint {
+		return false, err
+	}
+	c.source, c.value = source, value
+	return true, nil
+}
+
+// anonymousCaller asks with no token: the connection identifies the caller.
+type anonymousCaller struct{}
+
+// Token returns none.
+func (anonymousCaller) Token() redact.Secret { return redact.Secret{} }
+
+// Refresh has nothing to refresh.
+func (anonymousCaller) Refresh(context.Context) (bool, error) { return false, nil }

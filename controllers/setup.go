@@ -1,0 +1,107 @@
+package controllers
+
+import (
+	"context"
+	"crypto/x509"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
+	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+	"github.com/coder-session-operator/coder-session-operator/internal/secret"
+	"github.com/coder-session-operator/coder-session-operator/internal/status"
+)
+
+// FieldOwner is the name under which the operator writes.
+const FieldOwner = "coder-session-operator"
+
+// Clock is what the controllers need of a clock.
+type Clock interface {
+	clock.WithTicker
+	clock.WithDelayedExecution
+}
+
+// Options are what the controllers are built with. All fields but NamespaceLabels
+// are needed.
+type Options struct {
+	// Key of all fingerprints.
+	Key fingerprint.Key
+	// Cluster id that the names of tokens carry.
+	Cluster string
+	Clock   Clock
+	Jitter  Jitter
+	Metrics *metrics.Metrics
+	// Roots returns the certificates that are trusted besides a CA bundle.
+	Roots func() (*x509.CertPool, error)
+	// UserAgent of requests to Coder.
+	UserAgent string
+	// RevocationTimeout bounds how long a deleted session waits for its server.
+	RevocationTimeout time.Duration
+	// MaxConcurrent is how many objects of a kind are worked on at a time.
+	MaxConcurrent int
+	// NamespaceLabels says that the labels of namespaces can be read.
+	NamespaceLabels bool
+}
+
+// Setup adds both controllers to a manager. Data goes one way through them: see
+// the package's documentation.
+func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
+	names := inventory.Names{Cluster: o.Cluster}
+	if err := addIndexes(ctx, mgr.GetFieldIndexer(), names); err != nil {
+		return err
+	}
+	deployments, sessions := &queue{}, &queue{}
+	settings := debounce.New(o.Clock, func(key types.NamespacedName) { deployments.add(key, 0) })
+	tokens := debounce.New(o.Clock, settled(sessions))
+	writer := status.NewWriter(mgr.GetClient(), mgr.GetEventRecorder(FieldOwner), o.Clock)
+	pool := connection.NewPool(connection.Options{
+		Resolver:   authconfig.NewResolver(mgr.GetAPIReader(), mgr.GetClient(), o.Key, o.Roots),
+		Deployment: deploymentFrom(mgr.GetClient()),
+		Settling:   settings.Settling,
+		Clock:      o.Clock,
+		Names:      names,
+		UserAgent:  o.UserAgent,
+		Observe: func(key types.NamespacedName, call coder.Call) {
+			o.Metrics.Requested(key.Namespace, key.Name, call.Operation, outcome(call.Kind), call.Duration)
+		},
+		Retried: func(key types.NamespacedName) { o.Metrics.SilentRetry(key.Namespace, key.Name) },
+	})
+	d := &DeploymentReconciler{
+		client: mgr.GetClient(), pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
+		clock: o.Clock, jitter: o.Jitter, sessions: sessions, memory: map[types.NamespacedName]*deploymentMemory{},
+	}
+	if err := d.watch(mgr, deployments, o.MaxConcurrent); err != nil {
+		return err
+	}
+	s := &SessionReconciler{
+		client: mgr.GetClient(), contents: mgr.GetAPIReader(), namespacesLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
+		secrets: secret.NewStore(mgr.GetAPIReader(), mgr.GetClient(), o.Key), key: o.Key, names: names, status: writer, metrics: o.Metrics,
+		clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
+		memory: map[types.NamespacedName]*sessionMemory{},
+	}
+	return s.watch(mgr, sessions, o.MaxConcurrent)
+}
+
+func deploymentFrom(reader client.Reader) func(context.Context, types.NamespacedName) (*v1alpha1.CoderDeployment, error) {
+	return func(ctx context.Context, key types.NamespacedName) (*v1alpha1.CoderDeployment, error) {
+		d := &v1alpha1.CoderDeployment{}
+		return d, reader.Get(ctx, key, d)
+	}
+}
+
+func outcome(kind coder.Kind) string {
+	if kind == "" {
+		return "ok"
+	}
+	return string(kind)
+}

@@ -1,0 +1,142 @@
+package authconfig_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+)
+
+// B01, B11: what a snapshot was resolved from, and what the cache shows now.
+func TestCurrent(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		before func(c *cluster)                              // on top of the complete cluster, when the snapshot is made
+		lag    bool                                          // the cache shows what was before that
+		after  func(c *cluster, d *v1alpha1.CoderDeployment) // and then
+		want   bool
+	}{
+		"nothing happened": {want: true},
+		"a value changed": {
+			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { c.secret("edge", nil) },
+		},
+		"an annotation changed": { // contents are not looked at; the fingerprint tells that it was nothing
+			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { c.touch(configMapRef("route")) },
+		},
+		"an object is gone": {
+			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { delete(c.objects, secretRef("mtls")) },
+		},
+		"an object was made anew": {
+			after: func(c *cluster, _ *v1alpha1.CoderDeployment) {
+				obj := c.objects[secretRef("mtls")].(*corev1.Secret)
+				delete(c.objects, secretRef("mtls"))
+				c.put(secretRef("mtls"), obj)
+			},
+		},
+		"the cache lags behind": {
+			before: func(c *cluster) { c.touch(secretRef("mtls")) }, lag: true, want: true,
+		},
+		"an object of no concern": {
+			after: func(c *cluster, _ *v1alpha1.CoderDeployment) {
+				c.secret("other", nil)
+				c.configMap("edge", nil) // the name of a Secret that was read
+			},
+			want: true,
+		},
+		"the spec changed": {
+			after: func(_ *cluster, d *v1alpha1.CoderDeployment) { d.Generation++ },
+		},
+		"another deployment of that name": {
+			after: func(_ *cluster, d *v1alpha1.CoderDeployment) { d.UID = "uid-2" },
+		},
+		"the deployment's status changed": {
+			after: func(_ *cluster, d *v1alpha1.CoderDeployment) { d.ResourceVersion = "1000" }, want: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, d := complete(t)
+			cache := c.clone()
+			if tc.before != nil {
+				tc.before(c)
+			}
+			s := c.resolve(t, d)
+			if !tc.lag {
+				cache = c.clone()
+			}
+			if tc.after != nil {
+				tc.after(cache, d)
+			}
+			got, err := cache.resolver(t).Current(t.Context(), s, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != tc.want {
+				t.Errorf("Current is %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestCurrentKnowsAbsenceAndOddVersions(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		read, now string
+		want      bool
+	}{
+		"absent and still so":   {"", "", true},
+		"absent and there now":  {"", "5", false},
+		"there and gone":        {"5", "", false},
+		"older, fewer digits":   {"100", "99", true},
+		"newer, more digits":    {"99", "100", false},
+		"no order, the same":    {"v1", "v1", true},
+		"no order, another one": {"v2", "v1", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, d := newCluster(), deployment()
+			if tc.now != "" {
+				c.secret("edge", nil)
+				c.objects[secretRef("edge")].SetResourceVersion(tc.now)
+			}
+			s := &authconfig.Snapshot{UID: d.UID, Generation: d.Generation, Sources: map[authconfig.Reference]string{secretRef("edge"): tc.read}}
+			got, err := c.resolver(t).Current(t.Context(), s, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != tc.want {
+				t.Errorf("Current is %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestCurrentPassesErrorsOn(t *testing.T) {
+	t.Parallel()
+	c, d := complete(t)
+	s := c.resolve(t, d)
+	down := errors.New("down")
+	c.failing[configMapRef("route")] = down
+	if current, err := c.resolver(t).Current(t.Context(), s, d); current || !errors.Is(err, down) {
+		t.Errorf("got %t, %v", current, err)
+	}
+}
+
+// The client of an OAuth flow authenticates no request of the operator's own.
+func TestTheOAuthClientIsNoSource(t *testing.T) {
+	t.Parallel()
+	c, d := complete(t)
+	before := c.resolve(t, d)
+	d.Spec.OAuth = &v1alpha1.OAuthClient{ClientSecretName: "absent"}
+	after := c.resolve(t, d)
+	if diff := cmp.Diff(sortedKeys(before.Sources), sortedKeys(after.Sources)); diff != "" {
+		t.Errorf("sources (-before +after):\n%s", diff)
+	}
+	if before.Fingerprint != after.Fingerprint {
+		t.Error("the fingerprint changed")
+	}
+}

@@ -1,0 +1,64 @@
+package authconfig
+
+import (
+	"cmp"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// The API server holds most of what is checked here. It is checked again because objects outlive their validation; the
+// errors do not quote the URL, since a refused one may hold credentials.
+
+// endpoint returns the URL of the server.
+func endpoint(d *v1alpha1.CoderDeployment) (*url.URL, *ReferenceError) {
+	u, ok := parseURL(d.Spec.URL, "http", "https")
+	if !ok {
+		return nil, invalidField(d, "spec.url", "is no http or https URL of a host: write one such as "+
+			"https://coder.example.com, without user information, path, query and fragment")
+	}
+	return u, nil
+}
+
+// proxy returns the URL of the proxy, or nil where the spec names none.
+func proxy(d *v1alpha1.CoderDeployment) (*url.URL, *ReferenceError) {
+	if d.Spec.ProxyURL == "" {
+		return nil, nil
+	}
+	u, ok := parseURL(d.Spec.ProxyURL, "http", "https", "socks5")
+	if !ok {
+		return nil, invalidField(d, "spec.proxyURL", "is no http, https or socks5 URL of a host: write one such as "+
+			"http://proxy.example.com:3128, without user information, path, query and fragment")
+	}
+	return u, nil
+}
+
+// parseURL returns scheme, host and port of raw, in lower case. It reports false where there is more, or less.
+func parseURL(raw string, schemes ...string) (*url.URL, bool) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) {
+		return nil, false
+	}
+	if u.Path != "" && u.Path != "/" {
+		return nil, false
+	}
+	if u.User != nil || u.Opaque != "" || strings.ContainsAny(raw, "?#") {
+		return nil, false
+	}
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, true
+}
+
+// defaultPorts of the schemes, for telling that two URLs are the same.
+var defaultPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080"}
+
+// origin is the part of a URL that decides where a connection goes, in one form for all ways to write it. It is empty for
+// no URL.
+func origin(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), defaultPorts[u.Scheme]))
+}

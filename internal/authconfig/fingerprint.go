@@ -1,0 +1,73 @@
+package authconfig
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/x509"
+	"fmt"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// fingerprintDomain names what is digested, and the version of the list of fields below.
+const fingerprintDomain = "authconfig.snapshot.v1"
+
+// fingerprint digests what decides how a request is authenticated, each thing in its one effective form: what a server
+// cannot tell apart must not differ (B07), what it can tell apart must.
+func (r *Resolver) fingerprint(s *Snapshot, trusted []*x509.Certificate) (string, error) {
+	digest := r.key.Digest(fingerprintDomain).
+		Field("url", origin(s.URL)).
+		Field("proxy", origin(s.Proxy)).
+		Field("token", s.Token.Reveal()).
+		Field("headers", headerFields(s.Headers)...)
+	if s.TLS == nil {
+		return digest.Sum(), nil
+	}
+	digest.
+		Field("server-name", strings.ToLower(cmp.Or(s.TLS.ServerName, s.URL.Hostname()))).
+		Field("skip-verify", strconv.FormatBool(s.TLS.InsecureSkipVerify)).
+		Field("trusted", rawSet(trusted)...)
+	for _, own := range s.TLS.Certificates {
+		for _, der := range own.Certificate {
+			digest.Bytes("certificate", der)
+		}
+		// The key in one encoding: how its PEM is written makes no difference to a handshake.
+		der, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
+		if err != nil {
+			return "", fmt.Errorf("encode the private key of the client certificate: %w", err)
+		}
+		digest.Bytes("key", der)
+	}
+	return digest.Sum(), nil
+}
+
+// headerFields lists names and values in turn. Names do not differ by case, and the order of different headers has no
+// meaning (RFC 9110, sections 5.1 and 5.3).
+func headerFields(headers []Header) []string {
+	pairs := make([][2]string, 0, len(headers))
+	for _, h := range headers {
+		pairs = append(pairs, [2]string{textproto.CanonicalMIMEHeaderKey(h.Name), h.Value.Reveal()})
+	}
+	slices.SortStableFunc(pairs, func(a, b [2]string) int { return cmp.Compare(a[0], b[0]) })
+	out := make([]string, 0, 2*len(pairs))
+	for _, p := range pairs {
+		out = append(out, p[0], p[1])
+	}
+	return out
+}
+
+// rawSet lists certificates as a set: sorted, each once.
+func rawSet(certificates []*x509.Certificate) []string {
+	raw := make([][]byte, 0, len(certificates))
+	for _, c := range certificates {
+		raw = append(raw, c.Raw)
+	}
+	slices.SortFunc(raw, bytes.Compare)
+	out := make([]string, 0, len(raw))
+	for _, der := range slices.CompactFunc(raw, bytes.Equal) {
+		out = append(out, string(der))
+	}
+	return out
+}

@@ -1,0 +1,80 @@
+package authconfig_test
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// B12: whatever stands in a pair, it is refused or it is one that crypto/tls takes; it never panics and never shows.
+func FuzzPair(f *testing.F) {
+	own, ca := issue(f, "operator", keyECDSA), authority(f, "corp")
+	for _, seed := range [][2]string{
+		{own.cert, own.key}, {own.cert + ca.cert, own.key}, {ca.cert, own.key}, {own.key, own.cert}, {"", ""},
+		{own.cert[:40], own.key[:40]}, {own.cert, legacyEncrypted([]byte("x"))}, {own.cert, block("EC PRIVATE KEY", sec1(f, own.signer))},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, cert, key string) {
+		c := newCluster()
+		c.secret("mtls", map[string]string{"tls.crt": cert, "tls.key": key})
+		s, err := c.resolver(t).Resolve(t.Context(), deployment(withCertificate("mtls")))
+		if err != nil {
+			faultsAreQuiet(t, err, key)
+			return
+		}
+		if _, err := tls.X509KeyPair([]byte(cert), []byte(key)); err != nil {
+			t.Errorf("resolved a pair that crypto/tls refuses: %v", err)
+		}
+		if s.Certificate == nil || s.Fingerprint == "" {
+			t.Error("a snapshot without its certificate")
+		}
+	})
+}
+
+// A value that is resolved is one that net/http sends as it is.
+func FuzzHeaderValue(f *testing.F) {
+	for _, seed := range []string{"", "value", "two words \t\n", "a\r\nX-Evil: b", "\x00", "tab\tinside", "ü", "\x7f", "\xff", " leading"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		c := newCluster()
+		c.secret("edge", map[string]string{"value": value})
+		s, err := c.resolver(t).Resolve(t.Context(), deployment(withSecretHeader("X-Edge", "edge", "value")))
+		if err != nil {
+			faultsAreQuiet(t, err, value)
+			return
+		}
+		want := strings.TrimRight(value, " \t\r\n")
+		if len(s.Headers) == 0 {
+			if want != "" {
+				t.Errorf("%q is not sent", value)
+			}
+			return
+		}
+		got := s.Headers[0].Value.Reveal()
+		if got != want || strings.ContainsAny(got, "\r\n\x00\x7f") {
+			t.Errorf("%q became %q", value, got)
+		}
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/", nil)
+		request.Header.Set("X-Edge", got)
+		var out strings.Builder
+		if err := request.Write(&out); err != nil || strings.Count(out.String(), "\r\n") != 5 {
+			t.Errorf("%q is written as %q, %v", got, out.String(), err)
+		}
+	})
+}
+
+// faultsAreQuiet holds that no line of a value shows in an error. Short ones may be words of the text.
+func faultsAreQuiet(t *testing.T, err error, value string) {
+	t.Helper()
+	for _, fault := range faultsOf(t, err) {
+		for line := range strings.Lines(value) {
+			if line = strings.TrimSpace(line); len(line) >= 32 && strings.Contains(fault.Error(), line) {
+				t.Errorf("%q shows in %q", line, fault)
+			}
+		}
+	}
+}

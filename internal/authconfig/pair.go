@@ -1,0 +1,148 @@
+package authconfig
+
+import (
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+// pair is a client certificate whose halves match.
+type pair struct {
+	published *Certificate
+	tls       tls.Certificate
+}
+
+// clientCertificate returns the pair that the spec names, or nil. Both halves are looked at, whatever the first is like
+// (B12).
+func (r *resolution) clientCertificate() *pair {
+	ref, ok := certificateRef(r.deployment)
+	if !ok {
+		return nil
+	}
+	certWant, keyWant := want{ref, corev1.TLSCertKey}, want{ref, corev1.TLSPrivateKeyKey}
+	certPEM, certOK := r.half(certWant)
+	keyPEM, keyOK := r.half(keyWant)
+	var chain []*x509.Certificate
+	var key crypto.Signer
+	var p problem
+	if certOK {
+		if chain, p = certificates(certPEM); p.found() {
+			r.faults.add(invalid(certWant, p))
+		}
+	}
+	if keyOK {
+		if key, p = privateKey(keyPEM); p.found() {
+			r.faults.add(invalid(keyWant, p))
+		}
+	}
+	if chain == nil || key == nil {
+		return nil
+	}
+	if p = match(chain, key); p.found() {
+		r.faults.add(invalid(keyWant, p))
+		return nil
+	}
+	return newPair(certPEM, keyPEM, chain, key)
+}
+
+// half returns one half of a pair. An empty one is missing: issuers create the Secret before they fill it.
+func (r *resolution) half(w want) ([]byte, bool) {
+	raw, ok := r.value(w)
+	if ok && len(strings.TrimSpace(string(raw))) == 0 {
+		r.faults.add(missing(w, "is empty: write PEM, or wait for the certificate's issuer"))
+		return nil, false
+	}
+	return raw, ok
+}
+
+func newPair(certPEM, keyPEM []byte, chain []*x509.Certificate, key crypto.Signer) *pair {
+	config := tls.Certificate{PrivateKey: key, Leaf: chain[0]}
+	for _, certificate := range chain {
+		config.Certificate = append(config.Certificate, certificate.Raw)
+	}
+	return &pair{
+		published: &Certificate{
+			CertPEM:   slices.Clone(certPEM),
+			Key:       redact.New(string(keyPEM)),
+			NotBefore: chain[0].NotBefore,
+			NotAfter:  chain[0].NotAfter,
+		},
+		tls: config,
+	}
+}
+
+// privateKey reads PEM that holds one private key. No error of a parser is kept: it has seen the key.
+func privateKey(data []byte) (crypto.Signer, problem) {
+	found, p := blocks(data)
+	if p.found() {
+		return nil, p
+	}
+	// OpenSSL writes the parameters of an elliptic curve before the key, which names the curve itself.
+	found = slices.DeleteFunc(found, func(b *pem.Block) bool { return b.Type == typeECParams })
+	switch {
+	case len(found) == 0:
+		return nil, problem{text: "holds no private key: write a PRIVATE KEY block"}
+	case len(found) > 1:
+		return nil, problem{text: "holds more than one PEM block: write the private key alone"}
+	}
+	block := found[0]
+	switch {
+	case !strings.HasSuffix(block.Type, typePrivateKey):
+		return nil, problem{text: "holds " + describe(block) + " where the private key belongs: write a PRIVATE KEY block"}
+	case encrypted(block):
+		return nil, problem{text: "holds an encrypted private key, which nobody can unlock here: " +
+			"write it without a passphrase (openssl pkey -in old.key -out tls.key)"}
+	case block.Type == "OPENSSH "+typePrivateKey:
+		return nil, problem{text: "holds a private key in OpenSSH's own form: write it in PEM (ssh-keygen -p -m PKCS8)"}
+	}
+	key, ok := parseKey(block.Bytes)
+	if !ok {
+		return nil, problem{text: "holds a private key that cannot be read: write an RSA, ECDSA or Ed25519 key in PEM"}
+	}
+	return key, problem{}
+}
+
+// encrypted reports whether a block is locked by a passphrase, in PKCS #8 (RFC 5958) or in the older way (RFC 1421).
+func encrypted(block *pem.Block) bool {
+	return block.Type == "ENCRYPTED "+typePrivateKey || block.Headers["DEK-Info"] != "" ||
+		strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
+}
+
+// parseKey tries all encodings, as crypto/tls does, because the names of PEM blocks are often wrong about them.
+func parseKey(der []byte) (crypto.Signer, bool) {
+	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
+		signer, ok := key.(crypto.Signer) // a key that can only agree on secrets is no signer
+		return signer, ok
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
+		return key, true
+	}
+	if key, err := x509.ParseECPrivateKey(der); err == nil {
+		return key, true
+	}
+	return nil, false
+}
+
+// match says what is wrong between a chain and a key.
+func match(chain []*x509.Certificate, key crypto.Signer) problem {
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok {
+		return problem{text: "holds a private key of an unknown kind: write an RSA, ECDSA or Ed25519 key"}
+	}
+	switch i := slices.IndexFunc(chain, func(c *x509.Certificate) bool { return public.Equal(c.PublicKey) }); {
+	case i < 0:
+		return problem{text: "does not match the certificate in " + corev1.TLSCertKey + ": write both halves of one pair"}
+	case i > 0:
+		return problem{text: fmt.Sprintf("does not match the first certificate in %s but number %d: write that one first, its issuers after it",
+			corev1.TLSCertKey, i+1)}
+	}
+	return problem{}
+}

@@ -1,0 +1,86 @@
+package authconfig
+
+import (
+	"strings"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+// whiteSpace is what editors and shells leave at the end of a value.
+const whiteSpace = " \t\r\n"
+
+// headers returns the headers of the spec that have a value, in its order.
+func (r *resolution) headers() []Header {
+	var out []Header
+	for _, h := range r.deployment.Spec.Headers {
+		if value, ok := r.headerValue(h); ok && value != "" {
+			out = append(out, Header{Name: h.Name, Value: redact.New(value)})
+		}
+	}
+	return out
+}
+
+// headerValue returns what one header is to carry. It reports false, and a fault, where that cannot be known.
+func (r *resolution) headerValue(h v1alpha1.Header) (string, bool) {
+	w, ok := headerRef(r.deployment, h)
+	if !ok {
+		return r.literalHeader(h)
+	}
+	raw, ok := r.value(w)
+	if !ok {
+		return "", false
+	}
+	value, p := headerText(raw)
+	if p.found() {
+		r.faults.add(invalid(w, p))
+		return "", false
+	}
+	return value, true
+}
+
+func (r *resolution) literalHeader(h v1alpha1.Header) (string, bool) {
+	path := "spec.headers[" + h.Name + "]"
+	if h.Value == nil {
+		r.faults.add(invalidField(r.deployment, path, "has no value: write value, or valueFrom with a secretKeyRef or configMapKeyRef"))
+		return "", false
+	}
+	value, p := headerText([]byte(*h.Value))
+	if p.found() {
+		r.faults.add(invalidField(r.deployment, path+".value", p.text))
+		return "", false
+	}
+	return value, true
+}
+
+// token returns the operator's token: zero where the deployment has none.
+func (r *resolution) token() redact.Secret {
+	w, ok := tokenRef(r.deployment)
+	if !ok {
+		return redact.Secret{}
+	}
+	raw, ok := r.value(w)
+	if !ok {
+		return redact.Secret{}
+	}
+	value := strings.TrimSpace(string(raw))
+	if hasControl(value) {
+		r.faults.add(invalid(w, problem{text: "holds more than one line or a control character: write the token alone"}))
+		return redact.Secret{}
+	}
+	return redact.New(value)
+}
+
+// headerText returns the value of a header without white space at its end.
+func headerText(raw []byte) (string, problem) {
+	value := strings.TrimRight(string(raw), whiteSpace)
+	if hasControl(value) {
+		return "", problem{text: "holds more than one line or a control character: write the value on one line"}
+	}
+	return value, problem{}
+}
+
+// hasControl reports whether s holds what a header's value must not (RFC 9110, section 5.5). A tab may stand inside.
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
+}

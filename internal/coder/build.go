@@ -1,0 +1,33 @@
+package coder
+
+import (
+	"context"
+	"net/http"
+)
+
+// BuildInfo says which server a deployment is.
+type BuildInfo struct {
+	// Version is like v2.36.1+abc1234; it may have a suffix such as -devel.
+	Version string
+	// DeploymentID is the server's stable identity; empty on very old servers.
+	DeploymentID string
+	// DashboardURL is the access URL that the server itself is configured with.
+	DashboardURL string
+}
+
+// BuildInfo asks for the server's version and identity. It needs no credential (contract B.1).
+func (c *Client) BuildInfo(ctx context.Context) (BuildInfo, error) {
+	var answer struct {
+		Version      string `json:"version"`
+		DeploymentID string `json:"deployment_id"`
+		DashboardURL string `json:"dashboard_url"`
+	}
+	err := c.do(ctx, request{
+		op: OpBuildInfo, method: http.MethodGet, path: []string{"buildinfo"}, result: &answer,
+		check: func() string { return missing(answer.Version, "version") },
+	})
+	if err != nil {
+		return BuildInfo{}, err
+	}
+	return BuildInfo(answer), nil
+}

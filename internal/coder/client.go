@@ -1,0 +1,125 @@
+package coder
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/url"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+// DefaultTimeout is the deadline of a request where the configuration names none.
+const DefaultTimeout = 10 * time.Second
+
+// Header is one configured request header. Its value never shows in an error.
+type Header struct {
+	Name  string
+	Value redact.Secret
+}
+
+// Limiter delays requests. A *rate.Limiter of golang.org/x/time is one. Wait returns an error when ctx ends, or would
+// end before the request's turn.
+type Limiter interface {
+	Wait(ctx context.Context) error
+}
+
+// Config is everything that a Client is built from. New copies what it keeps.
+type Config struct {
+	// URL is the deployment's http or https origin. User info, path, query and fragment are not used (contract A.1).
+	URL *url.URL
+	// TLS is cloned; nil means Go's defaults.
+	TLS *tls.Config
+	// Proxy chooses the proxy of a request; nil means http.ProxyFromEnvironment.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Headers are sent with every request. Where a token is sent too, headers that carry a credential to Coder
+	// (Coder-Session-Token, Authorization, a Cookie with a session token) are left out: the server would take the first that
+	// it finds and try no other (contract A.3). Without a token they are sent, and identify the caller.
+	Headers []Header
+	// Token is the caller's own credential. Absent or empty: none is sent (a certificate or headers identify the caller).
+	Token redact.Secret
+	// Timeout bounds each request, reading the body included; zero or less means DefaultTimeout. Waiting for Limiter does
+	// not count.
+	Timeout time.Duration
+	// Limiter is waited for before each request; nil means unlimited.
+	Limiter Limiter
+	// UserAgent is sent unless a header sets one; empty means Go's.
+	UserAgent string
+	// Clock measures durations, and dates in Retry-After; nil means the real clock.
+	Clock clock.PassiveClock
+	// Observe is called after each request that was tried, on the goroutine that made it, so concurrently; nil means not
+	// at all.
+	Observe func(Call)
+}
+
+// Call describes one finished request, for metrics and for the skew of clocks. It holds no secrets.
+type Call struct {
+	// Operation is one of the Op constants.
+	Operation string
+	// Status is the HTTP status, 0 where there was no answer. For metrics only.
+	Status int
+	// Kind is empty after success.
+	Kind Kind
+	// Duration is what the request took, without waiting for the limiter.
+	Duration time.Duration
+	// ServerTime is the answer's Date header, to the second; zero where there was none (B53).
+	ServerTime time.Time
+}
+
+// Client speaks to one deployment as one caller. It is immutable, and safe for concurrent use.
+//
+// Its methods return errors of type *Error. Every request has a deadline and every body a size limit (B93).
+type Client struct {
+	origin    url.URL
+	transport *http.Transport
+	headers   []Header
+	token     redact.Secret
+	timeout   time.Duration
+	limiter   Limiter
+	userAgent string
+	clock     clock.PassiveClock
+	observe   func(Call)
+}
+
+// New returns a client with connections of its own: it never shares one with another client, so that no request travels
+// on a connection that was made with other settings (B03). It keeps no cookies, because a stale cookie would beat the
+// token (contract A.3), and follows no redirects (it asks the transport directly), so that credentials stay with the origin.
+func New(cfg Config) *Client {
+	c := &Client{
+		transport: newTransport(cfg),
+		headers:   append([]Header(nil), cfg.Headers...),
+		token:     cfg.Token,
+		timeout:   cfg.Timeout,
+		limiter:   cfg.Limiter,
+		userAgent: cfg.UserAgent,
+		clock:     cfg.Clock,
+		observe:   cfg.Observe,
+	}
+	if cfg.URL != nil {
+		c.origin = url.URL{Scheme: cfg.URL.Scheme, Host: cfg.URL.Host}
+	}
+	if c.timeout <= 0 {
+		c.timeout = DefaultTimeout
+	}
+	if c.clock == nil {
+		c.clock = clock.RealClock{}
+	}
+	return c
+}
+
+// WithToken returns a client for another caller, which shares the connections and the limiter of c. With an absent or empty
+// token none is sent.
+func (c *Client) WithToken(token redact.Secret) *Client {
+	other := *c
+	other.token = token
+	return &other
+}
+
+// CloseIdle closes the connections that no request uses now, for when the settings that they were made with are replaced
+// (B102). The client can still be used.
+func (c *Client) CloseIdle() {
+	c.transport.CloseIdleConnections()
+}

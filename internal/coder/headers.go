@@ -1,0 +1,85 @@
+package coder
+
+import (
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strings"
+)
+
+// tokenHeader carries the caller's token (contract A.3).
+const tokenHeader = "Coder-Session-Token"
+
+// sessionCookie is the cookie that the server prefers to every header (contract A.3).
+const sessionCookie = "coder_session_token"
+
+// setHeaders adds the configured headers, the token and what every request has. Errors name headers, never values.
+func (c *Client) setHeaders(req *http.Request) error {
+	token := c.token.Reveal()
+	for _, h := range c.headers {
+		name, value := textproto.CanonicalMIMEHeaderKey(h.Name), h.Value.Reveal()
+		if !validName(name) {
+			return fmt.Errorf("%q is not a header name", clean(h.Name))
+		}
+		if !validValue(value) {
+			return fmt.Errorf("the value of header %q has control characters", name)
+		}
+		switch {
+		case token != "" && identifies(name, value):
+		case name == "Host":
+			req.Host = value
+		default:
+			req.Header.Add(name, value)
+		}
+	}
+	if token != "" {
+		if !validValue(token) {
+			return fmt.Errorf("the token has control characters")
+		}
+		req.Header.Set(tokenHeader, token)
+	}
+	if c.userAgent != "" && req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", c.userAgent)
+	}
+	req.Header.Set("Accept", "application/json")
+	if req.Body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return nil
+}
+
+// identifies reports whether a header tells Coder who calls. Other cookies belong to a proxy in front, and stay.
+func identifies(name, value string) bool {
+	switch name {
+	case tokenHeader, "Authorization":
+		return true
+	case "Cookie":
+		return strings.Contains(strings.ToLower(value), sessionCookie+"=")
+	}
+	return false
+}
+
+// validName reports whether name is a token of RFC 9110, section 5.6.2.
+func validName(name string) bool {
+	if name == "" {
+		return false
+	}
+	for i := range len(name) {
+		b := name[i]
+		alphanumeric := b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
+		if !alphanumeric && strings.IndexByte("!#$%&'*+-.^_`|~", b) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// validValue reports whether value can be sent in a header (RFC 9110, section 5.5).
+func validValue(value string) bool {
+	for i := range len(value) {
+		if b := value[i]; b < ' ' && b != '\t' || b == 0x7f {
+			return false
+		}
+	}
+	return true
+}

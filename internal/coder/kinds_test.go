@@ -1,0 +1,227 @@
+package coder_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	testclock "k8s.io/utils/clock/testing"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+)
+
+const signedOut = "You are signed out or your session has expired."
+
+func refused(detail string) string {
+	return fmt.Sprintf(`{"message":%q,"detail":%q}`, signedOut, detail)
+}
+
+func TestAnswersAreClassified(t *testing.T) {
+	t.Parallel()
+	const html = "<!DOCTYPE html><html><body>S3NT1NEL</body></html>"
+	tests := map[string]struct {
+		handler http.HandlerFunc
+		want    coder.Kind
+	}{
+		"no token":                  {answer(401, refused("Cookie or query parameter \"coder_session_token\" must be provided.")), coder.Unauthorized},
+		"bad shape":                 {answer(401, refused("Invalid API key format: expected 2 parts, got 1")), coder.KeyUnknown},
+		"deleted key":               {answer(401, refused("API key is invalid.")), coder.KeyUnknown},
+		"wrong secret":              {answer(401, refused("API key secret is invalid.")), coder.KeyUnknown},
+		"wrong secret, shorter":     {answer(401, refused("The secret is invalid")), coder.KeyUnknown},
+		"expired":                   {answer(401, refused(`API key expired at "2026-02-20 10:00:00 +0000 UTC".`)), coder.KeyExpired},
+		"suspended":                 {answer(401, `{"message":"User is not active (status = \"suspended\"). Contact an admin."}`), coder.UserSuspended},
+		"provider":                  {answer(401, refused(`oauth2: "invalid_client" The client secret is invalid`)), coder.Unauthorized},
+		"provider says expired":     {answer(401, refused("token expired and refresh token is not set")), coder.Unauthorized},
+		"roles lookup":              {answer(401, `{"message":"Internal error.","detail":"boom"}`), coder.Unauthorized},
+		"edge refuses":              {answer(401, html, "Content-Type: text/html"), coder.Unauthorized},
+		"forbidden":                 {answer(403, `{"message":"Forbidden."}`), coder.Forbidden},
+		"missing":                   {answer(404, `{"message":"Resource not found or you do not have access to this resource"}`), coder.NotFound},
+		"unknown user":              {answer(400, `{"message":"User must be an existing uuid or username."}`), coder.NotFound}, // contract A.6
+		"unknown route":             {answer(404, `{"message":"Route not found."}`), coder.Malformed},
+		"page for 404":              {answer(404, html, "Content-Type: text/html"), coder.Malformed},
+		"other JSON for 404":        {answer(404, `{"error":"nope"}`), coder.Malformed},
+		"conflict":                  {answer(409, `{"message":"exists"}`), coder.Conflict},
+		"bad request":               {answer(400, `{"message":"request not valid"}`), coder.Invalid},
+		"bypass header":             {answer(428, "only owners", "Content-Type: text/plain"), coder.Invalid}, // contract A.7
+		"too large":                 {answer(413, `{"message":"too large"}`), coder.Invalid},
+		"rate limited":              {answer(429, `{"message":"slow down"}`), coder.RateLimited},
+		"request timeout":           {answer(408, ""), coder.Unavailable},
+		"server error":              {answer(500, `{"message":"boom"}`), coder.Unavailable},
+		"bad gateway":               {answer(502, html, "Content-Type: text/html"), coder.Unavailable},
+		"redirect":                  {answer(302, "", "Location: https://login.example.test/x?token=S3NT1NEL"), coder.Redirected},
+		"redirect, same origin":     {answer(307, "", "Location: /login"), coder.Redirected},
+		"redirect, bad location":    {answer(302, "", "Location: http://[S3NT1NEL"), coder.Redirected},
+		"redirect to nowhere":       {answer(304, ""), coder.Malformed},
+		"page for 200":              {answer(200, html, "Content-Type: text/html"), coder.Malformed},
+		"page, JSON by name":        {answer(200, html), coder.Malformed},
+		"wrong shape":               {answer(200, `[]`), coder.Malformed},
+		"null":                      {answer(200, `null`), coder.Malformed},
+		"object of somebody else":   {answer(200, `{"hello":"world"}`), coder.Malformed},
+		"empty":                     {answer(200, ``), coder.Malformed},
+		"two values":                {answer(200, userJSON+userJSON), coder.Malformed},
+		"too large an answer":       {answer(200, `{"id":"`+strings.Repeat("x", 2<<20)+`"}`), coder.Malformed}, // B93
+		"cut off":                   {cutOff, coder.Unavailable},
+		"connection closed":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, coder.Unavailable},
+		"mismatch in authenticate":  {answer(401, refused("API key is invalid."), `WWW-Authenticate: Bearer error_description="expired"`), coder.KeyUnknown},
+		"a good answer is no error": {answer(200, userJSON), ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := serve(t, tt.handler, withToken(sentinel)).User(t.Context(), "ada")
+			if got := coder.KindOf(err); got != tt.want {
+				t.Fatalf("kind %q, want %q: %v", got, tt.want, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "S3NT1NEL") {
+				t.Errorf("quotes the answer: %v", err)
+			}
+		})
+	}
+}
+
+func cutOff(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Length", "1000")
+	_, _ = w.Write([]byte(`{"id":`))
+}
+
+func TestBodiesAreReadWithALimit(t *testing.T) { // B93
+	t.Parallel()
+	// It is valid JSON, which only its size makes wrong.
+	body := userJSON + strings.Repeat(" ", 2<<20)
+	_, err := serve(t, answer(200, body)).Me(t.Context())
+	if coder.KindOf(err) != coder.Malformed || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("got %v", err)
+	}
+	list := "[" + keyJSON + strings.Repeat(" ", 2<<20) + "]"
+	if _, err := serve(t, answer(200, list)).Tokens(t.Context()); err != nil {
+		t.Errorf("a long list: %v", err)
+	}
+}
+
+func TestKindsHaveAClass(t *testing.T) {
+	t.Parallel()
+	classes := map[coder.Kind]struct{ auth, transient bool }{
+		coder.Unauthorized: {auth: true}, coder.UserSuspended: {auth: true}, coder.KeyExpired: {auth: true}, coder.KeyUnknown: {auth: true},
+		coder.ClientCertificateRejected: {auth: true}, coder.ClientCertificateRefused: {auth: true}, coder.ClientCertificateRequired: {auth: true},
+		coder.RateLimited: {transient: true}, coder.Unavailable: {transient: true}, coder.Canceled: {transient: true},
+		coder.Forbidden: {}, coder.NotFound: {}, coder.Conflict: {}, coder.Invalid: {}, coder.Malformed: {}, coder.Redirected: {},
+		coder.ServerCertificateUntrusted: {}, "": {},
+	}
+	for kind, want := range classes {
+		if kind.Auth() != want.auth || kind.Transient() != want.transient {
+			t.Errorf("%q: auth %v, transient %v", kind, kind.Auth(), kind.Transient())
+		}
+	}
+}
+
+func TestKindOfLooksThroughWrapping(t *testing.T) {
+	t.Parallel()
+	inner := &coder.Error{Kind: coder.Conflict}
+	if got := coder.KindOf(fmt.Errorf("minting: %w", errors.Join(errors.New("x"), inner))); got != coder.Conflict {
+		t.Errorf("kind %q", got)
+	}
+	if got := coder.KindOf(errors.New("x")); got != "" {
+		t.Errorf("kind %q of an error that is not ours", got)
+	}
+}
+
+func TestMessageIsShortCleanAndOneLine(t *testing.T) { // B90
+	t.Parallel()
+	long := `{"message":"bad\u0000\u001b[31m\nname","detail":"sent --token ` + sentinel + ` and ` + strings.Repeat("é", 500) + `",
+		"validations":[{"field":"name","detail":"x"}]}`
+	_, err := serve(t, answer(400, long)).Me(t.Context())
+	var e *coder.Error
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	if n := utf8.RuneCountInString(e.Message); n > 200 {
+		t.Errorf("%d runes", n)
+	}
+	if strings.ContainsFunc(e.Message, unicode.IsControl) || strings.Contains(e.Error(), sentinel) {
+		t.Errorf("not clean: %q", e.Message)
+	}
+	if !strings.HasPrefix(e.Message, "bad [31m name: sent --token [redacted] and é") || e.Field != "name" || e.Op != coder.OpMe || e.Status != 400 {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestRetryAfter(t *testing.T) { // B52, B53
+	t.Parallel()
+	now := time.Date(2026, 2, 20, 10, 0, 0, 0, time.UTC)
+	in := func(d time.Duration) string { return "Retry-After: " + now.Add(d).Format(http.TimeFormat) }
+	date := func(d time.Duration) string { return "Date: " + now.Add(d).Format(http.TimeFormat) }
+	tests := map[string]struct {
+		status int
+		header []string
+		want   time.Duration
+	}{
+		"seconds":               {429, []string{"Retry-After: 17"}, 17 * time.Second},
+		"absent":                {429, nil, time.Minute},
+		"nonsense":              {429, []string{"Retry-After: soon"}, time.Minute},
+		"zero":                  {429, []string{"Retry-After: 0"}, time.Second},
+		"a year":                {429, []string{"Retry-After: 31536000"}, time.Hour},
+		"date":                  {429, []string{in(30 * time.Second), date(0)}, 30 * time.Second},
+		"date, server behind":   {429, []string{in(-5 * time.Minute), date(-6 * time.Minute)}, time.Minute},
+		"date, no clock to ask": {429, []string{in(30 * time.Second), "Date: "}, 30 * time.Second},
+		"past":                  {429, []string{in(-time.Minute), date(0)}, time.Second},
+		"unavailable":           {503, []string{"Retry-After: 5"}, 5 * time.Second},
+		"unavailable, absent":   {503, nil, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := serve(t, answer(tt.status, `{"message":"m"}`, tt.header...), func(c *coder.Config) { c.Clock = testclock.NewFakePassiveClock(now) })
+			_, err := c.Me(t.Context())
+			var e *coder.Error
+			if !errors.As(err, &e) || e.RetryAfter != tt.want {
+				t.Errorf("got %+v, want %s", e, tt.want)
+			}
+		})
+	}
+}
+
+func TestRedirectTellsTheOriginOnly(t *testing.T) {
+	t.Parallel()
+	c := serve(t, answer(302, "", "Location: https://u:"+sentinel+"@login.example.test/path?token="+sentinel))
+	_, err := c.Me(t.Context())
+	var e *coder.Error
+	if !errors.As(err, &e) || e.Location != "https://login.example.test" || strings.Contains(e.Error(), sentinel) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTimeoutAndCancellationDiffer(t *testing.T) { // B93
+	t.Parallel()
+	arrived, release := make(chan struct{}, 2), make(chan struct{})
+	silent := func(http.ResponseWriter, *http.Request) {
+		arrived <- struct{}{}
+		<-release
+	}
+	c, patient := serve(t, silent, func(c *coder.Config) { c.Timeout = 50 * time.Millisecond }), serve(t, silent)
+	t.Cleanup(func() { close(release) }) // before the servers close, which wait for their handlers
+
+	_, err := c.Me(t.Context())
+	if coder.KindOf(err) != coder.Unavailable || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("own deadline: %v", err)
+	}
+	<-arrived
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-arrived; cancel() }()
+	if _, err := patient.Me(ctx); coder.KindOf(err) != coder.Canceled || !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, "http://127.0.0.1:1")
+	if _, err := c.Me(t.Context()); coder.KindOf(err) != coder.Unavailable {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,168 @@
+package coder
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const htmlAnswer = "HTML answer from a proxy"
+
+// Bounds of Error.RetryAfter. The server's own window is the default (contract A.7).
+const (
+	defaultRetryAfter = time.Minute
+	minRetryAfter     = time.Second
+	maxRetryAfter     = time.Hour
+)
+
+// errorBody is Coder's error answer (contract A.2).
+type errorBody struct {
+	Message     string `json:"message"`
+	Detail      string `json:"detail"`
+	Validations []struct {
+		Field  string `json:"field"`
+		Detail string `json:"detail"`
+	} `json:"validations"`
+}
+
+// refusal turns an answer without success into an error. now is used where the answer has no date.
+func refusal(op string, resp *http.Response, body []byte, now time.Time) *Error {
+	e := &Error{Op: op, Status: resp.StatusCode}
+	var answer errorBody
+	coders := json.Unmarshal(body, &answer) == nil && answer.Message != ""
+	switch {
+	case coders:
+		e.Message, e.Field = summary(answer)
+	case isHTML(resp.Header, body):
+		e.Message = htmlAnswer
+	default:
+		e.Message = clean(string(body))
+	}
+	e.Kind = statusKind(resp.StatusCode, answer, coders)
+	switch e.Kind {
+	case Redirected:
+		if resp.Header.Get("Location") == "" {
+			e.Kind = Malformed
+			break
+		}
+		e.Location = originOf(resp)
+		e.Message = "redirected to " + e.Location
+	case RateLimited:
+		e.RetryAfter = retryAfter(resp.Header, now, defaultRetryAfter)
+	case Unavailable:
+		e.RetryAfter = retryAfter(resp.Header, now, 0)
+	}
+	return e
+}
+
+// statusKind says what a status means; coders is whether the body has Coder's shape.
+func statusKind(status int, answer errorBody, coders bool) Kind {
+	switch status {
+	case http.StatusUnauthorized:
+		return unauthorizedKind(answer)
+	case http.StatusForbidden:
+		return Forbidden
+	case http.StatusNotFound:
+		// An unknown route is a wrong server or version, and must not look like an object that was deleted.
+		if !coders || routeMissing.MatchString(answer.Message) {
+			return Malformed
+		}
+		return NotFound
+	case http.StatusConflict:
+		return Conflict
+	case http.StatusTooManyRequests:
+		return RateLimited
+	case http.StatusRequestTimeout:
+		return Unavailable
+	}
+	switch {
+	case status >= 500:
+		return Unavailable
+	case status >= 400:
+		if strings.Contains(strings.ToLower(answer.Message), noSuchUser) {
+			return NotFound
+		}
+		return Invalid
+	}
+	return Redirected
+}
+
+// noSuchUser is how a 400 says that the path's user does not exist (contract A.6).
+const noSuchUser = "existing uuid or username"
+
+var routeMissing = regexp.MustCompile(`(?i)^route not found\b`)
+
+// Texts that the server tells 401s apart by (contract A.5). The message is the same in most cases and speaks of expiry
+// in all of them, as does WWW-Authenticate, so only the detail counts. What login providers say stands in the same place:
+// the patterns of the server's own texts are anchored.
+var (
+	suspendedUser = regexp.MustCompile(`(?i)status\s*=\s*"?suspended"?`)
+	expiredKey    = regexp.MustCompile(`(?i)api key expired`)
+	unknownKey    = regexp.MustCompile(`(?i)^\s*(?:invalid api key format|(?:the )?(?:api key|secret)\b.{0,60}?\binvalid\b)`)
+)
+
+func unauthorizedKind(answer errorBody) Kind {
+	switch {
+	case suspendedUser.MatchString(answer.Message):
+		return UserSuspended
+	case expiredKey.MatchString(answer.Detail):
+		return KeyExpired
+	case unknownKey.MatchString(answer.Detail):
+		return KeyUnknown
+	}
+	return Unauthorized
+}
+
+// summary makes one line of an error answer and names the first field complained about.
+func summary(answer errorBody) (message, field string) {
+	text := answer.Message
+	if answer.Detail != "" {
+		text += ": " + answer.Detail
+	}
+	if len(answer.Validations) > 0 {
+		first := answer.Validations[0]
+		text += " (" + first.Field + ": " + first.Detail + ")"
+		field = clean(first.Field)
+	}
+	return clean(text), field
+}
+
+// isHTML reports whether an answer is a page: no part of the API sends one.
+func isHTML(h http.Header, body []byte) bool {
+	return strings.Contains(strings.ToLower(h.Get("Content-Type")), "html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
+}
+
+// originOf returns scheme and host that a redirect leads to. The rest may hold credentials.
+func originOf(resp *http.Response) string {
+	target, err := url.Parse(resp.Header.Get("Location"))
+	if err != nil {
+		return "an invalid location"
+	}
+	if resp.Request != nil && resp.Request.URL != nil {
+		target = resp.Request.URL.ResolveReference(target)
+	}
+	origin := url.URL{Scheme: target.Scheme, Host: target.Host}
+	return clean(origin.String())
+}
+
+// retryAfter reads seconds or a date (RFC 9110, section 10.2.3). A date is compared with the answer's own, so that
+// the skew of the local clock does not count.
+func retryAfter(h http.Header, now time.Time, fallback time.Duration) time.Duration {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return min(max(time.Duration(seconds)*time.Second, minRetryAfter), maxRetryAfter)
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return fallback
+	}
+	if server := dateOf(h); !server.IsZero() {
+		now = server
+	}
+	return min(max(date.Sub(now), minRetryAfter), maxRetryAfter)
+}

@@ -1,0 +1,195 @@
+package coder
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Limits of bodies, in bytes (B93).
+const (
+	maxBody     = 1 << 20
+	maxListBody = 32 << 20
+)
+
+const apiPrefix = "/api/v2/"
+
+// request is one call of the API.
+type request struct {
+	op     string
+	method string
+	path   []string // elements below apiPrefix, not escaped
+	query  url.Values
+	body   any   // sent as JSON unless nil
+	limit  int64 // of the answer, in bytes; 0 means maxBody
+	result any   // decoded from the answer unless nil
+	// check says what is wrong with the decoded result; "" is nothing. It needs a result.
+	check func() string
+}
+
+// do sends r once and decodes the answer.
+func (c *Client) do(ctx context.Context, r request) error {
+	if c.limiter != nil {
+		if err := c.limiter.Wait(ctx); err != nil {
+			return c.limited(ctx, r.op, err)
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
+	defer cancel()
+	ctx, shake := withHandshake(ctx)
+	ctx, conn := withConnection(ctx)
+	req, failed := c.build(ctx, r)
+	if failed != nil {
+		return failed
+	}
+	call := Call{Operation: r.op}
+	start := c.clock.Now()
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		failed = networkError(ctx, r.op, conn.reason(err), shake)
+	} else {
+		defer resp.Body.Close()
+		call.Status, call.ServerTime = resp.StatusCode, dateOf(resp.Header)
+		failed = c.read(ctx, r, resp)
+	}
+	call.Duration = c.clock.Since(start)
+	if failed != nil {
+		call.Kind = failed.Kind
+	}
+	if c.observe != nil {
+		c.observe(call)
+	}
+	if failed != nil {
+		return failed
+	}
+	return nil
+}
+
+// limited is the error of a request that did not get its turn.
+func (c *Client) limited(ctx context.Context, op string, err error) *Error {
+	e := &Error{Kind: RateLimited, Op: op, Message: "no turn before the deadline", RetryAfter: c.timeout, cause: err}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		e.Kind, e.Message, e.RetryAfter = Canceled, "canceled", 0
+	}
+	return e
+}
+
+// build makes the HTTP request; a request that cannot be right is refused here.
+func (c *Client) build(ctx context.Context, r request) (*http.Request, *Error) {
+	if (c.origin.Scheme != "http" && c.origin.Scheme != "https") || c.origin.Host == "" {
+		return nil, invalid(r.op, "the deployment has no http or https origin")
+	}
+	target := c.origin
+	escaped := make([]string, len(r.path))
+	for i, element := range r.path {
+		if element == "" || element == "." || element == ".." {
+			return nil, invalid(r.op, "an empty name or id cannot be part of a path")
+		}
+		escaped[i] = url.PathEscape(element)
+	}
+	target.Path, target.RawPath = apiPrefix+strings.Join(r.path, "/"), apiPrefix+strings.Join(escaped, "/")
+	target.RawQuery = r.query.Encode()
+	var body io.Reader
+	if r.body != nil {
+		encoded, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, &Error{Kind: Invalid, Op: r.op, Message: "the request cannot be encoded", cause: err}
+		}
+		body = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target.String(), body)
+	if err != nil {
+		return nil, &Error{Kind: Invalid, Op: r.op, Message: "the request cannot be made", cause: err}
+	}
+	// Without it the transport never sends a body twice: a repeated mint would leave a second token (contract G.2, B41).
+	req.GetBody = nil
+	if err := c.setHeaders(req); err != nil {
+		return nil, &Error{Kind: Invalid, Op: r.op, Message: err.Error()}
+	}
+	return req, nil
+}
+
+// read takes the answer apart.
+func (c *Client) read(ctx context.Context, r request, resp *http.Response) *Error {
+	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
+	limit := r.limit
+	if limit == 0 || !success {
+		limit = maxBody
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		e := networkError(ctx, r.op, err, nil)
+		e.Status = resp.StatusCode
+		return e
+	}
+	if !success {
+		return refusal(r.op, resp, body, c.clock.Now())
+	}
+	malformed := &Error{Kind: Malformed, Op: r.op, Status: resp.StatusCode}
+	switch {
+	case int64(len(body)) > limit:
+		malformed.Message = fmt.Sprintf("the answer is larger than %d bytes", limit)
+	case isHTML(resp.Header, body):
+		malformed.Message = htmlAnswer
+	case r.result == nil && (len(body) == 0 || json.Valid(body)):
+		return nil
+	case r.result == nil:
+		malformed.Message = "no answer was expected"
+	default:
+		// The decoder's error is not kept: it quotes the body, which may be a key.
+		malformed.Message = "the answer is not the JSON that was expected"
+		if json.Unmarshal(body, r.result) == nil {
+			if malformed.Message = r.check(); malformed.Message == "" {
+				return nil
+			}
+		}
+	}
+	return malformed
+}
+
+// networkError classifies a request that got no whole answer. shake may be nil.
+func networkError(ctx context.Context, op string, err error, shake *handshake) *Error {
+	var notTLS tls.RecordHeaderError
+	e := &Error{Kind: Unavailable, Op: op, Message: clean(err.Error()), Alert: alertOf(err), cause: err}
+	switch {
+	case e.Alert != 0:
+		asked, sent := shake != nil && shake.asked.Load(), shake != nil && shake.sent.Load()
+		e.Kind = alertKind(e.Alert, asked, sent)
+	case untrusted(err):
+		e.Kind = ServerCertificateUntrusted
+	case errors.As(err, &notTLS):
+		e.Kind = Malformed
+	case errors.Is(context.Cause(ctx), errTimeout):
+		e.Message = "no answer in time"
+	case errors.Is(ctx.Err(), context.Canceled):
+		e.Kind, e.Message = Canceled, "canceled"
+	}
+	return e
+}
+
+// errTimeout tells the request's own deadline from the caller's.
+var errTimeout = fmt.Errorf("request timeout: %w", context.DeadlineExceeded)
+
+// dateOf returns the time by the server's clock, or zero.
+func dateOf(h http.Header) time.Time {
+	date, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		return time.Time{}
+	}
+	return date
+}
+
+// withConnection returns a context that notes which connection a request uses.
+func withConnection(ctx context.Context) (context.Context, *connection) {
+	conn := new(connection)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: conn.got}), conn
+}

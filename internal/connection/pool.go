@@ -1,0 +1,82 @@
+package connection
+
+import (
+	"context"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+)
+
+// Options are what all connections share. All fields are needed.
+type Options struct {
+	Resolver *authconfig.Resolver
+	// Deployment reads a deployment, from a cache.
+	Deployment func(context.Context, types.NamespacedName) (*v1alpha1.CoderDeployment, error)
+	// Settling reports whether a deployment's settings are changing.
+	Settling func(types.NamespacedName) bool
+	Clock    clock.WithTicker
+	// Names of the operator's tokens.
+	Names     inventory.Names
+	UserAgent string
+	// Observe is told of each request, Retried of each silent retry.
+	Observe func(types.NamespacedName, coder.Call)
+	Retried func(types.NamespacedName)
+}
+
+// Pool holds the connections of all deployments. It is safe for concurrent use.
+type Pool struct {
+	resolver   *authconfig.Resolver
+	deployment func(context.Context, types.NamespacedName) (*v1alpha1.CoderDeployment, error)
+	settling   func(types.NamespacedName) bool
+	clock      clock.WithTicker
+	names      inventory.Names
+	userAgent  string
+	observe    func(types.NamespacedName, coder.Call)
+	retried    func(types.NamespacedName)
+
+	mu          sync.Mutex
+	connections map[types.NamespacedName]*Connection
+}
+
+// NewPool returns an empty pool.
+func NewPool(o Options) *Pool {
+	return &Pool{
+		resolver: o.Resolver, deployment: o.Deployment, settling: o.Settling, clock: o.Clock, names: o.Names,
+		userAgent: o.UserAgent, observe: o.Observe, retried: o.Retried,
+		connections: map[types.NamespacedName]*Connection{},
+	}
+}
+
+// Get returns the connection of a deployment; there is one from the first asking
+// on, without any settings until Renew.
+func (p *Pool) Get(key types.NamespacedName) *Connection {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.connections[key]
+	if c == nil {
+		c = &Connection{pool: p, key: key, Inventory: inventory.New(p.names.Prefix()), limit: newLimit(p.clock)}
+		c.targets.init(p.clock)
+		p.connections[key] = c
+	}
+	return c
+}
+
+// Forget drops the connection of a deployment that is gone.
+func (p *Pool) Forget(key types.NamespacedName) {
+	p.mu.Lock()
+	c := p.connections[key]
+	delete(p.connections, key)
+	p.mu.Unlock()
+	if c == nil {
+		return
+	}
+	if line := c.Line(); line != nil {
+		line.Client.CloseIdle()
+	}
+}

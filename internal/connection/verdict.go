@@ -1,0 +1,84 @@
+package connection
+
+import (
+	"errors"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// VerdictOf translates a call's error into a verdict about the caller; nil is
+// Accepted. This is the only place where kinds of errors become reasons.
+func VerdictOf(err error) verdict.Verdict {
+	if err == nil {
+		return verdict.Verdict{Outcome: verdict.Accepted}
+	}
+	var unsettled *UnsettledError
+	if errors.As(err, &unsettled) {
+		return verdict.Verdict{Outcome: verdict.Unsettled, Message: unsettled.Error()}
+	}
+	var failed *coder.Error
+	if !errors.As(err, &failed) {
+		return verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: err.Error()}
+	}
+	v := verdict.Verdict{Outcome: verdict.Refused, Message: failed.Error(), RetryAfter: RetryAfter(err)}
+	v.Reason, v.Own = reasonOf(failed)
+	if failed.Kind.Transient() {
+		v.Outcome = verdict.Unreachable
+	}
+	return v
+}
+
+// RetryAfter is how long the server, or the limit on this side, asks to wait.
+func RetryAfter(err error) time.Duration {
+	var busy *BusyError
+	if errors.As(err, &busy) {
+		return busy.RetryAfter
+	}
+	var failed *coder.Error
+	if errors.As(err, &failed) {
+		return failed.RetryAfter
+	}
+	return 0
+}
+
+// reasonOf names a failure, and says whether it is about the caller.
+func reasonOf(e *coder.Error) (string, bool) {
+	switch e.Kind {
+	case coder.Unauthorized, coder.KeyExpired, coder.KeyUnknown:
+		return v1alpha1.ReasonUnauthorized, true
+	case coder.UserSuspended:
+		return v1alpha1.ReasonUserSuspended, true
+	case coder.ClientCertificateRejected:
+		return v1alpha1.ReasonCertificateRejected, true
+	case coder.ClientCertificateRequired:
+		return v1alpha1.ReasonCertificateRequired, true
+	case coder.ClientCertificateRefused:
+		return refusedCertificate(e.Alert), true
+	case coder.ServerCertificateUntrusted:
+		return v1alpha1.ReasonServerUntrusted, false
+	case coder.Forbidden:
+		return v1alpha1.ReasonForbidden, false
+	case coder.RateLimited:
+		return v1alpha1.ReasonRateLimited, false
+	case coder.Unavailable, coder.Canceled:
+		return v1alpha1.ReasonUnreachable, false
+	}
+	return v1alpha1.ReasonUnexpectedAnswer, false
+}
+
+// refusedCertificate tells the alerts apart for which a renewed certificate is no
+// remedy (B100).
+func refusedCertificate(alert uint8) string {
+	switch alert {
+	case 43:
+		return v1alpha1.ReasonCertificateUnsupported
+	case 48:
+		return v1alpha1.ReasonCertificateAuthorityUnknown
+	case 49:
+		return v1alpha1.ReasonCertificateAccessDenied
+	}
+	return v1alpha1.ReasonCertificateRejected
+}

@@ -1,0 +1,176 @@
+package deployment
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// Defaults of spec.verify, for objects that were stored without them.
+const (
+	DefaultInterval    = 5 * time.Minute
+	DefaultTimeout     = 10 * time.Second
+	DefaultQuietPeriod = 500 * time.Millisecond
+	DefaultMaxDelay    = 5 * time.Second
+)
+
+// firstRetry is the pause after the first failure to reach the server; it
+// doubles up to the interval.
+const firstRetry = time.Second
+
+// Decide returns what to do about a deployment. It is deterministic and safe for
+// concurrent use.
+func Decide(o Observation) Plan {
+	finalized := slices.Contains(o.Deployment.Finalizers, v1alpha1.DeploymentFinalizer)
+	deleted := !o.Deployment.DeletionTimestamp.IsZero()
+	switch {
+	case deleted && !finalized:
+		return Plan{Keep: true}
+	case deleted && o.Sessions.Counts.Total == 0:
+		return Plan{Do: RemoveFinalizer}
+	case !deleted && !finalized:
+		return Plan{Do: AddFinalizer}
+	case o.Settling:
+		// The quiet period wakes it (B04); until then nothing is believed (B08).
+		return Plan{Keep: true}
+	case len(o.Config.Problems) > 0:
+		return terminating(o, unresolved(o))
+	}
+	v := o.Verified
+	if o.Doubted || v.At.IsZero() || v.Fingerprint != o.Config.Fingerprint || !o.Now.Before(verifyDue(o)) {
+		return Plan{Do: Verify}
+	}
+	if v.Verdict.OK() && v.User != nil && o.Sessions.Minting && !o.Now.Before(listDue(o)) {
+		return Plan{Do: List}
+	}
+	return terminating(o, report(o))
+}
+
+func interval(o Observation) time.Duration {
+	return o.Deployment.Spec.Verify.Interval.Or(DefaultInterval)
+}
+
+// retry is the pause after n failures in a row: doubling from firstRetry up to
+// the interval, and never sooner than the server asked for.
+func retry(v verdict.Verdict, failures int, interval time.Duration) time.Duration {
+	pause := interval
+	if doublings := failures - 1; doublings < 12 {
+		pause = min(interval, firstRetry<<max(doublings, 0))
+	}
+	return max(pause, v.RetryAfter)
+}
+
+// verifyDue is when the server is asked again with the same settings.
+func verifyDue(o Observation) time.Time {
+	v := o.Verified
+	if v.Verdict.Outcome == verdict.Unreachable {
+		return v.At.Add(retry(v.Verdict, v.Failures, interval(o)))
+	}
+	return v.At.Add(interval(o))
+}
+
+// listDue is when the tokens are listed again: with each verification, and with
+// backoff after a listing that failed.
+func listDue(o Observation) time.Time {
+	l := o.Listed
+	switch {
+	case l.At.Before(o.Verified.At):
+		return o.Verified.At
+	case !l.Verdict.OK():
+		return l.At.Add(retry(l.Verdict, l.Failures, interval(o)))
+	}
+	return l.At.Add(interval(o))
+}
+
+// unresolved says what a person must mend. Nothing is sent (B12); the write that
+// mends it is an event.
+func unresolved(o Observation) Plan {
+	reason := v1alpha1.ReasonReferenceInvalid
+	messages := make([]string, 0, len(o.Config.Problems))
+	for _, problem := range o.Config.Problems {
+		if problem.Missing {
+			reason = v1alpha1.ReasonReferenceMissing
+		}
+		messages = append(messages, problem.Message)
+	}
+	message := strings.Join(messages, "; ")
+	p := Plan{Wake: o.Now.Add(interval(o))}
+	p.set(v1alpha1.ConditionConfigResolved, metav1.ConditionFalse, reason, message)
+	p.set(v1alpha1.ConditionVerified, metav1.ConditionUnknown, v1alpha1.ReasonConfigInvalid, "not asked: the settings are not complete")
+	p.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonConfigInvalid, message)
+	return p
+}
+
+// report says what the last verification found.
+func report(o Observation) Plan {
+	p := Plan{Wake: verifyDue(o)}
+	if o.Sessions.Minting && o.Verified.Verdict.OK() && o.Verified.User != nil {
+		if due := listDue(o); due.Before(p.Wake) {
+			p.Wake = due
+		}
+	}
+	p.set(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved, resolvedMessage(o))
+	v := o.Verified.Verdict
+	switch {
+	case v.OK():
+		message := "the server answers; nothing identifies the operator there, so it can only supply sessions with tokens of their own"
+		if user := o.Verified.User; user != nil {
+			message = fmt.Sprintf("the server knows the operator as user %q", user.Username)
+		}
+		p.set(v1alpha1.ConditionVerified, metav1.ConditionTrue, v1alpha1.ReasonVerified, message)
+		p.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonVerified, message)
+	case v.Outcome == verdict.Unreachable:
+		p.set(v1alpha1.ConditionVerified, metav1.ConditionUnknown, v.Reason, v.Message)
+		p.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v.Reason, v.Message)
+	default:
+		p.set(v1alpha1.ConditionVerified, metav1.ConditionFalse, v.Reason, v.Message)
+		p.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v.Reason, v.Message)
+	}
+	return p
+}
+
+// resolvedMessage also names what the spec asks for and this version does not
+// do, so that it is never silently ignored (B92).
+func resolvedMessage(o Observation) string {
+	var ignored []string
+	if token := o.Deployment.Spec.Token; token != nil && token.Renew != nil {
+		ignored = append(ignored, "token.renew")
+	}
+	if o.Deployment.Spec.OAuth != nil {
+		ignored = append(ignored, "oauth")
+	}
+	if o.Deployment.Spec.Retention != nil {
+		ignored = append(ignored, "retention")
+	}
+	if len(ignored) == 0 {
+		return "all references are there and valid"
+	}
+	return "all references are there and valid; this version of the operator does not act on " + strings.Join(ignored, ", ")
+}
+
+// terminating replaces Ready of a deleted deployment, which goes on serving the
+// sessions that it waits for.
+func terminating(o Observation, p Plan) Plan {
+	if o.Deployment.DeletionTimestamp.IsZero() {
+		return p
+	}
+	names := o.Sessions.Names
+	more := ""
+	if len(names) > 5 {
+		more = fmt.Sprintf(" and %d more", len(names)-5)
+		names = names[:5]
+	}
+	for i := range p.Conditions {
+		if c := &p.Conditions[i]; c.Type == v1alpha1.ConditionReady {
+			c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonTerminating
+			c.Message = "deleted; waits for the sessions " + strings.Join(names, ", ") + more + ": delete them too"
+		}
+	}
+	return p
+}

@@ -1,0 +1,78 @@
+package deployment
+
+import (
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// Observation is all that is known about a deployment at one moment. It is never
+// changed after it was gathered.
+type Observation struct {
+	Now time.Time
+	// Deployment with its spec and the status that was last written.
+	Deployment *v1alpha1.CoderDeployment
+	// Settling says that settings are changing; nothing that fails is believed.
+	Settling bool
+	// Doubted says that a session met a refusal of the operator's own credential
+	// since the last verification.
+	Doubted  bool
+	Config   Config
+	Verified Verified
+	Listed   Listed
+	Sessions Sessions
+}
+
+// Config is what became of the spec's references.
+type Config struct {
+	// Problems name object and key; empty: all is resolved.
+	Problems []Problem
+	// Fingerprint of everything that decides how a request is authenticated. Empty:
+	// nothing was resolved.
+	Fingerprint string
+	// CertificateNotAfter is the client certificate's end; zero: there is none.
+	CertificateNotAfter time.Time
+}
+
+// Problem is a reference that cannot be used.
+type Problem struct {
+	// Missing tells what is not there from what is wrong.
+	Missing bool
+	Message string
+}
+
+// Verified is the last verification that this process made.
+type Verified struct {
+	// At is when; zero: not yet.
+	At          time.Time
+	Fingerprint string
+	Verdict     verdict.Verdict
+	// Failures in a row that said nothing about the caller.
+	Failures int
+	// DeploymentID and Version of the server, where it answered.
+	DeploymentID, Version string
+	// User as whom the server knows the operator. Nil: nothing identifies it.
+	User *v1alpha1.DeploymentUser
+	// TokenExpiresAt is the end of the operator's own token; zero: not known.
+	TokenExpiresAt time.Time
+}
+
+// Listed is the last listing of the server's tokens by this process.
+type Listed struct {
+	// At is when it was tried; zero: not yet.
+	At time.Time
+	// Verdict of it.
+	Verdict verdict.Verdict
+	// Failures in a row.
+	Failures int
+}
+
+// Sessions are those that refer to the deployment.
+type Sessions struct {
+	Counts v1alpha1.SessionCounts
+	// Minting says that a listing serves somebody.
+	Minting bool
+	// Names, namespace/name, sorted.
+	Names []string
+}

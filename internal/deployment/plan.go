@@ -1,0 +1,87 @@
+package deployment
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// Action is one step that the controller carries out.
+type Action string
+
+const (
+	// Nothing is left to do.
+	Nothing Action = ""
+	// AddFinalizer keeps the deployment while sessions need it.
+	AddFinalizer Action = "AddFinalizer"
+	// RemoveFinalizer lets a deleted deployment go.
+	RemoveFinalizer Action = "RemoveFinalizer"
+	// Verify asks the server.
+	Verify Action = "Verify"
+	// List reads the server's tokens and suspended users.
+	List Action = "List"
+)
+
+// Plan is what to do now, what to say, and when to look again.
+type Plan struct {
+	Do Action
+	// Keep says that status stays as it is: what was seen is not believed.
+	Keep bool
+	// Conditions to set.
+	Conditions []metav1.Condition
+	// Wake is when to look again without any event; zero: only an event can change
+	// anything.
+	Wake time.Time
+}
+
+func (p *Plan) set(conditionType string, status metav1.ConditionStatus, reason, message string) {
+	p.Conditions = append(p.Conditions, metav1.Condition{Type: conditionType, Status: status, Reason: reason, Message: message})
+}
+
+// heartbeat is how old status.lastVerifiedTime may become while nothing else in
+// the status changes: a steady state costs the API server next to nothing.
+const heartbeat = time.Hour
+
+// Apply writes what was observed and planned into a status. It is the only place
+// where a deployment's status is made. A plan with Keep changes nothing.
+func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
+	if p.Keep {
+		return
+	}
+	generation := o.Deployment.Generation
+	status.ObservedGeneration = generation
+	changed := false
+	for _, c := range p.Conditions {
+		c.ObservedGeneration = generation
+		c.LastTransitionTime = metav1.NewTime(o.Now)
+		changed = meta.SetStatusCondition(&status.Conditions, c) || changed
+	}
+	counts := o.Sessions.Counts
+	status.Sessions = &counts
+	if o.Config.Fingerprint != "" {
+		status.ClientCertificateNotAfter = stamp(o.Config.CertificateNotAfter)
+	}
+	v := o.Verified
+	if v.At.IsZero() || v.Fingerprint != o.Config.Fingerprint || !v.Verdict.OK() {
+		return
+	}
+	status.DeploymentID, status.Version, status.User = v.DeploymentID, v.Version, v.User
+	status.TokenExpiresAt = stamp(v.TokenExpiresAt)
+	moved := status.AuthFingerprint != v.Fingerprint
+	status.AuthFingerprint = v.Fingerprint
+	if last := status.LastVerifiedTime; changed || moved || last == nil || v.At.Sub(last.Time) >= heartbeat {
+		status.LastVerifiedTime = stamp(v.At)
+	}
+}
+
+// stamp is a time as status stores it: whole seconds, absent for zero.
+func stamp(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	s := metav1.NewTime(t.Truncate(time.Second))
+	return &s
+}

@@ -1,0 +1,203 @@
+package fingerprint_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+)
+
+const namespace = "coder-system"
+
+// store is an API server that knows Secrets. before runs ahead of each request, and its error is the answer.
+type store struct {
+	mu      sync.Mutex
+	secrets map[types.NamespacedName]*corev1.Secret
+	before  func(verb string) error
+	created int
+}
+
+var secrets = schema.GroupResource{Resource: "secrets"}
+
+func newStore() *store {
+	return &store{secrets: make(map[types.NamespacedName]*corev1.Secret), before: func(string) error { return nil }}
+}
+
+func (s *store) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
+	if err := s.before("get"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, ok := s.secrets[key]
+	if !ok {
+		return apierrors.NewNotFound(secrets, key.Name)
+	}
+	found.DeepCopyInto(obj.(*corev1.Secret))
+	return nil
+}
+
+func (s *store) Create(_ context.Context, obj client.Object, _ ...client.CreateOption) error {
+	if err := s.before("create"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := client.ObjectKeyFromObject(obj)
+	if _, ok := s.secrets[key]; ok {
+		return apierrors.NewAlreadyExists(secrets, key.Name)
+	}
+	s.secrets[key] = obj.(*corev1.Secret).DeepCopy()
+	s.created++
+	return nil
+}
+
+func (s *store) put(data map[string][]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.secrets[types.NamespacedName{Namespace: namespace, Name: fingerprint.SecretName}] = &corev1.Secret{Data: data}
+}
+
+func load(t *testing.T, s *store, random io.Reader) (fingerprint.Key, error) {
+	t.Helper()
+	return fingerprint.LoadOrCreate(t.Context(), s, namespace, fingerprint.SecretName, random)
+}
+
+func sumOf(k fingerprint.Key) string { return k.Digest("test").Field("a", "b").Sum() }
+
+func TestTheKeyIsCreatedOnceAndFoundAgain(t *testing.T) {
+	t.Parallel()
+	s := newStore()
+	first, err := load(t, s, strings.NewReader(sentinel))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := load(t, s, strings.NewReader("must not be read"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sumOf(first) != sumOf(second) {
+		t.Error("the key that was created is not the one that was found")
+	}
+	if s.created != 1 {
+		t.Errorf("%d Secrets were created, want 1", s.created)
+	}
+	for _, secret := range s.secrets {
+		if got := string(secret.Data[fingerprint.SecretKey]); got != sentinel[:fingerprint.KeySize] {
+			t.Errorf("the Secret holds %d bytes that are not those of the source of randomness", len(got))
+		}
+	}
+}
+
+// Two replicas start at once: the slower one takes the key of the faster.
+func TestASlowerReplicaTakesTheFastersKey(t *testing.T) {
+	t.Parallel()
+	s := newStore()
+	s.before = func(verb string) error {
+		if verb == "create" {
+			s.put(map[string][]byte{fingerprint.SecretKey: []byte(sentinel)})
+		}
+		return nil
+	}
+	key, err := load(t, s, strings.NewReader(strings.Repeat("x", fingerprint.KeySize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sumOf(key) != sumOf(newKey(t, sentinel)) {
+		t.Error("the key is not the one that is stored")
+	}
+}
+
+func TestAllReplicasUseOneKey(t *testing.T) {
+	t.Parallel()
+	s := newStore()
+	sums := make([]string, 16)
+	var replicas sync.WaitGroup
+	for i := range sums {
+		replicas.Go(func() {
+			key, err := load(t, s, strings.NewReader(strings.Repeat(string(rune('a'+i)), fingerprint.KeySize)))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			sums[i] = sumOf(key)
+		})
+	}
+	replicas.Wait()
+	for i, sum := range sums {
+		if sum != sums[0] {
+			t.Errorf("replica %d makes %q, replica 0 makes %q", i, sum, sums[0])
+		}
+	}
+}
+
+func TestAnUnusableSecretIsNamedAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string]map[string][]byte{
+		"no data":     nil,
+		"another key": {"other": []byte(sentinel)},
+		"too short":   {fingerprint.SecretKey: []byte(sentinel[:31])},
+		"empty":       {fingerprint.SecretKey: {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStore()
+			s.put(data)
+			_, err := load(t, s, strings.NewReader(sentinel))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, part := range []string{"Secret " + namespace + "/" + fingerprint.SecretName, `"fingerprint-key"`} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q does not name %s", err, part)
+				}
+			}
+			if strings.Contains(err.Error(), sentinel[:16]) {
+				t.Errorf("%q shows the key", err)
+			}
+			if s.created != 0 {
+				t.Error("the Secret was overwritten")
+			}
+		})
+	}
+}
+
+func TestOtherErrorsArePassedOn(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("refused")
+	for _, failing := range []string{"get", "create"} {
+		t.Run(failing, func(t *testing.T) {
+			t.Parallel()
+			s := newStore()
+			s.before = func(verb string) error {
+				if verb == failing {
+					return refused
+				}
+				return nil
+			}
+			if _, err := load(t, s, strings.NewReader(sentinel)); !errors.Is(err, refused) {
+				t.Errorf("got %v, want %v", err, refused)
+			}
+		})
+	}
+	t.Run("random", func(t *testing.T) {
+		t.Parallel()
+		s := newStore()
+		if _, err := load(t, s, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v, want %v", err, io.ErrUnexpectedEOF)
+		}
+		if s.created != 0 {
+			t.Error("a Secret was created from too little randomness")
+		}
+	})
+}

@@ -1,0 +1,148 @@
+package inventory
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+)
+
+// Inventory holds one deployment's tokens as last listed, and what was minted and
+// revoked since. Make it with [New]. It is safe for concurrent use. Tokens that it
+// returns share their Scopes and AllowList with it: they are not to be changed.
+type Inventory struct {
+	prefix string
+	// refreshing is held by the one listing that runs.
+	refreshing chan struct{}
+
+	mu     sync.RWMutex
+	loaded bool
+	tokens map[string]coder.Token // by id
+	names  []named                // sorted
+	// suspended users, by id.
+	suspended map[string]struct{}
+	// news is what Add and Remove said since the running listing began; nil while
+	// none runs. Its values are nil for what was removed.
+	news map[string]*coder.Token
+	// epoch counts the calls of Clear.
+	epoch int
+}
+
+// named is an entry of the index by name. Names are unique per user only.
+type named struct{ name, id string }
+
+func (n named) compare(other named) int {
+	if c := strings.Compare(n.name, other.name); c != 0 {
+		return c
+	}
+	return strings.Compare(n.id, other.id)
+}
+
+// New returns an empty inventory that keeps only tokens whose name begins with
+// prefix: the others on the server are none of the operator's business (B45).
+func New(prefix string) *Inventory {
+	return &Inventory{
+		prefix:     prefix,
+		refreshing: make(chan struct{}, 1),
+		tokens:     map[string]coder.Token{},
+		suspended:  map[string]struct{}{},
+	}
+}
+
+// Loaded reports whether there was a listing since New or Clear. Until then an
+// absent token means nothing.
+func (i *Inventory) Loaded() bool {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.loaded
+}
+
+// Lookup returns the token with an id.
+func (i *Inventory) Lookup(id string) (coder.Token, bool) {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	token, found := i.tokens[id]
+	return token, found
+}
+
+// WithPrefix returns the tokens whose name begins with prefix, sorted by name. It
+// looks at those only, however many there are.
+func (i *Inventory) WithPrefix(prefix string) []coder.Token {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	from, _ := slices.BinarySearchFunc(i.names, named{name: prefix}, named.compare)
+	var found []coder.Token
+	for _, entry := range i.names[from:] {
+		if !strings.HasPrefix(entry.name, prefix) {
+			break
+		}
+		found = append(found, i.tokens[entry.id])
+	}
+	return found
+}
+
+// Suspended reports whether the user was suspended when last listed.
+func (i *Inventory) Suspended(userID string) bool {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	_, found := i.suspended[userID]
+	return found
+}
+
+// Add makes known what was just minted, or looked up by itself. Adding a token
+// again replaces it.
+func (i *Inventory) Add(token coder.Token) {
+	if !i.keeps(token) {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.news != nil {
+		i.news[token.ID] = &token
+	}
+	i.drop(token.ID)
+	i.tokens[token.ID] = token
+	entry := named{token.Name, token.ID}
+	at, _ := slices.BinarySearchFunc(i.names, entry, named.compare)
+	i.names = slices.Insert(i.names, at, entry)
+}
+
+// Remove makes known that a token was revoked or found dead.
+func (i *Inventory) Remove(id string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.news != nil {
+		i.news[id] = nil
+	}
+	i.drop(id)
+}
+
+// Clear forgets everything, because another server answers now. A listing that
+// runs is of the old server: its result is thrown away.
+func (i *Inventory) Clear() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.epoch++
+	i.loaded = false
+	i.tokens = map[string]coder.Token{}
+	i.names = nil
+	i.suspended = map[string]struct{}{}
+	i.news = nil
+}
+
+func (i *Inventory) keeps(token coder.Token) bool {
+	return strings.HasPrefix(token.Name, i.prefix)
+}
+
+// drop takes a token out of map and index. The caller holds mu.
+func (i *Inventory) drop(id string) {
+	token, found := i.tokens[id]
+	if !found {
+		return
+	}
+	delete(i.tokens, id)
+	if at, found := slices.BinarySearchFunc(i.names, named{token.Name, id}, named.compare); found {
+		i.names = slices.Delete(i.names, at, at+1)
+	}
+}

@@ -1,0 +1,62 @@
+package inventory
+
+import (
+	"strconv"
+	"strings"
+)
+
+// sessionLength is how many characters of a session's UID stand in the name of
+// its tokens.
+const sessionLength = 8
+
+// Names makes and reads the names of minted tokens:
+//
+//	cso-<cluster>-<first 8 of the session's UID>-<serial>
+//
+// They are deterministic, so that a token whose minting was never recorded is
+// found again (B40, B41). The zero value has an empty cluster id and is of no use.
+// Names is immutable.
+type Names struct {
+	// Cluster is the id of the manager's scope, 8 characters: tokens of another
+	// cluster are never touched (B45).
+	Cluster string
+}
+
+// Prefix is what the names of all tokens of this cluster begin with.
+func (n Names) Prefix() string { return "cso-" + n.Cluster + "-" }
+
+// SessionPrefix is what the names of all tokens of the session with this UID
+// begin with.
+func (n Names) SessionPrefix(uid string) string {
+	return n.Prefix() + uid[:min(sessionLength, len(uid))] + "-"
+}
+
+// Token is the name of the session's token with this serial, which is positive.
+func (n Names) Token(uid string, serial int64) string {
+	return n.SessionPrefix(uid) + strconv.FormatInt(serial, 10)
+}
+
+// Serial returns the serial in the name of a token of the session with this UID,
+// and false for every name that [Names.Token] would not have made.
+func (n Names) Serial(name, uid string) (int64, bool) {
+	digits, found := strings.CutPrefix(name, n.SessionPrefix(uid))
+	if !found {
+		return 0, false
+	}
+	serial, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || serial < 1 || strconv.FormatInt(serial, 10) != digits {
+		return 0, false
+	}
+	return serial, true
+}
+
+// SessionPrefixOf returns the [Names.SessionPrefix] that a token's name begins with,
+// and false for the name of a token that is not of this cluster.
+func (n Names) SessionPrefixOf(name string) (string, bool) {
+	rest, found := strings.CutPrefix(name, n.Prefix())
+	session, _, separated := strings.Cut(rest, "-")
+	if !found || !separated {
+		return "", false
+	}
+	return n.Prefix() + session + "-", true
+}

@@ -1,0 +1,154 @@
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+)
+
+// ErrCleared is the error of a listing that ended after [Inventory.Clear]: it is of
+// another server.
+var ErrCleared = errors.New("the inventory was cleared while its tokens were listed")
+
+// Changes is what a listing found that was not known before. Its lists are sorted,
+// tokens by name and users by id, and empty where nothing changed.
+type Changes struct {
+	// Appeared are tokens that neither a listing nor Add had told of; in the first
+	// listing, all but those that were added.
+	Appeared []coder.Token
+	// Vanished are tokens that are gone from the server and that Remove had not told
+	// of, as they were last known.
+	Vanished []coder.Token
+	// Changed are tokens with another expiry or last use, as they are now.
+	Changed []coder.Token
+	// Suspended and Activated are the ids of users that became suspended, and of
+	// those that no longer are. In the first listing Suspended has all.
+	Suspended, Activated []string
+	// First says that this was the first listing since New or Clear.
+	First bool
+}
+
+// Refresh lists the tokens and the suspended users, with one call each, and replaces
+// what was known. What Add and Remove say meanwhile wins over the listing, which may
+// have been made before it. If a call fails nothing changes; its error is returned,
+// wrapped. After Clear the error is [ErrCleared]. Of several Refreshes one runs at a
+// time; the others wait for it or for their context.
+func (i *Inventory) Refresh(
+	ctx context.Context,
+	list func(context.Context) ([]coder.Token, error),
+	suspended func(context.Context) ([]coder.User, error),
+) (Changes, error) {
+	select {
+	case i.refreshing <- struct{}{}:
+		defer func() { <-i.refreshing }()
+	case <-ctx.Done():
+		return Changes{}, fmt.Errorf("wait for the listing that runs: %w", ctx.Err())
+	}
+
+	epoch := i.begin()
+	defer i.end()
+	tokens, err := list(ctx)
+	if err != nil {
+		return Changes{}, fmt.Errorf("list tokens: %w", err)
+	}
+	users, err := suspended(ctx)
+	if err != nil {
+		return Changes{}, fmt.Errorf("list suspended users: %w", err)
+	}
+	return i.apply(epoch, tokens, users)
+}
+
+// begin starts to note what Add and Remove say.
+func (i *Inventory) begin() (epoch int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.news = map[string]*coder.Token{}
+	return i.epoch
+}
+
+func (i *Inventory) end() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.news = nil
+}
+
+func (i *Inventory) apply(epoch int, listed []coder.Token, users []coder.User) (Changes, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if epoch != i.epoch {
+		return Changes{}, ErrCleared
+	}
+	changes := Changes{First: !i.loaded}
+
+	tokens := make(map[string]coder.Token, len(i.tokens))
+	for _, token := range listed {
+		if i.keeps(token) {
+			tokens[token.ID] = token
+		}
+	}
+	for id, token := range i.news {
+		if token == nil {
+			delete(tokens, id)
+		} else {
+			tokens[id] = *token
+		}
+	}
+	changes.compareTokens(i.tokens, tokens)
+
+	suspended := make(map[string]struct{}, len(users))
+	for _, user := range users {
+		suspended[user.ID] = struct{}{}
+	}
+	changes.Suspended = missingFrom(i.suspended, suspended)
+	changes.Activated = missingFrom(suspended, i.suspended)
+
+	i.tokens, i.names, i.suspended, i.loaded = tokens, index(tokens), suspended, true
+	return changes, nil
+}
+
+func (c *Changes) compareTokens(before, after map[string]coder.Token) {
+	for id, now := range after {
+		was, known := before[id]
+		switch {
+		case !known:
+			c.Appeared = append(c.Appeared, now)
+		case !was.ExpiresAt.Equal(now.ExpiresAt) || !was.LastUsed.Equal(now.LastUsed):
+			c.Changed = append(c.Changed, now)
+		}
+	}
+	for id, was := range before {
+		if _, found := after[id]; !found {
+			c.Vanished = append(c.Vanished, was)
+		}
+	}
+	for _, tokens := range [][]coder.Token{c.Appeared, c.Changed, c.Vanished} {
+		slices.SortFunc(tokens, func(a, b coder.Token) int {
+			return named{a.Name, a.ID}.compare(named{b.Name, b.ID})
+		})
+	}
+}
+
+// missingFrom returns, sorted, the members of all that are not in known.
+func missingFrom(known, all map[string]struct{}) []string {
+	var missing []string
+	for id := range all {
+		if _, found := known[id]; !found {
+			missing = append(missing, id)
+		}
+	}
+	slices.SortFunc(missing, strings.Compare)
+	return missing
+}
+
+func index(tokens map[string]coder.Token) []named {
+	names := make([]named, 0, len(tokens))
+	for id, token := range tokens {
+		names = append(names, named{token.Name, id})
+	}
+	slices.SortFunc(names, named.compare)
+	return names
+}

@@ -1,0 +1,131 @@
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const namespace = "coder_session_operator"
+
+// requestBuckets reach from a local server's answer to the longest timeout, in
+// seconds.
+var requestBuckets = []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
+
+// Metrics is safe for concurrent use. Make it with [New].
+type Metrics struct {
+	verifications, requests           *prometheus.CounterVec
+	minted, revoked, abandoned        *prometheus.CounterVec
+	secretWrites                      *prometheus.CounterVec
+	settlingBursts, silentRetries     *prometheus.CounterVec
+	requestDuration                   *prometheus.HistogramVec
+	sessions, ready                   *prometheus.GaugeVec
+	certificateNotAfter, tokenExpires *prometheus.GaugeVec
+	clockSkew                         *prometheus.GaugeVec
+
+	mu sync.Mutex
+	// reasons that have a series in sessions, by deployment.
+	reasons map[deployment]map[string]struct{}
+}
+
+// deployment is the namespace and name of a CoderDeployment.
+type deployment struct{ namespace, name string }
+
+// New makes all metrics and registers them. It panics when one of them is registered
+// there already, which is a mistake in the program.
+func New(registerer prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		verifications: counter("verifications_total", "Verifications of a deployment's settings, by result.", "result"),
+		requests: counter("coder_requests_total",
+			"Requests to Coder servers, by operation and outcome.", "operation", "outcome"),
+		minted:    counter("tokens_minted_total", "Tokens minted."),
+		revoked:   counter("tokens_revoked_total", "Tokens revoked."),
+		abandoned: counter("revocations_abandoned_total", "Tokens that could not be revoked in time and may still be valid."),
+		secretWrites: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "secret_writes_total",
+			Help: "Writes of generated Secrets, by action.",
+		}, []string{"action"}),
+		settlingBursts: counter("settling_bursts_total", "Bursts of changes to a deployment's settings that were waited out."),
+		silentRetries:  counter("silent_retries_total", "Refused requests that were repeated with newer settings."),
+		requestDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "coder_request_duration_seconds",
+			Help:    "Time until the answer of a Coder server was read, by operation.",
+			Buckets: requestBuckets,
+		}, []string{"operation"}),
+		sessions: gauge("sessions", "Sessions by the reason of their Ready condition.", "reason"),
+		ready:    gauge("deployment_ready", "Whether the deployment is Ready: 1 or 0."),
+		certificateNotAfter: gauge("client_certificate_not_after_seconds",
+			"End of the client certificate, as a Unix time."),
+		tokenExpires: gauge("operator_token_expires_seconds", "End of the operator's own token, as a Unix time."),
+		clockSkew:    gauge("clock_skew_seconds", "How far the server's clock is ahead of the operator's."),
+		reasons:      map[deployment]map[string]struct{}{},
+	}
+	registerer.MustRegister(m.requestDuration, m.secretWrites)
+	for _, vector := range m.perDeployment() {
+		registerer.MustRegister(vector)
+	}
+	return m
+}
+
+// vector is what counters and gauges have in common.
+type vector interface {
+	prometheus.Collector
+	DeletePartialMatch(labels prometheus.Labels) int
+}
+
+// perDeployment are the metrics with the labels namespace and deployment.
+func (m *Metrics) perDeployment() []vector {
+	return []vector{
+		m.verifications, m.requests, m.minted, m.revoked, m.abandoned, m.settlingBursts, m.silentRetries,
+		m.sessions, m.ready, m.certificateNotAfter, m.tokenExpires, m.clockSkew,
+	}
+}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
+		append([]string{"namespace", "deployment"}, labels...))
+}
+
+func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help},
+		append([]string{"namespace", "deployment"}, labels...))
+}
+
+// Forget deletes all series of a deployment that is gone.
+func (m *Metrics) Forget(namespace, name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.reasons, deployment{namespace, name})
+	for _, vector := range m.perDeployment() {
+		vector.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "deployment": name})
+	}
+}
+
+// Sessions sets how many sessions of a deployment there are, by the reason of their
+// Ready condition. Reasons that are not in counts have none.
+func (m *Metrics) Sessions(namespace, name string, counts map[string]int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := deployment{namespace, name}
+	for reason := range m.reasons[key] {
+		if _, still := counts[reason]; !still {
+			m.sessions.DeleteLabelValues(namespace, name, reason)
+		}
+	}
+	reasons := make(map[string]struct{}, len(counts))
+	for reason, count := range counts {
+		reasons[reason] = struct{}{}
+		m.sessions.WithLabelValues(namespace, name, reason).Set(float64(count))
+	}
+	m.reasons[key] = reasons
+}
+
+// setTime sets a Unix time in seconds, or takes the series away when there is none.
+func setTime(vector *prometheus.GaugeVec, namespace, name string, t time.Time) {
+	if t.IsZero() {
+		vector.DeleteLabelValues(namespace, name)
+		return
+	}
+	vector.WithLabelValues(namespace, name).Set(float64(t.Unix()))
+}

@@ -1,0 +1,184 @@
+package metrics
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+)
+
+// record gives every metric a series for each of the deployments coder/a and coder/b.
+func record(m *Metrics) {
+	end := time.Unix(1_900_000_000, 0)
+	for _, name := range []string{"a", "b"} {
+		m.Verified("coder", name, "Verified")
+		m.Requested("coder", name, "me", "ok", 20*time.Millisecond)
+		m.Minted("coder", name)
+		m.Revoked("coder", name)
+		m.RevocationsAbandoned("coder", name, 2)
+		m.SecretWritten("create")
+		m.SettlingBurst("coder", name)
+		m.SilentRetry("coder", name)
+		m.Sessions("coder", name, map[string]int{"Active": 3, "Paused": 1})
+		m.DeploymentReady("coder", name, true)
+		m.CertificateNotAfter("coder", name, end)
+		m.OperatorTokenExpires("coder", name, end)
+		m.ClockSkew("coder", name, -1500*time.Millisecond)
+	}
+}
+
+// names of all metrics; every one of them is recorded by record.
+var names = []string{
+	"client_certificate_not_after_seconds", "clock_skew_seconds", "coder_request_duration_seconds",
+	"coder_requests_total", "deployment_ready", "operator_token_expires_seconds", "revocations_abandoned_total",
+	"secret_writes_total", "sessions", "settling_bursts_total", "silent_retries_total", "tokens_minted_total",
+	"tokens_revoked_total", "verifications_total",
+}
+
+func TestNamesAndLabels(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewPedanticRegistry()
+	record(New(registry))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range problems {
+		t.Errorf("%s: %s", problem.Metric, problem.Text)
+	}
+	// B90: nothing else may become a label.
+	allowed := map[string]bool{
+		"namespace": true, "deployment": true, "result": true, "operation": true, "outcome": true, "action": true, "reason": true,
+	}
+	var got []string
+	for _, family := range families {
+		name, found := strings.CutPrefix(family.GetName(), "coder_session_operator_")
+		if !found {
+			t.Errorf("%s has no prefix", family.GetName())
+		}
+		got = append(got, name)
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if !allowed[label.GetName()] {
+					t.Errorf("%s has the label %s", name, label.GetName())
+				}
+			}
+		}
+	}
+	if diff := cmp.Diff(names, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestValues(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewPedanticRegistry()
+	m := New(registry)
+	record(m)
+	m.DeploymentReady("coder", "b", false)
+	m.CertificateNotAfter("coder", "b", time.Time{})
+	m.OperatorTokenExpires("coder", "b", time.Time{})
+	m.Sessions("coder", "a", map[string]int{"Active": 2, "Suspended": 2})
+	m.RevocationsAbandoned("coder", "a", -1) // a counter never goes back
+
+	want := map[string]float64{
+		"client_certificate_not_after_seconds{deployment=a,namespace=coder}": 1.9e9,
+		"clock_skew_seconds{deployment=a,namespace=coder}":                   -1.5,
+		"clock_skew_seconds{deployment=b,namespace=coder}":                   -1.5,
+		"coder_request_duration_seconds{operation=me}":                       2,
+		"deployment_ready{deployment=a,namespace=coder}":                     1,
+		"deployment_ready{deployment=b,namespace=coder}":                     0,
+		"operator_token_expires_seconds{deployment=a,namespace=coder}":       1.9e9,
+		"secret_writes_total{action=create}":                                 2,
+		"sessions{deployment=a,namespace=coder,reason=Active}":               2,
+		"sessions{deployment=a,namespace=coder,reason=Suspended}":            2,
+		"sessions{deployment=b,namespace=coder,reason=Active}":               3,
+		"sessions{deployment=b,namespace=coder,reason=Paused}":               1,
+	}
+	for _, name := range []string{"a", "b"} {
+		of := "deployment=" + name + ",namespace=coder"
+		want["coder_requests_total{"+of+",operation=me,outcome=ok}"] = 1
+		want["revocations_abandoned_total{"+of+"}"] = 2
+		want["settling_bursts_total{"+of+"}"] = 1
+		want["silent_retries_total{"+of+"}"] = 1
+		want["tokens_minted_total{"+of+"}"] = 1
+		want["tokens_revoked_total{"+of+"}"] = 1
+		want["verifications_total{"+of+",result=Verified}"] = 1
+	}
+	if diff := cmp.Diff(want, gather(t, registry)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// gather returns every series with its value; a histogram's is its count.
+func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			var labels []string
+			for _, label := range metric.GetLabel() {
+				labels = append(labels, label.GetName()+"="+label.GetValue())
+			}
+			name := strings.TrimPrefix(family.GetName(), "coder_session_operator_")
+			series[name+"{"+strings.Join(labels, ",")+"}"] = metric.GetGauge().GetValue() +
+				metric.GetCounter().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+		}
+	}
+	return series
+}
+
+func TestForgetDeletesAllSeriesOfADeployment(t *testing.T) { // B20
+	t.Parallel()
+	registry := prometheus.NewPedanticRegistry()
+	m := New(registry)
+	record(m)
+	m.Forget("coder", "a")
+	m.Forget("another", "b")
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(families) != len(names) {
+		t.Errorf("%d metrics, want %d: the other deployment lost some", len(families), len(names))
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			for _, label := range metric.GetLabel() {
+				if label.GetName() == "deployment" && label.GetValue() == "a" {
+					t.Errorf("%s is left", family.GetName())
+				}
+			}
+		}
+	}
+	if len(m.reasons) != 1 {
+		t.Errorf("%d deployments are remembered", len(m.reasons))
+	}
+}
+
+func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
+	m := New(prometheus.NewPedanticRegistry())
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 20 {
+				record(m)
+				m.Forget("coder", "a")
+			}
+		})
+	}
+	all.Wait()
+}

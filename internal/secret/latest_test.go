@@ -1,0 +1,185 @@
+package secret
+
+import (
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// cached is what a cache shows of the Secret at this moment; nil: none.
+func cached(s *server) *metav1.PartialObjectMetadata {
+	if s.live() == nil {
+		return nil
+	}
+	return metaOf(&s.live().ObjectMeta)
+}
+
+func (m memory) len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entries)
+}
+
+func TestLaggingCacheIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	store, server := newStore(t)
+	observe := func(meta *metav1.PartialObjectMetadata) State { return store.Observe(session(), meta) }
+	first := written(t, store, input(session()))
+	created := cached(server)
+
+	if got := observe(nil); got.ResourceVersion != first.ResourceVersion || got.Token.Serial != 3 {
+		t.Errorf("the creation was forgotten: %+v", got)
+	}
+	second, err := store.Write(t.Context(), rotated(session()), first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := observe(created); got.ResourceVersion != second.ResourceVersion || got.Token.Serial != 4 {
+		t.Errorf("the update was forgotten: %+v", got)
+	}
+	updated := cached(server)
+	if got := observe(updated); got.ResourceVersion != second.ResourceVersion {
+		t.Errorf("%+v", got)
+	}
+	if err := store.Withdraw(t.Context(), session(), second); err != nil {
+		t.Fatal(err)
+	}
+	for _, meta := range []*metav1.PartialObjectMetadata{created, updated} {
+		if got := observe(meta); got.Ownership != Absent {
+			t.Errorf("the deletion was forgotten: %+v", got)
+		}
+	}
+	if got := observe(nil); got.Ownership != Absent || store.memory.len() != 0 {
+		t.Errorf("%+v, %d remembered", got, store.memory.len())
+	}
+}
+
+func TestCacheThatIsAheadIsBelieved(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*testing.T, *Store, *server, State){
+		"after an edit": func(_ *testing.T, _ *Store, s *server, _ State) {
+			s.edit(func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationSerial] = "9" })
+		},
+		"after a new creation": func(_ *testing.T, _ *Store, s *server, _ State) {
+			s.put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "theirs"}})
+		},
+		"after a new creation that follows a deletion": func(t *testing.T, store *Store, s *server, prior State) {
+			if err := store.Withdraw(t.Context(), session(), prior); err != nil {
+				t.Fatal(err)
+			}
+			s.put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "theirs"}})
+		},
+		"with versions that cannot be compared": func(_ *testing.T, _ *Store, s *server, _ State) {
+			s.live().ResourceVersion = "?"
+		},
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, server := newStore(t)
+			change(t, store, server, written(t, store, input(session())))
+			if store.Own(cached(server)) {
+				t.Error("somebody else's write is taken for an own one")
+			}
+			if got, want := store.Observe(session(), cached(server)).ResourceVersion, server.live().ResourceVersion; got != want {
+				t.Errorf("version %s, want %s", got, want)
+			}
+			if store.memory.len() != 0 {
+				t.Error("it is still remembered")
+			}
+		})
+	}
+}
+
+// A deletion by others that the cache never showed is seen by the next live read.
+func TestLiveReadCorrectsTheMemory(t *testing.T) {
+	t.Parallel()
+	store, server := newStore(t)
+	written(t, store, input(session()))
+	delete(server.secrets, keyOf(session()))
+	if _, _, err := store.InSync(t.Context(), input(session())); err != nil {
+		t.Fatal(err)
+	}
+	if got := store.Observe(session(), nil); got.Ownership != Absent {
+		t.Errorf("%+v", got)
+	}
+
+	written(t, store, input(session()))
+	server.edit(func(*corev1.Secret) {})
+	if _, _, err := store.InSync(t.Context(), input(session())); err != nil {
+		t.Fatal(err)
+	}
+	if store.memory.len() != 0 {
+		t.Error("an overtaken write is still remembered")
+	}
+}
+
+func TestOwnEvents(t *testing.T) {
+	t.Parallel()
+	store, server := newStore(t)
+	state := written(t, store, input(session()))
+	created := cached(server)
+	store.Observe(session(), created) // the cache may be looked at before the event is handled
+	if !store.Own(created) || !store.Own(created) {
+		t.Error("an own creation is not known")
+	}
+	if _, err := store.Write(t.Context(), rotated(session()), state); err != nil {
+		t.Fatal(err)
+	}
+	if store.Own(created) {
+		t.Error("an overtaken write is taken for the last")
+	}
+	if !store.Own(cached(server)) {
+		t.Error("an own update is not known")
+	}
+	other := created.DeepCopy()
+	other.Name = "other"
+	if store.Own(other) {
+		t.Error("another Secret is taken for an own one")
+	}
+	store.Forget(session())
+	if store.Own(cached(server)) || store.memory.len() != 0 {
+		t.Error("it is still remembered")
+	}
+}
+
+// A replaced Secret is never taken for the one before it.
+func TestReplacementIsRemembered(t *testing.T) {
+	t.Parallel()
+	store, server := newStore(t)
+	written(t, store, input(session()))
+	server.edit(func(s *corev1.Secret) { s.Type = corev1.SecretTypeTLS })
+	old := cached(server)
+	state, err := store.Write(t.Context(), rotated(session()), stateNow(server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, meta := range []*metav1.PartialObjectMetadata{old, nil} {
+		if got := store.Observe(session(), meta); got.UID != state.UID {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+func TestStoreIsSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
+	store, server := newStore(t)
+	written(t, store, input(session()))
+	meta := cached(server)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				store.Observe(session(), meta)
+				store.Own(meta)
+				store.memory.wrote(keyOf(session()), &meta.ObjectMeta)
+				store.Forget(session())
+			}
+		})
+	}
+	all.Wait()
+}

@@ -1,0 +1,358 @@
+package secret
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+// rotated is the input after a rotation to a token with another value.
+func rotated(s *v1alpha1.CoderSession) Input {
+	in := input(s)
+	in.Token.ID, in.Token.Value = "b1B2c3D4e5", redact.New("b1B2c3D4e5-sentinelsentinelsenti2")
+	in.Token.Serial++
+	return in
+}
+
+// written creates the Secret of in and returns its state.
+func written(tb testing.TB, store *Store, in Input) State {
+	tb.Helper()
+	state, err := store.Write(tb.Context(), in, State{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return state
+}
+
+func stateNow(s *server) State { return stateOf(&s.live().ObjectMeta, session()) }
+
+func TestWriteIsOneRequest(t *testing.T) { // B22
+	t.Parallel()
+	store, server := newStore(t)
+	state := written(t, store, input(session()))
+	if diff := cmp.Diff(stateNow(server), state); diff != "" {
+		t.Error(diff)
+	}
+
+	in := rotated(session())
+	in.URL.Host = "other.example.com"
+	state, err := store.Write(t.Context(), in, state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"create", "update"}, server.writes); diff != "" {
+		t.Error(diff)
+	}
+	want, err := Render(testKey(t), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want.Data, server.live().Data); diff != "" {
+		t.Error(diff)
+	}
+	if state.Token.ID != in.Token.ID || state.Token.Serial != 4 || state.ResourceVersion != server.live().ResourceVersion {
+		t.Errorf("%+v", state)
+	}
+}
+
+func TestForeignSecretIsNeverTouched(t *testing.T) { // B23
+	t.Parallel()
+	store, server := newStore(t)
+	theirs := server.put(&corev1.Secret{Data: map[string][]byte{"session": []byte(tokenValue)}})
+	prior := stateNow(server)
+
+	if _, err := store.Write(t.Context(), input(session()), prior); !errors.Is(err, ErrForeign) {
+		t.Errorf("write: %v", err)
+	}
+	if _, err := store.Write(t.Context(), input(session()), State{}); !apierrors.IsAlreadyExists(err) {
+		t.Errorf("create: %v", err)
+	}
+	if err := store.Withdraw(t.Context(), session(), prior); err != nil {
+		t.Errorf("withdraw: %v", err)
+	}
+	if err := store.Retain(t.Context(), session(), prior); err != nil {
+		t.Errorf("retain: %v", err)
+	}
+	want := TokenMeta{Fingerprint: TokenFingerprint(testKey(t), redact.New(tokenValue))}
+	if _, found, err := store.Token(t.Context(), session(), want); found || err != nil {
+		t.Errorf("its contents were read: %v, %v", found, err)
+	}
+	if inSync, _, err := store.InSync(t.Context(), input(session())); inSync || err != nil {
+		t.Errorf("in sync: %v, %v", inSync, err)
+	}
+	if diff := cmp.Diff(theirs, server.live()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestEditedSecretIsFoundAndRestored(t *testing.T) { // B24
+	t.Parallel()
+	tests := map[string]struct {
+		edit   func(*corev1.Secret)
+		inSync bool
+		token  bool
+	}{
+		"nothing":           {func(*corev1.Secret) {}, true, true},
+		"others' metadata":  {func(s *corev1.Secret) { s.Labels["theirs"], s.Annotations["theirs"] = "x", "x" }, true, true},
+		"another key":       {func(s *corev1.Secret) { s.Data["more"] = []byte("x") }, false, true},
+		"an emptied key":    {func(s *corev1.Secret) { s.Data["url"] = nil }, false, true},
+		"a removed key":     {func(s *corev1.Secret) { delete(s.Data, "CODER_URL") }, false, true},
+		"one token edited":  {func(s *corev1.Secret) { s.Data["session"] = []byte("x") }, false, true},
+		"one token removed": {func(s *corev1.Secret) { delete(s.Data, "CODER_SESSION_TOKEN") }, false, true},
+		"both tokens edited": {
+			func(s *corev1.Secret) { s.Data["session"], s.Data["CODER_SESSION_TOKEN"] = []byte("x"), []byte("x") }, false, false,
+		},
+		"no data":           {func(s *corev1.Secret) { s.Data = nil }, false, false},
+		"our label":         {func(s *corev1.Secret) { delete(s.Labels, v1alpha1.LabelSession) }, false, true},
+		"our annotation":    {func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationSerial] = "9" }, false, true},
+		"a label of spec":   {func(s *corev1.Secret) { s.Labels["team"] = "b" }, false, true},
+		"the record":        {func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationManaged] = "?" }, false, true},
+		"a stale retention": {func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationRetained] = "true" }, false, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, server := newStore(t)
+			in := input(session(withSecret(v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"team": "a"}})))
+			token := *written(t, store, in).Token
+			server.edit(test.edit)
+
+			value, found, err := store.Token(t.Context(), session(), token)
+			if err != nil || found != test.token || found && !value.Equal(in.Token.Value) {
+				t.Errorf("token: %v, %v", found, err)
+			}
+			inSync, version, err := store.InSync(t.Context(), in)
+			if err != nil || inSync != test.inSync || version != server.live().ResourceVersion {
+				t.Errorf("in sync: %v, version %s, %v", inSync, version, err)
+			}
+			if _, err := store.Write(t.Context(), in, stateNow(server)); err != nil {
+				t.Fatal(err)
+			}
+			if inSync, _, _ := store.InSync(t.Context(), in); !inSync {
+				t.Error("it was not restored")
+			}
+		})
+	}
+}
+
+func TestDeletedSecret(t *testing.T) { // B24
+	t.Parallel()
+	store, server := newStore(t)
+	in := input(session())
+	state := written(t, store, in)
+	delete(server.secrets, keyOf(session()))
+
+	if _, found, err := store.Token(t.Context(), session(), *state.Token); found || err != nil {
+		t.Errorf("token: %v, %v", found, err)
+	}
+	if inSync, version, err := store.InSync(t.Context(), in); inSync || version != "" || err != nil {
+		t.Errorf("in sync: %v, %q, %v", inSync, version, err)
+	}
+	if _, err := store.Write(t.Context(), in, state); !apierrors.IsConflict(err) {
+		t.Errorf("write: %v", err)
+	}
+	written(t, store, in)
+}
+
+func TestMetadataOfOthersStays(t *testing.T) { // B30
+	t.Parallel()
+	store, server := newStore(t)
+	in := input(session(withSecret(v1alpha1.GeneratedSecret{
+		Labels:      map[string]v1alpha1.LabelValue{"team": "a", "left": "x"},
+		Annotations: map[string]string{"note": "x"},
+	})))
+	written(t, store, in)
+	server.edit(func(s *corev1.Secret) {
+		s.Labels["theirs"], s.Annotations["theirs"] = "x", "x"
+		s.Finalizers = []string{"example.com/keep"}
+		s.OwnerReferences = append(s.OwnerReferences, metav1.OwnerReference{Name: "bundle", UID: "other"})
+	})
+
+	in = input(session(withSecret(v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"team": "b"}})))
+	in.Token = Token{}
+	if _, err := store.Write(t.Context(), in, stateNow(server)); err != nil {
+		t.Fatal(err)
+	}
+	got := server.live()
+	if diff := cmp.Diff(map[string]string{"team": "b", "theirs": "x", v1alpha1.LabelSession: "ci"}, got.Labels); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]string{
+		"theirs":                       "x",
+		v1alpha1.AnnotationManaged:     `{"labels":["team"]}`,
+		v1alpha1.AnnotationFingerprint: Fingerprint(testKey(t), in),
+	}, got.Annotations); diff != "" {
+		t.Error(diff)
+	}
+	if len(got.OwnerReferences) != 2 || len(got.Finalizers) != 1 {
+		t.Errorf("%v, %v", got.OwnerReferences, got.Finalizers)
+	}
+}
+
+// A write that comes in between, at whatever moment, is never lost. B30
+func TestWritesHavePreconditions(t *testing.T) {
+	t.Parallel()
+	actions := map[string]func(*Store, State) error{
+		"write": func(s *Store, prior State) error {
+			_, err := s.Write(t.Context(), rotated(session()), prior)
+			return err
+		},
+		"retain":   func(s *Store, prior State) error { return s.Retain(t.Context(), session(), prior) },
+		"withdraw": func(s *Store, prior State) error { return s.Withdraw(t.Context(), session(), prior) },
+	}
+	edit := func(s *corev1.Secret) { s.Data["theirs"] = []byte("x") }
+	recreate := func(s *corev1.Secret) { s.UID = ""; edit(s) }
+	for name, act := range actions {
+		for moment, between := range map[string]func(*server, func(*corev1.Secret)){
+			"before the read": func(s *server, change func(*corev1.Secret)) { s.edit(change) },
+			"after the read":  func(s *server, change func(*corev1.Secret)) { s.before = func() { s.edit(change) } },
+		} {
+			for what, change := range map[string]func(*corev1.Secret){"edited": edit, "recreated": recreate} {
+				t.Run(name+", "+what+" "+moment, func(t *testing.T) {
+					t.Parallel()
+					store, server := newStore(t)
+					prior := written(t, store, input(session()))
+					between(server, change)
+					if err := act(store, prior); !apierrors.IsConflict(err) {
+						t.Errorf("got %v", err)
+					}
+					if live := server.live(); live == nil || string(live.Data["theirs"]) != "x" {
+						t.Error("the other write was lost")
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestCreationThatSomebodyPrecedes(t *testing.T) { // B30
+	t.Parallel()
+	store, server := newStore(t)
+	server.before = func() { server.put(&corev1.Secret{Data: map[string][]byte{"theirs": []byte("x")}}) }
+	if _, err := store.Write(t.Context(), input(session()), State{}); !apierrors.IsAlreadyExists(err) {
+		t.Errorf("got %v", err)
+	}
+	if server.live().Data["theirs"] == nil {
+		t.Error("the other write was lost")
+	}
+}
+
+func TestUnchangeableSecretIsReplaced(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*corev1.Secret){
+		"type":      func(s *corev1.Secret) { s.Type = corev1.SecretTypeTLS },
+		"immutable": func(s *corev1.Secret) { s.Immutable = ptr.To(true) },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, server := newStore(t)
+			written(t, store, input(session()))
+			server.edit(func(s *corev1.Secret) { change(s); s.Labels["theirs"] = "x" })
+			server.writes = nil
+			state, err := store.Write(t.Context(), rotated(session()), stateNow(server))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"delete", "create"}, server.writes); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(stateNow(server), state); diff != "" {
+				t.Error(diff)
+			}
+			if server.live().Labels["theirs"] != "x" || server.live().Type != corev1.SecretTypeOpaque {
+				t.Errorf("%+v", server.live())
+			}
+			if inSync, _, err := store.InSync(t.Context(), rotated(session())); !inSync || err != nil {
+				t.Errorf("in sync: %v, %v", inSync, err)
+			}
+		})
+	}
+}
+
+func TestWithdraw(t *testing.T) {
+	t.Parallel()
+	store, server := newStore(t)
+	state := written(t, store, input(session()))
+	for range 2 { // the second finds it absent
+		if err := store.Withdraw(t.Context(), session(), state); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := store.Withdraw(t.Context(), session(), State{}); err != nil {
+		t.Error(err)
+	}
+	if server.live() != nil {
+		t.Error("it is still there")
+	}
+}
+
+func TestRetainedSecretIsTakenOver(t *testing.T) {
+	t.Parallel()
+	store, server := newStore(t)
+	state := written(t, store, input(session()))
+	server.edit(func(s *corev1.Secret) { delete(s.Labels, v1alpha1.LabelSession) })
+	if err := store.Retain(t.Context(), session(), stateNow(server)); err != nil {
+		t.Fatal(err)
+	}
+	if len(server.live().OwnerReferences) != 0 || string(server.live().Data["session"]) != tokenValue {
+		t.Errorf("%+v", server.live())
+	}
+	if state = stateNow(server); state.Ownership != Retained || state.Token == nil {
+		t.Errorf("%+v", state)
+	}
+	requests := len(server.writes)
+	if err := store.Retain(t.Context(), session(), state); err != nil || len(server.writes) != requests {
+		t.Errorf("retained again: %v", err)
+	}
+
+	heir := session(func(s *v1alpha1.CoderSession) { s.UID = "22222222-0000-4000-8000-000000000002" })
+	state, err := store.Write(t.Context(), rotated(heir), stateOf(&server.live().ObjectMeta, heir))
+	if err != nil || state.Ownership != Owned {
+		t.Fatalf("%+v, %v", state, err)
+	}
+	if _, left := server.live().Annotations[v1alpha1.AnnotationRetained]; left {
+		t.Error("it is still marked as retained")
+	}
+	if stateNow(server).Ownership != Foreign {
+		t.Error("the old session owns it too")
+	}
+}
+
+func TestSecretThatWaitsForItsEnd(t *testing.T) {
+	t.Parallel()
+	store, server := newStore(t)
+	written(t, store, input(session()))
+	server.edit(func(s *corev1.Secret) { s.Finalizers = []string{"example.com/keep"} })
+	if err := store.Withdraw(t.Context(), session(), stateNow(server)); err != nil {
+		t.Fatal(err)
+	}
+	state := store.Observe(session(), metaOf(&server.live().ObjectMeta))
+	if state.Ownership != Owned || !state.Deleting {
+		t.Errorf("%+v", state)
+	}
+	if _, err := store.Write(t.Context(), input(session()), state); !apierrors.IsConflict(err) {
+		t.Errorf("write: %v", err)
+	}
+}
+
+// What cannot be written leaves the last good contents, and no error has a value in it.
+func TestBrokenTemplateWritesNothing(t *testing.T) { // B90
+	t.Parallel()
+	store, server := newStore(t)
+	state := written(t, store, input(session()))
+	_, err := store.Write(t.Context(), rotated(session(withTemplate("key", "{{range .Token}}{{end}}"))), state)
+	var failed *TemplateError
+	if !errors.As(err, &failed) || len(server.writes) != 1 {
+		t.Errorf("%v, %v", err, server.writes)
+	}
+	mustNotLeak(t, err)
+}

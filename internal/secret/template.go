@@ -1,0 +1,146 @@
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+// maxOutput bounds what one template makes, in bytes.
+const maxOutput = 256 << 10
+
+// TemplateError is about one template of spec.secret.template. Its text, and that of
+// Err, holds no value that the template was given.
+type TemplateError struct {
+	// Key of the template.
+	Key string
+	// Err says what is wrong. It unwraps to nothing, so that nobody prints more.
+	Err error
+}
+
+// Error names the template.
+func (e *TemplateError) Error() string { return fmt.Sprintf("template %q: %v", e.Key, e.Err) }
+
+// Unwrap returns Err.
+func (e *TemplateError) Unwrap() error { return e.Err }
+
+// values are what templates are given.
+type values struct {
+	// URL of the server, without a trailing slash.
+	URL string
+	// Host is its name or address, without the port: what .netrc and its like match.
+	Host string
+	// Token is empty when none is published.
+	Token string
+	User  string
+	// Headers by name, as the deployment writes them.
+	Headers map[string]string
+}
+
+// renderTemplates adds the keys of the session's templates to data.
+func renderTemplates(data map[string][]byte, in Input) error {
+	if in.Session.Spec.Secret == nil {
+		return nil
+	}
+	given := values{
+		URL: address(in.URL), Host: in.URL.Hostname(), Token: in.Token.Value.Reveal(), User: in.User,
+		Headers: make(map[string]string, len(in.Headers)),
+	}
+	for _, header := range in.Headers {
+		given.Headers[header.Name] = header.Value.Reveal()
+	}
+	total := 0
+	for key, value := range data {
+		total += len(key) + len(value)
+	}
+	var spent budget
+	templates := in.Session.Spec.Secret.Template
+	for _, key := range slices.Sorted(maps.Keys(templates)) {
+		if slices.Contains(reserved, key) {
+			return &TemplateError{Key: key, Err: errors.New("the key is the operator's own")}
+		}
+		output, err := execute(key, templates[key], given, &spent)
+		if err != nil {
+			return &TemplateError{Key: key, Err: err}
+		}
+		if total += len(key) + len(output); total > corev1.MaxSecretSize {
+			return &TemplateError{Key: key, Err: fmt.Errorf("with it the Secret is larger than %d bytes", corev1.MaxSecretSize)}
+		}
+		data[key] = output
+	}
+	return nil
+}
+
+// execute renders one template. See functions for what it may call and budget for how
+// much it may do. Its errors hold no values.
+func execute(key, text string, given values, spent *budget) (output []byte, err error) {
+	defer func() {
+		// text/template lets panics of the runtime through; their text may quote a value.
+		if recover() != nil {
+			output, err = nil, fault("it cannot be evaluated")
+		}
+	}()
+	available := functions(spent)
+	parsed, err := template.New(key).Option("missingkey=error").Funcs(available).Parse(text)
+	if err != nil {
+		return nil, errors.New(redact.Text(err.Error())) // quotes the template only
+	}
+	if parsed.Tree == nil { // there is no text outside definitions
+		return []byte{}, nil
+	}
+	if err := confine(parsed.Tree.Root, available); err != nil {
+		return nil, err
+	}
+	var written limited
+	if err := parsed.Execute(&written, given); err != nil {
+		return nil, explain(key, err)
+	}
+	return []byte(written.String()), nil
+}
+
+// fault is an error of this package's own, in whose text there is no value.
+type fault string
+
+func (f fault) Error() string { return string(f) }
+
+// harmless are the endings of errors of text/template that name fields and types only.
+// Others quote values ("range can't iterate over ...").
+var harmless = regexp.MustCompile(`: (can't evaluate field \w+ in type [\w.\[\]]+` +
+	`|map has no entry for key "[\w-]*"` +
+	`|wrong number of args for \w+: want (?:at least )?\d+ got \d+` +
+	`|wrong type for value; expected [\w.\[\]]+; got [\w.\[\]]+` +
+	`|error calling \w+: incompatible types for comparison(?:: [\w.\[\]]+ and [\w.\[\]]+)?)$`)
+
+// explain makes an error that says where and, as far as that takes no value, why.
+func explain(key string, err error) error {
+	why := fault("it cannot be evaluated")
+	if own := fault(""); errors.As(err, &own) {
+		why = own
+	} else if found := harmless.FindStringSubmatch(err.Error()); found != nil {
+		why = fault(found[1])
+	}
+	// What the text begins with comes before anything that was evaluated.
+	place := regexp.MustCompile(`^template: ` + regexp.QuoteMeta(key) + `:(\d+):(\d+): `).FindStringSubmatch(err.Error())
+	if place == nil {
+		return errors.New(redact.Text(string(why)))
+	}
+	return errors.New(redact.Text(fmt.Sprintf("line %s, column %s: %s", place[1], place[2], why)))
+}
+
+// limited collects output up to maxOutput.
+type limited struct{ strings.Builder }
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.Len()+len(p) > maxOutput {
+		return 0, fault(fmt.Sprintf("it makes more than %d bytes", maxOutput))
+	}
+	return l.Builder.Write(p)
+}

@@ -1,0 +1,181 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// policy decides, or leaves it to the next one.
+type policy func(Observation) (Plan, bool)
+
+// policies in the order of their say. The first that decides wins; what is left
+// is up to the session's auth method.
+var policies = []policy{
+	deleting,
+	paused,
+	unavailable,
+	deploymentMissing,
+	accessDenied,
+	foreignSecret,
+	unsettled,
+	failed,
+	unrenderable,
+}
+
+// Decide returns what to do about a session. It is deterministic and safe for
+// concurrent use.
+func Decide(o Observation) Plan {
+	return finish(o, choose(o))
+}
+
+func choose(o Observation) Plan {
+	for _, decide := range policies {
+		if plan, decided := decide(o); decided {
+			return plan
+		}
+	}
+	switch o.Session.Spec.Auth.Method() {
+	case v1alpha1.AuthMint:
+		return minted(o)
+	case v1alpha1.AuthToken:
+		return supplied(o)
+	default:
+		return identifiedByConnection(o)
+	}
+}
+
+func paused(o Observation) (Plan, bool) {
+	if !o.Session.Spec.Suspend {
+		return Plan{}, false
+	}
+	p := notReady(v1alpha1.ReasonPaused, "paused by spec.suspend: nothing is asked, rotated or revoked, and the Secret stays as it is")
+	p.Suspension = o.Session.Status.Suspension
+	return p, true
+}
+
+// unavailable refuses what this version cannot do, so that asking for it is
+// never silently ignored (B92).
+func unavailable(o Observation) (Plan, bool) {
+	spec := o.Session.Spec
+	switch {
+	case spec.Auth.OAuth != nil:
+		return strip(o, v1alpha1.ReasonConfigInvalid, "this version of the operator does not support auth.oauth: use mint, token or certificate"), true
+	case spec.Workspace != nil:
+		return strip(o, v1alpha1.ReasonConfigInvalid, "this version of the operator does not support workspace: remove it"), true
+	case len(spec.Restart) > 0:
+		return strip(o, v1alpha1.ReasonConfigInvalid, "this version of the operator does not support restart: remove it (a mounted Secret needs none)"), true
+	}
+	return Plan{}, false
+}
+
+func deploymentMissing(o Observation) (Plan, bool) {
+	if o.Deployment.Found {
+		return Plan{}, false
+	}
+	key := o.Session.DeploymentKey()
+	message := fmt.Sprintf("CoderDeployment %q does not exist in namespace %q: create it, or correct deploymentRef", key.Name, key.Namespace)
+	return hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonAwaitingDeployment, message), true
+}
+
+func accessDenied(o Observation) (Plan, bool) {
+	if o.Deployment.Denied == "" {
+		return Plan{}, false
+	}
+	return strip(o, v1alpha1.ReasonAccessDenied, o.Deployment.Denied), true
+}
+
+// foreignSecret leaves nothing minted for a session that cannot publish it.
+func foreignSecret(o Observation) (Plan, bool) {
+	if !o.Secret.Foreign {
+		return Plan{}, false
+	}
+	message := fmt.Sprintf("Secret %q exists and does not belong to this session: rename or delete it, or create the session anew with another secret.name", o.Session.SecretName())
+	p := strip(o, v1alpha1.ReasonSecretConflict, message)
+	p.set(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, message)
+	return p, true
+}
+
+// unsettled waits, and believes nothing, while settings change (B08) and until
+// they were verified once.
+func unsettled(o Observation) (Plan, bool) {
+	d := o.Deployment
+	switch {
+	case d.Settling || d.Verdict.Outcome == verdict.Unsettled:
+		return Plan{Keep: true, Wake: o.Now.Add(time.Second)}, true
+	case d.Problem == "" && d.Verdict.Outcome == verdict.Unasked:
+		return Plan{Keep: true, Wake: o.Now.Add(d.interval())}, true
+	}
+	return Plan{}, false
+}
+
+func unrenderable(o Observation) (Plan, bool) {
+	if o.Invalid == "" {
+		return Plan{}, false
+	}
+	p := notReady(v1alpha1.ReasonConfigInvalid, o.Invalid)
+	p.set(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid, o.Invalid)
+	return p, true
+}
+
+// failed turns a failed action into what to say and when to try again.
+func failed(o Observation) (Plan, bool) {
+	f := o.Failure
+	if f == nil {
+		return Plan{}, false
+	}
+	switch f.Class {
+	case Conflict:
+		return Plan{Keep: true, Again: true}, true
+	case Unbelieved:
+		return Plan{Keep: true, Wake: o.Now.Add(time.Second)}, true
+	case Config:
+		p := notReady(v1alpha1.ReasonConfigInvalid, f.Message)
+		p.Wake = o.Now.Add(o.Deployment.interval())
+		return p, true
+	case Wait:
+		p := hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonRateLimited, f.Message)
+		p.wakeAt(o.Now.Add(f.RetryAfter))
+		return p, true
+	case Denied:
+		return hold(o, v1alpha1.ReasonAwaitingDeployment, f.Reason, f.Message), true
+	default:
+		p := hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonUnreachable, f.Message)
+		p.Backoff = true
+		return p, true
+	}
+}
+
+// finish adds to a plan what holds for every plan: which tokens are to go and
+// when, and the mirror of what is published.
+func finish(o Observation, p Plan) Plan {
+	if (p.Do == Mint || p.Do == Publish) && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer) {
+		return Plan{Do: AddFinalizer}
+	}
+	if p.Keep {
+		return p
+	}
+	p.Token = mirrorToken(o)
+	p.Secret = mirrorSecret(o)
+	if p.User == nil {
+		p.User = o.Session.Status.User
+	}
+	p.Retiring = retiring(o, p.Strip)
+	if p.Do == Nothing && !o.Session.Spec.Suspend {
+		revokeWhatIsDue(o, &p)
+	}
+	return p
+}
+
+// interval of verification, or the default where the deployment is not known.
+func (d Deployment) interval() time.Duration {
+	if d.Interval <= 0 {
+		return 5 * time.Minute
+	}
+	return d.Interval
+}

@@ -1,0 +1,178 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// DefaultLifetime of a minted token where the spec names none.
+const DefaultLifetime = 24 * time.Hour
+
+// DefaultOverlap of an old token where the spec names none.
+const DefaultOverlap = 5 * time.Minute
+
+// minted decides for auth.mint.
+func minted(o Observation) Plan {
+	if p, held := awaitDeployment(o); held {
+		return p
+	}
+	if o.Deployment.User == nil {
+		return hold(o, v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonConfigInvalid,
+			"the deployment has no credential that could mint: name the token of an owner in its spec.token")
+	}
+	if o.Listing.UserSuspended || o.Target.Suspended {
+		return suspended(o, v1alpha1.ReasonUserSuspended,
+			fmt.Sprintf("the server has suspended user %q: have the user activated; the session returns by itself", o.Session.Spec.Auth.Mint.User))
+	}
+	if o.mintDue() {
+		return replace(o)
+	}
+	if !o.Secret.InSync {
+		return Plan{Do: Publish}
+	}
+	p := active(o, o.pinnedUser())
+	sayCut(o, &p)
+	if at := o.rotateAt(); !at.IsZero() {
+		p.NextRefresh = at
+		p.wakeAt(at.Add(-o.Skew))
+	}
+	return p
+}
+
+// awaitDeployment holds a session whose deployment cannot be used now.
+func awaitDeployment(o Observation) (Plan, bool) {
+	d := o.Deployment
+	switch {
+	case d.Problem != "":
+		return hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonConfigInvalid, "the deployment's settings: "+d.Problem), true
+	case !d.Verdict.OK():
+		return hold(o, v1alpha1.ReasonAwaitingDeployment, d.Verdict.Reason, "the deployment is not verified: "+d.Verdict.Message), true
+	}
+	return Plan{}, false
+}
+
+// mintDue reports whether a new token is needed: there is none, its value or the
+// token itself is gone, it is not what the spec asks for, or its end is near.
+func (o Observation) mintDue() bool {
+	token := o.Secret.Token
+	switch {
+	case !token.Minted(), o.Secret.ValueGone:
+		return true
+	case o.Listing.Loaded && o.Listing.Token == nil:
+		return true
+	case token.Request != o.Request:
+		return true
+	}
+	at := o.rotateAt()
+	return !at.IsZero() && !o.serverNow().Before(at)
+}
+
+// replace looks the user up and mints, unless the user is not the one it was.
+func replace(o Observation) Plan {
+	name := o.Session.Spec.Auth.Mint.User
+	target, pinned := o.Target, o.pinnedUser()
+	switch {
+	case !target.Known:
+		return Plan{Do: LookUp}
+	case target.Missing:
+		p := notReady(v1alpha1.ReasonConfigInvalid,
+			fmt.Sprintf("the server knows no user %q, or the operator may not see it: correct auth.mint.user, or give the operator the owner role", name))
+		p.Wake = o.Now.Add(o.Deployment.interval())
+		return p
+	case pinned != nil && pinned.ID != target.User.ID:
+		p := notReady(v1alpha1.ReasonConfigInvalid,
+			fmt.Sprintf("user %q is now another account (id %s, was %s): delete the session and create it anew if that is meant", name, target.User.ID, pinned.ID))
+		p.User = pinned
+		p.Wake = o.Now.Add(o.Deployment.interval())
+		return p
+	}
+	return Plan{Do: Mint, User: &target.User, Mint: Order{
+		Serial: o.lastSerial() + 1, UserID: target.User.ID, Lifetime: o.lifetime(),
+	}}
+}
+
+// pinnedUser is the user that the session was for before, if the spec still
+// names it (B48); just looked up, it is that one.
+func (o Observation) pinnedUser() *v1alpha1.SessionUser {
+	was, mint := o.Session.Status.User, o.Session.Spec.Auth.Mint
+	if was != nil && mint != nil && was.Username == mint.User {
+		return was
+	}
+	if o.Target.Known && !o.Target.Missing {
+		return &o.Target.User
+	}
+	return nil
+}
+
+// lastSerial is the highest serial that was published.
+func (o Observation) lastSerial() int64 {
+	var serial int64
+	if o.Secret.Token != nil {
+		serial = o.Secret.Token.Serial
+	}
+	if was := o.Session.Status.Token; was != nil {
+		serial = max(serial, was.Serial)
+	}
+	return serial
+}
+
+// lifetime to ask for: the spec's, cut to the server's maximum (B49).
+func (o Observation) lifetime() time.Duration {
+	lifetime := o.Session.Spec.Auth.Mint.Lifetime.Or(DefaultLifetime)
+	if limit := o.Target.MaxLifetime; limit > 0 {
+		lifetime = min(lifetime, limit)
+	}
+	return lifetime
+}
+
+// granted is the published token's lifetime; 0 where it is not known.
+func (o Observation) granted() time.Duration {
+	token := o.Secret.Token
+	if token == nil || token.ExpiresAt.IsZero() {
+		return 0
+	}
+	if listed := o.Listing.Token; listed != nil && !listed.CreatedAt.IsZero() {
+		return token.ExpiresAt.Sub(listed.CreatedAt)
+	}
+	if was := o.Session.Status.Token; was != nil && was.ID == token.ID && was.IssuedAt != nil {
+		return token.ExpiresAt.Sub(was.IssuedAt.Time)
+	}
+	return 0
+}
+
+// rotateAt is when, by the server's clock, the published token is replaced. A
+// renewBefore that does not fit into the lifetime that was granted would rotate
+// without end, so a third of that serves instead.
+func (o Observation) rotateAt() time.Time {
+	token := o.Secret.Token
+	if token == nil || token.ExpiresAt.IsZero() {
+		return time.Time{}
+	}
+	lifetime := o.granted()
+	if lifetime <= 0 {
+		lifetime = o.Session.Spec.Auth.Mint.Lifetime.Or(DefaultLifetime)
+	}
+	before := lifetime / 3
+	if rotation := o.Session.Spec.Rotation; rotation != nil {
+		if asked := rotation.RenewBefore.Or(before); asked < lifetime {
+			before = asked
+		}
+	}
+	return token.ExpiresAt.Add(-before)
+}
+
+// sayCut sets LifetimeCut where the server granted less than was asked for.
+func sayCut(o Observation, p *Plan) {
+	asked, granted := o.Session.Spec.Auth.Mint.Lifetime.Or(DefaultLifetime), o.granted()
+	// The answer's times are rounded, so a second less is no cut.
+	if granted <= 0 || granted >= asked-time.Second {
+		p.Absent = append(p.Absent, v1alpha1.ConditionLifetimeCut)
+		return
+	}
+	p.set(v1alpha1.ConditionLifetimeCut, metav1.ConditionTrue, v1alpha1.ReasonServerMaximum,
+		fmt.Sprintf("the server allows a token of this user to live %s at most, less than the %s of auth.mint.lifetime", granted.Round(time.Second), asked))
+}

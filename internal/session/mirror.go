@@ -1,0 +1,72 @@
+package session
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// mirrorToken describes the published token from the Secret, the server's list
+// and, where the list has not been read yet, what status said of the same token.
+func mirrorToken(o Observation) *v1alpha1.TokenStatus {
+	token := o.Secret.Token
+	if token == nil || token.ID == "" {
+		return nil
+	}
+	next := &v1alpha1.TokenStatus{ID: token.ID, ExpiresAt: stamp(token.ExpiresAt)}
+	if was := o.Session.Status.Token; was != nil && was.ID == token.ID {
+		next.Name, next.IssuedAt, next.LastUsedAt, next.Scopes = was.Name, was.IssuedAt, was.LastUsedAt, was.Scopes
+	}
+	next.Serial = token.Serial
+	if listed := o.Listing.Token; listed != nil {
+		next.Name, next.Scopes = listed.Name, listed.Scopes
+		next.IssuedAt, next.LastUsedAt = stamp(listed.CreatedAt), stamp(listed.LastUsedAt)
+	} else if !token.Minted() && o.Check.Credential == token.Fingerprint && o.Check.Verdict.OK() {
+		next.Scopes = o.Check.Scopes
+	}
+	return next
+}
+
+func mirrorSecret(o Observation) *v1alpha1.SecretStatus {
+	if !o.Secret.Exists {
+		return nil
+	}
+	return &v1alpha1.SecretStatus{
+		Name: o.Session.SecretName(), ResourceVersion: o.Secret.ResourceVersion, Fingerprint: o.Secret.Fingerprint,
+	}
+}
+
+// stamp is a time as status stores it: whole seconds, absent for zero.
+func stamp(t time.Time) *metav1.Time {
+	if t.IsZero() {
+		return nil
+	}
+	s := metav1.NewTime(t.Truncate(time.Second))
+	return &s
+}
+
+// Apply writes what the plan says into a status. It is the only place where a
+// session's status is made. A plan with Keep changes nothing.
+func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now time.Time) {
+	if p.Keep {
+		return
+	}
+	status.ObservedGeneration = generation
+	for _, c := range p.Conditions {
+		c.ObservedGeneration = generation
+		c.LastTransitionTime = metav1.NewTime(now)
+		meta.SetStatusCondition(&status.Conditions, c)
+	}
+	for _, absent := range p.Absent {
+		meta.RemoveStatusCondition(&status.Conditions, absent)
+	}
+	status.User = p.User
+	status.Token = p.Token
+	status.Retiring = p.Retiring
+	status.Secret = p.Secret
+	status.Suspension = p.Suspension
+	status.NextRefreshTime = stamp(p.NextRefresh)
+}

@@ -1,0 +1,29 @@
+package session
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// RequestOf is a digest of what a spec asks of a minted token: user, lifetime,
+// scopes and allow-list, the order of lists not counting. A published token with
+// another digest is replaced. It is public: none of this is secret.
+func RequestOf(mint *v1alpha1.MintAuth) string {
+	if mint == nil {
+		return ""
+	}
+	wish := struct {
+		User      string
+		Lifetime  string
+		Scopes    []v1alpha1.Scope
+		AllowList []v1alpha1.AllowListEntry
+	}{mint.User, mint.Lifetime.Or(DefaultLifetime).String(), slices.Sorted(slices.Values(mint.Scopes)), slices.Sorted(slices.Values(mint.AllowList))}
+	// Strings and lists of strings always encode.
+	text, _ := json.Marshal(wish)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}

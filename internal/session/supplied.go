@@ -1,0 +1,100 @@
+package session
+
+import (
+	"fmt"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// supplied decides for auth.token: nothing is published that the server has not
+// accepted, and what it accepted stays until there is something better.
+func supplied(o Observation) Plan {
+	if o.Source.Problem != "" {
+		// The write that mends it is an event; what is published stays.
+		p := notReady(v1alpha1.ReasonConfigInvalid, o.Source.Problem)
+		saySynced(o, &p)
+		p.Wake = o.Now.Add(o.Deployment.interval())
+		return p
+	}
+	if o.Source.Empty {
+		return identifiedByConnection(o)
+	}
+	if p, held := awaitDeployment(o); held {
+		return p
+	}
+	return checked(o, o.Source.Fingerprint)
+}
+
+// identifiedByConnection decides for auth.certificate, and for a supplied token
+// that is empty (B26).
+func identifiedByConnection(o Observation) Plan {
+	d := o.Deployment
+	if d.Problem == "" && !d.ByConnection {
+		return hold(o, v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonConfigInvalid,
+			"without a token the deployment must identify the caller, and it has neither a client certificate nor headers: set spec.tls.clientCertificateSecretName or spec.headers there")
+	}
+	if d.Problem == "" && d.Verdict.Outcome == verdict.Refused && d.Verdict.Own && (!d.OwnToken || certificateRefused(d.Verdict)) {
+		return suspended(o, d.Verdict.Reason, "the deployment is refused: "+d.Verdict.Message)
+	}
+	if p, held := awaitDeployment(o); held {
+		return p
+	}
+	if !d.OwnToken && d.User != nil {
+		// The deployment was verified as the very caller that the session is.
+		return publishOrActive(o, d.User, o.Secret.Token == nil)
+	}
+	return checked(o, "")
+}
+
+// certificateRefused tells a refused client certificate from a refused token.
+func certificateRefused(v verdict.Verdict) bool {
+	switch v.Reason {
+	case v1alpha1.ReasonCertificateRejected, v1alpha1.ReasonCertificateUnsupported, v1alpha1.ReasonCertificateRequired,
+		v1alpha1.ReasonCertificateAuthorityUnknown, v1alpha1.ReasonCertificateAccessDenied:
+		return true
+	}
+	return false
+}
+
+// checked asks the server about a credential, once for each change of it or of
+// the settings and once in an interval, and publishes what it accepts.
+func checked(o Observation, credential string) Plan {
+	check := o.Check
+	due := check.At.Add(o.Deployment.interval())
+	if check.At.IsZero() || check.Credential != credential || check.Settings != o.Deployment.Fingerprint || !o.Now.Before(due) {
+		return Plan{Do: CheckCredential}
+	}
+	var p Plan
+	switch check.Verdict.Outcome {
+	case verdict.Accepted:
+		published := o.Secret.Token
+		same := credential == "" && published == nil || published != nil && published.Fingerprint == credential
+		p = publishOrActive(o, check.User, same)
+	case verdict.Refused:
+		p = suspended(o, check.Verdict.Reason, refusalOf(o, credential)+": "+check.Verdict.Message)
+	default:
+		p = hold(o, v1alpha1.ReasonAwaitingDeployment, check.Verdict.Reason, check.Verdict.Message)
+		p.Backoff = true
+	}
+	p.wakeAt(due)
+	return p
+}
+
+func publishOrActive(o Observation, user *v1alpha1.SessionUser, same bool) Plan {
+	if !same || !o.Secret.Exists || !o.Secret.InSync || o.Secret.ValueGone || o.Secret.Corrupt != "" {
+		return Plan{Do: Publish, User: user}
+	}
+	p := active(o, user)
+	p.Absent = append(p.Absent, v1alpha1.ConditionLifetimeCut)
+	return p
+}
+
+// refusalOf says whose credential was refused and what to do about it.
+func refusalOf(o Observation, credential string) string {
+	if credential == "" {
+		return "the server refuses the deployment's client certificate or headers as a caller"
+	}
+	ref := o.Session.Spec.Auth.Token.SecretRef
+	return fmt.Sprintf("the server refuses the token in Secret %q, key %q; write a valid one there", ref.Name, ref.Key)
+}

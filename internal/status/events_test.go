@@ -1,0 +1,90 @@
+package status
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	testclock "k8s.io/utils/clock/testing"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// recorded returns a Writer that cannot patch, and what it has recorded so far.
+func recorded() (*Writer, func() []string) {
+	recorder := events.NewFakeRecorder(16)
+	return NewWriter(nil, recorder, testclock.NewFakePassiveClock(noon)), func() []string {
+		var all []string
+		for {
+			select {
+			case event := <-recorder.Events:
+				all = append(all, event)
+			default:
+				return all
+			}
+		}
+	}
+}
+
+func TestEvents(t *testing.T) { // B94
+	t.Parallel()
+	conditions := func(list ...Condition) []metav1.Condition {
+		var set []metav1.Condition
+		for _, c := range list {
+			Set(&set, 1, noon, c)
+		}
+		return set
+	}
+	active := ready("True", "Active", "all is well")
+	suspended := ready("False", "Suspended", "the server refused it")
+	tests := map[string]struct {
+		before, after []metav1.Condition
+		want          []string
+	}{
+		"nothing":           {conditions(active), conditions(active), nil},
+		"a message":         {conditions(suspended), conditions(ready("False", "Suspended", "still")), nil},
+		"bad news":          {conditions(active), conditions(suspended), []string{"Warning Suspended the server refused it"}},
+		"good news":         {conditions(suspended), conditions(active), []string{"Normal Active all is well"}},
+		"other bad news":    {conditions(suspended), conditions(ready("False", "AccessDenied", "no")), []string{"Warning AccessDenied no"}},
+		"first bad news":    {nil, conditions(ready("False", "SecretConflict", "no")), []string{"Warning SecretConflict no"}},
+		"first good news":   {nil, conditions(active), []string{"Normal Active all is well"}},
+		"the first look":    {nil, conditions(ready("False", "Verifying", "wait")), nil},
+		"the first wait":    {nil, conditions(ready("Unknown", "AwaitingDeployment", "wait")), nil},
+		"a later wait":      {conditions(active), conditions(ready("False", "AwaitingDeployment", "wait")), []string{"Normal AwaitingDeployment wait"}},
+		"a person's pause":  {conditions(active), conditions(ready("False", "Paused", "zzz")), []string{"Normal Paused zzz"}},
+		"consent":           {nil, conditions(ready("False", "AwaitingAuthorization", "open it")), []string{"Normal AwaitingAuthorization open it"}},
+		"a workspace":       {conditions(active), conditions(ready("False", "WorkspaceStopped", "off")), []string{"Normal WorkspaceStopped off"}},
+		"retention":         {conditions(active), conditions(ready("False", "Retired", "idle")), []string{"Normal Retired idle"}},
+		"not known":         {conditions(active), conditions(ready("Unknown", "Unreachable", "?")), []string{"Normal Unreachable ?"}},
+		"per cent signs":    {conditions(active), conditions(ready("False", "Suspended", "100 %s %d")), []string{"Warning Suspended 100 %s %d"}},
+		"Ready disappears":  {conditions(active), nil, nil},
+		"another condition": {conditions(active), conditions(active, Condition{Type: "SecretSynced", Status: "False", Reason: "TemplateInvalid"}), nil},
+		"a credential": { // B90
+			conditions(active), []metav1.Condition{{Type: "Ready", Status: "False", Reason: "Suspended", Message: credential}},
+			[]string{"Warning Suspended [redacted]"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			writer, all := recorded()
+			writer.Events(&v1alpha1.CoderSession{}, test.before, test.after)
+			if diff := cmp.Diff(test.want, all()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestNotesFitIntoAnEvent(t *testing.T) {
+	t.Parallel()
+	writer, all := recorded()
+	writer.Event(&v1alpha1.CoderSession{}, "Normal", "Minted", "Mint", strings.Repeat("€", 1000))
+	note := strings.TrimPrefix(all()[0], "Normal Minted ")
+	if len(note) != 1023 || !utf8.ValidString(note) { // 341 of 3 bytes
+		t.Errorf("%d bytes", len(note))
+	}
+}

@@ -1,0 +1,212 @@
+package coderd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// UserOptions describes a user to create.
+type UserOptions struct {
+	// Username must follow B.2 and be free.
+	Username string
+	// Name is the full name; "" is none.
+	Name string
+	// Email must be free; "" is <username>@example.test.
+	Email string
+	// Password lets the user log in with login type password; "" is none.
+	Password string
+	// Status is the first status; "" is active, since most tests need that. New users of a real server start dormant.
+	Status UserStatus
+	// LoginType is the user's login type; "" is password with a password, else none.
+	LoginType string
+	// Roles are site roles; the implied member role is not listed.
+	Roles []string
+	// System marks a user such as "prebuilds", for whom nobody can mint (403, B.3).
+	System bool
+}
+
+// CreateUser adds a user. It returns ErrInvalid for a username that B.2 refuses and ErrConflict for one that is taken; the
+// name of a deleted user is free.
+func (s *Server) CreateUser(o UserOptions) (User, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !validUsername(o.Username) {
+		return User{}, fmt.Errorf("creating user %q: %w", o.Username, ErrInvalid)
+	}
+	if o.Email == "" {
+		o.Email = strings.ToLower(o.Username) + "@example.test"
+	}
+	if s.store.login(o.Username) != nil || s.store.login(o.Email) != nil {
+		return User{}, fmt.Errorf("creating user %q: %w", o.Username, ErrConflict)
+	}
+	if o.Status == "" {
+		o.Status = StatusActive
+	}
+	if o.LoginType == "" {
+		o.LoginType = LoginTypeNone
+	}
+	now := s.now()
+	u := &user{
+		id: mustUUID(s.opts), username: o.Username, name: o.Name, email: o.Email, status: o.Status, loginType: o.LoginType,
+		roles: slices.Clone(o.Roles), organization: []string{organizationID}, system: o.System,
+		createdAt: now, updatedAt: now, lastSeenAt: now,
+	}
+	if o.Password != "" {
+		hash := hashSecret(o.Password)
+		u.password, u.loginType = &hash, LoginTypePassword
+	}
+	s.store.addUser(u)
+	return u.snapshot(), nil
+}
+
+// organizationID is the one organization, which everybody is a member of.
+const organizationID = "7c9e6679-0000-4000-8000-0000000000aa"
+
+// change applies an edit to a living user, given by id, username or e-mail.
+func (s *Server) change(name string, edit func(*user)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.findUser(name)
+	if u == nil || u.deleted {
+		return fmt.Errorf("user %q: %w", name, ErrUserNotFound)
+	}
+	edit(u)
+	u.updatedAt = s.now()
+	return nil
+}
+
+// SetRoles replaces a user's site roles, with effect from the next request on (B.8).
+func (s *Server) SetRoles(name string, roles ...string) error {
+	return s.change(name, func(u *user) { u.roles = slices.Clone(roles) })
+}
+
+// Suspend makes all requests of a user 401; the keys are kept (B.8).
+func (s *Server) Suspend(name string) error {
+	return s.change(name, func(u *user) { u.status = StatusSuspended })
+}
+
+// Activate revives a suspended or dormant user and, with it, the keys that have not expired.
+func (s *Server) Activate(name string) error {
+	return s.change(name, func(u *user) { u.status = StatusActive })
+}
+
+// SetUpstreamSession says whether the OIDC or GitHub session behind a user's keys is alive (A.5).
+func (s *Server) SetUpstreamSession(name string, alive bool) error {
+	return s.change(name, func(u *user) { u.upstreamDead = !alive })
+}
+
+// DeleteUser leaves a tombstone, takes all keys away and frees the username (B.8).
+func (s *Server) DeleteUser(name string) error {
+	return s.change(name, s.store.deleteUser)
+}
+
+// User returns a user by id (tombstones included), username or e-mail.
+func (s *Server) User(name string) (User, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.findUser(name)
+	if u == nil {
+		return User{}, fmt.Errorf("user %q: %w", name, ErrUserNotFound)
+	}
+	return u.snapshot(), nil
+}
+
+// Users returns all users, tombstones included, by username.
+func (s *Server) Users() []User {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []User
+	for _, u := range sortedUsers(s.store.users, func(*user) bool { return true }) {
+		out = append(out, u.snapshot())
+	}
+	return out
+}
+
+// TokenOptions describes a key to create.
+type TokenOptions struct {
+	// User is an id, username or e-mail.
+	User string
+	// Name is unique among the user's tokens; "" draws one.
+	Name string
+	// Lifetime may be beyond the deployment's limits; 0 is the default lifetime.
+	Lifetime time.Duration
+	// Scopes and AllowList are stored as they are; nil is unrestricted.
+	Scopes, AllowList []string
+	// LoginType is the kind of key; "" is LoginTypeToken.
+	LoginType string
+}
+
+// CreateToken makes a key past all permissions and returns its value, the only time that it can be had.
+func (s *Server) CreateToken(o TokenOptions) (string, Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.findUser(o.User)
+	if u == nil || u.deleted {
+		return "", Key{}, fmt.Errorf("creating a token for %q: %w", o.User, ErrUserNotFound)
+	}
+	if o.Lifetime == 0 {
+		o.Lifetime = s.opts.DefaultTokenLifetime
+	}
+	if o.LoginType == "" {
+		o.LoginType = LoginTypeToken
+	}
+	s.store.purge(s.now(), s.opts.KeyRetention)
+	value, key, err := s.addKey(keySpec{
+		user: u, loginType: o.LoginType, name: o.Name, lifetime: o.Lifetime,
+		scopes: slices.Clone(o.Scopes), allowList: slices.Clone(o.AllowList),
+	})
+	if err != nil {
+		return "", Key{}, fmt.Errorf("creating token %q for %q: %w", o.Name, o.User, err)
+	}
+	return value, key.snapshot(s.now()), nil
+}
+
+// RevokeKey deletes a key at once, as somebody in the dashboard would.
+func (s *Server) RevokeKey(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.store.keys[id]
+	if k == nil {
+		return fmt.Errorf("key %q: %w", id, ErrKeyNotFound)
+	}
+	s.store.deleteKey(k)
+	return nil
+}
+
+// KeyFilter selects keys. The zero value selects all; what is set must hold together.
+type KeyFilter struct {
+	// User is an id, username or e-mail.
+	User string
+	// LoginType is the kind of key, such as LoginTypeToken.
+	LoginType string
+	// NamePrefix is the beginning of the token's name.
+	NamePrefix string
+	// Live leaves out expired keys.
+	Live bool
+}
+
+// Keys returns the stored keys that a filter selects, in the order of their creation.
+func (s *Server) Keys(f KeyFilter) []Key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	s.store.purge(now, s.opts.KeyRetention)
+	candidates := s.store.keys
+	if f.User != "" {
+		u := s.findUser(f.User)
+		if u == nil {
+			return nil
+		}
+		candidates = s.store.owned[u.id]
+	}
+	var out []Key
+	for _, k := range sortedKeys(candidates, func(k *apiKey) bool {
+		return (f.LoginType == "" || k.loginType == f.LoginType) && strings.HasPrefix(k.name, f.NamePrefix) &&
+			!(f.Live && k.expired(now))
+	}) {
+		out = append(out, k.snapshot(now))
+	}
+	return out
+}

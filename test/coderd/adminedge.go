@@ -1,0 +1,135 @@
+package coderd
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// edgeJSON is a change of the edge; nil leaves a part as it is. All parts change in one step.
+type edgeJSON struct {
+	// ClientCA is PEM; "" asks for no client certificates any more.
+	ClientCA *string `json:"client_ca"`
+	// Certificate and Key are the server certificate as PEM; they change together.
+	Certificate               *string            `json:"certificate"`
+	Key                       *string            `json:"key"`
+	ClientCertificateOptional *bool              `json:"client_certificate_optional"`
+	IdentifyByCertificate     *bool              `json:"identify_by_certificate"`
+	RequiredHeaders           *map[string]string `json:"required_headers"`
+	RefusalStatus             *int               `json:"refusal_status"`
+	IdentityHeader            *string            `json:"identity_header"`
+}
+
+var (
+	errNoEdge        = errors.New("no listener to change")
+	errNoCertificate = errors.New("no certificate in the PEM text")
+)
+
+// apply is checked first and applied afterwards, so that a bad change changes nothing.
+func (in edgeJSON) apply() (func(*Edge), error) {
+	var pool *x509.CertPool
+	if in.ClientCA != nil && *in.ClientCA != "" {
+		pool = x509.NewCertPool()
+		if !pool.AppendCertsFromPEM([]byte(*in.ClientCA)) {
+			return nil, fmt.Errorf("client_ca: %w", errNoCertificate)
+		}
+	}
+	var pair *tls.Certificate
+	if in.Certificate != nil || in.Key != nil {
+		if in.Certificate == nil || in.Key == nil {
+			return nil, fmt.Errorf("certificate and key change together: %w", ErrInvalid)
+		}
+		loaded, err := tls.X509KeyPair([]byte(*in.Certificate), []byte(*in.Key))
+		if err != nil {
+			return nil, fmt.Errorf("server certificate: %w", err)
+		}
+		pair = &loaded
+	}
+	return func(e *Edge) {
+		if in.ClientCA != nil {
+			e.ClientCAs = pool
+		}
+		if pair != nil {
+			e.Certificate = pair
+		}
+		set(&e.ClientCertificateOptional, in.ClientCertificateOptional)
+		set(&e.IdentifyByCertificate, in.IdentifyByCertificate)
+		set(&e.RequiredHeaders, in.RequiredHeaders)
+		set(&e.RefusalStatus, in.RefusalStatus)
+		set(&e.IdentityHeader, in.IdentityHeader)
+	}, nil
+}
+
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+func (a *admin) setEdge(r *http.Request) (any, error) {
+	in, err := readJSON[edgeJSON](r)
+	if err != nil {
+		return nil, err
+	}
+	if a.listener == nil {
+		return nil, errNoEdge
+	}
+	change, err := in.apply()
+	if err != nil {
+		return nil, err
+	}
+	a.listener.UpdateEdge(change)
+	return nil, nil
+}
+
+func (a *admin) setOutage(r *http.Request) (any, error) {
+	in, err := readJSON[struct{ Down bool }](r)
+	if err != nil {
+		return nil, err
+	}
+	if a.listener == nil {
+		return nil, errNoEdge
+	}
+	if in.Down {
+		a.listener.Stop()
+		return nil, nil
+	}
+	return nil, a.listener.Restart()
+}
+
+// optionsJSON is what can be changed while the server runs; nil leaves a value as it is.
+type optionsJSON struct {
+	Profile               *Profile      `json:"profile"`
+	Version               *string       `json:"version"`
+	DefaultTokenLifetime  *jsonDuration `json:"default_token_lifetime"`
+	MaxTokenLifetime      *jsonDuration `json:"max_token_lifetime"`
+	MaxAdminTokenLifetime *jsonDuration `json:"max_admin_token_lifetime"`
+	KeyRetention          *jsonDuration `json:"key_retention"`
+	DisableExpiryRefresh  *bool         `json:"disable_expiry_refresh"`
+	APIRateLimit          *int          `json:"api_rate_limit"`
+	DisableRateLimits     *bool         `json:"disable_rate_limits"`
+}
+
+func (a *admin) setOptions(r *http.Request) (any, error) {
+	in, err := readJSON[optionsJSON](r)
+	if err != nil {
+		return nil, err
+	}
+	if in.Profile != nil && *in.Profile != ProfileR30 && *in.Profile != ProfileNew {
+		return nil, fmt.Errorf("profile %q: %w", *in.Profile, ErrInvalid)
+	}
+	a.server.Reconfigure(func(o *Options) {
+		set(&o.Profile, in.Profile)
+		set(&o.Version, in.Version)
+		set((*jsonDuration)(&o.DefaultTokenLifetime), in.DefaultTokenLifetime)
+		set((*jsonDuration)(&o.MaxTokenLifetime), in.MaxTokenLifetime)
+		set((*jsonDuration)(&o.MaxAdminTokenLifetime), in.MaxAdminTokenLifetime)
+		set((*jsonDuration)(&o.KeyRetention), in.KeyRetention)
+		set(&o.DisableExpiryRefresh, in.DisableExpiryRefresh)
+		set(&o.APIRateLimit, in.APIRateLimit)
+		set(&o.DisableRateLimits, in.DisableRateLimits)
+	})
+	return nil, nil
+}

@@ -1,0 +1,164 @@
+package coderd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// adminBodyLimit bounds the bodies that the administration port reads.
+const adminBodyLimit = 1 << 20
+
+// admin offers the administration methods over HTTP, for demonstrations and tests in other processes.
+type admin struct {
+	server   *Server
+	listener *Listener
+}
+
+// AdminHandler offers the server's administration and one listener's edge as HTTP with JSON bodies. It asks nobody for
+// credentials: bind it to loopback. Token values occur only in the answer that creates one and in the body that asks
+// whether one is accepted. Paths ({user} is an id, username or e-mail):
+//
+//	GET, POST          /users               UserOptions, answers User
+//	DELETE             /users/{user}
+//	PUT                /users/{user}/roles  ["owner"]
+//	PUT                /users/{user}/status {"status": "suspended"}
+//	PUT                /users/{user}/upstream {"alive": false}
+//	GET, POST          /tokens              ?user=&prefix=&live=; token to create, answers value and key
+//	DELETE             /tokens/{id}
+//	POST               /accepts-token       {"token": "..."} -> {"accepted": true}
+//	GET, POST, DELETE  /faults              a fault, answers its id; DELETE disarms all
+//	DELETE             /faults/{id}         disarms one and releases its gate
+//	POST               /faults/{id}/release releases its gate only
+//	GET, DELETE        /requests            the log
+//	GET                /count               ?method=&route= -> {"count": 3}
+//	GET, PUT           /clock               {"offset": "5m"}
+//	PUT                /options             {"profile": "R30", "api_rate_limit": 512, ...}; what is absent stays
+//	PUT                /edge                see edgeJSON; what is absent stays
+//	PUT                /outage              {"down": true}
+//
+// Durations are Go duration strings. Errors are {"message": "..."}.
+func (s *Server) AdminHandler(listener *Listener) http.Handler {
+	a := &admin{server: s, listener: listener}
+	mux := http.NewServeMux()
+	for pattern, handle := range map[string]func(*http.Request) (any, error){
+		"GET /users":                 a.listUsers,
+		"POST /users":                a.createUser,
+		"DELETE /users/{user}":       a.deleteUser,
+		"PUT /users/{user}/roles":    a.setRoles,
+		"PUT /users/{user}/status":   a.setStatus,
+		"PUT /users/{user}/upstream": a.setUpstream,
+		"GET /tokens":                a.listTokens,
+		"POST /tokens":               a.createToken,
+		"DELETE /tokens/{id}":        a.revokeToken,
+		"POST /accepts-token":        a.acceptsToken,
+		"GET /faults":                a.listFaults,
+		"POST /faults":               a.inject,
+		"DELETE /faults":             a.clearFaults,
+		"DELETE /faults/{id}":        a.disarm,
+		"POST /faults/{id}/release":  a.release,
+		"GET /requests":              a.requests,
+		"DELETE /requests":           a.resetLog,
+		"GET /count":                 a.count,
+		"GET /clock":                 a.clock,
+		"PUT /clock":                 a.setClock,
+		"PUT /options":               a.setOptions,
+		"PUT /edge":                  a.setEdge,
+		"PUT /outage":                a.setOutage,
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { serveAdmin(w, r, handle) })
+	}
+	return mux
+}
+
+func serveAdmin(w http.ResponseWriter, r *http.Request, handle func(*http.Request) (any, error)) {
+	r.Body = http.MaxBytesReader(w, r.Body, adminBodyLimit)
+	out, err := handle(r)
+	switch {
+	case err == nil && out == nil:
+		noContent().write(w)
+	case err == nil:
+		answer(http.StatusOK, out).write(w)
+	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrKeyNotFound), errors.Is(err, errNoFault):
+		failure(http.StatusNotFound, err.Error(), "").write(w)
+	case errors.Is(err, ErrConflict):
+		failure(http.StatusConflict, err.Error(), "").write(w)
+	default:
+		failure(http.StatusBadRequest, err.Error(), "").write(w)
+	}
+}
+
+// readJSON is strict, unlike the API: a misspelt field is an error.
+func readJSON[T any](r *http.Request) (T, error) {
+	var v T
+	decoder := json.NewDecoder(r.Body)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&v); err != nil {
+		return v, fmt.Errorf("decoding the body: %w", err)
+	}
+	return v, nil
+}
+
+// jsonDuration is a Go duration string in JSON, such as "1h30m".
+type jsonDuration time.Duration
+
+// UnmarshalText reads a duration.
+func (d *jsonDuration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	*d = jsonDuration(parsed)
+	return err
+}
+
+// MarshalText writes a duration.
+func (d jsonDuration) MarshalText() ([]byte, error) {
+	return []byte(time.Duration(d).String()), nil
+}
+
+func (a *admin) requests(*http.Request) (any, error) { return a.server.Requests(), nil }
+
+func (a *admin) resetLog(*http.Request) (any, error) {
+	a.server.ResetLog()
+	return nil, nil
+}
+
+func (a *admin) count(r *http.Request) (any, error) {
+	query := r.URL.Query()
+	return map[string]int{"count": a.server.Count(query.Get("method"), query.Get("route"))}, nil
+}
+
+type clockJSON struct {
+	Offset jsonDuration `json:"offset"`
+	Now    *time.Time   `json:"now,omitempty"` // answers only
+}
+
+func (a *admin) clock(*http.Request) (any, error) {
+	now := a.server.Now()
+	return clockJSON{Offset: jsonDuration(a.server.ClockOffset()), Now: &now}, nil
+}
+
+func (a *admin) setClock(r *http.Request) (any, error) {
+	in, err := readJSON[clockJSON](r)
+	if err == nil {
+		a.server.SetClockOffset(time.Duration(in.Offset))
+	}
+	return nil, err
+}
+
+var errNoFault = errors.New("no such fault")
+
+// pathFault finds the fault of {id}.
+func (a *admin) pathFault(r *http.Request) (armedFault, error) {
+	id, err := strconv.Atoi(r.PathValue("id"))
+	if err != nil {
+		return armedFault{}, errNoFault
+	}
+	for _, f := range a.server.faults.list() {
+		if f.id == id {
+			return f, nil
+		}
+	}
+	return armedFault{}, errNoFault
+}

@@ -1,0 +1,142 @@
+package coderd
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// The names under which a session token is accepted (contract A.3).
+const (
+	sessionCookie = "coder_session_token"
+	sessionHeader = "Coder-Session-Token"
+)
+
+// signedOut is the constant text of the first five 401 variants. It contains "expired" whatever the cause (A.5).
+const signedOut = "signed out, or the session has expired; sign in again"
+
+// sessionToken finds the request's token. The first non-empty place wins and is not fallen back from (A.3).
+func sessionToken(r *http.Request) string {
+	if cookie, err := r.Cookie(sessionCookie); err == nil && cookie.Value != "" {
+		return cookie.Value
+	}
+	query := r.URL.Query()
+	if v := query.Get(sessionCookie); v != "" {
+		return v
+	}
+	if v := r.Header.Get(sessionHeader); v != "" {
+		return v
+	}
+	if scheme, v, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
+		if v = strings.TrimSpace(v); v != "" {
+			return v
+		}
+	}
+	return query.Get("access_token")
+}
+
+// lookUp finds the key of a token: parse, id, secret, expiry, in this order (A.5). Without a key the string is the detail.
+func (s *Server) lookUp(token string) (*apiKey, string) {
+	if token == "" {
+		return nil, "a session cookie or query parameter is needed"
+	}
+	id, secret, detail := splitToken(token)
+	if detail != "" {
+		return nil, detail
+	}
+	key := s.store.keys[id]
+	if key == nil {
+		return nil, "the API key is invalid"
+	}
+	if !key.hash.matches(secret) {
+		return nil, "the API key's secret is invalid"
+	}
+	if key.expired(s.now()) {
+		return nil, fmt.Sprintf("API key expired at %q", key.expiresAt.String())
+	}
+	return key, ""
+}
+
+// authenticate settles who calls. The order is A.5's: a token that passes its own checks is touched and extended before
+// anybody looks at the user, so that a suspended user's token lives on.
+func (c *call) authenticate() *reply {
+	key, detail := c.credential()
+	if key == nil {
+		return c.unauthorized(signedOut, detail)
+	}
+	u := key.user
+	c.ex.entry.KeyID, c.ex.entry.UserID, c.ex.entry.Username = key.id, u.id, u.username
+	if u.upstreamDead && (key.loginType == LoginTypeOIDC || key.loginType == LoginTypeGitHub) {
+		return c.unauthorized(signedOut, "the "+key.loginType+" provider refused to refresh the session")
+	}
+	if key.touch(c.now, c.slides(key)) {
+		u.lastSeenAt = c.now
+	}
+	if c.ex.rolesDown {
+		return c.unauthorized("internal error while authenticating", "looking up the user's roles failed")
+	}
+	if u.status == StatusDormant && !c.opts.DisableActivation {
+		u.status, u.updatedAt = StatusActive, c.now
+	}
+	if u.status != StatusActive {
+		return c.unauthorized(notActive(u.status), "")
+	}
+	c.key = key
+	return nil
+}
+
+func notActive(status UserStatus) string {
+	return fmt.Sprintf("user is not active (status = %q), contact an admin to reactivate the account", string(status))
+}
+
+// credential is the request's own token, or else the session of the user whom the edge vouches for.
+func (c *call) credential() (*apiKey, string) {
+	token := sessionToken(c.request)
+	if token == "" && c.ex.edgeUser != "" {
+		if key := c.edgeSession(c.ex.edgeUser); key != nil {
+			return key, ""
+		}
+	}
+	return c.lookUp(token)
+}
+
+// slides is B.7: R30 extends every kind of key, NEW leaves tokens fixed.
+func (s *Server) slides(key *apiKey) bool {
+	if s.opts.DisableExpiryRefresh {
+		return false
+	}
+	return !s.opts.isNew() || key.loginType != LoginTypeToken
+}
+
+func (c *call) unauthorized(message, detail string) *reply {
+	rp := unauthorized(c.opts.AccessURL, message, detail)
+	return &rp
+}
+
+// unauthorized is a 401 of the auth layer with its challenge. The description goes by the word "expired" in the texts, so
+// that every signed-out answer claims expiry (A.5).
+func unauthorized(accessURL, message, detail string) reply {
+	description := "the access token is invalid"
+	if strings.Contains(message+detail, "expired") {
+		description = "the access token has expired"
+	}
+	return failure(http.StatusUnauthorized, message, detail).with("WWW-Authenticate", fmt.Sprintf(
+		`Bearer realm="coder", error="invalid_token", error_description=%q, resource_metadata=%q`,
+		description, accessURL+"/.well-known/oauth-protected-resource"))
+}
+
+// AcceptsToken reports whether the server would accept a token now. Nothing is touched, counted or logged.
+func (s *Server) AcceptsToken(token string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.store.purge(s.now(), s.opts.KeyRetention)
+	key, _ := s.lookUp(token)
+	if key == nil {
+		return false
+	}
+	u := key.user
+	if u.upstreamDead && (key.loginType == LoginTypeOIDC || key.loginType == LoginTypeGitHub) {
+		return false
+	}
+	return u.status == StatusActive || (u.status == StatusDormant && !s.opts.DisableActivation)
+}

@@ -1,0 +1,3 @@
+// Command coderd-sim runs the simulated Coder server (package coderd) on a loopback port, with its administration on a
+// second one. It owns flags, files and signals; all behaviour is the package's.
+package main

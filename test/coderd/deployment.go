@@ -1,0 +1,106 @@
+package coderd
+
+import (
+	"net/http"
+	"time"
+)
+
+type buildInfoJSON struct {
+	ExternalURL           string `json:"external_url"`
+	Version               string `json:"version"`
+	DashboardURL          string `json:"dashboard_url"`
+	Telemetry             bool   `json:"telemetry"`
+	WorkspaceProxy        bool   `json:"workspace_proxy"`
+	AgentAPIVersion       string `json:"agent_api_version"`
+	ProvisionerAPIVersion string `json:"provisioner_api_version"`
+	UpgradeMessage        string `json:"upgrade_message"`
+	DeploymentID          string `json:"deployment_id"`
+}
+
+// buildInfo is contract B.1.
+func (c *call) buildInfo() reply {
+	return answer(http.StatusOK, buildInfoJSON{
+		ExternalURL: "https://releases.example.test/" + c.opts.version(), Version: c.opts.version(),
+		DashboardURL: c.opts.AccessURL, AgentAPIVersion: "2.8", ProvisionerAPIVersion: "1.15",
+		DeploymentID: c.opts.DeploymentID,
+	})
+}
+
+func (c *call) experiments() reply {
+	return answer(http.StatusOK, append([]string{}, c.opts.Experiments...))
+}
+
+// authScopes is B.6.
+func (c *call) authScopes() reply {
+	return answer(http.StatusOK, map[string][]string{"external": externalScopes(c.opts.isNew())})
+}
+
+type deploymentConfigJSON struct {
+	Config struct {
+		Sessions sessionsJSON `json:"sessions"`
+	} `json:"config"`
+}
+
+type sessionsJSON struct {
+	DisableExpiryRefresh bool `json:"disable_expiry_refresh"`
+}
+
+// deploymentConfig shows the only setting that the contract names (B.1). Its existence is no secret, hence 403.
+func (c *call) deploymentConfig() reply {
+	if !c.mayReadConfig() {
+		return forbidden()
+	}
+	var out deploymentConfigJSON
+	out.Config.Sessions.DisableExpiryRefresh = c.opts.DisableExpiryRefresh
+	return answer(http.StatusOK, out)
+}
+
+func (c *call) deploymentSSH() reply {
+	return answer(http.StatusOK, map[string]any{
+		"hostname_prefix": "coder.", "hostname_suffix": "coder", "ssh_config_options": map[string]string{},
+	})
+}
+
+type statsJSON struct {
+	AggregatedFrom time.Time `json:"aggregated_from"`
+	CollectedAt    time.Time `json:"collected_at"`
+	NextUpdateAt   time.Time `json:"next_update_at"`
+}
+
+func (c *call) deploymentStats() reply {
+	if !c.mayReadConfig() {
+		return forbidden()
+	}
+	return answer(http.StatusOK, statsJSON{
+		AggregatedFrom: c.now.Add(-time.Hour), CollectedAt: c.now, NextUpdateAt: c.now.Add(time.Minute),
+	})
+}
+
+type authCheckRequest struct {
+	Checks map[string]struct {
+		Action string `json:"action"`
+		Object struct {
+			ResourceType string `json:"resource_type"`
+			OwnerID      string `json:"owner_id"`
+		} `json:"object"`
+	} `json:"checks"`
+}
+
+// authCheck answers which of the named actions the caller may do (B.1). "me" names the caller as the owner.
+func (c *call) authCheck() reply {
+	var req authCheckRequest
+	if refused := c.decode(&req); refused != nil {
+		return *refused
+	}
+	out := make(map[string]bool, len(req.Checks))
+	for name, check := range req.Checks {
+		owner := check.Object.OwnerID
+		if owner == "me" {
+			owner = c.key.user.id
+		}
+		resource := check.Object.ResourceType
+		out[name] = c.roleMay(resource, check.Action, owner) && scopesPermit(c.key.scopes, resource, check.Action) &&
+			allowListPermits(c.key.allowList, resource, "")
+	}
+	return answer(http.StatusOK, out)
+}

@@ -1,0 +1,106 @@
+package coderd
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"maps"
+	"net/http"
+	"slices"
+)
+
+// Edge is what stands between clients and the server on one listener: TLS termination, client certificates, demanded
+// headers, and whom they identify. The zero value lets everything through.
+type Edge struct {
+	// Certificate is the server certificate; nil at Start makes a plain HTTP listener, and stays that.
+	Certificate *tls.Certificate
+	// ClientCAs verify client certificates; nil asks for none. A refusal is a TLS alert: unknown_ca, certificate_expired,
+	// bad_certificate, and for a missing certificate handshake_failure (TLS 1.2) or certificate_required (TLS 1.3).
+	ClientCAs *x509.CertPool
+	// ClientCertificateOptional lets clients without a certificate in; one that is presented is still verified.
+	ClientCertificateOptional bool
+	// IdentifyByCertificate makes a request without a session token act as the user named by the certificate's common name.
+	IdentifyByCertificate bool
+	// RequiredHeaders must be there with these very values, or the edge refuses the request with a page of HTML.
+	RequiredHeaders map[string]string
+	// RefusalStatus is the status of that refusal; 0 is 403.
+	RefusalStatus int
+	// IdentityHeader names a header whose value is the username that a request without a session token acts as; "" is none.
+	// Only set it together with RequiredHeaders: whoever may send it is whoever they say.
+	IdentityHeader string
+}
+
+// Edge returns the listener's present edge. It shares nothing that UpdateEdge may change.
+func (l *Listener) Edge() Edge {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.edge
+	e.RequiredHeaders = maps.Clone(e.RequiredHeaders)
+	return e
+}
+
+// UpdateEdge changes the edge in one step, as a proxy that reloads its configuration: new connections and requests see all
+// of the change, idle connections are closed, and busy ones are closed after their present request. change must not call
+// the listener.
+func (l *Listener) UpdateEdge(change func(*Edge)) {
+	e := l.Edge()
+	change(&e)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e.Certificate == nil {
+		e.Certificate = l.edge.Certificate
+	}
+	e.RequiredHeaders = maps.Clone(e.RequiredHeaders)
+	l.edge = e
+	l.generation++
+	for conn := range l.idle {
+		_ = conn.Close()
+	}
+	clear(l.idle)
+}
+
+// admit checks a request at the edge and notes whom the edge vouches for. It answers refusals itself.
+func (l *Listener) admit(w http.ResponseWriter, r *http.Request) bool {
+	e := l.Edge()
+	if conn := connOf(r); conn != nil && l.outdated(conn) {
+		w.Header().Set("Connection", "close")
+	}
+	for name, value := range e.RequiredHeaders {
+		if !slices.Contains(r.Header.Values(name), value) {
+			status := orStatus(e.RefusalStatus, http.StatusForbidden)
+			writeHTML(w, status, http.StatusText(status))
+			return false
+		}
+	}
+	ex := exchangeOf(r)
+	if e.IdentityHeader != "" {
+		ex.edgeUser = r.Header.Get(e.IdentityHeader)
+	}
+	if e.IdentifyByCertificate && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		ex.edgeUser = r.TLS.PeerCertificates[0].Subject.CommonName
+	}
+	return true
+}
+
+// tlsConfig is made anew for every connection, from the edge as it is then.
+func (l *Listener) tlsConfig(conn *edgeConn) *tls.Config {
+	e := l.Edge()
+	config := &tls.Config{
+		Certificates: []tls.Certificate{*e.Certificate},
+		MinVersion:   l.opts.MinVersion,
+		MaxVersion:   l.opts.MaxVersion,
+		NextProtos:   l.protocols(),
+		Time:         l.server.Now,
+		// A resumed session would skip the check of the client certificate against a pool that has changed since.
+		SessionTicketsDisabled: true,
+		KeyLogWriter:           &conn.alert,
+		VerifyConnection:       func(state tls.ConnectionState) error { return l.verify(conn, state) },
+	}
+	if e.ClientCAs != nil {
+		config.ClientCAs = e.ClientCAs
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+		if e.ClientCertificateOptional {
+			config.ClientAuth = tls.VerifyClientCertIfGiven
+		}
+	}
+	return config
+}

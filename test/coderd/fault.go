@@ -1,0 +1,210 @@
+package coderd
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// FaultKind is what a fault does to a request.
+type FaultKind string
+
+const (
+	// FaultLatency holds the request for Fault.Latency of real time.
+	FaultLatency FaultKind = "latency"
+	// FaultGate holds the request until Fault.Gate is released.
+	FaultGate FaultKind = "gate"
+	// FaultDropBefore cuts the connection before the server has seen the request.
+	FaultDropBefore FaultKind = "drop-before"
+	// FaultDropAnswer lets the server do its work and cuts the connection without an answer. Note that Go's client silently
+	// repeats a GET that dies on a connection which was used before; POST, PUT and DELETE it does not repeat.
+	FaultDropAnswer FaultKind = "drop-answer"
+	// FaultStatus answers Fault.Status (0: 500) in the Coder error shape.
+	FaultStatus FaultKind = "status"
+	// FaultHTML answers Fault.Status (0: 502) with a proxy's HTML page.
+	FaultHTML FaultKind = "html"
+	// FaultUnauthorized answers 401 as the auth layer does, for a key that does not exist unless Message or Detail say otherwise.
+	FaultUnauthorized FaultKind = "unauthorized"
+	// FaultTooManyRequests answers 429 with Retry-After (0: 60 s).
+	FaultTooManyRequests FaultKind = "too-many-requests"
+	// FaultRolesLookup makes the roles lookup of an otherwise valid key fail: 401 with an internal-error text (A.5).
+	FaultRolesLookup FaultKind = "roles-lookup"
+	// FaultTLSAlert refuses a TLS connection with Fault.Alert; see alert.go for what is sent when. Method and Path do not apply.
+	FaultTLSAlert FaultKind = "tls-alert"
+)
+
+// terminal faults answer in the server's place; no later fault is looked at.
+func (k FaultKind) terminal() bool {
+	return slices.Contains([]FaultKind{FaultDropBefore, FaultStatus, FaultHTML, FaultUnauthorized, FaultTooManyRequests}, k)
+}
+
+func (k FaultKind) known() bool {
+	return k.terminal() ||
+		slices.Contains([]FaultKind{FaultLatency, FaultGate, FaultDropAnswer, FaultRolesLookup, FaultTLSAlert}, k)
+}
+
+// Fault disturbs the requests that it matches. Several faults on one request apply in the order of their injection.
+type Fault struct {
+	Kind FaultKind
+	// Method limits the fault to a method; "" is every method.
+	Method string
+	// Path limits the fault to a path: segment by segment, where * or {anything} stands for one segment and a final ** for
+	// the rest, so that a route pattern can be used as it is; "" is every path.
+	Path string
+	// Skip lets that many matching requests pass first.
+	Skip int
+	// Times is how many requests are disturbed; 0 is all of them, until removed.
+	Times int
+	// Late applies FaultLatency and FaultGate between the server's work and the answer instead of before the work.
+	Late bool
+	// Latency is for FaultLatency.
+	Latency time.Duration
+	// Gate is for FaultGate.
+	Gate *Gate
+	// Status is for FaultStatus and FaultHTML.
+	Status int
+	// RetryAfter is for FaultTooManyRequests, in whole seconds.
+	RetryAfter time.Duration
+	// Message and Detail replace the texts of FaultStatus, FaultUnauthorized and FaultTooManyRequests.
+	Message, Detail string
+	// Alert is for FaultTLSAlert: the alert's number, such as 44 for certificate_revoked.
+	Alert uint8
+}
+
+// Gate holds requests until it is released. It is made by NewGate and can be used once.
+type Gate struct {
+	entered, released         chan struct{}
+	enteredOnce, releasedOnce sync.Once
+}
+
+// NewGate makes a closed gate.
+func NewGate() *Gate {
+	return &Gate{entered: make(chan struct{}), released: make(chan struct{})}
+}
+
+// Entered is closed when the first request has arrived at the gate.
+func (g *Gate) Entered() <-chan struct{} { return g.entered }
+
+// Release lets all held and future requests pass. It may be called more than once.
+func (g *Gate) Release() { g.releasedOnce.Do(func() { close(g.released) }) }
+
+func (g *Gate) enter() { g.enteredOnce.Do(func() { close(g.entered) }) }
+
+// armedFault is an injected fault with what is left of it.
+type armedFault struct {
+	Fault
+	id   int
+	seen int
+	hits int
+}
+
+// fire reports whether the fault applies to one more matching request.
+func (f *armedFault) fire() bool {
+	f.seen++
+	if f.seen <= f.Skip || f.spent() {
+		return false
+	}
+	f.hits++
+	return true
+}
+
+func (f *armedFault) spent() bool { return f.Times > 0 && f.hits >= f.Times }
+
+type faultSet struct {
+	mu    sync.Mutex
+	last  int
+	armed []*armedFault
+}
+
+func newFaultSet() *faultSet { return &faultSet{} }
+
+// Inject arms a fault and returns what disarms it. Disarming does not let go of requests that wait at a gate. A fault of a
+// kind that does not exist, or of FaultGate without a gate, is a mistake of the test and panics.
+func (s *Server) Inject(f Fault) (remove func()) {
+	id := s.faults.add(f)
+	return func() { s.faults.remove(id) }
+}
+
+// ClearFaults disarms all faults and releases their gates.
+func (s *Server) ClearFaults() {
+	for _, f := range s.faults.list() {
+		s.faults.remove(f.id)
+		if f.Gate != nil {
+			f.Gate.Release()
+		}
+	}
+}
+
+func (fs *faultSet) add(f Fault) int {
+	if !f.Kind.known() || (f.Kind == FaultGate && f.Gate == nil) {
+		panic("coderd: fault of unknown kind or without its gate: " + string(f.Kind))
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.last++
+	fs.armed = append(fs.armed, &armedFault{Fault: f, id: fs.last})
+	return fs.last
+}
+
+func (fs *faultSet) remove(id int) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.armed = slices.DeleteFunc(fs.armed, func(f *armedFault) bool { return f.id == id })
+}
+
+func (fs *faultSet) list() []armedFault {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	out := make([]armedFault, 0, len(fs.armed))
+	for _, f := range fs.armed {
+		out = append(out, *f)
+	}
+	return out
+}
+
+// take fires what applies to a request, up to the first terminal fault.
+func (fs *faultSet) take(method, path string) []Fault {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	var out []Fault
+	for _, f := range fs.armed {
+		if f.Kind == FaultTLSAlert || (f.Method != "" && f.Method != method) || !pathMatches(f.Path, path) || !f.fire() {
+			continue
+		}
+		out = append(out, f.Fault)
+		if f.Kind.terminal() {
+			break
+		}
+	}
+	return out
+}
+
+// takeAlert fires the first alert that is due for a TLS connection; 0 is none.
+func (fs *faultSet) takeAlert() uint8 {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, f := range fs.armed {
+		if f.Kind == FaultTLSAlert && f.fire() {
+			return f.Alert
+		}
+	}
+	return 0
+}
+
+func pathMatches(pattern, path string) bool {
+	if pattern == "" {
+		return true
+	}
+	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
+	for i, segment := range want {
+		if segment == "**" && i == len(want)-1 {
+			return true
+		}
+		wild := segment == "*" || (strings.HasPrefix(segment, "{") && strings.HasSuffix(segment, "}"))
+		if i >= len(got) || (!wild && segment != got[i]) {
+			return false
+		}
+	}
+	return len(want) == len(got)
+}

@@ -1,0 +1,149 @@
+package coderd
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// serveFaulty answers a request with the armed faults applied. A cut connection is http.ErrAbortHandler, which net/http
+// turns into a closed connection (HTTP/1) or a reset stream (HTTP/2).
+func (s *Server) serveFaulty(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
+	faults := s.faults.take(r.Method, r.URL.Path)
+	if len(faults) == 0 {
+		next(w, r)
+		return
+	}
+	// The body is read first, because net/http notices that a client has gone only after that.
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var late []Fault
+	for _, f := range faults {
+		switch {
+		case f.Late || f.Kind == FaultDropAnswer:
+			late = append(late, f)
+		case f.Kind == FaultRolesLookup:
+			exchangeOf(r).rolesDown = true
+		case f.Kind.terminal():
+			s.answerFault(w, f)
+			return
+		default:
+			hold(r, f)
+		}
+	}
+	if len(late) == 0 {
+		next(w, r)
+		return
+	}
+	held := &heldAnswer{header: w.Header(), status: http.StatusOK}
+	next(held, r)
+	for _, f := range late {
+		if f.Kind == FaultDropAnswer {
+			panic(http.ErrAbortHandler)
+		}
+		hold(r, f)
+	}
+	w.WriteHeader(held.status)
+	_, _ = w.Write(held.body.Bytes())
+}
+
+// hold waits for a latency or a gate. When the client leaves, or the listener stops, the request goes no further.
+func hold(r *http.Request, f Fault) {
+	var released <-chan struct{}
+	var elapsed <-chan time.Time
+	switch f.Kind {
+	case FaultGate:
+		f.Gate.enter()
+		released = f.Gate.released
+	case FaultLatency:
+		timer := time.NewTimer(f.Latency)
+		defer timer.Stop()
+		elapsed = timer.C
+	default:
+		return
+	}
+	var stopped <-chan struct{}
+	if l := exchangeOf(r).listener; l != nil {
+		stopped = l.stopped()
+	}
+	select {
+	case <-released:
+	case <-elapsed:
+	case <-r.Context().Done():
+		panic(http.ErrAbortHandler)
+	case <-stopped:
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *Server) answerFault(w http.ResponseWriter, f Fault) {
+	opts := s.options()
+	if f.Kind != FaultHTML {
+		w.Header().Set("X-Coder-Build-Version", opts.version())
+	}
+	text := func(value, fallback string) string {
+		if value == "" {
+			return fallback
+		}
+		return value
+	}
+	switch f.Kind {
+	case FaultDropBefore:
+		panic(http.ErrAbortHandler)
+	case FaultStatus:
+		status := orStatus(f.Status, http.StatusInternalServerError)
+		failure(status, text(f.Message, "internal error"), f.Detail).write(w)
+	case FaultHTML:
+		status := orStatus(f.Status, http.StatusBadGateway)
+		writeHTML(w, status, strconv.Itoa(status)+" "+http.StatusText(status))
+	case FaultUnauthorized:
+		detail := f.Detail
+		if f.Message == "" && detail == "" {
+			detail = "the API key is invalid"
+		}
+		unauthorized(opts.AccessURL, text(f.Message, signedOut), detail).write(w)
+	case FaultTooManyRequests:
+		wait := f.RetryAfter
+		if wait == 0 {
+			wait = rateWindow
+		}
+		failure(http.StatusTooManyRequests, text(f.Message, "rate limit reached"), f.Detail).
+			with("Retry-After", strconv.Itoa(int(wait/time.Second))).
+			with("X-RateLimit-Limit", strconv.Itoa(opts.APIRateLimit)).
+			with("X-RateLimit-Remaining", "0").
+			with("X-RateLimit-Reset", strconv.FormatInt(s.Now().Add(wait).Unix(), 10)).write(w)
+	}
+}
+
+func orStatus(status, fallback int) int {
+	if status == 0 {
+		return fallback
+	}
+	return status
+}
+
+// heldAnswer keeps an answer back, so that the connection can be cut after the work is done.
+type heldAnswer struct {
+	header  http.Header
+	status  int
+	written bool
+	body    bytes.Buffer
+}
+
+func (h *heldAnswer) Header() http.Header { return h.header }
+
+func (h *heldAnswer) WriteHeader(status int) {
+	if !h.written {
+		h.status, h.written = status, true
+	}
+}
+
+func (h *heldAnswer) Write(p []byte) (int, error) {
+	h.written = true
+	return h.body.Write(p)
+}

@@ -1,0 +1,144 @@
+package coderd
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// listTokens is GET .../keys/tokens (contract B.5). An empty result stays a nil slice, which JSON spells null.
+func (c *call) listTokens() reply {
+	target, refused := c.pathUser()
+	if refused != nil {
+		return *refused
+	}
+	candidates := c.store.owned[target.id]
+	if c.queryBool("include_all") {
+		candidates = c.store.keys
+	}
+	hideExpired := c.opts.isNew() && !c.queryBool("include_expired")
+	var out []ownedKeyJSON
+	for _, k := range sortedKeys(candidates, func(k *apiKey) bool {
+		return k.loginType == LoginTypeToken && c.mayKey(actionRead, k.user) && !(hideExpired && k.expired(c.now))
+	}) {
+		out = append(out, ownedKeyJSON{keyJSON: k.wire(), Username: k.user.username})
+	}
+	return answer(http.StatusOK, out)
+}
+
+func (c *call) queryBool(name string) bool {
+	v, err := strconv.ParseBool(c.request.URL.Query().Get(name))
+	return err == nil && v
+}
+
+// pathKey finds the key of {keyid} by its id alone, under any readable user (B.5).
+func (c *call) pathKey(action string) (*apiKey, *reply) {
+	if _, refused := c.pathUser(); refused != nil {
+		return nil, refused
+	}
+	k := c.store.keys[c.request.PathValue("keyid")]
+	if k == nil || !c.mayKey(action, k.user) {
+		rp := hidden()
+		return nil, &rp
+	}
+	return k, nil
+}
+
+func (c *call) getKey() reply {
+	k, refused := c.pathKey(actionRead)
+	if refused != nil {
+		return *refused
+	}
+	return answer(http.StatusOK, k.wire())
+}
+
+func (c *call) getTokenByName() reply {
+	target, refused := c.pathUser()
+	if refused != nil {
+		return *refused
+	}
+	k := c.store.names[tokenName{target.id, c.request.PathValue("name")}]
+	if k == nil || !c.mayKey(actionRead, k.user) {
+		return hidden()
+	}
+	return answer(http.StatusOK, k.wire())
+}
+
+func (c *call) deleteKey() reply {
+	k, refused := c.pathKey(actionDelete)
+	if refused != nil {
+		return *refused
+	}
+	c.store.deleteKey(k)
+	return noContent()
+}
+
+// expireKey ends a key now and keeps it. A key that has already ended keeps its time.
+func (c *call) expireKey() reply {
+	k, refused := c.pathKey(actionUpdate)
+	if refused != nil {
+		return *refused
+	}
+	if !k.expired(c.now) {
+		k.expiresAt, k.updatedAt = c.now, c.now
+		c.store.duePurge(k, c.opts.KeyRetention)
+	}
+	return noContent()
+}
+
+type tokenConfigJSON struct {
+	MaxTokenLifetime time.Duration `json:"max_token_lifetime"`
+}
+
+func (c *call) tokenConfig() reply {
+	target, refused := c.pathUser()
+	if refused != nil {
+		return *refused
+	}
+	return answer(http.StatusOK, tokenConfigJSON{MaxTokenLifetime: c.maxLifetime(target)})
+}
+
+// keySpec is a key to be made. The zero scopes and allow list are unrestricted; an empty name of a token is drawn.
+type keySpec struct {
+	user      *user
+	loginType string
+	name      string
+	scopes    []string
+	allowList []string
+	lifetime  time.Duration
+}
+
+// addKey stores a new key and returns its value, which nobody can learn afterwards. It returns ErrConflict when the
+// user has a token of that name, expired ones included (B.3). The mutex must be held.
+func (s *Server) addKey(spec keySpec) (string, *apiKey, error) {
+	if spec.loginType == LoginTypeToken {
+		if spec.name == "" {
+			name, err := s.freeTokenName(spec.user)
+			if err != nil {
+				return "", nil, err
+			}
+			spec.name = name
+		}
+		if s.store.names[tokenName{spec.user.id, spec.name}] != nil {
+			return "", nil, ErrConflict
+		}
+	}
+	if len(spec.scopes) == 0 {
+		spec.scopes = []string{scopeAll}
+	}
+	if len(spec.allowList) == 0 {
+		spec.allowList = []string{allowAll}
+	}
+	id, secret, err := newToken(s.opts.Random)
+	if err != nil {
+		return "", nil, err
+	}
+	now := s.now()
+	k := &apiKey{
+		id: id, hash: hashSecret(secret), user: spec.user, loginType: spec.loginType, name: spec.name,
+		scopes: spec.scopes, allowList: spec.allowList, lifetime: spec.lifetime,
+		createdAt: now, updatedAt: now, expiresAt: now.Add(spec.lifetime).Truncate(timeGrain), lastUsed: time.Unix(0, 0).UTC(),
+	}
+	s.store.addKey(k, s.opts.KeyRetention)
+	return id + "-" + secret, k, nil
+}

@@ -1,0 +1,171 @@
+package coderd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// mintRequest is the body of the token endpoint (contract B.3). Lifetime is in nanoseconds; a string does not decode.
+type mintRequest struct {
+	Lifetime  time.Duration `json:"lifetime"`
+	Scope     string        `json:"scope"`
+	Scopes    []string      `json:"scopes"`
+	TokenName string        `json:"token_name"`
+	AllowList []string      `json:"allow_list"`
+}
+
+type keyValueJSON struct {
+	Key string `json:"key"`
+}
+
+// errScopeNotStorable is R30's failure to generate a key with a scope that its catalogue has let through (B.3).
+var errScopeNotStorable = errors.New("scope has no canonical form")
+
+// mintToken checks in the order of B.3: JSON, system user, scopes, allow list, lifetime, insert. The first fault is the
+// only one that is reported.
+func (c *call) mintToken() reply {
+	target, refused := c.pathUser()
+	if refused != nil {
+		return *refused
+	}
+	var req mintRequest
+	if refused := c.decode(&req); refused != nil {
+		return *refused
+	}
+	if target.system {
+		return forbidden()
+	}
+	scopes, refused := c.requestedScopes(req)
+	if refused != nil {
+		return *refused
+	}
+	allowList, refused := requestedAllowList(req.AllowList)
+	if refused != nil {
+		return *refused
+	}
+	lifetime, refused := c.requestedLifetime(req.Lifetime, target)
+	if refused != nil {
+		return *refused
+	}
+	return c.insert(keySpec{
+		user: target, loginType: LoginTypeToken, name: req.TokenName,
+		scopes: scopes, allowList: allowList, lifetime: lifetime,
+	})
+}
+
+// createSession is B.4: a key for a CLI or IDE, as if by password.
+func (c *call) createSession() reply {
+	target, refused := c.pathUser()
+	if refused != nil {
+		return *refused
+	}
+	if target.system {
+		return forbidden()
+	}
+	return c.insert(keySpec{user: target, loginType: LoginTypePassword, lifetime: c.opts.DefaultTokenLifetime})
+}
+
+// insert generates and stores a key for the caller. Who may not create keys of the target learns it only here (B.3).
+func (c *call) insert(spec keySpec) reply {
+	for _, scope := range spec.scopes {
+		if !storableScope(scope) {
+			return failure(http.StatusInternalServerError, "cannot create key",
+				fmt.Sprintf("scope %q: %v", scope, errScopeNotStorable))
+		}
+	}
+	if !c.mayKey(actionCreate, spec.user) || spec.user.deleted {
+		return hidden()
+	}
+	token, _, err := c.addKey(spec)
+	switch {
+	case errors.Is(err, ErrConflict):
+		return failure(http.StatusConflict, fmt.Sprintf("token %q exists", spec.name), "",
+			validation{Field: "name", Detail: "must be unique among the user's tokens"})
+	case err != nil:
+		return failure(http.StatusInternalServerError, "cannot create key", err.Error())
+	}
+	return answer(http.StatusCreated, keyValueJSON{Key: token})
+}
+
+func (c *call) requestedScopes(req mintRequest) ([]string, *reply) {
+	names := req.Scopes
+	// Only the singular field is rewritten in R30; its list keeps aliases as they are and fails later.
+	canonical := c.opts.isNew()
+	if len(names) == 0 {
+		if req.Scope == "" {
+			return []string{scopeAll}, nil
+		}
+		names, canonical = []string{req.Scope}, true
+	}
+	out := make([]string, 0, len(names))
+	seen := map[string]bool{}
+	for _, name := range names {
+		if !externalScope(c.opts.isNew(), name) {
+			rp := failure(http.StatusBadRequest, "cannot create key", fmt.Sprintf("scope %q not supported", name))
+			return nil, &rp
+		}
+		if full, ok := aliases[name]; ok && canonical {
+			name = full
+		}
+		if c.opts.isNew() && seen[name] {
+			continue
+		}
+		seen[name] = true
+		out = append(out, name)
+	}
+	return out, nil
+}
+
+func requestedAllowList(entries []string) ([]string, *reply) {
+	if len(entries) == 0 {
+		return []string{allowAll}, nil
+	}
+	out := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		canonical, ok := parseAllowEntry(entry)
+		if !ok {
+			rp := failure(http.StatusBadRequest, "cannot create key",
+				fmt.Sprintf("allow list entry %q is not <resource_type>:<uuid or *>", entry))
+			return nil, &rp
+		}
+		out = append(out, canonical)
+	}
+	return out, nil
+}
+
+func (c *call) requestedLifetime(lifetime time.Duration, target *user) (time.Duration, *reply) {
+	if lifetime == 0 {
+		return c.opts.DefaultTokenLifetime, nil
+	}
+	limit := c.maxLifetime(target)
+	switch {
+	case lifetime < 0:
+		rp := failure(http.StatusBadRequest, "cannot validate the request", "lifetime must be positive")
+		return 0, &rp
+	case lifetime > limit: // equal is allowed, whatever the text says
+		rp := failure(http.StatusBadRequest, "cannot validate the request", fmt.Sprintf("lifetime must be less than %v", limit))
+		return 0, &rp
+	}
+	return lifetime, nil
+}
+
+// maxLifetime goes by the target's roles, not the caller's; the admin value replaces the other one (B.3).
+func (s *Server) maxLifetime(target *user) time.Duration {
+	if target.hasRole(RoleOwner) {
+		return s.opts.MaxAdminTokenLifetime
+	}
+	return s.opts.MaxTokenLifetime
+}
+
+// decode reads the JSON body. Unknown fields are ignored, Content-Type is not looked at (A.1).
+func (c *call) decode(into any) *reply {
+	if err := json.NewDecoder(bytes.NewReader(c.body)).Decode(into); err != nil {
+		rp := failure(http.StatusBadRequest, "request body must be valid JSON", err.Error())
+		return &rp
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package coderd
+
+import (
+	"crypto/rand"
+	"io"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// Profile selects the server generation to simulate (contract 0).
+type Profile string
+
+const (
+	// ProfileR30 behaves like v2.30-era servers.
+	ProfileR30 Profile = "R30"
+	// ProfileNew behaves like v2.36 and later.
+	ProfileNew Profile = "NEW"
+)
+
+// RateLimitKeying says by what requests are counted (contract A.7).
+type RateLimitKeying string
+
+const (
+	// KeyByIP counts everything by remote address and ignores the owner's bypass header, as R30 does.
+	KeyByIP RateLimitKeying = "ip"
+	// KeyByUser counts by user, by address where nobody is signed in.
+	KeyByUser RateLimitKeying = "user"
+)
+
+// Options configures a Server. The zero value is a working NEW server with the deployment defaults of the contract.
+type Options struct {
+	// Profile is the server generation; "" is ProfileNew.
+	Profile Profile
+	// Clock is the server's time, before SetClockOffset; nil is the real clock.
+	Clock clock.PassiveClock
+	// Random feeds token ids, secrets and UUIDs; nil is crypto/rand.Reader.
+	Random io.Reader
+	// AccessURL is the configured external URL, without a trailing slash; "" is https://coder.example.test.
+	AccessURL string
+	// DeploymentID is the server's stable identity; "" draws a UUID.
+	DeploymentID string
+	// Version is what buildinfo and X-Coder-Build-Version show; "" is one that fits the profile.
+	Version string
+	// DefaultTokenLifetime is CODER_DEFAULT_TOKEN_LIFETIME; 0 is 7 days.
+	DefaultTokenLifetime time.Duration
+	// MaxTokenLifetime is CODER_MAX_TOKEN_LIFETIME; 0 is 876600 hours.
+	MaxTokenLifetime time.Duration
+	// MaxAdminTokenLifetime is CODER_MAX_ADMIN_TOKEN_LIFETIME, for targets with the owner role; 0 is 168 hours.
+	MaxAdminTokenLifetime time.Duration
+	// SessionDuration is CODER_SESSION_DURATION, the lifetime of a login's key; 0 is 24 hours.
+	SessionDuration time.Duration
+	// KeyRetention is CODER_API_KEYS_RETENTION: how long expired keys stay; 0 is 7 days, negative is for ever.
+	KeyRetention time.Duration
+	// DisableExpiryRefresh is CODER_DISABLE_SESSION_EXPIRY_REFRESH: no key slides (B.7).
+	DisableExpiryRefresh bool
+	// DisableActivation takes away the hook that switches a dormant user to active when a valid key is used (A.5).
+	DisableActivation bool
+	// APIRateLimit is CODER_API_RATE_LIMIT, requests per minute; 0 is 512, negative is off.
+	APIRateLimit int
+	// DisableRateLimits is CODER_DANGEROUS_DISABLE_RATE_LIMITS: every limit off, the login limit too.
+	DisableRateLimits bool
+	// RateLimitKeying overrides the profile's: "" is KeyByIP for R30 and KeyByUser for NEW.
+	RateLimitKeying RateLimitKeying
+	// MaxBodyBytes bounds request bodies; 0 is no limit in R30 and 1 MiB in NEW (the value is chosen, A.8 leaves it open).
+	MaxBodyBytes int64
+	// Experiments is what GET /api/v2/experiments answers.
+	Experiments []string
+	// RequestLogSize bounds the request log; 0 is 4096 entries. The counters are not bounded by it.
+	RequestLogSize int
+}
+
+const (
+	defaultAccessURL      = "https://coder.example.test"
+	defaultTokenLifetime  = 7 * 24 * time.Hour
+	defaultMaxLifetime    = 876600 * time.Hour
+	defaultMaxAdmin       = 168 * time.Hour
+	defaultSession        = 24 * time.Hour
+	defaultRetention      = 7 * 24 * time.Hour
+	defaultAPIRateLimit   = 512
+	defaultMaxBodyNew     = 1 << 20
+	defaultRequestLogSize = 4096
+)
+
+// withDefaults fills what never changes afterwards. Defaults that depend on the profile are computed on use, so that
+// Reconfigure may switch the profile of a running server.
+func (o Options) withDefaults() Options {
+	orDuration := func(v *time.Duration, fallback time.Duration) {
+		if *v == 0 {
+			*v = fallback
+		}
+	}
+	orDuration(&o.DefaultTokenLifetime, defaultTokenLifetime)
+	orDuration(&o.MaxTokenLifetime, defaultMaxLifetime)
+	orDuration(&o.MaxAdminTokenLifetime, defaultMaxAdmin)
+	orDuration(&o.SessionDuration, defaultSession)
+	orDuration(&o.KeyRetention, defaultRetention)
+	if o.Profile == "" {
+		o.Profile = ProfileNew
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
+	if o.AccessURL == "" {
+		o.AccessURL = defaultAccessURL
+	}
+	if o.APIRateLimit == 0 {
+		o.APIRateLimit = defaultAPIRateLimit
+	}
+	if o.RequestLogSize <= 0 {
+		o.RequestLogSize = defaultRequestLogSize
+	}
+	return o
+}
+
+func (o Options) isNew() bool { return o.Profile != ProfileR30 }
+
+func (o Options) version() string {
+	switch {
+	case o.Version != "":
+		return o.Version
+	case o.isNew():
+		return "v2.36.1+abc1234"
+	default:
+		return "v2.30.0+abc1234"
+	}
+}
+
+func (o Options) keying() RateLimitKeying {
+	switch {
+	case o.RateLimitKeying != "":
+		return o.RateLimitKeying
+	case o.isNew():
+		return KeyByUser
+	default:
+		return KeyByIP
+	}
+}
+
+// maxBody is the body limit in bytes; 0 is none.
+func (o Options) maxBody() int64 {
+	if o.MaxBodyBytes == 0 && o.isNew() {
+		return defaultMaxBodyNew
+	}
+	return o.MaxBodyBytes
+}

@@ -1,0 +1,100 @@
+package coderd
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Resource types and actions that the routes of this package ask for.
+const (
+	resourceUser   = "user"
+	resourceAPIKey = "api_key"
+	resourceConfig = "deployment_config"
+
+	actionCreate       = "create"
+	actionRead         = "read"
+	actionReadPersonal = "read_personal"
+	actionUpdate       = "update"
+	actionDelete       = "delete"
+)
+
+// roleMay is what the caller's roles allow on a resource of owner. Owners may do everything; everybody has their own keys
+// and may read themselves; user-admins manage users but nobody else's keys (contract B.3); auditors read the configuration.
+// Roles are looked up at every request, so a change counts at once (B.8).
+func (c *call) roleMay(resource, action, ownerID string) bool {
+	caller := c.key.user
+	if caller.hasRole(RoleOwner) {
+		return true
+	}
+	self := ownerID == caller.id
+	switch resource {
+	case resourceUser:
+		return caller.hasRole(RoleUserAdmin) || (self && (action == actionRead || action == actionReadPersonal))
+	case resourceAPIKey:
+		return self
+	case resourceConfig:
+		return action == actionRead && caller.hasRole(RoleAuditor)
+	default:
+		return false
+	}
+}
+
+// mayKey reports whether the caller may act on an API key of a user. The key's scopes and allow list only narrow what the
+// roles give (B.6). Key ids are no UUIDs, so that only a wildcard entry of an allow list covers them.
+func (c *call) mayKey(action string, owner *user) bool {
+	return c.roleMay(resourceAPIKey, action, owner.id) &&
+		scopesPermit(c.key.scopes, resourceAPIKey, action) && allowListPermits(c.key.allowList, resourceAPIKey, "")
+}
+
+// mayReadUser: user:read, or for the caller itself user:read_personal, which is all that R30 offers (B.6).
+func (c *call) mayReadUser(u *user) bool {
+	if !c.roleMay(resourceUser, actionRead, u.id) || !allowListPermits(c.key.allowList, resourceUser, u.id) {
+		return false
+	}
+	if scopesPermit(c.key.scopes, resourceUser, actionRead) {
+		return true
+	}
+	return u == c.key.user && scopesPermit(c.key.scopes, resourceUser, actionReadPersonal)
+}
+
+func (c *call) mayUpdateUser(u *user) bool {
+	return c.roleMay(resourceUser, actionUpdate, u.id) &&
+		scopesPermit(c.key.scopes, resourceUser, actionUpdate) && allowListPermits(c.key.allowList, resourceUser, u.id)
+}
+
+func (c *call) mayReadConfig() bool {
+	return c.roleMay(resourceConfig, actionRead, "") && scopesPermit(c.key.scopes, resourceConfig, actionRead)
+}
+
+// pathUser resolves the {user} element (A.6): "me", a UUID (tombstones included), a username or an e-mail.
+func (c *call) pathUser() (*user, *reply) {
+	name := c.request.PathValue("user")
+	if name == "me" {
+		if c.mayReadUser(c.key.user) {
+			return c.key.user, nil
+		}
+		rp := hidden()
+		return nil, &rp
+	}
+	u := c.findUser(name)
+	if u != nil && c.mayReadUser(u) {
+		return u, nil
+	}
+	rp := hidden()
+	if !c.opts.isNew() {
+		rp = failure(http.StatusBadRequest, `"user" must be an existing uuid or username`, "")
+	}
+	return nil, &rp
+}
+
+// findUser looks a user up by UUID, username or e-mail, in this order.
+func (s *Server) findUser(name string) *user {
+	if id, err := uuid.Parse(name); err == nil {
+		if u := s.store.users[id.String()]; u != nil {
+			return u
+		}
+	}
+	return s.store.login(strings.TrimSpace(name))
+}

@@ -1,0 +1,118 @@
+package coderd
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	rateWindow = time.Minute
+	loginLimit = 60 // per minute, fixed (contract A.7)
+
+	bypassHeader = "X-Coder-Bypass-Ratelimit"
+)
+
+// rateLimiter counts requests by key in the current and the previous minute. It forgets older ones, so its size is bounded
+// by the traffic of two minutes. The server's mutex guards it.
+type rateLimiter struct {
+	window            time.Time
+	current, previous map[string]int
+}
+
+func newRateLimiter() *rateLimiter {
+	return &rateLimiter{current: map[string]int{}, previous: map[string]int{}}
+}
+
+// advance moves to the window of now. A clock that was put back starts afresh.
+func (l *rateLimiter) advance(now time.Time) {
+	window := now.Truncate(rateWindow)
+	switch window.Sub(l.window) {
+	case 0:
+		return
+	case rateWindow:
+		l.previous, l.current = l.current, map[string]int{}
+	default:
+		l.previous, l.current = map[string]int{}, map[string]int{}
+	}
+	l.window = window
+}
+
+// take counts a request unless the limit is reached. The rate is a sliding estimate: the previous minute weighs as much as
+// is left of it. Refused requests do not count.
+func (l *rateLimiter) take(key string, limit int, now time.Time) (remaining int, ok bool) {
+	l.advance(now)
+	left := 1 - float64(now.Sub(l.window))/float64(rateWindow)
+	rate := int(math.Round(float64(l.previous[key])*left)) + l.current[key]
+	if rate+1 > limit {
+		return max(0, limit-rate), false
+	}
+	l.current[key]++
+	return limit - rate - 1, true
+}
+
+// checkLimits applies the API's limit and, for strict routes, the login limit. The headers are those of the last one.
+func (c *call) checkLimits(strict bool) *reply {
+	if c.opts.DisableRateLimits {
+		return nil
+	}
+	if c.opts.APIRateLimit >= 0 {
+		key, refused := c.rateKey()
+		if refused != nil {
+			return refused
+		}
+		if key != "" {
+			if refused := c.limit("api|"+key, c.opts.APIRateLimit); refused != nil {
+				return refused
+			}
+		}
+	}
+	if strict {
+		return c.limit("login|"+remoteIP(c.request)+"|"+c.request.URL.Path, loginLimit)
+	}
+	return nil
+}
+
+func (c *call) limit(key string, limit int) *reply {
+	remaining, ok := c.limiter.take(key, limit, c.now)
+	c.header.Set("X-RateLimit-Limit", strconv.Itoa(limit))
+	c.header.Set("X-RateLimit-Remaining", strconv.Itoa(remaining))
+	c.header.Set("X-RateLimit-Reset", strconv.FormatInt(c.limiter.window.Add(rateWindow).Unix(), 10))
+	if ok {
+		return nil
+	}
+	c.header.Set("Retry-After", strconv.Itoa(int(rateWindow.Seconds())))
+	rp := failure(http.StatusTooManyRequests, fmt.Sprintf("rate limit of %d requests per minute reached", limit), "")
+	return &rp
+}
+
+// rateKey is the user, else the address, combined with the path (A.7). "" is an owner's bypass. In R30 the limiter runs
+// ahead of authentication: it knows addresses only and does not heed the bypass header.
+func (c *call) rateKey() (string, *reply) {
+	byIP := "ip:" + remoteIP(c.request) + "|" + c.request.URL.Path
+	if c.opts.keying() == KeyByIP {
+		return byIP, nil
+	}
+	key, _ := c.credential()
+	if key == nil {
+		return byIP, nil
+	}
+	if bypass, err := strconv.ParseBool(c.request.Header.Get(bypassHeader)); err == nil && bypass {
+		if key.user.hasRole(RoleOwner) {
+			return "", nil
+		}
+		return "", &reply{status: http.StatusPreconditionRequired, text: bypassHeader + " was sent by a user who is not an owner\n"}
+	}
+	return "user:" + key.user.id + "|" + c.request.URL.Path, nil
+}
+
+func remoteIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

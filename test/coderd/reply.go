@@ -1,0 +1,96 @@
+package coderd
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+)
+
+// reply is a handler's answer. It is made under the server's lock and written without it, so body holds values only.
+type reply struct {
+	status int
+	header http.Header // may be nil
+	body   any         // encoded as JSON, unless text is set or the status is 204
+	text   string      // plain text instead of JSON
+}
+
+// errorJSON is the body of an error (contract A.2).
+type errorJSON struct {
+	Message     string       `json:"message"`
+	Detail      string       `json:"detail,omitempty"`
+	Validations []validation `json:"validations,omitempty"`
+}
+
+type validation struct {
+	Field  string `json:"field"`
+	Detail string `json:"detail"`
+}
+
+func answer(status int, body any) reply { return reply{status: status, body: body} }
+
+func noContent() reply { return reply{status: http.StatusNoContent} }
+
+func failure(status int, message, detail string, validations ...validation) reply {
+	return answer(status, errorJSON{Message: message, Detail: detail, Validations: validations})
+}
+
+// hidden is the one answer for what is missing and what is forbidden (A.6).
+func hidden() reply {
+	return failure(http.StatusNotFound, "not found, or no access to it", "")
+}
+
+func forbidden() reply {
+	return failure(http.StatusForbidden, "forbidden", "no permission for this")
+}
+
+func routeNotFound() reply {
+	return failure(http.StatusNotFound, "Route not found.", "")
+}
+
+// invalid is a request that fails its validation, one entry per field (A.1).
+func invalid(validations ...validation) reply {
+	return failure(http.StatusBadRequest, "validation failed", "", validations...)
+}
+
+func (rp reply) with(name, value string) reply {
+	if rp.header == nil {
+		rp.header = http.Header{}
+	}
+	rp.header.Add(name, value)
+	return rp
+}
+
+// write sends the answer. A failing connection is the client's affair; there is nobody to tell.
+func (rp reply) write(w http.ResponseWriter) {
+	for name, values := range rp.header {
+		w.Header()[name] = values
+	}
+	payload := []byte(rp.text)
+	switch {
+	case rp.status == http.StatusNoContent:
+	case rp.text != "":
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	default:
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		payload = encodeJSON(rp.body)
+	}
+	w.WriteHeader(rp.status)
+	_, _ = w.Write(payload)
+}
+
+// encodeJSON escapes HTML, as the server does (A.1). Bodies are this package's own types: failing to encode one is a defect.
+func encodeJSON(body any) []byte {
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(body); err != nil {
+		panic(fmt.Sprintf("coderd: encoding a %T: %v", body, err))
+	}
+	return buf.Bytes()
+}
+
+// writeHTML answers as a proxy or the single-page application would.
+func writeHTML(w http.ResponseWriter, status int, title string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, "<!doctype html>\n<html><head><title>%s</title></head><body><h1>%s</h1></body></html>\n", title, title)
+}

@@ -1,0 +1,172 @@
+package coderd
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// route is one API endpoint.
+type route struct {
+	method string
+	path   string            // http.ServeMux pattern
+	handle func(*call) reply // runs with the server's mutex held, after the checks below
+	public bool              // no session needed
+	isNew  bool              // missing in R30
+	strict bool              // draws on the login limit, too (A.7)
+}
+
+// call is one request on its way through the API's checks.
+type call struct {
+	*Server
+	request *http.Request
+	ex      *exchange
+	now     time.Time
+	body    []byte
+	header  http.Header // set on the answer whatever it is
+	key     *apiKey     // who calls; nil on public routes
+}
+
+// routes lists the API. A later section of the contract adds a function like this one and its line in newMux.
+func (s *Server) routes() []route {
+	const users, keys = "/api/v2/users", "/api/v2/users/{user}/keys"
+	return []route{
+		{method: "GET", path: "/api/v2/buildinfo", handle: (*call).buildInfo, public: true},
+		{method: "GET", path: "/api/v2/experiments", handle: (*call).experiments},
+		{method: "GET", path: "/api/v2/auth/scopes", handle: (*call).authScopes, isNew: true},
+		{method: "GET", path: "/api/v2/deployment/config", handle: (*call).deploymentConfig},
+		{method: "GET", path: "/api/v2/deployment/ssh", handle: (*call).deploymentSSH},
+		{method: "GET", path: "/api/v2/deployment/stats", handle: (*call).deploymentStats},
+		{method: "POST", path: "/api/v2/authcheck", handle: (*call).authCheck},
+		{method: "POST", path: users + "/login", handle: (*call).login, public: true, strict: true},
+		{method: "POST", path: users + "/logout", handle: (*call).logout},
+		{method: "GET", path: users, handle: (*call).listUsers},
+		{method: "GET", path: users + "/{user}", handle: (*call).getUser},
+		{method: "PUT", path: users + "/{user}/status/suspend", handle: (*call).suspendUser},
+		{method: "PUT", path: users + "/{user}/status/activate", handle: (*call).activateUser},
+		{method: "POST", path: keys, handle: (*call).createSession},
+		{method: "POST", path: keys + "/tokens", handle: (*call).mintToken},
+		{method: "GET", path: keys + "/tokens", handle: (*call).listTokens},
+		{method: "GET", path: keys + "/tokens/tokenconfig", handle: (*call).tokenConfig},
+		{method: "GET", path: keys + "/tokens/{name}", handle: (*call).getTokenByName},
+		{method: "GET", path: keys + "/{keyid}", handle: (*call).getKey},
+		{method: "DELETE", path: keys + "/{keyid}", handle: (*call).deleteKey},
+		{method: "PUT", path: keys + "/{keyid}/expire", handle: (*call).expireKey, isNew: true},
+	}
+}
+
+// apiRoot is the pattern of API paths that no route has. "/" is the single-page application.
+const apiRoot = "/api/"
+
+// routeOf is the pattern that a request will match, without its method.
+func (s *Server) routeOf(r *http.Request) string {
+	_, pattern := s.mux.Handler(r)
+	if _, path, found := strings.Cut(pattern, " "); found {
+		return path
+	}
+	return pattern
+}
+
+func (s *Server) newMux() *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, rt := range s.routes() {
+		mux.HandleFunc(rt.method+" "+rt.path, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(rt, w, r) })
+	}
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		reply{status: http.StatusOK, text: "OK"}.write(w)
+	})
+	unknown := route{public: true, handle: func(c *call) reply { return c.noSuchRoute(mux) }}
+	mux.HandleFunc(apiRoot, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(unknown, w, r) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		writeHTML(w, http.StatusOK, "Coder")
+	})
+	return mux
+}
+
+// serveRoute takes a request through the API's checks in the server's order.
+func (s *Server) serveRoute(rt route, w http.ResponseWriter, r *http.Request) {
+	body, err := readBody(w, r, s.options().maxBody())
+	rp, header := s.handle(rt, r, body, err)
+	for name, values := range header {
+		w.Header()[name] = values
+	}
+	rp.write(w)
+}
+
+func (s *Server) handle(rt route, r *http.Request, body []byte, bodyErr error) (reply, http.Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &call{Server: s, request: r, ex: exchangeOf(r), now: s.now(), body: body, header: http.Header{}}
+	s.store.purge(c.now, s.opts.KeyRetention)
+	if refused := c.checkLimits(rt.strict); refused != nil {
+		return *refused, c.header
+	}
+	if rt.isNew && !s.opts.isNew() {
+		return routeNotFound(), c.header
+	}
+	if c.forgeable() {
+		return reply{status: http.StatusBadRequest, text: "CSRF token missing or wrong\n"}, c.header
+	}
+	if !rt.public {
+		if refused := c.authenticate(); refused != nil {
+			return *refused, c.header
+		}
+	}
+	if bodyErr != nil {
+		return bodyFailure(bodyErr), c.header
+	}
+	return rt.handle(c), c.header
+}
+
+// forgeable is A.3: a state-changing call with the session cookie needs a CSRF token. This server hands none out, so none
+// can be right. A token in a header beside the cookie changes nothing: the cookie is what counts.
+func (c *call) forgeable() bool {
+	switch c.request.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return false
+	}
+	cookie, err := c.request.Cookie(sessionCookie)
+	return err == nil && cookie.Value != ""
+}
+
+// noSuchRoute tells a path that does not exist (404, A.1) from one that knows other methods (405).
+func (c *call) noSuchRoute(mux *http.ServeMux) reply {
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		probe := c.request.Clone(c.request.Context())
+		probe.Method = method
+		if _, pattern := mux.Handler(probe); pattern != apiRoot {
+			c.header.Add("Allow", method)
+		}
+	}
+	if len(c.header.Values("Allow")) == 0 || c.onlyNewRoutes() {
+		c.header.Del("Allow")
+		return routeNotFound()
+	}
+	return failure(http.StatusMethodNotAllowed, "method not allowed", "")
+}
+
+// onlyNewRoutes: R30 does not know the path at all.
+func (c *call) onlyNewRoutes() bool {
+	if c.opts.isNew() {
+		return false
+	}
+	path := c.request.URL.Path
+	return path == "/api/v2/auth/scopes" || strings.HasSuffix(path, "/expire")
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if limit > 0 {
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+	}
+	return io.ReadAll(r.Body)
+}
+
+func bodyFailure(err error) reply {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return failure(http.StatusRequestEntityTooLarge, "request body too large", err.Error())
+	}
+	return failure(http.StatusBadRequest, "request body cannot be read", err.Error())
+}

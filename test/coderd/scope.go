@@ -1,0 +1,143 @@
+package coderd
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Canonical scope names and their legacy aliases (contract B.3, B.6).
+const (
+	scopeAll                = "coder:all"
+	scopeApplicationConnect = "coder:application_connect"
+	aliasAll                = "all"
+	aliasApplicationConnect = "application_connect"
+)
+
+// aliases are the legacy names of the two oldest scopes.
+var aliases = map[string]string{aliasAll: scopeAll, aliasApplicationConnect: scopeApplicationConnect}
+
+// compositeScopes expands the coder:* composites. B.6 gives only workspaces.access; the others are chosen.
+var compositeScopes = map[string][]string{
+	"coder:workspaces.create": {"template:read", "template:use", "workspace:read", "workspace:create", "workspace:update"},
+	"coder:workspaces.operate": {
+		"template:read", "organization_member:read", "workspace:read", "workspace:update", "workspace:start", "workspace:stop",
+	},
+	"coder:workspaces.delete": {"template:read", "workspace:read", "workspace:delete"},
+	"coder:workspaces.access": {
+		"template:read", "organization_member:read", "workspace:read", "workspace:ssh", "workspace:application_connect",
+	},
+	"coder:templates.build":     {"template:read", "file:read", "file:create", "organization:read"},
+	"coder:templates.author":    {"template:*", "file:read", "file:create", "organization:read"},
+	"coder:apikeys.manage_self": {"api_key:*", "user:read_personal"},
+	scopeApplicationConnect:     {"workspace:read", "workspace:application_connect"},
+}
+
+// lowLevelScopes are the resource actions that may be asked for from outside (B.6).
+var lowLevelScopes = map[string][]string{
+	"workspace":    {"read", "create", "update", "delete", "ssh", "start", "stop", "application_connect", "*"},
+	"template":     {"read", "create", "update", "delete", "use", "*"},
+	"api_key":      {"read", "create", "update", "delete", "*"},
+	"file":         {"read", "create", "*"},
+	"user":         {"read_personal", "update_personal"},
+	"user_secret":  {"read", "create", "update", "delete", "*"},
+	"task":         {"read", "create", "update", "delete", "*"},
+	"organization": {"read", "update", "delete", "*"},
+}
+
+// newScopes are those that R30 lacks.
+var newScopes = map[string][]string{
+	"user":        {"read", "*"},
+	"user_skill":  {"read", "create", "update", "delete", "*"},
+	"user_memory": {"read", "create", "update", "delete", "*"},
+}
+
+// misspeltScope is in R30's catalogue in place of user:*; no key can be generated with it.
+const misspeltScope = "user.*"
+
+// externalScopes is the catalogue of a profile, sorted, without the aliases.
+func externalScopes(isNew bool) []string {
+	out := []string{scopeAll}
+	for name := range compositeScopes {
+		out = append(out, name)
+	}
+	add := func(table map[string][]string) {
+		for resource, actions := range table {
+			for _, action := range actions {
+				out = append(out, resource+":"+action)
+			}
+		}
+	}
+	add(lowLevelScopes)
+	if isNew {
+		add(newScopes)
+	} else {
+		out = append(out, misspeltScope)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// externalScope reports whether a name may be asked for, aliases included.
+func externalScope(isNew bool, name string) bool {
+	if _, ok := aliases[name]; ok {
+		return true
+	}
+	_, found := slices.BinarySearch(externalScopes(isNew), name)
+	return found
+}
+
+// storableScope reports whether a key can be generated with a name. What the catalogue admits and this does not is R30's
+// internal error (B.3).
+func storableScope(name string) bool {
+	_, alias := aliases[name]
+	return !alias && name != misspeltScope
+}
+
+// scopesPermit reports whether one of the scopes covers an action on a type of resource.
+func scopesPermit(scopes []string, resource, action string) bool {
+	return slices.ContainsFunc(scopes, func(scope string) bool {
+		if scope == scopeAll {
+			return true
+		}
+		if parts, ok := compositeScopes[scope]; ok {
+			return slices.Contains(parts, resource+":"+action) || slices.Contains(parts, resource+":*")
+		}
+		return scope == resource+":"+action || scope == resource+":*"
+	})
+}
+
+// allowAll is the allow list of a key that asked for none (B.3).
+const allowAll = "*:*"
+
+// resourceTypes are the types that an allow list may name; what goes beyond the catalogue is chosen.
+var resourceTypes = []string{
+	"*", "api_key", "deployment_config", "file", "group", "organization", "organization_member", "provisioner_daemon", "task",
+	"template", "user", "user_memory", "user_secret", "user_skill", "workspace",
+}
+
+// parseAllowEntry checks "<resource_type>:<uuid or *>" and returns it in canonical spelling.
+func parseAllowEntry(entry string) (string, bool) {
+	resource, id, found := strings.Cut(entry, ":")
+	if !found || !slices.Contains(resourceTypes, resource) {
+		return "", false
+	}
+	if id == "*" {
+		return entry, true
+	}
+	parsed, err := uuid.Parse(id)
+	if err != nil || len(id) != len(parsed.String()) {
+		return "", false
+	}
+	return resource + ":" + parsed.String(), true
+}
+
+// allowListPermits reports whether an allow list covers a resource. An empty id asks for the type as a whole, which only a
+// wildcard covers.
+func allowListPermits(list []string, resource, id string) bool {
+	return slices.ContainsFunc(list, func(entry string) bool {
+		allowedType, allowedID, _ := strings.Cut(entry, ":")
+		return (allowedType == "*" || allowedType == resource) && (allowedID == "*" || (id != "" && allowedID == id))
+	})
+}

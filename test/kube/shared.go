@@ -1,0 +1,74 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// prepared is set by Shared: somebody stops what ForTest starts.
+var prepared atomic.Bool
+
+// shared is the test binary's control plane. It is started at its first use, so
+// that a run of tests that need none does not pay for one.
+var shared struct {
+	once    sync.Once
+	cluster *Cluster
+	err     error
+}
+
+// Shared runs the tests of a binary and stops the control plane that they used.
+// It returns the exit code, for TestMain.
+func Shared(m *testing.M) int {
+	prepared.Store(true)
+	code := m.Run()
+	if shared.cluster == nil {
+		return code
+	}
+	if err := shared.cluster.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// ForTest returns the control plane that the tests of a binary share, and starts
+// it for the first of them. The test fails when it cannot be started: a test
+// that is skipped where programs are missing holds nothing.
+func ForTest(t testing.TB) *Cluster {
+	t.Helper()
+	if !prepared.Load() {
+		t.Fatal("nobody would stop the control plane: add func TestMain(m *testing.M) { os.Exit(kube.Shared(m)) }")
+	}
+	shared.once.Do(func() { shared.cluster, shared.err = Start(context.Background(), Options{}) })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.cluster
+}
+
+// notInName is what a test's name has and a namespace's may not.
+var notInName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// Namespace makes a namespace for a test, with a name of its own that starts
+// like the test's. The labels may be nil. It is left behind.
+func (c *Cluster) Namespace(t testing.TB, labels map[string]string) string {
+	t.Helper()
+	name := strings.Trim(notInName.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		GenerateName: name[:min(len(name), 40)] + "-",
+		Labels:       labels,
+	}}
+	if err := c.Client.Create(t.Context(), namespace); err != nil {
+		t.Fatalf("make a namespace: %v", err)
+	}
+	return namespace.Name
+}

@@ -1,0 +1,59 @@
+package validation
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/test/kube"
+)
+
+// fault is a manifest with one fault, and a part of the advice that it gets.
+type fault struct {
+	manifest string
+	advice   string
+}
+
+// expectRefused sends each manifest and looks for one complaint, with the advice.
+func expectRefused(t *testing.T, faults map[string]fault) {
+	t.Helper()
+	namespace := kube.ForTest(t).Namespace(t, nil)
+	for name, tc := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := create(t, tc.manifest, namespace, client.DryRunAll)
+			expectAdvice(t, err, tc.advice)
+		})
+	}
+}
+
+func expectAdvice(t *testing.T, err error, advice string) {
+	t.Helper()
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !(apierrors.IsInvalid(err) || apierrors.IsBadRequest(err)) {
+		t.Fatalf("error is %v, want a refusal with %q", err, advice)
+	}
+	if !strings.Contains(err.Error(), advice) {
+		t.Errorf("the answer is %v, want %q in it", err, advice)
+	}
+	// What a rule stumbles over, and a second complaint about the same fault,
+	// would hide the advice.
+	if strings.Contains(err.Error(), "evaluating rule") {
+		t.Errorf("a rule cannot be evaluated: %v", err)
+	}
+	complaints := 0
+	if details := status.Status().Details; details != nil {
+		for _, cause := range details.Causes {
+			// The API server's own note that it had not looked at all.
+			if !strings.Contains(cause.Message, "some validation rules were not checked") {
+				complaints++
+			}
+		}
+	}
+	if complaints > 1 {
+		t.Errorf("one fault has %d complaints: %v", complaints, err)
+	}
+}
