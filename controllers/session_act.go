@@ -44,6 +44,7 @@ func (r *SessionReconciler) act(ctx context.Context, s *sessionScope, o session.
 		return err
 	}
 	ctrl.LoggerFrom(ctx).V(1).Info("an action failed", "action", plan.Do, "problem", failure.Message)
+	failure.Action = plan.Do
 	s.failure = failure
 	if failure.Class == session.Denied {
 		s.conn.Doubt()
@@ -123,6 +124,9 @@ func (r *SessionReconciler) check(ctx context.Context, s *sessionScope, o sessio
 	check.Verdict = connection.VerdictOf(err)
 	if check.Verdict.Outcome == verdict.Unsettled {
 		return err
+	}
+	if check.Verdict.Outcome == verdict.Unreachable {
+		check.Failures = s.memory.check.Failures + 1
 	}
 	if line != nil {
 		check.Settings = line.Snapshot.Fingerprint

@@ -115,9 +115,16 @@ func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, 
 		meta = nil
 	}
 	s.prior = r.secrets.Observe(s.object, meta)
+	if s.prior.Ownership != secret.Owned {
+		// One that another session left behind is taken over by the first write.
+		seen := session.Secret{Foreign: s.prior.Ownership == secret.Foreign}
+		if s.line != nil && !seen.Foreign && o.Session.DeletionTimestamp.IsZero() {
+			o.Invalid = r.unrenderable(s)
+		}
+		return seen, nil
+	}
 	seen := session.Secret{
-		Foreign:         s.prior.Ownership == secret.Foreign,
-		Exists:          s.prior.Ownership == secret.Owned || s.prior.Ownership == secret.Retained,
+		Exists:          true,
 		Corrupt:         s.prior.Corrupt,
 		ResourceVersion: s.prior.ResourceVersion,
 		Fingerprint:     s.prior.Fingerprint,
@@ -127,14 +134,10 @@ func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, 
 			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, Request: token.Request, Fingerprint: token.Fingerprint,
 		}
 	}
-	if s.line == nil {
+	if s.line == nil || !o.Session.DeletionTimestamp.IsZero() {
 		return seen, nil
 	}
-	if seen.Foreign || !o.Session.DeletionTimestamp.IsZero() {
-		return seen, nil
-	}
-	o.Invalid = r.unrenderable(s)
-	if !seen.Exists || o.Invalid != "" {
+	if o.Invalid = r.unrenderable(s); o.Invalid != "" {
 		return seen, nil
 	}
 	err := r.compare(ctx, s, &seen)
@@ -211,7 +214,11 @@ func (r *SessionReconciler) observeListing(s *sessionScope, published *session.P
 	}
 	standing := s.conn.Standing()
 	var listing session.Listing
-	if user := s.object.Status.User; user != nil {
+	user := s.object.Status.User
+	if user == nil && s.target.Known && !s.target.Missing {
+		user = &s.target.User
+	}
+	if user != nil {
 		listing.UserSuspended = s.conn.Inventory.Suspended(user.ID)
 		mine := standing.User != nil && standing.User.ID == user.ID
 		listing.Loaded = s.conn.Inventory.Loaded() && standing.Verdict.Outcome == verdict.Accepted && (standing.SeesAll || mine)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/x509"
-	"fmt"
 	"net/textproto"
 	"slices"
 	"strconv"
@@ -16,31 +15,27 @@ const fingerprintDomain = "authconfig.snapshot.v1"
 
 // fingerprint digests what decides how a request is authenticated, each thing in its one effective form: what a server
 // cannot tell apart must not differ (B07), what it can tell apart must.
-func (r *Resolver) fingerprint(s *Snapshot, trusted []*x509.Certificate) (string, error) {
+func (r *Resolver) fingerprint(s *Snapshot, trusted []*x509.Certificate) string {
 	digest := r.key.Digest(fingerprintDomain).
 		Field("url", origin(s.URL)).
 		Field("proxy", origin(s.Proxy)).
 		Field("token", s.Token.Reveal()).
 		Field("headers", headerFields(s.Headers)...)
 	if s.TLS == nil {
-		return digest.Sum(), nil
+		return digest.Sum()
 	}
 	digest.
 		Field("server-name", strings.ToLower(cmp.Or(s.TLS.ServerName, s.URL.Hostname()))).
 		Field("skip-verify", strconv.FormatBool(s.TLS.InsecureSkipVerify)).
 		Field("trusted", rawSet(trusted)...)
+	// The private key is the one that belongs to the public key in its certificate; more of it is not needed, nor how it is
+	// written.
 	for _, own := range s.TLS.Certificates {
 		for _, der := range own.Certificate {
 			digest.Bytes("certificate", der)
 		}
-		// The key in one encoding: how its PEM is written makes no difference to a handshake.
-		der, err := x509.MarshalPKCS8PrivateKey(own.PrivateKey)
-		if err != nil {
-			return "", fmt.Errorf("encode the private key of the client certificate: %w", err)
-		}
-		digest.Bytes("key", der)
 	}
-	return digest.Sum(), nil
+	return digest.Sum()
 }
 
 // headerFields lists names and values in turn. Names do not differ by case, and the order of different headers has no

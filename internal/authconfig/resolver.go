@@ -78,11 +78,7 @@ func (r *Resolver) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*S
 	if err := at.faults.err(); err != nil {
 		return nil, err
 	}
-	sum, err := r.fingerprint(s, bundle.certificates)
-	if err != nil {
-		return nil, err
-	}
-	s.Fingerprint = sum
+	s.Fingerprint = r.fingerprint(s, bundle.certificates)
 	return s, nil
 }
 

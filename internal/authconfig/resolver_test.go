@@ -232,7 +232,12 @@ func TestPrintingASnapshotShowsNoValues(t *testing.T) {
 			t.Errorf("%q shows in %s", leak, out)
 		}
 	}
-	if !strings.Contains(out, s.Fingerprint) {
-		t.Errorf("the fingerprint does not show in %s", out)
+	want := "snapshot " + s.Fingerprint + " of https://coder.example.com"
+	if got := fmt.Sprintf("%+v", s); got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+	logged := map[string]any{"url": "https://coder.example.com", "fingerprint": s.Fingerprint}
+	if diff := cmp.Diff(any(logged), redact.Value(s)); diff != "" {
+		t.Errorf("logged (-want +got):\n%s", diff)
 	}
 }

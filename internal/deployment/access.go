@@ -94,6 +94,10 @@ func refuses(rule v1alpha1.AccessRule, s *v1alpha1.CoderSession) string {
 	return ""
 }
 
+// defaultLifetime of a minted token where the spec names none, as internal/session
+// has it.
+const defaultLifetime = 24 * time.Hour
+
 func refusesMint(rule v1alpha1.AccessRule, mint *v1alpha1.MintAuth) string {
 	allowed := slices.ContainsFunc(rule.Users, func(glob string) bool {
 		matched, err := path.Match(glob, mint.User)
@@ -102,8 +106,12 @@ func refusesMint(rule v1alpha1.AccessRule, mint *v1alpha1.MintAuth) string {
 	if !allowed {
 		return fmt.Sprintf("user %q matches none of %s", mint.User, strings.Join(rule.Users, ", "))
 	}
-	if limit := rule.MaxLifetime.Or(0); limit > 0 && mint.Lifetime.Or(24*time.Hour) > limit {
-		return fmt.Sprintf("lifetime %s is above the longest that is allowed, %s", mint.Lifetime, *rule.MaxLifetime)
+	if rule.MaxLifetime != nil {
+		// One that cannot be read allows nothing.
+		lifetime, limit := mint.Lifetime.Or(defaultLifetime), rule.MaxLifetime.Or(0)
+		if lifetime > limit {
+			return fmt.Sprintf("lifetime %s is above the longest that is allowed, %s", lifetime, *rule.MaxLifetime)
+		}
 	}
 	return refusesScopes(rule, mint.Scopes)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -20,57 +21,66 @@ const (
 	DefaultMaxDelay    = 5 * time.Second
 )
 
-// firstRetry is the pause after the first failure to reach the server; it
-// doubles up to the interval.
-const firstRetry = time.Second
+// shortestInterval serves where a deployment asks for more than a server can bear.
+const shortestInterval = time.Second
 
 // Decide returns what to do about a deployment. It is deterministic and safe for
 // concurrent use.
 func Decide(o Observation) Plan {
-	finalized := slices.Contains(o.Deployment.Finalizers, v1alpha1.DeploymentFinalizer)
-	deleted := !o.Deployment.DeletionTimestamp.IsZero()
+	if p, decided := finalize(o); decided {
+		return p
+	}
 	switch {
-	case deleted && !finalized:
-		return Plan{Keep: true}
-	case deleted && o.Sessions.Counts.Total == 0:
-		return Plan{Do: RemoveFinalizer}
-	case !deleted && !finalized:
-		return Plan{Do: AddFinalizer}
 	case o.Settling:
 		// The quiet period wakes it (B04); until then nothing is believed (B08).
 		return Plan{Keep: true}
 	case len(o.Config.Problems) > 0:
 		return terminating(o, unresolved(o))
-	}
-	v := o.Verified
-	if o.Doubted || v.At.IsZero() || v.Fingerprint != o.Config.Fingerprint || !o.Now.Before(verifyDue(o)) {
+	case mustVerify(o):
 		return Plan{Do: Verify}
-	}
-	if v.Verdict.OK() && v.User != nil && o.Sessions.Minting && !o.Now.Before(listDue(o)) {
+	case lists(o) && !o.Now.Before(listDue(o)):
 		return Plan{Do: List}
 	}
 	return terminating(o, report(o))
 }
 
-func interval(o Observation) time.Duration {
-	return o.Deployment.Spec.Verify.Interval.Or(DefaultInterval)
+// finalize keeps a deployment while sessions need it, and lets it go after the last.
+func finalize(o Observation) (Plan, bool) {
+	finalized := slices.Contains(o.Deployment.Finalizers, v1alpha1.DeploymentFinalizer)
+	deleted := !o.Deployment.DeletionTimestamp.IsZero()
+	switch {
+	case deleted && !finalized:
+		return Plan{Keep: true}, true
+	case deleted && o.Sessions.Counts.Total == 0:
+		return Plan{Do: RemoveFinalizer}, true
+	case !deleted && !finalized:
+		return Plan{Do: AddFinalizer}, true
+	}
+	return Plan{}, false
 }
 
-// retry is the pause after n failures in a row: doubling from firstRetry up to
-// the interval, and never sooner than the server asked for.
-func retry(v verdict.Verdict, failures int, interval time.Duration) time.Duration {
-	pause := interval
-	if doublings := failures - 1; doublings < 12 {
-		pause = min(interval, firstRetry<<max(doublings, 0))
-	}
-	return max(pause, v.RetryAfter)
+func interval(o Observation) time.Duration {
+	return max(o.Deployment.Spec.Verify.Interval.Or(DefaultInterval), shortestInterval)
+}
+
+// mustVerify reports whether there is no verification of these settings that still
+// holds.
+func mustVerify(o Observation) bool {
+	v := o.Verified
+	believed := v.Verdict.Outcome != verdict.Unasked && v.Verdict.Outcome != verdict.Unsettled
+	return o.Doubted || v.At.IsZero() || !believed || v.Fingerprint != o.Config.Fingerprint || !o.Now.Before(verifyDue(o))
+}
+
+// lists reports whether the operator can list tokens, and somebody needs it.
+func lists(o Observation) bool {
+	return o.Verified.Verdict.OK() && o.Verified.User != nil && o.Sessions.Minting
 }
 
 // verifyDue is when the server is asked again with the same settings.
 func verifyDue(o Observation) time.Time {
 	v := o.Verified
 	if v.Verdict.Outcome == verdict.Unreachable {
-		return v.At.Add(retry(v.Verdict, v.Failures, interval(o)))
+		return v.At.Add(v.Verdict.Pause(v.Failures, interval(o)))
 	}
 	return v.At.Add(interval(o))
 }
@@ -83,7 +93,7 @@ func listDue(o Observation) time.Time {
 	case l.At.Before(o.Verified.At):
 		return o.Verified.At
 	case !l.Verdict.OK():
-		return l.At.Add(retry(l.Verdict, l.Failures, interval(o)))
+		return l.At.Add(l.Verdict.Pause(l.Failures, interval(o)))
 	}
 	return l.At.Add(interval(o))
 }
@@ -102,7 +112,9 @@ func unresolved(o Observation) Plan {
 	message := strings.Join(messages, "; ")
 	p := Plan{Wake: o.Now.Add(interval(o))}
 	p.set(v1alpha1.ConditionConfigResolved, metav1.ConditionFalse, reason, message)
-	p.set(v1alpha1.ConditionVerified, metav1.ConditionUnknown, v1alpha1.ReasonConfigInvalid, "not asked: the settings are not complete")
+	if meta.FindStatusCondition(o.Deployment.Status.Conditions, v1alpha1.ConditionVerified) != nil {
+		p.set(v1alpha1.ConditionVerified, metav1.ConditionUnknown, v1alpha1.ReasonConfigInvalid, "not asked: the settings are not complete")
+	}
 	p.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonConfigInvalid, message)
 	return p
 }
@@ -110,7 +122,7 @@ func unresolved(o Observation) Plan {
 // report says what the last verification found.
 func report(o Observation) Plan {
 	p := Plan{Wake: verifyDue(o)}
-	if o.Sessions.Minting && o.Verified.Verdict.OK() && o.Verified.User != nil {
+	if lists(o) {
 		if due := listDue(o); due.Before(p.Wake) {
 			p.Wake = due
 		}
@@ -126,13 +138,23 @@ func report(o Observation) Plan {
 		p.set(v1alpha1.ConditionVerified, metav1.ConditionTrue, v1alpha1.ReasonVerified, message)
 		p.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonVerified, message)
 	case v.Outcome == verdict.Unreachable:
-		p.set(v1alpha1.ConditionVerified, metav1.ConditionUnknown, v.Reason, v.Message)
-		p.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v.Reason, v.Message)
+		message := explain(v)
+		p.set(v1alpha1.ConditionVerified, metav1.ConditionUnknown, v.Reason, message)
+		p.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v.Reason, message)
 	default:
 		p.set(v1alpha1.ConditionVerified, metav1.ConditionFalse, v.Reason, v.Message)
 		p.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v.Reason, v.Message)
 	}
 	return p
+}
+
+// explain is a verdict's message without changing times in it: what changes with
+// every pass would be written with every pass.
+func explain(v verdict.Verdict) string {
+	if v.Reason == v1alpha1.ReasonRateLimited {
+		return "the rate limit leaves no room now; it is tried again by itself"
+	}
+	return v.Message
 }
 
 // resolvedMessage also names what the spec asks for and this version does not

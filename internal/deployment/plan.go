@@ -56,7 +56,7 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	changed := false
 	for _, c := range p.Conditions {
 		c.ObservedGeneration = generation
-		c.LastTransitionTime = metav1.NewTime(o.Now)
+		c.LastTransitionTime = *stamp(o.Now)
 		changed = meta.SetStatusCondition(&status.Conditions, c) || changed
 	}
 	counts := o.Sessions.Counts

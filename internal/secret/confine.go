@@ -14,18 +14,30 @@ import (
 type budget struct{ spent int }
 
 const (
-	// maxSpent bounds it: 131,072 parts of templates, or 4 MiB through functions.
-	maxSpent = 4 << 20
+	// maxSpent bounds it: 32,768 parts of templates, or 1 MiB through functions.
+	maxSpent = 1 << 20
 	// nodeCost is what one part of a template costs; a byte through a function costs 1.
 	nodeCost = 32
+	// maxText bounds what one call of a function is given, in bytes, and with it what
+	// a comparison may take.
+	maxText = 64 << 10
 )
 
+// pay fails when there is not as much left.
 func (b *budget) pay(cost int) error {
 	if cost < 0 || cost > maxSpent-b.spent {
 		return fault("it does too much: it repeats too often or handles texts that are too long")
 	}
 	b.spent += cost
 	return nil
+}
+
+// handle pays for a text of so many bytes.
+func (b *budget) handle(length int) error {
+	if length > maxText {
+		return fault(fmt.Sprintf("it handles a text of more than %d bytes", maxText))
+	}
+	return b.pay(length)
 }
 
 // turn is the function that pays for one turn of a range. Templates cannot name it.

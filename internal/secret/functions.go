@@ -27,7 +27,7 @@ import (
 func functions(spent *budget) template.FuncMap {
 	paid := func(f func(string) string) func(string) (string, error) {
 		return func(text string) (string, error) {
-			if err := spent.pay(len(text)); err != nil {
+			if err := spent.handle(len(text)); err != nil {
 				return "", err
 			}
 			return f(text), nil
@@ -62,7 +62,7 @@ func header(headers map[string]string, name string) (string, error) {
 }
 
 func encodeJSON(spent *budget, value any) (string, error) {
-	if err := spent.pay(size(value)); err != nil {
+	if err := spent.handle(size(value)); err != nil {
 		return "", err
 	}
 	var out bytes.Buffer
@@ -80,7 +80,7 @@ func indent(spent *budget, n int, text string) (string, error) {
 	if n < 0 || n > maxIndent {
 		return "", fault(fmt.Sprintf("indent: write a number of spaces from 0 to %d", maxIndent))
 	}
-	if err := spent.pay(len(text) + n*(1+strings.Count(text, "\n"))); err != nil {
+	if err := spent.handle(len(text) + n*(1+strings.Count(text, "\n"))); err != nil {
 		return "", err
 	}
 	pad := strings.Repeat(" ", n)
@@ -100,7 +100,7 @@ func format(spent *budget, layout string, args []any) (string, error) {
 	for _, arg := range args {
 		cost += size(arg)
 	}
-	if err := spent.pay(cost); err != nil {
+	if err := spent.handle(cost); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf(layout, args...), nil

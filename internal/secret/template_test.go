@@ -86,9 +86,10 @@ func TestTemplatesThatFail(t *testing.T) {
 		"range in a branch":  {`{{if .User}}{{with .Host}}{{range 9000000000}}{{end}}{{end}}{{end}}`, "it does too much"},
 		"else of a range":    {`{{range 0}}{{else}}{{range 9000000000}}{{end}}{{end}}`, "it does too much"},
 		"long output":        {`{{range 3000}}` + strings.Repeat("0123456789", 10) + `{{end}}`, "it makes more than 262144 bytes"},
-		"doubling":           {doubling(2000), "it does too much"},
-		"doubling, encoded":  {strings.ReplaceAll(doubling(2000), "print $x $x", "json $x | json | b64enc"), "it does too much"},
-		"doubling, spread":   {`{{$x := "\n"}}` + strings.Repeat(`{{$x = indent 64 (print $x $x)}}`, 100), "it does too much"},
+		"doubling":           {doubling(2000), "it handles a text of more than 65536 bytes"},
+		"doubling, encoded":  {strings.ReplaceAll(doubling(2000), "print $x $x", "json $x | json | b64enc"), "it handles a text"},
+		"doubling, spread":   {`{{$x := "\n"}}` + strings.Repeat(`{{$x = indent 64 (print $x $x)}}`, 100), "it handles a text"},
+		"many texts":         {doubling(9) + `{{range 1000}}{{$y := trim $x}}{{end}}`, "it does too much"},
 		"wide directives":    {`{{printf "%1000000d" 1}}`, "printf: write directives"},
 		"widths from values": {`{{printf "%*d" 1000000 1}}`, "printf: write directives"},
 		"indexes":            {`{{printf "%[1]s%[1]s" .Token}}`, "printf: write directives"},
@@ -113,7 +114,7 @@ func TestTemplatesTogetherFitIntoASecret(t *testing.T) {
 	t.Parallel()
 	spec := v1alpha1.GeneratedSecret{Template: map[string]string{}}
 	for i := range 5 {
-		spec.Template[fmt.Sprint("key", i)] = `{{range 2500}}` + strings.Repeat("0123456789", 10) + `{{end}}`
+		spec.Template[fmt.Sprint("key", i)] = `{{range 500}}` + strings.Repeat("0123456789", 50) + `{{end}}`
 	}
 	_, err := Render(testKey(t), input(session(withSecret(spec))))
 	var failed *TemplateError

@@ -15,13 +15,15 @@ import (
 type policy func(Observation) (Plan, bool)
 
 // policies in the order of their say. The first that decides wins; what is left
-// is up to the session's auth method.
+// is up to the session's auth method. Access comes before spec.suspend: who may not
+// use a deployment keeps nothing by pausing (B32).
 var policies = []policy{
 	deleting,
+	outrun,
+	accessDenied,
 	paused,
 	unavailable,
 	deploymentMissing,
-	accessDenied,
 	foreignSecret,
 	unsettled,
 	failed,
@@ -48,6 +50,15 @@ func choose(o Observation) Plan {
 	default:
 		return identifiedByConnection(o)
 	}
+}
+
+// outrun observes anew when somebody else wrote meanwhile: nothing that was seen
+// counts any more.
+func outrun(o Observation) (Plan, bool) {
+	if o.Failure == nil || o.Failure.Class != Conflict {
+		return Plan{}, false
+	}
+	return Plan{Keep: true, Again: true}, true
 }
 
 func paused(o Observation) (Plan, bool) {
@@ -123,15 +134,14 @@ func unrenderable(o Observation) (Plan, bool) {
 	return p, true
 }
 
-// failed turns a failed action into what to say and when to try again.
+// failed turns a failed action into what to say and when to try again. What a
+// failed revocation leaves to do is seen to by finish.
 func failed(o Observation) (Plan, bool) {
 	f := o.Failure
-	if f == nil {
+	if f == nil || f.Action == Revoke {
 		return Plan{}, false
 	}
 	switch f.Class {
-	case Conflict:
-		return Plan{Keep: true, Again: true}, true
 	case Unbelieved:
 		return Plan{Keep: true, Wake: o.Now.Add(time.Second)}, true
 	case Config:
@@ -139,8 +149,12 @@ func failed(o Observation) (Plan, bool) {
 		p.Wake = o.Now.Add(o.Deployment.interval())
 		return p, true
 	case Wait:
-		p := hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonRateLimited, f.Message)
-		p.wakeAt(o.Now.Add(f.RetryAfter))
+		p := hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonRateLimited, rateLimited)
+		p.Backoff = f.RetryAfter <= 0
+		if !p.Backoff {
+			// Not sooner, not even for a token that ends: the server asked for it (B52).
+			p.Wake = o.Now.Add(f.RetryAfter)
+		}
 		return p, true
 	case Denied:
 		return hold(o, v1alpha1.ReasonAwaitingDeployment, f.Reason, f.Message), true
@@ -160,22 +174,32 @@ func finish(o Observation, p Plan) Plan {
 	if p.Keep {
 		return p
 	}
-	p.Token = mirrorToken(o)
+	if p.Token == nil {
+		p.Token = mirrorToken(o)
+	}
 	p.Secret = mirrorSecret(o)
 	if p.User == nil {
 		p.User = o.Session.Status.User
 	}
 	p.Retiring = retiring(o, p.Strip)
-	if p.Do == Nothing && !o.Session.Spec.Suspend {
+	p.Retiring = p.Retiring[:min(len(p.Retiring), mostRetiring)]
+	if p.Do == Nothing && (p.Strip || !o.Session.Spec.Suspend) {
 		revokeWhatIsDue(o, &p)
 	}
 	return p
 }
 
-// interval of verification, or the default where the deployment is not known.
+// defaultInterval serves where the deployment is not known, shortestInterval where
+// it asks for more than a server can bear.
+const (
+	defaultInterval  = 5 * time.Minute
+	shortestInterval = time.Second
+)
+
+// interval of verification.
 func (d Deployment) interval() time.Duration {
 	if d.Interval <= 0 {
-		return 5 * time.Minute
+		return defaultInterval
 	}
-	return d.Interval
+	return max(d.Interval, shortestInterval)
 }

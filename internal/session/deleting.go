@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
@@ -11,61 +12,114 @@ import (
 // deleting takes a deleted session apart: the Secret first, then what a lost
 // answer may have left, then every token that it ever minted, then the
 // finalizer. Where the server cannot be asked it waits, up to the timeout.
+//
+//	status names the token ──► Withdraw or Release ──► Sweep ──► Revoke ──► RemoveFinalizer
+//	                                  │ fails            │ fails   │ fails        ▲
+//	                                  └──────────────────┴─────────┴─► wait ──────┘ after the timeout
 func deleting(o Observation) (Plan, bool) {
 	s := o.Session
-	if s.DeletionTimestamp.IsZero() {
+	switch {
+	case s.DeletionTimestamp.IsZero():
 		return Plan{}, false
-	}
-	if !slices.Contains(s.Finalizers, v1alpha1.SessionFinalizer) {
+	case !slices.Contains(s.Finalizers, v1alpha1.SessionFinalizer):
 		return Plan{Keep: true}, true
+	case o.Failure != nil:
+		return afterFailure(o), true
+	case o.Secret.Exists:
+		return leaveSecret(o), true
 	}
-	if o.Failure != nil && o.Failure.Class == Conflict {
-		return Plan{Keep: true, Again: true}, true
-	}
-	if o.Secret.Exists && o.Failure == nil {
-		if s.Spec.Secret != nil && s.Spec.Secret.DeletionPolicy == v1alpha1.DeletionPolicyRetain {
-			return Plan{Do: Release}, true
-		}
-		return Plan{Do: Withdraw}, true
-	}
-	doomed := retiring(o, true)
-	mayHaveLost := s.Spec.Auth.Mint != nil && !o.Swept
-	if len(doomed) == 0 && !mayHaveLost {
-		return Plan{Do: RemoveFinalizer}, true
-	}
-	if o.Failure == nil && o.Deployment.Found && o.Deployment.Resolved {
-		if mayHaveLost {
-			return Plan{Do: Sweep, Mint: Order{Serial: o.lastSerial() + 1}}, true
-		}
-		p := Plan{Do: Revoke}
-		for _, t := range doomed {
-			p.Revoke = append(p.Revoke, Doomed{ID: t.ID, Name: t.Name})
-		}
-		return p, true
-	}
-	return waitToRevoke(o, doomed), true
+	return leaveServer(o), true
 }
 
-// waitToRevoke says what the deletion waits for, and gives up after the timeout.
-func waitToRevoke(o Observation, doomed []v1alpha1.RetiringToken) Plan {
+// afterFailure goes on at once only where another look helps.
+func afterFailure(o Observation) Plan {
+	if o.Failure.Class == Conflict {
+		return Plan{Keep: true, Again: true}
+	}
+	return waitToLeave(o, o.Failure.Message)
+}
+
+// leaveSecret deletes the Secret, or sets it free.
+func leaveSecret(o Observation) Plan {
+	if !o.named() && o.Now.Before(o.patienceEnds()) {
+		return o.nameFirst(v1alpha1.ReasonTerminating, "deleted; its Secret goes next")
+	}
+	if spec := o.Session.Spec.Secret; spec != nil && spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain {
+		return Plan{Do: Release}
+	}
+	return Plan{Do: Withdraw}
+}
+
+// leaveServer revokes all that there is or may be.
+func leaveServer(o Observation) Plan {
+	doomed := retiring(o, true)
+	mayHaveLost := o.Session.Spec.Auth.Mint != nil && !o.Swept
+	switch {
+	case len(doomed) == 0 && !mayHaveLost:
+		return Plan{Do: RemoveFinalizer}
+	case !o.Deployment.Found || !o.Deployment.Resolved:
+		return waitToLeave(o, "the deployment is missing or was never resolved")
+	case mayHaveLost:
+		return Plan{Do: Sweep, Mint: Order{Serial: o.lastSerial() + 1}}
+	}
+	p := Plan{Do: Revoke}
+	for _, t := range doomed {
+		p.Revoke = append(p.Revoke, Doomed{ID: t.ID, Name: t.Name})
+	}
+	return p
+}
+
+// waitToLeave says what the deletion waits for, and gives up after the timeout.
+func waitToLeave(o Observation, why string) Plan {
+	doomed := retiring(o, true)
 	ids := make([]string, 0, len(doomed))
 	for _, t := range doomed {
 		ids = append(ids, t.ID)
 	}
-	end := o.Session.DeletionTimestamp.Add(o.RevocationTimeout)
+	end := o.patienceEnds()
 	if !o.Now.Before(end) {
 		return Plan{Do: RemoveFinalizer, Abandoned: ids}
-	}
-	why := "the deployment is missing or was never resolved"
-	if o.Failure != nil {
-		why = o.Failure.Message
 	}
 	what := "a token that may have been minted"
 	if len(ids) > 0 {
 		what = "tokens " + strings.Join(ids, ", ")
 	}
 	p := notReady(v1alpha1.ReasonAwaitingDeployment, fmt.Sprintf("deleted; waits to revoke %s: %s", what, why))
+	p.Strip = true
 	p.Backoff = true
 	p.Wake = end
+	if !o.Secret.Exists {
+		p.Token = o.Session.Status.Token // the next pass, too, has to know the last serial
+	}
 	return p
 }
+
+// patienceEnds is when a deleted session goes, whatever is left.
+func (o Observation) patienceEnds() time.Time {
+	return o.Session.DeletionTimestamp.Add(o.RevocationTimeout)
+}
+
+// named reports whether status names the minted token that is published. A step
+// after which nothing but status would know the token is not made before: a crash
+// would leave it on the server (B40).
+func (o Observation) named() bool {
+	token := o.Secret.Token
+	if !token.Minted() {
+		return true
+	}
+	if was := o.Session.Status.Token; was != nil && was.ID == token.ID {
+		return true
+	}
+	return slices.ContainsFunc(o.Session.Status.Retiring, func(t v1alpha1.RetiringToken) bool { return t.ID == token.ID })
+}
+
+// nameFirst lets status be written before the published token is taken away.
+func (o Observation) nameFirst(reason, message string) Plan {
+	p := notReady(reason, message)
+	p.Strip = true
+	p.Wake = o.Now.Add(soon)
+	return p
+}
+
+// soon is when to go on after a status that had to be written first.
+const soon = time.Second

@@ -1,12 +1,14 @@
 package session
 
 import (
+	"cmp"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // alive reports whether the Secret holds a credential that has not ended.
@@ -21,13 +23,25 @@ func (o Observation) alive() bool {
 	return token.ExpiresAt.IsZero() || o.serverNow().Before(token.ExpiresAt)
 }
 
+// rateLimited is said instead of the server's words, which count seconds: a message
+// that changes with every pass would be written with every pass.
+const rateLimited = "the rate limit leaves no room now; it is tried again by itself"
+
+// explain is a verdict's message without changing times in it.
+func explain(v verdict.Verdict) string {
+	if v.Reason == v1alpha1.ReasonRateLimited {
+		return rateLimited
+	}
+	return v.Message
+}
+
 // hold is the plan where nothing can be done now: a credential that is still
 // good stays Ready, and what the session said of itself before still stands. A
 // session without one is not ready for the reason given.
 func hold(o Observation, reason, unknown, message string) Plan {
 	p := notReady(reason, message)
 	if o.alive() {
-		p.set(v1alpha1.ConditionAuthenticated, metav1.ConditionUnknown, unknown, message)
+		p.set(v1alpha1.ConditionAuthenticated, metav1.ConditionUnknown, cmp.Or(unknown, reason), message)
 		was := meta.FindStatusCondition(o.Session.Status.Conditions, v1alpha1.ConditionReady)
 		if was != nil && (was.Status == metav1.ConditionTrue || was.Reason == v1alpha1.ReasonSuspended) {
 			p.set(v1alpha1.ConditionReady, was.Status, was.Reason, was.Message)
@@ -36,6 +50,8 @@ func hold(o Observation, reason, unknown, message string) Plan {
 		if token := o.Secret.Token; token != nil && !token.ExpiresAt.IsZero() {
 			p.wakeAt(token.ExpiresAt.Add(-o.Skew))
 		}
+	} else {
+		p.Absent = append(p.Absent, v1alpha1.ConditionAuthenticated)
 	}
 	saySynced(o, &p)
 	p.wakeAt(o.Now.Add(o.Deployment.interval()))
@@ -61,7 +77,7 @@ func saySynced(o Observation, p *Plan) {
 func suspended(o Observation, reason, message string) Plan {
 	p := notReady(v1alpha1.ReasonSuspended, message)
 	p.set(v1alpha1.ConditionAuthenticated, metav1.ConditionFalse, reason, message)
-	p.Suspension = &v1alpha1.Suspension{Reason: reason, Message: message, Since: metav1.NewTime(o.Now)}
+	p.Suspension = &v1alpha1.Suspension{Reason: reason, Message: message, Since: *stamp(o.Now)}
 	if was := o.Session.Status.Suspension; was != nil && was.Reason == reason {
 		p.Suspension.Since = was.Since
 	}

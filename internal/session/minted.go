@@ -2,6 +2,8 @@ package session
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,9 +14,6 @@ import (
 // DefaultLifetime of a minted token where the spec names none.
 const DefaultLifetime = 24 * time.Hour
 
-// DefaultOverlap of an old token where the spec names none.
-const DefaultOverlap = 5 * time.Minute
-
 // minted decides for auth.mint.
 func minted(o Observation) Plan {
 	if p, held := awaitDeployment(o); held {
@@ -24,11 +23,13 @@ func minted(o Observation) Plan {
 		return hold(o, v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonConfigInvalid,
 			"the deployment has no credential that could mint: name the token of an owner in its spec.token")
 	}
-	if o.Listing.UserSuspended || o.Target.Suspended {
-		return suspended(o, v1alpha1.ReasonUserSuspended,
+	if o.userSuspended() {
+		p := suspended(o, v1alpha1.ReasonUserSuspended,
 			fmt.Sprintf("the server has suspended user %q: have the user activated; the session returns by itself", o.Session.Spec.Auth.Mint.User))
+		p.User = o.pinnedUser()
+		return p
 	}
-	if o.mintDue() {
+	if o.mintDue() || o.pinnedUser() == nil {
 		return replace(o)
 	}
 	if !o.Secret.InSync {
@@ -50,9 +51,17 @@ func awaitDeployment(o Observation) (Plan, bool) {
 	case d.Problem != "":
 		return hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonConfigInvalid, "the deployment's settings: "+d.Problem), true
 	case !d.Verdict.OK():
-		return hold(o, v1alpha1.ReasonAwaitingDeployment, d.Verdict.Reason, "the deployment is not verified: "+d.Verdict.Message), true
+		return hold(o, v1alpha1.ReasonAwaitingDeployment, d.Verdict.Reason, "the deployment is not verified: "+explain(d.Verdict)), true
 	}
 	return Plan{}, false
+}
+
+// userSuspended reports whether the user that the spec names now is suspended; the
+// list speaks of the one that was pinned.
+func (o Observation) userSuspended() bool {
+	was := o.Session.Status.User
+	listed := was != nil && strings.EqualFold(was.Username, o.Session.Spec.Auth.Mint.User) && o.Listing.UserSuspended
+	return listed || o.Target.Suspended
 }
 
 // mintDue reports whether a new token is needed: there is none, its value or the
@@ -71,7 +80,10 @@ func (o Observation) mintDue() bool {
 	return !at.IsZero() && !o.serverNow().Before(at)
 }
 
-// replace looks the user up and mints, unless the user is not the one it was.
+// replace looks the user up and mints, unless the user is not the one it was. A
+// token that status does not name yet is not replaced before it does: otherwise a
+// crash could lose it, and whatever makes every new token due at once would mint
+// without end.
 func replace(o Observation) Plan {
 	name := o.Session.Spec.Auth.Mint.User
 	target, pinned := o.Target, o.pinnedUser()
@@ -79,15 +91,18 @@ func replace(o Observation) Plan {
 	case !target.Known:
 		return Plan{Do: LookUp}
 	case target.Missing:
-		p := notReady(v1alpha1.ReasonConfigInvalid,
-			fmt.Sprintf("the server knows no user %q, or the operator may not see it: correct auth.mint.user, or give the operator the owner role", name))
-		p.Wake = o.Now.Add(o.Deployment.interval())
-		return p
+		return probed(o, fmt.Sprintf("the server knows no user %q, or the operator may not see it: correct auth.mint.user, or give the operator the owner role", name))
+	case !strings.EqualFold(target.User.Username, name):
+		// "me" is the operator itself (contract A.6), whatever access rules say of it.
+		return probed(o, fmt.Sprintf("%q is not a username: the server takes it for user %q; write that name in auth.mint.user", name, target.User.Username))
 	case pinned != nil && pinned.ID != target.User.ID:
-		p := notReady(v1alpha1.ReasonConfigInvalid,
-			fmt.Sprintf("user %q is now another account (id %s, was %s): delete the session and create it anew if that is meant", name, target.User.ID, pinned.ID))
+		p := probed(o, fmt.Sprintf("user %q is now another account (id %s, was %s): delete the session and create it anew if that is meant", name, target.User.ID, pinned.ID))
 		p.User = pinned
-		p.Wake = o.Now.Add(o.Deployment.interval())
+		return p
+	case !o.named():
+		p := hold(o, v1alpha1.ReasonVerifying, v1alpha1.ReasonVerifying, "the token was just minted and is to be replaced")
+		p.User = &target.User
+		p.Backoff = true
 		return p
 	}
 	return Plan{Do: Mint, User: &target.User, Mint: Order{
@@ -95,20 +110,29 @@ func replace(o Observation) Plan {
 	}}
 }
 
+// probed is not ready until somebody changes something, and looked at again now
+// and then, because the change may be on the server.
+func probed(o Observation, message string) Plan {
+	p := notReady(v1alpha1.ReasonConfigInvalid, message)
+	p.Wake = o.Now.Add(o.Deployment.interval())
+	return p
+}
+
 // pinnedUser is the user that the session was for before, if the spec still
 // names it (B48); just looked up, it is that one.
 func (o Observation) pinnedUser() *v1alpha1.SessionUser {
 	was, mint := o.Session.Status.User, o.Session.Spec.Auth.Mint
-	if was != nil && mint != nil && was.Username == mint.User {
+	if was != nil && mint != nil && strings.EqualFold(was.Username, mint.User) {
 		return was
 	}
-	if o.Target.Known && !o.Target.Missing {
+	if mint != nil && o.Target.Known && !o.Target.Missing && strings.EqualFold(o.Target.User.Username, mint.User) {
 		return &o.Target.User
 	}
 	return nil
 }
 
-// lastSerial is the highest serial that was published.
+// lastSerial is the highest serial that was published, as far as anybody knows. One
+// that is only retiring counts too: its name is taken until it is revoked.
 func (o Observation) lastSerial() int64 {
 	var serial int64
 	if o.Secret.Token != nil {
@@ -116,6 +140,11 @@ func (o Observation) lastSerial() int64 {
 	}
 	if was := o.Session.Status.Token; was != nil {
 		serial = max(serial, was.Serial)
+	}
+	for _, t := range o.Listing.Others {
+		if slices.ContainsFunc(o.Session.Status.Retiring, func(r v1alpha1.RetiringToken) bool { return r.ID == t.ID }) {
+			serial = max(serial, t.Serial)
+		}
 	}
 	return serial
 }
@@ -145,8 +174,8 @@ func (o Observation) granted() time.Duration {
 }
 
 // rotateAt is when, by the server's clock, the published token is replaced. A
-// renewBefore that does not fit into the lifetime that was granted would rotate
-// without end, so a third of that serves instead.
+// renewBefore that leaves less than a tenth of the lifetime that was granted would
+// rotate without end, so a third of that serves instead.
 func (o Observation) rotateAt() time.Time {
 	token := o.Secret.Token
 	if token == nil || token.ExpiresAt.IsZero() {
@@ -158,7 +187,7 @@ func (o Observation) rotateAt() time.Time {
 	}
 	before := lifetime / 3
 	if rotation := o.Session.Spec.Rotation; rotation != nil {
-		if asked := rotation.RenewBefore.Or(before); asked < lifetime {
+		if asked := rotation.RenewBefore.Or(before); asked <= lifetime-lifetime/10 {
 			before = asked
 		}
 	}

@@ -19,8 +19,15 @@ func mirrorToken(o Observation) *v1alpha1.TokenStatus {
 	next := &v1alpha1.TokenStatus{ID: token.ID, ExpiresAt: stamp(token.ExpiresAt)}
 	if was := o.Session.Status.Token; was != nil && was.ID == token.ID {
 		next.Name, next.IssuedAt, next.LastUsedAt, next.Scopes = was.Name, was.IssuedAt, was.LastUsedAt, was.Scopes
+		next.Serial = was.Serial
 	}
-	next.Serial = token.Serial
+	// A supplied token goes on with the count of the minted one before it, and is
+	// none of them.
+	if token.Minted() {
+		next.Serial = max(next.Serial, token.Serial, 1)
+	} else {
+		next.Serial = 0
+	}
 	if listed := o.Listing.Token; listed != nil {
 		next.Name, next.Scopes = listed.Name, listed.Scopes
 		next.IssuedAt, next.LastUsedAt = stamp(listed.CreatedAt), stamp(listed.LastUsedAt)
@@ -57,7 +64,7 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 	status.ObservedGeneration = generation
 	for _, c := range p.Conditions {
 		c.ObservedGeneration = generation
-		c.LastTransitionTime = metav1.NewTime(now)
+		c.LastTransitionTime = *stamp(now)
 		meta.SetStatusCondition(&status.Conditions, c)
 	}
 	for _, absent := range p.Absent {

@@ -36,7 +36,7 @@ type Observation struct {
 	// Invalid, where it is not empty, says why nothing could be published: a
 	// template that cannot be rendered.
 	Invalid string
-	// Failure is the action that failed in this pass; nil: none did.
+	// Failure is the last action that failed in this pass; nil: none did.
 	Failure *Failure
 	// Revoked are the ids of tokens that were found dead or revoked in this pass.
 	Revoked []string
@@ -74,7 +74,8 @@ type Deployment struct {
 	Denied string
 }
 
-// Secret is the generated Secret.
+// Secret is the generated Secret. One that a session of the same name left behind
+// (deletionPolicy Retain) is absent until it is taken over.
 type Secret struct {
 	// Foreign says that something of that name exists which the session does not own.
 	Foreign bool
@@ -126,9 +127,11 @@ type Check struct {
 	// Credential and Settings are the fingerprints that it was asked with.
 	Credential, Settings string
 	Verdict              verdict.Verdict
-	User                 *v1alpha1.SessionUser
-	ExpiresAt            time.Time // of the token; zero: not known
-	Scopes               []string
+	// Failures in a row that said nothing about the caller.
+	Failures  int
+	User      *v1alpha1.SessionUser
+	ExpiresAt time.Time // of the token; zero: not known
+	Scopes    []string
 }
 
 // Target is the user that is minted for, as just looked up.
@@ -185,7 +188,10 @@ const (
 
 // Failure is an action that failed.
 type Failure struct {
-	Class FailureClass
+	// Action that failed. A revocation that fails says nothing about the credential
+	// that is published.
+	Action Action
+	Class  FailureClass
 	// Reason for the conditions; empty where the class says enough.
 	Reason  string
 	Message string

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -47,7 +48,7 @@ type Plan struct {
 	// Keep says that status stays as it is: what was seen is not believed.
 	Keep bool
 	// Strip says that the session may have no credential: all that was minted for
-	// it goes now.
+	// it goes now, and what is published as soon as its Secret is gone.
 	Strip bool
 	// Conditions to set; those in Absent are removed.
 	Conditions []metav1.Condition
@@ -57,7 +58,8 @@ type Plan struct {
 	Token      *v1alpha1.TokenStatus
 	Retiring   []v1alpha1.RetiringToken
 	Secret     *v1alpha1.SecretStatus
-	// NextRefresh is when the credential is replaced; zero: never.
+	// NextRefresh is when, by the server's clock, the credential is replaced; zero:
+	// never.
 	NextRefresh time.Time
 	// Abandoned names the tokens that are left on the server for good.
 	Abandoned []string
@@ -93,8 +95,10 @@ func (p Plan) condition(conditionType string) *metav1.Condition {
 	return nil
 }
 
-// set adds a condition, or replaces the one of its type.
+// set adds a condition, or replaces the one of its type. It is not absent then,
+// whatever was said before.
 func (p *Plan) set(conditionType string, status metav1.ConditionStatus, reason, message string) {
+	p.Absent = slices.DeleteFunc(p.Absent, func(absent string) bool { return absent == conditionType })
 	next := metav1.Condition{Type: conditionType, Status: status, Reason: reason, Message: message}
 	if c := p.condition(conditionType); c != nil {
 		*c = next

@@ -10,16 +10,26 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
+// DefaultOverlap of an old token where the spec names none.
+const DefaultOverlap = 5 * time.Minute
+
+// mostRetiring tokens fit into status. Those that are due first come first; the
+// others stay in the server's list until there is room.
+const mostRetiring = 64
+
 // strip takes everything away from a session: first the Secret, so that no
 // reader finds a dead token, then what was minted.
 func strip(o Observation, reason, message string) Plan {
 	p := notReady(reason, message)
 	p.Strip = true
 	p.Absent = append(p.Absent, v1alpha1.ConditionAuthenticated, v1alpha1.ConditionSecretSynced, v1alpha1.ConditionLifetimeCut)
-	if f := o.Failure; f != nil {
+	switch {
+	case o.Failure != nil:
 		p.Backoff = true
 		p.Wake = o.Now.Add(o.Deployment.interval())
-	} else if o.Secret.Exists {
+	case o.Secret.Exists && !o.named():
+		p.Wake = o.Now.Add(soon)
+	case o.Secret.Exists:
 		p.Do = Withdraw
 	}
 	return p
@@ -27,67 +37,101 @@ func strip(o Observation, reason, message string) Plan {
 
 // retiring lists the session's tokens that are to be revoked, each with its
 // time: those that were noted before, the one that status still names although
-// another is published, and what the server lists besides. A token with a serial
-// above the published one was never published (a crash between minting and
-// writing), so nobody can be using it.
-func retiring(o Observation, now bool) []v1alpha1.RetiringToken {
-	current := o.Secret.Token
-	overlap := DefaultOverlap
-	if o.Session.Spec.Rotation != nil {
-		overlap = o.Session.Spec.Rotation.Overlap.Or(DefaultOverlap)
-	}
-	var list []v1alpha1.RetiringToken
-	add := func(id, name string, after time.Time) {
-		known := func(t v1alpha1.RetiringToken) bool { return t.ID == id }
-		if id == "" || slices.Contains(o.Revoked, id) || slices.ContainsFunc(list, known) {
-			return
-		}
-		if current != nil && current.ID == id && !now {
-			return
-		}
-		if now && after.After(o.Now) {
-			after = o.Now
-		}
-		// What is stored has whole seconds; rounding down would revoke early.
-		if whole := after.Truncate(time.Second); whole.Before(after) && after.After(o.Now) {
-			after = whole.Add(time.Second)
-		}
-		list = append(list, v1alpha1.RetiringToken{ID: id, Name: name, RevokeAfter: metav1.NewTime(after)})
-	}
+// another is published, and what the server lists besides. Where the session is
+// stripped all of them are due, and the published one is among them.
+func retiring(o Observation, stripped bool) []v1alpha1.RetiringToken {
+	s := schedule{o: o, stripped: stripped}
 	for _, t := range o.Session.Status.Retiring {
-		add(t.ID, t.Name, t.RevokeAfter.Time)
+		s.add(t.ID, t.Name, t.RevokeAfter.Time)
 	}
-	if was := o.Session.Status.Token; was != nil && was.Name != "" {
-		add(was.ID, was.Name, o.Now.Add(overlap))
+	if was := o.Session.Status.Token; was != nil && was.Serial > 0 {
+		s.add(was.ID, was.Name, s.overlapped())
 	}
-	if now && current.Minted() {
-		add(current.ID, "", o.Now)
+	if current := o.Secret.Token; stripped && current.Minted() {
+		s.add(current.ID, "", o.Now)
 	}
 	for _, t := range o.Listing.Others {
 		after := o.Now
-		if current != nil && t.Serial < current.Serial {
-			after = o.Now.Add(overlap)
+		if s.wasPublished(t) {
+			after = s.overlapped()
 		}
-		add(t.ID, t.Name, after)
+		s.add(t.ID, t.Name, after)
 	}
-	slices.SortFunc(list, func(a, b v1alpha1.RetiringToken) int {
+	slices.SortFunc(s.list, func(a, b v1alpha1.RetiringToken) int {
 		return cmp.Or(a.RevokeAfter.Compare(b.RevokeAfter.Time), cmp.Compare(a.ID, b.ID))
 	})
-	return list
+	return s.list
+}
+
+// schedule gathers the tokens that are to be revoked, each once: who names a token
+// first decides about its time.
+type schedule struct {
+	o        Observation
+	stripped bool
+	list     []v1alpha1.RetiringToken
+}
+
+func (s *schedule) add(id, name string, after time.Time) {
+	published := !s.stripped && s.o.publishes(id)
+	known := slices.ContainsFunc(s.list, func(t v1alpha1.RetiringToken) bool { return t.ID == id })
+	if id == "" || published || known || slices.Contains(s.o.Revoked, id) {
+		return
+	}
+	if s.stripped && after.After(s.o.Now) {
+		after = s.o.Now
+	}
+	s.list = append(s.list, v1alpha1.RetiringToken{ID: id, Name: name, RevokeAfter: metav1.NewTime(wholeSecond(after, s.o.Now))})
+}
+
+// overlapped is when a token that was published until now may go (B43).
+func (s *schedule) overlapped() time.Time {
+	overlap := DefaultOverlap
+	if rotation := s.o.Session.Spec.Rotation; rotation != nil {
+		overlap = rotation.Overlap.Or(DefaultOverlap)
+	}
+	return s.o.Now.Add(overlap)
+}
+
+// wasPublished tells a token that readers may still be using from one that was
+// minted and never published, because of a crash in between: its serial is above
+// the published one. A supplied token has the serial of the minted one before it.
+func (s *schedule) wasPublished(t Listed) bool {
+	current := s.o.Secret.Token
+	if current == nil {
+		return false
+	}
+	return t.Serial < current.Serial || !current.Minted() && t.Serial == current.Serial
+}
+
+// wholeSecond is a time as status stores it. One that has not come is rounded up:
+// rounding down would revoke early.
+func wholeSecond(t, now time.Time) time.Time {
+	whole := t.Truncate(time.Second)
+	if t.After(now) && whole.Before(t) {
+		return whole.Add(time.Second)
+	}
+	return whole
+}
+
+// publishes reports whether readers find this token in the Secret.
+func (o Observation) publishes(id string) bool {
+	return o.Secret.Token != nil && o.Secret.Token.ID == id
 }
 
 // revokeWhatIsDue makes revocation the plan's action when a token's time has
 // come and the server can be asked, and else sees to it that the plan wakes then.
+// What is still published is not revoked, not even from a stripped session.
 func revokeWhatIsDue(o Observation, p *Plan) {
-	usable := o.Deployment.Found && !o.Deployment.Settling && o.Deployment.Verdict.OK()
+	usable := o.Deployment.Found && o.Deployment.Resolved && !o.Deployment.Settling && o.Deployment.Verdict.OK()
 	for _, t := range p.Retiring {
 		switch {
 		case t.RevokeAfter.After(o.Now):
 			p.wakeAt(t.RevokeAfter.Time)
-		case usable && o.Failure == nil:
+		case usable && o.Failure == nil && !o.publishes(t.ID):
 			p.Do = Revoke
 			p.Revoke = append(p.Revoke, Doomed{ID: t.ID, Name: t.Name})
 		default:
+			p.Backoff = p.Backoff || o.Failure != nil
 			p.wakeAt(o.Now.Add(o.Deployment.interval()))
 		}
 	}

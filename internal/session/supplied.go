@@ -12,9 +12,8 @@ import (
 func supplied(o Observation) Plan {
 	if o.Source.Problem != "" {
 		// The write that mends it is an event; what is published stays.
-		p := notReady(v1alpha1.ReasonConfigInvalid, o.Source.Problem)
+		p := probed(o, o.Source.Problem)
 		saySynced(o, &p)
-		p.Wake = o.Now.Add(o.Deployment.interval())
 		return p
 	}
 	if o.Source.Empty {
@@ -31,8 +30,9 @@ func supplied(o Observation) Plan {
 func identifiedByConnection(o Observation) Plan {
 	d := o.Deployment
 	if d.Problem == "" && !d.ByConnection {
-		return hold(o, v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonConfigInvalid,
-			"without a token the deployment must identify the caller, and it has neither a client certificate nor headers: set spec.tls.clientCertificateSecretName or spec.headers there")
+		p := probed(o, "without a token the deployment must identify the caller, and it has neither a client certificate nor headers: set spec.tls.clientCertificateSecretName or spec.headers there")
+		saySynced(o, &p)
+		return p
 	}
 	if d.Problem == "" && d.Verdict.Outcome == verdict.Refused && d.Verdict.Own && (!d.OwnToken || certificateRefused(d.Verdict)) {
 		return suspended(o, d.Verdict.Reason, "the deployment is refused: "+d.Verdict.Message)
@@ -58,27 +58,37 @@ func certificateRefused(v verdict.Verdict) bool {
 }
 
 // checked asks the server about a credential, once for each change of it or of
-// the settings and once in an interval, and publishes what it accepts.
+// the settings and once in an interval, and publishes what it accepts. Where there
+// was no answer it asks again sooner, with growing pauses.
 func checked(o Observation, credential string) Plan {
 	check := o.Check
-	due := check.At.Add(o.Deployment.interval())
+	pause := o.Deployment.interval()
+	if check.Verdict.Outcome == verdict.Unreachable {
+		pause = check.Verdict.Pause(check.Failures, pause)
+	}
+	due := check.At.Add(pause)
 	if check.At.IsZero() || check.Credential != credential || check.Settings != o.Deployment.Fingerprint || !o.Now.Before(due) {
 		return Plan{Do: CheckCredential}
 	}
 	var p Plan
-	switch check.Verdict.Outcome {
-	case verdict.Accepted:
+	switch {
+	case check.Verdict.OK():
 		published := o.Secret.Token
 		same := credential == "" && published == nil || published != nil && published.Fingerprint == credential
 		p = publishOrActive(o, check.User, same)
-	case verdict.Refused:
+	case aboutCaller(check.Verdict):
 		p = suspended(o, check.Verdict.Reason, refusalOf(o, credential)+": "+check.Verdict.Message)
 	default:
-		p = hold(o, v1alpha1.ReasonAwaitingDeployment, check.Verdict.Reason, check.Verdict.Message)
-		p.Backoff = true
+		p = hold(o, v1alpha1.ReasonAwaitingDeployment, check.Verdict.Reason, explain(check.Verdict))
 	}
 	p.wakeAt(due)
 	return p
+}
+
+// aboutCaller tells a refusal of the credential from an answer that has nothing to
+// do with it, such as that of a proxy in between.
+func aboutCaller(v verdict.Verdict) bool {
+	return v.Outcome == verdict.Refused && (v.Own || v.Reason == v1alpha1.ReasonForbidden)
 }
 
 func publishOrActive(o Observation, user *v1alpha1.SessionUser, same bool) Plan {
@@ -92,7 +102,7 @@ func publishOrActive(o Observation, user *v1alpha1.SessionUser, same bool) Plan 
 
 // refusalOf says whose credential was refused and what to do about it.
 func refusalOf(o Observation, credential string) string {
-	if credential == "" {
+	if credential == "" || certificateRefused(o.Check.Verdict) {
 		return "the server refuses the deployment's client certificate or headers as a caller"
 	}
 	ref := o.Session.Spec.Auth.Token.SecretRef

@@ -1,6 +1,7 @@
 // Package verdict is the vocabulary in which the outcome of asking the server
 // travels: from the connection that asked, through the pure decisions, into
-// conditions. It owns no mapping; internal/connection translates the client's
+// conditions. It also owns how long to wait before a server that gave no answer is
+// asked again. It owns no mapping; internal/connection translates the client's
 // errors.
 package verdict
 
@@ -11,17 +12,18 @@ import "time"
 type Outcome int
 
 const (
-	// Unasked: nobody has asked yet.
+	// Unasked means that nobody has asked yet.
 	Unasked Outcome = iota
-	// Accepted: the server knows the caller and let it in.
+	// Accepted means that the server knows the caller and let it in.
 	Accepted
-	// Refused: the server answered, and not with yes. Asking again with the same
-	// settings is only a probe.
+	// Refused means that the server answered, and not with yes. Asking again with
+	// the same settings is only a probe.
 	Refused
-	// Unreachable: there was no answer that says anything about the caller.
+	// Unreachable means that there was no answer that says anything about the
+	// caller.
 	Unreachable
-	// Unsettled: the answer was given to settings that are changing. It is not
-	// believed, whatever it was.
+	// Unsettled means that the answer was given to settings that are changing. It
+	// is not believed, whatever it was.
 	Unsettled
 )
 
@@ -41,3 +43,22 @@ type Verdict struct {
 
 // OK reports whether the server accepted.
 func (v Verdict) OK() bool { return v.Outcome == Accepted }
+
+const (
+	// firstPause follows the first failure in a row; each further one doubles it.
+	firstPause = time.Second
+	// doublings after which every interval is exceeded, and before which nothing
+	// overflows.
+	doublings = 16
+)
+
+// Pause is how long to wait after so many failures in a row, this one included:
+// doubling from a second up to the interval, and never shorter than the server
+// asked for (B52). It is longer than zero for every positive interval.
+func (v Verdict) Pause(failures int, interval time.Duration) time.Duration {
+	pause := interval
+	if n := max(failures-1, 0); n < doublings {
+		pause = min(interval, firstPause<<n)
+	}
+	return max(pause, v.RetryAfter)
+}

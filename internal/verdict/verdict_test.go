@@ -1,0 +1,49 @@
+package verdict_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+func TestOnlyAcceptedIsOK(t *testing.T) {
+	t.Parallel()
+	for _, outcome := range []verdict.Outcome{verdict.Unasked, verdict.Accepted, verdict.Refused, verdict.Unreachable, verdict.Unsettled} {
+		if got, want := (verdict.Verdict{Outcome: outcome}).OK(), outcome == verdict.Accepted; got != want {
+			t.Errorf("OK of outcome %d = %t, want %t", outcome, got, want)
+		}
+	}
+	if (verdict.Verdict{}).Outcome != verdict.Unasked {
+		t.Error("the zero verdict says that somebody has asked")
+	}
+}
+
+func TestPause(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		failures   int
+		interval   time.Duration
+		retryAfter time.Duration
+		want       time.Duration
+	}{
+		"no failure counted yet":                   {0, 5 * time.Minute, 0, time.Second},
+		"the first failure":                        {1, 5 * time.Minute, 0, time.Second},
+		"doubles":                                  {4, 5 * time.Minute, 0, 8 * time.Second},
+		"never beyond the interval":                {12, 5 * time.Minute, 0, 5 * time.Minute},
+		"no overflow":                              {1 << 30, 5 * time.Minute, 0, 5 * time.Minute},
+		"a long interval is reached by doubling":   {16, 24 * time.Hour, 0, 32768 * time.Second},
+		"a short interval is the longest":          {1, 300 * time.Millisecond, 0, 300 * time.Millisecond},
+		"Retry-After is honoured":                  {1, 5 * time.Minute, time.Minute, time.Minute},       // B52
+		"Retry-After beyond the interval, too":     {1, 5 * time.Minute, time.Hour, time.Hour},           // B52
+		"Retry-After does not shorten the backoff": {9, 5 * time.Minute, time.Second, 256 * time.Second}, // B52
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := verdict.Verdict{Outcome: verdict.Unreachable, RetryAfter: tc.retryAfter}
+			if got := v.Pause(tc.failures, tc.interval); got != tc.want {
+				t.Errorf("Pause = %s, want %s", got, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,12 @@
+// Package operator_test runs the real controllers against a real API server and
+// the simulated Coder server over real TLS, and holds them to the numbered
+// behaviours.
+//
+// Each test has a namespace, a Coder server and an operator of its own, so that
+// all of them run in parallel and may restart, count and break what they like:
+//
+//	w := newWorld(t, mTLS)          // namespace, Coder server, Secrets, users
+//	w.startOperator()
+//	w.create(w.deployment("prod"), w.mint("ci", "ci-bot"))
+//	w.eventually(w.ready("ci"))
+package operator_test

@@ -1,0 +1,119 @@
+package operator_test
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/coder-session-operator/coder-session-operator/controllers"
+	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+)
+
+// operator is a running instance of the real controllers.
+type operator struct {
+	calls *apiCalls
+	stop  func() // returns when everything has ended
+}
+
+// startOperator starts an operator that watches the world's namespaces, with
+// empty memory.
+func (w *world) startOperator(more ...string) {
+	w.t.Helper()
+	w.operator = w.runOperator(append(more, w.namespace))
+}
+
+// restartOperator stops the operator and starts another one.
+func (w *world) restartOperator() {
+	w.t.Helper()
+	w.operator.stop()
+	w.startOperator()
+}
+
+func (w *world) runOperator(namespaces []string) *operator {
+	w.t.Helper()
+	calls := &apiCalls{counts: map[string]int{}}
+	config := rest.CopyConfig(w.cluster.Config)
+	config.Wrap(calls.count)
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:     w.cluster.Scheme,
+		Cache:      controllers.CacheOptions(namespaces, nil),
+		Client:     client.Options{FieldOwner: controllers.FieldOwner},
+		Metrics:    server.Options{BindAddress: "0"},
+		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
+	})
+	w.must(err)
+	key, err := fingerprint.NewKey([]byte("a key for tests that is 32 bytes"))
+	w.must(err)
+	ctx, cancel := background()
+	w.must(controllers.Setup(ctx, mgr, controllers.Options{
+		Key: key, Cluster: "testing1", Clock: clock.RealClock{}, Jitter: func(time.Duration) time.Duration { return 0 },
+		Metrics: metrics.New(prometheus.NewRegistry()), Roots: systemRoots, UserAgent: "test",
+		RevocationTimeout: 3 * time.Second, MaxConcurrent: 4,
+	}))
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	var once sync.Once
+	o := &operator{calls: calls, stop: func() {
+		once.Do(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				w.t.Errorf("the operator ended with: %v", err)
+			}
+		})
+	}}
+	w.t.Cleanup(o.stop)
+	return o
+}
+
+// apiCalls counts an operator's requests to the API server by verb and resource.
+// Watches and their lists do not count.
+type apiCalls struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+var apiPath = regexp.MustCompile(`^/apis?/(?:[^/]+/)?v[0-9a-z]+/(?:namespaces/[^/]+/)?([a-z]+)(/[^/]+)?(/status)?$`)
+
+func (c *apiCalls) count(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		parts := apiPath.FindStringSubmatch(req.URL.Path)
+		watches := req.Method == http.MethodGet && (len(parts) < 3 || parts[2] == "")
+		if parts != nil && !watches {
+			c.mu.Lock()
+			c.counts[fmt.Sprintf("%s %s%s", req.Method, parts[1], parts[3])]++
+			c.mu.Unlock()
+		}
+		return next.RoundTrip(req)
+	})
+}
+
+// since returns what was counted after before.
+func (c *apiCalls) since(before map[string]int) map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	after := map[string]int{}
+	for call, n := range c.counts {
+		if more := n - before[call]; more > 0 {
+			after[call] = more
+		}
+	}
+	return after
+}
+
+func (c *apiCalls) snapshot() map[string]int { return c.since(nil) }
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
