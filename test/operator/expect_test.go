@@ -39,12 +39,12 @@ func (w *world) eventually(checks ...check) {
 	}
 }
 
-// never watches for a while that checks hold all the time.
+// throughout watches for a while that checks hold all the time.
 func (w *world) throughout(d time.Duration, checks ...check) {
 	w.t.Helper()
-	_ = wait.PollUntilContextTimeout(w.t.Context(), 10*time.Millisecond, d, true, func(ctx context.Context) (bool, error) {
+	_ = wait.PollUntilContextTimeout(w.t.Context(), 10*time.Millisecond, d, true, func(context.Context) (bool, error) {
 		for _, c := range checks {
-			if err := c(ctx); err != nil {
+			if err := c(w.t.Context()); err != nil {
 				w.t.Fatal(err)
 			}
 		}

@@ -1,0 +1,209 @@
+package session
+
+import (
+	"testing"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+func TestMinted(t *testing.T) {
+	t.Parallel()
+	steady := []option{withMint("bot"), published("t4", 4, time.Hour)}
+	with := func(options ...option) Observation {
+		return session("ci", append(append([]option{}, steady...), options...)...)
+	}
+	check(t, map[string]row{
+		"first: who is the user?": {session("ci", withMint("bot")), outcome{Do: LookUp}},
+		"first: the finalizer comes before the token": {
+			session("ci", withMint("bot"), lookedUp("u", "bot"), noFinalizer), outcome{Do: AddFinalizer},
+		},
+		"first: mint serial 1": {
+			session("ci", withMint("bot"), lookedUp("u", "bot")), outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
+		},
+		"B49 the lifetime is cut to the server's maximum": {
+			session("ci", withMint("bot"), lookedUp("u", "bot"), func(o *Observation) { o.Target.MaxLifetime = 8 * time.Hour }),
+			outcome{Do: Mint, Serial: 1, Lifetime: 8 * time.Hour},
+		},
+		"a maximum above the wish changes nothing": {
+			session("ci", withMint("bot"), lookedUp("u", "bot"), func(o *Observation) { o.Target.MaxLifetime = 90 * time.Hour }),
+			outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
+		},
+		"B49 a cut lifetime is a condition": {
+			with(func(o *Observation) { o.Listing.Token.CreatedAt = o.Secret.Token.ExpiresAt.Add(-6 * time.Hour) }),
+			outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "True ServerMaximum", Wake: 21 * time.Hour},
+		},
+		"B54 all is current: nothing happens until a third of the lifetime is left": {with(), activeOutcome(15 * time.Hour)},
+		"B54 after a restart, before the first list": {
+			with(func(o *Observation) { o.Listing = Listing{} }), activeOutcome(15 * time.Hour),
+		},
+		"B53 the server's clock decides about the end": {
+			with(func(o *Observation) { o.Skew = 3 * time.Minute }), activeOutcome(15*time.Hour - 3*time.Minute),
+		},
+		"B53 a server that is ahead sees the end sooner": {
+			with(func(o *Observation) { o.Skew = 15 * time.Hour }), outcome{Do: LookUp},
+		},
+		"rotation is due": {
+			session("ci", withMint("bot"), published("t4", 4, 16*time.Hour)), outcome{Do: LookUp},
+		},
+		"rotation mints the next serial": {
+			session("ci", withMint("bot"), published("t4", 4, 16*time.Hour), lookedUp("id-bot", "bot")),
+			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
+		},
+		"a second before rotation is due": {
+			session("ci", withMint("bot"), published("t4", 4, 16*time.Hour-time.Second)), activeOutcome(time.Second),
+		},
+		"renewBefore decides when": {with(withRotation("1h", "5m")), activeOutcome(22 * time.Hour)},
+		"a renewBefore that leaves nothing of the lifetime is a third of it": {
+			with(withRotation("23h59m", "5m")), activeOutcome(15 * time.Hour),
+		},
+		"a token without an end is never rotated": {
+			with(func(o *Observation) { o.Secret.Token.ExpiresAt = time.Time{} }), activeOutcome(0),
+		},
+		"B44 revoked on the server: mint anew": {
+			with(func(o *Observation) { o.Listing.Token = nil }, lookedUp("id-bot", "bot")),
+			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
+		},
+		"an absent token means nothing before there is a list": {
+			with(func(o *Observation) { o.Listing = Listing{} }), activeOutcome(15 * time.Hour),
+		},
+		"another lifetime is another token": {with(withLifetime("12h")), outcome{Do: LookUp}},
+		"B24 an edited Secret is restored with the token that it has": {
+			with(secret(func(s *Secret) { s.InSync = false })), outcome{Do: Publish},
+		},
+		"B24 a value that is gone needs a new token": {
+			with(secret(func(s *Secret) { s.InSync, s.ValueGone = false, true }), lookedUp("id-bot", "bot")),
+			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
+		},
+		"B24 a deleted Secret needs a new token": {
+			with(secret(func(s *Secret) { *s = Secret{} }), lookedUp("id-bot", "bot")),
+			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
+		},
+		"B25 a corrupt annotation reads as absent": {
+			with(secret(func(s *Secret) { s.Token, s.InSync, s.Corrupt = nil, false, "annotation x cannot be read" }), lookedUp("id-bot", "bot")),
+			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
+		},
+		"B40 a token that status does not name yet is not replaced before it does": {
+			with(func(o *Observation) { o.Session.Status.Token.ID, o.Session.Status.Token.Serial = "t3", 3 }, withLifetime("12h"), lookedUp("id-bot", "bot")),
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown Verifying", Synced: "True Synced", Backoff: true, Wake: interval,
+				Retiring: map[string]time.Duration{"t3": 5 * time.Minute},
+			},
+		},
+		"B40 after a crash before the status, the user is pinned first": {with(statusForgotten), outcome{Do: LookUp}},
+		"B40 after a crash before the status, nothing is minted": {
+			with(statusForgotten, lookedUp("id-bot", "bot")), activeOutcome(15 * time.Hour),
+		},
+		"B46 the operator's own token is dead: the session stays as it is": {
+			with(deployment(func(d *Deployment) { d.Verdict = refused })),
+			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},
+		},
+		"B46 the operator's own token is dead: nothing is minted": {
+			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Verdict = refused })),
+			outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent", Wake: interval},
+		},
+		"a deployment that cannot mint": {
+			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.User = nil })),
+			outcome{Ready: "False ConfigInvalid", Authenticated: "absent", Synced: "absent", Wake: interval},
+		},
+		"B47 the list says that the user is suspended: nothing is minted": {
+			session("ci", withMint("bot"), published("t4", 4, 20*time.Hour), func(o *Observation) { o.Listing.UserSuspended = true }),
+			outcome{Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "True Synced", Suspended: "UserSuspended", Wake: interval},
+		},
+		"B47 the lookup says that the user is suspended": {
+			session("ci", withMint("bot"), lookedUp("id-bot", "bot"), func(o *Observation) { o.Target.Suspended = true }),
+			outcome{Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "absent", Suspended: "UserSuspended", Wake: interval},
+		},
+		"B47 that the user before is suspended does not matter": {
+			with(withMint("ada"), func(o *Observation) { o.Listing.UserSuspended = true }), outcome{Do: LookUp},
+		},
+		"B48 the name belongs to another account": {
+			session("ci", withMint("bot"), pinned("id-bot", "bot"), lookedUp("id-other", "bot")),
+			outcome{Ready: "False ConfigInvalid", Wake: interval},
+		},
+		"B48 another name in the spec may be another account": {
+			session("ci", withMint("ada"), pinned("id-bot", "bot"), lookedUp("id-ada", "ada")),
+			outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
+		},
+		"a username's case does not count": {
+			session("ci", withMint("Bot"), pinned("id-bot", "bot"), lookedUp("id-bot", "bot")),
+			outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
+		},
+		"B31 me is nobody's name: nothing is minted for the operator itself": {
+			session("ci", withMint("me"), lookedUp("id-operator", "operator")), outcome{Ready: "False ConfigInvalid", Wake: interval},
+		},
+		"no such user": {
+			session("ci", withMint("bot"), func(o *Observation) { o.Target = Target{Known: true, Missing: true} }),
+			outcome{Ready: "False ConfigInvalid", Wake: interval},
+		},
+		"a serial that still retires is not used again": {
+			session("ci", withMint("bot"), lookedUp("id-bot", "bot"), retires("t6", time.Minute), alsoListed("t6", 6)),
+			outcome{Do: Mint, Serial: 7, Lifetime: 24 * time.Hour},
+		},
+	})
+}
+
+func TestMintedPinsTheUser(t *testing.T) { // B48
+	t.Parallel()
+	bot := v1alpha1.SessionUser{ID: "id-bot", Username: "bot"}
+	for name, tc := range map[string]struct {
+		seen Observation
+		want v1alpha1.SessionUser
+	}{
+		"with the order":    {session("ci", withMint("bot"), lookedUp("id-bot", "bot")), bot},
+		"in a steady state": {session("ci", withMint("bot"), published("t1", 1, 0)), bot},
+		"when the name has moved on": {
+			session("ci", withMint("bot"), pinned("id-bot", "bot"), lookedUp("id-other", "bot")), bot,
+		},
+		"while the user is suspended": {
+			session("ci", withMint("bot"), lookedUp("id-bot", "bot"), func(o *Observation) { o.Target.Suspended = true }), bot,
+		},
+		"while the access is denied": {
+			session("ci", withMint("bot"), pinned("id-bot", "bot"), deployment(func(d *Deployment) { d.Denied = "no" })), bot,
+		},
+		"after a crash": {session("ci", withMint("bot"), published("t1", 1, 0), statusForgotten, lookedUp("id-bot", "bot")), bot},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := Decide(tc.seen).User; got == nil || *got != tc.want {
+				t.Errorf("user = %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestRequestOf(t *testing.T) {
+	t.Parallel()
+	base := v1alpha1.MintAuth{User: "bot", Lifetime: "24h", Scopes: []v1alpha1.Scope{"a:b", "c:d"}}
+	changed := func(change func(*v1alpha1.MintAuth)) *v1alpha1.MintAuth {
+		mint := *base.DeepCopy()
+		change(&mint)
+		return &mint
+	}
+	same := map[string]*v1alpha1.MintAuth{
+		"the order of scopes":                  changed(func(m *v1alpha1.MintAuth) { m.Scopes = []v1alpha1.Scope{"c:d", "a:b"} }),
+		"another way to write the length":      changed(func(m *v1alpha1.MintAuth) { m.Lifetime = "1440m" }),
+		"the default, stored without one":      changed(func(m *v1alpha1.MintAuth) { m.Lifetime = "" }),
+		"an empty allow-list is no allow-list": changed(func(m *v1alpha1.MintAuth) { m.AllowList = []v1alpha1.AllowListEntry{} }),
+	}
+	other := map[string]*v1alpha1.MintAuth{
+		"user":       changed(func(m *v1alpha1.MintAuth) { m.User = "ada" }),
+		"lifetime":   changed(func(m *v1alpha1.MintAuth) { m.Lifetime = "12h" }),
+		"scopes":     changed(func(m *v1alpha1.MintAuth) { m.Scopes = m.Scopes[:1] }),
+		"allow-list": changed(func(m *v1alpha1.MintAuth) { m.AllowList = []v1alpha1.AllowListEntry{"workspace:*"} }),
+	}
+	want := RequestOf(&base)
+	for name, mint := range same {
+		if got := RequestOf(mint); got != want {
+			t.Errorf("%s: another request", name)
+		}
+	}
+	for name, mint := range other {
+		if RequestOf(mint) == want {
+			t.Errorf("%s: still the same request", name)
+		}
+	}
+	if RequestOf(nil) != "" {
+		t.Error("a session that mints nothing has a request")
+	}
+}
