@@ -53,7 +53,7 @@ func standing(o deployment.Observation) connection.Standing {
 		}
 		return connection.Standing{Problem: strings.Join(messages, "; ")}
 	}
-	next := connection.Standing{Fingerprint: o.Verified.Fingerprint, Verdict: o.Verified.Verdict}
+	next := connection.Standing{Fingerprint: o.Verified.Fingerprint, Verdict: o.Verified.Verdict, DeploymentID: o.Verified.DeploymentID}
 	if user := o.Verified.User; user != nil {
 		next.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username}
 		next.SeesAll = slices.Contains(user.Roles, roleOwner)

@@ -63,7 +63,7 @@ func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o ses
 	case session.LookUp:
 		return r.lookUp(ctx, s)
 	case session.Mint:
-		return r.mint(ctx, s, plan.Mint)
+		return r.mint(ctx, s, o, plan.Mint)
 	case session.CheckCredential:
 		return r.check(ctx, s, o)
 	case session.Publish:

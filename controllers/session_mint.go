@@ -23,7 +23,7 @@ import (
 // mint creates a token, checks it without touching it, and publishes it. Its
 // value exists nowhere but here until the Secret is written; whatever goes wrong
 // before, the name finds it again (B40, B41).
-func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, order session.Order) error {
+func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, o session.Observation, order session.Order) error {
 	ctx, cancel := uncut(ctx)
 	defer cancel()
 	var value redact.Secret
@@ -41,7 +41,7 @@ func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, order ses
 	s.conn.Inventory.Add(token)
 	rotated := s.prior.Token != nil
 	next := secret.Token{
-		Value: value, ID: token.ID, Serial: order.Serial, ExpiresAt: token.ExpiresAt, Request: session.RequestOf(s.object.Spec.Auth.Mint),
+		Value: value, ID: token.ID, Serial: order.Serial, ExpiresAt: token.ExpiresAt, Request: o.Request,
 	}
 	if err := r.write(ctx, s, next); err != nil {
 		// It was never published, so nobody can be using it.

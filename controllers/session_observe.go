@@ -31,7 +31,6 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 		Failure:           s.failure,
 		Revoked:           s.revoked,
 		Swept:             s.swept,
-		Request:           session.RequestOf(s.object.Spec.Auth.Mint),
 	}
 	var err error
 	if o.Deployment, err = r.observeDeployment(ctx, s); err != nil {
@@ -39,6 +38,7 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 	}
 	if s.conn != nil {
 		o.Skew = s.conn.Skew()
+		o.Request = session.RequestOf(s.object.Spec.Auth.Mint, s.conn.Standing().DeploymentID)
 	}
 	if o.Source, err = r.observeSource(ctx, s); err != nil {
 		return o, err

@@ -157,8 +157,8 @@ type CertificateAuth struct{}
 
 // Rotation says when a credential is replaced.
 type Rotation struct {
-	// RenewBefore is how long before its end a token is replaced. Absent: a third
-	// of its lifetime.
+	// RenewBefore is how long before its end a token is replaced. Absent, or more
+	// than nine tenths of the lifetime that the server granted: a third of it.
 	// +optional
 	RenewBefore *Duration `json:"renewBefore,omitempty"`
 	// Overlap is how long the old token stays valid after the new one was

@@ -43,6 +43,9 @@ func (r *resolution) config(roots *x509.CertPool, bundle trust, own *pair) *tls.
 	}
 	if own != nil {
 		config.Certificates = []tls.Certificate{own.tls}
+		// Sent even where the server names other authorities, so that its refusal says what is wrong with the certificate and not
+		// that there is none.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own.tls, nil }
 	}
 	return config
 }

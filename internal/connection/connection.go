@@ -42,6 +42,8 @@ type Standing struct {
 	// Fingerprint of the settings that Verdict is about.
 	Fingerprint string
 	Verdict     verdict.Verdict
+	// DeploymentID is the server's identity.
+	DeploymentID string
 	// User as whom the server knows the operator. Nil: anonymous.
 	User *v1alpha1.SessionUser
 	// SeesAll says that the operator is an owner, so that what it cannot find does

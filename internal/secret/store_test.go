@@ -115,6 +115,7 @@ func TestEditedSecretIsFoundAndRestored(t *testing.T) { // B24
 		"our annotation":    {func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationSerial] = "9" }, false, true},
 		"a label of spec":   {func(s *corev1.Secret) { s.Labels["team"] = "b" }, false, true},
 		"the record":        {func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationManaged] = "?" }, false, true},
+		"another type":      {func(s *corev1.Secret) { s.Type = corev1.SecretTypeTLS }, false, true},
 		"a stale retention": {func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationRetained] = "true" }, false, true},
 	}
 	for name, test := range tests {
@@ -258,6 +259,9 @@ func TestUnchangeableSecretIsReplaced(t *testing.T) {
 			written(t, store, input(session()))
 			server.edit(func(s *corev1.Secret) { change(s); s.Labels["theirs"] = "x" })
 			server.writes = nil
+			if inSync, _, err := store.InSync(t.Context(), rotated(session())); inSync || err != nil {
+				t.Errorf("in sync: %v, %v", inSync, err)
+			}
 			state, err := store.Write(t.Context(), rotated(session()), stateNow(server))
 			if err != nil {
 				t.Fatal(err)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func session(name string, options ...option) Observation {
 		apply(&o)
 	}
 	if o.Request == "" {
-		o.Request = RequestOf(o.Session.Spec.Auth.Mint)
+		o.Request = RequestOf(o.Session.Spec.Auth.Mint, "")
 	}
 	return o
 }
@@ -115,7 +116,7 @@ func published(id string, serial int64, age time.Duration) option {
 		mint := o.Session.Spec.Auth.Mint
 		o.Secret = Secret{
 			Exists: true, InSync: true, ResourceVersion: "7", Fingerprint: "hmac-sha256:all",
-			Token: &Published{ID: id, Serial: serial, ExpiresAt: end, Request: RequestOf(mint), Fingerprint: "hmac-sha256:" + id},
+			Token: &Published{ID: id, Serial: serial, ExpiresAt: end, Request: RequestOf(mint, ""), Fingerprint: "hmac-sha256:" + id},
 		}
 		o.Listing.Loaded = true
 		o.Listing.Token = &Listed{ID: id, Name: "cso-" + id, Serial: serial, CreatedAt: issued, Scopes: []string{"coder:all"}}
@@ -291,4 +292,23 @@ func check(t *testing.T, rows map[string]row) {
 // active is the outcome of a session with nothing wrong.
 func activeOutcome(wake time.Duration) outcome {
 	return outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent", Wake: wake}
+}
+
+// diffStatus compares what the API server would store of two statuses.
+func diffStatus(a, b v1alpha1.CoderSessionStatus) string {
+	return cmp.Diff(stored(a), stored(b))
+}
+
+// stored is what comes back from the API server: times in whole seconds, nothing
+// for what is empty.
+func stored(status v1alpha1.CoderSessionStatus) v1alpha1.CoderSessionStatus {
+	text, err := json.Marshal(status)
+	if err != nil {
+		panic(err)
+	}
+	var back v1alpha1.CoderSessionStatus
+	if err := json.Unmarshal(text, &back); err != nil {
+		panic(err)
+	}
+	return back
 }

@@ -122,6 +122,9 @@ func probed(o Observation, message string) Plan {
 // names it (B48); just looked up, it is that one.
 func (o Observation) pinnedUser() *v1alpha1.SessionUser {
 	was, mint := o.Session.Status.User, o.Session.Spec.Auth.Mint
+	if token := o.Secret.Token; token.Minted() && !sameServer(token.Request, o.Request) {
+		was = nil // ids of another server's users mean nothing here
+	}
 	if was != nil && mint != nil && strings.EqualFold(was.Username, mint.User) {
 		return was
 	}
@@ -165,7 +168,8 @@ func (o Observation) granted() time.Duration {
 		return 0
 	}
 	if listed := o.Listing.Token; listed != nil && !listed.CreatedAt.IsZero() {
-		return token.ExpiresAt.Sub(listed.CreatedAt)
+		// The end is published in whole seconds, so the beginning is taken so too.
+		return token.ExpiresAt.Sub(listed.CreatedAt.Truncate(time.Second))
 	}
 	if was := o.Session.Status.Token; was != nil && was.ID == token.ID && was.IssuedAt != nil {
 		return token.ExpiresAt.Sub(was.IssuedAt.Time)

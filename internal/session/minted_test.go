@@ -192,18 +192,18 @@ func TestRequestOf(t *testing.T) {
 		"scopes":     changed(func(m *v1alpha1.MintAuth) { m.Scopes = m.Scopes[:1] }),
 		"allow-list": changed(func(m *v1alpha1.MintAuth) { m.AllowList = []v1alpha1.AllowListEntry{"workspace:*"} }),
 	}
-	want := RequestOf(&base)
+	want := RequestOf(&base, "")
 	for name, mint := range same {
-		if got := RequestOf(mint); got != want {
+		if got := RequestOf(mint, ""); got != want {
 			t.Errorf("%s: another request", name)
 		}
 	}
 	for name, mint := range other {
-		if RequestOf(mint) == want {
+		if RequestOf(mint, "") == want {
 			t.Errorf("%s: still the same request", name)
 		}
 	}
-	if RequestOf(nil) != "" {
+	if RequestOf(nil, "") != "" {
 		t.Error("a session that mints nothing has a request")
 	}
 }

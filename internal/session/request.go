@@ -5,14 +5,16 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
 // RequestOf is a digest of what a spec asks of a minted token: user, lifetime,
-// scopes and allow-list, the order of lists not counting. A published token with
-// another digest is replaced. It is public: none of this is secret.
-func RequestOf(mint *v1alpha1.MintAuth) string {
+// scopes and allow-list, the order of lists not counting; and of which server,
+// by its deployment id. A published token with another digest is replaced. It is
+// public: none of this is secret.
+func RequestOf(mint *v1alpha1.MintAuth, server string) string {
 	if mint == nil {
 		return ""
 	}
@@ -24,6 +26,19 @@ func RequestOf(mint *v1alpha1.MintAuth) string {
 	}{mint.User, mint.Lifetime.Or(DefaultLifetime).String(), slices.Sorted(slices.Values(mint.Scopes)), slices.Sorted(slices.Values(mint.AllowList))}
 	// Strings and lists of strings always encode.
 	text, _ := json.Marshal(wish)
+	return digest([]byte(server)) + "." + digest(text)
+}
+
+// sameServer reports whether two requests are of one server.
+func sameServer(a, b string) bool {
+	of := func(request string) string {
+		server, _, _ := strings.Cut(request, ".")
+		return server
+	}
+	return of(a) == of(b)
+}
+
+func digest(text []byte) string {
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 40 * time.Second
+const patience = 20 * time.Second
 
 // check says what is not yet so.
 type check func(context.Context) error
@@ -35,7 +35,7 @@ func (w *world) eventually(checks ...check) {
 		return last == nil, nil
 	})
 	if err != nil {
-		w.t.Fatalf("still not so after %s: %v", patience, last)
+		w.t.Fatalf("still not so after %s: %v\nwhat the server was asked:\n%s", patience, last, w.recent())
 	}
 }
 
@@ -186,4 +186,14 @@ func (w *world) changeDeployment(name string, change func(*v1alpha1.CoderDeploym
 	w.t.Helper()
 	d := &v1alpha1.CoderDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
 	w.write(d, func() { change(d) })
+}
+
+// recent lists the latest requests to the Coder server.
+func (w *world) recent() string {
+	requests := w.coder.Requests()
+	var text strings.Builder
+	for _, r := range requests[max(0, len(requests)-20):] {
+		fmt.Fprintf(&text, "%s %s %s by %s: %d\n", r.Time.Format("05.000"), r.Method, r.Path, r.Username, r.Status)
+	}
+	return text.String()
 }

@@ -1,0 +1,132 @@
+package session
+
+import (
+	"testing"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// Which concern has the say when several would speak.
+func TestPolicies(t *testing.T) {
+	t.Parallel()
+	with := func(options ...option) Observation {
+		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour)}, options...)...)
+	}
+	due := func(options ...option) Observation {
+		return with(append([]option{lookedUp("id-bot", "bot"), secret(func(s *Secret) { *s = Secret{} })}, options...)...)
+	}
+	settling := deployment(func(d *Deployment) { d.Settling = true })
+	unasked := deployment(func(d *Deployment) { d.Verdict = verdict.Verdict{} })
+	broken := func(o *Observation) { o.Invalid = "template .netrc: no such field" }
+	refusedNow := outcome{Strip: true, Ready: "False ConfigInvalid", Authenticated: "absent", Synced: "absent", Cut: "absent"}
+	check(t, map[string]row{
+		"B15 paused: no request, no write":          {due(suspend), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}}},
+		"B15 paused: what is due is not revoked":    {with(suspend, retires("t3", -time.Hour)), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t3": -time.Hour}}},
+		"B15 paused: an edited Secret stays edited": {with(suspend, secret(func(s *Secret) { s.InSync = false })), outcome{Ready: "False Paused"}},
+		"B08 settling: nothing is said or done":     {due(settling), outcome{Keep: true, Wake: time.Second}},
+		"B08 settling: a refusal is not believed": {
+			session("ci", withToken(), checkedAs(value, 0, refused), settling), outcome{Keep: true, Wake: time.Second},
+		},
+		"B08 settling: nor is a failure":                                         {due(settling, failedTo(Mint, Denied, v1alpha1.ReasonUnauthorized)), outcome{Keep: true, Wake: time.Second}},
+		"B08 settling: what is due is not revoked":                               {with(settling, retires("t3", 0)), outcome{Keep: true, Wake: time.Second}},
+		"B11 a verification whose settings moved":                                {due(deployment(func(d *Deployment) { d.Verdict = unsettling })), outcome{Keep: true, Wake: time.Second}},
+		"B54 after a restart nothing is said before the deployment was verified": {with(unasked), outcome{Keep: true, Wake: interval}},
+		"B22 a template that cannot be rendered: nothing is minted for it": {
+			due(broken), outcome{Ready: "False ConfigInvalid", Synced: "False TemplateInvalid", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}, Wake: 5 * time.Minute},
+		},
+		"B92 auth.oauth is refused": {
+			session("ci", spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth.OAuth = &v1alpha1.OAuthAuth{} })), refusedNow,
+		},
+		"B92 workspace is refused": {
+			session("ci", withMint("bot"), spec(func(s *v1alpha1.CoderSessionSpec) { s.Workspace = &v1alpha1.WorkspaceRef{} })), refusedNow,
+		},
+		"B92 restart is refused": {
+			session("ci", withMint("bot"), spec(func(s *v1alpha1.CoderSessionSpec) { s.Restart = make([]v1alpha1.RestartTarget, 1) })), refusedNow,
+		},
+		"B71 what was minted goes when the method becomes oauth": {
+			with(spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} })), outcome{Do: Withdraw},
+		},
+		"B92 a pause comes before what is not supported": {
+			session("ci", suspend, spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth.OAuth = &v1alpha1.OAuthAuth{} })), outcome{Ready: "False Paused"},
+		},
+		"B31 access comes before everything but deletion": {
+			with(settling, suspend, deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: Withdraw},
+		},
+	})
+}
+
+func TestEveryPlanMirrorsWhatIsPublished(t *testing.T) {
+	t.Parallel()
+	used := noon.Add(-30 * time.Minute)
+	listed := session("ci", withMint("bot"), published("t4", 4, time.Hour), func(o *Observation) { o.Listing.Token.LastUsedAt = used })
+	unread := session("ci", withMint("bot"), published("t4", 4, time.Hour), unlisted, func(o *Observation) { o.Session.Status.Token.LastUsedAt = stamp(used) })
+	forged := session("ci", withMint("bot"), published("t4", 4, time.Hour), unlisted, func(o *Observation) { o.Secret.Token.Serial = 1 })
+	ends := stamp(noon.Add(23 * time.Hour))
+	full := &v1alpha1.TokenStatus{
+		ID: "t4", Name: "cso-t4", Serial: 4, IssuedAt: stamp(noon.Add(-time.Hour)), ExpiresAt: ends, LastUsedAt: stamp(used), Scopes: []string{"coder:all"},
+	}
+	unused := full.DeepCopy()
+	unused.LastUsedAt = nil
+	for name, tc := range map[string]struct {
+		seen Observation
+		want *v1alpha1.TokenStatus
+	}{
+		"from the list":                           {listed, full},
+		"B54 before the list is read, as it was":  {unread, full},
+		"a serial that somebody lowered is known": {forged, unused},
+		"before status says anything": {
+			session("ci", withMint("bot"), published("t4", 4, time.Hour), statusForgotten, unlisted, lookedUp("id-bot", "bot")),
+			&v1alpha1.TokenStatus{ID: "t4", Serial: 4, ExpiresAt: ends},
+		},
+		"a supplied token has no serial": {
+			session("ci", withToken(), publishedSupplied(value), checkedAs(value, 0, accepted), func(o *Observation) {
+				o.Check.Scopes, o.Secret.Token.Serial = []string{"workspace:read"}, 4
+			}),
+			&v1alpha1.TokenStatus{ID: "supplied", Scopes: []string{"workspace:read"}},
+		},
+		"no token":  {session("ci", withCertificate(), publishedPlain()), nil},
+		"no Secret": {session("ci", withMint("bot")), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if tc.want == nil {
+				if got := Decide(tc.seen).Token; got != nil {
+					t.Errorf("status says %v of no token", got)
+				}
+				return
+			}
+			status := v1alpha1.CoderSessionStatus{}
+			Decide(tc.seen).Apply(&status, 3, noon)
+			if diff := diffStatus(v1alpha1.CoderSessionStatus{Token: tc.want}, v1alpha1.CoderSessionStatus{Token: status.Token}); tc.seen.Secret.Exists && diff != "" {
+				t.Errorf("the token is described otherwise (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestApply(t *testing.T) {
+	t.Parallel()
+	o := session("ci", withMint("bot"), published("t4", 4, time.Hour))
+	status := *o.Session.Status.DeepCopy()
+	Decide(o).Apply(&status, 7, noon.Add(300*time.Millisecond))
+	ready := status.Conditions[0]
+	switch {
+	case status.ObservedGeneration != 7 || ready.ObservedGeneration != 7:
+		t.Error("the generation that was looked at is not noted")
+	case !ready.LastTransitionTime.Time.Equal(noon):
+		t.Errorf("Ready stayed True and moved to %s", ready.LastTransitionTime)
+	case status.NextRefreshTime == nil || !status.NextRefreshTime.Time.Equal(noon.Add(15*time.Hour)):
+		t.Errorf("next refresh at %v", status.NextRefreshTime)
+	case status.Secret == nil || status.Secret.Name != "ci" || status.Secret.ResourceVersion != "7":
+		t.Errorf("the Secret is %v", status.Secret)
+	}
+	// B07: what is not believed leaves no trace.
+	was := status.DeepCopy()
+	o.Deployment.Settling = true
+	Decide(o).Apply(&status, 8, noon.Add(time.Hour))
+	if diff := diffStatus(*was, status); diff != "" {
+		t.Errorf("a plan that keeps the status changed it:\n%s", diff)
+	}
+}

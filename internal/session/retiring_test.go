@@ -1,0 +1,150 @@
+package session
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+func TestRetiring(t *testing.T) {
+	t.Parallel()
+	steady := func(options ...option) Observation {
+		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour)}, options...)...)
+	}
+	statusNames := func(id string, serial int64) option {
+		return func(o *Observation) { o.Session.Status.Token.ID, o.Session.Status.Token.Serial = id, serial }
+	}
+	fine := func(retiring map[string]time.Duration, wake time.Duration) outcome {
+		o := activeOutcome(wake)
+		o.Retiring = retiring
+		return o
+	}
+	check(t, map[string]row{
+		"B43 the token before goes after the overlap": {
+			steady(statusNames("t3", 3)), fine(map[string]time.Duration{"t3": 5 * time.Minute}, 5*time.Minute),
+		},
+		"B43 the overlap is the spec's": {
+			steady(statusNames("t3", 3), withRotation("", "90m")), fine(map[string]time.Duration{"t3": 90 * time.Minute}, 90*time.Minute),
+		},
+		"B43 not a second sooner": {
+			steady(retires("t3", time.Second)), fine(map[string]time.Duration{"t3": time.Second}, time.Second),
+		},
+		"B43 when its time has come": {steady(retires("t3", 0)), outcome{Do: Revoke, Revoke: []string{"t3"}}},
+		"only what is due": {
+			steady(retires("t3", time.Minute), retires("t2", -time.Minute)), outcome{Do: Revoke, Revoke: []string{"t2"}},
+		},
+		"what was revoked in this pass is done": {
+			steady(retires("t3", 0), func(o *Observation) { o.Revoked = []string{"t3"} }), activeOutcome(15 * time.Hour),
+		},
+		"B41 a token that was minted and never published goes at once": {
+			steady(alsoListed("lost", 5)), outcome{Do: Revoke, Revoke: []string{"lost"}},
+		},
+		"B42 a token from before that only the server's list knows may still be in use": {
+			steady(alsoListed("t3", 3)), fine(map[string]time.Duration{"t3": 5 * time.Minute}, 5*time.Minute),
+		},
+		"the time that was noted first stands": {
+			steady(alsoListed("t3", 3), retires("t3", time.Minute)), fine(map[string]time.Duration{"t3": time.Minute}, time.Minute),
+		},
+		"B42 the published token is never among them": {steady(retires("t4", 0), alsoListed("t4", 4)), activeOutcome(15 * time.Hour)},
+		"half a second is rounded up, not down": {
+			steady(func(o *Observation) { o.Now = noon.Add(500 * time.Millisecond) }, statusNames("t3", 3)),
+			fine(map[string]time.Duration{"t3": 5*time.Minute + 500*time.Millisecond}, 5*time.Minute+500*time.Millisecond),
+		},
+		"the server cannot be asked: it is tried at the next interval": {
+			steady(retires("t3", 0), deployment(func(d *Deployment) { d.Verdict = unreachable })),
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval,
+				Retiring: map[string]time.Duration{"t3": 0},
+			},
+		},
+		"a revocation that fails is tried again, and says nothing about the credential": {
+			steady(retires("t3", 0), failedTo(Revoke, Transient, "")),
+			outcome{
+				Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent", Wake: interval, Backoff: true,
+				Retiring: map[string]time.Duration{"t3": 0},
+			},
+		},
+		"mint to token: the minted one gets its overlap": {
+			session("ci", withMint("bot"), published("t4", 4, time.Hour), withToken(), publishedSupplied(value), checkedAs(value, 0, accepted),
+				alsoListed("t4", 4), func(o *Observation) { o.Listing.Token, o.Secret.Token.Serial = nil, 4 }),
+			fine(map[string]time.Duration{"t4": 5 * time.Minute}, 5*time.Minute),
+		},
+		"mint to token, after a crash: the list knows the minted one": {
+			session("ci", withMint("bot"), published("t4", 4, time.Hour), withToken(), publishedSupplied(value), checkedAs(value, 0, accepted),
+				alsoListed("t4", 4), func(o *Observation) { o.Listing.Token, o.Secret.Token.Serial, o.Session.Status.Token = nil, 4, nil }),
+			fine(map[string]time.Duration{"t4": 5 * time.Minute}, 5*time.Minute),
+		},
+		"a supplied token is nobody's to revoke": {
+			session("ci", withCertificate(), publishedPlain(), func(o *Observation) {
+				o.Session.Status.Token = &v1alpha1.TokenStatus{ID: "supplied"}
+			}),
+			outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent"},
+		},
+	})
+}
+
+func TestStrip(t *testing.T) {
+	t.Parallel()
+	deny := deployment(func(d *Deployment) { d.Denied = "no access rule" })
+	with := func(options ...option) Observation {
+		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), deny}, options...)...)
+	}
+	withdrawn := secret(func(s *Secret) { *s = Secret{} })
+	stripped := outcome{Strip: true, Ready: "False AccessDenied", Authenticated: "absent", Synced: "absent", Cut: "absent"}
+	but := func(change func(*outcome)) outcome {
+		o := stripped
+		change(&o)
+		return o
+	}
+	check(t, map[string]row{
+		"B31 nothing is minted, nothing is asked": {session("ci", withMint("bot"), lookedUp("u", "bot"), deny), stripped},
+		"B32 the Secret goes before the token":    {with(), outcome{Do: Withdraw}},
+		"B32 then the token":                      {with(withdrawn, alsoListed("t4", 4)), outcome{Do: Revoke, Revoke: []string{"t4"}}},
+		"B32 and those that had an overlap left":  {with(withdrawn, retires("t3", time.Minute)), outcome{Do: Revoke, Revoke: []string{"t3", "t4"}}},
+		"B32 a pause protects nothing":            {with(suspend), outcome{Do: Withdraw}},
+		"B32 the pause does not keep the token either": {
+			with(suspend, withdrawn), outcome{Do: Revoke, Revoke: []string{"t4"}},
+		},
+		"B32 all is gone": {with(withdrawn, func(o *Observation) { o.Revoked = []string{"t4"} }), stripped},
+		"B40 a token that nothing but the Secret names is noted before the Secret goes": {
+			with(statusForgotten, unlisted),
+			but(func(o *outcome) { o.Wake, o.Retiring = time.Second, map[string]time.Duration{"t4": 0} }),
+		},
+		"B40 then the Secret goes": {with(statusForgotten, unlisted, retires("t4", 0)), outcome{Do: Withdraw}},
+		"the server cannot be asked": {
+			with(withdrawn, deployment(func(d *Deployment) { d.Verdict = unreachable })),
+			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),
+		},
+		"the Secret could not be deleted: the token stays until it is": {
+			with(failedTo(Withdraw, Transient, "")),
+			but(func(o *outcome) { o.Backoff, o.Wake, o.Retiring = true, interval, map[string]time.Duration{"t4": 0} }),
+		},
+		"somebody wrote the Secret meanwhile": {with(failedTo(Withdraw, Conflict, "")), outcome{Keep: true, Again: true}},
+		"B23 a foreign Secret is left alone, and nothing stays minted": {
+			session("ci", withMint("bot"), published("t4", 4, 0), func(o *Observation) { o.Secret = Secret{Foreign: true} }),
+			outcome{Do: Revoke, Revoke: []string{"t4"}},
+		},
+		"B23 a foreign Secret is a conflict that says so": {
+			session("ci", withMint("bot"), func(o *Observation) { o.Secret = Secret{Foreign: true} }),
+			outcome{Strip: true, Ready: "False SecretConflict", Authenticated: "absent", Synced: "False SecretConflict", Cut: "absent"},
+		},
+		"a supplied token is withdrawn and not revoked": {
+			session("ci", withToken(), publishedSupplied(value), deny, withdrawn), stripped,
+		},
+	})
+}
+
+func TestRetiringFitsIntoStatus(t *testing.T) {
+	t.Parallel()
+	o := session("ci", withMint("bot"), published("t1", 1000, time.Hour), deployment(func(d *Deployment) { d.Verdict = unreachable }))
+	for serial := range int64(100) {
+		alsoListed(fmt.Sprintf("old-%d", serial), serial)(&o)
+	}
+	retires("first", time.Second)(&o)
+	p := Decide(o)
+	if len(p.Retiring) != mostRetiring || p.Retiring[0].ID != "first" {
+		t.Errorf("%d tokens are noted, beginning with %s; want %d, those that go first", len(p.Retiring), p.Retiring[0].ID, mostRetiring)
+	}
+}

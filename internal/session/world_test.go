@@ -1,0 +1,412 @@
+package session
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// world is a model in memory of all that a session's plans act on: the server with
+// its tokens, the list that was read from it, the generated Secret, the status.
+// Plans are carried out in it as the controller does, until they do nothing. What
+// must never happen is checked at each step.
+type world struct {
+	t   *testing.T
+	now time.Time
+	o   Observation // session, deployment and what a pass leaves to the next one
+
+	// The server.
+	tokens    map[string]*serverToken
+	suspended map[string]bool
+	accepts   map[string]bool // supplied tokens, by fingerprint
+	maximum   time.Duration
+	down      bool
+	minted    int
+
+	// The list, as last read.
+	listed         map[string]Listed
+	listLoaded     bool
+	listSuspended  map[string]bool
+	listedAt       time.Time
+	wake           time.Time
+	failures       int
+	gone           bool
+	abandoned      []string
+	crashAfter     string
+	secret         *worldSecret
+	foreign        bool
+	statusWrites   int
+	mayBreak       bool // somebody outside breaks the credential, so it need not be valid
+	conditionTurns map[string]int
+}
+
+type serverToken struct {
+	name    string
+	serial  int64
+	user    string
+	created time.Time
+	expires time.Time
+}
+
+// worldSecret is the generated Secret: its metadata, and what would be compared.
+type worldSecret struct {
+	token   *Published
+	edited  bool
+	valueOK bool
+}
+
+func newWorld(t *testing.T, options ...option) *world {
+	w := &world{
+		t: t, now: noon, o: session("ci", options...), maximum: 168 * time.Hour,
+		tokens: map[string]*serverToken{}, suspended: map[string]bool{}, accepts: map[string]bool{},
+		listed: map[string]Listed{}, listSuspended: map[string]bool{}, conditionTurns: map[string]int{},
+	}
+	w.o.Session.Finalizers = nil
+	return w
+}
+
+// scope is what one pass finds out.
+type scope struct {
+	target  Target
+	failure *Failure
+	revoked []string
+	swept   bool
+}
+
+func (w *world) observe(s scope) Observation {
+	o := w.o
+	o.Now = w.now
+	o.Session = w.o.Session.DeepCopy()
+	o.Target, o.Failure, o.Revoked, o.Swept = s.target, s.failure, s.revoked, s.swept
+	o.Request = RequestOf(o.Session.Spec.Auth.Mint, "")
+	o.Secret = Secret{Foreign: w.foreign}
+	if w.secret != nil {
+		o.Secret = Secret{Exists: true, Token: w.secret.token, InSync: !w.secret.edited && w.secret.valueOK, ValueGone: !w.secret.valueOK, ResourceVersion: "1"}
+	}
+	user := o.Session.Status.User
+	if user == nil && s.target.Known {
+		user = &s.target.User
+	}
+	o.Listing = Listing{}
+	if user != nil {
+		o.Listing.Loaded = w.listLoaded && o.Deployment.Verdict.OK()
+		o.Listing.UserSuspended = w.listSuspended[user.ID]
+	}
+	for _, t := range w.listed {
+		if w.secret != nil && w.secret.token != nil && w.secret.token.ID == t.ID {
+			o.Listing.Token = &t
+			continue
+		}
+		o.Listing.Others = append(o.Listing.Others, t)
+	}
+	slices.SortFunc(o.Listing.Others, func(a, b Listed) int { return int(a.Serial - b.Serial) })
+	return o
+}
+
+// crashed is thrown where the operator's process ends.
+type crashed struct{}
+
+// pass is one pass over the session.
+func (w *world) pass() (p Plan) {
+	w.t.Helper()
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(crashed); !ok {
+				panic(r)
+			}
+			w.crashAfter = ""
+			w.listLoaded, w.listed, w.listSuspended = false, map[string]Listed{}, map[string]bool{}
+			w.o.Check = Check{}
+			w.wake = w.now
+		}
+	}()
+	var s scope
+	for range 12 {
+		o := w.observe(s)
+		p = Decide(o)
+		if p.Do == Nothing {
+			w.report(o, p)
+			return p
+		}
+		w.act(&s, o, p)
+		w.serves()
+		if w.gone {
+			return p
+		}
+	}
+	w.t.Fatalf("after 12 steps the plan still is %s", p.Do)
+	return p
+}
+
+func (w *world) report(o Observation, p Plan) {
+	next := *w.o.Session.Status.DeepCopy()
+	p.Apply(&next, w.o.Session.Generation, w.now)
+	next = stored(next)
+	if diffStatus(w.o.Session.Status, next) != "" {
+		w.statusWrites++
+	}
+	w.o.Session.Status = next
+	w.wake = p.Wake
+	switch {
+	case p.Again:
+		w.wake = w.now.Add(50 * time.Millisecond)
+	case p.Backoff:
+		w.failures++
+		if sooner := w.now.Add(min(time.Second<<min(w.failures-1, 9), 5*time.Minute)); w.wake.IsZero() || sooner.Before(w.wake) {
+			w.wake = sooner
+		}
+	case !p.Keep:
+		w.failures = 0
+	}
+	if !w.wake.IsZero() && !w.wake.After(w.now) {
+		w.t.Fatalf("the plan wakes at once, without end: %+v", outcomeOf(o, p))
+	}
+}
+
+func (w *world) act(s *scope, o Observation, p Plan) {
+	fail := func() bool {
+		if w.down {
+			s.failure = &Failure{Action: p.Do, Class: Transient, Message: "no route"}
+		}
+		return w.down
+	}
+	switch p.Do {
+	case AddFinalizer:
+		w.o.Session.Finalizers = []string{v1alpha1.SessionFinalizer}
+	case RemoveFinalizer:
+		w.gone, w.abandoned = true, p.Abandoned
+	case LookUp:
+		if fail() {
+			return
+		}
+		user := o.Session.Spec.Auth.Mint.User
+		s.target = Target{Known: true, User: v1alpha1.SessionUser{ID: "id-" + user, Username: user}, Suspended: w.suspended["id-"+user], MaxLifetime: w.maximum}
+	case Mint:
+		if fail() {
+			return
+		}
+		w.mint(p.Mint)
+	case CheckCredential:
+		if !fail() {
+			w.check(o)
+		}
+	case Publish:
+		w.publish(o)
+	case Withdraw, Release:
+		w.secret = nil
+	case Sweep:
+		if fail() {
+			return
+		}
+		for id, token := range w.tokens {
+			if token.serial == p.Mint.Serial {
+				w.revoke(id)
+				s.revoked = append(s.revoked, id)
+			}
+		}
+		s.swept = true
+	case Revoke:
+		if fail() {
+			return
+		}
+		for _, doomed := range p.Revoke {
+			w.revoke(doomed.ID)
+			s.revoked = append(s.revoked, doomed.ID)
+		}
+	}
+}
+
+func (w *world) mint(order Order) {
+	for id, token := range w.tokens { // 409: the name is taken
+		if token.serial == order.Serial {
+			if w.secret != nil && w.secret.token != nil && w.secret.token.ID == id {
+				w.t.Fatalf("serial %d is minted a second time while it is published", order.Serial)
+			}
+			w.revoke(id)
+		}
+	}
+	if w.minted++; w.minted > 40 {
+		w.t.Fatal("minting without end")
+	}
+	id := fmt.Sprintf("id-%d", w.minted)
+	token := &serverToken{name: "cso-" + id, serial: order.Serial, user: order.UserID, created: w.now, expires: w.now.Add(order.Lifetime)}
+	w.tokens[id] = token
+	w.crash("mint")
+	w.listed[id] = listedOf(id, token)
+	w.secret = &worldSecret{valueOK: true, token: &Published{
+		ID: id, Serial: order.Serial, ExpiresAt: token.expires.Truncate(time.Second), Request: RequestOf(w.o.Session.Spec.Auth.Mint, ""), Fingerprint: id,
+	}}
+	w.crash("publish")
+}
+
+func listedOf(id string, t *serverToken) Listed {
+	return Listed{ID: id, Name: t.name, Serial: t.serial, CreatedAt: t.created}
+}
+
+func (w *world) crash(point string) {
+	if w.crashAfter == point {
+		panic(crashed{})
+	}
+}
+
+func (w *world) revoke(id string) {
+	delete(w.tokens, id)
+	delete(w.listed, id)
+	w.crash("revoke")
+}
+
+func (w *world) check(o Observation) {
+	v := refused
+	if o.Session.Spec.Auth.Token == nil || w.accepts[o.Source.Fingerprint] {
+		v = accepted
+	}
+	w.o.Check = Check{At: w.now, Credential: o.Source.Fingerprint, Settings: o.Deployment.Fingerprint, Verdict: v, User: &v1alpha1.SessionUser{ID: "id-ada", Username: "ada"}}
+	if o.Session.Spec.Auth.Token == nil {
+		w.o.Check.Credential = ""
+	}
+}
+
+func (w *world) publish(o Observation) {
+	next := &worldSecret{valueOK: true}
+	switch {
+	case o.Session.Spec.Auth.Mint != nil:
+		next.token = w.secret.token
+	case o.Session.Spec.Auth.Token != nil:
+		next.token = &Published{ID: o.Source.ID, Serial: o.lastSerial(), Fingerprint: o.Source.Fingerprint}
+	}
+	w.secret = next
+}
+
+// list reads the server's tokens and suspended users.
+func (w *world) list() {
+	w.listedAt = w.now
+	w.o.Deployment.Verdict = accepted
+	if w.down {
+		w.o.Deployment.Verdict = unreachable
+		return
+	}
+	w.listed, w.listSuspended, w.listLoaded = map[string]Listed{}, map[string]bool{}, true
+	for id, t := range w.tokens {
+		w.listed[id] = listedOf(id, t)
+	}
+	for id, is := range w.suspended {
+		w.listSuspended[id] = is
+	}
+}
+
+// serves checks that readers of the Secret are served: what is published works (B42).
+func (w *world) serves() {
+	if w.mayBreak || w.secret == nil || !w.secret.token.Minted() {
+		return
+	}
+	token := w.tokens[w.secret.token.ID]
+	if token == nil || !w.now.Before(token.expires) {
+		w.t.Fatalf("B42: at %s the Secret holds token %s, which the server does not accept", w.now.Sub(noon), w.secret.token.ID)
+	}
+}
+
+// advance lets time go by, with a listing in each interval and a pass whenever one
+// is due. It returns how many passes there were.
+func (w *world) advance(d time.Duration) (passes int) {
+	w.t.Helper()
+	for end := w.now.Add(d); !w.gone; passes++ {
+		due := end
+		if !w.wake.IsZero() && w.wake.Before(due) {
+			due = w.wake
+		}
+		if next := w.listedAt.Add(interval); next.Before(due) {
+			w.now = next
+			before := w.o.Deployment.Verdict
+			w.list()
+			w.serves()
+			// The server's news, and the deployment's, wake the session.
+			if w.news() || before != w.o.Deployment.Verdict {
+				w.pass()
+			}
+			continue
+		}
+		w.now = due
+		w.serves()
+		if !due.Before(end) {
+			return passes
+		}
+		w.pass()
+	}
+	return passes
+}
+
+// news reports whether the list says something that a session is woken for.
+func (w *world) news() bool {
+	named := w.o.Session.Status.Token
+	_, there := w.listed[func() string {
+		if named == nil {
+			return ""
+		}
+		return named.ID
+	}()]
+	suspended := w.o.Session.Status.User != nil && w.listSuspended[w.o.Session.Status.User.ID]
+	return named != nil && named.Serial > 0 && !there || suspended != (w.o.Session.Status.Suspension != nil) || len(w.listed) > 1
+}
+
+// settle passes until nothing is left that would not wait for a minute.
+func (w *world) settle() {
+	w.t.Helper()
+	for range 20 {
+		w.pass()
+		if w.gone || w.wake.IsZero() || w.wake.Sub(w.now) >= time.Minute {
+			return
+		}
+		w.now = w.wake
+	}
+	w.t.Fatal("the session does not come to rest")
+}
+
+func (w *world) says(want string) {
+	w.t.Helper()
+	for _, c := range w.o.Session.Status.Conditions {
+		if c.Type == v1alpha1.ConditionReady {
+			if got := string(c.Status) + " " + c.Reason; got != want {
+				w.t.Fatalf("Ready is %s, want %s", got, want)
+			}
+			return
+		}
+	}
+	w.t.Fatalf("Ready says nothing, want %s", want)
+}
+
+// live checks which tokens the server accepts.
+func (w *world) live(want ...string) {
+	w.t.Helper()
+	var got []string
+	for id := range w.tokens {
+		got = append(got, id)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		w.t.Fatalf("live on the server: %v, want %v", got, want)
+	}
+}
+
+func (w *world) publishes(want string) {
+	w.t.Helper()
+	got := ""
+	if w.secret != nil && w.secret.token != nil {
+		got = w.secret.token.ID
+	}
+	if got != want {
+		w.t.Fatalf("the Secret holds %q, want %q", got, want)
+	}
+}
+
+func (w *world) delete() {
+	at := metav1.NewTime(w.now)
+	w.o.Session.DeletionTimestamp = &at
+}
+
+func (w *world) verdict(v verdict.Verdict) { w.o.Deployment.Verdict = v }

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+const (
+	// patience is how long what is expected may take. On an idle machine it takes
+	// seconds; on a busy one with few cores it takes many times that.
+	patience = time.Minute
+	// pollInterval is well below what is measured with it.
+	pollInterval = 25 * time.Millisecond
+)
+
+// unexpectedError is a step that went another way.
+type unexpectedError struct{ expected, seen string }
+
+// Error says both on one line.
+func (e *unexpectedError) Error() string {
+	return fmt.Sprintf("expected %s, seen: %s", e.expected, e.seen)
+}
+
+// look describes what there is now, and whether it is what is waited for. An error
+// counts as something that was seen: it may pass.
+type look func(ctx context.Context) (seen string, ok bool, err error)
+
+// await looks until it is as expected, and returns how long that took.
+func await(ctx context.Context, expected string, look look) (time.Duration, error) {
+	started := time.Now()
+	last := "nothing yet"
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
+		seen, ok, err := look(ctx)
+		if err != nil {
+			seen, ok = err.Error(), false
+		}
+		last = seen
+		return ok, nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case err != nil:
+		return 0, &unexpectedError{expected: expected, seen: fmt.Sprintf("after %s still: %s", brief(patience), last)}
+	}
+	return time.Since(started), nil
+}
+
+// stays looks for a while whether it is always as expected.
+func stays(ctx context.Context, d time.Duration, expected string, look look) error {
+	var other error
+	_ = wait.PollUntilContextTimeout(ctx, pollInterval, d, true, func(ctx context.Context) (bool, error) {
+		seen, ok, err := look(ctx)
+		if ctx.Err() == nil && err != nil {
+			other = err
+		} else if ctx.Err() == nil && !ok {
+			other = &unexpectedError{expected: expected, seen: seen}
+		}
+		return other != nil, nil
+	})
+	if other == nil {
+		return ctx.Err()
+	}
+	return other
+}

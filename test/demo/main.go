@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// options are the command's flags.
+type options struct {
+	once     bool
+	keepLogs bool
+}
+
+func parse(args []string, errOut io.Writer) (options, error) {
+	var o options
+	set := flag.NewFlagSet("demo", flag.ContinueOnError)
+	set.SetOutput(errOut)
+	set.BoolVar(&o.once, "once", false, "exit after the last step: 0 if everything was as expected, 1 otherwise")
+	set.BoolVar(&o.keepLogs, "keep-logs", false, "leave the logs behind, also when nothing failed")
+	if err := set.Parse(args); err != nil {
+		return o, err
+	}
+	if set.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q: all options are flags", set.Arg(0))
+	}
+	return o, nil
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// Whoever presses Ctrl-C a second time does not want to wait for an orderly end.
+	context.AfterFunc(ctx, stop)
+	o, err := parse(os.Args[1:], os.Stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(2)
+	}
+	if !run(ctx, o, newTerminal(os.Stdout)) {
+		os.Exit(1)
+	}
+}
+
+// run shows everything and reports whether all was as expected. Whatever happens,
+// nothing that it started is left running.
+func run(ctx context.Context, o options, term *terminal) bool {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d := &demo{term: term, abort: cancel}
+	err := d.start(ctx)
+	if err == nil {
+		err = d.runSteps(ctx)
+	}
+	if err != nil {
+		term.failure(reasonOf(ctx, err), d.logFolder())
+	}
+	if !o.once && ctx.Err() == nil && d.operator != nil {
+		d.invite()
+		<-ctx.Done()
+		if died := reasonOf(ctx, nil); died != nil {
+			err = died
+			term.failure(err, d.logFolder())
+		}
+	}
+	if closing := d.close(o.keepLogs || err != nil); closing != nil {
+		term.failure(closing, "")
+		err = errors.Join(err, closing)
+	}
+	return err == nil
+}
+
+// reasonOf puts the end of a process in the place of the errors that it led to.
+func reasonOf(ctx context.Context, err error) error {
+	var died *exitError
+	switch {
+	case errors.As(context.Cause(ctx), &died):
+		return died
+	case err != nil && ctx.Err() != nil:
+		return errors.New("interrupted")
+	}
+	return err
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// overSamples is what config/samples has to be told about this machine: where the
+// server is, and that it lets nobody in without a certificate, so that whoever uses
+// the Secret of session ci needs one, too.
+const overSamples = `patches:
+- target: {kind: CoderDeployment, name: prod}
+  patch: |-
+    - {op: replace, path: /spec/url, value: "%s"}
+- target: {kind: CoderSession, name: ci}
+  patch: |-
+    - {op: add, path: /spec/secret/includeClientCertificate, value: true}
+`
+
+// applySamples does what the comments in config/samples tell a person to do.
+func (d *demo) applySamples(ctx context.Context) error {
+	d.term.heading("Set up: config/samples, with the URL of this server")
+	for name, content := range map[string]string{
+		"client.crt":      string(d.material.client.CertPEM),
+		"client.key":      string(d.material.client.KeyPEM),
+		"ca.crt":          string(d.material.servers.PEM()),
+		"edge-secret.txt": d.material.header,
+		"token.txt":       d.coder.tokens[operatorUser+"/bootstrap"],
+		"ada-token.txt":   d.coder.tokens[personUser+"/laptop"],
+	} {
+		if _, err := d.folder.write(name, []byte(content)); err != nil {
+			return err
+		}
+	}
+	if _, err := d.overlay("samples", "config/samples", fmt.Sprintf(overSamples, d.coder.url)); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"create", "namespace", namespace},
+		{"-n", namespace, "create", "secret", "tls", "coder-mtls", "--cert=client.crt", "--key=client.key"},
+		{"-n", namespace, "create", "configmap", "corp-ca", "--from-file=ca.crt"},
+		{"-n", namespace, "create", "secret", "generic", "coder-edge", "--from-file=secret=edge-secret.txt"},
+		{"-n", namespace, "create", "secret", "generic", "coder-operator-token", "--from-file=token=token.txt"},
+		{"-n", namespace, "create", "secret", "generic", "my-coder-token", "--from-file=token=ada-token.txt"},
+		{"apply", "-k", "samples"},
+	} {
+		if err := d.kubectl.show(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

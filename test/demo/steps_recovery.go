@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+)
+
+// writePair writes certificate and key as `kubectl create secret tls` does, together.
+func (d *demo) writePair(ctx context.Context, pair *pki.Certificate) error {
+	return d.write(ctx, inSecret("coder-mtls", map[string]string{
+		"tls.crt": string(pair.CertPEM), "tls.key": string(pair.KeyPEM),
+	}))
+}
+
+func (d *demo) showSuspension(ctx context.Context) error {
+	strangers, err := pki.NewAuthority("an authority that the server does not know", nil)
+	if err != nil {
+		return err
+	}
+	wrong, err := strangers.Issue(pki.Request{Usage: pki.Client, CommonName: operatorUser})
+	if err != nil {
+		return err
+	}
+	minted, err := d.watchReady(ctx, []string{mintedSession})
+	if err != nil {
+		return err
+	}
+	defer minted.stop()
+	if err := d.writePair(ctx, wrong); err != nil {
+		return err
+	}
+	took, err := await(ctx, "CoderSession "+certificateSession+" is Suspended", d.sessionIs(certificateSession, v1alpha1.ReasonSuspended))
+	if err != nil {
+		return err
+	}
+	if _, err := await(ctx, "CoderDeployment prod says that the authority is unknown",
+		d.deploymentIs(v1alpha1.ReasonCertificateAuthorityUnknown)); err != nil {
+		return err
+	}
+	if err := d.kubectl.show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
+		return err
+	}
+	if err := d.kubectl.show(ctx, "get", "cses", certificateSession, "-n", namespace, "-o", "jsonpath={.status.suspension}"); err != nil {
+		return err
+	}
+	d.term.seen("%s is Suspended %s after the write, and says why", certificateSession, brief(took))
+	if left := minted.stop(); len(left) > 0 {
+		return &unexpectedError{expected: mintedSession + " stays Ready", seen: left[0]}
+	}
+	if err := d.tokenAccepted(ctx); err != nil {
+		return err
+	}
+	d.term.seen("%s stayed Ready, and the server still accepts its token", mintedSession)
+	return nil
+}
+
+// tokenAccepted asks the server about the token in the Secret of the minted session.
+func (d *demo) tokenAccepted(ctx context.Context) error {
+	secret, err := d.secret(ctx, mintedSession)
+	if err != nil {
+		return err
+	}
+	accepted, err := d.coder.accepts(ctx, string(secret.Data["session"]))
+	if err == nil && !accepted {
+		err = &unexpectedError{expected: "the server accepts the token in Secret " + mintedSession, seen: "it does not"}
+	}
+	return err
+}
+
+func (d *demo) showRecovery(ctx context.Context) error {
+	before, err := d.session(ctx, certificateSession)
+	if err != nil {
+		return err
+	}
+	right, err := d.material.issue()
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	if err := d.writePair(ctx, right); err != nil {
+		return err
+	}
+	d.material.client = right
+	if err := d.allReady(ctx); err != nil {
+		return err
+	}
+	took := time.Since(started)
+	if _, err := await(ctx, "the Secrets have the new certificate", d.published); err != nil {
+		return err
+	}
+	if err := d.kubectl.show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
+		return err
+	}
+	after, err := d.session(ctx, certificateSession)
+	if err != nil {
+		return err
+	}
+	if after.Generation != before.Generation || after.Status.Suspension != nil {
+		return &unexpectedError{
+			expected: "the session was not touched and its suspension is over",
+			seen:     fmt.Sprintf("generation %d, was %d; suspension %+v", after.Generation, before.Generation, after.Status.Suspension),
+		}
+	}
+	d.term.seen("all is Ready again %s after the write (%s of it is the quiet period), and nobody touched the session", brief(took), quietPeriod)
+	return nil
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+const (
+	// quietPeriod is the default of spec.verify.quietPeriod, which the sample does
+	// not change.
+	quietPeriod = 500 * time.Millisecond
+	// watchTime is how long the demo looks out for a second verification.
+	watchTime = 4 * quietPeriod
+	// attempts of the burst, on a machine that is too busy to write without pauses.
+	attempts = 3
+)
+
+func (d *demo) showBurst(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		paused, err := d.tryBurst(ctx)
+		if paused < quietPeriod || attempt == attempts || ctx.Err() != nil {
+			return err
+		}
+		d.term.note("this machine paused for %s between two writes, longer than the quiet period of %s: once more", brief(paused), quietPeriod)
+	}
+}
+
+// tryBurst returns the longest pause between two writes beside what went wrong.
+func (d *demo) tryBurst(ctx context.Context) (time.Duration, error) {
+	next, err := d.material.next()
+	if err != nil {
+		return 0, err
+	}
+	changes, err := changesTo(next)
+	if err != nil {
+		return 0, err
+	}
+	// After a burst that was torn apart all has to be well first.
+	if err := d.allReady(ctx); err != nil {
+		return 0, err
+	}
+	sessions, err := d.watchReady(ctx, workingSessions)
+	if err != nil {
+		return 0, err
+	}
+	defer sessions.stop()
+	before, err := d.coder.verifications(ctx)
+	if err != nil {
+		return 0, err
+	}
+	took, longest, err := d.burst(ctx, changes, next)
+	if err != nil {
+		return longest, err
+	}
+	d.material = next
+	d.term.note("%d writes to coder-mtls, coder-edge and corp-ca in %s, the longest pause %s: %d half pairs, %d cut off CA bundles, %d wrong headers",
+		len(changes), brief(took), brief(longest), rounds, rounds-1, rounds-1)
+	return longest, d.burstSeen(ctx, before, sessions)
+}
+
+func (d *demo) allReady(ctx context.Context) error {
+	if _, err := await(ctx, "CoderDeployment prod is Ready (Verified)", d.deploymentIs(v1alpha1.ReasonVerified)); err != nil {
+		return err
+	}
+	for _, name := range workingSessions {
+		if _, err := await(ctx, "CoderSession "+name+" is Ready (Active)", d.sessionIs(name, v1alpha1.ReasonActive)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// burstSeen holds what followed a burst to what is expected of it.
+func (d *demo) burstSeen(ctx context.Context, before int, sessions *watcher) error {
+	took, err := await(ctx, "the Secrets "+mintedSession+" and "+certificateSession+" have the new certificate, CA and header", d.published)
+	if err != nil {
+		return err
+	}
+	once := func(ctx context.Context) (string, bool, error) {
+		now, err := d.coder.verifications(ctx)
+		return fmt.Sprintf("%d verifications (GET /api/v2/buildinfo)", now-before), now-before == 1, err
+	}
+	if err := stays(ctx, watchTime, "1 verification (GET /api/v2/buildinfo)", once); err != nil {
+		return err
+	}
+	if left := sessions.stop(); len(left) > 0 {
+		return &unexpectedError{expected: "no session leaves Ready", seen: strings.Join(left, "; ")}
+	}
+	if err := d.kubectl.show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
+		return err
+	}
+	d.term.seen("the generated Secrets have the new material %s after the last write", brief(took))
+	d.term.seen("the server was asked once: GET /api/v2/buildinfo counted %d before and %d after", before, before+1)
+	d.term.seen("no session left Ready, not for a moment")
+	return nil
+}
+
+// published reports whether the generated Secrets hold the material in force.
+func (d *demo) published(ctx context.Context) (string, bool, error) {
+	for _, name := range []string{mintedSession, certificateSession} {
+		secret, err := d.secret(ctx, name)
+		if err != nil {
+			return "", false, err
+		}
+		for key, want := range map[string]string{
+			"tls.crt": string(d.material.client.CertPEM),
+			"ca.crt":  string(d.material.servers.PEM()),
+			"headers": headerName + "=" + d.material.header,
+		} {
+			if strings.TrimSpace(string(secret.Data[key])) != strings.TrimSpace(want) {
+				return fmt.Sprintf("Secret %s has another %s", name, key), false, nil
+			}
+		}
+	}
+	return "all is new", true, nil
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// terminal prints what a person reads. Colours are for terminals only, and not
+// where NO_COLOR is set (https://no-color.org).
+type terminal struct {
+	out    io.Writer
+	colour bool
+}
+
+func newTerminal(out *os.File) *terminal {
+	info, err := out.Stat()
+	isTerminal := err == nil && info.Mode()&os.ModeCharDevice != 0
+	return &terminal{out: out, colour: isTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+}
+
+// Escape sequences (ECMA-48, SGR).
+const (
+	bold  = "\x1b[1m"
+	dim   = "\x1b[2m"
+	red   = "\x1b[31m"
+	green = "\x1b[32m"
+	cyan  = "\x1b[36m"
+	plain = "\x1b[0m"
+)
+
+func (t *terminal) paint(style, text string) string {
+	if !t.colour {
+		return text
+	}
+	return style + text + plain
+}
+
+// printf drops the error of a terminal that is gone: there is nobody to tell.
+func (t *terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
+
+func (t *terminal) heading(text string) { t.printf("\n%s\n", t.paint(bold, text)) }
+
+// expect says what is going to happen.
+func (t *terminal) expect(text string) {
+	t.printf("%s\n", t.paint(dim, wrap("what to expect: "+text, "  ")))
+}
+
+// command shows what a person could type.
+func (t *terminal) command(text string) { t.printf("  %s\n", t.paint(cyan, "$ "+text)) }
+
+// output is what a command printed.
+func (t *terminal) output(text string) {
+	for line := range strings.Lines(strings.TrimRight(text, "\n")) {
+		t.printf("%s\n", strings.TrimRight("    "+line, "\n "))
+	}
+}
+
+// seen is something that was seen and is as expected.
+func (t *terminal) seen(format string, args ...any) {
+	t.printf("  %s %s\n", t.paint(green, "✓"), fmt.Sprintf(format, args...))
+}
+
+// note is neither good nor bad.
+func (t *terminal) note(format string, args ...any) {
+	t.printf("  %s\n", fmt.Sprintf(format, args...))
+}
+
+// failure says what is not as expected and where to read on.
+func (t *terminal) failure(err error, logs string) {
+	var other *unexpectedError
+	cross := t.paint(red, "✗")
+	if errors.As(err, &other) {
+		t.printf("  %s expected: %s\n    seen:     %s\n", cross, other.expected, other.seen)
+	} else {
+		t.printf("  %s %v\n", cross, err)
+	}
+	if logs != "" {
+		t.printf("    logs:     %s\n", logs)
+	}
+}
+
+// wrap breaks text into lines of a readable length.
+func wrap(text, indent string) string {
+	const width = 100
+	var lines []string
+	line := indent
+	for _, word := range strings.Fields(text) {
+		if len(line)+1+len(word) > width && line != indent {
+			lines = append(lines, line)
+			line = indent
+		}
+		if line != indent {
+			line += " "
+		}
+		line += word
+	}
+	return strings.Join(append(lines, line), "\n")
+}
+
+// brief is a duration as people say it.
+func brief(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
+}

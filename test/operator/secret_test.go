@@ -1,0 +1,204 @@
+package operator_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// B24: an edited Secret is put right from what is known to be good, a deleted one
+// by a new token.
+func TestATouchedSecretIsRestored(t *testing.T) {
+	for name, c := range map[string]struct {
+		touch func(w *world, secret *corev1.Secret)
+		mints int // that the restoration costs
+	}{
+		"a key edited":          {touch: func(w *world, s *corev1.Secret) { s.Data["url"] = []byte("https://evil.example") }},
+		"a key removed":         {touch: func(w *world, s *corev1.Secret) { delete(s.Data, "CODER_URL") }},
+		"a key added":           {touch: func(w *world, s *corev1.Secret) { s.Data["extra"] = []byte("x") }},
+		"one copy of the token": {touch: func(w *world, s *corev1.Secret) { s.Data["session"] = []byte("garbage") }},
+		"a label of ours":       {touch: func(w *world, s *corev1.Secret) { delete(s.Labels, v1alpha1.LabelSession) }},
+		"both copies of the token": {mints: 1, touch: func(w *world, s *corev1.Secret) {
+			s.Data["session"], s.Data["CODER_SESSION_TOKEN"] = []byte("garbage"), []byte("garbage")
+		}},
+		"a corrupt annotation (B25)": {mints: 1, touch: func(w *world, s *corev1.Secret) {
+			s.Annotations[v1alpha1.AnnotationSerial] = "many"
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, mTLS)
+			w.startOperator()
+			w.create(w.deployment("prod"), w.mint("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
+				overlap := v1alpha1.Duration("1s")
+				spec.Rotation = &v1alpha1.Rotation{Overlap: &overlap}
+			}))
+			w.eventually(w.ready("ci"))
+			good, mints := w.nowSecret("ci"), w.mints()
+			touched := good.DeepCopy()
+			c.touch(w, touched)
+			w.must(w.client.Update(t.Context(), touched))
+			w.eventually(w.ready("ci"), func(ctx context.Context) error {
+				now, err := w.getSecret(ctx, "ci")
+				if err != nil {
+					return err
+				}
+				if now.ResourceVersion == touched.ResourceVersion {
+					return fmt.Errorf("not restored yet")
+				}
+				if c.mints == 0 {
+					if diff := cmp.Diff(good.Data, now.Data); diff != "" || now.Labels[v1alpha1.LabelSession] != "ci" {
+						return fmt.Errorf("restored differently: %s", diff)
+					}
+				}
+				return nil
+			}, w.liveTokens(1))
+			if got := w.mints() - mints; got != c.mints {
+				t.Errorf("%d tokens were minted, want %d", got, c.mints)
+			}
+		})
+	}
+}
+
+func TestADeletedSecretIsMintedAnew(t *testing.T) {
+	w := newWorld(t, mTLS)
+	w.startOperator()
+	w.create(w.deployment("prod"), w.mint("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
+		overlap := v1alpha1.Duration("1s")
+		spec.Rotation = &v1alpha1.Rotation{Overlap: &overlap}
+	}))
+	w.eventually(w.ready("ci"))
+	w.delete(w.nowSecret("ci"))
+	w.eventually(w.serial("ci", 2), w.ready("ci"), w.liveTokens(1))
+}
+
+// B23: a foreign Secret is never written; when it goes, the session returns by
+// itself.
+func TestAForeignSecretIsLeftAlone(t *testing.T) {
+	w := newWorld(t, mTLS)
+	w.writeSecret("ci", map[string]string{"password": "theirs"})
+	theirs := w.nowSecret("ci")
+	w.startOperator()
+	w.create(w.deployment("prod"), w.mint("ci", "ci-bot"))
+	w.eventually(w.notReady("ci", v1alpha1.ReasonSecretConflict, `"ci"`), w.liveTokens(0))
+	if got := w.nowSecret("ci"); got.ResourceVersion != theirs.ResourceVersion {
+		t.Error("the foreign Secret was written")
+	}
+	w.delete(theirs)
+	w.eventually(w.ready("ci"), w.liveTokens(1))
+}
+
+// B22: url and token of the Secret always belong together, also when the
+// deployment moves to another server.
+func TestNoReaderSeesHalfOfAChange(t *testing.T) {
+	w := newWorld(t, mTLS)
+	other := newServerOf(w)
+	w.startOperator()
+	w.create(w.deployment("prod", every("500ms")), w.mint("ci", "ci-bot"))
+	w.eventually(w.ready("ci"))
+	matches := func(ctx context.Context) error {
+		secret, err := w.getSecret(ctx, "ci")
+		if err != nil {
+			return err
+		}
+		url, token := string(secret.Data["url"]), string(secret.Data["session"])
+		if url != string(secret.Data["CODER_URL"]) || token != string(secret.Data["CODER_SESSION_TOKEN"]) {
+			return fmt.Errorf("half of a change is visible")
+		}
+		if url == other.listener.URL() && !other.coder.AcceptsToken(token) {
+			return fmt.Errorf("the new URL stands with a token of the old server")
+		}
+		return nil
+	}
+	w.changeDeployment("prod", func(d *v1alpha1.CoderDeployment) {
+		d.Spec.URL = other.listener.URL()
+		d.Spec.Token.SecretRef.Name = "token-of-other"
+	})
+	w.eventually(func(ctx context.Context) error {
+		if err := matches(ctx); err != nil {
+			t.Fatal(err)
+		}
+		secret, err := w.getSecret(ctx, "ci")
+		if err != nil || string(secret.Data["url"]) != other.listener.URL() {
+			return fmt.Errorf("not moved yet: %v", err)
+		}
+		return nil
+	})
+}
+
+// All keys, templates, labels and annotations of the design are there.
+func TestTheSecretHasEverythingThatTheSpecAsksFor(t *testing.T) {
+	w := newWorld(t, mTLS)
+	w.startOperator()
+	w.create(w.deployment("prod"), w.mint("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
+		spec.Secret = &v1alpha1.GeneratedSecret{
+			Name: "elsewhere", IncludeClientCertificate: true,
+			Labels: map[string]v1alpha1.LabelValue{"team": "a"}, Annotations: map[string]string{"note": "n"},
+			Template: map[string]string{".netrc": "machine {{ .Host }} login coder password {{ .Token }}"},
+		}
+	}))
+	w.eventually(w.ready("ci"))
+	secret := w.nowSecret("elsewhere")
+	token := string(secret.Data["session"])
+	want := map[string]string{
+		"url": w.listener.URL(), "CODER_URL": w.listener.URL(), "session": token, "CODER_SESSION_TOKEN": token,
+		"headers": "X-Edge-Id=" + string(w.nowSecret("edge-headers").Data["id"]) + "\nX-Plain=plain\n",
+		"tls.crt": string(w.nowSecret("mtls").Data["tls.crt"]), "tls.key": string(w.nowSecret("mtls").Data["tls.key"]),
+		"ca.crt": string(w.servers.PEM()), ".netrc": "machine 127.0.0.1 login coder password " + token,
+	}
+	got := map[string]string{}
+	for key, value := range secret.Data {
+		got[key] = string(value)
+	}
+	got[".netrc"] = hostWithoutPort(got[".netrc"])
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("data (-want +got):\n%s", diff)
+	}
+	if secret.Labels["team"] != "a" || secret.Labels[v1alpha1.LabelSession] != "ci" || secret.Annotations["note"] != "n" {
+		t.Errorf("labels %v, annotations %v", secret.Labels, secret.Annotations)
+	}
+	if !metav1.IsControlledBy(secret, w.nowSession("ci")) {
+		t.Error("the Secret is not owned by the session")
+	}
+	for _, key := range []string{v1alpha1.AnnotationSerial, v1alpha1.AnnotationTokenID, v1alpha1.AnnotationExpiresAt} {
+		if secret.Annotations[key] == "" {
+			t.Errorf("annotation %s is missing", key)
+		}
+	}
+}
+
+// A template that cannot be rendered is said before anything is minted.
+func TestABadTemplateMintsNothing(t *testing.T) {
+	w := newWorld(t, mTLS)
+	w.startOperator()
+	w.create(w.deployment("prod"), w.mint("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
+		spec.Secret = &v1alpha1.GeneratedSecret{Template: map[string]string{"broken": "{{ .Nothing }}"}}
+	}))
+	w.eventually(w.notReady("ci", v1alpha1.ReasonConfigInvalid, "broken"), w.liveTokens(0))
+	if got := w.mints(); got != 0 {
+		t.Errorf("%d tokens were minted", got)
+	}
+}
+
+// B26: an empty supplied token is valid where the connection identifies the
+// caller; a missing one is not.
+func TestAnEmptyTokenIsValidAndAMissingOneIsNot(t *testing.T) {
+	w := newWorld(t, certificateIdentifies)
+	w.writeSecret("empty", map[string]string{"token": ""})
+	w.writeSecret("other-key", map[string]string{"wrong": "x"})
+	w.startOperator()
+	w.create(w.deployment("prod"), w.supplied("a", "empty"), w.supplied("b", "other-key"), w.supplied("c", "absent"))
+	w.eventually(w.ready("a"),
+		w.notReady("b", v1alpha1.ReasonConfigInvalid, `"other-key" has no key "token"`),
+		w.notReady("c", v1alpha1.ReasonConfigInvalid, `"absent" does not exist`))
+	if _, found := w.nowSecret("a").Data["session"]; found {
+		t.Error("an empty token is published as a token")
+	}
+	w.writeSecret("absent", map[string]string{"token": w.userToken("ada")})
+	w.eventually(w.ready("c"))
+}

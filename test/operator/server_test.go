@@ -1,0 +1,37 @@
+package operator_test
+
+import (
+	"regexp"
+
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+// otherServer is a second Coder server behind the same authorities.
+type otherServer struct {
+	coder    *coderd.Server
+	listener *coderd.Listener
+}
+
+// newServerOf starts a second Coder server that knows the same users and the same
+// operator's token by name only, and writes a token of its own for the operator
+// into the Secret "token-of-other".
+func newServerOf(w *world) *otherServer {
+	w.t.Helper()
+	other := &otherServer{coder: coderd.New(coderd.Options{DisableRateLimits: true})}
+	for _, user := range []coderd.UserOptions{{Username: "operator", Roles: []string{"owner"}}, {Username: "ci-bot"}} {
+		_, err := other.coder.CreateUser(user)
+		w.must(err)
+	}
+	value, _, err := other.coder.CreateToken(coderd.TokenOptions{User: "operator"})
+	w.must(err)
+	w.sentinels = append(w.sentinels, value)
+	w.writeSecret("token-of-other", map[string]string{"token": value})
+	other.listener, err = other.coder.Start(coderd.ListenOptions{Edge: w.listener.Edge()})
+	w.must(err)
+	w.t.Cleanup(func() { _ = other.listener.Close() })
+	return other
+}
+
+var port = regexp.MustCompile(`(127\.0\.0\.1):\d+`)
+
+func hostWithoutPort(text string) string { return port.ReplaceAllString(text, "$1") }
