@@ -137,7 +137,7 @@ func (r *DeploymentReconciler) list(ctx context.Context, s *deploymentScope) err
 	listed := deployment.Listed{At: r.clock.Now()}
 	var changes inventory.Changes
 	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
-		changes, err = s.conn.Inventory.Refresh(ctx, line.Client.Tokens, line.Client.SuspendedUsers)
+		changes, err = s.conn.Inventory.Refresh(ctx, line.Client.Tokens, suspendedUsers(line.Client))
 		return err
 	})
 	listed.Verdict = connection.VerdictOf(err)
@@ -147,6 +147,18 @@ func (r *DeploymentReconciler) list(ctx context.Context, s *deploymentScope) err
 	}
 	s.memory.listed = listed
 	return r.wakeConcerned(ctx, s.key, changes)
+}
+
+// suspendedUsers lists the suspended users; none where the operator may not list
+// users, which it need not where it only mints for itself.
+func suspendedUsers(c *coder.Client) func(context.Context) ([]coder.User, error) {
+	return func(ctx context.Context) ([]coder.User, error) {
+		users, err := c.SuspendedUsers(ctx)
+		if kind := coder.KindOf(err); kind == coder.Forbidden || kind == coder.NotFound {
+			return nil, nil
+		}
+		return users, err
+	}
 }
 
 // wakeConcerned enqueues the sessions that a listing tells something new about.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -44,15 +45,15 @@ func describe(what string, c metav1.Condition) string {
 	return fmt.Sprintf("%s has %s=%s (%s: %s)", what, v1alpha1.ConditionReady, c.Status, c.Reason, c.Message)
 }
 
-// deploymentIs looks for a reason of the deployment's Ready condition.
-func (d *demo) deploymentIs(reason string) look {
+// deploymentIs looks for one of these reasons of the deployment's Ready condition.
+func (d *demo) deploymentIs(reasons ...string) look {
 	return func(ctx context.Context) (string, bool, error) {
 		object, err := d.deployment(ctx)
 		if err != nil {
 			return "", false, err
 		}
 		c := ready(object.Status.Conditions)
-		return describe("CoderDeployment prod", c), c.Reason == reason, nil
+		return describe("CoderDeployment prod", c), slices.Contains(reasons, c.Reason), nil
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -9,11 +10,18 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
-// writePair writes certificate and key as `kubectl create secret tls` does, together.
-func (d *demo) writePair(ctx context.Context, pair *pki.Certificate) error {
-	return d.write(ctx, inSecret("coder-mtls", map[string]string{
+// patchPair replaces certificate and key together, as a tool that renews them does.
+func (d *demo) patchPair(ctx context.Context, file string, pair *pki.Certificate) error {
+	patch, err := json.Marshal(map[string]any{"stringData": map[string]string{
 		"tls.crt": string(pair.CertPEM), "tls.key": string(pair.KeyPEM),
-	}))
+	}})
+	if err != nil {
+		return fmt.Errorf("encode a patch: %w", err)
+	}
+	if _, err := d.folder.write(file, patch); err != nil {
+		return err
+	}
+	return d.kubectl.show(ctx, "patch", "secret", "coder-mtls", "-n", namespace, "--type=merge", "--patch-file="+file)
 }
 
 func (d *demo) showSuspension(ctx context.Context) error {
@@ -30,15 +38,17 @@ func (d *demo) showSuspension(ctx context.Context) error {
 		return err
 	}
 	defer minted.stop()
-	if err := d.writePair(ctx, wrong); err != nil {
+	if err := d.patchPair(ctx, "wrong-pair.json", wrong); err != nil {
 		return err
 	}
 	took, err := await(ctx, "CoderSession "+certificateSession+" is Suspended", d.sessionIs(certificateSession, v1alpha1.ReasonSuspended))
 	if err != nil {
 		return err
 	}
-	if _, err := await(ctx, "CoderDeployment prod says that the authority is unknown",
-		d.deploymentIs(v1alpha1.ReasonCertificateAuthorityUnknown)); err != nil {
+	// A TLS client whose certificate is of no authority that the server names sends
+	// none; where the server names none it sends it and is refused.
+	refused := d.deploymentIs(v1alpha1.ReasonCertificateRequired, v1alpha1.ReasonCertificateAuthorityUnknown)
+	if _, err := await(ctx, "CoderDeployment prod says that the certificate does not do", refused); err != nil {
 		return err
 	}
 	if err := d.kubectl.show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
@@ -80,10 +90,10 @@ func (d *demo) showRecovery(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	started := time.Now()
-	if err := d.writePair(ctx, right); err != nil {
+	if err := d.patchPair(ctx, "right-pair.json", right); err != nil {
 		return err
 	}
+	started := time.Now()
 	d.material.client = right
 	if err := d.allReady(ctx); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package operator_test
 
 import (
+	"errors"
 	"regexp"
 
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
@@ -35,3 +36,12 @@ func newServerOf(w *world) *otherServer {
 var port = regexp.MustCompile(`(127\.0\.0\.1):\d+`)
 
 func hostWithoutPort(text string) string { return port.ReplaceAllString(text, "$1") }
+
+func tokenFor(user string) coderd.TokenOptions { return coderd.TokenOptions{User: user} }
+
+func askedAgain(s *otherServer) error {
+	if s.coder.Count("GET", "/api/v2/buildinfo") == 0 {
+		return errors.New("the server was not asked again yet")
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package operator_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+)
+
+// B102: a renewed certificate is used for the next request, without a restart.
+func TestARenewedCertificateIsUsedAtOnce(t *testing.T) {
+	w := newWorld(t, mTLS)
+	w.startOperator()
+	w.create(w.deployment("prod", every("500ms")))
+	w.eventually(w.verified("prod"))
+	renewed := w.writeClientCertificate("mtls", "operator")
+	w.eventually(func(context.Context) error {
+		requests := w.coder.Requests()
+		if last := requests[len(requests)-1]; last.ClientCertSerial != renewed.Serial() {
+			return fmt.Errorf("the last request came with certificate %s", last.ClientCertSerial)
+		}
+		return nil
+	})
+}
+
+// B103: the CA bundle is what makes the server trusted; without it the reason is
+// said.
+func TestAnUntrustedServerIsSaid(t *testing.T) {
+	w := newWorld(t, mTLS)
+	w.startOperator()
+	w.create(w.deployment("prod", func(spec *v1alpha1.CoderDeploymentSpec) { spec.TLS.CABundle = nil }))
+	w.eventually(w.deploymentIs("prod", v1alpha1.ConditionVerified, metav1.ConditionFalse, v1alpha1.ReasonServerUntrusted, ""))
+	w.changeDeployment("prod", func(d *v1alpha1.CoderDeployment) {
+		d.Spec.TLS.CABundle = &v1alpha1.CABundleRef{Kind: "ConfigMap", Name: "ca"}
+	})
+	w.eventually(w.verified("prod"))
+}
+
+// B100, B104: what the server says of the client certificate ends in a reason of
+// its own.
+func TestRefusedCertificatesHaveReasons(t *testing.T) {
+	for name, c := range map[string]struct {
+		certificate func(w *world)
+		alert       uint8
+		reason      string
+	}{
+		"an unknown authority": {reason: v1alpha1.ReasonCertificateAuthorityUnknown, certificate: func(w *world) {
+			stranger, err := pki.NewAuthority("strangers", coderdClock{w.coder})
+			w.must(err)
+			wrong, err := stranger.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
+			w.must(err)
+			w.writeSecret("mtls", map[string]string{"tls.crt": string(wrong.CertPEM), "tls.key": string(wrong.KeyPEM)})
+		}},
+		"revoked":       {reason: v1alpha1.ReasonCertificateRejected, alert: 44},
+		"access denied": {reason: v1alpha1.ReasonCertificateAccessDenied, alert: 49},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, mTLS)
+			if c.certificate != nil {
+				c.certificate(w)
+			}
+			if c.alert != 0 {
+				w.coder.Inject(coderd.Fault{Kind: coderd.FaultTLSAlert, Alert: c.alert})
+			}
+			w.startOperator()
+			w.create(w.deployment("prod"))
+			w.eventually(w.deploymentIs("prod", v1alpha1.ConditionVerified, metav1.ConditionFalse, c.reason, ""))
+		})
+	}
+}
