@@ -146,6 +146,11 @@ func (r *DeploymentReconciler) list(ctx context.Context, s *deploymentScope) err
 		ctrl.LoggerFrom(ctx).V(1).Info("tokens could not be listed", "problem", err.Error())
 	}
 	s.memory.listed = listed
+	if err == nil {
+		if err := r.revokeOrphans(ctx, s); err != nil {
+			return err
+		}
+	}
 	return r.wakeConcerned(ctx, s.key, changes)
 }
 

@@ -32,6 +32,8 @@ type DeploymentReconciler struct {
 	clock     clock.PassiveClock
 	jitter    Jitter
 	sessions  *queue
+	// orphanGrace is how old a token that nobody claims must be to be revoked.
+	orphanGrace time.Duration
 
 	mu     sync.Mutex
 	memory map[types.NamespacedName]*deploymentMemory

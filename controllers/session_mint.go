@@ -44,8 +44,8 @@ func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, o session
 		Value: value, ID: token.ID, Serial: order.Serial, ExpiresAt: token.ExpiresAt, Request: o.Request,
 	}
 	if err := r.write(ctx, s, next); err != nil {
-		// It was never published, so nobody can be using it.
-		return errors.Join(err, r.discard(ctx, s, token))
+		r.discard(ctx, s, token)
+		return err
 	}
 	key := s.object.DeploymentKey()
 	r.metrics.Minted(key.Namespace, key.Name)
@@ -130,18 +130,18 @@ func (r *SessionReconciler) examine(ctx context.Context, c *coder.Client, value 
 	return token, nil
 }
 
-// discard revokes a token that could not be published. Where that fails too, the
-// inventory still knows it and the next pass revokes it.
-func (r *SessionReconciler) discard(ctx context.Context, s *sessionScope, token coder.Token) error {
+// discard revokes a token that could not be published, so that nobody can be using
+// it. Where that fails too, the inventory still knows it and the next pass revokes
+// it.
+func (r *SessionReconciler) discard(ctx context.Context, s *sessionScope, token coder.Token) {
 	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
 		return line.Client.DeleteToken(ctx, token.UserID, token.ID)
 	})
 	if err == nil || coder.KindOf(err) == coder.NotFound {
 		s.conn.Inventory.Remove(token.ID)
-		return nil
+		return
 	}
 	ctrl.LoggerFrom(ctx).Info("a token that could not be published is left for the next pass to revoke", "token", token.ID, "problem", err.Error())
-	return nil
 }
 
 func texts[T ~string](items []T) []string {

@@ -144,40 +144,42 @@ func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, 
 	return seen, err
 }
 
-// compare finds out whether the Secret is what would be written now.
+// compare finds out whether the Secret is what would be written now. A Secret as
+// this operator left it needs no look at its contents.
 func (r *SessionReconciler) compare(ctx context.Context, s *sessionScope, seen *session.Secret) error {
 	input := r.input(s, publishedToken(s.prior.Token))
 	asWritten := seen.Fingerprint == secret.Fingerprint(r.key, input) && s.prior.Ownership == secret.Owned
-	if status := s.object.Status.Secret; asWritten && status != nil && status.ResourceVersion == seen.ResourceVersion {
+	reported := s.object.Status.Secret
+	untouched := s.prior.Written || reported != nil && reported.ResourceVersion == seen.ResourceVersion
+	if asWritten && untouched {
 		seen.InSync = true
 		return nil
 	}
-	if asWritten && s.prior.Written {
-		seen.InSync = true
-		return nil
-	}
-	if s.prior.Token != nil && s.prior.Token.ID != "" {
-		value, found, err := r.secrets.Token(ctx, s.object, *s.prior.Token)
-		if err != nil {
-			return fmt.Errorf("read the token of the generated Secret: %w", err)
-		}
-		if !found {
-			seen.ValueGone = true
-			return nil
-		}
-		input.Token.Value = value
-	}
-	if !asWritten {
-		return nil
+	if err := r.retrieve(ctx, s, &input, seen); err != nil || seen.ValueGone || !asWritten {
+		return err
 	}
 	inSync, resourceVersion, err := r.secrets.InSync(ctx, input)
 	if err != nil {
 		return fmt.Errorf("compare the generated Secret: %w", err)
 	}
-	seen.InSync = inSync
 	if inSync {
-		seen.ResourceVersion = resourceVersion
+		seen.InSync, seen.ResourceVersion = true, resourceVersion
 	}
+	return nil
+}
+
+// retrieve reads the published token's value out of the Secret, if it is still
+// there.
+func (r *SessionReconciler) retrieve(ctx context.Context, s *sessionScope, input *secret.Input, seen *session.Secret) error {
+	if s.prior.Token == nil || s.prior.Token.ID == "" {
+		return nil
+	}
+	value, found, err := r.secrets.Token(ctx, s.object, *s.prior.Token)
+	if err != nil {
+		return fmt.Errorf("read the token of the generated Secret: %w", err)
+	}
+	seen.ValueGone = !found
+	input.Token.Value = value
 	return nil
 }
 
@@ -212,16 +214,10 @@ func (r *SessionReconciler) observeListing(s *sessionScope, published *session.P
 	if s.conn == nil {
 		return session.Listing{}
 	}
-	standing := s.conn.Standing()
 	var listing session.Listing
-	user := s.object.Status.User
-	if user == nil && s.target.Known && !s.target.Missing {
-		user = &s.target.User
-	}
-	if user != nil {
+	if user := s.object.Status.User; user != nil {
 		listing.UserSuspended = s.conn.Inventory.Suspended(user.ID)
-		mine := standing.User != nil && standing.User.ID == user.ID
-		listing.Loaded = s.conn.Inventory.Loaded() && standing.Verdict.Outcome == verdict.Accepted && (standing.SeesAll || mine)
+		listing.Loaded = s.conn.Inventory.Loaded() && s.conn.Standing().Sees(user.ID)
 	}
 	uid := string(s.object.UID)
 	for _, token := range s.conn.Inventory.WithPrefix(r.names.SessionPrefix(uid)) {

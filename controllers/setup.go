@@ -47,6 +47,9 @@ type Options struct {
 	UserAgent string
 	// RevocationTimeout bounds how long a deleted session waits for its server.
 	RevocationTimeout time.Duration
+	// OrphanGrace is how old a token that no session claims must be before it is
+	// revoked; zero: at once.
+	OrphanGrace time.Duration
 	// MaxConcurrent is how many objects of a kind are worked on at a time.
 	MaxConcurrent int
 	// NamespaceLabels says that the labels of namespaces can be read.
@@ -78,7 +81,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	})
 	d := &DeploymentReconciler{
 		client: mgr.GetClient(), pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
-		clock: o.Clock, jitter: o.Jitter, sessions: sessions, memory: map[types.NamespacedName]*deploymentMemory{},
+		clock: o.Clock, jitter: o.Jitter, sessions: sessions, orphanGrace: o.OrphanGrace,
+		memory: map[types.NamespacedName]*deploymentMemory{},
 	}
 	if err := d.watch(mgr, deployments, o.MaxConcurrent); err != nil {
 		return err

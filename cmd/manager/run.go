@@ -139,6 +139,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 		Roots:             x509.SystemCertPool,
 		UserAgent:         "coder-session-operator/" + version,
 		RevocationTimeout: o.revocationTimeout,
+		OrphanGrace:       o.orphanGrace,
 		MaxConcurrent:     o.concurrent,
 		NamespaceLabels:   len(o.watchNamespaces) == 0,
 	})

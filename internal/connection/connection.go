@@ -51,6 +51,12 @@ type Standing struct {
 	SeesAll bool
 }
 
+// Sees reports whether the operator can see the tokens of a user, so that one that
+// is not listed does not exist.
+func (s Standing) Sees(userID string) bool {
+	return s.Verdict.OK() && (s.SeesAll || s.User != nil && s.User.ID == userID)
+}
+
 // ErrUnresolved says that the settings were never read.
 var ErrUnresolved = errors.New("the deployment's settings are not resolved")
 

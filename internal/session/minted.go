@@ -41,6 +41,10 @@ func minted(o Observation) Plan {
 		p.NextRefresh = at
 		p.wakeAt(at.Add(-o.Skew))
 	}
+	if o.Session.Status.User == nil && o.Listing.Token == nil {
+		// The list can only be consulted about a user that is pinned (B44).
+		p.wakeAt(o.Now.Add(soon))
+	}
 	return p
 }
 

@@ -67,7 +67,7 @@ func newWorld(t *testing.T, options ...option) *world {
 		tokens: map[string]*serverToken{}, suspended: map[string]bool{}, accepts: map[string]bool{},
 		listed: map[string]Listed{}, listSuspended: map[string]bool{}, conditionTurns: map[string]int{},
 	}
-	w.o.Session.Finalizers = nil
+	w.o.Session.Finalizers, w.listedAt = nil, noon
 	return w
 }
 

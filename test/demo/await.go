@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,8 +33,12 @@ type look func(ctx context.Context) (seen string, ok bool, err error)
 func await(ctx context.Context, expected string, look look) (time.Duration, error) {
 	started := time.Now()
 	last := "nothing yet"
+	var died *exitError
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
 		seen, ok, err := look(ctx)
+		if errors.As(err, &died) {
+			return false, err // it does not pass
+		}
 		if err != nil {
 			seen, ok = err.Error(), false
 		}
@@ -41,6 +46,8 @@ func await(ctx context.Context, expected string, look look) (time.Duration, erro
 		return ok, nil
 	})
 	switch {
+	case died != nil:
+		return 0, died
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case err != nil:

@@ -46,7 +46,7 @@ func (k *kubectl) folderOfProgram() string { return filepath.Dir(k.program) }
 func commandLine(args []string) string {
 	words := []string{"kubectl"}
 	for _, arg := range args {
-		if strings.ContainsAny(arg, " '\"{}$*?") {
+		if strings.ContainsAny(arg, " '\"{}[]$*?") {
 			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
 		}
 		words = append(words, arg)

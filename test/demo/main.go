@@ -56,13 +56,14 @@ func run(ctx context.Context, o options, term *terminal) bool {
 	defer cancel(nil)
 	d := &demo{term: term, abort: cancel}
 	err := d.start(ctx)
-	if err == nil {
+	started := err == nil
+	if started {
 		err = d.runSteps(ctx)
 	}
 	if err != nil {
 		term.failure(reasonOf(ctx, err), d.logFolder())
 	}
-	if !o.once && ctx.Err() == nil && d.operator != nil {
+	if started && !o.once && ctx.Err() == nil {
 		d.invite()
 		<-ctx.Done()
 		if died := reasonOf(ctx, nil); died != nil {

@@ -35,6 +35,9 @@ const onLeash = `exec 3<&0; ( cat <&3; kill -KILL $$ ) >/dev/null 2>&1 & exec "$
 // the terminal reaches this process only, which then stops things in their order.
 func startProcess(logFolder, program string, args ...string) (*process, error) {
 	name := filepath.Base(program)
+	if _, err := os.Stat(program); err != nil {
+		return nil, fmt.Errorf("look for %s (make build makes it): %w", name, err)
+	}
 	p := &process{name: name, log: filepath.Join(logFolder, name+".log"), ended: make(chan struct{})}
 	output, err := os.Create(p.log)
 	if err != nil {

@@ -93,9 +93,8 @@ func (d *demo) startCoder(ctx context.Context) error {
 		return err
 	}
 	d.coder.guard(ctx, d.abort)
-	d.term.seen("simulated Coder server at %s; its edge demands a client certificate, which says who calls, and the header %s",
-		d.coder.url, headerName)
-	d.term.seen("its users: %s (owner), %s, %s", operatorUser, machineUser, personUser)
+	d.term.seen("simulated Coder server at %s, with the users %s (owner), %s and %s", d.coder.url, operatorUser, machineUser, personUser)
+	d.term.seen("its edge demands a client certificate, which says who calls, and the header %s", headerName)
 	return nil
 }
 

@@ -54,7 +54,8 @@ func (d *demo) showRotation(ctx context.Context) error {
 
 func (d *demo) showSerial(ctx context.Context) error {
 	return d.kubectl.show(ctx, "get", "cses", mintedSession, "-n", namespace, "-o",
-		`jsonpath=serial {.status.token.serial}, id {.status.token.id}, expires {.status.token.expiresAt}, retiring {.status.retiring}`)
+		"custom-columns=SERIAL:.status.token.serial,ID:.status.token.id,EXPIRES:.status.token.expiresAt,"+
+			"RETIRING:.status.retiring[*].id,REVOKED AFTER:.status.retiring[*].revokeAfter")
 }
 
 // showRevocation waits for the end of the overlap.

@@ -79,7 +79,7 @@ func (d *demo) showRefusal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.term.note("the same without the certificate")
+	d.term.note("GET /api/v2/deployment/ssh with the same of Secret %s, but no certificate", mintedSession)
 	status, err := holder{data: secret.Data}.get(ctx, "/api/v2/deployment/ssh")
 	if err == nil || !strings.Contains(err.Error(), "certificate required") {
 		return &unexpectedError{expected: "the edge ends the TLS handshake: certificate required", seen: fmt.Sprintf("status %d, error %v", status, err)}

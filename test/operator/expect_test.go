@@ -162,15 +162,6 @@ func (w *world) minted() []coderd.Key {
 	return w.coder.Keys(coderd.KeyFilter{NamePrefix: "cso-", Live: true})
 }
 
-func (w *world) gone(object interface{ GetName() string }, get func(context.Context, string) error) check {
-	return func(ctx context.Context) error {
-		if err := get(ctx, object.GetName()); err == nil {
-			return fmt.Errorf("%s is still there", object.GetName())
-		}
-		return nil
-	}
-}
-
 // counts of what was asked of the Coder server.
 func (w *world) verifications() int { return w.coder.Count("GET", "/api/v2/buildinfo") }
 func (w *world) mints() int         { return w.coder.Count("POST", "/api/v2/users/{user}/keys/tokens") }

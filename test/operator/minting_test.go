@@ -148,8 +148,12 @@ func TestARestartChangesNothing(t *testing.T) {
 			return fmt.Errorf("%d tokens were minted", got-mints)
 		}
 		for name, version := range versions {
-			if secret, err := w.getSecret(ctx, name); err != nil || secret.ResourceVersion != version {
-				return fmt.Errorf("Secret %s was written (%v)", name, err)
+			secret, err := w.getSecret(ctx, name)
+			if err != nil {
+				return err
+			}
+			if secret.ResourceVersion != version {
+				return fmt.Errorf("the Secret %s was written", name)
 			}
 		}
 		return nil
@@ -264,4 +268,33 @@ func TestAWishThatTheServerRefusesIsSaid(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// B45: a token of this cluster that no session claims is revoked; other names, and
+// another cluster's prefix, are never touched.
+func TestOrphansAreRevokedAndOthersLeftAlone(t *testing.T) {
+	w := newWorld(t, mTLS)
+	w.startOperator()
+	names := map[string]string{
+		"orphan": "cso-testing1-0badcafe-7", "another cluster's": "cso-elsewher-0badcafe-7", "a person's": "laptop",
+	}
+	values := map[string]string{}
+	for what, name := range names {
+		value, _, err := w.coder.CreateToken(coderd.TokenOptions{User: "ci-bot", Name: name})
+		w.must(err)
+		values[what] = value
+	}
+	w.create(w.deployment("prod", every("500ms")), w.mint("ci", "ci-bot"))
+	w.eventually(w.ready("ci"), func(context.Context) error {
+		if w.coder.AcceptsToken(values["orphan"]) {
+			return fmt.Errorf("the orphan is still accepted")
+		}
+		return nil
+	})
+	for _, what := range []string{"another cluster's", "a person's"} {
+		if !w.coder.AcceptsToken(values[what]) {
+			t.Errorf("%s token was revoked", what)
+		}
+	}
+	w.eventually(w.ready("ci"))
 }

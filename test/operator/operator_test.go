@@ -34,13 +34,6 @@ func (w *world) startOperator(more ...string) {
 	w.operator = w.runOperator(append(more, w.namespace))
 }
 
-// restartOperator stops the operator and starts another one.
-func (w *world) restartOperator() {
-	w.t.Helper()
-	w.operator.stop()
-	w.startOperator()
-}
-
 func (w *world) runOperator(namespaces []string) *operator {
 	w.t.Helper()
 	calls := &apiCalls{counts: map[string]int{}}
@@ -60,7 +53,7 @@ func (w *world) runOperator(namespaces []string) *operator {
 	w.must(controllers.Setup(ctx, mgr, controllers.Options{
 		Key: key, Cluster: "testing1", Clock: clock.RealClock{}, Jitter: func(time.Duration) time.Duration { return 0 },
 		Metrics: metrics.New(prometheus.NewRegistry()), Roots: systemRoots, UserAgent: "test",
-		RevocationTimeout: 3 * time.Second, MaxConcurrent: 4,
+		RevocationTimeout: 3 * time.Second, OrphanGrace: time.Second, MaxConcurrent: 4,
 	}))
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()

@@ -1,0 +1,178 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+// choices turns bytes into decisions, so that a fuzzer can steer what random
+// observations hold. When it has run out every choice is the first.
+type choices []byte
+
+func (c *choices) n(n int) int {
+	if len(*c) == 0 {
+		return 0
+	}
+	b := (*c)[0]
+	*c = (*c)[1:]
+	return int(b) % n
+}
+
+// rarely is true once in so many times; never, when the choices have run out.
+func (c *choices) rarely(n int) bool { return c.n(n) == n-1 && n > 1 }
+
+func (c *choices) id() string { return fmt.Sprintf("t%d", c.n(6)) }
+
+// at is a time around noon, to the millisecond.
+func (c *choices) at() time.Time {
+	spans := []time.Duration{-48 * time.Hour, -interval, -time.Second, 0, time.Millisecond, time.Minute, 8 * time.Hour, 24 * time.Hour}
+	return noon.Add(spans[c.n(len(spans))] + time.Duration(c.n(1000))*time.Millisecond)
+}
+
+func (c *choices) verdict() verdict.Verdict {
+	return []verdict.Verdict{
+		accepted, accepted, refused, unreachable, unsettling, {},
+		{Outcome: verdict.Refused, Reason: v1alpha1.ReasonCertificateRejected, Own: true},
+		{Outcome: verdict.Refused, Reason: v1alpha1.ReasonUnexpectedAnswer},
+		{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonRateLimited, Message: "wait 1.2s", RetryAfter: 90 * time.Second},
+	}[c.n(9)]
+}
+
+func (c *choices) user() v1alpha1.SessionUser {
+	return []v1alpha1.SessionUser{{ID: "id-bot", Username: "bot"}, {ID: "id-ada", Username: "ada"}, {ID: "id-other", Username: "bot"}}[c.n(3)]
+}
+
+// observation is any that the controller could make, and some that it could not.
+func (c *choices) observation() Observation {
+	method := []option{withMint("bot"), withMint("bot"), withToken(), withCertificate(), withMint("me")}[c.n(5)]
+	o := session("ci", method)
+	c.spec(&o)
+	c.deployment(&o)
+	c.secret(&o)
+	c.status(&o)
+	c.server(&o)
+	if c.rarely(4) {
+		o.Failure = &Failure{
+			Action: []Action{Mint, Revoke, Withdraw, Sweep, CheckCredential}[c.n(5)], Class: FailureClass(c.n(6)),
+			Reason: []string{"", v1alpha1.ReasonForbidden}[c.n(2)], Message: "no", RetryAfter: time.Duration(c.n(3)) * time.Minute,
+		}
+	}
+	o.Swept = c.rarely(3)
+	if c.rarely(3) {
+		o.Revoked = []string{c.id()}
+	}
+	return o
+}
+
+func (c *choices) spec(o *Observation) {
+	s := o.Session
+	s.Spec.Suspend = c.rarely(6)
+	if c.rarely(6) {
+		s.Finalizers = nil
+	}
+	if c.rarely(6) {
+		at := metav1.NewTime(c.at())
+		s.DeletionTimestamp = &at
+	}
+	if c.rarely(3) {
+		withRotation([]v1alpha1.Duration{"", "1h", "8h", "23h59m59s"}[c.n(4)], []v1alpha1.Duration{"1s", "5m", "48h"}[c.n(3)])(o)
+	}
+	if c.rarely(12) {
+		s.Spec.Workspace = &v1alpha1.WorkspaceRef{}
+	}
+	if c.rarely(12) {
+		o.Invalid = "a template"
+	}
+	if c.rarely(6) {
+		s.Spec.Secret = &v1alpha1.GeneratedSecret{DeletionPolicy: v1alpha1.DeletionPolicyRetain}
+	}
+	o.Skew = []time.Duration{0, 0, time.Minute, -time.Hour}[c.n(4)]
+	o.Source.Empty = c.rarely(6)
+	if c.rarely(6) {
+		o.Source.Problem = "no such key"
+	}
+}
+
+func (c *choices) deployment(o *Observation) {
+	d := &o.Deployment
+	d.Verdict = c.verdict()
+	d.Found, d.Resolved, d.Settling = !c.rarely(8), !c.rarely(8), c.rarely(8)
+	d.OwnToken, d.ByConnection = c.rarely(2), c.rarely(2)
+	if c.rarely(8) {
+		d.Denied = "no access rule"
+	}
+	if c.rarely(8) {
+		d.Problem = "a key is missing"
+	}
+	if c.rarely(6) {
+		d.User = nil
+	}
+	d.Interval = []time.Duration{interval, 0, time.Millisecond, 24 * time.Hour}[c.n(4)]
+}
+
+func (c *choices) secret(o *Observation) {
+	switch c.n(4) {
+	case 0:
+	case 1:
+		o.Secret.Foreign = true
+	default:
+		o.Secret = Secret{Exists: true, InSync: !c.rarely(3), ValueGone: c.rarely(6), ResourceVersion: "1"}
+		if c.rarely(8) {
+			o.Secret.Corrupt = "an annotation"
+			return
+		}
+		if c.rarely(6) {
+			return
+		}
+		token := &Published{ID: c.id(), Serial: int64(c.n(6)), Fingerprint: []string{value, "other"}[c.n(2)]}
+		if !c.rarely(4) {
+			token.Request = []string{o.Request, o.Request, "other"}[c.n(3)]
+		}
+		if !c.rarely(6) {
+			token.ExpiresAt = c.at()
+		}
+		o.Secret.Token = token
+	}
+}
+
+func (c *choices) status(o *Observation) {
+	s := &o.Session.Status
+	if !c.rarely(3) {
+		user := c.user()
+		s.User = &user
+	}
+	if c.rarely(2) {
+		s.Token = &v1alpha1.TokenStatus{ID: c.id(), Serial: int64(c.n(6)), Name: "cso", IssuedAt: stamp(c.at()), ExpiresAt: stamp(c.at())}
+	}
+	for range c.n(4) {
+		s.Retiring = append(s.Retiring, v1alpha1.RetiringToken{ID: c.id(), RevokeAfter: *stamp(c.at())})
+	}
+	if c.rarely(2) {
+		reasons := []string{v1alpha1.ReasonActive, v1alpha1.ReasonSuspended, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonPaused}
+		at := c.n(4)
+		ready(at == 0, reasons[at])(o)
+	}
+}
+
+func (c *choices) server(o *Observation) {
+	o.Listing.Loaded, o.Listing.UserSuspended = !c.rarely(3), c.rarely(6)
+	if token := o.Secret.Token; token != nil && !c.rarely(3) {
+		o.Listing.Token = &Listed{ID: token.ID, Name: "cso", Serial: token.Serial, CreatedAt: c.at(), LastUsedAt: c.at()}
+	}
+	for range c.n(3) {
+		o.Listing.Others = append(o.Listing.Others, Listed{ID: c.id(), Name: "cso", Serial: int64(c.n(8)), CreatedAt: c.at()})
+	}
+	if !c.rarely(3) {
+		o.Target = Target{Known: true, User: c.user(), Missing: c.rarely(6), Suspended: c.rarely(6), MaxLifetime: []time.Duration{0, time.Hour, 168 * time.Hour}[c.n(3)]}
+	}
+	if !c.rarely(3) {
+		checkedAs([]string{value, "", "other"}[c.n(3)], 0, c.verdict())(o)
+		o.Check.At = c.at()
+		o.Check.Failures = c.n(30)
+	}
+}

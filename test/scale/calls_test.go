@@ -1,0 +1,143 @@
+package scale_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// operatorUser is whom the API server takes the operator for.
+const operatorUser = "coder-session-operator"
+
+// auditPolicy makes the API server log what the operator asks, and nothing else.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  users: [` + operatorUser + `]
+- level: None
+`
+
+// apiCalls counts the operator's calls as the API server's audit log has them.
+type apiCalls struct {
+	path   string
+	offset int64
+	counts map[string]int
+}
+
+// newAPICalls returns the flags that an API server has to be started with.
+func newAPICalls(b *testing.B, folder string) (*apiCalls, map[string]string) {
+	b.Helper()
+	policy := filepath.Join(folder, "audit-policy.yaml")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	c := &apiCalls{path: filepath.Join(folder, "audit.log"), counts: map[string]int{}}
+	return c, map[string]string{"audit-policy-file": policy, "audit-log-path": c.path}
+}
+
+// auditEvent is what is read of an audit.k8s.io/v1 Event.
+type auditEvent struct {
+	Stage     string
+	Verb      string
+	ObjectRef *struct{ Resource, Subresource string }
+
+	ResponseStatus struct{ Code int }
+}
+
+// call names an event, such as "patch codersessions/status", with the status code
+// where it failed. It is empty for what is no call of its own: discovery, and the
+// end of a watch whose start has been counted.
+func (e *auditEvent) call() string {
+	start := "ResponseComplete"
+	if e.Verb == "watch" {
+		start = "ResponseStarted"
+	}
+	if e.ObjectRef == nil || e.Stage != start {
+		return ""
+	}
+	name := e.Verb + " " + e.ObjectRef.Resource
+	if e.ObjectRef.Subresource != "" {
+		name += "/" + e.ObjectRef.Subresource
+	}
+	if e.ResponseStatus.Code >= http.StatusBadRequest {
+		name += fmt.Sprintf(" %d", e.ResponseStatus.Code)
+	}
+	return name
+}
+
+// now returns the calls so far, by verb and resource.
+func (c *apiCalls) now(b *testing.B) map[string]int {
+	b.Helper()
+	file, err := os.Open(c.path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := file.Seek(c.offset, io.SeekStart); err != nil {
+		b.Fatal(err)
+	}
+	text, err := io.ReadAll(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	text = text[:bytes.LastIndexByte(text, '\n')+1] // the last line may still be being written
+	c.offset += int64(len(text))
+	for line := range bytes.Lines(text) {
+		var event auditEvent
+		if err := json.Unmarshal(line, &event); err != nil {
+			b.Fatal(err)
+		}
+		if call := event.call(); call != "" {
+			c.counts[call]++
+		}
+	}
+	return maps.Clone(c.counts)
+}
+
+// since is what was counted after before.
+func since(before, after map[string]int) map[string]int {
+	more := map[string]int{}
+	for call, n := range after {
+		if n > before[call] {
+			more[call] = n - before[call]
+		}
+	}
+	return more
+}
+
+// where keeps the calls that a test holds for.
+func where(counts map[string]int, keep func(call string) bool) map[string]int {
+	kept := maps.Clone(counts)
+	maps.DeleteFunc(kept, func(call string, _ int) bool { return !keep(call) })
+	return kept
+}
+
+func total(counts map[string]int) int {
+	sum := 0
+	for _, n := range counts {
+		sum += n
+	}
+	return sum
+}
+
+func sortedCalls(counts map[string]int) []string { return slices.Sorted(maps.Keys(counts)) }
+
+// ofLease: leader election, which costs the same whatever there is to do.
+func ofLease(call string) bool { return strings.Contains(call, " leases") }
+
+func notOfLease(call string) bool { return !ofLease(call) }
+
+func writes(call string) bool {
+	verb, _, _ := strings.Cut(call, " ")
+	return slices.Contains([]string{"create", "update", "patch", "delete"}, verb) && notOfLease(call)
+}

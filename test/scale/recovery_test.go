@@ -1,0 +1,86 @@
+package scale_test
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/clock"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+)
+
+const (
+	// recoveries is how many rounds there are at least; -benchtime 100x makes more.
+	recoveries = 20
+	// writesOfBurst is how many writes mend the settings, all but the last three
+	// of them wrong.
+	writesOfBurst = 60
+	quietPeriod   = 500 * time.Millisecond // the default
+)
+
+// BenchmarkRecovery measures from the last write of a burst that mends a
+// deployment's certificate, CA and header one by one until a session that they had
+// suspended is ready.
+func BenchmarkRecovery(b *testing.B) {
+	w := newWorld(b)
+	defer w.close()
+	strangers, err := pki.NewAuthority("strangers", clock.RealClock{})
+	w.must(err)
+	w.startOperator()
+	w.deploy(v1alpha1.VerifyPolicy{Interval: never})
+	changes := w.watch()
+	defer changes.Stop()
+	w.put(w.session("edge", v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}))
+	w.follow(changes, "the session is ready", isReady)
+	w.settle()
+
+	f := newFigures(b)
+	var times []float64
+	var calls map[string]int
+	verifications := 0
+	for len(times) < max(b.N, recoveries) {
+		w.put(w.secret("mtls", w.pair(strangers)))
+		w.follow(changes, "the session is suspended", isSuspended)
+		w.coder.ResetLog()
+		before := w.calls.now(b)
+		times = append(times, w.recover(changes, strangers).Seconds()*1000)
+		verifications += w.coder.Count("GET", "/api/v2/buildinfo")
+		calls = since(before, w.calls.now(b))
+	}
+	f.add("median-ms", quantile(times, 0.5))
+	f.add("p95-ms", quantile(times, 0.95))
+	f.add("median-ms-above-quietPeriod", quantile(times, 0.5)-float64(quietPeriod.Milliseconds()))
+	f.add("p95-ms-above-quietPeriod", quantile(times, 0.95)-float64(quietPeriod.Milliseconds()))
+	f.add("rounds", float64(len(times)))
+	f.add("verifications/burst", float64(verifications)/float64(len(times)))
+	f.addEach(where(calls, notOfLease), 1, "last-burst")
+	f.report()
+}
+
+// recover writes the burst and waits for the session.
+func (w *world) recover(changes watch.Interface, strangers *pki.Authority) time.Duration {
+	w.b.Helper()
+	right, other, wrong := w.pair(w.clients), w.pair(w.clients), w.pair(strangers)
+	for i := range writesOfBurst - 3 {
+		switch i % 5 {
+		case 0: // a half of a pair
+			w.put(w.secret("mtls", map[string]string{"tls.crt": right["tls.crt"], "tls.key": other["tls.key"]}))
+		case 1:
+			w.put(w.ca(strangers))
+		case 2:
+			w.put(w.secret("edge", map[string]string{"id": "wrong"}))
+		case 3: // no half at all
+			w.put(w.secret("mtls", map[string]string{"tls.crt": right["tls.crt"], "tls.key": ""}))
+		case 4:
+			w.put(w.secret("mtls", wrong))
+		}
+	}
+	w.put(w.ca(w.servers))
+	w.put(w.secret("edge", map[string]string{"id": "right"}))
+	last := time.Now()
+	w.put(w.secret("mtls", right))
+	w.follow(changes, "the session has recovered", isReady)
+	return time.Since(last)
+}
