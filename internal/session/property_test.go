@@ -30,7 +30,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 	},
 	"every condition has a reason, and none is set and absent": func(_ Observation, p Plan) string {
 		for _, c := range p.Conditions {
-			if c.Reason == "" || c.Message == "" || slices.Contains(p.Absent, c.Type) {
+			if c.Reason == "" || slices.Contains(p.Absent, c.Type) {
 				return c.Type + " is not complete, or is absent too"
 			}
 		}

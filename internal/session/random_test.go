@@ -171,7 +171,11 @@ func (c *choices) server(o *Observation) {
 		o.Target = Target{Known: true, User: c.user(), Missing: c.rarely(6), Suspended: c.rarely(6), MaxLifetime: []time.Duration{0, time.Hour, 168 * time.Hour}[c.n(3)]}
 	}
 	if !c.rarely(3) {
-		checkedAs([]string{value, "", "other"}[c.n(3)], 0, c.verdict())(o)
+		v := c.verdict()
+		if v.Outcome == verdict.Unsettled || v.Outcome == verdict.Unasked {
+			v = accepted // what is not believed is not kept
+		}
+		checkedAs([]string{value, "", "other"}[c.n(3)], 0, v)(o)
 		o.Check.At = c.at()
 		o.Check.Failures = c.n(30)
 	}

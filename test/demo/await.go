@@ -26,18 +26,20 @@ func (e *unexpectedError) Error() string {
 }
 
 // look describes what there is now, and whether it is what is waited for. An error
-// counts as something that was seen: it may pass.
+// counts as something that was seen and may pass, unless it is an unexpectedError or
+// the end of a process.
 type look func(ctx context.Context) (seen string, ok bool, err error)
 
 // await looks until it is as expected, and returns how long that took.
 func await(ctx context.Context, expected string, look look) (time.Duration, error) {
 	started := time.Now()
 	last := "nothing yet"
-	var died *exitError
+	var final error
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
 		seen, ok, err := look(ctx)
-		if errors.As(err, &died) {
-			return false, err // it does not pass
+		if isFinal(err) {
+			final = err
+			return false, err
 		}
 		if err != nil {
 			seen, ok = err.Error(), false
@@ -46,14 +48,20 @@ func await(ctx context.Context, expected string, look look) (time.Duration, erro
 		return ok, nil
 	})
 	switch {
-	case died != nil:
-		return 0, died
+	case final != nil:
+		return 0, final
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case err != nil:
 		return 0, &unexpectedError{expected: expected, seen: fmt.Sprintf("after %s still: %s", brief(patience), last)}
 	}
 	return time.Since(started), nil
+}
+
+func isFinal(err error) bool {
+	var other *unexpectedError
+	var died *exitError
+	return errors.As(err, &other) || errors.As(err, &died)
 }
 
 // stays looks for a while whether it is always as expected.

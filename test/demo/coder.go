@@ -65,10 +65,14 @@ func startCoder(ctx context.Context, root string, f *folder, m *material) (*code
 		return nil, err
 	}
 	c := &coderServer{process: p}
-	if err := c.ready(ctx, tokenFile); err != nil {
+	err = c.ready(ctx, tokenFile)
+	if err == nil {
+		err = c.changeEdge(ctx, map[string]any{"required_headers": map[string]string{headerName: m.header}})
+	}
+	if err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
-	return c, c.changeEdge(ctx, map[string]any{"required_headers": map[string]string{headerName: m.header}})
+	return c, nil
 }
 
 // ready waits until the server has printed where it listens.

@@ -2,12 +2,18 @@ package operator_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
 // guest is a session in another namespace that refers to the world's deployment.
@@ -150,4 +156,70 @@ func TestAnEventWakesOnlyThoseThatRefer(t *testing.T) {
 	if got := w.coder.Requests(); len(got) > 0 {
 		t.Errorf("the other deployment was asked too: %+v", got[0])
 	}
+}
+
+// B31: rules select namespaces by their labels, and a label that changes is
+// noticed.
+func TestNamespaceLabelsDecide(t *testing.T) {
+	w := newWorld(t, mTLS)
+	guests := w.cluster.Namespace(t, map[string]string{"team": "a"})
+	w.startShard()
+	prod := w.deployment("prod", withAccess(v1alpha1.AccessRule{
+		NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}},
+		Users:             []string{"*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint},
+	}))
+	session := w.guest(guests, "ci", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}})
+	prod.Labels, session.Labels = w.shard(), w.shard()
+	w.create(prod, session)
+	g := w.in(guests)
+	w.eventually(g.ready("ci"), w.liveTokens(1))
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: guests}}
+	w.write(namespace, func() { namespace.Labels["team"] = "b" })
+	w.eventually(g.notReady("ci", v1alpha1.ReasonAccessDenied, ""), w.liveTokens(0))
+	w.write(namespace, func() { namespace.Labels["team"] = "a" })
+	w.eventually(g.ready("ci"), w.liveTokens(1))
+}
+
+// With --watch-namespaces labels cannot be read; a rule that needs them says so.
+func TestARuleThatNeedsLabelsSaysSo(t *testing.T) {
+	w := newWorld(t, mTLS)
+	guests := w.cluster.Namespace(t, map[string]string{"team": "a"})
+	w.startOperator(guests)
+	w.create(w.deployment("prod", withAccess(v1alpha1.AccessRule{
+		NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}},
+		Users:             []string{"*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint},
+	})), w.guest(guests, "ci", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
+	w.eventually(w.in(guests).notReady("ci", v1alpha1.ReasonAccessDenied, `needs the label "team"`))
+}
+
+// The role in config/rbac is all that the operator needs.
+func TestTheRoleIsEnough(t *testing.T) {
+	w := newWorld(t, mTLS)
+	root, err := kube.Root()
+	w.must(err)
+	manifest, err := os.ReadFile(filepath.Join(root, "config", "rbac", "role.yaml"))
+	w.must(err)
+	role := &rbacv1.ClusterRole{}
+	w.must(yaml.UnmarshalStrict(manifest, role))
+	role.Name = w.namespace
+	user, err := w.cluster.User(w.namespace)
+	w.must(err)
+	w.create(role, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: w.namespace},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: w.namespace}},
+	})
+	w.operator = w.runOperator(user.Config, []string{w.namespace}, nil)
+	w.create(w.deployment("prod"), w.mint("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
+		spec.Secret = &v1alpha1.GeneratedSecret{IncludeClientCertificate: true}
+	}))
+	w.eventually(w.ready("ci"), w.event(corev1.EventTypeNormal, v1alpha1.EventMinted, ""))
+	d, err := w.getDeployment(t.Context(), "prod")
+	w.must(err)
+	w.delete(w.nowSession("ci"))
+	w.delete(d)
+	w.eventually(w.noSession("ci"), w.noSecret("ci"), w.liveTokens(0), func(ctx context.Context) error {
+		_, err := w.getDeployment(ctx, "prod")
+		return mustBeGone("the deployment", err)
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -31,17 +32,27 @@ type operator struct {
 // empty memory.
 func (w *world) startOperator(more ...string) {
 	w.t.Helper()
-	w.operator = w.runOperator(append(more, w.namespace))
+	w.operator = w.runOperator(w.cluster.Config, append(more, w.namespace), nil)
 }
 
-func (w *world) runOperator(namespaces []string) *operator {
+// startShard starts an operator for the whole cluster that works on the objects
+// with the world's own label only, and reads the labels of namespaces.
+func (w *world) startShard() {
+	w.t.Helper()
+	selector := labels.SelectorFromSet(w.shard())
+	w.operator = w.runOperator(w.cluster.Config, nil, selector)
+}
+
+func (w *world) shard() map[string]string { return map[string]string{"shard": w.namespace} }
+
+func (w *world) runOperator(as *rest.Config, namespaces []string, selector labels.Selector) *operator {
 	w.t.Helper()
 	calls := &apiCalls{counts: map[string]int{}}
-	config := rest.CopyConfig(w.cluster.Config)
+	config := rest.CopyConfig(as)
 	config.Wrap(calls.count)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:     w.cluster.Scheme,
-		Cache:      controllers.CacheOptions(namespaces, nil),
+		Cache:      controllers.CacheOptions(namespaces, selector),
 		Client:     client.Options{FieldOwner: controllers.FieldOwner},
 		Metrics:    server.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
@@ -53,7 +64,7 @@ func (w *world) runOperator(namespaces []string) *operator {
 	w.must(controllers.Setup(ctx, mgr, controllers.Options{
 		Key: key, Cluster: "testing1", Clock: clock.RealClock{}, Jitter: func(time.Duration) time.Duration { return 0 },
 		Metrics: metrics.New(prometheus.NewRegistry()), Roots: systemRoots, UserAgent: "test",
-		RevocationTimeout: 3 * time.Second, OrphanGrace: time.Second, MaxConcurrent: 4,
+		RevocationTimeout: 3 * time.Second, OrphanGrace: time.Second, MaxConcurrent: 4, NamespaceLabels: len(namespaces) == 0,
 	}))
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()

@@ -3,6 +3,7 @@ package scale_test
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -54,7 +55,7 @@ func quantile(samples []float64, q float64) float64 {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(samples))
-	rank := int(q*float64(len(sorted)) + 0.999999)
+	rank := int(math.Ceil(q * float64(len(sorted))))
 	return sorted[max(rank, 1)-1]
 }
 
