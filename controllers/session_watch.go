@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -116,9 +115,4 @@ func labelsChanged() predicate.Predicate {
 			return !maps.Equal(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels())
 		},
 	}
-}
-
-// settled is called when a supplied token has been quiet.
-func settled(sessions *queue) func(types.NamespacedName) {
-	return func(key types.NamespacedName) { sessions.add(key, 0) }
 }

@@ -59,17 +59,42 @@ type Options struct {
 // Setup adds both controllers to a manager. Data goes one way through them: see
 // the package's documentation.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
-	names := inventory.Names{Cluster: o.Cluster}
-	if err := addIndexes(ctx, mgr.GetFieldIndexer(), names); err != nil {
+	if err := addIndexes(ctx, mgr.GetFieldIndexer(), inventory.Names{Cluster: o.Cluster}); err != nil {
 		return err
 	}
+	c := assemble(api{client: mgr.GetClient(), contents: mgr.GetAPIReader(), recorder: mgr.GetEventRecorder(FieldOwner)}, o)
+	if err := c.deployments.watch(mgr, c.deploymentQueue, o.MaxConcurrent); err != nil {
+		return err
+	}
+	return c.sessions.watch(mgr, c.sessionQueue, o.MaxConcurrent)
+}
+
+// api is the way to the API server.
+type api struct {
+	client   client.Client // reads from caches
+	contents client.Reader // reads directly
+	recorder status.Recorder
+}
+
+// assembly is both reconcilers with what connects them.
+type assembly struct {
+	deployments     *DeploymentReconciler
+	sessions        *SessionReconciler
+	deploymentQueue *queue
+	sessionQueue    *queue
+}
+
+// assemble connects the parts: settings and supplied tokens settle, then wake
+// their controller; deployments wake their sessions.
+func assemble(a api, o Options) assembly {
+	names := inventory.Names{Cluster: o.Cluster}
 	deployments, sessions := &queue{}, &queue{}
 	settings := debounce.New(o.Clock, func(key types.NamespacedName) { deployments.add(key, 0) })
-	tokens := debounce.New(o.Clock, settled(sessions))
-	writer := status.NewWriter(mgr.GetClient(), mgr.GetEventRecorder(FieldOwner), o.Clock)
+	tokens := debounce.New(o.Clock, func(key types.NamespacedName) { sessions.add(key, 0) })
+	writer := status.NewWriter(a.client, a.recorder, o.Clock)
 	pool := connection.NewPool(connection.Options{
-		Resolver:   authconfig.NewResolver(mgr.GetAPIReader(), mgr.GetClient(), o.Key, o.Roots),
-		Deployment: deploymentFrom(mgr.GetClient()),
+		Resolver:   authconfig.NewResolver(a.contents, a.client, o.Key, o.Roots),
+		Deployment: deploymentFrom(a.client),
 		Settling:   settings.Settling,
 		Clock:      o.Clock,
 		Names:      names,
@@ -79,21 +104,21 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		},
 		Retried: func(key types.NamespacedName) { o.Metrics.SilentRetry(key.Namespace, key.Name) },
 	})
-	d := &DeploymentReconciler{
-		client: mgr.GetClient(), pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
-		clock: o.Clock, jitter: o.Jitter, sessions: sessions, orphanGrace: o.OrphanGrace,
-		memory: map[types.NamespacedName]*deploymentMemory{},
+	return assembly{
+		deploymentQueue: deployments,
+		sessionQueue:    sessions,
+		deployments: &DeploymentReconciler{
+			client: a.client, pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
+			clock: o.Clock, jitter: o.Jitter, sessions: sessions, orphanGrace: o.OrphanGrace,
+			memory: map[types.NamespacedName]*deploymentMemory{},
+		},
+		sessions: &SessionReconciler{
+			client: a.client, contents: a.contents, namespacesLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
+			secrets: secret.NewStore(a.contents, a.client, o.Key), key: o.Key, names: names, status: writer, metrics: o.Metrics,
+			clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
+			memory: map[types.NamespacedName]*sessionMemory{},
+		},
 	}
-	if err := d.watch(mgr, deployments, o.MaxConcurrent); err != nil {
-		return err
-	}
-	s := &SessionReconciler{
-		client: mgr.GetClient(), contents: mgr.GetAPIReader(), namespacesLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
-		secrets: secret.NewStore(mgr.GetAPIReader(), mgr.GetClient(), o.Key), key: o.Key, names: names, status: writer, metrics: o.Metrics,
-		clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
-		memory: map[types.NamespacedName]*sessionMemory{},
-	}
-	return s.watch(mgr, sessions, o.MaxConcurrent)
 }
 
 func deploymentFrom(reader client.Reader) func(context.Context, types.NamespacedName) (*v1alpha1.CoderDeployment, error) {
