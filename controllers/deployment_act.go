@@ -28,6 +28,10 @@ func (r *DeploymentReconciler) act(ctx context.Context, s *deploymentScope, plan
 		return true, patchFinalizer(ctx, r.client, s.object, v1alpha1.DeploymentFinalizer, controllerutil.RemoveFinalizer)
 	case deployment.Verify:
 		return r.verify(ctx, s)
+	case deployment.Renew:
+		return true, r.renew(ctx, s)
+	case deployment.RevokePredecessor:
+		return true, r.revokePredecessor(ctx, s)
 	default:
 		return true, r.list(ctx, s)
 	}
@@ -106,7 +110,8 @@ func askServer(ctx context.Context, line *connection.Line, found *deployment.Ver
 	if coder.KindOf(err).Auth() {
 		return err
 	}
-	found.TokenExpiresAt = token.ExpiresAt // zero where a narrow token may not look itself up
+	// Zero where a narrow token may not look itself up.
+	found.Token = deployment.OwnToken{ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ExpiresAt: token.ExpiresAt}
 	return nil
 }
 

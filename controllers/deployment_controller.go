@@ -24,6 +24,7 @@ import (
 // when something changed. All fields are set by Setup.
 type DeploymentReconciler struct {
 	client    client.Client
+	contents  client.Reader // uncached: what it reads is never kept
 	pool      *connection.Pool
 	debouncer *debounce.Debouncer[types.NamespacedName]
 	status    *status.Writer
@@ -45,6 +46,8 @@ type deploymentMemory struct {
 	uid      types.UID
 	verified deployment.Verified
 	listed   deployment.Listed
+	renewal  deployment.Renewal
+	dropped  string // the predecessor that was revoked last; a cache may still show it
 	access   string // the access rules that sessions were last woken for
 }
 

@@ -22,14 +22,19 @@ func (r *DeploymentReconciler) observe(ctx context.Context, s *deploymentScope) 
 		Doubted:    s.conn.Doubted(),
 		Verified:   s.memory.verified,
 		Listed:     s.memory.listed,
+		Skew:       s.conn.Skew(),
 	}
 	var err error
 	if o.Sessions, err = r.observeSessions(ctx, s); err != nil {
 		return o, err
 	}
-	if !o.Settling {
-		o.Config, err = r.observeConfig(ctx, s)
+	if o.Settling {
+		return o, nil
 	}
+	if o.Renewal, err = r.observeRenewal(ctx, s); err != nil {
+		return o, err
+	}
+	o.Config, err = r.observeConfig(ctx, s)
 	return o, err
 }
 

@@ -67,6 +67,6 @@ func (r *DeploymentReconciler) measure(s *deploymentScope, d *v1alpha1.CoderDepl
 	r.metrics.CertificateNotAfter(ns, name, o.Config.CertificateNotAfter)
 	r.metrics.ClockSkew(ns, name, s.conn.Skew())
 	if o.Verified.Verdict.Outcome == verdict.Accepted {
-		r.metrics.OperatorTokenExpires(ns, name, o.Verified.TokenExpiresAt)
+		r.metrics.OperatorTokenExpires(ns, name, o.Verified.Token.ExpiresAt)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -38,7 +37,7 @@ func (r *DeploymentReconciler) watch(mgr ctrl.Manager, own *queue, concurrent in
 		WatchesMetadata(&corev1.Secret{}, r.onReferenced("Secret")).
 		WatchesMetadata(&corev1.ConfigMap{}, r.onReferenced("ConfigMap")).
 		Watches(&v1alpha1.CoderSession{}, onSessionOf(), builder.WithPredicates(sessionCountChanged())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrent}).
+		WithOptions(controllerOptions(concurrent)).
 		Complete(r)
 }
 

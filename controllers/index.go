@@ -22,7 +22,8 @@ const (
 	bySecret = "generatedSecret"
 	// bySource: sessions by the name of the Secret that supplies their token.
 	bySource = "sourceSecret"
-	// byTokenPrefix: sessions by what the names of their tokens begin with.
+	// byTokenPrefix: sessions and deployments by what the names of their tokens begin
+	// with.
 	byTokenPrefix = "tokenPrefix"
 	// byUser: sessions by the id of the user that they are for.
 	byUser = "user"
@@ -36,6 +37,12 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer, names inventor
 			keys = append(keys, r.String())
 		}
 		return keys
+	})
+	if err != nil {
+		return fmt.Errorf("index deployments: %w", err)
+	}
+	err = indexer.IndexField(ctx, &v1alpha1.CoderDeployment{}, byTokenPrefix, func(o client.Object) []string {
+		return []string{names.SessionPrefix(string(o.GetUID()))}
 	})
 	if err != nil {
 		return fmt.Errorf("index deployments: %w", err)

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
@@ -44,7 +45,7 @@ func (r *SessionReconciler) revoke(ctx context.Context, s *sessionScope, doomed 
 
 func (r *SessionReconciler) deleteToken(ctx context.Context, s *sessionScope, id string) error {
 	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
-		err := line.Client.DeleteToken(ctx, r.holder(s, id), id)
+		err := r.deleteOwn(ctx, s, line.Client, id)
 		if coder.KindOf(err) == coder.NotFound {
 			return stillOwner(ctx, line.Client, s)
 		}
@@ -57,6 +58,27 @@ func (r *SessionReconciler) deleteToken(ctx context.Context, s *sessionScope, id
 	key := s.object.DeploymentKey()
 	r.metrics.Revoked(key.Namespace, key.Name)
 	return nil
+}
+
+// deleteOwn deletes a token of the session's. An id can come from the annotation of
+// a Secret, which whoever may write the Secret may forge: one that the inventory
+// does not know is looked at first, and a token with another name is left alone
+// (B45).
+func (r *SessionReconciler) deleteOwn(ctx context.Context, s *sessionScope, c *coder.Client, id string) error {
+	holder := r.holder(s, id)
+	token, known := s.conn.Inventory.Lookup(id)
+	if !known {
+		found, err := c.Token(ctx, holder, id)
+		if err != nil {
+			return err
+		}
+		token = found
+	}
+	if _, own := r.names.Serial(token.Name, string(s.object.UID)); !own {
+		ctrl.LoggerFrom(ctx).Info("a token that is not this session's is left alone", "token", id)
+		return nil
+	}
+	return c.DeleteToken(ctx, holder, id)
 }
 
 // holder is whose token it is; the operator itself, where nobody knows (the path

@@ -9,7 +9,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -32,7 +31,7 @@ func (r *SessionReconciler) watch(mgr ctrl.Manager, own *queue, concurrent int) 
 		WatchesRawSource(own.source()).
 		Watches(&v1alpha1.CoderSession{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesMetadata(&corev1.Secret{}, r.onSecret()).
-		WithOptions(controller.Options{MaxConcurrentReconciles: concurrent})
+		WithOptions(controllerOptions(concurrent))
 	if r.namespacesLabels {
 		b = b.WatchesMetadata(&corev1.Namespace{}, r.onNamespace(), builder.WithPredicates(labelsChanged()))
 	}

@@ -7,8 +7,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
@@ -69,6 +71,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	return c.sessions.watch(mgr, c.sessionQueue, o.MaxConcurrent)
 }
 
+// controllerOptions let a replica that is not the leader fill its caches, so that it
+// is ready to take over at once.
+func controllerOptions(concurrent int) controller.Options {
+	return controller.Options{MaxConcurrentReconciles: concurrent, EnableWarmup: ptr.To(true)}
+}
+
 // api is the way to the API server.
 type api struct {
 	client   client.Client // reads from caches
@@ -108,7 +116,7 @@ func assemble(a api, o Options) assembly {
 		deploymentQueue: deployments,
 		sessionQueue:    sessions,
 		deployments: &DeploymentReconciler{
-			client: a.client, pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
+			client: a.client, contents: a.contents, pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
 			clock: o.Clock, jitter: o.Jitter, sessions: sessions, orphanGrace: o.OrphanGrace,
 			memory: map[types.NamespacedName]*deploymentMemory{},
 		},

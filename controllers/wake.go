@@ -44,6 +44,7 @@ const (
 	spreadEach    = 2 * time.Millisecond
 	spreadAtMost  = 5 * time.Second
 	steadyJitter  = 0.1
+	latest        = 5 * time.Second
 	coalesceDelay = time.Second
 )
 
@@ -58,12 +59,13 @@ func (q *queue) wakeAll(keys []types.NamespacedName, jitter Jitter) {
 	}
 }
 
-// until is how long a reconciler waits for a wake-up, later by up to a tenth, so
-// that objects that were created together do not stay together.
+// until is how long a reconciler waits for a wake-up, later by up to a tenth but
+// never by more than some seconds (a token may be near its end), so that objects
+// that were created together do not stay together.
 func (j Jitter) until(now, wake time.Time) time.Duration {
 	if wake.IsZero() {
 		return 0
 	}
 	wait := max(wake.Sub(now), time.Millisecond)
-	return wait + j(time.Duration(float64(wait)*steadyJitter))
+	return wait + j(min(time.Duration(float64(wait)*steadyJitter), latest))
 }

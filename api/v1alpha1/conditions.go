@@ -38,6 +38,8 @@ const (
 	ReasonReferenceMissing = "ReferenceMissing"
 	// ReasonReferenceInvalid: a value is there and cannot be used.
 	ReasonReferenceInvalid = "ReferenceInvalid"
+	// ReasonRenewed: the operator's own token is kept alive.
+	ReasonRenewed = "Renewed"
 	// ReasonVerified: the server answered and accepted the caller.
 	ReasonVerified = "Verified"
 	// ReasonUnauthorized: the server refused the credential with 401.

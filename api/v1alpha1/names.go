@@ -28,6 +28,11 @@ const (
 	// AnnotationRequest on a generated Secret is a digest of the part of the spec
 	// that its token was minted for: user, lifetime, scopes, allow-list.
 	AnnotationRequest = "credentials.coder.com/request"
+	// AnnotationPredecessor on the Secret of the operator's own token is the id of the
+	// token that it replaced, until that is revoked.
+	AnnotationPredecessor = "credentials.coder.com/predecessor"
+	// AnnotationRevokeAfter on the same Secret is when, in RFC 3339.
+	AnnotationRevokeAfter = "credentials.coder.com/revoke-after"
 	// AnnotationRetained on a Secret says that a session with deletionPolicy
 	// Retain left it; a session of the same name takes it over.
 	AnnotationRetained = "credentials.coder.com/retained"

@@ -17,7 +17,7 @@ const sentinel = "sEnTiNeL0123456789sEnTiNeL"
 // faultsOf lists what is joined in an error.
 func faultsOf(t *testing.T, err error) []*authconfig.ReferenceError {
 	t.Helper()
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the join itself is looked at
+	joined, ok := err.(interface{ Unwrap() []error }) // the join itself is looked at
 	if !ok {
 		t.Fatalf("got %v, want joined faults", err)
 	}

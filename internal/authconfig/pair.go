@@ -1,6 +1,7 @@
 package authconfig
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -56,7 +57,7 @@ func (r *resolution) clientCertificate() *pair {
 // half returns one half of a pair. An empty one is missing: issuers create the Secret before they fill it.
 func (r *resolution) half(w want) ([]byte, bool) {
 	raw, ok := r.value(w)
-	if ok && len(strings.TrimSpace(string(raw))) == 0 {
+	if ok && len(bytes.TrimSpace(raw)) == 0 {
 		r.faults.add(missing(w, "is empty: write PEM, or wait for the certificate's issuer"))
 		return nil, false
 	}

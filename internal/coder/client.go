@@ -21,9 +21,9 @@ type Header struct {
 	Value redact.Secret
 }
 
-// Limiter delays requests. A *rate.Limiter of golang.org/x/time is one. Wait returns an error when ctx ends, or would
-// end before the request's turn.
+// Limiter delays requests. A *rate.Limiter of golang.org/x/time is one.
 type Limiter interface {
+	// Wait returns when it is the request's turn, or with an error when ctx ends, or would end, before that.
 	Wait(ctx context.Context) error
 }
 
@@ -48,8 +48,9 @@ type Config struct {
 	Limiter Limiter
 	// UserAgent is sent unless a header sets one; empty means Go's.
 	UserAgent string
-	// Clock measures durations, and dates in Retry-After; nil means the real clock.
-	Clock clock.PassiveClock
+	// Clock measures durations, and dates in Retry-After, and bounds the wait for a server's last word; nil means the real
+	// clock.
+	Clock clock.Clock
 	// Observe is called after each request that was tried, on the goroutine that made it, so concurrently; nil means not
 	// at all.
 	Observe func(Call)
@@ -80,7 +81,7 @@ type Client struct {
 	timeout   time.Duration
 	limiter   Limiter
 	userAgent string
-	clock     clock.PassiveClock
+	clock     clock.Clock
 	observe   func(Call)
 }
 
@@ -88,6 +89,9 @@ type Client struct {
 // on a connection that was made with other settings (B03). It keeps no cookies, because a stale cookie would beat the
 // token (contract A.3), and follows no redirects (it asks the transport directly), so that credentials stay with the origin.
 func New(cfg Config) *Client {
+	if cfg.Clock == nil {
+		cfg.Clock = clock.RealClock{}
+	}
 	c := &Client{
 		transport: newTransport(cfg),
 		headers:   append([]Header(nil), cfg.Headers...),
@@ -103,9 +107,6 @@ func New(cfg Config) *Client {
 	}
 	if c.timeout <= 0 {
 		c.timeout = DefaultTimeout
-	}
-	if c.clock == nil {
-		c.clock = clock.RealClock{}
 	}
 	return c
 }

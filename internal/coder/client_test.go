@@ -138,7 +138,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 func TestCallsAreObserved(t *testing.T) { // B53
 	t.Parallel()
 	now := time.Date(2026, 2, 20, 10, 0, 0, 0, time.UTC)
-	clock := testclock.NewFakePassiveClock(now)
+	clock := testclock.NewFakeClock(now)
 	var calls []coder.Call
 	observed := func(c *coder.Config) {
 		c.Clock, c.Observe = clock, func(call coder.Call) { calls = append(calls, call) }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"k8s.io/utils/clock"
 )
 
 const (
@@ -14,13 +16,16 @@ const (
 	lastWordTimeout = time.Second
 )
 
-func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
-	conn, err := dialer.DialContext(ctx, network, address)
+// dialer makes the connections of a transport.
+type dialer struct{ clock clock.Clock }
+
+func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	plain := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
+	conn, err := plain.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return &lastWordConn{Conn: conn, finished: make(chan struct{})}, nil
+	return newLastWordConn(conn, d.clock), nil
 }
 
 // lastWordConn lets the reader finish before a failed write is reported.
@@ -30,8 +35,13 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 // transport would close the connection on the write's error, and the reason would be lost.
 type lastWordConn struct {
 	net.Conn
+	clock    clock.Clock
 	finished chan struct{} // closed when reading has ended, or the connection was closed
 	once     sync.Once
+}
+
+func newLastWordConn(conn net.Conn, c clock.Clock) *lastWordConn {
+	return &lastWordConn{Conn: conn, clock: c, finished: make(chan struct{})}
 }
 
 func (c *lastWordConn) Read(p []byte) (int, error) {
@@ -45,11 +55,11 @@ func (c *lastWordConn) Read(p []byte) (int, error) {
 func (c *lastWordConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if err != nil {
-		timer := time.NewTimer(lastWordTimeout)
+		timer := c.clock.NewTimer(lastWordTimeout)
 		defer timer.Stop()
 		select {
 		case <-c.finished:
-		case <-timer.C:
+		case <-timer.C():
 		}
 	}
 	return n, err

@@ -1,6 +1,7 @@
 package coder
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/textproto"
@@ -15,7 +16,25 @@ const sessionCookie = "coder_session_token"
 
 // setHeaders adds the configured headers, the token and what every request has. Errors name headers, never values.
 func (c *Client) setHeaders(req *http.Request) error {
-	token := c.token.Reveal()
+	if err := c.addConfigured(req); err != nil {
+		return err
+	}
+	if err := c.setToken(req); err != nil {
+		return err
+	}
+	if c.userAgent != "" && req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", c.userAgent)
+	}
+	req.Header.Set("Accept", "application/json")
+	if req.Body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return nil
+}
+
+// addConfigured adds the configured headers, without those that would compete with the token (contract A.3).
+func (c *Client) addConfigured(req *http.Request) error {
+	hasToken := c.token.Reveal() != ""
 	for _, h := range c.headers {
 		name, value := textproto.CanonicalMIMEHeaderKey(h.Name), h.Value.Reveal()
 		if !validName(name) {
@@ -25,26 +44,26 @@ func (c *Client) setHeaders(req *http.Request) error {
 			return fmt.Errorf("the value of header %q has control characters", name)
 		}
 		switch {
-		case token != "" && identifies(name, value):
+		case hasToken && identifies(name, value):
 		case name == "Host":
 			req.Host = value
 		default:
 			req.Header.Add(name, value)
 		}
 	}
-	if token != "" {
-		if !validValue(token) {
-			return fmt.Errorf("the token has control characters")
-		}
-		req.Header.Set(tokenHeader, token)
+	return nil
+}
+
+// setToken adds the caller's token, if there is one.
+func (c *Client) setToken(req *http.Request) error {
+	token := c.token.Reveal()
+	if token == "" {
+		return nil
 	}
-	if c.userAgent != "" && req.Header.Get("User-Agent") == "" {
-		req.Header.Set("User-Agent", c.userAgent)
+	if !validValue(token) {
+		return errors.New("the token has control characters")
 	}
-	req.Header.Set("Accept", "application/json")
-	if req.Body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
+	req.Header.Set(tokenHeader, token)
 	return nil
 }
 

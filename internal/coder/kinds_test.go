@@ -176,7 +176,7 @@ func TestRetryAfter(t *testing.T) { // B52, B53
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := serve(t, answer(tt.status, `{"message":"m"}`, tt.header...), func(c *coder.Config) { c.Clock = testclock.NewFakePassiveClock(now) })
+			c := serve(t, answer(tt.status, `{"message":"m"}`, tt.header...), func(c *coder.Config) { c.Clock = testclock.NewFakeClock(now) })
 			_, err := c.Me(t.Context())
 			var e *coder.Error
 			if !errors.As(err, &e) || e.RetryAfter != tt.want {

@@ -134,26 +134,32 @@ func (c *Client) read(ctx context.Context, r request, resp *http.Response) *Erro
 	if !success {
 		return refusal(r.op, resp, body, c.clock.Now())
 	}
-	malformed := &Error{Kind: Malformed, Op: r.op, Status: resp.StatusCode}
-	switch {
-	case int64(len(body)) > limit:
-		malformed.Message = fmt.Sprintf("the answer is larger than %d bytes", limit)
-	case isHTML(resp.Header, body):
-		malformed.Message = htmlAnswer
-	case r.result == nil && (len(body) == 0 || json.Valid(body)):
-		return nil
-	case r.result == nil:
-		malformed.Message = "no answer was expected"
-	default:
-		// The decoder's error is not kept: it quotes the body, which may be a key.
-		malformed.Message = "the answer is not the JSON that was expected"
-		if json.Unmarshal(body, r.result) == nil {
-			if malformed.Message = r.check(); malformed.Message == "" {
-				return nil
-			}
-		}
+	wrong := ""
+	if int64(len(body)) > limit {
+		wrong = fmt.Sprintf("the answer is larger than %d bytes", limit)
+	} else {
+		wrong = r.decode(resp.Header, body)
 	}
-	return malformed
+	if wrong != "" {
+		return &Error{Kind: Malformed, Op: r.op, Status: resp.StatusCode, Message: wrong}
+	}
+	return nil
+}
+
+// decode takes the result from the body of a success. It says what is wrong with that body; "" is nothing.
+func (r request) decode(header http.Header, body []byte) string {
+	switch {
+	case isHTML(header, body):
+		return htmlAnswer
+	case r.result == nil && (len(body) == 0 || json.Valid(body)):
+		return ""
+	case r.result == nil:
+		return "no answer was expected"
+	case json.Unmarshal(body, r.result) != nil:
+		// The decoder's error is not kept: it quotes the body, which may be a key.
+		return "the answer is not the JSON that was expected"
+	}
+	return r.check()
 }
 
 // networkError classifies a request that got no whole answer. shake may be nil.

@@ -16,7 +16,7 @@ const (
 	tlsHandshakeTimeout = 10 * time.Second
 )
 
-// newTransport builds a transport that nothing else uses. It speaks HTTP/1.1 only: there, the error of a request is the
+// newTransport builds a transport that nothing else uses, of a configuration that has a clock. It speaks HTTP/1.1 only: there, the error of a request is the
 // error of its connection, so that a TLS alert is found in it in every version of TLS.
 func newTransport(cfg Config) *http.Transport {
 	proxy := cfg.Proxy
@@ -27,7 +27,7 @@ func newTransport(cfg Config) *http.Transport {
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  proxy,
-		DialContext:            dial,
+		DialContext:            dialer{cfg.Clock}.dial,
 		TLSClientConfig:        clientTLS(cfg.TLS),
 		TLSHandshakeTimeout:    tlsHandshakeTimeout,
 		MaxIdleConns:           maxIdleConns,

@@ -3,6 +3,7 @@ package connection
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
@@ -13,7 +14,9 @@ type Caller interface {
 	// Token to send; absent or empty: none is sent.
 	Token() redact.Secret
 	// Refresh obtains another token after this one was refused. It reports false
-	// where there is no other.
+	// where there is no other. An error says that nobody can tell; it becomes the
+	// error of the call, because a token that may have been replaced is not to be
+	// called refused.
 	Refresh(ctx context.Context) (bool, error)
 }
 
@@ -39,30 +42,41 @@ func (c *Connection) DoAs(ctx context.Context, as Caller, call func(context.Cont
 	}
 	mayRenew, mayRefresh := true, as != nil
 	for {
-		err := call(ctx, line.as(as))
-		c.heed(err)
+		err := c.attempt(ctx, line.as(as), call)
 		if !doubtful(err) {
-			return line, err
+			return line, c.believe(err)
 		}
-		if mayRenew {
+		next, stands := c.reconsider(ctx, line, mayRenew)
+		if next != nil && mayRenew {
 			mayRenew = false
-			if next := c.fresh(ctx, line); next != nil {
-				c.pool.retried(c.key)
-				line = next
-				continue
-			}
+			c.pool.retried(c.key)
+			line = next
+			continue
 		}
 		if mayRefresh && tokenRefused(err) {
 			mayRefresh = false
-			if refreshed, failed := as.Refresh(ctx); failed == nil && refreshed {
+			refreshed, failed := as.Refresh(ctx)
+			if failed != nil {
+				return line, fmt.Errorf("refresh a token that was refused: %w", failed)
+			}
+			if refreshed {
 				continue
 			}
 		}
-		if c.Settling() {
+		if !stands {
 			return line, &UnsettledError{Err: err}
 		}
 		return line, err
 	}
+}
+
+// attempt makes the call once. A connection that it leaves on a line which was
+// replaced meanwhile serves nobody any more and is closed (B102).
+func (c *Connection) attempt(ctx context.Context, line *Line, call func(context.Context, *Line) error) error {
+	defer c.leave(line)
+	err := call(ctx, line)
+	c.heed(err)
+	return err
 }
 
 // as is the line for another caller, over the same connections.
@@ -70,7 +84,9 @@ func (l *Line) as(caller Caller) *Line {
 	if caller == nil {
 		return l
 	}
-	return &Line{Snapshot: l.Snapshot, Client: l.Client.WithToken(caller.Token()), timeout: l.timeout}
+	other := *l
+	other.Client = l.Client.WithToken(caller.Token())
+	return &other
 }
 
 // heed pauses all requests for as long as the server asked (B52).
@@ -81,11 +97,26 @@ func (c *Connection) heed(err error) {
 	}
 }
 
+// believe passes an error on that no other settings would have spared. A server
+// that cannot be reached with settings that are changing may well be there with
+// those to come (B08).
+func (c *Connection) believe(err error) error {
+	if coder.KindOf(err) == coder.Unavailable && c.Settling() {
+		return &UnsettledError{Err: err}
+	}
+	return err
+}
+
 // doubtful reports whether an error can come from settings that are half old and
-// half new.
+// half new: the caller was refused or taken for somebody else, or it was not
+// Coder that answered.
 func doubtful(err error) bool {
-	kind := coder.KindOf(err)
-	return kind.Auth() || kind == coder.ServerCertificateUntrusted || kind == coder.Forbidden || kind == coder.Malformed
+	switch kind := coder.KindOf(err); kind {
+	case coder.ServerCertificateUntrusted, coder.Forbidden, coder.NotFound, coder.Malformed, coder.Redirected:
+		return true
+	default:
+		return kind.Auth()
+	}
 }
 
 // tokenRefused reports whether another token could help.

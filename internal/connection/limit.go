@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -14,6 +15,9 @@ import (
 // comes back later, so that one deployment's limit delays no other's sessions
 // (B20).
 const longestWait = 250 * time.Millisecond
+
+// defaultRate serves a deployment that names none, in requests a minute.
+const defaultRate = 300
 
 // BusyError says that a request did not get its turn.
 type BusyError struct {
@@ -30,25 +34,29 @@ func (e *BusyError) Error() string {
 // pause that the server asked for. It is a coder.Limiter, safe for concurrent
 // use.
 type limit struct {
-	clock  clock.WithTicker
-	bucket *rate.Limiter
+	clock clock.WithTicker
 
 	mu     sync.Mutex
+	bucket *rate.Limiter // nil until set: unlimited
 	paused time.Time
 }
 
-func newLimit(c clock.WithTicker) *limit {
-	return &limit{clock: c, bucket: rate.NewLimiter(rate.Inf, 1)}
-}
+func newLimit(c clock.WithTicker) *limit { return &limit{clock: c} }
 
-// set applies the spec's limit, with bursts of a sixth of it.
+// set applies the spec's limit, with bursts of a sixth of it. The first one
+// begins with a whole burst.
 func (l *limit) set(perMinute int32) {
 	if perMinute <= 0 {
-		perMinute = 300
+		perMinute = defaultRate
 	}
-	now := l.clock.Now()
-	if every := rate.Limit(float64(perMinute) / 60); l.bucket.Limit() != every {
-		l.bucket.SetBurstAt(now, max(10, int(perMinute)/6))
+	every, burst := rate.Limit(float64(perMinute)/60), max(10, int(perMinute)/6)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch now := l.clock.Now(); {
+	case l.bucket == nil:
+		l.bucket = rate.NewLimiter(every, burst)
+	case l.bucket.Limit() != every:
+		l.bucket.SetBurstAt(now, burst)
 		l.bucket.SetLimitAt(now, every)
 	}
 }
@@ -62,38 +70,100 @@ func (l *limit) pause(d time.Duration) {
 	}
 }
 
-// patientKey marks a context whose requests wait for their turn however long it
-// takes, because what they belong to has begun.
+// pausedFor is what is left of the pause.
+func (l *limit) pausedFor() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.paused.Sub(l.clock.Now())
+}
+
+// reserve takes the next turn; nil where there is no limit.
+func (l *limit) reserve(now time.Time) *rate.Reservation {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bucket == nil {
+		return nil
+	}
+	return l.bucket.ReserveN(now, 1)
+}
+
+// patience is what a patient context carries: whether a request of it was sent.
+type patience struct{ begun atomic.Bool }
+
 type patientKey struct{}
 
-// Patient returns a context for the rest of something that must not stop half
-// way: its requests wait for their turn until the context ends.
+// Patient returns a context for something that must not stop half way. Its first
+// request waits for its turn no longer than any other: nothing has begun yet, and
+// the worker is better used elsewhere (B20). All that follow wait until the
+// context ends.
 func Patient(ctx context.Context) context.Context {
-	return context.WithValue(ctx, patientKey{}, true)
+	return context.WithValue(ctx, patientKey{}, new(patience))
+}
+
+// turn is one request's wait.
+type turn struct {
+	limit   *limit
+	latest  time.Time // when an impatient wait must be over
+	patient bool
 }
 
 // Wait returns when a request may be sent, or a *BusyError.
 func (l *limit) Wait(ctx context.Context) error {
-	now := l.clock.Now()
-	l.mu.Lock()
-	pause := l.paused.Sub(now)
-	l.mu.Unlock()
-	reservation := l.bucket.ReserveN(now, 1)
-	wait := max(pause, reservation.DelayFrom(now))
-	if wait <= 0 {
+	whole, _ := ctx.Value(patientKey{}).(*patience)
+	t := turn{limit: l, latest: l.clock.Now().Add(longestWait), patient: whole != nil && whole.begun.Load()}
+	if err := t.await(ctx); err != nil {
+		return err
+	}
+	if whole != nil {
+		whole.begun.Store(true)
+	}
+	return nil
+}
+
+// await waits for the end of the pause first, so that what was kept back is not
+// sent all at once when it ends; and again for one that began while it waited for
+// the bucket.
+func (t turn) await(ctx context.Context) error {
+	if err := t.outlast(ctx); err != nil {
+		return err
+	}
+	now := t.limit.clock.Now()
+	if reservation := t.limit.reserve(now); reservation != nil {
+		if err := t.sleep(ctx, reservation.DelayFrom(now)); err != nil {
+			reservation.CancelAt(t.limit.clock.Now())
+			return err
+		}
+	}
+	return t.outlast(ctx)
+}
+
+// outlast waits until no pause is left.
+func (t turn) outlast(ctx context.Context) error {
+	for {
+		left := t.limit.pausedFor()
+		if left <= 0 {
+			return nil
+		}
+		if err := t.sleep(ctx, left); err != nil {
+			return err
+		}
+	}
+}
+
+// sleep waits for d, or says at once that it would be too long.
+func (t turn) sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
 		return nil
 	}
-	if wait > longestWait && ctx.Value(patientKey{}) == nil {
-		reservation.CancelAt(now)
-		return &BusyError{RetryAfter: wait}
+	if !t.patient && t.limit.clock.Now().Add(d).After(t.latest) {
+		return &BusyError{RetryAfter: d}
 	}
-	timer := l.clock.NewTimer(wait)
+	timer := t.limit.clock.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C():
 		return nil
 	case <-ctx.Done():
-		reservation.CancelAt(l.clock.Now())
 		return ctx.Err()
 	}
 }

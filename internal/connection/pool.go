@@ -73,10 +73,7 @@ func (p *Pool) Forget(key types.NamespacedName) {
 	c := p.connections[key]
 	delete(p.connections, key)
 	p.mu.Unlock()
-	if c == nil {
-		return
-	}
-	if line := c.Line(); line != nil {
-		line.Client.CloseIdle()
+	if c != nil {
+		c.forget()
 	}
 }

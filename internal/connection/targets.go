@@ -2,6 +2,8 @@ package connection
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -30,43 +32,86 @@ type targets struct {
 	entries map[string]*targetEntry
 }
 
+// targetEntry is one look-up. Its answer may be read once done is closed.
 type targetEntry struct {
-	mu     sync.Mutex // held while the server is asked, so that others wait for the one answer
-	at     time.Time
+	done   chan struct{}
+	at     time.Time // of the answer; zero while it is waited for
 	target Target
+	err    error
 }
+
+// errAbandoned is the answer of a look-up whose goroutine panicked.
+var errAbandoned = errors.New("the look-up of the user was abandoned")
 
 func (t *targets) init(c clock.PassiveClock) {
 	t.clock = c
 	t.entries = map[string]*targetEntry{}
 }
 
+// clear forgets all answers, and those that are still waited for as soon as they
+// come: they belong to other settings.
 func (t *targets) clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.entries = map[string]*targetEntry{}
 }
 
-func (t *targets) entry(username string) *targetEntry {
+// join returns the look-up of a user that is under way or still serves, else a new
+// one, which the caller must carry out and finish.
+func (t *targets) join(username string) (e *targetEntry, mine bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[username]
-	if e == nil {
-		e = &targetEntry{}
-		t.entries[username] = e
+	now := t.clock.Now()
+	maps.DeleteFunc(t.entries, func(_ string, e *targetEntry) bool {
+		return !e.at.IsZero() && now.Sub(e.at) >= targetLife
+	})
+	if e := t.entries[username]; e != nil {
+		return e, false
 	}
-	return e
+	e = &targetEntry{done: make(chan struct{}), err: errAbandoned}
+	t.entries[username] = e
+	return e, true
+}
+
+// finish tells all who wait. An error is not kept for those who come later.
+func (t *targets) finish(username string, e *targetEntry) {
+	t.mu.Lock()
+	e.at = t.clock.Now()
+	if e.err != nil && t.entries[username] == e {
+		delete(t.entries, username)
+	}
+	t.mu.Unlock()
+	close(e.done)
 }
 
 // Target looks a user up by name, with the maximum lifetime of its tokens. An
-// answer serves for some seconds; errors are the client's and are not kept.
+// answer serves for some seconds and for all who ask at the same time; errors are
+// those of [Connection.Do] and are not kept.
 func (c *Connection) Target(ctx context.Context, username string) (Target, error) {
-	e := c.targets.entry(username)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if now := c.targets.clock.Now(); !e.at.IsZero() && now.Sub(e.at) < targetLife {
-		return e.target, nil
+	for {
+		e, mine := c.targets.join(username)
+		if mine {
+			c.lookUp(ctx, username, e)
+			return e.target, e.err
+		}
+		select {
+		case <-e.done:
+		case <-ctx.Done():
+			return Target{}, ctx.Err()
+		}
+		// Whoever asked for all may have been called away; that is no answer for the others.
+		if !errors.Is(e.err, errAbandoned) && !errors.Is(e.err, context.Canceled) && coder.KindOf(e.err) != coder.Canceled {
+			return e.target, e.err
+		}
+		if ctx.Err() != nil {
+			return Target{}, ctx.Err()
+		}
 	}
+}
+
+// lookUp asks the server, for all who wait for the entry.
+func (c *Connection) lookUp(ctx context.Context, username string, e *targetEntry) {
+	defer c.targets.finish(username, e)
 	var target Target
 	_, err := c.Do(ctx, func(ctx context.Context, line *Line) (err error) {
 		if target.User, err = line.Client.User(ctx, username); err != nil {
@@ -75,9 +120,7 @@ func (c *Connection) Target(ctx context.Context, username string) (Target, error
 		target.MaxLifetime, err = line.Client.MaxTokenLifetime(ctx, target.User.ID)
 		return err
 	})
-	if err != nil {
-		return Target{}, err
+	if e.err = err; err == nil {
+		e.target = target
 	}
-	e.at, e.target = c.targets.clock.Now(), target
-	return target, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
@@ -21,7 +22,7 @@ func VerdictOf(err error) verdict.Verdict {
 	}
 	var failed *coder.Error
 	if !errors.As(err, &failed) {
-		return verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: err.Error()}
+		return verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: redact.Text(err.Error())}
 	}
 	v := verdict.Verdict{Outcome: verdict.Refused, Message: failed.Error(), RetryAfter: RetryAfter(err)}
 	v.Reason, v.Own = reasonOf(failed)

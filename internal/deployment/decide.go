@@ -38,6 +38,10 @@ func Decide(o Observation) Plan {
 		return terminating(o, unresolved(o))
 	case mustVerify(o):
 		return Plan{Do: Verify}
+	case renews(o) && !o.Now.Before(renewAt(o)):
+		return Plan{Do: Renew}
+	case predecessorDue(o):
+		return Plan{Do: RevokePredecessor}
 	case lists(o) && !o.Now.Before(listDue(o)):
 		return Plan{Do: List}
 	}
@@ -123,10 +127,15 @@ func unresolved(o Observation) Plan {
 func report(o Observation) Plan {
 	p := Plan{Wake: verifyDue(o)}
 	if lists(o) {
-		if due := listDue(o); due.Before(p.Wake) {
-			p.Wake = due
-		}
+		p.wakeAt(listDue(o))
 	}
+	if renews(o) {
+		p.wakeAt(renewAt(o))
+	}
+	if o.Renewal.Predecessor != "" && o.Verified.Verdict.OK() {
+		p.wakeAt(revokeAt(o))
+	}
+	sayRenewed(o, &p)
 	p.set(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved, resolvedMessage(o))
 	v := o.Verified.Verdict
 	switch {
@@ -161,9 +170,6 @@ func explain(v verdict.Verdict) string {
 // do, so that it is never silently ignored (B92).
 func resolvedMessage(o Observation) string {
 	var ignored []string
-	if token := o.Deployment.Spec.Token; token != nil && token.Renew != nil {
-		ignored = append(ignored, "token.renew")
-	}
 	if o.Deployment.Spec.OAuth != nil {
 		ignored = append(ignored, "oauth")
 	}

@@ -11,6 +11,8 @@ import (
 // changed after it was gathered.
 type Observation struct {
 	Now time.Time
+	// Skew is how far the server's clock is ahead of it.
+	Skew time.Duration
 	// Deployment with its spec and the status that was last written.
 	Deployment *v1alpha1.CoderDeployment
 	// Settling says that settings are changing; nothing that fails is believed.
@@ -21,6 +23,7 @@ type Observation struct {
 	Config   Config
 	Verified Verified
 	Listed   Listed
+	Renewal  Renewal
 	Sessions Sessions
 }
 
@@ -54,8 +57,8 @@ type Verified struct {
 	DeploymentID, Version string
 	// User as whom the server knows the operator. Nil: nothing identifies it.
 	User *v1alpha1.DeploymentUser
-	// TokenExpiresAt is the end of the operator's own token; zero: not known.
-	TokenExpiresAt time.Time
+	// Token is the operator's own.
+	Token OwnToken
 }
 
 // Listed is the last listing of the server's tokens by this process.

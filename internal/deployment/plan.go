@@ -23,6 +23,10 @@ const (
 	Verify Action = "Verify"
 	// List reads the server's tokens and suspended users.
 	List Action = "List"
+	// Renew replaces the operator's own token.
+	Renew Action = "Renew"
+	// RevokePredecessor revokes the token that was replaced.
+	RevokePredecessor Action = "RevokePredecessor"
 )
 
 // Plan is what to do now, what to say, and when to look again.
@@ -30,11 +34,19 @@ type Plan struct {
 	Do Action
 	// Keep says that status stays as it is: what was seen is not believed.
 	Keep bool
-	// Conditions to set.
+	// Conditions to set; those in Absent are removed.
 	Conditions []metav1.Condition
+	Absent     []string
 	// Wake is when to look again without any event; zero: only an event can change
 	// anything.
 	Wake time.Time
+}
+
+// wakeAt moves the wake-up to t where that is sooner.
+func (p *Plan) wakeAt(t time.Time) {
+	if p.Wake.IsZero() || t.Before(p.Wake) {
+		p.Wake = t
+	}
 }
 
 func (p *Plan) set(conditionType string, status metav1.ConditionStatus, reason, message string) {
@@ -59,6 +71,9 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 		c.LastTransitionTime = *stamp(o.Now)
 		changed = meta.SetStatusCondition(&status.Conditions, c) || changed
 	}
+	for _, absent := range p.Absent {
+		changed = meta.RemoveStatusCondition(&status.Conditions, absent) || changed
+	}
 	counts := o.Sessions.Counts
 	status.Sessions = &counts
 	if o.Config.Fingerprint != "" {
@@ -69,7 +84,7 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 		return
 	}
 	status.DeploymentID, status.Version, status.User = v.DeploymentID, v.Version, v.User
-	status.TokenExpiresAt = stamp(v.TokenExpiresAt)
+	status.TokenExpiresAt = stamp(v.Token.ExpiresAt)
 	moved := status.AuthFingerprint != v.Fingerprint
 	status.AuthFingerprint = v.Fingerprint
 	if last := status.LastVerifiedTime; changed || moved || last == nil || v.At.Sub(last.Time) >= heartbeat {

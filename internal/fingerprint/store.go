@@ -22,7 +22,9 @@ const (
 // Store is what [LoadOrCreate] needs of a client. Its reads must not come from a cache: contents of Secrets are never
 // cached, and a cache that lags would not show what another replica has just created.
 type Store interface {
+	// Get reads the Secret with the key into obj. Its error satisfies apierrors.IsNotFound where there is none.
 	Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error
+	// Create writes a new Secret. Its error satisfies apierrors.IsAlreadyExists where one of that name is there.
 	Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error
 }
 

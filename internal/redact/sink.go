@@ -37,7 +37,11 @@ func (s *sink) Init(info logr.RuntimeInfo) {
 	s.inner.Init(info)
 }
 
-func (s *sink) Enabled(level int) bool { return s.inner.Enabled(level) }
+// loudest is the highest level that gets through. From 8 on client-go logs the
+// bodies of requests and answers, in hexadecimal: Secrets that no pattern finds.
+const loudest = 6
+
+func (s *sink) Enabled(level int) bool { return level <= loudest && s.inner.Enabled(level) }
 
 func (s *sink) Info(level int, msg string, keysAndValues ...any) {
 	s.inner.Info(level, Text(msg), pairs(keysAndValues)...)

@@ -165,19 +165,19 @@ func TestFingerprint(t *testing.T) {
 	for name, change := range changes {
 		in := everything(session())
 		change(&in)
-		print := Fingerprint(testKey(t), in)
-		if other, found := seen[print]; found {
+		sum := Fingerprint(testKey(t), in)
+		if other, found := seen[sum]; found {
 			t.Errorf("%s and %s have the same fingerprint", name, other)
 		}
-		seen[print] = name
+		seen[sum] = name
 
 		in.Token.Value = redact.Secret{}
 		in.Token.ExpiresAt = in.Token.ExpiresAt.Add(time.Millisecond).In(time.FixedZone("", 3600))
 		in.URL = &url.URL{Scheme: in.URL.Scheme, Host: in.URL.Host}
-		if Fingerprint(testKey(t), in) != print {
+		if Fingerprint(testKey(t), in) != sum {
 			t.Errorf("%s: what is not written counts", name)
 		}
-		if strings.Contains(print, "sentinel") {
+		if strings.Contains(sum, "sentinel") {
 			t.Errorf("%s: it holds a value", name)
 		}
 	}

@@ -11,14 +11,14 @@ import (
 type Ownership int
 
 const (
-	// Absent: there is none.
+	// Absent says that there is none.
 	Absent Ownership = iota
-	// Owned: the session controls it.
+	// Owned says that the session controls it.
 	Owned
-	// Retained: a session of the same name left it; this one takes it over with its
-	// first write.
+	// Retained says that a session of the same name left it; this one takes it over
+	// with its first write.
 	Retained
-	// Foreign: it is somebody else's and never touched (B23).
+	// Foreign says that it is somebody else's, and never touched (B23).
 	Foreign
 )
 

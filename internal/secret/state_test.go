@@ -141,12 +141,12 @@ func TestStateOfASessionWithoutUID(t *testing.T) {
 func FuzzStateOf(f *testing.F) {
 	f.Add("ci", "a1B2c3D4e5", "3", "2030-01-02T03:04:05Z", "hmac-sha256:00", "digest", `{"labels":["a"]}`, "true", true)
 	f.Add("", "", "-1", "never", "", "", "[", "x", false)
-	f.Fuzz(func(t *testing.T, label, id, serial, expiry, print, request, record, retained string, own bool) {
+	f.Fuzz(func(t *testing.T, label, id, serial, expiry, sum, request, record, retained string, own bool) {
 		meta := metav1.ObjectMeta{
 			Labels: map[string]string{v1alpha1.LabelSession: label},
 			Annotations: map[string]string{
 				v1alpha1.AnnotationTokenID: id, v1alpha1.AnnotationSerial: serial, v1alpha1.AnnotationExpiresAt: expiry,
-				v1alpha1.AnnotationTokenFingerprint: print, v1alpha1.AnnotationRequest: request,
+				v1alpha1.AnnotationTokenFingerprint: sum, v1alpha1.AnnotationRequest: request,
 				v1alpha1.AnnotationManaged: record, v1alpha1.AnnotationRetained: retained,
 			},
 		}

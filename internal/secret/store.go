@@ -22,8 +22,11 @@ var ErrForeign = errors.New("the Secret belongs to somebody else")
 
 // Writer is the part of a client that the Store writes with.
 type Writer interface {
+	// Create writes a Secret that is not there yet.
 	Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error
+	// Update replaces a Secret of the UID and resource version that obj has.
 	Update(ctx context.Context, obj client.Object, opts ...client.UpdateOption) error
+	// Delete removes a Secret, if opts' preconditions hold.
 	Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error
 }
 

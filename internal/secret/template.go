@@ -96,7 +96,7 @@ func execute(key, text string, given values, spent *budget) (output []byte, err 
 	if parsed.Tree == nil { // there is no text outside definitions
 		return []byte{}, nil
 	}
-	if err := confine(parsed.Tree.Root, available); err != nil {
+	if err := confine(parsed.Root, available); err != nil {
 		return nil, err
 	}
 	var written limited

@@ -36,7 +36,11 @@ func afterFailure(o Observation) Plan {
 	if o.Failure.Class == Conflict {
 		return Plan{Keep: true, Again: true}
 	}
-	return waitToLeave(o, o.Failure.Message)
+	why := o.Failure.Message
+	if o.Failure.Class == Wait {
+		why = rateLimited
+	}
+	return waitToLeave(o, why)
 }
 
 // leaveSecret deletes the Secret, or sets it free.

@@ -94,6 +94,9 @@ func TestMinted(t *testing.T) {
 		"B40 after a crash before the status, nothing is minted": {
 			with(statusForgotten, lookedUp("id-bot", "bot")), activeOutcome(15 * time.Hour),
 		},
+		"B44 after a crash, with a list that could not be consulted: look again soon": {
+			with(statusForgotten, unlisted, lookedUp("id-bot", "bot")), activeOutcome(time.Second),
+		},
 		"B46 the operator's own token is dead: the session stays as it is": {
 			with(deployment(func(d *Deployment) { d.Verdict = refused })),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},

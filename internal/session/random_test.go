@@ -62,6 +62,9 @@ func (c *choices) observation() Observation {
 			Reason: []string{"", v1alpha1.ReasonForbidden}[c.n(2)], Message: "no", RetryAfter: time.Duration(c.n(3)) * time.Minute,
 		}
 	}
+	if f := o.Failure; f != nil && f.Class == Wait {
+		f.Message = "wait 1.2s"
+	}
 	o.Swept = c.rarely(3)
 	if c.rarely(3) {
 		o.Revoked = []string{c.id()}
@@ -100,13 +103,15 @@ func (c *choices) spec(o *Observation) {
 
 func (c *choices) deployment(o *Observation) {
 	d := &o.Deployment
-	d.Verdict = c.verdict()
-	d.Found, d.Resolved, d.Settling = !c.rarely(8), !c.rarely(8), c.rarely(8)
+	if c.rarely(3) {
+		d.Verdict = c.verdict()
+	}
+	d.Found, d.Resolved, d.Settling = !c.rarely(12), !c.rarely(12), c.rarely(12)
 	d.OwnToken, d.ByConnection = c.rarely(2), c.rarely(2)
-	if c.rarely(8) {
+	if c.rarely(12) {
 		d.Denied = "no access rule"
 	}
-	if c.rarely(8) {
+	if c.rarely(12) {
 		d.Problem = "a key is missing"
 	}
 	if c.rarely(6) {

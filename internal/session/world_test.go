@@ -1,7 +1,6 @@
 package session
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -9,7 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // world is a model in memory of all that a session's plans act on: the server with
@@ -169,137 +167,6 @@ func (w *world) report(o Observation, p Plan) {
 	}
 }
 
-func (w *world) act(s *scope, o Observation, p Plan) {
-	fail := func() bool {
-		if w.down {
-			s.failure = &Failure{Action: p.Do, Class: Transient, Message: "no route"}
-		}
-		return w.down
-	}
-	switch p.Do {
-	case AddFinalizer:
-		w.o.Session.Finalizers = []string{v1alpha1.SessionFinalizer}
-	case RemoveFinalizer:
-		w.gone, w.abandoned = true, p.Abandoned
-	case LookUp:
-		if fail() {
-			return
-		}
-		user := o.Session.Spec.Auth.Mint.User
-		s.target = Target{Known: true, User: v1alpha1.SessionUser{ID: "id-" + user, Username: user}, Suspended: w.suspended["id-"+user], MaxLifetime: w.maximum}
-	case Mint:
-		if fail() {
-			return
-		}
-		w.mint(p.Mint)
-	case CheckCredential:
-		if !fail() {
-			w.check(o)
-		}
-	case Publish:
-		w.publish(o)
-	case Withdraw, Release:
-		w.secret = nil
-	case Sweep:
-		if fail() {
-			return
-		}
-		for id, token := range w.tokens {
-			if token.serial == p.Mint.Serial {
-				w.revoke(id)
-				s.revoked = append(s.revoked, id)
-			}
-		}
-		s.swept = true
-	case Revoke:
-		if fail() {
-			return
-		}
-		for _, doomed := range p.Revoke {
-			w.revoke(doomed.ID)
-			s.revoked = append(s.revoked, doomed.ID)
-		}
-	}
-}
-
-func (w *world) mint(order Order) {
-	for id, token := range w.tokens { // 409: the name is taken
-		if token.serial == order.Serial {
-			if w.secret != nil && w.secret.token != nil && w.secret.token.ID == id {
-				w.t.Fatalf("serial %d is minted a second time while it is published", order.Serial)
-			}
-			w.revoke(id)
-		}
-	}
-	if w.minted++; w.minted > 40 {
-		w.t.Fatal("minting without end")
-	}
-	id := fmt.Sprintf("id-%d", w.minted)
-	token := &serverToken{name: "cso-" + id, serial: order.Serial, user: order.UserID, created: w.now, expires: w.now.Add(order.Lifetime)}
-	w.tokens[id] = token
-	w.crash("mint")
-	w.listed[id] = listedOf(id, token)
-	w.secret = &worldSecret{valueOK: true, token: &Published{
-		ID: id, Serial: order.Serial, ExpiresAt: token.expires.Truncate(time.Second), Request: RequestOf(w.o.Session.Spec.Auth.Mint, ""), Fingerprint: id,
-	}}
-	w.crash("publish")
-}
-
-func listedOf(id string, t *serverToken) Listed {
-	return Listed{ID: id, Name: t.name, Serial: t.serial, CreatedAt: t.created}
-}
-
-func (w *world) crash(point string) {
-	if w.crashAfter == point {
-		panic(crashed{})
-	}
-}
-
-func (w *world) revoke(id string) {
-	delete(w.tokens, id)
-	delete(w.listed, id)
-	w.crash("revoke")
-}
-
-func (w *world) check(o Observation) {
-	v := refused
-	if o.Session.Spec.Auth.Token == nil || w.accepts[o.Source.Fingerprint] {
-		v = accepted
-	}
-	w.o.Check = Check{At: w.now, Credential: o.Source.Fingerprint, Settings: o.Deployment.Fingerprint, Verdict: v, User: &v1alpha1.SessionUser{ID: "id-ada", Username: "ada"}}
-	if o.Session.Spec.Auth.Token == nil {
-		w.o.Check.Credential = ""
-	}
-}
-
-func (w *world) publish(o Observation) {
-	next := &worldSecret{valueOK: true}
-	switch {
-	case o.Session.Spec.Auth.Mint != nil:
-		next.token = w.secret.token
-	case o.Session.Spec.Auth.Token != nil:
-		next.token = &Published{ID: o.Source.ID, Serial: o.lastSerial(), Fingerprint: o.Source.Fingerprint}
-	}
-	w.secret = next
-}
-
-// list reads the server's tokens and suspended users.
-func (w *world) list() {
-	w.listedAt = w.now
-	w.o.Deployment.Verdict = accepted
-	if w.down {
-		w.o.Deployment.Verdict = unreachable
-		return
-	}
-	w.listed, w.listSuspended, w.listLoaded = map[string]Listed{}, map[string]bool{}, true
-	for id, t := range w.tokens {
-		w.listed[id] = listedOf(id, t)
-	}
-	for id, is := range w.suspended {
-		w.listSuspended[id] = is
-	}
-}
-
 // serves checks that readers of the Secret are served: what is published works (B42).
 func (w *world) serves() {
 	if w.mayBreak || w.secret == nil || !w.secret.token.Minted() {
@@ -408,5 +275,3 @@ func (w *world) delete() {
 	at := metav1.NewTime(w.now)
 	w.o.Session.DeletionTimestamp = &at
 }
-
-func (w *world) verdict(v verdict.Verdict) { w.o.Deployment.Verdict = v }

@@ -41,6 +41,9 @@ func await(ctx context.Context, expected string, look look) (time.Duration, erro
 			final = err
 			return false, err
 		}
+		if ctx.Err() != nil {
+			return false, nil // what was seen before says more than a look that was cut off
+		}
 		if err != nil {
 			seen, ok = err.Error(), false
 		}

@@ -61,31 +61,36 @@ func run(ctx context.Context, o options, term *terminal) bool {
 		err = d.runSteps(ctx)
 	}
 	if err != nil {
-		term.failure(reasonOf(ctx, err), d.logFolder())
+		err = reasonOf(ctx, err)
+		d.fail(err)
 	}
 	if started && !o.once && ctx.Err() == nil {
 		d.invite()
 		<-ctx.Done()
 		if died := reasonOf(ctx, nil); died != nil {
 			err = died
-			term.failure(err, d.logFolder())
+			d.fail(err)
 		}
 	}
-	if closing := d.close(o.keepLogs || err != nil); closing != nil {
+	failed := err != nil && !errors.Is(err, errInterrupted)
+	if closing := d.close(o.keepLogs || failed); closing != nil {
 		term.failure(closing, "")
 		err = errors.Join(err, closing)
 	}
 	return err == nil
 }
 
-// reasonOf puts the end of a process in the place of the errors that it led to.
+var errInterrupted = errors.New("interrupted")
+
+// reasonOf puts the end of a process, or of all by Ctrl-C, in the place of the errors
+// that it led to.
 func reasonOf(ctx context.Context, err error) error {
 	var died *exitError
 	switch {
 	case errors.As(context.Cause(ctx), &died):
 		return died
 	case err != nil && ctx.Err() != nil:
-		return errors.New("interrupted")
+		return errInterrupted
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -202,10 +203,24 @@ func (d *demo) close(keepLogs bool) error {
 	return errors.Join(errs...)
 }
 
-// logFolder is empty while there is none.
-func (d *demo) logFolder() string {
-	if d.folder == nil {
-		return ""
+// fail says what went wrong and where to read on: in the logs, with the objects as
+// they are now beside them. Those hold no credentials.
+func (d *demo) fail(err error) {
+	if d.folder == nil || errors.Is(err, errInterrupted) {
+		d.term.failure(err, "")
+		return
 	}
-	return d.folder.logs
+	d.term.failure(err, d.folder.logs)
+	if d.kubectl == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	objects, err := d.kubectl.run(ctx, "get", "cdep,cses,events", "--all-namespaces", "-o", "yaml")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(d.folder.logs, "objects.yaml"), []byte(objects), 0o600)
+	}
+	if err != nil {
+		d.term.note("the objects could not be kept: %v", err)
+	}
 }

@@ -112,7 +112,8 @@ func TestWhatCannotBeHadIsSaid(t *testing.T) {
 	w := newWorld(t, mTLS)
 	w.startOperator()
 	w.create(w.deployment("prod", func(spec *v1alpha1.CoderDeploymentSpec) {
-		spec.Token.Renew = &v1alpha1.TokenRenewal{Lifetime: "144h", Before: "48h"}
+		most := int32(5)
+		spec.Retention = &v1alpha1.Retention{MaxSessions: &most}
 	}),
 		w.session("oauth", v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}),
 		w.mint("bound", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
@@ -121,7 +122,7 @@ func TestWhatCannotBeHadIsSaid(t *testing.T) {
 	w.eventually(
 		w.notReady("oauth", v1alpha1.ReasonConfigInvalid, "auth.oauth"),
 		w.notReady("bound", v1alpha1.ReasonConfigInvalid, "workspace"),
-		w.deploymentIs("prod", v1alpha1.ConditionConfigResolved, "True", v1alpha1.ReasonResolved, "token.renew"),
+		w.deploymentIs("prod", v1alpha1.ConditionConfigResolved, "True", v1alpha1.ReasonResolved, "retention"),
 		w.liveTokens(0),
 	)
 }

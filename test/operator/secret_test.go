@@ -202,3 +202,34 @@ func TestAnEmptyTokenIsValidAndAMissingOneIsNot(t *testing.T) {
 	w.writeSecret("absent", map[string]string{"token": w.userToken("ada")})
 	w.eventually(w.ready("c"))
 }
+
+// B45: whoever may write the Secret cannot have the operator revoke somebody
+// else's token by naming it there.
+func TestAForgedTokenIDRevokesNothing(t *testing.T) {
+	w := newWorld(t, mTLS)
+	w.startOperator()
+	w.create(w.deployment("prod"), w.mint("ci", "ci-bot"), w.mint("other", "ci-bot"))
+	w.eventually(w.ready("ci"), w.ready("other"))
+	victims := map[string]string{"a person's": w.userToken("ada"), "another session's": string(w.nowSecret("other").Data["session"])}
+	for what, victim := range victims {
+		secret := w.nowSecret("ci")
+		w.write(secret, func() {
+			secret.Annotations[v1alpha1.AnnotationTokenID] = victim[:10]
+			secret.Data["session"], secret.Data["CODER_SESSION_TOKEN"] = []byte(victim), []byte(victim)
+		})
+		w.eventually(w.ready("ci"), func(ctx context.Context) error {
+			now, err := w.getSecret(ctx, "ci")
+			if err == nil && now.Annotations[v1alpha1.AnnotationTokenID] == victim[:10] {
+				return fmt.Errorf("%s token still stands there", what)
+			}
+			return err
+		})
+	}
+	w.delete(w.nowSession("ci"))
+	w.eventually(w.noSession("ci"), w.liveTokens(1))
+	for what, victim := range victims {
+		if !w.coder.AcceptsToken(victim) {
+			t.Errorf("%s token was revoked", what)
+		}
+	}
+}

@@ -26,9 +26,9 @@ func (w *world) floor() time.Duration {
 	}
 	namespace := w.cluster.Namespace(w.b, nil)
 	started := time.Now()
-	w.inParallel(len(sessions.Items), func(i int) error {
+	w.must(inParallel(len(sessions.Items), func(i int) error {
 		return w.writeAgain(namespace, &sessions.Items[i], bySession[sessions.Items[i].SecretName()])
-	})
+	}))
 	return time.Since(started)
 }
 

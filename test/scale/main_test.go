@@ -8,6 +8,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
@@ -17,6 +20,7 @@ var folder string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	ctrl.SetLogger(logr.Discard()) // envtest's; the operator has its own
 	var err error
 	if folder, err = os.MkdirTemp("", "coder-session-operator-scale-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

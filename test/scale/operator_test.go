@@ -148,7 +148,7 @@ func freeAddress(b *testing.B) string {
 }
 
 // patience is how long a benchmark waits for what must come.
-const patience = 5 * time.Minute
+const patience = 2 * time.Minute
 
 // await polls until a check holds.
 func await(b *testing.B, what string, every time.Duration, check func() bool) {

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/utils/clock"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -30,37 +29,46 @@ func BenchmarkRecovery(b *testing.B) {
 	w.must(err)
 	w.startOperator()
 	w.deploy(v1alpha1.VerifyPolicy{Interval: never})
-	changes := w.watch()
-	defer changes.Stop()
-	w.put(w.session("edge", v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}))
-	w.follow(changes, "the session is ready", isReady)
+	w.put(w.session("ci", v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}))
+	w.follow("the session is ready", isReady)
 	w.settle()
 
 	f := newFigures(b)
 	var times []float64
-	var calls map[string]int
 	verifications := 0
 	for len(times) < max(b.N, recoveries) {
-		w.put(w.secret("mtls", w.pair(strangers)))
-		w.follow(changes, "the session is suspended", isSuspended)
-		w.coder.ResetLog()
-		before := w.calls.now(b)
-		times = append(times, w.recover(changes, strangers).Seconds()*1000)
+		w.suspend(strangers)
+		times = append(times, w.recover(strangers).Seconds()*1000)
 		verifications += w.coder.Count("GET", "/api/v2/buildinfo")
-		calls = since(before, w.calls.now(b))
 	}
+	// Once more for the calls, some of which come after the session is ready.
+	w.suspend(strangers)
+	w.settle()
+	before := w.calls.now(b)
+	w.recover(strangers)
+	w.settle()
+	calls := since(before, w.calls.now(b))
+
 	f.add("median-ms", quantile(times, 0.5))
 	f.add("p95-ms", quantile(times, 0.95))
 	f.add("median-ms-above-quietPeriod", quantile(times, 0.5)-float64(quietPeriod.Milliseconds()))
 	f.add("p95-ms-above-quietPeriod", quantile(times, 0.95)-float64(quietPeriod.Milliseconds()))
 	f.add("rounds", float64(len(times)))
 	f.add("verifications/burst", float64(verifications)/float64(len(times)))
-	f.addEach(where(calls, notOfLease), 1, "last-burst")
+	f.addEach(where(calls, notOfLease), 1, "burst")
 	f.report()
 }
 
+// suspend puts a certificate in force that the server refuses.
+func (w *world) suspend(strangers *pki.Authority) {
+	w.b.Helper()
+	w.put(w.secret("mtls", w.pair(strangers)))
+	w.follow("the session is suspended", isSuspended)
+	w.coder.ResetLog()
+}
+
 // recover writes the burst and waits for the session.
-func (w *world) recover(changes watch.Interface, strangers *pki.Authority) time.Duration {
+func (w *world) recover(strangers *pki.Authority) time.Duration {
 	w.b.Helper()
 	right, other, wrong := w.pair(w.clients), w.pair(w.clients), w.pair(strangers)
 	for i := range writesOfBurst - 3 {
@@ -70,7 +78,7 @@ func (w *world) recover(changes watch.Interface, strangers *pki.Authority) time.
 		case 1:
 			w.put(w.ca(strangers))
 		case 2:
-			w.put(w.secret("edge", map[string]string{"id": "wrong"}))
+			w.put(w.secret("edge-headers", map[string]string{"id": "wrong"}))
 		case 3: // no half at all
 			w.put(w.secret("mtls", map[string]string{"tls.crt": right["tls.crt"], "tls.key": ""}))
 		case 4:
@@ -78,9 +86,9 @@ func (w *world) recover(changes watch.Interface, strangers *pki.Authority) time.
 		}
 	}
 	w.put(w.ca(w.servers))
-	w.put(w.secret("edge", map[string]string{"id": "right"}))
+	w.put(w.secret("edge-headers", map[string]string{"id": "right"}))
 	last := time.Now()
 	w.put(w.secret("mtls", right))
-	w.follow(changes, "the session has recovered", isReady)
+	w.follow("the session has recovered", isReady)
 	return time.Since(last)
 }

@@ -1,6 +1,8 @@
 package scale_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -8,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -21,14 +22,16 @@ const workers = 20
 // minted creates n sessions and returns how long it took until all were ready.
 func (w *world) minted(n int) time.Duration {
 	w.b.Helper()
-	changes := w.watch()
-	defer changes.Stop()
 	started := time.Now()
-	w.inParallel(n, func(i int) error {
-		return w.client.Create(w.b.Context(), w.session(fmt.Sprintf("session-%04d", i), v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: bot(i)}}))
-	})
+	created := make(chan error, 1)
+	// At the same time, because the API server ends a watch that nobody reads.
+	go func() {
+		created <- inParallel(n, func(i int) error {
+			return w.client.Create(w.b.Context(), w.session(fmt.Sprintf("session-%04d", i), v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: bot(i)}}))
+		})
+	}()
 	ready := map[string]bool{}
-	w.follow(changes, fmt.Sprintf("%d sessions are ready", n), func(s *v1alpha1.CoderSession) bool {
+	w.follow(fmt.Sprintf("%d sessions are ready", n), func(s *v1alpha1.CoderSession) bool {
 		if isReady(s) {
 			ready[s.Name] = true
 		} else {
@@ -36,7 +39,9 @@ func (w *world) minted(n int) time.Duration {
 		}
 		return len(ready) == n
 	})
-	return time.Since(started)
+	took := time.Since(started)
+	w.must(<-created)
+	return took
 }
 
 // accepted checks that exactly n tokens live on the server, each of them in one
@@ -58,52 +63,51 @@ func (w *world) accepted(n int) {
 }
 
 // inParallel calls do for each of n numbers, by several workers.
-func (w *world) inParallel(n int, do func(i int) error) {
-	w.b.Helper()
+func inParallel(n int, do func(i int) error) error {
+	errs := make([]error, workers)
 	var wait sync.WaitGroup
 	for worker := range workers {
 		wait.Go(func() {
-			for i := worker; i < n; i += workers {
-				if err := do(i); err != nil {
-					w.b.Error(err)
-					return
-				}
+			for i := worker; i < n && errs[worker] == nil; i += workers {
+				errs[worker] = do(i)
 			}
 		})
 	}
 	wait.Wait()
-	if w.b.Failed() {
-		w.b.FailNow()
-	}
+	return errors.Join(errs...)
 }
 
-// watch tells of every change of a session from now on.
-func (w *world) watch() watch.Interface {
+// follow looks at the state of all sessions and at every change of it, until it
+// has seen the last that was waited for.
+func (w *world) follow(what string, last func(*v1alpha1.CoderSession) bool) {
 	w.b.Helper()
-	changes, err := w.client.Watch(w.b.Context(), &v1alpha1.CoderSessionList{}, client.InNamespace(w.namespace))
-	w.must(err)
-	return changes
-}
-
-// follow reads changes until one of them is the last that was waited for.
-func (w *world) follow(changes watch.Interface, what string, last func(*v1alpha1.CoderSession) bool) {
-	w.b.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for {
-		select {
-		case event := <-changes.ResultChan():
+	ctx, cancel := context.WithTimeout(w.b.Context(), patience)
+	defer cancel()
+	seen := "no session"
+	for ctx.Err() == nil {
+		// The API server may end a watch at any time, and does so when it has just
+		// learned of a kind. A new one starts with all that is there.
+		changes, err := w.client.Watch(ctx, &v1alpha1.CoderSessionList{}, client.InNamespace(w.namespace))
+		if err != nil && ctx.Err() == nil {
+			w.b.Fatal(err)
+		}
+		if err != nil {
+			break
+		}
+		for event := range changes.ResultChan() {
 			s, ok := event.Object.(*v1alpha1.CoderSession)
 			if !ok {
-				w.b.Fatalf("the watch has ended: %v", event)
+				break
 			}
+			seen = fmt.Sprintf("%s: %+v", s.Name, s.Status.Conditions)
 			if last(s) {
+				changes.Stop()
 				return
 			}
-		case <-deadline.C:
-			w.b.Fatalf("still not so after %s: %s\n%s", patience, what, w.operator.lastWords())
 		}
+		changes.Stop()
 	}
+	w.b.Fatalf("still not so after %s: %s; last seen: %s\n%s", patience, what, seen, w.operator.lastWords())
 }
 
 func isReady(s *v1alpha1.CoderSession) bool {

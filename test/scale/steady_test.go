@@ -37,7 +37,6 @@ func stayIdle(b *testing.B, f *figures, n int) {
 	w.startOperator()
 	w.deploy(v1alpha1.VerifyPolicy{Interval: "1s"})
 	w.minted(n)
-	b.Logf("%d sessions are ready", n)
 	pause(3 * time.Second) // never settles: it verifies once a second
 
 	w.coder.ResetLog()

@@ -50,7 +50,7 @@ func newWorld(b *testing.B) *world {
 	w.startCoder()
 	w.put(w.secret("token", map[string]string{"token": w.ownToken()}))
 	w.put(w.secret("mtls", w.pair(w.clients)))
-	w.put(w.secret("edge", map[string]string{"id": "right"}))
+	w.put(w.secret("edge-headers", map[string]string{"id": "right"}))
 	w.put(w.ca(w.servers))
 	return w
 }
@@ -172,7 +172,7 @@ func (w *world) deploy(verify v1alpha1.VerifyPolicy) {
 				CABundle:                    &v1alpha1.CABundleRef{Kind: "ConfigMap", Name: "ca"},
 			},
 			Headers: []v1alpha1.Header{
-				{Name: headerName, ValueFrom: &v1alpha1.HeaderSource{SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "edge", Key: "id"}}},
+				{Name: headerName, ValueFrom: &v1alpha1.HeaderSource{SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "edge-headers", Key: "id"}}},
 			},
 			Token:     &v1alpha1.OperatorToken{SecretRef: v1alpha1.TokenSecretRef{Name: "token"}},
 			Verify:    verify,

@@ -77,7 +77,10 @@ func parseSettings(args []string, errOut io.Writer) (*settings, error) {
 		return nil, err
 	}
 	s.options.Profile = coderd.Profile(strings.ToUpper(profile))
-	return s, s.check(f.Args())
+	if err := s.check(f.Args()); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 var (

@@ -1,0 +1,259 @@
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// judge looks at one write of the operator's.
+func (w *simWorld) judge(c change) {
+	switch after := c.after.(type) {
+	case *corev1.Secret:
+		before, _ := c.before.(*corev1.Secret)
+		w.judgeSecret(before, after)
+		w.secretless("metadata of Secret "+c.ref.key.String(), encoded(after.ObjectMeta))
+	case *v1alpha1.CoderSession, *v1alpha1.CoderDeployment:
+		w.secretless(c.ref.kind+" "+c.ref.key.String(), encoded(after))
+	}
+	if w.calm {
+		w.judgeCalm(c)
+	}
+}
+
+// judgeSecret: what is published is whole and was accepted (B22, B42).
+func (w *simWorld) judgeSecret(before, after *corev1.Secret) {
+	if after.Annotations[v1alpha1.AnnotationRetained] != "" {
+		return
+	}
+	name := client.ObjectKeyFromObject(after).String()
+	value, url := string(after.Data["session"]), string(after.Data["url"])
+	if string(after.Data["CODER_SESSION_TOKEN"]) != value || string(after.Data["CODER_URL"]) != url {
+		w.fail("B22: Secret %s says two things", name)
+	}
+	if value == "" {
+		return
+	}
+	if before != nil && string(before.Data["session"]) == value && string(before.Data["url"]) == url {
+		return // the headers changed, or an edit is undone
+	}
+	token := w.tokens[idOf(value)]
+	switch {
+	case token == nil:
+		w.fail("B42: Secret %s publishes a token that no server ever knew", name)
+	case token.server.http.URL != url:
+		w.fail("B22: Secret %s publishes token %s (%s) with the URL of another server", name, idOf(value), token.name)
+	case token.revoked:
+		w.fail("B42: Secret %s publishes token %s (%s), which the operator has revoked", name, idOf(value), token.name)
+	case !strings.HasPrefix(token.name, "cso-") && !token.accepted:
+		w.fail("B42: Secret %s publishes a supplied token that was never accepted", name)
+	}
+	if strings.HasPrefix(token.name, "cso-") {
+		w.rotations++
+	}
+}
+
+// judgeCalm: while whole settings are being replaced by whole ones, one by one, nothing changes for anybody (B08).
+func (w *simWorld) judgeCalm(c change) {
+	conditions := func(object client.Object) string {
+		switch o := object.(type) {
+		case *v1alpha1.CoderSession:
+			ready := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady)
+			return fmt.Sprintf("Ready=%s %s, suspension %v", ready.Status, ready.Reason, o.Status.Suspension)
+		case *v1alpha1.CoderDeployment:
+			ready := meta.FindStatusCondition(o.Status.Conditions, v1alpha1.ConditionReady)
+			return fmt.Sprintf("Ready=%s %s", ready.Status, ready.Reason)
+		}
+		return ""
+	}
+	if was, is := conditions(c.before), conditions(c.after); was != is {
+		w.fail("B08: while settings settled %s %s turned from %q to %q", c.ref.kind, c.ref.key, was, is)
+	}
+}
+
+// warned hears of Warning events.
+func (w *simWorld) warned(r ref, reason string) {
+	w.warnings = append(w.warnings, r.key.String()+" "+reason)
+	if w.calm {
+		w.fail("B08: while settings settled there was the Warning %s about %s", reason, r.key)
+	}
+}
+
+// secretless looks for credentials where none may be (B90).
+func (w *simWorld) secretless(where, text string) {
+	for secret, what := range w.known {
+		if strings.Contains(text, secret) {
+			w.fail("B90: %s shows the %s", where, what)
+		}
+	}
+}
+
+// inspect holds what must be so between any two steps: whoever waits is woken (B09).
+func (w *simWorld) inspect() {
+	p := w.operator
+	for _, s := range w.sessions() {
+		if p.cache.lags(kindSession) || s.Spec.Suspend || slices.Contains(eventDriven, reasonOfSession(s)) {
+			continue
+		}
+		key := client.ObjectKeyFromObject(s)
+		if !p.sessions.has(reconcile.Request{NamespacedName: key}) && !p.parts.sessions.debouncer.Settling(key) {
+			w.fail("B09: nothing will wake session %s, which is %s", key, reasonOfSession(s))
+		}
+	}
+	for _, name := range []string{"prod", "gate"} {
+		d := w.deployment(name)
+		if d == nil || p.cache.lags(kindDeployment) {
+			continue
+		}
+		key := client.ObjectKeyFromObject(d)
+		if !p.deployments.has(reconcile.Request{NamespacedName: key}) && !p.parts.deployments.debouncer.Settling(key) {
+			w.fail("B09: nothing will wake deployment %s", key)
+		}
+	}
+}
+
+// eventDriven are reasons of which only a change of an object that is watched can be the end.
+var eventDriven = []string{
+	v1alpha1.ReasonAccessDenied, v1alpha1.ReasonSecretConflict, v1alpha1.ReasonPaused, v1alpha1.ReasonConfigInvalid,
+}
+
+func reasonOfSession(s *v1alpha1.CoderSession) string {
+	if ready := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		return ready.Reason
+	}
+	return ""
+}
+
+// settled checks the end: all is well again, nothing is left over.
+func (w *simWorld) settled() {
+	published := map[string]string{}
+	for _, s := range w.sessions() {
+		name := client.ObjectKeyFromObject(s).String()
+		if reason := reasonOfSession(s); reason != v1alpha1.ReasonActive {
+			w.fail("session %s does not recover: %s: %s", name, reason, encoded(s.Status.Conditions))
+			continue
+		}
+		if len(s.Status.Retiring) > 0 {
+			w.fail("session %s is still retiring %s", name, encoded(s.Status.Retiring))
+		}
+		if s.Status.Suspension != nil {
+			w.fail("session %s is Active and suspended", name)
+		}
+		secret := w.secretOf(s)
+		if secret == nil {
+			w.fail("session %s is Active without a Secret", name)
+			continue
+		}
+		w.settledSecret(s, secret)
+		if s.Spec.Auth.Mint != nil {
+			published[idOf(string(secret.Data["session"]))] = name
+		}
+	}
+	for _, name := range []string{"prod", "gate"} {
+		if d := w.deployment(name); d == nil || !meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionReady) {
+			w.fail("deployment %s does not recover: %s", name, encoded(d))
+		}
+	}
+	w.settledTokens(published)
+}
+
+func (w *simWorld) settledSecret(s *v1alpha1.CoderSession, secret *corev1.Secret) {
+	d := w.deployment(string(s.Spec.DeploymentRef.Name))
+	server := w.serves(d)
+	name := client.ObjectKeyFromObject(s).String()
+	if string(secret.Data["url"]) != d.Spec.URL {
+		w.fail("session %s publishes %s, the deployment has %s", name, secret.Data["url"], d.Spec.URL)
+	}
+	value := string(secret.Data["session"])
+	if s.Spec.Auth.Certificate == nil && !server.server.AcceptsToken(value) {
+		w.fail("B42: session %s is Active with token %s, which the server does not accept", name, idOf(value))
+	}
+	id, edge := simPair(w.pair)
+	if headers := string(secret.Data["headers"]); !strings.Contains(headers, id) || !strings.Contains(headers, edge) {
+		w.fail("session %s does not publish the headers that are valid", name)
+	}
+}
+
+// settledTokens: one live token for each minted session, and no other, on the servers that are used (B40, B41, B45).
+// What a session has on a server that its deployment has left ends there by itself.
+func (w *simWorld) settledTokens(published map[string]string) {
+	claimed := map[string]*simCoder{}
+	for _, s := range w.sessions() {
+		if s.Spec.Auth.Mint != nil || s.Status.Token != nil {
+			claimed[string(s.UID)[:8]] = w.serves(w.deployment(string(s.Spec.DeploymentRef.Name)))
+		}
+	}
+	for _, c := range w.coders {
+		used := c == w.serves(w.deployment("prod")) || c == w.serves(w.deployment("gate"))
+		for id, key := range c.live() {
+			home := claimed[strings.Split(key.Name, "-")[2]]
+			if published[id] != "" || !used || home != nil && home != c {
+				continue
+			}
+			w.fail("B40: token %s (%s) of server %s is live and nobody's", id, key.Name, c.http.URL)
+		}
+	}
+}
+
+// steady lets hours go by in which nothing happens but what is due.
+func (w *simWorld) steady(d time.Duration) {
+	w.writes, w.rotations = nil, 0
+	mints := w.count.mints
+	expected := map[string]bool{}
+	end := w.clock.Now().Add(d)
+	for _, s := range w.sessions() {
+		if next := s.Status.NextRefreshTime; next != nil && next.Time.Before(end.Add(w.serves(w.deployment(string(s.Spec.DeploymentRef.Name))).server.ClockOffset())) {
+			expected[client.ObjectKeyFromObject(s).String()] = true
+		}
+	}
+	w.run(d)
+	for _, c := range w.writes {
+		switch {
+		case expected[c.ref.key.String()]:
+		case c.ref.kind == kindDeployment && heartbeatOnly(c):
+		default:
+			w.fail("in a steady state the operator wrote %s %s: %s -> %s", c.ref.kind, c.ref.key, encodedStatus(c.before), encodedStatus(c.after))
+			return
+		}
+	}
+	if w.count.mints != mints && len(expected) == 0 {
+		w.fail("in a steady state %d tokens were minted", w.count.mints-mints)
+	}
+	if most := len(expected) * (1 + int(d/time.Hour)); w.count.mints-mints > most {
+		w.fail("%d tokens were minted for %d sessions in %s", w.count.mints-mints, len(expected), d)
+	}
+	w.settled()
+}
+
+func encodedStatus(object client.Object) string {
+	switch o := object.(type) {
+	case *v1alpha1.CoderSession:
+		return encoded(o.Status)
+	case *v1alpha1.CoderDeployment:
+		return encoded(o.Status)
+	}
+	return ""
+}
+
+// heartbeatOnly: the time of the last verification is brought up to date now and then.
+func heartbeatOnly(c change) bool {
+	before, ok := c.before.(*v1alpha1.CoderDeployment)
+	if !ok || c.after == nil {
+		return false
+	}
+	after := c.after.(*v1alpha1.CoderDeployment).DeepCopy()
+	was := before.Status.LastVerifiedTime
+	if was == nil || after.Status.LastVerifiedTime.Sub(was.Time) < time.Hour-time.Second {
+		return false
+	}
+	after.Status.LastVerifiedTime = was
+	return encoded(after.Status) == encoded(before.Status)
+}

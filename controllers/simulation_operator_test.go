@@ -1,0 +1,210 @@
+package controllers
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+)
+
+// simOperator is one process of the operator: its caches, its controllers, its memory. Once dead it reaches nothing any
+// more, whatever of it still runs.
+type simOperator struct {
+	w     *simWorld
+	cache *simCache
+	parts assembly
+	dead  bool
+
+	deployments, sessions *simQueue
+}
+
+// lanes are the two controllers with their queues.
+func (p *simOperator) lanes() []lane {
+	return []lane{{"deployment", p.deployments, p.parts.deployments}, {"session", p.sessions, p.parts.sessions}}
+}
+
+type lane struct {
+	name       string
+	queue      *simQueue
+	reconciler reconcile.Reconciler
+}
+
+func (w *simWorld) startOperator() {
+	p := &simOperator{w: w, cache: newSimCache(w.api), deployments: newSimQueue(w.clock), sessions: newSimQueue(w.clock)}
+	w.operator = p
+	if err := addIndexes(w.ctx(), p.cache, inventory.Names{Cluster: simCluster}); err != nil {
+		w.fail("indexes: %v", err)
+	}
+	p.parts = assemble(api{client: simClient{p: p}, contents: simContents{p}, recorder: simRecorder{w}}, Options{
+		Key: w.key, Cluster: simCluster, Clock: w.clock, Jitter: w.jitter, Metrics: metrics.New(prometheus.NewRegistry()),
+		Roots: func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }, UserAgent: "simulation",
+		RevocationTimeout: 10 * time.Minute, OrphanGrace: simOrphanGrace, MaxConcurrent: 1, NamespaceLabels: true,
+	})
+	p.parts.deploymentQueue.to, p.parts.sessionQueue.to = p.deployments, p.sessions
+	d, s := p.parts.deployments, p.parts.sessions
+	generation := predicate.GenerationChangedPredicate{}
+	p.cache.watches = []watch{ // as the methods watch of both have it
+		{kindDeployment, false, d.onDeployment(), []predicate.Predicate{generation}, p.deployments},
+		{kindSecret, true, d.onReferenced("Secret"), nil, p.deployments},
+		{kindConfigMap, true, d.onReferenced("ConfigMap"), nil, p.deployments},
+		{kindSession, false, onSessionOf(), []predicate.Predicate{sessionCountChanged()}, p.deployments},
+		{kindSession, false, &handler.EnqueueRequestForObject{}, []predicate.Predicate{generation}, p.sessions},
+		{kindSecret, true, s.onSecret(), nil, p.sessions},
+		{kindNamespace, true, s.onNamespace(), []predicate.Predicate{labelsChanged()}, p.sessions},
+	}
+	p.cache.start(w.ctx())
+}
+
+// stop ends what only time would set off.
+func (p *simOperator) stop() {
+	p.dead = true
+	p.parts.deployments.debouncer.Stop()
+	p.parts.sessions.debouncer.Stop()
+}
+
+// work is one pass over one key, with what controller-runtime makes of its result.
+func (p *simOperator) work(l lane, key reconcile.Request) {
+	l.queue.take(key)
+	p.w.tracef("%s %s {", l.name, key)
+	result, err := l.reconciler.Reconcile(p.w.ctx(), key)
+	p.w.tracef("} %s %s: %v %v", l.name, key, result.RequeueAfter, err)
+	switch {
+	case err != nil:
+		if !p.dead && !errors.Is(err, errInjected) {
+			p.w.fail("%s %s: %v", l.name, key, err)
+		}
+		l.queue.AddRateLimited(key)
+	case result.RequeueAfter > 0:
+		l.queue.Forget(key)
+		l.queue.AddAfter(key, result.RequeueAfter)
+	default:
+		l.queue.Forget(key)
+	}
+	l.queue.Done(key)
+}
+
+func (w *simWorld) ctx() context.Context {
+	return log.IntoContext(context.Background(), logr.Discard())
+}
+
+// errInjected is the cause of what the simulated API server fails with.
+var errInjected = errors.New("injected")
+
+// injected is an error of the API server that a caller cannot tell from a real one.
+type injected struct{ *apierrors.StatusError }
+
+func (injected) Is(target error) bool { return target == errInjected }
+
+func (e injected) Unwrap() error { return e.StatusError }
+
+// reach makes a call of the operator's to the API server. Things happen before and after it; it may fail, also after it
+// was carried out; the process may end.
+func (p *simOperator) reach(nests bool, what string, call func() error) error {
+	lost := injected{apierrors.NewTimeoutError(what, 1)}
+	if p.dead {
+		return lost
+	}
+	p.w.meanwhile(nests)
+	switch {
+	case p.dead || p.w.strikes(p.w.noise.api):
+		return lost
+	}
+	p.w.byOperator = true
+	err := call()
+	p.w.byOperator = false
+	p.w.tracef("  api %s: %v", what, err)
+	p.w.meanwhile(nests)
+	if p.dead || p.w.strikes(p.w.noise.api) {
+		return lost
+	}
+	return err
+}
+
+// simContents reads live.
+type simContents struct{ p *simOperator }
+
+func (c simContents) Get(_ context.Context, key client.ObjectKey, out client.Object, _ ...client.GetOption) error {
+	r := ref{kindOf(out), key}
+	return c.p.reach(false, "get "+r.kind+" "+key.String(), func() error { return c.p.w.api.get(r, out) })
+}
+
+func (c simContents) List(_ context.Context, out client.ObjectList, _ ...client.ListOption) error {
+	return fmt.Errorf("%T is not listed live", out)
+}
+
+// simClient reads from the cache and writes live. What it does not have, the operator does not use.
+type simClient struct {
+	client.Client
+	p *simOperator
+}
+
+func (c simClient) Get(_ context.Context, key client.ObjectKey, out client.Object, _ ...client.GetOption) error {
+	return c.p.cache.get(ref{kindOf(out), key}, out)
+}
+
+func (c simClient) List(_ context.Context, out client.ObjectList, options ...client.ListOption) error {
+	return c.p.cache.list(out, options...)
+}
+
+func (c simClient) Create(_ context.Context, object client.Object, _ ...client.CreateOption) error {
+	return c.write("create", object, func() error { return c.p.w.api.create(object) })
+}
+
+func (c simClient) Update(_ context.Context, object client.Object, _ ...client.UpdateOption) error {
+	return c.write("update", object, func() error { return c.p.w.api.update(object) })
+}
+
+func (c simClient) Delete(_ context.Context, object client.Object, options ...client.DeleteOption) error {
+	var o client.DeleteOptions
+	o.ApplyOptions(options)
+	return c.write("delete", object, func() error { return c.p.w.api.remove(refOf(object), o.Preconditions) })
+}
+
+func (c simClient) Patch(_ context.Context, object client.Object, patch client.Patch, _ ...client.PatchOption) error {
+	return c.write("patch", object, func() error { return c.p.w.api.patch(object, patch, false) })
+}
+
+func (c simClient) Status() client.SubResourceWriter { return simStatus{p: c.p} }
+
+func (c simClient) write(verb string, object client.Object, call func() error) error {
+	r := refOf(object)
+	return c.p.reach(true, verb+" "+r.kind+" "+r.key.String(), call)
+}
+
+type simStatus struct {
+	client.SubResourceWriter
+	p *simOperator
+}
+
+func (s simStatus) Patch(_ context.Context, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+	r := refOf(object)
+	return s.p.reach(true, "patch status of "+r.kind+" "+r.key.String(), func() error { return s.p.w.api.patch(object, patch, true) })
+}
+
+// simRecorder takes events, and looks for credentials in them.
+type simRecorder struct{ w *simWorld }
+
+func (r simRecorder) Eventf(about runtime.Object, _ runtime.Object, kind, reason, _, note string, args ...any) {
+	text := fmt.Sprintf(note, args...)
+	r.w.tracef("  event %s %s: %s", kind, reason, text)
+	r.w.secretless("an event", text)
+	if object, ok := about.(client.Object); ok && kind == corev1.EventTypeWarning {
+		r.w.warned(refOf(object), reason)
+	}
+}
+

@@ -1,0 +1,211 @@
+package connection_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+var start = time.Date(2026, 2, 20, 10, 0, 0, 0, time.UTC)
+
+func withRate(perMinute int32) func(*v1alpha1.CoderDeploymentSpec) {
+	return func(d *v1alpha1.CoderDeploymentSpec) { d.RateLimit.RequestsPerMinute = perMinute }
+}
+
+func newLimited(t *testing.T) (*world, *clocktesting.FakeClock) {
+	t.Helper()
+	clk := clocktesting.NewFakeClock(start)
+	return newWorld(t, clk), clk
+}
+
+// spend uses up a burst.
+func (s *site) spend(burst int) {
+	s.t.Helper()
+	for range burst {
+		s.mustAsk()
+	}
+}
+
+func wantBusy(t *testing.T, err error, after time.Duration) {
+	t.Helper()
+	var busy *connection.BusyError
+	if !errors.As(err, &busy) || busy.RetryAfter != after {
+		t.Fatalf("error %v, want a BusyError for %s", err, after)
+	}
+	v := connection.VerdictOf(err)
+	if v.Outcome != verdict.Unreachable || v.Reason != v1alpha1.ReasonRateLimited || v.RetryAfter != after || connection.RetryAfter(err) != after {
+		t.Errorf("verdict %+v, want rate limited for %s", v, after)
+	}
+}
+
+// B20
+func TestALimitThatIsSpentSendsWorkersAwayAndDelaysNobodyElse(t *testing.T) {
+	t.Parallel()
+	w, clk := newLimited(t)
+	one, other := w.deploy("one", withRate(60)), w.deploy("other", withRate(60))
+	one.spend(10) // a whole burst at once
+	wantBusy(t, one.ask(t.Context()), time.Second)
+	if w.asked() != 10 || clk.HasWaiters() {
+		t.Errorf("%d requests, somebody waits: %t", w.asked(), clk.HasWaiters())
+	}
+	other.spend(10)
+	clk.Step(time.Second)
+	one.mustAsk()
+	wantBusy(t, one.ask(t.Context()), time.Second)
+	wantBusy(t, one.ask(t.Context()), time.Second) // being sent away costs no turn
+}
+
+// B20
+func TestAShortWaitIsWaitedOut(t *testing.T) {
+	t.Parallel()
+	w, clk := newLimited(t)
+	s := w.deploy("prod") // 300 a minute, bursts of 50
+	s.spend(50)
+	done := make(chan error)
+	go func() { done <- s.ask(t.Context()) }()
+	eventually(t, "it waits for 200 ms", clk.HasWaiters)
+	wantBusy(t, s.ask(t.Context()), 400*time.Millisecond)
+	clk.Step(200 * time.Millisecond)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// B20
+func TestWhatHasBegunWaitsPatiently(t *testing.T) {
+	t.Parallel()
+	w, clk := newLimited(t)
+	s := w.deploy("prod", withRate(60))
+	s.spend(9)
+	ctx := connection.Patient(t.Context())
+	if err := s.ask(ctx); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- s.ask(ctx) }()
+	eventually(t, "it waits for a second", clk.HasWaiters)
+	wantBusy(t, s.ask(connection.Patient(t.Context())), 2*time.Second) // has not begun
+	clk.Step(time.Second)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	go func() { done <- s.ask(ended) }()
+	eventually(t, "it waits again", clk.HasWaiters)
+	cancel()
+	wantKind(t, <-done, coder.Canceled)
+	clk.Step(time.Second)
+	s.mustAsk() // the turn that was given up
+}
+
+func TestANewLimitTakesEffect(t *testing.T) {
+	t.Parallel()
+	w, clk := newLimited(t)
+	s := w.deploy("prod", withRate(60))
+	s.spend(10)
+	s.edit(withRate(6000))
+	s.renew()
+	clk.Step(time.Second)
+	s.spend(100)
+}
+
+// B52
+func TestRetryAfterPausesTheDeploymentAndNoOther(t *testing.T) {
+	t.Parallel()
+	w, clk := newLimited(t)
+	s, other := w.deploy("prod"), w.deploy("other")
+	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 30 * time.Second, Times: 1})
+	err := s.ask(t.Context())
+	wantKind(t, err, coder.RateLimited)
+	if v := connection.VerdictOf(err); v.RetryAfter != 30*time.Second || v.Outcome != verdict.Unreachable || v.Own {
+		t.Errorf("verdict %+v, want 30 s of pause", v)
+	}
+	wantBusy(t, s.ask(t.Context()), 30*time.Second)
+	other.mustAsk()
+	if w.asked() != 2 {
+		t.Errorf("%d requests, want one of each", w.asked())
+	}
+	clk.Step(29 * time.Second)
+	wantBusy(t, s.ask(t.Context()), time.Second)
+	clk.Step(time.Second)
+	s.spend(50) // being kept back has cost no turn
+}
+
+// B52
+func TestAPauseKeepsBackWhoWaitsAlready(t *testing.T) {
+	t.Parallel()
+	w, clk := newLimited(t)
+	s := w.deploy("prod", withRate(60))
+	s.spend(8)
+	ctx := connection.Patient(t.Context())
+	if err := s.ask(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 30 * time.Second, Times: 1})
+	limited := make(chan error)
+	slow := s.begin(w, limited)
+	done := make(chan error)
+	go func() { done <- s.ask(ctx) }()
+	eventually(t, "it waits for the bucket", clk.HasWaiters)
+	close(slow)
+	wantKind(t, <-limited, coder.RateLimited)
+	before := w.asked()
+	clk.Step(time.Second)
+	eventually(t, "it waits for the end of the pause", clk.HasWaiters)
+	if w.asked() != before {
+		t.Error("a request was sent during the pause")
+	}
+	clk.Step(29 * time.Second)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// begin makes a request whose answer is looked at only when the channel is closed.
+func (s *site) begin(w *world, out chan<- error) chan struct{} {
+	proceed, asked := make(chan struct{}), w.asked()
+	go func() {
+		_, err := s.Do(w.t.Context(), func(ctx context.Context, line *connection.Line) error {
+			err := askMe(ctx, line)
+			<-proceed
+			return err
+		})
+		out <- err
+	}()
+	eventually(w.t, "the request is answered", func() bool { return w.asked() > asked })
+	return proceed
+}
+
+// B53
+func TestSkewIsMeasuredByTheServersDate(t *testing.T) {
+	t.Parallel()
+	w, clk := newLimited(t)
+	s, other := w.deploy("prod"), w.deploy("other")
+	for _, step := range []struct{ offset, want time.Duration }{
+		{0, 0},
+		{1900 * time.Millisecond, 0},
+		{-1900 * time.Millisecond, 0},
+		{5 * time.Minute, 5 * time.Minute},
+		{0, 0},
+		{-3 * time.Minute, -3*time.Minute + time.Second}, // the header is cut to the second
+	} {
+		w.server.SetClockOffset(step.offset)
+		clk.Step(time.Second)
+		s.mustAsk()
+		if got := s.Skew(); got != step.want {
+			t.Errorf("server off by %s: skew %s, want %s", step.offset, got, step.want)
+		}
+	}
+	if other.Skew() != 0 {
+		t.Error("the skew of another deployment changed")
+	}
+}

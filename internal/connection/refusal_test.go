@@ -1,0 +1,332 @@
+package connection_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/clock"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+// B01
+func TestARefusalUnderSettingsThatHaveMovedOnIsRetriedOnceSilently(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	id := s.rotate()
+	s.mustAsk()
+	if got := []int{s.asked(), int(s.retries.Load())}; !cmp.Equal(got, []int{2, 1}) {
+		t.Errorf("requests and silent retries %v, want 2 and 1", got)
+	}
+	if used := s.server.Requests()[1].KeyID; used != id {
+		t.Errorf("the retry used key %q, want the current %q", used, id)
+	}
+	s.mustAsk()
+	if s.asked() != 3 {
+		t.Errorf("%d requests, want the third to pass at once", s.asked())
+	}
+}
+
+// B01
+func TestWhichRefusalsAreBelieved(t *testing.T) {
+	t.Parallel()
+	refuse := coderd.Fault{Kind: coderd.FaultUnauthorized}
+	for name, tc := range map[string]struct {
+		fault    coderd.Fault
+		prepare  func(*site)
+		kind     coder.Kind // "": not believed
+		requests int
+		reads    int // of the token's Secret, after the first
+	}{
+		"settings are current": {fault: refuse, kind: coder.KeyUnknown, requests: 1},
+		"only metadata has moved on": {
+			fault: refuse, prepare: func(s *site) { s.cluster.touch("prod") }, kind: coder.KeyUnknown, requests: 1, reads: 1,
+		},
+		"metadata of old settings arrives late": {
+			fault: refuse, kind: coder.KeyUnknown, requests: 1, reads: 1,
+			prepare: func(s *site) { s.cluster.lag(true); s.rotate(); s.edit(nothing); s.renew() },
+		},
+		"the current settings are refused too": {
+			fault: refuse, prepare: func(s *site) { s.rotate() }, kind: coder.KeyUnknown, requests: 2, reads: 1,
+		},
+		"only the timeout has changed": {
+			fault: refuse, kind: coder.KeyUnknown, requests: 1, reads: 1,
+			prepare: func(s *site) { s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Verify.Timeout = "7s" }) },
+		},
+		"what they have moved on to is broken": {
+			fault: refuse, prepare: func(s *site) { s.cluster.put("prod", nil) }, requests: 1, reads: 1,
+		},
+		"nobody can say whether they are current": {
+			fault: refuse, prepare: func(s *site) { s.cluster.blindfold(errors.New("no cache")) }, requests: 1,
+		},
+		"forbidden, under old settings": {
+			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 403}, prepare: func(s *site) { s.rotate() },
+			kind: coder.Forbidden, requests: 2, reads: 1,
+		},
+		"not found, under old settings": {
+			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, prepare: func(s *site) { s.rotate() },
+			kind: coder.NotFound, requests: 2, reads: 1,
+		},
+		"a page, under old settings": {
+			fault: coderd.Fault{Kind: coderd.FaultHTML, Status: 200}, prepare: func(s *site) { s.rotate() },
+			kind: coder.Malformed, requests: 2, reads: 1,
+		},
+		"a server error says nothing about settings": {
+			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 500}, prepare: func(s *site) { s.rotate() },
+			kind: coder.Unavailable, requests: 1,
+		},
+		"a conflict is no refusal": {
+			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 409}, prepare: func(s *site) { s.rotate() },
+			kind: coder.Conflict, requests: 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newWorld(t, clock.RealClock{}).deploy("prod")
+			before := s.cluster.readsOf("prod")
+			if tc.prepare != nil {
+				tc.prepare(s)
+			}
+			s.server.Inject(tc.fault)
+			err := s.ask(t.Context())
+			if tc.kind == "" {
+				wantUnsettled(t, err)
+			} else {
+				wantKind(t, err, tc.kind)
+			}
+			if got := s.asked(); got != tc.requests {
+				t.Errorf("%d requests, want %d", got, tc.requests)
+			}
+			if got := s.cluster.readsOf("prod") - before; got != tc.reads {
+				t.Errorf("settings were read %d times, want %d", got, tc.reads)
+			}
+		})
+	}
+}
+
+func nothing(*v1alpha1.CoderDeploymentSpec) {}
+
+// B01
+func TestARefusalThatOutlivesItsSettingsIsNotRetriedTwiceAndNotBelieved(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	s.rotate()
+	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
+	_, err := s.Do(t.Context(), func(ctx context.Context, line *connection.Line) error {
+		err := askMe(ctx, line)
+		value, _ := s.token()
+		s.cluster.put("prod", map[string]string{"token": value}) // moves on with each request
+		return err
+	})
+	wantUnsettled(t, err)
+	if s.asked() != 2 || s.retries.Load() != 1 {
+		t.Errorf("%d requests and %d silent retries, want 2 and 1", s.asked(), s.retries.Load())
+	}
+}
+
+// B08: settling has ended when the answer comes, and the settings are others than those that were refused.
+func TestARefusalOfHalfWrittenSettingsIsNotBelievedAfterTheyHaveSettled(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	s.rotate()
+	s.settle(true)
+	gate := coderd.NewGate()
+	s.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Skip: 1})
+	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
+	failed := make(chan error)
+	go func() { failed <- s.ask(t.Context()) }()
+	<-gate.Entered()
+	value, _ := s.token()
+	s.cluster.put("prod", map[string]string{"token": value})
+	s.settle(false)
+	gate.Release()
+	wantUnsettled(t, <-failed)
+	s.server.ClearFaults()
+	s.mustAsk()
+}
+
+// B08
+func TestNoFailureIsBelievedWhileSettling(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		prepare  func(*site)
+		requests int
+	}{
+		"refused, and again with what is there now": {
+			prepare:  func(s *site) { s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized}) },
+			requests: 2,
+		},
+		"taken for somebody who sees nothing": {
+			prepare:  func(s *site) { s.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Status: 404}) },
+			requests: 2,
+		},
+		"unreachable": {
+			prepare:  func(s *site) { s.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Status: 503}) },
+			requests: 1,
+		},
+		"the key of the client certificate is not written yet": {
+			prepare: func(s *site) {
+				s.cluster.put("mtls", map[string]string{"tls.crt": "half"})
+				s.edit(func(d *v1alpha1.CoderDeploymentSpec) {
+					d.URL = "https" + d.URL[len("http"):]
+					d.TLS = &v1alpha1.TLSConfig{ClientCertificateSecretName: "mtls"}
+				})
+				s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
+			},
+			requests: 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newWorld(t, clock.RealClock{}).deploy("prod")
+			good := s.Line()
+			tc.prepare(s)
+			s.settle(true)
+			err := s.ask(t.Context())
+			wantUnsettled(t, err)
+			if v := connection.VerdictOf(err); v.Outcome != verdict.Unsettled || v.Own || v.Reason != "" {
+				t.Errorf("verdict %+v, want unsettled", v)
+			}
+			if s.asked() != tc.requests {
+				t.Errorf("%d requests, want %d", s.asked(), tc.requests)
+			}
+			if tc.requests == 1 && s.Line() != good {
+				t.Error("the last good line is gone")
+			}
+		})
+	}
+}
+
+// B01, B08: settings that come in time make a call succeed while they still settle.
+func TestARetryWhileSettlingCanSucceed(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	s.cluster.lag(true) // settling is enough of a reason to look
+	s.rotate()
+	s.settle(true)
+	s.mustAsk()
+}
+
+// guest is a caller with one token after the other.
+type guest struct {
+	tokens    []string
+	refreshes int
+	refresh   func() error
+}
+
+func (g *guest) Token() redact.Secret { return redact.New(g.tokens[0]) }
+
+func (g *guest) Refresh(context.Context) (bool, error) {
+	g.refreshes++
+	if g.refresh != nil {
+		if err := g.refresh(); err != nil {
+			return false, err
+		}
+	}
+	if len(g.tokens) == 1 {
+		return false, nil
+	}
+	g.tokens = g.tokens[1:]
+	return true, nil
+}
+
+// B02
+func TestBudgetsOfRefreshAndRetryAreTheirOwn(t *testing.T) {
+	t.Parallel()
+	const unknown = "abcdefghij-ABCDEFGHIJKLMNOPQRSTUV"
+	errRefresh := errors.New("nobody knows")
+	for name, tc := range map[string]struct {
+		refusals  int
+		stale     bool                     // the settings have moved on before the first request
+		refreshes func(*site) func() error // what happens during a refresh
+		guest     []string
+		kind      coder.Kind
+		err       error
+		want      [3]int // requests, retries over settings, refreshes
+	}{
+		"refreshed":               {refusals: 1, guest: []string{unknown, ""}, want: [3]int{2, 0, 1}},
+		"retried":                 {refusals: 1, stale: true, guest: []string{""}, want: [3]int{2, 1, 0}},
+		"retried, then refreshed": {refusals: 2, stale: true, guest: []string{unknown, ""}, want: [3]int{3, 1, 1}},
+		"both spent":              {refusals: 9, stale: true, guest: []string{unknown, unknown, unknown}, kind: coder.KeyUnknown, want: [3]int{3, 1, 1}},
+		"refreshed once only":     {refusals: 9, guest: []string{unknown, unknown, unknown}, kind: coder.KeyUnknown, want: [3]int{2, 0, 1}},
+		"there is no other token": {refusals: 9, guest: []string{unknown}, kind: coder.KeyUnknown, want: [3]int{1, 0, 1}},
+		"a refresh that fails is no word": {refusals: 9, guest: []string{unknown}, err: errRefresh, want: [3]int{1, 0, 1}, refreshes: func(*site) func() error {
+			return func() error { return errRefresh }
+		}},
+		"refreshed, then retried": {refusals: 2, guest: []string{unknown, ""}, want: [3]int{3, 1, 1}, refreshes: func(s *site) func() error {
+			return func() error { s.cluster.put("prod", map[string]string{"token": unknown}); return nil }
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newWorld(t, clock.RealClock{}).deploy("prod")
+			good, _ := s.token()
+			if tc.stale {
+				s.cluster.put("prod", map[string]string{"token": unknown})
+			}
+			g := &guest{}
+			for _, token := range tc.guest {
+				if token == "" {
+					token = good
+				}
+				g.tokens = append(g.tokens, token)
+			}
+			if tc.refreshes != nil {
+				g.refresh = tc.refreshes(s)
+			}
+			s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized, Times: tc.refusals})
+			_, err := s.DoAs(t.Context(), g, askMe)
+			if tc.err != nil && (!errors.Is(err, tc.err) || connection.VerdictOf(err).Outcome != verdict.Unreachable) {
+				t.Errorf("error %v, want that of the refresh", err)
+			}
+			if tc.err == nil {
+				wantKind(t, err, tc.kind)
+			}
+			if got := [3]int{s.asked(), int(s.retries.Load()), g.refreshes}; got != tc.want {
+				t.Errorf("requests, retries, refreshes: %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// B02: a user who is suspended is not helped by another token.
+func TestASuspendedUserIsNotRefreshed(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	s.user("ada")
+	value, _, err := s.server.CreateToken(coderd.TokenOptions{User: "ada", Lifetime: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.server.Suspend("ada"); err != nil {
+		t.Fatal(err)
+	}
+	g := &guest{tokens: []string{value, value}}
+	_, err = s.DoAs(t.Context(), g, askMe)
+	wantKind(t, err, coder.UserSuspended)
+	if g.refreshes != 0 || s.asked() != 1 {
+		t.Errorf("%d refreshes, %d requests, want none and one", g.refreshes, s.asked())
+	}
+}
+
+func TestACallBeforeSettingsWereReadSendsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, clock.RealClock{})
+	s := w.deploy("prod")
+	w.pool.Forget(s.key)
+	_, err := w.pool.Get(s.key).Do(t.Context(), func(context.Context, *connection.Line) error {
+		t.Error("called without a line")
+		return nil
+	})
+	if !errors.Is(err, connection.ErrUnresolved) {
+		t.Errorf("error %v, want ErrUnresolved", err)
+	}
+}

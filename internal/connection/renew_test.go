@@ -1,0 +1,264 @@
+package connection_test
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+func TestRenewReadsOnlyWhatMayHaveChanged(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change func(*site)
+		reads  int
+		moved  bool // another line
+		wired  bool // with another client
+	}{
+		"nothing":       {},
+		"only metadata": {change: func(s *site) { s.cluster.touch("prod") }, reads: 1, moved: true},
+		"a value":       {change: func(s *site) { s.rotate() }, reads: 1, moved: true, wired: true},
+		"a value that the cache does not show yet": {change: func(s *site) {
+			value, _ := s.token()
+			s.cluster.lag(true)
+			s.cluster.put("prod", map[string]string{"token": value})
+		}},
+		"the spec, and nothing that is sent": {
+			change: func(s *site) { s.edit(withRate(10)) }, reads: 1, moved: true,
+		},
+		"the timeout": {
+			change: func(s *site) { s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Verify.Timeout = "7s" }) },
+			reads:  1, moved: true, wired: true,
+		},
+		"a retry has been there first": {
+			change: func(s *site) { s.rotate(); s.mustAsk() }, reads: 1, moved: true, wired: true,
+		},
+		"a retry has been there first, the timeout included": {
+			change: func(s *site) {
+				s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Verify.Timeout = "7s" })
+				s.rotate()
+				s.mustAsk()
+			},
+			reads: 1, moved: true, wired: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newWorld(t, clock.RealClock{}).deploy("prod")
+			line, before := s.Line(), s.cluster.readsOf("prod")
+			if tc.change != nil {
+				tc.change(s)
+			}
+			next := s.renew()
+			if got := s.cluster.readsOf("prod") - before; got != tc.reads {
+				t.Errorf("%d reads, want %d", got, tc.reads)
+			}
+			if moved, wired := next != line, next.Client != line.Client; moved != tc.moved || wired != tc.wired {
+				t.Errorf("another line: %t, another client: %t; want %t, %t", moved, wired, tc.moved, tc.wired)
+			}
+			if s.renew() != next || next != s.Line() {
+				t.Error("a second renewal changed something")
+			}
+			s.mustAsk()
+		})
+	}
+}
+
+// A cache that lags behind what was read from the API server is no news.
+func TestACacheThatLagsBehindIsNoChange(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	s.cluster.lag(true)
+	s.rotate()
+	s.edit(nothing)
+	line, before := s.renew(), s.cluster.readsOf("prod")
+	s.mustAsk()
+	for range 3 {
+		s.renew()
+	}
+	s.cluster.lag(false)
+	if s.renew() != line || s.cluster.readsOf("prod") != before {
+		t.Error("settings were read again")
+	}
+}
+
+// B11: a pass that began with an older object does not bring its settings back.
+func TestAnOutdatedObjectDoesNotBringOldSettingsBack(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	outdated := s.object()
+	value := "v"
+	s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Headers = []v1alpha1.Header{{Name: "X-New", Value: &value}} })
+	line := s.renew()
+	if got, err := s.Renew(t.Context(), outdated); err != nil || got != line {
+		t.Errorf("renewed to another line (%v)", err)
+	}
+	s.mu.Lock()
+	s.deployments[s.key] = outdated // the cache lags behind
+	s.mu.Unlock()
+	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
+	wantUnsettled(t, s.ask(t.Context()))
+	if s.Line() != line {
+		t.Error("a refusal brought old settings back")
+	}
+	reborn := outdated.DeepCopy()
+	reborn.UID = "another"
+	if got, err := s.Renew(t.Context(), reborn); err != nil || got.Snapshot.UID != "another" {
+		t.Errorf("another object of the same name is not looked at (%v)", err)
+	}
+}
+
+// B12
+func TestAFailingRenewalKeepsTheLastGoodLine(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	line := s.Line()
+	s.cluster.put("prod", nil)
+	for range 2 {
+		got, err := s.Renew(t.Context(), s.object())
+		var reference *authconfig.ReferenceError
+		if got != nil || !errors.As(err, &reference) || !reference.Missing || reference.Key != "token" {
+			t.Fatalf("line %v, error %v, want the missing key", got, err)
+		}
+	}
+	if s.Line() != line {
+		t.Error("the last good line is gone")
+	}
+	s.mustAsk()
+	s.cluster.blindfold(errors.New("no cache"))
+	if _, err := s.Renew(t.Context(), s.object()); err == nil || s.Line() != line {
+		t.Errorf("error %v, want that of the cache, and the line kept", err)
+	}
+}
+
+func TestManyRefusalsAndRenewalsAtOnceReadEachChangeOnce(t *testing.T) {
+	t.Parallel()
+	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	for range 5 {
+		before := s.cluster.readsOf("prod")
+		s.rotate()
+		object := s.object()
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if err := s.ask(t.Context()); err != nil {
+					t.Errorf("refused: %v", err)
+				}
+			})
+			all.Go(func() {
+				if _, err := s.Renew(t.Context(), object); err != nil {
+					t.Errorf("renew: %v", err)
+				}
+			})
+			all.Go(func() { s.Skew(); s.Standing(); s.Doubt(); s.Trust(); s.Doubted() })
+		}
+		all.Wait()
+		if got := s.cluster.readsOf("prod") - before; got != 1 {
+			t.Errorf("%d reads for one change", got)
+		}
+	}
+}
+
+// B20
+func TestConnectionsShareNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, clock.RealClock{})
+	one, other := w.deploy("one"), w.deploy("other")
+	one.mustAsk()
+	other.mustAsk()
+	first, second := w.server.Requests()[0], w.server.Requests()[1]
+	if first.KeyID == second.KeyID || first.RemoteAddr == second.RemoteAddr {
+		t.Errorf("shared: %+v and %+v", first, second)
+	}
+	one.Doubt()
+	one.Announce(connection.Standing{Problem: "broken"})
+	w.cluster.put("one", nil)
+	one.settle(true)
+	w.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized, Times: 1})
+	wantUnsettled(t, one.ask(t.Context()))
+	other.mustAsk()
+	if other.Doubted() || other.Settling() || other.Standing().Problem != "" || one.Inventory == other.Inventory {
+		t.Error("a fault of one deployment shows in the other")
+	}
+	if !one.Doubted() || !one.Settling() {
+		t.Error("the fault does not show where it is")
+	}
+	one.Trust()
+	if one.Doubted() {
+		t.Error("the doubt was not ended")
+	}
+}
+
+func TestThePoolKeepsOneConnectionForEachDeployment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, clock.RealClock{})
+	s := w.deploy("prod")
+	if w.pool.Get(s.key) != s.Connection {
+		t.Error("another connection for the same deployment")
+	}
+	if w.pool.Get(types.NamespacedName{Namespace: "other", Name: "prod"}) == s.Connection {
+		t.Error("one connection for two deployments")
+	}
+	w.pool.Forget(s.key)
+	w.pool.Forget(s.key)
+	w.pool.Forget(types.NamespacedName{Namespace: "never", Name: "seen"})
+	if next := w.pool.Get(s.key); next == s.Connection || next.Line() != nil || !cmp.Equal(next.Standing(), connection.Standing{}) {
+		t.Error("something was left of a deployment that is gone")
+	}
+	s.mustAsk() // what is under way is finished
+}
+
+func TestAnnounceTellsWhatSaysSomethingElse(t *testing.T) {
+	t.Parallel()
+	was := connection.Standing{
+		Fingerprint: "f", DeploymentID: "d", SeesAll: true, User: &v1alpha1.SessionUser{ID: "1", Username: "operator"},
+		Verdict: verdict.Verdict{Outcome: verdict.Refused, Reason: v1alpha1.ReasonUnauthorized, Message: "m", Own: true},
+	}
+	for name, tc := range map[string]struct {
+		change func(*connection.Standing)
+		want   bool
+	}{
+		"the same":           {func(*connection.Standing) {}, false},
+		"an equal user":      {func(s *connection.Standing) { s.User = &v1alpha1.SessionUser{ID: "1", Username: "operator"} }, false},
+		"other words":        {func(s *connection.Standing) { s.Verdict.Message = "other" }, false},
+		"another pause":      {func(s *connection.Standing) { s.Verdict.RetryAfter = 1 }, false},
+		"another id":         {func(s *connection.Standing) { s.User = &v1alpha1.SessionUser{ID: "2", Username: "operator"} }, true},
+		"another name":       {func(s *connection.Standing) { s.User = &v1alpha1.SessionUser{ID: "1", Username: "o"} }, true},
+		"nobody":             {func(s *connection.Standing) { s.User = nil }, true},
+		"no owner any more":  {func(s *connection.Standing) { s.SeesAll = false }, true},
+		"another server":     {func(s *connection.Standing) { s.DeploymentID = "e" }, true},
+		"a problem":          {func(s *connection.Standing) { s.Problem = "p" }, true},
+		"other settings":     {func(s *connection.Standing) { s.Fingerprint = "g" }, true},
+		"another reason":     {func(s *connection.Standing) { s.Verdict.Reason = v1alpha1.ReasonUserSuspended }, true},
+		"another outcome":    {func(s *connection.Standing) { s.Verdict.Outcome = verdict.Unreachable }, true},
+		"nothing at all now": {func(s *connection.Standing) { *s = connection.Standing{} }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newWorld(t, clock.RealClock{}).pool.Get(types.NamespacedName{Name: "prod"})
+			if c.Announce(connection.Standing{}) {
+				t.Error("nothing is something else than nothing")
+			}
+			if !c.Announce(was) {
+				t.Error("the first announcement says nothing")
+			}
+			next := was
+			tc.change(&next)
+			if got := c.Announce(next); got != tc.want {
+				t.Errorf("says something else: %t, want %t", got, tc.want)
+			}
+			if diff := cmp.Diff(next, c.Standing()); diff != "" {
+				t.Errorf("the standing is another one (-announced +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,128 @@
+package deployment
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+)
+
+var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+const (
+	each     = 5 * time.Minute
+	settings = "hmac-sha256:settings"
+)
+
+var (
+	accepted    = verdict.Verdict{Outcome: verdict.Accepted}
+	refused     = verdict.Verdict{Outcome: verdict.Refused, Reason: v1alpha1.ReasonUnauthorized, Message: "401", Own: true}
+	unreachable = verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: "no route"}
+)
+
+type option func(*Observation)
+
+// deployment is an observation of a deployment that has its finalizer and settings
+// that are resolved. Nobody has asked its server yet.
+func deployment(name string, options ...option) Observation {
+	o := Observation{
+		Now: noon,
+		Deployment: &v1alpha1.CoderDeployment{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: name, Generation: 3, Finalizers: []string{v1alpha1.DeploymentFinalizer}},
+		},
+		Config: Config{Fingerprint: settings},
+	}
+	for _, apply := range options {
+		apply(&o)
+	}
+	return o
+}
+
+// verified says what the server answered so long ago.
+func verified(v verdict.Verdict, ago time.Duration) option {
+	return func(o *Observation) {
+		o.Verified = Verified{At: o.Now.Add(-ago), Fingerprint: settings, Verdict: v}
+		if v.OK() {
+			o.Verified.DeploymentID, o.Verified.Version = "id", "v2"
+			o.Verified.User = &v1alpha1.DeploymentUser{ID: "id-operator", Username: "operator", Roles: []string{"owner"}}
+		}
+		if v.Outcome == verdict.Unreachable {
+			o.Verified.Failures = 1
+		}
+	}
+}
+
+// minting says that there are sessions that a listing serves, and when it was made.
+func minting(v verdict.Verdict, ago time.Duration) option {
+	return func(o *Observation) {
+		o.Sessions = Sessions{Minting: true, Counts: v1alpha1.SessionCounts{Total: 1}, Names: []string{"builds/ci"}}
+		o.Listed = Listed{At: o.Now.Add(-ago), Verdict: v}
+		if !v.OK() {
+			o.Listed.Failures = 1
+		}
+	}
+}
+
+func problem(missing bool, message string) option {
+	return func(o *Observation) {
+		o.Config.Fingerprint = ""
+		o.Config.Problems = append(o.Config.Problems, Problem{Missing: missing, Message: message})
+	}
+}
+
+func deleted(o *Observation) {
+	at := metav1.NewTime(noon)
+	o.Deployment.DeletionTimestamp = &at
+}
+
+func noFinalizer(o *Observation) { o.Deployment.Finalizers = nil }
+
+// outcome is a plan as the tables write it.
+type outcome struct {
+	Do       Action
+	Keep     bool
+	Ready    string // status and reason
+	Resolved string
+	Verified string
+	Wake     time.Duration
+}
+
+func outcomeOf(o Observation, p Plan) outcome {
+	got := outcome{Do: p.Do, Keep: p.Keep}
+	for _, c := range p.Conditions {
+		said := string(c.Status) + " " + c.Reason
+		switch c.Type {
+		case v1alpha1.ConditionReady:
+			got.Ready = said
+		case v1alpha1.ConditionConfigResolved:
+			got.Resolved = said
+		case v1alpha1.ConditionVerified:
+			got.Verified = said
+		}
+	}
+	if !p.Wake.IsZero() {
+		got.Wake = p.Wake.Sub(o.Now)
+	}
+	return got
+}
+
+type row struct {
+	seen Observation
+	want outcome
+}
+
+func check(t *testing.T, rows map[string]row) {
+	t.Helper()
+	for name, row := range rows {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(row.want, outcomeOf(row.seen, Decide(row.seen))); diff != "" {
+				t.Errorf("the plan is another (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

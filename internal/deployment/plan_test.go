@@ -1,0 +1,89 @@
+package deployment
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+func applied(t *testing.T, o Observation) v1alpha1.CoderDeploymentStatus {
+	t.Helper()
+	status := *o.Deployment.Status.DeepCopy()
+	Decide(o).Apply(&status, o)
+	return status
+}
+
+func TestApply(t *testing.T) {
+	t.Parallel()
+	o := deployment("prod", verified(accepted, time.Minute), minting(accepted, 0))
+	o.Config.CertificateNotAfter, o.Verified.Token.ExpiresAt = noon.Add(time.Hour), noon.Add(2*time.Hour)
+	got := applied(t, o)
+	got.Conditions = nil
+	want := v1alpha1.CoderDeploymentStatus{
+		ObservedGeneration: 3, DeploymentID: "id", Version: "v2", AuthFingerprint: settings, User: o.Verified.User,
+		LastVerifiedTime: stamp(noon.Add(-time.Minute)), ClientCertificateNotAfter: stamp(noon.Add(time.Hour)), TokenExpiresAt: stamp(noon.Add(2 * time.Hour)),
+		Sessions: &v1alpha1.SessionCounts{Total: 1},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("another status (-want +got):\n%s", diff)
+	}
+}
+
+// What nothing new was found out about is not written again (B07, B54).
+func TestApplyInASteadyState(t *testing.T) {
+	t.Parallel()
+	first := deployment("prod", verified(accepted, 0), minting(accepted, 0))
+	first.Deployment.Status = applied(t, first)
+	for name, tc := range map[string]struct {
+		later   time.Duration
+		change  option
+		written bool
+	}{
+		"the same pass again":                    {0, func(*Observation) {}, false},
+		"another verification, the same news":    {each, verified(accepted, 0), false},
+		"after an hour it is brought up to date": {time.Hour, verified(accepted, 0), true},
+		"settings that change":                   {time.Minute, func(o *Observation) { o.Settling = true }, false},
+		"another count":                          {0, func(o *Observation) { o.Sessions.Counts.Ready = 1 }, true},
+		"a refusal":                              {each, verified(refused, 0), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := first
+			o.Now = noon.Add(tc.later)
+			o.Listed.At = o.Now
+			tc.change(&o)
+			if diff := cmp.Diff(first.Deployment.Status, applied(t, o)); (diff != "") != tc.written {
+				t.Errorf("written: %t, want %t\n%s", diff != "", tc.written, diff)
+			}
+		})
+	}
+}
+
+// What was last verified stays on record while the server refuses.
+func TestApplyARefusal(t *testing.T) {
+	t.Parallel()
+	o := deployment("prod", verified(accepted, 0))
+	o.Deployment.Status = applied(t, o)
+	verified(refused, 0)(&o)
+	got := applied(t, o)
+	if got.DeploymentID != "id" || got.AuthFingerprint != settings || !got.LastVerifiedTime.Time.Equal(noon) {
+		t.Errorf("the record is %+v", got)
+	}
+}
+
+// News is dated, however fresh the last date is.
+func TestApplyDatesWhatIsNew(t *testing.T) {
+	t.Parallel()
+	o := deployment("prod", verified(accepted, 0))
+	o.Deployment.Status = applied(t, o)
+	o.Now = noon.Add(time.Minute)
+	o.Config.Fingerprint = "hmac-sha256:next"
+	verified(accepted, 0)(&o)
+	o.Verified.Fingerprint = o.Config.Fingerprint
+	if got := applied(t, o).LastVerifiedTime; !got.Time.Equal(o.Now) {
+		t.Errorf("other settings were verified at %s, and status says %s", o.Now, got)
+	}
+}

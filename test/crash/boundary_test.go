@@ -1,0 +1,169 @@
+package crash_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// call is an outside call, with ids and the like cut out, so that it is the same
+// in every run.
+type call struct{ method, path string }
+
+func (c call) String() string { return c.method + " " + c.path }
+
+// fate is what becomes of one call.
+type fate string
+
+const (
+	passes     fate = "passes"
+	lostBefore fate = "lost before"
+	lostAfter  fate = "lost after"
+	lostAnswer fate = "lost answer"
+	heldBefore fate = "held before"
+	heldAfter  fate = "held after"
+)
+
+// ends reports whether no call comes through any more.
+func (f fate) ends() bool { return f == lostBefore || f == lostAfter }
+
+// arrives reports whether the server gets the call.
+func (f fate) arrives() bool { return f != lostBefore }
+
+// victim is the call to disturb: the nth one that looks like this, counted from 1.
+// The place in a list would not do: calls of the session and of its deployment are
+// made at the same time, in no fixed order.
+type victim struct {
+	call
+	nth int
+}
+
+func (v victim) String() string { return fmt.Sprintf("%s (no. %d of its kind)", v.call, v.nth) }
+
+var errCut = errors.New("the network is cut")
+
+// boundary stands between one operator and the outside. It counts the operator's
+// calls once it is armed, and sees to the fate of one of them.
+type boundary struct {
+	reached chan struct{} // closed when the call has met its fate
+	release chan struct{} // closed to let a held call go on
+
+	mu    sync.Mutex
+	armed bool
+	total int // of all calls, armed or not
+	calls []call
+	seen  map[call]int
+	aim   victim
+	what  fate
+	cut   bool
+}
+
+func newBoundary() *boundary {
+	return &boundary{reached: make(chan struct{}), release: make(chan struct{}), seen: map[call]int{}, what: passes}
+}
+
+// arm begins to count, and chooses the call to disturb.
+func (b *boundary) arm(aim victim, what fate) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.armed, b.aim, b.what = true, aim, what
+}
+
+// through takes a call over the boundary: do is the call itself. Its error is
+// errCut when the caller hears nothing.
+func (b *boundary) through(c call, do func() error) error {
+	what, dead := b.meet(c)
+	if dead {
+		return errCut
+	}
+	if what == passes {
+		return do()
+	}
+	if what == heldBefore {
+		close(b.reached)
+		<-b.release
+	}
+	var err error
+	if what.arrives() {
+		err = do()
+	}
+	if what.ends() {
+		b.end()
+	}
+	if what != heldBefore {
+		close(b.reached)
+	}
+	switch what {
+	case heldAfter:
+		<-b.release
+		return err
+	case heldBefore:
+		return err
+	}
+	return errCut
+}
+
+// meet counts a call and tells its fate, or that nothing comes through any more.
+func (b *boundary) meet(c call) (what fate, dead bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cut {
+		return passes, true
+	}
+	b.total++
+	if !b.armed {
+		return passes, false
+	}
+	b.calls = append(b.calls, c)
+	b.seen[c]++
+	if b.aim != (victim{c, b.seen[c]}) {
+		return passes, false
+	}
+	if b.what == lostBefore {
+		b.cut = true // at once: another call may be on its way
+	}
+	return b.what, false
+}
+
+// end cuts the operator off for good.
+func (b *boundary) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut = true
+}
+
+func (b *boundary) isCut() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cut
+}
+
+// met reports whether the call has met its fate.
+func (b *boundary) met() bool {
+	select {
+	case <-b.reached:
+		return true
+	default:
+		return false
+	}
+}
+
+// count is how many calls were made since the operator's start.
+func (b *boundary) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.total
+}
+
+// victims are the calls since arm, each as what it is to be found by.
+func (b *boundary) victims() []victim {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seen := map[call]int{}
+	list := make([]victim, len(b.calls))
+	for i, c := range b.calls {
+		seen[c]++
+		list[i] = victim{c, seen[c]}
+	}
+	return list
+}

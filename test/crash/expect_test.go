@@ -1,0 +1,309 @@
+package crash_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+var names = inventory.Names{Cluster: cluster}
+
+const (
+	// patience is how long a case waits for what must come.
+	patience = 40 * time.Second
+	// pause between two looks, so that looking costs little.
+	pause = 80 * time.Millisecond
+)
+
+// check says what is not yet so.
+type check func(context.Context) error
+
+func all(checks ...check) check {
+	return func(ctx context.Context) error {
+		for _, c := range checks {
+			if err := c(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// eventually waits until all checks hold at one time.
+func (w *world) eventually(checks ...check) {
+	w.t.Helper()
+	if err := w.wait(patience, nil, all(checks...)); err != nil {
+		w.t.Fatalf("%s: still not so after %s: %v\n%s", w.label, patience, err, w.story())
+	}
+}
+
+// wait looks until the check holds or the channel is closed; else it returns what
+// was wrong last.
+func (w *world) wait(atMost time.Duration, until <-chan struct{}, c check) error {
+	deadline := time.NewTimer(atMost)
+	defer deadline.Stop()
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		err := c(w.t.Context())
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-until:
+			return nil
+		case <-deadline.C:
+			return err
+		case <-tick.C:
+		}
+	}
+}
+
+// story is what helps to understand a failure.
+func (w *world) story() string {
+	var text strings.Builder
+	requests := w.coder.Requests()
+	text.WriteString("what the Coder server was asked last:\n")
+	for _, r := range requests[max(0, len(requests)-25):] {
+		fmt.Fprintf(&text, "  %s %s %s: %d\n", r.Time.Format("05.000"), r.Method, r.Path, r.Status)
+	}
+	var sessions v1alpha1.CoderSessionList
+	_ = w.client.List(w.t.Context(), &sessions, client.InNamespace(w.namespace))
+	for i := range sessions.Items {
+		s := &sessions.Items[i]
+		status, _ := json.Marshal(s.Status)
+		fmt.Fprintf(&text, "session %s, deleted %v, finalizers %v: %s\n", s.Name, s.DeletionTimestamp, s.Finalizers, status)
+	}
+	for i, o := range w.operators {
+		victims := o.victims()
+		fmt.Fprintf(&text, "operator %d, last calls of %d: %v\n  log:\n%s\n", i+1, o.count(), victims[max(0, len(victims)-25):], o.log.tail())
+	}
+	return text.String()
+}
+
+func (w *world) get(ctx context.Context, name string, object client.Object) error {
+	return w.client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: name}, object)
+}
+
+func (w *world) nowSecret(name string) *corev1.Secret {
+	w.t.Helper()
+	s := &corev1.Secret{}
+	w.must(w.get(w.t.Context(), name, s))
+	return s
+}
+
+func (w *world) nowSession(name string) *v1alpha1.CoderSession {
+	w.t.Helper()
+	s := &v1alpha1.CoderSession{}
+	w.must(w.get(w.t.Context(), name, s))
+	return s
+}
+
+// live are the tokens on the server with this prefix.
+func (w *world) live(prefix string) []coderd.Key {
+	return w.coder.Keys(coderd.KeyFilter{NamePrefix: prefix, Live: true})
+}
+
+func serials(keys []coderd.Key) string {
+	list := make([]string, len(keys))
+	for i, key := range keys {
+		list[i] = key.Name + "=" + key.ID
+	}
+	return "[" + strings.Join(list, " ") + "]"
+}
+
+// readyIs: Ready has this status and reason, for the present generation.
+func (w *world) readyIs(name, status, reason string) check {
+	return func(ctx context.Context) error {
+		s := &v1alpha1.CoderSession{}
+		if err := w.get(ctx, name, s); err != nil {
+			return err
+		}
+		return readyOf(s, status, reason)
+	}
+}
+
+func readyOf(s *v1alpha1.CoderSession, status, reason string) error {
+	ready := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil || string(ready.Status) != status || ready.Reason != reason || s.Status.ObservedGeneration != s.Generation {
+		return fmt.Errorf("session %s: Ready is %+v at generation %d of %d, want %s (%s)", s.Name, ready, s.Status.ObservedGeneration, s.Generation, status, reason)
+	}
+	return nil
+}
+
+// oneToken: the server has exactly one live token of the session, the Secret holds
+// it, the server accepts it, and status says the same (B40).
+func (w *world) oneToken(name string) check {
+	return func(ctx context.Context) error {
+		s, secret := &v1alpha1.CoderSession{}, &corev1.Secret{}
+		if err := errors.Join(w.get(ctx, name, s), w.get(ctx, name, secret)); err != nil {
+			return err
+		}
+		if err := readyOf(s, "True", v1alpha1.ReasonActive); err != nil {
+			return err
+		}
+		live := w.live(names.SessionPrefix(string(s.UID)))
+		if len(live) != 1 {
+			return fmt.Errorf("session %s has the live tokens %s, want one", name, serials(live))
+		}
+		return errors.Join(w.publishes(secret, live[0]), mirrors(s, secret, live[0]))
+	}
+}
+
+func (w *world) publishes(secret *corev1.Secret, token coderd.Key) error {
+	value := string(secret.Data["session"])
+	id, _, _ := strings.Cut(value, "-")
+	switch {
+	case id != token.ID || secret.Annotations[v1alpha1.AnnotationTokenID] != token.ID:
+		return fmt.Errorf("secret %s publishes %q (annotation %q), on the server lives %s", secret.Name, id, secret.Annotations[v1alpha1.AnnotationTokenID], token.ID)
+	case value != string(secret.Data["CODER_SESSION_TOKEN"]) || !w.coder.AcceptsToken(value):
+		return fmt.Errorf("secret %s: its token %s is not accepted, or not the same in all keys", secret.Name, id)
+	}
+	return nil
+}
+
+func mirrors(s *v1alpha1.CoderSession, secret *corev1.Secret, token coderd.Key) error {
+	t := s.Status.Token
+	if t == nil || t.ID != token.ID || t.Name != token.Name || strconv.FormatInt(t.Serial, 10) != secret.Annotations[v1alpha1.AnnotationSerial] {
+		return fmt.Errorf("session %s: status has token %+v, want %s with serial %s", s.Name, t, token.Name, secret.Annotations[v1alpha1.AnnotationSerial])
+	}
+	if names.Token(string(s.UID), t.Serial) != token.Name {
+		return fmt.Errorf("session %s: serial %d stands for %s", s.Name, t.Serial, token.Name)
+	}
+	return errors.Join(mirrorsSecret(s, secret), noneRetiring(s))
+}
+
+func mirrorsSecret(s *v1alpha1.CoderSession, secret *corev1.Secret) error {
+	m := s.Status.Secret
+	if m == nil || m.Name != secret.Name || m.ResourceVersion != secret.ResourceVersion || m.Fingerprint != secret.Annotations[v1alpha1.AnnotationFingerprint] {
+		return fmt.Errorf("session %s: status has Secret %+v, the Secret has version %s", s.Name, m, secret.ResourceVersion)
+	}
+	return nil
+}
+
+func noneRetiring(s *v1alpha1.CoderSession) error {
+	if len(s.Status.Retiring) > 0 {
+		return fmt.Errorf("session %s: retiring is %+v", s.Name, s.Status.Retiring)
+	}
+	return nil
+}
+
+// holds: the Secret publishes this value (empty: no token), nothing was minted for
+// the session, and status says so.
+func (w *world) holds(name string, value func() string) check {
+	return func(ctx context.Context) error {
+		s, secret := &v1alpha1.CoderSession{}, &corev1.Secret{}
+		if err := errors.Join(w.get(ctx, name, s), w.get(ctx, name, secret)); err != nil {
+			return err
+		}
+		if err := readyOf(s, "True", v1alpha1.ReasonActive); err != nil {
+			return err
+		}
+		want := value()
+		if string(secret.Data["session"]) != want || string(secret.Data["CODER_SESSION_TOKEN"]) != want {
+			return fmt.Errorf("secret %s does not hold the token that was supplied last", name)
+		}
+		if id, _, _ := strings.Cut(want, "-"); want != "" && (s.Status.Token == nil || s.Status.Token.ID != id) {
+			return fmt.Errorf("session %s: status has token %+v, want %s", name, s.Status.Token, id)
+		}
+		if live := w.live(names.SessionPrefix(string(s.UID))); len(live) > 0 || s.Status.Suspension != nil {
+			return fmt.Errorf("session %s: live tokens %s, suspension %+v", name, serials(live), s.Status.Suspension)
+		}
+		return errors.Join(mirrorsSecret(s, secret), noneRetiring(s))
+	}
+}
+
+// serial: the session publishes a token with exactly this serial.
+func (w *world) serial(name string, want int64) check {
+	return func(ctx context.Context) error {
+		s := &v1alpha1.CoderSession{}
+		if err := w.get(ctx, name, s); err != nil {
+			return err
+		}
+		if s.Status.Token == nil || s.Status.Token.Serial < want {
+			return fmt.Errorf("session %s publishes %+v, want serial %d or above", name, s.Status.Token, want)
+		}
+		return nil
+	}
+}
+
+// gone: there is no such object, and none of the session's tokens.
+func (w *world) gone(session *v1alpha1.CoderSession) check {
+	return func(ctx context.Context) error {
+		for what, object := range map[string]client.Object{"session": &v1alpha1.CoderSession{}, "Secret": &corev1.Secret{}} {
+			if err := w.get(ctx, session.Name, object); err == nil {
+				return fmt.Errorf("%s %s is still there", what, session.Name)
+			} else if client.IgnoreNotFound(err) != nil {
+				return err
+			}
+		}
+		if live := w.live(names.SessionPrefix(string(session.UID))); len(live) > 0 {
+			return fmt.Errorf("tokens %s outlive their session", serials(live))
+		}
+		return nil
+	}
+}
+
+// accepted: whatever the Secret publishes now, the server accepts (B42).
+func (w *world) accepted(name string) check {
+	return func(ctx context.Context) error {
+		secret := &corev1.Secret{}
+		if err := w.get(ctx, name, secret); err != nil {
+			return err
+		}
+		if !w.coder.AcceptsToken(string(secret.Data["session"])) {
+			return fmt.Errorf("secret %s publishes token %s, which the server does not accept", name, secret.Annotations[v1alpha1.AnnotationTokenID])
+		}
+		return nil
+	}
+}
+
+// untouched: other sessions and other people's tokens are as they were (B45), and
+// there is no token of this cluster beyond those of its sessions.
+func (w *world) untouched(ctx context.Context) error {
+	for _, value := range w.foreign {
+		if !w.coder.AcceptsToken(value) {
+			return fmt.Errorf("somebody else's token %s was revoked", value[:10])
+		}
+	}
+	if was := w.bystander; was != nil {
+		now := &corev1.Secret{}
+		if err := errors.Join(w.get(ctx, was.Name, now), w.oneToken(was.Name)(ctx)); err != nil {
+			return err
+		}
+		if now.ResourceVersion != was.ResourceVersion {
+			return fmt.Errorf("secret %s of another session was written", was.Name)
+		}
+	}
+	var list v1alpha1.CoderSessionList
+	if err := w.client.List(ctx, &list, client.InNamespace(w.namespace)); err != nil {
+		return err
+	}
+	claimed := map[string]bool{}
+	for i := range list.Items {
+		claimed[names.SessionPrefix(string(list.Items[i].UID))] = true
+	}
+	strays := slices.DeleteFunc(w.live(names.Prefix()), func(key coderd.Key) bool {
+		prefix, _ := names.SessionPrefixOf(key.Name)
+		return claimed[prefix]
+	})
+	if len(strays) > 0 {
+		return fmt.Errorf("no session claims the tokens %s; sessions have %v", serials(strays), slices.Collect(maps.Keys(claimed)))
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package crash_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// contested are the scenarios in which two operators would get into each other's
+// way.
+var contested = map[string]func(*world) scenario{
+	"first mint": firstMint,
+	"rotation":   rotation,
+	"deletion":   deletion,
+}
+
+// B40, B45: a leader that is held up at any call, and goes on when another one has
+// done all that there was to do, ends in the same state.
+func TestALateLeaderDoesNoHarm(t *testing.T) {
+	for name, make := range contested {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			victims := undisturbed(t, name, make)
+			for _, what := range []fate{heldBefore, heldAfter} {
+				for k, aim := range victims {
+					t.Run(fmt.Sprintf("%s, k=%d", what, k+1), func(t *testing.T) {
+						t.Parallel()
+						w := newWorld(t, fmt.Sprintf("%s, %s, k=%d of %d, %s", name, what, k+1, len(victims), aim))
+						w.holdUp(make(w), aim, what)
+					})
+				}
+			}
+		})
+	}
+}
+
+// holdUp runs a scenario with an operator that is held up at a call until another
+// one has brought the scenario to its end.
+func (w *world) holdUp(s scenario, aim victim, what fate) {
+	w.t.Helper()
+	s.gapless = false // two at once may revoke each other's tokens; it is put right
+	w.orphanGrace = time.Second
+	late := w.startOperator()
+	s.prepare()
+	late.arm(aim, what)
+	s.trigger()
+	w.follow(s, late.reached)
+	next := w.startOperator()
+	w.follow(s, nil)
+	late.letGo()
+	w.calm(s, late, next)
+}
+
+// calm waits until two operators leave it at that: what the late one still does
+// may need an interval to be put right.
+func (w *world) calm(s scenario, running ...*operator) {
+	w.t.Helper()
+	w.eventually(func(context.Context) error { return w.stays(s) })
+	w.settled(s, running...)
+}
+
+// B40, B45: two operators at once, from the beginning.
+func TestTwoOperatorsAtOnceEndInOneToken(t *testing.T) {
+	for name, make := range contested {
+		for i := range 4 {
+			t.Run(fmt.Sprintf("%s, %d", name, i+1), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, fmt.Sprintf("%s, two at once", name))
+				w.orphanGrace = time.Second
+				s := make(w)
+				s.gapless = false
+				both := []*operator{w.startOperator(), w.startOperator()}
+				s.prepare()
+				for _, o := range both {
+					o.arm(victim{}, passes)
+				}
+				s.trigger()
+				w.calm(s, both...)
+			})
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package crash_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/coder-session-operator/coder-session-operator/controllers"
+	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+)
+
+// cluster is the cluster id in the names of tokens.
+const cluster = "crashes1"
+
+// operator is one process's world: the real controllers with a memory, a log and a
+// boundary of their own.
+type operator struct {
+	*boundary
+	log  *logText
+	stop func() // returns when everything has ended
+}
+
+// startOperator starts an operator with empty memory on the world's namespace.
+func (w *world) startOperator() *operator {
+	w.t.Helper()
+	o := &operator{boundary: newBoundary(), log: &logText{}}
+	w.operators = append(w.operators, o)
+	agent := fmt.Sprintf("operator-%d", len(w.operators))
+	w.gate.connect(agent, o.boundary)
+	config := rest.CopyConfig(w.kube.Config)
+	config.Wrap(o.wrap)
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:     w.kube.Scheme,
+		Logger:     o.log.logger(),
+		Cache:      controllers.CacheOptions([]string{w.namespace}, nil),
+		Client:     client.Options{FieldOwner: controllers.FieldOwner},
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
+	})
+	w.must(err)
+	key, err := fingerprint.NewKey([]byte("a key for tests that is 32 bytes"))
+	w.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	w.must(controllers.Setup(ctx, mgr, controllers.Options{
+		Key: key, Cluster: cluster, Clock: w.clock, Jitter: func(time.Duration) time.Duration { return 0 },
+		Metrics: metrics.New(prometheus.NewRegistry()), Roots: noRoots, UserAgent: agent,
+		RevocationTimeout: time.Minute, OrphanGrace: w.orphanGrace, MaxConcurrent: 4,
+	}))
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	var once, letGo sync.Once
+	o.stop = func() {
+		once.Do(func() {
+			cancel()
+			letGo.Do(o.letGo)
+			if err := <-ended; err != nil && !o.isCut() {
+				w.t.Errorf("the operator ended with: %v", err)
+			}
+			o.end()
+		})
+	}
+	w.t.Cleanup(o.stop)
+	return o
+}
+
+// letGo lets a held call go on; more than once is once.
+func (b *boundary) letGo() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-b.release:
+	default:
+		close(b.release)
+	}
+}
+
+// wrap puts the boundary around an operator's transport to the API server. The
+// whole answer is there before the call counts as made.
+func (b *boundary) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		c, counts := apiCall(req)
+		if !counts {
+			if b.isCut() {
+				return nil, errCut
+			}
+			return next.RoundTrip(req)
+		}
+		var response *http.Response
+		err := b.through(c, func() (err error) {
+			if response, err = next.RoundTrip(req); err != nil {
+				return err
+			}
+			body, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			response.Body = io.NopCloser(bytes.NewReader(body))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		return response, nil
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+var apiPath = regexp.MustCompile(`^/apis?/(?:[^/]+/)?v[0-9a-z]+/(?:namespaces/[^/]+/)?([a-z]+)(/[^/]+)?(/[a-z]+)?$`)
+
+// apiCall is what a request to the API server looks like in every run; false for
+// one that is not about a single object, or that writes an event.
+func apiCall(req *http.Request) (call, bool) {
+	parts := apiPath.FindStringSubmatch(req.URL.Path)
+	if parts == nil || parts[1] == "events" || req.Method == http.MethodGet && parts[2] == "" {
+		return call{}, false
+	}
+	return call{req.Method, parts[1] + parts[2] + parts[3]}, true
+}
+
+// inside is the way from gates to servers.
+var inside = &http.Transport{DisableKeepAlives: true}
+
+func newRequest(ctx context.Context, method, url string, body []byte) (*http.Request, error) {
+	return http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+}
+
+// logText is what an operator logs.
+type logText struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logText) logger() logr.Logger {
+	return funcr.New(func(prefix, args string) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lines = append(l.lines, prefix+" "+args)
+	}, funcr.Options{Verbosity: 1, MaxLogDepth: 4})
+}
+
+// panics are the lines that tell of a panic.
+func (l *logText) panics() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []string
+	for _, line := range l.lines {
+		if strings.Contains(strings.ToLower(line), "panic") {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// tail is the last that was logged about objects.
+func (l *logText) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var about []string
+	for _, line := range l.lines {
+		if strings.Contains(line, "reconcileID") {
+			about = append(about, line)
+		}
+	}
+	return strings.Join(about[max(0, len(about)-8):], "\n")
+}
+
+// shifted is the real time, and a while later after shift.
+type shifted struct {
+	clock.RealClock
+	mu    sync.Mutex
+	ahead time.Duration
+}
+
+func (s *shifted) shift(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ahead += d
+}
+
+func (s *shifted) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.RealClock.Now().Add(s.ahead)
+}
+
+func (s *shifted) Since(t time.Time) time.Duration { return s.Now().Sub(t) }

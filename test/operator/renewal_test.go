@@ -1,0 +1,102 @@
+package operator_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+// renewing keeps the operator's token alive.
+func renewing(lifetime, before v1alpha1.Duration) func(*v1alpha1.CoderDeploymentSpec) {
+	return func(spec *v1alpha1.CoderDeploymentSpec) {
+		spec.Token.Renew = &v1alpha1.TokenRenewal{Lifetime: lifetime, Before: before}
+	}
+}
+
+// B50: the operator's own token is renewed into its Secret before it ends; its
+// sessions notice nothing.
+func TestTheOperatorsTokenRenewsItself(t *testing.T) {
+	for _, generation := range []coderd.Profile{coderd.ProfileR30, coderd.ProfileNew} {
+		t.Run(string(generation), func(t *testing.T) {
+			w := newWorld(t, mTLS, profile(generation))
+			value, key, err := w.coder.CreateToken(coderd.TokenOptions{User: "operator", Lifetime: time.Hour})
+			w.must(err)
+			w.sentinels = append(w.sentinels, value)
+			w.writeSecret("token", map[string]string{"token": value, "note": "mine"})
+			w.startOperator()
+			w.create(w.deployment("prod", renewing("144h", "2h")), w.mint("ci", "ci-bot"))
+			// An hour is less than two before its end, and so is a third of it from its
+			// middle on; this one was made with 40 minutes gone.
+			w.coder.SetClockOffset(45 * time.Minute)
+			w.eventually(w.verified("prod"), func(ctx context.Context) error {
+				secret, err := w.getSecret(ctx, "token")
+				if err != nil {
+					return err
+				}
+				if string(secret.Data["token"]) == value {
+					return fmt.Errorf("not renewed yet")
+				}
+				if !w.coder.AcceptsToken(string(secret.Data["token"])) || string(secret.Data["note"]) != "mine" {
+					return fmt.Errorf("the Secret holds no good token, or lost another key")
+				}
+				if secret.Annotations[v1alpha1.AnnotationPredecessor] != key.ID {
+					return fmt.Errorf("the predecessor is not noted")
+				}
+				return nil
+			}, w.ready("ci"), w.deploymentIs("prod", v1alpha1.ConditionTokenRenewed, "True", v1alpha1.ReasonRenewed, ""))
+			if !w.coder.AcceptsToken(value) {
+				t.Error("the old token was revoked at once")
+			}
+			d, err := w.getDeployment(t.Context(), "prod")
+			w.must(err)
+			if left := d.Status.TokenExpiresAt.Sub(w.coder.Now()); left < 143*time.Hour {
+				t.Errorf("the new token lives %s", left)
+			}
+
+			// Once the overlap is over the old one goes.
+			secret := w.nowSecret("token")
+			w.write(secret, func() {
+				secret.Annotations[v1alpha1.AnnotationRevokeAfter] = time.Now().UTC().Add(-time.Second).Format(time.RFC3339)
+			})
+			w.eventually(func(ctx context.Context) error {
+				secret, err := w.getSecret(ctx, "token")
+				if err != nil {
+					return err
+				}
+				if w.coder.AcceptsToken(value) || secret.Annotations[v1alpha1.AnnotationPredecessor] != "" {
+					return fmt.Errorf("the old token is not revoked yet")
+				}
+				return nil
+			}, w.verified("prod"), w.ready("ci"))
+			w.searchForSentinels()
+		})
+	}
+}
+
+// B50: a server that limits owners to 7 days does not make renewal run without
+// end.
+func TestALimitForOwnersLocksNobodyOut(t *testing.T) {
+	w := newWorld(t, mTLS)
+	value, _, err := w.coder.CreateToken(coderd.TokenOptions{User: "operator", Lifetime: time.Minute})
+	w.must(err)
+	w.writeSecret("token", map[string]string{"token": value})
+	w.coder.SetClockOffset(45 * time.Second)
+	w.startOperator()
+	w.create(w.deployment("prod", every("1s"), renewing("1000h", "999h")))
+	w.eventually(w.verified("prod"), func(ctx context.Context) error {
+		if w.mints() == 0 {
+			return fmt.Errorf("not renewed yet")
+		}
+		return nil
+	})
+	w.throughout(3*time.Second, func(context.Context) error {
+		if got := w.mints(); got > 1 {
+			return fmt.Errorf("%d renewals", got)
+		}
+		return nil
+	})
+}
