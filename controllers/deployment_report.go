@@ -40,6 +40,7 @@ func (r *DeploymentReconciler) report(ctx context.Context, s *deploymentScope, o
 		return quietly(err)
 	}
 	r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
+	logReady(ctx, s.object.Status.Conditions, after.Status.Conditions)
 	r.measure(s, after, o)
 	return ctrl.Result{RequeueAfter: r.jitter.until(o.Now, plan.Wake)}, nil
 }

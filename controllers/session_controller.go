@@ -149,6 +149,7 @@ func (r *SessionReconciler) report(ctx context.Context, s *sessionScope, plan se
 			return quietly(err)
 		}
 		r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
+		logReady(ctx, s.object.Status.Conditions, after.Status.Conditions)
 	}
 	wake := plan.Wake
 	if plan.Backoff {

@@ -44,9 +44,10 @@ func (r *SessionReconciler) revoke(ctx context.Context, s *sessionScope, doomed 
 }
 
 func (r *SessionReconciler) deleteToken(ctx context.Context, s *sessionScope, id string) error {
+	gone := false
 	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
 		err := r.deleteOwn(ctx, s, line.Client, id)
-		if coder.KindOf(err) == coder.NotFound {
+		if gone = coder.KindOf(err) == coder.NotFound; gone {
 			return stillOwner(ctx, line.Client, s)
 		}
 		return err
@@ -55,8 +56,9 @@ func (r *SessionReconciler) deleteToken(ctx context.Context, s *sessionScope, id
 		return err
 	}
 	s.conn.Inventory.Remove(id)
-	key := s.object.DeploymentKey()
-	r.metrics.Revoked(key.Namespace, key.Name)
+	if key := s.object.DeploymentKey(); !gone {
+		r.metrics.Revoked(key.Namespace, key.Name)
+	}
 	return nil
 }
 

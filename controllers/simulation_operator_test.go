@@ -207,4 +207,3 @@ func (r simRecorder) Eventf(about runtime.Object, _ runtime.Object, kind, reason
 		r.w.warned(refOf(object), reason)
 	}
 }
-

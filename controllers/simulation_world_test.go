@@ -248,13 +248,28 @@ func (w *simWorld) moveTo(t time.Time) {
 	}
 }
 
-// pass lets time go by while somebody waits: what falls due meanwhile does so at its time.
+// pass lets time go by while somebody waits: what falls due meanwhile does so at its time. In calm no news is late.
 func (w *simWorld) pass(d time.Duration) {
 	end := w.clock.Now().Add(d)
-	for t := w.clock.next(); !t.IsZero() && t.Before(end); t = w.clock.next() {
-		w.moveTo(t)
+	for w.clock.Now().Before(end) {
+		next := end
+		if t := w.clock.next(); !t.IsZero() && t.Before(next) {
+			next = t
+		}
+		if w.calm {
+			for _, kind := range kinds {
+				if pending := w.operator.cache.pending[kind]; len(pending) > 0 && pending[0].due.Before(next) {
+					next = pending[0].due
+				}
+			}
+		}
+		w.moveTo(next)
+		if w.calm {
+			for due := w.deliverable(); len(due) > 0; due = w.deliverable() {
+				w.operator.cache.deliver(w.ctx(), due[0])
+			}
+		}
 	}
-	w.moveTo(end)
 }
 
 // meanwhile is what happens while the operator waits for an answer. Passes over other keys may begin, unless locks are
@@ -308,10 +323,6 @@ func key(namespace, name string) types.NamespacedName {
 }
 
 func (w *simWorld) populate() {
-	for name, team := range map[string]string{"coder": "platform", "builds": "a"} {
-		_ = team
-		_ = name
-	}
 	for _, ns := range []string{"coder", "builds"} {
 		w.put(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ns, Labels: map[string]string{"team": ns}}})
 	}
@@ -412,7 +423,9 @@ func (w *simWorld) newSession(full string) *v1alpha1.CoderSession {
 	namespace, name, _ := strings.Cut(full, "/")
 	s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	s.Spec.DeploymentRef = v1alpha1.DeploymentRef{Name: "prod", Namespace: "coder"}
-	mint := func(user string, lifetime v1alpha1.Duration) { s.Spec.Auth.Mint = &v1alpha1.MintAuth{User: user, Lifetime: lifetime} }
+	mint := func(user string, lifetime v1alpha1.Duration) {
+		s.Spec.Auth.Mint = &v1alpha1.MintAuth{User: user, Lifetime: lifetime}
+	}
 	switch full {
 	case "coder/ci":
 		mint("bot-1", "24h")

@@ -24,8 +24,9 @@ func VerdictOf(err error) verdict.Verdict {
 	if !errors.As(err, &failed) {
 		return verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: redact.Text(err.Error())}
 	}
-	v := verdict.Verdict{Outcome: verdict.Refused, Message: failed.Error(), RetryAfter: RetryAfter(err)}
+	v := verdict.Verdict{Outcome: verdict.Refused, RetryAfter: RetryAfter(err)}
 	v.Reason, v.Own = reasonOf(failed)
+	v.Message = sentence(v.Reason, failed)
 	if failed.Kind.Transient() {
 		v.Outcome = verdict.Unreachable
 	}

@@ -3,7 +3,10 @@ package crash_test
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 )
 
 // call is an outside call, with ids and the like cut out, so that it is the same
@@ -50,7 +53,8 @@ type boundary struct {
 
 	mu    sync.Mutex
 	armed bool
-	total int // of all calls, armed or not
+	total int      // of all calls, armed or not
+	log   []string // of all calls, with their times
 	calls []call
 	seen  map[call]int
 	aim   victim
@@ -111,6 +115,7 @@ func (b *boundary) meet(c call) (what fate, dead bool) {
 		return passes, true
 	}
 	b.total++
+	b.log = append(b.log, time.Now().Format("05.000 ")+c.String())
 	if !b.armed {
 		return passes, false
 	}
@@ -153,6 +158,17 @@ func (b *boundary) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.total
+}
+
+// history is what became of the calls: the first, and the last.
+func (b *boundary) history() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	const most = 30
+	if len(b.log) <= 2*most {
+		return strings.Join(b.log, "\n  ")
+	}
+	return strings.Join(slices.Concat(b.log[:most], []string{"..."}, b.log[len(b.log)-most:]), "\n  ")
 }
 
 // victims are the calls since arm, each as what it is to be found by.

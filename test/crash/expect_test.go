@@ -90,8 +90,7 @@ func (w *world) story() string {
 		fmt.Fprintf(&text, "session %s, deleted %v, finalizers %v: %s\n", s.Name, s.DeletionTimestamp, s.Finalizers, status)
 	}
 	for i, o := range w.operators {
-		victims := o.victims()
-		fmt.Fprintf(&text, "operator %d, last calls of %d: %v\n  log:\n%s\n", i+1, o.count(), victims[max(0, len(victims)-25):], o.log.tail())
+		fmt.Fprintf(&text, "operator %d made %d calls:\n  %s\n and logged:\n%s\n", i+1, o.count(), o.history(), o.log.tail())
 	}
 	return text.String()
 }

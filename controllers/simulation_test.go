@@ -1,0 +1,152 @@
+package controllers
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var (
+	simSeed  = flag.Uint64("seed", 0, "the only seed that TestRandomSchedules runs, with a trace of what happened; 0: all")
+	simSeeds = flag.Uint64("seeds", 300, "how many seeds TestRandomSchedules runs")
+)
+
+// regressions are seeds that once failed.
+var regressions = map[string]uint64{}
+
+// simulate is one run: random changes, then everything is mended and must come to rest.
+func simulate(seed uint64, verbose bool) (*simWorld, error) {
+	w := newSimWorld(seed)
+	defer w.close()
+	w.verbose = verbose
+	w.run(10 * time.Second)
+	for range 20 + w.rng.IntN(40) {
+		if len(w.problems) > 0 {
+			break
+		}
+		pick(w, changes)(w)
+		w.run(w.jitter(pick(w, []time.Duration{50 * time.Millisecond, 2 * time.Second, 2 * time.Second, 30 * time.Second, 6 * time.Minute})))
+		w.api.collect()
+	}
+	if len(w.problems) == 0 {
+		w.heal()
+		w.run(30 * time.Minute)
+		w.api.collect()
+	}
+	if len(w.problems) == 0 {
+		w.settled()
+	}
+	if len(w.problems) == 0 {
+		w.steady(6 * time.Hour)
+	}
+	if len(w.problems) > 0 {
+		return w, fmt.Errorf("seed %d: %s", seed, strings.Join(w.problems, "\n  "))
+	}
+	return w, nil
+}
+
+// tally sums up runs, also concurrent ones.
+type tally struct {
+	mu            sync.Mutex
+	seeds, leaked int
+	simCount
+}
+
+func (t *tally) add(w *simWorld) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seeds++
+	t.steps += w.count.steps
+	t.requests += w.count.requests
+	t.verifications += w.count.verifications
+	t.mints += w.count.mints
+	t.revocations += w.count.revocations
+	t.restarts += w.count.restarts
+	t.bursts += w.count.bursts
+	for _, problem := range w.problems {
+		if strings.Contains(problem, "B40") {
+			t.leaked++
+		}
+	}
+}
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%d seeds, %d steps, %d requests, %d verifications, %d bursts judged, %d mints, %d revocations, %d restarts, %d leaks",
+		t.seeds, t.steps, t.requests, t.verifications, t.bursts, t.mints, t.revocations, t.restarts, t.leaked)
+}
+
+// TestRandomSchedules runs random schedules against both controllers. A seed that fails does so each time:
+//
+//	go test ./controllers -run TestRandomSchedules -seed=N
+//
+// B04 B07 B08 B09 B11 B22 B40 B41 B42 B45 B53 B54 B90
+func TestRandomSchedules(t *testing.T) {
+	if *simSeed != 0 {
+		w, err := simulate(*simSeed, true)
+		t.Log("\n" + strings.Join(w.trace, "\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	var sum tally
+	t.Run("regressions", func(t *testing.T) {
+		for name, seed := range regressions {
+			t.Run(name, func(t *testing.T) { trial(t, seed, &sum) })
+		}
+	})
+	seeds := *simSeeds
+	if testing.Short() {
+		seeds = 20
+	}
+	t.Run("seeds", func(t *testing.T) {
+		for seed := uint64(1); seed <= seeds; seed++ {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) { trial(t, seed, &sum) })
+		}
+	})
+	t.Log(sum.String())
+}
+
+func trial(t *testing.T, seed uint64, sum *tally) {
+	t.Parallel()
+	w, err := simulate(seed, false)
+	sum.add(w)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSoak runs schedules that nobody has seen, for as long as the environment's SOAK says, such as 30m.
+func TestSoak(t *testing.T) {
+	length, err := time.ParseDuration(os.Getenv("SOAK"))
+	if err != nil {
+		t.Skip("SOAK names no time")
+	}
+	var sum tally
+	var next sync.Mutex
+	end, seed := time.Now().Add(length), uint64(time.Now().UnixNano())
+	t.Run("workers", func(t *testing.T) {
+		for worker := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint(worker), func(t *testing.T) {
+				t.Parallel()
+				for time.Now().Before(end) {
+					next.Lock()
+					seed++
+					mine := seed
+					next.Unlock()
+					w, err := simulate(mine, false)
+					sum.add(w)
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	})
+	fmt.Println("soak:", sum.String())
+}
