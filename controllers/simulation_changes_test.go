@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -141,7 +142,7 @@ func (w *simWorld) flipSettings() {
 	w.burst(0, w.valid)
 	for _, c := range w.writes[writes:] {
 		if c.ref.kind != kindDeployment || !heartbeatOnly(c) {
-			w.fail("B07: settings changed and came back, and %s %s was written: %s -> %s", c.ref.kind, c.ref.key, encodedStatus(c.before), encodedStatus(c.after))
+			w.fail("B07: settings changed and came back, and %s %s was written: %s", c.ref.kind, c.ref.key, cmp.Diff(plain(c.before), plain(c.after)))
 		}
 	}
 }
@@ -405,7 +406,7 @@ func (w *simWorld) deleteDeployment() {
 // heal makes everything right again, as far as people can.
 func (w *simWorld) heal() {
 	w.tracef("* all is mended")
-	w.noise, w.stalled, w.script = simNoise{}, time.Time{}, nil
+	w.noise, w.stalled, w.script, w.mended = simNoise{}, time.Time{}, nil, true
 	for _, c := range w.coders {
 		c.down = false
 		for _, name := range append(simBots, "ada", simOperatorID) {

@@ -1,11 +1,14 @@
 package controllers
 
 import (
+	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -160,8 +163,8 @@ func (w *simWorld) settled() {
 		}
 	}
 	for _, name := range []string{"prod", "gate"} {
-		if d := w.deployment(name); d == nil || !meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionReady) {
-			w.fail("deployment %s does not recover: %s", name, encoded(d))
+		if d := w.deployment(name); !meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionReady) {
+			w.fail("deployment %s does not recover: %s", name, encoded(d.Status))
 		}
 	}
 	w.settledTokens(published)
@@ -222,7 +225,7 @@ func (w *simWorld) steady(d time.Duration) {
 		case expected[c.ref.key.String()]:
 		case c.ref.kind == kindDeployment && heartbeatOnly(c):
 		default:
-			w.fail("in a steady state the operator wrote %s %s: %s -> %s", c.ref.kind, c.ref.key, encodedStatus(c.before), encodedStatus(c.after))
+			w.fail("in a steady state the operator wrote %s %s: %s", c.ref.kind, c.ref.key, cmp.Diff(plain(c.before), plain(c.after)))
 			return
 		}
 	}
@@ -235,14 +238,12 @@ func (w *simWorld) steady(d time.Duration) {
 	w.settled()
 }
 
-func encodedStatus(object client.Object) string {
-	switch o := object.(type) {
-	case *v1alpha1.CoderSession:
-		return encoded(o.Status)
-	case *v1alpha1.CoderDeployment:
-		return encoded(o.Status)
+// plain is an object as a document, for comparison.
+func plain(object client.Object) (document map[string]any) {
+	if object != nil && !reflect.ValueOf(object).IsNil() {
+		_ = json.Unmarshal([]byte(encoded(object)), &document)
 	}
-	return ""
+	return document
 }
 
 // heartbeatOnly: the time of the last verification is brought up to date now and then.

@@ -31,6 +31,8 @@ type simWorld struct {
 	noise simNoise
 	// calm says that nothing else is to happen: what is under way is judged strictly.
 	calm bool
+	// mended says that people touch nothing any more.
+	mended bool
 	// stalled caches are told of nothing until then.
 	stalled time.Time
 	// pair and own count the generations of the edge's headers and of the operator's tokens.
@@ -291,7 +293,7 @@ func (w *simWorld) meanwhile(nests bool) {
 			w.pass(w.jitter(2 * time.Second))
 		}
 	case 2:
-		if !w.calm && w.rng.IntN(10) == 0 {
+		if !w.calm && !w.mended && w.rng.IntN(10) == 0 {
 			w.nudge()
 		}
 	}

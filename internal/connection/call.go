@@ -63,7 +63,10 @@ func (c *Connection) DoAs(ctx context.Context, as Caller, call func(context.Cont
 				continue
 			}
 		}
-		if !stands {
+		// That something is not there is believed once settings are quiet, even where
+		// they are broken for good: it is all that revoking what is left can go by.
+		missing := coder.KindOf(err) == coder.NotFound && !c.Settling()
+		if !stands && !missing {
 			return line, &UnsettledError{Err: err}
 		}
 		return line, err

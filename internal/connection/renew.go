@@ -2,11 +2,9 @@ package connection
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 )
 
 // Renew makes the line current for a deployment: settings are read only if one of
@@ -64,10 +62,7 @@ func (c *Connection) reconsider(ctx context.Context, used *Line, again bool) (ne
 		}
 	}
 	if line, err = c.read(ctx, d, settling); err != nil {
-		// Settings that are broken for good bring nothing better: the last good ones
-		// are what is still to be revoked with.
-		var broken *authconfig.ReferenceError
-		return nil, !settling && errors.As(err, &broken)
+		return nil, false
 	}
 	return verdictOn(used, line, settling)
 }

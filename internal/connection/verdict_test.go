@@ -47,11 +47,11 @@ func TestEveryKindOfFailureHasItsVerdict(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tc.err.Op, tc.err.Message, tc.err.RetryAfter = coder.OpMe, "because", time.Minute
+			tc.err.Op, tc.err.Message, tc.err.RetryAfter = coder.OpMe, "of the weather", time.Minute
 			err := fmt.Errorf("look up: %w", &tc.err)
 			want := verdict.Verdict{Outcome: tc.outcome, Reason: tc.reason, Own: tc.own, RetryAfter: time.Minute}
 			got := connection.VerdictOf(err)
-			if certificate := strings.HasPrefix(tc.reason, "Certificate"); got.Message == "" || strings.Contains(got.Message, "because") == certificate {
+			if certificate := strings.HasPrefix(tc.reason, "Certificate"); got.Message == "" || strings.Contains(got.Message, "of the weather") == certificate {
 				t.Errorf("message: %s", got.Message)
 			}
 			got.Message = ""

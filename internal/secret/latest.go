@@ -128,7 +128,13 @@ func (m memory) own(key types.NamespacedName, meta *metav1.ObjectMeta) bool {
 		delete(m.entries, key)
 		return false
 	}
-	return !e.gone && meta.UID == e.uid && meta.ResourceVersion == e.resourceVersion
+	own := !e.gone && meta.UID == e.uid && meta.ResourceVersion == e.resourceVersion
+	if own && e.meta != nil {
+		// The event comes after the cache has it: a Secret that is not there from now on was deleted.
+		e.meta = nil
+		m.entries[key] = e
+	}
+	return own
 }
 
 // seen corrects the memory by a live read; nil: there is no object.
