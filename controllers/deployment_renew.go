@@ -83,19 +83,20 @@ func (r *DeploymentReconciler) replaceToken(ctx context.Context, s *deploymentSc
 		return err
 	}
 	serial, _ := r.names.Serial(own.Name, uid) // 0 for the first, which somebody else named
-	value, token, err := minting{
+	m := minting{
 		conn: s.conn, userID: user,
 		request: coder.TokenRequest{Name: r.names.Token(uid, serial+1), Lifetime: deployment.RenewLifetime(s.object, limit)},
 		unpublished: func(ctx context.Context, lost coder.Token) error {
 			_, err := r.tokenSecret(ctx, s, func(value redact.Secret) bool { id, _ := coder.TokenID(value); return id != lost.ID })
 			return err
 		},
-	}.run(ctx)
+	}
+	value, token, err := m.run(ctx)
 	if err != nil {
 		return err
 	}
 	if err := r.storeToken(ctx, s, line.Snapshot.Token, value, own.ID); err != nil {
-		discard(ctx, s.conn, token)
+		m.discard(ctx, token)
 		return err
 	}
 	s.memory.verified.Token = deployment.OwnToken{ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ExpiresAt: token.ExpiresAt}

@@ -81,13 +81,18 @@ func (m minting) examine(ctx context.Context, c *coder.Client, value redact.Secr
 }
 
 // discard revokes a token that could not be stored, so that nobody can be using
-// it. Where that fails too, the inventory still knows it and it is revoked later.
-func discard(ctx context.Context, conn *connection.Connection, token coder.Token) {
-	_, err := conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
-		return line.Client.DeleteToken(ctx, token.UserID, token.ID)
-	})
+// it. A write that failed may have been carried out all the same, so who finds the
+// token stored, or cannot look, leaves it. Where it stays, the inventory still knows
+// it and it is revoked later, if it is not in use.
+func (m minting) discard(ctx context.Context, token coder.Token) {
+	err := m.unpublished(ctx, token)
+	if err == nil {
+		_, err = m.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+			return line.Client.DeleteToken(ctx, token.UserID, token.ID)
+		})
+	}
 	if err == nil || coder.KindOf(err) == coder.NotFound {
-		conn.Inventory.Remove(token.ID)
+		m.conn.Inventory.Remove(token.ID)
 		return
 	}
 	ctrl.LoggerFrom(ctx).Info("a token that could not be stored is revoked later", "token", token.ID, "problem", err.Error())

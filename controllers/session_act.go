@@ -93,7 +93,7 @@ func (r *SessionReconciler) lookUp(ctx context.Context, s *sessionScope) error {
 	}
 	s.target = session.Target{
 		Known:       true,
-		User:        v1alpha1.SessionUser{ID: found.User.ID, Username: found.User.Username},
+		User:        v1alpha1.SessionUser{ID: found.User.ID, Username: found.User.Username, DeploymentID: s.conn.Standing().DeploymentID},
 		Suspended:   found.User.Status == coder.UserStatusSuspended,
 		MaxLifetime: found.MaxLifetime,
 	}

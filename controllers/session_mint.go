@@ -45,7 +45,7 @@ func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, o session
 		Value: value, ID: token.ID, Serial: order.Serial, ExpiresAt: token.ExpiresAt, Request: o.Request,
 	}
 	if err := r.write(ctx, s, next); err != nil {
-		discard(ctx, s.conn, token)
+		m.discard(ctx, token)
 		return err
 	}
 	key := s.object.DeploymentKey()
@@ -66,7 +66,8 @@ func (r *SessionReconciler) unpublished(ctx context.Context, s *sessionScope, to
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("look whether token %s is published: %w", token.ID, err)
 	}
-	if err == nil && meta.Annotations[v1alpha1.AnnotationTokenID] == token.ID {
+	state := secret.StateOf(meta, s.object)
+	if err == nil && state.Ownership == secret.Owned && !state.Deleting && meta.Annotations[v1alpha1.AnnotationTokenID] == token.ID {
 		return taken("it publishes the token already")
 	}
 	// Two sessions can share the beginning of their UIDs.

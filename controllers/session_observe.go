@@ -60,6 +60,7 @@ func (r *SessionReconciler) observeDeployment(ctx context.Context, s *sessionSco
 		Found:    true,
 		Settling: s.conn.Settling() || r.debouncer.Settling(key),
 		Problem:  standing.Problem,
+		ID:       standing.DeploymentID,
 		User:     standing.User,
 		Interval: s.deployment.Spec.Verify.Interval.Or(deployment.DefaultInterval),
 	}

@@ -43,7 +43,13 @@ func (r *SessionReconciler) revoke(ctx context.Context, s *sessionScope, doomed 
 	return failed
 }
 
+// deleteToken deletes a token that is not published. The cache may lag behind a
+// write, even one of the operator's own that was never answered, so the Secret
+// itself is asked (B42).
 func (r *SessionReconciler) deleteToken(ctx context.Context, s *sessionScope, id string) error {
+	if err := r.unpublished(ctx, s, coder.Token{ID: id}); err != nil {
+		return err
+	}
 	gone := false
 	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
 		err := r.deleteOwn(ctx, s, line.Client, id)

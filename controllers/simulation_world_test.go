@@ -59,7 +59,7 @@ type simWorld struct {
 
 // simCount is what the summary line counts.
 type simCount struct {
-	steps, requests, verifications, mints, revocations, restarts, bursts int
+	steps, requests, verifications, mints, revocations, restarts, bursts, writes int
 }
 
 // simNoise are chances, in a thousand.
@@ -459,7 +459,8 @@ func (w *simWorld) valid(name string) string {
 
 // write writes a settings object; empty: it is deleted.
 func (w *simWorld) write(name, value string) {
-	at := metav1.ObjectMeta{Namespace: "coder", Name: name}
+	w.count.writes++
+	at := metav1.ObjectMeta{Namespace: "coder", Name: name, Annotations: map[string]string{"write": fmt.Sprint(w.count.writes)}}
 	field := map[string]string{"edge-id": "id", "edge-key": "key", "own": "token", "mine-token": "token"}[name]
 	var object client.Object = &corev1.Secret{ObjectMeta: at, Data: map[string][]byte{field: []byte(value)}}
 	if name == "edge-id" {

@@ -44,6 +44,9 @@ type CoderSessionStatus struct {
 type SessionUser struct {
 	ID       string `json:"id"`
 	Username string `json:"username"`
+	// DeploymentID of the server that the id is of. Absent: not known, or it does
+	// not matter.
+	DeploymentID string `json:"deploymentID,omitempty"`
 }
 
 // TokenStatus describes the published token without its value.

@@ -63,14 +63,18 @@ func (c *Connection) DoAs(ctx context.Context, as Caller, call func(context.Cont
 				continue
 			}
 		}
-		// That something is not there is believed once settings are quiet, even where
-		// they are broken for good: it is all that revoking what is left can go by.
-		missing := coder.KindOf(err) == coder.NotFound && !c.Settling()
-		if !stands && !missing {
-			return line, &UnsettledError{Err: err}
-		}
-		return line, err
+		return line, c.judge(err, stands)
 	}
+}
+
+// judge passes on an error that stands. That something is not there is believed
+// once settings are quiet, even where they are broken for good: it is all that
+// revoking what is left can go by.
+func (c *Connection) judge(err error, stands bool) error {
+	if stands || coder.KindOf(err) == coder.NotFound && !c.Settling() {
+		return err
+	}
+	return &UnsettledError{Err: err}
 }
 
 // attempt makes the call once. A connection that it leaves on a line which was

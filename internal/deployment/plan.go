@@ -63,17 +63,8 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	if p.Keep {
 		return
 	}
-	generation := o.Deployment.Generation
-	status.ObservedGeneration = generation
-	changed := false
-	for _, c := range p.Conditions {
-		c.ObservedGeneration = generation
-		c.LastTransitionTime = *stamp(o.Now)
-		changed = meta.SetStatusCondition(&status.Conditions, c) || changed
-	}
-	for _, absent := range p.Absent {
-		changed = meta.RemoveStatusCondition(&status.Conditions, absent) || changed
-	}
+	status.ObservedGeneration = o.Deployment.Generation
+	changed := p.applyConditions(status, o)
 	counts := o.Sessions.Counts
 	status.Sessions = &counts
 	if o.Config.Fingerprint != "" {
@@ -90,6 +81,21 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	if last := status.LastVerifiedTime; changed || moved || last == nil || v.At.Sub(last.Time) >= heartbeat {
 		status.LastVerifiedTime = stamp(v.At)
 	}
+}
+
+// applyConditions sets and removes conditions, and reports whether that changed
+// anything.
+func (p Plan) applyConditions(status *v1alpha1.CoderDeploymentStatus, o Observation) bool {
+	changed := false
+	for _, c := range p.Conditions {
+		c.ObservedGeneration = o.Deployment.Generation
+		c.LastTransitionTime = *stamp(o.Now)
+		changed = meta.SetStatusCondition(&status.Conditions, c) || changed
+	}
+	for _, absent := range p.Absent {
+		changed = meta.RemoveStatusCondition(&status.Conditions, absent) || changed
+	}
+	return changed
 }
 
 // stamp is a time as status stores it: whole seconds, absent for zero.

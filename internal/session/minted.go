@@ -129,6 +129,9 @@ func (o Observation) pinnedUser() *v1alpha1.SessionUser {
 	if token := o.Secret.Token; token.Minted() && !sameServer(token.Request, o.Request) {
 		was = nil // ids of another server's users mean nothing here
 	}
+	if was != nil && was.DeploymentID != "" && o.Deployment.ID != "" && was.DeploymentID != o.Deployment.ID {
+		was = nil // the same, where no Secret tells
+	}
 	if was != nil && mint != nil && strings.EqualFold(was.Username, mint.User) {
 		return was
 	}

@@ -37,13 +37,20 @@ func mirrorToken(o Observation) *v1alpha1.TokenStatus {
 	return next
 }
 
+// mirrorSecret names the version that is as it should be. One that somebody edited
+// is not named: it would pass for untouched when it is looked at again (B24).
 func mirrorSecret(o Observation) *v1alpha1.SecretStatus {
 	if !o.Secret.Exists {
 		return nil
 	}
-	return &v1alpha1.SecretStatus{
-		Name: o.Session.SecretName(), ResourceVersion: o.Secret.ResourceVersion, Fingerprint: o.Secret.Fingerprint,
+	next := &v1alpha1.SecretStatus{Name: o.Session.SecretName(), Fingerprint: o.Secret.Fingerprint}
+	if was := o.Session.Status.Secret; was != nil {
+		next.ResourceVersion = was.ResourceVersion
 	}
+	if o.Secret.InSync {
+		next.ResourceVersion = o.Secret.ResourceVersion
+	}
+	return next
 }
 
 // stamp is a time as status stores it: whole seconds, absent for zero.

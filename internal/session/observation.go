@@ -60,6 +60,8 @@ type Deployment struct {
 	Problem string
 	// Verdict is the last verification of the current settings.
 	Verdict verdict.Verdict
+	// ID is the server's identity. Empty: not known.
+	ID string
 	// User is as whom the server knows the operator. Nil: anonymous.
 	User *v1alpha1.SessionUser
 	// OwnToken says that the operator has a token of its own there.

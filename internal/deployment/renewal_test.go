@@ -1,0 +1,99 @@
+package deployment
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// renewing is a verified deployment whose own token, made at noon, lives for so
+// long, and is to be renewed so long before its end.
+func renewing(lifetime time.Duration, before v1alpha1.Duration, options ...option) Observation {
+	return deployment("prod", append([]option{verified(accepted, 0), func(o *Observation) {
+		o.Deployment.Spec.Token = &v1alpha1.OperatorToken{
+			SecretRef: v1alpha1.TokenSecretRef{Name: "token"}, Renew: &v1alpha1.TokenRenewal{Lifetime: "144h", Before: before},
+		}
+		o.Verified.Token = OwnToken{ID: "own", CreatedAt: noon, ExpiresAt: noon.Add(lifetime)}
+	}}, options...)...)
+}
+
+// later is so long after noon, with the server asked just then.
+func later(d time.Duration) option {
+	return func(o *Observation) { o.Now, o.Verified.At = noon.Add(d), noon.Add(d) }
+}
+
+// B50
+func TestTheOwnTokenIsRenewedInTime(t *testing.T) {
+	t.Parallel()
+	failedOnce := func(ago time.Duration) option {
+		return func(o *Observation) {
+			o.Renewal = Renewal{At: o.Now.Add(-ago), Failures: 1, Verdict: unreachable}
+		}
+	}
+	replaced := func(after time.Duration) option {
+		return func(o *Observation) { o.Renewal.Predecessor, o.Renewal.RevokeAfter = "former", noon.Add(after) }
+	}
+	for name, tc := range map[string]struct {
+		o    Observation
+		want Action
+	}{
+		"long before its end":                           {renewing(144*time.Hour, "48h", later(95*time.Hour)), Nothing},
+		"when its time has come":                        {renewing(144*time.Hour, "48h", later(96*time.Hour)), Renew},
+		"the server's clock is ahead":                   {renewing(144*time.Hour, "48h", later(95*time.Hour), func(o *Observation) { o.Skew = time.Hour }), Renew},
+		"not asked for":                                 {renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Deployment.Spec.Token.Renew = nil }), Nothing},
+		"its end is not known":                          {renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Verified.Token = OwnToken{} }), Nothing},
+		"a limit of 7 days below before: not at once":   {renewing(168*time.Hour, "1000h", later(time.Hour)), Nothing},
+		"a limit of 7 days below before: at two thirds": {renewing(168*time.Hour, "1000h", later(112*time.Hour)), Renew},
+		"after a failure it waits":                      {renewing(144*time.Hour, "48h", later(96*time.Hour), failedOnce(0)), Nothing},
+		"and tries again":                               {renewing(144*time.Hour, "48h", later(96*time.Hour), failedOnce(time.Second)), Renew},
+		"settling: nothing":                             {renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Settling = true }), Nothing},
+		"its predecessor has its overlap":               {renewing(144*time.Hour, "48h", later(time.Minute), replaced(5*time.Minute)), Nothing},
+		"and is revoked after it":                       {renewing(144*time.Hour, "48h", later(5*time.Minute), replaced(5*time.Minute)), RevokePredecessor},
+		"the one in use is never revoked": {renewing(144*time.Hour, "48h", later(5*time.Minute), replaced(0), func(o *Observation) {
+			o.Renewal.Predecessor = "own"
+		}), Nothing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			plan := Decide(tc.o)
+			if plan.Do != tc.want {
+				t.Errorf("does %q, want %q", plan.Do, tc.want)
+			}
+			if plan.Do == Nothing && !plan.Keep && !plan.Wake.After(tc.o.Now) {
+				t.Errorf("wakes at %s, now is %s", plan.Wake, tc.o.Now)
+			}
+		})
+	}
+}
+
+// B50, B92: a renewal that fails is a condition; one that nobody asks for is none.
+func TestRenewalIsSaid(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		o      Observation
+		reason string // empty: no condition
+	}{
+		"in time": {renewing(144*time.Hour, "48h"), v1alpha1.ReasonRenewed},
+		"failing": {renewing(144*time.Hour, "48h", func(o *Observation) {
+			o.Renewal = Renewal{At: noon, Failures: 2, Verdict: refused}
+		}), v1alpha1.ReasonUnauthorized},
+		"its end is not known": {renewing(144*time.Hour, "48h", func(o *Observation) { o.Verified.Token = OwnToken{} }), v1alpha1.ReasonForbidden},
+		"not asked for":        {deployment("prod", verified(accepted, 0)), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var status v1alpha1.CoderDeploymentStatus
+			Decide(tc.o).Apply(&status, tc.o)
+			got := ""
+			if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionTokenRenewed); c != nil {
+				got = c.Reason
+			}
+			if got != tc.reason {
+				t.Errorf("TokenRenewed: %q, want %q", got, tc.reason)
+			}
+		})
+	}
+}
