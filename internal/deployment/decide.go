@@ -132,7 +132,7 @@ func report(o Observation) Plan {
 	if renews(o) {
 		p.wakeAt(renewAt(o))
 	}
-	if o.Renewal.Predecessor != "" && o.Verified.Verdict.OK() {
+	if hasPredecessor(o) {
 		p.wakeAt(revokeAt(o))
 	}
 	sayRenewed(o, &p)

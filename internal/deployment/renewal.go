@@ -63,11 +63,16 @@ func renewAt(o Observation) time.Time {
 	return at
 }
 
-// predecessorDue reports whether the token that was replaced has had its overlap.
-// It is never the one in use.
-func predecessorDue(o Observation) bool {
+// hasPredecessor reports whether there is a token that was replaced and can be
+// revoked. It is never the one in use.
+func hasPredecessor(o Observation) bool {
 	r := o.Renewal
-	return r.Predecessor != "" && r.Predecessor != o.Verified.Token.ID && o.Verified.Verdict.OK() && !o.Now.Before(revokeAt(o))
+	return r.Predecessor != "" && r.Predecessor != o.Verified.Token.ID && o.Verified.Verdict.OK()
+}
+
+// predecessorDue reports whether the token that was replaced has had its overlap.
+func predecessorDue(o Observation) bool {
+	return hasPredecessor(o) && !o.Now.Before(revokeAt(o))
 }
 
 // revokeAt is when the predecessor is revoked, or tried again after a failure.
