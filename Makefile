@@ -11,11 +11,15 @@ RACE ?= -race
 PKG ?= ./...
 TEST_FLAGS ?=
 BENCH_FLAGS ?=
+SOAK_TIME ?= 30m
 DEMO_FLAGS ?=
 
 # The folder with etcd, kube-apiserver and kubectl. A KUBEBUILDER_ASSETS of the caller's is used as it is.
 KUBE_ASSETS := $(or $(KUBEBUILDER_ASSETS),$(CURDIR)/bin/kube)
 WITH_KUBE = KUBEBUILDER_ASSETS="$(KUBE_ASSETS)"
+
+# The chart's copies of what is generated into config.
+CHART_FILES = charts/coder-session-operator/files
 
 CONTROLLER_GEN = go tool -modfile=hack/tools/go.mod controller-gen
 GOLANGCI_LINT = go tool -modfile=hack/lint/go.mod golangci-lint
@@ -52,10 +56,14 @@ deepcopy: ## Generate the deep copies of the API types.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Generate the CRDs and the manager's role into config.
+manifests: ## Generate the CRDs and the manager's role into config, and copy them into the chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=coder-session-operator paths=./controllers/... paths=./cmd/... \
 		output:rbac:dir=config/rbac
+	rm -rf $(CHART_FILES)
+	mkdir -p $(CHART_FILES)/crds $(CHART_FILES)/rbac
+	cp config/crd/bases/*.yaml $(CHART_FILES)/crds
+	cp config/rbac/role.yaml $(CHART_FILES)/rbac
 
 .PHONY: fmt
 fmt: ## Format the Go code.
@@ -91,6 +99,15 @@ image: ## Build the manager's image (IMG) with docker, podman or buildah (CONTAI
 .PHONY: test
 test: kube ## Run all tests, against a real kube-apiserver and with the race detector.
 	$(WITH_KUBE) go test $(RACE) -timeout 20m $(TEST_FLAGS) $(PKG)
+
+.PHONY: chart-test
+chart-test: kube ## Test the Helm chart. Builds Helm first (about 2 min cold).
+	@go tool -modfile=hack/helm/go.mod helm version --short
+	$(WITH_KUBE) go test $(RACE) -tags chart -count 1 -timeout 10m $(TEST_FLAGS) ./test/chart
+
+.PHONY: soak
+soak: ## Run random schedules that nobody has seen, for SOAK_TIME. A failure names the seed that repeats it.
+	SOAK=$(SOAK_TIME) go test -run '^TestSoak$$' -count=1 -timeout 0 -v ./controllers
 
 .PHONY: bench
 bench: kube ## Run the benchmarks at scale.

@@ -46,6 +46,7 @@ func patchFinalizer[T client.Object](ctx context.Context, c client.Client, objec
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := c.Patch(ctx, object, patch); err != nil {
+		object.SetFinalizers(before.GetFinalizers())
 		return fmt.Errorf("patch finalizers: %w", err)
 	}
 	return nil

@@ -86,7 +86,9 @@ func (r *DeploymentReconciler) observeSessions(ctx context.Context, s *deploymen
 	for i := range list {
 		session := &list[i]
 		seen.Counts.Total++
-		seen.Names = append(seen.Names, session.Namespace+"/"+session.Name)
+		if !s.object.DeletionTimestamp.IsZero() {
+			seen.Names = append(seen.Names, session.Namespace+"/"+session.Name)
+		}
 		if session.Spec.Auth.Mint != nil && !session.Spec.Suspend {
 			seen.Minting = true
 		}

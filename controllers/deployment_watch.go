@@ -45,7 +45,13 @@ func (r *DeploymentReconciler) watch(mgr ctrl.Manager, own *queue, concurrent in
 // it settles too. A deletion does not wait.
 func (r *DeploymentReconciler) onDeployment() handler.EventHandler {
 	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q workQueue) { r.settle(e.Object, q) },
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workQueue) {
+			if e.IsInInitialList {
+				q.Add(requestFor(e.Object)) // found at the start: nothing is changing
+				return
+			}
+			r.settle(e.Object, q)
+		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workQueue) { r.settle(e.ObjectNew, q) },
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workQueue) { q.Add(requestFor(e.Object)) },
 	}

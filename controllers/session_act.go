@@ -58,9 +58,7 @@ func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o ses
 	case session.AddFinalizer:
 		return patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.AddFinalizer)
 	case session.RemoveFinalizer:
-		r.abandon(s, plan.Abandoned)
-		r.secrets.Forget(s.object)
-		return patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.RemoveFinalizer)
+		return r.leave(ctx, s, plan.Abandoned)
 	case session.LookUp:
 		return r.lookUp(ctx, s)
 	case session.Mint:
@@ -161,6 +159,16 @@ func (r *SessionReconciler) caller(ctx context.Context, s *sessionScope, o sessi
 		return source, value, err
 	}
 	return supplied, nil
+}
+
+// leave lets the session go, and tells once what is left of it.
+func (r *SessionReconciler) leave(ctx context.Context, s *sessionScope, abandoned []string) error {
+	if err := patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.RemoveFinalizer); err != nil {
+		return err
+	}
+	r.secrets.Forget(s.object)
+	r.abandon(s, abandoned)
+	return nil
 }
 
 // abandon tells which tokens are left on the server for good.

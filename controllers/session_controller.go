@@ -96,7 +96,7 @@ func (r *SessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		if err := r.act(ctx, s, o, plan); err != nil {
 			return quietly(err)
 		}
-		if plan.Do == session.RemoveFinalizer {
+		if plan.Do == session.RemoveFinalizer && s.failure == nil {
 			return ctrl.Result{}, nil
 		}
 	}

@@ -75,6 +75,10 @@ func TestWhichRefusalsAreBelieved(t *testing.T) {
 			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, prepare: func(s *site) { s.rotate() },
 			kind: coder.NotFound, requests: 2, reads: 1,
 		},
+		"not found, under settings that are broken for good": {
+			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, prepare: func(s *site) { s.cluster.put("prod", nil) },
+			kind: coder.NotFound, requests: 1, reads: 1,
+		},
 		"a page, under old settings": {
 			fault: coderd.Fault{Kind: coderd.FaultHTML, Status: 200}, prepare: func(s *site) { s.rotate() },
 			kind: coder.Malformed, requests: 2, reads: 1,
@@ -190,8 +194,12 @@ func TestNoFailureIsBelievedWhileSettling(t *testing.T) {
 			good := s.Line()
 			tc.prepare(s)
 			s.settle(true)
+			before := s.cluster.readsOf("prod")
 			err := s.ask(t.Context())
 			wantUnsettled(t, err)
+			if got := s.cluster.readsOf("prod") - before; got > 1 {
+				t.Errorf("settings were read %d times for one retry", got)
+			}
 			if v := connection.VerdictOf(err); v.Outcome != verdict.Unsettled || v.Own || v.Reason != "" {
 				t.Errorf("verdict %+v, want unsettled", v)
 			}

@@ -20,7 +20,7 @@ func (c *Connection) Renew(ctx context.Context, d *v1alpha1.CoderDeployment) (*L
 		return line, nil
 	}
 	c.limit.set(d.Spec.RateLimit.RequestsPerMinute)
-	if line != nil && line.timeout == timeoutOf(d) {
+	if line != nil {
 		current, err := c.pool.resolver.Current(ctx, line.Snapshot, d)
 		if err != nil {
 			return nil, fmt.Errorf("look whether settings have changed: %w", err)

@@ -142,7 +142,7 @@ func TestAFailingRenewalKeepsTheLastGoodLine(t *testing.T) {
 
 func TestManyRefusalsAndRenewalsAtOnceReadEachChangeOnce(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	s := newWorld(t, clock.RealClock{}).deploy("prod", withRate(100000))
 	for range 5 {
 		before := s.cluster.readsOf("prod")
 		s.rotate()

@@ -76,6 +76,6 @@ type Sessions struct {
 	Counts v1alpha1.SessionCounts
 	// Minting says that a listing serves somebody.
 	Minting bool
-	// Names, namespace/name, sorted.
+	// Names, namespace/name, sorted. Only for a deployment that is deleted.
 	Names []string
 }

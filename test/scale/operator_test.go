@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -129,7 +128,7 @@ func (o *operator) memory(line string) float64 {
 
 func (o *operator) proc(file string) string {
 	o.b.Helper()
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(o.command.Process.Pid), file))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", o.command.Process.Pid, file))
 	if err != nil {
 		o.b.Fatal(err)
 	}
