@@ -67,6 +67,9 @@ type sessionScope struct {
 	failure *session.Failure
 	revoked []string
 	swept   bool
+	// announced says that an event of this pass tells already of a new credential,
+	// so that its first Active need not.
+	announced bool
 }
 
 // Reconcile makes one pass: observe, decide, act until nothing is left to do,
@@ -148,7 +151,9 @@ func (r *SessionReconciler) report(ctx context.Context, s *sessionScope, plan se
 		if _, err := r.status.Patch(ctx, s.object, after); err != nil {
 			return quietly(err)
 		}
-		r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
+		if !s.announced {
+			r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
+		}
 		logReady(ctx, s.object.Status.Conditions, after.Status.Conditions)
 	}
 	wake := plan.Wake

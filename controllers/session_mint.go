@@ -48,6 +48,7 @@ func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, o session
 		m.discard(ctx, token)
 		return err
 	}
+	s.announced = true
 	key := s.object.DeploymentKey()
 	r.metrics.Minted(key.Namespace, key.Name)
 	r.status.Event(s.object, corev1.EventTypeNormal, event, "Mint",

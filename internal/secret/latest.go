@@ -45,7 +45,7 @@ type memory struct {
 
 // entry is one write.
 //
-//	wrote ──► ahead ──cache shows this version──► level ──cache shows another or none──► dropped
+//	wrote ──► ahead ──cache or event shows this version──► level ──cache shows another or none──► dropped
 //	           └──────────cache shows a newer one, or a live read another──────────────► dropped
 //	deleted ─► ahead ──cache shows none, a newer one, or this one being deleted────────► dropped
 type entry struct {

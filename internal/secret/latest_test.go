@@ -150,6 +150,20 @@ func TestOwnEvents(t *testing.T) {
 	}
 }
 
+// B24: a deletion by others is seen although nobody looked at the Secret between the
+// event of its creation and that of its deletion.
+func TestDeletionAfterTheEventOfAnOwnWriteIsSeen(t *testing.T) {
+	t.Parallel()
+	store, server := newStore(t)
+	written(t, store, input(session()))
+	if !store.Own(cached(server)) {
+		t.Fatal("an own creation is not known")
+	}
+	if got := store.Observe(session(), nil); got.Ownership != Absent || store.memory.len() != 0 {
+		t.Errorf("the Secret that was deleted is taken for one that the cache does not show yet: %+v", got)
+	}
+}
+
 // A replaced Secret is never taken for the one before it.
 func TestReplacementIsRemembered(t *testing.T) {
 	t.Parallel()
