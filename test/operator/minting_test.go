@@ -43,7 +43,7 @@ func TestARotationHasNoGap(t *testing.T) {
 		t.Run(string(generation), func(t *testing.T) {
 			w := newWorld(t, mTLS, profile(generation))
 			w.startOperator()
-			w.create(w.deployment("prod"), w.mint("ci", "ci-bot", rotating("2s")))
+			w.create(w.deployment("prod"), w.mint("ci", "ci-bot", rotating("6s")))
 			w.eventually(w.ready("ci"), w.serial("ci", 1))
 			first := string(w.nowSecret("ci").Data["session"])
 			accepted := func(ctx context.Context) error {

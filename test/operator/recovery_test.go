@@ -137,15 +137,16 @@ func TestARefusalWhileSettlingIsNotBelieved(t *testing.T) {
 	w.startOperator()
 	w.create(w.deployment("prod", func(spec *v1alpha1.CoderDeploymentSpec) {
 		spec.Token = nil
-		spec.Verify.QuietPeriod = "1s"
+		spec.Verify.QuietPeriod = "2s"
 	}), w.certificate("edge"))
 	w.eventually(w.ready("edge"))
 	remove := w.coder.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized, Path: "/api/v2/users/me"})
 	w.writeSecret("edge-headers", map[string]string{"id": "half"})
+	w.throughout(300 * time.Millisecond) // for the event to arrive before the next one
 	w.changeSession("edge", func(s *v1alpha1.CoderSession) {
 		s.Spec.Secret = &v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"a": "b"}}
 	})
-	w.throughout(700*time.Millisecond, func(ctx context.Context) error {
+	w.throughout(time.Second, func(ctx context.Context) error {
 		s, err := w.getSession(ctx, "edge")
 		if err == nil && s.Status.Suspension != nil {
 			return fmt.Errorf("suspended while settings were changing")

@@ -81,10 +81,10 @@ func TestTheOperatorsTokenRenewsItself(t *testing.T) {
 // end.
 func TestALimitForOwnersLocksNobodyOut(t *testing.T) {
 	w := newWorld(t, mTLS)
-	value, _, err := w.coder.CreateToken(coderd.TokenOptions{User: "operator", Lifetime: time.Minute})
+	value, _, err := w.coder.CreateToken(coderd.TokenOptions{User: "operator", Lifetime: 10 * time.Minute})
 	w.must(err)
 	w.writeSecret("token", map[string]string{"token": value})
-	w.coder.SetClockOffset(45 * time.Second)
+	w.coder.SetClockOffset(7 * time.Minute)
 	w.startOperator()
 	w.create(w.deployment("prod", every("1s"), renewing("1000h", "999h")))
 	w.eventually(w.verified("prod"), func(ctx context.Context) error {
