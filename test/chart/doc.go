@@ -1,0 +1,7 @@
+// Package chart tests the Helm chart with the real Helm, API server and manager:
+// what it renders is accepted, gives the rights that the manager needs and no
+// others, and says what is wrong with values.
+//
+// The tests have the build tag chart, because Helm takes minutes to build: run
+// them with `make chart-test`. What the operator then does is tested elsewhere.
+package chart
