@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,20 +126,26 @@ func probed(o Observation, message string) Plan {
 // pinnedUser is the user that the session was for before, if the spec still
 // names it (B48); just looked up, it is that one.
 func (o Observation) pinnedUser() *v1alpha1.SessionUser {
-	was, mint := o.Session.Status.User, o.Session.Spec.Auth.Mint
-	if token := o.Secret.Token; token.Minted() && !sameServer(token.Request, o.Request) {
-		was = nil // ids of another server's users mean nothing here
+	mint := o.Session.Spec.Auth.Mint
+	if mint == nil {
+		return nil
 	}
-	if was != nil && was.DeploymentID != "" && o.Deployment.ID != "" && was.DeploymentID != o.Deployment.ID {
-		was = nil // the same, where no Secret tells
-	}
-	if was != nil && mint != nil && strings.EqualFold(was.Username, mint.User) {
+	if was := o.formerUser(); was != nil && strings.EqualFold(was.Username, mint.User) {
 		return was
 	}
-	if mint != nil && o.Target.Known && !o.Target.Missing && strings.EqualFold(o.Target.User.Username, mint.User) {
+	if o.Target.Known && !o.Target.Missing && strings.EqualFold(o.Target.User.Username, mint.User) {
 		return &o.Target.User
 	}
 	return nil
+}
+
+// formerUser is the one that status names. Ids of another server's users mean
+// nothing here.
+func (o Observation) formerUser() *v1alpha1.SessionUser {
+	if token := o.Secret.Token; token.Minted() && !sameServer(token.Request, o.Request) {
+		return nil
+	}
+	return o.Session.Status.User
 }
 
 // lastSerial is the highest serial that was published, as far as anybody knows. One
@@ -151,10 +158,22 @@ func (o Observation) lastSerial() int64 {
 	if was := o.Session.Status.Token; was != nil {
 		serial = max(serial, was.Serial)
 	}
+	for _, t := range o.Session.Status.Retiring {
+		serial = max(serial, serialIn(t.Name))
+	}
 	for _, t := range o.Listing.Others {
 		if slices.ContainsFunc(o.Session.Status.Retiring, func(r v1alpha1.RetiringToken) bool { return r.ID == t.ID }) {
 			serial = max(serial, t.Serial)
 		}
+	}
+	return serial
+}
+
+// serialIn is what the name of a minted token ends with; 0 where that is no serial.
+func serialIn(name string) int64 {
+	serial, err := strconv.ParseInt(name[strings.LastIndex(name, "-")+1:], 10, 64)
+	if err != nil || serial < 0 {
+		return 0
 	}
 	return serial
 }
