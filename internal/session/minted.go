@@ -140,12 +140,17 @@ func (o Observation) pinnedUser() *v1alpha1.SessionUser {
 }
 
 // formerUser is the one that status names. Ids of another server's users mean
-// nothing here.
+// nothing here; which server it was is said by the Secret, and by status where
+// there is none.
 func (o Observation) formerUser() *v1alpha1.SessionUser {
 	if token := o.Secret.Token; token.Minted() && !sameServer(token.Request, o.Request) {
 		return nil
 	}
-	return o.Session.Status.User
+	was := o.Session.Status.User
+	if was != nil && was.DeploymentID != "" && o.Deployment.ID != "" && was.DeploymentID != o.Deployment.ID {
+		return nil
+	}
+	return was
 }
 
 // lastSerial is the highest serial that was published, as far as anybody knows. One

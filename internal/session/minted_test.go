@@ -210,3 +210,50 @@ func TestRequestOf(t *testing.T) {
 		t.Error("a session that mints nothing has a request")
 	}
 }
+
+// B24
+func TestStatusNamesNoVersionThatSomebodyEdited(t *testing.T) {
+	t.Parallel()
+	o := session("ci", withMint("bot"), published("t4", 4, time.Hour))
+	o.Secret.ResourceVersion, o.Secret.InSync = "8", false
+	for was, status := range map[string]*v1alpha1.SecretStatus{"": nil, "7": {Name: "ci", ResourceVersion: "7"}} {
+		o.Session.Status.Secret = status
+		if got := mirrorSecret(o); got.ResourceVersion != was {
+			t.Errorf("status names version %q, want %q", got.ResourceVersion, was)
+		}
+	}
+	o.Secret.InSync = true
+	if got := mirrorSecret(o); got.ResourceVersion != "8" {
+		t.Errorf("status names version %q of a Secret that is as it should be", got.ResourceVersion)
+	}
+}
+
+// B48
+func TestUserIsPinnedOnOneServer(t *testing.T) {
+	t.Parallel()
+	o := session("ci", withMint("bot"), lookedUp("id-there", "bot"))
+	o.Secret = Secret{}
+	for name, tc := range map[string]struct{ pinnedOn, server, want string }{
+		"the same server":             {"a", "a", "id-here"},
+		"another server":              {"a", "b", "id-there"},
+		"a pin of nobody knows where": {"", "b", "id-here"},
+	} {
+		o.Session.Status.User = &v1alpha1.SessionUser{ID: "id-here", Username: "bot", DeploymentID: tc.pinnedOn}
+		o.Deployment.ID = tc.server
+		if got := o.pinnedUser(); got.ID != tc.want {
+			t.Errorf("%s: pinned is %s, want %s", name, got.ID, tc.want)
+		}
+	}
+}
+
+// B42: the name of a token whose Secret lost its annotations is not used again while readers may have its value.
+func TestSerialOfARetiringTokenIsTaken(t *testing.T) {
+	t.Parallel()
+	o := session("ci", withMint("bot"))
+	for name, want := range map[string]int64{"cso-cluster1-12345678-4": 4, "cso-cluster1-12345678-x": 0, "": 0, "-5": 5, "7": 7} {
+		o.Session.Status.Retiring = []v1alpha1.RetiringToken{{ID: "t", Name: name}}
+		if got := o.lastSerial(); got != want {
+			t.Errorf("after %q the last serial is %d, want %d", name, got, want)
+		}
+	}
+}
