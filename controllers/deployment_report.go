@@ -15,9 +15,6 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
-// roleOwner may mint for others and sees all tokens (contract B.3).
-const roleOwner = "owner"
-
 // report announces the outcome to the sessions, writes status once, records an
 // event if Ready changed, and says when to come back.
 func (r *DeploymentReconciler) report(ctx context.Context, s *deploymentScope, o deployment.Observation, plan deployment.Plan) (ctrl.Result, error) {
@@ -57,7 +54,7 @@ func standing(o deployment.Observation) connection.Standing {
 	next := connection.Standing{Fingerprint: o.Verified.Fingerprint, Verdict: o.Verified.Verdict, DeploymentID: o.Verified.DeploymentID}
 	if user := o.Verified.User; user != nil {
 		next.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username}
-		next.SeesAll = slices.Contains(user.Roles, roleOwner)
+		next.SeesAll = slices.Contains(user.Roles, deployment.RoleOwner)
 	}
 	return next
 }

@@ -95,7 +95,32 @@ func (r *SessionReconciler) lookUp(ctx context.Context, s *sessionScope) error {
 		Suspended:   found.User.Status == coder.UserStatusSuspended,
 		MaxLifetime: found.MaxLifetime,
 	}
-	return nil
+	return r.lookForUnlisted(ctx, s)
+}
+
+// lookForUnlisted asks for a published token that the list does not have. A leader
+// that is late to notice that it is not one any more may have minted it since: if each
+// of the two took the other's token for revoked, they would mint in turn without end.
+func (r *SessionReconciler) lookForUnlisted(ctx context.Context, s *sessionScope) error {
+	published := s.prior.Token
+	if published == nil || published.Request == "" || !s.conn.Inventory.Loaded() {
+		return nil
+	}
+	if _, listed := s.conn.Inventory.Lookup(published.ID); listed {
+		return nil
+	}
+	var token coder.Token
+	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
+		token, err = line.Client.Token(ctx, s.target.User.ID, published.ID)
+		return err
+	})
+	if err == nil {
+		s.conn.Inventory.Add(token)
+	}
+	if coder.KindOf(err) == coder.NotFound {
+		return nil
+	}
+	return err
 }
 
 // check asks the server who the session's own credential belongs to. The answer

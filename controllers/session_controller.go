@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -51,6 +52,21 @@ type sessionMemory struct {
 	check    session.Check
 	source   sourceMemory
 	failures int // in a row, for backoff
+	// reported is the version that the last status was written as. A pass over an older
+	// one would find its status as it should be, write nothing, and wait for nothing.
+	reported string
+}
+
+// behind reports whether the cache does not show the last status yet. Versions that
+// cannot be compared say no: a write to an old one fails by its precondition.
+func (m *sessionMemory) behind(cached *v1alpha1.CoderSession) bool {
+	order, err := resourceversion.CompareResourceVersion(cached.ResourceVersion, m.reported)
+	return err == nil && order < 0
+}
+
+// again is a pass as soon as what is missing may have come.
+func again(jitter Jitter) ctrl.Result {
+	return ctrl.Result{RequeueAfter: 50*time.Millisecond + jitter(50*time.Millisecond)}
 }
 
 // sessionScope is one pass over one session.
@@ -86,6 +102,9 @@ func (r *SessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	s, err := r.scope(ctx, object)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if s.memory.behind(object) {
+		return again(r.jitter), nil
 	}
 	for range maxSteps {
 		o, err := r.observe(ctx, s)
@@ -143,7 +162,7 @@ func (r *SessionReconciler) remember(object *v1alpha1.CoderSession) *sessionMemo
 func (r *SessionReconciler) report(ctx context.Context, s *sessionScope, plan session.Plan) (ctrl.Result, error) {
 	now := r.clock.Now()
 	if plan.Again {
-		return ctrl.Result{RequeueAfter: 50*time.Millisecond + r.jitter(50*time.Millisecond)}, nil
+		return again(r.jitter), nil
 	}
 	if !plan.Keep {
 		after := s.object.DeepCopy()
@@ -151,6 +170,7 @@ func (r *SessionReconciler) report(ctx context.Context, s *sessionScope, plan se
 		if _, err := r.status.Patch(ctx, s.object, after); err != nil {
 			return quietly(err)
 		}
+		s.memory.reported = after.ResourceVersion
 		if !s.announced {
 			r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
 		}

@@ -68,7 +68,7 @@ func (r *SessionReconciler) unpublished(ctx context.Context, s *sessionScope, to
 		return fmt.Errorf("look whether token %s is published: %w", token.ID, err)
 	}
 	state := secret.StateOf(meta, s.object)
-	if err == nil && state.Ownership == secret.Owned && !state.Deleting && meta.Annotations[v1alpha1.AnnotationTokenID] == token.ID {
+	if err == nil && state.Ownership == secret.Owned && !state.Deleting && state.Token != nil && state.Token.ID == token.ID {
 		return taken("it publishes the token already")
 	}
 	// Two sessions can share the beginning of their UIDs.

@@ -15,6 +15,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
@@ -109,7 +110,7 @@ func stillOwner(ctx context.Context, c *coder.Client, s *sessionScope) error {
 		return err
 	}
 	user := s.object.Status.User
-	if slices.Contains(me.Roles, roleOwner) || user != nil && user.ID == me.ID {
+	if slices.Contains(me.Roles, deployment.RoleOwner) || user != nil && user.ID == me.ID {
 		return nil
 	}
 	return &coder.Error{Kind: coder.Forbidden, Op: coder.OpDeleteToken, Message: fmt.Sprintf("user %q is no owner any more, so it cannot tell whether a token exists", me.Username)}

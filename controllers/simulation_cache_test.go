@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -206,7 +207,7 @@ func sortedRefs[V any](objects map[ref]V) []ref {
 		refs = append(refs, r)
 	}
 	slices.SortFunc(refs, func(a, b ref) int {
-		return strings.Compare(a.kind+"/"+a.key.String(), b.kind+"/"+b.key.String())
+		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.key.Namespace, b.key.Namespace), strings.Compare(a.key.Name, b.key.Name))
 	})
 	return refs
 }

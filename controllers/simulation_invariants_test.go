@@ -236,7 +236,7 @@ func (w *simWorld) steady(d time.Duration) {
 	if w.count.mints != mints && len(expected) == 0 {
 		w.fail("in a steady state %d tokens were minted", w.count.mints-mints)
 	}
-	if most := len(expected) * (1 + int(d/time.Hour)); w.count.mints-mints > most {
+	if most := len(expected) * (1 + int(d/(36*time.Minute))); w.count.mints-mints > most {
 		w.fail("%d tokens were minted for %d sessions in %s", w.count.mints-mints, len(expected), d)
 	}
 	w.settled()

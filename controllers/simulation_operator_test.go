@@ -82,6 +82,7 @@ func (p *simOperator) work(l lane, key reconcile.Request) {
 	l.queue.take(key)
 	p.w.tracef("%s %s {", l.name, key)
 	result, err := l.reconciler.Reconcile(p.w.ctx(), key)
+	p.w.sync()
 	p.w.tracef("} %s %s: %v %v", l.name, key, result.RequeueAfter, err)
 	switch {
 	case err != nil:
@@ -115,13 +116,13 @@ func (e injected) Unwrap() error { return e.StatusError }
 // reach makes a call of the operator's to the API server. Things happen before and after it; it may fail, also after it
 // was carried out; the process may end.
 func (p *simOperator) reach(nests bool, what string, call func() error) error {
+	p.w.sync()
 	lost := injected{apierrors.NewTimeoutError(what, 1)}
 	if p.dead {
 		return lost
 	}
 	p.w.meanwhile(nests)
-	switch {
-	case p.dead || p.w.strikes(p.w.noise.api):
+	if p.dead || p.w.strikes(p.w.noise.api) {
 		return lost
 	}
 	p.w.byOperator = true
@@ -154,10 +155,12 @@ type simClient struct {
 }
 
 func (c simClient) Get(_ context.Context, key client.ObjectKey, out client.Object, _ ...client.GetOption) error {
+	c.p.w.sync()
 	return c.p.cache.get(ref{kindOf(out), key}, out)
 }
 
 func (c simClient) List(_ context.Context, out client.ObjectList, options ...client.ListOption) error {
+	c.p.w.sync()
 	return c.p.cache.list(out, options...)
 }
 
@@ -200,6 +203,7 @@ func (s simStatus) Patch(_ context.Context, object client.Object, patch client.P
 type simRecorder struct{ w *simWorld }
 
 func (r simRecorder) Eventf(about runtime.Object, _ runtime.Object, kind, reason, _, note string, args ...any) {
+	r.w.sync()
 	text := fmt.Sprintf(note, args...)
 	r.w.tracef("  event %s %s: %s", kind, reason, text)
 	r.w.secretless("an event", text)

@@ -13,7 +13,7 @@ import (
 
 var (
 	simSeed  = flag.Uint64("seed", 0, "the only seed that TestRandomSchedules runs, with a trace of what happened; 0: all")
-	simSeeds = flag.Uint64("seeds", 300, "how many seeds TestRandomSchedules runs")
+	simSeeds = flag.Uint64("seeds", simSeedsByDefault, "how many seeds TestRandomSchedules runs")
 )
 
 // regressions are seeds that once failed.
@@ -25,6 +25,7 @@ func simulate(seed uint64, verbose bool) (*simWorld, error) {
 	defer w.close()
 	w.verbose = verbose
 	w.run(10 * time.Second)
+	w.judgedBursts(w.rng.IntN(3))
 	for range 20 + w.rng.IntN(40) {
 		if len(w.problems) > 0 {
 			break
@@ -42,6 +43,7 @@ func simulate(seed uint64, verbose bool) (*simWorld, error) {
 		w.settled()
 	}
 	if len(w.problems) == 0 {
+		w.judgedBursts(1 + w.rng.IntN(2))
 		w.steady(6 * time.Hour)
 	}
 	if len(w.problems) > 0 {

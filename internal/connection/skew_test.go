@@ -19,6 +19,7 @@ func TestSkewIsHeldUntilAnAnswerContradictsIt(t *testing.T) {
 		"noise ahead":                        {date: 1900 * time.Millisecond},
 		"noise behind, cut to the second":    {date: -2900 * time.Millisecond},
 		"ahead":                              {date: 2 * second, want: 2 * second},
+		"ahead by a part of a second more":   {date: 2900 * time.Millisecond, want: 2 * second},
 		"minutes ahead":                      {date: 300 * second, want: 300 * second},
 		"behind":                             {date: -300 * second, want: -299 * second},
 		"a slow answer, dated at its begin":  {date: -20 * second, took: 20 * second},

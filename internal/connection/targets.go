@@ -100,7 +100,7 @@ func (c *Connection) Target(ctx context.Context, username string) (Target, error
 			return Target{}, ctx.Err()
 		}
 		// Whoever asked for all may have been called away; that is no answer for the others.
-		if !errors.Is(e.err, errAbandoned) && !errors.Is(e.err, context.Canceled) && coder.KindOf(e.err) != coder.Canceled {
+		if !errors.Is(e.err, errAbandoned) && !errors.Is(e.err, context.Canceled) {
 			return e.target, e.err
 		}
 		if ctx.Err() != nil {

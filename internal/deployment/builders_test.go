@@ -49,6 +49,7 @@ func verified(v verdict.Verdict, ago time.Duration) option {
 		if v.OK() {
 			o.Verified.DeploymentID, o.Verified.Version = "id", "v2"
 			o.Verified.User = &v1alpha1.DeploymentUser{ID: "id-operator", Username: "operator", Roles: []string{"owner"}}
+			o.Listed = Listed{At: o.Verified.At, Verdict: accepted}
 		}
 		if v.Outcome == verdict.Unreachable {
 			o.Verified.Failures = 1
@@ -66,6 +67,9 @@ func minting(v verdict.Verdict, ago time.Duration) option {
 		}
 	}
 }
+
+// unlisted says that nothing was listed yet.
+func unlisted(o *Observation) { o.Listed = Listed{} }
 
 func problem(missing bool, message string) option {
 	return func(o *Observation) {

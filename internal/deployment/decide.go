@@ -75,9 +75,15 @@ func mustVerify(o Observation) bool {
 	return o.Doubted || v.At.IsZero() || !believed || v.Fingerprint != o.Config.Fingerprint || !o.Now.Before(verifyDue(o))
 }
 
-// lists reports whether the operator can list tokens, and somebody needs it.
+// RoleOwner is the site role that may mint for others and sees all tokens (contract
+// B.3).
+const RoleOwner = "owner"
+
+// lists reports whether the operator can list tokens, and it serves something:
+// sessions that mint, or finding what those that are gone have left (B45).
 func lists(o Observation) bool {
-	return o.Verified.Verdict.OK() && o.Verified.User != nil && o.Sessions.Minting
+	user := o.Verified.User
+	return o.Verified.Verdict.OK() && user != nil && (o.Sessions.Minting || slices.Contains(user.Roles, RoleOwner))
 }
 
 // verifyDue is when the server is asked again with the same settings.

@@ -70,7 +70,8 @@ func TestDecide(t *testing.T) {
 		"B51 a verification brings a list with it": {deployment("prod", verified(accepted, time.Minute), minting(accepted, 2*time.Minute)), outcome{Do: List}},
 		"a list that failed is tried again":        {deployment("prod", verified(accepted, time.Minute), minting(unreachable, time.Second)), outcome{Do: List}},
 		"a list that failed just now has a pause":  {deployment("prod", verified(accepted, time.Minute), minting(unreachable, 0)), fine(time.Second)},
-		"nobody mints: no list":                    {deployment("prod", verified(accepted, 0), func(o *Observation) { o.Sessions.Counts.Total = 5 }), fine(each)},
+		"B45 an owner's list finds what is left":   {deployment("prod", verified(accepted, 0), unlisted), outcome{Do: List}},
+		"nobody mints, and no owner: no list":      {deployment("prod", verified(accepted, 0), unlisted, func(o *Observation) { o.Verified.User.Roles = nil }), fine(each)},
 		"an anonymous operator cannot list":        {deployment("prod", verified(accepted, 0), minting(accepted, time.Hour), func(o *Observation) { o.Verified.User = nil }), fine(each)},
 		"a deployment that is refused has nothing to list": {
 			deployment("prod", verified(refused, 0), minting(accepted, time.Hour)),

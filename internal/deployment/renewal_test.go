@@ -22,7 +22,10 @@ func renewing(lifetime time.Duration, before v1alpha1.Duration, options ...optio
 
 // later is so long after noon, with the server asked just then.
 func later(d time.Duration) option {
-	return func(o *Observation) { o.Now, o.Verified.At = noon.Add(d), noon.Add(d) }
+	return func(o *Observation) {
+		o.Now = noon.Add(d)
+		o.Verified.At, o.Listed.At = o.Now, o.Now
+	}
 }
 
 // B50

@@ -3,6 +3,7 @@ package crash_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,8 @@ import (
 type call struct{ method, path string }
 
 func (c call) String() string { return c.method + " " + c.path }
+
+func (c call) reads() bool { return c.method == http.MethodGet }
 
 // fate is what becomes of one call.
 type fate string
@@ -29,6 +32,10 @@ const (
 
 // ends reports whether no call comes through any more.
 func (f fate) ends() bool { return f == lostBefore || f == lostAfter }
+
+// matters reports whether it makes a difference to a call: whether a read arrived
+// before a crash does not.
+func (f fate) matters(c call) bool { return f != lostAfter || !c.reads() }
 
 // arrives reports whether the server gets the call.
 func (f fate) arrives() bool { return f != lostBefore }
@@ -53,8 +60,8 @@ type boundary struct {
 
 	mu    sync.Mutex
 	armed bool
-	total int      // of all calls, armed or not
-	log   []string // of all calls, with their times
+	total int     // of all calls, armed or not
+	log   []entry // of all calls
 	calls []call
 	seen  map[call]int
 	aim   victim
@@ -71,6 +78,7 @@ func (b *boundary) arm(aim victim, what fate) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.armed, b.aim, b.what = true, aim, what
+	b.calls, b.seen = nil, map[call]int{}
 }
 
 // through takes a call over the boundary: do is the call itself. Its error is
@@ -115,7 +123,7 @@ func (b *boundary) meet(c call) (what fate, dead bool) {
 		return passes, true
 	}
 	b.total++
-	b.log = append(b.log, time.Now().Format("05.000 ")+c.String())
+	b.log = append(b.log, entry{time.Now(), c})
 	if !b.armed {
 		return passes, false
 	}
@@ -160,26 +168,50 @@ func (b *boundary) count() int {
 	return b.total
 }
 
-// history is what became of the calls: the first, and the last.
+// history is what was called when, without the reads that came again and again.
 func (b *boundary) history() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	const most = 30
-	if len(b.log) <= 2*most {
-		return strings.Join(b.log, "\n  ")
+	const often, most = 8, 150
+	times := map[call]int{}
+	for _, e := range b.log {
+		times[e.call]++
 	}
-	return strings.Join(slices.Concat(b.log[:most], []string{"..."}, b.log[len(b.log)-most:]), "\n  ")
+	var lines []string
+	for _, e := range b.log {
+		if !e.reads() || times[e.call] < often {
+			lines = append(lines, e.at.Format("05.000 ")+e.String())
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-most):], "\n  ")
 }
 
-// victims are the calls since arm, each as what it is to be found by.
+// entry is a call that was made.
+type entry struct {
+	at time.Time
+	call
+}
+
+// victims are the calls since arm that are worth losing, each as what it is to be
+// found by. A read that is made again is the same to whoever crashes there.
 func (b *boundary) victims() []victim {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	seen := map[call]int{}
-	list := make([]victim, len(b.calls))
-	for i, c := range b.calls {
+	var list []victim
+	for _, c := range b.calls {
 		seen[c]++
-		list[i] = victim{c, seen[c]}
+		if !c.reads() || seen[c] == 1 {
+			list = append(list, victim{c, seen[c]})
+		}
 	}
 	return list
+}
+
+// without leaves out the reads that an operator makes again and again whatever
+// happens: those that b has made since arm.
+func (b *boundary) without(victims []victim) []victim {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(victims, func(v victim) bool { return v.reads() && b.seen[v.call] > 0 })
 }

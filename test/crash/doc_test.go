@@ -5,8 +5,9 @@
 // An outside call is a request to the API server about a single object (lists,
 // watches and events do not count: nothing follows from them that the next start
 // would not find) or a request to the Coder server. A scenario is run undisturbed
-// first, which gives its list of calls; then once for each call of the list and
-// each fate of it:
+// first, which gives its list of calls (without the repetitions of reads, and
+// without what is asked once an interval anyway, unless the scenario is about that);
+// then once for each call of the list and each fate of it:
 //
 //	lost before   the call never arrives, and none after it
 //	lost after    the server does it, the answer is lost, no call after it arrives

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 
@@ -63,6 +64,7 @@ type certificates struct {
 type gate struct {
 	inner *coderd.Listener
 	http  *httptest.Server
+	owner string // the user id of the operators
 
 	mu         sync.Mutex
 	boundaries map[string]*boundary // by User-Agent
@@ -119,7 +121,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	answer := httptest.NewRecorder()
-	err = b.through(coderCall(r), func() error { return g.forward(r, body, answer) })
+	err = b.through(g.callOf(r), func() error { return g.forward(r, body, answer) })
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -157,9 +159,10 @@ var (
 	ofOwner = regexp.MustCompile(`cso-[a-z0-9]+-[0-9a-f]{8}-`)
 )
 
-// coderCall is what a request to the Coder server looks like in every run.
-func coderCall(r *http.Request) call {
-	path := uuid.ReplaceAllString(r.URL.Path, "{id}")
+// callOf is what a request to the Coder server looks like in every run.
+func (g *gate) callOf(r *http.Request) call {
+	path := strings.ReplaceAll(r.URL.Path, g.owner, "{operator}")
+	path = uuid.ReplaceAllString(path, "{id}")
 	path = keyID.ReplaceAllString(path, "/keys/{key}")
 	path = ofOwner.ReplaceAllString(path, "cso-{session}-")
 	if r.URL.RawQuery != "" {

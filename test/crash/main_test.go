@@ -16,7 +16,7 @@ import (
 
 // atATime is how many cases run at a time. They wait most of the time, so it is
 // more than there are processors.
-const atATime = "8"
+const atATime = "10"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

@@ -130,7 +130,10 @@ var apiPath = regexp.MustCompile(`^/apis?/(?:[^/]+/)?v[0-9a-z]+/(?:namespaces/[^
 // one that is not about a single object, or that writes an event.
 func apiCall(req *http.Request) (call, bool) {
 	parts := apiPath.FindStringSubmatch(req.URL.Path)
-	if parts == nil || parts[1] == "events" || req.Method == http.MethodGet && parts[2] == "" {
+	if parts == nil {
+		return call{}, false
+	}
+	if parts[1] == "events" || req.Method == http.MethodGet && parts[2] == "" {
 		return call{}, false
 	}
 	return call{req.Method, parts[1] + parts[2] + parts[3]}, true

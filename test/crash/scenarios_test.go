@@ -21,6 +21,8 @@ type scenario struct {
 	done check
 	// gapless: the Secret holds an accepted token all the time (B42).
 	gapless bool
+	// verifies: the verification of the deployment is part of it.
+	verifies bool
 }
 
 const shortly = v1alpha1.Duration("1s")
@@ -62,9 +64,10 @@ func firstMint(w *world) scenario {
 
 func firstMintWithItsDeployment(w *world) scenario {
 	return scenario{
-		prepare: func() {},
-		trigger: func() { w.create(w.deployment(), w.minted("ci", "ci-bot", shortly)) },
-		done:    w.oneToken("ci"),
+		prepare:  func() {},
+		trigger:  func() { w.create(w.deployment(), w.minted("ci", "ci-bot", shortly)) },
+		done:     w.oneToken("ci"),
+		verifies: true,
 	}
 }
 
@@ -159,8 +162,9 @@ func recoveryOfACertificate(w *world) scenario {
 			w.writeCertificate(w.keys.stranger)
 			w.eventually(w.readyIs("ci", "False", v1alpha1.ReasonSuspended))
 		},
-		trigger: func() { w.writeCertificate(w.keys.operator) },
-		done:    w.holds("ci", func() string { return "" }),
+		trigger:  func() { w.writeCertificate(w.keys.operator) },
+		done:     w.holds("ci", func() string { return "" }),
+		verifies: true,
 	}
 }
 

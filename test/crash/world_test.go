@@ -50,8 +50,11 @@ func newWorld(t *testing.T, label string) *world {
 	w.coder = coderd.New(coderd.Options{DisableRateLimits: true, Clock: w.clock})
 	w.gate = newGate(t, w.coder, w.keys)
 	for name, roles := range map[string][]string{"operator": {"owner"}, "ci-bot": nil, "ada": nil} {
-		_, err := w.coder.CreateUser(coderd.UserOptions{Username: name, Roles: roles})
+		user, err := w.coder.CreateUser(coderd.UserOptions{Username: name, Roles: roles})
 		w.must(err)
+		if name == "operator" {
+			w.gate.owner = user.ID
+		}
 	}
 	w.writeSecret("token", map[string]string{"token": w.userToken("operator", "")})
 	w.writeCertificate(w.keys.operator)

@@ -1,0 +1,6 @@
+//go:build !race
+
+package controllers
+
+// simSeedsByDefault are how many seeds TestRandomSchedules runs.
+const simSeedsByDefault = 300
