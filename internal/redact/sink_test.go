@@ -65,7 +65,7 @@ func TestSinkHidesCredentialsInEverythingThatIsLogged(t *testing.T) { // B90
 			t.Parallel()
 			log, out := capture(funcr.Options{Verbosity: 9})
 			log.Info("msg "+token, "v", v, token, "v")
-			log.V(9).WithValues("v", v).WithName(token).Info("m")
+			log.V(6).WithValues("v", v).WithName(token).Info("m")
 			log.Error(fmt.Errorf("cause %w", errors.New(token)), "msg "+token, "v", v)
 			log.Info("odd", v)
 			log.Info("named", "token", sentinel)
@@ -166,4 +166,21 @@ func TestLoggerWithoutASinkStaysAsItIs(t *testing.T) {
 	t.Parallel()
 	redact.Logger(logr.Discard()).Info("nowhere")
 	redact.Logger(logr.Logger{}).Info("nowhere")
+}
+
+// B90: client-go logs the bodies of requests and answers at level 8 and above, where
+// no pattern finds a Secret any more.
+func TestSinkLetsNothingThroughThatLogsWholeBodies(t *testing.T) {
+	t.Parallel()
+	written := 0
+	log := logr.New(redact.Sink(funcr.New(func(string, string) { written++ }, funcr.Options{Verbosity: 10}).GetSink()))
+	for level := range 11 {
+		if got, want := log.V(level).Enabled(), level < 7; got != want {
+			t.Errorf("level %d: enabled %t, want %t", level, got, want)
+		}
+		log.V(level).Info("body")
+	}
+	if written != 7 {
+		t.Errorf("%d lines were written, want 7", written)
+	}
 }
