@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -139,7 +140,13 @@ func TestAnEventWakesOnlyThoseThatRefer(t *testing.T) {
 	second := w.deployment("second")
 	second.Spec.URL, second.Spec.Token.SecretRef.Name = other.listener.URL(), "token-of-other"
 	w.create(w.deployment("prod"), second)
-	w.eventually(w.verified("prod"), w.verified("second"))
+	w.eventually(w.verified("prod"), w.verified("second"), func(ctx context.Context) error {
+		// Events are sent a little later than the status is written.
+		if got := len(w.events(ctx)); got < 2 {
+			return fmt.Errorf("%d events yet", got)
+		}
+		return nil
+	})
 	w.coder.ResetLog()
 	other.coder.ResetLog()
 	before := w.operator.calls.snapshot()
