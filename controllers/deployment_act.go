@@ -21,15 +21,16 @@ import (
 // act carries out one action. It reports false when the outcome is not to be
 // believed, so that the pass ends without a word.
 func (r *DeploymentReconciler) act(ctx context.Context, s *deploymentScope, plan deployment.Plan) (bool, error) {
+	ctx = connection.Patient(ctx)
 	switch plan.Do {
 	case deployment.AddFinalizer:
 		return true, patchFinalizer(ctx, r.client, s.object, v1alpha1.DeploymentFinalizer, controllerutil.AddFinalizer)
 	case deployment.RemoveFinalizer:
 		return true, patchFinalizer(ctx, r.client, s.object, v1alpha1.DeploymentFinalizer, controllerutil.RemoveFinalizer)
 	case deployment.Verify:
-		return r.verify(ctx, s)
+		return r.verify(connection.Ranked(ctx, connection.Urgent), s)
 	case deployment.Renew:
-		return true, r.renew(ctx, s)
+		return true, r.renew(connection.Ranked(ctx, connection.Urgent), s)
 	case deployment.RevokePredecessor:
 		return true, r.revokePredecessor(ctx, s)
 	default:

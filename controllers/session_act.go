@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,18 +26,30 @@ const credentialTimeout = 30 * time.Second
 
 // uncut returns a context for a step that must not stop half way.
 func uncut(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(connection.Patient(context.WithoutCancel(ctx)), credentialTimeout)
+	return context.WithTimeout(context.WithoutCancel(ctx), credentialTimeout)
+}
+
+// ranks of what is urgent to different degrees (B52).
+var ranks = map[session.Urgency]connection.Rank{
+	session.Routine: connection.Routine, session.First: connection.First, session.Pressing: connection.Urgent,
 }
 
 // act carries out one action. What the server answers goes into the scope, for
 // the next observation; an error is the API server's.
 func (r *SessionReconciler) act(ctx context.Context, s *sessionScope, o session.Observation, plan session.Plan) error {
-	err := r.carryOut(ctx, s, o, plan)
+	// An action that has begun is finished before another one begins: one that was sent
+	// away in the middle, again and again, would use up all turns and get nowhere.
+	err := r.carryOut(connection.Patient(connection.Ranked(ctx, ranks[plan.Urgency])), s, o, plan)
 	if err == nil {
 		return nil
 	}
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		s.failure = &session.Failure{Class: session.Conflict, Message: "somebody else wrote meanwhile"}
+		return nil
+	}
+	if status := apierrors.APIStatus(nil); plan.Do == session.Restart && errors.As(err, &status) {
+		// What becomes of a workload says nothing about the credential.
+		s.failure = &session.Failure{Action: plan.Do, Class: session.Transient, Message: err.Error()}
 		return nil
 	}
 	failure, err := classify(err, strings.ToLower(string(plan.Do)))
@@ -75,6 +88,8 @@ func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o ses
 		return r.sweep(ctx, s, plan.Mint.Serial)
 	case session.Revoke:
 		return r.revoke(ctx, s, plan.Revoke)
+	case session.Restart:
+		return r.restart(ctx, s, o.Secret.Credential, plan.Roll)
 	}
 	return fmt.Errorf("unknown action %q", plan.Do)
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 	"github.com/coder-session-operator/coder-session-operator/internal/status"
+	"github.com/coder-session-operator/coder-session-operator/internal/workload"
 )
 
 // SessionReconciler keeps the generated Secrets of CoderSessions true. All fields
@@ -32,6 +34,8 @@ type SessionReconciler struct {
 	pool              *connection.Pool
 	debouncer         *debounce.Debouncer[types.NamespacedName] // of supplied tokens
 	secrets           *secret.Store
+	workloads         *workload.Store
+	rollouts          *rollouts
 	key               fingerprint.Key
 	names             inventory.Names
 	status            *status.Writer
@@ -185,7 +189,7 @@ func (r *SessionReconciler) report(ctx context.Context, s *sessionScope, plan se
 	} else if !plan.Keep {
 		s.memory.failures = 0
 	}
-	return ctrl.Result{RequeueAfter: r.jitter.until(now, wake)}, nil
+	return ctrl.Result{RequeueAfter: r.jitter.until(now, wake), Priority: ptr.To(int(plan.Urgency))}, nil
 }
 
 // backoff doubles from a second to five minutes.

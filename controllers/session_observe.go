@@ -47,7 +47,8 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 		return o, err
 	}
 	o.Listing = r.observeListing(s, o.Secret.Token)
-	return o, nil
+	o.Workloads, err = r.observeWorkloads(ctx, s, o.Secret.Credential)
+	return o, err
 }
 
 func (r *SessionReconciler) observeDeployment(ctx context.Context, s *sessionScope) (session.Deployment, error) {
@@ -141,8 +142,13 @@ func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, 
 	if o.Invalid = r.unrenderable(s); o.Invalid != "" {
 		return seen, nil
 	}
-	err := r.compare(ctx, s, &seen)
-	return seen, err
+	if err := r.compare(ctx, s, &seen); err != nil {
+		return seen, err
+	}
+	if seen.InSync {
+		seen.Credential = secret.Credential(r.key, r.input(s, publishedToken(s.prior.Token)))
+	}
+	return seen, nil
 }
 
 // compare finds out whether the Secret is what would be written now. A Secret as

@@ -22,6 +22,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/status"
+	"github.com/coder-session-operator/coder-session-operator/internal/workload"
 )
 
 // FieldOwner is the name under which the operator writes.
@@ -122,7 +123,8 @@ func assemble(a api, o Options) assembly {
 		},
 		sessions: &SessionReconciler{
 			client: a.client, contents: a.contents, namespacesLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
-			secrets: secret.NewStore(a.contents, a.client, o.Key), key: o.Key, names: names, status: writer, metrics: o.Metrics,
+			secrets: secret.NewStore(a.contents, a.client, o.Key), key: o.Key,
+			workloads: workload.NewStore(a.contents, a.client), rollouts: newRollouts(), names: names, status: writer, metrics: o.Metrics,
 			clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
 			memory: map[types.NamespacedName]*sessionMemory{},
 		},

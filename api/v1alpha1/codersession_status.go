@@ -7,7 +7,7 @@ type CoderSessionStatus struct {
 	// ObservedGeneration is the generation of the spec that this status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, Authenticated, SecretSynced.
+	// Conditions: Ready, Authenticated, SecretSynced, LifetimeCut, TargetsRestarted.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -28,6 +28,14 @@ type CoderSessionStatus struct {
 	// Secret that was generated. Absent: none.
 	// +optional
 	Secret *SecretStatus `json:"secret,omitempty"`
+	// Restarts says with which credential the pods of each workload of spec.restart
+	// were started.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=map
+	// +listMapKey=kind
+	// +listMapKey=name
+	// +optional
+	Restarts []RestartStatus `json:"restarts,omitempty"`
 	// Suspension says why and since when the credential is not accepted. Absent:
 	// it is, or nobody has asked.
 	// +optional
@@ -89,6 +97,15 @@ type SecretStatus struct {
 	// Fingerprint is a keyed digest of all that the Secret was written from.
 	// +optional
 	Fingerprint string `json:"fingerprint,omitempty"`
+}
+
+// RestartStatus is about one workload of spec.restart.
+type RestartStatus struct {
+	Kind string     `json:"kind"`
+	Name ObjectName `json:"name"`
+	// Credential is a keyed digest of the one that all pods of the workload were
+	// started with, as far as the operator knows.
+	Credential string `json:"credential"`
 }
 
 // Suspension says why a credential is not accepted.

@@ -54,10 +54,13 @@ type CoderSessionSpec struct {
 	// +optional
 	Secret *GeneratedSecret `json:"secret,omitempty"`
 	// Restart lists workloads in the session's namespace that are rolled, a few at
-	// a time, after the credential has changed. A workload that reads the mounted
+	// a time, after the credential has changed: token, client certificate, headers
+	// or URL. The old token is not revoked before. A workload that reads the mounted
 	// config directory anew at every call needs no restart.
 	// +kubebuilder:validation:MaxItems=16
-	// +listType=atomic
+	// +listType=map
+	// +listMapKey=kind
+	// +listMapKey=name
 	// +optional
 	Restart []RestartTarget `json:"restart,omitempty"`
 	// Workspace binds the credential to a workspace: it exists only while that
@@ -225,10 +228,18 @@ type LabelValue string
 
 // RestartTarget names a workload in the session's namespace.
 type RestartTarget struct {
+	// Kind of the workload: Deployment, StatefulSet or DaemonSet.
 	// +kubebuilder:validation:Enum=Deployment;StatefulSet;DaemonSet
 	Kind string     `json:"kind"`
 	Name ObjectName `json:"name"`
 }
+
+// Kinds of a RestartTarget.
+const (
+	RestartDeployment  = "Deployment"
+	RestartStatefulSet = "StatefulSet"
+	RestartDaemonSet   = "DaemonSet"
+)
 
 // WorkspaceRef names a workspace.
 type WorkspaceRef struct {

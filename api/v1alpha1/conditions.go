@@ -28,6 +28,10 @@ const (
 	// that the spec asks for. It is absent otherwise: the only condition whose True
 	// is a warning.
 	ConditionLifetimeCut = "LifetimeCut"
+	// ConditionTargetsRestarted is True when all workloads of spec.restart run with
+	// the credential that is published, False while one is still to be rolled. It is
+	// absent without such workloads, and until there is a credential.
+	ConditionTargetsRestarted = "TargetsRestarted"
 )
 
 // Reasons of a deployment's conditions.
@@ -111,6 +115,12 @@ const (
 	ReasonSynced = "Synced"
 	// ReasonTemplateInvalid: a template cannot be rendered.
 	ReasonTemplateInvalid = "TemplateInvalid"
+	// ReasonRestarted: all workloads run with the published credential.
+	ReasonRestarted = "Restarted"
+	// ReasonRolling: workloads are being rolled, or wait for their turn.
+	ReasonRolling = "Rolling"
+	// ReasonRolloutStuck: a rollout will not finish by itself.
+	ReasonRolloutStuck = "RolloutStuck"
 	// ReasonServerMaximum: the server's maximum for the user decides.
 	ReasonServerMaximum = "ServerMaximum"
 )
@@ -123,6 +133,8 @@ const (
 	EventRotated = "Rotated"
 	// EventRevoked: tokens were revoked.
 	EventRevoked = "Revoked"
+	// EventRestarted: a workload is rolled because its credential changed.
+	EventRestarted = "Restarted"
 	// EventRestored: an edited or deleted Secret was put right.
 	EventRestored = "Restored"
 	// EventRevocationAbandoned: the server could not be reached in time; the

@@ -36,6 +36,12 @@ const (
 	// AnnotationRetained on a Secret says that a session with deletionPolicy
 	// Retain left it; a session of the same name takes it over.
 	AnnotationRetained = "credentials.coder.com/retained"
+	// AnnotationRestartedAt on the pod template of a workload is when, in RFC 3339,
+	// the operator rolled it last.
+	AnnotationRestartedAt = "credentials.coder.com/restarted-at"
+	// AnnotationRestartPrefix, followed by the name of a session, on the same
+	// template is a keyed digest of the credential that it was rolled for.
+	AnnotationRestartPrefix = "restart.credentials.coder.com/"
 	// AnnotationManaged on a generated Secret lists the labels and annotations of
 	// spec.secret that the operator wrote, as JSON, so that one that leaves the spec
 	// leaves the Secret too, and those of others stay.

@@ -302,9 +302,11 @@ func (s *site) rotate() (id string) {
 	return id
 }
 
-// ask makes one request as the operator.
-func (s *site) ask(ctx context.Context) error {
-	_, err := s.Do(ctx, askMe)
+// ask makes one request as the operator, for which every turn is good.
+func (s *site) ask(ctx context.Context) error { return s.askAs(ctx, connection.Urgent) }
+
+func (s *site) askAs(ctx context.Context, rank connection.Rank) error {
+	_, err := s.Do(connection.Ranked(ctx, rank), askMe)
 	return err
 }
 

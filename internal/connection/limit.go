@@ -16,6 +16,10 @@ import (
 // (B20).
 const longestWait = 250 * time.Millisecond
 
+// longestPatience is how long something that has begun waits for each further turn. A
+// server's longer pause is not waited out by a worker (B20).
+const longestPatience = 10 * time.Second
+
 // defaultRate serves a deployment that names none, in requests a minute.
 const defaultRate = 300
 
@@ -87,6 +91,21 @@ func (l *limit) reserve(now time.Time) *rate.Reservation {
 	return l.bucket.ReserveN(now, 1)
 }
 
+// lacks is how long it takes until the bucket has what a rank leaves to those above
+// it; zero: it has.
+func (l *limit) lacks(rank Rank, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bucket == nil {
+		return 0
+	}
+	missing := rank.leaves(l.bucket.Burst()) + 1 - l.bucket.TokensAt(now)
+	if rank == Urgent || missing <= 0 {
+		return 0
+	}
+	return time.Duration(missing / float64(l.bucket.Limit()) * float64(time.Second))
+}
+
 // patience is what a patient context carries: whether a request of it was sent.
 type patience struct{ begun atomic.Bool }
 
@@ -94,8 +113,8 @@ type patientKey struct{}
 
 // Patient returns a context for something that must not stop half way. Its first
 // request waits for its turn no longer than any other: nothing has begun yet, and
-// the worker is better used elsewhere (B20). All that follow wait until the
-// context ends.
+// the worker is better used elsewhere (B20). Each that follows waits for seconds, at
+// most until the context ends.
 func Patient(ctx context.Context) context.Context {
 	return context.WithValue(ctx, patientKey{}, new(patience))
 }
@@ -103,14 +122,18 @@ func Patient(ctx context.Context) context.Context {
 // turn is one request's wait.
 type turn struct {
 	limit   *limit
-	latest  time.Time // when an impatient wait must be over
+	latest  time.Time // when the wait must be over
 	patient bool
+	rank    Rank
 }
 
 // Wait returns when a request may be sent, or a *BusyError.
 func (l *limit) Wait(ctx context.Context) error {
 	whole, _ := ctx.Value(patientKey{}).(*patience)
-	t := turn{limit: l, latest: l.clock.Now().Add(longestWait), patient: whole != nil && whole.begun.Load()}
+	t := turn{limit: l, latest: l.clock.Now().Add(longestWait), rank: rankOf(ctx)}
+	if whole != nil && whole.begun.Load() {
+		t.patient, t.latest = true, l.clock.Now().Add(longestPatience)
+	}
 	if err := t.await(ctx); err != nil {
 		return err
 	}
@@ -127,6 +150,11 @@ func (t turn) await(ctx context.Context) error {
 	if err := t.outlast(ctx); err != nil {
 		return err
 	}
+	if !t.patient {
+		if err := t.giveWay(ctx); err != nil {
+			return err
+		}
+	}
 	now := t.limit.clock.Now()
 	if reservation := t.limit.reserve(now); reservation != nil {
 		if err := t.sleep(ctx, reservation.DelayFrom(now)); err != nil {
@@ -135,6 +163,20 @@ func (t turn) await(ctx context.Context) error {
 		}
 	}
 	return t.outlast(ctx)
+}
+
+// giveWay waits until the bucket has more than what those of a higher rank may need.
+// What has begun does not: it is cheaper to finish.
+func (t turn) giveWay(ctx context.Context) error {
+	for {
+		left := t.limit.lacks(t.rank, t.limit.clock.Now())
+		if left <= 0 {
+			return nil
+		}
+		if err := t.sleep(ctx, left); err != nil {
+			return err
+		}
+	}
 }
 
 // outlast waits until no pause is left.
@@ -155,7 +197,7 @@ func (t turn) sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
 	}
-	if !t.patient && t.limit.clock.Now().Add(d).After(t.latest) {
+	if t.limit.clock.Now().Add(d).After(t.latest) {
 		return &BusyError{RetryAfter: d}
 	}
 	timer := t.limit.clock.NewTimer(d)

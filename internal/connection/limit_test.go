@@ -150,7 +150,7 @@ func TestAPauseKeepsBackWhoWaitsAlready(t *testing.T) {
 	if err := s.ask(ctx); err != nil {
 		t.Fatal(err)
 	}
-	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 30 * time.Second, Times: 1})
+	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 8 * time.Second, Times: 1})
 	limited := make(chan error)
 	slow := s.begin(w, limited)
 	done := make(chan error)
@@ -164,17 +164,31 @@ func TestAPauseKeepsBackWhoWaitsAlready(t *testing.T) {
 	if w.asked() != before {
 		t.Error("a request was sent during the pause")
 	}
-	clk.Step(29 * time.Second)
+	clk.Step(7 * time.Second)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+}
+
+// B20
+func TestALongPauseSendsAwayWhatHasBegun(t *testing.T) {
+	t.Parallel()
+	w, _ := newLimited(t)
+	s := w.deploy("prod")
+	ctx := connection.Patient(t.Context())
+	if err := s.ask(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 30 * time.Second, Times: 1})
+	wantKind(t, s.ask(ctx), coder.RateLimited)
+	wantBusy(t, s.ask(ctx), 30*time.Second)
 }
 
 // begin makes a request whose answer is looked at only when the channel is closed.
 func (s *site) begin(w *world, out chan<- error) chan struct{} {
 	proceed, asked := make(chan struct{}), w.asked()
 	go func() {
-		_, err := s.Do(w.t.Context(), func(ctx context.Context, line *connection.Line) error {
+		_, err := s.Do(connection.Ranked(w.t.Context(), connection.Urgent), func(ctx context.Context, line *connection.Line) error {
 			err := askMe(ctx, line)
 			<-proceed
 			return err

@@ -15,14 +15,14 @@ var requestBuckets = []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 
 // Metrics is safe for concurrent use. Make it with [New].
 type Metrics struct {
-	verifications, requests           *prometheus.CounterVec
-	minted, revoked, abandoned        *prometheus.CounterVec
-	secretWrites                      *prometheus.CounterVec
-	settlingBursts, silentRetries     *prometheus.CounterVec
-	requestDuration                   *prometheus.HistogramVec
-	sessions, ready                   *prometheus.GaugeVec
-	certificateNotAfter, tokenExpires *prometheus.GaugeVec
-	clockSkew                         *prometheus.GaugeVec
+	verifications, requests               *prometheus.CounterVec
+	minted, revoked, abandoned, restarted *prometheus.CounterVec
+	secretWrites                          *prometheus.CounterVec
+	settlingBursts, silentRetries         *prometheus.CounterVec
+	requestDuration                       *prometheus.HistogramVec
+	sessions, ready                       *prometheus.GaugeVec
+	certificateNotAfter, tokenExpires     *prometheus.GaugeVec
+	clockSkew                             *prometheus.GaugeVec
 
 	mu sync.Mutex
 	// reasons that have a series in sessions, by deployment.
@@ -40,6 +40,7 @@ func New(registerer prometheus.Registerer) *Metrics {
 		requests: counter("coder_requests_total",
 			"Requests to Coder servers, by operation and outcome.", "operation", "outcome"),
 		minted:    counter("tokens_minted_total", "Tokens minted."),
+		restarted: counter("workload_restarts_total", "Workloads that were rolled because their credential had changed."),
 		revoked:   counter("tokens_revoked_total", "Tokens revoked."),
 		abandoned: counter("revocations_abandoned_total", "Tokens that could not be revoked in time and may still be valid."),
 		secretWrites: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -77,7 +78,7 @@ type vector interface {
 // perDeployment are the metrics with the labels namespace and deployment.
 func (m *Metrics) perDeployment() []vector {
 	return []vector{
-		m.verifications, m.requests, m.minted, m.revoked, m.abandoned, m.settlingBursts, m.silentRetries,
+		m.verifications, m.requests, m.minted, m.revoked, m.abandoned, m.restarted, m.settlingBursts, m.silentRetries,
 		m.sessions, m.ready, m.certificateNotAfter, m.tokenExpires, m.clockSkew,
 	}
 }

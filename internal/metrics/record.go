@@ -21,6 +21,11 @@ func (m *Metrics) Minted(namespace, name string) { m.minted.WithLabelValues(name
 // Revoked counts a token that was revoked.
 func (m *Metrics) Revoked(namespace, name string) { m.revoked.WithLabelValues(namespace, name).Inc() }
 
+// Restarted counts a workload that was rolled.
+func (m *Metrics) Restarted(namespace, name string) {
+	m.restarted.WithLabelValues(namespace, name).Inc()
+}
+
 // RevocationsAbandoned counts tokens that could not be revoked in time.
 func (m *Metrics) RevocationsAbandoned(namespace, name string, tokens int) {
 	m.abandoned.WithLabelValues(namespace, name).Add(float64(max(tokens, 0)))

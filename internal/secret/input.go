@@ -78,6 +78,21 @@ func Fingerprint(key fingerprint.Key, in Input) string {
 	return digest.Sum()
 }
 
+// Credential is a keyed digest of what of the input lets a reader in: URL, token,
+// client certificate, headers. A reader that holds one with another digest has to
+// read anew.
+func Credential(key fingerprint.Key, in Input) string {
+	digest := key.Digest("credential")
+	digest.Field("url", address(in.URL)).
+		Field("token", in.Token.ID).
+		Bytes("certificate", in.Certificate).
+		Field("key", in.CertificateKey.Reveal())
+	for _, header := range in.Headers {
+		digest.Field("header", header.Name, header.Value.Reveal())
+	}
+	return digest.Sum()
+}
+
 // TokenFingerprint is a keyed digest of a token's value, as it stands in the
 // annotation [v1alpha1.AnnotationTokenFingerprint].
 func TokenFingerprint(key fingerprint.Key, value redact.Secret) string {

@@ -79,8 +79,6 @@ func unavailable(o Observation) (Plan, bool) {
 		return strip(o, v1alpha1.ReasonConfigInvalid, "this version of the operator does not support auth.oauth: use mint, token or certificate"), true
 	case spec.Workspace != nil:
 		return strip(o, v1alpha1.ReasonConfigInvalid, "this version of the operator does not support workspace: remove it"), true
-	case len(spec.Restart) > 0:
-		return strip(o, v1alpha1.ReasonConfigInvalid, "this version of the operator does not support restart: remove it (a mounted Secret needs none)"), true
 	}
 	return Plan{}, false
 }
@@ -138,7 +136,7 @@ func unrenderable(o Observation) (Plan, bool) {
 // failed revocation leaves to do is seen to by finish.
 func failed(o Observation) (Plan, bool) {
 	f := o.Failure
-	if f == nil || f.Action == Revoke {
+	if f == nil || f.Action == Revoke || f.Action == Restart {
 		return Plan{}, false
 	}
 	switch f.Class {
@@ -165,6 +163,27 @@ func failed(o Observation) (Plan, bool) {
 	}
 }
 
+// urgency of a session's work. A credential presses in the second half of the time that
+// was meant for replacing it.
+func (o Observation) urgency(stripped bool) Urgency {
+	switch {
+	case stripped || !o.Session.DeletionTimestamp.IsZero():
+		return Routine
+	case !o.alive():
+		return First
+	case o.Session.Spec.Auth.Mint == nil:
+		return Routine
+	}
+	rotate := o.rotateAt()
+	if rotate.IsZero() {
+		return Routine
+	}
+	if left := o.Secret.Token.ExpiresAt.Sub(rotate); o.serverNow().After(rotate.Add(left / 2)) {
+		return Pressing
+	}
+	return Routine
+}
+
 // finish adds to a plan what holds for every plan: which tokens are to go and
 // when, and the mirror of what is published.
 func finish(o Observation, p Plan) Plan {
@@ -178,9 +197,11 @@ func finish(o Observation, p Plan) Plan {
 		p.Token = mirrorToken(o)
 	}
 	p.Secret = mirrorSecret(o)
+	p.Urgency = o.urgency(p.Strip)
 	if p.User == nil {
 		p.User = o.Session.Status.User
 	}
+	restart(o, &p)
 	p.Retiring = retiring(o, p.Strip)
 	p.Retiring = p.Retiring[:min(len(p.Retiring), mostRetiring)]
 	if p.Do == Nothing && (p.Strip || !o.Session.Spec.Suspend) {

@@ -42,9 +42,6 @@ func TestPolicies(t *testing.T) {
 		"B92 workspace is refused": {
 			session("ci", withMint("bot"), spec(func(s *v1alpha1.CoderSessionSpec) { s.Workspace = &v1alpha1.WorkspaceRef{} })), refusedNow,
 		},
-		"B92 restart is refused": {
-			session("ci", withMint("bot"), spec(func(s *v1alpha1.CoderSessionSpec) { s.Restart = make([]v1alpha1.RestartTarget, 1) })), refusedNow,
-		},
 		"B71 what was minted goes when the method becomes oauth": {
 			with(spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} })), outcome{Do: Withdraw},
 		},
@@ -128,5 +125,39 @@ func TestApply(t *testing.T) {
 	Decide(o).Apply(&status, 8, noon.Add(time.Hour))
 	if diff := diffStatus(*was, status); diff != "" {
 		t.Errorf("a plan that keeps the status changed it:\n%s", diff)
+	}
+}
+
+// B52: near-expiry work goes first, first-time minting before routine refresh.
+func TestUrgency(t *testing.T) {
+	t.Parallel()
+	with := func(age time.Duration, options ...option) Observation {
+		return session("ci", append([]option{withMint("bot"), published("t4", 4, age)}, options...)...)
+	}
+	busy := failedTo(LookUp, Wait, v1alpha1.ReasonRateLimited)
+	for name, tc := range map[string]struct {
+		seen Observation
+		want Urgency
+	}{
+		"nothing is due":                           {with(time.Hour), Routine},
+		"a rotation that is due":                   {with(17 * time.Hour), Routine},
+		"a rotation that should be over":           {with(21 * time.Hour), Pressing},
+		"the same, sent away by the limit":         {with(21*time.Hour, busy), Pressing},
+		"by the server's clock":                    {with(17*time.Hour, func(o *Observation) { o.Skew = 4 * time.Hour }), Pressing},
+		"the first token":                          {session("ci", withMint("bot")), First},
+		"the first token, sent away by the limit":  {session("ci", withMint("bot"), busy), First},
+		"a token that has ended":                   {with(25 * time.Hour), First},
+		"a token that was revoked or asked anew":   {with(time.Hour, unlisted, func(o *Observation) { o.Request = "another" }), Routine},
+		"a supplied token, not published yet":      {session("ci", withToken()), First},
+		"a supplied token that is looked at again": {session("ci", withToken(), publishedSupplied(value), checkedAs(value, time.Hour, accepted)), Routine},
+		"what is taken away":                       {session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Denied = "no" })), Routine},
+		"what is deleted":                          {session("ci", withMint("bot"), deleted(0)), Routine},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := Decide(tc.seen).Urgency; got != tc.want {
+				t.Errorf("urgency %d, want %d", got, tc.want)
+			}
+		})
 	}
 }

@@ -81,6 +81,7 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 	status.Token = p.Token
 	status.Retiring = p.Retiring
 	status.Secret = p.Secret
+	status.Restarts = p.Restarts
 	status.Suspension = p.Suspension
 	status.NextRefreshTime = stamp(p.NextRefresh)
 }

@@ -31,6 +31,8 @@ type Observation struct {
 	Target Target
 	// Listing is what the deployment's token list says. Only for what was minted.
 	Listing Listing
+	// Workloads of spec.restart; none where none has to be looked at, see Unrolled.
+	Workloads []Workload
 	// Request is the digest of what the spec asks of a minted token.
 	Request string
 	// Invalid, where it is not empty, says why nothing could be published: a
@@ -91,6 +93,9 @@ type Secret struct {
 	InSync bool
 	// ValueGone says that the token's value is in it no more.
 	ValueGone bool
+	// Credential is a keyed digest of what in it lets its readers in. Empty: it is not
+	// in sync, so nobody knows.
+	Credential string
 	// ResourceVersion and Fingerprint of it as last seen.
 	ResourceVersion string
 	Fingerprint     string

@@ -35,6 +35,8 @@ const (
 	Sweep Action = "Sweep"
 	// Revoke deletes the tokens in Plan.Revoke on the server.
 	Revoke Action = "Revoke"
+	// Restart rolls the workloads in Plan.Roll.
+	Restart Action = "Restart"
 )
 
 // Plan is what to do now, what to say, and when to look again.
@@ -44,6 +46,8 @@ type Plan struct {
 	Mint Order
 	// Revoke names the tokens, for Revoke.
 	Revoke []Doomed
+	// Roll names the workloads, for Restart.
+	Roll []v1alpha1.RestartTarget
 
 	// Keep says that status stays as it is: what was seen is not believed.
 	Keep bool
@@ -58,12 +62,15 @@ type Plan struct {
 	Token      *v1alpha1.TokenStatus
 	Retiring   []v1alpha1.RetiringToken
 	Secret     *v1alpha1.SecretStatus
+	Restarts   []v1alpha1.RestartStatus
 	// NextRefresh is when, by the server's clock, the credential is replaced; zero:
 	// never.
 	NextRefresh time.Time
 	// Abandoned names the tokens that are left on the server for good.
 	Abandoned []string
 
+	// Urgency of what is done or waited for.
+	Urgency Urgency
 	// Wake is when to look again without any event; zero: only an event can change
 	// anything.
 	Wake time.Time
@@ -72,6 +79,19 @@ type Plan struct {
 	// Again says to observe anew at once.
 	Again bool
 }
+
+// Urgency says whose turn comes first where there is no room for all (B52). The zero
+// value is Routine.
+type Urgency int
+
+const (
+	// Routine work is done in good time.
+	Routine Urgency = iota
+	// First is for a session that has no credential.
+	First
+	// Pressing is for one whose credential is about to end.
+	Pressing
+)
 
 // Order describes a token that is to be minted.
 type Order struct {

@@ -120,13 +120,17 @@ func (o Observation) publishes(id string) bool {
 
 // revokeWhatIsDue makes revocation the plan's action when a token's time has
 // come and the server can be asked, and else sees to it that the plan wakes then.
-// What is still published is not revoked, not even from a stripped session.
+// What is still published is not revoked, not even from a stripped session, and
+// nothing while readers are yet to be restarted.
 func revokeWhatIsDue(o Observation, p *Plan) {
 	usable := o.Deployment.Found && o.Deployment.Resolved && !o.Deployment.Settling && o.Deployment.Verdict.OK()
+	held := !p.Strip && p.unrolled(o)
 	for _, t := range p.Retiring {
 		switch {
 		case t.RevokeAfter.After(o.Now):
 			p.wakeAt(t.RevokeAfter.Time)
+		case held:
+			p.wakeAt(o.Now.Add(o.Deployment.interval()))
 		case usable && o.Failure == nil && !o.publishes(t.ID):
 			p.Do = Revoke
 			p.Revoke = append(p.Revoke, Doomed{ID: t.ID, Name: t.Name})

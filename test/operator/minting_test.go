@@ -200,8 +200,10 @@ func TestASteadyStateIsQuiet(t *testing.T) {
 	before := w.operator.calls.snapshot()
 	w.coder.ResetLog()
 	w.throughout(3500 * time.Millisecond)
+	// The window may open or close in the middle of a verification: one more. A request
+	// per session would be 12 more for each.
 	verified := w.verifications()
-	if got := len(w.coder.Requests()); verified == 0 || got > 6*verified {
+	if got := len(w.coder.Requests()); verified == 0 || got > 6*(verified+1) {
 		t.Errorf("%d requests for %d verifications of %d sessions", got, verified, sessions)
 	}
 	if diff := cmp.Diff(map[string]int{}, w.operator.calls.since(before)); diff != "" {

@@ -1,0 +1,165 @@
+package session
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+const (
+	oldCredential = "hmac-sha256:old"
+	newCredential = "hmac-sha256:new"
+)
+
+var (
+	runner = v1alpha1.RestartTarget{Kind: v1alpha1.RestartDeployment, Name: "runner"}
+	agent  = v1alpha1.RestartTarget{Kind: v1alpha1.RestartDaemonSet, Name: "agent"}
+)
+
+// restarting lists targets of a session whose Secret holds newCredential.
+func restarting(targets ...v1alpha1.RestartTarget) option {
+	return func(o *Observation) {
+		o.Session.Spec.Restart = targets
+		o.Secret.Credential = newCredential
+	}
+}
+
+// ran says which credential a target was started with, as far as status knows.
+func ran(target v1alpha1.RestartTarget, credential string) option {
+	return func(o *Observation) {
+		o.Session.Status.Restarts = append(o.Session.Status.Restarts,
+			v1alpha1.RestartStatus{Kind: target.Kind, Name: target.Name, Credential: credential})
+	}
+}
+
+func seen(workloads ...Workload) option {
+	return func(o *Observation) { o.Workloads = workloads }
+}
+
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	with := func(options ...option) Observation {
+		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), restarting(runner)}, options...)...)
+	}
+	type want struct {
+		Roll      []v1alpha1.RestartTarget
+		Revoke    []string
+		Condition string
+		Runs      map[v1alpha1.ObjectName]string
+		Wake      time.Duration
+	}
+	before, now := map[v1alpha1.ObjectName]string{"runner": oldCredential}, map[v1alpha1.ObjectName]string{"runner": newCredential}
+	for name, tc := range map[string]struct {
+		seen Observation
+		want want
+	}{
+		"a target that is seen for the first time is not rolled": {
+			with(seen(Workload{Target: runner, Done: true, Room: true})), want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
+		},
+		"B43 a target that runs with another credential is rolled": {
+			with(ran(runner, oldCredential), seen(Workload{Target: runner, Done: true, Room: true})),
+			want{Roll: []v1alpha1.RestartTarget{runner}},
+		},
+		"one that was rolled for another credential, though status forgot it": {
+			with(seen(Workload{Target: runner, Credential: oldCredential, Done: true, Room: true})),
+			want{Roll: []v1alpha1.RestartTarget{runner}},
+		},
+		"not while the budget is spent": {
+			with(ran(runner, oldCredential), seen(Workload{Target: runner, Done: true})),
+			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
+		},
+		"B43 nothing is revoked while it waits for its turn": {
+			with(ran(runner, oldCredential), retires("t3", -time.Minute), seen(Workload{Target: runner, Done: true})),
+			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
+		},
+		"B43 nothing is revoked while it rolls": {
+			with(ran(runner, oldCredential), retires("t3", -time.Minute), seen(Workload{Target: runner, Credential: newCredential})),
+			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
+		},
+		"B43 once it has rolled, what is due is revoked": {
+			with(ran(runner, oldCredential), retires("t3", -time.Minute), seen(Workload{Target: runner, Credential: newCredential, Done: true})),
+			want{Revoke: []string{"t3"}},
+		},
+		"B43 not before the overlap either": {
+			with(ran(runner, oldCredential), retires("t3", time.Minute), seen(Workload{Target: runner, Credential: newCredential, Done: true})),
+			want{Condition: "True Restarted", Runs: now, Wake: time.Minute},
+		},
+		"a rollout that is stuck is said, and keeps the old token": {
+			with(ran(runner, oldCredential), retires("t3", -time.Minute), seen(Workload{Target: runner, Credential: newCredential, Stuck: "it is paused"})),
+			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
+		},
+		"one that may not be looked at is said, and keeps the old token": {
+			with(ran(runner, oldCredential), retires("t3", -time.Minute), seen(Workload{Target: runner, Problem: "the operator may not"})),
+			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
+		},
+		"one that does not exist will start with what is published": {
+			with(ran(runner, oldCredential), seen(Workload{Target: runner, Missing: true})),
+			want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
+		},
+		"the same credential: nobody is rolled": {
+			with(ran(runner, newCredential)), want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
+		},
+		"of two, the one that changed last": {
+			with(restarting(runner, agent), ran(runner, newCredential), ran(agent, oldCredential),
+				seen(Workload{Target: runner, Done: true, Room: true, Credential: newCredential}, Workload{Target: agent, Done: true, Room: true})),
+			want{Roll: []v1alpha1.RestartTarget{agent}},
+		},
+		"a suspended session rolls nobody": {
+			with(ran(runner, oldCredential), seen(Workload{Target: runner, Done: true, Room: true}), func(o *Observation) { o.Listing.UserSuspended = true }),
+			want{Runs: before, Wake: interval},
+		},
+		"a Secret that is not in sync rolls nobody": {
+			with(ran(runner, oldCredential), secret(func(s *Secret) { s.InSync, s.Credential = false, "" })), want{Runs: before},
+		},
+		"a restart that fails is tried again and says why": {
+			with(ran(runner, oldCredential), retires("t3", -time.Minute), failedTo(Restart, Transient, "")),
+			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
+		},
+		"a target that left the spec is forgotten": {
+			with(restarting(), ran(runner, oldCredential), retires("t3", -time.Minute)), want{Revoke: []string{"t3"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := Decide(tc.seen)
+			got := want{Roll: p.Roll}
+			for _, d := range p.Revoke {
+				got.Revoke = append(got.Revoke, d.ID)
+			}
+			if p.Do == Nothing || p.Do == Publish {
+				got.Runs = map[v1alpha1.ObjectName]string{}
+				for _, r := range p.Restarts {
+					got.Runs[r.Name] = r.Credential
+				}
+				if c := p.condition(v1alpha1.ConditionTargetsRestarted); c != nil {
+					got.Condition = string(c.Status) + " " + c.Reason
+				}
+				if !p.Wake.IsZero() {
+					got.Wake = p.Wake.Sub(noon)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("the plan is another (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Access that is withdrawn, and deletion, wait for no rollout.
+func TestNobodyWaitsForARolloutToBeStripped(t *testing.T) {
+	t.Parallel()
+	with := func(options ...option) Observation {
+		return session("ci", append([]option{
+			withMint("bot"), published("t4", 4, time.Hour), restarting(runner), ran(runner, oldCredential), retires("t3", 0),
+			secret(func(s *Secret) { *s = Secret{} }),
+		}, options...)...)
+	}
+	gone := outcome{Do: Revoke, Revoke: []string{"t3", "t4"}}
+	check(t, map[string]row{
+		"B32 access withdrawn": {with(deployment(func(d *Deployment) { d.Denied = "no" })), gone},
+		"deleted":              {with(deleted(0), func(o *Observation) { o.Swept = true }), gone},
+	})
+}
