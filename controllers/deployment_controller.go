@@ -47,6 +47,7 @@ type deploymentMemory struct {
 	verified deployment.Verified
 	listed   deployment.Listed
 	renewal  deployment.Renewal
+	renewing string // the token that renewal is about
 	dropped  string // the predecessor that was revoked last; a cache may still show it
 	access   string // the access rules that sessions were last woken for
 }

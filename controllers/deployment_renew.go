@@ -30,9 +30,13 @@ func tokenKey(d *v1alpha1.CoderDeployment) types.NamespacedName {
 }
 
 // observeRenewal adds to what this process remembers what stands beside the token:
-// which one it replaced.
+// which one it replaced. What failed with a token that is not in use any more says
+// nothing about the present one.
 func (r *DeploymentReconciler) observeRenewal(ctx context.Context, s *deploymentScope) (deployment.Renewal, error) {
 	seen := s.memory.renewal
+	if s.memory.renewing != s.memory.verified.Token.ID {
+		seen = deployment.Renewal{}
+	}
 	if token := s.object.Spec.Token; token == nil || token.Renew == nil {
 		return deployment.Renewal{}, nil
 	}
@@ -55,8 +59,15 @@ func (r *DeploymentReconciler) renew(ctx context.Context, s *deploymentScope) er
 	return r.noteRenewal(s, r.replaceToken(ctx, s))
 }
 
-// noteRenewal remembers an attempt. Errors of the API server come back.
+// noteRenewal remembers an attempt. Errors of the API server come back. A write that
+// met somebody else's is no failure: the next pass simply tries again.
 func (r *DeploymentReconciler) noteRenewal(s *deploymentScope, err error) error {
+	if apierrors.IsConflict(err) {
+		return err
+	}
+	if own := s.memory.verified.Token.ID; s.memory.renewing != own {
+		s.memory.renewing, s.memory.renewal = own, deployment.Renewal{}
+	}
 	s.memory.renewal.At = r.clock.Now()
 	s.memory.renewal.Verdict = connection.VerdictOf(err)
 	if err == nil {
@@ -80,6 +91,11 @@ func (r *DeploymentReconciler) replaceToken(ctx context.Context, s *deploymentSc
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	// Somebody may have replaced it without the cache knowing yet: then nothing is
+	// minted in vain.
+	if _, err := r.tokenSecret(ctx, s, line.Snapshot.Token.Equal); err != nil {
 		return err
 	}
 	serial, _ := r.names.Serial(own.Name, uid) // 0 for the first, which somebody else named

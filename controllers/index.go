@@ -9,6 +9,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 )
 
@@ -18,7 +19,7 @@ const (
 	byReference = "references"
 	// byDeployment: sessions by the deployment that they refer to.
 	byDeployment = "deployment"
-	// bySecret: sessions by the name of their generated Secret.
+	// bySecret: sessions by the names of their generated Secret and of that of their grant.
 	bySecret = "generatedSecret"
 	// bySource: sessions by the name of the Secret that supplies their token.
 	bySource = "sourceSecret"
@@ -47,9 +48,15 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer, names inventor
 	if err != nil {
 		return fmt.Errorf("index deployments: %w", err)
 	}
+	err = indexer.IndexField(ctx, &v1alpha1.CoderSession{}, bySecret, func(o client.Object) []string {
+		s := o.(*v1alpha1.CoderSession)
+		return []string{s.SecretName(), grant.SecretName(s)}
+	})
+	if err != nil {
+		return fmt.Errorf("index sessions: %w", err)
+	}
 	for field, key := range map[string]func(*v1alpha1.CoderSession) string{
 		byDeployment:  func(s *v1alpha1.CoderSession) string { return s.DeploymentKey().String() },
-		bySecret:      (*v1alpha1.CoderSession).SecretName,
 		bySource:      sourceName,
 		byTokenPrefix: func(s *v1alpha1.CoderSession) string { return names.SessionPrefix(string(s.UID)) },
 		byUser:        userID,

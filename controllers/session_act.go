@@ -15,9 +15,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
-	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // credentialTimeout bounds what changes credentials and the Secret write after
@@ -52,7 +50,7 @@ func (r *SessionReconciler) act(ctx context.Context, s *sessionScope, o session.
 		s.failure = &session.Failure{Action: plan.Do, Class: session.Transient, Message: err.Error()}
 		return nil
 	}
-	failure, err := classify(err, strings.ToLower(string(plan.Do)))
+	failure, err := classify(err, plan.Do)
 	if err != nil {
 		return err
 	}
@@ -67,31 +65,31 @@ func (r *SessionReconciler) act(ctx context.Context, s *sessionScope, o session.
 }
 
 func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o session.Observation, plan session.Plan) error {
-	switch plan.Do {
-	case session.AddFinalizer:
-		return patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.AddFinalizer)
-	case session.RemoveFinalizer:
-		return r.leave(ctx, s, plan.Abandoned)
-	case session.LookUp:
-		return r.lookUp(ctx, s)
-	case session.Mint:
-		return r.mint(ctx, s, o, plan.Mint)
-	case session.CheckCredential:
-		return r.check(ctx, s, o)
-	case session.Publish:
-		return r.publish(ctx, s, o)
-	case session.Withdraw:
-		return r.secrets.Withdraw(ctx, s.object, s.prior)
-	case session.Release:
-		return r.secrets.Retain(ctx, s.object, s.prior)
-	case session.Sweep:
-		return r.sweep(ctx, s, plan.Mint.Serial)
-	case session.Revoke:
-		return r.revoke(ctx, s, plan.Revoke)
-	case session.Restart:
-		return r.restart(ctx, s, o.Secret.Credential, plan.Roll)
+	step, known := map[session.Action]func() error{
+		session.AddFinalizer: func() error {
+			return patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.AddFinalizer)
+		},
+		session.RemoveFinalizer: func() error { return r.leave(ctx, s, plan.Abandoned) },
+		session.LookUp:          func() error { return r.lookUp(ctx, s) },
+		session.Mint:            func() error { return r.mint(ctx, s, o, plan.Mint) },
+		session.CheckCredential: func() error { return r.check(ctx, s, o) },
+		session.Publish:         func() error { return r.publish(ctx, s, o) },
+		session.Withdraw:        func() error { return r.secrets.Withdraw(ctx, s.object, s.prior) },
+		session.Release:         func() error { return r.secrets.Retain(ctx, s.object, s.prior) },
+		session.Sweep:           func() error { return r.sweep(ctx, s, plan.Mint.Serial) },
+		session.Revoke:          func() error { return r.revoke(ctx, s, plan.Revoke) },
+		session.Restart:         func() error { return r.restart(ctx, s, o.Secret.Credential, plan.Roll) },
+		session.Register:        func() error { return r.register(ctx, s) },
+		session.Authorize:       func() error { return r.authorize(ctx, s) },
+		session.Refresh:         func() error { return r.refresh(ctx, s) },
+		session.Resolve:         func() error { return r.resolve(ctx, s) },
+		session.EndGrant:        func() error { return r.endGrant(ctx, s, plan.Ending) },
+		session.ForgetGrant:     func() error { return r.forgetGrant(ctx, s) },
+	}[plan.Do]
+	if !known {
+		return fmt.Errorf("unknown action %q", plan.Do)
 	}
-	return fmt.Errorf("unknown action %q", plan.Do)
+	return step()
 }
 
 // lookUp finds the user that is minted for.
@@ -136,69 +134,6 @@ func (r *SessionReconciler) lookForUnlisted(ctx context.Context, s *sessionScope
 		return nil
 	}
 	return err
-}
-
-// check asks the server who the session's own credential belongs to. The answer
-// is kept with what it was asked with, so that it serves for nothing else.
-func (r *SessionReconciler) check(ctx context.Context, s *sessionScope, o session.Observation) error {
-	caller, err := r.caller(ctx, s, o)
-	if err != nil {
-		return err
-	}
-	check := session.Check{At: r.clock.Now()}
-	line, err := s.conn.DoAs(ctx, caller, func(ctx context.Context, line *connection.Line) error {
-		user, err := line.Client.Me(ctx)
-		if kind := coder.KindOf(err); kind == coder.NotFound {
-			// Let in, and not allowed to look itself up: its scopes are narrow (contract A.6).
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		check.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username}
-		if supplied, ok := caller.(*suppliedCaller); ok {
-			// A narrow token may not look itself up; then its end is not known.
-			if token, err := line.Client.Token(ctx, user.ID, supplied.source.ID); err == nil {
-				check.ExpiresAt, check.Scopes = token.ExpiresAt, token.Scopes
-			}
-		}
-		return nil
-	})
-	check.Verdict = connection.VerdictOf(err)
-	if check.Verdict.Outcome == verdict.Unsettled {
-		return err
-	}
-	if check.Verdict.Outcome == verdict.Unreachable {
-		check.Failures = s.memory.check.Failures + 1
-	}
-	if line != nil {
-		check.Settings = line.Snapshot.Fingerprint
-	}
-	if supplied, ok := caller.(*suppliedCaller); ok {
-		check.Credential = supplied.source.Fingerprint
-		if supplied.source.Fingerprint != o.Source.Fingerprint {
-			s.memory.source = sourceMemory{} // another token was found: look anew
-		}
-	}
-	s.memory.check = check
-	return nil
-}
-
-// caller is whose credential the session checks and publishes.
-func (r *SessionReconciler) caller(ctx context.Context, s *sessionScope, o session.Observation) (connection.Caller, error) {
-	if s.object.Spec.Auth.Token == nil || o.Source.Empty {
-		return anonymousCaller{}, nil
-	}
-	source, value, _, err := r.readSource(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	supplied := &suppliedCaller{source: source, value: value}
-	supplied.read = func(ctx context.Context) (session.Source, redact.Secret, error) {
-		source, value, _, err := r.readSource(ctx, s)
-		return source, value, err
-	}
-	return supplied, nil
 }
 
 // leave lets the session go, and tells once what is left of it.

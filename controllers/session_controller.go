@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
@@ -34,6 +36,10 @@ type SessionReconciler struct {
 	pool              *connection.Pool
 	debouncer         *debounce.Debouncer[types.NamespacedName] // of supplied tokens
 	secrets           *secret.Store
+	grants            *grant.Store
+	redirectURIs      []string  // of OAuth; none: no callback is served
+	random            io.Reader // of states and verifiers
+	instance          string    // names this process where it notes an intent
 	workloads         *workload.Store
 	rollouts          *rollouts
 	key               fingerprint.Key
@@ -55,6 +61,7 @@ type sessionMemory struct {
 	uid      types.UID
 	check    session.Check
 	source   sourceMemory
+	grant    grantMemory
 	failures int // in a row, for backoff
 	// reported is the version that the last status was written as. A pass over an older
 	// one would find its status as it should be, write nothing, and wait for nothing.
@@ -87,6 +94,8 @@ type sessionScope struct {
 	failure *session.Failure
 	revoked []string
 	swept   bool
+	// forgotten says that the grant was given up in this pass.
+	forgotten bool
 	// announced says that an event of this pass tells already of a new credential,
 	// so that its first Active need not.
 	announced bool

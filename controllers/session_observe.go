@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -11,13 +10,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/coder-session-operator/coder-session-operator/internal/coder"
-	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // observe gathers what is known. In a steady state it reads from caches only.
@@ -41,6 +37,9 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 		o.Request = session.RequestOf(s.object.Spec.Auth.Mint, s.conn.Standing().DeploymentID)
 	}
 	if o.Source, err = r.observeSource(ctx, s); err != nil {
+		return o, err
+	}
+	if o.Grant, err = r.observeGrant(ctx, s); err != nil {
 		return o, err
 	}
 	if o.Secret, err = r.observeSecret(ctx, s, &o); err != nil {
@@ -242,30 +241,4 @@ func (r *SessionReconciler) observeListing(s *sessionScope, published *session.P
 		listing.Others = append(listing.Others, listed)
 	}
 	return listing
-}
-
-// classify turns a server's error into what the session waits for. Errors of the
-// API server are not its business and come back as they are.
-func classify(err error, doing string) (*session.Failure, error) {
-	var failed *coder.Error
-	v := connection.VerdictOf(err)
-	f := &session.Failure{Reason: v.Reason, Message: doing + ": " + v.Message, RetryAfter: v.RetryAfter}
-	switch {
-	case v.Outcome == verdict.Unsettled:
-		f.Class = session.Unbelieved
-	case !errors.As(err, &failed):
-		return nil, err
-	case failed.Kind == coder.RateLimited:
-		f.Class = session.Wait
-	case failed.Kind.Transient():
-		f.Class = session.Transient
-	case failed.Kind == coder.Invalid:
-		f.Class = session.Config
-	case failed.Kind == coder.NotFound || failed.Kind == coder.Forbidden:
-		f.Class = session.Denied
-		f.Message += ": the operator's user needs the owner role to mint for others"
-	default:
-		f.Class = session.Denied
-	}
-	return f, nil
 }

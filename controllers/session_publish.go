@@ -76,6 +76,16 @@ func (r *SessionReconciler) publishable(ctx context.Context, s *sessionScope, o 
 		}
 		token.Value = value
 		return token, nil
+	case s.object.Spec.Auth.OAuth != nil:
+		state, _, err := r.grants.Read(ctx, s.object)
+		if err != nil {
+			return secret.Token{}, err
+		}
+		held := state.Grant
+		if held == nil || secret.TokenFingerprint(r.key, held.AccessToken) != s.memory.check.Credential {
+			return secret.Token{}, errMoved(s, "its grant has changed")
+		}
+		return secret.Token{Value: held.AccessToken, ID: held.KeyID, Serial: lastSerial(s), ExpiresAt: held.ExpiresAt}, nil
 	case s.object.Spec.Auth.Token != nil && !o.Source.Empty:
 		source, value, _, err := r.readSource(ctx, s)
 		if err != nil {

@@ -100,12 +100,3 @@ func (c *suppliedCaller) Refresh(ctx context.Context) (bool, error) {
 	c.source, c.value = source, value
 	return true, nil
 }
-
-// anonymousCaller asks with no token: the connection identifies the caller.
-type anonymousCaller struct{}
-
-// Token returns none.
-func (anonymousCaller) Token() redact.Secret { return redact.Secret{} }
-
-// Refresh has nothing to refresh.
-func (anonymousCaller) Refresh(context.Context) (bool, error) { return false, nil }

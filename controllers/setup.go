@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"crypto/x509"
+	"io"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -18,6 +19,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
@@ -35,7 +37,7 @@ type Clock interface {
 }
 
 // Options are what the controllers are built with. All fields but NamespaceLabels
-// are needed.
+// and RedirectURIs are needed.
 type Options struct {
 	// Key of all fingerprints.
 	Key fingerprint.Key
@@ -55,21 +57,31 @@ type Options struct {
 	OrphanGrace time.Duration
 	// MaxConcurrent is how many objects of a kind are worked on at a time.
 	MaxConcurrent int
+	// RedirectURIs are where the OAuth callback is reached; the first one is that of
+	// requests for consent. None: no callback is served, and no session can have a grant.
+	RedirectURIs []string
+	// Instance names this process among others, where it notes that it is about to do
+	// something that may be done once.
+	Instance string
+	// Random is where states and verifiers of OAuth come from.
+	Random io.Reader
 	// NamespaceLabels says that the labels of namespaces can be read.
 	NamespaceLabels bool
 }
 
 // Setup adds both controllers to a manager. Data goes one way through them: see
 // the package's documentation.
-func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
+//
+// It returns the connections, for whoever else has to reach the deployments.
+func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, error) {
 	if err := addIndexes(ctx, mgr.GetFieldIndexer(), inventory.Names{Cluster: o.Cluster}); err != nil {
-		return err
+		return nil, err
 	}
 	c := assemble(api{client: mgr.GetClient(), contents: mgr.GetAPIReader(), recorder: mgr.GetEventRecorder(FieldOwner)}, o)
 	if err := c.deployments.watch(mgr, c.deploymentQueue, o.MaxConcurrent); err != nil {
-		return err
+		return nil, err
 	}
-	return c.sessions.watch(mgr, c.sessionQueue, o.MaxConcurrent)
+	return c.sessions.pool, c.sessions.watch(mgr, c.sessionQueue, o.MaxConcurrent)
 }
 
 // controllerOptions let a replica that is not the leader fill its caches, so that it
@@ -124,6 +136,7 @@ func assemble(a api, o Options) assembly {
 		sessions: &SessionReconciler{
 			client: a.client, contents: a.contents, namespacesLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
 			secrets: secret.NewStore(a.contents, a.client, o.Key), key: o.Key,
+			grants: grant.NewStore(a.contents, a.client), redirectURIs: o.RedirectURIs, random: o.Random, instance: o.Instance,
 			workloads: workload.NewStore(a.contents, a.client), rollouts: newRollouts(), names: names, status: writer, metrics: o.Metrics,
 			clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
 			memory: map[types.NamespacedName]*sessionMemory{},

@@ -73,11 +73,11 @@ func (w *simWorld) whole() bool {
 		if slices.ContainsFunc(c.server.Users(), func(u coderd.User) bool { return u.Status != coderd.StatusActive }) {
 			return false
 		}
-		if c.down || !c.pairs[w.pair] || !c.server.AcceptsToken(c.token) || !c.server.AcceptsToken(c.supply) {
+		if c.down || !c.pairs[w.pair] || !w.renews && !c.server.AcceptsToken(c.token) || !c.server.AcceptsToken(c.supply) {
 			return false
 		}
 	}
-	for _, name := range []string{"prod", "gate"} {
+	for _, name := range w.names {
 		d := w.deployment(name)
 		if d == nil || !d.DeletionTimestamp.IsZero() || w.operator.parts.deployments.debouncer.Settling(client.ObjectKeyFromObject(d)) {
 			return false
@@ -118,7 +118,7 @@ func (w *simWorld) whole() bool {
 			return false
 		}
 	}
-	return w.noise == simNoise{} && !w.operator.dead && !w.operator.cache.lags() && now.After(w.stalled) && len(w.script) == 0 &&
+	return w.ownRests() && w.noise == simNoise{} && !w.operator.dead && !w.operator.cache.lags() && now.After(w.stalled) && len(w.script) == 0 &&
 		len(w.operator.deployments.runnable()) == 0 && len(w.operator.sessions.runnable()) == 0
 }
 
@@ -133,8 +133,8 @@ func (w *simWorld) rotateSettings() {
 	w.pair++
 	for _, c := range w.coders {
 		c.pairs[w.pair] = true
-		w.own++
-		c.token, c.supply = c.issue(simOperatorID, fmt.Sprintf("own-%d", w.own)), c.issue("ada", fmt.Sprintf("laptop-%d", w.own))
+		c.issueOwn()
+		c.supply = c.issue("ada", fmt.Sprintf("laptop-%d", w.own))
 	}
 	w.burst(1, w.valid)
 	for _, c := range w.coders {
@@ -159,11 +159,17 @@ func (w *simWorld) flipSettings() {
 // judgedBursts waits for rest before each burst.
 func (w *simWorld) judgedBursts(n int) {
 	for range n {
-		for tries := 0; !w.whole() && tries < 60; tries++ {
-			w.run(10 * time.Second)
-		}
+		w.rests()
 		pick(w, []func(*simWorld){(*simWorld).rotateSettings, (*simWorld).flipSettings})(w)
 	}
+}
+
+// rests waits for rest, and reports whether there is.
+func (w *simWorld) rests() bool {
+	for tries := 0; !w.whole() && tries < 60; tries++ {
+		w.run(10 * time.Second)
+	}
+	return w.whole()
 }
 
 // burst makes the writes and counts what they cost.
@@ -247,10 +253,10 @@ func (w *simWorld) toggleUser() {
 	w.must(user, err)
 	w.tracef("* user %s toggled", name)
 	if user.Status == coderd.StatusSuspended {
-		w.must(nil, c.server.Activate(name))
+		w.activate(c, name)
 		return
 	}
-	w.must(nil, c.server.Suspend(name))
+	w.suspend(c, name)
 }
 
 // breakToken revokes one on the server.
@@ -271,8 +277,7 @@ func (w *simWorld) breakOperator() {
 	c := pick(w, w.coders)
 	w.tracef("* the operator's token is replaced on the server")
 	w.must(nil, c.server.RevokeKey(idOf(c.token)))
-	w.own++
-	c.token = c.issue(simOperatorID, fmt.Sprintf("own-%d", w.own))
+	c.issueOwn()
 }
 
 func (w *simWorld) jump() {

@@ -37,9 +37,11 @@ type simCoder struct {
 	http   *httptest.Server
 	down   bool
 	pairs  map[int]bool // generations of header pairs that the edge takes
-	vouch  string       // the token with which the edge vouches for the operator
-	token  string       // the operator's own, valid unless the world broke it
-	supply string       // a person's own
+	// suspended users, and since when.
+	suspended map[string]time.Time
+	vouch     string // the token with which the edge vouches for the operator
+	token     string // the operator's own, valid unless the world broke it
+	supply    string // a person's own
 }
 
 // minted is what the world knows of a token.
@@ -48,23 +50,29 @@ type minted struct {
 	name   string
 	// revoked by the operator, broken by somebody else, seen to be accepted.
 	revoked, broken, accepted bool
+	// ends and replaced are of the operator's own only: when it ends, and when the operator put the next in its place.
+	ends, replaced time.Time
 }
 
 func newSimCoder(w *simWorld) *simCoder {
-	c := &simCoder{w: w, pairs: map[int]bool{1: true}}
+	c := &simCoder{w: w, pairs: map[int]bool{1: true}, suspended: map[string]time.Time{}}
 	c.server = coderd.New(coderd.Options{Clock: w.clock, Random: simBytes{w}, DisableRateLimits: true})
 	w.must(c.server.CreateUser(coderd.UserOptions{Username: simOperatorID, Roles: []string{coderd.RoleOwner}}))
 	for _, bot := range append(simBots, "ada") {
 		w.must(c.server.CreateUser(coderd.UserOptions{Username: bot}))
 	}
-	c.vouch, c.token, c.supply = c.issue(simOperatorID, "edge"), c.issue(simOperatorID, "own-1"), c.issue("ada", "laptop")
+	c.vouch = c.issue(simOperatorID, "edge")
+	c.issueOwn()
+	c.supply = c.issue("ada", "laptop")
 	c.http = httptest.NewServer(c)
 	return c
 }
 
 // issue makes a token that the operator has nothing to do with.
-func (c *simCoder) issue(user, name string) string {
-	value, key, err := c.server.CreateToken(coderd.TokenOptions{User: user, Name: name, Lifetime: 2000 * time.Hour})
+func (c *simCoder) issue(user, name string) string { return c.issueFor(user, name, 2000*time.Hour) }
+
+func (c *simCoder) issueFor(user, name string, lifetime time.Duration) string {
+	value, key, err := c.server.CreateToken(coderd.TokenOptions{User: user, Name: name, Lifetime: lifetime})
 	c.w.must(key, err)
 	c.w.know(value, "token of "+user)
 	c.w.tokens[key.ID] = &minted{server: c, name: name}
@@ -168,6 +176,7 @@ func (c *simCoder) learn(r *http.Request, body []byte, answer *httptest.Response
 		w.tokens[idOf(key.Key)] = &minted{server: c, name: order.Name}
 		w.count.mints++
 		w.mints[order.Name]++
+		w.judgeMint(c, path[1])
 	case answer.Code == http.StatusNoContent && r.Method == http.MethodDelete:
 		w.count.revocations++
 		w.revoked(c, path[len(path)-1])
@@ -186,6 +195,13 @@ func idOf(token string) string {
 // revoked checks a revocation: it meets tokens of the cluster only (B45), and none that readers find (B42).
 func (w *simWorld) revoked(c *simCoder, id string) {
 	token := w.tokens[id]
+	if id == idOf(w.content("own")) {
+		w.fail("B50: the operator revoked its own token %s", id)
+	}
+	if token != nil && w.predecessorRevoked(token) {
+		token.revoked = true
+		return
+	}
 	if token == nil || !strings.HasPrefix(token.name, inventory.Names{Cluster: simCluster}.Prefix()) {
 		w.fail("B45: the operator revoked token %s, which is not its own: %+v", id, token)
 		return
@@ -238,5 +254,6 @@ func (w *simWorld) begun(what, deployment string, body []byte) (finished func())
 		w.fail("two at once: %s", key)
 	}
 	w.underway = append(w.underway, key)
+	w.begins(key)
 	return func() { w.underway = slices.DeleteFunc(w.underway, func(k string) bool { return k == key }) }
 }

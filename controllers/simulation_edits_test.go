@@ -140,11 +140,11 @@ func (w *simWorld) heal() {
 	for _, c := range w.coders {
 		c.down = false
 		for _, name := range append(simBots, "ada", simOperatorID) {
-			w.must(nil, c.server.Activate(name))
+			w.activate(c, name)
 		}
 		c.pairs[w.pair] = true
-		w.own++
-		c.token, c.supply = c.issue(simOperatorID, fmt.Sprintf("own-%d", w.own)), c.issue("ada", fmt.Sprintf("laptop-%d", w.own))
+		c.issueOwn()
+		c.supply = c.issue("ada", fmt.Sprintf("laptop-%d", w.own))
 		c.vouch = c.issue(simOperatorID, fmt.Sprintf("edge-%d", w.own))
 	}
 	w.put(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "builds", Labels: map[string]string{"team": "builds"}}})

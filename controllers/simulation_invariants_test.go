@@ -1,14 +1,11 @@
 package controllers
 
 import (
-	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -22,13 +19,23 @@ func (w *simWorld) judge(c change) {
 	switch after := c.after.(type) {
 	case *corev1.Secret:
 		before, _ := c.before.(*corev1.Secret)
-		w.judgeSecret(before, after)
+		if c.ref.key == key("coder", "own") {
+			w.judgeOwn(before, after)
+		} else {
+			w.judgeSecret(before, after)
+		}
 		w.secretless("metadata of Secret "+c.ref.key.String(), encoded(after.ObjectMeta))
-	case *v1alpha1.CoderSession, *v1alpha1.CoderDeployment:
+	case *v1alpha1.CoderSession:
 		w.secretless(c.ref.kind+" "+c.ref.key.String(), encoded(after))
+	case *v1alpha1.CoderDeployment:
+		w.secretless(c.ref.kind+" "+c.ref.key.String(), encoded(after))
+		w.judgeVerified(c.before.(*v1alpha1.CoderDeployment), after)
 	}
 	if w.calm {
 		w.judgeCalm(c)
+	}
+	if w.steadily {
+		w.judgeSteady(c)
 	}
 }
 
@@ -87,6 +94,9 @@ func (w *simWorld) warned(r ref, reason string) {
 	w.warnings = append(w.warnings, r.key.String()+" "+reason)
 	if w.calm {
 		w.fail("B08: while settings settled there was the Warning %s about %s", reason, r.key)
+	}
+	if w.steadily {
+		w.fail("B94: in a steady state there was the Warning %s about %s", reason, r.key)
 	}
 }
 
@@ -156,6 +166,9 @@ func (w *simWorld) settled() {
 		if s.Status.Suspension != nil {
 			w.fail("session %s is Active and suspended", name)
 		}
+		if next := s.Status.NextRefreshTime; next != nil && w.serves(w.deployment(string(s.Spec.DeploymentRef.Name))).server.Now().Sub(next.Time) > time.Minute {
+			w.fail("session %s does not rotate, which was due at %s", name, next)
+		}
 		secret := w.secretOf(s)
 		if secret == nil {
 			w.fail("session %s is Active without a Secret", name)
@@ -166,11 +179,12 @@ func (w *simWorld) settled() {
 			published[idOf(string(secret.Data["session"]))] = name
 		}
 	}
-	for _, name := range []string{"prod", "gate"} {
+	for _, name := range w.names {
 		if d := w.deployment(name); !meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionReady) {
 			w.fail("deployment %s does not recover: %s", name, encoded(d.Status))
 		}
 	}
+	w.settledOwn(published)
 	w.settledTokens(published)
 }
 
@@ -194,73 +208,24 @@ func (w *simWorld) settledSecret(s *v1alpha1.CoderSession, secret *corev1.Secret
 // settledTokens: one live token for each minted session, and no other, on the servers that are used (B40, B41, B45).
 // What a session has on a server that its deployment has left ends there by itself.
 func (w *simWorld) settledTokens(published map[string]string) {
-	claimed := map[string]*simCoder{}
+	claimed, used := map[string]*simCoder{}, map[*simCoder]bool{}
+	for _, name := range w.names {
+		d := w.deployment(name)
+		used[w.serves(d)] = true
+		claimed[string(d.UID)[:8]] = w.serves(d)
+	}
 	for _, s := range w.sessions() {
 		if s.Spec.Auth.Mint != nil || s.Status.Token != nil {
 			claimed[string(s.UID)[:8]] = w.serves(w.deployment(string(s.Spec.DeploymentRef.Name)))
 		}
 	}
 	for _, c := range w.coders {
-		used := c == w.serves(w.deployment("prod")) || c == w.serves(w.deployment("gate"))
 		for id, key := range c.live() {
 			home := claimed[strings.Split(key.Name, "-")[2]]
-			if published[id] != "" || !used || home != nil && home != c {
+			if published[id] != "" || !used[c] || home != nil && home != c {
 				continue
 			}
 			w.fail("B40: token %s (%s) of server %s is live and nobody's", id, key.Name, c.http.URL)
 		}
 	}
-}
-
-// steady lets hours go by in which nothing happens but what is due.
-func (w *simWorld) steady(d time.Duration) {
-	w.writes, w.rotations = nil, 0
-	mints := w.count.mints
-	expected := map[string]bool{}
-	end := w.clock.Now().Add(d)
-	for _, s := range w.sessions() {
-		if next := s.Status.NextRefreshTime; next != nil && next.Time.Before(end.Add(w.serves(w.deployment(string(s.Spec.DeploymentRef.Name))).server.ClockOffset())) {
-			expected[client.ObjectKeyFromObject(s).String()] = true
-		}
-	}
-	w.run(d)
-	for _, c := range w.writes {
-		switch {
-		case expected[c.ref.key.String()]:
-		case c.ref.kind == kindDeployment && heartbeatOnly(c):
-		default:
-			w.fail("in a steady state the operator wrote %s %s: %s", c.ref.kind, c.ref.key, cmp.Diff(plain(c.before), plain(c.after)))
-			return
-		}
-	}
-	if w.count.mints != mints && len(expected) == 0 {
-		w.fail("in a steady state %d tokens were minted", w.count.mints-mints)
-	}
-	if most := len(expected) * (1 + int(d/(36*time.Minute))); w.count.mints-mints > most {
-		w.fail("%d tokens were minted for %d sessions in %s", w.count.mints-mints, len(expected), d)
-	}
-	w.settled()
-}
-
-// plain is an object as a document, for comparison.
-func plain(object client.Object) (document map[string]any) {
-	if object != nil && !reflect.ValueOf(object).IsNil() {
-		_ = json.Unmarshal([]byte(encoded(object)), &document)
-	}
-	return document
-}
-
-// heartbeatOnly: the time of the last verification is brought up to date now and then.
-func heartbeatOnly(c change) bool {
-	before, ok := c.before.(*v1alpha1.CoderDeployment)
-	if !ok || c.after == nil {
-		return false
-	}
-	after := c.after.(*v1alpha1.CoderDeployment).DeepCopy()
-	was := before.Status.LastVerifiedTime
-	if was == nil || after.Status.LastVerifiedTime.Sub(was.Time) < time.Hour-time.Second {
-		return false
-	}
-	after.Status.LastVerifiedTime = was
-	return encoded(after.Status) == encoded(before.Status)
 }

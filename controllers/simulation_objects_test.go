@@ -106,6 +106,9 @@ func (w *simWorld) newDeployment(name string) *v1alpha1.CoderDeployment {
 		return d
 	}
 	d.Spec.Token = &v1alpha1.OperatorToken{SecretRef: v1alpha1.TokenSecretRef{Name: "own", Key: "token"}}
+	if w.renews {
+		d.Spec.Token.Renew = &v1alpha1.TokenRenewal{Lifetime: *v1alpha1.DurationOf(simOwnLifetime), Before: *v1alpha1.DurationOf(simOwnBefore)}
+	}
 	d.Spec.Access = []v1alpha1.AccessRule{simAccess()}
 	return d
 }
@@ -153,7 +156,7 @@ var simSettings = []string{"edge-id", "edge-key", "own", "mine-token"}
 func (w *simWorld) valid(name string) string {
 	id, secret := simPair(w.pair)
 	server := w.serves(w.deployment("prod"))
-	return map[string]string{"edge-id": id, "edge-key": secret, "own": server.token, "mine-token": server.supply}[name]
+	return map[string]string{"edge-id": id, "edge-key": secret, "own": w.ownToken(server), "mine-token": server.supply}[name]
 }
 
 // write writes a settings object; empty: it is deleted.

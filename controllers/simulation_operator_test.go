@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -31,6 +29,7 @@ type simOperator struct {
 	dead  bool
 
 	deployments, sessions *simQueue
+	measured              *prometheus.Registry
 }
 
 // lanes are the two controllers with their queues.
@@ -45,13 +44,13 @@ type lane struct {
 }
 
 func (w *simWorld) startOperator() {
-	p := &simOperator{w: w, cache: newSimCache(w.api), deployments: newSimQueue(w.clock), sessions: newSimQueue(w.clock)}
+	p := &simOperator{w: w, cache: newSimCache(w.api), deployments: newSimQueue(w.clock), sessions: newSimQueue(w.clock), measured: prometheus.NewRegistry()}
 	w.operator = p
 	if err := addIndexes(w.ctx(), p.cache, inventory.Names{Cluster: simCluster}); err != nil {
 		w.fail("indexes: %v", err)
 	}
 	p.parts = assemble(api{client: simClient{p: p}, contents: simContents{p}, recorder: simRecorder{w}}, Options{
-		Key: w.key, Cluster: simCluster, Clock: w.clock, Jitter: w.jitter, Metrics: metrics.New(prometheus.NewRegistry()),
+		Key: w.key, Cluster: simCluster, Clock: w.clock, Jitter: w.jitter, Metrics: metrics.New(p.measured),
 		Roots: func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }, UserAgent: "simulation",
 		RevocationTimeout: 10 * time.Minute, OrphanGrace: simOrphanGrace, MaxConcurrent: 1, NamespaceLabels: true,
 	})
@@ -84,8 +83,10 @@ func (p *simOperator) work(l lane, key reconcile.Request) {
 	result, err := l.reconciler.Reconcile(p.w.ctx(), key)
 	p.w.sync()
 	p.w.tracef("} %s %s: %v %v", l.name, key, result.RequeueAfter, err)
+	p.w.judgeRemembered()
 	switch {
 	case err != nil:
+		p.w.secretless("an error", err.Error())
 		if !p.dead && !errors.Is(err, errInjected) {
 			p.w.fail("%s %s: %v", l.name, key, err)
 		}
@@ -97,10 +98,6 @@ func (p *simOperator) work(l lane, key reconcile.Request) {
 		l.queue.Forget(key)
 	}
 	l.queue.Done(key)
-}
-
-func (w *simWorld) ctx() context.Context {
-	return log.IntoContext(context.Background(), logr.Discard())
 }
 
 // errInjected is the cause of what the simulated API server fails with.
@@ -122,6 +119,7 @@ func (p *simOperator) reach(nests bool, what string, call func() error) error {
 		return lost
 	}
 	p.w.meanwhile(nests)
+	p.w.begins(what)
 	if p.dead || p.w.strikes(p.w.noise.api) {
 		return lost
 	}
@@ -186,7 +184,7 @@ func (c simClient) Status() client.SubResourceWriter { return simStatus{p: c.p} 
 
 func (c simClient) write(verb string, object client.Object, call func() error) error {
 	r := refOf(object)
-	return c.p.reach(true, verb+" "+r.kind+" "+r.key.String(), call)
+	return c.p.reach(true, verb+" "+r.kind+" "+r.key.String(), c.p.w.needed(r, call))
 }
 
 type simStatus struct {
@@ -196,7 +194,8 @@ type simStatus struct {
 
 func (s simStatus) Patch(_ context.Context, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
 	r := refOf(object)
-	return s.p.reach(true, "patch status of "+r.kind+" "+r.key.String(), func() error { return s.p.w.api.patch(object, patch, true) })
+	patched := func() error { return s.p.w.api.patch(object, patch, true) }
+	return s.p.reach(true, "patch status of "+r.kind+" "+r.key.String(), s.p.w.needed(r, patched))
 }
 
 // simRecorder takes events, and looks for credentials in them.

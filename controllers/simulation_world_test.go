@@ -27,12 +27,26 @@ type simWorld struct {
 	calm bool
 	// mended says that people touch nothing any more.
 	mended bool
+	// steadily says that the operator, too, does only what falls due.
+	steadily bool
 	// stalled caches are told of nothing until then.
 	stalled time.Time
 	// pair and own count the generations of the edge's headers and of the operator's tokens.
 	pair, own int
-	// script is what is going to happen at a time, whatever else does.
+	// script is what is going to happen at a time, whatever else does; cues are what happens when something begins.
 	script []scripted
+	cues   map[string]func()
+	// outdated is the verification during which its deployment changed.
+	outdated outdated
+	// names of the deployments that there are to be.
+	names []string
+	// renews says that the operator's own token renews itself.
+	renews bool
+	// minute is the present one, and how much was done in it.
+	minute struct {
+		at    time.Time
+		steps int
+	}
 
 	baton      atomic.Int64
 	depth      int // passes under way
@@ -44,17 +58,12 @@ type simWorld struct {
 	verified   map[string][]time.Time // by deployment
 	writes     []change               // by the operator, since it was last emptied
 	warnings   []string
-	rotations  int // writes of generated Secrets with a new serial
+	rotations  int // writes of Secrets with a new token of the operator's making
 
 	count    simCount
 	problems []string
 	trace    []string
 	verbose  bool
-}
-
-// simCount is what the summary line counts.
-type simCount struct {
-	steps, requests, verifications, mints, revocations, restarts, bursts, writes int
 }
 
 // simNoise are chances, in a thousand.
@@ -70,8 +79,9 @@ var simStart = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 func newSimWorld(seed uint64) *simWorld {
 	w := &simWorld{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5e55)), clock: newSimClock(simStart), pair: 1, own: 1,
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5e55)), clock: newSimClock(simStart), pair: 1, names: []string{"prod", "gate"}, renews: renewsOwn(seed),
 		tokens: map[string]*minted{}, known: map[string]string{}, mints: map[string]int{}, verified: map[string][]time.Time{},
+		cues: map[string]func(){}, count: simCount{tried: map[string]int{}},
 	}
 	w.clock.passes = w.pass
 	var err error
@@ -87,6 +97,7 @@ func newSimWorld(seed uint64) *simWorld {
 
 func (w *simWorld) close() {
 	w.operator.stop()
+	w.operator.searchMetrics()
 	for _, c := range w.coders {
 		c.http.CloseClientConnections()
 		c.http.Close()
@@ -202,11 +213,25 @@ func (w *simWorld) act() bool {
 		return false
 	}
 	w.count.steps++
+	w.tire()
 	choices[w.rng.IntN(len(choices))]()
 	if w.depth == 0 && !w.operator.dead {
 		w.inspect()
 	}
 	return true
+}
+
+// simTireless is how much can be done in a minute by an operator that does nothing in vain.
+const simTireless = 3000
+
+// tire notices an operator that goes round in circles.
+func (w *simWorld) tire() {
+	if now := w.clock.Now(); now.Sub(w.minute.at) > time.Minute {
+		w.minute.at, w.minute.steps = now, 0
+	}
+	if w.minute.steps++; w.minute.steps > simTireless {
+		w.fail("the operator does not rest: %d steps in a minute", w.minute.steps)
+	}
 }
 
 // run lets time go by.
@@ -315,5 +340,6 @@ func (w *simWorld) restart() {
 	w.count.restarts++
 	w.underway = nil
 	w.operator.stop()
+	w.operator.searchMetrics()
 	w.startOperator()
 }

@@ -12,6 +12,10 @@ const (
 	// LabelSession on a generated Secret is the name of its session.
 	LabelSession = "credentials.coder.com/session"
 
+	// LabelGrant on the Secret that keeps the grant of a session with auth.oauth is the
+	// name of that session.
+	LabelGrant = "credentials.coder.com/grant"
+
 	// AnnotationSerial on a generated Secret is the serial of its token, in digits.
 	AnnotationSerial = "credentials.coder.com/serial"
 	// AnnotationTokenID on a generated Secret is the public id of its token.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,8 +54,8 @@ func parse(args []string) (*options, error) {
 	set.StringVar(&namespaces, "watch-namespaces", "", "comma-separated namespaces to watch; default: all. Needs Roles in these only, and --cluster-id where kube-system may not be read")
 	set.StringVar(&selector, "watch-label-selector", "", "label selector of the CoderDeployments and CoderSessions to work on; default: all. Each selector has a lease of its own")
 	set.BoolVar(&o.webhooks, "enable-webhooks", false, "serve the pod webhook")
-	set.StringVar(&o.callbackAddress, "oauth-callback-bind-address", "", "address of the OAuth callback; default: none")
-	set.StringVar(&o.callbackURL, "oauth-callback-url", "", "URL under which browsers reach the OAuth callback")
+	set.StringVar(&o.callbackAddress, "oauth-callback-bind-address", "", "address of the OAuth callback, served by every replica; default: none, and no session can have a grant")
+	set.StringVar(&o.callbackURL, "oauth-callback-url", "", "URL under which browsers reach the OAuth callback; default: none, and people use kubectl coder login --port-forward")
 	set.DurationVar(&o.revocationTimeout, "revocation-timeout", 10*time.Minute, "how long a deleted session waits for a server that cannot be reached before its tokens are given up with a warning")
 	set.DurationVar(&o.orphanGrace, "orphan-grace", 10*time.Minute, "how old a token of this cluster that no session claims must be before it is revoked")
 	set.StringVar(&o.clusterID, "cluster-id", "", "8 characters (a-z, 0-9) in the names of minted tokens that tell this operator's from others'; default: derived from the kube-system namespace and what is watched")
@@ -110,8 +111,30 @@ func (o *options) check() error {
 	if o.webhooks {
 		fault("--enable-webhooks: this version of the operator has no webhook yet: remove the flag")
 	}
-	if o.callbackAddress != "" || o.callbackURL != "" {
-		fault("--oauth-callback-bind-address and --oauth-callback-url: this version of the operator does not support OAuth sessions yet: remove them")
+	if problem := o.callbackProblem(); problem != "" {
+		fault("--oauth-callback-url: %s", problem)
 	}
 	return errors.Join(faults...)
+}
+
+// callbackProblem says what is wrong with the OAuth callback's URL. What Coder accepts of a confidential client is
+// contract C.4.
+func (o *options) callbackProblem() string {
+	if o.callbackURL == "" {
+		return ""
+	}
+	if o.callbackAddress == "" {
+		return "write --oauth-callback-bind-address, too: the address at which the callback is served"
+	}
+	u, err := url.Parse(o.callbackURL)
+	local := err == nil && (u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost"))
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return "write a URL such as https://coder-callback.example.com/oauth/callback, without user, query and fragment"
+	case u.Scheme != "https" && !(u.Scheme == "http" && local):
+		return "write an https URL: Coder sends codes over plain http to localhost only"
+	case u.Path == "" || u.Path == "/":
+		return "write a URL with a path, such as /oauth/callback"
+	}
+	return ""
 }

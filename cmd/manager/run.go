@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/uuid"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -130,7 +131,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 		return err
 	}
 	ctrl.Log.Info("starting", "version", version, "cluster", cluster, "namespaces", o.watchNamespaces, "selector", o.selector.String())
-	return controllers.Setup(ctx, mgr, controllers.Options{
+	pool, err := controllers.Setup(ctx, mgr, controllers.Options{
 		Key:               key,
 		Cluster:           cluster,
 		Clock:             clock.RealClock{},
@@ -142,7 +143,14 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 		OrphanGrace:       o.orphanGrace,
 		MaxConcurrent:     o.concurrent,
 		NamespaceLabels:   len(o.watchNamespaces) == 0,
+		RedirectURIs:      o.redirectURIs(),
+		Random:            rand.Reader,
+		Instance:          uuid.NewString(),
 	})
+	if err != nil {
+		return err
+	}
+	return addCallback(mgr, o, pool, direct)
 }
 
 // jitter returns a random duration in [0, d).

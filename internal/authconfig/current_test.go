@@ -4,7 +4,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -126,17 +125,23 @@ func TestCurrentPassesErrorsOn(t *testing.T) {
 	}
 }
 
-// The client of an OAuth flow authenticates no request of the operator's own.
-func TestTheOAuthClientIsNoSource(t *testing.T) {
+// Sessions are registered anew when the client changes, so a change of it is one of the settings.
+func TestTheOAuthClientIsPartOfTheSettings(t *testing.T) {
 	t.Parallel()
 	c, d := complete(t)
 	before := c.resolve(t, d)
-	d.Spec.OAuth = &v1alpha1.OAuthClient{ClientSecretName: "absent"}
-	after := c.resolve(t, d)
-	if diff := cmp.Diff(sortedKeys(before.Sources), sortedKeys(after.Sources)); diff != "" {
-		t.Errorf("sources (-before +after):\n%s", diff)
+	c.secret("client", map[string]string{"client_id": "an-id\n", "client_secret": "first\n"})
+	d.Spec.OAuth = &v1alpha1.OAuthClient{ClientSecretName: "client"}
+	named := c.resolve(t, d)
+	if named.OAuth == nil || named.OAuth.ID != "an-id" || named.OAuth.Secret.Reveal() != "first" {
+		t.Errorf("the client is %+v", named.OAuth)
 	}
-	if before.Fingerprint != after.Fingerprint {
-		t.Error("the fingerprint changed")
+	c.secret("client", map[string]string{"client_id": "an-id", "client_secret": "second"})
+	changed := c.resolve(t, d)
+	if before.OAuth != nil || before.Fingerprint == named.Fingerprint || named.Fingerprint == changed.Fingerprint {
+		t.Error("the fingerprint is the same")
+	}
+	if _, read := named.Sources[secretRef("client")]; !read {
+		t.Errorf("the sources are %v", sortedKeys(named.Sources))
 	}
 }

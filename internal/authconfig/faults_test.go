@@ -169,6 +169,10 @@ func bundleFaults(t *testing.T) map[string]badInput {
 	}
 }
 
+func withOAuth(name v1alpha1.ObjectName) func(*v1alpha1.CoderDeployment) {
+	return func(d *v1alpha1.CoderDeployment) { d.Spec.OAuth = &v1alpha1.OAuthClient{ClientSecretName: name} }
+}
+
 func valueFaults() map[string]badInput {
 	two := map[string]map[string]string{"bad": {"value": sentinel + "\nX-Evil: " + sentinel}}
 	return map[string]badInput{
@@ -188,6 +192,18 @@ func valueFaults() map[string]badInput {
 		"header: from nothing": {
 			with: addHeader(v1alpha1.Header{Name: "X-A", ValueFrom: &v1alpha1.HeaderSource{}}),
 			want: []string{`CoderDeployment coder/prod: spec.headers[X-A]: has no value`},
+		},
+		"oauth: no such Secret": {
+			with: withOAuth("absent"), missing: true,
+			want: []string{`Secret coder/absent: does not exist: create it with the keys "client_id" and "client_secret"`},
+		},
+		"oauth: half a client": {
+			secrets: map[string]map[string]string{"bad": {"client_id": "an-id"}}, with: withOAuth("bad"), missing: true,
+			want: []string{`Secret coder/bad: key "client_secret": is missing`},
+		},
+		"oauth: an empty client": {
+			secrets: map[string]map[string]string{"bad": {"client_id": "an-id", "client_secret": " "}}, with: withOAuth("bad"),
+			want: []string{`Secret coder/bad: key "client_secret": is empty`},
 		},
 		"token: no such key": { // B26: an empty one would be valid
 			with: withToken("operator-token", "nope"), missing: true,

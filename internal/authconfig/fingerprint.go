@@ -21,6 +21,9 @@ func (r *Resolver) fingerprint(s *Snapshot, trusted []*x509.Certificate) string 
 		Field("proxy", origin(s.Proxy)).
 		Field("token", s.Token.Reveal()).
 		Field("headers", headerFields(s.Headers)...)
+	if s.OAuth != nil {
+		digest.Field("oauth-client", s.OAuth.ID, s.OAuth.Secret.Reveal())
+	}
 	if s.TLS == nil {
 		return digest.Sum()
 	}

@@ -45,10 +45,7 @@ const (
 // References lists the objects whose changes concern d: the client certificate, the CA bundle, headers, the token and the
 // OAuth client. They are sorted and each is there once.
 func References(d *v1alpha1.CoderDeployment) []Reference {
-	wanted := append(wantedTLS(d), wantedValues(d)...)
-	if d.Spec.OAuth != nil && d.Spec.OAuth.ClientSecretName != "" {
-		wanted = append(wanted, want{ref: secret(d, d.Spec.OAuth.ClientSecretName)})
-	}
+	wanted := slices.Concat(wantedTLS(d), wantedValues(d), wantedOAuth(d))
 	refs := make([]Reference, 0, len(wanted))
 	for _, w := range wanted {
 		refs = append(refs, w.ref)

@@ -45,7 +45,7 @@ func (r *Resolver) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*S
 	at.faults.add(fault)
 
 	secure := server == nil || server.Scheme == "https"
-	wanted := wantedValues(d)
+	wanted := append(wantedValues(d), wantedOAuth(d)...)
 	if secure {
 		wanted = append(wantedTLS(d), wanted...)
 	}
@@ -57,6 +57,7 @@ func (r *Resolver) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*S
 		Proxy:      via,
 		Headers:    at.headers(),
 		Token:      at.token(),
+		OAuth:      at.oauthClient(),
 		Sources:    at.sources(),
 		UID:        d.UID,
 		Generation: d.Generation,

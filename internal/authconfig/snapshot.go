@@ -31,6 +31,8 @@ type Snapshot struct {
 	Token redact.Secret
 	// Certificate of the operator in TLS handshakes. Nil: none.
 	Certificate *Certificate
+	// OAuth is the client that OAuth sessions share. Nil: each registers its own.
+	OAuth *OAuthClient
 	// CABundlePEM is the text of the bundle that is trusted besides the system roots, as it was read. Nil: none.
 	CABundlePEM []byte
 	// Fingerprint is a keyed digest of all of the above. It is independent of the order of headers and of trusted

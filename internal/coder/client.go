@@ -58,7 +58,7 @@ type Config struct {
 
 // Call describes one finished request, for metrics and for the skew of clocks. It holds no secrets.
 type Call struct {
-	// Operation is one of the Op constants.
+	// Operation is one of the Op constants, or the operation that Anonymous was given.
 	Operation string
 	// Status is the HTTP status, 0 where there was no answer. For metrics only.
 	Status int

@@ -7,11 +7,14 @@ import (
 	"net"
 	"net/http/httptrace"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
 // connection is the connection that a request was last sent on.
 type connection struct {
+	wrote atomic.Bool // the request's header was written, and its body comes after that
+
 	mu  sync.Mutex
 	tls *tls.Conn
 }

@@ -16,7 +16,7 @@ const maxMessage = 200
 type Error struct {
 	// Kind is what to branch on.
 	Kind Kind
-	// Op is one of the Op constants.
+	// Op is one of the Op constants, or the operation that Anonymous was given.
 	Op string
 	// Status is the HTTP status, 0 where there was no answer. For messages only: branch on Kind.
 	Status int
@@ -31,6 +31,9 @@ type Error struct {
 	Location string
 	// Alert is the number of the server's TLS alert (RFC 8446, section 6); 0 where there was none.
 	Alert uint8
+	// Sent: the request was written, perhaps in part, before it failed. Where no answer came the server may have acted on
+	// it; where it is false the server has not.
+	Sent bool
 
 	cause error
 }

@@ -16,7 +16,7 @@ const sessionCookie = "coder_session_token"
 
 // setHeaders adds the configured headers, the token and what every request has. Errors name headers, never values.
 func (c *Client) setHeaders(req *http.Request) error {
-	if err := c.addConfigured(req); err != nil {
+	if err := c.addConfigured(req, c.token.Reveal() != ""); err != nil {
 		return err
 	}
 	if err := c.setToken(req); err != nil {
@@ -32,9 +32,9 @@ func (c *Client) setHeaders(req *http.Request) error {
 	return nil
 }
 
-// addConfigured adds the configured headers, without those that would compete with the token (contract A.3).
-func (c *Client) addConfigured(req *http.Request) error {
-	hasToken := c.token.Reveal() != ""
+// addConfigured adds the configured headers; where the request identifies its caller by itself, without those that would
+// compete with that (contract A.3).
+func (c *Client) addConfigured(req *http.Request, identified bool) error {
 	for _, h := range c.headers {
 		name, value := textproto.CanonicalMIMEHeaderKey(h.Name), h.Value.Reveal()
 		if !validName(name) {
@@ -44,7 +44,7 @@ func (c *Client) addConfigured(req *http.Request) error {
 			return fmt.Errorf("the value of header %q has control characters", name)
 		}
 		switch {
-		case hasToken && identifies(name, value):
+		case identified && identifies(name, value):
 		case name == "Host":
 			req.Host = value
 		default:

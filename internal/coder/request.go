@@ -38,40 +38,51 @@ type request struct {
 
 // do sends r once and decodes the answer.
 func (c *Client) do(ctx context.Context, r request) error {
+	failed := c.exchange(ctx, r.op,
+		func(ctx context.Context) (*http.Request, *Error) { return c.build(ctx, r) },
+		func(ctx context.Context, resp *http.Response) *Error { return c.read(ctx, r, resp) })
+	if failed != nil {
+		return failed
+	}
+	return nil
+}
+
+// exchange waits for the request's turn, sends once what build makes, has read take the answer apart within the deadline,
+// and reports the call.
+func (c *Client) exchange(ctx context.Context, op string, build func(context.Context) (*http.Request, *Error),
+	read func(context.Context, *http.Response) *Error,
+) *Error {
 	if c.limiter != nil {
 		if err := c.limiter.Wait(ctx); err != nil {
-			return c.limited(ctx, r.op, err)
+			return c.limited(ctx, op, err)
 		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
 	defer cancel()
 	ctx, shake := withHandshake(ctx)
 	ctx, conn := withConnection(ctx)
-	req, failed := c.build(ctx, r)
+	req, failed := build(ctx)
 	if failed != nil {
 		return failed
 	}
-	call := Call{Operation: r.op}
+	call := Call{Operation: op}
 	start := c.clock.Now()
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		failed = networkError(ctx, r.op, conn.reason(err), shake)
+		failed = networkError(ctx, op, conn.reason(err), shake)
 	} else {
 		defer resp.Body.Close()
 		call.Status, call.ServerTime = resp.StatusCode, dateOf(resp.Header)
-		failed = c.read(ctx, r, resp)
+		failed = read(ctx, resp)
 	}
 	call.Duration = c.clock.Since(start)
 	if failed != nil {
-		call.Kind = failed.Kind
+		call.Kind, failed.Sent = failed.Kind, conn.wrote.Load()
 	}
 	if c.observe != nil {
 		c.observe(call)
 	}
-	if failed != nil {
-		return failed
-	}
-	return nil
+	return failed
 }
 
 // limited is the error of a request that did not get its turn.
@@ -83,12 +94,20 @@ func (c *Client) limited(ctx context.Context, op string, err error) *Error {
 	return e
 }
 
+// target returns a copy of the deployment's origin, to be completed by a path.
+func (c *Client) target(op string) (url.URL, *Error) {
+	if (c.origin.Scheme != "http" && c.origin.Scheme != "https") || c.origin.Host == "" {
+		return url.URL{}, invalid(op, "the deployment has no http or https origin")
+	}
+	return c.origin, nil
+}
+
 // build makes the HTTP request; a request that cannot be right is refused here.
 func (c *Client) build(ctx context.Context, r request) (*http.Request, *Error) {
-	if (c.origin.Scheme != "http" && c.origin.Scheme != "https") || c.origin.Host == "" {
-		return nil, invalid(r.op, "the deployment has no http or https origin")
+	target, failed := c.target(r.op)
+	if failed != nil {
+		return nil, failed
 	}
-	target := c.origin
 	escaped := make([]string, len(r.path))
 	for i, element := range r.path {
 		if element == "" || element == "." || element == ".." {
@@ -125,18 +144,16 @@ func (c *Client) read(ctx context.Context, r request, resp *http.Response) *Erro
 	if limit == 0 || !success {
 		limit = maxBody
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err != nil {
-		e := networkError(ctx, r.op, err, nil)
-		e.Status = resp.StatusCode
-		return e
+	body, failed := bodyOf(ctx, r.op, resp, limit)
+	if failed != nil {
+		return failed
 	}
 	if !success {
 		return refusal(r.op, resp, body, c.clock.Now())
 	}
 	wrong := ""
 	if int64(len(body)) > limit {
-		wrong = fmt.Sprintf("the answer is larger than %d bytes", limit)
+		wrong = tooLarge(limit)
 	} else {
 		wrong = r.decode(resp.Header, body)
 	}
@@ -145,6 +162,19 @@ func (c *Client) read(ctx context.Context, r request, resp *http.Response) *Erro
 	}
 	return nil
 }
+
+// bodyOf reads the body of an answer, or one byte more than limit of a larger one.
+func bodyOf(ctx context.Context, op string, resp *http.Response, limit int64) ([]byte, *Error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		e := networkError(ctx, op, err, nil)
+		e.Status = resp.StatusCode
+		return nil, e
+	}
+	return body, nil
+}
+
+func tooLarge(limit int64) string { return fmt.Sprintf("the answer is larger than %d bytes", limit) }
 
 // decode takes the result from the body of a success. It says what is wrong with that body; "" is nothing.
 func (r request) decode(header http.Header, body []byte) string {
@@ -194,8 +224,9 @@ func dateOf(h http.Header) time.Time {
 	return date
 }
 
-// withConnection returns a context that notes which connection a request uses.
+// withConnection returns a context that notes which connection a request uses, and whether it was written to it.
 func withConnection(ctx context.Context) (context.Context, *connection) {
 	conn := new(connection)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: conn.got}), conn
+	trace := &httptrace.ClientTrace{GotConn: conn.got, WroteHeaders: func() { conn.wrote.Store(true) }}
+	return httptrace.WithClientTrace(ctx, trace), conn
 }

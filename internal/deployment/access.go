@@ -41,7 +41,7 @@ func Denied(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace)
 		if !matches {
 			continue
 		}
-		refusal := refuses(rule, s)
+		refusal := refuses(d, rule, s)
 		if refusal == "" {
 			return ""
 		}
@@ -77,7 +77,7 @@ func selects(selector metav1.LabelSelector, ns Namespace) (bool, string) {
 }
 
 // refuses says what of a session's wishes a rule does not allow; empty: nothing.
-func refuses(rule v1alpha1.AccessRule, s *v1alpha1.CoderSession) string {
+func refuses(d *v1alpha1.CoderDeployment, rule v1alpha1.AccessRule, s *v1alpha1.CoderSession) string {
 	method := s.Spec.Auth.Method()
 	if !slices.Contains(rule.Auth, method) {
 		return fmt.Sprintf("auth method %s is not among %s", method, join(rule.Auth))
@@ -89,9 +89,21 @@ func refuses(rule v1alpha1.AccessRule, s *v1alpha1.CoderSession) string {
 	case v1alpha1.AuthMint:
 		return refusesMint(rule, s.Spec.Auth.Mint)
 	case v1alpha1.AuthOAuth:
-		return refusesScopes(rule, s.Spec.Auth.OAuth.Scopes)
+		return refusesScopes(rule, OAuthScopes(d, s))
 	}
 	return ""
+}
+
+// OAuthScopes are those that a session with auth.oauth asks for: its own, else the
+// deployment's; none: what the server gives to who asks for nothing.
+func OAuthScopes(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession) []v1alpha1.Scope {
+	switch {
+	case s.Spec.Auth.OAuth != nil && len(s.Spec.Auth.OAuth.Scopes) > 0:
+		return s.Spec.Auth.OAuth.Scopes
+	case d.Spec.OAuth != nil:
+		return d.Spec.OAuth.Scopes
+	}
+	return nil
 }
 
 // defaultLifetime of a minted token where the spec names none, as internal/session

@@ -176,9 +176,6 @@ func explain(v verdict.Verdict) string {
 // do, so that it is never silently ignored (B92).
 func resolvedMessage(o Observation) string {
 	var ignored []string
-	if o.Deployment.Spec.OAuth != nil {
-		ignored = append(ignored, "oauth")
-	}
 	if o.Deployment.Spec.Retention != nil {
 		ignored = append(ignored, "retention")
 	}

@@ -47,6 +47,8 @@ func choose(o Observation) Plan {
 		return minted(o)
 	case v1alpha1.AuthToken:
 		return supplied(o)
+	case v1alpha1.AuthOAuth:
+		return granted(o)
 	default:
 		return identifiedByConnection(o)
 	}
@@ -73,11 +75,7 @@ func paused(o Observation) (Plan, bool) {
 // unavailable refuses what this version cannot do, so that asking for it is
 // never silently ignored (B92).
 func unavailable(o Observation) (Plan, bool) {
-	spec := o.Session.Spec
-	switch {
-	case spec.Auth.OAuth != nil:
-		return strip(o, v1alpha1.ReasonConfigInvalid, "this version of the operator does not support auth.oauth: use mint, token or certificate"), true
-	case spec.Workspace != nil:
+	if o.Session.Spec.Workspace != nil {
 		return strip(o, v1alpha1.ReasonConfigInvalid, "this version of the operator does not support workspace: remove it"), true
 	}
 	return Plan{}, false
@@ -136,7 +134,7 @@ func unrenderable(o Observation) (Plan, bool) {
 // failed revocation leaves to do is seen to by finish.
 func failed(o Observation) (Plan, bool) {
 	f := o.Failure
-	if f == nil || f.Action == Revoke || f.Action == Restart {
+	if f == nil || f.Action == Revoke || f.Action == Restart || f.Action == ForgetGrant {
 		return Plan{}, false
 	}
 	switch f.Class {
@@ -171,14 +169,18 @@ func (o Observation) urgency(stripped bool) Urgency {
 		return Routine
 	case !o.alive():
 		return First
-	case o.Session.Spec.Auth.Mint == nil:
-		return Routine
+	case o.Session.Spec.Auth.Mint != nil:
+		return o.pressing(o.rotateAt(), o.Secret.Token.ExpiresAt)
+	case o.Session.Spec.Auth.OAuth != nil && o.Grant.Held:
+		return o.pressing(o.refreshAt(), o.Grant.ExpiresAt)
 	}
-	rotate := o.rotateAt()
-	if rotate.IsZero() {
-		return Routine
-	}
-	if left := o.Secret.Token.ExpiresAt.Sub(rotate); o.serverNow().After(rotate.Add(left / 2)) {
+	return Routine
+}
+
+// pressing is the urgency of replacing what was to be replaced at one time and ends at
+// another.
+func (o Observation) pressing(due, end time.Time) Urgency {
+	if !due.IsZero() && o.serverNow().After(due.Add(end.Sub(due)/2)) {
 		return Pressing
 	}
 	return Routine
@@ -187,7 +189,7 @@ func (o Observation) urgency(stripped bool) Urgency {
 // finish adds to a plan what holds for every plan: which tokens are to go and
 // when, and the mirror of what is published.
 func finish(o Observation, p Plan) Plan {
-	if (p.Do == Mint || p.Do == Publish) && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer) {
+	if (p.Do == Mint || p.Do == Publish || p.Do == Register) && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer) {
 		return Plan{Do: AddFinalizer}
 	}
 	if p.Keep {
@@ -197,6 +199,7 @@ func finish(o Observation, p Plan) Plan {
 		p.Token = mirrorToken(o)
 	}
 	p.Secret = mirrorSecret(o)
+	p.Authorization = mirrorAuthorization(o)
 	p.Urgency = o.urgency(p.Strip)
 	if p.User == nil {
 		p.User = o.Session.Status.User
@@ -206,6 +209,7 @@ func finish(o Observation, p Plan) Plan {
 	p.Retiring = p.Retiring[:min(len(p.Retiring), mostRetiring)]
 	if p.Do == Nothing && (p.Strip || !o.Session.Spec.Suspend) {
 		revokeWhatIsDue(o, &p)
+		forgetGrant(o, &p)
 	}
 	return p
 }

@@ -36,17 +36,14 @@ func TestPolicies(t *testing.T) {
 		"B22 a template that cannot be rendered: nothing is minted for it": {
 			due(broken), outcome{Ready: "False ConfigInvalid", Synced: "False TemplateInvalid", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}, Wake: 5 * time.Minute},
 		},
-		"B92 auth.oauth is refused": {
-			session("ci", spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth.OAuth = &v1alpha1.OAuthAuth{} })), refusedNow,
-		},
 		"B92 workspace is refused": {
 			session("ci", withMint("bot"), spec(func(s *v1alpha1.CoderSessionSpec) { s.Workspace = &v1alpha1.WorkspaceRef{} })), refusedNow,
 		},
-		"B71 what was minted goes when the method becomes oauth": {
-			with(spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} })), outcome{Do: Withdraw},
+		"what was minted stays until there is a grant": {
+			with(spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} })), outcome{Do: Register},
 		},
 		"B92 a pause comes before what is not supported": {
-			session("ci", suspend, spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth.OAuth = &v1alpha1.OAuthAuth{} })), outcome{Ready: "False Paused"},
+			session("ci", withMint("bot"), suspend, spec(func(s *v1alpha1.CoderSessionSpec) { s.Workspace = &v1alpha1.WorkspaceRef{} })), outcome{Ready: "False Paused"},
 		},
 		"B31 access comes before everything but deletion": {
 			with(settling, suspend, deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: Withdraw},

@@ -10,12 +10,12 @@ import (
 )
 
 // deleting takes a deleted session apart: the Secret first, then what a lost
-// answer may have left, then every token that it ever minted, then the
-// finalizer. Where the server cannot be asked it waits, up to the timeout.
+// answer may have left, then every token that it ever minted, then its grant, then
+// the finalizer. Where the server cannot be asked it waits, up to the timeout.
 //
-//	status names the token ──► Withdraw or Release ──► Sweep ──► Revoke ──► RemoveFinalizer
-//	                                  │ fails            │ fails   │ fails        ▲
-//	                                  └──────────────────┴─────────┴─► wait ──────┘ after the timeout
+//	status names the token ──► Withdraw or Release ──► Sweep ──► Revoke ──► ForgetGrant ──► RemoveFinalizer
+//	                                  │ fails            │ fails   │ fails     │ fails            ▲
+//	                                  └──────────────────┴─────────┴───────────┴─► wait ──────────┘ after the timeout
 func deleting(o Observation) (Plan, bool) {
 	s := o.Session
 	switch {
@@ -59,12 +59,14 @@ func leaveServer(o Observation) Plan {
 	doomed := retiring(o, true)
 	mayHaveLost := o.Session.Spec.Auth.Mint != nil && !o.Swept
 	switch {
-	case len(doomed) == 0 && !mayHaveLost:
+	case len(doomed) == 0 && !mayHaveLost && !o.Grant.Exists:
 		return Plan{Do: RemoveFinalizer}
 	case !o.Deployment.Found || !o.Deployment.Resolved:
 		return waitToLeave(o, "the deployment is missing or was never resolved")
 	case mayHaveLost:
 		return Plan{Do: Sweep, Mint: Order{Serial: o.lastSerial() + 1}}
+	case len(doomed) == 0:
+		return Plan{Do: ForgetGrant}
 	}
 	p := Plan{Do: Revoke}
 	for _, t := range doomed {
@@ -80,13 +82,19 @@ func waitToLeave(o Observation, why string) Plan {
 	for _, t := range doomed {
 		ids = append(ids, t.ID)
 	}
+	if o.Grant.Held {
+		ids = append(ids, o.Grant.ID)
+	}
 	end := o.patienceEnds()
 	if !o.Now.Before(end) {
 		return Plan{Do: RemoveFinalizer, Abandoned: ids}
 	}
 	what := "a token that may have been minted"
-	if len(ids) > 0 {
+	switch {
+	case len(ids) > 0:
 		what = "tokens " + strings.Join(ids, ", ")
+	case o.Grant.Exists:
+		what = "its OAuth registration"
 	}
 	p := notReady(v1alpha1.ReasonAwaitingDeployment, fmt.Sprintf("deleted; waits to revoke %s: %s", what, why))
 	p.Strip = true

@@ -31,10 +31,21 @@ func mirrorToken(o Observation) *v1alpha1.TokenStatus {
 	if listed := o.Listing.Token; listed != nil {
 		next.Name, next.Scopes = listed.Name, listed.Scopes
 		next.IssuedAt, next.LastUsedAt = stamp(listed.CreatedAt), stamp(listed.LastUsedAt)
+	} else if o.Grant.Held && o.Grant.ID == token.ID {
+		next.IssuedAt, next.Scopes = stamp(o.Grant.IssuedAt), o.Grant.Scopes
 	} else if !token.Minted() && o.Check.Credential == token.Fingerprint && o.Check.Verdict.OK() {
 		next.Scopes = o.Check.Scopes
 	}
 	return next
+}
+
+// mirrorAuthorization shows what a person has to open, as long as that is of any use.
+func mirrorAuthorization(o Observation) *v1alpha1.Authorization {
+	g, spec := o.Grant, o.Session.Spec
+	if spec.Auth.OAuth == nil || spec.Suspend || g.Held || g.URL == "" || !g.SpentAt.IsZero() || !o.Now.Before(g.URLEnds) {
+		return nil
+	}
+	return &v1alpha1.Authorization{URL: g.URL, ExpiresAt: *stamp(g.URLEnds)}
 }
 
 // mirrorSecret names the version that is as it should be. One that somebody edited
@@ -82,6 +93,7 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 	status.Retiring = p.Retiring
 	status.Secret = p.Secret
 	status.Restarts = p.Restarts
+	status.Authorization = p.Authorization
 	status.Suspension = p.Suspension
 	status.NextRefreshTime = stamp(p.NextRefresh)
 }

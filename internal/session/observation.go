@@ -25,8 +25,10 @@ type Observation struct {
 	// Source is the supplied token. Only for auth.token.
 	Source Source
 	// Check is the last answer to the session's own credential. Only for
-	// auth.token and auth.certificate.
+	// auth.token, auth.oauth and auth.certificate.
 	Check Check
+	// Grant is what there is of OAuth.
+	Grant Grant
 	// Target is the user that is minted for. Only for auth.mint.
 	Target Target
 	// Listing is what the deployment's token list says. Only for what was minted.

@@ -37,6 +37,18 @@ const (
 	Revoke Action = "Revoke"
 	// Restart rolls the workloads in Plan.Roll.
 	Restart Action = "Restart"
+	// Register makes the session known to the server as an OAuth client.
+	Register Action = "Register"
+	// Authorize makes a request for a person's consent.
+	Authorize Action = "Authorize"
+	// Refresh spends the refresh token on a new pair.
+	Refresh Action = "Refresh"
+	// Resolve finds out whether a refresh was carried out whose answer is lost.
+	Resolve Action = "Resolve"
+	// EndGrant revokes a grant that is of no use, for Plan.Ending, and keeps the client.
+	EndGrant Action = "EndGrant"
+	// ForgetGrant revokes the grant, deletes the registration and all that is kept of both.
+	ForgetGrant Action = "ForgetGrant"
 )
 
 // Plan is what to do now, what to say, and when to look again.
@@ -46,6 +58,8 @@ type Plan struct {
 	Mint Order
 	// Revoke names the tokens, for Revoke.
 	Revoke []Doomed
+	// Ending says why, for EndGrant.
+	Ending Ending
 	// Roll names the workloads, for Restart.
 	Roll []v1alpha1.RestartTarget
 
@@ -63,6 +77,8 @@ type Plan struct {
 	Retiring   []v1alpha1.RetiringToken
 	Secret     *v1alpha1.SecretStatus
 	Restarts   []v1alpha1.RestartStatus
+	// Authorization is what a person has to open.
+	Authorization *v1alpha1.Authorization
 	// NextRefresh is when, by the server's clock, the credential is replaced; zero:
 	// never.
 	NextRefresh time.Time

@@ -123,7 +123,6 @@ func (o Observation) publishes(id string) bool {
 // What is still published is not revoked, not even from a stripped session, and
 // nothing while readers are yet to be restarted.
 func revokeWhatIsDue(o Observation, p *Plan) {
-	usable := o.Deployment.Found && o.Deployment.Resolved && !o.Deployment.Settling && o.Deployment.Verdict.OK()
 	held := !p.Strip && p.unrolled(o)
 	for _, t := range p.Retiring {
 		switch {
@@ -131,7 +130,7 @@ func revokeWhatIsDue(o Observation, p *Plan) {
 			p.wakeAt(t.RevokeAfter.Time)
 		case held:
 			p.wakeAt(o.Now.Add(o.Deployment.interval()))
-		case usable && o.Failure == nil && !o.publishes(t.ID):
+		case o.usable() && o.Failure == nil && !o.publishes(t.ID):
 			p.Do = Revoke
 			p.Revoke = append(p.Revoke, Doomed{ID: t.ID, Name: t.Name})
 		default:

@@ -105,6 +105,9 @@ func refusalOf(o Observation, credential string) string {
 	if credential == "" || certificateRefused(o.Check.Verdict) {
 		return "the server refuses the deployment's client certificate or headers as a caller"
 	}
+	if o.Session.Spec.Auth.OAuth != nil {
+		return "the server refuses the token that was granted"
+	}
 	ref := o.Session.Spec.Auth.Token.SecretRef
 	return fmt.Sprintf("the server refuses the token in Secret %q, key %q; write a valid one there", ref.Name, ref.Key)
 }

@@ -103,9 +103,12 @@ func (a *admin) setOutage(r *http.Request) (any, error) {
 type optionsJSON struct {
 	Profile               *Profile      `json:"profile"`
 	Version               *string       `json:"version"`
+	AccessURL             *string       `json:"access_url"`
 	DefaultTokenLifetime  *jsonDuration `json:"default_token_lifetime"`
 	MaxTokenLifetime      *jsonDuration `json:"max_token_lifetime"`
 	MaxAdminTokenLifetime *jsonDuration `json:"max_admin_token_lifetime"`
+	SessionDuration       *jsonDuration `json:"session_duration"`
+	RefreshLifetime       *jsonDuration `json:"refresh_lifetime"`
 	KeyRetention          *jsonDuration `json:"key_retention"`
 	DisableExpiryRefresh  *bool         `json:"disable_expiry_refresh"`
 	APIRateLimit          *int          `json:"api_rate_limit"`
@@ -123,9 +126,12 @@ func (a *admin) setOptions(r *http.Request) (any, error) {
 	a.server.Reconfigure(func(o *Options) {
 		set(&o.Profile, in.Profile)
 		set(&o.Version, in.Version)
+		set(&o.AccessURL, in.AccessURL)
 		set((*jsonDuration)(&o.DefaultTokenLifetime), in.DefaultTokenLifetime)
 		set((*jsonDuration)(&o.MaxTokenLifetime), in.MaxTokenLifetime)
 		set((*jsonDuration)(&o.MaxAdminTokenLifetime), in.MaxAdminTokenLifetime)
+		set((*jsonDuration)(&o.SessionDuration), in.SessionDuration)
+		set((*jsonDuration)(&o.RefreshLifetime), in.RefreshLifetime)
 		set((*jsonDuration)(&o.KeyRetention), in.KeyRetention)
 		set(&o.DisableExpiryRefresh, in.DisableExpiryRefresh)
 		set(&o.APIRateLimit, in.APIRateLimit)

@@ -19,8 +19,8 @@ type admin struct {
 }
 
 // AdminHandler offers the server's administration and one listener's edge as HTTP with JSON bodies. It asks nobody for
-// credentials: bind it to loopback. Token values occur only in the answer that creates one and in the body that asks
-// whether one is accepted. Paths ({user} is an id, username or e-mail):
+// credentials: bind it to loopback. Values of tokens, client secrets and authorization codes occur only in the answer that
+// creates one, and in the body that asks whether a token is accepted. Paths ({user} is an id, username or e-mail):
 //
 //	GET, POST          /users               UserOptions, answers User
 //	DELETE             /users/{user}
@@ -30,6 +30,17 @@ type admin struct {
 //	GET, POST          /tokens              ?user=&prefix=&live=; token to create, answers value and key
 //	DELETE             /tokens/{id}
 //	POST               /accepts-token       {"token": "..."} -> {"accepted": true}
+//	GET, POST          /workspaces          {"owner": "ada", "name": "dev"}
+//	DELETE             /workspaces/{owner}/{name}
+//	POST               /workspaces/{owner}/{name}/builds {"transition": "start"}, or "stop"
+//	PUT                /workspaces/{owner}/{name}/dormant {"dormant": true}
+//	GET, DELETE        /streams             the open streams; DELETE cuts them
+//	PUT                /oauth               {"enabled": true, "dynamic_registration": true}; what is absent stays
+//	GET, POST          /oauth/apps          {"name": "ci", "redirect_uris": ["https://..."]}, answers app and client_secret
+//	DELETE             /oauth/apps/{client}
+//	GET                /oauth/grants        ?user=&client=
+//	DELETE             /oauth/grants/{client}/{user}
+//	POST               /oauth/approve       {"user": "ada", "url": "<authorization URL>"} -> {"location": "<callback URL>"}
 //	GET, POST, DELETE  /faults              a fault, answers its id; DELETE disarms all
 //	DELETE             /faults/{id}         disarms one and releases its gate
 //	POST               /faults/{id}/release releases its gate only
@@ -68,7 +79,18 @@ func (s *Server) AdminHandler(listener *Listener) http.Handler {
 		"PUT /options":               a.setOptions,
 		"PUT /edge":                  a.setEdge,
 		"PUT /outage":                a.setOutage,
+
+		"GET /workspaces":                        a.listWorkspaces,
+		"POST /workspaces":                       a.createWorkspace,
+		"DELETE /workspaces/{owner}/{name}":      a.deleteWorkspace,
+		"POST /workspaces/{owner}/{name}/builds": a.buildWorkspace,
+		"PUT /workspaces/{owner}/{name}/dormant": a.setDormant,
+		"GET /streams":                           a.listStreams,
+		"DELETE /streams":                        a.cutStreams,
 	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { serveAdmin(w, r, handle) })
+	}
+	for pattern, handle := range a.oauthPaths() {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { serveAdmin(w, r, handle) })
 	}
 	return mux
@@ -82,7 +104,8 @@ func serveAdmin(w http.ResponseWriter, r *http.Request, handle func(*http.Reques
 		noContent().write(w)
 	case err == nil:
 		answer(http.StatusOK, out).write(w)
-	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrKeyNotFound), errors.Is(err, errNoFault):
+	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrKeyNotFound), errors.Is(err, ErrWorkspaceNotFound),
+		errors.Is(err, ErrAppNotFound), errors.Is(err, ErrGrantNotFound), errors.Is(err, errNoFault):
 		failure(http.StatusNotFound, err.Error(), "").write(w)
 	case errors.Is(err, ErrConflict):
 		failure(http.StatusConflict, err.Error(), "").write(w)

@@ -66,6 +66,9 @@ func (c *call) authenticate() *reply {
 	}
 	u := key.user
 	c.ex.entry.KeyID, c.ex.entry.UserID, c.ex.entry.Username = key.id, u.id, u.username
+	if refused := c.checkAudience(key); refused != nil {
+		return refused
+	}
 	if u.upstreamDead && (key.loginType == LoginTypeOIDC || key.loginType == LoginTypeGitHub) {
 		return c.unauthorized(signedOut, "the "+key.loginType+" provider refused to refresh the session")
 	}
@@ -131,7 +134,7 @@ func (s *Server) AcceptsToken(token string) bool {
 	defer s.mu.Unlock()
 	s.store.purge(s.now(), s.opts.KeyRetention)
 	key, _ := s.lookUp(token)
-	if key == nil {
+	if key == nil || !s.audienceFits(key) {
 		return false
 	}
 	u := key.user

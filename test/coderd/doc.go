@@ -1,6 +1,6 @@
 // Package coderd is a simulated Coder server: users, API keys, sessions, rate limits and faults, over real HTTP and TLS.
 //
-// It owns the server's side of the coder-api contract (sections A, B, G and H) for the two profiles R30 and NEW, the
+// It owns the server's side of the coder-api contract (sections A, B, C, D.1, G and H) for the two profiles R30 and NEW, the
 // network edge in front of it (client certificates, demanded headers), fault injection, and a request log. Section numbers
 // in comments are the contract's. What the contract leaves open and this server had to decide is marked "chosen".
 //
@@ -13,6 +13,10 @@
 //	ln, err := srv.Start(coderd.ListenOptions{})
 //	owner, err := srv.CreateUser(coderd.UserOptions{Username: "operator", Roles: []string{coderd.RoleOwner}})
 //	token, key, err := srv.CreateToken(coderd.TokenOptions{User: owner.ID, Lifetime: 24 * time.Hour})
+//
+// The OAuth2 provider is off until SetOAuth2Provider; its metadata shows Options.AccessURL, so clients that follow it need
+// that to be the listener's URL. A person approves at GET /oauth2/authorize, after choosing who they are at GET /login; a
+// test by ApproveOAuth, or by POST to the same URL with a session token in a header.
 //
 // A request passes these stages, each in a file of its own:
 //

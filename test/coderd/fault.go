@@ -66,7 +66,8 @@ type Fault struct {
 	Status int
 	// RetryAfter is for FaultTooManyRequests, in whole seconds.
 	RetryAfter time.Duration
-	// Message and Detail replace the texts of FaultStatus, FaultUnauthorized and FaultTooManyRequests.
+	// Message and Detail replace the texts of FaultStatus, FaultUnauthorized and FaultTooManyRequests. On the OAuth2 protocol's
+	// paths they are the error code, such as invalid_grant, and its description.
 	Message, Detail string
 	// Alert is for FaultTLSAlert: the alert's number, such as 44 for certificate_revoked.
 	Alert uint8

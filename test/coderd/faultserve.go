@@ -30,7 +30,7 @@ func (s *Server) serveFaulty(w http.ResponseWriter, r *http.Request, next http.H
 		case f.Kind == FaultRolesLookup:
 			exchangeOf(r).rolesDown = true
 		case f.Kind.terminal():
-			s.answerFault(w, f)
+			s.answerFault(w, r, f)
 			return
 		default:
 			hold(r, f)
@@ -81,7 +81,7 @@ func hold(r *http.Request, f Fault) {
 	}
 }
 
-func (s *Server) answerFault(w http.ResponseWriter, f Fault) {
+func (s *Server) answerFault(w http.ResponseWriter, r *http.Request, f Fault) {
 	opts := s.options()
 	if f.Kind != FaultHTML {
 		w.Header().Set("X-Coder-Build-Version", opts.version())
@@ -97,7 +97,7 @@ func (s *Server) answerFault(w http.ResponseWriter, f Fault) {
 		panic(http.ErrAbortHandler)
 	case FaultStatus:
 		status := orStatus(f.Status, http.StatusInternalServerError)
-		failure(status, text(f.Message, "internal error"), f.Detail).write(w)
+		s.faultBody(r.URL.Path, status, text(f.Message, "internal error"), f.Detail).write(w)
 	case FaultHTML:
 		status := orStatus(f.Status, http.StatusBadGateway)
 		writeHTML(w, status, strconv.Itoa(status)+" "+http.StatusText(status))
@@ -112,7 +112,7 @@ func (s *Server) answerFault(w http.ResponseWriter, f Fault) {
 		if wait == 0 {
 			wait = rateWindow
 		}
-		failure(http.StatusTooManyRequests, text(f.Message, "rate limit reached"), f.Detail).
+		s.faultBody(r.URL.Path, http.StatusTooManyRequests, text(f.Message, "rate limit reached"), f.Detail).
 			with("Retry-After", strconv.Itoa(int(wait/time.Second))).
 			with("X-RateLimit-Limit", strconv.Itoa(opts.APIRateLimit)).
 			with("X-RateLimit-Remaining", "0").

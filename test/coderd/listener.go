@@ -157,7 +157,8 @@ func (l *Listener) Close() error {
 	return nil
 }
 
-// Shutdown stops the listener after the requests under way have been answered, or when the context ends.
+// Shutdown stops the listener after the requests under way have been answered, or when the context ends. Open streams are
+// told that the server goes away (1001, chosen); those of other listeners of the same server, too.
 func (l *Listener) Shutdown(ctx context.Context) error {
 	l.mu.Lock()
 	server := l.http
@@ -165,6 +166,7 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	if server == nil {
 		return nil
 	}
+	l.server.endStreams(ctx)
 	err := server.Shutdown(ctx)
 	l.Stop()
 	return err

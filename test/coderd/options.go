@@ -48,7 +48,7 @@ type Options struct {
 	MaxTokenLifetime time.Duration
 	// MaxAdminTokenLifetime is CODER_MAX_ADMIN_TOKEN_LIFETIME, for targets with the owner role; 0 is 168 hours.
 	MaxAdminTokenLifetime time.Duration
-	// SessionDuration is CODER_SESSION_DURATION, the lifetime of a login's key; 0 is 24 hours.
+	// SessionDuration is CODER_SESSION_DURATION, the lifetime of a login's key and of OAuth2 access tokens; 0 is 24 hours.
 	SessionDuration time.Duration
 	// KeyRetention is CODER_API_KEYS_RETENTION: how long expired keys stay; 0 is 7 days, negative is for ever.
 	KeyRetention time.Duration
@@ -64,8 +64,19 @@ type Options struct {
 	RateLimitKeying RateLimitKeying
 	// MaxBodyBytes bounds request bodies; 0 is no limit in R30 and 1 MiB in NEW (the value is chosen, A.8 leaves it open).
 	MaxBodyBytes int64
-	// Experiments is what GET /api/v2/experiments answers.
+	// OAuth2Provider is CODER_OAUTH2_PROVIDER_ENABLE, NEW's switch of the OAuth2 provider (C.1).
+	OAuth2Provider bool
+	// DynamicRegistration opens POST /oauth2/register in NEW; the settings' endpoint changes it (C.3). R30 is always open.
+	DynamicRegistration bool
+	// RefreshLifetime is CODER_DEFAULT_OAUTH_REFRESH_LIFETIME; 0 is 30 days. Access tokens live for SessionDuration (C.7). A
+	// real server does not start unless it is the longer of the two; here any values will do.
+	RefreshLifetime time.Duration
+	// Experiments is what GET /api/v2/experiments answers; "oauth2" switches R30's OAuth2 provider on (C.1).
 	Experiments []string
+	// StreamHeartbeat is how often open streams are pinged, in real time; 0 is 15 s (D.1).
+	StreamHeartbeat time.Duration
+	// EventStreamsOnly is a server from before the WebSocket route: streams are server-sent events only (D.1).
+	EventStreamsOnly bool
 	// RequestLogSize bounds the request log; 0 is 4096 entries. The counters are not bounded by it.
 	RequestLogSize int
 }
@@ -94,6 +105,7 @@ func (o Options) withDefaults() Options {
 	orDuration(&o.MaxTokenLifetime, defaultMaxLifetime)
 	orDuration(&o.MaxAdminTokenLifetime, defaultMaxAdmin)
 	orDuration(&o.SessionDuration, defaultSession)
+	orDuration(&o.RefreshLifetime, defaultRefresh)
 	orDuration(&o.KeyRetention, defaultRetention)
 	if o.Profile == "" {
 		o.Profile = ProfileNew

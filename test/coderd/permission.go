@@ -32,7 +32,7 @@ func (c *call) roleMay(resource, action, ownerID string) bool {
 	switch resource {
 	case resourceUser:
 		return caller.hasRole(RoleUserAdmin) || (self && (action == actionRead || action == actionReadPersonal))
-	case resourceAPIKey:
+	case resourceAPIKey, resourceWorkspace:
 		return self
 	case resourceConfig:
 		return action == actionRead && caller.hasRole(RoleAuditor)

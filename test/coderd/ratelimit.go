@@ -54,10 +54,13 @@ func (l *rateLimiter) take(key string, limit int, now time.Time) (remaining int,
 	return limit - rate - 1, true
 }
 
-// checkLimits applies the API's limit and, for strict routes, the login limit. The headers are those of the last one.
+// checkLimits applies the API's limit and, for strict routes, the login limit. NEW's OAuth2 protocol has a limit of its own. The headers are those of the last one.
 func (c *call) checkLimits(strict bool) *reply {
 	if c.opts.DisableRateLimits {
 		return nil
+	}
+	if oauthPath(c.request.URL.Path) && c.opts.isNew() {
+		return c.oauthLimit()
 	}
 	if c.opts.APIRateLimit >= 0 {
 		key, refused := c.rateKey()

@@ -11,8 +11,11 @@ import (
 type reply struct {
 	status int
 	header http.Header // may be nil
-	body   any         // encoded as JSON, unless text is set or the status is 204
+	body   any         // encoded as JSON, unless text or html is set; nil is no body
 	text   string      // plain text instead of JSON
+	html   string      // a page instead of JSON
+	// takeOver, if set, answers in place of all that, without the server's lock: a stream.
+	takeOver http.HandlerFunc
 }
 
 // errorJSON is the body of an error (contract A.2).
@@ -66,14 +69,18 @@ func (rp reply) write(w http.ResponseWriter) {
 	for name, values := range rp.header {
 		w.Header()[name] = values
 	}
-	payload := []byte(rp.text)
+	var payload []byte
+	contentType := ""
 	switch {
-	case rp.status == http.StatusNoContent:
+	case rp.html != "":
+		contentType, payload = "text/html; charset=utf-8", []byte(rp.html)
 	case rp.text != "":
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	default:
-		w.Header().Set("Content-Type", "application/json; charset=utf-8")
-		payload = encodeJSON(rp.body)
+		contentType, payload = "text/plain; charset=utf-8", []byte(rp.text)
+	case rp.body != nil:
+		contentType, payload = "application/json; charset=utf-8", encodeJSON(rp.body)
+	}
+	if contentType != "" && rp.header.Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", contentType)
 	}
 	w.WriteHeader(rp.status)
 	_, _ = w.Write(payload)
@@ -90,7 +97,5 @@ func encodeJSON(body any) []byte {
 
 // writeHTML answers as a proxy or the single-page application would.
 func writeHTML(w http.ResponseWriter, status int, title string) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = fmt.Fprintf(w, "<!doctype html>\n<html><head><title>%s</title></head><body><h1>%s</h1></body></html>\n", title, title)
+	reply{status: status, html: page(title)}.write(w)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,6 +17,8 @@ type route struct {
 	public bool              // no session needed
 	isNew  bool              // missing in R30
 	strict bool              // draws on the login limit, too (A.7)
+	// lacking reports whether a server with these options does not know the route; nil: every server knows it.
+	lacking func(Options) bool
 }
 
 // call is one request on its way through the API's checks.
@@ -71,7 +74,7 @@ func (s *Server) routeOf(r *http.Request) string {
 
 func (s *Server) newMux() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, rt := range s.routes() {
+	for _, rt := range slices.Concat(s.routes(), s.workspaceRoutes(), s.oauthRoutes()) {
 		mux.HandleFunc(rt.method+" "+rt.path, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(rt, w, r) })
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -79,6 +82,10 @@ func (s *Server) newMux() *http.ServeMux {
 	})
 	unknown := route{public: true, handle: func(c *call) reply { return c.noSuchRoute(mux) }}
 	mux.HandleFunc(apiRoot, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(unknown, w, r) })
+	for _, root := range []string{oauthRoot, wellKnownRoot} {
+		unknown := route{public: true, lacking: providerOff, handle: func(c *call) reply { return c.noSuchOAuthRoute(mux, root) }}
+		mux.HandleFunc(root, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(unknown, w, r) })
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeHTML(w, http.StatusOK, "Coder")
 	})
@@ -92,6 +99,10 @@ func (s *Server) serveRoute(rt route, w http.ResponseWriter, r *http.Request) {
 	for name, values := range header {
 		w.Header()[name] = values
 	}
+	if rp.takeOver != nil {
+		rp.takeOver(w, r)
+		return
+	}
 	rp.write(w)
 }
 
@@ -100,14 +111,15 @@ func (s *Server) handle(rt route, r *http.Request, body []byte, bodyErr error) (
 	defer s.mu.Unlock()
 	c := &call{Server: s, request: r, ex: exchangeOf(r), now: s.now(), body: body, header: http.Header{}}
 	s.store.purge(c.now, s.opts.KeyRetention)
+	c.noStore()
 	if refused := c.checkLimits(rt.strict); refused != nil {
 		return *refused, c.header
 	}
-	if rt.isNew && !s.opts.isNew() {
+	if rt.isNew && !s.opts.isNew() || rt.lacking != nil && rt.lacking(s.opts) {
 		return routeNotFound(), c.header
 	}
 	if c.forgeable() {
-		return reply{status: http.StatusBadRequest, text: "CSRF token missing or wrong\n"}, c.header
+		return csrfFailure(), c.header
 	}
 	if !rt.public {
 		if refused := c.authenticate(); refused != nil {
@@ -115,45 +127,65 @@ func (s *Server) handle(rt route, r *http.Request, body []byte, bodyErr error) (
 		}
 	}
 	if bodyErr != nil {
-		return bodyFailure(bodyErr), c.header
+		return c.bodyFailure(bodyErr), c.header
 	}
 	return rt.handle(c), c.header
 }
 
-// forgeable is A.3: a state-changing call with the session cookie needs a CSRF token. This server hands none out, so none
-// can be right. A token in a header beside the cookie changes nothing: the cookie is what counts.
+// forgeable is A.3: a state-changing call of the API with the session cookie needs a CSRF token. This server hands none out,
+// so none can be right. A token in a header beside the cookie changes nothing: the cookie is what counts.
 func (c *call) forgeable() bool {
+	if !strings.HasPrefix(c.request.URL.Path, apiRoot) {
+		return false
+	}
 	switch c.request.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return false
 	}
+	return c.hasSessionCookie()
+}
+
+func (c *call) hasSessionCookie() bool {
 	cookie, err := c.request.Cookie(sessionCookie)
 	return err == nil && cookie.Value != ""
 }
 
+func csrfFailure() reply {
+	return reply{status: http.StatusBadRequest, text: "CSRF token missing or wrong\n"}
+}
+
 // noSuchRoute tells a path that does not exist (404, A.1) from one that knows other methods (405).
 func (c *call) noSuchRoute(mux *http.ServeMux) reply {
-	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-		probe := c.request.Clone(c.request.Context())
-		probe.Method = method
-		if _, pattern := mux.Handler(probe); pattern != apiRoot {
-			c.header.Add("Allow", method)
-		}
-	}
-	if len(c.header.Values("Allow")) == 0 || c.onlyNewRoutes() {
+	if !c.otherMethods(mux, apiRoot) || c.absentRoute() {
 		c.header.Del("Allow")
 		return routeNotFound()
 	}
 	return failure(http.StatusMethodNotAllowed, "method not allowed", "")
 }
 
-// onlyNewRoutes: R30 does not know the path at all.
-func (c *call) onlyNewRoutes() bool {
+// otherMethods puts the methods that a path knows into Allow, and reports whether there are any. root is the pattern of
+// what no route has.
+func (c *call) otherMethods(mux *http.ServeMux, root string) bool {
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		probe := c.request.Clone(c.request.Context())
+		probe.Method = method
+		if _, pattern := mux.Handler(probe); pattern != root {
+			c.header.Add("Allow", method)
+		}
+	}
+	return len(c.header.Values("Allow")) > 0
+}
+
+// absentRoute: the server as it is does not know the path at all.
+func (c *call) absentRoute() bool {
+	path := c.request.URL.Path
+	if strings.HasPrefix(path, oauthAppsPath) {
+		return !c.opts.providerOn()
+	}
 	if c.opts.isNew() {
 		return false
 	}
-	path := c.request.URL.Path
-	return path == "/api/v2/auth/scopes" || strings.HasSuffix(path, "/expire")
+	return path == "/api/v2/auth/scopes" || path == settingsPath || strings.HasSuffix(path, "/expire")
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {

@@ -23,6 +23,7 @@ type Server struct {
 	offset       time.Duration
 	store        *store
 	limiter      *rateLimiter
+	workspaces   *workspaceStore
 	edgeSessions map[string]string // user id -> key id of the session that the edge holds for the user
 }
 
@@ -38,6 +39,7 @@ func New(opts Options) *Server {
 		opts:         opts,
 		store:        newStore(),
 		limiter:      newRateLimiter(),
+		workspaces:   newWorkspaceStore(),
 		edgeSessions: map[string]string{},
 	}
 	s.mux = s.newMux()
@@ -110,6 +112,7 @@ type exchange struct {
 	edgeUser string // username that the edge vouches for; "" is nobody
 	// rolesDown makes the roles lookup of this request fail (A.5, last row).
 	rolesDown bool
+	logged    bool // a stream is logged when it opens
 }
 
 func exchangeOf(r *http.Request) *exchange {
@@ -122,8 +125,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex.entry.Route = s.routeOf(r)
 	out := &answerWriter{ResponseWriter: w, server: s}
 	defer func() {
-		ex.entry.Status = out.status
-		s.log.add(ex.entry)
+		s.logNow(ex, out.status)
 	}()
 	r = r.WithContext(context.WithValue(r.Context(), exchangeContextKey{}, ex))
 	s.serveFaulty(out, r, func(w http.ResponseWriter, r *http.Request) {
@@ -133,6 +135,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Coder-Build-Version", s.options().version())
 		s.mux.ServeHTTP(w, r)
 	})
+}
+
+// logNow logs a request once.
+func (s *Server) logNow(ex *exchange, status int) {
+	if ex.logged {
+		return
+	}
+	ex.logged, ex.entry.Status = true, status
+	s.log.add(ex.entry)
 }
 
 // answerWriter notes the status and stamps every answer with the server's own time: clients measure their skew by it (G.27).

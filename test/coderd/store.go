@@ -15,6 +15,7 @@ type store struct {
 	keys   map[string]*apiKey
 	owned  map[string]map[string]*apiKey // user id -> key id -> key
 	names  map[tokenName]*apiKey         // login_type=token only (B.3)
+	oauth  *oauthStore
 	seq    uint64
 	// nextPurge is not later than the first instant at which a key may have to be purged; zero: nothing to purge.
 	nextPurge time.Time
@@ -27,6 +28,7 @@ func newStore() *store {
 	return &store{
 		users: map[string]*user{}, logins: map[string]*user{}, keys: map[string]*apiKey{},
 		owned: map[string]map[string]*apiKey{}, names: map[tokenName]*apiKey{},
+		oauth: newOAuthStore(),
 	}
 }
 
@@ -44,6 +46,7 @@ func (st *store) deleteUser(u *user) {
 	for _, k := range st.owned[u.id] {
 		st.deleteKey(k)
 	}
+	st.oauth.dropCodes(func(k *oauthCode) bool { return k.user == u })
 	delete(st.logins, strings.ToLower(u.username))
 	delete(st.logins, strings.ToLower(u.email))
 	u.deleted = true
@@ -70,6 +73,7 @@ func (st *store) deleteKey(k *apiKey) {
 	if k.loginType == LoginTypeToken {
 		delete(st.names, tokenName{k.user.id, k.name})
 	}
+	st.oauth.forgetKey(k.id)
 }
 
 // duePurge notes when a key may go. It is called whenever expires_at is set to something earlier; a key that slides only

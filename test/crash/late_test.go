@@ -13,6 +13,7 @@ var contested = map[string]func(*world) scenario{
 	"first mint": firstMint,
 	"rotation":   rotation,
 	"deletion":   deletion,
+	"refresh":    contestedRefresh,
 }
 
 // B40, B45: a leader that is held up at any call, and goes on when another one has
@@ -49,6 +50,9 @@ func (w *world) holdUp(s scenario, aim victim, what fate) {
 	next := w.startOperator()
 	w.follow(s, nil)
 	late.letGo()
+	if s.finally != nil {
+		w.eventually(s.finally)
+	}
 	w.calm(s, late, next)
 }
 

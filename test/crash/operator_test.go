@@ -3,6 +3,7 @@ package crash_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/controllers"
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 )
 
@@ -59,11 +61,13 @@ func (w *world) startOperator() *operator {
 	key, err := fingerprint.NewKey([]byte("a key for tests that is 32 bytes"))
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
-	w.must(controllers.Setup(ctx, mgr, controllers.Options{
+	_, err = controllers.Setup(ctx, mgr, controllers.Options{
 		Key: key, Cluster: cluster, Clock: w.clock, Jitter: func(time.Duration) time.Duration { return 0 },
 		Metrics: metrics.New(prometheus.NewRegistry()), Roots: noRoots, UserAgent: agent,
 		RevocationTimeout: time.Minute, OrphanGrace: w.orphanGrace, MaxConcurrent: 4,
-	}))
+		RedirectURIs: grant.RedirectURIs(""), Random: rand.Reader, Instance: agent,
+	})
+	w.must(err)
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
 	var once, letGo sync.Once

@@ -19,6 +19,8 @@ type scenario struct {
 	trigger func()
 	// done says how it ends.
 	done check
+	// finally, where it is set, is how it ends once a late operator has gone on.
+	finally check
 	// gapless: the Secret holds an accepted token all the time (B42).
 	gapless bool
 	// verifies: the verification of the deployment is part of it.

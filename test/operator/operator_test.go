@@ -1,8 +1,11 @@
 package operator_test
 
 import (
+	"crypto/rand"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"sync"
 	"time"
@@ -18,14 +21,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/coder-session-operator/coder-session-operator/controllers"
+	"github.com/coder-session-operator/coder-session-operator/internal/callback"
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 )
 
 // operator is a running instance of the real controllers.
 type operator struct {
 	calls *apiCalls
-	stop  func() // returns when everything has ended
+	// redirectURIs of OAuth, the first one for people.
+	redirectURIs []string
+	stop         func() // returns when everything has ended
 }
 
 // startOperator starts an operator that watches the world's namespaces, with
@@ -61,17 +68,25 @@ func (w *world) runOperator(as *rest.Config, namespaces []string, selector label
 	key, err := fingerprint.NewKey([]byte("a key for tests that is 32 bytes"))
 	w.must(err)
 	ctx, cancel := background()
-	w.must(controllers.Setup(ctx, mgr, controllers.Options{
+	callbacks, redirectURIs := w.callbacks()
+	pool, err := controllers.Setup(ctx, mgr, controllers.Options{
 		Key: key, Cluster: "testing1", Clock: clock.RealClock{}, Jitter: func(time.Duration) time.Duration { return 0 },
 		Metrics: metrics.New(prometheus.NewRegistry()), Roots: systemRoots, UserAgent: "test",
 		RevocationTimeout: 3 * time.Second, OrphanGrace: time.Second, MaxConcurrent: 4, NamespaceLabels: len(namespaces) == 0,
-	}))
+		RedirectURIs: redirectURIs, Random: rand.Reader, Instance: callbacks.Listener.Addr().String(),
+	})
+	w.must(err)
+	callbacks.Config.Handler = callback.New(callback.Options{
+		Objects: mgr.GetClient(), Grants: grant.NewStore(mgr.GetAPIReader(), mgr.GetClient()), Pool: pool, Clock: clock.RealClock{},
+	})
+	callbacks.Start()
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
 	var once sync.Once
-	o := &operator{calls: calls, stop: func() {
+	o := &operator{calls: calls, redirectURIs: redirectURIs, stop: func() {
 		once.Do(func() {
 			cancel()
+			callbacks.Close()
 			if err := <-ended; err != nil {
 				w.t.Errorf("the operator ended with: %v", err)
 			}
@@ -79,6 +94,15 @@ func (w *world) runOperator(as *rest.Config, namespaces []string, selector label
 	}}
 	w.t.Cleanup(o.stop)
 	return o
+}
+
+// callbacks is where an operator will take OAuth callbacks, with its redirect URIs.
+func (w *world) callbacks() (*httptest.Server, []string) {
+	w.t.Helper()
+	s := httptest.NewUnstartedServer(nil)
+	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
+	w.must(err)
+	return s, grant.RedirectURIs("http://localhost:" + port + grant.CallbackPath)
 }
 
 // apiCalls counts an operator's requests to the API server by verb and resource.

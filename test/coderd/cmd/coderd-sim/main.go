@@ -49,6 +49,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		return err
 	}
 	server := coderd.New(s.options)
+	server.SetOAuth2Provider(s.oauth2Provider)
 	if err := seed(server, s.seed, s.seedTokens); err != nil {
 		return err
 	}

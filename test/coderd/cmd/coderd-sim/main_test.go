@@ -145,6 +145,27 @@ func TestServerWithClientCertificates(t *testing.T) {
 	}
 }
 
+func TestServerWithOAuth2Provider(t *testing.T) {
+	t.Parallel()
+	for _, profile := range []string{"R30", "NEW"} {
+		for _, tc := range []struct {
+			flags                 []string
+			metadata, registering int
+		}{
+			{nil, http.StatusNotFound, http.StatusNotFound},
+			{[]string{"--oauth2-provider"}, http.StatusOK, http.StatusMethodNotAllowed},
+		} {
+			server := launch(t, append(tc.flags, "--profile", profile)...)
+			if got := get(t, server.url+"/.well-known/oauth-authorization-server", ""); got != tc.metadata {
+				t.Errorf("%s %v: metadata %d", profile, tc.flags, got)
+			}
+			if got := get(t, server.url+"/oauth2/register", ""); got != tc.registering {
+				t.Errorf("%s %v: registration %d", profile, tc.flags, got)
+			}
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

@@ -18,6 +18,7 @@ type settings struct {
 	listen, adminListen string
 	http2               bool
 	options             coderd.Options
+	oauth2Provider      bool
 	tlsCert, tlsKey     string
 	clientCA            string
 	edgeIdentity        bool
@@ -62,6 +63,8 @@ func parseSettings(args []string, errOut io.Writer) (*settings, error) {
 	f.StringVar(&s.options.AccessURL, "access-url", "", "the deployment's external URL")
 	f.IntVar(&s.options.APIRateLimit, "api-rate-limit", 0, "requests per minute; 0 is the default of 512, negative is off")
 	f.BoolVar(&s.options.DisableExpiryRefresh, "disable-expiry-refresh", false, "no session slides")
+	f.BoolVar(&s.oauth2Provider, "oauth2-provider", false, "switch the OAuth2 provider on; --access-url has to be the URL that clients use")
+	f.BoolVar(&s.options.DynamicRegistration, "dynamic-registration", false, "open dynamic client registration (R30 is always open)")
 	f.BoolVar(&s.http2, "http2", false, "offer HTTP/2 on TLS")
 	f.StringVar(&s.tlsCert, "tls-cert", "", "file with the server certificate (PEM); with --tls-key serves HTTPS")
 	f.StringVar(&s.tlsKey, "tls-key", "", "file with the server's private key (PEM)")

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/callback"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
+)
+
+// redirectURIs are where browsers reach the callback; none where it is not served.
+func (o *options) redirectURIs() []string {
+	if o.callbackAddress == "" {
+		return nil
+	}
+	return grant.RedirectURIs(o.callbackURL)
+}
+
+// addCallback serves the OAuth callback on every replica, leader or not (B72).
+func addCallback(mgr ctrl.Manager, o *options, pool *connection.Pool, direct client.Client) error {
+	if o.callbackAddress == "" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", o.callbackAddress)
+	if err != nil {
+		return fmt.Errorf("--oauth-callback-bind-address: %w", err)
+	}
+	handler := callback.New(callback.Options{
+		Objects: mgr.GetClient(),
+		Grants:  grant.NewStore(direct, mgr.GetClient()),
+		Pool:    pool,
+		Paths:   o.callbackPaths(),
+		Clock:   clock.RealClock{},
+	})
+	log := ctrl.Log.WithName("oauth-callback")
+	return mgr.Add(&manager.Server{
+		Name:     "OAuth callback",
+		Listener: listener,
+		Server: &http.Server{
+			Handler:           handler,
+			BaseContext:       func(net.Listener) context.Context { return ctrl.LoggerInto(context.Background(), log) },
+			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       10 * time.Second,
+			WriteTimeout:      45 * time.Second, // the exchange is waited for
+			IdleTimeout:       30 * time.Second,
+			MaxHeaderBytes:    16 << 10,
+		},
+	})
+}
+
+// callbackPaths is that of the public URL, where there is one.
+func (o *options) callbackPaths() []string {
+	if u, err := url.Parse(o.callbackURL); err == nil && o.callbackURL != "" {
+		return []string{u.Path}
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package controllers
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// simCount is what the summary line counts.
+type simCount struct {
+	steps, requests, verifications, mints, renewals, revocations, restarts, bursts, lines, writes int
+	tried                                                                                         map[string]int // by the name of what was tried
+}
+
+// tally sums up runs, also concurrent ones.
+type tally struct {
+	mu            sync.Mutex
+	seeds, leaked int
+	simCount
+}
+
+func (t *tally) add(w *simWorld) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seeds++
+	t.steps += w.count.steps
+	t.requests += w.count.requests
+	t.verifications += w.count.verifications
+	t.mints += w.count.mints
+	t.renewals += w.count.renewals
+	t.revocations += w.count.revocations
+	t.restarts += w.count.restarts
+	t.bursts += w.count.bursts
+	t.lines += w.count.lines
+	if t.tried == nil {
+		t.tried = map[string]int{}
+	}
+	for what, times := range w.count.tried {
+		t.tried[what] += times
+	}
+	for _, problem := range w.problems {
+		if strings.Contains(problem, "B40") {
+			t.leaked++
+		}
+	}
+}
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%d seeds, %d steps, %d requests, %d verifications, %d bursts judged, %d mints, %d renewals, %d revocations, %d restarts, %d lines of log, tried %v, %d leaks",
+		t.seeds, t.steps, t.requests, t.verifications, t.bursts, t.mints, t.renewals, t.revocations, t.restarts, t.lines, t.tried, t.leaked)
+}
+
+// complete fails where something was never tried: a check that never ran holds nothing.
+func (t *tally) complete(test *testing.T) {
+	for what := range trials {
+		if t.tried[what] == 0 && t.seeds >= 20 {
+			test.Errorf("in %d seeds nobody tried this: %s", t.seeds, what)
+		}
+	}
+	if t.seeds >= 20 && (t.bursts == 0 || t.renewals == 0 || t.lines == 0) {
+		test.Errorf("something was never tried: %s", t)
+	}
+}

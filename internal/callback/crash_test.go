@@ -1,0 +1,148 @@
+package callback
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+func TestABrowserThatGoesAway(t *testing.T) { // B62
+	t.Parallel()
+	w := newWorld(t, coderd.ProfileNew)
+	gate := coderd.NewGate()
+	w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens", Late: true})
+	browser, leave := context.WithCancel(t.Context())
+	r := httptest.NewRequest(http.MethodGet, w.consent(), nil).WithContext(browser)
+	answered := make(chan answer)
+	go func() { answered <- w.send(w.replica, r) }()
+	<-gate.Entered()
+	leave()
+	gate.Release()
+	w.want(<-answered, done)
+	w.wantGrant()
+}
+
+func TestCrashPoints(t *testing.T) { // B62, B67
+	t.Parallel()
+	tests := map[string]struct {
+		// fault is called with the number of the write to the document, from 1, in front of it and after it.
+		before, after func(n int) error
+		want          outcome
+		granted       bool
+	}{
+		"the API server fails after SpentAt": {
+			before: func(n int) error { return failFrom(2, 5, n) }, want: done, granted: true,
+		},
+		"its answer to SpentAt is lost": {
+			after: func(n int) error { return failFrom(1, 1, n) }, want: unavailable,
+		},
+		"its answer to the grant is lost": {
+			after: func(n int) error { return failFrom(2, 2, n) }, want: done, granted: true,
+		},
+		"somebody writes in between": {
+			before: func(n int) error { return conflictFrom(1, 8, n) }, want: done, granted: true,
+		},
+		"the API server fails for good": {
+			before: func(n int) error { return failFrom(2, 1000, n) }, want: failed,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, coderd.ProfileNew)
+			if tt.want == failed {
+				w.replica.storing = 100 * time.Millisecond // real
+			}
+			location := w.consent()
+			w.api.disturb(counted(tt.before), counted(tt.after))
+			w.want(w.open(w.replica, location), tt.want)
+			w.api.disturb(nil, nil)
+			if s := w.document(); s.Attempt.SpentAt.IsZero() || (s.Grant != nil) != tt.granted {
+				t.Errorf("the document is %+v", s)
+			}
+			if tt.granted {
+				w.wantGrant()
+			} else if left := w.server.OAuthGrants(person, ""); len(left) != 0 {
+				t.Error("a grant that nobody knows of is left on the server")
+			}
+			w.want(w.open(w.start(), location), used)
+		})
+	}
+}
+
+func failFrom(first, last, n int) error {
+	if first <= n && n <= last {
+		return errAPI
+	}
+	return nil
+}
+
+var conflict = apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, documentKey.Name, errors.New("the object has been modified"))
+
+func conflictFrom(first, last, n int) error {
+	if first <= n && n <= last && n%2 == 1 {
+		return conflict
+	}
+	return nil
+}
+
+// counted calls a fault with the number of the write.
+func counted(fault func(n int) error) func(string, types.NamespacedName) error {
+	var mu sync.Mutex
+	n := 0
+	return func(verb string, key types.NamespacedName) error {
+		if fault == nil || verb != "update" || key != documentKey {
+			return nil
+		}
+		mu.Lock()
+		n++
+		mu.Unlock()
+		return fault(n)
+	}
+}
+
+// A registration that is replaced while the code is exchanged leaves no grant behind.
+func TestAGrantOfAnotherRegistration(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(w *world){
+		"registered anew": func(w *world) { w.change(func(s *grant.State) { s.Client.ClientID, s.Attempt = "another", nil }) },
+		"deleted":         func(w *world) { w.api.put(documentKey, nil) },
+		"foreign":         func(w *world) { w.api.put(documentKey, &corev1.Secret{}) },
+		"corrupt": func(w *world) {
+			broken := w.api.secrets[documentKey].DeepCopy()
+			broken.Data["state"] = nil
+			w.api.put(documentKey, broken)
+		},
+	}
+	for name, meanwhile := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, coderd.ProfileNew)
+			gate := coderd.NewGate()
+			w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens", Late: true})
+			location := w.consent()
+			answered := make(chan answer)
+			go func() { answered <- w.open(w.replica, location) }()
+			<-gate.Entered()
+			meanwhile(w)
+			written := w.version()
+			gate.Release()
+			w.want(<-answered, failed)
+			if left := w.server.OAuthGrants(person, ""); len(left) != 0 || w.version() != written {
+				t.Errorf("%d grants are left on the server, or the document was written", len(left))
+			}
+		})
+	}
+}

@@ -1,0 +1,117 @@
+package callback
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+func TestExchangesThatFail(t *testing.T) { // B62
+	t.Parallel()
+	tests := map[string]struct {
+		fault  coderd.Fault
+		code   string
+		reason oauth.Kind
+	}{
+		"a code of nobody's":     {code: "coder_0123456789_" + strings.Repeat("x", 40), reason: oauth.InvalidGrant},
+		"a client of nobody's":   {fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 401, Message: "invalid_client"}, reason: oauth.InvalidClient},
+		"the answer is lost":     {fault: coderd.Fault{Kind: coderd.FaultDropAnswer}, reason: oauth.Unavailable},
+		"the request is lost":    {fault: coderd.Fault{Kind: coderd.FaultDropBefore}, reason: oauth.Unavailable},
+		"a gateway answers":      {fault: coderd.Fault{Kind: coderd.FaultHTML}, reason: oauth.Unavailable},
+		"the server is broken":   {fault: coderd.Fault{Kind: coderd.FaultStatus}, reason: oauth.Unavailable},
+		"the server is busy":     {fault: coderd.Fault{Kind: coderd.FaultTooManyRequests}, reason: oauth.Unavailable},
+		"an edge lets nobody in": {fault: coderd.Fault{Kind: coderd.FaultHTML, Status: 403}, reason: oauth.Connection},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachProfile(t, func(w *world) {
+				location, fault := w.consent(), tt.fault
+				if tt.code != "" {
+					w.hide(tt.code)
+					location = with(location, "code", tt.code)
+				} else {
+					fault.Method, fault.Path = http.MethodPost, "/oauth2/tokens"
+					w.server.Inject(fault)
+				}
+				w.want(w.open(w.replica, location), failed)
+				s := w.document()
+				if s.Grant != nil || s.Ended == nil || s.Ended.Reason != string(tt.reason) || s.Ended.Message == "" || s.Ended.Consented ||
+					!s.Attempt.SpentAt.Equal(now) || s.Ended.At.Before(s.Attempt.SpentAt) {
+					t.Errorf("the document is %+v, ended %+v", s, s.Ended)
+				}
+				w.server.ClearFaults()
+				w.want(w.open(w.replica, location), used)
+				w.clock.Step(time.Minute) // as long as the server that is busy asked for
+				w.attempt(nil)
+				w.want(w.open(w.replica, w.consent()), done)
+				w.wantGrant()
+			})
+		})
+	}
+}
+
+// What fails before anything of the attempt is sent does not cost it.
+func TestWhatPassesDoesNotCostTheConsent(t *testing.T) {
+	t.Parallel()
+	get := func(key types.NamespacedName) func(w *world) {
+		return func(w *world) {
+			w.api.disturb(func(verb string, at types.NamespacedName) error {
+				if verb == "get" && at == key {
+					return errAPI
+				}
+				return nil
+			}, nil)
+		}
+	}
+	tests := map[string]func(w *world){
+		"the server is away":         func(w *world) { w.server.Inject(coderd.Fault{Kind: coderd.FaultDropBefore}) },
+		"the server is broken":       func(w *world) { w.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Path: "/.well-known/**"}) },
+		"the provider is off":        func(w *world) { w.server.SetOAuth2Provider(false) },
+		"the session is not read":    get(sessionKey),
+		"the document is not read":   get(documentKey),
+		"the deployment is not read": get(deploymentKey),
+		"the attempt is not spent": func(w *world) {
+			w.api.disturb(func(verb string, _ types.NamespacedName) error {
+				if verb == "update" {
+					return errAPI
+				}
+				return nil
+			}, nil)
+		},
+		"the settings are broken": func(w *world) {
+			w.api.mu.Lock()
+			defer w.api.mu.Unlock()
+			w.api.deployments[deploymentKey].Spec.Token.SecretRef.Key = "missing"
+			w.api.deployments[deploymentKey].Generation++
+		},
+	}
+	for name, disturb := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, coderd.ProfileNew)
+			location, written := w.consent(), w.version()
+			disturb(w)
+			got := w.open(w.replica, location)
+			w.want(got, unavailable)
+			if w.version() != written || w.exchanges() != 0 || got.Header().Get("Retry-After") == "" {
+				t.Error("the attempt was spent, or its code was sent")
+			}
+			w.server.ClearFaults()
+			w.server.SetOAuth2Provider(true)
+			w.api.disturb(nil, nil)
+			w.api.mu.Lock()
+			w.api.deployments[deploymentKey].Spec.Token.SecretRef.Key = "token"
+			w.api.deployments[deploymentKey].Generation++
+			w.api.mu.Unlock()
+			w.want(w.open(w.replica, location), done)
+			w.wantGrant()
+		})
+	}
+}

@@ -1,0 +1,71 @@
+package callback
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+func TestRateLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.ProfileNew)
+	location := w.consent()
+	guess := with(location, "state", grant.Parameter(sessionKey, "guessed"))
+	reads := 0
+	w.api.disturb(func(_ string, key types.NamespacedName) error {
+		if key == documentKey {
+			reads++
+		}
+		return nil
+	}, nil)
+	for range 3 * burst { // of nobody's session: costs nothing
+		w.want(w.open(w.replica, with(location, "state", grant.Parameter(types.NamespacedName{Namespace: "builds", Name: "cd"}, "x"))), unknown)
+	}
+	for range burst {
+		w.want(w.open(w.replica, guess), unknown)
+	}
+	before := reads
+	got := w.open(w.replica, location)
+	w.want(got, busy)
+	// Searching the answer for credentials reads the document too.
+	if got.Header().Get("Retry-After") != "1" || reads != before+1 {
+		t.Errorf("%d reads of the document, %q", reads-before, got.Header().Get("Retry-After"))
+	}
+	w.clock.Step(time.Second)
+	w.want(w.open(w.replica, location), done)
+}
+
+// Whatever a browser comes with: a page, and nothing but the state opens the document.
+func FuzzQueries(f *testing.F) {
+	for _, seed := range []string{
+		"", "state=x", "code=x&state=" + grant.Parameter(sessionKey, "x"), "error=access_denied&state=" + grant.Parameter(sessionKey, "x"),
+		"state=" + grant.Parameter(sessionKey, "x") + "&state=y", "%", ";", "state=YnVpbGRzL2Np.", "state=YnVpbGRzLw.&code=<script>",
+	} {
+		f.Add(seed)
+	}
+	h := New(Options{Objects: newAPI(), Clock: fixedClock{}})
+	f.Fuzz(func(t *testing.T, query string) {
+		r := httptest.NewRequest(http.MethodGet, grant.CallbackPath, nil)
+		r.URL.RawQuery = query
+		got := httptest.NewRecorder()
+		h.ServeHTTP(got, r)
+		if got.Code != contents[unknown].status && got.Code != contents[incomplete].status {
+			t.Errorf("status %d", got.Code)
+		}
+		if strings.Contains(got.Body.String(), "<script") {
+			t.Error("the page quotes the query")
+		}
+	})
+}
+
+type fixedClock struct{}
+
+func (fixedClock) Now() time.Time                   { return now }
+func (fixedClock) Since(ts time.Time) time.Duration { return now.Sub(ts) }

@@ -1,0 +1,91 @@
+package callback
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+// A process that is told to stop finishes what it has begun, on any replica.
+func TestAServerThatStops(t *testing.T) { // B72
+	t.Parallel()
+	w := newWorld(t, coderd.ProfileNew)
+	gate := coderd.NewGate()
+	w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens"})
+	s := NewServer("127.0.0.1:0", w.replica, logr.Discard())
+	if s.NeedLeaderElection() {
+		t.Error("only the leader serves")
+	}
+	var err error
+	s.Listener, err = net.Listen("tcp", s.Server.Addr)
+	w.check(nil, err)
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- manager.Runnable(s).Start(ctx) }()
+
+	location := strings.Replace(w.consent(), publicURL, "http://"+s.Listener.Addr().String()+grant.CallbackPath, 1)
+	// The link named the public address: so does the exchange, whatever port the browser came to.
+	w.change(func(s *grant.State) { s.Attempt.RedirectURI = publicURL })
+	page := make(chan string, 1)
+	go func() {
+		request, _ := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodGet, location, nil)
+		request.Host = "operator.example.test"
+		response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+		if err != nil {
+			page <- err.Error()
+			return
+		}
+		defer response.Body.Close()
+		body, _ := io.ReadAll(response.Body)
+		page <- string(body)
+	}()
+	<-gate.Entered()
+	stop()
+	gate.Release()
+	if body := <-page; !strings.Contains(body, contents[done].title) {
+		t.Errorf("got %s", body)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	w.wantGrant()
+}
+
+// What a server takes its time for is over before others take it for dead, and before the connection is cut.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	s := NewServer("127.0.0.1:0", nil, logr.Discard()).Server
+	whole := exchanging + storing + discarding
+	if whole >= grant.SpendingTime || s.WriteTimeout <= whole || s.ReadHeaderTimeout <= 0 || s.IdleTimeout <= 0 {
+		t.Errorf("%s in all, %s for the answer", whole, s.WriteTimeout)
+	}
+}
+
+func TestSettingsThatChangedSince(t *testing.T) { // B72
+	t.Parallel()
+	w := newWorld(t, coderd.ProfileNew)
+	w.want(w.open(w.replica, w.consent()), done)
+	listener, err := w.server.Start(coderd.ListenOptions{})
+	w.check(nil, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	w.api.mu.Lock()
+	moved := w.api.deployments[deploymentKey]
+	moved.Generation++
+	moved.Spec.URL = listener.URL()
+	w.api.mu.Unlock()
+	w.change(func(s *grant.State) { s.Grant = nil })
+	w.attempt(nil)
+	w.want(w.open(w.replica, w.consent()), done)
+	if got := w.replica.pool.Get(deploymentKey).Line().Snapshot.URL.String(); strings.TrimSuffix(got, "/") != listener.URL() {
+		t.Errorf("the server was asked at %s", got)
+	}
+}

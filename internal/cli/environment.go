@@ -1,0 +1,19 @@
+package cli
+
+import (
+	"io"
+
+	"k8s.io/utils/clock"
+)
+
+// Environment is what the plugin has of its process. All fields are needed.
+type Environment struct {
+	// Out takes what scripts read, Err what people read.
+	Out, Err io.Writer
+	// Clock tells times and ends waiting.
+	Clock clock.WithDelayedExecution
+	// Open shows a URL in the person's browser. It may block for as long as that runs.
+	Open func(url string) error
+	// Version of the plugin, for --version and the User-Agent of requests.
+	Version string
+}

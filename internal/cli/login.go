@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// loginOptions are the flags of login.
+type loginOptions struct {
+	noBrowser         bool
+	timeout           time.Duration // zero: none
+	portForward       bool
+	operatorNamespace string
+	callbackPort      int // zero: the one of the container port's name
+}
+
+const loginHelp = `Log in to Coder for a session with auth.oauth: wait until the operator has a URL for a person to consent at, open it
+in the browser, and wait until the session is ready.
+
+The URL is printed in a line of its own on standard output, everything else on standard error. It is good for ten
+minutes, and for one attempt. When it has expired a new one is printed; when the consent was declined or failed, the
+new one is opened as well. Whoever consents is the Coder user that the session works as.
+
+After the consent Coder sends the browser to the operator. Where the operator has no address that browsers reach, use
+--port-forward: it forwards a port of this machine to the operator's pod for as long as the command runs. You need the
+rights to list pods and to create pods/portforward in the operator's namespace for that. If the deployment has an OAuth
+client of its own (oauth.clientSecretName), that client must have http://localhost:17965/oauth/callback among its redirect
+URIs.
+
+Exit codes:
+  0    the session is ready
+  1    the command line is wrong, or something unexpected happened
+  2    no consent can make the session ready: it has no auth.oauth, or is ConfigInvalid, AccessDenied, SecretConflict or
+       Paused
+  3    it was not ready within --timeout
+  4    the session or the operator's pod was not found, or the API server cannot be reached or does not allow it
+  130  interrupted with Ctrl-C`
+
+const loginExamples = `  # Consent in the browser
+  kubectl coder login ci -n builds
+
+  # The operator has no address that browsers reach
+  kubectl coder login ci -n builds --port-forward
+
+  # On a machine without a browser: open the URL elsewhere
+  kubectl coder login ci -n builds --no-browser
+
+  # Hand the URL to another program
+  kubectl coder login ci --no-browser 2>/dev/null | while read -r url; do notify "$url"; done`
+
+// newLogin makes the command login.
+func newLogin(c *connector) *cobra.Command {
+	var o loginOptions
+	command := &cobra.Command{
+		Use:               "login SESSION",
+		Short:             "Consent to a session with auth.oauth in the browser",
+		Long:              loginHelp,
+		Example:           loginExamples,
+		GroupID:           groupSessions,
+		ValidArgsFunction: c.completeConsenting,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || args[0] == "" {
+				return errors.New("name one session: kubectl coder login SESSION")
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, args []string) error {
+			if err := o.check(command); err != nil {
+				return err
+			}
+			cluster, err := c.connect()
+			if err != nil {
+				return err
+			}
+			return newConsent(c, cluster, args[0], o).run(command.Context())
+		},
+	}
+	flags := command.Flags()
+	flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL and open no browser")
+	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "how long to wait for the session to be ready; 0: as long as it takes")
+	flags.BoolVar(&o.portForward, "port-forward", false, "forward a port of this machine to the operator's pod, and have Coder send the browser there")
+	flags.StringVar(&o.operatorNamespace, "operator-namespace", "coder-session-operator-system", "namespace of the operator's pod, for --port-forward")
+	flags.IntVar(&o.callbackPort, "callback-port", 0, `port of the operator's pod, for --port-forward; 0: its container port with the name "callback"`)
+	return command
+}
+
+// check finds what of the flags does not go together.
+func (o *loginOptions) check(command *cobra.Command) error {
+	if o.timeout < 0 {
+		return errors.New("--timeout: write a duration that is not negative, such as 5m")
+	}
+	if o.callbackPort < 0 || o.callbackPort > 65535 {
+		return errors.New("--callback-port: write a port from 1 to 65535, or leave it out")
+	}
+	for _, name := range []string{"operator-namespace", "callback-port"} {
+		if command.Flags().Changed(name) && !o.portForward {
+			return errors.New("--" + name + " is for --port-forward: write that, too")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"unicode"
+)
+
+// printer writes lines. It is safe for concurrent use. A writer that fails is nobody to tell.
+type printer struct {
+	mu       sync.Mutex
+	out, err io.Writer
+}
+
+// say tells people something, in one line.
+func (p *printer) say(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, _ = fmt.Fprintln(p.err, harmless(fmt.Sprintf(format, args...)))
+}
+
+// give writes a line for scripts.
+func (p *printer) give(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, _ = fmt.Fprintln(p.out, harmless(line))
+}
+
+// harmless takes out what would steer a terminal, or hide what is written: messages come from the cluster.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsControl(r):
+			return ' '
+		case unicode.Is(unicode.Cf, r):
+			return -1
+		}
+		return r
+	}, text)
+}

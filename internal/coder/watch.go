@@ -1,0 +1,189 @@
+package coder
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+)
+
+// WatchProtocol is how a workspace's stream is asked for (contract D.1).
+type WatchProtocol string
+
+// The two protocols. Servers before about v2.21 have only the second.
+const (
+	WatchWebSocket WatchProtocol = "websocket"
+	WatchEvents    WatchProtocol = "sse"
+)
+
+var watchPaths = map[WatchProtocol]string{WatchWebSocket: "watch-ws", WatchEvents: "watch"}
+
+// Opening is what a library needs to open one stream. It is immutable, and safe for concurrent use.
+//
+// HTTP answers a request for URL with 101 or with an open event stream, or with an error in whose chain there is an *Error.
+// It sends what every request of the client has (connections of the deployment, headers, token), waits for the limiter, and
+// tells Observe of the handshake. The handshake has the client's deadline; the stream has none, and lasts until its body is
+// closed or, for WatchEvents, the request's context ends. Redirects are not followed, cookies not kept.
+type Opening struct {
+	URL  string
+	HTTP *http.Client
+}
+
+// Watch prepares the opening of a workspace's stream. It sends nothing, and ctx does not end what is opened; the error is
+// Invalid.
+func (c *Client) Watch(ctx context.Context, workspaceID string, protocol WatchProtocol) (Opening, error) {
+	w := watch{client: c, protocol: protocol, request: request{
+		op: OpWatch, method: http.MethodGet, path: []string{"workspaces", workspaceID, watchPaths[protocol]},
+	}}
+	probe, failed := c.build(ctx, w.request)
+	if failed != nil {
+		return Opening{}, failed
+	}
+	return Opening{URL: probe.URL.String(), HTTP: &http.Client{Transport: w}}, nil
+}
+
+// WatchFailure is what a failed opening calls for.
+type WatchFailure string
+
+// The classes of failures.
+const (
+	// WatchUnavailable: try again later.
+	WatchUnavailable WatchFailure = "Unavailable"
+	// WatchMissing: the server does not know the route, or the workspace; it does not always say which (404).
+	WatchMissing WatchFailure = "Missing"
+	// WatchRefused: it will be so again with the same settings (401, 403, 410, 426).
+	WatchRefused WatchFailure = "Refused"
+)
+
+// WatchFailureOf classifies the error of an opening.
+func WatchFailureOf(err error) WatchFailure {
+	var e *Error
+	if !errors.As(err, &e) {
+		return WatchUnavailable
+	}
+	switch e.Status {
+	case http.StatusNotFound:
+		return WatchMissing
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusGone, http.StatusUpgradeRequired:
+		return WatchRefused
+	default:
+		return WatchUnavailable
+	}
+}
+
+// watch is the transport of an Opening.
+type watch struct {
+	client   *Client
+	protocol WatchProtocol
+	request  request
+}
+
+// RoundTrip makes the handshake. Of the request it takes the context and the headers, which are the handshake's own.
+func (w watch) RoundTrip(req *http.Request) (*http.Response, error) {
+	c := w.client
+	if c.limiter != nil {
+		if err := c.limiter.Wait(req.Context()); err != nil {
+			return nil, c.limited(req.Context(), OpWatch, err)
+		}
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	deadline, lift := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
+	defer lift()
+	expire := context.AfterFunc(deadline, func() { cancel(context.Cause(deadline)) })
+	resp, failed := w.handshake(ctx, req.Header)
+	if failed == nil && !expire() {
+		resp.Body.Close()
+		failed = networkError(ctx, OpWatch, context.Cause(ctx), nil)
+	}
+	if failed != nil {
+		cancel(nil)
+		return nil, failed
+	}
+	resp.Body = untilClosed(resp.Body, func() { cancel(nil) })
+	return resp, nil
+}
+
+// handshake sends the request and tells Observe.
+func (w watch) handshake(ctx context.Context, header http.Header) (*http.Response, *Error) {
+	c := w.client
+	ctx, shake := withHandshake(ctx)
+	ctx, conn := withConnection(ctx)
+	out, failed := c.build(ctx, w.request)
+	if failed != nil {
+		return nil, failed
+	}
+	out.Header.Set("Accept", "*/*")
+	if w.protocol == WatchEvents {
+		out.Header.Set("Accept", "text/event-stream")
+	}
+	// A compressed stream would be kept back until a block is full.
+	out.Header.Set("Accept-Encoding", "identity")
+	maps.Copy(out.Header, header)
+	call := Call{Operation: OpWatch}
+	start := c.clock.Now()
+	resp, err := c.transport.RoundTrip(out)
+	if err != nil {
+		failed = networkError(ctx, OpWatch, conn.reason(err), shake)
+	} else {
+		call.Status, call.ServerTime = resp.StatusCode, dateOf(resp.Header)
+		failed = w.check(ctx, resp)
+	}
+	call.Duration = c.clock.Since(start)
+	if failed != nil {
+		call.Kind = failed.Kind
+	}
+	if c.observe != nil {
+		c.observe(call)
+	}
+	return resp, failed
+}
+
+// check closes the body of an answer that is no stream.
+func (w watch) check(ctx context.Context, resp *http.Response) *Error {
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch {
+	case w.protocol == WatchWebSocket && resp.StatusCode == http.StatusSwitchingProtocols,
+		w.protocol == WatchEvents && resp.StatusCode == http.StatusOK && media == "text/event-stream":
+		return nil
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode <= 299 {
+		return &Error{Kind: Malformed, Op: OpWatch, Status: resp.StatusCode, Message: "the answer is no stream"}
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil {
+		e := networkError(ctx, OpWatch, err, nil)
+		e.Status = resp.StatusCode
+		return e
+	}
+	return refusal(OpWatch, resp, body, w.client.clock.Now())
+}
+
+// untilClosed calls release when the body is closed. A body that can be written to, as that of an upgraded connection, stays so.
+func untilClosed(body io.ReadCloser, release func()) io.ReadCloser {
+	closer := releasing{body, release}
+	if duplex, ok := body.(io.ReadWriteCloser); ok {
+		return struct {
+			io.ReadWriter
+			io.Closer
+		}{duplex, closer}
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{body, closer}
+}
+
+// releasing is a body that lets go of something when it is closed.
+type releasing struct {
+	io.Closer
+	release func()
+}
+
+// Close closes the body, and releases.
+func (r releasing) Close() error {
+	defer r.release()
+	return r.Closer.Close()
+}

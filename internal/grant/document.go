@@ -1,0 +1,125 @@
+package grant
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+// document is the State as it is stored. Its fields are plain, so that it encodes; it does not leave this package.
+type document struct {
+	Version int              `json:"version"`
+	Client  *clientDocument  `json:"client,omitempty"`
+	Attempt *attemptDocument `json:"attempt,omitempty"`
+	Grant   *grantDocument   `json:"grant,omitempty"`
+	Intent  *Intent          `json:"intent,omitempty"`
+	Ended   *Ended           `json:"ended,omitempty"`
+}
+
+type clientDocument struct {
+	ID              string   `json:"id"`
+	Secret          string   `json:"secret,omitempty"`
+	AuthMethod      string   `json:"authMethod,omitempty"`
+	RedirectURIs    []string `json:"redirectURIs,omitempty"`
+	ManagementURI   string   `json:"managementURI,omitempty"`
+	ManagementToken string   `json:"managementToken,omitempty"`
+	Server          string   `json:"server"`
+	Static          bool     `json:"static,omitempty"`
+}
+
+type attemptDocument struct {
+	RedirectURI string    `json:"redirectURI"`
+	State       string    `json:"state"`
+	Verifier    string    `json:"verifier"`
+	Scopes      []string  `json:"scopes,omitempty"`
+	URL         string    `json:"url"`
+	ExpiresAt   time.Time `json:"expiresAt"`
+	SpentAt     time.Time `json:"spentAt,omitzero"`
+}
+
+type grantDocument struct {
+	AccessToken  string    `json:"accessToken"`
+	KeyID        string    `json:"keyID"`
+	RefreshToken string    `json:"refreshToken,omitempty"`
+	ExpiresAt    time.Time `json:"expiresAt"`
+	IssuedAt     time.Time `json:"issuedAt"`
+	// Scopes is null where the server did not say.
+	Scopes []string `json:"scopes"`
+}
+
+// documentVersion is raised when an older operator could not read what a newer one writes.
+const documentVersion = 1
+
+func encode(s State) ([]byte, error) {
+	d := document{Version: documentVersion, Intent: s.Intent, Ended: s.Ended}
+	if c := s.Client; c != nil {
+		d.Client = &clientDocument{
+			ID: c.ClientID, Secret: c.ClientSecret.Reveal(), AuthMethod: string(c.AuthMethod), RedirectURIs: c.RedirectURIs,
+			ManagementURI: c.ManagementURI, ManagementToken: c.ManagementToken.Reveal(), Server: c.Server, Static: c.Static,
+		}
+	}
+	if a := s.Attempt; a != nil {
+		d.Attempt = &attemptDocument{
+			RedirectURI: a.RedirectURI, State: a.State, Verifier: a.Verifier.Reveal(), Scopes: a.Scopes, URL: a.URL,
+			ExpiresAt: a.ExpiresAt, SpentAt: a.SpentAt,
+		}
+	}
+	if g := s.Grant; g != nil {
+		d.Grant = &grantDocument{
+			AccessToken: g.AccessToken.Reveal(), KeyID: g.KeyID, RefreshToken: g.RefreshToken.Reveal(),
+			ExpiresAt: g.ExpiresAt, IssuedAt: g.IssuedAt, Scopes: g.Scopes,
+		}
+	}
+	return json.Marshal(d)
+}
+
+// errUnreadable says that the document is not one, without quoting it: it is full of credentials.
+var errUnreadable = errors.New("the document cannot be read")
+
+// decode takes a document apart. One that lacks what it must have is unreadable as a whole (B25).
+func decode(text []byte) (State, error) {
+	var d document
+	if json.Unmarshal(text, &d) != nil || d.Version != documentVersion {
+		return State{}, errUnreadable
+	}
+	s := State{Intent: d.Intent, Ended: d.Ended}
+	if c := d.Client; c != nil {
+		if c.ID == "" {
+			return State{}, errUnreadable
+		}
+		s.Client = &Client{Server: c.Server, Static: c.Static, Registration: oauth.Registration{
+			ClientID: c.ID, ClientSecret: secretOf(c.Secret), AuthMethod: oauth.AuthMethod(c.AuthMethod),
+			RedirectURIs: slices.Clone(c.RedirectURIs), ManagementURI: c.ManagementURI, ManagementToken: secretOf(c.ManagementToken),
+		}}
+	}
+	if a := d.Attempt; a != nil {
+		if a.State == "" || a.Verifier == "" {
+			return State{}, errUnreadable
+		}
+		s.Attempt = &Attempt{URL: a.URL, ExpiresAt: a.ExpiresAt, SpentAt: a.SpentAt, Attempt: oauth.Attempt{
+			RedirectURI: a.RedirectURI, State: a.State, Verifier: redact.New(a.Verifier), Scopes: a.Scopes,
+		}}
+	}
+	if g := d.Grant; g != nil {
+		if g.AccessToken == "" || g.KeyID == "" || s.Client == nil {
+			return State{}, errUnreadable
+		}
+		s.Grant = &Grant{IssuedAt: g.IssuedAt, Grant: oauth.Grant{
+			AccessToken: redact.New(g.AccessToken), KeyID: g.KeyID, RefreshToken: secretOf(g.RefreshToken),
+			ExpiresAt: g.ExpiresAt, Scopes: g.Scopes,
+		}}
+	}
+	return s, nil
+}
+
+// secretOf is absent where there is nothing.
+func secretOf(value string) redact.Secret {
+	if value == "" {
+		return redact.Secret{}
+	}
+	return redact.New(value)
+}

@@ -1,0 +1,200 @@
+package grant
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+func TestRoundTrip(t *testing.T) {
+	t.Parallel()
+	full := whole()
+	everyField(t, reflect.ValueOf(full), "State")
+	change := func(edit func(*State)) State {
+		s := whole()
+		edit(&s)
+		return s
+	}
+	tests := map[string]State{
+		"nothing":          {},
+		"everything":       full,
+		"a client only":    {Client: full.Client},
+		"an attempt only":  {Attempt: full.Attempt},
+		"no intent":        change(func(s *State) { s.Intent = nil }),
+		"nobody came":      change(func(s *State) { s.Attempt.SpentAt = time.Time{} }),
+		"scopes unsaid":    change(func(s *State) { s.Grant.Scopes = nil }),
+		"no scopes at all": change(func(s *State) { s.Grant.Scopes = []string{} }), // differs from unsaid (B70)
+		"no scopes wanted": change(func(s *State) { s.Attempt.Scopes = nil }),
+		"no refresh token": change(func(s *State) { s.Grant.RefreshToken = redact.Secret{} }),
+		"no secret":        change(func(s *State) { s.Client.ClientSecret, s.Client.ManagementToken = redact.Secret{}, redact.Secret{} }),
+		"no redirect URI":  change(func(s *State) { s.Client.RedirectURIs = nil }),
+		"of its own":       change(func(s *State) { s.Client.Static = false }),
+		"the end":          {Ended: full.Ended},
+	}
+	for name, want := range tests {
+		text, err := encode(want)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got, err := decode(text)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v %s", name, err, diff)
+		}
+	}
+}
+
+// everyField fails where a field of the whole state is not set: the round trip would not miss it.
+func everyField(t *testing.T, v reflect.Value, path string) {
+	t.Helper()
+	if _, secret := v.Interface().(redact.Secret); secret || v.Kind() != reflect.Pointer && v.Kind() != reflect.Struct {
+		if v.IsZero() {
+			t.Errorf("%s is not set", path)
+		}
+		return
+	}
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			t.Errorf("%s is not set", path)
+			return
+		}
+		v = v.Elem()
+	}
+	if v.Type().PkgPath() == "time" {
+		return
+	}
+	for i := range v.NumField() {
+		everyField(t, v.Field(i), path+"."+v.Type().Field(i).Name)
+	}
+}
+
+// members returns the document as JSON, changed.
+func members(t testing.TB, change func(map[string]any)) []byte {
+	t.Helper()
+	text, err := encode(whole())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d map[string]any
+	if err := json.Unmarshal(text, &d); err != nil {
+		t.Fatal(err)
+	}
+	change(d)
+	if text, err = json.Marshal(d); err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func without(path ...string) func(map[string]any) {
+	return func(d map[string]any) {
+		for _, name := range path[:len(path)-1] {
+			d = d[name].(map[string]any)
+		}
+		delete(d, path[len(path)-1])
+	}
+}
+
+func TestUnreadableDocuments(t *testing.T) { // B25, B90
+	t.Parallel()
+	text, err := encode(whole())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string][]byte{
+		"absent":               nil,
+		"empty":                {},
+		"null":                 []byte("null"),
+		"an empty object":      []byte("{}"),
+		"not JSON":             []byte(mark),
+		"the first half":       text[:len(text)/2],
+		"the second half":      text[len(text)/2:],
+		"two of them":          append(bytes.Clone(text), text...),
+		"another type":         []byte(`["` + mark + `"]`),
+		"a field's other type": []byte(`{"version":1,"client":{"id":["` + mark + `"]}}`),
+		"a time that is none":  []byte(`{"version":1,"intent":{"at":"` + mark + `"}}`),
+		"a later version":      members(t, func(d map[string]any) { d["version"] = 2 }),
+		"no version":           members(t, without("version")),
+		"a client without id":  members(t, without("client", "id")),
+		"an attempt, no state": members(t, without("attempt", "state")),
+		"an attempt, no proof": members(t, without("attempt", "verifier")),
+		"a grant, no token":    members(t, without("grant", "accessToken")),
+		"a grant, no key id":   members(t, without("grant", "keyID")),
+		"a grant of no client": members(t, without("client")),
+	}
+	for name, text := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, server := newStore()
+			if _, err := store.Write(t.Context(), session(), whole(), Version{}); err != nil {
+				t.Fatal(err)
+			}
+			broken := server.live()
+			broken.Data = map[string][]byte{"state": text}
+			broken = server.put(broken)
+			state, version, err := store.Read(t.Context(), session())
+			var corrupt *CorruptError
+			if !errors.As(err, &corrupt) || corrupt.Key != "state" || corrupt.Secret != documentKey || !cmp.Equal(state, State{}) {
+				t.Fatalf("got %v, %+v", err, state)
+			}
+			for _, needed := range []string{"ci-oauth", "state"} {
+				if !strings.Contains(err.Error(), needed) {
+					t.Errorf("the error does not name %s: %v", needed, err)
+				}
+			}
+			if strings.Contains(err.Error(), mark) || errors.Unwrap(err) != nil {
+				t.Errorf("the error quotes the document: %v", err)
+			}
+			if version.UID != broken.UID || version.ResourceVersion != broken.ResourceVersion {
+				t.Errorf("the version is %+v", version)
+			}
+			if _, err := store.Write(t.Context(), session(), State{}, version); err != nil { // it blocks nobody
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Whatever is stored: reading does not panic, and what is read is whole and stays what it is.
+func FuzzDecode(f *testing.F) {
+	for _, s := range []State{{}, whole(), {Client: whole().Client, Grant: whole().Grant}} {
+		text, err := encode(s)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(`{"version":1,"grant":null,"attempt":{"state":"x","verifier":"y","expiresAt":"2026-02-20T10:00:00+23:59"}}`))
+	f.Add(members(f, without("client")))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s, err := decode(text)
+		if err != nil {
+			if err.Error() != errUnreadable.Error() || !cmp.Equal(s, State{}) {
+				t.Errorf("got %v, %+v", err, s)
+			}
+			return
+		}
+		if g := s.Grant; g != nil && (s.Client == nil || s.Client.ClientID == "" || g.AccessToken.Reveal() == "" || g.KeyID == "") {
+			t.Errorf("half a grant: %+v", s)
+		}
+		if a := s.Attempt; a != nil && (a.State == "" || a.Verifier.Reveal() == "") {
+			t.Errorf("half an attempt: %+v", s)
+		}
+		again, err := encode(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := decode(again)
+		if diff := cmp.Diff(s, other); diff != "" || err != nil {
+			t.Errorf("%v %s", err, diff)
+		}
+	})
+}

@@ -1,0 +1,180 @@
+package grant
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+func TestWhatARegistrationServes(t *testing.T) { // B61, B73
+	t.Parallel()
+	uris := RedirectURIs("https://operator.example.test/callback")
+	own := func() *Client {
+		return &Client{Server: "one", Registration: oauth.Registration{ClientID: "own", RedirectURIs: uris}}
+	}
+	static := func() *Client {
+		return &Client{Server: "one", Static: true, Registration: oauth.Registration{ClientID: "shared"}}
+	}
+	tests := map[string]struct {
+		client         *Client
+		server, static string
+		uris           []string
+		want           bool
+	}{
+		"its own":                        {own(), "one", "", uris, true},
+		"another server":                 {own(), "two", "", uris, false},
+		"another redirect URI":           {own(), "one", "", RedirectURIs("https://moved.example.test/callback"), false},
+		"one redirect URI less":          {own(), "one", "", RedirectURIs(""), false},
+		"a static client has come":       {own(), "one", "shared", uris, false},
+		"also where the ids are alike":   {own(), "one", "own", uris, false},
+		"the static client":              {static(), "one", "shared", uris, true},
+		"the static client, other URIs":  {static(), "one", "shared", nil, true},
+		"another static client":          {static(), "one", "other", uris, false},
+		"a static client at another":     {static(), "two", "shared", uris, false},
+		"the static client has gone":     {static(), "one", "", uris, false},
+		"no registration":                {nil, "one", "", uris, false},
+		"no registration, nothing asked": {nil, "", "", nil, false},
+	}
+	for name, tt := range tests {
+		if got := tt.client.Serves(tt.server, tt.static, tt.uris); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestTheSecretOfAStaticClient(t *testing.T) {
+	t.Parallel()
+	c := whole().Client
+	if got := c.With(redact.New("rotated")); got.ClientSecret.Reveal() != "rotated" || got.ClientID != c.ClientID {
+		t.Errorf("a static client has %+v", got)
+	}
+	c.Static = false
+	if got := c.With(redact.New("rotated")); !got.ClientSecret.Equal(whole().Client.ClientSecret) {
+		t.Error("a client of the session's own has another secret")
+	}
+}
+
+func TestEnd(t *testing.T) { // B68
+	t.Parallel()
+	tests := map[string]struct {
+		before    State
+		consented bool
+	}{
+		"a grant":                          {State{Grant: &Grant{}, Intent: &Intent{}, Attempt: &Attempt{}}, true},
+		"an attempt, the first":            {State{Attempt: &Attempt{}}, false},
+		"an attempt, after a grant":        {State{Attempt: &Attempt{}, Ended: &Ended{Consented: true}}, true},
+		"an attempt, after other attempts": {State{Attempt: &Attempt{}, Ended: &Ended{}}, false},
+	}
+	for name, tt := range tests {
+		s := tt.before
+		s.Client = &Client{Server: "one"}
+		s.End("InvalidGrant", "it is used", now)
+		want := State{
+			Client: &Client{Server: "one"}, Attempt: &Attempt{},
+			Ended: &Ended{Reason: "InvalidGrant", Message: "it is used", At: now, Consented: tt.consented},
+		}
+		if diff := cmp.Diff(want, s); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestGranted(t *testing.T) { // B62
+	t.Parallel()
+	tests := map[string]struct{ before, after *Attempt }{
+		"by consent":              {&Attempt{SpentAt: now}, &Attempt{SpentAt: now}},
+		"by a refresh":            {nil, nil},
+		"while a link is pending": {&Attempt{ExpiresAt: now}, nil},
+	}
+	for name, tt := range tests {
+		s := State{Client: &Client{Server: "one"}, Attempt: tt.before, Intent: &Intent{}, Ended: &Ended{Consented: true}}
+		s.Granted(granted("a1B2c3D4e5"), now)
+		want := State{Client: &Client{Server: "one"}, Attempt: tt.after, Grant: &Grant{Grant: granted("a1B2c3D4e5"), IssuedAt: now}}
+		if diff := cmp.Diff(want, s); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestSpentBy(t *testing.T) { // B67
+	t.Parallel()
+	s := State{Grant: &Grant{}}
+	s.SpentBy("pod-1", now)
+	if diff := cmp.Diff(State{Grant: &Grant{}, Intent: &Intent{Holder: "pod-1", At: now}}, s); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPublic(t *testing.T) { // B90
+	t.Parallel()
+	s := whole()
+	public := s.Public()
+	for name, secret := range map[string]redact.Secret{
+		"client secret": public.Client.ClientSecret, "management token": public.Client.ManagementToken,
+		"verifier": public.Attempt.Verifier, "access token": public.Grant.AccessToken, "refresh token": public.Grant.RefreshToken,
+	} {
+		if secret.Reveal() != "" {
+			t.Errorf("the %s is kept", name)
+		}
+	}
+	if public.Grant.RefreshToken.IsZero() {
+		t.Error("it is not kept that there is a refresh token")
+	}
+	if diff := cmp.Diff(whole(), s); diff != "" {
+		t.Errorf("the original is changed: %s", diff)
+	}
+	if diff := cmp.Diff(State{}, State{}.Public()); diff != "" {
+		t.Error(diff)
+	}
+	s.Grant.RefreshToken = redact.Secret{}
+	if !s.Public().Grant.RefreshToken.IsZero() {
+		t.Error("there is no refresh token")
+	}
+}
+
+// However a state is printed: no credential is seen, and nothing of it either.
+func TestPrintedStates(t *testing.T) { // B90
+	t.Parallel()
+	s := whole()
+	values := map[string]any{
+		"state": s, "pointer": &s, "client": *s.Client, "attempt": *s.Attempt, "grant": *s.Grant, "list": []State{s},
+		"map": map[string]any{"x": s.Client, "y": s.Attempt, "z": s.Grant}, "Client": s.Client, "Attempt": s.Attempt, "Grant": s.Grant,
+	}
+	for name, value := range values {
+		encoded, _ := json.Marshal(value)
+		texts := []string{string(encoded), fmt.Sprint(value), fmt.Sprint(redact.Value(value))}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%p", "%T", "%U"} {
+			texts = append(texts, fmt.Sprintf(verb, value))
+		}
+		for _, text := range texts {
+			upper := strings.ToUpper(text)
+			if strings.Contains(upper, mark) || strings.Contains(upper, fmt.Sprintf("%X", mark)) {
+				t.Errorf("%s shows a credential: %s", name, text)
+			}
+		}
+	}
+}
+
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	if AttemptLifetime != 10*time.Minute { // B63
+		t.Errorf("a link is good for %s", AttemptLifetime)
+	}
+}
+
+func TestRedirectURIs(t *testing.T) { // B61
+	t.Parallel()
+	if diff := cmp.Diff([]string{"https://a.test/cb", "http://localhost:17965/oauth/callback"}, RedirectURIs("https://a.test/cb")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"http://localhost:17965/oauth/callback"}, RedirectURIs("")); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,179 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// key of the document in the Secret.
+const key = "state"
+
+// ErrForeign is the error of a Secret that is not the session's: it is never read or written.
+var ErrForeign = errors.New("the Secret belongs to somebody else")
+
+// CorruptError says that the Secret is the session's and its document cannot be read (B25).
+type CorruptError struct {
+	// Secret that it is in, and Key.
+	Secret types.NamespacedName
+	Key    string
+}
+
+// Error returns a text without credentials.
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("Secret %q, key %q: the document cannot be read; what it held is lost", e.Secret.Name, e.Key)
+}
+
+// Writer is the part of a client that the Store writes with.
+type Writer interface {
+	// Create writes a Secret that is not there yet.
+	Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error
+	// Update replaces a Secret of the UID and resource version that obj has.
+	Update(ctx context.Context, obj client.Object, opts ...client.UpdateOption) error
+	// Delete removes a Secret, if opts' preconditions hold.
+	Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error
+}
+
+// Store reads and writes the documents. Make it with [NewStore]. It keeps nothing and is safe for concurrent use; writes
+// are kept apart by their preconditions. Errors wrap those of the API server.
+type Store struct {
+	reader client.Reader
+	writer Writer
+}
+
+// NewStore returns a Store that reads live, past any cache.
+func NewStore(reader client.Reader, writer Writer) *Store {
+	return &Store{reader: reader, writer: writer}
+}
+
+// Version is what a document was read as. The zero value is an absent one.
+type Version struct {
+	UID             types.UID
+	ResourceVersion string
+
+	// meta is what else was there: labels, annotations and finalizers of others outlive a write (B30).
+	meta *metav1.ObjectMeta
+}
+
+func versionOf(live *corev1.Secret) Version {
+	return Version{UID: live.UID, ResourceVersion: live.ResourceVersion, meta: live.ObjectMeta.DeepCopy()}
+}
+
+// Absent reports whether there is no Secret.
+func (v Version) Absent() bool { return v.ResourceVersion == "" }
+
+// SecretName is the name of the Secret with the session's document.
+func SecretName(session *v1alpha1.CoderSession) string { return session.Name + "-oauth" }
+
+// Read returns the session's document. A Secret that does not exist is an empty State. Errors: [ErrForeign]; a
+// *[CorruptError], with the version of what is there.
+func (s *Store) Read(ctx context.Context, session *v1alpha1.CoderSession) (State, Version, error) {
+	name := types.NamespacedName{Namespace: session.Namespace, Name: SecretName(session)}
+	live := &corev1.Secret{}
+	if err := s.reader.Get(ctx, name, live); err != nil {
+		if apierrors.IsNotFound(err) {
+			return State{}, Version{}, nil
+		}
+		return State{}, Version{}, fmt.Errorf("read Secret %s: %w", name, err)
+	}
+	if !owns(session, live) {
+		return State{}, Version{}, fmt.Errorf("read Secret %s: %w", name, ErrForeign)
+	}
+	version := versionOf(live)
+	state, err := decode(live.Data[key])
+	if err != nil {
+		return State{}, version, &CorruptError{Secret: name, Key: key}
+	}
+	return state, version, nil
+}
+
+// Write stores the document, provided that what is there is still what was read. The error is a conflict, or
+// AlreadyExists, when somebody wrote in between; then nothing was written.
+func (s *Store) Write(ctx context.Context, session *v1alpha1.CoderSession, state State, was Version) (Version, error) {
+	text, err := encode(state)
+	if err != nil {
+		return Version{}, fmt.Errorf("encode the grant of session %s: %w", session.Name, err)
+	}
+	next := &corev1.Secret{ObjectMeta: metaOf(session, was), Type: corev1.SecretTypeOpaque, Data: map[string][]byte{key: text}}
+	if was.Absent() {
+		err = s.writer.Create(ctx, next)
+	} else {
+		err = s.writer.Update(ctx, next)
+	}
+	if err != nil {
+		return Version{}, fmt.Errorf("write Secret %s: %w", client.ObjectKeyFromObject(next), err)
+	}
+	return versionOf(next), nil
+}
+
+// metaOf is the metadata of the next document: those of the last, with what the session needs.
+func metaOf(session *v1alpha1.CoderSession, was Version) metav1.ObjectMeta {
+	meta := metav1.ObjectMeta{
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(session, v1alpha1.GroupVersion.WithKind("CoderSession"))},
+	}
+	if was.meta != nil {
+		meta = metav1.ObjectMeta{
+			Labels: maps.Clone(was.meta.Labels), Annotations: was.meta.Annotations, Finalizers: was.meta.Finalizers,
+			OwnerReferences: was.meta.OwnerReferences,
+		}
+	}
+	meta.Namespace, meta.Name, meta.UID, meta.ResourceVersion = session.Namespace, SecretName(session), was.UID, was.ResourceVersion
+	if meta.Labels == nil {
+		meta.Labels = map[string]string{}
+	}
+	meta.Labels[v1alpha1.LabelGrant] = session.Name
+	return meta
+}
+
+// attempts at a change that somebody else's writes get in the way of.
+const attempts = 5
+
+// Change reads the document, lets change have it, and writes it back; again, with what is there then, where somebody
+// wrote or deleted it in between. An error of change ends it and is returned as it is; nothing was written.
+func (s *Store) Change(ctx context.Context, session *v1alpha1.CoderSession, change func(*State) error) (State, error) {
+	var failed error
+	for range attempts {
+		state, version, err := s.Read(ctx, session)
+		if err != nil {
+			return State{}, err
+		}
+		if err := change(&state); err != nil {
+			return state, err
+		}
+		if _, failed = s.Write(ctx, session, state, version); failed == nil {
+			return state, nil
+		}
+		if !apierrors.IsConflict(failed) && !apierrors.IsAlreadyExists(failed) && !apierrors.IsNotFound(failed) {
+			return state, failed
+		}
+	}
+	return State{}, failed
+}
+
+// Delete removes the document, provided that it is still what was read. One that is gone already is success.
+func (s *Store) Delete(ctx context.Context, session *v1alpha1.CoderSession, was Version) error {
+	if was.Absent() {
+		return nil
+	}
+	doomed := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: session.Namespace, Name: SecretName(session)}}
+	err := s.writer.Delete(ctx, doomed, client.Preconditions{UID: ptr.To(was.UID), ResourceVersion: ptr.To(was.ResourceVersion)})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete Secret %s: %w", client.ObjectKeyFromObject(doomed), err)
+	}
+	return nil
+}
+
+func owns(session *v1alpha1.CoderSession, object metav1.Object) bool {
+	controller := metav1.GetControllerOfNoCopy(object)
+	return controller != nil && session.UID != "" && controller.UID == session.UID
+}

@@ -1,0 +1,322 @@
+package grant
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// written stores a state in a new document and returns its version.
+func written(t *testing.T, store *Store, s State) Version {
+	t.Helper()
+	version, err := store.Write(t.Context(), session(), s, Version{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
+
+func wantState(t *testing.T, store *Store, want State) {
+	t.Helper()
+	got, _, err := store.Read(t.Context(), session())
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v %s", err, diff)
+	}
+}
+
+func TestTheDocumentOfASession(t *testing.T) {
+	t.Parallel()
+	store, server := newStore()
+	state, version, err := store.Read(t.Context(), session())
+	if err != nil || !version.Absent() || !cmp.Equal(state, State{}) {
+		t.Fatalf("got %+v, %+v, %v", state, version, err)
+	}
+	first := written(t, store, whole())
+	wantState(t, store, whole())
+	live := server.live()
+	want := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "builds", Name: "ci-oauth", UID: first.UID, ResourceVersion: first.ResourceVersion,
+			Labels: map[string]string{"credentials.coder.com/grant": "ci"},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: "credentials.coder.com/v1alpha1", Kind: "CoderSession", Name: "ci", UID: session().UID,
+				Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
+			}},
+		},
+		Type: corev1.SecretTypeOpaque, Data: map[string][]byte{"state": live.Data["state"]},
+	}
+	if diff := cmp.Diff(want, live); diff != "" {
+		t.Error(diff)
+	}
+	second, err := store.Write(t.Context(), session(), State{}, first)
+	if err != nil || second.UID != first.UID || second.ResourceVersion == first.ResourceVersion || second.Absent() {
+		t.Errorf("got %+v, %v", second, err)
+	}
+	wantState(t, store, State{})
+	if diff := cmp.Diff([]string{"create", "update"}, server.writes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What others put on the Secret is theirs.
+func TestMetadataOfOthersStay(t *testing.T) { // B30
+	t.Parallel()
+	store, server := newStore()
+	written(t, store, State{})
+	edited := server.live()
+	edited.Labels["backup"], edited.Annotations, edited.Finalizers = "daily", map[string]string{"note": "x"}, []string{"example.test/hold"}
+	edited.OwnerReferences = append(edited.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "y"})
+	server.put(edited)
+	for range 2 { // the second write goes by what the first one returned
+		if _, err := store.Change(t.Context(), session(), func(s *State) error { *s = whole(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, version, err := store.Read(t.Context(), session())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if version, err = store.Write(t.Context(), session(), whole(), version); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = store.Write(t.Context(), session(), whole(), version); err != nil {
+		t.Fatal(err)
+	}
+	want, got := edited.ObjectMeta, server.live().ObjectMeta
+	want.ResourceVersion = got.ResourceVersion
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestForeignSecretsAreNotTouched(t *testing.T) { // B23
+	t.Parallel()
+	text, err := encode(whole())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string][]metav1.OwnerReference{
+		"of nobody":                          nil,
+		"of a session that was here":         {{Kind: "CoderSession", Name: "ci", UID: "another", Controller: ptr.To(true)}},
+		"of ours, but not as its controller": {{Kind: "CoderSession", Name: "ci", UID: session().UID}},
+	}
+	for name, owners := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, server := newStore()
+			theirs := server.put(&corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{OwnerReferences: owners, Labels: map[string]string{v1alpha1.LabelGrant: "ci"}},
+				Data:       map[string][]byte{"state": text},
+			})
+			state, version, err := store.Read(t.Context(), session())
+			if !errors.Is(err, ErrForeign) || !cmp.Equal(state, State{}) || !version.Absent() || strings.Contains(err.Error(), mark) {
+				t.Errorf("read: %v, %+v, %+v", err, state, version)
+			}
+			if _, err := store.Change(t.Context(), session(), func(*State) error { t.Error("it was read"); return nil }); !errors.Is(err, ErrForeign) {
+				t.Errorf("change: %v", err)
+			}
+			if _, err := store.Write(t.Context(), session(), State{}, version); !apierrors.IsAlreadyExists(err) {
+				t.Errorf("write: %v", err)
+			}
+			if err := store.Delete(t.Context(), session(), version); err != nil {
+				t.Errorf("delete: %v", err)
+			}
+			if diff := cmp.Diff(theirs, server.live()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// A session that the API server has not named yet owns nothing.
+func TestASessionWithoutUID(t *testing.T) {
+	t.Parallel()
+	store, server := newStore()
+	server.put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Controller: ptr.To(true)}}}})
+	unnamed := session()
+	unnamed.UID = ""
+	if _, _, err := store.Read(t.Context(), unnamed); !errors.Is(err, ErrForeign) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOneOfTwoWritersWins(t *testing.T) { // B67
+	t.Parallel()
+	for name, prepare := range map[string]func(*testing.T, *Store) Version{
+		"from nothing":    func(*testing.T, *Store) Version { return Version{} },
+		"from a document": func(t *testing.T, s *Store) Version { t.Helper(); return written(t, s, whole()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, _ := newStore()
+			version := prepare(t, store)
+			const writers = 8
+			errs := make([]error, writers)
+			var group sync.WaitGroup
+			for i := range writers {
+				group.Go(func() {
+					next := whole()
+					next.SpentBy(fmt.Sprintf("pod-%d", i), now)
+					_, errs[i] = store.Write(t.Context(), session(), next, version)
+				})
+			}
+			group.Wait()
+			winner := ""
+			for i, err := range errs {
+				switch {
+				case err == nil && winner == "":
+					winner = fmt.Sprintf("pod-%d", i)
+				case !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err):
+					t.Errorf("writer %d: %v", i, err)
+				}
+			}
+			got, _, err := store.Read(t.Context(), session())
+			if err != nil || got.Intent == nil || got.Intent.Holder != winner {
+				t.Errorf("%q has won, and there is %+v, %v", winner, got.Intent, err)
+			}
+		})
+	}
+}
+
+var errTaken = errors.New("somebody else does")
+
+func TestOneOfManySpends(t *testing.T) { // B67
+	t.Parallel()
+	store, _ := newStore()
+	before := whole()
+	before.Intent = nil
+	written(t, store, before)
+	const processes = 8
+	errs := make([]error, processes)
+	var group sync.WaitGroup
+	for i := range processes {
+		group.Go(func() {
+			_, errs[i] = store.Change(t.Context(), session(), func(s *State) error {
+				if s.Intent != nil {
+					return errTaken
+				}
+				s.SpentBy(fmt.Sprintf("pod-%d", i), now)
+				return nil
+			})
+		})
+	}
+	group.Wait()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+		} else if err != errTaken { //nolint:errorlint // it is returned as it is
+			t.Errorf("got %v", err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d spend the refresh token", won)
+	}
+}
+
+func TestChange(t *testing.T) {
+	t.Parallel()
+	conflict := apierrors.NewConflict(resource, "ci-oauth", errors.New("modified"))
+	tests := map[string]struct {
+		// before is called in front of each write.
+		before func(server *server, n int) error
+		calls  int // of the change
+		want   func(error) bool
+	}{
+		"nobody is in the way": {func(*server, int) error { return nil }, 1, func(err error) bool { return err == nil }},
+		"somebody writes, twice": {func(s *server, n int) error {
+			if n <= 2 {
+				s.put(s.live())
+			}
+			return nil
+		}, 3, func(err error) bool { return err == nil }},
+		"somebody deletes it": {func(s *server, n int) error {
+			if n == 1 {
+				s.put(nil)
+			}
+			return nil
+		}, 2, func(err error) bool { return err == nil }},
+		"somebody always writes": {func(*server, int) error { return conflict }, attempts, apierrors.IsConflict},
+		"the API server cannot":  {func(*server, int) error { return apierrors.NewInternalError(errors.New("x")) }, 1, apierrors.IsInternalError},
+		"nobody is allowed to":   {func(*server, int) error { return apierrors.NewForbidden(resource, "ci-oauth", nil) }, 1, apierrors.IsForbidden},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, server := newStore()
+			written(t, store, State{})
+			server.writes = nil
+			server.before = func(n int) error { return tt.before(server, n) }
+			calls := 0
+			got, err := store.Change(t.Context(), session(), func(s *State) error {
+				calls++
+				s.Client = whole().Client
+				return nil
+			})
+			if calls != tt.calls || !tt.want(err) {
+				t.Errorf("%d calls, %v", calls, err)
+			}
+			server.before = nil
+			want := State{}
+			if err == nil {
+				want.Client = whole().Client
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Error(diff)
+				}
+			}
+			wantState(t, store, want)
+			if err != nil && strings.Contains(err.Error(), mark) { // B90
+				t.Errorf("the error shows a credential: %v", err)
+			}
+		})
+	}
+}
+
+func TestAChangeThatEnds(t *testing.T) {
+	t.Parallel()
+	store, server := newStore()
+	written(t, store, whole())
+	got, err := store.Change(t.Context(), session(), func(s *State) error { s.Grant = nil; return errTaken })
+	if err != errTaken || got.Client == nil || len(server.writes) != 1 { //nolint:errorlint // it is returned as it is
+		t.Errorf("got %v, %+v, and %q", err, got, server.writes)
+	}
+	wantState(t, store, whole())
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	store, server := newStore()
+	old := written(t, store, whole())
+	current, err := store.Write(t.Context(), session(), State{}, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Delete(t.Context(), session(), old); !apierrors.IsConflict(err) || server.live() == nil {
+		t.Errorf("one that has moved on: %v", err)
+	}
+	for range 2 { // one that is gone is success
+		if err := store.Delete(t.Context(), session(), current); err != nil || server.live() != nil {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
+func TestAStateThatCannotBeEncoded(t *testing.T) {
+	t.Parallel()
+	store, server := newStore()
+	s := whole()
+	s.Grant.ExpiresAt = s.Grant.ExpiresAt.AddDate(9000, 0, 0)
+	if _, err := store.Write(t.Context(), session(), s, Version{}); err == nil || strings.Contains(err.Error(), mark) || server.live() != nil {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,74 @@
+package oauth
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+// credentials are the values that a request carries. A server may repeat any of them in its error, and not all have a shape
+// that redact.Text knows: verifiers, registration access tokens and foreign client secrets are just letters and digits.
+type credentials []redact.Secret
+
+// basic returns how a client's id and secret stand in an Authorization header (RFC 6749, section 2.3.1).
+func basic(id string, secret redact.Secret) redact.Secret {
+	pair := url.QueryEscape(id) + ":" + url.QueryEscape(secret.Reveal())
+	return redact.New(base64.StdEncoding.EncodeToString([]byte(pair)))
+}
+
+// hide returns body without the credentials. The strings of JSON are taken out of their escapes for it: the same value can
+// be written in many ways.
+func (c credentials) hide(body []byte) []byte {
+	replacer := c.replacer()
+	var decoded any
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	if !json.Valid(body) || decoder.Decode(&decoded) != nil {
+		return []byte(replacer.Replace(string(body)))
+	}
+	hidden, err := json.Marshal(hideIn(decoded, replacer))
+	if err != nil { // what was decoded can be encoded
+		return nil
+	}
+	return hidden
+}
+
+func (c credentials) replacer() *strings.Replacer {
+	var forms []string
+	for _, secret := range c {
+		if value := secret.Reveal(); value != "" {
+			forms = append(forms, value, url.QueryEscape(value))
+		}
+	}
+	// A value that begins with another one is to be found first.
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
+	pairs := make([]string, 0, 2*len(forms))
+	for _, form := range forms {
+		pairs = append(pairs, form, redact.Mark)
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+func hideIn(v any, replacer *strings.Replacer) any {
+	switch v := v.(type) {
+	case string:
+		return replacer.Replace(v)
+	case []any:
+		for i := range v {
+			v[i] = hideIn(v[i], replacer)
+		}
+		return v
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for key, value := range v {
+			out[replacer.Replace(key)] = hideIn(value, replacer)
+		}
+		return out
+	}
+	return v // numbers, booleans, null
+}

@@ -1,0 +1,33 @@
+package oauth
+
+import (
+	"k8s.io/utils/clock"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+)
+
+// Operations, as they stand in Error.Op and in the coder.Call that Observe gets.
+const (
+	OpDiscover   = "oauth_discover"
+	OpRegister   = "oauth_register"
+	OpDeregister = "oauth_deregister"
+	OpExchange   = "oauth_exchange"
+	OpRefresh    = "oauth_refresh"
+	OpRevoke     = "oauth_revoke"
+	// OpAuthorize is no request of ours: a person's browser makes it, and the answer comes to the callback.
+	OpAuthorize = "oauth_authorize"
+)
+
+// Provider is the OAuth2 provider of a deployment, as it is reached over one client of that deployment. It is immutable,
+// and safe for concurrent use.
+//
+// Its methods return errors of type *Error, and send each request once.
+type Provider struct {
+	client *coder.Client
+	clock  clock.PassiveClock
+}
+
+// New returns the provider of client's deployment. The clock stands in for the server's where an answer has no date.
+func New(client *coder.Client, c clock.PassiveClock) Provider {
+	return Provider{client: client, clock: c}
+}

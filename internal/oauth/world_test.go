@@ -1,0 +1,121 @@
+package oauth_test
+
+import (
+	"crypto/rand"
+	"net/url"
+	"strings"
+	"testing"
+
+	testclock "k8s.io/utils/clock/testing"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+const person = "ada"
+
+var wanted = []string{"coder:workspaces.access"}
+
+// world is a simulated server whose provider is on, and a provider that reaches it under another name than its own.
+type world struct {
+	*testing.T
+	server   *coderd.Server
+	clock    *testclock.FakePassiveClock
+	client   *coder.Client
+	provider oauth.Provider
+}
+
+func newWorld(t *testing.T, profile coderd.Profile, at coderd.ListenOptions, config coder.Config) *world {
+	t.Helper()
+	w := &world{T: t, clock: testclock.NewFakePassiveClock(now)}
+	w.server = coderd.New(coderd.Options{Profile: profile, Clock: w.clock, AccessURL: accessURL})
+	w.server.SetClockOffset(serverTime.Sub(now))
+	w.server.SetOAuth2Provider(true)
+	w.server.SetDynamicRegistration(true)
+	if _, err := w.server.CreateUser(coderd.UserOptions{Username: person}); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := w.server.Start(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	w.client = clientAt(t, listener.URL(), config)
+	w.provider = oauth.New(w.client, w.clock)
+	return w
+}
+
+func eachProfile(t *testing.T, test func(w *world, isNew bool)) {
+	t.Helper()
+	for _, profile := range []coderd.Profile{coderd.ProfileR30, coderd.ProfileNew} {
+		t.Run(string(profile), func(t *testing.T) {
+			t.Parallel()
+			test(newWorld(t, profile, coderd.ListenOptions{}, coder.Config{}), profile == coderd.ProfileNew)
+		})
+	}
+}
+
+func (w *world) metadata() oauth.Metadata {
+	w.Helper()
+	md, err := w.provider.Discover(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	return md
+}
+
+func (w *world) register(md oauth.Metadata) oauth.Registration {
+	w.Helper()
+	r, err := w.provider.Register(w.Context(), md, twoRedirects)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return r
+}
+
+// approve has the person consent and returns the code.
+func (w *world) approve(md oauth.Metadata, r oauth.Registration, a oauth.Attempt) redact.Secret {
+	w.Helper()
+	page, err := oauth.AuthorizationURL(md, r, a)
+	if err != nil {
+		w.Fatal(err)
+	}
+	location, err := w.server.ApproveOAuth(person, page)
+	if err != nil {
+		w.Fatal(err)
+	}
+	back, err := url.Parse(location)
+	if err != nil || !strings.HasPrefix(location, callback+"?") || back.Query().Get("state") != a.State || back.Query().Get("code") == "" {
+		w.Fatalf("sent back to %s, %v", location, err)
+	}
+	return redact.New(back.Query().Get("code"))
+}
+
+func (w *world) attempt() oauth.Attempt {
+	w.Helper()
+	a, err := oauth.NewAttempt(rand.Reader, callback, wanted)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return a
+}
+
+func (w *world) grant(md oauth.Metadata, r oauth.Registration) oauth.Grant {
+	w.Helper()
+	a := w.attempt()
+	g, err := w.provider.Exchange(w.Context(), md, r, a, w.approve(md, r, a))
+	if err != nil {
+		w.Fatal(err)
+	}
+	return g
+}
+
+func (w *world) refresh(md oauth.Metadata, r oauth.Registration, g oauth.Grant) (oauth.Grant, error) {
+	next, err := w.provider.Refresh(w.Context(), md, r, g.RefreshToken)
+	secretless(w.T, err)
+	return next, err
+}
+
+func (w *world) alive(g oauth.Grant) bool { return w.server.AcceptsToken(g.AccessToken.Reveal()) }

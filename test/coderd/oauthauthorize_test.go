@@ -1,0 +1,240 @@
+package coderd_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+func TestAuthorizationCode(t *testing.T) { // C.6, H
+	t.Parallel()
+	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
+		p := newProvider(t, profile)
+		res := p.authorize(p.adaToken, p.query())
+		target := location(t, res)
+		if res.StatusCode != http.StatusFound || target.Host != "client.example.test" || target.Path != "/callback" {
+			t.Fatalf("status %d, location %s", res.StatusCode, target)
+		}
+		if got := target.Query().Get("state"); got != "st&te" {
+			t.Errorf("state %q", got)
+		}
+		if code := target.Query().Get("code"); !looksLikeSecret(code) { // A.4
+			t.Errorf("code %q", code)
+		}
+		target = location(t, p.authorize(p.adaToken, p.query("state", "", "redirect_uri", "", "code_challenge_method", "")))
+		if query := target.Query(); query.Get("code") == "" || query.Has("state") {
+			t.Errorf("location %s", target)
+		}
+	})
+}
+
+func TestAuthorizationNeedsASession(t *testing.T) { // C.6
+	t.Parallel()
+	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
+		p := newProvider(t, profile)
+		path := "/oauth2/authorize?" + p.query().Encode()
+		for _, method := range []string{"GET", "POST"} {
+			target := location(t, p.want(http.StatusSeeOther, method, path, "", ""))
+			if target.Path != "/login" || target.Query().Get("message") == "" {
+				t.Errorf("location %s", target)
+			}
+			if diff := cmp.Diff(path, target.Query().Get("redirect")); diff != "" {
+				t.Errorf("redirect (-want +got):\n%s", diff)
+			}
+		}
+		if err := p.server.Suspend("ada"); err != nil {
+			t.Fatal(err)
+		}
+		p.want(http.StatusSeeOther, "POST", path, p.adaToken, "")
+		narrow, _, err := p.server.CreateToken(coderd.TokenOptions{User: "root", Scopes: []string{"coder:workspaces.access"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.want(http.StatusForbidden, "POST", path, narrow, "") // or it would widen itself
+	})
+}
+
+// shown says where a server reports a problem with an authorization.
+type shown struct {
+	inline bool
+	status int
+	code   string
+}
+
+func inline(status int, code string) shown { return shown{inline: true, status: status, code: code} }
+func redirected(code string) shown         { return shown{status: http.StatusFound, code: code} }
+
+func TestRefusedAuthorizations(t *testing.T) { // C.6, I
+	t.Parallel()
+	granted := shown{status: http.StatusFound}
+	bad := inline(400, "invalid_request")
+	for name, tc := range map[string]struct {
+		query       func(p *provider) url.Values
+		r30, recent shown
+	}{
+		"C.6 no client":           {func(p *provider) url.Values { return p.query("client_id", "") }, bad, bad},
+		"C.6 ambiguous client":    {func(p *provider) url.Values { return twice(p.query(), "client_id") }, bad, bad},
+		"C.7 unknown client":      {func(p *provider) url.Values { return p.query("client_id", p.ada.ID) }, inline(401, "invalid_client"), inline(401, "invalid_client")},
+		"C.6 foreign redirect":    {func(p *provider) url.Values { return p.query("redirect_uri", callback+"/x") }, bad, bad},
+		"C.6 ambiguous redirect":  {func(p *provider) url.Values { return twice(p.query(), "redirect_uri") }, bad, bad},
+		"C.6 no response type":    {func(p *provider) url.Values { return p.query("response_type", "") }, bad, redirected("invalid_request")},
+		"C.6 other response type": {func(p *provider) url.Values { return p.query("response_type", "token") }, inline(400, "unsupported_response_type"), redirected("unsupported_response_type")},
+		"C.6 no challenge":        {func(p *provider) url.Values { return p.query("code_challenge", "") }, granted, redirected("invalid_request")},
+		"C.6 short challenge":     {func(p *provider) url.Values { return p.query("code_challenge", "x") }, granted, redirected("invalid_request")},
+		"C.6 plain":               {func(p *provider) url.Values { return p.query("code_challenge_method", "plain") }, bad, redirected("invalid_request")},
+		"C.6 repeated state":      {func(p *provider) url.Values { return twice(p.query(), "state") }, bad, redirected("invalid_request")},
+		"C.6 unknown parameter":   {func(p *provider) url.Values { return p.query("prompt", "login") }, bad, granted},
+		"C.6 unknown scope":       {func(p *provider) url.Values { return p.query("scope", "openid") }, granted, redirected("invalid_scope")},
+		"C.9 relative resource":   {func(p *provider) url.Values { return p.query("resource", "/x") }, inline(400, "invalid_target"), redirected("invalid_target")},
+		"C.9 fragment":            {func(p *provider) url.Values { return p.query("resource", "https://a.test/#x") }, inline(400, "invalid_target"), redirected("invalid_target")},
+		"C.6 two codes at once":   {func(p *provider) url.Values { return p.query("resource", "/x", "response_type", "token") }, bad, redirected("invalid_request")},
+		"C.6 unusable callback": {func(p *provider) url.Values {
+			p.use(p.newApp(coderd.OAuthAppOptions{Name: "odd", RedirectURIs: []string{"javascript:alert(1)"}}))
+			return p.query("redirect_uri", "")
+		}, inline(500, "server_error"), inline(500, "server_error")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
+				p := newProvider(t, profile)
+				query := tc.query(p)
+				p.wantShown(query, of(profile, tc.r30, tc.recent))
+			})
+		})
+	}
+}
+
+func twice(query url.Values, name string) url.Values {
+	query[name] = append(query[name], query.Get(name))
+	return query
+}
+
+// wantShown checks both methods: errors are the same for the page and for its form.
+func (p *provider) wantShown(query url.Values, want shown) {
+	p.t.Helper()
+	posted := p.authorize(p.adaToken, query)
+	page := p.do("GET", "/oauth2/authorize?"+query.Encode(), p.adaToken, "")
+	if want.inline {
+		p.wantError(posted, want.status, want.code)
+		if page.StatusCode != want.status || !strings.Contains(page.text, `<code id="error-code">`+want.code) {
+			p.t.Errorf("page: status %d, %s", page.StatusCode, page.text)
+		}
+		return
+	}
+	if got := location(p.t, posted).Query(); posted.StatusCode != want.status || got.Get("error") != want.code {
+		p.t.Errorf("status %d, error %q, want %+v: %s", posted.StatusCode, got.Get("error"), want, posted.text)
+	}
+	if want.code == "" {
+		if page.StatusCode != http.StatusOK {
+			p.t.Errorf("page: status %d", page.StatusCode)
+		}
+		return
+	}
+	if got := location(p.t, page).Query(); page.StatusCode != want.status || got.Get("error") != want.code ||
+		(len(query["state"]) == 1 && got.Get("state") != "st&te") || got.Get("code") != "" {
+		p.t.Errorf("page: status %d, query %v", page.StatusCode, got)
+	}
+}
+
+func TestAllFailingFieldsAreNamed(t *testing.T) { // C.6
+	t.Parallel()
+	p := newProvider(t, coderd.ProfileNew)
+	query := location(t, p.authorize(p.adaToken, p.query("response_type", "", "code_challenge", "", "code_challenge_method", "plain"))).Query()
+	want := "response_type: missing; code_challenge: missing; code_challenge_method: only S256 is supported"
+	if diff := cmp.Diff(want, query.Get("error_description")); diff != "" {
+		t.Errorf("description (-want +got):\n%s", diff)
+	}
+	query = location(t, p.authorize(p.adaToken, p.query("scope", `"ö\`+strings.Repeat("x", 3000)))).Query()
+	if got := query.Get("error_description"); query.Get("error") != "invalid_scope" || strings.ContainsAny(got, `"\ö`) || len(got) > 2048 {
+		t.Errorf("%s, description of %d bytes: %.60s", query.Get("error"), len(got), got)
+	}
+}
+
+func TestRedirectMatching(t *testing.T) { // C.4
+	t.Parallel()
+	registered := []string{"https://a.test/cb?x=1", "http://127.0.0.1:8080/cb", "http://app.localhost:1/cb"}
+	for name, tc := range map[string]struct {
+		given string
+		ok    bool
+	}{
+		"C.4 exact":                    {"https://a.test/cb?x=1", true},
+		"C.4 other query":              {"https://a.test/cb?x=2", false},
+		"C.4 prefix":                   {"https://a.test/cb?x=1&y=2", false},
+		"C.4 other port":               {"https://a.test:8443/cb?x=1", false},
+		"C.4 loopback port":            {"http://127.0.0.1:9999/cb", true},
+		"C.4 loopback without a port":  {"http://127.0.0.1/cb", true},
+		"C.4 loopback by another name": {"http://localhost:8080/cb", false},
+		"C.4 loopback, other path":     {"http://127.0.0.1:8080/cb/x", false},
+		"C.4 loopback, https":          {"https://127.0.0.1:8080/cb", false},
+		"C.4 loopback, user info":      {"http://evil@127.0.0.1:8080/cb", false},
+		"C.4 below localhost":          {"http://app.localhost:2/cb", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProvider(t, coderd.ProfileNew)
+			p.use(p.newApp(coderd.OAuthAppOptions{Name: "x", RedirectURIs: registered}))
+			res := p.authorize(p.adaToken, p.query("redirect_uri", tc.given))
+			if (res.StatusCode == http.StatusFound) != tc.ok {
+				t.Errorf("status %d", res.StatusCode)
+			}
+			if tc.ok && !strings.HasPrefix(res.Header.Get("Location"), strings.SplitN(tc.given, "?", 2)[0]) {
+				t.Errorf("location %s", res.Header.Get("Location"))
+			}
+		})
+	}
+}
+
+func TestCodes(t *testing.T) { // C.6
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		before func(p *provider, code string)
+		ok     bool
+	}{
+		"C.6 in time":         {func(p *provider, _ string) { p.advance(10*time.Minute - time.Second) }, true},
+		"C.6 too late":        {func(p *provider, _ string) { p.advance(10 * time.Minute) }, false},
+		"C.6 used":            {func(p *provider, code string) { p.tokens(p.post(tokenURL, p.exchangeForm(code))) }, false},
+		"C.6 replaced":        {func(p *provider, _ string) { p.code() }, false},
+		"C.6 of another user": {func(p *provider, _ string) { p.authorize(p.ownerToken, p.query()) }, true},
+		"C.6 of another app": {func(p *provider, _ string) {
+			p.use(p.newApp(coderd.OAuthAppOptions{Name: "x", RedirectURIs: []string{callback}}))
+		}, false},
+		"C.8 dropped by the user": {func(p *provider, _ string) { p.drop() }, false},
+		"C.3 app deleted": {func(p *provider, _ string) {
+			if err := p.server.DeleteOAuthApp(p.clientID); err != nil {
+				p.t.Fatal(err)
+			}
+		}, false},
+		"B.8 user deleted": {func(p *provider, _ string) {
+			if err := p.server.DeleteUser("ada"); err != nil {
+				p.t.Fatal(err)
+			}
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
+				p := newProvider(t, profile)
+				code := p.code()
+				tc.before(p, code)
+				res := p.post(tokenURL, p.exchangeForm(code))
+				if (res.StatusCode == http.StatusOK) != tc.ok {
+					t.Errorf("status %d: %s", res.StatusCode, res.text)
+				}
+				if !tc.ok && name != "C.3 app deleted" {
+					p.wantError(res, http.StatusBadRequest, "invalid_grant")
+				}
+			})
+		})
+	}
+}
+
+func (p *provider) drop() {
+	p.t.Helper()
+	p.want(http.StatusNoContent, "DELETE", tokenURL+"?client_id="+p.clientID, p.adaToken, "")
+}

@@ -1,0 +1,104 @@
+package coderd
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// codeLifetime is how long an authorization code may be exchanged (contract C.6).
+const codeLifetime = 10 * time.Minute
+
+// issueCode grants an authorization: a new code in place of the user's outstanding one for the app.
+func (c *call) issueCode(a authorization) reply {
+	value, secret, err := newOAuthSecret(c.opts.Random)
+	if err != nil {
+		if !c.opts.isNew() {
+			return c.oauthInternal(err)
+		}
+		return c.refuse(a, refusedAuthorization{oauthProblem: oauthProblem{code: oauthServerError, description: "internal error"}})
+	}
+	c.store.oauth.addCode(&oauthCode{
+		oauthSecret: secret, app: a.app, user: c.key.user, expiresAt: c.now.Add(codeLifetime),
+		redirectURI: a.redirectURI, challenge: a.challenge, resource: a.resource, scopes: a.scopes,
+	})
+	return c.callback(a, url.Values{"code": {value}})
+}
+
+// exchangeCode is the grant authorization_code (C.7). A code that passes is used up; so is, in NEW, one whose verifier does
+// not.
+func (c *call) exchangeCode(req tokenRequest) reply {
+	secretID, refused := c.checkExchange(req)
+	if refused != nil {
+		return *refused
+	}
+	code := c.code(req.form.Get("code"))
+	if code == nil || code.app != req.app {
+		return badGrant("the code is invalid, expired or used")
+	}
+	if given := req.form.Get("redirect_uri"); given != code.redirectURI && (given != "" || c.opts.isNew()) {
+		return *badOAuthRequest("redirect_uri: not the one that the code was issued for")
+	}
+	if !c.verifies(code, req.form.Get("code_verifier")) {
+		if c.opts.isNew() {
+			c.store.oauth.dropCode(code)
+		}
+		return badGrant("code_verifier does not match the challenge")
+	}
+	if req.form.Get("resource") != code.resource {
+		return oauthFailure(http.StatusBadRequest, oauthInvalidTarget, "resource: not the one that the code was issued for")
+	}
+	if c.opts.isNew() && !code.app.stillAllowed(code.scopes) {
+		return badGrant("the scopes are not allowed any more")
+	}
+	c.store.oauth.dropCode(code)
+	return c.issuePair(pairSpec{
+		user: code.user, app: code.app, secretID: secretID, keyScopes: code.scopes, grantScopes: code.scopes,
+		audience: code.resource, grantedAt: c.now,
+	})
+}
+
+// checkExchange is what can be judged without the code: parameters and the client.
+func (c *call) checkExchange(req tokenRequest) (secretID string, refused *reply) {
+	needed := []string{"code"}
+	if c.opts.isNew() {
+		needed = append(needed, "redirect_uri", "code_verifier")
+	}
+	if refused := req.need(needed...); refused != nil {
+		return "", refused
+	}
+	if c.opts.isNew() && !challengePattern.MatchString(req.form.Get("code_verifier")) {
+		return "", badOAuthRequest("code_verifier: must be 43 to 128 unreserved characters")
+	}
+	if refused := checkResource(req.form.Get("resource")); refused != nil {
+		return "", refused
+	}
+	return c.authenticateClient(req)
+}
+
+// code finds a living code by its value.
+func (c *call) code(value string) *oauthCode {
+	public, _, _ := splitOAuthSecret(value)
+	code := c.store.oauth.codes[public]
+	if code == nil || !code.matches(value) {
+		return nil
+	}
+	if !c.now.Before(code.expiresAt) {
+		c.store.oauth.dropCode(code)
+		return nil
+	}
+	return code
+}
+
+// verifies is PKCE with S256 (RFC 7636, section 4.6). R30 demands a verifier only where there is a challenge.
+func (c *call) verifies(code *oauthCode, verifier string) bool {
+	if code.challenge == "" {
+		return !c.opts.isNew()
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	computed := base64.RawURLEncoding.EncodeToString(sum[:])
+	return subtle.ConstantTimeCompare([]byte(computed), []byte(code.challenge)) == 1
+}

@@ -1,0 +1,93 @@
+package coderd
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+)
+
+// Fields of the consent form. A client that posts with a session header needs neither (contract C.6, H).
+const (
+	formTokenField = "csrf_token"
+	decisionField  = "decision"
+	decisionCancel = "cancel"
+)
+
+// browserSession authenticates the person. Whoever cannot be let in is sent to sign in, and comes back afterwards (C.6).
+func (c *call) browserSession() *reply {
+	if refused := c.authenticate(); refused != nil {
+		query := url.Values{"message": {"Sign in to go on."}, "redirect": {c.request.URL.RequestURI()}}
+		rp := reply{status: http.StatusSeeOther}.with("Location", loginPath+"?"+query.Encode())
+		return &rp
+	}
+	if !c.mayGrant() {
+		rp := forbidden()
+		return &rp
+	}
+	return nil
+}
+
+// showConsent is GET /oauth2/authorize.
+func (c *call) showConsent() reply {
+	if refused := c.browserSession(); refused != nil {
+		return *refused
+	}
+	a, refused := c.readAuthorization(c.request.URL.Query())
+	if refused != nil {
+		return c.refuse(a, *refused)
+	}
+	return pageReply(http.StatusOK, consentPage, consentPageData{
+		Title: "Authorize " + a.app.name, Client: a.app.name, Username: c.key.user.username, Scopes: a.scopes,
+		Destination: destination(a.redirectURI), Action: c.request.URL.RequestURI(), FormToken: c.formToken(),
+		SwitchUser: loginPath + "?" + url.Values{"redirect": {c.request.URL.RequestURI()}}.Encode(),
+	})
+}
+
+// decideConsent is POST /oauth2/authorize: the same query, and in the body what the person chose on the page.
+func (c *call) decideConsent() reply {
+	if refused := c.browserSession(); refused != nil {
+		return *refused
+	}
+	form, refused := c.readForm()
+	if refused != nil {
+		return *refused
+	}
+	if c.hasSessionCookie() && !hmac.Equal([]byte(form.Get(formTokenField)), []byte(c.formToken())) {
+		return csrfFailure()
+	}
+	a, problem := c.readAuthorization(c.request.URL.Query())
+	switch {
+	case problem != nil:
+		return c.refuse(a, *problem)
+	case form.Get(decisionField) == decisionCancel:
+		return c.callback(a, url.Values{
+			"error": {oauthAccessDenied}, "error_description": {"the user has refused the authorization"},
+		})
+	default:
+		return c.issueCode(a)
+	}
+}
+
+// formToken binds the form to the session: other sites cannot read it, and cannot compute it without the key's hash.
+func (c *call) formToken() string {
+	mac := hmac.New(sha256.New, c.key.hash[:])
+	mac.Write([]byte("consent form"))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// destination is where a redirect URI leads, as far as a person can judge it: the host, or an application's own scheme.
+func destination(redirectURI string) string {
+	u, err := url.Parse(redirectURI)
+	if err != nil {
+		return ""
+	}
+	if u.Scheme == "https" || u.Scheme == "http" {
+		return u.Host
+	}
+	if u.Host == "" {
+		return u.Scheme + ":"
+	}
+	return u.Scheme + "://" + u.Host
+}

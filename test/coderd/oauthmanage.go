@@ -1,0 +1,66 @@
+package coderd
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// registeredClient finds the client of {client} and checks its registration access token (contract C.5). Who has no right
+// to a client learns nothing of it: a client that does not exist is 401, too. Dynamic registration need not be on.
+func (c *call) registeredClient() (*oauthApp, *reply) {
+	id, err := uuid.Parse(c.request.PathValue("client"))
+	if err != nil {
+		rp := registrationError(http.StatusBadRequest, oauthInvalidClientID, "the client id is not a UUID")
+		return nil, &rp
+	}
+	refused := registrationError(http.StatusUnauthorized, oauthInvalidToken, "the registration access token is missing or invalid")
+	token, found := strings.CutPrefix(c.request.Header.Get("Authorization"), "Bearer ") // case-sensitive
+	app := c.store.oauth.apps[id.String()]
+	switch {
+	case !found || len(token) != registrationTokenLength || app == nil:
+		return nil, &refused
+	case app.registration == nil:
+		refused = registrationError(http.StatusForbidden, oauthInvalidToken, "the client was not registered dynamically")
+		return nil, &refused
+	case !app.registration.token.matches(token):
+		return nil, &refused
+	}
+	return app, nil
+}
+
+func (c *call) getClient() reply {
+	app, refused := c.registeredClient()
+	if refused != nil {
+		return *refused
+	}
+	return answer(http.StatusOK, c.wireRegistered(app))
+}
+
+// putClient replaces the whole description. A client cannot turn public or confidential afterwards in NEW.
+func (c *call) putClient() reply {
+	app, refused := c.registeredClient()
+	if refused != nil {
+		return *refused
+	}
+	metadata, refused := c.readMetadata()
+	if refused != nil {
+		return *refused
+	}
+	if c.opts.isNew() && metadata.public() != app.public {
+		return *badMetadata("token_endpoint_auth_method: a client stays public or confidential")
+	}
+	app.describe(metadata)
+	app.updatedAt = c.now
+	return answer(http.StatusOK, c.wireRegistered(app))
+}
+
+func (c *call) deleteClient() reply {
+	app, refused := c.registeredClient()
+	if refused != nil {
+		return *refused
+	}
+	c.store.deleteApp(app)
+	return noContent()
+}

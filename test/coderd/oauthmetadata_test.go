@@ -1,0 +1,187 @@
+package coderd_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+const (
+	serverDocument   = "/.well-known/oauth-authorization-server"
+	resourceDocument = "/.well-known/oauth-protected-resource"
+	settings         = "/api/v2/oauth2-provider/settings"
+	apps             = "/api/v2/oauth2-provider/apps"
+)
+
+func TestProviderGate(t *testing.T) { // C.1
+	t.Parallel()
+	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
+		p := newProvider(t, profile)
+		tokens := p.grant()
+		p.server.SetOAuth2Provider(false)
+		for _, request := range [][2]string{
+			{"GET", serverDocument}, {"GET", resourceDocument}, {"POST", "/oauth2/register"}, {"POST", tokenURL}, {"PATCH", tokenURL},
+			{"GET", "/oauth2/authorize"}, {"GET", "/oauth2/nothing"}, {"GET", apps}, {"PATCH", apps}, {"DELETE", tokenURL},
+		} {
+			res := p.want(http.StatusNotFound, request[0], request[1], p.ownerToken, "")
+			if got := res.problem().Message; got != "Route not found." {
+				t.Errorf("%s %s: message %q", request[0], request[1], got)
+			}
+		}
+		p.want(of(profile, 404, 200), "GET", settings, p.ownerToken, "")
+		if !p.server.AcceptsToken(tokens.AccessToken) {
+			t.Error("an access token has died with the provider")
+		}
+		p.server.SetOAuth2Provider(true)
+		p.wantAlive(tokens, true)
+	})
+}
+
+func TestProviderIsOffByDefault(t *testing.T) { // C.1
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		options coderd.Options
+		status  int
+	}{
+		"C.1 NEW":                     {coderd.Options{}, 404},
+		"C.1 NEW with the experiment": {coderd.Options{Experiments: []string{"oauth2"}}, 404},
+		"C.1 NEW with the option":     {coderd.Options{OAuth2Provider: true}, 200},
+		"C.1 R30":                     {coderd.Options{Profile: coderd.ProfileR30, OAuth2Provider: true}, 404},
+		"C.1 R30 with the experiment": {coderd.Options{Profile: coderd.ProfileR30, Experiments: []string{"oauth2"}}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			newWorld(t, tc.options).want(tc.status, "GET", serverDocument, "", "")
+		})
+	}
+}
+
+func TestServerMetadata(t *testing.T) { // C.2
+	t.Parallel()
+	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
+		p := newProvider(t, profile)
+		res := p.want(http.StatusOK, "GET", serverDocument, "", "")
+		got := decode[map[string]any](t, res)
+		scopes, _ := got["scopes_supported"].([]any)
+		if !strings.Contains(res.text, `"coder:workspaces.access"`) || len(scopes) < 20 {
+			t.Errorf("scopes %v", scopes)
+		}
+		delete(got, "scopes_supported")
+		const base = "https://coder.example.test"
+		methods := of(profile, []any{"client_secret_basic", "client_secret_post"},
+			[]any{"client_secret_basic", "client_secret_post", "none"})
+		want := map[string]any{
+			"issuer": base, "authorization_endpoint": base + "/oauth2/authorize", "token_endpoint": base + "/oauth2/tokens",
+			"registration_endpoint": base + "/oauth2/register", "revocation_endpoint": base + "/oauth2/revoke",
+			"response_types_supported": []any{"code"}, "grant_types_supported": []any{"authorization_code", "refresh_token"},
+			"code_challenge_methods_supported": []any{"S256"}, "token_endpoint_auth_methods_supported": methods,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("metadata (-want +got):\n%s", diff)
+		}
+		if got := res.Header.Get("Cache-Control"); got != "" { // A.8
+			t.Errorf("Cache-Control %q", got)
+		}
+		p.server.SetDynamicRegistration(false)
+		offered := strings.Contains(p.want(http.StatusOK, "GET", serverDocument, "", "").text, "registration_endpoint")
+		if offered != !isNew(profile) {
+			t.Errorf("registration endpoint offered: %t", offered)
+		}
+	})
+}
+
+func TestResourceMetadata(t *testing.T) { // C.2
+	t.Parallel()
+	p := newProviderWith(t, coderd.Options{AccessURL: "https://else.example.test"})
+	got := decode[map[string]any](t, p.want(http.StatusOK, "GET", resourceDocument, "", ""))
+	delete(got, "scopes_supported")
+	want := map[string]any{
+		"resource": "https://else.example.test", "authorization_servers": []any{"https://else.example.test"},
+		"bearer_methods_supported": []any{"header", "query"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metadata (-want +got):\n%s", diff)
+	}
+}
+
+func TestProviderSettings(t *testing.T) { // C.3
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	if got := w.want(http.StatusOK, "GET", settings, w.ownerToken, "").text; got != "{\"dynamic_client_registration_enabled\":false}\n" {
+		t.Errorf("settings %s", got)
+	}
+	w.want(http.StatusForbidden, "PUT", settings, w.adaToken, `{"dynamic_client_registration_enabled":true}`)
+	w.want(http.StatusUnauthorized, "GET", settings, "", "")
+	w.want(http.StatusBadRequest, "PUT", settings, w.ownerToken, `{`)
+	w.server.SetOAuth2Provider(true)
+	w.want(http.StatusForbidden, "POST", "/oauth2/register", "", `{"redirect_uris":["https://a.example.test"]}`)
+	w.want(http.StatusOK, "PUT", settings, w.ownerToken, `{"dynamic_client_registration_enabled":true}`)
+	w.want(http.StatusCreated, "POST", "/oauth2/register", "", `{"redirect_uris":["https://a.example.test"]}`)
+}
+
+func TestProtocolMethodsAndHeaders(t *testing.T) { // A.8, C.8
+	t.Parallel()
+	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
+		p := newProvider(t, profile)
+		res := p.want(http.StatusMethodNotAllowed, "GET", "/oauth2/revoke", "", "")
+		if got := res.Header.Get("Allow"); got != "POST" {
+			t.Errorf("Allow %q", got)
+		}
+		if res := p.want(http.StatusOK, "GET", "/oauth2/nothing", "", ""); !strings.Contains(res.text, "<html") { // A.2
+			t.Errorf("unknown path: %s", res.text)
+		}
+		for _, path := range []string{"/oauth2/revoke", apps} {
+			header := p.do("GET", path, p.ownerToken, "").Header
+			if got, want := header.Get("Cache-Control"), of(profile, "", "no-store"); got != want {
+				t.Errorf("%s: Cache-Control %q", path, got)
+			}
+			if got, want := header.Get("Pragma"), of(profile, "", "no-cache"); got != want {
+				t.Errorf("%s: Pragma %q", path, got)
+			}
+		}
+	})
+}
+
+func TestProtocolLimit(t *testing.T) { // A.7, I
+	t.Parallel()
+	p := newProvider(t, coderd.ProfileNew)
+	tokens := p.grant() // draws twice on the bucket
+	for range 57 {
+		p.do("POST", "/oauth2/register", "", "{}")
+	}
+	res := p.want(http.StatusOK, "GET", serverDocument, "", "")
+	if limit, left := res.Header.Get("X-RateLimit-Limit"), res.Header.Get("X-RateLimit-Remaining"); limit != "60" || left != "0" {
+		t.Errorf("limit %q, remaining %q", limit, left)
+	}
+	for _, path := range []string{"/oauth2/revoke", tokenURL, "/oauth2/clients/" + p.clientID} {
+		res := p.do("POST", path, "", "")
+		p.wantError(res, http.StatusTooManyRequests, "temporarily_unavailable")
+		if got := res.Header.Get("Retry-After"); got != "60" {
+			t.Errorf("Retry-After %q", got)
+		}
+	}
+	p.want(http.StatusOK, "GET", me, tokens.AccessToken, "")                                  // the API has another bucket
+	p.want(http.StatusNoContent, "DELETE", tokenURL+"?client_id="+p.clientID, p.adaToken, "") // counts for the user
+	p.advance(2 * time.Minute)
+	p.want(http.StatusOK, "GET", serverDocument, "", "")
+	p.server.Reconfigure(func(o *coderd.Options) { o.DisableRateLimits = true })
+	for range 61 {
+		p.want(http.StatusOK, "GET", serverDocument, "", "")
+	}
+}
+
+func TestProtocolLimitR30(t *testing.T) { // C.7
+	t.Parallel()
+	p := newProviderWith(t, coderd.Options{Profile: coderd.ProfileR30, APIRateLimit: 1})
+	p.post(tokenURL, url.Values{})
+	res := p.post(tokenURL, url.Values{})
+	if res.StatusCode != http.StatusTooManyRequests || res.problem().Message == "" {
+		t.Errorf("status %d, body %s", res.StatusCode, res.text)
+	}
+}

@@ -1,0 +1,24 @@
+package coderd
+
+// Resource types of the provider. None is in the catalogue of scopes, so that only keys with coder:all pass.
+const (
+	resourceOAuthApp      = "oauth2_app"
+	resourceOAuthCode     = "oauth2_app_code_token"
+	resourceOAuthSettings = "oauth2_settings"
+)
+
+// mayApp: everybody who is signed in may read apps, owners may change them (contract C.3; the readers are chosen).
+func (c *call) mayApp(action string) bool {
+	return (action == actionRead || c.key.user.hasRole(RoleOwner)) && c.unscoped(resourceOAuthApp, action)
+}
+
+func (c *call) mayOAuthSettings(action string) bool {
+	return c.key.user.hasRole(RoleOwner) && c.unscoped(resourceOAuthSettings, action)
+}
+
+// mayGrant: people grant for themselves, and not with a token that is itself limited.
+func (c *call) mayGrant() bool { return c.unscoped(resourceOAuthCode, actionCreate) }
+
+func (c *call) unscoped(resource, action string) bool {
+	return scopesPermit(c.key.scopes, resource, action) && allowListPermits(c.key.allowList, resource, "")
+}

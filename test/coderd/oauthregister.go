@@ -1,0 +1,141 @@
+package coderd
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+)
+
+// clientMetadata is a client as it describes itself (RFC 7591, contract C.4).
+type clientMetadata struct {
+	RedirectURIs            []string        `json:"redirect_uris"`
+	ClientName              string          `json:"client_name,omitempty"`
+	ClientURI               string          `json:"client_uri,omitempty"`
+	LogoURI                 string          `json:"logo_uri,omitempty"`
+	TOSURI                  string          `json:"tos_uri,omitempty"`
+	PolicyURI               string          `json:"policy_uri,omitempty"`
+	JWKSURI                 string          `json:"jwks_uri,omitempty"`
+	JWKS                    json.RawMessage `json:"jwks,omitempty"`
+	SoftwareID              string          `json:"software_id,omitempty"`
+	SoftwareVersion         string          `json:"software_version,omitempty"`
+	SoftwareStatement       string          `json:"software_statement,omitempty"`
+	GrantTypes              []string        `json:"grant_types"`
+	ResponseTypes           []string        `json:"response_types"`
+	TokenEndpointAuthMethod string          `json:"token_endpoint_auth_method"`
+	Scope                   string          `json:"scope,omitempty"`
+	Contacts                []string        `json:"contacts,omitempty"`
+}
+
+// registration is what an app has that registered itself. Its slices and raw values are never edited in place.
+type registration struct {
+	token    secretHash // of the registration access token
+	metadata clientMetadata
+}
+
+// registeredJSON is the answer to a registration, and without the once-only values that of C.5. A secret never expires, so
+// client_secret_expires_at is left out.
+type registeredJSON struct {
+	ClientID              string `json:"client_id"`
+	ClientSecret          string `json:"client_secret,omitempty"`
+	ClientIDIssuedAt      int64  `json:"client_id_issued_at"`
+	RegistrationToken     string `json:"registration_access_token,omitempty"`
+	RegistrationClientURI string `json:"registration_client_uri"`
+	clientMetadata
+}
+
+// registerClient is C.4: open to everybody, in NEW while dynamic registration is on.
+func (c *call) registerClient() reply {
+	if !c.opts.registrationOpen() {
+		return registrationError(http.StatusForbidden, oauthInvalidRequest, "dynamic client registration is disabled")
+	}
+	metadata, refused := c.readMetadata()
+	if refused != nil {
+		return *refused
+	}
+	app, err := c.newApp(metadata.ClientName)
+	if err != nil {
+		return registrationError(http.StatusInternalServerError, oauthServerError, "cannot register the client")
+	}
+	token, err := randomString(c.opts.Random, registrationTokenLength)
+	if err != nil {
+		return registrationError(http.StatusInternalServerError, oauthServerError, "cannot register the client")
+	}
+	app.registration = &registration{token: hashSecret(token)}
+	app.public = c.opts.isNew() && metadata.public()
+	app.describe(metadata)
+	out := c.wireRegistered(app)
+	out.RegistrationToken = token
+	if !app.public {
+		if out.ClientSecret, _, err = c.addAppSecret(app); err != nil {
+			return registrationError(http.StatusInternalServerError, oauthServerError, "cannot register the client")
+		}
+	}
+	c.store.oauth.addApp(app)
+	return answer(http.StatusCreated, out)
+}
+
+// registrationError has a plain content type, unlike all other JSON (A.1).
+func registrationError(status int, code, description string) reply {
+	return oauthFailure(status, code, description).with("Content-Type", "application/json")
+}
+
+func badMetadata(description string) *reply {
+	rp := registrationError(http.StatusBadRequest, oauthInvalidMetadata, description)
+	return &rp
+}
+
+// describe sets what an app says of itself; the first part is what the server acts on.
+func (app *oauthApp) describe(metadata clientMetadata) {
+	app.name, app.icon = metadata.ClientName, metadata.LogoURI
+	app.redirectURIs, app.scope = metadata.RedirectURIs, metadata.Scope
+	app.registration.metadata = metadata
+}
+
+func (c *call) wireRegistered(app *oauthApp) registeredJSON {
+	return registeredJSON{
+		ClientID: app.id, ClientIDIssuedAt: app.createdAt.Unix(),
+		RegistrationClientURI: c.opts.AccessURL + clientsPath + app.id, clientMetadata: app.registration.metadata,
+	}
+}
+
+// readMetadata decodes, checks and completes what a client says of itself. Only malformed JSON has the Coder shape.
+func (c *call) readMetadata() (clientMetadata, *reply) {
+	var m clientMetadata
+	if refused := c.decode(&m); refused != nil {
+		return m, refused
+	}
+	if len(m.GrantTypes) == 0 {
+		m.GrantTypes = []string{grantCode, grantRefresh}
+	}
+	if len(m.ResponseTypes) == 0 {
+		m.ResponseTypes = []string{responseCode}
+	}
+	if m.TokenEndpointAuthMethod == "" {
+		m.TokenEndpointAuthMethod = methodBasic
+	}
+	if problem := m.problem(c.opts.isNew()); problem != "" {
+		return m, badMetadata(problem)
+	}
+	m.ClientName = clientName(m)
+	return m, nil
+}
+
+// public: the client cannot keep a secret.
+func (m clientMetadata) public() bool { return m.TokenEndpointAuthMethod == methodNone }
+
+func (m clientMetadata) problem(isNew bool) string {
+	other := func(allowed ...string) func(string) bool {
+		return func(name string) bool { return !slices.Contains(allowed, name) }
+	}
+	switch {
+	case !slices.Contains(m.GrantTypes, grantCode):
+		return "grant_types: must contain " + grantCode
+	case slices.ContainsFunc(m.GrantTypes, other(grantCode, grantRefresh)):
+		return "grant_types: unsupported"
+	case slices.ContainsFunc(m.ResponseTypes, other(responseCode)):
+		return "response_types: only " + responseCode + " is supported"
+	case other(methodBasic, methodPost, methodNone)(m.TokenEndpointAuthMethod):
+		return "token_endpoint_auth_method: unsupported"
+	}
+	return redirectRules{public: m.public(), isNew: isNew}.check(m.RedirectURIs)
+}

@@ -1,0 +1,82 @@
+package coderd
+
+import (
+	"net/http"
+	"strings"
+)
+
+// revokeToken is POST /oauth2/revoke (contract C.8). Either token takes the pair away. What is not the client's to revoke
+// is answered like what is gone: 200.
+func (c *call) revokeToken() reply {
+	req, refused := c.readTokenRequest()
+	if refused != nil {
+		return *refused
+	}
+	if refused := req.need("token"); refused != nil {
+		return *refused
+	}
+	if c.opts.isNew() {
+		if _, refused := c.authenticateClient(req); refused != nil {
+			return *refused
+		}
+	}
+	grant, genuine, refused := c.grantOf(req.form.Get("token"))
+	switch {
+	case refused != nil:
+		return *refused
+	case grant != nil && !genuine && !c.opts.isNew(): // R30 tells a wrong secret half (chosen)
+		return *badOAuthRequest("token: invalid")
+	case grant != nil && genuine && grant.app == req.app:
+		c.store.deleteKey(grant.key)
+	}
+	return reply{status: http.StatusOK}
+}
+
+// grantOf finds the grant that a token is one half of, and whether its secret part is right. The hint is not needed:
+// refresh tokens have a prefix. An ordinary key belongs to no grant.
+func (c *call) grantOf(token string) (grant *oauthGrant, genuine bool, refused *reply) {
+	if strings.HasPrefix(token, oauthSecretPrefix) {
+		public, _, ok := splitOAuthSecret(token)
+		if !ok {
+			return nil, false, badOAuthRequest("token: malformed")
+		}
+		grant = c.store.oauth.refresh[public]
+		return grant, grant != nil && grant.refresh.matches(token), nil
+	}
+	id, secret, malformed := splitToken(token)
+	if malformed != "" {
+		return nil, false, badOAuthRequest("token: malformed")
+	}
+	grant = c.store.oauth.grants[id]
+	return grant, grant != nil && grant.key.hash.matches(secret), nil
+}
+
+// dropGrant is DELETE /oauth2/tokens (C.8): the user takes back what an app was given.
+func (c *call) dropGrant() reply {
+	if !c.mayGrant() {
+		return forbidden()
+	}
+	id := c.request.URL.Query().Get("client_id")
+	if id == "" {
+		return *badOAuthRequest("client_id is missing")
+	}
+	app := c.store.oauth.app(id)
+	if app == nil {
+		return *c.invalidClient("unknown client")
+	}
+	c.store.dropGrant(c.key.user, app)
+	return noContent()
+}
+
+// dropGrant drops a user's code and tokens for an app and reports whether there were any.
+func (st *store) dropGrant(u *user, app *oauthApp) bool {
+	pair := oauthPair{u.id, app.id}
+	code, grant := st.oauth.pending[pair], st.oauth.pairs[pair]
+	if code != nil {
+		st.oauth.dropCode(code)
+	}
+	if grant != nil {
+		st.deleteKey(grant.key)
+	}
+	return code != nil || grant != nil
+}

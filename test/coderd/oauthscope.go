@@ -1,0 +1,111 @@
+package coderd
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// negotiateScopes is the table of C.6. Requests are granted whole or refused, never trimmed. R30 takes any scope, and all
+// of its tokens are unrestricted.
+func (c *call) negotiateScopes(app *oauthApp, requested string) ([]string, *oauthProblem) {
+	if !c.opts.isNew() {
+		return []string{scopeAll}, nil
+	}
+	names, problem := catalogued(strings.Fields(requested))
+	if problem != nil {
+		return nil, problem
+	}
+	if app.scope == "" {
+		if len(names) == 0 {
+			return []string{scopeAll}, nil
+		}
+		return names, nil
+	}
+	allowed := app.allowedScopes()
+	switch {
+	case len(allowed) == 0:
+		return nil, invalidScope("the client's scopes hold no usable name")
+	case len(names) == 0:
+		return allowed, nil
+	case !scopesCover(allowed, names):
+		return nil, invalidScope("beyond the client's scopes")
+	}
+	return names, nil
+}
+
+// allowedScopes is the allow-list as far as the catalogue knows its names. It is not looked at before an authorization.
+func (app *oauthApp) allowedScopes() []string {
+	return canonicalScopes(slices.DeleteFunc(strings.Fields(app.scope), func(name string) bool { return !externalScope(true, name) }))
+}
+
+// stillAllowed reports whether NEW would grant scopes today: the catalogue and, at a code's redemption, the app's list may
+// have changed since (C.7).
+func (app *oauthApp) stillAllowed(scopes []string) bool {
+	return mintable(scopes) && (app.scope == "" || scopesCover(app.allowedScopes(), scopes))
+}
+
+func mintable(scopes []string) bool {
+	return !slices.ContainsFunc(scopes, func(name string) bool { return !externalScope(true, name) })
+}
+
+// narrowScopes is what a refresh may ask for: no more than the grant (C.6). "" is all of it.
+func narrowScopes(granted []string, requested string) ([]string, *oauthProblem) {
+	names, problem := catalogued(strings.Fields(requested))
+	switch {
+	case problem != nil:
+		return nil, problem
+	case len(names) == 0:
+		return granted, nil
+	case !scopesCover(granted, names):
+		return nil, invalidScope("wider than the grant")
+	}
+	return names, nil
+}
+
+// catalogued canonicalises names that must all be in NEW's catalogue.
+func catalogued(names []string) ([]string, *oauthProblem) {
+	for _, name := range names {
+		if !externalScope(true, name) {
+			return nil, invalidScope(fmt.Sprintf("scope %s is not supported", name))
+		}
+	}
+	return canonicalScopes(names), nil
+}
+
+// canonicalScopes rewrites aliases and drops duplicates.
+func canonicalScopes(names []string) []string {
+	var out []string
+	for _, name := range names {
+		if full, ok := aliases[name]; ok {
+			name = full
+		}
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// scopesCover compares by expanded permission, not by spelling: a list with coder:workspaces.access covers workspace:ssh
+// and not workspace:* (C.6).
+func scopesCover(list, wanted []string) bool {
+	return !slices.ContainsFunc(wanted, func(name string) bool {
+		if slices.Contains(list, name) {
+			return false
+		}
+		parts, composite := compositeScopes[name]
+		if !composite {
+			parts = []string{name}
+		}
+		return slices.ContainsFunc(parts, func(part string) bool {
+			resource, action, _ := strings.Cut(part, ":")
+			return !scopesPermit(list, resource, action)
+		})
+	})
+}
+
+func invalidScope(description string) *oauthProblem {
+	return &oauthProblem{status: http.StatusBadRequest, code: oauthInvalidScope, description: description}
+}

@@ -1,0 +1,50 @@
+package coderd
+
+import (
+	"net/http"
+	"slices"
+	"time"
+)
+
+// experimentOAuth2 switches the provider on in R30 (contract C.1).
+const experimentOAuth2 = "oauth2"
+
+const defaultRefresh = 30 * 24 * time.Hour
+
+// providerOn is the gate of C.1: an experiment in R30, an option in NEW.
+func (o Options) providerOn() bool {
+	if o.isNew() {
+		return o.OAuth2Provider
+	}
+	return slices.Contains(o.Experiments, experimentOAuth2)
+}
+
+// providerOff: the routes of the provider are unknown.
+func providerOff(o Options) bool { return !o.providerOn() }
+
+// registrationOpen: in R30 always, in NEW by a setting (C.4).
+func (o Options) registrationOpen() bool { return !o.isNew() || o.DynamicRegistration }
+
+type oauthSettingsJSON struct {
+	DynamicRegistration bool `json:"dynamic_client_registration_enabled"`
+}
+
+// getOAuthSettings and putOAuthSettings are C.3, for owners; they stay reachable with the provider off (C.1).
+func (c *call) getOAuthSettings() reply {
+	if !c.mayOAuthSettings(actionRead) {
+		return forbidden()
+	}
+	return answer(http.StatusOK, oauthSettingsJSON{DynamicRegistration: c.opts.DynamicRegistration})
+}
+
+func (c *call) putOAuthSettings() reply {
+	if !c.mayOAuthSettings(actionUpdate) {
+		return forbidden()
+	}
+	var req oauthSettingsJSON
+	if refused := c.decode(&req); refused != nil {
+		return *refused
+	}
+	c.opts.DynamicRegistration = req.DynamicRegistration
+	return answer(http.StatusOK, req)
+}

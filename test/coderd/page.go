@@ -1,0 +1,106 @@
+package coderd
+
+import (
+	"fmt"
+	"html/template"
+	"strings"
+)
+
+// The pages for people: no scripts, nothing from elsewhere, readable in light and dark. Their ids are for browser tests.
+const (
+	pageHead = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{{.Title}} - Coder</title>
+<style>
+:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
+body { margin: 0; background: Canvas; color: CanvasText; }
+main { max-width: 32rem; margin: 4rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; }
+dt { font-weight: 600; margin-top: .75rem; }
+dd { margin: 0; overflow-wrap: anywhere; }
+dd ul, .users { margin: 0; padding: 0; list-style: none; }
+.users li { margin: .5rem 0; }
+.actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.5rem; }
+button { font: inherit; padding: .5rem 1rem; border: 2px solid ButtonBorder; border-radius: .375rem; cursor: pointer; }
+button.primary { background: light-dark(#0b5cad, #8ec5ff); color: light-dark(#fff, #06233f); border-color: transparent; }
+:focus-visible { outline: 3px solid Highlight; outline-offset: 2px; }
+</style>
+</head>
+<body>
+<main>
+<h1>{{.Title}}</h1>
+`
+	pageFoot = `</main>
+</body>
+</html>
+`
+	consentBody = `<p><strong id="client-name">{{.Client}}</strong> wants to act for you on this Coder deployment.</p>
+<dl>
+<dt>Signed in as</dt>
+<dd id="username">{{.Username}}</dd>
+<dt>It may</dt>
+<dd><ul id="scopes">{{range .Scopes}}<li><code>{{.}}</code></li>{{end}}</ul></dd>
+<dt>You will be sent to</dt>
+<dd id="redirect-host">{{.Destination}}</dd>
+</dl>
+<form method="post" action="{{.Action}}">
+<input type="hidden" name="csrf_token" value="{{.FormToken}}">
+<div class="actions">
+<button type="submit" id="approve" class="primary" name="decision" value="approve">Approve</button>
+<button type="submit" id="cancel" name="decision" value="cancel">Cancel</button>
+</div>
+</form>
+<p><a id="switch-user" href="{{.SwitchUser}}">Sign in as somebody else</a></p>
+`
+	signInBody = `{{with .Message}}<p id="message" role="status">{{.}}</p>{{end}}
+{{if .Usernames}}<p>This is a simulated server: choose who you are.</p>
+<form method="post" action="/login">
+<input type="hidden" name="redirect" value="{{.Redirect}}">
+<ul class="users">{{range .Usernames}}
+<li><button type="submit" id="signin-{{.}}" name="user" value="{{.}}">{{.}}</button></li>{{end}}
+</ul>
+</form>{{else}}<p>There is no active user.</p>{{end}}
+`
+	failureBody = `<p id="error" role="alert">{{.Description}}</p>
+<p><code id="error-code">{{.Code}}</code></p>
+`
+)
+
+var (
+	consentPage = template.Must(template.New("consent").Parse(pageHead + consentBody + pageFoot))
+	signInPage  = template.Must(template.New("sign-in").Parse(pageHead + signInBody + pageFoot))
+	failurePage = template.Must(template.New("failure").Parse(pageHead + failureBody + pageFoot))
+)
+
+type consentPageData struct {
+	Title, Client, Username, Destination, Action, FormToken, SwitchUser string
+	Scopes                                                              []string
+}
+
+type signInPageData struct {
+	Title, Message, Redirect string
+	Usernames                []string
+}
+
+type failurePageData struct{ Title, Code, Description string }
+
+// pageReply fills one of this package's own templates; failing to is a defect. No other site may frame a page. Where forms
+// lead is not restricted, because browsers would apply that to the redirect to the client, too.
+func pageReply(status int, page *template.Template, data any) reply {
+	var out strings.Builder
+	if err := page.Execute(&out, data); err != nil {
+		panic(fmt.Sprintf("coderd: rendering the page %s: %v", page.Name(), err))
+	}
+	return reply{status: status, html: out.String()}.
+		with("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'").
+		with("Referrer-Policy", "no-referrer")
+}
+
+// page is what a proxy or the single-page application answers: all that clients can learn from it is that it is HTML.
+func page(title string) string {
+	return fmt.Sprintf("<!doctype html>\n<html><head><title>%s</title></head><body><h1>%s</h1></body></html>\n", title, title)
+}

@@ -1,0 +1,229 @@
+package coderd
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+)
+
+const (
+	defaultHeartbeat   = 15 * time.Second // contract D.1
+	streamWriteTimeout = 10 * time.Second // per event, contract D.1
+)
+
+// Types of a stream's events (contract D.1).
+const (
+	eventPing  = "ping"
+	eventData  = "data"
+	eventError = "error"
+)
+
+// StreamProtocol is how a stream is sent.
+type StreamProtocol string
+
+// The two protocols of contract D.1.
+const (
+	StreamWebSocket StreamProtocol = "websocket"
+	StreamEvents    StreamProtocol = "sse"
+)
+
+// Stream describes an open stream. It goes on when the key that opened it is revoked (contract G.31).
+type Stream struct {
+	WorkspaceID string         `json:"workspace_id"`
+	UserID      string         `json:"user_id"`
+	KeyID       string         `json:"key_id"`
+	Protocol    StreamProtocol `json:"protocol"`
+}
+
+// streamEvent is one event on its way. What is in raw is sent as it is, without an envelope.
+type streamEvent struct {
+	kind string
+	data json.RawMessage // nil: none
+	raw  []byte
+}
+
+// watcher is an open stream. Its handler's goroutine sends; everybody else leaves events and orders with it.
+type watcher struct {
+	Stream
+
+	server *Server
+	wake   chan struct{} // room for one: there is something in pending
+	order  chan int      // room for one: the close code to end with
+	cut    context.CancelFunc
+	done   <-chan struct{} // closed by cut
+	over   chan struct{}   // closed when it has ended
+	left   <-chan struct{} // the request's own end; tells nothing of a hijacked connection
+
+	pending []streamEvent // guarded by the server's mutex
+}
+
+// watchBySocket and watchByEvents check the request as any other; the stream itself runs without the server's mutex.
+func (c *call) watchBySocket() reply { return c.watch(StreamWebSocket, (*watcher).serveSocket) }
+func (c *call) watchByEvents() reply { return c.watch(StreamEvents, (*watcher).serveEvents) }
+
+func (c *call) watch(protocol StreamProtocol, serve func(*watcher, http.ResponseWriter, *http.Request) StreamEnd) reply {
+	ws, refused := c.pathWorkspace()
+	if refused != nil {
+		return *refused
+	}
+	w := &watcher{
+		Stream: Stream{WorkspaceID: ws.id, UserID: c.key.user.id, KeyID: c.key.id, Protocol: protocol},
+		server: c.Server, wake: make(chan struct{}, 1), order: make(chan int, 1), over: make(chan struct{}),
+	}
+	return reply{takeOver: func(out http.ResponseWriter, r *http.Request) {
+		// A hijacked connection outlives the request's context; the listener's end ends it, too.
+		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+		defer cancel()
+		w.cut, w.done, w.left = cancel, ctx.Done(), r.Context().Done()
+		if l := exchangeOf(r).listener; l != nil {
+			stopped := l.stopped()
+			go func() {
+				select {
+				case <-stopped:
+					cancel()
+				case <-ctx.Done():
+				}
+			}()
+		}
+		w.leave(serve(w, out, r.WithContext(ctx)))
+	}}
+}
+
+// enter makes the stream live: a ping, then the whole state (contract D.1). The request is logged now, since it will not
+// end for long.
+func (w *watcher) enter(r *http.Request, status int) {
+	s := w.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.workspaces.watchers[w] = struct{}{}
+	w.push(streamEvent{kind: eventPing})
+	w.push(streamEvent{kind: eventData, data: stateOf(s.workspaces.byID[w.WorkspaceID])})
+	s.logNow(exchangeOf(r), status)
+}
+
+func (w *watcher) leave(end StreamEnd) {
+	w.server.mu.Lock()
+	defer w.server.mu.Unlock()
+	if _, entered := w.server.workspaces.watchers[w]; !entered {
+		return
+	}
+	delete(w.server.workspaces.watchers, w)
+	close(w.over)
+	end.Protocol = w.Protocol
+	w.server.workspaces.ends[end]++
+}
+
+// publish tells all watchers of a workspace its whole state. The mutex is held.
+func (s *Server) publish(ws *workspace) {
+	event := streamEvent{kind: eventData, data: stateOf(ws)}
+	for w := range s.workspaces.watchers {
+		if w.WorkspaceID == ws.id {
+			w.push(event)
+		}
+	}
+}
+
+func stateOf(ws *workspace) json.RawMessage { return bytes.TrimSpace(encodeJSON(ws.wire())) }
+
+// push leaves an event for the stream. States coalesce where the stream is behind (contract D.1). The mutex is held.
+func (w *watcher) push(e streamEvent) {
+	if last := len(w.pending) - 1; last >= 0 && e.kind == eventData && w.pending[last].kind == eventData {
+		w.pending = w.pending[:last]
+	}
+	w.pending = append(w.pending, e)
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watcher) take() []streamEvent {
+	w.server.mu.Lock()
+	defer w.server.mu.Unlock()
+	events := slices.Clone(w.pending)
+	w.pending = nil
+	return events
+}
+
+// run sends what comes up until the stream ends. gone is closed when the client has left. It reports how the server ended
+// the stream: the close code that was ordered, or 0 for a cut; ok is false where the client or the connection ended it.
+func (w *watcher) run(gone <-chan struct{}, send func(streamEvent) error, beat func() error) (code int, ok bool) {
+	heartbeat := time.NewTicker(w.server.options().heartbeat())
+	defer heartbeat.Stop()
+	for {
+		var err error
+		select {
+		case <-w.wake:
+			err = w.sendPending(gone, send)
+		case <-heartbeat.C:
+			if w.delay(gone) {
+				err = beat()
+				w.beaten()
+			}
+		case code := <-w.order:
+			return code, true
+		case <-gone:
+			return 0, w.wasCut()
+		case <-w.done:
+			return 0, true
+		}
+		if err != nil {
+			return w.failed(gone)
+		}
+	}
+}
+
+func (w *watcher) sendPending(gone <-chan struct{}, send func(streamEvent) error) error {
+	for _, e := range w.take() {
+		if !w.delay(gone) {
+			return nil // run sees why
+		}
+		if err := send(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// failed tells a write that failed because the stream has ended from one that ends it.
+func (w *watcher) failed(gone <-chan struct{}) (code int, ok bool) {
+	select {
+	case <-gone:
+		return 0, w.wasCut()
+	case <-w.done:
+		return 0, true
+	default:
+		return closeInternalError, true
+	}
+}
+
+func (w *watcher) beaten() {
+	w.server.mu.Lock()
+	defer w.server.mu.Unlock()
+	w.server.workspaces.beats++
+}
+
+func (w *watcher) wasCut() bool {
+	select {
+	case <-w.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close codes that the server chooses by itself: when it shuts down, and after a failed write (contract D.1).
+const (
+	closeGoingAway     = 1001
+	closeInternalError = 1011
+)
+
+func (o Options) heartbeat() time.Duration {
+	if o.StreamHeartbeat > 0 {
+		return o.StreamHeartbeat
+	}
+	return defaultHeartbeat
+}

@@ -1,0 +1,179 @@
+package coderd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// ErrWorkspaceNotFound says that no living workspace has that id, or that owner and name.
+var ErrWorkspaceNotFound = errors.New("workspace not found")
+
+// WorkspaceOptions describes a workspace to create.
+type WorkspaceOptions struct {
+	// Owner is an id, username or e-mail.
+	Owner string
+	// Name follows the rule for usernames and is free among the owner's living workspaces.
+	Name string
+	// Status is that of its first build; "" is running.
+	Status WorkspaceStatus
+}
+
+// CreateWorkspace adds a workspace whose first build is done. It returns ErrUserNotFound, ErrInvalid and ErrConflict.
+func (s *Server) CreateWorkspace(o WorkspaceOptions) (Workspace, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if o.Status == "" {
+		o.Status = WorkspaceRunning
+	}
+	owner := s.findUser(o.Owner)
+	switch {
+	case owner == nil || owner.deleted:
+		return Workspace{}, fmt.Errorf("creating workspace %q of %q: %w", o.Name, o.Owner, ErrUserNotFound)
+	case !validUsername(o.Name) || !o.Status.known():
+		return Workspace{}, fmt.Errorf("creating workspace %q, %s: %w", o.Name, o.Status, ErrInvalid)
+	case s.workspaces.named(owner.id, o.Name, false) != nil:
+		return Workspace{}, fmt.Errorf("creating workspace %q: %w", o.Name, ErrConflict)
+	}
+	now := s.now()
+	s.workspaces.seq++
+	ws := &workspace{
+		id: mustUUID(s.opts), name: o.Name, owner: owner, seq: s.workspaces.seq, agentID: mustUUID(s.opts),
+		createdAt: now, updatedAt: now, lastUsedAt: now,
+	}
+	ws.newBuild(mustUUID(s.opts), transitionOf(o.Status), reasonInitiator)
+	ws.setStatus(o.Status, now)
+	s.workspaces.byID[ws.id] = ws
+	return ws.snapshot(), nil
+}
+
+// transitionOf is the transition of a build that ended, or is about to end, in a status.
+func transitionOf(status WorkspaceStatus) string {
+	switch status {
+	case WorkspaceStopping, WorkspaceStopped:
+		return transitionStop
+	case WorkspaceDeleting, WorkspaceDeleted:
+		return transitionDelete
+	default:
+		return transitionStart
+	}
+}
+
+func (ws *workspace) newBuild(id, transition, reason string) {
+	ws.build = workspaceBuild{id: id, number: ws.build.number + 1, transition: transition, reason: reason}
+}
+
+func (ws *workspace) setStatus(status WorkspaceStatus, now time.Time) {
+	ws.build.status, ws.build.updatedAt, ws.updatedAt, ws.build.jobError = status, now, now, ""
+	if status == WorkspaceFailed {
+		ws.build.jobError = "the provisioner job failed"
+	}
+	ws.deleted = status == WorkspaceDeleted
+}
+
+// changeWorkspace applies an edit to a living workspace, given by id or as owner/name. The edit tells watchers itself.
+func (s *Server) changeWorkspace(ref string, edit func(ws *workspace, now time.Time)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ws := s.findWorkspace(ref)
+	if ws == nil {
+		return fmt.Errorf("workspace %q: %w", ref, ErrWorkspaceNotFound)
+	}
+	edit(ws, s.now())
+	return nil
+}
+
+func (s *Server) findWorkspace(ref string) *workspace {
+	if ownerName, name, found := strings.Cut(ref, "/"); found {
+		if owner := s.findUser(ownerName); owner != nil {
+			return s.workspaces.named(owner.id, name, false)
+		}
+		return nil
+	}
+	if ws := s.workspaces.byID[strings.ToLower(ref)]; ws != nil && !ws.deleted {
+		return ws
+	}
+	return nil
+}
+
+// build makes a build that passes through statuses, each of which watchers hear of unless they are behind.
+func (s *Server) build(ref, transition, reason string, statuses ...WorkspaceStatus) error {
+	for i, status := range statuses {
+		err := s.changeWorkspace(ref, func(ws *workspace, now time.Time) {
+			if i == 0 {
+				ws.newBuild(mustUUID(s.opts), transition, reason)
+			}
+			ws.setStatus(status, now)
+			s.publish(ws)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StartWorkspace makes a build that starts a workspace, given by id or as owner/name. It wakes a dormant one (chosen).
+func (s *Server) StartWorkspace(ref string) error {
+	if err := s.changeWorkspace(ref, func(ws *workspace, _ time.Time) { ws.dormantAt = nil }); err != nil {
+		return err
+	}
+	return s.build(ref, transitionStart, reasonInitiator, WorkspacePending, WorkspaceStarting, WorkspaceRunning)
+}
+
+// StopWorkspace makes a build that stops a workspace, given by id or as owner/name.
+func (s *Server) StopWorkspace(ref string) error {
+	return s.build(ref, transitionStop, reasonInitiator, WorkspacePending, WorkspaceStopping, WorkspaceStopped)
+}
+
+// DeleteWorkspace makes a build that deletes a workspace, given by id or as owner/name. Its name is free afterwards; open
+// streams of it stay open (chosen).
+func (s *Server) DeleteWorkspace(ref string) error {
+	return s.build(ref, transitionDelete, reasonInitiator, WorkspacePending, WorkspaceDeleting, WorkspaceDeleted)
+}
+
+// SetWorkspaceStatus gives the latest build another status, for instance failed, or starting and no further.
+func (s *Server) SetWorkspaceStatus(ref string, status WorkspaceStatus) error {
+	if !status.known() {
+		return fmt.Errorf("status %q: %w", status, ErrInvalid)
+	}
+	return s.changeWorkspace(ref, func(ws *workspace, now time.Time) {
+		ws.setStatus(status, now)
+		s.publish(ws)
+	})
+}
+
+// SetDormant makes a workspace dormant, which stops it, or wakes it, which leaves it stopped (chosen).
+func (s *Server) SetDormant(ref string, dormant bool) error {
+	err := s.changeWorkspace(ref, func(ws *workspace, now time.Time) {
+		ws.dormantAt = nil
+		if dormant {
+			ws.dormantAt = &now
+		}
+		s.publish(ws)
+	})
+	if err != nil || !dormant {
+		return err
+	}
+	return s.build(ref, transitionStop, reasonDormancy, WorkspaceStopping, WorkspaceStopped)
+}
+
+// SetOutdated says whether the template has a newer version than the workspace.
+func (s *Server) SetOutdated(ref string, outdated bool) error {
+	return s.changeWorkspace(ref, func(ws *workspace, _ time.Time) {
+		ws.outdated = outdated
+		s.publish(ws)
+	})
+}
+
+// Workspaces returns all workspaces, deleted ones included, in the order of their creation.
+func (s *Server) Workspaces() []Workspace {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := []Workspace{}
+	for _, ws := range s.workspaces.list(func(*workspace) bool { return true }) {
+		out = append(out, ws.snapshot())
+	}
+	return out
+}

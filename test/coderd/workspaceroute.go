@@ -1,0 +1,90 @@
+package coderd
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// resourceWorkspace is what scopes and allow lists call a workspace.
+const resourceWorkspace = "workspace"
+
+// workspaceRoutes lists section D. Both profiles know all of it; servers before either had no WebSocket (D.1).
+func (s *Server) workspaceRoutes() []route {
+	const workspaces = "/api/v2/workspaces/{workspace}"
+	return []route{
+		{method: "GET", path: "/api/v2/users/{user}/workspace/{name}", handle: (*call).getWorkspaceByName},
+		{method: "GET", path: workspaces, handle: (*call).getWorkspace},
+		{method: "GET", path: workspaces + "/watch-ws", handle: (*call).watchBySocket, lacking: lacksWebSocket},
+		{method: "GET", path: workspaces + "/watch", handle: (*call).watchByEvents},
+	}
+}
+
+func lacksWebSocket(o Options) bool { return o.EventStreamsOnly }
+
+// mayReadWorkspace: owners of the deployment see all, everybody sees their own, as far as the key's scopes and allow list go.
+func (c *call) mayReadWorkspace(ws *workspace) bool {
+	return c.roleMay(resourceWorkspace, actionRead, ws.owner.id) &&
+		scopesPermit(c.key.scopes, resourceWorkspace, actionRead) &&
+		allowListPermits(c.key.allowList, resourceWorkspace, ws.id)
+}
+
+// getWorkspaceByName finds the living workspace of that name. With include_deleted it may be the deleted one that had the name last.
+func (c *call) getWorkspaceByName() reply {
+	owner, refused := c.pathUser()
+	if refused != nil {
+		return *refused
+	}
+	withDeleted, err := strconv.ParseBool(orText(c.request.URL.Query().Get("include_deleted"), "false"))
+	if err != nil {
+		return invalid(validation{Field: "include_deleted", Detail: "must be true or false"})
+	}
+	ws := c.workspaces.named(owner.id, c.request.PathValue("name"), withDeleted)
+	if ws == nil || !c.mayReadWorkspace(ws) {
+		return hidden()
+	}
+	return answer(http.StatusOK, ws.wire())
+}
+
+// named finds a workspace by owner and name, which is not case-sensitive; a living one goes before deleted ones.
+func (st *workspaceStore) named(ownerID, name string, withDeleted bool) *workspace {
+	var found *workspace
+	for _, ws := range st.list(func(ws *workspace) bool {
+		return ws.owner.id == ownerID && strings.EqualFold(ws.name, name) && (withDeleted || !ws.deleted)
+	}) {
+		if found == nil || found.deleted {
+			found = ws
+		}
+	}
+	return found
+}
+
+// getWorkspace finds a workspace by id. A deleted one answers 410 with the workspace (contract D).
+func (c *call) getWorkspace() reply {
+	ws, refused := c.pathWorkspace()
+	if refused != nil {
+		return *refused
+	}
+	return answer(http.StatusOK, ws.wire())
+}
+
+// pathWorkspace resolves the {workspace} element for reading.
+func (c *call) pathWorkspace() (*workspace, *reply) {
+	ws := c.workspaces.byID[strings.ToLower(c.request.PathValue("workspace"))]
+	if ws == nil || !c.mayReadWorkspace(ws) {
+		rp := hidden()
+		return nil, &rp
+	}
+	if ws.deleted {
+		rp := answer(http.StatusGone, ws.wire())
+		return nil, &rp
+	}
+	return ws, nil
+}
+
+func orText(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
