@@ -30,9 +30,9 @@ func (r *DeploymentReconciler) act(ctx context.Context, s *deploymentScope, plan
 	case deployment.Verify:
 		return r.verify(connection.Ranked(ctx, connection.Urgent), s)
 	case deployment.Renew:
-		return true, r.renew(connection.Ranked(ctx, connection.Urgent), s)
+		return r.renew(connection.Ranked(ctx, connection.Urgent), s)
 	case deployment.RevokePredecessor:
-		return true, r.revokePredecessor(ctx, s)
+		return r.revokePredecessor(ctx, s)
 	default:
 		return true, r.list(ctx, s)
 	}

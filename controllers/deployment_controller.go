@@ -18,6 +18,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 	"github.com/coder-session-operator/coder-session-operator/internal/status"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 )
 
 // DeploymentReconciler keeps CoderDeployments verified and tells their sessions
@@ -33,6 +34,7 @@ type DeploymentReconciler struct {
 	clock     clock.PassiveClock
 	jitter    Jitter
 	sessions  *queue
+	streams   *stream.Set
 	// orphanGrace is how old a token that nobody claims must be to be revoked.
 	orphanGrace time.Duration
 
@@ -107,6 +109,7 @@ func (r *DeploymentReconciler) scope(object *v1alpha1.CoderDeployment, key types
 	if memory == nil || memory.uid != object.UID {
 		if memory != nil {
 			r.pool.Forget(key)
+			r.streams.Forget(key)
 		}
 		memory = &deploymentMemory{uid: object.UID}
 		r.memory[key] = memory
@@ -122,6 +125,7 @@ func (r *DeploymentReconciler) forget(ctx context.Context, key types.NamespacedN
 	r.mu.Unlock()
 	r.debouncer.Forget(key)
 	r.pool.Forget(key)
+	r.streams.Forget(key)
 	r.metrics.Forget(key.Namespace, key.Name)
 	return r.wakeSessions(ctx, key)
 }

@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // predecessorOverlap is how long the operator's replaced token lives on, for a
@@ -53,33 +53,39 @@ func (r *DeploymentReconciler) observeRenewal(ctx context.Context, s *deployment
 
 // renew mints the successor of the operator's own token into the Secret that it
 // came from (B50). For the deployment that is a change of settings like any other.
-func (r *DeploymentReconciler) renew(ctx context.Context, s *deploymentScope) error {
+// It reports false when the outcome is not to be believed.
+func (r *DeploymentReconciler) renew(ctx context.Context, s *deploymentScope) (bool, error) {
 	ctx, cancel := uncut(ctx)
 	defer cancel()
 	return r.noteRenewal(s, r.replaceToken(ctx, s))
 }
 
-// noteRenewal remembers an attempt. Errors of the API server come back. A write that
-// met somebody else's is no failure: the next pass simply tries again.
-func (r *DeploymentReconciler) noteRenewal(s *deploymentScope, err error) error {
-	if apierrors.IsConflict(err) {
-		return err
+// noteRenewal remembers an attempt. Errors of the API server come back. An answer to
+// settings that are changing is no failure (B08), nor is a write that met somebody
+// else's: the next pass simply tries again.
+func (r *DeploymentReconciler) noteRenewal(s *deploymentScope, err error) (bool, error) {
+	found := connection.VerdictOf(err)
+	switch {
+	case found.Outcome == verdict.Unsettled:
+		return false, nil
+	case apierrors.IsConflict(err):
+		return false, err
 	}
 	if own := s.memory.verified.Token.ID; s.memory.renewing != own {
 		s.memory.renewing, s.memory.renewal = own, deployment.Renewal{}
 	}
 	s.memory.renewal.At = r.clock.Now()
-	s.memory.renewal.Verdict = connection.VerdictOf(err)
+	s.memory.renewal.Verdict = found
 	if err == nil {
 		s.memory.renewal.Failures = 0
-		return nil
+		return true, nil
 	}
 	s.memory.renewal.Failures++
 	var failed *coder.Error
 	if errors.As(err, &failed) {
-		return nil
+		return true, nil
 	}
-	return err
+	return false, err
 }
 
 func (r *DeploymentReconciler) replaceToken(ctx context.Context, s *deploymentScope) error {
@@ -129,17 +135,10 @@ func (r *DeploymentReconciler) tokenSecret(ctx context.Context, s *deploymentSco
 	if err := r.contents.Get(ctx, tokenKey(s.object), object); err != nil {
 		return nil, fmt.Errorf("read the operator's own token: %w", err)
 	}
-	if !expected(redact.New(strings.TrimSpace(string(object.Data[r.tokenField(s)])))) {
-		return nil, apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, object.Name, errors.New("it holds another token by now"))
+	if !expected(redact.New(strings.TrimSpace(string(object.Data[s.object.Spec.Token.SecretRef.DataKey()])))) {
+		return nil, errTaken(object.Name, "it holds another token by now")
 	}
 	return object, nil
-}
-
-func (r *DeploymentReconciler) tokenField(s *deploymentScope) string {
-	if key := s.object.Spec.Token.SecretRef.Key; key != "" {
-		return string(key)
-	}
-	return "token"
 }
 
 // storeToken puts the new token in the place of the old, on the condition that the
@@ -149,7 +148,7 @@ func (r *DeploymentReconciler) storeToken(ctx context.Context, s *deploymentScop
 	if err != nil {
 		return err
 	}
-	object.Data[r.tokenField(s)] = []byte(value.Reveal())
+	object.Data[s.object.Spec.Token.SecretRef.DataKey()] = []byte(value.Reveal())
 	if object.Annotations == nil {
 		object.Annotations = map[string]string{}
 	}
@@ -162,7 +161,8 @@ func (r *DeploymentReconciler) storeToken(ctx context.Context, s *deploymentScop
 }
 
 // revokePredecessor revokes the token that was replaced, then forgets it.
-func (r *DeploymentReconciler) revokePredecessor(ctx context.Context, s *deploymentScope) error {
+// It reports false when the outcome is not to be believed.
+func (r *DeploymentReconciler) revokePredecessor(ctx context.Context, s *deploymentScope) (bool, error) {
 	ctx, cancel := uncut(ctx)
 	defer cancel()
 	return r.noteRenewal(s, r.dropPredecessor(ctx, s))

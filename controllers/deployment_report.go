@@ -22,6 +22,7 @@ func (r *DeploymentReconciler) report(ctx context.Context, s *deploymentScope, o
 		return ctrl.Result{}, nil
 	}
 	changed := s.conn.Announce(standing(o))
+	r.follow(s.key, s.conn)
 	if access := fmt.Sprintf("%+v", s.object.Spec.Access); access != s.memory.access {
 		s.memory.access = access
 		changed = true

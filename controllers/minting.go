@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
@@ -78,6 +80,11 @@ func (m minting) examine(ctx context.Context, c *coder.Client, value redact.Secr
 		return coder.Token{}, errors.Join(fmt.Errorf("the server minted token %s for user %s instead of %s", token.ID, token.UserID, m.userID), deleted)
 	}
 	return token, nil
+}
+
+// errTaken is a conflict over a Secret: what it holds is somebody's already.
+func errTaken(secretName, why string) error {
+	return apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, secretName, errors.New(why))
 }
 
 // discard revokes a token that could not be stored, so that nobody can be using

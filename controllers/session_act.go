@@ -79,6 +79,7 @@ func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o ses
 		session.Sweep:           func() error { return r.sweep(ctx, s, plan.Mint.Serial) },
 		session.Revoke:          func() error { return r.revoke(ctx, s, plan.Revoke) },
 		session.Restart:         func() error { return r.restart(ctx, s, o.Secret.Credential, plan.Roll) },
+		session.FindWorkspace:   func() error { return r.findWorkspace(ctx, s) },
 		session.Register:        func() error { return r.register(ctx, s) },
 		session.Authorize:       func() error { return r.authorize(ctx, s) },
 		session.Refresh:         func() error { return r.refresh(ctx, s) },

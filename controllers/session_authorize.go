@@ -135,7 +135,7 @@ func (r *SessionReconciler) refresh(ctx context.Context, s *sessionScope) error 
 		return answer
 	})
 	if err == nil {
-		return r.storeGrant(ctx, s, next)
+		return r.storeGrant(ctx, s, unstored{Grant: next, clientID: spending.Client.ClientID})
 	}
 	return r.notRefreshed(ctx, s, err, answer)
 }

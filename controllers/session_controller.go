@@ -24,6 +24,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 	"github.com/coder-session-operator/coder-session-operator/internal/status"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 	"github.com/coder-session-operator/coder-session-operator/internal/workload"
 )
 
@@ -41,6 +42,7 @@ type SessionReconciler struct {
 	random            io.Reader // of states and verifiers
 	instance          string    // names this process where it notes an intent
 	workloads         *workload.Store
+	streams           *stream.Set
 	rollouts          *rollouts
 	key               fingerprint.Key
 	names             inventory.Names
@@ -62,6 +64,7 @@ type sessionMemory struct {
 	check    session.Check
 	source   sourceMemory
 	grant    grantMemory
+	binding  bindingMemory
 	failures int // in a row, for backoff
 	// reported is the version that the last status was written as. A pass over an older
 	// one would find its status as it should be, write nothing, and wait for nothing.
@@ -143,6 +146,7 @@ func (r *SessionReconciler) forget(key types.NamespacedName) {
 	defer r.mu.Unlock()
 	delete(r.memory, key)
 	r.debouncer.Forget(key)
+	r.streams.Release(key)
 }
 
 func (r *SessionReconciler) scope(ctx context.Context, object *v1alpha1.CoderSession) (*sessionScope, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -28,7 +29,13 @@ type grantMemory struct {
 	problem     string
 	// unstored is a grant that the server gave and the API server did not take. Nothing else knows it, and the one before
 	// is dead.
-	unstored *oauth.Grant
+	unstored *unstored
+}
+
+// unstored is a grant that is to be stored, with the client that it was given to.
+type unstored struct {
+	oauth.Grant
+	clientID string
 }
 
 // observeGrant looks at the document of the session's grant. Its Secret is read again only when its version has moved.
@@ -191,13 +198,20 @@ func (r *SessionReconciler) changeGrant(ctx context.Context, s *sessionScope, ch
 
 // storeGrant stores a grant that the server has just given. It must not be lost: where the API server does not take it,
 // the next pass tries again.
-func (r *SessionReconciler) storeGrant(ctx context.Context, s *sessionScope, g oauth.Grant) error {
+func (r *SessionReconciler) storeGrant(ctx context.Context, s *sessionScope, u unstored) error {
 	state, err := r.grants.Change(ctx, s.object, func(state *grant.State) error {
-		state.Granted(g, r.clock.Now())
+		if state.Client == nil || state.Client.ClientID != u.clientID {
+			return errMoved(s, "it is registered anew, and the grant is worthless")
+		}
+		state.Granted(u.Grant, r.clock.Now())
 		return nil
 	})
+	if apierrors.IsConflict(err) && state.Client != nil && state.Client.ClientID != u.clientID {
+		s.memory.grant = grantMemory{}
+		return err
+	}
 	if err != nil {
-		s.memory.grant.unstored = &g
+		s.memory.grant.unstored = &u
 		return fmt.Errorf("store the grant of session %s: %w", s.object.Name, err)
 	}
 	s.memory.grant = grantMemory{state: state.Public()} // of no version: it is read once more

@@ -2,12 +2,9 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -60,7 +57,7 @@ func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, o session
 // that a token is not the one that somebody is using.
 func (r *SessionReconciler) unpublished(ctx context.Context, s *sessionScope, token coder.Token) error {
 	taken := func(why string) error {
-		return apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, s.object.SecretName(), errors.New(why))
+		return errTaken(s.object.SecretName(), why)
 	}
 	meta := metadataOf("Secret")
 	err := r.contents.Get(ctx, types.NamespacedName{Namespace: s.object.Namespace, Name: s.object.SecretName()}, meta)

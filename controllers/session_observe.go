@@ -36,6 +36,7 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 		o.Skew = s.conn.Skew()
 		o.Request = session.RequestOf(s.object.Spec.Auth.Mint, s.conn.Standing().DeploymentID)
 	}
+	o.Binding = r.observeBinding(s)
 	if o.Source, err = r.observeSource(ctx, s); err != nil {
 		return o, err
 	}

@@ -52,10 +52,7 @@ func (r *SessionReconciler) sourceKey(s *sessionScope) types.NamespacedName {
 // readSource reads the supplied token itself.
 func (r *SessionReconciler) readSource(ctx context.Context, s *sessionScope) (session.Source, redact.Secret, string, error) {
 	ref := s.object.Spec.Auth.Token.SecretRef
-	keyName := string(ref.Key)
-	if keyName == "" {
-		keyName = "token"
-	}
+	keyName := ref.DataKey()
 	object := &corev1.Secret{}
 	if err := r.contents.Get(ctx, r.sourceKey(s), object); err != nil {
 		if apierrors.IsNotFound(err) {

@@ -24,6 +24,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/status"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 	"github.com/coder-session-operator/coder-session-operator/internal/workload"
 )
 
@@ -77,7 +78,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 	if err := addIndexes(ctx, mgr.GetFieldIndexer(), inventory.Names{Cluster: o.Cluster}); err != nil {
 		return nil, err
 	}
-	c := assemble(api{client: mgr.GetClient(), contents: mgr.GetAPIReader(), recorder: mgr.GetEventRecorder(FieldOwner)}, o)
+	c := assemble(ctx, api{client: mgr.GetClient(), contents: mgr.GetAPIReader(), recorder: mgr.GetEventRecorder(FieldOwner)}, o)
 	if err := c.deployments.watch(mgr, c.deploymentQueue, o.MaxConcurrent); err != nil {
 		return nil, err
 	}
@@ -107,11 +108,16 @@ type assembly struct {
 
 // assemble connects the parts: settings and supplied tokens settle, then wake
 // their controller; deployments wake their sessions.
-func assemble(a api, o Options) assembly {
+func assemble(ctx context.Context, a api, o Options) assembly {
 	names := inventory.Names{Cluster: o.Cluster}
 	deployments, sessions := &queue{}, &queue{}
 	settings := debounce.New(o.Clock, func(key types.NamespacedName) { deployments.add(key, 0) })
 	tokens := debounce.New(o.Clock, func(key types.NamespacedName) { sessions.add(key, 0) })
+	streams := stream.NewSet(ctx, stream.Options{
+		Clock:  o.Clock,
+		Jitter: func() float64 { return o.Jitter(time.Second).Seconds() },
+		Notify: sessions.wakeHolders,
+	})
 	writer := status.NewWriter(a.client, a.recorder, o.Clock)
 	pool := connection.NewPool(connection.Options{
 		Resolver:   authconfig.NewResolver(a.contents, a.client, o.Key, o.Roots),
@@ -130,14 +136,14 @@ func assemble(a api, o Options) assembly {
 		sessionQueue:    sessions,
 		deployments: &DeploymentReconciler{
 			client: a.client, contents: a.contents, pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
-			clock: o.Clock, jitter: o.Jitter, sessions: sessions, orphanGrace: o.OrphanGrace,
+			clock: o.Clock, jitter: o.Jitter, sessions: sessions, streams: streams, orphanGrace: o.OrphanGrace,
 			memory: map[types.NamespacedName]*deploymentMemory{},
 		},
 		sessions: &SessionReconciler{
 			client: a.client, contents: a.contents, namespacesLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
 			secrets: secret.NewStore(a.contents, a.client, o.Key), key: o.Key,
 			grants: grant.NewStore(a.contents, a.client), redirectURIs: o.RedirectURIs, random: o.Random, instance: o.Instance,
-			workloads: workload.NewStore(a.contents, a.client), rollouts: newRollouts(), names: names, status: writer, metrics: o.Metrics,
+			streams: streams, workloads: workload.NewStore(a.contents, a.client), rollouts: newRollouts(), names: names, status: writer, metrics: o.Metrics,
 			clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
 			memory: map[types.NamespacedName]*sessionMemory{},
 		},

@@ -50,12 +50,13 @@ type simAPI struct {
 	now     func() time.Time
 	rng     *rand.Rand
 	objects map[ref]client.Object
+	texts   map[ref]string // objects, encoded
 	version int
 	told    func(change)
 }
 
 func newSimAPI(now func() time.Time, rng *rand.Rand) *simAPI {
-	return &simAPI{now: now, rng: rng, objects: map[ref]client.Object{}, version: 1000, told: func(change) {}}
+	return &simAPI{now: now, rng: rng, objects: map[ref]client.Object{}, texts: map[ref]string{}, version: 1000, told: func(change) {}}
 }
 
 // kindOf is the kind of a typed or metadata-only object.
@@ -126,7 +127,7 @@ func (a *simAPI) store(r ref, before, after client.Object) {
 		return
 	}
 	stored := copyOf(after)
-	a.objects[r] = stored
+	a.objects[r], a.texts[r] = stored, encoded(stored)
 	a.told(change{ref: r, before: before, after: copyOf(stored)})
 }
 
@@ -158,11 +159,11 @@ func (a *simAPI) keepIdentity(next, live client.Object) {
 
 // replace stores what differs; a write that changes nothing makes no version.
 func (a *simAPI) replace(r ref, live, next client.Object) {
+	if encoded(next) == a.texts[r] {
+		return
+	}
 	if spec(live) != spec(next) {
 		next.SetGeneration(live.GetGeneration() + 1)
-	}
-	if encoded(live) == encoded(next) {
-		return
 	}
 	a.store(r, live, next)
 }
@@ -235,7 +236,7 @@ func (a *simAPI) patch(object client.Object, patch client.Patch, status bool) er
 		}
 	}
 	document := map[string]any{}
-	if err := json.Unmarshal([]byte(encoded(live)), &document); err != nil {
+	if err := json.Unmarshal([]byte(a.texts[r]), &document); err != nil {
 		return err
 	}
 	if status {

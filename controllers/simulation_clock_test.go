@@ -30,7 +30,7 @@ func newSimClock(start time.Time) *simClock {
 }
 
 func (c *simClock) AfterFunc(d time.Duration, f func()) clock.Timer {
-	c.done.Add(1)
+	defer c.done.Add(1) // not before it is armed: the time may move on as soon as this is counted
 	at := c.Now().Add(d)
 	c.mu.Lock()
 	place, _ := slices.BinarySearchFunc(c.due, at, time.Time.Compare)

@@ -232,7 +232,7 @@ func (c *simCoder) live() map[string]coderd.Key {
 	return live
 }
 
-// begun notes that a request is under way and checks that no other is that may not be at the same time.
+// begun notes that a request is under way and checks that no other is that may not be at the same time (B06).
 func (w *simWorld) begun(what, deployment string, body []byte) (finished func()) {
 	w.count.requests++
 	var key string
@@ -251,7 +251,7 @@ func (w *simWorld) begun(what, deployment string, body []byte) (finished func())
 		return func() {}
 	}
 	if slices.Contains(w.underway, key) {
-		w.fail("two at once: %s", key)
+		w.fail("B06: two at once: %s", key)
 	}
 	w.underway = append(w.underway, key)
 	w.begins(key)

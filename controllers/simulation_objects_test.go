@@ -99,6 +99,7 @@ func (w *simWorld) newDeployment(name string) *v1alpha1.CoderDeployment {
 		{Name: "X-Edge-Key", ValueFrom: from(kindSecret, "edge-key", "key")},
 	}
 	d.Spec.RateLimit.RequestsPerMinute = 600
+	d.Spec.Verify.Timeout = "1h" // it would be real time, and the machine may be busy
 	if name == "gate" {
 		d.Spec.URL = w.coders[1].http.URL
 		user := simOperatorID

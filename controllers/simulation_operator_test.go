@@ -49,7 +49,7 @@ func (w *simWorld) startOperator() {
 	if err := addIndexes(w.ctx(), p.cache, inventory.Names{Cluster: simCluster}); err != nil {
 		w.fail("indexes: %v", err)
 	}
-	p.parts = assemble(api{client: simClient{p: p}, contents: simContents{p}, recorder: simRecorder{w}}, Options{
+	p.parts = assemble(w.ctx(), api{client: simClient{p: p}, contents: simContents{p}, recorder: simRecorder{w}}, Options{
 		Key: w.key, Cluster: simCluster, Clock: w.clock, Jitter: w.jitter, Metrics: metrics.New(p.measured),
 		Roots: func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }, UserAgent: "simulation",
 		RevocationTimeout: 10 * time.Minute, OrphanGrace: simOrphanGrace, MaxConcurrent: 1, NamespaceLabels: true,

@@ -77,9 +77,10 @@ func (w *simWorld) judgeOwn(before, after *corev1.Secret) {
 	w.count.renewals++
 }
 
-// predecessorRevoked reports whether a token is the operator's own of before, and has had its overlap.
+// predecessorRevoked reports whether a token is the operator's own of before, and has had its overlap, which begins with
+// the request to replace it.
 func (w *simWorld) predecessorRevoked(token *minted) bool {
-	return !token.replaced.IsZero() && w.clock.Now().Sub(token.replaced) >= predecessorOverlap-time.Second
+	return !token.replaced.IsZero() && w.clock.Now().Sub(token.replaced) >= predecessorOverlap-simSlack
 }
 
 // ownRests reports whether nothing about the operator's own token falls due soon.

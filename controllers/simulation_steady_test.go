@@ -14,7 +14,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// simSlack is what the operator may be wrong about a server's clock: answers can take seconds.
+// simSlack is what the operator may be wrong about a server's clock, or late: answers can take seconds.
 const simSlack = 10 * time.Second
 
 // steady lets hours go by in which nothing happens but what falls due: each write, and each token, has its cause.
@@ -92,7 +92,7 @@ func (w *simWorld) tellsWhatIsDue(before, after *v1alpha1.CoderSession) bool {
 	if was != nil && is != nil && was.ID != is.ID && is.ID == idOf(string(w.secretOf(after).Data["session"])) {
 		want.Token, want.Secret, want.NextRefreshTime = is, after.Status.Secret, after.Status.NextRefreshTime
 		for _, t := range after.Status.Retiring {
-			if t.ID == was.ID && t.RevokeAfter.After(w.clock.Now()) {
+			if t.ID == was.ID && t.RevokeAfter.After(w.clock.Now().Add(-simSlack)) {
 				want.Retiring = append(want.Retiring, t)
 			}
 		}

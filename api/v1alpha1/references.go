@@ -38,6 +38,14 @@ type TokenSecretRef struct {
 	Key DataKey `json:"key,omitempty"`
 }
 
+// DataKey is the key of the token in the Secret's data.
+func (r TokenSecretRef) DataKey() string {
+	if r.Key == "" {
+		return "token" // as the API server defaults it
+	}
+	return string(r.Key)
+}
+
 // ConfigMapKeyRef names one value of a ConfigMap in the object's own namespace.
 type ConfigMapKeyRef struct {
 	// Name of the ConfigMap.

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
-	"time"
 
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/callback"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
@@ -42,20 +38,9 @@ func addCallback(mgr ctrl.Manager, o *options, pool *connection.Pool, direct cli
 		Paths:   o.callbackPaths(),
 		Clock:   clock.RealClock{},
 	})
-	log := ctrl.Log.WithName("oauth-callback")
-	return mgr.Add(&manager.Server{
-		Name:     "OAuth callback",
-		Listener: listener,
-		Server: &http.Server{
-			Handler:           handler,
-			BaseContext:       func(net.Listener) context.Context { return ctrl.LoggerInto(context.Background(), log) },
-			ReadHeaderTimeout: 5 * time.Second,
-			ReadTimeout:       10 * time.Second,
-			WriteTimeout:      45 * time.Second, // the exchange is waited for
-			IdleTimeout:       30 * time.Second,
-			MaxHeaderBytes:    16 << 10,
-		},
-	})
+	server := callback.NewServer(o.callbackAddress, handler, ctrl.Log.WithName("oauth-callback"))
+	server.Listener = listener
+	return mgr.Add(server)
 }
 
 // callbackPaths is that of the public URL, where there is one.

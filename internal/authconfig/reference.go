@@ -36,11 +36,8 @@ func (r Reference) compare(other Reference) int {
 	)
 }
 
-// Keys in data where the spec names none.
-const (
-	defaultTokenKey = "token"
-	defaultCAKey    = "ca.crt"
-)
+// defaultCAKey is the key of a CA bundle where the spec names none.
+const defaultCAKey = "ca.crt"
 
 // References lists the objects whose changes concern d: the client certificate, the CA bundle, headers, the token and the
 // OAuth client. They are sorted and each is there once.
@@ -121,7 +118,7 @@ func tokenRef(d *v1alpha1.CoderDeployment) (want, bool) {
 		return want{}, false
 	}
 	from := d.Spec.Token.SecretRef
-	return want{secret(d, from.Name), cmp.Or(string(from.Key), defaultTokenKey)}, true
+	return want{secret(d, from.Name), from.DataKey()}, true
 }
 
 func secret(d *v1alpha1.CoderDeployment, name v1alpha1.ObjectName) Reference {

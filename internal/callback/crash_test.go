@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
+	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
@@ -144,5 +145,66 @@ func TestAGrantOfAnotherRegistration(t *testing.T) {
 				t.Errorf("%d grants are left on the server, or the document was written", len(left))
 			}
 		})
+	}
+}
+
+// What was stored is not undone by a second try, whatever came after it.
+func TestALostAnswerAfterWhichOthersWrote(t *testing.T) { // B67
+	t.Parallel()
+	w := newWorld(t, coderd.ProfileNew)
+	w.api.disturb(nil, counted(func(n int) error {
+		if n == 2 {
+			w.change(func(s *grant.State) { s.SpentBy("the leader", now) })
+			return errAPI
+		}
+		return nil
+	}))
+	w.want(w.open(w.replica, w.consent()), done)
+	w.wantGrant()
+	if s := w.document(); s.Intent == nil || s.Intent.Holder != "the leader" {
+		t.Error("an intent to refresh is lost")
+	}
+}
+
+// The failure of one attempt is not told of the next one.
+func TestAnAttemptThatIsReplacedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.ProfileNew)
+	gate := coderd.NewGate()
+	w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens"})
+	w.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Path: "/oauth2/tokens"})
+	location := w.consent()
+	answered := make(chan answer)
+	go func() { answered <- w.open(w.replica, location) }()
+	<-gate.Entered()
+	w.attempt(nil)
+	written := w.version()
+	gate.Release()
+	w.want(<-answered, failed)
+	if w.version() != written {
+		t.Errorf("the document is %+v", w.document())
+	}
+}
+
+// A deployment that moves between the look at its server and the exchange.
+func TestAServerThatMovesMeanwhile(t *testing.T) { // B73
+	t.Parallel()
+	w := newWorld(t, coderd.ProfileNew)
+	other, err := w.server.Start(coderd.ListenOptions{})
+	w.check(nil, err)
+	t.Cleanup(func() { _ = other.Close() })
+	w.api.disturb(counted(func(n int) error {
+		if n > 1 {
+			return nil
+		}
+		moved := w.api.deployments[deploymentKey].DeepCopy()
+		moved.Generation++
+		moved.Spec.URL = other.URL()
+		_, err := w.replica.pool.Get(deploymentKey).Renew(t.Context(), moved)
+		return err
+	}), nil)
+	w.want(w.open(w.replica, w.consent()), failed)
+	if s := w.document(); w.exchanges() != 0 || s.Ended == nil || s.Ended.Reason != string(oauth.Connection) {
+		t.Errorf("%d exchanges, the document is %+v", w.exchanges(), s)
 	}
 }

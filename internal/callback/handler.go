@@ -43,8 +43,8 @@ type Handler struct {
 // What a process takes from all browsers together: every callback of a session that exists costs requests to the API server.
 // People who consent come one by one.
 const (
-	perSecond rate.Limit = 5
-	burst                = 20
+	perSecond = 5
+	burst     = 20
 )
 
 // New returns a Handler.

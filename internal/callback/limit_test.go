@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
@@ -40,6 +42,30 @@ func TestRateLimit(t *testing.T) {
 	}
 	w.clock.Step(time.Second)
 	w.want(w.open(w.replica, location), done)
+}
+
+// Where the deployment's rate limit has little left, a callback does not begin; one that has begun is finished.
+func TestTheDeploymentsRateLimit(t *testing.T) { // B52
+	t.Parallel()
+	for taken, want := range map[int]outcome{7: done, 8: unavailable} { // of ten; two are left to what is urgent
+		w := newWorld(t, coderd.ProfileNew)
+		w.api.deployments[deploymentKey].Spec.RateLimit.RequestsPerMinute = 60
+		location, written := w.consent(), w.version()
+		conn := w.replica.pool.Get(deploymentKey)
+		_, err := conn.Renew(t.Context(), w.api.deployments[deploymentKey])
+		w.check(nil, err)
+		for range taken {
+			_, err := conn.Do(connection.Ranked(t.Context(), connection.Urgent), func(ctx context.Context, line *connection.Line) error {
+				_, err := line.Client.BuildInfo(ctx)
+				return err
+			})
+			w.check(nil, err)
+		}
+		w.want(w.open(w.replica, location), want)
+		if (w.version() == written) != (want == unavailable) {
+			t.Errorf("%d taken: the document is %+v", taken, w.document())
+		}
+	}
 }
 
 // Whatever a browser comes with: a page, and nothing but the state opens the document.

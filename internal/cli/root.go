@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 )
@@ -9,6 +11,12 @@ import (
 const (
 	groupSessions = "sessions"
 	groupOther    = "other"
+)
+
+// The flags of the connection are listed once, and not again with every subcommand.
+const (
+	inherited     = "Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}"
+	inheritedHint = "The flags of kubectl for the connection, such as -n, --context and --kubeconfig, are the same here: {{.Root.CommandPath}} --help lists them."
 )
 
 // newRoot makes the command tree.
@@ -25,13 +33,15 @@ Everything is done with your own rights in the cluster. No credential is shown.`
 		Version:       env.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 	}
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
 	root.AddGroup(&cobra.Group{ID: groupSessions, Title: "Sessions:"}, &cobra.Group{ID: groupOther, Title: "Other:"})
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
+
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), inherited, inheritedHint, 1))
+	root.Flags().Bool("version", false, "print the version and exit") // of its own, so that it takes no -v
 
 	flags := genericclioptions.NewConfigFlags(true)
 	flags.CacheDir = nil // nothing is discovered, so nothing is cached

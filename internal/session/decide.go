@@ -22,11 +22,11 @@ var policies = []policy{
 	outrun,
 	accessDenied,
 	paused,
-	unavailable,
 	deploymentMissing,
 	foreignSecret,
 	unsettled,
 	failed,
+	bound,
 	unrenderable,
 }
 
@@ -70,15 +70,6 @@ func paused(o Observation) (Plan, bool) {
 	p := notReady(v1alpha1.ReasonPaused, "paused by spec.suspend: nothing is asked, rotated or revoked, and the Secret stays as it is")
 	p.Suspension = o.Session.Status.Suspension
 	return p, true
-}
-
-// unavailable refuses what this version cannot do, so that asking for it is
-// never silently ignored (B92).
-func unavailable(o Observation) (Plan, bool) {
-	if o.Session.Spec.Workspace != nil {
-		return strip(o, v1alpha1.ReasonConfigInvalid, "this version of the operator does not support workspace: remove it"), true
-	}
-	return Plan{}, false
 }
 
 func deploymentMissing(o Observation) (Plan, bool) {
@@ -210,6 +201,7 @@ func finish(o Observation, p Plan) Plan {
 	if p.Do == Nothing && (p.Strip || !o.Session.Spec.Suspend) {
 		revokeWhatIsDue(o, &p)
 		forgetGrant(o, &p)
+		lookAgain(o, &p)
 	}
 	return p
 }

@@ -20,7 +20,6 @@ func TestPolicies(t *testing.T) {
 	settling := deployment(func(d *Deployment) { d.Settling = true })
 	unasked := deployment(func(d *Deployment) { d.Verdict = verdict.Verdict{} })
 	broken := func(o *Observation) { o.Invalid = "template .netrc: no such field" }
-	refusedNow := outcome{Strip: true, Ready: "False ConfigInvalid", Authenticated: "absent", Synced: "absent", Cut: "absent"}
 	check(t, map[string]row{
 		"B15 paused: no request, no write":          {due(suspend), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}}},
 		"B15 paused: what is due is not revoked":    {with(suspend, retires("t3", -time.Hour)), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t3": -time.Hour}}},
@@ -36,14 +35,8 @@ func TestPolicies(t *testing.T) {
 		"B22 a template that cannot be rendered: nothing is minted for it": {
 			due(broken), outcome{Ready: "False ConfigInvalid", Synced: "False TemplateInvalid", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}, Wake: 5 * time.Minute},
 		},
-		"B92 workspace is refused": {
-			session("ci", withMint("bot"), spec(func(s *v1alpha1.CoderSessionSpec) { s.Workspace = &v1alpha1.WorkspaceRef{} })), refusedNow,
-		},
 		"what was minted stays until there is a grant": {
 			with(spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} })), outcome{Do: Register},
-		},
-		"B92 a pause comes before what is not supported": {
-			session("ci", withMint("bot"), suspend, spec(func(s *v1alpha1.CoderSessionSpec) { s.Workspace = &v1alpha1.WorkspaceRef{} })), outcome{Ready: "False Paused"},
 		},
 		"B31 access comes before everything but deletion": {
 			with(settling, suspend, deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: Withdraw},

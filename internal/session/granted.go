@@ -122,7 +122,9 @@ func consent(o Observation, reason, message string) Plan {
 // forgetGrant gives up a grant that the session no longer asks for, or may no longer have, once its token is published no
 // more (B71).
 func forgetGrant(o Observation, p *Plan) {
-	unwanted := p.Strip || o.Session.Spec.Auth.OAuth == nil && !o.Session.Spec.Suspend
+	ready := p.condition(v1alpha1.ConditionReady)
+	stopped := ready != nil && ready.Reason == v1alpha1.ReasonWorkspaceStopped // it needs no new consent to go on
+	unwanted := p.Strip && !stopped || o.Session.Spec.Auth.OAuth == nil && !o.Session.Spec.Suspend
 	leaving := !o.Session.DeletionTimestamp.IsZero() // see leaveServer
 	if leaving || !unwanted || !o.Grant.Exists || p.Do != Nothing || p.Strip && o.Secret.Exists || o.publishes(o.Grant.ID) {
 		return

@@ -33,6 +33,8 @@ type Observation struct {
 	Target Target
 	// Listing is what the deployment's token list says. Only for what was minted.
 	Listing Listing
+	// Binding to a workspace.
+	Binding Binding
 	// Workloads of spec.restart; none where none has to be looked at, see Unrolled.
 	Workloads []Workload
 	// Request is the digest of what the spec asks of a minted token.

@@ -37,6 +37,8 @@ const (
 	Revoke Action = "Revoke"
 	// Restart rolls the workloads in Plan.Roll.
 	Restart Action = "Restart"
+	// FindWorkspace looks up the workspace that the session is bound to.
+	FindWorkspace Action = "FindWorkspace"
 	// Register makes the session known to the server as an OAuth client.
 	Register Action = "Register"
 	// Authorize makes a request for a person's consent.

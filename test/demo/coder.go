@@ -59,13 +59,17 @@ func startCoder(ctx context.Context, root string, f *folder, m *material) (*code
 	tokenFile := filepath.Join(f.work, "coderd", "tokens.json")
 	p, err := startProcess(f.logs, filepath.Join(root, "bin", "coderd-sim"),
 		"--tls-cert", files["server.crt"], "--tls-key", files["server.key"],
-		"--client-ca", files["client-ca.crt"], "--edge-identity",
+		"--client-ca", files["client-ca.crt"], "--edge-identity", "--oauth2-provider", "--dynamic-registration",
 		"--seed", files["seed.json"], "--seed-tokens", tokenFile)
 	if err != nil {
 		return nil, err
 	}
 	c := &coderServer{process: p}
 	err = c.ready(ctx, tokenFile)
+	if err == nil {
+		// Where the OAuth2 provider says that it is. It was not known before.
+		err = c.setOptions(ctx, map[string]string{"access_url": c.url})
+	}
 	if err == nil {
 		err = c.changeEdge(ctx, map[string]any{"required_headers": map[string]string{headerName: m.header}})
 	}
@@ -140,6 +144,11 @@ func (c *coderServer) call(ctx context.Context, method, path string, in, out any
 // changeEdge changes what stands before the server, in one step.
 func (c *coderServer) changeEdge(ctx context.Context, change map[string]any) error {
 	return c.call(ctx, http.MethodPut, "/edge", change, nil)
+}
+
+// setOptions changes what the server itself does, in one step.
+func (c *coderServer) setOptions(ctx context.Context, change map[string]string) error {
+	return c.call(ctx, http.MethodPut, "/options", change, nil)
 }
 
 // verifications is how often anybody has asked the server who it is, which is how

@@ -7,12 +7,12 @@ import (
 
 // overSamples is what config/samples has to be told about this machine: where the
 // server is, and that it lets nobody in without a certificate, so that whoever uses
-// the Secret of session ci needs one, too.
+// the Secret of session ci or ada needs one, too.
 const overSamples = `patches:
 - target: {kind: CoderDeployment, name: prod}
   patch: |-
     - {op: replace, path: /spec/url, value: "%s"}
-- target: {kind: CoderSession, name: ci}
+- target: {kind: CoderSession, name: (ci|ada)}
   patch: |-
     - {op: add, path: /spec/secret/includeClientCertificate, value: true}
 `

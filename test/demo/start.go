@@ -36,6 +36,8 @@ type demo struct {
 	coder    *coderServer
 	operator *process
 	material *material // what is in force at the moment
+	// callbackURL is where the operator takes browsers that come back from Coder.
+	callbackURL string
 }
 
 // start starts everything and tells the cluster about it.
@@ -118,9 +120,16 @@ func (d *demo) startOperator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	callback, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	_, port, _ := strings.Cut(callback, ":")
+	d.callbackURL = "http://localhost:" + port + "/oauth/callback"
 	d.operator, err = startProcess(d.folder.logs, filepath.Join(d.root, "bin", operatorName),
 		"--kubeconfig="+user.Kubeconfig, "--leader-elect", "--leader-election-namespace="+operatorNamespace,
-		"--metrics-bind-address="+metrics, "--metrics-secure=false", "--health-probe-bind-address="+probes)
+		"--metrics-bind-address="+metrics, "--metrics-secure=false", "--health-probe-bind-address="+probes,
+		"--oauth-callback-bind-address="+callback, "--oauth-callback-url="+d.callbackURL)
 	if err != nil {
 		return err
 	}
@@ -132,6 +141,7 @@ func (d *demo) startOperator(ctx context.Context) error {
 		return err
 	}
 	d.term.seen("operator, as %s; ready after %s, metrics at http://%s/metrics", account, brief(took), metrics)
+	d.term.seen("it takes browsers that come back from Coder at %s", d.callbackURL)
 	return nil
 }
 

@@ -20,7 +20,7 @@ func (d *demo) steps() []step {
 			"prod becomes Ready: all that it refers to is there, and the server knows the operator as its user.", d.showDeployment},
 		{"The sessions are ready",
 			"ci (minted for ci-bot), supplied (a token of ada's) and edge (no token, the certificate identifies) become Ready. " +
-				"ada asks for OAuth, which this version does not do: its condition says so.", d.showSessions},
+				"ada asks for OAuth, and waits until a person consents.", d.showSessions},
 		{"The Secret that a workload gets",
 			"Secret ci has all that the Coder CLI needs, and annotations that tell which token it holds. " +
 				"No value is shown here: kubectl describe prints lengths.", d.showSecret},
@@ -40,6 +40,18 @@ func (d *demo) steps() []step {
 				"the old one goes on working for the overlap (here 8s) and is revoked then.", d.showRotation},
 		{"Deleting a session revokes its token",
 			"session ci is deleted: its Secret is gone, and the server does not accept the token any more.", d.showDeletion},
+		{"A person consents, once",
+			"session ada shows the URL of Coder's consent page. User ada agrees there (the simulated server plays her and her browser) and is sent to " +
+				"the operator, which fetches the grant, checks it and publishes its token. The server gives a token of one minute this time.",
+			d.showConsent},
+		{"A grant is refreshed before it ends",
+			"session ada is to renew 52s before the end, which is 8s after the token was given. Secret ada-coder gets the next one, of a day; " +
+				"with OAuth the old one dies at that moment, there is no overlap.", d.showRefresh},
+		{"What a person revokes, only a person gives back",
+			"user ada revokes the grant on the server. The operator asks at every verify.interval (2s here) and cannot refresh it: " +
+				"ReauthenticationRequired, with a fresh URL. She consents again, and the session is Ready.", d.showReauthentication},
+		{"Deleting the session gives all of it back",
+			"session ada is deleted: the grant is revoked, and the client that was registered for it is deleted.", d.showGivingBack},
 	}
 }
 

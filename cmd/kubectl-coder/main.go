@@ -1,0 +1,32 @@
+// Command kubectl-coder is a kubectl plugin: kubectl coder, for people who work with CoderSessions.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/cli/browser"
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	// What libraries log is for programs; what concerns people is said.
+	klog.SetLogger(logr.Discard())
+	log.SetLogger(logr.Discard())
+	browser.Stdout, browser.Stderr = io.Discard, io.Discard
+	os.Exit(cli.Execute(ctx, cli.Environment{
+		Out: os.Stdout, Err: os.Stderr, Clock: clock.RealClock{}, Open: browser.OpenURL, Version: version,
+	}, os.Args[1:]))
+}

@@ -1,0 +1,182 @@
+package cli_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+)
+
+// link is a way to the API server that can be cut.
+type link struct {
+	*httptest.Server
+	// refusal is answered instead, where it is not zero.
+	refusal atomic.Int32
+	// watches and lists that came through.
+	watches, lists atomic.Int32
+}
+
+func newLink(w *world) *link {
+	w.t.Helper()
+	target, err := url.Parse(w.cluster.Config.Host)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	transport, err := rest.TransportFor(w.cluster.Config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{
+		Transport: transport, FlushInterval: -1,
+		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, _ error) { rw.WriteHeader(http.StatusBadGateway) },
+	}
+	l := &link{}
+	l.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if code := l.refusal.Load(); code != 0 {
+			rw.WriteHeader(int(code))
+			return
+		}
+		if r.URL.Query().Get("watch") != "" {
+			l.watches.Add(1)
+		} else {
+			l.lists.Add(1)
+		}
+		proxy.ServeHTTP(rw, r)
+	}))
+	w.t.Cleanup(func() {
+		l.CloseClientConnections()
+		l.Close()
+	})
+	return l
+}
+
+func (l *link) cut(code int) {
+	l.refusal.Store(int32(code))
+	l.CloseClientConnections()
+}
+
+func TestAConnectionThatIsLostIsMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	w.create("ci", nil)
+	w.reports("ci", awaiting())
+	l := newLink(w)
+	r := w.coder("login", "ci", "--server", l.URL, "--timeout", "0")
+	r.shows(r.err, "AwaitingAuthorization")
+	r.until("it watches", func() bool { return l.watches.Load() == 1 })
+	l.cut(http.StatusServiceUnavailable)
+	r.until("it says so", func() bool {
+		r.clock.Step(time.Second)
+		return strings.Contains(r.err.String(), "The API server cannot be reached; trying again:")
+	})
+	// What happens meanwhile is not missed.
+	w.reports("ci", awaiting(), asks(consentURL, 24*time.Hour))
+	for range 20 {
+		r.clock.Step(time.Minute)
+	}
+	l.refusal.Store(0)
+	r.until("it watches again", func() bool {
+		r.clock.Step(time.Second)
+		return l.watches.Load() == 2
+	})
+	r.shows(r.out, consentURL)
+	w.reports("ci", ready)
+	r.ends(cli.ExitOK)
+	if n := strings.Count(r.err.String(), "cannot be reached"); n != 1 {
+		t.Errorf("it is said %d times", n)
+	}
+}
+
+// An API server ends every watch after a while; that is nothing to speak of.
+func TestAWatchThatEndsIsMadeAnewWithoutAWord(t *testing.T) {
+	w := newWorld(t)
+	w.create("ci", nil)
+	w.reports("ci", awaiting())
+	l := newLink(w)
+	r := w.coder("login", "ci", "--server", l.URL, "--timeout", "0")
+	for n := int32(1); n <= 3; n++ {
+		r.until("it watches", func() bool {
+			r.clock.Step(time.Second)
+			return l.watches.Load() == n
+		})
+		l.CloseClientConnections()
+	}
+	w.reports("ci", ready)
+	r.until("it is seen", func() bool {
+		r.clock.Step(time.Second)
+		return strings.Contains(r.err.String(), "is ready.")
+	})
+	r.ends(cli.ExitOK)
+	if strings.Contains(r.err.String(), "cannot be reached") {
+		t.Error("it is spoken of")
+	}
+}
+
+// Watching is not asking again and again.
+func TestNothingIsAskedWhileNothingHappens(t *testing.T) {
+	w := newWorld(t)
+	w.create("ci", nil)
+	w.reports("ci", awaiting())
+	l := newLink(w)
+	r := w.coder("login", "ci", "--server", l.URL, "--timeout", "0")
+	r.until("it watches", func() bool { return l.watches.Load() == 1 })
+	for range 10 {
+		r.clock.Step(time.Minute)
+		w.reports("ci", awaiting(), asks(consentURL+"x", 1000*time.Hour))
+	}
+	w.reports("ci", ready)
+	r.ends(cli.ExitOK)
+	if lists, watches := l.lists.Load(), l.watches.Load(); lists != 1 || watches != 1 {
+		t.Errorf("%d lists and %d watches, want one of each", lists, watches)
+	}
+}
+
+func TestRightsThatAreTakenAwayEndTheWaiting(t *testing.T) {
+	w := newWorld(t)
+	w.create("ci", nil)
+	w.reports("ci", awaiting())
+	l := newLink(w)
+	r := w.coder("login", "ci", "--server", l.URL)
+	r.until("it watches", func() bool { return l.watches.Load() == 1 })
+	l.cut(http.StatusForbidden)
+	r.until("it gives up", func() bool {
+		r.clock.Step(time.Second)
+		return strings.Contains(r.err.String(), "error: cannot read the session")
+	})
+	r.ends(cli.ExitUnreachable)
+}
+
+// The session may be as it was seen last, or not.
+func TestAnAPIServerThatIsAwayAtTheEndIsSaid(t *testing.T) {
+	w := newWorld(t)
+	w.create("ci", nil)
+	w.reports("ci", awaiting())
+	l := newLink(w)
+	r := w.coder("login", "ci", "--server", l.URL)
+	r.until("it watches", func() bool { return l.watches.Load() == 1 })
+	l.cut(http.StatusServiceUnavailable)
+	r.until("it is away", func() bool {
+		r.clock.Step(time.Second)
+		return strings.Contains(r.err.String(), "trying again")
+	})
+	r.clock.Step(10 * time.Minute)
+	r.ends(cli.ExitUnreachable)
+	r.shows(r.err, "error: the API server could not be reached within 10m0s")
+}
+
+func TestAClusterWithoutTheKindIsSaid(t *testing.T) {
+	w := newWorld(t)
+	l := newLink(w)
+	l.refusal.Store(http.StatusNotFound)
+	r := w.coder("login", "ci", "--server", l.URL)
+	r.ends(cli.ExitUnreachable)
+	r.shows(r.err, "this cluster has no CoderSessions")
+}

@@ -1,0 +1,293 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+)
+
+func gracePeriod(seconds int64) client.DeleteOption { return client.GracePeriodSeconds(seconds) }
+
+// callbacks is the operator's end: it answers with what a browser asked it for.
+func callbacks(t *testing.T) *httptest.Server {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "%s %s %s", r.Method, r.Host, r.URL)
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// redirect is where the URL that was printed last sends the browser.
+func (r *run) redirect() *url.URL {
+	r.t.Helper()
+	lines := strings.Split(strings.TrimSuffix(r.out.String(), "\n"), "\n")
+	u, err := url.Parse(lines[len(lines)-1])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	redirect, err := url.Parse(u.Query().Get("redirect_uri"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return redirect
+}
+
+// comesBack is a browser that comes back from Coder: it returns what the callback says.
+func (r *run) comesBack() (string, error) {
+	u := r.redirect()
+	u.RawQuery = "code=x&state=y"
+	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return "", err
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body := make([]byte, 1000)
+	n, _ := response.Body.Read(body)
+	return string(body[:n]), nil
+}
+
+func (w *world) forwarding(args ...string) *run {
+	return w.coder(append([]string{"login", "ci", "--port-forward", "--timeout", "0", "--operator-namespace", w.namespace}, args...)...)
+}
+
+// B72. Through the API server to a pod that is ready, from any port of this machine.
+func TestAPortForwardLeadsToTheOperator(t *testing.T) {
+	w := newWorld(t)
+	kubelet, node := w.node(callbacks(t))
+	w.pod("a-starting", node, func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse })
+	w.pod("b-operator", node)
+	w.pod("c-other", node, func(p *corev1.Pod) { p.Labels = nil })
+	w.create("ci", nil)
+	w.reports("ci", awaiting(), asks(consentURL+"1", 0))
+	r := w.forwarding()
+	r.shows(r.out, "state=1\n")
+	redirect := r.redirect()
+	if redirect.Scheme != "http" || redirect.Hostname() != "localhost" || redirect.Path != "/oauth/callback" {
+		t.Errorf("the browser is sent to %s", redirect)
+	}
+	if taken := strings.Contains(r.err.String(), "is taken"); taken == (redirect.Port() == "17965") {
+		t.Errorf("port %s, and that 17965 is taken is said: %t", redirect.Port(), taken)
+	}
+	r.shows(r.opened, "state=1\n")
+	if r.opened.String() != r.out.String() {
+		t.Error("what is opened is not what is printed")
+	}
+	got, err := r.comesBack()
+	if want := "GET " + redirect.Host + " /oauth/callback?code=x&state=y"; err != nil || got != want {
+		t.Errorf("the callback saw %q (%v), want %q", got, err, want)
+	}
+	if paths, ports := kubelet.asked(); !strings.HasSuffix(paths, "/portForward/"+w.namespace+"/b-operator") || ports != "8082" {
+		t.Errorf("asked for %s, port %s", paths, ports)
+	}
+	// A second URL goes the same way.
+	w.reports("ci", awaiting(), asks(consentURL+"2", time.Second))
+	r.shows(r.out, "state=2\n")
+	if second := r.redirect(); *second != *redirect {
+		t.Errorf("the second URL sends the browser to %s", second)
+	}
+	w.reports("ci", ready)
+	r.ends(cli.ExitOK)
+	r.until("the port is given back", func() bool {
+		_, err := r.comesBack()
+		return err != nil
+	})
+	if want := fmt.Sprintf("Forwarding port %s of this machine to port 8082 of pod %s/b-operator.", redirect.Port(), w.namespace); !strings.Contains(r.err.String(), want) {
+		t.Errorf("it does not say %q", want)
+	}
+}
+
+func TestAnotherPortIsForwardedWhereTheUsualIsTaken(t *testing.T) {
+	w := newWorld(t)
+	_, node := w.node(callbacks(t))
+	w.pod("operator", node)
+	w.create("ci", nil)
+	w.reports("ci", awaiting(), asks(consentURL, 0))
+	var config net.ListenConfig
+	if listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:17965"); err == nil {
+		defer listener.Close()
+	} // otherwise somebody else has it, which is as good
+
+	r := w.forwarding("--callback-port", "9999")
+	r.shows(r.out, consentURL[:20])
+	r.shows(r.err, "Port 17965 of this machine is taken; another one is forwarded.")
+	if _, err := r.comesBack(); err != nil || r.redirect().Port() == "17965" {
+		t.Errorf("port %s: %v", r.redirect().Port(), err)
+	}
+	r.shows(r.err, "to port 9999 of pod")
+	w.reports("ci", ready)
+	r.ends(cli.ExitOK)
+}
+
+// The URL that a person has keeps working.
+func TestAPortForwardThatIsLostIsStartedAnewOnTheSamePort(t *testing.T) {
+	w := newWorld(t)
+	kubelet, node := w.node(callbacks(t))
+	w.pod("old", node)
+	w.create("ci", nil)
+	w.reports("ci", awaiting(), asks(consentURL, 24*time.Hour))
+	r := w.forwarding()
+	r.shows(r.out, consentURL[:20])
+	w.deletePod("old")
+	kubelet.drop()
+	r.shows(r.err, "The port-forward has ended and is started anew: lost connection to pod")
+	r.until("it says why", func() bool {
+		r.clock.Step(2 * time.Second)
+		return strings.Contains(r.err.String(), "The port-forward cannot be started yet; trying again: namespace")
+	})
+	w.pod("new", node)
+	var last error
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the browser last got: %v", last)
+		}
+	})
+	r.until("it is forwarded", func() bool {
+		r.clock.Step(2 * time.Second)
+		_, last = r.comesBack()
+		return last == nil
+	})
+	if paths, _ := kubelet.asked(); !strings.HasSuffix(paths, "/new") {
+		t.Errorf("asked for %s", paths)
+	}
+	w.reports("ci", ready)
+	r.ends(cli.ExitOK)
+}
+
+func TestAPortForwardThatCannotBeSaysWhy(t *testing.T) {
+	for name, s := range map[string]struct {
+		pods func(w *world, node string)
+		says string
+	}{
+		"no pod":    {func(*world, string) {}, `has no ready pod with the label app.kubernetes.io/name=coder-session-operator: name the operator's namespace with --operator-namespace`},
+		"not ready": {func(w *world, node string) { w.pod("a", node, func(p *corev1.Pod) { p.Status.Conditions = nil }) }, "has no ready pod"},
+		"no port": {
+			func(w *world, node string) {
+				w.pod("a", node, func(p *corev1.Pod) { p.Spec.Containers[0].Ports = nil })
+			}, `has no container port with the name "callback": name the number of the port with --callback-port`,
+		},
+		"no node": {func(w *world, _ string) { w.pod("a", "gone") }, "cannot forward a port to pod"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			_, node := w.node(callbacks(t))
+			s.pods(w, node)
+			w.create("ci", nil)
+			w.reports("ci", awaiting(), asks(consentURL, 0))
+			r := w.forwarding()
+			r.ends(cli.ExitUnreachable)
+			if !strings.Contains(r.err.String(), s.says) {
+				t.Errorf("it does not say %q", s.says)
+			}
+			if r.out.String() != "" || r.opened.String() != "" {
+				t.Error("a URL was shown that leads nowhere")
+			}
+		})
+	}
+}
+
+// A session that is ready needs no way to the operator.
+func TestNoPortIsForwardedForNothing(t *testing.T) {
+	w := newWorld(t)
+	w.create("ci", nil)
+	w.reports("ci", ready)
+	r := w.forwarding()
+	r.ends(cli.ExitOK)
+}
+
+func TestWhatGoesWrongBehindThePortIsSaid(t *testing.T) {
+	w := newWorld(t)
+	server := callbacks(t)
+	_, node := w.node(server)
+	server.Close()
+	w.pod("operator", node)
+	w.create("ci", nil)
+	w.reports("ci", awaiting(), asks(consentURL, 0))
+	r := w.forwarding()
+	r.shows(r.out, consentURL[:20])
+	if _, err := r.comesBack(); err == nil {
+		t.Error("somebody answers")
+	}
+	r.until("it is said", func() bool {
+		return regexp.MustCompile(`Port-forward: An error occurred forwarding: .*connection refused`).MatchString(r.err.String())
+	})
+	w.reports("ci", ready)
+	r.ends(cli.ExitOK)
+}
+
+// Where something on the way does not let a WebSocket pass, SPDY is tried, as kubectl does.
+func TestAPortForwardFallsBackToSPDY(t *testing.T) {
+	w := newWorld(t)
+	kubelet := &kubelet{t: t, to: strings.TrimPrefix(callbacks(t).URL, "http://")}
+	session := v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ci"}}
+	session.Spec.Auth.OAuth = &v1alpha1.OAuthAuth{}
+	awaiting()(&session)
+	asks(consentURL, 0)(&session)
+	pod := corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "operator"},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "callback", ContainerPort: 8082}}}}},
+		Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+	}
+	answer := func(w http.ResponseWriter, object any) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(object)
+	}
+	var sockets atomic.Int32
+	// As much of an API server as is asked for here, behind a proxy that is older than the WebSocket.
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+			sockets.Add(1)
+			rw.WriteHeader(http.StatusForbidden)
+		case strings.HasSuffix(r.URL.Path, "/portforward"):
+			kubelet.ServeHTTP(rw, r)
+		case strings.HasSuffix(r.URL.Path, "/pods"):
+			answer(rw, corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: []corev1.Pod{pod}})
+		case r.URL.Query().Get("watch") != "":
+			rw.(http.Flusher).Flush()
+			<-r.Context().Done()
+		default:
+			answer(rw, v1alpha1.CoderSessionList{
+				TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "CoderSessionList"}, Items: []v1alpha1.CoderSession{session},
+			})
+		}
+	}))
+	t.Cleanup(func() {
+		kubelet.drop()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	r := w.forwarding("--server", server.URL)
+	r.shows(r.out, consentURL[:20])
+	if _, err := r.comesBack(); err != nil {
+		t.Error(err)
+	}
+	if paths, ports := kubelet.asked(); !strings.HasSuffix(paths, "/pods/operator/portforward") || ports != "8082" || sockets.Load() == 0 {
+		t.Errorf("asked for %s, port %s, after %d WebSockets", paths, ports, sockets.Load())
+	}
+	r.interrupt()
+	r.ends(cli.ExitInterrupted)
+}

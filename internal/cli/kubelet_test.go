@@ -1,0 +1,165 @@
+package cli_test
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+)
+
+// kubelet is a node that forwards ports of its pods, which is the part of one that the API server hands a port-forward to.
+// What comes for any of them goes to one address of this machine.
+type kubelet struct {
+	t  *testing.T
+	to string
+
+	mu          sync.Mutex
+	paths       []string
+	ports       []string
+	connections []httpstream.Connection
+}
+
+// node registers a kubelet at the API server. Its pods' ports lead to a server of the test.
+func (w *world) node(to *httptest.Server) (*kubelet, string) {
+	w.t.Helper()
+	target, err := url.Parse(to.URL)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	k := &kubelet{t: w.t, to: target.Host}
+	server := httptest.NewTLSServer(k)
+	w.t.Cleanup(func() {
+		k.drop()
+		server.Close()
+	})
+	_, text, _ := net.SplitHostPort(server.Listener.Addr().String())
+	port, _ := strconv.ParseInt(text, 10, 32)
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
+	if err := w.cluster.Client.Create(w.t.Context(), node); err != nil {
+		w.t.Fatal(err)
+	}
+	node.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "127.0.0.1"}}
+	node.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(port)
+	if err := w.cluster.Client.Status().Update(w.t.Context(), node); err != nil {
+		w.t.Fatal(err)
+	}
+	return k, node.Name
+}
+
+// pod makes one of the operator's pods, in the world's own namespace.
+func (w *world) pod(name, node string, changes ...func(*corev1.Pod)) {
+	w.t.Helper()
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Labels: map[string]string{"app.kubernetes.io/name": "coder-session-operator"}},
+		Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "manager", Image: "manager", Ports: []corev1.ContainerPort{
+			{Name: "probes", ContainerPort: 8081}, {Name: "callback", ContainerPort: 8082},
+		}}}},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		},
+	}
+	for _, change := range changes {
+		change(pod)
+	}
+	status := pod.Status
+	if err := w.cluster.Client.Create(w.t.Context(), pod); err != nil {
+		w.t.Fatal(err)
+	}
+	pod.Status = status
+	if err := w.cluster.Client.Status().Update(w.t.Context(), pod); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) deletePod(name string) {
+	w.t.Helper()
+	pod := &corev1.Pod{}
+	if err := w.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, pod); err != nil {
+		w.t.Fatal(err)
+	}
+	// No kubelet is there to say that its containers have ended.
+	if err := w.cluster.Client.Delete(w.t.Context(), pod, gracePeriod(0)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// drop ends all port-forwards, as the end of their pod does.
+func (k *kubelet) drop() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range k.connections {
+		_ = c.Close()
+	}
+	k.connections = nil
+}
+
+// asked returns the paths and the ports that were asked for.
+func (k *kubelet) asked() (paths, ports string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return strings.Join(k.paths, " "), strings.Join(k.ports, " ")
+}
+
+// ServeHTTP serves portforward.k8s.io over SPDY: of each connection a stream for errors and one for data.
+
+func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, err := httpstream.Handshake(r, w, []string{portforward.PortForwardProtocolV1Name}); err != nil {
+		return
+	}
+	streams := make(chan httpstream.Stream, 100)
+	connection := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, _ <-chan struct{}) error {
+		streams <- s
+		return nil
+	})
+	if connection == nil {
+		return
+	}
+	defer connection.Close()
+	k.mu.Lock()
+	k.paths = append(k.paths, r.URL.Path)
+	k.connections = append(k.connections, connection)
+	k.mu.Unlock()
+	failures := map[string]httpstream.Stream{}
+	for {
+		select {
+		case <-connection.CloseChan():
+			return
+		case s := <-streams:
+			id := s.Headers().Get(corev1.PortForwardRequestIDHeader)
+			if s.Headers().Get(corev1.StreamType) == corev1.StreamTypeError {
+				failures[id] = s
+				continue
+			}
+			k.mu.Lock()
+			k.ports = append(k.ports, s.Headers().Get(corev1.PortHeader))
+			k.mu.Unlock()
+			go k.forward(s, failures[id])
+		}
+	}
+}
+
+func (k *kubelet) forward(data, failure httpstream.Stream) {
+	defer failure.Close()
+	defer data.Close()
+	var dialer net.Dialer
+	connection, err := dialer.DialContext(k.t.Context(), "tcp", k.to)
+	if err != nil {
+		_, _ = io.WriteString(failure, err.Error())
+		return
+	}
+	defer connection.Close()
+	go func() { _, _ = io.Copy(connection, data) }()
+	_, _ = io.Copy(data, connection)
+}

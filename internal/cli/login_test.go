@@ -1,0 +1,293 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+)
+
+// B62, B63
+func TestAPersonConsentsAndTheSessionIsReady(t *testing.T) {
+	w := newWorld(t)
+	w.create("ci", nil)
+	r := w.coder("login", "ci")
+	r.shows(r.err, "has not been looked at")
+	w.reports("ci", notReady(v1alpha1.ReasonAwaitingDeployment, `CoderDeployment "prod" does not exist in namespace "x": create it, or correct deploymentRef`))
+	r.shows(r.err, "AwaitingDeployment")
+	w.reports("ci", awaiting(), asks(consentURL+"1", 0))
+	r.shows(r.out, consentURL+"1\n")
+	r.shows(r.opened, consentURL+"1\n")
+	w.reports("ci", notReady(v1alpha1.ReasonVerifying, "a person has consented; the grant is being fetched"))
+	r.shows(r.err, "Verifying")
+	w.reports("ci", ready)
+	r.ends(cli.ExitOK)
+
+	want := strings.ReplaceAll(`Session NS/ci has not been looked at by the operator yet
+Session NS/ci is AwaitingDeployment: CoderDeployment "prod" does not exist in namespace "x": create it, or correct deploymentRef
+Session NS/ci is AwaitingAuthorization: a person has to consent
+Opening this URL in the browser. Consent within 10m, as the Coder user that the session is to work as:
+Session NS/ci is Verifying: a person has consented; the grant is being fetched
+Session NS/ci is ready.
+  User:     ada
+  Secret:   NS/ci
+  Expires:  2026-03-02T12:00:00Z (in 24h)
+  Renewed:  2026-03-02T04:00:00Z (in 16h)
+`, "NS", w.namespace)
+	if diff := cmp.Diff(want, r.err.String()); diff != "" {
+		t.Errorf("standard error (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(consentURL+"1\n", r.out.String()); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+}
+
+func TestASessionThatCannotBeWaitedForEndsAtOnce(t *testing.T) {
+	type scene struct {
+		auth    *v1alpha1.Auth
+		reports []report
+		args    []string
+		code    int
+		says    string
+	}
+	for name, s := range map[string]scene{
+		"ready already": {reports: []report{ready}, code: cli.ExitOK, says: "is ready already; nobody has to log in"},
+		"minted": {
+			auth: &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}, code: cli.ExitUnmendable,
+			says: `has no auth.oauth: the operator mints its tokens for user "bot" by itself`,
+		},
+		"minted and ready": {
+			auth: &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}, reports: []report{ready}, code: cli.ExitUnmendable,
+			says: "has no auth.oauth",
+		},
+		"supplied": {
+			auth: &v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{SecretRef: v1alpha1.TokenSecretRef{Name: "mine", Key: "token"}}},
+			code: cli.ExitUnmendable, says: `it publishes the token in Secret "mine", key "token"`,
+		},
+		"certificate": {
+			auth: &v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}, code: cli.ExitUnmendable,
+			says: "the client certificate or the headers of its deployment identify it",
+		},
+		"invalid": {
+			reports: []report{notReady(v1alpha1.ReasonConfigInvalid, "the server has no OAuth"), asks(consentURL, 0)},
+			code:    cli.ExitUnmendable, says: "is ConfigInvalid: the server has no OAuth",
+		},
+		"denied":    {reports: []report{notReady(v1alpha1.ReasonAccessDenied, "no rule")}, code: cli.ExitUnmendable, says: "is AccessDenied: no rule"},
+		"conflict":  {reports: []report{notReady(v1alpha1.ReasonSecretConflict, "taken")}, code: cli.ExitUnmendable, says: "is SecretConflict: taken"},
+		"paused":    {reports: []report{notReady(v1alpha1.ReasonPaused, "paused by spec.suspend")}, code: cli.ExitUnmendable, says: "is Paused: paused by spec.suspend"},
+		"no web":    {reports: []report{awaiting(), asks("javascript:alert(1)", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},
+		"no host":   {reports: []report{awaiting(), asks("https:///oauth2/authorize", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},
+		"flag":      {reports: []report{awaiting(), asks("--help", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},
+		"two lines": {reports: []report{awaiting(), asks("https://a.example\nhttps://b.example", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},
+		"unknown":   {args: []string{"login", "other"}, code: cli.ExitUnreachable, says: `session "other" does not exist in namespace`},
+		"unnamed":   {args: []string{"login"}, code: cli.ExitFailed, says: "name one session"},
+		"two names": {args: []string{"login", "a", "b"}, code: cli.ExitFailed, says: "name one session"},
+		"bad flag":  {args: []string{"login", "ci", "--nope"}, code: cli.ExitFailed, says: "unknown flag: --nope\nSee \"kubectl coder login --help\""},
+		"bad time":  {args: []string{"login", "ci", "--timeout", "-1s"}, code: cli.ExitFailed, says: "--timeout"},
+		"bad port":  {args: []string{"login", "ci", "--port-forward", "--callback-port", "70000"}, code: cli.ExitFailed, says: "--callback-port"},
+		"half":      {args: []string{"login", "ci", "--callback-port", "9443"}, code: cli.ExitFailed, says: "is for --port-forward"},
+		"no such":   {args: []string{"logon"}, code: cli.ExitFailed, says: `unknown command "logon"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create("ci", s.auth)
+			if s.reports != nil {
+				w.reports("ci", s.reports...)
+			}
+			if s.args == nil {
+				s.args = []string{"login", "ci"}
+			}
+			r := w.coder(s.args...)
+			r.ends(s.code)
+			if !strings.Contains(r.err.String(), s.says) {
+				t.Errorf("it does not say %q", s.says)
+			}
+			if r.out.String() != "" || r.opened.String() != "" {
+				t.Error("something was printed or opened")
+			}
+		})
+	}
+}
+
+func TestASessionThatIsDeletedIsNotWaitedFor(t *testing.T) {
+	for name, finalizer := range map[string]string{"at once": "", "after its tokens are revoked": v1alpha1.SessionFinalizer} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create("ci", nil)
+			w.reports("ci", awaiting())
+			if finalizer != "" {
+				w.change("ci", false, func(s *v1alpha1.CoderSession) { s.Finalizers = []string{finalizer} })
+			}
+			r := w.coder("login", "ci")
+			r.shows(r.err, "AwaitingAuthorization")
+			s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ci"}}
+			if err := w.cluster.Client.Delete(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			r.ends(cli.ExitUnreachable)
+			r.shows(r.err, "is being deleted, or was")
+		})
+	}
+}
+
+// What was said of an older spec is not believed.
+func TestAStatusOfAnOlderSpecDoesNotCount(t *testing.T) {
+	for name, old := range map[string][]report{
+		"ready":    {ready},
+		"hopeless": {notReady(v1alpha1.ReasonPaused, "paused")},
+		"a URL":    {awaiting(), asks(consentURL+"old", 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create("ci", nil)
+			w.reports("ci", append(old, func(s *v1alpha1.CoderSession) { s.Status.ObservedGeneration-- })...)
+			r := w.coder("login", "ci")
+			r.shows(r.err, "has not been looked at")
+			w.reports("ci", awaiting(), asks(consentURL+"new", 0))
+			r.shows(r.out, consentURL+"new\n")
+			w.reports("ci", ready)
+			r.ends(cli.ExitOK)
+			if strings.Contains(r.out.String(), "old") {
+				t.Error("the old URL was printed")
+			}
+		})
+	}
+}
+
+func TestTheTimeoutSaysHowTheSessionStillIs(t *testing.T) {
+	for name, s := range map[string]struct {
+		reports []report
+		args    []string
+		after   time.Duration
+		shown   string
+		says    string
+	}{
+		"waiting": {
+			reports: []report{notReady(v1alpha1.ReasonAwaitingDeployment, "no deployment")}, after: 10 * time.Minute, shown: "AwaitingDeployment",
+			says: "error: not ready within 10m0s: session NS/ci is AwaitingDeployment: no deployment\n",
+		},
+		"shorter": {
+			reports: []report{awaiting()}, args: []string{"--timeout", "5s"}, after: 5 * time.Second, shown: "AwaitingAuthorization",
+			says: "error: not ready within 5s: session NS/ci is AwaitingAuthorization: a person has to consent\n",
+		},
+		"nobody came": {
+			reports: []report{awaiting(), asks(consentURL, 0)}, after: 10 * time.Minute, shown: "AwaitingAuthorization",
+			says: "a person has to consent; its last URL has expired\n",
+		},
+		"no operator": {
+			after: 10 * time.Minute, shown: "has not been looked at",
+			says: "has not been looked at by the operator yet: does the operator run, and does it watch that namespace?\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create("ci", nil)
+			if s.reports != nil {
+				w.reports("ci", s.reports...)
+			}
+			r := w.coder(append([]string{"login", "ci"}, s.args...)...)
+			r.shows(r.err, s.shown)
+			r.clock.Step(s.after)
+			r.ends(cli.ExitTimedOut)
+			if want := strings.ReplaceAll(s.says, "NS", w.namespace); !strings.HasSuffix(r.err.String(), want) {
+				t.Errorf("it does not end with %q", want)
+			}
+		})
+	}
+}
+
+func TestNoTimeoutWaitsForAsLongAsItTakes(t *testing.T) {
+	w := newWorld(t)
+	w.create("ci", nil)
+	w.reports("ci", awaiting())
+	r := w.coder("login", "ci", "--timeout", "0")
+	r.shows(r.err, "AwaitingAuthorization")
+	r.clock.Step(1000 * time.Hour)
+	w.reports("ci", ready)
+	r.ends(cli.ExitOK)
+}
+
+func TestCtrlCEndsTheWaiting(t *testing.T) {
+	w := newWorld(t)
+	w.create("ci", nil)
+	w.reports("ci", awaiting(), asks(consentURL, 0))
+	r := w.coder("login", "ci")
+	r.shows(r.out, consentURL)
+	r.interrupt()
+	r.ends(cli.ExitInterrupted)
+}
+
+func TestAnAPIServerThatIsNotThere(t *testing.T) {
+	w := newWorld(t)
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	text := `{"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+		"contexts": [{"name": "c", "context": {"cluster": "c"}}], "current-context": "c"}`
+	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := w.coderWith(kubeconfig, "login", "ci")
+	r.ends(cli.ExitUnreachable)
+	r.shows(r.err, "cannot read the session")
+
+	r = w.coderWith(filepath.Join(t.TempDir(), "none"), "login", "ci")
+	r.ends(cli.ExitUnreachable)
+
+	r = w.coder("login", "ci", "--context", "nope")
+	r.ends(cli.ExitUnreachable)
+	r.shows(r.err, `context "nope" does not exist`)
+}
+
+func TestRightsToTheOneSessionAreEnough(t *testing.T) {
+	w := newWorld(t)
+	w.create("ci", nil)
+	w.reports("ci", awaiting())
+	user, err := w.cluster.User("consenter-" + w.namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := w.coderWith(user.Kubeconfig, "login", "ci")
+	r.ends(cli.ExitUnreachable)
+	r.shows(r.err, "is forbidden")
+
+	role := &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "consent"},
+		Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"codersessions"}, ResourceNames: []string{"ci"},
+			Verbs: []string{"list", "watch"},
+		}},
+	}
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: role.ObjectMeta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "consenter-" + w.namespace}},
+	}
+	for _, object := range []client.Object{role, binding} {
+		if err := w.cluster.Client.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The API server takes a moment to know of it.
+	r.until("the user may look at the session", func() bool {
+		r = w.coderWith(user.Kubeconfig, "login", "ci")
+		for {
+			select {
+			case <-r.code:
+				return false
+			case <-time.After(10 * time.Millisecond):
+				if strings.Contains(r.err.String(), "AwaitingAuthorization") {
+					return true
+				}
+			}
+		}
+	})
+	w.reports("ci", ready)
+	r.ends(cli.ExitOK)
+}

@@ -1,0 +1,209 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+	"github.com/coder-session-operator/coder-session-operator/test/kube"
+)
+
+// noon is what the plugin's clock shows at first.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// consentURL is one that the operator makes.
+const consentURL = "https://coder.example.com/oauth2/authorize?client_id=6f0e6f6e-0000-4000-8000-000000000001&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&redirect_uri=https%3A%2F%2Fcallback.example.com%2Foauth%2Fcallback&response_type=code&state="
+
+// world is a namespace of a real API server, in which a test plays the operator.
+type world struct {
+	t         *testing.T
+	cluster   *kube.Cluster
+	namespace string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	t.Parallel()
+	cluster := kube.ForTest(t)
+	return &world{t: t, cluster: cluster, namespace: cluster.Namespace(t, nil)}
+}
+
+// create makes a session; auth may be nil for auth.oauth.
+func (w *world) create(name string, auth *v1alpha1.Auth) {
+	w.t.Helper()
+	if auth == nil {
+		auth = &v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}
+	}
+	s := &v1alpha1.CoderSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		Spec:       v1alpha1.CoderSessionSpec{DeploymentRef: v1alpha1.DeploymentRef{Name: "prod"}, Auth: *auth},
+	}
+	if err := w.cluster.Client.Create(w.t.Context(), s); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// report is a part of what the operator writes into a status.
+type report func(*v1alpha1.CoderSession)
+
+// reports writes a status, all of it, for the spec as it is.
+func (w *world) reports(name string, parts ...report) {
+	w.t.Helper()
+	w.change(name, true, func(s *v1alpha1.CoderSession) {
+		s.Status = v1alpha1.CoderSessionStatus{ObservedGeneration: s.Generation}
+		for _, part := range parts {
+			part(s)
+		}
+	})
+}
+
+func (w *world) change(name string, status bool, change func(*v1alpha1.CoderSession)) {
+	w.t.Helper()
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		s := &v1alpha1.CoderSession{}
+		if err := w.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, s); err != nil {
+			return err
+		}
+		change(s)
+		if status {
+			return w.cluster.Client.Status().Update(w.t.Context(), s)
+		}
+		return w.cluster.Client.Update(w.t.Context(), s)
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// notReady says why, and how the message goes on for people.
+func notReady(reason, message string) report {
+	return func(s *v1alpha1.CoderSession) {
+		meta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason, Message: message,
+		})
+	}
+}
+
+// awaiting is what a session says that waits for a person.
+func awaiting() report {
+	return notReady(v1alpha1.ReasonAwaitingAuthorization, "a person has to consent")
+}
+
+// ready is a session with a credential.
+func ready(s *v1alpha1.CoderSession) {
+	meta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonActive, Message: "all is well",
+	})
+	s.Status.User = &v1alpha1.SessionUser{ID: "6f0e6f6e-0000-4000-8000-000000000002", Username: "ada"}
+	expires, next := metav1.NewTime(noon.Add(24*time.Hour)), metav1.NewTime(noon.Add(16*time.Hour))
+	s.Status.Token = &v1alpha1.TokenStatus{ID: "a1B2c3D4e5", ExpiresAt: &expires}
+	s.Status.NextRefreshTime = &next
+}
+
+// asks shows a URL that was made so long after noon, and lives for ten minutes.
+func asks(url string, made time.Duration) report {
+	return func(s *v1alpha1.CoderSession) {
+		s.Status.Authorization = &v1alpha1.Authorization{URL: url, ExpiresAt: metav1.NewTime(noon.Add(made + 10*time.Minute))}
+	}
+}
+
+// run is the plugin at work.
+type run struct {
+	*world
+	clock     *clocktesting.FakeClock
+	out, err  *output
+	opened    *output // a line for each URL that the browser was given
+	code      chan int
+	interrupt context.CancelFunc
+}
+
+// coder starts the plugin as the admin of the cluster, in the world's namespace.
+func (w *world) coder(args ...string) *run {
+	return w.coderWith(w.cluster.Kubeconfig, args...)
+}
+
+func (w *world) coderWith(kubeconfig string, args ...string) *run {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &run{
+		world: w, clock: clocktesting.NewFakeClock(noon), out: &output{}, err: &output{}, opened: &output{},
+		code: make(chan int, 1), interrupt: cancel,
+	}
+	environment := cli.Environment{Out: r.out, Err: r.err, Clock: r.clock, Version: "v0.0.0-test", Open: func(url string) error {
+		_, err := fmt.Fprintln(r.opened, url)
+		return err
+	}}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.code <- cli.Execute(ctx, environment, append([]string{"--kubeconfig", kubeconfig, "-n", w.namespace}, args...))
+	}()
+	w.t.Cleanup(func() {
+		cancel()
+		<-ended
+		if w.t.Failed() {
+			w.t.Logf("standard output:\n%s\nstandard error:\n%s\nopened:\n%s", r.out, r.err, r.opened)
+		}
+	})
+	return r
+}
+
+// ends waits for the exit code.
+func (r *run) ends(want int) {
+	r.t.Helper()
+	select {
+	case code := <-r.code:
+		if code != want {
+			r.t.Errorf("exit code is %d, want %d", code, want)
+		}
+	case <-time.After(time.Minute):
+		r.t.Fatalf("still running; exit code %d was wanted", want)
+	}
+}
+
+// shows waits until a writer has got a text.
+func (r *run) shows(where *output, text string) {
+	r.t.Helper()
+	r.until(fmt.Sprintf("%q is shown", text), func() bool { return strings.Contains(where.String(), text) })
+}
+
+func (r *run) until(what string, holds func() bool) {
+	r.t.Helper()
+	err := wait.PollUntilContextTimeout(r.t.Context(), 10*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+		return holds(), nil
+	})
+	if err != nil {
+		r.t.Fatalf("still not so: %s", what)
+	}
+}
+
+// output is what was written, by any goroutine.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}

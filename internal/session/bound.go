@@ -1,0 +1,51 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// Binding is what is known of the workspace that a session is bound to. The zero value is a session without one.
+type Binding struct {
+	// Wanted says that the session is bound.
+	Wanted bool
+	// At is when the server was asked; zero: not yet.
+	At time.Time
+	// Stale says that the workspace may have changed since: its stream told something, or was away.
+	Stale bool
+	// Missing says that there is no such workspace, or that the operator may not see it.
+	Missing bool
+	// Running says that it runs; Changing that it is on the way there or from there.
+	Running, Changing bool
+	// Status for people, such as "stopped" or "dormant".
+	Status string
+}
+
+// bound lets a session have a credential only while its workspace runs. While that starts or stops all stays as it is.
+func bound(o Observation) (Plan, bool) {
+	b := o.Binding
+	if !b.Wanted || !o.usable() {
+		return Plan{}, false
+	}
+	workspace := o.Session.Spec.Workspace
+	switch {
+	case b.At.IsZero(), b.Stale, !o.Now.Before(b.At.Add(o.Deployment.interval())):
+		return Plan{Do: FindWorkspace}, true
+	case b.Missing:
+		return strip(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
+			"the server knows no workspace %q of user %q, or the operator may not see it; once it runs the credential comes back by itself", workspace.Name, workspace.Owner)), true
+	case b.Running, b.Changing && o.Secret.Exists:
+		return Plan{}, false
+	}
+	return strip(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
+		"workspace %s/%s is %s; once it runs the credential comes back by itself", workspace.Owner, workspace.Name, b.Status)), true
+}
+
+// lookAgain sees to it that a workspace whose stream has missed something is looked at once in an interval.
+func lookAgain(o Observation, p *Plan) {
+	if o.Binding.Wanted && o.usable() && !o.Binding.At.IsZero() && p.Do == Nothing {
+		p.wakeAt(o.Binding.At.Add(o.Deployment.interval()))
+	}
+}

@@ -1,0 +1,139 @@
+package stream
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+)
+
+// world is what a test itself knows of what a machine has begun.
+type world struct {
+	live    uint64 // the link that was dialled and has neither failed nor been hung up; 0: none
+	waiting uint64 // the wait that is on; 0: none
+	dials   int
+}
+
+// apply carries out actions, or says what is wrong with them.
+func (w *world) apply(actions []action, late uint64) error {
+	for _, a := range actions {
+		switch {
+		case a.kind == dial && (w.live != 0 || w.waiting != 0):
+			return fmt.Errorf("dial of link %d beside %+v", a.link, *w)
+		case a.kind == dial:
+			w.live = a.link
+			w.dials++
+		case a.kind == wait && (w.live != 0 || w.waiting != 0):
+			return fmt.Errorf("wait %d beside %+v", a.link, *w)
+		case a.kind == wait && (a.after < minBackoff*9/10 || a.after > time.Minute):
+			return fmt.Errorf("wait of %v", a.after)
+		case a.kind == wait:
+			w.waiting = a.link
+		case a.kind == unwait && w.waiting != a.link:
+			return fmt.Errorf("end of wait %d beside %+v", a.link, *w)
+		case a.kind == unwait:
+			w.waiting = 0
+		case a.kind == hangUp && a.link == w.live:
+			w.live = 0
+		case a.kind == hangUp && a.link != late:
+			return fmt.Errorf("hang up %d beside %+v", a.link, *w)
+		}
+	}
+	return nil
+}
+
+// invariant says what must hold of a machine and what it has begun, in every state.
+func (w *world) invariant(m machine) error {
+	dialled := m.state == Connecting || m.state == Connected
+	switch {
+	case dialled != (w.live != 0), dialled && w.live != m.link:
+		return fmt.Errorf("state %s, link %d, but link %d is live", m.state, m.link, w.live)
+	case (m.state == AwaitingRetry) != (w.waiting != 0):
+		return fmt.Errorf("state %s, but wait %d is on", m.state, w.waiting)
+	case m.state == Connected && m.failures != 0:
+		return fmt.Errorf("%d failures while open", m.failures) // B80
+	case m.suspended && m.state != Parked && m.state != Closed:
+		return fmt.Errorf("suspended, but %s", m.state)
+	}
+	return nil
+}
+
+func anyEvent(r *rand.Rand, m machine) event {
+	// Mostly of the present link, now and then of an earlier one.
+	link := m.link
+	if link > 0 && r.IntN(4) == 0 {
+		link -= r.Uint64N(min(link, 3))
+	}
+	kinds := []eventKind{settled, settled, suspended, revived, due, due, due, opened, opened, opened, refused, refused, lost, lost}
+	e := event{kind: kinds[r.IntN(len(kinds))], link: link}
+	if r.IntN(60) == 0 {
+		e.kind = released
+	}
+	switch e.kind {
+	case settled:
+		e.fingerprint = []string{"a", "b"}[r.IntN(2)]
+	case refused:
+		e.failure = []coder.WatchFailure{coder.WatchUnavailable, coder.WatchMissing, coder.WatchRefused}[r.IntN(3)]
+		e.after = time.Duration(r.IntN(2)) * 40 * time.Second
+	case lost:
+		e.ending = []ending{broken, broken, finished, rejected}[r.IntN(4)]
+	}
+	return e
+}
+
+// B81-B85: whatever happens in whatever order, there is at most one connection and one wait, never both, exactly those that
+// the state speaks of; equal settings cost no dial; a parked stream is dialled for a reason only; closed is the end.
+func TestWhateverHappensTheMachineKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	seen := map[State]int{}
+	for seed := range uint64(400) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		m, w := machine{state: Idle}, &world{}
+		for step := range 80 {
+			e := anyEvent(r, m)
+			before, dials := m, w.dials
+			// What a link reports of its end, it reports once, and after it the link is gone.
+			current := e.link == m.link && m.minds(e)
+			if (e.kind == refused || e.kind == lost) && current {
+				w.live = 0
+			}
+			if e.kind == due && current {
+				w.waiting = 0
+			}
+			var actions []action
+			m, actions = m.next(e, 2*r.Float64()-1)
+			seen[m.state]++
+			fail := func(err error) {
+				if err != nil {
+					t.Fatalf("seed %d, step %d, %+v after %+v: %v", seed, step, e, before, err)
+				}
+			}
+			late := uint64(0)
+			if e.kind == opened && !current {
+				late = e.link
+			}
+			fail(w.apply(actions, late))
+			fail(w.invariant(m))
+			dialled := w.dials - dials
+			switch {
+			case before.state == Closed && (m != before || dialled != 0):
+				t.Fatalf("seed %d, step %d: %+v brought a closed stream to %+v", seed, step, e, m)
+			case dialled > 1:
+				t.Fatalf("seed %d, step %d: %d dials", seed, step, dialled)
+			case e.kind == settled && e.fingerprint == before.fingerprint && dialled != 0 && !before.suspended:
+				t.Fatalf("seed %d, step %d: equal settings cost a dial: %+v", seed, step, before)
+			case before.state == Parked && dialled != 0 && e.kind != settled && e.kind != revived:
+				t.Fatalf("seed %d, step %d: %+v revived a parked stream", seed, step, e)
+			case m.state == Parked && before.state != Parked && e.kind != suspended && e.kind != refused && e.kind != lost:
+				t.Fatalf("seed %d, step %d: %+v parked a stream", seed, step, e)
+			}
+		}
+	}
+	for _, state := range []State{Idle, Connecting, Connected, AwaitingRetry, Parked, Closed} {
+		if seen[state] < 50 {
+			t.Errorf("%s was seen %d times only", state, seen[state])
+		}
+	}
+}

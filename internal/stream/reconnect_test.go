@@ -1,0 +1,333 @@
+package stream_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+func TestBackoffDoublesUntilTheStreamIsOpen(t *testing.T) { // B80
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	w.ln.Stop()
+	var waits []time.Duration
+	for range 9 {
+		w.await(stream.AwaitingRetry)
+		waits = append(waits, w.clock.last())
+		failed := w.observed(stream.Refused)
+		w.clock.Step(w.clock.last() - 1)
+		if got := w.look().State; got != stream.AwaitingRetry {
+			t.Errorf("%s before the wait was over", got)
+		}
+		w.clock.Step(1)
+		w.eventually(func() string { return "another failure" }, func() bool { return w.observed(stream.Refused) > failed })
+	}
+	const ms = time.Millisecond
+	if diff := cmp.Diff([]time.Duration{250 * ms, 500 * ms, 1000 * ms, 2000 * ms, 4000 * ms, 8000 * ms, 16000 * ms, 30000 * ms, 30000 * ms}, waits); diff != "" {
+		t.Errorf("waits (-want +got):\n%s", diff)
+	}
+	if err := w.look().Err; coder.KindOf(err) != coder.Unavailable {
+		t.Errorf("error %v", err)
+	}
+	w.await(stream.AwaitingRetry)
+	w.must(w.ln.Restart())
+	w.ring()
+	w.await(stream.Connected)
+	w.server.CutStreams()
+	w.await(stream.AwaitingRetry)
+	if got := w.clock.last(); got != 250*ms {
+		t.Errorf("wait of %v after the stream was open", got)
+	}
+}
+
+func TestClosesEndParkOrReconnect(t *testing.T) { // B81
+	t.Parallel()
+	for code, want := range map[int]stream.State{
+		1000: stream.Closed, 1001: stream.Closed,
+		1002: stream.Parked, 1003: stream.Parked,
+		1008: stream.AwaitingRetry, 1011: stream.AwaitingRetry, 1012: stream.AwaitingRetry, 3000: stream.AwaitingRetry,
+	} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, coderd.Options{})
+			w.open()
+			w.server.CloseStreams(code)
+			w.await(want)
+			if err := w.look().Err; err == nil || !strings.Contains(err.Error(), fmt.Sprint(code)) {
+				t.Errorf("error %v", err)
+			}
+			if want == stream.AwaitingRetry {
+				w.ring()
+				w.await(stream.Connected)
+				w.wantDials(2)
+				return
+			}
+			w.wantQuiet()
+			w.settle("a") // the same settings
+			w.wantDials(1)
+			w.settle("b")
+			if want == stream.Parked {
+				w.await(stream.Connected)
+				w.wantDials(2)
+				return
+			}
+			if got := w.look().State; got != stream.Closed {
+				t.Errorf("%s after other settings", got) // B85
+			}
+			w.Ensure(ci, w.target) // held again, it is opened again, but not at once
+			if got := w.look(); got.State != stream.AwaitingRetry || w.clock.last() != 30*time.Second || got.Workspace.Status != coder.WorkspaceRunning {
+				t.Errorf("%+v, wait of %v", got, w.clock.last())
+			}
+			w.ring()
+			w.await(stream.Connected)
+			w.wantDials(2)
+		})
+	}
+}
+
+func TestHandshakeAnswersParkOrReconnect(t *testing.T) { // B81
+	t.Parallel()
+	tests := map[string]struct {
+		fault coderd.Fault
+		want  stream.State
+		kind  coder.Kind
+		wait  time.Duration
+	}{
+		"401":              {coderd.Fault{Kind: coderd.FaultUnauthorized}, stream.Parked, coder.KeyUnknown, 0},
+		"403":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 403}, stream.Parked, coder.Forbidden, 0},
+		"404":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, stream.Parked, coder.NotFound, 0},
+		"410":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 410}, stream.Parked, coder.Invalid, 0},
+		"426":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 426}, stream.Parked, coder.Invalid, 0},
+		"500":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 500}, stream.AwaitingRetry, coder.Unavailable, 250 * time.Millisecond},
+		"429":              {coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 7 * time.Second}, stream.AwaitingRetry, coder.RateLimited, 7 * time.Second}, // B52
+		"a proxy's page":   {coderd.Fault{Kind: coderd.FaultHTML}, stream.AwaitingRetry, coder.Unavailable, 250 * time.Millisecond},
+		"no upgrade":       {coderd.Fault{Kind: coderd.FaultHTML, Status: 200}, stream.AwaitingRetry, coder.Malformed, 250 * time.Millisecond},
+		"a cut connection": {coderd.Fault{Kind: coderd.FaultDropBefore}, stream.AwaitingRetry, coder.Unavailable, 250 * time.Millisecond},
+		"400":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 400}, stream.AwaitingRetry, coder.Invalid, 250 * time.Millisecond},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, coderd.Options{})
+			tt.fault.Path = "/api/v2/workspaces/**"
+			w.server.Inject(tt.fault)
+			w.settle("a")
+			w.Ensure(ci, w.target)
+			w.await(tt.want)
+			if got := coder.KindOf(w.look().Err); got != tt.kind {
+				t.Errorf("kind %s, want %s: %v", got, tt.kind, w.look().Err)
+			}
+			w.server.ClearFaults()
+			if tt.want == stream.Parked {
+				w.wantQuiet()
+				w.settle("a")
+				w.wantQuiet()
+				w.settle("b")
+			} else {
+				if got := w.clock.last(); got != tt.wait {
+					t.Errorf("wait of %v, want %v", got, tt.wait)
+				}
+				w.ring()
+			}
+			w.await(stream.Connected)
+			if err := w.look().Err; err != nil {
+				t.Errorf("error %v while connected", err)
+			}
+		})
+	}
+}
+
+func TestServersWithoutWebSocketGetServerSentEvents(t *testing.T) { // B83
+	t.Parallel()
+	w := newWorld(t, coderd.Options{EventStreamsOnly: true})
+	w.open()
+	count := func(sockets, events int) {
+		t.Helper()
+		w.wantDials(sockets)
+		if got := w.server.Count("GET", eventsRoute); got != events {
+			t.Errorf("%d dials of events, want %d", got, events)
+		}
+	}
+	count(1, 1)
+	w.must(w.server.StopWorkspace("ada/dev"))
+	w.awaitStatus(coder.WorkspaceStopped)
+	w.server.CutStreams()
+	w.await(stream.AwaitingRetry)
+	w.ring()
+	w.await(stream.Connected)
+	count(2, 2)
+	w.server.Reconfigure(func(o *coderd.Options) { o.EventStreamsOnly = false })
+	w.server.CutStreams()
+	w.await(stream.AwaitingRetry)
+	w.ring()
+	w.await(stream.Connected)
+	count(3, 2)
+	if got := w.server.Streams(); len(got) != 1 || got[0].Protocol != coderd.StreamWebSocket {
+		t.Errorf("streams %+v", got)
+	}
+}
+
+func TestServerSentEventsReconnectWhateverEndsThem(t *testing.T) { // B81, B83
+	t.Parallel()
+	for name, end := range map[string]func(*coderd.Server){
+		"close": func(s *coderd.Server) { s.CloseStreams(1000) },
+		"cut":   func(s *coderd.Server) { s.CutStreams() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, coderd.Options{EventStreamsOnly: true})
+			w.open()
+			end(w.server)
+			w.await(stream.AwaitingRetry)
+			w.ring()
+			w.await(stream.Connected)
+		})
+	}
+}
+
+func TestADeadServerIsNoticed(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, o)
+			w.open()
+			w.clock.Step(45*time.Second - 1)
+			if got := w.look().State; got != stream.Connected {
+				t.Errorf("%s too early", got)
+			}
+			w.clock.Step(1)
+			w.await(stream.AwaitingRetry)
+			if err := w.look().Err; err == nil || !strings.Contains(err.Error(), "nothing came") {
+				t.Errorf("error %v", err)
+			}
+			w.ring()
+			w.await(stream.Connected)
+		})
+	}
+}
+
+func TestHeartbeatsKeepAStreamAlive(t *testing.T) { // contract D.1
+	t.Parallel()
+	w := newWorld(t, coderd.Options{StreamHeartbeat: 5 * time.Millisecond})
+	w.open()
+	for range 6 { // minutes, of which no 45 s are silent
+		w.clock.Step(30 * time.Second)
+		// The first one that is answered may have come before the step.
+		beats := w.server.Heartbeats()
+		w.eventually(func() string { return "some heartbeats" }, func() bool { return w.server.Heartbeats() > beats+1 })
+	}
+	w.wantDials(1)
+}
+
+func TestEventsKeepAStreamAlive(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, o)
+			w.open()
+			for range 3 {
+				for _, status := range []coder.WorkspaceStatus{coder.WorkspaceStopped, coder.WorkspaceRunning} {
+					w.clock.Step(30 * time.Second)
+					w.must(w.server.SetWorkspaceStatus("ada/dev", coderd.WorkspaceStatus(status)))
+					w.awaitStatus(status)
+				}
+			}
+			w.wantDials(1)
+			w.clock.Step(45 * time.Second) // of silence, which do not go unnoticed after all that
+			w.await(stream.AwaitingRetry)
+		})
+	}
+}
+
+func TestEventsThatSayNothingEndNothing(t *testing.T) { // contract D.1
+	t.Parallel()
+	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, o)
+			w.open()
+			w.server.SendStreamError("no access to the template: --token a1B2c3D4e5-S3NT1NELS3NT1NELS3NT1N")
+			garbage := []string{"rubbish", `{"type":"data","data":{"id":7}}`, `{"type":"news"}`, "\xff\xfe{", "event: data\ndata: {}"}
+			for _, text := range garbage {
+				w.server.SendGarbage([]byte(text))
+			}
+			w.must(w.server.StopWorkspace("ada/dev"))
+			w.awaitStatus(coder.WorkspaceStopped)
+			if w.observed(stream.Complaint) != 1 || w.observed(stream.Lost) != 0 {
+				t.Errorf("occurrences %+v", w.seen)
+			}
+			if w.observed(stream.Garbage) == 0 {
+				t.Error("the garbage was not noticed")
+			}
+			w.wantDials(1)
+			for _, o := range w.seen {
+				if o.Err != nil && strings.Contains(o.Err.Error(), "S3NT1NEL") { // B90
+					t.Errorf("occurrence %v", o.Err)
+				}
+			}
+		})
+	}
+}
+
+func TestEventsOfOtherWorkspacesArePassedOver(t *testing.T) { // B20
+	t.Parallel()
+	const other = `{"id":"other","name":"other","owner_id":"x","latest_build":{"status":"failed"}}`
+	for name, text := range map[string]string{
+		"WebSocket": `{"type":"data","data":` + other + `}`, "events": "event: data\ndata: " + other,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, coderd.Options{EventStreamsOnly: name == "events"})
+			w.open()
+			w.server.SendGarbage([]byte(text))
+			w.eventually(func() string { return "garbage" }, func() bool { return w.observed(stream.Garbage) == 1 })
+			if got := w.look().Workspace; got.Name != "dev" || got.Status != coder.WorkspaceRunning {
+				t.Errorf("workspace %+v", got)
+			}
+		})
+	}
+}
+
+func TestEventsAreReadWithALimit(t *testing.T) { // B93
+	t.Parallel()
+	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, o)
+			w.open()
+			w.server.SendGarbage([]byte(strings.Repeat("x", 4<<20+1)))
+			w.await(stream.AwaitingRetry)
+			w.ring()
+			w.await(stream.Connected)
+		})
+	}
+}
+
+func TestAnOpenStreamOutlivesItsToken(t *testing.T) { // contract G.31
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	w.must(w.server.RevokeKey(w.keyID))
+	w.must(w.server.StopWorkspace("ada/dev"))
+	w.awaitStatus(coder.WorkspaceStopped)
+	w.server.CutStreams()
+	w.await(stream.AwaitingRetry)
+	w.ring()
+	w.await(stream.Parked)
+	var refused *coder.Error
+	if err := w.look().Err; !errors.As(err, &refused) || refused.Kind != coder.KeyUnknown || refused.Status != http.StatusUnauthorized {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,287 @@
+package stream_test
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+func TestHintsTellOfTheWorkspaceAndTheConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	w.awaitHints("Connected ", "Connected running")
+	at := w.clock.Now()
+	w.clock.Step(time.Second)
+	w.must(w.server.SetWorkspaceStatus(w.target.WorkspaceID, coderd.WorkspaceStopping))
+	w.awaitHints("Connected ", "Connected running", "Connected stopping")
+	// What does not concern anybody is not told; nor is what was known before.
+	w.clock.Step(time.Second)
+	w.must(w.server.SetOutdated("ada/dev", true))
+	w.server.SendStreamError("read after that")
+	w.eventually(func() string { return "the error" }, func() bool { return w.observed(stream.Complaint) == 1 })
+	if got := w.look().ChangedAt; !got.Equal(at.Add(time.Second)) {
+		t.Errorf("changed at %v", got)
+	}
+	w.server.CutStreams()
+	w.await(stream.AwaitingRetry)
+	w.ln.Stop()
+	for range 3 { // failures in a row are not told
+		w.ring()
+		failed := w.observed(stream.Refused)
+		w.eventually(func() string { return "another failure" }, func() bool { return w.observed(stream.Refused) > failed || w.look().State == stream.AwaitingRetry })
+	}
+	w.must(w.ln.Restart())
+	w.settle("b")
+	want := []string{"Connected ", "Connected running", "Connected stopping", "Connecting stopping", "Connected stopping"}
+	w.eventually(func() string { return cmp.Diff(want, w.hinted()) }, func() bool { return len(w.hinted()) == 5 })
+	got := w.hinted()
+	got[3] = want[3] // whether it waits or dials when it is told makes no difference
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("hints (-want +got):\n%s", diff)
+	}
+	hint := w.hints[2]
+	if hint.Target != w.target || len(hint.Holders) != 1 || hint.Holders[0] != ci {
+		t.Errorf("hint %+v", hint)
+	}
+	wantView := stream.View{
+		State: stream.Connected, ChangedAt: at.Add(time.Second), Workspace: coder.Workspace{
+			ID: w.target.WorkspaceID, Name: "dev", OwnerID: w.server.Users()[0].ID, OwnerName: "ada", Status: coder.WorkspaceStopping,
+			Transition: "start", BuildNumber: 1, ChangedAt: hint.View.Workspace.ChangedAt,
+		},
+	}
+	if diff := cmp.Diff(wantView, hint.View); diff != "" {
+		t.Errorf("view (-want +got):\n%s", diff)
+	}
+}
+
+func TestHoldersShareAStream(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	w.Ensure(ci, w.target)
+	w.Ensure(cd, w.target)
+	w.wantDials(1)
+	w.must(w.server.SetWorkspaceStatus("ada/dev", coderd.WorkspaceStopped))
+	w.awaitStatus(coder.WorkspaceStopped)
+	w.awaitHints("Connected ", "Connected running", "Connected stopped")
+	if diff := cmp.Diff([]types.NamespacedName{ci, cd}, w.hints[2].Holders); diff != "" {
+		t.Errorf("holders (-want +got):\n%s", diff)
+	}
+	w.Release(ci)
+	w.Release(ci)
+	if _, holds := w.Look(ci); holds {
+		t.Error("ci holds a stream after its release")
+	}
+	if view, _ := w.Look(cd); view.State != stream.Connected {
+		t.Errorf("the stream of the other holder is %s", view.State)
+	}
+	if diff := cmp.Diff(map[stream.State]int{stream.Connected: 1}, w.States()); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+	w.Release(cd)
+	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
+	w.wantQuiet()
+	if got := len(w.hinted()); got != 3 {
+		t.Errorf("%d hints; those who let go are not told", got)
+	}
+}
+
+func TestAHolderMovesToAnotherWorkspace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	other := w.workspace("other")
+	w.Ensure(ci, other)
+	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
+	w.eventually(func() string { return "the other workspace" }, func() bool { return w.look().Workspace.Name == "other" })
+	w.awaitOpen(1)
+}
+
+func TestForgetDropsADeployment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	w.Ensure(cd, w.workspace("other"))
+	w.awaitOpen(2)
+	w.Forget(prod)
+	w.Forget(prod)
+	w.awaitOpen(0)
+	w.Ensure(ci, w.target) // its settings are forgotten, too
+	if got := w.look().State; got != stream.Idle {
+		t.Errorf("state %s", got)
+	}
+	w.settle("a")
+	w.await(stream.Connected)
+}
+
+func TestADeletedWorkspaceIsToldAndThenParks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	w.must(w.server.DeleteWorkspace("ada/dev"))
+	w.awaitStatus(coder.WorkspaceDeleted)
+	w.server.CutStreams()
+	w.await(stream.AwaitingRetry)
+	w.ring()
+	w.await(stream.Parked) // 410
+}
+
+func TestNothingMovesAfterClose(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	w.Close()
+	w.Close()
+	w.settle("b")
+	w.Ensure(ci, w.target)
+	w.Suspend(prod)
+	w.Revive(ci)
+	w.Release(ci)
+	w.Forget(prod)
+	if _, holds := w.Look(ci); holds || len(w.States()) != 0 {
+		t.Error("something is held")
+	}
+	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
+	w.wantDials(1)
+}
+
+func TestTheSetClosesWithItsContext(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	ctx, cancel := context.WithCancel(t.Context())
+	set := stream.NewSet(ctx, stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(stream.Hint) {}})
+	set.Settled(prod, "a", w.client(w.token))
+	set.Ensure(ci, w.target)
+	w.eventually(func() string { return "an open stream" }, func() bool { return set.States()[stream.Connected] == 1 })
+	cancel()
+	w.awaitOpen(1)
+	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
+}
+
+func TestHintsMayCallBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	var set *stream.Set
+	done := make(chan stream.View, 1)
+	set = stream.NewSet(t.Context(), stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(h stream.Hint) {
+		view, _ := set.Look(ci)
+		set.Ensure(ci, h.Target)
+		switch view.Workspace.Status {
+		case coder.WorkspaceRunning:
+			set.Suspend(prod)
+		case "":
+		}
+		if view.State == stream.Parked {
+			set.Release(ci)
+			select {
+			case done <- view:
+			default:
+			}
+		}
+	}})
+	t.Cleanup(set.Close)
+	set.Settled(prod, "a", w.client(w.token))
+	set.Ensure(ci, w.target)
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it hangs")
+	}
+	w.awaitOpen(0)
+}
+
+func TestHintsOfAStreamComeOneAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	var inside atomic.Int32
+	first, release, parked := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	set := stream.NewSet(t.Context(), stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(h stream.Hint) {
+		if inside.Add(1) > 1 {
+			t.Error("two hints at a time")
+		}
+		defer inside.Add(-1)
+		once.Do(func() {
+			close(first)
+			<-release
+		})
+		if h.View.State == stream.Parked {
+			close(parked)
+		}
+	}})
+	t.Cleanup(set.Close)
+	set.Settled(prod, "a", w.client(w.token))
+	set.Ensure(ci, w.target)
+	<-first
+	set.Suspend(prod) // returns at once, although somebody is being told
+	close(release)
+	select {
+	case <-parked: // what happened meanwhile is told afterwards
+	case <-time.After(30 * time.Second):
+		t.Fatal("the suspension is not told")
+	}
+}
+
+// It does not run in parallel, so that all goroutines of streams are its own.
+func TestNoGoroutineIsLeftBehind(t *testing.T) { //nolint:paralleltest // see above
+	for name, end := range map[string]func(w *world){
+		"open":          func(*world) {},
+		"waiting":       func(w *world) { w.server.CutStreams(); w.await(stream.AwaitingRetry) },
+		"parked":        func(w *world) { w.server.CloseStreams(1002); w.await(stream.Parked) },
+		"reconnected":   func(w *world) { w.settle("b"); w.await(stream.Connected) },
+		"just released": func(w *world) { w.Release(ci) },
+		"dialling": func(w *world) {
+			gate := coderd.NewGate()
+			w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate})
+			w.settle("b")
+			<-gate.Entered()
+		},
+	} {
+		for protocol, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
+			if name == "parked" && protocol == "events" {
+				continue // they know no close codes
+			}
+			t.Run(name+"/"+protocol, func(t *testing.T) {
+				w := newWorld(t, o)
+				w.open()
+				end(w)
+				w.Close()
+				for _, c := range w.clients { // connections that wait for another request are theirs
+					c.CloseIdle()
+				}
+				// What a timer has started may be on its way out.
+				w.eventually(stacks, func() bool { return goroutines() == 0 })
+			})
+		}
+	}
+}
+
+func stacks() string {
+	buf := make([]byte, 1<<20)
+	return string(buf[:runtime.Stack(buf, true)])
+}
+
+// goroutines counts those that run code of the package, or of the library's end of a connection.
+func goroutines() int {
+	n := 0
+	for _, stack := range bytes.Split([]byte(stacks()), []byte("\n\n")) {
+		ours := bytes.Contains(stack, []byte("internal/stream.")) || bytes.Contains(stack, []byte("internal/coder."))
+		if ours && !bytes.Contains(stack, []byte("testing.tRunner")) {
+			n++
+		}
+	}
+	return n
+}

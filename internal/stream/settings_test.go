@@ -1,0 +1,174 @@
+package stream_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+func TestOtherSettingsReconnectOnceEqualOnesDoNot(t *testing.T) { // B82
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	w.settle("a")
+	w.settle("a")
+	w.wantDials(1)
+	token, key, err := w.server.CreateToken(coderd.TokenOptions{User: "ada"})
+	w.must(err)
+	w.Settled(prod, "b", w.client(token))
+	w.wantDials(2)
+	w.await(stream.Connected)
+	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
+	want := []coderd.Stream{{WorkspaceID: w.target.WorkspaceID, UserID: w.server.Users()[0].ID, KeyID: key.ID, Protocol: coderd.StreamWebSocket}}
+	if diff := cmp.Diff(want, w.server.Streams()); diff != "" {
+		t.Errorf("streams (-want +got):\n%s", diff)
+	}
+	w.Settled(prod, "b", w.client(token))
+	w.wantDials(2)
+}
+
+func TestEqualSettingsServeTheNextDial(t *testing.T) { // B82
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	token, key, err := w.server.CreateToken(coderd.TokenOptions{User: "ada"})
+	w.must(err)
+	w.Settled(prod, "a", w.client(token))
+	w.server.CutStreams()
+	w.await(stream.AwaitingRetry)
+	w.ring()
+	w.await(stream.Connected)
+	if got := w.server.Streams(); len(got) != 1 || got[0].KeyID != key.ID {
+		t.Errorf("streams %+v", got)
+	}
+}
+
+func TestOtherSettingsDoNotWaitForTheBackoff(t *testing.T) { // B82
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	w.server.CutStreams()
+	w.await(stream.AwaitingRetry)
+	w.settle("b")
+	w.await(stream.Connected)
+	w.wantDials(2)
+}
+
+func TestAStreamSuspendedWhileDiallingIsNotOpened(t *testing.T) { // B84
+	t.Parallel()
+	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, o)
+			gate := coderd.NewGate()
+			path := socketRoute
+			if o.EventStreamsOnly {
+				path = eventsRoute
+			}
+			w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Path: path, Gate: gate})
+			w.settle("a")
+			w.Ensure(ci, w.target)
+			<-gate.Entered()
+			w.Suspend(prod)
+			gate.Release()
+			w.await(stream.Parked)
+			w.eventually(func() string { return "the end of the request" }, func() bool { return w.server.Count("GET", path) == 1 })
+			w.awaitOpen(0)
+			w.wantQuiet()
+		})
+	}
+}
+
+func TestSuspensionClosesInGoodOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	w.Suspend(prod)
+	w.Suspend(prod)
+	if got := w.look(); got.State != stream.Parked || !errors.Is(got.Err, stream.ErrSuspended) {
+		t.Errorf("%+v", got)
+	}
+	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
+	w.Ensure(cd, w.workspace("other"))
+	w.wantQuiet()
+	if got, _ := w.Look(cd); got.State != stream.Idle {
+		t.Errorf("a stream of a suspended deployment is %s", got.State)
+	}
+	w.Revive(ci)
+	if got := w.look().State; got != stream.Parked {
+		t.Errorf("%s, in spite of the suspension", got)
+	}
+	w.settle("a") // the same settings as before
+	w.await(stream.Connected)
+	w.awaitOpen(2)
+	w.wantDials(3)
+}
+
+func TestOnlyParkedStreamsAreRevivedAfterASuspension(t *testing.T) { // B85
+	t.Parallel()
+	for _, fingerprint := range []string{"a", "b"} {
+		t.Run(fingerprint, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, coderd.Options{})
+			w.open()
+			w.server.CloseStreams(1000)
+			w.await(stream.Closed)
+			w.Ensure(cd, w.workspace("other"))
+			w.eventually(func() string { return "an open stream" }, func() bool { view, _ := w.Look(cd); return view.State == stream.Connected })
+			w.Suspend(prod)
+			w.awaitOpen(0)
+			w.settle(fingerprint)
+			w.awaitOpen(1)
+			w.wantDials(3)
+			if got := w.look().State; got != stream.Closed {
+				t.Errorf("the closed stream is %s", got)
+			}
+		})
+	}
+}
+
+func TestReviveOpensWhatTheSameSettingsWereRefusedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.must(w.server.Suspend("ada"))
+	w.settle("a")
+	w.Ensure(ci, w.target)
+	w.await(stream.Parked)
+	if got := coder.KindOf(w.look().Err); got != coder.UserSuspended {
+		t.Errorf("kind %s", got)
+	}
+	w.must(w.server.Activate("ada"))
+	w.wantQuiet()
+	w.Revive(types.NamespacedName{Name: "nobody"})
+	w.Revive(ci)
+	w.await(stream.Connected)
+	w.Revive(ci)
+	w.wantDials(2)
+}
+
+func TestDeploymentsAreApart(t *testing.T) { // B20
+	t.Parallel()
+	w := newWorld(t, coderd.Options{})
+	w.open()
+	other := stream.Target{Deployment: types.NamespacedName{Name: "other"}, WorkspaceID: w.target.WorkspaceID}
+	w.Ensure(cd, other)
+	w.settle("b")
+	w.await(stream.Connected)
+	if got, _ := w.Look(cd); got.State != stream.Idle {
+		t.Errorf("%s by another deployment's settings", got.State)
+	}
+	w.Settled(other.Deployment, "b", w.client(w.token))
+	w.awaitOpen(2)
+	w.Suspend(other.Deployment)
+	w.Suspend(types.NamespacedName{Name: "unknown"})
+	w.awaitOpen(1)
+	if got := w.look().State; got != stream.Connected {
+		t.Errorf("%s by another deployment's suspension", got)
+	}
+}

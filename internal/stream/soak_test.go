@@ -1,0 +1,159 @@
+package stream_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+// soakTime is how long the soak test makes trouble; the environment variable STREAM_SOAK gives another time, such as 10m.
+func soakTime(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("STREAM_SOAK")
+	if text == "" {
+		return 2 * time.Second
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("STREAM_SOAK: %v", err)
+	}
+	return d
+}
+
+// Whatever the server did, once it behaves and settings settle, every stream tells the truth, each over one connection. The
+// time of the streams runs about a hundred times as fast as that of the server, so that backoffs and silence come into play.
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	const streams, troubles = 16, 6
+	w := newWorld(t, coderd.Options{StreamHeartbeat: 5 * time.Millisecond, DisableRateLimits: true})
+	s := soak{world: w, random: rand.New(rand.NewPCG(1, 2))}
+	for i := range streams {
+		s.holders = append(s.holders, types.NamespacedName{Name: fmt.Sprint("session-", i)})
+		s.targets = append(s.targets, w.workspace(fmt.Sprint("dev-", i)))
+	}
+	stop := w.hurry()
+	defer stop()
+	pause := time.NewTicker(5 * time.Millisecond)
+	defer pause.Stop()
+	rounds := 0
+	for begin, span := time.Now(), soakTime(t); time.Since(begin) < span; rounds++ {
+		s.heal(fmt.Sprint("settings-", rounds))
+		for range troubles {
+			s.trouble()
+			<-pause.C
+		}
+	}
+	s.heal("the last")
+	t.Logf("%d rounds: %d opened, %d lost, %d refused, %d complaints, %d pieces of garbage", rounds, w.observed(stream.Opened),
+		w.observed(stream.Lost), w.observed(stream.Refused), w.observed(stream.Complaint), w.observed(stream.Garbage))
+}
+
+// soak is a world with many holders, each with a workspace.
+type soak struct {
+	*world
+	random  *rand.Rand
+	holders []types.NamespacedName
+	targets []stream.Target
+}
+
+// trouble does one thing that happens to streams.
+func (s *soak) trouble() {
+	i := s.random.IntN(len(s.holders))
+	switch s.random.IntN(12) {
+	case 0:
+		s.server.CutStreams()
+	case 1:
+		s.server.SlowStreams(time.Duration(s.random.IntN(3)) * 20 * time.Millisecond)
+	case 2:
+		s.server.SendGarbage([]byte(strings.Repeat("{", s.random.IntN(100))))
+	case 3:
+		s.server.SendStreamError("trouble")
+	case 4:
+		s.ln.Stop()
+		s.must(s.ln.Restart())
+	case 5:
+		s.server.CloseStreams([]int{1000, 1001, 1002, 1003, 1011, 1012}[s.random.IntN(6)])
+	case 6:
+		old := s.random.IntN(3) == 0
+		s.server.Reconfigure(func(o *coderd.Options) { o.EventStreamsOnly = old })
+	case 7:
+		s.settle("other settings")
+	case 8:
+		s.Suspend(prod)
+	case 9:
+		s.Release(s.holders[i])
+	case 10:
+		s.disturb(s.random)
+	default:
+		status := []coderd.WorkspaceStatus{coderd.WorkspaceRunning, coderd.WorkspaceStopped, coderd.WorkspaceFailed}[s.random.IntN(3)]
+		s.must(s.server.SetWorkspaceStatus(s.targets[i].WorkspaceID, status))
+	}
+}
+
+// heal makes the server behave and waits until all streams tell the truth.
+func (s *soak) heal(fingerprint string) {
+	s.t.Helper()
+	s.server.ClearFaults()
+	s.server.SlowStreams(0)
+	s.settle(fingerprint)
+	truth := map[string]coder.WorkspaceStatus{}
+	for _, ws := range s.server.Workspaces() {
+		truth[ws.ID] = coder.WorkspaceStatus(ws.Status)
+	}
+	telling := func() int {
+		n := 0
+		for i, holder := range s.holders {
+			s.Ensure(holder, s.targets[i]) // as holders do when they are told that the stream has ended
+			view, _ := s.Look(holder)
+			if view.State == stream.Connected && view.Workspace.Status == truth[s.targets[i].WorkspaceID] {
+				n++
+			}
+		}
+		return n
+	}
+	s.eventually(func() string { return fmt.Sprint(telling(), " tell the truth; ", s.States(), s.server.OpenStreams()) },
+		func() bool { return telling() == len(s.holders) && s.server.OpenStreams() == len(s.holders) })
+}
+
+// disturb injects a fault that strikes a few handshakes.
+func (w *world) disturb(r *rand.Rand) {
+	faults := []coderd.Fault{
+		{Kind: coderd.FaultDropBefore}, {Kind: coderd.FaultHTML}, {Kind: coderd.FaultUnauthorized}, {Kind: coderd.FaultDropAnswer},
+		{Kind: coderd.FaultStatus, Status: 404}, {Kind: coderd.FaultLatency, Latency: 10 * time.Millisecond},
+	}
+	f := faults[r.IntN(len(faults))]
+	f.Path, f.Times = "/api/v2/workspaces/**", 1+r.IntN(5)
+	w.server.Inject(f)
+}
+
+// hurry lets the time of the streams run, half a second for each five milliseconds, until it is stopped.
+func (w *world) hurry() (stop func()) {
+	quit := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				w.clock.Step(500 * time.Millisecond)
+			case <-quit:
+				return
+			}
+		}
+	})
+	return func() {
+		close(quit)
+		running.Wait()
+	}
+}
