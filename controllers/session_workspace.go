@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -49,6 +50,9 @@ func (r *SessionReconciler) observeBinding(s *sessionScope) session.Binding {
 	b.Stale = !held || view.ChangedAt.After(known.at) && view.Workspace != known.workspace || connected && !known.connected
 	if !connected {
 		known.connected = false
+	}
+	if view.State == stream.Parked && !errors.Is(view.Err, stream.ErrSuspended) && view.Err != nil {
+		b.Unwatched = view.Err.Error()
 	}
 	return b
 }

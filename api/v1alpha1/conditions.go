@@ -32,6 +32,11 @@ const (
 	// the credential that is published, False while one is still to be rolled. It is
 	// absent without such workloads, and until there is a credential.
 	ConditionTargetsRestarted = "TargetsRestarted"
+	// ConditionWorkspaceWatched is True while changes of the workspace of
+	// spec.workspace are told by a stream, or one is being opened; False where the
+	// server refuses one, so that they are noticed once in an interval only. It is
+	// absent without a workspace, and where there is nothing to watch.
+	ConditionWorkspaceWatched = "WorkspaceWatched"
 )
 
 // Reasons of a deployment's conditions.
@@ -121,6 +126,10 @@ const (
 	ReasonRolling = "Rolling"
 	// ReasonRolloutStuck: a rollout will not finish by itself.
 	ReasonRolloutStuck = "RolloutStuck"
+	// ReasonWatched: changes of the workspace are told at once.
+	ReasonWatched = "Watched"
+	// ReasonStreamRefused: the server refuses a stream of the workspace's changes.
+	ReasonStreamRefused = "StreamRefused"
 	// ReasonServerMaximum: the server's maximum for the user decides.
 	ReasonServerMaximum = "ServerMaximum"
 )

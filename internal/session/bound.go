@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
@@ -19,6 +21,8 @@ type Binding struct {
 	Missing bool
 	// Running says that it runs; Changing that it is on the way there or from there.
 	Running, Changing bool
+	// Unwatched says why no stream tells of the workspace. Empty: one does, or will.
+	Unwatched string
 	// Status for people, such as "stopped" or "dormant".
 	Status string
 }
@@ -47,5 +51,19 @@ func bound(o Observation) (Plan, bool) {
 func lookAgain(o Observation, p *Plan) {
 	if o.Binding.Wanted && o.usable() && !o.Binding.At.IsZero() && p.Do == Nothing {
 		p.wakeAt(o.Binding.At.Add(o.Deployment.interval()))
+	}
+}
+
+// sayWatched says whether changes of the workspace are told at once (B92).
+func sayWatched(o Observation, p *Plan) {
+	b := o.Binding
+	switch {
+	case !b.Wanted || b.At.IsZero() || b.Missing:
+		p.Absent = append(p.Absent, v1alpha1.ConditionWorkspaceWatched)
+	case b.Unwatched != "":
+		p.set(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse, v1alpha1.ReasonStreamRefused, fmt.Sprintf(
+			"the server refuses a stream of the workspace's changes, so that they are noticed within %s only: %s", o.Deployment.interval(), b.Unwatched))
+	default:
+		p.set(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched, "changes of the workspace are told at once")
 	}
 }

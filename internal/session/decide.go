@@ -196,6 +196,7 @@ func finish(o Observation, p Plan) Plan {
 		p.User = o.Session.Status.User
 	}
 	restart(o, &p)
+	sayWatched(o, &p)
 	p.Retiring = retiring(o, p.Strip)
 	p.Retiring = p.Retiring[:min(len(p.Retiring), mostRetiring)]
 	if p.Do == Nothing && (p.Strip || !o.Session.Spec.Suspend) {

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
@@ -101,7 +103,7 @@ func TestAWorkspaceIsLookedAtOnceInAnInterval(t *testing.T) {
 	}
 	w.startOperator()
 	w.create(w.deployment("prod", every("1s")), w.mint("ci", "ada", ofWorkspace))
-	w.eventually(w.ready("ci"), w.streams(0))
+	w.eventually(w.ready("ci"), w.streams(0), w.sessionIs("ci", v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse, v1alpha1.ReasonStreamRefused, "1s"))
 	w.must(w.coder.StopWorkspace("ada/dev"))
 	w.eventually(w.withdrawn("ci", v1alpha1.ReasonWorkspaceStopped))
 	w.must(w.coder.StartWorkspace("ada/dev"))
@@ -114,7 +116,7 @@ func TestStreamsRestWithTheirSessions(t *testing.T) {
 	w.workspace()
 	w.startOperator()
 	w.create(w.deployment("prod"), w.mint("ci", "ada", ofWorkspace))
-	w.eventually(w.ready("ci"), w.streams(1))
+	w.eventually(w.ready("ci"), w.streams(1), w.sessionIs("ci", v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched, ""))
 	w.changeSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Suspend = true })
 	w.eventually(w.streams(0))
 	w.changeSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Suspend = false })
