@@ -48,17 +48,23 @@ func (r *SessionReconciler) check(ctx context.Context, s *sessionScope, o sessio
 	if line != nil {
 		check.Settings = line.Snapshot.Fingerprint
 	}
-	switch caller := caller.(type) {
-	case *suppliedCaller:
-		check.Credential = caller.source.Fingerprint
-		if caller.source.Fingerprint != o.Source.Fingerprint {
-			s.memory.source = sourceMemory{} // another token was found: look anew
-		}
-	case *grantCaller:
-		check.Credential = secret.TokenFingerprint(r.key, caller.token)
+	check.Credential = r.credentialOf(caller)
+	if check.Credential != o.Source.Fingerprint {
+		s.memory.source = sourceMemory{} // another token was found: look anew
 	}
 	s.memory.check = check
 	return nil
+}
+
+// credentialOf is the digest of the token that a caller has asked with in the end; empty: with none.
+func (r *SessionReconciler) credentialOf(caller connection.Caller) string {
+	switch caller := caller.(type) {
+	case *suppliedCaller:
+		return caller.source.Fingerprint
+	case *grantCaller:
+		return secret.TokenFingerprint(r.key, caller.token)
+	}
+	return ""
 }
 
 // caller is whose credential the session checks and publishes.

@@ -44,7 +44,8 @@ func classify(err error, action session.Action) (*session.Failure, error) {
 // providerFailed reports whether it is the OAuth2 provider that did not do what it was
 // asked, and not the way to it.
 func providerFailed(err error) bool {
-	return oauth.KindOf(err) != "" && (coder.KindOf(err) == "" || oauth.KindOf(err) == oauth.Unavailable)
+	kind := oauth.KindOf(err)
+	return kind != "" && kind != oauth.Connection
 }
 
 // classifyProvider tells what waits for a change of somebody's settings from what may

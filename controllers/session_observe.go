@@ -142,19 +142,19 @@ func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, 
 	if o.Invalid = r.unrenderable(s); o.Invalid != "" {
 		return seen, nil
 	}
-	if err := r.compare(ctx, s, &seen); err != nil {
-		return seen, err
-	}
-	if seen.InSync {
-		seen.Credential = secret.Credential(r.key, r.input(s, publishedToken(s.prior.Token)))
-	}
-	return seen, nil
+	err := r.compare(ctx, s, &seen)
+	return seen, err
 }
 
 // compare finds out whether the Secret is what would be written now. A Secret as
 // this operator left it needs no look at its contents.
 func (r *SessionReconciler) compare(ctx context.Context, s *sessionScope, seen *session.Secret) error {
 	input := r.input(s, publishedToken(s.prior.Token))
+	defer func() {
+		if seen.InSync {
+			seen.Credential = secret.Credential(r.key, input)
+		}
+	}()
 	asWritten := seen.Fingerprint == secret.Fingerprint(r.key, input) && s.prior.Ownership == secret.Owned
 	reported := s.object.Status.Secret
 	untouched := s.prior.Written || reported != nil && reported.ResourceVersion == seen.ResourceVersion

@@ -35,26 +35,29 @@ func (r *SessionReconciler) observeBinding(s *sessionScope) session.Binding {
 		r.streams.Release(key)
 		return session.Binding{Wanted: ref != nil}
 	}
-	b := session.Binding{Wanted: true}
 	known := &s.memory.binding
 	if known.of != *ref || known.deployment != s.conn.Standing().DeploymentID {
-		return b
+		return session.Binding{Wanted: true}
 	}
-	b.At, b.Missing = known.at, known.missing
-	if b.Missing {
-		return b
-	}
-	b.Status, b.Running, b.Changing = standingOf(known.workspace)
-	view, held := r.streams.Look(key)
-	connected := view.State == stream.Connected
-	b.Stale = !held || view.ChangedAt.After(known.at) && view.Workspace != known.workspace || connected && !known.connected
-	if !connected {
-		known.connected = false
-	}
-	if view.State == stream.Parked && !errors.Is(view.Err, stream.ErrSuspended) && view.Err != nil {
-		b.Unwatched = view.Err.Error()
+	b := session.Binding{Wanted: true, At: known.at, Missing: known.missing}
+	if !b.Missing {
+		b.Status, b.Running, b.Changing = standingOf(known.workspace)
+		view, held := r.streams.Look(key)
+		b.Stale, b.Unwatched = known.compare(view, held)
 	}
 	return b
+}
+
+// compare reports whether the stream tells of something that the look-up did not see, or has been away since, and why there
+// is none for good.
+func (m *bindingMemory) compare(view stream.View, held bool) (stale bool, unwatched string) {
+	connected := view.State == stream.Connected
+	stale = !held || view.ChangedAt.After(m.at) && view.Workspace != m.workspace || connected && !m.connected
+	m.connected = m.connected && connected
+	if view.State == stream.Parked && view.Err != nil && !errors.Is(view.Err, stream.ErrSuspended) {
+		unwatched = view.Err.Error()
+	}
+	return stale, unwatched
 }
 
 // standingOf says what a workspace's status means for its credentials.

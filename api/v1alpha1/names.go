@@ -43,8 +43,8 @@ const (
 	// AnnotationRestartedAt on the pod template of a workload is when, in RFC 3339,
 	// the operator rolled it last.
 	AnnotationRestartedAt = "credentials.coder.com/restarted-at"
-	// AnnotationRestartPrefix, followed by the name of a session, on the same
-	// template is a keyed digest of the credential that it was rolled for.
+	// AnnotationRestartPrefix with the name of a session after it is, on the same
+	// template, a keyed digest of the credential that it was rolled for.
 	AnnotationRestartPrefix = "restart.credentials.coder.com/"
 	// AnnotationManaged on a generated Secret lists the labels and annotations of
 	// spec.secret that the operator wrote, as JSON, so that one that leaves the spec

@@ -127,11 +127,12 @@ func (o *options) callbackProblem() string {
 		return "write --oauth-callback-bind-address, too: the address at which the callback is served"
 	}
 	u, err := url.Parse(o.callbackURL)
-	local := err == nil && (u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost"))
-	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return "write a URL such as https://coder-callback.example.com/oauth/callback, without user, query and fragment"
-	case u.Scheme != "https" && !(u.Scheme == "http" && local):
+	}
+	local := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost")
+	switch {
+	case u.Scheme != "https" && (u.Scheme != "http" || !local):
 		return "write an https URL: Coder sends codes over plain http to localhost only"
 	case u.Path == "" || u.Path == "/":
 		return "write a URL with a path, such as /oauth/callback"

@@ -28,33 +28,46 @@ func granted(o Observation) Plan {
 	if p, held := awaitDeployment(o); held {
 		return p
 	}
-	switch {
-	case !g.Registered:
+	if !g.Registered {
 		return Plan{Do: Register}
-	case !g.Held:
+	}
+	if !g.Held {
 		return authorization(o)
-	case g.Lacks != "":
-		return Plan{Do: EndGrant, Ending: Ending{endedScopes, fmt.Sprintf("the consent does not cover %s, which the session asks for", g.Lacks)}}
-	case !g.Spent.IsZero():
+	}
+	if ending := o.endsGrant(); ending.Reason != "" {
+		return Plan{Do: EndGrant, Ending: ending}
+	}
+	if !g.Spent.IsZero() {
 		return unresolved(o)
-	case !g.Refreshable && !o.serverNow().Before(g.ExpiresAt):
-		return Plan{Do: EndGrant, Ending: Ending{endedExpired, "the grant has ended, and the server gave nothing to refresh it with"}}
-	case g.Refreshable && !o.serverNow().Before(o.refreshAt()):
+	}
+	if g.Refreshable && !o.serverNow().Before(o.refreshAt()) {
 		return Plan{Do: Refresh}
 	}
 	p := checked(o, g.Fingerprint)
-	if p.Do == Publish && g.Shared != "" {
+	switch {
+	case p.Do == Publish && g.Shared != "":
 		return Plan{Do: EndGrant, Ending: Ending{endedShared, fmt.Sprintf(
 			"session %s holds a grant of the same user with the same client, and Coder keeps one for both: consent as another user, delete one of the sessions, or remove oauth.clientSecretName from the deployment so that each session registers its own client", g.Shared)}}
-	}
-	if p.Do == Nothing && g.Refreshable {
+	case p.Do != Nothing:
+	case g.Refreshable:
 		p.NextRefresh = o.refreshAt()
 		p.wakeAt(p.NextRefresh.Add(-o.Skew))
-	}
-	if p.Do == Nothing && !g.Refreshable {
+	default:
 		p.wakeAt(g.ExpiresAt.Add(-o.Skew))
 	}
 	return p
+}
+
+// endsGrant says why a grant is of no use any more; no reason: it is.
+func (o Observation) endsGrant() Ending {
+	g := o.Grant
+	switch {
+	case g.Lacks != "":
+		return Ending{endedScopes, fmt.Sprintf("the consent does not cover %s, which the session asks for", g.Lacks)}
+	case !g.Refreshable && !o.serverNow().Before(g.ExpiresAt):
+		return Ending{endedExpired, "the grant has ended, and the server gave nothing to refresh it with"}
+	}
+	return Ending{}
 }
 
 // refreshAt is when, by the server's clock, the grant is refreshed (B65).
@@ -120,13 +133,10 @@ func consent(o Observation, reason, message string) Plan {
 }
 
 // forgetGrant gives up a grant that the session no longer asks for, or may no longer have, once its token is published no
-// more (B71).
+// more (B71). What a deleted session leaves is leaveServer's business.
 func forgetGrant(o Observation, p *Plan) {
-	ready := p.condition(v1alpha1.ConditionReady)
-	stopped := ready != nil && ready.Reason == v1alpha1.ReasonWorkspaceStopped // it needs no new consent to go on
-	unwanted := p.Strip && !stopped || o.Session.Spec.Auth.OAuth == nil && !o.Session.Spec.Suspend
-	leaving := !o.Session.DeletionTimestamp.IsZero() // see leaveServer
-	if leaving || !unwanted || !o.Grant.Exists || p.Do != Nothing || p.Strip && o.Secret.Exists || o.publishes(o.Grant.ID) {
+	published := p.Strip && o.Secret.Exists || o.publishes(o.Grant.ID)
+	if !o.Grant.Exists || !o.unwanted(*p) || p.Do != Nothing || published {
 		return
 	}
 	if o.Failure != nil || !o.usable() {
@@ -135,6 +145,18 @@ func forgetGrant(o Observation, p *Plan) {
 		return
 	}
 	p.Do = ForgetGrant
+}
+
+// unwanted reports whether a session has no use for its grant any more. One whose workspace has stopped has: it would need
+// a person to go on.
+func (o Observation) unwanted(p Plan) bool {
+	switch ready := p.condition(v1alpha1.ConditionReady); {
+	case !o.Session.DeletionTimestamp.IsZero():
+		return false
+	case p.Strip:
+		return ready.Reason != v1alpha1.ReasonWorkspaceStopped
+	}
+	return o.Session.Spec.Auth.OAuth == nil && !o.Session.Spec.Suspend
 }
 
 // usable reports whether the server can be asked for something now.

@@ -53,7 +53,6 @@ func TestGranted(t *testing.T) {
 	with := func(options ...option) Observation {
 		return session("ci", append([]option{withOAuth()}, options...)...)
 	}
-	active := func(wake time.Duration) outcome { return activeOutcome(wake) }
 	waiting := func(reason, authenticated string, wake time.Duration) outcome {
 		return outcome{Ready: "False " + reason, Authenticated: authenticated, Synced: "absent", Cut: "absent", Wake: wake}
 	}
@@ -67,7 +66,7 @@ func TestGranted(t *testing.T) {
 			with(deployment(func(d *Deployment) { d.Verdict = refused })),
 			outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent", Wake: interval},
 		},
-		"B61, B73 the server does not know the session":     {with(grants(func(g *Grant) { g.Registered = false }), publishedGrant(0), grants(func(g *Grant) { g.Registered = false })), outcome{Do: Register}},
+		"B61, B73 the server does not know the session":     {with(publishedGrant(0), grants(func(g *Grant) { g.Registered = false })), outcome{Do: Register}},
 		"a finalizer comes first":                           {with(grants(func(g *Grant) { g.Registered = false }), noFinalizer), outcome{Do: AddFinalizer}},
 		"nobody was asked":                                  {with(), outcome{Do: Authorize}},
 		"somebody was asked":                                {with(asked(time.Minute)), waiting(v1alpha1.ReasonAwaitingAuthorization, "absent", 9*time.Minute)},
@@ -81,7 +80,7 @@ func TestGranted(t *testing.T) {
 		"B68 an exchange after that is not judged by it":    {with(asked(time.Minute), back(time.Second), ended("InvalidGrant", time.Minute, true)), waiting(v1alpha1.ReasonVerifying, "False Verifying", 59*time.Second)},
 		"a grant is checked before it is published":         {with(holding(0)), outcome{Do: CheckCredential}},
 		"then it is published":                              {with(holding(0), checkedAs(value, 0, accepted)), outcome{Do: Publish}},
-		"B65 all is well until a third is left":             {with(publishedGrant(time.Hour)), active(interval)},
+		"B65 all is well until a third is left":             {with(publishedGrant(time.Hour)), activeOutcome(interval)},
 		"B65 it is refreshed in time":                       {with(publishedGrant(16 * time.Hour)), outcome{Do: Refresh}},
 		"B65 by the spec":                                   {with(publishedGrant(4*time.Hour), withRotation("21h", "5m")), outcome{Do: Refresh}},
 		"B53 by the server's clock":                         {with(publishedGrant(15*time.Hour), func(o *Observation) { o.Skew = 4 * time.Hour }), outcome{Do: Refresh}},
@@ -89,7 +88,7 @@ func TestGranted(t *testing.T) {
 		"B67 while somebody may be spending it":             {with(publishedGrant(16*time.Hour), spent(59*time.Second)), outcome{Ready: "True Active", Authenticated: "Unknown Verifying", Synced: "True Synced", Wake: time.Second}},
 		"B67 when nobody can be any more":                   {with(publishedGrant(16*time.Hour), spent(time.Minute)), outcome{Do: Resolve}},
 		"B70 the consent does not cover what is wanted":     {with(holding(0), grants(func(g *Grant) { g.Lacks = "workspace:ssh" })), outcome{Do: EndGrant}},
-		"a grant that cannot be refreshed lives to its end": {with(publishedGrant(23*time.Hour), grants(func(g *Grant) { g.Refreshable = false })), active(interval)},
+		"a grant that cannot be refreshed lives to its end": {with(publishedGrant(23*time.Hour), grants(func(g *Grant) { g.Refreshable = false })), activeOutcome(interval)},
 		"a grant that cannot be refreshed has ended":        {with(publishedGrant(24*time.Hour), grants(func(g *Grant) { g.Refreshable = false })), outcome{Do: EndGrant}},
 		"a static client that a session of the user has":    {with(holding(0), checkedAs(value, 0, accepted), grants(func(g *Grant) { g.Shared = "builds/other" })), outcome{Do: EndGrant}},
 		"that one is told why":                              {with(asked(0), ended("ClientShared", 0, true)), waiting(v1alpha1.ReasonConfigInvalid, "False ConfigInvalid", 10*time.Minute)},

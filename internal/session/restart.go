@@ -77,17 +77,13 @@ const stays = "the old token stays valid until all workloads run with the new on
 func roll(o Observation, p *Plan) {
 	var pending, stuck []string
 	for _, w := range o.Workloads {
-		current := o.Secret.Credential
 		name := fmt.Sprintf("%s %q", w.Target.Kind, w.Target.Name)
-		rolled := w.Credential == current
-		switch {
-		case w.Problem != "":
-			stuck = append(stuck, name+": "+w.Problem)
-		case w.Missing, rolled && w.Done, w.Credential == "" && startedWith(o.Session, w.Target) == "":
-			p.started(w.Target, current)
-		case w.Stuck != "" && rolled:
-			stuck = append(stuck, name+": "+w.Stuck)
-		case !rolled && w.Room:
+		switch step, why := w.step(o); step {
+		case isRolled:
+			p.started(w.Target, o.Secret.Credential)
+		case isStuck:
+			stuck = append(stuck, name+": "+why)
+		case mayRoll:
 			p.Do = Restart
 			p.Roll = append(p.Roll, w.Target)
 			pending = append(pending, name)
@@ -95,6 +91,36 @@ func roll(o Observation, p *Plan) {
 			pending = append(pending, name)
 		}
 	}
+	sayRolled(o, p, pending, stuck)
+}
+
+// step is where a workload stands.
+type step int
+
+const (
+	waits step = iota
+	mayRoll
+	isStuck
+	isRolled
+)
+
+// step says where a workload stands, and why it is stuck.
+func (w Workload) step(o Observation) (step, string) {
+	rolled := w.Credential == o.Secret.Credential
+	switch {
+	case w.Problem != "":
+		return isStuck, w.Problem
+	case w.Missing, rolled && w.Done, w.Credential == "" && startedWith(o.Session, w.Target) == "":
+		return isRolled, ""
+	case rolled && w.Stuck != "":
+		return isStuck, w.Stuck
+	case !rolled && w.Room:
+		return mayRoll, ""
+	}
+	return waits, ""
+}
+
+func sayRolled(o Observation, p *Plan, pending, stuck []string) {
 	switch {
 	case len(stuck) > 0:
 		p.set(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,

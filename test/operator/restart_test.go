@@ -152,16 +152,18 @@ func TestWorkloadsAreRolledWithinTheBudget(t *testing.T) {
 		return list, nil
 	}
 	w.eventually(func(ctx context.Context) error {
-		if list, err := rolling(ctx); err != nil || len(list) < 3 {
-			return fmt.Errorf("rolling are %v: %v", list, err)
+		list, err := rolling(ctx)
+		if err == nil && len(list) < 3 {
+			err = fmt.Errorf("rolling are only %v", list)
 		}
-		return nil
+		return err
 	})
 	w.throughout(time.Second, func(ctx context.Context) error {
-		if list, err := rolling(ctx); err != nil || len(list) > 3 {
-			return fmt.Errorf("rolling are %v: %v", list, err)
+		list, err := rolling(ctx)
+		if err == nil && len(list) > 3 {
+			err = fmt.Errorf("rolling are %v at a time", list)
 		}
-		return nil
+		return err
 	})
 	w.eventually(func(ctx context.Context) error {
 		list, err := rolling(ctx)
