@@ -50,7 +50,7 @@ func (r *DeploymentReconciler) observeConfig(ctx context.Context, s *deploymentS
 	}
 	config := deployment.Config{Fingerprint: line.Snapshot.Fingerprint}
 	if certificate := line.Snapshot.Certificate; certificate != nil {
-		config.CertificateNotAfter = certificate.NotAfter
+		config.CertificateNotBefore, config.CertificateNotAfter = certificate.NotBefore, certificate.NotAfter
 	}
 	return config, nil
 }

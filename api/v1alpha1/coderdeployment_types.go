@@ -306,7 +306,7 @@ type CoderDeploymentStatus struct {
 	// ObservedGeneration is the generation of the spec that this status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, ConfigResolved, Verified, TokenRenewed.
+	// Conditions: Ready, ConfigResolved, Verified, TokenRenewed, CertificateCurrent.
 	// +listType=map
 	// +listMapKey=type
 	// +optional

@@ -13,6 +13,9 @@ const (
 	// ConditionTokenRenewed is True while the operator's own token is renewed in
 	// time. It is absent where token.renew is.
 	ConditionTokenRenewed = "TokenRenewed"
+	// ConditionCertificateCurrent is True while the client certificate is valid, and
+	// for some time to come. It is absent where there is none.
+	ConditionCertificateCurrent = "CertificateCurrent"
 )
 
 // Condition types of a CoderSession, besides Ready.
@@ -79,6 +82,15 @@ const (
 	ReasonCertificateRequired = "CertificateRequired"
 	// ReasonServerUntrusted: the server's certificate is not trusted.
 	ReasonServerUntrusted = "ServerUntrusted"
+	// ReasonCertificateValid: the client certificate is valid for some time to come.
+	ReasonCertificateValid = "CertificateValid"
+	// ReasonCertificateExpiring: the client certificate ends soon: renew it in its
+	// Secret before it does.
+	ReasonCertificateExpiring = "CertificateExpiring"
+	// ReasonCertificateExpired: the client certificate has ended.
+	ReasonCertificateExpired = "CertificateExpired"
+	// ReasonCertificateNotYetValid: the client certificate's time has not begun.
+	ReasonCertificateNotYetValid = "CertificateNotYetValid"
 	// ReasonTerminating: the deployment is deleted and waits for its sessions.
 	ReasonTerminating = "Terminating"
 )

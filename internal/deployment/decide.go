@@ -142,6 +142,7 @@ func report(o Observation) Plan {
 		p.wakeAt(revokeAt(o))
 	}
 	sayRenewed(o, &p)
+	sayCurrent(o, &p)
 	p.set(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved, resolvedMessage(o))
 	v := o.Verified.Verdict
 	switch {

@@ -34,8 +34,9 @@ type Config struct {
 	// Fingerprint of everything that decides how a request is authenticated. Empty:
 	// nothing was resolved.
 	Fingerprint string
-	// CertificateNotAfter is the client certificate's end; zero: there is none.
-	CertificateNotAfter time.Time
+	// CertificateNotBefore and CertificateNotAfter bound the client certificate's time;
+	// zero: there is none.
+	CertificateNotBefore, CertificateNotAfter time.Time
 }
 
 // Problem is a reference that cannot be used.

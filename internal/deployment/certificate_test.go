@@ -1,0 +1,56 @@
+package deployment
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// B101: the end of a client certificate is said before it is an outage.
+func TestCertificateCurrent(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for name, tc := range map[string]struct {
+		begins, ends time.Duration // from now
+		want         string
+		wake         time.Duration
+	}{
+		"for a long time":            {-time.Hour, 90 * day, "True CertificateValid", each},
+		"until shortly before":       {-83 * day, 7*day + time.Minute, "True CertificateValid", time.Minute},
+		"a week before its end":      {-83 * day, 7 * day, "False CertificateExpiring", each},
+		"a minute before its end":    {-83 * day, time.Minute, "False CertificateExpiring", time.Minute},
+		"a short-lived one":          {-18 * time.Hour, 6 * time.Hour, "True CertificateValid", each},
+		"the last fifth of its time": {-20 * time.Hour, 4 * time.Hour, "False CertificateExpiring", each},
+		"it has ended":               {-day, 0, "False CertificateExpired", each},
+		"its time has not begun":     {time.Minute, day, "False CertificateNotYetValid", time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := deployment("prod", verified(accepted, 0), func(o *Observation) {
+				o.Config.CertificateNotBefore, o.Config.CertificateNotAfter = noon.Add(tc.begins), noon.Add(tc.ends)
+			})
+			p := Decide(o)
+			status := v1alpha1.CoderDeploymentStatus{}
+			p.Apply(&status, o)
+			got := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionCertificateCurrent)
+			if got == nil || string(got.Status)+" "+got.Reason != tc.want {
+				t.Errorf("it says %+v, want %s", got, tc.want)
+			}
+			if wake := p.Wake.Sub(noon); wake != tc.wake {
+				t.Errorf("it looks again in %s, want %s", wake, tc.wake)
+			}
+			if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready.Status != "True" {
+				t.Errorf("Ready is %+v", ready)
+			}
+		})
+	}
+	without := Decide(deployment("prod", verified(accepted, 0)))
+	for _, c := range without.Conditions {
+		if c.Type == v1alpha1.ConditionCertificateCurrent {
+			t.Errorf("without a certificate it says %+v", c)
+		}
+	}
+}
