@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -28,6 +29,7 @@ orphanGrace: 0s
 maxConcurrentReconciles: 1000000
 kubeAPI: {qps: -1, burst: 2000000}
 metrics: {bindAddress: "[::]:9443", secure: false}
+oauthCallback: {enabled: true, bindPort: 9082, url: "https://callback.example.com:8443/coder/oauth", service: {enabled: true, port: 8080}}
 podAnnotations: {example.com/a: "true"}
 podLabels: {example.com/b: "2", app.kubernetes.io/name: other}
 nodeSelector: {kubernetes.io/os: linux}
@@ -53,10 +55,18 @@ func TestWhatIsRenderedIsAccepted(t *testing.T) {
 			"--watch-label-selector=shard in (a,b),tier!=test", "--cluster-id=12345678",
 			"--revocation-timeout=1h30m", "--orphan-grace=0s", "--max-concurrent-reconciles=1000000",
 			"--kube-api-qps=-1", "--kube-api-burst=2000000", "--zap-encoder=console", "--zap-log-level=error",
+			"--oauth-callback-bind-address=:9082", "--oauth-callback-url=https://callback.example.com:8443/coder/oauth",
 		}},
 		"namespaces": {
 			values: "{watchNamespaces: [default, kube-public], clusterId: prod0001}",
 			args:   []string{"--watch-namespaces=default,kube-public", "--cluster-id=prod0001"},
+		},
+		"callback over a forwarded port": {
+			values: "{oauthCallback: {enabled: true}}", args: []string{"--oauth-callback-bind-address=:8082"},
+		},
+		"callback of a local proxy": {
+			values: "{oauthCallback: {enabled: true, url: 'http://coder.localhost:8080/callback'}}",
+			args:   []string{"--oauth-callback-url=http://coder.localhost:8080/callback"},
 		},
 		"no metrics":          {values: `{metrics: {bindAddress: "0"}}`, args: []string{"--metrics-bind-address=0"}},
 		"own service account": {values: "{serviceAccount: {create: false}}"},
@@ -95,6 +105,21 @@ func TestWhatIsRenderedIsAccepted(t *testing.T) {
 	}
 }
 
+// Nobody gets a port that takes requests of strangers without asking for it.
+func TestNoCallbackByDefault(t *testing.T) {
+	t.Parallel()
+	objects := render(t, "operators", "")
+	container := deployment(t, objects).Spec.Template.Spec.Containers[0]
+	for _, port := range container.Ports {
+		if port.Name == "callback" {
+			t.Errorf("port %d", port.ContainerPort)
+		}
+	}
+	if strings.Contains(strings.Join(container.Args, " "), "oauth") || len(ofKind(objects, "Service")) != 1 {
+		t.Errorf("arguments %q, %d Services", container.Args, len(ofKind(objects, "Service")))
+	}
+}
+
 // dryRun applies a manifest as Helm does, unknown fields being errors, and keeps
 // nothing of it.
 func dryRun(t *testing.T, object *unstructured.Unstructured) error {
@@ -109,18 +134,26 @@ func TestSelectorsFindThePods(t *testing.T) {
 	t.Parallel()
 	objects := render(t, "operators", everything)
 	d := deployment(t, objects)
-	services := ofKind(objects, "Service")
-	if len(services) != 1 {
-		t.Errorf("want one Service, got %d", len(services))
+	containerPorts := map[string]int32{}
+	for _, port := range d.Spec.Template.Spec.Containers[0].Ports {
+		containerPorts[port.Name] = port.ContainerPort
 	}
 	selectors := map[string]map[string]string{"Deployment": d.Spec.Selector.MatchLabels}
-	for name, object := range services {
+	ports := map[string][2]int32{} // of the Services: their own, and the pods'
+	for name, object := range ofKind(objects, "Service") {
 		service := &corev1.Service{}
 		convert(t, object, service)
 		selectors[name] = service.Spec.Selector
-		if port := service.Spec.Ports[0]; port.Port != 9443 || port.TargetPort.String() != d.Spec.Template.Spec.Containers[0].Ports[0].Name {
-			t.Errorf("the Service's port is %+v", port)
+		for _, port := range service.Spec.Ports {
+			ports[name] = [2]int32{port.Port, containerPorts[port.TargetPort.String()]}
 		}
+	}
+	want := map[string][2]int32{
+		"operators/" + fullName + "-metrics":        {9443, 9443},
+		"operators/" + fullName + "-oauth-callback": {8080, 9082},
+	}
+	if diff := cmp.Diff(want, ports); diff != "" {
+		t.Errorf("ports of the Services (-want +got):\n%s", diff)
 	}
 	for of, selector := range selectors {
 		if selector["app.kubernetes.io/instance"] != release {

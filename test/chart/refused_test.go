@@ -31,6 +31,12 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"no namespace's name":     {"{watchNamespaces: [A_B], clusterId: prod0001}", "'/watchNamespaces/0'"},
 		"no flag":                 {"{extraArgs: [verbose]}", "'/extraArgs/0'"},
 		"a number as a label":     {"{podLabels: {a: 1}}", "'/podLabels/a'"},
+		"callback over http":      {"{oauthCallback: {enabled: true, url: http://example.com/callback}}", "'/oauthCallback/url'"},
+		"callback without a path": {"{oauthCallback: {enabled: true, url: https://example.com}}", "'/oauthCallback/url'"},
+		"callback with a query":   {"{oauthCallback: {enabled: true, url: 'https://example.com/callback?a=b'}}", "'/oauthCallback/url'"},
+		"callback as an address":  {"{oauthCallback: {enabled: true, bindPort: ':8082'}}", "'/oauthCallback/bindPort'"},
+		"port beyond all ports":   {"{oauthCallback: {enabled: true, bindPort: 65536}}", "'/oauthCallback/bindPort'"},
+		"callback switched off":   {"{oauthCallback: {url: 'https://example.com/callback'}}", "oauthCallback.enabled"},
 		"namespaces without id":   {"{watchNamespaces: [a]}", "clusterId is required with watchNamespaces"},
 	} {
 		t.Run(name, func(t *testing.T) {

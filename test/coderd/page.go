@@ -18,10 +18,10 @@ const (
 <style>
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
 body { margin: 0; background: Canvas; color: CanvasText; }
-main { max-width: 32rem; margin: 4rem auto; padding: 0 1rem; }
+main { max-width: 32rem; margin: 4rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; }
 dt { font-weight: 600; margin-top: .75rem; }
-dd { margin: 0; overflow-wrap: anywhere; }
+dd { margin: 0; }
 dd ul, .users { margin: 0; padding: 0; list-style: none; }
 .users li { margin: .5rem 0; }
 .actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.5rem; }

@@ -3,13 +3,19 @@ package operator_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
@@ -45,15 +51,184 @@ func TestNoCredentialLeaves(t *testing.T) {
 	w.searchForSentinels()
 }
 
-// searchForSentinels looks for secret values wherever they may not be.
-func (w *world) searchForSentinels() {
+// B90: nor does anything that an OAuth session lives on, from its registration to its
+// deletion, with whatever goes wrong on the way.
+func TestNoCredentialOfAGrantLeaves(t *testing.T) {
+	w := newWorld(t, mTLS, provider, accessLifetime(40*time.Second))
+	w.startOperator()
+	w.create(w.deployment("prod", every("1s")), w.oauth("ci"))
+	w.eventually(w.asks("ci", v1alpha1.ReasonAwaitingAuthorization))
+	attempt := w.learnGrant("ci").Attempt
+
+	// The person declines, and somebody puts credentials into what is said of it.
+	leaked := w.userToken("ada")
+	_, declined := w.browse(attempt.RedirectURI + "?" + url.Values{
+		"error": {"access_denied"}, "error_description": {"not for " + leaked}, "state": {attempt.State},
+	}.Encode())
+	w.eventually(w.asksAnew("ci", attempt.State), w.notReady("ci", v1alpha1.ReasonAwaitingAuthorization, "not for"))
+	w.searchForSentinels(declined)
+
+	// The server refuses the code, and quotes all that it was sent.
+	d := w.learnGrant("ci")
+	location := w.approvedBy("ada", "ci")
+	remove := w.coder.Inject(coderd.Fault{
+		Kind: coderd.FaultStatus, Status: 400, Method: "POST", Path: "/oauth2/tokens", Message: "invalid_grant",
+		Detail: strings.Join([]string{"quoted:", codeOf(location), d.Attempt.Verifier, d.Client.Secret, d.basic()}, " "),
+	})
+	_, refused := w.browse(location)
+	remove()
+	w.eventually(w.asksAnew("ci", d.Attempt.State), w.notReady("ci", v1alpha1.ReasonAwaitingAuthorization, "quoted"))
+	w.searchForSentinels(refused)
+
+	// Consent, with a forged state before it and the same address after it.
+	w.learnGrant("ci")
+	location = w.approvedBy("ada", "ci")
+	_, forged := w.browse(location + "x") // the state is its last parameter
+	_, granted := w.browse(location)
+	_, used := w.browse(location)
+	w.eventually(w.ready("ci"))
+	first := w.learnGrant("ci")
+	w.searchForSentinels(forged, granted, used)
+
+	// A refresh fails, with a server that quotes, and then succeeds.
+	remove = w.coder.Inject(coderd.Fault{
+		Kind: coderd.FaultStatus, Status: 400, Method: "POST", Path: "/oauth2/tokens", Message: "invalid_request",
+		Detail: "quoted: " + first.Grant.RefreshToken + " " + first.Client.Secret,
+	})
+	asked := w.coder.Count("POST", "/oauth2/tokens")
+	w.changeSession("ci", func(s *v1alpha1.CoderSession) {
+		before := v1alpha1.Duration("35s")
+		s.Spec.Rotation = &v1alpha1.Rotation{RenewBefore: &before}
+	})
+	w.eventually(func(context.Context) error {
+		if w.coder.Count("POST", "/oauth2/tokens") == asked {
+			return fmt.Errorf("no refresh yet")
+		}
+		return nil
+	})
+	w.coder.Reconfigure(func(o *coderd.Options) { o.SessionDuration = time.Hour })
+	remove()
+	w.eventually(func(context.Context) error {
+		if w.learnGrant("ci").Grant.AccessToken == first.Grant.AccessToken {
+			return fmt.Errorf("not refreshed yet")
+		}
+		return nil
+	})
+	w.eventually(w.ready("ci"))
+	w.searchForSentinels()
+
+	// The user revokes it, and the server quotes once more.
+	second := w.learnGrant("ci")
+	remove = w.coder.Inject(coderd.Fault{
+		Kind: coderd.FaultStatus, Status: 400, Method: "POST", Path: "/oauth2/tokens", Message: "invalid_grant",
+		Detail: "quoted: " + second.Grant.RefreshToken,
+	})
+	w.must(w.coder.RevokeOAuthGrant("ada", second.Client.ID))
+	w.eventually(w.asks("ci", v1alpha1.ReasonReauthenticationRequired), w.notReady("ci", v1alpha1.ReasonReauthenticationRequired, "quoted"))
+	remove()
+	w.learnGrant("ci")
+	_, again := w.browse(w.approvedBy("ada", "ci"))
+	w.eventually(w.ready("ci"))
+	w.learnGrant("ci")
+	w.searchForSentinels(again)
+
+	w.delete(w.nowSession("ci"))
+	w.eventually(w.goneWithGrant("ci"), w.granted("ada", 0), w.ownApps(0))
+	w.searchForSentinels()
+}
+
+// grantDocument is what the Secret of a session's grant holds, as far as it is secret
+// or says whose it is.
+type grantDocument struct {
+	Client  struct{ ID, Secret, ManagementToken string }
+	Attempt struct{ State, Verifier, RedirectURI string }
+	Grant   struct{ AccessToken, RefreshToken string }
+}
+
+// basic is how the client shows its secret (RFC 6749, section 2.3.1).
+func (d *grantDocument) basic() string {
+	return base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(d.Client.ID) + ":" + url.QueryEscape(d.Client.Secret)))
+}
+
+// learnGrant takes down the credentials of a session's grant as they are now.
+func (w *world) learnGrant(session string) *grantDocument {
+	w.t.Helper()
+	d := &grantDocument{}
+	w.must(json.Unmarshal(w.nowSecret(session + "-oauth").Data["state"], d))
+	if d.Client.Secret == "" || d.Client.ManagementToken == "" ||
+		(d.Attempt.State == "" || d.Attempt.Verifier == "") && (d.Grant.AccessToken == "" || d.Grant.RefreshToken == "") {
+		w.t.Fatal("the document of the grant lacks what is to be searched for")
+	}
+	for _, value := range []string{
+		d.Client.Secret, d.basic(), d.Client.ManagementToken, d.Attempt.State, d.Attempt.Verifier, d.Grant.AccessToken, d.Grant.RefreshToken,
+	} {
+		if value != "" && !slices.Contains(w.sentinels, value) {
+			w.sentinels = append(w.sentinels, value)
+		}
+	}
+	return d
+}
+
+// approvedBy is where a user is sent who consents; nobody has followed yet.
+func (w *world) approvedBy(user, session string) string {
+	w.t.Helper()
+	location, err := w.coder.ApproveOAuth(user, w.nowSession(session).Status.Authorization.URL)
+	w.must(err)
+	w.sentinels = append(w.sentinels, codeOf(location))
+	return location
+}
+
+func codeOf(location string) string {
+	u, err := url.Parse(location)
+	if err != nil {
+		return ""
+	}
+	return u.Query().Get("code")
+}
+
+// asksAnew: a person is asked to consent, with another state than this.
+func (w *world) asksAnew(session, state string) check {
+	return func(ctx context.Context) error {
+		s, err := w.getSession(ctx, session)
+		if err == nil && (s.Status.Authorization == nil || strings.Contains(s.Status.Authorization.URL, state)) {
+			err = fmt.Errorf("session %s shows no other URL", session)
+		}
+		return err
+	}
+}
+
+// withoutState is an authorization URL without the one parameter that may stand there
+// alone: whoever consents has to bring it back.
+func withoutState(w *world, address string) string {
+	u, err := url.Parse(address)
+	w.must(err)
+	query := u.Query()
+	query.Del("state")
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// searchForSentinels looks for secret values wherever they may not be, the given pages
+// among it.
+func (w *world) searchForSentinels(pages ...string) {
 	w.t.Helper()
 	ctx := w.t.Context()
-	places := map[string]string{"log": logs.String()}
-	for _, list := range []client.ObjectList{&v1alpha1.CoderDeploymentList{}, &v1alpha1.CoderSessionList{}, &corev1.ConfigMapList{}} {
+	places := map[string]string{"log": logs.String(), "page": strings.Join(pages, "\n")}
+	var sessions v1alpha1.CoderSessionList
+	w.must(w.client.List(ctx, &sessions, client.InNamespace(w.namespace)))
+	for i := range sessions.Items {
+		if authorization := sessions.Items[i].Status.Authorization; authorization != nil {
+			authorization.URL = withoutState(w, authorization.URL)
+		}
+	}
+	places["sessions"] = text(w, sessions)
+	for _, list := range []client.ObjectList{&v1alpha1.CoderDeploymentList{}, &corev1.ConfigMapList{}} {
 		w.must(w.client.List(ctx, list, client.InNamespace(w.namespace)))
 		places[fmt.Sprintf("%T", list)] = text(w, list)
 	}
+	families, err := prometheus.Gatherers{metrics.Registry, w.operator.registry}.Gather()
+	w.must(err)
+	places["metrics"] = fmt.Sprint(families)
 	places["events"] = text(w, w.events(ctx))
 	var secrets corev1.SecretList
 	w.must(w.client.List(ctx, &secrets, client.InNamespace(w.namespace)))
@@ -107,7 +282,7 @@ func TestAWarningIsGivenOnce(t *testing.T) {
 	}
 }
 
-// B92: what this version cannot do is said, and nothing is minted for it.
+// B92: what this version or the server cannot do is said, and nothing is minted for it.
 func TestWhatCannotBeHadIsSaid(t *testing.T) {
 	w := newWorld(t, mTLS)
 	w.startOperator()
@@ -120,8 +295,8 @@ func TestWhatCannotBeHadIsSaid(t *testing.T) {
 			spec.Workspace = &v1alpha1.WorkspaceRef{Owner: "ada", Name: "dev"}
 		}))
 	w.eventually(
-		w.notReady("oauth", v1alpha1.ReasonConfigInvalid, "auth.oauth"),
-		w.notReady("bound", v1alpha1.ReasonConfigInvalid, "workspace"),
+		w.notReady("oauth", v1alpha1.ReasonConfigInvalid, "OAuth2 provider"),
+		w.notReady("bound", v1alpha1.ReasonWorkspaceStopped, "no workspace"),
 		w.deploymentIs("prod", v1alpha1.ConditionConfigResolved, "True", v1alpha1.ReasonResolved, "retention"),
 		w.liveTokens(0),
 	)

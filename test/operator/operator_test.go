@@ -32,7 +32,8 @@ type operator struct {
 	calls *apiCalls
 	// redirectURIs of OAuth, the first one for people.
 	redirectURIs []string
-	stop         func() // returns when everything has ended
+	registry     *prometheus.Registry // of its metrics
+	stop         func()               // returns when everything has ended
 }
 
 // startOperator starts an operator that watches the world's namespaces, with
@@ -69,9 +70,10 @@ func (w *world) runOperator(as *rest.Config, namespaces []string, selector label
 	w.must(err)
 	ctx, cancel := background()
 	callbacks, redirectURIs := w.callbacks()
+	registry := prometheus.NewRegistry()
 	pool, err := controllers.Setup(ctx, mgr, controllers.Options{
 		Key: key, Cluster: "testing1", Clock: clock.RealClock{}, Jitter: func(time.Duration) time.Duration { return 0 },
-		Metrics: metrics.New(prometheus.NewRegistry()), Roots: systemRoots, UserAgent: "test",
+		Metrics: metrics.New(registry), Roots: systemRoots, UserAgent: "test",
 		RevocationTimeout: 3 * time.Second, OrphanGrace: time.Second, MaxConcurrent: 4, NamespaceLabels: len(namespaces) == 0,
 		RedirectURIs: redirectURIs, Random: rand.Reader, Instance: callbacks.Listener.Addr().String(),
 	})
@@ -83,7 +85,7 @@ func (w *world) runOperator(as *rest.Config, namespaces []string, selector label
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
 	var once sync.Once
-	o := &operator{calls: calls, redirectURIs: redirectURIs, stop: func() {
+	o := &operator{calls: calls, redirectURIs: redirectURIs, registry: registry, stop: func() {
 		once.Do(func() {
 			cancel()
 			callbacks.Close()
