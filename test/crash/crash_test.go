@@ -26,6 +26,7 @@ var scenarios = map[string]func(*world) scenario{
 	"deleted Secret":                 deletedSecret,
 	"revoked token":                  revokedToken,
 	"refresh of a grant":             refresh,
+	"rotation with a workload":       rotationWithAWorkload,
 }
 
 // B40, B41, B42, B43: after a crash at any outside call, and after an answer that
