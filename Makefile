@@ -12,6 +12,7 @@ PKG ?= ./...
 TEST_FLAGS ?=
 BENCH_FLAGS ?=
 SOAK_TIME ?= 30m
+BROWSER_ARTIFACTS ?= bin/browser
 DEMO_FLAGS ?=
 
 # The folder with etcd, kube-apiserver and kubectl. A KUBEBUILDER_ASSETS of the caller's is used as it is.
@@ -21,7 +22,7 @@ WITH_KUBE = KUBEBUILDER_ASSETS="$(KUBE_ASSETS)"
 # The race detector makes the controllers' random schedules six times as slow, so that with it only a few of them run.
 # Then all run without it. Little of their memory lives long: the garbage collector has time.
 ALL_SCHEDULES = $(if $(and $(RACE),$(filter ./... ./controllers ./controllers/...,$(PKG))),\
-	GOGC=400 go test -run '^TestRandomSchedules$$' $(TEST_FLAGS) ./controllers)
+	GOGC=800 go test -run '^TestRandomSchedules$$' $(TEST_FLAGS) ./controllers)
 
 # The chart's copies of what is generated into config.
 CHART_FILES = charts/coder-session-operator/files
@@ -41,7 +42,7 @@ MANIFEST_IMG = coder-session-operator:latest
 help: ## Print this help.
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make <target>" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: kube build ## See it work on this machine: builds what is missing, then runs test/demo (DEMO_FLAGS).
@@ -77,6 +78,7 @@ fmt: ## Format the Go code.
 .PHONY: lint
 lint: ## Run the linters.
 	$(GOLANGCI_LINT) run
+	cd test/browser && go tool -modfile=../../hack/lint/go.mod golangci-lint run
 
 .PHONY: verify
 verify: ## Check that generated files, go.mod files and formatting are as make would leave them.
@@ -85,9 +87,11 @@ verify: ## Check that generated files, go.mod files and formatting are as make w
 ##@ Build
 
 .PHONY: build
-build: ## Build the manager and the simulated Coder server into bin.
-	@echo "building coder-session-operator and coderd-sim $(VERSION) (about 2 min cold) ..."
+build: ## Build the manager, the kubectl plugin and the simulated Coder server into bin.
+	@echo "building coder-session-operator, kubectl-coder and coderd-sim $(VERSION) (about 3 min cold) ..."
 	@$(GO_BUILD) -o bin/coder-session-operator ./cmd/manager
+	@$(GO_BUILD) -o bin/kubectl-coder ./cmd/kubectl-coder
+	@cp cmd/kubectl-coder/kubectl_complete-coder bin/
 	@$(GO_BUILD) -o bin/coderd-sim ./test/coderd/cmd/coderd-sim
 
 .PHONY: kube
@@ -110,6 +114,11 @@ test: kube ## Run all tests, against a real kube-apiserver and with the race det
 chart-test: kube ## Test the Helm chart. Builds Helm first (about 2 min cold).
 	@go tool -modfile=hack/helm/go.mod helm version --short
 	$(WITH_KUBE) go test $(RACE) -tags chart -count 1 -timeout 10m $(TEST_FLAGS) ./test/chart
+
+.PHONY: browser-test
+browser-test: kube ## Test a person's way through consent in Chromium. Pictures of all pages: BROWSER_ARTIFACTS.
+	$(WITH_KUBE) BROWSER_ARTIFACTS="$(abspath $(BROWSER_ARTIFACTS))" \
+		go -C test/browser test $(RACE) -count=1 -timeout 10m $(TEST_FLAGS) ./...
 
 .PHONY: soak
 soak: ## Run random schedules that nobody has seen, for SOAK_TIME. A failure names the seed that repeats it.

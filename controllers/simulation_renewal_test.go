@@ -25,9 +25,9 @@ const (
 // world's own source, and none of the seeds in regressions has it: their schedules stay what they were.
 func renewsOwn(seed uint64) bool { return rand.New(rand.NewPCG(seed, 0x33)).IntN(2) == 0 }
 
-// ownToken is the operator's token as people would write it now. One that has ended they replace.
+// ownToken is the operator's token as people would write it now. One that has ended, or is gone, they replace.
 func (w *simWorld) ownToken(c *simCoder) string {
-	if token := w.tokens[idOf(c.token)]; w.renews && !token.ends.IsZero() && !c.server.Now().Before(token.ends) {
+	if token := w.tokens[idOf(c.token)]; w.renews && (token.broken || !c.server.Now().Before(token.ends)) {
 		c.issueOwn()
 	}
 	return c.token

@@ -53,7 +53,7 @@ func simulate(seed uint64, verbose bool) (*simWorld, error) {
 	}
 	if len(w.problems) == 0 {
 		w.judgedBursts(1 + w.rng.IntN(2))
-		w.steady(time.Duration(2+seed%3) * time.Hour)
+		w.steady(time.Duration(2+seed%2) * time.Hour)
 	}
 	w.tried()
 	if len(w.problems) > 0 {
