@@ -56,6 +56,7 @@ func patchFinalizer[T client.Object](ctx context.Context, c client.Client, objec
 // verify asks the server who it is and who the operator is. The result counts
 // only if the settings are still the ones that it was asked with (B11).
 func (r *DeploymentReconciler) verify(ctx context.Context, s *deploymentScope) (bool, error) {
+	doubted := s.conn.Doubted()
 	s.conn.Trust()
 	found := deployment.Verified{At: r.clock.Now()}
 	line, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
@@ -63,6 +64,9 @@ func (r *DeploymentReconciler) verify(ctx context.Context, s *deploymentScope) (
 	})
 	found.Verdict = connection.VerdictOf(err)
 	if found.Verdict.Outcome == verdict.Unsettled || line == nil {
+		if doubted {
+			s.conn.Doubt() // this has not cleared it up
+		}
 		return false, nil
 	}
 	found.Fingerprint = line.Snapshot.Fingerprint

@@ -1,0 +1,159 @@
+package browser_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+const (
+	// person is who logs in, of the cluster and of Coder, and viewers the role that config/rbac gives people who only look.
+	person  = "ada"
+	viewers = "coder-session-operator-codersession-viewer"
+	// sessionName is of the one session in a test's namespace.
+	sessionName = "ci"
+	// documentKey is where the session's document is in its Secret (internal/grant).
+	documentKey = "state"
+)
+
+// world is a test's own Coder server and namespace, with one session that waits for a person.
+type world struct {
+	t         *testing.T
+	site      *site
+	artifacts string
+	namespace string
+
+	coder    *coderd.Server
+	listener *coderd.Listener
+}
+
+// newWorld skips the test where there is no browser, before anything is started.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	chromium(t)
+	t.Parallel()
+	w := &world{t: t, site: theSite(t), artifacts: artifactsOf(t)}
+	w.namespace = w.site.cluster.Namespace(t, nil)
+	w.startCoder()
+	w.letPersonLook()
+	w.create(&v1alpha1.CoderDeployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "prod"},
+		Spec:       v1alpha1.CoderDeploymentSpec{URL: w.listener.URL(), Verify: v1alpha1.VerifyPolicy{QuietPeriod: "200ms", MaxDelay: "2s"}},
+	})
+	w.create(&v1alpha1.CoderSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: sessionName},
+		Spec: v1alpha1.CoderSessionSpec{
+			DeploymentRef: v1alpha1.DeploymentRef{Name: "prod"},
+			Auth:          v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{Scopes: []v1alpha1.Scope{"coder:workspaces.access", "user:read_personal"}}},
+		},
+	})
+	return w
+}
+
+// startCoder starts a server that takes dynamic registrations. It speaks plain http, which browsers take for trustworthy on
+// a machine's own address.
+func (w *world) startCoder() {
+	w.t.Helper()
+	w.coder = coderd.New(coderd.Options{OAuth2Provider: true, DynamicRegistration: true})
+	var err error
+	w.listener, err = w.coder.Start(coderd.ListenOptions{})
+	must(w.t, err)
+	w.t.Cleanup(func() { _ = w.listener.Close() })
+	w.coder.Reconfigure(func(o *coderd.Options) { o.AccessURL = w.listener.URL() }) // not known before
+	for _, name := range []string{person, "grace"} {
+		_, err := w.coder.CreateUser(coderd.UserOptions{Username: name})
+		must(w.t, err)
+	}
+}
+
+// letPersonLook gives the person the right to look at sessions in the namespace, which is all that a login needs.
+func (w *world) letPersonLook() {
+	w.t.Helper()
+	w.create(&rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "viewers"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: viewers},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: person}},
+	})
+}
+
+func (w *world) create(object client.Object) {
+	w.t.Helper()
+	must(w.t, w.site.cluster.Client.Create(w.t.Context(), object))
+}
+
+func (w *world) session() *v1alpha1.CoderSession {
+	w.t.Helper()
+	s := &v1alpha1.CoderSession{}
+	must(w.t, w.site.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: sessionName}, s))
+	return s
+}
+
+func (w *world) secret(name string) *corev1.Secret {
+	w.t.Helper()
+	s := &corev1.Secret{}
+	must(w.t, w.site.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, s))
+	return s
+}
+
+// ready is an error unless the session is.
+func (w *world) ready() error {
+	s := w.session()
+	condition := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
+	if condition == nil || condition.Status != metav1.ConditionTrue || condition.ObservedGeneration != s.Generation {
+		return fmt.Errorf("session %s is %+v", s.Name, condition)
+	}
+	return nil
+}
+
+// isReady fails the test unless the session is ready and holds what the person has granted. Who has heard so from
+// kubectl-coder need not wait for it.
+func (w *world) isReady() {
+	w.t.Helper()
+	must(w.t, w.ready())
+	must(w.t, w.holdsTheGrant())
+}
+
+// holdsTheGrant is an error unless the session's Secret holds a token that the server accepts, and that is of the person's
+// only grant.
+func (w *world) holdsTheGrant() error {
+	secret, grants := w.secret(sessionName), w.coder.OAuthGrants(person, "")
+	switch {
+	case !w.coder.AcceptsToken(string(secret.Data["session"])):
+		return errors.New("the server does not accept the token of the session's Secret")
+	case len(grants) != 1:
+		return fmt.Errorf("%s has %d grants, want one", person, len(grants))
+	case grants[0].Key.ID != secret.Annotations[v1alpha1.AnnotationTokenID]:
+		return fmt.Errorf("the Secret holds token %s, %s has granted %s", secret.Annotations[v1alpha1.AnnotationTokenID], person, grants[0].Key.ID)
+	}
+	return nil
+}
+
+// endAttempt lets the session's ten minutes be over: what would be the future is the past. Nothing else is touched.
+func (w *world) endAttempt() {
+	w.t.Helper()
+	secret := w.secret(sessionName + "-oauth")
+	var document map[string]json.RawMessage
+	must(w.t, json.Unmarshal(secret.Data[documentKey], &document))
+	var attempt map[string]json.RawMessage
+	must(w.t, json.Unmarshal(document["attempt"], &attempt))
+	var err error
+	attempt["expiresAt"], err = json.Marshal(time.Now().Add(-time.Second))
+	must(w.t, err)
+	document["attempt"], err = json.Marshal(attempt)
+	must(w.t, err)
+	secret.Data[documentKey], err = json.Marshal(document)
+	must(w.t, err)
+	must(w.t, w.site.cluster.Client.Update(w.t.Context(), secret)) // a conflict would be a defect: nobody else writes now
+}
