@@ -100,7 +100,8 @@ func (r *SessionReconciler) authorize(ctx context.Context, s *sessionScope) erro
 		if err != nil {
 			return err
 		}
-		state.Attempt = &grant.Attempt{Attempt: attempt, URL: url, ExpiresAt: r.clock.Now().Add(grant.AttemptLifetime)}
+		now := r.clock.Now()
+		state.Ask(&grant.Attempt{Attempt: attempt, URL: url, ExpiresAt: now.Add(grant.AttemptLifetime)}, now)
 		return nil
 	})
 }

@@ -127,15 +127,14 @@ func (o *options) callbackProblem() string {
 		return "write --oauth-callback-bind-address, too: the address at which the callback is served"
 	}
 	u, err := url.Parse(o.callbackURL)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Host == "" || (url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}) != *u {
 		return "write a URL such as https://coder-callback.example.com/oauth/callback, without user, query and fragment"
 	}
-	local := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost")
-	switch {
-	case u.Scheme != "https" && (u.Scheme != "http" || !local):
-		return "write an https URL: Coder sends codes over plain http to localhost only"
-	case u.Path == "" || u.Path == "/":
+	if u.Path == "" || u.Path == "/" {
 		return "write a URL with a path, such as /oauth/callback"
 	}
-	return ""
+	if local := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost"); u.Scheme == "https" || u.Scheme == "http" && local {
+		return ""
+	}
+	return "write an https URL: Coder sends codes over plain http to localhost only"
 }

@@ -104,9 +104,14 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 		}, unknown},
 		"a state of nobody's": {func(_ *world, l string) string { return with(l, "state", "xyz") }, unknown},
 		"a replaced link":     {func(w *world, _ string) string { w.attempt(nil); return "" }, unknown},
-		"no attempt":          {func(w *world, _ string) string { w.change(func(s *grant.State) { s.Attempt = nil }); return "" }, unknown},
-		"no registration":     {func(w *world, _ string) string { w.change(func(s *grant.State) { s.Client = nil }); return "" }, unknown},
-		"no document":         {func(w *world, _ string) string { w.api.put(documentKey, nil); return "" }, unknown},
+		"an expired link that was replaced": {func(w *world, _ string) string {
+			w.clock.Step(grant.AttemptLifetime)
+			w.attempt(nil)
+			return ""
+		}, expired},
+		"no attempt":      {func(w *world, _ string) string { w.change(func(s *grant.State) { s.Attempt = nil }); return "" }, unknown},
+		"no registration": {func(w *world, _ string) string { w.change(func(s *grant.State) { s.Client = nil }); return "" }, unknown},
+		"no document":     {func(w *world, _ string) string { w.api.put(documentKey, nil); return "" }, unknown},
 		"a document of others": {func(w *world, _ string) string {
 			w.api.put(documentKey, &corev1.Secret{Data: w.api.secrets[documentKey].Data})
 			return ""

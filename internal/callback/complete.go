@@ -63,7 +63,9 @@ func (v *visit) answer(ctx context.Context) outcome {
 // judge reports, as a stop, why the arrival does not complete the attempt that the document has (B62).
 func (v *visit) judge(s *grant.State, now time.Time) error {
 	switch a := s.Attempt; {
-	case a == nil || s.Client == nil || subtle.ConstantTimeCompare([]byte(a.State), []byte(v.state)) != 1:
+	case s.Replaced != "" && same(s.Replaced, v.state):
+		return stop(expired)
+	case a == nil || s.Client == nil || !same(a.State, v.state):
 		return stop(unknown)
 	case !v.object.DeletionTimestamp.IsZero() || v.object.Spec.Auth.Method() != v1alpha1.AuthOAuth:
 		return stop(gone)
@@ -76,6 +78,9 @@ func (v *visit) judge(s *grant.State, now time.Time) error {
 	}
 	return nil
 }
+
+// same compares states in a time that tells nothing about where they differ.
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
 // stop is an outcome on the way out of a change of the document.
 type stop outcome

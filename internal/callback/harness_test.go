@@ -170,7 +170,7 @@ func (w *world) attempt(change func(*grant.Attempt)) string {
 	w.change(func(s *grant.State) {
 		next.URL, err = oauth.AuthorizationURL(w.metadata, s.Client.Registration, next.Attempt)
 		w.check(nil, err)
-		s.Attempt = next
+		s.Ask(next, w.clock.Now())
 	})
 	return next.URL
 }

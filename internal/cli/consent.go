@@ -131,29 +131,39 @@ func (l *consent) offer(ctx context.Context, s *v1alpha1.CoderSession) error {
 		}
 		return nil
 	}
-	u, err := authorizationURL(next.URL)
+	u, err := l.way(ctx, s)
 	if err != nil {
-		return exit(ExitUnmendable, "session %s: %w", fullName(s), err)
-	}
-	if l.options.portForward {
-		if l.port == 0 {
-			if l.port, err = l.forward(ctx); err != nil {
-				return err
-			}
-		}
-		u = redirectedTo(u, loopbackURI(l.port))
-	} else if place, local := loopback(u); local && !l.noted {
-		l.noted = true
-		l.out.say("After the consent Coder sends the browser to %s on this machine. Unless something there leads to the operator, stop this with Ctrl-C and run it with --port-forward.", place)
+		return err
 	}
 	expired := l.shown != nil && spanned(l.shown, next)
 	l.introduce(expired, left)
 	l.shown = next
-	l.out.give(u.String())
+	l.out.give(u)
 	if l.opens(expired) {
-		l.open(ctx, u.String())
+		l.open(ctx, u)
 	}
 	return nil
+}
+
+// way is the URL of a session with the way back to the operator that the flags ask for.
+func (l *consent) way(ctx context.Context, s *v1alpha1.CoderSession) (string, error) {
+	u, err := authorizationURL(s.Status.Authorization.URL)
+	if err != nil {
+		return "", exit(ExitUnmendable, "session %s: %w", fullName(s), err)
+	}
+	if !l.options.portForward {
+		if place, local := loopback(u); local && !l.noted {
+			l.noted = true
+			l.out.say("After the consent Coder sends the browser to %s on this machine. Unless something there leads to the operator, stop this with Ctrl-C and run it with --port-forward.", place)
+		}
+		return u.String(), nil
+	}
+	if l.port == 0 {
+		if l.port, err = l.forward(ctx); err != nil {
+			return "", err
+		}
+	}
+	return redirectedTo(u, loopbackURI(l.port)).String(), nil
 }
 
 // spanned reports whether a URL took the place of one that had come to its end unused, and not before. Both times are the

@@ -59,9 +59,8 @@ func (f *follower) run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case err != nil && (!f.known || final(err)):
 			return unread(err)
-		case err != nil && !f.away && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err):
-			f.away = true
-			f.lost(err)
+		case err != nil:
+			f.miss(err)
 		}
 		if f.clock.Since(begun) > long {
 			pause = patience()
@@ -73,6 +72,14 @@ func (f *follower) run(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-timer.C():
 		}
+	}
+}
+
+// miss notes that the API server is away. One that has forgotten how the session was before is not.
+func (f *follower) miss(err error) {
+	if !f.away && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+		f.away = true
+		f.lost(err)
 	}
 }
 

@@ -88,11 +88,22 @@ func TestAConnectionThatIsLostIsMadeAnew(t *testing.T) {
 		return l.watches.Load() == 2
 	})
 	r.shows(r.out, consentURL)
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
 	if n := strings.Count(r.err.String(), "cannot be reached"); n != 1 {
 		t.Errorf("it is said %d times", n)
 	}
+	// Each time is spoken of.
+	l.cut(http.StatusServiceUnavailable)
+	r.until("it says so again", func() bool {
+		r.clock.Step(time.Second)
+		return strings.Count(r.err.String(), "cannot be reached") == 2
+	})
+	l.refusal.Store(0)
+	w.reports("ci", ready)
+	r.until("it is seen", func() bool {
+		r.clock.Step(time.Second)
+		return strings.Contains(r.err.String(), "is ready.")
+	})
+	r.ends(cli.ExitOK)
 }
 
 // An API server ends every watch after a while; that is nothing to speak of.

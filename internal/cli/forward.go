@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -54,7 +52,7 @@ func (o *forwardOptions) first(ctx context.Context) (int, <-chan error, error) {
 	if free(ctx, usual) {
 		local, ended, err := o.open(ctx, usual)
 		// It listens once it has connected, and somebody else may have been faster.
-		if err == nil || free(ctx, usual) {
+		if err == nil || ctx.Err() != nil || free(ctx, usual) {
 			return local, ended, err
 		}
 	}
@@ -160,11 +158,9 @@ func loopbackAddresses(ctx context.Context) []string {
 	return addresses
 }
 
-// free reports whether nothing listens at a port of this machine.
+// free reports whether a port of this machine is to be had.
 func free(ctx context.Context, port int) bool {
-	return !slices.ContainsFunc(loopbackAddresses(ctx), func(address string) bool {
-		return errors.Is(listenable(ctx, address, port), syscall.EADDRINUSE)
-	})
+	return !slices.ContainsFunc(loopbackAddresses(ctx), func(address string) bool { return listenable(ctx, address, port) != nil })
 }
 
 func listenable(ctx context.Context, address string, port int) error {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,17 +71,30 @@ func (r *run) comesBack() (string, error) {
 	return string(body[:n]), nil
 }
 
+// usual is the one port of this machine that all runs want.
+var usual sync.Mutex
+
+// alone keeps the other tests away from the usual port until this one has ended.
+func (w *world) alone() *world {
+	usual.Lock()
+	w.t.Cleanup(usual.Unlock)
+	return w
+}
+
 func (w *world) forwarding(args ...string) *run {
 	return w.coder(append([]string{"login", "ci", "--port-forward", "--timeout", "0", "--operator-namespace", w.namespace}, args...)...)
 }
 
 // B72. Through the API server to a pod that is ready, from any port of this machine.
 func TestAPortForwardLeadsToTheOperator(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t).alone()
 	kubelet, node := w.node(callbacks(t))
+	w.pod("a-other", node, func(p *corev1.Pod) { p.Labels = nil })
 	w.pod("a-starting", node, func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse })
+	w.pod("a-stopping", node, func(p *corev1.Pod) { p.Finalizers = []string{"example.com/stays"} })
+	w.deletePod("a-stopping")
 	w.pod("b-operator", node)
-	w.pod("c-other", node, func(p *corev1.Pod) { p.Labels = nil })
+	w.pod("c-operator", node)
 	w.create("ci", nil)
 	w.reports("ci", awaiting(), asks(consentURL+"1", 0))
 	r := w.forwarding()
@@ -121,7 +135,7 @@ func TestAPortForwardLeadsToTheOperator(t *testing.T) {
 }
 
 func TestAnotherPortIsForwardedWhereTheUsualIsTaken(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t).alone()
 	_, node := w.node(callbacks(t))
 	w.pod("operator", node)
 	w.create("ci", nil)
@@ -144,7 +158,7 @@ func TestAnotherPortIsForwardedWhereTheUsualIsTaken(t *testing.T) {
 
 // The URL that a person has keeps working.
 func TestAPortForwardThatIsLostIsStartedAnewOnTheSamePort(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t).alone()
 	kubelet, node := w.node(callbacks(t))
 	w.pod("old", node)
 	w.create("ci", nil)
@@ -192,7 +206,7 @@ func TestAPortForwardThatCannotBeSaysWhy(t *testing.T) {
 		"no node": {func(w *world, _ string) { w.pod("a", "gone") }, "cannot forward a port to pod"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t).alone()
 			_, node := w.node(callbacks(t))
 			s.pods(w, node)
 			w.create("ci", nil)
@@ -211,7 +225,7 @@ func TestAPortForwardThatCannotBeSaysWhy(t *testing.T) {
 
 // A session that is ready needs no way to the operator.
 func TestNoPortIsForwardedForNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t).alone()
 	w.create("ci", nil)
 	w.reports("ci", ready)
 	r := w.forwarding()
@@ -219,7 +233,7 @@ func TestNoPortIsForwardedForNothing(t *testing.T) {
 }
 
 func TestWhatGoesWrongBehindThePortIsSaid(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t).alone()
 	server := callbacks(t)
 	_, node := w.node(server)
 	server.Close()
@@ -240,7 +254,7 @@ func TestWhatGoesWrongBehindThePortIsSaid(t *testing.T) {
 
 // Where something on the way does not let a WebSocket pass, SPDY is tried, as kubectl does.
 func TestAPortForwardFallsBackToSPDY(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t).alone()
 	kubelet := &kubelet{t: t, to: strings.TrimPrefix(callbacks(t).URL, "http://")}
 	session := v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ci"}}
 	session.Spec.Auth.OAuth = &v1alpha1.OAuthAuth{}

@@ -12,12 +12,13 @@ import (
 
 // document is the State as it is stored. Its fields are plain, so that it encodes; it does not leave this package.
 type document struct {
-	Version int              `json:"version"`
-	Client  *clientDocument  `json:"client,omitempty"`
-	Attempt *attemptDocument `json:"attempt,omitempty"`
-	Grant   *grantDocument   `json:"grant,omitempty"`
-	Intent  *Intent          `json:"intent,omitempty"`
-	Ended   *Ended           `json:"ended,omitempty"`
+	Version  int              `json:"version"`
+	Client   *clientDocument  `json:"client,omitempty"`
+	Attempt  *attemptDocument `json:"attempt,omitempty"`
+	Replaced string           `json:"replaced,omitempty"`
+	Grant    *grantDocument   `json:"grant,omitempty"`
+	Intent   *Intent          `json:"intent,omitempty"`
+	Ended    *Ended           `json:"ended,omitempty"`
 }
 
 type clientDocument struct {
@@ -55,7 +56,7 @@ type grantDocument struct {
 const documentVersion = 1
 
 func encode(s State) ([]byte, error) {
-	d := document{Version: documentVersion, Intent: s.Intent, Ended: s.Ended}
+	d := document{Version: documentVersion, Replaced: s.Replaced, Intent: s.Intent, Ended: s.Ended}
 	if c := s.Client; c != nil {
 		d.Client = &clientDocument{
 			ID: c.ClientID, Secret: c.ClientSecret.Reveal(), AuthMethod: string(c.AuthMethod), RedirectURIs: c.RedirectURIs,
@@ -86,7 +87,7 @@ func decode(text []byte) (State, error) {
 	if json.Unmarshal(text, &d) != nil || d.Version != documentVersion {
 		return State{}, errUnreadable
 	}
-	s := State{Intent: d.Intent, Ended: d.Ended}
+	s := State{Replaced: d.Replaced, Intent: d.Intent, Ended: d.Ended}
 	if c := d.Client; c != nil {
 		if c.ID == "" {
 			return State{}, errUnreadable

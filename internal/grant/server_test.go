@@ -176,6 +176,7 @@ func whole() State {
 			},
 			Server: "6f0e6f6e-0000-4000-8000-000000000001", Static: true,
 		},
+		Replaced: "before",
 		Attempt: &Attempt{
 			Attempt: oauth.Attempt{
 				RedirectURI: "https://a.test/x", State: "state", Verifier: redact.New(mark + "verifier"), Scopes: []string{"a:b"},

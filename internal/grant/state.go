@@ -23,6 +23,9 @@ type State struct {
 	Client *Client
 	// Attempt to get consent. Nil: none.
 	Attempt *Attempt
+	// Replaced is the state parameter of the attempt before, which has expired. Empty: there was none. Whoever still comes
+	// with it is told so (B62).
+	Replaced string
 	// Grant that a person gave. Nil: none, or it has ended.
 	Grant *Grant
 	// Intent to refresh the grant. Nil: nobody does.
@@ -70,6 +73,15 @@ type Attempt struct {
 	ExpiresAt time.Time
 	// SpentAt is when a callback came for it. Zero: none did. It is good for one (B62).
 	SpentAt time.Time
+}
+
+// Ask replaces the attempt by another one.
+func (s *State) Ask(next *Attempt, now time.Time) {
+	s.Replaced = ""
+	if old := s.Attempt; old != nil && old.SpentAt.IsZero() && !now.Before(old.ExpiresAt) {
+		s.Replaced = old.State
+	}
+	s.Attempt = next
 }
 
 // Grant is a pair of tokens.

@@ -86,6 +86,32 @@ func TestEnd(t *testing.T) { // B68
 	}
 }
 
+// B62, B63: who comes with the link before the present one is told that it has expired, if it has.
+func TestAsk(t *testing.T) {
+	t.Parallel()
+	of := func(state string, left time.Duration) *Attempt {
+		return &Attempt{Attempt: oauth.Attempt{State: state}, ExpiresAt: now.Add(left)}
+	}
+	spent := of("old", -time.Minute)
+	spent.SpentAt = now
+	tests := map[string]struct {
+		before State
+		want   string
+	}{
+		"the first one":    {State{}, ""},
+		"an expired one":   {State{Attempt: of("old", 0)}, "old"},
+		"one that was not": {State{Attempt: of("old", time.Second), Replaced: "older"}, ""},
+		"a spent one":      {State{Attempt: spent}, ""},
+	}
+	for name, tt := range tests {
+		s, next := tt.before, of("new", time.Minute)
+		s.Ask(next, now)
+		if s.Attempt != next || s.Replaced != tt.want {
+			t.Errorf("%s: replaced is %q, want %q", name, s.Replaced, tt.want)
+		}
+	}
+}
+
 func TestGranted(t *testing.T) { // B62
 	t.Parallel()
 	tests := map[string]struct{ before, after *Attempt }{

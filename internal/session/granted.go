@@ -34,6 +34,12 @@ func granted(o Observation) Plan {
 	if !g.Held {
 		return authorization(o)
 	}
+	return held(o)
+}
+
+// held decides for a grant that there is.
+func held(o Observation) Plan {
+	g := o.Grant
 	if ending := o.endsGrant(); ending.Reason != "" {
 		return Plan{Do: EndGrant, Ending: ending}
 	}

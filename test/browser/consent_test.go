@@ -112,8 +112,8 @@ func TestALinkIsReplaced(t *testing.T) {
 	w.signsIn(b, l.next().String())
 	w.endAttempt()
 	second := l.next().String()
-	b.press("approve").is(http.StatusNotFound, unknown).
-		says("a newer link may have taken its place", "kubectl coder login -n "+w.namespace+" "+sessionName).keepsQuiet()
+	b.press("approve").is(http.StatusGone, expired).
+		says("Links are good for ten minutes.", "Nothing has changed.", "kubectl coder login -n "+w.namespace+" "+sessionName).keepsQuiet()
 	w.asks(b.open(second))
 	b.press("approve").is(http.StatusOK, granted)
 	l.exits(0)
