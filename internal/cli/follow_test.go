@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
@@ -92,6 +93,8 @@ func TestAConnectionThatIsLostIsMadeAnew(t *testing.T) {
 		t.Errorf("it is said %d times", n)
 	}
 	// Each time is spoken of.
+	w.reports("ci", notReady(v1alpha1.ReasonVerifying, "seen by the new watch"))
+	r.shows(r.err, "seen by the new watch")
 	l.cut(http.StatusServiceUnavailable)
 	r.until("it says so again", func() bool {
 		r.clock.Step(time.Second)

@@ -42,6 +42,7 @@ type Cluster struct {
 	// Client of the admin: reads and writes directly, without a cache.
 	Client client.Client
 
+	users       sync.Mutex // envtest makes one user at a time
 	folder      string
 	environment *envtest.Environment
 	leash       *leash

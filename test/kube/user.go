@@ -22,7 +22,9 @@ type User struct {
 // may do only what RBAC gives them, which makes it the way to run an operator with
 // the roles that it is installed with. The name is part of a file name.
 func (c *Cluster) User(name string, groups ...string) (*User, error) {
+	c.users.Lock()
 	user, err := c.environment.AddUser(envtest.User{Name: name, Groups: groups}, &rest.Config{QPS: -1})
+	c.users.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("make credentials of %s: %w", name, err)
 	}
