@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -110,11 +111,14 @@ func (w *world) refreshed(first *string) check {
 	}
 }
 
-// losesAPair reports whether what becomes of a call keeps a new pair from ever being stored: the server's answer, or the
-// process that had it, is lost.
+// losesAPair reports whether what becomes of a call may keep a new pair from ever being stored: the server's answer, or the
+// process that had it, is lost. A call for the deployment is made at the same time.
 func (o *operator) losesAPair() bool {
-	if o.aim.path == tokenRoute {
+	switch {
+	case o.aim.path == tokenRoute:
 		return o.what == lostAfter || o.what == lostAnswer
+	case strings.HasPrefix(o.aim.path, "coderdeployments/"):
+		return o.what.ends()
 	}
 	stores := victim{call: call{http.MethodPut, "secrets/ci-oauth"}, nth: 2}
 	return o.aim == stores && o.what == lostBefore

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -149,17 +150,21 @@ func (w *world) writeConfigMap(name string, data map[string]string) {
 	w.write(object, func() { object.Data = data })
 }
 
-// write creates an object, or updates the one that is there.
+// write creates an object, or updates the one that is there, again where somebody else
+// was quicker.
 func (w *world) write(object client.Object, change func()) {
 	w.t.Helper()
-	err := w.client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)
-	change()
-	if client.IgnoreNotFound(err) == nil && err != nil {
-		w.must(w.client.Create(w.t.Context(), object))
-		return
-	}
-	w.must(err)
-	w.must(w.client.Update(w.t.Context(), object))
+	w.must(retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		err := w.client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)
+		change()
+		if client.IgnoreNotFound(err) == nil && err != nil {
+			return w.client.Create(w.t.Context(), object)
+		}
+		if err != nil {
+			return err
+		}
+		return w.client.Update(w.t.Context(), object)
+	}))
 }
 
 func (w *world) create(objects ...client.Object) {
