@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,11 +16,9 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-type lineOf = *connection.Line
-
 // discover asks the provider what it can do.
 func (r *SessionReconciler) discover(ctx context.Context, s *sessionScope) (md oauth.Metadata, err error) {
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line lineOf) (err error) {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
 		md, err = r.provider(line).Discover(ctx)
 		return err
 	})
@@ -48,7 +45,7 @@ func (r *SessionReconciler) register(ctx context.Context, s *sessionScope) error
 		}
 	}
 	next := &grant.Client{Server: server}
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line lineOf) (err error) {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
 		if shared, ok := staticClient(line); ok {
 			next.Static, next.Registration = true, shared
 			next.RedirectURIs = slices.Clone(r.redirectURIs)
@@ -75,7 +72,7 @@ func (r *SessionReconciler) register(ctx context.Context, s *sessionScope) error
 }
 
 func (r *SessionReconciler) deregister(ctx context.Context, s *sessionScope, c *grant.Client) error {
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line lineOf) error {
+	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
 		return r.provider(line).Deregister(ctx, registrationOf(line, c))
 	})
 	return err
@@ -128,7 +125,7 @@ func (r *SessionReconciler) refresh(ctx context.Context, s *sessionScope) error 
 	}
 	var next oauth.Grant
 	var answer error // as the provider gave it, whatever the connection makes of it
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line lineOf) error {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
 		if lost(answer) {
 			return answer // it may be spent: not a second time
 		}
@@ -152,7 +149,7 @@ func (r *SessionReconciler) notRefreshed(ctx context.Context, s *sessionScope, f
 	err := r.changeGrant(ctx, s, func(state *grant.State) error {
 		state.Intent = nil
 		if dead {
-			state.End(string(oauth.KindOf(failed)), describe(failed), r.clock.Now())
+			state.End(string(oauth.KindOf(failed)), oauth.Summary(failed), r.clock.Now())
 		}
 		return nil
 	})
@@ -172,7 +169,7 @@ func (r *SessionReconciler) resolve(ctx context.Context, s *sessionScope) error 
 	if state.Grant == nil || state.Intent == nil {
 		return errMoved(s, "its grant has changed")
 	}
-	_, err = s.conn.DoAs(ctx, fixedCaller{state.Grant.AccessToken}, func(ctx context.Context, line lineOf) error {
+	_, err = s.conn.DoAs(ctx, fixedCaller{state.Grant.AccessToken}, func(ctx context.Context, line *connection.Line) error {
 		_, err := line.Client.Me(ctx)
 		return err
 	})
@@ -254,7 +251,7 @@ func (r *SessionReconciler) revokeGrant(ctx context.Context, s *sessionScope, st
 	if token.IsZero() {
 		token = state.Grant.AccessToken
 	}
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line lineOf) error {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
 		_, err := r.provider(line).Revoke(ctx, md, registrationOf(line, state.Client), token)
 		return err
 	})
@@ -262,15 +259,6 @@ func (r *SessionReconciler) revokeGrant(ctx context.Context, s *sessionScope, st
 		return nil // the registration is gone, and all that was granted to it (contract C.3, C.5)
 	}
 	return err
-}
-
-// describe is an OAuth error for people.
-func describe(err error) string {
-	var e *oauth.Error
-	if errors.As(err, &e) && e.Description != "" {
-		return fmt.Sprintf("%s: %s", e.Kind, e.Description)
-	}
-	return string(oauth.KindOf(err))
 }
 
 // lost reports whether the server may have carried out what failed.

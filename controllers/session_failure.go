@@ -54,7 +54,7 @@ func providerFailed(err error) bool {
 func classifyProvider(err error, action session.Action, doing string) *session.Failure {
 	var e *oauth.Error
 	errors.As(err, &e)
-	f := &session.Failure{Message: doing + ": " + describe(err), RetryAfter: e.RetryAfter}
+	f := &session.Failure{Message: doing + ": " + oauth.Summary(err), RetryAfter: e.RetryAfter}
 	switch {
 	case e.Kind == oauth.Unavailable && e.RetryAfter > 0:
 		f.Class = session.Wait

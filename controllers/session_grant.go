@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
@@ -175,7 +176,7 @@ func (r *SessionReconciler) sharedWith(ctx context.Context, s *sessionScope) (st
 }
 
 // provider is the OAuth2 provider as it is reached over a line.
-func (r *SessionReconciler) provider(line lineOf) oauth.Provider {
+func (r *SessionReconciler) provider(line *connection.Line) oauth.Provider {
 	return oauth.New(line.Client, r.clock)
 }
 
@@ -219,7 +220,7 @@ func (r *SessionReconciler) storeGrant(ctx context.Context, s *sessionScope, u u
 }
 
 // staticClient is the deployment's client, where it has one.
-func staticClient(line lineOf) (oauth.Registration, bool) {
+func staticClient(line *connection.Line) (oauth.Registration, bool) {
 	shared := line.Snapshot.OAuth
 	if shared == nil {
 		return oauth.Registration{}, false
@@ -228,7 +229,7 @@ func staticClient(line lineOf) (oauth.Registration, bool) {
 }
 
 // registrationOf is the session's client as the provider takes it.
-func registrationOf(line lineOf, c *grant.Client) oauth.Registration {
+func registrationOf(line *connection.Line, c *grant.Client) oauth.Registration {
 	static, _ := staticClient(line)
 	return c.With(static.ClientSecret)
 }

@@ -75,10 +75,8 @@ func describe(err error) (reason, message string) {
 	var e *oauth.Error
 	var unsettled *connection.UnsettledError
 	switch {
-	case errors.As(err, &e) && e.Description != "":
-		return string(e.Kind), string(e.Kind) + ": " + e.Description
-	case e != nil:
-		return string(e.Kind), string(e.Kind)
+	case errors.As(err, &e):
+		return string(e.Kind), oauth.Summary(err)
 	case errors.Is(err, errMoved):
 		return string(oauth.Connection), errMoved.Error()
 	case errors.As(err, &unsettled):

@@ -50,6 +50,18 @@ func KindOf(err error) Kind {
 	return ""
 }
 
+// Summary is the *Error in err's chain for people: its kind, and its description where there is one. Empty: there is none.
+func Summary(err error) string {
+	var e *Error
+	switch {
+	case !errors.As(err, &e):
+		return ""
+	case e.Description == "":
+		return string(e.Kind)
+	}
+	return string(e.Kind) + ": " + e.Description
+}
+
 // Error is a failed operation. Neither its fields nor its text nor what it wraps hold credentials.
 //
 // It wraps a *coder.Error where not the provider refused but something on the way there, and where the server is overloaded

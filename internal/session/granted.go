@@ -80,13 +80,7 @@ func (o Observation) endsGrant() Ending {
 func (o Observation) refreshAt() time.Time {
 	g := o.Grant
 	lifetime := g.ExpiresAt.Sub(g.IssuedAt.Add(o.Skew))
-	before := lifetime / 3
-	if rotation := o.Session.Spec.Rotation; rotation != nil {
-		if asked := rotation.RenewBefore.Or(before); asked <= lifetime-lifetime/10 {
-			before = asked
-		}
-	}
-	return g.ExpiresAt.Add(-before)
+	return g.ExpiresAt.Add(-o.renewBefore(lifetime))
 }
 
 // unresolved waits until nobody can be spending the refresh token any more, and then finds out.

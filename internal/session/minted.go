@@ -208,9 +208,7 @@ func (o Observation) granted() time.Duration {
 	return 0
 }
 
-// rotateAt is when, by the server's clock, the published token is replaced. A
-// renewBefore that leaves less than a tenth of the lifetime that was granted would
-// rotate without end, so a third of that serves instead.
+// rotateAt is when, by the server's clock, the published token is replaced.
 func (o Observation) rotateAt() time.Time {
 	token := o.Secret.Token
 	if token == nil || token.ExpiresAt.IsZero() {
@@ -220,13 +218,19 @@ func (o Observation) rotateAt() time.Time {
 	if lifetime <= 0 {
 		lifetime = o.Session.Spec.Auth.Mint.Lifetime.Or(DefaultLifetime)
 	}
+	return token.ExpiresAt.Add(-o.renewBefore(lifetime))
+}
+
+// renewBefore is how long before its end a credential of this lifetime is replaced. One that leaves less than a tenth of
+// the lifetime would replace it without end, so a third serves instead.
+func (o Observation) renewBefore(lifetime time.Duration) time.Duration {
 	before := lifetime / 3
 	if rotation := o.Session.Spec.Rotation; rotation != nil {
 		if asked := rotation.RenewBefore.Or(before); asked <= lifetime-lifetime/10 {
-			before = asked
+			return asked
 		}
 	}
-	return token.ExpiresAt.Add(-before)
+	return before
 }
 
 // sayCut sets LifetimeCut where the server granted less than was asked for.
