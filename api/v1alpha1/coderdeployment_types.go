@@ -338,6 +338,11 @@ type CoderDeploymentStatus struct {
 	// Sessions that use this deployment, counted by state.
 	// +optional
 	Sessions *SessionCounts `json:"sessions,omitempty"`
+	// LastHandledVerifyAt is the value of the annotation
+	// credentials.coder.com/verify-requested-at that was last acted upon.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	LastHandledVerifyAt string `json:"lastHandledVerifyAt,omitempty"`
 }
 
 // DeploymentUser is the operator's identity on the server.
@@ -356,4 +361,7 @@ type SessionCounts struct {
 	Ready                 int32 `json:"ready"`
 	Suspended             int32 `json:"suspended"`
 	AwaitingAuthorization int32 `json:"awaitingAuthorization"`
+	// Retired by spec.retention.
+	// +optional
+	Retired int32 `json:"retired,omitempty"`
 }

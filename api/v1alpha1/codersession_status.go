@@ -46,6 +46,19 @@ type CoderSessionStatus struct {
 	// Authorization is what a person has to open to consent.
 	// +optional
 	Authorization *Authorization `json:"authorization,omitempty"`
+	// Retirement says why and since when retention keeps the credential away. Absent:
+	// it does not.
+	// +optional
+	Retirement *Retirement `json:"retirement,omitempty"`
+	// ActiveSince is when the session last returned from its retirement: for
+	// retention as good as a use of its credential. Absent: it never was retired.
+	// +optional
+	ActiveSince *metav1.Time `json:"activeSince,omitempty"`
+	// LastHandledRenewAt is the value of the annotation
+	// credentials.coder.com/renew-requested-at that was last acted upon.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	LastHandledRenewAt string `json:"lastHandledRenewAt,omitempty"`
 }
 
 // SessionUser is a Coder user.
@@ -115,6 +128,18 @@ type Suspension struct {
 	// +optional
 	Message string      `json:"message,omitempty"`
 	Since   metav1.Time `json:"since"`
+}
+
+// Retirement of a session that nobody used. It ends with a request for renewal
+// (annotation credentials.coder.com/renew-requested-at) or a change of the spec.
+type Retirement struct {
+	// Reason in one word: Idle, or SessionLimit.
+	Reason string `json:"reason"`
+	// +optional
+	Message string      `json:"message,omitempty"`
+	Since   metav1.Time `json:"since"`
+	// Generation of the spec that was retired: another one returns.
+	Generation int64 `json:"generation"`
 }
 
 // Authorization is a pending consent.

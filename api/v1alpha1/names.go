@@ -46,10 +46,30 @@ const (
 	// AnnotationRestartPrefix with the name of a session after it is, on the same
 	// template, a keyed digest of the credential that it was rolled for.
 	AnnotationRestartPrefix = "restart.credentials.coder.com/"
+	// AnnotationRenewRequestedAt on a session asks for another credential now: its value is
+	// the time of the request, in RFC 3339, and another value is another request. A
+	// session that retention has retired returns with it.
+	AnnotationRenewRequestedAt = "credentials.coder.com/renew-requested-at"
+	// AnnotationVerifyRequestedAt on a deployment asks in the same way for a verification.
+	AnnotationVerifyRequestedAt = "credentials.coder.com/verify-requested-at"
 	// AnnotationManaged on a generated Secret lists the labels and annotations of
 	// spec.secret that the operator wrote, as JSON, so that one that leaves the spec
 	// leaves the Secret too, and those of others stay.
 	AnnotationManaged = "credentials.coder.com/managed"
+)
+
+// What a pod says to have a session's Secret mounted.
+const (
+	// LabelInject with the value "true" on a pod asks for it.
+	LabelInject = "credentials.coder.com/inject"
+	// AnnotationSession on such a pod names the session, of the pod's namespace.
+	AnnotationSession = "credentials.coder.com/session"
+	// AnnotationContainers on such a pod names those of its containers that get the
+	// Secret, separated by commas. Absent or empty: all.
+	AnnotationContainers = "credentials.coder.com/containers"
+	// MountRoot is the folder in which a pod finds the Secret of each session, under the
+	// session's name.
+	MountRoot = "/var/run/secrets/coder.com"
 )
 
 // DeploymentKey is the namespace and name of the deployment that the session
