@@ -15,8 +15,10 @@ import (
 
 // ListenOptions says how a server listens. The zero value is plain HTTP on a free loopback port.
 type ListenOptions struct {
-	// Address is host:port; "" is 127.0.0.1:0. Only loopback addresses are allowed.
+	// Address is host:port; "" is 127.0.0.1:0. Only loopback addresses are allowed, unless AnyInterface is set.
 	Address string
+	// AnyInterface allows other addresses: for a pod, which has a network of its own.
+	AnyInterface bool
 	// MinVersion and MaxVersion bound TLS, e.g. tls.VersionTLS12; 0 is Go's default.
 	MinVersion, MaxVersion uint16
 	// HTTP2 offers HTTP/2 beside HTTP/1.1, on TLS only.
@@ -91,7 +93,7 @@ func (l *Listener) Restart() error {
 	if l.running() {
 		return nil
 	}
-	tcp, err := listenLoopback(l.Address())
+	tcp, err := listen(l.Address(), l.opts.AnyInterface)
 	if err != nil {
 		return err
 	}
@@ -193,12 +195,12 @@ func (l *Listener) protocols() []string {
 
 var errNotLoopback = errors.New("only loopback addresses may be listened on")
 
-func listenLoopback(address string) (net.Listener, error) {
+func listen(address string, anyInterface bool) (net.Listener, error) {
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", address, err)
 	}
-	if !resolved.IP.IsLoopback() {
+	if !anyInterface && !resolved.IP.IsLoopback() {
 		return nil, fmt.Errorf("listening on %s: %w", address, errNotLoopback)
 	}
 	tcp, err := net.ListenTCP("tcp", resolved)

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 var heading = regexp.MustCompile(`<h1>([^<]*)</h1>`)
@@ -16,7 +18,7 @@ var heading = regexp.MustCompile(`<h1>([^<]*)</h1>`)
 // browse opens a page as a browser does, and returns its status and what its heading
 // says. The address has a code in it: no error does.
 func browse(ctx context.Context, address string) (status int, title string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, walk.Patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {

@@ -91,7 +91,7 @@ func (d *demo) burst(ctx context.Context, changes []change, next *material) (too
 
 // changeServer gives the server's side new material.
 func (d *demo) changeServer(ctx context.Context, next *material) error {
-	return d.coder.changeEdge(ctx, map[string]any{
+	return d.coder.ChangeEdge(ctx, map[string]any{
 		"certificate":      string(next.server.CertPEM),
 		"key":              string(next.server.KeyPEM),
 		"required_headers": map[string]string{headerName: next.header},

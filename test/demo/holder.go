@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 // holder is a client that has nothing but what a generated Secret holds.
@@ -46,7 +48,7 @@ func (h holder) get(ctx context.Context, path string) (int, error) {
 func (h holder) tls() (*tls.Config, error) {
 	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 	if !config.RootCAs.AppendCertsFromPEM(h.data["ca.crt"]) {
-		return nil, &unexpectedError{expected: "certificates in ca.crt", seen: "none"}
+		return nil, &walk.UnexpectedError{Expected: "certificates in ca.crt", Seen: "none"}
 	}
 	if !h.certificate {
 		return config, nil

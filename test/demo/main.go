@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 // options are the command's flags.
@@ -44,21 +46,21 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(2)
 	}
-	if !run(ctx, o, newTerminal(os.Stdout)) {
+	if !run(ctx, o, walk.NewTerminal(os.Stdout)) {
 		os.Exit(1)
 	}
 }
 
 // run shows everything and reports whether all was as expected. Whatever happens,
 // nothing that it started is left running.
-func run(ctx context.Context, o options, term *terminal) bool {
+func run(ctx context.Context, o options, term *walk.Terminal) bool {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d := &demo{term: term, abort: cancel}
 	err := d.start(ctx)
 	started := err == nil
 	if started {
-		err = d.runSteps(ctx)
+		_, err = walk.Run(ctx, term, d.steps())
 	}
 	if err != nil {
 		err = reasonOf(ctx, err)
@@ -74,7 +76,7 @@ func run(ctx context.Context, o options, term *terminal) bool {
 	}
 	failed := err != nil && !errors.Is(err, errInterrupted)
 	if closing := d.close(o.keepLogs || failed); closing != nil {
-		term.failure(closing, "")
+		term.Failure(closing, "")
 		err = errors.Join(err, closing)
 	}
 	return err == nil
@@ -85,7 +87,7 @@ var errInterrupted = errors.New("interrupted")
 // reasonOf puts the end of a process, or of all by Ctrl-C, in the place of the errors
 // that it led to.
 func reasonOf(ctx context.Context, err error) error {
-	var died *exitError
+	var died *walk.ExitError
 	switch {
 	case errors.As(context.Cause(ctx), &died):
 		return died

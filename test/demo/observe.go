@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 func named(name string) types.NamespacedName {
@@ -46,7 +47,7 @@ func describe(what string, c metav1.Condition) string {
 }
 
 // deploymentIs looks for one of these reasons of the deployment's Ready condition.
-func (d *demo) deploymentIs(reasons ...string) look {
+func (d *demo) deploymentIs(reasons ...string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		object, err := d.deployment(ctx)
 		if err != nil {
@@ -59,7 +60,7 @@ func (d *demo) deploymentIs(reasons ...string) look {
 
 // sessionIs looks for a reason of a session's Ready condition, with regard to the
 // spec as it is now.
-func (d *demo) sessionIs(name, reason string) look {
+func (d *demo) sessionIs(name, reason string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		object, err := d.session(ctx, name)
 		if err != nil {

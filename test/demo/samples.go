@@ -19,7 +19,7 @@ const overSamples = `patches:
 
 // applySamples does what the comments in config/samples tell a person to do.
 func (d *demo) applySamples(ctx context.Context) error {
-	d.term.heading("Set up: config/samples, with the URL of this server")
+	d.term.Heading("Set up: config/samples, with the URL of this server")
 	for name, content := range map[string]string{
 		"client.crt":      string(d.material.client.CertPEM),
 		"client.key":      string(d.material.client.KeyPEM),
@@ -28,7 +28,7 @@ func (d *demo) applySamples(ctx context.Context) error {
 		"token.txt":       d.coder.tokens[operatorUser+"/bootstrap"],
 		"ada-token.txt":   d.coder.tokens[personUser+"/laptop"],
 	} {
-		if _, err := d.folder.write(name, []byte(content)); err != nil {
+		if _, err := d.folder.Write(name, []byte(content)); err != nil {
 			return err
 		}
 	}
@@ -44,7 +44,7 @@ func (d *demo) applySamples(ctx context.Context) error {
 		{"-n", namespace, "create", "secret", "generic", "my-coder-token", "--from-file=token=ada-token.txt"},
 		{"apply", "-k", "samples"},
 	} {
-		if err := d.kubectl.show(ctx, args...); err != nil {
+		if err := d.kubectl.Show(ctx, args...); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 // Names in the cluster.
@@ -25,16 +26,16 @@ const (
 
 // demo is what runs, and what the steps have learned so far.
 type demo struct {
-	term  *terminal
+	term  *walk.Terminal
 	abort context.CancelCauseFunc
 
 	root     string
-	folder   *folder
+	folder   *walk.Folder
 	cluster  *kube.Cluster
 	client   client.WithWatch
-	kubectl  *kubectl
+	kubectl  *walk.Program
 	coder    *coderServer
-	operator *process
+	operator *walk.Process
 	material *material // what is in force at the moment
 	// callbackURL is where the operator takes browsers that come back from Coder.
 	callbackURL string
@@ -42,7 +43,7 @@ type demo struct {
 
 // start starts everything and tells the cluster about it.
 func (d *demo) start(ctx context.Context) error {
-	d.term.heading("Coder Session Operator: demo")
+	d.term.Heading("Coder Session Operator: demo")
 	for _, begin := range []func(context.Context) error{
 		d.prepare, d.startCluster, d.startCoder, d.startOperator, d.applySamples,
 	} {
@@ -61,13 +62,13 @@ func (d *demo) prepare(context.Context) error {
 	if d.root, err = filepath.EvalSymlinks(d.root); err != nil {
 		return fmt.Errorf("find the module: %w", err)
 	}
-	if d.folder, err = newFolder(); err != nil {
+	if d.folder, err = walk.NewFolder("coder-session-operator-demo-"); err != nil {
 		return err
 	}
 	if d.material, err = newMaterial(); err != nil {
 		return err
 	}
-	d.term.note("logs of all processes: %s", d.folder.logs)
+	d.term.Note("logs of all processes: %s", d.folder.Logs)
 	return nil
 }
 
@@ -78,15 +79,15 @@ func (d *demo) startCluster(ctx context.Context) error {
 		return err
 	}
 	for _, name := range []string{"etcd.log", "kube-apiserver.log"} {
-		if err := d.folder.keepLog(filepath.Join(filepath.Dir(d.cluster.Kubeconfig), name)); err != nil {
+		if err := d.folder.KeepLog(filepath.Join(filepath.Dir(d.cluster.Kubeconfig), name)); err != nil {
 			return err
 		}
 	}
 	if d.client, err = client.NewWithWatch(d.cluster.Config, client.Options{Scheme: d.cluster.Scheme}); err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	d.kubectl = &kubectl{program: d.cluster.Kubectl, kubeconfig: d.cluster.Kubeconfig, folder: d.folder.work, term: d.term}
-	d.term.seen("etcd and kube-apiserver, with the operator's CRDs, at %s (%s)", d.cluster.Config.Host, brief(time.Since(started)))
+	d.kubectl = &walk.Program{Path: d.cluster.Kubectl, Dir: d.folder.Work, Env: []string{"KUBECONFIG=" + d.cluster.Kubeconfig}, Term: d.term}
+	d.term.Seen("etcd and kube-apiserver, with the operator's CRDs, at %s (%s)", d.cluster.Config.Host, walk.Brief(time.Since(started)))
 	return nil
 }
 
@@ -95,9 +96,9 @@ func (d *demo) startCoder(ctx context.Context) error {
 	if d.coder, err = startCoder(ctx, d.root, d.folder, d.material); err != nil {
 		return err
 	}
-	d.coder.guard(ctx, d.abort)
-	d.term.seen("simulated Coder server at %s, with the users %s (owner), %s and %s", d.coder.url, operatorUser, machineUser, personUser)
-	d.term.seen("its edge demands a client certificate, which says who calls, and the header %s", headerName)
+	d.coder.Guard(ctx, d.abort)
+	d.term.Seen("simulated Coder server at %s, with the users %s (owner), %s and %s", d.coder.url, operatorUser, machineUser, personUser)
+	d.term.Seen("its edge demands a client certificate, which says who calls, and the header %s", headerName)
 	return nil
 }
 
@@ -126,22 +127,22 @@ func (d *demo) startOperator(ctx context.Context) error {
 	}
 	_, port, _ := strings.Cut(callback, ":")
 	d.callbackURL = "http://localhost:" + port + "/oauth/callback"
-	d.operator, err = startProcess(d.folder.logs, filepath.Join(d.root, "bin", operatorName),
+	d.operator, err = walk.StartProcess(d.folder.Logs, filepath.Join(d.root, "bin", operatorName),
 		"--kubeconfig="+user.Kubeconfig, "--leader-elect", "--leader-election-namespace="+operatorNamespace,
 		"--metrics-bind-address="+metrics, "--metrics-secure=false", "--health-probe-bind-address="+probes,
 		"--oauth-callback-bind-address="+callback, "--oauth-callback-url="+d.callbackURL)
 	if err != nil {
 		return err
 	}
-	d.operator.guard(ctx, d.abort)
-	took, err := await(ctx, "the operator answers its readiness probe with 200", func(ctx context.Context) (string, bool, error) {
+	d.operator.Guard(ctx, d.abort)
+	took, err := walk.Await(ctx, "the operator answers its readiness probe with 200", func(ctx context.Context) (string, bool, error) {
 		return probe(ctx, "http://"+probes+"/readyz")
 	})
 	if err != nil {
 		return err
 	}
-	d.term.seen("operator, as %s; ready after %s, metrics at http://%s/metrics", account, brief(took), metrics)
-	d.term.seen("it takes browsers that come back from Coder at %s", d.callbackURL)
+	d.term.Seen("operator, as %s; ready after %s, metrics at http://%s/metrics", account, walk.Brief(took), metrics)
+	d.term.Seen("it takes browsers that come back from Coder at %s", d.callbackURL)
 	return nil
 }
 
@@ -150,24 +151,24 @@ func (d *demo) installRoles(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.kubectl.run(ctx, "create", "namespace", operatorNamespace); err != nil {
+	if _, err := d.kubectl.Run(ctx, "create", "namespace", operatorNamespace); err != nil {
 		return err
 	}
-	_, err = d.kubectl.run(ctx, "apply", "-k", roles)
+	_, err = d.kubectl.Run(ctx, "apply", "-k", roles)
 	return err
 }
 
 // overlay writes a kustomization over a folder of the module and returns its name
 // for kubectl.
 func (d *demo) overlay(name, base, more string) (string, error) {
-	relative, err := filepath.Rel(filepath.Join(d.folder.work, name), filepath.Join(d.root, base))
+	relative, err := filepath.Rel(filepath.Join(d.folder.Work, name), filepath.Join(d.root, base))
 	if err != nil {
 		return "", fmt.Errorf("find %s: %w", base, err)
 	}
 	text := strings.Join([]string{
 		"apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization", "resources: [" + relative + "]", more,
 	}, "\n")
-	_, err = d.folder.write(filepath.Join(name, "kustomization.yaml"), []byte(text))
+	_, err = d.folder.Write(filepath.Join(name, "kustomization.yaml"), []byte(text))
 	return name, err
 }
 
@@ -196,19 +197,19 @@ func probe(ctx context.Context, url string) (string, bool, error) {
 func (d *demo) close(keepLogs bool) error {
 	var errs []error
 	if d.operator != nil {
-		errs = append(errs, d.operator.stop())
+		errs = append(errs, d.operator.Stop())
 	}
 	if d.coder != nil {
-		errs = append(errs, d.coder.stop())
+		errs = append(errs, d.coder.Stop())
 	}
 	if d.cluster != nil {
 		errs = append(errs, d.cluster.Stop())
 	}
 	if d.folder != nil {
-		errs = append(errs, d.folder.remove(keepLogs))
+		errs = append(errs, d.folder.Remove(keepLogs))
 	}
 	if keepLogs && d.folder != nil {
-		d.term.note("logs are kept in %s", d.folder.logs)
+		d.term.Note("logs are kept in %s", d.folder.Logs)
 	}
 	return errors.Join(errs...)
 }
@@ -217,20 +218,20 @@ func (d *demo) close(keepLogs bool) error {
 // they are now beside them. Those hold no credentials.
 func (d *demo) fail(err error) {
 	if d.folder == nil || errors.Is(err, errInterrupted) {
-		d.term.failure(err, "")
+		d.term.Failure(err, "")
 		return
 	}
-	d.term.failure(err, d.folder.logs)
+	d.term.Failure(err, d.folder.Logs)
 	if d.kubectl == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	objects, err := d.kubectl.run(ctx, "get", "cdep,cses,events", "--all-namespaces", "-o", "yaml")
+	objects, err := d.kubectl.Run(ctx, "get", "cdep,cses,events", "--all-namespaces", "-o", "yaml")
 	if err == nil {
-		err = os.WriteFile(filepath.Join(d.folder.logs, "objects.yaml"), []byte(objects), 0o600)
+		err = os.WriteFile(filepath.Join(d.folder.Logs, "objects.yaml"), []byte(objects), 0o600)
 	}
 	if err != nil {
-		d.term.note("the objects could not be kept: %v", err)
+		d.term.Note("the objects could not be kept: %v", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 func (d *demo) showDeletion(ctx context.Context) error {
@@ -12,27 +14,27 @@ func (d *demo) showDeletion(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.kubectl.show(ctx, "delete", "cses", mintedSession, "-n", namespace); err != nil {
+	if err := d.kubectl.Show(ctx, "delete", "cses", mintedSession, "-n", namespace); err != nil {
 		return err
 	}
 	if _, err := d.secret(ctx, mintedSession); !apierrors.IsNotFound(err) {
-		return &unexpectedError{expected: "Secret " + mintedSession + " is gone", seen: fmt.Sprintf("looking for it: %v", err)}
+		return &walk.UnexpectedError{Expected: "Secret " + mintedSession + " is gone", Seen: fmt.Sprintf("looking for it: %v", err)}
 	}
-	d.term.seen("the session is gone, and so is its Secret")
-	accepted, err := d.coder.accepts(ctx, string(secret.Data["session"]))
+	d.term.Seen("the session is gone, and so is its Secret")
+	accepted, err := d.coder.Accepts(ctx, string(secret.Data["session"]))
 	if err != nil {
 		return err
 	}
-	keys, err := d.coder.minted(ctx)
+	keys, err := d.coder.Minted(ctx)
 	if err != nil {
 		return err
 	}
 	if accepted || len(keys) > 0 {
-		return &unexpectedError{
-			expected: "the token is revoked, no minted token is left",
-			seen:     fmt.Sprintf("accepted: %t, %d minted tokens", accepted, len(keys)),
+		return &walk.UnexpectedError{
+			Expected: "the token is revoked, no minted token is left",
+			Seen:     fmt.Sprintf("accepted: %t, %d minted tokens", accepted, len(keys)),
 		}
 	}
-	d.term.seen("the server does not accept its token any more, and has no other token that the operator minted")
+	d.term.Seen("the server does not accept its token any more, and has no other token that the operator minted")
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 const (
@@ -23,7 +24,7 @@ const (
 )
 
 func (d *demo) showConsent(ctx context.Context) error {
-	if err := d.coder.setAccessLifetime(ctx, accessLifetime); err != nil {
+	if err := d.coder.SetAccessLifetime(ctx, accessLifetime); err != nil {
 		return err
 	}
 	if err := d.consents(ctx, v1alpha1.ReasonAwaitingAuthorization); err != nil {
@@ -34,19 +35,19 @@ func (d *demo) showConsent(ctx context.Context) error {
 		return err
 	}
 	const path = "/api/v2/deployment/ssh"
-	d.term.note("GET %s with what Secret %s holds", path, oauthSecret)
+	d.term.Note("GET %s with what Secret %s holds", path, oauthSecret)
 	status, err := holder{data: secret.Data, certificate: true}.get(ctx, path)
 	if err != nil {
 		return err
 	}
-	request, err := d.coder.lastRequest(ctx, path)
+	request, err := d.coder.LastRequest(ctx, path)
 	if err != nil {
 		return err
 	}
 	if status != http.StatusOK || request.Username != personUser {
-		return &unexpectedError{expected: "200 for " + personUser, seen: fmt.Sprintf("%d for %q", status, request.Username)}
+		return &walk.UnexpectedError{Expected: "200 for " + personUser, Seen: fmt.Sprintf("%d for %q", status, request.Username)}
 	}
-	d.term.seen("%d %s; the server took the caller for %s", status, http.StatusText(status), request.Username)
+	d.term.Seen("%d %s; the server took the caller for %s", status, http.StatusText(status), request.Username)
 	return nil
 }
 
@@ -57,34 +58,34 @@ func (d *demo) consents(ctx context.Context, reason string) error {
 	if err != nil {
 		return err
 	}
-	if err := d.kubectl.show(ctx, "get", "cses", oauthSession, "-n", namespace); err != nil {
+	if err := d.kubectl.Show(ctx, "get", "cses", oauthSession, "-n", namespace); err != nil {
 		return err
 	}
-	err = d.kubectl.show(ctx, "get", "cses", oauthSession, "-n", namespace, "-o", "jsonpath={.status.authorization.url}")
+	err = d.kubectl.Show(ctx, "get", "cses", oauthSession, "-n", namespace, "-o", "jsonpath={.status.authorization.url}")
 	if err != nil {
 		return err
 	}
-	location, err := d.coder.approve(ctx, personUser, address)
+	location, err := d.coder.Approve(ctx, personUser, address)
 	if err != nil {
 		return err
 	}
-	d.term.note("%s opens that URL, signs in and agrees; her browser is sent to %s", personUser, d.callbackURL)
+	d.term.Note("%s opens that URL, signs in and agrees; her browser is sent to %s", personUser, d.callbackURL)
 	status, title, err := browse(ctx, location)
 	if err != nil {
 		return err
 	}
 	if status != http.StatusOK {
-		return &unexpectedError{expected: "200 at the operator's callback", seen: fmt.Sprintf("%d: %s", status, title)}
+		return &walk.UnexpectedError{Expected: "200 at the operator's callback", Seen: fmt.Sprintf("%d: %s", status, title)}
 	}
-	d.term.seen("the page that she ends on: %q", title)
-	took, err := await(ctx, "CoderSession "+oauthSession+" is Ready (Active)", d.sessionIs(oauthSession, v1alpha1.ReasonActive))
+	d.term.Seen("the page that she ends on: %q", title)
+	took, err := walk.Await(ctx, "CoderSession "+oauthSession+" is Ready (Active)", d.sessionIs(oauthSession, v1alpha1.ReasonActive))
 	if err != nil {
 		return err
 	}
-	if err := d.kubectl.show(ctx, "get", "cses", oauthSession, "-n", namespace); err != nil {
+	if err := d.kubectl.Show(ctx, "get", "cses", oauthSession, "-n", namespace); err != nil {
 		return err
 	}
-	d.term.seen("Ready %s later, as %s", brief(took), personUser)
+	d.term.Seen("Ready %s later, as %s", walk.Brief(took), personUser)
 	return nil
 }
 
@@ -92,7 +93,7 @@ func (d *demo) consents(ctx context.Context, reason string) error {
 func (d *demo) consentURL(ctx context.Context, reason string) (address string, err error) {
 	waits := d.sessionIs(oauthSession, reason)
 	expected := fmt.Sprintf("CoderSession %s waits for a person (%s)", oauthSession, reason)
-	_, err = await(ctx, expected, func(ctx context.Context) (string, bool, error) {
+	_, err = walk.Await(ctx, expected, func(ctx context.Context) (string, bool, error) {
 		seen, ok, err := waits(ctx)
 		if err != nil || !ok {
 			return seen, false, err
@@ -113,65 +114,65 @@ func (d *demo) showRefresh(ctx context.Context) error {
 		return err
 	}
 	old := before.Annotations[v1alpha1.AnnotationTokenID]
-	if err := d.coder.setAccessLifetime(ctx, defaultAccessLifetime); err != nil {
+	if err := d.coder.SetAccessLifetime(ctx, defaultAccessLifetime); err != nil {
 		return err
 	}
-	if err := d.kubectl.show(ctx, "patch", "cses", oauthSession, "-n", namespace, "--type=merge", "-p", refreshPatch); err != nil {
+	if err := d.kubectl.Show(ctx, "patch", "cses", oauthSession, "-n", namespace, "--type=merge", "-p", refreshPatch); err != nil {
 		return err
 	}
-	_, err = await(ctx, "Secret "+oauthSecret+" holds another token, which the server accepts", func(ctx context.Context) (string, bool, error) {
+	_, err = walk.Await(ctx, "Secret "+oauthSecret+" holds another token, which the server accepts", func(ctx context.Context) (string, bool, error) {
 		now, err := d.secret(ctx, oauthSecret)
 		if err != nil {
 			return "", false, err
 		}
 		id := now.Annotations[v1alpha1.AnnotationTokenID]
-		accepted, err := d.coder.accepts(ctx, string(now.Data["session"]))
+		accepted, err := d.coder.Accepts(ctx, string(now.Data["session"]))
 		return fmt.Sprintf("token %s, accepted: %t", id, accepted), id != old && accepted, err
 	})
 	if err != nil {
 		return err
 	}
-	accepted, err := d.coder.accepts(ctx, string(before.Data["session"]))
+	accepted, err := d.coder.Accepts(ctx, string(before.Data["session"]))
 	if err != nil {
 		return err
 	}
-	grants, err := d.coder.grants(ctx, personUser)
+	grants, err := d.coder.Grants(ctx, personUser)
 	if err != nil {
 		return err
 	}
 	if accepted || len(grants) != 1 {
-		return &unexpectedError{
-			expected: "the old token is dead, and there is one grant",
-			seen:     fmt.Sprintf("accepted: %t, %d grants", accepted, len(grants)),
+		return &walk.UnexpectedError{
+			Expected: "the old token is dead, and there is one grant",
+			Seen:     fmt.Sprintf("accepted: %t, %d grants", accepted, len(grants)),
 		}
 	}
 	if err := d.showGrantedToken(ctx); err != nil {
 		return err
 	}
-	d.term.seen("token %s took the place of %s, which the server does not accept any more; nobody was asked", grants[0].Key.ID, old)
+	d.term.Seen("token %s took the place of %s, which the server does not accept any more; nobody was asked", grants[0].Key.ID, old)
 	return nil
 }
 
 func (d *demo) showGrantedToken(ctx context.Context) error {
-	return d.kubectl.show(ctx, "get", "cses", oauthSession, "-n", namespace, "-o",
+	return d.kubectl.Show(ctx, "get", "cses", oauthSession, "-n", namespace, "-o",
 		"custom-columns=ID:.status.token.id,EXPIRES:.status.token.expiresAt,NEXT REFRESH:.status.nextRefreshTime")
 }
 
 func (d *demo) showReauthentication(ctx context.Context) error {
-	if err := d.kubectl.show(ctx, "patch", "cdep", "prod", "-n", namespace, "--type=merge", "-p", intervalPatch); err != nil {
+	if err := d.kubectl.Show(ctx, "patch", "cdep", "prod", "-n", namespace, "--type=merge", "-p", intervalPatch); err != nil {
 		return err
 	}
-	grants, err := d.coder.grants(ctx, personUser)
+	grants, err := d.coder.Grants(ctx, personUser)
 	if err != nil {
 		return err
 	}
 	if len(grants) != 1 {
-		return &unexpectedError{expected: "one grant of " + personUser, seen: fmt.Sprintf("%d", len(grants))}
+		return &walk.UnexpectedError{Expected: "one grant of " + personUser, Seen: fmt.Sprintf("%d", len(grants))}
 	}
-	if err := d.coder.revokeGrant(ctx, personUser, grants[0].ClientID); err != nil {
+	if err := d.coder.RevokeGrant(ctx, personUser, grants[0].ClientID); err != nil {
 		return err
 	}
-	d.term.note("%s revokes what she has granted, on the server", personUser)
+	d.term.Note("%s revokes what she has granted, on the server", personUser)
 	return d.consents(ctx, v1alpha1.ReasonReauthenticationRequired)
 }
 
@@ -180,33 +181,33 @@ func (d *demo) showGivingBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.kubectl.show(ctx, "delete", "cses", oauthSession, "-n", namespace); err != nil {
+	if err := d.kubectl.Show(ctx, "delete", "cses", oauthSession, "-n", namespace); err != nil {
 		return err
 	}
 	for _, name := range []string{oauthSecret, oauthSession + "-oauth"} {
 		if _, err := d.secret(ctx, name); !apierrors.IsNotFound(err) {
-			return &unexpectedError{expected: "Secret " + name + " is gone", seen: fmt.Sprintf("looking for it: %v", err)}
+			return &walk.UnexpectedError{Expected: "Secret " + name + " is gone", Seen: fmt.Sprintf("looking for it: %v", err)}
 		}
 	}
-	d.term.seen("the session is gone, and so are its two Secrets")
-	accepted, err := d.coder.accepts(ctx, string(secret.Data["session"]))
+	d.term.Seen("the session is gone, and so are its two Secrets")
+	accepted, err := d.coder.Accepts(ctx, string(secret.Data["session"]))
 	if err != nil {
 		return err
 	}
-	grants, err := d.coder.grants(ctx, personUser)
+	grants, err := d.coder.Grants(ctx, personUser)
 	if err != nil {
 		return err
 	}
-	clients, err := d.coder.clients(ctx)
+	clients, err := d.coder.Clients(ctx)
 	if err != nil {
 		return err
 	}
 	if accepted || len(grants) > 0 || len(clients) > 0 {
-		return &unexpectedError{
-			expected: "the token is revoked, no grant and no registered client is left",
-			seen:     fmt.Sprintf("accepted: %t, %d grants, %d clients", accepted, len(grants), len(clients)),
+		return &walk.UnexpectedError{
+			Expected: "the token is revoked, no grant and no registered client is left",
+			Seen:     fmt.Sprintf("accepted: %t, %d grants, %d clients", accepted, len(grants), len(clients)),
 		}
 	}
-	d.term.seen("the server does not accept its token any more, and has neither the grant nor the registered client")
+	d.term.Seen("the server does not accept its token any more, and has neither the grant nor the registered client")
 	return nil
 }

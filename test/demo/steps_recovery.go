@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 // patchPair replaces certificate and key together, as a tool that renews them does.
@@ -18,10 +19,10 @@ func (d *demo) patchPair(ctx context.Context, file string, pair *pki.Certificate
 	if err != nil {
 		return fmt.Errorf("encode a patch: %w", err)
 	}
-	if _, err := d.folder.write(file, patch); err != nil {
+	if _, err := d.folder.Write(file, patch); err != nil {
 		return err
 	}
-	return d.kubectl.show(ctx, "patch", "secret", "coder-mtls", "-n", namespace, "--type=merge", "--patch-file="+file)
+	return d.kubectl.Show(ctx, "patch", "secret", "coder-mtls", "-n", namespace, "--type=merge", "--patch-file="+file)
 }
 
 func (d *demo) showSuspension(ctx context.Context) error {
@@ -41,30 +42,30 @@ func (d *demo) showSuspension(ctx context.Context) error {
 	if err := d.patchPair(ctx, "wrong-pair.json", wrong); err != nil {
 		return err
 	}
-	took, err := await(ctx, "CoderSession "+certificateSession+" is Suspended", d.sessionIs(certificateSession, v1alpha1.ReasonSuspended))
+	took, err := walk.Await(ctx, "CoderSession "+certificateSession+" is Suspended", d.sessionIs(certificateSession, v1alpha1.ReasonSuspended))
 	if err != nil {
 		return err
 	}
 	// A TLS client whose certificate is of no authority that the server names sends
 	// none; where the server names none it sends it and is refused.
 	refused := d.deploymentIs(v1alpha1.ReasonCertificateRequired, v1alpha1.ReasonCertificateAuthorityUnknown)
-	if _, err := await(ctx, "CoderDeployment prod says that the certificate does not do", refused); err != nil {
+	if _, err := walk.Await(ctx, "CoderDeployment prod says that the certificate does not do", refused); err != nil {
 		return err
 	}
-	if err := d.kubectl.show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
+	if err := d.kubectl.Show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
 		return err
 	}
-	if err := d.kubectl.show(ctx, "get", "cses", certificateSession, "-n", namespace, "-o", "jsonpath={.status.suspension}"); err != nil {
+	if err := d.kubectl.Show(ctx, "get", "cses", certificateSession, "-n", namespace, "-o", "jsonpath={.status.suspension}"); err != nil {
 		return err
 	}
-	d.term.seen("%s is Suspended %s after the write, and says why", certificateSession, brief(took))
+	d.term.Seen("%s is Suspended %s after the write, and says why", certificateSession, walk.Brief(took))
 	if left := minted.stop(); len(left) > 0 {
-		return &unexpectedError{expected: mintedSession + " stays Ready", seen: left[0]}
+		return &walk.UnexpectedError{Expected: mintedSession + " stays Ready", Seen: left[0]}
 	}
 	if err := d.tokenAccepted(ctx); err != nil {
 		return err
 	}
-	d.term.seen("%s stayed Ready, and the server still accepts its token", mintedSession)
+	d.term.Seen("%s stayed Ready, and the server still accepts its token", mintedSession)
 	return nil
 }
 
@@ -74,9 +75,9 @@ func (d *demo) tokenAccepted(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	accepted, err := d.coder.accepts(ctx, string(secret.Data["session"]))
+	accepted, err := d.coder.Accepts(ctx, string(secret.Data["session"]))
 	if err == nil && !accepted {
-		err = &unexpectedError{expected: "the server accepts the token in Secret " + mintedSession, seen: "it does not"}
+		err = &walk.UnexpectedError{Expected: "the server accepts the token in Secret " + mintedSession, Seen: "it does not"}
 	}
 	return err
 }
@@ -99,10 +100,10 @@ func (d *demo) showRecovery(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(started)
-	if _, err := await(ctx, "the Secrets have the new certificate", d.published); err != nil {
+	if _, err := walk.Await(ctx, "the Secrets have the new certificate", d.published); err != nil {
 		return err
 	}
-	if err := d.kubectl.show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
+	if err := d.kubectl.Show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
 		return err
 	}
 	after, err := d.session(ctx, certificateSession)
@@ -110,11 +111,11 @@ func (d *demo) showRecovery(ctx context.Context) error {
 		return err
 	}
 	if after.Generation != before.Generation || after.Status.Suspension != nil {
-		return &unexpectedError{
-			expected: "the session was not touched and its suspension is over",
-			seen:     fmt.Sprintf("generation %d, was %d; suspension %+v", after.Generation, before.Generation, after.Status.Suspension),
+		return &walk.UnexpectedError{
+			Expected: "the session was not touched and its suspension is over",
+			Seen:     fmt.Sprintf("generation %d, was %d; suspension %+v", after.Generation, before.Generation, after.Status.Suspension),
 		}
 	}
-	d.term.seen("all is Ready again %s after the write (%s of it is the quiet period), and nobody touched the session", brief(took), quietPeriod)
+	d.term.Seen("all is Ready again %s after the write (%s of it is the quiet period), and nobody touched the session", walk.Brief(took), quietPeriod)
 	return nil
 }

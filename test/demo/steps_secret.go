@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 // keysOfMinted are those of Secret ci: for the CLI's config directory, for envFrom,
@@ -18,7 +19,7 @@ var keysOfMinted = []string{
 }
 
 func (d *demo) showSecret(ctx context.Context) error {
-	if err := d.kubectl.show(ctx, "describe", "secret", mintedSession, "-n", namespace); err != nil {
+	if err := d.kubectl.Show(ctx, "describe", "secret", mintedSession, "-n", namespace); err != nil {
 		return err
 	}
 	secret, err := d.secret(ctx, mintedSession)
@@ -26,21 +27,21 @@ func (d *demo) showSecret(ctx context.Context) error {
 		return err
 	}
 	if keys := slices.Sorted(maps.Keys(secret.Data)); !slices.Equal(keys, keysOfMinted) {
-		return &unexpectedError{expected: "the keys " + strings.Join(keysOfMinted, ", "), seen: strings.Join(keys, ", ")}
+		return &walk.UnexpectedError{Expected: "the keys " + strings.Join(keysOfMinted, ", "), Seen: strings.Join(keys, ", ")}
 	}
 	token := string(secret.Data["session"])
 	id := secret.Annotations[v1alpha1.AnnotationTokenID]
 	if !strings.HasPrefix(token, id+"-") || secret.Annotations[v1alpha1.AnnotationSerial] != "1" {
-		return &unexpectedError{expected: "the annotations tell the id and the serial of the token", seen: fmt.Sprint(secret.Annotations)}
+		return &walk.UnexpectedError{Expected: "the annotations tell the id and the serial of the token", Seen: fmt.Sprint(secret.Annotations)}
 	}
-	keys, err := d.coder.minted(ctx)
+	keys, err := d.coder.Minted(ctx)
 	if err != nil {
 		return err
 	}
 	if len(keys) != 1 || keys[0].ID != id || keys[0].Username != machineUser {
-		return &unexpectedError{expected: fmt.Sprintf("one minted token on the server: %s, of %s", id, machineUser), seen: fmt.Sprintf("%+v", keys)}
+		return &walk.UnexpectedError{Expected: fmt.Sprintf("one minted token on the server: %s, of %s", id, machineUser), Seen: fmt.Sprintf("%+v", keys)}
 	}
-	d.term.seen("all %d keys; on the server it is token %s of %s, scopes %s", len(secret.Data), keys[0].Name, machineUser, strings.Join(keys[0].Scopes, ", "))
+	d.term.Seen("all %d keys; on the server it is token %s of %s, scopes %s", len(secret.Data), keys[0].Name, machineUser, strings.Join(keys[0].Scopes, ", "))
 	return nil
 }
 
@@ -56,19 +57,19 @@ func (d *demo) showRequests(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.term.note("GET %s with %s of Secret %s", c.path, c.credential, c.secret)
+		d.term.Note("GET %s with %s of Secret %s", c.path, c.credential, c.secret)
 		status, err := holder{data: secret.Data, certificate: true}.get(ctx, c.path)
 		if err != nil {
 			return err
 		}
-		request, err := d.coder.lastRequest(ctx, c.route)
+		request, err := d.coder.LastRequest(ctx, c.route)
 		if err != nil {
 			return err
 		}
 		if status != http.StatusOK || request.Username != c.caller {
-			return &unexpectedError{expected: "200 for " + c.caller, seen: fmt.Sprintf("%d for %q", status, request.Username)}
+			return &walk.UnexpectedError{Expected: "200 for " + c.caller, Seen: fmt.Sprintf("%d for %q", status, request.Username)}
 		}
-		d.term.seen("%d %s; the server took the caller for %s", status, http.StatusText(status), request.Username)
+		d.term.Seen("%d %s; the server took the caller for %s", status, http.StatusText(status), request.Username)
 	}
 	return d.showRefusal(ctx)
 }
@@ -79,11 +80,11 @@ func (d *demo) showRefusal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.term.note("GET /api/v2/deployment/ssh with the same of Secret %s, but no certificate", mintedSession)
+	d.term.Note("GET /api/v2/deployment/ssh with the same of Secret %s, but no certificate", mintedSession)
 	status, err := holder{data: secret.Data}.get(ctx, "/api/v2/deployment/ssh")
 	if err == nil || !strings.Contains(err.Error(), "certificate required") {
-		return &unexpectedError{expected: "the edge ends the TLS handshake: certificate required", seen: fmt.Sprintf("status %d, error %v", status, err)}
+		return &walk.UnexpectedError{Expected: "the edge ends the TLS handshake: certificate required", Seen: fmt.Sprintf("status %d, error %v", status, err)}
 	}
-	d.term.seen("refused at the edge: certificate required")
+	d.term.Seen("refused at the edge: certificate required")
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 const (
@@ -25,7 +26,7 @@ func (d *demo) showBurst(ctx context.Context) error {
 		if paused < quietPeriod || attempt == attempts || ctx.Err() != nil {
 			return err
 		}
-		d.term.note("this machine paused for %s between two writes, longer than the quiet period of %s: once more", brief(paused), quietPeriod)
+		d.term.Note("this machine paused for %s between two writes, longer than the quiet period of %s: once more", walk.Brief(paused), quietPeriod)
 	}
 }
 
@@ -48,7 +49,7 @@ func (d *demo) tryBurst(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	defer sessions.stop()
-	before, err := d.coder.verifications(ctx)
+	before, err := d.coder.Verifications(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -57,17 +58,17 @@ func (d *demo) tryBurst(ctx context.Context) (time.Duration, error) {
 		return longest, err
 	}
 	d.material = next
-	d.term.note("%d writes to coder-mtls, coder-edge and corp-ca in %s, the longest pause %s: %d half pairs, %d cut off CA bundles, %d wrong headers",
-		len(changes), brief(took), brief(longest), rounds, rounds-1, rounds-1)
+	d.term.Note("%d writes to coder-mtls, coder-edge and corp-ca in %s, the longest pause %s: %d half pairs, %d cut off CA bundles, %d wrong headers",
+		len(changes), walk.Brief(took), walk.Brief(longest), rounds, rounds-1, rounds-1)
 	return longest, d.burstSeen(ctx, before, sessions)
 }
 
 func (d *demo) allReady(ctx context.Context) error {
-	if _, err := await(ctx, "CoderDeployment prod is Ready (Verified)", d.deploymentIs(v1alpha1.ReasonVerified)); err != nil {
+	if _, err := walk.Await(ctx, "CoderDeployment prod is Ready (Verified)", d.deploymentIs(v1alpha1.ReasonVerified)); err != nil {
 		return err
 	}
 	for _, name := range workingSessions {
-		if _, err := await(ctx, "CoderSession "+name+" is Ready (Active)", d.sessionIs(name, v1alpha1.ReasonActive)); err != nil {
+		if _, err := walk.Await(ctx, "CoderSession "+name+" is Ready (Active)", d.sessionIs(name, v1alpha1.ReasonActive)); err != nil {
 			return err
 		}
 	}
@@ -76,26 +77,26 @@ func (d *demo) allReady(ctx context.Context) error {
 
 // burstSeen holds what followed a burst to what is expected of it.
 func (d *demo) burstSeen(ctx context.Context, before int, sessions *watcher) error {
-	took, err := await(ctx, "the Secrets "+mintedSession+" and "+certificateSession+" have the new certificate, CA and header", d.published)
+	took, err := walk.Await(ctx, "the Secrets "+mintedSession+" and "+certificateSession+" have the new certificate, CA and header", d.published)
 	if err != nil {
 		return err
 	}
 	once := func(ctx context.Context) (string, bool, error) {
-		now, err := d.coder.verifications(ctx)
+		now, err := d.coder.Verifications(ctx)
 		return fmt.Sprintf("%d verifications (GET /api/v2/buildinfo)", now-before), now-before == 1, err
 	}
-	if err := stays(ctx, watchTime, "1 verification (GET /api/v2/buildinfo)", once); err != nil {
+	if err := walk.Stays(ctx, watchTime, "1 verification (GET /api/v2/buildinfo)", once); err != nil {
 		return err
 	}
 	if left := sessions.stop(); len(left) > 0 {
-		return &unexpectedError{expected: "no session leaves Ready", seen: strings.Join(left, "; ")}
+		return &walk.UnexpectedError{Expected: "no session leaves Ready", Seen: strings.Join(left, "; ")}
 	}
-	if err := d.kubectl.show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
+	if err := d.kubectl.Show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
 		return err
 	}
-	d.term.seen("the generated Secrets have the new material %s after the last write", brief(took))
-	d.term.seen("the server was asked once: GET /api/v2/buildinfo counted %d before and %d after", before, before+1)
-	d.term.seen("no session left Ready, not for a moment")
+	d.term.Seen("the generated Secrets have the new material %s after the last write", walk.Brief(took))
+	d.term.Seen("the server was asked once: GET /api/v2/buildinfo counted %d before and %d after", before, before+1)
+	d.term.Seen("no session left Ready, not for a moment")
 	return nil
 }
 

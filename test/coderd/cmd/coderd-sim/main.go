@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if err := seed(server, s.seed, s.seedTokens); err != nil {
 		return err
 	}
-	listener, err := server.Start(coderd.ListenOptions{Address: s.listen, Edge: edge, HTTP2: s.http2})
+	listener, err := server.Start(coderd.ListenOptions{Address: s.listen, AnyInterface: s.anyInterface, Edge: edge, HTTP2: s.http2})
 	if err != nil {
 		return err
 	}

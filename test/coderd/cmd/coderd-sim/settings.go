@@ -16,6 +16,7 @@ import (
 // settings are the parsed flags.
 type settings struct {
 	listen, adminListen string
+	anyInterface        bool
 	http2               bool
 	options             coderd.Options
 	oauth2Provider      bool
@@ -58,6 +59,7 @@ func parseSettings(args []string, errOut io.Writer) (*settings, error) {
 	f := flag.NewFlagSet("coderd-sim", flag.ContinueOnError)
 	f.SetOutput(errOut)
 	f.StringVar(&s.listen, "listen", "127.0.0.1:0", "loopback address of the Coder API")
+	f.BoolVar(&s.anyInterface, "any-interface", false, "let --listen be of any interface: for a pod, which has a network of its own")
 	f.StringVar(&s.adminListen, "admin-listen", "127.0.0.1:0", "loopback address of the administration")
 	f.StringVar(&profile, "profile", string(coderd.ProfileNew), "server generation: R30 or NEW")
 	f.StringVar(&s.options.AccessURL, "access-url", "", "the deployment's external URL")

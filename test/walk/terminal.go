@@ -1,4 +1,4 @@
-package main
+package walk
 
 import (
 	"errors"
@@ -9,17 +9,18 @@ import (
 	"time"
 )
 
-// terminal prints what a person reads. Colours are for terminals only, and not
+// Terminal prints what a person reads. Colours are for terminals only, and not
 // where NO_COLOR is set (https://no-color.org).
-type terminal struct {
+type Terminal struct {
 	out    io.Writer
 	colour bool
 }
 
-func newTerminal(out *os.File) *terminal {
+// NewTerminal is the terminal that a file is.
+func NewTerminal(out *os.File) *Terminal {
 	info, err := out.Stat()
 	isTerminal := err == nil && info.Mode()&os.ModeCharDevice != 0
-	return &terminal{out: out, colour: isTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	return &Terminal{out: out, colour: isTerminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 }
 
 // Escape sequences (ECMA-48, SGR).
@@ -32,7 +33,7 @@ const (
 	plain = "\x1b[0m"
 )
 
-func (t *terminal) paint(style, text string) string {
+func (t *Terminal) paint(style, text string) string {
 	if !t.colour {
 		return text
 	}
@@ -40,41 +41,42 @@ func (t *terminal) paint(style, text string) string {
 }
 
 // printf drops the error of a terminal that is gone: there is nobody to tell.
-func (t *terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
+func (t *Terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
 
-func (t *terminal) heading(text string) { t.printf("\n%s\n", t.paint(bold, text)) }
+// Heading begins something new.
+func (t *Terminal) Heading(text string) { t.printf("\n%s\n", t.paint(bold, text)) }
 
-// expect says what is going to happen.
-func (t *terminal) expect(text string) {
+// Expect says what is going to happen.
+func (t *Terminal) Expect(text string) {
 	t.printf("%s\n", t.paint(dim, wrap("what to expect: "+text, "  ")))
 }
 
-// command shows what a person could type.
-func (t *terminal) command(text string) { t.printf("  %s\n", t.paint(cyan, "$ "+text)) }
+// Command shows what a person could type.
+func (t *Terminal) Command(text string) { t.printf("  %s\n", t.paint(cyan, "$ "+text)) }
 
-// output is what a command printed.
-func (t *terminal) output(text string) {
+// Output is what a command printed.
+func (t *Terminal) Output(text string) {
 	for line := range strings.Lines(strings.TrimRight(text, "\n")) {
 		t.printf("%s\n", strings.TrimRight("    "+line, "\n "))
 	}
 }
 
-// seen is something that was seen and is as expected.
-func (t *terminal) seen(format string, args ...any) {
+// Seen is something that was seen and is as expected.
+func (t *Terminal) Seen(format string, args ...any) {
 	t.printf("  %s %s\n", t.paint(green, "✓"), fmt.Sprintf(format, args...))
 }
 
-// note is neither good nor bad.
-func (t *terminal) note(format string, args ...any) {
+// Note is neither good nor bad.
+func (t *Terminal) Note(format string, args ...any) {
 	t.printf("  %s\n", fmt.Sprintf(format, args...))
 }
 
-// failure says what is not as expected and where to read on.
-func (t *terminal) failure(err error, logs string) {
-	var other *unexpectedError
+// Failure says what is not as expected and where to read on.
+func (t *Terminal) Failure(err error, logs string) {
+	var other *UnexpectedError
 	cross := t.paint(red, "✗")
 	if errors.As(err, &other) {
-		t.printf("  %s expected: %s\n    seen:     %s\n", cross, other.expected, other.seen)
+		t.printf("  %s expected: %s\n    seen:     %s\n", cross, other.Expected, other.Seen)
 	} else {
 		t.printf("  %s %v\n", cross, err)
 	}
@@ -101,8 +103,8 @@ func wrap(text, indent string) string {
 	return strings.Join(append(lines, line), "\n")
 }
 
-// brief is a duration as people say it.
-func brief(d time.Duration) string {
+// Brief is a duration as people say it.
+func Brief(d time.Duration) string {
 	if d < time.Second {
 		return d.Round(time.Millisecond).String()
 	}

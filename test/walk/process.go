@@ -1,4 +1,4 @@
-package main
+package walk
 
 import (
 	"bytes"
@@ -15,15 +15,16 @@ import (
 // begun.
 const stopTimeout = 50 * time.Second
 
-// process is a program that runs beside this one. It ends with it, however that
+// Process is a program that runs beside this one. It ends with it, however that
 // ends.
-type process struct {
+type Process struct {
 	name    string
-	log     string // path of what it prints
+	Log     string // path of what it prints
 	command *exec.Cmd
 	leash   *os.File // the writing end of the pipe that holds it
-	ended   chan struct{}
-	err     error // set before ended is closed
+	// Ended is closed when the program has ended.
+	Ended chan struct{}
+	err   error // set before Ended is closed
 }
 
 // onLeash starts a program with a reader of its standard input beside it: the pipe
@@ -31,15 +32,15 @@ type process struct {
 // program. The program itself has no input.
 const onLeash = `exec 3<&0; ( cat <&3; kill -KILL $$ ) >/dev/null 2>&1 & exec "$0" "$@" 3<&- </dev/null`
 
-// startProcess starts a program in a process group of its own, so that a Ctrl-C in
+// StartProcess starts a program in a process group of its own, so that a Ctrl-C in
 // the terminal reaches this process only, which then stops things in their order.
-func startProcess(logFolder, program string, args ...string) (*process, error) {
+func StartProcess(logFolder, program string, args ...string) (*Process, error) {
 	name := filepath.Base(program)
 	if _, err := os.Stat(program); err != nil {
 		return nil, fmt.Errorf("look for %s (make build makes it): %w", name, err)
 	}
-	p := &process{name: name, log: filepath.Join(logFolder, name+".log"), ended: make(chan struct{})}
-	output, err := os.Create(p.log)
+	p := &Process{name: name, Log: filepath.Join(logFolder, name+".log"), Ended: make(chan struct{})}
+	output, err := os.Create(p.Log)
 	if err != nil {
 		return nil, fmt.Errorf("make the log of %s: %w", name, err)
 	}
@@ -58,49 +59,49 @@ func startProcess(logFolder, program string, args ...string) (*process, error) {
 	}
 	go func() {
 		p.err = p.command.Wait()
-		close(p.ended)
+		close(p.Ended)
 	}()
 	return p, nil
 }
 
-// guard calls abort when the process ends before ctx does.
-func (p *process) guard(ctx context.Context, abort context.CancelCauseFunc) {
+// Guard calls abort when the process ends before ctx does.
+func (p *Process) Guard(ctx context.Context, abort context.CancelCauseFunc) {
 	go func() {
 		select {
-		case <-p.ended:
-			abort(&exitError{process: p})
+		case <-p.Ended:
+			abort(&ExitError{Process: p})
 		case <-ctx.Done():
 		}
 	}()
 }
 
-// stop asks the process to end, and ends it when it takes too long.
-func (p *process) stop() error {
+// Stop asks the process to end, and ends it when it takes too long.
+func (p *Process) Stop() error {
 	defer func() { _ = p.leash.Close() }()
 	pid := p.command.Process.Pid
 	_ = syscall.Kill(pid, syscall.SIGTERM) // one that has ended needs none
 	var err error
 	select {
-	case <-p.ended:
+	case <-p.Ended:
 	case <-time.After(stopTimeout):
 		err = fmt.Errorf("%s did not end within %s and was killed", p.name, stopTimeout)
 	}
 	// What is left of the group: the reader of the leash, or all of it.
 	_ = syscall.Kill(-pid, syscall.SIGKILL)
-	<-p.ended
+	<-p.Ended
 	return err
 }
 
-// exitError is a process that ended by itself.
-type exitError struct{ process *process }
+// ExitError is a process that ended by itself.
+type ExitError struct{ Process *Process }
 
 // Error has the last lines that the process printed.
-func (e *exitError) Error() string {
+func (e *ExitError) Error() string {
 	how := "without an error"
-	if e.process.err != nil {
-		how = e.process.err.Error()
+	if e.Process.err != nil {
+		how = e.Process.err.Error()
 	}
-	return fmt.Sprintf("%s ended by itself (%s); the last lines of %s:\n%s", e.process.name, how, e.process.log, tail(e.process.log))
+	return fmt.Sprintf("%s ended by itself (%s); the last lines of %s:\n%s", e.Process.name, how, e.Process.Log, tail(e.Process.Log))
 }
 
 // tail returns the last lines of a file.

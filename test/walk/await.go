@@ -1,4 +1,4 @@
-package main
+package walk
 
 import (
 	"context"
@@ -10,28 +10,33 @@ import (
 )
 
 const (
-	// patience is how long what is expected may take. On an idle machine it takes
+	// Patience is how long what is expected may take. On an idle machine it takes
 	// seconds; on a busy one with few cores it takes many times that.
-	patience = time.Minute
+	Patience = time.Minute
 	// pollInterval is well below what is measured with it.
 	pollInterval = 25 * time.Millisecond
 )
 
-// unexpectedError is a step that went another way.
-type unexpectedError struct{ expected, seen string }
+// UnexpectedError is a step that went another way.
+type UnexpectedError struct{ Expected, Seen string }
 
 // Error says both on one line.
-func (e *unexpectedError) Error() string {
-	return fmt.Sprintf("expected %s, seen: %s", e.expected, e.seen)
+func (e *UnexpectedError) Error() string {
+	return fmt.Sprintf("expected %s, seen: %s", e.Expected, e.Seen)
 }
 
-// look describes what there is now, and whether it is what is waited for. An error
-// counts as something that was seen and may pass, unless it is an unexpectedError or
+// Look describes what there is now, and whether it is what is waited for. An error
+// counts as something that was seen and may pass, unless it is an UnexpectedError or
 // the end of a process.
-type look func(ctx context.Context) (seen string, ok bool, err error)
+type Look func(ctx context.Context) (seen string, ok bool, err error)
 
-// await looks until it is as expected, and returns how long that took.
-func await(ctx context.Context, expected string, look look) (time.Duration, error) {
+// Await looks until it is as expected, and returns how long that took.
+func Await(ctx context.Context, expected string, look Look) (time.Duration, error) {
+	return AwaitFor(ctx, Patience, expected, look)
+}
+
+// AwaitFor is Await with another patience.
+func AwaitFor(ctx context.Context, patience time.Duration, expected string, look Look) (time.Duration, error) {
 	started := time.Now()
 	last := "nothing yet"
 	var final error
@@ -56,26 +61,26 @@ func await(ctx context.Context, expected string, look look) (time.Duration, erro
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case err != nil:
-		return 0, &unexpectedError{expected: expected, seen: fmt.Sprintf("after %s still: %s", brief(patience), last)}
+		return 0, &UnexpectedError{Expected: expected, Seen: fmt.Sprintf("after %s still: %s", Brief(patience), last)}
 	}
 	return time.Since(started), nil
 }
 
 func isFinal(err error) bool {
-	var other *unexpectedError
-	var died *exitError
+	var other *UnexpectedError
+	var died *ExitError
 	return errors.As(err, &other) || errors.As(err, &died)
 }
 
-// stays looks for a while whether it is always as expected.
-func stays(ctx context.Context, d time.Duration, expected string, look look) error {
+// Stays looks for a while whether it is always as expected.
+func Stays(ctx context.Context, d time.Duration, expected string, look Look) error {
 	var other error
 	_ = wait.PollUntilContextTimeout(ctx, pollInterval, d, true, func(ctx context.Context) (bool, error) {
 		seen, ok, err := look(ctx)
 		if ctx.Err() == nil && err != nil {
 			other = err
 		} else if ctx.Err() == nil && !ok {
-			other = &unexpectedError{expected: expected, seen: seen}
+			other = &UnexpectedError{Expected: expected, Seen: seen}
 		}
 		return other != nil, nil
 	})
