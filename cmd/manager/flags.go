@@ -26,7 +26,7 @@ type options struct {
 	leaderNamespace   string
 	watchNamespaces   []string
 	selector          labels.Selector
-	webhooks          bool
+	webhook           webhookOptions
 	callbackAddress   string
 	callbackURL       string
 	revocationTimeout time.Duration
@@ -53,7 +53,7 @@ func parse(args []string) (*options, error) {
 	set.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease and of the operator's own Secret; default: the pod's own, else that of the kubeconfig's context")
 	set.StringVar(&namespaces, "watch-namespaces", "", "comma-separated namespaces to watch; default: all. Needs Roles in these only, and --cluster-id where kube-system may not be read")
 	set.StringVar(&selector, "watch-label-selector", "", "label selector of the CoderDeployments and CoderSessions to work on; default: all. Each selector has a lease of its own")
-	set.BoolVar(&o.webhooks, "enable-webhooks", false, "serve the pod webhook")
+	o.webhook.register(set)
 	set.StringVar(&o.callbackAddress, "oauth-callback-bind-address", "", "address of the OAuth callback, served by every replica; default: none, and no session can have a grant")
 	set.StringVar(&o.callbackURL, "oauth-callback-url", "", "URL under which browsers reach the OAuth callback; default: none, and people use kubectl coder login --port-forward")
 	set.DurationVar(&o.revocationTimeout, "revocation-timeout", 10*time.Minute, "how long a deleted session waits for a server that cannot be reached before its tokens are given up with a warning")
@@ -108,9 +108,7 @@ func (o *options) check() error {
 	if o.revocationTimeout < 0 || o.orphanGrace < 0 {
 		fault("--revocation-timeout and --orphan-grace: write durations that are not negative")
 	}
-	if o.webhooks {
-		fault("--enable-webhooks: this version of the operator has no webhook yet: remove the flag")
-	}
+	o.webhook.check(fault)
 	if problem := o.callbackProblem(); problem != "" {
 		fault("--oauth-callback-url: %s", problem)
 	}

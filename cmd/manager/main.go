@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	// Publicly trusted authorities, for an image without any files. Those of the system, where there are any, come first.
+	_ "golang.org/x/crypto/x509roots/fallback"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 

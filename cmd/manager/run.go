@@ -62,6 +62,9 @@ func run(ctx context.Context, args []string) error {
 	if err := addControllers(ctx, mgr, o, namespace); err != nil {
 		return err
 	}
+	if err := addWebhook(ctx, mgr, &o.webhook, namespace); err != nil {
+		return err
+	}
 	if err := addProbes(mgr); err != nil {
 		return err
 	}
@@ -137,7 +140,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 		Clock:             clock.RealClock{},
 		Jitter:            jitter,
 		Metrics:           metrics.New(ctrlmetrics.Registry),
-		Roots:             x509.SystemCertPool,
+		Roots:             systemRoots,
 		UserAgent:         "coder-session-operator/" + version,
 		RevocationTimeout: o.revocationTimeout,
 		OrphanGrace:       o.orphanGrace,
@@ -152,6 +155,10 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 	}
 	return addCallback(mgr, o, pool, direct)
 }
+
+// systemRoots are the authorities of the system, and where there are none the fallback that main imports: it takes their
+// place in the pool that everybody gets (x509.SetFallbackRoots), so that a CA bundle adds to it in the same way (B103).
+func systemRoots() (*x509.CertPool, error) { return x509.SystemCertPool() }
 
 // jitter returns a random duration in [0, d).
 func jitter(d time.Duration) time.Duration {

@@ -1,0 +1,19 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/coder-session-operator/coder-session-operator/test/kube"
+)
+
+// replicaEnv marks the process of a replica: this very binary, run as the operator.
+const replicaEnv = "TEST_RUN_AS_OPERATOR"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(replicaEnv) != "" {
+		main()
+		return
+	}
+	os.Exit(kube.Shared(m))
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/webhook"
+	"github.com/coder-session-operator/coder-session-operator/internal/webhook/serving"
+)
+
+// The certificate's own Secret, in the operator's namespace, needs create, list, watch and update of Secrets, which the
+// controllers have. With --webhook-cert-dir neither is needed.
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=coder-session-operator-webhook,verbs=list;watch;patch
+
+// webhookOptions are the flags of the pod webhook.
+type webhookOptions struct {
+	enabled bool
+	address string
+	certDir string
+	name    string
+	unknown string
+}
+
+func (o *webhookOptions) register(set *flag.FlagSet) {
+	set.BoolVar(&o.enabled, "enable-webhooks", false, "serve the webhook that mounts a session's Secret into pods that ask for it; every replica does")
+	set.StringVar(&o.address, "webhook-bind-address", ":9443", "address of the webhook")
+	set.StringVar(&o.certDir, "webhook-cert-dir", "", "folder with the webhook's tls.crt and tls.key, which somebody else renews, such as cert-manager; default: the operator makes and renews them in a Secret of its own")
+	set.StringVar(&o.name, "webhook-name", "coder-session-operator-webhook", "name of the webhook's Service and MutatingWebhookConfiguration, and with -cert appended of the Secret of the operator's own certificate")
+	set.StringVar(&o.unknown, "webhook-unknown-session", string(webhook.RefuseUnknown), "what becomes of a pod that asks for a session that does not exist: Refuse, or Admit with a warning")
+}
+
+// check finds all faults.
+func (o *webhookOptions) check(fault func(format string, args ...any)) {
+	if _, _, err := o.endpoint(); err != nil {
+		fault("--webhook-bind-address: write an address with a port from 1 to 65535, such as :9443")
+	}
+	if problems := validation.IsDNS1035Label(o.name); len(problems) > 0 {
+		fault("--webhook-name: %q is no name of a Service: %s", o.name, problems[0])
+	}
+	if unknown := webhook.UnknownSession(o.unknown); unknown != webhook.RefuseUnknown && unknown != webhook.AdmitUnknown {
+		fault("--webhook-unknown-session: write %s or %s", webhook.RefuseUnknown, webhook.AdmitUnknown)
+	}
+}
+
+func (o *webhookOptions) endpoint() (string, int, error) {
+	host, text, err := net.SplitHostPort(o.address)
+	if err != nil {
+		return "", 0, err
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err == nil && port == 0 {
+		err = strconv.ErrRange
+	}
+	return host, int(port), err
+}
+
+// hosts are the names under which API servers and people reach the webhook's Service.
+func (o *webhookOptions) hosts(namespace string) []string {
+	service := o.name + "." + namespace + ".svc"
+	return []string{service, service + ".cluster.local"}
+}
+
+// addWebhook serves the pod webhook on every replica, leader or not. A replica that cannot be asked yet is not ready.
+func addWebhook(ctx context.Context, mgr ctrl.Manager, o *webhookOptions, namespace string) error {
+	if !o.enabled {
+		return nil
+	}
+	host, port, err := o.endpoint()
+	if err != nil {
+		return fmt.Errorf("--webhook-bind-address: %w", err)
+	}
+	options := ctrlwebhook.Options{Host: host, Port: port, CertDir: o.certDir}
+	check := func(*http.Request) error { return nil }
+	if o.certDir != "" {
+		if err := o.readable(); err != nil {
+			return err
+		}
+	} else {
+		certificates, err := serving.Setup(ctx, mgr, serving.Options{
+			Name: o.name, Namespace: namespace, Hosts: o.hosts(namespace), Clock: clock.RealClock{}, Random: rand.Reader,
+		})
+		if err != nil {
+			return err
+		}
+		check = certificates.Check
+		options.TLSOpts = []func(*tls.Config){certificates.Use}
+	}
+	server := ctrlwebhook.NewServer(options)
+	server.Register(webhook.Path, &admission.Webhook{Handler: webhook.NewHandler(webhook.Options{
+		Cache: mgr.GetClient(), Server: mgr.GetAPIReader(), Decoder: admission.NewDecoder(mgr.GetScheme()),
+		UnknownSession: webhook.UnknownSession(o.unknown),
+	})})
+	if err := mgr.Add(server); err != nil {
+		return fmt.Errorf("add the webhook: %w", err)
+	}
+	serves := server.StartedChecker()
+	return mgr.AddReadyzCheck("webhook", func(req *http.Request) error {
+		if err := check(req); err != nil {
+			return err
+		}
+		return serves(req)
+	})
+}
+
+// readable says what a folder lacks. That the files belong together is seen when they are loaded.
+func (o *webhookOptions) readable() error {
+	for _, name := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey} {
+		if _, err := os.Stat(filepath.Join(o.certDir, name)); err != nil {
+			return fmt.Errorf("--webhook-cert-dir: write a folder with %s and %s: %w", corev1.TLSCertKey, corev1.TLSPrivateKeyKey, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/webhook"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+)
+
+// webhookName is the one unless the flags say otherwise.
+const webhookName = "coder-session-operator-webhook"
+
+// mayPublish gives the account what the marker in webhook.go asks for.
+func (in *installation) mayPublish(configuration string) {
+	in.t.Helper()
+	name := in.namespace + "-webhook"
+	in.create(&rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"mutatingwebhookconfigurations"},
+			ResourceNames: []string{configuration}, Verbs: []string{"list", "watch", "patch"},
+		}},
+	}, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "operator-of-" + in.namespace}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+	})
+}
+
+// lead makes the API server ask the webhook at a port of this machine, as a Service of the webhook's name.
+func (in *installation) lead(port int32) *admissionregistrationv1.MutatingWebhookConfiguration {
+	in.t.Helper()
+	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: webhookName},
+		Webhooks: []admissionregistrationv1.MutatingWebhook{{
+			Name: "pods.credentials.coder.com",
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
+				Namespace: in.namespace, Name: webhookName, Path: ptr.To(webhook.Path), Port: ptr.To(port),
+			}},
+			AdmissionReviewVersions: []string{"v1"},
+			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
+			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: in.namespace}},
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+			}},
+		}},
+	}
+	in.create(&corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: in.namespace, Name: webhookName},
+		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"},
+	}, configuration)
+	return configuration
+}
+
+// injected: a pod that asks for the session ci gets its Secret.
+func (in *installation) injected(ctx context.Context) error {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: in.namespace, GenerateName: "job-",
+			Labels:      map[string]string{v1alpha1.LabelInject: "true"},
+			Annotations: map[string]string{v1alpha1.AnnotationSession: "ci"},
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "job", Image: "job"}}},
+	}
+	if err := in.cluster.Client.Create(ctx, pod, client.DryRunAll); err != nil {
+		return err
+	}
+	if len(pod.Spec.Volumes) != 1 || pod.Spec.Volumes[0].Secret.SecretName != "ci" {
+		return fmt.Errorf("the pod has the volumes %v", pod.Spec.Volumes)
+	}
+	return nil
+}
+
+func (in *installation) session() {
+	in.t.Helper()
+	in.create(&v1alpha1.CoderSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: in.namespace, Name: "ci"},
+		Spec: v1alpha1.CoderSessionSpec{
+			DeploymentRef: v1alpha1.DeploymentRef{Name: "prod"},
+			Auth:          v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}},
+		},
+	})
+}
+
+func (in *installation) certificateSecret(ctx context.Context, webhook string) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
+	return secret, in.cluster.Client.Get(ctx, types.NamespacedName{Namespace: in.namespace, Name: webhook + "-cert"}, secret)
+}
+
+// With the rights of an installation, nothing but flags, and no files.
+func TestTheWebhookOfEveryReplica(t *testing.T) {
+	in := install(t)
+	in.mayPublish(webhookName)
+	in.session()
+	first, second := in.start(), in.start()
+	in.eventually(first.answers("/readyz", 200, "ok"), second.answers("/readyz", 200, "ok"))
+	configuration := in.lead(first.port)
+	in.eventually(in.injected)
+
+	in.must(in.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(configuration), configuration))
+	configuration.Webhooks[0].ClientConfig.Service.Port = &second.port
+	in.must(in.cluster.Client.Update(t.Context(), configuration))
+	first.stop()
+	in.eventually(in.injected)
+
+	// Whoever is left puts it right.
+	before, err := in.certificateSecret(t.Context(), webhookName)
+	in.must(err)
+	in.must(in.cluster.Client.Delete(t.Context(), before))
+	in.eventually(func(ctx context.Context) error {
+		after, err := in.certificateSecret(ctx, webhookName)
+		if err == nil && after.UID == before.UID {
+			return errors.New("it is still the old Secret")
+		}
+		return err
+	}, in.injected, second.answers("/readyz", 200, "ok"))
+	for _, value := range [][]byte{before.Data["tls.key"], []byte("PRIVATE KEY")} { // B90
+		if strings.Contains(first.log.String()+second.log.String(), string(value)) {
+			t.Error("the private key is in a log")
+		}
+	}
+}
+
+// A replica that has no certificate is alive and not ready. It does not wait for the lease to make one: a rolling upgrade
+// waits for new replicas to be ready, and the old leader may know nothing of the webhook.
+func TestAReplicaWithoutACertificate(t *testing.T) {
+	in := install(t)
+	in.create(&coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{Namespace: in.namespace, Name: "coder-session-operator"},
+		Spec: coordinationv1.LeaseSpec{
+			HolderIdentity: ptr.To("somebody"), LeaseDurationSeconds: ptr.To[int32](3600),
+			AcquireTime: ptr.To(metav1.NowMicro()), RenewTime: ptr.To(metav1.NowMicro()),
+		},
+	})
+	// Of a configuration of that name it may read nothing, and there is none.
+	waiting := in.start("--webhook-name=another")
+	in.eventually(waiting.answers("/readyz/caches", 200, "ok"), waiting.answers("/readyz/webhook", 500, "no certificate yet"))
+	in.eventually(waiting.answers("/readyz", 500, ""), waiting.answers("/healthz", 200, "ok"))
+	in.mayPublish("another")
+	in.eventually(waiting.answers("/readyz", 200, "ok"))
+	if _, err := in.certificateSecret(t.Context(), "another"); err != nil {
+		t.Errorf("it serves a certificate that is not stored: %v", err)
+	}
+}
+
+// A certificate that somebody else renews, such as cert-manager.
+func TestACertificateFromAFolder(t *testing.T) {
+	in := install(t)
+	authority, err := pki.NewAuthority("cluster", clock.RealClock{})
+	in.must(err)
+	folder := t.TempDir()
+	issue := func() *pki.Certificate {
+		certificate, err := authority.Issue(pki.Request{})
+		in.must(err)
+		in.must(os.WriteFile(filepath.Join(folder, "tls.key"), certificate.KeyPEM, 0o600))
+		in.must(os.WriteFile(filepath.Join(folder, "tls.crt"), certificate.CertPEM, 0o600))
+		return certificate
+	}
+	first := issue()
+	r := in.start("--webhook-cert-dir=" + folder)
+	serves := func(want *pki.Certificate) check {
+		return func(ctx context.Context) error {
+			dialer := &tls.Dialer{Config: &tls.Config{RootCAs: authority.Pool(), ServerName: "localhost"}}
+			conn, err := dialer.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", r.port))
+			if err != nil {
+				return err
+			}
+			defer func() { _ = conn.Close() }()
+			if got := conn.(*tls.Conn).ConnectionState().PeerCertificates[0]; !got.Equal(want.Leaf) {
+				return fmt.Errorf("it serves %s, not %s", got.SerialNumber, want.Serial())
+			}
+			return nil
+		}
+	}
+	in.eventually(serves(first), r.answers("/readyz", 200, "ok"))
+	in.eventually(serves(issue()))
+	if _, err := in.certificateSecret(t.Context(), webhookName); !apierrors.IsNotFound(err) {
+		t.Errorf("it made a certificate of its own: %v", err)
+	}
+}
+
+func TestAFolderWithoutACertificate(t *testing.T) {
+	in := install(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	command := exec.CommandContext(ctx, os.Args[0], "--kubeconfig="+in.kubeconfig, "--leader-election-namespace="+in.namespace,
+		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--enable-webhooks", "--webhook-cert-dir="+t.TempDir())
+	command.Env = append(os.Environ(), replicaEnv+"=1")
+	out, err := command.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "--webhook-cert-dir: write a folder with tls.crt and tls.key") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,58 @@
+package webhook
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// UnknownSession says what becomes of a pod that asks for a session that is not there, or is being deleted.
+type UnknownSession string
+
+const (
+	// RefuseUnknown refuses the pod: whoever creates it learns at once of a name with a typing error. A controller, such as
+	// that of a ReplicaSet, tries again.
+	RefuseUnknown UnknownSession = "Refuse"
+	// AdmitUnknown admits it with a warning: it waits for a Secret of the session's name.
+	AdmitUnknown UnknownSession = "Admit"
+)
+
+// judge says what the creator of a pod should know of the session before anything is mounted. An error is a
+// *[RefusalError].
+func judge(r *Request, k Known, namespace string, unknown UnknownSession) ([]string, error) {
+	var trouble, consequence, remedy string
+	switch {
+	case k.Session == nil:
+		trouble = fmt.Sprintf("there is no CoderSession %q in namespace %q", r.Session, namespace)
+		consequence, remedy = fmt.Sprintf("the pod waits for a Secret %q", r.Session), "create it"
+	case !k.Session.DeletionTimestamp.IsZero():
+		trouble = fmt.Sprintf("CoderSession %q in namespace %q is being deleted, and its token revoked", r.Session, namespace)
+		consequence, remedy = fmt.Sprintf("the pod is given the Secret %q as it is", k.Session.SecretName()), "create it anew"
+	default:
+		return standing(k), nil
+	}
+	if unknown == AdmitUnknown {
+		return []string{trouble + ": " + consequence}, nil
+	}
+	return nil, refuse("%s: %s, or write the name of another one into the annotation %s", trouble, remedy, v1alpha1.AnnotationSession)
+}
+
+// standing tells of a session that exists and whose Secret is not what one would expect of it.
+func standing(k Known) []string {
+	var out []string
+	if k.Deployment == nil {
+		key := k.Session.DeploymentKey()
+		out = append(out, fmt.Sprintf("there is no CoderDeployment %q in namespace %q that the operator may read: variables for its headers and CA bundle are "+
+			"not set; create the pod anew once it is there", key.Name, key.Namespace))
+	}
+	ready := meta.FindStatusCondition(k.Session.Status.Conditions, v1alpha1.ConditionReady)
+	// A session that is being set up is as good as ready: the pod waits for its Secret, and not for long.
+	if ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason != v1alpha1.ReasonVerifying {
+		out = append(out, fmt.Sprintf("CoderSession %q is not Ready (%s): its Secret may be missing, and the pod wait for it, or hold "+
+			"what the server does not accept", k.Session.Name, ready.Reason))
+	}
+	return out
+}

@@ -1,0 +1,116 @@
+package serving
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+)
+
+func TestTheSecretHoldsTheState(t *testing.T) {
+	t.Parallel()
+	current, authority := issued(t, epoch)
+	next, nextAuthority := issued(t, epoch)
+	want := state{current: current, next: next, trusted: bundle{nextAuthority, authority}}
+	secret := &corev1.Secret{}
+	if !want.apply(secret) || want.apply(secret) {
+		t.Error("the state is not written once")
+	}
+	got := stateOf(secret)
+	if !got.current.leaf().Equal(current.leaf()) || !got.next.leaf().Equal(next.leaf()) || len(got.trusted) != 2 {
+		t.Errorf("it is read back differently: %+v", secret.Data)
+	}
+	if _, wait := rules.decide(got, epoch, -1); wait <= 0 {
+		t.Error("what is read back is of no use")
+	}
+}
+
+// B25, and nothing of a key is in an error (B90).
+func TestWhatCannotBeReadIsAbsent(t *testing.T) {
+	t.Parallel()
+	current, authority := issued(t, epoch)
+	other, _ := issued(t, epoch)
+	for name, data := range map[string]map[string][]byte{
+		"empty":         {},
+		"no key":        {"tls.crt": current.certPEM, "ca.crt": bundle{authority}.pem()},
+		"another's key": {"tls.crt": current.certPEM, "tls.key": other.keyPEM, "ca.crt": bundle{authority}.pem()},
+		"garbage":       {"tls.crt": []byte("x"), "tls.key": []byte("sentinel"), "ca.crt": []byte("x")},
+		"a cut key":     {"tls.crt": current.certPEM, "tls.key": current.keyPEM[:80], "ca.crt": bundle{authority}.pem()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got, _ := rules.decide(stateOf(&corev1.Secret{Data: data}), epoch, -1); got != start {
+				t.Errorf("decided to %s", got)
+			}
+			if _, err := parsePair(data["tls.crt"], data["tls.key"]); !errors.Is(err, errPair) || err.Error() != errPair.Error() {
+				t.Errorf("error: %v", err)
+			}
+		})
+	}
+}
+
+func TestWhoseSecretItIs(t *testing.T) {
+	t.Parallel()
+	labelled := metav1.ObjectMeta{Labels: map[string]string{labelManagedBy: managedBy}}
+	for name, c := range map[string]struct {
+		secret *corev1.Secret
+		want   bool
+	}{
+		"made here":       {&corev1.Secret{ObjectMeta: labelled, Data: map[string][]byte{"x": nil}}, true},
+		"brought along":   {&corev1.Secret{}, true},
+		"somebody else's": {&corev1.Secret{Data: map[string][]byte{"x": nil}}, false},
+	} {
+		if got := ours(c.secret); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestCertificatesAreDelivered(t *testing.T) {
+	t.Parallel()
+	clock := clocktesting.NewFakePassiveClock(epoch)
+	c := &Certificates{clock: clock}
+	config := &tls.Config{}
+	c.Use(config)
+	if _, err := config.GetCertificate(nil); !errors.Is(err, errNone) || !errors.Is(c.Check(nil), errNone) {
+		t.Error("there is a certificate before there is one")
+	}
+	first, authority := issued(t, epoch)
+	second, _ := issued(t, epoch)
+	secret := &corev1.Secret{}
+	state{current: first, next: second, trusted: bundle{authority}}.apply(secret)
+	c.deliver(secret)
+	served := func() []byte {
+		got, err := config.GetCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Certificate[0]
+	}
+	if !bytes.Equal(served(), first.leaf().Raw) || c.Check(nil) != nil {
+		t.Error("the first certificate is not served")
+	}
+	// A Secret that somebody breaks changes nothing.
+	c.deliver(&corev1.Secret{})
+	broken := secret.DeepCopy()
+	broken.Data["tls.key"] = []byte("x")
+	c.deliver(broken)
+	if !bytes.Equal(served(), first.leaf().Raw) {
+		t.Error("a broken Secret takes the certificate away")
+	}
+	state{current: second, trusted: bundle{authority}}.apply(secret)
+	c.deliver(secret)
+	if !bytes.Equal(served(), second.leaf().Raw) {
+		t.Error("the second certificate is not served")
+	}
+	clock.SetTime(epoch.Add(rules.lifetime + time.Second))
+	if err := c.Check(nil); err == nil || !strings.Contains(err.Error(), "ended") {
+		t.Errorf("after its end: %v", err)
+	}
+}
