@@ -97,7 +97,7 @@ type CoderDeploymentSpec struct {
 	Access []AccessRule `json:"access,omitempty"`
 
 	// Retention says when minted sessions that nobody uses are retired. Absent:
-	// never.
+	// never, and those that were retired return.
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
 
@@ -279,7 +279,7 @@ type AccessRule struct {
 // +kubebuilder:validation:XValidation:rule="has(self.idleTimeout) || has(self.maxSessions)",message="write idleTimeout, maxSessions or both, or remove retention"
 type Retention struct {
 	// IdleTimeout retires a session whose token the server has not seen used for
-	// so long. The server's record has a grain of one hour.
+	// so long. The server's record has a grain of one hour, which is allowed for.
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) >= duration('2h')",message="write at least 2h: the server records the use of a token once an hour"
 	// +optional
 	IdleTimeout *Duration `json:"idleTimeout,omitempty"`

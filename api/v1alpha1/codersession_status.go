@@ -50,8 +50,9 @@ type CoderSessionStatus struct {
 	// it does not.
 	// +optional
 	Retirement *Retirement `json:"retirement,omitempty"`
-	// ActiveSince is when the session last returned from its retirement: for
-	// retention as good as a use of its credential. Absent: it never was retired.
+	// ActiveSince is when somebody last did something about a session that mints: its
+	// spec changed, its renewal was asked for, or it got a credential after it had had
+	// none. For retention that is as good as a use. Absent: only its creation counts.
 	// +optional
 	ActiveSince *metav1.Time `json:"activeSince,omitempty"`
 	// LastHandledRenewAt is the value of the annotation
@@ -85,7 +86,8 @@ type TokenStatus struct {
 	// ExpiresAt by the server's clock. Absent: not known.
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
-	// LastUsedAt as the server saw it, with a grain of one hour. Absent: never.
+	// LastUsedAt is when the server last saw this token used, or one that it replaced,
+	// with a grain of one hour. Absent: never.
 	// +optional
 	LastUsedAt *metav1.Time `json:"lastUsedAt,omitempty"`
 	// +listType=atomic
@@ -131,13 +133,17 @@ type Suspension struct {
 }
 
 // Retirement of a session that nobody used. It ends with a request for renewal
-// (annotation credentials.coder.com/renew-requested-at) or a change of the spec.
+// (annotation credentials.coder.com/renew-requested-at) or a change of the spec, and by
+// itself when the deployment's retention has room for it again.
 type Retirement struct {
 	// Reason in one word: Idle, or SessionLimit.
 	Reason string `json:"reason"`
 	// +optional
 	Message string      `json:"message,omitempty"`
 	Since   metav1.Time `json:"since"`
+	// LastActive is when the session was last used, or as good as used: the most
+	// recently active one returns first.
+	LastActive metav1.Time `json:"lastActive"`
 	// Generation of the spec that was retired: another one returns.
 	Generation int64 `json:"generation"`
 }

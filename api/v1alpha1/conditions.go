@@ -110,7 +110,8 @@ const (
 	// ReasonReauthenticationRequired: the grant is gone, a person has to consent
 	// again.
 	ReasonReauthenticationRequired = "ReauthenticationRequired"
-	// ReasonRetired: retention revoked the credential.
+	// ReasonRetired: the deployment's retention keeps the credential away, because
+	// nobody used it, or others were used more recently.
 	ReasonRetired = "Retired"
 	// ReasonPaused: spec.suspend is set.
 	ReasonPaused = "Paused"
@@ -122,6 +123,16 @@ const (
 	ReasonConfigInvalid = "ConfigInvalid"
 	// ReasonWorkspaceStopped: the workspace does not run.
 	ReasonWorkspaceStopped = "WorkspaceStopped"
+)
+
+// Reasons of a session's retirement.
+const (
+	// RetirementIdle: the server has not seen its token used for
+	// spec.retention.idleTimeout of its deployment.
+	RetirementIdle = "Idle"
+	// RetirementSessionLimit: spec.retention.maxSessions of its deployment others were
+	// used more recently.
+	RetirementSessionLimit = "SessionLimit"
 )
 
 // Reasons of a session's other conditions.

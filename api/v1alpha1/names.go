@@ -30,7 +30,8 @@ const (
 	// token's value, by which an edited Secret is told from an intact one.
 	AnnotationTokenFingerprint = "credentials.coder.com/token-fingerprint"
 	// AnnotationRequest on a generated Secret is a digest of the part of the spec
-	// that its token was minted for: user, lifetime, scopes, allow-list.
+	// that its token was minted for: user, lifetime, scopes, allow-list; and of the
+	// request for renewal that it was minted for, if there was one.
 	AnnotationRequest = "credentials.coder.com/request"
 	// AnnotationPredecessor on the Secret of the operator's own token is the id of the
 	// token that it replaced, until that is revoked.
@@ -47,8 +48,9 @@ const (
 	// template, a keyed digest of the credential that it was rolled for.
 	AnnotationRestartPrefix = "restart.credentials.coder.com/"
 	// AnnotationRenewRequestedAt on a session asks for another credential now: its value is
-	// the time of the request, in RFC 3339, and another value is another request. A
-	// session that retention has retired returns with it.
+	// the time of the request, in RFC 3339, and another value is another request; what
+	// counts is its first 64 characters. A session that retention has retired returns
+	// with it.
 	AnnotationRenewRequestedAt = "credentials.coder.com/renew-requested-at"
 	// AnnotationVerifyRequestedAt on a deployment asks in the same way for a verification.
 	AnnotationVerifyRequestedAt = "credentials.coder.com/verify-requested-at"

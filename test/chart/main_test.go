@@ -4,6 +4,7 @@ package chart
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,11 +14,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
@@ -26,21 +31,48 @@ import (
 // see that nothing takes the one for the other.
 const release = "tokens"
 
-func TestMain(m *testing.M) { os.Exit(kube.Shared(m)) }
+// runTimeout is for the first run of a program, which may have to be built.
+const runTimeout = 8 * time.Minute
+
+// programs is a folder for what the tests build.
+var programs string
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	var err error
+	if programs, err = os.MkdirTemp("", "coder-session-operator-chart-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := kube.Shared(m)
+	if err := os.RemoveAll(programs); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// manager is the path of the operator's program, built at its first use.
+var manager = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(programs, "manager")
+	_, err := output("", "go", "build", "-o", path, "./cmd/manager")
+	return path, err
+})
 
 // root is the folder of the module: Go and Helm run there.
 var root = sync.OnceValues(kube.Root)
 
-// run runs a program in the root and returns what it wrote. The error has what it
+// output runs a program in the root and returns what it wrote. The error has what it
 // wrote to stderr.
-func run(t *testing.T, stdin, name string, args ...string) (string, error) {
-	t.Helper()
+func output(stdin, name string, args ...string) (string, error) {
 	folder, err := root()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
+	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = folder, strings.NewReader(stdin), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return stdout.String(), fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, &stderr)
@@ -48,17 +80,30 @@ func run(t *testing.T, stdin, name string, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// helm runs Helm on the chart; values are in YAML.
+// chartFolder is the chart, in the root.
+const chartFolder = "charts/coder-session-operator"
+
+// helmProgram is the path of Helm, built at its first use. Its dependencies stay out
+// of the operator's go.mod.
+var helmProgram = sync.OnceValues(func() (string, error) {
+	path, err := output("", "go", "tool", "-modfile=hack/helm/go.mod", "-n", "helm")
+	return strings.TrimSpace(path), err
+})
+
+// helm runs Helm with values in YAML. The arguments name the chart.
 func helm(t *testing.T, values string, args ...string) (string, error) {
 	t.Helper()
-	args = append([]string{"tool", "-modfile=hack/helm/go.mod", "helm"}, args...)
-	return run(t, values, "go", append(args, "charts/coder-session-operator", "--values=-")...)
+	program, err := helmProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return output(values, program, append(args, "--values=-")...)
 }
 
 // render returns the manifests of a release in the namespace.
 func render(t *testing.T, namespace, values string) []*unstructured.Unstructured {
 	t.Helper()
-	text, err := helm(t, values, "template", release, "--namespace="+namespace)
+	text, err := helm(t, values, "template", release, chartFolder, "--namespace="+namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,16 +112,25 @@ func render(t *testing.T, namespace, values string) []*unstructured.Unstructured
 
 func parse(t *testing.T, text string) []*unstructured.Unstructured {
 	t.Helper()
+	objects, err := decode(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
+// decode reads manifests, of which empty ones do not count.
+func decode(text string) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
 	for {
 		object := &unstructured.Unstructured{}
 		err := decoder.Decode(object)
 		if errors.Is(err, io.EOF) {
-			return objects
+			return objects, nil
 		}
 		if err != nil {
-			t.Fatalf("%v in:\n%s", err, text)
+			return nil, fmt.Errorf("%w in:\n%s", err, text)
 		}
 		if len(object.Object) > 0 {
 			objects = append(objects, object)
@@ -109,17 +163,29 @@ func ofKind(objects []*unstructured.Unstructured, kind string) map[string]*unstr
 	return found
 }
 
-// deployment is the one of the manifests.
-func deployment(t *testing.T, objects []*unstructured.Unstructured) *appsv1.Deployment {
-	t.Helper()
+// podTemplate is that of the Deployment among the manifests.
+func podTemplate(objects []*unstructured.Unstructured) (*corev1.PodTemplateSpec, error) {
 	d := &appsv1.Deployment{}
-	for _, object := range ofKind(objects, "Deployment") {
-		convert(t, object, d)
+	found := ofKind(objects, "Deployment")
+	for _, object := range found {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, d, true); err != nil {
+			return nil, err
+		}
 	}
-	if len(d.Spec.Template.Spec.Containers) != 1 {
-		t.Fatalf("want one Deployment with one container, got %+v", d)
+	if len(found) != 1 || len(d.Spec.Template.Spec.Containers) != 1 {
+		return nil, fmt.Errorf("want one Deployment with one container, got %+v", d)
 	}
-	return d
+	return &d.Spec.Template, nil
+}
+
+// pod is the one that the manifests make.
+func pod(t *testing.T, objects []*unstructured.Unstructured) corev1.PodSpec {
+	t.Helper()
+	template, err := podTemplate(objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return template.Spec
 }
 
 func convert(t *testing.T, object *unstructured.Unstructured, into any) {

@@ -37,11 +37,46 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"callback as an address":  {"{oauthCallback: {enabled: true, bindPort: ':8082'}}", "'/oauthCallback/bindPort'"},
 		"port beyond all ports":   {"{oauthCallback: {enabled: true, bindPort: 65536}}", "'/oauthCallback/bindPort'"},
 		"callback switched off":   {"{oauthCallback: {url: 'https://example.com/callback'}}", "oauthCallback.enabled"},
-		"namespaces without id":   {"{watchNamespaces: [a]}", "clusterId is required with watchNamespaces"},
+		"port as a text":          {`{webhook: {bindPort: "9443"}}`, "'/webhook/bindPort'"},
+		"webhook's policy":        {"{webhook: {failurePolicy: Warn}}", "'/webhook/failurePolicy'"},
+		"webhook's patience":      {"{webhook: {timeoutSeconds: 60}}", "'/webhook/timeoutSeconds'"},
+		"unknown sessions":        {"{webhook: {unknownSession: refuse}}", "'/webhook/unknownSession'"},
+		"certificates":            {"{webhook: {certificates: cert-manager}}", "'/webhook/certificates'"},
+		"issuer without a name":   {"{webhook: {certManager: {issuerRef: {kind: ClusterIssuer}}}}", "'/webhook/certManager/issuerRef'"},
+		"issuer's name misspelt":  {"{webhook: {certManager: {issuerRef: {nam: x}}}}", "'nam'"},
+		"selector of pods":        {"{webhook: {objectSelector: {}}}", "'objectSelector'"},
+		"no digest":               {"{image: {digest: latest}}", "'/image/digest'"},
+		"budget of nothing":       {"{podDisruptionBudget: {maxUnavailable: 0}}", "'/podDisruptionBudget/maxUnavailable'"},
+		"budget of no percent":    {"{podDisruptionBudget: {maxUnavailable: 0%}}", "'/podDisruptionBudget/maxUnavailable'"},
+		"short grace":             {"{terminationGracePeriodSeconds: 30}", "'/terminationGracePeriodSeconds'"},
+		"root":                    {"{podSecurityContext: {runAsUser: 0}}", "'/podSecurityContext/runAsUser'"},
+		"root after all":          {"{podSecurityContext: {runAsNonRoot: false}}", "'runAsNonRoot'"},
+		"long full name":          {"{fullnameOverride: a123456789b123456789c123456789d1234567890}", "'/fullnameOverride'"},
+		"full name of a file":     {"{fullnameOverride: a.b}", "'/fullnameOverride'"},
+		"spread without a reason": {"{topologySpreadConstraints: [{maxSkew: 1}]}", "'topologyKey'"},
+		"strategy":                {"{updateStrategy: {type: OnDelete}}", "'/updateStrategy/type'"},
+		"probe":                   {"{probes: {liveness: {periodSecond: 1}}}", "'periodSecond'"},
+		"startup probe":           {"{probes: {startup: {}}}", "'startup'"},
+		"all ports":               {"{networkPolicy: {egress: {coder: {ports: []}}}}", "'/networkPolicy/egress/coder/ports'"},
+		"unknown port's peers":    {"{networkPolicy: {ingress: {health: []}}}", "'health'"},
+		"the operator's variable": {"{extraEnv: [{name: POD_NAMESPACE, value: x}]}", "'/extraEnv/0/name'"},
+		"variable of a map":       {"{extraEnv: {HTTPS_PROXY: x}}", "'/extraEnv'"},
+		"the operator's volume":   {"{extraVolumes: [{name: webhook-certificate, emptyDir: {}}]}", "'/extraVolumes/0/name'"},
+		"object of no kind":       {"{extraObjects: [{apiVersion: v1, metadata: {name: x}}]}", "'kind'"},
+		"monitor without metrics": {`{metrics: {bindAddress: "0", serviceMonitor: {enabled: true}}}`, "metrics.bindAddress"},
+		"monitor, no Service":     {"{metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}}", "metrics.service.enabled"},
+		"monitor's interval":      {"{metrics: {serviceMonitor: {interval: 30}}}", "'/metrics/serviceMonitor/interval'"},
+		"ingress without a URL":   {"{oauthCallback: {enabled: true, service: {enabled: true}, ingress: {enabled: true}}}", "need oauthCallback.url"},
+		"ingress, no Service":     {"{oauthCallback: {enabled: true, url: 'https://a.example.com/b', ingress: {enabled: true}}}", "oauthCallback.service.enabled"},
+		"route to nothing":        {"{oauthCallback: {httpRoute: {enabled: true}}}", "oauthCallback.enabled"},
+		"route without a Gateway": {
+			"{oauthCallback: {enabled: true, url: 'https://a.example.com/b', service: {enabled: true}, httpRoute: {enabled: true}}}", "parentRefs is empty",
+		},
+		"namespaces without id": {"{watchNamespaces: [a]}", "clusterId is required with watchNamespaces"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := helm(t, test.values, "template", release)
+			_, err := helm(t, test.values, "template", release, chartFolder)
 			if err == nil {
 				t.Fatal("accepted")
 			}

@@ -1,9 +1,16 @@
+{{- define "operator.name" -}}
+{{- .Values.nameOverride | default .Chart.Name -}}
+{{- end }}
+
 {{/* The name of the chart's objects: the release's, and the chart's where that is not in it. */}}
 {{- define "operator.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
+{{- $name := include "operator.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" (.Release.Name | trunc 17 | trimSuffix "-") .Chart.Name -}}
+{{- printf "%s-%s" (.Release.Name | trunc 17 | trimSuffix "-") $name -}}
 {{- end -}}
 {{- end }}
 
@@ -11,31 +18,42 @@
 {{- .Values.serviceAccount.name | default (ternary (include "operator.fullname" .) "default" .Values.serviceAccount.create) -}}
 {{- end }}
 
-{{/* By which the Deployment and the Services find the pods: never to be changed. */}}
-{{- define "operator.selectorLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/component: manager
+{{/* Of the Service and of the MutatingWebhookConfiguration, as the manager expects. */}}
+{{- define "operator.webhookName" -}}
+{{- include "operator.fullname" . }}-webhook
 {{- end }}
 
-{{- define "operator.labels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/part-of: {{ .Chart.Name }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
+{{/* The Secret with the webhook's certificate: the operator's own, or cert-manager's. */}}
+{{- define "operator.webhookSecretName" -}}
+{{- include "operator.webhookName" . }}-{{ ternary "tls" "cert" (eq .Values.webhook.certificates "CertManager") }}
+{{- end }}
+
+{{/* The metrics' port; empty where they are switched off. */}}
+{{- define "operator.metricsPort" -}}
+{{- if ne .Values.metrics.bindAddress "0" -}}
+{{- .Values.metrics.bindAddress | splitList ":" | last -}}
+{{- end -}}
+{{- end }}
+
+{{/*
+Metadata of an object, from a dict: root, the suffix of its name (or all of its name), and where it has them labels and
+annotations of its own, another namespace than the release's, or clusterWide.
+*/}}
+{{- define "operator.metadata" -}}
+name: {{ .name | default (printf "%s%s" (include "operator.fullname" .root) (.suffix | default "")) }}
+{{- if not .clusterWide }}
+namespace: {{ .namespace | default .root.Release.Namespace | quote }}
+{{- end }}
+labels:
+  {{- include "operator.labels" . | nindent 2 }}
+{{- with .annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- define "operator.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "operator.serviceAccountName" . }}
   namespace: {{ .Release.Namespace | quote }}
-{{- end }}
-
-{{/* The port of the metrics; empty where they are switched off. */}}
-{{- define "operator.metricsPort" -}}
-{{- if ne .Values.metrics.bindAddress "0" -}}
-{{- .Values.metrics.bindAddress | splitList ":" | last -}}
-{{- end -}}
 {{- end }}

@@ -1,17 +1,20 @@
 {{/*
-What the manager may do: the rules of config/rbac/role.yaml, which make manifests copies.
+What the manager may do: the rules of config/rbac/role.yaml, each with the reasons of config/rbac/reasons.yaml. make
+manifests copies both. From a dict: root, and namespaced for a Role, which cannot give access to namespaces. The rule for
+the webhook's configuration is in webhook_role.yaml: it has the name of the release.
 */}}
-{{- define "operator.clusterRules" -}}
-{{- toYaml (.Files.Get "files/rbac/role.yaml" | fromYaml).rules -}}
+{{- define "operator.rules" -}}
+{{- $reasons := .root.Files.Get "files/rbac/reasons.yaml" | fromYaml -}}
+{{- range $rule := (.root.Files.Get "files/rbac/role.yaml" | fromYaml).rules -}}
+{{- $resources := without $rule.resources "mutatingwebhookconfigurations" -}}
+{{- if $.namespaced -}}{{- $resources = without $resources "namespaces" -}}{{- end -}}
+{{- range $resources }}
+{{- $key := printf "%s.%s" . (first $rule.apiGroups) | trimSuffix "." -}}
+{{- with $rule.resourceNames }}{{ $key = printf "%s named %s" $key (join "," .) }}{{ end }}
+# {{ $key }}: {{ required (printf "files/rbac/reasons.yaml does not say why the operator needs %s" $key) (get $reasons $key) }}
 {{- end }}
-
-{{/* The same for a Role, which cannot give access to namespaces. */}}
-{{- define "operator.namespaceRules" -}}
-{{- $rules := list -}}
-{{- range $rule := (.Files.Get "files/rbac/role.yaml" | fromYaml).rules -}}
-{{- with without $rule.resources "namespaces" -}}
-{{- $rules = append $rules (merge (dict "resources" .) $rule) -}}
+{{- if $resources }}
+- {{ toYaml (merge (dict "resources" $resources) $rule) | nindent 2 | trim }}
+{{- end }}
 {{- end -}}
-{{- end -}}
-{{- toYaml $rules -}}
 {{- end }}

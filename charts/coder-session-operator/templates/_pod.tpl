@@ -1,0 +1,52 @@
+{{- define "operator.podSpec" -}}
+serviceAccountName: {{ include "operator.serviceAccountName" . }}
+automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
+terminationGracePeriodSeconds: {{ int64 .Values.terminationGracePeriodSeconds }}
+securityContext:
+  {{- $always := dict "runAsNonRoot" true "seccompProfile" (dict "type" "RuntimeDefault") }}
+  {{- toYaml (merge $always (.Values.podSecurityContext | default dict)) | nindent 2 }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- range $field := list "priorityClassName" "dnsPolicy" "dnsConfig" "hostAliases" "nodeSelector" "tolerations" "affinity" }}
+{{- with index $.Values $field }}
+{{- toYaml (dict $field .) | nindent 0 }}
+{{- end }}
+{{- end }}
+{{- with .Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+{{- range . }}
+{{- $selector := .labelSelector | default (dict "matchLabels" (include "operator.selectorLabels" $ | fromYaml)) }}
+- {{ toYaml (set (deepCopy .) "labelSelector" $selector) | nindent 2 | trim }}
+{{- end }}
+{{- end }}
+containers:
+- {{ include "operator.container" . | nindent 2 | trim }}
+{{- with include "operator.volumes" . }}
+volumes:
+{{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "operator.volumes" -}}
+{{- if and .Values.webhook.enabled (eq .Values.webhook.certificates "CertManager") }}
+- name: webhook-certificate
+  secret:
+    secretName: {{ include "operator.webhookSecretName" . }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "operator.volumeMounts" -}}
+{{- if and .Values.webhook.enabled (eq .Values.webhook.certificates "CertManager") }}
+- name: webhook-certificate
+  mountPath: /etc/coder-session-operator/webhook
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

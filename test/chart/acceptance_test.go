@@ -1,0 +1,89 @@
+//go:build chart
+
+package chart
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// faults are what is wrong with a chart, given values: Helm's linter, the API
+// server with its rules for restricted pods, the manager's own check of its flags,
+// and what manifests say of each other are asked.
+func faults(t *testing.T, folder, values string) []string {
+	t.Helper()
+	var found []string
+	namespace := withForeignKinds(t).Namespace(t, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
+	if text, err := helm(t, values, "lint", "--strict", folder); err != nil {
+		found = append(found, fmt.Sprintf("lint: %v\n%s", err, text))
+	}
+	text, err := helm(t, values, "template", release, folder, "--namespace="+namespace)
+	if err != nil {
+		return append(found, err.Error())
+	}
+	objects, err := decode(text)
+	if err != nil {
+		return append(found, err.Error())
+	}
+	return append(found, faultsOf(t, namespace, objects)...)
+}
+
+// faultsOf are what is wrong with manifests.
+func faultsOf(t *testing.T, namespace string, objects []*unstructured.Unstructured) []string {
+	t.Helper()
+	found := contradictions(objects)
+	server, warnings := strict(t)
+	for _, object := range objects {
+		// As Helm does.
+		err := server.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object.DeepCopy()),
+			client.FieldOwner("helm"), client.ForceOwnership, client.DryRunAll)
+		if err != nil {
+			found = append(found, fmt.Sprintf("%s %s: %v", object.GetKind(), object.GetName(), err))
+		}
+	}
+	template, err := podTemplate(objects)
+	if err != nil {
+		return append(found, err.Error())
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "manager", Labels: template.Labels},
+		Spec:       template.Spec,
+	}
+	if err := server.Create(t.Context(), pod, client.DryRunAll); err != nil {
+		found = append(found, fmt.Sprintf("the Deployment's pod: %v", err))
+	}
+	program, err := manager()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := output("", program, append([]string{"--version"}, template.Spec.Containers[0].Args...)...); err != nil {
+		found = append(found, fmt.Sprintf("the manager: %v", err))
+	}
+	return append(found, *warnings...)
+}
+
+// strict is a client to which unknown fields are errors, and the API server's warnings to it.
+func strict(t *testing.T) (client.Client, *warnings) {
+	t.Helper()
+	cluster := withForeignKinds(t)
+	config := rest.CopyConfig(cluster.Config)
+	given := &warnings{}
+	config.WarningHandler = given
+	server, err := client.New(config, client.Options{Scheme: cluster.Scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client.WithFieldValidation(server, metav1.FieldValidationStrict), given
+}
+
+// warnings collects those of the API server. It is for one goroutine.
+type warnings []string
+
+// HandleWarningHeader implements rest.WarningHandler.
+func (w *warnings) HandleWarningHeader(_ int, _, text string) { *w = append(*w, "a warning: "+text) }

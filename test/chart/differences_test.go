@@ -1,0 +1,106 @@
+//go:build chart
+
+package chart
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+const (
+	theDeployment = "Deployment " + defaultNamespace + "/coder-session-operator"
+	theRole       = "ClusterRole /coder-session-operator"
+	theWebhook    = "coder-session-operator-webhook"
+)
+
+type byKey = map[string]map[string]any
+
+// meant are the differences between config and the chart. Each is taken away where it is found.
+var meant = []struct {
+	why    string
+	remove func(config, chart byKey) bool
+}{
+	{"Helm does not own the namespace, which config makes with its pod security labels", func(config, _ byKey) bool {
+		return removed(config, "Namespace /"+defaultNamespace)
+	}},
+	{"Helm must not delete the CRDs, and all sessions with them, with the release", func(_, chart byKey) bool {
+		found := false
+		for key, object := range chart {
+			if strings.HasPrefix(key, "CustomResourceDefinition ") {
+				annotations := object["metadata"].(map[string]any)["annotations"].(map[string]any)
+				found = annotations["helm.sh/resource-policy"] == "keep"
+				delete(annotations, "helm.sh/resource-policy")
+			}
+		}
+		return found
+	}},
+	{"config has the image that make deploy replaces, the chart that of its version", func(config, chart byKey) bool {
+		return container(config)["image"] == "coder-session-operator:latest" && container(chart)["image"] == "coder-session-operator:0.2.0" &&
+			removed(container(config), "image") && removed(container(chart), "image")
+	}},
+	{"the chart passes all values on, also those that are the manager's defaults", reduceArgs},
+	{"the rule for the webhook's caBundle is in the generated role: a chart may have Roles alone beside it", func(config, chart byKey) bool {
+		rules := config[theRole]["rules"].([]any)
+		own, exists := chart["ClusterRole /"+theWebhook]
+		if !exists {
+			return false
+		}
+		ofWebhook := slices.IndexFunc(rules, func(rule any) bool { return cmp.Equal(sorted(own["rules"].([]any)[0]), sorted(rule)) })
+		if ofWebhook < 0 {
+			return false
+		}
+		config[theRole]["rules"] = slices.Delete(rules, ofWebhook, ofWebhook+1)
+		return removed(chart, "ClusterRole /"+theWebhook) && removed(chart, "ClusterRoleBinding /"+theWebhook)
+	}},
+}
+
+func removed[V any](from map[string]V, key string) bool {
+	_, exists := from[key]
+	delete(from, key)
+	return exists
+}
+
+func container(objects byKey) map[string]any {
+	containers, _, _ := unstructured.NestedFieldNoCopy(objects[theDeployment], "spec", "template", "spec", "containers")
+	return containers.([]any)[0].(map[string]any)
+}
+
+// sorted is a rule with the verbs in order: generated ones are.
+func sorted(rule any) any {
+	ordered := maps.Clone(rule.(map[string]any))
+	verbs := slices.Clone(ordered["verbs"].([]any))
+	slices.SortFunc(verbs, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+	ordered["verbs"] = verbs
+	return ordered
+}
+
+// defaultArgs are flags with the manager's defaults, or as these are written in values.
+var defaultArgs = []string{
+	"--zap-log-level=info", "--revocation-timeout=10m", "--orphan-grace=10m", "--max-concurrent-reconciles=10",
+	"--kube-api-qps=200", "--kube-api-burst=400",
+	"--webhook-bind-address=:9443", "--webhook-name=" + theWebhook, "--webhook-unknown-session=Refuse",
+}
+
+// reduceArgs removes from the chart's command line what is a default, and the order of both.
+func reduceArgs(config, chart byKey) bool {
+	found := false
+	for _, objects := range []byKey{config, chart} {
+		args := slices.Clone(container(objects)["args"].([]any))
+		args = slices.DeleteFunc(args, func(arg any) bool {
+			isDefault := slices.Contains(defaultArgs, arg.(string))
+			found = found || isDefault
+			return isDefault
+		})
+		slices.SortFunc(args, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+		container(objects)["args"] = args
+		ports := container(objects)["ports"].([]any)
+		slices.SortFunc(ports, func(a, b any) int {
+			return strings.Compare(a.(map[string]any)["name"].(string), b.(map[string]any)["name"].(string))
+		})
+	}
+	return found
+}

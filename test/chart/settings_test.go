@@ -1,0 +1,175 @@
+//go:build chart
+
+package chart
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/jsonpath"
+)
+
+// Values reach the objects that they are for.
+func TestValuesTakeEffect(t *testing.T) {
+	t.Parallel()
+	everywhere := render(t, "operators", everything)
+	for name, test := range map[string]struct {
+		values string // default: everything
+		kind   string
+		name   string // default: the release's full name
+		want   map[string]string
+	}{
+		"image": {kind: "Deployment", want: map[string]string{
+			"{.spec.template.spec.containers[0].image}":           "registry.example.com/coder/operator:v1.2.3@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+			"{.spec.template.spec.containers[0].imagePullPolicy}": "Always",
+			"{.spec.template.spec.imagePullSecrets[*].name}":      "registry",
+		}},
+		"image of the chart's version": {values: "{}", kind: "Deployment", want: map[string]string{
+			"{.spec.template.spec.containers[0].image}": "coder-session-operator:0.2.0",
+		}},
+		"pods": {kind: "Deployment", want: map[string]string{
+			"{.spec.replicas}{.spec.revisionHistoryLimit}":                                   "30",
+			"{.spec.strategy.rollingUpdate.maxSurge}":                                        "0",
+			`{.metadata.annotations.example\.com/reload}`:                                    "true",
+			`{.metadata.labels.example\.com/team}`:                                           "platform",
+			`{.spec.template.metadata.labels.example\.com/team}`:                             "platform",
+			`{.spec.template.metadata.labels.example\.com/b}`:                                "2",
+			`{.spec.template.metadata.labels.app\.kubernetes\.io/name}`:                      "operator",
+			`{.spec.template.metadata.annotations.example\.com/a}`:                           "true",
+			"{.spec.template.spec.terminationGracePeriodSeconds}":                            "120",
+			"{.spec.template.spec.priorityClassName}":                                        "system-cluster-critical",
+			"{.spec.template.spec.dnsPolicy} {.spec.template.spec.dnsConfig.nameservers[0]}": "None 10.0.0.53",
+			"{.spec.template.spec.hostAliases[0].hostnames[0]}":                              "coder.internal",
+			"{.spec.template.spec.tolerations[0].key}":                                       "dedicated",
+			"{.spec.template.spec.topologySpreadConstraints[*].labelSelector.matchLabels}":   `{"example.com/b":"2"}`,
+			"{.spec.template.spec.securityContext.runAsUser}":                                "1000",
+			"{.spec.template.spec.securityContext.runAsGroup}":                               "",
+			"{.spec.template.spec.securityContext.runAsNonRoot}":                             "true",
+			"{.spec.template.spec.containers[0].env[*].name}":                                "POD_NAMESPACE HTTPS_PROXY NO_PROXY",
+			"{.spec.template.spec.containers[0].livenessProbe.failureThreshold}":             "10",
+			"{.spec.template.spec.containers[0].livenessProbe.periodSeconds}":                "20",
+			"{.spec.template.spec.containers[0].readinessProbe.periodSeconds}":               "1",
+			"{.spec.template.spec.volumes[*].name}":                                          "webhook-certificate roots",
+			"{.spec.template.spec.volumes[0].secret.secretName}":                             "tokens-operator-webhook-tls",
+			"{.spec.template.spec.containers[0].volumeMounts[*].mountPath}":                  "/etc/coder-session-operator/webhook /etc/ssl/certs",
+			"{.spec.template.spec.containers[0].resources.requests.memory}":                  "256Mi",
+			"{.spec.template.spec.affinity.podAntiAffinity..topologyKey}":                    "kubernetes.io/hostname",
+		}},
+		"spread by default": {values: "{}", kind: "Deployment", want: map[string]string{
+			`{.spec.template.spec.topologySpreadConstraints[*].labelSelector.matchLabels.app\.kubernetes\.io/instance}`: "tokens tokens",
+		}},
+		"no token": {values: "{automountServiceAccountToken: false}", kind: "Deployment", want: map[string]string{
+			"{.spec.template.spec.automountServiceAccountToken}": "false",
+		}},
+		"budget": {kind: "PodDisruptionBudget", want: map[string]string{"{.spec.maxUnavailable}": "50%"}},
+		"webhook": {kind: "MutatingWebhookConfiguration", name: "/tokens-operator-webhook", want: map[string]string{
+			"{.webhooks[0].failurePolicy} {.webhooks[0].timeoutSeconds}":    "Ignore 30",
+			"{.webhooks[0].objectSelector.matchLabels}":                     `{"credentials.coder.com/inject":"true"}`,
+			"{.webhooks[0].namespaceSelector.matchLabels}":                  `{"team":"a"}`,
+			"{.webhooks[0].namespaceSelector.matchExpressions[0].values}":   `["kube-system","operators"]`,
+			"{.webhooks[0].namespaceSelector.matchExpressions[*].operator}": "NotIn DoesNotExist",
+			`{.metadata.annotations.cert-manager\.io/inject-ca-from}`:       "operators/tokens-operator-webhook",
+		}},
+		"webhook by default": {values: "{}", kind: "MutatingWebhookConfiguration", name: "/" + fullName + "-webhook", want: map[string]string{
+			"{.webhooks[0].failurePolicy} {.webhooks[0].timeoutSeconds}":                   "Fail 10",
+			"{.webhooks[0].reinvocationPolicy} {.webhooks[0].sideEffects}":                 "IfNeeded None",
+			"{.webhooks[0].clientConfig.service.path}{.webhooks[0].clientConfig.caBundle}": "/mutate-v1-pod",
+			"{.metadata.annotations}": "",
+		}},
+		"webhook of some namespaces": {
+			values: "{watchNamespaces: [a, b], clusterId: prod0001}",
+			kind:   "MutatingWebhookConfiguration", name: "/" + fullName + "-webhook",
+			want: map[string]string{
+				"{.webhooks[0].namespaceSelector.matchExpressions[*].operator}": "NotIn In",
+				"{.webhooks[0].namespaceSelector.matchExpressions[1].values}":   `["a","b"]`,
+			},
+		},
+		"certificate": {kind: "Certificate", name: "operators/tokens-operator-webhook", want: map[string]string{
+			"{.spec.issuerRef.kind} {.spec.issuerRef.name}": "ClusterIssuer internal",
+			"{.spec.duration} {.spec.renewBefore}":          "720h 240h",
+			"{.spec.dnsNames[0]}":                           "tokens-operator-webhook.operators.svc",
+			"{.spec.secretName}":                            "tokens-operator-webhook-tls",
+		}},
+		"certificate of an own CA": {
+			values: "{webhook: {certificates: CertManager}}", kind: "Certificate", name: "operators/" + fullName + "-webhook",
+			want: map[string]string{"{.spec.issuerRef.kind} {.spec.issuerRef.name}": "Issuer " + fullName + "-webhook-ca"},
+		},
+		"monitor": {kind: "ServiceMonitor", name: "operators/tokens-operator-metrics", want: map[string]string{
+			"{.metadata.labels.release}": "prometheus",
+			"{.spec.endpoints[0].port} {.spec.endpoints[0].interval} {.spec.endpoints[0].scrapeTimeout}": "http 30s 10s",
+			"{.spec.endpoints[0].bearerTokenFile}{.spec.endpoints[0].tlsConfig}":                         "",
+			"{.spec.endpoints[0].metricRelabelings[0].action}":                                           "keep",
+		}},
+		"monitor of secure metrics": {
+			values: "{metrics: {serviceMonitor: {enabled: true}}}", kind: "ServiceMonitor", name: "operators/" + fullName + "-metrics",
+			want: map[string]string{
+				"{.spec.endpoints[0].port} {.spec.endpoints[0].scheme}": "https https",
+				"{.spec.endpoints[0].tlsConfig.insecureSkipVerify}":     "true",
+			},
+		},
+		"ingress": {kind: "Ingress", name: "operators/tokens-operator-oauth-callback", want: map[string]string{
+			"{.spec.ingressClassName} {.spec.tls[0].secretName}":              "public callback-tls",
+			"{.spec.rules[0].host}{.spec.rules[0].http.paths[0].path}":        "callback.example.com/coder/oauth",
+			"{.spec.tls[0].hosts[0]} {.spec.rules[0].http.paths[0].pathType}": "callback.example.com Exact",
+			"{.spec.rules[0].http.paths[0].backend.service.name}":             "tokens-operator-oauth-callback",
+		}},
+		"route": {kind: "HTTPRoute", name: "operators/tokens-operator-oauth-callback", want: map[string]string{
+			"{.spec.hostnames[0]}{.spec.rules[0].matches[0].path.value}": "callback.example.com/coder/oauth",
+			"{.spec.parentRefs[0].namespace}":                            "gateways",
+		}},
+		"policy": {kind: "NetworkPolicy", want: map[string]string{
+			"{.spec.policyTypes[*]}":                  "Ingress Egress",
+			"{.spec.ingress[*].ports[*].port}":        "callback metrics probes webhook",
+			"{.spec.ingress[3].from[0].ipBlock.cidr}": "10.0.0.1/32",
+			"{.spec.egress[0].ports[*].protocol}":     "UDP UDP TCP TCP",
+			"{.spec.egress[0].ports[*].port}":         "53 5353 53 5353",
+			"{.spec.egress[1].to[0].ipBlock.cidr}":    "10.0.0.1/32",
+			"{.spec.egress[2].ports[*].port}":         "443 8443",
+			"{.spec.egress[3].ports[*].port}":         "3128",
+		}},
+		"policy for what goes in": {values: "{networkPolicy: {enabled: true, egress: {enabled: false}}}", kind: "NetworkPolicy", want: map[string]string{
+			"{.spec.policyTypes[*]}{.spec.egress}": "Ingress",
+			"{.spec.ingress[*].ports[*].port}":     "metrics probes webhook",
+		}},
+		"further objects": {kind: "ConfigMap", name: "operators/roots", want: map[string]string{"{.data.release}": release}},
+		"service account": {kind: "ServiceAccount", name: "operators/tokens", want: map[string]string{`{.metadata.annotations.example\.com/role}`: "1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			objects, full := everywhere, "operators/"+release+"-operator"
+			if test.values != "" {
+				objects, full = render(t, "operators", test.values), "operators/"+fullName
+			}
+			if test.name != "" {
+				full = test.name
+			}
+			object := ofKind(objects, test.kind)[full]
+			if object == nil {
+				t.Fatalf("no %s %s among %q", test.kind, full, names(ofKind(objects, test.kind)))
+			}
+			got := map[string]string{}
+			for path := range test.want {
+				got[path] = at(t, object, path)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// at is what a JSON path finds; nothing where there is nothing.
+func at(t *testing.T, object *unstructured.Unstructured, path string) string {
+	t.Helper()
+	parsed := jsonpath.New("test").AllowMissingKeys(true)
+	if err := parsed.Parse(path); err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := parsed.Execute(&text, object.Object); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
+}
