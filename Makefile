@@ -3,7 +3,10 @@
 
 VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
 IMG ?= coder-session-operator:latest
-CONTAINER_TOOL ?= $(shell for tool in docker podman buildah; do command -v $$tool && break; done)
+# Of the image: hack/image/build.sh says what they mean. Empty: the tool that works, the host's platform, no archive.
+CONTAINER_TOOL ?=
+PLATFORMS ?=
+IMAGE_ARCHIVE ?=
 KUBECTL ?= kubectl
 
 # Of the tests: RACE= where there is no C compiler, PKG=./controllers/... for some of the packages.
@@ -14,6 +17,7 @@ BENCH_FLAGS ?=
 SOAK_TIME ?= 30m
 BROWSER_ARTIFACTS ?= bin/browser
 DEMO_FLAGS ?=
+E2E_FLAGS ?=
 
 # The folder with etcd, kube-apiserver and kubectl. A KUBEBUILDER_ASSETS of the caller's is used as it is.
 KUBE_ASSETS := $(or $(KUBEBUILDER_ASSETS),$(CURDIR)/bin/kube)
@@ -29,6 +33,7 @@ CHART_FILES = charts/coder-session-operator/files
 
 CONTROLLER_GEN = go tool -modfile=hack/tools/go.mod controller-gen
 GOLANGCI_LINT = go tool -modfile=hack/lint/go.mod golangci-lint
+HELM_BUILD = GOWORK=off CGO_ENABLED=0 go build -trimpath -modfile=hack/helm/go.mod
 GO_BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 
 # The image that the manifests in config/ name.
@@ -55,7 +60,7 @@ clean: ## Remove everything that was built, the Kubernetes programs too.
 ##@ Development
 
 .PHONY: generate
-generate: deepcopy manifests ## Generate everything that is generated.
+generate: deepcopy manifests docs ## Generate everything that is generated.
 
 .PHONY: deepcopy
 deepcopy: ## Generate the deep copies of the API types.
@@ -69,7 +74,11 @@ manifests: ## Generate the CRDs and the manager's role into config, and copy the
 	rm -rf $(CHART_FILES)
 	mkdir -p $(CHART_FILES)/crds $(CHART_FILES)/rbac
 	cp config/crd/bases/*.yaml $(CHART_FILES)/crds
-	cp config/rbac/role.yaml $(CHART_FILES)/rbac
+	cp config/rbac/role.yaml config/rbac/reasons.yaml $(CHART_FILES)/rbac
+
+.PHONY: docs
+docs: ## Generate the reference page of the kubectl plugin.
+	go run ./hack/docs docs/kubectl-coder.md
 
 .PHONY: fmt
 fmt: ## Format the Go code.
@@ -99,9 +108,18 @@ kube: ## Build etcd, kube-apiserver and kubectl into bin/kube, once.
 	@hack/kube/build.sh
 
 .PHONY: image
-image: ## Build the manager's image (IMG) with docker, podman or buildah (CONTAINER_TOOL).
-	@[ -n "$(CONTAINER_TOOL)" ] || { echo "image: no docker, podman or buildah here" >&2; exit 1; }
-	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
+image: ## Build the manager's image (IMG) with docker, podman or buildah. Several PLATFORMS: one image each, IMG-<arch>.
+	@IMG="$(IMG)" VERSION="$(VERSION)" CONTAINER_TOOL="$(CONTAINER_TOOL)" PLATFORMS="$(PLATFORMS)" \
+		IMAGE_ARCHIVE="$(IMAGE_ARCHIVE)" hack/image/build.sh
+
+.PHONY: sbom
+sbom: ## Write the software bill of materials (CycloneDX) of what image has built, into bin/image.
+	@[ -d bin/image ] || VERSION="$(VERSION)" CONTAINER_TOOL=none PLATFORMS="$(PLATFORMS)" hack/image/build.sh
+	@hack/image/sbom.sh
+
+.PHONY: image-verify
+image-verify: ## Check that the image and its bill of materials are reproducible, and what is in the image.
+	@CONTAINER_TOOL="$(CONTAINER_TOOL)" hack/image/verify.sh
 
 ##@ Test
 
@@ -111,7 +129,7 @@ test: kube ## Run all tests, against a real kube-apiserver and with the race det
 	$(ALL_SCHEDULES)
 
 .PHONY: chart-test
-chart-test: kube ## Test the Helm chart. Builds Helm first (about 2 min cold).
+chart-test: kube ## Test the Helm chart, and that config is the same. Builds Helm first (about 2 min cold).
 	@go tool -modfile=hack/helm/go.mod helm version --short
 	$(WITH_KUBE) go test $(RACE) -tags chart -count 1 -timeout 10m $(TEST_FLAGS) ./test/chart
 
@@ -119,6 +137,24 @@ chart-test: kube ## Test the Helm chart. Builds Helm first (about 2 min cold).
 browser-test: kube ## Test a person's way through consent in Chromium. Pictures of all pages: BROWSER_ARTIFACTS.
 	$(WITH_KUBE) BROWSER_ARTIFACTS="$(abspath $(BROWSER_ARTIFACTS))" \
 		go -C test/browser test $(RACE) -count=1 -timeout 10m $(TEST_FLAGS) ./...
+
+.PHONY: helm
+helm: ## Build Helm into bin (about 2 min cold).
+	@[ -x bin/helm -a bin/helm -nt hack/helm/go.mod ] || \
+		{ echo "building helm (about 2 min cold) ..."; $(HELM_BUILD) -o bin/helm helm.sh/helm/v4/cmd/helm; }
+
+.PHONY: cluster-test
+cluster-test: ## Test the one-node cluster that e2e runs in. Needs root.
+	@hack/kube/build.sh cluster
+	go test $(RACE) -tags e2e -count 1 -timeout 10m $(TEST_FLAGS) ./test/cluster/...
+
+.PHONY: e2e
+e2e: helm ## Install and use it all in a real cluster: one of its own, which needs root, or that of KUBECONFIG.
+	@hack/kube/build.sh $(if $(KUBECONFIG),kubectl,cluster)
+	@$(MAKE) --no-print-directory image IMG=coder-session-operator:e2e PLATFORMS= IMAGE_ARCHIVE=bin/e2e/image.tar
+	@$(GO_BUILD) -o bin/kubectl-coder ./cmd/kubectl-coder
+	@$(GO_BUILD) -o bin/e2e/ ./test/e2e ./test/e2e/caller ./test/coderd/cmd/coderd-sim
+	@bin/e2e/e2e $(E2E_FLAGS)
 
 .PHONY: soak
 soak: ## Run random schedules that nobody has seen, for SOAK_TIME. A failure names the seed that repeats it.

@@ -4,6 +4,7 @@
 # Builds Kubernetes programs of hack/kube/go.mod into bin/kube:
 #
 #   hack/kube/build.sh [program ...]     default: etcd kube-apiserver kubectl
+#   hack/kube/build.sh cluster           all that the node of test/cluster needs
 #
 # A program that is there in the right version is left alone: next to each stands a stamp, .<program>.stamp, with
 # what it was built from. With KUBEBUILDER_ASSETS set, the programs there are used and nothing is built.
@@ -44,13 +45,17 @@ package_of() {
 	etcd) echo go.etcd.io/etcd/server/v3 ;;
 	kube-apiserver | kube-controller-manager | kube-scheduler | kube-proxy | kubelet | kubectl)
 		echo "k8s.io/kubernetes/cmd/$1" ;;
+	cluster-dns | pause) echo "./cmd/$1" ;;
 	*) fail "unknown program $1" ;;
 	esac
 }
 
+# version_of <program>: for those whose source is here, followed by the sum of that source.
 version_of() {
 	case $1 in
 	etcd) required_version go.etcd.io/etcd/server/v3 ;;
+	cluster-dns | pause)
+		echo "$(required_version k8s.io/kubernetes) $(cat "$here/cmd/$1"/*.go | cksum | sed 's/ .*//')" ;;
 	*) required_version k8s.io/kubernetes ;;
 	esac
 }
@@ -61,7 +66,7 @@ cold_build_time() {
 	case $1 in
 	kube-apiserver) echo "4 min" ;;
 	kube-controller-manager) echo "1 min" ;;
-	etcd | kube-proxy) echo "10 s" ;;
+	cluster-dns | etcd | kube-proxy | pause) echo "10 s" ;;
 	*) echo "30 s" ;;
 	esac
 }
@@ -118,6 +123,8 @@ clean_up() {
 }
 
 [ $# -gt 0 ] || set -- etcd kube-apiserver kubectl
+[ "$*" != cluster ] || set -- etcd kube-apiserver kubectl kube-controller-manager kube-scheduler kubelet kube-proxy \
+	cluster-dns pause
 for program in "$@"; do
 	package_of "$program" >/dev/null
 done

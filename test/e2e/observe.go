@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
+)
+
+// ready is the Ready condition; the zero condition where there is none.
+func ready(conditions []metav1.Condition) metav1.Condition {
+	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); c != nil {
+		return *c
+	}
+	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: "NoCondition"}
+}
+
+// sessionIs looks for a reason of a session's Ready condition, with regard to the spec as it is now.
+func (w *world) sessionIs(name, reason string) walk.Look {
+	return func(ctx context.Context) (string, bool, error) {
+		object, err := w.session(ctx, name)
+		if err != nil {
+			return "", false, err
+		}
+		c := ready(object.Status.Conditions)
+		seen := fmt.Sprintf("CoderSession %s has Ready=%s (%s: %s)", name, c.Status, c.Reason, c.Message)
+		return seen, c.Reason == reason && object.Status.ObservedGeneration == object.Generation, nil
+	}
+}
+
+// awaitSessions waits until sessions are in one state.
+func (w *world) awaitSessions(ctx context.Context, reason string, names ...string) error {
+	for _, name := range names {
+		if _, err := walk.Await(ctx, fmt.Sprintf("CoderSession %s is %s", name, reason), w.sessionIs(name, reason)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// published is the id of the token in a session's Secret.
+func (w *world) published(ctx context.Context, name string) (string, error) {
+	secret, err := w.secret(ctx, name)
+	return secret.Annotations[v1alpha1.AnnotationTokenID], err
+}
+
+// liveTokens are the ids of the session's tokens that the server accepts.
+func (w *world) liveTokens(ctx context.Context, name string) ([]string, error) {
+	object, err := w.session(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := w.coder.Minted(ctx)
+	var ids []string
+	for _, key := range keys {
+		// cso-<cluster>-<uid, 8>-<serial>
+		if parts := strings.Split(key.Name, "-"); len(parts) == 4 && parts[2] == string(object.UID)[:8] {
+			ids = append(ids, key.ID)
+		}
+	}
+	return ids, err
+}
+
+// oneToken looks whether the published token is the only one of the session's that is alive.
+func (w *world) oneToken(name string) walk.Look {
+	return func(ctx context.Context) (string, bool, error) {
+		id, err := w.published(ctx, name)
+		if err != nil {
+			return "", false, err
+		}
+		live, err := w.liveTokens(ctx, name)
+		return fmt.Sprintf("alive: %s; published: %s", strings.Join(live, ", "), id), len(live) == 1 && live[0] == id, err
+	}
+}
+
+// leader is who holds the operator's lease: the pod, and the process in it.
+type leader struct{ pod, identity string }
+
+func (w *world) leader(ctx context.Context) (leader, error) {
+	var leases coordinationv1.LeaseList
+	if err := w.client.List(ctx, &leases, client.InNamespace(operatorNamespace)); err != nil {
+		return leader{}, err
+	}
+	for _, lease := range leases.Items {
+		if holder := lease.Spec.HolderIdentity; strings.HasPrefix(lease.Name, release) && holder != nil {
+			pod, _, _ := strings.Cut(*holder, "_")
+			return leader{pod: pod, identity: *holder}, nil
+		}
+	}
+	return leader{}, nil
+}
+
+// leadsOther looks for a leader other than the given one.
+func (w *world) leadsOther(was leader) walk.Look {
+	return func(ctx context.Context) (string, bool, error) {
+		now, err := w.leader(ctx)
+		return "the leader is " + now.identity, now.identity != "" && now.identity != was.identity, err
+	}
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/test/walk"
+)
+
+// Manifests of workloads.
+var (
+	//go:embed manifests/injected.yaml
+	injectedManifest string
+	//go:embed manifests/by-hand.yaml
+	byHandManifest string
+	//go:embed manifests/runner.yaml
+	runnerManifest string
+	//go:embed manifests/quick.yaml
+	quickManifest string
+)
+
+// callers are the pods that call every 200 ms with the Secret of session ci.
+var callers = []string{"injected", "by-hand"}
+
+// call is a line that a caller prints, see caller.Line.
+type call struct {
+	At                        time.Time
+	Outcome                   string
+	Status                    int
+	Token, Certificate, Error string
+	Accepted, Refused, Failed int
+}
+
+// calls are all lines that a pod has printed.
+func (w *world) calls(ctx context.Context, pod string) ([]call, error) {
+	text, err := w.keeper.pods.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{}).DoRaw(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var calls []call
+	for line := range strings.Lines(string(text)) {
+		var c call
+		if err := json.Unmarshal([]byte(line), &c); err != nil {
+			return calls, fmt.Errorf("pod %s printed something else than JSON: %w", pod, err)
+		}
+		calls = append(calls, c)
+	}
+	return calls, nil
+}
+
+// callsNow is the latest line of a pod.
+func (w *world) callsNow(ctx context.Context, pod string) (call, error) {
+	calls, err := w.calls(ctx, pod)
+	if err != nil || len(calls) == 0 {
+		return call{}, err
+	}
+	return calls[len(calls)-1], nil
+}
+
+// allAccepted makes sure that no call of a pod was ever anything but accepted, and that its containers were never
+// started anew.
+func (w *world) allAccepted(ctx context.Context, pods ...string) error {
+	for _, pod := range pods {
+		last, err := w.callsNow(ctx, pod)
+		if err != nil {
+			return err
+		}
+		if last.Refused+last.Failed > 0 || last.Accepted == 0 {
+			return &walk.UnexpectedError{
+				Expected: "all calls of pod " + pod + " are accepted",
+				Seen:     fmt.Sprintf("%d accepted, %d refused, %d failed; the last: %s %d %s", last.Accepted, last.Refused, last.Failed, last.Outcome, last.Status, last.Error),
+			}
+		}
+		object, err := get(ctx, w, pod, &corev1.Pod{})
+		if err != nil {
+			return err
+		}
+		if n := object.Status.ContainerStatuses[0].RestartCount; n != 0 {
+			return &walk.UnexpectedError{Expected: "pod " + pod + " was never restarted", Seen: fmt.Sprintf("%d times", n)}
+		}
+	}
+	return nil
+}
+
+// accepts looks for an accepted call of a pod.
+func (w *world) accepts(pod string) walk.Look {
+	return func(ctx context.Context) (string, bool, error) {
+		last, err := w.callsNow(ctx, pod)
+		return fmt.Sprintf("%d calls accepted, the last: %s %s", last.Accepted, last.Outcome, last.Error), last.Outcome == "accepted", err
+	}
+}
+
+// uses looks for accepted calls of a pod with a token.
+func (w *world) uses(pod, token string) walk.Look {
+	return func(ctx context.Context) (string, bool, error) {
+		last, err := w.callsNow(ctx, pod)
+		return fmt.Sprintf("%s with token %s", last.Outcome, last.Token), last.Outcome == "accepted" && last.Token == token, err
+	}
+}
+
+// podsOf are the names of the pods with a label.
+func (w *world) podsOf(ctx context.Context, namespace, label, value string) ([]corev1.Pod, error) {
+	var list corev1.PodList
+	err := w.client.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{label: value})
+	return list.Items, err
+}
