@@ -58,7 +58,7 @@ func patchFinalizer[T client.Object](ctx context.Context, c client.Client, objec
 func (r *DeploymentReconciler) verify(ctx context.Context, s *deploymentScope) (bool, error) {
 	doubted := s.conn.Doubted()
 	s.conn.Trust()
-	found := deployment.Verified{At: r.clock.Now()}
+	found := deployment.Verified{At: r.clock.Now(), Request: s.object.VerificationRequest()}
 	line, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
 		return askServer(ctx, line, &found)
 	})
@@ -145,14 +145,16 @@ func (r *DeploymentReconciler) applies(ctx context.Context, s *deploymentScope, 
 // users, however many sessions there are (B51). Sessions that it tells something
 // new about are woken.
 func (r *DeploymentReconciler) list(ctx context.Context, s *deploymentScope) error {
-	listed := deployment.Listed{At: r.clock.Now()}
+	listed := deployment.Listed{At: r.clock.Now(), Complete: s.memory.listed.Complete}
 	var changes inventory.Changes
 	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
 		changes, err = s.conn.Inventory.Refresh(ctx, line.Client.Tokens, suspendedUsers(line.Client))
 		return err
 	})
 	listed.Verdict = connection.VerdictOf(err)
-	if err != nil {
+	if err == nil {
+		listed.Complete = listed.At
+	} else {
 		listed.Failures = s.memory.listed.Failures + 1
 		ctrl.LoggerFrom(ctx).V(1).Info("tokens could not be listed", "problem", err.Error())
 	}

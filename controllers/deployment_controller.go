@@ -35,6 +35,7 @@ type DeploymentReconciler struct {
 	jitter    Jitter
 	sessions  *queue
 	streams   *stream.Set
+	rulings   *rulings
 	// orphanGrace is how old a token that nobody claims must be to be revoked.
 	orphanGrace time.Duration
 
@@ -110,6 +111,7 @@ func (r *DeploymentReconciler) scope(object *v1alpha1.CoderDeployment, key types
 		if memory != nil {
 			r.pool.Forget(key)
 			r.streams.Forget(key)
+			r.rulings.replace(key, nil)
 		}
 		memory = &deploymentMemory{uid: object.UID}
 		r.memory[key] = memory
@@ -126,6 +128,7 @@ func (r *DeploymentReconciler) forget(ctx context.Context, key types.NamespacedN
 	r.debouncer.Forget(key)
 	r.pool.Forget(key)
 	r.streams.Forget(key)
+	r.rulings.replace(key, nil)
 	r.metrics.Forget(key.Namespace, key.Name)
 	return r.wakeSessions(ctx, key)
 }

@@ -92,6 +92,9 @@ func (r *DeploymentReconciler) observeSessions(ctx context.Context, s *deploymen
 		if session.Spec.Auth.Mint != nil && !session.Spec.Suspend {
 			seen.Minting = true
 		}
+		if candidate, ok := r.candidate(s, session); ok {
+			seen.Candidates = append(seen.Candidates, candidate)
+		}
 		ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)
 		if ready == nil {
 			continue
@@ -104,6 +107,8 @@ func (r *DeploymentReconciler) observeSessions(ctx context.Context, s *deploymen
 			seen.Counts.Suspended++
 		case v1alpha1.ReasonAwaitingAuthorization, v1alpha1.ReasonReauthenticationRequired:
 			seen.Counts.AwaitingAuthorization++
+		case v1alpha1.ReasonRetired:
+			seen.Counts.Retired++
 		}
 	}
 	slices.Sort(seen.Names)

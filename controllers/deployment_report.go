@@ -32,6 +32,9 @@ func (r *DeploymentReconciler) report(ctx context.Context, s *deploymentScope, o
 			return ctrl.Result{}, err
 		}
 	}
+	if err := r.retain(ctx, s.key, plan.Rulings); err != nil {
+		return ctrl.Result{}, err
+	}
 	after := s.object.DeepCopy()
 	plan.Apply(&after.Status, o)
 	if _, err := r.status.Patch(ctx, s.object, after); err != nil {

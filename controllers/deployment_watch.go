@@ -23,7 +23,6 @@ import (
 
 // +kubebuilder:rbac:groups=credentials.coder.com,resources=coderdeployments,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=credentials.coder.com,resources=coderdeployments/status,verbs=patch
-// +kubebuilder:rbac:groups=credentials.coder.com,resources=coderdeployments/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -33,7 +32,7 @@ func (r *DeploymentReconciler) watch(mgr ctrl.Manager, own *queue, concurrent in
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("coderdeployment").
 		WatchesRawSource(own.source()).
-		Watches(&v1alpha1.CoderDeployment{}, r.onDeployment(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.CoderDeployment{}, r.onDeployment(), builder.WithPredicates(deploymentChanged())).
 		WatchesMetadata(&corev1.Secret{}, r.onReferenced("Secret")).
 		WatchesMetadata(&corev1.ConfigMap{}, r.onReferenced("ConfigMap")).
 		Watches(&v1alpha1.CoderSession{}, onSessionOf(), builder.WithPredicates(sessionCountChanged())).
@@ -42,7 +41,7 @@ func (r *DeploymentReconciler) watch(mgr ctrl.Manager, own *queue, concurrent in
 }
 
 // onDeployment: a change of the spec is a change of settings like any other, so
-// it settles too. A deletion does not wait.
+// it settles too. A deletion does not wait, nor does a request.
 func (r *DeploymentReconciler) onDeployment() handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q workQueue) {
@@ -52,9 +51,27 @@ func (r *DeploymentReconciler) onDeployment() handler.EventHandler {
 			}
 			r.settle(e.Object, q)
 		},
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workQueue) { r.settle(e.ObjectNew, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workQueue) {
+			if e.ObjectOld.GetGeneration() == e.ObjectNew.GetGeneration() {
+				q.Add(requestFor(e.ObjectNew)) // a request is no setting
+				return
+			}
+			r.settle(e.ObjectNew, q)
+		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workQueue) { q.Add(requestFor(e.Object)) },
 	}
+}
+
+// deploymentChanged lets through changes of the spec, and requests for a verification.
+func deploymentChanged() predicate.Predicate {
+	return changed(func(object client.Object) string { return object.(*v1alpha1.CoderDeployment).VerificationRequest() })
+}
+
+// changed lets through changes of the spec, and of a request.
+func changed(request func(client.Object) string) predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || request(e.ObjectOld) != request(e.ObjectNew)
+	}}
 }
 
 func (r *DeploymentReconciler) settle(object client.Object, q workQueue) {
@@ -126,17 +143,19 @@ func onSessionOf() handler.EventHandler {
 	}
 }
 
-// sessionCountChanged lets through what changes a deployment's counts.
+// sessionCountChanged lets through what changes a deployment's counts, or what its
+// retention goes by.
 func sessionCountChanged() predicate.Predicate {
-	reason := func(object client.Object) string {
-		ready := meta.FindStatusCondition(object.(*v1alpha1.CoderSession).Status.Conditions, v1alpha1.ConditionReady)
+	reason := func(s *v1alpha1.CoderSession) string {
+		ready := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
 		if ready == nil {
 			return ""
 		}
 		return ready.Reason
 	}
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return reason(e.ObjectOld) != reason(e.ObjectNew) || e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration()
+		was, is := e.ObjectOld.(*v1alpha1.CoderSession), e.ObjectNew.(*v1alpha1.CoderSession)
+		return reason(was) != reason(is) || was.Generation != is.Generation || !was.Status.ActiveSince.Equal(is.Status.ActiveSince)
 	}}
 }
 

@@ -71,7 +71,7 @@ func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o ses
 		},
 		session.RemoveFinalizer: func() error { return r.leave(ctx, s, plan.Abandoned) },
 		session.LookUp:          func() error { return r.lookUp(ctx, s) },
-		session.Mint:            func() error { return r.mint(ctx, s, o, plan.Mint) },
+		session.Mint:            func() error { return r.mint(ctx, s, plan.Mint) },
 		session.CheckCredential: func() error { return r.check(ctx, s, o) },
 		session.Publish:         func() error { return r.publish(ctx, s, o) },
 		session.Withdraw:        func() error { return r.secrets.Withdraw(ctx, s.object, s.prior) },

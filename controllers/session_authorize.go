@@ -133,6 +133,7 @@ func (r *SessionReconciler) refresh(ctx context.Context, s *sessionScope) error 
 		return answer
 	})
 	if err == nil {
+		s.memory.refreshed = s.object.RenewalRequest()
 		return r.storeGrant(ctx, s, unstored{Grant: next, clientID: spending.Client.ClientID})
 	}
 	return r.notRefreshed(ctx, s, err, answer)

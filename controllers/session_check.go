@@ -19,7 +19,7 @@ func (r *SessionReconciler) check(ctx context.Context, s *sessionScope, o sessio
 	if err != nil {
 		return err
 	}
-	check := session.Check{At: r.clock.Now()}
+	check := session.Check{At: r.clock.Now(), Asked: s.object.RenewalRequest()}
 	line, err := s.conn.DoAs(ctx, caller, func(ctx context.Context, line *connection.Line) error {
 		user, err := line.Client.Me(ctx)
 		if kind := coder.KindOf(err); kind == coder.NotFound {

@@ -44,6 +44,7 @@ type SessionReconciler struct {
 	workloads         *workload.Store
 	streams           *stream.Set
 	rollouts          *rollouts
+	rulings           *rulings
 	key               fingerprint.Key
 	names             inventory.Names
 	status            *status.Writer
@@ -60,12 +61,14 @@ type SessionReconciler struct {
 // sessionMemory is what a session's passes leave to the next one. Only one pass
 // of a session runs at a time, so it needs no lock of its own.
 type sessionMemory struct {
-	uid      types.UID
-	check    session.Check
-	source   sourceMemory
-	grant    grantMemory
-	binding  bindingMemory
-	failures int // in a row, for backoff
+	uid     types.UID
+	check   session.Check
+	source  sourceMemory
+	grant   grantMemory
+	binding bindingMemory
+	// refreshed is the request for renewal that the grant was last refreshed for.
+	refreshed string
+	failures  int // in a row, for backoff
 	// reported is the version that the last status was written as. A pass over an older
 	// one would find its status as it should be, write nothing, and wait for nothing.
 	reported string

@@ -15,7 +15,7 @@ import (
 )
 
 // mint creates a token, checks it without touching it, and publishes it.
-func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, o session.Observation, order session.Order) error {
+func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, order session.Order) error {
 	ctx, cancel := uncut(ctx)
 	defer cancel()
 	wish := s.object.Spec.Auth.Mint
@@ -39,7 +39,7 @@ func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, o session
 		event, verb = v1alpha1.EventRotated, "rotated"
 	}
 	next := secret.Token{
-		Value: value, ID: token.ID, Serial: order.Serial, ExpiresAt: token.ExpiresAt, Request: o.Request,
+		Value: value, ID: token.ID, Serial: order.Serial, ExpiresAt: token.ExpiresAt, Request: order.Request,
 	}
 	if err := r.write(ctx, s, next); err != nil {
 		m.discard(ctx, token)

@@ -23,6 +23,8 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 		Session:           s.object,
 		RevocationTimeout: r.revocationTimeout,
 		Check:             s.memory.check,
+		Refreshed:         s.memory.refreshed,
+		Ruling:            r.rulings.on(s.object.DeploymentKey(), s.object.UID),
 		Target:            s.target,
 		Failure:           s.failure,
 		Revoked:           s.revoked,
@@ -36,7 +38,7 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 		o.Skew = s.conn.Skew()
 		o.Request = session.RequestOf(s.object.Spec.Auth.Mint, s.conn.Standing().DeploymentID)
 	}
-	o.Binding = r.observeBinding(s)
+	o.Binding = r.observeBinding(s, session.Resting(s.object, o.Ruling))
 	if o.Source, err = r.observeSource(ctx, s); err != nil {
 		return o, err
 	}

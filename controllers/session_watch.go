@@ -29,13 +29,18 @@ func (r *SessionReconciler) watch(mgr ctrl.Manager, own *queue, concurrent int) 
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("codersession").
 		WatchesRawSource(own.source()).
-		Watches(&v1alpha1.CoderSession{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.CoderSession{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(sessionChanged())).
 		WatchesMetadata(&corev1.Secret{}, r.onSecret()).
 		WithOptions(controllerOptions(concurrent))
 	if r.namespacesLabels {
 		b = b.WatchesMetadata(&corev1.Namespace{}, r.onNamespace(), builder.WithPredicates(labelsChanged()))
 	}
 	return b.Complete(r)
+}
+
+// sessionChanged lets through changes of the spec, and requests for renewal.
+func sessionChanged() predicate.Predicate {
+	return changed(func(object client.Object) string { return object.(*v1alpha1.CoderSession).RenewalRequest() })
 }
 
 // onSecret enqueues the sessions whose generated Secret somebody else touched,

@@ -28,10 +28,11 @@ type bindingMemory struct {
 }
 
 // observeBinding compares what was looked up with what the stream has told since. The stream is only a hint to look again.
-func (r *SessionReconciler) observeBinding(s *sessionScope) session.Binding {
+// For a session that rests nobody looks.
+func (r *SessionReconciler) observeBinding(s *sessionScope, rests bool) session.Binding {
 	key := client.ObjectKeyFromObject(s.object)
 	ref := s.object.Spec.Workspace
-	if ref == nil || s.object.Spec.Suspend || !s.object.DeletionTimestamp.IsZero() || s.conn == nil {
+	if ref == nil || s.object.Spec.Suspend || rests || !s.object.DeletionTimestamp.IsZero() || s.conn == nil {
 		r.streams.Release(key)
 		return session.Binding{Wanted: ref != nil}
 	}

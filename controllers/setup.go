@@ -113,6 +113,7 @@ func assemble(ctx context.Context, a api, o Options) assembly {
 	deployments, sessions := &queue{}, &queue{}
 	settings := debounce.New(o.Clock, func(key types.NamespacedName) { deployments.add(key, 0) })
 	tokens := debounce.New(o.Clock, func(key types.NamespacedName) { sessions.add(key, 0) })
+	retention := newRulings()
 	streams := stream.NewSet(ctx, stream.Options{
 		Clock:  o.Clock,
 		Jitter: func() float64 { return o.Jitter(time.Second).Seconds() },
@@ -136,14 +137,14 @@ func assemble(ctx context.Context, a api, o Options) assembly {
 		sessionQueue:    sessions,
 		deployments: &DeploymentReconciler{
 			client: a.client, contents: a.contents, pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
-			clock: o.Clock, jitter: o.Jitter, sessions: sessions, streams: streams, orphanGrace: o.OrphanGrace,
+			clock: o.Clock, jitter: o.Jitter, sessions: sessions, streams: streams, rulings: retention, orphanGrace: o.OrphanGrace,
 			memory: map[types.NamespacedName]*deploymentMemory{},
 		},
 		sessions: &SessionReconciler{
 			client: a.client, contents: a.contents, namespacesLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
 			secrets: secret.NewStore(a.contents, a.client, o.Key), key: o.Key,
 			grants: grant.NewStore(a.contents, a.client), redirectURIs: o.RedirectURIs, random: o.Random, instance: o.Instance,
-			streams: streams, workloads: workload.NewStore(a.contents, a.client), rollouts: newRollouts(), names: names, status: writer, metrics: o.Metrics,
+			streams: streams, workloads: workload.NewStore(a.contents, a.client), rollouts: newRollouts(), rulings: retention, names: names, status: writer, metrics: o.Metrics,
 			clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
 			memory: map[types.NamespacedName]*sessionMemory{},
 		},

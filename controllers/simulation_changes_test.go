@@ -35,7 +35,7 @@ func pick[T any](w *simWorld, from []T) T { return from[w.rng.IntN(len(from))] }
 func (w *simWorld) nudge() {
 	by := w.byOperator
 	w.byOperator = false
-	pick(w, nudges)(w)
+	pick(w, w.possible(nudges))(w)
 	w.byOperator = by
 }
 
@@ -68,6 +68,9 @@ func (w *simWorld) mendSettings() {
 
 // whole reports whether all is well and at rest, so that a burst can be judged strictly.
 func (w *simWorld) whole() bool {
+	if w.retaining() {
+		return false // sessions come and go by themselves
+	}
 	now := w.clock.Now()
 	for _, c := range w.coders {
 		if slices.ContainsFunc(c.server.Users(), func(u coderd.User) bool { return u.Status != coderd.StatusActive }) {

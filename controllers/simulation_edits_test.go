@@ -172,6 +172,9 @@ func (w *simWorld) heal() {
 	for _, s := range w.sessions() {
 		_ = edit(w, refOf(s), func(s *v1alpha1.CoderSession) { s.Spec.Suspend = false })
 	}
+	if w.retains {
+		w.changeRetention()
+	}
 	w.run(time.Minute)
 	for _, full := range simSessions {
 		namespace, name, _ := strings.Cut(full, "/")

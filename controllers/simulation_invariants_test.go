@@ -27,9 +27,13 @@ func (w *simWorld) judge(c change) {
 		w.secretless("metadata of Secret "+c.ref.key.String(), encoded(after.ObjectMeta))
 	case *v1alpha1.CoderSession:
 		w.secretless(c.ref.kind+" "+c.ref.key.String(), encoded(after))
+		w.judgeRetirement(c.before.(*v1alpha1.CoderSession), after)
 	case *v1alpha1.CoderDeployment:
 		w.secretless(c.ref.kind+" "+c.ref.key.String(), encoded(after))
 		w.judgeVerified(c.before.(*v1alpha1.CoderDeployment), after)
+	}
+	if gone, ok := c.before.(*corev1.Secret); ok && c.after == nil {
+		w.judgeRemoval(gone)
 	}
 	if w.calm {
 		w.judgeCalm(c)
@@ -114,7 +118,8 @@ func (w *simWorld) inspect() {
 	p := w.operator
 	for _, s := range w.sessions() {
 		reason := reasonOfSession(s)
-		idle := reason == v1alpha1.ReasonActive && s.Spec.Auth.Certificate != nil // its deployment is what is asked
+		idle := reason == v1alpha1.ReasonActive && s.Spec.Auth.Certificate != nil || // its deployment is what is asked
+			reason == v1alpha1.ReasonRetired && w.secretOf(s) == nil && len(s.Status.Retiring) == 0 // it waits for a person
 		if p.cache.lags(kindSession) || s.Spec.Suspend || idle || slices.Contains(eventDriven, reason) {
 			continue
 		}
@@ -152,7 +157,10 @@ func (w *simWorld) settled() {
 	published := map[string]string{}
 	for _, s := range w.sessions() {
 		name := client.ObjectKeyFromObject(s).String()
-		if reason := reasonOfSession(s); reason != v1alpha1.ReasonActive {
+		if reason := reasonOfSession(s); reason == v1alpha1.ReasonRetired {
+			w.settledRetired(s)
+			continue
+		} else if reason != v1alpha1.ReasonActive {
 			w.fail("session %s does not recover: %s: %s", name, reason, encoded(s.Status.Conditions))
 			continue
 		}
@@ -186,6 +194,10 @@ func (w *simWorld) settled() {
 	}
 	w.settledOwn(published)
 	w.settledTokens(published)
+	w.settledWishes()
+	if w.retaining() {
+		w.settledRetention()
+	}
 }
 
 func (w *simWorld) settledSecret(s *v1alpha1.CoderSession, secret *corev1.Secret) {

@@ -110,6 +110,9 @@ func (w *simWorld) newDeployment(name string) *v1alpha1.CoderDeployment {
 	if w.renews {
 		d.Spec.Token.Renew = &v1alpha1.TokenRenewal{Lifetime: *v1alpha1.DurationOf(simOwnLifetime), Before: *v1alpha1.DurationOf(simOwnBefore)}
 	}
+	if w.retains {
+		d.Spec.Retention = retention(2, "6h")
+	}
 	d.Spec.Access = []v1alpha1.AccessRule{simAccess()}
 	return d
 }

@@ -56,13 +56,12 @@ func (w *simWorld) startOperator() {
 	})
 	p.parts.deploymentQueue.to, p.parts.sessionQueue.to = p.deployments, p.sessions
 	d, s := p.parts.deployments, p.parts.sessions
-	generation := predicate.GenerationChangedPredicate{}
 	p.cache.watches = []watch{ // as the methods watch of both have it
-		{kindDeployment, false, d.onDeployment(), []predicate.Predicate{generation}, p.deployments},
+		{kindDeployment, false, d.onDeployment(), []predicate.Predicate{deploymentChanged()}, p.deployments},
 		{kindSecret, true, d.onReferenced("Secret"), nil, p.deployments},
 		{kindConfigMap, true, d.onReferenced("ConfigMap"), nil, p.deployments},
 		{kindSession, false, onSessionOf(), []predicate.Predicate{sessionCountChanged()}, p.deployments},
-		{kindSession, false, &handler.EnqueueRequestForObject{}, []predicate.Predicate{generation}, p.sessions},
+		{kindSession, false, &handler.EnqueueRequestForObject{}, []predicate.Predicate{sessionChanged()}, p.sessions},
 		{kindSecret, true, s.onSecret(), nil, p.sessions},
 		{kindNamespace, true, s.onNamespace(), []predicate.Predicate{labelsChanged()}, p.sessions},
 	}

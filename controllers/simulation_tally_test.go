@@ -9,8 +9,8 @@ import (
 
 // simCount is what the summary line counts.
 type simCount struct {
-	steps, requests, verifications, mints, renewals, revocations, restarts, bursts, lines, writes int
-	tried                                                                                         map[string]int // by the name of what was tried
+	steps, requests, verifications, mints, renewals, revocations, restarts, bursts, lines, writes, retirements, returns int
+	tried                                                                                                               map[string]int // by the name of what was tried
 }
 
 // tally sums up runs, also concurrent ones.
@@ -32,6 +32,8 @@ func (t *tally) add(w *simWorld) {
 	t.revocations += w.count.revocations
 	t.restarts += w.count.restarts
 	t.bursts += w.count.bursts
+	t.retirements += w.count.retirements
+	t.returns += w.count.returns
 	t.lines += w.count.lines
 	if t.tried == nil {
 		t.tried = map[string]int{}
@@ -47,8 +49,8 @@ func (t *tally) add(w *simWorld) {
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d seeds, %d steps, %d requests, %d verifications, %d bursts judged, %d mints, %d renewals, %d revocations, %d restarts, %d lines of log, tried %v, %d leaks",
-		t.seeds, t.steps, t.requests, t.verifications, t.bursts, t.mints, t.renewals, t.revocations, t.restarts, t.lines, t.tried, t.leaked)
+	return fmt.Sprintf("%d seeds, %d steps, %d requests, %d verifications, %d bursts judged, %d mints, %d renewals, %d revocations, %d retirements, %d returns, %d restarts, %d lines of log, tried %v, %d leaks",
+		t.seeds, t.steps, t.requests, t.verifications, t.bursts, t.mints, t.renewals, t.revocations, t.retirements, t.returns, t.restarts, t.lines, t.tried, t.leaked)
 }
 
 // complete fails where something was never tried: a check that never ran holds nothing.
@@ -58,7 +60,7 @@ func (t *tally) complete(test *testing.T) {
 			test.Errorf("in %d seeds nobody tried this: %s", t.seeds, what)
 		}
 	}
-	if t.seeds >= 20 && (t.bursts == 0 || t.renewals == 0 || t.lines == 0) {
+	if t.seeds >= 20 && (t.bursts == 0 || t.renewals == 0 || t.retirements == 0 || t.returns == 0 || t.lines == 0) {
 		test.Errorf("something was never tried: %s", t)
 	}
 }

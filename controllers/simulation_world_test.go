@@ -42,6 +42,9 @@ type simWorld struct {
 	names []string
 	// renews says that the operator's own token renews itself.
 	renews bool
+	// retains says that deployment prod retires sessions, and that people ask for renewals; wishes counts what they ask for.
+	retains bool
+	wishes  int
 	// minute is the present one, and how much was done in it.
 	minute struct {
 		at    time.Time
@@ -79,7 +82,7 @@ var simStart = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 func newSimWorld(seed uint64) *simWorld {
 	w := &simWorld{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5e55)), clock: newSimClock(simStart), pair: 1, names: []string{"prod", "gate"}, renews: renewsOwn(seed),
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5e55)), clock: newSimClock(simStart), pair: 1, names: []string{"prod", "gate"}, renews: renewsOwn(seed), retains: retainsSessions(seed),
 		tokens: map[string]*minted{}, known: map[string]string{}, mints: map[string]int{}, verified: map[string][]time.Time{},
 		cues: map[string]func(){}, count: simCount{tried: map[string]int{}},
 	}

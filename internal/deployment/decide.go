@@ -1,6 +1,7 @@
 package deployment
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,7 +73,13 @@ func interval(o Observation) time.Duration {
 func mustVerify(o Observation) bool {
 	v := o.Verified
 	believed := v.Verdict.Outcome != verdict.Unasked && v.Verdict.Outcome != verdict.Unsettled
-	return o.Doubted || v.At.IsZero() || !believed || v.Fingerprint != o.Config.Fingerprint || !o.Now.Before(verifyDue(o))
+	return o.Doubted || requested(o) || v.At.IsZero() || !believed || v.Fingerprint != o.Config.Fingerprint || !o.Now.Before(verifyDue(o))
+}
+
+// requested reports whether somebody asks for a verification that was not made yet.
+func requested(o Observation) bool {
+	request := o.Deployment.VerificationRequest()
+	return request != "" && request != o.Verified.Request && request != o.Deployment.Status.LastHandledVerifyAt
 }
 
 // RoleOwner is the site role that may mint for others and sees all tokens (contract
@@ -120,7 +127,10 @@ func unresolved(o Observation) Plan {
 		messages = append(messages, problem.Message)
 	}
 	message := strings.Join(messages, "; ")
-	p := Plan{Wake: o.Now.Add(interval(o))}
+	p := Plan{Wake: o.Now.Add(interval(o)), Handled: o.Deployment.Status.LastHandledVerifyAt}
+	if request := o.Deployment.VerificationRequest(); request != "" {
+		p.Handled = request // this is the answer
+	}
 	p.set(v1alpha1.ConditionConfigResolved, metav1.ConditionFalse, reason, message)
 	if meta.FindStatusCondition(o.Deployment.Status.Conditions, v1alpha1.ConditionVerified) != nil {
 		p.set(v1alpha1.ConditionVerified, metav1.ConditionUnknown, v1alpha1.ReasonConfigInvalid, "not asked: the settings are not complete")
@@ -131,7 +141,7 @@ func unresolved(o Observation) Plan {
 
 // report says what the last verification found.
 func report(o Observation) Plan {
-	p := Plan{Wake: verifyDue(o)}
+	p := Plan{Wake: verifyDue(o), Rulings: rulings(o), Handled: cmp.Or(o.Verified.Request, o.Deployment.Status.LastHandledVerifyAt)}
 	if lists(o) {
 		p.wakeAt(listDue(o))
 	}
@@ -143,7 +153,7 @@ func report(o Observation) Plan {
 	}
 	sayRenewed(o, &p)
 	sayCurrent(o, &p)
-	p.set(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved, resolvedMessage(o))
+	p.set(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved, "all references are there and valid")
 	v := o.Verified.Verdict
 	switch {
 	case v.OK():
@@ -171,19 +181,6 @@ func explain(v verdict.Verdict) string {
 		return "the rate limit leaves no room now; it is tried again by itself"
 	}
 	return v.Message
-}
-
-// resolvedMessage also names what the spec asks for and this version does not
-// do, so that it is never silently ignored (B92).
-func resolvedMessage(o Observation) string {
-	var ignored []string
-	if o.Deployment.Spec.Retention != nil {
-		ignored = append(ignored, "retention")
-	}
-	if len(ignored) == 0 {
-		return "all references are there and valid"
-	}
-	return "all references are there and valid; this version of the operator does not act on " + strings.Join(ignored, ", ")
 }
 
 // terminating replaces Ready of a deleted deployment, which goes on serving the

@@ -104,10 +104,7 @@ func TestMessages(t *testing.T) {
 		want      string
 		not       string
 	}{
-		"B12 every problem is named": {deployment("prod", problem(true, `Secret "a" has no key "k"`), problem(false, `Secret "b": no PEM`)), v1alpha1.ConditionReady, `Secret "a" has no key "k"; Secret "b": no PEM`, ""},
-		"B92 what is ignored is named": {deployment("prod", verified(accepted, 0), func(o *Observation) {
-			o.Deployment.Spec.Retention = &v1alpha1.Retention{}
-		}), v1alpha1.ConditionConfigResolved, "does not act on retention", ""},
+		"B12 every problem is named":             {deployment("prod", problem(true, `Secret "a" has no key "k"`), problem(false, `Secret "b": no PEM`)), v1alpha1.ConditionReady, `Secret "a" has no key "k"; Secret "b": no PEM`, ""},
 		"who the operator is":                    {deployment("prod", verified(accepted, 0)), v1alpha1.ConditionVerified, `user "operator"`, ""},
 		"the sessions that a deletion waits for": {deployment("prod", deleted, verified(accepted, 0), names(2)), v1alpha1.ConditionReady, "builds/sa, builds/sb: delete", "more"},
 		"but not a thousand of them":             {deployment("prod", deleted, verified(accepted, 0), names(7)), v1alpha1.ConditionReady, "builds/se and 2 more", "builds/sf"},

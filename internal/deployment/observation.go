@@ -60,6 +60,8 @@ type Verified struct {
 	User *v1alpha1.DeploymentUser
 	// Token is the operator's own.
 	Token OwnToken
+	// Request that it was made for; empty: nobody had asked for one.
+	Request string
 }
 
 // Listed is the last listing of the server's tokens by this process.
@@ -70,6 +72,8 @@ type Listed struct {
 	Verdict verdict.Verdict
 	// Failures in a row.
 	Failures int
+	// Complete is when a listing last came to an end; zero: none did.
+	Complete time.Time
 }
 
 // Sessions are those that refer to the deployment.
@@ -77,6 +81,8 @@ type Sessions struct {
 	Counts v1alpha1.SessionCounts
 	// Minting says that a listing serves somebody.
 	Minting bool
+	// Candidates are those that mint, for retention.
+	Candidates []Candidate
 	// Names, namespace/name, sorted. Only for a deployment that is deleted.
 	Names []string
 }

@@ -37,6 +37,11 @@ type Plan struct {
 	// Conditions to set; those in Absent are removed.
 	Conditions []metav1.Condition
 	Absent     []string
+	// Rulings of retention, by the UID of the session; nil: nobody can tell.
+	Rulings map[string]Ruling
+	// Handled is the request for a verification that is answered now, or the last one
+	// that was.
+	Handled string
 	// Wake is when to look again without any event; zero: only an event can change
 	// anything.
 	Wake time.Time
@@ -67,6 +72,7 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	changed := p.applyConditions(status, o)
 	counts := o.Sessions.Counts
 	status.Sessions = &counts
+	status.LastHandledVerifyAt = p.Handled
 	if o.Config.Fingerprint != "" {
 		status.ClientCertificateNotAfter = stamp(o.Config.CertificateNotAfter)
 	}

@@ -47,10 +47,12 @@ func bound(o Observation) (Plan, bool) {
 		"workspace %s/%s is %s; once it runs the credential comes back by itself", workspace.Owner, workspace.Name, b.Status)), true
 }
 
-// lookAgain sees to it that a workspace whose stream has missed something is looked at once in an interval.
+// lookAgain sees to it that a workspace whose stream has missed something is looked at once in an interval. Where that is
+// over, something else has had its say before anybody looked, and an event ends it.
 func lookAgain(o Observation, p *Plan) {
-	if o.Binding.Wanted && o.usable() && !o.Binding.At.IsZero() && p.Do == Nothing {
-		p.wakeAt(o.Binding.At.Add(o.Deployment.interval()))
+	due := o.Binding.At.Add(o.Deployment.interval())
+	if o.Binding.Wanted && o.usable() && !o.Binding.At.IsZero() && p.Do == Nothing && o.Now.Before(due) {
+		p.wakeAt(due)
 	}
 }
 

@@ -22,11 +22,13 @@ var policies = []policy{
 	outrun,
 	accessDenied,
 	paused,
+	retired,
 	deploymentMissing,
 	foreignSecret,
 	unsettled,
 	failed,
 	bound,
+	retiredNow,
 	unrenderable,
 }
 
@@ -195,6 +197,8 @@ func finish(o Observation, p Plan) Plan {
 	if p.User == nil {
 		p.User = o.Session.Status.User
 	}
+	sayHandled(o, &p)
+	sayActivity(o, &p)
 	restart(o, &p)
 	sayWatched(o, &p)
 	p.Retiring = retiring(o, p.Strip)

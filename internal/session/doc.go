@@ -13,7 +13,8 @@
 //	   └──────── act ◄──────────┘
 //
 // The package owns the session's rules: when to mint, publish, check, revoke and
-// withdraw, what is Ready and why not, and when to look again. It does not own
-// the layout of the Secret (internal/secret), the rules of access
-// (internal/deployment) or the names of tokens (internal/inventory).
+// withdraw, what is Ready and why not, and when to look again; when another
+// credential is asked for, and how a session retires and returns. It does not own
+// the layout of the Secret (internal/secret), the rules of access and whom retention
+// keeps (internal/deployment) or the names of tokens (internal/inventory).
 package session

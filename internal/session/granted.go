@@ -46,7 +46,7 @@ func held(o Observation) Plan {
 	if !g.Spent.IsZero() {
 		return unresolved(o)
 	}
-	if g.Refreshable && !o.serverNow().Before(o.refreshAt()) {
+	if g.Refreshable && (!o.serverNow().Before(o.refreshAt()) || o.renewalPending() && o.Refreshed != o.asked()) {
 		return Plan{Do: Refresh}
 	}
 	p := checked(o, g.Fingerprint)

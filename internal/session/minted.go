@@ -70,7 +70,7 @@ func (o Observation) userSuspended() bool {
 }
 
 // mintDue reports whether a new token is needed: there is none, its value or the
-// token itself is gone, it is not what the spec asks for, or its end is near.
+// token itself is gone, it is not what the spec asks for, another one is asked for, or its end is near.
 func (o Observation) mintDue() bool {
 	token := o.Secret.Token
 	switch {
@@ -78,7 +78,7 @@ func (o Observation) mintDue() bool {
 		return true
 	case o.Listing.Loaded && o.Listing.Token == nil:
 		return true
-	case token.Request != o.Request:
+	case wishOf(token.Request) != o.Request, o.renewalPending() && !o.mintedAnew():
 		return true
 	}
 	at := o.rotateAt()
@@ -111,7 +111,7 @@ func replace(o Observation) Plan {
 		return p
 	}
 	return Plan{Do: Mint, User: &target.User, Mint: Order{
-		Serial: o.lastSerial() + 1, UserID: target.User.ID, Lifetime: o.lifetime(),
+		Serial: o.lastSerial() + 1, UserID: target.User.ID, Lifetime: o.lifetime(), Request: renewal(o.Request, o.asked()),
 	}}
 }
 

@@ -24,13 +24,12 @@ func mirrorToken(o Observation) *v1alpha1.TokenStatus {
 	// A supplied token goes on with the count of the minted one before it, and is
 	// none of them.
 	if token.Minted() {
-		next.Serial = max(next.Serial, token.Serial, 1)
+		next.Serial, next.LastUsedAt = max(next.Serial, token.Serial, 1), stamp(lastUsed(o))
 	} else {
 		next.Serial = 0
 	}
 	if listed := o.Listing.Token; listed != nil {
-		next.Name, next.Scopes = listed.Name, listed.Scopes
-		next.IssuedAt, next.LastUsedAt = stamp(listed.CreatedAt), stamp(listed.LastUsedAt)
+		next.Name, next.Scopes, next.IssuedAt = listed.Name, listed.Scopes, stamp(listed.CreatedAt)
 	} else if o.Grant.Held && o.Grant.ID == token.ID {
 		next.IssuedAt, next.Scopes = stamp(o.Grant.IssuedAt), o.Grant.Scopes
 	} else if !token.Minted() && o.Check.Credential == token.Fingerprint && o.Check.Verdict.OK() {
@@ -95,5 +94,8 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 	status.Restarts = p.Restarts
 	status.Authorization = p.Authorization
 	status.Suspension = p.Suspension
+	status.Retirement = p.Retirement
+	status.ActiveSince = p.ActiveSince
+	status.LastHandledRenewAt = p.Handled
 	status.NextRefreshTime = stamp(p.NextRefresh)
 }

@@ -39,6 +39,11 @@ type Observation struct {
 	Workloads []Workload
 	// Request is the digest of what the spec asks of a minted token.
 	Request string
+	// Refreshed is the request that the grant was last refreshed for, as far as this
+	// process knows. Empty: none.
+	Refreshed string
+	// Ruling of the deployment's retention. Only for auth.mint.
+	Ruling Ruling
 	// Invalid, where it is not empty, says why nothing could be published: a
 	// template that cannot be rendered.
 	Invalid string
@@ -110,7 +115,7 @@ type Published struct {
 	ID        string
 	Serial    int64
 	ExpiresAt time.Time // zero: not known
-	Request   string    // empty: the token was supplied
+	Request   string    // what it was minted for; empty: the token was supplied
 	// Fingerprint is the keyed digest of the value.
 	Fingerprint string
 }
@@ -139,7 +144,9 @@ type Check struct {
 	Credential, Settings string
 	Verdict              verdict.Verdict
 	// Failures in a row that said nothing about the caller.
-	Failures  int
+	Failures int
+	// Asked is the request for renewal that it was made for. Empty: none.
+	Asked     string
 	User      *v1alpha1.SessionUser
 	ExpiresAt time.Time // of the token; zero: not known
 	Scopes    []string
@@ -177,6 +184,19 @@ type Listed struct {
 	CreatedAt  time.Time
 	LastUsedAt time.Time // zero: never
 	Scopes     []string
+}
+
+// Ruling is what the deployment's retention says of a session. The zero value says
+// nothing: all stays as it is.
+type Ruling struct {
+	// Return says that nothing keeps a retired session away any more.
+	Return bool
+	// Reason and Message say why a session is retired, or stays so. Empty: it is not to
+	// be.
+	Reason, Message string
+	// LastActive is what it goes by. It is out of date for a session that was active
+	// since.
+	LastActive time.Time
 }
 
 // FailureClass says what a failed action waits for.

@@ -79,6 +79,12 @@ type Plan struct {
 	Retiring   []v1alpha1.RetiringToken
 	Secret     *v1alpha1.SecretStatus
 	Restarts   []v1alpha1.RestartStatus
+	// Retirement says why retention keeps the credential away; nil: it does not.
+	Retirement *v1alpha1.Retirement
+	// ActiveSince is when somebody last did something about a minted session.
+	ActiveSince *metav1.Time
+	// Handled is the last request for renewal that is served.
+	Handled string
 	// Authorization is what a person has to open.
 	Authorization *v1alpha1.Authorization
 	// NextRefresh is when, by the server's clock, the credential is replaced; zero:
@@ -116,6 +122,8 @@ type Order struct {
 	Serial   int64
 	UserID   string
 	Lifetime time.Duration
+	// Request is kept with the token, see [Published.Request].
+	Request string
 }
 
 // Doomed is a token that is to be revoked.

@@ -150,6 +150,26 @@ var properties = map[string]func(o Observation, p Plan) string{
 	"what fails is not done again at once": func(o Observation, p Plan) string {
 		return failIf(o.Failure != nil && o.Failure.Action == p.Do && o.Failure.Action == Revoke, "it does "+string(p.Do))
 	},
+	"B27 nothing is taken for retention that status does not tell of": func(o Observation, p Plan) string {
+		begins := p.Do == Nothing && p.Retirement != nil && o.Session.Status.Retirement == nil
+		takes := p.Do == Withdraw || p.Do == Revoke && p.Strip
+		for _, t := range p.Retiring {
+			takes = takes || o.publishes(t.ID)
+		}
+		return failIf(begins && takes, "it does "+string(p.Do))
+	},
+	"B27 a retired session that nobody wants gets nothing": func(o Observation, p Plan) string {
+		gets := slices.Contains([]Action{LookUp, Mint, Publish, CheckCredential, FindWorkspace}, p.Do)
+		return failIf(Resting(o.Session, o.Ruling) && (gets || p.isActive()), "it does "+string(p.Do))
+	},
+	"B27 a retirement ends with a credential, not before": func(o Observation, p Plan) string {
+		ends := p.Do == Nothing && !p.Keep && o.Session.Status.Retirement != nil && p.Retirement == nil
+		return failIf(ends && !p.isActive() && o.Session.Spec.Auth.Mint != nil, "it has none")
+	},
+	"a request is handled once, when there is what it asks for": func(o Observation, p Plan) string {
+		handled := p.Do == Nothing && !p.Keep && p.Handled != o.Session.Status.LastHandledRenewAt
+		return failIf(handled && (!p.isActive() || p.Handled != o.asked() || !o.renewed()), "handled is "+p.Handled)
+	},
 	"status can hold it": func(_ Observation, p Plan) string { return failIf(len(p.Retiring) > mostRetiring, "too many tokens") },
 	"a token is published only when the server accepts it": func(o Observation, p Plan) string {
 		supplied := o.Session.Spec.Auth.Token != nil && !o.Source.Empty

@@ -65,6 +65,7 @@ func (c *choices) observation() Observation {
 	if f := o.Failure; f != nil && f.Class == Wait {
 		f.Message = "wait 1.2s"
 	}
+	c.retention(&o)
 	o.Swept = c.rarely(3)
 	if c.rarely(3) {
 		o.Revoked = []string{c.id()}
@@ -161,6 +162,31 @@ func (c *choices) status(o *Observation) {
 		reasons := []string{v1alpha1.ReasonActive, v1alpha1.ReasonSuspended, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonPaused}
 		at := c.n(4)
 		ready(at == 0, reasons[at])(o)
+	}
+}
+
+// retention is a retirement that there was or is to be, and what people ask for.
+func (c *choices) retention(o *Observation) {
+	s := o.Session
+	if c.rarely(4) {
+		s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: []string{"one", "two", ""}[c.n(3)]}
+		s.Status.LastHandledRenewAt = []string{"", "one"}[c.n(2)]
+		o.Check.Asked = []string{"", "one", "two"}[c.n(3)]
+		if token := o.Secret.Token; token.Minted() {
+			token.Request = renewal(token.Request, []string{"", "one", "two"}[c.n(3)])
+		}
+	}
+	if c.rarely(5) {
+		s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle, Message: "idle", Since: *stamp(c.at()), LastActive: *stamp(c.at()), Generation: int64(c.n(4) / 3)}
+	}
+	if c.rarely(2) {
+		s.Status.ActiveSince = stamp(c.at())
+	}
+	switch c.n(5) {
+	case 3:
+		o.Ruling = Ruling{Reason: v1alpha1.RetirementSessionLimit, Message: "no room", LastActive: c.at()}
+	case 4:
+		o.Ruling = Ruling{Return: true}
 	}
 }
 

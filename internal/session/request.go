@@ -29,6 +29,23 @@ func RequestOf(mint *v1alpha1.MintAuth, server string) string {
 	return digest([]byte(server)) + "." + digest(text)
 }
 
+// renewal is a request with the digest of the request for renewal that a token is
+// minted for; empty: none. So the token itself says what it was minted for, and is not
+// minted again for it (B40).
+func renewal(request, asked string) string {
+	if asked == "" {
+		return request
+	}
+	return request + "." + digest([]byte(asked))
+}
+
+// wishOf is a published token's request as [RequestOf] made it.
+func wishOf(request string) string {
+	server, rest, _ := strings.Cut(request, ".")
+	wish, _, _ := strings.Cut(rest, ".")
+	return server + "." + wish
+}
+
 // sameServer reports whether two requests are of one server.
 func sameServer(a, b string) bool {
 	of := func(request string) string {

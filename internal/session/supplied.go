@@ -40,7 +40,7 @@ func identifiedByConnection(o Observation) Plan {
 	if p, held := awaitDeployment(o); held {
 		return p
 	}
-	if !d.OwnToken && d.User != nil {
+	if !d.OwnToken && d.User != nil && !o.renewalPending() {
 		// The deployment was verified as the very caller that the session is.
 		return publishOrActive(o, d.User, o.Secret.Token == nil)
 	}
@@ -58,7 +58,7 @@ func certificateRefused(v verdict.Verdict) bool {
 }
 
 // checked asks the server about a credential, once for each change of it or of
-// the settings and once in an interval, and publishes what it accepts. Where there
+// the settings, for each request and once in an interval, and publishes what it accepts. Where there
 // was no answer it asks again sooner, with growing pauses.
 func checked(o Observation, credential string) Plan {
 	check := o.Check
@@ -67,7 +67,7 @@ func checked(o Observation, credential string) Plan {
 		pause = check.Verdict.Pause(check.Failures, pause)
 	}
 	due := check.At.Add(pause)
-	if check.At.IsZero() || check.Credential != credential || check.Settings != o.Deployment.Fingerprint || !o.Now.Before(due) {
+	if !o.wasChecked(credential) || !o.Now.Before(due) {
 		return Plan{Do: CheckCredential}
 	}
 	var p Plan
@@ -83,6 +83,16 @@ func checked(o Observation, credential string) Plan {
 	}
 	p.wakeAt(due)
 	return p
+}
+
+// wasChecked reports whether the server was asked about this credential, with these
+// settings, and since somebody asked for a renewal.
+func (o Observation) wasChecked(credential string) bool {
+	check := o.Check
+	if o.renewalPending() && check.Asked != o.asked() {
+		return false
+	}
+	return !check.At.IsZero() && check.Credential == credential && check.Settings == o.Deployment.Fingerprint
 }
 
 // aboutCaller tells a refusal of the credential from an answer that has nothing to

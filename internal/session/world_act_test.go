@@ -78,7 +78,7 @@ func (w *world) mint(order Order) {
 	w.crash("mint")
 	w.listed[id] = listedOf(id, token)
 	w.secret = &worldSecret{valueOK: true, token: &Published{
-		ID: id, Serial: order.Serial, ExpiresAt: token.expires.Truncate(time.Second), Request: RequestOf(w.o.Session.Spec.Auth.Mint, ""), Fingerprint: id,
+		ID: id, Serial: order.Serial, ExpiresAt: token.expires.Truncate(time.Second), Request: order.Request, Fingerprint: id,
 	}}
 	w.crash("publish")
 }

@@ -27,6 +27,9 @@ var scenarios = map[string]func(*world) scenario{
 	"revoked token":                  revokedToken,
 	"refresh of a grant":             refresh,
 	"rotation with a workload":       rotationWithAWorkload,
+	"retirement":                     retirement,
+	"return of a retired session":    returnOfARetiredSession,
+	"renewal on request":             renewalOnRequest,
 }
 
 // B40, B41, B42, B43: after a crash at any outside call, and after an answer that

@@ -286,10 +286,7 @@ func TestAWarningIsGivenOnce(t *testing.T) {
 func TestWhatCannotBeHadIsSaid(t *testing.T) {
 	w := newWorld(t, mTLS)
 	w.startOperator()
-	w.create(w.deployment("prod", func(spec *v1alpha1.CoderDeploymentSpec) {
-		most := int32(5)
-		spec.Retention = &v1alpha1.Retention{MaxSessions: &most}
-	}),
+	w.create(w.deployment("prod"),
 		w.session("oauth", v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}),
 		w.mint("bound", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
 			spec.Workspace = &v1alpha1.WorkspaceRef{Owner: "ada", Name: "dev"}
@@ -297,7 +294,6 @@ func TestWhatCannotBeHadIsSaid(t *testing.T) {
 	w.eventually(
 		w.notReady("oauth", v1alpha1.ReasonConfigInvalid, "OAuth2 provider"),
 		w.notReady("bound", v1alpha1.ReasonWorkspaceStopped, "no workspace"),
-		w.deploymentIs("prod", v1alpha1.ConditionConfigResolved, "True", v1alpha1.ReasonResolved, "retention"),
 		w.liveTokens(0),
 	)
 }

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
@@ -28,6 +29,7 @@ type world struct {
 
 	coder    *coderd.Server
 	listener *coderd.Listener
+	clock    controllers.Clock // of the operator
 	// servers signs the server's certificate, clients those of its clients.
 	servers, clients *pki.Authority
 	// sentinels are values that may stand nowhere but in Secrets.
@@ -42,6 +44,7 @@ type setting func(*worldOptions)
 type worldOptions struct {
 	server coderd.Options
 	edge   coderd.Edge
+	clock  controllers.Clock
 	mTLS   bool
 	labels map[string]string
 }
@@ -63,11 +66,11 @@ func profile(p coderd.Profile) setting { return func(o *worldOptions) { o.server
 func newWorld(t *testing.T, settings ...setting) *world {
 	t.Helper()
 	t.Parallel()
-	o := worldOptions{server: coderd.Options{DisableRateLimits: true}}
+	o := worldOptions{server: coderd.Options{DisableRateLimits: true}, clock: clock.RealClock{}}
 	for _, set := range settings {
 		set(&o)
 	}
-	w := &world{t: t, cluster: kube.ForTest(t)}
+	w := &world{t: t, cluster: kube.ForTest(t), clock: o.clock}
 	w.client = w.cluster.Client
 	w.namespace = w.cluster.Namespace(t, o.labels)
 	w.coder = coderd.New(o.server)

@@ -1,0 +1,213 @@
+package session
+
+import (
+	"testing"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// rule lets retention retire the session, by what is known now.
+func (w *world) rule() {
+	w.o.Ruling = Ruling{Reason: v1alpha1.RetirementSessionLimit, Message: "no room", LastActive: LastActive(w.o.Session, time.Time{}, 0)}
+}
+
+// ask asks for a renewal, in another second than what happened before.
+func (w *world) ask(request string) {
+	w.now = w.now.Add(2 * time.Second)
+	w.o.Session.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: request}
+}
+
+// forget is a restart of the operator.
+func (w *world) forget() {
+	w.listed, w.listLoaded, w.o.Check, w.o.Ruling = map[string]Listed{}, false, Check{}, Ruling{}
+}
+
+// B27, B28, B54: plans carried out one after the other retire a session and bring it
+// back, whatever happens in between.
+func TestRetentionScenarios(t *testing.T) {
+	t.Parallel()
+	retire := func(w *world) {
+		w.settle()
+		w.rule()
+		w.mayBreak = true // its credential goes
+		w.settle()
+		w.says("False Retired")
+		w.live()
+		w.publishes("")
+	}
+	for name, run := range map[string]func(w *world){
+		"retired, for days, over a restart, and back on request": func(w *world) {
+			retire(w)
+			writes := w.statusWrites
+			w.advance(48 * time.Hour)
+			w.forget()
+			w.advance(48 * time.Hour)
+			if w.says("False Retired"); w.minted != 1 || w.statusWrites != writes {
+				w.t.Errorf("%d tokens and %d writes in days of rest", w.minted, w.statusWrites-writes)
+			}
+			w.ask("one")
+			w.settle()
+			w.says("True Active")
+			w.live("id-2")
+			if s := w.o.Session.Status; s.Retirement != nil || s.LastHandledRenewAt != "one" || !s.ActiveSince.Time.Equal(w.now) {
+				w.t.Errorf("status says %+v", s)
+			}
+		},
+		"back on request, and the ruling of before does not count": func(w *world) {
+			retire(w)
+			w.ask("one")
+			w.settle()
+			w.advance(20 * time.Hour)
+			w.says("True Active")
+			w.rule()
+			w.advance(time.Hour)
+			w.o.Ruling.LastActive = w.now
+			w.settle()
+			w.says("False Retired")
+		},
+		"back by a change of its spec": func(w *world) {
+			retire(w)
+			w.now = w.now.Add(2 * time.Second)
+			w.o.Session.Generation++
+			w.settle()
+			w.says("True Active")
+			w.live("id-2")
+		},
+		"back because there is room, and gone again": func(w *world) {
+			retire(w)
+			last := w.o.Session.Status.Retirement.LastActive
+			w.advance(time.Hour)
+			w.o.Ruling = Ruling{Return: true}
+			w.settle()
+			w.says("True Active")
+			if since := w.o.Session.Status.ActiveSince; !since.Equal(&last) {
+				w.t.Errorf("active since %s, retired for %s", since, last)
+			}
+			w.rule()
+			w.settle()
+			w.says("False Retired")
+			w.live()
+		},
+		"asked back while the server is down": func(w *world) {
+			retire(w)
+			w.down = true
+			w.list()
+			w.ask("one")
+			w.pass()
+			w.advance(time.Hour)
+			w.says("False AwaitingDeployment")
+			w.down = false
+			w.advance(6 * time.Minute)
+			w.says("True Active")
+			w.live("id-2")
+		},
+		"retired while the server is down": func(w *world) {
+			w.settle()
+			w.rule()
+			w.mayBreak = true
+			w.pass()
+			w.down = true
+			w.list()
+			w.settle()
+			w.publishes("")
+			w.live("id-1")
+			w.advance(20 * time.Minute)
+			w.down = false
+			w.advance(6 * time.Minute)
+			w.says("False Retired")
+			w.live()
+		},
+		"retired in the middle of a rotation": func(w *world) {
+			w.settle()
+			w.advance(16*time.Hour + time.Second)
+			w.live("id-1", "id-2")
+			w.rule()
+			w.mayBreak = true
+			w.settle()
+			w.live()
+		},
+		"deleted while it is retired": func(w *world) {
+			retire(w)
+			w.delete()
+			w.settle()
+			if !w.gone || len(w.abandoned) > 0 {
+				w.t.Errorf("gone = %t, left %v", w.gone, w.abandoned)
+			}
+		},
+		"B42 B43 renewed on request, with the usual overlap": func(w *world) {
+			w.settle()
+			w.ask("one")
+			w.settle()
+			w.publishes("id-2")
+			w.live("id-1", "id-2")
+			w.advance(6 * time.Minute)
+			w.live("id-2")
+			w.forget()
+			w.o.Session.Status.LastHandledRenewAt = "" // whatever status has lost
+			w.settle()
+			w.publishes("id-2")
+			w.ask("two")
+			w.settle()
+			w.publishes("id-3")
+		},
+		"asked for while it is paused": func(w *world) {
+			w.settle()
+			w.o.Session.Spec.Suspend = true
+			w.ask("one")
+			w.settle()
+			w.publishes("id-1")
+			w.o.Session.Spec.Suspend = false
+			w.settle()
+			w.publishes("id-2")
+			w.says("True Active")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run(newWorld(t, withMint("bot")))
+		})
+	}
+}
+
+// B40: wherever the operator's process ends while it retires or renews a session, a retired
+// one ends without a token, and a renewed one with one, minted for that request once.
+func TestCrashesInRetention(t *testing.T) {
+	t.Parallel()
+	t.Run("retirement", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, withMint("bot"))
+		w.settle()
+		w.rule()
+		w.mayBreak, w.crashAfter = true, "revoke"
+		w.pass()
+		w.forget()
+		w.settle()
+		w.list()
+		w.settle()
+		w.says("False Retired")
+		w.live()
+		if w.minted != 1 {
+			t.Errorf("%d tokens", w.minted)
+		}
+	})
+	for _, point := range []string{"mint", "publish"} {
+		t.Run("renewal, after "+point, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, withMint("bot"))
+			w.settle()
+			w.ask("one")
+			w.crashAfter = point
+			w.pass()
+			w.forget()
+			w.settle()
+			w.list()
+			w.settle()
+			w.advance(11 * time.Minute)
+			w.says("True Active")
+			if most := map[string]int{"mint": 3, "publish": 2}[point]; len(w.tokens) != 1 || w.minted > most || w.o.Session.Status.LastHandledRenewAt != "one" {
+				t.Errorf("%d live tokens, %d minted, handled %q", len(w.tokens), w.minted, w.o.Session.Status.LastHandledRenewAt)
+			}
+		})
+	}
+}
