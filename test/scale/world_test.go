@@ -72,7 +72,6 @@ func (w *world) startCluster() {
 
 func (w *world) startCoder() {
 	w.b.Helper()
-	w.coder = coderd.New(coderd.Options{DisableRateLimits: true, RequestLogSize: 1 << 16})
 	var err error
 	w.servers, err = pki.NewAuthority("servers", clock.RealClock{})
 	w.must(err)
@@ -80,19 +79,27 @@ func (w *world) startCoder() {
 	w.must(err)
 	certificate, err := w.servers.Issue(pki.Request{})
 	w.must(err)
-	w.listener, err = w.coder.Start(coderd.ListenOptions{Edge: coderd.Edge{
+	w.coder, w.listener = w.newCoder(coderd.Edge{
 		Certificate: &certificate.TLS, ClientCAs: w.clients.Pool(), IdentifyByCertificate: true,
 		RequiredHeaders: map[string]string{headerName: "right"},
-	}})
+	})
+}
+
+// newCoder starts a Coder server that knows the operator and all bots.
+func (w *world) newCoder(edge coderd.Edge) (*coderd.Server, *coderd.Listener) {
+	w.b.Helper()
+	server := coderd.New(coderd.Options{DisableRateLimits: true, RequestLogSize: 1 << 16})
+	listener, err := server.Start(coderd.ListenOptions{Edge: edge})
 	w.must(err)
 	users := map[string][]string{"operator": {coderd.RoleOwner}}
 	for i := range bots {
 		users[bot(i)] = nil
 	}
 	for name, roles := range users {
-		_, err := w.coder.CreateUser(coderd.UserOptions{Username: name, Roles: roles})
+		_, err := server.CreateUser(coderd.UserOptions{Username: name, Roles: roles})
 		w.must(err)
 	}
+	return server, listener
 }
 
 func bot(i int) string { return fmt.Sprintf("bot-%02d", i%bots) }
@@ -123,9 +130,12 @@ func (w *world) startOperator() time.Duration {
 	return time.Since(started)
 }
 
-func (w *world) ownToken() string {
+func (w *world) ownToken() string { return w.ownTokenOf(w.coder) }
+
+// ownTokenOf is a token of the operator on a server.
+func (w *world) ownTokenOf(server *coderd.Server) string {
 	w.b.Helper()
-	value, _, err := w.coder.CreateToken(coderd.TokenOptions{User: "operator", Lifetime: 100 * time.Hour})
+	value, _, err := server.CreateToken(coderd.TokenOptions{User: "operator", Lifetime: 100 * time.Hour})
 	w.must(err)
 	return value
 }
@@ -163,10 +173,16 @@ func (w *world) put(object client.Object) {
 // waits until it is verified.
 func (w *world) deploy(verify v1alpha1.VerifyPolicy) {
 	w.b.Helper()
-	w.put(&v1alpha1.CoderDeployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "prod"},
+	w.put(w.deployment("prod", w.listener.URL(), "token", verify))
+	w.verified("prod")
+}
+
+// deployment refers to all that newWorld wrote, except for the operator's token.
+func (w *world) deployment(name, url string, token v1alpha1.ObjectName, verify v1alpha1.VerifyPolicy) *v1alpha1.CoderDeployment {
+	return &v1alpha1.CoderDeployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
 		Spec: v1alpha1.CoderDeploymentSpec{
-			URL: w.listener.URL(),
+			URL: url,
 			TLS: &v1alpha1.TLSConfig{
 				ClientCertificateSecretName: "mtls",
 				CABundle:                    &v1alpha1.CABundleRef{Kind: "ConfigMap", Name: "ca"},
@@ -174,16 +190,26 @@ func (w *world) deploy(verify v1alpha1.VerifyPolicy) {
 			Headers: []v1alpha1.Header{
 				{Name: headerName, ValueFrom: &v1alpha1.HeaderSource{SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "edge-headers", Key: "id"}}},
 			},
-			Token:     &v1alpha1.OperatorToken{SecretRef: v1alpha1.TokenSecretRef{Name: "token"}},
+			Token:     &v1alpha1.OperatorToken{SecretRef: v1alpha1.TokenSecretRef{Name: token}},
 			Verify:    verify,
 			RateLimit: v1alpha1.RateLimit{RequestsPerMinute: 1000000},
 		},
+	}
+}
+
+// verified waits until the server has accepted a deployment's settings.
+func (w *world) verified(name string) {
+	w.b.Helper()
+	await(w.b, "deployment "+name+" is verified", 20*time.Millisecond, func() bool {
+		return w.deploymentIs(name, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	})
-	await(w.b, "the deployment is verified", 20*time.Millisecond, func() bool {
-		d := &v1alpha1.CoderDeployment{}
-		w.must(w.client.Get(w.b.Context(), client.ObjectKey{Namespace: w.namespace, Name: "prod"}, d))
-		return readyBecause(d.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonVerified)
-	})
+}
+
+func (w *world) deploymentIs(name string, ready metav1.ConditionStatus, reason string) bool {
+	w.b.Helper()
+	d := &v1alpha1.CoderDeployment{}
+	w.must(w.client.Get(w.b.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, d))
+	return readyBecause(d.Status.Conditions, ready, reason)
 }
 
 func (w *world) session(name string, auth v1alpha1.Auth) *v1alpha1.CoderSession {
