@@ -1,10 +1,14 @@
 package controllers
 
 import (
+	"context"
+	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -33,6 +37,22 @@ func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
 		}
 	}
 	return o
+}
+
+// within is a client for which nothing exists outside of the watched namespaces. A
+// cache that does not watch a namespace fails to read from it, and a session that
+// refers to a deployment there could not even be deleted.
+type within struct {
+	client.Client
+	namespaces []string // none: all
+}
+
+// Get returns a NotFound error for what is not watched.
+func (w within) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if key.Namespace != "" && len(w.namespaces) > 0 && !slices.Contains(w.namespaces, key.Namespace) {
+		return apierrors.NewNotFound(schema.GroupResource{}, key.String())
+	}
+	return w.Client.Get(ctx, key, object, options...)
 }
 
 // strip drops what nobody reads. Of metadata-only objects it keeps the operator's

@@ -52,7 +52,8 @@ type deploymentMemory struct {
 	renewal  deployment.Renewal
 	renewing string // the token that renewal is about
 	dropped  string // the predecessor that was revoked last; a cache may still show it
-	access   string // the access rules that sessions were last woken for
+	// generation that sessions were last woken for
+	generation int64
 }
 
 // deploymentScope is one pass over one deployment.

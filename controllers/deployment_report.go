@@ -2,7 +2,6 @@ package controllers
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -23,8 +22,10 @@ func (r *DeploymentReconciler) report(ctx context.Context, s *deploymentScope, o
 	}
 	changed := s.conn.Announce(standing(o))
 	r.follow(s.key, s.conn)
-	if access := fmt.Sprintf("%+v", s.object.Spec.Access); access != s.memory.access {
-		s.memory.access = access
+	// Sessions look at the spec themselves, also at one that came and went while it
+	// settled: it is the generation that counts, not what is in it.
+	if s.object.Generation != s.memory.generation {
+		s.memory.generation = s.object.Generation
 		changed = true
 	}
 	if changed {

@@ -45,6 +45,7 @@ type SessionReconciler struct {
 	streams           *stream.Set
 	rollouts          *rollouts
 	rulings           *rulings
+	turns             *turns
 	key               fingerprint.Key
 	names             inventory.Names
 	status            *status.Writer
@@ -72,6 +73,8 @@ type sessionMemory struct {
 	// reported is the version that the last status was written as. A pass over an older
 	// one would find its status as it should be, write nothing, and wait for nothing.
 	reported string
+	// urgency of what the last pass left to do.
+	urgency session.Urgency
 }
 
 // behind reports whether the cache does not show the last status yet. Versions that
@@ -110,6 +113,7 @@ type sessionScope struct {
 // Reconcile makes one pass: observe, decide, act until nothing is left to do,
 // report.
 func (r *SessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	defer r.turns.pass(req.NamespacedName)
 	object := &v1alpha1.CoderSession{}
 	if err := r.client.Get(ctx, req.NamespacedName, object); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -125,6 +129,10 @@ func (r *SessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if s.memory.behind(object) {
 		return again(r.jitter), nil
 	}
+	if !r.turns.take(object.DeploymentKey(), req.NamespacedName, s.memory.urgency) {
+		return ctrl.Result{}, nil
+	}
+	defer r.turns.give(object.DeploymentKey())
 	for range maxSteps {
 		o, err := r.observe(ctx, s)
 		if err != nil {
@@ -171,7 +179,7 @@ func (r *SessionReconciler) remember(object *v1alpha1.CoderSession) *sessionMemo
 	key := client.ObjectKeyFromObject(object)
 	memory := r.memory[key]
 	if memory == nil || memory.uid != object.UID {
-		memory = &sessionMemory{uid: object.UID}
+		memory = &sessionMemory{uid: object.UID, urgency: session.First}
 		r.memory[key] = memory
 	}
 	return memory
@@ -190,7 +198,7 @@ func (r *SessionReconciler) report(ctx context.Context, s *sessionScope, plan se
 		if _, err := r.status.Patch(ctx, s.object, after); err != nil {
 			return quietly(err)
 		}
-		s.memory.reported = after.ResourceVersion
+		s.memory.reported, s.memory.urgency = after.ResourceVersion, plan.Urgency
 		if !s.announced {
 			r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
 		}

@@ -132,6 +132,9 @@ func (r *SessionReconciler) viewGrant(ctx context.Context, s *sessionScope) (ses
 		if g.Shared, err = r.sharedWith(ctx, s); err != nil {
 			return g, err
 		}
+		if g.Exceeds, err = r.exceeding(ctx, s, held.Scopes); err != nil {
+			return g, err
+		}
 	}
 	return g, nil
 }
@@ -173,6 +176,22 @@ func (r *SessionReconciler) sharedWith(ctx context.Context, s *sessionScope) (st
 		}
 	}
 	return "", nil
+}
+
+// exceeding says why access rules do not allow a grant that is held; empty: they do.
+func (r *SessionReconciler) exceeding(ctx context.Context, s *sessionScope, granted []string) (string, error) {
+	if s.deployment == nil || granted == nil {
+		return "", nil
+	}
+	namespace, err := r.namespace(ctx, s.object.Namespace, s.deployment.Namespace)
+	if err != nil {
+		return "", err
+	}
+	scopes := make([]v1alpha1.Scope, len(granted))
+	for i, scope := range granted {
+		scopes[i] = v1alpha1.Scope(scope)
+	}
+	return deployment.DeniedGrant(s.deployment, s.object, namespace, scopes), nil
 }
 
 // provider is the OAuth2 provider as it is reached over a line.

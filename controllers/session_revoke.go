@@ -83,7 +83,7 @@ func (r *SessionReconciler) deleteOwn(ctx context.Context, s *sessionScope, c *c
 		}
 		token = found
 	}
-	if _, own := r.names.Serial(token.Name, string(s.object.UID)); !own {
+	if !r.names.OfSession(token.Name, string(s.object.UID)) {
 		ctrl.LoggerFrom(ctx).Info("a token that is not this session's is left alone", "token", id)
 		return nil
 	}

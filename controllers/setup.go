@@ -37,8 +37,8 @@ type Clock interface {
 	clock.WithDelayedExecution
 }
 
-// Options are what the controllers are built with. All fields but NamespaceLabels
-// and RedirectURIs are needed.
+// Options are what the controllers are built with. All fields but NamespaceLabels,
+// Namespaces and RedirectURIs are needed.
 type Options struct {
 	// Key of all fingerprints.
 	Key fingerprint.Key
@@ -56,7 +56,8 @@ type Options struct {
 	// OrphanGrace is how old a token that no session claims must be before it is
 	// revoked; zero: at once.
 	OrphanGrace time.Duration
-	// MaxConcurrent is how many objects of a kind are worked on at a time.
+	// MaxConcurrent is how many deployments, and how many sessions of one deployment,
+	// are worked on at a time.
 	MaxConcurrent int
 	// RedirectURIs are where the OAuth callback is reached; the first one is that of
 	// requests for consent. None: no callback is served, and no session can have a grant.
@@ -68,6 +69,8 @@ type Options struct {
 	Random io.Reader
 	// NamespaceLabels says that the labels of namespaces can be read.
 	NamespaceLabels bool
+	// Namespaces are those that the cache is limited to, see CacheOptions. None: all.
+	Namespaces []string
 }
 
 // Setup adds both controllers to a manager. Data goes one way through them: see
@@ -78,12 +81,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 	if err := addIndexes(ctx, mgr.GetFieldIndexer(), inventory.Names{Cluster: o.Cluster}); err != nil {
 		return nil, err
 	}
-	c := assemble(ctx, api{client: mgr.GetClient(), contents: mgr.GetAPIReader(), recorder: mgr.GetEventRecorder(FieldOwner)}, o)
+	c := assemble(ctx, api{client: within{mgr.GetClient(), o.Namespaces}, contents: mgr.GetAPIReader(), recorder: mgr.GetEventRecorder(FieldOwner)}, o)
 	if err := c.deployments.watch(mgr, c.deploymentQueue, o.MaxConcurrent); err != nil {
 		return nil, err
 	}
-	return c.sessions.pool, c.sessions.watch(mgr, c.sessionQueue, o.MaxConcurrent)
+	return c.sessions.pool, c.sessions.watch(mgr, c.sessionQueue, sessionWorkers(o.MaxConcurrent))
 }
+
+// sessionWorkers are as many as leave each deployment its share, see turns.
+func sessionWorkers(concurrent int) int { return 2 * concurrent }
 
 // controllerOptions let a replica that is not the leader fill its caches, so that it
 // is ready to take over at once.
@@ -146,6 +152,7 @@ func assemble(ctx context.Context, a api, o Options) assembly {
 			grants: grant.NewStore(a.contents, a.client), redirectURIs: o.RedirectURIs, random: o.Random, instance: o.Instance,
 			streams: streams, workloads: workload.NewStore(a.contents, a.client), rollouts: newRollouts(), rulings: retention, names: names, status: writer, metrics: o.Metrics,
 			clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
+			turns:  newTurns(sessionWorkers(o.MaxConcurrent), func(key types.NamespacedName) { sessions.add(key, 0) }),
 			memory: map[types.NamespacedName]*sessionMemory{},
 		},
 	}

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -124,7 +125,7 @@ func (w *simWorld) inspect() {
 			continue
 		}
 		key := client.ObjectKeyFromObject(s)
-		if !p.sessions.has(reconcile.Request{NamespacedName: key}) && !p.parts.sessions.debouncer.Settling(key) {
+		if !p.sessions.has(reconcile.Request{NamespacedName: key}) && !p.parts.sessions.debouncer.Settling(key) && !p.awaitsTurn(key) {
 			w.fail("B09: nothing will wake session %s, which is %s", key, reason)
 		}
 	}
@@ -150,6 +151,22 @@ func reasonOfSession(s *v1alpha1.CoderSession) string {
 		return ready.Reason
 	}
 	return ""
+}
+
+// awaitsTurn reports whether a session waits for others of its deployment that were woken before it.
+func (p *simOperator) awaitsTurn(key types.NamespacedName) bool {
+	t := p.parts.sessions.turns
+	for _, lists := range t.waiting {
+		if !lists.known[key] {
+			continue
+		}
+		for woken := range t.woken {
+			if p.sessions.has(reconcile.Request{NamespacedName: woken}) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // settled checks the end: all is well again, nothing is left over.

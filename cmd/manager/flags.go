@@ -59,7 +59,7 @@ func parse(args []string) (*options, error) {
 	set.DurationVar(&o.revocationTimeout, "revocation-timeout", 10*time.Minute, "how long a deleted session waits for a server that cannot be reached before its tokens are given up with a warning")
 	set.DurationVar(&o.orphanGrace, "orphan-grace", 10*time.Minute, "how old a token of this cluster that no session claims must be before it is revoked")
 	set.StringVar(&o.clusterID, "cluster-id", "", "8 characters (a-z, 0-9) in the names of minted tokens that tell this operator's from others'; default: derived from the kube-system namespace and what is watched")
-	set.IntVar(&o.concurrent, "max-concurrent-reconciles", 10, "how many objects of a kind are worked on at a time")
+	set.IntVar(&o.concurrent, "max-concurrent-reconciles", 10, "how many deployments, and how many sessions of one deployment, are worked on at a time")
 	set.Float64Var(&o.qps, "kube-api-qps", 200, "requests per second to the API server; negative: no limit on this side")
 	set.IntVar(&o.burst, "kube-api-burst", 400, "burst of requests to the API server")
 	set.BoolVar(&o.showVersion, "version", false, "print the version and exit")

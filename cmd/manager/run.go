@@ -146,6 +146,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 		OrphanGrace:       o.orphanGrace,
 		MaxConcurrent:     o.concurrent,
 		NamespaceLabels:   len(o.watchNamespaces) == 0,
+		Namespaces:        o.watchNamespaces,
 		RedirectURIs:      o.redirectURIs(),
 		Random:            rand.Reader,
 		Instance:          uuid.NewString(),

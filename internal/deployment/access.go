@@ -106,6 +106,18 @@ func OAuthScopes(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession) []v1alph
 	return nil
 }
 
+// DeniedGrant says why a grant may not be used that was given to a session before: its
+// scopes are above the ceiling, whatever the session asks for by now. It is empty where
+// it may, and where nobody knows the scopes (nil).
+func DeniedGrant(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace, granted []v1alpha1.Scope) string {
+	if s.Spec.Auth.OAuth == nil || granted == nil {
+		return ""
+	}
+	as := s.DeepCopy()
+	as.Spec.Auth.OAuth.Scopes = granted
+	return Denied(d, as, ns)
+}
+
 // defaultLifetime of a minted token where the spec names none, as internal/session
 // has it.
 const defaultLifetime = 24 * time.Hour

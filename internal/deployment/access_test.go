@@ -133,3 +133,32 @@ func FuzzCovers(f *testing.F) {
 		}
 	})
 }
+
+// B31, B32
+func TestDeniedGrant(t *testing.T) {
+	t.Parallel()
+	d := &v1alpha1.CoderDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"}, Spec: v1alpha1.CoderDeploymentSpec{
+		Access: []v1alpha1.AccessRule{{Auth: []v1alpha1.AuthMethod{v1alpha1.AuthOAuth}, Scopes: []v1alpha1.Scope{"workspace:*"}}},
+	}}
+	asks := v1alpha1.CoderSessionSpec{Auth: v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{Scopes: []v1alpha1.Scope{"workspace:read"}}}}
+	for name, tc := range map[string]struct {
+		namespace string
+		granted   []v1alpha1.Scope
+		want      string
+	}{
+		"within the ceiling":           {"builds", []v1alpha1.Scope{"workspace:read", "workspace:*"}, ""},
+		"above the ceiling":            {"builds", []v1alpha1.Scope{"workspace:read", "user:read"}, "scope user:read is not covered"},
+		"all":                          {"builds", []v1alpha1.Scope{"coder:all"}, "scope coder:all is not covered"},
+		"the deployment's namespace":   {"coder", []v1alpha1.Scope{"coder:all"}, ""},
+		"the server has not said what": {"builds", nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: tc.namespace, Name: "ci"}, Spec: *asks.DeepCopy()}
+			got := DeniedGrant(d, s, Namespace{Name: tc.namespace, LabelsKnown: true}, tc.granted)
+			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
+				t.Errorf("DeniedGrant = %q, want %q in it", got, tc.want)
+			}
+		})
+	}
+}

@@ -50,6 +50,19 @@ func (n Names) Serial(name, uid string) (int64, bool) {
 	return serial, true
 }
 
+// OfSession reports whether a name is that of a token of the session with this UID,
+// whichever manager minted it: one that watched the session before, or this one with
+// another scope.
+func (n Names) OfSession(name, uid string) bool {
+	rest, found := strings.CutPrefix(name, "cso-")
+	cluster, _, separated := strings.Cut(rest, "-")
+	if !found || !separated {
+		return false
+	}
+	_, own := Names{Cluster: cluster}.Serial(name, uid)
+	return own
+}
+
 // SessionPrefixOf returns the [Names.SessionPrefix] that a token's name begins with,
 // and false for the name of a token that is not of this cluster.
 func (n Names) SessionPrefixOf(name string) (string, bool) {

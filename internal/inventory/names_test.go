@@ -68,3 +68,21 @@ func FuzzSerial(f *testing.F) {
 		}
 	})
 }
+
+func TestOfSession(t *testing.T) { // B45
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"cso-k8sabcde-0a1b2c3d-1":   true,
+		"cso-another1-0a1b2c3d-7":   true,
+		"cso-another1-ffffffff-1":   false,
+		"cso-another1-0a1b2c3d-":    false,
+		"cso-another1-0a1b2c3d-1-2": false,
+		"cso-0a1b2c3d-1":            false,
+		"cso-":                      false,
+		"my-token":                  false,
+	} {
+		if got := (Names{Cluster: "k8sabcde"}).OfSession(name, uid); got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}

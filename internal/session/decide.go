@@ -79,7 +79,7 @@ func deploymentMissing(o Observation) (Plan, bool) {
 		return Plan{}, false
 	}
 	key := o.Session.DeploymentKey()
-	message := fmt.Sprintf("CoderDeployment %q does not exist in namespace %q: create it, or correct deploymentRef", key.Name, key.Namespace)
+	message := fmt.Sprintf("CoderDeployment %q does not exist in namespace %q, or this operator does not watch it there: create it, or correct deploymentRef", key.Name, key.Namespace)
 	return hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonAwaitingDeployment, message), true
 }
 

@@ -30,6 +30,9 @@ type Grant struct {
 	Refreshable bool
 	// Lacks names the scopes that are wanted and were not granted. Empty: none.
 	Lacks string
+	// Exceeds says why access rules do not allow what was granted. Empty: they do, or the
+	// session as a whole is denied.
+	Exceeds string
 	// Spent is when a process set out to spend the refresh token, and nobody has heard how that ended. Zero: none did.
 	Spent time.Time
 

@@ -70,6 +70,8 @@ func (o Observation) endsGrant() Ending {
 	switch {
 	case g.Lacks != "":
 		return Ending{endedScopes, fmt.Sprintf("the consent does not cover %s, which the session asks for", g.Lacks)}
+	case g.Exceeds != "":
+		return Ending{endedScopes, "the consent was for more than is allowed by now: " + g.Exceeds}
 	case !g.Refreshable && !o.serverNow().Before(g.ExpiresAt):
 		return Ending{endedExpired, "the grant has ended, and the server gave nothing to refresh it with"}
 	}

@@ -87,6 +87,7 @@ func TestGranted(t *testing.T) {
 		"B65 a refresh that fails is tried again":           {with(publishedGrant(16*time.Hour), failedTo(Refresh, Transient, "")), outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval, Backoff: true}},
 		"B67 while somebody may be spending it":             {with(publishedGrant(16*time.Hour), spent(59*time.Second)), outcome{Ready: "True Active", Authenticated: "Unknown Verifying", Synced: "True Synced", Wake: time.Second}},
 		"B67 when nobody can be any more":                   {with(publishedGrant(16*time.Hour), spent(time.Minute)), outcome{Do: Resolve}},
+		"B32 the consent was for more than is allowed now":  {with(publishedGrant(0), grants(func(g *Grant) { g.Exceeds = "no" })), outcome{Do: EndGrant}},
 		"B70 the consent does not cover what is wanted":     {with(holding(0), grants(func(g *Grant) { g.Lacks = "workspace:ssh" })), outcome{Do: EndGrant}},
 		"a grant that cannot be refreshed lives to its end": {with(publishedGrant(23*time.Hour), grants(func(g *Grant) { g.Refreshable = false })), activeOutcome(interval)},
 		"a grant that cannot be refreshed has ended":        {with(publishedGrant(24*time.Hour), grants(func(g *Grant) { g.Refreshable = false })), outcome{Do: EndGrant}},

@@ -2,6 +2,7 @@ package operator_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -255,4 +256,49 @@ func TestARestartedOperatorNeedsWhatRevocationNeeds(t *testing.T) {
 			w.eventually(w.noSession("ci"), w.noDeployment("prod"), w.liveTokens(0))
 		})
 	}
+}
+
+// B31: rules that are narrowed and widened again before they have settled leave nobody
+// behind whom a pass in between has denied.
+func TestRulesThatComeBackWhileTheySettleLeaveNobodyBehind(t *testing.T) {
+	w := newWorld(t, mTLS)
+	guests := w.hosting(wideRule())
+	w.changeDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.Verify.QuietPeriod, d.Spec.Verify.MaxDelay = "5s", "30s" })
+	w.create(w.invited(guests, "ci", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
+	w.eventually(guests.ready("ci"))
+	w.changeDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.Access = nil })
+	// Any event will do.
+	guests.changeSession("ci", func(s *v1alpha1.CoderSession) {
+		s.Spec.Secret = &v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"team": "a"}}
+	})
+	w.eventually(guests.notReady("ci", v1alpha1.ReasonAccessDenied, ""))
+	w.changeDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.Access = []v1alpha1.AccessRule{wideRule()} })
+	w.eventually(guests.ready("ci"), w.liveTokens(1))
+}
+
+// B32: a grant that was given before the ceiling ends with it, too, where what the
+// session asks for by now is within the ceiling: the token that is published is not.
+func TestAGrantAboveTheCeilingEnds(t *testing.T) {
+	w := newWorld(t, mTLS, provider)
+	guests := w.hosting(wideRule())
+	w.create(w.invited(guests, "ci", v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}))
+	w.eventually(guests.asks("ci", v1alpha1.ReasonAwaitingAuthorization))
+	guests.consents("ci", "ada")
+	w.eventually(guests.ready("ci"))
+	wide := string(guests.nowSecret("ci").Data["session"])
+	guests.changeSession("ci", func(s *v1alpha1.CoderSession) {
+		s.Spec.Auth.OAuth.Scopes = []v1alpha1.Scope{"workspace:read", "user:read_personal"}
+	})
+	w.eventually(guests.ready("ci"))
+	rule := wideRule()
+	rule.Scopes = []v1alpha1.Scope{"workspace:*", "user:*"}
+	w.changeAccess(rule)
+	w.eventually(guests.asks("ci", v1alpha1.ReasonReauthenticationRequired), func(context.Context) error {
+		if w.coder.AcceptsToken(wide) {
+			return errors.New("the server still accepts the token of the wide grant")
+		}
+		return nil
+	})
+	guests.consents("ci", "ada")
+	w.eventually(guests.ready("ci"))
 }

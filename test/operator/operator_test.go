@@ -74,7 +74,7 @@ func (w *world) runOperator(as *rest.Config, namespaces []string, selector label
 	pool, err := controllers.Setup(ctx, mgr, controllers.Options{
 		Key: key, Cluster: "testing1", Clock: w.clock, Jitter: func(time.Duration) time.Duration { return 0 },
 		Metrics: metrics.New(registry), Roots: systemRoots, UserAgent: "test",
-		RevocationTimeout: 3 * time.Second, OrphanGrace: time.Second, MaxConcurrent: 4, NamespaceLabels: len(namespaces) == 0,
+		RevocationTimeout: 3 * time.Second, OrphanGrace: time.Second, MaxConcurrent: 4, NamespaceLabels: len(namespaces) == 0, Namespaces: namespaces,
 		RedirectURIs: redirectURIs, Random: rand.Reader, Instance: callbacks.Listener.Addr().String(),
 	})
 	w.must(err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -325,10 +326,12 @@ func anotherShardsDeployment(s *site) {
 }
 
 // A session whose label changes from one shard to another, together with its
-// deployment, is taken over: the other manager publishes a token of its own.
+// deployment, is taken over: the other manager publishes a token of its own and
+// revokes the one before. Nobody else would: the manager that minted it has no
+// deployment on that server any more.
 func sessionMoves(s *site) {
 	s.grantShards("a", "b")
-	s.create(s.labelled(s.deployment("stays", every("1s")), "a"), s.labelled(s.deployment("prod"), "a"), s.labelled(s.mint("ci", "ci-bot", overlap("1s")), "a"))
+	s.create(s.labelled(s.deployment("prod"), "a"), s.labelled(s.mint("ci", "ci-bot", overlap("1s")), "a"))
 	s.startOf("a")
 	s.startOf("b")
 	s.eventually(s.ready("ci"), s.liveTokens(1))
@@ -342,4 +345,24 @@ func sessionMoves(s *site) {
 		}
 		return err
 	})
+}
+
+// A session that refers to a deployment outside of the watched namespaces says so, and
+// can be deleted, also when its deployment was watched once.
+func TestADeploymentOutsideOfTheScopeIsNotThere(t *testing.T) {
+	w := newWorld(t, mTLS)
+	guests := w.in(w.cluster.Namespace(t, nil))
+	w.startOperator(guests.namespace)
+	everywhere := wideRule()
+	everywhere.NamespaceSelector = metav1.LabelSelector{}
+	w.create(w.deployment("prod", withAccess(everywhere)), w.guest(guests.namespace, "old", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
+	w.eventually(guests.ready("old"))
+	id := guests.nowSession("old").Status.Token.ID
+	w.operator.stop()
+	w.operator = w.runOperator(w.cluster.Config, []string{guests.namespace}, nil)
+	w.create(w.guest(guests.namespace, "new", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
+	w.eventually(guests.notReady("new", v1alpha1.ReasonAwaitingDeployment, "does not watch it"))
+	w.delete(guests.nowSession("old"))
+	w.delete(guests.nowSession("new"))
+	w.eventually(guests.noSession("old"), guests.noSession("new"), guests.event(corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, id))
 }
