@@ -9,6 +9,7 @@ import (
 
 	"github.com/cli/browser"
 	"github.com/go-logr/logr"
+	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -28,5 +29,7 @@ func main() {
 	browser.Stdout, browser.Stderr = io.Discard, io.Discard
 	os.Exit(cli.Execute(ctx, cli.Environment{
 		Out: os.Stdout, Err: os.Stderr, Clock: clock.RealClock{}, Open: browser.OpenURL, Version: version,
+		Terminal: printers.IsTerminal(os.Stdout),
+		Colours:  printers.AllowsColorOutput(os.Stdout), // which asks for NO_COLOR, too
 	}, os.Args[1:]))
 }

@@ -1,9 +1,10 @@
 package cli
 
 import (
-	"context"
+	"errors"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -41,35 +42,52 @@ func (c *connector) connect() (*cluster, error) {
 	if err != nil {
 		return nil, exit(ExitUnreachable, "read the namespace of the kubeconfig: %w", err)
 	}
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, fmt.Errorf("build the scheme: %w", err)
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
 	}
-	// The kinds are known: nobody has to be asked for them first.
-	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion})
-	mapper.Add(v1alpha1.GroupVersion.WithKind("CoderSession"), meta.RESTScopeNamespace)
-	kube, err := client.NewWithWatch(config, client.Options{Scheme: scheme, Mapper: mapper})
+	config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
+	kube, err := client.NewWithWatch(config, client.Options{Scheme: scheme, Mapper: newMapper()})
 	if err != nil {
 		return nil, exit(ExitUnreachable, "connect to the API server: %w", err)
 	}
 	return &cluster{client: kube, config: config, namespace: namespace}, nil
 }
 
-// sessions lists the sessions of the namespace.
-func (c *cluster) sessions(ctx context.Context) ([]v1alpha1.CoderSession, error) {
-	list := &v1alpha1.CoderSessionList{}
-	if err := c.client.List(ctx, list, client.InNamespace(c.namespace)); err != nil {
-		return nil, unread(err)
+// As kubectl is limited. What client-go does without would make a person wait.
+const (
+	requestsPerSecond = 50
+	requestsAtOnce    = 300
+)
+
+// newScheme knows the kinds that commands work with.
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
+		return nil, fmt.Errorf("build the scheme: %w", err)
 	}
-	return list.Items, nil
+	return scheme, nil
 }
 
-// unread is the error of a request about sessions that failed.
-func unread(err error) error {
+// newMapper knows where they are served, so that nobody has to be asked for it first.
+func newMapper() meta.RESTMapper {
+	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion, corev1.SchemeGroupVersion})
+	for _, kind := range []string{"CoderSession", "CoderDeployment"} {
+		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+	for _, kind := range []string{"Secret", "Pod"} {
+		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+	mapper.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot)
+	return mapper
+}
+
+// unread is the error of a request that failed to read one or more objects.
+func unread(noun string, err error) error {
 	if apierrors.IsNotFound(err) {
 		return exit(ExitUnreachable, "this cluster has no CoderSessions: install the operator's CRDs, or choose another cluster with --context")
 	}
-	return exit(ExitUnreachable, "cannot read the session: %w", err)
+	return exit(ExitUnreachable, "cannot read the %s: %w", noun, err)
 }
 
 // warnings of the API server are for people, too.

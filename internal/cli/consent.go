@@ -16,9 +16,6 @@ import (
 // fill it with tabs.
 const mostOpened = 3
 
-// errTimedOut is the cause of a context that --timeout ended.
-var errTimedOut = errors.New("--timeout has passed")
-
 // consent is one run of login.
 //
 //	follow ──► ready? ──────────────────────────────────► 0
@@ -61,15 +58,9 @@ func newConsent(c *connector, cluster *cluster, name string, options loginOption
 
 // run returns nil once the session is ready. Other ends are errors with an exit code.
 func (l *consent) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if l.options.timeout > 0 {
-		timer := l.env.Clock.AfterFunc(l.options.timeout, func() { cancel(errTimedOut) })
-		defer timer.Stop()
-	}
-	f := &follower{cluster: l.cluster, name: l.name, clock: l.env.Clock, see: l.see, lost: func(err error) {
-		l.out.say("The API server cannot be reached; trying again: %v", err)
-	}}
+	ctx, cancel := l.limit(ctx, l.options.timeout)
+	defer cancel()
+	f := follow(l.connector, l.cluster, sessionKind, l.name, l.see)
 	err := f.run(ctx)
 	if errors.Is(err, errTimedOut) {
 		return l.timedOut(f.away)

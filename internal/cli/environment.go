@@ -6,10 +6,12 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Environment is what the plugin has of its process. All fields are needed.
+// Environment is what the plugin has of its process. All fields but Terminal and Colours are needed.
 type Environment struct {
 	// Out takes what scripts read, Err what people read.
 	Out, Err io.Writer
+	// Terminal says that Out is a terminal, Colours that it is to have colours.
+	Terminal, Colours bool
 	// Clock tells times and ends waiting.
 	Clock clock.WithDelayedExecution
 	// Open shows a URL in the person's browser. It may block for as long as that runs.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Exit codes of the plugin, the same for all subcommands.
+// Exit codes of the plugin, the same for all subcommands but status.
 const (
 	// ExitOK: it is as was asked for.
 	ExitOK = 0
@@ -22,14 +22,27 @@ const (
 	ExitInterrupted = 130
 )
 
+// Exit codes of status, which answers a question, as diff and grep do.
+const (
+	// ExitAttention: something is not well.
+	ExitAttention = 1
+	// ExitUnseen: it could not be looked at, or not at all of it.
+	ExitUnseen = 2
+)
+
 // exitError is an error with its exit code.
 type exitError struct {
 	code int
-	err  error
+	err  error // nil: there is nothing to say that was not said
 }
 
 // Error returns the text of what failed.
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
 
 // Unwrap returns what failed.
 func (e *exitError) Unwrap() error { return e.err }
@@ -38,6 +51,9 @@ func (e *exitError) Unwrap() error { return e.err }
 func exit(code int, format string, args ...any) error {
 	return &exitError{code: code, err: fmt.Errorf(format, args...)}
 }
+
+// quietly is an error that ends the plugin with a code and without a word.
+func quietly(code int) error { return &exitError{code: code} }
 
 // Execute runs the plugin with the arguments after its name, says what went wrong, and returns the exit code. Ctx ends when the
 // person wants it to end.
@@ -54,7 +70,9 @@ func Execute(ctx context.Context, env Environment, args []string) int {
 		out.say("interrupted")
 		return ExitInterrupted
 	case errors.As(err, &coded):
-		out.say("error: %v", err)
+		if coded.err != nil {
+			out.say("error: %v", err)
+		}
 		return coded.code
 	}
 	out.say("error: %v", err)

@@ -21,8 +21,16 @@ type link struct {
 	*httptest.Server
 	// refusal is answered instead, where it is not zero.
 	refusal atomic.Int32
+	// refuses a method, and paths that end like this, with 403.
+	refuses, refusesPath atomic.Pointer[string]
+	// accept is what the last request would take.
+	accept atomic.Pointer[string]
+	// beforePatch and beforePost are called in front of each.
+	beforePatch, beforePost func()
 	// watches and lists that came through.
 	watches, lists atomic.Int32
+	// took is how long the lists took, in nanoseconds.
+	took atomic.Int64
 }
 
 func newLink(w *world) *link {
@@ -46,12 +54,31 @@ func newLink(w *world) *link {
 			rw.WriteHeader(int(code))
 			return
 		}
+		l.accept.Store(new(r.Header.Get("Accept")))
+		if refused := l.refuses.Load(); refused != nil && r.Method == *refused {
+			rw.WriteHeader(http.StatusForbidden)
+			return
+		}
+		if refused := l.refusesPath.Load(); refused != nil && strings.HasSuffix(r.URL.Path, *refused) {
+			rw.WriteHeader(http.StatusForbidden)
+			return
+		}
+		if r.Method == http.MethodPatch && l.beforePatch != nil {
+			l.beforePatch()
+		}
+		if r.Method == http.MethodPost && l.beforePost != nil {
+			l.beforePost()
+		}
 		if r.URL.Query().Get("watch") != "" {
 			l.watches.Add(1)
 		} else {
 			l.lists.Add(1)
 		}
+		begun := time.Now()
 		proxy.ServeHTTP(rw, r)
+		if r.URL.Query().Get("watch") == "" {
+			l.took.Add(int64(time.Since(begun)))
+		}
 	}))
 	w.t.Cleanup(func() {
 		l.CloseClientConnections()

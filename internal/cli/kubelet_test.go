@@ -22,7 +22,7 @@ import (
 // kubelet is a node that forwards ports of its pods, which is the part of one that the API server hands a port-forward to.
 // What comes for any of them goes to one address of this machine.
 type kubelet struct {
-	t  *testing.T
+	t  testing.TB
 	to string
 
 	mu          sync.Mutex

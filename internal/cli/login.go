@@ -59,15 +59,10 @@ func newLogin(c *connector) *cobra.Command {
 		Long:              loginHelp,
 		Example:           loginExamples,
 		GroupID:           groupSessions,
-		ValidArgsFunction: c.completeConsenting,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 || args[0] == "" {
-				return errors.New("name one session: kubectl coder login SESSION")
-			}
-			return nil
-		},
+		ValidArgsFunction: completeOne(c, sessionKind, describeConsenting),
+		Args:              one("session"),
 		RunE: func(command *cobra.Command, args []string) error {
-			if err := o.check(command); err != nil {
+			if err := o.check(command.Flags().Changed); err != nil {
 				return err
 			}
 			cluster, err := c.connect()
@@ -79,7 +74,7 @@ func newLogin(c *connector) *cobra.Command {
 	}
 	flags := command.Flags()
 	flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL and open no browser")
-	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "how long to wait for the session to be ready; 0: as long as it takes")
+	addTimeout(flags, &o.timeout, 10*time.Minute, "the session to be ready")
 	flags.BoolVar(&o.portForward, "port-forward", false, "forward a port of this machine to the operator's pod, and have Coder send the browser there")
 	flags.StringVar(&o.operatorNamespace, "operator-namespace", "coder-session-operator-system", "namespace of the operator's pod, for --port-forward")
 	flags.IntVar(&o.callbackPort, "callback-port", 0, `port of the operator's pod, for --port-forward; 0: its container port with the name "callback"`)
@@ -87,15 +82,15 @@ func newLogin(c *connector) *cobra.Command {
 }
 
 // check finds what of the flags does not go together.
-func (o *loginOptions) check(command *cobra.Command) error {
-	if o.timeout < 0 {
-		return errors.New("--timeout: write a duration that is not negative, such as 5m")
+func (o *loginOptions) check(changed func(flag string) bool) error {
+	if err := checkTimeout(o.timeout); err != nil {
+		return err
 	}
 	if o.callbackPort < 0 || o.callbackPort > 65535 {
 		return errors.New("--callback-port: write a port from 1 to 65535, or leave it out")
 	}
 	for _, name := range []string{"operator-namespace", "callback-port"} {
-		if command.Flags().Changed(name) && !o.portForward {
+		if changed(name) && !o.portForward {
 			return errors.New("--" + name + " is for --port-forward: write that, too")
 		}
 	}

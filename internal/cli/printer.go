@@ -28,6 +28,14 @@ func (p *printer) give(line string) {
 	_, _ = fmt.Fprintln(p.out, harmless(line))
 }
 
+// write gives text of several lines that is harmless already, and says when that fails.
+func (p *printer) write(text string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, err := io.WriteString(p.out, text)
+	return err
+}
+
 // harmless takes out what would steer a terminal, or hide what is written: messages come from the cluster.
 func harmless(text string) string {
 	return strings.Map(func(r rune) rune {

@@ -10,6 +10,7 @@ import (
 // Groups of subcommands in the help.
 const (
 	groupSessions = "sessions"
+	groupSetUp    = "setup"
 	groupOther    = "other"
 )
 
@@ -19,16 +20,25 @@ const (
 	inheritedHint = "The flags of kubectl for the connection, such as -n, --context and --kubeconfig, are the same here: {{.Root.CommandPath}} --help lists them."
 )
 
+// Command is the command tree, for those who describe it. To run it there is [Execute].
+func Command(env Environment) *cobra.Command {
+	return newRoot(env, &printer{out: env.Out, err: env.Err})
+}
+
 // newRoot makes the command tree.
 func newRoot(env Environment, out *printer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kubectl-coder",
 		Short: "Work with the Coder sessions of a cluster",
-		Long: `Work with the CoderSessions of a cluster: credentials for a Coder deployment that the Coder Session Operator
+		Long: `Work with the CoderDeployments and CoderSessions of a cluster: credentials for Coder that the Coder Session Operator
 keeps in Secrets.
 
-Everything is done with your own rights in the cluster. No credential is shown.`,
-		Example:       "  kubectl coder login ci",
+Everything is done with your own rights in the cluster. No credential is shown, but by env, which is for that.`,
+		Example: `  # How is everything, and what is to be done about it
+  kubectl coder status -A
+
+  # Consent to a session with auth.oauth
+  kubectl coder login ada -n coder`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl coder"},
 		Version:       env.Version,
 		SilenceErrors: true,
@@ -36,7 +46,11 @@ Everything is done with your own rights in the cluster. No credential is shown.`
 	}
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
-	root.AddGroup(&cobra.Group{ID: groupSessions, Title: "Sessions:"}, &cobra.Group{ID: groupOther, Title: "Other:"})
+	root.AddGroup(
+		&cobra.Group{ID: groupSessions, Title: "Sessions and deployments:"},
+		&cobra.Group{ID: groupSetUp, Title: "Setting up:"},
+		&cobra.Group{ID: groupOther, Title: "Other:"},
+	)
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 
@@ -46,7 +60,9 @@ Everything is done with your own rights in the cluster. No credential is shown.`
 	flags := genericclioptions.NewConfigFlags(true)
 	flags.CacheDir = nil // nothing is discovered, so nothing is cached
 	flags.AddFlags(root.PersistentFlags())
-	connector := &connector{flags: flags, env: env, out: out}
-	root.AddCommand(newLogin(connector))
+	c := &connector{flags: flags, env: env, out: out}
+	_ = root.RegisterFlagCompletionFunc("namespace", c.completeNamespaces) // fails for flags that are not there
+	_ = root.RegisterFlagCompletionFunc("context", c.completeContexts)
+	root.AddCommand(newStatus(c), newLogin(c), newRenew(c), newVerify(c), newEnv(c), newMigrate(c))
 	return root
 }

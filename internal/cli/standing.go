@@ -12,16 +12,24 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// fullName is how a session is called in what is said.
-func fullName(s *v1alpha1.CoderSession) string { return s.Namespace + "/" + s.Name }
+// fullName is how an object is called in what is said.
+func fullName(o metav1.Object) string { return o.GetNamespace() + "/" + o.GetName() }
 
-// readiness is the Ready condition. Nil: the operator has not looked at what the spec says now, so nothing that the status says
-// counts.
+// readiness is a session's Ready condition. Nil: the operator has not looked at what the spec says now, so nothing that the
+// status says counts.
 func readiness(s *v1alpha1.CoderSession) *metav1.Condition {
 	if s.Status.ObservedGeneration != s.Generation {
 		return nil
 	}
 	return meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
+}
+
+// deploymentReadiness is the same for a deployment.
+func deploymentReadiness(d *v1alpha1.CoderDeployment) *metav1.Condition {
+	if d.Status.ObservedGeneration != d.Generation {
+		return nil
+	}
+	return meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionReady)
 }
 
 // unmendable are the reasons of a session that no consent makes ready.
@@ -34,14 +42,28 @@ var unmendable = map[string]bool{
 
 // standing says in a sentence without its subject how a session is.
 func standing(s *v1alpha1.CoderSession) string {
+	return inASentence(readiness(s), reasonOf(s))
+}
+
+// reasonOf is the message of a session's Ready condition, without the command of the plugin that it ends with: people are running
+// that, or are shown it in its own place.
+func reasonOf(s *v1alpha1.CoderSession) string {
 	ready := readiness(s)
 	if ready == nil {
-		return "has not been looked at by the operator yet"
+		return ""
 	}
-	// Who reads this is doing what the operator's message tells people to do.
 	message := strings.TrimSuffix(ready.Message, fmt.Sprintf(
 		": open status.authorization.url in a browser, or run: kubectl coder login -n %s %s", s.Namespace, s.Name))
-	if message == "" {
+	return strings.TrimSuffix(message, fmt.Sprintf(
+		"; to get the credential back now, run: kubectl coder renew %s -n %s, or change the spec", s.Name, s.Namespace))
+}
+
+// inASentence goes on after a subject.
+func inASentence(ready *metav1.Condition, message string) string {
+	switch {
+	case ready == nil:
+		return "has not been looked at by the operator yet"
+	case message == "":
 		return "is " + ready.Reason
 	}
 	return fmt.Sprintf("is %s: %s", ready.Reason, message)

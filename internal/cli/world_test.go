@@ -27,9 +27,11 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // consentURL is one that the operator makes.
 const consentURL = "https://coder.example.com/oauth2/authorize?client_id=6f0e6f6e-0000-4000-8000-000000000001&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&redirect_uri=https%3A%2F%2Fcallback.example.com%2Foauth%2Fcallback&response_type=code&state="
 
+func newClock() *clocktesting.FakeClock { return clocktesting.NewFakeClock(noon) }
+
 // world is a namespace of a real API server, in which a test plays the operator.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	cluster   *kube.Cluster
 	namespace string
 }
@@ -137,15 +139,29 @@ func (w *world) coder(args ...string) *run {
 
 func (w *world) coderWith(kubeconfig string, args ...string) *run {
 	w.t.Helper()
+	return w.start(kubeconfig, nil, args...)
+}
+
+// coderOn starts it with another environment.
+func (w *world) coderOn(change func(*cli.Environment), args ...string) *run {
+	w.t.Helper()
+	return w.start(w.cluster.Kubeconfig, change, args...)
+}
+
+func (w *world) start(kubeconfig string, change func(*cli.Environment), args ...string) *run {
+	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{
-		world: w, clock: clocktesting.NewFakeClock(noon), out: &output{}, err: &output{}, opened: &output{},
+		world: w, clock: newClock(), out: &output{}, err: &output{}, opened: &output{},
 		code: make(chan int, 1), interrupt: cancel,
 	}
 	environment := cli.Environment{Out: r.out, Err: r.err, Clock: r.clock, Version: "v0.0.0-test", Open: func(url string) error {
 		_, err := fmt.Fprintln(r.opened, url)
 		return err
 	}}
+	if change != nil {
+		change(&environment)
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

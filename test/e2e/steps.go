@@ -30,7 +30,7 @@ func (w *world) steps() []walk.Step {
 		{Title: "Two pods call every 200 ms",
 			Expect: "one is injected, one mounts the Secret by hand. Whatever happens from here on, none of their calls is refused.", Run: w.startCallers},
 		{Title: "A rotation reaches running pods",
-			Expect: "another lifetime is asked for, so the token is replaced: both pods go on with the new one, without a restart; then the old one is revoked.",
+			Expect: "another token is asked for: both pods go on with the new one, without a restart; then the old one is revoked.",
 			Run:    w.rotate},
 		{Title: "The client certificate is rewritten",
 			Expect: "in twenty writes with half pairs in between: one verification, no session leaves Ready, the pods get the new certificate.", Run: w.rewriteCertificate},

@@ -137,7 +137,8 @@ func (w *world) startCluster(ctx context.Context, _ options) error {
 	if w.client, err = client.NewWithWatch(w.cluster.Config, client.Options{Scheme: scheme}); err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	env := []string{"KUBECONFIG=" + w.cluster.Kubeconfig}
+	// kubectl finds its plugins in the PATH.
+	env := []string{"KUBECONFIG=" + w.cluster.Kubeconfig, "PATH=" + filepath.Join(w.root, "bin") + ":" + os.Getenv("PATH")}
 	w.kubectl = &walk.Program{Path: w.cluster.Kubectl, Dir: w.folder.Work, Env: env, Term: w.term}
 	w.helm = &walk.Program{Path: filepath.Join(w.root, "bin", "helm"), Dir: w.folder.Work, Term: w.term, Env: append(env,
 		// Nothing of the caller's own.

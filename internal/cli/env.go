@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+const envHelp = `Print what a shell needs to try the Coder CLI with a session: CODER_URL and CODER_SESSION_TOKEN, or a line that unsets the latter
+where the session has no token.
+
+This shows the credential. It is therefore printed to a terminal only, unless you write --force. What else the server may want,
+headers and a client certificate, is not covered: it is named on standard error.
+
+You need the right to get the session's Secret. The token ends, or is replaced, like any other of the session: print it anew then.
+Programs mount the Secret instead.
+
+Exit codes:
+  0    it is printed
+  1    standard output is no terminal and --force is missing, or something unexpected happened
+  2    the session has no credential
+  4    the session or its Secret was not found, or the API server cannot be reached or does not allow it`
+
+const envExamples = `  # Use a session in this shell
+  eval "$(kubectl coder env ci -n builds --force)"
+  coder list`
+
+// newEnv makes the command env.
+func newEnv(c *connector) *cobra.Command {
+	var force bool
+	command := &cobra.Command{
+		Use:               "env SESSION",
+		Short:             "Print a session's credential for a shell",
+		Long:              envHelp,
+		Example:           envExamples,
+		GroupID:           groupSessions,
+		ValidArgsFunction: completeOne(c, sessionKind, describeSession),
+		Args:              one("session"),
+		RunE: func(command *cobra.Command, args []string) error {
+			if !c.env.Terminal && !force {
+				return exit(ExitFailed, "standard output is no terminal, and a credential does not belong into files or logs: write --force if you mean it")
+			}
+			cluster, err := c.connect()
+			if err != nil {
+				return err
+			}
+			return c.printEnv(command.Context(), cluster, args[0])
+		},
+	}
+	command.Flags().BoolVar(&force, "force", false, "print it even where standard output is no terminal")
+	return command
+}
+
+// printEnv reads a session and its Secret, and prints the lines.
+func (c *connector) printEnv(ctx context.Context, cluster *cluster, name string) error {
+	session := &v1alpha1.CoderSession{}
+	switch err := cluster.client.Get(ctx, types.NamespacedName{Namespace: cluster.namespace, Name: name}, session); {
+	case apierrors.IsNotFound(err):
+		return missing(sessionKind.noun, cluster.namespace, name)
+	case err != nil:
+		return unread(sessionKind.noun, err)
+	}
+	secret := &corev1.Secret{}
+	switch err := cluster.client.Get(ctx, types.NamespacedName{Namespace: session.Namespace, Name: session.SecretName()}, secret); {
+	case apierrors.IsNotFound(err):
+		return exit(ExitUnmendable, "session %s has no Secret: it %s", fullName(session), standing(session))
+	case err != nil:
+		return unread(fmt.Sprintf("Secret %s/%s", session.Namespace, session.SecretName()), err)
+	case !metav1.IsControlledBy(secret, session):
+		return exit(ExitUnmendable, "Secret %s does not belong to session %s, which %s", fullName(secret), fullName(session), standing(session))
+	}
+	lines, err := exports(secret)
+	if err != nil {
+		return err
+	}
+	if ready := readiness(session); ready == nil || ready.Status != metav1.ConditionTrue {
+		c.out.say("The credential may be of no use: session %s %s", fullName(session), standing(session))
+	}
+	for _, line := range c.uncovered(ctx, cluster, session, secret) {
+		c.out.say("%s", line)
+	}
+	return c.out.write(strings.Join(lines, "\n") + "\n")
+}
+
+// exports are the lines for a shell.
+func exports(secret *corev1.Secret) ([]string, error) {
+	var lines []string
+	for _, key := range []string{"CODER_URL", "CODER_SESSION_TOKEN"} {
+		value, found := secret.Data[key]
+		switch {
+		case !found && key == "CODER_URL":
+			return nil, exit(ExitUnmendable, "Secret %s has no key %s: the operator puts it right when it runs", fullName(secret), key)
+		case !found:
+			// One that is left from another server must not be sent to this one.
+			lines = append(lines, "unset "+key)
+		case !printable(value):
+			return nil, exit(ExitUnmendable, "Secret %s, key %s: the value is no URL or token: the operator puts it right when it runs", fullName(secret), key)
+		default:
+			lines = append(lines, "export "+key+"="+quote(string(value)))
+		}
+	}
+	return lines, nil
+}
+
+// printable reports whether a value is something that a terminal shows as it is, as every URL and token is.
+func printable(value []byte) bool {
+	for _, b := range value {
+		if b <= ' ' || b > '~' {
+			return false
+		}
+	}
+	return len(value) > 0
+}
+
+// uncovered says what the server wants besides, as far as that is known (B92).
+func (c *connector) uncovered(ctx context.Context, cluster *cluster, session *v1alpha1.CoderSession, secret *corev1.Secret) []string {
+	var lines []string
+	has := func(key string) bool { return len(secret.Data[key]) > 0 }
+	if has("headers") {
+		lines = append(lines, "Not covered: the headers that the server wants. Write key headers of Secret "+fullName(secret)+
+			" to a file that only you can read, and set CODER_HEADER_COMMAND='cat FILE'.")
+	}
+	certificate := has(corev1.TLSCertKey)
+	if certificate || has("ca.crt") {
+		lines = append(lines, "Not covered: the client certificate or CA. Write keys tls.crt, tls.key and ca.crt of Secret "+fullName(secret)+
+			" to files that only you can read, and set CODER_CLIENT_TLS_CERT_FILE, CODER_CLIENT_TLS_KEY_FILE and CODER_CLIENT_TLS_CA_FILE.")
+	}
+	deployment := &v1alpha1.CoderDeployment{}
+	key := session.DeploymentKey()
+	if err := cluster.client.Get(ctx, client.ObjectKey(key), deployment); err != nil {
+		return append(lines, fmt.Sprintf("Not known: whether the server wants a client certificate. Deployment %s cannot be read: %v", key, err))
+	}
+	if tls := deployment.Spec.TLS; tls != nil && tls.ClientCertificateSecretName != "" && !certificate {
+		lines = append(lines, "Not covered: the server may want a client certificate, and the session has none: set its secret.includeClientCertificate.")
+	}
+	return lines
+}

@@ -1,0 +1,130 @@
+package cli_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+)
+
+// generated makes a session and the Secret that the operator wrote for it.
+func (w *world) generated(name string, pairs ...string) *corev1.Secret {
+	w.t.Helper()
+	session := minted(w.namespace, name, "", "prod")
+	w.put(session)
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: w.namespace, Name: name, Labels: map[string]string{v1alpha1.LabelSession: name},
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(session, v1alpha1.GroupVersion.WithKind("CoderSession"))},
+		},
+		Data: map[string][]byte{},
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		secret.Data[pairs[i]] = []byte(pairs[i+1])
+	}
+	w.put(secret)
+	return secret
+}
+
+func TestEnvIsReadByAShell(t *testing.T) {
+	w := newWorld(t)
+	w.put(deployment(w.namespace, "prod"))
+	w.generated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel, "url", "x", "session", "y")
+	r := w.coder("env", "ci", "--force")
+	r.ends(cli.ExitOK)
+	if diff := cmp.Diff("export CODER_URL='https://prod.example.com'\nexport CODER_SESSION_TOKEN='"+sentinel+"'\n", r.out.String()); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+	if r.err.String() != "" {
+		t.Errorf("it says %q", r.err)
+	}
+	shell := exec.CommandContext(t.Context(), "sh", "-s")
+	shell.Stdin = strings.NewReader(r.out.String() + `printf '%s %s' "$CODER_URL" "$CODER_SESSION_TOKEN"`)
+	output, err := shell.CombinedOutput()
+	if err != nil || string(output) != "https://prod.example.com "+sentinel {
+		t.Errorf("a shell has %q (%v)", output, err)
+	}
+}
+
+// B90. A credential is not for files and logs.
+func TestEnvIsForTerminals(t *testing.T) {
+	w := newWorld(t)
+	w.generated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
+	r := w.coder("env", "ci")
+	r.ends(cli.ExitFailed)
+	r.shows(r.err, "write --force if you mean it")
+	if r.out.String() != "" {
+		t.Error("it is printed")
+	}
+	r = w.coderOn(func(e *cli.Environment) { e.Terminal = true }, "env", "ci")
+	r.ends(cli.ExitOK)
+	r.shows(r.out, sentinel)
+}
+
+// B92
+func TestEnvSaysWhatItDoesNotCover(t *testing.T) {
+	w := newWorld(t)
+	w.put(deployment(w.namespace, "prod", withCertificate(nil)))
+	w.generated("edge", "CODER_URL", "https://prod.example.com", "headers", "A="+sentinel+"\n", "tls.crt", "x", "tls.key", sentinel)
+	r := w.coder("env", "edge", "--force")
+	r.ends(cli.ExitOK)
+	if diff := cmp.Diff("export CODER_URL='https://prod.example.com'\nunset CODER_SESSION_TOKEN\n", r.out.String()); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+	r.shows(r.err, "Not covered: the headers")
+	r.shows(r.err, "Not covered: the client certificate or CA")
+	if strings.Contains(r.err.String(), sentinel) || strings.Contains(r.err.String(), "includeClientCertificate") {
+		t.Error("it says too much")
+	}
+	w.generated("bare", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
+	r = w.coder("env", "bare", "--force")
+	r.ends(cli.ExitOK)
+	r.shows(r.err, "set its secret.includeClientCertificate")
+	// Nobody knows what a deployment wants that cannot be read.
+	if err := w.cluster.Client.Delete(t.Context(), deployment(w.namespace, "prod")); err != nil {
+		t.Fatal(err)
+	}
+	w.reports("bare", notReady(v1alpha1.ReasonSuspended, "refused"))
+	r = w.coder("env", "bare", "--force")
+	r.ends(cli.ExitOK)
+	r.shows(r.err, "The credential may be of no use: session "+w.namespace+"/bare is Suspended: refused")
+	r.shows(r.err, "Not known: whether the server wants a client certificate")
+}
+
+func TestEnvOfWhatIsNoCredential(t *testing.T) {
+	w := newWorld(t)
+	w.put(minted(w.namespace, "none", "", "prod", isNot(v1alpha1.ReasonAwaitingDeployment, "no deployment")))
+	w.put(minted(w.namespace, "foreign", "", "prod", isNot(v1alpha1.ReasonSecretConflict, "taken")))
+	w.secret("foreign", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
+	w.generated("no-url", "CODER_SESSION_TOKEN", sentinel)
+	w.generated("edited", "CODER_URL", "https://prod.example.com\nrm -rf /", "CODER_SESSION_TOKEN", sentinel)
+	w.generated("escape", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel+"\x1b[2J")
+	w.generated("blank", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", "")
+	for name, test := range map[string]struct {
+		code int
+		says string
+	}{
+		"other":   {cli.ExitUnreachable, `session "other" does not exist`},
+		"none":    {cli.ExitUnmendable, "has no Secret: it is AwaitingDeployment: no deployment"},
+		"foreign": {cli.ExitUnmendable, "does not belong to session"},
+		"no-url":  {cli.ExitUnmendable, "has no key CODER_URL"},
+		"edited":  {cli.ExitUnmendable, "key CODER_URL: the value is no URL or token"},
+		"escape":  {cli.ExitUnmendable, "key CODER_SESSION_TOKEN: the value is no URL or token"},
+		"blank":   {cli.ExitUnmendable, "key CODER_SESSION_TOKEN: the value is no URL or token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := w.coder("env", name, "--force")
+			r.ends(test.code)
+			r.shows(r.err, test.says)
+			if r.out.String() != "" || strings.Contains(r.err.String(), sentinel) {
+				t.Error("something of it is printed")
+			}
+		})
+	}
+}

@@ -1,0 +1,100 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+	"github.com/coder-session-operator/coder-session-operator/test/kube"
+)
+
+// fleetSize is how many sessions and deployments a fleet has.
+const fleetSessions, fleetDeployments = 500, 5
+
+// newFleet makes a control plane of its own, in which nothing else is, with a fleet in it. Some of the sessions are not well.
+func newFleet(t testing.TB) *world {
+	t.Helper()
+	cluster, err := kube.Start(t.Context(), kube.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	w := &world{t: t, cluster: cluster, namespace: "fleet"}
+	w.namespaces("fleet")
+	for i := range fleetDeployments {
+		w.put(deployment("fleet", fmt.Sprintf("prod-%d", i)))
+	}
+	var workers sync.WaitGroup
+	for worker := range 10 {
+		workers.Go(func() {
+			for i := worker; i < fleetSessions; i += 10 {
+				s := minted("fleet", fmt.Sprintf("s-%03d", i), "", fmt.Sprintf("prod-%d", i%fleetDeployments))
+				switch {
+				case i%fleetDeployments == 1 && i < 200:
+					isNot(v1alpha1.ReasonSuspended, "the user is suspended on the server")(s)
+					s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUserSuspended, Since: *before(time.Hour)}
+				case i%50 == 0:
+					isNot(v1alpha1.ReasonPaused, "paused by spec.suspend")(s)
+				case i == 7:
+					says(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid, `template ".netrc": no such field`)(s)
+				}
+				w.put(s)
+			}
+		})
+	}
+	workers.Wait()
+	return w
+}
+
+// What is asked of the API server is the same for any number of sessions that a page holds, and the answer is read at a glance.
+func TestStatusOfAFleetIsShortAndTakesTwoRequests(t *testing.T) {
+	t.Parallel()
+	w := newFleet(t)
+	l := newLink(w)
+	for name, args := range map[string][]string{
+		"everywhere":       {"status", "-A"},
+		"in the namespace": {"status"},
+		"one by one":       {"status", "-o", "wide"},
+		"as JSON":          {"status", "-A", "-o", "json"},
+	} {
+		l.lists.Store(0)
+		r := w.coder(append(args, "--server", l.URL)...)
+		r.ends(cli.ExitAttention)
+		if lists, others := l.lists.Load(), l.watches.Load(); lists != 2 || others != 0 {
+			t.Errorf("%s: %d requests and %d watches, want 2 requests", name, lists, others)
+		}
+		if name == "everywhere" {
+			golden(t, "status-fleet", r.out.String())
+		}
+		if lines := strings.Count(r.out.String(), "s-4"); (name == "one by one") != (lines > 0) && name != "as JSON" {
+			t.Errorf("%s: sessions that are well are in %d lines", name, lines)
+		}
+	}
+}
+
+// BenchmarkStatus tells how long the API server takes for the requests of a status, as the plugin sees it, and how long all takes.
+func BenchmarkStatus(b *testing.B) {
+	w := newFleet(b)
+	l := newLink(w)
+	for b.Loop() {
+		environment := cli.Environment{Out: io.Discard, Err: io.Discard, Clock: newClock(), Version: "v0.0.0-test"}
+		arguments := []string{"--kubeconfig", w.cluster.Kubeconfig, "--server", l.URL, "status", "-A"}
+		if code := cli.Execute(context.Background(), environment, arguments); code != cli.ExitAttention {
+			b.Fatalf("exit code is %d", code)
+		}
+	}
+	b.ReportMetric(float64(l.lists.Load())/float64(b.N), "requests/op")
+	b.ReportMetric(float64(l.took.Load())/float64(b.N)/1e6, "API-ms/op")
+}

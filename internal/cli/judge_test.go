@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+var judgedAt = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func at(d time.Duration) *metav1.Time {
+	t := metav1.NewTime(judgedAt.Add(d))
+	return &t
+}
+
+// verdictOf is a finding without its texts, and whether it says what to do.
+type verdictOf struct {
+	Health health
+	State  string
+	Says   bool
+}
+
+func summed(f finding) verdictOf {
+	return verdictOf{f.health, f.state, f.remedy != ""}
+}
+
+func condition(kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: "why", LastTransitionTime: *at(-time.Minute)}
+}
+
+func TestEachReasonOfASessionIsJudged(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]verdictOf{
+		v1alpha1.ReasonVerifying:                {wrong, "Verifying", true},
+		v1alpha1.ReasonAwaitingDeployment:       {wrong, "AwaitingDeployment", true},
+		v1alpha1.ReasonAwaitingAuthorization:    {wrong, "AwaitingAuthorization", true},
+		v1alpha1.ReasonSuspended:                {wrong, "Suspended", true},
+		v1alpha1.ReasonReauthenticationRequired: {wrong, "ReauthenticationRequired", true},
+		v1alpha1.ReasonAccessDenied:             {wrong, "AccessDenied", true},
+		v1alpha1.ReasonRetired:                  {resting, "Retired", true},
+		v1alpha1.ReasonPaused:                   {resting, "Paused", true},
+		v1alpha1.ReasonWorkspaceStopped:         {resting, "WorkspaceStopped", true},
+		// Their messages say what to do.
+		v1alpha1.ReasonSecretConflict: {wrong, "SecretConflict", false},
+		v1alpha1.ReasonConfigInvalid:  {wrong, "ConfigInvalid", false},
+		"OfALaterVersion":             {wrong, "OfALaterVersion", false},
+	} {
+		s := &v1alpha1.CoderSession{}
+		s.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
+		if diff := cmp.Diff(want, summed(judgeSession(s, &v1alpha1.CoderDeployment{}))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", reason, diff)
+		}
+	}
+}
+
+func TestASessionThatIsReadyMayWantAttention(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		condition metav1.Condition
+		want      verdictOf
+	}{
+		"accepted":    {condition(v1alpha1.ConditionAuthenticated, metav1.ConditionTrue, v1alpha1.ReasonAccepted), verdictOf{State: "Ready"}},
+		"unreachable": {condition(v1alpha1.ConditionAuthenticated, metav1.ConditionUnknown, v1alpha1.ReasonUnreachable), verdictOf{warned, "Ready but Unreachable", true}},
+		"stuck":       {condition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck), verdictOf{warned, "Ready but RolloutStuck", true}},
+		"rolling":     {condition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling), verdictOf{State: "Ready"}},
+		"unwritten":   {condition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid), verdictOf{warned, "Ready but TemplateInvalid", false}},
+		"cut":         {condition(v1alpha1.ConditionLifetimeCut, metav1.ConditionTrue, v1alpha1.ReasonServerMaximum), verdictOf{State: "Ready"}},
+		"unwatched":   {condition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse, v1alpha1.ReasonStreamRefused), verdictOf{State: "Ready"}},
+	} {
+		s := &v1alpha1.CoderSession{}
+		s.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonActive), test.condition}
+		if diff := cmp.Diff(test.want, summed(judgeSession(s, nil))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestEachReasonOfADeploymentHasARemedy(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []string{
+		v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonForbidden, v1alpha1.ReasonUserSuspended,
+		v1alpha1.ReasonUnreachable, v1alpha1.ReasonRateLimited, v1alpha1.ReasonUnexpectedAnswer, v1alpha1.ReasonCertificateRejected,
+		v1alpha1.ReasonCertificateUnsupported, v1alpha1.ReasonCertificateAuthorityUnknown, v1alpha1.ReasonCertificateAccessDenied,
+		v1alpha1.ReasonCertificateRequired, v1alpha1.ReasonServerUntrusted, v1alpha1.ReasonTerminating,
+	} {
+		d := &v1alpha1.CoderDeployment{}
+		d.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
+		if diff := cmp.Diff(verdictOf{wrong, reason, true}, summed(judgeDeployment(d, judgedAt))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", reason, diff)
+		}
+	}
+}
+
+func TestADeploymentThatIsReadyMayWantAttention(t *testing.T) {
+	t.Parallel()
+	good := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonVerified)
+	token := &v1alpha1.OperatorToken{SecretRef: v1alpha1.TokenSecretRef{Name: "t"}}
+	for name, test := range map[string]struct {
+		change func(*v1alpha1.CoderDeployment)
+		want   verdictOf
+	}{
+		"nothing": {func(*v1alpha1.CoderDeployment) {}, verdictOf{State: "Ready"}},
+		"token": {func(d *v1alpha1.CoderDeployment) {
+			d.Status.Conditions = append(d.Status.Conditions, condition(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, v1alpha1.ReasonForbidden))
+		}, verdictOf{warned, "Ready but TokenNotRenewed", true}},
+		"certificate": {func(d *v1alpha1.CoderDeployment) {
+			d.Status.Conditions = append(d.Status.Conditions, condition(v1alpha1.ConditionCertificateCurrent, metav1.ConditionFalse, v1alpha1.ReasonCertificateExpiring))
+		}, verdictOf{warned, "Ready but CertificateExpiring", false}},
+		"ending": {func(d *v1alpha1.CoderDeployment) {
+			d.Spec.Token, d.Status.TokenExpiresAt = token, at(23*time.Hour)
+		}, verdictOf{warned, "Ready but TokenEnding", true}},
+		"ending later": {func(d *v1alpha1.CoderDeployment) {
+			d.Spec.Token, d.Status.TokenExpiresAt = token, at(25*time.Hour)
+		}, verdictOf{State: "Ready"}},
+		"ending and renewed": {func(d *v1alpha1.CoderDeployment) {
+			d.Spec.Token, d.Status.TokenExpiresAt = &v1alpha1.OperatorToken{Renew: &v1alpha1.TokenRenewal{}}, at(time.Hour)
+		}, verdictOf{State: "Ready"}},
+		"not seen": {func(d *v1alpha1.CoderDeployment) { d.Generation = 2 }, verdictOf{wrong, "NotSeen", true}},
+		"deleted": {func(d *v1alpha1.CoderDeployment) {
+			d.Generation, d.DeletionTimestamp = 2, at(-time.Hour)
+		}, verdictOf{wrong, "Terminating", true}},
+	} {
+		d := &v1alpha1.CoderDeployment{}
+		d.Status.Conditions = []metav1.Condition{good}
+		test.change(d)
+		if diff := cmp.Diff(test.want, summed(judgeDeployment(d, judgedAt))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestWhyASessionIsSuspendedDecidesWhatToDo(t *testing.T) {
+	t.Parallel()
+	mint := v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}
+	supplied := v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{SecretRef: v1alpha1.TokenSecretRef{Name: "mine"}}}
+	broken := &v1alpha1.CoderDeployment{}
+	for name, test := range map[string]struct {
+		auth       v1alpha1.Auth
+		reason     string
+		user       *v1alpha1.SessionUser
+		deployment *v1alpha1.CoderDeployment
+		want       string
+	}{
+		"user":         {auth: mint, reason: v1alpha1.ReasonUserSuspended, user: &v1alpha1.SessionUser{Username: "bot"}, want: `activate user "bot" on the Coder server`},
+		"unknown user": {auth: mint, reason: v1alpha1.ReasonUserSuspended, want: "activate the user on the Coder server"},
+		"token":        {auth: supplied, reason: v1alpha1.ReasonUnauthorized, want: "write a valid token to Secret builds/mine, key token"},
+		"deployment":   {auth: v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}, reason: v1alpha1.ReasonCertificateRejected, deployment: broken, want: "mend the deployment: the session follows by itself"},
+		"else":         {auth: mint, reason: v1alpha1.ReasonForbidden, want: "mend what the message names: the session follows by itself"},
+	} {
+		s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci"}, Spec: v1alpha1.CoderSessionSpec{Auth: test.auth}}
+		s.Status.User, s.Status.Suspension = test.user, &v1alpha1.Suspension{Reason: test.reason, Since: *at(-time.Hour)}
+		s.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended)}
+		got := judgeSession(s, test.deployment)
+		if got.remedy != test.want || !got.since.Equal(at(-time.Hour)) {
+			t.Errorf("%s: %q since %s, want %q", name, got.remedy, got.since, test.want)
+		}
+	}
+}

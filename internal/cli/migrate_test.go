@@ -1,0 +1,278 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+)
+
+// secretVersions are all Secrets of the namespace with their resource versions: what changes shows.
+func (w *world) secretVersions() map[string]string {
+	w.t.Helper()
+	list := &corev1.SecretList{}
+	if err := w.cluster.Client.List(w.t.Context(), list, client.InNamespace(w.namespace)); err != nil {
+		w.t.Fatal(err)
+	}
+	versions := map[string]string{}
+	for i := range list.Items {
+		versions[list.Items[i].Name] = list.Items[i].ResourceVersion
+	}
+	return versions
+}
+
+// exists reads an object of the namespace; false: there is none.
+func (w *world) exists(name string, into client.Object) bool {
+	w.t.Helper()
+	err := w.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, into)
+	if client.IgnoreNotFound(err) != nil {
+		w.t.Fatal(err)
+	}
+	return err == nil
+}
+
+// quiet checks that no credential was printed (B90).
+func (r *run) quiet() {
+	r.t.Helper()
+	if strings.Contains(r.out.String()+r.err.String(), "s3nt1n3l") {
+		r.t.Error("a credential was printed")
+	}
+}
+
+// flatSecrets are of two servers, in both forms, and beside others that are none.
+func (w *world) flatSecrets() {
+	w.secret("coder", "url", "https://Coder.Example.com/\n", "session", sentinel+"\n")
+	w.secret("coder-env", "CODER_URL", "https://coder.example.com:443", "CODER_SESSION_TOKEN", sentinel)
+	w.secret("lab", "url", "http://lab.example.com:3000", "session", sentinel, "CODER_URL", "http://lab.example.com:3000/", "CODER_SESSION_TOKEN", sentinel)
+	w.secret("other", "url", "https://example.com", "password", sentinel)
+	w.generated("made", "url", "https://coder.example.com", "session", sentinel)
+}
+
+// B29
+func TestMigratePrintsManifestsThatKubectlTakes(t *testing.T) {
+	w := newWorld(t)
+	w.flatSecrets()
+	before := w.secretVersions()
+	r := w.coder("migrate")
+	r.ends(cli.ExitOK)
+	r.quiet()
+	golden(t, "migrate", strings.ReplaceAll(r.out.String(), w.namespace, "builds"))
+	if diff := cmp.Diff(before, w.secretVersions()); diff != "" {
+		t.Errorf("Secrets changed (-before +after):\n%s", diff)
+	}
+	w.kubectlApplies(r.out.String())
+	// All is there now.
+	r = w.coder("migrate")
+	r.ends(cli.ExitOK)
+	if r.out.String() != "" {
+		t.Errorf("it prints\n%s", r.out)
+	}
+	r.shows(r.err, "Secret "+w.namespace+"/lab: session "+w.namespace+"/lab-session is there already.")
+}
+
+// B29
+func TestMigrateAppliesAndGoesOnWhereItStopped(t *testing.T) {
+	w := newWorld(t)
+	w.flatSecrets()
+	before := w.secretVersions()
+	r := w.coder("migrate", "--apply", "lab")
+	r.ends(cli.ExitOK)
+	r = w.coder("migrate", "--apply")
+	r.ends(cli.ExitOK)
+	r.quiet()
+	want := strings.ReplaceAll(`deployment NS/coder-example-com created
+session NS/coder-session created
+session NS/coder-env-session created
+`, "NS", w.namespace)
+	if diff := cmp.Diff(want, r.out.String()); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+	r.shows(r.err, "Switch what uses Secret "+w.namespace+"/coder to Secret "+w.namespace+"/coder-session.")
+	r = w.coder("migrate", "--apply")
+	r.ends(cli.ExitOK)
+	if r.out.String() != "" {
+		t.Errorf("once more it does\n%s", r.out)
+	}
+	s := &v1alpha1.CoderSession{}
+	if !w.exists("coder-env-session", s) {
+		t.Fatal("there is no session")
+	}
+	if diff := cmp.Diff(v1alpha1.TokenSecretRef{Name: "coder-env", Key: "CODER_SESSION_TOKEN"}, s.Spec.Auth.Token.SecretRef); diff != "" {
+		t.Errorf("its token (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(before, w.secretVersions()); diff != "" {
+		t.Errorf("Secrets changed (-before +after):\n%s", diff)
+	}
+}
+
+// B29. What is there already is used, and never overwritten.
+func TestMigrateUsesWhatIsThere(t *testing.T) {
+	w := newWorld(t)
+	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.secret("mine", "url", "https://coder.example.com", "session", sentinel)
+	w.secret("coder-session", "unrelated", "x")
+	w.put(
+		deployment(w.namespace, "theirs", func(d *v1alpha1.CoderDeployment) { d.Spec.URL = "https://coder.example.com:443" }),
+		deployment(w.namespace, "coder-example-com"),
+		minted(w.namespace, "coder-session-2", "", "theirs"),
+		minted(w.namespace, "by-hand", "", "theirs", supplied("mine", "session")),
+	)
+	r := w.coder("migrate", "--apply")
+	r.ends(cli.ExitOK)
+	if diff := cmp.Diff("session "+w.namespace+"/coder-session-3 created\n", r.out.String()); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+	r.shows(r.err, "Secret "+w.namespace+"/mine: session "+w.namespace+"/by-hand is there already.")
+	s := &v1alpha1.CoderSession{}
+	if w.exists("coder-session-3", s); s.Spec.DeploymentRef.Name != "theirs" {
+		t.Errorf("its deployment is %q", s.Spec.DeploymentRef.Name)
+	}
+}
+
+func TestMigrateMakesAnotherNameForAnotherServer(t *testing.T) {
+	w := newWorld(t)
+	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.secret(strings.Repeat("long", 20), "url", "https://coder.example.com:8443", "session", sentinel)
+	w.put(deployment(w.namespace, "coder-example-com"), deployment(w.namespace, "coder-example-com-2"))
+	r := w.coder("migrate", "--apply")
+	r.ends(cli.ExitOK)
+	want := strings.ReplaceAll(`deployment NS/coder-example-com-3 created
+session NS/coder-session created
+deployment NS/coder-example-com-8443 created
+session NS/longlonglonglonglonglonglonglonglonglonglonglonglon-2964a648 created
+`, "NS", w.namespace)
+	if diff := cmp.Diff(want, r.out.String()); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+}
+
+// B90, B92
+func TestMigrateSaysWhatItCannotReadAndGoesOn(t *testing.T) {
+	w := newWorld(t)
+	const url = "https://coder.example.com"
+	w.secret("good", "url", url, "session", sentinel)
+	w.secret("path", "url", url+"/s3nt1n3l", "session", sentinel)
+	w.secret("user", "CODER_URL", "https://ada:s3nt1n3l@coder.example.com", "CODER_SESSION_TOKEN", sentinel)
+	w.secret("query", "url", url+"?token=s3nt1n3l", "session", sentinel)
+	w.secret("no-url", "url", "s3nt1n3l", "session", sentinel)
+	w.secret("no-host", "url", "https:///s3nt1n3l", "session", sentinel)
+	w.secret("bad-host", "url", "https://s3nt1n3l_é/", "session", sentinel)
+	w.secret("empty", "url", url, "session", " \n")
+	w.secret("shape", "url", url, "session", "s3nt1n3l")
+	w.secret("two", "url", url, "session", sentinel, "CODER_URL", "https://lab.example.com", "CODER_SESSION_TOKEN", sentinel)
+	w.secret("moved", "url", "https://new.example.com", "session", sentinel)
+	w.secret("leaving", "url", url, "session", sentinel)
+	w.secret("half", "CODER_URL", url)
+	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "moved-session", "", "prod", supplied("moved", "session")))
+	leaving := minted(w.namespace, "leaving-session", "", "prod", supplied("leaving", "session"))
+	leaving.Finalizers = []string{v1alpha1.SessionFinalizer}
+	w.put(leaving)
+	if err := w.cluster.Client.Delete(t.Context(), leaving); err != nil {
+		t.Fatal(err)
+	}
+	r := w.coder("migrate", "--apply")
+	r.ends(cli.ExitFailed)
+	r.quiet()
+	golden(t, "migrate-faults", strings.ReplaceAll(r.out.String()+"---\n"+r.err.String(), w.namespace, "builds"))
+	r = w.coder("migrate", "half", "made", "nope")
+	r.ends(cli.ExitFailed)
+	r.shows(r.err, "/half has neither the keys url and session nor CODER_URL and CODER_SESSION_TOKEN")
+	r.shows(r.err, "/nope does not exist")
+}
+
+func TestMigrateRefusesWhatMakesNoSense(t *testing.T) {
+	w := newWorld(t)
+	w.generated("made", "url", "https://coder.example.com", "session", sentinel)
+	for name, test := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"prune alone": {[]string{"migrate", "--prune"}, cli.ExitFailed, "--prune is for --apply"},
+		"all of some": {[]string{"migrate", "-A", "coder"}, cli.ExitFailed, "-A is for all Secrets"},
+		"timeout":     {[]string{"migrate", "--timeout", "-1s"}, cli.ExitFailed, "--timeout"},
+		"nothing":     {[]string{"migrate"}, cli.ExitOK, "No Secret has the keys"},
+		"generated":   {[]string{"migrate", "made"}, cli.ExitFailed, "is the one that session made generates: there is nothing to migrate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := w.coder(test.args...)
+			r.ends(test.code)
+			r.shows(r.err, test.says)
+		})
+	}
+	nobody, err := w.cluster.User("migrates-nothing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := w.coderWith(nobody.Kubeconfig, "migrate")
+	r.ends(cli.ExitUnreachable)
+	r.shows(r.err, "cannot read the Secrets")
+}
+
+// What cannot be done for one of them does not hold up the others.
+func TestMigrateThatIsNotAllowedToCreate(t *testing.T) {
+	w := newWorld(t)
+	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.secret("coder2", "url", "https://coder.example.com", "session", sentinel)
+	l := newLink(w)
+	l.refuses.Store(new("POST"))
+	r := w.coder("migrate", "--apply", "--server", l.URL)
+	r.ends(cli.ExitFailed)
+	r.quiet()
+	r.shows(r.err, "migrate Secret "+w.namespace+"/coder: create deployment "+w.namespace+"/coder-example-com:")
+	r.shows(r.err, "migrate Secret "+w.namespace+"/coder2: its deployment "+w.namespace+"/coder-example-com could not be created")
+}
+
+// Somebody else, or another run, may be quicker.
+func TestMigrateDoesNotOverwriteWhatHasJustComeIntoBeing(t *testing.T) {
+	w := newWorld(t)
+	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+	l := newLink(w)
+	theirs := deployment(w.namespace, "coder-example-com", func(d *v1alpha1.CoderDeployment) { d.Spec.URL = "https://coder.example.com" })
+	l.beforePost = func() { w.put(theirs) }
+	r := w.coder("migrate", "--apply", "--server", l.URL)
+	r.ends(cli.ExitFailed)
+	r.shows(r.err, "was created by somebody else just now: run this again")
+	r = w.coder("migrate", "--apply")
+	r.ends(cli.ExitOK)
+	if diff := cmp.Diff("session "+w.namespace+"/coder-session created\n", r.out.String()); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+}
+
+// A deployment that a session waits for is made under the name that the session has for it.
+func TestMigrateMakesADeploymentThatASessionWaitsFor(t *testing.T) {
+	w := newWorld(t)
+	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.put(minted(w.namespace, "waiting", "", "theirs", supplied("coder", "session")))
+	r := w.coder("migrate", "--apply")
+	r.ends(cli.ExitOK)
+	if diff := cmp.Diff("deployment "+w.namespace+"/theirs created\n", r.out.String()); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+}
+
+// Each namespace gets what is its own.
+func TestMigrateEverywhere(t *testing.T) {
+	w, other := newWorld(t), &world{t: t}
+	other.cluster, other.namespace = w.cluster, w.cluster.Namespace(t, nil)
+	for _, w := range []*world{w, other} {
+		w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+	}
+	r := w.coder("migrate", "-A")
+	<-r.code // other tests have Secrets, too
+	for _, w := range []*world{w, other} {
+		for _, object := range []string{"name: coder-example-com", "name: coder-session"} {
+			if want := "  " + object + "\n  namespace: " + w.namespace + "\n"; !strings.Contains(r.out.String(), want) {
+				t.Errorf("there is no\n%s", want)
+			}
+		}
+	}
+	r.quiet()
+}

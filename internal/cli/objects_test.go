@@ -1,0 +1,186 @@
+package cli_test
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// sentinel is a token that nothing but env may print (B90).
+const sentinel = "s3nt1n3l00-s3nt1n3ls3nt1n3ls3nt1n"
+
+// before and after are times, counted from noon.
+func before(d time.Duration) *metav1.Time { return after(-d) }
+
+func after(d time.Duration) *metav1.Time {
+	t := metav1.NewTime(noon.Add(d))
+	return &t
+}
+
+// deployment is one that is verified.
+func deployment(namespace, name string, parts ...func(*v1alpha1.CoderDeployment)) *v1alpha1.CoderDeployment {
+	d := &v1alpha1.CoderDeployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       v1alpha1.CoderDeploymentSpec{URL: "https://" + name + ".example.com"},
+		Status: v1alpha1.CoderDeploymentStatus{
+			Version: "v2.36.1+abc1234", User: &v1alpha1.DeploymentUser{ID: "6f0e6f6e-0000-4000-8000-000000000003", Username: "operator"},
+			LastVerifiedTime: before(3 * time.Minute), TokenExpiresAt: after(120 * time.Hour),
+		},
+	}
+	d.Spec.Token = &v1alpha1.OperatorToken{
+		SecretRef: v1alpha1.TokenSecretRef{Name: "coder-operator-token"}, Renew: &v1alpha1.TokenRenewal{},
+	}
+	for _, kind := range []string{v1alpha1.ConditionVerified, v1alpha1.ConditionReady} {
+		meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
+			Type: kind, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonVerified, Message: `the server knows the operator as user "operator"`,
+			LastTransitionTime: *before(72 * time.Hour),
+		})
+	}
+	for _, part := range parts {
+		part(d)
+	}
+	return d
+}
+
+// deploymentSays sets a condition five minutes before noon.
+func deploymentSays(kind string, status metav1.ConditionStatus, reason, message string) func(*v1alpha1.CoderDeployment) {
+	return func(d *v1alpha1.CoderDeployment) {
+		meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
+			Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: *before(5 * time.Minute),
+		})
+	}
+}
+
+// withCertificate has a client certificate that ends.
+func withCertificate(end *metav1.Time) func(*v1alpha1.CoderDeployment) {
+	return func(d *v1alpha1.CoderDeployment) {
+		d.Spec.TLS = &v1alpha1.TLSConfig{ClientCertificateSecretName: "coder-mtls"}
+		d.Status.ClientCertificateNotAfter = end
+	}
+}
+
+// minted is a session with a token, of a deployment in that namespace.
+func minted(namespace, name, deploymentNamespace, deployment string, parts ...report) *v1alpha1.CoderSession {
+	s := &v1alpha1.CoderSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: v1alpha1.CoderSessionSpec{
+			DeploymentRef: v1alpha1.DeploymentRef{Namespace: v1alpha1.ObjectName(deploymentNamespace), Name: v1alpha1.ObjectName(deployment)},
+			Auth:          v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}},
+		},
+	}
+	ready(s)
+	s.Status.User.Username = "ci-bot"
+	s.Status.Token.LastUsedAt = before(2 * time.Hour)
+	for _, part := range parts {
+		part(s)
+	}
+	return s
+}
+
+// says sets a condition five minutes before noon.
+func says(kind string, status metav1.ConditionStatus, reason, message string) report {
+	return func(s *v1alpha1.CoderSession) {
+		meta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{
+			Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: *before(5 * time.Minute),
+		})
+	}
+}
+
+// isNot is not ready, for five minutes.
+func isNot(reason, message string) report {
+	return says(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+}
+
+// supplied has its token from a Secret.
+func supplied(secret, key string) report {
+	return func(s *v1alpha1.CoderSession) {
+		s.Spec.Auth = v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{
+			SecretRef: v1alpha1.TokenSecretRef{Name: v1alpha1.ObjectName(secret), Key: v1alpha1.DataKey(key)},
+		}}
+	}
+}
+
+// put creates objects with their status.
+func (w *world) put(objects ...client.Object) {
+	w.t.Helper()
+	for _, object := range objects {
+		status := object.DeepCopyObject()
+		if err := w.cluster.Client.Create(w.t.Context(), object); err != nil {
+			w.t.Fatal(err)
+		}
+		switch object := object.(type) {
+		case *v1alpha1.CoderSession:
+			object.Status = status.(*v1alpha1.CoderSession).Status
+			object.Status.ObservedGeneration += object.Generation
+		case *v1alpha1.CoderDeployment:
+			object.Status = status.(*v1alpha1.CoderDeployment).Status
+			object.Status.ObservedGeneration += object.Generation
+		default:
+			continue
+		}
+		if err := w.cluster.Client.Status().Update(w.t.Context(), object); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// namespaces makes namespaces of these very names, for output that has them in it. What is in them goes with the test.
+func (w *world) namespaces(names ...string) {
+	w.t.Helper()
+	for _, name := range names {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if err := w.cluster.Client.Create(w.t.Context(), namespace); err != nil && !apierrors.IsAlreadyExists(err) {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() {
+			for _, kind := range []client.Object{&v1alpha1.CoderSession{}, &v1alpha1.CoderDeployment{}} {
+				if err := w.cluster.Client.DeleteAllOf(context.Background(), kind, client.InNamespace(name)); err != nil {
+					w.t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// secret makes a Secret with these keys and values.
+func (w *world) secret(name string, pairs ...string) *corev1.Secret {
+	w.t.Helper()
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: map[string][]byte{}}
+	for i := 0; i < len(pairs); i += 2 {
+		s.Data[pairs[i]] = []byte(pairs[i+1])
+	}
+	w.put(s)
+	return s
+}
+
+// may gives a user rights in a namespace, and waits until they are known.
+func (w *world) may(user, namespace string, rules ...rbacv1.PolicyRule) {
+	w.t.Helper()
+	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "test-"}, Rules: rules}
+	w.put(role)
+	w.put(&rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: role.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+	})
+}
+
+// kubectlApplies applies manifests with the real kubectl.
+func (w *world) kubectlApplies(manifests string) {
+	w.t.Helper()
+	command := exec.CommandContext(w.t.Context(), w.cluster.Kubectl, "--kubeconfig", w.cluster.Kubeconfig, "apply", "--validate=strict", "-f", "-")
+	command.Stdin = strings.NewReader(manifests)
+	if output, err := command.CombinedOutput(); err != nil {
+		w.t.Fatalf("kubectl apply: %v\n%s", err, output)
+	}
+}

@@ -1,0 +1,272 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+)
+
+// publishes plays the operator: the session is ready with the spec that it has.
+func (w *world) publishes(name string) {
+	w.t.Helper()
+	w.reports(name, ready)
+}
+
+// user is a pod that has a Secret, in one way or another.
+func (w *world) user(name string, spec corev1.PodSpec, phase corev1.PodPhase) *corev1.Pod {
+	w.t.Helper()
+	if spec.Containers == nil {
+		spec.Containers = []corev1.Container{{Name: "main", Image: "none"}}
+	}
+	spec.AutomountServiceAccountToken = new(bool)
+	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Spec: spec}
+	w.put(p)
+	if phase != "" {
+		p.Status.Phase = phase
+		if err := w.cluster.Client.Status().Update(w.t.Context(), p); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return p
+}
+
+// B29
+func TestPruneDeletesWhatNothingUsesAnyMore(t *testing.T) {
+	w := newWorld(t)
+	w.secret("coder", "url", "https://coder.example.com", "session", sentinel+"\n")
+	r := w.coder("migrate", "--apply", "--prune")
+	s := &v1alpha1.CoderSession{}
+	r.until("the session is there", func() bool { return w.exists("coder-session", s) })
+	r.shows(r.err, "which has not been looked at")
+	w.publishes("coder-session")
+	r.until("it reads the copy", func() bool {
+		return w.exists("coder-session", s) && s.Spec.Auth.Token.SecretRef.Name == "coder-session-token"
+	})
+	waits := "Waiting for session " + w.namespace + "/coder-session, which has not been looked at"
+	r.until("it waits again", func() bool { return strings.Count(r.err.String(), waits) == 2 })
+	old, copied := &corev1.Secret{}, &corev1.Secret{}
+	if !w.exists("coder", old) {
+		t.Error("the old Secret is gone before the session is ready again")
+	}
+	if !w.exists("coder-session-token", copied) || string(copied.Data["token"]) != sentinel {
+		t.Error("there is no copy of the token")
+	}
+	w.publishes("coder-session")
+	r.ends(cli.ExitOK)
+	r.quiet()
+	if w.exists("coder", old) {
+		t.Error("the old Secret is still there")
+	}
+	want := strings.ReplaceAll(`deployment NS/coder-example-com created
+session NS/coder-session created
+Secret NS/coder-session-token created
+session NS/coder-session reads its token from Secret coder-session-token, key token
+Secret NS/coder deleted
+`, "NS", w.namespace)
+	if diff := cmp.Diff(want, r.out.String()); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+}
+
+// B29. Whatever uses the Secret goes on working.
+func TestPruneLeavesWhatIsInUse(t *testing.T) {
+	from := corev1.LocalObjectReference{Name: "coder"}
+	key := corev1.SecretKeySelector{LocalObjectReference: from, Key: "session"}
+	container := func(c corev1.Container) []corev1.Container {
+		c.Name, c.Image = "main", "none"
+		return []corev1.Container{c}
+	}
+	volume := func(v corev1.VolumeSource) []corev1.Volume { return []corev1.Volume{{Name: "v", VolumeSource: v}} }
+	for name, test := range map[string]struct {
+		spec  corev1.PodSpec
+		phase corev1.PodPhase
+		used  bool
+	}{
+		"volume":      {spec: corev1.PodSpec{Volumes: volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "coder"}})}, used: true},
+		"ended":       {spec: corev1.PodSpec{Volumes: volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "coder"}})}, phase: corev1.PodSucceeded},
+		"other":       {spec: corev1.PodSpec{Volumes: volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "coder-session"}})}},
+		"projected":   {spec: corev1.PodSpec{Volumes: volume(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{LocalObjectReference: from}}}}})}, used: true},
+		"environment": {spec: corev1.PodSpec{Containers: container(corev1.Container{EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: from}}}})}, used: true},
+		"variable":    {spec: corev1.PodSpec{Containers: container(corev1.Container{Env: []corev1.EnvVar{{Name: "T", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &key}}}})}, used: true},
+		"init":        {spec: corev1.PodSpec{InitContainers: []corev1.Container{{Name: "i", Image: "none", Env: []corev1.EnvVar{{Name: "T", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &key}}}}}}, used: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+			w.user("runner", test.spec, test.phase)
+			w.coder("migrate", "--apply").ends(cli.ExitOK)
+			w.publishes("coder-session")
+			r := w.coder("migrate", "--apply", "--prune")
+			if !test.used {
+				s := &v1alpha1.CoderSession{}
+				r.until("it goes on", func() bool { return w.exists("coder-session", s) && s.Generation > 1 })
+				w.publishes("coder-session")
+				r.ends(cli.ExitOK)
+				return
+			}
+			r.ends(cli.ExitFailed)
+			r.shows(r.err, "coder stays: pod "+w.namespace+"/runner uses it: switch that to Secret coder-session")
+			if w.exists("coder-session-token", &corev1.Secret{}) || !w.exists("coder", &corev1.Secret{}) {
+				t.Error("something was done")
+			}
+		})
+	}
+}
+
+// Each of them leaves the old Secret as it is.
+func TestPruneThatIsNotPossible(t *testing.T) {
+	type scene struct {
+		before func(*world)
+		during func(*world, *run)
+		says   string
+	}
+	for name, s := range map[string]scene{
+		"not ready": {
+			before: func(w *world) { w.reports("coder-session", notReady(v1alpha1.ReasonSuspended, "refused")) },
+			during: func(_ *world, r *run) {
+				r.shows(r.err, "coder-session, which is Suspended: refused\n")
+				r.clock.Step(time.Minute)
+			},
+			says: "is not ready within 1m0s: it is Suspended: refused",
+		},
+		"owned": {
+			before: func(w *world) {
+				secret := &corev1.Secret{}
+				w.exists("coder", secret)
+				secret.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ExternalSecret", Name: "vault", UID: "1", Controller: new(true)}}
+				if err := w.cluster.Client.Update(w.t.Context(), secret); err != nil {
+					w.t.Fatal(err)
+				}
+			},
+			says: "it belongs to ExternalSecret vault, which would make it again",
+		},
+		"by hand": {
+			before: func(w *world) {
+				w.change("coder-session", false, func(s *v1alpha1.CoderSession) { s.Annotations = nil })
+			},
+			says: "was not made by migrate",
+		},
+		"name taken": {
+			before: func(w *world) { w.secret("coder-session-token", "token", "other") },
+			says:   "is wanted for its token, and taken",
+		},
+		"changed meanwhile": {
+			during: func(w *world, r *run) {
+				session := &v1alpha1.CoderSession{}
+				r.until("the session reads the copy", func() bool { return w.exists("coder-session", session) && session.Generation > 1 })
+				secret := &corev1.Secret{}
+				w.exists("coder", secret)
+				secret.Data["session"] = []byte("another000-s3nt1n3ls3nt1n3ls3nt1n")
+				if err := w.cluster.Client.Update(w.t.Context(), secret); err != nil {
+					w.t.Fatal(err)
+				}
+				w.publishes("coder-session")
+			},
+			says: "somebody has changed it just now: run this again",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+			w.coder("migrate", "--apply").ends(cli.ExitOK)
+			w.publishes("coder-session")
+			if s.before != nil {
+				s.before(w)
+			}
+			r := w.coder("migrate", "--apply", "--prune")
+			if s.during != nil {
+				s.during(w, r)
+			}
+			r.ends(cli.ExitFailed)
+			r.shows(r.err, s.says)
+			r.quiet()
+			if !w.exists("coder", &corev1.Secret{}) {
+				t.Error("the old Secret is gone")
+			}
+			if name != "changed meanwhile" {
+				return
+			}
+			// Nobody but a person knows which of the two tokens is the good one.
+			r = w.coder("migrate", "--apply", "--prune")
+			r.ends(cli.ExitFailed)
+			r.shows(r.err, "it has another token than Secret "+w.namespace+"/coder-session-token, which session")
+		})
+	}
+}
+
+// B29. A run that ended anywhere is gone on with by the next one.
+func TestPruneGoesOnWhereItStopped(t *testing.T) {
+	for name, prepare := range map[string]func(*world){
+		"before the copy":     func(*world) {},
+		"after an older copy": func(w *world) { w.copy("older00000-s3nt1n3ls3nt1n3ls3nt1n") },
+		"after the copy":      func(w *world) { w.copy(sentinel) },
+		"after the session reads it": func(w *world) {
+			w.copy(sentinel)
+			w.change("coder-session", false, func(s *v1alpha1.CoderSession) {
+				s.Spec.Auth.Token.SecretRef = v1alpha1.TokenSecretRef{Name: "coder-session-token", Key: "token"}
+			})
+		},
+		"after the copy was lost": func(w *world) {
+			w.change("coder-session", false, func(s *v1alpha1.CoderSession) {
+				s.Spec.Auth.Token.SecretRef = v1alpha1.TokenSecretRef{Name: "coder-session-token", Key: "token"}
+			})
+			w.reports("coder-session", notReady(v1alpha1.ReasonConfigInvalid, "no such Secret"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+			w.coder("migrate", "--apply").ends(cli.ExitOK)
+			w.publishes("coder-session")
+			prepare(w)
+			r := w.coder("migrate", "--apply", "--prune")
+			session, copied := &v1alpha1.CoderSession{}, &corev1.Secret{}
+			r.until("the session reads the copy", func() bool {
+				return w.exists("coder-session", session) && session.Generation > 1 &&
+					w.exists("coder-session-token", copied) && string(copied.Data["token"]) == sentinel
+			})
+			w.publishes("coder-session")
+			r.ends(cli.ExitOK)
+			if err := w.cluster.Client.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "coder"}, copied); !apierrors.IsNotFound(err) {
+				t.Errorf("the old Secret: %v", err)
+			}
+			w.coder("migrate", "--apply", "--prune").ends(cli.ExitOK)
+		})
+	}
+}
+
+// copy is the one that migrate makes of a token.
+func (w *world) copy(token string) {
+	w.t.Helper()
+	w.put(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: w.namespace, Name: "coder-session-token", Annotations: map[string]string{"credentials.coder.com/migrated-from": "coder"},
+		},
+		Data: map[string][]byte{"token": []byte(token)},
+	})
+}
+
+// B92. Without a look at the pods nothing is deleted.
+func TestPruneWithoutARightToListPods(t *testing.T) {
+	w := newWorld(t)
+	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.coder("migrate", "--apply").ends(cli.ExitOK)
+	w.publishes("coder-session")
+	l := newLink(w)
+	l.refusesPath.Store(new("/pods"))
+	r := w.coder("migrate", "--apply", "--prune", "--server", l.URL)
+	r.ends(cli.ExitFailed)
+	r.shows(r.err, "stays: look whether a pod uses it:")
+	if !w.exists("coder", &corev1.Secret{}) || w.exists("coder-session-token", &corev1.Secret{}) {
+		t.Error("something was done")
+	}
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// sessionRemedy says what to do about a session that is not ready. Empty: its message says so.
+func sessionRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeployment) string {
+	switch readiness(s).Reason {
+	case v1alpha1.ReasonAwaitingDeployment:
+		return awaitingRemedy(deployment)
+	case v1alpha1.ReasonAwaitingAuthorization, v1alpha1.ReasonReauthenticationRequired:
+		return fmt.Sprintf("kubectl coder login -n %s %s", s.Namespace, s.Name)
+	case v1alpha1.ReasonSuspended:
+		return suspendedRemedy(s, deployment)
+	case v1alpha1.ReasonRetired:
+		return fmt.Sprintf("kubectl coder renew -n %s %s", s.Namespace, s.Name)
+	case v1alpha1.ReasonAccessDenied:
+		key := s.DeploymentKey()
+		return fmt.Sprintf("ask for less, or have spec.access of deployment %s changed", key)
+	case v1alpha1.ReasonVerifying:
+		return "wait"
+	case v1alpha1.ReasonPaused:
+		return "set spec.suspend to false"
+	case v1alpha1.ReasonWorkspaceStopped:
+		return "start the workspace: the credential comes back by itself"
+	}
+	return "" // ConfigInvalid, SecretConflict
+}
+
+// awaitingRemedy is about a session without a credential whose deployment gives none.
+func awaitingRemedy(deployment *v1alpha1.CoderDeployment) string {
+	switch {
+	case deployment == nil:
+		return ""
+	case judgedReady(deployment):
+		return "wait: it is tried again by itself"
+	}
+	return "mend the deployment: the session follows by itself"
+}
+
+func judgedReady(d *v1alpha1.CoderDeployment) bool {
+	ready := deploymentReadiness(d)
+	return ready != nil && ready.Status == metav1.ConditionTrue
+}
+
+// suspendedRemedy goes by why the credential is refused. After each of them the session returns by itself.
+func suspendedRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeployment) string {
+	reason := ""
+	if s.Status.Suspension != nil {
+		reason = s.Status.Suspension.Reason
+	}
+	switch auth := s.Spec.Auth; {
+	case reason == v1alpha1.ReasonUserSuspended && s.Status.User != nil:
+		return fmt.Sprintf("activate user %q on the Coder server", s.Status.User.Username)
+	case reason == v1alpha1.ReasonUserSuspended:
+		return "activate the user on the Coder server"
+	case reason == v1alpha1.ReasonUnauthorized && auth.Token != nil:
+		ref := auth.Token.SecretRef
+		return fmt.Sprintf("write a valid token to Secret %s/%s, key %s", s.Namespace, ref.Name, ref.DataKey())
+	case deployment != nil && !judgedReady(deployment):
+		return "mend the deployment: the session follows by itself"
+	}
+	return "mend what the message names: the session follows by itself"
+}
+
+// warningRemedy is about a session that is ready, and not all well.
+func warningRemedy(s *v1alpha1.CoderSession, condition *metav1.Condition) string {
+	switch {
+	case condition.Type == v1alpha1.ConditionAuthenticated:
+		return "none for now: the credential is good until it ends; see the deployment"
+	case condition.Type == v1alpha1.ConditionTargetsRestarted && condition.Reason == v1alpha1.ReasonRolloutStuck:
+		return "see why its pods do not get ready: kubectl get pods -n " + s.Namespace
+	}
+	return ""
+}
+
+// deploymentRemedy says what to do about a deployment, by the reason of a condition. Empty: the message says so.
+func deploymentRemedy(d *v1alpha1.CoderDeployment, reason string) string {
+	switch reason {
+	case v1alpha1.ReasonConfigInvalid:
+		return "write what is named: it is looked at at once"
+	case v1alpha1.ReasonUnauthorized:
+		if d.Spec.Token == nil {
+			return "mend the client certificate or the headers, or set spec.token"
+		}
+		return "write a valid token to " + tokenPlace(d)
+	case v1alpha1.ReasonUserSuspended:
+		return fmt.Sprintf("activate user %s on the Coder server", userOf(d))
+	case v1alpha1.ReasonForbidden:
+		return fmt.Sprintf("check the roles of user %s, and the rules of a proxy in between", userOf(d))
+	case v1alpha1.ReasonServerUntrusted:
+		return "set spec.tls.caBundle, or spec.tls.serverName where the name differs"
+	case v1alpha1.ReasonUnreachable:
+		return "check spec.url, proxy and network policies; it is tried again by itself, and now with: kubectl coder verify -n " + d.Namespace + " " + d.Name
+	case v1alpha1.ReasonRateLimited:
+		return "wait: it is tried again by itself"
+	case v1alpha1.ReasonUnexpectedAnswer:
+		return "correct spec.url, or see what the proxy in between answers"
+	case v1alpha1.ReasonTerminating:
+		return "delete these sessions, too"
+	}
+	return certificateRemedy(d, reason)
+}
+
+// certificateRemedy is about a client certificate that is not accepted.
+func certificateRemedy(d *v1alpha1.CoderDeployment, reason string) string {
+	switch reason {
+	case v1alpha1.ReasonCertificateRequired:
+		return "set spec.tls.clientCertificateSecretName"
+	case v1alpha1.ReasonCertificateRejected:
+		return "renew the certificate in " + certificatePlace(d)
+	case v1alpha1.ReasonCertificateAuthorityUnknown, v1alpha1.ReasonCertificateUnsupported, v1alpha1.ReasonCertificateAccessDenied:
+		return "write a certificate of the right authority, type or subject to " + certificatePlace(d)
+	}
+	return ""
+}
+
+func userOf(d *v1alpha1.CoderDeployment) string {
+	if d.Status.User == nil {
+		return "of the operator"
+	}
+	return fmt.Sprintf("%q", d.Status.User.Username)
+}
+
+// tokenPlace is where the operator's own token is. The deployment has one.
+func tokenPlace(d *v1alpha1.CoderDeployment) string {
+	ref := d.Spec.Token.SecretRef
+	return fmt.Sprintf("Secret %s/%s, key %s", d.Namespace, ref.Name, ref.DataKey())
+}
+
+func certificatePlace(d *v1alpha1.CoderDeployment) string {
+	if d.Spec.TLS == nil || d.Spec.TLS.ClientCertificateSecretName == "" {
+		return "a Secret, and name it in spec.tls.clientCertificateSecretName"
+	}
+	return fmt.Sprintf("Secret %s/%s", d.Namespace, d.Spec.TLS.ClientCertificateSecretName)
+}

@@ -1,0 +1,244 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+)
+
+// mixed is a namespace with sessions in many states, of deployments in another one, which a third one uses, too.
+func (w *world) mixed(builds, coder, other string) {
+	w.namespaces(builds, coder, other)
+	const refused = "the deployment is refused: the server rejects the client certificate: it has expired"
+	w.put(
+		deployment(coder, "prod", withCertificate(after(82*24*time.Hour))),
+		deployment(coder, "edge", withCertificate(before(5*time.Minute)),
+			deploymentSays(v1alpha1.ConditionVerified, metav1.ConditionFalse, v1alpha1.ReasonCertificateRejected, "the server rejects the client certificate: it has expired"),
+			deploymentSays(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCertificateRejected, "the server rejects the client certificate: it has expired")),
+		deployment(coder, "unused"),
+		minted(builds, "ci", coder, "prod"),
+		minted(builds, "deploy", coder, "prod"),
+		minted(other, "ci", coder, "prod"),
+		minted(builds, "ada", coder, "prod", isNot(v1alpha1.ReasonAwaitingAuthorization,
+			"a person has to consent: open status.authorization.url in a browser, or run: kubectl coder login -n "+builds+" ada")),
+		minted(builds, "nightly", coder, "prod", supplied("nightly-token", "token"),
+			isNot(v1alpha1.ReasonSuspended, `the server refuses the token in Secret "nightly-token", key "token"; write a valid one there`),
+			func(s *v1alpha1.CoderSession) {
+				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, Since: *before(2 * time.Hour)}
+			}),
+		minted(builds, "stuck", coder, "prod", says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
+			"the old token stays valid: the rollout of Deployment runner does not finish")),
+		minted(builds, "rolling", coder, "prod", says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling, "1 of 2 workloads")),
+		minted(builds, "idle", coder, "prod", isNot(v1alpha1.ReasonRetired, "the server has not seen its token used for 720h; to get the credential back now, run: kubectl coder renew idle -n "+builds+", or change the spec"),
+			func(s *v1alpha1.CoderSession) {
+				s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle, Since: *before(100 * time.Hour), LastActive: *before(900 * time.Hour), Generation: 1}
+			}),
+		minted(builds, "paused", coder, "prod", isNot(v1alpha1.ReasonPaused, "paused by spec.suspend: nothing is asked, rotated or revoked, and the Secret stays as it is")),
+		minted(builds, "edge-1", coder, "edge", isNot(v1alpha1.ReasonSuspended, refused)),
+		minted(builds, "edge-2", coder, "edge", isNot(v1alpha1.ReasonSuspended, refused)),
+		minted(builds, "typo", coder, "prd", isNot(v1alpha1.ReasonAwaitingDeployment,
+			`CoderDeployment "prd" does not exist in namespace "`+coder+`": create it, or correct deploymentRef`)),
+		minted(builds, "fresh", coder, "prod", func(s *v1alpha1.CoderSession) { s.Status.ObservedGeneration-- }),
+	)
+}
+
+func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+	w := newWorld(t)
+	w.mixed("web", "infra", "other")
+	for name, test := range map[string]struct {
+		args []string
+		code int
+	}{
+		"status":            {[]string{"status"}, cli.ExitAttention},
+		"status-wide":       {[]string{"status", "-o", "wide"}, cli.ExitAttention},
+		"status-session":    {[]string{"status", "nightly"}, cli.ExitAttention},
+		"status-healthy":    {[]string{"status", "ci"}, cli.ExitOK},
+		"status-warned":     {[]string{"status", "stuck"}, cli.ExitAttention},
+		"status-deployment": {[]string{"status", "edge"}, cli.ExitAttention},
+		"status-owner":      {[]string{"status", "-n", "infra"}, cli.ExitAttention},
+		"status-unused":     {[]string{"status", "-n", "infra", "unused"}, cli.ExitOK},
+		"status-name":       {[]string{"status", "-o", "name"}, cli.ExitAttention},
+		"status-empty":      {[]string{"status", "-n", "default"}, cli.ExitOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := w.coder(append([]string{"-n", "web"}, test.args...)...)
+			r.ends(test.code)
+			golden(t, name, r.out.String())
+			if r.err.String() != "" {
+				t.Errorf("it says %q", r.err)
+			}
+		})
+	}
+}
+
+// The page that people read first shows what they will see.
+func TestStatusIsWhatTheREADMEShows(t *testing.T) {
+	w := newWorld(t)
+	w.namespaces("coder", "builds")
+	w.put(deployment("coder", "prod", withCertificate(after(82*24*time.Hour))),
+		minted("builds", "ada", "coder", "prod", isNot(v1alpha1.ReasonAwaitingAuthorization,
+			"a person has to consent: open status.authorization.url in a browser, or run: kubectl coder login -n builds ada")),
+		minted("builds", "nightly", "coder", "prod", supplied("nightly-token", "token"),
+			isNot(v1alpha1.ReasonSuspended, `the server refuses the token in Secret "nightly-token", key "token"; write a valid one there`),
+			func(s *v1alpha1.CoderSession) {
+				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, Since: *before(3 * time.Hour)}
+			}),
+		minted("builds", "old", "coder", "prod", isNot(v1alpha1.ReasonRetired, "nobody used it")))
+	for i := range 12 {
+		w.put(minted("builds", fmt.Sprintf("ci-%d", i), "coder", "prod"))
+	}
+	r := w.coder("-n", "builds", "status")
+	r.ends(cli.ExitAttention)
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "$ kubectl coder status -n builds\n"+r.out.String()) {
+		t.Errorf("README.md does not have\n%s", r.out)
+	}
+}
+
+func TestStatusHasColoursOnlyWhereTheyAreWanted(t *testing.T) {
+	w := newWorld(t)
+	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"), minted(w.namespace, "web", "", "prod", isNot("Suspended", "red \x1b[31m text")))
+	plain := w.coder("status")
+	plain.ends(cli.ExitAttention)
+	if strings.Contains(plain.out.String(), "\x1b") {
+		t.Error("there are colours that nobody asked for")
+	}
+	coloured := w.coderOn(func(e *cli.Environment) { e.Colours = true }, "status")
+	coloured.ends(cli.ExitAttention)
+	for _, text := range []string{"\x1b[31mSuspended, for 5m\x1b[0m", "\x1b[32m1 session Ready\x1b[0m", "red  [31m text"} {
+		if !strings.Contains(coloured.out.String(), text) {
+			t.Errorf("there is no %q", text)
+		}
+	}
+	bare := regexp.MustCompile("\x1b\\[[0-9]+m").ReplaceAllString(coloured.out.String(), "")
+	if diff := cmp.Diff(plain.out.String(), bare); diff != "" {
+		t.Errorf("without the colours (-plain +coloured):\n%s", diff)
+	}
+}
+
+func TestStatusPrintsTheObjects(t *testing.T) {
+	w := newWorld(t)
+	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"))
+	r := w.coder("status", "-o", "json")
+	r.ends(cli.ExitOK)
+	var list struct {
+		APIVersion, Kind string
+		Items            []struct {
+			APIVersion, Kind string
+			Metadata         metav1.ObjectMeta
+		}
+	}
+	if err := json.Unmarshal([]byte(r.out.String()), &list); err != nil {
+		t.Fatal(err)
+	}
+	got := []string{list.APIVersion, list.Kind}
+	for _, item := range list.Items {
+		got = append(got, item.APIVersion, item.Kind, item.Metadata.Name)
+		if item.Metadata.ManagedFields != nil {
+			t.Error("there are managed fields")
+		}
+	}
+	want := []string{"v1", "List", "credentials.coder.com/v1alpha1", "CoderDeployment", "prod", "credentials.coder.com/v1alpha1", "CoderSession", "ci"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	r = w.coder("status", "-o", "yaml")
+	r.ends(cli.ExitOK)
+	if !strings.Contains(r.out.String(), "kind: CoderSession") {
+		t.Error("the YAML has no session")
+	}
+}
+
+// B92
+func TestStatusSaysWhatItCouldNotLookAt(t *testing.T) {
+	w := newWorld(t)
+	mine, coder := "team-a", "platform"
+	w.namespaces(mine, coder)
+	prod := deployment(coder, "prod")
+	prod.Status.Sessions = &v1alpha1.SessionCounts{Total: 4, Ready: 4}
+	w.put(prod, minted(mine, "ci", coder, "prod"), minted(coder, "theirs", coder, "prod"), deployment(mine, "own"))
+	list := func(resources ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: resources, Verbs: []string{"list"}}
+	}
+	for name, test := range map[string]struct {
+		mine, theirs []string
+		args         []string
+		code         int
+	}{
+		"nothing":       {code: cli.ExitUnseen},
+		"own-only":      {mine: []string{"codersessions", "coderdeployments"}, code: cli.ExitOK},
+		"with-platform": {mine: []string{"codersessions", "coderdeployments"}, theirs: []string{"coderdeployments"}, code: cli.ExitOK},
+		"sessions-only": {mine: []string{"codersessions"}, code: cli.ExitUnseen},
+		"everywhere":    {mine: []string{"codersessions", "coderdeployments"}, args: []string{"-A"}, code: cli.ExitUnseen},
+	} {
+		t.Run(name, func(t *testing.T) {
+			user, err := w.cluster.User("viewer-" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.mine != nil {
+				w.may("viewer-"+name, mine, list(test.mine...))
+			}
+			if test.theirs != nil {
+				w.may("viewer-"+name, coder, list(test.theirs...))
+			}
+			said := func() string {
+				r := w.coderWith(user.Kubeconfig, append([]string{"-n", mine, "status"}, test.args...)...)
+				code := <-r.code
+				if code != test.code {
+					return ""
+				}
+				return r.out.String() + "---\n" + r.err.String()
+			}
+			// The API server takes a moment to know of rights.
+			want := readGolden(t, "status-seen-by-"+name)
+			deadline := time.Now().Add(20 * time.Second)
+			got := said()
+			for got != want && !*update && time.Now().Before(deadline) {
+				got = said()
+			}
+			golden(t, "status-seen-by-"+name, got)
+		})
+	}
+}
+
+func TestStatusRefusesWhatMakesNoSense(t *testing.T) {
+	w := newWorld(t)
+	w.put(deployment(w.namespace, "prod"))
+	for name, test := range map[string]struct {
+		args []string
+		says string
+	}{
+		"format":    {[]string{"status", "-o", "xml"}, "-o xml: write wide, json, yaml or name"},
+		"watch":     {[]string{"status", "-w", "-o", "json"}, "--watch does not go with -o json"},
+		"two names": {[]string{"status", "a", "b"}, "name one deployment or session"},
+		"flag":      {[]string{"status", "--nope"}, "unknown flag: --nope"},
+		"no such":   {[]string{"status", "other"}, `neither a deployment nor a session has the name "other"`},
+		"context":   {[]string{"status", "--context", "nope"}, `context "nope" does not exist`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := w.coder(test.args...)
+			r.ends(cli.ExitUnseen)
+			r.shows(r.err, test.says)
+		})
+	}
+	l := newLink(w)
+	l.refusal.Store(404)
+	r := w.coder("status", "--server", l.URL)
+	r.ends(cli.ExitUnseen)
+	r.shows(r.err, "install the operator's CRDs")
+}

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// usesSecret reports whether a pod that has not ended mounts a Secret, or has it in its environment.
+func usesSecret(p *corev1.Pod, name string) bool {
+	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		return false
+	}
+	return slices.ContainsFunc(p.Spec.Volumes, func(v corev1.Volume) bool { return mounts(&v, name) }) ||
+		slices.ContainsFunc(environments(p), func(e environmentOf) bool { return e.has(name) })
+}
+
+func mounts(v *corev1.Volume, name string) bool {
+	if v.Secret != nil && v.Secret.SecretName == name {
+		return true
+	}
+	return v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
+		return s.Secret != nil && s.Secret.Name == name
+	})
+}
+
+// environmentOf is what a container has of other objects.
+type environmentOf struct {
+	variables []corev1.EnvVar
+	from      []corev1.EnvFromSource
+}
+
+func (e environmentOf) has(name string) bool {
+	return slices.ContainsFunc(e.from, func(s corev1.EnvFromSource) bool { return s.SecretRef != nil && s.SecretRef.Name == name }) ||
+		slices.ContainsFunc(e.variables, func(v corev1.EnvVar) bool {
+			return v.ValueFrom != nil && v.ValueFrom.SecretKeyRef != nil && v.ValueFrom.SecretKeyRef.Name == name
+		})
+}
+
+// environments are those of all containers of a pod.
+func environments(p *corev1.Pod) []environmentOf {
+	var all []environmentOf
+	for _, c := range slices.Concat(p.Spec.InitContainers, p.Spec.Containers) {
+		all = append(all, environmentOf{c.Env, c.EnvFrom})
+	}
+	for _, c := range p.Spec.EphemeralContainers {
+		all = append(all, environmentOf{c.Env, c.EnvFrom})
+	}
+	return all
+}

@@ -1,0 +1,105 @@
+package cli_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+)
+
+// sees waits until the last picture has a text, while the clock goes on.
+func (r *run) sees(text string) {
+	r.t.Helper()
+	r.until("it shows "+text, func() bool {
+		r.clock.Step(time.Second)
+		pictures := strings.Split(strings.TrimSuffix(r.out.String(), "\n\n"), "\n\n\n")
+		return strings.Contains(pictures[len(pictures)-1], text)
+	})
+}
+
+func TestStatusIsShownAnewWhenSomethingChanges(t *testing.T) {
+	w := newWorld(t)
+	prod := deployment(w.namespace, "prod")
+	w.put(prod, minted(w.namespace, "ci", "", "prod"))
+	r := w.coder("status", "--watch")
+	r.sees("└─ 1 session Ready")
+	w.reports("ci", notReady(v1alpha1.ReasonSuspended, "refused"))
+	r.sees("/ci  Suspended")
+	w.put(minted(w.namespace, "web", "", "prod"))
+	r.sees("└─ 1 session Ready")
+	session := &v1alpha1.CoderSession{}
+	session.Namespace, session.Name = w.namespace, "ci"
+	if err := w.cluster.Client.Delete(t.Context(), session); err != nil {
+		t.Fatal(err)
+	}
+	r.sees("; 1 session: 1 Ready")
+	if err := w.cluster.Client.Delete(t.Context(), prod); err != nil {
+		t.Fatal(err)
+	}
+	r.sees("/prod  Missing")
+	r.interrupt()
+	r.ends(cli.ExitInterrupted)
+	if strings.Contains(r.out.String(), "\x1b") {
+		t.Error("what is no terminal was cleared")
+	}
+}
+
+// A time that goes by is no news, and neither is a change that nobody sees.
+func TestStatusIsNotShownAnewWhileNothingChanges(t *testing.T) {
+	w := newWorld(t)
+	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"))
+	l := newLink(w)
+	r := w.coder("status", "--watch", "--server", l.URL)
+	r.until("it watches", func() bool { return l.watches.Load() == 2 })
+	w.change("ci", false, func(s *v1alpha1.CoderSession) { s.Labels = map[string]string{"team": "a"} })
+	w.reports("ci", ready)
+	r.clock.Step(10 * time.Second)
+	w.change("ci", false, func(s *v1alpha1.CoderSession) { s.Spec.Suspend = true })
+	r.sees("NotSeen")
+	if pictures := strings.Count(r.out.String(), "/prod  Ready"); pictures != 2 {
+		t.Errorf("%d pictures, want 2", pictures)
+	}
+	if lists := l.lists.Load(); lists != 4 { // two to look, and one before each watch
+		t.Errorf("%d lists, want 4", lists)
+	}
+}
+
+func TestATerminalIsClearedAndKeptUpToDate(t *testing.T) {
+	w := newWorld(t)
+	w.put(deployment(w.namespace, "prod"))
+	r := w.coderOn(func(e *cli.Environment) { e.Terminal = true }, "status", "--watch")
+	r.shows(r.out, "\x1b[H\x1b[2J"+w.namespace+"/prod")
+	r.until("time goes by", func() bool {
+		r.clock.Step(10 * time.Second)
+		return strings.Contains(r.out.String(), "verified 5m")
+	})
+}
+
+func TestWatchingGoesOnAfterTheAPIServerWasAway(t *testing.T) {
+	w := newWorld(t)
+	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"))
+	l := newLink(w)
+	r := w.coder("status", "--watch", "--server", l.URL)
+	r.until("it watches", func() bool { return l.watches.Load() == 2 })
+	l.cut(http.StatusServiceUnavailable)
+	r.until("it says so", func() bool {
+		r.clock.Step(time.Second)
+		return strings.Contains(r.err.String(), "trying again")
+	})
+	if err := w.cluster.Client.DeleteAllOf(t.Context(), &v1alpha1.CoderSession{}, client.InNamespace(w.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	l.refusal.Store(0)
+	r.sees("no sessions")
+	l.cut(http.StatusForbidden)
+	r.until("it gives up", func() bool {
+		r.clock.Step(time.Second)
+		return strings.Contains(r.err.String(), "error: ")
+	})
+	r.ends(cli.ExitUnseen)
+}
