@@ -71,7 +71,7 @@ func (w *world) granted() {
 // tick lets time pass, and an operator notice.
 func (w *world) tick(d time.Duration) {
 	w.t.Helper()
-	w.clock.shift(d)
+	w.clock.Shift(d)
 	change(w, w.nowSecret("ci"), func(s *corev1.Secret) { s.Annotations["example.com/noticed"] = w.clock.Now().String() })
 }
 

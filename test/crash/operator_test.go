@@ -16,7 +16,6 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -189,24 +188,3 @@ func (l *logText) tail() string {
 	}
 	return strings.Join(about[max(0, len(about)-8):], "\n")
 }
-
-// shifted is the real time, and a while later after shift.
-type shifted struct {
-	clock.RealClock
-	mu    sync.Mutex
-	ahead time.Duration
-}
-
-func (s *shifted) shift(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ahead += d
-}
-
-func (s *shifted) Now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.RealClock.Now().Add(s.ahead)
-}
-
-func (s *shifted) Since(t time.Time) time.Duration { return s.Now().Sub(t) }

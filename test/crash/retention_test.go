@@ -22,10 +22,10 @@ func (w *world) inTurn() {
 	w.t.Helper()
 	w.create(w.deployment(), w.minted("ci", "ci-bot", "1h"))
 	w.eventually(w.oneToken("ci"))
-	w.clock.shift(time.Minute)
+	w.clock.Shift(time.Minute)
 	w.create(w.minted("other", "ada", "1h"))
 	w.eventually(w.oneToken("other"))
-	w.clock.shift(time.Minute)
+	w.clock.Shift(time.Minute)
 }
 
 func askForRenewal(s *v1alpha1.CoderSession) {
@@ -78,10 +78,10 @@ func retirement(w *world) scenario {
 			w.inTurn()
 			change(w, w.nowSession("ci"), changeScopes)
 			w.eventually(w.serial("ci", 2), w.readyIs("ci", "True", v1alpha1.ReasonActive))
-			w.clock.shift(time.Minute)
+			w.clock.Shift(time.Minute)
 			change(w, w.nowSession("other"), askForRenewal)
 			w.eventually(w.serial("other", 2))
-			w.clock.shift(time.Minute)
+			w.clock.Shift(time.Minute)
 		},
 		trigger: w.keepOne,
 		done:    all(w.retired("ci"), w.readyIs("other", "True", v1alpha1.ReasonActive)),

@@ -48,7 +48,7 @@ func (w *world) standing(overlap v1alpha1.Duration) {
 // rotate makes ci due for rotation, and lets its operator notice.
 func (w *world) rotate() {
 	w.t.Helper()
-	w.clock.shift(45 * time.Minute)
+	w.clock.Shift(45 * time.Minute)
 	change(w, w.nowSecret("ci"), func(s *corev1.Secret) { s.Annotations["example.com/noticed"] = "now" })
 }
 

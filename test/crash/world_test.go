@@ -14,6 +14,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
+	"github.com/coder-session-operator/coder-session-operator/test/shifted"
 )
 
 // world is one case: a namespace, a Coder server and the operators that work there.
@@ -25,7 +26,7 @@ type world struct {
 	coder     *coderd.Server
 	gate      *gate
 	keys      *certificates
-	clock     *shifted
+	clock     *shifted.Clock
 	// orphanGrace is long where the sessions themselves must leave nothing behind.
 	orphanGrace time.Duration
 	operators   []*operator
@@ -41,7 +42,7 @@ type world struct {
 // and writes the Secrets that a deployment refers to.
 func newWorld(t *testing.T, label string) *world {
 	t.Helper()
-	w := &world{t: t, kube: kube.ForTest(t), clock: &shifted{}, orphanGrace: time.Hour, label: label}
+	w := &world{t: t, kube: kube.ForTest(t), clock: &shifted.Clock{}, orphanGrace: time.Hour, label: label}
 	var err error
 	w.keys, err = material()
 	w.must(err)

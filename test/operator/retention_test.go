@@ -5,40 +5,18 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/utils/clock"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/shifted"
 )
 
-// shifted is the real time, and a while later after shift.
-type shifted struct {
-	clock.RealClock
-	mu    sync.Mutex
-	ahead time.Duration
-}
-
-func (s *shifted) shift(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ahead += d
-}
-
-func (s *shifted) Now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.RealClock.Now().Add(s.ahead)
-}
-
-func (s *shifted) Since(t time.Time) time.Duration { return s.Now().Sub(t) }
-
 // by is the time of server and operator alike.
-func by(c *shifted) setting {
+func by(c *shifted.Clock) setting {
 	return func(o *worldOptions) { o.clock, o.server.Clock = c, c }
 }
 
@@ -161,26 +139,26 @@ const (
 // B27: beyond the limit the least recently used session goes, and returns on request, at
 // the cost of the next; a restart of the operator changes nothing (B54).
 func TestTheLeastRecentlyUsedSessionIsRetired(t *testing.T) {
-	c := &shifted{}
+	c := &shifted.Clock{}
 	w := newWorld(t, mTLS, by(c))
 	w.startOperator()
 	w.create(w.deployment("prod", every("500ms"), keeps(2, "")))
 	for _, name := range []string{"a", "b"} {
 		w.create(w.mint(name, "ci-bot"))
 		w.eventually(w.ready(name))
-		c.shift(10 * time.Minute)
+		c.Shift(10 * time.Minute)
 	}
 	w.uses("a")
-	c.shift(10 * time.Minute)
+	c.Shift(10 * time.Minute)
 	w.create(w.mint("c", "ada"))
 	w.eventually(w.ready("a"), w.ready("c"), w.retired("b", v1alpha1.RetirementSessionLimit, "kubectl coder renew b -n "+w.namespace), w.liveTokens(2), w.counts(2, 1))
 	w.eventually(w.event(corev1.EventTypeNormal, v1alpha1.ReasonRetired, "retention.maxSessions"))
 
-	c.shift(10 * time.Minute)
+	c.Shift(10 * time.Minute)
 	w.asksForRenewal("b", first)
 	w.eventually(w.ready("b"), w.handled("b", first), w.retired("a", v1alpha1.RetirementSessionLimit, ""), w.ready("c"), w.liveTokens(2))
 
-	c.shift(10 * time.Minute)
+	c.Shift(10 * time.Minute)
 	w.changeSession("a", func(s *v1alpha1.CoderSession) {
 		overlap := v1alpha1.Duration("2m")
 		s.Spec.Rotation = &v1alpha1.Rotation{Overlap: &overlap}
@@ -210,14 +188,14 @@ func TestTheLeastRecentlyUsedSessionIsRetired(t *testing.T) {
 // B27: what keeps a session away may go: the limit is raised, another session is deleted,
 // or retention is removed; then it returns by itself. Nobody goes for it.
 func TestARetiredSessionReturnsWhenThereIsRoom(t *testing.T) {
-	c := &shifted{}
+	c := &shifted.Clock{}
 	w := newWorld(t, mTLS, by(c))
 	w.startOperator()
 	w.create(w.deployment("prod", every("500ms"), keeps(1, "")))
 	for _, name := range []string{"a", "b", "c", "d"} {
 		w.create(w.mint(name, "ci-bot"))
 		w.eventually(w.ready(name), w.liveTokens(1))
-		c.shift(10 * time.Minute)
+		c.Shift(10 * time.Minute)
 	}
 	w.eventually(w.ready("d"), w.counts(1, 3))
 	w.changeDeployment("prod", func(d *v1alpha1.CoderDeployment) { keeps(2, "")(&d.Spec) })
@@ -233,35 +211,35 @@ func TestARetiredSessionReturnsWhenThereIsRoom(t *testing.T) {
 // B28: a session that nobody uses goes after the timeout and the hour that the server's
 // record may be late; a use keeps it, a rotation does not.
 func TestAnIdleSessionIsRetired(t *testing.T) {
-	c := &shifted{}
+	c := &shifted.Clock{}
 	w := newWorld(t, mTLS, by(c))
 	w.startOperator()
 	short := func(spec *v1alpha1.CoderSessionSpec) { spec.Auth.Mint.Lifetime = "90m" }
 	w.create(w.deployment("prod", every("500ms"), keeps(0, "2h")), w.mint("used", "ci-bot"), w.mint("never", "ci-bot", short))
 	w.eventually(w.ready("used"), w.ready("never"))
 	for _, serial := range []int64{2, 3} {
-		c.shift(70 * time.Minute)
+		c.Shift(70 * time.Minute)
 		w.looksAt("never")
 		w.eventually(w.serial("never", serial))
 	}
-	c.shift(38 * time.Minute) // two hours and 58 minutes
+	c.Shift(38 * time.Minute) // two hours and 58 minutes
 	w.listedAgain()
 	w.throughout(time.Second, w.ready("used"), w.ready("never"))
 	w.justUses("used") // in the last minute
-	c.shift(4 * time.Minute)
+	c.Shift(4 * time.Minute)
 	w.eventually(w.retired("never", v1alpha1.RetirementIdle, "2h (retention.idleTimeout)"), w.ready("used"), w.liveTokens(1))
 
 	// It returns for as long; what it was before is of no account.
 	w.asksForRenewal("never", first)
 	w.eventually(w.ready("never"), w.handled("never", first))
-	c.shift(time.Hour)
+	c.Shift(time.Hour)
 	w.uses("never")
-	c.shift(time.Hour + 51*time.Minute) // two hours and 55 minutes after the other one was used
+	c.Shift(time.Hour + 51*time.Minute) // two hours and 55 minutes after the other one was used
 	w.looksAt("never")
 	w.eventually(w.serial("never", 2), w.ready("never"))
 	w.listedAgain()
 	w.throughout(time.Second, w.ready("used"), w.ready("never"))
-	c.shift(15 * time.Minute)
+	c.Shift(15 * time.Minute)
 	w.eventually(w.retired("used", v1alpha1.RetirementIdle, ""), w.ready("never"))
 
 	// Raised, the timeout keeps nobody away who would not be idle.
@@ -271,7 +249,7 @@ func TestAnIdleSessionIsRetired(t *testing.T) {
 
 // Who cannot see the tokens of a user cannot tell that nobody uses them.
 func TestNobodyIsRetiredUnseen(t *testing.T) {
-	c := &shifted{}
+	c := &shifted.Clock{}
 	w := newWorld(t, mTLS, by(c))
 	w.startOperator()
 	w.create(w.deployment("prod", every("500ms"), keeps(0, "2h")), w.mint("ci", "ci-bot"))
@@ -284,7 +262,7 @@ func TestNobodyIsRetiredUnseen(t *testing.T) {
 		}
 		return err
 	})
-	c.shift(5 * time.Hour)
+	c.Shift(5 * time.Hour)
 	w.listedAgain()
 	w.throughout(time.Second, w.ready("ci"))
 	w.must(w.coder.SetRoles("operator", "owner"))
