@@ -109,6 +109,19 @@ func TestStatusIsWhatTheREADMEShows(t *testing.T) {
 	}
 }
 
+// It also shows what becomes of a fleet, see TestStatusOfAFleetIsShortAndTakesTwoRequests.
+func TestTheREADMEShowsAFleet(t *testing.T) {
+	t.Parallel()
+	readme, readmeErr := os.ReadFile("../../README.md")
+	fleet, fleetErr := os.ReadFile("testdata/status-fleet.golden")
+	if readmeErr != nil || fleetErr != nil {
+		t.Fatal(readmeErr, fleetErr)
+	}
+	if !strings.Contains(string(readme), "$ kubectl coder status -A\n"+string(fleet)+"```\n") {
+		t.Errorf("README.md does not have\n%s", fleet)
+	}
+}
+
 func TestStatusHasColoursOnlyWhereTheyAreWanted(t *testing.T) {
 	w := newWorld(t)
 	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"), minted(w.namespace, "web", "", "prod", isNot("Suspended", "red \x1b[31m text")))

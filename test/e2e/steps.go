@@ -10,7 +10,7 @@ const (
 	// kubeletSync is how often the kubelet of the own cluster looks at each pod's volumes.
 	kubeletSync = 5 * time.Second
 	// overlap of rotations: long enough for what is published to reach the pods.
-	overlap = 30 * time.Second
+	overlap = 20 * time.Second
 	// rollout bounds what a workload needs to start, or to be replaced.
 	rollout = 3 * time.Minute
 )
