@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,40 +34,21 @@ const renewExamples = `  # A token may have leaked: replace it now
 
 // newRenew makes the command renew.
 func newRenew(c *connector) *cobra.Command {
-	var timeout time.Duration
 	command := &cobra.Command{
 		Use:               "renew SESSION",
 		Short:             "Replace a session's credential now",
 		Long:              renewHelp,
 		Example:           renewExamples,
-		GroupID:           groupSessions,
 		ValidArgsFunction: completeOne(c, sessionKind, describeSession),
-		Args:              one("session"),
-		RunE: func(command *cobra.Command, args []string) error {
-			if err := checkTimeout(timeout); err != nil {
-				return err
-			}
-			cluster, err := c.connect()
-			if err != nil {
-				return err
-			}
-			r := &request[*v1alpha1.CoderSession]{
-				connector: c, cluster: cluster, kind: sessionKind, name: args[0], timeout: timeout,
-				annotation: v1alpha1.AnnotationRenewRequestedAt,
-				progress: func(s *v1alpha1.CoderSession) ([]metav1.Condition, string) {
-					return s.Status.Conditions, s.Status.LastHandledRenewAt
-				},
-				useless: notRenewable, standing: standing,
-			}
-			renewed, err := r.run(command.Context())
-			if err != nil {
-				return err
-			}
-			return c.renewed(renewed)
-		},
 	}
-	addTimeout(command.Flags(), &timeout, time.Minute, "the new credential")
-	return command
+	return asking(command, "the new credential", request[*v1alpha1.CoderSession]{
+		connector: c, kind: sessionKind,
+		annotation: v1alpha1.AnnotationRenewRequestedAt,
+		progress: func(s *v1alpha1.CoderSession) ([]metav1.Condition, string) {
+			return s.Status.Conditions, s.Status.LastHandledRenewAt
+		},
+		useless: notRenewable, standing: standing,
+	}, c.renewed)
 }
 
 // notRenewable says why a session gets no other credential by asking for it. ConfigInvalid is not among the reasons: what is

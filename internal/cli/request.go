@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -49,6 +50,30 @@ type request[T client.Object] struct {
 	last T
 	seen bool
 	told map[string]metav1.Condition
+}
+
+// asking completes a command that makes a request about the one object that it is given, waits for what is named, and says
+// what came of it. The request lacks cluster, name and timeout, which are the command line's.
+func asking[T client.Object](command *cobra.Command, awaited string, r request[T], say func(T) error) *cobra.Command {
+	command.GroupID = groupSessions
+	command.Args = one(r.kind.noun)
+	addTimeout(command.Flags(), &r.timeout, time.Minute, awaited)
+	command.RunE = func(command *cobra.Command, args []string) error {
+		if err := checkTimeout(r.timeout); err != nil {
+			return err
+		}
+		var err error
+		if r.cluster, err = r.connect(); err != nil {
+			return err
+		}
+		r.name = args[0]
+		object, err := r.run(command.Context())
+		if err != nil {
+			return err
+		}
+		return say(object)
+	}
+	return command
 }
 
 // run returns the object with the outcome.

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,41 +28,22 @@ const verifyExamples = `  # The server is up again: do not wait for the next try
 
 // newVerify makes the command verify.
 func newVerify(c *connector) *cobra.Command {
-	var timeout time.Duration
 	command := &cobra.Command{
 		Use:               "verify DEPLOYMENT",
 		Short:             "Verify a deployment's settings now",
 		Long:              verifyHelp,
 		Example:           verifyExamples,
-		GroupID:           groupSessions,
 		ValidArgsFunction: completeOne(c, deploymentKind, describeDeployment),
-		Args:              one("deployment"),
-		RunE: func(command *cobra.Command, args []string) error {
-			if err := checkTimeout(timeout); err != nil {
-				return err
-			}
-			cluster, err := c.connect()
-			if err != nil {
-				return err
-			}
-			r := &request[*v1alpha1.CoderDeployment]{
-				connector: c, cluster: cluster, kind: deploymentKind, name: args[0], timeout: timeout,
-				annotation: v1alpha1.AnnotationVerifyRequestedAt,
-				progress: func(d *v1alpha1.CoderDeployment) ([]metav1.Condition, string) {
-					return d.Status.Conditions, d.Status.LastHandledVerifyAt
-				},
-				useless:  func(*v1alpha1.CoderDeployment) string { return "" },
-				standing: deploymentStanding,
-			}
-			verified, err := r.run(command.Context())
-			if err != nil {
-				return err
-			}
-			return c.verified(verified)
-		},
 	}
-	addTimeout(command.Flags(), &timeout, time.Minute, "the outcome")
-	return command
+	return asking(command, "the outcome", request[*v1alpha1.CoderDeployment]{
+		connector: c, kind: deploymentKind,
+		annotation: v1alpha1.AnnotationVerifyRequestedAt,
+		progress: func(d *v1alpha1.CoderDeployment) ([]metav1.Condition, string) {
+			return d.Status.Conditions, d.Status.LastHandledVerifyAt
+		},
+		useless:  func(*v1alpha1.CoderDeployment) string { return "" },
+		standing: deploymentStanding,
+	}, c.verified)
 }
 
 // verified says what came of it.

@@ -14,23 +14,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
-// uninstall follows the README: sessions, deployments, release.
+// uninstall takes everything away, and looks what is left.
 func (w *world) uninstall(ctx context.Context) error {
 	if _, err := w.kubectl.Run(ctx, "-n", namespace, "delete", "pod", "--selector=!app", "--wait=false"); err != nil {
 		return err
 	}
-	for _, args := range [][]string{
-		{"delete", "cses", "--all-namespaces", "--all", "--timeout=60s"},
-		{"delete", "cdep", "--all-namespaces", "--all", "--timeout=60s"},
-	} {
-		if err := w.kubectl.Show(ctx, args...); err != nil {
-			return err
-		}
-	}
-	if err := w.noTokens(ctx); err != nil {
-		return err
-	}
-	if err := w.helm.Show(ctx, "uninstall", release, "--namespace", operatorNamespace, "--wait", "--timeout", "2m"); err != nil {
+	if err := w.removeAll(ctx); err != nil {
 		return err
 	}
 	left, err := w.kubectl.Run(ctx, "get", "clusterroles,clusterrolebindings,mutatingwebhookconfigurations", "-o", "name")
@@ -44,6 +33,19 @@ func (w *world) uninstall(ctx context.Context) error {
 		return &walk.UnexpectedError{Expected: "Secret ci is gone", Seen: fmt.Sprintf("looking for it: %v", err)}
 	}
 	return w.kubectl.Show(ctx, "get", "crd", "-o", "name")
+}
+
+// removeAll follows the README: sessions, deployments, release.
+func (w *world) removeAll(ctx context.Context) error {
+	for _, kind := range []string{"cses", "cdep"} {
+		if err := w.kubectl.Show(ctx, "delete", kind, "--all-namespaces", "--all", "--timeout=60s"); err != nil {
+			return err
+		}
+	}
+	if err := w.noTokens(ctx); err != nil {
+		return err
+	}
+	return w.helm.Show(ctx, "uninstall", release, "--namespace", operatorNamespace, "--wait", "--timeout", "2m")
 }
 
 // noTokens makes sure that nothing that was minted is alive.
@@ -87,19 +89,10 @@ func (w *world) rolesOnly(ctx context.Context) error {
 	if err := w.mayReadOnly(ctx, namespace); err != nil {
 		return err
 	}
-	for _, args := range [][]string{
-		{"-n", namespace, "delete", "pod", "by-hand"},
-		{"delete", "cses", "--all-namespaces", "--all", "--timeout=60s"},
-		{"delete", "cdep", "--all-namespaces", "--all", "--timeout=60s"},
-	} {
-		if err := w.kubectl.Show(ctx, args...); err != nil {
-			return err
-		}
-	}
-	if err := w.noTokens(ctx); err != nil {
+	if err := w.kubectl.Show(ctx, "-n", namespace, "delete", "pod", "by-hand"); err != nil {
 		return err
 	}
-	return w.helm.Show(ctx, "uninstall", release, "--namespace", operatorNamespace, "--wait", "--timeout", "2m")
+	return w.removeAll(ctx)
 }
 
 // mayReadOnly makes sure that the operator may read Secrets in one namespace only.
