@@ -32,6 +32,7 @@ ALL_SCHEDULES = $(if $(and $(RACE),$(filter ./... ./controllers ./controllers/..
 CHART_FILES = charts/coder-session-operator/files
 
 CONTROLLER_GEN = go tool -modfile=hack/tools/go.mod controller-gen
+CRD_REF_DOCS = go tool -modfile=hack/tools/go.mod crd-ref-docs
 GOLANGCI_LINT = go tool -modfile=hack/lint/go.mod golangci-lint
 GO_BUILD = CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 
@@ -76,8 +77,10 @@ manifests: ## Generate the CRDs and the manager's role into config, and copy the
 	cp config/rbac/role.yaml config/rbac/reasons.yaml $(CHART_FILES)/rbac
 
 .PHONY: docs
-docs: ## Generate the reference page of the kubectl plugin.
-	go run ./hack/docs docs/kubectl-coder.md
+docs: ## Generate the pages of docs/reference that come from code.
+	go run ./hack/docs docs/reference
+	$(CRD_REF_DOCS) --config=hack/docs/api/config.yaml --templates-dir=hack/docs/api/templates \
+		--source-path=api/v1alpha1 --renderer=markdown --output-path=docs/reference/api.md --log-level=WARN
 
 .PHONY: fmt
 fmt: ## Format the Go code.

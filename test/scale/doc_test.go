@@ -11,6 +11,6 @@
 // (Linux only).
 //
 // It owns the figures, not the behaviours: those are test/operator's. Counts that
-// have to be exact fail a benchmark, times never do. docs/performance.md says what
+// have to be exact fail a benchmark, times never do. docs/operations/performance.md says what
 // the figures mean.
 package scale_test
