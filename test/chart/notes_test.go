@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build chart
+
+package chart
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+)
+
+// notes is what Helm says after an installation.
+func notes(t *testing.T, values string) string {
+	t.Helper()
+	text, err := helm(t, values, "install", release, chartFolder, "--namespace=operators", "--dry-run=client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(text, "\nNOTES:\n")
+	if !found {
+		t.Fatalf("no notes in:\n%s", text)
+	}
+	return after
+}
+
+// manifestInShell is what a command of the notes gives to kubectl apply.
+var manifestInShell = regexp.MustCompile(`(?ms)^kubectl apply -f - <<END\n(.*?)^END$`)
+
+// The notes end with the commands that come next, and the manifests in them are valid.
+func TestNotesSayWhatComesNext(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ values, namespace string }{
+		"all namespaces":  {"", "coder"},
+		"some namespaces": {"watchNamespaces: [builds]\nclusterId: prod0001", "builds"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := notes(t, c.values)
+			if end := "kubectl -n " + c.namespace + " get cdep,cses"; !strings.HasSuffix(strings.TrimSpace(text), end) {
+				t.Errorf("the notes do not end with %q:\n%s", end, text)
+			}
+			server, warnings := strict(t)
+			namespace := withForeignKinds(t).Namespace(t, nil)
+			manifests := manifestInShell.FindAllStringSubmatch(text, -1)
+			if len(manifests) != 2 {
+				t.Fatalf("%d manifests, want a CoderDeployment and a CoderSession, in:\n%s", len(manifests), text)
+			}
+			for _, manifest := range manifests {
+				for _, object := range parse(t, manifest[1]) {
+					if object.GetNamespace() != c.namespace {
+						t.Errorf("%s is in namespace %s", object.GetKind(), object.GetNamespace())
+					}
+					object.SetNamespace(namespace)
+					if err := server.Create(t.Context(), object, client.DryRunAll); err != nil {
+						t.Errorf("%s: %v", object.GetKind(), err)
+					}
+				}
+			}
+			for _, warning := range *warnings {
+				t.Error(warning)
+			}
+		})
+	}
+}
+
+// What people read names the version that the chart asks for, and Helm refuses an older one.
+func TestTheLeastVersionOfKubernetes(t *testing.T) {
+	t.Parallel()
+	folder, err := root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(folder, chartFolder, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	var chart struct {
+		KubeVersion string `json:"kubeVersion"`
+	}
+	if err := yaml.Unmarshal([]byte(read("Chart.yaml")), &chart); err != nil {
+		t.Fatal(err)
+	}
+	least := strings.TrimSuffix(strings.TrimPrefix(chart.KubeVersion, ">="), ".0-0")
+	if least != "1.32" {
+		t.Fatalf("kubeVersion is %q: correct this test, too", chart.KubeVersion)
+	}
+	for name, text := range map[string]string{"README.md": read("README.md"), "the notes": notes(t, "")} {
+		if !strings.Contains(strings.ReplaceAll(text, "*", ""), least+" or newer") {
+			t.Errorf("%s does not say that Kubernetes %s or newer is needed", name, least)
+		}
+	}
+	_, err = helm(t, "", "template", release, chartFolder, "--kube-version=1.31.9")
+	if err == nil || !strings.Contains(err.Error(), chart.KubeVersion) {
+		t.Errorf("on Kubernetes 1.31 Helm answers %v", err)
+	}
+	if _, err := helm(t, "", "template", release, chartFolder, "--kube-version=1.32.0-gke.1"); err != nil {
+		t.Errorf("on Kubernetes 1.32 Helm answers %v", err)
+	}
+}
