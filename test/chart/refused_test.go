@@ -19,21 +19,21 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"fewer than no replicas":  {"{replicas: -1}", "'/replicas'"},
 		"no reconciles":           {"{maxConcurrentReconciles: 0}", "'/maxConcurrentReconciles'"},
 		"text for a truth":        {`{metrics: {secure: "false"}}`, "'/metrics/secure'"},
-		"no port":                 {"{metrics: {bindAddress: localhost}}", "'/metrics/bindAddress'"},
-		"duration without a unit": {`{orphanGrace: "10"}`, "'/orphanGrace'"},
-		"negative duration":       {"{revocationTimeout: -1s}", "'/revocationTimeout'"},
+		"no port":                 {"{metrics: {bindAddress: localhost}}", `metrics.bindAddress is "localhost": write an address with a port`},
+		"duration without a unit": {`{orphanGrace: "10"}`, `orphanGrace is "10": write a duration such as 90s`},
+		"negative duration":       {"{revocationTimeout: -1s}", `revocationTimeout is "-1s": write a duration`},
 		"pull policy":             {"{image: {pullPolicy: Sometimes}}", "'/image/pullPolicy'"},
 		"no repository":           {`{image: {repository: ""}}`, "'/image/repository'"},
-		"log level":               {"{logLevel: chatty}", "'/logLevel'"},
-		"long cluster id":         {"{clusterId: production}", "'/clusterId'"},
+		"log level":               {"{logLevel: chatty}", "write debug, info, error"},
+		"long cluster id":         {"{clusterId: production}", "write 8 characters of a-z and 0-9"},
 		"namespaces as text":      {"{watchNamespaces: a, clusterId: prod0001}", "'/watchNamespaces'"},
 		"a namespace twice":       {"{watchNamespaces: [a, a], clusterId: prod0001}", "'/watchNamespaces'"},
-		"no namespace's name":     {"{watchNamespaces: [A_B], clusterId: prod0001}", "'/watchNamespaces/0'"},
-		"no flag":                 {"{extraArgs: [verbose]}", "'/extraArgs/0'"},
+		"no namespace's name":     {"{watchNamespaces: [A_B], clusterId: prod0001}", `watchNamespaces is "A_B": write names of namespaces`},
+		"no flag":                 {"{extraArgs: [verbose]}", `extraArgs is "verbose": write flags of the manager`},
 		"a number as a label":     {"{podLabels: {a: 1}}", "'/podLabels/a'"},
-		"callback over http":      {"{oauthCallback: {enabled: true, url: http://example.com/callback}}", "'/oauthCallback/url'"},
-		"callback without a path": {"{oauthCallback: {enabled: true, url: https://example.com}}", "'/oauthCallback/url'"},
-		"callback with a query":   {"{oauthCallback: {enabled: true, url: 'https://example.com/callback?a=b'}}", "'/oauthCallback/url'"},
+		"callback over http":      {"{oauthCallback: {enabled: true, url: http://example.com/callback}}", `oauthCallback.url is "http://example.com/callback": write an https URL`},
+		"callback without a path": {"{oauthCallback: {enabled: true, url: https://example.com}}", "write an https URL with a host and a path"},
+		"callback with a query":   {"{oauthCallback: {enabled: true, url: 'https://example.com/callback?a=b'}}", "without a query"},
 		"callback as an address":  {"{oauthCallback: {enabled: true, bindPort: ':8082'}}", "'/oauthCallback/bindPort'"},
 		"port beyond all ports":   {"{oauthCallback: {enabled: true, bindPort: 65536}}", "'/oauthCallback/bindPort'"},
 		"callback switched off":   {"{oauthCallback: {url: 'https://example.com/callback'}}", "oauthCallback.enabled"},
@@ -45,14 +45,14 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"issuer without a name":   {"{webhook: {certManager: {issuerRef: {kind: ClusterIssuer}}}}", "'/webhook/certManager/issuerRef'"},
 		"issuer's name misspelt":  {"{webhook: {certManager: {issuerRef: {nam: x}}}}", "'nam'"},
 		"selector of pods":        {"{webhook: {objectSelector: {}}}", "'objectSelector'"},
-		"no digest":               {"{image: {digest: latest}}", "'/image/digest'"},
+		"no digest":               {"{image: {digest: latest}}", "write sha256: and 64 hexadecimal digits"},
 		"budget of nothing":       {"{podDisruptionBudget: {maxUnavailable: 0}}", "'/podDisruptionBudget/maxUnavailable'"},
-		"budget of no percent":    {"{podDisruptionBudget: {maxUnavailable: 0%}}", "'/podDisruptionBudget/maxUnavailable'"},
+		"budget of no percent":    {"{podDisruptionBudget: {maxUnavailable: 0%}}", "write at least 1, or a percentage"},
 		"short grace":             {"{terminationGracePeriodSeconds: 30}", "'/terminationGracePeriodSeconds'"},
 		"root":                    {"{podSecurityContext: {runAsUser: 0}}", "'/podSecurityContext/runAsUser'"},
 		"root after all":          {"{podSecurityContext: {runAsNonRoot: false}}", "'runAsNonRoot'"},
 		"long full name":          {"{fullnameOverride: a123456789b123456789c123456789d1234567890}", "'/fullnameOverride'"},
-		"full name of a file":     {"{fullnameOverride: a.b}", "'/fullnameOverride'"},
+		"full name of a file":     {"{fullnameOverride: a.b}", "write lower-case letters, digits and '-'"},
 		"spread without a reason": {"{topologySpreadConstraints: [{maxSkew: 1}]}", "'topologyKey'"},
 		"strategy":                {"{updateStrategy: {type: OnDelete}}", "'/updateStrategy/type'"},
 		"probe":                   {"{probes: {liveness: {periodSecond: 1}}}", "'periodSecond'"},
@@ -82,6 +82,9 @@ func TestWrongValuesAreRefused(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), test.want) {
 				t.Errorf("want %q in: %v", test.want, err)
+			}
+			if strings.Contains(err.Error(), "does not match pattern") {
+				t.Errorf("a regular expression is no advice: %v", err)
 			}
 		})
 	}
