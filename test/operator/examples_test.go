@@ -16,7 +16,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
-// example is one section of docs/access.md.
+// example is one section of docs/guides/multi-tenancy.md.
 type example struct {
 	access  string // a patch of the deployment
 	allowed string // a session
@@ -30,14 +30,14 @@ var (
 	code    = regexp.MustCompile("`([^`]+)`")
 )
 
-// accessPage reads the namespaces and the examples of docs/access.md.
+// accessPage reads the namespaces and the examples of docs/guides/multi-tenancy.md.
 func accessPage(t *testing.T) (namespaces string, examples map[string]example) {
 	t.Helper()
 	root, err := kube.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, "docs", "access.md"))
+	text, err := os.ReadFile(filepath.Join(root, "docs", "guides", "multi-tenancy.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func parseExample(t *testing.T, body string) example {
 	return example{access: text(0), allowed: text(1), refused: text(2), because: because[1]}
 }
 
-// The examples of docs/access.md allow and refuse what the page says (B31).
+// The examples of docs/guides/multi-tenancy.md allow and refuse what the page says (B31).
 func TestTheExamplesOfAccessRules(t *testing.T) {
 	namespaces, examples := accessPage(t)
 	if len(examples) < 5 {
