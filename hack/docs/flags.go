@@ -145,9 +145,9 @@ func chartSource(line, setting string, blocks []string) string {
 	}
 	switch constant := setting != "" && !strings.Contains(line, "{{"); {
 	case constant && block != "":
-		return fmt.Sprintf("`%s`, with %s", setting, block)
+		return "`" + setting + "`, with " + block
 	case constant:
-		return fmt.Sprintf("always `%s`", setting)
+		return "always `" + setting + "`"
 	case block != "":
 		return block
 	}

@@ -30,7 +30,7 @@ func notes(t *testing.T, values string) string {
 }
 
 // manifestInShell is what a command of the notes gives to kubectl apply.
-var manifestInShell = regexp.MustCompile(`(?ms)^kubectl apply -f - <<END\n(.*?)^END$`)
+var manifestInShell = regexp.MustCompile(`(?s)\nkubectl apply -f - <<END\n(.*?)\nEND\n`)
 
 // The notes end with the commands that come next, and the manifests in them are valid.
 func TestNotesSayWhatComesNext(t *testing.T) {

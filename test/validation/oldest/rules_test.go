@@ -26,7 +26,7 @@ const root = "../../.."
 // oldestVersion is the least version of Kubernetes that the chart takes, from its kubeVersion.
 func oldestVersion(t *testing.T) *version.Version {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "charts/coder-session-operator/Chart.yaml"))
+	text, err := os.ReadFile(filepath.Join(root, "charts", "coder-session-operator", "Chart.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func compileRules(env *environment.EnvSet, s *schema.Structural, path string, is
 // readSchemas returns the schema of each CRD, by the name of its file.
 func readSchemas(t *testing.T) map[string]*schema.Structural {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "config/crd/bases/*.yaml"))
+	files, err := filepath.Glob(filepath.Join(root, "config", "crd", "bases", "*.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
