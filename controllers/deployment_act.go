@@ -11,26 +11,26 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // act carries out one action. It reports false when the outcome is not to be
 // believed, so that the pass ends without a word.
 func (r *DeploymentReconciler) act(ctx context.Context, s *deploymentScope, plan deployment.Plan) (bool, error) {
-	ctx = connection.Patient(ctx)
-	switch plan.Do {
+	ctx = connection.WithLongRateLimitWait(ctx)
+	switch plan.Action {
 	case deployment.AddFinalizer:
 		return true, patchFinalizer(ctx, r.client, s.object, v1alpha1.DeploymentFinalizer, controllerutil.AddFinalizer)
 	case deployment.RemoveFinalizer:
 		return true, patchFinalizer(ctx, r.client, s.object, v1alpha1.DeploymentFinalizer, controllerutil.RemoveFinalizer)
 	case deployment.Verify:
-		return r.verify(connection.Ranked(ctx, connection.Urgent), s)
+		return r.verify(connection.WithPriority(ctx, connection.Urgent), s)
 	case deployment.Renew:
-		return r.renew(connection.Ranked(ctx, connection.Urgent), s)
+		return r.renew(connection.WithPriority(ctx, connection.Urgent), s)
 	case deployment.RevokePredecessor:
 		return r.revokePredecessor(ctx, s)
 	default:
@@ -56,36 +56,36 @@ func patchFinalizer[T client.Object](ctx context.Context, c client.Client, objec
 // verify asks the server who it is and who the operator is. The result counts
 // only if the settings are still the ones that it was asked with (B11).
 func (r *DeploymentReconciler) verify(ctx context.Context, s *deploymentScope) (bool, error) {
-	doubted := s.conn.Doubted()
-	s.conn.Trust()
-	found := deployment.Verified{At: r.clock.Now(), Request: s.object.VerificationRequest()}
-	line, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+	doubted := s.conn.ReverificationRequested()
+	s.conn.ClearReverificationRequest()
+	found := deployment.Verification{Time: r.clock.Now(), Request: s.object.VerificationRequest()}
+	line, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
 		return askServer(ctx, line, &found)
 	})
-	found.Verdict = connection.VerdictOf(err)
-	if found.Verdict.Outcome == verdict.Unsettled || line == nil {
+	found.Result = connection.ResultOf(err)
+	if found.Result.Outcome == authcheck.ConfigChanging || line == nil {
 		if doubted {
-			s.conn.Doubt() // this has not cleared it up
+			s.conn.RequestReverification() // this has not cleared it up
 		}
 		return false, nil
 	}
 	found.Fingerprint = line.Snapshot.Fingerprint
-	if applies, err := r.applies(ctx, s, found.Fingerprint); err != nil || !applies {
+	if applies, err := r.stillCurrent(ctx, s, found.Fingerprint); err != nil || !applies {
 		return false, err
 	}
-	if found.Verdict.Outcome == verdict.Unreachable {
+	if found.Result.Outcome == authcheck.Unreachable {
 		found.Failures = s.memory.verified.Failures + 1
 	}
 	if was := s.memory.verified.DeploymentID; was != "" && found.DeploymentID != "" && was != found.DeploymentID {
 		s.conn.Inventory.Clear()
-		s.memory.listed = deployment.Listed{}
+		s.memory.listed = deployment.TokenListing{}
 	}
 	if found.DeploymentID == "" {
 		found.DeploymentID = s.memory.verified.DeploymentID
 	}
 	s.memory.verified = found
-	result := found.Verdict.Reason
-	if found.Verdict.OK() {
+	result := found.Result.Reason
+	if found.Result.OK() {
 		result = v1alpha1.ReasonVerified
 	}
 	r.metrics.Verified(s.key.Namespace, s.key.Name, result)
@@ -94,7 +94,7 @@ func (r *DeploymentReconciler) verify(ctx context.Context, s *deploymentScope) (
 
 // askServer makes the requests of one verification: who is there, and, where
 // anything could identify the caller, who the caller is (B13).
-func askServer(ctx context.Context, line *connection.Line, found *deployment.Verified) error {
+func askServer(ctx context.Context, line *connection.ResolvedClient, found *deployment.Verification) error {
 	build, err := line.Client.BuildInfo(ctx)
 	if err != nil {
 		return err
@@ -121,9 +121,9 @@ func askServer(ctx context.Context, line *connection.Line, found *deployment.Ver
 	return nil
 }
 
-// applies reports whether the deployment and its settings are still the ones
+// stillCurrent reports whether the deployment and its settings are still the ones
 // that the server was asked with.
-func (r *DeploymentReconciler) applies(ctx context.Context, s *deploymentScope, fingerprint string) (bool, error) {
+func (r *DeploymentReconciler) stillCurrent(ctx context.Context, s *deploymentScope, fingerprint string) (bool, error) {
 	now := &v1alpha1.CoderDeployment{}
 	if err := r.client.Get(ctx, s.key, now); err != nil {
 		return false, client.IgnoreNotFound(err)
@@ -131,7 +131,7 @@ func (r *DeploymentReconciler) applies(ctx context.Context, s *deploymentScope, 
 	if now.UID != s.object.UID || now.Generation != s.object.Generation || now.DeletionTimestamp.IsZero() != s.object.DeletionTimestamp.IsZero() {
 		return false, nil
 	}
-	line, err := s.conn.Renew(ctx, now)
+	line, err := s.conn.Resolve(ctx, now)
 	if err != nil {
 		if len(problemsOf(err)) > 0 {
 			return false, nil
@@ -145,15 +145,15 @@ func (r *DeploymentReconciler) applies(ctx context.Context, s *deploymentScope, 
 // users, however many sessions there are (B51). Sessions that it tells something
 // new about are woken.
 func (r *DeploymentReconciler) list(ctx context.Context, s *deploymentScope) error {
-	listed := deployment.Listed{At: r.clock.Now(), Complete: s.memory.listed.Complete}
+	listed := deployment.TokenListing{Time: r.clock.Now(), LastSuccessTime: s.memory.listed.LastSuccessTime}
 	var changes inventory.Changes
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
+	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
 		changes, err = s.conn.Inventory.Refresh(ctx, line.Client.Tokens, suspendedUsers(line.Client))
 		return err
 	})
-	listed.Verdict = connection.VerdictOf(err)
+	listed.Result = connection.ResultOf(err)
 	if err == nil {
-		listed.Complete = listed.At
+		listed.LastSuccessTime = listed.Time
 	} else {
 		listed.Failures = s.memory.listed.Failures + 1
 		ctrl.LoggerFrom(ctx).V(1).Info("tokens could not be listed", "problem", err.Error())
@@ -202,6 +202,6 @@ func (r *DeploymentReconciler) wakeConcerned(ctx context.Context, key types.Name
 			return err
 		}
 	}
-	r.sessions.wakeAll(concerned, r.jitter)
+	r.sessions.EnqueueSpread(concerned, r.jitter)
 	return nil
 }

@@ -25,7 +25,7 @@ import (
 // when something changed. All fields are set by Setup.
 type DeploymentReconciler struct {
 	client    client.Client
-	contents  client.Reader // uncached: what it reads is never kept
+	apiReader client.Reader // uncached: what it reads is never kept
 	pool      *connection.Pool
 	debouncer *debounce.Debouncer[types.NamespacedName]
 	status    *status.Writer
@@ -35,7 +35,7 @@ type DeploymentReconciler struct {
 	jitter    Jitter
 	sessions  *queue
 	streams   *stream.Set
-	rulings   *rulings
+	retention *retentionDecisions
 	// orphanGrace is how old a token that nobody claims must be to be revoked.
 	orphanGrace time.Duration
 
@@ -47,8 +47,8 @@ type DeploymentReconciler struct {
 // pass of a deployment runs at a time, so it needs no lock of its own.
 type deploymentMemory struct {
 	uid      types.UID
-	verified deployment.Verified
-	listed   deployment.Listed
+	verified deployment.Verification
+	listed   deployment.TokenListing
 	renewal  deployment.Renewal
 	renewing string // the token that renewal is about
 	dropped  string // the predecessor that was revoked last; a cache may still show it
@@ -81,23 +81,23 @@ func (r *DeploymentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	for range maxSteps {
 		o, err := r.observe(ctx, s)
 		if err != nil {
-			return quietly(err)
+			return requeueOnConflict(err)
 		}
 		plan := deployment.Decide(o)
-		if plan.Do == deployment.Nothing {
+		if plan.Action == deployment.Nothing {
 			return r.report(ctx, s, o, plan)
 		}
 		if believed, err := r.act(ctx, s, plan); err != nil || !believed {
-			return quietly(err)
+			return requeueOnConflict(err)
 		}
 	}
 	return ctrl.Result{RequeueAfter: time.Second}, nil
 }
 
-// quietly turns a write that met somebody else's into another pass, without the
+// requeueOnConflict turns a write that met somebody else's into another pass, without the
 // noise of an error. A nil error is a pass whose outcome is not believed: what
 // settles brings the next one, this is only a safety net.
-func quietly(err error) (ctrl.Result, error) {
+func requeueOnConflict(err error) (ctrl.Result, error) {
 	if err == nil || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return ctrl.Result{RequeueAfter: 100 * time.Millisecond}, nil
 	}
@@ -112,7 +112,7 @@ func (r *DeploymentReconciler) scope(object *v1alpha1.CoderDeployment, key types
 		if memory != nil {
 			r.pool.Forget(key)
 			r.streams.Forget(key)
-			r.rulings.replace(key, nil)
+			r.retention.replace(key, nil)
 		}
 		memory = &deploymentMemory{uid: object.UID}
 		r.memory[key] = memory
@@ -129,7 +129,7 @@ func (r *DeploymentReconciler) forget(ctx context.Context, key types.NamespacedN
 	r.debouncer.Forget(key)
 	r.pool.Forget(key)
 	r.streams.Forget(key)
-	r.rulings.replace(key, nil)
+	r.retention.replace(key, nil)
 	r.metrics.Forget(key.Namespace, key.Name)
 	return r.wakeSessions(ctx, key)
 }
@@ -139,7 +139,7 @@ func (r *DeploymentReconciler) wakeSessions(ctx context.Context, key types.Names
 	if err != nil {
 		return err
 	}
-	r.sessions.wakeAll(keysOf(sessions), r.jitter)
+	r.sessions.EnqueueSpread(keysOf(sessions), r.jitter)
 	return nil
 }
 

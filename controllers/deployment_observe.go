@@ -16,13 +16,13 @@ import (
 // observe gathers what is known. While settings settle they are not read.
 func (r *DeploymentReconciler) observe(ctx context.Context, s *deploymentScope) (deployment.Observation, error) {
 	o := deployment.Observation{
-		Now:        r.clock.Now(),
-		Deployment: s.object,
-		Settling:   s.conn.Settling(),
-		Doubted:    s.conn.Doubted(),
-		Verified:   s.memory.verified,
-		Listed:     s.memory.listed,
-		Skew:       s.conn.Skew(),
+		Now:                     r.clock.Now(),
+		Deployment:              s.object,
+		Settling:                s.conn.Settling(),
+		ReverificationRequested: s.conn.ReverificationRequested(),
+		Verification:            s.memory.verified,
+		TokenListing:            s.memory.listed,
+		Skew:                    s.conn.Skew(),
 	}
 	var err error
 	if o.Sessions, err = r.observeSessions(ctx, s); err != nil {
@@ -40,7 +40,7 @@ func (r *DeploymentReconciler) observe(ctx context.Context, s *deploymentScope) 
 
 // observeConfig reads the settings if something moved since they were last read.
 func (r *DeploymentReconciler) observeConfig(ctx context.Context, s *deploymentScope) (deployment.Config, error) {
-	line, err := s.conn.Renew(ctx, s.object)
+	line, err := s.conn.Resolve(ctx, s.object)
 	if err != nil {
 		problems := problemsOf(err)
 		if len(problems) == 0 {
@@ -89,7 +89,7 @@ func (r *DeploymentReconciler) observeSessions(ctx context.Context, s *deploymen
 		if !s.object.DeletionTimestamp.IsZero() {
 			seen.Names = append(seen.Names, session.Namespace+"/"+session.Name)
 		}
-		if session.Spec.Auth.Mint != nil && !session.Spec.Suspend {
+		if session.Spec.Auth.Mint != nil && !session.Spec.Paused {
 			seen.Minting = true
 		}
 		if candidate, ok := r.candidate(s, session); ok {

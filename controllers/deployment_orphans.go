@@ -28,10 +28,10 @@ func (r *DeploymentReconciler) revokeOrphans(ctx context.Context, s *deploymentS
 		if err != nil {
 			return err
 		}
-		if claimed || !deployment.Orphaned(token.CreatedAt, now, r.orphanGrace) {
+		if claimed || !deployment.IsOrphan(token.CreatedAt, now, r.orphanGrace) {
 			continue
 		}
-		_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+		_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
 			return line.Client.DeleteToken(ctx, token.UserID, token.ID)
 		})
 		if err != nil && coder.KindOf(err) != coder.NotFound {
@@ -81,7 +81,7 @@ func (r *DeploymentReconciler) inUse(ctx context.Context, s *deploymentScope, id
 	if id == s.memory.verified.Token.ID {
 		return true, nil
 	}
-	if current, err := coder.TokenID(s.conn.Line().Snapshot.Token); err == nil && id == current {
+	if current, err := coder.TokenID(s.conn.ResolvedClient().Snapshot.Token); err == nil && id == current {
 		return true, nil
 	}
 	renewal, err := r.observeRenewal(ctx, s)

@@ -13,11 +13,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // predecessorOverlap is how long the operator's replaced token lives on, for a
@@ -55,7 +55,7 @@ func (r *DeploymentReconciler) observeRenewal(ctx context.Context, s *deployment
 // came from (B50). For the deployment that is a change of settings like any other.
 // It reports false when the outcome is not to be believed.
 func (r *DeploymentReconciler) renew(ctx context.Context, s *deploymentScope) (bool, error) {
-	ctx, cancel := uncut(ctx)
+	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	return r.noteRenewal(s, r.replaceToken(ctx, s))
 }
@@ -64,9 +64,9 @@ func (r *DeploymentReconciler) renew(ctx context.Context, s *deploymentScope) (b
 // settings that are changing is no failure (B08), nor is a write that met somebody
 // else's: the next pass simply tries again.
 func (r *DeploymentReconciler) noteRenewal(s *deploymentScope, err error) (bool, error) {
-	found := connection.VerdictOf(err)
+	found := connection.ResultOf(err)
 	switch {
-	case found.Outcome == verdict.Unsettled:
+	case found.Outcome == authcheck.ConfigChanging:
 		return false, nil
 	case apierrors.IsConflict(err):
 		return false, err
@@ -92,7 +92,7 @@ func (r *DeploymentReconciler) replaceToken(ctx context.Context, s *deploymentSc
 	own, user := s.memory.verified.Token, s.memory.verified.User.ID
 	uid := string(s.object.UID)
 	var limit time.Duration
-	line, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
+	line, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
 		limit, err = line.Client.MaxTokenLifetime(ctx, user)
 		return err
 	})
@@ -132,7 +132,7 @@ func (r *DeploymentReconciler) replaceToken(ctx context.Context, s *deploymentSc
 // refuses one whose token is not the expected one.
 func (r *DeploymentReconciler) tokenSecret(ctx context.Context, s *deploymentScope, expected func(redact.Secret) bool) (*corev1.Secret, error) {
 	object := &corev1.Secret{}
-	if err := r.contents.Get(ctx, tokenKey(s.object), object); err != nil {
+	if err := r.apiReader.Get(ctx, tokenKey(s.object), object); err != nil {
 		return nil, fmt.Errorf("read the operator's own token: %w", err)
 	}
 	if !expected(redact.New(strings.TrimSpace(string(object.Data[s.object.Spec.Token.SecretRef.DataKey()])))) {
@@ -163,7 +163,7 @@ func (r *DeploymentReconciler) storeToken(ctx context.Context, s *deploymentScop
 // revokePredecessor revokes the token that was replaced, then forgets it.
 // It reports false when the outcome is not to be believed.
 func (r *DeploymentReconciler) revokePredecessor(ctx context.Context, s *deploymentScope) (bool, error) {
-	ctx, cancel := uncut(ctx)
+	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	return r.noteRenewal(s, r.dropPredecessor(ctx, s))
 }
@@ -173,7 +173,7 @@ func (r *DeploymentReconciler) dropPredecessor(ctx context.Context, s *deploymen
 	if err != nil {
 		return err
 	}
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
 		return line.Client.DeleteToken(ctx, s.memory.verified.User.ID, renewal.Predecessor)
 	})
 	if err != nil && coder.KindOf(err) != coder.NotFound {

@@ -9,18 +9,18 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // report announces the outcome to the sessions, writes status once, records an
 // event if Ready changed, and says when to come back.
 func (r *DeploymentReconciler) report(ctx context.Context, s *deploymentScope, o deployment.Observation, plan deployment.Plan) (ctrl.Result, error) {
-	if plan.Keep {
+	if plan.SkipStatusUpdate {
 		return ctrl.Result{}, nil
 	}
-	changed := s.conn.Announce(standing(o))
+	changed := s.conn.SetVerificationStatus(standing(o))
 	r.follow(s.key, s.conn)
 	// Sessions look at the spec themselves, also at one that came and went while it
 	// settled: it is the generation that counts, not what is in it.
@@ -33,33 +33,33 @@ func (r *DeploymentReconciler) report(ctx context.Context, s *deploymentScope, o
 			return ctrl.Result{}, err
 		}
 	}
-	if err := r.retain(ctx, s.key, plan.Rulings); err != nil {
+	if err := r.retain(ctx, s.key, plan.RetentionDecisions); err != nil {
 		return ctrl.Result{}, err
 	}
 	after := s.object.DeepCopy()
 	plan.Apply(&after.Status, o)
 	if _, err := r.status.Patch(ctx, s.object, after); err != nil {
-		return quietly(err)
+		return requeueOnConflict(err)
 	}
 	r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
 	logReady(ctx, s.object.Status.Conditions, after.Status.Conditions)
 	r.measure(s, after, o)
-	return ctrl.Result{RequeueAfter: r.jitter.until(o.Now, plan.Wake)}, nil
+	return ctrl.Result{RequeueAfter: r.jitter.until(o.Now, plan.RequeueAt)}, nil
 }
 
 // standing is what the sessions need to know.
-func standing(o deployment.Observation) connection.Standing {
+func standing(o deployment.Observation) connection.VerificationStatus {
 	if len(o.Config.Problems) > 0 {
 		messages := make([]string, 0, len(o.Config.Problems))
 		for _, problem := range o.Config.Problems {
 			messages = append(messages, problem.Message)
 		}
-		return connection.Standing{Problem: strings.Join(messages, "; ")}
+		return connection.VerificationStatus{Problem: strings.Join(messages, "; ")}
 	}
-	next := connection.Standing{Fingerprint: o.Verified.Fingerprint, Verdict: o.Verified.Verdict, DeploymentID: o.Verified.DeploymentID}
-	if user := o.Verified.User; user != nil {
+	next := connection.VerificationStatus{Fingerprint: o.Verification.Fingerprint, Result: o.Verification.Result, DeploymentID: o.Verification.DeploymentID}
+	if user := o.Verification.User; user != nil {
 		next.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username}
-		next.SeesAll = slices.Contains(user.Roles, deployment.RoleOwner)
+		next.SeesAllUsers = slices.Contains(user.Roles, deployment.RoleOwner)
 	}
 	return next
 }
@@ -69,7 +69,7 @@ func (r *DeploymentReconciler) measure(s *deploymentScope, d *v1alpha1.CoderDepl
 	r.metrics.DeploymentReady(ns, name, meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionReady))
 	r.metrics.CertificateNotAfter(ns, name, o.Config.CertificateNotAfter)
 	r.metrics.ClockSkew(ns, name, s.conn.Skew())
-	if o.Verified.Verdict.Outcome == verdict.Accepted {
-		r.metrics.OperatorTokenExpires(ns, name, o.Verified.Token.ExpiresAt)
+	if o.Verification.Result.Outcome == authcheck.Accepted {
+		r.metrics.OperatorTokenExpires(ns, name, o.Verification.Token.ExpiresAt)
 	}
 }

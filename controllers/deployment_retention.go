@@ -20,9 +20,9 @@ func (r *DeploymentReconciler) candidate(s *deploymentScope, object *v1alpha1.Co
 	if object.Spec.Auth.Mint == nil || !object.DeletionTimestamp.IsZero() || !concerned {
 		return deployment.Candidate{}, false
 	}
-	c := deployment.Candidate{UID: string(object.UID), CreatedAt: object.CreationTimestamp.Time, Standing: s.retentionOf(object)}
+	c := deployment.Candidate{UID: string(object.UID), CreatedAt: object.CreationTimestamp.Time, State: s.retentionOf(object)}
 	var used time.Time
-	if c.Standing == deployment.Kept {
+	if c.State == deployment.Active {
 		for _, token := range s.conn.Inventory.WithPrefix(r.names.SessionPrefix(c.UID)) {
 			if token.LastUsed.After(used) {
 				used = token.LastUsed
@@ -34,17 +34,17 @@ func (r *DeploymentReconciler) candidate(s *deploymentScope, object *v1alpha1.Co
 }
 
 // retentionOf is where a session that mints stands with regard to retention.
-func (s *deploymentScope) retentionOf(object *v1alpha1.CoderSession) deployment.Standing {
+func (s *deploymentScope) retentionOf(object *v1alpha1.CoderSession) deployment.RetentionState {
 	token, user := object.Status.Token, object.Status.User
 	switch {
-	case session.Asking(object), object.Spec.Suspend:
-		return deployment.Away
+	case session.Asking(object), object.Spec.Paused:
+		return deployment.Exempt
 	case object.Status.Retirement != nil:
 		return deployment.Retired
 	case token != nil && token.Serial > 0 && user != nil && s.sees(user.ID):
-		return deployment.Kept
+		return deployment.Active
 	}
-	return deployment.Away
+	return deployment.Exempt
 }
 
 // sees reports whether the list of tokens tells of those of a user, so that one that was
@@ -56,11 +56,11 @@ func (s *deploymentScope) sees(userID string) bool {
 
 // retain lets the sessions know about whom retention says something new. Nil: nobody can
 // tell, and what was said stands.
-func (r *DeploymentReconciler) retain(ctx context.Context, key types.NamespacedName, next map[string]deployment.Ruling) error {
+func (r *DeploymentReconciler) retain(ctx context.Context, key types.NamespacedName, next map[string]deployment.RetentionDecision) error {
 	if next == nil {
 		return nil
 	}
-	changed := r.rulings.replace(key, next)
+	changed := r.retention.replace(key, next)
 	if len(changed) == 0 {
 		return nil
 	}
@@ -74,6 +74,6 @@ func (r *DeploymentReconciler) retain(ctx context.Context, key types.NamespacedN
 			concerned = append(concerned, client.ObjectKeyFromObject(&sessions[i]))
 		}
 	}
-	r.sessions.wakeAll(concerned, r.jitter)
+	r.sessions.EnqueueSpread(concerned, r.jitter)
 	return nil
 }

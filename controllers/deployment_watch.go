@@ -155,7 +155,7 @@ func sessionCountChanged() predicate.Predicate {
 	}
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, is := e.ObjectOld.(*v1alpha1.CoderSession), e.ObjectNew.(*v1alpha1.CoderSession)
-		return reason(was) != reason(is) || was.Generation != is.Generation || !was.Status.ActiveSince.Equal(is.Status.ActiveSince)
+		return reason(was) != reason(is) || was.Generation != is.Generation || !was.Status.LastActivityTime.Equal(is.Status.LastActivityTime)
 	}}
 }
 

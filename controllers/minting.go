@@ -30,7 +30,7 @@ type minting struct {
 func (m minting) run(ctx context.Context) (redact.Secret, coder.Token, error) {
 	var value redact.Secret
 	var token coder.Token
-	_, err := m.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
+	_, err := m.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
 		if value, err = m.post(ctx, line.Client); err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func errTaken(secretName, why string) error {
 func (m minting) discard(ctx context.Context, token coder.Token) {
 	err := m.unpublished(ctx, token)
 	if err == nil {
-		_, err = m.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+		_, err = m.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
 			return line.Client.DeleteToken(ctx, token.UserID, token.ID)
 		})
 	}

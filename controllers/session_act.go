@@ -22,14 +22,14 @@ import (
 // it, which no shutdown may cut in two.
 const credentialTimeout = 30 * time.Second
 
-// uncut returns a context for a step that must not stop half way.
-func uncut(ctx context.Context) (context.Context, context.CancelFunc) {
+// withoutCancel returns a context for a step that must not stop half way.
+func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), credentialTimeout)
 }
 
 // ranks of what is urgent to different degrees (B52).
-var ranks = map[session.Urgency]connection.Rank{
-	session.Routine: connection.Routine, session.First: connection.First, session.Pressing: connection.Urgent,
+var ranks = map[session.Priority]connection.Priority{
+	session.Routine: connection.Routine, session.FirstCredential: connection.First, session.NearExpiry: connection.Urgent,
 }
 
 // act carries out one action. What the server answers goes into the scope, for
@@ -37,7 +37,7 @@ var ranks = map[session.Urgency]connection.Rank{
 func (r *SessionReconciler) act(ctx context.Context, s *sessionScope, o session.Observation, plan session.Plan) error {
 	// An action that has begun is finished before another one begins: one that was sent
 	// away in the middle, again and again, would use up all turns and get nowhere.
-	err := r.carryOut(connection.Patient(connection.Ranked(ctx, ranks[plan.Urgency])), s, o, plan)
+	err := r.carryOut(connection.WithLongRateLimitWait(connection.WithPriority(ctx, ranks[plan.Priority])), s, o, plan)
 	if err == nil {
 		return nil
 	}
@@ -45,20 +45,20 @@ func (r *SessionReconciler) act(ctx context.Context, s *sessionScope, o session.
 		s.failure = &session.Failure{Class: session.Conflict, Message: "somebody else wrote meanwhile"}
 		return nil
 	}
-	if status := apierrors.APIStatus(nil); plan.Do == session.Restart && errors.As(err, &status) {
+	if status := apierrors.APIStatus(nil); plan.Action == session.Restart && errors.As(err, &status) {
 		// What becomes of a workload says nothing about the credential.
-		s.failure = &session.Failure{Action: plan.Do, Class: session.Transient, Message: err.Error()}
+		s.failure = &session.Failure{Action: plan.Action, Class: session.Transient, Message: err.Error()}
 		return nil
 	}
-	failure, err := classify(err, plan.Do)
+	failure, err := classify(err, plan.Action)
 	if err != nil {
 		return err
 	}
-	ctrl.LoggerFrom(ctx).V(1).Info("an action failed", "action", plan.Do, "problem", failure.Message)
-	failure.Action = plan.Do
+	ctrl.LoggerFrom(ctx).V(1).Info("an action failed", "action", plan.Action, "problem", failure.Message)
+	failure.Action = plan.Action
 	s.failure = failure
 	if failure.Class == session.Denied {
-		s.conn.Doubt()
+		s.conn.RequestReverification()
 		r.deployments.add(s.object.DeploymentKey(), 0)
 	}
 	return nil
@@ -69,26 +69,26 @@ func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o ses
 		session.AddFinalizer: func() error {
 			return patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.AddFinalizer)
 		},
-		session.RemoveFinalizer: func() error { return r.leave(ctx, s, plan.Abandoned) },
-		session.LookUp:          func() error { return r.lookUp(ctx, s) },
-		session.Mint:            func() error { return r.mint(ctx, s, plan.Mint) },
-		session.CheckCredential: func() error { return r.check(ctx, s, o) },
-		session.Publish:         func() error { return r.publish(ctx, s, o) },
-		session.Withdraw:        func() error { return r.secrets.Withdraw(ctx, s.object, s.prior) },
-		session.Release:         func() error { return r.secrets.Retain(ctx, s.object, s.prior) },
-		session.Sweep:           func() error { return r.sweep(ctx, s, plan.Mint.Serial) },
-		session.Revoke:          func() error { return r.revoke(ctx, s, plan.Revoke) },
-		session.Restart:         func() error { return r.restart(ctx, s, o.Secret.Credential, plan.Roll) },
-		session.FindWorkspace:   func() error { return r.findWorkspace(ctx, s) },
-		session.Register:        func() error { return r.register(ctx, s) },
-		session.Authorize:       func() error { return r.authorize(ctx, s) },
-		session.Refresh:         func() error { return r.refresh(ctx, s) },
-		session.Resolve:         func() error { return r.resolve(ctx, s) },
-		session.EndGrant:        func() error { return r.endGrant(ctx, s, plan.Ending) },
-		session.ForgetGrant:     func() error { return r.forgetGrant(ctx, s) },
-	}[plan.Do]
+		session.RemoveFinalizer:           func() error { return r.leave(ctx, s, plan.Abandoned) },
+		session.LookUpUser:                func() error { return r.lookUp(ctx, s) },
+		session.Mint:                      func() error { return r.mint(ctx, s, plan.Mint) },
+		session.CheckCredential:           func() error { return r.check(ctx, s, o) },
+		session.Publish:                   func() error { return r.publish(ctx, s, o) },
+		session.DeleteSecret:              func() error { return r.secrets.Withdraw(ctx, s.object, s.prior) },
+		session.RetainSecret:              func() error { return r.secrets.Retain(ctx, s.object, s.prior) },
+		session.FindLostToken:             func() error { return r.sweep(ctx, s, plan.Mint.Serial) },
+		session.Revoke:                    func() error { return r.revoke(ctx, s, plan.Revoke) },
+		session.Restart:                   func() error { return r.restart(ctx, s, o.Secret.Credential, plan.WorkloadsToRestart) },
+		session.FindWorkspace:             func() error { return r.findWorkspace(ctx, s) },
+		session.RegisterClient:            func() error { return r.register(ctx, s) },
+		session.StartAuthorization:        func() error { return r.authorize(ctx, s) },
+		session.RefreshGrant:              func() error { return r.refresh(ctx, s) },
+		session.ResolveInterruptedRefresh: func() error { return r.resolve(ctx, s) },
+		session.EndGrant:                  func() error { return r.endGrant(ctx, s, plan.GrantEndReason) },
+		session.ForgetGrant:               func() error { return r.forgetGrant(ctx, s) },
+	}[plan.Action]
 	if !known {
-		return fmt.Errorf("unknown action %q", plan.Do)
+		return fmt.Errorf("unknown action %q", plan.Action)
 	}
 	return step()
 }
@@ -97,15 +97,15 @@ func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o ses
 func (r *SessionReconciler) lookUp(ctx context.Context, s *sessionScope) error {
 	found, err := s.conn.Target(ctx, s.object.Spec.Auth.Mint.User)
 	if coder.KindOf(err) == coder.NotFound {
-		s.target = session.Target{Known: true, Missing: true}
+		s.target = session.TargetUser{Known: true, Missing: true}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	s.target = session.Target{
+	s.target = session.TargetUser{
 		Known:       true,
-		User:        v1alpha1.SessionUser{ID: found.User.ID, Username: found.User.Username, DeploymentID: s.conn.Standing().DeploymentID},
+		User:        v1alpha1.SessionUser{ID: found.User.ID, Username: found.User.Username, DeploymentID: s.conn.VerificationStatus().DeploymentID},
 		Suspended:   found.User.Status == coder.UserStatusSuspended,
 		MaxLifetime: found.MaxLifetime,
 	}
@@ -124,7 +124,7 @@ func (r *SessionReconciler) lookForUnlisted(ctx context.Context, s *sessionScope
 		return nil
 	}
 	var token coder.Token
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
+	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
 		token, err = line.Client.Token(ctx, s.target.User.ID, published.ID)
 		return err
 	})

@@ -18,7 +18,7 @@ import (
 
 // discover asks the provider what it can do.
 func (r *SessionReconciler) discover(ctx context.Context, s *sessionScope) (md oauth.Metadata, err error) {
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
 		md, err = r.provider(line).Discover(ctx)
 		return err
 	})
@@ -28,7 +28,7 @@ func (r *SessionReconciler) discover(ctx context.Context, s *sessionScope) (md o
 // register makes the session a client of the server, or of the deployment's static client. A registration that it had
 // with other redirect URIs is deleted first, so that none is left behind.
 func (r *SessionReconciler) register(ctx context.Context, s *sessionScope) error {
-	ctx, cancel := uncut(ctx)
+	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	state, version, err := r.grants.Read(ctx, s.object)
 	if err != nil {
@@ -38,14 +38,14 @@ func (r *SessionReconciler) register(ctx context.Context, s *sessionScope) error
 	if err != nil {
 		return err
 	}
-	server := s.conn.Standing().DeploymentID
+	server := s.conn.VerificationStatus().DeploymentID
 	if old := state.Client; old != nil && old.Server == server && !old.Static {
 		if err := r.deregister(ctx, s, old); err != nil {
 			return err
 		}
 	}
 	next := &grant.Client{Server: server}
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
 		if shared, ok := staticClient(line); ok {
 			next.Static, next.Registration = true, shared
 			next.RedirectURIs = slices.Clone(r.redirectURIs)
@@ -72,7 +72,7 @@ func (r *SessionReconciler) register(ctx context.Context, s *sessionScope) error
 }
 
 func (r *SessionReconciler) deregister(ctx context.Context, s *sessionScope, c *grant.Client) error {
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
 		return r.provider(line).Deregister(ctx, registrationOf(line, c))
 	})
 	return err
@@ -105,7 +105,7 @@ func (r *SessionReconciler) authorize(ctx context.Context, s *sessionScope) erro
 
 // refresh spends the refresh token. That it will is noted first, by compare-and-swap, so that nobody else does (B67).
 func (r *SessionReconciler) refresh(ctx context.Context, s *sessionScope) error {
-	ctx, cancel := uncut(ctx)
+	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	md, err := r.discover(ctx, s)
 	if err != nil {
@@ -125,7 +125,7 @@ func (r *SessionReconciler) refresh(ctx context.Context, s *sessionScope) error 
 	}
 	var next oauth.Grant
 	var answer error // as the provider gave it, whatever the connection makes of it
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
 		if lost(answer) {
 			return answer // it may be spent: not a second time
 		}
@@ -170,7 +170,7 @@ func (r *SessionReconciler) resolve(ctx context.Context, s *sessionScope) error 
 	if state.Grant == nil || state.Intent == nil {
 		return errMoved(s, "its grant has changed")
 	}
-	_, err = s.conn.DoAs(ctx, fixedCaller{state.Grant.AccessToken}, func(ctx context.Context, line *connection.Line) error {
+	_, err = s.conn.DoAs(ctx, fixedCaller{state.Grant.AccessToken}, func(ctx context.Context, line *connection.ResolvedClient) error {
 		_, err := line.Client.Me(ctx)
 		return err
 	})
@@ -192,8 +192,8 @@ func (r *SessionReconciler) resolve(ctx context.Context, s *sessionScope) error 
 }
 
 // endGrant revokes a grant that is of no use.
-func (r *SessionReconciler) endGrant(ctx context.Context, s *sessionScope, ending session.Ending) error {
-	ctx, cancel := uncut(ctx)
+func (r *SessionReconciler) endGrant(ctx context.Context, s *sessionScope, ending session.GrantEndReason) error {
+	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	state, _, err := r.grants.Read(ctx, s.object)
 	if err != nil {
@@ -211,7 +211,7 @@ func (r *SessionReconciler) endGrant(ctx context.Context, s *sessionScope, endin
 // forgetGrant revokes the grant, deletes the registration and then the document (B71). A step that was made is made again
 // without harm.
 func (r *SessionReconciler) forgetGrant(ctx context.Context, s *sessionScope) error {
-	ctx, cancel := uncut(ctx)
+	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	state, version, err := r.grants.Read(ctx, s.object)
 	if err != nil && version.Absent() {
@@ -220,7 +220,7 @@ func (r *SessionReconciler) forgetGrant(ctx context.Context, s *sessionScope) er
 	if err := r.revokeGrant(ctx, s, state); err != nil {
 		return err
 	}
-	if c := state.Client; c != nil && !c.Static && c.Server == s.conn.Standing().DeploymentID {
+	if c := state.Client; c != nil && !c.Static && c.Server == s.conn.VerificationStatus().DeploymentID {
 		if err := r.deregister(ctx, s, c); err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ func (r *SessionReconciler) forgetGrant(ctx context.Context, s *sessionScope) er
 
 // revokeGrant ends the grant on the server that gave it. One of another server is out of reach (B73).
 func (r *SessionReconciler) revokeGrant(ctx context.Context, s *sessionScope, state grant.State) error {
-	if state.Grant == nil || state.Client == nil || state.Client.Server != s.conn.Standing().DeploymentID {
+	if state.Grant == nil || state.Client == nil || state.Client.Server != s.conn.VerificationStatus().DeploymentID {
 		return nil
 	}
 	md, err := r.discover(ctx, s)
@@ -252,7 +252,7 @@ func (r *SessionReconciler) revokeGrant(ctx context.Context, s *sessionScope, st
 	if token.IsZero() {
 		token = state.Grant.AccessToken
 	}
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
 		_, err := r.provider(line).Revoke(ctx, md, registrationOf(line, state.Client), token)
 		return err
 	})

@@ -4,12 +4,12 @@ import (
 	"context"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // check asks the server who the session's own credential belongs to. The answer
@@ -19,8 +19,8 @@ func (r *SessionReconciler) check(ctx context.Context, s *sessionScope, o sessio
 	if err != nil {
 		return err
 	}
-	check := session.Check{At: r.clock.Now(), Asked: s.object.RenewalRequest()}
-	line, err := s.conn.DoAs(ctx, caller, func(ctx context.Context, line *connection.Line) error {
+	check := session.CredentialCheck{Time: r.clock.Now(), RenewalRequest: s.object.RenewalRequest()}
+	line, err := s.conn.DoAs(ctx, caller, func(ctx context.Context, line *connection.ResolvedClient) error {
 		user, err := line.Client.Me(ctx)
 		if kind := coder.KindOf(err); kind == coder.NotFound {
 			// Let in, and not allowed to look itself up: its scopes are narrow (contract A.6).
@@ -38,18 +38,18 @@ func (r *SessionReconciler) check(ctx context.Context, s *sessionScope, o sessio
 		}
 		return nil
 	})
-	check.Verdict = connection.VerdictOf(err)
-	if check.Verdict.Outcome == verdict.Unsettled || providerFailed(err) {
+	check.Result = connection.ResultOf(err)
+	if check.Result.Outcome == authcheck.ConfigChanging || providerFailed(err) {
 		return err
 	}
-	if check.Verdict.Outcome == verdict.Unreachable {
+	if check.Result.Outcome == authcheck.Unreachable {
 		check.Failures = s.memory.check.Failures + 1
 	}
 	if line != nil {
 		check.Settings = line.Snapshot.Fingerprint
 	}
 	check.Credential = r.credentialOf(caller)
-	if check.Credential != o.Source.Fingerprint {
+	if check.Credential != o.SuppliedToken.Fingerprint {
 		s.memory.source = sourceMemory{} // another token was found: look anew
 	}
 	s.memory.check = check
@@ -73,7 +73,7 @@ func (r *SessionReconciler) caller(ctx context.Context, s *sessionScope, o sessi
 	switch {
 	case auth.OAuth != nil:
 		return r.grantCaller(ctx, s)
-	case auth.Token == nil || o.Source.Empty:
+	case auth.Token == nil || o.SuppliedToken.Empty:
 		return fixedCaller{}, nil
 	}
 	source, value, _, err := r.readSource(ctx, s)
@@ -81,7 +81,7 @@ func (r *SessionReconciler) caller(ctx context.Context, s *sessionScope, o sessi
 		return nil, err
 	}
 	supplied := &suppliedCaller{source: source, value: value}
-	supplied.read = func(ctx context.Context) (session.Source, redact.Secret, error) {
+	supplied.read = func(ctx context.Context) (session.SuppliedToken, redact.Secret, error) {
 		source, value, _, err := r.readSource(ctx, s)
 		return source, value, err
 	}

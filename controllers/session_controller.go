@@ -32,7 +32,7 @@ import (
 // are set by Setup.
 type SessionReconciler struct {
 	client            client.Client
-	contents          client.Reader // uncached: what it reads is never kept
+	apiReader         client.Reader // uncached: what it reads is never kept
 	namespacesLabels  bool          // labels of namespaces can be read
 	pool              *connection.Pool
 	debouncer         *debounce.Debouncer[types.NamespacedName] // of supplied tokens
@@ -44,8 +44,8 @@ type SessionReconciler struct {
 	workloads         *workload.Store
 	streams           *stream.Set
 	rollouts          *rollouts
-	rulings           *rulings
-	turns             *turns
+	retention         *retentionDecisions
+	fairQueue         *fairQueue
 	key               fingerprint.Key
 	names             inventory.Names
 	status            *status.Writer
@@ -63,7 +63,7 @@ type SessionReconciler struct {
 // of a session runs at a time, so it needs no lock of its own.
 type sessionMemory struct {
 	uid     types.UID
-	check   session.Check
+	check   session.CredentialCheck
 	source  sourceMemory
 	grant   grantMemory
 	binding bindingMemory
@@ -74,7 +74,7 @@ type sessionMemory struct {
 	// one would find its status as it should be, write nothing, and wait for nothing.
 	reported string
 	// urgency of what the last pass left to do.
-	urgency session.Urgency
+	urgency session.Priority
 }
 
 // behind reports whether the cache does not show the last status yet. Versions that
@@ -93,13 +93,13 @@ func again(jitter Jitter) ctrl.Result {
 type sessionScope struct {
 	object     *v1alpha1.CoderSession // set by Reconcile, renewed by writes
 	deployment *v1alpha1.CoderDeployment
-	conn       *connection.Connection // nil: the deployment does not exist
-	line       *connection.Line       // nil: its settings were never read
+	conn       *connection.Connection     // nil: the deployment does not exist
+	line       *connection.ResolvedClient // nil: its settings were never read
 	memory     *sessionMemory
 	prior      secret.State // set by observe
 
 	// What the pass has found out, set by act and read by observe.
-	target  session.Target
+	target  session.TargetUser
 	failure *session.Failure
 	revoked []string
 	swept   bool
@@ -113,7 +113,7 @@ type sessionScope struct {
 // Reconcile makes one pass: observe, decide, act until nothing is left to do,
 // report.
 func (r *SessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	defer r.turns.pass(req.NamespacedName)
+	defer r.fairQueue.Cancel(req.NamespacedName)
 	object := &v1alpha1.CoderSession{}
 	if err := r.client.Get(ctx, req.NamespacedName, object); err != nil {
 		if apierrors.IsNotFound(err) {
@@ -129,23 +129,23 @@ func (r *SessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if s.memory.behind(object) {
 		return again(r.jitter), nil
 	}
-	if !r.turns.take(object.DeploymentKey(), req.NamespacedName, s.memory.urgency) {
+	if !r.fairQueue.TryAcquire(object.DeploymentKey(), req.NamespacedName, s.memory.urgency) {
 		return ctrl.Result{}, nil
 	}
-	defer r.turns.give(object.DeploymentKey())
+	defer r.fairQueue.Release(object.DeploymentKey())
 	for range maxSteps {
 		o, err := r.observe(ctx, s)
 		if err != nil {
-			return quietly(err)
+			return requeueOnConflict(err)
 		}
 		plan := session.Decide(o)
-		if plan.Do == session.Nothing {
+		if plan.Action == session.Nothing {
 			return r.report(ctx, s, plan)
 		}
 		if err := r.act(ctx, s, o, plan); err != nil {
-			return quietly(err)
+			return requeueOnConflict(err)
 		}
-		if plan.Do == session.RemoveFinalizer && s.failure == nil {
+		if plan.Action == session.RemoveFinalizer && s.failure == nil {
 			return ctrl.Result{}, nil
 		}
 	}
@@ -169,7 +169,7 @@ func (r *SessionReconciler) scope(ctx context.Context, object *v1alpha1.CoderSes
 	}
 	s.deployment = d
 	s.conn = r.pool.Get(key)
-	s.line = s.conn.Line()
+	s.line = s.conn.ResolvedClient()
 	return s, nil
 }
 
@@ -179,7 +179,7 @@ func (r *SessionReconciler) remember(object *v1alpha1.CoderSession) *sessionMemo
 	key := client.ObjectKeyFromObject(object)
 	memory := r.memory[key]
 	if memory == nil || memory.uid != object.UID {
-		memory = &sessionMemory{uid: object.UID, urgency: session.First}
+		memory = &sessionMemory{uid: object.UID, urgency: session.FirstCredential}
 		r.memory[key] = memory
 	}
 	return memory
@@ -189,31 +189,31 @@ func (r *SessionReconciler) remember(object *v1alpha1.CoderSession) *sessionMemo
 // come back.
 func (r *SessionReconciler) report(ctx context.Context, s *sessionScope, plan session.Plan) (ctrl.Result, error) {
 	now := r.clock.Now()
-	if plan.Again {
+	if plan.RequeueNow {
 		return again(r.jitter), nil
 	}
-	if !plan.Keep {
+	if !plan.SkipStatusUpdate {
 		after := s.object.DeepCopy()
 		plan.Apply(&after.Status, s.object.Generation, now)
 		if _, err := r.status.Patch(ctx, s.object, after); err != nil {
-			return quietly(err)
+			return requeueOnConflict(err)
 		}
-		s.memory.reported, s.memory.urgency = after.ResourceVersion, plan.Urgency
+		s.memory.reported, s.memory.urgency = after.ResourceVersion, plan.Priority
 		if !s.announced {
 			r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
 		}
 		logReady(ctx, s.object.Status.Conditions, after.Status.Conditions)
 	}
-	wake := plan.Wake
+	wake := plan.RequeueAt
 	if plan.Backoff {
 		s.memory.failures++
 		if sooner := now.Add(backoff(s.memory.failures)); wake.IsZero() || sooner.Before(wake) {
 			wake = sooner
 		}
-	} else if !plan.Keep {
+	} else if !plan.SkipStatusUpdate {
 		s.memory.failures = 0
 	}
-	return ctrl.Result{RequeueAfter: r.jitter.until(now, wake), Priority: ptr.To(int(plan.Urgency))}, nil
+	return ctrl.Result{RequeueAfter: r.jitter.until(now, wake), Priority: ptr.To(int(plan.Priority))}, nil
 }
 
 // backoff doubles from a second to five minutes.

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // classify turns a server's error into what the session waits for. Errors of the
@@ -19,11 +19,11 @@ func classify(err error, action session.Action) (*session.Failure, error) {
 		return classifyProvider(err, action, doing), nil
 	}
 	var failed *coder.Error
-	v := connection.VerdictOf(err)
+	v := connection.ResultOf(err)
 	f := &session.Failure{Reason: v.Reason, Message: doing + ": " + v.Message, RetryAfter: v.RetryAfter}
 	switch {
-	case v.Outcome == verdict.Unsettled:
-		f.Class = session.Unbelieved
+	case v.Outcome == authcheck.ConfigChanging:
+		f.Class = session.ConfigChanging
 	case !errors.As(err, &failed):
 		return nil, err
 	case failed.Kind == coder.RateLimited:
@@ -58,7 +58,7 @@ func classifyProvider(err error, action session.Action, doing string) *session.F
 	switch {
 	case e.Kind == oauth.Unavailable && e.RetryAfter > 0:
 		f.Class = session.Wait
-	case e.Kind == oauth.Unavailable, action == session.Refresh, action == session.CheckCredential, action == session.ForgetGrant:
+	case e.Kind == oauth.Unavailable, action == session.RefreshGrant, action == session.CheckCredential, action == session.ForgetGrant:
 		f.Class = session.Transient
 	default:
 		f.Class = session.Config

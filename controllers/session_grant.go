@@ -148,7 +148,7 @@ func (r *SessionReconciler) registered(s *sessionScope, c *grant.Client) bool {
 	if shared := s.line.Snapshot.OAuth; shared != nil {
 		static = shared.ID
 	}
-	return c.Serves(s.conn.Standing().DeploymentID, static, r.redirectURIs)
+	return c.Serves(s.conn.VerificationStatus().DeploymentID, static, r.redirectURIs)
 }
 
 func (r *SessionReconciler) wantedScopes(s *sessionScope) []string {
@@ -191,11 +191,11 @@ func (r *SessionReconciler) exceeding(ctx context.Context, s *sessionScope, gran
 	for i, scope := range granted {
 		scopes[i] = v1alpha1.Scope(scope)
 	}
-	return deployment.DeniedGrant(s.deployment, s.object, namespace, scopes), nil
+	return deployment.GrantDenialReason(s.deployment, s.object, namespace, scopes), nil
 }
 
 // provider is the OAuth2 provider as it is reached over a line.
-func (r *SessionReconciler) provider(line *connection.Line) oauth.Provider {
+func (r *SessionReconciler) provider(line *connection.ResolvedClient) oauth.Provider {
 	return oauth.New(line.Client, r.clock)
 }
 
@@ -239,7 +239,7 @@ func (r *SessionReconciler) storeGrant(ctx context.Context, s *sessionScope, u u
 }
 
 // staticClient is the deployment's client, where it has one.
-func staticClient(line *connection.Line) (oauth.Registration, bool) {
+func staticClient(line *connection.ResolvedClient) (oauth.Registration, bool) {
 	shared := line.Snapshot.OAuth
 	if shared == nil {
 		return oauth.Registration{}, false
@@ -248,7 +248,7 @@ func staticClient(line *connection.Line) (oauth.Registration, bool) {
 }
 
 // registrationOf is the session's client as the provider takes it.
-func registrationOf(line *connection.Line, c *grant.Client) oauth.Registration {
+func registrationOf(line *connection.ResolvedClient, c *grant.Client) oauth.Registration {
 	static, _ := staticClient(line)
 	return c.With(static.ClientSecret)
 }

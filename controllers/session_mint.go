@@ -15,8 +15,8 @@ import (
 )
 
 // mint creates a token, checks it without touching it, and publishes it.
-func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, order session.Order) error {
-	ctx, cancel := uncut(ctx)
+func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, order session.MintRequest) error {
+	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	wish := s.object.Spec.Auth.Mint
 	m := minting{
@@ -39,7 +39,7 @@ func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, order ses
 		event, verb = v1alpha1.EventRotated, "rotated"
 	}
 	next := secret.Token{
-		Value: value, ID: token.ID, Serial: order.Serial, ExpiresAt: token.ExpiresAt, Request: order.Request,
+		Value: value, ID: token.ID, Serial: order.Serial, ExpiresAt: token.ExpiresAt, Request: order.SpecDigest,
 	}
 	if err := r.write(ctx, s, next); err != nil {
 		m.discard(ctx, token)
@@ -60,7 +60,7 @@ func (r *SessionReconciler) unpublished(ctx context.Context, s *sessionScope, to
 		return errTaken(s.object.SecretName(), why)
 	}
 	meta := metadataOf("Secret")
-	err := r.contents.Get(ctx, types.NamespacedName{Namespace: s.object.Namespace, Name: s.object.SecretName()}, meta)
+	err := r.apiReader.Get(ctx, types.NamespacedName{Namespace: s.object.Namespace, Name: s.object.SecretName()}, meta)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("look whether token %s is published: %w", token.ID, err)
 	}

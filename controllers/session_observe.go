@@ -19,16 +19,16 @@ import (
 // observe gathers what is known. In a steady state it reads from caches only.
 func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (session.Observation, error) {
 	o := session.Observation{
-		Now:               r.clock.Now(),
-		Session:           s.object,
-		RevocationTimeout: r.revocationTimeout,
-		Check:             s.memory.check,
-		Refreshed:         s.memory.refreshed,
-		Ruling:            r.rulings.on(s.object.DeploymentKey(), s.object.UID),
-		Target:            s.target,
-		Failure:           s.failure,
-		Revoked:           s.revoked,
-		Swept:             s.swept,
+		Now:                 r.clock.Now(),
+		Session:             s.object,
+		RevocationTimeout:   r.revocationTimeout,
+		CredentialCheck:     s.memory.check,
+		RefreshedForRequest: s.memory.refreshed,
+		Retention:           r.retention.on(s.object.DeploymentKey(), s.object.UID),
+		TargetUser:          s.target,
+		Failure:             s.failure,
+		RevokedTokens:       s.revoked,
+		LostTokenSearched:   s.swept,
 	}
 	var err error
 	if o.Deployment, err = r.observeDeployment(ctx, s); err != nil {
@@ -36,10 +36,10 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 	}
 	if s.conn != nil {
 		o.Skew = s.conn.Skew()
-		o.Request = session.RequestOf(s.object.Spec.Auth.Mint, s.conn.Standing().DeploymentID)
+		o.SpecDigest = session.SpecDigest(s.object.Spec.Auth.Mint, s.conn.VerificationStatus().DeploymentID)
 	}
-	o.Binding = r.observeBinding(s, session.Resting(s.object, o.Ruling))
-	if o.Source, err = r.observeSource(ctx, s); err != nil {
+	o.Workspace = r.observeBinding(s, session.IsRetired(s.object, o.Retention))
+	if o.SuppliedToken, err = r.observeSource(ctx, s); err != nil {
 		return o, err
 	}
 	if o.Grant, err = r.observeGrant(ctx, s); err != nil {
@@ -48,7 +48,7 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 	if o.Secret, err = r.observeSecret(ctx, s, &o); err != nil {
 		return o, err
 	}
-	o.Listing = r.observeListing(s, o.Secret.Token)
+	o.ServerTokens = r.observeListing(s, o.Secret.Token)
 	o.Workloads, err = r.observeWorkloads(ctx, s, o.Secret.Credential)
 	return o, err
 }
@@ -58,7 +58,7 @@ func (r *SessionReconciler) observeDeployment(ctx context.Context, s *sessionSco
 		return session.Deployment{}, nil
 	}
 	key := client.ObjectKeyFromObject(s.object)
-	standing := s.conn.Standing()
+	standing := s.conn.VerificationStatus()
 	d := session.Deployment{
 		Found:    true,
 		Settling: s.conn.Settling() || r.debouncer.Settling(key),
@@ -67,21 +67,21 @@ func (r *SessionReconciler) observeDeployment(ctx context.Context, s *sessionSco
 		User:     standing.User,
 		Interval: s.deployment.Spec.Verify.Interval.Or(deployment.DefaultInterval),
 	}
-	s.line = s.conn.Line()
+	s.line = s.conn.ResolvedClient()
 	if s.line != nil {
 		d.Resolved = true
 		d.Fingerprint = s.line.Snapshot.Fingerprint
 		d.OwnToken = !s.line.Snapshot.Token.IsZero() && !s.line.Snapshot.Token.Empty()
 		d.ByConnection = s.line.Snapshot.IdentifiesByConnection()
 		if d.Fingerprint == standing.Fingerprint {
-			d.Verdict = standing.Verdict
+			d.Result = standing.Result
 		}
 	}
 	namespace, err := r.namespace(ctx, s.object.Namespace, s.deployment.Namespace)
 	if err != nil {
 		return d, err
 	}
-	d.Denied = deployment.Denied(s.deployment, s.object, namespace)
+	d.Denied = deployment.DenialReason(s.deployment, s.object, namespace)
 	return d, nil
 }
 
@@ -123,7 +123,7 @@ func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, 
 		// One that another session left behind is taken over by the first write.
 		seen := session.Secret{Foreign: s.prior.Ownership == secret.Foreign}
 		if s.line != nil && !seen.Foreign && o.Session.DeletionTimestamp.IsZero() {
-			o.Invalid = r.unrenderable(s)
+			o.TemplateError = r.unrenderable(s)
 		}
 		return seen, nil
 	}
@@ -135,13 +135,13 @@ func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, 
 	}
 	if token := s.prior.Token; token != nil {
 		seen.Token = &session.Published{
-			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, Request: token.Request, Fingerprint: token.Fingerprint,
+			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, SpecDigest: token.Request, Fingerprint: token.Fingerprint,
 		}
 	}
 	if s.line == nil || !o.Session.DeletionTimestamp.IsZero() {
 		return seen, nil
 	}
-	if o.Invalid = r.unrenderable(s); o.Invalid != "" {
+	if o.TemplateError = r.unrenderable(s); o.TemplateError != "" {
 		return seen, nil
 	}
 	err := r.compare(ctx, s, &seen)
@@ -219,14 +219,14 @@ func (r *SessionReconciler) unrenderable(s *sessionScope) string {
 }
 
 // observeListing looks the session's tokens up in the deployment's inventory.
-func (r *SessionReconciler) observeListing(s *sessionScope, published *session.Published) session.Listing {
+func (r *SessionReconciler) observeListing(s *sessionScope, published *session.Published) session.ServerTokens {
 	if s.conn == nil {
-		return session.Listing{}
+		return session.ServerTokens{}
 	}
-	var listing session.Listing
+	var listing session.ServerTokens
 	if user := s.object.Status.User; user != nil {
 		listing.UserSuspended = s.conn.Inventory.Suspended(user.ID)
-		listing.Loaded = s.conn.Inventory.Loaded() && s.conn.Standing().Sees(user.ID)
+		listing.Loaded = s.conn.Inventory.Loaded() && s.conn.VerificationStatus().CanSee(user.ID)
 	}
 	uid := string(s.object.UID)
 	for _, token := range s.conn.Inventory.WithPrefix(r.names.SessionPrefix(uid)) {

@@ -34,8 +34,8 @@ func (s *sessionScope) username() string {
 		return s.object.Spec.Auth.Mint.User
 	case s.memory.check.User != nil:
 		return s.memory.check.User.Username
-	case s.object.Spec.Auth.Certificate != nil && s.conn.Standing().User != nil:
-		return s.conn.Standing().User.Username
+	case s.object.Spec.Auth.Certificate != nil && s.conn.VerificationStatus().User != nil:
+		return s.conn.VerificationStatus().User.Username
 	case s.object.Status.User != nil:
 		return s.object.Status.User.Username
 	}
@@ -51,7 +51,7 @@ func (r *SessionReconciler) publish(ctx context.Context, s *sessionScope, o sess
 		return err
 	}
 	restored := o.Secret.Token != nil && o.Secret.Token.ID == token.ID && o.Secret.Fingerprint == secret.Fingerprint(r.key, r.input(s, token))
-	ctx, cancel := uncut(ctx)
+	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	if err := r.write(ctx, s, token); err != nil {
 		return err
@@ -86,7 +86,7 @@ func (r *SessionReconciler) publishable(ctx context.Context, s *sessionScope, o 
 			return secret.Token{}, errMoved(s, "its grant has changed")
 		}
 		return secret.Token{Value: held.AccessToken, ID: held.KeyID, Serial: lastSerial(s), ExpiresAt: held.ExpiresAt}, nil
-	case s.object.Spec.Auth.Token != nil && !o.Source.Empty:
+	case s.object.Spec.Auth.Token != nil && !o.SuppliedToken.Empty:
 		source, value, _, err := r.readSource(ctx, s)
 		if err != nil {
 			return secret.Token{}, err

@@ -16,7 +16,7 @@ import (
 // observeWorkloads looks at the targets of spec.restart while one of them may run
 // with another credential than the one that is published; in a steady state at none.
 func (r *SessionReconciler) observeWorkloads(ctx context.Context, s *sessionScope, credential string) ([]session.Workload, error) {
-	if credential == "" || !session.Unrolled(s.object, credential) {
+	if credential == "" || !session.NeedsRollout(s.object, credential) {
 		return nil, nil
 	}
 	workloads := make([]session.Workload, 0, len(s.object.Spec.Restart))

@@ -26,8 +26,8 @@ func errMoved(s *sessionScope, why string) error {
 
 // revoke deletes tokens on the server, one by one. What is gone is noted at once,
 // so that a failure in the middle repeats nothing.
-func (r *SessionReconciler) revoke(ctx context.Context, s *sessionScope, doomed []session.Doomed) error {
-	ctx, cancel := uncut(ctx)
+func (r *SessionReconciler) revoke(ctx context.Context, s *sessionScope, doomed []session.TokenRef) error {
+	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	var ids []string
 	var failed error
@@ -52,7 +52,7 @@ func (r *SessionReconciler) deleteToken(ctx context.Context, s *sessionScope, id
 		return err
 	}
 	gone := false
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
 		err := r.deleteOwn(ctx, s, line.Client, id)
 		if gone = coder.KindOf(err) == coder.NotFound; gone {
 			return stillOwner(ctx, line.Client, s)
@@ -119,14 +119,14 @@ func stillOwner(ctx context.Context, c *coder.Client, s *sessionScope) error {
 // sweep looks for the token that a lost answer may have left: minted, and never
 // heard of. Its name is the next one.
 func (r *SessionReconciler) sweep(ctx context.Context, s *sessionScope, serial int64) error {
-	ctx, cancel := uncut(ctx)
+	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	holder := s.object.Spec.Auth.Mint.User
 	if user := s.object.Status.User; user != nil && user.Username == holder {
 		holder = user.ID
 	}
 	var lost coder.Token
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
+	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
 		lost, err = line.Client.TokenByName(ctx, holder, r.names.Token(string(s.object.UID), serial))
 		return err
 	})

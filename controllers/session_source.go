@@ -20,19 +20,19 @@ import (
 // Secret that it was learnt from. It holds no value.
 type sourceMemory struct {
 	version string
-	source  session.Source
+	source  session.SuppliedToken
 }
 
 // observeSource looks at the supplied token. Its Secret is read again only when
 // its resource version has moved.
-func (r *SessionReconciler) observeSource(ctx context.Context, s *sessionScope) (session.Source, error) {
+func (r *SessionReconciler) observeSource(ctx context.Context, s *sessionScope) (session.SuppliedToken, error) {
 	if s.object.Spec.Auth.Token == nil {
-		return session.Source{}, nil
+		return session.SuppliedToken{}, nil
 	}
 	meta := metadataOf("Secret")
 	err := r.client.Get(ctx, r.sourceKey(s), meta)
 	if client.IgnoreNotFound(err) != nil {
-		return session.Source{}, fmt.Errorf("look at the Secret of the supplied token: %w", err)
+		return session.SuppliedToken{}, fmt.Errorf("look at the Secret of the supplied token: %w", err)
 	}
 	if known := s.memory.source; err == nil && known.version == meta.ResourceVersion {
 		return known.source, nil
@@ -50,39 +50,39 @@ func (r *SessionReconciler) sourceKey(s *sessionScope) types.NamespacedName {
 }
 
 // readSource reads the supplied token itself.
-func (r *SessionReconciler) readSource(ctx context.Context, s *sessionScope) (session.Source, redact.Secret, string, error) {
+func (r *SessionReconciler) readSource(ctx context.Context, s *sessionScope) (session.SuppliedToken, redact.Secret, string, error) {
 	ref := s.object.Spec.Auth.Token.SecretRef
 	keyName := ref.DataKey()
 	object := &corev1.Secret{}
-	if err := r.contents.Get(ctx, r.sourceKey(s), object); err != nil {
+	if err := r.apiReader.Get(ctx, r.sourceKey(s), object); err != nil {
 		if apierrors.IsNotFound(err) {
-			return session.Source{Problem: fmt.Sprintf("Secret %q does not exist: create it with the token under key %q", ref.Name, keyName)}, redact.Secret{}, "", nil
+			return session.SuppliedToken{Problem: fmt.Sprintf("Secret %q does not exist: create it with the token under key %q", ref.Name, keyName)}, redact.Secret{}, "", nil
 		}
-		return session.Source{}, redact.Secret{}, "", fmt.Errorf("read the supplied token: %w", err)
+		return session.SuppliedToken{}, redact.Secret{}, "", fmt.Errorf("read the supplied token: %w", err)
 	}
 	data, ok := object.Data[keyName]
 	if !ok {
-		return session.Source{Problem: fmt.Sprintf("Secret %q has no key %q: write the token there", ref.Name, keyName)}, redact.Secret{}, object.ResourceVersion, nil
+		return session.SuppliedToken{Problem: fmt.Sprintf("Secret %q has no key %q: write the token there", ref.Name, keyName)}, redact.Secret{}, object.ResourceVersion, nil
 	}
 	value := redact.New(strings.TrimSpace(string(data)))
 	if value.Empty() {
-		return session.Source{Empty: true}, value, object.ResourceVersion, nil
+		return session.SuppliedToken{Empty: true}, value, object.ResourceVersion, nil
 	}
 	id, err := coder.TokenID(value)
 	if err != nil {
 		problem := fmt.Sprintf("Secret %q, key %q: %v", ref.Name, keyName, err)
-		return session.Source{Problem: problem}, redact.Secret{}, object.ResourceVersion, nil
+		return session.SuppliedToken{Problem: problem}, redact.Secret{}, object.ResourceVersion, nil
 	}
-	return session.Source{ID: id, Fingerprint: secret.TokenFingerprint(r.key, value)}, value, object.ResourceVersion, nil
+	return session.SuppliedToken{ID: id, Fingerprint: secret.TokenFingerprint(r.key, value)}, value, object.ResourceVersion, nil
 }
 
 // suppliedCaller asks with a supplied token. If that is refused it looks whether
 // somebody has just written another one.
 type suppliedCaller struct {
-	read  func(context.Context) (session.Source, redact.Secret, error)
+	read  func(context.Context) (session.SuppliedToken, redact.Secret, error)
 	value redact.Secret
 	// source that value belongs to.
-	source session.Source
+	source session.SuppliedToken
 }
 
 // Token returns the token to ask with.

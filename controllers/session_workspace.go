@@ -29,18 +29,18 @@ type bindingMemory struct {
 
 // observeBinding compares what was looked up with what the stream has told since. The stream is only a hint to look again.
 // For a session that rests nobody looks.
-func (r *SessionReconciler) observeBinding(s *sessionScope, rests bool) session.Binding {
+func (r *SessionReconciler) observeBinding(s *sessionScope, rests bool) session.WorkspaceBinding {
 	key := client.ObjectKeyFromObject(s.object)
 	ref := s.object.Spec.Workspace
-	if ref == nil || s.object.Spec.Suspend || rests || !s.object.DeletionTimestamp.IsZero() || s.conn == nil {
+	if ref == nil || s.object.Spec.Paused || rests || !s.object.DeletionTimestamp.IsZero() || s.conn == nil {
 		r.streams.Release(key)
-		return session.Binding{Wanted: ref != nil}
+		return session.WorkspaceBinding{Wanted: ref != nil}
 	}
 	known := &s.memory.binding
-	if known.of != *ref || known.deployment != s.conn.Standing().DeploymentID {
-		return session.Binding{Wanted: true}
+	if known.of != *ref || known.deployment != s.conn.VerificationStatus().DeploymentID {
+		return session.WorkspaceBinding{Wanted: true}
 	}
-	b := session.Binding{Wanted: true, At: known.at, Missing: known.missing}
+	b := session.WorkspaceBinding{Wanted: true, At: known.at, Missing: known.missing}
 	if !b.Missing {
 		b.Status, b.Running, b.Changing = standingOf(known.workspace)
 		view, held := r.streams.Look(key)
@@ -55,7 +55,7 @@ func (m *bindingMemory) compare(view stream.View, held bool) (stale bool, unwatc
 	connected := view.State == stream.Connected
 	stale = !held || view.ChangedAt.After(m.at) && view.Workspace != m.workspace || connected && !m.connected
 	m.connected = m.connected && connected
-	if view.State == stream.Parked && view.Err != nil && !errors.Is(view.Err, stream.ErrSuspended) {
+	if view.State == stream.Stopped && view.Err != nil && !errors.Is(view.Err, stream.ErrSuspended) {
 		unwatched = view.Err.Error()
 	}
 	return stale, unwatched
@@ -80,8 +80,8 @@ func (r *SessionReconciler) findWorkspace(ctx context.Context, s *sessionScope) 
 	ref := *s.object.Spec.Workspace
 	key := client.ObjectKeyFromObject(s.object)
 	view, _ := r.streams.Look(key)
-	next := bindingMemory{of: ref, deployment: s.conn.Standing().DeploymentID, at: r.clock.Now(), connected: view.State == stream.Connected}
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.Line) (err error) {
+	next := bindingMemory{of: ref, deployment: s.conn.VerificationStatus().DeploymentID, at: r.clock.Now(), connected: view.State == stream.Connected}
+	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
 		next.workspace, err = line.Client.Workspace(ctx, ref.Owner, ref.Name)
 		return err
 	})
@@ -100,7 +100,7 @@ func (r *SessionReconciler) findWorkspace(ctx context.Context, s *sessionScope) 
 }
 
 // wakeHolders lets the sessions of a workspace look again.
-func (q *queue) wakeHolders(hint stream.Hint) {
+func (q *queue) wakeHolders(hint stream.Notification) {
 	for _, holder := range hint.Holders {
 		q.add(holder, 0)
 	}
@@ -109,11 +109,11 @@ func (q *queue) wakeHolders(hint stream.Hint) {
 // follow keeps the streams of a deployment in step with its settings: opened with those that the server has accepted, and
 // closed in good order while they are refused.
 func (r *DeploymentReconciler) follow(key types.NamespacedName, conn *connection.Connection) {
-	standing, line := conn.Standing(), conn.Line()
+	standing, line := conn.VerificationStatus(), conn.ResolvedClient()
 	switch {
-	case standing.Verdict.OK() && line != nil && line.Snapshot.Fingerprint == standing.Fingerprint:
+	case standing.Result.OK() && line != nil && line.Snapshot.Fingerprint == standing.Fingerprint:
 		r.streams.Settled(key, standing.Fingerprint, line.Client)
-	case standing.Problem != "" || standing.Verdict.Own:
+	case standing.Problem != "" || standing.Result.AboutCaller:
 		r.streams.Suspend(key)
 	}
 }

@@ -119,7 +119,7 @@ func assemble(ctx context.Context, a api, o Options) assembly {
 	deployments, sessions := &queue{}, &queue{}
 	settings := debounce.New(o.Clock, func(key types.NamespacedName) { deployments.add(key, 0) })
 	tokens := debounce.New(o.Clock, func(key types.NamespacedName) { sessions.add(key, 0) })
-	retention := newRulings()
+	retention := newRetentionDecisions()
 	streams := stream.NewSet(ctx, stream.Options{
 		Clock:  o.Clock,
 		Jitter: func() float64 { return o.Jitter(time.Second).Seconds() },
@@ -142,18 +142,18 @@ func assemble(ctx context.Context, a api, o Options) assembly {
 		deploymentQueue: deployments,
 		sessionQueue:    sessions,
 		deployments: &DeploymentReconciler{
-			client: a.client, contents: a.contents, pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
-			clock: o.Clock, jitter: o.Jitter, sessions: sessions, streams: streams, rulings: retention, orphanGrace: o.OrphanGrace,
+			client: a.client, apiReader: a.contents, pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
+			clock: o.Clock, jitter: o.Jitter, sessions: sessions, streams: streams, retention: retention, orphanGrace: o.OrphanGrace,
 			memory: map[types.NamespacedName]*deploymentMemory{},
 		},
 		sessions: &SessionReconciler{
-			client: a.client, contents: a.contents, namespacesLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
+			client: a.client, apiReader: a.contents, namespacesLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
 			secrets: secret.NewStore(a.contents, a.client, o.Key), key: o.Key,
 			grants: grant.NewStore(a.contents, a.client), redirectURIs: o.RedirectURIs, random: o.Random, instance: o.Instance,
-			streams: streams, workloads: workload.NewStore(a.contents, a.client), rollouts: newRollouts(), rulings: retention, names: names, status: writer, metrics: o.Metrics,
+			streams: streams, workloads: workload.NewStore(a.contents, a.client), rollouts: newRollouts(), retention: retention, names: names, status: writer, metrics: o.Metrics,
 			clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
-			turns:  newTurns(sessionWorkers(o.MaxConcurrent), func(key types.NamespacedName) { sessions.add(key, 0) }),
-			memory: map[types.NamespacedName]*sessionMemory{},
+			fairQueue: newFairQueue(sessionWorkers(o.MaxConcurrent), func(key types.NamespacedName) { sessions.add(key, 0) }),
+			memory:    map[types.NamespacedName]*sessionMemory{},
 		},
 	}
 }

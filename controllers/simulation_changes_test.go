@@ -95,15 +95,15 @@ func (w *simWorld) whole() bool {
 			return false // the count follows later
 		}
 		asked := w.verified[name]
-		if len(asked) == 0 || now.Sub(asked[len(asked)-1]) > 4*time.Minute || w.operator.parts.deployments.pool.Get(client.ObjectKeyFromObject(d)).Doubted() {
+		if len(asked) == 0 || now.Sub(asked[len(asked)-1]) > 4*time.Minute || w.operator.parts.deployments.pool.Get(client.ObjectKeyFromObject(d)).ReverificationRequested() {
 			return false
 		}
-		if standing := w.operator.parts.deployments.pool.Get(client.ObjectKeyFromObject(d)).Standing(); !standing.Verdict.OK() {
+		if standing := w.operator.parts.deployments.pool.Get(client.ObjectKeyFromObject(d)).VerificationStatus(); !standing.Result.OK() {
 			return false
 		}
 	}
 	for _, s := range w.sessions() {
-		if reasonOfSession(s) != v1alpha1.ReasonActive || s.DeletionTimestamp != nil || len(s.Status.Retiring) > 0 {
+		if reasonOfSession(s) != v1alpha1.ReasonActive || s.DeletionTimestamp != nil || len(s.Status.PendingRevocations) > 0 {
 			return false
 		}
 		if next := s.Status.NextRefreshTime; next != nil && next.Sub(now) < 10*time.Minute {

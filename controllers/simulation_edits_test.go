@@ -22,7 +22,7 @@ func (w *simWorld) editSession() {
 	_ = edit(w, refOf(s), func(s *v1alpha1.CoderSession) {
 		switch mint := s.Spec.Auth.Mint; {
 		case what == 0:
-			s.Spec.Suspend = !s.Spec.Suspend
+			s.Spec.Paused = !s.Spec.Paused
 		case what == 1:
 			s.Spec.Rotation = &v1alpha1.Rotation{Overlap: v1alpha1.DurationOf(pick(w, []time.Duration{time.Second, time.Minute, 10 * time.Minute}))}
 		case what == 2:
@@ -170,7 +170,7 @@ func (w *simWorld) heal() {
 		}
 	}
 	for _, s := range w.sessions() {
-		_ = edit(w, refOf(s), func(s *v1alpha1.CoderSession) { s.Spec.Suspend = false })
+		_ = edit(w, refOf(s), func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })
 	}
 	if w.retains {
 		w.changeRetention()

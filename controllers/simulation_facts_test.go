@@ -28,7 +28,7 @@ func TestSimulatedAPI(t *testing.T) {
 	want("a second creation is refused", apierrors.IsAlreadyExists(a.create(s.DeepCopy())))
 
 	old := s.DeepCopy()
-	s.Spec.Suspend = true
+	s.Spec.Paused = true
 	s.Status.ObservedGeneration = 9
 	want("an update of the spec", a.update(s) == nil && s.Generation == 2 && s.ResourceVersion != old.ResourceVersion)
 	want("an update writes no status", s.Status.ObservedGeneration == 0)
@@ -37,10 +37,10 @@ func TestSimulatedAPI(t *testing.T) {
 	want("an update that changes nothing makes no version", a.update(s) == nil && s.ResourceVersion == version)
 
 	next := s.DeepCopy()
-	next.Status.ObservedGeneration, next.Spec.Suspend = 2, false
+	next.Status.ObservedGeneration, next.Spec.Paused = 2, false
 	locked := client.MergeFromWithOptions(s, client.MergeFromWithOptimisticLock{})
 	want("a patch of the status", a.patch(next, locked, true) == nil && next.Status.ObservedGeneration == 2)
-	want("touches neither spec nor generation", next.Spec.Suspend && next.Generation == 2)
+	want("touches neither spec nor generation", next.Spec.Paused && next.Generation == 2)
 	stale := s.DeepCopy()
 	stale.Finalizers = []string{"f/f"}
 	want("a patch of an old version is refused", apierrors.IsConflict(a.patch(stale, locked, false)))

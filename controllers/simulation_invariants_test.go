@@ -120,8 +120,8 @@ func (w *simWorld) inspect() {
 	for _, s := range w.sessions() {
 		reason := reasonOfSession(s)
 		idle := reason == v1alpha1.ReasonActive && s.Spec.Auth.Certificate != nil || // its deployment is what is asked
-			reason == v1alpha1.ReasonRetired && w.secretOf(s) == nil && len(s.Status.Retiring) == 0 // it waits for a person
-		if p.cache.lags(kindSession) || s.Spec.Suspend || idle || slices.Contains(eventDriven, reason) {
+			reason == v1alpha1.ReasonRetired && w.secretOf(s) == nil && len(s.Status.PendingRevocations) == 0 // it waits for a person
+		if p.cache.lags(kindSession) || s.Spec.Paused || idle || slices.Contains(eventDriven, reason) {
 			continue
 		}
 		key := client.ObjectKeyFromObject(s)
@@ -155,7 +155,7 @@ func reasonOfSession(s *v1alpha1.CoderSession) string {
 
 // awaitsTurn reports whether a session waits for others of its deployment that were woken before it.
 func (p *simOperator) awaitsTurn(key types.NamespacedName) bool {
-	t := p.parts.sessions.turns
+	t := p.parts.sessions.fairQueue
 	for _, lists := range t.waiting {
 		if !lists.known[key] {
 			continue
@@ -181,8 +181,8 @@ func (w *simWorld) settled() {
 			w.fail("session %s does not recover: %s: %s", name, reason, encoded(s.Status.Conditions))
 			continue
 		}
-		for _, token := range s.Status.Retiring {
-			if token.RevokeAfter.After(w.clock.Now().Add(-time.Minute)) {
+		for _, token := range s.Status.PendingRevocations {
+			if token.RevokeTime.After(w.clock.Now().Add(-time.Minute)) {
 				published[token.ID] = name // a rotation that was due just now
 				continue
 			}

@@ -119,6 +119,7 @@ func (w *simWorld) newDeployment(name string) *v1alpha1.CoderDeployment {
 
 func simAccess() v1alpha1.AccessRule {
 	return v1alpha1.AccessRule{
+		Name:              "guests",
 		NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"team": "builds"}},
 		Users:             []string{"bot-*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint},
 	}

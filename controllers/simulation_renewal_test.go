@@ -112,13 +112,13 @@ func (w *simWorld) renewsInTime(before, after *corev1.Secret) bool {
 // tellsOfRenewal reports whether a status changes in nothing but what a renewal of the operator's own token changes.
 func (w *simWorld) tellsOfRenewal(before, after *v1alpha1.CoderDeployment) bool {
 	token := w.tokens[idOf(w.content("own"))]
-	if !w.renews || after.Name != "prod" || token == nil || after.Status.TokenExpiresAt == nil {
+	if !w.renews || after.Name != "prod" || token == nil || after.Status.TokenExpirationTime == nil {
 		return false
 	}
 	want := before.DeepCopy().Status
-	want.LastVerifiedTime, want.AuthFingerprint, want.TokenExpiresAt = after.Status.LastVerifiedTime, after.Status.AuthFingerprint, after.Status.TokenExpiresAt
-	moved := before.Status.AuthFingerprint != after.Status.AuthFingerprint || !before.Status.TokenExpiresAt.Equal(after.Status.TokenExpiresAt)
-	return moved && after.Status.TokenExpiresAt.Sub(token.ends).Abs() <= time.Second && encoded(want) == encoded(after.Status)
+	want.LastVerifiedTime, want.AuthFingerprint, want.TokenExpirationTime = after.Status.LastVerifiedTime, after.Status.AuthFingerprint, after.Status.TokenExpirationTime
+	moved := before.Status.AuthFingerprint != after.Status.AuthFingerprint || !before.Status.TokenExpirationTime.Equal(after.Status.TokenExpirationTime)
+	return moved && after.Status.TokenExpirationTime.Sub(token.ends).Abs() <= time.Second && encoded(want) == encoded(after.Status)
 }
 
 // settledOwn: the operator has one own token, the one in the Secret, and its renewal is not late (B50).

@@ -128,7 +128,7 @@ func (w *simWorld) judgeRemoval(before *corev1.Secret) {
 	if !ok || s.DeletionTimestamp != nil || s.Status.Retirement != nil || s.Namespace != "coder" {
 		return // access rules take Secrets too, in other namespaces
 	}
-	if r := w.operator.parts.sessions.rulings.on(s.DeploymentKey(), s.UID); r.Reason != "" && reasonOfSession(s) == v1alpha1.ReasonActive {
+	if r := w.operator.parts.sessions.retention.on(s.DeploymentKey(), s.UID); r.Reason != "" && reasonOfSession(s) == v1alpha1.ReasonActive {
 		w.fail("B27: the Secret of session %s/%s goes before status says that it is retired", s.Namespace, s.Name)
 	}
 }
@@ -181,8 +181,8 @@ func (w *simWorld) settledRetention() {
 			w.fail("B28: session %s stays away for nothing: %s", gone.Name, encoded(why))
 		}
 		for _, s := range kept {
-			if why.Reason == v1alpha1.RetirementSessionLimit && w.lastActive(s).Add(slack).Before(why.LastActive.Time) {
-				w.fail("B27: session %s is kept, active at %s, and %s is not, active at %s", s.Name, w.lastActive(s), gone.Name, why.LastActive)
+			if why.Reason == v1alpha1.RetirementSessionLimit && w.lastActive(s).Add(slack).Before(why.LastActiveTime.Time) {
+				w.fail("B27: session %s is kept, active at %s, and %s is not, active at %s", s.Name, w.lastActive(s), gone.Name, why.LastActiveTime)
 			}
 		}
 		if why.Reason == v1alpha1.RetirementSessionLimit && len(kept) < policy.MaxSessions {

@@ -90,7 +90,7 @@ func (w *simWorld) interrupted() {
 		w.fail("B06: a change during a verification led to %d verifications, want 2", got)
 	}
 	conn := w.operator.parts.deployments.pool.Get(key("coder", "prod"))
-	if snapshot := conn.Line().Snapshot; snapshot.Token.Reveal() != w.content("own") || conn.Standing().Fingerprint != snapshot.Fingerprint {
+	if snapshot := conn.ResolvedClient().Snapshot; snapshot.Token.Reveal() != w.content("own") || conn.VerificationStatus().Fingerprint != snapshot.Fingerprint {
 		w.fail("B06: what changed during a verification was never verified")
 	}
 }
@@ -172,7 +172,7 @@ type outdated struct {
 // outdate changes a deployment while its verification is under way. Another second begins, and what was written may
 // become known.
 func (w *simWorld) outdate(name string, change func()) {
-	w.outdated = outdated{name: name, since: w.clock.Now(), before: w.memory(name).verified.At, known: w.rng.IntN(2) == 0}
+	w.outdated = outdated{name: name, since: w.clock.Now(), before: w.memory(name).verified.Time, known: w.rng.IntN(2) == 0}
 	change()
 	w.pass(time.Second + w.jitter(time.Second))
 	for _, kind := range kinds {
@@ -190,7 +190,7 @@ func (w *simWorld) memory(name string) *deploymentMemory {
 // judgeRemembered: an answer is forgotten that was asked for before a change that is known (B11).
 func (w *simWorld) judgeRemembered() {
 	if o, memory := w.outdated, w.memory(w.outdated.name); o.known && memory != nil {
-		if at := memory.verified.At; !at.Equal(o.before) && !at.After(o.since) {
+		if at := memory.verified.Time; !at.Equal(o.before) && !at.After(o.since) {
 			w.fail("B11: deployment %s goes by a verification from before it changed", o.name)
 		}
 	}

@@ -85,15 +85,15 @@ func (w *simWorld) rotatesInTime(before, after *corev1.Secret) bool {
 // the Secret holds the next token it says so and retires the one before.
 func (w *simWorld) tellsWhatIsDue(before, after *v1alpha1.CoderSession) bool {
 	want := before.DeepCopy().Status
-	want.Retiring = slices.DeleteFunc(want.Retiring, func(t v1alpha1.RetiringToken) bool {
-		return !t.RevokeAfter.After(w.clock.Now()) && !w.lives(t.ID)
+	want.PendingRevocations = slices.DeleteFunc(want.PendingRevocations, func(t v1alpha1.PendingRevocation) bool {
+		return !t.RevokeTime.After(w.clock.Now()) && !w.lives(t.ID)
 	})
 	was, is := before.Status.Token, after.Status.Token
 	if was != nil && is != nil && was.ID != is.ID && is.ID == idOf(string(w.secretOf(after).Data["session"])) {
 		want.Token, want.Secret, want.NextRefreshTime = is, after.Status.Secret, after.Status.NextRefreshTime
-		for _, t := range after.Status.Retiring {
-			if t.ID == was.ID && t.RevokeAfter.After(w.clock.Now().Add(-simSlack)) {
-				want.Retiring = append(want.Retiring, t)
+		for _, t := range after.Status.PendingRevocations {
+			if t.ID == was.ID && t.RevokeTime.After(w.clock.Now().Add(-simSlack)) {
+				want.PendingRevocations = append(want.PendingRevocations, t)
 			}
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// turns share a controller's workers out among the deployments whose sessions they
+// fairQueue share a controller's workers out among the deployments whose sessions they
 // work on, so that a server that answers slowly, or never, does not take all of them
 // (B20).
 //
@@ -19,7 +19,7 @@ import (
 // when one is given back: nobody waits with a worker in hand.
 //
 // It is safe for concurrent use.
-type turns struct {
+type fairQueue struct {
 	// wake enqueues a session.
 	wake func(types.NamespacedName)
 
@@ -33,21 +33,21 @@ type turns struct {
 // waitingLists are the sessions of one deployment that wait for a turn, by urgency,
 // those that came first in front. Each is in one of the lists.
 type waitingLists struct {
-	lists [session.Pressing + 1][]types.NamespacedName
+	lists [session.NearExpiry + 1][]types.NamespacedName
 	known map[types.NamespacedName]bool
 }
 
-// newTurns shares out so many workers, at least two.
-func newTurns(workers int, wake func(types.NamespacedName)) *turns {
-	return &turns{
+// newFairQueue shares out so many workers, at least two.
+func newFairQueue(workers int, wake func(types.NamespacedName)) *fairQueue {
+	return &fairQueue{
 		wake: wake, free: max(workers, 2),
 		held: map[types.NamespacedName]int{}, waiting: map[types.NamespacedName]*waitingLists{}, woken: map[types.NamespacedName]bool{},
 	}
 }
 
-// take reports whether a pass over a session may begin; it must give the turn back.
+// TryAcquire reports whether a pass over a session may begin; it must give the turn back.
 // Else the session waits.
-func (t *turns) take(deployment, key types.NamespacedName, urgency session.Urgency) bool {
+func (t *fairQueue) TryAcquire(deployment, key types.NamespacedName, urgency session.Priority) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.woken, key)
@@ -65,8 +65,8 @@ func (t *turns) take(deployment, key types.NamespacedName, urgency session.Urgen
 	return false
 }
 
-// give gives a turn back, and wakes as many as may have one now.
-func (t *turns) give(deployment types.NamespacedName) {
+// Release gives a turn back, and wakes as many as may have one now.
+func (t *fairQueue) Release(deployment types.NamespacedName) {
 	t.mu.Lock()
 	t.free++
 	if t.held[deployment]--; t.held[deployment] == 0 {
@@ -77,9 +77,9 @@ func (t *turns) give(deployment types.NamespacedName) {
 	t.call(next)
 }
 
-// pass lets the next one have the turn that a session was woken for and has not asked
+// Cancel lets the next one have the turn that a session was woken for and has not asked
 // for, because it is gone, or has to come back later.
-func (t *turns) pass(key types.NamespacedName) {
+func (t *fairQueue) Cancel(key types.NamespacedName) {
 	t.mu.Lock()
 	var next []types.NamespacedName
 	if t.woken[key] {
@@ -90,14 +90,14 @@ func (t *turns) pass(key types.NamespacedName) {
 	t.call(next)
 }
 
-func (t *turns) call(sessions []types.NamespacedName) {
+func (t *fairQueue) call(sessions []types.NamespacedName) {
 	for _, key := range sessions {
 		t.wake(key)
 	}
 }
 
 // next takes out those that there is room for, if each of them comes.
-func (t *turns) next() []types.NamespacedName {
+func (t *fairQueue) next() []types.NamespacedName {
 	var next []types.NamespacedName
 	for deployment, lists := range t.waiting {
 		for room := (t.free - t.held[deployment] + 1) / 2; room > 0 && len(lists.known) > 0; room-- {
@@ -112,7 +112,7 @@ func (t *turns) next() []types.NamespacedName {
 	return next
 }
 
-func (w *waitingLists) add(key types.NamespacedName, urgency session.Urgency) {
+func (w *waitingLists) add(key types.NamespacedName, urgency session.Priority) {
 	if !w.known[key] {
 		w.known[key] = true
 		w.lists[urgency] = append(w.lists[urgency], key)
@@ -132,7 +132,7 @@ func (w *waitingLists) drop(key types.NamespacedName) {
 
 // next takes out the most urgent. There must be one.
 func (w *waitingLists) next() types.NamespacedName {
-	for urgency := session.Pressing; urgency >= 0; urgency-- {
+	for urgency := session.NearExpiry; urgency >= 0; urgency-- {
 		if list := w.lists[urgency]; len(list) > 0 {
 			w.lists[urgency] = list[1:]
 			delete(w.known, list[0])

@@ -16,9 +16,9 @@ func turnKey(deployment string, i int) types.NamespacedName {
 }
 
 // takeAll asks for as many turns as there are workers, and returns how many it got.
-func takeAll(t *turns, deployment string, workers int) (got int) {
+func takeAll(t *fairQueue, deployment string, workers int) (got int) {
 	for i := range workers {
-		if t.take(types.NamespacedName{Name: deployment}, turnKey(deployment, i), session.Routine) {
+		if t.TryAcquire(types.NamespacedName{Name: deployment}, turnKey(deployment, i), session.Routine) {
 			got++
 		}
 	}
@@ -29,7 +29,7 @@ func takeAll(t *turns, deployment string, workers int) (got int) {
 func TestTurnsLeaveRoomForTheNextDeployment(t *testing.T) {
 	t.Parallel()
 	const workers = 20
-	turns := newTurns(workers, func(types.NamespacedName) {})
+	turns := newFairQueue(workers, func(types.NamespacedName) {})
 	var got []int
 	for _, name := range []string{"a", "b", "c", "d"} {
 		got = append(got, takeAll(turns, name, workers))
@@ -44,25 +44,25 @@ func TestTurnsLeaveRoomForTheNextDeployment(t *testing.T) {
 func TestTurnsWakeTheMostUrgent(t *testing.T) {
 	t.Parallel()
 	var woken []types.NamespacedName
-	turns := newTurns(2, func(key types.NamespacedName) { woken = append(woken, key) })
+	turns := newFairQueue(2, func(key types.NamespacedName) { woken = append(woken, key) })
 	prod := types.NamespacedName{Name: "prod"}
-	take := func(i int, urgency session.Urgency) bool { return turns.take(prod, turnKey("prod", i), urgency) }
+	take := func(i int, urgency session.Priority) bool { return turns.TryAcquire(prod, turnKey("prod", i), urgency) }
 	if !take(0, session.Routine) {
 		t.Fatal("the first got none")
 	}
-	for i, urgency := range []session.Urgency{session.Routine, session.First, session.Pressing, session.First, session.Routine} {
+	for i, urgency := range []session.Priority{session.Routine, session.FirstCredential, session.NearExpiry, session.FirstCredential, session.Routine} {
 		for range 2 {
 			if take(i+1, urgency) {
 				t.Fatalf("there was room for %d", i+1)
 			}
 		}
 	}
-	turns.give(prod)
-	if !take(2, session.First) { // by an event of its own
+	turns.Release(prod)
+	if !take(2, session.FirstCredential) { // by an event of its own
 		t.Fatal("what was given back is gone")
 	}
 	for range 5 {
-		turns.give(prod)
+		turns.Release(prod)
 		take(9, session.Routine)
 	}
 	want := []types.NamespacedName{turnKey("prod", 3), turnKey("prod", 4), turnKey("prod", 1), turnKey("prod", 5)}
@@ -80,7 +80,7 @@ func TestTurnsForgetNobody(t *testing.T) {
 		const workers = 6
 		var queue, running []types.NamespacedName
 		served := map[types.NamespacedName]bool{}
-		turns := newTurns(workers, func(key types.NamespacedName) { queue = append(queue, key) })
+		turns := newFairQueue(workers, func(key types.NamespacedName) { queue = append(queue, key) })
 		for deployment := range 1 + random.IntN(8) {
 			for i := range random.IntN(30) {
 				queue = append(queue, turnKey(fmt.Sprint(deployment), i))
@@ -94,15 +94,15 @@ func TestTurnsForgetNobody(t *testing.T) {
 				queue = queue[1:]
 				if random.IntN(5) == 0 { // it is gone, or has to come back later
 					served[key] = true
-					turns.pass(key)
-				} else if turns.take(types.NamespacedName{Name: key.Namespace}, key, session.Urgency(random.IntN(3))) {
+					turns.Cancel(key)
+				} else if turns.TryAcquire(types.NamespacedName{Name: key.Namespace}, key, session.Priority(random.IntN(3))) {
 					running, served[key] = append(running, key), true
 				}
 			} else if len(running) > 0 {
 				i := random.IntN(len(running))
 				key := running[i]
 				running = append(running[:i], running[i+1:]...)
-				turns.give(types.NamespacedName{Name: key.Namespace})
+				turns.Release(types.NamespacedName{Name: key.Namespace})
 			}
 		}
 		if len(served) != asked || len(turns.waiting) > 0 || len(turns.held)+len(turns.woken) > 0 || turns.free != workers {

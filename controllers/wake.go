@@ -51,8 +51,8 @@ const (
 // Jitter returns a random duration in [0, d). It is safe for concurrent use.
 type Jitter func(d time.Duration) time.Duration
 
-// wakeAll enqueues sessions spread over a time that their number calls for.
-func (q *queue) wakeAll(keys []types.NamespacedName, jitter Jitter) {
+// EnqueueSpread enqueues sessions spread over a time that their number calls for.
+func (q *queue) EnqueueSpread(keys []types.NamespacedName, jitter Jitter) {
 	window := min(time.Duration(len(keys))*spreadEach, spreadAtMost)
 	for _, key := range keys {
 		q.add(key, jitter(window))

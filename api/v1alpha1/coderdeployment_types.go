@@ -16,7 +16,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Version",type=string,priority=1,JSONPath=`.status.version`
 // +kubebuilder:printcolumn:name="Verified",type=date,priority=1,JSONPath=`.status.lastVerifiedTime`
-// +kubebuilder:printcolumn:name="Certificate ends",type=string,priority=1,JSONPath=`.status.clientCertificateNotAfter`
+// +kubebuilder:printcolumn:name="Certificate ends",type=string,priority=1,JSONPath=`.status.clientCertificateExpirationTime`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type CoderDeployment struct {
 	metav1.TypeMeta `json:",inline"`
@@ -24,6 +24,7 @@ type CoderDeployment struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec CoderDeploymentSpec `json:"spec"`
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status CoderDeploymentStatus `json:"status,omitempty"`
 }
@@ -92,7 +93,8 @@ type CoderDeploymentSpec struct {
 	// as whom. Absent or empty: none. Sessions in the deployment's own namespace
 	// need no rule. A session is allowed when one rule allows all that it asks for.
 	// +kubebuilder:validation:MaxItems=64
-	// +listType=atomic
+	// +listType=map
+	// +listMapKey=name
 	// +optional
 	Access []AccessRule `json:"access,omitempty"`
 
@@ -243,6 +245,12 @@ type VerifyPolicy struct {
 //
 // +kubebuilder:validation:XValidation:rule="!('Mint' in self.auth) || (has(self.users) && size(self.users) > 0)",message="name the users that may be minted for in users (globs such as \"ci-*\"), or remove Mint from auth"
 type AccessRule struct {
+	// Name of the rule, one of a kind in the list, so that each team can apply a rule
+	// of its own.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="write a name of lowercase letters, digits and hyphens, such as team-a"
+	Name string `json:"name"`
 	// NamespaceSelector selects namespaces by their labels. An empty selector ({})
 	// selects all.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector"`
@@ -303,7 +311,8 @@ type RateLimit struct {
 
 // CoderDeploymentStatus is what the operator found out.
 type CoderDeploymentStatus struct {
-	// ObservedGeneration is the generation of the spec that this status is about.
+	// ObservedGeneration is the generation of the spec that this status is about; -1
+	// until the operator has looked at the object for the first time.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions: Ready, ConfigResolved, Verified, TokenRenewed, CertificateCurrent.
@@ -329,12 +338,12 @@ type CoderDeploymentStatus struct {
 	// nothing else changes it is brought up to date once an hour.
 	// +optional
 	LastVerifiedTime *metav1.Time `json:"lastVerifiedTime,omitempty"`
-	// ClientCertificateNotAfter is the end of the client certificate.
+	// ClientCertificateExpirationTime is the end of the client certificate.
 	// +optional
-	ClientCertificateNotAfter *metav1.Time `json:"clientCertificateNotAfter,omitempty"`
-	// TokenExpiresAt is the end of the operator's own token.
+	ClientCertificateExpirationTime *metav1.Time `json:"clientCertificateExpirationTime,omitempty"`
+	// TokenExpirationTime is the end of the operator's own token.
 	// +optional
-	TokenExpiresAt *metav1.Time `json:"tokenExpiresAt,omitempty"`
+	TokenExpirationTime *metav1.Time `json:"tokenExpirationTime,omitempty"`
 	// Sessions that use this deployment, counted by state.
 	// +optional
 	Sessions *SessionCounts `json:"sessions,omitempty"`

@@ -4,7 +4,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // CoderSessionStatus mirrors what the generated Secret and the server say.
 type CoderSessionStatus struct {
-	// ObservedGeneration is the generation of the spec that this status is about.
+	// ObservedGeneration is the generation of the spec that this status is about; -1
+	// until the operator has looked at the object for the first time.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions: Ready, Authenticated, SecretSynced, LifetimeCut, TargetsRestarted.
@@ -19,12 +20,12 @@ type CoderSessionStatus struct {
 	// Token that is published. Absent: none, or the credential is no token.
 	// +optional
 	Token *TokenStatus `json:"token,omitempty"`
-	// Retiring tokens are revoked when their time has come.
+	// PendingRevocations are replaced tokens that are revoked at their revokeTime.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=map
 	// +listMapKey=id
 	// +optional
-	Retiring []RetiringToken `json:"retiring,omitempty"`
+	PendingRevocations []PendingRevocation `json:"pendingRevocations,omitempty"`
 	// Secret that was generated. Absent: none.
 	// +optional
 	Secret *SecretStatus `json:"secret,omitempty"`
@@ -50,11 +51,11 @@ type CoderSessionStatus struct {
 	// it does not.
 	// +optional
 	Retirement *Retirement `json:"retirement,omitempty"`
-	// ActiveSince is when somebody last did something about a session that mints: its
+	// LastActivityTime is when somebody last did something about a session that mints: its
 	// spec changed, its renewal was asked for, or it got a credential after it had had
 	// none. For retention that is as good as a use. Absent: only its creation counts.
 	// +optional
-	ActiveSince *metav1.Time `json:"activeSince,omitempty"`
+	LastActivityTime *metav1.Time `json:"lastActivityTime,omitempty"`
 	// LastHandledRenewAt is the value of the annotation
 	// credentials.coder.com/renew-requested-at that was last acted upon.
 	// +kubebuilder:validation:MaxLength=64
@@ -82,26 +83,26 @@ type TokenStatus struct {
 	// +optional
 	Serial int64 `json:"serial,omitempty"`
 	// +optional
-	IssuedAt *metav1.Time `json:"issuedAt,omitempty"`
-	// ExpiresAt by the server's clock. Absent: not known.
+	IssueTime *metav1.Time `json:"issueTime,omitempty"`
+	// ExpirationTime by the server's clock. Absent: not known.
 	// +optional
-	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
-	// LastUsedAt is when the server last saw this token used, or one that it replaced,
+	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
+	// LastUsedTime is when the server last saw this token used, or one that it replaced,
 	// with a grain of one hour. Absent: never.
 	// +optional
-	LastUsedAt *metav1.Time `json:"lastUsedAt,omitempty"`
+	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
 	// +listType=atomic
 	// +optional
 	Scopes []string `json:"scopes,omitempty"`
 }
 
-// RetiringToken is a token that is to be revoked.
-type RetiringToken struct {
+// PendingRevocation is a token that is to be revoked.
+type PendingRevocation struct {
 	ID string `json:"id"`
 	// +optional
 	Name string `json:"name,omitempty"`
-	// RevokeAfter is the earliest time for it.
-	RevokeAfter metav1.Time `json:"revokeAfter"`
+	// RevokeTime is the earliest time for it.
+	RevokeTime metav1.Time `json:"revokeTime"`
 }
 
 // SecretStatus describes the generated Secret as last written.
@@ -128,8 +129,8 @@ type Suspension struct {
 	// Reason in one word, such as Unauthorized or UserSuspended.
 	Reason string `json:"reason"`
 	// +optional
-	Message string      `json:"message,omitempty"`
-	Since   metav1.Time `json:"since"`
+	Message   string      `json:"message,omitempty"`
+	StartTime metav1.Time `json:"startTime"`
 }
 
 // Retirement of a session that nobody used. It ends with a request for renewal
@@ -139,17 +140,17 @@ type Retirement struct {
 	// Reason in one word: Idle, or SessionLimit.
 	Reason string `json:"reason"`
 	// +optional
-	Message string      `json:"message,omitempty"`
-	Since   metav1.Time `json:"since"`
-	// LastActive is when the session was last used, or as good as used: the most
+	Message   string      `json:"message,omitempty"`
+	StartTime metav1.Time `json:"startTime"`
+	// LastActiveTime is when the session was last used, or as good as used: the most
 	// recently active one returns first.
-	LastActive metav1.Time `json:"lastActive"`
+	LastActiveTime metav1.Time `json:"lastActiveTime"`
 	// Generation of the spec that was retired: another one returns.
 	Generation int64 `json:"generation"`
 }
 
 // Authorization is a pending consent.
 type Authorization struct {
-	URL       string      `json:"url"`
-	ExpiresAt metav1.Time `json:"expiresAt"`
+	URL            string      `json:"url"`
+	ExpirationTime metav1.Time `json:"expirationTime"`
 }

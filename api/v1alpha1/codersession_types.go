@@ -7,14 +7,16 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=cses,categories=coder
+// +kubebuilder:selectablefield:JSONPath=`.spec.deploymentRef.name`
+// +kubebuilder:selectablefield:JSONPath=`.spec.deploymentRef.namespace`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="User",type=string,JSONPath=`.status.user.username`
-// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.token.expiresAt`
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.token.expirationTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Deployment",type=string,priority=1,JSONPath=`.spec.deploymentRef.name`
 // +kubebuilder:printcolumn:name="Secret",type=string,priority=1,JSONPath=`.status.secret.name`
-// +kubebuilder:printcolumn:name="Last used",type=date,priority=1,JSONPath=`.status.token.lastUsedAt`
+// +kubebuilder:printcolumn:name="Last used",type=date,priority=1,JSONPath=`.status.token.lastUsedTime`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="write a name of at most 63 characters: it becomes the value of a label"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.auth.token) || self.spec.auth.token.secretRef.name != (has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name)",message="the generated Secret would overwrite the one that auth.token.secretRef names: write another secret.name"
@@ -24,6 +26,7 @@ type CoderSession struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec CoderSessionSpec `json:"spec"`
+	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status CoderSessionStatus `json:"status,omitempty"`
 }
@@ -67,10 +70,10 @@ type CoderSessionSpec struct {
 	// workspace runs.
 	// +optional
 	Workspace *WorkspaceRef `json:"workspace,omitempty"`
-	// Suspend pauses the session: no calls to the server, the Secret stays as it
+	// Paused pauses the session: no calls to the server, the Secret stays as it
 	// is.
 	// +optional
-	Suspend bool `json:"suspend,omitempty"`
+	Paused bool `json:"paused,omitempty"`
 }
 
 // DeploymentRef names a CoderDeployment.

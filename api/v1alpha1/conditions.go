@@ -113,7 +113,7 @@ const (
 	// ReasonRetired: the deployment's retention keeps the credential away, because
 	// nobody used it, or others were used more recently.
 	ReasonRetired = "Retired"
-	// ReasonPaused: spec.suspend is set.
+	// ReasonPaused: spec.paused is set.
 	ReasonPaused = "Paused"
 	// ReasonSecretConflict: the name of the Secret belongs to somebody else.
 	ReasonSecretConflict = "SecretConflict"

@@ -13,8 +13,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// arrival is what a browser came with.
-type arrival struct {
+// callbackRequest is what a browser came with.
+type callbackRequest struct {
 	// session that the state parameter names. Nobody has proved anything by that yet.
 	session types.NamespacedName
 	// state is the whole parameter.
@@ -28,20 +28,20 @@ type arrival struct {
 }
 
 // arrivalOf reads the request. The outcome is empty where it is one that can be looked into.
-func arrivalOf(r *http.Request) (arrival, outcome) {
+func arrivalOf(r *http.Request) (callbackRequest, outcome) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return arrival{}, incomplete
+		return callbackRequest{}, incomplete
 	}
 	state, ok := one(query, "state")
 	if !ok {
-		return arrival{}, incomplete
+		return callbackRequest{}, incomplete
 	}
 	session, ok := grant.SessionOf(state)
 	if !ok {
-		return arrival{}, unknown
+		return callbackRequest{}, unknown
 	}
-	a := arrival{session: session, state: state, redirectURI: loopbackURI(r)}
+	a := callbackRequest{session: session, state: state, redirectURI: loopbackURI(r)}
 	if refusal, ok := one(query, "error"); ok {
 		a.refused = oauth.Refused(refusal, query.Get("error_description"))
 		return a, ""

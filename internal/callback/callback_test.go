@@ -143,7 +143,7 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 			return ""
 		}, gone},
 		"a suspended session": {func(w *world, _ string) string {
-			w.api.edit(func(s *v1alpha1.CoderSession) { s.Spec.Suspend = true })
+			w.api.edit(func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
 			return ""
 		}, paused},
 		"no state":       {func(_ *world, l string) string { return with(l, "state", "") }, incomplete},

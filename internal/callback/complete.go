@@ -14,17 +14,17 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
 )
 
-// visit is one arrival at a session that exists.
-type visit struct {
+// attemptHandler is one arrival at a session that exists.
+type attemptHandler struct {
 	*Handler
-	arrival
+	callbackRequest
 	object *v1alpha1.CoderSession
 }
 
 // complete does what an arrival asks for.
-func (h *Handler) complete(ctx context.Context, a arrival) outcome {
+func (h *Handler) complete(ctx context.Context, a callbackRequest) outcome {
 	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("session", a.session))
-	v := &visit{Handler: h, arrival: a, object: &v1alpha1.CoderSession{}}
+	v := &attemptHandler{Handler: h, callbackRequest: a, object: &v1alpha1.CoderSession{}}
 	if err := h.objects.Get(ctx, a.session, v.object); err != nil {
 		if apierrors.IsNotFound(err) {
 			return unknown // strangers are not told which sessions there are
@@ -44,7 +44,7 @@ func (h *Handler) complete(ctx context.Context, a arrival) outcome {
 }
 
 // answer looks at the document first: whoever does not know the state changes nothing, and nobody is asked for it.
-func (v *visit) answer(ctx context.Context) outcome {
+func (v *attemptHandler) answer(ctx context.Context) outcome {
 	short, cancel := context.WithTimeout(ctx, exchanging)
 	defer cancel()
 	state, _, err := v.grants.Read(short, v.object)
@@ -61,20 +61,20 @@ func (v *visit) answer(ctx context.Context) outcome {
 }
 
 // judge reports, as a stop, why the arrival does not complete the attempt that the document has (B62).
-func (v *visit) judge(s *grant.State, now time.Time) error {
+func (v *attemptHandler) judge(s *grant.State, now time.Time) error {
 	switch a := s.Attempt; {
 	case s.Replaced != "" && same(s.Replaced, v.state):
-		return stop(expired)
+		return outcomeError(expired)
 	case a == nil || s.Client == nil || !same(a.State, v.state):
-		return stop(unknown)
+		return outcomeError(unknown)
 	case !v.object.DeletionTimestamp.IsZero() || v.object.Spec.Auth.Method() != v1alpha1.AuthOAuth:
-		return stop(gone)
+		return outcomeError(gone)
 	case !a.SpentAt.IsZero():
-		return stop(used)
+		return outcomeError(used)
 	case !now.Before(a.ExpiresAt):
-		return stop(expired)
-	case v.object.Spec.Suspend:
-		return stop(paused)
+		return outcomeError(expired)
+	case v.object.Spec.Paused:
+		return outcomeError(paused)
 	}
 	return nil
 }
@@ -82,16 +82,16 @@ func (v *visit) judge(s *grant.State, now time.Time) error {
 // same compares states in a time that tells nothing about where they differ.
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// stop is an outcome on the way out of a change of the document.
-type stop outcome
+// outcomeError is an outcome on the way out of a change of the document.
+type outcomeError outcome
 
 // Error returns a text without credentials.
-func (s stop) Error() string { return "the callback is " + string(s) }
+func (s outcomeError) Error() string { return "the callback is " + string(s) }
 
 // stopped is the outcome of something that failed before anything was sent. A document that is not there, not ours or not
 // readable has no attempt (B25).
-func (v *visit) stopped(ctx context.Context, err error) outcome {
-	var why stop
+func (v *attemptHandler) stopped(ctx context.Context, err error) outcome {
+	var why outcomeError
 	var corrupt *grant.CorruptError
 	switch {
 	case errors.As(err, &why):
@@ -105,7 +105,7 @@ func (v *visit) stopped(ctx context.Context, err error) outcome {
 
 // spend notes that the attempt is spent, unless somebody else did, and whatever else note does. Nobody but who gets past
 // this sends anything of it.
-func (v *visit) spend(ctx context.Context, note func(*grant.State, time.Time)) (grant.State, error) {
+func (v *attemptHandler) spend(ctx context.Context, note func(*grant.State, time.Time)) (grant.State, error) {
 	return v.grants.Change(ctx, v.object, func(s *grant.State) error {
 		now := v.clock.Now()
 		if err := v.judge(s, now); err != nil {
@@ -118,7 +118,7 @@ func (v *visit) spend(ctx context.Context, note func(*grant.State, time.Time)) (
 }
 
 // refuse ends an attempt that the person or the server has refused.
-func (v *visit) refuse(ctx context.Context) outcome {
+func (v *attemptHandler) refuse(ctx context.Context) outcome {
 	_, err := v.spend(ctx, func(s *grant.State, now time.Time) { end(s, v.refused, now) })
 	switch {
 	case err != nil:

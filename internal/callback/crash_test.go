@@ -200,7 +200,7 @@ func TestAServerThatMovesMeanwhile(t *testing.T) { // B73
 		moved := w.api.deployments[deploymentKey].DeepCopy()
 		moved.Generation++
 		moved.Spec.URL = other.URL()
-		_, err := w.replica.pool.Get(deploymentKey).Renew(t.Context(), moved)
+		_, err := w.replica.pool.Get(deploymentKey).Resolve(t.Context(), moved)
 		return err
 	}), nil)
 	w.want(w.open(w.replica, w.consent()), failed)

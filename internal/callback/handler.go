@@ -64,16 +64,16 @@ func New(o Options) *Handler {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !h.paths[r.URL.Path]:
-		show(w, absent, place{})
+		show(w, absent, sessionRef{})
 	case r.Method != http.MethodGet:
 		w.Header().Set("Allow", http.MethodGet)
-		show(w, wrongMethod, place{})
+		show(w, wrongMethod, sessionRef{})
 	default:
 		a, wrong := arrivalOf(r)
 		if wrong == "" {
 			wrong = h.complete(r.Context(), a)
 		}
-		show(w, wrong, place(a.session))
+		show(w, wrong, sessionRef(a.session))
 	}
 }
 

@@ -52,10 +52,10 @@ func TestTheDeploymentsRateLimit(t *testing.T) { // B52
 		w.api.deployments[deploymentKey].Spec.RateLimit.RequestsPerMinute = 60
 		location, written := w.consent(), w.version()
 		conn := w.replica.pool.Get(deploymentKey)
-		_, err := conn.Renew(t.Context(), w.api.deployments[deploymentKey])
+		_, err := conn.Resolve(t.Context(), w.api.deployments[deploymentKey])
 		w.check(nil, err)
 		for range taken {
-			_, err := conn.Do(connection.Ranked(t.Context(), connection.Urgent), func(ctx context.Context, line *connection.Line) error {
+			_, err := conn.Do(connection.WithPriority(t.Context(), connection.Urgent), func(ctx context.Context, line *connection.ResolvedClient) error {
 				_, err := line.Client.BuildInfo(ctx)
 				return err
 			})

@@ -39,14 +39,14 @@ const (
 	absent outcome = "Absent"
 )
 
-// tone is the look of a page.
-type tone string
+// severity is the look of a page.
+type severity string
 
 const (
-	good    tone = "good"
-	neutral tone = "neutral"
-	warning tone = "warning"
-	bad     tone = "bad"
+	good    severity = "good"
+	neutral severity = "neutral"
+	warning severity = "warning"
+	bad     severity = "bad"
 )
 
 // content of a page. What is fixed is here; names are put in by the template.
@@ -54,7 +54,7 @@ type content struct {
 	status int
 	// retryAfter is in seconds; empty: trying the same again is in vain.
 	retryAfter string
-	tone       tone
+	tone       severity
 	// title is what happened, about what that means, next what to do. Where about names the session it says %s.
 	title, about, next string
 	// commands are of the session, or of none.
@@ -72,7 +72,7 @@ var (
 	login  = command{what: "Get a new link", before: "kubectl coder login"}
 	look   = command{what: "Look at the session", before: "kubectl get codersession"}
 	why    = command{what: "See why", before: "kubectl describe codersession"}
-	resume = command{what: "Resume the session", before: "kubectl patch codersession", after: `--type merge --patch '{"spec":{"suspend":false}}'`}
+	resume = command{what: "Resume the session", before: "kubectl patch codersession", after: `--type merge --patch '{"spec":{"paused":false}}'`}
 )
 
 const nothingChanged = " Nothing has changed."

@@ -30,13 +30,13 @@ func digest(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// place is the session that a page is about; zero: none. Its names are ones that Kubernetes allows.
-type place types.NamespacedName
+// sessionRef is the session that a page is about; zero: none. Its names are ones that Kubernetes allows.
+type sessionRef types.NamespacedName
 
 // view is what the template gets.
 type view struct {
 	Style              template.CSS
-	Tone               tone
+	Tone               severity
 	Title, About, Next string
 	Namespace, Name    string
 	Commands           []viewCommand
@@ -45,7 +45,7 @@ type view struct {
 type viewCommand struct{ What, Line string }
 
 // show writes the page of an outcome.
-func show(w http.ResponseWriter, o outcome, at place) {
+func show(w http.ResponseWriter, o outcome, at sessionRef) {
 	c := contents[o]
 	v := view{
 		Style: template.CSS(pageCSS), //nolint:gosec // it is this package's own, and known by its digest
@@ -73,7 +73,7 @@ func show(w http.ResponseWriter, o outcome, at place) {
 }
 
 // line is the command as it is typed. Without a session it leaves the names to be filled in.
-func (c command) line(at place) string {
+func (c command) line(at sessionRef) string {
 	words := []string{c.before, "-n", at.Namespace, at.Name}
 	if at.Name == "" {
 		words = []string{c.before, "-n NAMESPACE", "SESSION"}

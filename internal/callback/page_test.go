@@ -19,7 +19,7 @@ var outcomes = []outcome{
 	done, denied, refused, failed, unknown, used, expired, gone, paused, unavailable, busy, incomplete, wrongMethod, absent,
 }
 
-func pageOf(o outcome, at place) *httptest.ResponseRecorder {
+func pageOf(o outcome, at sessionRef) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	show(w, o, at)
 	return w
@@ -40,7 +40,7 @@ func TestEveryOutcomeHasAPage(t *testing.T) {
 			t.Errorf("%s and %s have one title", o, other)
 		}
 		titles[c.title] = o
-		body := pageOf(o, place{Namespace: "builds", Name: "ci"}).Body.String()
+		body := pageOf(o, sessionRef{Namespace: "builds", Name: "ci"}).Body.String()
 		for _, needed := range []string{
 			`<!doctype html>`, `<html lang="en">`, "<title>" + c.title + " ", `name="viewport" content="width=device-width, initial-scale=1"`,
 			`<div role="status">`, "<h1>" + c.title + "</h1>", ">ci<", ">builds<",
@@ -53,7 +53,7 @@ func TestEveryOutcomeHasAPage(t *testing.T) {
 			t.Errorf("%s has another number of headings than one", o)
 		}
 		for _, c := range c.commands {
-			if line := c.line(place{Namespace: "builds", Name: "ci"}); !strings.Contains(line, " -n builds ci") {
+			if line := c.line(sessionRef{Namespace: "builds", Name: "ci"}); !strings.Contains(line, " -n builds ci") {
 				t.Errorf("%s: %s", o, line)
 			}
 		}
@@ -63,7 +63,7 @@ func TestEveryOutcomeHasAPage(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	for _, o := range outcomes {
-		got := pageOf(o, place{})
+		got := pageOf(o, sessionRef{})
 		style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(got.Body.String())
 		want := http.Header{
 			"Content-Type": {"text/html; charset=utf-8"}, "Referrer-Policy": {"no-referrer"}, "Cache-Control": {"no-store"},
@@ -85,7 +85,7 @@ func TestPagesStandAlone(t *testing.T) {
 	t.Parallel()
 	forbidden := regexp.MustCompile(`(?i)<script|<link|<img|<form|<a\s|<iframe|\sstyle=|\son\w+=|https?:|url\(|@import`)
 	for _, o := range outcomes {
-		if found := forbidden.FindString(pageOf(o, place{Namespace: "builds", Name: "ci"}).Body.String()); found != "" {
+		if found := forbidden.FindString(pageOf(o, sessionRef{Namespace: "builds", Name: "ci"}).Body.String()); found != "" {
 			t.Errorf("%s has %q", o, found)
 		}
 	}
@@ -94,7 +94,7 @@ func TestPagesStandAlone(t *testing.T) {
 func TestNamesAreText(t *testing.T) {
 	t.Parallel()
 	for _, o := range outcomes {
-		body := pageOf(o, place{Namespace: `<script>x</script>`, Name: `"><b>&amp;`}).Body.String()
+		body := pageOf(o, sessionRef{Namespace: `<script>x</script>`, Name: `"><b>&amp;`}).Body.String()
 		if strings.Contains(body, "<script") || strings.Contains(body, "<b>") || !strings.Contains(body, "<dd>&#34;&gt;&lt;b&gt;&amp;amp;</dd>") {
 			t.Errorf("%s takes names for markup", o)
 		}
@@ -105,7 +105,7 @@ func TestNamesAreText(t *testing.T) {
 func TestMarkup(t *testing.T) {
 	t.Parallel()
 	for _, o := range outcomes {
-		body := pageOf(o, place{Namespace: "builds", Name: "ci"}).Body.String()
+		body := pageOf(o, sessionRef{Namespace: "builds", Name: "ci"}).Body.String()
 		body = regexp.MustCompile(`(?s)<style>.*</style>`).ReplaceAllString(body, "")
 		body = regexp.MustCompile(`<meta ([^>]*)>`).ReplaceAllString(body, "<meta $1/>") // which HTML does not close
 		d := xml.NewDecoder(strings.NewReader(strings.TrimPrefix(body, "<!doctype html>\n")))

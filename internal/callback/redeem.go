@@ -20,9 +20,9 @@ var errMoved = errors.New("the deployment is at another server than the one that
 
 // redeem exchanges the code for a grant and stores it. The server is looked up before the attempt is spent: one that is
 // away for a moment does not cost the person's consent.
-func (v *visit) redeem(ctx, short context.Context, state grant.State) outcome {
+func (v *attemptHandler) redeem(ctx, short context.Context, state grant.State) outcome {
 	// Once the first request has had its turn, the others wait for theirs.
-	short = connection.Patient(connection.Ranked(short, connection.First))
+	short = connection.WithLongRateLimitWait(connection.WithPriority(short, connection.First))
 	p, err := v.provider(short, state.Client)
 	switch {
 	case errors.Is(err, errMoved):
@@ -65,7 +65,7 @@ type provider struct {
 }
 
 // provider connects to the session's deployment. The operator may have made no other request to it in this process.
-func (v *visit) provider(ctx context.Context, c *grant.Client) (*provider, error) {
+func (v *attemptHandler) provider(ctx context.Context, c *grant.Client) (*provider, error) {
 	deployment := &v1alpha1.CoderDeployment{}
 	key := v.object.DeploymentKey()
 	if err := v.objects.Get(ctx, key, deployment); err != nil {
@@ -73,12 +73,12 @@ func (v *visit) provider(ctx context.Context, c *grant.Client) (*provider, error
 	}
 	p := &provider{Handler: v.Handler, conn: v.pool.Get(key), client: c}
 	// Settings that are changing are read by whoever waits until they are quiet.
-	if p.conn.Line() == nil || !p.conn.Settling() {
-		if _, err := p.conn.Renew(ctx, deployment); err != nil {
+	if p.conn.ResolvedClient() == nil || !p.conn.Settling() {
+		if _, err := p.conn.Resolve(ctx, deployment); err != nil {
 			return nil, fmt.Errorf("read the settings of deployment %s: %w", client.ObjectKeyFromObject(deployment), err)
 		}
 	}
-	_, err := p.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+	_, err := p.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
 		build, err := line.Client.BuildInfo(ctx)
 		if err != nil {
 			return err
@@ -95,7 +95,7 @@ func (v *visit) provider(ctx context.Context, c *grant.Client) (*provider, error
 
 // do makes a call as the session's client, of which only that server hears.
 func (p *provider) do(ctx context.Context, call func(context.Context, oauth.Provider, oauth.Registration) error) error {
-	_, err := p.conn.Do(ctx, func(ctx context.Context, line *connection.Line) error {
+	_, err := p.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
 		if line.Snapshot.URL.String() != p.origin {
 			return errMoved
 		}

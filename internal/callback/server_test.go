@@ -85,7 +85,7 @@ func TestSettingsThatChangedSince(t *testing.T) { // B72
 	w.change(func(s *grant.State) { s.Grant = nil })
 	w.attempt(nil)
 	w.want(w.open(w.replica, w.consent()), done)
-	if got := w.replica.pool.Get(deploymentKey).Line().Snapshot.URL.String(); strings.TrimSuffix(got, "/") != listener.URL() {
+	if got := w.replica.pool.Get(deploymentKey).ResolvedClient().Snapshot.URL.String(); strings.TrimSuffix(got, "/") != listener.URL() {
 		t.Errorf("the server was asked at %s", got)
 	}
 }

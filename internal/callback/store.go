@@ -20,7 +20,7 @@ var (
 )
 
 // store stores a grant, for as long as the API server does not take it. The error says that it is not stored.
-func (v *visit) store(ctx context.Context, clientID string, g oauth.Grant) error {
+func (v *attemptHandler) store(ctx context.Context, clientID string, g oauth.Grant) error {
 	ctx, cancel := context.WithTimeout(ctx, v.storing)
 	defer cancel()
 	var last error
@@ -54,18 +54,18 @@ func (v *visit) store(ctx context.Context, clientID string, g oauth.Grant) error
 
 // noteFailure says in the document why there is no grant. Where that cannot be written the attempt is spent all the same, and
 // replaced after [grant.SpendingTime].
-func (v *visit) noteFailure(ctx context.Context, failure error) {
+func (v *attemptHandler) noteFailure(ctx context.Context, failure error) {
 	log.FromContext(ctx).Info("the exchange of an OAuth code failed", "kind", string(oauth.KindOf(failure)))
 	ctx, cancel := context.WithTimeout(ctx, v.storing)
 	defer cancel()
 	_, err := v.grants.Change(ctx, v.object, func(s *grant.State) error {
 		if s.Attempt == nil || s.Attempt.State != v.state {
-			return stop(unknown)
+			return outcomeError(unknown)
 		}
 		end(s, failure, v.clock.Now())
 		return nil
 	})
-	if why := stop(""); err != nil && !errors.As(err, &why) {
+	if why := outcomeError(""); err != nil && !errors.As(err, &why) {
 		log.FromContext(ctx).Error(err, "cannot note why the exchange of an OAuth code failed")
 	}
 }
@@ -73,7 +73,7 @@ func (v *visit) noteFailure(ctx context.Context, failure error) {
 // describe says what failed: in one word, and for people.
 func describe(err error) (reason, message string) {
 	var e *oauth.Error
-	var unsettled *connection.UnsettledError
+	var unsettled *connection.ConfigChangingError
 	switch {
 	case errors.As(err, &e):
 		return string(e.Kind), oauth.Summary(err)

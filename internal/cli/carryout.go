@@ -17,7 +17,7 @@ func (m *migration) carryOut(ctx context.Context) error {
 			continue
 		}
 		if !m.options.prune {
-			m.out.say("Switch what uses Secret %s to Secret %s/%s. See it get ready: kubectl coder status -n %s %s",
+			m.out.printf("Switch what uses Secret %s to Secret %s/%s. See it get ready: kubectl coder status -n %s %s",
 				fullName(next.secret), next.session.Namespace, next.session.SecretName(), next.session.Namespace, next.session.Name)
 			continue
 		}
@@ -40,7 +40,7 @@ func (m *migration) create(ctx context.Context, next *move) error {
 		}
 	}
 	if !next.makesSession {
-		m.out.say("Secret %s: session %s is there already.", fullName(next.secret), fullName(next.session))
+		m.out.printf("Secret %s: session %s is there already.", fullName(next.secret), fullName(next.session))
 		return nil
 	}
 	if next.deployment.UID == "" {
@@ -56,6 +56,6 @@ func (m *migration) createOne(ctx context.Context, noun string, object client.Ob
 	case err != nil:
 		return fmt.Errorf("create %s %s: %w", noun, fullName(object), err)
 	}
-	m.out.give(fmt.Sprintf("%s %s created", noun, fullName(object)))
+	m.out.println(fmt.Sprintf("%s %s created", noun, fullName(object)))
 	return nil
 }

@@ -96,6 +96,6 @@ type warnings struct{ out *printer }
 // HandleWarningHeader shows a warning (RFC 7234, section 5.5).
 func (w warnings) HandleWarningHeader(code int, _ string, text string) {
 	if code == 299 && text != "" {
-		w.out.say("Warning: %s", text)
+		w.out.printf("Warning: %s", text)
 	}
 }

@@ -50,7 +50,7 @@ func newConsent(c *connector, cluster *cluster, name string, options loginOption
 	l := &consent{connector: c, cluster: cluster, name: name, options: options}
 	l.forward = func(ctx context.Context) (int, error) {
 		return startForward(ctx, &forwardOptions{
-			config: cluster.config, namespace: options.operatorNamespace, remotePort: options.callbackPort, clock: c.env.Clock, say: c.out.say,
+			config: cluster.config, namespace: options.operatorNamespace, remotePort: options.callbackPort, clock: c.env.Clock, say: c.out.printf,
 		})
 	}
 	return l
@@ -92,19 +92,19 @@ func (l *consent) see(ctx context.Context, s *v1alpha1.CoderSession) (bool, erro
 	}
 	if is := standing(s); is != l.told {
 		l.told = is
-		l.out.say("Session %s %s", fullName(s), is)
+		l.out.printf("Session %s %s", fullName(s), is)
 	}
 	return false, l.offer(ctx, s)
 }
 
 func (l *consent) done(s *v1alpha1.CoderSession, first bool) {
 	if first {
-		l.out.say("Session %s is ready already; nobody has to log in.", fullName(s))
+		l.out.printf("Session %s is ready already; nobody has to log in.", fullName(s))
 	} else {
-		l.out.say("Session %s is ready.", fullName(s))
+		l.out.printf("Session %s is ready.", fullName(s))
 	}
-	for _, line := range summary(s, l.env.Clock.Now()) {
-		l.out.say("%s", line)
+	for _, line := range sessionSummary(s, l.env.Clock.Now()) {
+		l.out.printf("%s", line)
 	}
 }
 
@@ -114,11 +114,11 @@ func (l *consent) offer(ctx context.Context, s *v1alpha1.CoderSession) error {
 	if next == nil || readiness(s) == nil || l.shown != nil && l.shown.URL == next.URL {
 		return nil
 	}
-	left := next.ExpiresAt.Sub(l.env.Clock.Now())
+	left := next.ExpirationTime.Sub(l.env.Clock.Now())
 	if left <= 0 {
 		if l.late != next.URL {
 			l.late = next.URL
-			l.out.say("Its URL expired %s ago, by this machine's clock. Waiting for the operator to make a new one.", duration.HumanDuration(-left))
+			l.out.printf("Its URL expired %s ago, by this machine's clock. Waiting for the operator to make a new one.", duration.HumanDuration(-left))
 		}
 		return nil
 	}
@@ -129,7 +129,7 @@ func (l *consent) offer(ctx context.Context, s *v1alpha1.CoderSession) error {
 	expired := l.shown != nil && spanned(l.shown, next)
 	l.introduce(expired, left)
 	l.shown = next
-	l.out.give(u)
+	l.out.println(u)
 	if l.opens(expired) {
 		l.open(ctx, u)
 	}
@@ -145,7 +145,7 @@ func (l *consent) way(ctx context.Context, s *v1alpha1.CoderSession) (string, er
 	if !l.options.portForward {
 		if place, local := loopback(u); local && !l.noted {
 			l.noted = true
-			l.out.say("After the consent Coder sends the browser to %s on this machine. Unless something there leads to the operator, stop this with Ctrl-C and run it with --port-forward.", place)
+			l.out.printf("After the consent Coder sends the browser to %s on this machine. Unless something there leads to the operator, stop this with Ctrl-C and run it with --port-forward.", place)
 		}
 		return u.String(), nil
 	}
@@ -160,8 +160,8 @@ func (l *consent) way(ctx context.Context, s *v1alpha1.CoderSession) (string, er
 // spanned reports whether a URL took the place of one that had come to its end unused, and not before. Both times are the
 // operator's, so that no other clock matters (B63).
 func spanned(old, next *v1alpha1.Authorization) bool {
-	made := next.ExpiresAt.Add(-grant.AttemptLifetime)
-	return !made.Before(old.ExpiresAt.Time)
+	made := next.ExpirationTime.Add(-grant.AttemptLifetime)
+	return !made.Before(old.ExpirationTime.Time)
 }
 
 // opens reports whether the next URL is opened: not the one after one that expired, since nobody was there.
@@ -173,15 +173,15 @@ func (l *consent) opens(expired bool) bool {
 func (l *consent) introduce(expired bool, left time.Duration) {
 	switch {
 	case expired:
-		l.out.say("The URL above has expired. This is a new one:")
+		l.out.printf("The URL above has expired. This is a new one:")
 	case l.shown != nil:
-		l.out.say("The URL above is used up. This is a new one:")
+		l.out.printf("The URL above is used up. This is a new one:")
 	}
 	how := "Open this URL in a browser"
 	if l.opens(expired) {
 		how = "Opening this URL in the browser"
 	}
-	l.out.say("%s. Consent within %s, as the Coder user that the session is to work as:", how, duration.HumanDuration(left))
+	l.out.printf("%s. Consent within %s, as the Coder user that the session is to work as:", how, duration.HumanDuration(left))
 }
 
 // open opens the browser. That may take as long as the browser runs.
@@ -189,7 +189,7 @@ func (l *consent) open(ctx context.Context, url string) {
 	l.opened++
 	go func() {
 		if err := l.env.Open(url); err != nil && ctx.Err() == nil {
-			l.out.say("No browser could be opened (%v): open the URL above yourself.", err)
+			l.out.printf("No browser could be opened (%v): open the URL above yourself.", err)
 		}
 	}()
 }
@@ -200,7 +200,7 @@ func (l *consent) timedOut(away bool) error {
 		return exit(ExitUnreachable, "the API server could not be reached within %s", l.options.timeout)
 	}
 	hint := ""
-	if l.shown != nil && !l.env.Clock.Now().Before(l.shown.ExpiresAt.Time) {
+	if l.shown != nil && !l.env.Clock.Now().Before(l.shown.ExpirationTime.Time) {
 		hint = "; its last URL has expired"
 	} else if readiness(l.last) == nil {
 		hint = ": does the operator run, and does it watch that namespace?"

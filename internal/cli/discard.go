@@ -70,7 +70,7 @@ func (m *migration) untilReady(ctx context.Context, session *v1alpha1.CoderSessi
 		}
 		if is := standing(s); is != told {
 			told = is
-			m.out.say("Waiting for session %s, which %s", fullName(s), is)
+			m.out.printf("Waiting for session %s, which %s", fullName(s), is)
 		}
 		return false, nil
 	}).run(ctx)
@@ -110,7 +110,7 @@ func (m *migration) copyToken(ctx context.Context, next *move) error {
 	}
 	err := m.cluster.client.Create(ctx, copied, fieldOwner)
 	if err == nil {
-		m.out.give(fmt.Sprintf("Secret %s created", fullName(copied)))
+		m.out.println(fmt.Sprintf("Secret %s created", fullName(copied)))
 		return nil
 	}
 	if !apierrors.IsAlreadyExists(err) {
@@ -161,7 +161,7 @@ func (m *migration) repoint(ctx context.Context, next *move) error {
 	if err := m.cluster.client.Patch(ctx, next.session, client.RawPatch(types.JSONPatchType, patch), fieldOwner); err != nil {
 		return fmt.Errorf("have session %s read its token from Secret %s: %w", fullName(next.session), name, err)
 	}
-	m.out.give(fmt.Sprintf("session %s reads its token from Secret %s, key %s", fullName(next.session), name, copiedKey))
+	m.out.println(fmt.Sprintf("session %s reads its token from Secret %s, key %s", fullName(next.session), name, copiedKey))
 	return nil
 }
 
@@ -175,7 +175,7 @@ func (m *migration) remove(ctx context.Context, next *move) error {
 	case client.IgnoreNotFound(err) != nil:
 		return fmt.Errorf("delete it: %w", err)
 	}
-	m.out.give(fmt.Sprintf("Secret %s deleted", fullName(next.secret)))
-	m.out.say("From now on write another token for session %s to Secret %s, key %s.", fullName(next.session), copyName(next.session), copiedKey)
+	m.out.println(fmt.Sprintf("Secret %s deleted", fullName(next.secret)))
+	m.out.printf("From now on write another token for session %s to Secret %s, key %s.", fullName(next.session), copyName(next.session), copiedKey)
 	return nil
 }

@@ -83,10 +83,10 @@ func (c *connector) printEnv(ctx context.Context, cluster *cluster, name string)
 		return err
 	}
 	if ready := readiness(session); ready == nil || ready.Status != metav1.ConditionTrue {
-		c.out.say("The credential may be of no use: session %s %s", fullName(session), standing(session))
+		c.out.printf("The credential may be of no use: session %s %s", fullName(session), standing(session))
 	}
 	for _, line := range c.uncovered(ctx, cluster, session, secret) {
-		c.out.say("%s", line)
+		c.out.printf("%s", line)
 	}
 	return c.out.write(strings.Join(lines, "\n") + "\n")
 }

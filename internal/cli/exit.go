@@ -67,15 +67,15 @@ func Execute(ctx context.Context, env Environment, args []string) int {
 	case err == nil:
 		return ExitOK
 	case ctx.Err() != nil:
-		out.say("interrupted")
+		out.printf("interrupted")
 		return ExitInterrupted
 	case errors.As(err, &coded):
 		if coded.err != nil {
-			out.say("error: %v", err)
+			out.printf("error: %v", err)
 		}
 		return coded.code
 	}
-	out.say("error: %v", err)
-	out.say("See %q.", command.CommandPath()+" --help")
+	out.printf("error: %v", err)
+	out.printf("See %q.", command.CommandPath()+" --help")
 	return ExitFailed
 }

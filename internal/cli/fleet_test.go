@@ -44,9 +44,9 @@ func newFleet(t testing.TB) *world {
 				switch {
 				case i%fleetDeployments == 1 && i < 200:
 					isNot(v1alpha1.ReasonSuspended, "the user is suspended on the server")(s)
-					s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUserSuspended, Since: *before(time.Hour)}
+					s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUserSuspended, StartTime: *before(time.Hour)}
 				case i%50 == 0:
-					isNot(v1alpha1.ReasonPaused, "paused by spec.suspend")(s)
+					isNot(v1alpha1.ReasonPaused, "paused by spec.paused")(s)
 				case i == 7:
 					says(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid, `template ".netrc": no such field`)(s)
 				}

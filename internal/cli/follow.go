@@ -55,7 +55,7 @@ func follow[T client.Object](c *connector, cluster *cluster, kind kind[T], name 
 
 // lost says that the API server cannot be reached.
 func (c *connector) lost(err error) {
-	c.out.say("The API server cannot be reached; trying again: %v", err)
+	c.out.printf("The API server cannot be reached; trying again: %v", err)
 }
 
 // enough is what all or changed ended with.

@@ -24,7 +24,7 @@ func listed(words []string) string {
 }
 
 // printObjects prints the deployments and sessions of branches as kubectl get does.
-func printObjects(out io.Writer, format string, found []branch) error {
+func printObjects(out io.Writer, format string, found []deploymentNode) error {
 	scheme, err := newScheme()
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func printObjects(out io.Writer, format string, found []branch) error {
 }
 
 // objectsOf are copies of the objects, deployments before their sessions.
-func objectsOf(found []branch) []runtime.Object {
+func objectsOf(found []deploymentNode) []runtime.Object {
 	var objects []runtime.Object
 	for i := range found {
 		if found[i].deployment != nil {

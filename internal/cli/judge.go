@@ -59,10 +59,10 @@ func judgeSession(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeployment
 	case ready.Reason == v1alpha1.ReasonRetired:
 		f.health = resting
 		if s.Status.Retirement != nil {
-			f.since = &s.Status.Retirement.Since
+			f.since = &s.Status.Retirement.StartTime
 		}
 	case ready.Reason == v1alpha1.ReasonSuspended && s.Status.Suspension != nil:
-		f.since = &s.Status.Suspension.Since
+		f.since = &s.Status.Suspension.StartTime
 	}
 	return f
 }
@@ -119,7 +119,7 @@ const tokenEndsSoon = 24 * time.Hour
 
 // ending finds an operator's token that ends and that nobody renews: no condition speaks of that.
 func ending(d *v1alpha1.CoderDeployment, now time.Time) finding {
-	end, token := d.Status.TokenExpiresAt, d.Spec.Token
+	end, token := d.Status.TokenExpirationTime, d.Spec.Token
 	if token == nil || token.Renew != nil || end == nil || end.Sub(now) > tokenEndsSoon {
 		return finding{state: "Ready"}
 	}

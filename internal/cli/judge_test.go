@@ -111,13 +111,13 @@ func TestADeploymentThatIsReadyMayWantAttention(t *testing.T) {
 			d.Status.Conditions = append(d.Status.Conditions, condition(v1alpha1.ConditionCertificateCurrent, metav1.ConditionFalse, v1alpha1.ReasonCertificateExpiring))
 		}, verdictOf{warned, "Ready but CertificateExpiring", false}},
 		"ending": {func(d *v1alpha1.CoderDeployment) {
-			d.Spec.Token, d.Status.TokenExpiresAt = token, at(23*time.Hour)
+			d.Spec.Token, d.Status.TokenExpirationTime = token, at(23*time.Hour)
 		}, verdictOf{warned, "Ready but TokenEnding", true}},
 		"ending later": {func(d *v1alpha1.CoderDeployment) {
-			d.Spec.Token, d.Status.TokenExpiresAt = token, at(25*time.Hour)
+			d.Spec.Token, d.Status.TokenExpirationTime = token, at(25*time.Hour)
 		}, verdictOf{State: "Ready"}},
 		"ending and renewed": {func(d *v1alpha1.CoderDeployment) {
-			d.Spec.Token, d.Status.TokenExpiresAt = &v1alpha1.OperatorToken{Renew: &v1alpha1.TokenRenewal{}}, at(time.Hour)
+			d.Spec.Token, d.Status.TokenExpirationTime = &v1alpha1.OperatorToken{Renew: &v1alpha1.TokenRenewal{}}, at(time.Hour)
 		}, verdictOf{State: "Ready"}},
 		"not seen": {func(d *v1alpha1.CoderDeployment) { d.Generation = 2 }, verdictOf{wrong, "NotSeen", true}},
 		"deleted": {func(d *v1alpha1.CoderDeployment) {
@@ -152,7 +152,7 @@ func TestWhyASessionIsSuspendedDecidesWhatToDo(t *testing.T) {
 		"else":         {auth: mint, reason: v1alpha1.ReasonForbidden, want: "mend what the message names: the session follows by itself"},
 	} {
 		s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci"}, Spec: v1alpha1.CoderSessionSpec{Auth: test.auth}}
-		s.Status.User, s.Status.Suspension = test.user, &v1alpha1.Suspension{Reason: test.reason, Since: *at(-time.Hour)}
+		s.Status.User, s.Status.Suspension = test.user, &v1alpha1.Suspension{Reason: test.reason, StartTime: *at(-time.Hour)}
 		s.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended)}
 		got := judgeSession(s, test.deployment)
 		if got.remedy != test.want || !got.since.Equal(at(-time.Hour)) {

@@ -83,7 +83,7 @@ func TestASessionThatCannotBeWaitedForEndsAtOnce(t *testing.T) {
 		},
 		"denied":    {reports: []report{notReady(v1alpha1.ReasonAccessDenied, "no rule")}, code: cli.ExitUnmendable, says: "is AccessDenied: no rule"},
 		"conflict":  {reports: []report{notReady(v1alpha1.ReasonSecretConflict, "taken")}, code: cli.ExitUnmendable, says: "is SecretConflict: taken"},
-		"paused":    {reports: []report{notReady(v1alpha1.ReasonPaused, "paused by spec.suspend")}, code: cli.ExitUnmendable, says: "is Paused: paused by spec.suspend"},
+		"paused":    {reports: []report{notReady(v1alpha1.ReasonPaused, "paused by spec.paused")}, code: cli.ExitUnmendable, says: "is Paused: paused by spec.paused"},
 		"no web":    {reports: []report{awaiting(), asks("javascript:alert(1)", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},
 		"no host":   {reports: []report{awaiting(), asks("https:///oauth2/authorize", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},
 		"flag":      {reports: []report{awaiting(), asks("--help", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},

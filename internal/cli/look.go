@@ -24,17 +24,17 @@ type scope struct {
 	blind bool
 }
 
-// sight is what was seen.
-type sight struct {
+// clusterSnapshot is what was seen.
+type clusterSnapshot struct {
 	sessions    map[types.NamespacedName]*v1alpha1.CoderSession
 	deployments map[types.NamespacedName]*v1alpha1.CoderDeployment
 }
 
-// look lists what there is: two requests (and their pages) where the caller may list everything, whatever there is. Sessions of
+// fetch lists what there is: two requests (and their pages) where the caller may list everything, whatever there is. Sessions of
 // other namespaces belong to it, since they may use a deployment of this one.
-func (c *cluster) look(ctx context.Context, own string) (*scope, *sight, error) {
+func (c *cluster) fetch(ctx context.Context, own string) (*scope, *clusterSnapshot, error) {
 	s := &scope{own: own}
-	seen := &sight{
+	seen := &clusterSnapshot{
 		sessions:    map[types.NamespacedName]*v1alpha1.CoderSession{},
 		deployments: map[types.NamespacedName]*v1alpha1.CoderDeployment{},
 	}
@@ -78,7 +78,7 @@ func gather[T client.Object](ctx context.Context, c *cluster, s *scope, kind kin
 }
 
 // visit lists the deployments of the namespaces that sessions refer to, one by one.
-func (c *cluster) visit(ctx context.Context, s *scope, seen *sight) error {
+func (c *cluster) visit(ctx context.Context, s *scope, seen *clusterSnapshot) error {
 	others := map[string]bool{}
 	for _, session := range seen.sessions {
 		if namespace := session.DeploymentKey().Namespace; session.Namespace == s.own && namespace != s.own {

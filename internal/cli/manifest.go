@@ -90,11 +90,11 @@ func (m *migration) print() error {
 				return err
 			}
 		} else {
-			m.out.say("Secret %s: session %s is there already.", fullName(next.secret), fullName(next.session))
+			m.out.printf("Secret %s: session %s is there already.", fullName(next.secret), fullName(next.session))
 		}
 	}
 	if printed > 0 {
-		m.out.say("This would be created, with --apply or kubectl apply.")
+		m.out.printf("This would be created, with --apply or kubectl apply.")
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ type move struct {
 // fault says what is wrong with one of the Secrets. The others go on.
 func (m *migration) fault(err error) {
 	m.faults++
-	m.out.say("error: %v", err)
+	m.out.printf("error: %v", err)
 }
 
 // find reads the Secrets.
@@ -69,7 +69,7 @@ func (m *migration) find(ctx context.Context) error {
 		m.found = append(m.found, read)
 	}
 	if len(candidates) == 0 && m.faults == 0 {
-		m.out.say("No Secret has the keys url and session, or CODER_URL and CODER_SESSION_TOKEN. Look in another namespace with -n, or in all with -A.")
+		m.out.printf("No Secret has the keys url and session, or CODER_URL and CODER_SESSION_TOKEN. Look in another namespace with -n, or in all with -A.")
 	}
 	return nil
 }

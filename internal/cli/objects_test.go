@@ -34,7 +34,7 @@ func deployment(namespace, name string, parts ...func(*v1alpha1.CoderDeployment)
 		Spec:       v1alpha1.CoderDeploymentSpec{URL: "https://" + name + ".example.com"},
 		Status: v1alpha1.CoderDeploymentStatus{
 			Version: "v2.36.1+abc1234", User: &v1alpha1.DeploymentUser{ID: "6f0e6f6e-0000-4000-8000-000000000003", Username: "operator"},
-			LastVerifiedTime: before(3 * time.Minute), TokenExpiresAt: after(120 * time.Hour),
+			LastVerifiedTime: before(3 * time.Minute), TokenExpirationTime: after(120 * time.Hour),
 		},
 	}
 	d.Spec.Token = &v1alpha1.OperatorToken{
@@ -65,7 +65,7 @@ func deploymentSays(kind string, status metav1.ConditionStatus, reason, message 
 func withCertificate(end *metav1.Time) func(*v1alpha1.CoderDeployment) {
 	return func(d *v1alpha1.CoderDeployment) {
 		d.Spec.TLS = &v1alpha1.TLSConfig{ClientCertificateSecretName: "coder-mtls"}
-		d.Status.ClientCertificateNotAfter = end
+		d.Status.ClientCertificateExpirationTime = end
 	}
 }
 
@@ -80,7 +80,7 @@ func minted(namespace, name, deploymentNamespace, deployment string, parts ...re
 	}
 	ready(s)
 	s.Status.User.Username = "ci-bot"
-	s.Status.Token.LastUsedAt = before(2 * time.Hour)
+	s.Status.Token.LastUsedTime = before(2 * time.Hour)
 	for _, part := range parts {
 		part(s)
 	}

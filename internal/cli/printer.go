@@ -14,15 +14,15 @@ type printer struct {
 	out, err io.Writer
 }
 
-// say tells people something, in one line.
-func (p *printer) say(format string, args ...any) {
+// printf tells people something, in one line.
+func (p *printer) printf(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_, _ = fmt.Fprintln(p.err, harmless(fmt.Sprintf(format, args...)))
 }
 
-// give writes a line for scripts.
-func (p *printer) give(line string) {
+// println writes a line for scripts.
+func (p *printer) println(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_, _ = fmt.Fprintln(p.out, harmless(line))

@@ -25,7 +25,7 @@ func sessionRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploymen
 	case v1alpha1.ReasonVerifying:
 		return "wait"
 	case v1alpha1.ReasonPaused:
-		return "set spec.suspend to false"
+		return "set spec.paused to false"
 	case v1alpha1.ReasonWorkspaceStopped:
 		return "start the workspace: the credential comes back by itself"
 	}

@@ -76,9 +76,9 @@ func (c *connector) renewed(s *v1alpha1.CoderSession) error {
 	if token := s.Status.Token; token != nil {
 		which = fmt.Sprintf(": it has token %s", token.ID)
 	}
-	c.out.give(fmt.Sprintf("Session %s is renewed%s", fullName(s), which))
-	for _, line := range summary(s, c.env.Clock.Now()) {
-		c.out.give(line)
+	c.out.println(fmt.Sprintf("Session %s is renewed%s", fullName(s), which))
+	for _, line := range sessionSummary(s, c.env.Clock.Now()) {
+		c.out.println(line)
 	}
 	return nil
 }

@@ -150,7 +150,7 @@ func (r *request[T]) tell(conditions []metav1.Condition) {
 		if same || first && condition.Type != "Ready" {
 			continue
 		}
-		r.out.say("%s=%s %s: %s", condition.Type, condition.Status, condition.Reason, condition.Message)
+		r.out.printf("%s=%s %s: %s", condition.Type, condition.Status, condition.Reason, condition.Message)
 	}
 	r.told = told
 }

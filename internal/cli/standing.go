@@ -83,14 +83,14 @@ func noConsent(s *v1alpha1.CoderSession) string {
 	return "write spec.auth.oauth for a session that a person consents to"
 }
 
-// summary says, in lines, what a ready session holds.
-func summary(s *v1alpha1.CoderSession, now time.Time) []string {
+// sessionSummary says, in lines, what a ready session holds.
+func sessionSummary(s *v1alpha1.CoderSession, now time.Time) []string {
 	lines := []string{fmt.Sprintf("  Secret:   %s/%s", s.Namespace, s.SecretName())}
 	if user := s.Status.User; user != nil {
 		lines = append([]string{"  User:     " + user.Username}, lines...)
 	}
-	if token := s.Status.Token; token != nil && token.ExpiresAt != nil {
-		lines = append(lines, "  Expires:  "+moment(token.ExpiresAt.Time, now))
+	if token := s.Status.Token; token != nil && token.ExpirationTime != nil {
+		lines = append(lines, "  Expires:  "+moment(token.ExpirationTime.Time, now))
 	}
 	if next := s.Status.NextRefreshTime; next != nil {
 		lines = append(lines, "  Renewed:  "+moment(next.Time, now))

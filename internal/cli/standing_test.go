@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // What the operator tells people to run is not told to those who are running it.
@@ -23,7 +23,7 @@ func TestStandingLeavesOutTheCommandThatRuns(t *testing.T) {
 	}
 	observation := session.Observation{
 		Now: now, Session: s,
-		Deployment: session.Deployment{Found: true, Resolved: true, Verdict: verdict.Verdict{Outcome: verdict.Accepted}},
+		Deployment: session.Deployment{Found: true, Resolved: true, Result: authcheck.Result{Outcome: authcheck.Accepted}},
 	}
 	for name, test := range map[string]struct {
 		grant session.Grant
@@ -74,7 +74,7 @@ func TestSummarySaysWhatIsKnown(t *testing.T) {
 		"all": {
 			spec: &v1alpha1.GeneratedSecret{Name: "ci-coder"},
 			status: v1alpha1.CoderSessionStatus{
-				User: &v1alpha1.SessionUser{Username: "ada"}, Token: &v1alpha1.TokenStatus{ExpiresAt: at(-time.Minute)}, NextRefreshTime: at(90 * time.Second),
+				User: &v1alpha1.SessionUser{Username: "ada"}, Token: &v1alpha1.TokenStatus{ExpirationTime: at(-time.Minute)}, NextRefreshTime: at(90 * time.Second),
 			},
 			want: []string{
 				"  User:     ada", "  Secret:   builds/ci-coder", "  Expires:  2026-03-01T11:59:00Z (60s ago)", "  Renewed:  2026-03-01T12:01:30Z (in 90s)",
@@ -82,7 +82,7 @@ func TestSummarySaysWhatIsKnown(t *testing.T) {
 		},
 	} {
 		s.Spec.Secret, s.Status = test.spec, test.status
-		if diff := cmp.Diff(test.want, summary(s, now)); diff != "" {
+		if diff := cmp.Diff(test.want, sessionSummary(s, now)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

@@ -109,18 +109,18 @@ func (c *connector) status(ctx context.Context, o statusOptions) error {
 	if o.all {
 		own = ""
 	}
-	s, seen, err := cluster.look(ctx, own)
+	s, seen, err := cluster.fetch(ctx, own)
 	if err != nil {
 		return err
 	}
 	for _, note := range s.notes {
-		c.out.say("%s", note)
+		c.out.printf("%s", note)
 	}
 	if o.watch {
 		return (&watched{connector: c, options: o, cluster: cluster, scope: s, seen: seen}).run(ctx)
 	}
 	now := c.env.Clock.Now()
-	found := branches(s, seen, now)
+	found := deploymentNodes(s, seen, now)
 	if o.name != "" {
 		if found = onlyNamed(found, o.name, own); len(found) == 0 {
 			return exit(ExitUnseen, "neither a deployment nor a session has the name %q%s, as far as you may see: -n names another namespace, -A looks everywhere", o.name, placed(own))
@@ -152,7 +152,7 @@ func placed(namespace string) string {
 }
 
 // drawn is the tree.
-func (c *connector) drawn(o statusOptions, found []branch, now time.Time) string {
+func (c *connector) drawn(o statusOptions, found []deploymentNode, now time.Time) string {
 	t := &tree{now: now, whole: o.output == wide || o.name != "", paint: painter{c.env.Colours}}
 	return t.draw(found)
 }

@@ -35,16 +35,16 @@ func (w *world) mixed(builds, coder, other string) {
 		minted(builds, "nightly", coder, "prod", supplied("nightly-token", "token"),
 			isNot(v1alpha1.ReasonSuspended, `the server refuses the token in Secret "nightly-token", key "token"; write a valid one there`),
 			func(s *v1alpha1.CoderSession) {
-				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, Since: *before(2 * time.Hour)}
+				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, StartTime: *before(2 * time.Hour)}
 			}),
 		minted(builds, "stuck", coder, "prod", says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
 			"the old token stays valid: the rollout of Deployment runner does not finish")),
 		minted(builds, "rolling", coder, "prod", says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling, "1 of 2 workloads")),
 		minted(builds, "idle", coder, "prod", isNot(v1alpha1.ReasonRetired, "the server has not seen its token used for 720h; to get the credential back now, run: kubectl coder renew idle -n "+builds+", or change the spec"),
 			func(s *v1alpha1.CoderSession) {
-				s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle, Since: *before(100 * time.Hour), LastActive: *before(900 * time.Hour), Generation: 1}
+				s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle, StartTime: *before(100 * time.Hour), LastActiveTime: *before(900 * time.Hour), Generation: 1}
 			}),
-		minted(builds, "paused", coder, "prod", isNot(v1alpha1.ReasonPaused, "paused by spec.suspend: nothing is asked, rotated or revoked, and the Secret stays as it is")),
+		minted(builds, "paused", coder, "prod", isNot(v1alpha1.ReasonPaused, "paused by spec.paused: nothing is asked, rotated or revoked, and the Secret stays as it is")),
 		minted(builds, "edge-1", coder, "edge", isNot(v1alpha1.ReasonSuspended, refused)),
 		minted(builds, "edge-2", coder, "edge", isNot(v1alpha1.ReasonSuspended, refused)),
 		minted(builds, "typo", coder, "prd", isNot(v1alpha1.ReasonAwaitingDeployment,
@@ -92,7 +92,7 @@ func TestStatusIsWhatTheREADMEShows(t *testing.T) {
 		minted("builds", "nightly", "coder", "prod", supplied("nightly-token", "token"),
 			isNot(v1alpha1.ReasonSuspended, `the server refuses the token in Secret "nightly-token", key "token"; write a valid one there`),
 			func(s *v1alpha1.CoderSession) {
-				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, Since: *before(3 * time.Hour)}
+				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, StartTime: *before(3 * time.Hour)}
 			}),
 		minted("builds", "old", "coder", "prod", isNot(v1alpha1.ReasonRetired, "nobody used it")))
 	for i := range 12 {

@@ -20,8 +20,8 @@ type tree struct {
 	text strings.Builder
 }
 
-// twig is a part of a branch: a row, and what is below it.
-type twig struct {
+// row is a part of a branch: a row, and what is below it.
+type row struct {
 	health health
 	// cells of the row, which are aligned with those of the other rows; the second is the state.
 	cells []string
@@ -29,7 +29,7 @@ type twig struct {
 }
 
 // draw returns the branches as text.
-func (t *tree) draw(all []branch) string {
+func (t *tree) draw(all []deploymentNode) string {
 	for i := range all {
 		if i > 0 {
 			t.text.WriteByte('\n')
@@ -39,11 +39,11 @@ func (t *tree) draw(all []branch) string {
 	if len(all) > 0 {
 		t.text.WriteByte('\n')
 	}
-	t.text.WriteString(tally(all) + "\n")
+	t.text.WriteString(summary(all) + "\n")
 	return t.text.String()
 }
 
-func (t *tree) branch(b *branch) {
+func (t *tree) branch(b *deploymentNode) {
 	t.write("", b.key.String()+"  ", t.paint.by(b.found.health, harmless(b.found.state)), suffix(since(b.found, t.now)))
 	var lines []string
 	lines = append(lines, explanation(b.found)...)
@@ -69,8 +69,8 @@ func (t *tree) branch(b *branch) {
 }
 
 // twigs are the sessions of a branch, and what stands for those that are not named.
-func (t *tree) twigs(b *branch) []twig {
-	var twigs []twig
+func (t *tree) twigs(b *deploymentNode) []row {
+	var twigs []row
 	for start := 0; start < len(b.sessions); {
 		end := start + 1
 		for end < len(b.sessions) && alike(b.sessions[start].found, b.sessions[end].found) {
@@ -81,9 +81,9 @@ func (t *tree) twigs(b *branch) []twig {
 	}
 	switch {
 	case b.unlisted > 0:
-		twigs = append(twigs, twig{cells: []string{fmt.Sprintf("%s of namespaces that you may not list", count(b.unlisted, "more session"))}})
+		twigs = append(twigs, row{cells: []string{fmt.Sprintf("%s of namespaces that you may not list", count(b.unlisted, "more session"))}})
 	case len(b.sessions) == 0:
-		twigs = append(twigs, twig{cells: []string{"no sessions"}})
+		twigs = append(twigs, row{cells: []string{"no sessions"}})
 	}
 	return twigs
 }
@@ -91,19 +91,19 @@ func (t *tree) twigs(b *branch) []twig {
 func alike(a, b finding) bool { return a.health == b.health && a.state == b.state }
 
 // group is about sessions in the same state.
-func (t *tree) group(leaves []leaf) []twig {
+func (t *tree) group(leaves []sessionNode) []row {
 	state, health := leaves[0].found.state, leaves[0].found.health
 	if !t.whole && health <= resting {
-		return []twig{{cells: []string{count(len(leaves), "session") + " " + state}, health: health}}
+		return []row{{cells: []string{count(len(leaves), "session") + " " + state}, health: health}}
 	}
 	named := leaves
 	if !t.whole && len(leaves) > mostAlike+1 {
 		named = leaves[:mostAlike]
 	}
-	var twigs []twig
+	var twigs []row
 	for i := range named {
 		l := &named[i]
-		next := twig{health: health, cells: append([]string{keyOf(*l).String(), join(", ", state, since(l.found, t.now))}, t.details(l)...)}
+		next := row{health: health, cells: append([]string{keyOf(*l).String(), join(", ", state, since(l.found, t.now))}, t.details(l)...)}
 		// What is the same for several is said once, below the last of them.
 		if i == len(named)-1 || !sameText(named[i+1].found, l.found) {
 			next.lines = explanation(l.found)
@@ -111,7 +111,7 @@ func (t *tree) group(leaves []leaf) []twig {
 		twigs = append(twigs, next)
 	}
 	if left := len(leaves) - len(named); left > 0 {
-		twigs = append(twigs, twig{health: health, cells: []string{fmt.Sprintf("and %d more %s: -o wide names them", left, state)}})
+		twigs = append(twigs, row{health: health, cells: []string{fmt.Sprintf("and %d more %s: -o wide names them", left, state)}})
 	}
 	return twigs
 }
@@ -119,7 +119,7 @@ func (t *tree) group(leaves []leaf) []twig {
 func sameText(a, b finding) bool { return a.message == b.message && a.remedy == b.remedy }
 
 // details of a session, where all is asked for.
-func (t *tree) details(l *leaf) []string {
+func (t *tree) details(l *sessionNode) []string {
 	if !t.whole {
 		return nil
 	}
@@ -138,7 +138,7 @@ func explanation(f finding) []string {
 	return lines
 }
 
-func (t *tree) row(fork string, twig twig, widths []int) {
+func (t *tree) row(fork string, twig row, widths []int) {
 	var parts []string
 	for i, cell := range twig.cells {
 		cell = harmless(cell)
@@ -155,7 +155,7 @@ func (t *tree) row(fork string, twig twig, widths []int) {
 }
 
 // columns are the widths of the cells, of rows that have more than one.
-func columns(twigs []twig) []int {
+func columns(twigs []row) []int {
 	var widths []int
 	for _, twig := range twigs {
 		for i, cell := range twig.cells {

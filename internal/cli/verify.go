@@ -56,10 +56,10 @@ func (c *connector) verified(d *v1alpha1.CoderDeployment) error {
 		}
 		return exit(ExitUnmendable, "deployment %s %s%s", fullName(d), deploymentStanding(d), hint)
 	}
-	c.out.give(fmt.Sprintf("Deployment %s is verified: the server %s accepts its settings", fullName(d), d.Spec.URL))
+	c.out.println(fmt.Sprintf("Deployment %s is verified: the server %s accepts its settings", fullName(d), d.Spec.URL))
 	for _, line := range []string{userLine(d), versionLine(d)} {
 		if line != "" {
-			c.out.give(line)
+			c.out.println(line)
 		}
 	}
 	return nil

@@ -29,7 +29,7 @@ type watched struct {
 	changes chan struct{}
 
 	mu   sync.Mutex
-	seen *sight
+	seen *clusterSnapshot
 }
 
 // run shows what was seen, and shows it anew when something changes. It returns when ctx ends, or when it may look no more.
@@ -90,7 +90,7 @@ func (w *watched) refresh() <-chan time.Time {
 func (w *watched) picture(now time.Time) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	found := branches(w.scope, w.seen, now)
+	found := deploymentNodes(w.scope, w.seen, now)
 	if w.options.name != "" {
 		found = onlyNamed(found, w.options.name, w.scope.own)
 	}

@@ -59,7 +59,7 @@ func TestStatusIsNotShownAnewWhileNothingChanges(t *testing.T) {
 	w.change("ci", false, func(s *v1alpha1.CoderSession) { s.Labels = map[string]string{"team": "a"} })
 	w.reports("ci", ready)
 	r.clock.Step(10 * time.Second)
-	w.change("ci", false, func(s *v1alpha1.CoderSession) { s.Spec.Suspend = true })
+	w.change("ci", false, func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
 	r.sees("NotSeen")
 	if pictures := strings.Count(r.out.String(), "/prod  Ready"); pictures != 2 {
 		t.Errorf("%d pictures, want 2", pictures)

@@ -91,10 +91,10 @@ func reached(d *v1alpha1.CoderDeployment) string {
 // endsLine says when what identifies the operator ends.
 func endsLine(d *v1alpha1.CoderDeployment, now time.Time) []string {
 	var parts []string
-	if end := d.Status.ClientCertificateNotAfter; end != nil {
+	if end := d.Status.ClientCertificateExpirationTime; end != nil {
 		parts = append(parts, "client certificate "+until(end.Time, now))
 	}
-	if end := d.Status.TokenExpiresAt; end != nil {
+	if end := d.Status.TokenExpirationTime; end != nil {
 		parts = append(parts, "operator's token "+until(end.Time, now))
 	}
 	if len(parts) == 0 {
@@ -111,14 +111,14 @@ func sessionCells(s *v1alpha1.CoderSession, now time.Time) []string {
 	} else if s.Spec.Auth.Mint != nil {
 		user = s.Spec.Auth.Mint.User
 	}
-	if token := s.Status.Token; token != nil && token.ExpiresAt != nil {
-		ends = "token " + until(token.ExpiresAt.Time, now)
+	if token := s.Status.Token; token != nil && token.ExpirationTime != nil {
+		ends = "token " + until(token.ExpirationTime.Time, now)
 	}
 	if next := s.Status.NextRefreshTime; next != nil && next.After(now) {
 		renewed = "renewed in " + duration.HumanDuration(next.Sub(now))
 	}
-	if token := s.Status.Token; token != nil && token.LastUsedAt != nil {
-		used = "used " + ago(token.LastUsedAt.Time, now)
+	if token := s.Status.Token; token != nil && token.LastUsedTime != nil {
+		used = "used " + ago(token.LastUsedTime.Time, now)
 	}
 	cells := []string{user, join(", ", ends, renewed), used, "Secret " + s.SecretName()}
 	for i := range cells {
@@ -127,8 +127,8 @@ func sessionCells(s *v1alpha1.CoderSession, now time.Time) []string {
 	return cells
 }
 
-// tally sums up.
-func tally(all []branch) string {
+// summary sums up.
+func summary(all []deploymentNode) string {
 	if len(all) == 0 {
 		return "No deployments and no sessions."
 	}
@@ -139,11 +139,11 @@ func tally(all []branch) string {
 			sessions = append(sessions, all[i].sessions[j].found.state)
 		}
 	}
-	return harmless(census(deployments, "deployment") + "; " + census(sessions, "session"))
+	return harmless(counts(deployments, "deployment") + "; " + counts(sessions, "session"))
 }
 
-// census counts states.
-func census(states []string, noun string) string {
+// counts counts states.
+func counts(states []string, noun string) string {
 	counts := map[string]int{}
 	for _, state := range states {
 		counts[state]++

@@ -111,14 +111,14 @@ func ready(s *v1alpha1.CoderSession) {
 	})
 	s.Status.User = &v1alpha1.SessionUser{ID: "6f0e6f6e-0000-4000-8000-000000000002", Username: "ada"}
 	expires, next := metav1.NewTime(noon.Add(24*time.Hour)), metav1.NewTime(noon.Add(16*time.Hour))
-	s.Status.Token = &v1alpha1.TokenStatus{ID: "a1B2c3D4e5", ExpiresAt: &expires}
+	s.Status.Token = &v1alpha1.TokenStatus{ID: "a1B2c3D4e5", ExpirationTime: &expires}
 	s.Status.NextRefreshTime = &next
 }
 
 // asks shows a URL that was made so long after noon, and lives for ten minutes.
 func asks(url string, made time.Duration) report {
 	return func(s *v1alpha1.CoderSession) {
-		s.Status.Authorization = &v1alpha1.Authorization{URL: url, ExpiresAt: metav1.NewTime(noon.Add(made + 10*time.Minute))}
+		s.Status.Authorization = &v1alpha1.Authorization{URL: url, ExpirationTime: metav1.NewTime(noon.Add(made + 10*time.Minute))}
 	}
 }
 

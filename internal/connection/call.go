@@ -27,7 +27,7 @@ type Caller interface {
 //
 // The call may be made twice. One that changes anything must be safe to repeat
 // after a refusal.
-func (c *Connection) Do(ctx context.Context, call func(context.Context, *Line) error) (*Line, error) {
+func (c *Connection) Do(ctx context.Context, call func(context.Context, *ResolvedClient) error) (*ResolvedClient, error) {
 	return c.DoAs(ctx, nil, call)
 }
 
@@ -35,8 +35,8 @@ func (c *Connection) Do(ctx context.Context, call func(context.Context, *Line) e
 // made again; that and the retry over fresh settings have budgets of their own
 // (B02). With both spent the error stands. It returns the line that gave the
 // answer.
-func (c *Connection) DoAs(ctx context.Context, as Caller, call func(context.Context, *Line) error) (*Line, error) {
-	line := c.Line()
+func (c *Connection) DoAs(ctx context.Context, as Caller, call func(context.Context, *ResolvedClient) error) (*ResolvedClient, error) {
+	line := c.ResolvedClient()
 	if line == nil {
 		return nil, ErrUnresolved
 	}
@@ -74,20 +74,20 @@ func (c *Connection) judge(err error, stands bool) error {
 	if stands || coder.KindOf(err) == coder.NotFound && !c.Settling() {
 		return err
 	}
-	return &UnsettledError{Err: err}
+	return &ConfigChangingError{Err: err}
 }
 
 // attempt makes the call once. A connection that it leaves on a line which was
 // replaced meanwhile serves nobody any more and is closed (B102).
-func (c *Connection) attempt(ctx context.Context, line *Line, call func(context.Context, *Line) error) error {
-	defer c.leave(line)
+func (c *Connection) attempt(ctx context.Context, line *ResolvedClient, call func(context.Context, *ResolvedClient) error) error {
+	defer c.closeIfReplaced(line)
 	err := call(ctx, line)
-	c.heed(err)
+	c.applyRetryAfter(err)
 	return err
 }
 
 // as is the line for another caller, over the same connections.
-func (l *Line) as(caller Caller) *Line {
+func (l *ResolvedClient) as(caller Caller) *ResolvedClient {
 	if caller == nil {
 		return l
 	}
@@ -96,8 +96,8 @@ func (l *Line) as(caller Caller) *Line {
 	return &other
 }
 
-// heed pauses all requests for as long as the server asked (B52).
-func (c *Connection) heed(err error) {
+// applyRetryAfter pauses all requests for as long as the server asked (B52).
+func (c *Connection) applyRetryAfter(err error) {
 	var failed *coder.Error
 	if errors.As(err, &failed) && failed.Kind == coder.RateLimited && failed.Status != 0 {
 		c.limit.pause(failed.RetryAfter)
@@ -109,7 +109,7 @@ func (c *Connection) heed(err error) {
 // those to come (B08).
 func (c *Connection) believe(err error) error {
 	if coder.KindOf(err) == coder.Unavailable && c.Settling() {
-		return &UnsettledError{Err: err}
+		return &ConfigChangingError{Err: err}
 	}
 	return err
 }

@@ -273,9 +273,9 @@ func (s *site) object() *v1alpha1.CoderDeployment {
 	return d
 }
 
-func (s *site) renew() *connection.Line {
+func (s *site) renew() *connection.ResolvedClient {
 	s.t.Helper()
-	line, err := s.Renew(s.t.Context(), s.object())
+	line, err := s.Resolve(s.t.Context(), s.object())
 	if err != nil {
 		s.t.Fatalf("renew: %v", err)
 	}
@@ -305,12 +305,12 @@ func (s *site) rotate() (id string) {
 // ask makes one request as the operator, for which every turn is good.
 func (s *site) ask(ctx context.Context) error { return s.askAs(ctx, connection.Urgent) }
 
-func (s *site) askAs(ctx context.Context, rank connection.Rank) error {
-	_, err := s.Do(connection.Ranked(ctx, rank), askMe)
+func (s *site) askAs(ctx context.Context, rank connection.Priority) error {
+	_, err := s.Do(connection.WithPriority(ctx, rank), askMe)
 	return err
 }
 
-func askMe(ctx context.Context, line *connection.Line) error {
+func askMe(ctx context.Context, line *connection.ResolvedClient) error {
 	_, err := line.Client.Me(ctx)
 	return err
 }
@@ -341,7 +341,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 func wantUnsettled(t *testing.T, err error) {
 	t.Helper()
-	var unsettled *connection.UnsettledError
+	var unsettled *connection.ConfigChangingError
 	if !errors.As(err, &unsettled) {
 		t.Fatalf("error %v, want an UnsettledError", err)
 	}
@@ -352,7 +352,7 @@ func wantUnsettled(t *testing.T, err error) {
 
 func wantKind(t *testing.T, err error, want coder.Kind) {
 	t.Helper()
-	var unsettled *connection.UnsettledError
+	var unsettled *connection.ConfigChangingError
 	if errors.As(err, &unsettled) || coder.KindOf(err) != want {
 		t.Fatalf("error %v of kind %q, want %q, believed", err, coder.KindOf(err), want)
 	}

@@ -23,14 +23,14 @@ const longestPatience = 10 * time.Second
 // defaultRate serves a deployment that names none, in requests a minute.
 const defaultRate = 300
 
-// BusyError says that a request did not get its turn.
-type BusyError struct {
+// RateLimitedError says that a request did not get its turn.
+type RateLimitedError struct {
 	// RetryAfter is when there will be one.
 	RetryAfter time.Duration
 }
 
 // Error returns a text without credentials.
-func (e *BusyError) Error() string {
+func (e *RateLimitedError) Error() string {
 	return fmt.Sprintf("the rate limit leaves no room for %s", e.RetryAfter.Round(time.Millisecond))
 }
 
@@ -93,7 +93,7 @@ func (l *limit) reserve(now time.Time) *rate.Reservation {
 
 // lacks is how long it takes until the bucket has what a rank leaves to those above
 // it; zero: it has.
-func (l *limit) lacks(rank Rank, now time.Time) time.Duration {
+func (l *limit) lacks(rank Priority, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.bucket == nil {
@@ -111,11 +111,11 @@ type patience struct{ begun atomic.Bool }
 
 type patientKey struct{}
 
-// Patient returns a context for something that must not stop half way. Its first
+// WithLongRateLimitWait returns a context for something that must not stop half way. Its first
 // request waits for its turn no longer than any other: nothing has begun yet, and
 // the worker is better used elsewhere (B20). Each that follows waits for seconds, at
 // most until the context ends.
-func Patient(ctx context.Context) context.Context {
+func WithLongRateLimitWait(ctx context.Context) context.Context {
 	return context.WithValue(ctx, patientKey{}, new(patience))
 }
 
@@ -124,7 +124,7 @@ type turn struct {
 	limit   *limit
 	latest  time.Time // when the wait must be over
 	patient bool
-	rank    Rank
+	rank    Priority
 }
 
 // Wait returns when a request may be sent, or a *BusyError.
@@ -198,7 +198,7 @@ func (t turn) sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 	if t.limit.clock.Now().Add(d).After(t.latest) {
-		return &BusyError{RetryAfter: d}
+		return &RateLimitedError{RetryAfter: d}
 	}
 	timer := t.limit.clock.NewTimer(d)
 	defer timer.Stop()

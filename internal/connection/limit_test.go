@@ -9,9 +9,9 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
@@ -37,12 +37,12 @@ func (s *site) spend(burst int) {
 
 func wantBusy(t *testing.T, err error, after time.Duration) {
 	t.Helper()
-	var busy *connection.BusyError
+	var busy *connection.RateLimitedError
 	if !errors.As(err, &busy) || busy.RetryAfter != after {
 		t.Fatalf("error %v, want a BusyError for %s", err, after)
 	}
-	v := connection.VerdictOf(err)
-	if v.Outcome != verdict.Unreachable || v.Reason != v1alpha1.ReasonRateLimited || v.RetryAfter != after || connection.RetryAfter(err) != after {
+	v := connection.ResultOf(err)
+	if v.Outcome != authcheck.Unreachable || v.Reason != v1alpha1.ReasonRateLimited || v.RetryAfter != after || connection.RetryAfter(err) != after {
 		t.Errorf("verdict %+v, want rate limited for %s", v, after)
 	}
 }
@@ -86,14 +86,14 @@ func TestWhatHasBegunWaitsPatiently(t *testing.T) {
 	w, clk := newLimited(t)
 	s := w.deploy("prod", withRate(60))
 	s.spend(9)
-	ctx := connection.Patient(t.Context())
+	ctx := connection.WithLongRateLimitWait(t.Context())
 	if err := s.ask(ctx); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error)
 	go func() { done <- s.ask(ctx) }()
 	eventually(t, "it waits for a second", clk.HasWaiters)
-	wantBusy(t, s.ask(connection.Patient(t.Context())), 2*time.Second) // has not begun
+	wantBusy(t, s.ask(connection.WithLongRateLimitWait(t.Context())), 2*time.Second) // has not begun
 	clk.Step(time.Second)
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestRetryAfterPausesTheDeploymentAndNoOther(t *testing.T) {
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 30 * time.Second, Times: 1})
 	err := s.ask(t.Context())
 	wantKind(t, err, coder.RateLimited)
-	if v := connection.VerdictOf(err); v.RetryAfter != 30*time.Second || v.Outcome != verdict.Unreachable || v.Own {
+	if v := connection.ResultOf(err); v.RetryAfter != 30*time.Second || v.Outcome != authcheck.Unreachable || v.AboutCaller {
 		t.Errorf("verdict %+v, want 30 s of pause", v)
 	}
 	wantBusy(t, s.ask(t.Context()), 30*time.Second)
@@ -146,7 +146,7 @@ func TestAPauseKeepsBackWhoWaitsAlready(t *testing.T) {
 	w, clk := newLimited(t)
 	s := w.deploy("prod", withRate(60))
 	s.spend(8)
-	ctx := connection.Patient(t.Context())
+	ctx := connection.WithLongRateLimitWait(t.Context())
 	if err := s.ask(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestALongPauseSendsAwayWhatHasBegun(t *testing.T) {
 	t.Parallel()
 	w, _ := newLimited(t)
 	s := w.deploy("prod")
-	ctx := connection.Patient(t.Context())
+	ctx := connection.WithLongRateLimitWait(t.Context())
 	if err := s.ask(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestALongPauseSendsAwayWhatHasBegun(t *testing.T) {
 func (s *site) begin(w *world, out chan<- error) chan struct{} {
 	proceed, asked := make(chan struct{}), w.asked()
 	go func() {
-		_, err := s.Do(connection.Ranked(w.t.Context(), connection.Urgent), func(ctx context.Context, line *connection.Line) error {
+		_, err := s.Do(connection.WithPriority(w.t.Context(), connection.Urgent), func(ctx context.Context, line *connection.ResolvedClient) error {
 			err := askMe(ctx, line)
 			<-proceed
 			return err

@@ -10,9 +10,9 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// Line is a snapshot and the client that was built from it. It is immutable and
+// ResolvedClient is a snapshot and the client that was built from it. It is immutable and
 // safe for concurrent use.
-type Line struct {
+type ResolvedClient struct {
 	// Snapshot that Client was built from, or a later one that says the same.
 	Snapshot *authconfig.Snapshot
 	// Client sends requests as the operator, or as whom the call is made for.
@@ -24,7 +24,7 @@ type Line struct {
 }
 
 // newLine builds a client from nothing but the snapshot.
-func (c *Connection) newLine(snapshot *authconfig.Snapshot, timeout time.Duration) *Line {
+func (c *Connection) newLine(snapshot *authconfig.Snapshot, timeout time.Duration) *ResolvedClient {
 	headers := make([]coder.Header, 0, len(snapshot.Headers))
 	for _, h := range snapshot.Headers {
 		headers = append(headers, coder.Header{Name: h.Name, Value: h.Value})
@@ -44,7 +44,7 @@ func (c *Connection) newLine(snapshot *authconfig.Snapshot, timeout time.Duratio
 		config.Proxy = proxyTo(snapshot.Proxy)
 	}
 	client := coder.New(config)
-	return &Line{Snapshot: snapshot, Client: client, wire: client, timeout: timeout}
+	return &ResolvedClient{Snapshot: snapshot, Client: client, wire: client, timeout: timeout}
 }
 
 func proxyTo(proxy *url.URL) func(*http.Request) (*url.URL, error) {
@@ -52,7 +52,7 @@ func proxyTo(proxy *url.URL) func(*http.Request) (*url.URL, error) {
 }
 
 // under is the line with a snapshot that was read later and says the same.
-func (l *Line) under(snapshot *authconfig.Snapshot) *Line {
+func (l *ResolvedClient) under(snapshot *authconfig.Snapshot) *ResolvedClient {
 	other := *l
 	other.Snapshot = snapshot
 	return &other
@@ -60,16 +60,16 @@ func (l *Line) under(snapshot *authconfig.Snapshot) *Line {
 
 // serves reports whether the line can go on serving under a snapshot that was
 // read later: nothing in it decides otherwise.
-func (l *Line) serves(snapshot *authconfig.Snapshot, timeout time.Duration) bool {
+func (l *ResolvedClient) serves(snapshot *authconfig.Snapshot, timeout time.Duration) bool {
 	return l != nil && l.Snapshot.Fingerprint == snapshot.Fingerprint && l.timeout == timeout
 }
 
 // sameWire reports whether requests of both lines share connections.
-func (l *Line) sameWire(other *Line) bool { return l.wire == other.wire }
+func (l *ResolvedClient) sameWire(other *ResolvedClient) bool { return l.wire == other.wire }
 
 // newerThan reports whether the line was read from a later generation of the same
 // deployment than d is: a cache that lags behind must not bring old settings back.
-func (l *Line) newerThan(d *v1alpha1.CoderDeployment) bool {
+func (l *ResolvedClient) newerThan(d *v1alpha1.CoderDeployment) bool {
 	return l != nil && l.Snapshot.UID == d.UID && l.Snapshot.Generation > d.Generation
 }
 

@@ -2,12 +2,12 @@ package connection
 
 import "context"
 
-// Rank says whose turn comes first where a rate limit leaves no room for all (B52). The zero value is Routine.
-type Rank int
+// Priority says whose turn comes first where a rate limit leaves no room for all (B52). The zero value is Routine.
+type Priority int
 
 const (
 	// Routine work can wait: refreshing in good time, revoking, looking around.
-	Routine Rank = iota
+	Routine Priority = iota
 	// First work is for somebody who has no credential yet.
 	First
 	// Urgent work keeps a credential that is in use from running out, or finds out whether the settings work at all.
@@ -16,19 +16,19 @@ const (
 
 type rankKey struct{}
 
-// Ranked returns a context whose requests have a rank.
-func Ranked(ctx context.Context, rank Rank) context.Context {
+// WithPriority returns a context whose requests have a rank.
+func WithPriority(ctx context.Context, rank Priority) context.Context {
 	return context.WithValue(ctx, rankKey{}, rank)
 }
 
-func rankOf(ctx context.Context) Rank {
-	rank, _ := ctx.Value(rankKey{}).(Rank)
+func rankOf(ctx context.Context) Priority {
+	rank, _ := ctx.Value(rankKey{}).(Priority)
 	return rank
 }
 
 // leaves is how many of a burst's turns work of the rank leaves to what is above it. While there is enough for all nobody
 // notices; when there is not, what flows in is taken by the highest rank first.
-func (r Rank) leaves(burst int) float64 {
+func (r Priority) leaves(burst int) float64 {
 	switch r {
 	case Urgent:
 		return 0

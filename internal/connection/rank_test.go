@@ -14,7 +14,7 @@ func TestTheLastTurnsAreForTheHighestRank(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
 	s := w.deploy("prod", withRate(60)) // one a second, bursts of 10
-	ranks := []connection.Rank{connection.Routine, connection.First, connection.Urgent}
+	ranks := []connection.Priority{connection.Routine, connection.First, connection.Urgent}
 	for i, turns := range []int{6, 2, 2} {
 		for range turns {
 			if err := s.askAs(t.Context(), ranks[i]); err != nil {
@@ -60,7 +60,7 @@ func TestWhatHasBegunGivesWayToNobody(t *testing.T) {
 	t.Parallel()
 	w, _ := newLimited(t)
 	s := w.deploy("prod", withRate(60))
-	ctx := connection.Patient(t.Context())
+	ctx := connection.WithLongRateLimitWait(t.Context())
 	for range 10 {
 		if err := s.askAs(ctx, connection.Routine); err != nil {
 			t.Fatal(err)

@@ -10,10 +10,10 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
@@ -124,7 +124,7 @@ func TestARefusalThatOutlivesItsSettingsIsNotRetriedTwiceAndNotBelieved(t *testi
 	s := newWorld(t, clock.RealClock{}).deploy("prod")
 	s.rotate()
 	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
-	_, err := s.Do(t.Context(), func(ctx context.Context, line *connection.Line) error {
+	_, err := s.Do(t.Context(), func(ctx context.Context, line *connection.ResolvedClient) error {
 		err := askMe(ctx, line)
 		value, _ := s.token()
 		s.cluster.put("prod", map[string]string{"token": value}) // moves on with each request
@@ -191,7 +191,7 @@ func TestNoFailureIsBelievedWhileSettling(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newWorld(t, clock.RealClock{}).deploy("prod")
-			good := s.Line()
+			good := s.ResolvedClient()
 			tc.prepare(s)
 			s.settle(true)
 			before := s.cluster.readsOf("prod")
@@ -200,13 +200,13 @@ func TestNoFailureIsBelievedWhileSettling(t *testing.T) {
 			if got := s.cluster.readsOf("prod") - before; got > 1 {
 				t.Errorf("settings were read %d times for one retry", got)
 			}
-			if v := connection.VerdictOf(err); v.Outcome != verdict.Unsettled || v.Own || v.Reason != "" {
+			if v := connection.ResultOf(err); v.Outcome != authcheck.ConfigChanging || v.AboutCaller || v.Reason != "" {
 				t.Errorf("verdict %+v, want unsettled", v)
 			}
 			if s.asked() != tc.requests {
 				t.Errorf("%d requests, want %d", s.asked(), tc.requests)
 			}
-			if tc.requests == 1 && s.Line() != good {
+			if tc.requests == 1 && s.ResolvedClient() != good {
 				t.Error("the last good line is gone")
 			}
 		})
@@ -292,7 +292,7 @@ func TestBudgetsOfRefreshAndRetryAreTheirOwn(t *testing.T) {
 			}
 			s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized, Times: tc.refusals})
 			_, err := s.DoAs(t.Context(), g, askMe)
-			if tc.err != nil && (!errors.Is(err, tc.err) || connection.VerdictOf(err).Outcome != verdict.Unreachable) {
+			if tc.err != nil && (!errors.Is(err, tc.err) || connection.ResultOf(err).Outcome != authcheck.Unreachable) {
 				t.Errorf("error %v, want that of the refresh", err)
 			}
 			if tc.err == nil {
@@ -330,7 +330,7 @@ func TestACallBeforeSettingsWereReadSendsNothing(t *testing.T) {
 	w := newWorld(t, clock.RealClock{})
 	s := w.deploy("prod")
 	w.pool.Forget(s.key)
-	_, err := w.pool.Get(s.key).Do(t.Context(), func(context.Context, *connection.Line) error {
+	_, err := w.pool.Get(s.key).Do(t.Context(), func(context.Context, *connection.ResolvedClient) error {
 		t.Error("called without a line")
 		return nil
 	})

@@ -7,15 +7,15 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// Renew makes the line current for a deployment: settings are read only if one of
+// Resolve makes the line current for a deployment: settings are read only if one of
 // the objects that they came from has moved on, and a line whose settings turn
 // out to be the same goes on serving. It returns the line; an
 // *authconfig.ReferenceError (errors.As) says what a person must mend, and then
 // the last good line stays for what is still to be revoked.
-func (c *Connection) Renew(ctx context.Context, d *v1alpha1.CoderDeployment) (*Line, error) {
+func (c *Connection) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*ResolvedClient, error) {
 	c.renewing.Lock()
 	defer c.renewing.Unlock()
-	line := c.Line()
+	line := c.ResolvedClient()
 	if line.newerThan(d) {
 		return line, nil
 	}
@@ -37,7 +37,7 @@ func (c *Connection) Renew(ctx context.Context, d *v1alpha1.CoderDeployment) (*L
 // not to be believed, and next is a line to try again with, built from nothing of
 // the one that was used; nil: there is nothing whole to try, or nobody is going to
 // (again). The goroutine that comes first reads, the others take what it found.
-func (c *Connection) reconsider(ctx context.Context, used *Line, again bool) (next *Line, stands bool) {
+func (c *Connection) reconsider(ctx context.Context, used *ResolvedClient, again bool) (next *ResolvedClient, stands bool) {
 	c.renewing.Lock()
 	defer c.renewing.Unlock()
 	settling := c.Settling()
@@ -48,7 +48,7 @@ func (c *Connection) reconsider(ctx context.Context, used *Line, again bool) (ne
 	if err != nil {
 		return nil, false // who cannot look does not judge
 	}
-	line := c.Line()
+	line := c.ResolvedClient()
 	if line.newerThan(d) {
 		return other(line, used), false
 	}
@@ -68,7 +68,7 @@ func (c *Connection) reconsider(ctx context.Context, used *Line, again bool) (ne
 }
 
 // verdictOn compares the line that was refused with the current one.
-func verdictOn(used, line *Line, settling bool) (next *Line, stands bool) {
+func verdictOn(used, line *ResolvedClient, settling bool) (next *ResolvedClient, stands bool) {
 	if !settling && line.Snapshot.Fingerprint == used.Snapshot.Fingerprint {
 		return nil, true
 	}
@@ -76,7 +76,7 @@ func verdictOn(used, line *Line, settling bool) (next *Line, stands bool) {
 }
 
 // other is the line, unless it is the one that was used.
-func other(line, used *Line) *Line {
+func other(line, used *ResolvedClient) *ResolvedClient {
 	if line.sameWire(used) {
 		return nil
 	}
@@ -86,20 +86,20 @@ func other(line, used *Line) *Line {
 // read resolves the settings and makes them the line. With anew it never keeps
 // the client, even where the settings are the same (B03). The lock renewing is
 // held.
-func (c *Connection) read(ctx context.Context, d *v1alpha1.CoderDeployment, anew bool) (*Line, error) {
+func (c *Connection) read(ctx context.Context, d *v1alpha1.CoderDeployment, anew bool) (*ResolvedClient, error) {
 	snapshot, err := c.pool.resolver.Resolve(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	if line := c.Line(); !anew && line.serves(snapshot, timeoutOf(d)) {
-		return c.use(line.under(snapshot)), nil
+	if line := c.ResolvedClient(); !anew && line.serves(snapshot, timeoutOf(d)) {
+		return c.swap(line.under(snapshot)), nil
 	}
-	return c.use(c.newLine(snapshot, timeoutOf(d))), nil
+	return c.swap(c.newLine(snapshot, timeoutOf(d))), nil
 }
 
-// use replaces the line. Idle connections of a client that is replaced are
+// swap replaces the line. Idle connections of a client that is replaced are
 // closed (B102); busy ones are closed by leave.
-func (c *Connection) use(next *Line) *Line {
+func (c *Connection) swap(next *ResolvedClient) *ResolvedClient {
 	c.mu.Lock()
 	old := c.line
 	c.line = next
@@ -111,8 +111,8 @@ func (c *Connection) use(next *Line) *Line {
 	return next
 }
 
-// leave closes what a call has left open on a line that nobody will use again.
-func (c *Connection) leave(used *Line) {
+// closeIfReplaced closes what a call has left open on a line that nobody will use again.
+func (c *Connection) closeIfReplaced(used *ResolvedClient) {
 	c.mu.RLock()
 	over := c.forgotten || !c.line.sameWire(used)
 	c.mu.RUnlock()

@@ -10,9 +10,9 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
@@ -54,7 +54,7 @@ func TestRenewReadsOnlyWhatMayHaveChanged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newWorld(t, clock.RealClock{}).deploy("prod")
-			line, before := s.Line(), s.cluster.readsOf("prod")
+			line, before := s.ResolvedClient(), s.cluster.readsOf("prod")
 			if tc.change != nil {
 				tc.change(s)
 			}
@@ -65,7 +65,7 @@ func TestRenewReadsOnlyWhatMayHaveChanged(t *testing.T) {
 			if moved, wired := next != line, next.Client != line.Client; moved != tc.moved || wired != tc.wired {
 				t.Errorf("another line: %t, another client: %t; want %t, %t", moved, wired, tc.moved, tc.wired)
 			}
-			if s.renew() != next || next != s.Line() {
+			if s.renew() != next || next != s.ResolvedClient() {
 				t.Error("a second renewal changed something")
 			}
 			s.mustAsk()
@@ -99,7 +99,7 @@ func TestAnOutdatedObjectDoesNotBringOldSettingsBack(t *testing.T) {
 	value := "v"
 	s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Headers = []v1alpha1.Header{{Name: "X-New", Value: &value}} })
 	line := s.renew()
-	if got, err := s.Renew(t.Context(), outdated); err != nil || got != line {
+	if got, err := s.Resolve(t.Context(), outdated); err != nil || got != line {
 		t.Errorf("renewed to another line (%v)", err)
 	}
 	s.mu.Lock()
@@ -107,12 +107,12 @@ func TestAnOutdatedObjectDoesNotBringOldSettingsBack(t *testing.T) {
 	s.mu.Unlock()
 	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
 	wantUnsettled(t, s.ask(t.Context()))
-	if s.Line() != line {
+	if s.ResolvedClient() != line {
 		t.Error("a refusal brought old settings back")
 	}
 	reborn := outdated.DeepCopy()
 	reborn.UID = "another"
-	if got, err := s.Renew(t.Context(), reborn); err != nil || got.Snapshot.UID != "another" {
+	if got, err := s.Resolve(t.Context(), reborn); err != nil || got.Snapshot.UID != "another" {
 		t.Errorf("another object of the same name is not looked at (%v)", err)
 	}
 }
@@ -121,21 +121,21 @@ func TestAnOutdatedObjectDoesNotBringOldSettingsBack(t *testing.T) {
 func TestAFailingRenewalKeepsTheLastGoodLine(t *testing.T) {
 	t.Parallel()
 	s := newWorld(t, clock.RealClock{}).deploy("prod")
-	line := s.Line()
+	line := s.ResolvedClient()
 	s.cluster.put("prod", nil)
 	for range 2 {
-		got, err := s.Renew(t.Context(), s.object())
+		got, err := s.Resolve(t.Context(), s.object())
 		var reference *authconfig.ReferenceError
 		if got != nil || !errors.As(err, &reference) || !reference.Missing || reference.Key != "token" {
 			t.Fatalf("line %v, error %v, want the missing key", got, err)
 		}
 	}
-	if s.Line() != line {
+	if s.ResolvedClient() != line {
 		t.Error("the last good line is gone")
 	}
 	s.mustAsk()
 	s.cluster.blindfold(errors.New("no cache"))
-	if _, err := s.Renew(t.Context(), s.object()); err == nil || s.Line() != line {
+	if _, err := s.Resolve(t.Context(), s.object()); err == nil || s.ResolvedClient() != line {
 		t.Errorf("error %v, want that of the cache, and the line kept", err)
 	}
 }
@@ -155,11 +155,17 @@ func TestManyRefusalsAndRenewalsAtOnceReadEachChangeOnce(t *testing.T) {
 				}
 			})
 			all.Go(func() {
-				if _, err := s.Renew(t.Context(), object); err != nil {
+				if _, err := s.Resolve(t.Context(), object); err != nil {
 					t.Errorf("renew: %v", err)
 				}
 			})
-			all.Go(func() { s.Skew(); s.Standing(); s.Doubt(); s.Trust(); s.Doubted() })
+			all.Go(func() {
+				s.Skew()
+				s.VerificationStatus()
+				s.RequestReverification()
+				s.ClearReverificationRequest()
+				s.ReverificationRequested()
+			})
 		}
 		all.Wait()
 		if got := s.cluster.readsOf("prod") - before; got != 1 {
@@ -179,21 +185,21 @@ func TestConnectionsShareNothing(t *testing.T) {
 	if first.KeyID == second.KeyID || first.RemoteAddr == second.RemoteAddr {
 		t.Errorf("shared: %+v and %+v", first, second)
 	}
-	one.Doubt()
-	one.Announce(connection.Standing{Problem: "broken"})
+	one.RequestReverification()
+	one.SetVerificationStatus(connection.VerificationStatus{Problem: "broken"})
 	w.cluster.put("one", nil)
 	one.settle(true)
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized, Times: 1})
 	wantUnsettled(t, one.ask(t.Context()))
 	other.mustAsk()
-	if other.Doubted() || other.Settling() || other.Standing().Problem != "" || one.Inventory == other.Inventory {
+	if other.ReverificationRequested() || other.Settling() || other.VerificationStatus().Problem != "" || one.Inventory == other.Inventory {
 		t.Error("a fault of one deployment shows in the other")
 	}
-	if !one.Doubted() || !one.Settling() {
+	if !one.ReverificationRequested() || !one.Settling() {
 		t.Error("the fault does not show where it is")
 	}
-	one.Trust()
-	if one.Doubted() {
+	one.ClearReverificationRequest()
+	if one.ReverificationRequested() {
 		t.Error("the doubt was not ended")
 	}
 }
@@ -211,7 +217,7 @@ func TestThePoolKeepsOneConnectionForEachDeployment(t *testing.T) {
 	w.pool.Forget(s.key)
 	w.pool.Forget(s.key)
 	w.pool.Forget(types.NamespacedName{Namespace: "never", Name: "seen"})
-	if next := w.pool.Get(s.key); next == s.Connection || next.Line() != nil || !cmp.Equal(next.Standing(), connection.Standing{}) {
+	if next := w.pool.Get(s.key); next == s.Connection || next.ResolvedClient() != nil || !cmp.Equal(next.VerificationStatus(), connection.VerificationStatus{}) {
 		t.Error("something was left of a deployment that is gone")
 	}
 	s.mustAsk() // what is under way is finished
@@ -219,44 +225,44 @@ func TestThePoolKeepsOneConnectionForEachDeployment(t *testing.T) {
 
 func TestAnnounceTellsWhatSaysSomethingElse(t *testing.T) {
 	t.Parallel()
-	was := connection.Standing{
-		Fingerprint: "f", DeploymentID: "d", SeesAll: true, User: &v1alpha1.SessionUser{ID: "1", Username: "operator"},
-		Verdict: verdict.Verdict{Outcome: verdict.Refused, Reason: v1alpha1.ReasonUnauthorized, Message: "m", Own: true},
+	was := connection.VerificationStatus{
+		Fingerprint: "f", DeploymentID: "d", SeesAllUsers: true, User: &v1alpha1.SessionUser{ID: "1", Username: "operator"},
+		Result: authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnauthorized, Message: "m", AboutCaller: true},
 	}
 	for name, tc := range map[string]struct {
-		change func(*connection.Standing)
+		change func(*connection.VerificationStatus)
 		want   bool
 	}{
-		"the same":           {func(*connection.Standing) {}, false},
-		"an equal user":      {func(s *connection.Standing) { s.User = &v1alpha1.SessionUser{ID: "1", Username: "operator"} }, false},
-		"other words":        {func(s *connection.Standing) { s.Verdict.Message = "other" }, false},
-		"another pause":      {func(s *connection.Standing) { s.Verdict.RetryAfter = 1 }, false},
-		"another id":         {func(s *connection.Standing) { s.User = &v1alpha1.SessionUser{ID: "2", Username: "operator"} }, true},
-		"another name":       {func(s *connection.Standing) { s.User = &v1alpha1.SessionUser{ID: "1", Username: "o"} }, true},
-		"nobody":             {func(s *connection.Standing) { s.User = nil }, true},
-		"no owner any more":  {func(s *connection.Standing) { s.SeesAll = false }, true},
-		"another server":     {func(s *connection.Standing) { s.DeploymentID = "e" }, true},
-		"a problem":          {func(s *connection.Standing) { s.Problem = "p" }, true},
-		"other settings":     {func(s *connection.Standing) { s.Fingerprint = "g" }, true},
-		"another reason":     {func(s *connection.Standing) { s.Verdict.Reason = v1alpha1.ReasonUserSuspended }, true},
-		"another outcome":    {func(s *connection.Standing) { s.Verdict.Outcome = verdict.Unreachable }, true},
-		"nothing at all now": {func(s *connection.Standing) { *s = connection.Standing{} }, true},
+		"the same":           {func(*connection.VerificationStatus) {}, false},
+		"an equal user":      {func(s *connection.VerificationStatus) { s.User = &v1alpha1.SessionUser{ID: "1", Username: "operator"} }, false},
+		"other words":        {func(s *connection.VerificationStatus) { s.Result.Message = "other" }, false},
+		"another pause":      {func(s *connection.VerificationStatus) { s.Result.RetryAfter = 1 }, false},
+		"another id":         {func(s *connection.VerificationStatus) { s.User = &v1alpha1.SessionUser{ID: "2", Username: "operator"} }, true},
+		"another name":       {func(s *connection.VerificationStatus) { s.User = &v1alpha1.SessionUser{ID: "1", Username: "o"} }, true},
+		"nobody":             {func(s *connection.VerificationStatus) { s.User = nil }, true},
+		"no owner any more":  {func(s *connection.VerificationStatus) { s.SeesAllUsers = false }, true},
+		"another server":     {func(s *connection.VerificationStatus) { s.DeploymentID = "e" }, true},
+		"a problem":          {func(s *connection.VerificationStatus) { s.Problem = "p" }, true},
+		"other settings":     {func(s *connection.VerificationStatus) { s.Fingerprint = "g" }, true},
+		"another reason":     {func(s *connection.VerificationStatus) { s.Result.Reason = v1alpha1.ReasonUserSuspended }, true},
+		"another outcome":    {func(s *connection.VerificationStatus) { s.Result.Outcome = authcheck.Unreachable }, true},
+		"nothing at all now": {func(s *connection.VerificationStatus) { *s = connection.VerificationStatus{} }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newWorld(t, clock.RealClock{}).pool.Get(types.NamespacedName{Name: "prod"})
-			if c.Announce(connection.Standing{}) {
+			if c.SetVerificationStatus(connection.VerificationStatus{}) {
 				t.Error("nothing is something else than nothing")
 			}
-			if !c.Announce(was) {
+			if !c.SetVerificationStatus(was) {
 				t.Error("the first announcement says nothing")
 			}
 			next := was
 			tc.change(&next)
-			if got := c.Announce(next); got != tc.want {
+			if got := c.SetVerificationStatus(next); got != tc.want {
 				t.Errorf("says something else: %t, want %t", got, tc.want)
 			}
-			if diff := cmp.Diff(next, c.Standing()); diff != "" {
+			if diff := cmp.Diff(next, c.VerificationStatus()); diff != "" {
 				t.Errorf("the standing is another one (-announced +got):\n%s", diff)
 			}
 		})

@@ -17,8 +17,8 @@ var remedies = map[string]string{
 	v1alpha1.ReasonCertificateRequired:         "the server demands a client certificate: name a Secret with one in tls.clientCertificateSecretName",
 }
 
-// sentence is what a failure is called in a condition.
-func sentence(reason string, e *coder.Error) string {
+// conditionMessage is what a failure is called in a condition.
+func conditionMessage(reason string, e *coder.Error) string {
 	if remedy, known := remedies[reason]; known {
 		return remedy
 	}

@@ -113,7 +113,7 @@ func (c *Connection) Target(ctx context.Context, username string) (Target, error
 func (c *Connection) lookUp(ctx context.Context, username string, e *targetEntry) {
 	defer c.targets.finish(username, e)
 	var target Target
-	_, err := c.Do(ctx, func(ctx context.Context, line *Line) (err error) {
+	_, err := c.Do(ctx, func(ctx context.Context, line *ResolvedClient) (err error) {
 		if target.User, err = line.Client.User(ctx, username); err != nil {
 			return err
 		}

@@ -5,37 +5,37 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
-// VerdictOf translates a call's error into a verdict about the caller; nil is
+// ResultOf translates a call's error into a verdict about the caller; nil is
 // Accepted. This is the only place where kinds of errors become reasons.
-func VerdictOf(err error) verdict.Verdict {
+func ResultOf(err error) authcheck.Result {
 	if err == nil {
-		return verdict.Verdict{Outcome: verdict.Accepted}
+		return authcheck.Result{Outcome: authcheck.Accepted}
 	}
-	var unsettled *UnsettledError
+	var unsettled *ConfigChangingError
 	if errors.As(err, &unsettled) {
-		return verdict.Verdict{Outcome: verdict.Unsettled, Message: unsettled.Error()}
+		return authcheck.Result{Outcome: authcheck.ConfigChanging, Message: unsettled.Error()}
 	}
 	var failed *coder.Error
 	if !errors.As(err, &failed) {
-		return verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: redact.Text(err.Error())}
+		return authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: redact.Text(err.Error())}
 	}
-	v := verdict.Verdict{Outcome: verdict.Refused, RetryAfter: RetryAfter(err)}
-	v.Reason, v.Own = reasonOf(failed)
-	v.Message = sentence(v.Reason, failed)
+	v := authcheck.Result{Outcome: authcheck.Rejected, RetryAfter: RetryAfter(err)}
+	v.Reason, v.AboutCaller = reasonOf(failed)
+	v.Message = conditionMessage(v.Reason, failed)
 	if failed.Kind.Transient() {
-		v.Outcome = verdict.Unreachable
+		v.Outcome = authcheck.Unreachable
 	}
 	return v
 }
 
 // RetryAfter is how long the server, or the limit on this side, asks to wait.
 func RetryAfter(err error) time.Duration {
-	var busy *BusyError
+	var busy *RateLimitedError
 	if errors.As(err, &busy) {
 		return busy.RetryAfter
 	}

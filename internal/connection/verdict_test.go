@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
 )
 
 // B100
@@ -20,37 +20,37 @@ func TestEveryKindOfFailureHasItsVerdict(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		err     coder.Error
-		outcome verdict.Outcome
+		outcome authcheck.Outcome
 		reason  string
 		own     bool
 	}{
-		"unauthorized":    {coder.Error{Kind: coder.Unauthorized}, verdict.Refused, v1alpha1.ReasonUnauthorized, true},
-		"key expired":     {coder.Error{Kind: coder.KeyExpired}, verdict.Refused, v1alpha1.ReasonUnauthorized, true},
-		"key unknown":     {coder.Error{Kind: coder.KeyUnknown}, verdict.Refused, v1alpha1.ReasonUnauthorized, true},
-		"suspended":       {coder.Error{Kind: coder.UserSuspended}, verdict.Refused, v1alpha1.ReasonUserSuspended, true},
-		"forbidden":       {coder.Error{Kind: coder.Forbidden}, verdict.Refused, v1alpha1.ReasonForbidden, false},
-		"not found":       {coder.Error{Kind: coder.NotFound}, verdict.Refused, v1alpha1.ReasonUnexpectedAnswer, false},
-		"conflict":        {coder.Error{Kind: coder.Conflict}, verdict.Refused, v1alpha1.ReasonUnexpectedAnswer, false},
-		"invalid":         {coder.Error{Kind: coder.Invalid}, verdict.Refused, v1alpha1.ReasonUnexpectedAnswer, false},
-		"malformed":       {coder.Error{Kind: coder.Malformed}, verdict.Refused, v1alpha1.ReasonUnexpectedAnswer, false},
-		"redirected":      {coder.Error{Kind: coder.Redirected}, verdict.Refused, v1alpha1.ReasonUnexpectedAnswer, false},
-		"rate limited":    {coder.Error{Kind: coder.RateLimited}, verdict.Unreachable, v1alpha1.ReasonRateLimited, false},
-		"unavailable":     {coder.Error{Kind: coder.Unavailable}, verdict.Unreachable, v1alpha1.ReasonUnreachable, false},
-		"canceled":        {coder.Error{Kind: coder.Canceled}, verdict.Unreachable, v1alpha1.ReasonUnreachable, false},
-		"untrusted":       {coder.Error{Kind: coder.ServerCertificateUntrusted}, verdict.Refused, v1alpha1.ReasonServerUntrusted, false},
-		"wants one":       {coder.Error{Kind: coder.ClientCertificateRequired}, verdict.Refused, v1alpha1.ReasonCertificateRequired, true},
-		"wants another":   {coder.Error{Kind: coder.ClientCertificateRejected}, verdict.Refused, v1alpha1.ReasonCertificateRejected, true},
-		"handshake (40)":  {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 40}, verdict.Refused, v1alpha1.ReasonCertificateRejected, true},
-		"another sort":    {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 43}, verdict.Refused, v1alpha1.ReasonCertificateUnsupported, true},
-		"another issuer":  {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 48}, verdict.Refused, v1alpha1.ReasonCertificateAuthorityUnknown, true},
-		"another subject": {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 49}, verdict.Refused, v1alpha1.ReasonCertificateAccessDenied, true},
+		"unauthorized":    {coder.Error{Kind: coder.Unauthorized}, authcheck.Rejected, v1alpha1.ReasonUnauthorized, true},
+		"key expired":     {coder.Error{Kind: coder.KeyExpired}, authcheck.Rejected, v1alpha1.ReasonUnauthorized, true},
+		"key unknown":     {coder.Error{Kind: coder.KeyUnknown}, authcheck.Rejected, v1alpha1.ReasonUnauthorized, true},
+		"suspended":       {coder.Error{Kind: coder.UserSuspended}, authcheck.Rejected, v1alpha1.ReasonUserSuspended, true},
+		"forbidden":       {coder.Error{Kind: coder.Forbidden}, authcheck.Rejected, v1alpha1.ReasonForbidden, false},
+		"not found":       {coder.Error{Kind: coder.NotFound}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
+		"conflict":        {coder.Error{Kind: coder.Conflict}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
+		"invalid":         {coder.Error{Kind: coder.Invalid}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
+		"malformed":       {coder.Error{Kind: coder.Malformed}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
+		"redirected":      {coder.Error{Kind: coder.Redirected}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
+		"rate limited":    {coder.Error{Kind: coder.RateLimited}, authcheck.Unreachable, v1alpha1.ReasonRateLimited, false},
+		"unavailable":     {coder.Error{Kind: coder.Unavailable}, authcheck.Unreachable, v1alpha1.ReasonUnreachable, false},
+		"canceled":        {coder.Error{Kind: coder.Canceled}, authcheck.Unreachable, v1alpha1.ReasonUnreachable, false},
+		"untrusted":       {coder.Error{Kind: coder.ServerCertificateUntrusted}, authcheck.Rejected, v1alpha1.ReasonServerUntrusted, false},
+		"wants one":       {coder.Error{Kind: coder.ClientCertificateRequired}, authcheck.Rejected, v1alpha1.ReasonCertificateRequired, true},
+		"wants another":   {coder.Error{Kind: coder.ClientCertificateRejected}, authcheck.Rejected, v1alpha1.ReasonCertificateRejected, true},
+		"handshake (40)":  {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 40}, authcheck.Rejected, v1alpha1.ReasonCertificateRejected, true},
+		"another sort":    {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 43}, authcheck.Rejected, v1alpha1.ReasonCertificateUnsupported, true},
+		"another issuer":  {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 48}, authcheck.Rejected, v1alpha1.ReasonCertificateAuthorityUnknown, true},
+		"another subject": {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 49}, authcheck.Rejected, v1alpha1.ReasonCertificateAccessDenied, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tc.err.Op, tc.err.Message, tc.err.RetryAfter = coder.OpMe, "of the weather", time.Minute
 			err := fmt.Errorf("look up: %w", &tc.err)
-			want := verdict.Verdict{Outcome: tc.outcome, Reason: tc.reason, Own: tc.own, RetryAfter: time.Minute}
-			got := connection.VerdictOf(err)
+			want := authcheck.Result{Outcome: tc.outcome, Reason: tc.reason, AboutCaller: tc.own, RetryAfter: time.Minute}
+			got := connection.ResultOf(err)
 			if certificate := strings.HasPrefix(tc.reason, "Certificate"); got.Message == "" || strings.Contains(got.Message, "of the weather") == certificate {
 				t.Errorf("message: %s", got.Message)
 			}
@@ -58,8 +58,8 @@ func TestEveryKindOfFailureHasItsVerdict(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("verdict (-want +got):\n%s", diff)
 			}
-			unsettled := connection.VerdictOf(fmt.Errorf("look up: %w", &connection.UnsettledError{Err: err}))
-			if unsettled.Outcome != verdict.Unsettled || unsettled.Reason != "" || unsettled.Own {
+			unsettled := connection.ResultOf(fmt.Errorf("look up: %w", &connection.ConfigChangingError{Err: err}))
+			if unsettled.Outcome != authcheck.ConfigChanging || unsettled.Reason != "" || unsettled.AboutCaller {
 				t.Errorf("while settling: %+v, want unsettled and no more", unsettled)
 			}
 		})
@@ -68,11 +68,11 @@ func TestEveryKindOfFailureHasItsVerdict(t *testing.T) {
 
 func TestVerdictsOfWhatIsNoAnswer(t *testing.T) {
 	t.Parallel()
-	if got := connection.VerdictOf(nil); !got.OK() || got != (verdict.Verdict{Outcome: verdict.Accepted}) {
+	if got := connection.ResultOf(nil); !got.OK() || got != (authcheck.Result{Outcome: authcheck.Accepted}) {
 		t.Errorf("no error: %+v, want accepted", got)
 	}
 	for name, err := range map[string]error{"unresolved": connection.ErrUnresolved, "context": context.DeadlineExceeded} {
-		if got := connection.VerdictOf(err); got.Outcome != verdict.Unreachable || got.Reason != v1alpha1.ReasonUnreachable || got.Own {
+		if got := connection.ResultOf(err); got.Outcome != authcheck.Unreachable || got.Reason != v1alpha1.ReasonUnreachable || got.AboutCaller {
 			t.Errorf("%s: %+v, want unreachable", name, got)
 		}
 		if got := connection.RetryAfter(err); got != 0 {

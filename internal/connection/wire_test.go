@@ -186,7 +186,7 @@ func TestACallUnderWayLeavesNoConnectionOfTheOldCertificate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSecure(t, coderd.ListenOptions{})
-			_, err := s.Do(t.Context(), func(ctx context.Context, line *connection.Line) error {
+			_, err := s.Do(t.Context(), func(ctx context.Context, line *connection.ResolvedClient) error {
 				if err := askMe(ctx, line); err != nil {
 					return err
 				}
@@ -209,7 +209,7 @@ func TestEqualSettingsKeepTheirConnections(t *testing.T) {
 	t.Parallel()
 	s := newSecure(t, coderd.ListenOptions{})
 	s.mustAsk()
-	line := s.Line()
+	line := s.ResolvedClient()
 	s.cluster.touch("mtls")
 	s.cluster.put("ca", map[string]string{"ca.crt": "# a comment\n" + string(s.authority.PEM())})
 	if next := s.renew(); next == line || next.Client != line.Client {
@@ -236,9 +236,9 @@ func TestAlertsEndInTheirReasons(t *testing.T) {
 			s := newSecure(t, coderd.ListenOptions{MinVersion: version, MaxVersion: version})
 			for _, alert := range slices.Sorted(maps.Keys(want)) {
 				remove := s.server.Inject(coderd.Fault{Kind: coderd.FaultTLSAlert, Alert: alert})
-				v := connection.VerdictOf(s.ask(t.Context()))
+				v := connection.ResultOf(s.ask(t.Context()))
 				remove()
-				if v.Reason != want[alert] || !v.Own {
+				if v.Reason != want[alert] || !v.AboutCaller {
 					t.Errorf("alert %d: %+v, want %s about the caller", alert, v, want[alert])
 				}
 			}
@@ -268,7 +268,7 @@ func TestCertificatesThatAreMissingOrOfUnknownAuthorities(t *testing.T) {
 			t.Parallel()
 			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 				s := newSecure(t, coderd.ListenOptions{MinVersion: version, MaxVersion: version}, tc.with)
-				if v := connection.VerdictOf(s.ask(t.Context())); v.Reason != tc.reason || v.Own != tc.own {
+				if v := connection.ResultOf(s.ask(t.Context())); v.Reason != tc.reason || v.AboutCaller != tc.own {
 					t.Errorf("%s: verdict %+v, want %s", tls.VersionName(version), v, tc.reason)
 				}
 			}
@@ -318,18 +318,18 @@ func TestNoCredentialInAnyMessage(t *testing.T) {
 			if err == nil {
 				t.Fatalf("%s: no error", name)
 			}
-			if text := err.Error() + connection.VerdictOf(err).Message; strings.Contains(text, sentinel) {
+			if text := err.Error() + connection.ResultOf(err).Message; strings.Contains(text, sentinel) {
 				t.Errorf("%s, settling %t: shows a credential: %s", name, settling, text)
 			}
 		}
 	}
-	if v := connection.VerdictOf(&coder.Error{Kind: coder.Unavailable}); v.Message == "" {
+	if v := connection.ResultOf(&coder.Error{Kind: coder.Unavailable}); v.Message == "" {
 		t.Error("no message at all")
 	}
-	if v := connection.VerdictOf(io.EOF); v.Message != "EOF" {
+	if v := connection.ResultOf(io.EOF); v.Message != "EOF" {
 		t.Errorf("message %q", v.Message)
 	}
-	if v := connection.VerdictOf(errorText("post with " + echo)); strings.Contains(v.Message, sentinel) {
+	if v := connection.ResultOf(errorText("post with " + echo)); strings.Contains(v.Message, sentinel) {
 		t.Errorf("shows a credential: %s", v.Message)
 	}
 }

@@ -24,10 +24,10 @@ type Namespace struct {
 // nameLabel is the label that every namespace has and that needs no reading.
 const nameLabel = "kubernetes.io/metadata.name"
 
-// Denied says why a session may not use a deployment; it is empty where it may.
+// DenialReason says why a session may not use a deployment; it is empty where it may.
 // Sessions in the deployment's own namespace always may. Elsewhere one rule must
 // allow all that the session asks for (B31).
-func Denied(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace) string {
+func DenialReason(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace) string {
 	if s.Namespace == d.Namespace {
 		return ""
 	}
@@ -106,16 +106,16 @@ func OAuthScopes(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession) []v1alph
 	return nil
 }
 
-// DeniedGrant says why a grant may not be used that was given to a session before: its
+// GrantDenialReason says why a grant may not be used that was given to a session before: its
 // scopes are above the ceiling, whatever the session asks for by now. It is empty where
 // it may, and where nobody knows the scopes (nil).
-func DeniedGrant(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace, granted []v1alpha1.Scope) string {
+func GrantDenialReason(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace, granted []v1alpha1.Scope) string {
 	if s.Spec.Auth.OAuth == nil || granted == nil {
 		return ""
 	}
 	as := s.DeepCopy()
 	as.Spec.Auth.OAuth.Scopes = granted
-	return Denied(d, as, ns)
+	return DenialReason(d, as, ns)
 }
 
 // defaultLifetime of a minted token where the spec names none, as internal/session
@@ -149,7 +149,7 @@ func refusesScopes(rule v1alpha1.AccessRule, wanted []v1alpha1.Scope) string {
 		wanted = []v1alpha1.Scope{scopeAll}
 	}
 	for _, scope := range wanted {
-		if !slices.ContainsFunc(rule.Scopes, func(ceiling v1alpha1.Scope) bool { return Covers(ceiling, scope) }) {
+		if !slices.ContainsFunc(rule.Scopes, func(ceiling v1alpha1.Scope) bool { return ScopeCovers(ceiling, scope) }) {
 			return fmt.Sprintf("scope %s is not covered by %s", scope, join(rule.Scopes))
 		}
 	}
@@ -159,10 +159,10 @@ func refusesScopes(rule v1alpha1.AccessRule, wanted []v1alpha1.Scope) string {
 // scopeAll is every right that the user has (contract B.6).
 const scopeAll v1alpha1.Scope = "coder:all"
 
-// Covers reports whether a scope includes another: itself, everything for
+// ScopeCovers reports whether a scope includes another: itself, everything for
 // coder:all, and x:y for x:*. What the server's composites contain is its own
 // affair and is not guessed.
-func Covers(ceiling, scope v1alpha1.Scope) bool {
+func ScopeCovers(ceiling, scope v1alpha1.Scope) bool {
 	if ceiling == scope || ceiling == scopeAll {
 		return true
 	}

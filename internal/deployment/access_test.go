@@ -89,7 +89,7 @@ func TestDenied(t *testing.T) {
 			t.Parallel()
 			d := &v1alpha1.CoderDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"}, Spec: v1alpha1.CoderDeploymentSpec{Access: tc.rules}}
 			s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: tc.ns.Name, Name: "ci"}, Spec: tc.spec}
-			got := Denied(d, s, tc.ns)
+			got := DenialReason(d, s, tc.ns)
 			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
 				t.Errorf("Denied = %q, want %q in it", got, tc.want)
 			}
@@ -115,7 +115,7 @@ func TestCovers(t *testing.T) {
 		{"workspace:read", "workspace:update", false},
 		{"", "workspace:read", false},
 	} {
-		if got := Covers(tc.ceiling, tc.scope); got != tc.want {
+		if got := ScopeCovers(tc.ceiling, tc.scope); got != tc.want {
 			t.Errorf("Covers(%q, %q) = %t, want %t", tc.ceiling, tc.scope, got, tc.want)
 		}
 	}
@@ -125,10 +125,10 @@ func FuzzCovers(f *testing.F) {
 	f.Add("workspace:*", "workspace:read")
 	f.Add("coder:all", "")
 	f.Fuzz(func(t *testing.T, ceiling, scope string) {
-		if !Covers(v1alpha1.Scope(scope), v1alpha1.Scope(scope)) {
+		if !ScopeCovers(v1alpha1.Scope(scope), v1alpha1.Scope(scope)) {
 			t.Errorf("%q does not cover itself", scope)
 		}
-		if ceiling != scope && Covers(v1alpha1.Scope(ceiling), v1alpha1.Scope(scope)) && ceiling != "coder:all" && !strings.HasSuffix(ceiling, ":*") {
+		if ceiling != scope && ScopeCovers(v1alpha1.Scope(ceiling), v1alpha1.Scope(scope)) && ceiling != "coder:all" && !strings.HasSuffix(ceiling, ":*") {
 			t.Errorf("%q covers %q", ceiling, scope)
 		}
 	})
@@ -155,7 +155,7 @@ func TestDeniedGrant(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: tc.namespace, Name: "ci"}, Spec: *asks.DeepCopy()}
-			got := DeniedGrant(d, s, Namespace{Name: tc.namespace, LabelsKnown: true}, tc.granted)
+			got := GrantDenialReason(d, s, Namespace{Name: tc.namespace, LabelsKnown: true}, tc.granted)
 			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
 				t.Errorf("DeniedGrant = %q, want %q in it", got, tc.want)
 			}

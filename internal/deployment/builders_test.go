@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
@@ -19,9 +19,9 @@ const (
 )
 
 var (
-	accepted    = verdict.Verdict{Outcome: verdict.Accepted}
-	refused     = verdict.Verdict{Outcome: verdict.Refused, Reason: v1alpha1.ReasonUnauthorized, Message: "401", Own: true}
-	unreachable = verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: "no route"}
+	accepted    = authcheck.Result{Outcome: authcheck.Accepted}
+	refused     = authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnauthorized, Message: "401", AboutCaller: true}
+	unreachable = authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: "no route"}
 )
 
 type option func(*Observation)
@@ -43,33 +43,33 @@ func deployment(name string, options ...option) Observation {
 }
 
 // verified says what the server answered so long ago.
-func verified(v verdict.Verdict, ago time.Duration) option {
+func verified(v authcheck.Result, ago time.Duration) option {
 	return func(o *Observation) {
-		o.Verified = Verified{At: o.Now.Add(-ago), Fingerprint: settings, Verdict: v}
+		o.Verification = Verification{Time: o.Now.Add(-ago), Fingerprint: settings, Result: v}
 		if v.OK() {
-			o.Verified.DeploymentID, o.Verified.Version = "id", "v2"
-			o.Verified.User = &v1alpha1.DeploymentUser{ID: "id-operator", Username: "operator", Roles: []string{"owner"}}
-			o.Listed = Listed{At: o.Verified.At, Verdict: accepted}
+			o.Verification.DeploymentID, o.Verification.Version = "id", "v2"
+			o.Verification.User = &v1alpha1.DeploymentUser{ID: "id-operator", Username: "operator", Roles: []string{"owner"}}
+			o.TokenListing = TokenListing{Time: o.Verification.Time, Result: accepted}
 		}
-		if v.Outcome == verdict.Unreachable {
-			o.Verified.Failures = 1
+		if v.Outcome == authcheck.Unreachable {
+			o.Verification.Failures = 1
 		}
 	}
 }
 
 // minting says that there are sessions that a listing serves, and when it was made.
-func minting(v verdict.Verdict, ago time.Duration) option {
+func minting(v authcheck.Result, ago time.Duration) option {
 	return func(o *Observation) {
 		o.Sessions = Sessions{Minting: true, Counts: v1alpha1.SessionCounts{Total: 1}, Names: []string{"builds/ci"}}
-		o.Listed = Listed{At: o.Now.Add(-ago), Verdict: v}
+		o.TokenListing = TokenListing{Time: o.Now.Add(-ago), Result: v}
 		if !v.OK() {
-			o.Listed.Failures = 1
+			o.TokenListing.Failures = 1
 		}
 	}
 }
 
 // unlisted says that nothing was listed yet.
-func unlisted(o *Observation) { o.Listed = Listed{} }
+func unlisted(o *Observation) { o.TokenListing = TokenListing{} }
 
 func problem(missing bool, message string) option {
 	return func(o *Observation) {
@@ -96,7 +96,7 @@ type outcome struct {
 }
 
 func outcomeOf(o Observation, p Plan) outcome {
-	got := outcome{Do: p.Do, Keep: p.Keep}
+	got := outcome{Do: p.Action, Keep: p.SkipStatusUpdate}
 	for _, c := range p.Conditions {
 		said := string(c.Status) + " " + c.Reason
 		switch c.Type {
@@ -108,8 +108,8 @@ func outcomeOf(o Observation, p Plan) outcome {
 			got.Verified = said
 		}
 	}
-	if !p.Wake.IsZero() {
-		got.Wake = p.Wake.Sub(o.Now)
+	if !p.RequeueAt.IsZero() {
+		got.Wake = p.RequeueAt.Sub(o.Now)
 	}
 	return got
 }

@@ -18,7 +18,7 @@ const longestNotice = 7 * 24 * time.Hour
 func sayCurrent(o Observation, p *Plan) {
 	begin, end := o.Config.CertificateNotBefore, o.Config.CertificateNotAfter
 	if end.IsZero() {
-		p.Absent = append(p.Absent, v1alpha1.ConditionCertificateCurrent)
+		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionCertificateCurrent)
 		return
 	}
 	notice := end.Add(-min(longestNotice, end.Sub(begin)/5))

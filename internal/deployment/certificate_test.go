@@ -39,7 +39,7 @@ func TestCertificateCurrent(t *testing.T) {
 			if got == nil || string(got.Status)+" "+got.Reason != tc.want {
 				t.Errorf("it says %+v, want %s", got, tc.want)
 			}
-			if wake := p.Wake.Sub(noon); wake != tc.wake {
+			if wake := p.RequeueAt.Sub(noon); wake != tc.wake {
 				t.Errorf("it looks again in %s, want %s", wake, tc.wake)
 			}
 			if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready.Status != "True" {

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // Defaults of spec.verify, for objects that were stored without them.
@@ -34,17 +34,17 @@ func Decide(o Observation) Plan {
 	switch {
 	case o.Settling:
 		// The quiet period wakes it (B04); until then nothing is believed (B08).
-		return Plan{Keep: true}
+		return Plan{SkipStatusUpdate: true}
 	case len(o.Config.Problems) > 0:
 		return terminating(o, unresolved(o))
 	case mustVerify(o):
-		return Plan{Do: Verify}
+		return Plan{Action: Verify}
 	case renews(o) && !o.Now.Before(renewAt(o)):
-		return Plan{Do: Renew}
+		return Plan{Action: Renew}
 	case predecessorDue(o):
-		return Plan{Do: RevokePredecessor}
+		return Plan{Action: RevokePredecessor}
 	case lists(o) && !o.Now.Before(listDue(o)):
-		return Plan{Do: List}
+		return Plan{Action: List}
 	}
 	return terminating(o, report(o))
 }
@@ -55,11 +55,11 @@ func finalize(o Observation) (Plan, bool) {
 	deleted := !o.Deployment.DeletionTimestamp.IsZero()
 	switch {
 	case deleted && !finalized:
-		return Plan{Keep: true}, true
+		return Plan{SkipStatusUpdate: true}, true
 	case deleted && o.Sessions.Counts.Total == 0:
-		return Plan{Do: RemoveFinalizer}, true
+		return Plan{Action: RemoveFinalizer}, true
 	case !deleted && !finalized:
-		return Plan{Do: AddFinalizer}, true
+		return Plan{Action: AddFinalizer}, true
 	}
 	return Plan{}, false
 }
@@ -71,15 +71,15 @@ func interval(o Observation) time.Duration {
 // mustVerify reports whether there is no verification of these settings that still
 // holds.
 func mustVerify(o Observation) bool {
-	v := o.Verified
-	believed := v.Verdict.Outcome != verdict.Unasked && v.Verdict.Outcome != verdict.Unsettled
-	return o.Doubted || requested(o) || v.At.IsZero() || !believed || v.Fingerprint != o.Config.Fingerprint || !o.Now.Before(verifyDue(o))
+	v := o.Verification
+	believed := v.Result.Outcome != authcheck.Unknown && v.Result.Outcome != authcheck.ConfigChanging
+	return o.ReverificationRequested || requested(o) || v.Time.IsZero() || !believed || v.Fingerprint != o.Config.Fingerprint || !o.Now.Before(verifyDue(o))
 }
 
 // requested reports whether somebody asks for a verification that was not made yet.
 func requested(o Observation) bool {
 	request := o.Deployment.VerificationRequest()
-	return request != "" && request != o.Verified.Request && request != o.Deployment.Status.LastHandledVerifyAt
+	return request != "" && request != o.Verification.Request && request != o.Deployment.Status.LastHandledVerifyAt
 }
 
 // RoleOwner is the site role that may mint for others and sees all tokens (contract
@@ -89,30 +89,30 @@ const RoleOwner = "owner"
 // lists reports whether the operator can list tokens, and it serves something:
 // sessions that mint, or finding what those that are gone have left (B45).
 func lists(o Observation) bool {
-	user := o.Verified.User
-	return o.Verified.Verdict.OK() && user != nil && (o.Sessions.Minting || slices.Contains(user.Roles, RoleOwner))
+	user := o.Verification.User
+	return o.Verification.Result.OK() && user != nil && (o.Sessions.Minting || slices.Contains(user.Roles, RoleOwner))
 }
 
 // verifyDue is when the server is asked again with the same settings.
 func verifyDue(o Observation) time.Time {
-	v := o.Verified
-	if v.Verdict.Outcome == verdict.Unreachable {
-		return v.At.Add(v.Verdict.Pause(v.Failures, interval(o)))
+	v := o.Verification
+	if v.Result.Outcome == authcheck.Unreachable {
+		return v.Time.Add(v.Result.Backoff(v.Failures, interval(o)))
 	}
-	return v.At.Add(interval(o))
+	return v.Time.Add(interval(o))
 }
 
 // listDue is when the tokens are listed again: with each verification, and with
 // backoff after a listing that failed.
 func listDue(o Observation) time.Time {
-	l := o.Listed
+	l := o.TokenListing
 	switch {
-	case l.At.Before(o.Verified.At):
-		return o.Verified.At
-	case !l.Verdict.OK():
-		return l.At.Add(l.Verdict.Pause(l.Failures, interval(o)))
+	case l.Time.Before(o.Verification.Time):
+		return o.Verification.Time
+	case !l.Result.OK():
+		return l.Time.Add(l.Result.Backoff(l.Failures, interval(o)))
 	}
-	return l.At.Add(interval(o))
+	return l.Time.Add(interval(o))
 }
 
 // unresolved says what a person must mend. Nothing is sent (B12); the write that
@@ -127,9 +127,9 @@ func unresolved(o Observation) Plan {
 		messages = append(messages, problem.Message)
 	}
 	message := strings.Join(messages, "; ")
-	p := Plan{Wake: o.Now.Add(interval(o)), Handled: o.Deployment.Status.LastHandledVerifyAt}
+	p := Plan{RequeueAt: o.Now.Add(interval(o)), HandledVerificationRequest: o.Deployment.Status.LastHandledVerifyAt}
 	if request := o.Deployment.VerificationRequest(); request != "" {
-		p.Handled = request // this is the answer
+		p.HandledVerificationRequest = request // this is the answer
 	}
 	p.set(v1alpha1.ConditionConfigResolved, metav1.ConditionFalse, reason, message)
 	if meta.FindStatusCondition(o.Deployment.Status.Conditions, v1alpha1.ConditionVerified) != nil {
@@ -141,7 +141,7 @@ func unresolved(o Observation) Plan {
 
 // report says what the last verification found.
 func report(o Observation) Plan {
-	p := Plan{Wake: verifyDue(o), Rulings: rulings(o), Handled: cmp.Or(o.Verified.Request, o.Deployment.Status.LastHandledVerifyAt)}
+	p := Plan{RequeueAt: verifyDue(o), RetentionDecisions: rulings(o), HandledVerificationRequest: cmp.Or(o.Verification.Request, o.Deployment.Status.LastHandledVerifyAt)}
 	if lists(o) {
 		p.wakeAt(listDue(o))
 	}
@@ -154,16 +154,16 @@ func report(o Observation) Plan {
 	sayRenewed(o, &p)
 	sayCurrent(o, &p)
 	p.set(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved, "all references are there and valid")
-	v := o.Verified.Verdict
+	v := o.Verification.Result
 	switch {
 	case v.OK():
 		message := "the server answers; nothing identifies the operator there, so it can only supply sessions with tokens of their own"
-		if user := o.Verified.User; user != nil {
+		if user := o.Verification.User; user != nil {
 			message = fmt.Sprintf("the server knows the operator as user %q", user.Username)
 		}
 		p.set(v1alpha1.ConditionVerified, metav1.ConditionTrue, v1alpha1.ReasonVerified, message)
 		p.set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonVerified, message)
-	case v.Outcome == verdict.Unreachable:
+	case v.Outcome == authcheck.Unreachable:
 		message := explain(v)
 		p.set(v1alpha1.ConditionVerified, metav1.ConditionUnknown, v.Reason, message)
 		p.set(v1alpha1.ConditionReady, metav1.ConditionFalse, v.Reason, message)
@@ -176,7 +176,7 @@ func report(o Observation) Plan {
 
 // explain is a verdict's message without changing times in it: what changes with
 // every pass would be written with every pass.
-func explain(v verdict.Verdict) string {
+func explain(v authcheck.Result) string {
 	if v.Reason == v1alpha1.ReasonRateLimited {
 		return "the rate limit leaves no room now; it is tried again by itself"
 	}

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 func TestDecide(t *testing.T) {
@@ -31,9 +31,9 @@ func TestDecide(t *testing.T) {
 		"B04 other settings: verified":            {deployment("prod", verified(accepted, 0), func(o *Observation) { o.Config.Fingerprint = "hmac-sha256:next" }), outcome{Do: Verify}},
 		"B08 settling: nothing is said or asked":  {deployment("prod", verified(refused, each), func(o *Observation) { o.Settling = true }), outcome{Keep: true}},
 		"B46 a session doubts the operator's token": {
-			deployment("prod", verified(accepted, 0), func(o *Observation) { o.Doubted = true }), outcome{Do: Verify},
+			deployment("prod", verified(accepted, 0), func(o *Observation) { o.ReverificationRequested = true }), outcome{Do: Verify},
 		},
-		"B11 an answer that is not believed is none": {deployment("prod", verified(verdict.Verdict{Outcome: verdict.Unsettled}, 0)), outcome{Do: Verify}},
+		"B11 an answer that is not believed is none": {deployment("prod", verified(authcheck.Result{Outcome: authcheck.ConfigChanging}, 0)), outcome{Do: Verify}},
 		"B12 a key is missing: nothing is sent":      {deployment("prod", problem(true, "no key")), broken},
 		"B12 a value is malformed": {
 			deployment("prod", problem(false, "no PEM")), outcome{Ready: "False ConfigInvalid", Resolved: "False ReferenceInvalid", Wake: each},
@@ -46,7 +46,7 @@ func TestDecide(t *testing.T) {
 			outcome{Ready: "False ConfigInvalid", Resolved: "False ReferenceMissing", Verified: "Unknown ConfigInvalid", Wake: each},
 		},
 		"B13 nothing identifies the operator: verified all the same": {
-			deployment("prod", verified(accepted, 0), func(o *Observation) { o.Verified.User = nil }), fine(each),
+			deployment("prod", verified(accepted, 0), func(o *Observation) { o.Verification.User = nil }), fine(each),
 		},
 		"refused: asked again at the interval": {
 			deployment("prod", verified(refused, time.Minute)),
@@ -58,11 +58,11 @@ func TestDecide(t *testing.T) {
 		},
 		"unreachable a second ago": {deployment("prod", verified(unreachable, time.Second)), outcome{Do: Verify}},
 		"unreachable for long: at the interval": {
-			deployment("prod", verified(unreachable, time.Minute), func(o *Observation) { o.Verified.Failures = 40 }),
+			deployment("prod", verified(unreachable, time.Minute), func(o *Observation) { o.Verification.Failures = 40 }),
 			outcome{Ready: "False Unreachable", Resolved: "True Resolved", Verified: "Unknown Unreachable", Wake: 4 * time.Minute},
 		},
 		"B52 the server asks for an hour": {
-			deployment("prod", verified(verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonRateLimited, RetryAfter: time.Hour}, 0)),
+			deployment("prod", verified(authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonRateLimited, RetryAfter: time.Hour}, 0)),
 			outcome{Ready: "False RateLimited", Resolved: "True Resolved", Verified: "Unknown RateLimited", Wake: time.Hour},
 		},
 		"B51 a list serves minted sessions":        {deployment("prod", verified(accepted, time.Minute), minting(accepted, time.Hour)), outcome{Do: List}},
@@ -71,8 +71,8 @@ func TestDecide(t *testing.T) {
 		"a list that failed is tried again":        {deployment("prod", verified(accepted, time.Minute), minting(unreachable, time.Second)), outcome{Do: List}},
 		"a list that failed just now has a pause":  {deployment("prod", verified(accepted, time.Minute), minting(unreachable, 0)), fine(time.Second)},
 		"B45 an owner's list finds what is left":   {deployment("prod", verified(accepted, 0), unlisted), outcome{Do: List}},
-		"nobody mints, and no owner: no list":      {deployment("prod", verified(accepted, 0), unlisted, func(o *Observation) { o.Verified.User.Roles = nil }), fine(each)},
-		"an anonymous operator cannot list":        {deployment("prod", verified(accepted, 0), minting(accepted, time.Hour), func(o *Observation) { o.Verified.User = nil }), fine(each)},
+		"nobody mints, and no owner: no list":      {deployment("prod", verified(accepted, 0), unlisted, func(o *Observation) { o.Verification.User.Roles = nil }), fine(each)},
+		"an anonymous operator cannot list":        {deployment("prod", verified(accepted, 0), minting(accepted, time.Hour), func(o *Observation) { o.Verification.User = nil }), fine(each)},
 		"a deployment that is refused has nothing to list": {
 			deployment("prod", verified(refused, 0), minting(accepted, time.Hour)),
 			outcome{Ready: "False Unauthorized", Resolved: "True Resolved", Verified: "False Unauthorized", Wake: each},
@@ -109,7 +109,7 @@ func TestMessages(t *testing.T) {
 		"the sessions that a deletion waits for": {deployment("prod", deleted, verified(accepted, 0), names(2)), v1alpha1.ConditionReady, "builds/sa, builds/sb: delete", "more"},
 		"but not a thousand of them":             {deployment("prod", deleted, verified(accepted, 0), names(7)), v1alpha1.ConditionReady, "builds/se and 2 more", "builds/sf"},
 		"B94 no seconds that change with every pass": {
-			deployment("prod", verified(verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonRateLimited, Message: "wait 1.2s"}, 0)),
+			deployment("prod", verified(authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonRateLimited, Message: "wait 1.2s"}, 0)),
 			v1alpha1.ConditionReady, "rate limit", "1.2s",
 		},
 	} {
@@ -126,7 +126,7 @@ func TestMessages(t *testing.T) {
 
 func TestDecideIsDeterministicAndWakesLater(t *testing.T) {
 	t.Parallel()
-	outcomes := []verdict.Verdict{accepted, refused, unreachable, {}, {Outcome: verdict.Unsettled}, {Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonRateLimited, RetryAfter: time.Hour}}
+	outcomes := []authcheck.Result{accepted, refused, unreachable, {}, {Outcome: authcheck.ConfigChanging}, {Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonRateLimited, RetryAfter: time.Hour}}
 	ages := []time.Duration{0, time.Millisecond, time.Second, each - 1, each, time.Hour}
 	for _, v := range outcomes {
 		for _, ago := range ages {
@@ -134,8 +134,8 @@ func TestDecideIsDeterministicAndWakesLater(t *testing.T) {
 				for _, listedAgo := range ages {
 					o := deployment("prod", verified(v, ago), minting(l, listedAgo))
 					p := Decide(o)
-					if p.Do == Nothing && !p.Wake.After(o.Now) {
-						t.Errorf("verified %v %s ago, listed %v %s ago: wakes at %s", v, ago, l, listedAgo, p.Wake)
+					if p.Action == Nothing && !p.RequeueAt.After(o.Now) {
+						t.Errorf("verified %v %s ago, listed %v %s ago: wakes at %s", v, ago, l, listedAgo, p.RequeueAt)
 					}
 					for _, c := range p.Conditions {
 						if c.Reason == "" {

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // Observation is all that is known about a deployment at one moment. It is never
@@ -17,14 +17,14 @@ type Observation struct {
 	Deployment *v1alpha1.CoderDeployment
 	// Settling says that settings are changing; nothing that fails is believed.
 	Settling bool
-	// Doubted says that a session met a refusal of the operator's own credential
+	// ReverificationRequested says that a session met a refusal of the operator's own credential
 	// since the last verification.
-	Doubted  bool
-	Config   Config
-	Verified Verified
-	Listed   Listed
-	Renewal  Renewal
-	Sessions Sessions
+	ReverificationRequested bool
+	Config                  Config
+	Verification            Verification
+	TokenListing            TokenListing
+	Renewal                 Renewal
+	Sessions                Sessions
 }
 
 // Config is what became of the spec's references.
@@ -46,12 +46,12 @@ type Problem struct {
 	Message string
 }
 
-// Verified is the last verification that this process made.
-type Verified struct {
-	// At is when; zero: not yet.
-	At          time.Time
+// Verification is the last verification that this process made.
+type Verification struct {
+	// Time is when; zero: not yet.
+	Time        time.Time
 	Fingerprint string
-	Verdict     verdict.Verdict
+	Result      authcheck.Result
 	// Failures in a row that said nothing about the caller.
 	Failures int
 	// DeploymentID and Version of the server, where it answered.
@@ -64,16 +64,16 @@ type Verified struct {
 	Request string
 }
 
-// Listed is the last listing of the server's tokens by this process.
-type Listed struct {
-	// At is when it was tried; zero: not yet.
-	At time.Time
-	// Verdict of it.
-	Verdict verdict.Verdict
+// TokenListing is the last listing of the server's tokens by this process.
+type TokenListing struct {
+	// Time is when it was tried; zero: not yet.
+	Time time.Time
+	// Result of it.
+	Result authcheck.Result
 	// Failures in a row.
 	Failures int
-	// Complete is when a listing last came to an end; zero: none did.
-	Complete time.Time
+	// LastSuccessTime is when a listing last came to an end; zero: none did.
+	LastSuccessTime time.Time
 }
 
 // Sessions are those that refer to the deployment.

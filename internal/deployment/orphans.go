@@ -2,9 +2,9 @@ package deployment
 
 import "time"
 
-// Orphaned reports whether a token that nobody claims is old enough to be revoked
+// IsOrphan reports whether a token that nobody claims is old enough to be revoked
 // (B45). All times are the server's. One whose creation is not known is left
 // alone, and so is one from the future.
-func Orphaned(createdAt, now time.Time, grace time.Duration) bool {
+func IsOrphan(createdAt, now time.Time, grace time.Duration) bool {
 	return !createdAt.IsZero() && now.Sub(createdAt) >= grace
 }

@@ -31,26 +31,26 @@ const (
 
 // Plan is what to do now, what to say, and when to look again.
 type Plan struct {
-	Do Action
-	// Keep says that status stays as it is: what was seen is not believed.
-	Keep bool
+	Action Action
+	// SkipStatusUpdate says that status stays as it is: what was seen is not believed.
+	SkipStatusUpdate bool
 	// Conditions to set; those in Absent are removed.
-	Conditions []metav1.Condition
-	Absent     []string
-	// Rulings of retention, by the UID of the session; nil: nobody can tell.
-	Rulings map[string]Ruling
-	// Handled is the request for a verification that is answered now, or the last one
+	Conditions         []metav1.Condition
+	ConditionsToRemove []string
+	// RetentionDecisions of retention, by the UID of the session; nil: nobody can tell.
+	RetentionDecisions map[string]RetentionDecision
+	// HandledVerificationRequest is the request for a verification that is answered now, or the last one
 	// that was.
-	Handled string
-	// Wake is when to look again without any event; zero: only an event can change
+	HandledVerificationRequest string
+	// RequeueAt is when to look again without any event; zero: only an event can change
 	// anything.
-	Wake time.Time
+	RequeueAt time.Time
 }
 
 // wakeAt moves the wake-up to t where that is sooner.
 func (p *Plan) wakeAt(t time.Time) {
-	if p.Wake.IsZero() || t.Before(p.Wake) {
-		p.Wake = t
+	if p.RequeueAt.IsZero() || t.Before(p.RequeueAt) {
+		p.RequeueAt = t
 	}
 }
 
@@ -65,27 +65,27 @@ const heartbeat = time.Hour
 // Apply writes what was observed and planned into a status. It is the only place
 // where a deployment's status is made. A plan with Keep changes nothing.
 func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
-	if p.Keep {
+	if p.SkipStatusUpdate {
 		return
 	}
 	status.ObservedGeneration = o.Deployment.Generation
 	changed := p.applyConditions(status, o)
 	counts := o.Sessions.Counts
 	status.Sessions = &counts
-	status.LastHandledVerifyAt = p.Handled
+	status.LastHandledVerifyAt = p.HandledVerificationRequest
 	if o.Config.Fingerprint != "" {
-		status.ClientCertificateNotAfter = stamp(o.Config.CertificateNotAfter)
+		status.ClientCertificateExpirationTime = stamp(o.Config.CertificateNotAfter)
 	}
-	v := o.Verified
-	if v.At.IsZero() || v.Fingerprint != o.Config.Fingerprint || !v.Verdict.OK() {
+	v := o.Verification
+	if v.Time.IsZero() || v.Fingerprint != o.Config.Fingerprint || !v.Result.OK() {
 		return
 	}
 	status.DeploymentID, status.Version, status.User = v.DeploymentID, v.Version, v.User
-	status.TokenExpiresAt = stamp(v.Token.ExpiresAt)
+	status.TokenExpirationTime = stamp(v.Token.ExpiresAt)
 	moved := status.AuthFingerprint != v.Fingerprint
 	status.AuthFingerprint = v.Fingerprint
-	if last := status.LastVerifiedTime; changed || moved || last == nil || v.At.Sub(last.Time) >= heartbeat {
-		status.LastVerifiedTime = stamp(v.At)
+	if last := status.LastVerifiedTime; changed || moved || last == nil || v.Time.Sub(last.Time) >= heartbeat {
+		status.LastVerifiedTime = stamp(v.Time)
 	}
 }
 
@@ -98,7 +98,7 @@ func (p Plan) applyConditions(status *v1alpha1.CoderDeploymentStatus, o Observat
 		c.LastTransitionTime = *stamp(o.Now)
 		changed = meta.SetStatusCondition(&status.Conditions, c) || changed
 	}
-	for _, absent := range p.Absent {
+	for _, absent := range p.ConditionsToRemove {
 		changed = meta.RemoveStatusCondition(&status.Conditions, absent) || changed
 	}
 	return changed

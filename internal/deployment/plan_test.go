@@ -19,12 +19,12 @@ func applied(t *testing.T, o Observation) v1alpha1.CoderDeploymentStatus {
 func TestApply(t *testing.T) {
 	t.Parallel()
 	o := deployment("prod", verified(accepted, time.Minute), minting(accepted, 0))
-	o.Config.CertificateNotAfter, o.Verified.Token.ExpiresAt = noon.Add(time.Hour), noon.Add(2*time.Hour)
+	o.Config.CertificateNotAfter, o.Verification.Token.ExpiresAt = noon.Add(time.Hour), noon.Add(2*time.Hour)
 	got := applied(t, o)
 	got.Conditions = nil
 	want := v1alpha1.CoderDeploymentStatus{
-		ObservedGeneration: 3, DeploymentID: "id", Version: "v2", AuthFingerprint: settings, User: o.Verified.User,
-		LastVerifiedTime: stamp(noon.Add(-time.Minute)), ClientCertificateNotAfter: stamp(noon.Add(time.Hour)), TokenExpiresAt: stamp(noon.Add(2 * time.Hour)),
+		ObservedGeneration: 3, DeploymentID: "id", Version: "v2", AuthFingerprint: settings, User: o.Verification.User,
+		LastVerifiedTime: stamp(noon.Add(-time.Minute)), ClientCertificateExpirationTime: stamp(noon.Add(time.Hour)), TokenExpirationTime: stamp(noon.Add(2 * time.Hour)),
 		Sessions: &v1alpha1.SessionCounts{Total: 1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -53,7 +53,7 @@ func TestApplyInASteadyState(t *testing.T) {
 			t.Parallel()
 			o := first
 			o.Now = noon.Add(tc.later)
-			o.Listed.At = o.Now
+			o.TokenListing.Time = o.Now
 			tc.change(&o)
 			if diff := cmp.Diff(first.Deployment.Status, applied(t, o)); (diff != "") != tc.written {
 				t.Errorf("written: %t, want %t\n%s", diff != "", tc.written, diff)
@@ -82,7 +82,7 @@ func TestApplyDatesWhatIsNew(t *testing.T) {
 	o.Now = noon.Add(time.Minute)
 	o.Config.Fingerprint = "hmac-sha256:next"
 	verified(accepted, 0)(&o)
-	o.Verified.Fingerprint = o.Config.Fingerprint
+	o.Verification.Fingerprint = o.Config.Fingerprint
 	if got := applied(t, o).LastVerifiedTime; !got.Time.Equal(o.Now) {
 		t.Errorf("other settings were verified at %s, and status says %s", o.Now, got)
 	}

@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // Defaults of spec.token.renew.
@@ -28,7 +28,7 @@ type Renewal struct {
 	// At is when this process last tried; zero: not yet.
 	At time.Time
 	// Verdict of it.
-	Verdict verdict.Verdict
+	Verdict authcheck.Result
 	// Failures in a row.
 	Failures int
 	// Predecessor is the id of the token that the present one replaced and that is
@@ -40,7 +40,7 @@ type Renewal struct {
 // renews reports whether the operator's own token is to be kept alive and can be.
 func renews(o Observation) bool {
 	token := o.Deployment.Spec.Token
-	return token != nil && token.Renew != nil && o.Verified.Verdict.OK() && o.Verified.User != nil && !o.Verified.Token.ExpiresAt.IsZero()
+	return token != nil && token.Renew != nil && o.Verification.Result.OK() && o.Verification.User != nil && !o.Verification.Token.ExpiresAt.IsZero()
 }
 
 // renewAt is when, by the operator's clock, the token is renewed. A before that
@@ -48,7 +48,7 @@ func renews(o Observation) bool {
 // so a third of that serves instead: a limit of 7 days for owners locks nobody out
 // (B50).
 func renewAt(o Observation) time.Time {
-	token := o.Verified.Token
+	token := o.Verification.Token
 	lifetime := token.ExpiresAt.Sub(token.CreatedAt)
 	before := o.Deployment.Spec.Token.Renew.Before.Or(DefaultRenewBefore)
 	if before > lifetime-lifetime/10 {
@@ -56,7 +56,7 @@ func renewAt(o Observation) time.Time {
 	}
 	at := token.ExpiresAt.Add(-before).Add(-o.Skew)
 	if r := o.Renewal; r.Failures > 0 {
-		if again := r.At.Add(r.Verdict.Pause(r.Failures, interval(o))); again.After(at) {
+		if again := r.At.Add(r.Verdict.Backoff(r.Failures, interval(o))); again.After(at) {
 			return again
 		}
 	}
@@ -67,7 +67,7 @@ func renewAt(o Observation) time.Time {
 // revoked. It is never the one in use.
 func hasPredecessor(o Observation) bool {
 	r := o.Renewal
-	return r.Predecessor != "" && r.Predecessor != o.Verified.Token.ID && o.Verified.Verdict.OK()
+	return r.Predecessor != "" && r.Predecessor != o.Verification.Token.ID && o.Verification.Result.OK()
 }
 
 // predecessorDue reports whether the token that was replaced has had its overlap.
@@ -79,7 +79,7 @@ func predecessorDue(o Observation) bool {
 func revokeAt(o Observation) time.Time {
 	r := o.Renewal
 	if r.Failures > 0 {
-		if again := r.At.Add(r.Verdict.Pause(r.Failures, interval(o))); again.After(r.RevokeAfter) {
+		if again := r.At.Add(r.Verdict.Backoff(r.Failures, interval(o))); again.After(r.RevokeAfter) {
 			return again
 		}
 	}
@@ -91,12 +91,12 @@ func sayRenewed(o Observation, p *Plan) {
 	token := o.Deployment.Spec.Token
 	switch {
 	case token == nil || token.Renew == nil:
-		p.Absent = append(p.Absent, v1alpha1.ConditionTokenRenewed)
+		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionTokenRenewed)
 	case o.Renewal.Failures > 0:
 		p.set(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, o.Renewal.Verdict.Reason, "the operator's own token could not be renewed: "+explain(o.Renewal.Verdict))
-	case o.Verified.Verdict.OK() && o.Verified.Token.ExpiresAt.IsZero():
+	case o.Verification.Result.OK() && o.Verification.Token.ExpiresAt.IsZero():
 		p.set(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, v1alpha1.ReasonForbidden, "the end of the operator's own token cannot be read: give it the scope coder:all, or remove token.renew")
-	case o.Verified.Verdict.OK():
+	case o.Verification.Result.OK():
 		p.set(v1alpha1.ConditionTokenRenewed, metav1.ConditionTrue, v1alpha1.ReasonRenewed,
 			fmt.Sprintf("the operator's own token is renewed into Secret %q before it ends", token.SecretRef.Name))
 	}

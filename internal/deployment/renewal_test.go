@@ -16,7 +16,7 @@ func renewing(lifetime time.Duration, before v1alpha1.Duration, options ...optio
 		o.Deployment.Spec.Token = &v1alpha1.OperatorToken{
 			SecretRef: v1alpha1.TokenSecretRef{Name: "token"}, Renew: &v1alpha1.TokenRenewal{Lifetime: "144h", Before: before},
 		}
-		o.Verified.Token = OwnToken{ID: "own", CreatedAt: noon, ExpiresAt: noon.Add(lifetime)}
+		o.Verification.Token = OwnToken{ID: "own", CreatedAt: noon, ExpiresAt: noon.Add(lifetime)}
 	}}, options...)...)
 }
 
@@ -24,7 +24,7 @@ func renewing(lifetime time.Duration, before v1alpha1.Duration, options ...optio
 func later(d time.Duration) option {
 	return func(o *Observation) {
 		o.Now = noon.Add(d)
-		o.Verified.At, o.Listed.At = o.Now, o.Now
+		o.Verification.Time, o.TokenListing.Time = o.Now, o.Now
 	}
 }
 
@@ -47,7 +47,7 @@ func TestTheOwnTokenIsRenewedInTime(t *testing.T) {
 		"when its time has come":                        {renewing(144*time.Hour, "48h", later(96*time.Hour)), Renew},
 		"the server's clock is ahead":                   {renewing(144*time.Hour, "48h", later(95*time.Hour), func(o *Observation) { o.Skew = time.Hour }), Renew},
 		"not asked for":                                 {renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Deployment.Spec.Token.Renew = nil }), Nothing},
-		"its end is not known":                          {renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Verified.Token = OwnToken{} }), Nothing},
+		"its end is not known":                          {renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Verification.Token = OwnToken{} }), Nothing},
 		"a limit of 7 days below before: not at once":   {renewing(168*time.Hour, "1000h", later(time.Hour)), Nothing},
 		"a limit of 7 days below before: at two thirds": {renewing(168*time.Hour, "1000h", later(112*time.Hour)), Renew},
 		"after a failure it waits":                      {renewing(144*time.Hour, "48h", later(96*time.Hour), failedOnce(0)), Nothing},
@@ -62,11 +62,11 @@ func TestTheOwnTokenIsRenewedInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			plan := Decide(tc.o)
-			if plan.Do != tc.want {
-				t.Errorf("does %q, want %q", plan.Do, tc.want)
+			if plan.Action != tc.want {
+				t.Errorf("does %q, want %q", plan.Action, tc.want)
 			}
-			if plan.Do == Nothing && !plan.Keep && !plan.Wake.After(tc.o.Now) {
-				t.Errorf("wakes at %s, now is %s", plan.Wake, tc.o.Now)
+			if plan.Action == Nothing && !plan.SkipStatusUpdate && !plan.RequeueAt.After(tc.o.Now) {
+				t.Errorf("wakes at %s, now is %s", plan.RequeueAt, tc.o.Now)
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func TestRenewalIsSaid(t *testing.T) {
 		"failing": {renewing(144*time.Hour, "48h", func(o *Observation) {
 			o.Renewal = Renewal{At: noon, Failures: 2, Verdict: refused}
 		}), v1alpha1.ReasonUnauthorized},
-		"its end is not known": {renewing(144*time.Hour, "48h", func(o *Observation) { o.Verified.Token = OwnToken{} }), v1alpha1.ReasonForbidden},
+		"its end is not known": {renewing(144*time.Hour, "48h", func(o *Observation) { o.Verification.Token = OwnToken{} }), v1alpha1.ReasonForbidden},
 		"not asked for":        {deployment("prod", verified(accepted, 0)), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,7 +19,7 @@ func asking(request, handled string) option {
 // outcome, good or bad, is what answers the request.
 func TestAVerificationOnRequest(t *testing.T) {
 	t.Parallel()
-	answered := func(request string) option { return func(o *Observation) { o.Verified.Request = request } }
+	answered := func(request string) option { return func(o *Observation) { o.Verification.Request = request } }
 	for name, tc := range map[string]struct {
 		seen    Observation
 		do      Action
@@ -49,9 +49,9 @@ func TestAVerificationOnRequest(t *testing.T) {
 			status := *tc.seen.Deployment.Status.DeepCopy()
 			plan.Apply(&status, tc.seen)
 			switch {
-			case plan.Do != tc.do:
-				t.Errorf("does %q, want %q", plan.Do, tc.do)
-			case plan.Do == Nothing && !plan.Keep && status.LastHandledVerifyAt != tc.handled:
+			case plan.Action != tc.do:
+				t.Errorf("does %q, want %q", plan.Action, tc.do)
+			case plan.Action == Nothing && !plan.SkipStatusUpdate && status.LastHandledVerifyAt != tc.handled:
 				t.Errorf("answered is %q, want %q", status.LastHandledVerifyAt, tc.handled)
 			}
 		})

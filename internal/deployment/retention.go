@@ -10,20 +10,20 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// grain is how much later than it says a token may have been used last: the server
+// lastUsedResolution is how much later than it says a token may have been used last: the server
 // records a use once an hour (contract B.7).
-const grain = time.Hour
+const lastUsedResolution = time.Hour
 
-// Standing is where a session stands with regard to retention.
-type Standing int
+// RetentionState is where a session stands with regard to retention.
+type RetentionState int
 
 const (
-	// Away is a session that has no credential now, or one that nobody may take: it
+	// Exempt is a session that has no credential now, or one that nobody may take: it
 	// waits for its first token or its workspace, is paused, or is about to return. It
 	// is never retired, and keeps its place.
-	Away Standing = iota
-	// Kept is a session with a credential.
-	Kept
+	Exempt RetentionState = iota
+	// Active is a session with a credential.
+	Active
 	// Retired is a session whose credential retention keeps away.
 	Retired
 )
@@ -36,7 +36,7 @@ type Candidate struct {
 	CreatedAt time.Time
 	// LastActive is when it was last used, or as good as used, by the operator's clock.
 	LastActive time.Time
-	Standing   Standing
+	State      RetentionState
 }
 
 // Policy is spec.retention.
@@ -59,18 +59,18 @@ func PolicyOf(retention *v1alpha1.Retention) Policy {
 	return policy
 }
 
-// Ruling is what retention says of one session.
-type Ruling struct {
-	// Return says that nothing keeps a retired session away any more.
-	Return bool
+// RetentionDecision is what retention says of one session.
+type RetentionDecision struct {
+	// MayReturn says that nothing keeps a retired session away any more.
+	MayReturn bool
 	// Reason and Message say why a session is retired, or stays so; empty with Return.
 	Reason, Message string
-	// LastActive is what the ruling goes by. One about a session that was active since
+	// LastActiveTime is what the ruling goes by. One about a session that was active since
 	// is out of date.
-	LastActive time.Time
+	LastActiveTime time.Time
 }
 
-// Retire rules on the sessions of a deployment, by what the server's list of tokens
+// DecideRetention rules on the sessions of a deployment, by what the server's list of tokens
 // said at asOf (B27, B28). Sessions that it leaves out stay as they are.
 //
 // First go all that nobody has used for the timeout, then, as long as there are more
@@ -78,9 +78,9 @@ type Ruling struct {
 // room, the most recently used ones first; they push nobody out, and those that are
 // away keep their places: a workspace that stops for the night changes nothing for
 // others. So deciding again on the outcome changes nothing.
-func Retire(candidates []Candidate, policy Policy, asOf time.Time) map[string]Ruling {
-	rulings := map[string]Ruling{}
-	kept := standing(candidates, Kept)
+func DecideRetention(candidates []Candidate, policy Policy, asOf time.Time) map[string]RetentionDecision {
+	rulings := map[string]RetentionDecision{}
+	kept := standing(candidates, Active)
 	rest := kept[:0:0]
 	for _, c := range kept {
 		if policy.idle(c, asOf) {
@@ -94,7 +94,7 @@ func Retire(candidates []Candidate, policy Policy, asOf time.Time) map[string]Ru
 			rulings[c.UID] = policy.ruling(c, v1alpha1.RetirementSessionLimit)
 		}
 	}
-	room := policy.MaxSessions - len(rest) - len(standing(candidates, Away)) // none, where somebody goes
+	room := policy.MaxSessions - len(rest) - len(standing(candidates, Exempt)) // none, where somebody goes
 	for _, c := range standing(candidates, Retired) {
 		switch {
 		case policy.idle(c, asOf):
@@ -102,7 +102,7 @@ func Retire(candidates []Candidate, policy Policy, asOf time.Time) map[string]Ru
 		case policy.MaxSessions > 0 && room <= 0:
 			rulings[c.UID] = policy.ruling(c, v1alpha1.RetirementSessionLimit)
 		default:
-			rulings[c.UID] = Ruling{Return: true, LastActive: c.LastActive}
+			rulings[c.UID] = RetentionDecision{MayReturn: true, LastActiveTime: c.LastActive}
 			room--
 		}
 	}
@@ -111,10 +111,10 @@ func Retire(candidates []Candidate, policy Policy, asOf time.Time) map[string]Ru
 
 // standing picks the candidates that stand so, the most recently active ones first; of
 // two that were active at the same time the older one is last.
-func standing(candidates []Candidate, where Standing) []Candidate {
+func standing(candidates []Candidate, where RetentionState) []Candidate {
 	var found []Candidate
 	for _, c := range candidates {
-		if c.Standing == where {
+		if c.State == where {
 			found = append(found, c)
 		}
 	}
@@ -126,15 +126,15 @@ func standing(candidates []Candidate, where Standing) []Candidate {
 
 // idle reports whether nobody can have used a session for the timeout.
 func (p Policy) idle(c Candidate, asOf time.Time) bool {
-	return p.IdleTimeout > 0 && asOf.Sub(c.LastActive) >= p.IdleTimeout+grain
+	return p.IdleTimeout > 0 && asOf.Sub(c.LastActive) >= p.IdleTimeout+lastUsedResolution
 }
 
-func (p Policy) ruling(c Candidate, reason string) Ruling {
+func (p Policy) ruling(c Candidate, reason string) RetentionDecision {
 	why := fmt.Sprintf("the deployment keeps no more than %d sessions, those that were used last (retention.maxSessions); this one returns by itself when there is room", p.MaxSessions)
 	if reason == v1alpha1.RetirementIdle {
 		why = fmt.Sprintf("the server has not seen its token used for %s (retention.idleTimeout)", short(p.IdleTimeout))
 	}
-	return Ruling{Reason: reason, Message: why, LastActive: c.LastActive}
+	return RetentionDecision{Reason: reason, Message: why, LastActiveTime: c.LastActive}
 }
 
 // short is a length of time without the zeros that nobody writes: 720h.
@@ -151,9 +151,9 @@ func short(d time.Duration) string {
 
 // rulings are what retention says now; nil: nobody can tell, and all stays as it is.
 // They go by a list of tokens that is complete.
-func rulings(o Observation) map[string]Ruling {
-	if !o.Verified.Verdict.OK() || o.Listed.Complete.IsZero() || !o.Deployment.DeletionTimestamp.IsZero() {
+func rulings(o Observation) map[string]RetentionDecision {
+	if !o.Verification.Result.OK() || o.TokenListing.LastSuccessTime.IsZero() || !o.Deployment.DeletionTimestamp.IsZero() {
 		return nil
 	}
-	return Retire(o.Sessions.Candidates, PolicyOf(o.Deployment.Spec.Retention), o.Listed.Complete)
+	return DecideRetention(o.Sessions.Candidates, PolicyOf(o.Deployment.Spec.Retention), o.TokenListing.LastSuccessTime)
 }

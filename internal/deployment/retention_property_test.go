@@ -28,7 +28,7 @@ func TestRetentionProperties(t *testing.T) {
 		if what := rulesWell(candidates, policy); what != "" {
 			t.Fatalf("%s\npolicy %+v\n%+v", what, policy, candidates)
 		}
-		for _, said := range ruled(Retire(candidates, policy, noon)) {
+		for _, said := range ruled(DecideRetention(candidates, policy, noon)) {
 			seen[said]++
 		}
 	}
@@ -49,18 +49,18 @@ func TestWhoReturnsStays(t *testing.T) {
 			data[i] = byte(random.UintN(256))
 		}
 		candidates, policy := sessionsFrom(data)
-		candidates = after(candidates, Retire(candidates, policy, noon))
-		was := count(candidates, Kept)
-		at := slices.IndexFunc(candidates, func(c Candidate) bool { return c.Standing == Retired })
+		candidates = after(candidates, DecideRetention(candidates, policy, noon))
+		was := count(candidates, Exempt)
+		at := slices.IndexFunc(candidates, func(c Candidate) bool { return c.State == Retired })
 		if at < 0 {
 			continue
 		}
-		candidates[at].Standing, candidates[at].LastActive = Kept, noon.Add(time.Minute)
-		rulings := Retire(candidates, policy, noon.Add(time.Minute))
+		candidates[at].State, candidates[at].LastActive = Exempt, noon.Add(time.Minute)
+		rulings := DecideRetention(candidates, policy, noon.Add(time.Minute))
 		if r, ok := rulings[candidates[at].UID]; ok {
 			t.Fatalf("it is retired at once: %+v", r)
 		}
-		if now := count(after(candidates, rulings), Kept); now < was {
+		if now := count(after(candidates, rulings), Exempt); now < was {
 			t.Fatalf("%d were kept, %d are", was, now)
 		}
 	}

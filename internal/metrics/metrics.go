@@ -56,9 +56,9 @@ func New(registerer prometheus.Registerer) *Metrics {
 		}, []string{"operation"}),
 		sessions: gauge("sessions", "Sessions by the reason of their Ready condition.", "reason"),
 		ready:    gauge("deployment_ready", "Whether the deployment is Ready: 1 or 0."),
-		certificateNotAfter: gauge("client_certificate_not_after_seconds",
+		certificateNotAfter: gauge("client_certificate_expiration_timestamp_seconds",
 			"End of the client certificate, as a Unix time."),
-		tokenExpires: gauge("operator_token_expires_seconds", "End of the operator's own token, as a Unix time."),
+		tokenExpires: gauge("operator_token_expiration_timestamp_seconds", "End of the operator's own token, as a Unix time."),
 		clockSkew:    gauge("clock_skew_seconds", "How far the server's clock is ahead of the operator's."),
 		reasons:      map[deployment]map[string]struct{}{},
 	}

@@ -33,8 +33,8 @@ func record(m *Metrics) {
 
 // names of all metrics; every one of them is recorded by record.
 var names = []string{
-	"client_certificate_not_after_seconds", "clock_skew_seconds", "coder_request_duration_seconds",
-	"coder_requests_total", "deployment_ready", "operator_token_expires_seconds", "revocations_abandoned_total",
+	"client_certificate_expiration_timestamp_seconds", "clock_skew_seconds", "coder_request_duration_seconds",
+	"coder_requests_total", "deployment_ready", "operator_token_expiration_timestamp_seconds", "revocations_abandoned_total",
 	"secret_writes_total", "sessions", "settling_bursts_total", "silent_retries_total", "tokens_minted_total",
 	"tokens_revoked_total", "verifications_total",
 }
@@ -90,18 +90,18 @@ func TestValues(t *testing.T) {
 	m.RevocationsAbandoned("coder", "a", -1) // a counter never goes back
 
 	want := map[string]float64{
-		"client_certificate_not_after_seconds{deployment=a,namespace=coder}": 1.9e9,
-		"clock_skew_seconds{deployment=a,namespace=coder}":                   -1.5,
-		"clock_skew_seconds{deployment=b,namespace=coder}":                   -1.5,
-		"coder_request_duration_seconds{operation=me}":                       2,
-		"deployment_ready{deployment=a,namespace=coder}":                     1,
-		"deployment_ready{deployment=b,namespace=coder}":                     0,
-		"operator_token_expires_seconds{deployment=a,namespace=coder}":       1.9e9,
-		"secret_writes_total{action=create}":                                 2,
-		"sessions{deployment=a,namespace=coder,reason=Active}":               2,
-		"sessions{deployment=a,namespace=coder,reason=Suspended}":            2,
-		"sessions{deployment=b,namespace=coder,reason=Active}":               3,
-		"sessions{deployment=b,namespace=coder,reason=Paused}":               1,
+		"client_certificate_expiration_timestamp_seconds{deployment=a,namespace=coder}": 1.9e9,
+		"clock_skew_seconds{deployment=a,namespace=coder}":                              -1.5,
+		"clock_skew_seconds{deployment=b,namespace=coder}":                              -1.5,
+		"coder_request_duration_seconds{operation=me}":                                  2,
+		"deployment_ready{deployment=a,namespace=coder}":                                1,
+		"deployment_ready{deployment=b,namespace=coder}":                                0,
+		"operator_token_expiration_timestamp_seconds{deployment=a,namespace=coder}":     1.9e9,
+		"secret_writes_total{action=create}":                                            2,
+		"sessions{deployment=a,namespace=coder,reason=Active}":                          2,
+		"sessions{deployment=a,namespace=coder,reason=Suspended}":                       2,
+		"sessions{deployment=b,namespace=coder,reason=Active}":                          3,
+		"sessions{deployment=b,namespace=coder,reason=Paused}":                          1,
 	}
 	for _, name := range []string{"a", "b"} {
 		of := "deployment=" + name + ",namespace=coder"

@@ -10,9 +10,9 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// courier carries the one request of an operation, keeps the answer, and takes the credentials out of what is said of it. It
+// roundTripRecorder carries the one request of an operation, keeps the answer, and takes the credentials out of what is said of it. It
 // is used by one goroutine.
-type courier struct {
+type roundTripRecorder struct {
 	op     string
 	client *coder.Client
 	hidden credentials
@@ -25,12 +25,12 @@ type answer struct {
 	body []byte
 }
 
-func (p Provider) courier(op string, hidden ...redact.Secret) *courier {
-	return &courier{op: op, client: p.client, hidden: hidden}
+func (p Provider) newRecorder(op string, hidden ...redact.Secret) *roundTripRecorder {
+	return &roundTripRecorder{op: op, client: p.client, hidden: hidden}
 }
 
 // RoundTrip makes a courier the transport of an http.Client.
-func (c *courier) RoundTrip(req *http.Request) (*http.Response, error) {
+func (c *roundTripRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := c.client.Anonymous(c.op).RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (c *courier) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // send sends a request of which success is all that is expected.
-func (c *courier) send(req *http.Request) *Error {
+func (c *roundTripRecorder) send(req *http.Request) *Error {
 	if _, err := c.RoundTrip(req); err != nil { //nolint:bodyclose // it is in memory, and kept as c.answer
 		return c.failure(err)
 	}
@@ -63,7 +63,7 @@ func (c *courier) send(req *http.Request) *Error {
 func (a *answer) success() bool { return a.StatusCode >= 200 && a.StatusCode <= 299 }
 
 // decode takes the success apart. Of what is wrong with it nothing is quoted: it may hold credentials.
-func (c *courier) decode(into any) *Error {
+func (c *roundTripRecorder) decode(into any) *Error {
 	if json.Unmarshal(c.answer.body, into) != nil {
 		return c.unreadable("the answer is not the JSON that was expected")
 	}

@@ -40,7 +40,7 @@ type tokenBody struct {
 }
 
 // grant makes a Grant of the token that the answer has.
-func (p Provider) grant(c *courier, token *oauth2.Token) (Grant, error) {
+func (p Provider) grant(c *roundTripRecorder, token *oauth2.Token) (Grant, error) {
 	var extra tokenBody
 	if failed := c.decode(&extra); failed != nil {
 		return Grant{}, failed

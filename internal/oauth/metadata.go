@@ -58,7 +58,7 @@ type metadataBody struct {
 // Discover asks for the metadata and validates them. A server without a provider is Disabled; metadata that lack what is
 // needed are Incomplete, with everything that they lack (B60).
 func (p Provider) Discover(ctx context.Context) (Metadata, error) {
-	c := p.courier(OpDiscover)
+	c := p.newRecorder(OpDiscover)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, metadataPath, nil)
 	if err != nil {
 		return Metadata{}, invalid(OpDiscover, "the request cannot be made")

@@ -49,7 +49,7 @@ func Refused(code, description string) *Error {
 
 // failure is the error of a request that got no whole answer. What err says besides its *coder.Error is not kept: URLs and
 // bodies stand in it.
-func (c *courier) failure(err error) *Error {
+func (c *roundTripRecorder) failure(err error) *Error {
 	var cause *coder.Error
 	if !errors.As(err, &cause) {
 		return invalid(c.op, "the request cannot be made")
@@ -69,7 +69,7 @@ func (c *courier) failure(err error) *Error {
 }
 
 // refusal is the error of the answer, which is no success, or is one that says that it is none.
-func (c *courier) refusal() *Error {
+func (c *roundTripRecorder) refusal() *Error {
 	body := c.hidden.hide(c.answer.body)
 	var said refusalBody
 	_ = json.Unmarshal(body, &said) // what cannot be decoded stays empty
@@ -114,7 +114,7 @@ func kindOfAnswer(cause *coder.Error, coders bool) Kind {
 }
 
 // unreadable is the error of a success that cannot be what was asked for. wrong quotes nothing of it.
-func (c *courier) unreadable(wrong string) *Error {
+func (c *roundTripRecorder) unreadable(wrong string) *Error {
 	cause := coder.Unreadable(c.op, c.answer.Response, c.answer.body, wrong)
 	return &Error{Kind: Malformed, Op: c.op, Description: cause.Message, Lost: true, cause: cause}
 }

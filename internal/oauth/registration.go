@@ -52,7 +52,7 @@ func (p Provider) Register(ctx context.Context, md Metadata, client ClientMetada
 	if failed != nil {
 		return Registration{}, failed
 	}
-	c := p.courier(OpRegister)
+	c := p.newRecorder(OpRegister)
 	if failed := c.send(req); failed != nil {
 		// The code tells the provider's own 403 from that of an edge in front.
 		if c.answer != nil && c.answer.StatusCode == http.StatusForbidden && failed.Code != "" {
@@ -90,7 +90,7 @@ type registrationBody struct {
 	ManagementToken string     `json:"registration_access_token"`
 }
 
-func (b *registrationBody) registration(c *courier, md Metadata, client ClientMetadata) (Registration, error) {
+func (b *registrationBody) registration(c *roundTripRecorder, md Metadata, client ClientMetadata) (Registration, error) {
 	if b.AuthMethod == "" {
 		b.AuthMethod = md.AuthMethod
 	}
@@ -129,7 +129,7 @@ func (p Provider) Deregister(ctx context.Context, r Registration) error {
 		return invalid(OpDeregister, "the request cannot be made")
 	}
 	req.Header.Set("Authorization", "Bearer "+r.ManagementToken.Reveal())
-	c := p.courier(OpDeregister, r.ManagementToken)
+	c := p.newRecorder(OpDeregister, r.ManagementToken)
 	failed := c.send(req)
 	switch {
 	case failed == nil, failed.Kind == Disabled:

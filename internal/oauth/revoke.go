@@ -37,7 +37,7 @@ func (p Provider) Revoke(ctx context.Context, md Metadata, r Registration, token
 	if style == oauth2.AuthStyleInHeader {
 		req.Header.Set("Authorization", "Basic "+basic(r.ClientID, r.ClientSecret).Reveal())
 	}
-	c := p.courier(OpRevoke, token, r.ClientSecret, basic(r.ClientID, r.ClientSecret))
+	c := p.newRecorder(OpRevoke, token, r.ClientSecret, basic(r.ClientID, r.ClientSecret))
 	switch failed := c.send(req); {
 	case failed == nil:
 		return c.revoked()
@@ -49,7 +49,7 @@ func (p Provider) Revoke(ctx context.Context, md Metadata, r Registration, token
 }
 
 // revoked takes nothing but an empty answer or JSON for a success: a proxy's page with status 200 has revoked nothing.
-func (c *courier) revoked() (bool, error) {
+func (c *roundTripRecorder) revoked() (bool, error) {
 	if len(c.answer.body) == 0 {
 		return true, nil
 	}

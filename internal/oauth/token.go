@@ -22,7 +22,7 @@ func (p Provider) Exchange(ctx context.Context, md Metadata, r Registration, a A
 	if code.Reveal() == "" || !verifierShape.MatchString(a.Verifier.Reveal()) {
 		return Grant{}, invalid(OpExchange, "an exchange needs a code and its verifier")
 	}
-	c := p.courier(OpExchange, code, a.Verifier, r.ClientSecret, basic(r.ClientID, r.ClientSecret))
+	c := p.newRecorder(OpExchange, code, a.Verifier, r.ClientSecret, basic(r.ClientID, r.ClientSecret))
 	return p.redeem(ctx, c, md, r, func(ctx context.Context, config *oauth2.Config) (*oauth2.Token, error) {
 		config.RedirectURL = a.RedirectURI
 		return config.Exchange(ctx, code.Reveal(), oauth2.VerifierOption(a.Verifier.Reveal()))
@@ -37,7 +37,7 @@ func (p Provider) Refresh(ctx context.Context, md Metadata, r Registration, refr
 	if refreshToken.Reveal() == "" {
 		return Grant{}, invalid(OpRefresh, "there is no refresh token")
 	}
-	c := p.courier(OpRefresh, refreshToken, r.ClientSecret, basic(r.ClientID, r.ClientSecret))
+	c := p.newRecorder(OpRefresh, refreshToken, r.ClientSecret, basic(r.ClientID, r.ClientSecret))
 	return p.redeem(ctx, c, md, r, func(ctx context.Context, config *oauth2.Config) (*oauth2.Token, error) {
 		// A source without an access token has to ask, and is asked once.
 		return config.TokenSource(ctx, &oauth2.Token{RefreshToken: refreshToken.Reveal()}).Token()
@@ -45,7 +45,7 @@ func (p Provider) Refresh(ctx context.Context, md Metadata, r Registration, refr
 }
 
 // redeem has get make a request at the token endpoint, as the client.
-func (p Provider) redeem(ctx context.Context, c *courier, md Metadata, r Registration,
+func (p Provider) redeem(ctx context.Context, c *roundTripRecorder, md Metadata, r Registration,
 	get func(context.Context, *oauth2.Config) (*oauth2.Token, error),
 ) (Grant, error) {
 	style, failed := r.style(c.op, md)

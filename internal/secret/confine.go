@@ -8,10 +8,10 @@ import (
 	"text/template/parse"
 )
 
-// budget is what the templates of one session have used together. Anyone who may write
+// costBudget is what the templates of one session have used together. Anyone who may write
 // a session may write templates, and none may hold up the others'. What can repeat is a
 // range only, and what can grow is what functions return: both pay here.
-type budget struct{ spent int }
+type costBudget struct{ spent int }
 
 const (
 	// maxSpent bounds it: 32,768 parts of templates, or 1 MiB through functions.
@@ -23,8 +23,8 @@ const (
 	maxText = 64 << 10
 )
 
-// pay fails when there is not as much left.
-func (b *budget) pay(cost int) error {
+// charge fails when there is not as much left.
+func (b *costBudget) charge(cost int) error {
 	if cost < 0 || cost > maxSpent-b.spent {
 		return fault("it does too much: it repeats too often or handles texts that are too long")
 	}
@@ -33,11 +33,11 @@ func (b *budget) pay(cost int) error {
 }
 
 // handle pays for a text of so many bytes.
-func (b *budget) handle(length int) error {
+func (b *costBudget) handle(length int) error {
 	if length > maxText {
 		return fault(fmt.Sprintf("it handles a text of more than %d bytes", maxText))
 	}
-	return b.pay(length)
+	return b.charge(length)
 }
 
 // turn is the function that pays for one turn of a range. Templates cannot name it.
@@ -47,8 +47,8 @@ const turn = "turn"
 // like) are not needed here, or would make texts that nobody pays for.
 var builtins = []string{"and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "len", "slice"}
 
-// confine checks a parsed template and makes it pay for every turn of its ranges.
-func confine(root *parse.ListNode, functions template.FuncMap) error {
+// sandbox checks a parsed template and makes it pay for every turn of its ranges.
+func sandbox(root *parse.ListNode, functions template.FuncMap) error {
 	allowed := append(slices.Collect(maps.Keys(functions)), builtins...)
 	allowed = slices.DeleteFunc(allowed, func(name string) bool { return name == turn })
 	_, err := (&inspector{allowed: allowed}).list(root)

@@ -24,7 +24,7 @@ import (
 //	quote TEXT        TEXT as a string of JSON, which YAML reads too
 //	trim TEXT         TEXT without white space at its ends
 //	urlquery TEXT     TEXT as part of a URL's query
-func functions(spent *budget) template.FuncMap {
+func functions(spent *costBudget) template.FuncMap {
 	paid := func(f func(string) string) func(string) (string, error) {
 		return func(text string) (string, error) {
 			if err := spent.handle(len(text)); err != nil {
@@ -34,7 +34,7 @@ func functions(spent *budget) template.FuncMap {
 		}
 	}
 	return template.FuncMap{
-		turn:       func(cost int) (string, error) { return "", spent.pay(cost) },
+		turn:       func(cost int) (string, error) { return "", spent.charge(cost) },
 		"b64enc":   paid(func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }),
 		"trim":     paid(strings.TrimSpace),
 		"urlquery": paid(url.QueryEscape),
@@ -61,7 +61,7 @@ func header(headers map[string]string, name string) (string, error) {
 	return "", fault("the deployment has no header of that name")
 }
 
-func encodeJSON(spent *budget, value any) (string, error) {
+func encodeJSON(spent *costBudget, value any) (string, error) {
 	if err := spent.handle(size(value)); err != nil {
 		return "", err
 	}
@@ -76,7 +76,7 @@ func encodeJSON(spent *budget, value any) (string, error) {
 
 const maxIndent = 64
 
-func indent(spent *budget, n int, text string) (string, error) {
+func indent(spent *costBudget, n int, text string) (string, error) {
 	if n < 0 || n > maxIndent {
 		return "", fault(fmt.Sprintf("indent: write a number of spaces from 0 to %d", maxIndent))
 	}
@@ -91,7 +91,7 @@ func indent(spent *budget, n int, text string) (string, error) {
 // are not among them: they would let a short format make a text of any length.
 var verb = regexp.MustCompile(`%[-+# 0]*[0-9]{0,2}(?:\.[0-9]{0,2})?[a-zA-Z%]`)
 
-func format(spent *budget, layout string, args []any) (string, error) {
+func format(spent *costBudget, layout string, args []any) (string, error) {
 	if strings.Contains(verb.ReplaceAllString(layout, ""), "%") {
 		return "", fault("printf: write directives such as %s, %q or %08d, with widths of up to two digits")
 	}

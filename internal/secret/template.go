@@ -61,7 +61,7 @@ func renderTemplates(data map[string][]byte, in Input) error {
 	for key, value := range data {
 		total += len(key) + len(value)
 	}
-	var spent budget
+	var spent costBudget
 	templates := in.Session.Spec.Secret.Template
 	for _, key := range slices.Sorted(maps.Keys(templates)) {
 		if slices.Contains(reserved, key) {
@@ -81,7 +81,7 @@ func renderTemplates(data map[string][]byte, in Input) error {
 
 // execute renders one template. See functions for what it may call and budget for how
 // much it may do. Its errors hold no values.
-func execute(key, text string, given values, spent *budget) (output []byte, err error) {
+func execute(key, text string, given values, spent *costBudget) (output []byte, err error) {
 	defer func() {
 		// text/template lets panics of the runtime through; their text may quote a value.
 		if recover() != nil {
@@ -96,7 +96,7 @@ func execute(key, text string, given values, spent *budget) (output []byte, err 
 	if parsed.Tree == nil { // there is no text outside definitions
 		return []byte{}, nil
 	}
-	if err := confine(parsed.Root, available); err != nil {
+	if err := sandbox(parsed.Root, available); err != nil {
 		return nil, err
 	}
 	var written limited

@@ -9,8 +9,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// Binding is what is known of the workspace that a session is bound to. The zero value is a session without one.
-type Binding struct {
+// WorkspaceBinding is what is known of the workspace that a session is bound to. The zero value is a session without one.
+type WorkspaceBinding struct {
 	// Wanted says that the session is bound.
 	Wanted bool
 	// At is when the server was asked; zero: not yet.
@@ -27,41 +27,41 @@ type Binding struct {
 	Status string
 }
 
-// bound lets a session have a credential only while its workspace runs. While that starts or stops all stays as it is.
-func bound(o Observation) (Plan, bool) {
-	b := o.Binding
+// workspaceNotRunning lets a session have a credential only while its workspace runs. While that starts or stops all stays as it is.
+func workspaceNotRunning(o Observation) (Plan, bool) {
+	b := o.Workspace
 	if !b.Wanted || !o.usable() {
 		return Plan{}, false
 	}
 	workspace := o.Session.Spec.Workspace
 	switch {
 	case b.At.IsZero(), b.Stale, !o.Now.Before(b.At.Add(o.Deployment.interval())):
-		return Plan{Do: FindWorkspace}, true
+		return Plan{Action: FindWorkspace}, true
 	case b.Missing:
-		return strip(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
+		return revokeEverything(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
 			"the server knows no workspace %q of user %q, or the operator may not see it; once it runs the credential comes back by itself", workspace.Name, workspace.Owner)), true
 	case b.Running, b.Changing && o.Secret.Exists:
 		return Plan{}, false
 	}
-	return strip(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
+	return revokeEverything(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
 		"workspace %s/%s is %s; once it runs the credential comes back by itself", workspace.Owner, workspace.Name, b.Status)), true
 }
 
 // lookAgain sees to it that a workspace whose stream has missed something is looked at once in an interval. Where that is
 // over, something else has had its say before anybody looked, and an event ends it.
 func lookAgain(o Observation, p *Plan) {
-	due := o.Binding.At.Add(o.Deployment.interval())
-	if o.Binding.Wanted && o.usable() && !o.Binding.At.IsZero() && p.Do == Nothing && o.Now.Before(due) {
+	due := o.Workspace.At.Add(o.Deployment.interval())
+	if o.Workspace.Wanted && o.usable() && !o.Workspace.At.IsZero() && p.Action == Nothing && o.Now.Before(due) {
 		p.wakeAt(due)
 	}
 }
 
 // sayWatched says whether changes of the workspace are told at once (B92).
 func sayWatched(o Observation, p *Plan) {
-	b := o.Binding
+	b := o.Workspace
 	switch {
 	case !b.Wanted || b.At.IsZero() || b.Missing:
-		p.Absent = append(p.Absent, v1alpha1.ConditionWorkspaceWatched)
+		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionWorkspaceWatched)
 	case b.Unwatched != "":
 		p.set(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse, v1alpha1.ReasonStreamRefused, fmt.Sprintf(
 			"the server refuses a stream of the workspace's changes, so that they are noticed within %s only: %s", o.Deployment.interval(), b.Unwatched))

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // noon is the time of all observations that say nothing else.
@@ -25,10 +25,10 @@ const (
 )
 
 var (
-	accepted    = verdict.Verdict{Outcome: verdict.Accepted}
-	refused     = verdict.Verdict{Outcome: verdict.Refused, Reason: v1alpha1.ReasonUnauthorized, Message: "the server says 401", Own: true}
-	unreachable = verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: "no route"}
-	unsettling  = verdict.Verdict{Outcome: verdict.Unsettled}
+	accepted    = authcheck.Result{Outcome: authcheck.Accepted}
+	refused     = authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnauthorized, Message: "the server says 401", AboutCaller: true}
+	unreachable = authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: "no route"}
+	unsettling  = authcheck.Result{Outcome: authcheck.ConfigChanging}
 )
 
 // option describes a difference from what session returns.
@@ -46,15 +46,15 @@ func session(name string, options ...option) Observation {
 		},
 		RevocationTimeout: 10 * time.Minute,
 		Deployment: Deployment{
-			Found: true, Resolved: true, Verdict: accepted, OwnToken: true, Fingerprint: settings, Interval: interval,
+			Found: true, Resolved: true, Result: accepted, OwnToken: true, Fingerprint: settings, Interval: interval,
 			User: &v1alpha1.SessionUser{ID: "id-operator", Username: "operator"},
 		},
 	}
 	for _, apply := range options {
 		apply(&o)
 	}
-	if o.Request == "" {
-		o.Request = RequestOf(o.Session.Spec.Auth.Mint, "")
+	if o.SpecDigest == "" {
+		o.SpecDigest = SpecDigest(o.Session.Spec.Auth.Mint, "")
 	}
 	return o
 }
@@ -83,7 +83,7 @@ func withToken() option {
 	return func(o *Observation) {
 		ref := v1alpha1.TokenSecretRef{Name: "mine", Key: "token"}
 		o.Session.Spec.Auth = v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{SecretRef: ref}}
-		o.Source = Source{ID: "supplied", Fingerprint: value}
+		o.SuppliedToken = SuppliedToken{ID: "supplied", Fingerprint: value}
 	}
 }
 
@@ -104,7 +104,7 @@ func pinned(id, username string) option {
 // lookedUp says whom the server found for the name.
 func lookedUp(id, username string) option {
 	return func(o *Observation) {
-		o.Target = Target{Known: true, User: v1alpha1.SessionUser{ID: id, Username: username}}
+		o.TargetUser = TargetUser{Known: true, User: v1alpha1.SessionUser{ID: id, Username: username}}
 	}
 }
 
@@ -117,12 +117,12 @@ func published(id string, serial int64, age time.Duration) option {
 		mint := o.Session.Spec.Auth.Mint
 		o.Secret = Secret{
 			Exists: true, InSync: true, ResourceVersion: "7", Fingerprint: "hmac-sha256:all",
-			Token: &Published{ID: id, Serial: serial, ExpiresAt: end, Request: RequestOf(mint, ""), Fingerprint: "hmac-sha256:" + id},
+			Token: &Published{ID: id, Serial: serial, ExpiresAt: end, SpecDigest: SpecDigest(mint, ""), Fingerprint: "hmac-sha256:" + id},
 		}
-		o.Listing.Loaded = true
-		o.Listing.Token = &Listed{ID: id, Name: "cso-" + id, Serial: serial, CreatedAt: issued, Scopes: []string{"coder:all"}}
+		o.ServerTokens.Loaded = true
+		o.ServerTokens.Token = &Listed{ID: id, Name: "cso-" + id, Serial: serial, CreatedAt: issued, Scopes: []string{"coder:all"}}
 		o.Session.Status.Token = &v1alpha1.TokenStatus{
-			ID: id, Name: "cso-" + id, Serial: serial, IssuedAt: stamp(issued), ExpiresAt: stamp(end), Scopes: []string{"coder:all"},
+			ID: id, Name: "cso-" + id, Serial: serial, IssueTime: stamp(issued), ExpirationTime: stamp(end), Scopes: []string{"coder:all"},
 		}
 		o.Session.Status.User = &v1alpha1.SessionUser{ID: "id-" + mint.User, Username: mint.User}
 		ready(true, v1alpha1.ReasonActive)(o)
@@ -130,14 +130,14 @@ func published(id string, serial int64, age time.Duration) option {
 }
 
 // checkedAs says that the server was asked about the credential so long ago.
-func checkedAs(credential string, ago time.Duration, v verdict.Verdict) option {
+func checkedAs(credential string, ago time.Duration, v authcheck.Result) option {
 	return func(o *Observation) {
-		o.Check = Check{At: o.Now.Add(-ago), Credential: credential, Settings: settings, Verdict: v}
+		o.CredentialCheck = CredentialCheck{Time: o.Now.Add(-ago), Credential: credential, Settings: settings, Result: v}
 		if v.OK() {
-			o.Check.User = &v1alpha1.SessionUser{ID: "id-ada", Username: "ada"}
+			o.CredentialCheck.User = &v1alpha1.SessionUser{ID: "id-ada", Username: "ada"}
 		}
-		if v.Outcome == verdict.Unreachable {
-			o.Check.Failures = 1
+		if v.Outcome == authcheck.Unreachable {
+			o.CredentialCheck.Failures = 1
 		}
 	}
 }
@@ -170,7 +170,7 @@ func ready(is bool, reason string) option {
 			Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: "as it was", LastTransitionTime: metav1.NewTime(noon),
 		})
 		if reason == v1alpha1.ReasonSuspended {
-			o.Session.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, Since: metav1.NewTime(noon.Add(-time.Hour))}
+			o.Session.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, StartTime: metav1.NewTime(noon.Add(-time.Hour))}
 		}
 	}
 }
@@ -178,14 +178,14 @@ func ready(is bool, reason string) option {
 // retires says that status lists a token that goes after so long.
 func retires(id string, in time.Duration) option {
 	return func(o *Observation) {
-		o.Session.Status.Retiring = append(o.Session.Status.Retiring, v1alpha1.RetiringToken{ID: id, Name: "cso-" + id, RevokeAfter: metav1.NewTime(o.Now.Add(in))})
+		o.Session.Status.PendingRevocations = append(o.Session.Status.PendingRevocations, v1alpha1.PendingRevocation{ID: id, Name: "cso-" + id, RevokeTime: metav1.NewTime(o.Now.Add(in))})
 	}
 }
 
 // alsoListed says that the server has another token of the session's.
 func alsoListed(id string, serial int64) option {
 	return func(o *Observation) {
-		o.Listing.Others = append(o.Listing.Others, Listed{ID: id, Name: "cso-" + id, Serial: serial})
+		o.ServerTokens.Others = append(o.ServerTokens.Others, Listed{ID: id, Name: "cso-" + id, Serial: serial})
 	}
 }
 
@@ -213,9 +213,9 @@ func deleted(ago time.Duration) option {
 }
 
 func noFinalizer(o *Observation)     { o.Session.Finalizers = nil }
-func suspend(o *Observation)         { o.Session.Spec.Suspend = true }
+func suspend(o *Observation)         { o.Session.Spec.Paused = true }
 func statusForgotten(o *Observation) { o.Session.Status = v1alpha1.CoderSessionStatus{} }
-func unlisted(o *Observation)        { o.Listing = Listing{} }
+func unlisted(o *Observation)        { o.ServerTokens = ServerTokens{} }
 
 // outcome is a plan as the tables write it. What a plan with an action says is of
 // no account, because the next look says it anew.
@@ -237,9 +237,9 @@ type outcome struct {
 
 func outcomeOf(o Observation, p Plan) outcome {
 	got := outcome{
-		Do: p.Do, Serial: p.Mint.Serial, Lifetime: p.Mint.Lifetime, Keep: p.Keep, Again: p.Again, Backoff: p.Backoff, Strip: p.Strip, Abandoned: p.Abandoned,
+		Do: p.Action, Serial: p.Mint.Serial, Lifetime: p.Mint.Lifetime, Keep: p.SkipStatusUpdate, Again: p.RequeueNow, Backoff: p.Backoff, Strip: p.RevokeAll, Abandoned: p.Abandoned,
 	}
-	if p.Do != Nothing {
+	if p.Action != Nothing {
 		for _, doomed := range p.Revoke {
 			got.Revoke = append(got.Revoke, doomed.ID)
 		}
@@ -250,7 +250,7 @@ func outcomeOf(o Observation, p Plan) outcome {
 		if c := p.condition(conditionType); c != nil {
 			return string(c.Status) + " " + c.Reason
 		}
-		if slices.Contains(p.Absent, conditionType) {
+		if slices.Contains(p.ConditionsToRemove, conditionType) {
 			return "absent"
 		}
 		return ""
@@ -260,14 +260,14 @@ func outcomeOf(o Observation, p Plan) outcome {
 	if p.Suspension != nil {
 		got.Suspended = p.Suspension.Reason
 	}
-	if !p.Wake.IsZero() {
-		got.Wake = p.Wake.Sub(o.Now)
+	if !p.RequeueAt.IsZero() {
+		got.Wake = p.RequeueAt.Sub(o.Now)
 	}
-	for _, t := range p.Retiring {
+	for _, t := range p.PendingRevocations {
 		if got.Retiring == nil {
 			got.Retiring = map[string]time.Duration{}
 		}
-		got.Retiring[t.ID] = t.RevokeAfter.Sub(o.Now)
+		got.Retiring[t.ID] = t.RevokeTime.Sub(o.Now)
 	}
 	return got
 }

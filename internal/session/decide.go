@@ -8,27 +8,27 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // policy decides, or leaves it to the next one.
 type policy func(Observation) (Plan, bool)
 
 // policies in the order of their say. The first that decides wins; what is left
-// is up to the session's auth method. Access comes before spec.suspend: who may not
+// is up to the session's auth method. Access comes before spec.paused: who may not
 // use a deployment keeps nothing by pausing (B32).
 var policies = []policy{
 	deleting,
-	outrun,
+	onWriteConflict,
 	accessDenied,
 	paused,
 	retired,
 	deploymentMissing,
 	foreignSecret,
-	unsettled,
-	failed,
-	bound,
-	retiredNow,
+	configChanging,
+	lastActionFailed,
+	workspaceNotRunning,
+	startRetirement,
 	unrenderable,
 }
 
@@ -56,20 +56,20 @@ func choose(o Observation) Plan {
 	}
 }
 
-// outrun observes anew when somebody else wrote meanwhile: nothing that was seen
+// onWriteConflict observes anew when somebody else wrote meanwhile: nothing that was seen
 // counts any more.
-func outrun(o Observation) (Plan, bool) {
+func onWriteConflict(o Observation) (Plan, bool) {
 	if o.Failure == nil || o.Failure.Class != Conflict {
 		return Plan{}, false
 	}
-	return Plan{Keep: true, Again: true}, true
+	return Plan{SkipStatusUpdate: true, RequeueNow: true}, true
 }
 
 func paused(o Observation) (Plan, bool) {
-	if !o.Session.Spec.Suspend {
+	if !o.Session.Spec.Paused {
 		return Plan{}, false
 	}
-	p := notReady(v1alpha1.ReasonPaused, "paused by spec.suspend: nothing is asked, rotated or revoked, and the Secret stays as it is")
+	p := notReady(v1alpha1.ReasonPaused, "paused by spec.paused: nothing is asked, rotated or revoked, and the Secret stays as it is")
 	p.Suspension = o.Session.Status.Suspension
 	return p, true
 }
@@ -80,14 +80,14 @@ func deploymentMissing(o Observation) (Plan, bool) {
 	}
 	key := o.Session.DeploymentKey()
 	message := fmt.Sprintf("CoderDeployment %q does not exist in namespace %q, or this operator does not watch it there: create it, or correct deploymentRef", key.Name, key.Namespace)
-	return hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonAwaitingDeployment, message), true
+	return keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonAwaitingDeployment, message), true
 }
 
 func accessDenied(o Observation) (Plan, bool) {
 	if o.Deployment.Denied == "" {
 		return Plan{}, false
 	}
-	return strip(o, v1alpha1.ReasonAccessDenied, o.Deployment.Denied), true
+	return revokeEverything(o, v1alpha1.ReasonAccessDenied, o.Deployment.Denied), true
 }
 
 // foreignSecret leaves nothing minted for a session that cannot publish it.
@@ -96,59 +96,59 @@ func foreignSecret(o Observation) (Plan, bool) {
 		return Plan{}, false
 	}
 	message := fmt.Sprintf("Secret %q exists and does not belong to this session: rename or delete it, or create the session anew with another secret.name", o.Session.SecretName())
-	p := strip(o, v1alpha1.ReasonSecretConflict, message)
+	p := revokeEverything(o, v1alpha1.ReasonSecretConflict, message)
 	p.set(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, message)
 	return p, true
 }
 
-// unsettled waits, and believes nothing, while settings change (B08) and until
+// configChanging waits, and believes nothing, while settings change (B08) and until
 // they were verified once.
-func unsettled(o Observation) (Plan, bool) {
+func configChanging(o Observation) (Plan, bool) {
 	d := o.Deployment
 	switch {
-	case d.Settling || d.Verdict.Outcome == verdict.Unsettled:
-		return Plan{Keep: true, Wake: o.Now.Add(time.Second)}, true
-	case d.Problem == "" && d.Verdict.Outcome == verdict.Unasked:
-		return Plan{Keep: true, Wake: o.Now.Add(d.interval())}, true
+	case d.Settling || d.Result.Outcome == authcheck.ConfigChanging:
+		return Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(time.Second)}, true
+	case d.Problem == "" && d.Result.Outcome == authcheck.Unknown:
+		return Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(d.interval())}, true
 	}
 	return Plan{}, false
 }
 
 func unrenderable(o Observation) (Plan, bool) {
-	if o.Invalid == "" {
+	if o.TemplateError == "" {
 		return Plan{}, false
 	}
-	p := notReady(v1alpha1.ReasonConfigInvalid, o.Invalid)
-	p.set(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid, o.Invalid)
+	p := notReady(v1alpha1.ReasonConfigInvalid, o.TemplateError)
+	p.set(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid, o.TemplateError)
 	return p, true
 }
 
-// failed turns a failed action into what to say and when to try again. What a
+// lastActionFailed turns a failed action into what to say and when to try again. What a
 // failed revocation leaves to do is seen to by finish.
-func failed(o Observation) (Plan, bool) {
+func lastActionFailed(o Observation) (Plan, bool) {
 	f := o.Failure
 	if f == nil || f.Action == Revoke || f.Action == Restart || f.Action == ForgetGrant {
 		return Plan{}, false
 	}
 	switch f.Class {
-	case Unbelieved:
-		return Plan{Keep: true, Wake: o.Now.Add(time.Second)}, true
+	case ConfigChanging:
+		return Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(time.Second)}, true
 	case Config:
 		p := notReady(v1alpha1.ReasonConfigInvalid, f.Message)
-		p.Wake = o.Now.Add(o.Deployment.interval())
+		p.RequeueAt = o.Now.Add(o.Deployment.interval())
 		return p, true
 	case Wait:
-		p := hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonRateLimited, rateLimited)
+		p := keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonRateLimited, rateLimited)
 		p.Backoff = f.RetryAfter <= 0
 		if !p.Backoff {
 			// Not sooner, not even for a token that ends: the server asked for it (B52).
-			p.Wake = o.Now.Add(f.RetryAfter)
+			p.RequeueAt = o.Now.Add(f.RetryAfter)
 		}
 		return p, true
 	case Denied:
-		return hold(o, v1alpha1.ReasonAwaitingDeployment, f.Reason, f.Message), true
+		return keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, f.Reason, f.Message), true
 	default:
-		p := hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonUnreachable, f.Message)
+		p := keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonUnreachable, f.Message)
 		p.Backoff = true
 		return p, true
 	}
@@ -156,12 +156,12 @@ func failed(o Observation) (Plan, bool) {
 
 // urgency of a session's work. A credential presses in the second half of the time that
 // was meant for replacing it.
-func (o Observation) urgency(stripped bool) Urgency {
+func (o Observation) urgency(stripped bool) Priority {
 	switch {
 	case stripped || !o.Session.DeletionTimestamp.IsZero():
 		return Routine
 	case !o.alive():
-		return First
+		return FirstCredential
 	case o.Session.Spec.Auth.Mint != nil:
 		return o.pressing(o.rotateAt(), o.Secret.Token.ExpiresAt)
 	case o.Session.Spec.Auth.OAuth != nil && o.Grant.Held:
@@ -172,9 +172,9 @@ func (o Observation) urgency(stripped bool) Urgency {
 
 // pressing is the urgency of replacing what was to be replaced at one time and ends at
 // another.
-func (o Observation) pressing(due, end time.Time) Urgency {
+func (o Observation) pressing(due, end time.Time) Priority {
 	if !due.IsZero() && o.serverNow().After(due.Add(end.Sub(due)/2)) {
-		return Pressing
+		return NearExpiry
 	}
 	return Routine
 }
@@ -182,10 +182,10 @@ func (o Observation) pressing(due, end time.Time) Urgency {
 // finish adds to a plan what holds for every plan: which tokens are to go and
 // when, and the mirror of what is published.
 func finish(o Observation, p Plan) Plan {
-	if (p.Do == Mint || p.Do == Publish || p.Do == Register) && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer) {
-		return Plan{Do: AddFinalizer}
+	if (p.Action == Mint || p.Action == Publish || p.Action == RegisterClient) && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer) {
+		return Plan{Action: AddFinalizer}
 	}
-	if p.Keep {
+	if p.SkipStatusUpdate {
 		return p
 	}
 	if p.Token == nil {
@@ -193,7 +193,7 @@ func finish(o Observation, p Plan) Plan {
 	}
 	p.Secret = mirrorSecret(o)
 	p.Authorization = mirrorAuthorization(o)
-	p.Urgency = o.urgency(p.Strip)
+	p.Priority = o.urgency(p.RevokeAll)
 	if p.User == nil {
 		p.User = o.Session.Status.User
 	}
@@ -201,9 +201,9 @@ func finish(o Observation, p Plan) Plan {
 	sayActivity(o, &p)
 	restart(o, &p)
 	sayWatched(o, &p)
-	p.Retiring = retiring(o, p.Strip)
-	p.Retiring = p.Retiring[:min(len(p.Retiring), mostRetiring)]
-	if p.Do == Nothing && (p.Strip || !o.Session.Spec.Suspend) {
+	p.PendingRevocations = retiring(o, p.RevokeAll)
+	p.PendingRevocations = p.PendingRevocations[:min(len(p.PendingRevocations), mostRetiring)]
+	if p.Action == Nothing && (p.RevokeAll || !o.Session.Spec.Paused) {
 		revokeWhatIsDue(o, &p)
 		forgetGrant(o, &p)
 		lookAgain(o, &p)

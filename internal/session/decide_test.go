@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // Which concern has the say when several would speak.
@@ -18,8 +18,8 @@ func TestPolicies(t *testing.T) {
 		return with(append([]option{lookedUp("id-bot", "bot"), secret(func(s *Secret) { *s = Secret{} })}, options...)...)
 	}
 	settling := deployment(func(d *Deployment) { d.Settling = true })
-	unasked := deployment(func(d *Deployment) { d.Verdict = verdict.Verdict{} })
-	broken := func(o *Observation) { o.Invalid = "template .netrc: no such field" }
+	unasked := deployment(func(d *Deployment) { d.Result = authcheck.Result{} })
+	broken := func(o *Observation) { o.TemplateError = "template .netrc: no such field" }
 	check(t, map[string]row{
 		"B15 paused: no request, no write":          {due(suspend), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}}},
 		"B15 paused: what is due is not revoked":    {with(suspend, retires("t3", -time.Hour)), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t3": -time.Hour}}},
@@ -30,16 +30,16 @@ func TestPolicies(t *testing.T) {
 		},
 		"B08 settling: nor is a failure":                                         {due(settling, failedTo(Mint, Denied, v1alpha1.ReasonUnauthorized)), outcome{Keep: true, Wake: time.Second}},
 		"B08 settling: what is due is not revoked":                               {with(settling, retires("t3", 0)), outcome{Keep: true, Wake: time.Second}},
-		"B11 a verification whose settings moved":                                {due(deployment(func(d *Deployment) { d.Verdict = unsettling })), outcome{Keep: true, Wake: time.Second}},
+		"B11 a verification whose settings moved":                                {due(deployment(func(d *Deployment) { d.Result = unsettling })), outcome{Keep: true, Wake: time.Second}},
 		"B54 after a restart nothing is said before the deployment was verified": {with(unasked), outcome{Keep: true, Wake: interval}},
 		"B22 a template that cannot be rendered: nothing is minted for it": {
 			due(broken), outcome{Ready: "False ConfigInvalid", Synced: "False TemplateInvalid", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}, Wake: 5 * time.Minute},
 		},
 		"what was minted stays until there is a grant": {
-			with(spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} })), outcome{Do: Register},
+			with(spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} })), outcome{Do: RegisterClient},
 		},
 		"B31 access comes before everything but deletion": {
-			with(settling, suspend, deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: Withdraw},
+			with(settling, suspend, deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret},
 		},
 	})
 }
@@ -47,15 +47,15 @@ func TestPolicies(t *testing.T) {
 func TestEveryPlanMirrorsWhatIsPublished(t *testing.T) {
 	t.Parallel()
 	used := noon.Add(-30 * time.Minute)
-	listed := session("ci", withMint("bot"), published("t4", 4, time.Hour), func(o *Observation) { o.Listing.Token.LastUsedAt = used })
-	unread := session("ci", withMint("bot"), published("t4", 4, time.Hour), unlisted, func(o *Observation) { o.Session.Status.Token.LastUsedAt = stamp(used) })
+	listed := session("ci", withMint("bot"), published("t4", 4, time.Hour), func(o *Observation) { o.ServerTokens.Token.LastUsedAt = used })
+	unread := session("ci", withMint("bot"), published("t4", 4, time.Hour), unlisted, func(o *Observation) { o.Session.Status.Token.LastUsedTime = stamp(used) })
 	forged := session("ci", withMint("bot"), published("t4", 4, time.Hour), unlisted, func(o *Observation) { o.Secret.Token.Serial = 1 })
 	ends := stamp(noon.Add(23 * time.Hour))
 	full := &v1alpha1.TokenStatus{
-		ID: "t4", Name: "cso-t4", Serial: 4, IssuedAt: stamp(noon.Add(-time.Hour)), ExpiresAt: ends, LastUsedAt: stamp(used), Scopes: []string{"coder:all"},
+		ID: "t4", Name: "cso-t4", Serial: 4, IssueTime: stamp(noon.Add(-time.Hour)), ExpirationTime: ends, LastUsedTime: stamp(used), Scopes: []string{"coder:all"},
 	}
 	unused := full.DeepCopy()
-	unused.LastUsedAt = nil
+	unused.LastUsedTime = nil
 	for name, tc := range map[string]struct {
 		seen Observation
 		want *v1alpha1.TokenStatus
@@ -65,11 +65,11 @@ func TestEveryPlanMirrorsWhatIsPublished(t *testing.T) {
 		"a serial that somebody lowered is known": {forged, unused},
 		"before status says anything": {
 			session("ci", withMint("bot"), published("t4", 4, time.Hour), statusForgotten, unlisted, lookedUp("id-bot", "bot")),
-			&v1alpha1.TokenStatus{ID: "t4", Serial: 4, ExpiresAt: ends},
+			&v1alpha1.TokenStatus{ID: "t4", Serial: 4, ExpirationTime: ends},
 		},
 		"a supplied token has no serial": {
 			session("ci", withToken(), publishedSupplied(value), checkedAs(value, 0, accepted), func(o *Observation) {
-				o.Check.Scopes, o.Secret.Token.Serial = []string{"workspace:read"}, 4
+				o.CredentialCheck.Scopes, o.Secret.Token.Serial = []string{"workspace:read"}, 4
 			}),
 			&v1alpha1.TokenStatus{ID: "supplied", Scopes: []string{"workspace:read"}},
 		},
@@ -124,28 +124,28 @@ func TestUrgency(t *testing.T) {
 	with := func(age time.Duration, options ...option) Observation {
 		return session("ci", append([]option{withMint("bot"), published("t4", 4, age)}, options...)...)
 	}
-	busy := failedTo(LookUp, Wait, v1alpha1.ReasonRateLimited)
+	busy := failedTo(LookUpUser, Wait, v1alpha1.ReasonRateLimited)
 	for name, tc := range map[string]struct {
 		seen Observation
-		want Urgency
+		want Priority
 	}{
 		"nothing is due":                           {with(time.Hour), Routine},
 		"a rotation that is due":                   {with(17 * time.Hour), Routine},
-		"a rotation that should be over":           {with(21 * time.Hour), Pressing},
-		"the same, sent away by the limit":         {with(21*time.Hour, busy), Pressing},
-		"by the server's clock":                    {with(17*time.Hour, func(o *Observation) { o.Skew = 4 * time.Hour }), Pressing},
-		"the first token":                          {session("ci", withMint("bot")), First},
-		"the first token, sent away by the limit":  {session("ci", withMint("bot"), busy), First},
-		"a token that has ended":                   {with(25 * time.Hour), First},
-		"a token that was revoked or asked anew":   {with(time.Hour, unlisted, func(o *Observation) { o.Request = "another" }), Routine},
-		"a supplied token, not published yet":      {session("ci", withToken()), First},
+		"a rotation that should be over":           {with(21 * time.Hour), NearExpiry},
+		"the same, sent away by the limit":         {with(21*time.Hour, busy), NearExpiry},
+		"by the server's clock":                    {with(17*time.Hour, func(o *Observation) { o.Skew = 4 * time.Hour }), NearExpiry},
+		"the first token":                          {session("ci", withMint("bot")), FirstCredential},
+		"the first token, sent away by the limit":  {session("ci", withMint("bot"), busy), FirstCredential},
+		"a token that has ended":                   {with(25 * time.Hour), FirstCredential},
+		"a token that was revoked or asked anew":   {with(time.Hour, unlisted, func(o *Observation) { o.SpecDigest = "another" }), Routine},
+		"a supplied token, not published yet":      {session("ci", withToken()), FirstCredential},
 		"a supplied token that is looked at again": {session("ci", withToken(), publishedSupplied(value), checkedAs(value, time.Hour, accepted)), Routine},
 		"what is taken away":                       {session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Denied = "no" })), Routine},
 		"what is deleted":                          {session("ci", withMint("bot"), deleted(0)), Routine},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := Decide(tc.seen).Urgency; got != tc.want {
+			if got := Decide(tc.seen).Priority; got != tc.want {
 				t.Errorf("urgency %d, want %d", got, tc.want)
 			}
 		})

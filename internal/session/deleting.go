@@ -22,7 +22,7 @@ func deleting(o Observation) (Plan, bool) {
 	case s.DeletionTimestamp.IsZero():
 		return Plan{}, false
 	case !slices.Contains(s.Finalizers, v1alpha1.SessionFinalizer):
-		return Plan{Keep: true}, true
+		return Plan{SkipStatusUpdate: true}, true
 	case o.Failure != nil:
 		return afterFailure(o), true
 	case o.Secret.Exists:
@@ -34,7 +34,7 @@ func deleting(o Observation) (Plan, bool) {
 // afterFailure goes on at once only where another look helps.
 func afterFailure(o Observation) Plan {
 	if o.Failure.Class == Conflict {
-		return Plan{Keep: true, Again: true}
+		return Plan{SkipStatusUpdate: true, RequeueNow: true}
 	}
 	why := o.Failure.Message
 	if o.Failure.Class == Wait {
@@ -45,32 +45,32 @@ func afterFailure(o Observation) Plan {
 
 // leaveSecret deletes the Secret, or sets it free.
 func leaveSecret(o Observation) Plan {
-	if !o.named() && o.Now.Before(o.patienceEnds()) {
+	if !o.recordedInStatus() && o.Now.Before(o.patienceEnds()) {
 		return o.nameFirst(v1alpha1.ReasonTerminating, "deleted; its Secret goes next")
 	}
 	if spec := o.Session.Spec.Secret; spec != nil && spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain {
-		return Plan{Do: Release}
+		return Plan{Action: RetainSecret}
 	}
-	return Plan{Do: Withdraw}
+	return Plan{Action: DeleteSecret}
 }
 
 // leaveServer revokes all that there is or may be.
 func leaveServer(o Observation) Plan {
 	doomed := retiring(o, true)
-	mayHaveLost := o.Session.Spec.Auth.Mint != nil && !o.Swept
+	mayHaveLost := o.Session.Spec.Auth.Mint != nil && !o.LostTokenSearched
 	switch {
 	case len(doomed) == 0 && !mayHaveLost && !o.Grant.Exists:
-		return Plan{Do: RemoveFinalizer}
+		return Plan{Action: RemoveFinalizer}
 	case !o.Deployment.Found || !o.Deployment.Resolved:
 		return waitToLeave(o, "the deployment is missing or was never resolved")
 	case mayHaveLost:
-		return Plan{Do: Sweep, Mint: Order{Serial: o.lastSerial() + 1}}
+		return Plan{Action: FindLostToken, Mint: MintRequest{Serial: o.lastSerial() + 1}}
 	case len(doomed) == 0:
-		return Plan{Do: ForgetGrant}
+		return Plan{Action: ForgetGrant}
 	}
-	p := Plan{Do: Revoke}
+	p := Plan{Action: Revoke}
 	for _, t := range doomed {
-		p.Revoke = append(p.Revoke, Doomed{ID: t.ID, Name: t.Name})
+		p.Revoke = append(p.Revoke, TokenRef{ID: t.ID, Name: t.Name})
 	}
 	return p
 }
@@ -87,7 +87,7 @@ func waitToLeave(o Observation, why string) Plan {
 	}
 	end := o.patienceEnds()
 	if !o.Now.Before(end) {
-		return Plan{Do: RemoveFinalizer, Abandoned: ids}
+		return Plan{Action: RemoveFinalizer, Abandoned: ids}
 	}
 	what := "a token that may have been minted"
 	switch {
@@ -97,9 +97,9 @@ func waitToLeave(o Observation, why string) Plan {
 		what = "its OAuth registration"
 	}
 	p := notReady(v1alpha1.ReasonAwaitingDeployment, fmt.Sprintf("deleted; waits to revoke %s: %s", what, why))
-	p.Strip = true
+	p.RevokeAll = true
 	p.Backoff = true
-	p.Wake = end
+	p.RequeueAt = end
 	if !o.Secret.Exists {
 		p.Token = o.Session.Status.Token // the next pass, too, has to know the last serial
 	}
@@ -111,10 +111,10 @@ func (o Observation) patienceEnds() time.Time {
 	return o.Session.DeletionTimestamp.Add(o.RevocationTimeout)
 }
 
-// named reports whether status names the minted token that is published. A step
+// recordedInStatus reports whether status names the minted token that is published. A step
 // after which nothing but status would know the token is not made before: a crash
 // would leave it on the server (B40).
-func (o Observation) named() bool {
+func (o Observation) recordedInStatus() bool {
 	token := o.Secret.Token
 	if !token.Minted() {
 		return true
@@ -122,14 +122,14 @@ func (o Observation) named() bool {
 	if was := o.Session.Status.Token; was != nil && was.ID == token.ID {
 		return true
 	}
-	return slices.ContainsFunc(o.Session.Status.Retiring, func(t v1alpha1.RetiringToken) bool { return t.ID == token.ID })
+	return slices.ContainsFunc(o.Session.Status.PendingRevocations, func(t v1alpha1.PendingRevocation) bool { return t.ID == token.ID })
 }
 
 // nameFirst lets status be written before the published token is taken away.
 func (o Observation) nameFirst(reason, message string) Plan {
 	p := notReady(reason, message)
-	p.Strip = true
-	p.Wake = o.Now.Add(soon)
+	p.RevokeAll = true
+	p.RequeueAt = o.Now.Add(soon)
 	return p
 }
 

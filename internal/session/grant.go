@@ -46,8 +46,8 @@ type Grant struct {
 // spendingTime is how long a process may take to spend a code or a refresh token. Nobody else touches it before.
 const spendingTime = time.Minute
 
-// Ending says why a grant is given up.
-type Ending struct {
+// GrantEndReason says why a grant is given up.
+type GrantEndReason struct {
 	// Reason in one word, Message for people.
 	Reason, Message string
 }

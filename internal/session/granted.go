@@ -21,7 +21,7 @@ import (
 func granted(o Observation) Plan {
 	g := o.Grant
 	if g.Problem != "" {
-		p := probed(o, g.Problem)
+		p := configInvalid(o, g.Problem)
 		saySynced(o, &p)
 		return p
 	}
@@ -29,7 +29,7 @@ func granted(o Observation) Plan {
 		return p
 	}
 	if !g.Registered {
-		return Plan{Do: Register}
+		return Plan{Action: RegisterClient}
 	}
 	if !g.Held {
 		return authorization(o)
@@ -41,20 +41,20 @@ func granted(o Observation) Plan {
 func held(o Observation) Plan {
 	g := o.Grant
 	if ending := o.endsGrant(); ending.Reason != "" {
-		return Plan{Do: EndGrant, Ending: ending}
+		return Plan{Action: EndGrant, GrantEndReason: ending}
 	}
 	if !g.Spent.IsZero() {
 		return unresolved(o)
 	}
-	if g.Refreshable && (!o.serverNow().Before(o.refreshAt()) || o.renewalPending() && o.Refreshed != o.asked()) {
-		return Plan{Do: Refresh}
+	if g.Refreshable && (!o.serverNow().Before(o.refreshAt()) || o.renewalPending() && o.RefreshedForRequest != o.asked()) {
+		return Plan{Action: RefreshGrant}
 	}
 	p := checked(o, g.Fingerprint)
 	switch {
-	case p.Do == Publish && g.Shared != "":
-		return Plan{Do: EndGrant, Ending: Ending{endedShared, fmt.Sprintf(
+	case p.Action == Publish && g.Shared != "":
+		return Plan{Action: EndGrant, GrantEndReason: GrantEndReason{endedShared, fmt.Sprintf(
 			"session %s holds a grant of the same user with the same client, and Coder keeps one for both: consent as another user, delete one of the sessions, or remove oauth.clientSecretName from the deployment so that each session registers its own client", g.Shared)}}
-	case p.Do != Nothing:
+	case p.Action != Nothing:
 	case g.Refreshable:
 		p.NextRefresh = o.refreshAt()
 		p.wakeAt(p.NextRefresh.Add(-o.Skew))
@@ -65,17 +65,17 @@ func held(o Observation) Plan {
 }
 
 // endsGrant says why a grant is of no use any more; no reason: it is.
-func (o Observation) endsGrant() Ending {
+func (o Observation) endsGrant() GrantEndReason {
 	g := o.Grant
 	switch {
 	case g.Lacks != "":
-		return Ending{endedScopes, fmt.Sprintf("the consent does not cover %s, which the session asks for", g.Lacks)}
+		return GrantEndReason{endedScopes, fmt.Sprintf("the consent does not cover %s, which the session asks for", g.Lacks)}
 	case g.Exceeds != "":
-		return Ending{endedScopes, "the consent was for more than is allowed by now: " + g.Exceeds}
+		return GrantEndReason{endedScopes, "the consent was for more than is allowed by now: " + g.Exceeds}
 	case !g.Refreshable && !o.serverNow().Before(g.ExpiresAt):
-		return Ending{endedExpired, "the grant has ended, and the server gave nothing to refresh it with"}
+		return GrantEndReason{endedExpired, "the grant has ended, and the server gave nothing to refresh it with"}
 	}
-	return Ending{}
+	return GrantEndReason{}
 }
 
 // refreshAt is when, by the server's clock, the grant is refreshed (B65).
@@ -89,9 +89,9 @@ func (o Observation) refreshAt() time.Time {
 func unresolved(o Observation) Plan {
 	end := o.Grant.Spent.Add(spendingTime)
 	if !o.Now.Before(end) {
-		return Plan{Do: Resolve}
+		return Plan{Action: ResolveInterruptedRefresh}
 	}
-	p := hold(o, v1alpha1.ReasonVerifying, v1alpha1.ReasonVerifying, "a refresh of the grant is under way, or was interrupted; it is looked into by itself")
+	p := keepReadyWhileUnavailable(o, v1alpha1.ReasonVerifying, v1alpha1.ReasonVerifying, "a refresh of the grant is under way, or was interrupted; it is looked into by itself")
 	p.wakeAt(end)
 	return p
 }
@@ -103,10 +103,10 @@ func authorization(o Observation) Plan {
 	switch {
 	case exchanging && o.Now.Before(g.SpentAt.Add(spendingTime)):
 		p := consent(o, v1alpha1.ReasonVerifying, "a person has consented; the grant is being fetched")
-		p.Wake = g.SpentAt.Add(spendingTime)
+		p.RequeueAt = g.SpentAt.Add(spendingTime)
 		return p
 	case g.URL == "", !g.SpentAt.IsZero(), !o.Now.Before(g.URLEnds):
-		return Plan{Do: Authorize}
+		return Plan{Action: StartAuthorization}
 	}
 	how := fmt.Sprintf("open status.authorization.url in a browser, or run: kubectl coder login -n %s %s", o.Session.Namespace, o.Session.Name)
 	switch {
@@ -126,19 +126,19 @@ func consent(o Observation, reason, message string) Plan {
 	if o.Grant.Consented {
 		p.set(v1alpha1.ConditionAuthenticated, metav1.ConditionFalse, reason, message)
 	} else {
-		p.Absent = append(p.Absent, v1alpha1.ConditionAuthenticated)
+		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionAuthenticated)
 	}
-	p.Absent = append(p.Absent, v1alpha1.ConditionLifetimeCut)
+	p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionLifetimeCut)
 	saySynced(o, &p)
-	p.Wake = o.Grant.URLEnds
+	p.RequeueAt = o.Grant.URLEnds
 	return p
 }
 
 // forgetGrant gives up a grant that the session no longer asks for, or may no longer have, once its token is published no
 // more (B71). What a deleted session leaves is leaveServer's business.
 func forgetGrant(o Observation, p *Plan) {
-	published := p.Strip && o.Secret.Exists || o.publishes(o.Grant.ID)
-	if !o.Grant.Exists || !o.unwanted(*p) || p.Do != Nothing || published {
+	published := p.RevokeAll && o.Secret.Exists || o.publishes(o.Grant.ID)
+	if !o.Grant.Exists || !o.unwanted(*p) || p.Action != Nothing || published {
 		return
 	}
 	if o.Failure != nil || !o.usable() {
@@ -146,7 +146,7 @@ func forgetGrant(o Observation, p *Plan) {
 		p.wakeAt(o.Now.Add(o.Deployment.interval()))
 		return
 	}
-	p.Do = ForgetGrant
+	p.Action = ForgetGrant
 }
 
 // unwanted reports whether a session has no use for its grant any more. One whose workspace has stopped has: it would need
@@ -155,13 +155,13 @@ func (o Observation) unwanted(p Plan) bool {
 	switch ready := p.condition(v1alpha1.ConditionReady); {
 	case !o.Session.DeletionTimestamp.IsZero():
 		return false
-	case p.Strip:
+	case p.RevokeAll:
 		return ready.Reason != v1alpha1.ReasonWorkspaceStopped
 	}
-	return o.Session.Spec.Auth.OAuth == nil && !o.Session.Spec.Suspend
+	return o.Session.Spec.Auth.OAuth == nil && !o.Session.Spec.Paused
 }
 
 // usable reports whether the server can be asked for something now.
 func (o Observation) usable() bool {
-	return o.Deployment.Found && o.Deployment.Resolved && !o.Deployment.Settling && o.Deployment.Verdict.OK()
+	return o.Deployment.Found && o.Deployment.Resolved && !o.Deployment.Settling && o.Deployment.Result.OK()
 }

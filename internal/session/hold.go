@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // alive reports whether the Secret holds a credential that has not ended.
@@ -28,17 +28,17 @@ func (o Observation) alive() bool {
 const rateLimited = "the rate limit leaves no room now; it is tried again by itself"
 
 // explain is a verdict's message without changing times in it.
-func explain(v verdict.Verdict) string {
+func explain(v authcheck.Result) string {
 	if v.Reason == v1alpha1.ReasonRateLimited {
 		return rateLimited
 	}
 	return v.Message
 }
 
-// hold is the plan where nothing can be done now: a credential that is still
+// keepReadyWhileUnavailable is the plan where nothing can be done now: a credential that is still
 // good stays Ready, and what the session said of itself before still stands. A
 // session without one is not ready for the reason given.
-func hold(o Observation, reason, unknown, message string) Plan {
+func keepReadyWhileUnavailable(o Observation, reason, unknown, message string) Plan {
 	p := notReady(reason, message)
 	if o.alive() {
 		p.set(v1alpha1.ConditionAuthenticated, metav1.ConditionUnknown, cmp.Or(unknown, reason), message)
@@ -51,7 +51,7 @@ func hold(o Observation, reason, unknown, message string) Plan {
 			p.wakeAt(token.ExpiresAt.Add(-o.Skew))
 		}
 	} else {
-		p.Absent = append(p.Absent, v1alpha1.ConditionAuthenticated)
+		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionAuthenticated)
 	}
 	saySynced(o, &p)
 	p.wakeAt(o.Now.Add(o.Deployment.interval()))
@@ -68,7 +68,7 @@ func saySynced(o Observation, p *Plan) {
 		p.set(v1alpha1.ConditionSecretSynced, metav1.ConditionTrue, v1alpha1.ReasonSynced,
 			fmt.Sprintf("Secret %q is as it should be", o.Session.SecretName()))
 	case !o.Secret.Exists:
-		p.Absent = append(p.Absent, v1alpha1.ConditionSecretSynced)
+		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionSecretSynced)
 	}
 }
 
@@ -77,12 +77,12 @@ func saySynced(o Observation, p *Plan) {
 func suspended(o Observation, reason, message string) Plan {
 	p := notReady(v1alpha1.ReasonSuspended, message)
 	p.set(v1alpha1.ConditionAuthenticated, metav1.ConditionFalse, reason, message)
-	p.Suspension = &v1alpha1.Suspension{Reason: reason, Message: message, Since: *stamp(o.Now)}
+	p.Suspension = &v1alpha1.Suspension{Reason: reason, Message: message, StartTime: *stamp(o.Now)}
 	if was := o.Session.Status.Suspension; was != nil && was.Reason == reason {
-		p.Suspension.Since = was.Since
+		p.Suspension.StartTime = was.StartTime
 	}
 	saySynced(o, &p)
-	p.Wake = o.Now.Add(o.Deployment.interval())
+	p.RequeueAt = o.Now.Add(o.Deployment.interval())
 	return p
 }
 

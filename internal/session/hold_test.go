@@ -5,12 +5,12 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 	t.Parallel()
-	down := deployment(func(d *Deployment) { d.Verdict = unreachable })
+	down := deployment(func(d *Deployment) { d.Result = unreachable })
 	with := func(options ...option) Observation {
 		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), down}, options...)...)
 	}
@@ -58,7 +58,7 @@ func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 		},
 		"B14 the deployment does not exist yet": {session("ci", withMint("bot"), deployment(func(d *Deployment) { *d = Deployment{} })), noSecret},
 		"B12 the deployment's settings are broken": {
-			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Problem, d.Verdict = "no key", verdict.Verdict{} })), noSecret,
+			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} })), noSecret,
 		},
 	})
 }
@@ -73,7 +73,7 @@ func TestFailures(t *testing.T) {
 	}
 	after := func(d time.Duration) option { return func(o *Observation) { o.Failure.RetryAfter = d } }
 	check(t, map[string]row{
-		"B08 met settings that change: nothing is said": {with(failedTo(Mint, Unbelieved, "")), outcome{Keep: true, Wake: time.Second}},
+		"B08 met settings that change: nothing is said": {with(failedTo(Mint, ConfigChanging, "")), outcome{Keep: true, Wake: time.Second}},
 		"somebody else wrote: look anew":                {with(failedTo(Mint, Conflict, "")), outcome{Keep: true, Again: true}},
 		"transient: backoff, Ready stays": {
 			with(failedTo(Mint, Transient, "")),
@@ -119,8 +119,8 @@ func TestSuspendedSince(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := session("ci", withToken(), checkedAs(value, 0, refused), ready(false, v1alpha1.ReasonSuspended))
-			o.Check.Verdict.Reason = tc.reason
-			if got := Decide(o).Suspension.Since.Time; !got.Equal(tc.want) {
+			o.CredentialCheck.Result.Reason = tc.reason
+			if got := Decide(o).Suspension.StartTime.Time; !got.Equal(tc.want) {
 				t.Errorf("suspended since %s, want %s", got, tc.want)
 			}
 		})

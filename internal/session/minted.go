@@ -21,7 +21,7 @@ func minted(o Observation) Plan {
 		return p
 	}
 	if o.Deployment.User == nil {
-		return hold(o, v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonConfigInvalid,
+		return keepReadyWhileUnavailable(o, v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonConfigInvalid,
 			"the deployment has no credential that could mint: name the token of an owner in its spec.token")
 	}
 	if o.userSuspended() {
@@ -34,7 +34,7 @@ func minted(o Observation) Plan {
 		return replace(o)
 	}
 	if !o.Secret.InSync {
-		return Plan{Do: Publish}
+		return Plan{Action: Publish}
 	}
 	p := active(o, o.pinnedUser())
 	sayCut(o, &p)
@@ -42,7 +42,7 @@ func minted(o Observation) Plan {
 		p.NextRefresh = at
 		p.wakeAt(at.Add(-o.Skew))
 	}
-	if o.Session.Status.User == nil && o.Listing.Token == nil {
+	if o.Session.Status.User == nil && o.ServerTokens.Token == nil {
 		// The list can only be consulted about a user that is pinned (B44).
 		p.wakeAt(o.Now.Add(soon))
 	}
@@ -54,9 +54,9 @@ func awaitDeployment(o Observation) (Plan, bool) {
 	d := o.Deployment
 	switch {
 	case d.Problem != "":
-		return hold(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonConfigInvalid, "the deployment's settings: "+d.Problem), true
-	case !d.Verdict.OK():
-		return hold(o, v1alpha1.ReasonAwaitingDeployment, d.Verdict.Reason, "the deployment is not verified: "+explain(d.Verdict)), true
+		return keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonConfigInvalid, "the deployment's settings: "+d.Problem), true
+	case !d.Result.OK():
+		return keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, d.Result.Reason, "the deployment is not verified: "+explain(d.Result)), true
 	}
 	return Plan{}, false
 }
@@ -65,8 +65,8 @@ func awaitDeployment(o Observation) (Plan, bool) {
 // list speaks of the one that was pinned.
 func (o Observation) userSuspended() bool {
 	was := o.Session.Status.User
-	listed := was != nil && strings.EqualFold(was.Username, o.Session.Spec.Auth.Mint.User) && o.Listing.UserSuspended
-	return listed || o.Target.Suspended
+	listed := was != nil && strings.EqualFold(was.Username, o.Session.Spec.Auth.Mint.User) && o.ServerTokens.UserSuspended
+	return listed || o.TargetUser.Suspended
 }
 
 // mintDue reports whether a new token is needed: there is none, its value or the
@@ -76,9 +76,9 @@ func (o Observation) mintDue() bool {
 	switch {
 	case !token.Minted(), o.Secret.ValueGone:
 		return true
-	case o.Listing.Loaded && o.Listing.Token == nil:
+	case o.ServerTokens.Loaded && o.ServerTokens.Token == nil:
 		return true
-	case wishOf(token.Request) != o.Request, o.renewalPending() && !o.mintedAnew():
+	case specDigest(token.SpecDigest) != o.SpecDigest, o.renewalPending() && !o.mintedAnew():
 		return true
 	}
 	at := o.rotateAt()
@@ -91,35 +91,35 @@ func (o Observation) mintDue() bool {
 // without end.
 func replace(o Observation) Plan {
 	name := o.Session.Spec.Auth.Mint.User
-	target, pinned := o.Target, o.pinnedUser()
+	target, pinned := o.TargetUser, o.pinnedUser()
 	switch {
 	case !target.Known:
-		return Plan{Do: LookUp}
+		return Plan{Action: LookUpUser}
 	case target.Missing:
-		return probed(o, fmt.Sprintf("the server knows no user %q, or the operator may not see it: correct auth.mint.user, or give the operator the owner role", name))
+		return configInvalid(o, fmt.Sprintf("the server knows no user %q, or the operator may not see it: correct auth.mint.user, or give the operator the owner role", name))
 	case !strings.EqualFold(target.User.Username, name):
 		// "me" is the operator itself (contract A.6), whatever access rules say of it.
-		return probed(o, fmt.Sprintf("%q is not a username: the server takes it for user %q; write that name in auth.mint.user", name, target.User.Username))
+		return configInvalid(o, fmt.Sprintf("%q is not a username: the server takes it for user %q; write that name in auth.mint.user", name, target.User.Username))
 	case pinned != nil && pinned.ID != target.User.ID:
-		p := probed(o, fmt.Sprintf("user %q is now another account (id %s, was %s): delete the session and create it anew if that is meant", name, target.User.ID, pinned.ID))
+		p := configInvalid(o, fmt.Sprintf("user %q is now another account (id %s, was %s): delete the session and create it anew if that is meant", name, target.User.ID, pinned.ID))
 		p.User = pinned
 		return p
-	case !o.named():
-		p := hold(o, v1alpha1.ReasonVerifying, v1alpha1.ReasonVerifying, "the token was just minted and is to be replaced")
+	case !o.recordedInStatus():
+		p := keepReadyWhileUnavailable(o, v1alpha1.ReasonVerifying, v1alpha1.ReasonVerifying, "the token was just minted and is to be replaced")
 		p.User = &target.User
 		p.Backoff = true
 		return p
 	}
-	return Plan{Do: Mint, User: &target.User, Mint: Order{
-		Serial: o.lastSerial() + 1, UserID: target.User.ID, Lifetime: o.lifetime(), Request: renewal(o.Request, o.asked()),
+	return Plan{Action: Mint, User: &target.User, Mint: MintRequest{
+		Serial: o.lastSerial() + 1, UserID: target.User.ID, Lifetime: o.lifetime(), SpecDigest: renewal(o.SpecDigest, o.asked()),
 	}}
 }
 
-// probed is not ready until somebody changes something, and looked at again now
+// configInvalid is not ready until somebody changes something, and looked at again now
 // and then, because the change may be on the server.
-func probed(o Observation, message string) Plan {
+func configInvalid(o Observation, message string) Plan {
 	p := notReady(v1alpha1.ReasonConfigInvalid, message)
-	p.Wake = o.Now.Add(o.Deployment.interval())
+	p.RequeueAt = o.Now.Add(o.Deployment.interval())
 	return p
 }
 
@@ -133,8 +133,8 @@ func (o Observation) pinnedUser() *v1alpha1.SessionUser {
 	if was := o.formerUser(); was != nil && strings.EqualFold(was.Username, mint.User) {
 		return was
 	}
-	if o.Target.Known && !o.Target.Missing && strings.EqualFold(o.Target.User.Username, mint.User) {
-		return &o.Target.User
+	if o.TargetUser.Known && !o.TargetUser.Missing && strings.EqualFold(o.TargetUser.User.Username, mint.User) {
+		return &o.TargetUser.User
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (o Observation) pinnedUser() *v1alpha1.SessionUser {
 // nothing here; which server it was is said by the Secret, and by status where
 // there is none.
 func (o Observation) formerUser() *v1alpha1.SessionUser {
-	if token := o.Secret.Token; token.Minted() && !sameServer(token.Request, o.Request) {
+	if token := o.Secret.Token; token.Minted() && !sameServer(token.SpecDigest, o.SpecDigest) {
 		return nil
 	}
 	was := o.Session.Status.User
@@ -163,11 +163,11 @@ func (o Observation) lastSerial() int64 {
 	if was := o.Session.Status.Token; was != nil {
 		serial = max(serial, was.Serial)
 	}
-	for _, t := range o.Session.Status.Retiring {
+	for _, t := range o.Session.Status.PendingRevocations {
 		serial = max(serial, serialIn(t.Name))
 	}
-	for _, t := range o.Listing.Others {
-		if slices.ContainsFunc(o.Session.Status.Retiring, func(r v1alpha1.RetiringToken) bool { return r.ID == t.ID }) {
+	for _, t := range o.ServerTokens.Others {
+		if slices.ContainsFunc(o.Session.Status.PendingRevocations, func(r v1alpha1.PendingRevocation) bool { return r.ID == t.ID }) {
 			serial = max(serial, t.Serial)
 		}
 	}
@@ -186,7 +186,7 @@ func serialIn(name string) int64 {
 // lifetime to ask for: the spec's, cut to the server's maximum (B49).
 func (o Observation) lifetime() time.Duration {
 	lifetime := o.Session.Spec.Auth.Mint.Lifetime.Or(DefaultLifetime)
-	if limit := o.Target.MaxLifetime; limit > 0 {
+	if limit := o.TargetUser.MaxLifetime; limit > 0 {
 		lifetime = min(lifetime, limit)
 	}
 	return lifetime
@@ -198,12 +198,12 @@ func (o Observation) granted() time.Duration {
 	if token == nil || token.ExpiresAt.IsZero() {
 		return 0
 	}
-	if listed := o.Listing.Token; listed != nil && !listed.CreatedAt.IsZero() {
+	if listed := o.ServerTokens.Token; listed != nil && !listed.CreatedAt.IsZero() {
 		// The end is published in whole seconds, so the beginning is taken so too.
 		return token.ExpiresAt.Sub(listed.CreatedAt.Truncate(time.Second))
 	}
-	if was := o.Session.Status.Token; was != nil && was.ID == token.ID && was.IssuedAt != nil {
-		return token.ExpiresAt.Sub(was.IssuedAt.Time)
+	if was := o.Session.Status.Token; was != nil && was.ID == token.ID && was.IssueTime != nil {
+		return token.ExpiresAt.Sub(was.IssueTime.Time)
 	}
 	return 0
 }
@@ -238,7 +238,7 @@ func sayCut(o Observation, p *Plan) {
 	asked, granted := o.Session.Spec.Auth.Mint.Lifetime.Or(DefaultLifetime), o.granted()
 	// The answer's times are rounded, so a second less is no cut.
 	if granted <= 0 || granted >= asked-time.Second {
-		p.Absent = append(p.Absent, v1alpha1.ConditionLifetimeCut)
+		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionLifetimeCut)
 		return
 	}
 	p.set(v1alpha1.ConditionLifetimeCut, metav1.ConditionTrue, v1alpha1.ReasonServerMaximum,

@@ -14,7 +14,7 @@ func TestMinted(t *testing.T) {
 		return session("ci", append(append([]option{}, steady...), options...)...)
 	}
 	check(t, map[string]row{
-		"first: who is the user?": {session("ci", withMint("bot")), outcome{Do: LookUp}},
+		"first: who is the user?": {session("ci", withMint("bot")), outcome{Do: LookUpUser}},
 		"first: the finalizer comes before the token": {
 			session("ci", withMint("bot"), lookedUp("u", "bot"), noFinalizer), outcome{Do: AddFinalizer},
 		},
@@ -22,29 +22,29 @@ func TestMinted(t *testing.T) {
 			session("ci", withMint("bot"), lookedUp("u", "bot")), outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
 		},
 		"B49 the lifetime is cut to the server's maximum": {
-			session("ci", withMint("bot"), lookedUp("u", "bot"), func(o *Observation) { o.Target.MaxLifetime = 8 * time.Hour }),
+			session("ci", withMint("bot"), lookedUp("u", "bot"), func(o *Observation) { o.TargetUser.MaxLifetime = 8 * time.Hour }),
 			outcome{Do: Mint, Serial: 1, Lifetime: 8 * time.Hour},
 		},
 		"a maximum above the wish changes nothing": {
-			session("ci", withMint("bot"), lookedUp("u", "bot"), func(o *Observation) { o.Target.MaxLifetime = 90 * time.Hour }),
+			session("ci", withMint("bot"), lookedUp("u", "bot"), func(o *Observation) { o.TargetUser.MaxLifetime = 90 * time.Hour }),
 			outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
 		},
 		"B49 a cut lifetime is a condition": {
-			with(func(o *Observation) { o.Listing.Token.CreatedAt = o.Secret.Token.ExpiresAt.Add(-6 * time.Hour) }),
+			with(func(o *Observation) { o.ServerTokens.Token.CreatedAt = o.Secret.Token.ExpiresAt.Add(-6 * time.Hour) }),
 			outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "True ServerMaximum", Wake: 21 * time.Hour},
 		},
 		"B54 all is current: nothing happens until a third of the lifetime is left": {with(), activeOutcome(15 * time.Hour)},
 		"B54 after a restart, before the first list": {
-			with(func(o *Observation) { o.Listing = Listing{} }), activeOutcome(15 * time.Hour),
+			with(func(o *Observation) { o.ServerTokens = ServerTokens{} }), activeOutcome(15 * time.Hour),
 		},
 		"B53 the server's clock decides about the end": {
 			with(func(o *Observation) { o.Skew = 3 * time.Minute }), activeOutcome(15*time.Hour - 3*time.Minute),
 		},
 		"B53 a server that is ahead sees the end sooner": {
-			with(func(o *Observation) { o.Skew = 15 * time.Hour }), outcome{Do: LookUp},
+			with(func(o *Observation) { o.Skew = 15 * time.Hour }), outcome{Do: LookUpUser},
 		},
 		"rotation is due": {
-			session("ci", withMint("bot"), published("t4", 4, 16*time.Hour)), outcome{Do: LookUp},
+			session("ci", withMint("bot"), published("t4", 4, 16*time.Hour)), outcome{Do: LookUpUser},
 		},
 		"rotation mints the next serial": {
 			session("ci", withMint("bot"), published("t4", 4, 16*time.Hour), lookedUp("id-bot", "bot")),
@@ -61,13 +61,13 @@ func TestMinted(t *testing.T) {
 			with(func(o *Observation) { o.Secret.Token.ExpiresAt = time.Time{} }), activeOutcome(0),
 		},
 		"B44 revoked on the server: mint anew": {
-			with(func(o *Observation) { o.Listing.Token = nil }, lookedUp("id-bot", "bot")),
+			with(func(o *Observation) { o.ServerTokens.Token = nil }, lookedUp("id-bot", "bot")),
 			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
 		},
 		"an absent token means nothing before there is a list": {
-			with(func(o *Observation) { o.Listing = Listing{} }), activeOutcome(15 * time.Hour),
+			with(func(o *Observation) { o.ServerTokens = ServerTokens{} }), activeOutcome(15 * time.Hour),
 		},
-		"another lifetime is another token": {with(withLifetime("12h")), outcome{Do: LookUp}},
+		"another lifetime is another token": {with(withLifetime("12h")), outcome{Do: LookUpUser}},
 		"B24 an edited Secret is restored with the token that it has": {
 			with(secret(func(s *Secret) { s.InSync = false })), outcome{Do: Publish},
 		},
@@ -90,7 +90,7 @@ func TestMinted(t *testing.T) {
 				Retiring: map[string]time.Duration{"t3": 5 * time.Minute},
 			},
 		},
-		"B40 after a crash before the status, the user is pinned first": {with(statusForgotten), outcome{Do: LookUp}},
+		"B40 after a crash before the status, the user is pinned first": {with(statusForgotten), outcome{Do: LookUpUser}},
 		"B40 after a crash before the status, nothing is minted": {
 			with(statusForgotten, lookedUp("id-bot", "bot")), activeOutcome(15 * time.Hour),
 		},
@@ -98,11 +98,11 @@ func TestMinted(t *testing.T) {
 			with(statusForgotten, unlisted, lookedUp("id-bot", "bot")), activeOutcome(time.Second),
 		},
 		"B46 the operator's own token is dead: the session stays as it is": {
-			with(deployment(func(d *Deployment) { d.Verdict = refused })),
+			with(deployment(func(d *Deployment) { d.Result = refused })),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},
 		},
 		"B46 the operator's own token is dead: nothing is minted": {
-			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Verdict = refused })),
+			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Result = refused })),
 			outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent", Wake: interval},
 		},
 		"a deployment that cannot mint": {
@@ -110,15 +110,15 @@ func TestMinted(t *testing.T) {
 			outcome{Ready: "False ConfigInvalid", Authenticated: "absent", Synced: "absent", Wake: interval},
 		},
 		"B47 the list says that the user is suspended: nothing is minted": {
-			session("ci", withMint("bot"), published("t4", 4, 20*time.Hour), func(o *Observation) { o.Listing.UserSuspended = true }),
+			session("ci", withMint("bot"), published("t4", 4, 20*time.Hour), func(o *Observation) { o.ServerTokens.UserSuspended = true }),
 			outcome{Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "True Synced", Suspended: "UserSuspended", Wake: interval},
 		},
 		"B47 the lookup says that the user is suspended": {
-			session("ci", withMint("bot"), lookedUp("id-bot", "bot"), func(o *Observation) { o.Target.Suspended = true }),
+			session("ci", withMint("bot"), lookedUp("id-bot", "bot"), func(o *Observation) { o.TargetUser.Suspended = true }),
 			outcome{Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "absent", Suspended: "UserSuspended", Wake: interval},
 		},
 		"B47 that the user before is suspended does not matter": {
-			with(withMint("ada"), func(o *Observation) { o.Listing.UserSuspended = true }), outcome{Do: LookUp},
+			with(withMint("ada"), func(o *Observation) { o.ServerTokens.UserSuspended = true }), outcome{Do: LookUpUser},
 		},
 		"B48 the name belongs to another account": {
 			session("ci", withMint("bot"), pinned("id-bot", "bot"), lookedUp("id-other", "bot")),
@@ -136,7 +136,7 @@ func TestMinted(t *testing.T) {
 			session("ci", withMint("me"), lookedUp("id-operator", "operator")), outcome{Ready: "False ConfigInvalid", Wake: interval},
 		},
 		"no such user": {
-			session("ci", withMint("bot"), func(o *Observation) { o.Target = Target{Known: true, Missing: true} }),
+			session("ci", withMint("bot"), func(o *Observation) { o.TargetUser = TargetUser{Known: true, Missing: true} }),
 			outcome{Ready: "False ConfigInvalid", Wake: interval},
 		},
 		"a serial that still retires is not used again": {
@@ -159,7 +159,7 @@ func TestMintedPinsTheUser(t *testing.T) { // B48
 			session("ci", withMint("bot"), pinned("id-bot", "bot"), lookedUp("id-other", "bot")), bot,
 		},
 		"while the user is suspended": {
-			session("ci", withMint("bot"), lookedUp("id-bot", "bot"), func(o *Observation) { o.Target.Suspended = true }), bot,
+			session("ci", withMint("bot"), lookedUp("id-bot", "bot"), func(o *Observation) { o.TargetUser.Suspended = true }), bot,
 		},
 		"while the access is denied": {
 			session("ci", withMint("bot"), pinned("id-bot", "bot"), deployment(func(d *Deployment) { d.Denied = "no" })), bot,
@@ -195,18 +195,18 @@ func TestRequestOf(t *testing.T) {
 		"scopes":     changed(func(m *v1alpha1.MintAuth) { m.Scopes = m.Scopes[:1] }),
 		"allow-list": changed(func(m *v1alpha1.MintAuth) { m.AllowList = []v1alpha1.AllowListEntry{"workspace:*"} }),
 	}
-	want := RequestOf(&base, "")
+	want := SpecDigest(&base, "")
 	for name, mint := range same {
-		if got := RequestOf(mint, ""); got != want {
+		if got := SpecDigest(mint, ""); got != want {
 			t.Errorf("%s: another request", name)
 		}
 	}
 	for name, mint := range other {
-		if RequestOf(mint, "") == want {
+		if SpecDigest(mint, "") == want {
 			t.Errorf("%s: still the same request", name)
 		}
 	}
-	if RequestOf(nil, "") != "" {
+	if SpecDigest(nil, "") != "" {
 		t.Error("a session that mints nothing has a request")
 	}
 }
@@ -251,7 +251,7 @@ func TestSerialOfARetiringTokenIsTaken(t *testing.T) {
 	t.Parallel()
 	o := session("ci", withMint("bot"))
 	for name, want := range map[string]int64{"cso-cluster1-12345678-4": 4, "cso-cluster1-12345678-x": 0, "": 0, "-5": 5, "7": 7} {
-		o.Session.Status.Retiring = []v1alpha1.RetiringToken{{ID: "t", Name: name}}
+		o.Session.Status.PendingRevocations = []v1alpha1.PendingRevocation{{ID: "t", Name: name}}
 		if got := o.lastSerial(); got != want {
 			t.Errorf("after %q the last serial is %d, want %d", name, got, want)
 		}

@@ -16,24 +16,24 @@ func mirrorToken(o Observation) *v1alpha1.TokenStatus {
 	if token == nil || token.ID == "" {
 		return nil
 	}
-	next := &v1alpha1.TokenStatus{ID: token.ID, ExpiresAt: stamp(token.ExpiresAt)}
+	next := &v1alpha1.TokenStatus{ID: token.ID, ExpirationTime: stamp(token.ExpiresAt)}
 	if was := o.Session.Status.Token; was != nil && was.ID == token.ID {
-		next.Name, next.IssuedAt, next.LastUsedAt, next.Scopes = was.Name, was.IssuedAt, was.LastUsedAt, was.Scopes
+		next.Name, next.IssueTime, next.LastUsedTime, next.Scopes = was.Name, was.IssueTime, was.LastUsedTime, was.Scopes
 		next.Serial = was.Serial
 	}
 	// A supplied token goes on with the count of the minted one before it, and is
 	// none of them.
 	if token.Minted() {
-		next.Serial, next.LastUsedAt = max(next.Serial, token.Serial, 1), stamp(lastUsed(o))
+		next.Serial, next.LastUsedTime = max(next.Serial, token.Serial, 1), stamp(lastUsed(o))
 	} else {
 		next.Serial = 0
 	}
-	if listed := o.Listing.Token; listed != nil {
-		next.Name, next.Scopes, next.IssuedAt = listed.Name, listed.Scopes, stamp(listed.CreatedAt)
+	if listed := o.ServerTokens.Token; listed != nil {
+		next.Name, next.Scopes, next.IssueTime = listed.Name, listed.Scopes, stamp(listed.CreatedAt)
 	} else if o.Grant.Held && o.Grant.ID == token.ID {
-		next.IssuedAt, next.Scopes = stamp(o.Grant.IssuedAt), o.Grant.Scopes
-	} else if !token.Minted() && o.Check.Credential == token.Fingerprint && o.Check.Verdict.OK() {
-		next.Scopes = o.Check.Scopes
+		next.IssueTime, next.Scopes = stamp(o.Grant.IssuedAt), o.Grant.Scopes
+	} else if !token.Minted() && o.CredentialCheck.Credential == token.Fingerprint && o.CredentialCheck.Result.OK() {
+		next.Scopes = o.CredentialCheck.Scopes
 	}
 	return next
 }
@@ -41,10 +41,10 @@ func mirrorToken(o Observation) *v1alpha1.TokenStatus {
 // mirrorAuthorization shows what a person has to open, as long as that is of any use.
 func mirrorAuthorization(o Observation) *v1alpha1.Authorization {
 	g, spec := o.Grant, o.Session.Spec
-	if spec.Auth.OAuth == nil || spec.Suspend || g.Held || g.URL == "" || !g.SpentAt.IsZero() || !o.Now.Before(g.URLEnds) {
+	if spec.Auth.OAuth == nil || spec.Paused || g.Held || g.URL == "" || !g.SpentAt.IsZero() || !o.Now.Before(g.URLEnds) {
 		return nil
 	}
-	return &v1alpha1.Authorization{URL: g.URL, ExpiresAt: *stamp(g.URLEnds)}
+	return &v1alpha1.Authorization{URL: g.URL, ExpirationTime: *stamp(g.URLEnds)}
 }
 
 // mirrorSecret names the version that is as it should be. One that somebody edited
@@ -75,7 +75,7 @@ func stamp(t time.Time) *metav1.Time {
 // Apply writes what the plan says into a status. It is the only place where a
 // session's status is made. A plan with Keep changes nothing.
 func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now time.Time) {
-	if p.Keep {
+	if p.SkipStatusUpdate {
 		return
 	}
 	status.ObservedGeneration = generation
@@ -84,18 +84,18 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 		c.LastTransitionTime = *stamp(now)
 		meta.SetStatusCondition(&status.Conditions, c)
 	}
-	for _, absent := range p.Absent {
+	for _, absent := range p.ConditionsToRemove {
 		meta.RemoveStatusCondition(&status.Conditions, absent)
 	}
 	status.User = p.User
 	status.Token = p.Token
-	status.Retiring = p.Retiring
+	status.PendingRevocations = p.PendingRevocations
 	status.Secret = p.Secret
 	status.Restarts = p.Restarts
 	status.Authorization = p.Authorization
 	status.Suspension = p.Suspension
 	status.Retirement = p.Retirement
-	status.ActiveSince = p.ActiveSince
-	status.LastHandledRenewAt = p.Handled
+	status.LastActivityTime = p.LastActivityTime
+	status.LastHandledRenewAt = p.HandledRenewalRequest
 	status.NextRefreshTime = stamp(p.NextRefresh)
 }

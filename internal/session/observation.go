@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // Observation is all that is known about a session at one moment. It is never
@@ -22,38 +22,38 @@ type Observation struct {
 
 	Deployment Deployment
 	Secret     Secret
-	// Source is the supplied token. Only for auth.token.
-	Source Source
-	// Check is the last answer to the session's own credential. Only for
+	// SuppliedToken is the supplied token. Only for auth.token.
+	SuppliedToken SuppliedToken
+	// CredentialCheck is the last answer to the session's own credential. Only for
 	// auth.token, auth.oauth and auth.certificate.
-	Check Check
+	CredentialCheck CredentialCheck
 	// Grant is what there is of OAuth.
 	Grant Grant
-	// Target is the user that is minted for. Only for auth.mint.
-	Target Target
-	// Listing is what the deployment's token list says. Only for what was minted.
-	Listing Listing
-	// Binding to a workspace.
-	Binding Binding
+	// TargetUser is the user that is minted for. Only for auth.mint.
+	TargetUser TargetUser
+	// ServerTokens is what the deployment's token list says. Only for what was minted.
+	ServerTokens ServerTokens
+	// Workspace to a workspace.
+	Workspace WorkspaceBinding
 	// Workloads of spec.restart; none where none has to be looked at, see Unrolled.
 	Workloads []Workload
-	// Request is the digest of what the spec asks of a minted token.
-	Request string
-	// Refreshed is the request that the grant was last refreshed for, as far as this
+	// SpecDigest is the digest of what the spec asks of a minted token.
+	SpecDigest string
+	// RefreshedForRequest is the request that the grant was last refreshed for, as far as this
 	// process knows. Empty: none.
-	Refreshed string
-	// Ruling of the deployment's retention. Only for auth.mint.
-	Ruling Ruling
-	// Invalid, where it is not empty, says why nothing could be published: a
+	RefreshedForRequest string
+	// Retention of the deployment's retention. Only for auth.mint.
+	Retention RetentionDecision
+	// TemplateError, where it is not empty, says why nothing could be published: a
 	// template that cannot be rendered.
-	Invalid string
+	TemplateError string
 	// Failure is the last action that failed in this pass; nil: none did.
 	Failure *Failure
-	// Revoked are the ids of tokens that were found dead or revoked in this pass.
-	Revoked []string
-	// Swept says that in this pass the server was asked for a token that a lost
+	// RevokedTokens are the ids of tokens that were found dead or revoked in this pass.
+	RevokedTokens []string
+	// LostTokenSearched says that in this pass the server was asked for a token that a lost
 	// answer may have left.
-	Swept bool
+	LostTokenSearched bool
 }
 
 // serverNow is the time by the server's clock.
@@ -69,8 +69,8 @@ type Deployment struct {
 	Resolved bool
 	// Problem says what is wrong with its settings now. Empty: nothing.
 	Problem string
-	// Verdict is the last verification of the current settings.
-	Verdict verdict.Verdict
+	// Result is the last verification of the current settings.
+	Result authcheck.Result
 	// ID is the server's identity. Empty: not known.
 	ID string
 	// User is as whom the server knows the operator. Nil: anonymous.
@@ -112,19 +112,19 @@ type Secret struct {
 
 // Published is the token in the generated Secret, without its value.
 type Published struct {
-	ID        string
-	Serial    int64
-	ExpiresAt time.Time // zero: not known
-	Request   string    // what it was minted for; empty: the token was supplied
+	ID         string
+	Serial     int64
+	ExpiresAt  time.Time // zero: not known
+	SpecDigest string    // what it was minted for; empty: the token was supplied
 	// Fingerprint is the keyed digest of the value.
 	Fingerprint string
 }
 
 // Minted reports whether the operator minted the token.
-func (p *Published) Minted() bool { return p != nil && p.Request != "" }
+func (p *Published) Minted() bool { return p != nil && p.SpecDigest != "" }
 
-// Source is a supplied token.
-type Source struct {
+// SuppliedToken is a supplied token.
+type SuppliedToken struct {
 	// Problem says, naming object and key, why there is none. Empty: there is one.
 	Problem string
 	// Empty says that the value is there and empty: the connection identifies the
@@ -136,24 +136,24 @@ type Source struct {
 	Fingerprint string
 }
 
-// Check is the server's answer to a credential that is not the operator's own.
-type Check struct {
-	// At is when the server was asked; zero: not yet.
-	At time.Time
+// CredentialCheck is the server's answer to a credential that is not the operator's own.
+type CredentialCheck struct {
+	// Time is when the server was asked; zero: not yet.
+	Time time.Time
 	// Credential and Settings are the fingerprints that it was asked with.
 	Credential, Settings string
-	Verdict              verdict.Verdict
+	Result               authcheck.Result
 	// Failures in a row that said nothing about the caller.
 	Failures int
-	// Asked is the request for renewal that it was made for. Empty: none.
-	Asked     string
-	User      *v1alpha1.SessionUser
-	ExpiresAt time.Time // of the token; zero: not known
-	Scopes    []string
+	// RenewalRequest is the request for renewal that it was made for. Empty: none.
+	RenewalRequest string
+	User           *v1alpha1.SessionUser
+	ExpiresAt      time.Time // of the token; zero: not known
+	Scopes         []string
 }
 
-// Target is the user that is minted for, as just looked up.
-type Target struct {
+// TargetUser is the user that is minted for, as just looked up.
+type TargetUser struct {
 	// Known says that the lookup was made.
 	Known bool
 	// Missing says that there is no such user, or that the operator may not see it.
@@ -165,8 +165,8 @@ type Target struct {
 	MaxLifetime time.Duration
 }
 
-// Listing is what the token list of the deployment says about this session.
-type Listing struct {
+// ServerTokens is what the token list of the deployment says about this session.
+type ServerTokens struct {
 	// Loaded says that there was a list since the operator started.
 	Loaded bool
 	// Token is the published one. Nil: it is not on the server.
@@ -186,17 +186,17 @@ type Listed struct {
 	Scopes     []string
 }
 
-// Ruling is what the deployment's retention says of a session. The zero value says
+// RetentionDecision is what the deployment's retention says of a session. The zero value says
 // nothing: all stays as it is.
-type Ruling struct {
-	// Return says that nothing keeps a retired session away any more.
-	Return bool
+type RetentionDecision struct {
+	// MayReturn says that nothing keeps a retired session away any more.
+	MayReturn bool
 	// Reason and Message say why a session is retired, or stays so. Empty: it is not to
 	// be.
 	Reason, Message string
-	// LastActive is what it goes by. It is out of date for a session that was active
+	// LastActiveTime is what it goes by. It is out of date for a session that was active
 	// since.
-	LastActive time.Time
+	LastActiveTime time.Time
 }
 
 // FailureClass says what a failed action waits for.
@@ -207,8 +207,8 @@ const (
 	Transient FailureClass = iota
 	// Wait failures are tried again after Failure.RetryAfter.
 	Wait
-	// Unbelieved failures met settings that are changing.
-	Unbelieved
+	// ConfigChanging failures met settings that are changing.
+	ConfigChanging
 	// Config failures wait for somebody to change something; they are probed.
 	Config
 	// Denied failures are about the operator's own credential.

@@ -19,34 +19,34 @@ const (
 	AddFinalizer Action = "AddFinalizer"
 	// RemoveFinalizer lets a deleted session go.
 	RemoveFinalizer Action = "RemoveFinalizer"
-	// LookUp finds the target user, its state and its maximum lifetime.
-	LookUp Action = "LookUp"
+	// LookUpUser finds the target user, its state and its maximum lifetime.
+	LookUpUser Action = "LookUp"
 	// Mint creates token Plan.Mint, checks it and publishes it.
 	Mint Action = "Mint"
 	// CheckCredential asks the server who the caller is.
 	CheckCredential Action = "CheckCredential"
 	// Publish writes the Secret from a credential that is known to be good.
 	Publish Action = "Publish"
-	// Withdraw deletes the Secret.
-	Withdraw Action = "Withdraw"
-	// Release leaves the Secret without an owner.
-	Release Action = "Release"
-	// Sweep looks for a token that a lost answer may have left, and revokes it.
-	Sweep Action = "Sweep"
+	// DeleteSecret deletes the Secret.
+	DeleteSecret Action = "Withdraw"
+	// RetainSecret leaves the Secret without an owner.
+	RetainSecret Action = "Release"
+	// FindLostToken looks for a token that a lost answer may have left, and revokes it.
+	FindLostToken Action = "Sweep"
 	// Revoke deletes the tokens in Plan.Revoke on the server.
 	Revoke Action = "Revoke"
 	// Restart rolls the workloads in Plan.Roll.
 	Restart Action = "Restart"
 	// FindWorkspace looks up the workspace that the session is bound to.
 	FindWorkspace Action = "FindWorkspace"
-	// Register makes the session known to the server as an OAuth client.
-	Register Action = "Register"
-	// Authorize makes a request for a person's consent.
-	Authorize Action = "Authorize"
-	// Refresh spends the refresh token on a new pair.
-	Refresh Action = "Refresh"
-	// Resolve finds out whether a refresh was carried out whose answer is lost.
-	Resolve Action = "Resolve"
+	// RegisterClient makes the session known to the server as an OAuth client.
+	RegisterClient Action = "Register"
+	// StartAuthorization makes a request for a person's consent.
+	StartAuthorization Action = "Authorize"
+	// RefreshGrant spends the refresh token on a new pair.
+	RefreshGrant Action = "Refresh"
+	// ResolveInterruptedRefresh finds out whether a refresh was carried out whose answer is lost.
+	ResolveInterruptedRefresh Action = "Resolve"
 	// EndGrant revokes a grant that is of no use, for Plan.Ending, and keeps the client.
 	EndGrant Action = "EndGrant"
 	// ForgetGrant revokes the grant, deletes the registration and all that is kept of both.
@@ -55,36 +55,36 @@ const (
 
 // Plan is what to do now, what to say, and when to look again.
 type Plan struct {
-	Do Action
+	Action Action
 	// Mint describes the token, for Mint; its serial also for Sweep.
-	Mint Order
+	Mint MintRequest
 	// Revoke names the tokens, for Revoke.
-	Revoke []Doomed
-	// Ending says why, for EndGrant.
-	Ending Ending
-	// Roll names the workloads, for Restart.
-	Roll []v1alpha1.RestartTarget
+	Revoke []TokenRef
+	// GrantEndReason says why, for EndGrant.
+	GrantEndReason GrantEndReason
+	// WorkloadsToRestart names the workloads, for Restart.
+	WorkloadsToRestart []v1alpha1.RestartTarget
 
-	// Keep says that status stays as it is: what was seen is not believed.
-	Keep bool
-	// Strip says that the session may have no credential: all that was minted for
+	// SkipStatusUpdate says that status stays as it is: what was seen is not believed.
+	SkipStatusUpdate bool
+	// RevokeAll says that the session may have no credential: all that was minted for
 	// it goes now, and what is published as soon as its Secret is gone.
-	Strip bool
+	RevokeAll bool
 	// Conditions to set; those in Absent are removed.
-	Conditions []metav1.Condition
-	Absent     []string
-	Suspension *v1alpha1.Suspension
-	User       *v1alpha1.SessionUser
-	Token      *v1alpha1.TokenStatus
-	Retiring   []v1alpha1.RetiringToken
-	Secret     *v1alpha1.SecretStatus
-	Restarts   []v1alpha1.RestartStatus
+	Conditions         []metav1.Condition
+	ConditionsToRemove []string
+	Suspension         *v1alpha1.Suspension
+	User               *v1alpha1.SessionUser
+	Token              *v1alpha1.TokenStatus
+	PendingRevocations []v1alpha1.PendingRevocation
+	Secret             *v1alpha1.SecretStatus
+	Restarts           []v1alpha1.RestartStatus
 	// Retirement says why retention keeps the credential away; nil: it does not.
 	Retirement *v1alpha1.Retirement
-	// ActiveSince is when somebody last did something about a minted session.
-	ActiveSince *metav1.Time
-	// Handled is the last request for renewal that is served.
-	Handled string
+	// LastActivityTime is when somebody last did something about a minted session.
+	LastActivityTime *metav1.Time
+	// HandledRenewalRequest is the last request for renewal that is served.
+	HandledRenewalRequest string
 	// Authorization is what a person has to open.
 	Authorization *v1alpha1.Authorization
 	// NextRefresh is when, by the server's clock, the credential is replaced; zero:
@@ -93,41 +93,41 @@ type Plan struct {
 	// Abandoned names the tokens that are left on the server for good.
 	Abandoned []string
 
-	// Urgency of what is done or waited for.
-	Urgency Urgency
-	// Wake is when to look again without any event; zero: only an event can change
+	// Priority of what is done or waited for.
+	Priority Priority
+	// RequeueAt is when to look again without any event; zero: only an event can change
 	// anything.
-	Wake time.Time
+	RequeueAt time.Time
 	// Backoff says to come back sooner than Wake, and less often each time.
 	Backoff bool
-	// Again says to observe anew at once.
-	Again bool
+	// RequeueNow says to observe anew at once.
+	RequeueNow bool
 }
 
-// Urgency says whose turn comes first where there is no room for all (B52). The zero
+// Priority says whose turn comes first where there is no room for all (B52). The zero
 // value is Routine.
-type Urgency int
+type Priority int
 
 const (
 	// Routine work is done in good time.
-	Routine Urgency = iota
-	// First is for a session that has no credential.
-	First
-	// Pressing is for one whose credential is about to end.
-	Pressing
+	Routine Priority = iota
+	// FirstCredential is for a session that has no credential.
+	FirstCredential
+	// NearExpiry is for one whose credential is about to end.
+	NearExpiry
 )
 
-// Order describes a token that is to be minted.
-type Order struct {
+// MintRequest describes a token that is to be minted.
+type MintRequest struct {
 	Serial   int64
 	UserID   string
 	Lifetime time.Duration
-	// Request is kept with the token, see [Published.Request].
-	Request string
+	// SpecDigest is kept with the token, see [Published.Request].
+	SpecDigest string
 }
 
-// Doomed is a token that is to be revoked.
-type Doomed struct {
+// TokenRef is a token that is to be revoked.
+type TokenRef struct {
 	ID, Name string
 }
 
@@ -144,7 +144,7 @@ func (p Plan) condition(conditionType string) *metav1.Condition {
 // set adds a condition, or replaces the one of its type. It is not absent then,
 // whatever was said before.
 func (p *Plan) set(conditionType string, status metav1.ConditionStatus, reason, message string) {
-	p.Absent = slices.DeleteFunc(p.Absent, func(absent string) bool { return absent == conditionType })
+	p.ConditionsToRemove = slices.DeleteFunc(p.ConditionsToRemove, func(absent string) bool { return absent == conditionType })
 	next := metav1.Condition{Type: conditionType, Status: status, Reason: reason, Message: message}
 	if c := p.condition(conditionType); c != nil {
 		*c = next
@@ -162,7 +162,7 @@ func notReady(reason, message string) Plan {
 
 // wakeAt moves the wake-up to t where that is sooner.
 func (p *Plan) wakeAt(t time.Time) {
-	if !t.IsZero() && (p.Wake.IsZero() || t.Before(p.Wake)) {
-		p.Wake = t
+	if !t.IsZero() && (p.RequeueAt.IsZero() || t.Before(p.RequeueAt)) {
+		p.RequeueAt = t
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // properties hold for every observation. Each returns what is wrong; empty: nothing.
@@ -20,17 +20,17 @@ var properties = map[string]func(o Observation, p Plan) string{
 		return failIf(!same, "it is another one, or the session was changed")
 	},
 	"B09 what is suspended has a wake-up": func(_ Observation, p Plan) string {
-		return failIf(says(p, "False", v1alpha1.ReasonSuspended) && p.Wake.IsZero() && !p.Backoff, "no wake-up")
+		return failIf(says(p, "False", v1alpha1.ReasonSuspended) && p.RequeueAt.IsZero() && !p.Backoff, "no wake-up")
 	},
 	"a plan that does nothing says Ready, or keeps the status": func(_ Observation, p Plan) string {
-		return failIf(p.Do == Nothing && !p.Keep && p.condition(v1alpha1.ConditionReady) == nil, "Ready is not said")
+		return failIf(p.Action == Nothing && !p.SkipStatusUpdate && p.condition(v1alpha1.ConditionReady) == nil, "Ready is not said")
 	},
 	"no wake-up is over already": func(o Observation, p Plan) string {
-		return failIf(p.Do == Nothing && !p.Wake.IsZero() && !p.Wake.After(o.Now), "it wakes at once")
+		return failIf(p.Action == Nothing && !p.RequeueAt.IsZero() && !p.RequeueAt.After(o.Now), "it wakes at once")
 	},
 	"every condition has a reason, and none is set and absent": func(_ Observation, p Plan) string {
 		for _, c := range p.Conditions {
-			if c.Reason == "" || slices.Contains(p.Absent, c.Type) {
+			if c.Reason == "" || slices.Contains(p.ConditionsToRemove, c.Type) {
 				return c.Type + " is not complete, or is absent too"
 			}
 		}
@@ -47,7 +47,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 	"B07 Keep changes no status": func(o Observation, p Plan) string {
 		status := *o.Session.Status.DeepCopy()
 		p.Apply(&status, 9, o.Now)
-		if !p.Keep {
+		if !p.SkipStatusUpdate {
 			return ""
 		}
 		return diffStatus(o.Session.Status, status)
@@ -60,7 +60,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 		return diffStatus(once, twice)
 	},
 	"B54 what was said is said again, in the same words": func(o Observation, p Plan) string {
-		if p.Do != Nothing || p.Keep {
+		if p.Action != Nothing || p.SkipStatusUpdate {
 			return ""
 		}
 		first := written(o, p, 0)
@@ -69,7 +69,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 		next.Session.Status = first
 		next.Now = o.Now.Add(time.Millisecond)
 		q := Decide(next)
-		if q.Do != Nothing || q.Keep || statusSaid(q) != statusSaid(p) {
+		if q.Action != Nothing || q.SkipStatusUpdate || statusSaid(q) != statusSaid(p) {
 			return ""
 		}
 		return diffStatus(first, written(next, q, 0))
@@ -79,18 +79,18 @@ var properties = map[string]func(o Observation, p Plan) string{
 			return ""
 		}
 		id := o.Secret.Token.ID
-		meant := slices.ContainsFunc(p.Retiring, func(t v1alpha1.RetiringToken) bool { return t.ID == id })
-		revoked := slices.ContainsFunc(p.Revoke, func(t Doomed) bool { return t.ID == id })
-		return failIf(revoked || meant && !p.Strip, "token "+id)
+		meant := slices.ContainsFunc(p.PendingRevocations, func(t v1alpha1.PendingRevocation) bool { return t.ID == id })
+		revoked := slices.ContainsFunc(p.Revoke, func(t TokenRef) bool { return t.ID == id })
+		return failIf(revoked || meant && !p.RevokeAll, "token "+id)
 	},
 	"B43 nothing is revoked before its time": func(o Observation, p Plan) string {
-		if p.Strip || !o.Session.DeletionTimestamp.IsZero() {
+		if p.RevokeAll || !o.Session.DeletionTimestamp.IsZero() {
 			return ""
 		}
-		for _, t := range o.Session.Status.Retiring {
-			first := slices.IndexFunc(o.Session.Status.Retiring, func(r v1alpha1.RetiringToken) bool { return r.ID == t.ID })
-			early := o.Session.Status.Retiring[first].RevokeAfter.After(o.Now)
-			if early && slices.ContainsFunc(p.Revoke, func(d Doomed) bool { return d.ID == t.ID }) {
+		for _, t := range o.Session.Status.PendingRevocations {
+			first := slices.IndexFunc(o.Session.Status.PendingRevocations, func(r v1alpha1.PendingRevocation) bool { return r.ID == t.ID })
+			early := o.Session.Status.PendingRevocations[first].RevokeTime.After(o.Now)
+			if early && slices.ContainsFunc(p.Revoke, func(d TokenRef) bool { return d.ID == t.ID }) {
 				return "token " + t.ID
 			}
 		}
@@ -98,82 +98,84 @@ var properties = map[string]func(o Observation, p Plan) string{
 	},
 	"nothing is revoked twice": func(o Observation, p Plan) string {
 		for i, t := range p.Revoke {
-			if slices.Contains(o.Revoked, t.ID) || slices.Contains(p.Revoke[i+1:], t) {
+			if slices.Contains(o.RevokedTokens, t.ID) || slices.Contains(p.Revoke[i+1:], t) {
 				return "token " + t.ID
 			}
 		}
-		return failIf(p.Do == Revoke && len(p.Revoke) == 0, "there is nothing to revoke")
+		return failIf(p.Action == Revoke && len(p.Revoke) == 0, "there is nothing to revoke")
 	},
 	"a mint has every leave that it needs": func(o Observation, p Plan) string {
-		d, u := o.Deployment, o.Target
-		may := d.Found && d.Verdict.OK() && !d.Settling && d.Problem == "" && d.Denied == "" && d.User != nil && !o.Secret.Foreign &&
-			!o.Session.Spec.Suspend && o.Session.DeletionTimestamp.IsZero() && o.Invalid == "" && (o.Failure == nil || o.Failure.Action == Revoke) &&
+		d, u := o.Deployment, o.TargetUser
+		may := d.Found && d.Result.OK() && !d.Settling && d.Problem == "" && d.Denied == "" && d.User != nil && !o.Secret.Foreign &&
+			!o.Session.Spec.Paused && o.Session.DeletionTimestamp.IsZero() && o.TemplateError == "" && (o.Failure == nil || o.Failure.Action == Revoke) &&
 			u.Known && !u.Missing && !u.Suspended && u.User.Username == "bot" && len(o.Session.Finalizers) > 0
-		return failIf(p.Do == Mint && !may, "it is minted")
+		return failIf(p.Action == Mint && !may, "it is minted")
 	},
 	"B41 no serial is minted twice": func(o Observation, p Plan) string {
-		if p.Do != Mint {
+		if p.Action != Mint {
 			return ""
 		}
 		used := o.Secret.Token != nil && o.Secret.Token.Serial >= p.Mint.Serial ||
 			o.Session.Status.Token != nil && o.Session.Status.Token.Serial >= p.Mint.Serial
-		return failIf(used || p.Mint.Serial < 1 || p.Mint.Lifetime <= 0 || p.Mint.UserID != o.Target.User.ID, "the order is wrong")
+		return failIf(used || p.Mint.Serial < 1 || p.Mint.Lifetime <= 0 || p.Mint.UserID != o.TargetUser.User.ID, "the order is wrong")
 	},
 	"B48 a pinned user stays the one it is": func(o Observation, p Plan) string {
 		was, mint := o.Session.Status.User, o.Session.Spec.Auth.Mint
-		moved := o.Secret.Token.Minted() && !sameServer(o.Secret.Token.Request, o.Request)
-		return failIf(p.Do == Mint && !moved && was != nil && was.Username == mint.User && was.ID != p.Mint.UserID, "minted for another")
+		moved := o.Secret.Token.Minted() && !sameServer(o.Secret.Token.SpecDigest, o.SpecDigest)
+		return failIf(p.Action == Mint && !moved && was != nil && was.Username == mint.User && was.ID != p.Mint.UserID, "minted for another")
 	},
 	"B08 while settings change no server is asked, and nothing that failed is said": func(o Observation, p Plan) string {
-		asks := slices.Contains([]Action{LookUp, Mint, CheckCredential, Publish}, p.Do)
+		asks := slices.Contains([]Action{LookUpUser, Mint, CheckCredential, Publish}, p.Action)
 		bad := o.Deployment.Settling && (asks || says(p, "False", v1alpha1.ReasonSuspended))
-		return failIf(bad && o.Session.Status.Suspension == nil, "it does "+string(p.Do))
+		return failIf(bad && o.Session.Status.Suspension == nil, "it does "+string(p.Action))
 	},
 	"B15 a paused session asks nothing": func(o Observation, p Plan) string {
 		free := o.Session.DeletionTimestamp.IsZero() && o.Deployment.Denied == ""
-		return failIf(o.Session.Spec.Suspend && free && p.Do != Nothing, "it does "+string(p.Do))
+		return failIf(o.Session.Spec.Paused && free && p.Action != Nothing, "it does "+string(p.Action))
 	},
 	"the finalizer comes first, and then the real action": func(o Observation, p Plan) string {
-		if p.Do != AddFinalizer {
-			return failIf((p.Do == Mint || p.Do == Publish) && len(o.Session.Finalizers) == 0, "no finalizer")
+		if p.Action != AddFinalizer {
+			return failIf((p.Action == Mint || p.Action == Publish) && len(o.Session.Finalizers) == 0, "no finalizer")
 		}
 		next := o
 		next.Session = o.Session.DeepCopy()
 		next.Session.Finalizers = []string{v1alpha1.SessionFinalizer}
-		do := Decide(next).Do
+		do := Decide(next).Action
 		return failIf(do != Mint && do != Publish, "it was for "+string(do))
 	},
 	"B40 no token is lost: what is taken away is named": func(o Observation, p Plan) string {
 		forced := !o.Session.DeletionTimestamp.IsZero()
-		return failIf((p.Do == Withdraw || p.Do == Mint && !o.Secret.ValueGone) && !forced && !o.named(), "status does not name the token")
+		return failIf((p.Action == DeleteSecret || p.Action == Mint && !o.Secret.ValueGone) && !forced && !o.recordedInStatus(), "status does not name the token")
 	},
 	"what fails is not done again at once": func(o Observation, p Plan) string {
-		return failIf(o.Failure != nil && o.Failure.Action == p.Do && o.Failure.Action == Revoke, "it does "+string(p.Do))
+		return failIf(o.Failure != nil && o.Failure.Action == p.Action && o.Failure.Action == Revoke, "it does "+string(p.Action))
 	},
 	"B27 nothing is taken for retention that status does not tell of": func(o Observation, p Plan) string {
-		begins := p.Do == Nothing && p.Retirement != nil && o.Session.Status.Retirement == nil
-		takes := p.Do == Withdraw || p.Do == Revoke && p.Strip
-		for _, t := range p.Retiring {
+		begins := p.Action == Nothing && p.Retirement != nil && o.Session.Status.Retirement == nil
+		takes := p.Action == DeleteSecret || p.Action == Revoke && p.RevokeAll
+		for _, t := range p.PendingRevocations {
 			takes = takes || o.publishes(t.ID)
 		}
-		return failIf(begins && takes, "it does "+string(p.Do))
+		return failIf(begins && takes, "it does "+string(p.Action))
 	},
 	"B27 a retired session that nobody wants gets nothing": func(o Observation, p Plan) string {
-		gets := slices.Contains([]Action{LookUp, Mint, Publish, CheckCredential, FindWorkspace}, p.Do)
-		return failIf(Resting(o.Session, o.Ruling) && (gets || p.isActive()), "it does "+string(p.Do))
+		gets := slices.Contains([]Action{LookUpUser, Mint, Publish, CheckCredential, FindWorkspace}, p.Action)
+		return failIf(IsRetired(o.Session, o.Retention) && (gets || p.isActive()), "it does "+string(p.Action))
 	},
 	"B27 a retirement ends with a credential, not before": func(o Observation, p Plan) string {
-		ends := p.Do == Nothing && !p.Keep && o.Session.Status.Retirement != nil && p.Retirement == nil
+		ends := p.Action == Nothing && !p.SkipStatusUpdate && o.Session.Status.Retirement != nil && p.Retirement == nil
 		return failIf(ends && !p.isActive() && o.Session.Spec.Auth.Mint != nil, "it has none")
 	},
 	"a request is handled once, when there is what it asks for": func(o Observation, p Plan) string {
-		handled := p.Do == Nothing && !p.Keep && p.Handled != o.Session.Status.LastHandledRenewAt
-		return failIf(handled && (!p.isActive() || p.Handled != o.asked() || !o.renewed()), "handled is "+p.Handled)
+		handled := p.Action == Nothing && !p.SkipStatusUpdate && p.HandledRenewalRequest != o.Session.Status.LastHandledRenewAt
+		return failIf(handled && (!p.isActive() || p.HandledRenewalRequest != o.asked() || !o.renewed()), "handled is "+p.HandledRenewalRequest)
 	},
-	"status can hold it": func(_ Observation, p Plan) string { return failIf(len(p.Retiring) > mostRetiring, "too many tokens") },
+	"status can hold it": func(_ Observation, p Plan) string {
+		return failIf(len(p.PendingRevocations) > mostRetiring, "too many tokens")
+	},
 	"a token is published only when the server accepts it": func(o Observation, p Plan) string {
-		supplied := o.Session.Spec.Auth.Token != nil && !o.Source.Empty
-		return failIf(p.Do == Publish && supplied && (o.Check.Verdict.Outcome != verdict.Accepted || o.Check.Credential != o.Source.Fingerprint || o.Check.Settings != o.Deployment.Fingerprint), "it is published")
+		supplied := o.Session.Spec.Auth.Token != nil && !o.SuppliedToken.Empty
+		return failIf(p.Action == Publish && supplied && (o.CredentialCheck.Result.Outcome != authcheck.Accepted || o.CredentialCheck.Credential != o.SuppliedToken.Fingerprint || o.CredentialCheck.Settings != o.Deployment.Fingerprint), "it is published")
 	},
 }
 
@@ -230,11 +232,11 @@ func TestProperties(t *testing.T) {
 		for i := range data {
 			data[i] = byte(random.UintN(256))
 		}
-		did[holds(t, data).Do]++
+		did[holds(t, data).Action]++
 	}
 	// A property says nothing about what never happens.
 	for _, action := range []Action{
-		Nothing, AddFinalizer, RemoveFinalizer, LookUp, Mint, CheckCredential, Publish, Withdraw, Release, Sweep, Revoke,
+		Nothing, AddFinalizer, RemoveFinalizer, LookUpUser, Mint, CheckCredential, Publish, DeleteSecret, RetainSecret, FindLostToken, Revoke,
 	} {
 		if did[action] < 5 {
 			t.Errorf("only %d of the plans do %q", did[action], action)

@@ -7,7 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // choices turns bytes into decisions, so that a fuzzer can steer what random
@@ -34,12 +34,12 @@ func (c *choices) at() time.Time {
 	return noon.Add(spans[c.n(len(spans))] + time.Duration(c.n(1000))*time.Millisecond)
 }
 
-func (c *choices) verdict() verdict.Verdict {
-	return []verdict.Verdict{
+func (c *choices) verdict() authcheck.Result {
+	return []authcheck.Result{
 		accepted, accepted, refused, unreachable, unsettling, {},
-		{Outcome: verdict.Refused, Reason: v1alpha1.ReasonCertificateRejected, Own: true},
-		{Outcome: verdict.Refused, Reason: v1alpha1.ReasonUnexpectedAnswer},
-		{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonRateLimited, Message: "wait 1.2s", RetryAfter: 90 * time.Second},
+		{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true},
+		{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnexpectedAnswer},
+		{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonRateLimited, Message: "wait 1.2s", RetryAfter: 90 * time.Second},
 	}[c.n(9)]
 }
 
@@ -58,7 +58,7 @@ func (c *choices) observation() Observation {
 	c.server(&o)
 	if c.rarely(4) {
 		o.Failure = &Failure{
-			Action: []Action{Mint, Revoke, Withdraw, Sweep, CheckCredential}[c.n(5)], Class: FailureClass(c.n(6)),
+			Action: []Action{Mint, Revoke, DeleteSecret, FindLostToken, CheckCredential}[c.n(5)], Class: FailureClass(c.n(6)),
 			Reason: []string{"", v1alpha1.ReasonForbidden}[c.n(2)], Message: "no", RetryAfter: time.Duration(c.n(3)) * time.Minute,
 		}
 	}
@@ -66,16 +66,16 @@ func (c *choices) observation() Observation {
 		f.Message = "wait 1.2s"
 	}
 	c.retention(&o)
-	o.Swept = c.rarely(3)
+	o.LostTokenSearched = c.rarely(3)
 	if c.rarely(3) {
-		o.Revoked = []string{c.id()}
+		o.RevokedTokens = []string{c.id()}
 	}
 	return o
 }
 
 func (c *choices) spec(o *Observation) {
 	s := o.Session
-	s.Spec.Suspend = c.rarely(6)
+	s.Spec.Paused = c.rarely(6)
 	if c.rarely(6) {
 		s.Finalizers = nil
 	}
@@ -90,22 +90,22 @@ func (c *choices) spec(o *Observation) {
 		s.Spec.Workspace = &v1alpha1.WorkspaceRef{}
 	}
 	if c.rarely(12) {
-		o.Invalid = "a template"
+		o.TemplateError = "a template"
 	}
 	if c.rarely(6) {
 		s.Spec.Secret = &v1alpha1.GeneratedSecret{DeletionPolicy: v1alpha1.DeletionPolicyRetain}
 	}
 	o.Skew = []time.Duration{0, 0, time.Minute, -time.Hour}[c.n(4)]
-	o.Source.Empty = c.rarely(6)
+	o.SuppliedToken.Empty = c.rarely(6)
 	if c.rarely(6) {
-		o.Source.Problem = "no such key"
+		o.SuppliedToken.Problem = "no such key"
 	}
 }
 
 func (c *choices) deployment(o *Observation) {
 	d := &o.Deployment
 	if c.rarely(3) {
-		d.Verdict = c.verdict()
+		d.Result = c.verdict()
 	}
 	d.Found, d.Resolved, d.Settling = !c.rarely(12), !c.rarely(12), c.rarely(12)
 	d.OwnToken, d.ByConnection = c.rarely(2), c.rarely(2)
@@ -137,7 +137,7 @@ func (c *choices) secret(o *Observation) {
 		}
 		token := &Published{ID: c.id(), Serial: int64(c.n(6)), Fingerprint: []string{value, "other"}[c.n(2)]}
 		if !c.rarely(4) {
-			token.Request = []string{o.Request, o.Request, "other"}[c.n(3)]
+			token.SpecDigest = []string{o.SpecDigest, o.SpecDigest, "other"}[c.n(3)]
 		}
 		if !c.rarely(6) {
 			token.ExpiresAt = c.at()
@@ -153,10 +153,10 @@ func (c *choices) status(o *Observation) {
 		s.User = &user
 	}
 	if c.rarely(2) {
-		s.Token = &v1alpha1.TokenStatus{ID: c.id(), Serial: int64(c.n(6)), Name: "cso", IssuedAt: stamp(c.at()), ExpiresAt: stamp(c.at())}
+		s.Token = &v1alpha1.TokenStatus{ID: c.id(), Serial: int64(c.n(6)), Name: "cso", IssueTime: stamp(c.at()), ExpirationTime: stamp(c.at())}
 	}
 	for range c.n(4) {
-		s.Retiring = append(s.Retiring, v1alpha1.RetiringToken{ID: c.id(), RevokeAfter: *stamp(c.at())})
+		s.PendingRevocations = append(s.PendingRevocations, v1alpha1.PendingRevocation{ID: c.id(), RevokeTime: *stamp(c.at())})
 	}
 	if c.rarely(2) {
 		reasons := []string{v1alpha1.ReasonActive, v1alpha1.ReasonSuspended, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonPaused}
@@ -171,43 +171,43 @@ func (c *choices) retention(o *Observation) {
 	if c.rarely(4) {
 		s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: []string{"one", "two", ""}[c.n(3)]}
 		s.Status.LastHandledRenewAt = []string{"", "one"}[c.n(2)]
-		o.Check.Asked = []string{"", "one", "two"}[c.n(3)]
+		o.CredentialCheck.RenewalRequest = []string{"", "one", "two"}[c.n(3)]
 		if token := o.Secret.Token; token.Minted() {
-			token.Request = renewal(token.Request, []string{"", "one", "two"}[c.n(3)])
+			token.SpecDigest = renewal(token.SpecDigest, []string{"", "one", "two"}[c.n(3)])
 		}
 	}
 	if c.rarely(5) {
-		s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle, Message: "idle", Since: *stamp(c.at()), LastActive: *stamp(c.at()), Generation: int64(c.n(4) / 3)}
+		s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle, Message: "idle", StartTime: *stamp(c.at()), LastActiveTime: *stamp(c.at()), Generation: int64(c.n(4) / 3)}
 	}
 	if c.rarely(2) {
-		s.Status.ActiveSince = stamp(c.at())
+		s.Status.LastActivityTime = stamp(c.at())
 	}
 	switch c.n(5) {
 	case 3:
-		o.Ruling = Ruling{Reason: v1alpha1.RetirementSessionLimit, Message: "no room", LastActive: c.at()}
+		o.Retention = RetentionDecision{Reason: v1alpha1.RetirementSessionLimit, Message: "no room", LastActiveTime: c.at()}
 	case 4:
-		o.Ruling = Ruling{Return: true}
+		o.Retention = RetentionDecision{MayReturn: true}
 	}
 }
 
 func (c *choices) server(o *Observation) {
-	o.Listing.Loaded, o.Listing.UserSuspended = !c.rarely(3), c.rarely(6)
+	o.ServerTokens.Loaded, o.ServerTokens.UserSuspended = !c.rarely(3), c.rarely(6)
 	if token := o.Secret.Token; token != nil && !c.rarely(3) {
-		o.Listing.Token = &Listed{ID: token.ID, Name: "cso", Serial: token.Serial, CreatedAt: c.at(), LastUsedAt: c.at()}
+		o.ServerTokens.Token = &Listed{ID: token.ID, Name: "cso", Serial: token.Serial, CreatedAt: c.at(), LastUsedAt: c.at()}
 	}
 	for range c.n(3) {
-		o.Listing.Others = append(o.Listing.Others, Listed{ID: c.id(), Name: "cso", Serial: int64(c.n(8)), CreatedAt: c.at()})
+		o.ServerTokens.Others = append(o.ServerTokens.Others, Listed{ID: c.id(), Name: "cso", Serial: int64(c.n(8)), CreatedAt: c.at()})
 	}
 	if !c.rarely(3) {
-		o.Target = Target{Known: true, User: c.user(), Missing: c.rarely(6), Suspended: c.rarely(6), MaxLifetime: []time.Duration{0, time.Hour, 168 * time.Hour}[c.n(3)]}
+		o.TargetUser = TargetUser{Known: true, User: c.user(), Missing: c.rarely(6), Suspended: c.rarely(6), MaxLifetime: []time.Duration{0, time.Hour, 168 * time.Hour}[c.n(3)]}
 	}
 	if !c.rarely(3) {
 		v := c.verdict()
-		if v.Outcome == verdict.Unsettled || v.Outcome == verdict.Unasked {
+		if v.Outcome == authcheck.ConfigChanging || v.Outcome == authcheck.Unknown {
 			v = accepted // what is not believed is not kept
 		}
 		checkedAs([]string{value, "", "other"}[c.n(3)], 0, v)(o)
-		o.Check.At = c.at()
-		o.Check.Failures = c.n(30)
+		o.CredentialCheck.Time = c.at()
+		o.CredentialCheck.Failures = c.n(30)
 	}
 }

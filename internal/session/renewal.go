@@ -23,7 +23,7 @@ func renewalPending(s *v1alpha1.CoderSession) bool {
 // mintedAnew reports whether the published token was minted for the request.
 func (o Observation) mintedAnew() bool {
 	token := o.Secret.Token
-	return token.Minted() && strings.HasSuffix(token.Request, renewal("", o.asked()))
+	return token.Minted() && strings.HasSuffix(token.SpecDigest, renewal("", o.asked()))
 }
 
 // renewed reports whether a request has been served by what is published now: a token
@@ -34,16 +34,16 @@ func (o Observation) renewed() bool {
 	case auth.Mint != nil:
 		return o.mintedAnew()
 	case auth.OAuth != nil && o.Grant.Refreshable:
-		return o.Refreshed == o.asked() && o.Secret.Token != nil && o.Secret.Token.Fingerprint == o.Grant.Fingerprint
+		return o.RefreshedForRequest == o.asked() && o.Secret.Token != nil && o.Secret.Token.Fingerprint == o.Grant.Fingerprint
 	}
-	return o.Check.Asked == o.asked() && o.Check.Verdict.OK()
+	return o.CredentialCheck.RenewalRequest == o.asked() && o.CredentialCheck.Result.OK()
 }
 
 // sayHandled notes which request for renewal was served last.
 func sayHandled(o Observation, p *Plan) {
-	p.Handled = o.Session.Status.LastHandledRenewAt
+	p.HandledRenewalRequest = o.Session.Status.LastHandledRenewAt
 	if p.isActive() && o.renewalPending() && o.renewed() {
-		p.Handled = o.asked()
+		p.HandledRenewalRequest = o.asked()
 	}
 }
 

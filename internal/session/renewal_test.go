@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // A renewal on request: another token for a minted session, a refresh for a grant, a
@@ -25,11 +25,13 @@ func TestARenewalOnRequest(t *testing.T) {
 	oauth := func(options ...option) Observation {
 		return session("ada", append([]option{withOAuth(), publishedGrant(0)}, options...)...)
 	}
-	checkedFor := func(request string) option { return func(o *Observation) { o.Check.Asked = request } }
-	refreshedFor := func(request string) option { return func(o *Observation) { o.Refreshed = request } }
+	checkedFor := func(request string) option {
+		return func(o *Observation) { o.CredentialCheck.RenewalRequest = request }
+	}
+	refreshedFor := func(request string) option { return func(o *Observation) { o.RefreshedForRequest = request } }
 	unrefreshable := func(o *Observation) { o.Grant.Refreshable = false }
-	suspended := func(o *Observation) { o.Target.Suspended = true }
-	down := deployment(func(d *Deployment) { d.Verdict = unreachable })
+	suspended := func(o *Observation) { o.TargetUser.Suspended = true }
+	down := deployment(func(d *Deployment) { d.Result = unreachable })
 	for name, tc := range map[string]struct {
 		seen    Observation
 		do      Action
@@ -48,36 +50,36 @@ func TestARenewalOnRequest(t *testing.T) {
 		"minted: the server is away":              {minted(requested("one", ""), down), Nothing, ""},
 		"minted: settings change":                 {minted(requested("one", ""), deployment(func(d *Deployment) { d.Settling = true })), Nothing, ""},
 		"minted: paused":                          {minted(requested("one", ""), suspend), Nothing, ""},
-		"minted: access is denied":                {minted(requested("one", ""), deployment(func(d *Deployment) { d.Denied = "no" })), Withdraw, ""},
+		"minted: access is denied":                {minted(requested("one", ""), deployment(func(d *Deployment) { d.Denied = "no" })), DeleteSecret, ""},
 
 		"supplied: the server is asked":     {supplied(requested("one", "")), CheckCredential, ""},
 		"supplied: it was":                  {supplied(requested("one", ""), checkedFor("one")), Nothing, "one"},
 		"supplied: for an earlier request":  {supplied(requested("two", "one"), checkedFor("one")), CheckCredential, ""},
 		"supplied: it was refused":          {supplied(requested("one", ""), checkedAs(value, 0, refused), checkedFor("one")), Nothing, ""},
 		"supplied: nobody answers":          {supplied(requested("one", ""), checkedAs(value, 0, unreachable), checkedFor("one")), Nothing, ""},
-		"supplied: after a restart":         {supplied(requested("one", "one"), func(o *Observation) { o.Check = Check{} }), CheckCredential, ""},
+		"supplied: after a restart":         {supplied(requested("one", "one"), func(o *Observation) { o.CredentialCheck = CredentialCheck{} }), CheckCredential, ""},
 		"supplied: the asking fails":        {supplied(requested("one", ""), failedTo(CheckCredential, Transient, "")), Nothing, ""},
 		"supplied: the deployment is away":  {supplied(requested("one", ""), down), Nothing, ""},
 		"certificate: the server is asked":  {edge(requested("one", "")), CheckCredential, ""},
 		"certificate: it was":               {edge(requested("one", ""), checkedFor("one")), Nothing, "one"},
 		"certificate: nobody asks any more": {edge(requested("one", "one")), Nothing, "one"},
 
-		"grant: it is refreshed":                              {oauth(requested("one", "")), Refresh, ""},
+		"grant: it is refreshed":                              {oauth(requested("one", "")), RefreshGrant, ""},
 		"grant: then the server is asked about the new token": {oauth(requested("one", ""), refreshedFor("one")), CheckCredential, ""},
 		"grant: it was, and is published":                     {oauth(requested("one", ""), refreshedFor("one"), checkedFor("one")), Nothing, "one"},
 		"grant: it was, and is not yet":                       {oauth(requested("one", ""), refreshedFor("one"), checkedFor("one"), secret(func(s *Secret) { s.Token.Fingerprint = "old" })), Publish, ""},
 		"grant: the server does not say yet":                  {oauth(requested("one", ""), refreshedFor("one"), checkedAs(value, 0, unreachable), checkedFor("one"), secret(func(s *Secret) { s.Token.Fingerprint = "old" })), Nothing, ""},
-		"grant: the refresh fails":                            {oauth(requested("one", ""), failedTo(Refresh, Transient, "")), Nothing, ""},
+		"grant: the refresh fails":                            {oauth(requested("one", ""), failedTo(RefreshGrant, Transient, "")), Nothing, ""},
 		"grant: nothing to refresh it with":                   {oauth(requested("one", ""), unrefreshable), CheckCredential, ""},
 		"grant: so the server is asked":                       {oauth(requested("one", ""), unrefreshable, checkedFor("one")), Nothing, "one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			plan := Decide(tc.seen)
-			if plan.Do != tc.do {
-				t.Fatalf("does %q, want %q", plan.Do, tc.do)
+			if plan.Action != tc.do {
+				t.Fatalf("does %q, want %q", plan.Action, tc.do)
 			}
-			if plan.Do != Nothing || plan.Keep {
+			if plan.Action != Nothing || plan.SkipStatusUpdate {
 				return
 			}
 			status := written(tc.seen, plan, tc.seen.Session.Generation)
@@ -94,20 +96,20 @@ func TestARenewalOnRequest(t *testing.T) {
 func TestWhatATokenIsMintedFor(t *testing.T) {
 	t.Parallel()
 	mint := &v1alpha1.MintAuth{User: "bot", Lifetime: "24h"}
-	plain := RequestOf(mint, "server")
+	plain := SpecDigest(mint, "server")
 	one, two := renewal(plain, "one"), renewal(plain, "two")
 	switch {
 	case renewal(plain, "") != plain:
 		t.Error("nobody asked, and the token says something else than before")
 	case one == two || one == plain:
 		t.Error("two requests look alike")
-	case wishOf(one) != plain || wishOf(plain) != plain:
-		t.Errorf("the wish of %q is %q, want %q", one, wishOf(one), plain)
-	case !sameServer(one, plain) || sameServer(one, RequestOf(mint, "other")):
+	case specDigest(one) != plain || specDigest(plain) != plain:
+		t.Errorf("the wish of %q is %q, want %q", one, specDigest(one), plain)
+	case !sameServer(one, plain) || sameServer(one, SpecDigest(mint, "other")):
 		t.Error("the server is not told from another one")
 	}
 	o := session("ci", withMint("bot"), lookedUp("id-bot", "bot"), requested("one", ""))
-	if got := Decide(o).Mint.Request; got != renewal(o.Request, "one") {
+	if got := Decide(o).Mint.SpecDigest; got != renewal(o.SpecDigest, "one") {
 		t.Errorf("ordered for %q", got)
 	}
 }
@@ -115,11 +117,11 @@ func TestWhatATokenIsMintedFor(t *testing.T) {
 // A request that cannot be served does not make the operator work in vain.
 func TestAPendingRequestWaits(t *testing.T) {
 	t.Parallel()
-	for name, v := range map[string]verdict.Verdict{"refused": refused, "unreachable": unreachable} {
+	for name, v := range map[string]authcheck.Result{"refused": refused, "unreachable": unreachable} {
 		o := session("own", withToken(), publishedSupplied(value), checkedAs(value, 0, v), requested("one", ""))
-		o.Check.Asked = "one"
-		if p := Decide(o); p.Do != Nothing || !p.Wake.After(noon) {
-			t.Errorf("%s: does %q and wakes at %s", name, p.Do, p.Wake)
+		o.CredentialCheck.RenewalRequest = "one"
+		if p := Decide(o); p.Action != Nothing || !p.RequeueAt.After(noon) {
+			t.Errorf("%s: does %q and wakes at %s", name, p.Action, p.RequeueAt)
 		}
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// RequestOf is a digest of what a spec asks of a minted token: user, lifetime,
+// SpecDigest is a digest of what a spec asks of a minted token: user, lifetime,
 // scopes and allow-list, the order of lists not counting; and of which server,
 // by its deployment id. A published token with another digest is replaced. It is
 // public: none of this is secret.
-func RequestOf(mint *v1alpha1.MintAuth, server string) string {
+func SpecDigest(mint *v1alpha1.MintAuth, server string) string {
 	if mint == nil {
 		return ""
 	}
@@ -39,8 +39,8 @@ func renewal(request, asked string) string {
 	return request + "." + digest([]byte(asked))
 }
 
-// wishOf is a published token's request as [RequestOf] made it.
-func wishOf(request string) string {
+// specDigest is a published token's request as [RequestOf] made it.
+func specDigest(request string) string {
 	server, rest, _ := strings.Cut(request, ".")
 	wish, _, _ := strings.Cut(rest, ".")
 	return server + "." + wish

@@ -31,9 +31,9 @@ type Workload struct {
 	Room bool
 }
 
-// Unrolled reports whether some target of spec.restart is not known to run with the credential. While it is so, the
+// NeedsRollout reports whether some target of spec.restart is not known to run with the credential. While it is so, the
 // workloads are to be observed.
-func Unrolled(s *v1alpha1.CoderSession, credential string) bool {
+func NeedsRollout(s *v1alpha1.CoderSession, credential string) bool {
 	return slices.ContainsFunc(s.Spec.Restart, func(t v1alpha1.RestartTarget) bool {
 		return startedWith(s, t) != credential
 	})
@@ -61,8 +61,8 @@ func restart(o Observation, p *Plan) {
 	ready := p.condition(v1alpha1.ConditionReady)
 	switch {
 	case len(s.Spec.Restart) == 0:
-		p.Absent = append(p.Absent, v1alpha1.ConditionTargetsRestarted)
-	case current == "" || p.Do != Nothing || ready == nil || ready.Reason != v1alpha1.ReasonActive:
+		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionTargetsRestarted)
+	case current == "" || p.Action != Nothing || ready == nil || ready.Reason != v1alpha1.ReasonActive:
 	case o.Failure != nil && o.Failure.Action == Restart:
 		p.set(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck, stays+o.Failure.Message)
 		p.Backoff = true
@@ -84,8 +84,8 @@ func roll(o Observation, p *Plan) {
 		case isStuck:
 			stuck = append(stuck, name+": "+why)
 		case mayRoll:
-			p.Do = Restart
-			p.Roll = append(p.Roll, w.Target)
+			p.Action = Restart
+			p.WorkloadsToRestart = append(p.WorkloadsToRestart, w.Target)
 			pending = append(pending, name)
 		default:
 			pending = append(pending, name)

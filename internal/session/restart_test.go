@@ -108,7 +108,7 @@ func TestRestart(t *testing.T) {
 			want{Roll: []v1alpha1.RestartTarget{agent}},
 		},
 		"a suspended session rolls nobody": {
-			with(ran(runner, oldCredential), seen(Workload{Target: runner, Done: true, Room: true}), func(o *Observation) { o.Listing.UserSuspended = true }),
+			with(ran(runner, oldCredential), seen(Workload{Target: runner, Done: true, Room: true}), func(o *Observation) { o.ServerTokens.UserSuspended = true }),
 			want{Runs: before, Wake: interval},
 		},
 		"a Secret that is not in sync rolls nobody": {
@@ -125,11 +125,11 @@ func TestRestart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := Decide(tc.seen)
-			got := want{Roll: p.Roll}
+			got := want{Roll: p.WorkloadsToRestart}
 			for _, d := range p.Revoke {
 				got.Revoke = append(got.Revoke, d.ID)
 			}
-			if p.Do == Nothing || p.Do == Publish {
+			if p.Action == Nothing || p.Action == Publish {
 				got.Runs = map[v1alpha1.ObjectName]string{}
 				for _, r := range p.Restarts {
 					got.Runs[r.Name] = r.Credential
@@ -137,8 +137,8 @@ func TestRestart(t *testing.T) {
 				if c := p.condition(v1alpha1.ConditionTargetsRestarted); c != nil {
 					got.Condition = string(c.Status) + " " + c.Reason
 				}
-				if !p.Wake.IsZero() {
-					got.Wake = p.Wake.Sub(noon)
+				if !p.RequeueAt.IsZero() {
+					got.Wake = p.RequeueAt.Sub(noon)
 				}
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -160,6 +160,6 @@ func TestNobodyWaitsForARolloutToBeStripped(t *testing.T) {
 	gone := outcome{Do: Revoke, Revoke: []string{"t3", "t4"}}
 	check(t, map[string]row{
 		"B32 access withdrawn": {with(deployment(func(d *Deployment) { d.Denied = "no" })), gone},
-		"deleted":              {with(deleted(0), func(o *Observation) { o.Swept = true }), gone},
+		"deleted":              {with(deleted(0), func(o *Observation) { o.LostTokenSearched = true }), gone},
 	})
 }

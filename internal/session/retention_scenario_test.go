@@ -9,7 +9,7 @@ import (
 
 // rule lets retention retire the session, by what is known now.
 func (w *world) rule() {
-	w.o.Ruling = Ruling{Reason: v1alpha1.RetirementSessionLimit, Message: "no room", LastActive: LastActive(w.o.Session, time.Time{}, 0)}
+	w.o.Retention = RetentionDecision{Reason: v1alpha1.RetirementSessionLimit, Message: "no room", LastActiveTime: LastActive(w.o.Session, time.Time{}, 0)}
 }
 
 // ask asks for a renewal, in another second than what happened before.
@@ -20,7 +20,7 @@ func (w *world) ask(request string) {
 
 // forget is a restart of the operator.
 func (w *world) forget() {
-	w.listed, w.listLoaded, w.o.Check, w.o.Ruling = map[string]Listed{}, false, Check{}, Ruling{}
+	w.listed, w.listLoaded, w.o.CredentialCheck, w.o.Retention = map[string]Listed{}, false, CredentialCheck{}, RetentionDecision{}
 }
 
 // B27, B28, B54: plans carried out one after the other retire a session and bring it
@@ -50,7 +50,7 @@ func TestRetentionScenarios(t *testing.T) {
 			w.settle()
 			w.says("True Active")
 			w.live("id-2")
-			if s := w.o.Session.Status; s.Retirement != nil || s.LastHandledRenewAt != "one" || !s.ActiveSince.Time.Equal(w.now) {
+			if s := w.o.Session.Status; s.Retirement != nil || s.LastHandledRenewAt != "one" || !s.LastActivityTime.Time.Equal(w.now) {
 				w.t.Errorf("status says %+v", s)
 			}
 		},
@@ -62,7 +62,7 @@ func TestRetentionScenarios(t *testing.T) {
 			w.says("True Active")
 			w.rule()
 			w.advance(time.Hour)
-			w.o.Ruling.LastActive = w.now
+			w.o.Retention.LastActiveTime = w.now
 			w.settle()
 			w.says("False Retired")
 		},
@@ -76,12 +76,12 @@ func TestRetentionScenarios(t *testing.T) {
 		},
 		"back because there is room, and gone again": func(w *world) {
 			retire(w)
-			last := w.o.Session.Status.Retirement.LastActive
+			last := w.o.Session.Status.Retirement.LastActiveTime
 			w.advance(time.Hour)
-			w.o.Ruling = Ruling{Return: true}
+			w.o.Retention = RetentionDecision{MayReturn: true}
 			w.settle()
 			w.says("True Active")
-			if since := w.o.Session.Status.ActiveSince; !since.Equal(&last) {
+			if since := w.o.Session.Status.LastActivityTime; !since.Equal(&last) {
 				w.t.Errorf("active since %s, retired for %s", since, last)
 			}
 			w.rule()
@@ -153,11 +153,11 @@ func TestRetentionScenarios(t *testing.T) {
 		},
 		"asked for while it is paused": func(w *world) {
 			w.settle()
-			w.o.Session.Spec.Suspend = true
+			w.o.Session.Spec.Paused = true
 			w.ask("one")
 			w.settle()
 			w.publishes("id-1")
-			w.o.Session.Spec.Suspend = false
+			w.o.Session.Spec.Paused = false
 			w.settle()
 			w.publishes("id-2")
 			w.says("True Active")

@@ -18,40 +18,40 @@ import (
 // retired keeps everything away from a session that is retired. That does not depend
 // on how its deployment is.
 func retired(o Observation) (Plan, bool) {
-	if !Resting(o.Session, o.Ruling) {
+	if !IsRetired(o.Session, o.Retention) {
 		return Plan{}, false
 	}
 	was := o.Session.Status.Retirement
 	next := was.DeepCopy()
-	if r := o.Ruling; r.Reason != "" {
+	if r := o.Retention; r.Reason != "" {
 		next.Reason, next.Message = r.Reason, o.whyRetired()
 	}
-	p := strip(o, v1alpha1.ReasonRetired, next.Message)
+	p := revokeEverything(o, v1alpha1.ReasonRetired, next.Message)
 	p.Retirement = next
 	return p, true
 }
 
-// retiredNow begins a retirement: it is said, and taken away is nothing yet.
-func retiredNow(o Observation) (Plan, bool) {
-	r := o.Ruling
+// startRetirement begins a retirement: it is said, and taken away is nothing yet.
+func startRetirement(o Observation) (Plan, bool) {
+	r := o.Retention
 	if r.Reason == "" || !o.usable() || Asking(o.Session) || o.Session.Spec.Auth.Mint == nil {
 		return Plan{}, false
 	}
-	if since := o.Session.Status.ActiveSince; since != nil && since.After(r.LastActive) {
+	if since := o.Session.Status.LastActivityTime; since != nil && since.After(r.LastActiveTime) {
 		return Plan{}, false // the ruling is out of date
 	}
 	why := o.whyRetired()
 	p := notReady(v1alpha1.ReasonRetired, why)
 	p.Retirement = &v1alpha1.Retirement{
-		Reason: r.Reason, Message: why, Since: *stamp(o.Now), LastActive: *stamp(r.LastActive), Generation: o.Session.Generation,
+		Reason: r.Reason, Message: why, StartTime: *stamp(o.Now), LastActiveTime: *stamp(r.LastActiveTime), Generation: o.Session.Generation,
 	}
-	p.Wake = o.Now.Add(soon)
+	p.RequeueAt = o.Now.Add(soon)
 	return p, true
 }
 
 // whyRetired is what the ruling says, and how to get the credential back.
 func (o Observation) whyRetired() string {
-	return fmt.Sprintf("%s; to get the credential back now, run: kubectl coder renew %s -n %s, or change the spec", o.Ruling.Message, o.Session.Name, o.Session.Namespace)
+	return fmt.Sprintf("%s; to get the credential back now, run: kubectl coder renew %s -n %s, or change the spec", o.Retention.Message, o.Session.Name, o.Session.Namespace)
 }
 
 // Asking reports whether somebody has done something about a session that status does not
@@ -65,9 +65,9 @@ func Asking(s *v1alpha1.CoderSession) bool {
 	return renewalPending(s) || s.Generation != known
 }
 
-// Resting reports whether a session is retired and stays so.
-func Resting(s *v1alpha1.CoderSession, r Ruling) bool {
-	return s.Status.Retirement != nil && !Asking(s) && !r.Return
+// IsRetired reports whether a session is retired and stays so.
+func IsRetired(s *v1alpha1.CoderSession, r RetentionDecision) bool {
+	return s.Status.Retirement != nil && !Asking(s) && !r.MayReturn
 }
 
 // sayActivity notes what retention goes by. A retirement ends when there is a
@@ -80,16 +80,16 @@ func sayActivity(o Observation, p *Plan) {
 	if p.Retirement == nil && mints && !back {
 		p.Retirement = was
 	}
-	p.ActiveSince = status.ActiveSince
+	p.LastActivityTime = status.LastActivityTime
 	edited := o.Session.Generation != status.ObservedGeneration
 	switch {
 	case !mints:
-	case edited, p.Handled != status.LastHandledRenewAt, back && Asking(o.Session):
-		p.ActiveSince = stamp(o.Now)
+	case edited, p.HandledRenewalRequest != status.LastHandledRenewAt, back && Asking(o.Session):
+		p.LastActivityTime = stamp(o.Now)
 	case back:
-		p.ActiveSince = was.LastActive.DeepCopy()
+		p.LastActivityTime = was.LastActiveTime.DeepCopy()
 	case status.Token == nil && p.Token != nil:
-		p.ActiveSince = stamp(o.Now)
+		p.LastActivityTime = stamp(o.Now)
 	}
 }
 
@@ -97,13 +97,13 @@ func sayActivity(o Observation, p *Plan) {
 // clock, or one that it replaced; zero: never.
 func lastUsed(o Observation) time.Time {
 	var last time.Time
-	if was := o.Session.Status.Token; was != nil && was.Serial > 0 && was.LastUsedAt != nil {
-		last = was.LastUsedAt.Time
+	if was := o.Session.Status.Token; was != nil && was.Serial > 0 && was.LastUsedTime != nil {
+		last = was.LastUsedTime.Time
 	}
-	if token := o.Listing.Token; token != nil {
+	if token := o.ServerTokens.Token; token != nil {
 		last = later(last, token.LastUsedAt)
 	}
-	for _, token := range o.Listing.Others {
+	for _, token := range o.ServerTokens.Others {
 		last = later(last, token.LastUsedAt)
 	}
 	return last
@@ -114,13 +114,13 @@ func lastUsed(o Observation) time.Time {
 // of, by the server's clock, which is ahead by skew; zero: none.
 func LastActive(s *v1alpha1.CoderSession, used time.Time, skew time.Duration) time.Time {
 	if retirement := s.Status.Retirement; retirement != nil {
-		return retirement.LastActive.Time
+		return retirement.LastActiveTime.Time
 	}
-	if token := s.Status.Token; token != nil && token.Serial > 0 && token.LastUsedAt != nil {
-		used = later(used, token.LastUsedAt.Time)
+	if token := s.Status.Token; token != nil && token.Serial > 0 && token.LastUsedTime != nil {
+		used = later(used, token.LastUsedTime.Time)
 	}
 	last := s.CreationTimestamp.Time
-	if since := s.Status.ActiveSince; since != nil {
+	if since := s.Status.LastActivityTime; since != nil {
 		last = later(last, since.Time)
 	}
 	if !used.IsZero() {

@@ -14,17 +14,17 @@ import (
 // ruledOut is a ruling that retires the session, by what was known so long ago.
 func ruledOut(reason string, ago time.Duration) option {
 	return func(o *Observation) {
-		o.Ruling = Ruling{Reason: reason, Message: "nobody needs it", LastActive: o.Now.Add(-ago)}
+		o.Retention = RetentionDecision{Reason: reason, Message: "nobody needs it", LastActiveTime: o.Now.Add(-ago)}
 	}
 }
 
-func mayReturn(o *Observation) { o.Ruling = Ruling{Return: true} }
+func mayReturn(o *Observation) { o.Retention = RetentionDecision{MayReturn: true} }
 
 // isRetired says that status has retired the session two hours ago, when it had not been
 // used for ten.
 func isRetired(o *Observation) {
 	o.Session.Status.Retirement = &v1alpha1.Retirement{
-		Reason: v1alpha1.RetirementIdle, Message: "as it was", Since: *stamp(o.Now.Add(-2 * time.Hour)), LastActive: *stamp(o.Now.Add(-12 * time.Hour)),
+		Reason: v1alpha1.RetirementIdle, Message: "as it was", StartTime: *stamp(o.Now.Add(-2 * time.Hour)), LastActiveTime: *stamp(o.Now.Add(-12 * time.Hour)),
 		Generation: o.Session.Generation,
 	}
 	ready(false, v1alpha1.ReasonRetired)(o)
@@ -41,7 +41,7 @@ func requested(request, handled string) option {
 func edited(o *Observation) { o.Session.Generation++ }
 
 func activeSince(ago time.Duration) option {
-	return func(o *Observation) { o.Session.Status.ActiveSince = stamp(o.Now.Add(-ago)) }
+	return func(o *Observation) { o.Session.Status.LastActivityTime = stamp(o.Now.Add(-ago)) }
 }
 
 // B27, B28: status says that a session is retired before anything is taken from it; then
@@ -55,7 +55,7 @@ func TestRetired(t *testing.T) {
 	without := func(options ...option) Observation {
 		return session("ci", append([]option{withMint("bot"), isRetired}, options...)...)
 	}
-	down := deployment(func(d *Deployment) { d.Verdict = unreachable })
+	down := deployment(func(d *Deployment) { d.Result = unreachable })
 	settling := deployment(func(d *Deployment) { d.Settling = true })
 	said := outcome{Ready: "False Retired", Wake: time.Second}
 	rests := outcome{Strip: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent", Cut: "absent"}
@@ -63,7 +63,7 @@ func TestRetired(t *testing.T) {
 	check(t, map[string]row{
 		"first it is said":                        {with(idle), said},
 		"B40 nothing is revoked with that":        {with(idle, retires("t3", time.Minute)), outcome{Ready: "False Retired", Wake: time.Second, Retiring: map[string]time.Duration{"t3": time.Minute}}},
-		"then the Secret goes":                    {with(isRetired, idle), outcome{Do: Withdraw}},
+		"then the Secret goes":                    {with(isRetired, idle), outcome{Do: DeleteSecret}},
 		"not before status names its token":       {with(isRetired, func(o *Observation) { o.Session.Status.Token = nil }), outcome{Strip: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent", Cut: "absent", Wake: time.Second, Retiring: map[string]time.Duration{"t4": 0}}},
 		"then the token":                          {without(retires("t4", 0)), outcome{Do: Revoke, Revoke: []string{"t4"}}},
 		"and nothing is left to do or wait for":   {without(), rests},
@@ -80,16 +80,16 @@ func TestRetired(t *testing.T) {
 		"active before it":                        {with(idle, activeSince(721*time.Hour)), said},
 		"asked for, and not served yet: it stays": {with(idle, requested("one", ""), lookedUp("id-bot", "bot")), outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour}},
 		"changed just now: it stays":              {with(idle, edited), active},
-		"a request brings it back":                {without(requested("one", "")), outcome{Do: LookUp}},
+		"a request brings it back":                {without(requested("one", "")), outcome{Do: LookUpUser}},
 		"one that was served does not":            {without(requested("one", "one")), rests},
 		"another one does":                        {without(requested("two", "one"), lookedUp("id-bot", "bot")), outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour}},
-		"a change of its spec brings it back":     {without(edited), outcome{Do: LookUp}},
-		"and so does a ruling":                    {without(mayReturn), outcome{Do: LookUp}},
-		"deleted: it goes like any other":         {without(deleted(0)), outcome{Do: Sweep, Serial: 1}},
+		"a change of its spec brings it back":     {without(edited), outcome{Do: LookUpUser}},
+		"and so does a ruling":                    {without(mayReturn), outcome{Do: LookUpUser}},
+		"deleted: it goes like any other":         {without(deleted(0)), outcome{Do: FindLostToken, Serial: 1}},
 		"B09 what could not be revoked is tried again": {without(retires("t4", 0), failedTo(Revoke, Transient, "")),
 			outcome{Strip: true, Backoff: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent", Cut: "absent", Retiring: map[string]time.Duration{"t4": 0}, Wake: interval}},
-		"a workspace that was watched is not looked at": {without(boundTo(func(b *Binding) { b.At = noon.Add(-time.Hour) })), rests},
-		"a workspace that stops comes first":            {with(idle, boundTo(func(b *Binding) { b.Running = false })), outcome{Do: Withdraw}},
+		"a workspace that was watched is not looked at": {without(boundTo(func(b *WorkspaceBinding) { b.At = noon.Add(-time.Hour) })), rests},
+		"a workspace that stops comes first":            {with(idle, boundTo(func(b *WorkspaceBinding) { b.Running = false })), outcome{Do: DeleteSecret}},
 	})
 }
 
@@ -104,19 +104,19 @@ func TestRetirementIsSaid(t *testing.T) {
 		want *v1alpha1.Retirement
 	}{
 		"it begins": {begun, &v1alpha1.Retirement{
-			Reason: v1alpha1.RetirementIdle, Message: how, Since: *stamp(noon), LastActive: *stamp(noon.Add(-720 * time.Hour)), Generation: 1,
+			Reason: v1alpha1.RetirementIdle, Message: how, StartTime: *stamp(noon), LastActiveTime: *stamp(noon.Add(-720 * time.Hour)), Generation: 1,
 		}},
 		"it goes on for another reason": {moved, &v1alpha1.Retirement{
-			Reason: v1alpha1.RetirementSessionLimit, Message: how, Since: *stamp(noon.Add(-2 * time.Hour)), LastActive: *stamp(noon.Add(-12 * time.Hour)),
+			Reason: v1alpha1.RetirementSessionLimit, Message: how, StartTime: *stamp(noon.Add(-2 * time.Hour)), LastActiveTime: *stamp(noon.Add(-12 * time.Hour)),
 		}},
 		"it goes on, and nobody rules": {session("ci", withMint("bot"), isRetired), &v1alpha1.Retirement{
-			Reason: v1alpha1.RetirementIdle, Message: "as it was", Since: *stamp(noon.Add(-2 * time.Hour)), LastActive: *stamp(noon.Add(-12 * time.Hour)),
+			Reason: v1alpha1.RetirementIdle, Message: "as it was", StartTime: *stamp(noon.Add(-2 * time.Hour)), LastActiveTime: *stamp(noon.Add(-12 * time.Hour)),
 		}},
 		"access is denied meanwhile": {session("ci", withMint("bot"), isRetired, deployment(func(d *Deployment) { d.Denied = "no" })), &v1alpha1.Retirement{
-			Reason: v1alpha1.RetirementIdle, Message: "as it was", Since: *stamp(noon.Add(-2 * time.Hour)), LastActive: *stamp(noon.Add(-12 * time.Hour)),
+			Reason: v1alpha1.RetirementIdle, Message: "as it was", StartTime: *stamp(noon.Add(-2 * time.Hour)), LastActiveTime: *stamp(noon.Add(-12 * time.Hour)),
 		}},
-		"asked for, and the server is away": {session("ci", withMint("bot"), isRetired, requested("one", ""), deployment(func(d *Deployment) { d.Verdict = unreachable })), &v1alpha1.Retirement{
-			Reason: v1alpha1.RetirementIdle, Message: "as it was", Since: *stamp(noon.Add(-2 * time.Hour)), LastActive: *stamp(noon.Add(-12 * time.Hour)),
+		"asked for, and the server is away": {session("ci", withMint("bot"), isRetired, requested("one", ""), deployment(func(d *Deployment) { d.Result = unreachable })), &v1alpha1.Retirement{
+			Reason: v1alpha1.RetirementIdle, Message: "as it was", StartTime: *stamp(noon.Add(-2 * time.Hour)), LastActiveTime: *stamp(noon.Add(-12 * time.Hour)),
 		}},
 		"it is back":           {session("ci", withMint("bot"), isRetired, requested("one", ""), published("t1", 1, 0), mintedFor("one")), nil},
 		"it does not mint now": {session("ci", withToken(), isRetired, edited), nil},
@@ -136,7 +136,7 @@ func TestRetirementIsSaid(t *testing.T) {
 
 // mintedFor says which request for renewal the published token was minted for.
 func mintedFor(request string) option {
-	return func(o *Observation) { o.Secret.Token.Request = renewal(o.Secret.Token.Request, request) }
+	return func(o *Observation) { o.Secret.Token.SpecDigest = renewal(o.Secret.Token.SpecDigest, request) }
 }
 
 // For retention a session is active when somebody did something about it, not when its
@@ -164,18 +164,18 @@ func TestActivity(t *testing.T) {
 		"it is back with another spec, which took a while": {with(func(o *Observation) { o.Session.Status.Token = nil }, isRetired, edited, func(o *Observation) { o.Session.Status.ObservedGeneration = 4 }), 0},
 		"it is back as there was room":                     {with(func(o *Observation) { o.Session.Status.Token = nil }, isRetired, mayReturn), 12 * time.Hour},
 		"it is resumed":                                    {with(edited, ready(false, v1alpha1.ReasonPaused)), 0},
-		"somebody uses it":                                 {with(func(o *Observation) { o.Listing.Token.LastUsedAt = noon }), before},
+		"somebody uses it":                                 {with(func(o *Observation) { o.ServerTokens.Token.LastUsedAt = noon }), before},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			status := written(tc.seen, Decide(tc.seen), tc.seen.Session.Generation)
-			if got := status.ActiveSince; got == nil || noon.Sub(got.Time) != tc.want {
+			if got := status.LastActivityTime; got == nil || noon.Sub(got.Time) != tc.want {
 				t.Errorf("active since %v, want %s before noon", got, tc.want)
 			}
 		})
 	}
 	supplied := session("own", withToken(), publishedSupplied(value), checkedAs(value, 0, accepted), edited)
-	if got := Decide(supplied).ActiveSince; got != nil {
+	if got := Decide(supplied).LastActivityTime; got != nil {
 		t.Errorf("a session that does not mint is active since %s", got)
 	}
 }
@@ -185,7 +185,7 @@ func TestActivity(t *testing.T) {
 func TestTheLastUseOutlivesARotation(t *testing.T) {
 	t.Parallel()
 	used := func(ago time.Duration) option {
-		return func(o *Observation) { o.Session.Status.Token.LastUsedAt = stamp(o.Now.Add(-ago)) }
+		return func(o *Observation) { o.Session.Status.Token.LastUsedTime = stamp(o.Now.Add(-ago)) }
 	}
 	with := func(options ...option) Observation {
 		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Minute)}, options...)...)
@@ -199,13 +199,13 @@ func TestTheLastUseOutlivesARotation(t *testing.T) {
 		"the same token":                  {with(used(3 * time.Hour)), 3 * time.Hour},
 		"rotated":                         {with(used(3*time.Hour), rotated), 3 * time.Hour},
 		"rotated, before the next list":   {with(used(3*time.Hour), rotated, unlisted), 3 * time.Hour},
-		"rotated, and used":               {with(used(3*time.Hour), rotated, func(o *Observation) { o.Listing.Token.LastUsedAt = noon.Add(-time.Minute) }), time.Minute},
-		"the old one was used once more":  {with(used(3*time.Hour), rotated, alsoListed("t3", 3), func(o *Observation) { o.Listing.Others[0].LastUsedAt = noon.Add(-time.Hour) }), time.Hour},
+		"rotated, and used":               {with(used(3*time.Hour), rotated, func(o *Observation) { o.ServerTokens.Token.LastUsedAt = noon.Add(-time.Minute) }), time.Minute},
+		"the old one was used once more":  {with(used(3*time.Hour), rotated, alsoListed("t3", 3), func(o *Observation) { o.ServerTokens.Others[0].LastUsedAt = noon.Add(-time.Hour) }), time.Hour},
 		"a supplied token was there then": {with(used(3*time.Hour), rotated, func(o *Observation) { o.Session.Status.Token.Serial = 0 }), -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := Decide(tc.seen).Token.LastUsedAt
+			got := Decide(tc.seen).Token.LastUsedTime
 			if (got == nil) != (tc.want < 0) || got != nil && noon.Sub(got.Time) != tc.want {
 				t.Errorf("last used %v, want %s before noon", got, tc.want)
 			}
@@ -221,7 +221,7 @@ func TestLastActive(t *testing.T) {
 	with := func(options ...option) Observation {
 		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Minute), created(9 * time.Hour)}, options...)...)
 	}
-	remembered := func(o *Observation) { o.Session.Status.Token.LastUsedAt = stamp(noon.Add(-4 * time.Hour)) }
+	remembered := func(o *Observation) { o.Session.Status.Token.LastUsedTime = stamp(noon.Add(-4 * time.Hour)) }
 	for name, tc := range map[string]struct {
 		seen Observation
 		used time.Time

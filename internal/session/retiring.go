@@ -17,20 +17,20 @@ const DefaultOverlap = 5 * time.Minute
 // others stay in the server's list until there is room.
 const mostRetiring = 64
 
-// strip takes everything away from a session: first the Secret, so that no
+// revokeEverything takes everything away from a session: first the Secret, so that no
 // reader finds a dead token, then what was minted.
-func strip(o Observation, reason, message string) Plan {
+func revokeEverything(o Observation, reason, message string) Plan {
 	p := notReady(reason, message)
-	p.Strip = true
-	p.Absent = append(p.Absent, v1alpha1.ConditionAuthenticated, v1alpha1.ConditionSecretSynced, v1alpha1.ConditionLifetimeCut)
+	p.RevokeAll = true
+	p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionAuthenticated, v1alpha1.ConditionSecretSynced, v1alpha1.ConditionLifetimeCut)
 	switch {
 	case o.Failure != nil:
 		p.Backoff = true
-		p.Wake = o.Now.Add(o.Deployment.interval())
-	case o.Secret.Exists && !o.named():
-		p.Wake = o.Now.Add(soon)
+		p.RequeueAt = o.Now.Add(o.Deployment.interval())
+	case o.Secret.Exists && !o.recordedInStatus():
+		p.RequeueAt = o.Now.Add(soon)
 	case o.Secret.Exists:
-		p.Do = Withdraw
+		p.Action = DeleteSecret
 	}
 	return p
 }
@@ -39,10 +39,10 @@ func strip(o Observation, reason, message string) Plan {
 // time: those that were noted before, the one that status still names although
 // another is published, and what the server lists besides. Where the session is
 // stripped all of them are due, and the published one is among them.
-func retiring(o Observation, stripped bool) []v1alpha1.RetiringToken {
+func retiring(o Observation, stripped bool) []v1alpha1.PendingRevocation {
 	s := schedule{o: o, stripped: stripped}
-	for _, t := range o.Session.Status.Retiring {
-		s.add(t.ID, t.Name, t.RevokeAfter.Time)
+	for _, t := range o.Session.Status.PendingRevocations {
+		s.add(t.ID, t.Name, t.RevokeTime.Time)
 	}
 	if was := o.Session.Status.Token; was != nil && was.Serial > 0 {
 		s.add(was.ID, was.Name, s.overlapped())
@@ -50,15 +50,15 @@ func retiring(o Observation, stripped bool) []v1alpha1.RetiringToken {
 	if current := o.Secret.Token; stripped && current.Minted() {
 		s.add(current.ID, "", o.Now)
 	}
-	for _, t := range o.Listing.Others {
+	for _, t := range o.ServerTokens.Others {
 		after := o.Now
 		if s.wasPublished(t) {
 			after = s.overlapped()
 		}
 		s.add(t.ID, t.Name, after)
 	}
-	slices.SortFunc(s.list, func(a, b v1alpha1.RetiringToken) int {
-		return cmp.Or(a.RevokeAfter.Compare(b.RevokeAfter.Time), cmp.Compare(a.ID, b.ID))
+	slices.SortFunc(s.list, func(a, b v1alpha1.PendingRevocation) int {
+		return cmp.Or(a.RevokeTime.Compare(b.RevokeTime.Time), cmp.Compare(a.ID, b.ID))
 	})
 	return s.list
 }
@@ -68,19 +68,19 @@ func retiring(o Observation, stripped bool) []v1alpha1.RetiringToken {
 type schedule struct {
 	o        Observation
 	stripped bool
-	list     []v1alpha1.RetiringToken
+	list     []v1alpha1.PendingRevocation
 }
 
 func (s *schedule) add(id, name string, after time.Time) {
 	published := !s.stripped && s.o.publishes(id)
-	known := slices.ContainsFunc(s.list, func(t v1alpha1.RetiringToken) bool { return t.ID == id })
-	if id == "" || published || known || slices.Contains(s.o.Revoked, id) {
+	known := slices.ContainsFunc(s.list, func(t v1alpha1.PendingRevocation) bool { return t.ID == id })
+	if id == "" || published || known || slices.Contains(s.o.RevokedTokens, id) {
 		return
 	}
 	if s.stripped && after.After(s.o.Now) {
 		after = s.o.Now
 	}
-	s.list = append(s.list, v1alpha1.RetiringToken{ID: id, Name: name, RevokeAfter: metav1.NewTime(wholeSecond(after, s.o.Now))})
+	s.list = append(s.list, v1alpha1.PendingRevocation{ID: id, Name: name, RevokeTime: metav1.NewTime(wholeSecond(after, s.o.Now))})
 }
 
 // overlapped is when a token that was published until now may go (B43).
@@ -123,16 +123,16 @@ func (o Observation) publishes(id string) bool {
 // What is still published is not revoked, not even from a stripped session, and
 // nothing while readers are yet to be restarted.
 func revokeWhatIsDue(o Observation, p *Plan) {
-	held := !p.Strip && p.unrolled(o)
-	for _, t := range p.Retiring {
+	held := !p.RevokeAll && p.unrolled(o)
+	for _, t := range p.PendingRevocations {
 		switch {
-		case t.RevokeAfter.After(o.Now):
-			p.wakeAt(t.RevokeAfter.Time)
+		case t.RevokeTime.After(o.Now):
+			p.wakeAt(t.RevokeTime.Time)
 		case held:
 			p.wakeAt(o.Now.Add(o.Deployment.interval()))
 		case o.usable() && o.Failure == nil && !o.publishes(t.ID):
-			p.Do = Revoke
-			p.Revoke = append(p.Revoke, Doomed{ID: t.ID, Name: t.Name})
+			p.Action = Revoke
+			p.Revoke = append(p.Revoke, TokenRef{ID: t.ID, Name: t.Name})
 		default:
 			p.Backoff = p.Backoff || o.Failure != nil
 			p.wakeAt(o.Now.Add(o.Deployment.interval()))

@@ -36,7 +36,7 @@ func TestRetiring(t *testing.T) {
 			steady(retires("t3", time.Minute), retires("t2", -time.Minute)), outcome{Do: Revoke, Revoke: []string{"t2"}},
 		},
 		"what was revoked in this pass is done": {
-			steady(retires("t3", 0), func(o *Observation) { o.Revoked = []string{"t3"} }), activeOutcome(15 * time.Hour),
+			steady(retires("t3", 0), func(o *Observation) { o.RevokedTokens = []string{"t3"} }), activeOutcome(15 * time.Hour),
 		},
 		"B41 a token that was minted and never published goes at once": {
 			steady(alsoListed("lost", 5)), outcome{Do: Revoke, Revoke: []string{"lost"}},
@@ -53,7 +53,7 @@ func TestRetiring(t *testing.T) {
 			fine(map[string]time.Duration{"t3": 5*time.Minute + 500*time.Millisecond}, 5*time.Minute+500*time.Millisecond),
 		},
 		"the server cannot be asked: it is tried at the next interval": {
-			steady(retires("t3", 0), deployment(func(d *Deployment) { d.Verdict = unreachable })),
+			steady(retires("t3", 0), deployment(func(d *Deployment) { d.Result = unreachable })),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval,
 				Retiring: map[string]time.Duration{"t3": 0},
@@ -68,12 +68,14 @@ func TestRetiring(t *testing.T) {
 		},
 		"mint to token: the minted one gets its overlap": {
 			session("ci", withMint("bot"), published("t4", 4, time.Hour), withToken(), publishedSupplied(value), checkedAs(value, 0, accepted),
-				alsoListed("t4", 4), func(o *Observation) { o.Listing.Token, o.Secret.Token.Serial = nil, 4 }),
+				alsoListed("t4", 4), func(o *Observation) { o.ServerTokens.Token, o.Secret.Token.Serial = nil, 4 }),
 			fine(map[string]time.Duration{"t4": 5 * time.Minute}, 5*time.Minute),
 		},
 		"mint to token, after a crash: the list knows the minted one": {
 			session("ci", withMint("bot"), published("t4", 4, time.Hour), withToken(), publishedSupplied(value), checkedAs(value, 0, accepted),
-				alsoListed("t4", 4), func(o *Observation) { o.Listing.Token, o.Secret.Token.Serial, o.Session.Status.Token = nil, 4, nil }),
+				alsoListed("t4", 4), func(o *Observation) {
+					o.ServerTokens.Token, o.Secret.Token.Serial, o.Session.Status.Token = nil, 4, nil
+				}),
 			fine(map[string]time.Duration{"t4": 5 * time.Minute}, 5*time.Minute),
 		},
 		"a supplied token is nobody's to revoke": {
@@ -100,28 +102,28 @@ func TestStrip(t *testing.T) {
 	}
 	check(t, map[string]row{
 		"B31 nothing is minted, nothing is asked": {session("ci", withMint("bot"), lookedUp("u", "bot"), deny), stripped},
-		"B32 the Secret goes before the token":    {with(), outcome{Do: Withdraw}},
+		"B32 the Secret goes before the token":    {with(), outcome{Do: DeleteSecret}},
 		"B32 then the token":                      {with(withdrawn, alsoListed("t4", 4)), outcome{Do: Revoke, Revoke: []string{"t4"}}},
 		"B32 and those that had an overlap left":  {with(withdrawn, retires("t3", time.Minute)), outcome{Do: Revoke, Revoke: []string{"t3", "t4"}}},
-		"B32 a pause protects nothing":            {with(suspend), outcome{Do: Withdraw}},
+		"B32 a pause protects nothing":            {with(suspend), outcome{Do: DeleteSecret}},
 		"B32 the pause does not keep the token either": {
 			with(suspend, withdrawn), outcome{Do: Revoke, Revoke: []string{"t4"}},
 		},
-		"B32 all is gone": {with(withdrawn, func(o *Observation) { o.Revoked = []string{"t4"} }), stripped},
+		"B32 all is gone": {with(withdrawn, func(o *Observation) { o.RevokedTokens = []string{"t4"} }), stripped},
 		"B40 a token that nothing but the Secret names is noted before the Secret goes": {
 			with(statusForgotten, unlisted),
 			but(func(o *outcome) { o.Wake, o.Retiring = time.Second, map[string]time.Duration{"t4": 0} }),
 		},
-		"B40 then the Secret goes": {with(statusForgotten, unlisted, retires("t4", 0)), outcome{Do: Withdraw}},
+		"B40 then the Secret goes": {with(statusForgotten, unlisted, retires("t4", 0)), outcome{Do: DeleteSecret}},
 		"the server cannot be asked": {
-			with(withdrawn, deployment(func(d *Deployment) { d.Verdict = unreachable })),
+			with(withdrawn, deployment(func(d *Deployment) { d.Result = unreachable })),
 			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),
 		},
 		"the Secret could not be deleted: the token stays until it is": {
-			with(failedTo(Withdraw, Transient, "")),
+			with(failedTo(DeleteSecret, Transient, "")),
 			but(func(o *outcome) { o.Backoff, o.Wake, o.Retiring = true, interval, map[string]time.Duration{"t4": 0} }),
 		},
-		"somebody wrote the Secret meanwhile": {with(failedTo(Withdraw, Conflict, "")), outcome{Keep: true, Again: true}},
+		"somebody wrote the Secret meanwhile": {with(failedTo(DeleteSecret, Conflict, "")), outcome{Keep: true, Again: true}},
 		"B23 a foreign Secret is left alone, and nothing stays minted": {
 			session("ci", withMint("bot"), published("t4", 4, 0), func(o *Observation) { o.Secret = Secret{Foreign: true} }),
 			outcome{Do: Revoke, Revoke: []string{"t4"}},
@@ -138,13 +140,13 @@ func TestStrip(t *testing.T) {
 
 func TestRetiringFitsIntoStatus(t *testing.T) {
 	t.Parallel()
-	o := session("ci", withMint("bot"), published("t1", 1000, time.Hour), deployment(func(d *Deployment) { d.Verdict = unreachable }))
+	o := session("ci", withMint("bot"), published("t1", 1000, time.Hour), deployment(func(d *Deployment) { d.Result = unreachable }))
 	for serial := range int64(100) {
 		alsoListed(fmt.Sprintf("old-%d", serial), serial)(&o)
 	}
 	retires("first", time.Second)(&o)
 	p := Decide(o)
-	if len(p.Retiring) != mostRetiring || p.Retiring[0].ID != "first" {
-		t.Errorf("%d tokens are noted, beginning with %s; want %d, those that go first", len(p.Retiring), p.Retiring[0].ID, mostRetiring)
+	if len(p.PendingRevocations) != mostRetiring || p.PendingRevocations[0].ID != "first" {
+		t.Errorf("%d tokens are noted, beginning with %s; want %d, those that go first", len(p.PendingRevocations), p.PendingRevocations[0].ID, mostRetiring)
 	}
 }

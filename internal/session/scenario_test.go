@@ -23,8 +23,8 @@ func TestScenarios(t *testing.T) {
 			was, minted := w.statusWrites, w.minted
 			for range 10 {
 				w.now = w.now.Add(time.Minute)
-				if p := w.pass(); p.Do != Nothing {
-					w.t.Fatalf("does %s", p.Do)
+				if p := w.pass(); p.Action != Nothing {
+					w.t.Fatalf("does %s", p.Action)
 				}
 			}
 			if w.statusWrites != was || w.minted != minted {
@@ -98,7 +98,7 @@ func TestScenarios(t *testing.T) {
 		}},
 		"B32 access withdrawn from a paused session, after a restart": {[]option{withMint("bot")}, func(w *world) {
 			w.settle()
-			w.o.Session.Spec.Suspend = true
+			w.o.Session.Spec.Paused = true
 			w.listed, w.listLoaded, w.o.Session.Status = map[string]Listed{}, false, v1alpha1.CoderSessionStatus{}
 			deny(w, "no access rule")
 			w.settle()
@@ -207,7 +207,7 @@ func TestScenarios(t *testing.T) {
 			w.settle()
 			w.says("False Suspended")
 			w.accepts["next"] = true
-			w.o.Source.Fingerprint = "next"
+			w.o.SuppliedToken.Fingerprint = "next"
 			w.settle()
 			w.says("True Active")
 		}},
@@ -227,12 +227,12 @@ func TestScenarios(t *testing.T) {
 		"B15 paused and resumed": {[]option{withMint("bot")}, func(w *world) {
 			w.settle()
 			w.mayBreak = true
-			w.o.Session.Spec.Suspend = true
+			w.o.Session.Spec.Paused = true
 			w.advance(30 * time.Hour)
 			w.pass()
 			w.says("False Paused")
 			w.live("id-1")
-			w.o.Session.Spec.Suspend = false
+			w.o.Session.Spec.Paused = false
 			w.settle()
 			w.says("True Active")
 			w.publishes("id-2")

@@ -4,25 +4,25 @@ import (
 	"fmt"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // supplied decides for auth.token: nothing is published that the server has not
 // accepted, and what it accepted stays until there is something better.
 func supplied(o Observation) Plan {
-	if o.Source.Problem != "" {
+	if o.SuppliedToken.Problem != "" {
 		// The write that mends it is an event; what is published stays.
-		p := probed(o, o.Source.Problem)
+		p := configInvalid(o, o.SuppliedToken.Problem)
 		saySynced(o, &p)
 		return p
 	}
-	if o.Source.Empty {
+	if o.SuppliedToken.Empty {
 		return identifiedByConnection(o)
 	}
 	if p, held := awaitDeployment(o); held {
 		return p
 	}
-	return checked(o, o.Source.Fingerprint)
+	return checked(o, o.SuppliedToken.Fingerprint)
 }
 
 // identifiedByConnection decides for auth.certificate, and for a supplied token
@@ -30,12 +30,12 @@ func supplied(o Observation) Plan {
 func identifiedByConnection(o Observation) Plan {
 	d := o.Deployment
 	if d.Problem == "" && !d.ByConnection {
-		p := probed(o, "without a token the deployment must identify the caller, and it has neither a client certificate nor headers: set spec.tls.clientCertificateSecretName or spec.headers there")
+		p := configInvalid(o, "without a token the deployment must identify the caller, and it has neither a client certificate nor headers: set spec.tls.clientCertificateSecretName or spec.headers there")
 		saySynced(o, &p)
 		return p
 	}
-	if d.Problem == "" && d.Verdict.Outcome == verdict.Refused && d.Verdict.Own && (!d.OwnToken || certificateRefused(d.Verdict)) {
-		return suspended(o, d.Verdict.Reason, "the deployment is refused: "+d.Verdict.Message)
+	if d.Problem == "" && d.Result.Outcome == authcheck.Rejected && d.Result.AboutCaller && (!d.OwnToken || certificateRefused(d.Result)) {
+		return suspended(o, d.Result.Reason, "the deployment is refused: "+d.Result.Message)
 	}
 	if p, held := awaitDeployment(o); held {
 		return p
@@ -48,7 +48,7 @@ func identifiedByConnection(o Observation) Plan {
 }
 
 // certificateRefused tells a refused client certificate from a refused token.
-func certificateRefused(v verdict.Verdict) bool {
+func certificateRefused(v authcheck.Result) bool {
 	switch v.Reason {
 	case v1alpha1.ReasonCertificateRejected, v1alpha1.ReasonCertificateUnsupported, v1alpha1.ReasonCertificateRequired,
 		v1alpha1.ReasonCertificateAuthorityUnknown, v1alpha1.ReasonCertificateAccessDenied:
@@ -61,25 +61,25 @@ func certificateRefused(v verdict.Verdict) bool {
 // the settings, for each request and once in an interval, and publishes what it accepts. Where there
 // was no answer it asks again sooner, with growing pauses.
 func checked(o Observation, credential string) Plan {
-	check := o.Check
+	check := o.CredentialCheck
 	pause := o.Deployment.interval()
-	if check.Verdict.Outcome == verdict.Unreachable {
-		pause = check.Verdict.Pause(check.Failures, pause)
+	if check.Result.Outcome == authcheck.Unreachable {
+		pause = check.Result.Backoff(check.Failures, pause)
 	}
-	due := check.At.Add(pause)
+	due := check.Time.Add(pause)
 	if !o.wasChecked(credential) || !o.Now.Before(due) {
-		return Plan{Do: CheckCredential}
+		return Plan{Action: CheckCredential}
 	}
 	var p Plan
 	switch {
-	case check.Verdict.OK():
+	case check.Result.OK():
 		published := o.Secret.Token
 		same := credential == "" && published == nil || published != nil && published.Fingerprint == credential
 		p = publishOrActive(o, check.User, same)
-	case aboutCaller(check.Verdict):
-		p = suspended(o, check.Verdict.Reason, refusalOf(o, credential)+": "+check.Verdict.Message)
+	case aboutCaller(check.Result):
+		p = suspended(o, check.Result.Reason, refusalOf(o, credential)+": "+check.Result.Message)
 	default:
-		p = hold(o, v1alpha1.ReasonAwaitingDeployment, check.Verdict.Reason, explain(check.Verdict))
+		p = keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, check.Result.Reason, explain(check.Result))
 	}
 	p.wakeAt(due)
 	return p
@@ -88,31 +88,31 @@ func checked(o Observation, credential string) Plan {
 // wasChecked reports whether the server was asked about this credential, with these
 // settings, and since somebody asked for a renewal.
 func (o Observation) wasChecked(credential string) bool {
-	check := o.Check
-	if o.renewalPending() && check.Asked != o.asked() {
+	check := o.CredentialCheck
+	if o.renewalPending() && check.RenewalRequest != o.asked() {
 		return false
 	}
-	return !check.At.IsZero() && check.Credential == credential && check.Settings == o.Deployment.Fingerprint
+	return !check.Time.IsZero() && check.Credential == credential && check.Settings == o.Deployment.Fingerprint
 }
 
 // aboutCaller tells a refusal of the credential from an answer that has nothing to
 // do with it, such as that of a proxy in between.
-func aboutCaller(v verdict.Verdict) bool {
-	return v.Outcome == verdict.Refused && (v.Own || v.Reason == v1alpha1.ReasonForbidden)
+func aboutCaller(v authcheck.Result) bool {
+	return v.Outcome == authcheck.Rejected && (v.AboutCaller || v.Reason == v1alpha1.ReasonForbidden)
 }
 
 func publishOrActive(o Observation, user *v1alpha1.SessionUser, same bool) Plan {
 	if !same || !o.Secret.Exists || !o.Secret.InSync || o.Secret.ValueGone || o.Secret.Corrupt != "" {
-		return Plan{Do: Publish, User: user}
+		return Plan{Action: Publish, User: user}
 	}
 	p := active(o, user)
-	p.Absent = append(p.Absent, v1alpha1.ConditionLifetimeCut)
+	p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionLifetimeCut)
 	return p
 }
 
 // refusalOf says whose credential was refused and what to do about it.
 func refusalOf(o Observation, credential string) string {
-	if credential == "" || certificateRefused(o.Check.Verdict) {
+	if credential == "" || certificateRefused(o.CredentialCheck.Result) {
 		return "the server refuses the deployment's client certificate or headers as a caller"
 	}
 	if o.Session.Spec.Auth.OAuth != nil {

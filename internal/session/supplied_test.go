@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 func TestSupplied(t *testing.T) {
@@ -22,12 +22,12 @@ func TestSupplied(t *testing.T) {
 		"accepted: the finalizer comes first": {session("ci", withToken(), checkedAs(value, 0, accepted), noFinalizer), outcome{Do: AddFinalizer}},
 		"published and accepted":              {steady(), fine},
 		"asked again after the interval":      {steady(checkedAs(value, interval, accepted)), outcome{Do: CheckCredential}},
-		"another token was written":           {steady(func(o *Observation) { o.Source.Fingerprint = "hmac-sha256:next" }), outcome{Do: CheckCredential}},
+		"another token was written":           {steady(func(o *Observation) { o.SuppliedToken.Fingerprint = "hmac-sha256:next" }), outcome{Do: CheckCredential}},
 		"another token is accepted, so it is published": {
-			steady(checkedAs("hmac-sha256:next", 0, accepted), func(o *Observation) { o.Source.Fingerprint = "hmac-sha256:next" }), outcome{Do: Publish},
+			steady(checkedAs("hmac-sha256:next", 0, accepted), func(o *Observation) { o.SuppliedToken.Fingerprint = "hmac-sha256:next" }), outcome{Do: Publish},
 		},
-		"accepted under settings that have changed since":                 {steady(func(o *Observation) { o.Check.Settings = "hmac-sha256:old" }), outcome{Do: CheckCredential}},
-		"B09 refused under settings that have changed since: asked again": {steady(checkedAs(value, 0, refused), func(o *Observation) { o.Check.Settings = "hmac-sha256:old" }), outcome{Do: CheckCredential}},
+		"accepted under settings that have changed since":                 {steady(func(o *Observation) { o.CredentialCheck.Settings = "hmac-sha256:old" }), outcome{Do: CheckCredential}},
+		"B09 refused under settings that have changed since: asked again": {steady(checkedAs(value, 0, refused), func(o *Observation) { o.CredentialCheck.Settings = "hmac-sha256:old" }), outcome{Do: CheckCredential}},
 		"B09 refused, and another token was written: asked again":         {steady(checkedAs("hmac-sha256:old", 0, refused)), outcome{Do: CheckCredential}},
 		"B24 an edited Secret is restored":                                {steady(secret(func(s *Secret) { s.InSync = false })), outcome{Do: Publish}},
 		"B24 a deleted Secret is restored":                                {steady(secret(func(s *Secret) { *s = Secret{} })), outcome{Do: Publish}},
@@ -42,11 +42,11 @@ func TestSupplied(t *testing.T) {
 			outcome{Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent", Suspended: "Unauthorized", Wake: interval},
 		},
 		"denied: the server knows the token and lets it see nothing": {
-			steady(checkedAs(value, 0, verdict.Verdict{Outcome: verdict.Refused, Reason: v1alpha1.ReasonForbidden})),
+			steady(checkedAs(value, 0, authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonForbidden})),
 			outcome{Ready: "False Suspended", Authenticated: "False Forbidden", Synced: "True Synced", Suspended: "Forbidden", Wake: interval},
 		},
 		"an answer that is no Coder server's does not make a token bad": {
-			steady(checkedAs(value, 0, verdict.Verdict{Outcome: verdict.Refused, Reason: v1alpha1.ReasonUnexpectedAnswer})),
+			steady(checkedAs(value, 0, authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnexpectedAnswer})),
 			outcome{Ready: "True Active", Authenticated: "Unknown UnexpectedAnswer", Synced: "True Synced", Wake: interval},
 		},
 		"unreachable: Ready stays, asked again after a second": {
@@ -54,32 +54,32 @@ func TestSupplied(t *testing.T) {
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: time.Second},
 		},
 		"unreachable for the fifth time: pauses grow": {
-			steady(checkedAs(value, time.Second, unreachable), func(o *Observation) { o.Check.Failures = 5 }),
+			steady(checkedAs(value, time.Second, unreachable), func(o *Observation) { o.CredentialCheck.Failures = 5 }),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: 15 * time.Second},
 		},
 		"unreachable a second ago: asked again": {steady(checkedAs(value, time.Second, unreachable)), outcome{Do: CheckCredential}},
 		"B52 unreachable by the server's own wish": {
-			steady(checkedAs(value, 0, verdict.Verdict{Outcome: verdict.Unreachable, Reason: v1alpha1.ReasonRateLimited, RetryAfter: time.Minute})),
+			steady(checkedAs(value, 0, authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonRateLimited, RetryAfter: time.Minute})),
 			outcome{Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced", Wake: time.Minute},
 		},
 		"B26 no such Secret or key": {
-			steady(func(o *Observation) { o.Source = Source{Problem: `Secret "mine" has no key "token"`} }),
+			steady(func(o *Observation) { o.SuppliedToken = SuppliedToken{Problem: `Secret "mine" has no key "token"`} }),
 			outcome{Ready: "False ConfigInvalid", Synced: "True Synced", Wake: interval},
 		},
 		"B26 an empty token, and nothing else that identifies": {
-			session("ci", withToken(), func(o *Observation) { o.Source = Source{Empty: true} }),
+			session("ci", withToken(), func(o *Observation) { o.SuppliedToken = SuppliedToken{Empty: true} }),
 			outcome{Ready: "False ConfigInvalid", Synced: "absent", Wake: interval},
 		},
 		"B26 an empty token of a deployment with headers": {
-			session("ci", withToken(), func(o *Observation) { o.Source, o.Deployment.ByConnection = Source{Empty: true}, true }),
+			session("ci", withToken(), func(o *Observation) { o.SuppliedToken, o.Deployment.ByConnection = SuppliedToken{Empty: true}, true }),
 			outcome{Do: CheckCredential},
 		},
 		"the deployment is not verified: what is published stays": {
-			steady(deployment(func(d *Deployment) { d.Verdict = unreachable })),
+			steady(deployment(func(d *Deployment) { d.Result = unreachable })),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
 		},
 		"the deployment's settings are broken: what is published stays": {
-			steady(deployment(func(d *Deployment) { d.Problem, d.Verdict = "no key", verdict.Verdict{} })),
+			steady(deployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} })),
 			outcome{Ready: "True Active", Authenticated: "Unknown ConfigInvalid", Synced: "True Synced", Wake: interval},
 		},
 	})
@@ -88,7 +88,7 @@ func TestSupplied(t *testing.T) {
 func TestIdentifiedByConnection(t *testing.T) {
 	t.Parallel()
 	fine := outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent"}
-	alert := verdict.Verdict{Outcome: verdict.Refused, Reason: v1alpha1.ReasonCertificateRejected, Own: true}
+	alert := authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true}
 	check(t, map[string]row{
 		"B13 verified as the caller that the session is: no request": {session("ci", withCertificate()), outcome{Do: Publish}},
 		"B13 published":                    {session("ci", withCertificate(), publishedPlain()), fine},
@@ -101,19 +101,19 @@ func TestIdentifiedByConnection(t *testing.T) {
 			outcome{Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent", Suspended: "Unauthorized", Wake: interval},
 		},
 		"the deployment is refused, and so is the session": {
-			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Verdict = refused })),
+			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result = refused })),
 			outcome{Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "True Synced", Suspended: "Unauthorized", Wake: interval},
 		},
 		"B46 only the operator's own token is refused": {
-			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Verdict, d.OwnToken = refused, true })),
+			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result, d.OwnToken = refused, true })),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},
 		},
 		"the certificate is refused, whoever sends it": {
-			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Verdict, d.OwnToken = alert, true })),
+			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result, d.OwnToken = alert, true })),
 			outcome{Ready: "False Suspended", Authenticated: "False CertificateRejected", Synced: "True Synced", Suspended: "CertificateRejected", Wake: interval},
 		},
 		"unreachable": {
-			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Verdict = unreachable })),
+			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result = unreachable })),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
 		},
 		"nothing identifies the caller any more": {
@@ -125,7 +125,7 @@ func TestIdentifiedByConnection(t *testing.T) {
 
 func TestRefusalSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	alert := verdict.Verdict{Outcome: verdict.Refused, Reason: v1alpha1.ReasonCertificateRejected, Own: true}
+	alert := authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true}
 	for name, tc := range map[string]struct {
 		seen Observation
 		want string

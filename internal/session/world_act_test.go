@@ -10,21 +10,21 @@ import (
 func (w *world) act(s *scope, o Observation, p Plan) {
 	fail := func() bool {
 		if w.down {
-			s.failure = &Failure{Action: p.Do, Class: Transient, Message: "no route"}
+			s.failure = &Failure{Action: p.Action, Class: Transient, Message: "no route"}
 		}
 		return w.down
 	}
-	switch p.Do {
+	switch p.Action {
 	case AddFinalizer:
 		w.o.Session.Finalizers = []string{v1alpha1.SessionFinalizer}
 	case RemoveFinalizer:
 		w.gone, w.abandoned = true, p.Abandoned
-	case LookUp:
+	case LookUpUser:
 		if fail() {
 			return
 		}
 		user := o.Session.Spec.Auth.Mint.User
-		s.target = Target{Known: true, User: v1alpha1.SessionUser{ID: "id-" + user, Username: user}, Suspended: w.suspended["id-"+user], MaxLifetime: w.maximum}
+		s.target = TargetUser{Known: true, User: v1alpha1.SessionUser{ID: "id-" + user, Username: user}, Suspended: w.suspended["id-"+user], MaxLifetime: w.maximum}
 	case Mint:
 		if fail() {
 			return
@@ -36,9 +36,9 @@ func (w *world) act(s *scope, o Observation, p Plan) {
 		}
 	case Publish:
 		w.publish(o)
-	case Withdraw, Release:
+	case DeleteSecret, RetainSecret:
 		w.secret = nil
-	case Sweep:
+	case FindLostToken:
 		if fail() {
 			return
 		}
@@ -60,7 +60,7 @@ func (w *world) act(s *scope, o Observation, p Plan) {
 	}
 }
 
-func (w *world) mint(order Order) {
+func (w *world) mint(order MintRequest) {
 	for id, token := range w.tokens { // 409: the name is taken
 		if token.serial == order.Serial {
 			if w.secret != nil && w.secret.token != nil && w.secret.token.ID == id {
@@ -78,7 +78,7 @@ func (w *world) mint(order Order) {
 	w.crash("mint")
 	w.listed[id] = listedOf(id, token)
 	w.secret = &worldSecret{valueOK: true, token: &Published{
-		ID: id, Serial: order.Serial, ExpiresAt: token.expires.Truncate(time.Second), Request: order.Request, Fingerprint: id,
+		ID: id, Serial: order.Serial, ExpiresAt: token.expires.Truncate(time.Second), SpecDigest: order.SpecDigest, Fingerprint: id,
 	}}
 	w.crash("publish")
 }
@@ -101,12 +101,12 @@ func (w *world) revoke(id string) {
 
 func (w *world) check(o Observation) {
 	v := refused
-	if o.Session.Spec.Auth.Token == nil || w.accepts[o.Source.Fingerprint] {
+	if o.Session.Spec.Auth.Token == nil || w.accepts[o.SuppliedToken.Fingerprint] {
 		v = accepted
 	}
-	w.o.Check = Check{At: w.now, Credential: o.Source.Fingerprint, Settings: o.Deployment.Fingerprint, Verdict: v, User: &v1alpha1.SessionUser{ID: "id-ada", Username: "ada"}}
+	w.o.CredentialCheck = CredentialCheck{Time: w.now, Credential: o.SuppliedToken.Fingerprint, Settings: o.Deployment.Fingerprint, Result: v, User: &v1alpha1.SessionUser{ID: "id-ada", Username: "ada"}}
 	if o.Session.Spec.Auth.Token == nil {
-		w.o.Check.Credential = ""
+		w.o.CredentialCheck.Credential = ""
 	}
 }
 
@@ -116,7 +116,7 @@ func (w *world) publish(o Observation) {
 	case o.Session.Spec.Auth.Mint != nil:
 		next.token = w.secret.token
 	case o.Session.Spec.Auth.Token != nil:
-		next.token = &Published{ID: o.Source.ID, Serial: o.lastSerial(), Fingerprint: o.Source.Fingerprint}
+		next.token = &Published{ID: o.SuppliedToken.ID, Serial: o.lastSerial(), Fingerprint: o.SuppliedToken.Fingerprint}
 	}
 	w.secret = next
 }
@@ -124,9 +124,9 @@ func (w *world) publish(o Observation) {
 // list reads the server's tokens and suspended users.
 func (w *world) list() {
 	w.listedAt = w.now
-	w.o.Deployment.Verdict = accepted
+	w.o.Deployment.Result = accepted
 	if w.down {
-		w.o.Deployment.Verdict = unreachable
+		w.o.Deployment.Result = unreachable
 		return
 	}
 	w.listed, w.listSuspended, w.listLoaded = map[string]Listed{}, map[string]bool{}, true

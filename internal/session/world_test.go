@@ -71,7 +71,7 @@ func newWorld(t *testing.T, options ...option) *world {
 
 // scope is what one pass finds out.
 type scope struct {
-	target  Target
+	target  TargetUser
 	failure *Failure
 	revoked []string
 	swept   bool
@@ -81,8 +81,8 @@ func (w *world) observe(s scope) Observation {
 	o := w.o
 	o.Now = w.now
 	o.Session = w.o.Session.DeepCopy()
-	o.Target, o.Failure, o.Revoked, o.Swept = s.target, s.failure, s.revoked, s.swept
-	o.Request = RequestOf(o.Session.Spec.Auth.Mint, "")
+	o.TargetUser, o.Failure, o.RevokedTokens, o.LostTokenSearched = s.target, s.failure, s.revoked, s.swept
+	o.SpecDigest = SpecDigest(o.Session.Spec.Auth.Mint, "")
 	o.Secret = Secret{Foreign: w.foreign}
 	if w.secret != nil {
 		o.Secret = Secret{Exists: true, Token: w.secret.token, InSync: !w.secret.edited && w.secret.valueOK, ValueGone: !w.secret.valueOK, ResourceVersion: "1"}
@@ -91,19 +91,19 @@ func (w *world) observe(s scope) Observation {
 	if user == nil && s.target.Known {
 		user = &s.target.User
 	}
-	o.Listing = Listing{}
+	o.ServerTokens = ServerTokens{}
 	if user != nil {
-		o.Listing.Loaded = w.listLoaded && o.Deployment.Verdict.OK()
-		o.Listing.UserSuspended = w.listSuspended[user.ID]
+		o.ServerTokens.Loaded = w.listLoaded && o.Deployment.Result.OK()
+		o.ServerTokens.UserSuspended = w.listSuspended[user.ID]
 	}
 	for _, t := range w.listed {
 		if w.secret != nil && w.secret.token != nil && w.secret.token.ID == t.ID {
-			o.Listing.Token = &t
+			o.ServerTokens.Token = &t
 			continue
 		}
-		o.Listing.Others = append(o.Listing.Others, t)
+		o.ServerTokens.Others = append(o.ServerTokens.Others, t)
 	}
-	slices.SortFunc(o.Listing.Others, func(a, b Listed) int { return int(a.Serial - b.Serial) })
+	slices.SortFunc(o.ServerTokens.Others, func(a, b Listed) int { return int(a.Serial - b.Serial) })
 	return o
 }
 
@@ -120,7 +120,7 @@ func (w *world) pass() (p Plan) {
 			}
 			w.crashAfter = ""
 			w.listLoaded, w.listed, w.listSuspended = false, map[string]Listed{}, map[string]bool{}
-			w.o.Check = Check{}
+			w.o.CredentialCheck = CredentialCheck{}
 			w.wake = w.now
 		}
 	}()
@@ -128,7 +128,7 @@ func (w *world) pass() (p Plan) {
 	for range 12 {
 		o := w.observe(s)
 		p = Decide(o)
-		if p.Do == Nothing {
+		if p.Action == Nothing {
 			w.report(o, p)
 			return p
 		}
@@ -138,7 +138,7 @@ func (w *world) pass() (p Plan) {
 			return p
 		}
 	}
-	w.t.Fatalf("after 12 steps the plan still is %s", p.Do)
+	w.t.Fatalf("after 12 steps the plan still is %s", p.Action)
 	return p
 }
 
@@ -150,16 +150,16 @@ func (w *world) report(o Observation, p Plan) {
 		w.statusWrites++
 	}
 	w.o.Session.Status = next
-	w.wake = p.Wake
+	w.wake = p.RequeueAt
 	switch {
-	case p.Again:
+	case p.RequeueNow:
 		w.wake = w.now.Add(50 * time.Millisecond)
 	case p.Backoff:
 		w.failures++
 		if sooner := w.now.Add(min(time.Second<<min(w.failures-1, 9), 5*time.Minute)); w.wake.IsZero() || sooner.Before(w.wake) {
 			w.wake = sooner
 		}
-	case !p.Keep:
+	case !p.SkipStatusUpdate:
 		w.failures = 0
 	}
 	if !w.wake.IsZero() && !w.wake.After(w.now) {
@@ -189,11 +189,11 @@ func (w *world) advance(d time.Duration) (passes int) {
 		}
 		if next := w.listedAt.Add(interval); next.Before(due) {
 			w.now = next
-			before := w.o.Deployment.Verdict
+			before := w.o.Deployment.Result
 			w.list()
 			w.serves()
 			// The server's news, and the deployment's, wake the session.
-			if w.news() || before != w.o.Deployment.Verdict {
+			if w.news() || before != w.o.Deployment.Result {
 				w.pass()
 			}
 			continue

@@ -57,7 +57,7 @@ func TestPatchSendsTheStatusOnce(t *testing.T) { // B30
 	writer, server := newWriter(nil)
 	before, after := session(), session()
 	after.Finalizers = []string{"not/sent"}
-	after.Spec.Suspend = true
+	after.Spec.Paused = true
 	writer.Set(&after.Status.Conditions, 2, ready("True", "Active", "new"))
 	changed, err := writer.Patch(t.Context(), before, after)
 	if err != nil || !changed || after.ResourceVersion != "8" || before.ResourceVersion != "7" {
@@ -98,8 +98,8 @@ func TestPatchSendsNothingWhenNothingChanged(t *testing.T) { // B07
 	t.Parallel()
 	tests := map[string]func(*v1alpha1.CoderSession){
 		"nothing":           func(*v1alpha1.CoderSession) {},
-		"spec and metadata": func(s *v1alpha1.CoderSession) { s.Spec.Suspend, s.Labels = true, map[string]string{"a": "b"} },
-		"empty, not absent": func(s *v1alpha1.CoderSession) { s.Status.Retiring = []v1alpha1.RetiringToken{} },
+		"spec and metadata": func(s *v1alpha1.CoderSession) { s.Spec.Paused, s.Labels = true, map[string]string{"a": "b"} },
+		"empty, not absent": func(s *v1alpha1.CoderSession) { s.Status.PendingRevocations = []v1alpha1.PendingRevocation{} },
 		"the same in its zone": func(s *v1alpha1.CoderSession) {
 			s.Status.Conditions[0].LastTransitionTime = metav1.NewTime(noon.Local())
 		},

@@ -82,7 +82,7 @@ func BenchmarkOpenStream(b *testing.B) {
 	for b.Loop() {
 		before := inUse()
 		set := stream.NewSet(context.Background(), stream.Options{
-			Clock: clock.RealClock{}, Jitter: func() float64 { return 0.5 }, Notify: func(stream.Hint) {},
+			Clock: clock.RealClock{}, Jitter: func() float64 { return 0.5 }, Notify: func(stream.Notification) {},
 		})
 		for i := range streams {
 			key := types.NamespacedName{Name: fmt.Sprint(i)}

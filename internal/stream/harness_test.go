@@ -67,8 +67,8 @@ type world struct {
 	clients []*coder.Client
 
 	mu    sync.Mutex
-	hints []stream.Hint
-	seen  []stream.Occurrence
+	hints []stream.Notification
+	seen  []stream.ConnectionEvent
 }
 
 func newWorld(t *testing.T, o coderd.Options) *world {
@@ -99,13 +99,13 @@ func (w *world) workspace(name string) stream.Target {
 	return stream.Target{Deployment: prod, WorkspaceID: ws.ID}
 }
 
-func (w *world) hint(h stream.Hint) {
+func (w *world) hint(h stream.Notification) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.hints = append(w.hints, h)
 }
 
-func (w *world) observe(o stream.Occurrence) {
+func (w *world) observe(o stream.ConnectionEvent) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen = append(w.seen, o)

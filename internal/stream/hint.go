@@ -29,17 +29,17 @@ type View struct {
 	Err error
 }
 
-// Hint tells the holders of a stream to look again: the workspace has changed, or the stream connected, lost its
+// Notification tells the holders of a stream to look again: the workspace has changed, or the stream connected, lost its
 // connection, was parked or closed. Dials that go on failing are not told. Hints of one stream come one at a time, each with
 // the latest view; what happens meanwhile is told by the next.
-type Hint struct {
+type Notification struct {
 	Target  Target
 	Holders []types.NamespacedName
 	View    View
 }
 
-// Occurrence is something that metrics and logs want to know of, for each connection.
-type Occurrence struct {
+// ConnectionEvent is something that metrics and logs want to know of, for each connection.
+type ConnectionEvent struct {
 	Target   Target
 	Kind     OccurrenceKind
 	Protocol coder.WatchProtocol
@@ -58,10 +58,10 @@ const (
 	Refused OccurrenceKind = "Refused"
 	// Lost: a connection ended, and not by this side.
 	Lost OccurrenceKind = "Lost"
-	// Complaint: the server told of an error, which ends nothing (contract D.1).
-	Complaint OccurrenceKind = "Complaint"
-	// Garbage: the server sent what is no event, or not of this workspace. It was passed over.
-	Garbage OccurrenceKind = "Garbage"
+	// ServerError: the server told of an error, which ends nothing (contract D.1).
+	ServerError OccurrenceKind = "Complaint"
+	// InvalidEvent: the server sent what is no event, or not of this workspace. It was passed over.
+	InvalidEvent OccurrenceKind = "Garbage"
 )
 
 // ErrSuspended says in View.Err that the deployment is out of use.

@@ -47,7 +47,7 @@ func TestTheLateConnectionIsClosed(t *testing.T) { // B84
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			set := NewSet(t.Context(), Options{
-				Clock: clock.RealClock{}, Jitter: func() float64 { return 0 }, Notify: func(h Hint) {
+				Clock: clock.RealClock{}, Jitter: func() float64 { return 0 }, Notify: func(h Notification) {
 					if h.View.State == Connected {
 						t.Error("the late connection counts as open")
 					}

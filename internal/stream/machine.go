@@ -37,8 +37,8 @@ const (
 	Connected State = "Connected"
 	// AwaitingRetry: the next dial is due after a backoff.
 	AwaitingRetry State = "AwaitingRetry"
-	// Parked: refused, or suspended; only other settings, or the end of the suspension, help.
-	Parked State = "Parked"
+	// Stopped: refused, or suspended; only other settings, or the end of the suspension, help.
+	Stopped State = "Parked"
 	// Closed: ended by the server in good order, or not held by anybody. There is no way back.
 	Closed State = "Closed"
 )
@@ -109,8 +109,8 @@ type action struct {
 
 // next returns what becomes of m by e and what is to be done for it, in this order. jitter is in [-1, 1].
 func (m machine) next(e event, jitter float64) (machine, []action) {
-	if !m.minds(e) {
-		return m, m.turnAway(e)
+	if !m.accepts(e) {
+		return m, m.reject(e)
 	}
 	switch e.kind {
 	case settled:
@@ -135,19 +135,19 @@ func (m machine) next(e event, jitter float64) (machine, []action) {
 	}
 }
 
-// turnAway is what to do about an event that means nothing to m: a connection that comes too late is closed (B84).
-func (m machine) turnAway(e event) []action {
+// reject is what to do about an event that means nothing to m: a connection that comes too late is closed (B84).
+func (m machine) reject(e event) []action {
 	if present := m.state == Connected && e.link == m.link; e.kind == opened && !present {
 		return []action{{kind: hangUp, link: e.link}}
 	}
 	return nil
 }
 
-// minds reports whether e can mean anything to m: what a link reports must be of the present one.
-func (m machine) minds(e event) bool {
+// accepts reports whether e can mean anything to m: what a link reports must be of the present one.
+func (m machine) accepts(e event) bool {
 	switch e.kind {
 	case revived:
-		return m.state == Parked
+		return m.state == Stopped
 	case due:
 		return m.state == AwaitingRetry && e.link == m.link
 	case opened, refused:
@@ -165,7 +165,7 @@ func (m machine) settle(e event, jitter float64) (machine, []action) {
 	case m.state == Idle && e.after > 0:
 		m.fingerprint = e.fingerprint
 		return m.await(e.after, jitter)
-	case m.state == Idle, m.state == Parked && m.suspended, !same:
+	case m.state == Idle, m.state == Stopped && m.suspended, !same:
 		m.fingerprint = e.fingerprint
 		return m.begin()
 	}
@@ -178,8 +178,8 @@ func (m machine) suspend() (machine, []action) {
 		return m, nil
 	}
 	actions := m.drop()
-	if m.state != Parked {
-		m.state, m.link = Parked, m.link+1
+	if m.state != Stopped {
+		m.state, m.link = Stopped, m.link+1
 	}
 	m.suspended = true
 	return m, actions
@@ -191,7 +191,7 @@ func (m machine) refuse(e event, jitter float64) (machine, []action) {
 	case e.failure == coder.WatchMissing && m.protocol == coder.WatchWebSocket:
 		return m.dialBy(coder.WatchEvents)
 	case e.failure == coder.WatchMissing, e.failure == coder.WatchRefused:
-		m.state = Parked
+		m.state = Stopped
 		return m, nil
 	default:
 		return m.retry(e.after, jitter)
@@ -205,7 +205,7 @@ func (m machine) lose(e event, jitter float64) (machine, []action) {
 		m.state = Closed
 		return m, nil
 	case rejected:
-		m.state = Parked
+		m.state = Stopped
 		return m, nil
 	default:
 		return m.retry(0, jitter)

@@ -54,7 +54,7 @@ func (w *world) invariant(m machine) error {
 		return fmt.Errorf("state %s, but wait %d is on", m.state, w.waiting)
 	case m.state == Connected && m.failures != 0:
 		return fmt.Errorf("%d failures while open", m.failures) // B80
-	case m.suspended && m.state != Parked && m.state != Closed:
+	case m.suspended && m.state != Stopped && m.state != Closed:
 		return fmt.Errorf("suspended, but %s", m.state)
 	}
 	return nil
@@ -95,7 +95,7 @@ func TestWhateverHappensTheMachineKeepsItsOrder(t *testing.T) {
 			e := anyEvent(r, m)
 			before, dials := m, w.dials
 			// What a link reports of its end, it reports once, and after it the link is gone.
-			current := e.link == m.link && m.minds(e)
+			current := e.link == m.link && m.accepts(e)
 			if (e.kind == refused || e.kind == lost) && current {
 				w.live = 0
 			}
@@ -124,14 +124,14 @@ func TestWhateverHappensTheMachineKeepsItsOrder(t *testing.T) {
 				t.Fatalf("seed %d, step %d: %d dials", seed, step, dialled)
 			case e.kind == settled && e.fingerprint == before.fingerprint && dialled != 0 && !before.suspended:
 				t.Fatalf("seed %d, step %d: equal settings cost a dial: %+v", seed, step, before)
-			case before.state == Parked && dialled != 0 && e.kind != settled && e.kind != revived:
+			case before.state == Stopped && dialled != 0 && e.kind != settled && e.kind != revived:
 				t.Fatalf("seed %d, step %d: %+v revived a parked stream", seed, step, e)
-			case m.state == Parked && before.state != Parked && e.kind != suspended && e.kind != refused && e.kind != lost:
+			case m.state == Stopped && before.state != Stopped && e.kind != suspended && e.kind != refused && e.kind != lost:
 				t.Fatalf("seed %d, step %d: %+v parked a stream", seed, step, e)
 			}
 		}
 	}
-	for _, state := range []State{Idle, Connecting, Connected, AwaitingRetry, Parked, Closed} {
+	for _, state := range []State{Idle, Connecting, Connected, AwaitingRetry, Stopped, Closed} {
 		if seen[state] < 50 {
 			t.Errorf("%s was seen %d times only", state, seen[state])
 		}

@@ -54,7 +54,7 @@ func TestClosesEndParkOrReconnect(t *testing.T) { // B81
 	t.Parallel()
 	for code, want := range map[int]stream.State{
 		1000: stream.Closed, 1001: stream.Closed,
-		1002: stream.Parked, 1003: stream.Parked,
+		1002: stream.Stopped, 1003: stream.Stopped,
 		1008: stream.AwaitingRetry, 1011: stream.AwaitingRetry, 1012: stream.AwaitingRetry, 3000: stream.AwaitingRetry,
 	} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestClosesEndParkOrReconnect(t *testing.T) { // B81
 			w.settle("a") // the same settings
 			w.wantDials(1)
 			w.settle("b")
-			if want == stream.Parked {
+			if want == stream.Stopped {
 				w.await(stream.Connected)
 				w.wantDials(2)
 				return
@@ -103,11 +103,11 @@ func TestHandshakeAnswersParkOrReconnect(t *testing.T) { // B81
 		kind  coder.Kind
 		wait  time.Duration
 	}{
-		"401":              {coderd.Fault{Kind: coderd.FaultUnauthorized}, stream.Parked, coder.KeyUnknown, 0},
-		"403":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 403}, stream.Parked, coder.Forbidden, 0},
-		"404":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, stream.Parked, coder.NotFound, 0},
-		"410":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 410}, stream.Parked, coder.Invalid, 0},
-		"426":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 426}, stream.Parked, coder.Invalid, 0},
+		"401":              {coderd.Fault{Kind: coderd.FaultUnauthorized}, stream.Stopped, coder.KeyUnknown, 0},
+		"403":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 403}, stream.Stopped, coder.Forbidden, 0},
+		"404":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, stream.Stopped, coder.NotFound, 0},
+		"410":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 410}, stream.Stopped, coder.Invalid, 0},
+		"426":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 426}, stream.Stopped, coder.Invalid, 0},
 		"500":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 500}, stream.AwaitingRetry, coder.Unavailable, 250 * time.Millisecond},
 		"429":              {coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 7 * time.Second}, stream.AwaitingRetry, coder.RateLimited, 7 * time.Second}, // B52
 		"a proxy's page":   {coderd.Fault{Kind: coderd.FaultHTML}, stream.AwaitingRetry, coder.Unavailable, 250 * time.Millisecond},
@@ -128,7 +128,7 @@ func TestHandshakeAnswersParkOrReconnect(t *testing.T) { // B81
 				t.Errorf("kind %s, want %s: %v", got, tt.kind, w.look().Err)
 			}
 			w.server.ClearFaults()
-			if tt.want == stream.Parked {
+			if tt.want == stream.Stopped {
 				w.wantQuiet()
 				w.settle("a")
 				w.wantQuiet()
@@ -265,10 +265,10 @@ func TestEventsThatSayNothingEndNothing(t *testing.T) { // contract D.1
 			}
 			w.must(w.server.StopWorkspace("ada/dev"))
 			w.awaitStatus(coder.WorkspaceStopped)
-			if w.observed(stream.Complaint) != 1 || w.observed(stream.Lost) != 0 {
+			if w.observed(stream.ServerError) != 1 || w.observed(stream.Lost) != 0 {
 				t.Errorf("occurrences %+v", w.seen)
 			}
-			if w.observed(stream.Garbage) == 0 {
+			if w.observed(stream.InvalidEvent) == 0 {
 				t.Error("the garbage was not noticed")
 			}
 			w.wantDials(1)
@@ -292,7 +292,7 @@ func TestEventsOfOtherWorkspacesArePassedOver(t *testing.T) { // B20
 			w := newWorld(t, coderd.Options{EventStreamsOnly: name == "events"})
 			w.open()
 			w.server.SendGarbage([]byte(text))
-			w.eventually(func() string { return "garbage" }, func() bool { return w.observed(stream.Garbage) == 1 })
+			w.eventually(func() string { return "garbage" }, func() bool { return w.observed(stream.InvalidEvent) == 1 })
 			if got := w.look().Workspace; got.Name != "dev" || got.Status != coder.WorkspaceRunning {
 				t.Errorf("workspace %+v", got)
 			}
@@ -325,7 +325,7 @@ func TestAnOpenStreamOutlivesItsToken(t *testing.T) { // contract G.31
 	w.server.CutStreams()
 	w.await(stream.AwaitingRetry)
 	w.ring()
-	w.await(stream.Parked)
+	w.await(stream.Stopped)
 	var refused *coder.Error
 	if err := w.look().Err; !errors.As(err, &refused) || refused.Kind != coder.KeyUnknown || refused.Status != http.StatusUnauthorized {
 		t.Errorf("error %v", err)

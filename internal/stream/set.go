@@ -19,9 +19,9 @@ type Options struct {
 	Jitter func() float64
 	// Notify is called with each hint, without a lock held: it may call every method of the Set but Close. It should be short,
 	// such as adding the holders to a queue. A call that has begun may outlast Close.
-	Notify func(Hint)
+	Notify func(Notification)
 	// Observe is called for each occurrence, concurrently; nil means not at all.
-	Observe func(Occurrence)
+	Observe func(ConnectionEvent)
 }
 
 // Set holds streams for their holders, one stream for each target, however many hold it. It is safe for concurrent use. All
@@ -29,8 +29,8 @@ type Options struct {
 type Set struct {
 	clock   clock.WithDelayedExecution
 	jitter  func() float64
-	notify  func(Hint)
-	observe func(Occurrence)
+	notify  func(Notification)
+	observe func(ConnectionEvent)
 	base    context.Context
 	open    func(context.Context, line) (wire, error)
 	running sync.WaitGroup // the links
@@ -282,7 +282,7 @@ func (s *Set) Close() {
 // hint tells the holders of a stream, if there are any.
 func (s *Set) hint(st *stream, view View) {
 	s.mu.Lock()
-	hint := Hint{Target: st.target, Holders: slices.Clone(st.holders), View: view}
+	hint := Notification{Target: st.target, Holders: slices.Clone(st.holders), View: view}
 	s.mu.Unlock()
 	if len(hint.Holders) > 0 {
 		s.notify(hint)

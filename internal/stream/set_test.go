@@ -30,7 +30,7 @@ func TestHintsTellOfTheWorkspaceAndTheConnection(t *testing.T) {
 	w.clock.Step(time.Second)
 	w.must(w.server.SetOutdated("ada/dev", true))
 	w.server.SendStreamError("read after that")
-	w.eventually(func() string { return "the error" }, func() bool { return w.observed(stream.Complaint) == 1 })
+	w.eventually(func() string { return "the error" }, func() bool { return w.observed(stream.ServerError) == 1 })
 	if got := w.look().ChangedAt; !got.Equal(at.Add(time.Second)) {
 		t.Errorf("changed at %v", got)
 	}
@@ -135,7 +135,7 @@ func TestADeletedWorkspaceIsToldAndThenParks(t *testing.T) {
 	w.server.CutStreams()
 	w.await(stream.AwaitingRetry)
 	w.ring()
-	w.await(stream.Parked) // 410
+	w.await(stream.Stopped) // 410
 }
 
 func TestNothingMovesAfterClose(t *testing.T) {
@@ -162,7 +162,7 @@ func TestTheSetClosesWithItsContext(t *testing.T) {
 	w := newWorld(t, coderd.Options{})
 	w.open()
 	ctx, cancel := context.WithCancel(t.Context())
-	set := stream.NewSet(ctx, stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(stream.Hint) {}})
+	set := stream.NewSet(ctx, stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(stream.Notification) {}})
 	set.Settled(prod, "a", w.client(w.token))
 	set.Ensure(ci, w.target)
 	w.eventually(func() string { return "an open stream" }, func() bool { return set.States()[stream.Connected] == 1 })
@@ -176,7 +176,7 @@ func TestHintsMayCallBack(t *testing.T) {
 	w := newWorld(t, coderd.Options{})
 	var set *stream.Set
 	done := make(chan stream.View, 1)
-	set = stream.NewSet(t.Context(), stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(h stream.Hint) {
+	set = stream.NewSet(t.Context(), stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(h stream.Notification) {
 		view, _ := set.Look(ci)
 		set.Ensure(ci, h.Target)
 		switch view.Workspace.Status {
@@ -184,7 +184,7 @@ func TestHintsMayCallBack(t *testing.T) {
 			set.Suspend(prod)
 		case "":
 		}
-		if view.State == stream.Parked {
+		if view.State == stream.Stopped {
 			set.Release(ci)
 			select {
 			case done <- view:
@@ -209,7 +209,7 @@ func TestHintsOfAStreamComeOneAtATime(t *testing.T) {
 	var inside atomic.Int32
 	first, release, parked := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	set := stream.NewSet(t.Context(), stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(h stream.Hint) {
+	set := stream.NewSet(t.Context(), stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(h stream.Notification) {
 		if inside.Add(1) > 1 {
 			t.Error("two hints at a time")
 		}
@@ -218,7 +218,7 @@ func TestHintsOfAStreamComeOneAtATime(t *testing.T) {
 			close(first)
 			<-release
 		})
-		if h.View.State == stream.Parked {
+		if h.View.State == stream.Stopped {
 			close(parked)
 		}
 	}})
@@ -240,7 +240,7 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) { //nolint:paralleltest // see ab
 	for name, end := range map[string]func(w *world){
 		"open":          func(*world) {},
 		"waiting":       func(w *world) { w.server.CutStreams(); w.await(stream.AwaitingRetry) },
-		"parked":        func(w *world) { w.server.CloseStreams(1002); w.await(stream.Parked) },
+		"parked":        func(w *world) { w.server.CloseStreams(1002); w.await(stream.Stopped) },
 		"reconnected":   func(w *world) { w.settle("b"); w.await(stream.Connected) },
 		"just released": func(w *world) { w.Release(ci) },
 		"dialling": func(w *world) {

@@ -77,7 +77,7 @@ func TestAStreamSuspendedWhileDiallingIsNotOpened(t *testing.T) { // B84
 			<-gate.Entered()
 			w.Suspend(prod)
 			gate.Release()
-			w.await(stream.Parked)
+			w.await(stream.Stopped)
 			w.eventually(func() string { return "the end of the request" }, func() bool { return w.server.Count("GET", path) == 1 })
 			w.awaitOpen(0)
 			w.wantQuiet()
@@ -91,7 +91,7 @@ func TestSuspensionClosesInGoodOrder(t *testing.T) {
 	w.open()
 	w.Suspend(prod)
 	w.Suspend(prod)
-	if got := w.look(); got.State != stream.Parked || !errors.Is(got.Err, stream.ErrSuspended) {
+	if got := w.look(); got.State != stream.Stopped || !errors.Is(got.Err, stream.ErrSuspended) {
 		t.Errorf("%+v", got)
 	}
 	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
@@ -101,7 +101,7 @@ func TestSuspensionClosesInGoodOrder(t *testing.T) {
 		t.Errorf("a stream of a suspended deployment is %s", got.State)
 	}
 	w.Revive(ci)
-	if got := w.look().State; got != stream.Parked {
+	if got := w.look().State; got != stream.Stopped {
 		t.Errorf("%s, in spite of the suspension", got)
 	}
 	w.settle("a") // the same settings as before
@@ -139,7 +139,7 @@ func TestReviveOpensWhatTheSameSettingsWereRefusedFor(t *testing.T) {
 	w.must(w.server.Suspend("ada"))
 	w.settle("a")
 	w.Ensure(ci, w.target)
-	w.await(stream.Parked)
+	w.await(stream.Stopped)
 	if got := coder.KindOf(w.look().Err); got != coder.UserSuspended {
 		t.Errorf("kind %s", got)
 	}

@@ -55,7 +55,7 @@ func TestSoak(t *testing.T) {
 	}
 	s.heal("the last")
 	t.Logf("%d rounds: %d opened, %d lost, %d refused, %d complaints, %d pieces of garbage", rounds, w.observed(stream.Opened),
-		w.observed(stream.Lost), w.observed(stream.Refused), w.observed(stream.Complaint), w.observed(stream.Garbage))
+		w.observed(stream.Lost), w.observed(stream.Refused), w.observed(stream.ServerError), w.observed(stream.InvalidEvent))
 }
 
 // soak is a world with many holders, each with a workspace.

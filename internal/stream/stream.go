@@ -39,16 +39,16 @@ type told struct {
 // standing is the state as far as holders care: whether a dial is under way or due is the same to them.
 func (m machine) standing() State {
 	switch m.state {
-	case Connected, Parked, Closed:
+	case Connected, Stopped, Closed:
 		return m.state
 	default:
 		return Connecting
 	}
 }
 
-// happen takes an event through the machine, does what it asks for, and tells the holders. err says why, where that is
+// handleEvent takes an event through the machine, does what it asks for, and tells the holders. err says why, where that is
 // what keeps the stream from being connected.
-func (s *stream) happen(e event, err error) {
+func (s *stream) handleEvent(e event, err error) {
 	s.mu.Lock()
 	s.step(e, err)
 	s.mu.Unlock()
@@ -57,7 +57,7 @@ func (s *stream) happen(e event, err error) {
 
 // step is happen without telling. The lock is held.
 func (s *stream) step(e event, err error) {
-	minded := s.machine.minds(e)
+	minded := s.machine.accepts(e)
 	next, actions := s.machine.next(e, 2*s.set.jitter()-1)
 	s.machine = next
 	for _, a := range actions {
@@ -91,7 +91,7 @@ func (s *stream) do(a action) {
 		}
 	case wait:
 		// The goroutine is for clocks that run the function while they hold a lock of their own.
-		s.timer = s.set.clock.AfterFunc(a.after, func() { go s.happen(event{kind: due, link: a.link}, nil) })
+		s.timer = s.set.clock.AfterFunc(a.after, func() { go s.handleEvent(event{kind: due, link: a.link}, nil) })
 	case unwait:
 		s.timer.Stop()
 	}
@@ -109,7 +109,7 @@ func (s *stream) run(ctx context.Context, cancel context.CancelFunc, a action, c
 		e, why := declined(err)
 		e.link = a.link
 		s.observe(ctx, Refused, a.protocol, why)
-		s.happen(e, why)
+		s.handleEvent(e, why)
 		return
 	}
 	guard.watch(w.cut)
@@ -128,7 +128,7 @@ func (s *stream) run(ctx context.Context, cancel context.CancelFunc, a action, c
 		why = errSilent
 	}
 	s.observe(ctx, Lost, a.protocol, why)
-	s.happen(event{kind: lost, link: a.link, ending: end}, why)
+	s.handleEvent(event{kind: lost, link: a.link, ending: end}, why)
 }
 
 // listen reads until the connection ends. The first word opens the stream: only then is the server known to tell of
@@ -139,7 +139,7 @@ func (s *stream) listen(ctx context.Context, w wire, a action) error {
 		if first {
 			first = false
 			s.observe(ctx, Opened, a.protocol, nil)
-			s.happen(event{kind: opened, link: a.link}, nil)
+			s.handleEvent(event{kind: opened, link: a.link}, nil)
 		}
 		switch f.kind {
 		case framePing:
@@ -149,14 +149,14 @@ func (s *stream) listen(ctx context.Context, w wire, a action) error {
 				err = errOther
 			}
 			if err != nil {
-				s.observe(ctx, Garbage, a.protocol, err)
+				s.observe(ctx, InvalidEvent, a.protocol, err)
 				return
 			}
 			s.learn(a.link, ws)
 		case frameError:
-			s.observe(ctx, Complaint, a.protocol, errors.New(coder.ParseComplaint(f.data)))
+			s.observe(ctx, ServerError, a.protocol, errors.New(coder.ParseComplaint(f.data)))
 		default:
-			s.observe(ctx, Garbage, a.protocol, errNoEvent)
+			s.observe(ctx, InvalidEvent, a.protocol, errNoEvent)
 		}
 	})
 }
@@ -175,7 +175,7 @@ func (s *stream) learn(link uint64, ws coder.Workspace) {
 // observe reports an occurrence, unless this side has hung up.
 func (s *stream) observe(ctx context.Context, kind OccurrenceKind, protocol coder.WatchProtocol, err error) {
 	if s.set.observe != nil && ctx.Err() == nil {
-		s.set.observe(Occurrence{Target: s.target, Kind: kind, Protocol: protocol, Err: err})
+		s.set.observe(ConnectionEvent{Target: s.target, Kind: kind, Protocol: protocol, Err: err})
 	}
 }
 

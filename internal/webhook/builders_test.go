@@ -119,8 +119,8 @@ func withHeaderFrom(d *v1alpha1.CoderDeploymentSpec) {
 }
 
 // whole is a deployment and a session of which the Secret has all keys.
-func whole() Known {
-	return Known{Session: session(includesCertificate), Deployment: deployment(withCertificate, withCA, withHeaderFrom)}
+func whole() Resolved {
+	return Resolved{Session: session(includesCertificate), Deployment: deployment(withCertificate, withCA, withHeaderFrom)}
 }
 
-func plain() Known { return Known{Session: session(), Deployment: deployment()} }
+func plain() Resolved { return Resolved{Session: session(), Deployment: deployment()} }

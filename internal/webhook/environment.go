@@ -32,7 +32,7 @@ const (
 //
 // Of a deployment that is not known the session tells one thing: including the client certificate, it counts on there being
 // one.
-func variables(folder string, k Known) [][]corev1.EnvVar {
+func variables(folder string, k Resolved) [][]corev1.EnvVar {
 	groups := [][]corev1.EnvVar{{{Name: envConfigDir, Value: folder}}}
 	includes := k.Session != nil && k.Session.Spec.Secret != nil && k.Session.Spec.Secret.IncludeClientCertificate
 	hasCertificate, hasCA, hasHeaders := true, false, false

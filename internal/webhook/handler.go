@@ -71,7 +71,7 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	known, err := h.lookUp(ctx, key)
 	var warnings []string
 	if err == nil {
-		warnings, err = judge(wanted, known, req.Namespace, h.unknown)
+		warnings, err = checkSession(wanted, known, req.Namespace, h.unknown)
 	} else {
 		logf.FromContext(ctx).Error(err, "a pod's session cannot be looked up")
 		warnings, err = unreadable(key, err, h.unknown)
@@ -108,7 +108,7 @@ func refused(err error) admission.Response {
 
 // respond injects and encodes. What is said of the session is said once: not when the pod comes by a second time
 // (reinvocationPolicy IfNeeded) and has it all.
-func respond(pod *corev1.Pod, wanted *Request, known Known, warnings []string) admission.Response {
+func respond(pod *corev1.Pod, wanted *Request, known Resolved, warnings []string) admission.Response {
 	changed, more := Inject(pod, wanted, known)
 	if equality.Semantic.DeepEqual(pod, changed) {
 		return admission.Allowed("").WithWarnings(more...)

@@ -8,8 +8,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// Known is what is known of the session that a pod asks for.
-type Known struct {
+// Resolved is what is known of the session that a pod asks for.
+type Resolved struct {
 	// Session is nil where there is none of that name.
 	Session *v1alpha1.CoderSession
 	// Deployment is the session's; nil where there is none.
@@ -18,7 +18,7 @@ type Known struct {
 
 // secretName is that of the generated Secret. A session that does not exist yet has one of its own name, unless its
 // spec will say otherwise.
-func (k Known) secretName(r *Request) string {
+func (k Resolved) secretName(r *Request) string {
 	if k.Session == nil {
 		return r.Session
 	}
@@ -40,7 +40,7 @@ func (k Known) secretName(r *Request) string {
 //
 // What is there already, as from an earlier call, is no obstacle and not worth a warning: Inject of an injected pod
 // changes nothing.
-func Inject(pod *corev1.Pod, r *Request, k Known) (*corev1.Pod, []string) {
+func Inject(pod *corev1.Pod, r *Request, k Resolved) (*corev1.Pod, []string) {
 	out := pod.DeepCopy()
 	folder := path.Join(v1alpha1.MountRoot, r.Session)
 	in := &injection{

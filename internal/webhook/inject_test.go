@@ -12,7 +12,7 @@ import (
 )
 
 // inject asks as the pod does.
-func inject(t *testing.T, p *corev1.Pod, k Known) (*corev1.Pod, []string) {
+func inject(t *testing.T, p *corev1.Pod, k Resolved) (*corev1.Pod, []string) {
 	t.Helper()
 	wanted, err := RequestOf(p)
 	if err != nil || wanted == nil {
@@ -44,21 +44,21 @@ func TestAPodIsWhatAPersonWouldHaveWritten(t *testing.T) {
 	key := corev1.EnvVar{Name: "CODER_CLIENT_TLS_KEY_FILE", Value: ciFolder + "/tls.key"}
 	ca := corev1.EnvVar{Name: "CODER_CLIENT_TLS_CA_FILE", Value: ciFolder + "/ca.crt"}
 	for name, c := range map[string]struct {
-		known  Known
+		known  Resolved
 		secret string
 		env    []corev1.EnvVar
 	}{
 		"everything":                     {whole(), "ci", []corev1.EnvVar{configDir, headers, certificate, key, ca}},
 		"nothing but a token":            {plain(), "ci", []corev1.EnvVar{configDir}},
-		"a Secret of another name":       {Known{session(withSecret(v1alpha1.GeneratedSecret{Name: "ci-coder"})), deployment()}, "ci-coder", []corev1.EnvVar{configDir}},
-		"a header that is written out":   {Known{session(), deployment(withHeader("x"))}, "ci", []corev1.EnvVar{configDir, headers}},
-		"a header that is empty":         {Known{session(), deployment(withHeader(" "))}, "ci", []corev1.EnvVar{configDir}},
-		"a certificate without a bundle": {Known{session(includesCertificate), deployment(withCertificate)}, "ci", []corev1.EnvVar{configDir, certificate, key}},
-		"a bundle without a certificate": {Known{session(includesCertificate), deployment(withCA)}, "ci", []corev1.EnvVar{configDir, ca}},
-		"neither, though it would share": {Known{session(includesCertificate), deployment()}, "ci", []corev1.EnvVar{configDir}},
-		"both, and it does not share":    {Known{session(), deployment(withCertificate, withCA)}, "ci", []corev1.EnvVar{configDir}},
-		"an unknown deployment":          {Known{Session: session(includesCertificate)}, "ci", []corev1.EnvVar{configDir, certificate, key}},
-		"an unknown session":             {Known{}, "ci", []corev1.EnvVar{configDir}},
+		"a Secret of another name":       {Resolved{session(withSecret(v1alpha1.GeneratedSecret{Name: "ci-coder"})), deployment()}, "ci-coder", []corev1.EnvVar{configDir}},
+		"a header that is written out":   {Resolved{session(), deployment(withHeader("x"))}, "ci", []corev1.EnvVar{configDir, headers}},
+		"a header that is empty":         {Resolved{session(), deployment(withHeader(" "))}, "ci", []corev1.EnvVar{configDir}},
+		"a certificate without a bundle": {Resolved{session(includesCertificate), deployment(withCertificate)}, "ci", []corev1.EnvVar{configDir, certificate, key}},
+		"a bundle without a certificate": {Resolved{session(includesCertificate), deployment(withCA)}, "ci", []corev1.EnvVar{configDir, ca}},
+		"neither, though it would share": {Resolved{session(includesCertificate), deployment()}, "ci", []corev1.EnvVar{configDir}},
+		"both, and it does not share":    {Resolved{session(), deployment(withCertificate, withCA)}, "ci", []corev1.EnvVar{configDir}},
+		"an unknown deployment":          {Resolved{Session: session(includesCertificate)}, "ci", []corev1.EnvVar{configDir, certificate, key}},
+		"an unknown session":             {Resolved{}, "ci", []corev1.EnvVar{configDir}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

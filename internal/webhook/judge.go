@@ -20,9 +20,9 @@ const (
 	AdmitUnknown UnknownSession = "Admit"
 )
 
-// judge says what the creator of a pod should know of the session before anything is mounted. An error is a
+// checkSession says what the creator of a pod should know of the session before anything is mounted. An error is a
 // *[RefusalError].
-func judge(r *Request, k Known, namespace string, unknown UnknownSession) ([]string, error) {
+func checkSession(r *Request, k Resolved, namespace string, unknown UnknownSession) ([]string, error) {
 	var trouble, consequence, remedy string
 	switch {
 	case k.Session == nil:
@@ -41,7 +41,7 @@ func judge(r *Request, k Known, namespace string, unknown UnknownSession) ([]str
 }
 
 // standing tells of a session that exists and whose Secret is not what one would expect of it.
-func standing(k Known) []string {
+func standing(k Resolved) []string {
 	var out []string
 	if k.Deployment == nil {
 		key := k.Session.DeploymentKey()

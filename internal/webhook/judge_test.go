@@ -10,7 +10,7 @@ import (
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		known   Known
+		known   Resolved
 		unknown UnknownSession
 		warns   string
 		refused string
@@ -18,19 +18,19 @@ func TestJudge(t *testing.T) {
 		"as it should be":       {known: plain()},
 		"unknown":               {unknown: RefuseUnknown, refused: `no CoderSession "ci" in namespace "builds": create it, or`},
 		"unknown, admitted":     {unknown: AdmitUnknown, warns: `no CoderSession "ci" in namespace "builds": the pod waits for a Secret "ci"`},
-		"deleted":               {known: Known{session(deleting), deployment()}, unknown: RefuseUnknown, refused: "is being deleted, and its token revoked: create it anew, or"},
-		"deleted, admitted":     {known: Known{session(deleting), deployment()}, unknown: AdmitUnknown, warns: "is being deleted"},
-		"no deployment":         {known: Known{Session: session()}, unknown: RefuseUnknown, warns: `no CoderDeployment "prod" in namespace "coder"`},
-		"about to be ready":     {known: Known{session(notReady(v1alpha1.ReasonVerifying)), deployment()}, unknown: RefuseUnknown},
-		"waiting for a person":  {known: Known{session(notReady(v1alpha1.ReasonAwaitingAuthorization)), deployment()}, unknown: RefuseUnknown, warns: "not Ready (AwaitingAuthorization)"},
-		"somebody else's":       {known: Known{session(notReady(v1alpha1.ReasonSecretConflict)), deployment()}, unknown: RefuseUnknown, warns: "not Ready (SecretConflict)"},
-		"nothing is known yet":  {known: Known{session(func(s *v1alpha1.CoderSession) { s.Status.Conditions = nil }), deployment()}, unknown: RefuseUnknown},
-		"paused by its team":    {known: Known{session(notReady(v1alpha1.ReasonPaused)), deployment()}, unknown: RefuseUnknown, warns: "not Ready (Paused)"},
-		"no deployment, either": {known: Known{Session: session(deleting)}, unknown: RefuseUnknown, refused: "is being deleted"},
+		"deleted":               {known: Resolved{session(deleting), deployment()}, unknown: RefuseUnknown, refused: "is being deleted, and its token revoked: create it anew, or"},
+		"deleted, admitted":     {known: Resolved{session(deleting), deployment()}, unknown: AdmitUnknown, warns: "is being deleted"},
+		"no deployment":         {known: Resolved{Session: session()}, unknown: RefuseUnknown, warns: `no CoderDeployment "prod" in namespace "coder"`},
+		"about to be ready":     {known: Resolved{session(notReady(v1alpha1.ReasonVerifying)), deployment()}, unknown: RefuseUnknown},
+		"waiting for a person":  {known: Resolved{session(notReady(v1alpha1.ReasonAwaitingAuthorization)), deployment()}, unknown: RefuseUnknown, warns: "not Ready (AwaitingAuthorization)"},
+		"somebody else's":       {known: Resolved{session(notReady(v1alpha1.ReasonSecretConflict)), deployment()}, unknown: RefuseUnknown, warns: "not Ready (SecretConflict)"},
+		"nothing is known yet":  {known: Resolved{session(func(s *v1alpha1.CoderSession) { s.Status.Conditions = nil }), deployment()}, unknown: RefuseUnknown},
+		"paused by its team":    {known: Resolved{session(notReady(v1alpha1.ReasonPaused)), deployment()}, unknown: RefuseUnknown, warns: "not Ready (Paused)"},
+		"no deployment, either": {known: Resolved{Session: session(deleting)}, unknown: RefuseUnknown, refused: "is being deleted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			warnings, err := judge(&Request{Session: "ci"}, c.known, "builds", c.unknown)
+			warnings, err := checkSession(&Request{Session: "ci"}, c.known, "builds", c.unknown)
 			if (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) {
 				t.Errorf("error %v, want %q", err, c.refused)
 			}

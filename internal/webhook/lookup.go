@@ -20,16 +20,16 @@ const (
 )
 
 // lookUp finds what is known of the session that a pod asks for.
-func (h *Handler) lookUp(ctx context.Context, key types.NamespacedName) (Known, error) {
+func (h *Handler) lookUp(ctx context.Context, key types.NamespacedName) (Resolved, error) {
 	session := &v1alpha1.CoderSession{}
 	found, err := h.get(ctx, key, session)
 	if err != nil {
-		return Known{}, fmt.Errorf("read CoderSession %s: %w", key, err)
+		return Resolved{}, fmt.Errorf("read CoderSession %s: %w", key, err)
 	}
 	if !found {
-		return Known{}, nil
+		return Resolved{}, nil
 	}
-	known := Known{Session: session}
+	known := Resolved{Session: session}
 	deployment := &v1alpha1.CoderDeployment{}
 	found, err = h.get(ctx, session.DeploymentKey(), deployment)
 	// One that may not be read is as good as none. Any other failure passes, and a pod that is created meanwhile would

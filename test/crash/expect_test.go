@@ -196,8 +196,8 @@ func mirrorsSecret(s *v1alpha1.CoderSession, secret *corev1.Secret) error {
 }
 
 func noneRetiring(s *v1alpha1.CoderSession) error {
-	if len(s.Status.Retiring) > 0 {
-		return fmt.Errorf("session %s: retiring is %+v", s.Name, s.Status.Retiring)
+	if len(s.Status.PendingRevocations) > 0 {
+		return fmt.Errorf("session %s: retiring is %+v", s.Name, s.Status.PendingRevocations)
 	}
 	return nil
 }

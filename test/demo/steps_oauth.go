@@ -155,7 +155,7 @@ func (d *demo) showRefresh(ctx context.Context) error {
 
 func (d *demo) showGrantedToken(ctx context.Context) error {
 	return d.kubectl.Show(ctx, "get", "cses", oauthSession, "-n", namespace, "-o",
-		"custom-columns=ID:.status.token.id,EXPIRES:.status.token.expiresAt,NEXT REFRESH:.status.nextRefreshTime")
+		"custom-columns=ID:.status.token.id,EXPIRES:.status.token.expirationTime,NEXT REFRESH:.status.nextRefreshTime")
 }
 
 func (d *demo) showReauthentication(ctx context.Context) error {

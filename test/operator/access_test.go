@@ -50,6 +50,7 @@ func TestAnotherNamespaceGetsWhatTheRulesAllow(t *testing.T) {
 	w.startOperator(guests, strangers)
 	limit := v1alpha1.Duration("2h")
 	w.create(w.deployment("prod", withAccess(v1alpha1.AccessRule{
+		Name:              "guests",
 		NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": guests}},
 		Users:             []string{"ci-*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint},
 		Scopes: []v1alpha1.Scope{"workspace:*"}, MaxLifetime: &limit,
@@ -84,7 +85,7 @@ func TestAWithdrawnRuleTakesItsTokenAway(t *testing.T) {
 	w := newWorld(t, mTLS)
 	guests := w.cluster.Namespace(t, nil)
 	w.startOperator(guests)
-	rule := v1alpha1.AccessRule{Users: []string{"*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint}}
+	rule := v1alpha1.AccessRule{Name: "guests", Users: []string{"*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint}}
 	w.create(w.deployment("prod", withAccess(rule)))
 	w.create(w.guest(guests, "ci", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
 	g := w.in(guests)
@@ -172,6 +173,7 @@ func TestNamespaceLabelsDecide(t *testing.T) {
 	guests := w.cluster.Namespace(t, map[string]string{"team": "a"})
 	w.startShard()
 	prod := w.deployment("prod", withAccess(v1alpha1.AccessRule{
+		Name:              "guests",
 		NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}},
 		Users:             []string{"*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint},
 	}))
@@ -193,6 +195,7 @@ func TestARuleThatNeedsLabelsSaysSo(t *testing.T) {
 	guests := w.cluster.Namespace(t, map[string]string{"team": "a"})
 	w.startOperator(guests)
 	w.create(w.deployment("prod", withAccess(v1alpha1.AccessRule{
+		Name:              "guests",
 		NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}},
 		Users:             []string{"*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint},
 	})), w.guest(guests, "ci", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))

@@ -66,7 +66,7 @@ func TestARotationHasNoGap(t *testing.T) {
 					if !w.coder.AcceptsToken(first) {
 						t.Error("the old token was revoked before its overlap was over")
 					}
-					if s := w.nowSession("ci"); len(s.Status.Retiring) == 0 {
+					if s := w.nowSession("ci"); len(s.Status.PendingRevocations) == 0 {
 						t.Error("the old token is not listed as retiring")
 					}
 				}
@@ -226,7 +226,7 @@ func TestALongLifetimeIsCut(t *testing.T) {
 	w.create(w.deployment("prod"), w.mint("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) { spec.Auth.Mint.Lifetime = "720h" }))
 	w.eventually(w.ready("ci"), w.sessionIs("ci", v1alpha1.ConditionLifetimeCut, metav1.ConditionTrue, v1alpha1.ReasonServerMaximum, "168h"))
 	token := w.nowSession("ci").Status.Token
-	if got := token.ExpiresAt.Sub(token.IssuedAt.Time).Round(time.Hour); got != 168*time.Hour {
+	if got := token.ExpirationTime.Sub(token.IssueTime.Time).Round(time.Hour); got != 168*time.Hour {
 		t.Errorf("the token lives %s", got)
 	}
 }

@@ -21,6 +21,7 @@ func ofTeam(team string) metav1.LabelSelector {
 // wideRule allows everything to the namespaces of team a.
 func wideRule() v1alpha1.AccessRule {
 	return v1alpha1.AccessRule{
+		Name:              "guests",
 		NamespaceSelector: ofTeam("a"), Users: []string{"*"}, ShareClientCertificate: true,
 		Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint, v1alpha1.AuthOAuth, v1alpha1.AuthToken, v1alpha1.AuthCertificate},
 	}
@@ -133,7 +134,7 @@ func hours(text v1alpha1.Duration) *v1alpha1.Duration { return &text }
 func TestWhatAnotherRuleAllowsIsLeftAlone(t *testing.T) {
 	w := newWorld(t, mTLS)
 	narrow := wideRule()
-	narrow.Users = []string{"ci-*"}
+	narrow.Name, narrow.Users = "narrow", []string{"ci-*"}
 	guests := w.hosting(wideRule(), narrow)
 	w.create(
 		w.invited(guests, "kept", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}),
@@ -162,7 +163,7 @@ func TestAPausedGuestKeepsNothing(t *testing.T) {
 	w.eventually(guests.ready("granted"))
 	names := []string{"minted", "granted"}
 	for _, name := range names {
-		guests.changeSession(name, func(s *v1alpha1.CoderSession) { s.Spec.Suspend = true })
+		guests.changeSession(name, func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
 	}
 	w.eventually(guests.notReady("minted", v1alpha1.ReasonPaused, ""), guests.notReady("granted", v1alpha1.ReasonPaused, ""), w.liveTokens(1), w.granted("ada", 1))
 	w.changeAccess()
@@ -172,7 +173,7 @@ func TestAPausedGuestKeepsNothing(t *testing.T) {
 	w.eventually(w.liveTokens(0), w.granted("ada", 0), w.ownApps(0))
 	w.changeAccess(wideRule())
 	w.eventually(guests.notReady("minted", v1alpha1.ReasonPaused, ""), guests.notReady("granted", v1alpha1.ReasonPaused, ""), w.liveTokens(0))
-	guests.changeSession("minted", func(s *v1alpha1.CoderSession) { s.Spec.Suspend = false })
+	guests.changeSession("minted", func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })
 	w.eventually(guests.ready("minted"), w.liveTokens(1))
 }
 

@@ -126,7 +126,7 @@ func TestAPersonConsentsOnce(t *testing.T) {
 		w.create(w.deployment("prod"), w.oauth("ci"))
 		w.eventually(w.asks("ci", v1alpha1.ReasonAwaitingAuthorization), w.ownApps(1))
 		shown := w.nowSession("ci").Status.Authorization
-		if left := time.Until(shown.ExpiresAt.Time); left > 10*time.Minute || left < 8*time.Minute {
+		if left := time.Until(shown.ExpirationTime.Time); left > 10*time.Minute || left < 8*time.Minute {
 			t.Errorf("the URL ends in %s, want ten minutes (B63)", left)
 		}
 		if u, err := url.Parse(shown.URL); err != nil || u.Query().Get("code_challenge_method") != "S256" || len(u.Query().Get("state")) < 32 {

@@ -39,7 +39,7 @@ func TestSuspendedSessionsRecoverTogether(t *testing.T) {
 	w.must(err)
 	w.writeSecret("mtls", map[string]string{"tls.crt": string(wrong.CertPEM), "tls.key": string(wrong.KeyPEM)})
 	w.eventually(suspended...)
-	if s := w.nowSession("a"); s.Status.Suspension == nil || s.Status.Suspension.Since.IsZero() {
+	if s := w.nowSession("a"); s.Status.Suspension == nil || s.Status.Suspension.StartTime.IsZero() {
 		t.Errorf("the suspension is not explained: %+v", s.Status.Suspension)
 	}
 	// A minted token outlives the operator's own fault.

@@ -57,14 +57,14 @@ func TestARequestIsServedWhenItCanBe(t *testing.T) {
 	w.create(w.deployment("prod", every("500ms")), w.mint("ci", "ci-bot"), w.mint("held", "ada"))
 	w.eventually(w.ready("ci"), w.ready("held"))
 	w.must(w.coder.Suspend("ci-bot"))
-	w.changeSession("held", func(s *v1alpha1.CoderSession) { s.Spec.Suspend = true })
+	w.changeSession("held", func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
 	w.eventually(w.notReady("ci", v1alpha1.ReasonSuspended, "suspended"), w.notReady("held", v1alpha1.ReasonPaused, ""))
 	before := w.mints()
 	w.asksForRenewal("ci", first)
 	w.asksForRenewal("held", first)
 	w.throughout(2*time.Second, w.mintedSince(before, 0), w.handled("ci", ""), w.handled("held", ""))
 	w.must(w.coder.Activate("ci-bot"))
-	w.changeSession("held", func(s *v1alpha1.CoderSession) { s.Spec.Suspend = false })
+	w.changeSession("held", func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })
 	w.eventually(w.ready("ci"), w.ready("held"), w.handled("ci", first), w.handled("held", first), w.mintedSince(before, 2))
 }
 

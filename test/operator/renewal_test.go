@@ -53,7 +53,7 @@ func TestTheOperatorsTokenRenewsItself(t *testing.T) {
 			}
 			d, err := w.getDeployment(t.Context(), "prod")
 			w.must(err)
-			if left := d.Status.TokenExpiresAt.Sub(w.coder.Now()); left < 143*time.Hour {
+			if left := d.Status.TokenExpirationTime.Sub(w.coder.Now()); left < 143*time.Hour {
 				t.Errorf("the new token lives %s", left)
 			}
 

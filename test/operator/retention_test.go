@@ -81,8 +81,8 @@ func (w *world) retired(name, reason, fragment string) check {
 		if err != nil {
 			return err
 		}
-		if r := s.Status.Retirement; r == nil || r.Reason != reason || s.Status.Token != nil || len(s.Status.Retiring) > 0 {
-			return fmt.Errorf("session %s: retirement %+v, token %+v, retiring %+v", name, r, s.Status.Token, s.Status.Retiring)
+		if r := s.Status.Retirement; r == nil || r.Reason != reason || s.Status.Token != nil || len(s.Status.PendingRevocations) > 0 {
+			return fmt.Errorf("session %s: retirement %+v, token %+v, retiring %+v", name, r, s.Status.Token, s.Status.PendingRevocations)
 		}
 		if _, err := w.getSecret(ctx, name); err == nil {
 			return fmt.Errorf("session %s still has a Secret", name)

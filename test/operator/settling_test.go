@@ -273,7 +273,7 @@ func TestAPausedSessionAsksNothing(t *testing.T) {
 	w.create(w.deployment("prod"))
 	w.eventually(w.verified("prod"))
 	w.coder.ResetLog()
-	w.create(w.supplied("ci", "mine", func(spec *v1alpha1.CoderSessionSpec) { spec.Suspend = true }))
+	w.create(w.supplied("ci", "mine", func(spec *v1alpha1.CoderSessionSpec) { spec.Paused = true }))
 	w.eventually(w.notReady("ci", v1alpha1.ReasonPaused, ""))
 	w.throughout(500*time.Millisecond, func(context.Context) error {
 		if requests := w.coder.Requests(); len(requests) > 0 {
@@ -281,7 +281,7 @@ func TestAPausedSessionAsksNothing(t *testing.T) {
 		}
 		return nil
 	})
-	w.changeSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Suspend = false })
+	w.changeSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })
 	w.eventually(w.ready("ci"))
 	if got := w.coder.Count("GET", "/api/v2/users/{user}"); got != 1 {
 		t.Errorf("resuming took %d verifications, want 1", got)

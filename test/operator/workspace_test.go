@@ -117,9 +117,9 @@ func TestStreamsRestWithTheirSessions(t *testing.T) {
 	w.startOperator()
 	w.create(w.deployment("prod"), w.mint("ci", "ada", ofWorkspace))
 	w.eventually(w.ready("ci"), w.streams(1), w.sessionIs("ci", v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched, ""))
-	w.changeSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Suspend = true })
+	w.changeSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
 	w.eventually(w.streams(0))
-	w.changeSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Suspend = false })
+	w.changeSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })
 	w.eventually(w.streams(1), w.ready("ci"))
 
 	good := w.nowSecret("token").Data["token"]

@@ -49,7 +49,7 @@ func BenchmarkWorkspaceTurn(b *testing.B) {
 		w.must(w.coder.StopWorkspace(bot(0) + "/dev"))
 		await(b, "the token is dead", time.Millisecond, func() bool { return w.liveTokens() == 0 })
 		stops = append(stops, time.Since(begun).Seconds()*1000)
-		w.follow("the session says so", func(s *v1alpha1.CoderSession) bool { return !isReady(s) && len(s.Status.Retiring) == 0 })
+		w.follow("the session says so", func(s *v1alpha1.CoderSession) bool { return !isReady(s) && len(s.Status.PendingRevocations) == 0 })
 		w.settle()
 		begun = time.Now()
 		w.must(w.coder.StartWorkspace(bot(0) + "/dev"))

@@ -36,7 +36,8 @@ oauth:
   scopes: ["coder:workspaces.access"]
 verify: {interval: 5m, timeout: 10s, quietPeriod: 500ms, maxDelay: 5s}
 access:
-  - namespaceSelector: {matchLabels: {team: a}}
+  - name: team-a
+    namespaceSelector: {matchLabels: {team: a}}
     users: ["ci-*"]
     auth: [Mint, OAuth, Token, Certificate]
     scopes: ["coder:workspaces.access", "workspace:*"]
@@ -68,7 +69,7 @@ restart:
   - {kind: StatefulSet, name: queue}
   - {kind: DaemonSet, name: agent}
 workspace: {owner: ada, name: dev}
-suspend: true
+paused: true
 `
 
 func TestAccepted(t *testing.T) {
@@ -85,7 +86,7 @@ func TestAccepted(t *testing.T) {
 		"an Authorization header":      deployment(url + "headers: [{name: Authorization, value: Basic x}]"),
 		"a cap equal to quiet":         deployment(url + "verify: {quietPeriod: 5s, maxDelay: 5s}"),
 		"quiet with a short cap":       deployment(url + "verify: {quietPeriod: 100ms, maxDelay: 0.2s}"),
-		"access without minting":       deployment(url + "access: [{namespaceSelector: {}, auth: [Token]}]"),
+		"access without minting":       deployment(url + "access: [{name: all, namespaceSelector: {}, auth: [Token]}]"),
 		"only an idle timeout":         deployment(url + "retention: {idleTimeout: 2h}"),
 		"only a number of sessions":    deployment(url + "retention: {maxSessions: 1}"),
 		"renewal with the defaults":    deployment(url + "token: {secretRef: {name: operator}, renew: {}}"),

@@ -28,7 +28,7 @@ func TestChanges(t *testing.T) {
 		"no labels":           {mint + "secret: {labels: {team: a}}", mint, ""},
 		"a lifetime":          {mint, ref + "auth: {mint: {user: ci-bot, lifetime: 1h}}", ""},
 		"another method":      {mint, ref + "auth: {oauth: {}}", ""},
-		"suspended by people": {mint, mint + "suspend: true", ""},
+		"suspended by people": {mint, mint + "paused: true", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -75,8 +75,14 @@ func TestRefusedOperatorCredentials(t *testing.T) {
 		"before the default life": {token("before: 200h"), "write a before that is shorter than lifetime"},
 		"a lifetime in days":      {token("lifetime: 6d"), "write 168h for 7 days"},
 		"a client's name":         {deployment(url + "oauth: {clientSecretName: Coder}"), "write the object's name"},
-		"the scope all":           {deployment(url + "oauth: {scopes: [all]}"), "the alias all is written coder:all"},
-		"a scope twice":           {deployment(url + `oauth: {scopes: ["coder:all", "coder:all"]}`), "Duplicate value"},
+		"no name":                 {deployment(url + "access: [{namespaceSelector: {}, auth: [Token]}]"), "name: Required value"},
+		"a name with capitals":    {deployment(url + "access: [{name: Team, namespaceSelector: {}, auth: [Token]}]"), "such as team-a"},
+		"a name twice": {
+			deployment(url + "access: [{name: a, namespaceSelector: {}, auth: [Token]}, {name: a, namespaceSelector: {}, auth: [OAuth]}]"),
+			"Duplicate value",
+		},
+		"the scope all": {deployment(url + "oauth: {scopes: [all]}"), "the alias all is written coder:all"},
+		"a scope twice": {deployment(url + `oauth: {scopes: ["coder:all", "coder:all"]}`), "Duplicate value"},
 	})
 }
 
@@ -103,7 +109,7 @@ func TestRefusedDurations(t *testing.T) {
 func TestRefusedAccess(t *testing.T) {
 	t.Parallel()
 	rule := func(text string) string {
-		return deployment(url + "access:\n  - {namespaceSelector: {}, " + text + "}")
+		return deployment(url + "access:\n  - {name: all, namespaceSelector: {}, " + text + "}")
 	}
 	expectRefused(t, map[string]fault{
 		"minting for nobody":   {rule("auth: [Mint]"), "name the users that may be minted for in users"},
@@ -112,9 +118,15 @@ func TestRefusedAccess(t *testing.T) {
 		"no method":            {rule("auth: []"), "should have at least 1 items"},
 		"a method's case":      {rule("auth: [token]"), `supported values: "Mint", "OAuth", "Token", "Certificate"`},
 		"a method twice":       {rule("auth: [Token, Token]"), "Duplicate value"},
-		"no selector":          {deployment(url + "access: [{auth: [Token]}]"), "namespaceSelector: Required value"},
-		"the scope all":        {rule("auth: [Token], scopes: [all]"), "the alias all is written coder:all"},
-		"no lifetime":          {rule("auth: [Token], maxLifetime: 0s"), "write a positive duration"},
+		"no selector":          {deployment(url + "access: [{name: all, auth: [Token]}]"), "namespaceSelector: Required value"},
+		"no name":              {deployment(url + "access: [{namespaceSelector: {}, auth: [Token]}]"), "name: Required value"},
+		"a name with capitals": {deployment(url + "access: [{name: Team, namespaceSelector: {}, auth: [Token]}]"), "such as team-a"},
+		"a name twice": {
+			deployment(url + "access: [{name: a, namespaceSelector: {}, auth: [Token]}, {name: a, namespaceSelector: {}, auth: [OAuth]}]"),
+			"Duplicate value",
+		},
+		"the scope all": {rule("auth: [Token], scopes: [all]"), "the alias all is written coder:all"},
+		"no lifetime":   {rule("auth: [Token], maxLifetime: 0s"), "write a positive duration"},
 	})
 }
 

@@ -1,20 +1,20 @@
-package verdict_test
+package authcheck_test
 
 import (
 	"testing"
 	"time"
 
-	"github.com/coder-session-operator/coder-session-operator/internal/verdict"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 func TestOnlyAcceptedIsOK(t *testing.T) {
 	t.Parallel()
-	for _, outcome := range []verdict.Outcome{verdict.Unasked, verdict.Accepted, verdict.Refused, verdict.Unreachable, verdict.Unsettled} {
-		if got, want := (verdict.Verdict{Outcome: outcome}).OK(), outcome == verdict.Accepted; got != want {
+	for _, outcome := range []authcheck.Outcome{authcheck.Unknown, authcheck.Accepted, authcheck.Rejected, authcheck.Unreachable, authcheck.ConfigChanging} {
+		if got, want := (authcheck.Result{Outcome: outcome}).OK(), outcome == authcheck.Accepted; got != want {
 			t.Errorf("OK of outcome %d = %t, want %t", outcome, got, want)
 		}
 	}
-	if (verdict.Verdict{}).Outcome != verdict.Unasked {
+	if (authcheck.Result{}).Outcome != authcheck.Unknown {
 		t.Error("the zero verdict says that somebody has asked")
 	}
 }
@@ -40,8 +40,8 @@ func TestPause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := verdict.Verdict{Outcome: verdict.Unreachable, RetryAfter: tc.retryAfter}
-			if got := v.Pause(tc.failures, tc.interval); got != tc.want {
+			v := authcheck.Result{Outcome: authcheck.Unreachable, RetryAfter: tc.retryAfter}
+			if got := v.Backoff(tc.failures, tc.interval); got != tc.want {
 				t.Errorf("Pause = %s, want %s", got, tc.want)
 			}
 		})
