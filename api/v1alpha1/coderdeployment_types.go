@@ -2,8 +2,9 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// CoderDeployment says where a Coder server is, how to reach it and who in
-// other namespaces may use it.
+// CoderDeployment says where a Coder server is, how to reach it, and which sessions of other
+// namespaces may use it. All Secrets and ConfigMaps that it names are in its own namespace. They
+// may be rewritten in place at any time, key by key.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -23,7 +24,9 @@ type CoderDeployment struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
+	// Spec is what you ask for.
 	Spec CoderDeploymentSpec `json:"spec"`
+	// Status is what the operator found out. It holds no secret.
 	// +kubebuilder:default={"observedGeneration":-1}
 	// +optional
 	Status CoderDeploymentStatus `json:"status,omitempty"`
@@ -40,10 +43,11 @@ type CoderDeploymentList struct {
 
 // CoderDeploymentSpec is what a platform team writes.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.tls) || !self.url.startsWith('http://')",message="tls needs an https url: write https:// or remove tls"
+// +kubebuilder:validation:XValidation:rule="!has(self.tls) || !self.url.startsWith('http://')",message="tls needs an https url: write https:// or remove tls",fieldPath=".url"
 type CoderDeploymentSpec struct {
-	// URL of the Coder server: http or https, a host and at most a port. Coder is
-	// always served at the root of its host.
+	// URL of the Coder server, such as https://coder.example.com: http or https, a host, and a
+	// port if it is not the scheme's. It has no path, because Coder is served at the root of its
+	// host, and it must not redirect.
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.contains('#') || isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != ''",message="write an http or https URL with a host, such as https://coder.example.com"
 	// +kubebuilder:validation:XValidation:rule="!isURL(self) || url(self).getEscapedPath() == ''",message="write the URL without a path (a trailing slash is one): Coder is served at the root of its host"
@@ -51,21 +55,23 @@ type CoderDeploymentSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.contains('?') && !self.contains('#')",message="write the URL without a query or fragment"
 	URL string `json:"url"`
 
-	// ProxyURL is the proxy that reaches the server. Absent: the proxy
-	// environment of the operator's process (HTTPS_PROXY, NO_PROXY).
+	// ProxyURL is the http, https or socks5 proxy on the way to the server, such as
+	// http://proxy.example.com:3128. Absent: as the environment of the operator's pods says
+	// (HTTPS_PROXY, NO_PROXY).
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https', 'socks5'] && url(self).getHostname() != ''",message="write an http, https or socks5 URL with a host, such as http://proxy.example.com:3128"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",message="write the proxy's URL without user information: credentials do not belong into a spec"
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`
 
-	// TLS settings of the connection. Absent: the system roots, no client
-	// certificate.
+	// TLS says how the server is trusted, and with which client certificate the operator
+	// identifies itself. Absent: publicly trusted certificates, and no client certificate.
 	// +optional
 	TLS *TLSConfig `json:"tls,omitempty"`
 
-	// Headers that are sent with every request, for a network edge that asks for
-	// them. Values from Secrets never show in status, events or logs.
+	// Headers are sent with every request, for a proxy in front of Coder that asks for them. They
+	// are also in the generated Secrets, under the key headers. Values from Secrets never show in
+	// status, events or logs.
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",message="write each header once: names differ in more than upper and lower case"
 	// +listType=map
@@ -73,33 +79,33 @@ type CoderDeploymentSpec struct {
 	// +optional
 	Headers []Header `json:"headers,omitempty"`
 
-	// Token is the operator's own credential, which minting needs. Absent: the
-	// client certificate or the headers identify the operator, or no session
-	// needs minting.
+	// Token is the operator's own Coder token. Minting for others needs one of a user with the
+	// role owner; otherwise any user's token does. Absent: the client certificate or the headers
+	// identify the operator, or nothing does.
 	// +optional
 	Token *OperatorToken `json:"token,omitempty"`
 
-	// OAuth is the client that OAuth sessions use. Absent: each session registers
-	// a client of its own (RFC 7591).
+	// OAuth is about the client of sessions with auth.oauth. Absent: each session registers a
+	// client of its own (RFC 7591), which the server has to allow.
 	// +optional
 	OAuth *OAuthClient `json:"oauth,omitempty"`
 
-	// Verify says when and how the server is asked.
+	// Verify says when the server is asked whether it accepts these settings.
 	// +kubebuilder:default={}
 	// +optional
 	Verify VerifyPolicy `json:"verify,omitempty"`
 
-	// Access says which sessions in OTHER namespaces may use this deployment, and
-	// as whom. Absent or empty: none. Sessions in the deployment's own namespace
-	// need no rule. A session is allowed when one rule allows all that it asks for.
+	// Access says which sessions in OTHER namespaces may use this CoderDeployment, and as whom.
+	// Absent or empty: none. Sessions in its own namespace need no rule, and no rule limits them.
+	// A session is allowed when one rule allows all that it asks for; two rules are not added up.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=map
 	// +listMapKey=name
 	// +optional
 	Access []AccessRule `json:"access,omitempty"`
 
-	// Retention says when minted sessions that nobody uses are retired. Absent:
-	// never, and those that were retired return.
+	// Retention says when sessions with auth.mint that are not used are retired: their tokens are
+	// revoked and their Secrets deleted. Absent: never, and those that were retired return.
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
 
@@ -109,16 +115,18 @@ type CoderDeploymentSpec struct {
 	RateLimit RateLimit `json:"rateLimit,omitempty"`
 }
 
-// TLSConfig says how the server is trusted and how the operator identifies
-// itself in the TLS handshake.
+// TLSConfig says how the server is trusted and how the operator identifies itself in the TLS
+// handshake.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.insecureSkipVerify) || !self.insecureSkipVerify || !has(self.caBundle)",message="insecureSkipVerify trusts every server, so caBundle has no effect: remove one of the two"
+// +kubebuilder:validation:XValidation:rule="!has(self.insecureSkipVerify) || !self.insecureSkipVerify || !has(self.caBundle)",message="insecureSkipVerify trusts every server, so caBundle has no effect: remove one of the two",fieldPath=".caBundle"
 type TLSConfig struct {
-	// ClientCertificateSecretName names a Secret with the keys tls.crt and
-	// tls.key (type kubernetes.io/tls), in the deployment's namespace.
+	// ClientCertificateSecretName is the name of a Secret in the namespace of the CoderDeployment
+	// with the client certificate under the keys tls.crt and tls.key (type kubernetes.io/tls).
+	// Absent: no client certificate.
 	// +optional
 	ClientCertificateSecretName ObjectName `json:"clientCertificateSecretName,omitempty"`
-	// CABundle holds PEM certificates that are trusted besides the system roots.
+	// CABundle names PEM certificates of authorities that are trusted besides the public ones.
+	// Absent: the public ones alone.
 	// +optional
 	CABundle *CABundleRef `json:"caBundle,omitempty"`
 	// ServerName is used for SNI and for verifying the server's certificate.
@@ -127,19 +135,21 @@ type TLSConfig struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9_]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$')",message="write a host name without scheme and port, such as coder.internal"
 	// +optional
 	ServerName string `json:"serverName,omitempty"`
-	// InsecureSkipVerify accepts any server certificate. Only for tests.
+	// InsecureSkipVerify accepts any server certificate, and so gives the token to any server.
+	// Only for tests. Default: false.
 	// +optional
 	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`
 }
 
-// CABundleRef names PEM certificates in a Secret or ConfigMap.
+// CABundleRef names PEM certificates in a Secret or ConfigMap in the namespace of the
+// CoderDeployment.
 type CABundleRef struct {
-	// Kind of the object.
+	// Kind of the object: Secret or ConfigMap.
 	// +kubebuilder:validation:Enum=Secret;ConfigMap
 	Kind string `json:"kind"`
-	// Name of the object, in the deployment's namespace.
+	// Name of the Secret or ConfigMap, in the namespace of the CoderDeployment.
 	Name ObjectName `json:"name"`
-	// Key of the certificates in the object's data.
+	// Key of the certificates in the data of the Secret or ConfigMap. Default: ca.crt.
 	// +kubebuilder:default="ca.crt"
 	// +optional
 	Key DataKey `json:"key,omitempty"`
@@ -149,20 +159,21 @@ type CABundleRef struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.value) != has(self.valueFrom)",message="write exactly one of value and valueFrom"
 type Header struct {
-	// Name of the header.
+	// Name of the header, such as X-Edge-Secret. Headers of the connection, Cookie and
+	// Coder-Session-Token cannot be set.
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[-!#$%&*+.^_|~0-9a-zA-Z]+$')",message="write a header name: letters, digits and '-'"
 	// +kubebuilder:validation:XValidation:rule="self.lowerAscii() != 'coder-session-token'",message="name the Secret of the token in spec.token instead of setting Coder-Session-Token as a header"
 	// +kubebuilder:validation:XValidation:rule="self.lowerAscii() != 'cookie'",message="a cookie would take the place of every token (the server looks at it first): use another header"
 	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['host', 'connection', 'content-length', 'content-type', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'keep-alive', 'proxy-connection'])",message="this header belongs to the connection and cannot be set: remove it (for the host name use url or tls.serverName)"
 	Name string `json:"name"`
-	// Value, where it is no secret.
+	// Value of the header, if it is not secret: it is shown to all who may read the object.
 	// +kubebuilder:validation:MaxLength=8192
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\x00-\\\\x08\\\\x0a-\\\\x1f\\\\x7f]*$')",message="write the value on one line, without control characters"
 	// +optional
 	Value *string `json:"value,omitempty"`
-	// ValueFrom names the value in a Secret or ConfigMap. White space at its end
-	// is ignored.
+	// ValueFrom names a key of a Secret or ConfigMap that has the value. White space at its end is
+	// ignored.
 	// +optional
 	ValueFrom *HeaderSource `json:"valueFrom,omitempty"`
 }
@@ -171,33 +182,37 @@ type Header struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.secretKeyRef) != has(self.configMapKeyRef)",message="write exactly one of secretKeyRef and configMapKeyRef"
 type HeaderSource struct {
+	// SecretKeyRef names a key of a Secret.
 	// +optional
 	SecretKeyRef *SecretKeyRef `json:"secretKeyRef,omitempty"`
+	// ConfigMapKeyRef names a key of a ConfigMap.
 	// +optional
 	ConfigMapKeyRef *ConfigMapKeyRef `json:"configMapKeyRef,omitempty"`
 }
 
 // OperatorToken is the operator's own Coder token.
 type OperatorToken struct {
-	// SecretRef names the token. A key that is there and empty is a valid, empty
-	// token; a key that is missing is not.
+	// SecretRef names a key of a Secret that has the token. If the value is empty, the client
+	// certificate or the headers have to identify the operator.
 	SecretRef TokenSecretRef `json:"secretRef"`
-	// Renew keeps the token alive by minting its successor into the same Secret.
-	// Absent: somebody else renews it.
+	// Renew has the operator mint the token's successor into the same Secret before it ends.
+	// Absent: you renew it.
 	// +optional
 	Renew *TokenRenewal `json:"renew,omitempty"`
 }
 
 // TokenRenewal says how the operator's own token is kept alive.
 //
-// +kubebuilder:validation:XValidation:rule="!self.before.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.lifetime.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.before) < duration(self.lifetime)",message="write a before that is shorter than lifetime, such as lifetime: 144h, before: 48h"
+// +kubebuilder:validation:XValidation:rule="!self.before.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.lifetime.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.before) < duration(self.lifetime)",message="write a before that is shorter than lifetime, such as lifetime: 144h, before: 48h",fieldPath=".before"
 type TokenRenewal struct {
-	// Lifetime of a renewed token. An owner's token lives 7 days at most unless
-	// the server says otherwise.
+	// Lifetime of a renewed token, as a duration such as 144h. It is cut to the server's maximum:
+	// 7 days for a user with the role owner, unless the server says otherwise. Default: 144h.
 	// +kubebuilder:default="144h"
 	// +optional
 	Lifetime Duration `json:"lifetime,omitempty"`
-	// Before is how long before its end the token is renewed.
+	// Before is how long before its end the token is renewed, as a duration such as 48h. It has to
+	// be shorter than lifetime; of a token that lives shorter than expected, a third of its
+	// lifetime serves instead. Default: 48h.
 	// +kubebuilder:default="48h"
 	// +optional
 	Before Duration `json:"before,omitempty"`
@@ -205,94 +220,102 @@ type TokenRenewal struct {
 
 // OAuthClient is the OAuth 2.1 client of a deployment.
 type OAuthClient struct {
-	// ClientSecretName names a Secret with the keys client_id and client_secret.
-	// Absent: dynamic client registration.
+	// ClientSecretName is the name of a Secret in the namespace of the CoderDeployment with a client
+	// that was made on the server, under the keys client_id and client_secret. Each user can then
+	// consent to one session only, because Coder keeps one grant for a user and a client. Absent:
+	// each session registers a client of its own.
 	// +optional
 	ClientSecretName ObjectName `json:"clientSecretName,omitempty"`
-	// Scopes that are asked for where a session names none.
+	// Scopes that are asked for by sessions that name none. Absent or empty: all that the client
+	// may have.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=set
 	// +optional
 	Scopes []Scope `json:"scopes,omitempty"`
 }
 
-// VerifyPolicy says when the server is asked, and how long settings must have
-// been quiet before.
+// VerifyPolicy says when the server is asked, and how long settings must not have changed before.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.maxDelay) || !has(self.quietPeriod) || !self.maxDelay.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.quietPeriod.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.maxDelay) >= duration(self.quietPeriod)",message="write a maxDelay that is not below quietPeriod, such as quietPeriod: 500ms, maxDelay: 5s"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxDelay) || !has(self.quietPeriod) || !self.maxDelay.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.quietPeriod.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.maxDelay) >= duration(self.quietPeriod)",message="write a maxDelay that is not below quietPeriod, such as quietPeriod: 500ms, maxDelay: 5s",fieldPath=".maxDelay"
 type VerifyPolicy struct {
-	// Interval between two verifications, and how soon a token that was revoked
-	// on the server is noticed.
+	// Interval between two verifications, as a duration such as 5m. Changes on the server, such as
+	// a revoked token, are noticed within this time. Less than 1s counts as 1s. Default: 5m.
 	// +kubebuilder:default="5m"
 	// +optional
 	Interval Duration `json:"interval,omitempty"`
-	// Timeout of one request.
+	// Timeout of one request, as a duration such as 10s. Default: 10s.
 	// +kubebuilder:default="10s"
 	// +optional
 	Timeout Duration `json:"timeout,omitempty"`
-	// QuietPeriod is how long no referenced Secret or ConfigMap may have changed
-	// before the settings are believed.
+	// QuietPeriod is how long none of the Secrets and ConfigMaps that the spec names may have
+	// changed before they are used, as a duration such as 500ms. It lets several of them be
+	// written one after the other. Default: 500ms.
 	// +kubebuilder:default="500ms"
 	// +optional
 	QuietPeriod Duration `json:"quietPeriod,omitempty"`
-	// MaxDelay bounds the wait for a quiet period, counted from the first change.
+	// MaxDelay is how long after the first change the settings are used even if changes go on, as a
+	// duration such as 5s. It must not be shorter than quietPeriod. Default: 5s.
 	// +kubebuilder:default="5s"
 	// +optional
 	MaxDelay Duration `json:"maxDelay,omitempty"`
 }
 
-// AccessRule allows sessions of other namespaces to use a deployment.
+// AccessRule allows sessions of other namespaces to use a CoderDeployment.
 //
-// +kubebuilder:validation:XValidation:rule="!('Mint' in self.auth) || (has(self.users) && size(self.users) > 0)",message="name the users that may be minted for in users (globs such as \"ci-*\"), or remove Mint from auth"
+// +kubebuilder:validation:XValidation:rule="!('Mint' in self.auth) || (has(self.users) && size(self.users) > 0)",message="name the users that may be minted for in users (globs such as \"ci-*\"), or remove Mint from auth",fieldPath=".users"
 type AccessRule struct {
-	// Name of the rule, one of a kind in the list, so that each team can apply a rule
-	// of its own.
+	// Name of the rule, such as that of the team: unique in the list, so that rules can be applied
+	// one by one.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="write a name of lowercase letters, digits and hyphens, such as team-a"
 	Name string `json:"name"`
-	// NamespaceSelector selects namespaces by their labels. An empty selector ({})
-	// selects all.
+	// NamespaceSelector selects the namespaces of sessions by their labels. An empty selector ({})
+	// selects all. An operator that runs with --watch-namespaces knows the label
+	// kubernetes.io/metadata.name only.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector"`
-	// Users are globs (* and ?) on the usernames that may be minted for. Needed
-	// for Mint; other methods do not look at it.
+	// Users are globs (* and ?) of the usernames that tokens may be minted for, such as ci-*.
+	// Required with Mint; other methods do not look at them.
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=64
 	// +listType=set
 	// +optional
 	Users []string `json:"users,omitempty"`
-	// Auth methods that are allowed.
+	// Auth lists the methods that are allowed: Mint, OAuth, Token, Certificate.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=4
 	// +listType=set
 	Auth []AuthMethod `json:"auth"`
-	// Scopes is the ceiling of what a session may ask for. Absent or empty: no
-	// ceiling. A scope x:* covers x:y.
+	// Scopes is the ceiling of what sessions may ask for, with Mint and OAuth. A scope x:* covers
+	// x:y. Absent or empty: no ceiling.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=set
 	// +optional
 	Scopes []Scope `json:"scopes,omitempty"`
-	// MaxLifetime of a minted token. Absent: no bound of the rule's own.
+	// MaxLifetime is the longest auth.mint.lifetime that is allowed, as a duration such as 24h.
+	// Absent: any.
 	// +optional
 	MaxLifetime *Duration `json:"maxLifetime,omitempty"`
-	// ShareClientCertificate lets sessions receive the deployment's client
-	// certificate with its private key.
+	// ShareClientCertificate allows secret.includeClientCertificate: sessions receive the client
+	// certificate of the CoderDeployment with its private key. Default: false.
 	// +optional
 	ShareClientCertificate bool `json:"shareClientCertificate,omitempty"`
 }
 
-// Retention says when minted sessions that nobody uses are retired.
+// Retention says when sessions with auth.mint that are not used are retired. One of the two fields
+// is enough.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.idleTimeout) || has(self.maxSessions)",message="write idleTimeout, maxSessions or both, or remove retention"
 type Retention struct {
-	// IdleTimeout retires a session whose token the server has not seen used for
-	// so long. The server's record has a grain of one hour, which is allowed for.
+	// IdleTimeout is how long the server must not have seen a session's token used before the
+	// session is retired, as a duration such as 720h. The server records a use once an hour; an
+	// hour is added for that. At least 2h. Absent: sessions are not retired for being idle.
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) >= duration('2h')",message="write at least 2h: the server records the use of a token once an hour"
 	// +optional
 	IdleTimeout *Duration `json:"idleTimeout,omitempty"`
-	// MaxSessions is how many minted sessions are kept; the least recently used
-	// are retired first.
+	// MaxSessions is how many sessions with auth.mint keep a credential; the least recently used
+	// ones are retired first. Absent: any number.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	MaxSessions *int32 `json:"maxSessions,omitempty"`
@@ -300,8 +323,8 @@ type Retention struct {
 
 // RateLimit bounds the operator's requests to one server.
 type RateLimit struct {
-	// RequestsPerMinute on average, with bursts of up to a sixth of it. Coder's
-	// own limit is 512 a minute by default.
+	// RequestsPerMinute is how many requests are sent on average, with bursts of up to a sixth of
+	// it. Coder's own limit is 512 a minute for each path by default. Default: 300.
 	// +kubebuilder:default=300
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000
@@ -315,27 +338,27 @@ type CoderDeploymentStatus struct {
 	// until the operator has looked at the object for the first time.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, ConfigResolved, Verified, TokenRenewed, CertificateCurrent.
+	// Conditions are Ready, ConfigResolved, Verified, TokenRenewed and CertificateCurrent. Ready
+	// sums up the others; its message says what is wrong and what to do.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// DeploymentID is the server's stable identity.
+	// DeploymentID is the id that the server has for itself.
 	// +optional
 	DeploymentID string `json:"deploymentID,omitempty"`
 	// Version of the server, such as v2.36.1+abc1234.
 	// +optional
 	Version string `json:"version,omitempty"`
-	// User as whom the server knows the operator. Absent: nothing identifies it.
+	// User is as whom the server knows the operator. Absent: nothing identifies it there.
 	// +optional
 	User *DeploymentUser `json:"user,omitempty"`
-	// AuthFingerprint is a keyed digest of everything that decides how a request
-	// is authenticated, as last verified. It tells whether settings changed and
-	// nothing about their values.
+	// AuthFingerprint is a keyed digest of all that decides how a request is authenticated, as last
+	// verified. It tells that settings changed, and nothing about their values.
 	// +optional
 	AuthFingerprint string `json:"authFingerprint,omitempty"`
-	// LastVerifiedTime is when the server last accepted the settings. While
-	// nothing else changes it is brought up to date once an hour.
+	// LastVerifiedTime is when the server last accepted the settings. While nothing else changes
+	// it is updated once an hour.
 	// +optional
 	LastVerifiedTime *metav1.Time `json:"lastVerifiedTime,omitempty"`
 	// ClientCertificateExpirationTime is the end of the client certificate.
@@ -344,7 +367,7 @@ type CoderDeploymentStatus struct {
 	// TokenExpirationTime is the end of the operator's own token.
 	// +optional
 	TokenExpirationTime *metav1.Time `json:"tokenExpirationTime,omitempty"`
-	// Sessions that use this deployment, counted by state.
+	// Sessions counts the CoderSessions that use this CoderDeployment.
 	// +optional
 	Sessions *SessionCounts `json:"sessions,omitempty"`
 	// LastHandledVerifyAt is the value of the annotation
@@ -356,21 +379,28 @@ type CoderDeploymentStatus struct {
 
 // DeploymentUser is the operator's identity on the server.
 type DeploymentUser struct {
-	ID       string `json:"id"`
+	// ID of the user, a UUID.
+	ID string `json:"id"`
+	// Username of the user.
 	Username string `json:"username"`
-	// Roles that are assigned; the implied member role is not listed.
+	// Roles that are assigned to the user on the server, such as owner. The role member, which
+	// each user has, is not listed.
 	// +listType=atomic
 	// +optional
 	Roles []string `json:"roles,omitempty"`
 }
 
-// SessionCounts counts the sessions of a deployment.
+// SessionCounts counts the CoderSessions of a CoderDeployment.
 type SessionCounts struct {
-	Total                 int32 `json:"total"`
-	Ready                 int32 `json:"ready"`
-	Suspended             int32 `json:"suspended"`
+	// Total is how many there are.
+	Total int32 `json:"total"`
+	// Ready is how many have a working credential.
+	Ready int32 `json:"ready"`
+	// Suspended is how many have a credential that the server refuses.
+	Suspended int32 `json:"suspended"`
+	// AwaitingAuthorization is how many wait for a person's consent, for the first time or again.
 	AwaitingAuthorization int32 `json:"awaitingAuthorization"`
-	// Retired by spec.retention.
+	// Retired is how many were retired by spec.retention.
 	// +optional
 	Retired int32 `json:"retired,omitempty"`
 }

@@ -2,22 +2,25 @@ package v1alpha1
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// CoderSessionStatus mirrors what the generated Secret and the server say.
+// CoderSessionStatus is what the operator found out and did. The generated Secret is what counts;
+// status mirrors it.
 type CoderSessionStatus struct {
 	// ObservedGeneration is the generation of the spec that this status is about; -1
 	// until the operator has looked at the object for the first time.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions: Ready, Authenticated, SecretSynced, LifetimeCut, TargetsRestarted.
+	// Conditions are Ready, Authenticated, SecretSynced, LifetimeCut, TargetsRestarted and
+	// WorkspaceWatched. Ready sums up the others; its message says what is wrong and what to do.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// User as whom the server knows the holder of the credential. For minted
-	// sessions its id is pinned here.
+	// User is as whom the server knows the holder of the credential. Of sessions with auth.mint it
+	// holds the id that the name stood for at the first mint. Absent: not known.
 	// +optional
 	User *SessionUser `json:"user,omitempty"`
-	// Token that is published. Absent: none, or the credential is no token.
+	// Token describes the token that is published, without its value. Absent: there is none, or the
+	// credential is not a token.
 	// +optional
 	Token *TokenStatus `json:"token,omitempty"`
 	// PendingRevocations are replaced tokens that are revoked at their revokeTime.
@@ -26,34 +29,34 @@ type CoderSessionStatus struct {
 	// +listMapKey=id
 	// +optional
 	PendingRevocations []PendingRevocation `json:"pendingRevocations,omitempty"`
-	// Secret that was generated. Absent: none.
+	// Secret describes the generated Secret. Absent: there is none.
 	// +optional
 	Secret *SecretStatus `json:"secret,omitempty"`
-	// Restarts says with which credential the pods of each workload of spec.restart
-	// were started.
+	// Restarts tells with which credential the pods of each workload of spec.restart were started.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
 	// +listMapKey=kind
 	// +listMapKey=name
 	// +optional
 	Restarts []RestartStatus `json:"restarts,omitempty"`
-	// Suspension says why and since when the credential is not accepted. Absent:
-	// it is, or nobody has asked.
+	// Suspension tells why and since when the server refuses the credential. Absent: it does not, or
+	// was not asked.
 	// +optional
 	Suspension *Suspension `json:"suspension,omitempty"`
-	// NextRefreshTime is when the credential will be replaced.
+	// NextRefreshTime is when the credential will be replaced. Absent: it is not replaced on a
+	// schedule.
 	// +optional
 	NextRefreshTime *metav1.Time `json:"nextRefreshTime,omitempty"`
-	// Authorization is what a person has to open to consent.
+	// Authorization is what a person has to open to consent. Absent: no consent is needed now.
 	// +optional
 	Authorization *Authorization `json:"authorization,omitempty"`
-	// Retirement says why and since when retention keeps the credential away. Absent:
-	// it does not.
+	// Retirement tells why and since when spec.retention of the CoderDeployment keeps the credential
+	// away. Absent: it does not.
 	// +optional
 	Retirement *Retirement `json:"retirement,omitempty"`
-	// LastActivityTime is when somebody last did something about a session that mints: its
-	// spec changed, its renewal was asked for, or it got a credential after it had had
-	// none. For retention that is as good as a use. Absent: only its creation counts.
+	// LastActivityTime is when a session with auth.mint last changed its spec, was asked to renew, or
+	// got a credential after it had none. Retention counts that as a use. Absent: only its
+	// creation counts.
 	// +optional
 	LastActivityTime *metav1.Time `json:"lastActivityTime,omitempty"`
 	// LastHandledRenewAt is the value of the annotation
@@ -65,32 +68,38 @@ type CoderSessionStatus struct {
 
 // SessionUser is a Coder user.
 type SessionUser struct {
-	ID       string `json:"id"`
+	// ID of the user, a UUID.
+	ID string `json:"id"`
+	// Username of the user.
 	Username string `json:"username"`
-	// DeploymentID of the server that the id is of. Absent: not known, or it does
-	// not matter.
+	// DeploymentID is status.deploymentID of the CoderDeployment of whose server the user is. Absent:
+	// not known.
+	// +optional
 	DeploymentID string `json:"deploymentID,omitempty"`
 }
 
 // TokenStatus describes the published token without its value.
 type TokenStatus struct {
-	// ID is the public half of the token.
+	// ID is the public half of the token, by which the server lists it.
 	ID string `json:"id"`
-	// Name of the token on the server. Absent for supplied tokens.
+	// Name of the token on the server. Absent: the operator did not mint it.
 	// +optional
 	Name string `json:"name,omitempty"`
-	// Serial counts the tokens that were minted for the session.
+	// Serial counts the tokens that were minted for the session, from 1. Absent: the operator did not
+	// mint it.
 	// +optional
 	Serial int64 `json:"serial,omitempty"`
+	// IssueTime is when the token was made, by the server's clock. Absent: not known.
 	// +optional
 	IssueTime *metav1.Time `json:"issueTime,omitempty"`
-	// ExpirationTime by the server's clock. Absent: not known.
+	// ExpirationTime is when the token ends, by the server's clock. Absent: not known.
 	// +optional
 	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
-	// LastUsedTime is when the server last saw this token used, or one that it replaced,
-	// with a grain of one hour. Absent: never.
+	// LastUsedTime is when the server last saw this token used, or one that it replaced. The server
+	// records that once an hour. Absent: never, or not known.
 	// +optional
 	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
+	// Scopes that the server says the token has. Absent: not known.
 	// +listType=atomic
 	// +optional
 	Scopes []string `json:"scopes,omitempty"`
@@ -98,59 +107,73 @@ type TokenStatus struct {
 
 // PendingRevocation is a token that is to be revoked.
 type PendingRevocation struct {
+	// ID is the public half of the token.
 	ID string `json:"id"`
+	// Name of the token on the server. Absent: the operator did not mint it.
 	// +optional
 	Name string `json:"name,omitempty"`
-	// RevokeTime is the earliest time for it.
+	// RevokeTime is the earliest time at which it is revoked.
 	RevokeTime metav1.Time `json:"revokeTime"`
 }
 
 // SecretStatus describes the generated Secret as last written.
 type SecretStatus struct {
+	// Name of the Secret, in the namespace of the session.
 	Name string `json:"name"`
+	// ResourceVersion of the Secret when the operator last saw it.
 	// +optional
 	ResourceVersion string `json:"resourceVersion,omitempty"`
-	// Fingerprint is a keyed digest of all that the Secret was written from.
+	// Fingerprint is a keyed digest of all that the Secret was written from. It tells that something
+	// changed, and nothing about the values.
 	// +optional
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // RestartStatus is about one workload of spec.restart.
 type RestartStatus struct {
-	Kind string     `json:"kind"`
+	// Kind of the workload.
+	Kind string `json:"kind"`
+	// Name of the workload.
 	Name ObjectName `json:"name"`
-	// Credential is a keyed digest of the one that all pods of the workload were
-	// started with, as far as the operator knows.
+	// Credential is a keyed digest of the credential that all pods of the workload were started with,
+	// as far as the operator knows.
 	Credential string `json:"credential"`
 }
 
-// Suspension says why a credential is not accepted.
+// Suspension tells why the server refuses a credential.
 type Suspension struct {
 	// Reason in one word, such as Unauthorized or UserSuspended.
 	Reason string `json:"reason"`
+	// Message says what is wrong and what to do.
 	// +optional
-	Message   string      `json:"message,omitempty"`
+	Message string `json:"message,omitempty"`
+	// StartTime is since when it refuses the credential for this reason.
 	StartTime metav1.Time `json:"startTime"`
 }
 
-// Retirement of a session that nobody used. It ends with a request for renewal
-// (annotation credentials.coder.com/renew-requested-at) or a change of the spec, and by
-// itself when the deployment's retention has room for it again.
+// Retirement tells why a session has no credential although nothing is wrong. It ends with a
+// request for renewal (annotation credentials.coder.com/renew-requested-at), with a change of the
+// spec, and automatically when spec.retention of the CoderDeployment has room for the session.
 type Retirement struct {
 	// Reason in one word: Idle, or SessionLimit.
 	Reason string `json:"reason"`
+	// Message says why, and how to get the credential back.
 	// +optional
-	Message   string      `json:"message,omitempty"`
+	Message string `json:"message,omitempty"`
+	// StartTime is since when the session is retired.
 	StartTime metav1.Time `json:"startTime"`
-	// LastActiveTime is when the session was last used, or as good as used: the most
-	// recently active one returns first.
+	// LastActiveTime is when the session was last used, or did something that counts as a use. The
+	// most recently active session returns first.
 	LastActiveTime metav1.Time `json:"lastActiveTime"`
-	// Generation of the spec that was retired: another one returns.
+	// Generation of the spec that was retired. With another one the session returns.
 	Generation int64 `json:"generation"`
 }
 
 // Authorization is a pending consent.
 type Authorization struct {
-	URL            string      `json:"url"`
+	// URL that the person has to open in a browser. The session works as the person who agrees
+	// there, so give it to that person only.
+	URL string `json:"url"`
+	// ExpirationTime is when the URL is replaced by another one.
 	ExpirationTime metav1.Time `json:"expirationTime"`
 }

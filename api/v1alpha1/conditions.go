@@ -1,165 +1,173 @@
 package v1alpha1
 
-// Condition types of a CoderDeployment. All are positive: True is good.
+// Condition types of a CoderDeployment. All are positive: True is good. Ready is also a condition
+// of a CoderSession.
 const (
-	// ConditionReady sums up the others. It is there from the first look on.
+	// ConditionReady sums up the others: True when the object does what it is for. It is never
+	// absent once the operator has looked at the object.
 	ConditionReady = "Ready"
-	// ConditionConfigResolved is True when all Secrets and ConfigMaps that the
-	// spec names are there and valid. It is there from the first look on.
+	// ConditionConfigResolved is True when all Secrets and ConfigMaps that the spec names are there
+	// and valid. It is never absent once the operator has looked at the object.
 	ConditionConfigResolved = "ConfigResolved"
-	// ConditionVerified is True when the server accepted the settings. It is
-	// absent until settings were resolved once.
+	// ConditionVerified is True when the server accepted the settings, False when it refused them,
+	// Unknown when it could not be asked. It is absent until all references were resolved once.
 	ConditionVerified = "Verified"
-	// ConditionTokenRenewed is True while the operator's own token is renewed in
-	// time. It is absent where token.renew is.
+	// ConditionTokenRenewed is True while the operator's own token is renewed in time, False with
+	// the reason of the request that failed. It is absent without spec.token.renew.
 	ConditionTokenRenewed = "TokenRenewed"
-	// ConditionCertificateCurrent is True while the client certificate is valid, and
-	// for some time to come. It is absent where there is none.
+	// ConditionCertificateCurrent is True while the client certificate is valid and does not end
+	// soon. It does not change Ready. It is absent without a client certificate.
 	ConditionCertificateCurrent = "CertificateCurrent"
 )
 
-// Condition types of a CoderSession, besides Ready.
+// Condition types of a CoderSession, besides Ready. All but LifetimeCut are positive: True is good.
 const (
 	// ConditionAuthenticated is True when the server accepts the credential, False
 	// when it refused it, Unknown when it could not be asked. It is absent until
 	// there is a credential.
 	ConditionAuthenticated = "Authenticated"
-	// ConditionSecretSynced is True when the generated Secret holds the
-	// credential. It is absent until there is something to write.
+	// ConditionSecretSynced is True when the generated Secret is as it should be, False when it
+	// cannot be written or read. It is absent until there is a Secret, or something to write.
 	ConditionSecretSynced = "SecretSynced"
-	// ConditionLifetimeCut is True when the server allows less than the lifetime
-	// that the spec asks for. It is absent otherwise: the only condition whose True
-	// is a warning.
+	// ConditionLifetimeCut is True when the server allows less than the lifetime that the spec asks
+	// for. It is negative: True is a warning. It is absent otherwise.
 	ConditionLifetimeCut = "LifetimeCut"
-	// ConditionTargetsRestarted is True when all workloads of spec.restart run with
-	// the credential that is published, False while one is still to be rolled. It is
-	// absent without such workloads, and until there is a credential.
+	// ConditionTargetsRestarted is True when all workloads of spec.restart run with the credential
+	// that is published, False while one of them does not. It is absent without such workloads, and
+	// until there is a credential.
 	ConditionTargetsRestarted = "TargetsRestarted"
-	// ConditionWorkspaceWatched is True while changes of the workspace of
-	// spec.workspace are told by a stream, or one is being opened; False where the
-	// server refuses one, so that they are noticed once in an interval only. It is
-	// absent without a workspace, and where there is nothing to watch.
+	// ConditionWorkspaceWatched is True while changes of the workspace of spec.workspace are streamed,
+	// or a stream is being opened; False when the server refuses a stream, so that changes are
+	// noticed once in spec.verify.interval only. It is absent without spec.workspace, and while the
+	// server knows no such workspace.
 	ConditionWorkspaceWatched = "WorkspaceWatched"
 )
 
-// Reasons of a deployment's conditions.
+// Reasons of the conditions of a CoderDeployment. The conditions Authenticated and SecretSynced of
+// a CoderSession, and status.suspension, can have them, too.
 const (
-	// ReasonResolved: all references are there and valid.
+	// ReasonResolved: all Secrets and ConfigMaps that the spec names are there and valid.
 	ReasonResolved = "Resolved"
 	// ReasonReferenceMissing: a Secret, ConfigMap or key is not there.
 	ReasonReferenceMissing = "ReferenceMissing"
-	// ReasonReferenceInvalid: a value is there and cannot be used.
+	// ReasonReferenceInvalid: a Secret or ConfigMap is there, and its value cannot be used.
 	ReasonReferenceInvalid = "ReferenceInvalid"
-	// ReasonRenewed: the operator's own token is kept alive.
+	// ReasonRenewed: the operator's own token is renewed before it ends.
 	ReasonRenewed = "Renewed"
 	// ReasonVerified: the server answered and accepted the caller.
 	ReasonVerified = "Verified"
-	// ReasonUnauthorized: the server refused the credential with 401.
+	// ReasonUnauthorized: the server refused the credential (401).
 	ReasonUnauthorized = "Unauthorized"
-	// ReasonForbidden: the server knows the caller and denies the request.
+	// ReasonForbidden: the server knows the caller and denies the request (403).
 	ReasonForbidden = "Forbidden"
-	// ReasonUserSuspended: the server knows the user and has suspended it.
+	// ReasonUserSuspended: the user is suspended on the server.
 	ReasonUserSuspended = "UserSuspended"
-	// ReasonUnreachable: no answer of a Coder server. Asked again with backoff.
+	// ReasonUnreachable: the server does not answer. It is asked again with backoff.
 	ReasonUnreachable = "Unreachable"
-	// ReasonRateLimited: the server asked for a pause.
+	// ReasonRateLimited: the server asked for a pause, or spec.rateLimit is used up. It is asked
+	// again automatically.
 	ReasonRateLimited = "RateLimited"
-	// ReasonUnexpectedAnswer: what answers is no Coder server.
+	// ReasonUnexpectedAnswer: what answers is not a Coder server.
 	ReasonUnexpectedAnswer = "UnexpectedAnswer"
-	// ReasonCertificateRejected: the server wants another client certificate (TLS
-	// alerts 42, 44, 45, 46): renew it in its Secret.
+	// ReasonCertificateRejected: the server does not accept the client certificate any more: it has
+	// expired, was revoked, or is damaged (TLS alerts 42, 44, 45, 46).
 	ReasonCertificateRejected = "CertificateRejected"
-	// ReasonCertificateUnsupported: TLS alert 43.
+	// ReasonCertificateUnsupported: the server does not accept this type of client certificate (TLS
+	// alert 43).
 	ReasonCertificateUnsupported = "CertificateUnsupported"
-	// ReasonCertificateAuthorityUnknown: the server does not trust the client
-	// certificate's authority (TLS alert 48).
+	// ReasonCertificateAuthorityUnknown: the server does not trust the authority that signed the
+	// client certificate (TLS alert 48).
 	ReasonCertificateAuthorityUnknown = "CertificateAuthorityUnknown"
-	// ReasonCertificateAccessDenied: the certificate is valid and not let in (TLS
-	// alert 49).
+	// ReasonCertificateAccessDenied: the client certificate is valid, and the server does not let its
+	// subject in (TLS alert 49).
 	ReasonCertificateAccessDenied = "CertificateAccessDenied"
-	// ReasonCertificateRequired: the server wants a client certificate and the
-	// settings have none (TLS alert 116).
+	// ReasonCertificateRequired: the server demands a client certificate, and the spec names none
+	// (TLS alert 116).
 	ReasonCertificateRequired = "CertificateRequired"
-	// ReasonServerUntrusted: the server's certificate is not trusted.
+	// ReasonServerUntrusted: the operator does not trust the server's certificate.
 	ReasonServerUntrusted = "ServerUntrusted"
-	// ReasonCertificateValid: the client certificate is valid for some time to come.
+	// ReasonCertificateValid: the client certificate is valid and does not end soon.
 	ReasonCertificateValid = "CertificateValid"
-	// ReasonCertificateExpiring: the client certificate ends soon: renew it in its
-	// Secret before it does.
+	// ReasonCertificateExpiring: the client certificate ends within 7 days, or within the last fifth
+	// of its time.
 	ReasonCertificateExpiring = "CertificateExpiring"
 	// ReasonCertificateExpired: the client certificate has ended.
 	ReasonCertificateExpired = "CertificateExpired"
 	// ReasonCertificateNotYetValid: the client certificate's time has not begun.
 	ReasonCertificateNotYetValid = "CertificateNotYetValid"
-	// ReasonTerminating: the deployment is deleted and waits for its sessions.
+	// ReasonTerminating: the object is deleted; a CoderDeployment waits for its sessions, a
+	// CoderSession revokes its tokens.
 	ReasonTerminating = "Terminating"
 )
 
-// Reasons of a session's Ready condition.
+// Reasons of the Ready condition of a CoderSession. Of a CoderDeployment, Ready has those of its
+// other conditions, and ConfigInvalid.
 const (
 	// ReasonActive: the Secret holds a credential that the server accepts.
 	ReasonActive = "Active"
-	// ReasonVerifying: the first credential is on its way.
+	// ReasonVerifying: a credential is being fetched or checked.
 	ReasonVerifying = "Verifying"
-	// ReasonAwaitingDeployment: the deployment is missing or not verified.
+	// ReasonAwaitingDeployment: the CoderDeployment is missing or not ready, or what it was needed
+	// for failed.
 	ReasonAwaitingDeployment = "AwaitingDeployment"
 	// ReasonAwaitingAuthorization: a person has to consent.
 	ReasonAwaitingAuthorization = "AwaitingAuthorization"
-	// ReasonSuspended: the server refused the credential. It recovers by itself.
+	// ReasonSuspended: the server refuses the credential. The session recovers automatically when
+	// the cause is gone.
 	ReasonSuspended = "Suspended"
-	// ReasonReauthenticationRequired: the grant is gone, a person has to consent
-	// again.
+	// ReasonReauthenticationRequired: the grant has ended, and a person has to consent again.
 	ReasonReauthenticationRequired = "ReauthenticationRequired"
-	// ReasonRetired: the deployment's retention keeps the credential away, because
-	// nobody used it, or others were used more recently.
+	// ReasonRetired: spec.retention of the CoderDeployment keeps the credential away, because it was
+	// not used, or others were used more recently.
 	ReasonRetired = "Retired"
 	// ReasonPaused: spec.paused is set.
 	ReasonPaused = "Paused"
-	// ReasonSecretConflict: the name of the Secret belongs to somebody else.
+	// ReasonSecretConflict: a Secret of that name exists and is not the session's.
 	ReasonSecretConflict = "SecretConflict"
-	// ReasonAccessDenied: no access rule allows what the session asks for.
+	// ReasonAccessDenied: no rule of spec.access of the CoderDeployment allows what the session asks
+	// for.
 	ReasonAccessDenied = "AccessDenied"
-	// ReasonConfigInvalid: the spec or something that it names is wrong.
+	// ReasonConfigInvalid: the spec, or an object that it names, is wrong.
 	ReasonConfigInvalid = "ConfigInvalid"
-	// ReasonWorkspaceStopped: the workspace does not run.
+	// ReasonWorkspaceStopped: the workspace of spec.workspace does not run.
 	ReasonWorkspaceStopped = "WorkspaceStopped"
 )
 
-// Reasons of a session's retirement.
+// Reasons of status.retirement of a CoderSession.
 const (
-	// RetirementIdle: the server has not seen its token used for
-	// spec.retention.idleTimeout of its deployment.
+	// RetirementIdle: its token was not used for spec.retention.idleTimeout of the CoderDeployment.
 	RetirementIdle = "Idle"
-	// RetirementSessionLimit: spec.retention.maxSessions of its deployment others were
-	// used more recently.
+	// RetirementSessionLimit: there are more sessions than spec.retention.maxSessions of the
+	// CoderDeployment, and the others were used more recently.
 	RetirementSessionLimit = "SessionLimit"
 )
 
-// Reasons of a session's other conditions.
+// Reasons of the other conditions of a CoderSession.
 const (
 	// ReasonAccepted: the server accepts the credential.
 	ReasonAccepted = "Accepted"
-	// ReasonSynced: the Secret holds the credential.
+	// ReasonSynced: the generated Secret is as it should be.
 	ReasonSynced = "Synced"
-	// ReasonTemplateInvalid: a template cannot be rendered.
+	// ReasonTemplateInvalid: a template of spec.secret.template cannot be rendered.
 	ReasonTemplateInvalid = "TemplateInvalid"
-	// ReasonRestarted: all workloads run with the published credential.
+	// ReasonRestarted: all workloads of spec.restart run with the published credential.
 	ReasonRestarted = "Restarted"
 	// ReasonRolling: workloads are being rolled, or wait for their turn.
 	ReasonRolling = "Rolling"
 	// ReasonRolloutStuck: a rollout will not finish by itself.
 	ReasonRolloutStuck = "RolloutStuck"
-	// ReasonWatched: changes of the workspace are told at once.
+	// ReasonWatched: changes of the workspace are noticed at once.
 	ReasonWatched = "Watched"
 	// ReasonStreamRefused: the server refuses a stream of the workspace's changes.
 	ReasonStreamRefused = "StreamRefused"
-	// ReasonServerMaximum: the server's maximum for the user decides.
+	// ReasonServerMaximum: the server's maximum for the user is shorter than the lifetime that is
+	// asked for.
 	ReasonServerMaximum = "ServerMaximum"
 )
 
-// Reasons of events that are no condition's.
+// Reasons of events, besides those of Ready.
 const (
-	// EventMinted: a token was minted and published.
+	// EventMinted: a token was minted and published; the session had none before.
 	EventMinted = "Minted"
 	// EventRotated: a token was replaced.
 	EventRotated = "Rotated"
@@ -167,7 +175,7 @@ const (
 	EventRevoked = "Revoked"
 	// EventRestarted: a workload is rolled because its credential changed.
 	EventRestarted = "Restarted"
-	// EventRestored: an edited or deleted Secret was put right.
+	// EventRestored: an edited or deleted generated Secret was put right.
 	EventRestored = "Restored"
 	// EventRevocationAbandoned: the server could not be reached in time; the
 	// message names the tokens that may still be valid.

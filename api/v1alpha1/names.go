@@ -101,13 +101,13 @@ func (s *CoderSession) SecretName() string {
 type AuthMethod string
 
 const (
-	// AuthMint is auth.mint.
+	// AuthMint is auth.mint: the operator mints the token.
 	AuthMint AuthMethod = "Mint"
-	// AuthOAuth is auth.oauth.
+	// AuthOAuth is auth.oauth: a person consents.
 	AuthOAuth AuthMethod = "OAuth"
-	// AuthToken is auth.token.
+	// AuthToken is auth.token: a token that is supplied.
 	AuthToken AuthMethod = "Token"
-	// AuthCertificate is auth.certificate.
+	// AuthCertificate is auth.certificate: no token.
 	AuthCertificate AuthMethod = "Certificate"
 )
 

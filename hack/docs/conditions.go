@@ -15,16 +15,6 @@ import (
 // conditionsSource declares the types and reasons of conditions, in groups with a comment each.
 const conditionsSource = "api/v1alpha1/conditions.go"
 
-const conditionsIntroduction = `# Conditions and reasons
-
-Both kinds have conditions in ` + "`status.conditions`" + `. ` + "`Ready`" + ` sums up the others; its message says what is wrong and what
-to do about it. Messages are written for people: programs read type, status and reason. Each reason has an entry in
-[troubleshooting](../operations/troubleshooting.md) with its symptom, its cause and what to do.
-
-` + "`status.observedGeneration`" + ` is -1 until the operator has looked at an object for the first time, so that tools that wait
-for readiness do not take a new object for a ready one.
-`
-
 // constants is a group of declared strings.
 type constants struct {
 	doc     string
@@ -40,11 +30,11 @@ func conditionsPage(page *bytes.Buffer) error {
 	if err != nil {
 		return err
 	}
-	page.WriteString(conditionsIntroduction)
+	page.WriteString(text("conditions"))
 	for _, group := range groups {
 		title, rest, _ := strings.Cut(group.doc, ".")
 		fmt.Fprintf(page, "\n## %s\n\n", title)
-		if rest = strings.TrimSpace(rest); rest != "" {
+		if rest = strings.Join(strings.Fields(rest), " "); rest != "" {
 			page.WriteString(rest + "\n\n")
 		}
 		if strings.HasPrefix(group.entries[0].name, "Condition") {

@@ -14,18 +14,6 @@ import (
 // chartArguments is the template that makes the manager's command line of the chart's values.
 const chartArguments = "charts/coder-session-operator/templates/_args.tpl"
 
-const flagsIntroduction = `# Flags of the manager
-
-The image's program is the manager. It takes flags only: no environment variable sets one. A wrong value ends the program
-with a message that names the flag and what to write instead; all wrong values are named at once. The column *chart* says
-which value of the [chart](../../charts/coder-session-operator/values.yaml) sets a flag; ` + "`extraArgs`" + ` of the chart takes
-all of them, and replaces what the chart sets. With kustomize, flags are in
-[config/manager/deployment.yaml](../../config/manager/deployment.yaml).
-
-Logs are JSON at the level info unless a ` + "`--zap-*`" + ` flag says otherwise.
-
-`
-
 // managerFlag is one flag as --help shows it.
 type managerFlag struct{ name, usage, initial string }
 
@@ -40,7 +28,7 @@ func flagsPage(page *bytes.Buffer) error {
 		return err
 	}
 	values := chartValues(string(template))
-	page.WriteString(flagsIntroduction)
+	page.WriteString(text("flags") + "\n")
 	page.WriteString("| flag | default | chart | meaning |\n|---|---|---|---|\n")
 	for _, flag := range parseHelp(help) {
 		fmt.Fprintf(page, "| `--%s` | %s | %s | %s |\n",

@@ -13,16 +13,9 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-const pluginIntroduction = `# kubectl coder
-
-The kubectl plugin of the Coder Session Operator. kubectl finds ` + "`kubectl-coder`" + `, which ` + "`make build`" + `
-makes, in the ` + "`PATH`" + `; with ` + "`kubectl_complete-coder`" + ` beside it names and flags are completed.
-
-`
-
 // pluginPage describes the commands of the kubectl plugin, from the commands themselves.
 func pluginPage(page *bytes.Buffer) error {
-	page.WriteString(pluginIntroduction)
+	page.WriteString(text("kubectl-coder") + "\n")
 	writeCommand(page, cli.Command(cli.Environment{Out: io.Discard, Err: io.Discard}))
 	return nil
 }

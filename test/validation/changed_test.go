@@ -9,9 +9,9 @@ import (
 func TestChanges(t *testing.T) {
 	t.Parallel()
 	const (
-		refused       = "cannot be changed: delete the session and create it anew"
-		secretRefused = "secret.name " + refused
-		refRefused    = "deploymentRef " + refused
+		refused       = "cannot be changed: delete the session and create it again"
+		secretRefused = "spec.secret.name: Invalid value: secret.name " + refused
+		refRefused    = "spec.deploymentRef: Invalid value: deploymentRef " + refused
 		auth          = "auth: {mint: {user: ci-bot}}\n"
 	)
 	for name, tc := range map[string]struct{ before, after, advice string }{

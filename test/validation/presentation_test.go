@@ -64,15 +64,15 @@ func TestColumns(t *testing.T) {
 conditions:
   - {type: Ready, status: "True", reason: Active, message: all is well, lastTransitionTime: "2026-01-01T00:00:00Z"}
 user: {id: 6f0e6f6e-0000-4000-8000-000000000001, username: ci-bot}
-token: {id: a1B2c3D4e5, expiresAt: "2099-01-02T03:04:05Z"}
+token: {id: a1B2c3D4e5, expirationTime: "2099-01-02T03:04:05Z"}
 secret: {name: ci-coder}`,
 			path: "codersessions",
 			columns: map[string]any{
 				"Name": "ci", "Ready": "True", "Reason": "Active", "User": "ci-bot",
-				"Expires": "2099-01-02T03:04:05Z", "Age": "0s",
+				"Secret": "ci-coder", "Expires": "2099-01-02T03:04:05Z", "Age": "0s",
 			},
 			wide: map[string]any{
-				"Deployment": "prod", "Secret": "ci-coder", "Last used": nil, "Message": "all is well",
+				"Deployment": "prod", "Last used": nil, "Message": "all is well",
 			},
 		},
 		"of a deployment": {
@@ -82,7 +82,7 @@ conditions:
   - {type: Ready, status: "False", reason: Unauthorized, message: renew it, lastTransitionTime: "2026-01-01T00:00:00Z"}
 user: {id: 6f0e6f6e-0000-4000-8000-000000000001, username: operator}
 version: v2.36.1+abc1234
-clientCertificateNotAfter: "2099-01-02T03:04:05Z"
+clientCertificateExpirationTime: "2099-01-02T03:04:05Z"
 sessions: {total: 12, ready: 10, suspended: 1, awaitingAuthorization: 1}`,
 			path: "coderdeployments",
 			columns: map[string]any{

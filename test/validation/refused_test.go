@@ -48,8 +48,12 @@ func expectAdvice(t *testing.T, err error, advice string) {
 	if details := status.Status().Details; details != nil {
 		for _, cause := range details.Causes {
 			// The API server's own note that it had not looked at all.
-			if !strings.Contains(cause.Message, "some validation rules were not checked") {
-				complaints++
+			if strings.Contains(cause.Message, "some validation rules were not checked") {
+				continue
+			}
+			complaints++
+			if cause.Field == "<nil>" {
+				t.Errorf("the answer names no field: %v", err)
 			}
 		}
 	}
