@@ -60,7 +60,7 @@ type CoderDeploymentSpec struct {
 	// (HTTPS_PROXY, NO_PROXY).
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() in ['http', 'https', 'socks5'] && url(self).getHostname() != ''",message="write an http, https or socks5 URL with a host, such as http://proxy.example.com:3128"
-	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",message="write the proxy's URL without user information: credentials do not belong into a spec"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@')",message="write the proxy's URL without user information: credentials do not belong in a spec"
 	// +optional
 	ProxyURL string `json:"proxyURL,omitempty"`
 

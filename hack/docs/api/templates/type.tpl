@@ -39,12 +39,12 @@ Used by: {{ range $i, $reference := $type.SortedReferences }}{{ if $i }}, {{ end
 
 {{- /* Paragraphs as they are, but for what Markdown would take for HTML. */ -}}
 {{- define "doc" -}}
-{{ . | trim | replace "<" "&lt;" }}
+{{ . | trim | replace "<" "&lt;" | replace "*" "\\*" }}
 {{- end -}}
 
 {{- /* The same on one line, for a cell of a table. */ -}}
 {{- define "text" -}}
-{{ . | trim | replace "<" "&lt;" | replace "|" "\\|" | replace "\n\n" "<br>" | replace "\n" " " }}
+{{ . | trim | replace "<" "&lt;" | replace "*" "\\*" | replace "|" "\\|" | replace "\n\n" "<br>" | replace "\n" " " }}
 {{- end -}}
 
 {{- /* What the schema says of a value without a rule: a sentence for each. */ -}}
