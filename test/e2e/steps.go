@@ -17,8 +17,8 @@ const (
 
 func (w *world) steps() []walk.Step {
 	return []walk.Step{
-		{Title: "The README's quick start, word for word",
-			Expect: "its commands are taken from the file and run by a shell: install, two manifests, a pod that works, uninstall.",
+		{Title: "The quick start, word for word",
+			Expect: "its commands are taken from docs/getting-started.md and run by a shell: install, two manifests, a pod that works, uninstall.",
 			Run:    w.quickStart},
 		{Title: "The previous chart is installed, and the samples are applied",
 			Expect: "chart 0.1.0 with its own values; prod is verified over mTLS, the sessions become Ready.", Run: w.installPrevious},

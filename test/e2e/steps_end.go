@@ -35,7 +35,7 @@ func (w *world) uninstall(ctx context.Context) error {
 	return w.kubectl.Show(ctx, "get", "crd", "-o", "name")
 }
 
-// removeAll follows the README: sessions, deployments, release.
+// removeAll follows the quick start: sessions, deployments, release.
 func (w *world) removeAll(ctx context.Context) error {
 	for _, kind := range []string{"cses", "cdep"} {
 		if err := w.kubectl.Show(ctx, "delete", kind, "--all-namespaces", "--all", "--timeout=60s"); err != nil {
