@@ -288,7 +288,7 @@ func namespacesKeepApart(s *site) {
 	s.grantNamespaces(other.namespace, other.namespace)
 	byName := wideRule()
 	byName.NamespaceSelector = metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": guests.namespace}}
-	byName.Users = []string{"ci-*"}
+	byName.Name, byName.Users = "by-name", []string{"ci-*"}
 	s.create(s.deployment("prod", every("1s"), withAccess(byName, wideRule())), s.mint("ci", "ci-bot"))
 	s.create(s.guest(guests.namespace, "by-name", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
 	s.create(s.guest(guests.namespace, "by-label", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ada"}}))
