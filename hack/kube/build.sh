@@ -4,12 +4,14 @@
 # Builds Kubernetes programs of hack/kube/go.mod into bin/kube:
 #
 #   hack/kube/build.sh [program ...]     default: etcd kube-apiserver kubectl
+#   hack/kube/build.sh demo              the same, without kubectl where PATH has one that is new enough
 #   hack/kube/build.sh cluster           all that the node of test/cluster needs
 #
-# A program that is there in the right version is left alone: next to each stands a stamp, .<program>.stamp, with
-# what it was built from. With KUBEBUILDER_ASSETS set, the programs there are used and nothing is built.
+# A program that is there in the right version is left alone: next to each stands a stamp,
+# .<program>.stamp, with what it was built from. With KUBEBUILDER_ASSETS set, the programs there are
+# used and nothing is built.
 #
-# Only sh, sed and Go are needed, so that the demo starts on a bare machine.
+# Only sh, sed, awk and Go are needed, so that the demo starts on a bare machine.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +19,11 @@ out=$here/../../bin/kube
 
 # A go.work file, a vendor mode or a target platform of the caller's are not meant for these programs.
 unset GOOS GOARCH GOFLAGS
-export GOWORK=off CGO_ENABLED=0
+export GOWORK=off
+
+# The oldest kubectl whose output the demo was tried with, as 1.x: that of the oldest supported
+# Kubernetes.
+least_kubectl=32
 
 fail() {
 	printf 'kube: %s\n' "$*" >&2
@@ -60,19 +66,8 @@ version_of() {
 	esac
 }
 
-# cold_build_time <program>: measured on 2 cores with an empty build cache, in this order. kube-apiserver compiles
-# what the programs after it share.
-cold_build_time() {
-	case $1 in
-	kube-apiserver) echo "4 min" ;;
-	kube-controller-manager) echo "1 min" ;;
-	cluster-dns | etcd | kube-proxy | pause) echo "10 s" ;;
-	*) echo "30 s" ;;
-	esac
-}
-
 # ldflags <version>: kubectl, Helm and the discovery API need a version that they can parse, and a plain
-# `go build` leaves v0.0.0-master+$Format:%H$ there.
+# `go build` leaves v0.0.0-master+$Format:%H$ there. Programs without that package ignore it.
 ldflags() {
 	major=${1#v}
 	major=${major%%.*}
@@ -82,49 +77,59 @@ ldflags() {
 	echo "-s -w -X $package.gitVersion=$1 -X $package.gitMajor=$major -X $package.gitMinor=$minor -X $package.gitTreeState=clean"
 }
 
-# compile <program> <version> <log>: replaces the program in one step, so that nobody ever starts half of one.
-# Says that it is alive every 30 s.
-compile() {
-	(cd "$here" && exec go build -trimpath -ldflags "$(ldflags "$2")" -o "$new" "$(package_of "$1")") >"$3" 2>&1 &
-	child=$!
-	waited=0
-	while kill -0 "$child" 2>/dev/null; do
-		sleep 1
-		waited=$((waited + 1))
-		[ $((waited % 30)) -ne 0 ] || printf '  %s: %s s so far\n' "$1" "$waited"
-	done
-	wait "$child" || return 1
-	child=
-	mv -f "$new" "$out/$1"
-	rm -f "$3"
+# has_usable_kubectl: in PATH.
+has_usable_kubectl() {
+	minor=$(KUBECONFIG=/dev/null kubectl version --client 2>/dev/null |
+		sed -n 's/^Client Version: v1\.\([0-9]*\).*/\1/p')
+	[ "${minor:-0}" -ge "$least_kubectl" ]
 }
 
+stamp_of() { echo "$(version_of "$1") $platform"; }
+
+# is_current <program>
+is_current() { [ -x "$out/$1" ] && [ "$(cat "$out/.$1.stamp" 2>/dev/null)" = "$(stamp_of "$1")" ]; }
+
+# built_name <program>: what `go build` calls it.
+built_name() {
+	case $1 in
+	etcd) echo server ;;
+	*) echo "$1" ;;
+	esac
+}
+
+# build <program ...>: all at once, so that what they share is compiled once. Each is then replaced in
+# one step, so that an unfinished one is never started.
 build() {
-	stamp="$(version_of "$1") $platform"
-	if [ -x "$out/$1" ] && [ "$(cat "$out/.$1.stamp" 2>/dev/null)" = "$stamp" ]; then
-		return
-	fi
-	version=${stamp%% *}
-	printf 'building %s %s (%s, about %s cold) ...\n' "$1" "$version" "$2" "$(cold_build_time "$1")"
-	started=$(date +%s)
-	new=$out/.$1.new.$$
-	log=$out/.$1.log
-	if ! compile "$1" "$version" "$log"; then
-		cat "$log" >&2
-		fail "could not build $1"
-	fi
-	printf '%s\n' "$stamp" >"$out/.$1.stamp"
-	printf '  %s built in %s s\n' "$1" "$(($(date +%s) - started))"
+	title= packages=
+	for program in "$@"; do
+		version=$(version_of "$program")
+		title="$title${title:+, }$program ${version%% *}"
+		packages="$packages $(package_of "$program")"
+	done
+	# The line of progress has to fit into a terminal.
+	[ $# -le 2 ] || title="$# programs of Kubernetes $(required_version k8s.io/kubernetes)"
+	new=$out/.new.$$
+	# shellcheck disable=SC2086 # several packages
+	(cd "$here" && exec ../compile.sh "$title" "$new/" "$(ldflags "$(required_version k8s.io/kubernetes)")" $packages)
+	for program in "$@"; do
+		mv -f "$new/$(built_name "$program")" "$out/$program"
+		stamp_of "$program" >"$out/.$program.stamp"
+	done
 }
 
-clean_up() {
-	[ -z "$child" ] || kill "$child" 2>/dev/null || true
-	[ -z "$new" ] || rm -f "$new" "$log"
-}
+clean_up() { [ -z "$new" ] || rm -rf "$new"; }
 
-[ $# -gt 0 ] || set -- etcd kube-apiserver kubectl
-[ "$*" != cluster ] || set -- etcd kube-apiserver kubectl kube-controller-manager kube-scheduler kubelet kube-proxy \
-	cluster-dns pause
+new=
+is_demo=
+case $* in
+"") set -- etcd kube-apiserver kubectl ;;
+cluster)
+	set -- etcd kube-apiserver kubectl kube-controller-manager kube-scheduler kubelet kube-proxy cluster-dns pause ;;
+demo)
+	is_demo=yes
+	set -- etcd kube-apiserver
+	has_usable_kubectl || set -- "$@" kubectl ;;
+esac
 for program in "$@"; do
 	package_of "$program" >/dev/null
 done
@@ -134,15 +139,19 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
 	exit
 fi
 
-child=
-new=
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$out"
 platform=$(go env GOHOSTOS)/$(go env GOHOSTARCH)
-total=$#
-current=0
-for program in "$@"; do
-	current=$((current + 1))
-	build "$program" "$current/$total"
+count=$#
+while [ "$count" -gt 0 ]; do
+	is_current "$1" || set -- "$@" "$1"
+	shift
+	count=$((count - 1))
 done
+[ $# -gt 0 ] || exit 0
+[ -z "$is_demo" ] || cat <<'END'
+The first run compiles Kubernetes' API server and the operator: 9 min of CPU time, 5 min on 2 cores
+(measured with empty caches). Later runs start at once.
+END
+build "$@"

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"path/filepath"
+
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
@@ -50,7 +52,7 @@ func (d *demo) invite() {
 	d.term.Heading("Everything stays up until Ctrl-C. In another terminal:")
 	for _, line := range []string{
 		"export KUBECONFIG=" + d.cluster.Kubeconfig,
-		"export PATH=$PATH:" + d.kubectl.Folder(),
+		"export PATH=$PATH:" + filepath.Join(d.root, "bin") + ":" + d.kubectl.Folder(),
 		"kubectl get cdep,cses -A -o wide",
 		"kubectl -n coder describe cses edge",
 		"kubectl -n coder get events",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 )
 
@@ -29,22 +30,42 @@ func Root() (string, error) {
 	}
 }
 
-// assets is the folder with etcd, kube-apiserver and kubectl. The error of a
-// missing program says how to get it.
+// assets is the folder with etcd and kube-apiserver. The error of a missing program
+// says how to get it.
 func assets(root string) (string, error) {
 	folder := os.Getenv(assetsVariable)
 	if folder == "" {
 		folder = filepath.Join(root, "bin", "kube")
 	}
-	for _, program := range []string{"etcd", "kube-apiserver", "kubectl"} {
+	for _, program := range []string{"etcd", "kube-apiserver"} {
 		_, err := os.Stat(filepath.Join(folder, program))
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("%s has no %s: run `make kube`, which builds it, or set %s to a folder that has it",
-				folder, program, assetsVariable)
+			return "", missing(folder, program)
 		}
 		if err != nil {
 			return "", fmt.Errorf("look for %s: %w", program, err)
 		}
 	}
 	return folder, nil
+}
+
+// findKubectl is the kubectl in the folder or, where it has none, that in PATH.
+func findKubectl(folder string) (string, error) {
+	path := filepath.Join(folder, "kubectl")
+	_, err := os.Stat(path)
+	if err == nil {
+		return path, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("look for kubectl: %w", err)
+	}
+	if path, err = exec.LookPath("kubectl"); err != nil {
+		return "", missing(folder, "kubectl")
+	}
+	return path, nil
+}
+
+func missing(folder, program string) error {
+	return fmt.Errorf("%s has no %s: run `make kube`, which builds it, or set %s to a folder that has it",
+		folder, program, assetsVariable)
 }

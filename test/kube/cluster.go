@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -62,11 +61,15 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	kubectl, err := findKubectl(programs)
+	if err != nil {
+		return nil, err
+	}
 	folder, err := os.MkdirTemp("", "coder-session-operator-kube-")
 	if err != nil {
 		return nil, fmt.Errorf("make the folder of the control plane: %w", err)
 	}
-	c := &Cluster{folder: folder, Kubectl: filepath.Join(programs, "kubectl")}
+	c := &Cluster{folder: folder, Kubectl: kubectl}
 	if err := c.start(ctx, root, programs, options); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
