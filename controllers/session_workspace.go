@@ -71,8 +71,9 @@ func standingOf(w coder.Workspace) (status string, running, changing bool) {
 		return string(w.Status), true, false
 	case coder.WorkspacePending, coder.WorkspaceStarting, coder.WorkspaceStopping, coder.WorkspaceCanceling:
 		return string(w.Status), false, true
+	default:
+		return string(w.Status), false, false
 	}
-	return string(w.Status), false, false
 }
 
 // findWorkspace looks the workspace up with the operator's credential, and holds its stream from then on.

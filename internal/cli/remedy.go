@@ -83,7 +83,7 @@ func warningRemedy(s *v1alpha1.CoderSession, condition *metav1.Condition) string
 func deploymentRemedy(d *v1alpha1.CoderDeployment, reason string) string {
 	switch reason {
 	case v1alpha1.ReasonConfigInvalid:
-		return "write what is named: it is looked at at once"
+		return "write what is named: the operator notices at once"
 	case v1alpha1.ReasonUnauthorized:
 		if d.Spec.Token == nil {
 			return "mend the client certificate or the headers, or set spec.token"

@@ -79,8 +79,9 @@ func noConsent(s *v1alpha1.CoderSession) string {
 			auth.Token.SecretRef.Name, auth.Token.SecretRef.Key)
 	case v1alpha1.AuthCertificate:
 		return "the client certificate or the headers of its deployment identify it, and nobody has to log in"
+	default:
+		return "write spec.auth.oauth for a session that a person consents to"
 	}
-	return "write spec.auth.oauth for a session that a person consents to"
 }
 
 // sessionSummary says, in lines, what a ready session holds.

@@ -142,7 +142,7 @@ func summary(all []deploymentNode) string {
 	return harmless(counts(deployments, "deployment") + "; " + counts(sessions, "session"))
 }
 
-// counts counts states.
+// counts says how many there are, and how many of them in each state.
 func counts(states []string, noun string) string {
 	counts := map[string]int{}
 	for _, state := range states {

@@ -56,6 +56,7 @@ func refusal(op string, resp *http.Response, body []byte, now time.Time) *Error 
 		e.RetryAfter = retryAfter(resp.Header, now, defaultRetryAfter)
 	case Unavailable:
 		e.RetryAfter = retryAfter(resp.Header, now, 0)
+	default: // the kind says it all
 	}
 	return e
 }

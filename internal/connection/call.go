@@ -131,6 +131,7 @@ func tokenRefused(err error) bool {
 	switch coder.KindOf(err) {
 	case coder.Unauthorized, coder.KeyExpired, coder.KeyUnknown:
 		return true
+	default:
+		return false
 	}
-	return false
 }

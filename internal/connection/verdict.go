@@ -67,8 +67,9 @@ func reasonOf(e *coder.Error) (string, bool) {
 		return v1alpha1.ReasonRateLimited, false
 	case coder.Unavailable, coder.Canceled:
 		return v1alpha1.ReasonUnreachable, false
+	default:
+		return v1alpha1.ReasonUnexpectedAnswer, false
 	}
-	return v1alpha1.ReasonUnexpectedAnswer, false
 }
 
 // refusedCertificate tells the alerts apart for which a renewed certificate is no

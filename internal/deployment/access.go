@@ -90,8 +90,9 @@ func refuses(d *v1alpha1.CoderDeployment, rule v1alpha1.AccessRule, s *v1alpha1.
 		return refusesMint(rule, s.Spec.Auth.Mint)
 	case v1alpha1.AuthOAuth:
 		return refusesScopes(rule, OAuthScopes(d, s))
+	default:
+		return ""
 	}
-	return ""
 }
 
 // OAuthScopes are those that a session with auth.oauth asks for: its own, else the

@@ -117,6 +117,7 @@ func (s *Server) answerFault(w http.ResponseWriter, r *http.Request, f Fault) {
 			with("X-RateLimit-Limit", strconv.Itoa(opts.APIRateLimit)).
 			with("X-RateLimit-Remaining", "0").
 			with("X-RateLimit-Reset", strconv.FormatInt(s.Now().Add(wait).Unix(), 10)).write(w)
+	default: // served elsewhere: before the request, or after its answer
 	}
 }
 

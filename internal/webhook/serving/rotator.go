@@ -106,6 +106,7 @@ func (r *rotator) carryOut(next step, s state, now time.Time) (state, error) {
 			return state{current: made, trusted: s.trusted}, nil
 		}
 		s.next = made
+	case keep:
 	}
 	return s, nil
 }
