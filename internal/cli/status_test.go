@@ -109,16 +109,17 @@ func TestStatusIsWhatTheREADMEShows(t *testing.T) {
 	}
 }
 
-// It also shows what becomes of a fleet, see TestStatusOfAFleetIsShortAndTakesTwoRequests.
-func TestTheREADMEShowsAFleet(t *testing.T) {
+// The page about the plugin shows a fleet, see TestStatusOfAFleetIsShortAndTakesTwoRequests.
+func TestThePluginsPageShowsAFleet(t *testing.T) {
 	t.Parallel()
-	readme, readmeErr := os.ReadFile("../../README.md")
+	const path = "docs/guides/kubectl-plugin.md"
+	page, pageErr := os.ReadFile("../../" + path)
 	fleet, fleetErr := os.ReadFile("testdata/status-fleet.golden")
-	if readmeErr != nil || fleetErr != nil {
-		t.Fatal(readmeErr, fleetErr)
+	if pageErr != nil || fleetErr != nil {
+		t.Fatal(pageErr, fleetErr)
 	}
-	if !strings.Contains(string(readme), "$ kubectl coder status -A\n"+string(fleet)+"```\n") {
-		t.Errorf("README.md does not have\n%s", fleet)
+	if !strings.Contains(string(page), "$ kubectl coder status -A\n"+string(fleet)+"```\n") {
+		t.Errorf("%s does not have\n%s", path, fleet)
 	}
 }
 
