@@ -54,8 +54,10 @@ type watcher struct {
 	order  chan int      // room for one: the close code to end with
 	cut    context.CancelFunc
 	done   <-chan struct{} // closed by cut
-	over   chan struct{}   // closed when it has ended
-	left   <-chan struct{} // the request's own end; tells nothing of a hijacked connection
+	// stopped is closed when the listener stops, before its connections are; nil: there is none.
+	stopped <-chan struct{}
+	over    chan struct{}   // closed when it has ended
+	left    <-chan struct{} // the request's own end; tells nothing of a hijacked connection
 
 	pending []streamEvent // guarded by the server's mutex
 }
@@ -79,10 +81,10 @@ func (c *call) watch(protocol StreamProtocol, serve func(*watcher, http.Response
 		defer cancel()
 		w.cut, w.done, w.left = cancel, ctx.Done(), r.Context().Done()
 		if l := exchangeOf(r).listener; l != nil {
-			stopped := l.stopped()
+			w.stopped = l.stopped()
 			go func() {
 				select {
-				case <-stopped:
+				case <-w.stopped:
 					cancel()
 				case <-ctx.Done():
 				}
@@ -209,6 +211,8 @@ func (w *watcher) beaten() {
 func (w *watcher) wasCut() bool {
 	select {
 	case <-w.done:
+		return true
+	case <-w.stopped:
 		return true
 	default:
 		return false
