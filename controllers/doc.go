@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package controllers carries out what the pure packages decide. Both reconcilers
 // do the same four things: observe (gather what is known, without changing
 // anything), decide (internal/deployment, internal/session), act (one action at

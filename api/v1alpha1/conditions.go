@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v1alpha1
 
 // Condition types of a CoderDeployment. All are positive: True is good. Ready is also a condition

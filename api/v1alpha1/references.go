@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package v1alpha1
 
 // ObjectName is the name of a Secret, ConfigMap or other object: lower-case letters, digits, '-'

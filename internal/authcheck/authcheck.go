@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package authcheck is the vocabulary in which the outcome of asking the server
 // travels: from the connection that asked, through the pure decisions, into
 // conditions. It also owns how long to wait before a server that gave no answer is

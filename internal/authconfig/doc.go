@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package authconfig turns a CoderDeployment and everything that it refers to into one immutable [Snapshot]: how its server
 // is reached and how a request to it is authenticated.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package callback is the address that a person's browser comes back to from Coder's consent page, and the pages that it
 // shows there. Any replica can serve it, leader or not: all that it needs is in the session's document (B72).
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cli is the kubectl plugin: what `kubectl coder` and its subcommands do.
 //
 //	status [NAME]         how deployments and their sessions are, and what to do about it (B92)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package cli
 
 // painter adds colours for a terminal (ECMA-48, SGR). The zero value adds none.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package coder is the client of the Coder API: the part that a credential operator needs.
 //
 // It owns the transport of a deployment (TLS, proxy, headers, deadline, size limits), the API's domain types, and the meaning

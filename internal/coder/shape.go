@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package coder
 
 // The functions here say what is wrong with a decoded answer; "" is nothing. An answer with a hole in it is refused as a

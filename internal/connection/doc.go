@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package connection keeps a deployment's live connection: the current snapshot
 // of its settings with the client that was built from it, whether the settings
 // are settling, the one silent retry, the rate limit, the clock's skew, the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package debounce turns bursts of events into single ones: it waits until a key has been quiet for a while, and no
 // longer than a cap.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package deployment decides what happens to a CoderDeployment, and whom its
 // access rules let in. It is pure: an Observation with the time in it goes in, a
 // Plan comes out. There is no client, context, clock or error in it.

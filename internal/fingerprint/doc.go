@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package fingerprint tells whether something confidential has changed without telling anything about it.
 //
 // It owns the key ([Key], kept in a Secret of the operator's own, [LoadOrCreate]) and the keyed digest over a list of

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package grant keeps what a session with auth.oauth must not lose: its registration as a client, the attempt to get a
 // person's consent, the grant, and the intent to refresh it. All of it is one JSON document in a Secret of the session's
 // own, `<session>-oauth`, so that any replica can serve the callback and one that starts finds everything.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package grant
 
 // CallbackPath is where every server of callbacks takes them, besides the path of its public URL.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package inventory knows a deployment's tokens as last listed. One list call per
 // deployment and interval feeds all sessions (B51): what is missing was revoked,
 // what nobody claims is an orphan, what was last used long ago is idle.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package metrics holds all metrics of the operator, registered once.
 //
 // It owns their names, labels and help texts, and that the series of a deployment

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package oauth is the client of a Coder deployment's OAuth2 provider (contract, section C): authorization codes with PKCE
 // (OAuth 2.1), server metadata (RFC 8414), dynamic registration and its end (RFC 7591, 7592), refresh and revocation
 // (RFC 7009).

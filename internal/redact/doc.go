@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package redact keeps credentials out of everything that people and machines read: logs, events, status, metrics, errors.
 //
 // It owns three means, from strong to weak:

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package secret owns the generated Secret: its layout, its templates, whose it is,
 // and how it is written.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package session decides what happens to a CoderSession. It is pure: an
 // Observation with the time in it goes in, a Plan comes out, and the same
 // observation always gives the same plan. There is no client, context, clock or

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package status turns outcomes into what people see: conditions, events and one
 // patch of the status subresource.
 //

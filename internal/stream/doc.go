@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package stream keeps streams of workspaces' changes open: one per workspace, shared by all who hold it, reconnected as
 // long as that makes sense.
 //

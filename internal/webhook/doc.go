@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package webhook mounts the Secret of a session into pods that ask for it, when they are created.
 //
 //	request ──decode──► pod ──► what it asks for ──look up──► session, deployment ──Inject──► changed pod, warnings ──► patch

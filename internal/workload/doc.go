@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package workload reads and rolls the workloads that a session names in spec.restart: Deployments, StatefulSets and
 // DaemonSets.
 //

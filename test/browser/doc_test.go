@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package browser_test takes a person's way through OAuth in a real browser: `kubectl coder login`, the sign-in and consent
 // pages of a Coder server, and the operator's own page at the end, with everything that can go wrong on that way.
 //

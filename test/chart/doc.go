@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package chart tests the Helm chart with the real Helm, API server and manager:
 // what it renders is accepted, gives the rights that the manager needs and no
 // others, says what is wrong with values, upgrades what was installed before, and

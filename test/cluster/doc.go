@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package cluster is a Kubernetes cluster with one real node, for tests that need
 // what an API server alone does not do: pods that run, Services that carry traffic,
 // volumes that are mounted and updated, garbage collection, service accounts.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package coderd is a simulated Coder server: users, API keys, sessions, rate limits and faults, over real HTTP and TLS.
 //
 // It owns the server's side of the coder-api contract (sections A, B, C, D.1, G and H) for the two profiles R30 and NEW, the

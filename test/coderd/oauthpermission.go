@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package coderd
 
 // Resource types of the provider. None is in the catalogue of scopes, so that only keys with coder:all pass.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command demo shows the operator at work on one machine, with nothing in it that
 // is pretended but Coder itself: a real etcd and kube-apiserver (test/kube), the
 // simulated Coder server behind an edge that demands client certificates

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command e2e installs the operator in a real cluster and holds it to what it promises, as its users would see it: the
 // image is loaded, the chart installed with Helm, manifests applied with kubectl, and pods call a simulated Coder server
 // every 200 ms while things change, fail and recover around them.

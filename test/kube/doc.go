@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package kube starts a real etcd and kube-apiserver with the operator's CRDs,
 // for tests, benchmarks and the demo.
 //

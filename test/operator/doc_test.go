@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package operator_test runs the real controllers against a real API server and
 // the simulated Coder server over real TLS, and holds them to the numbered
 // behaviours.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package scale_test measures what the operator costs: the program itself, as a
 // process of its own, against a real API server and the simulated Coder server.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package shifted has a clock for tests that cannot wait for days, and whose programs and servers still need a time that
 // passes. It owns nothing else.
 package shifted

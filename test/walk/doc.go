@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package walk is what a program is made of that walks through steps which a person
 // can read along: what to expect, what a person could type, what was seen.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package serving owns the certificate with which the operator serves its webhook, where nobody else provides one: it is
 // made, renewed, told to the API server and put to use here, without a mounted file, a restart or a gap.
 //

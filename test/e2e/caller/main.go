@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Command caller is a workload that uses a generated Secret the way the Coder CLI does: it reads the config directory, or
 // the environment, anew at every call, and calls the server. It says on its standard output, as JSON, what became of it;
 // of a credential it names the public half of the token and the serial number of the certificate.

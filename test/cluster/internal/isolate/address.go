@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 package isolate
 
 // NodeAddress is the address of the node's interface, inside.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Package isolate moves a program into Linux namespaces of its own, so that it can
 // run a Kubernetes node and the machine keeps nothing of it.
 //

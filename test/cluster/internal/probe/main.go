@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
 // Probe is what runs in the pods of the cluster's own test: a server of one file, and
 // a client to ask it with.
 //
