@@ -77,23 +77,36 @@ resources: [%s]
 patches:
 - target: {kind: CoderDeployment, name: prod}
   patch: |-
-    - {op: replace, path: /spec/url, value: "%s"}
+    - {op: replace, path: /spec/url, value: "%s"}%s
 - target: {kind: CoderSession, name: ci}
   patch: |-
     - {op: add, path: /spec/secret/includeClientCertificate, value: true}
     - {op: add, path: /spec/rotation, value: {overlap: %s}}
 `
 
-// applySamples does what the comments in config/samples tell a person to do.
+// asPrevious turns the samples into what chart 0.1.0 knows: its access rules have no names.
+const asPrevious = `
+    - {op: remove, path: /spec/access/0/name}`
+
+// writeSamples writes the folder "samples" with one more patch of the CoderDeployment; empty: none.
+func (w *world) writeSamples(patch string) error {
+	samples, err := filepath.Rel(
+		filepath.Join(w.folder.Work, "samples"), filepath.Join(w.root, "config", "samples"))
+	if err != nil {
+		return err
+	}
+	_, err = w.folder.Write("samples/kustomization.yaml",
+		fmt.Appendf(nil, overSamples, samples, coderURL, patch, overlap))
+	return err
+}
+
+// applySamples does what the comments in config/samples tell a person to do, as chart 0.1.0 has
+// them.
 func (w *world) applySamples(ctx context.Context) error {
 	if err := w.writeMaterial(ctx); err != nil {
 		return err
 	}
-	samples, err := filepath.Rel(filepath.Join(w.folder.Work, "samples"), filepath.Join(w.root, "config", "samples"))
-	if err != nil {
-		return err
-	}
-	if _, err := w.folder.Write("samples/kustomization.yaml", fmt.Appendf(nil, overSamples, samples, coderURL, overlap)); err != nil {
+	if err := w.writeSamples(asPrevious); err != nil {
 		return err
 	}
 	for _, args := range [][]string{
@@ -162,6 +175,13 @@ func (w *world) upgrade(ctx context.Context) error {
 		return fmt.Sprintf("%d bytes", len(bundle)), bundle != "", err
 	})
 	if err != nil {
+		return err
+	}
+	// As docs/operations/upgrade.md says: access rules get their names.
+	if err := w.writeSamples(""); err != nil {
+		return err
+	}
+	if err := w.kubectl.Show(ctx, "apply", "-k", "samples"); err != nil {
 		return err
 	}
 	if err := w.awaitSessions(ctx, v1alpha1.ReasonActive, workingSessions...); err != nil {
