@@ -39,12 +39,13 @@ func daemonSet(status appsv1.DaemonSetStatus, changes ...func(*appsv1.DaemonSet)
 	return s
 }
 
-// B43: a rollout has finished when every pod is of the new template, and available.
+// B43: a rollout has finished when every pod has the new template and is available.
 func TestRollout(t *testing.T) {
 	t.Parallel()
 	paused := func(d *appsv1.Deployment) { d.Spec.Paused = true }
 	late := func(d *appsv1.Deployment) {
-		d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse}}
+		d.Status.Conditions = []appsv1.DeploymentCondition{
+			{Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse}}
 	}
 	partitioned := func(s *appsv1.StatefulSet) {
 		s.Spec.UpdateStrategy.RollingUpdate = &appsv1.RollingUpdateStatefulSetStrategy{Partition: ptr.To[int32](1)}
@@ -56,37 +57,64 @@ func TestRollout(t *testing.T) {
 		stuck  string
 	}{
 		"deployment: done": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}), true, "",
+			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}),
+			true, "",
 		},
 		"deployment: its controller has not seen the change": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}), false, "",
+			deployment(appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}),
+			false, "",
 		},
 		"deployment: an old pod still ends": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 3, UpdatedReplicas: 2, AvailableReplicas: 2}), false, "",
+			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 3, UpdatedReplicas: 2, AvailableReplicas: 2}),
+			false, "",
+		},
+		"deployment: an old pod finishes its work": {
+			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2,
+				AvailableReplicas: 2, TerminatingReplicas: ptr.To[int32](1)}),
+			false, "",
 		},
 		"deployment: a new pod is not available": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 1}), false, "",
+			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 1}),
+			false, "",
 		},
 		"deployment: scaled to nothing": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3}, func(d *appsv1.Deployment) { d.Spec.Replicas = ptr.To[int32](0) }), true, "",
+			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3},
+				func(d *appsv1.Deployment) { d.Spec.Replicas = ptr.To[int32](0) }), true, "",
 		},
-		"deployment: paused":              {deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2}, paused), false, "paused"},
-		"deployment: does not progress":   {deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2}, late), false, "does not progress"},
-		"deployment: paused, yet done":    {deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}, paused), true, ""},
-		"stateful set: the last pod":      {statefulSet(appsv1.StatefulSetStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 1, AvailableReplicas: 2, UpdateRevision: "b", CurrentRevision: "a"}), false, ""},
-		"stateful set: done":              {statefulSet(appsv1.StatefulSetStatus{ObservedGeneration: 3, Replicas: 2, AvailableReplicas: 2, UpdateRevision: "b", CurrentRevision: "b"}), true, ""},
-		"stateful set: by hand":           {statefulSet(appsv1.StatefulSetStatus{ObservedGeneration: 3, Replicas: 2, AvailableReplicas: 2, UpdateRevision: "b", CurrentRevision: "a"}, byHand), false, "OnDelete"},
-		"stateful set: by hand, done":     {statefulSet(appsv1.StatefulSetStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2, UpdateRevision: "b", CurrentRevision: "a"}, byHand), true, ""},
-		"stateful set: partitioned":       {statefulSet(appsv1.StatefulSetStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 1, AvailableReplicas: 2, UpdateRevision: "b", CurrentRevision: "a"}, partitioned), false, "partition"},
-		"daemon set: done":                {daemonSet(appsv1.DaemonSetStatus{ObservedGeneration: 3, DesiredNumberScheduled: 4, UpdatedNumberScheduled: 4, NumberAvailable: 4}), true, ""},
-		"daemon set: a node is left":      {daemonSet(appsv1.DaemonSetStatus{ObservedGeneration: 3, DesiredNumberScheduled: 4, UpdatedNumberScheduled: 3, NumberAvailable: 4}), false, ""},
-		"daemon set: the change is new":   {daemonSet(appsv1.DaemonSetStatus{ObservedGeneration: 2, DesiredNumberScheduled: 4, UpdatedNumberScheduled: 4, NumberAvailable: 4}), false, ""},
-		"daemon set: rolled by hand":      {daemonSet(appsv1.DaemonSetStatus{ObservedGeneration: 3, DesiredNumberScheduled: 1}, func(s *appsv1.DaemonSet) { s.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType }), false, "OnDelete"},
+		"deployment: paused": {deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2}, paused),
+			false, "paused"},
+		"deployment: does not progress": {deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2}, late),
+			false, "does not progress"},
+		"deployment: paused, yet done": {deployment(appsv1.DeploymentStatus{
+			ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}, paused), true, ""},
+		"stateful set: the last pod": {statefulSet(appsv1.StatefulSetStatus{
+			ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 1, AvailableReplicas: 2, UpdateRevision: "b",
+			CurrentRevision: "a"}), false, ""},
+		"stateful set: done": {statefulSet(appsv1.StatefulSetStatus{
+			ObservedGeneration: 3, Replicas: 2, AvailableReplicas: 2, UpdateRevision: "b", CurrentRevision: "b"}), true, ""},
+		"stateful set: by hand": {statefulSet(appsv1.StatefulSetStatus{
+			ObservedGeneration: 3, Replicas: 2, AvailableReplicas: 2, UpdateRevision: "b", CurrentRevision: "a"}, byHand),
+			false, "OnDelete"},
+		"stateful set: by hand, done": {statefulSet(appsv1.StatefulSetStatus{
+			ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2, UpdateRevision: "b",
+			CurrentRevision: "a"}, byHand), true, ""},
+		"stateful set: partitioned": {statefulSet(appsv1.StatefulSetStatus{
+			ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 1, AvailableReplicas: 2, UpdateRevision: "b",
+			CurrentRevision: "a"}, partitioned), false, "partition"},
+		"daemon set: done": {daemonSet(appsv1.DaemonSetStatus{
+			ObservedGeneration: 3, DesiredNumberScheduled: 4, UpdatedNumberScheduled: 4, NumberAvailable: 4}), true, ""},
+		"daemon set: a node is left": {daemonSet(appsv1.DaemonSetStatus{
+			ObservedGeneration: 3, DesiredNumberScheduled: 4, UpdatedNumberScheduled: 3, NumberAvailable: 4}), false, ""},
+		"daemon set: the change is new": {daemonSet(appsv1.DaemonSetStatus{
+			ObservedGeneration: 2, DesiredNumberScheduled: 4, UpdatedNumberScheduled: 4, NumberAvailable: 4}), false, ""},
+		"daemon set: rolled by hand": {daemonSet(appsv1.DaemonSetStatus{
+			ObservedGeneration: 3, DesiredNumberScheduled: 1},
+			func(s *appsv1.DaemonSet) { s.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType }), false, "OnDelete"},
 		"something that cannot be rolled": {&corev1.Pod{}, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := rollout(tc.object)
+			got := rolloutOf(tc.object)
 			if got.Done != tc.done || (tc.stuck == "") != (got.Stuck == "") || !strings.Contains(got.Stuck, tc.stuck) {
 				t.Errorf("%+v, want done %t, stuck %q", got, tc.done, tc.stuck)
 			}

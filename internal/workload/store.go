@@ -16,11 +16,11 @@ import (
 
 // Patcher is the part of a client that the Store writes with.
 type Patcher interface {
-	// Patch changes an object, if the patch's precondition holds.
+	// Patch changes an object if the patch's precondition holds.
 	Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error
 }
 
-// Store reads and rolls workloads. Make it with [NewStore]. It is safe for concurrent use.
+// Store reads and restarts workloads. Create it with [NewStore]. It is safe for concurrent use.
 //
 // Its errors wrap those of the API server.
 type Store struct {
@@ -28,17 +28,18 @@ type Store struct {
 	writer Patcher
 }
 
-// NewStore returns a Store that reads live, past any cache: workloads are looked at only while one of them is to be
-// rolled.
+// NewStore returns a Store that reads from the API server, not from a cache: workloads are read
+// only while one of them is to be restarted.
 func NewStore(reader client.Reader, writer Patcher) *Store {
 	return &Store{reader: reader, writer: writer}
 }
 
 // State is a workload as it was read.
 type State struct {
-	// Missing says that there is none of that name.
+	// Missing is set if the workload does not exist.
 	Missing bool
-	// Credential is the digest of the one that it was last rolled for, on behalf of the session. Empty: it never was.
+	// Credential is the digest of the credential that it was last restarted for, on behalf of the
+	// session. Empty: it never was.
 	Credential string
 	Rollout
 
@@ -46,11 +47,14 @@ type State struct {
 	template func(client.Object) *corev1.PodTemplateSpec
 }
 
-// Observe reads a workload in the session's namespace. One that does not exist is no error.
-func (s *Store) Observe(ctx context.Context, session *v1alpha1.CoderSession, target v1alpha1.RestartTarget) (State, error) {
-	object, template := empty(target.Kind)
+// Observe reads a workload in the session's namespace. A missing one is not an error.
+func (s *Store) Observe(
+	ctx context.Context, session *v1alpha1.CoderSession, target v1alpha1.RestartTarget,
+) (State, error) {
+	object, template := newObject(target.Kind)
 	if object == nil {
-		return State{}, fmt.Errorf("spec.restart: %s %q: kind must be Deployment, StatefulSet or DaemonSet", target.Kind, target.Name)
+		return State{}, fmt.Errorf("spec.restart: %s %q: kind must be Deployment, StatefulSet or DaemonSet", target.Kind,
+			target.Name)
 	}
 	key := types.NamespacedName{Namespace: session.Namespace, Name: string(target.Name)}
 	if err := s.reader.Get(ctx, key, object); err != nil {
@@ -60,16 +64,18 @@ func (s *Store) Observe(ctx context.Context, session *v1alpha1.CoderSession, tar
 		return State{Missing: true}, nil
 	}
 	return State{
-		Credential: template(object).Annotations[marker(session)],
-		Rollout:    rollout(object),
+		Credential: template(object).Annotations[credentialAnnotation(session)],
+		Rollout:    rolloutOf(object),
 		object:     object,
 		template:   template,
 	}, nil
 }
 
-// Restart rolls a workload for a credential, provided that it still is as it was observed. The error is a conflict when
-// somebody wrote it in between.
-func (s *Store) Restart(ctx context.Context, session *v1alpha1.CoderSession, was State, credential string, now time.Time) error {
+// Restart restarts a workload for a credential if it is unchanged since it was observed. If another
+// writer changed it in between, the error is a conflict.
+func (s *Store) Restart(
+	ctx context.Context, session *v1alpha1.CoderSession, was State, credential string, now time.Time,
+) error {
 	if was.object == nil {
 		return nil
 	}
@@ -81,7 +87,7 @@ func (s *Store) Restart(ctx context.Context, session *v1alpha1.CoderSession, was
 	if template.Annotations == nil {
 		template.Annotations = map[string]string{}
 	}
-	template.Annotations[marker(session)] = credential
+	template.Annotations[credentialAnnotation(session)] = credential
 	template.Annotations[v1alpha1.AnnotationRestartedAt] = now.UTC().Format(time.RFC3339)
 	patch := client.MergeFromWithOptions(was.object, client.MergeFromWithOptimisticLock{})
 	if err := s.writer.Patch(ctx, next, patch); err != nil {
@@ -90,7 +96,8 @@ func (s *Store) Restart(ctx context.Context, session *v1alpha1.CoderSession, was
 	return nil
 }
 
-// marker is the annotation of a session's credential: sessions that share a workload do not overwrite each other's.
-func marker(session *v1alpha1.CoderSession) string {
+// credentialAnnotation is the annotation for a session's credential. Each session has its own, so
+// that sessions that share a workload do not overwrite each other's.
+func credentialAnnotation(session *v1alpha1.CoderSession) string {
 	return v1alpha1.AnnotationRestartPrefix + session.Name
 }
