@@ -17,13 +17,13 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// CacheOptions are those of the manager's cache: limited to namespaces (none:
-// all) and, for the operator's own kinds, to a label selector; without contents
-// of Secrets and ConfigMaps. A read of a kind that nobody watches is an error
-// instead of a new watch.
+// CacheOptions returns the options of the manager's cache. It is limited to the given
+// namespaces (all, if there are none) and, for the operator's own kinds, to a label
+// selector. It never holds contents of Secrets and ConfigMaps. Reading a kind that is
+// not watched returns an error instead of starting a watch.
 func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
 	o := cache.Options{
-		DefaultTransform:            strip,
+		DefaultTransform:            stripUnused,
 		ReaderFailOnMissingInformer: true,
 	}
 	if len(namespaces) > 0 {
@@ -41,26 +41,28 @@ func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
 	return o
 }
 
-// within is a client for which nothing exists outside of the watched namespaces. A
-// cache that does not watch a namespace fails to read from it, and a session that
-// refers to a deployment there could not even be deleted.
-type within struct {
+// restrictedClient returns NotFound for objects outside of the watched namespaces. The
+// cache would return an error for them, which would prevent even the deletion of a session
+// that refers to a deployment in such a namespace.
+type restrictedClient struct {
 	client.Client
-	namespaces []string // none: all
+	namespaces []string // empty: all
 }
 
-// Get returns a NotFound error for what is not watched.
-func (w within) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
-	if key.Namespace != "" && len(w.namespaces) > 0 && !slices.Contains(w.namespaces, key.Namespace) {
+// Get returns a NotFound error for an object in a namespace that is not watched.
+func (c restrictedClient) Get(
+	ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption,
+) error {
+	if key.Namespace != "" && len(c.namespaces) > 0 && !slices.Contains(c.namespaces, key.Namespace) {
 		return apierrors.NewNotFound(schema.GroupResource{}, key.String())
 	}
-	return w.Client.Get(ctx, key, object, options...)
+	return c.Client.Get(ctx, key, object, options...)
 }
 
-// strip drops what nobody reads. Of metadata-only objects it keeps the operator's
-// own annotations: kubectl's last-applied-configuration of a Secret would have its
-// contents in it.
-func strip(in any) (any, error) {
+// stripUnused removes fields that the operator does not use before an object is cached.
+// From metadata-only objects it removes all annotations but the operator's own, because
+// kubectl's last-applied-configuration of a Secret contains the Secret's data.
+func stripUnused(in any) (any, error) {
 	object, ok := in.(client.Object)
 	if !ok {
 		return in, nil

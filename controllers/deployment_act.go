@@ -20,8 +20,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 )
 
-// act carries out one action. It reports false when the outcome is not to be
-// believed, so that the pass ends without a word.
+// act carries out one action. It returns false if the outcome must be discarded because
+// settings are changing; the pass then ends without a status update.
 func (r *DeploymentReconciler) act(ctx context.Context, s *deploymentScope, plan deployment.Plan) (bool, error) {
 	ctx = connection.WithLongRateLimitWait(ctx)
 	switch plan.Action {
@@ -32,17 +32,19 @@ func (r *DeploymentReconciler) act(ctx context.Context, s *deploymentScope, plan
 	case deployment.Verify:
 		return r.verify(connection.WithPriority(ctx, connection.Urgent), s)
 	case deployment.Renew:
-		return r.renew(connection.WithPriority(ctx, connection.Urgent), s)
+		return r.renewToken(connection.WithPriority(ctx, connection.Urgent), s)
 	case deployment.RevokePredecessor:
 		return r.revokePredecessor(ctx, s)
 	default:
-		return true, r.list(ctx, s)
+		return true, r.refreshInventory(ctx, s)
 	}
 }
 
-// patchFinalizer changes one finalizer, on the condition that nobody changed the
-// object meanwhile (B30).
-func patchFinalizer[T client.Object](ctx context.Context, c client.Client, object T, finalizer string, change func(client.Object, string) bool) error {
+// patchFinalizer adds or removes a finalizer. The patch fails with a conflict if the object
+// has been modified since it was read (B30).
+func patchFinalizer[T client.Object](
+	ctx context.Context, c client.Client, object T, finalizer string, change func(client.Object, string) bool,
+) error {
 	before := object.DeepCopyObject().(T)
 	if !change(object, finalizer) {
 		return nil
@@ -55,24 +57,24 @@ func patchFinalizer[T client.Object](ctx context.Context, c client.Client, objec
 	return nil
 }
 
-// verify asks the server who it is and who the operator is. The result counts
-// only if the settings are still the ones that it was asked with (B11).
+// verify reads the identity of the server and of the operator's user. The result is kept
+// only if the settings have not changed during the requests (B11).
 func (r *DeploymentReconciler) verify(ctx context.Context, s *deploymentScope) (bool, error) {
-	doubted := s.conn.ReverificationRequested()
+	requested := s.conn.ReverificationRequested()
 	s.conn.ClearReverificationRequest()
 	found := deployment.Verification{Time: r.clock.Now(), Request: s.object.VerificationRequest()}
-	line, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
-		return askServer(ctx, line, &found)
+	resolved, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		return askServer(ctx, resolved, &found)
 	})
 	found.Result = connection.ResultOf(err)
-	if found.Result.Outcome == authcheck.ConfigChanging || line == nil {
-		if doubted {
-			s.conn.RequestReverification() // this has not cleared it up
+	if found.Result.Outcome == authcheck.ConfigChanging || resolved == nil {
+		if requested {
+			s.conn.RequestReverification() // not answered yet
 		}
 		return false, nil
 	}
-	found.Fingerprint = line.Snapshot.Fingerprint
-	if applies, err := r.stillCurrent(ctx, s, found.Fingerprint); err != nil || !applies {
+	found.Fingerprint = resolved.Snapshot.Fingerprint
+	if current, err := r.isStillCurrent(ctx, s, found.Fingerprint); err != nil || !current {
 		return false, err
 	}
 	if found.Result.Outcome == authcheck.Unreachable {
@@ -94,63 +96,69 @@ func (r *DeploymentReconciler) verify(ctx context.Context, s *deploymentScope) (
 	return true, nil
 }
 
-// askServer makes the requests of one verification: who is there, and, where
-// anything could identify the caller, who the caller is (B13).
-func askServer(ctx context.Context, line *connection.ResolvedClient, found *deployment.Verification) error {
-	build, err := line.Client.BuildInfo(ctx)
+// askServer makes the requests of one verification: for the build information and, if the
+// settings contain anything that identifies the caller, for the caller's user (B13).
+func askServer(ctx context.Context, resolved *connection.ResolvedClient, found *deployment.Verification) error {
+	build, err := resolved.Client.BuildInfo(ctx)
 	if err != nil {
 		return err
 	}
 	found.DeploymentID, found.Version = build.DeploymentID, build.Version
-	if !line.Snapshot.Identifies() {
+	if !resolved.Snapshot.Identifies() {
 		return nil
 	}
-	user, err := line.Client.Me(ctx)
+	user, err := resolved.Client.Me(ctx)
 	if err != nil {
 		return err
 	}
 	found.User = &v1alpha1.DeploymentUser{ID: user.ID, Username: user.Username, Roles: user.Roles}
-	id, err := coder.TokenID(line.Snapshot.Token)
+	id, err := coder.TokenID(resolved.Snapshot.Token)
 	if err != nil {
-		return nil // no token, or one of a kind that only the server understands
+		return nil // no token, or a token without an id
 	}
-	token, err := line.Client.Token(ctx, user.ID, id)
+	token, err := resolved.Client.Token(ctx, user.ID, id)
 	if coder.KindOf(err).Auth() {
 		return err
 	}
-	// Zero where a narrow token may not look itself up.
-	found.Token = deployment.OwnToken{ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ExpiresAt: token.ExpiresAt}
+	// Zero if the scopes of the token do not allow it to read itself.
+	found.Token = deployment.OwnToken{
+		ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ExpiresAt: token.ExpiresAt,
+	}
 	return nil
 }
 
-// stillCurrent reports whether the deployment and its settings are still the ones
-// that the server was asked with.
-func (r *DeploymentReconciler) stillCurrent(ctx context.Context, s *deploymentScope, fingerprint string) (bool, error) {
+// isStillCurrent reports whether the deployment and its settings are unchanged since the
+// requests of a verification.
+func (r *DeploymentReconciler) isStillCurrent(
+	ctx context.Context, s *deploymentScope, fingerprint string,
+) (bool, error) {
 	now := &v1alpha1.CoderDeployment{}
 	if err := r.client.Get(ctx, s.key, now); err != nil {
 		return false, client.IgnoreNotFound(err)
 	}
-	if now.UID != s.object.UID || now.Generation != s.object.Generation || now.DeletionTimestamp.IsZero() != s.object.DeletionTimestamp.IsZero() {
+	if now.UID != s.object.UID || now.Generation != s.object.Generation {
 		return false, nil
 	}
-	line, err := s.conn.Resolve(ctx, now)
+	if now.DeletionTimestamp.IsZero() != s.object.DeletionTimestamp.IsZero() {
+		return false, nil
+	}
+	resolved, err := s.conn.Resolve(ctx, now)
 	if err != nil {
 		if len(problemsOf(err)) > 0 {
 			return false, nil
 		}
 		return false, err
 	}
-	return line.Snapshot.Fingerprint == fingerprint, nil
+	return resolved.Snapshot.Fingerprint == fingerprint, nil
 }
 
-// list refreshes the inventory: one call for the tokens and one for the suspended
-// users, however many sessions there are (B51). Sessions that it tells something
-// new about are woken.
-func (r *DeploymentReconciler) list(ctx context.Context, s *deploymentScope) error {
+// refreshInventory lists the tokens and the suspended users with one call each, independent
+// of the number of sessions (B51). Sessions that are affected by a change are enqueued.
+func (r *DeploymentReconciler) refreshInventory(ctx context.Context, s *deploymentScope) error {
 	listed := deployment.TokenListing{Time: r.clock.Now(), LastSuccessTime: s.memory.listed.LastSuccessTime}
 	var changes inventory.Changes
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
-		changes, err = s.conn.Inventory.Refresh(ctx, line.Client.Tokens, suspendedUsers(line.Client))
+	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		changes, err = s.conn.Inventory.Refresh(ctx, resolved.Client.Tokens, suspendedUsers(resolved.Client))
 		return err
 	})
 	listed.Result = connection.ResultOf(err)
@@ -166,11 +174,11 @@ func (r *DeploymentReconciler) list(ctx context.Context, s *deploymentScope) err
 			return err
 		}
 	}
-	return r.wakeConcerned(ctx, s.key, changes)
+	return r.enqueueAffected(ctx, s.key, changes)
 }
 
-// suspendedUsers lists the suspended users; none where the operator may not list
-// users, which it need not where it only mints for itself.
+// suspendedUsers lists the suspended users. The list is empty if the operator's user is not
+// allowed to list users, which is not needed to mint tokens for itself.
 func suspendedUsers(c *coder.Client) func(context.Context) ([]coder.User, error) {
 	return func(ctx context.Context) ([]coder.User, error) {
 		users, err := c.SuspendedUsers(ctx)
@@ -181,15 +189,17 @@ func suspendedUsers(c *coder.Client) func(context.Context) ([]coder.User, error)
 	}
 }
 
-// wakeConcerned enqueues the sessions that a listing tells something new about.
-func (r *DeploymentReconciler) wakeConcerned(ctx context.Context, key types.NamespacedName, changes inventory.Changes) error {
+// enqueueAffected enqueues the sessions that are affected by changes of the inventory.
+func (r *DeploymentReconciler) enqueueAffected(
+	ctx context.Context, key types.NamespacedName, changes inventory.Changes,
+) error {
 	if changes.First {
-		return r.wakeSessions(ctx, key)
+		return r.enqueueSessions(ctx, key)
 	}
-	var concerned []types.NamespacedName
+	var affected []types.NamespacedName
 	add := func(field, value string) error {
 		sessions, err := sessionsBy(ctx, r.client, field, value)
-		concerned = append(concerned, keysOf(sessions)...)
+		affected = append(affected, keysOf(sessions)...)
 		return err
 	}
 	for _, token := range slices.Concat(changes.Appeared, changes.Vanished, changes.Changed) {
@@ -204,6 +214,6 @@ func (r *DeploymentReconciler) wakeConcerned(ctx context.Context, key types.Name
 			return err
 		}
 	}
-	r.sessions.EnqueueSpread(concerned, r.jitter)
+	r.sessions.EnqueueSpread(affected, r.jitter)
 	return nil
 }

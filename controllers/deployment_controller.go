@@ -23,11 +23,11 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 )
 
-// DeploymentReconciler keeps CoderDeployments verified and tells their sessions
-// when something changed. All fields are set by Setup.
+// DeploymentReconciler verifies CoderDeployments and enqueues their sessions when
+// something has changed. All fields are set by Setup.
 type DeploymentReconciler struct {
 	client    client.Client
-	apiReader client.Reader // uncached: what it reads is never kept
+	apiReader client.Reader // reads from the API server, not from the cache
 	pool      *connection.Pool
 	debouncer *debounce.Debouncer[types.NamespacedName]
 	status    *status.Writer
@@ -38,39 +38,39 @@ type DeploymentReconciler struct {
 	sessions  *queue
 	streams   *stream.Set
 	retention *retentionDecisions
-	// orphanGrace is how old a token that nobody claims must be to be revoked.
+	// orphanGrace is the minimum age at which a token that belongs to no session is revoked.
 	orphanGrace time.Duration
 
 	mu     sync.Mutex
 	memory map[types.NamespacedName]*deploymentMemory
 }
 
-// deploymentMemory is what a deployment's passes leave to the next one. Only one
-// pass of a deployment runs at a time, so it needs no lock of its own.
+// deploymentMemory is what is remembered of a deployment between passes. It needs no lock,
+// because only one pass per deployment runs at a time.
 type deploymentMemory struct {
-	uid      types.UID
-	verified deployment.Verification
-	listed   deployment.TokenListing
-	renewal  deployment.Renewal
-	renewing string // the token that renewal is about
-	dropped  string // the predecessor that was revoked last; a cache may still show it
-	// generation that sessions were last woken for
+	uid                types.UID
+	verified           deployment.Verification
+	listed             deployment.TokenListing
+	renewal            deployment.Renewal
+	renewalTokenID     string // id of the token that renewal is about
+	revokedPredecessor string // id of the last revoked predecessor; the cache may still show it
+	// generation is the one that the sessions were last enqueued for.
 	generation int64
 }
 
-// deploymentScope is one pass over one deployment.
+// deploymentScope is the state of one pass over one deployment.
 type deploymentScope struct {
-	object *v1alpha1.CoderDeployment // set by Reconcile, renewed by writes
+	object *v1alpha1.CoderDeployment // set by Reconcile, updated by writes
 	key    types.NamespacedName
 	conn   *connection.Connection
 	memory *deploymentMemory
 }
 
-// maxSteps bounds the actions of one pass; more than a plan can ever need.
+// maxSteps is the maximum number of actions in one pass; a pass normally needs far fewer.
 const maxSteps = 12
 
-// Reconcile makes one pass: observe, decide, act until nothing is left to do,
-// report.
+// Reconcile makes one pass: it observes, decides and acts until there is nothing left to
+// do, and then reports.
 func (r *DeploymentReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	object := &v1alpha1.CoderDeployment{}
 	if err := r.client.Get(ctx, req.NamespacedName, object); err != nil {
@@ -79,7 +79,7 @@ func (r *DeploymentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		}
 		return ctrl.Result{}, err
 	}
-	s := r.scope(object, req.NamespacedName)
+	s := r.newScope(object, req.NamespacedName)
 	for range maxSteps {
 		o, err := r.observe(ctx, s)
 		if err != nil {
@@ -89,16 +89,16 @@ func (r *DeploymentReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		if plan.Action == deployment.Nothing {
 			return r.report(ctx, s, o, plan)
 		}
-		if believed, err := r.act(ctx, s, plan); err != nil || !believed {
+		if valid, err := r.act(ctx, s, plan); err != nil || !valid {
 			return requeueOnConflict(err)
 		}
 	}
 	return ctrl.Result{RequeueAfter: time.Second}, nil
 }
 
-// requeueOnConflict turns a write that met somebody else's into another pass, without the
-// noise of an error. A nil error is a pass whose outcome is not believed: what
-// settles brings the next one, this is only a safety net.
+// requeueOnConflict requeues after a write conflict, without reporting an error. A nil error
+// means that the outcome of the pass was discarded because settings are changing: the end
+// of the quiet period enqueues the object again, and this requeue is only a safety net.
 func requeueOnConflict(err error) (ctrl.Result, error) {
 	if err == nil || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return ctrl.Result{RequeueAfter: 100 * time.Millisecond}, nil
@@ -106,7 +106,7 @@ func requeueOnConflict(err error) (ctrl.Result, error) {
 	return ctrl.Result{}, client.IgnoreNotFound(err)
 }
 
-func (r *DeploymentReconciler) scope(object *v1alpha1.CoderDeployment, key types.NamespacedName) *deploymentScope {
+func (r *DeploymentReconciler) newScope(object *v1alpha1.CoderDeployment, key types.NamespacedName) *deploymentScope {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	memory := r.memory[key]
@@ -114,7 +114,7 @@ func (r *DeploymentReconciler) scope(object *v1alpha1.CoderDeployment, key types
 		if memory != nil {
 			r.pool.Forget(key)
 			r.streams.Forget(key)
-			r.retention.replace(key, nil)
+			r.retention.replaceDecisions(key, nil)
 		}
 		memory = &deploymentMemory{uid: object.UID}
 		r.memory[key] = memory
@@ -122,8 +122,8 @@ func (r *DeploymentReconciler) scope(object *v1alpha1.CoderDeployment, key types
 	return &deploymentScope{object: object, key: key, conn: r.pool.Get(key), memory: memory}
 }
 
-// forget drops all that was kept for a deployment that is gone, and lets its
-// sessions know.
+// forget drops everything that is kept in memory for a deleted deployment, and enqueues its
+// sessions.
 func (r *DeploymentReconciler) forget(ctx context.Context, key types.NamespacedName) error {
 	r.mu.Lock()
 	delete(r.memory, key)
@@ -131,12 +131,12 @@ func (r *DeploymentReconciler) forget(ctx context.Context, key types.NamespacedN
 	r.debouncer.Forget(key)
 	r.pool.Forget(key)
 	r.streams.Forget(key)
-	r.retention.replace(key, nil)
+	r.retention.replaceDecisions(key, nil)
 	r.metrics.Forget(key.Namespace, key.Name)
-	return r.wakeSessions(ctx, key)
+	return r.enqueueSessions(ctx, key)
 }
 
-func (r *DeploymentReconciler) wakeSessions(ctx context.Context, key types.NamespacedName) error {
+func (r *DeploymentReconciler) enqueueSessions(ctx context.Context, key types.NamespacedName) error {
 	sessions, err := sessionsOf(ctx, r.client, key)
 	if err != nil {
 		return err

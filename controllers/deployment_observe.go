@@ -15,7 +15,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 )
 
-// observe gathers what is known. While settings settle they are not read.
+// observe collects the state of the deployment. Settings are not read during their quiet
+// period.
 func (r *DeploymentReconciler) observe(ctx context.Context, s *deploymentScope) (deployment.Observation, error) {
 	o := deployment.Observation{
 		Now:                     r.clock.Now(),
@@ -40,9 +41,9 @@ func (r *DeploymentReconciler) observe(ctx context.Context, s *deploymentScope) 
 	return o, err
 }
 
-// observeConfig reads the settings if something moved since they were last read.
+// observeConfig reads the settings if they have changed since they were last read.
 func (r *DeploymentReconciler) observeConfig(ctx context.Context, s *deploymentScope) (deployment.Config, error) {
-	line, err := s.conn.Resolve(ctx, s.object)
+	resolved, err := s.conn.Resolve(ctx, s.object)
 	if err != nil {
 		problems := problemsOf(err)
 		if len(problems) == 0 {
@@ -50,15 +51,15 @@ func (r *DeploymentReconciler) observeConfig(ctx context.Context, s *deploymentS
 		}
 		return deployment.Config{Problems: problems}, nil
 	}
-	config := deployment.Config{Fingerprint: line.Snapshot.Fingerprint}
-	if certificate := line.Snapshot.Certificate; certificate != nil {
+	config := deployment.Config{Fingerprint: resolved.Snapshot.Fingerprint}
+	if certificate := resolved.Snapshot.Certificate; certificate != nil {
 		config.CertificateNotBefore, config.CertificateNotAfter = certificate.NotBefore, certificate.NotAfter
 	}
 	return config, nil
 }
 
-// problemsOf takes out of an error what a person must mend; nothing, if any part
-// of it is of another kind.
+// problemsOf returns the configuration problems in an error. It returns nil if any part of
+// the error is of another kind.
 func problemsOf(err error) []deployment.Problem {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []deployment.Problem
@@ -94,7 +95,7 @@ func (r *DeploymentReconciler) observeSessions(ctx context.Context, s *deploymen
 		if session.Spec.Auth.Mint != nil && !session.Spec.Paused {
 			seen.Minting = true
 		}
-		if candidate, ok := r.candidate(s, session); ok {
+		if candidate, ok := r.retentionCandidate(s, session); ok {
 			seen.Candidates = append(seen.Candidates, candidate)
 		}
 		ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)

@@ -17,27 +17,28 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 )
 
-// revokeOrphans revokes tokens of this cluster that no session claims, through
-// whichever deployment, once they are older than the grace period (B45). Tokens
-// with other names are not in the inventory at all. One that cannot be revoked now
-// is found again by the next listing.
+// revokeOrphans revokes tokens of this cluster that belong to no session of any deployment,
+// if they are older than the grace period (B45). The inventory contains only tokens whose
+// names have the prefix of this cluster. A token that cannot be revoked is tried again after
+// the next refresh of the inventory.
 func (r *DeploymentReconciler) revokeOrphans(ctx context.Context, s *deploymentScope) error {
 	now := r.clock.Now().Add(s.conn.Skew())
 	claims := map[string]bool{}
 	var revoked []string
 	for _, token := range s.conn.Inventory.WithPrefix(r.names.Prefix()) {
-		claimed, err := r.claimed(ctx, s, token, claims)
+		claimed, err := r.isClaimed(ctx, s, token, claims)
 		if err != nil {
 			return err
 		}
 		if claimed || !deployment.IsOrphan(token.CreatedAt, now, r.orphanGrace) {
 			continue
 		}
-		_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
-			return line.Client.DeleteToken(ctx, token.UserID, token.ID)
+		_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+			return resolved.Client.DeleteToken(ctx, token.UserID, token.ID)
 		})
 		if err != nil && coder.KindOf(err) != coder.NotFound {
-			ctrl.LoggerFrom(ctx).Info("an orphan could not be revoked and is tried again with the next listing", "token", token.ID, "problem", err.Error())
+			ctrl.LoggerFrom(ctx).Info("an orphaned token could not be revoked; retrying after the next refresh of the inventory",
+				"token", token.ID, "problem", err.Error())
 			break
 		}
 		s.conn.Inventory.Remove(token.ID)
@@ -51,16 +52,18 @@ func (r *DeploymentReconciler) revokeOrphans(ctx context.Context, s *deploymentS
 	return nil
 }
 
-// claimed reports whether a token belongs to a session or deployment that exists;
-// of the operator's own tokens here, only those in use do. What was found out about
-// a name's beginning is kept in claims.
-func (r *DeploymentReconciler) claimed(ctx context.Context, s *deploymentScope, token coder.Token, claims map[string]bool) (bool, error) {
+// isClaimed reports whether a token belongs to an existing session or deployment. Of the
+// operator's own tokens on this deployment, only those in use are claimed. Results are
+// cached in claims by the prefix of the token's name.
+func (r *DeploymentReconciler) isClaimed(
+	ctx context.Context, s *deploymentScope, token coder.Token, claims map[string]bool,
+) (bool, error) {
 	prefix, ours := r.names.SessionPrefixOf(token.Name)
 	if !ours {
 		return true, nil
 	}
 	if prefix == r.names.SessionPrefix(string(s.object.UID)) {
-		return r.inUse(ctx, s, token.ID)
+		return r.isTokenInUse(ctx, s, token.ID)
 	}
 	if claimed, known := claims[prefix]; known {
 		return claimed, nil
@@ -70,16 +73,17 @@ func (r *DeploymentReconciler) claimed(ctx context.Context, s *deploymentScope, 
 		return false, err
 	}
 	var deployments v1alpha1.CoderDeploymentList
-	if err := r.client.List(ctx, &deployments, client.MatchingFields{byTokenPrefix: prefix}, client.UnsafeDisableDeepCopy); err != nil {
+	err = r.client.List(ctx, &deployments, client.MatchingFields{byTokenPrefix: prefix}, client.UnsafeDisableDeepCopy)
+	if err != nil {
 		return false, fmt.Errorf("list deployments by %s: %w", byTokenPrefix, err)
 	}
 	claims[prefix] = len(sessions)+len(deployments.Items) > 0
 	return claims[prefix], nil
 }
 
-// inUse reports whether a token is the operator's own, or the one that it replaced
-// and that has its time yet.
-func (r *DeploymentReconciler) inUse(ctx context.Context, s *deploymentScope, id string) (bool, error) {
+// isTokenInUse reports whether a token is the operator's own, or its predecessor whose
+// overlap has not ended.
+func (r *DeploymentReconciler) isTokenInUse(ctx context.Context, s *deploymentScope, id string) (bool, error) {
 	if id == s.memory.verified.Token.ID {
 		return true, nil
 	}

@@ -16,26 +16,28 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 )
 
-// report announces the outcome to the sessions, writes status once, records an
-// event if Ready changed, and says when to come back.
-func (r *DeploymentReconciler) report(ctx context.Context, s *deploymentScope, o deployment.Observation, plan deployment.Plan) (ctrl.Result, error) {
+// report publishes the verification status to the sessions, patches the status, records an
+// event if Ready has changed, and returns when to requeue.
+func (r *DeploymentReconciler) report(
+	ctx context.Context, s *deploymentScope, o deployment.Observation, plan deployment.Plan,
+) (ctrl.Result, error) {
 	if plan.SkipStatusUpdate {
 		return ctrl.Result{}, nil
 	}
-	changed := s.conn.SetVerificationStatus(standing(o))
-	r.follow(s.key, s.conn)
-	// Sessions look at the spec themselves, also at one that came and went while it
-	// settled: it is the generation that counts, not what is in it.
+	changed := s.conn.SetVerificationStatus(verificationStatus(o))
+	r.updateStreams(s.key, s.conn)
+	// Sessions read the spec themselves. They are enqueued for each new generation, even if
+	// the spec was changed back during the quiet period.
 	if s.object.Generation != s.memory.generation {
 		s.memory.generation = s.object.Generation
 		changed = true
 	}
 	if changed {
-		if err := r.wakeSessions(ctx, s.key); err != nil {
+		if err := r.enqueueSessions(ctx, s.key); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
-	if err := r.retain(ctx, s.key, plan.RetentionDecisions); err != nil {
+	if err := r.updateRetention(ctx, s.key, plan.RetentionDecisions); err != nil {
 		return ctrl.Result{}, err
 	}
 	after := s.object.DeepCopy()
@@ -45,12 +47,12 @@ func (r *DeploymentReconciler) report(ctx context.Context, s *deploymentScope, o
 	}
 	r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
 	logReady(ctx, s.object.Status.Conditions, after.Status.Conditions)
-	r.measure(s, after, o)
-	return ctrl.Result{RequeueAfter: r.jitter.until(o.Now, plan.RequeueAt)}, nil
+	r.recordMetrics(s, after, o)
+	return ctrl.Result{RequeueAfter: r.jitter.requeueDelay(o.Now, plan.RequeueAt)}, nil
 }
 
-// standing is what the sessions need to know.
-func standing(o deployment.Observation) connection.VerificationStatus {
+// verificationStatus summarizes the observation for the sessions.
+func verificationStatus(o deployment.Observation) connection.VerificationStatus {
 	if len(o.Config.Problems) > 0 {
 		messages := make([]string, 0, len(o.Config.Problems))
 		for _, problem := range o.Config.Problems {
@@ -58,7 +60,11 @@ func standing(o deployment.Observation) connection.VerificationStatus {
 		}
 		return connection.VerificationStatus{Problem: strings.Join(messages, "; ")}
 	}
-	next := connection.VerificationStatus{Fingerprint: o.Verification.Fingerprint, Result: o.Verification.Result, DeploymentID: o.Verification.DeploymentID}
+	next := connection.VerificationStatus{
+		Fingerprint:  o.Verification.Fingerprint,
+		Result:       o.Verification.Result,
+		DeploymentID: o.Verification.DeploymentID,
+	}
 	if user := o.Verification.User; user != nil {
 		next.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username}
 		next.SeesAllUsers = slices.Contains(user.Roles, deployment.RoleOwner)
@@ -66,7 +72,9 @@ func standing(o deployment.Observation) connection.VerificationStatus {
 	return next
 }
 
-func (r *DeploymentReconciler) measure(s *deploymentScope, d *v1alpha1.CoderDeployment, o deployment.Observation) {
+func (r *DeploymentReconciler) recordMetrics(
+	s *deploymentScope, d *v1alpha1.CoderDeployment, o deployment.Observation,
+) {
 	ns, name := s.key.Namespace, s.key.Name
 	r.metrics.DeploymentReady(ns, name, meta.IsStatusConditionTrue(d.Status.Conditions, v1alpha1.ConditionReady))
 	r.metrics.CertificateNotAfter(ns, name, o.Config.CertificateNotAfter)

@@ -15,14 +15,19 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// candidate is a session as retention sees it; false for one that is none of its
-// business. It costs no request: the list of tokens tells of their last use (B51).
-func (r *DeploymentReconciler) candidate(s *deploymentScope, object *v1alpha1.CoderSession) (deployment.Candidate, bool) {
-	concerned := s.object.Spec.Retention != nil || object.Status.Retirement != nil
-	if object.Spec.Auth.Mint == nil || !object.DeletionTimestamp.IsZero() || !concerned {
+// retentionCandidate returns the session as input of the retention policy; false if retention
+// does not apply to it. It makes no request, because the inventory contains the time of the
+// last use of each token (B51).
+func (r *DeploymentReconciler) retentionCandidate(
+	s *deploymentScope, object *v1alpha1.CoderSession,
+) (deployment.Candidate, bool) {
+	applies := s.object.Spec.Retention != nil || object.Status.Retirement != nil
+	if object.Spec.Auth.Mint == nil || !object.DeletionTimestamp.IsZero() || !applies {
 		return deployment.Candidate{}, false
 	}
-	c := deployment.Candidate{UID: string(object.UID), CreatedAt: object.CreationTimestamp.Time, State: s.retentionOf(object)}
+	c := deployment.Candidate{
+		UID: string(object.UID), CreatedAt: object.CreationTimestamp.Time, State: s.retentionState(object),
+	}
 	var used time.Time
 	if c.State == deployment.Active {
 		for _, token := range s.conn.Inventory.WithPrefix(r.names.SessionPrefix(c.UID)) {
@@ -35,34 +40,36 @@ func (r *DeploymentReconciler) candidate(s *deploymentScope, object *v1alpha1.Co
 	return c, true
 }
 
-// retentionOf is where a session that mints stands with regard to retention.
-func (s *deploymentScope) retentionOf(object *v1alpha1.CoderSession) deployment.RetentionState {
+// retentionState returns the retention state of a session that mints.
+func (s *deploymentScope) retentionState(object *v1alpha1.CoderSession) deployment.RetentionState {
 	token, user := object.Status.Token, object.Status.User
 	switch {
 	case session.Asking(object), object.Spec.Paused:
 		return deployment.Exempt
 	case object.Status.Retirement != nil:
 		return deployment.Retired
-	case token != nil && token.Serial > 0 && user != nil && s.sees(user.ID):
+	case token != nil && token.Serial > 0 && user != nil && s.canSeeTokensOf(user.ID):
 		return deployment.Active
 	}
 	return deployment.Exempt
 }
 
-// sees reports whether the list of tokens tells of those of a user, so that one that was
-// used shows.
-func (s *deploymentScope) sees(userID string) bool {
+// canSeeTokensOf reports whether the inventory includes the tokens of a user, so that the
+// time of their last use is known.
+func (s *deploymentScope) canSeeTokensOf(userID string) bool {
 	operator := s.memory.verified.User
 	return operator != nil && (operator.ID == userID || slices.Contains(operator.Roles, deployment.RoleOwner))
 }
 
-// retain lets the sessions know about whom retention says something new. Nil: nobody can
-// tell, and what was said stands.
-func (r *DeploymentReconciler) retain(ctx context.Context, key types.NamespacedName, next map[string]deployment.RetentionDecision) error {
+// updateRetention stores the retention decisions and enqueues the sessions whose decision
+// has changed. Nil means that no decision could be made; the previous ones stay in effect.
+func (r *DeploymentReconciler) updateRetention(
+	ctx context.Context, key types.NamespacedName, next map[string]deployment.RetentionDecision,
+) error {
 	if next == nil {
 		return nil
 	}
-	changed := r.retention.replace(key, next)
+	changed := r.retention.replaceDecisions(key, next)
 	if len(changed) == 0 {
 		return nil
 	}
@@ -70,12 +77,12 @@ func (r *DeploymentReconciler) retain(ctx context.Context, key types.NamespacedN
 	if err != nil {
 		return err
 	}
-	var concerned []types.NamespacedName
+	var affected []types.NamespacedName
 	for i := range sessions {
 		if changed[string(sessions[i].UID)] {
-			concerned = append(concerned, client.ObjectKeyFromObject(&sessions[i]))
+			affected = append(affected, client.ObjectKeyFromObject(&sessions[i]))
 		}
 	}
-	r.sessions.EnqueueSpread(concerned, r.jitter)
+	r.sessions.EnqueueSpread(affected, r.jitter)
 	return nil
 }

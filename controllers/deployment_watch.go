@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -33,7 +32,7 @@ type workQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 func (r *DeploymentReconciler) watch(mgr ctrl.Manager, own *queue, concurrent int) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("coderdeployment").
-		WatchesRawSource(own.source()).
+		WatchesRawSource(own.asSource()).
 		Watches(&v1alpha1.CoderDeployment{}, r.onDeployment(), builder.WithPredicates(deploymentChanged())).
 		WatchesMetadata(&corev1.Secret{}, r.onReferenced("Secret")).
 		WatchesMetadata(&corev1.ConfigMap{}, r.onReferenced("ConfigMap")).
@@ -42,77 +41,84 @@ func (r *DeploymentReconciler) watch(mgr ctrl.Manager, own *queue, concurrent in
 		Complete(r)
 }
 
-// onDeployment: a change of the spec is a change of settings like any other, so
-// it settles too. A deletion does not wait, nor does a request.
+// onDeployment returns the event handler for deployments. A change of the spec starts the
+// quiet period, like a change of a referenced object. Deletions and requests in annotations
+// enqueue the deployment without delay.
 func (r *DeploymentReconciler) onDeployment() handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q workQueue) {
 			if e.IsInInitialList {
-				q.Add(requestFor(e.Object)) // found at the start: nothing is changing
+				q.Add(requestFor(e.Object)) // part of the initial list, not a change
 				return
 			}
-			r.settle(e.Object, q)
+			r.settleUnlessDeleted(e.Object, q)
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workQueue) {
 			if e.ObjectOld.GetGeneration() == e.ObjectNew.GetGeneration() {
-				q.Add(requestFor(e.ObjectNew)) // a request is no setting
+				q.Add(requestFor(e.ObjectNew)) // a request in an annotation, not a change of settings
 				return
 			}
-			r.settle(e.ObjectNew, q)
+			r.settleUnlessDeleted(e.ObjectNew, q)
 		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workQueue) { q.Add(requestFor(e.Object)) },
 	}
 }
 
-// deploymentChanged lets through changes of the spec, and requests for a verification.
+// deploymentChanged passes changes of the spec and requests for a verification.
 func deploymentChanged() predicate.Predicate {
-	return changed(func(object client.Object) string { return object.(*v1alpha1.CoderDeployment).VerificationRequest() })
+	return specOrRequestChanged(func(object client.Object) string {
+		return object.(*v1alpha1.CoderDeployment).VerificationRequest()
+	})
 }
 
-// changed lets through changes of the spec, and of a request.
-func changed(request func(client.Object) string) predicate.Predicate {
+// specOrRequestChanged passes changes of the spec and of the request that is returned by
+// the given function.
+func specOrRequestChanged(request func(client.Object) string) predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || request(e.ObjectOld) != request(e.ObjectNew)
 	}}
 }
 
-func (r *DeploymentReconciler) settle(object client.Object, q workQueue) {
+// settleUnlessDeleted starts the quiet period of a changed deployment. A deployment that is
+// being deleted is enqueued instead.
+func (r *DeploymentReconciler) settleUnlessDeleted(object client.Object, q workQueue) {
 	if !object.GetDeletionTimestamp().IsZero() {
 		q.Add(requestFor(object))
 		return
 	}
-	r.mark(object.(*v1alpha1.CoderDeployment))
+	r.markSettling(object.(*v1alpha1.CoderDeployment))
 }
 
-// mark opens or prolongs a deployment's quiet period.
-func (r *DeploymentReconciler) mark(d *v1alpha1.CoderDeployment) {
+// markSettling starts or extends a deployment's quiet period.
+func (r *DeploymentReconciler) markSettling(d *v1alpha1.CoderDeployment) {
 	key := client.ObjectKeyFromObject(d)
 	if !r.debouncer.Settling(key) {
 		r.metrics.SettlingBurst(key.Namespace, key.Name)
 	}
-	r.debouncer.Mark(key, window(d))
+	r.debouncer.Mark(key, quietWindow(d))
 }
 
-func window(d *v1alpha1.CoderDeployment) debounce.Window {
+func quietWindow(d *v1alpha1.CoderDeployment) debounce.Window {
 	return debounce.Window{
 		Quiet:    d.Spec.Verify.QuietPeriod.Or(deployment.DefaultQuietPeriod),
 		MaxDelay: d.Spec.Verify.MaxDelay.Or(deployment.DefaultMaxDelay),
 	}
 }
 
-// onReferenced marks the deployments that refer to an object as settling. It
-// never enqueues by itself: the quiet period does (B04).
+// onReferenced returns the event handler for referenced objects. It starts the quiet period
+// of the deployments that refer to the object; its end enqueues them (B04).
 func (r *DeploymentReconciler) onReferenced(kind string) handler.EventHandler {
 	mark := func(ctx context.Context, object client.Object) {
 		reference := authconfig.Reference{Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName()}
 		var list v1alpha1.CoderDeploymentList
 		err := r.client.List(ctx, &list, client.MatchingFields{byReference: reference.String()}, client.UnsafeDisableDeepCopy)
 		if err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "deployments that refer to an object could not be found", "object", reference.String())
+			ctrl.LoggerFrom(ctx).Error(err, "deployments that refer to an object could not be found",
+				"object", reference.String())
 			return
 		}
 		for i := range list.Items {
-			r.mark(&list.Items[i])
+			r.markSettling(&list.Items[i])
 		}
 	}
 	return handler.Funcs{
@@ -130,8 +136,8 @@ func (r *DeploymentReconciler) onReferenced(kind string) handler.EventHandler {
 	}
 }
 
-// onSessionOf enqueues the deployment of a session that came, went or changed its
-// state. Many in a second are one.
+// onSessionOf returns the event handler that enqueues the deployment of a session that was
+// created, deleted or changed. Events within coalesceDelay cause only one pass.
 func onSessionOf() handler.EventHandler {
 	later := func(object client.Object, q workQueue) {
 		q.AddAfter(reconcile.Request{NamespacedName: object.(*v1alpha1.CoderSession).DeploymentKey()}, coalesceDelay)
@@ -145,8 +151,8 @@ func onSessionOf() handler.EventHandler {
 	}
 }
 
-// sessionCountChanged lets through what changes a deployment's counts, or what its
-// retention goes by.
+// sessionCountChanged passes changes that affect a deployment's session counts or its
+// retention decisions.
 func sessionCountChanged() predicate.Predicate {
 	reason := func(s *v1alpha1.CoderSession) string {
 		ready := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
@@ -157,10 +163,11 @@ func sessionCountChanged() predicate.Predicate {
 	}
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, is := e.ObjectOld.(*v1alpha1.CoderSession), e.ObjectNew.(*v1alpha1.CoderSession)
-		return reason(was) != reason(is) || was.Generation != is.Generation || !was.Status.LastActivityTime.Equal(is.Status.LastActivityTime)
+		return reason(was) != reason(is) || was.Generation != is.Generation ||
+			!was.Status.LastActivityTime.Equal(is.Status.LastActivityTime)
 	}}
 }
 
 func requestFor(object client.Object) reconcile.Request {
-	return reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}}
+	return reconcile.Request{NamespacedName: client.ObjectKeyFromObject(object)}
 }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controllers carries out what the pure packages decide. Both reconcilers
-// do the same four things: observe (gather what is known, without changing
-// anything), decide (internal/deployment, internal/session), act (one action at
-// a time, then observe anew), report (one status patch, events on transitions,
-// the next wake-up).
+// Package controllers reconciles CoderDeployments and CoderSessions. Decisions are
+// made by the pure packages internal/deployment and internal/session; this package
+// does the input and output. Both reconcilers run the same loop: observe (collect
+// the state, without changing anything), decide, act (carry out one action, then
+// observe again), report (one status patch, events on transitions, the time of the
+// next pass).
 //
-//	Secret, ConfigMap, spec ──► debounce ──► DeploymentReconciler ──► Wake
-//	                                                                   │
-//	CoderSession, its Secrets ───────────────► SessionReconciler ◄─────┘
+//	Secret, ConfigMap, spec ──► debounce ──► DeploymentReconciler ──► enqueue
+//	                                                                     │
+//	CoderSession, its Secrets ────────────────► SessionReconciler ◄──────┘
 //
-// Caches hold metadata of Secrets and ConfigMaps only; contents are read by name
-// when they are needed. What the controllers remember between two passes (the
-// last verification, the last answer to a supplied token) can be lost at any
-// time: it costs one more question to the server.
+// Caches hold only the metadata of Secrets and ConfigMaps; their contents are read
+// from the API server by name when they are needed. What the controllers remember
+// between two passes (the last verification, the last check of a credential) may be
+// lost at any time; the cost is one more request to the Coder server.
 package controllers

@@ -15,20 +15,20 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 )
 
-// Indexes, so that an event finds those that it concerns in O(1) (B21).
+// Names of the cache indexes, with which an event handler finds the affected objects
+// without listing all of them (B21).
 const (
 	// byReference: deployments by the Secrets and ConfigMaps that they refer to.
 	byReference = "references"
 	// byDeployment: sessions by the deployment that they refer to.
 	byDeployment = "deployment"
-	// bySecret: sessions by the names of their generated Secret and of that of their grant.
+	// bySecret: sessions by the names of their generated Secret and of their grant's Secret.
 	bySecret = "generatedSecret"
 	// bySource: sessions by the name of the Secret that supplies their token.
 	bySource = "sourceSecret"
-	// byTokenPrefix: sessions and deployments by what the names of their tokens begin
-	// with.
+	// byTokenPrefix: sessions and deployments by the prefix of the names of their tokens.
 	byTokenPrefix = "tokenPrefix"
-	// byUser: sessions by the id of the user that they are for.
+	// byUser: sessions by the id of their Coder user.
 	byUser = "user"
 )
 
@@ -90,9 +90,11 @@ func userID(s *v1alpha1.CoderSession) string {
 	return s.Status.User.ID
 }
 
-// sessionsBy lists sessions by an index. What it returns is shared with the
-// cache: it is not to be changed.
-func sessionsBy(ctx context.Context, reader client.Reader, field, value string, options ...client.ListOption) ([]v1alpha1.CoderSession, error) {
+// sessionsBy lists sessions by an index. The result is shared with the cache and must
+// not be modified.
+func sessionsBy(
+	ctx context.Context, reader client.Reader, field, value string, options ...client.ListOption,
+) ([]v1alpha1.CoderSession, error) {
 	var list v1alpha1.CoderSessionList
 	options = append(options, client.MatchingFields{field: value}, client.UnsafeDisableDeepCopy)
 	if err := reader.List(ctx, &list, options...); err != nil {
@@ -101,6 +103,8 @@ func sessionsBy(ctx context.Context, reader client.Reader, field, value string, 
 	return list.Items, nil
 }
 
-func sessionsOf(ctx context.Context, reader client.Reader, deployment types.NamespacedName) ([]v1alpha1.CoderSession, error) {
+func sessionsOf(
+	ctx context.Context, reader client.Reader, deployment types.NamespacedName,
+) ([]v1alpha1.CoderSession, error) {
 	return sessionsBy(ctx, reader, byDeployment, deployment.String())
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/status"
 )
 
-// logReady logs a transition of Ready: what an owner of the operator acts on, or
-// sees to be mended.
+// logReady logs a transition of the condition Ready, so that the log shows each failure
+// that needs attention and its recovery.
 func logReady(ctx context.Context, before, after []metav1.Condition) {
 	for _, transition := range status.Transitions(before, after) {
 		if now := transition.After; now != nil && now.Type == v1alpha1.ConditionReady {

@@ -16,27 +16,27 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// minting is a token that is to be: a session's, or the operator's own.
-type minting struct {
+// mintOperation mints one token: for a session, or the operator's own.
+type mintOperation struct {
 	conn    *connection.Connection
 	userID  string
 	request coder.TokenRequest
-	// unpublished makes sure that a token of that name, which is there already, is
-	// used by nobody. Its error is a conflict.
-	unpublished func(context.Context, coder.Token) error
+	// requireUnpublished returns a conflict error if an existing token is published in a
+	// Secret, that is, may be in use.
+	requireUnpublished func(context.Context, coder.Token) error
 }
 
-// run posts the token and reads it back. The value exists nowhere but in what it
-// returns; whatever goes wrong before that is stored, the name finds the token
-// again (B40, B41).
-func (m minting) run(ctx context.Context) (redact.Secret, coder.Token, error) {
+// run creates the token and reads it back. Its value exists only in what run returns.
+// If anything fails before the value is stored, the token is found again by its
+// name, which is deterministic (B40, B41).
+func (m mintOperation) run(ctx context.Context) (redact.Secret, coder.Token, error) {
 	var value redact.Secret
 	var token coder.Token
-	_, err := m.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
-		if value, err = m.post(ctx, line.Client); err != nil {
+	_, err := m.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		if value, err = m.postToken(ctx, resolved.Client); err != nil {
 			return err
 		}
-		token, err = m.examine(ctx, line.Client, value)
+		token, err = m.readBack(ctx, resolved.Client, value)
 		return err
 	})
 	if err == nil {
@@ -45,9 +45,10 @@ func (m minting) run(ctx context.Context) (redact.Secret, coder.Token, error) {
 	return value, token, err
 }
 
-// post creates the token. A name that is taken is the operator's own, from a crash
-// or a lost answer: its value is lost, so it is deleted and posted again.
-func (m minting) post(ctx context.Context, c *coder.Client) (redact.Secret, error) {
+// postToken creates the token. If the name is taken, an earlier attempt of the operator
+// created the token and then crashed, or did not receive the response. The value of that
+// token is lost, so it is deleted and the token is created again.
+func (m mintOperation) postToken(ctx context.Context, c *coder.Client) (redact.Secret, error) {
 	value, err := c.MintToken(ctx, m.userID, m.request)
 	if coder.KindOf(err) != coder.Conflict {
 		return value, err
@@ -56,7 +57,7 @@ func (m minting) post(ctx context.Context, c *coder.Client) (redact.Secret, erro
 	if err != nil {
 		return redact.Secret{}, err
 	}
-	if err := m.unpublished(ctx, lost); err != nil {
+	if err := m.requireUnpublished(ctx, lost); err != nil {
 		return redact.Secret{}, err
 	}
 	if err := c.DeleteToken(ctx, lost.UserID, lost.ID); err != nil && coder.KindOf(err) != coder.NotFound {
@@ -66,9 +67,9 @@ func (m minting) post(ctx context.Context, c *coder.Client) (redact.Secret, erro
 	return c.MintToken(ctx, m.userID, m.request)
 }
 
-// examine reads the new token back as the operator, which does not touch it
-// (contract G.8), and refuses one that is not what was ordered.
-func (m minting) examine(ctx context.Context, c *coder.Client, value redact.Secret) (coder.Token, error) {
+// readBack reads the new token with the operator's credential, which does not count as
+// a use of the token (contract G.8). A token for another user than requested is deleted.
+func (m mintOperation) readBack(ctx context.Context, c *coder.Client, value redact.Secret) (coder.Token, error) {
 	id, err := coder.TokenID(value)
 	if err != nil {
 		return coder.Token{}, err
@@ -79,30 +80,33 @@ func (m minting) examine(ctx context.Context, c *coder.Client, value redact.Secr
 	}
 	if token.UserID != m.userID {
 		deleted := c.DeleteToken(ctx, token.UserID, token.ID)
-		return coder.Token{}, errors.Join(fmt.Errorf("the server minted token %s for user %s instead of %s", token.ID, token.UserID, m.userID), deleted)
+		wrongUser := fmt.Errorf("the server minted token %s for user %s instead of %s", token.ID, token.UserID, m.userID)
+		return coder.Token{}, errors.Join(wrongUser, deleted)
 	}
 	return token, nil
 }
 
-// errTaken is a conflict over a Secret: what it holds is somebody's already.
-func errTaken(secretName, why string) error {
+// newSecretConflict returns a conflict error about a Secret whose contents are in use or
+// were changed by another writer.
+func newSecretConflict(secretName, why string) error {
 	return apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, secretName, errors.New(why))
 }
 
-// discard revokes a token that could not be stored, so that nobody can be using
-// it. A write that failed may have been carried out all the same, so who finds the
-// token stored, or cannot look, leaves it. Where it stays, the inventory still knows
-// it and it is revoked later, if it is not in use.
-func (m minting) discard(ctx context.Context, token coder.Token) {
-	err := m.unpublished(ctx, token)
+// revokeUnstored revokes a token that could not be stored and therefore cannot be in use.
+// A write that returned an error may have succeeded, so the token is kept if it is found
+// stored, or if that cannot be determined. A token that is kept stays in the inventory and
+// is revoked later if it is not in use.
+func (m mintOperation) revokeUnstored(ctx context.Context, token coder.Token) {
+	err := m.requireUnpublished(ctx, token)
 	if err == nil {
-		_, err = m.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
-			return line.Client.DeleteToken(ctx, token.UserID, token.ID)
+		_, err = m.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+			return resolved.Client.DeleteToken(ctx, token.UserID, token.ID)
 		})
 	}
 	if err == nil || coder.KindOf(err) == coder.NotFound {
 		m.conn.Inventory.Remove(token.ID)
 		return
 	}
-	ctrl.LoggerFrom(ctx).Info("a token that could not be stored is revoked later", "token", token.ID, "problem", err.Error())
+	ctrl.LoggerFrom(ctx).Info("a token that could not be stored is revoked later",
+		"token", token.ID, "problem", err.Error())
 }

@@ -12,65 +12,65 @@ import (
 )
 
 const (
-	// rolloutBudget is how many workloads are rolled at a time for one deployment.
-	rolloutBudget = 3
-	// rolloutPatience is how long a rollout holds its place: one that takes longer
-	// must not keep all others back.
-	rolloutPatience = 10 * time.Minute
+	// maxConcurrentRollouts is how many workloads are restarted at a time for one deployment.
+	maxConcurrentRollouts = 3
+	// rolloutSlotTimeout is how long a rollout occupies its slot. A rollout that takes longer
+	// no longer blocks others.
+	rolloutSlotTimeout = 10 * time.Minute
 )
 
-// slot is a workload's place in the budget of a deployment.
-type slot struct {
+// rolloutSlot identifies a workload among the concurrent rollouts of a deployment.
+type rolloutSlot struct {
 	deployment types.NamespacedName
 	namespace  string
 	target     v1alpha1.RestartTarget
 }
 
-func slotOf(s *v1alpha1.CoderSession, target v1alpha1.RestartTarget) slot {
-	return slot{deployment: s.DeploymentKey(), namespace: s.Namespace, target: target}
+func slotOf(s *v1alpha1.CoderSession, target v1alpha1.RestartTarget) rolloutSlot {
+	return rolloutSlot{deployment: s.DeploymentKey(), namespace: s.Namespace, target: target}
 }
 
-// rollouts are the workloads that are being rolled, by deployment, each with the time
-// when it began. An operator that has just started learns of them again as it looks at
-// them. It is safe for concurrent use.
+// rollouts tracks the workloads that are being rolled out, by deployment, each with its
+// start time. After a restart of the operator it is filled as workloads are observed. It is
+// safe for concurrent use.
 type rollouts struct {
 	mu      sync.Mutex
-	running map[types.NamespacedName]map[slot]time.Time
+	running map[types.NamespacedName]map[rolloutSlot]time.Time
 }
 
 func newRollouts() *rollouts {
-	return &rollouts{running: map[types.NamespacedName]map[slot]time.Time{}}
+	return &rollouts{running: map[types.NamespacedName]map[rolloutSlot]time.Time{}}
 }
 
-// room reports whether a rollout may begin now.
-func (r *rollouts) room(s slot, now time.Time) bool {
+// hasCapacity reports whether a rollout may begin at the given time.
+func (r *rollouts) hasCapacity(s rolloutSlot, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.others(s, now) < rolloutBudget
+	return r.countOthers(s, now) < maxConcurrentRollouts
 }
 
-// begin takes a place, if there is one.
-func (r *rollouts) begin(s slot, now time.Time) bool {
+// tryBegin takes a slot and reports whether one was free.
+func (r *rollouts) tryBegin(s rolloutSlot, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.others(s, now) >= rolloutBudget {
+	if r.countOthers(s, now) >= maxConcurrentRollouts {
 		return false
 	}
-	r.enter(s, now)
+	r.addRunning(s, now)
 	return true
 }
 
-// goesOn notes a rollout that was found under way.
-func (r *rollouts) goesOn(s slot, now time.Time) {
+// recordRunning takes a slot for a rollout that is already running.
+func (r *rollouts) recordRunning(s rolloutSlot, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, known := r.running[s.deployment][s]; !known {
-		r.enter(s, now)
+		r.addRunning(s, now)
 	}
 }
 
-// end gives the place back.
-func (r *rollouts) end(s slot) {
+// releaseSlot frees the slot of a rollout.
+func (r *rollouts) releaseSlot(s rolloutSlot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.running[s.deployment], s)
@@ -79,18 +79,18 @@ func (r *rollouts) end(s slot) {
 	}
 }
 
-func (r *rollouts) enter(s slot, now time.Time) {
+func (r *rollouts) addRunning(s rolloutSlot, now time.Time) {
 	if r.running[s.deployment] == nil {
-		r.running[s.deployment] = map[slot]time.Time{}
+		r.running[s.deployment] = map[rolloutSlot]time.Time{}
 	}
 	r.running[s.deployment][s] = now
 }
 
-// others counts the rollouts under way besides one.
-func (r *rollouts) others(s slot, now time.Time) int {
+// countOthers counts the running rollouts of the deployment without the given one.
+func (r *rollouts) countOthers(s rolloutSlot, now time.Time) int {
 	count := 0
 	for other, since := range r.running[s.deployment] {
-		if other != s && now.Sub(since) < rolloutPatience {
+		if other != s && now.Sub(since) < rolloutSlotTimeout {
 			count++
 		}
 	}

@@ -12,14 +12,16 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// B43: at most a budget of workloads is rolled at a time, for each deployment.
+// B43: the number of workloads that are restarted at a time is limited for each deployment.
 func TestRolloutsKeepTheirBudget(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
-	at := func(deployment string, i int) slot {
-		return slot{
+	at := func(deployment string, i int) rolloutSlot {
+		return rolloutSlot{
 			deployment: types.NamespacedName{Namespace: "coder", Name: deployment}, namespace: "builds",
-			target: v1alpha1.RestartTarget{Kind: v1alpha1.RestartDeployment, Name: v1alpha1.ObjectName(fmt.Sprint("runner-", i))},
+			target: v1alpha1.RestartTarget{
+				Kind: v1alpha1.RestartDeployment, Name: v1alpha1.ObjectName(fmt.Sprint("runner-", i)),
+			},
 		}
 	}
 	r := newRollouts()
@@ -29,18 +31,18 @@ func TestRolloutsKeepTheirBudget(t *testing.T) {
 			t.Errorf("%s: %t, want %t", what, got, want)
 		}
 	}
-	for i := range rolloutBudget {
-		want("room for the budget", r.begin(at("prod", i), now), true)
+	for i := range maxConcurrentRollouts {
+		want("free slots within the limit", r.tryBegin(at("prod", i), now), true)
 	}
-	want("room beyond the budget", r.begin(at("prod", 9), now) || r.room(at("prod", 9), now), false)
-	want("one that rolls already", r.begin(at("prod", 0), now), true)
-	want("room of another deployment", r.begin(at("other", 0), now), true)
-	r.end(at("prod", 1))
-	want("room after one has finished", r.begin(at("prod", 9), now), true)
-	r.goesOn(at("prod", 10), now) // an operator that has just started finds it under way
-	r.end(at("prod", 9))
-	want("one that was found under way counts", r.room(at("prod", 9), now), false)
-	want("one that takes too long keeps nobody back", r.room(at("prod", 9), now.Add(rolloutPatience)), true)
-	r.goesOn(at("prod", 0), now.Add(rolloutPatience))
-	want("and does not count anew when it is seen again", r.room(at("prod", 9), now.Add(rolloutPatience)), true)
+	want("a slot beyond the limit", r.tryBegin(at("prod", 9), now) || r.hasCapacity(at("prod", 9), now), false)
+	want("a rollout that is already running", r.tryBegin(at("prod", 0), now), true)
+	want("a slot of another deployment", r.tryBegin(at("other", 0), now), true)
+	r.releaseSlot(at("prod", 1))
+	want("a slot after one has finished", r.tryBegin(at("prod", 9), now), true)
+	r.recordRunning(at("prod", 10), now) // an operator that was restarted finds it running
+	r.releaseSlot(at("prod", 9))
+	want("a slot while a recorded rollout is running", r.hasCapacity(at("prod", 9), now), false)
+	want("a slot after the timeout of a rollout", r.hasCapacity(at("prod", 9), now.Add(rolloutSlotTimeout)), true)
+	r.recordRunning(at("prod", 0), now.Add(rolloutSlotTimeout))
+	want("a slot after that rollout is recorded again", r.hasCapacity(at("prod", 9), now.Add(rolloutSlotTimeout)), true)
 }

@@ -11,9 +11,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// retentionDecisions are what the retention of each deployment says of its sessions, by their UIDs.
-// An operator that has just started has none until it has listed the tokens: until then
-// who is retired stays so, and nobody else is retired. It is safe for concurrent use.
+// retentionDecisions holds the retention decisions of each deployment by the UID of the
+// session. After a restart of the operator it is empty until the tokens have been listed;
+// until then retired sessions stay retired and no other session is retired. It is safe
+// for concurrent use.
 type retentionDecisions struct {
 	mu sync.RWMutex
 	of map[types.NamespacedName]map[string]deployment.RetentionDecision
@@ -23,15 +24,18 @@ func newRetentionDecisions() *retentionDecisions {
 	return &retentionDecisions{of: map[types.NamespacedName]map[string]deployment.RetentionDecision{}}
 }
 
-// replace makes these the rulings of a deployment, and reports of which sessions they say
-// something else than before.
-func (r *retentionDecisions) replace(of types.NamespacedName, next map[string]deployment.RetentionDecision) (changed map[string]bool) {
+// replaceDecisions replaces the decisions of a deployment and returns the UIDs of the
+// sessions whose decision has changed.
+func (r *retentionDecisions) replaceDecisions(
+	of types.NamespacedName, next map[string]deployment.RetentionDecision,
+) (changed map[string]bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was := r.of[of]
 	changed = map[string]bool{}
-	for uid, ruling := range next {
-		if before := was[uid]; before.MayReturn != ruling.MayReturn || before.Reason != ruling.Reason || before.Message != ruling.Message {
+	for uid, is := range next {
+		before := was[uid]
+		if before.MayReturn != is.MayReturn || before.Reason != is.Reason || before.Message != is.Message {
 			changed[uid] = true
 		}
 	}
@@ -48,10 +52,13 @@ func (r *retentionDecisions) replace(of types.NamespacedName, next map[string]de
 	return changed
 }
 
-// on is what is said of a session.
-func (r *retentionDecisions) on(of types.NamespacedName, uid types.UID) session.RetentionDecision {
+// decisionFor returns the decision about a session; the zero value if there is none.
+func (r *retentionDecisions) decisionFor(of types.NamespacedName, uid types.UID) session.RetentionDecision {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	ruling := r.of[of][string(uid)]
-	return session.RetentionDecision{MayReturn: ruling.MayReturn, Reason: ruling.Reason, Message: ruling.Message, LastActiveTime: ruling.LastActiveTime}
+	decision := r.of[of][string(uid)]
+	return session.RetentionDecision{
+		MayReturn: decision.MayReturn, Reason: decision.Reason, Message: decision.Message,
+		LastActiveTime: decision.LastActiveTime,
+	}
 }

@@ -20,39 +20,45 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// credentialTimeout bounds what changes credentials and the Secret write after
-// it, which no shutdown may cut in two.
+// credentialTimeout limits the change of a credential together with the write of the Secret
+// that follows it. A shutdown does not interrupt them.
 const credentialTimeout = 30 * time.Second
 
-// withoutCancel returns a context for a step that must not stop half way.
+// withoutCancel returns a context for an operation that must not be interrupted by a
+// shutdown.
 func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), credentialTimeout)
 }
 
-// ranks of what is urgent to different degrees (B52).
-var ranks = map[session.Priority]connection.Priority{
-	session.Routine: connection.Routine, session.FirstCredential: connection.First, session.NearExpiry: connection.Urgent,
+// requestPriorities maps the priority of a session to the priority of its requests (B52).
+var requestPriorities = map[session.Priority]connection.Priority{
+	session.Routine:         connection.Routine,
+	session.FirstCredential: connection.First,
+	session.NearExpiry:      connection.Urgent,
 }
 
-// act carries out one action. What the server answers goes into the scope, for
-// the next observation; an error is the API server's.
+// act carries out one action. Its outcome is stored in the scope for the next observation.
+// Only errors of the API server are returned.
 func (r *SessionReconciler) act(ctx context.Context, s *sessionScope, o session.Observation, plan session.Plan) error {
-	// An action that has begun is finished before another one begins: one that was sent
-	// away in the middle, again and again, would use up all turns and get nowhere.
-	err := r.carryOut(connection.WithLongRateLimitWait(connection.WithPriority(ctx, ranks[plan.Priority])), s, o, plan)
+	// Wait for the rate limit instead of requeueing: an action that consists of several
+	// requests would otherwise start over each time and might never finish.
+	actionCtx := connection.WithLongRateLimitWait(connection.WithPriority(ctx, requestPriorities[plan.Priority]))
+	err := r.runAction(actionCtx, s, o, plan)
 	if err == nil {
 		return nil
 	}
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-		s.failure = &session.Failure{Class: session.Conflict, Message: "somebody else wrote meanwhile"}
+		s.failure = &session.Failure{
+			Class: session.Conflict, Message: "an object was modified at the same time; retrying automatically",
+		}
 		return nil
 	}
 	if status := apierrors.APIStatus(nil); plan.Action == session.Restart && errors.As(err, &status) {
-		// What becomes of a workload says nothing about the credential.
+		// A workload that cannot be restarted does not affect the credential.
 		s.failure = &session.Failure{Action: plan.Action, Class: session.Transient, Message: err.Error()}
 		return nil
 	}
-	failure, err := classify(err, plan.Action)
+	failure, err := classifyError(err, plan.Action)
 	if err != nil {
 		return err
 	}
@@ -66,26 +72,30 @@ func (r *SessionReconciler) act(ctx context.Context, s *sessionScope, o session.
 	return nil
 }
 
-func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o session.Observation, plan session.Plan) error {
+func (r *SessionReconciler) runAction(
+	ctx context.Context, s *sessionScope, o session.Observation, plan session.Plan,
+) error {
 	step, known := map[session.Action]func() error{
 		session.AddFinalizer: func() error {
 			return patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.AddFinalizer)
 		},
-		session.RemoveFinalizer:           func() error { return r.leave(ctx, s, plan.Abandoned) },
-		session.LookUpUser:                func() error { return r.lookUp(ctx, s) },
-		session.Mint:                      func() error { return r.mint(ctx, s, plan.Mint) },
-		session.CheckCredential:           func() error { return r.check(ctx, s, o) },
-		session.Publish:                   func() error { return r.publish(ctx, s, o) },
-		session.DeleteSecret:              func() error { return r.secrets.Withdraw(ctx, s.object, s.prior) },
-		session.RetainSecret:              func() error { return r.secrets.Retain(ctx, s.object, s.prior) },
-		session.FindLostToken:             func() error { return r.sweep(ctx, s, plan.Mint.Serial) },
-		session.Revoke:                    func() error { return r.revoke(ctx, s, plan.Revoke) },
-		session.Restart:                   func() error { return r.restart(ctx, s, o.Secret.Credential, plan.WorkloadsToRestart) },
+		session.RemoveFinalizer: func() error { return r.removeFinalizer(ctx, s, plan.Abandoned) },
+		session.LookUpUser:      func() error { return r.lookUpUser(ctx, s) },
+		session.Mint:            func() error { return r.mintToken(ctx, s, plan.Mint) },
+		session.CheckCredential: func() error { return r.checkCredential(ctx, s, o) },
+		session.Publish:         func() error { return r.publishSecret(ctx, s, o) },
+		session.DeleteSecret:    func() error { return r.secrets.Withdraw(ctx, s.object, s.prior) },
+		session.RetainSecret:    func() error { return r.secrets.Retain(ctx, s.object, s.prior) },
+		session.FindLostToken:   func() error { return r.findLostToken(ctx, s, plan.Mint.Serial) },
+		session.Revoke:          func() error { return r.revokeTokens(ctx, s, plan.Revoke) },
+		session.Restart: func() error {
+			return r.restartWorkloads(ctx, s, o.Secret.Credential, plan.WorkloadsToRestart)
+		},
 		session.FindWorkspace:             func() error { return r.findWorkspace(ctx, s) },
-		session.RegisterClient:            func() error { return r.register(ctx, s) },
-		session.StartAuthorization:        func() error { return r.authorize(ctx, s) },
-		session.RefreshGrant:              func() error { return r.refresh(ctx, s) },
-		session.ResolveInterruptedRefresh: func() error { return r.resolve(ctx, s) },
+		session.RegisterClient:            func() error { return r.registerClient(ctx, s) },
+		session.StartAuthorization:        func() error { return r.startAuthorization(ctx, s) },
+		session.RefreshGrant:              func() error { return r.refreshGrant(ctx, s) },
+		session.ResolveInterruptedRefresh: func() error { return r.resolveInterruptedRefresh(ctx, s) },
 		session.EndGrant:                  func() error { return r.endGrant(ctx, s, plan.GrantEndReason) },
 		session.ForgetGrant:               func() error { return r.forgetGrant(ctx, s) },
 	}[plan.Action]
@@ -95,8 +105,8 @@ func (r *SessionReconciler) carryOut(ctx context.Context, s *sessionScope, o ses
 	return step()
 }
 
-// lookUp finds the user that is minted for.
-func (r *SessionReconciler) lookUp(ctx context.Context, s *sessionScope) error {
+// lookUpUser finds the user for whom tokens are minted.
+func (r *SessionReconciler) lookUpUser(ctx context.Context, s *sessionScope) error {
 	found, err := s.conn.Target(ctx, s.object.Spec.Auth.Mint.User)
 	if coder.KindOf(err) == coder.NotFound {
 		s.target = session.TargetUser{Known: true, Missing: true}
@@ -106,18 +116,21 @@ func (r *SessionReconciler) lookUp(ctx context.Context, s *sessionScope) error {
 		return err
 	}
 	s.target = session.TargetUser{
-		Known:       true,
-		User:        v1alpha1.SessionUser{ID: found.User.ID, Username: found.User.Username, DeploymentID: s.conn.VerificationStatus().DeploymentID},
+		Known: true,
+		User: v1alpha1.SessionUser{
+			ID: found.User.ID, Username: found.User.Username, DeploymentID: s.conn.VerificationStatus().DeploymentID,
+		},
 		Suspended:   found.User.Status == coder.UserStatusSuspended,
 		MaxLifetime: found.MaxLifetime,
 	}
-	return r.lookForUnlisted(ctx, s)
+	return r.addUnlistedToken(ctx, s)
 }
 
-// lookForUnlisted asks for a published token that the list does not have. A leader
-// that is late to notice that it is not one any more may have minted it since: if each
-// of the two took the other's token for revoked, they would mint in turn without end.
-func (r *SessionReconciler) lookForUnlisted(ctx context.Context, s *sessionScope) error {
+// addUnlistedToken reads a published token that is missing in the inventory, and adds it if
+// it exists. It may have been minted after the last refresh by a former leader that had not
+// yet noticed the change of leadership. If both took the token of the other for revoked,
+// they would keep minting new ones.
+func (r *SessionReconciler) addUnlistedToken(ctx context.Context, s *sessionScope) error {
 	published := s.prior.Token
 	if published == nil || published.Request == "" || !s.conn.Inventory.Loaded() {
 		return nil
@@ -126,8 +139,8 @@ func (r *SessionReconciler) lookForUnlisted(ctx context.Context, s *sessionScope
 		return nil
 	}
 	var token coder.Token
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
-		token, err = line.Client.Token(ctx, s.target.User.ID, published.ID)
+	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		token, err = resolved.Client.Token(ctx, s.target.User.ID, published.ID)
 		return err
 	})
 	if err == nil {
@@ -139,23 +152,25 @@ func (r *SessionReconciler) lookForUnlisted(ctx context.Context, s *sessionScope
 	return err
 }
 
-// leave lets the session go, and tells once what is left of it.
-func (r *SessionReconciler) leave(ctx context.Context, s *sessionScope, abandoned []string) error {
-	if err := patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.RemoveFinalizer); err != nil {
+// removeFinalizer removes the finalizer and reports the tokens that could not be revoked.
+func (r *SessionReconciler) removeFinalizer(ctx context.Context, s *sessionScope, abandoned []string) error {
+	err := patchFinalizer(ctx, r.client, s.object, v1alpha1.SessionFinalizer, controllerutil.RemoveFinalizer)
+	if err != nil {
 		return err
 	}
 	r.secrets.Forget(s.object)
-	r.abandon(s, abandoned)
+	r.reportAbandoned(s, abandoned)
 	return nil
 }
 
-// abandon tells which tokens are left on the server for good.
-func (r *SessionReconciler) abandon(s *sessionScope, ids []string) {
+// reportAbandoned reports the tokens that the operator will no longer try to revoke.
+func (r *SessionReconciler) reportAbandoned(s *sessionScope, ids []string) {
 	if len(ids) == 0 {
 		return
 	}
 	key := s.object.DeploymentKey()
 	r.metrics.RevocationsAbandoned(key.Namespace, key.Name, len(ids))
 	r.status.Event(s.object, corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, "Revoke",
-		fmt.Sprintf("the server could not be asked for %s; these tokens may still be valid, delete them there: %s", r.revocationTimeout, strings.Join(ids, ", ")))
+		fmt.Sprintf("the server could not be asked for %s; these tokens may still be valid, delete them there: %s",
+			r.revocationTimeout, strings.Join(ids, ", ")))
 }

@@ -18,54 +18,56 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// discover asks the provider what it can do.
-func (r *SessionReconciler) discover(ctx context.Context, s *sessionScope) (md oauth.Metadata, err error) {
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
-		md, err = r.provider(line).Discover(ctx)
+// discoverProvider reads the metadata of the OAuth2 provider.
+func (r *SessionReconciler) discoverProvider(ctx context.Context, s *sessionScope) (md oauth.Metadata, err error) {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		md, err = r.oauthProvider(resolved).Discover(ctx)
 		return err
 	})
 	return md, err
 }
 
-// register makes the session a client of the server, or of the deployment's static client. A registration that it had
-// with other redirect URIs is deleted first, so that none is left behind.
-func (r *SessionReconciler) register(ctx context.Context, s *sessionScope) error {
+// registerClient registers the session as an OAuth2 client of the server, or uses the
+// deployment's static client. A previous registration, for example with other redirect URIs,
+// is deleted first.
+func (r *SessionReconciler) registerClient(ctx context.Context, s *sessionScope) error {
 	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	state, version, err := r.grants.Read(ctx, s.object)
 	if err != nil {
 		return err
 	}
-	md, err := r.discover(ctx, s)
+	md, err := r.discoverProvider(ctx, s)
 	if err != nil {
 		return err
 	}
 	server := s.conn.VerificationStatus().DeploymentID
 	if old := state.Client; old != nil && old.Server == server && !old.Static {
-		if err := r.deregister(ctx, s, old); err != nil {
+		if err := r.deregisterClient(ctx, s, old); err != nil {
 			return err
 		}
 	}
 	next := &grant.Client{Server: server}
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
-		if shared, ok := staticClient(line); ok {
+	_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		if shared, ok := staticClient(resolved); ok {
 			next.Static, next.Registration = true, shared
 			next.RedirectURIs = slices.Clone(r.redirectURIs)
 			return nil
 		}
-		next.Registration, err = r.provider(line).Register(ctx, md, oauth.ClientMetadata{Name: clientName(s.object), RedirectURIs: r.redirectURIs})
+		metadata := oauth.ClientMetadata{Name: clientName(s.object), RedirectURIs: r.redirectURIs}
+		next.Registration, err = r.oauthProvider(resolved).Register(ctx, md, metadata)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	if state.Grant != nil {
-		state.End("ClientChanged", "the OAuth client, its redirect URI or the server is another one now", r.clock.Now())
+		state.End("ClientChanged", "the OAuth client, its redirect URI or the server has changed", r.clock.Now())
 	}
 	state.Client, state.Attempt = next, nil
 	if version, err = r.grants.Write(ctx, s.object, state, version); err != nil {
 		if !next.Static {
-			_ = r.deregister(ctx, s, next) // nobody will know of it
+			_ = r.deregisterClient(ctx, s, next) // it could not be stored, so it would be lost
 		}
 		return err
 	}
@@ -73,16 +75,16 @@ func (r *SessionReconciler) register(ctx context.Context, s *sessionScope) error
 	return nil
 }
 
-func (r *SessionReconciler) deregister(ctx context.Context, s *sessionScope, c *grant.Client) error {
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
-		return r.provider(line).Deregister(ctx, registrationOf(line, c))
+func (r *SessionReconciler) deregisterClient(ctx context.Context, s *sessionScope, c *grant.Client) error {
+	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		return r.oauthProvider(resolved).Deregister(ctx, registrationOf(resolved, c))
 	})
 	return err
 }
 
-// authorize makes a new request for consent.
-func (r *SessionReconciler) authorize(ctx context.Context, s *sessionScope) error {
-	md, err := r.discover(ctx, s)
+// startAuthorization creates a new authorization request, to which the user has to consent.
+func (r *SessionReconciler) startAuthorization(ctx context.Context, s *sessionScope) error {
+	md, err := r.discoverProvider(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -93,7 +95,7 @@ func (r *SessionReconciler) authorize(ctx context.Context, s *sessionScope) erro
 	attempt.State = grant.Parameter(client.ObjectKeyFromObject(s.object), attempt.State)
 	return r.changeGrant(ctx, s, func(state *grant.State) error {
 		if state.Client == nil || state.Grant != nil {
-			return errMoved(s, "its grant has changed")
+			return newSessionConflict(s, "its grant has changed")
 		}
 		url, err := oauth.AuthorizationURL(md, state.Client.Registration, attempt)
 		if err != nil {
@@ -105,18 +107,19 @@ func (r *SessionReconciler) authorize(ctx context.Context, s *sessionScope) erro
 	})
 }
 
-// refresh spends the refresh token. That it will is noted first, by compare-and-swap, so that nobody else does (B67).
-func (r *SessionReconciler) refresh(ctx context.Context, s *sessionScope) error {
+// refreshGrant uses the refresh token. It first records the intent by compare-and-swap, so
+// that no other process uses the same refresh token (B67).
+func (r *SessionReconciler) refreshGrant(ctx context.Context, s *sessionScope) error {
 	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
-	md, err := r.discover(ctx, s)
+	md, err := r.discoverProvider(ctx, s)
 	if err != nil {
 		return err
 	}
 	var spending grant.State
 	err = r.changeGrant(ctx, s, func(state *grant.State) error {
 		if state.Grant == nil || state.Intent != nil {
-			return errMoved(s, "its grant has changed")
+			return newSessionConflict(s, "its grant has changed")
 		}
 		spending = *state
 		state.SpentBy(r.instance, r.clock.Now())
@@ -126,28 +129,29 @@ func (r *SessionReconciler) refresh(ctx context.Context, s *sessionScope) error 
 		return err
 	}
 	var next oauth.Grant
-	var answer error // as the provider gave it, whatever the connection makes of it
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
-		if lost(answer) {
-			return answer // it may be spent: not a second time
+	var answer error // of the provider, before the connection wraps it
+	_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		if isAnswerLost(answer) {
+			return answer // the refresh token may be used up: do not send it again
 		}
-		next, answer = r.provider(line).Refresh(ctx, md, registrationOf(line, spending.Client), spending.Grant.RefreshToken)
+		client := registrationOf(resolved, spending.Client)
+		next, answer = r.oauthProvider(resolved).Refresh(ctx, md, client, spending.Grant.RefreshToken)
 		return answer
 	})
 	if err == nil {
-		s.memory.refreshed = s.object.RenewalRequest()
-		return r.storeGrant(ctx, s, unstored{Grant: next, clientID: spending.Client.ClientID})
+		s.memory.refreshedForRequest = s.object.RenewalRequest()
+		return r.storeGrant(ctx, s, unstoredGrant{Grant: next, clientID: spending.Client.ClientID})
 	}
-	return r.notRefreshed(ctx, s, err, answer)
+	return r.recordRefreshFailure(ctx, s, err, answer)
 }
 
-// notRefreshed notes how a refresh failed. Where the answer was lost nothing is noted: the intent stays, and is resolved
-// later.
-func (r *SessionReconciler) notRefreshed(ctx context.Context, s *sessionScope, failed, answer error) error {
-	if lost(answer) {
+// recordRefreshFailure records that a refresh failed. If the response was lost, nothing is
+// recorded: the intent stays and is resolved later.
+func (r *SessionReconciler) recordRefreshFailure(ctx context.Context, s *sessionScope, failed, answer error) error {
+	if isAnswerLost(answer) {
 		return failed
 	}
-	// Of settings that are changing, a refusal is not believed (B08).
+	// While settings are changing, a rejection is not final (B08).
 	dead := oauth.KindOf(failed).Reauthenticate() && !s.conn.Settling()
 	err := r.changeGrant(ctx, s, func(state *grant.State) error {
 		state.Intent = nil
@@ -162,38 +166,44 @@ func (r *SessionReconciler) notRefreshed(ctx context.Context, s *sessionScope, f
 	return failed
 }
 
-// resolve finds out whether the server has carried out a refresh whose answer nobody heard: it deletes the old access token
-// with it (contract C.7).
-func (r *SessionReconciler) resolve(ctx context.Context, s *sessionScope) error {
+// resolveInterruptedRefresh finds out whether the server has carried out a refresh whose
+// response was lost. If it has, the old access token no longer exists (contract C.7).
+func (r *SessionReconciler) resolveInterruptedRefresh(ctx context.Context, s *sessionScope) error {
 	state, _, err := r.grants.Read(ctx, s.object)
 	if err != nil {
 		return err
 	}
 	if state.Grant == nil || state.Intent == nil {
-		return errMoved(s, "its grant has changed")
+		return newSessionConflict(s, "its grant has changed")
 	}
-	_, err = s.conn.DoAs(ctx, fixedCaller{state.Grant.AccessToken}, func(ctx context.Context, line *connection.ResolvedClient) error {
-		_, err := line.Client.Me(ctx)
+	caller := fixedCaller{state.Grant.AccessToken}
+	_, err = s.conn.DoAs(ctx, caller, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		_, err := resolved.Client.Me(ctx)
 		return err
 	})
 	kind := coder.KindOf(err)
-	if err != nil && kind != coder.KeyUnknown && kind != coder.KeyExpired && kind != coder.UserSuspended && kind != coder.NotFound {
-		return err
+	switch kind {
+	case coder.KeyUnknown, coder.KeyExpired, coder.UserSuspended, coder.NotFound:
+	default:
+		if err != nil {
+			return err
+		}
 	}
 	id := state.Grant.KeyID
 	return r.changeGrant(ctx, s, func(state *grant.State) error {
 		if state.Grant == nil || state.Grant.KeyID != id {
-			return errMoved(s, "its grant has changed")
+			return newSessionConflict(s, "its grant has changed")
 		}
 		state.Intent = nil
 		if kind == coder.KeyUnknown {
-			state.End("Interrupted", "a refresh was interrupted after the server had carried it out, and its answer is lost", r.clock.Now())
+			state.End("Interrupted",
+				"a refresh was interrupted after the server had carried it out, and its answer is lost", r.clock.Now())
 		}
 		return nil
 	})
 }
 
-// endGrant revokes a grant that is of no use.
+// endGrant revokes a grant that can no longer be used.
 func (r *SessionReconciler) endGrant(ctx context.Context, s *sessionScope, ending session.GrantEndReason) error {
 	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
@@ -210,8 +220,8 @@ func (r *SessionReconciler) endGrant(ctx context.Context, s *sessionScope, endin
 	})
 }
 
-// forgetGrant revokes the grant, deletes the registration and then the document (B71). A step that was made is made again
-// without harm.
+// forgetGrant revokes the grant, deletes the registration and then the Secret that holds
+// them (B71). All steps can be repeated.
 func (r *SessionReconciler) forgetGrant(ctx context.Context, s *sessionScope) error {
 	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
@@ -223,7 +233,7 @@ func (r *SessionReconciler) forgetGrant(ctx context.Context, s *sessionScope) er
 		return err
 	}
 	if c := state.Client; c != nil && !c.Static && c.Server == s.conn.VerificationStatus().DeploymentID {
-		if err := r.deregister(ctx, s, c); err != nil {
+		if err := r.deregisterClient(ctx, s, c); err != nil {
 			return err
 		}
 	}
@@ -231,21 +241,23 @@ func (r *SessionReconciler) forgetGrant(ctx context.Context, s *sessionScope) er
 		return err
 	}
 	s.memory.grant = grantMemory{}
-	s.forgotten = true
+	s.grantForgotten = true
 	if state.Grant != nil {
-		r.status.Event(s.object, corev1.EventTypeNormal, v1alpha1.EventRevoked, "ForgetGrant", "revoked the grant of token "+state.Grant.KeyID)
+		r.status.Event(s.object, corev1.EventTypeNormal, v1alpha1.EventRevoked, "ForgetGrant",
+			"revoked the grant of token "+state.Grant.KeyID)
 	}
 	return nil
 }
 
-// revokeGrant ends the grant on the server that gave it. One of another server is out of reach (B73).
+// revokeGrant revokes the grant on the server that issued it. A grant of another server
+// cannot be revoked (B73).
 func (r *SessionReconciler) revokeGrant(ctx context.Context, s *sessionScope, state grant.State) error {
 	if state.Grant == nil || state.Client == nil || state.Client.Server != s.conn.VerificationStatus().DeploymentID {
 		return nil
 	}
-	md, err := r.discover(ctx, s)
+	md, err := r.discoverProvider(ctx, s)
 	if kind := oauth.KindOf(err); kind == oauth.Disabled || kind == oauth.Incomplete {
-		return nil // an absent endpoint is skipped
+		return nil // the server has no such endpoint
 	}
 	if err != nil {
 		return err
@@ -254,18 +266,18 @@ func (r *SessionReconciler) revokeGrant(ctx context.Context, s *sessionScope, st
 	if token.IsZero() {
 		token = state.Grant.AccessToken
 	}
-	_, err = s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
-		_, err := r.provider(line).Revoke(ctx, md, registrationOf(line, state.Client), token)
+	_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		_, err := r.oauthProvider(resolved).Revoke(ctx, md, registrationOf(resolved, state.Client), token)
 		return err
 	})
 	if oauth.KindOf(err) == oauth.InvalidClient {
-		return nil // the registration is gone, and all that was granted to it (contract C.3, C.5)
+		return nil // the server deleted the registration with all its grants (contract C.3, C.5)
 	}
 	return err
 }
 
-// lost reports whether the server may have carried out what failed.
-func lost(err error) bool {
+// isAnswerLost reports whether the server may have carried out a request that failed.
+func isAnswerLost(err error) bool {
 	var e *oauth.Error
 	return errors.As(err, &e) && e.Lost
 }

@@ -14,18 +14,19 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// check asks the server who the session's own credential belongs to. The answer
-// is kept with what it was asked with, so that it serves for nothing else.
-func (r *SessionReconciler) check(ctx context.Context, s *sessionScope, o session.Observation) error {
-	caller, err := r.caller(ctx, s, o)
+// checkCredential reads the user of the session's credential. The result is stored with
+// fingerprints of the credential and of the settings, so that it is not used for others.
+func (r *SessionReconciler) checkCredential(ctx context.Context, s *sessionScope, o session.Observation) error {
+	caller, err := r.newCaller(ctx, s, o)
 	if err != nil {
 		return err
 	}
 	check := session.CredentialCheck{Time: r.clock.Now(), RenewalRequest: s.object.RenewalRequest()}
-	line, err := s.conn.DoAs(ctx, caller, func(ctx context.Context, line *connection.ResolvedClient) error {
-		user, err := line.Client.Me(ctx)
+	resolved, err := s.conn.DoAs(ctx, caller, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		user, err := resolved.Client.Me(ctx)
 		if kind := coder.KindOf(err); kind == coder.NotFound {
-			// Let in, and not allowed to look itself up: its scopes are narrow (contract A.6).
+			// The credential is valid, but its scopes do not allow it to read its user
+			// (contract A.6).
 			return nil
 		}
 		if err != nil {
@@ -33,32 +34,33 @@ func (r *SessionReconciler) check(ctx context.Context, s *sessionScope, o sessio
 		}
 		check.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username}
 		if supplied, ok := caller.(*suppliedCaller); ok {
-			// A narrow token may not look itself up; then its end is not known.
-			if token, err := line.Client.Token(ctx, user.ID, supplied.source.ID); err == nil {
+			// If the scopes of the token do not allow it to read itself, its expiration is unknown.
+			if token, err := resolved.Client.Token(ctx, user.ID, supplied.source.ID); err == nil {
 				check.ExpiresAt, check.Scopes = token.ExpiresAt, token.Scopes
 			}
 		}
 		return nil
 	})
 	check.Result = connection.ResultOf(err)
-	if check.Result.Outcome == authcheck.ConfigChanging || providerFailed(err) {
+	if check.Result.Outcome == authcheck.ConfigChanging || isProviderError(err) {
 		return err
 	}
 	if check.Result.Outcome == authcheck.Unreachable {
 		check.Failures = s.memory.check.Failures + 1
 	}
-	if line != nil {
-		check.Settings = line.Snapshot.Fingerprint
+	if resolved != nil {
+		check.Settings = resolved.Snapshot.Fingerprint
 	}
 	check.Credential = r.credentialOf(caller)
 	if check.Credential != o.SuppliedToken.Fingerprint {
-		s.memory.source = sourceMemory{} // another token was found: look anew
+		s.memory.source = sourceMemory{} // the supplied token has changed: read it again
 	}
 	s.memory.check = check
 	return nil
 }
 
-// credentialOf is the digest of the token that a caller has asked with in the end; empty: with none.
+// credentialOf returns the fingerprint of the token that the caller last used; empty if it
+// used none.
 func (r *SessionReconciler) credentialOf(caller connection.Caller) string {
 	switch caller := caller.(type) {
 	case *suppliedCaller:
@@ -69,12 +71,14 @@ func (r *SessionReconciler) credentialOf(caller connection.Caller) string {
 	return ""
 }
 
-// caller is whose credential the session checks and publishes.
-func (r *SessionReconciler) caller(ctx context.Context, s *sessionScope, o session.Observation) (connection.Caller, error) {
+// newCaller returns a caller with the credential that the session checks and publishes.
+func (r *SessionReconciler) newCaller(
+	ctx context.Context, s *sessionScope, o session.Observation,
+) (connection.Caller, error) {
 	auth := s.object.Spec.Auth
 	switch {
 	case auth.OAuth != nil:
-		return r.grantCaller(ctx, s)
+		return r.newGrantCaller(ctx, s)
 	case auth.Token == nil || o.SuppliedToken.Empty:
 		return fixedCaller{}, nil
 	}
@@ -90,36 +94,36 @@ func (r *SessionReconciler) caller(ctx context.Context, s *sessionScope, o sessi
 	return supplied, nil
 }
 
-// fixedCaller asks with a token that nothing can replace; absent: with none, where the
+// fixedCaller calls with a token that cannot be refreshed, or without a token if the
 // connection identifies the caller.
 type fixedCaller struct{ token redact.Secret }
 
-// Token returns the token to ask with.
+// Token returns the token to call with.
 func (c fixedCaller) Token() redact.Secret { return c.token }
 
-// Refresh has nothing to refresh.
+// Refresh always returns false.
 func (fixedCaller) Refresh(context.Context) (bool, error) { return false, nil }
 
-// grantCaller asks with the access token of a grant. If that is refused the grant is
-// refreshed, once (B66).
+// grantCaller calls with the access token of a grant. If the token is rejected, the grant is
+// refreshed once (B66).
 type grantCaller struct {
 	token   redact.Secret
 	refresh func(context.Context) (redact.Secret, error)
 }
 
-func (r *SessionReconciler) grantCaller(ctx context.Context, s *sessionScope) (connection.Caller, error) {
+func (r *SessionReconciler) newGrantCaller(ctx context.Context, s *sessionScope) (connection.Caller, error) {
 	state, _, err := r.grants.Read(ctx, s.object)
 	if err != nil {
 		return nil, err
 	}
 	if state.Grant == nil {
-		return nil, errMoved(s, "its grant has ended")
+		return nil, newSessionConflict(s, "its grant has ended")
 	}
 	if state.Grant.RefreshToken.IsZero() {
 		return &grantCaller{token: state.Grant.AccessToken}, nil
 	}
 	return &grantCaller{token: state.Grant.AccessToken, refresh: func(ctx context.Context) (redact.Secret, error) {
-		if err := r.refresh(ctx, s); err != nil {
+		if err := r.refreshGrant(ctx, s); err != nil {
 			return redact.Secret{}, err
 		}
 		state, _, err := r.grants.Read(ctx, s.object)
@@ -130,10 +134,10 @@ func (r *SessionReconciler) grantCaller(ctx context.Context, s *sessionScope) (c
 	}}, nil
 }
 
-// Token returns the token to ask with.
+// Token returns the token to call with.
 func (c *grantCaller) Token() redact.Secret { return c.token }
 
-// Refresh spends the refresh token. It reports false where the grant has ended.
+// Refresh refreshes the grant. It returns false if the grant has ended.
 func (c *grantCaller) Refresh(ctx context.Context) (bool, error) {
 	if c.refresh == nil {
 		return false, nil

@@ -30,90 +30,91 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/workload"
 )
 
-// SessionReconciler keeps the generated Secrets of CoderSessions true. All fields
-// are set by Setup.
+// SessionReconciler keeps the generated Secrets of CoderSessions up to date. All fields are
+// set by Setup.
 type SessionReconciler struct {
-	client            client.Client
-	apiReader         client.Reader // uncached: what it reads is never kept
-	namespacesLabels  bool          // labels of namespaces can be read
-	pool              *connection.Pool
-	debouncer         *debounce.Debouncer[types.NamespacedName] // of supplied tokens
-	secrets           *secret.Store
-	grants            *grant.Store
-	redirectURIs      []string  // of OAuth; none: no callback is served
-	random            io.Reader // of states and verifiers
-	instance          string    // names this process where it notes an intent
-	workloads         *workload.Store
-	streams           *stream.Set
-	rollouts          *rollouts
-	retention         *retentionDecisions
-	fairQueue         *fairQueue
-	key               fingerprint.Key
-	names             inventory.Names
-	status            *status.Writer
-	metrics           *metrics.Metrics
-	clock             clock.PassiveClock
-	jitter            Jitter
-	deployments       *queue
-	revocationTimeout time.Duration
+	client               client.Client
+	apiReader            client.Reader // reads from the API server, not from the cache
+	readsNamespaceLabels bool          // the operator is allowed to read labels of namespaces
+	pool                 *connection.Pool
+	debouncer            *debounce.Debouncer[types.NamespacedName] // of supplied tokens
+	secrets              *secret.Store
+	grants               *grant.Store
+	redirectURIs         []string  // of the OAuth callback; empty: no callback is served
+	random               io.Reader // source of OAuth states and PKCE verifiers
+	instance             string    // identifies this process in a recorded intent
+	workloads            *workload.Store
+	streams              *stream.Set
+	rollouts             *rollouts
+	retention            *retentionDecisions
+	fairQueue            *fairQueue
+	key                  fingerprint.Key
+	names                inventory.Names
+	status               *status.Writer
+	metrics              *metrics.Metrics
+	clock                clock.PassiveClock
+	jitter               Jitter
+	deployments          *queue
+	revocationTimeout    time.Duration
 
 	mu     sync.Mutex
 	memory map[types.NamespacedName]*sessionMemory
 }
 
-// sessionMemory is what a session's passes leave to the next one. Only one pass
-// of a session runs at a time, so it needs no lock of its own.
+// sessionMemory is what is remembered of a session between passes. It needs no lock,
+// because only one pass per session runs at a time.
 type sessionMemory struct {
-	uid     types.UID
-	check   session.CredentialCheck
-	source  sourceMemory
-	grant   grantMemory
-	binding bindingMemory
-	// refreshed is the request for renewal that the grant was last refreshed for.
-	refreshed string
-	failures  int // in a row, for backoff
-	// reported is the version that the last status was written as. A pass over an older
-	// one would find its status as it should be, write nothing, and wait for nothing.
-	reported string
-	// urgency of what the last pass left to do.
-	urgency session.Priority
+	uid       types.UID
+	check     session.CredentialCheck
+	source    sourceMemory
+	grant     grantMemory
+	workspace workspaceMemory
+	// refreshedForRequest is the renewal request for which the grant was last refreshed.
+	refreshedForRequest string
+	failures            int // consecutive, for the backoff
+	// reportedVersion is the resource version of the last status update. A pass over an older
+	// version could wrongly find the status up to date.
+	reportedVersion string
+	// priority is the one that the last pass returned.
+	priority session.Priority
 }
 
-// behind reports whether the cache does not show the last status yet. Versions that
-// cannot be compared say no: a write to an old one fails by its precondition.
-func (m *sessionMemory) behind(cached *v1alpha1.CoderSession) bool {
-	order, err := resourceversion.CompareResourceVersion(cached.ResourceVersion, m.reported)
+// isNewerThan reports whether the cached object is older than the last status update. It
+// returns false if the versions cannot be compared; a write to an old version then fails
+// with a conflict.
+func (m *sessionMemory) isNewerThan(cached *v1alpha1.CoderSession) bool {
+	order, err := resourceversion.CompareResourceVersion(cached.ResourceVersion, m.reportedVersion)
 	return err == nil && order < 0
 }
 
-// again is a pass as soon as what is missing may have come.
-func again(jitter Jitter) ctrl.Result {
+// requeueSoon requeues after 50 to 100 ms, when a cache or another writer may have caught up.
+func requeueSoon(jitter Jitter) ctrl.Result {
 	return ctrl.Result{RequeueAfter: 50*time.Millisecond + jitter(50*time.Millisecond)}
 }
 
-// sessionScope is one pass over one session.
+// sessionScope is the state of one pass over one session.
 type sessionScope struct {
-	object     *v1alpha1.CoderSession // set by Reconcile, renewed by writes
+	object     *v1alpha1.CoderSession // set by Reconcile, updated by writes
 	deployment *v1alpha1.CoderDeployment
 	conn       *connection.Connection     // nil: the deployment does not exist
-	line       *connection.ResolvedClient // nil: its settings were never read
+	resolved   *connection.ResolvedClient // nil: the settings have not been read yet
 	memory     *sessionMemory
 	prior      secret.State // set by observe
 
-	// What the pass has found out, set by act and read by observe.
-	target  session.TargetUser
-	failure *session.Failure
-	revoked []string
-	swept   bool
-	// forgotten says that the grant was given up in this pass.
-	forgotten bool
-	// announced says that an event of this pass tells already of a new credential,
-	// so that its first Active need not.
-	announced bool
+	// Outcomes of the actions of this pass, set by act and read by observe.
+	target            session.TargetUser
+	failure           *session.Failure
+	revoked           []string
+	lostTokenSearched bool
+	// grantForgotten is set when the grant was deleted in this pass.
+	grantForgotten bool
+	// credentialEventSent is set when this pass has recorded an event about a new credential;
+	// the transition to Active then needs no event of its own.
+	credentialEventSent bool
 }
 
-// Reconcile makes one pass: observe, decide, act until nothing is left to do,
-// report.
+// Reconcile makes one pass: it observes, decides and acts until there is nothing left to
+// do, and then reports.
 func (r *SessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	defer r.fairQueue.Cancel(req.NamespacedName)
 	object := &v1alpha1.CoderSession{}
@@ -124,14 +125,14 @@ func (r *SessionReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		}
 		return ctrl.Result{}, err
 	}
-	s, err := r.scope(ctx, object)
+	s, err := r.newScope(ctx, object)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if s.memory.behind(object) {
-		return again(r.jitter), nil
+	if s.memory.isNewerThan(object) {
+		return requeueSoon(r.jitter), nil
 	}
-	if !r.fairQueue.TryAcquire(object.DeploymentKey(), req.NamespacedName, s.memory.urgency) {
+	if !r.fairQueue.TryAcquire(object.DeploymentKey(), req.NamespacedName, s.memory.priority) {
 		return ctrl.Result{}, nil
 	}
 	defer r.fairQueue.Release(object.DeploymentKey())
@@ -162,8 +163,8 @@ func (r *SessionReconciler) forget(key types.NamespacedName) {
 	r.streams.Release(key)
 }
 
-func (r *SessionReconciler) scope(ctx context.Context, object *v1alpha1.CoderSession) (*sessionScope, error) {
-	s := &sessionScope{object: object, memory: r.remember(object)}
+func (r *SessionReconciler) newScope(ctx context.Context, object *v1alpha1.CoderSession) (*sessionScope, error) {
+	s := &sessionScope{object: object, memory: r.memoryFor(object)}
 	d := &v1alpha1.CoderDeployment{}
 	key := object.DeploymentKey()
 	if err := r.client.Get(ctx, key, d); err != nil {
@@ -171,28 +172,28 @@ func (r *SessionReconciler) scope(ctx context.Context, object *v1alpha1.CoderSes
 	}
 	s.deployment = d
 	s.conn = r.pool.Get(key)
-	s.line = s.conn.ResolvedClient()
+	s.resolved = s.conn.ResolvedClient()
 	return s, nil
 }
 
-func (r *SessionReconciler) remember(object *v1alpha1.CoderSession) *sessionMemory {
+func (r *SessionReconciler) memoryFor(object *v1alpha1.CoderSession) *sessionMemory {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	key := client.ObjectKeyFromObject(object)
 	memory := r.memory[key]
 	if memory == nil || memory.uid != object.UID {
-		memory = &sessionMemory{uid: object.UID, urgency: session.FirstCredential}
+		memory = &sessionMemory{uid: object.UID, priority: session.FirstCredential}
 		r.memory[key] = memory
 	}
 	return memory
 }
 
-// report writes status once, records an event if Ready changed, and says when to
-// come back.
+// report patches the status, records an event if Ready has changed, and returns when to
+// requeue.
 func (r *SessionReconciler) report(ctx context.Context, s *sessionScope, plan session.Plan) (ctrl.Result, error) {
 	now := r.clock.Now()
 	if plan.RequeueNow {
-		return again(r.jitter), nil
+		return requeueSoon(r.jitter), nil
 	}
 	if !plan.SkipStatusUpdate {
 		after := s.object.DeepCopy()
@@ -200,25 +201,25 @@ func (r *SessionReconciler) report(ctx context.Context, s *sessionScope, plan se
 		if _, err := r.status.Patch(ctx, s.object, after); err != nil {
 			return requeueOnConflict(err)
 		}
-		s.memory.reported, s.memory.urgency = after.ResourceVersion, plan.Priority
-		if !s.announced {
+		s.memory.reportedVersion, s.memory.priority = after.ResourceVersion, plan.Priority
+		if !s.credentialEventSent {
 			r.status.Events(after, s.object.Status.Conditions, after.Status.Conditions)
 		}
 		logReady(ctx, s.object.Status.Conditions, after.Status.Conditions)
 	}
-	wake := plan.RequeueAt
+	requeueAt := plan.RequeueAt
 	if plan.Backoff {
 		s.memory.failures++
-		if sooner := now.Add(backoff(s.memory.failures)); wake.IsZero() || sooner.Before(wake) {
-			wake = sooner
+		if sooner := now.Add(backoff(s.memory.failures)); requeueAt.IsZero() || sooner.Before(requeueAt) {
+			requeueAt = sooner
 		}
 	} else if !plan.SkipStatusUpdate {
 		s.memory.failures = 0
 	}
-	return ctrl.Result{RequeueAfter: r.jitter.until(now, wake), Priority: ptr.To(int(plan.Priority))}, nil
+	return ctrl.Result{RequeueAfter: r.jitter.requeueDelay(now, requeueAt), Priority: ptr.To(int(plan.Priority))}, nil
 }
 
-// backoff doubles from a second to five minutes.
+// backoff doubles from one second up to five minutes.
 func backoff(failures int) time.Duration {
 	return min(time.Second<<min(failures-1, 9), 5*time.Minute)
 }

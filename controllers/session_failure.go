@@ -13,12 +13,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// classify turns a server's error into what the session waits for. Errors of the
-// API server are not its business and come back as they are.
-func classify(err error, action session.Action) (*session.Failure, error) {
+// classifyError converts an error of the Coder server to a failure, whose class determines
+// what the session waits for. Errors of the API server are returned unchanged.
+func classifyError(err error, action session.Action) (*session.Failure, error) {
 	doing := strings.ToLower(string(action))
-	if providerFailed(err) {
-		return classifyProvider(err, action, doing), nil
+	if isProviderError(err) {
+		return classifyProviderError(err, action, doing), nil
 	}
 	var failed *coder.Error
 	v := connection.ResultOf(err)
@@ -43,24 +43,25 @@ func classify(err error, action session.Action) (*session.Failure, error) {
 	return f, nil
 }
 
-// providerFailed reports whether it is the OAuth2 provider that did not do what it was
-// asked, and not the way to it.
-func providerFailed(err error) bool {
+// isProviderError reports whether an error was returned by the OAuth2 provider, not by the
+// connection to it.
+func isProviderError(err error) bool {
 	kind := oauth.KindOf(err)
 	return kind != "" && kind != oauth.Connection
 }
 
-// classifyProvider tells what waits for a change of somebody's settings from what may
-// go better next time. A refresh that fails says nothing about the token that is
-// published.
-func classifyProvider(err error, action session.Action, doing string) *session.Failure {
+// classifyProviderError distinguishes errors that need a change of configuration from errors
+// that may go away when the request is retried. A failed refresh does not affect the
+// published token.
+func classifyProviderError(err error, action session.Action, doing string) *session.Failure {
 	var e *oauth.Error
 	errors.As(err, &e)
 	f := &session.Failure{Message: doing + ": " + oauth.Summary(err), RetryAfter: e.RetryAfter}
 	switch {
 	case e.Kind == oauth.Unavailable && e.RetryAfter > 0:
 		f.Class = session.Wait
-	case e.Kind == oauth.Unavailable, action == session.RefreshGrant, action == session.CheckCredential, action == session.ForgetGrant:
+	case e.Kind == oauth.Unavailable,
+		action == session.RefreshGrant, action == session.CheckCredential, action == session.ForgetGrant:
 		f.Class = session.Transient
 	default:
 		f.Class = session.Config

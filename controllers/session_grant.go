@@ -23,28 +23,30 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// grantMemory is what was learnt from the document of a session's grant, with the version of the Secret that it was learnt
-// from. It holds no credential, except a grant that could not be stored.
+// grantMemory is the state of a session's grant as it was last read from its Secret, with
+// the resource version of the Secret. It holds no credential except a grant that could not
+// be stored.
 type grantMemory struct {
 	version     string
 	state       grant.State // see State.Public
 	fingerprint string      // of the access token
 	problem     string
-	// unstored is a grant that the server gave and the API server did not take. Nothing else knows it, and the one before
-	// is dead.
-	unstored *unstored
+	// unstored is a grant that was issued but could not be written to its Secret. It exists
+	// only here, and the previous grant is no longer valid.
+	unstored *unstoredGrant
 }
 
-// unstored is a grant that is to be stored, with the client that it was given to.
-type unstored struct {
+// unstoredGrant is a grant that has yet to be stored, and the id of its OAuth2 client.
+type unstoredGrant struct {
 	oauth.Grant
 	clientID string
 }
 
-// observeGrant looks at the document of the session's grant. Its Secret is read again only when its version has moved.
+// observeGrant observes the session's grant. Its Secret is read again only if its resource
+// version has changed.
 func (r *SessionReconciler) observeGrant(ctx context.Context, s *sessionScope) (session.Grant, error) {
 	wanted := s.object.Spec.Auth.OAuth != nil
-	if s.forgotten {
+	if s.grantForgotten {
 		return session.Grant{}, nil // the cache may still show it
 	}
 	if s.memory.grant.unstored != nil {
@@ -63,7 +65,7 @@ func (r *SessionReconciler) observeGrant(ctx context.Context, s *sessionScope) (
 	if !wanted && (meta == nil || !metav1.IsControlledBy(meta, s.object)) {
 		return session.Grant{}, nil
 	}
-	if meta == nil || !s.memory.grant.knows(meta.ResourceVersion) {
+	if meta == nil || !s.memory.grant.covers(meta.ResourceVersion) {
 		if err := r.readGrant(ctx, s); err != nil {
 			return session.Grant{}, err
 		}
@@ -71,20 +73,22 @@ func (r *SessionReconciler) observeGrant(ctx context.Context, s *sessionScope) (
 	return r.viewGrant(ctx, s)
 }
 
-// knows reports whether the memory is of this version, or of a later one that the cache does not show yet.
-func (m grantMemory) knows(cached string) bool {
+// covers reports whether the memory is as new as the given version in the cache, or newer.
+func (m grantMemory) covers(cached string) bool {
 	order, err := resourceversion.CompareResourceVersion(cached, m.version)
 	return err == nil && order <= 0
 }
 
-// readGrant reads the document anew.
+// readGrant reads the Secret of the grant from the API server.
 func (r *SessionReconciler) readGrant(ctx context.Context, s *sessionScope) error {
 	state, version, err := r.grants.Read(ctx, s.object)
 	var corrupt *grant.CorruptError
 	memory := grantMemory{}
 	switch {
 	case errors.Is(err, grant.ErrForeign):
-		memory.problem = fmt.Sprintf("Secret %q exists and does not belong to this session, which needs the name for its grant: rename or delete it", grant.SecretName(s.object))
+		memory.problem = fmt.Sprintf(
+			"Secret %q exists and does not belong to this session, which needs the name for its grant: rename or delete it",
+			grant.SecretName(s.object))
 	case errors.As(err, &corrupt):
 		memory.problem = corrupt.Error() + "; delete the Secret, and consent again"
 	case err != nil:
@@ -104,16 +108,17 @@ func (r *SessionReconciler) rememberGrant(s *sessionScope, state grant.State, ve
 	}
 }
 
-// viewGrant compares what is kept with what the settings and the session ask for now.
+// viewGrant compares the stored grant with what the settings and the session require.
 func (r *SessionReconciler) viewGrant(ctx context.Context, s *sessionScope) (session.Grant, error) {
 	memory := s.memory.grant
 	state := memory.state
 	g := session.Grant{Problem: memory.problem, Exists: memory.version != ""}
 	if s.object.Spec.Auth.OAuth != nil {
 		if g.Problem == "" && len(r.redirectURIs) == 0 {
-			g.Problem = "the operator takes no callbacks of OAuth: start it with --oauth-callback-bind-address and --oauth-callback-url"
+			g.Problem = "the operator takes no callbacks of OAuth: " +
+				"start it with --oauth-callback-bind-address and --oauth-callback-url"
 		}
-		g.Registered = r.registered(s, state.Client)
+		g.Registered = r.isRegistered(s, state.Client)
 		if a := state.Attempt; a != nil && strings.Join(a.Scopes, " ") == strings.Join(r.wantedScopes(s), " ") {
 			g.URL, g.URLEnds, g.SpentAt = a.URL, a.ExpiresAt, a.SpentAt
 		}
@@ -126,28 +131,29 @@ func (r *SessionReconciler) viewGrant(ctx context.Context, s *sessionScope) (ses
 	}
 	if held := state.Grant; held != nil {
 		g.Held, g.ID, g.Fingerprint = true, held.KeyID, memory.fingerprint
-		g.IssuedAt, g.ExpiresAt, g.Scopes, g.Refreshable = held.IssuedAt, held.ExpiresAt, held.Scopes, !held.RefreshToken.IsZero()
+		g.IssuedAt, g.ExpiresAt, g.Scopes = held.IssuedAt, held.ExpiresAt, held.Scopes
+		g.Refreshable = !held.RefreshToken.IsZero()
 		if wanted := r.wantedScopes(s); !held.Covers(wanted) {
 			g.Lacks = strings.Join(wanted, ", ")
 		}
 		var err error
-		if g.Shared, err = r.sharedWith(ctx, s); err != nil {
+		if g.Shared, err = r.sharingSession(ctx, s); err != nil {
 			return g, err
 		}
-		if g.Exceeds, err = r.exceeding(ctx, s, held.Scopes); err != nil {
+		if g.Exceeds, err = r.grantDenialReason(ctx, s, held.Scopes); err != nil {
 			return g, err
 		}
 	}
 	return g, nil
 }
 
-// registered reports whether the registration serves the present settings (B61, B73).
-func (r *SessionReconciler) registered(s *sessionScope, c *grant.Client) bool {
-	if s.line == nil {
+// isRegistered reports whether the registration matches the current settings (B61, B73).
+func (r *SessionReconciler) isRegistered(s *sessionScope, c *grant.Client) bool {
+	if s.resolved == nil {
 		return c != nil
 	}
 	static := ""
-	if shared := s.line.Snapshot.OAuth; shared != nil {
+	if shared := s.resolved.Snapshot.OAuth; shared != nil {
 		static = shared.ID
 	}
 	return c.Serves(s.conn.VerificationStatus().DeploymentID, static, r.redirectURIs)
@@ -157,12 +163,12 @@ func (r *SessionReconciler) wantedScopes(s *sessionScope) []string {
 	if s.deployment == nil || s.object.Spec.Auth.OAuth == nil {
 		return nil
 	}
-	return texts(deployment.OAuthScopes(s.deployment, s.object))
+	return toStrings(deployment.OAuthScopes(s.deployment, s.object))
 }
 
-// sharedWith names another session that holds a grant of the same user with the same static client: the server keeps one
-// pair for both (contract G.17).
-func (r *SessionReconciler) sharedWith(ctx context.Context, s *sessionScope) (string, error) {
+// sharingSession returns the name of another session that holds a grant of the same user
+// with the same static client. The server keeps only one grant for both (contract G.17).
+func (r *SessionReconciler) sharingSession(ctx context.Context, s *sessionScope) (string, error) {
 	state, check := s.memory.grant.state, s.memory.check
 	if state.Client == nil || !state.Client.Static || check.User == nil || check.Credential != s.memory.grant.fingerprint {
 		return "", nil
@@ -173,19 +179,21 @@ func (r *SessionReconciler) sharedWith(ctx context.Context, s *sessionScope) (st
 	}
 	for i := range others {
 		other := &others[i]
-		if other.UID != s.object.UID && other.Spec.Auth.OAuth != nil && other.DeploymentKey() == s.object.DeploymentKey() && other.Status.Token != nil {
+		if other.UID != s.object.UID && other.DeploymentKey() == s.object.DeploymentKey() &&
+			other.Spec.Auth.OAuth != nil && other.Status.Token != nil {
 			return other.Namespace + "/" + other.Name, nil
 		}
 	}
 	return "", nil
 }
 
-// exceeding says why access rules do not allow a grant that is held; empty: they do.
-func (r *SessionReconciler) exceeding(ctx context.Context, s *sessionScope, granted []string) (string, error) {
+// grantDenialReason returns why the access rules do not allow the stored grant; empty if
+// they do.
+func (r *SessionReconciler) grantDenialReason(ctx context.Context, s *sessionScope, granted []string) (string, error) {
 	if s.deployment == nil || granted == nil {
 		return "", nil
 	}
-	namespace, err := r.namespace(ctx, s.object.Namespace, s.deployment.Namespace)
+	namespace, err := r.readNamespace(ctx, s.object.Namespace, s.deployment.Namespace)
 	if err != nil {
 		return "", err
 	}
@@ -196,12 +204,13 @@ func (r *SessionReconciler) exceeding(ctx context.Context, s *sessionScope, gran
 	return deployment.GrantDenialReason(s.deployment, s.object, namespace, scopes), nil
 }
 
-// provider is the OAuth2 provider as it is reached over a line.
-func (r *SessionReconciler) provider(line *connection.ResolvedClient) oauth.Provider {
-	return oauth.New(line.Client, r.clock)
+// oauthProvider returns the client of the OAuth2 provider.
+func (r *SessionReconciler) oauthProvider(resolved *connection.ResolvedClient) oauth.Provider {
+	return oauth.New(resolved.Client, r.clock)
 }
 
-// changeGrant reads the document, changes it and writes it, on the condition that nobody else did in between.
+// changeGrant reads the grant, changes it and writes it. The write fails with a conflict if
+// the Secret was modified in between.
 func (r *SessionReconciler) changeGrant(ctx context.Context, s *sessionScope, change func(*grant.State) error) error {
 	state, version, err := r.grants.Read(ctx, s.object)
 	if err != nil {
@@ -211,19 +220,19 @@ func (r *SessionReconciler) changeGrant(ctx context.Context, s *sessionScope, ch
 		return err
 	}
 	if version, err = r.grants.Write(ctx, s.object, state, version); err != nil {
-		s.memory.grant.version = "" // look anew
+		s.memory.grant.version = "" // read it again
 		return err
 	}
 	r.rememberGrant(s, state, version)
 	return nil
 }
 
-// storeGrant stores a grant that the server has just given. It must not be lost: where the API server does not take it,
-// the next pass tries again.
-func (r *SessionReconciler) storeGrant(ctx context.Context, s *sessionScope, u unstored) error {
+// storeGrant stores a grant that was just issued. If the write fails, the grant is kept in
+// memory and the next pass tries again.
+func (r *SessionReconciler) storeGrant(ctx context.Context, s *sessionScope, u unstoredGrant) error {
 	state, err := r.grants.Change(ctx, s.object, func(state *grant.State) error {
 		if state.Client == nil || state.Client.ClientID != u.clientID {
-			return errMoved(s, "it is registered anew, and the grant is worthless")
+			return newSessionConflict(s, "its OAuth client was registered again, which invalidates the grant")
 		}
 		state.Granted(u.Grant, r.clock.Now())
 		return nil
@@ -236,26 +245,26 @@ func (r *SessionReconciler) storeGrant(ctx context.Context, s *sessionScope, u u
 		s.memory.grant.unstored = &u
 		return fmt.Errorf("store the grant of session %s: %w", s.object.Name, err)
 	}
-	s.memory.grant = grantMemory{state: state.Public()} // of no version: it is read once more
+	s.memory.grant = grantMemory{state: state.Public()} // no version: it is read again
 	return nil
 }
 
-// staticClient is the deployment's client, where it has one.
-func staticClient(line *connection.ResolvedClient) (oauth.Registration, bool) {
-	shared := line.Snapshot.OAuth
+// staticClient returns the deployment's static OAuth2 client, if there is one.
+func staticClient(resolved *connection.ResolvedClient) (oauth.Registration, bool) {
+	shared := resolved.Snapshot.OAuth
 	if shared == nil {
 		return oauth.Registration{}, false
 	}
 	return oauth.Registration{ClientID: shared.ID, ClientSecret: shared.Secret}, true
 }
 
-// registrationOf is the session's client as the provider takes it.
-func registrationOf(line *connection.ResolvedClient, c *grant.Client) oauth.Registration {
-	static, _ := staticClient(line)
+// registrationOf returns the session's client registration in the form the provider needs.
+func registrationOf(resolved *connection.ResolvedClient, c *grant.Client) oauth.Registration {
+	static, _ := staticClient(resolved)
 	return c.With(static.ClientSecret)
 }
 
-// clientName is shown to the person who consents.
+// clientName returns the name of the client, which is shown to the user on the consent page.
 func clientName(s *v1alpha1.CoderSession) string {
 	return "Kubernetes session " + s.Namespace + "/" + s.Name
 }

@@ -16,21 +16,21 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// mint creates a token, checks it without touching it, and publishes it.
-func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, order session.MintRequest) error {
+// mintToken mints a token, verifies it without using it, and publishes it.
+func (r *SessionReconciler) mintToken(ctx context.Context, s *sessionScope, request session.MintRequest) error {
 	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
-	wish := s.object.Spec.Auth.Mint
-	m := minting{
+	spec := s.object.Spec.Auth.Mint
+	m := mintOperation{
 		conn:   s.conn,
-		userID: order.UserID,
+		userID: request.UserID,
 		request: coder.TokenRequest{
-			Name:      r.names.Token(string(s.object.UID), order.Serial),
-			Lifetime:  order.Lifetime,
-			Scopes:    texts(wish.Scopes),
-			AllowList: texts(wish.AllowList),
+			Name:      r.names.Token(string(s.object.UID), request.Serial),
+			Lifetime:  request.Lifetime,
+			Scopes:    toStrings(spec.Scopes),
+			AllowList: toStrings(spec.AllowList),
 		},
-		unpublished: func(ctx context.Context, token coder.Token) error { return r.unpublished(ctx, s, token) },
+		requireUnpublished: func(ctx context.Context, token coder.Token) error { return r.requireUnpublished(ctx, s, token) },
 	}
 	value, token, err := m.run(ctx)
 	if err != nil {
@@ -41,25 +41,27 @@ func (r *SessionReconciler) mint(ctx context.Context, s *sessionScope, order ses
 		event, verb = v1alpha1.EventRotated, "rotated"
 	}
 	next := secret.Token{
-		Value: value, ID: token.ID, Serial: order.Serial, ExpiresAt: token.ExpiresAt, Request: order.SpecDigest,
+		Value: value, ID: token.ID, Serial: request.Serial, ExpiresAt: token.ExpiresAt, Request: request.SpecDigest,
 	}
-	if err := r.write(ctx, s, next); err != nil {
-		m.discard(ctx, token)
+	if err := r.writeSecret(ctx, s, next); err != nil {
+		m.revokeUnstored(ctx, token)
 		return err
 	}
-	s.announced = true
+	s.credentialEventSent = true
 	key := s.object.DeploymentKey()
 	r.metrics.Minted(key.Namespace, key.Name)
 	r.status.Event(s.object, corev1.EventTypeNormal, event, "Mint",
-		fmt.Sprintf("%s token %s for user %q and published it in Secret %q", verb, token.ID, wish.User, s.object.SecretName()))
+		fmt.Sprintf("%s token %s for user %q and published it in Secret %q",
+			verb, token.ID, spec.User, s.object.SecretName()))
 	return nil
 }
 
-// unpublished makes sure, at the source of truth and not in a cache that may lag,
-// that a token is not the one that somebody is using.
-func (r *SessionReconciler) unpublished(ctx context.Context, s *sessionScope, token coder.Token) error {
-	taken := func(why string) error {
-		return errTaken(s.object.SecretName(), why)
+// requireUnpublished returns a conflict error if a token is published in the session's
+// Secret or belongs to another session. It reads the Secret from the API server, because
+// the cache may lag.
+func (r *SessionReconciler) requireUnpublished(ctx context.Context, s *sessionScope, token coder.Token) error {
+	published := func(why string) error {
+		return newSecretConflict(s.object.SecretName(), why)
 	}
 	meta := metadataOf("Secret")
 	err := r.apiReader.Get(ctx, types.NamespacedName{Namespace: s.object.Namespace, Name: s.object.SecretName()}, meta)
@@ -67,23 +69,24 @@ func (r *SessionReconciler) unpublished(ctx context.Context, s *sessionScope, to
 		return fmt.Errorf("look whether token %s is published: %w", token.ID, err)
 	}
 	state := secret.StateOf(meta, s.object)
-	if err == nil && state.Ownership == secret.Owned && !state.Deleting && state.Token != nil && state.Token.ID == token.ID {
-		return taken("it publishes the token already")
+	owned := err == nil && state.Ownership == secret.Owned && !state.Deleting
+	if owned && state.Token != nil && state.Token.ID == token.ID {
+		return published("it publishes the token already")
 	}
-	// Two sessions can share the beginning of their UIDs.
+	// The prefix contains only a part of the UID, so two sessions can share it.
 	others, err := sessionsBy(ctx, r.client, byTokenPrefix, r.names.SessionPrefix(string(s.object.UID)))
 	if err != nil {
 		return err
 	}
 	for i := range others {
 		if status := others[i].Status.Token; others[i].UID != s.object.UID && status != nil && status.ID == token.ID {
-			return taken(fmt.Sprintf("the token is session %s/%s's", others[i].Namespace, others[i].Name))
+			return published(fmt.Sprintf("the token is session %s/%s's", others[i].Namespace, others[i].Name))
 		}
 	}
 	return nil
 }
 
-func texts[T ~string](items []T) []string {
+func toStrings[T ~string](items []T) []string {
 	list := make([]string, len(items))
 	for i, item := range items {
 		list[i] = string(item)

@@ -18,19 +18,19 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// observe gathers what is known. In a steady state it reads from caches only.
+// observe collects the state of the session. In a steady state it reads from caches only.
 func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (session.Observation, error) {
 	o := session.Observation{
 		Now:                 r.clock.Now(),
 		Session:             s.object,
 		RevocationTimeout:   r.revocationTimeout,
 		CredentialCheck:     s.memory.check,
-		RefreshedForRequest: s.memory.refreshed,
-		Retention:           r.retention.on(s.object.DeploymentKey(), s.object.UID),
+		RefreshedForRequest: s.memory.refreshedForRequest,
+		Retention:           r.retention.decisionFor(s.object.DeploymentKey(), s.object.UID),
 		TargetUser:          s.target,
 		Failure:             s.failure,
 		RevokedTokens:       s.revoked,
-		LostTokenSearched:   s.swept,
+		LostTokenSearched:   s.lostTokenSearched,
 	}
 	var err error
 	if o.Deployment, err = r.observeDeployment(ctx, s); err != nil {
@@ -40,7 +40,7 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 		o.Skew = s.conn.Skew()
 		o.SpecDigest = session.SpecDigest(s.object.Spec.Auth.Mint, s.conn.VerificationStatus().DeploymentID)
 	}
-	o.Workspace = r.observeBinding(s, session.IsRetired(s.object, o.Retention))
+	o.Workspace = r.observeWorkspace(s, session.IsRetired(s.object, o.Retention))
 	if o.SuppliedToken, err = r.observeSource(ctx, s); err != nil {
 		return o, err
 	}
@@ -50,7 +50,7 @@ func (r *SessionReconciler) observe(ctx context.Context, s *sessionScope) (sessi
 	if o.Secret, err = r.observeSecret(ctx, s, &o); err != nil {
 		return o, err
 	}
-	o.ServerTokens = r.observeListing(s, o.Secret.Token)
+	o.ServerTokens = r.observeServerTokens(s, o.Secret.Token)
 	o.Workloads, err = r.observeWorkloads(ctx, s, o.Secret.Credential)
 	return o, err
 }
@@ -60,26 +60,26 @@ func (r *SessionReconciler) observeDeployment(ctx context.Context, s *sessionSco
 		return session.Deployment{}, nil
 	}
 	key := client.ObjectKeyFromObject(s.object)
-	standing := s.conn.VerificationStatus()
+	verified := s.conn.VerificationStatus()
 	d := session.Deployment{
 		Found:    true,
 		Settling: s.conn.Settling() || r.debouncer.Settling(key),
-		Problem:  standing.Problem,
-		ID:       standing.DeploymentID,
-		User:     standing.User,
+		Problem:  verified.Problem,
+		ID:       verified.DeploymentID,
+		User:     verified.User,
 		Interval: s.deployment.Spec.Verify.Interval.Or(deployment.DefaultInterval),
 	}
-	s.line = s.conn.ResolvedClient()
-	if s.line != nil {
+	s.resolved = s.conn.ResolvedClient()
+	if s.resolved != nil {
 		d.Resolved = true
-		d.Fingerprint = s.line.Snapshot.Fingerprint
-		d.OwnToken = !s.line.Snapshot.Token.IsZero() && !s.line.Snapshot.Token.Empty()
-		d.ByConnection = s.line.Snapshot.IdentifiesByConnection()
-		if d.Fingerprint == standing.Fingerprint {
-			d.Result = standing.Result
+		d.Fingerprint = s.resolved.Snapshot.Fingerprint
+		d.OwnToken = !s.resolved.Snapshot.Token.IsZero() && !s.resolved.Snapshot.Token.Empty()
+		d.ByConnection = s.resolved.Snapshot.IdentifiesByConnection()
+		if d.Fingerprint == verified.Fingerprint {
+			d.Result = verified.Result
 		}
 	}
-	namespace, err := r.namespace(ctx, s.object.Namespace, s.deployment.Namespace)
+	namespace, err := r.readNamespace(ctx, s.object.Namespace, s.deployment.Namespace)
 	if err != nil {
 		return d, err
 	}
@@ -87,11 +87,11 @@ func (r *SessionReconciler) observeDeployment(ctx context.Context, s *sessionSco
 	return d, nil
 }
 
-// namespace reads the labels of a session's namespace where access rules look at
-// them.
-func (r *SessionReconciler) namespace(ctx context.Context, name, home string) (deployment.Namespace, error) {
-	ns := deployment.Namespace{Name: name, LabelsKnown: r.namespacesLabels}
-	if name == home || !r.namespacesLabels {
+// readNamespace returns the session's namespace for the access rules. It reads its labels
+// only if the session is in another namespace than its deployment.
+func (r *SessionReconciler) readNamespace(ctx context.Context, name, home string) (deployment.Namespace, error) {
+	ns := deployment.Namespace{Name: name, LabelsKnown: r.readsNamespaceLabels}
+	if name == home || !r.readsNamespaceLabels {
 		return ns, nil
 	}
 	object := metadataOf("Namespace")
@@ -102,16 +102,18 @@ func (r *SessionReconciler) namespace(ctx context.Context, name, home string) (d
 	return ns, nil
 }
 
-// metadataOf is an empty object that makes the client read metadata only.
+// metadataOf returns an empty object with which the client reads metadata only.
 func metadataOf(kind string) *metav1.PartialObjectMetadata {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
 	return object
 }
 
-// observeSecret looks at the generated Secret: at its metadata, and at its
-// contents only if it is not as the operator left it.
-func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, o *session.Observation) (session.Secret, error) {
+// observeSecret observes the generated Secret. It reads the metadata from the cache, and
+// the contents only if the Secret was modified after the operator's last write.
+func (r *SessionReconciler) observeSecret(
+	ctx context.Context, s *sessionScope, o *session.Observation,
+) (session.Secret, error) {
 	meta := metadataOf("Secret")
 	key := types.NamespacedName{Namespace: s.object.Namespace, Name: s.object.SecretName()}
 	if err := r.client.Get(ctx, key, meta); err != nil {
@@ -122,10 +124,10 @@ func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, 
 	}
 	s.prior = r.secrets.Observe(s.object, meta)
 	if s.prior.Ownership != secret.Owned {
-		// One that another session left behind is taken over by the first write.
+		// An orphaned Secret of a former session is adopted by the first write.
 		seen := session.Secret{Foreign: s.prior.Ownership == secret.Foreign}
-		if s.line != nil && !seen.Foreign && o.Session.DeletionTimestamp.IsZero() {
-			o.TemplateError = r.unrenderable(s)
+		if s.resolved != nil && !seen.Foreign && o.Session.DeletionTimestamp.IsZero() {
+			o.TemplateError = r.templateError(s)
 		}
 		return seen, nil
 	}
@@ -137,23 +139,24 @@ func (r *SessionReconciler) observeSecret(ctx context.Context, s *sessionScope, 
 	}
 	if token := s.prior.Token; token != nil {
 		seen.Token = &session.Published{
-			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, SpecDigest: token.Request, Fingerprint: token.Fingerprint,
+			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt,
+			SpecDigest: token.Request, Fingerprint: token.Fingerprint,
 		}
 	}
-	if s.line == nil || !o.Session.DeletionTimestamp.IsZero() {
+	if s.resolved == nil || !o.Session.DeletionTimestamp.IsZero() {
 		return seen, nil
 	}
-	if o.TemplateError = r.unrenderable(s); o.TemplateError != "" {
+	if o.TemplateError = r.templateError(s); o.TemplateError != "" {
 		return seen, nil
 	}
-	err := r.compare(ctx, s, &seen)
+	err := r.compareSecret(ctx, s, &seen)
 	return seen, err
 }
 
-// compare finds out whether the Secret is what would be written now. A Secret as
-// this operator left it needs no look at its contents.
-func (r *SessionReconciler) compare(ctx context.Context, s *sessionScope, seen *session.Secret) error {
-	input := r.input(s, publishedToken(s.prior.Token))
+// compareSecret determines whether the Secret has the desired contents. They are read only
+// if the Secret was modified after the operator's last write.
+func (r *SessionReconciler) compareSecret(ctx context.Context, s *sessionScope, seen *session.Secret) error {
+	input := r.secretInput(s, publishedToken(s.prior.Token))
 	defer func() {
 		if seen.InSync {
 			seen.Credential = secret.Credential(r.key, input)
@@ -166,7 +169,7 @@ func (r *SessionReconciler) compare(ctx context.Context, s *sessionScope, seen *
 		seen.InSync = true
 		return nil
 	}
-	if err := r.retrieve(ctx, s, &input, seen); err != nil || seen.ValueGone || !asWritten {
+	if err := r.readPublishedValue(ctx, s, &input, seen); err != nil || seen.ValueGone || !asWritten {
 		return err
 	}
 	inSync, resourceVersion, err := r.secrets.InSync(ctx, input)
@@ -179,9 +182,11 @@ func (r *SessionReconciler) compare(ctx context.Context, s *sessionScope, seen *
 	return nil
 }
 
-// retrieve reads the published token's value out of the Secret, if it is still
-// there.
-func (r *SessionReconciler) retrieve(ctx context.Context, s *sessionScope, input *secret.Input, seen *session.Secret) error {
+// readPublishedValue reads the value of the published token from the Secret, if the Secret
+// still contains it.
+func (r *SessionReconciler) readPublishedValue(
+	ctx context.Context, s *sessionScope, input *secret.Input, seen *session.Secret,
+) error {
 	if s.prior.Token == nil || s.prior.Token.ID == "" {
 		return nil
 	}
@@ -201,16 +206,16 @@ func publishedToken(meta *secret.TokenMeta) secret.Token {
 	return secret.Token{ID: meta.ID, Serial: meta.Serial, ExpiresAt: meta.ExpiresAt, Request: meta.Request}
 }
 
-// placeholder stands for a token in a trial rendering.
+// placeholder is the token in a test rendering of the template.
 var placeholder = secret.Token{ID: "0000000000", Value: redact.New("0000000000-0000000000000000000000")}
 
-// unrenderable says why the Secret could not be written, before anything is
-// minted for it.
-func (r *SessionReconciler) unrenderable(s *sessionScope) string {
+// templateError renders the template with a placeholder and returns the error message, so
+// that no token is minted for a Secret that cannot be written.
+func (r *SessionReconciler) templateError(s *sessionScope) string {
 	if s.object.Spec.Secret == nil || len(s.object.Spec.Secret.Template) == 0 {
 		return ""
 	}
-	input := r.input(s, secret.Token{})
+	input := r.secretInput(s, secret.Token{})
 	if s.object.Spec.Auth.Certificate == nil {
 		input.Token = placeholder
 	}
@@ -220,15 +225,15 @@ func (r *SessionReconciler) unrenderable(s *sessionScope) string {
 	return ""
 }
 
-// observeListing looks the session's tokens up in the deployment's inventory.
-func (r *SessionReconciler) observeListing(s *sessionScope, published *session.Published) session.ServerTokens {
+// observeServerTokens returns the session's tokens from the deployment's inventory.
+func (r *SessionReconciler) observeServerTokens(s *sessionScope, published *session.Published) session.ServerTokens {
 	if s.conn == nil {
 		return session.ServerTokens{}
 	}
-	var listing session.ServerTokens
+	var tokens session.ServerTokens
 	if user := s.object.Status.User; user != nil {
-		listing.UserSuspended = s.conn.Inventory.Suspended(user.ID)
-		listing.Loaded = s.conn.Inventory.Loaded() && s.conn.VerificationStatus().CanSee(user.ID)
+		tokens.UserSuspended = s.conn.Inventory.Suspended(user.ID)
+		tokens.Loaded = s.conn.Inventory.Loaded() && s.conn.VerificationStatus().CanSee(user.ID)
 	}
 	uid := string(s.object.UID)
 	for _, token := range s.conn.Inventory.WithPrefix(r.names.SessionPrefix(uid)) {
@@ -237,13 +242,14 @@ func (r *SessionReconciler) observeListing(s *sessionScope, published *session.P
 			continue
 		}
 		listed := session.Listed{
-			ID: token.ID, Name: token.Name, Serial: serial, CreatedAt: token.CreatedAt, LastUsedAt: token.LastUsed, Scopes: token.Scopes,
+			ID: token.ID, Name: token.Name, Serial: serial,
+			CreatedAt: token.CreatedAt, LastUsedAt: token.LastUsed, Scopes: token.Scopes,
 		}
 		if published != nil && published.ID == token.ID {
-			listing.Token = &listed
+			tokens.Token = &listed
 			continue
 		}
-		listing.Others = append(listing.Others, listed)
+		tokens.Others = append(tokens.Others, listed)
 	}
-	return listing
+	return tokens
 }

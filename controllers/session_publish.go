@@ -13,10 +13,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// input is what the Secret is written from, with this token.
-func (r *SessionReconciler) input(s *sessionScope, token secret.Token) secret.Input {
-	snapshot := s.line.Snapshot
-	in := secret.Input{Session: s.object, URL: snapshot.URL, Token: token, User: s.username()}
+// secretInput returns the input for rendering the Secret with the given token.
+func (r *SessionReconciler) secretInput(s *sessionScope, token secret.Token) secret.Input {
+	snapshot := s.resolved.Snapshot
+	in := secret.Input{Session: s.object, URL: snapshot.URL, Token: token, User: s.publishedUsername()}
 	for _, h := range snapshot.Headers {
 		in.Headers = append(in.Headers, secret.Header{Name: h.Name, Value: h.Value})
 	}
@@ -29,8 +29,9 @@ func (r *SessionReconciler) input(s *sessionScope, token secret.Token) secret.In
 	return in
 }
 
-// username is whose credential is published.
-func (s *sessionScope) username() string {
+// publishedUsername returns the name of the user whose credential is published; empty if
+// unknown.
+func (s *sessionScope) publishedUsername() string {
 	switch {
 	case s.object.Spec.Auth.Mint != nil:
 		return s.object.Spec.Auth.Mint.User
@@ -44,28 +45,31 @@ func (s *sessionScope) username() string {
 	return ""
 }
 
-// publish writes the Secret from a credential that is known to be good: the
-// supplied token that was just accepted, the minted one that the Secret still
-// holds, or none.
-func (r *SessionReconciler) publish(ctx context.Context, s *sessionScope, o session.Observation) error {
-	token, err := r.publishable(ctx, s, o)
+// publishSecret writes the Secret with a credential that is known to be valid: the supplied
+// token or the access token that the server has just accepted, the minted token that the
+// Secret still contains, or none.
+func (r *SessionReconciler) publishSecret(ctx context.Context, s *sessionScope, o session.Observation) error {
+	token, err := r.tokenToPublish(ctx, s, o)
 	if err != nil {
 		return err
 	}
-	restored := o.Secret.Token != nil && o.Secret.Token.ID == token.ID && o.Secret.Fingerprint == secret.Fingerprint(r.key, r.input(s, token))
+	restored := o.Secret.Token != nil && o.Secret.Token.ID == token.ID &&
+		o.Secret.Fingerprint == secret.Fingerprint(r.key, r.secretInput(s, token))
 	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
-	if err := r.write(ctx, s, token); err != nil {
+	if err := r.writeSecret(ctx, s, token); err != nil {
 		return err
 	}
 	if restored {
 		r.status.Event(s.object, corev1.EventTypeNormal, v1alpha1.EventRestored, "Publish",
-			fmt.Sprintf("Secret %q was edited by somebody else and is restored", s.object.SecretName()))
+			fmt.Sprintf("restored Secret %q, which was modified outside of the operator", s.object.SecretName()))
 	}
 	return nil
 }
 
-func (r *SessionReconciler) publishable(ctx context.Context, s *sessionScope, o session.Observation) (secret.Token, error) {
+func (r *SessionReconciler) tokenToPublish(
+	ctx context.Context, s *sessionScope, o session.Observation,
+) (secret.Token, error) {
 	switch {
 	case s.object.Spec.Auth.Mint != nil:
 		token := publishedToken(s.prior.Token)
@@ -74,7 +78,7 @@ func (r *SessionReconciler) publishable(ctx context.Context, s *sessionScope, o 
 			return token, fmt.Errorf("read the published token: %w", err)
 		}
 		if !found {
-			return token, errMoved(s, "its token is gone")
+			return token, newSessionConflict(s, "its token is gone")
 		}
 		token.Value = value
 		return token, nil
@@ -85,7 +89,7 @@ func (r *SessionReconciler) publishable(ctx context.Context, s *sessionScope, o 
 		}
 		held := state.Grant
 		if held == nil || secret.TokenFingerprint(r.key, held.AccessToken) != s.memory.check.Credential {
-			return secret.Token{}, errMoved(s, "its grant has changed")
+			return secret.Token{}, newSessionConflict(s, "its grant has changed")
 		}
 		return secret.Token{Value: held.AccessToken, ID: held.KeyID, Serial: lastSerial(s), ExpiresAt: held.ExpiresAt}, nil
 	case s.object.Spec.Auth.Token != nil && !o.SuppliedToken.Empty:
@@ -95,15 +99,15 @@ func (r *SessionReconciler) publishable(ctx context.Context, s *sessionScope, o 
 		}
 		if source.Fingerprint != s.memory.check.Credential {
 			s.memory.source = sourceMemory{}
-			return secret.Token{}, errMoved(s, "the supplied token has changed")
+			return secret.Token{}, newSessionConflict(s, "the supplied token has changed")
 		}
 		return secret.Token{Value: value, ID: source.ID, Serial: lastSerial(s), ExpiresAt: s.memory.check.ExpiresAt}, nil
 	}
 	return secret.Token{Serial: lastSerial(s)}, nil
 }
 
-// lastSerial goes on counting where a session that minted once now publishes
-// something else.
+// lastSerial returns the serial of the last published token. It is kept when a session that
+// used to mint publishes another kind of credential.
 func lastSerial(s *sessionScope) int64 {
 	if s.prior.Token != nil {
 		return s.prior.Token.Serial
@@ -114,14 +118,14 @@ func lastSerial(s *sessionScope) int64 {
 	return 0
 }
 
-// write writes the Secret in one request, on the condition that it is still what
-// was observed.
-func (r *SessionReconciler) write(ctx context.Context, s *sessionScope, token secret.Token) error {
+// writeSecret writes the Secret in one request, which fails with a conflict if the Secret
+// was modified since it was observed.
+func (r *SessionReconciler) writeSecret(ctx context.Context, s *sessionScope, token secret.Token) error {
 	action := "update"
 	if s.prior.Ownership == secret.Absent {
 		action = "create"
 	}
-	if _, err := r.secrets.Write(ctx, r.input(s, token), s.prior); err != nil {
+	if _, err := r.secrets.Write(ctx, r.secretInput(s, token), s.prior); err != nil {
 		return fmt.Errorf("write Secret %s: %w", s.object.SecretName(), err)
 	}
 	r.metrics.SecretWritten(action)

@@ -15,9 +15,11 @@ import (
 
 // +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets,verbs=get;patch
 
-// observeWorkloads looks at the targets of spec.restart while one of them may run
-// with another credential than the one that is published; in a steady state at none.
-func (r *SessionReconciler) observeWorkloads(ctx context.Context, s *sessionScope, credential string) ([]session.Workload, error) {
+// observeWorkloads reads the workloads of spec.restart while one of them may still run with
+// another credential than the published one. In a steady state it reads none.
+func (r *SessionReconciler) observeWorkloads(
+	ctx context.Context, s *sessionScope, credential string,
+) ([]session.Workload, error) {
 	if credential == "" || !session.NeedsRollout(s.object, credential) {
 		return nil, nil
 	}
@@ -25,7 +27,8 @@ func (r *SessionReconciler) observeWorkloads(ctx context.Context, s *sessionScop
 	for _, target := range s.object.Spec.Restart {
 		state, err := r.workloads.Observe(ctx, s.object, target)
 		if apierrors.IsForbidden(err) {
-			workloads = append(workloads, session.Workload{Target: target, Problem: "the operator may not look at it: allow it to get and patch " + target.Kind + "s"})
+			problem := "the operator may not look at it: allow it to get and patch " + target.Kind + "s"
+			workloads = append(workloads, session.Workload{Target: target, Problem: problem})
 			continue
 		}
 		if err != nil {
@@ -34,31 +37,33 @@ func (r *SessionReconciler) observeWorkloads(ctx context.Context, s *sessionScop
 		slot := slotOf(s.object, target)
 		switch {
 		case state.Missing, state.Done, state.Stuck != "":
-			r.rollouts.end(slot)
+			r.rollouts.releaseSlot(slot)
 		case state.Credential == credential:
-			r.rollouts.goesOn(slot, r.clock.Now())
+			r.rollouts.recordRunning(slot, r.clock.Now())
 		}
 		workloads = append(workloads, session.Workload{
 			Target: target, Missing: state.Missing, Credential: state.Credential, Done: state.Done, Stuck: state.Stuck,
-			Room: r.rollouts.room(slot, r.clock.Now()),
+			Room: r.rollouts.hasCapacity(slot, r.clock.Now()),
 		})
 	}
 	return workloads, nil
 }
 
-// restart rolls workloads, each only if the budget still has room for it.
-func (r *SessionReconciler) restart(ctx context.Context, s *sessionScope, credential string, targets []v1alpha1.RestartTarget) error {
+// restartWorkloads restarts workloads as far as the limit of concurrent rollouts allows.
+func (r *SessionReconciler) restartWorkloads(
+	ctx context.Context, s *sessionScope, credential string, targets []v1alpha1.RestartTarget,
+) error {
 	for _, target := range targets {
 		state, err := r.workloads.Observe(ctx, s.object, target)
 		if err != nil {
 			return err
 		}
 		slot := slotOf(s.object, target)
-		if state.Missing || state.Credential == credential || !r.rollouts.begin(slot, r.clock.Now()) {
+		if state.Missing || state.Credential == credential || !r.rollouts.tryBegin(slot, r.clock.Now()) {
 			continue
 		}
 		if err := r.workloads.Restart(ctx, s.object, state, credential, r.clock.Now()); err != nil {
-			r.rollouts.end(slot)
+			r.rollouts.releaseSlot(slot)
 			return err
 		}
 		key := s.object.DeploymentKey()

@@ -21,19 +21,20 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// errMoved is a conflict: what was observed is no longer so.
-func errMoved(s *sessionScope, why string) error {
-	return apierrors.NewConflict(schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "codersessions"}, s.object.Name, errors.New(why))
+// newSessionConflict returns a conflict error: the observed state is outdated.
+func newSessionConflict(s *sessionScope, why string) error {
+	resource := schema.GroupResource{Group: v1alpha1.GroupVersion.Group, Resource: "codersessions"}
+	return apierrors.NewConflict(resource, s.object.Name, errors.New(why))
 }
 
-// revoke deletes tokens on the server, one by one. What is gone is noted at once,
-// so that a failure in the middle repeats nothing.
-func (r *SessionReconciler) revoke(ctx context.Context, s *sessionScope, doomed []session.TokenRef) error {
+// revokeTokens deletes tokens on the server one by one. Each deletion is recorded at once, so
+// that it is not repeated if a later one fails.
+func (r *SessionReconciler) revokeTokens(ctx context.Context, s *sessionScope, tokens []session.TokenRef) error {
 	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
 	var ids []string
 	var failed error
-	for _, token := range doomed {
+	for _, token := range tokens {
 		if failed = r.deleteToken(ctx, s, token.ID); failed != nil {
 			break
 		}
@@ -46,18 +47,18 @@ func (r *SessionReconciler) revoke(ctx context.Context, s *sessionScope, doomed 
 	return failed
 }
 
-// deleteToken deletes a token that is not published. The cache may lag behind a
-// write, even one of the operator's own that was never answered, so the Secret
-// itself is asked (B42).
+// deleteToken deletes a token that is not published. It reads the Secret from the API
+// server, because the cache may lag behind a write, including a write of the operator whose
+// response was lost (B42).
 func (r *SessionReconciler) deleteToken(ctx context.Context, s *sessionScope, id string) error {
-	if err := r.unpublished(ctx, s, coder.Token{ID: id}); err != nil {
+	if err := r.requireUnpublished(ctx, s, coder.Token{ID: id}); err != nil {
 		return err
 	}
 	gone := false
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
-		err := r.deleteOwn(ctx, s, line.Client, id)
+	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		err := r.deleteSessionToken(ctx, s, resolved.Client, id)
 		if gone = coder.KindOf(err) == coder.NotFound; gone {
-			return stillOwner(ctx, line.Client, s)
+			return requireOwnerRole(ctx, resolved.Client, s)
 		}
 		return err
 	})
@@ -71,15 +72,15 @@ func (r *SessionReconciler) deleteToken(ctx context.Context, s *sessionScope, id
 	return nil
 }
 
-// deleteOwn deletes a token of the session's. An id can come from the annotation of
-// a Secret, which whoever may write the Secret may forge: one that the inventory
-// does not know is looked at first, and a token with another name is left alone
-// (B45).
-func (r *SessionReconciler) deleteOwn(ctx context.Context, s *sessionScope, c *coder.Client, id string) error {
-	holder := r.holder(s, id)
+// deleteSessionToken deletes a token of this session. The id may come from an annotation of
+// a Secret, which anyone with write access to the Secret can forge. A token that is not in
+// the inventory is therefore read first, and is not deleted if its name shows that it
+// belongs to something else (B45).
+func (r *SessionReconciler) deleteSessionToken(ctx context.Context, s *sessionScope, c *coder.Client, id string) error {
+	owner := r.tokenOwnerID(s, id)
 	token, known := s.conn.Inventory.Lookup(id)
 	if !known {
-		found, err := c.Token(ctx, holder, id)
+		found, err := c.Token(ctx, owner, id)
 		if err != nil {
 			return err
 		}
@@ -89,12 +90,12 @@ func (r *SessionReconciler) deleteOwn(ctx context.Context, s *sessionScope, c *c
 		ctrl.LoggerFrom(ctx).Info("a token that is not this session's is left alone", "token", id)
 		return nil
 	}
-	return c.DeleteToken(ctx, holder, id)
+	return c.DeleteToken(ctx, owner, id)
 }
 
-// holder is whose token it is; the operator itself, where nobody knows (the path
-// only has to name a user that can be read, contract B.5).
-func (r *SessionReconciler) holder(s *sessionScope, id string) string {
+// tokenOwnerID returns the id of the user that the token belongs to, or "me" if it is
+// unknown: the path of the request may contain any user that can be read (contract B.5).
+func (r *SessionReconciler) tokenOwnerID(s *sessionScope, id string) string {
 	if token, ok := s.conn.Inventory.Lookup(id); ok && token.UserID != "" {
 		return token.UserID
 	}
@@ -104,9 +105,9 @@ func (r *SessionReconciler) holder(s *sessionScope, id string) string {
 	return "me"
 }
 
-// stillOwner tells a token that is gone from one that the operator may no longer
-// see: without the owner role everything looks deleted (contract G.13).
-func stillOwner(ctx context.Context, c *coder.Client, s *sessionScope) error {
+// requireOwnerRole returns an error if the operator's user is not allowed to see the token.
+// The server answers such requests as if the token did not exist (contract G.13).
+func requireOwnerRole(ctx context.Context, c *coder.Client, s *sessionScope) error {
 	me, err := c.Me(ctx)
 	if err != nil {
 		return err
@@ -115,21 +116,24 @@ func stillOwner(ctx context.Context, c *coder.Client, s *sessionScope) error {
 	if slices.Contains(me.Roles, deployment.RoleOwner) || user != nil && user.ID == me.ID {
 		return nil
 	}
-	return &coder.Error{Kind: coder.Forbidden, Op: coder.OpDeleteToken, Message: fmt.Sprintf("user %q is no owner any more, so it cannot tell whether a token exists", me.Username)}
+	return &coder.Error{
+		Kind: coder.Forbidden, Op: coder.OpDeleteToken,
+		Message: fmt.Sprintf("user %q no longer has the owner role, so it cannot tell whether a token exists", me.Username),
+	}
 }
 
-// sweep looks for the token that a lost answer may have left: minted, and never
-// heard of. Its name is the next one.
-func (r *SessionReconciler) sweep(ctx context.Context, s *sessionScope, serial int64) error {
+// findLostToken revokes the token with the next serial if it exists: the server may have
+// minted it although the operator did not receive the response.
+func (r *SessionReconciler) findLostToken(ctx context.Context, s *sessionScope, serial int64) error {
 	ctx, cancel := withoutCancel(ctx)
 	defer cancel()
-	holder := s.object.Spec.Auth.Mint.User
-	if user := s.object.Status.User; user != nil && user.Username == holder {
-		holder = user.ID
+	owner := s.object.Spec.Auth.Mint.User
+	if user := s.object.Status.User; user != nil && user.Username == owner {
+		owner = user.ID
 	}
 	var lost coder.Token
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
-		lost, err = line.Client.TokenByName(ctx, holder, r.names.Token(string(s.object.UID), serial))
+	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		lost, err = resolved.Client.TokenByName(ctx, owner, r.names.Token(string(s.object.UID), serial))
 		return err
 	})
 	switch coder.KindOf(err) {
@@ -146,6 +150,6 @@ func (r *SessionReconciler) sweep(ctx context.Context, s *sessionScope, serial i
 	default:
 		return err
 	}
-	s.swept = true
+	s.lostTokenSearched = true
 	return nil
 }

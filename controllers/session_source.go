@@ -18,15 +18,15 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// sourceMemory is what was learnt from a supplied token, with the version of the
-// Secret that it was learnt from. It holds no value.
+// sourceMemory is the supplied token as it was last read, with the resource version of its
+// Secret. It does not contain the value of the token.
 type sourceMemory struct {
 	version string
 	source  session.SuppliedToken
 }
 
-// observeSource looks at the supplied token. Its Secret is read again only when
-// its resource version has moved.
+// observeSource observes the supplied token. Its Secret is read again only if its resource
+// version has changed.
 func (r *SessionReconciler) observeSource(ctx context.Context, s *sessionScope) (session.SuppliedToken, error) {
 	if s.object.Spec.Auth.Token == nil {
 		return session.SuppliedToken{}, nil
@@ -51,20 +51,25 @@ func (r *SessionReconciler) sourceKey(s *sessionScope) types.NamespacedName {
 	return types.NamespacedName{Namespace: s.object.Namespace, Name: string(s.object.Spec.Auth.Token.SecretRef.Name)}
 }
 
-// readSource reads the supplied token itself.
-func (r *SessionReconciler) readSource(ctx context.Context, s *sessionScope) (session.SuppliedToken, redact.Secret, string, error) {
+// readSource reads the supplied token from the API server. It returns the token's
+// description, its value, and the resource version of its Secret.
+func (r *SessionReconciler) readSource(
+	ctx context.Context, s *sessionScope,
+) (session.SuppliedToken, redact.Secret, string, error) {
 	ref := s.object.Spec.Auth.Token.SecretRef
 	keyName := ref.DataKey()
 	object := &corev1.Secret{}
 	if err := r.apiReader.Get(ctx, r.sourceKey(s), object); err != nil {
 		if apierrors.IsNotFound(err) {
-			return session.SuppliedToken{Problem: fmt.Sprintf("Secret %q does not exist: create it with the token under key %q", ref.Name, keyName)}, redact.Secret{}, "", nil
+			problem := fmt.Sprintf("Secret %q does not exist: create it with the token under key %q", ref.Name, keyName)
+			return session.SuppliedToken{Problem: problem}, redact.Secret{}, "", nil
 		}
 		return session.SuppliedToken{}, redact.Secret{}, "", fmt.Errorf("read the supplied token: %w", err)
 	}
 	data, ok := object.Data[keyName]
 	if !ok {
-		return session.SuppliedToken{Problem: fmt.Sprintf("Secret %q has no key %q: write the token there", ref.Name, keyName)}, redact.Secret{}, object.ResourceVersion, nil
+		problem := fmt.Sprintf("Secret %q has no key %q: write the token there", ref.Name, keyName)
+		return session.SuppliedToken{Problem: problem}, redact.Secret{}, object.ResourceVersion, nil
 	}
 	value := redact.New(strings.TrimSpace(string(data)))
 	if value.Empty() {
@@ -75,11 +80,12 @@ func (r *SessionReconciler) readSource(ctx context.Context, s *sessionScope) (se
 		problem := fmt.Sprintf("Secret %q, key %q: %v", ref.Name, keyName, err)
 		return session.SuppliedToken{Problem: problem}, redact.Secret{}, object.ResourceVersion, nil
 	}
-	return session.SuppliedToken{ID: id, Fingerprint: secret.TokenFingerprint(r.key, value)}, value, object.ResourceVersion, nil
+	supplied := session.SuppliedToken{ID: id, Fingerprint: secret.TokenFingerprint(r.key, value)}
+	return supplied, value, object.ResourceVersion, nil
 }
 
-// suppliedCaller asks with a supplied token. If that is refused it looks whether
-// somebody has just written another one.
+// suppliedCaller calls with a supplied token. If the token is rejected, it checks whether the
+// Secret has been updated with another one.
 type suppliedCaller struct {
 	read  func(context.Context) (session.SuppliedToken, redact.Secret, error)
 	value redact.Secret
@@ -87,10 +93,10 @@ type suppliedCaller struct {
 	source session.SuppliedToken
 }
 
-// Token returns the token to ask with.
+// Token returns the token to call with.
 func (c *suppliedCaller) Token() redact.Secret { return c.value }
 
-// Refresh reads the token again; it reports whether it is another one.
+// Refresh reads the token again and reports whether it has changed.
 func (c *suppliedCaller) Refresh(ctx context.Context) (bool, error) {
 	source, value, err := c.read(ctx)
 	if err != nil || source.Problem != "" || source.Fingerprint == c.source.Fingerprint {

@@ -30,53 +30,58 @@ import (
 func (r *SessionReconciler) watch(mgr ctrl.Manager, own *queue, concurrent int) error {
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named("codersession").
-		WatchesRawSource(own.source()).
+		WatchesRawSource(own.asSource()).
 		Watches(&v1alpha1.CoderSession{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(sessionChanged())).
 		WatchesMetadata(&corev1.Secret{}, r.onSecret()).
 		WithOptions(controllerOptions(concurrent))
-	if r.namespacesLabels {
+	if r.readsNamespaceLabels {
 		b = b.WatchesMetadata(&corev1.Namespace{}, r.onNamespace(), builder.WithPredicates(labelsChanged()))
 	}
 	return b.Complete(r)
 }
 
-// sessionChanged lets through changes of the spec, and requests for renewal.
+// sessionChanged passes changes of the spec and renewal requests.
 func sessionChanged() predicate.Predicate {
-	return changed(func(object client.Object) string { return object.(*v1alpha1.CoderSession).RenewalRequest() })
+	return specOrRequestChanged(func(object client.Object) string {
+		return object.(*v1alpha1.CoderSession).RenewalRequest()
+	})
 }
 
-// onSecret enqueues the sessions whose generated Secret somebody else touched,
-// and lets supplied tokens settle. What the operator wrote itself tells it
-// nothing new.
+// onSecret returns the event handler for Secrets. It enqueues the sessions whose generated
+// Secret was modified by another writer, and starts the quiet period of changed supplied
+// tokens. Writes of the operator itself are ignored.
 func (r *SessionReconciler) onSecret() handler.EventHandler {
-	touched := func(ctx context.Context, object client.Object, gone bool, q workQueue) {
+	handle := func(ctx context.Context, object client.Object, gone bool, q workQueue) {
 		meta, ok := object.(*metav1.PartialObjectMetadata)
 		if !ok || !gone && r.secrets.Own(meta) {
 			return
 		}
-		for _, session := range r.sessionsIn(ctx, bySecret, meta) {
+		for _, session := range r.sessionsReferring(ctx, bySecret, meta) {
 			q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&session)})
 		}
-		for _, session := range r.sessionsIn(ctx, bySource, meta) {
-			r.debouncer.Mark(client.ObjectKeyFromObject(&session), r.window(ctx, &session))
+		for _, session := range r.sessionsReferring(ctx, bySource, meta) {
+			r.debouncer.Mark(client.ObjectKeyFromObject(&session), r.quietWindow(ctx, &session))
 		}
 	}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q workQueue) {
 			if !e.IsInInitialList {
-				touched(ctx, e.Object, false, q)
+				handle(ctx, e.Object, false, q)
 			}
 		},
 		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q workQueue) {
 			if e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
-				touched(ctx, e.ObjectNew, false, q)
+				handle(ctx, e.ObjectNew, false, q)
 			}
 		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workQueue) { touched(ctx, e.Object, true, q) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workQueue) { handle(ctx, e.Object, true, q) },
 	}
 }
 
-func (r *SessionReconciler) sessionsIn(ctx context.Context, field string, meta *metav1.PartialObjectMetadata) []v1alpha1.CoderSession {
+// sessionsReferring lists the sessions that refer to a Secret, by the given index.
+func (r *SessionReconciler) sessionsReferring(
+	ctx context.Context, field string, meta *metav1.PartialObjectMetadata,
+) []v1alpha1.CoderSession {
 	sessions, err := sessionsBy(ctx, r.client, field, meta.Name, client.InNamespace(meta.Namespace))
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "sessions of a Secret could not be found", "secret", meta.Namespace+"/"+meta.Name)
@@ -84,17 +89,18 @@ func (r *SessionReconciler) sessionsIn(ctx context.Context, field string, meta *
 	return sessions
 }
 
-// window is the quiet period of a session's supplied token: the deployment's.
-func (r *SessionReconciler) window(ctx context.Context, s *v1alpha1.CoderSession) debounce.Window {
+// quietWindow returns the quiet period of a session's supplied token, which is that of its
+// deployment.
+func (r *SessionReconciler) quietWindow(ctx context.Context, s *v1alpha1.CoderSession) debounce.Window {
 	d := &v1alpha1.CoderDeployment{}
 	if err := r.client.Get(ctx, s.DeploymentKey(), d); err != nil {
 		return debounce.Window{Quiet: deployment.DefaultQuietPeriod, MaxDelay: deployment.DefaultMaxDelay}
 	}
-	return window(d)
+	return quietWindow(d)
 }
 
-// onNamespace enqueues the sessions of a namespace whose labels changed: access
-// rules select by them.
+// onNamespace returns the event handler for namespaces. It enqueues the sessions of a
+// namespace whose labels have changed, because access rules select by labels.
 func (r *SessionReconciler) onNamespace() handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, object client.Object) []reconcile.Request {
 		var list v1alpha1.CoderSessionList

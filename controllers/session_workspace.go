@@ -17,43 +17,45 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 )
 
-// bindingMemory is the workspace as it was last looked up.
-type bindingMemory struct {
-	// of is what was looked up, at where.
+// workspaceMemory is the workspace as it was last read.
+type workspaceMemory struct {
+	// of is the reference that was resolved, on the deployment with this id, at this time.
 	of         v1alpha1.WorkspaceRef
 	deployment string
 	at         time.Time
 	missing    bool
 	workspace  coder.Workspace
-	// connected says that the stream was open then, so that what happened since was told.
+	// connected reports whether the stream has been connected since, so that it has reported
+	// every change.
 	connected bool
 }
 
-// observeBinding compares what was looked up with what the stream has told since. The stream is only a hint to look again.
-// For a session that rests nobody looks.
-func (r *SessionReconciler) observeBinding(s *sessionScope, rests bool) session.WorkspaceBinding {
+// observeWorkspace compares the workspace as it was last read with the changes that its
+// stream has reported. A change in the stream only causes the workspace to be read again.
+// Workspaces of paused, retired and deleted sessions are not watched.
+func (r *SessionReconciler) observeWorkspace(s *sessionScope, retired bool) session.WorkspaceBinding {
 	key := client.ObjectKeyFromObject(s.object)
 	ref := s.object.Spec.Workspace
-	if ref == nil || s.object.Spec.Paused || rests || !s.object.DeletionTimestamp.IsZero() || s.conn == nil {
+	if ref == nil || s.object.Spec.Paused || retired || !s.object.DeletionTimestamp.IsZero() || s.conn == nil {
 		r.streams.Release(key)
 		return session.WorkspaceBinding{Wanted: ref != nil}
 	}
-	known := &s.memory.binding
+	known := &s.memory.workspace
 	if known.of != *ref || known.deployment != s.conn.VerificationStatus().DeploymentID {
 		return session.WorkspaceBinding{Wanted: true}
 	}
-	b := session.WorkspaceBinding{Wanted: true, At: known.at, Missing: known.missing}
+	b := session.WorkspaceBinding{Wanted: true, Time: known.at, Missing: known.missing}
 	if !b.Missing {
-		b.Status, b.Running, b.Changing = standingOf(known.workspace)
+		b.Status, b.Running, b.Changing = workspaceState(known.workspace)
 		view, held := r.streams.Look(key)
-		b.Stale, b.Unwatched = known.compare(view, held)
+		b.Stale, b.Unwatched = known.compareWithStream(view, held)
 	}
 	return b
 }
 
-// compare reports whether the stream tells of something that the look-up did not see, or has been away since, and why there
-// is none for good.
-func (m *bindingMemory) compare(view stream.View, held bool) (stale bool, unwatched string) {
+// compareWithStream reports whether the memory is stale, because the stream has reported a
+// change or was interrupted, and the error if the stream has stopped permanently.
+func (m *workspaceMemory) compareWithStream(view stream.View, held bool) (stale bool, unwatched string) {
 	connected := view.State == stream.Connected
 	stale = !held || view.ChangedAt.After(m.at) && view.Workspace != m.workspace || connected && !m.connected
 	m.connected = m.connected && connected
@@ -63,8 +65,9 @@ func (m *bindingMemory) compare(view stream.View, held bool) (stale bool, unwatc
 	return stale, unwatched
 }
 
-// standingOf says what a workspace's status means for its credentials.
-func standingOf(w coder.Workspace) (status string, running, changing bool) {
+// workspaceState returns the workspace's status as text, whether it is running, and whether
+// it is about to change.
+func workspaceState(w coder.Workspace) (status string, running, changing bool) {
 	if w.Dormant {
 		return "dormant", false, false
 	}
@@ -78,14 +81,18 @@ func standingOf(w coder.Workspace) (status string, running, changing bool) {
 	}
 }
 
-// findWorkspace looks the workspace up with the operator's credential, and holds its stream from then on.
+// findWorkspace reads the workspace with the operator's credential and subscribes to its
+// stream.
 func (r *SessionReconciler) findWorkspace(ctx context.Context, s *sessionScope) error {
 	ref := *s.object.Spec.Workspace
 	key := client.ObjectKeyFromObject(s.object)
 	view, _ := r.streams.Look(key)
-	next := bindingMemory{of: ref, deployment: s.conn.VerificationStatus().DeploymentID, at: r.clock.Now(), connected: view.State == stream.Connected}
-	_, err := s.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) (err error) {
-		next.workspace, err = line.Client.Workspace(ctx, ref.Owner, ref.Name)
+	next := workspaceMemory{
+		of: ref, deployment: s.conn.VerificationStatus().DeploymentID, at: r.clock.Now(),
+		connected: view.State == stream.Connected,
+	}
+	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		next.workspace, err = resolved.Client.Workspace(ctx, ref.Owner, ref.Name)
 		return err
 	})
 	switch {
@@ -95,28 +102,28 @@ func (r *SessionReconciler) findWorkspace(ctx context.Context, s *sessionScope) 
 	case err != nil:
 		return err
 	default:
-		r.streams.Revive(key) // what was refused may be let in again
+		r.streams.Revive(key) // a stream that was rejected earlier may be accepted now
 		r.streams.Ensure(key, stream.Target{Deployment: s.object.DeploymentKey(), WorkspaceID: next.workspace.ID})
 	}
-	s.memory.binding = next
+	s.memory.workspace = next
 	return nil
 }
 
-// wakeHolders lets the sessions of a workspace look again.
-func (q *queue) wakeHolders(hint stream.Notification) {
-	for _, holder := range hint.Holders {
+// enqueueHolders enqueues the sessions of a workspace that has changed.
+func (q *queue) enqueueHolders(notification stream.Notification) {
+	for _, holder := range notification.Holders {
 		q.add(holder, 0)
 	}
 }
 
-// follow keeps the streams of a deployment in step with its settings: opened with those that the server has accepted, and
-// closed in good order while they are refused.
-func (r *DeploymentReconciler) follow(key types.NamespacedName, conn *connection.Connection) {
-	standing, line := conn.VerificationStatus(), conn.ResolvedClient()
+// updateStreams opens the streams of a deployment with the settings that the server has
+// accepted, and suspends them while the settings are invalid or rejected.
+func (r *DeploymentReconciler) updateStreams(key types.NamespacedName, conn *connection.Connection) {
+	verified, resolved := conn.VerificationStatus(), conn.ResolvedClient()
 	switch {
-	case standing.Result.OK() && line != nil && line.Snapshot.Fingerprint == standing.Fingerprint:
-		r.streams.Settled(key, standing.Fingerprint, line.Client)
-	case standing.Problem != "" || standing.Result.AboutCaller:
+	case verified.Result.OK() && resolved != nil && resolved.Snapshot.Fingerprint == verified.Fingerprint:
+		r.streams.Settled(key, verified.Fingerprint, resolved.Client)
+	case verified.Problem != "" || verified.Result.AboutCaller:
 		r.streams.Suspend(key)
 	}
 }

@@ -30,7 +30,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/workload"
 )
 
-// FieldOwner is the name under which the operator writes.
+// FieldOwner is the field manager name and event reporter of the operator.
 const FieldOwner = "coder-session-operator"
 
 // Clock is what the controllers need of a clock.
@@ -39,84 +39,92 @@ type Clock interface {
 	clock.WithDelayedExecution
 }
 
-// Options are what the controllers are built with. All fields but NamespaceLabels,
-// Namespaces and RedirectURIs are needed.
+// Options configure the controllers. All fields but NamespaceLabels, Namespaces and
+// RedirectURIs are required.
 type Options struct {
-	// Key of all fingerprints.
+	// Key is the HMAC key of all fingerprints.
 	Key fingerprint.Key
-	// Cluster id that the names of tokens carry.
+	// Cluster is the id of this cluster, which is part of the names of minted tokens.
 	Cluster string
 	Clock   Clock
 	Jitter  Jitter
 	Metrics *metrics.Metrics
-	// Roots returns the certificates that are trusted besides a CA bundle.
+	// Roots returns the root certificates that are trusted in addition to a CA bundle.
 	Roots func() (*x509.CertPool, error)
-	// UserAgent of requests to Coder.
+	// UserAgent is the User-Agent header of requests to Coder.
 	UserAgent string
-	// RevocationTimeout bounds how long a deleted session waits for its server.
+	// RevocationTimeout is how long a deleted session waits until its tokens are revoked
+	// before its finalizer is removed anyway.
 	RevocationTimeout time.Duration
-	// OrphanGrace is how old a token that no session claims must be before it is
-	// revoked; zero: at once.
+	// OrphanGrace is the minimum age at which a token that belongs to no session is
+	// revoked. Zero revokes it as soon as it is found.
 	OrphanGrace time.Duration
-	// MaxConcurrent is how many deployments, and how many sessions of one deployment,
-	// are worked on at a time.
+	// MaxConcurrent is the maximum number of deployments, and of sessions of one
+	// deployment, that are reconciled at the same time.
 	MaxConcurrent int
-	// RedirectURIs are where the OAuth callback is reached; the first one is that of
-	// requests for consent. None: no callback is served, and no session can have a grant.
+	// RedirectURIs are the URLs of the OAuth callback; authorization requests use the first
+	// one. If empty, no callback is served and no session can obtain a grant.
 	RedirectURIs []string
-	// Instance names this process among others, where it notes that it is about to do
-	// something that may be done once.
+	// Instance identifies this process. It is recorded before an operation that must not
+	// be carried out twice.
 	Instance string
-	// Random is where states and verifiers of OAuth come from.
+	// Random is the source of OAuth states and PKCE verifiers.
 	Random io.Reader
-	// NamespaceLabels says that the labels of namespaces can be read.
+	// NamespaceLabels reports whether the operator is allowed to read labels of namespaces.
 	NamespaceLabels bool
-	// Namespaces are those that the cache is limited to, see CacheOptions. None: all.
+	// Namespaces are the namespaces that the cache is limited to, see CacheOptions. If
+	// empty, all namespaces are watched.
 	Namespaces []string
 }
 
-// Setup adds both controllers to a manager. Data goes one way through them: see
-// the package's documentation.
+// Setup adds both controllers to a manager. See the package documentation for how they
+// depend on each other.
 //
-// It returns the connections, for whoever else has to reach the deployments.
+// It returns the pool of connections, for other components that call the deployments.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, error) {
 	if err := addIndexes(ctx, mgr.GetFieldIndexer(), inventory.Names{Cluster: o.Cluster}); err != nil {
 		return nil, err
 	}
-	c := assemble(ctx, api{client: within{mgr.GetClient(), o.Namespaces}, contents: mgr.GetAPIReader(), recorder: mgr.GetEventRecorder(FieldOwner)}, o)
+	c := newReconcilers(ctx, apiAccess{
+		client:    restrictedClient{mgr.GetClient(), o.Namespaces},
+		apiReader: mgr.GetAPIReader(),
+		recorder:  mgr.GetEventRecorder(FieldOwner),
+	}, o)
 	if err := c.deployments.watch(mgr, c.deploymentQueue, o.MaxConcurrent); err != nil {
 		return nil, err
 	}
 	return c.sessions.pool, c.sessions.watch(mgr, c.sessionQueue, sessionWorkers(o.MaxConcurrent))
 }
 
-// sessionWorkers are as many as leave each deployment its share, see turns.
+// sessionWorkers returns the number of workers of the session controller. A single
+// deployment gets half of them, see fairQueue.
 func sessionWorkers(concurrent int) int { return 2 * concurrent }
 
-// controllerOptions let a replica that is not the leader fill its caches, so that it
-// is ready to take over at once.
+// controllerOptions enables warm-up: a replica that is not the leader fills its caches,
+// so that it can take over without delay.
 func controllerOptions(concurrent int) controller.Options {
 	return controller.Options{MaxConcurrentReconciles: concurrent, EnableWarmup: ptr.To(true)}
 }
 
-// api is the way to the API server.
-type api struct {
-	client   client.Client // reads from caches
-	contents client.Reader // reads directly
-	recorder status.Recorder
+// apiAccess groups the clients of the API server.
+type apiAccess struct {
+	client    client.Client // reads from caches
+	apiReader client.Reader // reads from the API server
+	recorder  status.Recorder
 }
 
-// assembly is both reconcilers with what connects them.
-type assembly struct {
+// reconcilers groups both reconcilers and their queues.
+type reconcilers struct {
 	deployments     *DeploymentReconciler
 	sessions        *SessionReconciler
 	deploymentQueue *queue
 	sessionQueue    *queue
 }
 
-// assemble connects the parts: settings and supplied tokens settle, then wake
-// their controller; deployments wake their sessions.
-func assemble(ctx context.Context, a api, o Options) assembly {
+// newReconcilers builds both reconcilers and connects them: changes of settings and of
+// supplied tokens are debounced and then enqueue the object they belong to; a deployment
+// enqueues its sessions.
+func newReconcilers(ctx context.Context, a apiAccess, o Options) reconcilers {
 	names := inventory.Names{Cluster: o.Cluster}
 	deployments, sessions := &queue{}, &queue{}
 	settings := debounce.New(o.Clock, func(key types.NamespacedName) { deployments.add(key, 0) })
@@ -125,34 +133,36 @@ func assemble(ctx context.Context, a api, o Options) assembly {
 	streams := stream.NewSet(ctx, stream.Options{
 		Clock:  o.Clock,
 		Jitter: func() float64 { return o.Jitter(time.Second).Seconds() },
-		Notify: sessions.wakeHolders,
+		Notify: sessions.enqueueHolders,
 	})
 	writer := status.NewWriter(a.client, a.recorder, o.Clock)
 	pool := connection.NewPool(connection.Options{
-		Resolver:   authconfig.NewResolver(a.contents, a.client, o.Key, o.Roots),
-		Deployment: deploymentFrom(a.client),
+		Resolver:   authconfig.NewResolver(a.apiReader, a.client, o.Key, o.Roots),
+		Deployment: deploymentGetter(a.client),
 		Settling:   settings.Settling,
 		Clock:      o.Clock,
 		Names:      names,
 		UserAgent:  o.UserAgent,
 		Observe: func(key types.NamespacedName, call coder.Call) {
-			o.Metrics.Requested(key.Namespace, key.Name, call.Operation, outcome(call.Kind), call.Duration)
+			o.Metrics.Requested(key.Namespace, key.Name, call.Operation, outcomeLabel(call.Kind), call.Duration)
 		},
 		Retried: func(key types.NamespacedName) { o.Metrics.SilentRetry(key.Namespace, key.Name) },
 	})
-	return assembly{
+	return reconcilers{
 		deploymentQueue: deployments,
 		sessionQueue:    sessions,
 		deployments: &DeploymentReconciler{
-			client: a.client, apiReader: a.contents, pool: pool, debouncer: settings, status: writer, metrics: o.Metrics, names: names,
-			clock: o.Clock, jitter: o.Jitter, sessions: sessions, streams: streams, retention: retention, orphanGrace: o.OrphanGrace,
+			client: a.client, apiReader: a.apiReader, pool: pool, debouncer: settings, status: writer,
+			metrics: o.Metrics, names: names, clock: o.Clock, jitter: o.Jitter, sessions: sessions,
+			streams: streams, retention: retention, orphanGrace: o.OrphanGrace,
 			memory: map[types.NamespacedName]*deploymentMemory{},
 		},
 		sessions: &SessionReconciler{
-			client: a.client, apiReader: a.contents, namespacesLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
-			secrets: secret.NewStore(a.contents, a.client, o.Key), key: o.Key,
-			grants: grant.NewStore(a.contents, a.client), redirectURIs: o.RedirectURIs, random: o.Random, instance: o.Instance,
-			streams: streams, workloads: workload.NewStore(a.contents, a.client), rollouts: newRollouts(), retention: retention, names: names, status: writer, metrics: o.Metrics,
+			client: a.client, apiReader: a.apiReader, readsNamespaceLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
+			secrets: secret.NewStore(a.apiReader, a.client, o.Key), key: o.Key,
+			grants: grant.NewStore(a.apiReader, a.client), redirectURIs: o.RedirectURIs, random: o.Random, instance: o.Instance,
+			streams: streams, workloads: workload.NewStore(a.apiReader, a.client), rollouts: newRollouts(),
+			retention: retention, names: names, status: writer, metrics: o.Metrics,
 			clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
 			fairQueue: newFairQueue(sessionWorkers(o.MaxConcurrent), func(key types.NamespacedName) { sessions.add(key, 0) }),
 			memory:    map[types.NamespacedName]*sessionMemory{},
@@ -160,14 +170,17 @@ func assemble(ctx context.Context, a api, o Options) assembly {
 	}
 }
 
-func deploymentFrom(reader client.Reader) func(context.Context, types.NamespacedName) (*v1alpha1.CoderDeployment, error) {
+type getDeployment = func(context.Context, types.NamespacedName) (*v1alpha1.CoderDeployment, error)
+
+func deploymentGetter(reader client.Reader) getDeployment {
 	return func(ctx context.Context, key types.NamespacedName) (*v1alpha1.CoderDeployment, error) {
 		d := &v1alpha1.CoderDeployment{}
 		return d, reader.Get(ctx, key, d)
 	}
 }
 
-func outcome(kind coder.Kind) string {
+// outcomeLabel is the value of the metric label for the outcome of a request.
+func outcomeLabel(kind coder.Kind) string {
 	if kind == "" {
 		return "ok"
 	}

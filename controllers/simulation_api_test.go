@@ -40,14 +40,15 @@ type ref struct {
 	key  types.NamespacedName
 }
 
-// change is one write, as a watch tells of it. A nil object was not there, or is not there any more.
+// change is one write as reported by a watch. before is nil for a creation, after is nil for a
+// deletion.
 type change struct {
 	ref           ref
 	before, after client.Object
 }
 
-// simAPI is an API server in memory: resource versions, preconditions, generations, finalizers, the status subresource.
-// What was written is told to told, in order.
+// simAPI is an API server in memory with resource versions, preconditions, generations,
+// finalizers and the status subresource. It calls told for each write, in order.
 type simAPI struct {
 	now     func() time.Time
 	rng     *rand.Rand
@@ -58,10 +59,13 @@ type simAPI struct {
 }
 
 func newSimAPI(now func() time.Time, rng *rand.Rand) *simAPI {
-	return &simAPI{now: now, rng: rng, objects: map[ref]client.Object{}, texts: map[ref]string{}, version: 1000, told: func(change) {}}
+	return &simAPI{
+		now: now, rng: rng, version: 1000,
+		objects: map[ref]client.Object{}, texts: map[ref]string{}, told: func(change) {},
+	}
 }
 
-// kindOf is the kind of a typed or metadata-only object.
+// kindOf returns the kind of a typed or metadata-only object.
 func kindOf(object client.Object) string {
 	if meta, ok := object.(*metav1.PartialObjectMetadata); ok {
 		return meta.Kind
@@ -87,7 +91,7 @@ func (a *simAPI) get(r ref, out client.Object) error {
 	return nil
 }
 
-// into fills out with a copy of object: all of it, or its metadata as the cache of a metadata watch holds it.
+// into copies object to out: completely, or only the metadata if out is metadata-only.
 func into(out, object client.Object) {
 	if meta, ok := out.(*metav1.PartialObjectMetadata); ok {
 		*meta = *metadataFrom(object)
@@ -100,9 +104,11 @@ func metadataFrom(object client.Object) *metav1.PartialObjectMetadata {
 	meta := metadataOf(kindOf(object))
 	copied := copyOf(object)
 	meta.ObjectMeta = metav1.ObjectMeta{
-		Name: copied.GetName(), Namespace: copied.GetNamespace(), UID: copied.GetUID(), ResourceVersion: copied.GetResourceVersion(),
-		Generation: copied.GetGeneration(), CreationTimestamp: copied.GetCreationTimestamp(), DeletionTimestamp: copied.GetDeletionTimestamp(),
-		Labels: copied.GetLabels(), Annotations: copied.GetAnnotations(), OwnerReferences: copied.GetOwnerReferences(), Finalizers: copied.GetFinalizers(),
+		Name: copied.GetName(), Namespace: copied.GetNamespace(), UID: copied.GetUID(),
+		ResourceVersion: copied.GetResourceVersion(), Generation: copied.GetGeneration(),
+		CreationTimestamp: copied.GetCreationTimestamp(), DeletionTimestamp: copied.GetDeletionTimestamp(),
+		Labels: copied.GetLabels(), Annotations: copied.GetAnnotations(),
+		OwnerReferences: copied.GetOwnerReferences(), Finalizers: copied.GetFinalizers(),
 	}
 	return meta
 }
@@ -119,7 +125,7 @@ func (a *simAPI) create(object client.Object) error {
 	return nil
 }
 
-// store gives the object a version and keeps a copy. Its time stamps are those that a JSON document can hold.
+// store sets the resource version of the object and keeps a copy.
 func (a *simAPI) store(r ref, before, after client.Object) {
 	a.version++
 	after.SetResourceVersion(strconv.Itoa(a.version))
@@ -133,7 +139,8 @@ func (a *simAPI) store(r ref, before, after client.Object) {
 	a.told(change{ref: r, before: before, after: copyOf(stored)})
 }
 
-// update replaces all but the status of the operator's kinds, on the conditions that the object carries.
+// update replaces the object except for its status. It checks the UID and the resource version
+// of the object as preconditions.
 func (a *simAPI) update(object client.Object) error {
 	r := refOf(object)
 	live := a.objects[r]
@@ -159,7 +166,7 @@ func (a *simAPI) keepIdentity(next, live client.Object) {
 	next.SetResourceVersion(live.GetResourceVersion())
 }
 
-// replace stores what differs; a write that changes nothing makes no version.
+// replace stores the object if it differs; a write that changes nothing creates no new version.
 func (a *simAPI) replace(r ref, live, next client.Object) {
 	if encoded(next) == a.texts[r] {
 		return
@@ -177,7 +184,7 @@ func precondition(r ref, live client.Object, uid types.UID, version string) erro
 	return nil
 }
 
-// remove deletes the object, or marks it where finalizers hold it.
+// remove deletes the object, or sets its deletion timestamp if it has finalizers.
 func (a *simAPI) remove(r ref, conditions *metav1.Preconditions) error {
 	live := a.objects[r]
 	if live == nil {
@@ -212,7 +219,7 @@ func (a *simAPI) remove(r ref, conditions *metav1.Preconditions) error {
 	return nil
 }
 
-// patch applies a JSON merge patch (RFC 7396), to the status subresource or to all but it.
+// patch applies a JSON merge patch (RFC 7396) either to the status or to everything else.
 func (a *simAPI) patch(object client.Object, patch client.Patch, status bool) error {
 	r := refOf(object)
 	live := a.objects[r]
@@ -289,7 +296,7 @@ func encoded(object any) string {
 	return string(text)
 }
 
-// spec is what a generation counts the changes of.
+// spec returns the encoded spec, whose changes are counted by the generation.
 func spec(object client.Object) string {
 	switch o := object.(type) {
 	case *v1alpha1.CoderDeployment:
@@ -300,7 +307,7 @@ func spec(object client.Object) string {
 	return ""
 }
 
-// keepStatus: who does not write the status subresource does not write status.
+// keepStatus restores the status: only writes to the status subresource can change it.
 func keepStatus(next, live client.Object) {
 	switch o := next.(type) {
 	case *v1alpha1.CoderDeployment:
@@ -310,7 +317,7 @@ func keepStatus(next, live client.Object) {
 	}
 }
 
-// collect does what the garbage collector does: it removes Secrets whose owner is gone.
+// collect removes Secrets whose owner no longer exists, like the garbage collector.
 func (a *simAPI) collect() {
 	for _, r := range sortedRefs(a.objects) {
 		object, ok := a.objects[r].(*corev1.Secret)

@@ -19,8 +19,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// simCache is what an operator's caches show: the live objects as they were told of up to now. Each kind is told of by a
-// watch of its own, in order.
+// simCache simulates the operator's caches. Each kind has its own watch, whose events arrive in
+// order, but independently of other kinds.
 type simCache struct {
 	api     *simAPI
 	objects map[ref]client.Object
@@ -29,13 +29,13 @@ type simCache struct {
 	watches []watch
 }
 
-// news is a change that the watch has not brought yet.
+// news is a change that the watch has not delivered yet.
 type news struct {
 	change
 	due time.Time
 }
 
-// watch is what a controller is told of a kind.
+// watch is a controller's watch of one kind.
 type watch struct {
 	kind       string
 	metadata   bool
@@ -44,9 +44,11 @@ type watch struct {
 	queue      *simQueue
 }
 
-// newSimCache lists everything that there is.
+// newSimCache returns a cache with all existing objects.
 func newSimCache(api *simAPI) *simCache {
-	c := &simCache{api: api, objects: map[ref]client.Object{}, pending: map[string][]news{}, indexes: map[string]client.IndexerFunc{}}
+	c := &simCache{
+		api: api, objects: map[ref]client.Object{}, pending: map[string][]news{}, indexes: map[string]client.IndexerFunc{},
+	}
 	for r, object := range api.objects {
 		c.objects[r] = copyOf(object)
 	}
@@ -59,7 +61,7 @@ func (c *simCache) IndexField(_ context.Context, object client.Object, field str
 	return nil
 }
 
-// start tells the watches of all that was listed.
+// start delivers the initial list to the watches.
 func (c *simCache) start(ctx context.Context) {
 	for _, kind := range kinds {
 		for _, r := range sortedRefs(c.objects) {
@@ -73,7 +75,7 @@ func (c *simCache) start(ctx context.Context) {
 	}
 }
 
-// deliver brings the next news of a kind.
+// deliver delivers the next event of a kind.
 func (c *simCache) deliver(ctx context.Context, kind string) {
 	next := c.pending[kind][0]
 	c.pending[kind] = c.pending[kind][1:]
@@ -98,13 +100,13 @@ func (c *simCache) deliver(ctx context.Context, kind string) {
 	}
 }
 
-// shown is the object as the watch shows it.
+// shown returns the object as the watch reports it.
 func (w watch) shown(object client.Object) client.Object {
 	var shown any = copyOf(object)
 	if w.metadata {
 		shown = metadataFrom(object)
 	}
-	stripped, _ := strip(shown)
+	stripped, _ := stripUnused(shown)
 	return stripped.(client.Object)
 }
 
@@ -138,7 +140,7 @@ func (w watch) deleted(ctx context.Context, object client.Object) {
 	}
 }
 
-// get reads from the cache. Contents of Secrets and ConfigMaps are not in it.
+// get reads from the cache, which contains only metadata of Secrets and ConfigMaps.
 func (c *simCache) get(r ref, out client.Object) error {
 	_, metadata := out.(*metav1.PartialObjectMetadata)
 	own := r.kind == kindDeployment || r.kind == kindSession
@@ -149,11 +151,11 @@ func (c *simCache) get(r ref, out client.Object) error {
 	if err := view.get(r, out); err != nil {
 		return err
 	}
-	_, err := strip(out)
+	_, err := stripUnused(out)
 	return err
 }
 
-// list lists from the cache, by namespace and by the fields of an index.
+// list lists from the cache by namespace and by index.
 func (c *simCache) list(out client.ObjectList, options ...client.ListOption) error {
 	var o client.ListOptions
 	o.ApplyOptions(options)
@@ -193,7 +195,7 @@ func (c *simCache) selected(object client.Object, o client.ListOptions) bool {
 	return true
 }
 
-// lags reports whether there is news that was not brought yet, of any kind or of those named.
+// lags reports whether events of the given kinds, or of any kind, have not been delivered yet.
 func (c *simCache) lags(of ...string) bool {
 	for _, kind := range kinds {
 		if len(c.pending[kind]) > 0 && (len(of) == 0 || slices.Contains(of, kind)) {
@@ -209,7 +211,8 @@ func sortedRefs[V any](objects map[ref]V) []ref {
 		refs = append(refs, r)
 	}
 	slices.SortFunc(refs, func(a, b ref) int {
-		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(a.key.Namespace, b.key.Namespace), strings.Compare(a.key.Name, b.key.Name))
+		return cmp.Or(strings.Compare(a.kind, b.kind),
+			strings.Compare(a.key.Namespace, b.key.Namespace), strings.Compare(a.key.Name, b.key.Name))
 	})
 	return refs
 }

@@ -14,21 +14,27 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// changes are what people, servers and networks do, each as often as it is listed.
+// changes are the random events caused by users, servers and networks. An event that is listed
+// more than once is more frequent.
 var changes = []func(*simWorld){
 	(*simWorld).rotateSettings, (*simWorld).rotateSettings, (*simWorld).rotateSettings, (*simWorld).flipSettings,
-	(*simWorld).spoilSetting, (*simWorld).spoilSetting, (*simWorld).mendSetting, (*simWorld).mendSettings,
-	(*simWorld).switchServer, (*simWorld).toggleOutage, (*simWorld).toggleOutage, (*simWorld).toggleUser, (*simWorld).toggleUser,
-	(*simWorld).breakToken, (*simWorld).breakToken, (*simWorld).jump, (*simWorld).skew, (*simWorld).makeNoise, (*simWorld).makeNoise,
-	(*simWorld).silence, (*simWorld).crash, (*simWorld).editSession, (*simWorld).editSession, (*simWorld).editSecret, (*simWorld).editSecret,
-	(*simWorld).deleteSecret, (*simWorld).deleteSession, (*simWorld).createSession, (*simWorld).toggleAccess, (*simWorld).breakOperator,
+	(*simWorld).spoilSetting, (*simWorld).spoilSetting, (*simWorld).repairSetting, (*simWorld).repairSettings,
+	(*simWorld).switchServer, (*simWorld).toggleOutage, (*simWorld).toggleOutage,
+	(*simWorld).toggleUser, (*simWorld).toggleUser,
+	(*simWorld).breakToken, (*simWorld).breakToken, (*simWorld).jump, (*simWorld).skew,
+	(*simWorld).makeNoise, (*simWorld).makeNoise, (*simWorld).silence, (*simWorld).crash,
+	(*simWorld).editSession, (*simWorld).editSession, (*simWorld).editSecret, (*simWorld).editSecret,
+	(*simWorld).deleteSecret, (*simWorld).deleteSession, (*simWorld).createSession,
+	(*simWorld).toggleAccess, (*simWorld).breakOperator,
 	(*simWorld).stall, (*simWorld).leaveOrphans, (*simWorld).deleteDeployment,
 }
 
-// nudges are what may happen while the operator waits for an answer.
+// nudges are the events that may happen while the operator waits for a response.
 var nudges = []func(*simWorld){
-	(*simWorld).spoilSetting, (*simWorld).mendSetting, (*simWorld).mendSettings, (*simWorld).toggleUser, (*simWorld).breakToken,
-	(*simWorld).editSession, (*simWorld).editSecret, (*simWorld).deleteSecret, (*simWorld).deleteSession, (*simWorld).createSession,
+	(*simWorld).spoilSetting, (*simWorld).repairSetting, (*simWorld).repairSettings,
+	(*simWorld).toggleUser, (*simWorld).breakToken,
+	(*simWorld).editSession, (*simWorld).editSecret, (*simWorld).deleteSecret,
+	(*simWorld).deleteSession, (*simWorld).createSession,
 	(*simWorld).switchServer, (*simWorld).toggleAccess,
 }
 
@@ -41,37 +47,38 @@ func (w *simWorld) nudge() {
 	w.byOperator = by
 }
 
-// spoilSetting writes one object: something wrong, an old half, nothing.
+// spoilSetting writes invalid or outdated contents to one settings object, or deletes it.
 func (w *simWorld) spoilSetting() {
 	name := pick(w, simSettings)
 	oldID, oldSecret := simPair(max(0, w.pair-1))
-	value := pick(w, []string{"", "wrong", "0123456789-0123456789012345678901", map[string]string{"edge-id": oldID, "edge-key": oldSecret}[name]})
+	outdated := map[string]string{"edge-id": oldID, "edge-key": oldSecret}[name]
+	value := pick(w, []string{"", "wrong", "0123456789-0123456789012345678901", outdated})
 	w.tracef("* %s becomes %q", name, value)
 	w.write(name, value)
 }
 
-func (w *simWorld) mendSetting() {
+func (w *simWorld) repairSetting() {
 	name := pick(w, simSettings)
-	w.tracef("* %s is mended", name)
+	w.tracef("* %s is repaired", name)
 	w.write(name, w.valid(name))
 }
 
-// mendSettings mends all, one after the other, within the quiet period.
-func (w *simWorld) mendSettings() {
+// repairSettings repairs all settings, one after the other, within the quiet period.
+func (w *simWorld) repairSettings() {
 	var after time.Duration
 	for _, name := range simSettings {
 		w.at(after, func() {
-			w.tracef("* %s is mended", name)
+			w.tracef("* %s is repaired", name)
 			w.write(name, w.valid(name))
 		})
 		after += w.jitter(200 * time.Millisecond)
 	}
 }
 
-// whole reports whether all is well and at rest, so that a burst can be judged strictly.
+// whole reports whether everything is valid and idle, so that a burst can be checked strictly.
 func (w *simWorld) whole() bool {
 	if w.retaining() {
-		return false // sessions come and go by themselves
+		return false // sessions may be retired or return at any time
 	}
 	now := w.clock.Now()
 	for _, c := range w.coders {
@@ -84,7 +91,10 @@ func (w *simWorld) whole() bool {
 	}
 	for _, name := range w.names {
 		d := w.deployment(name)
-		if d == nil || !d.DeletionTimestamp.IsZero() || w.operator.parts.deployments.debouncer.Settling(client.ObjectKeyFromObject(d)) {
+		if d == nil || !d.DeletionTimestamp.IsZero() {
+			return false
+		}
+		if w.operator.parts.deployments.debouncer.Settling(client.ObjectKeyFromObject(d)) {
 			return false
 		}
 		ready := 0
@@ -94,13 +104,14 @@ func (w *simWorld) whole() bool {
 			}
 		}
 		if d.Status.Sessions == nil || int(d.Status.Sessions.Ready) != ready {
-			return false // the count follows later
+			return false // the count is updated later
 		}
 		asked := w.verified[name]
-		if len(asked) == 0 || now.Sub(asked[len(asked)-1]) > 4*time.Minute || w.operator.parts.deployments.pool.Get(client.ObjectKeyFromObject(d)).ReverificationRequested() {
+		conn := w.operator.parts.deployments.pool.Get(client.ObjectKeyFromObject(d))
+		if len(asked) == 0 || now.Sub(asked[len(asked)-1]) > 4*time.Minute || conn.ReverificationRequested() {
 			return false
 		}
-		if standing := w.operator.parts.deployments.pool.Get(client.ObjectKeyFromObject(d)).VerificationStatus(); !standing.Result.OK() {
+		if !conn.VerificationStatus().Result.OK() {
 			return false
 		}
 	}
@@ -111,10 +122,12 @@ func (w *simWorld) whole() bool {
 		if next := s.Status.NextRefreshTime; next != nil && next.Sub(now) < 10*time.Minute {
 			return false
 		}
-		if secret := w.secretOf(s); secret == nil || s.Status.Secret == nil || s.Status.Secret.ResourceVersion != secret.ResourceVersion {
+		secret := w.secretOf(s)
+		if secret == nil || s.Status.Secret == nil || s.Status.Secret.ResourceVersion != secret.ResourceVersion {
 			return false
 		}
-		if s.Spec.Auth.Mint != nil && w.serves(w.deployment(string(s.Spec.DeploymentRef.Name))).live()[idOf(string(w.secretOf(s).Data["session"]))].ID == "" {
+		server := w.serves(w.deployment(string(s.Spec.DeploymentRef.Name)))
+		if s.Spec.Auth.Mint != nil && server.live()[idOf(string(secret.Data["session"]))].ID == "" {
 			return false
 		}
 	}
@@ -123,16 +136,18 @@ func (w *simWorld) whole() bool {
 			return false
 		}
 	}
-	return w.ownRests() && w.noise == simNoise{} && !w.operator.dead && !w.operator.cache.lags() && now.After(w.stalled) && len(w.script) == 0 &&
+	return w.ownRests() && w.noise == simNoise{} && len(w.script) == 0 &&
+		!w.operator.dead && !w.operator.cache.lags() && now.After(w.stalled) &&
 		len(w.operator.deployments.runnable()) == 0 && len(w.operator.sessions.runnable()) == 0
 }
 
-// rotateSettings replaces the header pair, the operator's token and the supplied token, in many writes in any order, some
-// of them wrong, without a pause as long as the quiet period. Servers take the old settings for as long. It costs one
-// verification (B04), and nobody is told of anything that was not so (B08).
+// rotateSettings replaces the header pair, the operator's token and the supplied token with
+// many writes in random order, some of them invalid, without a pause as long as the quiet
+// period. The servers accept the old settings meanwhile. The burst must cause exactly one
+// verification (B04), and no condition may report an intermediate state (B08).
 func (w *simWorld) rotateSettings() {
 	if w.depth > 0 || !w.whole() {
-		w.mendSettings()
+		w.repairSettings()
 		return
 	}
 	w.pair++
@@ -147,7 +162,8 @@ func (w *simWorld) rotateSettings() {
 	}
 }
 
-// flipSettings writes and takes back: nothing is asked and nothing written (B07).
+// flipSettings changes settings and changes them back within the quiet period. The operator
+// must neither verify nor write anything (B07).
 func (w *simWorld) flipSettings() {
 	if w.depth > 0 || !w.whole() {
 		return
@@ -156,12 +172,13 @@ func (w *simWorld) flipSettings() {
 	w.burst(0, w.valid)
 	for _, c := range w.writes[writes:] {
 		if c.ref.kind != kindDeployment || !heartbeatOnly(c) {
-			w.fail("B07: settings changed and came back, and %s %s was written: %s", c.ref.kind, c.ref.key, cmp.Diff(plain(c.before), plain(c.after)))
+			w.fail("B07: settings changed and came back, and %s %s was written: %s",
+				c.ref.kind, c.ref.key, cmp.Diff(plain(c.before), plain(c.after)))
 		}
 	}
 }
 
-// judgedBursts waits for rest before each burst.
+// judgedBursts runs bursts, and waits before each one until everything is idle.
 func (w *simWorld) judgedBursts(n int) {
 	for range n {
 		w.rests()
@@ -169,7 +186,7 @@ func (w *simWorld) judgedBursts(n int) {
 	}
 }
 
-// rests waits for rest, and reports whether there is.
+// rests waits until everything is valid and idle, and reports whether it is.
 func (w *simWorld) rests() bool {
 	for tries := 0; !w.whole() && tries < 60; tries++ {
 		w.run(10 * time.Second)
@@ -177,7 +194,7 @@ func (w *simWorld) rests() bool {
 	return w.whole()
 }
 
-// burst makes the writes and counts what they cost.
+// burst makes the writes and checks the number of verifications that they cause.
 func (w *simWorld) burst(cost int, final func(string) string) {
 	w.calm = true
 	w.count.bursts++
@@ -190,7 +207,7 @@ func (w *simWorld) burst(cost int, final func(string) string) {
 			value = pick(w, []string{"wrong", "", "0123456789-0123456789012345678901"})
 		}
 		if value == "" && w.content(name) == "" {
-			value = "wrong" // what is gone already tells nothing by going
+			value = "wrong" // deleting an object that does not exist causes no event
 		}
 		w.tracef("* burst: %s becomes %q", name, value)
 		w.write(name, value)
@@ -204,8 +221,10 @@ func (w *simWorld) burst(cost int, final func(string) string) {
 	}
 }
 
-// burstOrder is what is written, and the longest pause in between. Nobody who refers to some of it may see a pause of a
-// quiet period less what caches lag: either all is over in that time, or all but the first writes concern everybody.
+// burstOrder returns the names of the objects to write, and the longest pause between two
+// writes. No object that refers to some of them may see a pause longer than the quiet period
+// minus the lag of caches. Either the whole burst fits into that time, or all writes but the
+// first ones are of objects that every deployment refers to.
 func (w *simWorld) burstOrder() (names []string, pause time.Duration) {
 	shuffle := func(names []string) {
 		w.rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
@@ -264,7 +283,7 @@ func (w *simWorld) toggleUser() {
 	w.suspend(c, name)
 }
 
-// breakToken revokes one on the server.
+// breakToken revokes a token on the server.
 func (w *simWorld) breakToken() {
 	c := pick(w, w.coders)
 	if keys := c.server.Keys(coderd.KeyFilter{NamePrefix: "cso-"}); len(keys) > 0 {
@@ -277,11 +296,11 @@ func (w *simWorld) breakToken() {
 	}
 }
 
-// breakOperator replaces a server's token for the operator; the old one ends at once.
+// breakOperator replaces the operator's token on a server; the old one is revoked at once.
 func (w *simWorld) breakOperator() {
 	c := pick(w, w.coders)
 	w.tracef("* the operator's token is replaced on the server")
-	_ = c.server.RevokeKey(idOf(c.token)) // it may be gone already
+	_ = c.server.RevokeKey(idOf(c.token)) // it may not exist any more
 	c.issueOwn()
 }
 

@@ -15,12 +15,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// simClock is a fake clock whose delayed functions have done their work when the time has moved, goroutines and all.
-// Whoever waits with a timer of its makes the time pass.
+// simClock is a fake clock. When set returns, all delayed functions that were due have
+// finished, including their goroutines. Waiting for a timer of the clock advances the time.
 type simClock struct {
 	*clocktesting.FakeClock
 	calls  atomic.Int64 // delayed functions that ran
-	done   atomic.Int64 // what became of them: armed anew, or in a queue
+	done   atomic.Int64 // their results: a new timer, or a key in a queue
 	passes func(time.Duration)
 
 	mu  sync.Mutex
@@ -32,7 +32,7 @@ func newSimClock(start time.Time) *simClock {
 }
 
 func (c *simClock) AfterFunc(d time.Duration, f func()) clock.Timer {
-	defer c.done.Add(1) // not before it is armed: the time may move on as soon as this is counted
+	defer c.done.Add(1) // last, because the time may advance as soon as it is counted
 	at := c.Now().Add(d)
 	c.mu.Lock()
 	place, _ := slices.BinarySearchFunc(c.due, at, time.Time.Compare)
@@ -44,14 +44,14 @@ func (c *simClock) AfterFunc(d time.Duration, f func()) clock.Timer {
 	})
 }
 
-// NewTimer lets the time pass that is waited for.
+// NewTimer returns a timer and advances the time by its duration.
 func (c *simClock) NewTimer(d time.Duration) clock.Timer {
 	timer := c.FakeClock.NewTimer(d)
 	c.passes(d)
 	return timer
 }
 
-// next is when the next delayed function may run; zero: there is none.
+// next returns when the next delayed function runs; zero if there is none.
 func (c *simClock) next() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -61,7 +61,7 @@ func (c *simClock) next() time.Time {
 	return c.due[0]
 }
 
-// set moves the time on and waits for what that sets off.
+// set advances the time and waits for the delayed functions that become due.
 func (c *simClock) set(t time.Time) {
 	calls, done := c.calls.Load(), c.done.Load()
 	c.mu.Lock()
@@ -74,8 +74,9 @@ func (c *simClock) set(t time.Time) {
 	}
 }
 
-// simQueue is controller-runtime's priority queue without its goroutines: one entry for a key, whose time only ever
-// becomes sooner, and a key that is worked on is not handed out again.
+// simQueue behaves like controller-runtime's priority queue, without goroutines: there is one
+// entry per key, whose time can only become earlier, and a key that is being reconciled is
+// not handed out again.
 type simQueue struct {
 	clock *simClock
 
@@ -89,7 +90,8 @@ var _ workqueue.TypedRateLimitingInterface[reconcile.Request] = (*simQueue)(nil)
 
 func newSimQueue(c *simClock) *simQueue {
 	return &simQueue{
-		clock: c, ready: map[reconcile.Request]time.Time{}, working: map[reconcile.Request]bool{}, failures: map[reconcile.Request]int{},
+		clock: c, ready: map[reconcile.Request]time.Time{}, working: map[reconcile.Request]bool{},
+		failures: map[reconcile.Request]int{},
 	}
 }
 
@@ -131,7 +133,7 @@ func (q *simQueue) Done(key reconcile.Request) {
 	delete(q.working, key)
 }
 
-// runnable lists the keys that may be worked on now, in order.
+// runnable lists the keys that may be reconciled now, sorted.
 func (q *simQueue) runnable() []reconcile.Request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -154,7 +156,7 @@ func (q *simQueue) take(key reconcile.Request) {
 	q.working[key] = true
 }
 
-// has reports whether a key will be worked on, or is.
+// has reports whether a key is queued or being reconciled.
 func (q *simQueue) has(key reconcile.Request) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -162,7 +164,7 @@ func (q *simQueue) has(key reconcile.Request) bool {
 	return waiting || q.working[key]
 }
 
-// next is when the next key that is not worked on may be; zero: there is none.
+// next returns the earliest time of a key that is not being reconciled; zero if there is none.
 func (q *simQueue) next() (first time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -22,7 +22,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// Names of what the simulated servers have.
+// Names and limits of the simulated servers.
 const (
 	simCluster     = "simulate"
 	simOrphanGrace = 10 * time.Minute
@@ -31,28 +31,29 @@ const (
 
 var simBots = []string{"bot-1", "bot-2"}
 
-// simCoder is a Coder server behind an edge that asks for two headers which belong together. A third header stands for
-// a user whom the edge knows.
+// simCoder is a Coder server behind an edge (a proxy) that requires a pair of headers. With a
+// third header the edge authenticates the user itself.
 type simCoder struct {
 	w      *simWorld
 	server *coderd.Server
 	http   *httptest.Server
 	down   bool
-	pairs  map[int]bool // generations of header pairs that the edge takes
-	// suspended users, and since when.
+	pairs  map[int]bool // generations of header pairs that the edge accepts
+	// suspended holds the suspended users with the time of the suspension.
 	suspended map[string]time.Time
-	vouch     string // the token with which the edge vouches for the operator
-	token     string // the operator's own, valid unless the world broke it
-	supply    string // a person's own
+	vouch     string // the token that the edge sends for the operator
+	token     string // the operator's own token, valid unless it was broken by an event
+	supply    string // the token that a user supplies
 }
 
-// minted is what the world knows of a token.
+// minted describes a token of a simulated server.
 type minted struct {
 	server *simCoder
 	name   string
-	// revoked by the operator, broken by somebody else, seen to be accepted.
+	// revoked by the operator, broken (revoked) by an event, accepted by the server.
 	revoked, broken, accepted bool
-	// ends and replaced are of the operator's own only: when it ends, and when the operator put the next in its place.
+	// ends and replaced are set for the operator's own tokens: the expiration, and the time
+	// at which the operator replaced the token.
 	ends, replaced time.Time
 }
 
@@ -70,7 +71,7 @@ func newSimCoder(w *simWorld) *simCoder {
 	return c
 }
 
-// issue makes a token that the operator has nothing to do with.
+// issue creates a token that does not belong to the operator.
 func (c *simCoder) issue(user, name string) string { return c.issueFor(user, name, 2000*time.Hour) }
 
 func (c *simCoder) issueFor(user, name string, lifetime time.Duration) string {
@@ -81,7 +82,7 @@ func (c *simCoder) issueFor(user, name string, lifetime time.Duration) string {
 	return value
 }
 
-// simBytes are random bytes of the world's seed.
+// simBytes reads random bytes that are derived from the seed.
 type simBytes struct{ w *simWorld }
 
 func (b simBytes) Read(p []byte) (int, error) {
@@ -91,8 +92,8 @@ func (b simBytes) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ServeHTTP answers one request of the operator's. Things happen before and after the server does its work; the request
-// or its answer may be lost.
+// ServeHTTP answers one request of the operator. Random events happen before and after the
+// server handles it; the request or its response may be lost.
 func (c *simCoder) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := c.w
 	defer w.sync()
@@ -125,27 +126,31 @@ func (c *simCoder) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	_, _ = rw.Write(answer.Body.Bytes())
 }
 
-// looksUp tells the look-up of a user, for which others wait.
+// looksUp reports whether a request looks up a user; other passes wait for its response.
 func looksUp(r *http.Request) bool {
 	rest, ok := strings.CutPrefix(r.URL.Path, "/api/v2/users/")
-	return ok && r.Method == http.MethodGet && rest != "me" && (!strings.Contains(rest, "/") || strings.HasSuffix(rest, "/tokenconfig"))
+	return ok && r.Method == http.MethodGet && rest != "me" &&
+		(!strings.Contains(rest, "/") || strings.HasSuffix(rest, "/tokenconfig"))
 }
 
-// refuse answers in the server's place, as one does that is overloaded or has a proxy in front of it.
+// refuse may answer instead of the server, with the errors of an overloaded server or of a
+// proxy.
 func (w *simWorld) refuse(answer http.ResponseWriter) bool {
 	switch {
 	case w.strikes(w.noise.limited):
 		answer.Header().Set("Retry-After", strconv.Itoa(1+w.rng.IntN(30)))
 		answer.WriteHeader(http.StatusTooManyRequests)
 	case w.strikes(w.noise.broken):
-		answer.WriteHeader([]int{http.StatusBadGateway, http.StatusInternalServerError, http.StatusServiceUnavailable}[w.rng.IntN(3)])
+		codes := []int{http.StatusBadGateway, http.StatusInternalServerError, http.StatusServiceUnavailable}
+		answer.WriteHeader(codes[w.rng.IntN(3)])
 	default:
 		return false
 	}
 	return true
 }
 
-// admit is the edge: both headers of one pair, and perhaps a user.
+// admit is the edge: it requires both headers of one pair, and adds the token of the user in
+// the third header.
 func (c *simCoder) admit(answer http.ResponseWriter, r *http.Request) bool {
 	for generation := range c.pairs {
 		id, key := simPair(generation)
@@ -162,7 +167,7 @@ func (c *simCoder) admit(answer http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// learn notes what a request did.
+// learn records the effect of a request.
 func (c *simCoder) learn(r *http.Request, body []byte, answer *httptest.ResponseRecorder) {
 	w := c.w
 	path := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v2/"), "/")
@@ -194,7 +199,8 @@ func idOf(token string) string {
 	return id
 }
 
-// revoked checks a revocation: it meets tokens of the cluster only (B45), and none that readers find (B42).
+// revoked checks a revocation: only tokens of the cluster may be revoked (B45), and none that
+// is published (B42).
 func (w *simWorld) revoked(c *simCoder, id string) {
 	token := w.tokens[id]
 	if id == idOf(w.content("own")) {
@@ -218,23 +224,26 @@ func (w *simWorld) revoked(c *simCoder, id string) {
 		if !ok {
 			continue
 		}
-		// A Secret whose annotations somebody broke publishes nothing that the operator knows of.
-		if state := secret.StateOf(metadataFrom(object), session); state.Ownership == secret.Owned && state.Token != nil && state.Token.ID == id {
+		// A Secret with broken annotations does not count: the operator cannot recognize its token.
+		state := secret.StateOf(metadataFrom(object), session)
+		if state.Ownership == secret.Owned && state.Token != nil && state.Token.ID == id {
 			w.fail("B42: token %s (%s) was revoked while Secret %s publishes it", id, token.name, r.key)
 		}
 	}
 }
 
-// live lists the tokens of the cluster that the server accepts, by id.
+// live returns the valid tokens of the cluster by id.
 func (c *simCoder) live() map[string]coderd.Key {
 	live := map[string]coderd.Key{}
-	for _, key := range c.server.Keys(coderd.KeyFilter{NamePrefix: inventory.Names{Cluster: simCluster}.Prefix(), Live: true}) {
+	prefix := inventory.Names{Cluster: simCluster}.Prefix()
+	for _, key := range c.server.Keys(coderd.KeyFilter{NamePrefix: prefix, Live: true}) {
 		live[key.ID] = key
 	}
 	return live
 }
 
-// begun notes that a request is under way and checks that no other is that may not be at the same time (B06).
+// begun records that a request has started and checks that no conflicting request is running
+// (B06). The returned function must be called at its end.
 func (w *simWorld) begun(what, deployment string, body []byte) (finished func()) {
 	w.count.requests++
 	var key string

@@ -26,11 +26,14 @@ func (w *simWorld) editSession() {
 		case what == 0:
 			s.Spec.Paused = !s.Spec.Paused
 		case what == 1:
-			s.Spec.Rotation = &v1alpha1.Rotation{Overlap: v1alpha1.DurationOf(pick(w, []time.Duration{time.Second, time.Minute, 10 * time.Minute}))}
+			overlap := pick(w, []time.Duration{time.Second, time.Minute, 10 * time.Minute})
+			s.Spec.Rotation = &v1alpha1.Rotation{Overlap: v1alpha1.DurationOf(overlap)}
 		case what == 2:
-			s.Spec.Secret = &v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"edit": v1alpha1.LabelValue(fmt.Sprint(w.rng.IntN(9)))}}
+			label := v1alpha1.LabelValue(fmt.Sprint(w.rng.IntN(9)))
+			s.Spec.Secret = &v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"edit": label}}
 		case what == 3:
-			s.Spec.Secret = &v1alpha1.GeneratedSecret{Template: map[string]string{"netrc": "login {{ .User }} password {{ .Token }}"}}
+			template := map[string]string{"netrc": "login {{ .User }} password {{ .Token }}"}
+			s.Spec.Secret = &v1alpha1.GeneratedSecret{Template: template}
 		case what == 4:
 			s.Spec.Secret = &v1alpha1.GeneratedSecret{DeletionPolicy: v1alpha1.DeletionPolicyRetain}
 		case mint == nil && what == 5 && s.Spec.Auth.Token != nil:
@@ -41,12 +44,14 @@ func (w *simWorld) editSession() {
 		case what == 6:
 			mint.Lifetime = pick(w, []v1alpha1.Duration{"1h", "6h", "24h", "300h"})
 		case what == 7 && s.Namespace == "coder" && s.Spec.DeploymentRef.Name == "prod":
-			s.Spec.Auth = v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{SecretRef: v1alpha1.TokenSecretRef{Name: "mine-token", Key: "token"}}}
+			s.Spec.Auth = v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{
+				SecretRef: v1alpha1.TokenSecretRef{Name: "mine-token", Key: "token"},
+			}}
 		}
 	})
 }
 
-// editSecret does to a generated Secret what people do.
+// editSecret makes a random manual change to a generated Secret.
 func (w *simWorld) editSecret() {
 	sessions := w.sessions()
 	if len(sessions) == 0 {
@@ -65,7 +70,7 @@ func (w *simWorld) editSecret() {
 		case 1:
 			s.Data = map[string][]byte{"other": []byte("edited")}
 		case 2:
-			metav1.SetMetaDataAnnotation(&s.ObjectMeta, "somebody", fmt.Sprint(w.rng.IntN(1000)))
+			metav1.SetMetaDataAnnotation(&s.ObjectMeta, "another-writer", fmt.Sprint(w.rng.IntN(1000)))
 		case 3:
 			metav1.SetMetaDataAnnotation(&s.ObjectMeta, v1alpha1.AnnotationSerial, "many")
 		case 4:
@@ -82,7 +87,10 @@ func (w *simWorld) deleteSecret() {
 			w.tracef("* Secret %s is deleted", secret.Name)
 			_ = w.api.remove(refOf(secret), nil)
 			if w.rng.IntN(6) == 0 {
-				w.put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name}, Data: map[string][]byte{"mine": []byte("!")}})
+				w.put(&corev1.Secret{
+					ObjectMeta: metav1.ObjectMeta{Namespace: secret.Namespace, Name: secret.Name},
+					Data:       map[string][]byte{"mine": []byte("!")},
+				})
 			}
 		}
 	}
@@ -109,7 +117,9 @@ func (w *simWorld) toggleAccess() {
 	w.tracef("* access changes")
 	if w.rng.IntN(3) == 0 {
 		namespace := ref{kindNamespace, key("", "builds")}
-		_ = edit(w, namespace, func(n *corev1.Namespace) { n.Labels = map[string]string{"team": pick(w, []string{"builds", "other"})} })
+		_ = edit(w, namespace, func(n *corev1.Namespace) {
+			n.Labels = map[string]string{"team": pick(w, []string{"builds", "other"})}
+		})
 		return
 	}
 	_ = edit(w, ref{kindDeployment, key("coder", "prod")}, func(d *v1alpha1.CoderDeployment) {
@@ -117,7 +127,8 @@ func (w *simWorld) toggleAccess() {
 	})
 }
 
-// leaveOrphans puts tokens on a server: one of a session that never was, and two that are none of the operator's business.
+// leaveOrphans creates tokens on a server: one of a session that does not exist, and two that
+// the operator must not touch.
 func (w *simWorld) leaveOrphans() {
 	c := pick(w, w.coders)
 	w.own++
@@ -135,10 +146,10 @@ func (w *simWorld) deleteDeployment() {
 	}
 }
 
-// heal makes everything right again, as far as people can.
+// heal ends all faults and repairs everything that users can repair.
 func (w *simWorld) heal() {
-	w.tracef("* all is mended")
-	w.noise, w.stalled, w.script, w.mended = simNoise{}, time.Time{}, nil, true
+	w.tracef("* everything is repaired")
+	w.noise, w.stalled, w.script, w.changesStopped = simNoise{}, time.Time{}, nil, true
 	for _, c := range w.coders {
 		c.down = false
 		for _, name := range append(simBots, "ada", simOperatorID) {
@@ -149,7 +160,8 @@ func (w *simWorld) heal() {
 		c.supply = c.issue("ada", fmt.Sprintf("laptop-%d", w.own))
 		c.vouch = c.issue(simOperatorID, fmt.Sprintf("edge-%d", w.own))
 	}
-	w.put(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "builds", Labels: map[string]string{"team": "builds"}}})
+	labels := map[string]string{"team": "builds"}
+	w.put(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "builds", Labels: labels}})
 	if d := w.deployment("gate"); d != nil && d.DeletionTimestamp != nil {
 		for _, s := range w.sessions() {
 			if s.Spec.DeploymentRef.Name == "gate" {
@@ -161,13 +173,16 @@ func (w *simWorld) heal() {
 	if w.deployment("gate") == nil {
 		w.put(w.newDeployment("gate"))
 	}
-	_ = edit(w, ref{kindDeployment, key("coder", "prod")}, func(d *v1alpha1.CoderDeployment) { d.Spec.Access = []v1alpha1.AccessRule{simAccess()} })
+	_ = edit(w, ref{kindDeployment, key("coder", "prod")}, func(d *v1alpha1.CoderDeployment) {
+		d.Spec.Access = []v1alpha1.AccessRule{simAccess()}
+	})
 	for _, name := range simSettings {
 		w.write(name, w.valid(name))
 	}
 	for _, full := range simSessions {
 		namespace, name, _ := strings.Cut(full, "/")
-		if secret, ok := w.api.objects[ref{kindSecret, key(namespace, name)}].(*corev1.Secret); ok && len(secret.OwnerReferences) == 0 {
+		secret, ok := w.api.objects[ref{kindSecret, key(namespace, name)}].(*corev1.Secret)
+		if ok && len(secret.OwnerReferences) == 0 {
 			_ = w.api.remove(refOf(secret), nil)
 		}
 	}

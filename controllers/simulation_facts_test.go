@@ -15,7 +15,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// TestSimulatedAPI holds the simulated API server to facts about the real one.
+// TestSimulatedAPI checks that the simulated API server behaves like a real one.
 func TestSimulatedAPI(t *testing.T) {
 	t.Parallel()
 	a := newSimAPI(func() time.Time { return simStart }, rand.New(rand.NewPCG(1, 2)))
@@ -58,10 +58,13 @@ func TestSimulatedAPI(t *testing.T) {
 	want("the last finalizer goes", a.patch(free, client.MergeFrom(doomed), false) == nil)
 	want("and with it the object", apierrors.IsNotFound(a.get(refOf(held), doomed)))
 
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "x"}, Data: map[string][]byte{"k": []byte("v")}}
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "x"}, Data: map[string][]byte{"k": []byte("v")},
+	}
 	want("a Secret", a.create(secret) == nil)
 	meta := metadataOf(kindSecret)
 	want("its metadata", a.get(refOf(secret), meta) == nil && meta.ResourceVersion == secret.ResourceVersion)
 	other := "other"
-	want("preconditions of a deletion", apierrors.IsConflict(a.remove(refOf(secret), &metav1.Preconditions{ResourceVersion: &other})))
+	conditions := &metav1.Preconditions{ResourceVersion: &other}
+	want("preconditions of a deletion", apierrors.IsConflict(a.remove(refOf(secret), conditions)))
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// judge looks at one write of the operator's.
+// judge checks one write of the operator.
 func (w *simWorld) judge(c change) {
 	switch after := c.after.(type) {
 	case *corev1.Secret:
@@ -46,7 +46,8 @@ func (w *simWorld) judge(c change) {
 	}
 }
 
-// judgeSecret: what is published is whole and was accepted (B22, B42).
+// judgeSecret checks that the contents of a generated Secret are consistent and that its token
+// was accepted by the server (B22, B42).
 func (w *simWorld) judgeSecret(before, after *corev1.Secret) {
 	if after.Annotations[v1alpha1.AnnotationRetained] != "" {
 		return
@@ -54,13 +55,13 @@ func (w *simWorld) judgeSecret(before, after *corev1.Secret) {
 	name := client.ObjectKeyFromObject(after).String()
 	value, url := string(after.Data["session"]), string(after.Data["url"])
 	if string(after.Data["CODER_SESSION_TOKEN"]) != value || string(after.Data["CODER_URL"]) != url {
-		w.fail("B22: Secret %s says two things", name)
+		w.fail("B22: the keys of Secret %s have different values", name)
 	}
 	if value == "" {
 		return
 	}
 	if before != nil && string(before.Data["session"]) == value && string(before.Data["url"]) == url {
-		return // the headers changed, or an edit is undone
+		return // the headers changed, or a manual change is reverted
 	}
 	token := w.tokens[idOf(value)]
 	switch {
@@ -78,7 +79,8 @@ func (w *simWorld) judgeSecret(before, after *corev1.Secret) {
 	}
 }
 
-// judgeCalm: while whole settings are being replaced by whole ones, one by one, nothing changes for anybody (B08).
+// judgeCalm checks that no condition changes while valid settings are replaced by other valid
+// settings in several writes (B08).
 func (w *simWorld) judgeCalm(c change) {
 	conditions := func(object client.Object) string {
 		switch o := object.(type) {
@@ -96,7 +98,7 @@ func (w *simWorld) judgeCalm(c change) {
 	}
 }
 
-// warned hears of Warning events.
+// warned checks a Warning event.
 func (w *simWorld) warned(r ref, reason string) {
 	w.warnings = append(w.warnings, r.key.String()+" "+reason)
 	if w.calm {
@@ -107,7 +109,7 @@ func (w *simWorld) warned(r ref, reason string) {
 	}
 }
 
-// secretless looks for credentials where none may be (B90).
+// secretless checks that a text contains no credential (B90).
 func (w *simWorld) secretless(where, text string) {
 	for secret, what := range w.known {
 		if strings.Contains(text, secret) {
@@ -116,18 +118,21 @@ func (w *simWorld) secretless(where, text string) {
 	}
 }
 
-// inspect holds what must be so between any two steps: whoever waits is woken (B09).
+// inspect checks the invariant that holds after each step: everything that is not in a final
+// state is queued or has a timer (B09).
 func (w *simWorld) inspect() {
 	p := w.operator
 	for _, s := range w.sessions() {
 		reason := reasonOfSession(s)
-		idle := reason == v1alpha1.ReasonActive && s.Spec.Auth.Certificate != nil || // its deployment is what is asked
-			reason == v1alpha1.ReasonRetired && w.secretOf(s) == nil && len(s.Status.PendingRevocations) == 0 // it waits for a person
+		// A certificate is checked with the deployment; a retired session waits for a request.
+		idle := reason == v1alpha1.ReasonActive && s.Spec.Auth.Certificate != nil ||
+			reason == v1alpha1.ReasonRetired && w.secretOf(s) == nil && len(s.Status.PendingRevocations) == 0
 		if p.cache.lags(kindSession) || s.Spec.Paused || idle || slices.Contains(eventDriven, reason) {
 			continue
 		}
 		key := client.ObjectKeyFromObject(s)
-		if !p.sessions.has(reconcile.Request{NamespacedName: key}) && !p.parts.sessions.debouncer.Settling(key) && !p.awaitsTurn(key) {
+		queued := p.sessions.has(reconcile.Request{NamespacedName: key})
+		if !queued && !p.parts.sessions.debouncer.Settling(key) && !p.awaitsTurn(key) {
 			w.fail("B09: nothing will wake session %s, which is %s", key, reason)
 		}
 	}
@@ -143,7 +148,7 @@ func (w *simWorld) inspect() {
 	}
 }
 
-// eventDriven are reasons of which only a change of an object that is watched can be the end.
+// eventDriven are reasons that only end with a change of a watched object.
 var eventDriven = []string{
 	v1alpha1.ReasonAccessDenied, v1alpha1.ReasonSecretConflict, v1alpha1.ReasonPaused, v1alpha1.ReasonConfigInvalid,
 }
@@ -155,7 +160,8 @@ func reasonOfSession(s *v1alpha1.CoderSession) string {
 	return ""
 }
 
-// awaitsTurn reports whether a session waits for others of its deployment that were woken before it.
+// awaitsTurn reports whether a session waits for a worker after sessions that are queued
+// already.
 func (p *simOperator) awaitsTurn(key types.NamespacedName) bool {
 	t := p.parts.sessions.fairQueue
 	for _, lists := range t.waiting {
@@ -171,7 +177,7 @@ func (p *simOperator) awaitsTurn(key types.NamespacedName) bool {
 	return false
 }
 
-// settled checks the end: all is well again, nothing is left over.
+// settled checks the final state: everything has recovered and nothing is left over.
 func (w *simWorld) settled() {
 	published := map[string]string{}
 	for _, s := range w.sessions() {
@@ -193,7 +199,8 @@ func (w *simWorld) settled() {
 		if s.Status.Suspension != nil {
 			w.fail("session %s is Active and suspended", name)
 		}
-		if next := s.Status.NextRefreshTime; next != nil && w.serves(w.deployment(string(s.Spec.DeploymentRef.Name))).server.Now().Sub(next.Time) > time.Minute {
+		server := w.serves(w.deployment(string(s.Spec.DeploymentRef.Name))).server
+		if next := s.Status.NextRefreshTime; next != nil && server.Now().Sub(next.Time) > time.Minute {
 			w.fail("session %s does not rotate, which was due at %s", name, next)
 		}
 		secret := w.secretOf(s)
@@ -236,8 +243,9 @@ func (w *simWorld) settledSecret(s *v1alpha1.CoderSession, secret *corev1.Secret
 	}
 }
 
-// settledTokens: one live token for each minted session, and no other, on the servers that are used (B40, B41, B45).
-// What a session has on a server that its deployment has left ends there by itself.
+// settledTokens checks that the servers in use have one valid token for each session that
+// mints, and no other (B40, B41, B45). Tokens on a server that the deployment no longer uses
+// are not counted, because they expire there.
 func (w *simWorld) settledTokens(published map[string]string) {
 	claimed, used := map[string]*simCoder{}, map[*simCoder]bool{}
 	for _, name := range w.names {
@@ -256,7 +264,7 @@ func (w *simWorld) settledTokens(published map[string]string) {
 			if published[id] != "" || !used[c] || home != nil && home != c {
 				continue
 			}
-			w.fail("B40: token %s (%s) of server %s is live and nobody's", id, key.Name, c.http.URL)
+			w.fail("B40: token %s (%s) of server %s is valid but belongs to no session", id, key.Name, c.http.URL)
 		}
 	}
 }

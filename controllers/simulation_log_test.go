@@ -10,7 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// ctx carries a log that hears everything, as it was said: what the manager's log takes out of it is not relied on (B90).
+// ctx returns a context with a logger that records every message unredacted, so that the test
+// does not depend on the redaction in the manager's logger (B90).
 func (w *simWorld) ctx() context.Context {
 	heard := func(prefix, args string) {
 		w.sync()
@@ -21,7 +22,7 @@ func (w *simWorld) ctx() context.Context {
 	return log.IntoContext(context.Background(), funcr.New(heard, funcr.Options{Verbosity: 100}))
 }
 
-// searchMetrics looks for credentials in what one process of the operator has measured (B90).
+// searchMetrics searches the metrics of one process of the operator for credentials (B90).
 func (p *simOperator) searchMetrics() {
 	families, err := p.measured.Gather()
 	if err != nil {

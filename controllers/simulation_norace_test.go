@@ -4,5 +4,5 @@
 
 package controllers
 
-// simSeedsByDefault are how many seeds TestRandomSchedules runs.
+// simSeedsByDefault is the number of seeds that TestRandomSchedules runs.
 const simSeedsByDefault = 300

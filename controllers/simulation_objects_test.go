@@ -44,7 +44,7 @@ func (w *simWorld) populate() {
 	}
 }
 
-// put creates, or replaces whatever is there.
+// put creates or replaces an object.
 func (w *simWorld) put(object client.Object) {
 	r := refOf(object)
 	if live := w.api.objects[r]; live != nil {
@@ -61,7 +61,7 @@ func (w *simWorld) deployment(name string) *v1alpha1.CoderDeployment {
 	return d
 }
 
-// sessions lists those that exist.
+// sessions lists the existing sessions.
 func (w *simWorld) sessions() (found []*v1alpha1.CoderSession) {
 	for _, r := range sortedRefs(w.api.objects) {
 		if s, ok := w.api.objects[r].(*v1alpha1.CoderSession); ok {
@@ -76,7 +76,7 @@ func (w *simWorld) secretOf(s *v1alpha1.CoderSession) *corev1.Secret {
 	return found
 }
 
-// serves is the server that a deployment's URL names.
+// serves returns the server at the deployment's URL.
 func (w *simWorld) serves(d *v1alpha1.CoderDeployment) *simCoder {
 	for _, c := range w.coders {
 		if d != nil && d.Spec.URL == c.http.URL {
@@ -89,9 +89,11 @@ func (w *simWorld) serves(d *v1alpha1.CoderDeployment) *simCoder {
 func (w *simWorld) newDeployment(name string) *v1alpha1.CoderDeployment {
 	from := func(kind, name, field string) *v1alpha1.HeaderSource {
 		if kind == kindSecret {
-			return &v1alpha1.HeaderSource{SecretKeyRef: &v1alpha1.SecretKeyRef{Name: v1alpha1.ObjectName(name), Key: v1alpha1.DataKey(field)}}
+			ref := &v1alpha1.SecretKeyRef{Name: v1alpha1.ObjectName(name), Key: v1alpha1.DataKey(field)}
+			return &v1alpha1.HeaderSource{SecretKeyRef: ref}
 		}
-		return &v1alpha1.HeaderSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: v1alpha1.ObjectName(name), Key: v1alpha1.DataKey(field)}}
+		ref := &v1alpha1.ConfigMapKeyRef{Name: v1alpha1.ObjectName(name), Key: v1alpha1.DataKey(field)}
+		return &v1alpha1.HeaderSource{ConfigMapKeyRef: ref}
 	}
 	d := &v1alpha1.CoderDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: name}}
 	d.Spec.URL = w.coders[0].http.URL
@@ -101,7 +103,7 @@ func (w *simWorld) newDeployment(name string) *v1alpha1.CoderDeployment {
 		{Name: "X-Edge-Key", ValueFrom: from(kindSecret, "edge-key", "key")},
 	}
 	d.Spec.RateLimit.RequestsPerMinute = 600
-	d.Spec.Verify.Timeout = "1h" // it would be real time, and the machine may be busy
+	d.Spec.Verify.Timeout = "1h" // it is measured in real time, and the machine may be slow
 	if name == "gate" {
 		d.Spec.URL = w.coders[1].http.URL
 		user := simOperatorID
@@ -110,7 +112,9 @@ func (w *simWorld) newDeployment(name string) *v1alpha1.CoderDeployment {
 	}
 	d.Spec.Token = &v1alpha1.OperatorToken{SecretRef: v1alpha1.TokenSecretRef{Name: "own", Key: "token"}}
 	if w.renews {
-		d.Spec.Token.Renew = &v1alpha1.TokenRenewal{Lifetime: *v1alpha1.DurationOf(simOwnLifetime), Before: *v1alpha1.DurationOf(simOwnBefore)}
+		d.Spec.Token.Renew = &v1alpha1.TokenRenewal{
+			Lifetime: *v1alpha1.DurationOf(simOwnLifetime), Before: *v1alpha1.DurationOf(simOwnBefore),
+		}
 	}
 	if w.retains {
 		d.Spec.Retention = retention(2, "6h")
@@ -145,7 +149,9 @@ func (w *simWorld) newSession(full string) *v1alpha1.CoderSession {
 	case "builds/out":
 		mint("bot-1", "8h")
 	case "coder/mine":
-		s.Spec.Auth.Token = &v1alpha1.SuppliedTokenAuth{SecretRef: v1alpha1.TokenSecretRef{Name: "mine-token", Key: "token"}}
+		s.Spec.Auth.Token = &v1alpha1.SuppliedTokenAuth{
+			SecretRef: v1alpha1.TokenSecretRef{Name: "mine-token", Key: "token"},
+		}
 	case "coder/cert":
 		s.Spec.DeploymentRef.Name = "gate"
 		s.Spec.Auth.Certificate = &v1alpha1.CertificateAuth{}
@@ -159,17 +165,21 @@ func (w *simWorld) newSession(full string) *v1alpha1.CoderSession {
 // simSettings are the objects that deployments and sessions refer to, in the namespace coder.
 var simSettings = []string{"edge-id", "edge-key", "own", "mine-token"}
 
-// valid is the content that is right now.
+// valid returns the currently valid content of a settings object.
 func (w *simWorld) valid(name string) string {
 	id, secret := simPair(w.pair)
 	server := w.serves(w.deployment("prod"))
-	return map[string]string{"edge-id": id, "edge-key": secret, "own": w.ownToken(server), "mine-token": server.supply}[name]
+	return map[string]string{
+		"edge-id": id, "edge-key": secret, "own": w.ownToken(server), "mine-token": server.supply,
+	}[name]
 }
 
-// write writes a settings object; empty: it is deleted.
+// write writes a settings object, or deletes it if the value is empty.
 func (w *simWorld) write(name, value string) {
 	w.count.writes++
-	at := metav1.ObjectMeta{Namespace: "coder", Name: name, Annotations: map[string]string{"write": fmt.Sprint(w.count.writes)}}
+	at := metav1.ObjectMeta{
+		Namespace: "coder", Name: name, Annotations: map[string]string{"write": fmt.Sprint(w.count.writes)},
+	}
 	field := map[string]string{"edge-id": "id", "edge-key": "key", "own": "token", "mine-token": "token"}[name]
 	var object client.Object = &corev1.Secret{ObjectMeta: at, Data: map[string][]byte{field: []byte(value)}}
 	if name == "edge-id" {
@@ -182,7 +192,7 @@ func (w *simWorld) write(name, value string) {
 	w.put(object)
 }
 
-// content is what a settings object holds; empty: there is none.
+// content returns the content of a settings object; empty if it does not exist.
 func (w *simWorld) content(name string) string {
 	if object, found := w.api.objects[ref{kindSecret, key("coder", name)}].(*corev1.Secret); found {
 		for _, value := range object.Data {
@@ -197,7 +207,7 @@ func (w *simWorld) content(name string) string {
 
 var errNoSuch = errors.New("no such object")
 
-// edit changes an object, if it is there.
+// edit changes an object, if it exists.
 func edit[T client.Object](w *simWorld, r ref, change func(T)) error {
 	live, ok := w.api.objects[r].(T)
 	if !ok {
@@ -208,7 +218,7 @@ func edit[T client.Object](w *simWorld, r ref, change func(T)) error {
 	return w.api.update(next)
 }
 
-// at adds to the script.
+// at schedules a function.
 func (w *simWorld) at(d time.Duration, do func()) {
 	w.script = append(w.script, scripted{w.clock.Now().Add(d), do})
 	slices.SortStableFunc(w.script, func(a, b scripted) int { return a.at.Compare(b.at) })

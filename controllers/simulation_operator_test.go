@@ -22,12 +22,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 )
 
-// simOperator is one process of the operator: its caches, its controllers, its memory. Once dead it reaches nothing any
-// more, whatever of it still runs.
+// simOperator is one process of the operator with its caches, controllers and memory. Once it
+// is dead, all its remaining calls fail.
 type simOperator struct {
 	w     *simWorld
 	cache *simCache
-	parts assembly
+	parts reconcilers
 	dead  bool
 
 	deployments, sessions *simQueue
@@ -46,19 +46,23 @@ type lane struct {
 }
 
 func (w *simWorld) startOperator() {
-	p := &simOperator{w: w, cache: newSimCache(w.api), deployments: newSimQueue(w.clock), sessions: newSimQueue(w.clock), measured: prometheus.NewRegistry()}
+	p := &simOperator{
+		w: w, cache: newSimCache(w.api), measured: prometheus.NewRegistry(),
+		deployments: newSimQueue(w.clock), sessions: newSimQueue(w.clock),
+	}
 	w.operator = p
 	if err := addIndexes(w.ctx(), p.cache, inventory.Names{Cluster: simCluster}); err != nil {
 		w.fail("indexes: %v", err)
 	}
-	p.parts = assemble(w.ctx(), api{client: simClient{p: p}, contents: simContents{p}, recorder: simRecorder{w}}, Options{
+	access := apiAccess{client: simClient{p: p}, apiReader: simContents{p}, recorder: simRecorder{w}}
+	p.parts = newReconcilers(w.ctx(), access, Options{
 		Key: w.key, Cluster: simCluster, Clock: w.clock, Jitter: w.jitter, Metrics: metrics.New(p.measured),
 		Roots: func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }, UserAgent: "simulation",
 		RevocationTimeout: 10 * time.Minute, OrphanGrace: simOrphanGrace, MaxConcurrent: 1, NamespaceLabels: true,
 	})
 	p.parts.deploymentQueue.to, p.parts.sessionQueue.to = p.deployments, p.sessions
 	d, s := p.parts.deployments, p.parts.sessions
-	p.cache.watches = []watch{ // as the methods watch of both have it
+	p.cache.watches = []watch{ // the same as in the watch methods of both reconcilers
 		{kindDeployment, false, d.onDeployment(), []predicate.Predicate{deploymentChanged()}, p.deployments},
 		{kindSecret, true, d.onReferenced("Secret"), nil, p.deployments},
 		{kindConfigMap, true, d.onReferenced("ConfigMap"), nil, p.deployments},
@@ -70,14 +74,14 @@ func (w *simWorld) startOperator() {
 	p.cache.start(w.ctx())
 }
 
-// stop ends what only time would set off.
+// stop marks the process as dead and stops its timers.
 func (p *simOperator) stop() {
 	p.dead = true
 	p.parts.deployments.debouncer.Stop()
 	p.parts.sessions.debouncer.Stop()
 }
 
-// work is one pass over one key, with what controller-runtime makes of its result.
+// work runs one pass over one key and handles its result like controller-runtime.
 func (p *simOperator) work(l lane, key reconcile.Request) {
 	l.queue.take(key)
 	p.w.tracef("%s %s {", l.name, key)
@@ -101,18 +105,18 @@ func (p *simOperator) work(l lane, key reconcile.Request) {
 	l.queue.Done(key)
 }
 
-// errInjected is the cause of what the simulated API server fails with.
+// errInjected is the cause of injected errors of the simulated API server.
 var errInjected = errors.New("injected")
 
-// injected is an error of the API server that a caller cannot tell from a real one.
+// injected is an injected error that looks like a real error of the API server.
 type injected struct{ *apierrors.StatusError }
 
 func (injected) Is(target error) bool { return target == errInjected }
 
 func (e injected) Unwrap() error { return e.StatusError }
 
-// reach makes a call of the operator's to the API server. Things happen before and after it; it may fail, also after it
-// was carried out; the process may end.
+// reach makes a call of the operator to the API server. Random events happen before and after
+// it. The call may fail, even after it was carried out, and the process may crash.
 func (p *simOperator) reach(nests bool, what string, call func() error) error {
 	p.w.sync()
 	lost := injected{apierrors.NewTimeoutError(what, 1)}
@@ -135,7 +139,7 @@ func (p *simOperator) reach(nests bool, what string, call func() error) error {
 	return err
 }
 
-// simContents reads live.
+// simContents reads from the API server.
 type simContents struct{ p *simOperator }
 
 func (c simContents) Get(_ context.Context, key client.ObjectKey, out client.Object, _ ...client.GetOption) error {
@@ -147,7 +151,8 @@ func (c simContents) List(_ context.Context, out client.ObjectList, _ ...client.
 	return fmt.Errorf("%T is not listed live", out)
 }
 
-// simClient reads from the cache and writes live. What it does not have, the operator does not use.
+// simClient reads from the cache and writes to the API server. It implements only the methods
+// that the operator uses.
 type simClient struct {
 	client.Client
 	p *simOperator
@@ -193,13 +198,15 @@ type simStatus struct {
 	p *simOperator
 }
 
-func (s simStatus) Patch(_ context.Context, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+func (s simStatus) Patch(
+	_ context.Context, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption,
+) error {
 	r := refOf(object)
 	patched := func() error { return s.p.w.api.patch(object, patch, true) }
 	return s.p.reach(true, "patch status of "+r.kind+" "+r.key.String(), s.p.w.needed(r, patched))
 }
 
-// simRecorder takes events, and looks for credentials in them.
+// simRecorder records events and searches them for credentials.
 type simRecorder struct{ w *simWorld }
 
 func (r simRecorder) Eventf(about runtime.Object, _ runtime.Object, kind, reason, _, note string, args ...any) {

@@ -4,6 +4,6 @@
 
 package controllers
 
-// simSeedsByDefault are few under the race detector, which makes each six times as long: make test runs them all
-// without it as well.
+// simSeedsByDefault is small under the race detector, with which a seed takes six times as
+// long. make test also runs all seeds without it.
 const simSeedsByDefault = 3

@@ -17,17 +17,19 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// Of the operator's own token, where it renews itself.
+// Settings of the renewal of the operator's own token.
 const (
 	simOwnLifetime = 6 * time.Hour
 	simOwnBefore   = 2 * time.Hour
 )
 
-// renewsOwn decides for half of the seeds that the operator renews its own token there. It takes nothing from the
-// world's own source, and none of the seeds in regressions has it: their schedules stay what they were.
+// renewsOwn returns true for half of the seeds: the operator then renews its own token. It uses
+// its own random source and is false for the seeds in regressions, so that their schedules
+// stay the same.
 func renewsOwn(seed uint64) bool { return rand.New(rand.NewPCG(seed, 0x33)).IntN(2) == 0 }
 
-// ownToken is the operator's token as people would write it now. One that has ended, or is gone, they replace.
+// ownToken returns the operator's token as a user would write it now. An expired or revoked
+// token is replaced.
 func (w *simWorld) ownToken(c *simCoder) string {
 	if token := w.tokens[idOf(c.token)]; w.renews && (token.broken || !c.server.Now().Before(token.ends)) {
 		c.issueOwn()
@@ -35,7 +37,7 @@ func (w *simWorld) ownToken(c *simCoder) string {
 	return c.token
 }
 
-// issueOwn gives the operator a new token.
+// issueOwn issues a new token for the operator.
 func (c *simCoder) issueOwn() {
 	c.w.own++
 	lifetime := 2000 * time.Hour
@@ -51,13 +53,13 @@ func (w *simWorld) ownSecret() *corev1.Secret {
 	return found
 }
 
-// ownPrefix is what the names of the tokens begin with that a deployment mints for itself.
+// ownPrefix returns the prefix of the names of the operator's own tokens.
 func (w *simWorld) ownPrefix() string {
 	return inventory.Names{Cluster: simCluster}.SessionPrefix(string(w.deployment("prod").UID))
 }
 
-// judgeOwn: the operator puts the next token in the place of its own and notes the one before, or takes that note away
-// (B50). Nothing else is its business in that Secret.
+// judgeOwn checks a write to the Secret of the operator's own token: the operator replaces the
+// token and records the predecessor, or removes that record (B50).
 func (w *simWorld) judgeOwn(before, after *corev1.Secret) {
 	value, was := string(after.Data["token"]), string(before.Data["token"])
 	if value == was {
@@ -79,18 +81,23 @@ func (w *simWorld) judgeOwn(before, after *corev1.Secret) {
 	w.count.renewals++
 }
 
-// predecessorRevoked reports whether a token is the operator's own of before, and has had its overlap, which begins with
-// the request to replace it.
+// predecessorRevoked reports whether a token is a predecessor of the operator's own token whose
+// overlap has ended. The overlap begins when the token is replaced.
 func (w *simWorld) predecessorRevoked(token *minted) bool {
 	return !token.replaced.IsZero() && w.clock.Now().Sub(token.replaced) >= predecessorOverlap-simSlack
 }
 
-// ownRests reports whether nothing about the operator's own token falls due soon.
+// ownRests reports whether no renewal or revocation of the operator's own token is due soon.
 func (w *simWorld) ownRests() bool {
-	return !w.renews || w.ownSecret() != nil && w.ownSecret().Annotations[v1alpha1.AnnotationPredecessor] == "" && w.untilRenewal() > 10*time.Minute
+	if !w.renews {
+		return true
+	}
+	own := w.ownSecret()
+	return own != nil && own.Annotations[v1alpha1.AnnotationPredecessor] == "" && w.untilRenewal() > 10*time.Minute
 }
 
-// untilRenewal is how long the operator's own token is left as it is; negative: its renewal is late.
+// untilRenewal returns the time until the operator's own token is renewed; negative if the
+// renewal is late.
 func (w *simWorld) untilRenewal() time.Duration {
 	id := idOf(w.content("own"))
 	for _, token := range w.serves(w.deployment("prod")).server.Keys(coderd.KeyFilter{User: simOperatorID}) {
@@ -101,29 +108,35 @@ func (w *simWorld) untilRenewal() time.Duration {
 	return 0
 }
 
-// renewsInTime reports whether the operator's own token changes when its end is near, or the note of the one before
-// goes when that has had its overlap.
+// renewsInTime reports whether the operator's own token is renewed shortly before it expires,
+// or the record of its predecessor is removed after the overlap.
 func (w *simWorld) renewsInTime(before, after *corev1.Secret) bool {
-	if was := w.tokens[idOf(string(before.Data["token"]))]; string(after.Data["token"]) != string(before.Data["token"]) {
+	was := w.tokens[idOf(string(before.Data["token"]))]
+	if string(after.Data["token"]) != string(before.Data["token"]) {
 		return was.ends.Add(-simOwnBefore).Sub(was.server.server.Now()) <= simSlack
 	}
 	due, err := time.Parse(time.RFC3339, before.Annotations[v1alpha1.AnnotationRevokeAfter])
 	return err == nil && !due.After(w.clock.Now()) && !w.lives(before.Annotations[v1alpha1.AnnotationPredecessor])
 }
 
-// tellsOfRenewal reports whether a status changes in nothing but what a renewal of the operator's own token changes.
+// tellsOfRenewal reports whether a status changes only in the fields that a renewal of the
+// operator's own token changes.
 func (w *simWorld) tellsOfRenewal(before, after *v1alpha1.CoderDeployment) bool {
 	token := w.tokens[idOf(w.content("own"))]
 	if !w.renews || after.Name != "prod" || token == nil || after.Status.TokenExpirationTime == nil {
 		return false
 	}
 	want := before.DeepCopy().Status
-	want.LastVerifiedTime, want.AuthFingerprint, want.TokenExpirationTime = after.Status.LastVerifiedTime, after.Status.AuthFingerprint, after.Status.TokenExpirationTime
-	moved := before.Status.AuthFingerprint != after.Status.AuthFingerprint || !before.Status.TokenExpirationTime.Equal(after.Status.TokenExpirationTime)
-	return moved && after.Status.TokenExpirationTime.Sub(token.ends).Abs() <= time.Second && encoded(want) == encoded(after.Status)
+	want.LastVerifiedTime, want.AuthFingerprint = after.Status.LastVerifiedTime, after.Status.AuthFingerprint
+	want.TokenExpirationTime = after.Status.TokenExpirationTime
+	renewed := before.Status.AuthFingerprint != after.Status.AuthFingerprint ||
+		!before.Status.TokenExpirationTime.Equal(after.Status.TokenExpirationTime)
+	return renewed && after.Status.TokenExpirationTime.Sub(token.ends).Abs() <= time.Second &&
+		encoded(want) == encoded(after.Status)
 }
 
-// settledOwn: the operator has one own token, the one in the Secret, and its renewal is not late (B50).
+// settledOwn checks that the token in the Secret is the operator's only own token, and that its
+// renewal is not late (B50).
 func (w *simWorld) settledOwn(published map[string]string) {
 	if !w.renews {
 		return
@@ -137,13 +150,15 @@ func (w *simWorld) settledOwn(published map[string]string) {
 		w.fail("B50: the renewal of the operator's own token is %s late", late)
 	}
 	published[idOf(value)] = "the operator"
-	if due, err := time.Parse(time.RFC3339, own.Annotations[v1alpha1.AnnotationRevokeAfter]); err == nil && w.clock.Now().Sub(due) < time.Minute {
+	due, err := time.Parse(time.RFC3339, own.Annotations[v1alpha1.AnnotationRevokeAfter])
+	if err == nil && w.clock.Now().Sub(due) < time.Minute {
 		published[own.Annotations[v1alpha1.AnnotationPredecessor]] = "the operator"
 	}
 }
 
-// TestARenewalMeetsAnotherWrite: who writes to the Secret of the operator's own token while that is renewed is not
-// overwritten, and the renewal is not called failed: it is tried again, if it is still needed (B30, B50).
+// TestARenewalMeetsAnotherWrite checks that a write of another client to the Secret of the
+// operator's own token during a renewal is not overwritten. The renewal does not count as
+// failed and is tried again if it is still needed (B30, B50).
 func TestARenewalMeetsAnotherWrite(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -160,9 +175,9 @@ func TestARenewalMeetsAnotherWrite(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newSimWorld(3) // it renews its own token
+			w := newSimWorld(3) // a seed for which renewsOwn is true
 			defer w.close()
-			w.mended, w.verbose = true, true
+			w.changesStopped, w.verbose = true, true
 			w.run(w.untilRenewal() - 10*time.Minute)
 			var written *corev1.Secret
 			w.upon("update Secret coder/own", func() {
@@ -182,7 +197,7 @@ func TestARenewalMeetsAnotherWrite(t *testing.T) {
 				w.fail("met another write: %t, renewed after it: %t", written != nil, renewed)
 			}
 			if name := w.ownPrefix() + "1"; !test.again && w.mints[name] != 1 {
-				w.fail("token %s is minted %d times, once is in vain already", name, w.mints[name])
+				w.fail("token %s is minted %d times, want 1", name, w.mints[name])
 			}
 			w.settled()
 			if len(w.problems) > 0 {

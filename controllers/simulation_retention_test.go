@@ -19,12 +19,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// retainsSessions decides for half of the seeds that deployment prod retires sessions there, and that people ask for
-// renewals and verifications. It takes nothing from the world's own source, and none of the seeds in regressions has it:
-// their schedules stay what they were.
+// retainsSessions returns true for half of the seeds: deployment prod then retires sessions,
+// and users request renewals and verifications. It uses its own random source and is false for
+// the seeds in regressions, so that their schedules stay the same.
 func retainsSessions(seed uint64) bool { return rand.New(rand.NewPCG(seed, 0x2d5)).IntN(2) == 0 }
 
-// Retentions that prod can have.
+// simRetentions are the retention settings of deployment prod.
 var simRetentions = []*v1alpha1.Retention{
 	nil, retention(1, ""), retention(2, "6h"), retention(2, "3h"), retention(0, "2h"),
 }
@@ -40,13 +40,14 @@ func retention(most int32, idle v1alpha1.Duration) *v1alpha1.Retention {
 	return r
 }
 
-// wishes are what people do besides where sessions are retired.
+// wishes are the additional events where sessions are retired.
 var wishes = []func(*simWorld){
-	(*simWorld).useToken, (*simWorld).useToken, (*simWorld).useToken, (*simWorld).askForRenewal, (*simWorld).askForRenewal,
+	(*simWorld).useToken, (*simWorld).useToken, (*simWorld).useToken,
+	(*simWorld).askForRenewal, (*simWorld).askForRenewal,
 	(*simWorld).askForVerification, (*simWorld).changeRetention,
 }
 
-// possible are the changes of this world.
+// possible returns the random events of this simulation.
 func (w *simWorld) possible(always []func(*simWorld)) []func(*simWorld) {
 	if !w.retains {
 		return always
@@ -54,7 +55,7 @@ func (w *simWorld) possible(always []func(*simWorld)) []func(*simWorld) {
 	return slices.Concat(always, wishes)
 }
 
-// useToken does with a session's token what a pod would.
+// useToken makes a request with a session's token.
 func (w *simWorld) useToken() {
 	if sessions := w.sessions(); len(sessions) > 0 {
 		w.use(pick(w, sessions))
@@ -72,7 +73,7 @@ func (w *simWorld) use(s *v1alpha1.CoderSession) {
 	w.serves(w.deployment(string(s.Spec.DeploymentRef.Name))).server.ServeHTTP(httptest.NewRecorder(), request)
 }
 
-// askForRenewal asks for another credential of a session.
+// askForRenewal requests a new credential for a session.
 func (w *simWorld) askForRenewal() {
 	if sessions := w.sessions(); len(sessions) > 0 {
 		w.ask(pick(w, sessions))
@@ -81,7 +82,7 @@ func (w *simWorld) askForRenewal() {
 
 func (w *simWorld) ask(s *v1alpha1.CoderSession) {
 	w.wishes++
-	w.tracef("* session %s: renewal %d is asked for", s.Name, w.wishes)
+	w.tracef("* session %s: renewal %d is requested", s.Name, w.wishes)
 	_ = edit(w, refOf(s), func(s *v1alpha1.CoderSession) {
 		metav1.SetMetaDataAnnotation(&s.ObjectMeta, v1alpha1.AnnotationRenewRequestedAt, fmt.Sprint(w.wishes))
 	})
@@ -89,8 +90,9 @@ func (w *simWorld) ask(s *v1alpha1.CoderSession) {
 
 func (w *simWorld) askForVerification() {
 	w.wishes++
-	w.tracef("* verification %d is asked for", w.wishes)
-	_ = edit(w, ref{kindDeployment, key("coder", pick(w, []string{"prod", "gate"}))}, func(d *v1alpha1.CoderDeployment) {
+	w.tracef("* verification %d is requested", w.wishes)
+	name := pick(w, []string{"prod", "gate"})
+	_ = edit(w, ref{kindDeployment, key("coder", name)}, func(d *v1alpha1.CoderDeployment) {
 		metav1.SetMetaDataAnnotation(&d.ObjectMeta, v1alpha1.AnnotationVerifyRequestedAt, fmt.Sprint(w.wishes))
 	})
 }
@@ -99,7 +101,9 @@ func (w *simWorld) changeRetention() { w.retain(pick(w, simRetentions)) }
 
 func (w *simWorld) retain(r *v1alpha1.Retention) {
 	w.tracef("* retention becomes %s", encoded(r))
-	_ = edit(w, ref{kindDeployment, key("coder", "prod")}, func(d *v1alpha1.CoderDeployment) { d.Spec.Retention = r.DeepCopy() })
+	_ = edit(w, ref{kindDeployment, key("coder", "prod")}, func(d *v1alpha1.CoderDeployment) {
+		d.Spec.Retention = r.DeepCopy()
+	})
 }
 
 // retaining reports whether sessions may be retired now.
@@ -108,7 +112,7 @@ func (w *simWorld) retaining() bool {
 	return d != nil && d.Spec.Retention != nil
 }
 
-// judgeRetirement counts what status says of retirements, and holds that it says one thing (B27).
+// judgeRetirement counts retirements and checks that the status is consistent (B27).
 func (w *simWorld) judgeRetirement(before, after *v1alpha1.CoderSession) {
 	was, is := before.Status.Retirement, after.Status.Retirement
 	reason := reasonOfSession(after)
@@ -116,7 +120,7 @@ func (w *simWorld) judgeRetirement(before, after *v1alpha1.CoderSession) {
 	case is != nil && reason == v1alpha1.ReasonActive:
 		w.fail("B27: session %s/%s is Active and retired", after.Namespace, after.Name)
 	case is == nil && reason == v1alpha1.ReasonRetired:
-		w.fail("B27: session %s/%s is Retired, and status does not say why", after.Namespace, after.Name)
+		w.fail("B27: session %s/%s is Retired without a reason in its status", after.Namespace, after.Name)
 	case is != nil && was == nil:
 		w.count.retirements++
 	case is == nil && was != nil:
@@ -124,18 +128,21 @@ func (w *simWorld) judgeRetirement(before, after *v1alpha1.CoderSession) {
 	}
 }
 
-// judgeRemoval: a Secret that goes because its session is retired goes when status says so (B27).
+// judgeRemoval checks that the Secret of a retired session is deleted only after the status
+// shows the retirement (B27).
 func (w *simWorld) judgeRemoval(before *corev1.Secret) {
 	s, ok := w.api.objects[ref{kindSession, client.ObjectKeyFromObject(before)}].(*v1alpha1.CoderSession)
 	if !ok || s.DeletionTimestamp != nil || s.Status.Retirement != nil || s.Namespace != "coder" {
-		return // access rules take Secrets too, in other namespaces
+		return // in other namespaces the Secret may be deleted because of access rules
 	}
-	if r := w.operator.parts.sessions.retention.on(s.DeploymentKey(), s.UID); r.Reason != "" && reasonOfSession(s) == v1alpha1.ReasonActive {
-		w.fail("B27: the Secret of session %s/%s goes before status says that it is retired", s.Namespace, s.Name)
+	decision := w.operator.parts.sessions.retention.decisionFor(s.DeploymentKey(), s.UID)
+	if decision.Reason != "" && reasonOfSession(s) == v1alpha1.ReasonActive {
+		w.fail("B27: the Secret of session %s/%s is deleted before its status is Retired", s.Namespace, s.Name)
 	}
 }
 
-// settledRetired: of a session that rests nothing is left, and nothing but its request is missing for it to return.
+// settledRetired checks that a retired session has no Secret and no token, and no pending
+// request to return.
 func (w *simWorld) settledRetired(s *v1alpha1.CoderSession) {
 	name := client.ObjectKeyFromObject(s).String()
 	switch {
@@ -144,13 +151,14 @@ func (w *simWorld) settledRetired(s *v1alpha1.CoderSession) {
 	case w.secretOf(s) != nil || s.Status.Token != nil:
 		w.fail("B27: session %s is Retired and has a Secret or token", name)
 	case session.Asking(s):
-		w.fail("B27: session %s is Retired, and somebody wants it back: %s", name, encoded(s))
+		w.fail("B27: session %s is Retired although its renewal is requested: %s", name, encoded(s))
 	}
 }
 
-// settledRetention: as many are kept as may be, those that were used last (B27, B28).
+// settledRetention checks that as many sessions are kept as allowed, and that they are the most
+// recently used ones (B27, B28).
 func (w *simWorld) settledRetention() {
-	const slack = 15 * time.Minute // the age of a list, and of a skew
+	const slack = 15 * time.Minute // for the age of the inventory, and for clock skew
 	d := w.deployment("prod")
 	policy := deployment.PolicyOf(d.Spec.Retention)
 	var kept, retired []*v1alpha1.CoderSession
@@ -166,7 +174,7 @@ func (w *simWorld) settledRetention() {
 	if most := policy.MaxSessions; most > 0 && len(kept) > most {
 		w.fail("B27: %d sessions are kept, %d may be", len(kept), most)
 	}
-	idle := func(s *v1alpha1.CoderSession) time.Duration { // for how much longer than it may be
+	idle := func(s *v1alpha1.CoderSession) time.Duration { // time beyond the limit
 		if policy.IdleTimeout == 0 {
 			return -time.Hour
 		}
@@ -179,48 +187,55 @@ func (w *simWorld) settledRetention() {
 	}
 	for _, gone := range retired {
 		why := gone.Status.Retirement
-		if why.Reason == v1alpha1.RetirementIdle && idle(gone) < -slack || why.Reason == v1alpha1.RetirementSessionLimit && policy.MaxSessions == 0 {
-			w.fail("B28: session %s stays away for nothing: %s", gone.Name, encoded(why))
+		limited := why.Reason == v1alpha1.RetirementSessionLimit
+		if why.Reason == v1alpha1.RetirementIdle && idle(gone) < -slack || limited && policy.MaxSessions == 0 {
+			w.fail("B28: session %s stays retired for no reason: %s", gone.Name, encoded(why))
 		}
 		for _, s := range kept {
-			if why.Reason == v1alpha1.RetirementSessionLimit && w.lastActive(s).Add(slack).Before(why.LastActiveTime.Time) {
-				w.fail("B27: session %s is kept, active at %s, and %s is not, active at %s", s.Name, w.lastActive(s), gone.Name, why.LastActiveTime)
+			if limited && w.lastActive(s).Add(slack).Before(why.LastActiveTime.Time) {
+				w.fail("B27: session %s is kept, active at %s, and %s is not, active at %s",
+					s.Name, w.lastActive(s), gone.Name, why.LastActiveTime)
 			}
 		}
-		if why.Reason == v1alpha1.RetirementSessionLimit && len(kept) < policy.MaxSessions {
-			w.fail("B27: session %s stays away, and there is room", gone.Name)
+		if limited && len(kept) < policy.MaxSessions {
+			w.fail("B27: session %s stays retired although the limit is not reached", gone.Name)
 		}
 	}
 }
 
-// lastActive goes by what the server itself knows.
+// lastActive returns the time of the last activity according to the server.
 func (w *simWorld) lastActive(s *v1alpha1.CoderSession) time.Time {
 	server := w.serves(w.deployment(string(s.Spec.DeploymentRef.Name)))
 	var used time.Time
 	for _, token := range server.live() {
-		if uid := string(s.UID); len(token.Name) > 21 && token.Name[13:21] == uid[:8] && token.LastUsed.Unix() > 0 && token.LastUsed.After(used) {
+		own := len(token.Name) > 21 && token.Name[13:21] == string(s.UID)[:8]
+		if own && token.LastUsed.Unix() > 0 && token.LastUsed.After(used) {
 			used = token.LastUsed
 		}
 	}
 	return session.LastActive(s, used, server.server.Now().Sub(w.clock.Now()))
 }
 
-// settledWishes: what was asked for is done.
+// settledWishes checks that all requests for renewals and verifications have been handled.
 func (w *simWorld) settledWishes() {
 	for _, s := range w.sessions() {
-		if asked := s.RenewalRequest(); reasonOfSession(s) == v1alpha1.ReasonActive && asked != "" && asked != s.Status.LastHandledRenewAt {
-			w.fail("session %s/%s is asked for renewal %s, and has handled %q", s.Namespace, s.Name, asked, s.Status.LastHandledRenewAt)
+		asked, handled := s.RenewalRequest(), s.Status.LastHandledRenewAt
+		if reasonOfSession(s) == v1alpha1.ReasonActive && asked != "" && asked != handled {
+			w.fail("session %s/%s: renewal %s is requested, %q was handled", s.Namespace, s.Name, asked, handled)
 		}
 	}
 	for _, name := range w.names {
-		if d := w.deployment(name); d.VerificationRequest() != "" && d.VerificationRequest() != d.Status.LastHandledVerifyAt {
-			w.fail("deployment %s is asked for verification %s, and has answered %q", name, d.VerificationRequest(), d.Status.LastHandledVerifyAt)
+		d := w.deployment(name)
+		asked, handled := d.VerificationRequest(), d.Status.LastHandledVerifyAt
+		if asked != "" && asked != handled {
+			w.fail("deployment %s: verification %s is requested, %q was handled", name, asked, handled)
 		}
 	}
 }
 
-// retired lets one session be kept, looks whether that lasts, also over a restart, and lets another one return on request.
-// Then retention goes, and all are back.
+// retired limits deployment prod to one session, checks that this state is steady, also after
+// a restart, and lets another session return on request. Then it removes the limit, and all
+// sessions must return.
 func (w *simWorld) retired() {
 	w.retain(retention(1, ""))
 	w.run(simNotice)
@@ -241,7 +256,8 @@ func (w *simWorld) retired() {
 		before := w.count.mints
 		w.ask(w.api.objects[ref{kindSession, name}].(*v1alpha1.CoderSession))
 		w.run(simNotice)
-		if s := w.api.objects[ref{kindSession, name}].(*v1alpha1.CoderSession); reasonOfSession(s) != v1alpha1.ReasonActive {
+		s := w.api.objects[ref{kindSession, name}].(*v1alpha1.CoderSession)
+		if reasonOfSession(s) != v1alpha1.ReasonActive {
 			w.fail("B27: session %s does not return on request: %s", name, encoded(s.Status))
 		}
 		if minted := w.count.mints - before; minted > 1+w.rotations {

@@ -14,10 +14,11 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 )
 
-// upon lets something happen once, when something begins: "verification of prod", "update Secret coder/own".
+// upon runs a function once when the named request begins, for example "verification of prod"
+// or "update Secret coder/own".
 func (w *simWorld) upon(what string, do func()) { w.cues[what] = do }
 
-// begins tells that something begins.
+// begins runs the function that was registered with upon for this request.
 func (w *simWorld) begins(what string) {
 	if do := w.cues[what]; do != nil {
 		delete(w.cues, what)
@@ -29,14 +30,14 @@ func (w *simWorld) begins(what string) {
 	}
 }
 
-// writeOwn writes another valid token of the operator's.
+// writeOwn writes another valid token for the operator.
 func (w *simWorld) writeOwn() {
 	w.serves(w.deployment("prod")).issueOwn()
 	w.tracef("* own becomes token %s", idOf(w.valid("own")))
 	w.write("own", w.valid("own"))
 }
 
-// writePair replaces the header pair by one that is valid as well.
+// writePair replaces the header pair by another valid one.
 func (w *simWorld) writePair() {
 	w.pair++
 	for _, c := range w.coders {
@@ -47,8 +48,8 @@ func (w *simWorld) writePair() {
 	w.write("edge-key", w.valid("edge-key"))
 }
 
-// relentless: of somebody who writes something else each time, without a pause, the server is asked every maxDelay
-// nevertheless, and no more often (B05).
+// relentless checks that settings that change all the time, without a quiet period, are
+// verified every maxDelay (B05) and not more often (B04).
 func (w *simWorld) relentless() {
 	w.calm = true
 	defer func() { w.calm = false }()
@@ -66,18 +67,19 @@ func (w *simWorld) relentless() {
 	for i, at := range times[1:] {
 		gap := at.Sub(times[i])
 		if longest := deployment.DefaultMaxDelay + simQuiet + simLag; gap > longest {
-			w.fail("B05: of a writer that never pauses the server was not asked for %s", gap)
+			w.fail("B05: with a writer that never pauses there was no verification for %s", gap)
 		}
 		if gap < deployment.DefaultMaxDelay && i < len(times)-2 {
-			w.fail("B04: of a writer that never pauses the server was asked after %s", gap)
+			w.fail("B04: with a writer that never pauses there was a verification after %s", gap)
 		}
 	}
 	if len(times) < 4 {
-		w.fail("B05: of a writer that never pauses the server was asked %d times", len(times)-1)
+		w.fail("B05: with a writer that never pauses there were %d verifications", len(times)-1)
 	}
 }
 
-// interrupted: settings that change while the server is asked lead to another verification, of these settings (B06).
+// interrupted checks that settings that change during a verification cause another
+// verification with the new settings (B06).
 func (w *simWorld) interrupted() {
 	w.calm = true
 	defer func() { w.calm = false }()
@@ -92,12 +94,14 @@ func (w *simWorld) interrupted() {
 		w.fail("B06: a change during a verification led to %d verifications, want 2", got)
 	}
 	conn := w.operator.parts.deployments.pool.Get(key("coder", "prod"))
-	if snapshot := conn.ResolvedClient().Snapshot; snapshot.Token.Reveal() != w.content("own") || conn.VerificationStatus().Fingerprint != snapshot.Fingerprint {
+	snapshot := conn.ResolvedClient().Snapshot
+	if snapshot.Token.Reveal() != w.content("own") || conn.VerificationStatus().Fingerprint != snapshot.Fingerprint {
 		w.fail("B06: what changed during a verification was never verified")
 	}
 }
 
-// switched: what a server says of a deployment that names another one by then is not applied (B11).
+// switched checks that the result of a verification is discarded if the deployment's URL has
+// changed during it (B11).
 func (w *simWorld) switched() {
 	name := pick(w, []string{"prod", "gate"})
 	w.upon("verification of "+name, func() {
@@ -120,8 +124,8 @@ func (w *simWorld) switched() {
 	}
 }
 
-// deleted: what a server says of a deployment that was deleted meanwhile is not applied (B11). It goes with its last
-// session, and nothing is left of them.
+// deleted checks that the result of a verification is discarded if the deployment is deleted
+// during it (B11), and that the deployment is removed with its last session and all tokens.
 func (w *simWorld) deleted() {
 	d := w.deployment("gate")
 	server := w.serves(d)
@@ -164,17 +168,19 @@ func (w *simWorld) deleted() {
 	w.settled()
 }
 
-// outdated is a verification that was under way when its deployment changed.
+// outdated describes a verification that was running when its deployment changed.
 type outdated struct {
 	name          string
-	since, before time.Time // of the change, and of the verification before
-	known         bool      // the change was known before the answer came
+	since, before time.Time // of the change, and of the previous verification
+	known         bool      // the cache showed the change before the response arrived
 }
 
-// outdate changes a deployment while its verification is under way. Another second begins, and what was written may
-// become known.
+// outdate changes a deployment during its verification. It advances the time by at least a
+// second, and may deliver the change to the caches.
 func (w *simWorld) outdate(name string, change func()) {
-	w.outdated = outdated{name: name, since: w.clock.Now(), before: w.memory(name).verified.Time, known: w.rng.IntN(2) == 0}
+	w.outdated = outdated{
+		name: name, since: w.clock.Now(), before: w.memory(name).verified.Time, known: w.rng.IntN(2) == 0,
+	}
 	change()
 	w.pass(time.Second + w.jitter(time.Second))
 	for _, kind := range kinds {
@@ -184,12 +190,13 @@ func (w *simWorld) outdate(name string, change func()) {
 	}
 }
 
-// memory is what the operator remembers of a deployment; nil: nothing.
+// memory returns what the operator remembers of a deployment; nil if nothing.
 func (w *simWorld) memory(name string) *deploymentMemory {
 	return w.operator.parts.deployments.memory[key("coder", name)]
 }
 
-// judgeRemembered: an answer is forgotten that was asked for before a change that is known (B11).
+// judgeRemembered checks that the result of a verification that began before a known change is
+// not remembered (B11).
 func (w *simWorld) judgeRemembered() {
 	if o, memory := w.outdated, w.memory(w.outdated.name); o.known && memory != nil {
 		if at := memory.verified.Time; !at.Equal(o.before) && !at.After(o.since) {
@@ -198,8 +205,8 @@ func (w *simWorld) judgeRemembered() {
 	}
 }
 
-// judgeVerified: a status tells of the server that the deployment names, and of no answer that was asked for before the
-// deployment changed (B11).
+// judgeVerified checks that the status describes the server at the deployment's URL, and
+// contains no result of a verification that began before the deployment changed (B11).
 func (w *simWorld) judgeVerified(before, after *v1alpha1.CoderDeployment) {
 	if id := after.Status.DeploymentID; id != before.Status.DeploymentID && id != w.serves(after).server.DeploymentID() {
 		w.fail("B11: deployment %s tells of a server that it does not name", after.Name)

@@ -16,10 +16,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// simSlack is what the operator may be wrong about a server's clock, or late: answers can take seconds.
+// simSlack is the tolerated error of the operator's estimate of a server's clock, and the
+// tolerated delay of an action.
 const simSlack = 10 * time.Second
 
-// steady lets hours go by in which nothing happens but what falls due: each write, and each token, has its cause.
+// steady advances the time without any changes from outside. Each write and each minted token
+// must have a cause that has become due.
 func (w *simWorld) steady(d time.Duration) {
 	mints := w.count.mints
 	w.rotations, w.steadily = 0, true
@@ -33,15 +35,16 @@ func (w *simWorld) steady(d time.Duration) {
 	}
 }
 
-// restarted: an operator that starts anew and finds everything current mints nothing and writes no Secret (B54), nor
-// anything else.
+// restarted checks that an operator that is restarted and finds everything up to date mints
+// no token (B54) and writes nothing.
 func (w *simWorld) restarted() {
 	w.restart()
 	w.steady(10 * time.Minute)
 }
 
-// judgeSteady: where nobody does anything, a write has a cause that falls due: the end of a token or of an overlap, or
-// the hourly time of the last verification.
+// judgeSteady checks that without any changes from outside a write has a cause that has become
+// due: the expiration of a token, the end of an overlap, or the hourly update of the time of
+// the last verification.
 func (w *simWorld) judgeSteady(c change) {
 	due := false
 	switch after := c.after.(type) {
@@ -53,14 +56,17 @@ func (w *simWorld) judgeSteady(c change) {
 		due = before != nil && w.tellsWhatIsDue(before, after)
 	case *corev1.Secret:
 		before, _ := c.before.(*corev1.Secret)
-		due = before != nil && (w.rotatesInTime(before, after) || c.ref.key == key("coder", "own") && w.renewsInTime(before, after))
+		own := c.ref.key == key("coder", "own")
+		due = before != nil && (w.rotatesInTime(before, after) || own && w.renewsInTime(before, after))
 	}
 	if !due {
-		w.fail("in a steady state the operator wrote %s %s: %s", c.ref.kind, c.ref.key, cmp.Diff(plain(c.before), plain(c.after)))
+		w.fail("in a steady state the operator wrote %s %s: %s",
+			c.ref.kind, c.ref.key, cmp.Diff(plain(c.before), plain(c.after)))
 	}
 }
 
-// needed is a write that must change something: in a steady state nobody writes what is there already (B54).
+// needed wraps a write and checks that it changes something: in a steady state there are no
+// writes without an effect (B54).
 func (w *simWorld) needed(r ref, write func() error) func() error {
 	return func() error {
 		version := w.api.version
@@ -72,7 +78,8 @@ func (w *simWorld) needed(r ref, write func() error) func() error {
 	}
 }
 
-// rotatesInTime reports whether a generated Secret changes to the next token, when its session said that it would.
+// rotatesInTime reports whether a generated Secret changes to the next token not before the
+// nextRefreshTime of its session.
 func (w *simWorld) rotatesInTime(before, after *corev1.Secret) bool {
 	session, ok := w.api.objects[ref{kindSession, client.ObjectKeyFromObject(after)}].(*v1alpha1.CoderSession)
 	if !ok || session.Status.NextRefreshTime == nil {
@@ -83,8 +90,9 @@ func (w *simWorld) rotatesInTime(before, after *corev1.Secret) bool {
 	return serial(after) == serial(before)+1 && !now.Add(simSlack).Before(session.Status.NextRefreshTime.Time)
 }
 
-// tellsWhatIsDue reports whether a status changes in nothing but this: tokens whose overlap is over are gone, and where
-// the Secret holds the next token it says so and retires the one before.
+// tellsWhatIsDue reports whether a status changes only in the expected way: tokens whose
+// overlap has ended are removed, and if the Secret holds the next token, the status shows it
+// and lists the previous one as a pending revocation.
 func (w *simWorld) tellsWhatIsDue(before, after *v1alpha1.CoderSession) bool {
 	want := before.DeepCopy().Status
 	want.PendingRevocations = slices.DeleteFunc(want.PendingRevocations, func(t v1alpha1.PendingRevocation) bool {
@@ -102,13 +110,13 @@ func (w *simWorld) tellsWhatIsDue(before, after *v1alpha1.CoderSession) bool {
 	return encoded(want) == encoded(after.Status)
 }
 
-// lives reports whether a server still has a token.
+// lives reports whether a token is still valid on its server.
 func (w *simWorld) lives(id string) bool {
 	token := w.tokens[id]
 	return token != nil && token.server.live()[id].ID != ""
 }
 
-// plain is an object as a document, for comparison.
+// plain converts an object to a JSON document for comparison.
 func plain(object client.Object) (document map[string]any) {
 	if object != nil && !reflect.ValueOf(object).IsNil() {
 		_ = json.Unmarshal([]byte(encoded(object)), &document)
@@ -116,7 +124,8 @@ func plain(object client.Object) (document map[string]any) {
 	return document
 }
 
-// heartbeatOnly: the time of the last verification is brought up to date now and then.
+// heartbeatOnly reports whether a write only updates the time of the last verification, after
+// an hour at the earliest.
 func heartbeatOnly(c change) bool {
 	before, ok := c.before.(*v1alpha1.CoderDeployment)
 	if !ok || c.after == nil {

@@ -9,13 +9,15 @@ import (
 	"testing"
 )
 
-// simCount is what the summary line counts.
+// simCount holds the counts of the summary.
 type simCount struct {
-	steps, requests, verifications, mints, renewals, revocations, restarts, bursts, lines, writes, retirements, returns int
-	tried                                                                                                               map[string]int // by the name of what was tried
+	steps, requests, verifications, mints, renewals, revocations int
+	restarts, bursts, lines, writes, retirements, returns        int
+
+	tried map[string]int // by the name of the trial
 }
 
-// tally sums up runs, also concurrent ones.
+// tally sums up runs. It is safe for concurrent use.
 type tally struct {
 	mu            sync.Mutex
 	seeds, leaked int
@@ -51,15 +53,19 @@ func (t *tally) add(w *simWorld) {
 }
 
 func (t *tally) String() string {
-	return fmt.Sprintf("%d seeds, %d steps, %d requests, %d verifications, %d bursts judged, %d mints, %d renewals, %d revocations, %d retirements, %d returns, %d restarts, %d lines of log, tried %v, %d leaks",
-		t.seeds, t.steps, t.requests, t.verifications, t.bursts, t.mints, t.renewals, t.revocations, t.retirements, t.returns, t.restarts, t.lines, t.tried, t.leaked)
+	return fmt.Sprintf("%d seeds, %d steps, %d requests, %d verifications, %d bursts judged, "+
+		"%d mints, %d renewals, %d revocations, %d retirements, %d returns, "+
+		"%d restarts, %d lines of log, tried %v, %d leaks",
+		t.seeds, t.steps, t.requests, t.verifications, t.bursts,
+		t.mints, t.renewals, t.revocations, t.retirements, t.returns,
+		t.restarts, t.lines, t.tried, t.leaked)
 }
 
-// complete fails where something was never tried: a check that never ran holds nothing.
+// complete fails if a trial never ran, or an event never happened, in 20 or more seeds.
 func (t *tally) complete(test *testing.T) {
 	for what := range trials {
 		if t.tried[what] == 0 && t.seeds >= 20 {
-			test.Errorf("in %d seeds nobody tried this: %s", t.seeds, what)
+			test.Errorf("in %d seeds this trial never ran: %s", t.seeds, what)
 		}
 	}
 	if t.seeds >= 20 && (t.bursts == 0 || t.renewals == 0 || t.retirements == 0 || t.returns == 0 || t.lines == 0) {

@@ -18,9 +18,9 @@ var (
 	simSeeds = flag.Uint64("seeds", simSeedsByDefault, "how many seeds TestRandomSchedules runs")
 )
 
-// regressions are seeds that fail without what their names tell of.
+// regressions are seeds that once failed, by the situation that they cover.
 var regressions = map[string]uint64{
-	"a Secret is deleted before anybody looked at it":           294,
+	"a Secret is deleted before it was observed":                294,
 	"the answer to a Secret's write is lost":                    130,
 	"a Secret is edited while its deployment is unreachable":    137,
 	"a Secret is gone when its deployment goes to other server": 171,
@@ -30,7 +30,7 @@ var regressions = map[string]uint64{
 	"the own token is renewed before its write is answered":     1795332036256943428,
 }
 
-// simulate is one run: random changes, then everything is mended and must come to rest.
+// simulate runs one seed: random changes, then everything is repaired and must recover.
 func simulate(seed uint64, verbose bool) (*simWorld, error) {
 	w := newSimWorld(seed)
 	defer w.close()
@@ -42,7 +42,8 @@ func simulate(seed uint64, verbose bool) (*simWorld, error) {
 			break
 		}
 		pick(w, w.possible(changes))(w)
-		w.run(w.jitter(pick(w, []time.Duration{50 * time.Millisecond, 2 * time.Second, 2 * time.Second, 30 * time.Second, 6 * time.Minute})))
+		pauses := []time.Duration{50 * time.Millisecond, 2 * time.Second, 2 * time.Second, 30 * time.Second, 6 * time.Minute}
+		w.run(w.jitter(pick(w, pauses)))
 		w.api.collect()
 	}
 	if len(w.problems) == 0 {
@@ -67,7 +68,7 @@ func simulate(seed uint64, verbose bool) (*simWorld, error) {
 	return w, nil
 }
 
-// trials are what is done to an operator at rest, each judged strictly.
+// trials are events that happen to an idle operator, whose reaction is checked strictly.
 var trials = map[string]func(*simWorld){
 	"a restart":                      (*simWorld).restarted,
 	"a writer who never pauses":      (*simWorld).relentless,
@@ -77,9 +78,11 @@ var trials = map[string]func(*simWorld){
 	"the suspension of a user":       (*simWorld).suspendUser,
 }
 
-// tried carries out some trials. The deletion comes last.
+// tried runs some trials. The deletion is the last one.
 func (w *simWorld) tried() {
-	between := []string{"a writer who never pauses", "a change during a verification", "another URL during one", "the suspension of a user"}
+	between := []string{
+		"a writer who never pauses", "a change during a verification", "another URL during one", "the suspension of a user",
+	}
 	for _, what := range []string{"a restart", pick(w, between), pick(w, between), "the deletion during one"} {
 		if len(w.problems) == 0 && w.rests() {
 			w.tracef("* trial: %s", what)
@@ -89,7 +92,8 @@ func (w *simWorld) tried() {
 	}
 }
 
-// TestRandomSchedules runs random schedules against both controllers. A seed that fails does so each time:
+// TestRandomSchedules runs random schedules against both controllers. A failing seed can be
+// reproduced:
 //
 //	go test ./controllers -run TestRandomSchedules -seed=N
 //
@@ -131,7 +135,8 @@ func trial(t *testing.T, seed uint64, sum *tally) {
 	}
 }
 
-// TestSoak runs schedules that nobody has seen, for as long as the environment's SOAK says, such as 30m.
+// TestSoak runs new random schedules for the duration in the environment variable SOAK, for
+// example 30m.
 func TestSoak(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("SOAK"))
 	if err != nil {

@@ -12,11 +12,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// simNotice is how soon what is so on a server is noticed: an interval, its jitter, and what answers take.
-const simNotice = deployment.DefaultInterval + latest + simSlack
+// simNotice is the time within which a change on a server is noticed: the verification
+// interval, its jitter, and the duration of requests.
+const simNotice = deployment.DefaultInterval + maxSteadyJitter + simSlack
 
-// suspendUser: the sessions of a suspended user wait with what they have, nothing is minted for them, and they return
-// by themselves (B47).
+// suspendUser checks that the sessions of a suspended user keep their tokens, that nothing is
+// minted for them, and that they recover when the user is activated (B47).
 func (w *simWorld) suspendUser() {
 	c, bot := w.serves(w.deployment("prod")), pick(w, simBots)
 	before, due := map[string]string{}, false
@@ -29,7 +30,8 @@ func (w *simWorld) suspendUser() {
 	w.run(simNotice)
 	for _, s := range w.mintedFor(c, bot) {
 		if suspension := s.Status.Suspension; suspension == nil || suspension.Reason != v1alpha1.ReasonUserSuspended {
-			w.fail("B47: session %s/%s does not notice that its user is suspended: %s", s.Namespace, s.Name, encoded(s.Status.Conditions))
+			w.fail("B47: session %s/%s does not notice that its user is suspended: %s",
+				s.Namespace, s.Name, encoded(s.Status.Conditions))
 		}
 	}
 	w.tracef("* user %s is activated", bot)
@@ -48,7 +50,8 @@ func (w *simWorld) suspendUser() {
 // mintedFor lists the sessions that mint for a user on a server.
 func (w *simWorld) mintedFor(c *simCoder, user string) (found []*v1alpha1.CoderSession) {
 	for _, s := range w.sessions() {
-		if s.Spec.Auth.Mint != nil && s.Spec.Auth.Mint.User == user && w.serves(w.deployment(string(s.Spec.DeploymentRef.Name))) == c {
+		server := w.serves(w.deployment(string(s.Spec.DeploymentRef.Name)))
+		if s.Spec.Auth.Mint != nil && s.Spec.Auth.Mint.User == user && server == c {
 			found = append(found, s)
 		}
 	}
@@ -65,12 +68,14 @@ func (w *simWorld) activate(c *simCoder, user string) {
 	delete(c.suspended, user)
 }
 
-// judgeMint: nothing is minted for a user who has been suspended for longer than it takes to look the user up and mint
-// (B47).
+// judgeMint checks that nothing is minted for a user who has been suspended for longer than it
+// takes to look up the user and mint (B47).
 func (w *simWorld) judgeMint(c *simCoder, name string) {
 	user, err := c.server.User(name)
 	w.must(user, err)
-	if since, suspended := c.suspended[user.Username]; suspended && user.Status == coderd.StatusSuspended && w.clock.Now().Sub(since) > 2*time.Minute {
-		w.fail("B47: a token is minted for user %s, who has been suspended for %s", user.Username, w.clock.Now().Sub(since))
+	since, suspended := c.suspended[user.Username]
+	duration := w.clock.Now().Sub(since)
+	if suspended && user.Status == coderd.StatusSuspended && duration > 2*time.Minute {
+		w.fail("B47: a token is minted for user %s, who has been suspended for %s", user.Username, duration)
 	}
 }

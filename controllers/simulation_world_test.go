@@ -13,8 +13,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 )
 
-// simWorld is all that a seed decides about: an API server, two Coder servers, one operator, people, faults. One thing
-// happens at a time; the operator's own concurrency is that a pass can begin while another waits for an answer.
+// simWorld is a simulation that is fully determined by its seed: an API server, two Coder
+// servers, one operator, the actions of users, and faults. Only one step runs at a time. The
+// concurrency of the operator is simulated by starting a pass while another one waits for a
+// response.
 type simWorld struct {
 	seed     uint64
 	rng      *rand.Rand
@@ -25,45 +27,48 @@ type simWorld struct {
 	key      fingerprint.Key
 
 	noise simNoise
-	// calm says that nothing else is to happen: what is under way is judged strictly.
+	// calm disables faults and other random events, so that the current steps can be checked
+	// strictly.
 	calm bool
-	// mended says that people touch nothing any more.
-	mended bool
-	// steadily says that the operator, too, does only what falls due.
+	// changesStopped means that users make no further changes.
+	changesStopped bool
+	// steadily means that the operator, too, may only do what becomes due.
 	steadily bool
-	// stalled caches are told of nothing until then.
+	// stalled is the time until which caches receive no events.
 	stalled time.Time
 	// pair and own count the generations of the edge's headers and of the operator's tokens.
 	pair, own int
-	// script is what is going to happen at a time, whatever else does; cues are what happens when something begins.
+	// script holds functions that run at a given time; cues holds functions that run when the
+	// named request begins.
 	script []scripted
 	cues   map[string]func()
-	// outdated is the verification during which its deployment changed.
+	// outdated is the verification during which its deployment was changed.
 	outdated outdated
-	// names of the deployments that there are to be.
+	// names of the deployments that are expected to exist.
 	names []string
-	// renews says that the operator's own token renews itself.
+	// renews means that the operator renews its own token.
 	renews bool
-	// retains says that deployment prod retires sessions, and that people ask for renewals; wishes counts what they ask for.
+	// retains means that deployment prod retires sessions and that users request renewals;
+	// wishes counts the requests.
 	retains bool
 	wishes  int
-	// minute is the present one, and how much was done in it.
+	// minute counts the steps of the current minute.
 	minute struct {
 		at    time.Time
 		steps int
 	}
 
 	baton      atomic.Int64
-	depth      int // passes under way
+	depth      int // number of nested passes
 	byOperator bool
 	underway   []string
 	tokens     map[string]*minted     // by id
-	known      map[string]string      // credentials, and what they are
+	known      map[string]string      // descriptions by secret part of the credential
 	mints      map[string]int         // by the token's name
 	verified   map[string][]time.Time // by deployment
-	writes     []change               // by the operator, since it was last emptied
+	writes     []change               // by the operator, since it was last cleared
 	warnings   []string
-	rotations  int // writes of Secrets with a new token of the operator's making
+	rotations  int // writes of Secrets with a newly minted token
 
 	count    simCount
 	problems []string
@@ -71,7 +76,7 @@ type simWorld struct {
 	verbose  bool
 }
 
-// simNoise are chances, in a thousand.
+// simNoise holds the probabilities of faults, in thousandths.
 type simNoise struct{ drop, lose, limited, broken, api, crash int }
 
 type scripted struct {
@@ -79,12 +84,13 @@ type scripted struct {
 	do func()
 }
 
-// simStart has no fraction of a second, as few times have.
+// simStart is a whole second.
 var simStart = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 func newSimWorld(seed uint64) *simWorld {
 	w := &simWorld{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5e55)), clock: newSimClock(simStart), pair: 1, names: []string{"prod", "gate"}, renews: renewsOwn(seed), retains: retainsSessions(seed),
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5e55)), clock: newSimClock(simStart), pair: 1,
+		names: []string{"prod", "gate"}, renews: renewsOwn(seed), retains: retainsSessions(seed),
 		tokens: map[string]*minted{}, known: map[string]string{}, mints: map[string]int{}, verified: map[string][]time.Time{},
 		cues: map[string]func(){}, count: simCount{tried: map[string]int{}},
 	}
@@ -109,7 +115,7 @@ func (w *simWorld) close() {
 	}
 }
 
-// fail notes what must not happen. The run ends soon after.
+// fail records a violated invariant. The run ends soon after.
 func (w *simWorld) fail(format string, args ...any) {
 	w.problems = append(w.problems, fmt.Sprintf("%s: ", w.clock.Now().Sub(simStart))+fmt.Sprintf(format, args...))
 	w.tracef("!! "+format, args...)
@@ -123,12 +129,14 @@ func (w *simWorld) must(_ any, err error) {
 
 func (w *simWorld) tracef(format string, args ...any) {
 	if w.verbose {
-		w.trace = append(w.trace, fmt.Sprintf("%12s ", w.clock.Now().Sub(simStart))+strings.Repeat("  ", max(0, w.depth))+fmt.Sprintf(format, args...))
+		at := fmt.Sprintf("%12s ", w.clock.Now().Sub(simStart))
+		w.trace = append(w.trace, at+strings.Repeat("  ", max(0, w.depth))+fmt.Sprintf(format, args...))
 	}
 }
 
-// sync makes what another goroutine did before its own sync visible here. Only one runs at a time, but a connection that
-// is cut does not say so to the race detector.
+// sync establishes a happens-before relation with the previous sync of another goroutine.
+// Only one goroutine runs at a time, but the race detector cannot see that from a connection
+// that is cut.
 func (w *simWorld) sync() {
 	w.baton.Add(1)
 }
@@ -141,19 +149,20 @@ func (w *simWorld) jitter(d time.Duration) time.Duration {
 	return time.Duration(w.rng.Int64N(int64(d)))
 }
 
-// strikes is true so many times in a thousand.
+// strikes returns true with a probability in thousandths.
 func (w *simWorld) strikes(chance int) bool {
 	return chance > 0 && !w.calm && w.rng.IntN(1000) < chance
 }
 
-// know remembers a credential: its secret part must show nowhere.
+// know records a credential, whose secret part must not appear in any output.
 func (w *simWorld) know(value, what string) {
 	if _, secret, found := strings.Cut(value, "-"); found {
 		w.known[secret] = what
 	}
 }
 
-// told passes a write on to the caches, which learn of it later, and to those who watch over the operator.
+// told passes a write on to the caches, which receive it with a delay, and to the checks of
+// the operator's writes.
 func (w *simWorld) told(c change) {
 	w.tracef("  written: %s %s by operator=%t, gone=%t", c.ref.kind, c.ref.key, w.byOperator, c.after == nil)
 	if w.operator != nil {
@@ -169,25 +178,27 @@ func (w *simWorld) told(c change) {
 	}
 }
 
-// simLag bounds how late caches are. It is shorter than the quiet period less the pauses within a burst.
+// simLag is the maximum lag of caches. It is shorter than the quiet period minus the pauses
+// within a burst.
 const simLag = 200 * time.Millisecond
 
-// simQuiet is the quiet period, by default.
+// simQuiet is the default quiet period.
 const simQuiet = deployment.DefaultQuietPeriod
 
-// deliverable lists the kinds of which there is news that has arrived.
+// deliverable lists the kinds with events that are due.
 func (w *simWorld) deliverable() []string {
 	var found []string
 	now := w.clock.Now()
 	for _, kind := range kinds {
-		if pending := w.operator.cache.pending[kind]; len(pending) > 0 && !pending[0].due.After(now) && !now.Before(w.stalled) {
+		pending := w.operator.cache.pending[kind]
+		if len(pending) > 0 && !pending[0].due.After(now) && !now.Before(w.stalled) {
 			found = append(found, kind)
 		}
 	}
 	return found
 }
 
-// act does one thing that can be done now; it reports false if there is none.
+// act runs one step that is due; it returns false if there is none.
 func (w *simWorld) act() bool {
 	if w.depth == 0 && w.operator.dead {
 		w.restart()
@@ -226,10 +237,10 @@ func (w *simWorld) act() bool {
 	return true
 }
 
-// simTireless is how much can be done in a minute by an operator that does nothing in vain.
+// simTireless is the maximum number of steps in a minute of an operator that works normally.
 const simTireless = 3000
 
-// tire notices an operator that goes round in circles.
+// tire detects an operator that keeps reconciling without progress.
 func (w *simWorld) tire() {
 	if now := w.clock.Now(); now.Sub(w.minute.at) > time.Minute {
 		w.minute.at, w.minute.steps = now, 0
@@ -239,7 +250,7 @@ func (w *simWorld) tire() {
 	}
 }
 
-// run lets time go by.
+// run advances the time, step by step.
 func (w *simWorld) run(d time.Duration) {
 	end := w.clock.Now().Add(d)
 	for len(w.problems) == 0 {
@@ -255,7 +266,7 @@ func (w *simWorld) run(d time.Duration) {
 	}
 }
 
-// next is when something can be done again, at the latest the end.
+// next returns the time of the next step, at the latest the end.
 func (w *simWorld) next(end time.Time) time.Time {
 	now := w.clock.Now()
 	sooner := func(t time.Time) {
@@ -285,7 +296,8 @@ func (w *simWorld) moveTo(t time.Time) {
 	}
 }
 
-// pass lets time go by while somebody waits: what falls due meanwhile does so at its time. In calm no news is late.
+// pass advances the time while a request or timer waits; delayed functions run at their time.
+// While calm, due events are delivered to the caches.
 func (w *simWorld) pass(d time.Duration) {
 	w.sync()
 	end := w.clock.Now().Add(d)
@@ -310,8 +322,8 @@ func (w *simWorld) pass(d time.Duration) {
 	}
 }
 
-// meanwhile is what happens while the operator waits for an answer. Passes over other keys may begin, unless locks are
-// held for which they would wait.
+// meanwhile runs random events while the operator waits for a response. Passes over other
+// keys may begin if nests is true, that is, if they cannot wait for a lock of this one.
 func (w *simWorld) meanwhile(nests bool) {
 	if w.operator.dead || w.rng.IntN(8) > 0 {
 		return
@@ -323,11 +335,11 @@ func (w *simWorld) meanwhile(nests bool) {
 	}
 	switch w.rng.IntN(4) {
 	case 0, 1:
-		if !w.calm { // the pauses of a burst are as long as they are meant to be
+		if !w.calm { // the pauses within a burst must not become longer
 			w.pass(w.jitter(pick(w, []time.Duration{30 * time.Millisecond, 2 * time.Second})))
 		}
 	case 2:
-		if !w.calm && !w.mended && w.rng.IntN(10) == 0 {
+		if !w.calm && !w.changesStopped && w.rng.IntN(10) == 0 {
 			w.nudge()
 		}
 	}

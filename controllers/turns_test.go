@@ -17,7 +17,7 @@ func turnKey(deployment string, i int) types.NamespacedName {
 	return types.NamespacedName{Namespace: deployment, Name: fmt.Sprint(i)}
 }
 
-// takeAll asks for as many turns as there are workers, and returns how many it got.
+// takeAll calls TryAcquire once for each worker and returns how many workers it got.
 func takeAll(t *fairQueue, deployment string, workers int) (got int) {
 	for i := range workers {
 		if t.TryAcquire(types.NamespacedName{Name: deployment}, turnKey(deployment, i), session.Routine) {
@@ -27,7 +27,7 @@ func takeAll(t *fairQueue, deployment string, workers int) (got int) {
 	return got
 }
 
-// B20: however many deployments hold on to what they got, the next one gets a turn.
+// B20: however many deployments keep their workers, the next deployment gets one.
 func TestTurnsLeaveRoomForTheNextDeployment(t *testing.T) {
 	t.Parallel()
 	const workers = 20
@@ -41,27 +41,32 @@ func TestTurnsLeaveRoomForTheNextDeployment(t *testing.T) {
 	}
 }
 
-// B52: what is pressing comes first, and what came first among equals; nobody is
-// woken twice for one wish, nor once it had its turn.
+// B52: sessions are enqueued by priority, and in order of arrival within a priority. A session
+// is enqueued once only, and not if it got a worker meanwhile.
 func TestTurnsWakeTheMostUrgent(t *testing.T) {
 	t.Parallel()
 	var woken []types.NamespacedName
 	turns := newFairQueue(2, func(key types.NamespacedName) { woken = append(woken, key) })
 	prod := types.NamespacedName{Name: "prod"}
-	take := func(i int, urgency session.Priority) bool { return turns.TryAcquire(prod, turnKey("prod", i), urgency) }
+	take := func(i int, priority session.Priority) bool {
+		return turns.TryAcquire(prod, turnKey("prod", i), priority)
+	}
 	if !take(0, session.Routine) {
 		t.Fatal("the first got none")
 	}
-	for i, urgency := range []session.Priority{session.Routine, session.FirstCredential, session.NearExpiry, session.FirstCredential, session.Routine} {
+	priorities := []session.Priority{
+		session.Routine, session.FirstCredential, session.NearExpiry, session.FirstCredential, session.Routine,
+	}
+	for i, priority := range priorities {
 		for range 2 {
-			if take(i+1, urgency) {
-				t.Fatalf("there was room for %d", i+1)
+			if take(i+1, priority) {
+				t.Fatalf("there was a free worker for %d", i+1)
 			}
 		}
 	}
 	turns.Release(prod)
-	if !take(2, session.FirstCredential) { // by an event of its own
-		t.Fatal("what was given back is gone")
+	if !take(2, session.FirstCredential) { // caused by another event
+		t.Fatal("the released worker is not free")
 	}
 	for range 5 {
 		turns.Release(prod)
@@ -73,9 +78,9 @@ func TestTurnsWakeTheMostUrgent(t *testing.T) {
 	}
 }
 
-// Whatever the order, and whoever does not come for the turn that it was woken for, each
-// that asks has its turn in the end, and all are given back.
-func TestTurnsForgetNobody(t *testing.T) {
+// In any order, and even if some enqueued sessions do not call TryAcquire, each session gets a
+// worker in the end, and all workers are released.
+func TestTurnsServeEverySession(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 0))
@@ -94,7 +99,7 @@ func TestTurnsForgetNobody(t *testing.T) {
 			if len(queue) > 0 && len(running) < workers && random.IntN(3) > 0 {
 				key := queue[0]
 				queue = queue[1:]
-				if random.IntN(5) == 0 { // it is gone, or has to come back later
+				if random.IntN(5) == 0 { // it was deleted, or must be reconciled later
 					served[key] = true
 					turns.Cancel(key)
 				} else if turns.TryAcquire(types.NamespacedName{Name: key.Namespace}, key, session.Priority(random.IntN(3))) {
@@ -108,7 +113,8 @@ func TestTurnsForgetNobody(t *testing.T) {
 			}
 		}
 		if len(served) != asked || len(turns.waiting) > 0 || len(turns.held)+len(turns.woken) > 0 || turns.free != workers {
-			t.Fatalf("seed %d: %d of %d had a turn; %d wait, %d hold one, %d are free", seed, len(served), asked, len(turns.waiting), len(turns.held), turns.free)
+			t.Fatalf("seed %d: %d of %d had a turn; %d wait, %d hold one, %d are free",
+				seed, len(served), asked, len(turns.waiting), len(turns.held), turns.free)
 		}
 	}
 }

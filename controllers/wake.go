@@ -13,16 +13,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// queue is the way into a controller's work queue from inside the process. Before
-// the controller has started it drops what it is given: at its start a controller
-// sees every object anyway. It is safe for concurrent use.
+// queue adds keys to a controller's work queue from inside the process. Before the
+// controller has started keys are dropped, because every object is reconciled at the start
+// anyway. It is safe for concurrent use.
 type queue struct {
 	mu sync.Mutex
 	to workqueue.TypedRateLimitingInterface[reconcile.Request]
 }
 
-// source is what the controller watches.
-func (q *queue) source() source.Source {
+// asSource returns the source through which the controller hands over its work queue.
+func (q *queue) asSource() source.Source {
 	return source.Func(func(_ context.Context, to workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		q.mu.Lock()
 		defer q.mu.Unlock()
@@ -40,20 +40,27 @@ func (q *queue) add(key types.NamespacedName, after time.Duration) {
 	}
 }
 
-// Spreading keeps sessions that wake together from asking all at once (B10). It
-// grows with their number, so that a single one does not wait.
 const (
-	spreadEach    = 2 * time.Millisecond
-	spreadAtMost  = 5 * time.Second
-	steadyJitter  = 0.1
-	latest        = 5 * time.Second
+	// Sessions that are enqueued together are spread over a window, so that they do not all
+	// call the server at once (B10). The window grows with their number, so that a single
+	// session does not wait.
+	spreadEach   = 2 * time.Millisecond // per session
+	spreadAtMost = 5 * time.Second
+
+	// steadyJitter is the maximum jitter of a requeue as a fraction of the delay;
+	// maxSteadyJitter limits it in absolute terms.
+	steadyJitter    = 0.1
+	maxSteadyJitter = 5 * time.Second
+
+	// coalesceDelay is how long a deployment waits for further changes of its sessions.
 	coalesceDelay = time.Second
 )
 
 // Jitter returns a random duration in [0, d). It is safe for concurrent use.
 type Jitter func(d time.Duration) time.Duration
 
-// EnqueueSpread enqueues sessions spread over a time that their number calls for.
+// EnqueueSpread enqueues sessions at random times within a window that grows with their
+// number.
 func (q *queue) EnqueueSpread(keys []types.NamespacedName, jitter Jitter) {
 	window := min(time.Duration(len(keys))*spreadEach, spreadAtMost)
 	for _, key := range keys {
@@ -61,13 +68,14 @@ func (q *queue) EnqueueSpread(keys []types.NamespacedName, jitter Jitter) {
 	}
 }
 
-// until is how long a reconciler waits for a wake-up, later by up to a tenth but
-// never by more than some seconds (a token may be near its end), so that objects
-// that were created together do not stay together.
-func (j Jitter) until(now, wake time.Time) time.Duration {
-	if wake.IsZero() {
+// requeueDelay returns the delay until the requested time plus jitter, so that objects
+// that were created together are not reconciled together. The jitter is bounded by
+// maxSteadyJitter, because a token may be close to its expiration. A zero time returns 0:
+// no requeue.
+func (j Jitter) requeueDelay(now, at time.Time) time.Duration {
+	if at.IsZero() {
 		return 0
 	}
-	wait := max(wake.Sub(now), time.Millisecond)
-	return wait + j(min(time.Duration(float64(wait)*steadyJitter), latest))
+	wait := max(at.Sub(now), time.Millisecond)
+	return wait + j(min(time.Duration(float64(wait)*steadyJitter), maxSteadyJitter))
 }

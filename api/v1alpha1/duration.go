@@ -4,8 +4,8 @@ package v1alpha1
 
 import "time"
 
-// Or returns the duration, or other where it is absent or was stored before the
-// validation that is in force now and cannot be read.
+// Or returns the duration. It returns other if the duration is absent, or was stored before the
+// current validation and cannot be parsed.
 func (d *Duration) Or(other time.Duration) time.Duration {
 	if d == nil {
 		return other
@@ -17,7 +17,7 @@ func (d *Duration) Or(other time.Duration) time.Duration {
 	return parsed
 }
 
-// DurationOf writes a length of time in the form that a manifest has it.
+// DurationOf formats a duration as in a manifest.
 func DurationOf(d time.Duration) *Duration {
 	text := Duration(d.String())
 	return &text

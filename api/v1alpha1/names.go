@@ -28,51 +28,49 @@ const (
 	// AnnotationFingerprint on a generated Secret is a keyed digest of all that it
 	// was written from.
 	AnnotationFingerprint = "credentials.coder.com/fingerprint"
-	// AnnotationTokenFingerprint on a generated Secret is a keyed digest of its
-	// token's value, by which an edited Secret is told from an intact one.
+	// AnnotationTokenFingerprint on a generated Secret is a keyed digest of its token's value, which
+	// shows whether the Secret was edited.
 	AnnotationTokenFingerprint = "credentials.coder.com/token-fingerprint"
-	// AnnotationRequest on a generated Secret is a digest of the part of the spec
-	// that its token was minted for: user, lifetime, scopes, allow-list; and of the
-	// request for renewal that it was minted for, if there was one.
+	// AnnotationRequest on a generated Secret is a digest of the parameters that its token was minted
+	// with (user, lifetime, scopes, allow-list) and of the renewal request, if there was one.
 	AnnotationRequest = "credentials.coder.com/request"
-	// AnnotationPredecessor on the Secret of the operator's own token is the id of the
-	// token that it replaced, until that is revoked.
+	// AnnotationPredecessor on the Secret of the operator's own token is the ID of the token that it
+	// replaced, until that is revoked.
 	AnnotationPredecessor = "credentials.coder.com/predecessor"
-	// AnnotationRevokeAfter on the same Secret is when, in RFC 3339.
+	// AnnotationRevokeAfter on the same Secret is the time of that revocation, in RFC 3339.
 	AnnotationRevokeAfter = "credentials.coder.com/revoke-after"
 	// AnnotationRetained on a Secret says that a session with deletionPolicy
 	// Retain left it; a session of the same name takes it over.
 	AnnotationRetained = "credentials.coder.com/retained"
-	// AnnotationRestartedAt on the pod template of a workload is when, in RFC 3339,
-	// the operator rolled it last.
+	// AnnotationRestartedAt on the pod template of a workload is the time, in RFC 3339, at which the
+	// operator last restarted it.
 	AnnotationRestartedAt = "credentials.coder.com/restarted-at"
-	// AnnotationRestartPrefix with the name of a session after it is, on the same
-	// template, a keyed digest of the credential that it was rolled for.
+	// AnnotationRestartPrefix followed by the name of a session is, on the same template, a keyed
+	// digest of the credential that it was restarted for.
 	AnnotationRestartPrefix = "restart.credentials.coder.com/"
-	// AnnotationRenewRequestedAt on a session asks for another credential now: its value is
-	// the time of the request, in RFC 3339, and another value is another request; what
-	// counts is its first 64 characters. A session that retention has retired returns
-	// with it.
+	// AnnotationRenewRequestedAt on a session requests another credential: its value is the time of
+	// the request, in RFC 3339. Another value is another request; the first 64 characters count. It
+	// also ends the retirement of a session.
 	AnnotationRenewRequestedAt = "credentials.coder.com/renew-requested-at"
-	// AnnotationVerifyRequestedAt on a deployment asks in the same way for a verification.
+	// AnnotationVerifyRequestedAt on a deployment requests a verification in the same way.
 	AnnotationVerifyRequestedAt = "credentials.coder.com/verify-requested-at"
-	// AnnotationManaged on a generated Secret lists the labels and annotations of
-	// spec.secret that the operator wrote, as JSON, so that one that leaves the spec
-	// leaves the Secret too, and those of others stay.
+	// AnnotationManaged on a generated Secret lists the labels and annotations that the operator took
+	// from spec.secret, as JSON. It is used to remove those that were removed from the spec, and no
+	// others.
 	AnnotationManaged = "credentials.coder.com/managed"
 )
 
-// What a pod says to have a session's Secret mounted.
+// Labels and annotations of a pod that mounts a session's Secret, and the path of the mount.
 const (
-	// LabelInject with the value "true" on a pod asks for it.
+	// LabelInject with the value "true" on a pod enables the mount.
 	LabelInject = "credentials.coder.com/inject"
-	// AnnotationSession on such a pod names the session, of the pod's namespace.
+	// AnnotationSession on such a pod names the session, in the pod's namespace.
 	AnnotationSession = "credentials.coder.com/session"
-	// AnnotationContainers on such a pod names those of its containers that get the
-	// Secret, separated by commas. Absent or empty: all.
+	// AnnotationContainers on such a pod names the containers that get the Secret, separated by
+	// commas. Absent or empty: all.
 	AnnotationContainers = "credentials.coder.com/containers"
-	// MountRoot is the folder in which a pod finds the Secret of each session, under the
-	// session's name.
+	// MountRoot is the directory in which a pod finds the Secret of each session, under the session's
+	// name.
 	MountRoot = "/var/run/secrets/coder.com"
 )
 
@@ -113,8 +111,7 @@ const (
 	AuthCertificate AuthMethod = "Certificate"
 )
 
-// Method is the one method that is set. It is empty where none is, which the
-// API server refuses.
+// Method returns the method that is set. It is empty if none is, which the API server rejects.
 func (a Auth) Method() AuthMethod {
 	switch {
 	case a.Mint != nil:

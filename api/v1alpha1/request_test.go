@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Whatever somebody writes, status can hold what counts of it: 64 characters.
+// A request of any length is truncated to the 64 characters that the status can hold.
 func TestRequests(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("ä", 64)
@@ -17,9 +17,10 @@ func TestRequests(t *testing.T) {
 		annotations map[string]string
 		want        string
 	}{
-		"none":                 {nil, ""},
-		"another annotation":   {map[string]string{"credentials.coder.com/other": "x"}, ""},
-		"a time":               {map[string]string{AnnotationRenewRequestedAt: "2026-03-01T12:00:00Z"}, "2026-03-01T12:00:00Z"},
+		"none":               {nil, ""},
+		"another annotation": {map[string]string{"credentials.coder.com/other": "x"}, ""},
+		"a time": {map[string]string{AnnotationRenewRequestedAt: "2026-03-01T12:00:00Z"},
+			"2026-03-01T12:00:00Z"},
 		"as long as it may be": {map[string]string{AnnotationRenewRequestedAt: long}, long},
 		"longer than that":     {map[string]string{AnnotationRenewRequestedAt: long + "b"}, long},
 	} {

@@ -25,13 +25,13 @@ var version = "dev"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	// What libraries log is for programs; what concerns people is said.
+	// Log messages of libraries are discarded. The plugin prints what people need to know.
 	klog.SetLogger(logr.Discard())
 	log.SetLogger(logr.Discard())
 	browser.Stdout, browser.Stderr = io.Discard, io.Discard
 	os.Exit(cli.Execute(ctx, cli.Environment{
 		Out: os.Stdout, Err: os.Stderr, Clock: clock.RealClock{}, Open: browser.OpenURL, Version: version,
 		Terminal: printers.IsTerminal(os.Stdout),
-		Colours:  printers.AllowsColorOutput(os.Stdout), // which asks for NO_COLOR, too
+		Colours:  printers.AllowsColorOutput(os.Stdout), // false if NO_COLOR is set
 	}, os.Args[1:]))
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 )
 
-// redirectURIs are where browsers reach the callback; none where it is not served.
+// redirectURIs are the URLs at which browsers reach the callback; none if it is not served.
 func (o *options) redirectURIs() []string {
 	if o.callbackAddress == "" {
 		return nil
@@ -45,7 +45,7 @@ func addCallback(mgr ctrl.Manager, o *options, pool *connection.Pool, direct cli
 	return mgr.Add(server)
 }
 
-// callbackPaths is that of the public URL, where there is one.
+// callbackPaths returns the path of the public URL, if there is one.
 func (o *options) callbackPaths() []string {
 	if u, err := url.Parse(o.callbackURL); err == nil && o.callbackURL != "" {
 		return []string{u.Path}

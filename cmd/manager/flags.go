@@ -41,28 +41,43 @@ type options struct {
 	zap               zap.Options
 }
 
-// parse reads and checks the command line. What is wrong is said with the flag's
-// name and what to write instead.
-func parse(args []string) (*options, error) {
+// parseOptions parses and validates the command line. Its errors name the flag and say what to
+// write instead.
+func parseOptions(args []string) (*options, error) {
 	o := &options{}
 	var namespaces, selector string
 	set := flag.NewFlagSet("coder-session-operator", flag.ContinueOnError)
 	config.RegisterFlags(set)
-	set.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics endpoint; 0 switches it off")
-	set.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve metrics over HTTPS to callers that the API server authenticates and authorizes")
-	set.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 switches them off")
+	set.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443",
+		"address of the metrics endpoint; 0 switches it off")
+	set.BoolVar(&o.metricsSecure, "metrics-secure", true,
+		"serve metrics over HTTPS to callers that the API server authenticates and authorizes")
+	set.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081",
+		"address of /healthz and /readyz; 0 switches them off")
 	set.BoolVar(&o.leaderElect, "leader-elect", true, "work only while holding the lease, and release it on exit")
-	set.StringVar(&o.leaderNamespace, "leader-election-namespace", "", "namespace of the lease and of the operator's own Secret; default: the pod's own, else that of the kubeconfig's context")
-	set.StringVar(&namespaces, "watch-namespaces", "", "comma-separated namespaces to watch; default: all. Needs Roles in these only, and --cluster-id where kube-system may not be read")
-	set.StringVar(&selector, "watch-label-selector", "", "label selector of the CoderDeployments and CoderSessions to work on; default: all. Each selector has a lease of its own")
-	o.webhook.register(set)
-	set.StringVar(&o.callbackAddress, "oauth-callback-bind-address", "", "address of the OAuth callback, served by every replica; default: none, and no session can have a grant")
-	set.StringVar(&o.callbackURL, "oauth-callback-url", "", "URL under which browsers reach the OAuth callback; default: none, and people use kubectl coder login --port-forward")
-	set.DurationVar(&o.revocationTimeout, "revocation-timeout", 10*time.Minute, "how long a deleted session waits for a server that cannot be reached before its tokens are given up with a warning")
-	set.DurationVar(&o.orphanGrace, "orphan-grace", 10*time.Minute, "how old a token of this cluster that no session claims must be before it is revoked")
-	set.StringVar(&o.clusterID, "cluster-id", "", "8 characters (a-z, 0-9) in the names of minted tokens that tell this operator's from others'; default: derived from the kube-system namespace and what is watched")
-	set.IntVar(&o.concurrent, "max-concurrent-reconciles", 10, "how many deployments, and how many sessions of one deployment, are worked on at a time")
-	set.Float64Var(&o.qps, "kube-api-qps", 200, "requests per second to the API server; negative: no limit on this side")
+	set.StringVar(&o.leaderNamespace, "leader-election-namespace", "",
+		"namespace of the lease and of the operator's own Secret; default: the pod's own, else that of the "+
+			"kubeconfig's context")
+	set.StringVar(&namespaces, "watch-namespaces", "", "comma-separated namespaces to watch; default: all. Needs "+
+		"Roles in these only, and --cluster-id where kube-system may not be read")
+	set.StringVar(&selector, "watch-label-selector", "", "label selector of the CoderDeployments and CoderSessions "+
+		"to work on; default: all. Each selector has a lease of its own")
+	o.webhook.registerFlags(set)
+	set.StringVar(&o.callbackAddress, "oauth-callback-bind-address", "",
+		"address of the OAuth callback, served by every replica; default: none, and no session can have a grant")
+	set.StringVar(&o.callbackURL, "oauth-callback-url", "", "URL under which browsers reach the OAuth callback; "+
+		"default: none, and people use kubectl coder login --port-forward")
+	set.DurationVar(&o.revocationTimeout, "revocation-timeout", 10*time.Minute,
+		"how long a deleted session waits for a server that cannot be reached before its tokens are given up with a "+
+			"warning")
+	set.DurationVar(&o.orphanGrace, "orphan-grace", 10*time.Minute,
+		"how old a token of this cluster that no session claims must be before it is revoked")
+	set.StringVar(&o.clusterID, "cluster-id", "", "8 characters (a-z, 0-9) in the names of minted tokens that tell "+
+		"this operator's from others'; default: derived from the kube-system namespace and what is watched")
+	set.IntVar(&o.concurrent, "max-concurrent-reconciles", 10,
+		"how many deployments, and how many sessions of one deployment, are worked on at a time")
+	set.Float64Var(&o.qps, "kube-api-qps", 200,
+		"requests per second to the API server; negative: no limit on this side")
 	set.IntVar(&o.burst, "kube-api-burst", 400, "burst of requests to the API server")
 	set.BoolVar(&o.showVersion, "version", false, "print the version and exit")
 	o.zap.BindFlags(set)
@@ -84,7 +99,7 @@ func parse(args []string) (*options, error) {
 	}
 	slices.Sort(o.watchNamespaces)
 	o.watchNamespaces = slices.Compact(o.watchNamespaces)
-	if err := o.check(); err != nil {
+	if err := o.validate(); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -92,8 +107,8 @@ func parse(args []string) (*options, error) {
 
 var clusterIDForm = regexp.MustCompile(`^[a-z0-9]{8}$`)
 
-// check finds all faults, so that a person mends them in one go.
-func (o *options) check() error {
+// validate returns all errors at once, so that they can be fixed in one go.
+func (o *options) validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	for _, name := range o.watchNamespaces {
@@ -110,15 +125,15 @@ func (o *options) check() error {
 	if o.revocationTimeout < 0 || o.orphanGrace < 0 {
 		fault("--revocation-timeout and --orphan-grace: write durations that are not negative")
 	}
-	o.webhook.check(fault)
+	o.webhook.checkFlags(fault)
 	if problem := o.callbackProblem(); problem != "" {
 		fault("--oauth-callback-url: %s", problem)
 	}
 	return errors.Join(faults...)
 }
 
-// callbackProblem says what is wrong with the OAuth callback's URL. What Coder accepts of a confidential client is
-// contract C.4.
+// callbackProblem says what is wrong with the OAuth callback's URL. Contract C.4 has the redirect
+// URIs that Coder accepts for a confidential client.
 func (o *options) callbackProblem() string {
 	if o.callbackURL == "" {
 		return ""
@@ -133,7 +148,8 @@ func (o *options) callbackProblem() string {
 	if u.Path == "" || u.Path == "/" {
 		return "write a URL with a path, such as /oauth/callback"
 	}
-	if local := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost"); u.Scheme == "https" || u.Scheme == "http" && local {
+	if local := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost"); u.Scheme == "https" ||
+		u.Scheme == "http" && local {
 		return ""
 	}
 	return "write an https URL: Coder sends codes over plain http to localhost only"

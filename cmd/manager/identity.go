@@ -18,10 +18,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// podNamespace is where a service account tells a pod its namespace.
+// podNamespace is the file with the pod's namespace, next to the token of its service account.
 const podNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// ownNamespace is where the lease and the operator's own Secret live.
+// ownNamespace is the namespace of the lease and of the operator's own Secret.
 func ownNamespace(o *options) string {
 	if o.leaderNamespace != "" {
 		return o.leaderNamespace
@@ -41,9 +41,8 @@ func ownNamespace(o *options) string {
 	return namespace
 }
 
-// clusterID is the id in the names of minted tokens. It covers the cluster and
-// what of it is watched, so that of two operators neither takes the other's
-// tokens for its own.
+// clusterID is part of the names of minted tokens. It is derived from the cluster and from the
+// watch scope, so that two operators never mistake each other's tokens for their own.
 func clusterID(ctx context.Context, reader client.Reader, o *options) (string, error) {
 	if o.clusterID != "" {
 		return o.clusterID, nil
@@ -51,29 +50,30 @@ func clusterID(ctx context.Context, reader client.Reader, o *options) (string, e
 	meta := &metav1.PartialObjectMetadata{}
 	meta.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
 	if err := reader.Get(ctx, types.NamespacedName{Name: metav1.NamespaceSystem}, meta); err != nil {
-		return "", errors.Join(errors.New("the namespace kube-system cannot be read, from which the cluster id is derived: set --cluster-id"), err)
+		return "", errors.Join(errors.New(
+			"the namespace kube-system cannot be read, from which the cluster id is derived: set --cluster-id"), err)
 	}
-	return derive(string(meta.UID), o.scope()), nil
+	return deriveID(string(meta.UID), o.watchScope()), nil
 }
 
-// scope names what is watched; empty: everything.
-func (o *options) scope() string {
+// watchScope describes the watched namespaces and labels; empty: everything.
+func (o *options) watchScope() string {
 	if len(o.watchNamespaces) == 0 && o.selector.Empty() {
 		return ""
 	}
 	return fmt.Sprintf("%s|%s", strings.Join(o.watchNamespaces, ","), o.selector)
 }
 
-// leaseName is that of the lease: one for each scope.
+// leaseName is the name of the lease. Each watch scope has its own.
 func (o *options) leaseName() string {
 	const name = "coder-session-operator"
-	if scope := o.scope(); scope != "" {
-		return name + "-" + derive(name, scope)
+	if scope := o.watchScope(); scope != "" {
+		return name + "-" + deriveID(name, scope)
 	}
 	return name
 }
 
-func derive(parts ...string) string {
+func deriveID(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:4])
 }

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"os"
 
-	// Publicly trusted authorities, for an image without any files. Those of the system, where there are any, come first.
+	// The image has no root certificates, so the publicly trusted ones are compiled in. Root
+	// certificates of the system, if there are any, take precedence.
 	_ "golang.org/x/crypto/x509roots/fallback"
 	ctrl "sigs.k8s.io/controller-runtime"
 )

@@ -9,7 +9,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
-// replicaEnv marks the process of a replica: this very binary, run as the operator.
+// replicaEnv marks a process of this test binary that runs as a replica of the operator.
 const replicaEnv = "TEST_RUN_AS_OPERATOR"
 
 func TestMain(m *testing.M) {

@@ -29,7 +29,7 @@ import (
 
 const patience = time.Minute
 
-// installation is a namespace with an account that has the operator's roles.
+// installation is a namespace with a service account that has the operator's roles.
 type installation struct {
 	t          *testing.T
 	cluster    *kube.Cluster
@@ -55,7 +55,8 @@ func install(t *testing.T) *installation {
 	}
 	meta := metav1.ObjectMeta{Name: in.namespace, Namespace: in.namespace}
 	role.ObjectMeta, lease.ObjectMeta = metav1.ObjectMeta{Name: in.namespace}, meta
-	account := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "operator-of-" + in.namespace}}
+	account := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind,
+		Name: "operator-of-" + in.namespace}}
 	in.create(role, lease,
 		&rbacv1.ClusterRoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Name: in.namespace}, Subjects: account,
@@ -97,10 +98,12 @@ type replica struct {
 func (in *installation) start(flags ...string) *replica {
 	in.t.Helper()
 	port := in.freePort()
-	r := &replica{t: in.t, log: &journal{}, ended: make(chan error, 1), port: port, probes: fmt.Sprintf("127.0.0.1:%d", in.freePort())}
+	r := &replica{t: in.t, log: &journal{}, ended: make(chan error, 1), port: port,
+		probes: fmt.Sprintf("127.0.0.1:%d", in.freePort())}
 	flags = append([]string{
 		"--kubeconfig=" + in.kubeconfig, "--leader-election-namespace=" + in.namespace, "--metrics-bind-address=0",
-		"--health-probe-bind-address=" + r.probes, "--enable-webhooks", fmt.Sprintf("--webhook-bind-address=127.0.0.1:%d", port),
+		"--health-probe-bind-address=" + r.probes, "--enable-webhooks",
+		fmt.Sprintf("--webhook-bind-address=127.0.0.1:%d", port),
 	}, flags...)
 	r.command = exec.Command(os.Args[0], flags...)
 	r.command.Env = append(os.Environ(), replicaEnv+"=1")
@@ -124,7 +127,7 @@ func (in *installation) freePort() int32 {
 	return int32(listener.Addr().(*net.TCPAddr).Port)
 }
 
-// stop ends the replica as a kubelet would, and waits for it.
+// stop ends the replica as a kubelet does, and waits until it has exited.
 func (r *replica) stop() {
 	_ = r.command.Process.Signal(syscall.SIGTERM)
 	err, running := <-r.ended
@@ -136,7 +139,7 @@ func (r *replica) stop() {
 	}
 }
 
-// answers: the probe has this status, and its answer the fragment.
+// answers reports whether the probe returns this status, and a body with the fragment.
 func (r *replica) answers(path string, status int, fragment string) check {
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.probes+path, nil)
@@ -159,26 +162,27 @@ func (r *replica) answers(path string, status int, fragment string) check {
 	}
 }
 
-// check says what is not yet so.
+// check returns an error until the condition is true.
 type check func(context.Context) error
 
 func (in *installation) eventually(checks ...check) {
 	in.t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(in.t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		for _, c := range checks {
-			if last = c(ctx); last != nil {
-				return false, nil
+	err := wait.PollUntilContextTimeout(
+		in.t.Context(), 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+			for _, c := range checks {
+				if last = c(ctx); last != nil {
+					return false, nil
+				}
 			}
-		}
-		return true, nil
-	})
+			return true, nil
+		})
 	if err != nil {
 		in.t.Fatalf("still not so after %s: %v", patience, last)
 	}
 }
 
-// journal is what a process writes.
+// journal collects the output of a process.
 type journal struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -22,11 +22,11 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
-// insideEnv marks the process that has no files.
+// insideEnv marks the process that runs without files.
 const insideEnv = "TEST_WITHOUT_FILES"
 
-// An image may have no files but the program: publicly trusted servers are trusted all the same, and a CA bundle adds to
-// them (B103).
+// The image may have no files but the program: publicly trusted servers are trusted nevertheless,
+// and a CA bundle is added to the roots (B103).
 func TestWithoutFilesOfTheSystem(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(insideEnv) == "" {
@@ -51,13 +51,15 @@ func TestWithoutFilesOfTheSystem(t *testing.T) {
 		trustOwn bool
 	}{
 		"without a bundle": {},
-		"with a bundle":    {&v1alpha1.TLSConfig{CABundle: &v1alpha1.CABundleRef{Kind: "ConfigMap", Name: "ca", Key: "ca.crt"}}, true},
+		"with a bundle": {&v1alpha1.TLSConfig{
+			CABundle: &v1alpha1.CABundleRef{Kind: "ConfigMap", Name: "ca", Key: "ca.crt"}}, true},
 	} {
 		roots := resolvedRoots(t, c.tls, authority)
 		leaf, others := publicChain(t)
-		// A time at which that certificate was in use.
+		// The certificate was valid at this time.
 		at := time.Date(2023, 2, 1, 0, 0, 0, 0, time.UTC)
-		_, err := leaf.Verify(x509.VerifyOptions{DNSName: "www.google.com", Roots: roots, Intermediates: others, CurrentTime: at})
+		_, err := leaf.Verify(x509.VerifyOptions{DNSName: "www.google.com", Roots: roots, Intermediates: others,
+			CurrentTime: at})
 		if err != nil {
 			t.Errorf("%s: a public server: %v", name, err)
 		}
@@ -67,7 +69,8 @@ func TestWithoutFilesOfTheSystem(t *testing.T) {
 	}
 }
 
-// resolvedRoots are those of the connection to a deployment, with the system roots that run gives to the controllers.
+// resolvedRoots are the root certificates of a deployment's connection, with the system roots that
+// run passes to the controllers.
 func resolvedRoots(t *testing.T, tls *v1alpha1.TLSConfig, authority *pki.Authority) *x509.CertPool {
 	t.Helper()
 	bundle := &corev1.ConfigMap{
@@ -79,10 +82,11 @@ func resolvedRoots(t *testing.T, tls *v1alpha1.TLSConfig, authority *pki.Authori
 		t.Fatal(err)
 	}
 	objects := fake.NewClientBuilder().WithObjects(bundle).Build()
-	snapshot, err := authconfig.NewResolver(objects, objects, key, systemRoots).Resolve(t.Context(), &v1alpha1.CoderDeployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"},
-		Spec:       v1alpha1.CoderDeploymentSpec{URL: "https://coder.example.com", TLS: tls},
-	})
+	snapshot, err := authconfig.NewResolver(objects, objects, key, systemRoots).Resolve(
+		t.Context(), &v1alpha1.CoderDeployment{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"},
+			Spec:       v1alpha1.CoderDeploymentSpec{URL: "https://coder.example.com", TLS: tls},
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

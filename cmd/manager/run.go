@@ -40,7 +40,7 @@ import (
 
 // run starts the manager and returns when ctx ends or something fails.
 func run(ctx context.Context, args []string) error {
-	o, err := parse(args)
+	o, err := parseOptions(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return nil
 	}
@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string) error {
 	return mgr.Start(ctx)
 }
 
-// setLogger puts the redacting sink under every logger of the process.
+// setLogger wraps every logger of the process in the sink that redacts credentials.
 func setLogger(o *options) {
 	logger := zap.New(zap.UseFlagOptions(&o.zap))
 	logger = logr.New(redact.Sink(logger.GetSink()))
@@ -81,12 +81,13 @@ func setLogger(o *options) {
 	klog.SetLogger(logger)
 }
 
-// kubeConfig loads the client configuration the usual way: flag, environment,
-// service account, home.
+// kubeConfig loads the client configuration from the usual sources: flag, environment, service
+// account, home.
 func kubeConfig(o *options) (*rest.Config, error) {
 	kube, err := config.GetConfig()
 	if err != nil {
-		return nil, fmt.Errorf("no Kubernetes API server is known: run in a cluster, or name a kubeconfig with --kubeconfig: %w", err)
+		return nil, fmt.Errorf("no Kubernetes API server is known: run in a cluster, or name a kubeconfig with "+
+			"--kubeconfig: %w", err)
 	}
 	kube.QPS, kube.Burst = float32(o.qps), o.burst
 	kube.UserAgent = "coder-session-operator/" + version
@@ -102,7 +103,7 @@ func newManager(kube *rest.Config, o *options, namespace string) (ctrl.Manager, 
 	if o.metricsSecure {
 		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
-	// A stopping process finishes what it has begun, then gives the lease back.
+	// A stopping process finishes its current work, then releases the lease.
 	grace := 40 * time.Second
 	mgr, err := ctrl.NewManager(kube, ctrl.Options{
 		Scheme:                        scheme,
@@ -135,7 +136,8 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 	if err != nil {
 		return err
 	}
-	ctrl.Log.Info("starting", "version", version, "cluster", cluster, "namespaces", o.watchNamespaces, "selector", o.selector.String())
+	ctrl.Log.Info("starting", "version", version, "cluster", cluster, "namespaces", o.watchNamespaces, "selector",
+		o.selector.String())
 	pool, err := controllers.Setup(ctx, mgr, controllers.Options{
 		Key:               key,
 		Cluster:           cluster,
@@ -159,8 +161,9 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 	return addCallback(mgr, o, pool, direct)
 }
 
-// systemRoots are the authorities of the system, and where there are none the fallback that main imports: it takes their
-// place in the pool that everybody gets (x509.SetFallbackRoots), so that a CA bundle adds to it in the same way (B103).
+// systemRoots returns the root certificates of the system. If there are none, these are the
+// compiled-in ones that main imports (x509.SetFallbackRoots), so that a CA bundle is added to
+// either in the same way (B103).
 func systemRoots() (*x509.CertPool, error) { return x509.SystemCertPool() }
 
 // jitter returns a random duration in [0, d).
@@ -171,8 +174,8 @@ func jitter(d time.Duration) time.Duration {
 	return mathrand.N(d)
 }
 
-// addProbes adds liveness (the process serves) and readiness (its caches are
-// synced, so that it could take over at once).
+// addProbes adds liveness (the process serves) and readiness (its caches are synced, so that it can
+// take over immediately).
 func addProbes(mgr ctrl.Manager) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err

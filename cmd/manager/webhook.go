@@ -25,8 +25,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/webhook/serving"
 )
 
-// The certificate's own Secret, in the operator's namespace, needs create, list, watch and update of Secrets, which the
-// controllers have. With --webhook-cert-dir neither is needed.
+// The generated certificate's Secret, in the operator's namespace, needs create, list, watch and
+// update of Secrets, which the controllers have. With --webhook-cert-dir neither is needed.
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,resourceNames=coder-session-operator-webhook,verbs=list;watch;patch
 
 // webhookOptions are the flags of the pod webhook.
@@ -38,28 +38,34 @@ type webhookOptions struct {
 	unknown string
 }
 
-func (o *webhookOptions) register(set *flag.FlagSet) {
-	set.BoolVar(&o.enabled, "enable-webhooks", false, "serve the webhook that mounts a session's Secret into pods that ask for it; every replica does")
+func (o *webhookOptions) registerFlags(set *flag.FlagSet) {
+	set.BoolVar(&o.enabled, "enable-webhooks", false,
+		"serve the webhook that mounts a session's Secret into pods that ask for it; every replica does")
 	set.StringVar(&o.address, "webhook-bind-address", ":9443", "address of the webhook")
-	set.StringVar(&o.certDir, "webhook-cert-dir", "", "folder with the webhook's tls.crt and tls.key, which somebody else renews, such as cert-manager; default: the operator makes and renews them in a Secret of its own")
-	set.StringVar(&o.name, "webhook-name", "coder-session-operator-webhook", "name of the webhook's Service and MutatingWebhookConfiguration, and with -cert appended of the Secret of the operator's own certificate")
-	set.StringVar(&o.unknown, "webhook-unknown-session", string(webhook.RefuseUnknown), "what becomes of a pod that asks for a session that does not exist: Refuse, or Admit with a warning")
+	set.StringVar(&o.certDir, "webhook-cert-dir", "", "folder with the webhook's tls.crt and tls.key, which an "+
+		"external tool such as cert-manager renews; default: the operator makes and renews them in a Secret of its own")
+	set.StringVar(&o.name, "webhook-name", "coder-session-operator-webhook",
+		"name of the webhook's Service and MutatingWebhookConfiguration, and with -cert appended of the Secret of "+
+			"the operator's own certificate")
+	set.StringVar(&o.unknown, "webhook-unknown-session", string(webhook.RefuseUnknown),
+		"what becomes of a pod that asks for a session that does not exist: Refuse, or Admit with a warning")
 }
 
-// check finds all faults.
-func (o *webhookOptions) check(fault func(format string, args ...any)) {
-	if _, _, err := o.endpoint(); err != nil {
+// checkFlags reports all errors of the flags.
+func (o *webhookOptions) checkFlags(fault func(format string, args ...any)) {
+	if _, _, err := o.splitAddress(); err != nil {
 		fault("--webhook-bind-address: write an address with a port from 1 to 65535, such as :9443")
 	}
 	if problems := validation.IsDNS1035Label(o.name); len(problems) > 0 {
 		fault("--webhook-name: %q is no name of a Service: %s", o.name, problems[0])
 	}
-	if unknown := webhook.UnknownSession(o.unknown); unknown != webhook.RefuseUnknown && unknown != webhook.AdmitUnknown {
+	if unknown := webhook.UnknownSession(o.unknown); unknown != webhook.RefuseUnknown &&
+		unknown != webhook.AdmitUnknown {
 		fault("--webhook-unknown-session: write %s or %s", webhook.RefuseUnknown, webhook.AdmitUnknown)
 	}
 }
 
-func (o *webhookOptions) endpoint() (string, int, error) {
+func (o *webhookOptions) splitAddress() (string, int, error) {
 	host, text, err := net.SplitHostPort(o.address)
 	if err != nil {
 		return "", 0, err
@@ -71,30 +77,32 @@ func (o *webhookOptions) endpoint() (string, int, error) {
 	return host, int(port), err
 }
 
-// hosts are the names under which API servers and people reach the webhook's Service.
-func (o *webhookOptions) hosts(namespace string) []string {
+// serviceHosts are the DNS names of the webhook's Service.
+func (o *webhookOptions) serviceHosts(namespace string) []string {
 	service := o.name + "." + namespace + ".svc"
 	return []string{service, service + ".cluster.local"}
 }
 
-// addWebhook serves the pod webhook on every replica, leader or not. A replica that cannot be asked yet is not ready.
+// addWebhook serves the pod webhook on every replica, leader or not. A replica is not ready until
+// it can answer requests of the API server.
 func addWebhook(ctx context.Context, mgr ctrl.Manager, o *webhookOptions, namespace string) error {
 	if !o.enabled {
 		return nil
 	}
-	host, port, err := o.endpoint()
+	host, port, err := o.splitAddress()
 	if err != nil {
 		return fmt.Errorf("--webhook-bind-address: %w", err)
 	}
 	options := ctrlwebhook.Options{Host: host, Port: port, CertDir: o.certDir}
 	check := func(*http.Request) error { return nil }
 	if o.certDir != "" {
-		if err := o.readable(); err != nil {
+		if err := o.checkCertDir(); err != nil {
 			return err
 		}
 	} else {
 		certificates, err := serving.Setup(ctx, mgr, serving.Options{
-			Name: o.name, Namespace: namespace, Hosts: o.hosts(namespace), Clock: clock.RealClock{}, Random: rand.Reader,
+			Name: o.name, Namespace: namespace, Hosts: o.serviceHosts(namespace), Clock: clock.RealClock{},
+			Random: rand.Reader,
 		})
 		if err != nil {
 			return err
@@ -119,11 +127,13 @@ func addWebhook(ctx context.Context, mgr ctrl.Manager, o *webhookOptions, namesp
 	})
 }
 
-// readable says what a folder lacks. That the files belong together is seen when they are loaded.
-func (o *webhookOptions) readable() error {
+// checkCertDir returns an error if a file is missing. Whether certificate and key match is checked
+// when they are loaded.
+func (o *webhookOptions) checkCertDir() error {
 	for _, name := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey} {
 		if _, err := os.Stat(filepath.Join(o.certDir, name)); err != nil {
-			return fmt.Errorf("--webhook-cert-dir: write a folder with %s and %s: %w", corev1.TLSCertKey, corev1.TLSPrivateKeyKey, err)
+			return fmt.Errorf("--webhook-cert-dir: write a folder with %s and %s: %w", corev1.TLSCertKey,
+				corev1.TLSPrivateKeyKey, err)
 		}
 	}
 	return nil

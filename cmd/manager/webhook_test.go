@@ -30,10 +30,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
-// webhookName is the one unless the flags say otherwise.
+// webhookName is the default of the flag.
 const webhookName = "coder-session-operator-webhook"
 
-// mayPublish gives the account what the marker in webhook.go asks for.
+// mayPublish grants the account the role of the marker in webhook.go.
 func (in *installation) mayPublish(configuration string) {
 	in.t.Helper()
 	name := in.namespace + "-webhook"
@@ -45,27 +45,32 @@ func (in *installation) mayPublish(configuration string) {
 		}},
 	}, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "operator-of-" + in.namespace}},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind,
+			Name: "operator-of-" + in.namespace}},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
 	})
 }
 
-// lead makes the API server ask the webhook at a port of this machine, as a Service of the webhook's name.
+// lead makes the API server call the webhook at a port of this machine, instead of the webhook's
+// Service.
 func (in *installation) lead(port int32) *admissionregistrationv1.MutatingWebhookConfiguration {
 	in.t.Helper()
 	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: webhookName},
 		Webhooks: []admissionregistrationv1.MutatingWebhook{{
 			Name: "pods.credentials.coder.com",
-			ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{
-				Namespace: in.namespace, Name: webhookName, Path: ptr.To(webhook.Path), Port: ptr.To(port),
-			}},
+			ClientConfig: admissionregistrationv1.WebhookClientConfig{
+				Service: &admissionregistrationv1.ServiceReference{
+					Namespace: in.namespace, Name: webhookName, Path: ptr.To(webhook.Path), Port: ptr.To(port),
+				}},
 			AdmissionReviewVersions: []string{"v1"},
 			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNone),
-			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: in.namespace}},
+			NamespaceSelector: &metav1.LabelSelector{
+				MatchLabels: map[string]string{corev1.LabelMetadataName: in.namespace}},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+				Rule: admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"},
+					Resources: []string{"pods"}},
 			}},
 		}},
 	}
@@ -76,7 +81,7 @@ func (in *installation) lead(port int32) *admissionregistrationv1.MutatingWebhoo
 	return configuration
 }
 
-// injected: a pod that asks for the session ci gets its Secret.
+// injected reports whether a pod that asks for the session ci gets its Secret.
 func (in *installation) injected(ctx context.Context) error {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -108,10 +113,11 @@ func (in *installation) session() {
 
 func (in *installation) certificateSecret(ctx context.Context, webhook string) (*corev1.Secret, error) {
 	secret := &corev1.Secret{}
-	return secret, in.cluster.Client.Get(ctx, types.NamespacedName{Namespace: in.namespace, Name: webhook + "-cert"}, secret)
+	return secret, in.cluster.Client.Get(
+		ctx, types.NamespacedName{Namespace: in.namespace, Name: webhook + "-cert"}, secret)
 }
 
-// With the rights of an installation, nothing but flags, and no files.
+// The roles of an installation are enough; only flags are needed, and no files.
 func TestTheWebhookOfEveryReplica(t *testing.T) {
 	in := install(t)
 	in.mayPublish(webhookName)
@@ -127,7 +133,7 @@ func TestTheWebhookOfEveryReplica(t *testing.T) {
 	first.stop()
 	in.eventually(in.injected)
 
-	// Whoever is left puts it right.
+	// Any remaining replica restores the bundle.
 	before, err := in.certificateSecret(t.Context(), webhookName)
 	in.must(err)
 	in.must(in.cluster.Client.Delete(t.Context(), before))
@@ -145,20 +151,22 @@ func TestTheWebhookOfEveryReplica(t *testing.T) {
 	}
 }
 
-// A replica that has no certificate is alive and not ready. It does not wait for the lease to make one: a rolling upgrade
-// waits for new replicas to be ready, and the old leader may know nothing of the webhook.
+// A replica without a certificate is alive but not ready. It makes a certificate without waiting
+// for the lease: a rolling upgrade waits for new replicas to be ready, and the old leader may not
+// have the webhook enabled.
 func TestAReplicaWithoutACertificate(t *testing.T) {
 	in := install(t)
 	in.create(&coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: in.namespace, Name: "coder-session-operator"},
 		Spec: coordinationv1.LeaseSpec{
-			HolderIdentity: ptr.To("somebody"), LeaseDurationSeconds: ptr.To[int32](3600),
+			HolderIdentity: ptr.To("another"), LeaseDurationSeconds: ptr.To[int32](3600),
 			AcquireTime: ptr.To(metav1.NowMicro()), RenewTime: ptr.To(metav1.NowMicro()),
 		},
 	})
-	// Of a configuration of that name it may read nothing, and there is none.
+	// It has no right to read the configuration, which does not exist.
 	waiting := in.start("--webhook-name=another")
-	in.eventually(waiting.answers("/readyz/caches", 200, "ok"), waiting.answers("/readyz/webhook", 500, "no certificate yet"))
+	in.eventually(waiting.answers("/readyz/caches", 200, "ok"),
+		waiting.answers("/readyz/webhook", 500, "no certificate yet"))
 	in.eventually(waiting.answers("/readyz", 500, ""), waiting.answers("/healthz", 200, "ok"))
 	in.mayPublish("another")
 	in.eventually(waiting.answers("/readyz", 200, "ok"))
@@ -167,7 +175,7 @@ func TestAReplicaWithoutACertificate(t *testing.T) {
 	}
 }
 
-// A certificate that somebody else renews, such as cert-manager.
+// An external tool, such as cert-manager, renews the certificate.
 func TestACertificateFromAFolder(t *testing.T) {
 	in := install(t)
 	authority, err := pki.NewAuthority("cluster", clock.RealClock{})
@@ -207,8 +215,10 @@ func TestAFolderWithoutACertificate(t *testing.T) {
 	in := install(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	command := exec.CommandContext(ctx, os.Args[0], "--kubeconfig="+in.kubeconfig, "--leader-election-namespace="+in.namespace,
-		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--enable-webhooks", "--webhook-cert-dir="+t.TempDir())
+	command := exec.CommandContext(
+		ctx, os.Args[0], "--kubeconfig="+in.kubeconfig, "--leader-election-namespace="+in.namespace,
+		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--enable-webhooks",
+		"--webhook-cert-dir="+t.TempDir())
 	command.Env = append(os.Environ(), replicaEnv+"=1")
 	out, err := command.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "--webhook-cert-dir: write a folder with tls.crt and tls.key") {

@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// conditionsSource declares the types and reasons of conditions, in groups with a comment each.
+// conditionsSource declares the types and reasons of conditions, in groups with one comment each.
 const conditionsSource = "api/v1alpha1/conditions.go"
 
-// constants is a group of declared strings.
+// constants is a group of string constants.
 type constants struct {
 	doc     string
 	entries []constant
@@ -24,7 +24,7 @@ type constants struct {
 // constant is one of them. Its doc does not begin with its name.
 type constant struct{ name, value, doc string }
 
-// conditionsPage lists types and reasons with what their comments say.
+// conditionsPage lists the types and reasons with their comments.
 func conditionsPage(page *bytes.Buffer) error {
 	groups, err := readConstants(conditionsSource)
 	if err != nil {
@@ -83,8 +83,7 @@ func readConstants(path string) ([]constants, error) {
 	return groups, nil
 }
 
-// readConstant reads one constant. Its comment is "<Name>: <doc>" or "<Name> is <doc>"; of the
-// latter the name is replaced by the value.
+// readConstant reads one constant. Its comment is "<Name>: <doc>" or "<Name> is <doc>".
 func readConstant(spec *ast.ValueSpec) (constant, error) {
 	entry := constant{name: spec.Names[0].Name}
 	literal, ok := spec.Values[0].(*ast.BasicLit)

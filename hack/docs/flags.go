@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// chartArguments is the template that makes the manager's command line of the chart's values.
+// chartArguments is the template that creates the manager's command line from the chart's values.
 const chartArguments = "charts/coder-session-operator/templates/_args.tpl"
 
 // managerFlag is one flag as --help shows it.
@@ -43,7 +43,7 @@ func flagsPage(page *bytes.Buffer) error {
 
 // managerHelp is what the manager prints for --help.
 func managerHelp() (string, error) {
-	// What make build has compiled is not compiled again.
+	// Uses what make build has compiled already.
 	command := exec.Command("go", "run", "-trimpath", "./cmd/manager", "--help")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	output, err := command.CombinedOutput()
@@ -62,7 +62,7 @@ var (
 	chartBlock   = regexp.MustCompile(`^\{\{-? (if|with|range|define|end)\b(.*)\}\}$`)
 )
 
-// parseHelp reads what package flag prints: a line with the name, and lines with the usage.
+// parseHelp parses the output of package flag: one line with the name, and lines with the usage.
 func parseHelp(help string) []managerFlag {
 	var flags []managerFlag
 	for line := range strings.Lines(help) {
@@ -85,7 +85,7 @@ func parseHelp(help string) []managerFlag {
 		flag.usage = strings.TrimSpace(flag.usage + " " + usage)
 	}
 	for i, flag := range flags {
-		// What is no literal is said in the usage.
+		// A default that is not a literal is in the usage.
 		if match := flagInWords.FindStringSubmatch(flag.usage); match != nil && flag.initial == "" {
 			sentence, rest, _ := strings.Cut(match[2], ". ")
 			flags[i].initial = sentence
@@ -95,10 +95,10 @@ func parseHelp(help string) []managerFlag {
 	return flags
 }
 
-// chartValues says for each flag which value of the chart sets it.
+// chartValues returns for each flag the value of the chart that sets it.
 func chartValues(template string) map[string]string {
 	values := map[string]string{}
-	var blocks []string // values that the enclosing blocks ask for; empty where one asks for none
+	var blocks []string // values of the enclosing blocks; empty for blocks without one
 	for line := range strings.Lines(template) {
 		line = strings.TrimSpace(line)
 		if match := chartBlock.FindStringSubmatch(line); match != nil {
@@ -116,8 +116,8 @@ func chartValues(template string) map[string]string {
 	return values
 }
 
-// chartSource says where a line of the template has a flag's value from: from a value that it
-// names itself, from a constant, or from the innermost block that asks for a value.
+// chartSource says where a line of the template takes a flag's value from: a value that it names
+// itself, a constant, or the innermost block with a value.
 func chartSource(line, setting string, blocks []string) string {
 	if value := firstValue(line); value != "" {
 		return "`" + value + "`"
@@ -125,7 +125,7 @@ func chartSource(line, setting string, blocks []string) string {
 	if strings.Contains(line, "include") {
 		return "the release's name"
 	}
-	block := "" // the innermost that asks for a value
+	block := "" // the innermost one with a value
 	for _, value := range blocks {
 		if value != "" {
 			block = "`" + value + "`"
@@ -142,7 +142,7 @@ func chartSource(line, setting string, blocks []string) string {
 	return "always set"
 }
 
-// firstValue is the first value of the chart that a text names.
+// firstValue returns the first value of the chart in a text.
 func firstValue(text string) string {
 	if match := chartValue.FindStringSubmatch(text); match != nil {
 		return match[1]

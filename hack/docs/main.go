@@ -18,7 +18,7 @@ import (
 	"path/filepath"
 )
 
-// pages are the files that are written, each with what it is generated from.
+// pages are the generated files with their sources.
 var pages = []struct {
 	file, source string
 	write        func(*bytes.Buffer) error
@@ -34,7 +34,7 @@ var pages = []struct {
 //go:embed texts/*.txt
 var texts embed.FS
 
-// text is one of them. It panics when there is none of that name.
+// text returns one of them. It panics if there is none with that name.
 func text(name string) string {
 	content, err := texts.ReadFile("texts/" + name + ".txt")
 	if err != nil {

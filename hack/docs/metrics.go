@@ -14,7 +14,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 )
 
-// collected takes the metrics that a package registers.
+// collected records the metrics that a package registers.
 type collected struct {
 	prometheus.Registerer
 	all []prometheus.Collector
@@ -56,10 +56,10 @@ func metricsPage(page *bytes.Buffer) error {
 	return nil
 }
 
-// metricName is the name of a metric of the operator in an expression.
+// metricName matches the name of a metric of the operator in an expression.
 var metricName = regexp.MustCompile(`\bcoder_session_operator_\w+`)
 
-// descriptor is what a Desc says of itself; it offers no other way to its parts.
+// descriptor parses the text of a Desc, which gives no other access to its parts.
 var descriptor = regexp.MustCompile(
 	`^Desc\{fqName: "([^"]+)", help: "([^"]*)", (?:unit: "[^"]*", )?constLabels: \{\}, variableLabels: \{([^}]*)\}`)
 

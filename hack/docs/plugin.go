@@ -39,7 +39,7 @@ func writeCommand(page *bytes.Buffer, command *cobra.Command) {
 	}
 }
 
-// writeParagraphs writes text. What has indented lines, such as exit codes, is kept as it is.
+// writeParagraphs writes text. Indented lines, such as exit codes, are kept as they are.
 func writeParagraphs(page *bytes.Buffer, long string) {
 	for _, paragraph := range strings.Split(long, "\n\n") {
 		heading, table, found := strings.Cut(paragraph, ":\n  ")
@@ -78,7 +78,7 @@ func writeBlock(page *bytes.Buffer, lines string) {
 	page.WriteString("```\n" + strings.Trim(lines, "\n") + "\n```\n\n")
 }
 
-// outdented takes off the two spaces with which help is indented.
+// outdented removes the two spaces by which help is indented.
 func outdented(lines string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(lines, "  "), "\n  ", "\n")
 }

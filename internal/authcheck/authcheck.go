@@ -1,66 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package authcheck is the vocabulary in which the outcome of asking the server
-// travels: from the connection that asked, through the pure decisions, into
-// conditions. It also owns how long to wait before a server that gave no answer is
-// asked again. It owns no mapping; internal/connection translates the client's
-// errors.
+// Package authcheck describes what the server said about a caller's credential. The connection
+// makes these results, the pure packages decide by them, and conditions show them. The package also
+// owns the backoff after checks without an answer. It does not translate errors;
+// internal/connection does.
 package authcheck
 
 import "time"
 
-// Outcome is what asking the server came to. Its zero value says that nobody
-// has asked.
+// Outcome is the kind of a result. Its zero value is Unknown.
 type Outcome int
 
 const (
-	// Unknown means that nobody has asked yet.
+	// Unknown means that the server was not asked yet.
 	Unknown Outcome = iota
-	// Accepted means that the server knows the caller and let it in.
+	// Accepted means that the server identified the caller and accepted it.
 	Accepted
-	// Rejected means that the server answered, and not with yes. Asking again with
-	// the same settings is only a probe.
+	// Rejected means that the server answered and refused. Asking again with the same settings only
+	// probes whether that has changed.
 	Rejected
-	// Unreachable means that there was no answer that says anything about the
-	// caller.
+	// Unreachable means that there was no answer about the caller.
 	Unreachable
-	// ConfigChanging means that the answer was given to settings that are changing. It
-	// is not believed, whatever it was.
+	// ConfigChanging means that the settings changed while the server was asked. The answer is
+	// ignored, whatever it was.
 	ConfigChanging
 )
 
-// Result is an outcome with its words. The zero value is Unasked.
+// Result is an outcome with its details. The zero value is Unknown.
 type Result struct {
 	Outcome Outcome
 	// Reason is one of the reasons in api/v1alpha1; empty for Accepted.
 	Reason string
 	// Message is for people. It holds no credentials.
 	Message string
-	// RetryAfter is how long the server asked to be left alone; zero: it did not.
+	// RetryAfter is how long the server asked to wait; zero: it did not.
 	RetryAfter time.Duration
-	// AboutCaller says that a refusal is about the caller's own credential or certificate,
-	// not about the object that was asked for.
+	// AboutCaller is true if a refusal is about the caller's own credential or certificate, not
+	// about the object that was asked for.
 	AboutCaller bool
 }
 
-// OK reports whether the server accepted.
-func (v Result) OK() bool { return v.Outcome == Accepted }
+// OK reports whether the server accepted the caller.
+func (r Result) OK() bool { return r.Outcome == Accepted }
 
 const (
-	// firstPause follows the first failure in a row; each further one doubles it.
+	// firstPause follows the first failure in a row; each further failure doubles it.
 	firstPause = time.Second
-	// doublings after which every interval is exceeded, and before which nothing
-	// overflows.
+	// doublings is high enough to exceed every interval, and low enough not to overflow.
 	doublings = 16
 )
 
-// Backoff is how long to wait after so many failures in a row, this one included:
-// doubling from a second up to the interval, and never shorter than the server
-// asked for (B52). It is longer than zero for every positive interval.
-func (v Result) Backoff(failures int, interval time.Duration) time.Duration {
+// Backoff is how long to wait after so many failures in a row, including this one: it doubles from
+// a second up to the interval, and is never shorter than the server asked for (B52). It is longer
+// than zero for every positive interval.
+func (r Result) Backoff(failures int, interval time.Duration) time.Duration {
 	pause := interval
 	if n := max(failures-1, 0); n < doublings {
 		pause = min(interval, firstPause<<n)
 	}
-	return max(pause, v.RetryAfter)
+	return max(pause, r.RetryAfter)
 }

@@ -11,17 +11,19 @@ import (
 
 func TestOnlyAcceptedIsOK(t *testing.T) {
 	t.Parallel()
-	for _, outcome := range []authcheck.Outcome{authcheck.Unknown, authcheck.Accepted, authcheck.Rejected, authcheck.Unreachable, authcheck.ConfigChanging} {
+	for _, outcome := range []authcheck.Outcome{
+		authcheck.Unknown, authcheck.Accepted, authcheck.Rejected, authcheck.Unreachable, authcheck.ConfigChanging,
+	} {
 		if got, want := (authcheck.Result{Outcome: outcome}).OK(), outcome == authcheck.Accepted; got != want {
 			t.Errorf("OK of outcome %d = %t, want %t", outcome, got, want)
 		}
 	}
 	if (authcheck.Result{}).Outcome != authcheck.Unknown {
-		t.Error("the zero verdict says that somebody has asked")
+		t.Error("the outcome of the zero result is not Unknown")
 	}
 }
 
-func TestPause(t *testing.T) {
+func TestBackoff(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		failures   int
@@ -42,9 +44,9 @@ func TestPause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := authcheck.Result{Outcome: authcheck.Unreachable, RetryAfter: tc.retryAfter}
-			if got := v.Backoff(tc.failures, tc.interval); got != tc.want {
-				t.Errorf("Pause = %s, want %s", got, tc.want)
+			r := authcheck.Result{Outcome: authcheck.Unreachable, RetryAfter: tc.retryAfter}
+			if got := r.Backoff(tc.failures, tc.interval); got != tc.want {
+				t.Errorf("Backoff = %s, want %s", got, tc.want)
 			}
 		})
 	}

@@ -15,9 +15,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// Current reports whether s is still what d would resolve to, by metadata alone: d is the object and generation that s was
-// resolved from, and no object that s was read from has moved on, come or gone since. An object that the cache shows older
-// than s has read it has not moved on: the cache lags behind. The error is that of the metadata reader.
+// Current reports, from metadata alone, whether s is still what d resolves to: d is the object and
+// generation that s was resolved from, and no object that s was read from has been changed, created
+// or deleted since. An object that is older in the cache than in s counts as unchanged, because the
+// cache lags behind. The error is that of the metadata reader.
 func (r *Resolver) Current(ctx context.Context, s *Snapshot, d *v1alpha1.CoderDeployment) (bool, error) {
 	if s.UID != d.UID || s.Generation != d.Generation {
 		return false, nil
@@ -27,14 +28,14 @@ func (r *Resolver) Current(ctx context.Context, s *Snapshot, d *v1alpha1.CoderDe
 		if err != nil {
 			return false, fmt.Errorf("read the metadata of %s: %w", ref, err)
 		}
-		if movedOn(read, now) {
+		if hasChanged(read, now) {
 			return false, nil
 		}
 	}
 	return true, nil
 }
 
-// versionOf returns the resourceVersion that the cache has, "" where the object is absent.
+// versionOf returns the resourceVersion in the cache, or "" if the object is absent.
 func (r *Resolver) versionOf(ctx context.Context, ref Reference) (string, error) {
 	var found metav1.PartialObjectMetadata
 	found.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(ref.Kind))
@@ -48,8 +49,9 @@ func (r *Resolver) versionOf(ctx context.Context, ref Reference) (string, error)
 	return found.ResourceVersion, nil
 }
 
-// movedOn compares two versions of one object; "" is its absence. Versions that have no order differ or do not.
-func movedOn(read, now string) bool {
+// hasChanged compares two versions of one object; "" is an absent object. Versions without an order
+// count as changed if they differ.
+func hasChanged(read, now string) bool {
 	if read == now {
 		return false
 	}

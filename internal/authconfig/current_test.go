@@ -16,22 +16,22 @@ import (
 func TestCurrent(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		before func(c *cluster)                              // on top of the complete cluster, when the snapshot is made
-		lag    bool                                          // the cache shows what was before that
-		after  func(c *cluster, d *v1alpha1.CoderDeployment) // and then
+		before func(c *cluster)                              // changes the complete cluster before the snapshot is resolved
+		lag    bool                                          // the cache shows the state before that
+		after  func(c *cluster, d *v1alpha1.CoderDeployment) // afterwards
 		want   bool
 	}{
 		"nothing happened": {want: true},
 		"a value changed": {
 			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { c.secret("edge", nil) },
 		},
-		"an annotation changed": { // contents are not looked at; the fingerprint tells that it was nothing
+		"an annotation changed": { // contents are not compared; the fingerprint stays the same
 			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { c.touch(configMapRef("route")) },
 		},
 		"an object is gone": {
 			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { delete(c.objects, secretRef("mtls")) },
 		},
-		"an object was made anew": {
+		"an object was created again": {
 			after: func(c *cluster, _ *v1alpha1.CoderDeployment) {
 				obj := c.objects[secretRef("mtls")].(*corev1.Secret)
 				delete(c.objects, secretRef("mtls"))
@@ -104,7 +104,8 @@ func TestCurrentKnowsAbsenceAndOddVersions(t *testing.T) {
 				c.secret("edge", nil)
 				c.objects[secretRef("edge")].SetResourceVersion(tc.now)
 			}
-			s := &authconfig.Snapshot{UID: d.UID, Generation: d.Generation, Sources: map[authconfig.Reference]string{secretRef("edge"): tc.read}}
+			s := &authconfig.Snapshot{UID: d.UID, Generation: d.Generation,
+				Sources: map[authconfig.Reference]string{secretRef("edge"): tc.read}}
 			got, err := c.resolver(t).Current(t.Context(), s, d)
 			if err != nil {
 				t.Fatal(err)
@@ -127,7 +128,7 @@ func TestCurrentPassesErrorsOn(t *testing.T) {
 	}
 }
 
-// Sessions are registered anew when the client changes, so a change of it is one of the settings.
+// Sessions register again when the client changes, so it is part of the settings.
 func TestTheOAuthClientIsPartOfTheSettings(t *testing.T) {
 	t.Parallel()
 	c, d := complete(t)

@@ -12,11 +12,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// The API server holds most of what is checked here. It is checked again because objects outlive their validation; the
-// errors do not quote the URL, since a refused one may hold credentials.
+// The API server has validated most of this. It is checked again because an object may be older
+// than its validation. The errors do not quote the URL, which may contain credentials if it is
+// invalid.
 
-// endpoint returns the URL of the server.
-func endpoint(d *v1alpha1.CoderDeployment) (*url.URL, *ReferenceError) {
+// parseEndpoint returns the URL of the server.
+func parseEndpoint(d *v1alpha1.CoderDeployment) (*url.URL, *ReferenceError) {
 	u, ok := parseURL(d.Spec.URL, "http", "https")
 	if !ok {
 		return nil, invalidField(d, "spec.url", "is no http or https URL of a host: write one such as "+
@@ -25,8 +26,8 @@ func endpoint(d *v1alpha1.CoderDeployment) (*url.URL, *ReferenceError) {
 	return u, nil
 }
 
-// proxy returns the URL of the proxy, or nil where the spec names none.
-func proxy(d *v1alpha1.CoderDeployment) (*url.URL, *ReferenceError) {
+// parseProxy returns the URL of the proxy, or nil if the spec has none.
+func parseProxy(d *v1alpha1.CoderDeployment) (*url.URL, *ReferenceError) {
 	if d.Spec.ProxyURL == "" {
 		return nil, nil
 	}
@@ -38,7 +39,8 @@ func proxy(d *v1alpha1.CoderDeployment) (*url.URL, *ReferenceError) {
 	return u, nil
 }
 
-// parseURL returns scheme, host and port of raw, in lower case. It reports false where there is more, or less.
+// parseURL returns scheme, host and port of raw, in lower case. It returns false if raw has other
+// parts, or lacks one of these.
 func parseURL(raw string, schemes ...string) (*url.URL, bool) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" || !slices.Contains(schemes, u.Scheme) {
@@ -53,12 +55,12 @@ func parseURL(raw string, schemes ...string) (*url.URL, bool) {
 	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, true
 }
 
-// defaultPorts of the schemes, for telling that two URLs are the same.
+// defaultPorts of the schemes, to recognise equal URLs.
 var defaultPorts = map[string]string{"http": "80", "https": "443", "socks5": "1080"}
 
-// origin is the part of a URL that decides where a connection goes, in one form for all ways to write it. It is empty for
-// no URL.
-func origin(u *url.URL) string {
+// originOf returns the part of a URL that decides where a connection goes, in a normalised form. It
+// is empty for a nil URL.
+func originOf(u *url.URL) string {
 	if u == nil {
 		return ""
 	}

@@ -13,13 +13,13 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 )
 
-// sentinel is a value that must not show in an error, nor any part of it of some length.
+// sentinel is a value of which no longer part may appear in an error.
 const sentinel = "sEnTiNeL0123456789sEnTiNeL"
 
-// faultsOf lists what is joined in an error.
+// faultsOf returns the errors that are joined in an error.
 func faultsOf(t *testing.T, err error) []*authconfig.ReferenceError {
 	t.Helper()
-	joined, ok := err.(interface{ Unwrap() []error }) // the join itself is looked at
+	joined, ok := err.(interface{ Unwrap() []error }) // the error itself, not what it wraps
 	if !ok {
 		t.Fatalf("got %v, want joined faults", err)
 	}
@@ -27,7 +27,7 @@ func faultsOf(t *testing.T, err error) []*authconfig.ReferenceError {
 	for _, one := range joined.Unwrap() {
 		var fault *authconfig.ReferenceError
 		if !errors.As(one, &fault) {
-			t.Fatalf("%v is no ReferenceError", one)
+			t.Fatalf("%v is not a ReferenceError", one)
 		}
 		out = append(out, fault)
 	}
@@ -82,7 +82,7 @@ func TestFaultsNameObjectAndKey(t *testing.T) {
 	}
 }
 
-// wantNoLeak looks for pieces of the values in the text.
+// wantNoLeak fails if the text contains parts of the values.
 func wantNoLeak(t *testing.T, text string, secrets map[string]map[string]string) {
 	t.Helper()
 	pieces := []string{sentinel, strings.ToLower(sentinel), sentinel[:10]}
@@ -106,7 +106,8 @@ func pairFaults(t *testing.T) map[string]badInput {
 	own, other, ca := issue(t, "operator", keyECDSA), issue(t, "other", keyECDSA), authority(t, "corp")
 	const crt, key = `Secret coder/bad: key "tls.crt": `, `Secret coder/bad: key "tls.key": `
 	bad := func(data map[string]string, missing bool, says string, want ...string) badInput {
-		return badInput{secrets: map[string]map[string]string{"bad": data}, with: withCertificate("bad"), want: want, missing: missing, says: says}
+		return badInput{secrets: map[string]map[string]string{"bad": data}, with: withCertificate("bad"), want: want,
+			missing: missing, says: says}
 	}
 	pair := func(cert, key string) map[string]string { return map[string]string{"tls.crt": cert, "tls.key": key} }
 	return map[string]badInput{
@@ -114,20 +115,23 @@ func pairFaults(t *testing.T) map[string]badInput {
 			with: withCertificate("absent"), missing: true,
 			want: []string{`Secret coder/absent: does not exist: create it with the keys "tls.crt" and "tls.key"`},
 		},
-		"no key":                bad(map[string]string{"tls.crt": own.cert}, true, "is missing", key),
-		"no certificate":        bad(map[string]string{"tls.key": own.key}, true, "is missing", crt),
-		"neither":               bad(map[string]string{"other": sentinel}, true, "is missing", crt, key),
-		"an empty key":          bad(pair(own.cert, ""), true, "is empty", key),
-		"both blank":            bad(pair("\n", " "), true, "is empty", crt, key),
-		"of two pairs":          bad(pair(own.cert, other.key), false, "does not match the certificate in tls.crt", key),
-		"issuer first":          bad(pair(ca.cert+own.cert, own.key), false, "number 2", key),
-		"swapped":               bad(pair(own.key, own.cert), false, "holds a private key where only certificates belong", crt, key),
-		"no PEM":                bad(pair(sentinel, sentinel), false, "holds no PEM", crt, key),
-		"cut off":               bad(pair(own.cert[:len(own.cert)/2], own.key[:len(own.key)/2]), false, "cut off or damaged", crt, key),
+		"no key":         bad(map[string]string{"tls.crt": own.cert}, true, "is missing", key),
+		"no certificate": bad(map[string]string{"tls.key": own.key}, true, "is missing", crt),
+		"neither":        bad(map[string]string{"other": sentinel}, true, "is missing", crt, key),
+		"an empty key":   bad(pair(own.cert, ""), true, "is empty", key),
+		"both blank":     bad(pair("\n", " "), true, "is empty", crt, key),
+		"of two pairs":   bad(pair(own.cert, other.key), false, "does not match the certificate in tls.crt", key),
+		"issuer first":   bad(pair(ca.cert+own.cert, own.key), false, "number 2", key),
+		"swapped": bad(pair(own.key, own.cert), false, "holds a private key where only certificates belong",
+			crt, key),
+		"no PEM": bad(pair(sentinel, sentinel), false, "holds no PEM", crt, key),
+		"cut off": bad(pair(own.cert[:len(own.cert)/2], own.key[:len(own.key)/2]), false,
+			"cut off or damaged", crt, key),
 		"damaged":               bad(pair(strings.Replace(own.cert, "M", "*", 1), own.key), false, "cut off or damaged", crt),
 		"no certificate inside": bad(pair(block("CERTIFICATE", []byte(sentinel)), own.key), false, "cannot be read", crt),
 		"no key inside":         bad(pair(own.cert, block("PRIVATE KEY", []byte(sentinel))), false, "cannot be read", key),
-		"key among certificates": bad(pair(own.cert+own.key, own.key), false, "holds a private key where only certificates belong",
+		"key among certificates": bad(pair(own.cert+own.key, own.key), false,
+			"holds a private key where only certificates belong",
 			crt),
 		"text after":       bad(pair(own.cert+sentinel, own.key+sentinel), false, "has text after", crt, key),
 		"a key of another": bad(pair(own.cert, agreementKey(t)), false, "cannot be read", key),
@@ -135,10 +139,11 @@ func pairFaults(t *testing.T) map[string]badInput {
 		"encrypted, older": bad(pair(own.cert, legacyEncrypted([]byte(sentinel))), false, "encrypted", key),
 		"OpenSSH's form":   bad(pair(own.cert, block("OPENSSH PRIVATE KEY", []byte(sentinel))), false, "OpenSSH", key),
 		"a public key":     bad(pair(own.cert, block("PUBLIC KEY", []byte(sentinel))), false, "holds a public key", key),
-		"a request":        bad(pair(block("CERTIFICATE REQUEST", []byte(sentinel)), own.key), false, "a certificate request", crt),
-		"two keys":         bad(pair(own.cert, own.key+other.key), false, "more than one", key),
-		"parameters only":  bad(pair(own.cert, block("EC PARAMETERS", []byte{6})), false, "holds no private key", key),
-		"an unknown type":  bad(pair(block(sentinel, []byte("x")), own.key), false, "of another kind", crt),
+		"a request": bad(pair(block("CERTIFICATE REQUEST", []byte(sentinel)), own.key), false,
+			"a certificate request", crt),
+		"two keys":        bad(pair(own.cert, own.key+other.key), false, "more than one", key),
+		"parameters only": bad(pair(own.cert, block("EC PARAMETERS", []byte{6})), false, "holds no private key", key),
+		"an unknown type": bad(pair(block(sentinel, []byte("x")), own.key), false, "of another kind", crt),
 	}
 }
 
@@ -183,14 +188,18 @@ func valueFaults() map[string]badInput {
 			want: []string{`Secret coder/edge: key "nope": is missing: add it to the Secret`},
 		},
 		"header: two lines": {
-			secrets: two, with: withSecretHeader("X-A", "bad", "value"), want: []string{`Secret coder/bad: key "value": holds more than one line`},
+			secrets: two, with: withSecretHeader("X-A", "bad", "value"),
+			want: []string{`Secret coder/bad: key "value": holds more than one line`},
 		},
 		"header: a control character": {
-			secrets: map[string]map[string]string{"bad": {"value": sentinel + "\x00"}}, with: withSecretHeader("X-A", "bad", "value"),
-			want: []string{`Secret coder/bad: key "value": holds more than one line or a control character`},
+			secrets: map[string]map[string]string{"bad": {"value": sentinel + "\x00"}},
+			with:    withSecretHeader("X-A", "bad", "value"),
+			want:    []string{`Secret coder/bad: key "value": holds more than one line or a control character`},
 		},
-		"header: literal": {with: withHeader("X-A", sentinel+"\r\nX-B: c"), want: []string{`CoderDeployment coder/prod: spec.headers[X-A].value: `}},
-		"header: nothing": {with: addHeader(v1alpha1.Header{Name: "X-A"}), want: []string{`CoderDeployment coder/prod: spec.headers[X-A]: has no value`}},
+		"header: literal": {with: withHeader("X-A", sentinel+"\r\nX-B: c"),
+			want: []string{`CoderDeployment coder/prod: spec.headers[X-A].value: `}},
+		"header: nothing": {with: addHeader(v1alpha1.Header{Name: "X-A"}),
+			want: []string{`CoderDeployment coder/prod: spec.headers[X-A]: has no value`}},
 		"header: from nothing": {
 			with: addHeader(v1alpha1.Header{Name: "X-A", ValueFrom: &v1alpha1.HeaderSource{}}),
 			want: []string{`CoderDeployment coder/prod: spec.headers[X-A]: has no value`},
@@ -215,19 +224,26 @@ func valueFaults() map[string]badInput {
 			with: withToken("absent", ""), missing: true,
 			want: []string{`Secret coder/absent: does not exist: create it with the key "token"`},
 		},
-		"token: two lines": {secrets: two, with: withToken("bad", "value"), want: []string{`Secret coder/bad: key "value": holds more than one line`}},
+		"token: two lines": {secrets: two, with: withToken("bad", "value"),
+			want: []string{`Secret coder/bad: key "value": holds more than one line`}},
 	}
 }
 
 func fieldFaults() map[string]badInput {
 	out := make(map[string]badInput)
-	for _, url := range []string{"", "coder.example.com", "ftp://coder.example.com", "https://", "https://coder.example.com/path",
-		"https://coder.example.com?token=" + sentinel, "https://coder.example.com#" + sentinel, "https://ada:" + sentinel + "@coder.example.com",
-		"https://ada:" + sentinel + "@coder.example.com:port", "https:" + sentinel, "socks5://coder.example.com", "https://coder.example.com?"} {
-		out["url: "+url] = badInput{with: withURL(url), want: []string{"CoderDeployment coder/prod: spec.url: is no http or https URL"}}
+	for _, url := range []string{"", "coder.example.com", "ftp://coder.example.com", "https://",
+		"https://coder.example.com/path",
+		"https://coder.example.com?token=" + sentinel, "https://coder.example.com#" + sentinel,
+		"https://ada:" + sentinel + "@coder.example.com",
+		"https://ada:" + sentinel + "@coder.example.com:port", "https:" + sentinel, "socks5://coder.example.com",
+		"https://coder.example.com?"} {
+		out["url: "+url] = badInput{with: withURL(url), want: []string{"CoderDeployment coder/prod: spec.url: is no http " +
+			"or https URL"}}
 	}
-	for _, url := range []string{"proxy", "ftp://proxy", "http://ada:" + sentinel + "@proxy:3128", "http://proxy/" + sentinel} {
-		out["proxy: "+url] = badInput{with: withProxy(url), want: []string{"CoderDeployment coder/prod: spec.proxyURL: is no http, https or socks5 URL"}}
+	for _, url := range []string{"proxy", "ftp://proxy", "http://ada:" + sentinel + "@proxy:3128",
+		"http://proxy/" + sentinel} {
+		out["proxy: "+url] = badInput{with: withProxy(url), want: []string{"CoderDeployment coder/prod: spec.proxyURL: is " +
+			"no http, https or socks5 URL"}}
 	}
 	return out
 }

@@ -12,15 +12,16 @@ import (
 	"strings"
 )
 
-// fingerprintDomain names what is digested, and the version of the list of fields below.
+// fingerprintDomain says what is digested, with the version of the list of fields below.
 const fingerprintDomain = "authconfig.snapshot.v1"
 
-// fingerprint digests what decides how a request is authenticated, each thing in its one effective form: what a server
-// cannot tell apart must not differ (B07), what it can tell apart must.
-func (r *Resolver) fingerprint(s *Snapshot, trusted []*x509.Certificate) string {
+// computeFingerprint digests everything that decides how a request is authenticated, in its
+// normalised form: what a server cannot distinguish must not differ (B07), what it can distinguish
+// must.
+func (r *Resolver) computeFingerprint(s *Snapshot, trusted []*x509.Certificate) string {
 	digest := r.key.Digest(fingerprintDomain).
-		Field("url", origin(s.URL)).
-		Field("proxy", origin(s.Proxy)).
+		Field("url", originOf(s.URL)).
+		Field("proxy", originOf(s.Proxy)).
 		Field("token", s.Token.Reveal()).
 		Field("headers", headerFields(s.Headers)...)
 	if s.OAuth != nil {
@@ -33,8 +34,7 @@ func (r *Resolver) fingerprint(s *Snapshot, trusted []*x509.Certificate) string 
 		Field("server-name", strings.ToLower(cmp.Or(s.TLS.ServerName, s.URL.Hostname()))).
 		Field("skip-verify", strconv.FormatBool(s.TLS.InsecureSkipVerify)).
 		Field("trusted", rawSet(trusted)...)
-	// The private key is the one that belongs to the public key in its certificate; more of it is not needed, nor how it is
-	// written.
+	// The private key belongs to the public key in its certificate, so that the certificate is enough.
 	for _, own := range s.TLS.Certificates {
 		for _, der := range own.Certificate {
 			digest.Bytes("certificate", der)
@@ -43,8 +43,8 @@ func (r *Resolver) fingerprint(s *Snapshot, trusted []*x509.Certificate) string 
 	return digest.Sum()
 }
 
-// headerFields lists names and values in turn. Names do not differ by case, and the order of different headers has no
-// meaning (RFC 9110, sections 5.1 and 5.3).
+// headerFields returns names and values in turn. Names are not case-sensitive, and the order of
+// different headers does not matter (RFC 9110, sections 5.1 and 5.3).
 func headerFields(headers []Header) []string {
 	pairs := make([][2]string, 0, len(headers))
 	for _, h := range headers {
@@ -58,7 +58,7 @@ func headerFields(headers []Header) []string {
 	return out
 }
 
-// rawSet lists certificates as a set: sorted, each once.
+// rawSet returns the certificates as a set: sorted and without duplicates.
 func rawSet(certificates []*x509.Certificate) []string {
 	raw := make([][]byte, 0, len(certificates))
 	for _, c := range certificates {

@@ -53,7 +53,7 @@ func TestWhatMakesNoDifferenceKeepsTheFingerprint(t *testing.T) {
 			data(c, "edge")["id"] = []byte("edge-id")
 			data(c, "edge")["secret"] = []byte("edge-secret \t\n\n")
 		},
-		"keys that nobody wants": func(_ *testing.T, c *cluster, _ *v1alpha1.CoderDeployment) {
+		"keys that are not used": func(_ *testing.T, c *cluster, _ *v1alpha1.CoderDeployment) {
 			data(c, "edge")["more"] = []byte("more")
 		},
 		"generation and uid":  edit(func(d *v1alpha1.CoderDeployment) { d.UID, d.Generation = "uid-2", 9 }),
@@ -111,8 +111,14 @@ func TestWhatMakesADifferenceChangesTheFingerprint(t *testing.T) {
 		"token": func(_ *testing.T, c *cluster, _ *v1alpha1.CoderDeployment) {
 			data(c, "operator-token")["token"] = []byte("abcdefghij-ABCDEFGHIJKLMNOPQRSTUW")
 		},
-		"token emptied": func(_ *testing.T, c *cluster, _ *v1alpha1.CoderDeployment) { data(c, "operator-token")["token"] = nil },
-		"header value":  func(_ *testing.T, c *cluster, _ *v1alpha1.CoderDeployment) { data(c, "edge")["id"] = []byte("other") },
+		"token emptied": func(_ *testing.T, c *cluster,
+			_ *v1alpha1.CoderDeployment) {
+			data(c, "operator-token")["token"] = nil
+		},
+		"header value": func(_ *testing.T, c *cluster,
+			_ *v1alpha1.CoderDeployment) {
+			data(c, "edge")["id"] = []byte("other")
+		},
 		"pair": func(t *testing.T, c *cluster, _ *v1alpha1.CoderDeployment) {
 			own := issue(t, "operator", keyECDSA)
 			c.secret("mtls", map[string]string{"tls.crt": own.cert, "tls.key": own.key})
@@ -133,7 +139,7 @@ func TestWhatMakesADifferenceChangesTheFingerprint(t *testing.T) {
 	}
 }
 
-// B07: absent and empty are the same, for what they are good for.
+// B07: absent and empty values have the same fingerprint if requests treat them alike.
 func TestAbsentAndEmptyHaveOneFingerprint(t *testing.T) {
 	t.Parallel()
 	c := newCluster()
@@ -151,7 +157,7 @@ func TestAbsentAndEmptyHaveOneFingerprint(t *testing.T) {
 	}
 }
 
-// B07: permutations, annotations and formats do not show, and each other bundle does.
+// B07: order, annotations and formats do not change the fingerprint, and every other bundle does.
 func TestTheFingerprintOfABundleIsThatOfItsSet(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -187,13 +193,14 @@ func TestTheFingerprintOfABundleIsThatOfItsSet(t *testing.T) {
 	}
 }
 
-// B07: one key in two encodings is one key.
+// B07: one key in two encodings has one fingerprint.
 func TestTheEncodingOfAKeyDoesNotShow(t *testing.T) {
 	t.Parallel()
 	own := issue(t, "operator", keyECDSA)
 	c := newCluster()
 	sums := make(map[string]bool)
-	for _, key := range []string{own.key, block("EC PRIVATE KEY", sec1(t, own.signer)), block("PRIVATE KEY", sec1(t, own.signer))} {
+	for _, key := range []string{own.key, block("EC PRIVATE KEY", sec1(t, own.signer)),
+		block("PRIVATE KEY", sec1(t, own.signer))} {
 		c.secret("mtls", map[string]string{"tls.crt": own.cert, "tls.key": key})
 		sums[c.resolve(t, deployment(withCertificate("mtls"))).Fingerprint] = true
 	}

@@ -10,12 +10,14 @@ import (
 	"testing"
 )
 
-// B12: whatever stands in a pair, it is refused or it is one that crypto/tls takes; it never panics and never shows.
+// B12: any pair is either rejected or accepted by crypto/tls. Resolving it never panics and never
+// shows a value.
 func FuzzPair(f *testing.F) {
 	own, ca := issue(f, "operator", keyECDSA), authority(f, "corp")
 	for _, seed := range [][2]string{
 		{own.cert, own.key}, {own.cert + ca.cert, own.key}, {ca.cert, own.key}, {own.key, own.cert}, {"", ""},
-		{own.cert[:40], own.key[:40]}, {own.cert, legacyEncrypted([]byte("x"))}, {own.cert, block("EC PRIVATE KEY", sec1(f, own.signer))},
+		{own.cert[:40], own.key[:40]}, {own.cert, legacyEncrypted([]byte("x"))},
+		{own.cert, block("EC PRIVATE KEY", sec1(f, own.signer))},
 	} {
 		f.Add(seed[0], seed[1])
 	}
@@ -36,9 +38,10 @@ func FuzzPair(f *testing.F) {
 	})
 }
 
-// A value that is resolved is one that net/http sends as it is.
+// A value that is resolved is sent unchanged by net/http.
 func FuzzHeaderValue(f *testing.F) {
-	for _, seed := range []string{"", "value", "two words \t\n", "a\r\nX-Evil: b", "\x00", "tab\tinside", "ü", "\x7f", "\xff", " leading"} {
+	for _, seed := range []string{"", "value", "two words \t\n", "a\r\nX-Evil: b", "\x00", "tab\tinside", "ü", "\x7f",
+		"\xff", " leading"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
@@ -69,7 +72,8 @@ func FuzzHeaderValue(f *testing.F) {
 	})
 }
 
-// faultsAreQuiet holds that no line of a value shows in an error. Short ones may be words of the text.
+// faultsAreQuiet fails if a line of a value appears in an error. Short lines are ignored, because
+// they may be part of the text.
 func faultsAreQuiet(t *testing.T, err error, value string) {
 	t.Helper()
 	for _, fault := range faultsOf(t, err) {

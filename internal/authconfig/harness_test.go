@@ -24,10 +24,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 )
 
-// cluster is an API server that knows Secrets and ConfigMaps of the namespace "coder". Every write gets the next
-// resourceVersion. It answers reads of contents and of metadata alike.
+// cluster is an API server for Secrets and ConfigMaps of the namespace "coder". Every write gets
+// the next resourceVersion. It answers reads of contents and of metadata.
 type cluster struct {
-	client.Reader // panics for what is not written here
+	client.Reader // methods that are not defined here panic
 
 	mu      sync.Mutex
 	objects map[authconfig.Reference]client.Object
@@ -39,7 +39,7 @@ type cluster struct {
 func newCluster() *cluster {
 	return &cluster{
 		objects: make(map[authconfig.Reference]client.Object),
-		version: 98, // so that the number of digits changes soon: versions are no text
+		version: 98, // so that the number of digits changes soon: versions are not compared as text
 		reads:   make(map[authconfig.Reference]int),
 		failing: make(map[authconfig.Reference]error),
 	}
@@ -120,7 +120,8 @@ func (c *cluster) Get(_ context.Context, key client.ObjectKey, obj client.Object
 	return nil
 }
 
-// contents refuses to read metadata, so that no test passes by way of the wrong reader; metadata refuses contents.
+// contents rejects reads of metadata, and metadata those of contents, so that a test fails if the
+// code uses the wrong reader.
 type contents struct{ *cluster }
 
 func (c contents) Get(ctx context.Context, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
@@ -214,7 +215,9 @@ func withSecretHeader(name string, secret v1alpha1.ObjectName, key v1alpha1.Data
 	return addHeader(v1alpha1.Header{Name: name, ValueFrom: from})
 }
 
-func withConfigMapHeader(name string, config v1alpha1.ObjectName, key v1alpha1.DataKey) func(*v1alpha1.CoderDeployment) {
+func withConfigMapHeader(
+	name string, config v1alpha1.ObjectName, key v1alpha1.DataKey,
+) func(*v1alpha1.CoderDeployment) {
 	from := &v1alpha1.HeaderSource{ConfigMapKeyRef: &v1alpha1.ConfigMapKeyRef{Name: config, Key: key}}
 	return addHeader(v1alpha1.Header{Name: name, ValueFrom: from})
 }
@@ -223,7 +226,7 @@ func addHeader(h v1alpha1.Header) func(*v1alpha1.CoderDeployment) {
 	return func(d *v1alpha1.CoderDeployment) { d.Spec.Headers = append(d.Spec.Headers, h) }
 }
 
-// complete is a deployment that refers to all that there is, and the cluster that it resolves in.
+// complete returns a deployment with all references set, and the cluster that it resolves in.
 func complete(t testing.TB) (*cluster, *v1alpha1.CoderDeployment) {
 	t.Helper()
 	c, own := newCluster(), issue(t, "operator", keyECDSA)

@@ -23,12 +23,12 @@ type OAuthClient struct {
 	Secret redact.Secret
 }
 
-// wantedOAuth lists what the OAuth client needs.
+// wantedOAuth lists the values that the OAuth client needs.
 func wantedOAuth(d *v1alpha1.CoderDeployment) []want {
 	if d.Spec.OAuth == nil || d.Spec.OAuth.ClientSecretName == "" {
 		return nil
 	}
-	ref := secret(d, d.Spec.OAuth.ClientSecretName)
+	ref := secretReference(d, d.Spec.OAuth.ClientSecretName)
 	return []want{{ref, keyClientID}, {ref, keyClientSecret}}
 }
 
@@ -37,13 +37,13 @@ func (r *resolution) oauthClient() *OAuthClient {
 	wanted := wantedOAuth(r.deployment)
 	values := make([]string, len(wanted))
 	for i, w := range wanted {
-		raw, ok := r.value(w)
+		raw, ok := r.readValue(w)
 		if !ok {
 			return nil
 		}
 		values[i] = strings.TrimSpace(string(raw))
 		if values[i] == "" || hasControl(values[i]) {
-			r.faults.add(invalid(w, problem{text: "is empty, or holds more than one line: write the value alone"}))
+			r.faults.add(invalidValue(w, problem{text: "is empty, or holds more than one line: write the value alone"}))
 			return nil
 		}
 	}

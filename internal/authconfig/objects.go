@@ -14,15 +14,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// object is a Secret or ConfigMap as it was read. Nil stands for one that is absent.
+// object is a Secret or ConfigMap as it was read. Nil stands for an absent one.
 type object struct {
 	resourceVersion string
 	data            map[string][]byte
 }
 
-// read reads each object that is wanted once, so that two values of one object are of one moment. An absent object is one
-// fault that names all the keys that are wanted of it. The error is the API server's.
-func (r *resolution) read(ctx context.Context, c client.Reader, wanted []want) error {
+// readObjects reads each wanted object once, so that two values of one object are consistent. An
+// absent object is one fault that lists all keys wanted from it. The error is the API server's.
+func (r *resolution) readObjects(ctx context.Context, c client.Reader, wanted []want) error {
 	keys := make(map[Reference][]string)
 	for _, w := range wanted {
 		if !slices.Contains(keys[w.ref], w.key) {
@@ -38,14 +38,14 @@ func (r *resolution) read(ctx context.Context, c client.Reader, wanted []want) e
 			return fmt.Errorf("read %s: %w", w.ref, err)
 		}
 		if found == nil {
-			r.faults.add(missing(want{ref: w.ref}, "does not exist: create it with "+quoted(keys[w.ref])))
+			r.faults.add(missingValue(want{ref: w.ref}, "does not exist: create it with "+quoteKeys(keys[w.ref])))
 		}
 		r.objects[w.ref] = found
 	}
 	return nil
 }
 
-// readObject returns nil where there is no such object.
+// readObject returns nil if the object does not exist.
 func readObject(ctx context.Context, c client.Reader, ref Reference) (*object, error) {
 	key := types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
 	var out *object
@@ -71,7 +71,7 @@ func readObject(ctx context.Context, c client.Reader, ref Reference) (*object, e
 	return out, nil
 }
 
-// configData is the text and the binary data of a ConfigMap, whose keys do not overlap.
+// configData returns the text and the binary data of a ConfigMap, whose keys do not overlap.
 func configData(m *corev1.ConfigMap) map[string][]byte {
 	out := make(map[string][]byte, len(m.Data)+len(m.BinaryData))
 	for key, value := range m.Data {
@@ -83,21 +83,21 @@ func configData(m *corev1.ConfigMap) map[string][]byte {
 	return out
 }
 
-// value returns a value that was wanted. It reports false where there is none, which is a fault then.
-func (r *resolution) value(w want) ([]byte, bool) {
+// readValue returns a wanted value. If it does not exist, readValue adds a fault and returns false.
+func (r *resolution) readValue(w want) ([]byte, bool) {
 	from := r.objects[w.ref]
-	if from == nil { // a fault already, of the object as a whole
+	if from == nil { // readObjects has added a fault for the whole object
 		return nil, false
 	}
 	raw, ok := from.data[w.key]
 	if !ok {
-		r.faults.add(missing(w, "is missing: add it to the "+w.ref.Kind))
+		r.faults.add(missingValue(w, "is missing: add it to the "+w.ref.Kind))
 	}
 	return raw, ok
 }
 
-// quoted lists keys for a sentence.
-func quoted(keys []string) string {
+// quoteKeys joins keys for a message.
+func quoteKeys(keys []string) string {
 	if len(keys) == 1 {
 		return `the key "` + keys[0] + `"`
 	}

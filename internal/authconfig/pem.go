@@ -9,18 +9,19 @@ import (
 	"strings"
 )
 
-// pemBegin opens a block (RFC 7468).
+// pemBegin is the start of a block (RFC 7468).
 const pemBegin = "-----BEGIN"
 
 const (
 	typeCertificate = "CERTIFICATE"
-	typePrivateKey  = "PRIVATE KEY" // the end of the names of all kinds
+	typePrivateKey  = "PRIVATE KEY" // suffix of all types of private keys
 	typeECParams    = "EC PARAMETERS"
 )
 
-// blocks splits PEM text. Other text may stand before a block, as comments do; a block that is damaged, and text after the
-// last one, are problems, because pem.Decode would pass over them in silence and half a bundle would be used.
-func blocks(data []byte) ([]*pem.Block, problem) {
+// splitPEM splits PEM text. Other text is allowed before a block, such as a comment. A damaged
+// block, and text after the last block, are problems: pem.Decode would skip them silently and half
+// a bundle would be used.
+func splitPEM(data []byte) ([]*pem.Block, problem) {
 	begun := bytes.Count(data, []byte(pemBegin))
 	if begun == 0 {
 		return nil, problem{text: "holds no PEM: write text that starts with " + pemBegin}
@@ -35,35 +36,38 @@ func blocks(data []byte) ([]*pem.Block, problem) {
 	}
 	switch {
 	case len(found) != begun:
-		return nil, problem{text: "holds a PEM block that is cut off or damaged: write it anew, from its BEGIN line to its END line"}
+		return nil, problem{text: "holds a PEM block that is cut off or damaged: write it again, from its BEGIN line to " +
+			"its END line"}
 	case len(bytes.TrimSpace(data)) > 0:
 		return nil, problem{text: "has text after its last PEM block: remove it"}
 	}
 	return found, problem{}
 }
 
-// certificates reads PEM that holds certificates and nothing else.
-func certificates(data []byte) ([]*x509.Certificate, problem) {
-	found, p := blocks(data)
-	if p.found() {
+// parseCertificates reads PEM that contains certificates and nothing else.
+func parseCertificates(data []byte) ([]*x509.Certificate, problem) {
+	found, p := splitPEM(data)
+	if p.isPresent() {
 		return nil, p
 	}
 	out := make([]*x509.Certificate, 0, len(found))
 	for _, block := range found {
 		if block.Type != typeCertificate {
-			return nil, problem{text: "holds " + describe(block) + " where only certificates belong: write " + typeCertificate + " blocks"}
+			return nil, problem{text: "holds " + describeBlock(block) + " where only certificates belong: write " +
+				typeCertificate + " blocks"}
 		}
 		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil { // it speaks of a certificate, which is public
-			return nil, problem{text: "holds a certificate that cannot be read: write it anew", err: err}
+		if err != nil { // it may quote a certificate, which is public
+			return nil, problem{text: "holds a certificate that cannot be read: write it again", err: err}
 		}
 		out = append(out, certificate)
 	}
 	return out, problem{}
 }
 
-// describe says what a block is. Unknown types are not quoted: anything might stand there.
-func describe(block *pem.Block) string {
+// describeBlock names the type of a block. Unknown types are not quoted, because they may contain
+// anything.
+func describeBlock(block *pem.Block) string {
 	switch {
 	case block.Type == typeCertificate:
 		return "a certificate"

@@ -35,7 +35,7 @@ const (
 
 var (
 	notBefore = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
-	notAfter  = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC) // long ago: no time is judged here
+	notAfter  = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC) // long ago: validity is not checked
 )
 
 func newSigner(t testing.TB, kind string) crypto.Signer {
@@ -84,7 +84,8 @@ func certify(t testing.TB, signer crypto.Signer, template *x509.Certificate) iss
 	if err != nil {
 		t.Fatal(err)
 	}
-	return issued{cert: block("CERTIFICATE", der), key: block("PRIVATE KEY", pkcs8(t, signer)), parsed: parsed, signer: signer}
+	return issued{cert: block("CERTIFICATE", der), key: block("PRIVATE KEY", pkcs8(t, signer)), parsed: parsed,
+		signer: signer}
 }
 
 func block(kind string, der []byte) string {
@@ -119,7 +120,7 @@ func agreementKey(t testing.TB) string {
 	return block("PRIVATE KEY", pkcs8(t, key))
 }
 
-// legacyEncrypted is a block as OpenSSL locked keys before PKCS #8.
+// legacyEncrypted returns a block in OpenSSL's encrypted format from before PKCS #8.
 func legacyEncrypted(der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{
 		Type:    "EC PRIVATE KEY",

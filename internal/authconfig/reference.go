@@ -15,7 +15,8 @@ import (
 const (
 	KindSecret    = "Secret"
 	KindConfigMap = "ConfigMap"
-	// KindDeployment names the CoderDeployment itself, in a [ReferenceError] about its spec. [References] never has it.
+	// KindDeployment is the CoderDeployment itself, in a [ReferenceError] about its spec. [References]
+	// never returns it.
 	KindDeployment = "CoderDeployment"
 )
 
@@ -38,11 +39,11 @@ func (r Reference) compare(other Reference) int {
 	)
 }
 
-// defaultCAKey is the key of a CA bundle where the spec names none.
+// defaultCAKey is the key of a CA bundle if the spec names none.
 const defaultCAKey = "ca.crt"
 
-// References lists the objects whose changes concern d: the client certificate, the CA bundle, headers, the token and the
-// OAuth client. They are sorted and each is there once.
+// References lists the objects whose changes affect d: the client certificate, the CA bundle,
+// headers, the token and the OAuth client. They are sorted and without duplicates.
 func References(d *v1alpha1.CoderDeployment) []Reference {
 	wanted := slices.Concat(wantedTLS(d), wantedValues(d), wantedOAuth(d))
 	refs := make([]Reference, 0, len(wanted))
@@ -59,7 +60,7 @@ type want struct {
 	key string
 }
 
-// wantedTLS lists what the TLS settings need.
+// wantedTLS lists the values that the TLS settings need.
 func wantedTLS(d *v1alpha1.CoderDeployment) []want {
 	var wanted []want
 	if ref, ok := certificateRef(d); ok {
@@ -71,7 +72,7 @@ func wantedTLS(d *v1alpha1.CoderDeployment) []want {
 	return wanted
 }
 
-// wantedValues lists what the headers and the token need.
+// wantedValues lists the values that the headers and the token need.
 func wantedValues(d *v1alpha1.CoderDeployment) []want {
 	var wanted []want
 	for _, h := range d.Spec.Headers {
@@ -89,7 +90,7 @@ func certificateRef(d *v1alpha1.CoderDeployment) (Reference, bool) {
 	if d.Spec.TLS == nil || d.Spec.TLS.ClientCertificateSecretName == "" {
 		return Reference{}, false
 	}
-	return secret(d, d.Spec.TLS.ClientCertificateSecretName), true
+	return secretReference(d, d.Spec.TLS.ClientCertificateSecretName), true
 }
 
 func bundleRef(d *v1alpha1.CoderDeployment) (want, bool) {
@@ -107,7 +108,7 @@ func headerRef(d *v1alpha1.CoderDeployment, h v1alpha1.Header) (want, bool) {
 		return want{}, false
 	case h.ValueFrom.SecretKeyRef != nil:
 		from := h.ValueFrom.SecretKeyRef
-		return want{secret(d, from.Name), string(from.Key)}, true
+		return want{secretReference(d, from.Name), string(from.Key)}, true
 	case h.ValueFrom.ConfigMapKeyRef != nil:
 		from := h.ValueFrom.ConfigMapKeyRef
 		return want{Reference{KindConfigMap, d.Namespace, string(from.Name)}, string(from.Key)}, true
@@ -120,9 +121,9 @@ func tokenRef(d *v1alpha1.CoderDeployment) (want, bool) {
 		return want{}, false
 	}
 	from := d.Spec.Token.SecretRef
-	return want{secret(d, from.Name), from.DataKey()}, true
+	return want{secretReference(d, from.Name), from.DataKey()}, true
 }
 
-func secret(d *v1alpha1.CoderDeployment, name v1alpha1.ObjectName) Reference {
+func secretReference(d *v1alpha1.CoderDeployment, name v1alpha1.ObjectName) Reference {
 	return Reference{Kind: KindSecret, Namespace: d.Namespace, Name: string(name)}
 }

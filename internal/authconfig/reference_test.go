@@ -22,7 +22,8 @@ func TestReferencesListsEverythingOnceInOrder(t *testing.T) {
 		"all": {
 			deployment(withOAuth, withToken("token", ""), withSecretHeader("B", "edge", "b"), withSecretHeader("A", "edge", "a"),
 				withConfigMapHeader("C", "edge", "c"), withCertificate("mtls"), withBundle("ConfigMap", "ca", "")),
-			[]string{"ConfigMap coder/ca", "ConfigMap coder/edge", "Secret coder/edge", "Secret coder/mtls", "Secret coder/oauth",
+			[]string{"ConfigMap coder/ca", "ConfigMap coder/edge", "Secret coder/edge", "Secret coder/mtls",
+				"Secret coder/oauth",
 				"Secret coder/token"},
 		},
 		"one object for all": {

@@ -13,7 +13,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 )
 
-// Resolver makes snapshots. It keeps nothing between two calls and is safe for concurrent use as far as its readers are.
+// Resolver creates snapshots. It has no state. It is safe for concurrent use if its readers are.
 type Resolver struct {
 	contents client.Reader
 	metadata client.Reader
@@ -21,29 +21,33 @@ type Resolver struct {
 	roots    func() (*x509.CertPool, error)
 }
 
-// NewResolver returns a Resolver. contents reads Secrets and ConfigMaps from the API server itself: their contents are
-// never cached. metadata reads PartialObjectMetadata of both, from the cache of the watch. key makes fingerprints. roots
-// returns the system roots, usually x509.SystemCertPool; its result is copied.
-func NewResolver(contents, metadata client.Reader, key fingerprint.Key, roots func() (*x509.CertPool, error)) *Resolver {
+// NewResolver returns a Resolver. contents reads Secrets and ConfigMaps from the API server: their
+// contents are never cached. metadata reads PartialObjectMetadata of both from the cache of the
+// watch. key computes fingerprints. roots returns the system roots, usually x509.SystemCertPool;
+// its result is copied.
+func NewResolver(
+	contents, metadata client.Reader, key fingerprint.Key, roots func() (*x509.CertPool, error),
+) *Resolver {
 	return &Resolver{contents: contents, metadata: metadata, key: key, roots: roots}
 }
 
-// resolution is one call of Resolve on its way.
+// resolution is the state of one call of Resolve.
 type resolution struct {
 	deployment *v1alpha1.CoderDeployment
 	objects    map[Reference]*object
 	faults     faults
 }
 
-// Resolve reads everything that d refers to, each object once, and returns it as a new snapshot.
+// Resolve reads everything that d refers to, each object once, and returns a new snapshot.
 //
-// Where something is missing or invalid there is no snapshot; the error joins one [ReferenceError] for each fault, all that
-// there are. Other errors are the API server's, or those of the system roots, and worth a retry. d is not changed.
+// If something is missing or invalid, it returns no snapshot. The error then joins one
+// [ReferenceError] for each fault. Other errors are those of the API server or of the system roots,
+// and should be retried. d is not changed.
 func (r *Resolver) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*Snapshot, error) {
 	at := &resolution{deployment: d, objects: make(map[Reference]*object)}
-	server, fault := endpoint(d)
+	server, fault := parseEndpoint(d)
 	at.faults.add(fault)
-	via, fault := proxy(d)
+	via, fault := parseProxy(d)
 	at.faults.add(fault)
 
 	secure := server == nil || server.Scheme == "https"
@@ -51,16 +55,16 @@ func (r *Resolver) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*S
 	if secure {
 		wanted = append(wantedTLS(d), wanted...)
 	}
-	if err := at.read(ctx, r.contents, wanted); err != nil {
+	if err := at.readObjects(ctx, r.contents, wanted); err != nil {
 		return nil, err
 	}
 	s := &Snapshot{
 		URL:        server,
 		Proxy:      via,
-		Headers:    at.headers(),
-		Token:      at.token(),
+		Headers:    at.resolveHeaders(),
+		Token:      at.resolveToken(),
 		OAuth:      at.oauthClient(),
-		Sources:    at.sources(),
+		Sources:    at.sourceVersions(),
 		UID:        d.UID,
 		Generation: d.Generation,
 	}
@@ -71,8 +75,8 @@ func (r *Resolver) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*S
 			return nil, err
 		}
 		own := at.clientCertificate()
-		bundle = at.bundle()
-		s.TLS = at.config(roots, bundle, own)
+		bundle = at.resolveBundle()
+		s.TLS = at.tlsConfig(roots, bundle, own)
 		s.CABundlePEM = bundle.pem
 		if own != nil {
 			s.Certificate = own.published
@@ -81,11 +85,11 @@ func (r *Resolver) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*S
 	if err := at.faults.err(); err != nil {
 		return nil, err
 	}
-	s.Fingerprint = r.fingerprint(s, bundle.certificates)
+	s.Fingerprint = r.computeFingerprint(s, bundle.certificates)
 	return s, nil
 }
 
-// systemRoots returns a copy of the system roots to add to.
+// systemRoots returns a copy of the system roots that can be modified.
 func (r *Resolver) systemRoots() (*x509.CertPool, error) {
 	roots, err := r.roots()
 	if err != nil {
@@ -97,8 +101,8 @@ func (r *Resolver) systemRoots() (*x509.CertPool, error) {
 	return roots.Clone(), nil
 }
 
-// sources lists what was read.
-func (r *resolution) sources() map[Reference]string {
+// sourceVersions returns the versions of all objects that were read.
+func (r *resolution) sourceVersions() map[Reference]string {
 	out := make(map[Reference]string, len(r.objects))
 	for ref, from := range r.objects {
 		out[ref] = ""

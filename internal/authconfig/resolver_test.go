@@ -30,7 +30,8 @@ func TestResolveReadsEverythingOnce(t *testing.T) {
 	if diff := cmp.Diff(before, d); diff != "" {
 		t.Errorf("the deployment was changed (-before +after):\n%s", diff)
 	}
-	want := map[string]string{"CF-Access-Client-Id": "edge-id", "cf-access-client-secret": "edge-secret", "X-Route": "west", "X-Team": "platform"}
+	want := map[string]string{"CF-Access-Client-Id": "edge-id", "cf-access-client-secret": "edge-secret",
+		"X-Route": "west", "X-Team": "platform"}
 	got := make(map[string]string)
 	for _, h := range s.Headers {
 		got[h.Name] = h.Value.Reveal()
@@ -50,7 +51,8 @@ func TestResolveReadsEverythingOnce(t *testing.T) {
 	if s.UID != d.UID || s.Generation != d.Generation {
 		t.Errorf("resolved from %s, generation %d", s.UID, s.Generation)
 	}
-	wantSources := map[authconfig.Reference]string{secretRef("mtls"): "99", configMapRef("corp-ca"): "100", secretRef("edge"): "101",
+	wantSources := map[authconfig.Reference]string{
+		secretRef("mtls"): "99", configMapRef("corp-ca"): "100", secretRef("edge"): "101",
 		configMapRef("route"): "102", secretRef("operator-token"): "103"}
 	if diff := cmp.Diff(wantSources, s.Sources); diff != "" {
 		t.Errorf("sources (-want +got):\n%s", diff)
@@ -73,7 +75,8 @@ func TestTLSSettings(t *testing.T) {
 		t.Errorf("TLS: at least %x, server name %q, skip %t", s.TLS.MinVersion, s.TLS.ServerName, s.TLS.InsecureSkipVerify)
 	}
 	secret := c.objects[secretRef("mtls")].(*corev1.Secret)
-	if string(s.Certificate.CertPEM) != string(secret.Data["tls.crt"]) || s.Certificate.Key.Reveal() != string(secret.Data["tls.key"]) {
+	if string(s.Certificate.CertPEM) != string(secret.Data["tls.crt"]) ||
+		s.Certificate.Key.Reveal() != string(secret.Data["tls.key"]) {
 		t.Error("the pair is not as it was read")
 	}
 	if !s.Certificate.NotBefore.Equal(notBefore) || !s.Certificate.NotAfter.Equal(notAfter) {
@@ -115,7 +118,7 @@ func TestTheBundleAddsToTheSystemRoots(t *testing.T) {
 	}
 }
 
-func TestUnreadableSystemRootsAreNobodysFaultHere(t *testing.T) {
+func TestUnreadableSystemRootsAreNotAReferenceError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	resolver := newCluster().resolverWithRoots(t, func() (*x509.CertPool, error) { return nil, broken })
@@ -137,7 +140,8 @@ func TestAnHTTPServerHasNoTLS(t *testing.T) {
 func TestValuesFromBinaryData(t *testing.T) {
 	t.Parallel()
 	c := newCluster()
-	c.put(configMapRef("ca"), &corev1.ConfigMap{BinaryData: map[string][]byte{"ca.crt": []byte(authority(t, "corp").cert)}})
+	c.put(configMapRef("ca"), &corev1.ConfigMap{
+		BinaryData: map[string][]byte{"ca.crt": []byte(authority(t, "corp").cert)}})
 	if s := c.resolve(t, deployment(withBundle("ConfigMap", "ca", ""))); len(s.CABundlePEM) == 0 {
 		t.Error("no bundle")
 	}
@@ -148,14 +152,15 @@ func TestAllKindsOfPairs(t *testing.T) {
 	ec, rsaPair, ed := issue(t, "ec", keyECDSA), issue(t, "rsa", keyRSA), issue(t, "ed", keyEd25519)
 	ca := authority(t, "corp")
 	for name, pair := range map[string][2]string{
-		"ECDSA":                       {ec.cert, ec.key},
-		"ECDSA, SEC 1":                {ec.cert, block("EC PRIVATE KEY", sec1(t, ec.signer))},
-		"ECDSA, parameters first":     {ec.cert, block("EC PARAMETERS", []byte{6, 8}) + ec.key},
-		"RSA":                         {rsaPair.cert, rsaPair.key},
-		"RSA under the wrong name":    {rsaPair.cert, strings.ReplaceAll(rsaPair.key, "PRIVATE", "RSA PRIVATE")},
-		"Ed25519":                     {ed.cert, ed.key},
-		"a chain":                     {ec.cert + ca.cert, ec.key},
-		"comments, carriage returns":  {strings.ReplaceAll("subject=x\n"+ec.cert, "\n", "\r\n"), "Bag Attributes\n" + ec.key + "\n\n"},
+		"ECDSA":                    {ec.cert, ec.key},
+		"ECDSA, SEC 1":             {ec.cert, block("EC PRIVATE KEY", sec1(t, ec.signer))},
+		"ECDSA, parameters first":  {ec.cert, block("EC PARAMETERS", []byte{6, 8}) + ec.key},
+		"RSA":                      {rsaPair.cert, rsaPair.key},
+		"RSA under the wrong name": {rsaPair.cert, strings.ReplaceAll(rsaPair.key, "PRIVATE", "RSA PRIVATE")},
+		"Ed25519":                  {ed.cert, ed.key},
+		"a chain":                  {ec.cert + ca.cert, ec.key},
+		"comments, carriage returns": {strings.ReplaceAll("subject=x\n"+ec.cert, "\n", "\r\n"),
+			"Bag Attributes\n" + ec.key + "\n\n"},
 		"the certificate of a server": {ca.cert, ca.key},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +213,7 @@ func TestErrorsOfTheAPIServerArePassedOn(t *testing.T) {
 	c, d := complete(t)
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "edge", errors.New("no"))
 	c.failing[secretRef("edge")] = forbidden
-	delete(c.objects, secretRef("mtls")) // a fault besides: what is known is not complete, so it is not told
+	delete(c.objects, secretRef("mtls")) // another fault: the error is incomplete, so it is not reported
 	_, err := c.resolver(t).Resolve(t.Context(), d)
 	var fault *authconfig.ReferenceError
 	if !apierrors.IsForbidden(err) || errors.As(err, &fault) {
@@ -227,7 +232,8 @@ func TestPrintingASnapshotShowsNoValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := string(encoded) + fmt.Sprintf("%v %+v %#v %s %+v %v", s, s, s, *s, struct{ S *authconfig.Snapshot }{s}, redact.Value(s))
+	out := string(encoded) + fmt.Sprintf("%v %+v %#v %s %+v %v", s, s, s, *s, struct{ S *authconfig.Snapshot }{s},
+		redact.Value(s))
 	private := s.TLS.Certificates[0].PrivateKey
 	for _, leak := range []string{"edge-secret", "west", "abcdefghij", "PRIVATE", fmt.Sprintf("%+v", private)} {
 		if strings.Contains(out, leak) {

@@ -8,33 +8,33 @@ import (
 	"slices"
 )
 
-// trust is what a bundle adds to the system roots.
+// trust is the contents of a CA bundle, which is added to the system roots.
 type trust struct {
 	pem          []byte
 	certificates []*x509.Certificate
 }
 
-// bundle returns the CA bundle that the spec names; it is empty where there is none.
-func (r *resolution) bundle() trust {
+// resolveBundle returns the CA bundle that the spec names. It is empty if there is none.
+func (r *resolution) resolveBundle() trust {
 	w, ok := bundleRef(r.deployment)
 	if !ok {
 		return trust{}
 	}
-	raw, ok := r.value(w)
+	raw, ok := r.readValue(w)
 	if !ok {
 		return trust{}
 	}
-	found, p := certificates(raw)
-	if p.found() {
-		r.faults.add(invalid(w, p))
+	found, p := parseCertificates(raw)
+	if p.isPresent() {
+		r.faults.add(invalidValue(w, p))
 		return trust{}
 	}
 	return trust{pem: slices.Clone(raw), certificates: found}
 }
 
-// config returns the settings of the connection. roots is the caller's own copy of the system roots; the bundle is added to
-// it and does not take its place (B103).
-func (r *resolution) config(roots *x509.CertPool, bundle trust, own *pair) *tls.Config {
+// tlsConfig returns the settings of the connection. roots is the caller's own copy of the system
+// roots, to which the bundle is added (B103).
+func (r *resolution) tlsConfig(roots *x509.CertPool, bundle trust, own *pair) *tls.Config {
 	for _, certificate := range bundle.certificates {
 		roots.AddCert(certificate)
 	}
@@ -45,8 +45,8 @@ func (r *resolution) config(roots *x509.CertPool, bundle trust, own *pair) *tls.
 	}
 	if own != nil {
 		config.Certificates = []tls.Certificate{own.tls}
-		// Sent even where the server names other authorities, so that its refusal says what is wrong with the certificate and not
-		// that there is none.
+		// The certificate is sent even if the server names other authorities, so that its alert says what
+		// is wrong with the certificate and not that there is none.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own.tls, nil }
 	}
 	return config

@@ -9,11 +9,11 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// whiteSpace is what editors and shells leave at the end of a value.
+// whiteSpace is what editors and shells append to a value.
 const whiteSpace = " \t\r\n"
 
-// headers returns the headers of the spec that have a value, in its order.
-func (r *resolution) headers() []Header {
+// resolveHeaders returns the headers of the spec that have a value, in its order.
+func (r *resolution) resolveHeaders() []Header {
 	var out []Header
 	for _, h := range r.deployment.Spec.Headers {
 		if value, ok := r.headerValue(h); ok && value != "" {
@@ -23,19 +23,20 @@ func (r *resolution) headers() []Header {
 	return out
 }
 
-// headerValue returns what one header is to carry. It reports false, and a fault, where that cannot be known.
+// headerValue returns the value of one header. If it cannot be read, headerValue adds a fault and
+// returns false.
 func (r *resolution) headerValue(h v1alpha1.Header) (string, bool) {
 	w, ok := headerRef(r.deployment, h)
 	if !ok {
 		return r.literalHeader(h)
 	}
-	raw, ok := r.value(w)
+	raw, ok := r.readValue(w)
 	if !ok {
 		return "", false
 	}
 	value, p := headerText(raw)
-	if p.found() {
-		r.faults.add(invalid(w, p))
+	if p.isPresent() {
+		r.faults.add(invalidValue(w, p))
 		return "", false
 	}
 	return value, true
@@ -44,30 +45,31 @@ func (r *resolution) headerValue(h v1alpha1.Header) (string, bool) {
 func (r *resolution) literalHeader(h v1alpha1.Header) (string, bool) {
 	path := "spec.headers[" + h.Name + "]"
 	if h.Value == nil {
-		r.faults.add(invalidField(r.deployment, path, "has no value: write value, or valueFrom with a secretKeyRef or configMapKeyRef"))
+		r.faults.add(invalidField(r.deployment, path,
+			"has no value: write value, or valueFrom with a secretKeyRef or configMapKeyRef"))
 		return "", false
 	}
 	value, p := headerText([]byte(*h.Value))
-	if p.found() {
+	if p.isPresent() {
 		r.faults.add(invalidField(r.deployment, path+".value", p.text))
 		return "", false
 	}
 	return value, true
 }
 
-// token returns the operator's token: zero where the deployment has none.
-func (r *resolution) token() redact.Secret {
+// resolveToken returns the operator's token. It is zero if the deployment has none.
+func (r *resolution) resolveToken() redact.Secret {
 	w, ok := tokenRef(r.deployment)
 	if !ok {
 		return redact.Secret{}
 	}
-	raw, ok := r.value(w)
+	raw, ok := r.readValue(w)
 	if !ok {
 		return redact.Secret{}
 	}
 	value := strings.TrimSpace(string(raw))
 	if hasControl(value) {
-		r.faults.add(invalid(w, problem{text: "holds more than one line or a control character: write the token alone"}))
+		r.faults.add(invalidValue(w, problem{text: "holds more than one line or a control character: write the token alone"}))
 		return redact.Secret{}
 	}
 	return redact.New(value)
@@ -82,7 +84,8 @@ func headerText(raw []byte) (string, problem) {
 	return value, problem{}
 }
 
-// hasControl reports whether s holds what a header's value must not (RFC 9110, section 5.5). A tab may stand inside.
+// hasControl reports whether s contains characters that are not allowed in a header (RFC 9110,
+// section 5.5). Tabs are allowed.
 func hasControl(s string) bool {
 	return strings.ContainsFunc(s, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
 }

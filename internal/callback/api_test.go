@@ -18,7 +18,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// api stores objects as an API server does. Its faults are called in front of each request, or after each write.
+// api stores objects as an API server does. Its faults are called before each request, or after
+// each write.
 type api struct {
 	client.Reader // List is not used
 
@@ -151,7 +152,7 @@ func (a *api) Delete(context.Context, client.Object, ...client.DeleteOption) err
 	return errors.New("nothing is deleted by a callback")
 }
 
-// put stores a Secret as somebody else's write; nil removes it.
+// put stores a Secret as another client's write; nil removes it.
 func (a *api) put(key types.NamespacedName, secret *corev1.Secret) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -164,7 +165,7 @@ func (a *api) put(key types.NamespacedName, secret *corev1.Secret) {
 	a.secrets[key] = secret
 }
 
-// edit changes a session; nil change removes it.
+// edit changes a session; a nil change removes it.
 func (a *api) edit(change func(*v1alpha1.CoderSession)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -25,7 +25,7 @@ import (
 func TestConsentBecomesAGrant(t *testing.T) { // B62, B72
 	t.Parallel()
 	eachProfile(t, func(w *world) {
-		other := w.start() // it has not heard of the deployment
+		other := w.start() // it does not have the deployment in its cache
 		location := w.consent()
 		w.want(w.open(other, location), done)
 		w.wantGrant()
@@ -39,7 +39,8 @@ func TestConsentBecomesAGrant(t *testing.T) { // B62, B72
 	})
 }
 
-// Whoever comes first gets to spend the attempt. The other one has read it as unspent and must find out.
+// Only the first of two callbacks gets to spend the attempt. The other one has read it as unspent,
+// and fails on the compare-and-swap.
 func TestOneOfTwoCallbacksAtOnce(t *testing.T) { // B62, B72
 	t.Parallel()
 	eachProfile(t, func(w *world) {
@@ -65,7 +66,7 @@ func TestOneOfTwoCallbacksAtOnce(t *testing.T) { // B62, B72
 	})
 }
 
-// meeting holds the first n who arrive until all are there.
+// meeting blocks the first n callers until all of them have arrived.
 type meeting struct {
 	mu      sync.Mutex
 	missing int
@@ -92,11 +93,13 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 	t.Parallel()
 	spent := func(w *world) { w.change(func(s *grant.State) { s.Attempt.SpentAt = now }) }
 	tests := map[string]struct {
-		// before is what happens between consent and callback; it returns another address, or nothing.
+		// before runs between consent and callback; it returns another address, or nothing.
 		before func(w *world, location string) string
 		want   outcome
 	}{
-		"another random part": {func(_ *world, l string) string { return with(l, "state", grant.Parameter(sessionKey, "guessed")) }, unknown},
+		"another random part": {func(_ *world, l string) string {
+			return with(l, "state", grant.Parameter(sessionKey, "guessed"))
+		}, unknown},
 		"a state cut short": {func(w *world, l string) string {
 			s := w.document().Attempt.State
 			return with(l, "state", s[:len(s)-1])
@@ -104,16 +107,22 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 		"another session": {func(_ *world, l string) string {
 			return with(l, "state", grant.Parameter(types.NamespacedName{Namespace: "builds", Name: "cd"}, "x"))
 		}, unknown},
-		"a state of nobody's": {func(_ *world, l string) string { return with(l, "state", "xyz") }, unknown},
-		"a replaced link":     {func(w *world, _ string) string { w.attempt(nil); return "" }, unknown},
+		"an unknown state": {func(_ *world, l string) string { return with(l, "state", "xyz") }, unknown},
+		"a replaced link":  {func(w *world, _ string) string { w.attempt(nil); return "" }, unknown},
 		"an expired link that was replaced": {func(w *world, _ string) string {
 			w.clock.Step(grant.AttemptLifetime)
 			w.attempt(nil)
 			return ""
 		}, expired},
-		"no attempt":      {func(w *world, _ string) string { w.change(func(s *grant.State) { s.Attempt = nil }); return "" }, unknown},
-		"no registration": {func(w *world, _ string) string { w.change(func(s *grant.State) { s.Client = nil }); return "" }, unknown},
-		"no document":     {func(w *world, _ string) string { w.api.put(documentKey, nil); return "" }, unknown},
+		"no attempt": {func(w *world, _ string) string {
+			w.change(func(s *grant.State) { s.Attempt = nil })
+			return ""
+		}, unknown},
+		"no registration": {func(w *world, _ string) string {
+			w.change(func(s *grant.State) { s.Client = nil })
+			return ""
+		}, unknown},
+		"no document": {func(w *world, _ string) string { w.api.put(documentKey, nil); return "" }, unknown},
 		"a document of others": {func(w *world, _ string) string {
 			w.api.put(documentKey, &corev1.Secret{Data: w.api.secrets[documentKey].Data})
 			return ""
@@ -125,7 +134,7 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 			return ""
 		}, unknown},
 		"a session that is gone": {func(w *world, _ string) string { w.api.edit(nil); return "" }, unknown},
-		"a session created anew": {func(w *world, _ string) string {
+		"a recreated session": {func(w *world, _ string) string {
 			w.api.edit(func(s *v1alpha1.CoderSession) { s.UID = "22222222-0000-4000-8000-000000000002" })
 			return ""
 		}, unknown},
@@ -135,7 +144,9 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 			w.clock.Step(grant.AttemptLifetime)
 			return ""
 		}, used},
-		"an expired link": {func(w *world, _ string) string { w.clock.Step(grant.AttemptLifetime); return "" }, expired}, // B63
+		// B63
+		"an expired link": {func(w *world, _ string) string { w.clock.Step(grant.AttemptLifetime); return "" },
+			expired},
 		"a session that is deleted": {func(w *world, _ string) string {
 			w.api.edit(func(s *v1alpha1.CoderSession) { s.DeletionTimestamp = ptr.To(metav1.NewTime(now)) })
 			return ""
@@ -153,7 +164,9 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 		"two codes":      {func(_ *world, l string) string { return l + "&code=x" }, incomplete},
 		"two states":     {func(_ *world, l string) string { return l + "&state=x" }, incomplete},
 		"a broken query": {func(_ *world, l string) string { return l + "&%zz" }, incomplete},
-		"another path":   {func(_ *world, l string) string { return strings.Replace(l, "/sessions/callback", "/sessions", 1) }, absent},
+		"another path": {func(_ *world, l string) string {
+			return strings.Replace(l, "/sessions/callback", "/sessions", 1)
+		}, absent},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -181,7 +194,8 @@ func TestOnlyGET(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
 	location, written := w.consent(), w.version()
-	for _, method := range []string{http.MethodPost, http.MethodHead, http.MethodPut, http.MethodDelete, http.MethodOptions, "PRI"} {
+	for _, method := range []string{http.MethodPost, http.MethodHead, http.MethodPut, http.MethodDelete,
+		http.MethodOptions, "PRI"} {
 		got := w.send(w.replica, httptest.NewRequest(method, location, nil))
 		w.want(got, wrongMethod)
 		if got.Header().Get("Allow") != "GET" || w.version() != written {
@@ -202,7 +216,7 @@ func TestRefusalsOfTheServer(t *testing.T) { // B62, B90
 		"the person declines":  {"access_denied", denied, oauth.AccessDenied},
 		"unknown scopes":       {"invalid_scope", refused, oauth.InvalidScope},
 		"the server is broken": {"server_error", refused, oauth.Unavailable},
-		"a code of nobody's":   {"<script>", refused, oauth.InvalidRequest},
+		"an unknown code":      {"<script>", refused, oauth.InvalidRequest},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -251,7 +265,8 @@ func TestAServerThatMoved(t *testing.T) { // B73
 func TestStaticClients(t *testing.T) { // B61
 	t.Parallel()
 	eachProfile(t, func(w *world) {
-		app, secret, err := w.server.CreateOAuthApp(coderd.OAuthAppOptions{Name: "shared", RedirectURIs: grant.RedirectURIs(publicURL)})
+		app, secret, err := w.server.CreateOAuthApp(
+			coderd.OAuthAppOptions{Name: "shared", RedirectURIs: grant.RedirectURIs(publicURL)})
 		w.check(nil, err)
 		w.hide(secret)
 		w.api.put(types.NamespacedName{Namespace: "coder", Name: "shared"}, &corev1.Secret{

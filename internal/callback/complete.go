@@ -16,58 +16,60 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
 )
 
-// attemptHandler is one arrival at a session that exists.
+// attemptHandler handles one callback request for a session that exists.
 type attemptHandler struct {
 	*Handler
 	callbackRequest
 	object *v1alpha1.CoderSession
 }
 
-// complete does what an arrival asks for.
-func (h *Handler) complete(ctx context.Context, a callbackRequest) outcome {
+// handleCallback handles a callback request that was parsed.
+func (h *Handler) handleCallback(ctx context.Context, a callbackRequest) outcome {
 	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("session", a.session))
 	v := &attemptHandler{Handler: h, callbackRequest: a, object: &v1alpha1.CoderSession{}}
 	if err := h.objects.Get(ctx, a.session, v.object); err != nil {
 		if apierrors.IsNotFound(err) {
-			return unknown // strangers are not told which sessions there are
+			return unknown // do not reveal which sessions exist
 		}
 		log.FromContext(ctx).Error(err, "cannot look at the session of an OAuth callback")
 		return unavailable
 	}
-	// What comes next reads the API server itself.
+	// The next step reads from the API server directly.
 	if !h.limit.AllowN(h.clock.Now(), 1) {
 		return busy
 	}
-	// From here on nothing is left half done because a browser went away or the process is to end.
+	// From here on the work is finished even if the browser disconnects or the process is stopping.
 	ctx = context.WithoutCancel(ctx)
-	said := v.answer(ctx)
+	said := v.completeAttempt(ctx)
 	log.FromContext(ctx).V(1).Info("answered an OAuth callback", "outcome", string(said))
 	return said
 }
 
-// answer looks at the document first: whoever does not know the state changes nothing, and nobody is asked for it.
-func (v *attemptHandler) answer(ctx context.Context) outcome {
-	short, cancel := context.WithTimeout(ctx, exchanging)
+// completeAttempt checks the document first: a caller that does not know the state causes no writes
+// and no requests to the server.
+func (v *attemptHandler) completeAttempt(ctx context.Context) outcome {
+	short, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
 	state, _, err := v.grants.Read(short, v.object)
 	if err == nil {
-		err = v.judge(&state, v.clock.Now())
+		err = v.checkAttempt(&state, v.clock.Now())
 	}
 	switch {
 	case err != nil:
-		return v.stopped(ctx, err)
+		return v.outcomeOf(ctx, err)
 	case v.refused != nil:
-		return v.refuse(short)
+		return v.recordRefusal(short)
 	}
-	return v.redeem(ctx, short, state)
+	return v.exchangeCode(ctx, short, state)
 }
 
-// judge reports, as a stop, why the arrival does not complete the attempt that the document has (B62).
-func (v *attemptHandler) judge(s *grant.State, now time.Time) error {
+// checkAttempt returns an outcomeError if the request does not complete the attempt in the document
+// (B62).
+func (v *attemptHandler) checkAttempt(s *grant.State, now time.Time) error {
 	switch a := s.Attempt; {
-	case s.Replaced != "" && same(s.Replaced, v.state):
+	case s.Replaced != "" && equalStates(s.Replaced, v.state):
 		return outcomeError(expired)
-	case a == nil || s.Client == nil || !same(a.State, v.state):
+	case a == nil || s.Client == nil || !equalStates(a.State, v.state):
 		return outcomeError(unknown)
 	case !v.object.DeletionTimestamp.IsZero() || v.object.Spec.Auth.Method() != v1alpha1.AuthOAuth:
 		return outcomeError(gone)
@@ -81,18 +83,18 @@ func (v *attemptHandler) judge(s *grant.State, now time.Time) error {
 	return nil
 }
 
-// same compares states in a time that tells nothing about where they differ.
-func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+// equalStates compares states in constant time.
+func equalStates(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// outcomeError is an outcome on the way out of a change of the document.
+// outcomeError is an outcome as an error, to abort a change of the document.
 type outcomeError outcome
 
 // Error returns a text without credentials.
 func (s outcomeError) Error() string { return "the callback is " + string(s) }
 
-// stopped is the outcome of something that failed before anything was sent. A document that is not there, not ours or not
-// readable has no attempt (B25).
-func (v *attemptHandler) stopped(ctx context.Context, err error) outcome {
+// outcomeOf is the outcome of an error that occurred before the attempt was spent. A document that
+// does not exist, belongs to another session or cannot be read has no attempt (B25).
+func (v *attemptHandler) outcomeOf(ctx context.Context, err error) outcome {
 	var why outcomeError
 	var corrupt *grant.CorruptError
 	switch {
@@ -105,12 +107,12 @@ func (v *attemptHandler) stopped(ctx context.Context, err error) outcome {
 	return unavailable
 }
 
-// spend notes that the attempt is spent, unless somebody else did, and whatever else note does. Nobody but who gets past
-// this sends anything of it.
-func (v *attemptHandler) spend(ctx context.Context, note func(*grant.State, time.Time)) (grant.State, error) {
+// markSpent records that the attempt is spent, together with the changes of note. It fails if
+// another callback was first: only one callback of each attempt gets past it and sends the code.
+func (v *attemptHandler) markSpent(ctx context.Context, note func(*grant.State, time.Time)) (grant.State, error) {
 	return v.grants.Change(ctx, v.object, func(s *grant.State) error {
 		now := v.clock.Now()
-		if err := v.judge(s, now); err != nil {
+		if err := v.checkAttempt(s, now); err != nil {
 			return err
 		}
 		s.Attempt.SpentAt = now
@@ -119,23 +121,24 @@ func (v *attemptHandler) spend(ctx context.Context, note func(*grant.State, time
 	})
 }
 
-// refuse ends an attempt that the person or the server has refused.
-func (v *attemptHandler) refuse(ctx context.Context) outcome {
-	_, err := v.spend(ctx, func(s *grant.State, now time.Time) { end(s, v.refused, now) })
+// recordRefusal ends an attempt that the person or the server has refused.
+func (v *attemptHandler) recordRefusal(ctx context.Context) outcome {
+	_, err := v.markSpent(ctx, func(s *grant.State, now time.Time) { endAttempt(s, v.refused, now) })
 	switch {
 	case err != nil:
-		return v.stopped(ctx, err)
+		return v.outcomeOf(ctx, err)
 	case v.refused.Kind == oauth.AccessDenied:
 		return denied
 	}
 	return refused
 }
 
-// end notes why the attempt came to nothing. A grant that is there does not suffer from it.
-func end(s *grant.State, err error, now time.Time) {
+// endAttempt records why the attempt failed, unless the session has a grant already: that one stays
+// valid.
+func endAttempt(s *grant.State, err error, now time.Time) {
 	if s.Grant != nil {
 		return
 	}
-	reason, message := describe(err)
+	reason, message := describeFailure(err)
 	s.End(reason, message, now)
 }

@@ -40,7 +40,8 @@ func TestABrowserThatGoesAway(t *testing.T) { // B62
 func TestCrashPoints(t *testing.T) { // B62, B67
 	t.Parallel()
 	tests := map[string]struct {
-		// fault is called with the number of the write to the document, from 1, in front of it and after it.
+		// fault is called before and after each write to the document, with the number of the write
+		// from 1.
 		before, after func(n int) error
 		want          outcome
 		granted       bool
@@ -54,7 +55,7 @@ func TestCrashPoints(t *testing.T) { // B62, B67
 		"its answer to the grant is lost": {
 			after: func(n int) error { return failFrom(2, 2, n) }, want: done, granted: true,
 		},
-		"somebody writes in between": {
+		"another write in between": {
 			before: func(n int) error { return conflictFrom(1, 8, n) }, want: done, granted: true,
 		},
 		"the API server fails for good": {
@@ -66,7 +67,7 @@ func TestCrashPoints(t *testing.T) { // B62, B67
 			t.Parallel()
 			w := newWorld(t, coderd.ProfileNew)
 			if tt.want == failed {
-				w.replica.storing = 100 * time.Millisecond // real
+				w.replica.storeTimeout = 100 * time.Millisecond // wall-clock time
 			}
 			location := w.consent()
 			w.api.disturb(counted(tt.before), counted(tt.after))
@@ -78,7 +79,7 @@ func TestCrashPoints(t *testing.T) { // B62, B67
 			if tt.granted {
 				w.wantGrant()
 			} else if left := w.server.OAuthGrants(person, ""); len(left) != 0 {
-				t.Error("a grant that nobody knows of is left on the server")
+				t.Error("a grant that no document has is left on the server")
 			}
 			w.want(w.open(w.start(), location), used)
 		})
@@ -92,7 +93,8 @@ func failFrom(first, last, n int) error {
 	return nil
 }
 
-var conflict = apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, documentKey.Name, errors.New("the object has been modified"))
+var conflict = apierrors.NewConflict(
+	schema.GroupResource{Resource: "secrets"}, documentKey.Name, errors.New("the object has been modified"))
 
 func conflictFrom(first, last, n int) error {
 	if first <= n && n <= last && n%2 == 1 {
@@ -116,13 +118,15 @@ func counted(fault func(n int) error) func(string, types.NamespacedName) error {
 	}
 }
 
-// A registration that is replaced while the code is exchanged leaves no grant behind.
+// If the registration is replaced during the exchange, the grant is revoked.
 func TestAGrantOfAnotherRegistration(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(w *world){
-		"registered anew": func(w *world) { w.change(func(s *grant.State) { s.Client.ClientID, s.Attempt = "another", nil }) },
-		"deleted":         func(w *world) { w.api.put(documentKey, nil) },
-		"foreign":         func(w *world) { w.api.put(documentKey, &corev1.Secret{}) },
+		"registered again": func(w *world) {
+			w.change(func(s *grant.State) { s.Client.ClientID, s.Attempt = "another", nil })
+		},
+		"deleted": func(w *world) { w.api.put(documentKey, nil) },
+		"foreign": func(w *world) { w.api.put(documentKey, &corev1.Secret{}) },
 		"corrupt": func(w *world) {
 			broken := w.api.secrets[documentKey].DeepCopy()
 			broken.Data["state"] = nil
@@ -150,7 +154,7 @@ func TestAGrantOfAnotherRegistration(t *testing.T) {
 	}
 }
 
-// What was stored is not undone by a second try, whatever came after it.
+// A second try does not undo a grant that is stored already, whatever was written after it.
 func TestALostAnswerAfterWhichOthersWrote(t *testing.T) { // B67
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
@@ -168,7 +172,7 @@ func TestALostAnswerAfterWhichOthersWrote(t *testing.T) { // B67
 	}
 }
 
-// The failure of one attempt is not told of the next one.
+// The failure of one attempt is not recorded for the next one.
 func TestAnAttemptThatIsReplacedMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
@@ -188,7 +192,7 @@ func TestAnAttemptThatIsReplacedMeanwhile(t *testing.T) {
 	}
 }
 
-// A deployment that moves between the look at its server and the exchange.
+// The deployment changes to another server between the check and the exchange.
 func TestAServerThatMovesMeanwhile(t *testing.T) { // B73
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)

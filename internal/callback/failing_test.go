@@ -21,14 +21,15 @@ func TestExchangesThatFail(t *testing.T) { // B62
 		code   string
 		reason oauth.Kind
 	}{
-		"a code of nobody's":     {code: "coder_0123456789_" + strings.Repeat("x", 40), reason: oauth.InvalidGrant},
-		"a client of nobody's":   {fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 401, Message: "invalid_client"}, reason: oauth.InvalidClient},
-		"the answer is lost":     {fault: coderd.Fault{Kind: coderd.FaultDropAnswer}, reason: oauth.Unavailable},
-		"the request is lost":    {fault: coderd.Fault{Kind: coderd.FaultDropBefore}, reason: oauth.Unavailable},
-		"a gateway answers":      {fault: coderd.Fault{Kind: coderd.FaultHTML}, reason: oauth.Unavailable},
-		"the server is broken":   {fault: coderd.Fault{Kind: coderd.FaultStatus}, reason: oauth.Unavailable},
-		"the server is busy":     {fault: coderd.Fault{Kind: coderd.FaultTooManyRequests}, reason: oauth.Unavailable},
-		"an edge lets nobody in": {fault: coderd.Fault{Kind: coderd.FaultHTML, Status: 403}, reason: oauth.Connection},
+		"an unknown code": {code: "coder_0123456789_" + strings.Repeat("x", 40), reason: oauth.InvalidGrant},
+		"an unknown client": {fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 401, Message: "invalid_client"},
+			reason: oauth.InvalidClient},
+		"the answer is lost":    {fault: coderd.Fault{Kind: coderd.FaultDropAnswer}, reason: oauth.Unavailable},
+		"the request is lost":   {fault: coderd.Fault{Kind: coderd.FaultDropBefore}, reason: oauth.Unavailable},
+		"a gateway answers":     {fault: coderd.Fault{Kind: coderd.FaultHTML}, reason: oauth.Unavailable},
+		"the server is broken":  {fault: coderd.Fault{Kind: coderd.FaultStatus}, reason: oauth.Unavailable},
+		"the server is busy":    {fault: coderd.Fault{Kind: coderd.FaultTooManyRequests}, reason: oauth.Unavailable},
+		"a proxy denies access": {fault: coderd.Fault{Kind: coderd.FaultHTML, Status: 403}, reason: oauth.Connection},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -44,13 +45,14 @@ func TestExchangesThatFail(t *testing.T) { // B62
 				}
 				w.want(w.open(w.replica, location), failed)
 				s := w.document()
-				if s.Grant != nil || s.Ended == nil || s.Ended.Reason != string(tt.reason) || s.Ended.Message == "" || s.Ended.Consented ||
+				if s.Grant != nil || s.Ended == nil || s.Ended.Reason != string(tt.reason) || s.Ended.Message == "" ||
+					s.Ended.Consented ||
 					!s.Attempt.SpentAt.Equal(now) || s.Ended.At.Before(s.Attempt.SpentAt) {
 					t.Errorf("the document is %+v, ended %+v", s, s.Ended)
 				}
 				w.server.ClearFaults()
 				w.want(w.open(w.replica, location), used)
-				w.clock.Step(time.Minute) // as long as the server that is busy asked for
+				w.clock.Step(time.Minute) // as long as the Retry-After of the busy server
 				w.attempt(nil)
 				w.want(w.open(w.replica, w.consent()), done)
 				w.wantGrant()
@@ -59,7 +61,7 @@ func TestExchangesThatFail(t *testing.T) { // B62
 	}
 }
 
-// What fails before anything of the attempt is sent does not cost it.
+// An error before the attempt is spent leaves the attempt valid.
 func TestWhatPassesDoesNotCostTheConsent(t *testing.T) {
 	t.Parallel()
 	get := func(key types.NamespacedName) func(w *world) {
@@ -73,8 +75,10 @@ func TestWhatPassesDoesNotCostTheConsent(t *testing.T) {
 		}
 	}
 	tests := map[string]func(w *world){
-		"the server is away":         func(w *world) { w.server.Inject(coderd.Fault{Kind: coderd.FaultDropBefore}) },
-		"the server is broken":       func(w *world) { w.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Path: "/.well-known/**"}) },
+		"the server is away": func(w *world) { w.server.Inject(coderd.Fault{Kind: coderd.FaultDropBefore}) },
+		"the server is broken": func(w *world) {
+			w.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Path: "/.well-known/**"})
+		},
 		"the provider is off":        func(w *world) { w.server.SetOAuth2Provider(false) },
 		"the session is not read":    get(sessionKey),
 		"the document is not read":   get(documentKey),

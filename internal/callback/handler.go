@@ -14,36 +14,38 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 )
 
-// Options are what a Handler works with. All fields but Paths are needed.
+// Options configure a Handler. All fields but Paths are required.
 type Options struct {
 	// Objects reads sessions and deployments by name, from a cache.
 	Objects client.Reader
-	// Grants has the documents of all sessions.
+	// Grants stores the documents of all sessions.
 	Grants *grant.Store
-	// Pool has the way to each deployment. It may be this process's only use of it.
+	// Pool has the connections to deployments. This process may not have used them before.
 	Pool *connection.Pool
-	// Paths are served besides [grant.CallbackPath]: that of the public callback URL.
+	// Paths are served in addition to [grant.CallbackPath]: the path of the public callback URL.
 	Paths []string
 	// Clock is the operator's.
 	Clock clock.PassiveClock
 }
 
-// Handler serves the redirect URIs of all sessions. Make it with [New]. It is safe for concurrent use.
+// Handler serves the redirect URIs of all sessions. Create it with [New]. It is safe for concurrent
+// use.
 //
-// It answers every request with a page. Its log messages, to the logger of the request's context, are constant and name
-// sessions; neither they nor a page have anything of the query in them, except the session's name.
+// It answers every request with a page. Its log messages, to the logger of the request's context,
+// are constant and name sessions. Neither they nor the pages contain anything of the query except
+// the session's name.
 type Handler struct {
-	objects client.Reader
-	grants  *grant.Store
-	pool    *connection.Pool
-	paths   map[string]bool
-	clock   clock.PassiveClock
-	limit   *rate.Limiter
-	storing time.Duration
+	objects      client.Reader
+	grants       *grant.Store
+	pool         *connection.Pool
+	paths        map[string]bool
+	clock        clock.PassiveClock
+	limit        *rate.Limiter
+	storeTimeout time.Duration
 }
 
-// What a process takes from all browsers together: every callback of a session that exists costs requests to the API server.
-// People who consent come one by one.
+// The rate limit of each process, for all browsers together: every callback of an existing session
+// causes requests to the API server. People consent one at a time, so this is ample.
 const (
 	perSecond = 5
 	burst     = 20
@@ -54,7 +56,7 @@ func New(o Options) *Handler {
 	h := &Handler{
 		objects: o.Objects, grants: o.Grants, pool: o.Pool, clock: o.Clock,
 		paths: map[string]bool{grant.CallbackPath: true}, limit: rate.NewLimiter(perSecond, burst),
-		storing: storing,
+		storeTimeout: storeTimeout,
 	}
 	for _, path := range o.Paths {
 		h.paths[path] = true
@@ -62,33 +64,35 @@ func New(o Options) *Handler {
 	return h
 }
 
-// ServeHTTP completes an authorization and shows how it went.
+// ServeHTTP completes an authorization and shows its outcome.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !h.paths[r.URL.Path]:
-		show(w, absent, sessionRef{})
+		writePage(w, absent, sessionRef{})
 	case r.Method != http.MethodGet:
 		w.Header().Set("Allow", http.MethodGet)
-		show(w, wrongMethod, sessionRef{})
+		writePage(w, wrongMethod, sessionRef{})
 	default:
-		a, wrong := arrivalOf(r)
+		a, wrong := parseRequest(r)
 		if wrong == "" {
-			wrong = h.complete(r.Context(), a)
+			wrong = h.handleCallback(r.Context(), a)
 		}
-		show(w, wrong, sessionRef(a.session))
+		writePage(w, wrong, sessionRef(a.session))
 	}
 }
 
-// Bounds of what is finished whatever happens to the browser or the process. Together they are well below
-// [grant.SpendingTime], after which others take over.
+// Timeouts of the steps that are finished even if the browser disconnects or the process is
+// stopping. Their sum is well below [grant.SpendingTime], after which other replicas replace the
+// attempt.
 const (
-	// exchanging is for all up to the server's answer.
-	exchanging = 20 * time.Second
-	// storing is for the API server to take the grant; one request of it may take storingOnce.
-	storing     = 10 * time.Second
-	storingOnce = 3 * time.Second
-	// storingAgain is the pause between two tries.
-	storingAgain = 250 * time.Millisecond
-	// discarding is for the server to take back what cannot be stored.
-	discarding = 5 * time.Second
+	// exchangeTimeout is for all steps up to the server's answer.
+	exchangeTimeout = 20 * time.Second
+	// storeTimeout is for storing the grant in the API server, with retries; storeAttemptTimeout is
+	// for one try.
+	storeTimeout        = 10 * time.Second
+	storeAttemptTimeout = 3 * time.Second
+	// storeRetryInterval is the pause between two tries.
+	storeRetryInterval = 250 * time.Millisecond
+	// revokeTimeout is for revoking a grant that cannot be stored.
+	revokeTimeout = 5 * time.Second
 )

@@ -45,7 +45,7 @@ var (
 	deploymentKey = types.NamespacedName{Namespace: "coder", Name: "prod"}
 )
 
-// lines keeps what is logged.
+// lines collects the log messages.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -57,7 +57,8 @@ func (l *lines) write(prefix, args string) {
 	l.text.WriteString(prefix + args + "\n")
 }
 
-// world is a cluster, a simulated server whose provider is on, and a session that waits for consent.
+// world is a cluster, a simulated server with its OAuth provider enabled, and a session that waits
+// for consent.
 type world struct {
 	*testing.T
 	api      *api
@@ -66,11 +67,11 @@ type world struct {
 	grants   *grant.Store
 	replica  *Handler
 	session  *v1alpha1.CoderSession
-	operator oauth.Provider // makes registrations and links, as the session's controller does
+	operator oauth.Provider // creates registrations and links, as the session's controller does
 	metadata oauth.Metadata
 
 	mu     sync.Mutex
-	hidden []string // what no page, header or log line may have
+	hidden []string // values that no page, header or log line may contain
 	logged lines
 }
 
@@ -99,17 +100,20 @@ func newWorld(t *testing.T, profile coderd.Profile) *world {
 	w.check(nil, err)
 	t.Cleanup(func() { _ = listener.Close() })
 
-	w.api.put(types.NamespacedName{Namespace: "coder", Name: "operator-token"}, &corev1.Secret{Data: map[string][]byte{"token": []byte(token)}})
+	w.api.put(types.NamespacedName{Namespace: "coder", Name: "operator-token"},
+		&corev1.Secret{Data: map[string][]byte{"token": []byte(token)}})
 	w.api.deployments[deploymentKey] = &v1alpha1.CoderDeployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod", UID: "uid-prod", Generation: 1},
 		Spec: v1alpha1.CoderDeploymentSpec{
-			URL: listener.URL(), Token: &v1alpha1.OperatorToken{SecretRef: v1alpha1.TokenSecretRef{Name: "operator-token", Key: "token"}},
+			URL: listener.URL(), Token: &v1alpha1.OperatorToken{
+				SecretRef: v1alpha1.TokenSecretRef{Name: "operator-token", Key: "token"}},
 		},
 	}
 	w.session = &v1alpha1.CoderSession{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci", UID: "11111111-0000-4000-8000-000000000001"},
 		Spec: v1alpha1.CoderSessionSpec{
-			DeploymentRef: v1alpha1.DeploymentRef{Namespace: "coder", Name: "prod"}, Auth: v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}},
+			DeploymentRef: v1alpha1.DeploymentRef{Namespace: "coder", Name: "prod"},
+			Auth:          v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}},
 		},
 	}
 	w.api.sessions[sessionKey] = w.session.DeepCopy()
@@ -119,7 +123,7 @@ func newWorld(t *testing.T, profile coderd.Profile) *world {
 	return w
 }
 
-// start is another replica: it has nothing in common with the others but the cluster.
+// start starts another replica, which shares only the cluster with the others.
 func (w *world) start() *Handler {
 	w.Helper()
 	key, err := fingerprint.NewKey([]byte("a key for tests, of 32 and more bytes"))
@@ -135,10 +139,11 @@ func (w *world) start() *Handler {
 		Clock:    w.clock, Names: inventory.Names{Cluster: "abcdefgh"}, UserAgent: "test",
 		Observe: func(types.NamespacedName, coder.Call) {}, Retried: func(types.NamespacedName) {},
 	})
-	return New(Options{Objects: w.api, Grants: w.grants, Pool: pool, Paths: []string{"/sessions/callback"}, Clock: w.clock})
+	return New(Options{Objects: w.api, Grants: w.grants, Pool: pool, Paths: []string{"/sessions/callback"},
+		Clock: w.clock})
 }
 
-// register makes the session a client of the server, and stores the first attempt.
+// register registers the session as a client of the server, and stores the first attempt.
 func (w *world) register(rawURL string) {
 	w.Helper()
 	origin, err := url.Parse(rawURL)
@@ -158,7 +163,7 @@ func (w *world) register(rawURL string) {
 	w.attempt(nil)
 }
 
-// attempt makes a new link, changed, and returns it.
+// attempt creates an attempt with the changes, and returns its link.
 func (w *world) attempt(change func(*grant.Attempt)) string {
 	w.Helper()
 	a, err := oauth.NewAttempt(rand.Reader, publicURL, []string{"coder:workspaces.access"})
@@ -177,7 +182,8 @@ func (w *world) attempt(change func(*grant.Attempt)) string {
 	return next.URL
 }
 
-// consent has the person consent, and returns where that sends the browser.
+// consent gives the person's consent, and returns the address to which the server redirects the
+// browser.
 func (w *world) consent() string { w.Helper(); return w.consentAt(w.document().Attempt.URL) }
 
 func (w *world) consentAt(link string) string {
@@ -190,7 +196,7 @@ func (w *world) consentAt(link string) string {
 	return location
 }
 
-// with is the address with other parameters: pairs of name and value.
+// with returns the address with other parameters: pairs of name and value.
 func with(location string, changes ...string) string {
 	u, err := url.Parse(location)
 	if err != nil {
@@ -204,13 +210,13 @@ func with(location string, changes ...string) string {
 	return u.String()
 }
 
-// answer is what a browser gets.
+// answer is the response that a browser gets.
 type answer struct {
 	*httptest.ResponseRecorder
 	outcome outcome
 }
 
-// open has a browser open an address at a replica.
+// open requests an address at a replica, as a browser does.
 func (w *world) open(h *Handler, location string) answer {
 	w.Helper()
 	return w.send(h, httptest.NewRequest(http.MethodGet, location, nil))
@@ -221,7 +227,7 @@ func (w *world) send(h *Handler, r *http.Request) answer {
 	got := answer{ResponseRecorder: httptest.NewRecorder()}
 	logger := funcr.New(w.logged.write, funcr.Options{Verbosity: 10})
 	h.ServeHTTP(got, r.WithContext(log.IntoContext(r.Context(), logger)))
-	for o, c := range contents {
+	for o, c := range pageContents {
 		if strings.Contains(got.Body.String(), "<h1>"+c.title+"</h1>") && got.Code == c.status {
 			got.outcome = o
 		}
@@ -230,7 +236,7 @@ func (w *world) send(h *Handler, r *http.Request) answer {
 	return got
 }
 
-// want fails unless the answer is the page of an outcome.
+// want fails unless the answer is the page of the outcome.
 func (w *world) want(got answer, want outcome) {
 	w.Helper()
 	if got.outcome != want {
@@ -238,7 +244,7 @@ func (w *world) want(got answer, want outcome) {
 	}
 }
 
-// hide adds to what must not be seen.
+// hide adds a value that must not be disclosed.
 func (w *world) hide(values ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -249,7 +255,8 @@ func (w *world) hide(values ...string) {
 	}
 }
 
-// secretless fails if an answer, or anything logged so far, has a credential or the state in it (B90).
+// secretless fails if an answer, or anything logged so far, contains a credential or the state
+// (B90).
 func (w *world) secretless(got answer) {
 	w.Helper()
 	if s, _, err := w.grants.Read(w.Context(), w.session); err == nil && s.Grant != nil {
@@ -284,7 +291,7 @@ func (w *world) change(change func(*grant.State)) {
 	w.check(nil, err)
 }
 
-// version tells whether the document was written.
+// version is the resource version of the document.
 func (w *world) version() string {
 	w.api.mu.Lock()
 	defer w.api.mu.Unlock()
@@ -294,14 +301,15 @@ func (w *world) version() string {
 	return ""
 }
 
-// exchanges is how often the token endpoint was asked.
+// exchanges is the number of requests to the token endpoint.
 func (w *world) exchanges() int { return w.server.Count(http.MethodPost, "/oauth2/tokens") }
 
 // wantGrant fails unless the document has a grant that the server accepts.
 func (w *world) wantGrant() {
 	w.Helper()
 	s := w.document()
-	if s.Grant == nil || !w.server.AcceptsToken(s.Grant.AccessToken.Reveal()) || s.Ended != nil || !s.Grant.IssuedAt.Equal(w.clock.Now()) {
+	if s.Grant == nil || !w.server.AcceptsToken(s.Grant.AccessToken.Reveal()) || s.Ended != nil ||
+		!s.Grant.IssuedAt.Equal(w.clock.Now()) {
 		w.Fatalf("the document is %+v", s)
 	}
 	if len(w.server.OAuthGrants(person, "")) != 1 {

@@ -29,8 +29,9 @@ func TestRateLimit(t *testing.T) {
 		}
 		return nil
 	}, nil)
-	for range 3 * burst { // of nobody's session: costs nothing
-		w.want(w.open(w.replica, with(location, "state", grant.Parameter(types.NamespacedName{Namespace: "builds", Name: "cd"}, "x"))), unknown)
+	for range 3 * burst { // an unknown session costs nothing
+		w.want(w.open(w.replica, with(
+			location, "state", grant.Parameter(types.NamespacedName{Namespace: "builds", Name: "cd"}, "x"))), unknown)
 	}
 	for range burst {
 		w.want(w.open(w.replica, guess), unknown)
@@ -38,7 +39,7 @@ func TestRateLimit(t *testing.T) {
 	before := reads
 	got := w.open(w.replica, location)
 	w.want(got, busy)
-	// Searching the answer for credentials reads the document too.
+	// Searching the answer for credentials reads the document, too.
 	if got.Header().Get("Retry-After") != "1" || reads != before+1 {
 		t.Errorf("%d reads of the document, %q", reads-before, got.Header().Get("Retry-After"))
 	}
@@ -46,10 +47,11 @@ func TestRateLimit(t *testing.T) {
 	w.want(w.open(w.replica, location), done)
 }
 
-// Where the deployment's rate limit has little left, a callback does not begin; one that has begun is finished.
+// If the deployment's rate limit is almost used up, a callback does not begin; one that has begun
+// is finished.
 func TestTheDeploymentsRateLimit(t *testing.T) { // B52
 	t.Parallel()
-	for taken, want := range map[int]outcome{7: done, 8: unavailable} { // of ten; two are left to what is urgent
+	for taken, want := range map[int]outcome{7: done, 8: unavailable} { // of ten; two are reserved for urgent requests
 		w := newWorld(t, coderd.ProfileNew)
 		w.api.deployments[deploymentKey].Spec.RateLimit.RequestsPerMinute = 60
 		location, written := w.consent(), w.version()
@@ -57,10 +59,11 @@ func TestTheDeploymentsRateLimit(t *testing.T) { // B52
 		_, err := conn.Resolve(t.Context(), w.api.deployments[deploymentKey])
 		w.check(nil, err)
 		for range taken {
-			_, err := conn.Do(connection.WithPriority(t.Context(), connection.Urgent), func(ctx context.Context, line *connection.ResolvedClient) error {
-				_, err := line.Client.BuildInfo(ctx)
-				return err
-			})
+			_, err := conn.Do(connection.WithPriority(t.Context(), connection.Urgent),
+				func(ctx context.Context, line *connection.ResolvedClient) error {
+					_, err := line.Client.BuildInfo(ctx)
+					return err
+				})
 			w.check(nil, err)
 		}
 		w.want(w.open(w.replica, location), want)
@@ -70,11 +73,13 @@ func TestTheDeploymentsRateLimit(t *testing.T) { // B52
 	}
 }
 
-// Whatever a browser comes with: a page, and nothing but the state opens the document.
+// Every request gets a page, and only a request with the right state reads the document.
 func FuzzQueries(f *testing.F) {
 	for _, seed := range []string{
-		"", "state=x", "code=x&state=" + grant.Parameter(sessionKey, "x"), "error=access_denied&state=" + grant.Parameter(sessionKey, "x"),
-		"state=" + grant.Parameter(sessionKey, "x") + "&state=y", "%", ";", "state=YnVpbGRzL2Np.", "state=YnVpbGRzLw.&code=<script>",
+		"", "state=x", "code=x&state=" + grant.Parameter(sessionKey, "x"),
+		"error=access_denied&state=" + grant.Parameter(sessionKey, "x"),
+		"state=" + grant.Parameter(sessionKey, "x") + "&state=y", "%", ";", "state=YnVpbGRzL2Np.",
+		"state=YnVpbGRzLw.&code=<script>",
 	} {
 		f.Add(seed)
 	}
@@ -84,7 +89,7 @@ func FuzzQueries(f *testing.F) {
 		r.URL.RawQuery = query
 		got := httptest.NewRecorder()
 		h.ServeHTTP(got, r)
-		if got.Code != contents[unknown].status && got.Code != contents[incomplete].status {
+		if got.Code != pageContents[unknown].status && got.Code != pageContents[incomplete].status {
 			t.Errorf("status %d", got.Code)
 		}
 		if strings.Contains(got.Body.String(), "<script") {

@@ -5,7 +5,7 @@ package callback
 import (
 	"bytes"
 	"crypto/sha256"
-	_ "embed" // for the files of the pages
+	_ "embed" // for the page's files
 	"encoding/base64"
 	"html/template"
 	"net/http"
@@ -22,20 +22,23 @@ var (
 
 	page = template.Must(template.New("page").Parse(pageHTML))
 
-	// policy lets a page have its own style and nothing else: no script, image, form, frame or request to anywhere.
-	policy = "default-src 'none'; style-src '" + digest(pageCSS) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	// contentSecurityPolicy allows the page's own style and nothing else: no script, image, form,
+	// frame or request.
+	contentSecurityPolicy = "default-src 'none'; style-src '" + digest(pageCSS) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-// digest is how a policy names an inline style (CSP Level 3, section 2.3.1).
+// digest is the source expression of an inline style in a policy (CSP Level 3, section 2.3.1).
 func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// sessionRef is the session that a page is about; zero: none. Its names are ones that Kubernetes allows.
+// sessionRef is the session that a page is about; zero: none. Its names are valid names of
+// Kubernetes objects.
 type sessionRef types.NamespacedName
 
-// view is what the template gets.
+// view is the data of the template.
 type view struct {
 	Style              template.CSS
 	Tone               severity
@@ -46,36 +49,37 @@ type view struct {
 
 type viewCommand struct{ What, Line string }
 
-// show writes the page of an outcome.
-func show(w http.ResponseWriter, o outcome, at sessionRef) {
-	c := contents[o]
+// writePage writes the page of an outcome.
+func writePage(w http.ResponseWriter, o outcome, at sessionRef) {
+	c := pageContents[o]
 	v := view{
-		Style: template.CSS(pageCSS), //nolint:gosec // it is this package's own, and known by its digest
-		Tone:  c.tone, Title: c.title, About: c.about, Next: c.next, Namespace: at.Namespace, Name: at.Name,
+		Style: template.CSS(pageCSS), //nolint:gosec // a constant of this package, allowed by its digest
+		Tone:  c.severity, Title: c.title, About: c.about, Next: c.next, Namespace: at.Namespace, Name: at.Name,
 	}
 	for _, command := range c.commands {
-		v.Commands = append(v.Commands, viewCommand{What: command.what, Line: command.line(at)})
+		v.Commands = append(v.Commands, viewCommand{What: command.what, Line: command.shellLine(at)})
 	}
 	var body bytes.Buffer
 	if err := page.Execute(&body, v); err != nil {
-		http.Error(w, c.title, http.StatusInternalServerError) // the template is fixed: this is out of reach
+		http.Error(w, c.title, http.StatusInternalServerError) // out of reach: the template is constant
 		return
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Security-Policy", policy)
-	header.Set("Referrer-Policy", "no-referrer") // the page's own address has the code in it
+	header.Set("Content-Security-Policy", contentSecurityPolicy)
+	header.Set("Referrer-Policy", "no-referrer") // the page's address contains the code
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	if c.retryAfter != "" {
 		header.Set("Retry-After", c.retryAfter)
 	}
 	w.WriteHeader(c.status)
-	_, _ = w.Write(body.Bytes()) // a browser that went away is nobody to tell
+	_, _ = w.Write(body.Bytes()) // the error means that the browser has disconnected
 }
 
-// line is the command as it is typed. Without a session it leaves the names to be filled in.
-func (c command) line(at sessionRef) string {
+// shellLine returns the command as a line for a shell. Without a session it has placeholders for
+// the names.
+func (c command) shellLine(at sessionRef) string {
 	words := []string{c.before, "-n", at.Namespace, at.Name}
 	if at.Name == "" {
 		words = []string{c.before, "-n NAMESPACE", "SESSION"}

@@ -18,24 +18,25 @@ import (
 )
 
 var outcomes = []outcome{
-	done, denied, refused, failed, unknown, used, expired, gone, paused, unavailable, busy, incomplete, wrongMethod, absent,
+	done, denied, refused, failed, unknown, used, expired, gone, paused, unavailable, busy, incomplete, wrongMethod,
+	absent,
 }
 
 func pageOf(o outcome, at sessionRef) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	show(w, o, at)
+	writePage(w, o, at)
 	return w
 }
 
 func TestEveryOutcomeHasAPage(t *testing.T) {
 	t.Parallel()
-	if len(contents) != len(outcomes) {
-		t.Errorf("%d pages for %d outcomes", len(contents), len(outcomes))
+	if len(pageContents) != len(outcomes) {
+		t.Errorf("%d pages for %d outcomes", len(pageContents), len(outcomes))
 	}
 	titles := map[string]outcome{}
 	for _, o := range outcomes {
-		c := contents[o]
-		if c.title == "" || c.about == "" || c.next == "" || c.status == 0 || c.tone == "" {
+		c := pageContents[o]
+		if c.title == "" || c.about == "" || c.next == "" || c.status == 0 || c.severity == "" {
 			t.Errorf("%s says too little", o)
 		}
 		if other, taken := titles[c.title]; taken {
@@ -44,7 +45,8 @@ func TestEveryOutcomeHasAPage(t *testing.T) {
 		titles[c.title] = o
 		body := pageOf(o, sessionRef{Namespace: "builds", Name: "ci"}).Body.String()
 		for _, needed := range []string{
-			`<!doctype html>`, `<html lang="en">`, "<title>" + c.title + " ", `name="viewport" content="width=device-width, initial-scale=1"`,
+			`<!doctype html>`, `<html lang="en">`, "<title>" + c.title + " ",
+			`name="viewport" content="width=device-width, initial-scale=1"`,
 			`<div role="status">`, "<h1>" + c.title + "</h1>", ">ci<", ">builds<",
 		} {
 			if strings.Count(body, needed) != 1 {
@@ -55,7 +57,8 @@ func TestEveryOutcomeHasAPage(t *testing.T) {
 			t.Errorf("%s has another number of headings than one", o)
 		}
 		for _, c := range c.commands {
-			if line := c.line(sessionRef{Namespace: "builds", Name: "ci"}); !strings.Contains(line, " -n builds ci") {
+			line := c.shellLine(sessionRef{Namespace: "builds", Name: "ci"})
+			if !strings.Contains(line, " -n builds ci") {
 				t.Errorf("%s: %s", o, line)
 			}
 		}
@@ -68,26 +71,28 @@ func TestHeaders(t *testing.T) {
 		got := pageOf(o, sessionRef{})
 		style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(got.Body.String())
 		want := http.Header{
-			"Content-Type": {"text/html; charset=utf-8"}, "Referrer-Policy": {"no-referrer"}, "Cache-Control": {"no-store"},
+			"Content-Type": {"text/html; charset=utf-8"}, "Referrer-Policy": {"no-referrer"},
+			"Cache-Control":          {"no-store"},
 			"X-Content-Type-Options": {"nosniff"},
 			"Content-Security-Policy": {"default-src 'none'; style-src '" + digest(style[1]) +
 				"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
 		}
-		if after := contents[o].retryAfter; after != "" {
+		if after := pageContents[o].retryAfter; after != "" {
 			want.Set("Retry-After", after)
 		}
-		if diff := cmp.Diff(want, got.Header()); diff != "" || got.Code != contents[o].status {
+		if diff := cmp.Diff(want, got.Header()); diff != "" || got.Code != pageContents[o].status {
 			t.Errorf("%s, status %d: %s", o, got.Code, diff)
 		}
 	}
 }
 
-// A page needs nothing that its policy does not let it have, and nothing from anywhere else.
+// A page loads nothing from elsewhere, and needs nothing that its policy does not allow.
 func TestPagesStandAlone(t *testing.T) {
 	t.Parallel()
 	forbidden := regexp.MustCompile(`(?i)<script|<link|<img|<form|<a\s|<iframe|\sstyle=|\son\w+=|https?:|url\(|@import`)
 	for _, o := range outcomes {
-		if found := forbidden.FindString(pageOf(o, sessionRef{Namespace: "builds", Name: "ci"}).Body.String()); found != "" {
+		if found := forbidden.FindString(
+			pageOf(o, sessionRef{Namespace: "builds", Name: "ci"}).Body.String()); found != "" {
 			t.Errorf("%s has %q", o, found)
 		}
 	}
@@ -97,19 +102,20 @@ func TestNamesAreText(t *testing.T) {
 	t.Parallel()
 	for _, o := range outcomes {
 		body := pageOf(o, sessionRef{Namespace: `<script>x</script>`, Name: `"><b>&amp;`}).Body.String()
-		if strings.Contains(body, "<script") || strings.Contains(body, "<b>") || !strings.Contains(body, "<dd>&#34;&gt;&lt;b&gt;&amp;amp;</dd>") {
+		if strings.Contains(body, "<script") || strings.Contains(body, "<b>") ||
+			!strings.Contains(body, "<dd>&#34;&gt;&lt;b&gt;&amp;amp;</dd>") {
 			t.Errorf("%s takes names for markup", o)
 		}
 	}
 }
 
-// The markup is well formed, so that every browser makes the same of it.
+// The markup is well-formed, so that every browser parses it to the same document.
 func TestMarkup(t *testing.T) {
 	t.Parallel()
 	for _, o := range outcomes {
 		body := pageOf(o, sessionRef{Namespace: "builds", Name: "ci"}).Body.String()
 		body = regexp.MustCompile(`(?s)<style>.*</style>`).ReplaceAllString(body, "")
-		body = regexp.MustCompile(`<meta ([^>]*)>`).ReplaceAllString(body, "<meta $1/>") // which HTML does not close
+		body = regexp.MustCompile(`<meta ([^>]*)>`).ReplaceAllString(body, "<meta $1/>") // HTML does not close it
 		d := xml.NewDecoder(strings.NewReader(strings.TrimPrefix(body, "<!doctype html>\n")))
 		for {
 			if _, err := d.Token(); errors.Is(err, io.EOF) {
@@ -142,7 +148,8 @@ func TestContrast(t *testing.T) {
 		} {
 			front, known := colors[pair.front]
 			back, alsoKnown := colors[pair.back]
-			if ratio := (max(front, back) + .05) / (min(front, back) + .05); !known || !alsoKnown || ratio < pair.least {
+			if ratio := (max(front, back) + .05) / (min(front, back) + .05); !known || !alsoKnown ||
+				ratio < pair.least {
 				t.Errorf("%s: %s on %s has %.2f:1", scheme, pair.front, pair.back, ratio)
 			}
 		}

@@ -17,31 +17,34 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
 )
 
-// errMoved is why nothing of one server's is sent to another (B73).
-var errMoved = errors.New("the deployment is at another server than the one that the session is registered with")
+// errServerChanged aborts requests that would send one server's credentials to another server
+// (B73).
+var errServerChanged = errors.New(
+	"the deployment is at another server than the one that the session is registered with")
 
-// redeem exchanges the code for a grant and stores it. The server is looked up before the attempt is spent: one that is
-// away for a moment does not cost the person's consent.
-func (v *attemptHandler) redeem(ctx, short context.Context, state grant.State) outcome {
-	// Once the first request has had its turn, the others wait for theirs.
+// exchangeCode exchanges the code for a grant and stores it. The server is contacted before the
+// attempt is spent: if it is unavailable for a moment, the person's consent stays valid.
+func (v *attemptHandler) exchangeCode(ctx, short context.Context, state grant.State) outcome {
+	// Once the first request was sent, the following ones must not fail on the rate limit: they
+	// wait for it longer.
 	short = connection.WithLongRateLimitWait(connection.WithPriority(short, connection.First))
-	p, err := v.provider(short, state.Client)
+	p, err := v.connectProvider(short, state.Client)
 	switch {
-	case errors.Is(err, errMoved):
+	case errors.Is(err, errServerChanged):
 		return failed
 	case err != nil:
-		return v.stopped(ctx, err)
+		return v.outcomeOf(ctx, err)
 	}
-	state, err = v.spend(short, func(*grant.State, time.Time) {})
+	state, err = v.markSpent(short, func(*grant.State, time.Time) {})
 	if err != nil {
-		return v.stopped(ctx, err)
+		return v.outcomeOf(ctx, err)
 	}
 	attempt := state.Attempt.Attempt
 	if v.redirectURI != "" {
 		attempt.RedirectURI = v.redirectURI
 	}
 	var got oauth.Grant
-	err = p.do(short, func(ctx context.Context, provider oauth.Provider, r oauth.Registration) (err error) {
+	err = p.callAsClient(short, func(ctx context.Context, provider oauth.Provider, r oauth.Registration) (err error) {
 		got, err = provider.Exchange(ctx, p.metadata, r, attempt, v.code)
 		return err
 	})
@@ -49,15 +52,15 @@ func (v *attemptHandler) redeem(ctx, short context.Context, state grant.State) o
 		v.noteFailure(ctx, err)
 		return failed
 	}
-	if err := v.store(ctx, p.client.ClientID, got); err != nil {
+	if err := v.storeGrant(ctx, p.client.ClientID, got); err != nil {
 		log.FromContext(ctx).Error(err, "a grant could not be stored; it is revoked")
-		p.discard(ctx, got)
+		p.revokeGrant(ctx, got)
 		return failed
 	}
 	return done
 }
 
-// provider is a server that was found to be the one that the session is registered with.
+// provider is the OAuth provider of the server that the session is registered with.
 type provider struct {
 	*Handler
 	conn     *connection.Connection
@@ -66,55 +69,61 @@ type provider struct {
 	metadata oauth.Metadata
 }
 
-// provider connects to the session's deployment. The operator may have made no other request to it in this process.
-func (v *attemptHandler) provider(ctx context.Context, c *grant.Client) (*provider, error) {
+// connectProvider connects to the session's deployment and checks that it is that server. This
+// process may not have used the connection before.
+func (v *attemptHandler) connectProvider(ctx context.Context, c *grant.Client) (*provider, error) {
 	deployment := &v1alpha1.CoderDeployment{}
 	key := v.object.DeploymentKey()
 	if err := v.objects.Get(ctx, key, deployment); err != nil {
 		return nil, fmt.Errorf("look at deployment %s: %w", key, err)
 	}
 	p := &provider{Handler: v.Handler, conn: v.pool.Get(key), client: c}
-	// Settings that are changing are read by whoever waits until they are quiet.
+	// While settings are changing they are not resolved here: the controller resolves them once
+	// they have settled.
 	if p.conn.ResolvedClient() == nil || !p.conn.Settling() {
 		if _, err := p.conn.Resolve(ctx, deployment); err != nil {
-			return nil, fmt.Errorf("read the settings of deployment %s: %w", client.ObjectKeyFromObject(deployment), err)
+			return nil, fmt.Errorf("read the settings of deployment %s: %w", client.ObjectKeyFromObject(deployment),
+				err)
 		}
 	}
-	_, err := p.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
-		build, err := line.Client.BuildInfo(ctx)
+	_, err := p.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		build, err := resolved.Client.BuildInfo(ctx)
 		if err != nil {
 			return err
 		}
 		if build.DeploymentID != c.Server {
-			return errMoved
+			return errServerChanged
 		}
-		p.origin = line.Snapshot.URL.String()
-		p.metadata, err = oauth.New(line.Client, v.clock).Discover(ctx)
+		p.origin = resolved.Snapshot.URL.String()
+		p.metadata, err = oauth.New(resolved.Client, v.clock).Discover(ctx)
 		return err
 	})
 	return p, err
 }
 
-// do makes a call as the session's client, of which only that server hears.
-func (p *provider) do(ctx context.Context, call func(context.Context, oauth.Provider, oauth.Registration) error) error {
-	_, err := p.conn.Do(ctx, func(ctx context.Context, line *connection.ResolvedClient) error {
-		if line.Snapshot.URL.String() != p.origin {
-			return errMoved
+// callAsClient calls the provider as the session's client, unless the deployment has changed to
+// another server.
+func (p *provider) callAsClient(
+	ctx context.Context, call func(context.Context, oauth.Provider, oauth.Registration) error,
+) error {
+	_, err := p.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		if resolved.Snapshot.URL.String() != p.origin {
+			return errServerChanged
 		}
 		registration := p.client.Registration
-		if shared := line.Snapshot.OAuth; shared != nil {
+		if shared := resolved.Snapshot.OAuth; shared != nil {
 			registration = p.client.With(shared.Secret)
 		}
-		return call(ctx, oauth.New(line.Client, p.clock), registration)
+		return call(ctx, oauth.New(resolved.Client, p.clock), registration)
 	})
 	return err
 }
 
-// discard revokes a grant that nobody will know of.
-func (p *provider) discard(ctx context.Context, g oauth.Grant) {
-	ctx, cancel := context.WithTimeout(ctx, discarding)
+// revokeGrant revokes a grant that could not be stored.
+func (p *provider) revokeGrant(ctx context.Context, g oauth.Grant) {
+	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
-	err := p.do(ctx, func(ctx context.Context, provider oauth.Provider, r oauth.Registration) error {
+	err := p.callAsClient(ctx, func(ctx context.Context, provider oauth.Provider, r oauth.Registration) error {
 		_, err := provider.Revoke(ctx, p.metadata, r, g.AccessToken)
 		return err
 	})

@@ -28,7 +28,8 @@ func TestForwardedPorts(t *testing.T) { // contract C.4
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.ProfileNew)
-			r := httptest.NewRequest(http.MethodGet, w.consentAt(with(w.document().Attempt.URL, "redirect_uri", tt.redirect)), nil)
+			r := httptest.NewRequest(http.MethodGet,
+				w.consentAt(with(w.document().Attempt.URL, "redirect_uri", tt.redirect)), nil)
 			r.Host = tt.host
 			w.want(w.send(w.replica, r), tt.want)
 			if tt.want == done {
@@ -38,7 +39,7 @@ func TestForwardedPorts(t *testing.T) { // contract C.4
 	}
 }
 
-// The link that has no public address is a loopback one itself.
+// A link without a public address redirects to a loopback address.
 func TestLoopbackHosts(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]string{

@@ -17,7 +17,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// A process that is told to stop finishes what it has begun, on any replica.
+// A process that is stopping finishes the requests that it has begun, on any replica.
 func TestAServerThatStops(t *testing.T) { // B72
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
@@ -35,7 +35,8 @@ func TestAServerThatStops(t *testing.T) { // B72
 	go func() { stopped <- manager.Runnable(s).Start(ctx) }()
 
 	location := strings.Replace(w.consent(), publicURL, "http://"+s.Listener.Addr().String()+grant.CallbackPath, 1)
-	// The link named the public address: so does the exchange, whatever port the browser came to.
+	// The link has the public address as its redirect URI, and so has the exchange, whatever port
+	// the browser used.
 	w.change(func(s *grant.State) { s.Attempt.RedirectURI = publicURL })
 	page := make(chan string, 1)
 	go func() {
@@ -53,7 +54,7 @@ func TestAServerThatStops(t *testing.T) { // B72
 	<-gate.Entered()
 	stop()
 	gate.Release()
-	if body := <-page; !strings.Contains(body, contents[done].title) {
+	if body := <-page; !strings.Contains(body, pageContents[done].title) {
 		t.Errorf("got %s", body)
 	}
 	if err := <-stopped; err != nil {
@@ -62,11 +63,12 @@ func TestAServerThatStops(t *testing.T) { // B72
 	w.wantGrant()
 }
 
-// What a server takes its time for is over before others take it for dead, and before the connection is cut.
+// The timeouts of a slow server add up to less than the time after which other replicas replace the
+// attempt, and after which the connection is closed.
 func TestBounds(t *testing.T) {
 	t.Parallel()
 	s := NewServer("127.0.0.1:0", nil, logr.Discard()).Server
-	whole := exchanging + storing + discarding
+	whole := exchangeTimeout + storeTimeout + revokeTimeout
 	if whole >= grant.SpendingTime || s.WriteTimeout <= whole || s.ReadHeaderTimeout <= 0 || s.IdleTimeout <= 0 {
 		t.Errorf("%s in all, %s for the answer", whole, s.WriteTimeout)
 	}
@@ -87,7 +89,8 @@ func TestSettingsThatChangedSince(t *testing.T) { // B72
 	w.change(func(s *grant.State) { s.Grant = nil })
 	w.attempt(nil)
 	w.want(w.open(w.replica, w.consent()), done)
-	if got := w.replica.pool.Get(deploymentKey).ResolvedClient().Snapshot.URL.String(); strings.TrimSuffix(got, "/") != listener.URL() {
+	got := w.replica.pool.Get(deploymentKey).ResolvedClient().Snapshot.URL.String()
+	if strings.TrimSuffix(got, "/") != listener.URL() {
 		t.Errorf("the server was asked at %s", got)
 	}
 }

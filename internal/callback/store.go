@@ -15,35 +15,38 @@ import (
 )
 
 var (
-	// errOther is the error of a document that is another registration's by now: a grant is of no use without its own.
-	errOther = errors.New("the session is registered anew, or deleted")
-	// errStored says that a write was carried out whose answer was lost. What came after it must not be undone.
-	errStored = errors.New("the grant is stored already")
+	// errRegistrationChanged says that the document has another registration by now: the grant is
+	// useless without its own.
+	errRegistrationChanged = errors.New("the session was registered again, or deleted")
+	// errAlreadyStored says that an earlier write was carried out although its answer was lost.
+	// Later changes must not be undone.
+	errAlreadyStored = errors.New("the grant is stored already")
 )
 
-// store stores a grant, for as long as the API server does not take it. The error says that it is not stored.
-func (v *attemptHandler) store(ctx context.Context, clientID string, g oauth.Grant) error {
-	ctx, cancel := context.WithTimeout(ctx, v.storing)
+// storeGrant stores a grant, and retries until the API server accepts it or the timeout ends. An
+// error means that it is not stored.
+func (v *attemptHandler) storeGrant(ctx context.Context, clientID string, g oauth.Grant) error {
+	ctx, cancel := context.WithTimeout(ctx, v.storeTimeout)
 	defer cancel()
 	var last error
-	err := wait.PollUntilContextCancel(ctx, storingAgain, true, func(ctx context.Context) (bool, error) {
-		ctx, cancel := context.WithTimeout(ctx, storingOnce)
+	err := wait.PollUntilContextCancel(ctx, storeRetryInterval, true, func(ctx context.Context) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, storeAttemptTimeout)
 		defer cancel()
 		_, last = v.grants.Change(ctx, v.object, func(s *grant.State) error {
 			switch {
 			case s.Client == nil || s.Client.ClientID != clientID:
-				return errOther
+				return errRegistrationChanged
 			case s.Grant != nil && s.Grant.KeyID == g.KeyID:
-				return errStored
+				return errAlreadyStored
 			}
 			s.Granted(g, v.clock.Now())
 			return nil
 		})
 		var corrupt *grant.CorruptError
 		switch {
-		case last == nil, errors.Is(last, errStored):
+		case last == nil, errors.Is(last, errAlreadyStored):
 			return true, nil
-		case errors.Is(last, errOther), errors.Is(last, grant.ErrForeign), errors.As(last, &corrupt):
+		case errors.Is(last, errRegistrationChanged), errors.Is(last, grant.ErrForeign), errors.As(last, &corrupt):
 			return false, last
 		}
 		return false, nil
@@ -54,17 +57,17 @@ func (v *attemptHandler) store(ctx context.Context, clientID string, g oauth.Gra
 	return nil
 }
 
-// noteFailure says in the document why there is no grant. Where that cannot be written the attempt is spent all the same, and
-// replaced after [grant.SpendingTime].
+// noteFailure records in the document why there is no grant. If that fails, too, the attempt stays
+// spent, and is replaced after [grant.SpendingTime].
 func (v *attemptHandler) noteFailure(ctx context.Context, failure error) {
 	log.FromContext(ctx).Info("the exchange of an OAuth code failed", "kind", string(oauth.KindOf(failure)))
-	ctx, cancel := context.WithTimeout(ctx, v.storing)
+	ctx, cancel := context.WithTimeout(ctx, v.storeTimeout)
 	defer cancel()
 	_, err := v.grants.Change(ctx, v.object, func(s *grant.State) error {
 		if s.Attempt == nil || s.Attempt.State != v.state {
 			return outcomeError(unknown)
 		}
-		end(s, failure, v.clock.Now())
+		endAttempt(s, failure, v.clock.Now())
 		return nil
 	})
 	if why := outcomeError(""); err != nil && !errors.As(err, &why) {
@@ -72,15 +75,15 @@ func (v *attemptHandler) noteFailure(ctx context.Context, failure error) {
 	}
 }
 
-// describe says what failed: in one word, and for people.
-func describe(err error) (reason, message string) {
+// describeFailure returns the reason, and a message for people.
+func describeFailure(err error) (reason, message string) {
 	var e *oauth.Error
 	var unsettled *connection.ConfigChangingError
 	switch {
 	case errors.As(err, &e):
 		return string(e.Kind), oauth.Summary(err)
-	case errors.Is(err, errMoved):
-		return string(oauth.Connection), errMoved.Error()
+	case errors.Is(err, errServerChanged):
+		return string(oauth.Connection), errServerChanged.Error()
 	case errors.As(err, &unsettled):
 		return string(oauth.Connection), "the deployment's settings were changing"
 	}

@@ -14,14 +14,15 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 )
 
-// redirectURI is the parameter of an authorization URL that says where the browser goes after the consent (RFC 6749, section
-// 4.1.1).
+// redirectURI is the parameter of an authorization URL that says where the server redirects the
+// browser after the consent (RFC 6749, section 4.1.1).
 const redirectURI = "redirect_uri"
 
-// errURL is the error of what is no authorization URL. A browser opens more than web pages, so nothing else is given to it.
+// errURL says that the authorization URL in a session's status is not an http or https URL. The
+// operating system's URL opener also accepts other schemes, such as file:, so those are rejected.
 var errURL = errors.New("what the session's status has is no http or https URL")
 
-// authorizationURL reads the URL that a person is to open.
+// authorizationURL parses the URL that a person is asked to open.
 func authorizationURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.Fragment != "" {
@@ -33,9 +34,9 @@ func authorizationURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// redirectedTo is an authorization URL with another redirect URI. All else stays as it is, to the byte: what the server hands
-// back to the operator is checked there.
-func redirectedTo(u *url.URL, redirect string) *url.URL {
+// withRedirectURI returns the authorization URL with another redirect URI. All other parameters
+// stay byte for byte the same, because the operator checks what the server returns of them.
+func withRedirectURI(u *url.URL, redirect string) *url.URL {
 	pair := redirectURI + "=" + url.QueryEscape(redirect)
 	var pairs []string
 	replaced := false
@@ -45,7 +46,7 @@ func redirectedTo(u *url.URL, redirect string) *url.URL {
 		case old == "":
 		case err != nil || name != redirectURI:
 			pairs = append(pairs, old)
-		case !replaced: // a second one would be an error for the server (RFC 6749, section 3.1)
+		case !replaced: // the server refuses a repeated parameter (RFC 6749, section 3.1)
 			pairs, replaced = append(pairs, pair), true
 		}
 	}
@@ -57,13 +58,15 @@ func redirectedTo(u *url.URL, redirect string) *url.URL {
 	return &next
 }
 
-// loopbackURI is where a browser reaches the operator's callback over a port of the person's own machine. The server takes any
-// port there (RFC 8252, section 7.3; contract C.4), and the operator goes by the Host that the browser came to.
+// loopbackURI is the redirect URI of the operator's callback, forwarded to a port of this machine.
+// The server accepts any port of a loopback redirect URI (RFC 8252, section 7.3; contract C.4), and
+// the operator takes the port from the Host header of the request.
 func loopbackURI(port int) string {
 	return "http://" + net.JoinHostPort("localhost", strconv.Itoa(port)) + grant.CallbackPath
 }
 
-// loopbackPort is the port that is forwarded if it is free: the one that is registered.
+// loopbackPort is the port of the registered loopback redirect URI. It is forwarded unless it is
+// taken.
 func loopbackPort() (int, error) {
 	u, err := url.Parse(grant.LoopbackRedirectURI)
 	if err != nil {
@@ -72,8 +75,9 @@ func loopbackPort() (int, error) {
 	return strconv.Atoi(u.Port())
 }
 
-// loopback returns where an authorization URL sends the browser, if that is the person's own machine.
-func loopback(u *url.URL) (string, bool) {
+// loopbackOrigin returns the scheme and host that an authorization URL redirects to, and true if
+// they are this machine's.
+func loopbackOrigin(u *url.URL) (string, bool) {
 	redirect, err := url.Parse(u.Query().Get(redirectURI))
 	if err != nil {
 		return "", false

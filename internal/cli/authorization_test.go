@@ -9,20 +9,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestRedirectedTo(t *testing.T) {
+func TestWithRedirectURI(t *testing.T) {
 	t.Parallel()
 	const to = "redirect_uri=http%3A%2F%2Flocalhost%3A40001%2Foauth%2Fcallback"
 	for name, test := range map[string]struct{ query, want string }{
-		"in the middle": {"client_id=a&redirect_uri=https%3A%2F%2Fcb.example.com%2Foauth&state=x", "client_id=a&" + to + "&state=x"},
-		"first":         {"redirect_uri=x&client_id=a", to + "&client_id=a"},
-		"none":          {"client_id=a&state=x", "client_id=a&state=x&" + to},
-		"no query":      {"", to},
-		"empty":         {"redirect_uri=&state=x", to + "&state=x"},
-		"without =":     {"redirect_uri&state=x", to + "&state=x"},
-		"twice":         {"redirect_uri=x&state=x&redirect_uri=y", to + "&state=x"},
-		"escaped name":  {"redirect%5Furi=x&state=x", to + "&state=x"},
-		"other bytes":   {"scope=a%3ab+c%20d&state=bnM.e_-~&flag&x=%2B", "scope=a%3ab+c%20d&state=bnM.e_-~&flag&x=%2B&" + to},
-		"similar name":  {"redirect_uri2=x", "redirect_uri2=x&" + to},
+		"in the middle": {"client_id=a&redirect_uri=https%3A%2F%2Fcb.example.com%2Foauth&state=x",
+			"client_id=a&" + to + "&state=x"},
+		"first":        {"redirect_uri=x&client_id=a", to + "&client_id=a"},
+		"none":         {"client_id=a&state=x", "client_id=a&state=x&" + to},
+		"no query":     {"", to},
+		"empty":        {"redirect_uri=&state=x", to + "&state=x"},
+		"without =":    {"redirect_uri&state=x", to + "&state=x"},
+		"twice":        {"redirect_uri=x&state=x&redirect_uri=y", to + "&state=x"},
+		"escaped name": {"redirect%5Furi=x&state=x", to + "&state=x"},
+		"other bytes": {"scope=a%3ab+c%20d&state=bnM.e_-~&flag&x=%2B",
+			"scope=a%3ab+c%20d&state=bnM.e_-~&flag&x=%2B&" + to},
+		"similar name": {"redirect_uri2=x", "redirect_uri2=x&" + to},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -31,7 +33,7 @@ func TestRedirectedTo(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := u.String()
-			got := redirectedTo(u, loopbackURI(40001)).String()
+			got := withRedirectURI(u, loopbackURI(40001)).String()
 			if diff := cmp.Diff("https://coder.example.com/oauth2/authorize?"+test.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -39,7 +41,8 @@ func TestRedirectedTo(t *testing.T) {
 				t.Error("the URL that was given is changed")
 			}
 			parsed, _ := url.Parse(got)
-			if diff := cmp.Diff([]string{"http://localhost:40001/oauth/callback"}, parsed.Query()["redirect_uri"]); diff != "" {
+			if diff := cmp.Diff([]string{"http://localhost:40001/oauth/callback"},
+				parsed.Query()["redirect_uri"]); diff != "" {
 				t.Errorf("as the server reads it (-want +got):\n%s", diff)
 			}
 		})
@@ -70,7 +73,7 @@ func TestAuthorizationURL(t *testing.T) {
 	}
 }
 
-func TestLoopback(t *testing.T) {
+func TestLoopbackOrigin(t *testing.T) {
 	t.Parallel()
 	for redirect, want := range map[string]string{
 		"http://localhost:17965/oauth/callback": "http://localhost:17965",
@@ -83,8 +86,9 @@ func TestLoopback(t *testing.T) {
 		"%zz":                                   "",
 		"":                                      "",
 	} {
-		u := &url.URL{Scheme: "https", Host: "coder.example.com", RawQuery: url.Values{"redirect_uri": {redirect}}.Encode()}
-		if got, local := loopback(u); got != want || local != (want != "") {
+		u := &url.URL{Scheme: "https", Host: "coder.example.com",
+			RawQuery: url.Values{"redirect_uri": {redirect}}.Encode()}
+		if got, local := loopbackOrigin(u); got != want || local != (want != "") {
 			t.Errorf("%q: %q, %t; want %q", redirect, got, local, want)
 		}
 	}

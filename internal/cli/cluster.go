@@ -18,14 +18,14 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// connector makes the connection that the flags ask for, once they are parsed.
+// connector connects to the API server that the flags name, after the flags are parsed.
 type connector struct {
 	flags *genericclioptions.ConfigFlags
 	env   Environment
 	out   *printer
 }
 
-// cluster is a connection to an API server, and the namespace that is worked in.
+// cluster is a connection to an API server, and the namespace that commands work in.
 type cluster struct {
 	client    client.WithWatch
 	config    *rest.Config
@@ -36,13 +36,13 @@ type cluster struct {
 func (c *connector) connect() (*cluster, error) {
 	config, err := c.flags.ToRESTConfig()
 	if err != nil {
-		return nil, exit(ExitUnreachable, "no API server is known: %w", err)
+		return nil, newExitError(ExitUnreachable, "no API server is known: %w", err)
 	}
 	config.UserAgent = "kubectl-coder/" + c.env.Version
 	config.WarningHandler = warnings{c.out}
 	namespace, _, err := c.flags.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
-		return nil, exit(ExitUnreachable, "read the namespace of the kubeconfig: %w", err)
+		return nil, newExitError(ExitUnreachable, "read the namespace of the kubeconfig: %w", err)
 	}
 	scheme, err := newScheme()
 	if err != nil {
@@ -51,18 +51,19 @@ func (c *connector) connect() (*cluster, error) {
 	config.QPS, config.Burst = requestsPerSecond, requestsAtOnce
 	kube, err := client.NewWithWatch(config, client.Options{Scheme: scheme, Mapper: newMapper()})
 	if err != nil {
-		return nil, exit(ExitUnreachable, "connect to the API server: %w", err)
+		return nil, newExitError(ExitUnreachable, "connect to the API server: %w", err)
 	}
 	return &cluster{client: kube, config: config, namespace: namespace}, nil
 }
 
-// As kubectl is limited. What client-go does without would make a person wait.
+// The client-side rate limit, the same as kubectl's. The default of client-go (5 requests per
+// second) would make people wait.
 const (
 	requestsPerSecond = 50
 	requestsAtOnce    = 300
 )
 
-// newScheme knows the kinds that commands work with.
+// newScheme returns a scheme with the types that the commands use.
 func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
@@ -71,7 +72,8 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// newMapper knows where they are served, so that nobody has to be asked for it first.
+// newMapper returns a static mapper of the types that the commands use, so that no discovery
+// requests are needed.
 func newMapper() meta.RESTMapper {
 	mapper := meta.NewDefaultRESTMapper([]schema.GroupVersion{v1alpha1.GroupVersion, corev1.SchemeGroupVersion})
 	for _, kind := range []string{"CoderSession", "CoderDeployment"} {
@@ -84,20 +86,21 @@ func newMapper() meta.RESTMapper {
 	return mapper
 }
 
-// unread is the error of a request that failed to read one or more objects.
-func unread(noun string, err error) error {
+// readError wraps an error of reading objects.
+func readError(noun string, err error) error {
 	if apierrors.IsNotFound(err) {
-		return exit(ExitUnreachable, "this cluster has no CoderSessions: install the operator's CRDs, or choose another cluster with --context")
+		return newExitError(ExitUnreachable,
+			"this cluster has no CoderSessions: install the operator's CRDs, or choose another cluster with --context")
 	}
-	return exit(ExitUnreachable, "cannot read the %s: %w", noun, err)
+	return newExitError(ExitUnreachable, "cannot read the %s: %w", noun, err)
 }
 
-// warnings of the API server are for people, too.
+// warnings prints the warnings of the API server.
 type warnings struct{ out *printer }
 
-// HandleWarningHeader shows a warning (RFC 7234, section 5.5).
+// HandleWarningHeader prints a warning (RFC 7234, section 5.5).
 func (w warnings) HandleWarningHeader(code int, _ string, text string) {
 	if code == 299 && text != "" {
-		w.out.printf("Warning: %s", text)
+		w.out.printErrf("Warning: %s", text)
 	}
 }

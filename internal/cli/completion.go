@@ -14,31 +14,34 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// completing is how long a shell waits for names.
-const completing = 3 * time.Second
+// completionTimeout is how long a shell waits for completions.
+const completionTimeout = 3 * time.Second
 
-// completeOne completes the one argument with the names in the namespace. Describe says how an object is, in a word or none,
-// and whether it is offered at all.
-func completeOne[T client.Object](c *connector, kind kind[T], describe func(T) (string, bool)) cobra.CompletionFunc {
+// completeOne completes a single argument with the names of the objects in the namespace. Describe
+// returns an object's description, which may be empty, and whether the object is offered.
+func completeOne[T client.Object](
+	c *connector, kind objectKind[T], describe func(T) (string, bool),
+) cobra.CompletionFunc {
 	return func(command *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		return complete(command.Context(), c, kind, within, describe)
+		return completeNames(command.Context(), c, kind, selectNamespace, describe)
 	}
 }
 
-// complete lists names for a shell.
-func complete[T client.Object](
-	ctx context.Context, c *connector, kind kind[T], selecting func(namespace string) *client.ListOptions, describe func(T) (string, bool),
+// completeNames lists the names of objects for shell completion.
+func completeNames[T client.Object](
+	ctx context.Context, c *connector, kind objectKind[T], selecting func(namespace string) *client.ListOptions,
+	describe func(T) (string, bool),
 ) ([]cobra.Completion, cobra.ShellCompDirective) {
 	cluster, err := c.connect()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	ctx, cancel := context.WithTimeout(ctx, completing)
+	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
 	defer cancel()
-	found, _, err := kind.read(ctx, cluster.client, selecting(cluster.namespace))
+	found, _, err := kind.listAll(ctx, cluster.client, selecting(cluster.namespace))
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -54,26 +57,35 @@ func complete[T client.Object](
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeEither completes the one argument with the deployments and the sessions of the namespace.
-func (c *connector) completeEither(command *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	first, directive := completeOne(c, deploymentKind, describeDeployment)(command, args, typed)
-	second, other := completeOne(c, sessionKind, describeSession)(command, args, typed)
+// completeEither completes a single argument with the deployments and sessions of the namespace.
+func (c *connector) completeEither(
+	command *cobra.Command, args []string, typed string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
+	first, directive := completeOne(c, deploymentKind, completionOfDeployment)(command, args, typed)
+	second, other := completeOne(c, sessionKind, completionOfSession)(command, args, typed)
 	return append(first, second...), max(directive&^cobra.ShellCompDirectiveError, other)
 }
 
-// completeSecrets completes arguments with the Secrets of the namespace that are not the operator's. Their contents are not asked for.
-func (c *connector) completeSecrets(command *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return complete(command.Context(), c, metadataOf("Secret", "Secret"), notGenerated, func(s *metav1.PartialObjectMetadata) (string, bool) {
-		return "", !slices.Contains(args, s.Name)
-	})
+// completeSecrets completes the arguments with the Secrets of the namespace that the operator did
+// not generate. Only their metadata is requested.
+func (c *connector) completeSecrets(
+	command *cobra.Command, args []string, _ string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return completeNames(command.Context(), c, metadataKind("Secret", "Secret"), selectNotGenerated,
+		func(s *metav1.PartialObjectMetadata) (string, bool) {
+			return "", !slices.Contains(args, s.Name)
+		})
 }
 
 // completeNamespaces completes the value of --namespace.
-func (c *connector) completeNamespaces(command *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	everywhere := func(string) *client.ListOptions { return within("") }
-	return complete(command.Context(), c, metadataOf("namespace", "Namespace"), everywhere, func(*metav1.PartialObjectMetadata) (string, bool) {
-		return "", true
-	})
+func (c *connector) completeNamespaces(
+	command *cobra.Command, _ []string, _ string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
+	everywhere := func(string) *client.ListOptions { return selectNamespace("") }
+	return completeNames(command.Context(), c, metadataKind("namespace", "Namespace"), everywhere,
+		func(*metav1.PartialObjectMetadata) (string, bool) {
+			return "", true
+		})
 }
 
 // completeContexts completes the value of --context.
@@ -90,20 +102,22 @@ func (c *connector) completeContexts(*cobra.Command, []string, string) ([]cobra.
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// describeConsenting offers the sessions that a person consents to.
-func describeConsenting(s *v1alpha1.CoderSession) (string, bool) {
-	word, _ := describeSession(s)
+// completionOfOAuthSession offers only the sessions with auth.oauth.
+func completionOfOAuthSession(s *v1alpha1.CoderSession) (string, bool) {
+	word, _ := completionOfSession(s)
 	return word, s.Spec.Auth.Method() == v1alpha1.AuthOAuth
 }
 
-func describeSession(s *v1alpha1.CoderSession) (string, bool) { return inAWord(readiness(s)), true }
-
-func describeDeployment(d *v1alpha1.CoderDeployment) (string, bool) {
-	return inAWord(deploymentReadiness(d)), true
+func completionOfSession(s *v1alpha1.CoderSession) (string, bool) {
+	return shortStatus(readyCondition(s)), true
 }
 
-// inAWord is how something is, by its Ready condition.
-func inAWord(ready *metav1.Condition) string {
+func completionOfDeployment(d *v1alpha1.CoderDeployment) (string, bool) {
+	return shortStatus(deploymentReadyCondition(d)), true
+}
+
+// shortStatus is the reason of the Ready condition, or Ready.
+func shortStatus(ready *metav1.Condition) string {
 	switch {
 	case ready == nil:
 		return "Unknown"

@@ -15,7 +15,8 @@ import (
 
 func TestNamesAreCompleted(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "web", "", "prod", isNot(v1alpha1.ReasonSuspended, "refused")))
+	w.put(deployment(w.namespace, "prod"),
+		minted(w.namespace, "web", "", "prod", isNot(v1alpha1.ReasonSuspended, "refused")))
 	w.generated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
 	w.secret("flat", "url", "x", "session", sentinel)
 	w.secret("other", "x", sentinel)
@@ -50,19 +51,21 @@ func TestNamesAreCompleted(t *testing.T) {
 	}
 }
 
-// Who may list the names of Secrets has their names completed; what is in them is not asked for.
+// A role that allows to list Secrets is enough to complete their names. Their contents are not
+// requested.
 func TestCompletionOfSecretsAsksForNamesOnly(t *testing.T) {
 	w := newWorld(t)
 	w.secret("flat", "url", "x", "session", sentinel)
 	l := newLink(w)
-	r := w.coderWith(w.cluster.Kubeconfig, "__complete", "migrate", "--kubeconfig", w.cluster.Kubeconfig, "-n", w.namespace, "--server", l.URL, "")
+	r := w.coderWith(w.cluster.Kubeconfig, "__complete", "migrate", "--kubeconfig", w.cluster.Kubeconfig, "-n",
+		w.namespace, "--server", l.URL, "")
 	r.ends(cli.ExitOK)
 	if accepted := l.accept.Load(); accepted == nil || !strings.Contains(*accepted, "as=PartialObjectMetadataList") {
 		t.Error("more than metadata was asked for")
 	}
 }
 
-// B90. Whatever is asked, the credentials that are there do not show: only env does that.
+// B90. No command but env prints a credential.
 func TestNoCommandShowsACredential(t *testing.T) {
 	w := newWorld(t)
 	w.put(deployment(w.namespace, "prod"))
@@ -73,11 +76,15 @@ func TestNoCommandShowsACredential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.may("sees-little-"+w.namespace[len(w.namespace)-5:], w.namespace, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"list", "get"}})
+	w.may("sees-little-"+w.namespace[len(w.namespace)-5:], w.namespace,
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"list", "get"}})
 	for _, args := range [][]string{
-		{"status"}, {"status", "-A"}, {"status", "-o", "wide"}, {"status", "-o", "json"}, {"status", "-o", "yaml"}, {"status", "ci"},
-		{"renew", "ci", "--timeout", "1ns"}, {"verify", "prod", "--timeout", "1ns"}, {"env", "ci"}, {"env", "flat"}, {"login", "ci"},
-		{"migrate"}, {"migrate", "flat", "ci", "coder-operator-token"}, {"migrate", "--apply"}, {"migrate", "-A"}, {"status", sentinel[:5]},
+		{"status"}, {"status", "-A"}, {"status", "-o", "wide"}, {"status", "-o", "json"}, {"status", "-o", "yaml"},
+		{"status", "ci"},
+		{"renew", "ci", "--timeout", "1ns"}, {"verify", "prod", "--timeout", "1ns"}, {"env", "ci"}, {"env", "flat"},
+		{"login", "ci"},
+		{"migrate"}, {"migrate", "flat", "ci", "coder-operator-token"}, {"migrate", "--apply"}, {"migrate", "-A"},
+		{"status", sentinel[:5]},
 	} {
 		for _, kubeconfig := range []string{w.cluster.Kubeconfig, user.Kubeconfig} {
 			r := w.coderWith(kubeconfig, args...)

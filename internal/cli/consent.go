@@ -14,140 +14,147 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 )
 
-// mostOpened is how often a run opens the browser: a server that refuses every request by itself, without a person, must not
-// fill it with tabs.
-const mostOpened = 3
+// maxBrowserOpens is how many times one run opens the browser. A server that refuses every request
+// immediately must not fill the browser with tabs.
+const maxBrowserOpens = 3
 
-// consent is one run of login.
+// consent is one run of the login command.
 //
 //	follow ──► ready? ──────────────────────────────────► 0
 //	   ▲         │ no
 //	   │         ▼
-//	   │      unmendable, gone? ────────────────────────► 2, 4
+//	   │      unresolvable, gone? ──────────────────────► 2, 4
 //	   │         │ no
 //	   │         ▼
 //	   └──── a URL that was not shown: print it, open it
 //
-// Its methods are for one goroutine.
+// It is not safe for concurrent use.
 type consent struct {
 	*connector
 	cluster *cluster
 	name    string
 	options loginOptions
-	// forward starts the port-forward, and returns the local port.
+	// forward starts the port-forward and returns the local port.
 	forward func(context.Context) (int, error)
 
-	// last is how the session was when it was seen last. Nil: it was not.
-	last *v1alpha1.CoderSession
-	told string // what was said of it
-	// shown is the URL that was printed last, and when it ends. Nil: none was.
-	shown  *v1alpha1.Authorization
-	late   string // the URL that was there and had expired when it was seen
-	opened int
-	port   int // that is forwarded; zero: none
-	noted  bool
+	// last is the session as it was last read; nil before the first read.
+	last       *v1alpha1.CoderSession
+	lastStatus string // the status that was printed last
+	// shown is the authorization whose URL was printed last; nil before the first.
+	shown         *v1alpha1.Authorization
+	expiredURL    string // the last URL that had already expired when it was read
+	opened        int
+	port          int // the forwarded local port; zero: none yet
+	loopbackNoted bool
 }
 
 func newConsent(c *connector, cluster *cluster, name string, options loginOptions) *consent {
 	l := &consent{connector: c, cluster: cluster, name: name, options: options}
 	l.forward = func(ctx context.Context) (int, error) {
-		return startForward(ctx, &forwardOptions{
-			config: cluster.config, namespace: options.operatorNamespace, remotePort: options.callbackPort, clock: c.env.Clock, say: c.out.printf,
+		return startPortForward(ctx, &portForwarder{
+			config: cluster.config, namespace: options.operatorNamespace, remotePort: options.callbackPort,
+			clock: c.env.Clock, printErrf: c.out.printErrf,
 		})
 	}
 	return l
 }
 
-// run returns nil once the session is ready. Other ends are errors with an exit code.
+// run returns nil once the session is ready. Other results are errors with an exit code.
 func (l *consent) run(ctx context.Context) error {
-	ctx, cancel := l.limit(ctx, l.options.timeout)
+	ctx, cancel := l.withTimeout(ctx, l.options.timeout)
 	defer cancel()
-	f := follow(l.connector, l.cluster, sessionKind, l.name, l.see)
+	f := newFollower(l.connector, l.cluster, sessionKind, l.name, l.handleSession)
 	err := f.run(ctx)
 	if errors.Is(err, errTimedOut) {
-		return l.timedOut(f.away)
+		return l.timeoutError(f.unreachable)
 	}
 	return err
 }
 
-// see is shown every state of the session.
-func (l *consent) see(ctx context.Context, s *v1alpha1.CoderSession) (bool, error) {
+// handleSession is called with each version of the session.
+func (l *consent) handleSession(ctx context.Context, s *v1alpha1.CoderSession) (bool, error) {
 	first := l.last == nil
 	switch {
 	case s == nil && first:
-		return false, exit(ExitUnreachable, "session %q does not exist in namespace %q: name its namespace with -n; kubectl get codersessions -A shows all",
+		return false, newExitError(ExitUnreachable, "session %q does not exist in namespace %q: name its namespace "+
+			"with -n; kubectl get codersessions -A shows all",
 			l.name, l.cluster.namespace)
 	case s == nil || !s.DeletionTimestamp.IsZero():
-		return false, exit(ExitUnreachable, "session %s/%s is being deleted, or was", l.cluster.namespace, l.name)
+		return false, newExitError(ExitUnreachable, "session %s/%s is being deleted, or was", l.cluster.namespace,
+			l.name)
 	}
 	l.last = s
 	if s.Spec.Auth.Method() != v1alpha1.AuthOAuth {
-		return false, exit(ExitUnmendable, "session %s has no auth.oauth: %s", fullName(s), noConsent(s))
+		return false, newExitError(ExitBlocked, "session %s has no auth.oauth: %s", fullName(s), whyNoConsent(s))
 	}
-	ready := readiness(s)
+	ready := readyCondition(s)
 	switch {
 	case ready != nil && ready.Status == metav1.ConditionTrue:
-		l.done(s, first)
+		l.reportReady(s, first)
 		return true, nil
-	case ready != nil && unmendable[ready.Reason]:
-		return false, exit(ExitUnmendable, "session %s %s", fullName(s), standing(s))
+	case ready != nil && unresolvableReasons[ready.Reason]:
+		return false, newExitError(ExitBlocked, "session %s %s", fullName(s), describeSessionStatus(s))
 	}
-	if is := standing(s); is != l.told {
-		l.told = is
-		l.out.printf("Session %s %s", fullName(s), is)
+	if is := describeSessionStatus(s); is != l.lastStatus {
+		l.lastStatus = is
+		l.out.printErrf("Session %s %s", fullName(s), is)
 	}
-	return false, l.offer(ctx, s)
+	return false, l.offerURL(ctx, s)
 }
 
-func (l *consent) done(s *v1alpha1.CoderSession, first bool) {
+func (l *consent) reportReady(s *v1alpha1.CoderSession, first bool) {
 	if first {
-		l.out.printf("Session %s is ready already; nobody has to log in.", fullName(s))
+		l.out.printErrf("Session %s is ready already; no login is needed.", fullName(s))
 	} else {
-		l.out.printf("Session %s is ready.", fullName(s))
+		l.out.printErrf("Session %s is ready.", fullName(s))
 	}
-	for _, line := range sessionSummary(s, l.env.Clock.Now()) {
-		l.out.printf("%s", line)
+	for _, line := range sessionDetails(s, l.env.Clock.Now()) {
+		l.out.printErrf("%s", line)
 	}
 }
 
-// offer shows the URL that the session has now, if it is another one than before.
-func (l *consent) offer(ctx context.Context, s *v1alpha1.CoderSession) error {
+// offerURL prints the session's authorization URL if it differs from the last one printed, and
+// opens it in the browser.
+func (l *consent) offerURL(ctx context.Context, s *v1alpha1.CoderSession) error {
 	next := s.Status.Authorization
-	if next == nil || readiness(s) == nil || l.shown != nil && l.shown.URL == next.URL {
+	if next == nil || readyCondition(s) == nil || l.shown != nil && l.shown.URL == next.URL {
 		return nil
 	}
 	left := next.ExpirationTime.Sub(l.env.Clock.Now())
 	if left <= 0 {
-		if l.late != next.URL {
-			l.late = next.URL
-			l.out.printf("Its URL expired %s ago, by this machine's clock. Waiting for the operator to make a new one.", duration.HumanDuration(-left))
+		if l.expiredURL != next.URL {
+			l.expiredURL = next.URL
+			l.out.printErrf("Its URL expired %s ago, by this machine's clock. Waiting for the operator to make a new "+
+				"one.", duration.HumanDuration(-left))
 		}
 		return nil
 	}
-	u, err := l.way(ctx, s)
+	u, err := l.urlToOpen(ctx, s)
 	if err != nil {
 		return err
 	}
-	expired := l.shown != nil && spanned(l.shown, next)
-	l.introduce(expired, left)
+	expired := l.shown != nil && replacesExpired(l.shown, next)
+	l.introduceURL(expired, left)
 	l.shown = next
-	l.out.println(u)
-	if l.opens(expired) {
-		l.open(ctx, u)
+	l.out.printOut(u)
+	if l.shouldOpen(expired) {
+		l.openBrowser(ctx, u)
 	}
 	return nil
 }
 
-// way is the URL of a session with the way back to the operator that the flags ask for.
-func (l *consent) way(ctx context.Context, s *v1alpha1.CoderSession) (string, error) {
+// urlToOpen is the session's authorization URL, redirected to the forwarded port with
+// --port-forward.
+func (l *consent) urlToOpen(ctx context.Context, s *v1alpha1.CoderSession) (string, error) {
 	u, err := authorizationURL(s.Status.Authorization.URL)
 	if err != nil {
-		return "", exit(ExitUnmendable, "session %s: %w", fullName(s), err)
+		return "", newExitError(ExitBlocked, "session %s: %w", fullName(s), err)
 	}
 	if !l.options.portForward {
-		if place, local := loopback(u); local && !l.noted {
-			l.noted = true
-			l.out.printf("After the consent Coder sends the browser to %s on this machine. Unless something there leads to the operator, stop this with Ctrl-C and run it with --port-forward.", place)
+		if place, local := loopbackOrigin(u); local && !l.loopbackNoted {
+			l.loopbackNoted = true
+			l.out.printErrf("After the consent Coder sends the browser to %s on this machine. Unless something there "+
+				"leads to the operator, stop this with Ctrl-C and run it with --port-forward.", place)
 		}
 		return u.String(), nil
 	}
@@ -156,56 +163,59 @@ func (l *consent) way(ctx context.Context, s *v1alpha1.CoderSession) (string, er
 			return "", err
 		}
 	}
-	return redirectedTo(u, loopbackURI(l.port)).String(), nil
+	return withRedirectURI(u, loopbackURI(l.port)).String(), nil
 }
 
-// spanned reports whether a URL took the place of one that had come to its end unused, and not before. Both times are the
-// operator's, so that no other clock matters (B63).
-func spanned(old, next *v1alpha1.Authorization) bool {
+// replacesExpired reports whether an authorization replaced one that expired unused. Both times
+// come from the operator, so the local clock does not matter (B63).
+func replacesExpired(old, next *v1alpha1.Authorization) bool {
 	made := next.ExpirationTime.Add(-grant.AttemptLifetime)
 	return !made.Before(old.ExpirationTime.Time)
 }
 
-// opens reports whether the next URL is opened: not the one after one that expired, since nobody was there.
-func (l *consent) opens(expired bool) bool {
-	return !l.options.noBrowser && !expired && l.opened < mostOpened
+// shouldOpen reports whether the next URL is opened in the browser. After one that expired it is
+// only printed, because the person is probably away.
+func (l *consent) shouldOpen(expired bool) bool {
+	return !l.options.noBrowser && !expired && l.opened < maxBrowserOpens
 }
 
-// introduce says what the line on standard output is.
-func (l *consent) introduce(expired bool, left time.Duration) {
+// introduceURL prints what the URL on standard output is for.
+func (l *consent) introduceURL(expired bool, left time.Duration) {
 	switch {
 	case expired:
-		l.out.printf("The URL above has expired. This is a new one:")
+		l.out.printErrf("The URL above has expired. This is a new one:")
 	case l.shown != nil:
-		l.out.printf("The URL above is used up. This is a new one:")
+		l.out.printErrf("The URL above is used up. This is a new one:")
 	}
 	how := "Open this URL in a browser"
-	if l.opens(expired) {
+	if l.shouldOpen(expired) {
 		how = "Opening this URL in the browser"
 	}
-	l.out.printf("%s. Consent within %s, as the Coder user that the session is to work as:", how, duration.HumanDuration(left))
+	l.out.printErrf("%s. Consent within %s, as the Coder user that the session is to work as:", how,
+		duration.HumanDuration(left))
 }
 
-// open opens the browser. That may take as long as the browser runs.
-func (l *consent) open(ctx context.Context, url string) {
+// openBrowser opens the browser in the background: the call may take as long as the browser runs.
+func (l *consent) openBrowser(ctx context.Context, url string) {
 	l.opened++
 	go func() {
 		if err := l.env.Open(url); err != nil && ctx.Err() == nil {
-			l.out.printf("No browser could be opened (%v): open the URL above yourself.", err)
+			l.out.printErrf("No browser could be opened (%v): open the URL above yourself.", err)
 		}
 	}()
 }
 
-// timedOut says how the session still is.
-func (l *consent) timedOut(away bool) error {
+// timeoutError says what the session's status is after the timeout.
+func (l *consent) timeoutError(away bool) error {
 	if l.last == nil || away {
-		return exit(ExitUnreachable, "the API server could not be reached within %s", l.options.timeout)
+		return newExitError(ExitUnreachable, "the API server could not be reached within %s", l.options.timeout)
 	}
 	hint := ""
 	if l.shown != nil && !l.env.Clock.Now().Before(l.shown.ExpirationTime.Time) {
 		hint = "; its last URL has expired"
-	} else if readiness(l.last) == nil {
+	} else if readyCondition(l.last) == nil {
 		hint = ": does the operator run, and does it watch that namespace?"
 	}
-	return exit(ExitTimedOut, "not ready within %s: session %s %s%s", l.options.timeout, fullName(l.last), standing(l.last), hint)
+	return newExitError(ExitTimedOut, "not ready within %s: session %s %s%s", l.options.timeout, fullName(l.last),
+		describeSessionStatus(l.last), hint)
 }

@@ -32,7 +32,8 @@ func TestANewURLAfterOneThatExpiredIsNotOpened(t *testing.T) {
 	r.shows(r.err, "The URL above has expired. This is a new one:\nOpen this URL in a browser. Consent within 10m,")
 }
 
-// B62. A server that refuses by itself does not fill the browser.
+// B62. A server that refuses every request without asking a person does not fill the browser with
+// tabs.
 func TestANewURLAfterAnAttemptThatFailedIsOpenedAgainButNotForEver(t *testing.T) {
 	w := newWorld(t)
 	w.create("ci", nil)
@@ -46,7 +47,8 @@ func TestANewURLAfterAnAttemptThatFailedIsOpenedAgainButNotForEver(t *testing.T)
 			opened += url
 		}
 		r.shows(r.out, url)
-		w.reports("ci", notReady(v1alpha1.ReasonAwaitingAuthorization, "the last attempt came to nothing (AccessDenied); a person has to consent"),
+		w.reports("ci", notReady(v1alpha1.ReasonAwaitingAuthorization,
+			"the last attempt failed (AccessDenied); a person has to consent"),
 			asks(consentURL+strconv.Itoa(i+1), time.Duration(i)*time.Second))
 	}
 	r.shows(r.out, consentURL+"6\n")
@@ -55,7 +57,7 @@ func TestANewURLAfterAnAttemptThatFailedIsOpenedAgainButNotForEver(t *testing.T)
 	if diff := cmp.Diff(want+consentURL+"6\n", r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
-	lines := strings.SplitAfter(r.opened.String(), "\n") // in any order: each is opened by a goroutine of its own
+	lines := strings.SplitAfter(r.opened.String(), "\n") // in any order: each is opened by its own goroutine
 	if len(lines) != 4 {
 		t.Errorf("opened %d times, want 3:\n%s", len(lines)-1, r.opened)
 	}
@@ -64,7 +66,8 @@ func TestANewURLAfterAnAttemptThatFailedIsOpenedAgainButNotForEver(t *testing.T)
 			t.Errorf("opened %q", line)
 		}
 	}
-	r.shows(r.err, "is AwaitingAuthorization: the last attempt came to nothing (AccessDenied); a person has to consent\nThe URL above is used up. This is a new one:\nOpening this URL")
+	r.shows(r.err, "is AwaitingAuthorization: the last attempt failed (AccessDenied); a person has to "+
+		"consent\nThe URL above is used up. This is a new one:\nOpening this URL")
 }
 
 func TestAURLThatHasExpiredIsNotShown(t *testing.T) {
@@ -97,12 +100,15 @@ func TestNoBrowserPrintsTheURLOnly(t *testing.T) {
 }
 
 func TestTheLoopbackURLNeedsAPortForward(t *testing.T) {
+	const url = "https://coder.example.com/oauth2/authorize?" +
+		"redirect_uri=http%3A%2F%2Flocalhost%3A17965%2Foauth%2Fcallback&state="
 	w := newWorld(t)
 	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks("https://coder.example.com/oauth2/authorize?redirect_uri=http%3A%2F%2Flocalhost%3A17965%2Foauth%2Fcallback&state=1", 0))
+	w.reports("ci", awaiting(), asks(url+"1", 0))
 	r := w.coder("login", "ci")
-	r.shows(r.err, "sends the browser to http://localhost:17965 on this machine. Unless something there leads to the operator, stop this with Ctrl-C and run it with --port-forward.")
-	w.reports("ci", awaiting(), asks("https://coder.example.com/oauth2/authorize?redirect_uri=http%3A%2F%2Flocalhost%3A17965%2Foauth%2Fcallback&state=2", time.Second))
+	r.shows(r.err, "sends the browser to http://localhost:17965 on this machine. Unless something there leads to the "+
+		"operator, stop this with Ctrl-C and run it with --port-forward.")
+	w.reports("ci", awaiting(), asks(url+"2", time.Second))
 	r.shows(r.out, "state=2\n")
 	w.reports("ci", ready)
 	r.ends(cli.ExitOK)
@@ -111,13 +117,13 @@ func TestTheLoopbackURLNeedsAPortForward(t *testing.T) {
 	}
 }
 
-// Whatever a status says, a terminal shows it as text.
+// A terminal shows everything in a status as text.
 func TestAMessageDoesNotSteerTheTerminal(t *testing.T) {
 	w := newWorld(t)
 	w.create("ci", nil)
 	w.reports("ci", notReady(v1alpha1.ReasonPaused, "red \x1b[31m\nerror: \u202egpj"))
 	r := w.coder("login", "ci")
-	r.ends(cli.ExitUnmendable)
+	r.ends(cli.ExitBlocked)
 	if got := r.err.String(); strings.ContainsAny(got, "\x1b\u202e") || strings.Count(got, "\n") != 1 {
 		t.Errorf("it says %q", got)
 	}
@@ -130,8 +136,9 @@ func TestTheNamesOfSessionsThatAPersonConsentsToAreCompleted(t *testing.T) {
 	w.create("minted", &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}})
 	w.reports("alpha", awaiting())
 	w.reports("beta", ready)
-	// The command line that is completed comes after the name of the hidden command, flags and all.
-	r := w.coderWith(w.cluster.Kubeconfig, "__complete", "login", "--kubeconfig", w.cluster.Kubeconfig, "-n", w.namespace, "")
+	// The arguments of the hidden command are the command line to complete, flags included.
+	r := w.coderWith(w.cluster.Kubeconfig, "__complete", "login", "--kubeconfig", w.cluster.Kubeconfig, "-n",
+		w.namespace, "")
 	r.ends(cli.ExitOK)
 	if diff := cmp.Diff("alpha\tAwaitingAuthorization\nbeta\tReady\n:4\n", r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
@@ -142,7 +149,8 @@ func TestTheHelpHasCodesExamplesAndNoListOfAllFlags(t *testing.T) {
 	w := newWorld(t)
 	r := w.coder("login", "--help")
 	r.ends(cli.ExitOK)
-	for _, text := range []string{"Exit codes:", "  130  ", "kubectl coder login ci -n builds --port-forward", "kubectl coder --help lists them", "--no-browser"} {
+	for _, text := range []string{"Exit codes:", "  130  ", "kubectl coder login ci -n builds --port-forward",
+		"kubectl coder --help lists them", "--no-browser"} {
 		if !strings.Contains(r.out.String(), text) {
 			t.Errorf("the help has no %q", text)
 		}

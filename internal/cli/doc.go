@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cli is the kubectl plugin: what `kubectl coder` and its subcommands do.
+// Package cli is the kubectl plugin: `kubectl coder` and its subcommands.
 //
 //	status [NAME]         how deployments and their sessions are, and what to do about it (B92)
 //	login SESSION         see that a person consents to a session with auth.oauth (B62, B63)
@@ -9,16 +9,19 @@
 //	env SESSION           print a credential for a shell
 //	migrate [SECRET...]   make deployments and sessions out of flat Secrets (B29)
 //
-// It owns the commands with their flags and help, the exit codes, what is said to people, and the port-forward to the
-// operator's callback. All that it knows comes from the Kubernetes API with the caller's own rights; it talks neither to
-// Coder nor, but for that port-forward, to the operator. Secrets are read by env, which shows a credential to the person who asks
-// for it, and by migrate, which shows none; everywhere else they are named and never read (B90).
+// It owns the commands with their flags and help, the exit codes, the messages for people, and the
+// port-forward to the operator's callback. It reads everything from the Kubernetes API with the
+// caller's own rights. It does not talk to Coder, and talks to the operator only through that
+// port-forward. Only two commands read Secrets: env, which prints a credential to the person who
+// asks for it, and migrate, which prints none. All other commands only print the names of Secrets
+// (B90).
 //
-// A command reads with one list (and its pages) for each kind, or the list and watch of one object; none asks again and again.
+// A command lists each kind once (in pages), or lists and watches one object. None polls.
 //
-// Standard output is for what a script takes: of login the URL, one in a line, of the others the outcome. Everything else goes to
-// standard error. Standard input is not read.
+// Standard output has what a script reads: the URL on one line for login, the result for the other
+// commands. Everything else goes to standard error. Standard input is not read.
 //
-// It does not own the process (cmd/kubectl-coder): signals, clock, streams, terminal and browser come in by [Environment]. It decides
-// nothing about credentials: that is the operator's part.
+// The package does not own the process (cmd/kubectl-coder): signals, clock, streams, terminal and
+// browser are passed in as an [Environment]. It makes no decisions about credentials: the operator
+// does.
 package cli

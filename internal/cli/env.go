@@ -17,26 +17,28 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-const envHelp = `Print what a shell needs to try the Coder CLI with a session: CODER_URL and CODER_SESSION_TOKEN, or a line that unsets the latter
-where the session has no token.
+const envHelp = `Print what a shell needs to try the Coder CLI with a session: CODER_URL and CODER_SESSION_TOKEN, or
+a line that unsets the latter where the session has no token.
 
-This shows the credential. It is therefore printed to a terminal only, unless you write --force. What else the server may want,
-headers and a client certificate, is not covered: it is named on standard error.
+This shows the credential. It is therefore printed to a terminal only, unless you write --force.
+What else the server may want, headers and a client certificate, is not covered: it is named on
+standard error.
 
-You need the right to get the session's Secret. The token ends, or is replaced, like any other of the session: print it anew then.
-Programs mount the Secret instead.
+You need the right to get the session's Secret. The token ends, or is replaced, like any other of
+the session: print it again then. Programs mount the Secret instead.
 
 Exit codes:
   0    it is printed
   1    standard output is no terminal and --force is missing, or something unexpected happened
   2    the session has no credential
-  4    the session or its Secret was not found, or the API server cannot be reached or does not allow it`
+  4    the session or its Secret was not found, or the API server cannot be reached or does not
+       allow it`
 
 const envExamples = `  # Use a session in this shell
   eval "$(kubectl coder env ci -n builds --force)"
   coder list`
 
-// newEnv makes the command env.
+// newEnv returns the env command.
 func newEnv(c *connector) *cobra.Command {
 	var force bool
 	command := &cobra.Command{
@@ -45,11 +47,12 @@ func newEnv(c *connector) *cobra.Command {
 		Long:              envHelp,
 		Example:           envExamples,
 		GroupID:           groupSessions,
-		ValidArgsFunction: completeOne(c, sessionKind, describeSession),
-		Args:              one("session"),
+		ValidArgsFunction: completeOne(c, sessionKind, completionOfSession),
+		Args:              requireOneName("session"),
 		RunE: func(command *cobra.Command, args []string) error {
 			if !c.env.Terminal && !force {
-				return exit(ExitFailed, "standard output is no terminal, and a credential does not belong into files or logs: write --force if you mean it")
+				return newExitError(ExitFailed, "standard output is no terminal, and a credential does not belong "+
+					"into files or logs: write --force if you mean it")
 			}
 			cluster, err := c.connect()
 			if err != nil {
@@ -62,59 +65,67 @@ func newEnv(c *connector) *cobra.Command {
 	return command
 }
 
-// printEnv reads a session and its Secret, and prints the lines.
+// printEnv reads a session and its Secret, and prints the shell commands.
 func (c *connector) printEnv(ctx context.Context, cluster *cluster, name string) error {
 	session := &v1alpha1.CoderSession{}
 	switch err := cluster.client.Get(ctx, types.NamespacedName{Namespace: cluster.namespace, Name: name}, session); {
 	case apierrors.IsNotFound(err):
-		return missing(sessionKind.noun, cluster.namespace, name)
+		return notFoundError(sessionKind.noun, cluster.namespace, name)
 	case err != nil:
-		return unread(sessionKind.noun, err)
+		return readError(sessionKind.noun, err)
 	}
 	secret := &corev1.Secret{}
-	switch err := cluster.client.Get(ctx, types.NamespacedName{Namespace: session.Namespace, Name: session.SecretName()}, secret); {
+	switch err := cluster.client.Get(
+		ctx, types.NamespacedName{Namespace: session.Namespace, Name: session.SecretName()}, secret); {
 	case apierrors.IsNotFound(err):
-		return exit(ExitUnmendable, "session %s has no Secret: it %s", fullName(session), standing(session))
+		return newExitError(ExitBlocked, "session %s has no Secret: it %s", fullName(session),
+			describeSessionStatus(session))
 	case err != nil:
-		return unread(fmt.Sprintf("Secret %s/%s", session.Namespace, session.SecretName()), err)
+		return readError(fmt.Sprintf("Secret %s/%s", session.Namespace, session.SecretName()), err)
 	case !metav1.IsControlledBy(secret, session):
-		return exit(ExitUnmendable, "Secret %s does not belong to session %s, which %s", fullName(secret), fullName(session), standing(session))
+		return newExitError(ExitBlocked, "Secret %s does not belong to session %s, which %s", fullName(secret),
+			fullName(session), describeSessionStatus(session))
 	}
-	lines, err := exports(secret)
+	lines, err := exportLines(secret)
 	if err != nil {
 		return err
 	}
-	if ready := readiness(session); ready == nil || ready.Status != metav1.ConditionTrue {
-		c.out.printf("The credential may be of no use: session %s %s", fullName(session), standing(session))
+	if ready := readyCondition(session); ready == nil || ready.Status != metav1.ConditionTrue {
+		c.out.printErrf("The credential may be of no use: session %s %s", fullName(session),
+			describeSessionStatus(session))
 	}
-	for _, line := range c.uncovered(ctx, cluster, session, secret) {
-		c.out.printf("%s", line)
+	for _, line := range c.uncoveredSettings(ctx, cluster, session, secret) {
+		c.out.printErrf("%s", line)
 	}
-	return c.out.write(strings.Join(lines, "\n") + "\n")
+	return c.out.writeOut(strings.Join(lines, "\n") + "\n")
 }
 
-// exports are the lines for a shell.
-func exports(secret *corev1.Secret) ([]string, error) {
+// exportLines returns the shell commands that set or unset the variables.
+func exportLines(secret *corev1.Secret) ([]string, error) {
 	var lines []string
 	for _, key := range []string{"CODER_URL", "CODER_SESSION_TOKEN"} {
 		value, found := secret.Data[key]
 		switch {
 		case !found && key == "CODER_URL":
-			return nil, exit(ExitUnmendable, "Secret %s has no key %s: the operator puts it right when it runs", fullName(secret), key)
+			return nil, newExitError(ExitBlocked, "Secret %s has no key %s: the operator puts it right when it runs",
+				fullName(secret), key)
 		case !found:
-			// One that is left from another server must not be sent to this one.
+			// A token of another server that is still set must not be sent to this one.
 			lines = append(lines, "unset "+key)
-		case !printable(value):
-			return nil, exit(ExitUnmendable, "Secret %s, key %s: the value is no URL or token: the operator puts it right when it runs", fullName(secret), key)
+		case !isPrintable(value):
+			return nil, newExitError(ExitBlocked,
+				"Secret %s, key %s: the value is no URL or token: the operator puts it right when it runs",
+				fullName(secret), key)
 		default:
-			lines = append(lines, "export "+key+"="+quote(string(value)))
+			lines = append(lines, "export "+key+"="+quoteForShell(string(value)))
 		}
 	}
 	return lines, nil
 }
 
-// printable reports whether a value is something that a terminal shows as it is, as every URL and token is.
-func printable(value []byte) bool {
+// isPrintable reports whether a value consists of visible ASCII characters, as every URL and token
+// does.
+func isPrintable(value []byte) bool {
 	for _, b := range value {
 		if b <= ' ' || b > '~' {
 			return false
@@ -123,26 +134,34 @@ func printable(value []byte) bool {
 	return len(value) > 0
 }
 
-// uncovered says what the server wants besides, as far as that is known (B92).
-func (c *connector) uncovered(ctx context.Context, cluster *cluster, session *v1alpha1.CoderSession, secret *corev1.Secret) []string {
+// uncoveredSettings returns a line for each setting that the server may require and that the
+// variables do not cover, as far as it is known (B92).
+func (c *connector) uncoveredSettings(
+	ctx context.Context, cluster *cluster, session *v1alpha1.CoderSession, secret *corev1.Secret,
+) []string {
 	var lines []string
 	has := func(key string) bool { return len(secret.Data[key]) > 0 }
 	if has("headers") {
-		lines = append(lines, "Not covered: the headers that the server wants. Write key headers of Secret "+fullName(secret)+
+		lines = append(lines, "Not covered: the headers that the server wants. Write key headers of Secret "+
+			fullName(secret)+
 			" to a file that only you can read, and set CODER_HEADER_COMMAND='cat FILE'.")
 	}
 	certificate := has(corev1.TLSCertKey)
 	if certificate || has("ca.crt") {
-		lines = append(lines, "Not covered: the client certificate or CA. Write keys tls.crt, tls.key and ca.crt of Secret "+fullName(secret)+
-			" to files that only you can read, and set CODER_CLIENT_TLS_CERT_FILE, CODER_CLIENT_TLS_KEY_FILE and CODER_CLIENT_TLS_CA_FILE.")
+		lines = append(lines, "Not covered: the client certificate or CA. Write keys tls.crt, tls.key and ca.crt of "+
+			"Secret "+fullName(secret)+
+			" to files that only you can read, and set CODER_CLIENT_TLS_CERT_FILE, CODER_CLIENT_TLS_KEY_FILE and "+
+			"CODER_CLIENT_TLS_CA_FILE.")
 	}
 	deployment := &v1alpha1.CoderDeployment{}
 	key := session.DeploymentKey()
 	if err := cluster.client.Get(ctx, client.ObjectKey(key), deployment); err != nil {
-		return append(lines, fmt.Sprintf("Not known: whether the server wants a client certificate. Deployment %s cannot be read: %v", key, err))
+		return append(lines, fmt.Sprintf(
+			"Not known: whether the server wants a client certificate. Deployment %s cannot be read: %v", key, err))
 	}
 	if tls := deployment.Spec.TLS; tls != nil && tls.ClientCertificateSecretName != "" && !certificate {
-		lines = append(lines, "Not covered: the server may want a client certificate, and the session has none: set its secret.includeClientCertificate.")
+		lines = append(lines, "Not covered: the server may want a client certificate, and the session has none: set "+
+			"its secret.includeClientCertificate.")
 	}
 	return lines
 }

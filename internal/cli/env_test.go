@@ -15,7 +15,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// generated makes a session and the Secret that the operator wrote for it.
+// generated creates a session and the Secret that the operator generates for it.
 func (w *world) generated(name string, pairs ...string) *corev1.Secret {
 	w.t.Helper()
 	session := minted(w.namespace, name, "", "prod")
@@ -23,7 +23,8 @@ func (w *world) generated(name string, pairs ...string) *corev1.Secret {
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: w.namespace, Name: name, Labels: map[string]string{v1alpha1.LabelSession: name},
-			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(session, v1alpha1.GroupVersion.WithKind("CoderSession"))},
+			OwnerReferences: []metav1.OwnerReference{
+				*metav1.NewControllerRef(session, v1alpha1.GroupVersion.WithKind("CoderSession"))},
 		},
 		Data: map[string][]byte{},
 	}
@@ -37,10 +38,12 @@ func (w *world) generated(name string, pairs ...string) *corev1.Secret {
 func TestEnvIsReadByAShell(t *testing.T) {
 	w := newWorld(t)
 	w.put(deployment(w.namespace, "prod"))
-	w.generated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel, "url", "x", "session", "y")
+	w.generated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel, "url", "x", "session",
+		"y")
 	r := w.coder("env", "ci", "--force")
 	r.ends(cli.ExitOK)
-	if diff := cmp.Diff("export CODER_URL='https://prod.example.com'\nexport CODER_SESSION_TOKEN='"+sentinel+"'\n", r.out.String()); diff != "" {
+	if diff := cmp.Diff("export CODER_URL='https://prod.example.com'\nexport CODER_SESSION_TOKEN='"+sentinel+"'\n",
+		r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
 	if r.err.String() != "" {
@@ -54,7 +57,7 @@ func TestEnvIsReadByAShell(t *testing.T) {
 	}
 }
 
-// B90. A credential is not for files and logs.
+// B90. A credential must not be written to files and logs.
 func TestEnvIsForTerminals(t *testing.T) {
 	w := newWorld(t)
 	w.generated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
@@ -73,10 +76,12 @@ func TestEnvIsForTerminals(t *testing.T) {
 func TestEnvSaysWhatItDoesNotCover(t *testing.T) {
 	w := newWorld(t)
 	w.put(deployment(w.namespace, "prod", withCertificate(nil)))
-	w.generated("edge", "CODER_URL", "https://prod.example.com", "headers", "A="+sentinel+"\n", "tls.crt", "x", "tls.key", sentinel)
+	w.generated("edge", "CODER_URL", "https://prod.example.com", "headers", "A="+sentinel+"\n", "tls.crt", "x",
+		"tls.key", sentinel)
 	r := w.coder("env", "edge", "--force")
 	r.ends(cli.ExitOK)
-	if diff := cmp.Diff("export CODER_URL='https://prod.example.com'\nunset CODER_SESSION_TOKEN\n", r.out.String()); diff != "" {
+	if diff := cmp.Diff("export CODER_URL='https://prod.example.com'\nunset CODER_SESSION_TOKEN\n",
+		r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
 	r.shows(r.err, "Not covered: the headers")
@@ -88,7 +93,7 @@ func TestEnvSaysWhatItDoesNotCover(t *testing.T) {
 	r = w.coder("env", "bare", "--force")
 	r.ends(cli.ExitOK)
 	r.shows(r.err, "set its secret.includeClientCertificate")
-	// Nobody knows what a deployment wants that cannot be read.
+	// The requirements of a deployment that cannot be read are unknown.
 	if err := w.cluster.Client.Delete(t.Context(), deployment(w.namespace, "prod")); err != nil {
 		t.Fatal(err)
 	}
@@ -113,12 +118,12 @@ func TestEnvOfWhatIsNoCredential(t *testing.T) {
 		says string
 	}{
 		"other":   {cli.ExitUnreachable, `session "other" does not exist`},
-		"none":    {cli.ExitUnmendable, "has no Secret: it is AwaitingDeployment: no deployment"},
-		"foreign": {cli.ExitUnmendable, "does not belong to session"},
-		"no-url":  {cli.ExitUnmendable, "has no key CODER_URL"},
-		"edited":  {cli.ExitUnmendable, "key CODER_URL: the value is no URL or token"},
-		"escape":  {cli.ExitUnmendable, "key CODER_SESSION_TOKEN: the value is no URL or token"},
-		"blank":   {cli.ExitUnmendable, "key CODER_SESSION_TOKEN: the value is no URL or token"},
+		"none":    {cli.ExitBlocked, "has no Secret: it is AwaitingDeployment: no deployment"},
+		"foreign": {cli.ExitBlocked, "does not belong to session"},
+		"no-url":  {cli.ExitBlocked, "has no key CODER_URL"},
+		"edited":  {cli.ExitBlocked, "key CODER_URL: the value is no URL or token"},
+		"escape":  {cli.ExitBlocked, "key CODER_SESSION_TOKEN: the value is no URL or token"},
+		"blank":   {cli.ExitBlocked, "key CODER_SESSION_TOKEN: the value is no URL or token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := w.coder("env", name, "--force")

@@ -8,16 +8,17 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Environment is what the plugin has of its process. All fields but Terminal and Colours are needed.
+// Environment is what the plugin needs from its process. All fields but Terminal and Colours are
+// required.
 type Environment struct {
-	// Out takes what scripts read, Err what people read.
+	// Out is for scripts, Err for people.
 	Out, Err io.Writer
-	// Terminal says that Out is a terminal, Colours that it is to have colours.
+	// Terminal says that Out is a terminal, Colours that it supports colours.
 	Terminal, Colours bool
-	// Clock tells times and ends waiting.
+	// Clock is used for times and timeouts.
 	Clock clock.WithDelayedExecution
-	// Open shows a URL in the person's browser. It may block for as long as that runs.
+	// Open opens a URL in the person's browser. It may block for as long as the browser runs.
 	Open func(url string) error
-	// Version of the plugin, for --version and the User-Agent of requests.
+	// Version of the plugin, for --version and the User-Agent header.
 	Version string
 }

@@ -8,37 +8,39 @@ import (
 	"fmt"
 )
 
-// Exit codes of the plugin, the same for all subcommands but status.
+// Exit codes of all subcommands except status.
 const (
-	// ExitOK: it is as was asked for.
+	// ExitOK: the command succeeded.
 	ExitOK = 0
-	// ExitFailed: anything that has no code of its own, such as a wrong command line.
+	// ExitFailed: any error without an exit code of its own, such as an invalid command line.
 	ExitFailed = 1
-	// ExitUnmendable: the session cannot become ready by what the command does; somebody has to change something else.
-	ExitUnmendable = 2
-	// ExitTimedOut: it was not so within --timeout.
+	// ExitBlocked: the command cannot make the session ready; something else has to be changed
+	// first.
+	ExitBlocked = 2
+	// ExitTimedOut: --timeout passed before the command succeeded.
 	ExitTimedOut = 3
-	// ExitUnreachable: the object or the pod does not exist, or the API server cannot be reached or does not allow it.
+	// ExitUnreachable: the object or the pod does not exist, or the API server cannot be reached or
+	// denies access.
 	ExitUnreachable = 4
-	// ExitInterrupted: Ctrl-C, as shells number it.
+	// ExitInterrupted: Ctrl-C, as shells number it (128 + SIGINT).
 	ExitInterrupted = 130
 )
 
 // Exit codes of status, which answers a question, as diff and grep do.
 const (
-	// ExitAttention: something is not well.
+	// ExitAttention: something is degraded or unhealthy.
 	ExitAttention = 1
-	// ExitUnseen: it could not be looked at, or not at all of it.
-	ExitUnseen = 2
+	// ExitIncomplete: the status could not be read, or only a part of it.
+	ExitIncomplete = 2
 )
 
-// exitError is an error with its exit code.
+// exitError is an error with an exit code.
 type exitError struct {
 	code int
-	err  error // nil: there is nothing to say that was not said
+	err  error // nil: nothing is printed
 }
 
-// Error returns the text of what failed.
+// Error returns the text of the wrapped error.
 func (e *exitError) Error() string {
 	if e.err == nil {
 		return fmt.Sprintf("exit code %d", e.code)
@@ -46,19 +48,19 @@ func (e *exitError) Error() string {
 	return e.err.Error()
 }
 
-// Unwrap returns what failed.
+// Unwrap returns the wrapped error.
 func (e *exitError) Unwrap() error { return e.err }
 
-// exit is an error that ends the plugin with a code.
-func exit(code int, format string, args ...any) error {
+// newExitError returns an error that ends the plugin with the exit code.
+func newExitError(code int, format string, args ...any) error {
 	return &exitError{code: code, err: fmt.Errorf(format, args...)}
 }
 
-// quietly is an error that ends the plugin with a code and without a word.
-func quietly(code int) error { return &exitError{code: code} }
+// silentExit returns an error that ends the plugin with the exit code and prints nothing.
+func silentExit(code int) error { return &exitError{code: code} }
 
-// Execute runs the plugin with the arguments after its name, says what went wrong, and returns the exit code. Ctx ends when the
-// person wants it to end.
+// Execute runs the plugin with the arguments after its name, prints the error if there is one, and
+// returns the exit code. Ctrl-C cancels ctx.
 func Execute(ctx context.Context, env Environment, args []string) int {
 	out := &printer{out: env.Out, err: env.Err}
 	root := newRoot(env, out)
@@ -69,15 +71,15 @@ func Execute(ctx context.Context, env Environment, args []string) int {
 	case err == nil:
 		return ExitOK
 	case ctx.Err() != nil:
-		out.printf("interrupted")
+		out.printErrf("interrupted")
 		return ExitInterrupted
 	case errors.As(err, &coded):
 		if coded.err != nil {
-			out.printf("error: %v", err)
+			out.printErrf("error: %v", err)
 		}
 		return coded.code
 	}
-	out.printf("error: %v", err)
-	out.printf("See %q.", command.CommandPath()+" --help")
+	out.printErrf("error: %v", err)
+	out.printErrf("See %q.", command.CommandPath()+" --help")
 	return ExitFailed
 }

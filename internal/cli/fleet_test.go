@@ -18,10 +18,11 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
-// fleetSize is how many sessions and deployments a fleet has.
+// fleetSize is the number of sessions and deployments of a fleet.
 const fleetSessions, fleetDeployments = 500, 5
 
-// newFleet makes a control plane of its own, in which nothing else is, with a fleet in it. Some of the sessions are not well.
+// newFleet starts a control plane of its own with a fleet in it. Some of the sessions are
+// unhealthy.
 func newFleet(t testing.TB) *world {
 	t.Helper()
 	cluster, err := kube.Start(t.Context(), kube.Options{})
@@ -46,11 +47,13 @@ func newFleet(t testing.TB) *world {
 				switch {
 				case i%fleetDeployments == 1 && i < 200:
 					isNot(v1alpha1.ReasonSuspended, "the user is suspended on the server")(s)
-					s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUserSuspended, StartTime: *before(time.Hour)}
+					s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUserSuspended,
+						StartTime: *before(time.Hour)}
 				case i%50 == 0:
 					isNot(v1alpha1.ReasonPaused, "paused by spec.paused")(s)
 				case i == 7:
-					says(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid, `template ".netrc": no such field`)(s)
+					says(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid,
+						`template ".netrc": no such field`)(s)
 				}
 				w.put(s)
 			}
@@ -60,7 +63,8 @@ func newFleet(t testing.TB) *world {
 	return w
 }
 
-// What is asked of the API server is the same for any number of sessions that a page holds, and the answer is read at a glance.
+// The number of requests does not depend on the number of sessions on a page, and the output stays
+// short.
 func TestStatusOfAFleetIsShortAndTakesTwoRequests(t *testing.T) {
 	t.Parallel()
 	w := newFleet(t)
@@ -86,7 +90,8 @@ func TestStatusOfAFleetIsShortAndTakesTwoRequests(t *testing.T) {
 	}
 }
 
-// BenchmarkStatus tells how long the API server takes for the requests of a status, as the plugin sees it, and how long all takes.
+// BenchmarkStatus measures how long the API server takes for the requests of a status, as the
+// plugin sees it, and how long the command takes in total.
 func BenchmarkStatus(b *testing.B) {
 	w := newFleet(b)
 	l := newLink(w)

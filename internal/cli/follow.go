@@ -15,38 +15,41 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// follower shows objects as they are and then each change of them, without asking again and again. A connection that is lost
-// is made anew.
+// follower lists objects and watches them, and reconnects when the watch or the connection ends.
 type follower[T client.Object] struct {
 	cluster *cluster
-	kind    kind[T]
-	// selected are the objects that are followed.
+	kind    objectKind[T]
+	// selected are the options of list and watch.
 	selected *client.ListOptions
 	clock    clock.Clock
-	// all gets every object, changed each that is another one now, or is gone. They return true, or an error, when they have
-	// seen enough.
-	all     func(context.Context, []T) (bool, error)
-	changed func(ctx context.Context, object T, gone bool) (bool, error)
-	// lost is told, once for each time, that the API server cannot be reached.
-	lost func(error)
+	// onList is called with all objects after each list, onChange with each object that is changed
+	// or deleted afterwards. They end run by returning true or an error.
+	onList   func(context.Context, []T) (bool, error)
+	onChange func(ctx context.Context, object T, gone bool) (bool, error)
+	// onUnreachable is called once each time that the API server becomes unreachable.
+	onUnreachable func(error)
 
-	// known says that the objects were read once, away that the API server was there and is not now.
-	known, away bool
+	// hasListed says that a list has succeeded; unreachable, that the API server became
+	// unreachable afterwards.
+	hasListed, unreachable bool
 }
 
-// follow makes a follower of the one object of that name in the cluster's namespace. See gets it, or the zero T where there is
-// none.
-func follow[T client.Object](c *connector, cluster *cluster, kind kind[T], name string, see func(context.Context, T) (bool, error)) *follower[T] {
+// newFollower returns a follower of one object in the cluster's namespace. It calls see with the
+// object, or with the zero T if it does not exist.
+func newFollower[T client.Object](
+	c *connector, cluster *cluster, kind objectKind[T], name string, see func(context.Context, T) (bool, error),
+) *follower[T] {
 	var none T
 	return &follower[T]{
-		cluster: cluster, kind: kind, selected: named(cluster.namespace, name), clock: c.env.Clock, lost: c.lost,
-		all: func(ctx context.Context, found []T) (bool, error) {
+		cluster: cluster, kind: kind, selected: selectByName(cluster.namespace, name), clock: c.env.Clock,
+		onUnreachable: c.reportUnreachable,
+		onList: func(ctx context.Context, found []T) (bool, error) {
 			if len(found) == 0 {
 				return see(ctx, none)
 			}
 			return see(ctx, found[0])
 		},
-		changed: func(ctx context.Context, object T, gone bool) (bool, error) {
+		onChange: func(ctx context.Context, object T, gone bool) (bool, error) {
 			if gone {
 				return see(ctx, none)
 			}
@@ -55,44 +58,46 @@ func follow[T client.Object](c *connector, cluster *cluster, kind kind[T], name 
 	}
 }
 
-// lost says that the API server cannot be reached.
-func (c *connector) lost(err error) {
-	c.out.printf("The API server cannot be reached; trying again: %v", err)
+// reportUnreachable says that the API server cannot be reached.
+func (c *connector) reportUnreachable(err error) {
+	c.out.printErrf("The API server cannot be reached; trying again: %v", err)
 }
 
-// enough is what all or changed ended with.
-type enough struct{ err error }
+// stopError wraps the result of onList or onChange that ends run.
+type stopError struct{ err error }
 
-// Error returns a text that nobody reads.
-func (e *enough) Error() string { return "seen enough" }
+// Error implements error. The text is not shown to people.
+func (e *stopError) Error() string { return "stopped" }
 
-// long is how long a watch lasts where nothing is wrong; after one the next is made without delay.
-const long = time.Minute
+// stableWatch is how long a watch has to last for the backoff to be reset.
+const stableWatch = time.Minute
 
-// patience between tries, so that neither an API server that is away nor one that ends every watch is pressed.
-func patience() wait.Backoff {
+// newRetryBackoff returns the backoff between attempts. It limits the load on an API server that is
+// down, or that ends every watch immediately.
+func newRetryBackoff() wait.Backoff {
 	return wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 6, Cap: 15 * time.Second}
 }
 
-// run returns what all or changed returned; the cause of ctx; or the error of an API server that cannot be asked, or does not allow it.
+// run returns the error of onList or onChange; the cause of ctx; or the error of an API server that
+// cannot be reached or denies access.
 func (f *follower[T]) run(ctx context.Context) error {
-	pause := patience()
+	pause := newRetryBackoff()
 	for {
 		begun := f.clock.Now()
-		err := f.pass(ctx)
-		var done *enough
+		err := f.listAndWatch(ctx)
+		var done *stopError
 		switch {
 		case errors.As(err, &done):
 			return done.err
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err != nil && (!f.known || final(err)):
-			return unread(f.kind.noun, err)
+		case err != nil && (!f.hasListed || isPermanent(err)):
+			return readError(f.kind.noun, err)
 		case err != nil:
-			f.miss(err)
+			f.noteUnreachable(err)
 		}
-		if f.clock.Since(begun) > long {
-			pause = patience()
+		if f.clock.Since(begun) > stableWatch {
+			pause = newRetryBackoff()
 		}
 		timer := f.clock.NewTimer(pause.Step())
 		select {
@@ -104,46 +109,48 @@ func (f *follower[T]) run(ctx context.Context) error {
 	}
 }
 
-// miss notes that the API server is away. One that has forgotten how the objects were before is not.
-func (f *follower[T]) miss(err error) {
-	if !f.away && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
-		f.away = true
-		f.lost(err)
+// noteUnreachable reports once that the API server is unreachable. An expired resource version only
+// needs another list, so it is not reported.
+func (f *follower[T]) noteUnreachable(err error) {
+	if !f.unreachable && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
+		f.unreachable = true
+		f.onUnreachable(err)
 	}
 }
 
-// final reports whether trying again is of no use.
-func final(err error) bool {
+// isPermanent reports whether a retry is useless.
+func isPermanent(err error) bool {
 	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err)
 }
 
-// pass lists the objects and watches them until the watch ends, which an API server does every few minutes.
-func (f *follower[T]) pass(ctx context.Context) error {
-	found, version, err := f.kind.read(ctx, f.cluster.client, f.selected)
+// listAndWatch lists the objects and watches them until the watch ends. API servers end watches
+// every few minutes.
+func (f *follower[T]) listAndWatch(ctx context.Context) error {
+	found, version, err := f.kind.listAll(ctx, f.cluster.client, f.selected)
 	if err != nil {
 		return err
 	}
-	f.known = true
-	if err := seen(f.all(ctx, found)); err != nil {
+	f.hasListed = true
+	if err := stopIf(f.onList(ctx, found)); err != nil {
 		return err
 	}
 	options := *f.selected
 	options.Raw = &metav1.ListOptions{ResourceVersion: version}
-	watcher, err := f.cluster.client.Watch(ctx, f.kind.list(), &options)
+	watcher, err := f.cluster.client.Watch(ctx, f.kind.newList(), &options)
 	if err != nil {
 		return err
 	}
 	defer watcher.Stop()
-	f.away = false
+	f.unreachable = false
 	for event := range watcher.ResultChan() {
-		if err := f.event(ctx, event); err != nil {
+		if err := f.handleEvent(ctx, event); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *follower[T]) event(ctx context.Context, event watch.Event) error {
+func (f *follower[T]) handleEvent(ctx context.Context, event watch.Event) error {
 	if event.Type == watch.Error {
 		return apierrors.FromObject(event.Object)
 	}
@@ -151,13 +158,13 @@ func (f *follower[T]) event(ctx context.Context, event watch.Event) error {
 	if !ok {
 		return nil
 	}
-	return seen(f.changed(ctx, object, event.Type == watch.Deleted))
+	return stopIf(f.onChange(ctx, object, event.Type == watch.Deleted))
 }
 
-// seen tells the end of looking from the errors of asking.
-func seen(done bool, err error) error {
+// stopIf wraps a final result, so that run can tell it from an error of the API server.
+func stopIf(done bool, err error) error {
 	if done || err != nil {
-		return &enough{err}
+		return &stopError{err}
 	}
 	return nil
 }

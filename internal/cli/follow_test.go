@@ -18,20 +18,20 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// link is a way to the API server that can be cut.
+// link is a connection to the API server that can be cut.
 type link struct {
 	*httptest.Server
-	// refusal is answered instead, where it is not zero.
+	// refusal is the status code of every answer, unless it is zero.
 	refusal atomic.Int32
-	// refuses a method, and paths that end like this, with 403.
+	// refuses answers requests with this method and path suffix with 403.
 	refuses, refusesPath atomic.Pointer[string]
-	// accept is what the last request would take.
+	// accept is the Accept header of the last request.
 	accept atomic.Pointer[string]
-	// beforePatch and beforePost are called in front of each.
+	// beforePatch and beforePost are called before each such request.
 	beforePatch, beforePost func()
-	// watches and lists that came through.
+	// watches and lists are the requests that were forwarded.
 	watches, lists atomic.Int32
-	// took is how long the lists took, in nanoseconds.
+	// took is the duration of the lists, in nanoseconds.
 	took atomic.Int64
 }
 
@@ -94,7 +94,7 @@ func (l *link) cut(code int) {
 	l.CloseClientConnections()
 }
 
-func TestAConnectionThatIsLostIsMadeAnew(t *testing.T) {
+func TestALostConnectionIsRestored(t *testing.T) {
 	w := newWorld(t)
 	w.create("ci", nil)
 	w.reports("ci", awaiting())
@@ -107,7 +107,7 @@ func TestAConnectionThatIsLostIsMadeAnew(t *testing.T) {
 		r.clock.Step(time.Second)
 		return strings.Contains(r.err.String(), "The API server cannot be reached; trying again:")
 	})
-	// What happens meanwhile is not missed.
+	// Changes during the interruption are not missed.
 	w.reports("ci", awaiting(), asks(consentURL, 24*time.Hour))
 	for range 20 {
 		r.clock.Step(time.Minute)
@@ -121,7 +121,7 @@ func TestAConnectionThatIsLostIsMadeAnew(t *testing.T) {
 	if n := strings.Count(r.err.String(), "cannot be reached"); n != 1 {
 		t.Errorf("it is said %d times", n)
 	}
-	// Each time is spoken of.
+	// Each interruption is reported once.
 	w.reports("ci", notReady(v1alpha1.ReasonVerifying, "seen by the new watch"))
 	r.shows(r.err, "seen by the new watch")
 	l.cut(http.StatusServiceUnavailable)
@@ -138,8 +138,8 @@ func TestAConnectionThatIsLostIsMadeAnew(t *testing.T) {
 	r.ends(cli.ExitOK)
 }
 
-// An API server ends every watch after a while; that is nothing to speak of.
-func TestAWatchThatEndsIsMadeAnewWithoutAWord(t *testing.T) {
+// An API server ends every watch after a while. That is not reported.
+func TestAnEndedWatchIsRestartedSilently(t *testing.T) {
 	w := newWorld(t)
 	w.create("ci", nil)
 	w.reports("ci", awaiting())
@@ -163,7 +163,7 @@ func TestAWatchThatEndsIsMadeAnewWithoutAWord(t *testing.T) {
 	}
 }
 
-// Watching is not asking again and again.
+// Watching does not poll.
 func TestNothingIsAskedWhileNothingHappens(t *testing.T) {
 	w := newWorld(t)
 	w.create("ci", nil)
@@ -197,8 +197,8 @@ func TestRightsThatAreTakenAwayEndTheWaiting(t *testing.T) {
 	r.ends(cli.ExitUnreachable)
 }
 
-// The session may be as it was seen last, or not.
-func TestAnAPIServerThatIsAwayAtTheEndIsSaid(t *testing.T) {
+// The last known status of the session may be out of date.
+func TestAnUnreachableAPIServerIsReported(t *testing.T) {
 	w := newWorld(t)
 	w.create("ci", nil)
 	w.reports("ci", awaiting())
@@ -215,7 +215,7 @@ func TestAnAPIServerThatIsAwayAtTheEndIsSaid(t *testing.T) {
 	r.shows(r.err, "error: the API server could not be reached within 10m0s")
 }
 
-func TestAClusterWithoutTheKindIsSaid(t *testing.T) {
+func TestAClusterWithoutTheKindIsReported(t *testing.T) {
 	w := newWorld(t)
 	l := newLink(w)
 	l.refusal.Store(http.StatusNotFound)

@@ -13,19 +13,19 @@ import (
 	"k8s.io/cli-runtime/pkg/printers"
 )
 
-// wide is the value of -o that draws the tree with every session.
+// wide is the value of -o that shows every session in the tree.
 const wide = "wide"
 
 // formats are the values of -o that print objects.
 var formats = []string{"json", "yaml", "name"}
 
-// listed is several words in a sentence.
-func listed(words []string) string {
+// joinWithOr joins words to "a, b or c".
+func joinWithOr(words []string) string {
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// printObjects prints the deployments and sessions of branches as kubectl get does.
+// printObjects prints the deployments and their sessions as kubectl get does.
 func printObjects(out io.Writer, format string, found []deploymentNode) error {
 	scheme, err := newScheme()
 	if err != nil {
@@ -53,7 +53,7 @@ func printObjects(out io.Writer, format string, found []deploymentNode) error {
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("List"))
 	list.Items = make([]runtime.RawExtension, 0, len(objects))
 	for _, object := range objects {
-		// The type is not sent with the items of a list.
+		// The API server omits apiVersion and kind from the items of a list.
 		kinds, _, err := scheme.ObjectKinds(object)
 		if err != nil {
 			return fmt.Errorf("print with -o %s: %w", format, err)
@@ -67,7 +67,7 @@ func printObjects(out io.Writer, format string, found []deploymentNode) error {
 	return nil
 }
 
-// objectsOf are copies of the objects, deployments before their sessions.
+// objectsOf returns copies of the objects: each deployment, followed by its sessions.
 func objectsOf(found []deploymentNode) []runtime.Object {
 	var objects []runtime.Object
 	for i := range found {

@@ -22,96 +22,100 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// forwardOptions say what is forwarded to where.
-type forwardOptions struct {
+// portForwarder forwards a port of this machine to the operator's pod.
+type portForwarder struct {
 	config     *rest.Config
 	namespace  string // of the operator
-	remotePort int    // of its pod; zero: the one with the name
+	remotePort int    // of the operator's pod; zero: the container port named callback
 	clock      clock.Clock
-	say        func(format string, args ...any)
+	printErrf  func(format string, args ...any)
 }
 
-// again is the pause before a port-forward that ended is started anew.
-const again = 2 * time.Second
+// restartDelay is the pause before a port-forward that ended is restarted.
+const restartDelay = 2 * time.Second
 
-// startForward forwards a port of this machine to the operator's pod until ctx ends, and returns the port once it takes
-// connections. Where the connection is lost, such as to a pod that is replaced, the same port is forwarded anew.
-func startForward(ctx context.Context, o *forwardOptions) (int, error) {
-	local, ended, err := o.first(ctx)
+// startPortForward forwards a port of this machine to the operator's pod until ctx ends, and
+// returns the port once it accepts connections. If the connection is lost, such as to a pod that is
+// replaced, the same port is forwarded again.
+func startPortForward(ctx context.Context, o *portForwarder) (int, error) {
+	local, ended, err := o.startFirst(ctx)
 	if err != nil {
 		return 0, err
 	}
-	go o.keep(ctx, local, ended)
+	go o.keepOpen(ctx, local, ended)
 	return local, nil
 }
 
-// first forwards the port that is registered, or any other if that is taken.
-func (o *forwardOptions) first(ctx context.Context) (int, <-chan error, error) {
+// startFirst forwards the registered port, or any free port if that one is taken.
+func (o *portForwarder) startFirst(ctx context.Context) (int, <-chan error, error) {
 	usual, err := loopbackPort()
 	if err != nil {
 		return 0, nil, err
 	}
-	if free(ctx, usual) {
-		local, ended, err := o.open(ctx, usual)
-		// It listens once it has connected, and somebody else may have been faster.
-		if err == nil || ctx.Err() != nil || free(ctx, usual) {
+	if isPortFree(ctx, usual) {
+		local, ended, err := o.forwardOnce(ctx, usual)
+		// The port is bound after connecting to the pod, so another process may have taken it
+		// meanwhile.
+		if err == nil || ctx.Err() != nil || isPortFree(ctx, usual) {
 			return local, ended, err
 		}
 	}
-	o.say("Port %d of this machine is taken; another one is forwarded.", usual)
-	return o.open(ctx, 0)
+	o.printErrf("Port %d of this machine is taken; another one is forwarded.", usual)
+	return o.forwardOnce(ctx, 0)
 }
 
-// keep opens the port-forward anew whenever it has ended.
-func (o *forwardOptions) keep(ctx context.Context, local int, ended <-chan error) {
+// keepOpen restarts the port-forward whenever it ends.
+func (o *portForwarder) keepOpen(ctx context.Context, local int, ended <-chan error) {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case err := <-ended:
-			o.say("The port-forward has ended and is started anew: %v", err)
+			o.printErrf("The port-forward has ended and is being restarted: %v", err)
 			ended = o.reopen(ctx, local)
 		}
 	}
 }
 
-// reopen tries until the port is forwarded, and says once why it is not.
-func (o *forwardOptions) reopen(ctx context.Context, local int) <-chan error {
-	for told := false; ; told = true {
+// reopen retries until the port is forwarded. It reports only the first error.
+func (o *portForwarder) reopen(ctx context.Context, local int) <-chan error {
+	for reported := false; ; reported = true {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-o.clock.After(again):
+		case <-o.clock.After(restartDelay):
 		}
-		_, ended, err := o.open(ctx, local)
+		_, ended, err := o.forwardOnce(ctx, local)
 		switch {
 		case err == nil:
 			return ended
-		case !told && ctx.Err() == nil:
-			o.say("The port-forward cannot be started yet; trying again: %v", err)
+		case !reported && ctx.Err() == nil:
+			o.printErrf("The port-forward cannot be started yet; trying again: %v", err)
 		}
 	}
 }
 
-// open starts one port-forward, which ends with ctx. Zero is any free port. How it ends is sent to the channel.
-func (o *forwardOptions) open(ctx context.Context, local int) (int, <-chan error, error) {
-	pods, err := podClient(o.config)
+// forwardOnce starts one port-forward, which ends with ctx. Local zero means any free port. The
+// error that ends the port-forward is sent to the channel.
+func (o *portForwarder) forwardOnce(ctx context.Context, local int) (int, <-chan error, error) {
+	pods, err := newPodClient(o.config)
 	if err != nil {
 		return 0, nil, fmt.Errorf("make a client for pods: %w", err)
 	}
-	pod, err := operatorPod(ctx, pods, o.namespace)
+	pod, err := findOperatorPod(ctx, pods, o.namespace)
 	if err != nil {
 		return 0, nil, err
 	}
-	remote, err := callbackPort(pod, o.remotePort)
+	remote, err := findCallbackPort(pod, o.remotePort)
 	if err != nil {
 		return 0, nil, err
 	}
-	dialer, err := dialerTo(o.config, pods.Post().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("portforward").URL())
+	dialer, err := newDialer(o.config,
+		pods.Post().Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("portforward").URL())
 	if err != nil {
 		return 0, nil, fmt.Errorf("prepare the port-forward: %w", err)
 	}
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	logged := klog.NewContext(ctx, logr.New(complaints{o.say}))
+	logged := klog.NewContext(ctx, logr.New(errorLogger{o.printErrf}))
 	forwarder, err := portforward.NewOnAddressesForStreamingWithContext(logged, dialer, loopbackAddresses(ctx),
 		[]string{fmt.Sprintf("%d:%d", local, remote)}, ready, io.Discard, io.Discard)
 	if err != nil {
@@ -122,7 +126,8 @@ func (o *forwardOptions) open(ctx context.Context, local int) (int, <-chan error
 	case <-ctx.Done():
 		return 0, nil, context.Cause(ctx)
 	case err := <-ended:
-		return 0, nil, exit(ExitUnreachable, "cannot forward a port to pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		return 0, nil, newExitError(ExitUnreachable, "cannot forward a port to pod %s/%s: %w", pod.Namespace, pod.Name,
+			err)
 	case <-ready:
 	}
 	ports, err := forwarder.GetPorts()
@@ -130,12 +135,13 @@ func (o *forwardOptions) open(ctx context.Context, local int) (int, <-chan error
 		return 0, nil, fmt.Errorf("read the forwarded port: %w", err)
 	}
 	local = int(ports[0].Local)
-	o.say("Forwarding port %d of this machine to port %d of pod %s/%s.", local, remote, pod.Namespace, pod.Name)
+	o.printErrf("Forwarding port %d of this machine to port %d of pod %s/%s.", local, remote, pod.Namespace, pod.Name)
 	return local, ended, nil
 }
 
-// dialerTo tries a WebSocket, and SPDY where something on the way does not let that pass, as kubectl does.
-func dialerTo(config *rest.Config, u *url.URL) (httpstream.Dialer, error) {
+// newDialer uses WebSocket, and falls back to SPDY if a proxy does not support that, as kubectl
+// does.
+func newDialer(config *rest.Config, u *url.URL) (httpstream.Dialer, error) {
 	transport, upgrader, err := spdy.RoundTripperFor(config)
 	if err != nil {
 		return nil, err
@@ -150,22 +156,23 @@ func dialerTo(config *rest.Config, u *url.URL) (httpstream.Dialer, error) {
 	}), nil
 }
 
-// loopbackAddresses are those of localhost on this machine. Which of them a browser takes is its own affair, so a port is to be
-// had at all of them.
+// loopbackAddresses are the addresses of localhost on this machine. Browsers may choose any of
+// them, so the port is bound on all of them.
 func loopbackAddresses(ctx context.Context) []string {
 	addresses := []string{"127.0.0.1"}
-	if listenable(ctx, "::1", 0) == nil {
+	if tryListen(ctx, "::1", 0) == nil {
 		addresses = append(addresses, "::1")
 	}
 	return addresses
 }
 
-// free reports whether a port of this machine is to be had.
-func free(ctx context.Context, port int) bool {
-	return !slices.ContainsFunc(loopbackAddresses(ctx), func(address string) bool { return listenable(ctx, address, port) != nil })
+// isPortFree reports whether a port can be bound on all loopback addresses.
+func isPortFree(ctx context.Context, port int) bool {
+	return !slices.ContainsFunc(loopbackAddresses(ctx),
+		func(address string) bool { return tryListen(ctx, address, port) != nil })
 }
 
-func listenable(ctx context.Context, address string, port int) error {
+func tryListen(ctx context.Context, address string, port int) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))
 	if err != nil {
@@ -174,27 +181,27 @@ func listenable(ctx context.Context, address string, port int) error {
 	return listener.Close()
 }
 
-// complaints says what goes wrong with single connections; all else that is logged is nobody's concern.
-type complaints struct {
-	say func(format string, args ...any)
+// errorLogger prints the errors of single connections. Other log messages are discarded.
+type errorLogger struct {
+	printErrf func(format string, args ...any)
 }
 
 // Init implements [logr.LogSink].
-func (complaints) Init(logr.RuntimeInfo) {}
+func (errorLogger) Init(logr.RuntimeInfo) {}
 
 // Enabled implements [logr.LogSink].
-func (complaints) Enabled(int) bool { return false }
+func (errorLogger) Enabled(int) bool { return false }
 
 // Info implements [logr.LogSink].
-func (complaints) Info(int, string, ...any) {}
+func (errorLogger) Info(int, string, ...any) {}
 
-// Error says what went wrong.
-func (c complaints) Error(err error, message string, _ ...any) {
-	c.say("Port-forward: %s: %v", message, err)
+// Error prints the error.
+func (c errorLogger) Error(err error, message string, _ ...any) {
+	c.printErrf("Port-forward: %s: %v", message, err)
 }
 
 // WithValues implements [logr.LogSink].
-func (c complaints) WithValues(...any) logr.LogSink { return c }
+func (c errorLogger) WithValues(...any) logr.LogSink { return c }
 
 // WithName implements [logr.LogSink].
-func (c complaints) WithName(string) logr.LogSink { return c }
+func (c errorLogger) WithName(string) logr.LogSink { return c }

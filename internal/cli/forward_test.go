@@ -27,7 +27,7 @@ import (
 
 func gracePeriod(seconds int64) client.DeleteOption { return client.GracePeriodSeconds(seconds) }
 
-// callbacks is the operator's end: it answers with what a browser asked it for.
+// callbacks is the operator's callback server: its answer quotes the request.
 func callbacks(t *testing.T) *httptest.Server {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %s %s", r.Method, r.Host, r.URL)
@@ -36,7 +36,7 @@ func callbacks(t *testing.T) *httptest.Server {
 	return server
 }
 
-// redirect is where the URL that was printed last sends the browser.
+// redirect is the redirect URI of the URL that was printed last.
 func (r *run) redirect() *url.URL {
 	r.t.Helper()
 	lines := strings.Split(strings.TrimSuffix(r.out.String(), "\n"), "\n")
@@ -51,7 +51,7 @@ func (r *run) redirect() *url.URL {
 	return redirect
 }
 
-// comesBack is a browser that comes back from Coder: it returns what the callback says.
+// comesBack requests the redirect URI as a browser does, and returns the answer.
 func (r *run) comesBack() (string, error) {
 	u := r.redirect()
 	u.RawQuery = "code=x&state=y"
@@ -73,10 +73,10 @@ func (r *run) comesBack() (string, error) {
 	return string(body[:n]), nil
 }
 
-// usual is the one port of this machine that all runs want.
+// usual is the registered port, which all runs prefer.
 var usual sync.Mutex
 
-// alone keeps the other tests away from the usual port until this one has ended.
+// alone prevents other tests from using the registered port until this one has ended.
 func (w *world) alone() *world {
 	usual.Lock()
 	w.t.Cleanup(usual.Unlock)
@@ -84,10 +84,11 @@ func (w *world) alone() *world {
 }
 
 func (w *world) forwarding(args ...string) *run {
-	return w.coder(append([]string{"login", "ci", "--port-forward", "--timeout", "0", "--operator-namespace", w.namespace}, args...)...)
+	return w.coder(append([]string{"login", "ci", "--port-forward", "--timeout", "0", "--operator-namespace",
+		w.namespace}, args...)...)
 }
 
-// B72. Through the API server to a pod that is ready, from any port of this machine.
+// B72. A port-forward leads through the API server to a ready pod, from any port of this machine.
 func TestAPortForwardLeadsToTheOperator(t *testing.T) {
 	w := newWorld(t).alone()
 	kubelet, node := w.node(callbacks(t))
@@ -116,10 +117,11 @@ func TestAPortForwardLeadsToTheOperator(t *testing.T) {
 	if want := "GET " + redirect.Host + " /oauth/callback?code=x&state=y"; err != nil || got != want {
 		t.Errorf("the callback saw %q (%v), want %q", got, err, want)
 	}
-	if paths, ports := kubelet.asked(); !strings.HasSuffix(paths, "/portForward/"+w.namespace+"/b-operator") || ports != "8082" {
+	if paths, ports := kubelet.asked(); !strings.HasSuffix(paths, "/portForward/"+w.namespace+"/b-operator") ||
+		ports != "8082" {
 		t.Errorf("asked for %s, port %s", paths, ports)
 	}
-	// A second URL goes the same way.
+	// A second URL uses the same port.
 	w.reports("ci", awaiting(), asks(consentURL+"2", time.Second))
 	r.shows(r.out, "state=2\n")
 	if second := r.redirect(); *second != *redirect {
@@ -131,7 +133,8 @@ func TestAPortForwardLeadsToTheOperator(t *testing.T) {
 		_, err := r.comesBack()
 		return err != nil
 	})
-	if want := fmt.Sprintf("Forwarding port %s of this machine to port 8082 of pod %s/b-operator.", redirect.Port(), w.namespace); !strings.Contains(r.err.String(), want) {
+	if want := fmt.Sprintf("Forwarding port %s of this machine to port 8082 of pod %s/b-operator.", redirect.Port(),
+		w.namespace); !strings.Contains(r.err.String(), want) {
 		t.Errorf("it does not say %q", want)
 	}
 }
@@ -145,7 +148,7 @@ func TestAnotherPortIsForwardedWhereTheUsualIsTaken(t *testing.T) {
 	var config net.ListenConfig
 	if listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:17965"); err == nil {
 		defer listener.Close()
-	} // otherwise somebody else has it, which is as good
+	} // otherwise another process has it, which also makes it taken
 
 	r := w.forwarding("--callback-port", "9999")
 	r.shows(r.out, consentURL[:20])
@@ -159,7 +162,7 @@ func TestAnotherPortIsForwardedWhereTheUsualIsTaken(t *testing.T) {
 }
 
 // The URL that a person has keeps working.
-func TestAPortForwardThatIsLostIsStartedAnewOnTheSamePort(t *testing.T) {
+func TestALostPortForwardIsRestartedOnTheSamePort(t *testing.T) {
 	w := newWorld(t).alone()
 	kubelet, node := w.node(callbacks(t))
 	w.pod("old", node)
@@ -169,7 +172,7 @@ func TestAPortForwardThatIsLostIsStartedAnewOnTheSamePort(t *testing.T) {
 	r.shows(r.out, consentURL[:20])
 	w.deletePod("old")
 	kubelet.drop()
-	r.shows(r.err, "The port-forward has ended and is started anew: lost connection to pod")
+	r.shows(r.err, "The port-forward has ended and is being restarted: lost connection to pod")
 	r.until("it says why", func() bool {
 		r.clock.Step(2 * time.Second)
 		return strings.Contains(r.err.String(), "The port-forward cannot be started yet; trying again: namespace")
@@ -198,8 +201,12 @@ func TestAPortForwardThatCannotBeSaysWhy(t *testing.T) {
 		pods func(w *world, node string)
 		says string
 	}{
-		"no pod":    {func(*world, string) {}, `has no ready pod with the label app.kubernetes.io/name=coder-session-operator: name the operator's namespace with --operator-namespace`},
-		"not ready": {func(w *world, node string) { w.pod("a", node, func(p *corev1.Pod) { p.Status.Conditions = nil }) }, "has no ready pod"},
+		"no pod": {func(*world, string) {},
+			"has no ready pod with the label app.kubernetes.io/name=coder-session-operator: " +
+				"name the operator's namespace with --operator-namespace"},
+		"not ready": {func(w *world, node string) {
+			w.pod("a", node, func(p *corev1.Pod) { p.Status.Conditions = nil })
+		}, "has no ready pod"},
 		"no port": {
 			func(w *world, node string) {
 				w.pod("a", node, func(p *corev1.Pod) { p.Spec.Containers[0].Ports = nil })
@@ -225,7 +232,7 @@ func TestAPortForwardThatCannotBeSaysWhy(t *testing.T) {
 	}
 }
 
-// A session that is ready needs no way to the operator.
+// A session that is ready needs no connection to the operator.
 func TestNoPortIsForwardedForNothing(t *testing.T) {
 	w := newWorld(t).alone()
 	w.create("ci", nil)
@@ -234,7 +241,7 @@ func TestNoPortIsForwardedForNothing(t *testing.T) {
 	r.ends(cli.ExitOK)
 }
 
-func TestWhatGoesWrongBehindThePortIsSaid(t *testing.T) {
+func TestErrorsBehindThePortAreReported(t *testing.T) {
 	w := newWorld(t).alone()
 	server := callbacks(t)
 	_, node := w.node(server)
@@ -245,16 +252,17 @@ func TestWhatGoesWrongBehindThePortIsSaid(t *testing.T) {
 	r := w.forwarding()
 	r.shows(r.out, consentURL[:20])
 	if _, err := r.comesBack(); err == nil {
-		t.Error("somebody answers")
+		t.Error("a port is forwarded")
 	}
 	r.until("it is said", func() bool {
-		return regexp.MustCompile(`Port-forward: An error occurred forwarding: .*connection refused`).MatchString(r.err.String())
+		return regexp.MustCompile(`Port-forward: An error occurred forwarding: .*connection refused`).MatchString(
+			r.err.String())
 	})
 	w.reports("ci", ready)
 	r.ends(cli.ExitOK)
 }
 
-// Where something on the way does not let a WebSocket pass, SPDY is tried, as kubectl does.
+// SPDY is used if a proxy does not support WebSocket, as kubectl does.
 func TestAPortForwardFallsBackToSPDY(t *testing.T) {
 	w := newWorld(t).alone()
 	kubelet := &kubelet{t: t, to: strings.TrimPrefix(callbacks(t).URL, "http://")}
@@ -264,15 +272,17 @@ func TestAPortForwardFallsBackToSPDY(t *testing.T) {
 	asks(consentURL, 0)(&session)
 	pod := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "operator"},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Ports: []corev1.ContainerPort{{Name: "callback", ContainerPort: 8082}}}}},
-		Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{
+			{Ports: []corev1.ContainerPort{{Name: "callback", ContainerPort: 8082}}}}},
+		Status: corev1.PodStatus{Conditions: []corev1.PodCondition{
+			{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
 	}
 	answer := func(w http.ResponseWriter, object any) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(object)
 	}
 	var sockets atomic.Int32
-	// As much of an API server as is asked for here, behind a proxy that is older than the WebSocket.
+	// A minimal API server behind a proxy that does not support WebSocket.
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
@@ -281,13 +291,15 @@ func TestAPortForwardFallsBackToSPDY(t *testing.T) {
 		case strings.HasSuffix(r.URL.Path, "/portforward"):
 			kubelet.ServeHTTP(rw, r)
 		case strings.HasSuffix(r.URL.Path, "/pods"):
-			answer(rw, corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: []corev1.Pod{pod}})
+			answer(rw, corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"},
+				Items: []corev1.Pod{pod}})
 		case r.URL.Query().Get("watch") != "":
 			rw.(http.Flusher).Flush()
 			<-r.Context().Done()
 		default:
 			answer(rw, v1alpha1.CoderSessionList{
-				TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "CoderSessionList"}, Items: []v1alpha1.CoderSession{session},
+				TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "CoderSessionList"},
+				Items:    []v1alpha1.CoderSession{session},
 			})
 		}
 	}))
@@ -301,7 +313,8 @@ func TestAPortForwardFallsBackToSPDY(t *testing.T) {
 	if _, err := r.comesBack(); err != nil {
 		t.Error(err)
 	}
-	if paths, ports := kubelet.asked(); !strings.HasSuffix(paths, "/pods/operator/portforward") || ports != "8082" || sockets.Load() == 0 {
+	if paths, ports := kubelet.asked(); !strings.HasSuffix(paths, "/pods/operator/portforward") || ports != "8082" ||
+		sockets.Load() == 0 {
 		t.Errorf("asked for %s, port %s, after %d WebSockets", paths, ports, sockets.Load())
 	}
 	r.interrupt()

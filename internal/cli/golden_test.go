@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/*.golden as the output is now")
 
-// golden compares a text with a file.
+// golden compares a text with a golden file.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	if *update {
@@ -23,13 +23,13 @@ func golden(t *testing.T, name, got string) {
 		return
 	}
 	if diff := cmp.Diff(readGolden(t, name), got); diff != "" {
-		t.Errorf("%s (-want +got), -update writes it anew:\n%s", goldenPath(name), diff)
+		t.Errorf("%s (-want +got), -update rewrites it:\n%s", goldenPath(name), diff)
 	}
 }
 
 func goldenPath(name string) string { return filepath.Join("testdata", name+".golden") }
 
-// readGolden is what a text is to be. With -update nobody knows.
+// readGolden returns the wanted text. With -update it may be missing.
 func readGolden(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(goldenPath(name))

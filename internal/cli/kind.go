@@ -16,40 +16,47 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// kind is what commands know of a kind of objects.
-type kind[T client.Object] struct {
-	noun string // of one object, for people
-	list func() client.ObjectList
+// objectKind is a type of objects: its name for people, and its list type.
+type objectKind[T client.Object] struct {
+	noun    string // for people, in the singular
+	newList func() client.ObjectList
 }
 
 var (
-	sessionKind    = kind[*v1alpha1.CoderSession]{"session", func() client.ObjectList { return &v1alpha1.CoderSessionList{} }}
-	deploymentKind = kind[*v1alpha1.CoderDeployment]{"deployment", func() client.ObjectList { return &v1alpha1.CoderDeploymentList{} }}
-	secretKind     = kind[*corev1.Secret]{"Secret", func() client.ObjectList { return &corev1.SecretList{} }}
-	podKind        = kind[*corev1.Pod]{"pod", func() client.ObjectList { return &corev1.PodList{} }}
+	sessionKind = objectKind[*v1alpha1.CoderSession]{"session",
+		func() client.ObjectList { return &v1alpha1.CoderSessionList{} }}
+	deploymentKind = objectKind[*v1alpha1.CoderDeployment]{"deployment",
+		func() client.ObjectList { return &v1alpha1.CoderDeploymentList{} }}
+	secretKind = objectKind[*corev1.Secret]{"Secret", func() client.ObjectList { return &corev1.SecretList{} }}
+	podKind    = objectKind[*corev1.Pod]{"pod", func() client.ObjectList { return &corev1.PodList{} }}
 )
 
-// metadataOf is a kind without its contents, which are not even sent.
-func metadataOf(noun string, name string) kind[*metav1.PartialObjectMetadata] {
-	return kind[*metav1.PartialObjectMetadata]{noun, func() client.ObjectList {
+// metadataKind is a kind of which only the metadata is requested.
+func metadataKind(noun string, name string) objectKind[*metav1.PartialObjectMetadata] {
+	return objectKind[*metav1.PartialObjectMetadata]{noun, func() client.ObjectList {
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(name + "List"))
 		return list
 	}}
 }
 
-// named selects one object. By this, a right to that one object is enough for listing and watching it.
-func named(namespace, name string) *client.ListOptions {
+// selectByName selects one object by its name. A role that allows only that resourceName is enough
+// to list and watch it.
+func selectByName(namespace, name string) *client.ListOptions {
 	return &client.ListOptions{Namespace: namespace, FieldSelector: fields.OneTermEqualSelector("metadata.name", name)}
 }
 
-// within selects all objects of a namespace; empty: of all namespaces.
-func within(namespace string) *client.ListOptions { return &client.ListOptions{Namespace: namespace} }
+// selectNamespace selects all objects of a namespace; empty: of all namespaces.
+func selectNamespace(namespace string) *client.ListOptions {
+	return &client.ListOptions{Namespace: namespace}
+}
 
-// read lists what is selected, in pages, and returns the version of the list.
-func (k kind[T]) read(ctx context.Context, from client.Reader, selected *client.ListOptions) ([]T, string, error) {
+// listAll lists the selected objects in pages, and returns the resource version of the list.
+func (k objectKind[T]) listAll(
+	ctx context.Context, from client.Reader, selected *client.ListOptions,
+) ([]T, string, error) {
 	pages := pager.New(func(ctx context.Context, page metav1.ListOptions) (runtime.Object, error) {
-		options, list := *selected, k.list()
+		options, list := *selected, k.newList()
 		options.Limit, options.Continue = page.Limit, page.Continue
 		return list, from.List(ctx, list, &options)
 	})

@@ -14,19 +14,20 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// pages is an API server that gives one session with each page.
+// pages is an API server that returns one session per page.
 type pages struct {
 	client.Reader // Get is not used
 	count         int
 	asked         []client.ListOptions
-	// expires is the page before which the server forgets the list, once.
+	// expires is the page at which the continue token expires, once.
 	expires int
 }
 
 func (p *pages) List(_ context.Context, into client.ObjectList, options ...client.ListOption) error {
 	var asked client.ListOptions
 	asked.ApplyOptions(options)
-	p.asked = append(p.asked, client.ListOptions{Namespace: asked.Namespace, Limit: asked.Limit, Continue: asked.Continue})
+	p.asked = append(p.asked, client.ListOptions{Namespace: asked.Namespace, Limit: asked.Limit,
+		Continue: asked.Continue})
 	number, _ := strconv.Atoi(asked.Continue)
 	if p.expires > 0 && number == p.expires {
 		p.expires = 0
@@ -57,15 +58,17 @@ func TestAListIsReadInPages(t *testing.T) {
 	}{
 		"one": {count: 1, asked: []client.ListOptions{{Namespace: "builds", Limit: size}}},
 		"three": {count: 3, asked: []client.ListOptions{
-			{Namespace: "builds", Limit: size}, {Namespace: "builds", Limit: size, Continue: "1"}, {Namespace: "builds", Limit: size, Continue: "2"},
+			{Namespace: "builds", Limit: size}, {Namespace: "builds", Limit: size, Continue: "1"},
+			{Namespace: "builds", Limit: size, Continue: "2"},
 		}},
-		// What is left of the pages would be another list than they are of: all is read at once.
+		// The remaining pages would be of a different list, so everything is listed again.
 		"three, expired": {count: 3, expires: 2, asked: []client.ListOptions{
-			{Namespace: "builds", Limit: size}, {Namespace: "builds", Limit: size, Continue: "1"}, {Namespace: "builds", Limit: size, Continue: "2"}, {Namespace: "builds"},
+			{Namespace: "builds", Limit: size}, {Namespace: "builds", Limit: size, Continue: "1"},
+			{Namespace: "builds", Limit: size, Continue: "2"}, {Namespace: "builds"},
 		}},
 	} {
 		p := &pages{count: test.count, expires: test.expires}
-		found, version, err := sessionKind.read(t.Context(), p, within("builds"))
+		found, version, err := sessionKind.listAll(t.Context(), p, selectNamespace("builds"))
 		if err != nil || version != "7" {
 			t.Errorf("%s: version %q, %v", name, version, err)
 		}

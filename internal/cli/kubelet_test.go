@@ -21,8 +21,8 @@ import (
 	"k8s.io/streaming/pkg/httpstream/spdy"
 )
 
-// kubelet is a node that forwards ports of its pods, which is the part of one that the API server hands a port-forward to.
-// What comes for any of them goes to one address of this machine.
+// kubelet implements the part of a kubelet that forwards ports. All connections lead to one address
+// of this machine.
 type kubelet struct {
 	t  testing.TB
 	to string
@@ -33,7 +33,7 @@ type kubelet struct {
 	connections []httpstream.Connection
 }
 
-// node registers a kubelet at the API server. Its pods' ports lead to a server of the test.
+// node registers a kubelet at the API server. The ports of its pods lead to a server of the test.
 func (w *world) node(to *httptest.Server) (*kubelet, string) {
 	w.t.Helper()
 	target, err := url.Parse(to.URL)
@@ -60,16 +60,19 @@ func (w *world) node(to *httptest.Server) (*kubelet, string) {
 	return k, node.Name
 }
 
-// pod makes one of the operator's pods, in the world's own namespace.
+// pod creates a pod of the operator, in the test's namespace.
 func (w *world) pod(name, node string, changes ...func(*corev1.Pod)) {
 	w.t.Helper()
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, Labels: map[string]string{"app.kubernetes.io/name": "coder-session-operator"}},
-		Spec: corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "manager", Image: "manager", Ports: []corev1.ContainerPort{
-			{Name: "probes", ContainerPort: 8081}, {Name: "callback", ContainerPort: 8082},
-		}}}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name,
+			Labels: map[string]string{"app.kubernetes.io/name": "coder-session-operator"}},
+		Spec: corev1.PodSpec{NodeName: node,
+			Containers: []corev1.Container{{Name: "manager", Image: "manager", Ports: []corev1.ContainerPort{
+				{Name: "probes", ContainerPort: 8081}, {Name: "callback", ContainerPort: 8082},
+			}}}},
 		Status: corev1.PodStatus{
-			Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+			Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{
+				{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
 		},
 	}
 	for _, change := range changes {
@@ -88,10 +91,11 @@ func (w *world) pod(name, node string, changes ...func(*corev1.Pod)) {
 func (w *world) deletePod(name string) {
 	w.t.Helper()
 	pod := &corev1.Pod{}
-	if err := w.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, pod); err != nil {
+	if err := w.cluster.Client.Get(
+		w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, pod); err != nil {
 		w.t.Fatal(err)
 	}
-	// No kubelet is there to say that its containers have ended.
+	// Without a kubelet the containers are never reported as ended.
 	if err := w.cluster.Client.Delete(w.t.Context(), pod, gracePeriod(0)); err != nil {
 		w.t.Fatal(err)
 	}
@@ -107,14 +111,15 @@ func (k *kubelet) drop() {
 	k.connections = nil
 }
 
-// asked returns the paths and the ports that were asked for.
+// asked returns the requested paths and ports.
 func (k *kubelet) asked() (paths, ports string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return strings.Join(k.paths, " "), strings.Join(k.ports, " ")
 }
 
-// ServeHTTP serves portforward.k8s.io over SPDY: of each connection a stream for errors and one for data.
+// ServeHTTP serves portforward.k8s.io over SPDY: each connection has one stream for errors and one
+// for data.
 
 func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, err := httpstream.Handshake(r, w, []string{portforward.PortForwardProtocolV1Name}); err != nil {

@@ -15,29 +15,32 @@ type loginOptions struct {
 	timeout           time.Duration // zero: none
 	portForward       bool
 	operatorNamespace string
-	callbackPort      int // zero: the one of the container port's name
+	callbackPort      int // zero: the container port named callback
 }
 
-const loginHelp = `Log in to Coder for a session with auth.oauth: wait until the operator has a URL for a person to consent at, open it
-in the browser, and wait until the session is ready.
+const loginHelp = `Log in to Coder for a session with auth.oauth: wait until the operator has a URL for a person to
+consent at, open it in the browser, and wait until the session is ready.
 
-The URL is printed in a line of its own on standard output, everything else on standard error. It is good for ten
-minutes, and for one attempt. When it has expired a new one is printed; when the consent was declined or failed, the
-new one is opened as well. Whoever consents is the Coder user that the session works as.
+The URL is printed in a line of its own on standard output, everything else on standard error. It is
+good for ten minutes, and for one attempt. When it has expired a new one is printed; when the
+consent was declined or failed, the new one is opened as well. The session works as the Coder user
+who consents.
 
-After the consent Coder sends the browser to the operator. Where the operator has no address that browsers reach, use
---port-forward: it forwards a port of this machine to the operator's pod for as long as the command runs. You need the
-rights to list pods and to create pods/portforward in the operator's namespace for that. If the deployment has an OAuth
-client of its own (oauth.clientSecretName), that client must have http://localhost:17965/oauth/callback among its redirect
-URIs.
+After the consent Coder sends the browser to the operator. Where the operator has no address that
+browsers reach, use --port-forward: it forwards a port of this machine to the operator's pod for as
+long as the command runs. You need the rights to list pods and to create pods/portforward in the
+operator's namespace for that. If the deployment has an OAuth client of its own
+(oauth.clientSecretName), that client must have http://localhost:17965/oauth/callback among its
+redirect URIs.
 
 Exit codes:
   0    the session is ready
   1    the command line is wrong, or something unexpected happened
-  2    no consent can make the session ready: it has no auth.oauth, or is ConfigInvalid, AccessDenied, SecretConflict or
-       Paused
+  2    no consent can make the session ready: it has no auth.oauth, or is ConfigInvalid,
+       AccessDenied, SecretConflict or Paused
   3    it was not ready within --timeout
-  4    the session or the operator's pod was not found, or the API server cannot be reached or does not allow it
+  4    the session or the operator's pod was not found, or the API server cannot be reached or does
+       not allow it
   130  interrupted with Ctrl-C`
 
 const loginExamples = `  # Consent in the browser
@@ -52,7 +55,7 @@ const loginExamples = `  # Consent in the browser
   # Hand the URL to another program
   kubectl coder login ci --no-browser 2>/dev/null | while read -r url; do notify "$url"; done`
 
-// newLogin makes the command login.
+// newLogin returns the login command.
 func newLogin(c *connector) *cobra.Command {
 	var o loginOptions
 	command := &cobra.Command{
@@ -61,10 +64,10 @@ func newLogin(c *connector) *cobra.Command {
 		Long:              loginHelp,
 		Example:           loginExamples,
 		GroupID:           groupSessions,
-		ValidArgsFunction: completeOne(c, sessionKind, describeConsenting),
-		Args:              one("session"),
+		ValidArgsFunction: completeOne(c, sessionKind, completionOfOAuthSession),
+		Args:              requireOneName("session"),
 		RunE: func(command *cobra.Command, args []string) error {
-			if err := o.check(command.Flags().Changed); err != nil {
+			if err := o.validate(command.Flags().Changed); err != nil {
 				return err
 			}
 			cluster, err := c.connect()
@@ -77,14 +80,17 @@ func newLogin(c *connector) *cobra.Command {
 	flags := command.Flags()
 	flags.BoolVar(&o.noBrowser, "no-browser", false, "print the URL and open no browser")
 	addTimeout(flags, &o.timeout, 10*time.Minute, "the session to be ready")
-	flags.BoolVar(&o.portForward, "port-forward", false, "forward a port of this machine to the operator's pod, and have Coder send the browser there")
-	flags.StringVar(&o.operatorNamespace, "operator-namespace", "coder-session-operator-system", "namespace of the operator's pod, for --port-forward")
-	flags.IntVar(&o.callbackPort, "callback-port", 0, `port of the operator's pod, for --port-forward; 0: its container port with the name "callback"`)
+	flags.BoolVar(&o.portForward, "port-forward", false,
+		"forward a port of this machine to the operator's pod, and have Coder send the browser there")
+	flags.StringVar(&o.operatorNamespace, "operator-namespace", "coder-session-operator-system",
+		"namespace of the operator's pod, for --port-forward")
+	flags.IntVar(&o.callbackPort, "callback-port", 0,
+		`port of the operator's pod, for --port-forward; 0: its container port with the name "callback"`)
 	return command
 }
 
-// check finds what of the flags does not go together.
-func (o *loginOptions) check(changed func(flag string) bool) error {
+// validate checks the values of the flags and their combinations.
+func (o *loginOptions) validate(changed func(flag string) bool) error {
 	if err := checkTimeout(o.timeout); err != nil {
 		return err
 	}

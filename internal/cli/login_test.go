@@ -24,7 +24,8 @@ func TestAPersonConsentsAndTheSessionIsReady(t *testing.T) {
 	w.create("ci", nil)
 	r := w.coder("login", "ci")
 	r.shows(r.err, "has not been looked at")
-	w.reports("ci", notReady(v1alpha1.ReasonAwaitingDeployment, `CoderDeployment "prod" does not exist in namespace "x": create it, or correct deploymentRef`))
+	w.reports("ci", notReady(v1alpha1.ReasonAwaitingDeployment,
+		`CoderDeployment "prod" does not exist in namespace "x": create it`))
 	r.shows(r.err, "AwaitingDeployment")
 	w.reports("ci", awaiting(), asks(consentURL+"1", 0))
 	r.shows(r.out, consentURL+"1\n")
@@ -35,7 +36,7 @@ func TestAPersonConsentsAndTheSessionIsReady(t *testing.T) {
 	r.ends(cli.ExitOK)
 
 	want := strings.ReplaceAll(`Session NS/ci has not been looked at by the operator yet
-Session NS/ci is AwaitingDeployment: CoderDeployment "prod" does not exist in namespace "x": create it, or correct deploymentRef
+Session NS/ci is AwaitingDeployment: CoderDeployment "prod" does not exist in namespace "x": create it
 Session NS/ci is AwaitingAuthorization: a person has to consent
 Opening this URL in the browser. Consent within 10m, as the Coder user that the session is to work as:
 Session NS/ci is Verifying: a person has consented; the grant is being fetched
@@ -62,42 +63,55 @@ func TestASessionThatCannotBeWaitedForEndsAtOnce(t *testing.T) {
 		says    string
 	}
 	for name, s := range map[string]scene{
-		"ready already": {reports: []report{ready}, code: cli.ExitOK, says: "is ready already; nobody has to log in"},
+		"ready already": {reports: []report{ready}, code: cli.ExitOK, says: "is ready already; no login is needed"},
 		"minted": {
-			auth: &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}, code: cli.ExitUnmendable,
-			says: `has no auth.oauth: the operator mints its tokens for user "bot" by itself`,
+			auth: &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}, code: cli.ExitBlocked,
+			says: `has no auth.oauth: the operator mints its tokens for user "bot"; no login is needed`,
 		},
 		"minted and ready": {
-			auth: &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}, reports: []report{ready}, code: cli.ExitUnmendable,
+			auth: &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}, reports: []report{ready},
+			code: cli.ExitBlocked,
 			says: "has no auth.oauth",
 		},
 		"supplied": {
-			auth: &v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{SecretRef: v1alpha1.TokenSecretRef{Name: "mine", Key: "token"}}},
-			code: cli.ExitUnmendable, says: `it publishes the token in Secret "mine", key "token"`,
+			auth: &v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{
+				SecretRef: v1alpha1.TokenSecretRef{Name: "mine", Key: "token"}}},
+			code: cli.ExitBlocked, says: `it publishes the token in Secret "mine", key "token"`,
 		},
 		"certificate": {
-			auth: &v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}, code: cli.ExitUnmendable,
+			auth: &v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}, code: cli.ExitBlocked,
 			says: "the client certificate or the headers of its deployment identify it",
 		},
 		"invalid": {
 			reports: []report{notReady(v1alpha1.ReasonConfigInvalid, "the server has no OAuth"), asks(consentURL, 0)},
-			code:    cli.ExitUnmendable, says: "is ConfigInvalid: the server has no OAuth",
+			code:    cli.ExitBlocked, says: "is ConfigInvalid: the server has no OAuth",
 		},
-		"denied":    {reports: []report{notReady(v1alpha1.ReasonAccessDenied, "no rule")}, code: cli.ExitUnmendable, says: "is AccessDenied: no rule"},
-		"conflict":  {reports: []report{notReady(v1alpha1.ReasonSecretConflict, "taken")}, code: cli.ExitUnmendable, says: "is SecretConflict: taken"},
-		"paused":    {reports: []report{notReady(v1alpha1.ReasonPaused, "paused by spec.paused")}, code: cli.ExitUnmendable, says: "is Paused: paused by spec.paused"},
-		"no web":    {reports: []report{awaiting(), asks("javascript:alert(1)", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},
-		"no host":   {reports: []report{awaiting(), asks("https:///oauth2/authorize", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},
-		"flag":      {reports: []report{awaiting(), asks("--help", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},
-		"two lines": {reports: []report{awaiting(), asks("https://a.example\nhttps://b.example", 0)}, code: cli.ExitUnmendable, says: "no http or https URL"},
-		"unknown":   {args: []string{"login", "other"}, code: cli.ExitUnreachable, says: `session "other" does not exist in namespace`},
+		"denied": {reports: []report{notReady(v1alpha1.ReasonAccessDenied, "no rule")}, code: cli.ExitBlocked,
+			says: "is AccessDenied: no rule"},
+		"conflict": {reports: []report{notReady(v1alpha1.ReasonSecretConflict, "taken")}, code: cli.ExitBlocked,
+			says: "is SecretConflict: taken"},
+		"paused": {reports: []report{notReady(v1alpha1.ReasonPaused, "paused by spec.paused")},
+			code: cli.ExitBlocked, says: "is Paused: paused by spec.paused"},
+		"no web": {reports: []report{awaiting(), asks("javascript:alert(1)", 0)}, code: cli.ExitBlocked,
+			says: "no http or https URL"},
+		"no host": {reports: []report{awaiting(), asks("https:///oauth2/authorize", 0)}, code: cli.ExitBlocked,
+			says: "no http or https URL"},
+		"flag": {reports: []report{awaiting(), asks("--help", 0)}, code: cli.ExitBlocked,
+			says: "no http or https URL"},
+		"two lines": {reports: []report{awaiting(), asks("https://a.example\nhttps://b.example", 0)},
+			code: cli.ExitBlocked, says: "no http or https URL"},
+		"unknown": {args: []string{"login", "other"}, code: cli.ExitUnreachable,
+			says: `session "other" does not exist in namespace`},
 		"unnamed":   {args: []string{"login"}, code: cli.ExitFailed, says: "name one session"},
 		"two names": {args: []string{"login", "a", "b"}, code: cli.ExitFailed, says: "name one session"},
-		"bad flag":  {args: []string{"login", "ci", "--nope"}, code: cli.ExitFailed, says: "unknown flag: --nope\nSee \"kubectl coder login --help\""},
-		"bad time":  {args: []string{"login", "ci", "--timeout", "-1s"}, code: cli.ExitFailed, says: "--timeout"},
-		"bad port":  {args: []string{"login", "ci", "--port-forward", "--callback-port", "70000"}, code: cli.ExitFailed, says: "--callback-port"},
-		"half":      {args: []string{"login", "ci", "--callback-port", "9443"}, code: cli.ExitFailed, says: "is for --port-forward"},
-		"no such":   {args: []string{"logon"}, code: cli.ExitFailed, says: `unknown command "logon"`},
+		"bad flag": {args: []string{"login", "ci", "--nope"}, code: cli.ExitFailed,
+			says: "unknown flag: --nope\nSee \"kubectl coder login --help\""},
+		"bad time": {args: []string{"login", "ci", "--timeout", "-1s"}, code: cli.ExitFailed, says: "--timeout"},
+		"bad port": {args: []string{"login", "ci", "--port-forward", "--callback-port", "70000"}, code: cli.ExitFailed,
+			says: "--callback-port"},
+		"half": {args: []string{"login", "ci", "--callback-port", "9443"}, code: cli.ExitFailed,
+			says: "is for --port-forward"},
+		"no such": {args: []string{"logon"}, code: cli.ExitFailed, says: `unknown command "logon"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -121,7 +135,8 @@ func TestASessionThatCannotBeWaitedForEndsAtOnce(t *testing.T) {
 }
 
 func TestASessionThatIsDeletedIsNotWaitedFor(t *testing.T) {
-	for name, finalizer := range map[string]string{"at once": "", "after its tokens are revoked": v1alpha1.SessionFinalizer} {
+	for name, finalizer := range map[string]string{"at once": "",
+		"after its tokens are revoked": v1alpha1.SessionFinalizer} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.create("ci", nil)
@@ -141,7 +156,7 @@ func TestASessionThatIsDeletedIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// What was said of an older spec is not believed.
+// The status of an older generation does not count.
 func TestAStatusOfAnOlderSpecDoesNotCount(t *testing.T) {
 	for name, old := range map[string][]report{
 		"ready":    {ready},
@@ -174,20 +189,23 @@ func TestTheTimeoutSaysHowTheSessionStillIs(t *testing.T) {
 		says    string
 	}{
 		"waiting": {
-			reports: []report{notReady(v1alpha1.ReasonAwaitingDeployment, "no deployment")}, after: 10 * time.Minute, shown: "AwaitingDeployment",
-			says: "error: not ready within 10m0s: session NS/ci is AwaitingDeployment: no deployment\n",
+			reports: []report{notReady(v1alpha1.ReasonAwaitingDeployment, "no deployment")}, after: 10 * time.Minute,
+			shown: "AwaitingDeployment",
+			says:  "error: not ready within 10m0s: session NS/ci is AwaitingDeployment: no deployment\n",
 		},
 		"shorter": {
-			reports: []report{awaiting()}, args: []string{"--timeout", "5s"}, after: 5 * time.Second, shown: "AwaitingAuthorization",
-			says: "error: not ready within 5s: session NS/ci is AwaitingAuthorization: a person has to consent\n",
+			reports: []report{awaiting()}, args: []string{"--timeout", "5s"}, after: 5 * time.Second,
+			shown: "AwaitingAuthorization",
+			says:  "error: not ready within 5s: session NS/ci is AwaitingAuthorization: a person has to consent\n",
 		},
-		"nobody came": {
+		"the person is away": {
 			reports: []report{awaiting(), asks(consentURL, 0)}, after: 10 * time.Minute, shown: "AwaitingAuthorization",
 			says: "a person has to consent; its last URL has expired\n",
 		},
 		"no operator": {
 			after: 10 * time.Minute, shown: "has not been looked at",
-			says: "has not been looked at by the operator yet: does the operator run, and does it watch that namespace?\n",
+			says: "has not been looked at by the operator yet: does the operator run, and does it watch that " +
+				"namespace?\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -231,7 +249,8 @@ func TestCtrlCEndsTheWaiting(t *testing.T) {
 func TestAnAPIServerThatIsNotThere(t *testing.T) {
 	w := newWorld(t)
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	text := `{"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+	text := `{"apiVersion": "v1", "kind": "Config", "clusters": [
+		{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
 		"contexts": [{"name": "c", "context": {"cluster": "c"}}], "current-context": "c"}`
 	if err := os.WriteFile(kubeconfig, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -263,20 +282,22 @@ func TestRightsToTheOneSessionAreEnough(t *testing.T) {
 	role := &rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "consent"},
 		Rules: []rbacv1.PolicyRule{{
-			APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"codersessions"}, ResourceNames: []string{"ci"},
-			Verbs: []string{"list", "watch"},
+			APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"codersessions"},
+			ResourceNames: []string{"ci"},
+			Verbs:         []string{"list", "watch"},
 		}},
 	}
 	binding := &rbacv1.RoleBinding{
 		ObjectMeta: role.ObjectMeta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "consenter-" + w.namespace}},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind,
+			Name: "consenter-" + w.namespace}},
 	}
 	for _, object := range []client.Object{role, binding} {
 		if err := w.cluster.Client.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// The API server takes a moment to know of it.
+	// It takes a moment until the API server knows the role.
 	r.until("the user may look at the session", func() bool {
 		r = w.coderWith(user.Kubeconfig, "login", "ci")
 		for {

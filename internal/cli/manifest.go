@@ -17,8 +17,9 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// newDeployment is a deployment for the server of a flat Secret. It has no token of its own: nothing is minted.
-func newDeployment(f flat, name string) *v1alpha1.CoderDeployment {
+// newDeployment returns a deployment for the server of a flat Secret. It has no operator token, so
+// it cannot mint.
+func newDeployment(f flatSecret, name string) *v1alpha1.CoderDeployment {
 	return &v1alpha1.CoderDeployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "CoderDeployment"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: f.secret.Namespace, Name: name},
@@ -26,8 +27,8 @@ func newDeployment(f flat, name string) *v1alpha1.CoderDeployment {
 	}
 }
 
-// newSession is a session that publishes the token of a flat Secret.
-func newSession(f flat, name, deployment string) *v1alpha1.CoderSession {
+// newSession returns a session that publishes the token of a flat Secret.
+func newSession(f flatSecret, name, deployment string) *v1alpha1.CoderSession {
 	return &v1alpha1.CoderSession{
 		TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "CoderSession"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -43,71 +44,72 @@ func newSession(f flat, name, deployment string) *v1alpha1.CoderSession {
 	}
 }
 
-// notInName is what a host has and a name may not.
+// notInName matches the characters of a host that the name of an object may not have.
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
-// deploymentName is made of a server's host and port.
+// deploymentName derives a name from the server's host and port.
 func deploymentName(server string) string {
 	u, err := url.Parse(server)
 	if err != nil {
-		return "coder" // serverOf made it
+		return "coder" // out of reach: serverURL returned it
 	}
 	return strings.Trim(notInName.ReplaceAllString(u.Host, "-"), "-")
 }
 
-// longest is how long a session's name may be, less the number that may come after it.
-const longest = 63 - len("-99")
+// maxNameLength is the maximum length of a session's name without a number that is appended to make
+// it unique.
+const maxNameLength = 63 - len("-99")
 
-// shortened is a name that is not too long, and still another one for another text.
-func shortened(name string) string {
-	if len(name) <= longest {
+// shortenName shortens a long name. A hash keeps the names of different texts different.
+func shortenName(name string) string {
+	if len(name) <= maxNameLength {
 		return name
 	}
 	sum := sha256.Sum256([]byte(name))
 	const digits = 8
-	return strings.Trim(name[:longest-digits-1], "-.") + "-" + hex.EncodeToString(sum[:])[:digits]
+	return strings.Trim(name[:maxNameLength-digits-1], "-.") + "-" + hex.EncodeToString(sum[:])[:digits]
 }
 
-// print prints the manifests of what does not exist.
-func (m *migration) print() error {
+// printManifests prints the manifests of the missing objects.
+func (m *migration) printManifests() error {
 	printed := 0
-	give := func(object runtime.Object) error {
-		text, err := manifest(object)
+	printObject := func(object runtime.Object) error {
+		text, err := marshalManifest(object)
 		if err != nil {
 			return err
 		}
 		if printed++; printed > 1 {
 			text = "---\n" + text
 		}
-		return m.out.write(text)
+		return m.out.writeOut(text)
 	}
 	for _, next := range m.moves {
 		if next.makesDeployment {
-			if err := give(next.deployment); err != nil {
+			if err := printObject(next.deployment); err != nil {
 				return err
 			}
 		}
 		if next.makesSession {
-			if err := give(next.session); err != nil {
+			if err := printObject(next.session); err != nil {
 				return err
 			}
 		} else {
-			m.out.printf("Secret %s: session %s is there already.", fullName(next.secret), fullName(next.session))
+			m.out.printErrf("Secret %s: session %s is there already.", fullName(next.secret), fullName(next.session))
 		}
 	}
 	if printed > 0 {
-		m.out.printf("This would be created, with --apply or kubectl apply.")
+		m.out.printErrf("This would be created, with --apply or kubectl apply.")
 	}
 	return nil
 }
 
-// manifest is an object as a person writes it.
-func manifest(object runtime.Object) (string, error) {
+// marshalManifest returns an object as YAML without empty fields.
+func marshalManifest(object runtime.Object) (string, error) {
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		return "", fmt.Errorf("write a manifest: %w", err)
 	}
-	prune(fields)
+	removeEmptyFields(fields)
 	text, err := yaml.Marshal(fields)
 	if err != nil {
 		return "", fmt.Errorf("write a manifest: %w", err)
@@ -115,12 +117,12 @@ func manifest(object runtime.Object) (string, error) {
 	return string(text), nil
 }
 
-// prune takes out what is empty.
-func prune(fields map[string]any) {
+// removeEmptyFields removes null values and empty maps, also in nested maps.
+func removeEmptyFields(fields map[string]any) {
 	for key, value := range fields {
 		inner, ok := value.(map[string]any)
 		if ok {
-			prune(inner)
+			removeEmptyFields(inner)
 		}
 		if value == nil || ok && len(inner) == 0 {
 			delete(fields, key)

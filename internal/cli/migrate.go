@@ -14,32 +14,35 @@ import (
 type migrateOptions struct {
 	all, apply, prune bool
 	timeout           time.Duration
-	names             []string // of Secrets; none: all that have the keys
+	names             []string // of Secrets; empty: all that have the keys
 }
 
-const migrateHelp = `Make a CoderDeployment and a CoderSession out of each flat Secret: one with the keys url and session, or CODER_URL and
-CODER_SESSION_TOKEN. Name them, or leave the names out for all of the namespace that have these keys (with -A: of all
-namespaces). Secrets of the operator's own are left alone.
+const migrateHelp = `Make a CoderDeployment and a CoderSession out of each flat Secret: one with the keys url and
+session, or CODER_URL and CODER_SESSION_TOKEN. Name them, or leave the names out for all of the
+namespace that have these keys (with -A: of all namespaces). Secrets of the operator's own are left
+alone.
 
-Sessions of one server share a deployment, and one that the namespace has for that URL already is used. The manifests are
-printed, for you to review and apply; --apply creates what does not exist yet. Nothing that exists is overwritten, and running
-it again goes on where it stopped.
+Sessions of one server share a deployment, and one that the namespace has for that URL already is
+used. The manifests are printed, for you to review and apply; --apply creates what does not exist
+yet. Nothing that exists is overwritten, and running it again goes on where it stopped.
 
-A session reads its token from the old Secret (auth.token), and publishes it, once the server has accepted it, in another
-Secret with the session's name and the same keys. So nothing is copied, programs that use the old Secret go on working,
-and a token that is written to the old Secret reaches the new one. Switch your programs to the new Secret one by one.
+A session reads its token from the old Secret (auth.token), and publishes it, once the server has
+accepted it, in another Secret with the session's name and the same keys. So nothing is copied,
+programs that use the old Secret go on working, and a token that is written to the old Secret
+reaches the new one. Switch your programs to the new Secret one by one.
 
---apply --prune does the last step when that is done, for each session that is Ready and whose old Secret no pod uses any more:
-the token is copied to a Secret <session>-token, the session reads it from there, and when it is Ready again the old Secret is
-deleted, unless somebody has changed it meanwhile. Only running pods are looked at: what a CronJob or a workload without pods
-names, you have to see to.
+--apply --prune does the last step when that is done, for each session that is Ready and whose old
+Secret no pod uses any more: the token is copied to a Secret <session>-token, the session reads it
+from there, and when it is Ready again the old Secret is deleted, unless it has changed meanwhile.
+Only running pods are checked: check CronJobs and workloads without pods yourself.
 
-Secrets have to be read for this, but no credential is printed. You need the rights to list Secrets, and to list and create
-deployments and sessions; for --prune also those to list pods, create and delete Secrets, and patch sessions.
+Secrets have to be read for this, but no credential is printed. You need the rights to list Secrets,
+and to list and create deployments and sessions; for --prune also those to list pods, create and
+delete Secrets, and patch sessions.
 
 Exit codes:
-  0    all that was found is, or could be, migrated
-  1    some of it could not: it is said what and why; or the command line is wrong
+  0    all Secrets that were found are, or can be, migrated
+  1    some could not be migrated: the messages say which and why; or the command line is wrong
   4    the API server cannot be reached or does not allow it
   130  interrupted with Ctrl-C: run it again to go on`
 
@@ -55,7 +58,7 @@ const migrateExamples = `  # What would be made of this namespace
   # When all programs use the new Secrets
   kubectl coder migrate -n builds --apply --prune`
 
-// newMigrate makes the command migrate.
+// newMigrate returns the migrate command.
 func newMigrate(c *connector) *cobra.Command {
 	var o migrateOptions
 	command := &cobra.Command{
@@ -67,14 +70,14 @@ func newMigrate(c *connector) *cobra.Command {
 		ValidArgsFunction: c.completeSecrets,
 		RunE: func(command *cobra.Command, args []string) error {
 			o.names = args
-			if err := o.check(); err != nil {
+			if err := o.validate(); err != nil {
 				return err
 			}
 			cluster, err := c.connect()
 			if err != nil {
 				return err
 			}
-			return c.migrate(command.Context(), cluster, o)
+			return c.runMigration(command.Context(), cluster, o)
 		},
 	}
 	flags := command.Flags()
@@ -85,8 +88,8 @@ func newMigrate(c *connector) *cobra.Command {
 	return command
 }
 
-// check finds what of the flags does not go together.
-func (o *migrateOptions) check() error {
+// validate checks the values of the flags and their combinations.
+func (o *migrateOptions) validate() error {
 	switch {
 	case o.prune && !o.apply:
 		return errors.New("--prune is for --apply: write that, too")
@@ -96,26 +99,26 @@ func (o *migrateOptions) check() error {
 	return checkTimeout(o.timeout)
 }
 
-// migrate makes a plan, and prints it or carries it out.
-func (c *connector) migrate(ctx context.Context, cluster *cluster, o migrateOptions) error {
+// runMigration plans the migration, and prints the plan or applies it.
+func (c *connector) runMigration(ctx context.Context, cluster *cluster, o migrateOptions) error {
 	m := &migration{connector: c, cluster: cluster, options: o}
-	if err := m.find(ctx); err != nil {
+	if err := m.findSecrets(ctx); err != nil {
 		return err
 	}
-	if err := m.plan(ctx); err != nil {
+	if err := m.planMoves(ctx); err != nil {
 		return err
 	}
 	var err error
 	if o.apply {
-		err = m.carryOut(ctx)
+		err = m.applyMoves(ctx)
 	} else {
-		err = m.print()
+		err = m.printManifests()
 	}
 	if err != nil {
 		return err
 	}
-	if m.faults > 0 {
-		return quietly(ExitFailed)
+	if m.errorCount > 0 {
+		return silentExit(ExitFailed)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// secretVersions are all Secrets of the namespace with their resource versions: what changes shows.
+// secretVersions returns the resource versions of all Secrets of the namespace.
 func (w *world) secretVersions() map[string]string {
 	w.t.Helper()
 	list := &corev1.SecretList{}
@@ -29,7 +29,7 @@ func (w *world) secretVersions() map[string]string {
 	return versions
 }
 
-// exists reads an object of the namespace; false: there is none.
+// exists reads an object of the namespace, and reports whether it exists.
 func (w *world) exists(name string, into client.Object) bool {
 	w.t.Helper()
 	err := w.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, into)
@@ -47,11 +47,12 @@ func (r *run) quiet() {
 	}
 }
 
-// flatSecrets are of two servers, in both forms, and beside others that are none.
+// flatSecrets are two servers' Secrets in both forms, among other Secrets.
 func (w *world) flatSecrets() {
 	w.secret("coder", "url", "https://Coder.Example.com/\n", "session", sentinel+"\n")
 	w.secret("coder-env", "CODER_URL", "https://coder.example.com:443", "CODER_SESSION_TOKEN", sentinel)
-	w.secret("lab", "url", "http://lab.example.com:3000", "session", sentinel, "CODER_URL", "http://lab.example.com:3000/", "CODER_SESSION_TOKEN", sentinel)
+	w.secret("lab", "url", "http://lab.example.com:3000", "session", sentinel, "CODER_URL",
+		"http://lab.example.com:3000/", "CODER_SESSION_TOKEN", sentinel)
 	w.secret("other", "url", "https://example.com", "password", sentinel)
 	w.generated("made", "url", "https://coder.example.com", "session", sentinel)
 }
@@ -69,7 +70,7 @@ func TestMigratePrintsManifestsThatKubectlTakes(t *testing.T) {
 		t.Errorf("Secrets changed (-before +after):\n%s", diff)
 	}
 	w.kubectlApplies(r.out.String())
-	// All is there now.
+	// Everything exists now.
 	r = w.coder("migrate")
 	r.ends(cli.ExitOK)
 	if r.out.String() != "" {
@@ -105,7 +106,8 @@ session NS/coder-env-session created
 	if !w.exists("coder-env-session", s) {
 		t.Fatal("there is no session")
 	}
-	if diff := cmp.Diff(v1alpha1.TokenSecretRef{Name: "coder-env", Key: "CODER_SESSION_TOKEN"}, s.Spec.Auth.Token.SecretRef); diff != "" {
+	if diff := cmp.Diff(v1alpha1.TokenSecretRef{Name: "coder-env", Key: "CODER_SESSION_TOKEN"},
+		s.Spec.Auth.Token.SecretRef); diff != "" {
 		t.Errorf("its token (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(before, w.secretVersions()); diff != "" {
@@ -113,14 +115,15 @@ session NS/coder-env-session created
 	}
 }
 
-// B29. What is there already is used, and never overwritten.
+// B29. Existing objects are used, and never overwritten.
 func TestMigrateUsesWhatIsThere(t *testing.T) {
 	w := newWorld(t)
 	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
 	w.secret("mine", "url", "https://coder.example.com", "session", sentinel)
 	w.secret("coder-session", "unrelated", "x")
 	w.put(
-		deployment(w.namespace, "theirs", func(d *v1alpha1.CoderDeployment) { d.Spec.URL = "https://coder.example.com:443" }),
+		deployment(w.namespace, "theirs",
+			func(d *v1alpha1.CoderDeployment) { d.Spec.URL = "https://coder.example.com:443" }),
 		deployment(w.namespace, "coder-example-com"),
 		minted(w.namespace, "coder-session-2", "", "theirs"),
 		minted(w.namespace, "by-hand", "", "theirs", supplied("mine", "session")),
@@ -167,11 +170,13 @@ func TestMigrateSaysWhatItCannotReadAndGoesOn(t *testing.T) {
 	w.secret("bad-host", "url", "https://s3nt1n3l_é/", "session", sentinel)
 	w.secret("empty", "url", url, "session", " \n")
 	w.secret("shape", "url", url, "session", "s3nt1n3l")
-	w.secret("two", "url", url, "session", sentinel, "CODER_URL", "https://lab.example.com", "CODER_SESSION_TOKEN", sentinel)
+	w.secret("two", "url", url, "session", sentinel, "CODER_URL", "https://lab.example.com", "CODER_SESSION_TOKEN",
+		sentinel)
 	w.secret("moved", "url", "https://new.example.com", "session", sentinel)
 	w.secret("leaving", "url", url, "session", sentinel)
 	w.secret("half", "CODER_URL", url)
-	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "moved-session", "", "prod", supplied("moved", "session")))
+	w.put(deployment(w.namespace, "prod"),
+		minted(w.namespace, "moved-session", "", "prod", supplied("moved", "session")))
 	leaving := minted(w.namespace, "leaving-session", "", "prod", supplied("leaving", "session"))
 	leaving.Finalizers = []string{v1alpha1.SessionFinalizer}
 	w.put(leaving)
@@ -200,7 +205,8 @@ func TestMigrateRefusesWhatMakesNoSense(t *testing.T) {
 		"all of some": {[]string{"migrate", "-A", "coder"}, cli.ExitFailed, "-A is for all Secrets"},
 		"timeout":     {[]string{"migrate", "--timeout", "-1s"}, cli.ExitFailed, "--timeout"},
 		"nothing":     {[]string{"migrate"}, cli.ExitOK, "No Secret has the keys"},
-		"generated":   {[]string{"migrate", "made"}, cli.ExitFailed, "is the one that session made generates: there is nothing to migrate"},
+		"generated": {[]string{"migrate", "made"}, cli.ExitFailed,
+			"is the one that session made generates: there is nothing to migrate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := w.coder(test.args...)
@@ -208,16 +214,16 @@ func TestMigrateRefusesWhatMakesNoSense(t *testing.T) {
 			r.shows(r.err, test.says)
 		})
 	}
-	nobody, err := w.cluster.User("migrates-nothing")
+	unprivileged, err := w.cluster.User("migrates-nothing")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := w.coderWith(nobody.Kubeconfig, "migrate")
+	r := w.coderWith(unprivileged.Kubeconfig, "migrate")
 	r.ends(cli.ExitUnreachable)
 	r.shows(r.err, "cannot read the Secrets")
 }
 
-// What cannot be done for one of them does not hold up the others.
+// An error with one Secret does not stop the others.
 func TestMigrateThatIsNotAllowedToCreate(t *testing.T) {
 	w := newWorld(t)
 	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
@@ -228,19 +234,21 @@ func TestMigrateThatIsNotAllowedToCreate(t *testing.T) {
 	r.ends(cli.ExitFailed)
 	r.quiet()
 	r.shows(r.err, "migrate Secret "+w.namespace+"/coder: create deployment "+w.namespace+"/coder-example-com:")
-	r.shows(r.err, "migrate Secret "+w.namespace+"/coder2: its deployment "+w.namespace+"/coder-example-com could not be created")
+	r.shows(r.err, "migrate Secret "+w.namespace+"/coder2: its deployment "+
+		w.namespace+"/coder-example-com could not be created")
 }
 
-// Somebody else, or another run, may be quicker.
+// Another client, or another run, may create the object first.
 func TestMigrateDoesNotOverwriteWhatHasJustComeIntoBeing(t *testing.T) {
 	w := newWorld(t)
 	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
 	l := newLink(w)
-	theirs := deployment(w.namespace, "coder-example-com", func(d *v1alpha1.CoderDeployment) { d.Spec.URL = "https://coder.example.com" })
+	theirs := deployment(w.namespace, "coder-example-com",
+		func(d *v1alpha1.CoderDeployment) { d.Spec.URL = "https://coder.example.com" })
 	l.beforePost = func() { w.put(theirs) }
 	r := w.coder("migrate", "--apply", "--server", l.URL)
 	r.ends(cli.ExitFailed)
-	r.shows(r.err, "was created by somebody else just now: run this again")
+	r.shows(r.err, "has just been created by another client: run this again")
 	r = w.coder("migrate", "--apply")
 	r.ends(cli.ExitOK)
 	if diff := cmp.Diff("session "+w.namespace+"/coder-session created\n", r.out.String()); diff != "" {
@@ -248,7 +256,8 @@ func TestMigrateDoesNotOverwriteWhatHasJustComeIntoBeing(t *testing.T) {
 	}
 }
 
-// A deployment that a session waits for is made under the name that the session has for it.
+// If a session waits for a deployment, that one is created with the name that the session refers
+// to.
 func TestMigrateMakesADeploymentThatASessionWaitsFor(t *testing.T) {
 	w := newWorld(t)
 	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
@@ -260,7 +269,7 @@ func TestMigrateMakesADeploymentThatASessionWaitsFor(t *testing.T) {
 	}
 }
 
-// Each namespace gets what is its own.
+// Each namespace gets its own objects.
 func TestMigrateEverywhere(t *testing.T) {
 	w, other := newWorld(t), &world{t: t}
 	other.cluster, other.namespace = w.cluster, w.cluster.Namespace(t, nil)

@@ -17,45 +17,46 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// annotationMigratedFrom on what migrate creates is the name of the flat Secret that it was made of, by which another run finds
-// it.
+// annotationMigratedFrom is the name of the flat Secret that an object was created from. The next
+// run finds the object by it.
 const annotationMigratedFrom = "credentials.coder.com/migrated-from"
 
-// migration is one run of migrate. Its methods are for one goroutine.
+// migration is one run of migrate. It is not safe for concurrent use.
 type migration struct {
 	*connector
 	cluster *cluster
 	options migrateOptions
 
-	// found are the flat Secrets, by namespace and name.
-	found []flat
-	moves []*move
-	// faults is how many of them something is wrong with. It is said.
-	faults int
+	// secrets are the flat Secrets, ordered by namespace and name.
+	secrets []flatSecret
+	moves   []*move
+	// errorCount is the number of errors that were printed.
+	errorCount int
 
-	// What there is, and what this run adds to it.
+	// The existing objects, and those that this run adds.
 	sessions    []*v1alpha1.CoderSession
 	deployments []*v1alpha1.CoderDeployment
 }
 
-// move is what becomes of a flat Secret.
+// move is the plan for one flat Secret.
 type move struct {
-	flat
+	flatSecret
 	deployment *v1alpha1.CoderDeployment
 	session    *v1alpha1.CoderSession
-	// makesDeployment and makesSession say that it is not there yet. A deployment is made by the first move that needs it.
+	// makesDeployment and makesSession say that it does not exist yet. Only the first move that
+	// needs a new deployment creates it.
 	makesDeployment, makesSession bool
 }
 
-// fault says what is wrong with one of the Secrets. The others go on.
-func (m *migration) fault(err error) {
-	m.faults++
-	m.out.printf("error: %v", err)
+// reportError prints an error with one of the Secrets. The others are not affected.
+func (m *migration) reportError(err error) {
+	m.errorCount++
+	m.out.printErrf("error: %v", err)
 }
 
-// find reads the Secrets.
-func (m *migration) find(ctx context.Context) error {
-	candidates, err := m.candidates(ctx)
+// findSecrets reads and parses the flat Secrets.
+func (m *migration) findSecrets(ctx context.Context) error {
+	candidates, err := m.readCandidates(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,36 +64,40 @@ func (m *migration) find(ctx context.Context) error {
 		return strings.Compare(fullName(a), fullName(b))
 	})
 	for _, secret := range candidates {
-		read, err := readFlat(secret)
+		read, err := parseFlatSecret(secret)
 		if err != nil {
-			m.fault(err)
+			m.reportError(err)
 			continue
 		}
-		m.found = append(m.found, read)
+		m.secrets = append(m.secrets, read)
 	}
-	if len(candidates) == 0 && m.faults == 0 {
-		m.out.printf("No Secret has the keys url and session, or CODER_URL and CODER_SESSION_TOKEN. Look in another namespace with -n, or in all with -A.")
+	if len(candidates) == 0 && m.errorCount == 0 {
+		m.out.printErrf("No Secret has the keys url and session, or CODER_URL and CODER_SESSION_TOKEN. Look in " +
+			"another namespace with -n, or in all with -A.")
 	}
 	return nil
 }
 
-// candidates are the Secrets that are named, or those that have the keys.
-func (m *migration) candidates(ctx context.Context) ([]*corev1.Secret, error) {
+// readCandidates returns the Secrets that are named on the command line, or else those that have
+// the keys.
+func (m *migration) readCandidates(ctx context.Context) ([]*corev1.Secret, error) {
 	if len(m.options.names) == 0 {
-		all, _, err := secretKind.read(ctx, m.cluster.client, maybeFlat(m.namespace()))
+		all, _, err := secretKind.listAll(ctx, m.cluster.client, selectFlatCandidates(m.searchNamespace()))
 		if err != nil {
-			return nil, unread("Secrets", err)
+			return nil, readError("Secrets", err)
 		}
 		return slices.DeleteFunc(all, func(s *corev1.Secret) bool { return !isFlat(s) }), nil
 	}
 	var named []*corev1.Secret
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(m.options.names))) {
 		secret := &corev1.Secret{}
-		switch err := m.cluster.client.Get(ctx, types.NamespacedName{Namespace: m.cluster.namespace, Name: name}, secret); {
+		switch err := m.cluster.client.Get(
+			ctx, types.NamespacedName{Namespace: m.cluster.namespace, Name: name}, secret); {
 		case apierrors.IsNotFound(err):
-			m.fault(errors.New("the Secret " + m.cluster.namespace + "/" + name + " does not exist: name its namespace with -n"))
+			m.reportError(errors.New("the Secret " + m.cluster.namespace + "/" + name +
+				" does not exist: name its namespace with -n"))
 		case err != nil:
-			return nil, unread("Secret", err)
+			return nil, readError("Secret", err)
 		default:
 			named = append(named, secret)
 		}
@@ -100,30 +105,32 @@ func (m *migration) candidates(ctx context.Context) ([]*corev1.Secret, error) {
 	return named, nil
 }
 
-// namespace is where to look; empty: everywhere.
-func (m *migration) namespace() string {
+// searchNamespace is the namespace to search; empty: all.
+func (m *migration) searchNamespace() string {
 	if m.options.all {
 		return ""
 	}
 	return m.cluster.namespace
 }
 
-// plan decides what becomes of each Secret.
-func (m *migration) plan(ctx context.Context) error {
-	if len(m.found) == 0 {
+// planMoves plans the migration of all Secrets.
+func (m *migration) planMoves(ctx context.Context) error {
+	if len(m.secrets) == 0 {
 		return nil
 	}
 	var err error
-	if m.sessions, _, err = sessionKind.read(ctx, m.cluster.client, within(m.namespace())); err != nil {
-		return unread("sessions", err)
+	if m.sessions, _, err = sessionKind.listAll(
+		ctx, m.cluster.client, selectNamespace(m.searchNamespace())); err != nil {
+		return readError("sessions", err)
 	}
-	if m.deployments, _, err = deploymentKind.read(ctx, m.cluster.client, within(m.namespace())); err != nil {
-		return unread("deployments", err)
+	if m.deployments, _, err = deploymentKind.listAll(
+		ctx, m.cluster.client, selectNamespace(m.searchNamespace())); err != nil {
+		return readError("deployments", err)
 	}
-	for _, f := range m.found {
-		next, err := m.move(ctx, f)
+	for _, f := range m.secrets {
+		next, err := m.planMove(ctx, f)
 		if err != nil {
-			m.fault(err)
+			m.reportError(err)
 			continue
 		}
 		m.moves = append(m.moves, next)
@@ -131,13 +138,13 @@ func (m *migration) plan(ctx context.Context) error {
 	return nil
 }
 
-// move decides what becomes of one Secret.
-func (m *migration) move(ctx context.Context, f flat) (*move, error) {
-	if session := m.sessionOf(f); session != nil {
-		return m.known(f, session)
+// planMove plans the migration of one Secret.
+func (m *migration) planMove(ctx context.Context, f flatSecret) (*move, error) {
+	if session := m.findSession(f); session != nil {
+		return m.planExistingSession(f, session)
 	}
-	next := &move{flat: f, makesSession: true}
-	name, err := m.freeName(ctx, f.secret.Namespace, f.secret.Name+"-session")
+	next := &move{flatSecret: f, makesSession: true}
+	name, err := m.findFreeName(ctx, f.secret.Namespace, f.secret.Name+"-session")
 	if err != nil {
 		return nil, err
 	}
@@ -147,10 +154,11 @@ func (m *migration) move(ctx context.Context, f flat) (*move, error) {
 	return next, nil
 }
 
-// sessionOf is the session that a Secret was migrated to, or that reads it.
-func (m *migration) sessionOf(f flat) *v1alpha1.CoderSession {
+// findSession returns the session that was created from the Secret, or that reads it.
+func (m *migration) findSession(f flatSecret) *v1alpha1.CoderSession {
 	index := slices.IndexFunc(m.sessions, func(s *v1alpha1.CoderSession) bool {
-		return s.Namespace == f.secret.Namespace && (s.Annotations[annotationMigratedFrom] == f.secret.Name || reads(s, f.secret.Name))
+		return s.Namespace == f.secret.Namespace &&
+			(s.Annotations[annotationMigratedFrom] == f.secret.Name || readsSecret(s, f.secret.Name))
 	})
 	if index < 0 {
 		return nil
@@ -158,17 +166,19 @@ func (m *migration) sessionOf(f flat) *v1alpha1.CoderSession {
 	return m.sessions[index]
 }
 
-// reads reports whether a session has its token from a Secret.
-func reads(s *v1alpha1.CoderSession, secret string) bool {
+// readsSecret reports whether a session reads its token from the Secret.
+func readsSecret(s *v1alpha1.CoderSession, secret string) bool {
 	return s.Spec.Auth.Token != nil && string(s.Spec.Auth.Token.SecretRef.Name) == secret
 }
 
-// known is the move of a Secret that has a session. Its deployment may be gone, or in a namespace that was not looked at.
-func (m *migration) known(f flat, session *v1alpha1.CoderSession) (*move, error) {
+// planExistingSession plans the migration of a Secret that has a session already. Its deployment
+// may be missing, or in a namespace that was not listed.
+func (m *migration) planExistingSession(f flatSecret, session *v1alpha1.CoderSession) (*move, error) {
 	if !session.DeletionTimestamp.IsZero() {
-		return nil, errors.New("session " + fullName(session) + ", which was made of Secret " + fullName(f.secret) + ", is being deleted: run this again when it is gone")
+		return nil, errors.New("session " + fullName(session) + ", which was made of Secret " + fullName(f.secret) +
+			", is being deleted: run this again when it is gone")
 	}
-	next := &move{flat: f, session: session}
+	next := &move{flatSecret: f, session: session}
 	key := session.DeploymentKey()
 	for _, d := range m.deployments {
 		if d.Namespace == key.Namespace && d.Name == key.Name {
@@ -176,26 +186,28 @@ func (m *migration) known(f flat, session *v1alpha1.CoderSession) (*move, error)
 		}
 	}
 	switch {
-	case next.deployment != nil && !sameServer(next.deployment, f.server):
-		return nil, errors.New("the Secret " + fullName(f.secret) + " names another server than deployment " + key.String() + " of session " +
+	case next.deployment != nil && !isForServer(next.deployment, f.server):
+		return nil, errors.New("the Secret " + fullName(f.secret) + " names another server than deployment " +
+			key.String() + " of session " +
 			fullName(session) + ", which was made of it: correct one of them")
 	case next.deployment == nil && key.Namespace == f.secret.Namespace:
-		// It was deleted, or never there: the session waits for one of that name.
+		// The deployment was deleted or never created: the session waits for one of that name.
 		next.deployment, next.makesDeployment = newDeployment(f, key.Name), true
 		m.deployments = append(m.deployments, next.deployment)
 	}
 	return next, nil
 }
 
-// deploymentFor is a deployment of the namespace for the server, and whether it is still to be made.
-func (m *migration) deploymentFor(f flat) (*v1alpha1.CoderDeployment, bool) {
+// deploymentFor returns a deployment for the server in the Secret's namespace, and true if it does
+// not exist yet.
+func (m *migration) deploymentFor(f flatSecret) (*v1alpha1.CoderDeployment, bool) {
 	taken := map[string]bool{}
 	for _, d := range m.deployments {
 		if d.Namespace != f.secret.Namespace {
 			continue
 		}
 		taken[d.Name] = true
-		if sameServer(d, f.server) && d.DeletionTimestamp.IsZero() {
+		if isForServer(d, f.server) && d.DeletionTimestamp.IsZero() {
 			return d, false
 		}
 	}
@@ -208,14 +220,15 @@ func (m *migration) deploymentFor(f flat) (*v1alpha1.CoderDeployment, bool) {
 	return next, true
 }
 
-func sameServer(d *v1alpha1.CoderDeployment, server string) bool {
-	theirs, err := serverOf(d.Spec.URL)
+func isForServer(d *v1alpha1.CoderDeployment, server string) bool {
+	theirs, err := serverURL(d.Spec.URL)
 	return err == nil && theirs == server
 }
 
-// freeName is a name for a session and the Secret that it generates, which neither a session nor a Secret has.
-func (m *migration) freeName(ctx context.Context, namespace, base string) (string, error) {
-	base = shortened(base)
+// findFreeName returns a name that neither a session nor a generated Secret nor any other Secret
+// has.
+func (m *migration) findFreeName(ctx context.Context, namespace, base string) (string, error) {
+	base = shortenName(base)
 	for n := 1; ; n++ {
 		name := base
 		if n > 1 {

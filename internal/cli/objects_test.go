@@ -21,7 +21,7 @@ import (
 // sentinel is a token that nothing but env may print (B90).
 const sentinel = "s3nt1n3l00-s3nt1n3ls3nt1n3ls3nt1n"
 
-// before and after are times, counted from noon.
+// before and after are times relative to noon.
 func before(d time.Duration) *metav1.Time { return after(-d) }
 
 func after(d time.Duration) *metav1.Time {
@@ -29,13 +29,14 @@ func after(d time.Duration) *metav1.Time {
 	return &t
 }
 
-// deployment is one that is verified.
+// deployment returns a verified deployment.
 func deployment(namespace, name string, parts ...func(*v1alpha1.CoderDeployment)) *v1alpha1.CoderDeployment {
 	d := &v1alpha1.CoderDeployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec:       v1alpha1.CoderDeploymentSpec{URL: "https://" + name + ".example.com"},
 		Status: v1alpha1.CoderDeploymentStatus{
-			Version: "v2.36.1+abc1234", User: &v1alpha1.DeploymentUser{ID: "6f0e6f6e-0000-4000-8000-000000000003", Username: "operator"},
+			Version: "v2.36.1+abc1234", User: &v1alpha1.DeploymentUser{ID: "6f0e6f6e-0000-4000-8000-000000000003",
+				Username: "operator"},
 			LastVerifiedTime: before(3 * time.Minute), TokenExpirationTime: after(120 * time.Hour),
 		},
 	}
@@ -44,7 +45,8 @@ func deployment(namespace, name string, parts ...func(*v1alpha1.CoderDeployment)
 	}
 	for _, kind := range []string{v1alpha1.ConditionVerified, v1alpha1.ConditionReady} {
 		meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
-			Type: kind, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonVerified, Message: `the server knows the operator as user "operator"`,
+			Type: kind, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonVerified,
+			Message:            `the server knows the operator as user "operator"`,
 			LastTransitionTime: *before(72 * time.Hour),
 		})
 	}
@@ -55,7 +57,9 @@ func deployment(namespace, name string, parts ...func(*v1alpha1.CoderDeployment)
 }
 
 // deploymentSays sets a condition five minutes before noon.
-func deploymentSays(kind string, status metav1.ConditionStatus, reason, message string) func(*v1alpha1.CoderDeployment) {
+func deploymentSays(
+	kind string, status metav1.ConditionStatus, reason, message string,
+) func(*v1alpha1.CoderDeployment) {
 	return func(d *v1alpha1.CoderDeployment) {
 		meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
 			Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: *before(5 * time.Minute),
@@ -63,7 +67,7 @@ func deploymentSays(kind string, status metav1.ConditionStatus, reason, message 
 	}
 }
 
-// withCertificate has a client certificate that ends.
+// withCertificate adds a client certificate that expires.
 func withCertificate(end *metav1.Time) func(*v1alpha1.CoderDeployment) {
 	return func(d *v1alpha1.CoderDeployment) {
 		d.Spec.TLS = &v1alpha1.TLSConfig{ClientCertificateSecretName: "coder-mtls"}
@@ -71,13 +75,14 @@ func withCertificate(end *metav1.Time) func(*v1alpha1.CoderDeployment) {
 	}
 }
 
-// minted is a session with a token, of a deployment in that namespace.
+// minted returns a session with a token. Its deployment is in the given namespace.
 func minted(namespace, name, deploymentNamespace, deployment string, parts ...report) *v1alpha1.CoderSession {
 	s := &v1alpha1.CoderSession{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.CoderSessionSpec{
-			DeploymentRef: v1alpha1.DeploymentRef{Namespace: v1alpha1.ObjectName(deploymentNamespace), Name: v1alpha1.ObjectName(deployment)},
-			Auth:          v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}},
+			DeploymentRef: v1alpha1.DeploymentRef{Namespace: v1alpha1.ObjectName(deploymentNamespace),
+				Name: v1alpha1.ObjectName(deployment)},
+			Auth: v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}},
 		},
 	}
 	ready(s)
@@ -98,12 +103,12 @@ func says(kind string, status metav1.ConditionStatus, reason, message string) re
 	}
 }
 
-// isNot is not ready, for five minutes.
+// isNot makes a session not ready, for five minutes.
 func isNot(reason, message string) report {
 	return says(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 }
 
-// supplied has its token from a Secret.
+// supplied makes a session read its token from a Secret.
 func supplied(secret, key string) report {
 	return func(s *v1alpha1.CoderSession) {
 		s.Spec.Auth = v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{
@@ -136,7 +141,8 @@ func (w *world) put(objects ...client.Object) {
 	}
 }
 
-// namespaces makes namespaces of these very names, for output that has them in it. What is in them goes with the test.
+// namespaces creates namespaces with exactly these names, for output that contains them. Their
+// objects are deleted after the test.
 func (w *world) namespaces(names ...string) {
 	w.t.Helper()
 	for _, name := range names {
@@ -146,7 +152,8 @@ func (w *world) namespaces(names ...string) {
 		}
 		w.t.Cleanup(func() {
 			for _, kind := range []client.Object{&v1alpha1.CoderSession{}, &v1alpha1.CoderDeployment{}} {
-				if err := w.cluster.Client.DeleteAllOf(context.Background(), kind, client.InNamespace(name)); err != nil {
+				if err := w.cluster.Client.DeleteAllOf(
+					context.Background(), kind, client.InNamespace(name)); err != nil {
 					w.t.Error(err)
 				}
 			}
@@ -154,7 +161,7 @@ func (w *world) namespaces(names ...string) {
 	}
 }
 
-// secret makes a Secret with these keys and values.
+// secret creates a Secret with these keys and values.
 func (w *world) secret(name string, pairs ...string) *corev1.Secret {
 	w.t.Helper()
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: map[string][]byte{}}
@@ -165,7 +172,7 @@ func (w *world) secret(name string, pairs ...string) *corev1.Secret {
 	return s
 }
 
-// may gives a user rights in a namespace, and waits until they are known.
+// may gives a user rights in a namespace, and waits until the API server knows them.
 func (w *world) may(user, namespace string, rules ...rbacv1.PolicyRule) {
 	w.t.Helper()
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "test-"}, Rules: rules}
@@ -180,7 +187,8 @@ func (w *world) may(user, namespace string, rules ...rbacv1.PolicyRule) {
 // kubectlApplies applies manifests with the real kubectl.
 func (w *world) kubectlApplies(manifests string) {
 	w.t.Helper()
-	command := exec.CommandContext(w.t.Context(), w.cluster.Kubectl, "--kubeconfig", w.cluster.Kubeconfig, "apply", "--validate=strict", "-f", "-")
+	command := exec.CommandContext(
+		w.t.Context(), w.cluster.Kubectl, "--kubeconfig", w.cluster.Kubeconfig, "apply", "--validate=strict", "-f", "-")
 	command.Stdin = strings.NewReader(manifests)
 	if output, err := command.CombinedOutput(); err != nil {
 		w.t.Fatalf("kubectl apply: %v\n%s", err, output)

@@ -14,44 +14,47 @@ import (
 )
 
 const (
-	// operatorLabels is what the operator's pods have, however they were installed.
+	// operatorLabels selects the operator's pods, whichever way it was installed.
 	operatorLabels = "app.kubernetes.io/name=coder-session-operator"
-	// callbackPortName is the container port at which they take browsers.
+	// callbackPortName is the name of the container port that serves the OAuth callback.
 	callbackPortName = "callback"
 )
 
-// podClient is a client of the core API, which has the pods.
-func podClient(config *rest.Config) (*rest.RESTClient, error) {
+// newPodClient returns a REST client for the core API group.
+func newPodClient(config *rest.Config) (*rest.RESTClient, error) {
 	config = rest.CopyConfig(config)
 	config.APIPath, config.GroupVersion = "/api", &corev1.SchemeGroupVersion
 	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
 	return rest.RESTClientFor(config)
 }
 
-// operatorPod finds a pod of the operator that answers: any of them serves the callback (B72).
-func operatorPod(ctx context.Context, pods *rest.RESTClient, namespace string) (*corev1.Pod, error) {
+// findOperatorPod returns a ready pod of the operator. Any replica serves the callback (B72).
+func findOperatorPod(ctx context.Context, pods *rest.RESTClient, namespace string) (*corev1.Pod, error) {
 	list := &corev1.PodList{}
 	err := pods.Get().Namespace(namespace).Resource("pods").
 		VersionedParams(&metav1.ListOptions{LabelSelector: operatorLabels}, scheme.ParameterCodec).Do(ctx).Into(list)
 	if err != nil {
-		return nil, exit(ExitUnreachable, "cannot look for the operator's pod: %w", err)
+		return nil, newExitError(ExitUnreachable, "cannot look for the operator's pod: %w", err)
 	}
-	ready := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return !serves(&p) })
+	ready := slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return !isPodReady(&p) })
 	if len(ready) == 0 {
-		return nil, exit(ExitUnreachable, "namespace %q has no ready pod with the label %s: name the operator's namespace with --operator-namespace", namespace, operatorLabels)
+		return nil, newExitError(ExitUnreachable,
+			"namespace %q has no ready pod with the label %s: name the operator's namespace with --operator-namespace",
+			namespace, operatorLabels)
 	}
 	chosen := slices.MinFunc(ready, func(a, b corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	return &chosen, nil
 }
 
-func serves(p *corev1.Pod) bool {
+func isPodReady(p *corev1.Pod) bool {
 	return p.DeletionTimestamp.IsZero() && slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
 }
 
-// callbackPort is the port of the pod that browsers are to reach: the one asked for, else the one with the name.
-func callbackPort(p *corev1.Pod, asked int) (int, error) {
+// findCallbackPort is the port of the pod that serves the callback: the one from the flag, else the
+// one of the container port with the name.
+func findCallbackPort(p *corev1.Pod, asked int) (int, error) {
 	if asked != 0 {
 		return asked, nil
 	}
@@ -62,6 +65,7 @@ func callbackPort(p *corev1.Pod, asked int) (int, error) {
 			}
 		}
 	}
-	return 0, exit(ExitUnreachable, "pod %s/%s has no container port with the name %q: name the number of the port with --callback-port; the operator serves it with --oauth-callback-bind-address",
+	return 0, newExitError(ExitUnreachable, "pod %s/%s has no container port with the name %q: name the number of "+
+		"the port with --callback-port; the operator serves it with --oauth-callback-bind-address",
 		p.Namespace, p.Name, callbackPortName)
 }

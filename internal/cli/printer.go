@@ -10,36 +10,38 @@ import (
 	"unicode"
 )
 
-// printer writes lines. It is safe for concurrent use. A writer that fails is nobody to tell.
+// printer writes lines. It is safe for concurrent use. Only writeOut returns write errors: an error
+// of standard error cannot be reported anywhere.
 type printer struct {
 	mu       sync.Mutex
 	out, err io.Writer
 }
 
-// printf tells people something, in one line.
-func (p *printer) printf(format string, args ...any) {
+// printErrf prints one line for people.
+func (p *printer) printErrf(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, _ = fmt.Fprintln(p.err, harmless(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintln(p.err, sanitize(fmt.Sprintf(format, args...)))
 }
 
-// println writes a line for scripts.
-func (p *printer) println(line string) {
+// printOut prints one line for scripts.
+func (p *printer) printOut(line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, _ = fmt.Fprintln(p.out, harmless(line))
+	_, _ = fmt.Fprintln(p.out, sanitize(line))
 }
 
-// write gives text of several lines that is harmless already, and says when that fails.
-func (p *printer) write(text string) error {
+// writeOut prints text of several lines that is already sanitized.
+func (p *printer) writeOut(text string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_, err := io.WriteString(p.out, text)
 	return err
 }
 
-// harmless takes out what would steer a terminal, or hide what is written: messages come from the cluster.
-func harmless(text string) string {
+// sanitize removes characters that control the terminal or hide text: messages come from the
+// cluster.
+func sanitize(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsControl(r):

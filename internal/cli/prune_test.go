@@ -17,13 +17,13 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// publishes plays the operator: the session is ready with the spec that it has.
+// publishes plays the operator: it reports that the session is ready with its current spec.
 func (w *world) publishes(name string) {
 	w.t.Helper()
 	w.reports(name, ready)
 }
 
-// user is a pod that has a Secret, in one way or another.
+// user is a pod that uses a Secret in one of several ways.
 func (w *world) user(name string, spec corev1.PodSpec, phase corev1.PodPhase) *corev1.Pod {
 	w.t.Helper()
 	if spec.Containers == nil {
@@ -79,7 +79,7 @@ Secret NS/coder deleted
 	}
 }
 
-// B29. Whatever uses the Secret goes on working.
+// B29. A Secret that is in use is not deleted.
 func TestPruneLeavesWhatIsInUse(t *testing.T) {
 	from := corev1.LocalObjectReference{Name: "coder"}
 	key := corev1.SecretKeySelector{LocalObjectReference: from, Key: "session"}
@@ -93,13 +93,29 @@ func TestPruneLeavesWhatIsInUse(t *testing.T) {
 		phase corev1.PodPhase
 		used  bool
 	}{
-		"volume":      {spec: corev1.PodSpec{Volumes: volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "coder"}})}, used: true},
-		"ended":       {spec: corev1.PodSpec{Volumes: volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "coder"}})}, phase: corev1.PodSucceeded},
-		"other":       {spec: corev1.PodSpec{Volumes: volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "coder-session"}})}},
-		"projected":   {spec: corev1.PodSpec{Volumes: volume(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{LocalObjectReference: from}}}}})}, used: true},
-		"environment": {spec: corev1.PodSpec{Containers: container(corev1.Container{EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: from}}}})}, used: true},
-		"variable":    {spec: corev1.PodSpec{Containers: container(corev1.Container{Env: []corev1.EnvVar{{Name: "T", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &key}}}})}, used: true},
-		"init":        {spec: corev1.PodSpec{InitContainers: []corev1.Container{{Name: "i", Image: "none", Env: []corev1.EnvVar{{Name: "T", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &key}}}}}}, used: true},
+		"volume": {spec: corev1.PodSpec{
+			Volumes: volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "coder"}})}, used: true},
+		"ended": {spec: corev1.PodSpec{
+			Volumes: volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "coder"}})},
+			phase: corev1.PodSucceeded},
+		"other": {spec: corev1.PodSpec{
+			Volumes: volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "coder-session"}})}},
+		"projected": {spec: corev1.PodSpec{
+			Volumes: volume(corev1.VolumeSource{
+				Projected: &corev1.ProjectedVolumeSource{
+					Sources: []corev1.VolumeProjection{
+						{Secret: &corev1.SecretProjection{LocalObjectReference: from}}}}})}, used: true},
+		"environment": {spec: corev1.PodSpec{
+			Containers: container(corev1.Container{
+				EnvFrom: []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: from}}}})},
+			used: true},
+		"variable": {spec: corev1.PodSpec{
+			Containers: container(corev1.Container{
+				Env: []corev1.EnvVar{{Name: "T", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &key}}}})}, used: true},
+		"init": {spec: corev1.PodSpec{
+			InitContainers: []corev1.Container{
+				{Name: "i", Image: "none", Env: []corev1.EnvVar{
+					{Name: "T", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &key}}}}}}, used: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -124,7 +140,7 @@ func TestPruneLeavesWhatIsInUse(t *testing.T) {
 	}
 }
 
-// Each of them leaves the old Secret as it is.
+// In each of these cases the old Secret stays as it is.
 func TestPruneThatIsNotPossible(t *testing.T) {
 	type scene struct {
 		before func(*world)
@@ -144,7 +160,8 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 			before: func(w *world) {
 				secret := &corev1.Secret{}
 				w.exists("coder", secret)
-				secret.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ExternalSecret", Name: "vault", UID: "1", Controller: new(true)}}
+				secret.OwnerReferences = []metav1.OwnerReference{
+					{APIVersion: "v1", Kind: "ExternalSecret", Name: "vault", UID: "1", Controller: new(true)}}
 				if err := w.cluster.Client.Update(w.t.Context(), secret); err != nil {
 					w.t.Fatal(err)
 				}
@@ -159,12 +176,13 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 		},
 		"name taken": {
 			before: func(w *world) { w.secret("coder-session-token", "token", "other") },
-			says:   "is wanted for its token, and taken",
+			says:   "but another Secret has that name",
 		},
 		"changed meanwhile": {
 			during: func(w *world, r *run) {
 				session := &v1alpha1.CoderSession{}
-				r.until("the session reads the copy", func() bool { return w.exists("coder-session", session) && session.Generation > 1 })
+				r.until("the session reads the copy",
+					func() bool { return w.exists("coder-session", session) && session.Generation > 1 })
 				secret := &corev1.Secret{}
 				w.exists("coder", secret)
 				secret.Data["session"] = []byte("another000-s3nt1n3ls3nt1n3ls3nt1n")
@@ -173,7 +191,7 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 				}
 				w.publishes("coder-session")
 			},
-			says: "somebody has changed it just now: run this again",
+			says: "it has just been changed by another client: run this again",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -197,7 +215,7 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 			if name != "changed meanwhile" {
 				return
 			}
-			// Nobody but a person knows which of the two tokens is the good one.
+			// Only a person can decide which of the two tokens is the valid one.
 			r = w.coder("migrate", "--apply", "--prune")
 			r.ends(cli.ExitFailed)
 			r.shows(r.err, "it has another token than Secret "+w.namespace+"/coder-session-token, which session")
@@ -205,7 +223,7 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 	}
 }
 
-// B29. A run that ended anywhere is gone on with by the next one.
+// B29. A run that was interrupted at any point is completed by the next one.
 func TestPruneGoesOnWhereItStopped(t *testing.T) {
 	for name, prepare := range map[string]func(*world){
 		"before the copy":     func(*world) {},
@@ -238,7 +256,9 @@ func TestPruneGoesOnWhereItStopped(t *testing.T) {
 			})
 			w.publishes("coder-session")
 			r.ends(cli.ExitOK)
-			if err := w.cluster.Client.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "coder"}, copied); !apierrors.IsNotFound(err) {
+			if err := w.cluster.Client.Get(
+				t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "coder"},
+				copied); !apierrors.IsNotFound(err) {
 				t.Errorf("the old Secret: %v", err)
 			}
 			w.coder("migrate", "--apply", "--prune").ends(cli.ExitOK)
@@ -246,18 +266,19 @@ func TestPruneGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
-// copy is the one that migrate makes of a token.
+// copy is the Secret that migrate copies a token to.
 func (w *world) copy(token string) {
 	w.t.Helper()
 	w.put(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: w.namespace, Name: "coder-session-token", Annotations: map[string]string{"credentials.coder.com/migrated-from": "coder"},
+			Namespace: w.namespace, Name: "coder-session-token",
+			Annotations: map[string]string{"credentials.coder.com/migrated-from": "coder"},
 		},
 		Data: map[string][]byte{"token": []byte(token)},
 	})
 }
 
-// B92. Without a look at the pods nothing is deleted.
+// B92. If pods may not be listed, nothing is deleted.
 func TestPruneWithoutARightToListPods(t *testing.T) {
 	w := newWorld(t)
 	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)

@@ -10,9 +10,9 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// sessionRemedy says what to do about a session that is not ready. Empty: its message says so.
+// sessionRemedy says what to do about a session that is not ready. Empty: its message says it.
 func sessionRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeployment) string {
-	switch readiness(s).Reason {
+	switch readyCondition(s).Reason {
 	case v1alpha1.ReasonAwaitingDeployment:
 		return awaitingRemedy(deployment)
 	case v1alpha1.ReasonAwaitingAuthorization, v1alpha1.ReasonReauthenticationRequired:
@@ -29,28 +29,29 @@ func sessionRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploymen
 	case v1alpha1.ReasonPaused:
 		return "set spec.paused to false"
 	case v1alpha1.ReasonWorkspaceStopped:
-		return "start the workspace: the credential comes back by itself"
+		return "start the workspace: the credential is restored automatically"
 	}
 	return "" // ConfigInvalid, SecretConflict
 }
 
-// awaitingRemedy is about a session without a credential whose deployment gives none.
+// awaitingRemedy is for a session that waits for its deployment.
 func awaitingRemedy(deployment *v1alpha1.CoderDeployment) string {
 	switch {
 	case deployment == nil:
 		return ""
-	case judgedReady(deployment):
-		return "wait: it is tried again by itself"
+	case isDeploymentReady(deployment):
+		return "wait: the operator retries automatically"
 	}
-	return "mend the deployment: the session follows by itself"
+	return "fix the deployment: the session recovers automatically"
 }
 
-func judgedReady(d *v1alpha1.CoderDeployment) bool {
-	ready := deploymentReadiness(d)
+func isDeploymentReady(d *v1alpha1.CoderDeployment) bool {
+	ready := deploymentReadyCondition(d)
 	return ready != nil && ready.Status == metav1.ConditionTrue
 }
 
-// suspendedRemedy goes by why the credential is refused. After each of them the session returns by itself.
+// suspendedRemedy depends on why the server refuses the credential. Once the cause is fixed, the
+// session recovers automatically.
 func suspendedRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeployment) string {
 	reason := ""
 	if s.Status.Suspension != nil {
@@ -64,13 +65,13 @@ func suspendedRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploym
 	case reason == v1alpha1.ReasonUnauthorized && auth.Token != nil:
 		ref := auth.Token.SecretRef
 		return fmt.Sprintf("write a valid token to Secret %s/%s, key %s", s.Namespace, ref.Name, ref.DataKey())
-	case deployment != nil && !judgedReady(deployment):
-		return "mend the deployment: the session follows by itself"
+	case deployment != nil && !isDeploymentReady(deployment):
+		return "fix the deployment: the session recovers automatically"
 	}
-	return "mend what the message names: the session follows by itself"
+	return "fix what the message names: the session recovers automatically"
 }
 
-// warningRemedy is about a session that is ready, and not all well.
+// warningRemedy is for a session that is ready but degraded.
 func warningRemedy(s *v1alpha1.CoderSession, condition *metav1.Condition) string {
 	switch {
 	case condition.Type == v1alpha1.ConditionAuthenticated:
@@ -81,26 +82,28 @@ func warningRemedy(s *v1alpha1.CoderSession, condition *metav1.Condition) string
 	return ""
 }
 
-// deploymentRemedy says what to do about a deployment, by the reason of a condition. Empty: the message says so.
+// deploymentRemedy says what to do about a deployment, by the reason of a condition. Empty: the
+// message says it.
 func deploymentRemedy(d *v1alpha1.CoderDeployment, reason string) string {
 	switch reason {
 	case v1alpha1.ReasonConfigInvalid:
 		return "write what is named: the operator notices at once"
 	case v1alpha1.ReasonUnauthorized:
 		if d.Spec.Token == nil {
-			return "mend the client certificate or the headers, or set spec.token"
+			return "correct the client certificate or the headers, or set spec.token"
 		}
-		return "write a valid token to " + tokenPlace(d)
+		return "write a valid token to " + tokenLocation(d)
 	case v1alpha1.ReasonUserSuspended:
-		return fmt.Sprintf("activate user %s on the Coder server", userOf(d))
+		return fmt.Sprintf("activate user %s on the Coder server", userName(d))
 	case v1alpha1.ReasonForbidden:
-		return fmt.Sprintf("check the roles of user %s, and the rules of a proxy in between", userOf(d))
+		return fmt.Sprintf("check the roles of user %s, and the rules of a proxy in between", userName(d))
 	case v1alpha1.ReasonServerUntrusted:
 		return "set spec.tls.caBundle, or spec.tls.serverName where the name differs"
 	case v1alpha1.ReasonUnreachable:
-		return "check spec.url, proxy and network policies; it is tried again by itself, and now with: kubectl coder verify -n " + d.Namespace + " " + d.Name
+		return "check spec.url, proxy and network policies; the operator retries automatically; to retry now: " +
+			"kubectl coder verify -n " + d.Namespace + " " + d.Name
 	case v1alpha1.ReasonRateLimited:
-		return "wait: it is tried again by itself"
+		return "wait: the operator retries automatically"
 	case v1alpha1.ReasonUnexpectedAnswer:
 		return "correct spec.url, or see what the proxy in between answers"
 	case v1alpha1.ReasonTerminating:
@@ -109,33 +112,34 @@ func deploymentRemedy(d *v1alpha1.CoderDeployment, reason string) string {
 	return certificateRemedy(d, reason)
 }
 
-// certificateRemedy is about a client certificate that is not accepted.
+// certificateRemedy is for a client certificate that the server does not accept.
 func certificateRemedy(d *v1alpha1.CoderDeployment, reason string) string {
 	switch reason {
 	case v1alpha1.ReasonCertificateRequired:
 		return "set spec.tls.clientCertificateSecretName"
 	case v1alpha1.ReasonCertificateRejected:
-		return "renew the certificate in " + certificatePlace(d)
-	case v1alpha1.ReasonCertificateAuthorityUnknown, v1alpha1.ReasonCertificateUnsupported, v1alpha1.ReasonCertificateAccessDenied:
-		return "write a certificate of the right authority, type or subject to " + certificatePlace(d)
+		return "renew the certificate in " + certificateLocation(d)
+	case v1alpha1.ReasonCertificateAuthorityUnknown, v1alpha1.ReasonCertificateUnsupported,
+		v1alpha1.ReasonCertificateAccessDenied:
+		return "write a certificate of the right authority, type or subject to " + certificateLocation(d)
 	}
 	return ""
 }
 
-func userOf(d *v1alpha1.CoderDeployment) string {
+func userName(d *v1alpha1.CoderDeployment) string {
 	if d.Status.User == nil {
 		return "of the operator"
 	}
 	return fmt.Sprintf("%q", d.Status.User.Username)
 }
 
-// tokenPlace is where the operator's own token is. The deployment has one.
-func tokenPlace(d *v1alpha1.CoderDeployment) string {
+// tokenLocation is the Secret and key of the operator's token. The deployment must have one.
+func tokenLocation(d *v1alpha1.CoderDeployment) string {
 	ref := d.Spec.Token.SecretRef
 	return fmt.Sprintf("Secret %s/%s, key %s", d.Namespace, ref.Name, ref.DataKey())
 }
 
-func certificatePlace(d *v1alpha1.CoderDeployment) string {
+func certificateLocation(d *v1alpha1.CoderDeployment) string {
 	if d.Spec.TLS == nil || d.Spec.TLS.ClientCertificateSecretName == "" {
 		return "a Secret, and name it in spec.tls.clientCertificateSecretName"
 	}

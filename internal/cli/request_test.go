@@ -17,15 +17,16 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// asked is the value that an annotation has at noon.
+// asked is the annotation's value at noon.
 const asked = "2026-03-01T12:00:00Z"
 
-// deploymentReports writes into a deployment's status.
+// deploymentReports writes a deployment's status.
 func (w *world) deploymentReports(name string, change func(*v1alpha1.CoderDeployment)) {
 	w.t.Helper()
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		d := &v1alpha1.CoderDeployment{}
-		if err := w.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, d); err != nil {
+		if err := w.cluster.Client.Get(
+			w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, d); err != nil {
 			return err
 		}
 		change(d)
@@ -41,12 +42,13 @@ func (r *run) requested(name string) string {
 	r.t.Helper()
 	s := &v1alpha1.CoderSession{}
 	r.until("it asks", func() bool {
-		return r.cluster.Client.Get(r.t.Context(), types.NamespacedName{Namespace: r.namespace, Name: name}, s) == nil && s.RenewalRequest() != ""
+		return r.cluster.Client.Get(r.t.Context(), types.NamespacedName{Namespace: r.namespace, Name: name},
+			s) == nil && s.RenewalRequest() != ""
 	})
 	return s.RenewalRequest()
 }
 
-// handled is what the operator writes when it has served the request.
+// handled plays the operator: it reports that the request was handled.
 func handled(value string) report {
 	return func(s *v1alpha1.CoderSession) { s.Status.LastHandledRenewAt = value }
 }
@@ -60,7 +62,8 @@ func TestRenewAsksAndWaitsForTheNewCredential(t *testing.T) {
 	if got := r.requested("ci"); got != asked {
 		t.Errorf("the request is %q, want %q", got, asked)
 	}
-	w.reports("ci", ready, says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling, "0 of 1 workloads"))
+	w.reports("ci", ready, says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling,
+		"0 of 1 workloads"))
 	r.shows(r.err, "TargetsRestarted=False Rolling: 0 of 1 workloads\n")
 	w.reports("ci", ready, newToken, handled(asked))
 	r.ends(cli.ExitOK)
@@ -73,7 +76,8 @@ func TestRenewAsksAndWaitsForTheNewCredential(t *testing.T) {
 	if diff := cmp.Diff(want, r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff("Ready=True Active: all is well\nTargetsRestarted=False Rolling: 0 of 1 workloads\n", r.err.String()); diff != "" {
+	if diff := cmp.Diff("Ready=True Active: all is well\nTargetsRestarted=False Rolling: 0 of 1 workloads\n",
+		r.err.String()); diff != "" {
 		t.Errorf("standard error (-want +got):\n%s", diff)
 	}
 }
@@ -81,25 +85,28 @@ func TestRenewAsksAndWaitsForTheNewCredential(t *testing.T) {
 // B27
 func TestRenewBringsBackARetiredSession(t *testing.T) {
 	w := newWorld(t)
-	w.put(minted(w.namespace, "ci", "", "prod", isNot(v1alpha1.ReasonRetired, "nobody used it")))
+	w.put(minted(w.namespace, "ci", "", "prod", isNot(v1alpha1.ReasonRetired, "it was not used")))
 	r := w.coder("renew", "ci")
 	r.requested("ci")
 	w.reports("ci", notReady(v1alpha1.ReasonVerifying, "on its way"))
-	r.shows(r.err, "Ready=False Retired: nobody used it\nReady=False Verifying: on its way\n")
+	r.shows(r.err, "Ready=False Retired: it was not used\nReady=False Verifying: on its way\n")
 	w.reports("ci", ready, handled(asked))
 	r.ends(cli.ExitOK)
 }
 
-// Somebody else has asked later, and the operator has seen only that.
+// Another client has made a later request, and the operator has handled only that.
 func TestALaterRequestIsAsGood(t *testing.T) {
-	for name, value := range map[string]string{"later": "2026-03-01T12:00:00.5Z", "in another zone": "2026-03-01T14:00:01+02:00"} {
+	for name, value := range map[string]string{"later": "2026-03-01T12:00:00.5Z",
+		"in another zone": "2026-03-01T14:00:01+02:00"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.put(minted(w.namespace, "ci", "", "prod"))
 			r := w.coder("renew", "ci")
 			r.requested("ci")
-			for _, reason := range []string{"Earlier", "StillEarlier"} { // what is told after it shows that it did not end there
-				w.reports("ci", ready, handled("2026-03-01T11:59:59Z"), says("Other", metav1.ConditionTrue, reason, "an earlier one is none"))
+			// the next output shows that the command has not ended here
+			for _, reason := range []string{"Earlier", "StillEarlier"} {
+				w.reports("ci", ready, handled("2026-03-01T11:59:59Z"),
+					says("Other", metav1.ConditionTrue, reason, "an earlier one is none"))
 				r.shows(r.err, "Other=True "+reason)
 			}
 			w.reports("ci", ready, handled(value))
@@ -121,11 +128,12 @@ func TestRenewDoesNotAskWhereItIsOfNoUse(t *testing.T) {
 			w := newWorld(t)
 			w.put(minted(w.namespace, "ci", "", "prod", isNot(reason, "why it is so")))
 			r := w.coder("renew", "ci")
-			r.ends(cli.ExitUnmendable)
+			r.ends(cli.ExitBlocked)
 			r.shows(r.err, "error: session "+w.namespace+"/ci is "+reason+": why it is so")
 			r.shows(r.err, strings.ReplaceAll(hint, "NS", w.namespace))
 			s := &v1alpha1.CoderSession{}
-			if err := w.cluster.Client.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "ci"}, s); err != nil {
+			if err := w.cluster.Client.Get(
+				t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "ci"}, s); err != nil {
 				t.Fatal(err)
 			}
 			if s.RenewalRequest() != "" {
@@ -143,7 +151,8 @@ func TestRenewThatHasNoGoodOutcome(t *testing.T) {
 		r.requested("ci")
 		r.clock.Step(time.Minute)
 		r.ends(cli.ExitTimedOut)
-		r.shows(r.err, "error: no outcome within 1m0s: session "+w.namespace+"/ci is ConfigInvalid: no such user. The request stands")
+		r.shows(r.err, "error: no outcome within 1m0s: session "+
+			w.namespace+"/ci is ConfigInvalid: no such user. The request stands")
 	})
 	t.Run("not ready with it", func(t *testing.T) {
 		w := newWorld(t)
@@ -151,7 +160,7 @@ func TestRenewThatHasNoGoodOutcome(t *testing.T) {
 		r := w.coder("renew", "ci")
 		r.requested("ci")
 		w.reports("ci", notReady(v1alpha1.ReasonConfigInvalid, "no such user"), handled(asked))
-		r.ends(cli.ExitUnmendable)
+		r.ends(cli.ExitBlocked)
 		r.shows(r.err, "error: session "+w.namespace+"/ci is ConfigInvalid: no such user\n")
 	})
 	t.Run("none without the object", func(t *testing.T) {
@@ -178,7 +187,7 @@ func TestRenewThatHasNoGoodOutcome(t *testing.T) {
 		r := w.coder("renew", "ci")
 		r.requested("ci")
 		w.reports("ci", notReady(v1alpha1.ReasonReauthenticationRequired, "the grant has ended"))
-		r.ends(cli.ExitUnmendable)
+		r.ends(cli.ExitBlocked)
 	})
 	t.Run("no name", func(t *testing.T) {
 		w := newWorld(t)
@@ -208,13 +217,17 @@ func TestVerifyAsksAndSaysTheOutcome(t *testing.T) {
 	for name, s := range map[string]scene{
 		"accepted": {
 			outcome: func(*v1alpha1.CoderDeployment) {}, code: cli.ExitOK,
-			out: "Deployment NS/prod is verified: the server https://prod.example.com accepts its settings\n  User:     operator\n  Version:  v2.36.1+abc1234\n",
+			out: "Deployment NS/prod is verified: the server https://prod.example.com accepts its settings\n" +
+				"  User:     operator\n  Version:  v2.36.1+abc1234\n",
 			err: "Ready=True Verified: the server knows the operator as user \"operator\"\n",
 		},
 		"refused": {
-			outcome: deploymentSays(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnauthorized, message), code: cli.ExitUnmendable,
-			err: "Ready=True Verified: the server knows the operator as user \"operator\"\nReady=False Unauthorized: " + message +
-				"\nerror: deployment NS/prod is Unauthorized: " + message + "; write a valid token to Secret NS/coder-operator-token, key token\n",
+			outcome: deploymentSays(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnauthorized,
+				message), code: cli.ExitBlocked,
+			err: "Ready=True Verified: the server knows the operator as user \"operator\"\nReady=False Unauthorized: " +
+				message +
+				"\nerror: deployment NS/prod is Unauthorized: " + message +
+				"; write a valid token to Secret NS/coder-operator-token, key token\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -223,7 +236,8 @@ func TestVerifyAsksAndSaysTheOutcome(t *testing.T) {
 			r := w.coder("verify", "prod")
 			d := &v1alpha1.CoderDeployment{}
 			r.until("it asks", func() bool {
-				return w.cluster.Client.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "prod"}, d) == nil && d.VerificationRequest() == asked
+				return w.cluster.Client.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "prod"},
+					d) == nil && d.VerificationRequest() == asked
 			})
 			w.deploymentReports("prod", func(d *v1alpha1.CoderDeployment) {
 				s.outcome(d)
@@ -247,14 +261,15 @@ func TestVerifyThatHasNoOutcome(t *testing.T) {
 	w.put(d)
 	r := w.coder("verify", "prod", "--timeout", "5s")
 	r.until("it asks", func() bool {
-		return w.cluster.Client.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "prod"}, d) == nil && d.VerificationRequest() != ""
+		return w.cluster.Client.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "prod"},
+			d) == nil && d.VerificationRequest() != ""
 	})
 	r.clock.Step(5 * time.Second)
 	r.ends(cli.ExitTimedOut)
 	r.shows(r.err, "has not been looked at by the operator yet. The request stands")
 }
 
-// Another object of the same name is not the one that was meant.
+// An object that was recreated with the same name does not get the request.
 func TestOnlyTheObjectThatWasSeenIsAsked(t *testing.T) {
 	w := newWorld(t)
 	s := minted(w.namespace, "ci", "", "prod")
@@ -268,5 +283,5 @@ func TestOnlyTheObjectThatWasSeenIsAsked(t *testing.T) {
 	}
 	r := w.coder("renew", "ci", "--server", l.URL)
 	r.ends(cli.ExitUnreachable)
-	r.shows(r.err, "was deleted and made anew meanwhile")
+	r.shows(r.err, "was deleted and recreated meanwhile")
 }

@@ -16,26 +16,28 @@ const (
 	groupOther    = "other"
 )
 
-// The flags of the connection are listed once, and not again with every subcommand.
+// The connection flags are listed once, with the root command, and not with every subcommand.
 const (
 	inherited     = "Global Flags:\n{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}"
-	inheritedHint = "The flags of kubectl for the connection, such as -n, --context and --kubeconfig, are the same here: {{.Root.CommandPath}} --help lists them."
+	inheritedHint = "The flags of kubectl for the connection, such as -n, --context and --kubeconfig, are the same " +
+		"here: {{.Root.CommandPath}} --help lists them."
 )
 
-// Command is the command tree, for those who describe it. To run it there is [Execute].
+// Command returns the command tree, for generating documentation. To run it, use [Execute].
 func Command(env Environment) *cobra.Command {
 	return newRoot(env, &printer{out: env.Out, err: env.Err})
 }
 
-// newRoot makes the command tree.
+// newRoot returns the command tree.
 func newRoot(env Environment, out *printer) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kubectl-coder",
 		Short: "Work with the Coder sessions of a cluster",
-		Long: `Work with the CoderDeployments and CoderSessions of a cluster: credentials for Coder that the Coder Session Operator
-keeps in Secrets.
+		Long: `Work with the CoderDeployments and CoderSessions of a cluster: credentials for Coder that the Coder
+Session Operator keeps in Secrets.
 
-Everything is done with your own rights in the cluster. No credential is shown, but by env, which is for that.`,
+Everything is done with your own rights in the cluster. Only env prints a credential: that is its
+purpose.`,
 		Example: `  # How is everything, and what is to be done about it
   kubectl coder status -A
 
@@ -57,13 +59,13 @@ Everything is done with your own rights in the cluster. No credential is shown, 
 	root.SetCompletionCommandGroupID(groupOther)
 
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), inherited, inheritedHint, 1))
-	root.Flags().Bool("version", false, "print the version and exit") // of its own, so that it takes no -v
+	root.Flags().Bool("version", false, "print the version and exit") // without the shorthand -v
 
 	flags := genericclioptions.NewConfigFlags(true)
-	flags.CacheDir = nil // nothing is discovered, so nothing is cached
+	flags.CacheDir = nil // there is no discovery to cache
 	flags.AddFlags(root.PersistentFlags())
 	c := &connector{flags: flags, env: env, out: out}
-	_ = root.RegisterFlagCompletionFunc("namespace", c.completeNamespaces) // fails for flags that are not there
+	_ = root.RegisterFlagCompletionFunc("namespace", c.completeNamespaces) // fails only for flags that do not exist
 	_ = root.RegisterFlagCompletionFunc("context", c.completeContexts)
 	root.AddCommand(newStatus(c), newLogin(c), newRenew(c), newVerify(c), newEnv(c), newMigrate(c))
 	return root

@@ -19,38 +19,54 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// mixed is a namespace with sessions in many states, of deployments in another one, which a third one uses, too.
+// mixed creates a namespace with sessions in many states, of deployments in another namespace,
+// which a third one uses, too.
 func (w *world) mixed(builds, coder, other string) {
 	w.namespaces(builds, coder, other)
 	const refused = "the deployment is refused: the server rejects the client certificate: it has expired"
 	w.put(
 		deployment(coder, "prod", withCertificate(after(82*24*time.Hour))),
 		deployment(coder, "edge", withCertificate(before(5*time.Minute)),
-			deploymentSays(v1alpha1.ConditionVerified, metav1.ConditionFalse, v1alpha1.ReasonCertificateRejected, "the server rejects the client certificate: it has expired"),
-			deploymentSays(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCertificateRejected, "the server rejects the client certificate: it has expired")),
+			deploymentSays(v1alpha1.ConditionVerified, metav1.ConditionFalse, v1alpha1.ReasonCertificateRejected,
+				"the server rejects the client certificate: it has expired"),
+			deploymentSays(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCertificateRejected,
+				"the server rejects the client certificate: it has expired")),
 		deployment(coder, "unused"),
 		minted(builds, "ci", coder, "prod"),
 		minted(builds, "deploy", coder, "prod"),
 		minted(other, "ci", coder, "prod"),
 		minted(builds, "ada", coder, "prod", isNot(v1alpha1.ReasonAwaitingAuthorization,
-			"a person has to consent: open status.authorization.url in a browser, or run: kubectl coder login -n "+builds+" ada")),
+			"a person has to consent: open status.authorization.url in a browser, or run: kubectl coder login -n "+
+				builds+" ada")),
 		minted(builds, "nightly", coder, "prod", supplied("nightly-token", "token"),
-			isNot(v1alpha1.ReasonSuspended, `the server refuses the token in Secret "nightly-token", key "token"; write a valid one there`),
+			isNot(v1alpha1.ReasonSuspended,
+				`the server refuses the credential (me: 401); write a valid token to Secret `+
+					`"nightly-token", key "token"`),
 			func(s *v1alpha1.CoderSession) {
-				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, StartTime: *before(2 * time.Hour)}
+				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized,
+					StartTime: *before(2 * time.Hour)}
 			}),
-		minted(builds, "stuck", coder, "prod", says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
-			"the old token stays valid: the rollout of Deployment runner does not finish")),
-		minted(builds, "rolling", coder, "prod", says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling, "1 of 2 workloads")),
-		minted(builds, "idle", coder, "prod", isNot(v1alpha1.ReasonRetired, "the server has not seen its token used for 720h; to get the credential back now, run: kubectl coder renew idle -n "+builds+", or change the spec"),
+		minted(builds, "stuck", coder, "prod",
+			says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
+				"the old token stays valid: the rollout of Deployment runner does not finish")),
+		minted(builds, "rolling", coder, "prod",
+			says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling,
+				"1 of 2 workloads")),
+		minted(builds, "idle", coder, "prod",
+			isNot(v1alpha1.ReasonRetired, "its token has not been used for 720h; to get the credential "+
+				"back now, run: kubectl coder renew idle -n "+builds+", or change the spec"),
 			func(s *v1alpha1.CoderSession) {
-				s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle, StartTime: *before(100 * time.Hour), LastActiveTime: *before(900 * time.Hour), Generation: 1}
+				s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle,
+					StartTime: *before(100 * time.Hour), LastActiveTime: *before(900 * time.Hour), Generation: 1}
 			}),
-		minted(builds, "paused", coder, "prod", isNot(v1alpha1.ReasonPaused, "paused by spec.paused: nothing is asked, rotated or revoked, and the Secret stays as it is")),
+		minted(builds, "paused", coder, "prod",
+			isNot(v1alpha1.ReasonPaused, "paused by spec.paused: nothing is checked, rotated or revoked; "+
+				"set it to false to resume")),
 		minted(builds, "edge-1", coder, "edge", isNot(v1alpha1.ReasonSuspended, refused)),
 		minted(builds, "edge-2", coder, "edge", isNot(v1alpha1.ReasonSuspended, refused)),
 		minted(builds, "typo", coder, "prd", isNot(v1alpha1.ReasonAwaitingDeployment,
-			`CoderDeployment "prd" does not exist in namespace "`+coder+`": create it, or correct deploymentRef`)),
+			`CoderDeployment "prd" does not exist in namespace "`+coder+`", or this operator does not watch it `+
+				`there: create it, or recreate the session with another deploymentRef`)),
 		minted(builds, "fresh", coder, "prod", func(s *v1alpha1.CoderSession) { s.Status.ObservedGeneration-- }),
 	)
 }
@@ -84,19 +100,23 @@ func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
-// The page that people read first shows what they will see.
+// The README shows the real output.
 func TestStatusIsWhatTheREADMEShows(t *testing.T) {
 	w := newWorld(t)
 	w.namespaces("coder", "builds")
 	w.put(deployment("coder", "prod", withCertificate(after(82*24*time.Hour))),
 		minted("builds", "ada", "coder", "prod", isNot(v1alpha1.ReasonAwaitingAuthorization,
-			"a person has to consent: open status.authorization.url in a browser, or run: kubectl coder login -n builds ada")),
+			"a person has to consent: open status.authorization.url in a browser, or run: kubectl coder login -n "+
+				"builds ada")),
 		minted("builds", "nightly", "coder", "prod", supplied("nightly-token", "token"),
-			isNot(v1alpha1.ReasonSuspended, `the server refuses the token in Secret "nightly-token", key "token"; write a valid one there`),
+			isNot(v1alpha1.ReasonSuspended,
+				`the server refuses the credential (me: 401); write a valid token to Secret `+
+					`"nightly-token", key "token"`),
 			func(s *v1alpha1.CoderSession) {
-				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, StartTime: *before(3 * time.Hour)}
+				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized,
+					StartTime: *before(3 * time.Hour)}
 			}),
-		minted("builds", "old", "coder", "prod", isNot(v1alpha1.ReasonRetired, "nobody used it")))
+		minted("builds", "old", "coder", "prod", isNot(v1alpha1.ReasonRetired, "it was not used")))
 	for i := range 12 {
 		w.put(minted("builds", fmt.Sprintf("ci-%d", i), "coder", "prod"))
 	}
@@ -127,15 +147,17 @@ func TestThePluginsPageShowsAFleet(t *testing.T) {
 
 func TestStatusHasColoursOnlyWhereTheyAreWanted(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"), minted(w.namespace, "web", "", "prod", isNot("Suspended", "red \x1b[31m text")))
+	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"),
+		minted(w.namespace, "web", "", "prod", isNot("Suspended", "red \x1b[31m text")))
 	plain := w.coder("status")
 	plain.ends(cli.ExitAttention)
 	if strings.Contains(plain.out.String(), "\x1b") {
-		t.Error("there are colours that nobody asked for")
+		t.Error("the output has colours although they are off")
 	}
 	coloured := w.coderOn(func(e *cli.Environment) { e.Colours = true }, "status")
 	coloured.ends(cli.ExitAttention)
-	for _, text := range []string{"\x1b[31mSuspended, for 5m\x1b[0m", "\x1b[32m1 session Ready\x1b[0m", "red  [31m text"} {
+	for _, text := range []string{"\x1b[31mSuspended, for 5m\x1b[0m", "\x1b[32m1 session Ready\x1b[0m",
+		"red  [31m text"} {
 		if !strings.Contains(coloured.out.String(), text) {
 			t.Errorf("there is no %q", text)
 		}
@@ -168,7 +190,8 @@ func TestStatusPrintsTheObjects(t *testing.T) {
 			t.Error("there are managed fields")
 		}
 	}
-	want := []string{"v1", "List", "credentials.coder.com/v1alpha1", "CoderDeployment", "prod", "credentials.coder.com/v1alpha1", "CoderSession", "ci"}
+	want := []string{"v1", "List", "credentials.coder.com/v1alpha1", "CoderDeployment", "prod",
+		"credentials.coder.com/v1alpha1", "CoderSession", "ci"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -188,18 +211,21 @@ func TestStatusSaysWhatItCouldNotLookAt(t *testing.T) {
 	prod.Status.Sessions = &v1alpha1.SessionCounts{Total: 4, Ready: 4}
 	w.put(prod, minted(mine, "ci", coder, "prod"), minted(coder, "theirs", coder, "prod"), deployment(mine, "own"))
 	list := func(resources ...string) rbacv1.PolicyRule {
-		return rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: resources, Verbs: []string{"list"}}
+		return rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: resources,
+			Verbs: []string{"list"}}
 	}
 	for name, test := range map[string]struct {
 		mine, theirs []string
 		args         []string
 		code         int
 	}{
-		"nothing":       {code: cli.ExitUnseen},
-		"own-only":      {mine: []string{"codersessions", "coderdeployments"}, code: cli.ExitOK},
-		"with-platform": {mine: []string{"codersessions", "coderdeployments"}, theirs: []string{"coderdeployments"}, code: cli.ExitOK},
-		"sessions-only": {mine: []string{"codersessions"}, code: cli.ExitUnseen},
-		"everywhere":    {mine: []string{"codersessions", "coderdeployments"}, args: []string{"-A"}, code: cli.ExitUnseen},
+		"nothing":  {code: cli.ExitIncomplete},
+		"own-only": {mine: []string{"codersessions", "coderdeployments"}, code: cli.ExitOK},
+		"with-platform": {mine: []string{"codersessions", "coderdeployments"}, theirs: []string{"coderdeployments"},
+			code: cli.ExitOK},
+		"sessions-only": {mine: []string{"codersessions"}, code: cli.ExitIncomplete},
+		"everywhere": {mine: []string{"codersessions", "coderdeployments"}, args: []string{"-A"},
+			code: cli.ExitIncomplete},
 	} {
 		t.Run(name, func(t *testing.T) {
 			user, err := w.cluster.User("viewer-" + name)
@@ -220,7 +246,7 @@ func TestStatusSaysWhatItCouldNotLookAt(t *testing.T) {
 				}
 				return r.out.String() + "---\n" + r.err.String()
 			}
-			// The API server takes a moment to know of rights.
+			// It takes a moment until the API server knows the role.
 			want := readGolden(t, "status-seen-by-"+name)
 			deadline := time.Now().Add(20 * time.Second)
 			got := said()
@@ -248,13 +274,13 @@ func TestStatusRefusesWhatMakesNoSense(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := w.coder(test.args...)
-			r.ends(cli.ExitUnseen)
+			r.ends(cli.ExitIncomplete)
 			r.shows(r.err, test.says)
 		})
 	}
 	l := newLink(w)
 	l.refusal.Store(404)
 	r := w.coder("status", "--server", l.URL)
-	r.ends(cli.ExitUnseen)
+	r.ends(cli.ExitIncomplete)
 	r.shows(r.err, "install the operator's CRDs")
 }

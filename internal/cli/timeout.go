@@ -13,8 +13,8 @@ import (
 // errTimedOut is the cause of a context that --timeout ended.
 var errTimedOut = errors.New("--timeout has passed")
 
-// limit is a context that ends after --timeout; zero: when ctx does.
-func (c *connector) limit(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+// withTimeout returns a context that ends after --timeout; with zero, only with its parent.
+func (c *connector) withTimeout(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	if timeout <= 0 {
 		return ctx, func() { cancel(nil) }
@@ -31,7 +31,7 @@ func addTimeout(flags *pflag.FlagSet, timeout *time.Duration, usual time.Duratio
 	flags.DurationVar(timeout, "timeout", usual, "how long to wait for "+what+"; 0: as long as it takes")
 }
 
-// checkTimeout refuses what is no length of time.
+// checkTimeout rejects negative timeouts.
 func checkTimeout(timeout time.Duration) error {
 	if timeout < 0 {
 		return errors.New("--timeout: write a duration that is not negative, such as 5m")

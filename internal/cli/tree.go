@@ -9,34 +9,37 @@ import (
 	"unicode/utf8"
 )
 
-// mostAlike is how many sessions that are in the same state are named where not all are asked for.
-const mostAlike = 5
+// maxNamedPerState is how many sessions with the same state are listed by name, unless all are
+// requested.
+const maxNamedPerState = 5
 
-// tree draws branches for people. Whatever comes from the cluster is made harmless; colours are added after that.
+// tree renders deployments and sessions as text for people. Text from the cluster is sanitized
+// before colours are added.
 type tree struct {
 	now time.Time
-	// whole names each session, with more about it.
-	whole bool
-	paint painter
+	// detailed lists every session by name, with more columns.
+	detailed bool
+	paint    painter
 
 	text strings.Builder
 }
 
-// row is a part of a branch: a row, and what is below it.
+// row is one line of the tree, with the lines of text below it.
 type row struct {
-	health health
-	// cells of the row, which are aligned with those of the other rows; the second is the state.
+	level healthLevel
+	// cells are the columns, which are aligned with those of the other rows. The second is the
+	// state.
 	cells []string
 	lines []string
 }
 
-// draw returns the branches as text.
-func (t *tree) draw(all []deploymentNode) string {
+// render returns the tree as text.
+func (t *tree) render(all []deploymentNode) string {
 	for i := range all {
 		if i > 0 {
 			t.text.WriteByte('\n')
 		}
-		t.branch(&all[i])
+		t.writeDeployment(&all[i])
 	}
 	if len(all) > 0 {
 		t.text.WriteByte('\n')
@@ -45,134 +48,140 @@ func (t *tree) draw(all []deploymentNode) string {
 	return t.text.String()
 }
 
-func (t *tree) branch(b *deploymentNode) {
-	t.write("", b.key.String()+"  ", t.paint.by(b.found.health, harmless(b.found.state)), suffix(since(b.found, t.now)))
+func (t *tree) writeDeployment(b *deploymentNode) {
+	t.writeLine("", b.key.String()+"  ", t.paint.colourFor(b.health.level, sanitize(b.health.state)),
+		commaSuffix(formatSince(b.health, t.now)))
 	var lines []string
-	lines = append(lines, explanation(b.found)...)
+	lines = append(lines, explanationLines(b.health)...)
 	if b.deployment != nil {
 		lines = append(lines, serverLine(b.deployment, t.now))
-		lines = append(lines, endsLine(b.deployment, t.now)...)
+		lines = append(lines, expirationLines(b.deployment, t.now)...)
 	}
 	for _, line := range lines {
-		t.write("│  ", line)
+		t.writeLine("│  ", line)
 	}
-	twigs := t.twigs(b)
-	widths := columns(twigs)
-	for i, twig := range twigs {
+	rows := t.sessionRows(b)
+	widths := columnWidths(rows)
+	for i, entry := range rows {
 		fork, below := "├─ ", "│  "
-		if i == len(twigs)-1 {
+		if i == len(rows)-1 {
 			fork, below = "└─ ", "   "
 		}
-		t.row(fork, twig, widths)
-		for _, line := range twig.lines {
-			t.write(below+"  ", line)
+		t.writeRow(fork, entry, widths)
+		for _, line := range entry.lines {
+			t.writeLine(below+"  ", line)
 		}
 	}
 }
 
-// twigs are the sessions of a branch, and what stands for those that are not named.
-func (t *tree) twigs(b *deploymentNode) []row {
-	var twigs []row
+// sessionRows returns the rows of a deployment's sessions, grouped by state.
+func (t *tree) sessionRows(b *deploymentNode) []row {
+	var rows []row
 	for start := 0; start < len(b.sessions); {
 		end := start + 1
-		for end < len(b.sessions) && alike(b.sessions[start].found, b.sessions[end].found) {
+		for end < len(b.sessions) && haveSameState(b.sessions[start].health, b.sessions[end].health) {
 			end++
 		}
-		twigs = append(twigs, t.group(b.sessions[start:end])...)
+		rows = append(rows, t.groupRows(b.sessions[start:end])...)
 		start = end
 	}
 	switch {
-	case b.unlisted > 0:
-		twigs = append(twigs, row{cells: []string{fmt.Sprintf("%s of namespaces that you may not list", count(b.unlisted, "more session"))}})
+	case b.hiddenSessions > 0:
+		rows = append(rows, row{cells: []string{
+			fmt.Sprintf("%s of namespaces that you may not list", formatCount(b.hiddenSessions, "more session"))}})
 	case len(b.sessions) == 0:
-		twigs = append(twigs, row{cells: []string{"no sessions"}})
+		rows = append(rows, row{cells: []string{"no sessions"}})
 	}
-	return twigs
+	return rows
 }
 
-func alike(a, b finding) bool { return a.health == b.health && a.state == b.state }
+func haveSameState(a, b health) bool { return a.level == b.level && a.state == b.state }
 
-// group is about sessions in the same state.
-func (t *tree) group(leaves []sessionNode) []row {
-	state, health := leaves[0].found.state, leaves[0].found.health
-	if !t.whole && health <= resting {
-		return []row{{cells: []string{count(len(leaves), "session") + " " + state}, health: health}}
+// groupRows returns the rows of sessions with the same state.
+func (t *tree) groupRows(nodes []sessionNode) []row {
+	state, health := nodes[0].health.state, nodes[0].health.level
+	if !t.detailed && health <= inactive {
+		return []row{{cells: []string{formatCount(len(nodes), "session") + " " + state}, level: health}}
 	}
-	named := leaves
-	if !t.whole && len(leaves) > mostAlike+1 {
-		named = leaves[:mostAlike]
+	named := nodes
+	if !t.detailed && len(nodes) > maxNamedPerState+1 {
+		named = nodes[:maxNamedPerState]
 	}
-	var twigs []row
+	var rows []row
 	for i := range named {
-		l := &named[i]
-		next := row{health: health, cells: append([]string{keyOf(*l).String(), join(", ", state, since(l.found, t.now))}, t.details(l)...)}
-		// What is the same for several is said once, below the last of them.
-		if i == len(named)-1 || !sameText(named[i+1].found, l.found) {
-			next.lines = explanation(l.found)
+		node := &named[i]
+		next := row{level: health, cells: append(
+			[]string{sessionNodeKey(*node).String(), joinNonEmpty(", ", state, formatSince(node.health, t.now))},
+			t.detailCells(node)...)}
+		// An explanation that several sessions share is shown once, below the last of them.
+		if i == len(named)-1 || !haveSameText(named[i+1].health, node.health) {
+			next.lines = explanationLines(node.health)
 		}
-		twigs = append(twigs, next)
+		rows = append(rows, next)
 	}
-	if left := len(leaves) - len(named); left > 0 {
-		twigs = append(twigs, row{health: health, cells: []string{fmt.Sprintf("and %d more %s: -o wide names them", left, state)}})
+	if left := len(nodes) - len(named); left > 0 {
+		rows = append(rows, row{level: health,
+			cells: []string{fmt.Sprintf("and %d more %s: -o wide names them", left, state)}})
 	}
-	return twigs
+	return rows
 }
 
-func sameText(a, b finding) bool { return a.message == b.message && a.remedy == b.remedy }
+func haveSameText(a, b health) bool { return a.message == b.message && a.remedy == b.remedy }
 
-// details of a session, where all is asked for.
-func (t *tree) details(l *sessionNode) []string {
-	if !t.whole {
+// detailCells returns the additional columns of a detailed tree.
+func (t *tree) detailCells(node *sessionNode) []string {
+	if !t.detailed {
 		return nil
 	}
-	return sessionCells(l.session, t.now)
+	return sessionCells(node.session, t.now)
 }
 
-// explanation is why something is as it is, and what to do about it.
-func explanation(f finding) []string {
+// explanationLines returns the message, and the remedy after an arrow.
+func explanationLines(f health) []string {
 	var lines []string
 	if f.message != "" {
-		lines = append(lines, harmless(oneLine(f.message)))
+		lines = append(lines, sanitize(oneLine(f.message)))
 	}
 	if f.remedy != "" {
-		lines = append(lines, "→ "+harmless(oneLine(f.remedy)))
+		lines = append(lines, "→ "+sanitize(oneLine(f.remedy)))
 	}
 	return lines
 }
 
-func (t *tree) row(fork string, twig row, widths []int) {
+func (t *tree) writeRow(fork string, entry row, widths []int) {
 	var parts []string
-	for i, cell := range twig.cells {
-		cell = harmless(cell)
+	for i, cell := range entry.cells {
+		cell = sanitize(cell)
 		pad := ""
-		if i < len(twig.cells)-1 {
+		if i < len(entry.cells)-1 {
 			pad = strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2)
 		}
-		if i == 1 || len(twig.cells) == 1 {
-			cell = t.paint.by(twig.health, cell)
+		if i == 1 || len(entry.cells) == 1 {
+			cell = t.paint.colourFor(entry.level, cell)
 		}
 		parts = append(parts, cell+pad)
 	}
 	t.text.WriteString(fork + strings.TrimRight(strings.Join(parts, ""), " ") + "\n")
 }
 
-// columns are the widths of the cells, of rows that have more than one.
-func columns(twigs []row) []int {
+// columnWidths returns the width of each column, in characters, of the rows that have more than one
+// cell.
+func columnWidths(rows []row) []int {
 	var widths []int
-	for _, twig := range twigs {
-		for i, cell := range twig.cells {
+	for _, entry := range rows {
+		for i, cell := range entry.cells {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			if len(twig.cells) > 1 {
-				widths[i] = max(widths[i], utf8.RuneCountInString(harmless(cell)))
+			if len(entry.cells) > 1 {
+				widths[i] = max(widths[i], utf8.RuneCountInString(sanitize(cell)))
 			}
 		}
 	}
 	return widths
 }
 
-// write adds a line.
-func (t *tree) write(margin string, parts ...string) {
+// writeLine adds a line.
+func (t *tree) writeLine(margin string, parts ...string) {
 	t.text.WriteString(margin + strings.TrimRight(strings.Join(parts, ""), " ") + "\n")
 }

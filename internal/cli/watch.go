@@ -14,54 +14,61 @@ import (
 )
 
 const (
-	// gathering is how long changes are gathered before they are shown: many come together.
-	gathering = 250 * time.Millisecond
-	// refreshing is how often a terminal is brought up to date where nothing changes but the time.
-	refreshing = 10 * time.Second
-	// clearing makes a terminal empty (ECMA-48: CUP, ED).
-	clearing = "\x1b[H\x1b[2J"
+	// gatherDelay is how long changes are collected before they are shown, because they often come
+	// in bursts.
+	gatherDelay = 250 * time.Millisecond
+	// refreshInterval is how often a terminal is updated while only the times change.
+	refreshInterval = 10 * time.Second
+	// clearScreen clears a terminal (ECMA-48: CUP, ED).
+	clearScreen = "\x1b[H\x1b[2J"
 )
 
-// watched is what status --watch shows. Followers write what was seen, one goroutine each, and another shows it.
-type watched struct {
+// statusWatch implements status --watch. Each kind and namespace has a goroutine that updates the
+// snapshot; another one shows it.
+type statusWatch struct {
 	*connector
 	options statusOptions
 	cluster *cluster
 	scope   *scope
 	changes chan struct{}
 
-	mu   sync.Mutex
-	seen *clusterSnapshot
+	mu       sync.Mutex
+	snapshot *clusterSnapshot
 }
 
-// run shows what was seen, and shows it anew when something changes. It returns when ctx ends, or when it may look no more.
-func (w *watched) run(ctx context.Context) error {
+// run shows the snapshot, and again after each change. It returns when ctx ends, or when the API
+// server denies access.
+func (w *statusWatch) run(ctx context.Context) error {
 	w.changes = make(chan struct{}, 1)
 	ctx, cancel := context.WithCancelCause(ctx)
 	var followers sync.WaitGroup
 	defer followers.Wait()
 	defer cancel(nil)
 	for _, namespace := range w.scope.sessions {
-		followers.Go(func() { cancel(keep(ctx, w, sessionKind, within(namespace), w.seen.sessions)) })
+		followers.Go(func() { cancel(followKind(ctx, w, sessionKind, selectNamespace(namespace), w.snapshot.sessions)) })
 	}
 	for _, namespace := range w.scope.deployments {
-		followers.Go(func() { cancel(keep(ctx, w, deploymentKind, within(namespace), w.seen.deployments)) })
+		followers.Go(func() {
+			cancel(followKind(
+				ctx, w, deploymentKind, selectNamespace(namespace), w.snapshot.deployments))
+		})
 	}
-	if err := w.show(ctx); err != nil {
-		return exit(ExitUnseen, "%w", err)
+	if err := w.showChanges(ctx); err != nil {
+		return newExitError(ExitIncomplete, "%w", err)
 	}
 	return nil
 }
 
-// show shows what was seen until ctx ends. Where it is no terminal, a change that is not seen in the picture is no news; neither are
-// the times in it, for which it is compared as of the time of the last one.
-func (w *watched) show(ctx context.Context) error {
+// showChanges shows the snapshot until ctx ends. If the output is not a terminal, it is written
+// only if it differs from the last one. Elapsed times are not a difference, so both are rendered as
+// of the same time.
+func (w *statusWatch) showChanges(ctx context.Context) error {
 	var last string
 	for at := w.env.Clock.Now(); ; {
-		if w.env.Terminal || w.picture(at) != last {
+		if w.env.Terminal || w.render(at) != last {
 			at = w.env.Clock.Now()
-			last = w.picture(at)
-			if err := w.out.write(last); err != nil {
+			last = w.render(at)
+			if err := w.out.writeOut(last); err != nil {
 				return fmt.Errorf("show the status: %w", err)
 			}
 		}
@@ -69,63 +76,66 @@ func (w *watched) show(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-w.changes:
-		case <-w.refresh():
+		case <-w.refreshTimer():
 			continue
 		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-w.env.Clock.After(gathering):
+		case <-w.env.Clock.After(gatherDelay):
 		}
 	}
 }
 
-// refresh ends the wait of a terminal. Elsewhere a time that goes by is no news.
-func (w *watched) refresh() <-chan time.Time {
+// refreshTimer fires when the times on a terminal have to be updated. It never fires if the output
+// is not a terminal.
+func (w *statusWatch) refreshTimer() <-chan time.Time {
 	if !w.env.Terminal {
 		return nil
 	}
-	return w.env.Clock.After(refreshing)
+	return w.env.Clock.After(refreshInterval)
 }
 
-// picture is what is shown: in the place of what was there before, or after an empty line.
-func (w *watched) picture(now time.Time) string {
+// render returns the status as text. On a terminal it replaces the previous one; elsewhere an empty
+// line follows it.
+func (w *statusWatch) render(now time.Time) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	found := deploymentNodes(w.scope, w.seen, now)
+	found := buildDeploymentNodes(w.scope, w.snapshot, now)
 	if w.options.name != "" {
-		found = onlyNamed(found, w.options.name, w.scope.own)
+		found = filterByName(found, w.options.name, w.scope.own)
 	}
-	text := w.drawn(w.options, found, now)
+	text := w.renderTree(w.options, found, now)
 	if w.env.Terminal {
-		return clearing + text
+		return clearScreen + text
 	}
 	return text + "\n"
 }
 
-// keep follows the objects of a kind in a namespace, and writes how they are.
-func keep[T client.Object](
-	ctx context.Context, w *watched, kind kind[T], selected *client.ListOptions, seen map[types.NamespacedName]T,
+// followKind watches the objects of a kind in a namespace, and updates the snapshot.
+func followKind[T client.Object](
+	ctx context.Context, w *statusWatch, kind objectKind[T], selected *client.ListOptions,
+	objects map[types.NamespacedName]T,
 ) error {
 	f := &follower[T]{
-		cluster: w.cluster, kind: kind, selected: selected, clock: w.env.Clock, lost: w.lost,
-		all: func(_ context.Context, found []T) (bool, error) {
-			w.change(func() {
-				maps.DeleteFunc(seen, func(key types.NamespacedName, _ T) bool {
+		cluster: w.cluster, kind: kind, selected: selected, clock: w.env.Clock, onUnreachable: w.reportUnreachable,
+		onList: func(_ context.Context, found []T) (bool, error) {
+			w.update(func() {
+				maps.DeleteFunc(objects, func(key types.NamespacedName, _ T) bool {
 					return selected.Namespace == "" || key.Namespace == selected.Namespace
 				})
 				for _, object := range found {
-					seen[client.ObjectKeyFromObject(object)] = object
+					objects[client.ObjectKeyFromObject(object)] = object
 				}
 			})
 			return false, nil
 		},
-		changed: func(_ context.Context, object T, gone bool) (bool, error) {
-			w.change(func() {
+		onChange: func(_ context.Context, object T, gone bool) (bool, error) {
+			w.update(func() {
 				if gone {
-					delete(seen, client.ObjectKeyFromObject(object))
+					delete(objects, client.ObjectKeyFromObject(object))
 				} else {
-					seen[client.ObjectKeyFromObject(object)] = object
+					objects[client.ObjectKeyFromObject(object)] = object
 				}
 			})
 			return false, nil
@@ -134,13 +144,13 @@ func keep[T client.Object](
 	return f.run(ctx)
 }
 
-// change writes what was seen, and lets it be shown.
-func (w *watched) change(write func()) {
+// update changes the snapshot and requests that it is shown.
+func (w *statusWatch) update(write func()) {
 	w.mu.Lock()
 	write()
 	w.mu.Unlock()
 	select {
 	case w.changes <- struct{}{}:
-	default: // it will be
+	default: // a request is pending already
 	}
 }

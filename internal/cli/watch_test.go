@@ -14,7 +14,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// sees waits until the last picture has a text, while the clock goes on.
+// sees waits until the last output contains a text, while the clock advances.
 func (r *run) sees(text string) {
 	r.t.Helper()
 	r.until("it shows "+text, func() bool {
@@ -24,7 +24,7 @@ func (r *run) sees(text string) {
 	})
 }
 
-func TestStatusIsShownAnewWhenSomethingChanges(t *testing.T) {
+func TestStatusIsShownAgainWhenSomethingChanges(t *testing.T) {
 	w := newWorld(t)
 	prod := deployment(w.namespace, "prod")
 	w.put(prod, minted(w.namespace, "ci", "", "prod"))
@@ -51,8 +51,8 @@ func TestStatusIsShownAnewWhenSomethingChanges(t *testing.T) {
 	}
 }
 
-// A time that goes by is no news, and neither is a change that nobody sees.
-func TestStatusIsNotShownAnewWhileNothingChanges(t *testing.T) {
+// Nothing is written when only time passes, or when a change is not visible in the output.
+func TestStatusIsNotShownAgainWhileNothingChanges(t *testing.T) {
 	w := newWorld(t)
 	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"))
 	l := newLink(w)
@@ -66,7 +66,7 @@ func TestStatusIsNotShownAnewWhileNothingChanges(t *testing.T) {
 	if pictures := strings.Count(r.out.String(), "/prod  Ready"); pictures != 2 {
 		t.Errorf("%d pictures, want 2", pictures)
 	}
-	if lists := l.lists.Load(); lists != 4 { // two to look, and one before each watch
+	if lists := l.lists.Load(); lists != 4 { // two lists, and one before each watch
 		t.Errorf("%d lists, want 4", lists)
 	}
 }
@@ -93,7 +93,8 @@ func TestWatchingGoesOnAfterTheAPIServerWasAway(t *testing.T) {
 		r.clock.Step(time.Second)
 		return strings.Contains(r.err.String(), "trying again")
 	})
-	if err := w.cluster.Client.DeleteAllOf(t.Context(), &v1alpha1.CoderSession{}, client.InNamespace(w.namespace)); err != nil {
+	if err := w.cluster.Client.DeleteAllOf(
+		t.Context(), &v1alpha1.CoderSession{}, client.InNamespace(w.namespace)); err != nil {
 		t.Fatal(err)
 	}
 	l.refusal.Store(0)
@@ -103,5 +104,5 @@ func TestWatchingGoesOnAfterTheAPIServerWasAway(t *testing.T) {
 		r.clock.Step(time.Second)
 		return strings.Contains(r.err.String(), "error: ")
 	})
-	r.ends(cli.ExitUnseen)
+	r.ends(cli.ExitIncomplete)
 }

@@ -23,11 +23,13 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
-// noon is what the plugin's clock shows at first.
+// noon is the start time of the plugin's clock.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// consentURL is one that the operator makes.
-const consentURL = "https://coder.example.com/oauth2/authorize?client_id=6f0e6f6e-0000-4000-8000-000000000001&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&redirect_uri=https%3A%2F%2Fcallback.example.com%2Foauth%2Fcallback&response_type=code&state="
+// consentURL is an authorization URL as the operator makes it.
+const consentURL = "https://coder.example.com/oauth2/authorize?client_id=6f0e6f6e-0000-4000-8000-000000000001" +
+	"&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM" +
+	"&redirect_uri=https%3A%2F%2Fcallback.example.com%2Foauth%2Fcallback&response_type=code&state="
 
 func newClock() *clocktesting.FakeClock { return clocktesting.NewFakeClock(noon) }
 
@@ -45,7 +47,7 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, cluster: cluster, namespace: cluster.Namespace(t, nil)}
 }
 
-// create makes a session; auth may be nil for auth.oauth.
+// create creates a session; nil means auth.oauth.
 func (w *world) create(name string, auth *v1alpha1.Auth) {
 	w.t.Helper()
 	if auth == nil {
@@ -60,10 +62,10 @@ func (w *world) create(name string, auth *v1alpha1.Auth) {
 	}
 }
 
-// report is a part of what the operator writes into a status.
+// report changes a part of a session's status.
 type report func(*v1alpha1.CoderSession)
 
-// reports writes a status, all of it, for the spec as it is.
+// reports writes a complete status for the current generation.
 func (w *world) reports(name string, parts ...report) {
 	w.t.Helper()
 	w.change(name, true, func(s *v1alpha1.CoderSession) {
@@ -78,7 +80,8 @@ func (w *world) change(name string, status bool, change func(*v1alpha1.CoderSess
 	w.t.Helper()
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		s := &v1alpha1.CoderSession{}
-		if err := w.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, s); err != nil {
+		if err := w.cluster.Client.Get(
+			w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, s); err != nil {
 			return err
 		}
 		change(s)
@@ -92,7 +95,7 @@ func (w *world) change(name string, status bool, change func(*v1alpha1.CoderSess
 	}
 }
 
-// notReady says why, and how the message goes on for people.
+// notReady sets the reason, and the rest of the message.
 func notReady(reason, message string) report {
 	return func(s *v1alpha1.CoderSession) {
 		meta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{
@@ -101,15 +104,16 @@ func notReady(reason, message string) report {
 	}
 }
 
-// awaiting is what a session says that waits for a person.
+// awaiting is the status of a session that waits for a consent.
 func awaiting() report {
 	return notReady(v1alpha1.ReasonAwaitingAuthorization, "a person has to consent")
 }
 
-// ready is a session with a credential.
+// ready is the status of a session with a credential.
 func ready(s *v1alpha1.CoderSession) {
 	meta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{
-		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonActive, Message: "all is well",
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonActive,
+		Message: "all is well",
 	})
 	s.Status.User = &v1alpha1.SessionUser{ID: "6f0e6f6e-0000-4000-8000-000000000002", Username: "ada"}
 	expires, next := metav1.NewTime(noon.Add(24*time.Hour)), metav1.NewTime(noon.Add(16*time.Hour))
@@ -117,24 +121,25 @@ func ready(s *v1alpha1.CoderSession) {
 	s.Status.NextRefreshTime = &next
 }
 
-// asks shows a URL that was made so long after noon, and lives for ten minutes.
+// asks reports a URL that was made that long after noon, and is valid for ten minutes.
 func asks(url string, made time.Duration) report {
 	return func(s *v1alpha1.CoderSession) {
-		s.Status.Authorization = &v1alpha1.Authorization{URL: url, ExpirationTime: metav1.NewTime(noon.Add(made + 10*time.Minute))}
+		s.Status.Authorization = &v1alpha1.Authorization{URL: url,
+			ExpirationTime: metav1.NewTime(noon.Add(made + 10*time.Minute))}
 	}
 }
 
-// run is the plugin at work.
+// run is a running plugin.
 type run struct {
 	*world
 	clock     *clocktesting.FakeClock
 	out, err  *output
-	opened    *output // a line for each URL that the browser was given
+	opened    *output // a line for each URL that the browser was opened with
 	code      chan int
 	interrupt context.CancelFunc
 }
 
-// coder starts the plugin as the admin of the cluster, in the world's namespace.
+// coder starts the plugin as the admin of the cluster, in the test's namespace.
 func (w *world) coder(args ...string) *run {
 	return w.coderWith(w.cluster.Kubeconfig, args...)
 }
@@ -157,17 +162,19 @@ func (w *world) start(kubeconfig string, change func(*cli.Environment), args ...
 		world: w, clock: newClock(), out: &output{}, err: &output{}, opened: &output{},
 		code: make(chan int, 1), interrupt: cancel,
 	}
-	environment := cli.Environment{Out: r.out, Err: r.err, Clock: r.clock, Version: "v0.0.0-test", Open: func(url string) error {
-		_, err := fmt.Fprintln(r.opened, url)
-		return err
-	}}
+	environment := cli.Environment{Out: r.out, Err: r.err, Clock: r.clock, Version: "v0.0.0-test",
+		Open: func(url string) error {
+			_, err := fmt.Fprintln(r.opened, url)
+			return err
+		}}
 	if change != nil {
 		change(&environment)
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		r.code <- cli.Execute(ctx, environment, append([]string{"--kubeconfig", kubeconfig, "-n", w.namespace}, args...))
+		r.code <- cli.Execute(ctx, environment,
+			append([]string{"--kubeconfig", kubeconfig, "-n", w.namespace}, args...))
 	}()
 	w.t.Cleanup(func() {
 		cancel()
@@ -192,7 +199,7 @@ func (r *run) ends(want int) {
 	}
 }
 
-// shows waits until a writer has got a text.
+// shows waits until a writer has received a text.
 func (r *run) shows(where *output, text string) {
 	r.t.Helper()
 	r.until(fmt.Sprintf("%q is shown", text), func() bool { return strings.Contains(where.String(), text) })
@@ -200,15 +207,16 @@ func (r *run) shows(where *output, text string) {
 
 func (r *run) until(what string, holds func() bool) {
 	r.t.Helper()
-	err := wait.PollUntilContextTimeout(r.t.Context(), 10*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		return holds(), nil
-	})
+	err := wait.PollUntilContextTimeout(
+		r.t.Context(), 10*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+			return holds(), nil
+		})
 	if err != nil {
 		r.t.Fatalf("still not so: %s", what)
 	}
 }
 
-// output is what was written, by any goroutine.
+// output collects what any goroutine writes.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer

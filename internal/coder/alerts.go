@@ -10,7 +10,7 @@ import (
 	"net"
 )
 
-// Numbers of TLS alerts (RFC 8446, section 6; 44 is from RFC 5246) that speak about the client's certificate.
+// Numbers of TLS alerts about the client's certificate (RFC 8446, section 6; 44 is from RFC 5246).
 const (
 	alertHandshakeFailure       = 40
 	alertBadCertificate         = 42
@@ -25,9 +25,9 @@ const (
 
 // alertOf returns the number of the alert that the peer sent, or 0.
 //
-// Over TCP, crypto/tls reports it as a net.OpError with the operation "remote error" around a type that it does not
-// export. The exported AlertError, which QUIC gets, has the same numbers and the same texts, so that comparing texts of
-// one library with each other finds the number. This is the only place that does so.
+// Over TCP, crypto/tls reports an alert as a net.OpError with the operation "remote error", which
+// wraps an unexported type. The exported AlertError, which is used for QUIC, has the same numbers
+// and texts, so the number is found by comparing the texts. This is the only place that does so.
 func alertOf(err error) uint8 {
 	var exported tls.AlertError
 	if errors.As(err, &exported) {
@@ -46,8 +46,9 @@ func alertOf(err error) uint8 {
 	return 0
 }
 
-// alertKind says what an alert of the server means, given what the handshake asked for and sent. An alert that may
-// be about something else than the certificate is about it only where the server asked for one.
+// alertKind returns the kind of an alert, given whether the handshake requested and sent a client
+// certificate. An alert that may have other causes is attributed to the certificate only if the
+// server requested one.
 func alertKind(alert uint8, asked, sent bool) Kind {
 	switch alert {
 	case alertCertificateRequired:
@@ -72,8 +73,8 @@ func alertKind(alert uint8, asked, sent bool) Kind {
 	return Unavailable
 }
 
-// untrusted reports whether err is this side's refusal of the server's certificate.
-func untrusted(err error) bool {
+// isUntrusted reports whether err means that the client does not trust the server's certificate.
+func isUntrusted(err error) bool {
 	var (
 		verification *tls.CertificateVerificationError
 		authority    x509.UnknownAuthorityError

@@ -9,23 +9,27 @@ import (
 	"net/http"
 )
 
-// Anonymous returns a transport for requests that others make, of a protocol that stands beside the API (OAuth2, contract C).
-// Of the deployment they get the connections (TLS, proxy), the limiter, the deadline, the configured headers and Observe,
-// where op is the operation. It is safe for concurrent use.
+// Anonymous returns a transport for requests of another protocol (OAuth2, contract C). They use the
+// deployment's connections (TLS, proxy), limiter, deadline, configured headers and Observe, where
+// op is the operation. It is safe for concurrent use.
 //
-// They are sent as nobody: without the client's token, and without the configured headers that identify a caller
-// (Coder-Session-Token, Authorization, a Cookie with a session token), whether the request has an Authorization or not. What
-// such a request authenticates is another party, an OAuth client, and the server must not find the operator instead. An edge
-// that lets nobody in without an Authorization header lets none of these requests in either; one that has headers of its
-// own is served. The request's own headers win over configured ones.
+// The requests are not authenticated as the operator: they are sent without the client's token and
+// without configured headers that identify a caller (Coder-Session-Token, Authorization, a Cookie
+// with a session token), whether or not they have an Authorization header. Such a request
+// authenticates an OAuth client, and the server must not take it for the operator. A proxy that
+// requires an Authorization header therefore rejects these requests; one that requires other
+// headers works. The request's own headers take precedence over configured ones.
 //
-// They go to the deployment's origin and nowhere else: path and query of the URL count, scheme and host do not. URLs that the
-// server advertises have the host of its access URL, which this side may not be able to reach, and must not be made to
-// send credentials to (contract C.2). A request is sent at most once. Cookies are not kept.
+// The requests are sent to the deployment's origin: path and query of the URL are used, scheme and
+// host are not. URLs that the server advertises have the host of its access URL, which may be
+// unreachable for the operator, and the server must not be able to redirect credentials to another
+// host (contract C.2). A request is sent at most once. Cookies are not kept.
 //
-// The whole body is read before RoundTrip returns, so that nothing fails later. Errors are always of type *Error: no whole
-// answer, a success of more than 1 MiB, a redirect (not followed; its location may hold credentials and is not passed on).
-// Every other answer is returned, a refusal's body cut at 1 MiB; see Refusal. Observe is told the Kind that Refusal gives.
+// RoundTrip reads the whole body before it returns, so that nothing fails later. Its errors are
+// always of type *Error: an incomplete response, a success of more than 1 MiB, or a redirect (not
+// followed; its location may contain credentials and is not passed on). Every other response is
+// returned; the body of an error response is cut at 1 MiB, see Refusal. Observe receives the Kind
+// that Refusal returns.
 func (c *Client) Anonymous(op string) http.RoundTripper {
 	return anonymous{client: c, op: op}
 }
@@ -37,22 +41,22 @@ type anonymous struct {
 
 // RoundTrip sends req once.
 func (a anonymous) RoundTrip(req *http.Request) (*http.Response, error) {
-	handed := false // from then on the body is the transport's to close
+	handed := false // from then on the transport closes the body
 	defer func() {
 		if !handed && req.Body != nil {
 			req.Body.Close()
 		}
 	}()
 	var answer *http.Response
-	failed := a.client.exchange(req.Context(), a.op,
+	failed := a.client.sendAndRead(req.Context(), a.op,
 		func(ctx context.Context) (*http.Request, *Error) {
-			out, failed := a.adopt(ctx, req)
+			out, failed := a.adoptRequest(ctx, req)
 			handed = failed == nil
 			return out, failed
 		},
 		func(ctx context.Context, resp *http.Response) *Error {
 			var failed *Error
-			answer, failed = a.receive(ctx, resp) //nolint:bodyclose // exchange closes it; the answer's is in memory
+			answer, failed = a.readAnswer(ctx, resp) //nolint:bodyclose // sendAndRead closes it; the returned body is in memory
 			return failed
 		})
 	if answer != nil {
@@ -61,9 +65,9 @@ func (a anonymous) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, failed
 }
 
-// adopt turns a request of others into one to the deployment.
-func (a anonymous) adopt(ctx context.Context, req *http.Request) (*http.Request, *Error) {
-	target, failed := a.client.target(a.op)
+// adoptRequest turns a request into one to the deployment.
+func (a anonymous) adoptRequest(ctx context.Context, req *http.Request) (*http.Request, *Error) {
+	target, failed := a.client.targetURL(a.op)
 	if failed != nil {
 		return nil, failed
 	}
@@ -71,10 +75,11 @@ func (a anonymous) adopt(ctx context.Context, req *http.Request) (*http.Request,
 	out := req.Clone(ctx)
 	out.URL, out.Host = &target, ""
 	out.Header = make(http.Header, len(req.Header))
-	// Without it the transport never sends a body twice: a code or a refresh token can be spent once (contract G.18).
+	// Without GetBody the transport never sends a body twice: a code or a refresh token can be used
+	// once (contract G.18).
 	out.GetBody = nil
 	if err := a.client.addConfigured(out, true); err != nil {
-		return nil, invalid(a.op, err.Error())
+		return nil, invalidRequest(a.op, err.Error())
 	}
 	for name, values := range req.Header {
 		out.Header[name] = append([]string(nil), values...)
@@ -88,8 +93,8 @@ func (a anonymous) adopt(ctx context.Context, req *http.Request) (*http.Request,
 	return out, nil
 }
 
-// receive reads the answer. It may return both an answer and how to count it.
-func (a anonymous) receive(ctx context.Context, resp *http.Response) (*http.Response, *Error) {
+// readAnswer reads the response. It may return both a response and an error to report to Observe.
+func (a anonymous) readAnswer(ctx context.Context, resp *http.Response) (*http.Response, *Error) {
 	body, failed := bodyOf(ctx, a.op, resp, maxBody)
 	if failed != nil {
 		return nil, failed
@@ -104,7 +109,7 @@ func (a anonymous) receive(ctx context.Context, resp *http.Response) (*http.Resp
 	switch {
 	case success:
 	case resp.StatusCode < 400:
-		return nil, a.redirected(resp)
+		return nil, a.redirectError(resp)
 	default:
 		failed = a.client.Refusal(a.op, resp, body)
 	}
@@ -113,8 +118,9 @@ func (a anonymous) receive(ctx context.Context, resp *http.Response) (*http.Resp
 	return &whole, failed
 }
 
-// redirected is the error of a redirect. Its body is not quoted: only who made the request knows which credentials to take out.
-func (a anonymous) redirected(resp *http.Response) *Error {
+// redirectError returns the error for a redirect. It does not quote the body: only the caller knows
+// which credentials to remove.
+func (a anonymous) redirectError(resp *http.Response) *Error {
 	failed := a.client.Refusal(a.op, resp, nil)
 	if failed.Message == "" {
 		failed.Message = "a redirect that leads nowhere"
@@ -122,16 +128,17 @@ func (a anonymous) redirected(resp *http.Response) *Error {
 	return failed
 }
 
-// Refusal returns the error of an answer without success that has Coder's shape or none, such as a proxy's page (contract
-// A.2). Its Message quotes the body, cleaned: who has sent credentials that no pattern finds takes them out before.
+// Refusal returns the error for an unsuccessful response that is in Coder's format or not in any,
+// such as a proxy's page (contract A.2). Its Message quotes the body, redacted. Callers that have
+// sent credentials which no pattern recognises must remove them first.
 func (c *Client) Refusal(op string, resp *http.Response, body []byte) *Error {
-	e := refusal(op, resp, body, c.clock.Now())
+	e := newRefusal(op, resp, body, c.clock.Now())
 	e.Sent = true
 	return e
 }
 
-// Unreadable returns the Malformed error of a success that cannot be what was asked for. It says wrong, or that the answer is
-// a page, and quotes nothing of the body.
+// Unreadable returns the Malformed error for a successful response with unexpected contents. Its
+// message is wrong, or says that the response is a page. It quotes nothing of the body.
 func Unreadable(op string, resp *http.Response, body []byte, wrong string) *Error {
 	if isHTML(resp.Header, body) {
 		wrong = htmlAnswer
@@ -139,6 +146,6 @@ func Unreadable(op string, resp *http.Response, body []byte, wrong string) *Erro
 	return &Error{Kind: Malformed, Op: op, Status: resp.StatusCode, Message: wrong, Sent: true}
 }
 
-// Clean makes a text of others fit for a message: no credentials that a pattern finds, no control characters, one line, at
-// most 200 runes.
-func Clean(s string) string { return clean(s) }
+// Clean makes a text of others safe for a message: no credentials that a pattern recognises, no
+// control characters, one line, at most 200 runes.
+func Clean(s string) string { return cleanText(s) }

@@ -25,7 +25,8 @@ const opForeign = "foreign"
 
 // post sends a form through http.Client, as libraries do, to a host that is not the deployment's.
 func post(ctx context.Context, c *coder.Client, header ...string) (status int, body string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://advertised.example.test/oauth2/tok%2Fens?a=b", strings.NewReader("x=y"))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://advertised.example.test/oauth2/tok%2Fens?a=b",
+		strings.NewReader("x=y"))
 	if err != nil {
 		return 0, "", err
 	}
@@ -43,14 +44,16 @@ func post(ctx context.Context, c *coder.Client, header ...string) (status int, b
 	return resp.StatusCode, string(got), err
 }
 
-func TestAnonymousRequestsGoToTheDeploymentAsNobody(t *testing.T) { // contract A.3, C.2
+func TestAnonymousRequestsGoToTheDeploymentUnauthenticated(t *testing.T) { // contract A.3, C.2
 	t.Parallel()
 	configured := []option{
 		withToken(sentinel), withHeader("authorization", "Bearer edge"), withHeader("coder-session-token", "edge"),
-		withHeader("Cookie", "Coder_Session_Token=edge"), withHeader("Cookie", "CF_Authorization=edge"), withHeader("X-Edge", "1"),
+		withHeader("Cookie", "Coder_Session_Token=edge"), withHeader("Cookie", "CF_Authorization=edge"),
+		withHeader("X-Edge", "1"),
 		withHeader("Content-Type", "text/plain"), func(c *coder.Config) { c.UserAgent = "cso/1" },
 	}
-	edge := http.Header{"X-Edge": {"1"}, "Cookie": {"CF_Authorization=edge"}, "User-Agent": {"cso/1"}, "Accept": {"application/json"},
+	edge := http.Header{"X-Edge": {"1"}, "Cookie": {"CF_Authorization=edge"}, "User-Agent": {"cso/1"},
+		"Accept":       {"application/json"},
 		"Content-Type": {"application/x-www-form-urlencoded"}}
 	own := edge.Clone()
 	own.Set("Authorization", "Basic aWQ6c2VjcmV0")
@@ -69,7 +72,8 @@ func TestAnonymousRequestsGoToTheDeploymentAsNobody(t *testing.T) { // contract 
 			t.Parallel()
 			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
-				if r.Method != "POST" || r.URL.EscapedPath() != "/oauth2/tok%2Fens" || r.URL.RawQuery != "a=b" || string(body) != "x=y" {
+				if r.Method != "POST" || r.URL.EscapedPath() != "/oauth2/tok%2Fens" || r.URL.RawQuery != "a=b" ||
+					string(body) != "x=y" {
 					t.Errorf("got %s %s %q", r.Method, r.RequestURI, body)
 				}
 				if !strings.HasPrefix(r.Host, "127.0.0.1:") {
@@ -92,7 +96,8 @@ func TestAnonymousRequestsGoToTheDeploymentAsNobody(t *testing.T) { // contract 
 
 func TestAnonymousRequestsHonourAConfiguredHost(t *testing.T) {
 	t.Parallel()
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) { answer(200, r.Host)(w, r) }, withHeader("Host", "coder.internal"))
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) { answer(200, r.Host)(w, r) },
+		withHeader("Host", "coder.internal"))
 	if _, body, err := post(t.Context(), c); err != nil || body != "coder.internal" {
 		t.Errorf("got %q, %v", body, err)
 	}
@@ -107,20 +112,22 @@ func TestAnonymousRequestsThatFailAreErrorsOfThisPackage(t *testing.T) {
 		with    option
 		want    coder.Error
 	}{
-		"no answer":       {gone, nil, coder.Error{Kind: coder.Unavailable, Sent: true}},
-		"half an answer":  {cut, nil, coder.Error{Kind: coder.Unavailable, Status: 200, Sent: true}},
-		"a large success": {answer(200, strings.Repeat("x", 1<<20+1)), nil, coder.Error{Kind: coder.Malformed, Status: 200, Sent: true}},
+		"no answer":      {gone, nil, coder.Error{Kind: coder.Unavailable, Sent: true}},
+		"half an answer": {cut, nil, coder.Error{Kind: coder.Unavailable, Status: 200, Sent: true}},
+		"a large success": {answer(200, strings.Repeat("x", 1<<20+1)), nil,
+			coder.Error{Kind: coder.Malformed, Status: 200, Sent: true}},
 		"a redirect": {answer(302, "", "Location: https://user:"+sentinel+"@elsewhere.test/?code="+sentinel), nil,
 			coder.Error{Kind: coder.Redirected, Status: 302, Location: "https://elsewhere.test", Sent: true}},
 		"a redirect to nowhere": {answer(302, "", "Location: http://[::1?code="+sentinel), nil,
 			coder.Error{Kind: coder.Redirected, Status: 302, Location: "an invalid location", Sent: true}},
-		"no redirect after all":        {answer(304, ""), nil, coder.Error{Kind: coder.Malformed, Status: 304, Sent: true}},
-		"a redirect with a text":       {answer(303, sentinel[11:]), nil, coder.Error{Kind: coder.Malformed, Status: 303, Sent: true}},
+		"no redirect after all": {answer(304, ""), nil, coder.Error{Kind: coder.Malformed, Status: 304, Sent: true}},
+		"a redirect with a text": {answer(303, sentinel[11:]), nil,
+			coder.Error{Kind: coder.Malformed, Status: 303, Sent: true}},
 		"a header that cannot be sent": {gone, withHeader("X-Edge", sentinel+"\n"), coder.Error{Kind: coder.Invalid}},
 		"no turn": {gone, func(c *coder.Config) { c.Limiter = rate.NewLimiter(0, 0) },
 			coder.Error{Kind: coder.RateLimited, RetryAfter: time.Minute}},
 		"no origin": {gone, func(c *coder.Config) { c.URL = nil }, coder.Error{Kind: coder.Invalid}},
-		"nobody there": {gone, func(c *coder.Config) { c.URL = &url.URL{Scheme: "http", Host: "127.0.0.1:1"} },
+		"no listener": {gone, func(c *coder.Config) { c.URL = &url.URL{Scheme: "http", Host: "127.0.0.1:1"} },
 			coder.Error{Kind: coder.Unavailable}},
 	}
 	for name, tt := range tests {
@@ -138,7 +145,8 @@ func TestAnonymousRequestsThatFailAreErrorsOfThisPackage(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			got := coder.Error{Kind: e.Kind, Status: e.Status, Location: e.Location, RetryAfter: e.RetryAfter, Sent: e.Sent}
-			if diff := cmp.Diff(tt.want, got, cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "cause" }, cmp.Ignore())); diff != "" {
+			if diff := cmp.Diff(tt.want, got, cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "cause" },
+				cmp.Ignore())); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -148,7 +156,7 @@ func TestAnonymousRequestsThatFailAreErrorsOfThisPackage(t *testing.T) {
 func TestAnonymousRequestsHaveADeadline(t *testing.T) { // B93
 	t.Parallel()
 	held := func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.ReadAll(r.Body) // only then does the server notice that the client has gone
+		_, _ = io.ReadAll(r.Body) // the server notices only afterwards that the client has gone
 		<-r.Context().Done()
 	}
 	c := serve(t, held, func(c *coder.Config) { c.Timeout = 50 * time.Millisecond })
@@ -173,7 +181,8 @@ func TestAnonymousRequestsAreNeverRepeated(t *testing.T) { // contract G.18
 		}
 		answer(200, "{}")(w, r)
 	})
-	// Go's transport repeats a request with this header on another connection, if it can read the body again.
+	// Go's transport repeats a request with this header on another connection if it can read the body
+	// again.
 	for range 2 {
 		_, _, _ = post(t.Context(), c, "Idempotency-Key: 1")
 	}
@@ -232,14 +241,16 @@ func TestRefusalAndUnreadable(t *testing.T) {
 	page := httptest.NewRecorder()
 	page.Header().Set("Content-Type", "text/html")
 	page.Code = 502
-	if e := c.Refusal(opForeign, page.Result(), []byte("<p>"+sentinel)); e.Kind != coder.Unavailable || strings.Contains(e.Error(), sentinel) || !e.Sent {
+	if e := c.Refusal(opForeign, page.Result(), []byte("<p>"+sentinel)); e.Kind != coder.Unavailable ||
+		strings.Contains(e.Error(), sentinel) || !e.Sent {
 		t.Errorf("got %+v", e)
 	}
 	e := coder.Unreadable(opForeign, page.Result(), nil, "wrong")
 	if e.Kind != coder.Malformed || e.Message == "wrong" || e.Op != opForeign {
 		t.Errorf("got %+v", e)
 	}
-	if e := coder.Unreadable(opForeign, httptest.NewRecorder().Result(), nil, "wrong"); e.Message != "wrong" || e.Status != 200 {
+	if e := coder.Unreadable(opForeign, httptest.NewRecorder().Result(), nil, "wrong"); e.Message != "wrong" ||
+		e.Status != 200 {
 		t.Errorf("got %+v", e)
 	}
 	if got := coder.Clean("a\n" + sentinel); got != "a [redacted]" {

@@ -7,13 +7,13 @@ import (
 	"net/http"
 )
 
-// BuildInfo says which server a deployment is.
+// BuildInfo identifies a server.
 type BuildInfo struct {
 	// Version is like v2.36.1+abc1234; it may have a suffix such as -devel.
 	Version string
 	// DeploymentID is the server's stable identity; empty on very old servers.
 	DeploymentID string
-	// DashboardURL is the access URL that the server itself is configured with.
+	// DashboardURL is the access URL that the server is configured with.
 	DashboardURL string
 }
 
@@ -24,9 +24,9 @@ func (c *Client) BuildInfo(ctx context.Context) (BuildInfo, error) {
 		DeploymentID string `json:"deployment_id"`
 		DashboardURL string `json:"dashboard_url"`
 	}
-	err := c.do(ctx, request{
+	err := c.doRequest(ctx, request{
 		op: OpBuildInfo, method: http.MethodGet, path: []string{"buildinfo"}, result: &answer,
-		check: func() string { return missing(answer.Version, "version") },
+		check: func() string { return missingField(answer.Version, "version") },
 	})
 	if err != nil {
 		return BuildInfo{}, err

@@ -14,10 +14,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// DefaultTimeout is the deadline of a request where the configuration names none.
+// DefaultTimeout is the deadline of a request if the configuration has none.
 const DefaultTimeout = 10 * time.Second
 
-// Header is one configured request header. Its value never shows in an error.
+// Header is one configured request header. Errors never contain its value.
 type Header struct {
 	Name  string
 	Value redact.Secret
@@ -25,56 +25,63 @@ type Header struct {
 
 // Limiter delays requests. A *rate.Limiter of golang.org/x/time is one.
 type Limiter interface {
-	// Wait returns when it is the request's turn, or with an error when ctx ends, or would end, before that.
+	// Wait returns when the request may be sent. It returns an error if ctx ends, or would end, before
+	// that.
 	Wait(ctx context.Context) error
 }
 
 // Config is everything that a Client is built from. New copies what it keeps.
 type Config struct {
-	// URL is the deployment's http or https origin. User info, path, query and fragment are not used (contract A.1).
+	// URL is the deployment's http or https origin. User info, path, query and fragment are ignored
+	// (contract A.1).
 	URL *url.URL
 	// TLS is cloned; nil means Go's defaults.
 	TLS *tls.Config
-	// Proxy chooses the proxy of a request; nil means http.ProxyFromEnvironment.
+	// Proxy chooses the proxy of a request. Nil means http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Headers are sent with every request. Where a token is sent too, headers that carry a credential to Coder
-	// (Coder-Session-Token, Authorization, a Cookie with a session token) are left out: the server would take the first that
-	// it finds and try no other (contract A.3). Without a token they are sent, and identify the caller.
+	// Headers are sent with every request. If a token is sent too, headers with a Coder credential
+	// (Coder-Session-Token, Authorization, a Cookie with a session token) are left out, because the
+	// server uses the first credential that it finds and no other (contract A.3). Without a token they
+	// are sent and identify the caller.
 	Headers []Header
-	// Token is the caller's own credential. Absent or empty: none is sent (a certificate or headers identify the caller).
+	// Token is the caller's own credential. Absent or empty: none is sent (a certificate or headers
+	// identify the caller).
 	Token redact.Secret
-	// Timeout bounds each request, reading the body included; zero or less means DefaultTimeout. Waiting for Limiter does
-	// not count.
+	// Timeout of each request, including the body. Zero or less means DefaultTimeout. The wait for
+	// Limiter does not count.
 	Timeout time.Duration
-	// Limiter is waited for before each request; nil means unlimited.
+	// Limiter is called before each request. Nil means unlimited.
 	Limiter Limiter
-	// UserAgent is sent unless a header sets one; empty means Go's.
+	// UserAgent is sent unless a header sets one. Empty means Go's.
 	UserAgent string
-	// Clock measures durations, and dates in Retry-After, and bounds the wait for a server's last word; nil means the real
-	// clock.
+	// Clock measures durations, interprets dates in Retry-After, and limits the wait for a server's
+	// last alert. Nil means the real clock.
 	Clock clock.Clock
-	// Observe is called after each request that was tried, on the goroutine that made it, so concurrently; nil means not
-	// at all.
+	// Observe is called after each request that was tried, on the goroutine that made it, and
+	// therefore concurrently. It may be nil.
 	Observe func(Call)
 }
 
-// Call describes one finished request, for metrics and for the skew of clocks. It holds no secrets.
+// Call describes one finished request, for metrics and for measuring clock skew. It contains no
+// secrets.
 type Call struct {
 	// Operation is one of the Op constants, or the operation that Anonymous was given.
 	Operation string
-	// Status is the HTTP status, 0 where there was no answer. For metrics only.
+	// Status is the HTTP status, 0 if there was no response. It is meant for metrics only.
 	Status int
 	// Kind is empty after success.
 	Kind Kind
-	// Duration is what the request took, without waiting for the limiter.
+	// Duration of the request, without the wait for the limiter.
 	Duration time.Duration
-	// ServerTime is the answer's Date header, to the second; zero where there was none (B53).
+	// ServerTime is the response's Date header, in whole seconds. It is zero if there was none (B53).
 	ServerTime time.Time
 }
 
-// Client speaks to one deployment as one caller. It is immutable, and safe for concurrent use.
+// Client sends requests to one deployment as one caller. It is immutable and safe for concurrent
+// use.
 //
-// Its methods return errors of type *Error. Every request has a deadline and every body a size limit (B93).
+// Its methods return errors of type *Error. Every request has a deadline and every body a size
+// limit (B93).
 type Client struct {
 	origin    url.URL
 	transport *http.Transport
@@ -87,9 +94,10 @@ type Client struct {
 	observe   func(Call)
 }
 
-// New returns a client with connections of its own: it never shares one with another client, so that no request travels
-// on a connection that was made with other settings (B03). It keeps no cookies, because a stale cookie would beat the
-// token (contract A.3), and follows no redirects (it asks the transport directly), so that credentials stay with the origin.
+// New returns a client with its own connections. It shares none with other clients, so that no
+// request uses a connection that was made with other settings (B03). It keeps no cookies, because
+// an old cookie would take precedence over the token (contract A.3), and follows no redirects, so
+// that credentials are only sent to the origin.
 func New(cfg Config) *Client {
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}
@@ -113,16 +121,16 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// WithToken returns a client for another caller, which shares the connections and the limiter of c. With an absent or empty
-// token none is sent.
+// WithToken returns a client for another caller, which shares the connections and the limiter of c.
+// If token is absent or empty, none is sent.
 func (c *Client) WithToken(token redact.Secret) *Client {
 	other := *c
 	other.token = token
 	return &other
 }
 
-// CloseIdle closes the connections that no request uses now, for when the settings that they were made with are replaced
-// (B102). The client can still be used.
+// CloseIdle closes idle connections. It is called when the settings that they were made with are
+// replaced (B102). The client can still be used.
 func (c *Client) CloseIdle() {
 	c.transport.CloseIdleConnections()
 }

@@ -38,7 +38,8 @@ func seen(t *testing.T, options ...option) http.Header {
 func TestHeadersThatIdentifyTheCallerYieldToTheToken(t *testing.T) { // contract A.3
 	t.Parallel()
 	configured := []option{
-		withHeader("authorization", "Bearer edge"), withHeader("coder-session-token", "edge"), withHeader("Cookie", "a=b; Coder_Session_Token=edge"),
+		withHeader("authorization", "Bearer edge"), withHeader("coder-session-token", "edge"),
+		withHeader("Cookie", "a=b; Coder_Session_Token=edge"),
 		withHeader("cookie", "CF_Authorization=edge"), withHeader("X-Edge", "1"), withHeader("x-edge", "2"),
 	}
 	tests := map[string]struct {
@@ -77,7 +78,8 @@ func TestUserAgentAndHost(t *testing.T) {
 	if got := seen(t, ours); got.Get("User-Agent") != "cso/1" || got.Get("Coder-Session-Token") != "" {
 		t.Errorf("got %v", got)
 	}
-	if got := seen(t, ours, withHeader("User-Agent", "mine"), withHeader("Host", "coder.internal")); got.Get("User-Agent") != "mine" || got.Get("Host") != "coder.internal" {
+	if got := seen(t, ours, withHeader("User-Agent", "mine"),
+		withHeader("Host", "coder.internal")); got.Get("User-Agent") != "mine" || got.Get("Host") != "coder.internal" {
 		t.Errorf("got %v", got)
 	}
 }
@@ -85,7 +87,8 @@ func TestUserAgentAndHost(t *testing.T) {
 func TestHeadersThatCannotBeSentAreNamedWithoutTheirValues(t *testing.T) { // B90
 	t.Parallel()
 	for name, o := range map[string]option{
-		"value": withHeader("X-Edge", sentinel+"\n"), "name": withHeader("X Edge", "v"), "empty name": withHeader("", "v"), "token": withToken(sentinel + "\n"),
+		"value": withHeader("X-Edge", sentinel+"\n"), "name": withHeader("X Edge", "v"), "empty name": withHeader("", "v"),
+		"token": withToken(sentinel + "\n"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,7 +113,8 @@ func TestWithTokenIsAnotherCallerOnTheSameConnections(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	c := newClient(t, server.URL, withToken("one"))
-	for _, caller := range []*coder.Client{c, c.WithToken(redact.New("two")), c.WithToken(redact.Secret{}), c.WithToken(redact.New("")), c} {
+	for _, caller := range []*coder.Client{c, c.WithToken(redact.New("two")), c.WithToken(redact.Secret{}),
+		c.WithToken(redact.New("")), c} {
 		if _, err := caller.Me(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -14,14 +14,14 @@ import (
 const (
 	dialTimeout = 10 * time.Second
 	keepAlive   = 30 * time.Second
-	// lastWordTimeout bounds the wait for what the server said before it closed. It is local: the bytes have arrived.
+	// lastWordTimeout limits the wait for an alert that has arrived but was not read yet.
 	lastWordTimeout = time.Second
 )
 
-// dialer makes the connections of a transport.
+// dialer creates the connections of a transport.
 type dialer struct{ clock clock.Clock }
 
-func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (d dialer) dialConn(ctx context.Context, network, address string) (net.Conn, error) {
 	plain := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
 	conn, err := plain.DialContext(ctx, network, address)
 	if err != nil {
@@ -30,11 +30,12 @@ func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, er
 	return newLastWordConn(conn, d.clock), nil
 }
 
-// lastWordConn lets the reader finish before a failed write is reported.
+// lastWordConn lets the reader finish before it reports a failed write.
 //
-// In TLS 1.3 a server refuses a client certificate after the client's handshake is done, and then closes (B104). A
-// request that is written at that moment fails with a broken pipe while the alert that says why waits to be read; the
-// transport would close the connection on the write's error, and the reason would be lost.
+// In TLS 1.3 a server rejects a client certificate after the client has finished its handshake, and
+// then closes the connection (B104). A request that is written at that moment fails with a broken
+// pipe while the alert has not been read yet. The transport would close the connection because of
+// the write error, and the alert would be lost.
 type lastWordConn struct {
 	net.Conn
 	clock    clock.Clock
@@ -49,7 +50,7 @@ func newLastWordConn(conn net.Conn, c clock.Clock) *lastWordConn {
 func (c *lastWordConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil {
-		c.finish()
+		c.finishReading()
 	}
 	return n, err
 }
@@ -68,8 +69,8 @@ func (c *lastWordConn) Write(p []byte) (int, error) {
 }
 
 func (c *lastWordConn) Close() error {
-	c.finish()
+	c.finishReading()
 	return c.Conn.Close()
 }
 
-func (c *lastWordConn) finish() { c.once.Do(func() { close(c.finished) }) }
+func (c *lastWordConn) finishReading() { c.once.Do(func() { close(c.finished) }) }

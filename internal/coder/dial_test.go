@@ -13,7 +13,8 @@ import (
 	testclock "k8s.io/utils/clock/testing"
 )
 
-// B104: what the server said last is read before a failed write is reported, but not waited for without end.
+// B104: an alert that has arrived is read before a failed write is reported, but the wait is
+// limited.
 func TestAFailedWriteWaitsForTheLastWord(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(*lastWordConn, *testclock.FakeClock){

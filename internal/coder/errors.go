@@ -11,30 +11,31 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// maxMessage bounds Error.Message, in runes.
+// maxMessage is the maximum length of Error.Message, in runes.
 const maxMessage = 200
 
-// Error is a failed request. Its fields and its text hold no credentials; the cause it wraps is for errors.Is and errors.As.
+// Error is a failed request. Its fields and its text contain no credentials. The wrapped cause is
+// only for errors.Is and errors.As.
 type Error struct {
-	// Kind is what to branch on.
+	// Kind is what callers branch on.
 	Kind Kind
-	// Op is one of the Op constants, or the operation that Anonymous was given.
+	// Op is one of the Op constants, or the operation that was passed to Anonymous.
 	Op string
-	// Status is the HTTP status, 0 where there was no answer. For messages only: branch on Kind.
+	// Status is the HTTP status, 0 if there was no response. It is meant for messages: branch on Kind.
 	Status int
-	// Message is what the server said, shortened and cleaned, or what went wrong here.
+	// Message is the server's message, shortened and redacted, or the local cause of the failure.
 	Message string
-	// Field is the request field that the server complains about first; mostly empty.
+	// Field is the first request field in the server's error. It is usually empty.
 	Field string
-	// RetryAfter is how long to wait, between a second and an hour. It is set for RateLimited, and for Unavailable where the
-	// server says so.
+	// RetryAfter is how long to wait, between a second and an hour. It is set for RateLimited, and for
+	// Unavailable if the server sends it.
 	RetryAfter time.Duration
-	// Location is the origin that a redirect leads to. Set for Redirected only.
+	// Location is the origin of a redirect's target. It is set for Redirected only.
 	Location string
-	// Alert is the number of the server's TLS alert (RFC 8446, section 6); 0 where there was none.
+	// Alert is the number of the server's TLS alert (RFC 8446, section 6), 0 if there was none.
 	Alert uint8
-	// Sent: the request was written, perhaps in part, before it failed. Where no answer came the server may have acted on
-	// it; where it is false the server has not.
+	// Sent: the request was written, perhaps in part, before it failed. If no response arrived, the
+	// server may have processed it. If Sent is false, it has not.
 	Sent bool
 
 	cause error
@@ -53,20 +54,21 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns what the error was caused by, or nil where the server's answer is all there is.
+// Unwrap returns the cause of the error, or nil if there is none besides the server's response.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Renewable reports whether a renewed client certificate would help (B100).
 func (e *Error) Renewable() bool { return e.Kind == ClientCertificateRejected }
 
-// invalid is the error of a request that is wrong before it is sent.
-func invalid(op, message string) *Error {
+// invalidRequest returns the error for a request that is invalid and was not sent.
+func invalidRequest(op, message string) *Error {
 	return &Error{Kind: Invalid, Op: op, Message: message}
 }
 
-// clean makes a text of others fit for a message: no credentials, no control characters, one line, at most maxMessage runes.
-func clean(s string) string {
-	words := strings.FieldsFunc(strings.ToValidUTF8(head(s), "\uFFFD"), func(r rune) bool {
+// cleanText makes a text of others safe for a message: no credentials, no control characters, one
+// line, at most maxMessage runes.
+func cleanText(s string) string {
+	words := strings.FieldsFunc(strings.ToValidUTF8(truncateWords(s), "\uFFFD"), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
 	})
 	s = redact.Text(strings.Join(words, " "))
@@ -76,11 +78,13 @@ func clean(s string) string {
 	return s
 }
 
-// maxCleaned bounds, in bytes, what clean looks at (contract A.2 has 2 KiB for a page's text).
+// maxCleaned is the maximum length of a text that cleanText processes, in bytes. Texts of a page
+// have at most 2 KiB (contract A.2).
 const maxCleaned = 16 << 10
 
-// head returns the whole words within the first maxCleaned bytes: half a credential would not be recognised as one.
-func head(s string) string {
+// truncateWords returns the whole words within the first maxCleaned bytes: part of a credential
+// would not be recognised as one.
+func truncateWords(s string) string {
 	if len(s) <= maxCleaned {
 		return s
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// replay is a server that answers what it was last told to.
+// replay is a server whose response the test sets.
 type replay struct {
 	mu          sync.Mutex
 	status      int
@@ -53,8 +53,10 @@ func fuzzClient(f *testing.F) (*replay, *coder.Client) {
 
 func FuzzErrorBody(f *testing.F) {
 	for _, seed := range []string{
-		`{"message":"m","detail":"d","validations":[{"field":"name","detail":"x"}]}`, refused("API key is invalid."), `{"message":null}`,
-		`<html>`, ``, `[]`, `{"message":"` + strings.Repeat("\\u0000é", 300) + `"}`, "plain\r\ntext\x00", `{"validations":[null]}`,
+		`{"message":"m","detail":"d","validations":[{"field":"name","detail":"x"}]}`, refused("API key is invalid."),
+		`{"message":null}`,
+		`<html>`, ``, `[]`, `{"message":"` + strings.Repeat("\\u0000é", 300) + `"}`, "plain\r\ntext\x00",
+		`{"validations":[null]}`,
 	} {
 		for _, status := range []int{302, 400, 401, 404, 429, 503} {
 			f.Add(status, seed)
@@ -69,7 +71,8 @@ func FuzzErrorBody(f *testing.F) {
 		if !errors.As(err, &e) || e.Kind == "" || e.Status != status {
 			t.Fatalf("status %d, %q: %v", status, body, err)
 		}
-		if utf8.RuneCountInString(e.Message) > 200 || strings.ContainsFunc(e.Error(), unicode.IsControl) || !utf8.ValidString(e.Error()) {
+		if utf8.RuneCountInString(e.Message) > 200 || strings.ContainsFunc(e.Error(), unicode.IsControl) ||
+			!utf8.ValidString(e.Error()) {
 			t.Errorf("not clean: %q", e.Message)
 		}
 		if e.Kind.Auth() != (status == http.StatusUnauthorized) {
@@ -79,7 +82,8 @@ func FuzzErrorBody(f *testing.F) {
 }
 
 func FuzzTokens(f *testing.F) {
-	for _, seed := range []string{"null", "[]", "[" + keyJSON + "]", "[" + keyJSON + "," + keyJSON + "]", "[{}]", "{}", "", `[{"id":1}]`, "[null]"} {
+	for _, seed := range []string{"null", "[]", "[" + keyJSON + "]", "[" + keyJSON + "," + keyJSON + "]", "[{}]", "{}",
+		"", `[{"id":1}]`, "[null]"} {
 		f.Add(seed)
 	}
 	server, c := fuzzClient(f)

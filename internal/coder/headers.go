@@ -10,13 +10,14 @@ import (
 	"strings"
 )
 
-// tokenHeader carries the caller's token (contract A.3).
+// tokenHeader contains the caller's token (contract A.3).
 const tokenHeader = "Coder-Session-Token"
 
-// sessionCookie is the cookie that the server prefers to every header (contract A.3).
+// sessionCookie takes precedence over every header on the server (contract A.3).
 const sessionCookie = "coder_session_token"
 
-// setHeaders adds the configured headers, the token and what every request has. Errors name headers, never values.
+// setHeaders adds the configured headers, the token and the standard headers. Errors name headers,
+// never values.
 func (c *Client) setHeaders(req *http.Request) error {
 	if err := c.addConfigured(req, c.token.Reveal() != ""); err != nil {
 		return err
@@ -34,19 +35,19 @@ func (c *Client) setHeaders(req *http.Request) error {
 	return nil
 }
 
-// addConfigured adds the configured headers; where the request identifies its caller by itself, without those that would
-// compete with that (contract A.3).
+// addConfigured adds the configured headers. If the request identifies its caller itself, headers
+// that would conflict with that are left out (contract A.3).
 func (c *Client) addConfigured(req *http.Request, identified bool) error {
 	for _, h := range c.headers {
 		name, value := textproto.CanonicalMIMEHeaderKey(h.Name), h.Value.Reveal()
 		if !validName(name) {
-			return fmt.Errorf("%q is not a header name", clean(h.Name))
+			return fmt.Errorf("%q is not a header name", cleanText(h.Name))
 		}
 		if !validValue(value) {
 			return fmt.Errorf("the value of header %q has control characters", name)
 		}
 		switch {
-		case identified && identifies(name, value):
+		case identified && identifiesCaller(name, value):
 		case name == "Host":
 			req.Host = value
 		default:
@@ -69,8 +70,9 @@ func (c *Client) setToken(req *http.Request) error {
 	return nil
 }
 
-// identifies reports whether a header tells Coder who calls. Other cookies belong to a proxy in front, and stay.
-func identifies(name, value string) bool {
+// identifiesCaller reports whether a header authenticates the caller to Coder. Other cookies belong
+// to a proxy in front of Coder and are sent.
+func identifiesCaller(name, value string) bool {
 	switch name {
 	case tokenHeader, "Authorization":
 		return true
@@ -80,7 +82,7 @@ func identifies(name, value string) bool {
 	return false
 }
 
-// validName reports whether name is a token of RFC 9110, section 5.6.2.
+// validName reports whether name is a token as defined in RFC 9110, section 5.6.2.
 func validName(name string) bool {
 	if name == "" {
 		return false

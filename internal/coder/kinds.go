@@ -7,49 +7,57 @@ import (
 	"slices"
 )
 
-// Kind says what a failed request means for whoever made it. The empty Kind is success, or an error that is not ours.
+// Kind says what a failed request means for the caller. The empty Kind is success, or an error of
+// another package.
 type Kind string
 
 // The kinds of failure.
 const (
-	// Unauthorized: the caller is refused (401), for a reason that none of the next three names: no credential was sent, or
-	// the provider behind the login is gone.
+	// Unauthorized: the caller is rejected (401) for a reason that is not one of the next three: no
+	// credential was sent, or the login provider is gone.
 	Unauthorized Kind = "Unauthorized"
-	// UserSuspended: the credential is good but its user is suspended; it works again after reactivation (contract A.5, B47).
+	// UserSuspended: the credential is valid, but its user is suspended. It works again after
+	// reactivation (contract A.5, B47).
 	UserSuspended Kind = "UserSuspended"
 	// KeyExpired: the caller's key has expired.
 	KeyExpired Kind = "KeyExpired"
 	// KeyUnknown: the caller's key is malformed, was deleted or purged, or its secret is wrong.
 	KeyUnknown Kind = "KeyUnknown"
-	// Forbidden: the caller is known and may not do this (403).
+	// Forbidden: the caller is known but not allowed to do this (403).
 	Forbidden Kind = "Forbidden"
-	// NotFound: the object is missing or the caller may not see it; the server makes no difference (contract A.6).
+	// NotFound: the object does not exist, or the caller may not see it. The server does not
+	// distinguish these (contract A.6).
 	NotFound Kind = "NotFound"
 	// Conflict: the name is taken (409).
 	Conflict Kind = "Conflict"
-	// Invalid: the request itself is wrong, found by the server or, with status 0, by this package before sending.
+	// Invalid: the request is invalid. It was rejected by the server or, if the status is 0, by this
+	// package before it was sent.
 	Invalid Kind = "Invalid"
-	// RateLimited: wait for Error.RetryAfter (429). With status 0 it is the client's own limiter that has no room before
-	// the context's deadline.
+	// RateLimited: wait for Error.RetryAfter (429). If the status is 0, the client's own limiter has
+	// no capacity before the context's deadline.
 	RateLimited Kind = "RateLimited"
-	// Unavailable: network error, timeout or server error; nothing is known about the credential.
+	// Unavailable: network error, timeout or server error. It says nothing about the credential.
 	Unavailable Kind = "Unavailable"
-	// Canceled: the caller's context was cancelled; nothing is known.
+	// Canceled: the caller's context was cancelled. The outcome is unknown.
 	Canceled Kind = "Canceled"
-	// Malformed: the answer is not one of Coder's: a proxy's page, a wrong shape, an unknown route.
+	// Malformed: the response does not come from Coder's API: a proxy's page, an unexpected format, an
+	// unknown route.
 	Malformed Kind = "Malformed"
-	// Redirected: the answer is a redirect, which is not followed; Error.Location has the origin that it leads to.
+	// Redirected: the response is a redirect, which is not followed. Error.Location is the origin of
+	// its target.
 	Redirected Kind = "Redirected"
-	// ClientCertificateRejected: the server wants another certificate of the same sort, mostly because this one has expired or
-	// was revoked (TLS alerts 42, 44, 45, 46; B100). A renewed one helps.
+	// ClientCertificateRejected: the server wants another certificate of the same kind, usually
+	// because this one has expired or was revoked (TLS alerts 42, 44, 45, 46; B100). A renewed one
+	// helps.
 	ClientCertificateRejected Kind = "ClientCertificateRejected"
-	// ClientCertificateRefused: a renewed certificate would not help: its type, its issuer or its owner is not accepted
-	// (TLS alerts 43, 48, 49, and 40 after a certificate was sent).
+	// ClientCertificateRefused: a renewed certificate does not help, because its type, its issuer or
+	// its subject is not accepted (TLS alerts 43, 48, 49, and 40 after a certificate was sent).
 	ClientCertificateRefused Kind = "ClientCertificateRefused"
-	// ClientCertificateRequired: the server demands a certificate and none was sent, for there is none or none from an issuer that
-	// the server names (TLS alert 116; in TLS 1.2 also 40 and 42).
+	// ClientCertificateRequired: the server requires a certificate and none was sent, because there is
+	// none or none from an issuer that the server names (TLS alert 116; in TLS 1.2 also 40 and 42).
 	ClientCertificateRequired Kind = "ClientCertificateRequired"
-	// ServerCertificateUntrusted: this side refused the server's certificate: unknown authority, other name, out of date.
+	// ServerCertificateUntrusted: the client rejected the server's certificate: unknown authority,
+	// wrong name, or expired.
 	ServerCertificateUntrusted Kind = "ServerCertificateUntrusted"
 )
 
@@ -62,13 +70,14 @@ func KindOf(err error) Kind {
 	return ""
 }
 
-// Auth reports whether the server refused the caller itself, by credential or by certificate.
+// Auth reports whether the server rejected the caller itself, by credential or by certificate.
 func (k Kind) Auth() bool {
 	return slices.Contains([]Kind{Unauthorized, UserSuspended, KeyExpired, KeyUnknown,
 		ClientCertificateRejected, ClientCertificateRefused, ClientCertificateRequired}, k)
 }
 
-// Transient reports whether the same request may succeed later with nothing changed, and says nothing about the credential.
+// Transient reports whether the same request may succeed later without any change. Such a failure
+// says nothing about the credential.
 func (k Kind) Transient() bool {
 	return k == RateLimited || k == Unavailable || k == Canceled
 }

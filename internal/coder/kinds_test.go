@@ -31,46 +31,56 @@ func TestAnswersAreClassified(t *testing.T) {
 		handler http.HandlerFunc
 		want    coder.Kind
 	}{
-		"no token":                  {answer(401, refused("Cookie or query parameter \"coder_session_token\" must be provided.")), coder.Unauthorized},
-		"bad shape":                 {answer(401, refused("Invalid API key format: expected 2 parts, got 1")), coder.KeyUnknown},
-		"deleted key":               {answer(401, refused("API key is invalid.")), coder.KeyUnknown},
-		"wrong secret":              {answer(401, refused("API key secret is invalid.")), coder.KeyUnknown},
-		"wrong secret, shorter":     {answer(401, refused("The secret is invalid")), coder.KeyUnknown},
-		"expired":                   {answer(401, refused(`API key expired at "2026-02-20 10:00:00 +0000 UTC".`)), coder.KeyExpired},
-		"suspended":                 {answer(401, `{"message":"User is not active (status = \"suspended\"). Contact an admin."}`), coder.UserSuspended},
-		"provider":                  {answer(401, refused(`oauth2: "invalid_client" The client secret is invalid`)), coder.Unauthorized},
-		"provider says expired":     {answer(401, refused("token expired and refresh token is not set")), coder.Unauthorized},
-		"roles lookup":              {answer(401, `{"message":"Internal error.","detail":"boom"}`), coder.Unauthorized},
-		"edge refuses":              {answer(401, html, "Content-Type: text/html"), coder.Unauthorized},
-		"forbidden":                 {answer(403, `{"message":"Forbidden."}`), coder.Forbidden},
-		"missing":                   {answer(404, `{"message":"Resource not found or you do not have access to this resource"}`), coder.NotFound},
-		"unknown user":              {answer(400, `{"message":"User must be an existing uuid or username."}`), coder.NotFound}, // contract A.6
-		"unknown route":             {answer(404, `{"message":"Route not found."}`), coder.Malformed},
-		"page for 404":              {answer(404, html, "Content-Type: text/html"), coder.Malformed},
-		"other JSON for 404":        {answer(404, `{"error":"nope"}`), coder.Malformed},
-		"conflict":                  {answer(409, `{"message":"exists"}`), coder.Conflict},
-		"bad request":               {answer(400, `{"message":"request not valid"}`), coder.Invalid},
-		"bypass header":             {answer(428, "only owners", "Content-Type: text/plain"), coder.Invalid}, // contract A.7
-		"too large":                 {answer(413, `{"message":"too large"}`), coder.Invalid},
-		"rate limited":              {answer(429, `{"message":"slow down"}`), coder.RateLimited},
-		"request timeout":           {answer(408, ""), coder.Unavailable},
-		"server error":              {answer(500, `{"message":"boom"}`), coder.Unavailable},
-		"bad gateway":               {answer(502, html, "Content-Type: text/html"), coder.Unavailable},
-		"redirect":                  {answer(302, "", "Location: https://login.example.test/x?token=S3NT1NEL"), coder.Redirected},
-		"redirect, same origin":     {answer(307, "", "Location: /login"), coder.Redirected},
-		"redirect, bad location":    {answer(302, "", "Location: http://[S3NT1NEL"), coder.Redirected},
-		"redirect to nowhere":       {answer(304, ""), coder.Malformed},
-		"page for 200":              {answer(200, html, "Content-Type: text/html"), coder.Malformed},
-		"page, JSON by name":        {answer(200, html), coder.Malformed},
-		"wrong shape":               {answer(200, `[]`), coder.Malformed},
-		"null":                      {answer(200, `null`), coder.Malformed},
-		"object of somebody else":   {answer(200, `{"hello":"world"}`), coder.Malformed},
-		"empty":                     {answer(200, ``), coder.Malformed},
-		"two values":                {answer(200, userJSON+userJSON), coder.Malformed},
-		"too large an answer":       {answer(200, `{"id":"`+strings.Repeat("x", 2<<20)+`"}`), coder.Malformed}, // B93
-		"cut off":                   {cutOff, coder.Unavailable},
-		"connection closed":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, coder.Unavailable},
-		"mismatch in authenticate":  {answer(401, refused("API key is invalid."), `WWW-Authenticate: Bearer error_description="expired"`), coder.KeyUnknown},
+		"no token": {
+			answer(401, refused("Cookie or query parameter \"coder_session_token\" must be provided.")), coder.Unauthorized},
+		"bad shape": {answer(401, refused("Invalid API key format: expected 2 parts, got 1")),
+			coder.KeyUnknown},
+		"deleted key":           {answer(401, refused("API key is invalid.")), coder.KeyUnknown},
+		"wrong secret":          {answer(401, refused("API key secret is invalid.")), coder.KeyUnknown},
+		"wrong secret, shorter": {answer(401, refused("The secret is invalid")), coder.KeyUnknown},
+		"expired": {answer(401, refused(`API key expired at "2026-02-20 10:00:00 +0000 UTC".`)),
+			coder.KeyExpired},
+		"suspended": {
+			answer(401, `{"message":"User is not active (status = \"suspended\"). Contact an admin."}`), coder.UserSuspended},
+		"provider": {answer(401, refused(`oauth2: "invalid_client" The client secret is invalid`)),
+			coder.Unauthorized},
+		"provider says expired": {answer(401, refused("token expired and refresh token is not set")), coder.Unauthorized},
+		"roles lookup":          {answer(401, `{"message":"Internal error.","detail":"boom"}`), coder.Unauthorized},
+		"edge refuses":          {answer(401, html, "Content-Type: text/html"), coder.Unauthorized},
+		"forbidden":             {answer(403, `{"message":"Forbidden."}`), coder.Forbidden},
+		"missing": {
+			answer(404, `{"message":"Resource not found or you do not have access to this resource"}`), coder.NotFound},
+		// contract A.6
+		"unknown user":       {answer(400, `{"message":"User must be an existing uuid or username."}`), coder.NotFound},
+		"unknown route":      {answer(404, `{"message":"Route not found."}`), coder.Malformed},
+		"page for 404":       {answer(404, html, "Content-Type: text/html"), coder.Malformed},
+		"other JSON for 404": {answer(404, `{"error":"nope"}`), coder.Malformed},
+		"conflict":           {answer(409, `{"message":"exists"}`), coder.Conflict},
+		"bad request":        {answer(400, `{"message":"request not valid"}`), coder.Invalid},
+		"bypass header":      {answer(428, "only owners", "Content-Type: text/plain"), coder.Invalid}, // contract A.7
+		"too large":          {answer(413, `{"message":"too large"}`), coder.Invalid},
+		"rate limited":       {answer(429, `{"message":"slow down"}`), coder.RateLimited},
+		"request timeout":    {answer(408, ""), coder.Unavailable},
+		"server error":       {answer(500, `{"message":"boom"}`), coder.Unavailable},
+		"bad gateway":        {answer(502, html, "Content-Type: text/html"), coder.Unavailable},
+		"redirect": {answer(302, "", "Location: https://login.example.test/x?token=S3NT1NEL"),
+			coder.Redirected},
+		"redirect, same origin":  {answer(307, "", "Location: /login"), coder.Redirected},
+		"redirect, bad location": {answer(302, "", "Location: http://[S3NT1NEL"), coder.Redirected},
+		"redirect to nowhere":    {answer(304, ""), coder.Malformed},
+		"page for 200":           {answer(200, html, "Content-Type: text/html"), coder.Malformed},
+		"page, JSON by name":     {answer(200, html), coder.Malformed},
+		"wrong shape":            {answer(200, `[]`), coder.Malformed},
+		"null":                   {answer(200, `null`), coder.Malformed},
+		"object of another API":  {answer(200, `{"hello":"world"}`), coder.Malformed},
+		"empty":                  {answer(200, ``), coder.Malformed},
+		"two values":             {answer(200, userJSON+userJSON), coder.Malformed},
+		"too large an answer":    {answer(200, `{"id":"`+strings.Repeat("x", 2<<20)+`"}`), coder.Malformed}, // B93
+		"cut off":                {cutOff, coder.Unavailable},
+		"connection closed": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			coder.Unavailable},
+		"mismatch in authenticate": {answer(401, refused("API key is invalid."),
+			`WWW-Authenticate: Bearer error_description="expired"`), coder.KeyUnknown},
 		"a good answer is no error": {answer(200, userJSON), ""},
 	}
 	for name, tt := range tests {
@@ -94,7 +104,7 @@ func cutOff(w http.ResponseWriter, _ *http.Request) {
 
 func TestBodiesAreReadWithALimit(t *testing.T) { // B93
 	t.Parallel()
-	// It is valid JSON, which only its size makes wrong.
+	// It is valid JSON and only too large.
 	body := userJSON + strings.Repeat(" ", 2<<20)
 	_, err := serve(t, answer(200, body)).Me(t.Context())
 	if coder.KindOf(err) != coder.Malformed || !strings.Contains(err.Error(), "larger than") {
@@ -109,10 +119,14 @@ func TestBodiesAreReadWithALimit(t *testing.T) { // B93
 func TestKindsHaveAClass(t *testing.T) {
 	t.Parallel()
 	classes := map[coder.Kind]struct{ auth, transient bool }{
-		coder.Unauthorized: {auth: true}, coder.UserSuspended: {auth: true}, coder.KeyExpired: {auth: true}, coder.KeyUnknown: {auth: true},
-		coder.ClientCertificateRejected: {auth: true}, coder.ClientCertificateRefused: {auth: true}, coder.ClientCertificateRequired: {auth: true},
-		coder.RateLimited: {transient: true}, coder.Unavailable: {transient: true}, coder.Canceled: {transient: true},
-		coder.Forbidden: {}, coder.NotFound: {}, coder.Conflict: {}, coder.Invalid: {}, coder.Malformed: {}, coder.Redirected: {},
+		coder.Unauthorized: {auth: true}, coder.UserSuspended: {auth: true}, coder.KeyExpired: {auth: true},
+		coder.KeyUnknown:                {auth: true},
+		coder.ClientCertificateRejected: {auth: true}, coder.ClientCertificateRefused: {auth: true},
+		coder.ClientCertificateRequired: {auth: true},
+		coder.RateLimited:               {transient: true}, coder.Unavailable: {transient: true},
+		coder.Canceled:  {transient: true},
+		coder.Forbidden: {}, coder.NotFound: {}, coder.Conflict: {}, coder.Invalid: {}, coder.Malformed: {},
+		coder.Redirected:                 {},
 		coder.ServerCertificateUntrusted: {}, "": {},
 	}
 	for kind, want := range classes {
@@ -135,7 +149,8 @@ func TestKindOfLooksThroughWrapping(t *testing.T) {
 
 func TestMessageIsShortCleanAndOneLine(t *testing.T) { // B90
 	t.Parallel()
-	long := `{"message":"bad\u0000\u001b[31m\nname","detail":"sent --token ` + sentinel + ` and ` + strings.Repeat("é", 500) + `",
+	long := `{"message":"bad\u0000\u001b[31m\nname","detail":"sent --token ` + sentinel +
+		` and ` + strings.Repeat("é", 500) + `",
 		"validations":[{"field":"name","detail":"x"}]}`
 	_, err := serve(t, answer(400, long)).Me(t.Context())
 	var e *coder.Error
@@ -148,7 +163,8 @@ func TestMessageIsShortCleanAndOneLine(t *testing.T) { // B90
 	if strings.ContainsFunc(e.Message, unicode.IsControl) || strings.Contains(e.Error(), sentinel) {
 		t.Errorf("not clean: %q", e.Message)
 	}
-	if !strings.HasPrefix(e.Message, "bad [31m name: sent --token [redacted] and é") || e.Field != "name" || e.Op != coder.OpMe || e.Status != 400 {
+	if !strings.HasPrefix(e.Message, "bad [31m name: sent --token [redacted] and é") || e.Field != "name" ||
+		e.Op != coder.OpMe || e.Status != 400 {
 		t.Errorf("got %+v", e)
 	}
 }
@@ -178,7 +194,8 @@ func TestRetryAfter(t *testing.T) { // B52, B53
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := serve(t, answer(tt.status, `{"message":"m"}`, tt.header...), func(c *coder.Config) { c.Clock = testclock.NewFakeClock(now) })
+			c := serve(t, answer(tt.status, `{"message":"m"}`, tt.header...),
+				func(c *coder.Config) { c.Clock = testclock.NewFakeClock(now) })
 			_, err := c.Me(t.Context())
 			var e *coder.Error
 			if !errors.As(err, &e) || e.RetryAfter != tt.want {

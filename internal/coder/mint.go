@@ -12,26 +12,29 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// MinTokenLifetime is the shortest lifetime that MintToken asks for. The server takes any positive number of nanoseconds, so
-// that a mistaken unit gives a token that is born expired (contract G.5).
+// MinTokenLifetime is the shortest lifetime that MintToken requests. The server accepts any
+// positive number of nanoseconds, so that a wrong unit would yield a token that expires immediately
+// (contract G.5).
 const MinTokenLifetime = time.Minute
 
-// TokenRequest says which token is wanted.
+// TokenRequest describes the token to mint.
 type TokenRequest struct {
-	// Name is unique among the user's tokens: up to 64 letters, digits, dots, dashes and underscores. It is required,
-	// because a token whose answer was lost is found by it (contract G.1).
+	// Name is unique among the user's tokens: up to 64 letters, digits, dots, dashes and underscores.
+	// It is required, because a token whose response was lost is found by it (contract G.1).
 	Name string
-	// Lifetime is at least MinTokenLifetime; zero is refused, because the server would choose its own default.
+	// Lifetime is at least MinTokenLifetime. Zero is rejected, because the server would use its own
+	// default.
 	Lifetime time.Duration
-	// Scopes are external names (contract B.6); none means coder:all.
+	// Scopes are external names (contract B.6). None means coder:all.
 	Scopes []string
-	// AllowList has entries <type>:<uuid or *>; none means *:*.
+	// AllowList has entries <type>:<uuid or *>. None means *:*.
 	AllowList []string
 }
 
-// MintToken makes a token for a user and returns its value, which the server never shows again. It is sent at most
-// once: after Unavailable, Canceled or Malformed the token may exist all the same, and is found by its name (B41). A name
-// that is taken is a Conflict; a lifetime, scope or allow-list that the server does not accept is Invalid; an unknown user
+// MintToken creates a token for a user and returns its value, which the server never shows again.
+// The request is sent at most once: after Unavailable, Canceled or Malformed the token may exist
+// anyway, and is found by its name (B41). If the name is taken, the error is a Conflict. If the
+// server rejects the lifetime, a scope or the allow-list, it is Invalid. If the user is unknown, it
 // is NotFound.
 func (c *Client) MintToken(ctx context.Context, userID string, r TokenRequest) (redact.Secret, error) {
 	if err := r.validate(); err != nil {
@@ -40,7 +43,7 @@ func (c *Client) MintToken(ctx context.Context, userID string, r TokenRequest) (
 	var answer struct {
 		Key string `json:"key"`
 	}
-	err := c.do(ctx, request{
+	err := c.doRequest(ctx, request{
 		op: OpMintToken, method: http.MethodPost, path: []string{"users", userID, "keys", "tokens"},
 		body: struct {
 			Lifetime  time.Duration `json:"lifetime"` // nanoseconds
@@ -62,27 +65,28 @@ func (c *Client) MintToken(ctx context.Context, userID string, r TokenRequest) (
 	return redact.New(answer.Key), nil
 }
 
-// tokenName keeps names fit for a path (contract B.3).
+// tokenName matches names that can be used in a path (contract B.3).
 var tokenName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,63}$`)
 
 func (r TokenRequest) validate() error {
 	switch {
 	case !tokenName.MatchString(r.Name) || r.Name == configRoute:
-		return invalid(OpMintToken, fmt.Sprintf("%q cannot be a token's name", clean(r.Name)))
+		return invalidRequest(OpMintToken, fmt.Sprintf("%q cannot be a token's name", cleanText(r.Name)))
 	case r.Lifetime < MinTokenLifetime:
-		return invalid(OpMintToken, fmt.Sprintf("lifetime %s is below %s", r.Lifetime, MinTokenLifetime))
+		return invalidRequest(OpMintToken, fmt.Sprintf("lifetime %s is below %s", r.Lifetime, MinTokenLifetime))
 	}
 	return nil
 }
 
-// keyShape is the form of a key's value: id, dash, secret (contract A.4).
+// keyShape matches a key's value: ID, dash, secret (contract A.4).
 var keyShape = regexp.MustCompile(`^([0-9A-Za-z]{10})-[0-9A-Za-z]{22}$`)
 
-// TokenID returns the public id part of a token. A value of another shape is Invalid; the error does not show it.
+// TokenID returns the public ID part of a token. If the value has another format, the error is
+// Invalid and does not show it.
 func TokenID(token redact.Secret) (string, error) {
 	parts := keyShape.FindStringSubmatch(token.Reveal())
 	if parts == nil {
-		return "", invalid(OpTokenID, "the value does not have the shape of a token")
+		return "", invalidRequest(OpTokenID, "the value does not have the shape of a token")
 	}
 	return parts[1], nil
 }

@@ -2,7 +2,7 @@
 
 package coder
 
-// Operations, as they stand in Error.Op and Call.Operation.
+// Operations, as used in Error.Op and Call.Operation.
 const (
 	OpBuildInfo        = "build_info"
 	OpMe               = "me"
@@ -14,6 +14,6 @@ const (
 	OpTokens           = "tokens"
 	OpMaxTokenLifetime = "max_token_lifetime"
 	OpDeleteToken      = "delete_token"
-	// OpTokenID is no request: it takes a token apart.
+	// OpTokenID is not a request: it parses a token.
 	OpTokenID = "token_id"
 )

@@ -15,14 +15,14 @@ import (
 
 const htmlAnswer = "HTML answer from a proxy"
 
-// Bounds of Error.RetryAfter. The server's own window is the default (contract A.7).
+// Limits of Error.RetryAfter. The length of the server's own window is the default (contract A.7).
 const (
 	defaultRetryAfter = time.Minute
 	minRetryAfter     = time.Second
 	maxRetryAfter     = time.Hour
 )
 
-// errorBody is Coder's error answer (contract A.2).
+// errorBody is Coder's error response (contract A.2).
 type errorBody struct {
 	Message     string `json:"message"`
 	Detail      string `json:"detail"`
@@ -32,18 +32,18 @@ type errorBody struct {
 	} `json:"validations"`
 }
 
-// refusal turns an answer without success into an error. now is used where the answer has no date.
-func refusal(op string, resp *http.Response, body []byte, now time.Time) *Error {
+// newRefusal turns an unsuccessful response into an error. now is used if the response has no date.
+func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Error {
 	e := &Error{Op: op, Status: resp.StatusCode}
 	var answer errorBody
 	coders := json.Unmarshal(body, &answer) == nil && answer.Message != ""
 	switch {
 	case coders:
-		e.Message, e.Field = summary(answer)
+		e.Message, e.Field = summarizeError(answer)
 	case isHTML(resp.Header, body):
 		e.Message = htmlAnswer
 	default:
-		e.Message = clean(string(body))
+		e.Message = cleanText(string(body))
 	}
 	e.Kind = statusKind(resp.StatusCode, answer, coders)
 	switch e.Kind {
@@ -58,12 +58,12 @@ func refusal(op string, resp *http.Response, body []byte, now time.Time) *Error 
 		e.RetryAfter = retryAfter(resp.Header, now, defaultRetryAfter)
 	case Unavailable:
 		e.RetryAfter = retryAfter(resp.Header, now, 0)
-	default: // the kind says it all
+	default: // no further distinction
 	}
 	return e
 }
 
-// statusKind says what a status means; coders is whether the body has Coder's shape.
+// statusKind returns the kind for a status. coders says whether the body is in Coder's format.
 func statusKind(status int, answer errorBody, coders bool) Kind {
 	switch status {
 	case http.StatusUnauthorized:
@@ -71,7 +71,8 @@ func statusKind(status int, answer errorBody, coders bool) Kind {
 	case http.StatusForbidden:
 		return Forbidden
 	case http.StatusNotFound:
-		// An unknown route is a wrong server or version, and must not look like an object that was deleted.
+		// An unknown route means a wrong server or version, and must not be mistaken for a deleted
+		// object.
 		if !coders || routeMissing.MatchString(answer.Message) {
 			return Malformed
 		}
@@ -95,18 +96,19 @@ func statusKind(status int, answer errorBody, coders bool) Kind {
 	return Redirected
 }
 
-// noSuchUser is how a 400 says that the path's user does not exist (contract A.6).
+// noSuchUser is the text of a 400 if the user in the path does not exist (contract A.6).
 const noSuchUser = "existing uuid or username"
 
 var routeMissing = regexp.MustCompile(`(?i)^route not found\b`)
 
-// Texts that the server tells 401s apart by (contract A.5). The message is the same in most cases and speaks of expiry
-// in all of them, as does WWW-Authenticate, so only the detail counts. What login providers say stands in the same place:
-// the patterns of the server's own texts are anchored.
+// Texts that distinguish the server's 401 responses (contract A.5). The message is usually the same
+// and always mentions expiry, as does WWW-Authenticate, so only the detail is used. It may also
+// contain texts of login providers, so the patterns of the server's own texts are anchored.
 var (
 	suspendedUser = regexp.MustCompile(`(?i)status\s*=\s*"?suspended"?`)
 	expiredKey    = regexp.MustCompile(`(?i)api key expired`)
-	unknownKey    = regexp.MustCompile(`(?i)^\s*(?:invalid api key format|(?:the )?(?:api key|secret)\b.{0,60}?\binvalid\b)`)
+	unknownKey    = regexp.MustCompile(
+		`(?i)^\s*(?:invalid api key format|(?:the )?(?:api key|secret)\b.{0,60}?\binvalid\b)`)
 )
 
 func unauthorizedKind(answer errorBody) Kind {
@@ -121,8 +123,8 @@ func unauthorizedKind(answer errorBody) Kind {
 	return Unauthorized
 }
 
-// summary makes one line of an error answer and names the first field complained about.
-func summary(answer errorBody) (message, field string) {
+// summarizeError returns an error response as one line, and the first invalid field.
+func summarizeError(answer errorBody) (message, field string) {
 	text := answer.Message
 	if answer.Detail != "" {
 		text += ": " + answer.Detail
@@ -130,17 +132,18 @@ func summary(answer errorBody) (message, field string) {
 	if len(answer.Validations) > 0 {
 		first := answer.Validations[0]
 		text += " (" + first.Field + ": " + first.Detail + ")"
-		field = clean(first.Field)
+		field = cleanText(first.Field)
 	}
-	return clean(text), field
+	return cleanText(text), field
 }
 
-// isHTML reports whether an answer is a page: no part of the API sends one.
+// isHTML reports whether a response is an HTML page, which no part of the API sends.
 func isHTML(h http.Header, body []byte) bool {
-	return strings.Contains(strings.ToLower(h.Get("Content-Type")), "html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
+	return strings.Contains(strings.ToLower(h.Get("Content-Type")), "html") ||
+		bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 }
 
-// originOf returns scheme and host that a redirect leads to. The rest may hold credentials.
+// originOf returns scheme and host of a redirect's target. The rest may contain credentials.
 func originOf(resp *http.Response) string {
 	target, err := url.Parse(resp.Header.Get("Location"))
 	if err != nil {
@@ -150,11 +153,11 @@ func originOf(resp *http.Response) string {
 		target = resp.Request.URL.ResolveReference(target)
 	}
 	origin := url.URL{Scheme: target.Scheme, Host: target.Host}
-	return clean(origin.String())
+	return cleanText(origin.String())
 }
 
-// retryAfter reads seconds or a date (RFC 9110, section 10.2.3). A date is compared with the answer's own, so that
-// the skew of the local clock does not count.
+// retryAfter parses seconds or a date (RFC 9110, section 10.2.3). A date is compared with the
+// response's own date, so that local clock skew has no effect.
 func retryAfter(h http.Header, now time.Time, fallback time.Duration) time.Duration {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {

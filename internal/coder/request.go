@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// Limits of bodies, in bytes (B93).
+// Maximum sizes of bodies, in bytes (B93).
 const (
 	maxBody     = 1 << 20
 	maxListBody = 32 << 20
@@ -34,29 +34,29 @@ type request struct {
 	body   any   // sent as JSON unless nil
 	limit  int64 // of the answer, in bytes; 0 means maxBody
 	result any   // decoded from the answer unless nil
-	// check says what is wrong with the decoded result; "" is nothing. It needs a result.
+	// check returns what is wrong with the decoded result, or "". It requires result.
 	check func() string
 }
 
-// do sends r once and decodes the answer.
-func (c *Client) do(ctx context.Context, r request) error {
-	failed := c.exchange(ctx, r.op,
-		func(ctx context.Context) (*http.Request, *Error) { return c.build(ctx, r) },
-		func(ctx context.Context, resp *http.Response) *Error { return c.read(ctx, r, resp) })
+// doRequest sends r once and decodes the response.
+func (c *Client) doRequest(ctx context.Context, r request) error {
+	failed := c.sendAndRead(ctx, r.op,
+		func(ctx context.Context) (*http.Request, *Error) { return c.buildRequest(ctx, r) },
+		func(ctx context.Context, resp *http.Response) *Error { return c.readAnswer(ctx, r, resp) })
 	if failed != nil {
 		return failed
 	}
 	return nil
 }
 
-// exchange waits for the request's turn, sends once what build makes, has read take the answer apart within the deadline,
-// and reports the call.
-func (c *Client) exchange(ctx context.Context, op string, build func(context.Context) (*http.Request, *Error),
+// sendAndRead waits for the limiter, sends the request that build creates once, lets read process
+// the response within the deadline, and reports the call.
+func (c *Client) sendAndRead(ctx context.Context, op string, build func(context.Context) (*http.Request, *Error),
 	read func(context.Context, *http.Response) *Error,
 ) *Error {
 	if c.limiter != nil {
 		if err := c.limiter.Wait(ctx); err != nil {
-			return c.limited(ctx, op, err)
+			return c.limiterError(ctx, op, err)
 		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
@@ -71,7 +71,7 @@ func (c *Client) exchange(ctx context.Context, op string, build func(context.Con
 	start := c.clock.Now()
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		failed = networkError(ctx, op, conn.reason(err), shake)
+		failed = networkError(ctx, op, conn.explainError(err), shake)
 	} else {
 		defer resp.Body.Close()
 		call.Status, call.ServerTime = resp.StatusCode, dateOf(resp.Header)
@@ -87,8 +87,8 @@ func (c *Client) exchange(ctx context.Context, op string, build func(context.Con
 	return failed
 }
 
-// limited is the error of a request that did not get its turn.
-func (c *Client) limited(ctx context.Context, op string, err error) *Error {
+// limiterError returns the error for a request that the limiter did not admit.
+func (c *Client) limiterError(ctx context.Context, op string, err error) *Error {
 	e := &Error{Kind: RateLimited, Op: op, Message: "no turn before the deadline", RetryAfter: c.timeout, cause: err}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		e.Kind, e.Message, e.RetryAfter = Canceled, "canceled", 0
@@ -96,24 +96,24 @@ func (c *Client) limited(ctx context.Context, op string, err error) *Error {
 	return e
 }
 
-// target returns a copy of the deployment's origin, to be completed by a path.
-func (c *Client) target(op string) (url.URL, *Error) {
+// targetURL returns a copy of the deployment's origin, to which the caller adds a path.
+func (c *Client) targetURL(op string) (url.URL, *Error) {
 	if (c.origin.Scheme != "http" && c.origin.Scheme != "https") || c.origin.Host == "" {
-		return url.URL{}, invalid(op, "the deployment has no http or https origin")
+		return url.URL{}, invalidRequest(op, "the deployment has no http or https origin")
 	}
 	return c.origin, nil
 }
 
-// build makes the HTTP request; a request that cannot be right is refused here.
-func (c *Client) build(ctx context.Context, r request) (*http.Request, *Error) {
-	target, failed := c.target(r.op)
+// buildRequest creates the HTTP request. It returns an error if the request is invalid.
+func (c *Client) buildRequest(ctx context.Context, r request) (*http.Request, *Error) {
+	target, failed := c.targetURL(r.op)
 	if failed != nil {
 		return nil, failed
 	}
 	escaped := make([]string, len(r.path))
 	for i, element := range r.path {
 		if element == "" || element == "." || element == ".." {
-			return nil, invalid(r.op, "an empty name or id cannot be part of a path")
+			return nil, invalidRequest(r.op, "an empty name or id cannot be part of a path")
 		}
 		escaped[i] = url.PathEscape(element)
 	}
@@ -131,7 +131,8 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, *Error) {
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Op: r.op, Message: "the request cannot be made", cause: err}
 	}
-	// Without it the transport never sends a body twice: a repeated mint would leave a second token (contract G.2, B41).
+	// Without GetBody the transport never sends a body twice: a repeated request to mint would create
+	// a second token (contract G.2, B41).
 	req.GetBody = nil
 	if err := c.setHeaders(req); err != nil {
 		return nil, &Error{Kind: Invalid, Op: r.op, Message: err.Error()}
@@ -139,8 +140,8 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, *Error) {
 	return req, nil
 }
 
-// read takes the answer apart.
-func (c *Client) read(ctx context.Context, r request, resp *http.Response) *Error {
+// readAnswer processes the response.
+func (c *Client) readAnswer(ctx context.Context, r request, resp *http.Response) *Error {
 	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
 	limit := r.limit
 	if limit == 0 || !success {
@@ -151,13 +152,13 @@ func (c *Client) read(ctx context.Context, r request, resp *http.Response) *Erro
 		return failed
 	}
 	if !success {
-		return refusal(r.op, resp, body, c.clock.Now())
+		return newRefusal(r.op, resp, body, c.clock.Now())
 	}
 	wrong := ""
 	if int64(len(body)) > limit {
 		wrong = tooLarge(limit)
 	} else {
-		wrong = r.decode(resp.Header, body)
+		wrong = r.decodeBody(resp.Header, body)
 	}
 	if wrong != "" {
 		return &Error{Kind: Malformed, Op: r.op, Status: resp.StatusCode, Message: wrong}
@@ -165,7 +166,7 @@ func (c *Client) read(ctx context.Context, r request, resp *http.Response) *Erro
 	return nil
 }
 
-// bodyOf reads the body of an answer, or one byte more than limit of a larger one.
+// bodyOf reads the body of a response, up to limit and one byte more.
 func bodyOf(ctx context.Context, op string, resp *http.Response, limit int64) ([]byte, *Error) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
@@ -178,8 +179,9 @@ func bodyOf(ctx context.Context, op string, resp *http.Response, limit int64) ([
 
 func tooLarge(limit int64) string { return fmt.Sprintf("the answer is larger than %d bytes", limit) }
 
-// decode takes the result from the body of a success. It says what is wrong with that body; "" is nothing.
-func (r request) decode(header http.Header, body []byte) string {
+// decodeBody decodes the body of a successful response. It returns what is wrong with the body, or
+// "".
+func (r request) decodeBody(header http.Header, body []byte) string {
 	switch {
 	case isHTML(header, body):
 		return htmlAnswer
@@ -188,21 +190,21 @@ func (r request) decode(header http.Header, body []byte) string {
 	case r.result == nil:
 		return "no answer was expected"
 	case json.Unmarshal(body, r.result) != nil:
-		// The decoder's error is not kept: it quotes the body, which may be a key.
+		// The decoder's error is dropped: it quotes the body, which may contain a key.
 		return "the answer is not the JSON that was expected"
 	}
 	return r.check()
 }
 
-// networkError classifies a request that got no whole answer. shake may be nil.
+// networkError classifies a request without a complete response. shake may be nil.
 func networkError(ctx context.Context, op string, err error, shake *handshake) *Error {
 	var notTLS tls.RecordHeaderError
-	e := &Error{Kind: Unavailable, Op: op, Message: clean(err.Error()), Alert: alertOf(err), cause: err}
+	e := &Error{Kind: Unavailable, Op: op, Message: cleanText(err.Error()), Alert: alertOf(err), cause: err}
 	switch {
 	case e.Alert != 0:
 		asked, sent := shake != nil && shake.asked.Load(), shake != nil && shake.sent.Load()
 		e.Kind = alertKind(e.Alert, asked, sent)
-	case untrusted(err):
+	case isUntrusted(err):
 		e.Kind = ServerCertificateUntrusted
 	case errors.As(err, &notTLS):
 		e.Kind = Malformed
@@ -214,7 +216,7 @@ func networkError(ctx context.Context, op string, err error, shake *handshake) *
 	return e
 }
 
-// errTimeout tells the request's own deadline from the caller's.
+// errTimeout distinguishes the request's own deadline from the caller's.
 var errTimeout = fmt.Errorf("request timeout: %w", context.DeadlineExceeded)
 
 // dateOf returns the time by the server's clock, or zero.
@@ -226,9 +228,10 @@ func dateOf(h http.Header) time.Time {
 	return date
 }
 
-// withConnection returns a context that notes which connection a request uses, and whether it was written to it.
+// withConnection returns a context that records which connection a request uses, and whether the
+// request was written to it.
 func withConnection(ctx context.Context) (context.Context, *connection) {
 	conn := new(connection)
-	trace := &httptrace.ClientTrace{GotConn: conn.got, WroteHeaders: func() { conn.wrote.Store(true) }}
+	trace := &httptrace.ClientTrace{GotConn: conn.gotConn, WroteHeaders: func() { conn.wrote.Store(true) }}
 	return httptrace.WithClientTrace(ctx, trace), conn
 }

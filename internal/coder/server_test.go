@@ -15,16 +15,17 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// sentinel is a credential that must not show up anywhere but in its header.
+// sentinel is a credential that must appear only in its header.
 const sentinel = "a1B2c3D4e5-S3NT1NELS3NT1NELS3NT1N"
 
 // userID and the JSON below are as in contract B.2 and B.5.
 const (
 	userID   = "1b4e28ba-0000-4000-8000-00000000000a"
 	userJSON = `{"id":"` + userID + `","username":"ada","status":"active","login_type":"oidc","roles":[{"name":"owner"}]}`
-	keyJSON  = `{"id":"a1B2c3D4e5","user_id":"` + userID + `","last_used":"1970-01-01T00:00:00Z","expires_at":"2026-03-20T10:00:00Z",` +
-		`"created_at":"2026-02-18T10:00:00Z","login_type":"token","scope":"all","scopes":["coder:all"],"token_name":"k8s-db",` +
-		`"lifetime_seconds":2592000,"allow_list":["*:*"]}`
+	keyJSON  = `{"id":"a1B2c3D4e5","user_id":"` + userID +
+		`","last_used":"1970-01-01T00:00:00Z","expires_at":"2026-03-20T10:00:00Z",` +
+		`"created_at":"2026-02-18T10:00:00Z","login_type":"token","scope":"all","scopes":["coder:all"],` +
+		`"token_name":"k8s-db","lifetime_seconds":2592000,"allow_list":["*:*"]}`
 )
 
 // option changes the configuration of a client.
@@ -47,7 +48,8 @@ func newClient(t *testing.T, rawURL string, options ...option) *coder.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := coder.Config{URL: origin, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }, Timeout: time.Minute}
+	cfg := coder.Config{URL: origin, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil },
+		Timeout: time.Minute}
 	for _, o := range options {
 		o(&cfg)
 	}
@@ -64,7 +66,7 @@ func serve(t *testing.T, handler http.HandlerFunc, options ...option) *coder.Cli
 	return newClient(t, server.URL, options...)
 }
 
-// answer answers every request alike; header has lines "Name: value".
+// answer sends the same response to every request; header has lines "Name: value".
 func answer(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")

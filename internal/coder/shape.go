@@ -2,32 +2,32 @@
 
 package coder
 
-// The functions here say what is wrong with a decoded answer; "" is nothing. An answer with a hole in it is refused as a
-// whole: to take half a list for the whole would make the rest look revoked.
+// The functions here return what is wrong with a decoded response, or "". A response with missing
+// fields is rejected as a whole: if part of a list were used, the rest would appear revoked.
 
-// missing complains about an absent or empty field.
-func missing(value, field string) string {
+// missingField returns a text if a field is absent or empty.
+func missingField(value, field string) string {
 	if value == "" {
 		return "the answer has no " + field
 	}
 	return ""
 }
 
-// firstOf returns the first complaint.
-func firstOf(complaints ...string) string {
-	for _, complaint := range complaints {
-		if complaint != "" {
-			return complaint
+// firstOf returns the first text that is not empty.
+func firstOf(problems ...string) string {
+	for _, problem := range problems {
+		if problem != "" {
+			return problem
 		}
 	}
 	return ""
 }
 
-// checkAll returns the first complaint about an item.
+// checkAll returns the first problem of an item.
 func checkAll[T any](items []T, check func(*T) string) string {
 	for i := range items {
-		if complaint := check(&items[i]); complaint != "" {
-			return complaint
+		if problem := check(&items[i]); problem != "" {
+			return problem
 		}
 	}
 	return ""

@@ -28,7 +28,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// selfSigned returns a certificate for name that ends at notAfter and is its own authority.
+// selfSigned returns a certificate for name that expires at notAfter and is its own authority.
 func selfSigned(t *testing.T, name string, notAfter time.Time) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -36,9 +36,11 @@ func selfSigned(t *testing.T, name string, notAfter time.Time) tls.Certificate {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: notAfter.Add(-time.Hour), NotAfter: notAfter,
-		DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: notAfter.Add(-time.Hour),
+		NotAfter: notAfter,
+		DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true,
+		BasicConstraintsValid: true,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -61,7 +63,8 @@ func poolOf(certs ...tls.Certificate) *x509.CertPool {
 
 const serverName = "coder.example.test"
 
-// serveTLS starts a TLS server with a trusted certificate and returns a client of it. wrap, unless nil, sees its connections.
+// serveTLS starts a TLS server with a trusted certificate and returns a client of it. wrap may be
+// nil; it is called with each connection.
 func serveTLS(t *testing.T, server, client *tls.Config, wrap func(net.Conn) net.Conn) *coder.Client {
 	t.Helper()
 	if server.Certificates == nil {
@@ -97,8 +100,9 @@ func (l *wrappingListener) Accept() (net.Conn, error) {
 	return l.wrap(conn), nil
 }
 
-// alertConn is the server's side of a connection on which the one alert that crypto/tls sends becomes another. In TLS
-// 1.2 it is plain; in TLS 1.3 it is the first record under the server's application keys, and is encrypted anew.
+// alertConn is the server's side of a connection. It replaces the alert that crypto/tls sends with
+// another one. In TLS 1.2 the alert is plain; in TLS 1.3 it is the first record under the server's
+// application keys, and is encrypted with them.
 type alertConn struct {
 	net.Conn
 	alert   byte

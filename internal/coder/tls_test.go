@@ -84,7 +84,8 @@ func TestServersOfGoRefuseCertificates(t *testing.T) { // B104
 		for name, tt := range tests {
 			t.Run(versionName+" "+name, func(t *testing.T) {
 				t.Parallel()
-				server := &tls.Config{MinVersion: version, MaxVersion: version, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: poolOf(good, expired)}
+				server := &tls.Config{MinVersion: version, MaxVersion: version, ClientAuth: tls.RequireAndVerifyClientCert,
+					ClientCAs: poolOf(good, expired)}
 				_, err := serveTLS(t, server, &tls.Config{Certificates: tt.client}, nil).Me(t.Context())
 				if got := coder.KindOf(err); got != tt.want {
 					t.Errorf("got %v, want %q", err, tt.want)
@@ -100,7 +101,8 @@ func TestUnknownIssuerOfASentCertificateIsNotRenewable(t *testing.T) { // B100
 	for name, version := range tlsVersions {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := &tls.Config{MinVersion: version, MaxVersion: version, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: poolOf(known)}
+			server := &tls.Config{MinVersion: version, MaxVersion: version, ClientAuth: tls.RequireAndVerifyClientCert,
+				ClientCAs: poolOf(known)}
 			send := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &unknown, nil }
 			_, err := serveTLS(t, server, &tls.Config{GetClientCertificate: send}, nil).Me(t.Context())
 			var e *coder.Error
@@ -113,10 +115,12 @@ func TestUnknownIssuerOfASentCertificateIsNotRenewable(t *testing.T) { // B100
 
 func TestAlertSurvivesARequestThatCannotBeWritten(t *testing.T) { // B104
 	t.Parallel()
-	// Every certificate is refused while large requests are written: some writes fail before the alert is read.
+	// Every certificate is rejected while large requests are written, so that some writes fail before
+	// the alert is read.
 	server := &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert,
 		VerifyPeerCertificate: func([][]byte, [][]*x509.Certificate) error { return errors.New("refused") }}
-	c := serveTLS(t, server, &tls.Config{Certificates: []tls.Certificate{selfSigned(t, "ci", time.Now().Add(time.Hour))}}, nil)
+	c := serveTLS(t, server, &tls.Config{Certificates: []tls.Certificate{
+		selfSigned(t, "ci", time.Now().Add(time.Hour))}}, nil)
 	for range 20 {
 		large := coder.TokenRequest{Name: "n", Lifetime: time.Hour, Scopes: []string{strings.Repeat("x", 4<<20)}}
 		if _, err := c.MintToken(t.Context(), userID, large); coder.KindOf(err) != coder.ClientCertificateRejected {
@@ -127,9 +131,11 @@ func TestAlertSurvivesARequestThatCannotBeWritten(t *testing.T) { // B104
 
 func TestHandshakeFailureWithoutACertificateRequestIsNotAboutOne(t *testing.T) {
 	t.Parallel()
-	// The server offers nothing that the client can use; it never asks for a certificate.
-	server := &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}
-	client := &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}
+	// The server offers nothing that the client supports, and never asks for a certificate.
+	server := &tls.Config{MaxVersion: tls.VersionTLS12,
+		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}
+	client := &tls.Config{MaxVersion: tls.VersionTLS12,
+		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384}}
 	_, err := serveTLS(t, server, client, nil).Me(t.Context())
 	var e *coder.Error
 	if !errors.As(err, &e) || e.Alert != 40 || e.Kind != coder.Unavailable {
@@ -144,8 +150,9 @@ func TestServerCertificateUntrusted(t *testing.T) { // B100
 		client *tls.Config
 	}{
 		"unknown authority": {selfSigned(t, serverName, time.Now().Add(time.Hour)), &tls.Config{RootCAs: x509.NewCertPool()}},
-		"other name":        {selfSigned(t, serverName, time.Now().Add(time.Hour)), &tls.Config{ServerName: "other.example.test"}},
-		"expired":           {selfSigned(t, serverName, time.Now().Add(-time.Minute)), &tls.Config{}},
+		"other name": {selfSigned(t, serverName, time.Now().Add(time.Hour)),
+			&tls.Config{ServerName: "other.example.test"}},
+		"expired": {selfSigned(t, serverName, time.Now().Add(-time.Minute)), &tls.Config{}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -17,78 +17,84 @@ type Token struct {
 	UserID string
 	// Username is set in lists only.
 	Username string
-	// Name is unique among a user's tokens; expired ones that were not purged yet hold theirs too (contract G.3).
+	// Name is unique among a user's tokens, including expired ones that were not purged yet (contract
+	// G.3).
 	Name string
-	// LoginType is "token" for minted ones.
+	// LoginType is "token" for minted tokens.
 	LoginType string
 	// Scopes are external names such as coder:all.
 	Scopes []string
 	// AllowList has entries <type>:<uuid or *>.
 	AllowList []string
 	CreatedAt time.Time
-	// ExpiresAt is by the server's clock. On older servers it moves while the token is used (contract B.7).
+	// ExpiresAt is by the server's clock. On older servers it is extended while the token is used
+	// (contract B.7).
 	ExpiresAt time.Time
 	// LastUsed is zero for a token that was never used. It may lag by an hour (contract G.9).
 	LastUsed time.Time
-	// Lifetime is what the token was minted with, in whole seconds.
+	// Lifetime that the token was minted with, in whole seconds.
 	Lifetime time.Duration
 }
 
-// Token returns a key by its id, also an expired one. The id alone finds it; userID is any user that the caller may see
-// (contract B.5). Asking does not count as a use of the token.
+// Token returns a key by its ID, even if it has expired. The ID alone identifies it; userID is any
+// user that the caller may see (contract B.5). This does not count as a use of the token.
 func (c *Client) Token(ctx context.Context, userID, tokenID string) (Token, error) {
 	return c.fetchToken(ctx, OpToken, []string{"users", userID, "keys", tokenID})
 }
 
-// TokenByName returns a user's token by its name, also an expired one.
+// TokenByName returns a user's token by its name, even if it has expired.
 func (c *Client) TokenByName(ctx context.Context, userID, name string) (Token, error) {
 	if name == configRoute {
-		return Token{}, invalid(OpTokenByName, "no token can be found by that name")
+		return Token{}, invalidRequest(OpTokenByName, "no token can be found by that name")
 	}
 	return c.fetchToken(ctx, OpTokenByName, []string{"users", userID, "keys", "tokens", name})
 }
 
 func (c *Client) fetchToken(ctx context.Context, op string, path []string) (Token, error) {
 	var answer tokenBody
-	err := c.do(ctx, request{op: op, method: http.MethodGet, path: path, result: &answer, check: answer.check})
+	err := c.doRequest(ctx, request{op: op, method: http.MethodGet, path: path, result: &answer,
+		check: answer.findProblem})
 	if err != nil {
 		return Token{}, err
 	}
-	return answer.token(), nil
+	return answer.toToken(), nil
 }
 
-// Tokens returns the tokens of all users that the caller may see, with the expired ones. An empty list is not an error.
+// Tokens returns the tokens of all users that the caller may see, including expired ones. An empty
+// list is not an error.
 func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
 	var answer []tokenBody // null when empty (contract G.14)
-	err := c.do(ctx, request{
+	err := c.doRequest(ctx, request{
 		op: OpTokens, method: http.MethodGet, path: []string{"users", me, "keys", "tokens"}, limit: maxListBody,
 		query:  url.Values{"include_all": {"true"}, "include_expired": {"true"}},
 		result: &answer,
-		check:  func() string { return checkAll(answer, (*tokenBody).check) },
+		check:  func() string { return checkAll(answer, (*tokenBody).findProblem) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	tokens := make([]Token, len(answer))
 	for i := range answer {
-		tokens[i] = answer[i].token()
+		tokens[i] = answer[i].toToken()
 	}
 	return tokens, nil
 }
 
-// DeleteToken deletes a key by its id, at once, whether expired or not. A key that is gone already is NotFound; so is
-// one that the caller may no longer see (contract G.13), which is why the caller decides.
+// DeleteToken deletes a key by its ID immediately, whether expired or not. If the key does not
+// exist, or the caller may no longer see it (contract G.13), the error is NotFound; the caller
+// decides what that means.
 func (c *Client) DeleteToken(ctx context.Context, userID, tokenID string) error {
-	return c.do(ctx, request{op: OpDeleteToken, method: http.MethodDelete, path: []string{"users", userID, "keys", tokenID}})
+	return c.doRequest(ctx, request{op: OpDeleteToken, method: http.MethodDelete,
+		path: []string{"users", userID, "keys", tokenID}})
 }
 
-// MaxTokenLifetime returns the longest lifetime that a token for this user may have. It follows the user's roles
-// (contract G.6).
+// MaxTokenLifetime returns the longest lifetime that a token for this user may have. It depends on
+// the user's roles (contract G.6).
 func (c *Client) MaxTokenLifetime(ctx context.Context, userID string) (time.Duration, error) {
 	var answer struct {
 		Max time.Duration `json:"max_token_lifetime"` // nanoseconds
 	}
-	err := c.do(ctx, request{
+	err := c.doRequest(ctx, request{
 		op: OpMaxTokenLifetime, method: http.MethodGet, path: []string{"users", userID, "keys", "tokens", configRoute},
 		result: &answer,
 		check: func() string {
@@ -101,7 +107,7 @@ func (c *Client) MaxTokenLifetime(ctx context.Context, userID string) (time.Dura
 	return answer.Max, err
 }
 
-// configRoute is a path element that no token can be found by.
+// configRoute is a path element that cannot be used as a token's name.
 const configRoute = "tokenconfig"
 
 // tokenBody is a key in JSON (contract B.5).
@@ -120,30 +126,30 @@ type tokenBody struct {
 	LifetimeSeconds int64     `json:"lifetime_seconds"`
 }
 
-func (b *tokenBody) check() string {
-	complaint := firstOf(missing(b.ID, "id"), missing(b.UserID, "user_id"))
-	if complaint == "" && b.ExpiresAt.IsZero() {
-		return "the answer has no expires_at" // it would look expired, and be replaced again and again
+func (b *tokenBody) findProblem() string {
+	problem := firstOf(missingField(b.ID, "id"), missingField(b.UserID, "user_id"))
+	if problem == "" && b.ExpiresAt.IsZero() {
+		return "the answer has no expires_at" // it would seem expired and be replaced again and again
 	}
-	return complaint
+	return problem
 }
 
-func (b *tokenBody) token() Token {
+func (b *tokenBody) toToken() Token {
 	t := Token{
 		ID: b.ID, UserID: b.UserID, Username: b.Username, Name: b.Name, LoginType: b.LoginType,
 		Scopes: b.Scopes, AllowList: b.AllowList,
-		CreatedAt: b.CreatedAt, ExpiresAt: b.ExpiresAt, Lifetime: seconds(b.LifetimeSeconds),
+		CreatedAt: b.CreatedAt, ExpiresAt: b.ExpiresAt, Lifetime: secondsToDuration(b.LifetimeSeconds),
 	}
 	if len(t.Scopes) == 0 && b.Scope != "" {
 		t.Scopes = []string{scopeName(b.Scope)}
 	}
-	if b.LastUsed.Unix() > 0 { // the epoch stands for never
+	if b.LastUsed.Unix() > 0 { // the epoch means never
 		t.LastUsed = b.LastUsed
 	}
 	return t
 }
 
-// scopeName turns the legacy names into those of today (contract B.6).
+// scopeName translates legacy names into current ones (contract B.6).
 func scopeName(legacy string) string {
 	switch legacy {
 	case "all", "application_connect":
@@ -152,7 +158,7 @@ func scopeName(legacy string) string {
 	return legacy
 }
 
-// seconds converts without overflow: a lifetime of centuries is one of 292 years.
-func seconds(n int64) time.Duration {
+// secondsToDuration limits the result to the maximum of a Duration, 292 years.
+func secondsToDuration(n int64) time.Duration {
 	return time.Duration(min(max(n, 0), int64(math.MaxInt64/time.Second))) * time.Second
 }

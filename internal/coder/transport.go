@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Limits of the transport that nobody needs to set. The deadline of a whole request is Config.Timeout.
+// Limits of the transport that are not configurable. The deadline of a whole request is
+// Config.Timeout.
 const (
 	maxIdleConns        = 16
 	idleTimeout         = 90 * time.Second
@@ -18,8 +19,9 @@ const (
 	tlsHandshakeTimeout = 10 * time.Second
 )
 
-// newTransport builds a transport that nothing else uses, of a configuration that has a clock. It speaks HTTP/1.1 only: there, the error of a request is the
-// error of its connection, so that a TLS alert is found in it in every version of TLS.
+// newTransport builds a transport for one client. cfg must have a clock. It uses HTTP/1.1 only:
+// there, the error of a request is the error of its connection, so that it contains a TLS alert in
+// every version of TLS.
 func newTransport(cfg Config) *http.Transport {
 	proxy := cfg.Proxy
 	if proxy == nil {
@@ -29,7 +31,7 @@ func newTransport(cfg Config) *http.Transport {
 	protocols.SetHTTP1(true)
 	return &http.Transport{
 		Proxy:                  proxy,
-		DialContext:            dialer{cfg.Clock}.dial,
+		DialContext:            dialer{cfg.Clock}.dialConn,
 		TLSClientConfig:        clientTLS(cfg.TLS),
 		TLSHandshakeTimeout:    tlsHandshakeTimeout,
 		MaxIdleConns:           maxIdleConns,
@@ -40,8 +42,8 @@ func newTransport(cfg Config) *http.Transport {
 	}
 }
 
-// clientTLS clones base and notes, for the request that a connection is dialled for, what became of the client
-// certificate.
+// clientTLS clones base and records, for the request that a connection is dialled for, whether the
+// client certificate was requested and sent.
 func clientTLS(base *tls.Config) *tls.Config {
 	cfg := base.Clone()
 	if cfg == nil {
@@ -62,8 +64,8 @@ func clientTLS(base *tls.Config) *tls.Config {
 	return cfg
 }
 
-// chooseFrom does what crypto/tls does without a GetClientCertificate: the first certificate that the server accepts, else
-// none.
+// chooseFrom does what crypto/tls does without a GetClientCertificate: it returns the first
+// certificate that the server accepts, or none.
 func chooseFrom(certs []tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	return func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		for i := range certs {
@@ -75,8 +77,8 @@ func chooseFrom(certs []tls.Certificate) func(*tls.CertificateRequestInfo) (*tls
 	}
 }
 
-// handshake is what a request knows of the handshake made for it. It stays empty on a connection that another request
-// dialled.
+// handshake is what is known about the handshake that was made for a request. It is empty if the
+// connection was dialled for another request.
 type handshake struct {
 	asked atomic.Bool // the server asked for a client certificate
 	sent  atomic.Bool // one was sent
@@ -84,7 +86,7 @@ type handshake struct {
 
 type handshakeKey struct{}
 
-// withHandshake returns a context whose handshake, if one is needed, is noted.
+// withHandshake returns a context that records the handshake, if one is needed.
 func withHandshake(ctx context.Context) (context.Context, *handshake) {
 	h := new(handshake)
 	return context.WithValue(ctx, handshakeKey{}, h), h

@@ -9,64 +9,66 @@ import (
 	"strconv"
 )
 
-// UserStatus is the state of a user's account. Unknown values are passed on as they are.
+// UserStatus is the state of a user's account. Unknown values are returned unchanged.
 type UserStatus string
 
 // The states of an account (contract B.2).
 const (
 	UserStatusActive UserStatus = "active"
-	// UserStatusDormant: not seen for long; using a valid key makes the account active again.
+	// UserStatusDormant: not active for a long time. Using a valid key makes the account active again.
 	UserStatusDormant UserStatus = "dormant"
-	// UserStatusSuspended: every key of the user is refused until somebody reactivates the account.
+	// UserStatusSuspended: every key of the user is rejected until the account is reactivated.
 	UserStatusSuspended UserStatus = "suspended"
 )
 
 // User is an account.
 type User struct {
-	// ID is the user's UUID. A username can change hands, an id cannot (contract G.30).
+	// ID is the user's UUID. A username can move to another account, an ID cannot (contract G.30).
 	ID       string
 	Username string
 	Status   UserStatus
 	// LoginType is password, github, oidc, token, none or another.
 	LoginType string
-	// Roles are the names of the site-wide roles, without the implied member.
+	// Roles are the names of the site-wide roles, without the implied role member.
 	Roles []string
 }
 
-// me is the path element that stands for the caller.
+// me is the path element for the caller.
 const me = "me"
 
-// Me returns the caller. Asking with a minted token marks that token as used, and on older servers extends it (contract G.8).
+// Me returns the caller. The request marks a minted token as used, and on older servers extends it
+// (contract G.8).
 func (c *Client) Me(ctx context.Context) (User, error) {
 	return c.fetchUser(ctx, OpMe, me)
 }
 
-// User returns the user with an id or a username. A user that is missing or not visible is NotFound (contract A.6). A
-// deleted user may still be found by id, but not by name.
+// User returns the user with an ID or a username. If the user does not exist or is not visible, the
+// error is NotFound (contract A.6). A deleted user may still be found by ID, but not by name.
 func (c *Client) User(ctx context.Context, nameOrID string) (User, error) {
 	return c.fetchUser(ctx, OpUser, nameOrID)
 }
 
 func (c *Client) fetchUser(ctx context.Context, op, nameOrID string) (User, error) {
 	var answer userBody
-	err := c.do(ctx, request{
+	err := c.doRequest(ctx, request{
 		op: op, method: http.MethodGet, path: []string{"users", nameOrID}, result: &answer,
-		check: answer.check,
+		check: answer.findProblem,
 	})
 	if err != nil {
 		return User{}, err
 	}
-	return answer.user(), nil
+	return answer.toUser(), nil
 }
 
 // Paging of lists of users.
 const (
 	userPage = 500
-	// maxUserPages ends a listing whose server counts wrongly.
+	// maxUserPages ends a listing if the server returns wrong counts.
 	maxUserPages = 1000
 )
 
-// SuspendedUsers returns all suspended users that the caller may see, each once. One request answers for up to 500 of them.
+// SuspendedUsers returns all suspended users that the caller may see, without duplicates. One
+// request returns up to 500 of them.
 func (c *Client) SuspendedUsers(ctx context.Context) ([]User, error) {
 	var found []User
 	seen := make(map[string]bool)
@@ -77,7 +79,7 @@ func (c *Client) SuspendedUsers(ctx context.Context) ([]User, error) {
 			return nil, err
 		}
 		for _, u := range users {
-			// A server that does not know the filter would make everybody suspended.
+			// A server that does not support the filter would return all users.
 			if u.Status == UserStatusSuspended && !seen[u.ID] {
 				seen[u.ID] = true
 				found = append(found, u)
@@ -91,13 +93,13 @@ func (c *Client) SuspendedUsers(ctx context.Context) ([]User, error) {
 	return nil, &Error{Kind: Malformed, Op: OpSuspendedUsers, Message: "the list of users does not end"}
 }
 
-// suspendedPage returns the users from offset on, and how many there are in all.
+// suspendedPage returns the users from offset on, and the total number.
 func (c *Client) suspendedPage(ctx context.Context, offset int) ([]User, int, error) {
 	var answer struct {
 		Users []userBody `json:"users"`
 		Count *int       `json:"count"`
 	}
-	err := c.do(ctx, request{
+	err := c.doRequest(ctx, request{
 		op: OpSuspendedUsers, method: http.MethodGet, path: []string{"users"}, limit: maxListBody,
 		query: url.Values{
 			"q": {"status:suspended"}, "limit": {strconv.Itoa(userPage)}, "offset": {strconv.Itoa(offset)},
@@ -107,7 +109,7 @@ func (c *Client) suspendedPage(ctx context.Context, offset int) ([]User, int, er
 			if answer.Count == nil {
 				return "the answer has no count"
 			}
-			return checkAll(answer.Users, (*userBody).check)
+			return checkAll(answer.Users, (*userBody).findProblem)
 		},
 	})
 	if err != nil {
@@ -115,7 +117,7 @@ func (c *Client) suspendedPage(ctx context.Context, offset int) ([]User, int, er
 	}
 	users := make([]User, len(answer.Users))
 	for i := range answer.Users {
-		users[i] = answer.Users[i].user()
+		users[i] = answer.Users[i].toUser()
 	}
 	return users, *answer.Count, nil
 }
@@ -131,11 +133,11 @@ type userBody struct {
 	} `json:"roles"`
 }
 
-func (b *userBody) check() string {
-	return firstOf(missing(b.ID, "id"), missing(b.Username, "username"), missing(b.Status, "status"))
+func (b *userBody) findProblem() string {
+	return firstOf(missingField(b.ID, "id"), missingField(b.Username, "username"), missingField(b.Status, "status"))
 }
 
-func (b *userBody) user() User {
+func (b *userBody) toUser() User {
 	u := User{ID: b.ID, Username: b.Username, Status: UserStatus(b.Status), LoginType: b.LoginType}
 	for _, role := range b.Roles {
 		u.Roles = append(u.Roles, role.Name)

@@ -11,10 +11,10 @@ import (
 	"net/http"
 )
 
-// WatchProtocol is how a workspace's stream is asked for (contract D.1).
+// WatchProtocol is the protocol of a workspace's stream (contract D.1).
 type WatchProtocol string
 
-// The two protocols. Servers before about v2.21 have only the second.
+// The two protocols. Servers before about v2.21 support only the second.
 const (
 	WatchWebSocket WatchProtocol = "websocket"
 	WatchEvents    WatchProtocol = "sse"
@@ -22,40 +22,42 @@ const (
 
 var watchPaths = map[WatchProtocol]string{WatchWebSocket: "watch-ws", WatchEvents: "watch"}
 
-// Opening is what a library needs to open one stream. It is immutable, and safe for concurrent use.
+// Opening is what a library needs to open one stream. It is immutable and safe for concurrent use.
 //
-// HTTP answers a request for URL with 101 or with an open event stream, or with an error in whose chain there is an *Error.
-// It sends what every request of the client has (connections of the deployment, headers, token), waits for the limiter, and
-// tells Observe of the handshake. The handshake has the client's deadline; the stream has none, and lasts until its body is
-// closed or, for WatchEvents, the request's context ends. Redirects are not followed, cookies not kept.
+// HTTP answers a request for URL with 101 or with an open event stream, or with an error that wraps
+// an *Error. The request has everything that other requests of the client have (connections of the
+// deployment, headers, token), waits for the limiter, and reports the handshake to Observe. The
+// handshake has the client's deadline. The stream has none, and lasts until its body is closed or,
+// for WatchEvents, the request's context ends. Redirects are not followed, cookies not kept.
 type Opening struct {
 	URL  string
 	HTTP *http.Client
 }
 
-// Watch prepares the opening of a workspace's stream. It sends nothing, and ctx does not end what is opened; the error is
-// Invalid.
+// Watch prepares the opening of a workspace's stream. It sends nothing, and ctx does not limit the
+// opened stream. The error is Invalid.
 func (c *Client) Watch(ctx context.Context, workspaceID string, protocol WatchProtocol) (Opening, error) {
 	w := watch{client: c, protocol: protocol, request: request{
 		op: OpWatch, method: http.MethodGet, path: []string{"workspaces", workspaceID, watchPaths[protocol]},
 	}}
-	probe, failed := c.build(ctx, w.request)
+	probe, failed := c.buildRequest(ctx, w.request)
 	if failed != nil {
 		return Opening{}, failed
 	}
 	return Opening{URL: probe.URL.String(), HTTP: &http.Client{Transport: w}}, nil
 }
 
-// WatchFailure is what a failed opening calls for.
+// WatchFailure classifies a failed opening by what to do next.
 type WatchFailure string
 
 // The classes of failures.
 const (
 	// WatchUnavailable: try again later.
 	WatchUnavailable WatchFailure = "Unavailable"
-	// WatchMissing: the server does not know the route, or the workspace; it does not always say which (404).
+	// WatchMissing: the server does not know the route or the workspace; it does not always say which
+	// (404).
 	WatchMissing WatchFailure = "Missing"
-	// WatchRefused: it will be so again with the same settings (401, 403, 410, 426).
+	// WatchRefused: the result will be the same until the settings change (401, 403, 410, 426).
 	WatchRefused WatchFailure = "Refused"
 )
 
@@ -82,19 +84,19 @@ type watch struct {
 	request  request
 }
 
-// RoundTrip makes the handshake. Of the request it takes the context and the headers, which are the handshake's own.
+// RoundTrip makes the handshake. Only the context and the headers of the request are used.
 func (w watch) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := w.client
 	if c.limiter != nil {
 		if err := c.limiter.Wait(req.Context()); err != nil {
-			return nil, c.limited(req.Context(), OpWatch, err)
+			return nil, c.limiterError(req.Context(), OpWatch, err)
 		}
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	deadline, lift := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
 	defer lift()
 	expire := context.AfterFunc(deadline, func() { cancel(context.Cause(deadline)) })
-	resp, failed := w.handshake(ctx, req.Header)
+	resp, failed := w.doHandshake(ctx, req.Header)
 	if failed == nil && !expire() {
 		resp.Body.Close()
 		failed = networkError(ctx, OpWatch, context.Cause(ctx), nil)
@@ -107,12 +109,12 @@ func (w watch) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// handshake sends the request and tells Observe.
-func (w watch) handshake(ctx context.Context, header http.Header) (*http.Response, *Error) {
+// doHandshake sends the request and reports it to Observe.
+func (w watch) doHandshake(ctx context.Context, header http.Header) (*http.Response, *Error) {
 	c := w.client
 	ctx, shake := withHandshake(ctx)
 	ctx, conn := withConnection(ctx)
-	out, failed := c.build(ctx, w.request)
+	out, failed := c.buildRequest(ctx, w.request)
 	if failed != nil {
 		return nil, failed
 	}
@@ -120,17 +122,17 @@ func (w watch) handshake(ctx context.Context, header http.Header) (*http.Respons
 	if w.protocol == WatchEvents {
 		out.Header.Set("Accept", "text/event-stream")
 	}
-	// A compressed stream would be kept back until a block is full.
+	// A compressed stream would be delayed until a block is full.
 	out.Header.Set("Accept-Encoding", "identity")
 	maps.Copy(out.Header, header)
 	call := Call{Operation: OpWatch}
 	start := c.clock.Now()
 	resp, err := c.transport.RoundTrip(out)
 	if err != nil {
-		failed = networkError(ctx, OpWatch, conn.reason(err), shake)
+		failed = networkError(ctx, OpWatch, conn.explainError(err), shake)
 	} else {
 		call.Status, call.ServerTime = resp.StatusCode, dateOf(resp.Header)
-		failed = w.check(ctx, resp)
+		failed = w.checkAnswer(ctx, resp)
 	}
 	call.Duration = c.clock.Since(start)
 	if failed != nil {
@@ -142,8 +144,8 @@ func (w watch) handshake(ctx context.Context, header http.Header) (*http.Respons
 	return resp, failed
 }
 
-// check closes the body of an answer that is no stream.
-func (w watch) check(ctx context.Context, resp *http.Response) *Error {
+// checkAnswer closes the body of a response that is not a stream.
+func (w watch) checkAnswer(ctx context.Context, resp *http.Response) *Error {
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case w.protocol == WatchWebSocket && resp.StatusCode == http.StatusSwitchingProtocols,
@@ -160,10 +162,11 @@ func (w watch) check(ctx context.Context, resp *http.Response) *Error {
 		e.Status = resp.StatusCode
 		return e
 	}
-	return refusal(OpWatch, resp, body, w.client.clock.Now())
+	return newRefusal(OpWatch, resp, body, w.client.clock.Now())
 }
 
-// untilClosed calls release when the body is closed. A body that can be written to, as that of an upgraded connection, stays so.
+// untilClosed calls release when the body is closed. A writable body, as that of an upgraded
+// connection, stays writable.
 func untilClosed(body io.ReadCloser, release func()) io.ReadCloser {
 	closer := releasing{body, release}
 	if duplex, ok := body.(io.ReadWriteCloser); ok {
@@ -178,7 +181,7 @@ func untilClosed(body io.ReadCloser, release func()) io.ReadCloser {
 	}{body, closer}
 }
 
-// releasing is a body that lets go of something when it is closed.
+// releasing is a body that calls release when it is closed.
 type releasing struct {
 	io.Closer
 	release func()

@@ -18,8 +18,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// openStream asks for a workspace's stream as a library would.
-func openStream(ctx context.Context, t *testing.T, c *coder.Client, protocol coder.WatchProtocol) (*http.Response, error) {
+// openStream opens a workspace's stream as a library does.
+func openStream(
+	ctx context.Context, t *testing.T, c *coder.Client, protocol coder.WatchProtocol,
+) (*http.Response, error) {
 	t.Helper()
 	opening, err := c.Watch(t.Context(), workspaceID, protocol)
 	if err != nil {
@@ -40,7 +42,7 @@ func openStream(ctx context.Context, t *testing.T, c *coder.Client, protocol cod
 	return resp, err
 }
 
-// upgrade answers as a server that switches protocols and echoes.
+// upgrade responds as a server that switches protocols and echoes.
 func upgrade(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Connection", "Upgrade")
 	w.Header().Set("Upgrade", "websocket")
@@ -53,7 +55,7 @@ func upgrade(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.Copy(conn, buffered)
 }
 
-// events answers with an event stream that stays open.
+// events responds with an event stream that stays open.
 func events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	_, _ = io.WriteString(w, "event: ping\n\n")
@@ -72,7 +74,8 @@ func TestStreamsAreOpenedWithWhatEveryRequestHas(t *testing.T) { // contract D.1
 			var calls []coder.Call
 			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				got := http.Header{"Path": {r.URL.Path}}
-				for _, name := range []string{"Accept", "Accept-Encoding", "Coder-Session-Token", "Authorization", "X-Edge", "User-Agent"} {
+				for _, name := range []string{"Accept", "Accept-Encoding", "Coder-Session-Token", "Authorization", "X-Edge",
+					"User-Agent"} {
 					if values := r.Header.Values(name); values != nil {
 						got[name] = values
 					}
@@ -89,10 +92,11 @@ func TestStreamsAreOpenedWithWhatEveryRequestHas(t *testing.T) { // contract D.1
 				} else {
 					events(w, r)
 				}
-			}, withToken(sentinel), withHeader("X-Edge", "1"), withHeader("Authorization", "Bearer edge"), func(c *coder.Config) {
-				c.UserAgent = "cso/1"
-				c.Observe = func(call coder.Call) { calls = append(calls, call) }
-			})
+			}, withToken(sentinel), withHeader("X-Edge", "1"), withHeader("Authorization", "Bearer edge"),
+				func(c *coder.Config) {
+					c.UserAgent = "cso/1"
+					c.Observe = func(call coder.Call) { calls = append(calls, call) }
+				})
 			resp, err := openStream(t.Context(), t, c, protocol)
 			if err != nil {
 				t.Fatal(err)
@@ -107,7 +111,8 @@ func TestStreamsAreOpenedWithWhatEveryRequestHas(t *testing.T) { // contract D.1
 			if _, err := io.ReadFull(resp.Body, buf); err != nil || string(buf) != sent {
 				t.Errorf("read %q, %v", buf, err)
 			}
-			if len(calls) != 1 || calls[0].Operation != coder.OpWatch || calls[0].Status != resp.StatusCode || calls[0].Kind != "" || calls[0].ServerTime.IsZero() {
+			if len(calls) != 1 || calls[0].Operation != coder.OpWatch || calls[0].Status != resp.StatusCode ||
+				calls[0].Kind != "" || calls[0].ServerTime.IsZero() {
 				t.Errorf("calls %+v", calls)
 			}
 		})
@@ -132,16 +137,19 @@ func TestFailedOpeningsAreClassified(t *testing.T) { // B81, B83
 		"bad request":    {answer(400, message), coder.Invalid, coder.WatchUnavailable},
 		"too many":       {answer(429, message, "Retry-After: 7"), coder.RateLimited, coder.WatchUnavailable},
 		"server error":   {answer(502, "<html>"), coder.Unavailable, coder.WatchUnavailable},
-		"redirect":       {answer(307, "", "Location: https://elsewhere.example.test/x"), coder.Redirected, coder.WatchUnavailable},
-		"a page":         {answer(200, "<html>", "Content-Type: text/html"), coder.Malformed, coder.WatchUnavailable},
-		"cut":            {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, coder.Unavailable, coder.WatchUnavailable},
+		"redirect": {answer(307, "", "Location: https://elsewhere.example.test/x"), coder.Redirected,
+			coder.WatchUnavailable},
+		"a page": {answer(200, "<html>", "Content-Type: text/html"), coder.Malformed, coder.WatchUnavailable},
+		"cut": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, coder.Unavailable,
+			coder.WatchUnavailable},
 	}
 	for name, tt := range tests {
 		for _, protocol := range []coder.WatchProtocol{coder.WatchWebSocket, coder.WatchEvents} {
 			t.Run(name+"/"+string(protocol), func(t *testing.T) {
 				t.Parallel()
 				var seen coder.Kind
-				c := serve(t, tt.handler, withToken(sentinel), func(c *coder.Config) { c.Observe = func(call coder.Call) { seen = call.Kind } })
+				c := serve(t, tt.handler, withToken(sentinel),
+					func(c *coder.Config) { c.Observe = func(call coder.Call) { seen = call.Kind } })
 				_, err := openStream(t.Context(), t, c, protocol)
 				if got := coder.KindOf(err); got != tt.kind || seen != tt.kind {
 					t.Errorf("kind %s, observed %s, want %s: %v", got, seen, tt.kind, err)
@@ -220,13 +228,15 @@ func TestOpeningsWaitForTheLimiter(t *testing.T) { // B52
 func TestOpeningsThatCannotBeRight(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]*coder.Client{
-		"no URL": coder.New(coder.Config{}), "a header that cannot be sent": newClient(t, "http://127.0.0.1:1", withHeader("X", "a\nb")),
+		"no URL": coder.New(coder.Config{}), "a header that cannot be sent": newClient(t, "http://127.0.0.1:1",
+			withHeader("X", "a\nb")),
 	} {
 		if _, err := c.Watch(t.Context(), workspaceID, coder.WatchWebSocket); coder.KindOf(err) != coder.Invalid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := newClient(t, "http://127.0.0.1:1").Watch(t.Context(), "..", coder.WatchEvents); coder.KindOf(err) != coder.Invalid {
+	if _, err := newClient(t, "http://127.0.0.1:1").Watch(t.Context(), "..",
+		coder.WatchEvents); coder.KindOf(err) != coder.Invalid {
 		t.Errorf("no id: %v", err)
 	}
 }
@@ -235,7 +245,8 @@ func TestStreamsOverTLS(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.HandlerFunc(events))
 	t.Cleanup(server.Close)
-	trusting := newClient(t, server.URL, func(c *coder.Config) { c.TLS = server.Client().Transport.(*http.Transport).TLSClientConfig })
+	trusting := newClient(t, server.URL,
+		func(c *coder.Config) { c.TLS = server.Client().Transport.(*http.Transport).TLSClientConfig })
 	if _, err := openStream(t.Context(), t, trusting, coder.WatchEvents); err != nil {
 		t.Error(err)
 	}

@@ -9,14 +9,15 @@ import (
 	"time"
 )
 
-// Operations on workspaces, as they stand in Error.Op and Call.Operation.
+// Operations on workspaces, as used in Error.Op and Call.Operation.
 const (
 	OpWorkspace = "workspace"
-	// OpWatch is the opening of a stream. How long the stream stays open is no part of the call.
+	// OpWatch is the opening of a stream. The call ends when the stream is open.
 	OpWatch = "watch_workspace"
 )
 
-// WorkspaceStatus is the status of a workspace's latest build. Unknown values are passed on as they are.
+// WorkspaceStatus is the status of a workspace's latest build. Unknown values are returned
+// unchanged.
 type WorkspaceStatus string
 
 // The statuses of a build (contract D).
@@ -33,9 +34,10 @@ const (
 	WorkspaceDeleted   WorkspaceStatus = "deleted"
 )
 
-// Workspace is a workspace with its latest build. Two that say the same are equal by ==.
+// Workspace is a workspace with its latest build. Workspaces can be compared with ==.
 type Workspace struct {
-	// ID is the workspace's UUID. A name can pass on to another workspace when the first is deleted, an id cannot.
+	// ID is the workspace's UUID. If the workspace is deleted, its name can be used again, its ID
+	// cannot.
 	ID        string
 	Name      string
 	OwnerID   string
@@ -47,42 +49,44 @@ type Workspace struct {
 	BuildNumber int64
 	// ChangedAt is when the latest build changed last, by the server's clock, in UTC.
 	ChangedAt time.Time
-	// Dormant: set aside for not being used.
+	// Dormant: the workspace was not used for long and has been deactivated.
 	Dormant bool
 }
 
-// Workspace returns a user's workspace by name. One that is missing, deleted or not visible is NotFound (contract A.6, D).
+// Workspace returns a user's workspace by name. If it does not exist, was deleted or is not
+// visible, the error is NotFound (contract A.6, D).
 func (c *Client) Workspace(ctx context.Context, owner, name string) (Workspace, error) {
 	var answer workspaceBody
-	err := c.do(ctx, request{
+	err := c.doRequest(ctx, request{
 		op: OpWorkspace, method: http.MethodGet, path: []string{"users", owner, "workspace", name}, result: &answer,
-		check: answer.check,
+		check: answer.findProblem,
 	})
 	if err != nil {
 		return Workspace{}, err
 	}
-	return answer.workspace(), nil
+	return answer.toWorkspace(), nil
 }
 
-// ParseWorkspace reads the state that a stream tells (contract D.1). The error is Malformed and quotes nothing of it.
+// ParseWorkspace parses the state that a stream sends (contract D.1). The error is Malformed and
+// does not quote it.
 func ParseWorkspace(data []byte) (Workspace, error) {
 	var body workspaceBody
 	if json.Unmarshal(data, &body) != nil {
 		return Workspace{}, &Error{Kind: Malformed, Op: OpWatch, Message: "the event is not the JSON that was expected"}
 	}
-	if wrong := body.check(); wrong != "" {
+	if wrong := body.findProblem(); wrong != "" {
 		return Workspace{}, &Error{Kind: Malformed, Op: OpWatch, Message: wrong}
 	}
-	return body.workspace(), nil
+	return body.toWorkspace(), nil
 }
 
-// ParseComplaint reads the error that a stream tells (contract D.1) into a line that is fit for a message.
+// ParseComplaint parses the error that a stream sends (contract D.1) into one line for a message.
 func ParseComplaint(data []byte) string {
 	var body errorBody
 	if json.Unmarshal(data, &body) != nil || body.Message == "" {
 		return "an error without a message"
 	}
-	message, _ := summary(body)
+	message, _ := summarizeError(body)
 	return message
 }
 
@@ -101,11 +105,12 @@ type workspaceBody struct {
 	} `json:"latest_build"`
 }
 
-func (b *workspaceBody) check() string {
-	return firstOf(missing(b.ID, "id"), missing(b.Name, "name"), missing(b.OwnerID, "owner_id"), missing(b.LatestBuild.Status, "status"))
+func (b *workspaceBody) findProblem() string {
+	return firstOf(missingField(b.ID, "id"), missingField(b.Name, "name"), missingField(b.OwnerID, "owner_id"),
+		missingField(b.LatestBuild.Status, "status"))
 }
 
-func (b *workspaceBody) workspace() Workspace {
+func (b *workspaceBody) toWorkspace() Workspace {
 	return Workspace{
 		ID: b.ID, Name: b.Name, OwnerID: b.OwnerID, OwnerName: b.OwnerName,
 		Status: WorkspaceStatus(b.LatestBuild.Status), Transition: b.LatestBuild.Transition,

@@ -16,8 +16,10 @@ import (
 // workspaceID and the JSON below are as in contract D.
 const (
 	workspaceID   = "9c4d1f6a-0000-4000-8000-0000000000d1"
-	workspaceJSON = `{"id":"` + workspaceID + `","name":"dev","owner_id":"` + userID + `","owner_name":"ada","dormant_at":null,"latest_build":{` +
-		`"id":"x","build_number":7,"transition":"stop","status":"stopped","reason":"autostop","updated_at":"2026-02-20T12:00:00.5+02:00"}}`
+	workspaceJSON = `{"id":"` + workspaceID + `","name":"dev","owner_id":"` + userID +
+		`","owner_name":"ada","dormant_at":null,"latest_build":{` +
+		`"id":"x","build_number":7,"transition":"stop","status":"stopped","reason":"autostop",` +
+		`"updated_at":"2026-02-20T12:00:00.5+02:00"}}`
 )
 
 func dev() coder.Workspace {
@@ -59,12 +61,15 @@ func TestParseWorkspace(t *testing.T) { // contract D.1
 	if err != nil || got != dev() {
 		t.Errorf("%+v, %v", got, err)
 	}
-	dormant, err := coder.ParseWorkspace([]byte(strings.Replace(workspaceJSON, `"dormant_at":null`, `"dormant_at":"2026-02-20T10:00:00Z"`, 1)))
+	dormant, err := coder.ParseWorkspace([]byte(strings.Replace(workspaceJSON, `"dormant_at":null`,
+		`"dormant_at":"2026-02-20T10:00:00Z"`, 1)))
 	if err != nil || !dormant.Dormant {
 		t.Errorf("%+v, %v", dormant, err)
 	}
-	for _, text := range []string{"", "null", "{}", "[]", "rubbish " + sentinel, `{"id":7}`, strings.Replace(workspaceJSON, `"id":"`+workspaceID+`",`, "", 1)} {
-		if _, err := coder.ParseWorkspace([]byte(text)); coder.KindOf(err) != coder.Malformed || strings.Contains(err.Error(), sentinel) {
+	for _, text := range []string{"", "null", "{}", "[]", "rubbish " + sentinel, `{"id":7}`,
+		strings.Replace(workspaceJSON, `"id":"`+workspaceID+`",`, "", 1)} {
+		if _, err := coder.ParseWorkspace([]byte(text)); coder.KindOf(err) != coder.Malformed ||
+			strings.Contains(err.Error(), sentinel) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -11,85 +11,89 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// Caller is somebody other than the operator whose token a call carries.
+// Caller is a party other than the operator, whose token a call carries.
 type Caller interface {
-	// Token to send; absent or empty: none is sent.
+	// Token returns the token to send. If it is absent or empty, none is sent.
 	Token() redact.Secret
-	// Refresh obtains another token after this one was refused. It reports false
-	// where there is no other. An error says that nobody can tell; it becomes the
-	// error of the call, because a token that may have been replaced is not to be
-	// called refused.
+	// Refresh obtains another token after the current one was rejected. It returns false if there is
+	// no other token. An error means that the outcome is unknown. DoAs returns that error, because a
+	// token that may already have been replaced must not be reported as rejected.
 	Refresh(ctx context.Context) (bool, error)
 }
 
-// Do makes a call as the operator. A refusal that met settings which have moved
-// on, or are settling, is not believed: the call is made once more, silently,
-// over a fresh line (B01, B03). If that is refused too while settings settle, the
-// error is an *UnsettledError (B08).
+// Do makes a call as the operator. If the call is rejected while the settings have changed or are
+// changing, the rejection is ignored and the call is made once more with freshly resolved settings,
+// without a log line or condition (B01, B03). If that call is rejected too while settings are
+// changing, the error is a *ConfigChangingError (B08).
 //
-// The call may be made twice. One that changes anything must be safe to repeat
-// after a refusal.
-func (c *Connection) Do(ctx context.Context, call func(context.Context, *ResolvedClient) error) (*ResolvedClient, error) {
+// Do may make the call twice, so a call that changes anything must be safe to repeat after it was
+// rejected.
+func (c *Connection) Do(
+	ctx context.Context, call func(context.Context, *ResolvedClient) error,
+) (*ResolvedClient, error) {
 	return c.DoAs(ctx, nil, call)
 }
 
-// DoAs is Do for another caller. A refused token is refreshed once and the call
-// made again; that and the retry over fresh settings have budgets of their own
-// (B02). With both spent the error stands. It returns the line that gave the
-// answer.
-func (c *Connection) DoAs(ctx context.Context, as Caller, call func(context.Context, *ResolvedClient) error) (*ResolvedClient, error) {
-	line := c.ResolvedClient()
-	if line == nil {
+// DoAs is Do for another caller. If the caller's token is rejected, DoAs refreshes it once and
+// repeats the call. This retry and the retry with fresh settings are limited separately (B02). If
+// both fail, the last error is returned. DoAs returns the client that the last response came from.
+func (c *Connection) DoAs(
+	ctx context.Context, as Caller, call func(context.Context, *ResolvedClient) error,
+) (*ResolvedClient, error) {
+	resolved := c.ResolvedClient()
+	if resolved == nil {
 		return nil, ErrUnresolved
 	}
 	mayRenew, mayRefresh := true, as != nil
 	for {
-		err := c.attempt(ctx, line.as(as), call)
-		if !doubtful(err) {
-			return line, c.believe(err)
+		err := c.callOnce(ctx, resolved.withCaller(as), call)
+		if !couldBeStaleConfig(err) {
+			return resolved, c.wrapUnavailable(err)
 		}
-		next, stands := c.reconsider(ctx, line, mayRenew)
+		next, confirmed := c.recheckConfig(ctx, resolved, mayRenew)
 		if next != nil && mayRenew {
 			mayRenew = false
 			c.pool.retried(c.key)
-			line = next
+			resolved = next
 			continue
 		}
 		if mayRefresh && tokenRefused(err) {
 			mayRefresh = false
 			refreshed, failed := as.Refresh(ctx)
 			if failed != nil {
-				return line, fmt.Errorf("refresh a token that was refused: %w", failed)
+				return resolved, fmt.Errorf("refresh a rejected token: %w", failed)
 			}
 			if refreshed {
 				continue
 			}
 		}
-		return line, c.judge(err, stands)
+		return resolved, c.wrapUnlessConfirmed(err, confirmed)
 	}
 }
 
-// judge passes on an error that stands. That something is not there is believed
-// once settings are quiet, even where they are broken for good: it is all that
-// revoking what is left can go by.
-func (c *Connection) judge(err error, stands bool) error {
-	if stands || coder.KindOf(err) == coder.NotFound && !c.Settling() {
+// wrapUnlessConfirmed returns err as it is if the rejection is confirmed, and a
+// *ConfigChangingError otherwise. NotFound is also accepted if no settings are changing, even if
+// the settings are invalid: revoking leftover tokens depends on it.
+func (c *Connection) wrapUnlessConfirmed(err error, confirmed bool) error {
+	if confirmed || coder.KindOf(err) == coder.NotFound && !c.Settling() {
 		return err
 	}
 	return &ConfigChangingError{Err: err}
 }
 
-// attempt makes the call once. A connection that it leaves on a line which was
-// replaced meanwhile serves nobody any more and is closed (B102).
-func (c *Connection) attempt(ctx context.Context, line *ResolvedClient, call func(context.Context, *ResolvedClient) error) error {
-	defer c.closeIfReplaced(line)
-	err := call(ctx, line)
+// callOnce makes the call once. If the client was replaced during the call, its idle connections
+// are closed (B102).
+func (c *Connection) callOnce(
+	ctx context.Context, resolved *ResolvedClient, call func(context.Context, *ResolvedClient) error,
+) error {
+	defer c.closeIfReplaced(resolved)
+	err := call(ctx, resolved)
 	c.applyRetryAfter(err)
 	return err
 }
 
-// as is the line for another caller, over the same connections.
-func (l *ResolvedClient) as(caller Caller) *ResolvedClient {
+// withCaller returns a client for another caller, which uses the same connections.
+func (l *ResolvedClient) withCaller(caller Caller) *ResolvedClient {
 	if caller == nil {
 		return l
 	}
@@ -102,24 +106,23 @@ func (l *ResolvedClient) as(caller Caller) *ResolvedClient {
 func (c *Connection) applyRetryAfter(err error) {
 	var failed *coder.Error
 	if errors.As(err, &failed) && failed.Kind == coder.RateLimited && failed.Status != 0 {
-		c.limit.pause(failed.RetryAfter)
+		c.limit.pauseFor(failed.RetryAfter)
 	}
 }
 
-// believe passes an error on that no other settings would have spared. A server
-// that cannot be reached with settings that are changing may well be there with
-// those to come (B08).
-func (c *Connection) believe(err error) error {
+// wrapUnavailable turns Unavailable into a *ConfigChangingError while settings are changing: the
+// server may be reachable with the new settings (B08).
+func (c *Connection) wrapUnavailable(err error) error {
 	if coder.KindOf(err) == coder.Unavailable && c.Settling() {
 		return &ConfigChangingError{Err: err}
 	}
 	return err
 }
 
-// doubtful reports whether an error can come from settings that are half old and
-// half new: the caller was refused or taken for somebody else, or it was not
-// Coder that answered.
-func doubtful(err error) bool {
+// couldBeStaleConfig reports whether an error can be caused by settings that are partly old and
+// partly new: the caller was rejected or mistaken for another one, or the response did not come
+// from Coder.
+func couldBeStaleConfig(err error) bool {
 	switch kind := coder.KindOf(err); kind {
 	case coder.ServerCertificateUntrusted, coder.Forbidden, coder.NotFound, coder.Malformed, coder.Redirected:
 		return true

@@ -14,86 +14,88 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 )
 
-// Connection is one deployment's. It is safe for concurrent use.
+// Connection is the connection to one deployment. It is safe for concurrent use.
 type Connection struct {
 	pool *Pool
 	key  types.NamespacedName
-	// Inventory of the operator's tokens on the server.
+	// Inventory lists the operator's tokens on the server.
 	Inventory *inventory.Inventory
 	limit     *limit
 	targets   targets
 
-	// renewing lets one goroutine at a time read settings.
-	renewing sync.Mutex
+	// resolveMu is held while settings are read.
+	resolveMu sync.Mutex
 
-	mu       sync.RWMutex
-	line     *ResolvedClient
-	standing VerificationStatus
-	skew     time.Duration
-	doubted  bool
-	// forgotten says that the pool has dropped it: nothing is kept open any more.
+	mu                      sync.RWMutex
+	resolved                *ResolvedClient
+	verification            VerificationStatus
+	skew                    time.Duration
+	reverificationRequested bool
+	// forgotten is set when the pool has dropped the connection. Nothing is kept open from then on.
 	forgotten bool
 }
 
-// VerificationStatus is what the deployment's controller last found out. The zero value is
-// a deployment that nobody has looked at.
+// VerificationStatus is the result of the deployment controller's last verification. The zero value
+// means that the deployment has not been verified yet.
 type VerificationStatus struct {
-	// Problem says what is wrong with the settings. Empty: nothing.
+	// Problem says what is wrong with the settings. It is empty if nothing is.
 	Problem string
-	// Fingerprint of the settings that Verdict is about.
+	// Fingerprint of the settings that were verified.
 	Fingerprint string
 	Result      authcheck.Result
-	// DeploymentID is the server's identity.
+	// DeploymentID is the ID of the server.
 	DeploymentID string
-	// User as whom the server knows the operator. Nil: anonymous.
+	// User is the Coder user that the operator is authenticated as. It is nil if the operator is
+	// anonymous.
 	User *v1alpha1.SessionUser
-	// SeesAllUsers says that the operator is an owner, so that what it cannot find does
+	// SeesAllUsers is set if the operator has the role owner. Then an object that it cannot find does
 	// not exist (contract G.13).
 	SeesAllUsers bool
 }
 
-// CanSee reports whether the operator can see the tokens of a user, so that one that
-// is not listed does not exist.
+// CanSee reports whether the operator can see the tokens of a user, so that a token that is not
+// listed does not exist.
 func (s VerificationStatus) CanSee(userID string) bool {
 	return s.Result.OK() && (s.SeesAllUsers || s.User != nil && s.User.ID == userID)
 }
 
-// ErrUnresolved says that the settings were never read.
+// ErrUnresolved is returned if the settings were never read.
 var ErrUnresolved = errors.New("the deployment's settings are not resolved")
 
-// ConfigChangingError is an answer that is not believed, because the settings that it
-// was given to are changing. It does not unwrap: whoever looks for kinds of errors
-// in a chain would believe it.
+// ConfigChangingError is an error from the server that is ignored because the deployment's settings
+// are changing. It has no Unwrap method, so that code which checks the kind of an error does not
+// act on it.
 type ConfigChangingError struct {
-	// Err is the answer.
+	// Err is the error from the server.
 	Err error
 }
 
 // Error returns a text without credentials.
 func (e *ConfigChangingError) Error() string { return "settings are changing: " + e.Err.Error() }
 
-// ResolvedClient returns the current line; nil: the settings were never read.
+// ResolvedClient returns the current client. It is nil if the settings were never read.
 func (c *Connection) ResolvedClient() *ResolvedClient {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.line
+	return c.resolved
 }
 
-// VerificationStatus returns what was last announced.
+// VerificationStatus returns the status that was last set.
 func (c *Connection) VerificationStatus() VerificationStatus {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.standing
+	return c.verification
 }
 
-// SetVerificationStatus replaces the standing and reports whether it says something else.
-// Words for people, and how long to wait, do not count.
+// SetVerificationStatus replaces the verification status and reports whether it has changed.
+// Messages and retry delays are not compared.
 func (c *Connection) SetVerificationStatus(next VerificationStatus) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	was := c.standing
-	c.standing = next
-	return !sameUser(was.User, next.User) || was.SeesAllUsers != next.SeesAllUsers || was.DeploymentID != next.DeploymentID ||
+	was := c.verification
+	c.verification = next
+	return !sameUser(was.User, next.User) || was.SeesAllUsers != next.SeesAllUsers ||
+		was.DeploymentID != next.DeploymentID ||
 		was.Problem != next.Problem || was.Fingerprint != next.Fingerprint ||
 		was.Result.Outcome != next.Result.Outcome || was.Result.Reason != next.Result.Reason
 }
@@ -105,24 +107,24 @@ func sameUser(a, b *v1alpha1.SessionUser) bool {
 	return *a == *b
 }
 
-// RequestReverification notes that the operator's own credential was refused in passing, which
-// its next verification is to clear up.
-func (c *Connection) RequestReverification() { c.setDoubt(true) }
+// RequestReverification records that the operator's own credential was rejected outside of a
+// verification. The deployment's controller then verifies again.
+func (c *Connection) RequestReverification() { c.setReverificationRequested(true) }
 
-// ReverificationRequested reports whether there was such a refusal.
+// ReverificationRequested reports whether RequestReverification was called.
 func (c *Connection) ReverificationRequested() bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.doubted
+	return c.reverificationRequested
 }
 
-// ClearReverificationRequest ends the doubt: a verification is about to begin.
-func (c *Connection) ClearReverificationRequest() { c.setDoubt(false) }
+// ClearReverificationRequest is called when a verification starts.
+func (c *Connection) ClearReverificationRequest() { c.setReverificationRequested(false) }
 
-func (c *Connection) setDoubt(doubted bool) {
+func (c *Connection) setReverificationRequested(requested bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.doubted = doubted
+	c.reverificationRequested = requested
 }
 
 // Settling reports whether settings are changing.

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package connection keeps a deployment's live connection: the current snapshot
-// of its settings with the client that was built from it, whether the settings
-// are settling, the one silent retry, the rate limit, the clock's skew, the
-// inventory of tokens and what the last verification said. There is one per
-// deployment, shared by all who talk to it.
+// Package connection manages the connection to a deployment: the snapshot of its settings and the
+// client that was built from it, the retry after settings have changed, the rate limit, the clock
+// skew, the inventory of tokens and the result of the last verification. There is one Connection
+// per deployment, shared by all its users.
 //
-//	snapshot ──► Line (snapshot + client, immutable) ──► Do(call)
-//	                 ▲                                     │ refused, and settings
-//	                 └────── fresh snapshot, new client ◄──┘ moved or are settling
+//	snapshot ──► ResolvedClient (snapshot + client, immutable) ──► Do(call)
+//	                 ▲                                               │ rejected, and settings
+//	                 └────── fresh snapshot, new client ◄────────────┘ changed or are changing
 //
-// A Line is never edited: new settings make a new one, and nothing of the old
-// one is used again, neither header nor certificate nor pooled connection.
+// A ResolvedClient is never modified. New settings create a new one, which shares no header,
+// certificate or pooled connection with the old one.
 //
-// The package does not decide when to verify or what a session becomes; that is
+// The package does not decide when to verify or what happens to a session; that is the task of
 // internal/deployment and internal/session.
 package connection

@@ -29,11 +29,11 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// patience bounds what a test waits for; it is never waited out by a test that passes.
-const patience = 20 * time.Second
+// longWait is the timeout of eventually. A passing test never waits that long.
+const longWait = 20 * time.Second
 
-// cluster holds the Secrets of the namespace "coder". Their contents are always the newest; their metadata can be made to
-// lag behind, as a cache does.
+// cluster holds the Secrets of the namespace "coder". Their contents are always current. Their
+// metadata can lag behind, as in a cache.
 type cluster struct {
 	mu       sync.Mutex
 	secrets  map[string]*corev1.Secret
@@ -45,7 +45,8 @@ type cluster struct {
 }
 
 func newCluster() *cluster {
-	return &cluster{secrets: map[string]*corev1.Secret{}, metadata: map[string]string{}, version: 98, reads: map[string]int{}}
+	return &cluster{secrets: map[string]*corev1.Secret{}, metadata: map[string]string{}, version: 98,
+		reads: map[string]int{}}
 }
 
 func (c *cluster) put(name string, data map[string]string) {
@@ -59,7 +60,7 @@ func (c *cluster) put(name string, data map[string]string) {
 	c.stamp(name)
 }
 
-// touch changes no value.
+// touch changes the resourceVersion but no value.
 func (c *cluster) touch(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,7 +75,7 @@ func (c *cluster) stamp(name string) {
 	}
 }
 
-// lag stops the cache, or lets it catch up.
+// lag makes the cache lag behind, or lets it catch up.
 func (c *cluster) lag(lagging bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,14 +94,15 @@ func (c *cluster) blindfold(err error) {
 	c.blind = err
 }
 
-// readsOf is how often the contents of a Secret were read.
+// readsOf returns how often the contents of a Secret were read.
 func (c *cluster) readsOf(name string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.reads[name]
 }
 
-// contents and metadata refuse each other's objects, so that no test passes by way of the wrong reader.
+// contents and metadata reject each other's objects, so that a test fails if the code uses the
+// wrong reader.
 type contents struct {
 	client.Reader
 	*cluster
@@ -145,7 +147,7 @@ func (m metadata) Get(_ context.Context, key client.ObjectKey, obj client.Object
 	return nil
 }
 
-// world is a pool over a cluster and a simulated server with an owner named operator.
+// world is a pool, a cluster and a simulated server with an owner named operator.
 type world struct {
 	t       *testing.T
 	clock   clock.WithTicker
@@ -160,7 +162,7 @@ type world struct {
 	settling    map[types.NamespacedName]bool
 }
 
-// newWorld starts the server on plain HTTP, both sides on one clock.
+// newWorld starts the server on plain HTTP. Both sides use the same clock.
 func newWorld(t *testing.T, clk clock.WithTicker) *world {
 	t.Helper()
 	return newWorldAt(t, clk, coderd.ListenOptions{})
@@ -277,11 +279,11 @@ func (s *site) object() *v1alpha1.CoderDeployment {
 
 func (s *site) renew() *connection.ResolvedClient {
 	s.t.Helper()
-	line, err := s.Resolve(s.t.Context(), s.object())
+	resolved, err := s.Resolve(s.t.Context(), s.object())
 	if err != nil {
 		s.t.Fatalf("renew: %v", err)
 	}
-	return line
+	return resolved
 }
 
 func (s *site) settle(settling bool) {
@@ -304,16 +306,16 @@ func (s *site) rotate() (id string) {
 	return id
 }
 
-// ask makes one request as the operator, for which every turn is good.
+// ask makes one request as the operator with priority Urgent.
 func (s *site) ask(ctx context.Context) error { return s.askAs(ctx, connection.Urgent) }
 
-func (s *site) askAs(ctx context.Context, rank connection.Priority) error {
-	_, err := s.Do(connection.WithPriority(ctx, rank), askMe)
+func (s *site) askAs(ctx context.Context, priority connection.Priority) error {
+	_, err := s.Do(connection.WithPriority(ctx, priority), askMe)
 	return err
 }
 
-func askMe(ctx context.Context, line *connection.ResolvedClient) error {
-	_, err := line.Client.Me(ctx)
+func askMe(ctx context.Context, resolved *connection.ResolvedClient) error {
+	_, err := resolved.Client.Me(ctx)
 	return err
 }
 
@@ -324,13 +326,13 @@ func (s *site) mustAsk() {
 	}
 }
 
-// asked is how many requests the server has seen.
+// asked returns how many requests the server has received.
 func (w *world) asked() int { return w.server.Count("", "") }
 
-// eventually polls until holds, or fails.
+// eventually polls until holds returns true, or fails.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(longWait)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
@@ -341,21 +343,21 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-func wantUnsettled(t *testing.T, err error) {
+func wantConfigChanging(t *testing.T, err error) {
 	t.Helper()
-	var unsettled *connection.ConfigChangingError
-	if !errors.As(err, &unsettled) {
-		t.Fatalf("error %v, want an UnsettledError", err)
+	var changing *connection.ConfigChangingError
+	if !errors.As(err, &changing) {
+		t.Fatalf("error %v, want a ConfigChangingError", err)
 	}
 	if kind := coder.KindOf(err); kind != "" {
-		t.Errorf("an answer that is not believed has kind %s for whoever looks", kind)
+		t.Errorf("a ConfigChangingError has kind %s", kind)
 	}
 }
 
 func wantKind(t *testing.T, err error, want coder.Kind) {
 	t.Helper()
-	var unsettled *connection.ConfigChangingError
-	if errors.As(err, &unsettled) || coder.KindOf(err) != want {
-		t.Fatalf("error %v of kind %q, want %q, believed", err, coder.KindOf(err), want)
+	var changing *connection.ConfigChangingError
+	if errors.As(err, &changing) || coder.KindOf(err) != want {
+		t.Fatalf("error %v of kind %q, want %q", err, coder.KindOf(err), want)
 	}
 }

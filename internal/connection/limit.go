@@ -13,32 +13,31 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// longestWait is how long a worker waits for its turn. Whoever would wait longer
-// comes back later, so that one deployment's limit delays no other's sessions
-// (B20).
-const longestWait = 250 * time.Millisecond
+// maxWait is how long a worker waits for the rate limit. A request that would have to wait longer
+// fails and is retried later, so that the limit of one deployment does not delay the sessions of
+// others (B20).
+const maxWait = 250 * time.Millisecond
 
-// longestPatience is how long something that has begun waits for each further turn. A
-// server's longer pause is not waited out by a worker (B20).
-const longestPatience = 10 * time.Second
+// maxLongWait is how long each further request of an operation that has already started waits for
+// the rate limit. A longer pause that the server asks for is not waited for (B20).
+const maxLongWait = 10 * time.Second
 
-// defaultRate serves a deployment that names none, in requests a minute.
+// defaultRate applies if the deployment sets no rate, in requests per minute.
 const defaultRate = 300
 
-// RateLimitedError says that a request did not get its turn.
+// RateLimitedError is returned if a request was not sent because of the rate limit.
 type RateLimitedError struct {
-	// RetryAfter is when there will be one.
+	// RetryAfter is how long to wait before the next attempt.
 	RetryAfter time.Duration
 }
 
 // Error returns a text without credentials.
 func (e *RateLimitedError) Error() string {
-	return fmt.Sprintf("the rate limit leaves no room for %s", e.RetryAfter.Round(time.Millisecond))
+	return fmt.Sprintf("rate limited for another %s", e.RetryAfter.Round(time.Millisecond))
 }
 
-// limit is a deployment's rate limit: the spec's requests a minute, and the
-// pause that the server asked for. It is a coder.Limiter, safe for concurrent
-// use.
+// limit is a deployment's rate limit: the requests per minute in the spec and the pause that the
+// server asked for. It implements coder.Limiter and is safe for concurrent use.
 type limit struct {
 	clock clock.WithTicker
 
@@ -49,9 +48,9 @@ type limit struct {
 
 func newLimit(c clock.WithTicker) *limit { return &limit{clock: c} }
 
-// set applies the spec's limit, with bursts of a sixth of it. The first one
-// begins with a whole burst.
-func (l *limit) set(perMinute int32) {
+// setRate applies the rate limit of the spec, with bursts of a sixth of it. The first call starts
+// with a full burst.
+func (l *limit) setRate(perMinute int32) {
 	if perMinute <= 0 {
 		perMinute = defaultRate
 	}
@@ -67,8 +66,8 @@ func (l *limit) set(perMinute int32) {
 	}
 }
 
-// pause keeps all requests back for as long as the server asked.
-func (l *limit) pause(d time.Duration) {
+// pauseFor delays all requests for as long as the server asked.
+func (l *limit) pauseFor(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if until := l.clock.Now().Add(d); until.After(l.paused) {
@@ -76,15 +75,15 @@ func (l *limit) pause(d time.Duration) {
 	}
 }
 
-// pausedFor is what is left of the pause.
-func (l *limit) pausedFor() time.Duration {
+// remainingPause returns how much of the pause is left.
+func (l *limit) remainingPause() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.paused.Sub(l.clock.Now())
 }
 
-// reserve takes the next turn; nil where there is no limit.
-func (l *limit) reserve(now time.Time) *rate.Reservation {
+// reserveToken reserves a token of the bucket. It returns nil if there is no limit.
+func (l *limit) reserveToken(now time.Time) *rate.Reservation {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.bucket == nil {
@@ -93,113 +92,114 @@ func (l *limit) reserve(now time.Time) *rate.Reservation {
 	return l.bucket.ReserveN(now, 1)
 }
 
-// lacks is how long it takes until the bucket has what a rank leaves to those above
-// it; zero: it has.
-func (l *limit) lacks(rank Priority, now time.Time) time.Duration {
+// timeUntilAvailable returns how long it takes until the bucket has more tokens than requests of a
+// higher priority may need. It is zero if it already has.
+func (l *limit) timeUntilAvailable(priority Priority, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.bucket == nil {
 		return 0
 	}
-	missing := rank.leaves(l.bucket.Burst()) + 1 - l.bucket.TokensAt(now)
-	if rank == Urgent || missing <= 0 {
+	missing := priority.reservedTokens(l.bucket.Burst()) + 1 - l.bucket.TokensAt(now)
+	if priority == Urgent || missing <= 0 {
 		return 0
 	}
 	return time.Duration(missing / float64(l.bucket.Limit()) * float64(time.Second))
 }
 
-// patience is what a patient context carries: whether a request of it was sent.
-type patience struct{ begun atomic.Bool }
+// longWait is the context value of WithLongRateLimitWait. It records whether a request has been
+// sent.
+type longWait struct{ started atomic.Bool }
 
-type patientKey struct{}
+type longWaitKey struct{}
 
-// WithLongRateLimitWait returns a context for something that must not stop half way. Its first
-// request waits for its turn no longer than any other: nothing has begun yet, and
-// the worker is better used elsewhere (B20). Each that follows waits for seconds, at
-// most until the context ends.
+// WithLongRateLimitWait returns a context for an operation that must not stop halfway. Its first
+// request waits for the rate limit as briefly as any other, because nothing has started yet and the
+// worker has other work (B20). Each further request waits up to 10 s, but not longer than the
+// context lives.
 func WithLongRateLimitWait(ctx context.Context) context.Context {
-	return context.WithValue(ctx, patientKey{}, new(patience))
+	return context.WithValue(ctx, longWaitKey{}, new(longWait))
 }
 
-// turn is one request's wait.
-type turn struct {
-	limit   *limit
-	latest  time.Time // when the wait must be over
-	patient bool
-	rank    Priority
+// requestWait is the wait of one request for the rate limit.
+type requestWait struct {
+	limit    *limit
+	deadline time.Time // when the wait must be over
+	long     bool
+	priority Priority
 }
 
-// Wait returns when a request may be sent, or a *BusyError.
+// Wait returns when a request may be sent, or a *RateLimitedError.
 func (l *limit) Wait(ctx context.Context) error {
-	whole, _ := ctx.Value(patientKey{}).(*patience)
-	t := turn{limit: l, latest: l.clock.Now().Add(longestWait), rank: rankOf(ctx)}
-	if whole != nil && whole.begun.Load() {
-		t.patient, t.latest = true, l.clock.Now().Add(longestPatience)
+	whole, _ := ctx.Value(longWaitKey{}).(*longWait)
+	t := requestWait{limit: l, deadline: l.clock.Now().Add(maxWait), priority: priorityOf(ctx)}
+	if whole != nil && whole.started.Load() {
+		t.long, t.deadline = true, l.clock.Now().Add(maxLongWait)
 	}
-	if err := t.await(ctx); err != nil {
+	if err := t.waitForTurn(ctx); err != nil {
 		return err
 	}
 	if whole != nil {
-		whole.begun.Store(true)
+		whole.started.Store(true)
 	}
 	return nil
 }
 
-// await waits for the end of the pause first, so that what was kept back is not
-// sent all at once when it ends; and again for one that began while it waited for
-// the bucket.
-func (t turn) await(ctx context.Context) error {
-	if err := t.outlast(ctx); err != nil {
+// waitForTurn waits for the end of the pause before it reserves a token, so that delayed requests
+// are not sent all at once when the pause ends. Afterwards it waits again, for a pause that has
+// started meanwhile.
+func (t requestWait) waitForTurn(ctx context.Context) error {
+	if err := t.waitForPause(ctx); err != nil {
 		return err
 	}
-	if !t.patient {
-		if err := t.giveWay(ctx); err != nil {
+	if !t.long {
+		if err := t.waitForPriority(ctx); err != nil {
 			return err
 		}
 	}
 	now := t.limit.clock.Now()
-	if reservation := t.limit.reserve(now); reservation != nil {
-		if err := t.sleep(ctx, reservation.DelayFrom(now)); err != nil {
+	if reservation := t.limit.reserveToken(now); reservation != nil {
+		if err := t.sleepFor(ctx, reservation.DelayFrom(now)); err != nil {
 			reservation.CancelAt(t.limit.clock.Now())
 			return err
 		}
 	}
-	return t.outlast(ctx)
+	return t.waitForPause(ctx)
 }
 
-// giveWay waits until the bucket has more than what those of a higher rank may need.
-// What has begun does not: it is cheaper to finish.
-func (t turn) giveWay(ctx context.Context) error {
+// waitForPriority waits until the bucket has more tokens than requests of a higher priority may
+// need. Operations that have already started skip it: finishing them is cheaper.
+func (t requestWait) waitForPriority(ctx context.Context) error {
 	for {
-		left := t.limit.lacks(t.rank, t.limit.clock.Now())
+		left := t.limit.timeUntilAvailable(t.priority, t.limit.clock.Now())
 		if left <= 0 {
 			return nil
 		}
-		if err := t.sleep(ctx, left); err != nil {
+		if err := t.sleepFor(ctx, left); err != nil {
 			return err
 		}
 	}
 }
 
-// outlast waits until no pause is left.
-func (t turn) outlast(ctx context.Context) error {
+// waitForPause waits until the pause is over.
+func (t requestWait) waitForPause(ctx context.Context) error {
 	for {
-		left := t.limit.pausedFor()
+		left := t.limit.remainingPause()
 		if left <= 0 {
 			return nil
 		}
-		if err := t.sleep(ctx, left); err != nil {
+		if err := t.sleepFor(ctx, left); err != nil {
 			return err
 		}
 	}
 }
 
-// sleep waits for d, or says at once that it would be too long.
-func (t turn) sleep(ctx context.Context, d time.Duration) error {
+// sleepFor waits for d. If that would exceed the deadline, it returns an error immediately.
+func (t requestWait) sleepFor(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
 	}
-	if t.limit.clock.Now().Add(d).After(t.latest) {
+	if t.limit.clock.Now().Add(d).After(t.deadline) {
 		return &RateLimitedError{RetryAfter: d}
 	}
 	timer := t.limit.clock.NewTimer(d)

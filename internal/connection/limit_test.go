@@ -37,33 +37,34 @@ func (s *site) spend(burst int) {
 	}
 }
 
-func wantBusy(t *testing.T, err error, after time.Duration) {
+func wantRateLimited(t *testing.T, err error, after time.Duration) {
 	t.Helper()
 	var busy *connection.RateLimitedError
 	if !errors.As(err, &busy) || busy.RetryAfter != after {
-		t.Fatalf("error %v, want a BusyError for %s", err, after)
+		t.Fatalf("error %v, want a RateLimitedError for %s", err, after)
 	}
 	v := connection.ResultOf(err)
-	if v.Outcome != authcheck.Unreachable || v.Reason != v1alpha1.ReasonRateLimited || v.RetryAfter != after || connection.RetryAfter(err) != after {
-		t.Errorf("verdict %+v, want rate limited for %s", v, after)
+	if v.Outcome != authcheck.Unreachable || v.Reason != v1alpha1.ReasonRateLimited || v.RetryAfter != after ||
+		connection.RetryAfter(err) != after {
+		t.Errorf("result %+v, want rate limited for %s", v, after)
 	}
 }
 
 // B20
-func TestALimitThatIsSpentSendsWorkersAwayAndDelaysNobodyElse(t *testing.T) {
+func TestAnExhaustedLimitFailsFastAndDelaysNoOtherDeployment(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
 	one, other := w.deploy("one", withRate(60)), w.deploy("other", withRate(60))
 	one.spend(10) // a whole burst at once
-	wantBusy(t, one.ask(t.Context()), time.Second)
+	wantRateLimited(t, one.ask(t.Context()), time.Second)
 	if w.asked() != 10 || clk.HasWaiters() {
-		t.Errorf("%d requests, somebody waits: %t", w.asked(), clk.HasWaiters())
+		t.Errorf("%d requests, waiting: %t", w.asked(), clk.HasWaiters())
 	}
 	other.spend(10)
 	clk.Step(time.Second)
 	one.mustAsk()
-	wantBusy(t, one.ask(t.Context()), time.Second)
-	wantBusy(t, one.ask(t.Context()), time.Second) // being sent away costs no turn
+	wantRateLimited(t, one.ask(t.Context()), time.Second)
+	wantRateLimited(t, one.ask(t.Context()), time.Second) // a rejected wait uses no token of the bucket
 }
 
 // B20
@@ -75,7 +76,7 @@ func TestAShortWaitIsWaitedOut(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- s.ask(t.Context()) }()
 	eventually(t, "it waits for 200 ms", clk.HasWaiters)
-	wantBusy(t, s.ask(t.Context()), 400*time.Millisecond)
+	wantRateLimited(t, s.ask(t.Context()), 400*time.Millisecond)
 	clk.Step(200 * time.Millisecond)
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -83,7 +84,7 @@ func TestAShortWaitIsWaitedOut(t *testing.T) {
 }
 
 // B20
-func TestWhatHasBegunWaitsPatiently(t *testing.T) {
+func TestStartedOperationsWaitLonger(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
 	s := w.deploy("prod", withRate(60))
@@ -95,7 +96,7 @@ func TestWhatHasBegunWaitsPatiently(t *testing.T) {
 	done := make(chan error)
 	go func() { done <- s.ask(ctx) }()
 	eventually(t, "it waits for a second", clk.HasWaiters)
-	wantBusy(t, s.ask(connection.WithLongRateLimitWait(t.Context())), 2*time.Second) // has not begun
+	wantRateLimited(t, s.ask(connection.WithLongRateLimitWait(t.Context())), 2*time.Second) // has not started
 	clk.Step(time.Second)
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -106,7 +107,7 @@ func TestWhatHasBegunWaitsPatiently(t *testing.T) {
 	cancel()
 	wantKind(t, <-done, coder.Canceled)
 	clk.Step(time.Second)
-	s.mustAsk() // the turn that was given up
+	s.mustAsk() // the token that was returned
 }
 
 func TestANewLimitTakesEffect(t *testing.T) {
@@ -128,22 +129,23 @@ func TestRetryAfterPausesTheDeploymentAndNoOther(t *testing.T) {
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 30 * time.Second, Times: 1})
 	err := s.ask(t.Context())
 	wantKind(t, err, coder.RateLimited)
-	if v := connection.ResultOf(err); v.RetryAfter != 30*time.Second || v.Outcome != authcheck.Unreachable || v.AboutCaller {
-		t.Errorf("verdict %+v, want 30 s of pause", v)
+	if v := connection.ResultOf(err); v.RetryAfter != 30*time.Second || v.Outcome != authcheck.Unreachable ||
+		v.AboutCaller {
+		t.Errorf("result %+v, want 30 s of pause", v)
 	}
-	wantBusy(t, s.ask(t.Context()), 30*time.Second)
+	wantRateLimited(t, s.ask(t.Context()), 30*time.Second)
 	other.mustAsk()
 	if w.asked() != 2 {
 		t.Errorf("%d requests, want one of each", w.asked())
 	}
 	clk.Step(29 * time.Second)
-	wantBusy(t, s.ask(t.Context()), time.Second)
+	wantRateLimited(t, s.ask(t.Context()), time.Second)
 	clk.Step(time.Second)
-	s.spend(50) // being kept back has cost no turn
+	s.spend(50) // a delayed request has used no token
 }
 
 // B52
-func TestAPauseKeepsBackWhoWaitsAlready(t *testing.T) {
+func TestAPauseDelaysRequestsThatAlreadyWait(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
 	s := w.deploy("prod", withRate(60))
@@ -173,7 +175,7 @@ func TestAPauseKeepsBackWhoWaitsAlready(t *testing.T) {
 }
 
 // B20
-func TestALongPauseSendsAwayWhatHasBegun(t *testing.T) {
+func TestALongPauseFailsStartedOperations(t *testing.T) {
 	t.Parallel()
 	w, _ := newLimited(t)
 	s := w.deploy("prod")
@@ -183,18 +185,19 @@ func TestALongPauseSendsAwayWhatHasBegun(t *testing.T) {
 	}
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 30 * time.Second, Times: 1})
 	wantKind(t, s.ask(ctx), coder.RateLimited)
-	wantBusy(t, s.ask(ctx), 30*time.Second)
+	wantRateLimited(t, s.ask(ctx), 30*time.Second)
 }
 
-// begin makes a request whose answer is looked at only when the channel is closed.
+// begin starts a request and returns a channel with its result.
 func (s *site) begin(w *world, out chan<- error) chan struct{} {
 	proceed, asked := make(chan struct{}), w.asked()
 	go func() {
-		_, err := s.Do(connection.WithPriority(w.t.Context(), connection.Urgent), func(ctx context.Context, line *connection.ResolvedClient) error {
-			err := askMe(ctx, line)
-			<-proceed
-			return err
-		})
+		_, err := s.Do(connection.WithPriority(w.t.Context(), connection.Urgent),
+			func(ctx context.Context, resolved *connection.ResolvedClient) error {
+				err := askMe(ctx, resolved)
+				<-proceed
+				return err
+			})
 		out <- err
 	}()
 	eventually(w.t, "the request is answered", func() bool { return w.asked() > asked })
@@ -212,7 +215,7 @@ func TestSkewIsMeasuredByTheServersDate(t *testing.T) {
 		{-1900 * time.Millisecond, 0},
 		{5 * time.Minute, 5 * time.Minute},
 		{0, 0},
-		{-3 * time.Minute, -3*time.Minute + time.Second}, // the header is cut to the second
+		{-3 * time.Minute, -3*time.Minute + time.Second}, // the header has whole seconds
 	} {
 		w.server.SetClockOffset(step.offset)
 		clk.Step(time.Second)

@@ -12,21 +12,21 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// ResolvedClient is a snapshot and the client that was built from it. It is immutable and
-// safe for concurrent use.
+// ResolvedClient is a snapshot of the settings and the client that was built from it. It is
+// immutable and safe for concurrent use.
 type ResolvedClient struct {
-	// Snapshot that Client was built from, or a later one that says the same.
+	// Snapshot is the one that Client was built from, or a later one with the same settings.
 	Snapshot *authconfig.Snapshot
-	// Client sends requests as the operator, or as whom the call is made for.
+	// Client sends requests as the operator, or as the caller that a call is made for.
 	Client *coder.Client
 
-	// wire is the client whose connections Client uses; it tells lines apart.
-	wire    *coder.Client
+	// base is the client that owns the connections that Client uses.
+	base    *coder.Client
 	timeout time.Duration
 }
 
-// newLine builds a client from nothing but the snapshot.
-func (c *Connection) newLine(snapshot *authconfig.Snapshot, timeout time.Duration) *ResolvedClient {
+// newResolvedClient builds a client from the snapshot.
+func (c *Connection) newResolvedClient(snapshot *authconfig.Snapshot, timeout time.Duration) *ResolvedClient {
 	headers := make([]coder.Header, 0, len(snapshot.Headers))
 	for _, h := range snapshot.Headers {
 		headers = append(headers, coder.Header{Name: h.Name, Value: h.Value})
@@ -40,42 +40,42 @@ func (c *Connection) newLine(snapshot *authconfig.Snapshot, timeout time.Duratio
 		Limiter:   c.limit,
 		UserAgent: c.pool.userAgent,
 		Clock:     c.pool.clock,
-		Observe:   c.observe,
+		Observe:   c.observeCall,
 	}
 	if snapshot.Proxy != nil {
 		config.Proxy = proxyTo(snapshot.Proxy)
 	}
 	client := coder.New(config)
-	return &ResolvedClient{Snapshot: snapshot, Client: client, wire: client, timeout: timeout}
+	return &ResolvedClient{Snapshot: snapshot, Client: client, base: client, timeout: timeout}
 }
 
 func proxyTo(proxy *url.URL) func(*http.Request) (*url.URL, error) {
 	return func(*http.Request) (*url.URL, error) { return proxy, nil }
 }
 
-// under is the line with a snapshot that was read later and says the same.
-func (l *ResolvedClient) under(snapshot *authconfig.Snapshot) *ResolvedClient {
+// withSnapshot returns a copy with a later snapshot that has the same settings.
+func (l *ResolvedClient) withSnapshot(snapshot *authconfig.Snapshot) *ResolvedClient {
 	other := *l
 	other.Snapshot = snapshot
 	return &other
 }
 
-// serves reports whether the line can go on serving under a snapshot that was
-// read later: nothing in it decides otherwise.
-func (l *ResolvedClient) serves(snapshot *authconfig.Snapshot, timeout time.Duration) bool {
+// canServe reports whether the client can still be used with a snapshot that was read later,
+// because the settings are the same.
+func (l *ResolvedClient) canServe(snapshot *authconfig.Snapshot, timeout time.Duration) bool {
 	return l != nil && l.Snapshot.Fingerprint == snapshot.Fingerprint && l.timeout == timeout
 }
 
-// sameWire reports whether requests of both lines share connections.
-func (l *ResolvedClient) sameWire(other *ResolvedClient) bool { return l.wire == other.wire }
+// sharesConnections reports whether both clients use the same connections.
+func (l *ResolvedClient) sharesConnections(other *ResolvedClient) bool { return l.base == other.base }
 
-// newerThan reports whether the line was read from a later generation of the same
-// deployment than d is: a cache that lags behind must not bring old settings back.
+// newerThan reports whether the client was built from a later generation of the same deployment
+// than d. Without this check a cache that lags behind would bring back old settings.
 func (l *ResolvedClient) newerThan(d *v1alpha1.CoderDeployment) bool {
 	return l != nil && l.Snapshot.UID == d.UID && l.Snapshot.Generation > d.Generation
 }
 
-// timeoutOf is how long one request of a deployment may take.
+// timeoutOf returns the timeout of one request to a deployment.
 func timeoutOf(d *v1alpha1.CoderDeployment) time.Duration {
 	return d.Spec.Verify.Timeout.Or(coder.DefaultTimeout)
 }

@@ -15,18 +15,18 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 )
 
-// Options are what all connections share. All fields are needed.
+// Options are shared by all connections. All fields are required.
 type Options struct {
 	Resolver *authconfig.Resolver
-	// Deployment reads a deployment, from a cache.
+	// Deployment reads a deployment from a cache.
 	Deployment func(context.Context, types.NamespacedName) (*v1alpha1.CoderDeployment, error)
 	// Settling reports whether a deployment's settings are changing.
 	Settling func(types.NamespacedName) bool
 	Clock    clock.WithTicker
-	// Names of the operator's tokens.
+	// Names are the names of the operator's tokens.
 	Names     inventory.Names
 	UserAgent string
-	// Observe is told of each request, Retried of each silent retry.
+	// Observe is called after each request, Retried after each silent retry.
 	Observe func(types.NamespacedName, coder.Call)
 	Retried func(types.NamespacedName)
 }
@@ -55,8 +55,8 @@ func NewPool(o Options) *Pool {
 	}
 }
 
-// Get returns the connection of a deployment; there is one from the first asking
-// on, without any settings until Renew.
+// Get returns the connection of a deployment. The first call creates it; it has no client until
+// Resolve is called.
 func (p *Pool) Get(key types.NamespacedName) *Connection {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,13 +69,13 @@ func (p *Pool) Get(key types.NamespacedName) *Connection {
 	return c
 }
 
-// Forget drops the connection of a deployment that is gone.
+// Forget drops the connection of a deployment that was deleted.
 func (p *Pool) Forget(key types.NamespacedName) {
 	p.mu.Lock()
 	c := p.connections[key]
 	delete(p.connections, key)
 	p.mu.Unlock()
 	if c != nil {
-		c.forget()
+		c.markForgotten()
 	}
 }

@@ -4,33 +4,35 @@ package connection
 
 import "context"
 
-// Priority says whose turn comes first where a rate limit leaves no room for all (B52). The zero value is Routine.
+// Priority decides which requests are sent first if the rate limit does not allow all of them
+// (B52). The zero value is Routine.
 type Priority int
 
 const (
-	// Routine work can wait: refreshing in good time, revoking, looking around.
+	// Routine requests can wait: early refreshes, revocations, listings.
 	Routine Priority = iota
-	// First work is for somebody who has no credential yet.
+	// First requests are for sessions that have no credential yet.
 	First
-	// Urgent work keeps a credential that is in use from running out, or finds out whether the settings work at all.
+	// Urgent requests keep a credential in use from expiring, or verify the settings.
 	Urgent
 )
 
-type rankKey struct{}
+type priorityKey struct{}
 
-// WithPriority returns a context whose requests have a rank.
-func WithPriority(ctx context.Context, rank Priority) context.Context {
-	return context.WithValue(ctx, rankKey{}, rank)
+// WithPriority returns a context whose requests have a priority.
+func WithPriority(ctx context.Context, priority Priority) context.Context {
+	return context.WithValue(ctx, priorityKey{}, priority)
 }
 
-func rankOf(ctx context.Context) Priority {
-	rank, _ := ctx.Value(rankKey{}).(Priority)
-	return rank
+func priorityOf(ctx context.Context) Priority {
+	priority, _ := ctx.Value(priorityKey{}).(Priority)
+	return priority
 }
 
-// leaves is how many of a burst's turns work of the rank leaves to what is above it. While there is enough for all nobody
-// notices; when there is not, what flows in is taken by the highest rank first.
-func (r Priority) leaves(burst int) float64 {
+// reservedTokens returns how many tokens of a burst requests of the priority leave for those of a
+// higher one. It has no effect while the bucket is full enough. If it is not, the highest priority
+// gets new tokens first.
+func (r Priority) reservedTokens(burst int) float64 {
 	switch r {
 	case Urgent:
 		return 0

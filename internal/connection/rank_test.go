@@ -11,26 +11,27 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// B52: what is left of a limit goes to what is nearest to expiry, then to who has nothing yet.
-func TestTheLastTurnsAreForTheHighestRank(t *testing.T) {
+// B52: what is left of a limit goes first to tokens that are about to expire, then to sessions
+// without a credential.
+func TestTheLastTokensAreForTheHighestPriority(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
 	s := w.deploy("prod", withRate(60)) // one a second, bursts of 10
-	ranks := []connection.Priority{connection.Routine, connection.First, connection.Urgent}
+	priorities := []connection.Priority{connection.Routine, connection.First, connection.Urgent}
 	for i, turns := range []int{6, 2, 2} {
 		for range turns {
-			if err := s.askAs(t.Context(), ranks[i]); err != nil {
-				t.Fatalf("rank %d: %v", ranks[i], err)
+			if err := s.askAs(t.Context(), priorities[i]); err != nil {
+				t.Fatalf("priority %d: %v", priorities[i], err)
 			}
 		}
-		wantBusy(t, s.askAs(t.Context(), ranks[i]), time.Second)
+		wantRateLimited(t, s.askAs(t.Context(), priorities[i]), time.Second)
 	}
-	wantBusy(t, s.askAs(t.Context(), connection.Routine), 5*time.Second)
-	wantBusy(t, s.askAs(t.Context(), connection.First), 3*time.Second)
+	wantRateLimited(t, s.askAs(t.Context(), connection.Routine), 5*time.Second)
+	wantRateLimited(t, s.askAs(t.Context(), connection.First), 3*time.Second)
 	for range 20 {
 		clk.Step(time.Second)
 		if err := s.askAs(t.Context(), connection.Routine); err == nil {
-			t.Fatal("routine work took the turn of what is urgent")
+			t.Fatal("a routine request was sent before an urgent one")
 		}
 		if err := s.askAs(t.Context(), connection.Urgent); err != nil {
 			t.Fatal(err)
@@ -38,12 +39,12 @@ func TestTheLastTurnsAreForTheHighestRank(t *testing.T) {
 	}
 	clk.Step(5 * time.Second)
 	if err := s.askAs(t.Context(), connection.Routine); err != nil {
-		t.Errorf("routine work never gets its turn: %v", err)
+		t.Errorf("a routine request is never sent: %v", err)
 	}
 }
 
-// B52: after the pause that the server asked for, too.
-func TestAfterAPauseTheHighestRankGoesFirst(t *testing.T) {
+// B52: the same applies after a pause that the server asked for.
+func TestAfterAPauseTheHighestPriorityGoesFirst(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
 	s := w.deploy("prod", withRate(60))
@@ -52,13 +53,13 @@ func TestAfterAPauseTheHighestRankGoesFirst(t *testing.T) {
 	wantKind(t, s.ask(t.Context()), coder.RateLimited)
 	clk.Step(2 * time.Second)
 	if err := s.askAs(t.Context(), connection.Routine); err == nil {
-		t.Error("routine work went first")
+		t.Error("a routine request was sent first")
 	}
 	s.spend(2)
 }
 
-// What has begun is finished, whatever its rank.
-func TestWhatHasBegunGivesWayToNobody(t *testing.T) {
+// An operation that has started is finished, whatever its priority.
+func TestStartedOperationsIgnorePriority(t *testing.T) {
 	t.Parallel()
 	w, _ := newLimited(t)
 	s := w.deploy("prod", withRate(60))
@@ -68,5 +69,5 @@ func TestWhatHasBegunGivesWayToNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wantBusy(t, s.ask(t.Context()), time.Second)
+	wantRateLimited(t, s.ask(t.Context()), time.Second)
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // B01
-func TestARefusalUnderSettingsThatHaveMovedOnIsRetriedOnceSilently(t *testing.T) {
+func TestARefusalUnderOldSettingsIsRetriedOnceSilently(t *testing.T) {
 	t.Parallel()
 	s := newWorld(t, clock.RealClock{}).deploy("prod")
 	id := s.rotate()
@@ -38,18 +38,18 @@ func TestARefusalUnderSettingsThatHaveMovedOnIsRetriedOnceSilently(t *testing.T)
 }
 
 // B01
-func TestWhichRefusalsAreBelieved(t *testing.T) {
+func TestWhichRefusalsAreConfirmed(t *testing.T) {
 	t.Parallel()
 	refuse := coderd.Fault{Kind: coderd.FaultUnauthorized}
 	for name, tc := range map[string]struct {
 		fault    coderd.Fault
 		prepare  func(*site)
-		kind     coder.Kind // "": not believed
+		kind     coder.Kind // "": *ConfigChangingError
 		requests int
 		reads    int // of the token's Secret, after the first
 	}{
 		"settings are current": {fault: refuse, kind: coder.KeyUnknown, requests: 1},
-		"only metadata has moved on": {
+		"only metadata has changed": {
 			fault: refuse, prepare: func(s *site) { s.cluster.touch("prod") }, kind: coder.KeyUnknown, requests: 1, reads: 1,
 		},
 		"metadata of old settings arrives late": {
@@ -63,10 +63,10 @@ func TestWhichRefusalsAreBelieved(t *testing.T) {
 			fault: refuse, kind: coder.KeyUnknown, requests: 1, reads: 1,
 			prepare: func(s *site) { s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Verify.Timeout = "7s" }) },
 		},
-		"what they have moved on to is broken": {
+		"the new settings are invalid": {
 			fault: refuse, prepare: func(s *site) { s.cluster.put("prod", nil) }, requests: 1, reads: 1,
 		},
-		"nobody can say whether they are current": {
+		"their version cannot be read": {
 			fault: refuse, prepare: func(s *site) { s.cluster.blindfold(errors.New("no cache")) }, requests: 1,
 		},
 		"forbidden, under old settings": {
@@ -77,7 +77,7 @@ func TestWhichRefusalsAreBelieved(t *testing.T) {
 			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, prepare: func(s *site) { s.rotate() },
 			kind: coder.NotFound, requests: 2, reads: 1,
 		},
-		"not found, under settings that are broken for good": {
+		"not found, under invalid settings": {
 			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, prepare: func(s *site) { s.cluster.put("prod", nil) },
 			kind: coder.NotFound, requests: 1, reads: 1,
 		},
@@ -104,7 +104,7 @@ func TestWhichRefusalsAreBelieved(t *testing.T) {
 			s.server.Inject(tc.fault)
 			err := s.ask(t.Context())
 			if tc.kind == "" {
-				wantUnsettled(t, err)
+				wantConfigChanging(t, err)
 			} else {
 				wantKind(t, err, tc.kind)
 			}
@@ -121,25 +121,25 @@ func TestWhichRefusalsAreBelieved(t *testing.T) {
 func nothing(*v1alpha1.CoderDeploymentSpec) {}
 
 // B01
-func TestARefusalThatOutlivesItsSettingsIsNotRetriedTwiceAndNotBelieved(t *testing.T) {
+func TestARefusalUnderChangingSettingsIsRetriedOnceAndNotConfirmed(t *testing.T) {
 	t.Parallel()
 	s := newWorld(t, clock.RealClock{}).deploy("prod")
 	s.rotate()
 	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
-	_, err := s.Do(t.Context(), func(ctx context.Context, line *connection.ResolvedClient) error {
-		err := askMe(ctx, line)
+	_, err := s.Do(t.Context(), func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		err := askMe(ctx, resolved)
 		value, _ := s.token()
-		s.cluster.put("prod", map[string]string{"token": value}) // moves on with each request
+		s.cluster.put("prod", map[string]string{"token": value}) // changes with each request
 		return err
 	})
-	wantUnsettled(t, err)
+	wantConfigChanging(t, err)
 	if s.asked() != 2 || s.retries.Load() != 1 {
 		t.Errorf("%d requests and %d silent retries, want 2 and 1", s.asked(), s.retries.Load())
 	}
 }
 
-// B08: settling has ended when the answer comes, and the settings are others than those that were refused.
-func TestARefusalOfHalfWrittenSettingsIsNotBelievedAfterTheyHaveSettled(t *testing.T) {
+// B08: settings stop changing before the response arrives, and differ from the rejected ones.
+func TestARefusalOfHalfWrittenSettingsIsNotConfirmedAfterTheChange(t *testing.T) {
 	t.Parallel()
 	s := newWorld(t, clock.RealClock{}).deploy("prod")
 	s.rotate()
@@ -154,23 +154,23 @@ func TestARefusalOfHalfWrittenSettingsIsNotBelievedAfterTheyHaveSettled(t *testi
 	s.cluster.put("prod", map[string]string{"token": value})
 	s.settle(false)
 	gate.Release()
-	wantUnsettled(t, <-failed)
+	wantConfigChanging(t, <-failed)
 	s.server.ClearFaults()
 	s.mustAsk()
 }
 
 // B08
-func TestNoFailureIsBelievedWhileSettling(t *testing.T) {
+func TestNoFailureIsConfirmedWhileSettling(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		prepare  func(*site)
 		requests int
 	}{
-		"refused, and again with what is there now": {
+		"refused, and again with the current settings": {
 			prepare:  func(s *site) { s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized}) },
 			requests: 2,
 		},
-		"taken for somebody who sees nothing": {
+		"mistaken for a user without access": {
 			prepare:  func(s *site) { s.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Status: 404}) },
 			requests: 2,
 		},
@@ -198,34 +198,34 @@ func TestNoFailureIsBelievedWhileSettling(t *testing.T) {
 			s.settle(true)
 			before := s.cluster.readsOf("prod")
 			err := s.ask(t.Context())
-			wantUnsettled(t, err)
+			wantConfigChanging(t, err)
 			if got := s.cluster.readsOf("prod") - before; got > 1 {
 				t.Errorf("settings were read %d times for one retry", got)
 			}
 			if v := connection.ResultOf(err); v.Outcome != authcheck.ConfigChanging || v.AboutCaller || v.Reason != "" {
-				t.Errorf("verdict %+v, want unsettled", v)
+				t.Errorf("result %+v, want ConfigChanging", v)
 			}
 			if s.asked() != tc.requests {
 				t.Errorf("%d requests, want %d", s.asked(), tc.requests)
 			}
 			if tc.requests == 1 && s.ResolvedClient() != good {
-				t.Error("the last good line is gone")
+				t.Error("the last working client is gone")
 			}
 		})
 	}
 }
 
-// B01, B08: settings that come in time make a call succeed while they still settle.
+// B01, B08: a call succeeds with new settings even while they are still changing.
 func TestARetryWhileSettlingCanSucceed(t *testing.T) {
 	t.Parallel()
 	s := newWorld(t, clock.RealClock{}).deploy("prod")
-	s.cluster.lag(true) // settling is enough of a reason to look
+	s.cluster.lag(true) // settings are read because they are changing
 	s.rotate()
 	s.settle(true)
 	s.mustAsk()
 }
 
-// guest is a caller with one token after the other.
+// guest is a caller that has several tokens, one after the other.
 type guest struct {
 	tokens    []string
 	refreshes int
@@ -249,13 +249,13 @@ func (g *guest) Refresh(context.Context) (bool, error) {
 }
 
 // B02
-func TestBudgetsOfRefreshAndRetryAreTheirOwn(t *testing.T) {
+func TestRefreshAndRetryAreLimitedSeparately(t *testing.T) {
 	t.Parallel()
 	const unknown = "abcdefghij-ABCDEFGHIJKLMNOPQRSTUV"
-	errRefresh := errors.New("nobody knows")
+	errRefresh := errors.New("unknown outcome")
 	for name, tc := range map[string]struct {
 		refusals  int
-		stale     bool                     // the settings have moved on before the first request
+		stale     bool                     // the settings have changed before the first request
 		refreshes func(*site) func() error // what happens during a refresh
 		guest     []string
 		kind      coder.Kind
@@ -265,15 +265,19 @@ func TestBudgetsOfRefreshAndRetryAreTheirOwn(t *testing.T) {
 		"refreshed":               {refusals: 1, guest: []string{unknown, ""}, want: [3]int{2, 0, 1}},
 		"retried":                 {refusals: 1, stale: true, guest: []string{""}, want: [3]int{2, 1, 0}},
 		"retried, then refreshed": {refusals: 2, stale: true, guest: []string{unknown, ""}, want: [3]int{3, 1, 1}},
-		"both spent":              {refusals: 9, stale: true, guest: []string{unknown, unknown, unknown}, kind: coder.KeyUnknown, want: [3]int{3, 1, 1}},
-		"refreshed once only":     {refusals: 9, guest: []string{unknown, unknown, unknown}, kind: coder.KeyUnknown, want: [3]int{2, 0, 1}},
+		"both spent": {refusals: 9, stale: true, guest: []string{unknown, unknown, unknown},
+			kind: coder.KeyUnknown, want: [3]int{3, 1, 1}},
+		"refreshed once only": {refusals: 9, guest: []string{unknown, unknown, unknown}, kind: coder.KeyUnknown,
+			want: [3]int{2, 0, 1}},
 		"there is no other token": {refusals: 9, guest: []string{unknown}, kind: coder.KeyUnknown, want: [3]int{1, 0, 1}},
-		"a refresh that fails is no word": {refusals: 9, guest: []string{unknown}, err: errRefresh, want: [3]int{1, 0, 1}, refreshes: func(*site) func() error {
-			return func() error { return errRefresh }
-		}},
-		"refreshed, then retried": {refusals: 2, guest: []string{unknown, ""}, want: [3]int{3, 1, 1}, refreshes: func(s *site) func() error {
-			return func() error { s.cluster.put("prod", map[string]string{"token": unknown}); return nil }
-		}},
+		"the refresh fails": {refusals: 9, guest: []string{unknown}, err: errRefresh, want: [3]int{1, 0, 1},
+			refreshes: func(*site) func() error {
+				return func() error { return errRefresh }
+			}},
+		"refreshed, then retried": {refusals: 2, guest: []string{unknown, ""}, want: [3]int{3, 1, 1},
+			refreshes: func(s *site) func() error {
+				return func() error { s.cluster.put("prod", map[string]string{"token": unknown}); return nil }
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -307,7 +311,7 @@ func TestBudgetsOfRefreshAndRetryAreTheirOwn(t *testing.T) {
 	}
 }
 
-// B02: a user who is suspended is not helped by another token.
+// B02: another token does not help if the user is suspended.
 func TestASuspendedUserIsNotRefreshed(t *testing.T) {
 	t.Parallel()
 	s := newWorld(t, clock.RealClock{}).deploy("prod")
@@ -333,7 +337,7 @@ func TestACallBeforeSettingsWereReadSendsNothing(t *testing.T) {
 	s := w.deploy("prod")
 	w.pool.Forget(s.key)
 	_, err := w.pool.Get(s.key).Do(t.Context(), func(context.Context, *connection.ResolvedClient) error {
-		t.Error("called without a line")
+		t.Error("called without a client")
 		return nil
 	})
 	if !errors.Is(err, connection.ErrUnresolved) {

@@ -9,128 +9,132 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// Resolve makes the line current for a deployment: settings are read only if one of
-// the objects that they came from has moved on, and a line whose settings turn
-// out to be the same goes on serving. It returns the line; an
-// *authconfig.ReferenceError (errors.As) says what a person must mend, and then
-// the last good line stays for what is still to be revoked.
+// Resolve updates the client to a deployment's current settings and returns it. It reads the
+// settings only if one of the objects that they came from has changed, and keeps the client if the
+// settings turn out to be the same. If the settings are invalid, the error wraps an
+// *authconfig.ReferenceError, which says what to fix, and the last working client stays in use for
+// outstanding revocations.
 func (c *Connection) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*ResolvedClient, error) {
-	c.renewing.Lock()
-	defer c.renewing.Unlock()
-	line := c.ResolvedClient()
-	if line.newerThan(d) {
-		return line, nil
+	c.resolveMu.Lock()
+	defer c.resolveMu.Unlock()
+	resolved := c.ResolvedClient()
+	if resolved.newerThan(d) {
+		return resolved, nil
 	}
-	c.limit.set(d.Spec.RateLimit.RequestsPerMinute)
-	if line != nil {
-		current, err := c.pool.resolver.Current(ctx, line.Snapshot, d)
+	c.limit.setRate(d.Spec.RateLimit.RequestsPerMinute)
+	if resolved != nil {
+		current, err := c.pool.resolver.Current(ctx, resolved.Snapshot, d)
 		if err != nil {
 			return nil, fmt.Errorf("look whether settings have changed: %w", err)
 		}
 		if current {
-			return line, nil
+			return resolved, nil
 		}
 	}
-	return c.read(ctx, d, false)
+	return c.resolveConfig(ctx, d, false)
 }
 
-// reconsider says what a refusal is worth that a line got. It stands where that
-// line's settings are the current ones and nothing is settling. Otherwise it is
-// not to be believed, and next is a line to try again with, built from nothing of
-// the one that was used; nil: there is nothing whole to try, or nobody is going to
-// (again). The goroutine that comes first reads, the others take what it found.
-func (c *Connection) reconsider(ctx context.Context, used *ResolvedClient, again bool) (next *ResolvedClient, stands bool) {
-	c.renewing.Lock()
-	defer c.renewing.Unlock()
+// recheckConfig decides whether a rejection of the client used is valid. It is confirmed if the
+// client's settings are current and none are changing. Otherwise next is a client to try again
+// with, which shares nothing with the one that was used. next is nil if there is no client with
+// other settings, or if the caller does not retry (again). The first goroutine reads the settings,
+// the others use its result.
+func (c *Connection) recheckConfig(
+	ctx context.Context, used *ResolvedClient, again bool,
+) (next *ResolvedClient, confirmed bool) {
+	c.resolveMu.Lock()
+	defer c.resolveMu.Unlock()
 	settling := c.Settling()
 	if settling && !again {
 		return nil, false
 	}
 	d, err := c.pool.deployment(ctx, c.key)
 	if err != nil {
-		return nil, false // who cannot look does not judge
+		return nil, false // the settings are unknown, so the rejection is not confirmed
 	}
-	line := c.ResolvedClient()
-	if line.newerThan(d) {
-		return other(line, used), false
+	resolved := c.ResolvedClient()
+	if resolved.newerThan(d) {
+		return clientUnlessUsed(resolved, used), false
 	}
-	if !settling || !line.sameWire(used) {
-		current, err := c.pool.resolver.Current(ctx, line.Snapshot, d)
+	if !settling || !resolved.sharesConnections(used) {
+		current, err := c.pool.resolver.Current(ctx, resolved.Snapshot, d)
 		if err != nil {
 			return nil, false
 		}
 		if current {
-			return verdictOn(used, line, settling)
+			return compareClients(used, resolved, settling)
 		}
 	}
-	if line, err = c.read(ctx, d, settling); err != nil {
+	if resolved, err = c.resolveConfig(ctx, d, settling); err != nil {
 		return nil, false
 	}
-	return verdictOn(used, line, settling)
+	return compareClients(used, resolved, settling)
 }
 
-// verdictOn compares the line that was refused with the current one.
-func verdictOn(used, line *ResolvedClient, settling bool) (next *ResolvedClient, stands bool) {
-	if !settling && line.Snapshot.Fingerprint == used.Snapshot.Fingerprint {
+// compareClients compares the rejected client with the current one.
+func compareClients(used, resolved *ResolvedClient, settling bool) (next *ResolvedClient, confirmed bool) {
+	if !settling && resolved.Snapshot.Fingerprint == used.Snapshot.Fingerprint {
 		return nil, true
 	}
-	return other(line, used), false
+	return clientUnlessUsed(resolved, used), false
 }
 
-// other is the line, unless it is the one that was used.
-func other(line, used *ResolvedClient) *ResolvedClient {
-	if line.sameWire(used) {
+// clientUnlessUsed returns the client, or nil if it is the one that was used.
+func clientUnlessUsed(resolved, used *ResolvedClient) *ResolvedClient {
+	if resolved.sharesConnections(used) {
 		return nil
 	}
-	return line
+	return resolved
 }
 
-// read resolves the settings and makes them the line. With anew it never keeps
-// the client, even where the settings are the same (B03). The lock renewing is
-// held.
-func (c *Connection) read(ctx context.Context, d *v1alpha1.CoderDeployment, anew bool) (*ResolvedClient, error) {
+// resolveConfig reads the settings and stores the resulting client. With forceNew it builds a new
+// client even if the settings are the same (B03). resolveMu must be held.
+func (c *Connection) resolveConfig(
+	ctx context.Context, d *v1alpha1.CoderDeployment, forceNew bool,
+) (*ResolvedClient, error) {
 	snapshot, err := c.pool.resolver.Resolve(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	if line := c.ResolvedClient(); !anew && line.serves(snapshot, timeoutOf(d)) {
-		return c.swap(line.under(snapshot)), nil
+	if resolved := c.ResolvedClient(); !forceNew && resolved.canServe(snapshot, timeoutOf(d)) {
+		return c.swap(resolved.withSnapshot(snapshot)), nil
 	}
-	return c.swap(c.newLine(snapshot, timeoutOf(d))), nil
+	return c.swap(c.newResolvedClient(snapshot, timeoutOf(d))), nil
 }
 
-// swap replaces the line. Idle connections of a client that is replaced are
-// closed (B102); busy ones are closed by leave.
+// swap replaces the client. Idle connections of the old client are closed (B102); closeIfReplaced
+// closes busy ones later.
 func (c *Connection) swap(next *ResolvedClient) *ResolvedClient {
 	c.mu.Lock()
-	old := c.line
-	c.line = next
+	old := c.resolved
+	c.resolved = next
 	c.mu.Unlock()
-	if old != nil && !old.sameWire(next) {
-		old.wire.CloseIdle()
+	if old != nil && !old.sharesConnections(next) {
+		old.base.CloseIdle()
 		c.targets.clear()
 	}
 	return next
 }
 
-// closeIfReplaced closes what a call has left open on a line that nobody will use again.
+// closeIfReplaced closes the connections that a call has left open on a client that is no longer
+// used.
 func (c *Connection) closeIfReplaced(used *ResolvedClient) {
 	c.mu.RLock()
-	over := c.forgotten || !c.line.sameWire(used)
+	over := c.forgotten || !c.resolved.sharesConnections(used)
 	c.mu.RUnlock()
 	if over {
-		used.wire.CloseIdle()
+		used.base.CloseIdle()
 	}
 }
 
-// forget closes the connections of a deployment that is gone. What is under way
-// may still be finished.
-func (c *Connection) forget() {
+// markForgotten closes the idle connections of a deployment that was deleted. Requests in progress
+// may still finish.
+func (c *Connection) markForgotten() {
 	c.mu.Lock()
 	c.forgotten = true
-	line := c.line
+	resolved := c.resolved
 	c.mu.Unlock()
-	if line != nil {
-		line.wire.CloseIdle()
+	if resolved != nil {
+		resolved.base.CloseIdle()
 	}
 }

@@ -23,7 +23,7 @@ func TestRenewReadsOnlyWhatMayHaveChanged(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*site)
 		reads  int
-		moved  bool // another line
+		moved  bool // another resolved client
 		wired  bool // with another client
 	}{
 		"nothing":       {},
@@ -56,7 +56,7 @@ func TestRenewReadsOnlyWhatMayHaveChanged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newWorld(t, clock.RealClock{}).deploy("prod")
-			line, before := s.ResolvedClient(), s.cluster.readsOf("prod")
+			resolved, before := s.ResolvedClient(), s.cluster.readsOf("prod")
 			if tc.change != nil {
 				tc.change(s)
 			}
@@ -64,8 +64,8 @@ func TestRenewReadsOnlyWhatMayHaveChanged(t *testing.T) {
 			if got := s.cluster.readsOf("prod") - before; got != tc.reads {
 				t.Errorf("%d reads, want %d", got, tc.reads)
 			}
-			if moved, wired := next != line, next.Client != line.Client; moved != tc.moved || wired != tc.wired {
-				t.Errorf("another line: %t, another client: %t; want %t, %t", moved, wired, tc.moved, tc.wired)
+			if moved, wired := next != resolved, next.Client != resolved.Client; moved != tc.moved || wired != tc.wired {
+				t.Errorf("another resolved client: %t, another client: %t; want %t, %t", moved, wired, tc.moved, tc.wired)
 			}
 			if s.renew() != next || next != s.ResolvedClient() {
 				t.Error("a second renewal changed something")
@@ -75,41 +75,41 @@ func TestRenewReadsOnlyWhatMayHaveChanged(t *testing.T) {
 	}
 }
 
-// A cache that lags behind what was read from the API server is no news.
+// A cache that is older than what was read from the API server does not count as a change.
 func TestACacheThatLagsBehindIsNoChange(t *testing.T) {
 	t.Parallel()
 	s := newWorld(t, clock.RealClock{}).deploy("prod")
 	s.cluster.lag(true)
 	s.rotate()
 	s.edit(nothing)
-	line, before := s.renew(), s.cluster.readsOf("prod")
+	resolved, before := s.renew(), s.cluster.readsOf("prod")
 	s.mustAsk()
 	for range 3 {
 		s.renew()
 	}
 	s.cluster.lag(false)
-	if s.renew() != line || s.cluster.readsOf("prod") != before {
+	if s.renew() != resolved || s.cluster.readsOf("prod") != before {
 		t.Error("settings were read again")
 	}
 }
 
-// B11: a pass that began with an older object does not bring its settings back.
+// B11: a reconcile that started with an older object does not restore its settings.
 func TestAnOutdatedObjectDoesNotBringOldSettingsBack(t *testing.T) {
 	t.Parallel()
 	s := newWorld(t, clock.RealClock{}).deploy("prod")
 	outdated := s.object()
 	value := "v"
 	s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Headers = []v1alpha1.Header{{Name: "X-New", Value: &value}} })
-	line := s.renew()
-	if got, err := s.Resolve(t.Context(), outdated); err != nil || got != line {
-		t.Errorf("renewed to another line (%v)", err)
+	resolved := s.renew()
+	if got, err := s.Resolve(t.Context(), outdated); err != nil || got != resolved {
+		t.Errorf("resolved another client (%v)", err)
 	}
 	s.mu.Lock()
 	s.deployments[s.key] = outdated // the cache lags behind
 	s.mu.Unlock()
 	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
-	wantUnsettled(t, s.ask(t.Context()))
-	if s.ResolvedClient() != line {
+	wantConfigChanging(t, s.ask(t.Context()))
+	if s.ResolvedClient() != resolved {
 		t.Error("a refusal brought old settings back")
 	}
 	reborn := outdated.DeepCopy()
@@ -120,25 +120,25 @@ func TestAnOutdatedObjectDoesNotBringOldSettingsBack(t *testing.T) {
 }
 
 // B12
-func TestAFailingRenewalKeepsTheLastGoodLine(t *testing.T) {
+func TestAFailingResolveKeepsTheLastWorkingClient(t *testing.T) {
 	t.Parallel()
 	s := newWorld(t, clock.RealClock{}).deploy("prod")
-	line := s.ResolvedClient()
+	resolved := s.ResolvedClient()
 	s.cluster.put("prod", nil)
 	for range 2 {
 		got, err := s.Resolve(t.Context(), s.object())
 		var reference *authconfig.ReferenceError
 		if got != nil || !errors.As(err, &reference) || !reference.Missing || reference.Key != "token" {
-			t.Fatalf("line %v, error %v, want the missing key", got, err)
+			t.Fatalf("client %v, error %v, want the missing key", got, err)
 		}
 	}
-	if s.ResolvedClient() != line {
-		t.Error("the last good line is gone")
+	if s.ResolvedClient() != resolved {
+		t.Error("the last working client is gone")
 	}
 	s.mustAsk()
 	s.cluster.blindfold(errors.New("no cache"))
-	if _, err := s.Resolve(t.Context(), s.object()); err == nil || s.ResolvedClient() != line {
-		t.Errorf("error %v, want that of the cache, and the line kept", err)
+	if _, err := s.Resolve(t.Context(), s.object()); err == nil || s.ResolvedClient() != resolved {
+		t.Errorf("error %v, want that of the cache, and the client kept", err)
 	}
 }
 
@@ -192,9 +192,10 @@ func TestConnectionsShareNothing(t *testing.T) {
 	w.cluster.put("one", nil)
 	one.settle(true)
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized, Times: 1})
-	wantUnsettled(t, one.ask(t.Context()))
+	wantConfigChanging(t, one.ask(t.Context()))
 	other.mustAsk()
-	if other.ReverificationRequested() || other.Settling() || other.VerificationStatus().Problem != "" || one.Inventory == other.Inventory {
+	if other.ReverificationRequested() || other.Settling() || other.VerificationStatus().Problem != "" ||
+		one.Inventory == other.Inventory {
 		t.Error("a fault of one deployment shows in the other")
 	}
 	if !one.ReverificationRequested() || !one.Settling() {
@@ -202,7 +203,7 @@ func TestConnectionsShareNothing(t *testing.T) {
 	}
 	one.ClearReverificationRequest()
 	if one.ReverificationRequested() {
-		t.Error("the doubt was not ended")
+		t.Error("the reverification request was not cleared")
 	}
 }
 
@@ -219,34 +220,46 @@ func TestThePoolKeepsOneConnectionForEachDeployment(t *testing.T) {
 	w.pool.Forget(s.key)
 	w.pool.Forget(s.key)
 	w.pool.Forget(types.NamespacedName{Namespace: "never", Name: "seen"})
-	if next := w.pool.Get(s.key); next == s.Connection || next.ResolvedClient() != nil || !cmp.Equal(next.VerificationStatus(), connection.VerificationStatus{}) {
-		t.Error("something was left of a deployment that is gone")
+	if next := w.pool.Get(s.key); next == s.Connection || next.ResolvedClient() != nil ||
+		!cmp.Equal(next.VerificationStatus(), connection.VerificationStatus{}) {
+		t.Error("a deleted deployment left something behind")
 	}
-	s.mustAsk() // what is under way is finished
+	s.mustAsk() // a request in progress finishes
 }
 
-func TestAnnounceTellsWhatSaysSomethingElse(t *testing.T) {
+func TestSetVerificationStatusReportsChanges(t *testing.T) {
 	t.Parallel()
 	was := connection.VerificationStatus{
 		Fingerprint: "f", DeploymentID: "d", SeesAllUsers: true, User: &v1alpha1.SessionUser{ID: "1", Username: "operator"},
-		Result: authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnauthorized, Message: "m", AboutCaller: true},
+		Result: authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnauthorized, Message: "m",
+			AboutCaller: true},
 	}
 	for name, tc := range map[string]struct {
 		change func(*connection.VerificationStatus)
 		want   bool
 	}{
-		"the same":           {func(*connection.VerificationStatus) {}, false},
-		"an equal user":      {func(s *connection.VerificationStatus) { s.User = &v1alpha1.SessionUser{ID: "1", Username: "operator"} }, false},
-		"other words":        {func(s *connection.VerificationStatus) { s.Result.Message = "other" }, false},
-		"another pause":      {func(s *connection.VerificationStatus) { s.Result.RetryAfter = 1 }, false},
-		"another id":         {func(s *connection.VerificationStatus) { s.User = &v1alpha1.SessionUser{ID: "2", Username: "operator"} }, true},
-		"another name":       {func(s *connection.VerificationStatus) { s.User = &v1alpha1.SessionUser{ID: "1", Username: "o"} }, true},
-		"nobody":             {func(s *connection.VerificationStatus) { s.User = nil }, true},
-		"no owner any more":  {func(s *connection.VerificationStatus) { s.SeesAllUsers = false }, true},
-		"another server":     {func(s *connection.VerificationStatus) { s.DeploymentID = "e" }, true},
-		"a problem":          {func(s *connection.VerificationStatus) { s.Problem = "p" }, true},
-		"other settings":     {func(s *connection.VerificationStatus) { s.Fingerprint = "g" }, true},
-		"another reason":     {func(s *connection.VerificationStatus) { s.Result.Reason = v1alpha1.ReasonUserSuspended }, true},
+		"the same": {func(*connection.VerificationStatus) {}, false},
+		"an equal user": {func(s *connection.VerificationStatus) {
+			s.User = &v1alpha1.SessionUser{
+				ID: "1", Username: "operator"}
+		}, false},
+		"other words":         {func(s *connection.VerificationStatus) { s.Result.Message = "other" }, false},
+		"another retry delay": {func(s *connection.VerificationStatus) { s.Result.RetryAfter = 1 }, false},
+		"another id": {func(s *connection.VerificationStatus) {
+			s.User = &v1alpha1.SessionUser{
+				ID: "2", Username: "operator"}
+		}, true},
+		"another name": {func(s *connection.VerificationStatus) {
+			s.User = &v1alpha1.SessionUser{
+				ID: "1", Username: "o"}
+		}, true},
+		"anonymous":         {func(s *connection.VerificationStatus) { s.User = nil }, true},
+		"no owner any more": {func(s *connection.VerificationStatus) { s.SeesAllUsers = false }, true},
+		"another server":    {func(s *connection.VerificationStatus) { s.DeploymentID = "e" }, true},
+		"a problem":         {func(s *connection.VerificationStatus) { s.Problem = "p" }, true},
+		"other settings":    {func(s *connection.VerificationStatus) { s.Fingerprint = "g" }, true},
+		"another reason": {func(s *connection.VerificationStatus) { s.Result.Reason = v1alpha1.ReasonUserSuspended },
+			true},
 		"another outcome":    {func(s *connection.VerificationStatus) { s.Result.Outcome = authcheck.Unreachable }, true},
 		"nothing at all now": {func(s *connection.VerificationStatus) { *s = connection.VerificationStatus{} }, true},
 	} {
@@ -254,18 +267,18 @@ func TestAnnounceTellsWhatSaysSomethingElse(t *testing.T) {
 			t.Parallel()
 			c := newWorld(t, clock.RealClock{}).pool.Get(types.NamespacedName{Name: "prod"})
 			if c.SetVerificationStatus(connection.VerificationStatus{}) {
-				t.Error("nothing is something else than nothing")
+				t.Error("the zero status is reported as a change")
 			}
 			if !c.SetVerificationStatus(was) {
-				t.Error("the first announcement says nothing")
+				t.Error("the first status is not reported as a change")
 			}
 			next := was
 			tc.change(&next)
 			if got := c.SetVerificationStatus(next); got != tc.want {
-				t.Errorf("says something else: %t, want %t", got, tc.want)
+				t.Errorf("changed: %t, want %t", got, tc.want)
 			}
 			if diff := cmp.Diff(next, c.VerificationStatus()); diff != "" {
-				t.Errorf("the standing is another one (-announced +got):\n%s", diff)
+				t.Errorf("verification status (-set +got):\n%s", diff)
 			}
 		})
 	}

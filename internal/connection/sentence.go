@@ -9,41 +9,47 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// remedies say what a reason means and what to do about it, in words that are the
-// same every time: the transport's own differ from one connection to the next.
+// remedies say what a reason means and what to do about it. They replace the transport's messages,
+// which differ from one connection to the next.
 var remedies = map[string]string{
-	v1alpha1.ReasonCertificateRejected:         "the server refuses the client certificate, mostly because it has expired or was revoked: renew it in the Secret that tls.clientCertificateSecretName names",
-	v1alpha1.ReasonCertificateUnsupported:      "the server does not support this kind of client certificate: put one of another kind into the Secret that tls.clientCertificateSecretName names",
-	v1alpha1.ReasonCertificateAuthorityUnknown: "the server does not know the authority that signed the client certificate: put one of an authority that it knows into the Secret that tls.clientCertificateSecretName names",
-	v1alpha1.ReasonCertificateAccessDenied:     "the server knows the client certificate and does not let its owner in: have it let in, or use another one",
-	v1alpha1.ReasonCertificateRequired:         "the server demands a client certificate: name a Secret with one in tls.clientCertificateSecretName",
+	v1alpha1.ReasonCertificateRejected: "the server refuses the client certificate, mostly because it has " +
+		"expired or was revoked: renew it in the Secret that tls.clientCertificateSecretName names",
+	v1alpha1.ReasonCertificateUnsupported: "the server does not support this kind of client certificate: put one " +
+		"of another kind into the Secret that tls.clientCertificateSecretName names",
+	v1alpha1.ReasonCertificateAuthorityUnknown: "the server does not know the authority that signed the client " +
+		"certificate: put one of an authority that it knows into the Secret that tls.clientCertificateSecretName names",
+	v1alpha1.ReasonCertificateAccessDenied: "the server knows the client certificate and does not let its owner " +
+		"in: have it let in, or use another one",
+	v1alpha1.ReasonCertificateRequired: "the server demands a client certificate: name a Secret with one in " +
+		"tls.clientCertificateSecretName",
 }
 
-// conditionMessage is what a failure is called in a condition.
+// conditionMessage returns the condition message for a failure.
 func conditionMessage(reason string, e *coder.Error) string {
 	if remedy, known := remedies[reason]; known {
 		return remedy
 	}
 	switch reason {
 	case v1alpha1.ReasonServerUntrusted:
-		return "the server's certificate is not trusted (name its authority in tls.caBundle, or its name in tls.serverName): " + e.Message
+		return "the server's certificate is not trusted " +
+			"(name its authority in tls.caBundle, or its name in tls.serverName): " + e.Message
 	case v1alpha1.ReasonUnauthorized:
-		return answer("the server refuses the credential", e)
+		return withServerAnswer("the server refuses the credential", e)
 	case v1alpha1.ReasonUserSuspended:
-		return answer("the server has suspended the user that the credential belongs to", e)
+		return withServerAnswer("the server has suspended the user that the credential belongs to", e)
 	case v1alpha1.ReasonForbidden:
-		return answer("the server denies the request", e)
+		return withServerAnswer("the server denies the request", e)
 	case v1alpha1.ReasonUnreachable:
-		return answer("no answer from the server", e)
+		return withServerAnswer("no answer from the server", e)
 	}
 	if e.Kind == coder.Malformed || e.Kind == coder.Redirected {
-		return answer("that is no answer of a Coder server, or not to what was asked: look at the url", e)
+		return withServerAnswer("that is no answer of a Coder server, or not to what was asked: look at the url", e)
 	}
 	return e.Error()
 }
 
-// answer adds the server's status and words, as far as there are any.
-func answer(what string, e *coder.Error) string {
+// withServerAnswer adds the server's status and message, if there are any.
+func withServerAnswer(what string, e *coder.Error) string {
 	if e.Status != 0 {
 		what = fmt.Sprintf("%s (%s: %d)", what, e.Op, e.Status)
 	} else {

@@ -8,19 +8,19 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// noise is what a difference of clocks must reach to be one.
-const noise = 2 * time.Second
+// minSkew is the smallest difference between the clocks that counts as skew.
+const minSkew = 2 * time.Second
 
-// Skew is how far the server's clock is ahead of the operator's, in whole seconds;
-// zero below two (B53).
+// Skew is how far the server's clock is ahead of the operator's, in whole seconds. It is zero if it
+// is less than two seconds (B53).
 func (c *Connection) Skew() time.Duration {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.skew
 }
 
-// observe notes the skew and counts a request.
-func (c *Connection) observe(call coder.Call) {
+// observeCall updates the skew and counts a request.
+func (c *Connection) observeCall(call coder.Call) {
 	if !call.ServerTime.IsZero() {
 		now := c.pool.clock.Now()
 		c.mu.Lock()
@@ -30,15 +30,15 @@ func (c *Connection) observe(call coder.Call) {
 	c.pool.observe(c.key, call)
 }
 
-// skewAfter is the skew in the light of one more answer, which ended now. The
-// server wrote its Date at some moment of the request and cut it to the second:
-// the skew lies between two bounds, which are far apart for a slow answer. What
-// is held and lies between them is held on to.
+// skewAfter returns the skew after one more response, which was received at now. The server set the
+// Date header at some time during the request and truncated it to the second, so the skew lies
+// between two bounds, which are far apart if the response was slow. The known skew is kept if it
+// lies between them.
 func skewAfter(held time.Duration, call coder.Call, now time.Time) time.Duration {
 	least := call.ServerTime.Sub(now)
 	most := call.ServerTime.Add(time.Second).Sub(now.Add(-call.Duration))
 	skew := min(max(held, least), most).Truncate(time.Second)
-	if skew.Abs() < noise {
+	if skew.Abs() < minSkew {
 		return 0
 	}
 	return skew

@@ -9,7 +9,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// B53: what an answer's Date says depends on how long the answer took.
+// B53: how precise a Date header is depends on how long the response took.
 func TestSkewIsHeldUntilAnAnswerContradictsIt(t *testing.T) {
 	t.Parallel()
 	end := time.Date(2026, 2, 20, 10, 0, 30, 0, time.UTC)

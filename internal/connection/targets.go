@@ -14,19 +14,19 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// targetLife is how long a looked-up user serves. It is short, because names can
-// change hands and roles can change lifetimes; it is there at all so that a
-// thousand sessions of one user do not ask a thousand times.
+// targetLife is how long the result of a user lookup is reused. It is short, because a username can
+// move to another account and roles can change lifetimes. It avoids a lookup for each of a thousand
+// sessions of one user.
 const targetLife = 10 * time.Second
 
-// Target is a user that is minted for.
+// Target is a user that tokens are minted for.
 type Target struct {
 	User coder.User
-	// MaxLifetime of a token of the user.
+	// MaxLifetime is the longest lifetime of a token of the user.
 	MaxLifetime time.Duration
 }
 
-// targets remembers users for a moment.
+// targets caches user lookups.
 type targets struct {
 	clock clock.PassiveClock
 
@@ -34,7 +34,7 @@ type targets struct {
 	entries map[string]*targetEntry
 }
 
-// targetEntry is one look-up. Its answer may be read once done is closed.
+// targetEntry is one lookup. Its result may be read once done is closed.
 type targetEntry struct {
 	done   chan struct{}
 	at     time.Time // of the answer; zero while it is waited for
@@ -42,7 +42,7 @@ type targetEntry struct {
 	err    error
 }
 
-// errAbandoned is the answer of a look-up whose goroutine panicked.
+// errAbandoned is the result of a lookup whose goroutine panicked.
 var errAbandoned = errors.New("the look-up of the user was abandoned")
 
 func (t *targets) init(c clock.PassiveClock) {
@@ -50,17 +50,17 @@ func (t *targets) init(c clock.PassiveClock) {
 	t.entries = map[string]*targetEntry{}
 }
 
-// clear forgets all answers, and those that are still waited for as soon as they
-// come: they belong to other settings.
+// clear drops all results, and those of lookups in progress once they arrive, because they were
+// obtained with other settings.
 func (t *targets) clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.entries = map[string]*targetEntry{}
 }
 
-// join returns the look-up of a user that is under way or still serves, else a new
-// one, which the caller must carry out and finish.
-func (t *targets) join(username string) (e *targetEntry, mine bool) {
+// joinOrStart returns the lookup of a user that is in progress or still valid. Otherwise it returns
+// a new one, which the caller must carry out and finish.
+func (t *targets) joinOrStart(username string) (e *targetEntry, started bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
@@ -75,8 +75,8 @@ func (t *targets) join(username string) (e *targetEntry, mine bool) {
 	return e, true
 }
 
-// finish tells all who wait. An error is not kept for those who come later.
-func (t *targets) finish(username string, e *targetEntry) {
+// finishLookUp notifies all waiting callers. An error is not cached.
+func (t *targets) finishLookUp(username string, e *targetEntry) {
 	t.mu.Lock()
 	e.at = t.clock.Now()
 	if e.err != nil && t.entries[username] == e {
@@ -86,13 +86,13 @@ func (t *targets) finish(username string, e *targetEntry) {
 	close(e.done)
 }
 
-// Target looks a user up by name, with the maximum lifetime of its tokens. An
-// answer serves for some seconds and for all who ask at the same time; errors are
-// those of [Connection.Do] and are not kept.
+// Target looks up a user by name, and the maximum lifetime of the user's tokens. The result is
+// shared by all concurrent callers and reused for 10 s. Errors are those of [Connection.Do] and are
+// not cached.
 func (c *Connection) Target(ctx context.Context, username string) (Target, error) {
 	for {
-		e, mine := c.targets.join(username)
-		if mine {
+		e, started := c.targets.joinOrStart(username)
+		if started {
 			c.lookUp(ctx, username, e)
 			return e.target, e.err
 		}
@@ -101,7 +101,7 @@ func (c *Connection) Target(ctx context.Context, username string) (Target, error
 		case <-ctx.Done():
 			return Target{}, ctx.Err()
 		}
-		// Whoever asked for all may have been called away; that is no answer for the others.
+		// If the goroutine that did the lookup was cancelled, the others try again.
 		if !errors.Is(e.err, errAbandoned) && !errors.Is(e.err, context.Canceled) {
 			return e.target, e.err
 		}
@@ -111,15 +111,15 @@ func (c *Connection) Target(ctx context.Context, username string) (Target, error
 	}
 }
 
-// lookUp asks the server, for all who wait for the entry.
+// lookUp asks the server, on behalf of all who wait for the entry.
 func (c *Connection) lookUp(ctx context.Context, username string, e *targetEntry) {
-	defer c.targets.finish(username, e)
+	defer c.targets.finishLookUp(username, e)
 	var target Target
-	_, err := c.Do(ctx, func(ctx context.Context, line *ResolvedClient) (err error) {
-		if target.User, err = line.Client.User(ctx, username); err != nil {
+	_, err := c.Do(ctx, func(ctx context.Context, resolved *ResolvedClient) (err error) {
+		if target.User, err = resolved.Client.User(ctx, username); err != nil {
 			return err
 		}
-		target.MaxLifetime, err = line.Client.MaxTokenLifetime(ctx, target.User.ID)
+		target.MaxLifetime, err = resolved.Client.MaxTokenLifetime(ctx, target.User.ID)
 		return err
 	})
 	if e.err = err; err == nil {

@@ -96,7 +96,7 @@ func TestErrorsOfLookUpsAreNotKept(t *testing.T) {
 	}
 }
 
-// B20: those who wait for a server that does not answer wait once, not one after the other.
+// B20: callers that wait for a server that does not answer wait together, not one after the other.
 func TestAnErrorAnswersAllWhoWait(t *testing.T) {
 	t.Parallel()
 	s, _ := newTargets(t)
@@ -120,7 +120,7 @@ func TestAnErrorAnswersAllWhoWait(t *testing.T) {
 	}
 }
 
-// A worker that is called away leaves the look-up to another one, and does not wait for it.
+// If the worker that does the lookup is cancelled, another one takes over without waiting for it.
 func TestAWaitForALookUpEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s, _ := newTargets(t)
@@ -140,10 +140,10 @@ func TestAWaitForALookUpEndsWithItsContext(t *testing.T) {
 	eventually(t, "the other one waits", func() bool { return waits.Load() > 0 })
 	callAway()
 	if err := <-failed; err == nil {
-		t.Error("the first one was not called away")
+		t.Error("the first one was not cancelled")
 	}
 	if err := <-found; err != nil {
-		t.Errorf("the other one was called away, too: %v", err)
+		t.Errorf("the other one was cancelled, too: %v", err)
 	}
 	gate.Release()
 }
@@ -190,7 +190,7 @@ func TestALookUpUnderOldSettingsIsNotKeptForTheNew(t *testing.T) {
 	}
 }
 
-// watched is a context that tells how many have begun to wait for its end.
+// watched is a context that counts how many callers wait for it to end.
 type watched struct {
 	context.Context
 	waits *atomic.Int32

@@ -12,19 +12,20 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// ResultOf translates a call's error into a verdict about the caller; nil is
-// Accepted. This is the only place where kinds of errors become reasons.
+// ResultOf translates a call's error into a result of authcheck. A nil error is Accepted. This is
+// the only place where kinds of errors become reasons.
 func ResultOf(err error) authcheck.Result {
 	if err == nil {
 		return authcheck.Result{Outcome: authcheck.Accepted}
 	}
-	var unsettled *ConfigChangingError
-	if errors.As(err, &unsettled) {
-		return authcheck.Result{Outcome: authcheck.ConfigChanging, Message: unsettled.Error()}
+	var changing *ConfigChangingError
+	if errors.As(err, &changing) {
+		return authcheck.Result{Outcome: authcheck.ConfigChanging, Message: changing.Error()}
 	}
 	var failed *coder.Error
 	if !errors.As(err, &failed) {
-		return authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: redact.Text(err.Error())}
+		return authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonUnreachable,
+			Message: redact.Text(err.Error())}
 	}
 	v := authcheck.Result{Outcome: authcheck.Rejected, RetryAfter: RetryAfter(err)}
 	v.Reason, v.AboutCaller = reasonOf(failed)
@@ -35,7 +36,7 @@ func ResultOf(err error) authcheck.Result {
 	return v
 }
 
-// RetryAfter is how long the server, or the limit on this side, asks to wait.
+// RetryAfter returns how long the server, or the operator's own rate limit, asks to wait.
 func RetryAfter(err error) time.Duration {
 	var busy *RateLimitedError
 	if errors.As(err, &busy) {
@@ -48,7 +49,7 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// reasonOf names a failure, and says whether it is about the caller.
+// reasonOf returns the reason of a failure, and whether the failure is about the caller.
 func reasonOf(e *coder.Error) (string, bool) {
 	switch e.Kind {
 	case coder.Unauthorized, coder.KeyExpired, coder.KeyUnknown:
@@ -74,8 +75,8 @@ func reasonOf(e *coder.Error) (string, bool) {
 	}
 }
 
-// refusedCertificate tells the alerts apart for which a renewed certificate is no
-// remedy (B100).
+// refusedCertificate returns the reason for TLS alerts that a renewed certificate does not resolve
+// (B100).
 func refusedCertificate(alert uint8) string {
 	switch alert {
 	case 43:

@@ -18,7 +18,7 @@ import (
 )
 
 // B100
-func TestEveryKindOfFailureHasItsVerdict(t *testing.T) {
+func TestEveryKindOfFailureHasAResult(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		err     coder.Error
@@ -26,26 +26,33 @@ func TestEveryKindOfFailureHasItsVerdict(t *testing.T) {
 		reason  string
 		own     bool
 	}{
-		"unauthorized":    {coder.Error{Kind: coder.Unauthorized}, authcheck.Rejected, v1alpha1.ReasonUnauthorized, true},
-		"key expired":     {coder.Error{Kind: coder.KeyExpired}, authcheck.Rejected, v1alpha1.ReasonUnauthorized, true},
-		"key unknown":     {coder.Error{Kind: coder.KeyUnknown}, authcheck.Rejected, v1alpha1.ReasonUnauthorized, true},
-		"suspended":       {coder.Error{Kind: coder.UserSuspended}, authcheck.Rejected, v1alpha1.ReasonUserSuspended, true},
-		"forbidden":       {coder.Error{Kind: coder.Forbidden}, authcheck.Rejected, v1alpha1.ReasonForbidden, false},
-		"not found":       {coder.Error{Kind: coder.NotFound}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
-		"conflict":        {coder.Error{Kind: coder.Conflict}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
-		"invalid":         {coder.Error{Kind: coder.Invalid}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
-		"malformed":       {coder.Error{Kind: coder.Malformed}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
-		"redirected":      {coder.Error{Kind: coder.Redirected}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
-		"rate limited":    {coder.Error{Kind: coder.RateLimited}, authcheck.Unreachable, v1alpha1.ReasonRateLimited, false},
-		"unavailable":     {coder.Error{Kind: coder.Unavailable}, authcheck.Unreachable, v1alpha1.ReasonUnreachable, false},
-		"canceled":        {coder.Error{Kind: coder.Canceled}, authcheck.Unreachable, v1alpha1.ReasonUnreachable, false},
-		"untrusted":       {coder.Error{Kind: coder.ServerCertificateUntrusted}, authcheck.Rejected, v1alpha1.ReasonServerUntrusted, false},
-		"wants one":       {coder.Error{Kind: coder.ClientCertificateRequired}, authcheck.Rejected, v1alpha1.ReasonCertificateRequired, true},
-		"wants another":   {coder.Error{Kind: coder.ClientCertificateRejected}, authcheck.Rejected, v1alpha1.ReasonCertificateRejected, true},
-		"handshake (40)":  {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 40}, authcheck.Rejected, v1alpha1.ReasonCertificateRejected, true},
-		"another sort":    {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 43}, authcheck.Rejected, v1alpha1.ReasonCertificateUnsupported, true},
-		"another issuer":  {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 48}, authcheck.Rejected, v1alpha1.ReasonCertificateAuthorityUnknown, true},
-		"another subject": {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 49}, authcheck.Rejected, v1alpha1.ReasonCertificateAccessDenied, true},
+		"unauthorized": {coder.Error{Kind: coder.Unauthorized}, authcheck.Rejected, v1alpha1.ReasonUnauthorized, true},
+		"key expired":  {coder.Error{Kind: coder.KeyExpired}, authcheck.Rejected, v1alpha1.ReasonUnauthorized, true},
+		"key unknown":  {coder.Error{Kind: coder.KeyUnknown}, authcheck.Rejected, v1alpha1.ReasonUnauthorized, true},
+		"suspended":    {coder.Error{Kind: coder.UserSuspended}, authcheck.Rejected, v1alpha1.ReasonUserSuspended, true},
+		"forbidden":    {coder.Error{Kind: coder.Forbidden}, authcheck.Rejected, v1alpha1.ReasonForbidden, false},
+		"not found":    {coder.Error{Kind: coder.NotFound}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
+		"conflict":     {coder.Error{Kind: coder.Conflict}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
+		"invalid":      {coder.Error{Kind: coder.Invalid}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
+		"malformed":    {coder.Error{Kind: coder.Malformed}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
+		"redirected":   {coder.Error{Kind: coder.Redirected}, authcheck.Rejected, v1alpha1.ReasonUnexpectedAnswer, false},
+		"rate limited": {coder.Error{Kind: coder.RateLimited}, authcheck.Unreachable, v1alpha1.ReasonRateLimited, false},
+		"unavailable":  {coder.Error{Kind: coder.Unavailable}, authcheck.Unreachable, v1alpha1.ReasonUnreachable, false},
+		"canceled":     {coder.Error{Kind: coder.Canceled}, authcheck.Unreachable, v1alpha1.ReasonUnreachable, false},
+		"untrusted": {coder.Error{Kind: coder.ServerCertificateUntrusted}, authcheck.Rejected,
+			v1alpha1.ReasonServerUntrusted, false},
+		"wants one": {coder.Error{Kind: coder.ClientCertificateRequired}, authcheck.Rejected,
+			v1alpha1.ReasonCertificateRequired, true},
+		"wants another": {coder.Error{Kind: coder.ClientCertificateRejected}, authcheck.Rejected,
+			v1alpha1.ReasonCertificateRejected, true},
+		"handshake (40)": {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 40}, authcheck.Rejected,
+			v1alpha1.ReasonCertificateRejected, true},
+		"another sort": {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 43}, authcheck.Rejected,
+			v1alpha1.ReasonCertificateUnsupported, true},
+		"another issuer": {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 48}, authcheck.Rejected,
+			v1alpha1.ReasonCertificateAuthorityUnknown, true},
+		"another subject": {coder.Error{Kind: coder.ClientCertificateRefused, Alert: 49}, authcheck.Rejected,
+			v1alpha1.ReasonCertificateAccessDenied, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -53,28 +60,30 @@ func TestEveryKindOfFailureHasItsVerdict(t *testing.T) {
 			err := fmt.Errorf("look up: %w", &tc.err)
 			want := authcheck.Result{Outcome: tc.outcome, Reason: tc.reason, AboutCaller: tc.own, RetryAfter: time.Minute}
 			got := connection.ResultOf(err)
-			if certificate := strings.HasPrefix(tc.reason, "Certificate"); got.Message == "" || strings.Contains(got.Message, "of the weather") == certificate {
+			if certificate := strings.HasPrefix(tc.reason, "Certificate"); got.Message == "" ||
+				strings.Contains(got.Message, "of the weather") == certificate {
 				t.Errorf("message: %s", got.Message)
 			}
 			got.Message = ""
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("verdict (-want +got):\n%s", diff)
+				t.Errorf("result (-want +got):\n%s", diff)
 			}
-			unsettled := connection.ResultOf(fmt.Errorf("look up: %w", &connection.ConfigChangingError{Err: err}))
-			if unsettled.Outcome != authcheck.ConfigChanging || unsettled.Reason != "" || unsettled.AboutCaller {
-				t.Errorf("while settling: %+v, want unsettled and no more", unsettled)
+			changing := connection.ResultOf(fmt.Errorf("look up: %w", &connection.ConfigChangingError{Err: err}))
+			if changing.Outcome != authcheck.ConfigChanging || changing.Reason != "" || changing.AboutCaller {
+				t.Errorf("while settling: %+v, want ConfigChanging and nothing else", changing)
 			}
 		})
 	}
 }
 
-func TestVerdictsOfWhatIsNoAnswer(t *testing.T) {
+func TestResultsWithoutAResponse(t *testing.T) {
 	t.Parallel()
 	if got := connection.ResultOf(nil); !got.OK() || got != (authcheck.Result{Outcome: authcheck.Accepted}) {
 		t.Errorf("no error: %+v, want accepted", got)
 	}
 	for name, err := range map[string]error{"unresolved": connection.ErrUnresolved, "context": context.DeadlineExceeded} {
-		if got := connection.ResultOf(err); got.Outcome != authcheck.Unreachable || got.Reason != v1alpha1.ReasonUnreachable || got.AboutCaller {
+		if got := connection.ResultOf(err); got.Outcome != authcheck.Unreachable ||
+			got.Reason != v1alpha1.ReasonUnreachable || got.AboutCaller {
 			t.Errorf("%s: %+v, want unreachable", name, got)
 		}
 		if got := connection.RetryAfter(err); got != 0 {

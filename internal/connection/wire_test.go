@@ -22,7 +22,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
-// relay passes TCP connections on and counts those that the client keeps open.
+// relay forwards TCP connections and counts those that the client keeps open.
 type relay struct {
 	net.Listener
 	open, made atomic.Int32
@@ -66,7 +66,7 @@ func (r *relay) pass(from net.Conn, target string) {
 	r.open.Add(-1)
 }
 
-// secure is a server that wants client certificates of an authority, and a deployment that has one.
+// secure is a server that requires client certificates, and a deployment that has one.
 type secure struct {
 	*site
 	authority *pki.Authority
@@ -91,12 +91,13 @@ func newSecure(t *testing.T, versions coderd.ListenOptions, with ...func(*v1alph
 	s.certify()
 	s.site = w.deploy("prod", append([]func(*v1alpha1.CoderDeploymentSpec){func(d *v1alpha1.CoderDeploymentSpec) {
 		d.URL = "https://" + s.relay.Addr().String()
-		d.TLS = &v1alpha1.TLSConfig{ClientCertificateSecretName: "mtls", CABundle: &v1alpha1.CABundleRef{Kind: "Secret", Name: "ca", Key: "ca.crt"}}
+		d.TLS = &v1alpha1.TLSConfig{ClientCertificateSecretName: "mtls",
+			CABundle: &v1alpha1.CABundleRef{Kind: "Secret", Name: "ca", Key: "ca.crt"}}
 	}}, with...)...)
 	return s
 }
 
-// certify writes a new client certificate and returns its serial.
+// certify writes a new client certificate and returns its serial number.
 func (s *secure) certify() string {
 	s.t.Helper()
 	cert, err := s.authority.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
@@ -148,7 +149,7 @@ func TestARetryCarriesNothingOfTheOldSnapshot(t *testing.T) {
 	eventually(t, "the old connection is closed", func() bool { return s.relay.open.Load() == 1 })
 }
 
-// B03: while settling even a snapshot that says the same gets connections of its own.
+// B03: while settings are changing, even an identical snapshot gets connections of its own.
 func TestARetryWhileSettlingUsesNoPooledConnection(t *testing.T) {
 	t.Parallel()
 	s := newSecure(t, coderd.ListenOptions{})
@@ -178,8 +179,8 @@ func TestARenewedCertificateIsUsedForTheNextRequest(t *testing.T) {
 	}
 }
 
-// B102: what is busy when the certificate is renewed is finished, and leaves nothing open.
-func TestACallUnderWayLeavesNoConnectionOfTheOldCertificate(t *testing.T) {
+// B102: requests in progress finish when the certificate is renewed, and leave no connection open.
+func TestACallInProgressLeavesNoConnectionOfTheOldCertificate(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*secure){
 		"renewed":   func(s *secure) { s.certify(); s.renew() },
@@ -188,12 +189,12 @@ func TestACallUnderWayLeavesNoConnectionOfTheOldCertificate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newSecure(t, coderd.ListenOptions{})
-			_, err := s.Do(t.Context(), func(ctx context.Context, line *connection.ResolvedClient) error {
-				if err := askMe(ctx, line); err != nil {
+			_, err := s.Do(t.Context(), func(ctx context.Context, resolved *connection.ResolvedClient) error {
+				if err := askMe(ctx, resolved); err != nil {
 					return err
 				}
 				end(s)
-				return askMe(ctx, line) // dials again, with what the call began with
+				return askMe(ctx, resolved) // dials again, with the settings that the call started with
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -211,11 +212,11 @@ func TestEqualSettingsKeepTheirConnections(t *testing.T) {
 	t.Parallel()
 	s := newSecure(t, coderd.ListenOptions{})
 	s.mustAsk()
-	line := s.ResolvedClient()
+	resolved := s.ResolvedClient()
 	s.cluster.touch("mtls")
 	s.cluster.put("ca", map[string]string{"ca.crt": "# a comment\n" + string(s.authority.PEM())})
-	if next := s.renew(); next == line || next.Client != line.Client {
-		t.Error("the line is to move on with the objects, the client to stay")
+	if next := s.renew(); next == resolved || next.Client != resolved.Client {
+		t.Error("want a new snapshot with the same client")
 	}
 	s.mustAsk()
 	if got := s.ln.Handshakes().Accepted; got != 1 {
@@ -271,14 +272,14 @@ func TestCertificatesThatAreMissingOrOfUnknownAuthorities(t *testing.T) {
 			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 				s := newSecure(t, coderd.ListenOptions{MinVersion: version, MaxVersion: version}, tc.with)
 				if v := connection.ResultOf(s.ask(t.Context())); v.Reason != tc.reason || v.AboutCaller != tc.own {
-					t.Errorf("%s: verdict %+v, want %s", tls.VersionName(version), v, tc.reason)
+					t.Errorf("%s: result %+v, want %s", tls.VersionName(version), v, tc.reason)
 				}
 			}
 		})
 	}
 }
 
-// B01, B104: a certificate that the server refuses under settings that have moved on is retried like a token.
+// B01, B104: if settings have changed, a rejected certificate is retried like a rejected token.
 func TestARefusedCertificateIsRetriedWithTheRenewedOne(t *testing.T) {
 	t.Parallel()
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
@@ -300,7 +301,8 @@ func TestNoCredentialInAnyMessage(t *testing.T) {
 	s := newSecure(t, coderd.ListenOptions{})
 	s.cluster.put("prod", map[string]string{"token": secret, "edge": sentinel})
 	s.edit(func(d *v1alpha1.CoderDeploymentSpec) {
-		d.Headers = []v1alpha1.Header{{Name: "X-Edge", ValueFrom: &v1alpha1.HeaderSource{SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "prod", Key: "edge"}}}}
+		d.Headers = []v1alpha1.Header{{Name: "X-Edge",
+			ValueFrom: &v1alpha1.HeaderSource{SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "prod", Key: "edge"}}}}
 	})
 	s.renew()
 	echo := "you sent Coder-Session-Token: " + secret

@@ -21,7 +21,7 @@ var (
 	window = debounce.Window{Quiet: 500 * time.Millisecond, MaxDelay: 5 * time.Second}
 )
 
-// harness drives a Debouncer by a fake clock and notes when it fires, as time since the start.
+// harness drives a Debouncer with a fake clock and records when it fires, as time since the start.
 type harness struct {
 	*debounce.Debouncer[string]
 	clock *clocktesting.FakeClock
@@ -42,7 +42,7 @@ func (h *harness) note(key string) {
 	h.fired[key] = append(h.fired[key], h.clock.Now().Sub(start))
 }
 
-// pass lets time go by and everything that becomes due run to its end.
+// pass advances the clock and waits until everything that is due has run.
 func (h *harness) pass(d time.Duration) {
 	h.clock.Step(d)
 	synctest.Wait()
@@ -64,7 +64,8 @@ func (h *harness) wantSettling(t *testing.T, key string, want bool) {
 	}
 }
 
-// inBubble runs a scenario in which waiting for all goroutines to come to rest needs no clock and no patience.
+// inBubble runs a scenario in a synctest bubble, in which waiting for all goroutines takes no real
+// time.
 func inBubble(t *testing.T, scenario func(*testing.T)) {
 	t.Helper()
 	t.Parallel()
@@ -100,13 +101,13 @@ func TestAWriterThatNeverPausesIsHeardEveryMaxDelay(t *testing.T) {
 			h.Mark("prod", window)
 			h.pass(100 * time.Millisecond)
 		}
-		// The Mark at the end of a window belongs to the next one.
+		// A Mark at the end of a window belongs to the next one.
 		h.wantFired(t, "prod", 5*time.Second, 10*time.Second, 15*time.Second)
 		h.wantSettling(t, "prod", true)
 	})
 }
 
-// B06: an event that comes while its predecessor is being acted upon is acted upon later.
+// B06: an event that arrives while the previous one is being handled is handled later.
 func TestAMarkWhileFireRunsOpensANewWindow(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		fake := clocktesting.NewFakeClock(start)
@@ -242,7 +243,7 @@ func TestStopEndsEverything(t *testing.T) {
 	})
 }
 
-// lateClock has timers that Stop comes too late for: they run all the same.
+// lateClock has timers whose Stop comes too late: they fire anyway.
 type lateClock struct{ *clocktesting.FakeClock }
 
 func (c lateClock) AfterFunc(d time.Duration, f func()) clock.Timer {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package debounce turns bursts of events into single ones: it waits until a key has been quiet for a while, and no
-// longer than a cap.
+// Package debounce merges bursts of events: it waits until a key has been quiet for a while, up to
+// a maximum delay.
 //
-// It owns when, not what: the events of one burst are told to its owner by one call with their key. It does not keep two
-// calls for one key from running at once (a work queue does), and it knows nothing about Kubernetes.
+// One call reports all events of a burst, with their key. The package does not prevent concurrent
+// calls for one key (a work queue does), and does not depend on Kubernetes.
 //
-//	           Mark                     Mark (prolongs)
+//	           Mark                     Mark (extends)
 //	          .------.                   .---.
 //	          |      v                   |   v
 //	(no window)      [window: settling]------'

@@ -16,17 +16,17 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
 )
 
-// tick is the grain of time in the property test: all lengths are multiples of it.
+// tick is the unit of time in the property test: all durations are multiples of it.
 const tick = 10 * time.Millisecond
 
-// burst is what the test itself knows of an open window.
+// burst is the test's own record of an open window.
 type burst struct {
 	first, last time.Duration
 	window      debounce.Window
 }
 
-// B04, B05: every Mark is followed by a call of fire, at most MaxDelay after the first Mark of its window, and not before
-// Quiet has passed since the last one unless that bound is reached.
+// B04, B05: every Mark is followed by a call of fire, at most MaxDelay after the first Mark of its
+// window, and not before Quiet has passed since the last one unless that limit is reached.
 func TestEveryMarkIsFollowedByOneFireInTime(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -56,7 +56,7 @@ func checkProperty(t *testing.T, random *rand.Rand) {
 				delete(open, key)
 			}
 		}
-		// Times of rest between the bursts, so that both ends of a window are met.
+		// Pauses between the bursts, so that both ends of a window occur.
 		if busy := now/time.Second%3 != 2; busy {
 			markSome(h, random, open, now)
 		}
@@ -71,7 +71,7 @@ func checkProperty(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// markSome marks some keys, some of them more than once, and now and then forgets one.
+// markSome marks some keys, some of them more than once, and sometimes forgets one.
 func markSome(h *harness, random *rand.Rand, open map[string]burst, now time.Duration) {
 	for i := range 8 {
 		key := fmt.Sprint("deployment-", i)
@@ -93,7 +93,7 @@ func markSome(h *harness, random *rand.Rand, open map[string]burst, now time.Dur
 	}
 }
 
-// The real clock, many goroutines, and time that only moves when all of them rest.
+// Many goroutines, with time that only advances when all of them are idle.
 func TestConcurrentMarksAreNotLost(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		const keys, writers, marks = 10, 8, 50

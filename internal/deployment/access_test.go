@@ -12,7 +12,7 @@ import (
 )
 
 // B31
-func TestDenied(t *testing.T) {
+func TestDenialReason(t *testing.T) {
 	t.Parallel()
 	teamA := metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}
 	byName := metav1.LabelSelector{MatchLabels: map[string]string{nameLabel: "builds"}}
@@ -20,7 +20,9 @@ func TestDenied(t *testing.T) {
 	rule := func(selector metav1.LabelSelector, change func(*v1alpha1.AccessRule)) v1alpha1.AccessRule {
 		r := v1alpha1.AccessRule{
 			NamespaceSelector: selector, Users: []string{"ci-*"},
-			Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint, v1alpha1.AuthToken, v1alpha1.AuthCertificate, v1alpha1.AuthOAuth},
+			Auth: []v1alpha1.AuthMethod{
+				v1alpha1.AuthMint, v1alpha1.AuthToken, v1alpha1.AuthCertificate, v1alpha1.AuthOAuth,
+			},
 		}
 		if change != nil {
 			change(&r)
@@ -34,7 +36,9 @@ func TestDenied(t *testing.T) {
 		return func(r *v1alpha1.AccessRule) { r.Scopes = scopes }
 	}
 	mint := func(user string, scopes ...v1alpha1.Scope) v1alpha1.CoderSessionSpec {
-		return v1alpha1.CoderSessionSpec{Auth: v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: user, Lifetime: "24h", Scopes: scopes}}}
+		return v1alpha1.CoderSessionSpec{
+			Auth: v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: user, Lifetime: "24h", Scopes: scopes}},
+		}
 	}
 	unset := mint("ci-bot")
 	unset.Auth.Mint.Lifetime = ""
@@ -50,56 +54,132 @@ func TestDenied(t *testing.T) {
 		ns    Namespace
 		want  string // part of the refusal; empty: allowed
 	}{
-		"its own namespace needs no rule":         {nil, mint("anybody"), Namespace{Name: "coder"}, ""},
-		"no rule":                                 {nil, mint("ci-bot"), labelled, `no access rule selects namespace "builds"`},
-		"a rule that allows it":                   {[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot"), labelled, ""},
-		"an empty selector selects all":           {[]v1alpha1.AccessRule{rule(everywhere, nil)}, mint("ci-bot"), labelled, ""},
-		"another team's":                          {[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot"), Namespace{Name: "builds", LabelsKnown: true}, "no access rule selects"},
-		"another user":                            {[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("root"), labelled, `user "root" matches none of ci-*`},
-		"no user is allowed":                      {[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = nil })}, mint("ci-bot"), labelled, "matches none of"},
-		"a glob that is not one allows nobody":    {[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = []string{"["} })}, mint("ci-bot"), labelled, "matches none of"},
-		"a question mark is one character":        {[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = []string{"ci-?"} })}, mint("ci-bot"), labelled, "matches none of"},
-		"another method":                          {[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Auth = r.Auth[:1] })}, certificate, labelled, "auth method Certificate is not among Mint"},
-		"users do not matter to other methods":    {[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = nil })}, certificate, labelled, ""},
-		"the private key is not shared":           {[]v1alpha1.AccessRule{rule(teamA, nil)}, withKey, labelled, "client certificate is not shared"},
-		"the private key is shared":               {[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.ShareClientCertificate = true })}, withKey, labelled, ""},
-		"as long as allowed":                      {[]v1alpha1.AccessRule{rule(teamA, duration("24h"))}, mint("ci-bot"), labelled, ""},
-		"longer than allowed":                     {[]v1alpha1.AccessRule{rule(teamA, duration("8h"))}, mint("ci-bot"), labelled, "above the longest that is allowed, 8h"},
-		"no lifetime is the default":              {[]v1alpha1.AccessRule{rule(teamA, duration("8h"))}, unset, labelled, "lifetime 24h0m0s is above"},
-		"a bound that cannot be read allows none": {[]v1alpha1.AccessRule{rule(teamA, duration("7d"))}, mint("ci-bot"), labelled, "above the longest that is allowed, 7d"},
-		"a scope within the ceiling":              {[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*"))}, mint("ci-bot", "workspace:read"), labelled, ""},
-		"a scope above the ceiling":               {[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*"))}, mint("ci-bot", "workspace:read", "user:read"), labelled, "scope user:read is not covered by workspace:*"},
-		"no scopes are all scopes":                {[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*"))}, mint("ci-bot"), labelled, "scope coder:all is not covered"},
-		"oauth with no scopes, too":               {[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*"))}, oauth, labelled, "scope coder:all is not covered"},
-		"no ceiling":                              {[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot", "user:read"), labelled, ""},
-		"one rule must allow all":                 {[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*")), rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = []string{"x"} })}, mint("ci-bot"), labelled, "access rule 2"},
-		"any rule may":                            {[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*")), rule(everywhere, nil)}, mint("ci-bot"), labelled, ""},
-		"labels that cannot be read":              {[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot"), nameOnly, "--watch-namespaces"}, // B92
-		"by name, without labels":                 {[]v1alpha1.AccessRule{rule(byName, nil)}, mint("ci-bot"), nameOnly, ""},
-		"another name, without labels":            {[]v1alpha1.AccessRule{rule(byName, nil)}, mint("ci-bot"), Namespace{Name: "other"}, "no access rule selects"},
-		"everywhere, without labels":              {[]v1alpha1.AccessRule{rule(everywhere, nil)}, mint("ci-bot"), nameOnly, ""},
+		"its own namespace needs no rule": {nil, mint("anybody"), Namespace{Name: "coder"}, ""},
+		"no rule":                         {nil, mint("ci-bot"), labelled, `no access rule selects namespace "builds"`},
+		"a rule that allows it":           {[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot"), labelled, ""},
+		"an empty selector selects all":   {[]v1alpha1.AccessRule{rule(everywhere, nil)}, mint("ci-bot"), labelled, ""},
+		"another team's": {
+			[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot"), Namespace{Name: "builds", LabelsKnown: true},
+			"no access rule selects",
+		},
+		"another user": {
+			[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("root"), labelled, `user "root" matches none of ci-*`,
+		},
+		"no user is allowed": {
+			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = nil })}, mint("ci-bot"),
+			labelled, "matches none of",
+		},
+		"an invalid glob allows no user": {
+			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = []string{"["} })},
+			mint("ci-bot"), labelled, "matches none of",
+		},
+		"a question mark is one character": {
+			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = []string{"ci-?"} })},
+			mint("ci-bot"), labelled, "matches none of",
+		},
+		"another method": {
+			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Auth = r.Auth[:1] })}, certificate,
+			labelled, "auth method Certificate is not among Mint",
+		},
+		"users do not matter to other methods": {
+			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = nil })}, certificate, labelled,
+			"",
+		},
+		"the private key is not shared": {
+			[]v1alpha1.AccessRule{rule(teamA, nil)}, withKey, labelled, "client certificate is not shared",
+		},
+		"the private key is shared": {
+			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.ShareClientCertificate = true })},
+			withKey, labelled, "",
+		},
+		"as long as allowed": {[]v1alpha1.AccessRule{rule(teamA, duration("24h"))}, mint("ci-bot"), labelled, ""},
+		"longer than allowed": {
+			[]v1alpha1.AccessRule{rule(teamA, duration("8h"))}, mint("ci-bot"), labelled, "exceeds the allowed 8h",
+		},
+		"no lifetime is the default": {
+			[]v1alpha1.AccessRule{rule(teamA, duration("8h"))}, unset, labelled, "lifetime 24h0m0s exceeds",
+		},
+		"a bound that cannot be read allows none": {
+			[]v1alpha1.AccessRule{rule(teamA, duration("7d"))}, mint("ci-bot"), labelled, "exceeds the allowed 7d",
+		},
+		"a scope within the ceiling": {
+			[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*"))}, mint("ci-bot", "workspace:read"), labelled, "",
+		},
+		"a scope above the ceiling": {
+			[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*"))}, mint("ci-bot", "workspace:read", "user:read"),
+			labelled, "scope user:read is not covered by workspace:*",
+		},
+		"no scopes are all scopes": {
+			[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*"))}, mint("ci-bot"), labelled,
+			"scope coder:all is not covered",
+		},
+		"oauth with no scopes, too": {
+			[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*"))}, oauth, labelled,
+			"scope coder:all is not covered",
+		},
+		"no ceiling": {[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot", "user:read"), labelled, ""},
+		"one rule must allow all": {
+			[]v1alpha1.AccessRule{
+				rule(teamA, ceiling("workspace:*")),
+				rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = []string{"x"} }),
+			},
+			mint("ci-bot"), labelled, "access rule 2",
+		},
+		"any rule may": {
+			[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*")), rule(everywhere, nil)}, mint("ci-bot"), labelled,
+			"",
+		},
+		// B92
+		"labels that cannot be read": {
+			[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot"), nameOnly, "--watch-namespaces",
+		},
+		"by name, without labels": {[]v1alpha1.AccessRule{rule(byName, nil)}, mint("ci-bot"), nameOnly, ""},
+		"another name, without labels": {
+			[]v1alpha1.AccessRule{rule(byName, nil)}, mint("ci-bot"), Namespace{Name: "other"},
+			"no access rule selects",
+		},
+		"everywhere, without labels": {[]v1alpha1.AccessRule{rule(everywhere, nil)}, mint("ci-bot"), nameOnly, ""},
 		"the absence of a label cannot be read either": {
-			[]v1alpha1.AccessRule{rule(metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: metav1.LabelSelectorOpDoesNotExist}}}, nil)},
+			[]v1alpha1.AccessRule{
+				rule(
+					metav1.LabelSelector{
+						MatchExpressions: []metav1.LabelSelectorRequirement{
+							{Key: "team", Operator: metav1.LabelSelectorOpDoesNotExist},
+						},
+					},
+					nil,
+				),
+			},
 			mint("ci-bot"), nameOnly, "--watch-namespaces",
 		},
 		"a selector that is not valid selects nothing": {
-			[]v1alpha1.AccessRule{rule(metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: "Near"}}}, nil)},
+			[]v1alpha1.AccessRule{
+				rule(
+					metav1.LabelSelector{
+						MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "team", Operator: "Near"}},
+					},
+					nil,
+				),
+			},
 			mint("ci-bot"), labelled, "its namespaceSelector is not valid",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := &v1alpha1.CoderDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"}, Spec: v1alpha1.CoderDeploymentSpec{Access: tc.rules}}
+			d := &v1alpha1.CoderDeployment{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"},
+				Spec:       v1alpha1.CoderDeploymentSpec{Access: tc.rules},
+			}
 			s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: tc.ns.Name, Name: "ci"}, Spec: tc.spec}
 			got := DenialReason(d, s, tc.ns)
 			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
-				t.Errorf("Denied = %q, want %q in it", got, tc.want)
+				t.Errorf("DenialReason = %q, want %q in it", got, tc.want)
 			}
 		})
 	}
 }
 
-func TestCovers(t *testing.T) {
+func TestScopeCovers(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		ceiling, scope v1alpha1.Scope
@@ -118,48 +198,56 @@ func TestCovers(t *testing.T) {
 		{"", "workspace:read", false},
 	} {
 		if got := ScopeCovers(tc.ceiling, tc.scope); got != tc.want {
-			t.Errorf("Covers(%q, %q) = %t, want %t", tc.ceiling, tc.scope, got, tc.want)
+			t.Errorf("ScopeCovers(%q, %q) = %t, want %t", tc.ceiling, tc.scope, got, tc.want)
 		}
 	}
 }
 
-func FuzzCovers(f *testing.F) {
+func FuzzScopeCovers(f *testing.F) {
 	f.Add("workspace:*", "workspace:read")
 	f.Add("coder:all", "")
 	f.Fuzz(func(t *testing.T, ceiling, scope string) {
 		if !ScopeCovers(v1alpha1.Scope(scope), v1alpha1.Scope(scope)) {
 			t.Errorf("%q does not cover itself", scope)
 		}
-		if ceiling != scope && ScopeCovers(v1alpha1.Scope(ceiling), v1alpha1.Scope(scope)) && ceiling != "coder:all" && !strings.HasSuffix(ceiling, ":*") {
+		covers := ScopeCovers(v1alpha1.Scope(ceiling), v1alpha1.Scope(scope))
+		if covers && ceiling != scope && ceiling != "coder:all" && !strings.HasSuffix(ceiling, ":*") {
 			t.Errorf("%q covers %q", ceiling, scope)
 		}
 	})
 }
 
 // B31, B32
-func TestDeniedGrant(t *testing.T) {
+func TestGrantDenialReason(t *testing.T) {
 	t.Parallel()
-	d := &v1alpha1.CoderDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"}, Spec: v1alpha1.CoderDeploymentSpec{
-		Access: []v1alpha1.AccessRule{{Auth: []v1alpha1.AuthMethod{v1alpha1.AuthOAuth}, Scopes: []v1alpha1.Scope{"workspace:*"}}},
-	}}
-	asks := v1alpha1.CoderSessionSpec{Auth: v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{Scopes: []v1alpha1.Scope{"workspace:read"}}}}
+	d := &v1alpha1.CoderDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"}}
+	d.Spec.Access = []v1alpha1.AccessRule{
+		{Auth: []v1alpha1.AuthMethod{v1alpha1.AuthOAuth}, Scopes: []v1alpha1.Scope{"workspace:*"}},
+	}
+	asks := v1alpha1.CoderSessionSpec{
+		Auth: v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{Scopes: []v1alpha1.Scope{"workspace:read"}}},
+	}
 	for name, tc := range map[string]struct {
 		namespace string
 		granted   []v1alpha1.Scope
 		want      string
 	}{
-		"within the ceiling":           {"builds", []v1alpha1.Scope{"workspace:read", "workspace:*"}, ""},
-		"above the ceiling":            {"builds", []v1alpha1.Scope{"workspace:read", "user:read"}, "scope user:read is not covered"},
-		"all":                          {"builds", []v1alpha1.Scope{"coder:all"}, "scope coder:all is not covered"},
-		"the deployment's namespace":   {"coder", []v1alpha1.Scope{"coder:all"}, ""},
-		"the server has not said what": {"builds", nil, ""},
+		"within the ceiling": {"builds", []v1alpha1.Scope{"workspace:read", "workspace:*"}, ""},
+		"above the ceiling": {
+			"builds", []v1alpha1.Scope{"workspace:read", "user:read"}, "scope user:read is not covered",
+		},
+		"all":                        {"builds", []v1alpha1.Scope{"coder:all"}, "scope coder:all is not covered"},
+		"the deployment's namespace": {"coder", []v1alpha1.Scope{"coder:all"}, ""},
+		"the scopes are not known":   {"builds", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: tc.namespace, Name: "ci"}, Spec: *asks.DeepCopy()}
+			s := &v1alpha1.CoderSession{
+				ObjectMeta: metav1.ObjectMeta{Namespace: tc.namespace, Name: "ci"}, Spec: *asks.DeepCopy(),
+			}
 			got := GrantDenialReason(d, s, Namespace{Name: tc.namespace, LabelsKnown: true}, tc.granted)
 			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
-				t.Errorf("DeniedGrant = %q, want %q in it", got, tc.want)
+				t.Errorf("GrantDenialReason = %q, want %q in it", got, tc.want)
 			}
 		})
 	}

@@ -21,20 +21,26 @@ const (
 )
 
 var (
-	accepted    = authcheck.Result{Outcome: authcheck.Accepted}
-	refused     = authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnauthorized, Message: "401", AboutCaller: true}
-	unreachable = authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: "no route"}
+	accepted = authcheck.Result{Outcome: authcheck.Accepted}
+	refused  = authcheck.Result{
+		Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnauthorized, Message: "401", AboutCaller: true,
+	}
+	unreachable = authcheck.Result{
+		Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: "no route",
+	}
 )
 
 type option func(*Observation)
 
-// deployment is an observation of a deployment that has its finalizer and settings
-// that are resolved. Nobody has asked its server yet.
+// deployment is an observation of a deployment that has its finalizer and resolved settings, and
+// was not verified yet.
 func deployment(name string, options ...option) Observation {
 	o := Observation{
 		Now: noon,
 		Deployment: &v1alpha1.CoderDeployment{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: name, Generation: 3, Finalizers: []string{v1alpha1.DeploymentFinalizer}},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "coder", Name: name, Generation: 3, Finalizers: []string{v1alpha1.DeploymentFinalizer},
+			},
 		},
 		Config: Config{Fingerprint: settings},
 	}
@@ -44,33 +50,35 @@ func deployment(name string, options ...option) Observation {
 	return o
 }
 
-// verified says what the server answered so long ago.
-func verified(v authcheck.Result, ago time.Duration) option {
+// verified sets the server's answer, given so long ago.
+func verified(r authcheck.Result, ago time.Duration) option {
 	return func(o *Observation) {
-		o.Verification = Verification{Time: o.Now.Add(-ago), Fingerprint: settings, Result: v}
-		if v.OK() {
+		o.Verification = Verification{Time: o.Now.Add(-ago), Fingerprint: settings, Result: r}
+		if r.OK() {
 			o.Verification.DeploymentID, o.Verification.Version = "id", "v2"
-			o.Verification.User = &v1alpha1.DeploymentUser{ID: "id-operator", Username: "operator", Roles: []string{"owner"}}
+			o.Verification.User = &v1alpha1.DeploymentUser{
+				ID: "id-operator", Username: "operator", Roles: []string{"owner"},
+			}
 			o.TokenListing = TokenListing{Time: o.Verification.Time, Result: accepted}
 		}
-		if v.Outcome == authcheck.Unreachable {
+		if r.Outcome == authcheck.Unreachable {
 			o.Verification.Failures = 1
 		}
 	}
 }
 
-// minting says that there are sessions that a listing serves, and when it was made.
-func minting(v authcheck.Result, ago time.Duration) option {
+// minting adds a session that needs a token list, which was made so long ago.
+func minting(r authcheck.Result, ago time.Duration) option {
 	return func(o *Observation) {
 		o.Sessions = Sessions{Minting: true, Counts: v1alpha1.SessionCounts{Total: 1}, Names: []string{"builds/ci"}}
-		o.TokenListing = TokenListing{Time: o.Now.Add(-ago), Result: v}
-		if !v.OK() {
+		o.TokenListing = TokenListing{Time: o.Now.Add(-ago), Result: r}
+		if !r.OK() {
 			o.TokenListing.Failures = 1
 		}
 	}
 }
 
-// unlisted says that nothing was listed yet.
+// unlisted removes the token list.
 func unlisted(o *Observation) { o.TokenListing = TokenListing{} }
 
 func problem(missing bool, message string) option {
@@ -100,14 +108,14 @@ type outcome struct {
 func outcomeOf(o Observation, p Plan) outcome {
 	got := outcome{Do: p.Action, Keep: p.SkipStatusUpdate}
 	for _, c := range p.Conditions {
-		said := string(c.Status) + " " + c.Reason
+		reported := string(c.Status) + " " + c.Reason
 		switch c.Type {
 		case v1alpha1.ConditionReady:
-			got.Ready = said
+			got.Ready = reported
 		case v1alpha1.ConditionConfigResolved:
-			got.Resolved = said
+			got.Resolved = reported
 		case v1alpha1.ConditionVerified:
-			got.Verified = said
+			got.Verified = reported
 		}
 	}
 	if !p.RequeueAt.IsZero() {
@@ -127,7 +135,7 @@ func check(t *testing.T, rows map[string]row) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if diff := cmp.Diff(row.want, outcomeOf(row.seen, Decide(row.seen))); diff != "" {
-				t.Errorf("the plan is another (-want +got):\n%s", diff)
+				t.Errorf("unexpected plan (-want +got):\n%s", diff)
 			}
 		})
 	}

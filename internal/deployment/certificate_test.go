@@ -11,7 +11,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// B101: the end of a client certificate is said before it is an outage.
+// B101: an expiring client certificate is reported before it causes an outage.
 func TestCertificateCurrent(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
@@ -39,7 +39,7 @@ func TestCertificateCurrent(t *testing.T) {
 			p.Apply(&status, o)
 			got := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionCertificateCurrent)
 			if got == nil || string(got.Status)+" "+got.Reason != tc.want {
-				t.Errorf("it says %+v, want %s", got, tc.want)
+				t.Errorf("the condition is %+v, want %s", got, tc.want)
 			}
 			if wake := p.RequeueAt.Sub(noon); wake != tc.wake {
 				t.Errorf("it looks again in %s, want %s", wake, tc.wake)
@@ -52,7 +52,7 @@ func TestCertificateCurrent(t *testing.T) {
 	without := Decide(deployment("prod", verified(accepted, 0)))
 	for _, c := range without.Conditions {
 		if c.Type == v1alpha1.ConditionCertificateCurrent {
-			t.Errorf("without a certificate it says %+v", c)
+			t.Errorf("without a certificate the condition is %+v", c)
 		}
 	}
 }

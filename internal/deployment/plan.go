@@ -19,9 +19,9 @@ const (
 	Nothing Action = ""
 	// AddFinalizer keeps the deployment while sessions need it.
 	AddFinalizer Action = "AddFinalizer"
-	// RemoveFinalizer lets a deleted deployment go.
+	// RemoveFinalizer of a deleted deployment.
 	RemoveFinalizer Action = "RemoveFinalizer"
-	// Verify asks the server.
+	// Verify checks the settings with the server.
 	Verify Action = "Verify"
 	// List reads the server's tokens and suspended users.
 	List Action = "List"
@@ -31,41 +31,42 @@ const (
 	RevokePredecessor Action = "RevokePredecessor"
 )
 
-// Plan is what to do now, what to say, and when to look again.
+// Plan is what to do now, what status says, and when to look again.
 type Plan struct {
 	Action Action
-	// SkipStatusUpdate says that status stays as it is: what was seen is not believed.
+	// SkipStatusUpdate is true if status stays as it is, because the observation is not reliable.
 	SkipStatusUpdate bool
-	// Conditions to set; those in Absent are removed.
+	// Conditions are set; those in ConditionsToRemove are removed.
 	Conditions         []metav1.Condition
 	ConditionsToRemove []string
-	// RetentionDecisions of retention, by the UID of the session; nil: nobody can tell.
+	// RetentionDecisions by the UID of the session; nil: no decision is possible now.
 	RetentionDecisions map[string]RetentionDecision
-	// HandledVerificationRequest is the request for a verification that is answered now, or the last one
+	// HandledVerificationRequest is the verification request that is answered now, or the last one
 	// that was.
 	HandledVerificationRequest string
-	// RequeueAt is when to look again without any event; zero: only an event can change
-	// anything.
+	// RequeueAt is when to look again without an event; zero: only an event can change anything.
 	RequeueAt time.Time
 }
 
-// wakeAt moves the wake-up to t where that is sooner.
-func (p *Plan) wakeAt(t time.Time) {
+// requeueBy moves RequeueAt to t if that is earlier.
+func (p *Plan) requeueBy(t time.Time) {
 	if p.RequeueAt.IsZero() || t.Before(p.RequeueAt) {
 		p.RequeueAt = t
 	}
 }
 
-func (p *Plan) set(conditionType string, status metav1.ConditionStatus, reason, message string) {
-	p.Conditions = append(p.Conditions, metav1.Condition{Type: conditionType, Status: status, Reason: reason, Message: message})
+func (p *Plan) setCondition(conditionType string, status metav1.ConditionStatus, reason, message string) {
+	p.Conditions = append(p.Conditions, metav1.Condition{
+		Type: conditionType, Status: status, Reason: reason, Message: message,
+	})
 }
 
-// heartbeat is how old status.lastVerifiedTime may become while nothing else in
-// the status changes: a steady state costs the API server next to nothing.
+// heartbeat is how old status.lastVerifiedTime may become while nothing else in status changes, so
+// that a steady state causes few writes.
 const heartbeat = time.Hour
 
-// Apply writes what was observed and planned into a status. It is the only place
-// where a deployment's status is made. A plan with Keep changes nothing.
+// Apply writes what was observed and planned into a status. It is the only place that changes a
+// deployment's status. A plan with SkipStatusUpdate changes nothing.
 func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	if p.SkipStatusUpdate {
 		return
@@ -76,38 +77,37 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	status.Sessions = &counts
 	status.LastHandledVerifyAt = p.HandledVerificationRequest
 	if o.Config.Fingerprint != "" {
-		status.ClientCertificateExpirationTime = stamp(o.Config.CertificateNotAfter)
+		status.ClientCertificateExpirationTime = statusTime(o.Config.CertificateNotAfter)
 	}
 	v := o.Verification
 	if v.Time.IsZero() || v.Fingerprint != o.Config.Fingerprint || !v.Result.OK() {
 		return
 	}
 	status.DeploymentID, status.Version, status.User = v.DeploymentID, v.Version, v.User
-	status.TokenExpirationTime = stamp(v.Token.ExpiresAt)
+	status.TokenExpirationTime = statusTime(v.Token.ExpiresAt)
 	moved := status.AuthFingerprint != v.Fingerprint
 	status.AuthFingerprint = v.Fingerprint
 	if last := status.LastVerifiedTime; changed || moved || last == nil || v.Time.Sub(last.Time) >= heartbeat {
-		status.LastVerifiedTime = stamp(v.Time)
+		status.LastVerifiedTime = statusTime(v.Time)
 	}
 }
 
-// applyConditions sets and removes conditions, and reports whether that changed
-// anything.
+// applyConditions sets and removes conditions, and reports whether that changed anything.
 func (p Plan) applyConditions(status *v1alpha1.CoderDeploymentStatus, o Observation) bool {
 	changed := false
 	for _, c := range p.Conditions {
 		c.ObservedGeneration = o.Deployment.Generation
-		c.LastTransitionTime = *stamp(o.Now)
+		c.LastTransitionTime = *statusTime(o.Now)
 		changed = meta.SetStatusCondition(&status.Conditions, c) || changed
 	}
-	for _, absent := range p.ConditionsToRemove {
-		changed = meta.RemoveStatusCondition(&status.Conditions, absent) || changed
+	for _, removed := range p.ConditionsToRemove {
+		changed = meta.RemoveStatusCondition(&status.Conditions, removed) || changed
 	}
 	return changed
 }
 
-// stamp is a time as status stores it: whole seconds, absent for zero.
-func stamp(t time.Time) *metav1.Time {
+// statusTime returns a time as status stores it: in whole seconds, nil for zero.
+func statusTime(t time.Time) *metav1.Time {
 	if t.IsZero() {
 		return nil
 	}

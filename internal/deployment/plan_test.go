@@ -26,15 +26,17 @@ func TestApply(t *testing.T) {
 	got.Conditions = nil
 	want := v1alpha1.CoderDeploymentStatus{
 		ObservedGeneration: 3, DeploymentID: "id", Version: "v2", AuthFingerprint: settings, User: o.Verification.User,
-		LastVerifiedTime: stamp(noon.Add(-time.Minute)), ClientCertificateExpirationTime: stamp(noon.Add(time.Hour)), TokenExpirationTime: stamp(noon.Add(2 * time.Hour)),
-		Sessions: &v1alpha1.SessionCounts{Total: 1},
+		LastVerifiedTime:                statusTime(noon.Add(-time.Minute)),
+		ClientCertificateExpirationTime: statusTime(noon.Add(time.Hour)),
+		TokenExpirationTime:             statusTime(noon.Add(2 * time.Hour)),
+		Sessions:                        &v1alpha1.SessionCounts{Total: 1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("another status (-want +got):\n%s", diff)
 	}
 }
 
-// What nothing new was found out about is not written again (B07, B54).
+// Without news nothing is written (B07, B54).
 func TestApplyInASteadyState(t *testing.T) {
 	t.Parallel()
 	first := deployment("prod", verified(accepted, 0), minting(accepted, 0))
@@ -64,7 +66,7 @@ func TestApplyInASteadyState(t *testing.T) {
 	}
 }
 
-// What was last verified stays on record while the server refuses.
+// The last successful verification stays in status while the server refuses.
 func TestApplyARefusal(t *testing.T) {
 	t.Parallel()
 	o := deployment("prod", verified(accepted, 0))
@@ -76,7 +78,7 @@ func TestApplyARefusal(t *testing.T) {
 	}
 }
 
-// News is dated, however fresh the last date is.
+// A change updates lastVerifiedTime, however recent it is.
 func TestApplyDatesWhatIsNew(t *testing.T) {
 	t.Parallel()
 	o := deployment("prod", verified(accepted, 0))

@@ -18,38 +18,40 @@ const (
 	DefaultRenewBefore   = 48 * time.Hour
 )
 
-// OwnToken is the operator's own token as the server describes it. The zero value
-// is one that cannot be looked up, or none.
+// OwnToken is the operator's own token as the server describes it. The zero value: there is none,
+// or it cannot be looked up.
 type OwnToken struct {
 	ID, Name             string
 	CreatedAt, ExpiresAt time.Time
 }
 
-// Renewal is what became of renewing the operator's own token.
+// Renewal is the result of renewing the operator's own token.
 type Renewal struct {
-	// At is when this process last tried; zero: not yet.
-	At time.Time
-	// Verdict of it.
-	Verdict authcheck.Result
+	// Time is when this process last tried; zero: not yet.
+	Time time.Time
+	// Result of the last attempt.
+	Result authcheck.Result
 	// Failures in a row.
 	Failures int
-	// Predecessor is the id of the token that the present one replaced and that is
-	// to be revoked at RevokeAfter. Empty: none. It is kept with the token itself.
+	// Predecessor is the id of the token that the current one replaced, to be revoked at
+	// RevokeAfter. Empty: none. It is stored with the token itself.
 	Predecessor string
 	RevokeAfter time.Time
 }
 
-// renews reports whether the operator's own token is to be kept alive and can be.
-func renews(o Observation) bool {
-	token := o.Deployment.Spec.Token
-	return token != nil && token.Renew != nil && o.Verification.Result.OK() && o.Verification.User != nil && !o.Verification.Token.ExpiresAt.IsZero()
+// isRenewalEnabled reports whether the spec asks to renew the operator's own token and it can be
+// renewed.
+func isRenewalEnabled(o Observation) bool {
+	token, v := o.Deployment.Spec.Token, o.Verification
+	wanted := token != nil && token.Renew != nil
+	return wanted && v.Result.OK() && v.User != nil && !v.Token.ExpiresAt.IsZero()
 }
 
-// renewAt is when, by the operator's clock, the token is renewed. A before that
-// does not fit into the lifetime that the server granted would renew without end,
-// so a third of that serves instead: a limit of 7 days for owners locks nobody out
-// (B50).
-func renewAt(o Observation) time.Time {
+// nextRenewalTime is when, by the operator's clock, the token is renewed. If
+// spec.token.renew.before leaves less than a tenth of the granted lifetime it would renew without
+// end, so a third of the lifetime is used. A server that limits owners to 7 days therefore does no
+// harm (B50).
+func nextRenewalTime(o Observation) time.Time {
 	token := o.Verification.Token
 	lifetime := token.ExpiresAt.Sub(token.CreatedAt)
 	before := o.Deployment.Spec.Token.Renew.Before.Or(DefaultRenewBefore)
@@ -58,54 +60,57 @@ func renewAt(o Observation) time.Time {
 	}
 	at := token.ExpiresAt.Add(-before).Add(-o.Skew)
 	if r := o.Renewal; r.Failures > 0 {
-		if again := r.At.Add(r.Verdict.Backoff(r.Failures, interval(o))); again.After(at) {
+		if again := r.Time.Add(r.Result.Backoff(r.Failures, verifyInterval(o))); again.After(at) {
 			return again
 		}
 	}
 	return at
 }
 
-// hasPredecessor reports whether there is a token that was replaced and can be
-// revoked. It is never the one in use.
+// hasPredecessor reports whether there is a replaced token that can be revoked. It is never the one
+// in use.
 func hasPredecessor(o Observation) bool {
 	r := o.Renewal
 	return r.Predecessor != "" && r.Predecessor != o.Verification.Token.ID && o.Verification.Result.OK()
 }
 
-// predecessorDue reports whether the token that was replaced has had its overlap.
-func predecessorDue(o Observation) bool {
-	return hasPredecessor(o) && !o.Now.Before(revokeAt(o))
+// isPredecessorDue reports whether the overlap of the replaced token is over.
+func isPredecessorDue(o Observation) bool {
+	return hasPredecessor(o) && !o.Now.Before(predecessorRevokeTime(o))
 }
 
-// revokeAt is when the predecessor is revoked, or tried again after a failure.
-func revokeAt(o Observation) time.Time {
+// predecessorRevokeTime is when the replaced token is revoked, or tried again after a failure.
+func predecessorRevokeTime(o Observation) time.Time {
 	r := o.Renewal
 	if r.Failures > 0 {
-		if again := r.At.Add(r.Verdict.Backoff(r.Failures, interval(o))); again.After(r.RevokeAfter) {
+		if again := r.Time.Add(r.Result.Backoff(r.Failures, verifyInterval(o))); again.After(r.RevokeAfter) {
 			return again
 		}
 	}
 	return r.RevokeAfter
 }
 
-// sayRenewed sets TokenRenewed where the spec asks for renewal.
-func sayRenewed(o Observation, p *Plan) {
+// setTokenRenewedCondition sets TokenRenewed if the spec asks for renewal.
+func setTokenRenewedCondition(o Observation, p *Plan) {
 	token := o.Deployment.Spec.Token
 	switch {
 	case token == nil || token.Renew == nil:
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionTokenRenewed)
 	case o.Renewal.Failures > 0:
-		p.set(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, o.Renewal.Verdict.Reason, "the operator's own token could not be renewed: "+explain(o.Renewal.Verdict))
+		p.setCondition(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, o.Renewal.Result.Reason,
+			"the operator's own token could not be renewed: "+stableMessage(o.Renewal.Result))
 	case o.Verification.Result.OK() && o.Verification.Token.ExpiresAt.IsZero():
-		p.set(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, v1alpha1.ReasonForbidden, "the end of the operator's own token cannot be read: give it the scope coder:all, or remove token.renew")
+		p.setCondition(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, v1alpha1.ReasonForbidden,
+			"the operator may not read when its own token expires: "+
+				"give the token the scope coder:all, or remove token.renew")
 	case o.Verification.Result.OK():
-		p.set(v1alpha1.ConditionTokenRenewed, metav1.ConditionTrue, v1alpha1.ReasonRenewed,
-			fmt.Sprintf("the operator's own token is renewed into Secret %q before it ends", token.SecretRef.Name))
+		p.setCondition(v1alpha1.ConditionTokenRenewed, metav1.ConditionTrue, v1alpha1.ReasonRenewed,
+			fmt.Sprintf("the operator's own token is renewed into Secret %q before it expires", token.SecretRef.Name))
 	}
 }
 
-// RenewLifetime is what to ask for: the spec's lifetime, cut to the server's
-// maximum for the operator's user.
+// RenewLifetime is the lifetime to ask for: the spec's, cut to the server's maximum for the
+// operator's user.
 func RenewLifetime(d *v1alpha1.CoderDeployment, limit time.Duration) time.Duration {
 	lifetime := d.Spec.Token.Renew.Lifetime.Or(DefaultRenewLifetime)
 	if limit > 0 {

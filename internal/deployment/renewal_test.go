@@ -11,18 +11,20 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// renewing is a verified deployment whose own token, made at noon, lives for so
-// long, and is to be renewed so long before its end.
+// renewing is a verified deployment whose own token, minted at noon, has this lifetime and is to be
+// renewed so long before its expiration.
 func renewing(lifetime time.Duration, before v1alpha1.Duration, options ...option) Observation {
 	return deployment("prod", append([]option{verified(accepted, 0), func(o *Observation) {
 		o.Deployment.Spec.Token = &v1alpha1.OperatorToken{
-			SecretRef: v1alpha1.TokenSecretRef{Name: "token"}, Renew: &v1alpha1.TokenRenewal{Lifetime: "144h", Before: before},
+			SecretRef: v1alpha1.TokenSecretRef{Name: "token"}, Renew: &v1alpha1.TokenRenewal{
+				Lifetime: "144h", Before: before,
+			},
 		}
 		o.Verification.Token = OwnToken{ID: "own", CreatedAt: noon, ExpiresAt: noon.Add(lifetime)}
 	}}, options...)...)
 }
 
-// later is so long after noon, with the server asked just then.
+// later moves the time to so long after noon, with a verification and a list just made.
 func later(d time.Duration) option {
 	return func(o *Observation) {
 		o.Now = noon.Add(d)
@@ -35,7 +37,7 @@ func TestTheOwnTokenIsRenewedInTime(t *testing.T) {
 	t.Parallel()
 	failedOnce := func(ago time.Duration) option {
 		return func(o *Observation) {
-			o.Renewal = Renewal{At: o.Now.Add(-ago), Failures: 1, Verdict: unreachable}
+			o.Renewal = Renewal{Time: o.Now.Add(-ago), Failures: 1, Result: unreachable}
 		}
 	}
 	replaced := func(after time.Duration) option {
@@ -45,21 +47,45 @@ func TestTheOwnTokenIsRenewedInTime(t *testing.T) {
 		o    Observation
 		want Action
 	}{
-		"long before its end":                           {renewing(144*time.Hour, "48h", later(95*time.Hour)), Nothing},
-		"when its time has come":                        {renewing(144*time.Hour, "48h", later(96*time.Hour)), Renew},
-		"the server's clock is ahead":                   {renewing(144*time.Hour, "48h", later(95*time.Hour), func(o *Observation) { o.Skew = time.Hour }), Renew},
-		"not asked for":                                 {renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Deployment.Spec.Token.Renew = nil }), Nothing},
-		"its end is not known":                          {renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Verification.Token = OwnToken{} }), Nothing},
-		"a limit of 7 days below before: not at once":   {renewing(168*time.Hour, "1000h", later(time.Hour)), Nothing},
-		"a limit of 7 days below before: at two thirds": {renewing(168*time.Hour, "1000h", later(112*time.Hour)), Renew},
-		"after a failure it waits":                      {renewing(144*time.Hour, "48h", later(96*time.Hour), failedOnce(0)), Nothing},
-		"and tries again":                               {renewing(144*time.Hour, "48h", later(96*time.Hour), failedOnce(time.Second)), Renew},
-		"settling: nothing":                             {renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Settling = true }), Nothing},
-		"its predecessor has its overlap":               {renewing(144*time.Hour, "48h", later(time.Minute), replaced(5*time.Minute)), Nothing},
-		"and is revoked after it":                       {renewing(144*time.Hour, "48h", later(5*time.Minute), replaced(5*time.Minute)), RevokePredecessor},
-		"the one in use is never revoked": {renewing(144*time.Hour, "48h", later(5*time.Minute), replaced(0), func(o *Observation) {
-			o.Renewal.Predecessor = "own"
-		}), Nothing},
+		"long before its end":    {renewing(144*time.Hour, "48h", later(95*time.Hour)), Nothing},
+		"when its time has come": {renewing(144*time.Hour, "48h", later(96*time.Hour)), Renew},
+		"the server's clock is ahead": {
+			renewing(144*time.Hour, "48h", later(95*time.Hour), func(o *Observation) { o.Skew = time.Hour }), Renew,
+		},
+		"not asked for": {
+			renewing(
+				144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Deployment.Spec.Token.Renew = nil },
+			),
+			Nothing,
+		},
+		"its end is not known": {
+			renewing(
+				144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Verification.Token = OwnToken{} },
+			),
+			Nothing,
+		},
+		"a limit of 7 days below before: not at once": {renewing(168*time.Hour, "1000h", later(time.Hour)), Nothing},
+		"a limit of 7 days below before: at two thirds": {
+			renewing(168*time.Hour, "1000h", later(112*time.Hour)), Renew,
+		},
+		"after a failure it waits": {renewing(144*time.Hour, "48h", later(96*time.Hour), failedOnce(0)), Nothing},
+		"and tries again": {
+			renewing(144*time.Hour, "48h", later(96*time.Hour), failedOnce(time.Second)), Renew,
+		},
+		"settling: nothing": {
+			renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Settling = true }), Nothing,
+		},
+		"its predecessor has its overlap": {
+			renewing(144*time.Hour, "48h", later(time.Minute), replaced(5*time.Minute)), Nothing,
+		},
+		"and is revoked after it": {
+			renewing(144*time.Hour, "48h", later(5*time.Minute), replaced(5*time.Minute)), RevokePredecessor,
+		},
+		"the one in use is never revoked": {
+			renewing(144*time.Hour, "48h", later(5*time.Minute), replaced(0), func(o *Observation) {
+				o.Renewal.Predecessor = "own"
+			}), Nothing,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -74,8 +100,8 @@ func TestTheOwnTokenIsRenewedInTime(t *testing.T) {
 	}
 }
 
-// B50, B92: a renewal that fails is a condition; one that nobody asks for is none.
-func TestRenewalIsSaid(t *testing.T) {
+// B50, B92: a renewal that fails is a condition; without spec.token.renew there is none.
+func TestTokenRenewedCondition(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		o      Observation
@@ -83,10 +109,13 @@ func TestRenewalIsSaid(t *testing.T) {
 	}{
 		"in time": {renewing(144*time.Hour, "48h"), v1alpha1.ReasonRenewed},
 		"failing": {renewing(144*time.Hour, "48h", func(o *Observation) {
-			o.Renewal = Renewal{At: noon, Failures: 2, Verdict: refused}
+			o.Renewal = Renewal{Time: noon, Failures: 2, Result: refused}
 		}), v1alpha1.ReasonUnauthorized},
-		"its end is not known": {renewing(144*time.Hour, "48h", func(o *Observation) { o.Verification.Token = OwnToken{} }), v1alpha1.ReasonForbidden},
-		"not asked for":        {deployment("prod", verified(accepted, 0)), ""},
+		"its end is not known": {
+			renewing(144*time.Hour, "48h", func(o *Observation) { o.Verification.Token = OwnToken{} }),
+			v1alpha1.ReasonForbidden,
+		},
+		"not asked for": {deployment("prod", verified(accepted, 0)), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

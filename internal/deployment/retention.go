@@ -12,21 +12,21 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// lastUsedResolution is how much later than it says a token may have been used last: the server
-// records a use once an hour (contract B.7).
+// lastUsedResolution is how much later a token may have been used than the server says: it records
+// a use at most once an hour (contract B.7).
 const lastUsedResolution = time.Hour
 
-// RetentionState is where a session stands with regard to retention.
+// RetentionState is the state of a session for retention.
 type RetentionState int
 
 const (
-	// Exempt is a session that has no credential now, or one that nobody may take: it
-	// waits for its first token or its workspace, is paused, or is about to return. It
-	// is never retired, and keeps its place.
+	// Exempt is a session that has no credential now, or one that may not be removed: it waits for
+	// its first token or its workspace, is paused, or is about to return. It is never retired, and
+	// counts towards the limit.
 	Exempt RetentionState = iota
 	// Active is a session with a credential.
 	Active
-	// Retired is a session whose credential retention keeps away.
+	// Retired is a session that retention keeps without a credential.
 	Retired
 )
 
@@ -36,7 +36,7 @@ type Candidate struct {
 	UID string
 	// CreatedAt decides between two that were active at the same time.
 	CreatedAt time.Time
-	// LastActive is when it was last used, or as good as used, by the operator's clock.
+	// LastActive is when, by the operator's clock, it was last used, created, changed or renewed.
 	LastActive time.Time
 	State      RetentionState
 }
@@ -45,11 +45,11 @@ type Candidate struct {
 type Policy struct {
 	// IdleTimeout; zero: none.
 	IdleTimeout time.Duration
-	// MaxSessions that are kept; zero: no limit.
+	// MaxSessions that keep a credential; zero: no limit.
 	MaxSessions int
 }
 
-// PolicyOf reads spec.retention; absent: the zero policy, which retires nobody.
+// PolicyOf reads spec.retention; nil gives the zero policy, which retires no session.
 func PolicyOf(retention *v1alpha1.Retention) Policy {
 	if retention == nil {
 		return Policy{}
@@ -61,62 +61,63 @@ func PolicyOf(retention *v1alpha1.Retention) Policy {
 	return policy
 }
 
-// RetentionDecision is what retention says of one session.
+// RetentionDecision is what retention decides about one session.
 type RetentionDecision struct {
-	// MayReturn says that nothing keeps a retired session away any more.
+	// MayReturn is true if retention has no reason any more to keep the session retired.
 	MayReturn bool
-	// Reason and Message say why a session is retired, or stays so; empty with Return.
+	// Reason and Message are why a session is retired or stays retired; empty with MayReturn.
 	Reason, Message string
-	// LastActiveTime is what the ruling goes by. One about a session that was active since
-	// is out of date.
+	// LastActiveTime is the activity that the decision is based on. The decision is out of date for
+	// a session that was active later.
 	LastActiveTime time.Time
 }
 
-// DecideRetention rules on the sessions of a deployment, by what the server's list of tokens
-// said at asOf (B27, B28). Sessions that it leaves out stay as they are.
+// DecideRetention decides about the sessions of a deployment, based on the server's token list at
+// asOf (B27, B28). Sessions without a decision stay as they are.
 //
-// First go all that nobody has used for the timeout, then, as long as there are more
-// than the limit, the least recently used ones. Retired ones return while there is
-// room, the most recently used ones first; they push nobody out, and those that are
-// away keep their places: a workspace that stops for the night changes nothing for
-// others. So deciding again on the outcome changes nothing.
+// First all sessions that were unused for the timeout are retired, then the least recently used
+// ones above the limit. Retired sessions return while there is room, the most recently used ones
+// first. A returning session retires no other one, and exempt sessions keep their places, so that a
+// workspace that stops for the night does not affect others. Deciding again on the outcome changes
+// nothing.
 func DecideRetention(candidates []Candidate, policy Policy, asOf time.Time) map[string]RetentionDecision {
-	rulings := map[string]RetentionDecision{}
-	kept := standing(candidates, Active)
-	rest := kept[:0:0]
-	for _, c := range kept {
-		if policy.idle(c, asOf) {
-			rulings[c.UID] = policy.ruling(c, v1alpha1.RetirementIdle)
+	decisions := map[string]RetentionDecision{}
+	active := candidatesIn(candidates, Active)
+	rest := active[:0:0]
+	for _, c := range active {
+		if policy.isIdle(c, asOf) {
+			decisions[c.UID] = policy.retire(c, v1alpha1.RetirementIdle)
 		} else {
 			rest = append(rest, c)
 		}
 	}
 	if most := policy.MaxSessions; most > 0 && len(rest) > most {
 		for _, c := range rest[most:] {
-			rulings[c.UID] = policy.ruling(c, v1alpha1.RetirementSessionLimit)
+			decisions[c.UID] = policy.retire(c, v1alpha1.RetirementSessionLimit)
 		}
 	}
-	room := policy.MaxSessions - len(rest) - len(standing(candidates, Exempt)) // none, where somebody goes
-	for _, c := range standing(candidates, Retired) {
+	// Negative if sessions above the limit are retired, so that none returns.
+	room := policy.MaxSessions - len(rest) - len(candidatesIn(candidates, Exempt))
+	for _, c := range candidatesIn(candidates, Retired) {
 		switch {
-		case policy.idle(c, asOf):
-			rulings[c.UID] = policy.ruling(c, v1alpha1.RetirementIdle)
+		case policy.isIdle(c, asOf):
+			decisions[c.UID] = policy.retire(c, v1alpha1.RetirementIdle)
 		case policy.MaxSessions > 0 && room <= 0:
-			rulings[c.UID] = policy.ruling(c, v1alpha1.RetirementSessionLimit)
+			decisions[c.UID] = policy.retire(c, v1alpha1.RetirementSessionLimit)
 		default:
-			rulings[c.UID] = RetentionDecision{MayReturn: true, LastActiveTime: c.LastActive}
+			decisions[c.UID] = RetentionDecision{MayReturn: true, LastActiveTime: c.LastActive}
 			room--
 		}
 	}
-	return rulings
+	return decisions
 }
 
-// standing picks the candidates that stand so, the most recently active ones first; of
-// two that were active at the same time the older one is last.
-func standing(candidates []Candidate, where RetentionState) []Candidate {
+// candidatesIn returns the candidates in a state, the most recently active ones first; of two that
+// were active at the same time, the older one is last.
+func candidatesIn(candidates []Candidate, state RetentionState) []Candidate {
 	var found []Candidate
 	for _, c := range candidates {
-		if c.State == where {
+		if c.State == state {
 			found = append(found, c)
 		}
 	}
@@ -126,21 +127,23 @@ func standing(candidates []Candidate, where RetentionState) []Candidate {
 	return found
 }
 
-// idle reports whether nobody can have used a session for the timeout.
-func (p Policy) idle(c Candidate, asOf time.Time) bool {
+// isIdle reports whether a session was certainly not used for the timeout.
+func (p Policy) isIdle(c Candidate, asOf time.Time) bool {
 	return p.IdleTimeout > 0 && asOf.Sub(c.LastActive) >= p.IdleTimeout+lastUsedResolution
 }
 
-func (p Policy) ruling(c Candidate, reason string) RetentionDecision {
-	why := fmt.Sprintf("the deployment keeps no more than %d sessions, those that were used last (retention.maxSessions); this one returns by itself when there is room", p.MaxSessions)
+func (p Policy) retire(c Candidate, reason string) RetentionDecision {
+	why := fmt.Sprintf(
+		"the deployment keeps at most %d sessions (retention.maxSessions), the most recently used ones; "+
+			"this one returns automatically when there is room", p.MaxSessions)
 	if reason == v1alpha1.RetirementIdle {
-		why = fmt.Sprintf("the server has not seen its token used for %s (retention.idleTimeout)", short(p.IdleTimeout))
+		why = fmt.Sprintf("its token has not been used for %s (retention.idleTimeout)", formatDuration(p.IdleTimeout))
 	}
 	return RetentionDecision{Reason: reason, Message: why, LastActiveTime: c.LastActive}
 }
 
-// short is a length of time without the zeros that nobody writes: 720h.
-func short(d time.Duration) string {
+// formatDuration formats a duration without trailing zero units: 720h.
+func formatDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")
@@ -151,11 +154,12 @@ func short(d time.Duration) string {
 	return text
 }
 
-// rulings are what retention says now; nil: nobody can tell, and all stays as it is.
-// They go by a list of tokens that is complete.
-func rulings(o Observation) map[string]RetentionDecision {
-	if !o.Verification.Result.OK() || o.TokenListing.LastSuccessTime.IsZero() || !o.Deployment.DeletionTimestamp.IsZero() {
+// retentionDecisions are the decisions of retention now; nil: no decision is possible, and all
+// sessions stay as they are. They require a complete token list.
+func retentionDecisions(o Observation) map[string]RetentionDecision {
+	asOf, deleted := o.TokenListing.LastSuccessTime, !o.Deployment.DeletionTimestamp.IsZero()
+	if !o.Verification.Result.OK() || asOf.IsZero() || deleted {
 		return nil
 	}
-	return DecideRetention(o.Sessions.Candidates, PolicyOf(o.Deployment.Spec.Retention), o.TokenListing.LastSuccessTime)
+	return DecideRetention(o.Sessions.Candidates, PolicyOf(o.Deployment.Spec.Retention), asOf)
 }

@@ -15,8 +15,8 @@ func reversed(candidates []Candidate) []Candidate {
 	return other
 }
 
-// B27, B28: whatever sessions there are, nobody is retired before somebody who was used
-// earlier, no more than needed go, and who is decided about once stays so.
+// B27, B28: whatever the sessions, no session is retired before one that was used earlier, no more
+// sessions are retired than needed, and deciding again changes nothing.
 func TestRetentionProperties(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 11))
@@ -27,22 +27,23 @@ func TestRetentionProperties(t *testing.T) {
 			data[i] = byte(random.UintN(256))
 		}
 		candidates, policy := sessionsFrom(data)
-		if what := rulesWell(candidates, policy); what != "" {
+		if what := checkDecisions(candidates, policy); what != "" {
 			t.Fatalf("%s\npolicy %+v\n%+v", what, policy, candidates)
 		}
-		for _, said := range ruled(DecideRetention(candidates, policy, noon)) {
-			seen[said]++
+		for _, reason := range decisionsByUID(DecideRetention(candidates, policy, noon)) {
+			seen[reason]++
 		}
 	}
-	for _, said := range []string{idle, limit, "return"} {
-		if seen[said] < 100 {
-			t.Errorf("only %d rulings are %q", seen[said], said)
+	for _, reason := range []string{idle, limit, "return"} {
+		if seen[reason] < 100 {
+			t.Errorf("only %d decisions are %q", seen[reason], reason)
 		}
 	}
 }
 
-// B27: who returns on request is not retired at once, and costs one other its place.
-func TestWhoReturnsStays(t *testing.T) {
+// B27: a session that returns on request is not retired at once, and at most one other session is
+// retired for it.
+func TestAReturningSessionStays(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 5))
 	for range 2000 {
@@ -58,22 +59,22 @@ func TestWhoReturnsStays(t *testing.T) {
 			continue
 		}
 		candidates[at].State, candidates[at].LastActive = Exempt, noon.Add(time.Minute)
-		rulings := DecideRetention(candidates, policy, noon.Add(time.Minute))
-		if r, ok := rulings[candidates[at].UID]; ok {
+		decisions := DecideRetention(candidates, policy, noon.Add(time.Minute))
+		if r, ok := decisions[candidates[at].UID]; ok {
 			t.Fatalf("it is retired at once: %+v", r)
 		}
-		if now := count(after(candidates, rulings), Exempt); now < was {
+		if now := count(after(candidates, decisions), Exempt); now < was {
 			t.Fatalf("%d were kept, %d are", was, now)
 		}
 	}
 }
 
-func FuzzRetire(f *testing.F) {
+func FuzzDecideRetention(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{2, 1, 1, 3, 0, 1, 4, 0, 2, 1, 0, 1, 9, 0, 0, 2, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		candidates, policy := sessionsFrom(data)
-		if what := rulesWell(candidates, policy); what != "" {
+		if what := checkDecisions(candidates, policy); what != "" {
 			t.Fatalf("%s\npolicy %+v\n%+v", what, policy, candidates)
 		}
 	})

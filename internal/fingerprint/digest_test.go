@@ -13,7 +13,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 )
 
-// sentinel is a key that must not show anywhere.
+// sentinel is a key that must not appear anywhere.
 const sentinel = "sentinel-key-sentinel-key-sentinel-key"
 
 func newKey(t *testing.T, raw string) fingerprint.Key {
@@ -33,7 +33,7 @@ func TestSumHasTheFormOfAFingerprint(t *testing.T) {
 	}
 }
 
-// A fingerprint in a status outlives the program: another version must come to the same.
+// A fingerprint in a status must be the same in later versions of the program.
 func TestSumIsStableAcrossVersions(t *testing.T) {
 	t.Parallel()
 	sum := newKey(t, strings.Repeat("k", fingerprint.KeySize)).
@@ -58,19 +58,25 @@ func TestSumCanBeAskedAgainAndLater(t *testing.T) {
 func TestSumDiffersForDifferentInputs(t *testing.T) {
 	t.Parallel()
 	inputs := map[string]func(fingerprint.Key) *fingerprint.Digest{
-		"empty":                 func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d") },
-		"another domain":        func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("e") },
-		"a name in the domain":  func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("da") },
-		"a field of no value":   func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a") },
-		"a field of an empty":   func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a", "") },
-		"empty bytes":           func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Bytes("a", nil) },
-		"one value":             func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a", "bc") },
-		"bytes":                 func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Bytes("a", []byte("bc")) },
+		"empty":                func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d") },
+		"another domain":       func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("e") },
+		"a name in the domain": func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("da") },
+		"a field of no value":  func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a") },
+		"a field of an empty":  func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a", "") },
+		"empty bytes":          func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Bytes("a", nil) },
+		"one value":            func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a", "bc") },
+		"bytes": func(k fingerprint.Key) *fingerprint.Digest {
+			return k.Digest("d").Bytes("a",
+				[]byte("bc"))
+		},
 		"two values":            func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a", "b", "c") },
 		"the same, other order": func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a", "c", "b") },
-		"two fields":            func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a", "b").Field("a", "c") },
-		"a longer name":         func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("ab", "c") },
-		"a value with a zero":   func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a", "b\x00c") },
+		"two fields": func(k fingerprint.Key) *fingerprint.Digest {
+			return k.Digest("d").Field("a",
+				"b").Field("a", "c")
+		},
+		"a longer name":       func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("ab", "c") },
+		"a value with a zero": func(k fingerprint.Key) *fingerprint.Digest { return k.Digest("d").Field("a", "b\x00c") },
 		"a value that is framed": func(k fingerprint.Key) *fingerprint.Digest {
 			return k.Digest("d").Field("a", "b\x00\x00\x00\x00\x00\x00\x00\x01c")
 		},
@@ -88,7 +94,7 @@ func TestSumDiffersForDifferentInputs(t *testing.T) {
 	}
 }
 
-// However two values are cut out of the same text, they are told apart.
+// Two ways to split the same text give different digests.
 func FuzzSumTellsHowValuesAreCut(f *testing.F) {
 	f.Add("abc", uint8(1), uint8(2))
 	f.Add("\x00\x00\x00\x00\x00\x00\x00\x01", uint8(0), uint8(8))

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fingerprint tells whether something confidential has changed without telling anything about it.
+// Package fingerprint detects changes of confidential values without revealing anything about them.
 //
-// It owns the key ([Key], kept in a Secret of the operator's own, [LoadOrCreate]) and the keyed digest over a list of
-// named fields ([Digest]). Without the key a digest of a short token or of a guessable header could be searched for; with
-// it, a fingerprint may stand in a status that many people read.
+// It provides the key ([Key], stored in a Secret of the operator, [LoadOrCreate]) and the keyed
+// digest of a list of named fields ([Digest]). Without the key, the value behind the digest of a
+// short token or a guessable header could be found by trial. With it, a fingerprint can be shown in
+// a status that many people can read.
 //
-// It does not decide what belongs into a fingerprint: whoever owns the thing names its fields.
+// Callers decide which fields a fingerprint has.
 package fingerprint

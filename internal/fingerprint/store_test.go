@@ -21,7 +21,8 @@ import (
 
 const namespace = "coder-system"
 
-// store is an API server that knows Secrets. before runs ahead of each request, and its error is the answer.
+// store is an API server for Secrets. before is called before each request, and its error is
+// returned.
 type store struct {
 	mu      sync.Mutex
 	secrets map[types.NamespacedName]*corev1.Secret
@@ -70,7 +71,7 @@ func (s *store) put(data map[string][]byte) {
 	s.secrets[types.NamespacedName{Namespace: namespace, Name: fingerprint.SecretName}] = &corev1.Secret{Data: data}
 }
 
-func load(t *testing.T, s *store, random io.Reader) (fingerprint.Key, error) {
+func loadKey(t *testing.T, s *store, random io.Reader) (fingerprint.Key, error) {
 	t.Helper()
 	return fingerprint.LoadOrCreate(t.Context(), s, namespace, fingerprint.SecretName, random)
 }
@@ -80,11 +81,11 @@ func sumOf(k fingerprint.Key) string { return k.Digest("test").Field("a", "b").S
 func TestTheKeyIsCreatedOnceAndFoundAgain(t *testing.T) {
 	t.Parallel()
 	s := newStore()
-	first, err := load(t, s, strings.NewReader(sentinel))
+	first, err := loadKey(t, s, strings.NewReader(sentinel))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := load(t, s, strings.NewReader("must not be read"))
+	second, err := loadKey(t, s, strings.NewReader("must not be read"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func TestTheKeyIsCreatedOnceAndFoundAgain(t *testing.T) {
 	}
 }
 
-// Two replicas start at once: the slower one takes the key of the faster.
+// Two replicas start at the same time: the slower one takes the key of the faster.
 func TestASlowerReplicaTakesTheFastersKey(t *testing.T) {
 	t.Parallel()
 	s := newStore()
@@ -111,7 +112,7 @@ func TestASlowerReplicaTakesTheFastersKey(t *testing.T) {
 		}
 		return nil
 	}
-	key, err := load(t, s, strings.NewReader(strings.Repeat("x", fingerprint.KeySize)))
+	key, err := loadKey(t, s, strings.NewReader(strings.Repeat("x", fingerprint.KeySize)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +128,7 @@ func TestAllReplicasUseOneKey(t *testing.T) {
 	var replicas sync.WaitGroup
 	for i := range sums {
 		replicas.Go(func() {
-			key, err := load(t, s, strings.NewReader(strings.Repeat(string(rune('a'+i)), fingerprint.KeySize)))
+			key, err := loadKey(t, s, strings.NewReader(strings.Repeat(string(rune('a'+i)), fingerprint.KeySize)))
 			if err != nil {
 				t.Error(err)
 				return
@@ -155,7 +156,7 @@ func TestAnUnusableSecretIsNamedAndLeftAlone(t *testing.T) {
 			t.Parallel()
 			s := newStore()
 			s.put(data)
-			_, err := load(t, s, strings.NewReader(sentinel))
+			_, err := loadKey(t, s, strings.NewReader(sentinel))
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -187,7 +188,7 @@ func TestOtherErrorsArePassedOn(t *testing.T) {
 				}
 				return nil
 			}
-			if _, err := load(t, s, strings.NewReader(sentinel)); !errors.Is(err, refused) {
+			if _, err := loadKey(t, s, strings.NewReader(sentinel)); !errors.Is(err, refused) {
 				t.Errorf("got %v, want %v", err, refused)
 			}
 		})
@@ -195,7 +196,7 @@ func TestOtherErrorsArePassedOn(t *testing.T) {
 	t.Run("random", func(t *testing.T) {
 		t.Parallel()
 		s := newStore()
-		if _, err := load(t, s, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if _, err := loadKey(t, s, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("got %v, want %v", err, io.ErrUnexpectedEOF)
 		}
 		if s.created != 0 {

@@ -12,7 +12,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// document is the State as it is stored. Its fields are plain, so that it encodes; it does not leave this package.
+// document is the stored form of State. Its fields are plain strings, so that they can be encoded.
+// It is not used outside of this package.
 type document struct {
 	Version  int              `json:"version"`
 	Client   *clientDocument  `json:"client,omitempty"`
@@ -50,14 +51,14 @@ type grantDocument struct {
 	RefreshToken string    `json:"refreshToken,omitempty"`
 	ExpiresAt    time.Time `json:"expiresAt"`
 	IssuedAt     time.Time `json:"issuedAt"`
-	// Scopes is null where the server did not say.
+	// Scopes is null if the server did not say.
 	Scopes []string `json:"scopes"`
 }
 
-// documentVersion is raised when an older operator could not read what a newer one writes.
+// documentVersion is increased when an older operator could not read what a newer one writes.
 const documentVersion = 1
 
-func encode(s State) ([]byte, error) {
+func encodeState(s State) ([]byte, error) {
 	d := document{Version: documentVersion, Replaced: s.Replaced, Intent: s.Intent, Ended: s.Ended}
 	if c := s.Client; c != nil {
 		d.Client = &clientDocument{
@@ -80,11 +81,12 @@ func encode(s State) ([]byte, error) {
 	return json.Marshal(d)
 }
 
-// errUnreadable says that the document is not one, without quoting it: it is full of credentials.
+// errUnreadable is returned for a document that cannot be decoded. It does not quote the document,
+// which contains credentials.
 var errUnreadable = errors.New("the document cannot be read")
 
-// decode takes a document apart. One that lacks what it must have is unreadable as a whole (B25).
-func decode(text []byte) (State, error) {
+// decodeState decodes a document. It fails if a required field is missing (B25).
+func decodeState(text []byte) (State, error) {
 	var d document
 	if json.Unmarshal(text, &d) != nil || d.Version != documentVersion {
 		return State{}, errUnreadable
@@ -96,7 +98,8 @@ func decode(text []byte) (State, error) {
 		}
 		s.Client = &Client{Server: c.Server, Static: c.Static, Registration: oauth.Registration{
 			ClientID: c.ID, ClientSecret: secretOf(c.Secret), AuthMethod: oauth.AuthMethod(c.AuthMethod),
-			RedirectURIs: slices.Clone(c.RedirectURIs), ManagementURI: c.ManagementURI, ManagementToken: secretOf(c.ManagementToken),
+			RedirectURIs: slices.Clone(c.RedirectURIs), ManagementURI: c.ManagementURI,
+			ManagementToken: secretOf(c.ManagementToken),
 		}}
 	}
 	if a := d.Attempt; a != nil {
@@ -119,7 +122,7 @@ func decode(text []byte) (State, error) {
 	return s, nil
 }
 
-// secretOf is absent where there is nothing.
+// secretOf returns an absent secret for an empty value.
 func secretOf(value string) redact.Secret {
 	if value == "" {
 		return redact.Secret{}

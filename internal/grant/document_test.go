@@ -31,30 +31,34 @@ func TestRoundTrip(t *testing.T) {
 		"a client only":    {Client: full.Client},
 		"an attempt only":  {Attempt: full.Attempt},
 		"no intent":        change(func(s *State) { s.Intent = nil }),
-		"nobody came":      change(func(s *State) { s.Attempt.SpentAt = time.Time{} }),
+		"not used yet":     change(func(s *State) { s.Attempt.SpentAt = time.Time{} }),
 		"scopes unsaid":    change(func(s *State) { s.Grant.Scopes = nil }),
 		"no scopes at all": change(func(s *State) { s.Grant.Scopes = []string{} }), // differs from unsaid (B70)
 		"no scopes wanted": change(func(s *State) { s.Attempt.Scopes = nil }),
 		"no refresh token": change(func(s *State) { s.Grant.RefreshToken = redact.Secret{} }),
-		"no secret":        change(func(s *State) { s.Client.ClientSecret, s.Client.ManagementToken = redact.Secret{}, redact.Secret{} }),
-		"no redirect URI":  change(func(s *State) { s.Client.RedirectURIs = nil }),
-		"of its own":       change(func(s *State) { s.Client.Static = false }),
-		"the end":          {Ended: full.Ended},
+		"no secret": change(func(s *State) {
+			s.Client.ClientSecret, s.Client.ManagementToken = redact.Secret{},
+				redact.Secret{}
+		}),
+		"no redirect URI": change(func(s *State) { s.Client.RedirectURIs = nil }),
+		"of its own":      change(func(s *State) { s.Client.Static = false }),
+		"the end":         {Ended: full.Ended},
 	}
 	for name, want := range tests {
-		text, err := encode(want)
+		text, err := encodeState(want)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		got, err := decode(text)
+		got, err := decodeState(text)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v %s", name, err, diff)
 		}
 	}
 }
 
-// everyField fails where a field of the whole state is not set: the round trip would not miss it.
+// everyField fails if a field of the whole state is not set, because the round trip would not test
+// it.
 func everyField(t *testing.T, v reflect.Value, path string) {
 	t.Helper()
 	if _, secret := v.Interface().(redact.Secret); secret || v.Kind() != reflect.Pointer && v.Kind() != reflect.Struct {
@@ -81,7 +85,7 @@ func everyField(t *testing.T, v reflect.Value, path string) {
 // members returns the document as JSON, changed.
 func members(t testing.TB, change func(map[string]any)) []byte {
 	t.Helper()
-	text, err := encode(whole())
+	text, err := encodeState(whole())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +111,7 @@ func without(path ...string) func(map[string]any) {
 
 func TestUnreadableDocuments(t *testing.T) { // B25, B90
 	t.Parallel()
-	text, err := encode(whole())
+	text, err := encodeState(whole())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +148,8 @@ func TestUnreadableDocuments(t *testing.T) { // B25, B90
 			broken = server.put(broken)
 			state, version, err := store.Read(t.Context(), session())
 			var corrupt *CorruptError
-			if !errors.As(err, &corrupt) || corrupt.Key != "state" || corrupt.Secret != documentKey || !cmp.Equal(state, State{}) {
+			if !errors.As(err, &corrupt) || corrupt.Key != "state" || corrupt.Secret != documentKey ||
+				!cmp.Equal(state, State{}) {
 				t.Fatalf("got %v, %+v", err, state)
 			}
 			for _, needed := range []string{"ci-oauth", "state"} {
@@ -158,43 +163,46 @@ func TestUnreadableDocuments(t *testing.T) { // B25, B90
 			if version.UID != broken.UID || version.ResourceVersion != broken.ResourceVersion {
 				t.Errorf("the version is %+v", version)
 			}
-			if _, err := store.Write(t.Context(), session(), State{}, version); err != nil { // it blocks nobody
+			// an unreadable document can be overwritten
+			if _, err := store.Write(t.Context(), session(), State{}, version); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 }
 
-// Whatever is stored: reading does not panic, and what is read is whole and stays what it is.
+// For any stored text: reading does not panic, and a state that was read survives a round trip.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []State{{}, whole(), {Client: whole().Client, Grant: whole().Grant}} {
-		text, err := encode(s)
+		text, err := encodeState(s)
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(text)
 	}
-	f.Add([]byte(`{"version":1,"grant":null,"attempt":{"state":"x","verifier":"y","expiresAt":"2026-02-20T10:00:00+23:59"}}`))
+	f.Add([]byte(
+		`{"version":1,"grant":null,"attempt":{"state":"x","verifier":"y","expiresAt":"2026-02-20T10:00:00+23:59"}}`))
 	f.Add(members(f, without("client")))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s, err := decode(text)
+		s, err := decodeState(text)
 		if err != nil {
 			if err.Error() != errUnreadable.Error() || !cmp.Equal(s, State{}) {
 				t.Errorf("got %v, %+v", err, s)
 			}
 			return
 		}
-		if g := s.Grant; g != nil && (s.Client == nil || s.Client.ClientID == "" || g.AccessToken.Reveal() == "" || g.KeyID == "") {
+		if g := s.Grant; g != nil && (s.Client == nil || s.Client.ClientID == "" || g.AccessToken.Reveal() == "" ||
+			g.KeyID == "") {
 			t.Errorf("half a grant: %+v", s)
 		}
 		if a := s.Attempt; a != nil && (a.State == "" || a.Verifier.Reveal() == "") {
 			t.Errorf("half an attempt: %+v", s)
 		}
-		again, err := encode(s)
+		again, err := encodeState(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		other, err := decode(again)
+		other, err := decodeState(again)
 		if diff := cmp.Diff(s, other); diff != "" || err != nil {
 			t.Errorf("%v %s", err, diff)
 		}

@@ -10,13 +10,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// Parameter makes the state parameter of an authorization request: the session that it is for, so that a callback finds it
-// without a search, and a random part, which is what counts (B62). It is no credential.
+// Parameter returns the state parameter of an authorization request. It contains the session, so
+// that the callback finds it without a search, and a random part, which protects against forged
+// callbacks (B62). It is not a credential.
 func Parameter(session types.NamespacedName, random string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(session.Namespace+"/"+session.Name)) + "." + random
 }
 
-// SessionOf returns the session that a state parameter is for. False: it is none of ours.
+// SessionOf returns the session in a state parameter. It returns false if the operator did not
+// create the parameter.
 func SessionOf(parameter string) (types.NamespacedName, bool) {
 	encoded, _, found := strings.Cut(parameter, ".")
 	if !found || len(parameter) > maxParameter {
@@ -26,7 +28,7 @@ func SessionOf(parameter string) (types.NamespacedName, bool) {
 	if err != nil {
 		return types.NamespacedName{}, false
 	}
-	// Names that no object can have are nobody's: what is returned can be shown, and pasted into a shell.
+	// Invalid object names are rejected. A valid one can be printed and pasted into a shell.
 	namespace, name, found := strings.Cut(string(text), "/")
 	if !found || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
 		return types.NamespacedName{}, false
@@ -34,5 +36,6 @@ func SessionOf(parameter string) (types.NamespacedName, bool) {
 	return types.NamespacedName{Namespace: namespace, Name: name}, true
 }
 
-// maxParameter bounds what is looked at, in bytes: two names and a random part fit easily.
+// maxParameter is the maximum length of a state parameter, in bytes: enough for two names and the
+// random part.
 const maxParameter = 1024

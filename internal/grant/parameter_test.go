@@ -54,7 +54,7 @@ func TestForeignParameters(t *testing.T) { // B62
 	}
 }
 
-// Whatever a browser sends: names that come of it are ones that an object can have.
+// For any input from a browser: the returned names are valid object names.
 func FuzzSessionOf(f *testing.F) {
 	f.Add(Parameter(types.NamespacedName{Namespace: "builds", Name: "ci"}, "random"))
 	f.Add("YnVpbGRzL2Np.")

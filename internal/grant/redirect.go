@@ -2,14 +2,16 @@
 
 package grant
 
-// CallbackPath is where every server of callbacks takes them, besides the path of its public URL.
+// CallbackPath is the path that callbacks are served at, besides the path of the public URL.
 const CallbackPath = "/oauth/callback"
 
-// LoopbackRedirectURI is registered besides the public one, for people whose browser reaches the operator over a forwarded
-// port of their own machine. The server takes any port there (RFC 8252, section 7.3; contract C.4).
+// LoopbackRedirectURI is registered besides the public one, for people whose browser reaches the
+// operator through a forwarded port on their own machine. The server accepts any port there (RFC
+// 8252, section 7.3; contract C.4).
 const LoopbackRedirectURI = "http://localhost:17965" + CallbackPath
 
-// RedirectURIs are what a session registers, in this order: the public one, where there is one, is the server's default.
+// RedirectURIs returns the redirect URIs that a session registers. The public one, if there is one,
+// comes first, because the server uses the first as the default.
 func RedirectURIs(publicURL string) []string {
 	if publicURL == "" {
 		return []string{LoopbackRedirectURI}

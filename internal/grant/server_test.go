@@ -32,7 +32,7 @@ type server struct {
 	version int
 	reads   int
 	writes  []string
-	// before, where it is set, is called in front of each write, with its number from 1; an error is the answer.
+	// before is called before each write, if it is set, with its number from 1. Its error is returned.
 	before func(n int) error
 }
 
@@ -131,14 +131,14 @@ func (s *server) begin(verb string) error {
 
 var documentKey = client.ObjectKey{Namespace: "builds", Name: "ci-oauth"}
 
-// live is a copy of the stored document's Secret, nil where there is none.
+// live returns a copy of the stored document's Secret, or nil.
 func (s *server) live() *corev1.Secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.secrets[documentKey].DeepCopy()
 }
 
-// put stores a Secret as somebody else's write; nil removes it.
+// put stores a Secret as another writer does; nil removes it.
 func (s *server) put(secret *corev1.Secret) *corev1.Secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,7 +147,8 @@ func (s *server) put(secret *corev1.Secret) *corev1.Secret {
 		return nil
 	}
 	s.version++
-	secret.Namespace, secret.Name, secret.ResourceVersion = documentKey.Namespace, documentKey.Name, strconv.Itoa(s.version)
+	secret.Namespace, secret.Name, secret.ResourceVersion = documentKey.Namespace, documentKey.Name,
+		strconv.Itoa(s.version)
 	if secret.UID == "" {
 		secret.UID = types.UID("uid-" + secret.ResourceVersion)
 	}
@@ -162,12 +163,12 @@ func session() *v1alpha1.CoderSession {
 	}}
 }
 
-// mark is in every credential of these tests.
+// mark is part of every credential of these tests.
 const mark = "S3NT1NEL"
 
 var now = time.Date(2026, 2, 20, 10, 0, 0, 500, time.UTC)
 
-// whole is a state with all that there can be.
+// whole is a state with all fields set.
 func whole() State {
 	return State{
 		Client: &Client{

@@ -13,40 +13,43 @@ import (
 const (
 	// AttemptLifetime is how long a person has to consent (B63).
 	AttemptLifetime = 10 * time.Minute
-	// SpendingTime is how long a process may take over spending a code or a refresh token. After that it has ended, or
-	// nobody will hear of it: its requests have had their deadline.
+	// SpendingTime is the maximum time for using a code or a refresh token. After it the requests have
+	// reached their deadline, so the process has either finished or lost the result.
 	SpendingTime = time.Minute
 )
 
-// State is all that is known of a session's grant. The zero value is a session that has just begun. Printing it shows no
-// credential.
+// State is all that is stored about a session's grant. The zero value is that of a new session.
+// Printing it shows no credential.
 type State struct {
 	// Client is the session's registration. Nil: none.
 	Client *Client
-	// Attempt to get consent. Nil: none.
+	// Attempt is the current attempt to get consent. Nil: none.
 	Attempt *Attempt
-	// Replaced is the state parameter of the attempt before, which has expired. Empty: there was none. Whoever still comes
-	// with it is told so (B62).
+	// Replaced is the state parameter of the previous, expired attempt. Empty: there was none. A
+	// callback with it gets a message that it has expired (B62).
 	Replaced string
-	// Grant that a person gave. Nil: none, or it has ended.
+	// Grant is the current grant. Nil: none, or it has ended.
 	Grant *Grant
-	// Intent to refresh the grant. Nil: nobody does.
+	// Intent is set while a process refreshes the grant. Nil: none does.
 	Intent *Intent
-	// Ended says why the grant before, or the last attempt, came to nothing. Nil: there was none, or there is another since.
+	// Ended says why the previous grant ended or the last attempt failed. Nil: neither happened, or
+	// there is a newer one.
 	Ended *Ended
 }
 
-// Client is a registration, with where it is of any use.
+// Client is a registration and the server that it is valid for.
 type Client struct {
 	oauth.Registration
-	// Server is the id of the deployment that knows it: at another it is worthless (B73).
+	// Server is the ID of the deployment that knows the registration. It is not valid at another
+	// (B73).
 	Server string
-	// Static says that the deployment's settings name it: it is not the session's to delete.
+	// Static is set if the registration comes from the deployment's settings. The session must not
+	// delete it.
 	Static bool
 }
 
-// Serves reports whether the registration can be used at a server, for these redirect URIs and with this static client
-// (empty: one that the session registered itself) (B61, B73).
+// Serves reports whether the registration can be used at a server, for these redirect URIs and this
+// static client (empty: the session registers its own) (B61, B73).
 func (c *Client) Serves(server, static string, redirectURIs []string) bool {
 	if c == nil || c.Server != server || c.Static != (static != "") {
 		return false
@@ -57,7 +60,8 @@ func (c *Client) Serves(server, static string, redirectURIs []string) bool {
 	return slices.Equal(c.RedirectURIs, redirectURIs)
 }
 
-// With is the registration with another client secret, for a static client, whose secret the deployment's settings have.
+// With returns the registration with another client secret. It is used for a static client, whose
+// secret is in the deployment's settings.
 func (c *Client) With(secret redact.Secret) oauth.Registration {
 	r := c.Registration
 	if c.Static {
@@ -69,15 +73,15 @@ func (c *Client) With(secret redact.Secret) oauth.Registration {
 // Attempt is one request for consent.
 type Attempt struct {
 	oauth.Attempt
-	// URL is what a person has to open.
+	// URL that the person has to open.
 	URL string
-	// ExpiresAt is when it ends, by the operator's clock.
+	// ExpiresAt is when the attempt expires, by the operator's clock.
 	ExpiresAt time.Time
-	// SpentAt is when a callback came for it. Zero: none did. It is good for one (B62).
+	// SpentAt is when a callback used the attempt. Zero: none did. An attempt can be used once (B62).
 	SpentAt time.Time
 }
 
-// Ask replaces the attempt by another one.
+// Ask replaces the attempt with a new one.
 func (s *State) Ask(next *Attempt, now time.Time) {
 	s.Replaced = ""
 	if old := s.Attempt; old != nil && old.SpentAt.IsZero() && !now.Before(old.ExpiresAt) {
@@ -89,31 +93,31 @@ func (s *State) Ask(next *Attempt, now time.Time) {
 // Grant is a pair of tokens.
 type Grant struct {
 	oauth.Grant
-	// IssuedAt is by the operator's clock.
+	// IssuedAt is when the tokens were issued, by the operator's clock.
 	IssuedAt time.Time
 }
 
-// Intent says that a process is about to spend the refresh token.
+// Intent says that a process is about to use the refresh token.
 type Intent struct {
-	// Holder names the process.
+	// Holder is the name of the process.
 	Holder string `json:"holder"`
-	// At is when it noted so.
+	// At is when the intent was recorded.
 	At time.Time `json:"at"`
 }
 
 // Ended says why there is no grant.
 type Ended struct {
-	// Reason in one word: a kind of internal/oauth.
+	// Reason is a kind of internal/oauth.
 	Reason string `json:"reason"`
-	// Message for people, without credentials.
+	// Message is for people and contains no credentials.
 	Message string `json:"message,omitempty"`
-	// At is when it ended.
+	// At is when the grant ended.
 	At time.Time `json:"at"`
-	// Consented says that there had been a grant.
+	// Consented is set if there was a grant before.
 	Consented bool `json:"consented,omitempty"`
 }
 
-// Public is the state without any credential, to be kept in memory.
+// Public returns the state without credentials, for use in memory.
 func (s State) Public() State {
 	if s.Client != nil {
 		c := *s.Client
@@ -136,14 +140,16 @@ func (s State) Public() State {
 	return s
 }
 
-// End drops the grant, and keeps why.
+// End removes the grant and records the reason.
 func (s *State) End(reason, message string, now time.Time) {
-	s.Ended = &Ended{Reason: reason, Message: message, At: now, Consented: s.Grant != nil || s.Ended != nil && s.Ended.Consented}
+	s.Ended = &Ended{Reason: reason, Message: message, At: now,
+		Consented: s.Grant != nil || s.Ended != nil && s.Ended.Consented}
 	s.Grant, s.Intent = nil, nil
 }
 
-// Granted stores a grant that a person has just given, or a refresh has brought. An attempt that was spent stays until the
-// next one, so that a callback that comes again is told that it was used, and not that nobody knows it (B62).
+// Granted stores a grant that is the result of a consent or a refresh. A used attempt stays until
+// the next one, so that a repeated callback gets the message that it was used already, and not that
+// it is unknown (B62).
 func (s *State) Granted(g oauth.Grant, now time.Time) {
 	s.Grant = &Grant{Grant: g, IssuedAt: now}
 	s.Intent, s.Ended = nil, nil
@@ -152,5 +158,5 @@ func (s *State) Granted(g oauth.Grant, now time.Time) {
 	}
 }
 
-// SpentBy notes who is about to spend the refresh token.
+// SpentBy records which process is about to use the refresh token.
 func (s *State) SpentBy(holder string, now time.Time) { s.Intent = &Intent{Holder: holder, At: now} }

@@ -88,7 +88,7 @@ func TestEnd(t *testing.T) { // B68
 	}
 }
 
-// B62, B63: who comes with the link before the present one is told that it has expired, if it has.
+// B62, B63: a callback with the previous link gets a message that it has expired, if it has.
 func TestAsk(t *testing.T) {
 	t.Parallel()
 	of := func(state string, left time.Duration) *Attempt {
@@ -124,7 +124,8 @@ func TestGranted(t *testing.T) { // B62
 	for name, tt := range tests {
 		s := State{Client: &Client{Server: "one"}, Attempt: tt.before, Intent: &Intent{}, Ended: &Ended{Consented: true}}
 		s.Granted(granted("a1B2c3D4e5"), now)
-		want := State{Client: &Client{Server: "one"}, Attempt: tt.after, Grant: &Grant{Grant: granted("a1B2c3D4e5"), IssuedAt: now}}
+		want := State{Client: &Client{Server: "one"}, Attempt: tt.after,
+			Grant: &Grant{Grant: granted("a1B2c3D4e5"), IssuedAt: now}}
 		if diff := cmp.Diff(want, s); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -146,7 +147,8 @@ func TestPublic(t *testing.T) { // B90
 	public := s.Public()
 	for name, secret := range map[string]redact.Secret{
 		"client secret": public.Client.ClientSecret, "management token": public.Client.ManagementToken,
-		"verifier": public.Attempt.Verifier, "access token": public.Grant.AccessToken, "refresh token": public.Grant.RefreshToken,
+		"verifier": public.Attempt.Verifier, "access token": public.Grant.AccessToken,
+		"refresh token": public.Grant.RefreshToken,
 	} {
 		if secret.Reveal() != "" {
 			t.Errorf("the %s is kept", name)
@@ -167,13 +169,14 @@ func TestPublic(t *testing.T) { // B90
 	}
 }
 
-// However a state is printed: no credential is seen, and nothing of it either.
+// A printed state shows no credential, and no other contents either.
 func TestPrintedStates(t *testing.T) { // B90
 	t.Parallel()
 	s := whole()
 	values := map[string]any{
 		"state": s, "pointer": &s, "client": *s.Client, "attempt": *s.Attempt, "grant": *s.Grant, "list": []State{s},
-		"map": map[string]any{"x": s.Client, "y": s.Attempt, "z": s.Grant}, "Client": s.Client, "Attempt": s.Attempt, "Grant": s.Grant,
+		"map": map[string]any{"x": s.Client, "y": s.Attempt, "z": s.Grant}, "Client": s.Client, "Attempt": s.Attempt,
+		"Grant": s.Grant,
 	}
 	for name, value := range values {
 		encoded, _ := json.Marshal(value)
@@ -199,7 +202,8 @@ func TestTimes(t *testing.T) {
 
 func TestRedirectURIs(t *testing.T) { // B61
 	t.Parallel()
-	if diff := cmp.Diff([]string{"https://a.test/cb", "http://localhost:17965/oauth/callback"}, RedirectURIs("https://a.test/cb")); diff != "" {
+	if diff := cmp.Diff([]string{"https://a.test/cb", "http://localhost:17965/oauth/callback"},
+		RedirectURIs("https://a.test/cb")); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"http://localhost:17965/oauth/callback"}, RedirectURIs("")); diff != "" {

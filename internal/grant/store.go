@@ -21,12 +21,14 @@ import (
 // key of the document in the Secret.
 const key = "state"
 
-// ErrForeign is the error of a Secret that is not the session's: it is never read or written.
-var ErrForeign = errors.New("the Secret belongs to somebody else")
+// ErrForeign is returned for a Secret that does not belong to the session. It is never read or
+// written.
+var ErrForeign = errors.New("the Secret does not belong to this session")
 
-// CorruptError says that the Secret is the session's and its document cannot be read (B25).
+// CorruptError is returned if the Secret belongs to the session but its document cannot be decoded
+// (B25).
 type CorruptError struct {
-	// Secret that it is in, and Key.
+	// Secret and Key say where the document is.
 	Secret types.NamespacedName
 	Key    string
 }
@@ -38,32 +40,32 @@ func (e *CorruptError) Error() string {
 
 // Writer is the part of a client that the Store writes with.
 type Writer interface {
-	// Create writes a Secret that is not there yet.
+	// Create creates a Secret that does not exist yet.
 	Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error
-	// Update replaces a Secret of the UID and resource version that obj has.
+	// Update replaces the Secret with the UID and resource version of obj.
 	Update(ctx context.Context, obj client.Object, opts ...client.UpdateOption) error
-	// Delete removes a Secret, if opts' preconditions hold.
+	// Delete deletes a Secret if the preconditions in opts hold.
 	Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error
 }
 
-// Store reads and writes the documents. Make it with [NewStore]. It keeps nothing and is safe for concurrent use; writes
-// are kept apart by their preconditions. Errors wrap those of the API server.
+// Store reads and writes the documents. Create it with [NewStore]. It has no state and is safe for
+// concurrent use; preconditions prevent conflicting writes. Errors wrap those of the API server.
 type Store struct {
 	reader client.Reader
 	writer Writer
 }
 
-// NewStore returns a Store that reads live, past any cache.
+// NewStore returns a Store that reads from the API server, not from a cache.
 func NewStore(reader client.Reader, writer Writer) *Store {
 	return &Store{reader: reader, writer: writer}
 }
 
-// Version is what a document was read as. The zero value is an absent one.
+// Version identifies what was read. The zero value stands for an absent document.
 type Version struct {
 	UID             types.UID
 	ResourceVersion string
 
-	// meta is what else was there: labels, annotations and finalizers of others outlive a write (B30).
+	// meta holds the labels, annotations and finalizers of others, which a write preserves (B30).
 	meta *metav1.ObjectMeta
 }
 
@@ -74,11 +76,11 @@ func versionOf(live *corev1.Secret) Version {
 // Absent reports whether there is no Secret.
 func (v Version) Absent() bool { return v.ResourceVersion == "" }
 
-// SecretName is the name of the Secret with the session's document.
+// SecretName returns the name of the Secret with the session's document.
 func SecretName(session *v1alpha1.CoderSession) string { return session.Name + "-oauth" }
 
-// Read returns the session's document. A Secret that does not exist is an empty State. Errors: [ErrForeign]; a
-// *[CorruptError], with the version of what is there.
+// Read returns the session's document. If the Secret does not exist, the State is empty. Errors:
+// [ErrForeign]; a *[CorruptError], together with the version of the Secret.
 func (s *Store) Read(ctx context.Context, session *v1alpha1.CoderSession) (State, Version, error) {
 	name := types.NamespacedName{Namespace: session.Namespace, Name: SecretName(session)}
 	live := &corev1.Secret{}
@@ -88,25 +90,26 @@ func (s *Store) Read(ctx context.Context, session *v1alpha1.CoderSession) (State
 		}
 		return State{}, Version{}, fmt.Errorf("read Secret %s: %w", name, err)
 	}
-	if !owns(session, live) {
+	if !isOwner(session, live) {
 		return State{}, Version{}, fmt.Errorf("read Secret %s: %w", name, ErrForeign)
 	}
 	version := versionOf(live)
-	state, err := decode(live.Data[key])
+	state, err := decodeState(live.Data[key])
 	if err != nil {
 		return State{}, version, &CorruptError{Secret: name, Key: key}
 	}
 	return state, version, nil
 }
 
-// Write stores the document, provided that what is there is still what was read. The error is a conflict, or
-// AlreadyExists, when somebody wrote in between; then nothing was written.
+// Write stores the document if the Secret is unchanged since it was read. If another writer changed
+// it, the error is a conflict or AlreadyExists, and nothing was written.
 func (s *Store) Write(ctx context.Context, session *v1alpha1.CoderSession, state State, was Version) (Version, error) {
-	text, err := encode(state)
+	text, err := encodeState(state)
 	if err != nil {
 		return Version{}, fmt.Errorf("encode the grant of session %s: %w", session.Name, err)
 	}
-	next := &corev1.Secret{ObjectMeta: metaOf(session, was), Type: corev1.SecretTypeOpaque, Data: map[string][]byte{key: text}}
+	next := &corev1.Secret{ObjectMeta: metaOf(session, was), Type: corev1.SecretTypeOpaque,
+		Data: map[string][]byte{key: text}}
 	if was.Absent() {
 		err = s.writer.Create(ctx, next)
 	} else {
@@ -118,10 +121,11 @@ func (s *Store) Write(ctx context.Context, session *v1alpha1.CoderSession, state
 	return versionOf(next), nil
 }
 
-// metaOf is the metadata of the next document: those of the last, with what the session needs.
+// metaOf returns the metadata of the next document: those of the last, and what the session needs.
 func metaOf(session *v1alpha1.CoderSession, was Version) metav1.ObjectMeta {
 	meta := metav1.ObjectMeta{
-		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(session, v1alpha1.GroupVersion.WithKind("CoderSession"))},
+		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(session,
+			v1alpha1.GroupVersion.WithKind("CoderSession"))},
 	}
 	if was.meta != nil {
 		meta = metav1.ObjectMeta{
@@ -129,7 +133,8 @@ func metaOf(session *v1alpha1.CoderSession, was Version) metav1.ObjectMeta {
 			OwnerReferences: was.meta.OwnerReferences,
 		}
 	}
-	meta.Namespace, meta.Name, meta.UID, meta.ResourceVersion = session.Namespace, SecretName(session), was.UID, was.ResourceVersion
+	meta.Namespace, meta.Name, meta.UID, meta.ResourceVersion = session.Namespace, SecretName(session), was.UID,
+		was.ResourceVersion
 	if meta.Labels == nil {
 		meta.Labels = map[string]string{}
 	}
@@ -137,11 +142,12 @@ func metaOf(session *v1alpha1.CoderSession, was Version) metav1.ObjectMeta {
 	return meta
 }
 
-// attempts at a change that somebody else's writes get in the way of.
+// attempts is how often Change tries to write if other writers interfere.
 const attempts = 5
 
-// Change reads the document, lets change have it, and writes it back; again, with what is there then, where somebody
-// wrote or deleted it in between. An error of change ends it and is returned as it is; nothing was written.
+// Change reads the document, passes it to change, and writes it back. If another writer changed or
+// deleted it in between, Change tries again with the new contents. An error of change is returned
+// unchanged, and nothing is written.
 func (s *Store) Change(ctx context.Context, session *v1alpha1.CoderSession, change func(*State) error) (State, error) {
 	var failed error
 	for range attempts {
@@ -162,20 +168,22 @@ func (s *Store) Change(ctx context.Context, session *v1alpha1.CoderSession, chan
 	return State{}, failed
 }
 
-// Delete removes the document, provided that it is still what was read. One that is gone already is success.
+// Delete deletes the document if it is unchanged since it was read. It succeeds if the document is
+// gone already.
 func (s *Store) Delete(ctx context.Context, session *v1alpha1.CoderSession, was Version) error {
 	if was.Absent() {
 		return nil
 	}
 	doomed := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: session.Namespace, Name: SecretName(session)}}
-	err := s.writer.Delete(ctx, doomed, client.Preconditions{UID: ptr.To(was.UID), ResourceVersion: ptr.To(was.ResourceVersion)})
+	err := s.writer.Delete(ctx, doomed, client.Preconditions{
+		UID: ptr.To(was.UID), ResourceVersion: ptr.To(was.ResourceVersion)})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete Secret %s: %w", client.ObjectKeyFromObject(doomed), err)
 	}
 	return nil
 }
 
-func owns(session *v1alpha1.CoderSession, object metav1.Object) bool {
+func isOwner(session *v1alpha1.CoderSession, object metav1.Object) bool {
 	controller := metav1.GetControllerOfNoCopy(object)
 	return controller != nil && session.UID != "" && controller.UID == session.UID
 }

@@ -70,16 +70,18 @@ func TestTheDocumentOfASession(t *testing.T) {
 	}
 }
 
-// What others put on the Secret is theirs.
+// Labels and annotations of others stay.
 func TestMetadataOfOthersStay(t *testing.T) { // B30
 	t.Parallel()
 	store, server := newStore()
 	written(t, store, State{})
 	edited := server.live()
-	edited.Labels["backup"], edited.Annotations, edited.Finalizers = "daily", map[string]string{"note": "x"}, []string{"example.test/hold"}
-	edited.OwnerReferences = append(edited.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "y"})
+	edited.Labels["backup"], edited.Annotations, edited.Finalizers = "daily", map[string]string{"note": "x"},
+		[]string{"example.test/hold"}
+	edited.OwnerReferences = append(edited.OwnerReferences,
+		metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "y"})
 	server.put(edited)
-	for range 2 { // the second write goes by what the first one returned
+	for range 2 { // the second write uses the version that the first one returned
 		if _, err := store.Change(t.Context(), session(), func(s *State) error { *s = whole(); return nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -103,12 +105,12 @@ func TestMetadataOfOthersStay(t *testing.T) { // B30
 
 func TestForeignSecretsAreNotTouched(t *testing.T) { // B23
 	t.Parallel()
-	text, err := encode(whole())
+	text, err := encodeState(whole())
 	if err != nil {
 		t.Fatal(err)
 	}
 	tests := map[string][]metav1.OwnerReference{
-		"of nobody":                          nil,
+		"without an owner":                   nil,
 		"of a session that was here":         {{Kind: "CoderSession", Name: "ci", UID: "another", Controller: ptr.To(true)}},
 		"of ours, but not as its controller": {{Kind: "CoderSession", Name: "ci", UID: session().UID}},
 	}
@@ -121,10 +123,12 @@ func TestForeignSecretsAreNotTouched(t *testing.T) { // B23
 				Data:       map[string][]byte{"state": text},
 			})
 			state, version, err := store.Read(t.Context(), session())
-			if !errors.Is(err, ErrForeign) || !cmp.Equal(state, State{}) || !version.Absent() || strings.Contains(err.Error(), mark) {
+			if !errors.Is(err, ErrForeign) || !cmp.Equal(state, State{}) || !version.Absent() ||
+				strings.Contains(err.Error(), mark) {
 				t.Errorf("read: %v, %+v, %+v", err, state, version)
 			}
-			if _, err := store.Change(t.Context(), session(), func(*State) error { t.Error("it was read"); return nil }); !errors.Is(err, ErrForeign) {
+			if _, err := store.Change(t.Context(), session(),
+				func(*State) error { t.Error("it was read"); return nil }); !errors.Is(err, ErrForeign) {
 				t.Errorf("change: %v", err)
 			}
 			if _, err := store.Write(t.Context(), session(), State{}, version); !apierrors.IsAlreadyExists(err) {
@@ -140,11 +144,12 @@ func TestForeignSecretsAreNotTouched(t *testing.T) { // B23
 	}
 }
 
-// A session that the API server has not named yet owns nothing.
+// A session without a UID owns nothing.
 func TestASessionWithoutUID(t *testing.T) {
 	t.Parallel()
 	store, server := newStore()
-	server.put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Controller: ptr.To(true)}}}})
+	server.put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		OwnerReferences: []metav1.OwnerReference{{Controller: ptr.To(true)}}}})
 	unnamed := session()
 	unnamed.UID = ""
 	if _, _, err := store.Read(t.Context(), unnamed); !errors.Is(err, ErrForeign) {
@@ -190,7 +195,7 @@ func TestOneOfTwoWritersWins(t *testing.T) { // B67
 	}
 }
 
-var errTaken = errors.New("somebody else does")
+var errTaken = errors.New("another process does")
 
 func TestOneOfManySpends(t *testing.T) { // B67
 	t.Parallel()
@@ -230,27 +235,31 @@ func TestChange(t *testing.T) {
 	t.Parallel()
 	conflict := apierrors.NewConflict(resource, "ci-oauth", errors.New("modified"))
 	tests := map[string]struct {
-		// before is called in front of each write.
+		// before is called before each write.
 		before func(server *server, n int) error
 		calls  int // of the change
 		want   func(error) bool
 	}{
-		"nobody is in the way": {func(*server, int) error { return nil }, 1, func(err error) bool { return err == nil }},
-		"somebody writes, twice": {func(s *server, n int) error {
+		"no other writer": {func(*server, int) error { return nil }, 1, func(err error) bool { return err == nil }},
+		"another writer, twice": {func(s *server, n int) error {
 			if n <= 2 {
 				s.put(s.live())
 			}
 			return nil
 		}, 3, func(err error) bool { return err == nil }},
-		"somebody deletes it": {func(s *server, n int) error {
+		"another writer deletes it": {func(s *server, n int) error {
 			if n == 1 {
 				s.put(nil)
 			}
 			return nil
 		}, 2, func(err error) bool { return err == nil }},
-		"somebody always writes": {func(*server, int) error { return conflict }, attempts, apierrors.IsConflict},
-		"the API server cannot":  {func(*server, int) error { return apierrors.NewInternalError(errors.New("x")) }, 1, apierrors.IsInternalError},
-		"nobody is allowed to":   {func(*server, int) error { return apierrors.NewForbidden(resource, "ci-oauth", nil) }, 1, apierrors.IsForbidden},
+		"another writer, every time": {func(*server, int) error { return conflict }, attempts, apierrors.IsConflict},
+		"the API server cannot": {func(*server, int) error { return apierrors.NewInternalError(errors.New("x")) }, 1,
+			apierrors.IsInternalError},
+		"writing is forbidden": {func(*server,
+			int) error {
+			return apierrors.NewForbidden(resource, "ci-oauth", nil)
+		}, 1, apierrors.IsForbidden},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -304,7 +313,7 @@ func TestDelete(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := store.Delete(t.Context(), session(), old); !apierrors.IsConflict(err) || server.live() == nil {
-		t.Errorf("one that has moved on: %v", err)
+		t.Errorf("a changed document: %v", err)
 	}
 	for range 2 { // one that is gone is success
 		if err := store.Delete(t.Context(), session(), current); err != nil || server.live() != nil {
@@ -318,7 +327,8 @@ func TestAStateThatCannotBeEncoded(t *testing.T) {
 	store, server := newStore()
 	s := whole()
 	s.Grant.ExpiresAt = s.Grant.ExpiresAt.AddDate(9000, 0, 0)
-	if _, err := store.Write(t.Context(), session(), s, Version{}); err == nil || strings.Contains(err.Error(), mark) || server.live() != nil {
+	if _, err := store.Write(t.Context(), session(), s, Version{}); err == nil || strings.Contains(err.Error(), mark) ||
+		server.live() != nil {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package inventory knows a deployment's tokens as last listed. One list call per
-// deployment and interval feeds all sessions (B51): what is missing was revoked,
-// what nobody claims is an orphan, what was last used long ago is idle.
+// Package inventory keeps a deployment's tokens as last listed. One list request per deployment and
+// interval serves all sessions (B51): a missing token was revoked, one that belongs to no session
+// is an orphan, one that was not used for long is idle.
 //
-// It owns the names of minted tokens ([Names]), lookups by id and by prefix, and
-// what one listing changed against the one before ([Changes]). It does not send
-// requests (the caller hands in the calls), knows no time, and draws no
-// conclusions: those are internal/session's and internal/deployment's.
+// It defines the names of minted tokens ([Names]), finds tokens by ID and by prefix, and reports
+// the changes since the previous listing ([Changes]). It sends no requests (the caller passes
+// functions that do), uses no clock, and decides nothing; internal/session and internal/deployment
+// do.
 package inventory

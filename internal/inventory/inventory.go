@@ -10,12 +10,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// Inventory holds one deployment's tokens as last listed, and what was minted and
-// revoked since. Make it with [New]. It is safe for concurrent use. Tokens that it
-// returns share their Scopes and AllowList with it: they are not to be changed.
+// Inventory holds one deployment's tokens as last listed, and those that were minted and revoked
+// since. Create it with [New]. It is safe for concurrent use. Tokens that it returns share their
+// Scopes and AllowList with it and must not be modified.
 type Inventory struct {
 	prefix string
-	// refreshing is held by the one listing that runs.
+	// refreshing is held while a listing is in progress.
 	refreshing chan struct{}
 
 	mu     sync.RWMutex
@@ -24,8 +24,8 @@ type Inventory struct {
 	names  []named                // sorted
 	// suspended users, by id.
 	suspended map[string]struct{}
-	// news is what Add and Remove said since the running listing began; nil while
-	// none runs. Its values are nil for what was removed.
+	// news has the changes by Add and Remove since the current listing started; nil while there is
+	// none. A nil value means that the token was removed.
 	news map[string]*coder.Token
 	// epoch counts the calls of Clear.
 	epoch int
@@ -41,8 +41,8 @@ func (n named) compare(other named) int {
 	return strings.Compare(n.id, other.id)
 }
 
-// New returns an empty inventory that keeps only tokens whose name begins with
-// prefix: the others on the server are none of the operator's business (B45).
+// New returns an empty inventory that keeps only tokens whose name starts with prefix. The others
+// on the server are not the operator's (B45).
 func New(prefix string) *Inventory {
 	return &Inventory{
 		prefix:     prefix,
@@ -52,15 +52,15 @@ func New(prefix string) *Inventory {
 	}
 }
 
-// Loaded reports whether there was a listing since New or Clear. Until then an
-// absent token means nothing.
+// Loaded reports whether there was a listing since New or Clear. Until then an absent token means
+// nothing.
 func (i *Inventory) Loaded() bool {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	return i.loaded
 }
 
-// Lookup returns the token with an id.
+// Lookup returns the token with an ID.
 func (i *Inventory) Lookup(id string) (coder.Token, bool) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
@@ -68,8 +68,8 @@ func (i *Inventory) Lookup(id string) (coder.Token, bool) {
 	return token, found
 }
 
-// WithPrefix returns the tokens whose name begins with prefix, sorted by name. It
-// looks at those only, however many there are.
+// WithPrefix returns the tokens whose name starts with prefix, sorted by name. It does not search
+// the whole inventory.
 func (i *Inventory) WithPrefix(prefix string) []coder.Token {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
@@ -92,10 +92,9 @@ func (i *Inventory) Suspended(userID string) bool {
 	return found
 }
 
-// Add makes known what was just minted, or looked up by itself. Adding a token
-// again replaces it.
+// Add adds a token that was just minted or read. It replaces an earlier version.
 func (i *Inventory) Add(token coder.Token) {
-	if !i.keeps(token) {
+	if !i.isOwnToken(token) {
 		return
 	}
 	i.mu.Lock()
@@ -103,25 +102,25 @@ func (i *Inventory) Add(token coder.Token) {
 	if i.news != nil {
 		i.news[token.ID] = &token
 	}
-	i.drop(token.ID)
+	i.dropToken(token.ID)
 	i.tokens[token.ID] = token
 	entry := named{token.Name, token.ID}
 	at, _ := slices.BinarySearchFunc(i.names, entry, named.compare)
 	i.names = slices.Insert(i.names, at, entry)
 }
 
-// Remove makes known that a token was revoked or found dead.
+// Remove removes a token that was revoked or found to be invalid.
 func (i *Inventory) Remove(id string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.news != nil {
 		i.news[id] = nil
 	}
-	i.drop(id)
+	i.dropToken(id)
 }
 
-// Clear forgets everything, because another server answers now. A listing that
-// runs is of the old server: its result is thrown away.
+// Clear removes everything, because the server was replaced. The result of a listing in progress is
+// discarded.
 func (i *Inventory) Clear() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -133,12 +132,12 @@ func (i *Inventory) Clear() {
 	i.news = nil
 }
 
-func (i *Inventory) keeps(token coder.Token) bool {
+func (i *Inventory) isOwnToken(token coder.Token) bool {
 	return strings.HasPrefix(token.Name, i.prefix)
 }
 
-// drop takes a token out of map and index. The caller holds mu.
-func (i *Inventory) drop(id string) {
+// dropToken removes a token from map and index. mu must be held.
+func (i *Inventory) dropToken(id string) {
 	token, found := i.tokens[id]
 	if !found {
 		return

@@ -19,7 +19,7 @@ const prefix = "cso-k8sabcde-"
 
 var soon = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// token is one whose name ends in the given text and whose id is that text.
+// token returns one whose name ends in the given text and whose ID is that text.
 func token(id string) coder.Token {
 	return coder.Token{ID: id, Name: prefix + id, ExpiresAt: soon}
 }
@@ -32,7 +32,7 @@ func tokens(ids ...string) []coder.Token {
 	return list
 }
 
-// lists answers with the same tokens and suspended users each time.
+// lists returns the same tokens and suspended users each time.
 func lists(listed []coder.Token, suspended ...string) (
 	func(context.Context) ([]coder.Token, error), func(context.Context) ([]coder.User, error),
 ) {
@@ -123,10 +123,10 @@ func TestWithPrefix(t *testing.T) {
 	t.Parallel()
 	i := New(prefix)
 	twin := token("b-2")
-	twin.ID = "a-twin" // the name is another user's too
+	twin.ID = "a-twin" // another user's token of the same name
 	refresh(t, i, append(tokens("c-1", "b-2", "a-9", "b-1", "ba-1"), twin))
 	i.Add(token("b-3"))
-	i.Add(token("b-3")) // replaces itself
+	i.Add(token("b-3")) // replaces the same token
 	renamed := token("ba-1")
 	renamed.Name = prefix + "b-4"
 	i.Add(renamed)
@@ -173,7 +173,7 @@ func TestWhatIsSaidWhileListingWins(t *testing.T) { // B40, B41
 		t.Error("an older answer won")
 	}
 
-	// The next listing began later: it knows better.
+	// The next listing started later, so it is more recent.
 	changes = refresh(t, i, tokens("kept-1", "revoked-1"))
 	if diff := cmp.Diff([]string{"minted-1", "replaced-1"}, ids(changes.Vanished)); diff != "" {
 		t.Error(diff)

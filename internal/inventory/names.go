@@ -7,39 +7,36 @@ import (
 	"strings"
 )
 
-// sessionLength is how many characters of a session's UID stand in the name of
-// its tokens.
+// sessionLength is how many characters of a session's UID are part of the names of its tokens.
 const sessionLength = 8
 
-// Names makes and reads the names of minted tokens:
+// Names creates and parses the names of minted tokens:
 //
 //	cso-<cluster>-<first 8 of the session's UID>-<serial>
 //
-// They are deterministic, so that a token whose minting was never recorded is
-// found again (B40, B41). The zero value has an empty cluster id and is of no use.
-// Names is immutable.
+// They are deterministic, so that a token that was minted but never recorded is found again (B40,
+// B41). The zero value has an empty cluster ID and must not be used. Names is immutable.
 type Names struct {
-	// Cluster is the id of the manager's scope, 8 characters: tokens of another
-	// cluster are never touched (B45).
+	// Cluster is the ID of the manager's scope, 8 characters. Tokens of another cluster are never
+	// changed (B45).
 	Cluster string
 }
 
-// Prefix is what the names of all tokens of this cluster begin with.
+// Prefix returns the prefix of the names of all tokens of this cluster.
 func (n Names) Prefix() string { return "cso-" + n.Cluster + "-" }
 
-// SessionPrefix is what the names of all tokens of the session with this UID
-// begin with.
+// SessionPrefix returns the prefix of the names of all tokens of the session with this UID.
 func (n Names) SessionPrefix(uid string) string {
 	return n.Prefix() + uid[:min(sessionLength, len(uid))] + "-"
 }
 
-// Token is the name of the session's token with this serial, which is positive.
+// Token returns the name of the session's token with this serial, which must be positive.
 func (n Names) Token(uid string, serial int64) string {
 	return n.SessionPrefix(uid) + strconv.FormatInt(serial, 10)
 }
 
-// Serial returns the serial in the name of a token of the session with this UID,
-// and false for every name that [Names.Token] would not have made.
+// Serial returns the serial in the name of a token of the session with this UID, and false for
+// every name that [Names.Token] would not create.
 func (n Names) Serial(name, uid string) (int64, bool) {
 	digits, found := strings.CutPrefix(name, n.SessionPrefix(uid))
 	if !found {
@@ -52,9 +49,9 @@ func (n Names) Serial(name, uid string) (int64, bool) {
 	return serial, true
 }
 
-// OfSession reports whether a name is that of a token of the session with this UID,
-// whichever manager minted it: one that watched the session before, or this one with
-// another scope.
+// OfSession reports whether a name is that of a token of the session with this UID, regardless of
+// the manager that minted it: another one may have watched the session before, or this one may have
+// had another scope.
 func (n Names) OfSession(name, uid string) bool {
 	rest, found := strings.CutPrefix(name, "cso-")
 	cluster, _, separated := strings.Cut(rest, "-")
@@ -65,8 +62,8 @@ func (n Names) OfSession(name, uid string) bool {
 	return own
 }
 
-// SessionPrefixOf returns the [Names.SessionPrefix] that a token's name begins with,
-// and false for the name of a token that is not of this cluster.
+// SessionPrefixOf returns the [Names.SessionPrefix] of a token's name, and false if the token does
+// not belong to this cluster.
 func (n Names) SessionPrefixOf(name string) (string, bool) {
 	rest, found := strings.CutPrefix(name, n.Prefix())
 	session, _, separated := strings.Cut(rest, "-")

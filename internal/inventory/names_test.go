@@ -43,7 +43,7 @@ func TestSerial(t *testing.T) {
 		"more":            {"cso-k8sabcde-0a1b2c3d-1-2", 0},
 		"another session": {"cso-k8sabcde-ffffffff-1", 0},
 		"another cluster": {"cso-another1-0a1b2c3d-1", 0},
-		"somebody's":      {"my-token", 0},
+		"not ours":        {"my-token", 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -12,33 +12,30 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// ErrCleared is the error of a listing that ended after [Inventory.Clear]: it is of
-// another server.
+// ErrCleared is returned by a listing that ended after [Inventory.Clear], because its result is
+// that of another server.
 var ErrCleared = errors.New("the inventory was cleared while its tokens were listed")
 
-// Changes is what a listing found that was not known before. Its lists are sorted,
-// tokens by name and users by id, and empty where nothing changed.
+// Changes are the differences that a listing found. Its lists are sorted, tokens by name and users
+// by ID, and empty if nothing changed.
 type Changes struct {
-	// Appeared are tokens that neither a listing nor Add had told of; in the first
-	// listing, all but those that were added.
+	// Appeared are tokens that were neither listed before nor added by Add.
 	Appeared []coder.Token
-	// Vanished are tokens that are gone from the server and that Remove had not told
-	// of, as they were last known.
+	// Vanished are tokens that are gone from the server and were not removed by Remove, as last known.
 	Vanished []coder.Token
-	// Changed are tokens with another expiry or last use, as they are now.
+	// Changed are tokens with another expiry or last use, in their new version.
 	Changed []coder.Token
-	// Suspended and Activated are the ids of users that became suspended, and of
-	// those that no longer are. In the first listing Suspended has all.
+	// Suspended and Activated are the IDs of users that became suspended, and of those that no longer
+	// are. The first listing reports all suspended users.
 	Suspended, Activated []string
-	// First says that this was the first listing since New or Clear.
+	// First: this was the first listing since New or Clear.
 	First bool
 }
 
-// Refresh lists the tokens and the suspended users, with one call each, and replaces
-// what was known. What Add and Remove say meanwhile wins over the listing, which may
-// have been made before it. If a call fails nothing changes; its error is returned,
-// wrapped. After Clear the error is [ErrCleared]. Of several Refreshes one runs at a
-// time; the others wait for it or for their context.
+// Refresh lists the tokens and the suspended users, with one call each, and replaces the inventory.
+// Changes by Add and Remove during the listing take precedence over it. If a call fails, nothing
+// changes and its error is returned, wrapped. After Clear the error is [ErrCleared]. Only one
+// Refresh runs at a time; the others wait for it or for their context.
 func (i *Inventory) Refresh(
 	ctx context.Context,
 	list func(context.Context) ([]coder.Token, error),
@@ -51,8 +48,8 @@ func (i *Inventory) Refresh(
 		return Changes{}, fmt.Errorf("wait for the listing that runs: %w", ctx.Err())
 	}
 
-	epoch := i.begin()
-	defer i.end()
+	epoch := i.beginListing()
+	defer i.endListing()
 	tokens, err := list(ctx)
 	if err != nil {
 		return Changes{}, fmt.Errorf("list tokens: %w", err)
@@ -61,24 +58,24 @@ func (i *Inventory) Refresh(
 	if err != nil {
 		return Changes{}, fmt.Errorf("list suspended users: %w", err)
 	}
-	return i.apply(epoch, tokens, users)
+	return i.applyListing(epoch, tokens, users)
 }
 
-// begin starts to note what Add and Remove say.
-func (i *Inventory) begin() (epoch int) {
+// beginListing starts to record changes by Add and Remove.
+func (i *Inventory) beginListing() (epoch int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.news = map[string]*coder.Token{}
 	return i.epoch
 }
 
-func (i *Inventory) end() {
+func (i *Inventory) endListing() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.news = nil
 }
 
-func (i *Inventory) apply(epoch int, listed []coder.Token, users []coder.User) (Changes, error) {
+func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []coder.User) (Changes, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if epoch != i.epoch {
@@ -88,7 +85,7 @@ func (i *Inventory) apply(epoch int, listed []coder.Token, users []coder.User) (
 
 	tokens := make(map[string]coder.Token, len(i.tokens))
 	for _, token := range listed {
-		if i.keeps(token) {
+		if i.isOwnToken(token) {
 			tokens[token.ID] = token
 		}
 	}
@@ -108,7 +105,7 @@ func (i *Inventory) apply(epoch int, listed []coder.Token, users []coder.User) (
 	changes.Suspended = missingFrom(i.suspended, suspended)
 	changes.Activated = missingFrom(suspended, i.suspended)
 
-	i.tokens, i.names, i.suspended, i.loaded = tokens, index(tokens), suspended, true
+	i.tokens, i.names, i.suspended, i.loaded = tokens, buildIndex(tokens), suspended, true
 	return changes, nil
 }
 
@@ -146,7 +143,7 @@ func missingFrom(known, all map[string]struct{}) []string {
 	return missing
 }
 
-func index(tokens map[string]coder.Token) []named {
+func buildIndex(tokens map[string]coder.Token) []named {
 	names := make([]named, 0, len(tokens))
 	for id, token := range tokens {
 		names = append(names, named{token.Name, id})

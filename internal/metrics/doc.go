@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metrics holds all metrics of the operator, registered once.
+// Package metrics defines and registers all metrics of the operator.
 //
-// It owns their names, labels and help texts, and that the series of a deployment
-// go when it goes ([Metrics.Forget]). It does not know what the numbers mean: the
-// caller counts. No session, user, URL or token is ever a label: the number of
-// series depends on the number of deployments only, and nothing secret can be one.
+// It defines their names, labels and help texts, and deletes the series of a deployment that was
+// deleted ([Metrics.Forget]). Sessions, users, URLs and tokens are never labels: the number of
+// series depends on the number of deployments only, and no label is confidential.
 package metrics

@@ -11,11 +11,10 @@ import (
 
 const namespace = "coder_session_operator"
 
-// requestBuckets reach from a local server's answer to the longest timeout, in
-// seconds.
+// requestBuckets range from the response time of a local server to the longest timeout, in seconds.
 var requestBuckets = []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
 
-// Metrics is safe for concurrent use. Make it with [New].
+// Metrics has a method for each metric. Create it with [New]. It is safe for concurrent use.
 type Metrics struct {
 	verifications, requests               *prometheus.CounterVec
 	minted, revoked, abandoned, restarted *prometheus.CounterVec
@@ -34,35 +33,38 @@ type Metrics struct {
 // deployment is the namespace and name of a CoderDeployment.
 type deployment struct{ namespace, name string }
 
-// New makes all metrics and registers them. It panics when one of them is registered
-// there already, which is a mistake in the program.
+// New creates all metrics and registers them. It panics if one is already registered.
 func New(registerer prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		verifications: counter("verifications_total", "Verifications of a deployment's settings, by result.", "result"),
-		requests: counter("coder_requests_total",
+		verifications: newCounterVec("verifications_total", "Verifications of a deployment's settings, by result.", "result"),
+		requests: newCounterVec("coder_requests_total",
 			"Requests to Coder servers, by operation and outcome.", "operation", "outcome"),
-		minted:    counter("tokens_minted_total", "Tokens minted."),
-		restarted: counter("workload_restarts_total", "Workloads that were rolled because their credential had changed."),
-		revoked:   counter("tokens_revoked_total", "Tokens revoked."),
-		abandoned: counter("revocations_abandoned_total", "Tokens that could not be revoked in time and may still be valid."),
+		minted: newCounterVec("tokens_minted_total", "Tokens minted."),
+		restarted: newCounterVec("workload_restarts_total",
+			"Workloads that were rolled because their credential had changed."),
+		revoked: newCounterVec("tokens_revoked_total", "Tokens revoked."),
+		abandoned: newCounterVec("revocations_abandoned_total",
+			"Tokens that could not be revoked in time and may still be valid."),
 		secretWrites: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "secret_writes_total",
 			Help: "Writes of generated Secrets, by action.",
 		}, []string{"action"}),
-		settlingBursts: counter("settling_bursts_total", "Bursts of changes to a deployment's settings that were waited out."),
-		silentRetries:  counter("silent_retries_total", "Refused requests that were repeated with newer settings."),
+		settlingBursts: newCounterVec("settling_bursts_total",
+			"Bursts of changes to a deployment's settings that were waited out."),
+		silentRetries: newCounterVec("silent_retries_total", "Refused requests that were repeated with newer settings."),
 		requestDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "coder_request_duration_seconds",
 			Help:    "Time until the answer of a Coder server was read, by operation.",
 			Buckets: requestBuckets,
 		}, []string{"operation"}),
-		sessions: gauge("sessions", "Sessions by the reason of their Ready condition.", "reason"),
-		ready:    gauge("deployment_ready", "Whether the deployment is Ready: 1 or 0."),
-		certificateNotAfter: gauge("client_certificate_expiration_timestamp_seconds",
+		sessions: newGaugeVec("sessions", "Sessions by the reason of their Ready condition.", "reason"),
+		ready:    newGaugeVec("deployment_ready", "Whether the deployment is Ready: 1 or 0."),
+		certificateNotAfter: newGaugeVec("client_certificate_expiration_timestamp_seconds",
 			"End of the client certificate, as a Unix time."),
-		tokenExpires: gauge("operator_token_expiration_timestamp_seconds", "End of the operator's own token, as a Unix time."),
-		clockSkew:    gauge("clock_skew_seconds", "How far the server's clock is ahead of the operator's."),
-		reasons:      map[deployment]map[string]struct{}{},
+		tokenExpires: newGaugeVec("operator_token_expiration_timestamp_seconds",
+			"End of the operator's own token, as a Unix time."),
+		clockSkew: newGaugeVec("clock_skew_seconds", "How far the server's clock is ahead of the operator's."),
+		reasons:   map[deployment]map[string]struct{}{},
 	}
 	registerer.MustRegister(m.requestDuration, m.secretWrites)
 	for _, vector := range m.perDeployment() {
@@ -71,13 +73,13 @@ func New(registerer prometheus.Registerer) *Metrics {
 	return m
 }
 
-// vector is what counters and gauges have in common.
+// vector is the common interface of counters and gauges.
 type vector interface {
 	prometheus.Collector
 	DeletePartialMatch(labels prometheus.Labels) int
 }
 
-// perDeployment are the metrics with the labels namespace and deployment.
+// perDeployment returns the metrics with the labels namespace and deployment.
 func (m *Metrics) perDeployment() []vector {
 	return []vector{
 		m.verifications, m.requests, m.minted, m.revoked, m.abandoned, m.restarted, m.settlingBursts, m.silentRetries,
@@ -85,17 +87,17 @@ func (m *Metrics) perDeployment() []vector {
 	}
 }
 
-func counter(name, help string, labels ...string) *prometheus.CounterVec {
+func newCounterVec(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
 		append([]string{"namespace", "deployment"}, labels...))
 }
 
-func gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+func newGaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
 	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help},
 		append([]string{"namespace", "deployment"}, labels...))
 }
 
-// Forget deletes all series of a deployment that is gone.
+// Forget deletes all series of a deployment that was deleted.
 func (m *Metrics) Forget(namespace, name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -105,8 +107,8 @@ func (m *Metrics) Forget(namespace, name string) {
 	}
 }
 
-// Sessions sets how many sessions of a deployment there are, by the reason of their
-// Ready condition. Reasons that are not in counts have none.
+// Sessions sets how many sessions of a deployment there are, by the reason of their Ready
+// condition. The series of reasons that are not in counts are deleted.
 func (m *Metrics) Sessions(namespace, name string, counts map[string]int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -124,7 +126,7 @@ func (m *Metrics) Sessions(namespace, name string, counts map[string]int) {
 	m.reasons[key] = reasons
 }
 
-// setTime sets a Unix time in seconds, or takes the series away when there is none.
+// setTime sets a Unix time in seconds, or deletes the series if t is zero.
 func setTime(vector *prometheus.GaugeVec, namespace, name string, t time.Time) {
 	if t.IsZero() {
 		vector.DeleteLabelValues(namespace, name)

@@ -33,10 +33,11 @@ func record(m *Metrics) {
 	}
 }
 
-// names of all metrics; every one of them is recorded by record.
+// names of all metrics; record sets every one of them.
 var names = []string{
 	"client_certificate_expiration_timestamp_seconds", "clock_skew_seconds", "coder_request_duration_seconds",
-	"coder_requests_total", "deployment_ready", "operator_token_expiration_timestamp_seconds", "revocations_abandoned_total",
+	"coder_requests_total", "deployment_ready", "operator_token_expiration_timestamp_seconds",
+	"revocations_abandoned_total",
 	"secret_writes_total", "sessions", "settling_bursts_total", "silent_retries_total", "tokens_minted_total",
 	"tokens_revoked_total", "verifications_total",
 }
@@ -58,7 +59,8 @@ func TestNamesAndLabels(t *testing.T) {
 	}
 	// B90: nothing else may become a label.
 	allowed := map[string]bool{
-		"namespace": true, "deployment": true, "result": true, "operation": true, "outcome": true, "action": true, "reason": true,
+		"namespace": true, "deployment": true, "result": true, "operation": true, "outcome": true, "action": true,
+		"reason": true,
 	}
 	var got []string
 	for _, family := range families {
@@ -120,7 +122,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// gather returns every series with its value; a histogram's is its count.
+// gather returns every series with its value; for a histogram that is its count.
 func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()

@@ -4,14 +4,14 @@ package metrics
 
 import "time"
 
-// Verified counts a verification of a deployment's settings. The result is a
-// condition's reason, such as Verified or Unauthorized.
+// Verified counts a verification of a deployment's settings. The result is a condition's reason,
+// such as Verified or Unauthorized.
 func (m *Metrics) Verified(namespace, name, result string) {
 	m.verifications.WithLabelValues(namespace, name, result).Inc()
 }
 
-// Requested counts a request to a deployment's server. The operation is one of the
-// client's, the outcome "ok" or the kind of its error.
+// Requested counts a request to a deployment's server. The operation is one of the client's, the
+// outcome "ok" or the kind of its error.
 func (m *Metrics) Requested(namespace, name, operation, outcome string, took time.Duration) {
 	m.requests.WithLabelValues(namespace, name, operation, outcome).Inc()
 	m.requestDuration.WithLabelValues(operation).Observe(took.Seconds())
@@ -23,7 +23,7 @@ func (m *Metrics) Minted(namespace, name string) { m.minted.WithLabelValues(name
 // Revoked counts a token that was revoked.
 func (m *Metrics) Revoked(namespace, name string) { m.revoked.WithLabelValues(namespace, name).Inc() }
 
-// Restarted counts a workload that was rolled.
+// Restarted counts a workload that was restarted.
 func (m *Metrics) Restarted(namespace, name string) {
 	m.restarted.WithLabelValues(namespace, name).Inc()
 }
@@ -33,16 +33,16 @@ func (m *Metrics) RevocationsAbandoned(namespace, name string, tokens int) {
 	m.abandoned.WithLabelValues(namespace, name).Add(float64(max(tokens, 0)))
 }
 
-// SecretWritten counts a write of a generated Secret. The action is a verb such as
-// create, update or delete.
+// SecretWritten counts a write of a generated Secret. The action is a verb such as create, update
+// or delete.
 func (m *Metrics) SecretWritten(action string) { m.secretWrites.WithLabelValues(action).Inc() }
 
-// SettlingBurst counts a burst of changes that led to one look at the settings.
+// SettlingBurst counts a burst of changes after which the settings were read once.
 func (m *Metrics) SettlingBurst(namespace, name string) {
 	m.settlingBursts.WithLabelValues(namespace, name).Inc()
 }
 
-// SilentRetry counts a refused request that was repeated with newer settings.
+// SilentRetry counts a rejected request that was repeated with newer settings.
 func (m *Metrics) SilentRetry(namespace, name string) {
 	m.silentRetries.WithLabelValues(namespace, name).Inc()
 }
@@ -56,14 +56,14 @@ func (m *Metrics) DeploymentReady(namespace, name string, ready bool) {
 	m.ready.WithLabelValues(namespace, name).Set(value)
 }
 
-// CertificateNotAfter sets the end of a deployment's client certificate; zero: it
-// has none.
+// CertificateNotAfter sets the expiration time of a deployment's client certificate. Zero: it has
+// none.
 func (m *Metrics) CertificateNotAfter(namespace, name string, end time.Time) {
 	setTime(m.certificateNotAfter, namespace, name, end)
 }
 
-// OperatorTokenExpires sets the end of the operator's own token; zero: there is none,
-// or its end is not known.
+// OperatorTokenExpires sets the expiration time of the operator's own token. Zero: there is none,
+// or the time is unknown.
 func (m *Metrics) OperatorTokenExpires(namespace, name string, end time.Time) {
 	setTime(m.tokenExpires, namespace, name, end)
 }

@@ -41,7 +41,8 @@ func TestAuthorizationURL(t *testing.T) { // B62
 		t.Error(diff)
 	}
 	got.RawQuery = ""
-	if got.String() != accessURL+"/oauth2/authorize" || strings.Contains(raw, a.Verifier.Reveal()) || strings.Contains(raw, mark) {
+	if got.String() != accessURL+"/oauth2/authorize" || strings.Contains(raw, a.Verifier.Reveal()) ||
+		strings.Contains(raw, mark) {
 		t.Errorf("got %s", raw)
 	}
 	a.Scopes = nil
@@ -60,7 +61,10 @@ func TestAuthorizationsThatWouldNotBeProtected(t *testing.T) { // B62
 		},
 		"no redirect URI": func(_ *oauth.Metadata, _ *oauth.Registration, a *oauth.Attempt) { a.RedirectURI = "" },
 		"no client":       func(_ *oauth.Metadata, r *oauth.Registration, _ *oauth.Attempt) { r.ClientID = "" },
-		"no endpoint":     func(md *oauth.Metadata, _ *oauth.Registration, _ *oauth.Attempt) { md.AuthorizationEndpoint = "" },
+		"no endpoint": func(md *oauth.Metadata, _ *oauth.Registration,
+			_ *oauth.Attempt) {
+			md.AuthorizationEndpoint = ""
+		},
 	} {
 		md, r, a := metadata(), registration(), attempt()
 		spoil(&md, &r, &a)
@@ -95,7 +99,8 @@ func TestAttemptsAreRandom(t *testing.T) { // B62
 	}
 	// A reader may give less than is asked for.
 	slow := iotest.OneByteReader(bytes.NewReader(bytes.Repeat([]byte{0xff}, 64)))
-	if a, err := oauth.NewAttempt(slow, callback, nil); err != nil || a.State != strings.Repeat("_", 42)+"8" || a.Verifier.Reveal() != a.State {
+	if a, err := oauth.NewAttempt(slow, callback, nil); err != nil || a.State != strings.Repeat("_", 42)+"8" ||
+		a.Verifier.Reveal() != a.State {
 		t.Errorf("drew %q, %v", a.State, err)
 	}
 	broken := errors.New("no entropy")
@@ -115,12 +120,16 @@ func TestRefused(t *testing.T) {
 		code, description string
 		want              oauth.Error
 	}{
-		"cancelled":   {"access_denied", "the user said no", oauth.Error{Kind: oauth.AccessDenied, Code: "access_denied", Description: "the user said no"}},
-		"scope":       {"invalid_scope", "", oauth.Error{Kind: oauth.InvalidScope, Code: "invalid_scope"}},
-		"request":     {"invalid_request", "a\r\nb", oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_request", Description: "a b"}},
-		"server":      {"server_error", "x", oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: "x"}},
-		"not a code":  {"<script>", "client_secret=" + mark, oauth.Error{Kind: oauth.InvalidRequest, Description: "client_secret=[redacted]"}},
-		"no end":      {strings.Repeat("a", 65), strings.Repeat("b", 201), oauth.Error{Kind: oauth.InvalidRequest, Description: strings.Repeat("b", 199) + "…"}},
+		"cancelled": {"access_denied", "the user said no",
+			oauth.Error{Kind: oauth.AccessDenied, Code: "access_denied", Description: "the user said no"}},
+		"scope": {"invalid_scope", "", oauth.Error{Kind: oauth.InvalidScope, Code: "invalid_scope"}},
+		"request": {"invalid_request", "a\r\nb",
+			oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_request", Description: "a b"}},
+		"server": {"server_error", "x", oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: "x"}},
+		"not a code": {"<script>", "client_secret=" + mark,
+			oauth.Error{Kind: oauth.InvalidRequest, Description: "client_secret=[redacted]"}},
+		"no end": {strings.Repeat("a", 65), strings.Repeat("b", 201),
+			oauth.Error{Kind: oauth.InvalidRequest, Description: strings.Repeat("b", 199) + "…"}},
 		"nothing":     {"", "", oauth.Error{Kind: oauth.InvalidRequest}},
 		"our own one": {"unknown_code", "d", oauth.Error{Kind: oauth.InvalidRequest, Code: "unknown_code", Description: "d"}},
 	}

@@ -50,8 +50,9 @@ func TestTheWholeLifeOfAGrant(t *testing.T) { // B62, B64, B71
 				t.Errorf("a used refresh token: %v", err)
 			}
 
-			for range 2 { // the second time there is nothing left
-				if revoked, err := w.provider.Revoke(w.Context(), md, r, second.RefreshToken); err != nil || !revoked || w.alive(second) {
+			for range 2 { // the second call has nothing to delete
+				if revoked, err := w.provider.Revoke(w.Context(), md, r, second.RefreshToken); err != nil || !revoked ||
+					w.alive(second) {
 					t.Errorf("revoked: %v, %v", revoked, err)
 				}
 			}
@@ -67,7 +68,7 @@ func TestTheWholeLifeOfAGrant(t *testing.T) { // B62, B64, B71
 				t.Errorf("a client that is gone: %v", err)
 			}
 		}
-		for _, request := range w.server.Requests() { // the operator is not the one who asks
+		for _, request := range w.server.Requests() { // no request carries the operator's credentials
 			if slices.Contains(request.Headers, "Coder-Session-Token") {
 				t.Errorf("%s %s with the operator's token", request.Method, request.Path)
 			}
@@ -96,11 +97,15 @@ func TestCodes(t *testing.T) { // B62
 			spoil func(*oauth.Registration, *oauth.Attempt, *redact.Secret)
 			want  oauth.Kind
 		}{
-			"another verifier": {func(_ *oauth.Registration, a *oauth.Attempt, _ *redact.Secret) { a.Verifier = w.attempt().Verifier }, oauth.InvalidGrant},
+			"another verifier": {func(_ *oauth.Registration, a *oauth.Attempt,
+				_ *redact.Secret) {
+				a.Verifier = w.attempt().Verifier
+			}, oauth.InvalidGrant},
 			"another code": {func(_ *oauth.Registration, _ *oauth.Attempt, c *redact.Secret) {
 				*c = redact.New("coder_0123456789_" + strings.Repeat("x", 40))
 			}, oauth.InvalidGrant},
-			"another client": {func(r *oauth.Registration, _ *oauth.Attempt, _ *redact.Secret) { r.ClientID = clientID }, oauth.InvalidClient},
+			"another client": {func(r *oauth.Registration, _ *oauth.Attempt, _ *redact.Secret) { r.ClientID = clientID },
+				oauth.InvalidClient},
 			"another secret": {func(r *oauth.Registration, _ *oauth.Attempt, _ *redact.Secret) {
 				r.ClientSecret = redact.New(clientSecret)
 			}, oauth.InvalidClient},
@@ -134,7 +139,7 @@ func TestStaticClients(t *testing.T) { // B61
 			if _, err := w.provider.Register(w.Context(), md, twoRedirects); oauth.KindOf(err) != oauth.RegistrationDisabled {
 				t.Errorf("got %v", err)
 			}
-			md.RegistrationEndpoint = accessURL + "/oauth2/register" // switched off after it was advertised
+			md.RegistrationEndpoint = accessURL + "/oauth2/register" // switched off after discovery
 			if _, err := w.provider.Register(w.Context(), md, twoRedirects); oauth.KindOf(err) != oauth.RegistrationDisabled {
 				t.Errorf("got %v", err)
 			}
@@ -180,7 +185,8 @@ func TestAProviderThatIsOff(t *testing.T) { // contract C.1
 		if e := failure(t, err); e.Kind != oauth.Disabled || e.Lost {
 			t.Errorf("got %v", err)
 		}
-		if revoked, err := w.provider.Revoke(w.Context(), md, r, g.RefreshToken); err != nil || revoked || !w.alive(g) { // B71, B92
+		// B71, B92
+		if revoked, err := w.provider.Revoke(w.Context(), md, r, g.RefreshToken); err != nil || revoked || !w.alive(g) {
 			t.Errorf("revoked: %v, %v", revoked, err)
 		}
 		if err := w.provider.Deregister(w.Context(), r); err != nil {
@@ -211,7 +217,7 @@ func TestALostRefresh(t *testing.T) { // B67, contract G.18
 			if e := failure(t, err); e.Kind != oauth.Unavailable || !e.Lost || coder.KindOf(err) != coder.Unavailable {
 				t.Errorf("%s: lost: %v, %v", name, e.Lost, err)
 			}
-			// From here nobody can tell, but trying again does.
+			// The outcome is unknown here, but a retry reveals it.
 			_, err = w.refresh(md, r, g)
 			if tt.spent && oauth.KindOf(err) != oauth.InvalidGrant || !tt.spent && err != nil {
 				t.Errorf("%s: again: %v", name, err)
@@ -226,10 +232,12 @@ func TestRefusalsThatPass(t *testing.T) { // B52, B65
 		md := w.metadata()
 		r := w.register(md)
 		g := w.grant(md, r)
-		w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, Path: "/oauth2/tokens", Times: 1, RetryAfter: 7 * time.Second})
+		w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, Path: "/oauth2/tokens", Times: 1,
+			RetryAfter: 7 * time.Second})
 		_, err := w.refresh(md, r, g)
 		e := failure(t, err)
-		want := oauth.Error{Kind: oauth.Unavailable, Op: oauth.OpRefresh, RetryAfter: 7 * time.Second, Description: e.Description}
+		want := oauth.Error{Kind: oauth.Unavailable, Op: oauth.OpRefresh, RetryAfter: 7 * time.Second,
+			Description: e.Description}
 		if isNew {
 			want.Code = "temporarily_unavailable"
 		}
@@ -272,7 +280,8 @@ func TestProvidersBehindMutualTLS(t *testing.T) { // B03, B100
 	}
 	server, client := issue(pki.Request{}), issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
 	at := coderd.ListenOptions{Edge: coderd.Edge{
-		Certificate: &server.TLS, ClientCAs: authority.Pool(), IdentifyByCertificate: true, RequiredHeaders: map[string]string{"X-Edge": "opens"},
+		Certificate: &server.TLS, ClientCAs: authority.Pool(), IdentifyByCertificate: true,
+		RequiredHeaders: map[string]string{"X-Edge": "opens"},
 	}}
 	clientTLS := func(certificates ...tls.Certificate) *tls.Config {
 		return &tls.Config{RootCAs: authority.Pool(), Certificates: certificates, Time: func() time.Time { return now }}

@@ -12,8 +12,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// roundTripRecorder carries the one request of an operation, keeps the answer, and takes the credentials out of what is said of it. It
-// is used by one goroutine.
+// roundTripRecorder sends the one request of an operation, keeps the response, and removes the
+// credentials from error texts. It is used by one goroutine.
 type roundTripRecorder struct {
 	op     string
 	client *coder.Client
@@ -21,7 +21,7 @@ type roundTripRecorder struct {
 	answer *answer // nil: none came
 }
 
-// answer is a whole answer.
+// answer is a complete response.
 type answer struct {
 	*http.Response
 	body []byte
@@ -31,7 +31,7 @@ func (p Provider) newRecorder(op string, hidden ...redact.Secret) *roundTripReco
 	return &roundTripRecorder{op: op, client: p.client, hidden: hidden}
 }
 
-// RoundTrip makes a courier the transport of an http.Client.
+// RoundTrip makes a roundTripRecorder the transport of an http.Client.
 func (c *roundTripRecorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := c.client.Anonymous(c.op).RoundTrip(req)
 	if err != nil {
@@ -45,29 +45,31 @@ func (c *roundTripRecorder) RoundTrip(req *http.Request) (*http.Response, error)
 	c.answer = &answer{Response: resp, body: body}
 	again := *resp
 	again.Body = io.NopCloser(bytes.NewReader(body))
-	// golang.org/x/oauth2 takes text/plain for a form. The protocol knows only JSON here (RFC 6749, section 5.1).
+	// golang.org/x/oauth2 parses text/plain as a form. The protocol only allows JSON here (RFC 6749,
+	// section 5.1).
 	again.Header = resp.Header.Clone()
 	again.Header.Set("Content-Type", "application/json")
 	return &again, nil
 }
 
-// send sends a request of which success is all that is expected.
-func (c *roundTripRecorder) send(req *http.Request) *Error {
+// sendRequest sends a request whose response body is not needed.
+func (c *roundTripRecorder) sendRequest(req *http.Request) *Error {
 	if _, err := c.RoundTrip(req); err != nil { //nolint:bodyclose // it is in memory, and kept as c.answer
-		return c.failure(err)
+		return c.failureError(err)
 	}
-	if !c.answer.success() {
-		return c.refusal()
+	if !c.answer.isSuccess() {
+		return c.refusalError()
 	}
 	return nil
 }
 
-func (a *answer) success() bool { return a.StatusCode >= 200 && a.StatusCode <= 299 }
+func (a *answer) isSuccess() bool { return a.StatusCode >= 200 && a.StatusCode <= 299 }
 
-// decode takes the success apart. Of what is wrong with it nothing is quoted: it may hold credentials.
-func (c *roundTripRecorder) decode(into any) *Error {
+// decodeBody decodes the body of a successful response. Its errors quote nothing of the body, which
+// may contain credentials.
+func (c *roundTripRecorder) decodeBody(into any) *Error {
 	if json.Unmarshal(c.answer.body, into) != nil {
-		return c.unreadable("the answer is not the JSON that was expected")
+		return c.unreadableError("the answer is not the JSON that was expected")
 	}
 	return nil
 }

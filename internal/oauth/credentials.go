@@ -13,20 +13,22 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// credentials are the values that a request carries. A server may repeat any of them in its error, and not all have a shape
-// that redact.Text knows: verifiers, registration access tokens and foreign client secrets are just letters and digits.
+// credentials are the values that a request carries. A server may repeat any of them in an error,
+// and redact.Text does not recognise all of them: verifiers, registration access tokens and client
+// secrets of other servers are only letters and digits.
 type credentials []redact.Secret
 
-// basic returns how a client's id and secret stand in an Authorization header (RFC 6749, section 2.3.1).
-func basic(id string, secret redact.Secret) redact.Secret {
+// basicCredentials returns a client's ID and secret as they appear in an Authorization header (RFC
+// 6749, section 2.3.1).
+func basicCredentials(id string, secret redact.Secret) redact.Secret {
 	pair := url.QueryEscape(id) + ":" + url.QueryEscape(secret.Reveal())
 	return redact.New(base64.StdEncoding.EncodeToString([]byte(pair)))
 }
 
-// hide returns body without the credentials. The strings of JSON are taken out of their escapes for it: the same value can
-// be written in many ways.
-func (c credentials) hide(body []byte) []byte {
-	replacer := c.replacer()
+// redactBody returns body without the credentials. JSON strings are unescaped first, because the
+// same value can be escaped in many ways.
+func (c credentials) redactBody(body []byte) []byte {
+	replacer := c.newReplacer()
 	var decoded any
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
@@ -34,20 +36,20 @@ func (c credentials) hide(body []byte) []byte {
 		return []byte(replacer.Replace(string(body)))
 	}
 	hidden, err := json.Marshal(hideIn(decoded, replacer))
-	if err != nil { // what was decoded can be encoded
+	if err != nil { // cannot happen: it was decoded from JSON
 		return nil
 	}
 	return hidden
 }
 
-func (c credentials) replacer() *strings.Replacer {
+func (c credentials) newReplacer() *strings.Replacer {
 	var forms []string
 	for _, secret := range c {
 		if value := secret.Reveal(); value != "" {
 			forms = append(forms, value, url.QueryEscape(value))
 		}
 	}
-	// A value that begins with another one is to be found first.
+	// A value that starts with another one must be replaced first.
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
 	pairs := make([]string, 0, 2*len(forms))
 	for _, form := range forms {

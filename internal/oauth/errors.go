@@ -9,38 +9,41 @@ import (
 	"time"
 )
 
-// Kind says what a failure means for whoever asked. The empty Kind is success, or an error that is not ours.
+// Kind says what a failure means for the caller. The empty Kind is success, or an error of another
+// package.
 type Kind string
 
 // The kinds of failure.
 const (
-	// InvalidGrant: the code or the refresh token is used, expired, revoked or somebody else's. Only consent helps (B68).
+	// InvalidGrant: the code or the refresh token was already used, has expired, was revoked or
+	// belongs to another client. A person has to consent again (B68).
 	InvalidGrant Kind = "InvalidGrant"
-	// InvalidClient: the registration is gone or its secret is wrong. Only another registration and consent help (B68).
+	// InvalidClient: the registration is gone or its secret is wrong. A new registration and a
+	// person's consent are needed (B68).
 	InvalidClient Kind = "InvalidClient"
 	// InvalidScope: the scopes are unknown or wider than allowed.
 	InvalidScope Kind = "InvalidScope"
-	// InvalidRequest: the request itself is refused, for any other reason that waiting does not mend.
+	// InvalidRequest: the request is rejected for another reason that is permanent.
 	InvalidRequest Kind = "InvalidRequest"
 	// AccessDenied: the person did not consent.
 	AccessDenied Kind = "AccessDenied"
-	// Disabled: the server has no OAuth2 provider, or it is off (contract C.1).
+	// Disabled: the server has no OAuth2 provider, or it is switched off (contract C.1).
 	Disabled Kind = "Disabled"
-	// RegistrationDisabled: the provider does not take registrations of strangers (contract C.4, B61).
+	// RegistrationDisabled: the provider does not allow dynamic registration (contract C.4, B61).
 	RegistrationDisabled Kind = "RegistrationDisabled"
-	// Incomplete: the metadata lack what is needed; Error.Missing names it (B60).
+	// Incomplete: the metadata lack required members, which Error.Missing lists (B60).
 	Incomplete Kind = "Incomplete"
-	// Unavailable: network error, timeout, rate limit or server error; the same may succeed later, not before
-	// Error.RetryAfter has passed. Where Error.Lost is set it is not the same any more.
+	// Unavailable: network error, timeout, rate limit or server error. The same request may succeed
+	// after Error.RetryAfter. If Error.Lost is set, it may have been carried out already.
 	Unavailable Kind = "Unavailable"
-	// Connection: the request was refused before it reached the provider, by TLS, an edge or a redirect. coder.KindOf says
-	// how. It says nothing about the grant.
+	// Connection: TLS, a proxy or a redirect rejected the request before it reached the provider.
+	// coder.KindOf has the details. The grant is not affected.
 	Connection Kind = "Connection"
-	// Malformed: the answer is not one of the protocol's.
+	// Malformed: the response does not follow the protocol.
 	Malformed Kind = "Malformed"
 )
 
-// Reauthenticate reports whether nothing but a person's consent helps (B68).
+// Reauthenticate reports whether a person has to consent again (B68).
 func (k Kind) Reauthenticate() bool { return k == InvalidGrant || k == InvalidClient }
 
 // KindOf returns the kind of the *Error in err's chain, or the empty Kind.
@@ -52,7 +55,8 @@ func KindOf(err error) Kind {
 	return ""
 }
 
-// Summary is the *Error in err's chain for people: its kind, and its description where there is one. Empty: there is none.
+// Summary returns the kind and the description of the *Error in err's chain as text for people. It
+// is empty if there is none.
 func Summary(err error) string {
 	var e *Error
 	switch {
@@ -64,27 +68,29 @@ func Summary(err error) string {
 	return string(e.Kind) + ": " + e.Description
 }
 
-// Error is a failed operation. Neither its fields nor its text nor what it wraps hold credentials.
+// Error is a failed operation. Its fields, its text and the error it wraps contain no credentials.
 //
-// It wraps a *coder.Error where not the provider refused but something on the way there, and where the server is overloaded
-// or broken: retries over fresh settings, pauses and verdicts go by that one. What the provider itself has decided wraps
-// nothing.
+// It wraps a *coder.Error if the request failed on the way to the provider, or if the server is
+// overloaded or broken. That error decides about retries with fresh settings and about pauses. A
+// decision of the provider itself wraps nothing.
 type Error struct {
-	// Kind is what to branch on.
+	// Kind is what callers branch on.
 	Kind Kind
 	// Op is one of the Op constants.
 	Op string
-	// Code is the protocol's name for the error, such as invalid_grant (RFC 6749, section 5.2); empty where there was none.
+	// Code is the protocol's error code, such as invalid_grant (RFC 6749, section 5.2). It is empty if
+	// there was none.
 	Code string
-	// Description is what the server said, shortened and cleaned, or what went wrong here.
+	// Description is the server's message, shortened and redacted, or the local cause of the failure.
 	Description string
-	// Missing names the metadata that Incomplete is about, some with what is wrong with them.
+	// Missing lists what is missing from or wrong with the metadata. It is set for Incomplete.
 	Missing []string
-	// RetryAfter is how long to wait, up to an hour; zero where the server does not say.
+	// RetryAfter is how long to wait, up to an hour. It is zero if the server does not say.
 	RetryAfter time.Duration
-	// Lost: the server may have done what it was asked, and nobody has heard the outcome. The code or the refresh token may
-	// be spent, the registration made. It is never set where the provider has refused. Asking once more does no harm beyond
-	// another registration: a token that is spent is an InvalidGrant then.
+	// Lost: the server may have processed the request although no response arrived. The code or the
+	// refresh token may be used up, or the registration made. It is never set if the provider rejected
+	// the request. A retry is safe, apart from a possible second registration: a token that is used up
+	// fails with InvalidGrant.
 	Lost bool
 
 	cause error
@@ -109,7 +115,7 @@ func (e *Error) Error() string {
 // Unwrap returns the *coder.Error that this one was caused by, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// invalid is the error of a request that cannot be right and is not sent.
-func invalid(op, description string) *Error {
+// invalidRequest returns the error of a request that cannot be valid and is not sent.
+func invalidRequest(op, description string) *Error {
 	return &Error{Kind: InvalidRequest, Op: op, Description: description}
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// replay is a server that answers what it was last told to.
+// replay is a server whose response the test sets.
 type replay struct {
 	mu      sync.Mutex
 	handler http.HandlerFunc
@@ -50,13 +50,16 @@ func fuzzProvider(f *testing.F) (*replay, oauth.Provider) {
 	return server, oauth.New(coder.New(coder.Config{URL: origin}), testclock.NewFakePassiveClock(now))
 }
 
-// Whatever a server answers to anything: an error is typed, clean and without the credentials that were sent (B90), and
-// a success is whole.
+// For any response to any operation: an error has a kind, is redacted and contains no credential
+// that was sent (B90), and a success is complete.
 func FuzzAnswers(f *testing.F) {
 	for _, seed := range []string{
-		document(nil), document(map[string]any{"issuer": "https://[::1", "token_endpoint": "//x"}), pair(nil), registered(nil),
-		pair(map[string]any{"expiry": "9999-12-31T23:59:59Z", "expires_in": 1e18, "scope": []int{1}}), pair(map[string]any{"expires_in": "-1"}),
-		protocol("invalid_grant", verifier), protocol("server_error", code), `{"error":["invalid_grant"],"message":"` + oldRefresh + `"}`,
+		document(nil), document(map[string]any{"issuer": "https://[::1", "token_endpoint": "//x"}), pair(nil),
+		registered(nil),
+		pair(map[string]any{"expiry": "9999-12-31T23:59:59Z", "expires_in": 1e18, "scope": []int{1}}),
+		pair(map[string]any{"expires_in": "-1"}),
+		protocol("invalid_grant", verifier), protocol("server_error", code),
+		`{"error":["invalid_grant"],"message":"` + oldRefresh + `"}`,
 		`{"message":"Route not found.","validations":[{"field":"` + code + `"}]}`, `{"` + management + `":null}`,
 		"<html>" + verifier, "", "null", `"` + code + `"`, "\xff\x00", strings.Repeat("[", 200), strings.Repeat(code, 30),
 		"access_token=" + accessToken + "&expires_in=1&error=x", `{"error":"\u0053\u0033NT1NELauthorizationcode"}`,
@@ -83,7 +86,8 @@ func FuzzAnswers(f *testing.F) {
 			if !errors.As(err, &e) || e.Kind == "" || e.Op != op {
 				t.Fatalf("%s, status %d, %q: %v", op, status, body, err)
 			}
-			if strings.ContainsFunc(e.Error(), unicode.IsControl) || !utf8.ValidString(e.Error()) || utf8.RuneCountInString(e.Description) > 200 {
+			if strings.ContainsFunc(e.Error(), unicode.IsControl) || !utf8.ValidString(e.Error()) ||
+				utf8.RuneCountInString(e.Description) > 200 {
 				t.Errorf("not clean: %q", e.Error())
 			}
 			if e.Kind.Reauthenticate() && e.Lost {
@@ -94,7 +98,8 @@ func FuzzAnswers(f *testing.F) {
 }
 
 func FuzzGrants(f *testing.F) {
-	for _, seed := range []string{pair(nil), pair(map[string]any{"expiry": nil}), pair(map[string]any{"refresh_token": nil, "scope": " a  b "}), "{}"} {
+	for _, seed := range []string{pair(nil), pair(map[string]any{"expiry": nil}),
+		pair(map[string]any{"refresh_token": nil, "scope": " a  b "}), "{}"} {
 		f.Add(seed)
 	}
 	server, p := fuzzProvider(f)
@@ -107,7 +112,8 @@ func FuzzGrants(f *testing.F) {
 			}
 			return
 		}
-		if id, _, _ := strings.Cut(g.AccessToken.Reveal(), "-"); id != g.KeyID || len(id) != 10 || g.RefreshToken.Reveal() == "" {
+		if id, _, _ := strings.Cut(g.AccessToken.Reveal(), "-"); id != g.KeyID || len(id) != 10 ||
+			g.RefreshToken.Reveal() == "" {
 			t.Errorf("%q: incomplete %+v", body, g)
 		}
 		if !g.ExpiresAt.After(serverTime) || g.Scopes != nil && len(g.Scopes) == 0 {
@@ -116,7 +122,7 @@ func FuzzGrants(f *testing.F) {
 	})
 }
 
-// What is granted covers itself, more covers no less, and everything covers all.
+// Granted scopes cover themselves, more scopes cover no less, and coder:all covers all.
 func FuzzCovers(f *testing.F) {
 	f.Add("workspace:read coder:workspaces.access", "workspace:ssh", "template:*")
 	f.Add("", ":", "*:*")

@@ -21,7 +21,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// mark is in every credential of these tests. Most have no shape that a pattern would find.
+// mark is part of every credential of these tests. Most match no pattern of redact.Text.
 const mark = "S3NT1NEL"
 
 // Credentials, and a pair as in contract C.7.
@@ -54,29 +54,33 @@ func registration() oauth.Registration {
 
 func metadata() oauth.Metadata {
 	return oauth.Metadata{
-		Issuer: accessURL, AuthorizationEndpoint: accessURL + "/oauth2/authorize", TokenEndpoint: accessURL + "/oauth2/tokens",
+		Issuer: accessURL, AuthorizationEndpoint: accessURL + "/oauth2/authorize",
+		TokenEndpoint:        accessURL + "/oauth2/tokens",
 		RegistrationEndpoint: accessURL + "/oauth2/register", RevocationEndpoint: accessURL + "/oauth2/revoke",
 		Scopes: []string{"workspace:read"}, AuthMethod: oauth.ClientSecretBasic,
 	}
 }
 
 func attempt() oauth.Attempt {
-	return oauth.Attempt{RedirectURI: callback, State: "state", Verifier: redact.New(verifier), Scopes: []string{"workspace:read", "template:read"}}
+	return oauth.Attempt{RedirectURI: callback, State: "state", Verifier: redact.New(verifier),
+		Scopes: []string{"workspace:read", "template:read"}}
 }
 
-// document is the metadata of contract C.2, changed.
+// document returns the metadata of contract C.2, changed.
 func document(change map[string]any) string {
 	doc := map[string]any{
-		"issuer": accessURL, "authorization_endpoint": accessURL + "/oauth2/authorize", "token_endpoint": accessURL + "/oauth2/tokens",
+		"issuer": accessURL, "authorization_endpoint": accessURL + "/oauth2/authorize",
+		"token_endpoint":        accessURL + "/oauth2/tokens",
 		"registration_endpoint": accessURL + "/oauth2/register", "revocation_endpoint": accessURL + "/oauth2/revoke",
-		"response_types_supported": []string{"code"}, "grant_types_supported": []string{"authorization_code", "refresh_token"},
+		"response_types_supported":         []string{"code"},
+		"grant_types_supported":            []string{"authorization_code", "refresh_token"},
 		"code_challenge_methods_supported": []string{"S256"}, "scopes_supported": []string{"workspace:read"},
 		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "none"},
 	}
 	return changed(doc, change)
 }
 
-// pair is an answer of the token endpoint, changed.
+// pair returns a response of the token endpoint, changed.
 func pair(change map[string]any) string {
 	return changed(map[string]any{
 		"access_token": accessToken, "token_type": "Bearer", "expires_in": 86399, "refresh_token": newRefresh,
@@ -99,7 +103,7 @@ func changed(doc, change map[string]any) string {
 	return string(encoded)
 }
 
-// answer answers every request alike; header has lines "Name: value".
+// answer sends the same response to every request; header has lines "Name: value".
 func answer(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
@@ -117,13 +121,13 @@ func answer(status int, body string, header ...string) http.HandlerFunc {
 	}
 }
 
-// drop cuts the connection once the request has arrived.
+// drop closes the connection once the request has arrived.
 func drop(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.ReadAll(r.Body)
 	panic(http.ErrAbortHandler)
 }
 
-// serve starts a server and returns its provider. Whatever it advertises, its origin is another one.
+// serve starts a server and returns its provider. The origin that it advertises is another one.
 func serve(t *testing.T, handler http.HandlerFunc) oauth.Provider {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -140,7 +144,7 @@ func providerOf(c *coder.Client) oauth.Provider {
 	return oauth.New(c, testclock.NewFakePassiveClock(now))
 }
 
-// clientAt returns a client that has a token of its own, which no request of this package may carry.
+// clientAt returns a client with a token of its own, which no request of this package may carry.
 func clientAt(t *testing.T, rawURL string, config coder.Config) *coder.Client {
 	t.Helper()
 	origin, err := url.Parse(rawURL)
@@ -157,7 +161,7 @@ func clientAt(t *testing.T, rawURL string, config coder.Config) *coder.Client {
 	return c
 }
 
-// operations are all that send a request, for what holds of each.
+// operations are all that send a request, for properties that hold for each.
 func operations(t *testing.T, p oauth.Provider) map[string]func() error {
 	t.Helper()
 	return map[string]func() error{

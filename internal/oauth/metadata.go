@@ -10,40 +10,43 @@ import (
 	"strings"
 )
 
-// metadataPath is where RFC 8414, section 3, has the metadata of an issuer without a path (contract C.2).
+// metadataPath is the path of the metadata of an issuer without a path (RFC 8414, section 3;
+// contract C.2).
 const metadataPath = "/.well-known/oauth-authorization-server"
 
-// Metadata is what the provider says of itself (RFC 8414), validated: every endpoint is on the issuer's origin.
+// Metadata describes the provider (RFC 8414). It is validated: every endpoint is on the issuer's
+// origin.
 //
-// All URLs have the origin of the server's access URL (contract C.2). A person's browser goes there; the requests of this
-// package go to the same paths on the deployment's own origin.
+// All URLs have the origin of the server's access URL (contract C.2). A person's browser opens them
+// there. The requests of this package go to the same paths on the deployment's own origin.
 type Metadata struct {
-	// Issuer identifies the provider. Codes and grants of one are worthless at another (B73).
+	// Issuer identifies the provider. Codes and grants of one provider are not valid at another (B73).
 	Issuer string
-	// AuthorizationEndpoint is for a person's browser.
+	// AuthorizationEndpoint is opened by a person's browser.
 	AuthorizationEndpoint string
 	TokenEndpoint         string
-	// RegistrationEndpoint is empty while the server takes no registrations (contract C.4).
+	// RegistrationEndpoint is empty if the server does not allow dynamic registration (contract C.4).
 	RegistrationEndpoint string
-	// RevocationEndpoint is empty where grants cannot be revoked.
+	// RevocationEndpoint is empty if grants cannot be revoked.
 	RevocationEndpoint string
-	// Scopes are those that may be asked for; none: the server does not say.
+	// Scopes that may be requested. None: the server does not say.
 	Scopes []string
-	// AuthMethod is how clients are to authenticate, the best of those that are offered.
+	// AuthMethod is the preferred authentication method of those that the server offers.
 	AuthMethod AuthMethod
 }
 
-// AuthMethod is how a client proves at the token endpoint who it is (RFC 7591, section 2).
+// AuthMethod is how a client authenticates at the token endpoint (RFC 7591, section 2).
 type AuthMethod string
 
-// The methods that this package can use, the better one first: a header is logged and parsed by less than a body, and it is
-// also understood by servers that check no secret and refuse parameters they do not expect (contract C.7, C.8).
+// The supported methods, the preferred one first. A header is less likely to be logged than a body,
+// and is also accepted by servers that check no secret and reject unexpected parameters (contract
+// C.7, C.8).
 const (
 	ClientSecretBasic AuthMethod = "client_secret_basic"
 	ClientSecretPost  AuthMethod = "client_secret_post"
 )
 
-// metadataBody is the document.
+// metadataBody is the metadata document.
 type metadataBody struct {
 	Issuer        string   `json:"issuer"`
 	Authorization string   `json:"authorization_endpoint"`
@@ -57,39 +60,40 @@ type metadataBody struct {
 	Challenges    []string `json:"code_challenge_methods_supported"`
 }
 
-// Discover asks for the metadata and validates them. A server without a provider is Disabled; metadata that lack what is
-// needed are Incomplete, with everything that they lack (B60).
+// Discover reads and validates the metadata. A server without a provider is Disabled. Metadata
+// without a required member are Incomplete, and the error lists all that is missing (B60).
 func (p Provider) Discover(ctx context.Context) (Metadata, error) {
 	c := p.newRecorder(OpDiscover)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, metadataPath, nil)
 	if err != nil {
-		return Metadata{}, invalid(OpDiscover, "the request cannot be made")
+		return Metadata{}, invalidRequest(OpDiscover, "the request cannot be made")
 	}
-	if failed := c.send(req); failed != nil {
+	if failed := c.sendRequest(req); failed != nil {
 		return Metadata{}, failed
 	}
 	var body metadataBody
-	if failed := c.decode(&body); failed != nil {
+	if failed := c.decodeBody(&body); failed != nil {
 		if c.answer.isDashboard() {
 			failed.Kind, failed.Description = Disabled, disabled
 		}
 		return Metadata{}, failed
 	}
-	if missing := body.missing(); len(missing) > 0 {
+	if missing := body.missingFields(); len(missing) > 0 {
 		return Metadata{}, &Error{Kind: Incomplete, Op: OpDiscover, Missing: missing}
 	}
-	return body.metadata(), nil
+	return body.toMetadata(), nil
 }
 
-// isDashboard reports whether Coder itself answered with its web application, as it does for paths that it does not know
-// (contract A.2, A.8). A proxy's page does not have the header.
+// isDashboard reports whether Coder itself answered with its web application, as it does for
+// unknown paths (contract A.2, A.8). A proxy's page does not have the header.
 func (a *answer) isDashboard() bool {
 	return a.Header.Get("X-Coder-Build-Version") != "" && strings.Contains(a.Header.Get("Content-Type"), "html")
 }
 
-// missing names everything that is absent or unusable. RFC 8414 has defaults for some members; a server that relies on them
-// is not one that is known to work, so that what is not said is missing.
-func (b *metadataBody) missing() []string {
+// missingFields lists everything that is absent or unusable. RFC 8414 has defaults for some
+// members, but no server that relies on them is known to work, so that an absent member counts as
+// missing.
+func (b *metadataBody) missingFields() []string {
 	missing := b.missingEndpoints()
 	for _, list := range []struct {
 		name   string
@@ -106,7 +110,8 @@ func (b *metadataBody) missing() []string {
 		}
 	}
 	if b.authMethod() == "" {
-		missing = append(missing, "token_endpoint_auth_methods_supported: "+string(ClientSecretBasic)+" or "+string(ClientSecretPost))
+		missing = append(missing,
+			"token_endpoint_auth_methods_supported: "+string(ClientSecretBasic)+" or "+string(ClientSecretPost))
 	}
 	return missing
 }
@@ -152,7 +157,7 @@ func (b *metadataBody) authMethod() AuthMethod {
 	return ""
 }
 
-func (b *metadataBody) metadata() Metadata {
+func (b *metadataBody) toMetadata() Metadata {
 	return Metadata{
 		Issuer: b.Issuer, AuthorizationEndpoint: b.Authorization, TokenEndpoint: b.Token,
 		RegistrationEndpoint: b.Registration, RevocationEndpoint: b.Revocation,
@@ -160,17 +165,18 @@ func (b *metadataBody) metadata() Metadata {
 	}
 }
 
-// parseEndpoint returns an absolute http or https URL without user info and fragment (RFC 6749, section 3), or nil. Plain http
-// is for deployments that are reached by it.
+// parseEndpoint returns an absolute http or https URL without user info and fragment (RFC 6749,
+// section 3), or nil. Plain http is for deployments that are themselves reached over http.
 func parseEndpoint(raw string) *url.URL {
 	u, err := url.Parse(raw)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil ||
+		u.Fragment != "" {
 		return nil
 	}
 	return u
 }
 
-// originOf returns scheme, host and port in one spelling (RFC 6454, section 4).
+// originOf returns scheme, host and port in a normalised form (RFC 6454, section 4).
 func originOf(u *url.URL) string {
 	port := u.Port()
 	if port == "" {

@@ -8,7 +8,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// Operations, as they stand in Error.Op and in the coder.Call that Observe gets.
+// Operations, as used in Error.Op and in the coder.Call that Observe receives.
 const (
 	OpDiscover   = "oauth_discover"
 	OpRegister   = "oauth_register"
@@ -16,20 +16,22 @@ const (
 	OpExchange   = "oauth_exchange"
 	OpRefresh    = "oauth_refresh"
 	OpRevoke     = "oauth_revoke"
-	// OpAuthorize is no request of ours: a person's browser makes it, and the answer comes to the callback.
+	// OpAuthorize is not a request of the operator: a person's browser makes it, and the result
+	// arrives at the callback.
 	OpAuthorize = "oauth_authorize"
 )
 
-// Provider is the OAuth2 provider of a deployment, as it is reached over one client of that deployment. It is immutable,
-// and safe for concurrent use.
+// Provider is the OAuth2 provider of a deployment, accessed through a client of that deployment. It
+// is immutable and safe for concurrent use.
 //
-// Its methods return errors of type *Error, and send each request once.
+// Its methods return errors of type *Error and send each request once.
 type Provider struct {
 	client *coder.Client
 	clock  clock.PassiveClock
 }
 
-// New returns the provider of client's deployment. The clock stands in for the server's where an answer has no date.
+// New returns the provider of client's deployment. The clock is used if a response has no Date
+// header.
 func New(client *coder.Client, c clock.PassiveClock) Provider {
 	return Provider{client: client, clock: c}
 }

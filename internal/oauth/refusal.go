@@ -11,18 +11,19 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// refusalBody is an error answer in the protocol's shape (RFC 6749, section 5.2) or in Coder's, which the server uses for some
-// failures of these endpoints too (contract A.2).
+// refusalBody is an error response in the protocol's format (RFC 6749, section 5.2) or in Coder's,
+// which the server uses for some failures of these endpoints too (contract A.2).
 type refusalBody struct {
 	Code        string `json:"error"`
 	Description string `json:"error_description"`
 	Message     string `json:"message"`
 }
 
-// codeShape is what codes are taken for: anything else is somebody's prose.
+// codeShape matches error codes. Anything else is free text.
 var codeShape = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
-// kinds of the codes that say more than that the request is refused. RFC 6749, sections 4.1.2.1 and 5.2.
+// kinds maps error codes to kinds (RFC 6749, sections 4.1.2.1 and 5.2). Other codes mean
+// InvalidRequest.
 var kinds = map[string]Kind{
 	"invalid_grant":           InvalidGrant,
 	"invalid_client":          InvalidClient,
@@ -39,8 +40,9 @@ func kindOfCode(code string) Kind {
 	return InvalidRequest
 }
 
-// Refused returns the error that an authorization ended with, from the parameters error and error_description of the callback
-// (RFC 6749, section 4.1.2.1). They come from whoever called, so that all of them is cleaned.
+// Refused returns the error of a failed authorization, from the parameters error and
+// error_description of the callback (RFC 6749, section 4.1.2.1). Any client can send these, so they
+// are redacted and shortened.
 func Refused(code, description string) *Error {
 	e := &Error{Op: OpAuthorize, Kind: kindOfCode(code), Description: coder.Clean(description)}
 	if codeShape.MatchString(code) {
@@ -49,12 +51,12 @@ func Refused(code, description string) *Error {
 	return e
 }
 
-// failure is the error of a request that got no whole answer. What err says besides its *coder.Error is not kept: URLs and
-// bodies stand in it.
-func (c *roundTripRecorder) failure(err error) *Error {
+// failureError returns the error of a request without a complete response. Only the *coder.Error in
+// err is kept, because the rest may contain URLs and bodies.
+func (c *roundTripRecorder) failureError(err error) *Error {
 	var cause *coder.Error
 	if !errors.As(err, &cause) {
-		return invalid(c.op, "the request cannot be made")
+		return invalidRequest(c.op, "the request cannot be made")
 	}
 	e := &Error{Kind: Connection, Op: c.op, Description: cause.Message, RetryAfter: cause.RetryAfter, cause: cause}
 	switch {
@@ -70,11 +72,11 @@ func (c *roundTripRecorder) failure(err error) *Error {
 	return e
 }
 
-// refusal is the error of the answer, which is no success, or is one that says that it is none.
-func (c *roundTripRecorder) refusal() *Error {
-	body := c.hidden.hide(c.answer.body)
+// refusalError returns the error for a response that reports a failure.
+func (c *roundTripRecorder) refusalError() *Error {
+	body := c.hidden.redactBody(c.answer.body)
 	var said refusalBody
-	_ = json.Unmarshal(body, &said) // what cannot be decoded stays empty
+	_ = json.Unmarshal(body, &said) // undecodable fields stay empty
 	cause := c.client.Refusal(c.op, c.answer.Response, body)
 	e := &Error{Op: c.op, Description: cause.Message}
 	if codeShape.MatchString(said.Code) {
@@ -82,7 +84,7 @@ func (c *roundTripRecorder) refusal() *Error {
 		cause.Message = e.Description
 	}
 	switch {
-	case cause.Kind.Transient(): // whatever the code is: the contract has both shapes here (C.7)
+	case cause.Kind.Transient(): // regardless of the code: the server uses both formats here (C.7)
 		e.Kind, e.RetryAfter, e.cause = Unavailable, cause.RetryAfter, cause
 		e.Lost = cause.Kind != coder.RateLimited
 	case e.Code != "":
@@ -100,12 +102,14 @@ func (c *roundTripRecorder) refusal() *Error {
 	return e
 }
 
-const disabled = "the deployment has no OAuth2 provider, or it is off (CODER_OAUTH2_PROVIDER_ENABLE, on older servers the experiment oauth2)"
+const disabled = "the deployment has no OAuth2 provider, or it is off (CODER_OAUTH2_PROVIDER_ENABLE, on older " +
+	"servers the experiment oauth2)"
 
-// kindOfAnswer is the kind of a refusal that has not the protocol's shape; coders is whether it has Coder's.
+// kindOfAnswer returns the kind of an error response that is not in the protocol's format; coders
+// says whether it is in Coder's.
 func kindOfAnswer(cause *coder.Error, coders bool) Kind {
 	switch {
-	case coders && cause.Status == http.StatusNotFound: // contract C.1; a proxy's 404 says nothing
+	case coders && cause.Status == http.StatusNotFound: // contract C.1; a 404 of a proxy is not conclusive
 		return Disabled
 	case cause.Kind == coder.Malformed:
 		return Malformed
@@ -115,8 +119,9 @@ func kindOfAnswer(cause *coder.Error, coders bool) Kind {
 	return Connection
 }
 
-// unreadable is the error of a success that cannot be what was asked for. wrong quotes nothing of it.
-func (c *roundTripRecorder) unreadable(wrong string) *Error {
+// unreadableError returns the error of a successful response with unexpected contents. wrong must
+// not quote the body.
+func (c *roundTripRecorder) unreadableError(wrong string) *Error {
 	cause := coder.Unreadable(c.op, c.answer.Response, c.answer.body, wrong)
 	return &Error{Kind: Malformed, Op: c.op, Description: cause.Message, Lost: true, cause: cause}
 }

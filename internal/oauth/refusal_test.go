@@ -39,15 +39,24 @@ func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 	}{
 		"invalid_grant": {answer(400, protocol("invalid_grant", "used\\ntwice")),
 			oauth.Error{Kind: oauth.InvalidGrant, Code: "invalid_grant", Description: "used twice"}, ""}, // B68
-		"invalid_client":             {answer(401, protocol("invalid_client", "")), oauth.Error{Kind: oauth.InvalidClient, Code: "invalid_client"}, ""}, // B68
-		"invalid_scope":              {answer(400, protocol("invalid_scope", "x")), oauth.Error{Kind: oauth.InvalidScope, Code: "invalid_scope", Description: "x"}, ""},
-		"invalid_request":            {answer(400, protocol("invalid_request", "x")), oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_request", Description: "x"}, ""},
-		"invalid_target":             {answer(400, protocol("invalid_target", "x")), oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_target", Description: "x"}, ""},
-		"unsupported_grant_type":     {answer(400, protocol("unsupported_grant_type", "x")), oauth.Error{Kind: oauth.InvalidRequest, Code: "unsupported_grant_type", Description: "x"}, ""},
-		"a body too large":           {answer(413, protocol("invalid_request", "1 MiB")), oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_request", Description: "1 MiB"}, ""},
-		"a body too large for Coder": {answer(413, `{"message":"too large"}`), oauth.Error{Kind: oauth.InvalidRequest, Description: "too large"}, coder.Invalid},
+		// B68
+		"invalid_client": {answer(401, protocol("invalid_client", "")),
+			oauth.Error{Kind: oauth.InvalidClient, Code: "invalid_client"}, ""},
+		"invalid_scope": {answer(400, protocol("invalid_scope", "x")),
+			oauth.Error{Kind: oauth.InvalidScope, Code: "invalid_scope", Description: "x"}, ""},
+		"invalid_request": {answer(400, protocol("invalid_request", "x")),
+			oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_request", Description: "x"}, ""},
+		"invalid_target": {answer(400, protocol("invalid_target", "x")),
+			oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_target", Description: "x"}, ""},
+		"unsupported_grant_type": {answer(400, protocol("unsupported_grant_type", "x")),
+			oauth.Error{Kind: oauth.InvalidRequest, Code: "unsupported_grant_type", Description: "x"}, ""},
+		"a body too large": {answer(413, protocol("invalid_request", "1 MiB")),
+			oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_request", Description: "1 MiB"}, ""},
+		"a body too large for Coder": {answer(413, `{"message":"too large"}`),
+			oauth.Error{Kind: oauth.InvalidRequest, Description: "too large"}, coder.Invalid},
 		"overload": {answer(429, protocol("temporarily_unavailable", "slow"), "Retry-After: 60"),
-			oauth.Error{Kind: oauth.Unavailable, Code: "temporarily_unavailable", Description: "slow", RetryAfter: time.Minute}, coder.RateLimited},
+			oauth.Error{Kind: oauth.Unavailable, Code: "temporarily_unavailable", Description: "slow",
+				RetryAfter: time.Minute}, coder.RateLimited},
 		"overload in Coder's shape": {answer(429, `{"message":"slow"}`, "Retry-After: 7"),
 			oauth.Error{Kind: oauth.Unavailable, Description: "slow", RetryAfter: 7 * time.Second}, coder.RateLimited},
 		"overload under another name": {answer(429, protocol("invalid_grant", "")),
@@ -62,13 +71,20 @@ func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 			oauth.Error{Kind: oauth.Unavailable, Description: "HTML answer from a proxy", Lost: true}, coder.Unavailable},
 		"maintenance": {answer(503, "", "Retry-After: 120"),
 			oauth.Error{Kind: oauth.Unavailable, RetryAfter: 2 * time.Minute, Lost: true}, coder.Unavailable},
-		"the provider is off":    {answer(404, `{"message":"Route not found."}`), oauth.Error{Kind: oauth.Disabled, Description: "…"}, coder.Malformed},
-		"an unknown route":       {answer(404, "404 page not found"), oauth.Error{Kind: oauth.Malformed, Description: "404 page not found"}, coder.Malformed},
-		"an edge's 401":          {answer(401, `{"message":"signed out","detail":"the API key is invalid"}`), oauth.Error{Kind: oauth.Connection, Description: "signed out: the API key is invalid"}, coder.KeyUnknown},
-		"an edge's 403":          {answer(403, "<p>"), oauth.Error{Kind: oauth.Connection, Description: "HTML answer from a proxy"}, coder.Forbidden},
-		"a redirect":             {answer(303, "", "Location: /login?"+mark), oauth.Error{Kind: oauth.Connection, Description: "…"}, coder.Redirected},
-		"a code that is none":    {answer(400, protocol("Invalid Grant!", "x")), oauth.Error{Kind: oauth.InvalidRequest, Description: "…"}, coder.Invalid},
-		"a code of another type": {answer(400, `{"error":7,"message":"m"}`), oauth.Error{Kind: oauth.InvalidRequest, Description: "m"}, coder.Invalid},
+		"the provider is off": {answer(404, `{"message":"Route not found."}`),
+			oauth.Error{Kind: oauth.Disabled, Description: "…"}, coder.Malformed},
+		"an unknown route": {answer(404, "404 page not found"),
+			oauth.Error{Kind: oauth.Malformed, Description: "404 page not found"}, coder.Malformed},
+		"an edge's 401": {answer(401, `{"message":"signed out","detail":"the API key is invalid"}`),
+			oauth.Error{Kind: oauth.Connection, Description: "signed out: the API key is invalid"}, coder.KeyUnknown},
+		"an edge's 403": {answer(403, "<p>"),
+			oauth.Error{Kind: oauth.Connection, Description: "HTML answer from a proxy"}, coder.Forbidden},
+		"a redirect": {answer(303, "", "Location: /login?"+mark),
+			oauth.Error{Kind: oauth.Connection, Description: "…"}, coder.Redirected},
+		"a code that is none": {answer(400, protocol("Invalid Grant!", "x")),
+			oauth.Error{Kind: oauth.InvalidRequest, Description: "…"}, coder.Invalid},
+		"a code of another type": {answer(400, `{"error":7,"message":"m"}`),
+			oauth.Error{Kind: oauth.InvalidRequest, Description: "m"}, coder.Invalid},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +102,7 @@ func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 				if diff := cmp.Diff(want, *e, ignoreCause); diff != "" || coder.KindOf(err) != tt.cause {
 					t.Errorf("caused by %q: %s", coder.KindOf(err), diff)
 				}
-				var cause *coder.Error // says the same, in whatever shape it came
+				var cause *coder.Error // the same, in either format
 				if errors.As(err, &cause) && cause.Message != e.Description && e.Kind != oauth.Disabled {
 					t.Errorf("the cause says %q", cause.Message)
 				}
@@ -112,13 +128,15 @@ func TestErrorsWithStatus200(t *testing.T) {
 func TestOnlyConsentHelps(t *testing.T) { // B68
 	t.Parallel()
 	want := map[oauth.Kind]bool{oauth.InvalidGrant: true, oauth.InvalidClient: true}
-	for _, kind := range []oauth.Kind{"", oauth.InvalidGrant, oauth.InvalidClient, oauth.InvalidScope, oauth.InvalidRequest, oauth.AccessDenied, oauth.Disabled,
+	for _, kind := range []oauth.Kind{"", oauth.InvalidGrant, oauth.InvalidClient, oauth.InvalidScope,
+		oauth.InvalidRequest, oauth.AccessDenied, oauth.Disabled,
 		oauth.RegistrationDisabled, oauth.Incomplete, oauth.Unavailable, oauth.Connection, oauth.Malformed} {
 		if kind.Reauthenticate() != want[kind] {
 			t.Errorf("%s: %v", kind, kind.Reauthenticate())
 		}
 	}
-	if oauth.KindOf(errors.New("x")) != "" || oauth.KindOf(fmt.Errorf("x: %w", &oauth.Error{Kind: oauth.Malformed})) != oauth.Malformed {
+	if oauth.KindOf(errors.New("x")) != "" || oauth.KindOf(fmt.Errorf("x: %w",
+		&oauth.Error{Kind: oauth.Malformed})) != oauth.Malformed {
 		t.Error("wrong kind of an error")
 	}
 }
@@ -142,20 +160,24 @@ func TestALostAnswerIsToldFromARequestThatWasNotSent(t *testing.T) { // B67, con
 		cause    coder.Kind
 		lost     bool
 	}{
-		"cut off":             {t.Context(), serve(t, drop), oauth.Unavailable, coder.Unavailable, true},
-		"cut off in between":  {t.Context(), serve(t, half), oauth.Unavailable, coder.Unavailable, true},
-		"too long":            {t.Context(), serve(t, large), oauth.Malformed, coder.Malformed, true},
-		"not in time":         {t.Context(), providerOf(clientAt(t, slow.URL, coder.Config{Timeout: 50 * time.Millisecond})), oauth.Unavailable, coder.Unavailable, true},
-		"nobody there":        {t.Context(), providerAt(t, "http://127.0.0.1:1"), oauth.Unavailable, coder.Unavailable, false},
+		"cut off":            {t.Context(), serve(t, drop), oauth.Unavailable, coder.Unavailable, true},
+		"cut off in between": {t.Context(), serve(t, half), oauth.Unavailable, coder.Unavailable, true},
+		"too long":           {t.Context(), serve(t, large), oauth.Malformed, coder.Malformed, true},
+		"not in time": {t.Context(), providerOf(clientAt(t, slow.URL,
+			coder.Config{Timeout: 50 * time.Millisecond})), oauth.Unavailable, coder.Unavailable, true},
+		"no listener": {t.Context(), providerAt(t, "http://127.0.0.1:1"), oauth.Unavailable, coder.Unavailable,
+			false},
 		"cancelled before":    {canceled, serve(t, drop), oauth.Unavailable, coder.Canceled, false},
 		"TLS to a plain port": {t.Context(), serveTLSAtPlainPort(t), oauth.Malformed, coder.Malformed, false},
-		"no origin":           {t.Context(), providerOf(coder.New(coder.Config{})), oauth.InvalidRequest, coder.Invalid, false},
+		"no origin": {t.Context(), providerOf(coder.New(coder.Config{})), oauth.InvalidRequest, coder.Invalid,
+			false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := tt.provider.Refresh(tt.ctx, metadata(), registration(), redact.New(oldRefresh))
-			if e := failure(t, err); e.Kind != tt.kind || e.Lost != tt.lost || coder.KindOf(err) != tt.cause || e.Description == "" {
+			if e := failure(t, err); e.Kind != tt.kind || e.Lost != tt.lost || coder.KindOf(err) != tt.cause ||
+				e.Description == "" {
 				t.Errorf("lost: %v, %v, caused by %s", e.Lost, err, coder.KindOf(err))
 			}
 		})
@@ -187,13 +209,14 @@ func TestNoErrorRepeatsACredential(t *testing.T) { // B90
 		"escaped as in JSON":   protocol("invalid_request", unicode.String()),
 		"at the cut":           protocol("invalid_request", long),
 		"as the code":          protocol(strings.ToLower(mark), said),
-		"in Coder's shape":     `{"message":"` + unicode.String() + `","detail":"` + long + `","validations":[{"field":"` + said + `","detail":"` + said + `"}]}`,
-		"as a text":            said,
-		"as a long text":       long,
-		"as a page":            "<html>" + said,
-		"as a form":            "error=invalid_request&error_description=" + escaped,
-		"within something":     `{"message":"m","detail":{"` + said + `":["` + said + `"]},"error":["` + said + `"]}`,
-		"as a list":            `["` + unicode.String() + `"]`,
+		"in Coder's shape": `{"message":"` + unicode.String() + `","detail":"` + long + `","validations":[{"field":"` +
+			said + `","detail":"` + said + `"}]}`,
+		"as a text":        said,
+		"as a long text":   long,
+		"as a page":        "<html>" + said,
+		"as a form":        "error=invalid_request&error_description=" + escaped,
+		"within something": `{"message":"m","detail":{"` + said + `":["` + said + `"]},"error":["` + said + `"]}`,
+		"as a list":        `["` + unicode.String() + `"]`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -201,7 +224,8 @@ func TestNoErrorRepeatsACredential(t *testing.T) { // B90
 			p := serve(t, func(w http.ResponseWriter, r *http.Request) { (*handler.Load())(w, r) })
 			for _, status := range []int{200, 302, 304, 400, 401, 404, 429, 500} {
 				for _, contentType := range []string{"application/json", "text/html"} {
-					next := answer(status, body, "Content-Type: "+contentType, "Location: https://"+mark+"@elsewhere.test/"+mark, "Www-Authenticate: "+said)
+					next := answer(status, body, "Content-Type: "+contentType, "Location: https://"+mark+"@elsewhere.test/"+mark,
+						"Www-Authenticate: "+said)
 					handler.Store(&next)
 					for op, do := range operations(t, p) {
 						secretlessOf(t, op, do(), halves)
@@ -212,7 +236,7 @@ func TestNoErrorRepeatsACredential(t *testing.T) { // B90
 	}
 }
 
-// sent are the credentials that an operation carries. What it has not carried it cannot know.
+// sent returns the credentials that an operation sends. It cannot redact others.
 var sent = map[string][]string{
 	oauth.OpExchange:   {clientSecret, code, verifier},
 	oauth.OpRefresh:    {clientSecret, oldRefresh},
@@ -220,12 +244,13 @@ var sent = map[string][]string{
 	oauth.OpDeregister: {management},
 }
 
-// Half of a credential is too much as well, unless it was cut by the server.
+// Half of a credential must not appear either, unless the server has cut it.
 func halves(credential string) string { return credential[:len(mark)+6] }
 
 func wholes(credential string) string { return credential }
 
-// secretlessOf fails if an error, or anything it wraps, shows a credential that the operation carries.
+// secretlessOf fails if an error, or anything it wraps, shows a credential that the operation
+// sends.
 func secretlessOf(t *testing.T, op string, err error, part func(string) string) {
 	t.Helper()
 	for ; err != nil; err = errors.Unwrap(err) {
@@ -257,9 +282,11 @@ func TestTheBasicHeaderIsNotRepeated(t *testing.T) { // B90
 func TestErrorText(t *testing.T) {
 	t.Parallel()
 	for want, e := range map[string]*oauth.Error{
-		"oauth_refresh: InvalidGrant (invalid_grant): used": {Op: oauth.OpRefresh, Kind: oauth.InvalidGrant, Code: "invalid_grant", Description: "used"},
-		"oauth_refresh: Unavailable":                        {Op: oauth.OpRefresh, Kind: oauth.Unavailable},
-		"oauth_discover: Incomplete: issuer, a: b":          {Op: oauth.OpDiscover, Kind: oauth.Incomplete, Missing: []string{"issuer", "a: b"}},
+		"oauth_refresh: InvalidGrant (invalid_grant): used": {
+			Op: oauth.OpRefresh, Kind: oauth.InvalidGrant, Code: "invalid_grant", Description: "used"},
+		"oauth_refresh: Unavailable": {Op: oauth.OpRefresh, Kind: oauth.Unavailable},
+		"oauth_discover: Incomplete: issuer, a: b": {
+			Op: oauth.OpDiscover, Kind: oauth.Incomplete, Missing: []string{"issuer", "a: b"}},
 	} {
 		if got := e.Error(); got != want {
 			t.Errorf("got %q, want %q", got, want)

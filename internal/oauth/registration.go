@@ -12,61 +12,63 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// Registration is a client that the provider knows, by dynamic registration or because somebody made it by hand: then
-// ClientID and ClientSecret are all there is.
+// Registration is a client that the provider knows, by dynamic registration or because an
+// administrator created it. In the latter case only ClientID and ClientSecret are set.
 type Registration struct {
 	ClientID     string
 	ClientSecret redact.Secret
-	// AuthMethod is what the client was registered with; empty: the one of the metadata.
+	// AuthMethod that the client was registered with. Empty: the one of the metadata.
 	AuthMethod AuthMethod
-	// RedirectURIs are those that were registered (B61).
+	// RedirectURIs that were registered (B61).
 	RedirectURIs []string
-	// ManagementURI is where the registration can be deleted (RFC 7592); empty: nowhere.
+	// ManagementURI is where the registration can be deleted (RFC 7592). Empty: it cannot.
 	ManagementURI string
 	// ManagementToken is the registration access token.
 	ManagementToken redact.Secret
 }
 
-// ClientMetadata is what a client says of itself when it registers.
+// ClientMetadata describes a client when it registers.
 type ClientMetadata struct {
-	// Name is shown to the person who consents. The server cuts it at 64 characters.
+	// Name is shown to the person who consents. The server truncates it to 64 characters.
 	Name string
-	// RedirectURIs are where the person's browser may be sent back to; at least one. They are compared exactly, except for
-	// the port of a loopback address (contract C.4).
+	// RedirectURIs are where the person's browser may be redirected to; at least one. They are
+	// compared exactly, except for the port of a loopback address (contract C.4).
 	RedirectURIs []string
 }
 
-// registrationOff says what to do (B61).
-const registrationOff = "the deployment does not take client registrations: register a client there and name the Secret with " +
+// registrationOff is the message of RegistrationDisabled (B61).
+const registrationOff = "the deployment does not take client registrations: register a client there and name the " +
+	"Secret with " +
 	"its client_id and client_secret in spec.oauth.clientSecretName, or turn dynamic client registration on"
 
-// Register registers a confidential client for the authorization code and refresh token grants (RFC 7591, contract C.4).
-// A server that takes no registrations is RegistrationDisabled. Where Error.Lost is set a client may exist that nobody
-// will use.
+// Register registers a confidential client for the authorization code and refresh token grants (RFC
+// 7591, contract C.4). If the server does not allow registration, the error is
+// RegistrationDisabled. If Error.Lost is set, a client may have been registered that will never be
+// used.
 func (p Provider) Register(ctx context.Context, md Metadata, client ClientMetadata) (Registration, error) {
 	if md.RegistrationEndpoint == "" {
 		return Registration{}, &Error{Kind: RegistrationDisabled, Op: OpRegister, Description: registrationOff}
 	}
 	if len(client.RedirectURIs) == 0 {
-		return Registration{}, invalid(OpRegister, "a client needs a redirect URI")
+		return Registration{}, invalidRequest(OpRegister, "a client needs a redirect URI")
 	}
 	req, failed := registrationRequest(ctx, md, client)
 	if failed != nil {
 		return Registration{}, failed
 	}
 	c := p.newRecorder(OpRegister)
-	if failed := c.send(req); failed != nil {
-		// The code tells the provider's own 403 from that of an edge in front.
+	if failed := c.sendRequest(req); failed != nil {
+		// The code distinguishes a 403 of the provider from that of a proxy in front of it.
 		if c.answer != nil && c.answer.StatusCode == http.StatusForbidden && failed.Code != "" {
 			failed.Kind, failed.Description = RegistrationDisabled, registrationOff
 		}
 		return Registration{}, failed
 	}
 	var body registrationBody
-	if failed := c.decode(&body); failed != nil {
+	if failed := c.decodeBody(&body); failed != nil {
 		return Registration{}, failed
 	}
-	return body.registration(c, md, client)
+	return body.toRegistration(c, md, client)
 }
 
 func registrationRequest(ctx context.Context, md Metadata, client ClientMetadata) (*http.Request, *Error) {
@@ -78,12 +80,12 @@ func registrationRequest(ctx context.Context, md Metadata, client ClientMetadata
 		AuthMethod    AuthMethod `json:"token_endpoint_auth_method"`
 	}{client.RedirectURIs, client.Name, []string{"authorization_code", "refresh_token"}, []string{"code"}, md.AuthMethod})
 	if err != nil {
-		return nil, invalid(OpRegister, "the request cannot be encoded")
+		return nil, invalidRequest(OpRegister, "the request cannot be encoded")
 	}
 	return newRequest(ctx, OpRegister, md.RegistrationEndpoint, "application/json", body)
 }
 
-// registrationBody is the answer (RFC 7591, section 3.2.1).
+// registrationBody is the response (RFC 7591, section 3.2.1).
 type registrationBody struct {
 	ClientID        string     `json:"client_id"`
 	ClientSecret    string     `json:"client_secret"`
@@ -92,18 +94,20 @@ type registrationBody struct {
 	ManagementToken string     `json:"registration_access_token"`
 }
 
-func (b *registrationBody) registration(c *roundTripRecorder, md Metadata, client ClientMetadata) (Registration, error) {
+func (b *registrationBody) toRegistration(
+	c *roundTripRecorder, md Metadata, client ClientMetadata,
+) (Registration, error) {
 	if b.AuthMethod == "" {
 		b.AuthMethod = md.AuthMethod
 	}
 	_, usable := authStyles[b.AuthMethod]
 	switch {
 	case b.ClientID == "":
-		return Registration{}, c.unreadable("the answer has no client_id")
+		return Registration{}, c.unreadableError("the answer has no client_id")
 	case b.ClientSecret == "":
-		return Registration{}, c.unreadable("the answer has no client_secret")
+		return Registration{}, c.unreadableError("the answer has no client_secret")
 	case !usable:
-		return Registration{}, c.unreadable("the answer has an unexpected token_endpoint_auth_method")
+		return Registration{}, c.unreadableError("the answer has an unexpected token_endpoint_auth_method")
 	}
 	r := Registration{
 		ClientID: b.ClientID, ClientSecret: redact.New(b.ClientSecret), AuthMethod: b.AuthMethod,
@@ -115,24 +119,25 @@ func (b *registrationBody) registration(c *roundTripRecorder, md Metadata, clien
 	return r, nil
 }
 
-// Deregister deletes a dynamic registration, and with it all that was granted to it (RFC 7592, contract C.5). It is done, too,
-// where there is nothing to delete: no management URI, a provider that is off, a registration that is gone. The last
-// cannot be told from a wrong token, because the server answers both alike.
+// Deregister deletes a dynamic registration and everything that was granted to it (RFC 7592,
+// contract C.5). It also succeeds if there is nothing to delete: no management URI, a provider that
+// is switched off, or a registration that is gone. The last case cannot be distinguished from a
+// wrong token, because the server answers both alike.
 func (p Provider) Deregister(ctx context.Context, r Registration) error {
 	if r.ManagementURI == "" {
 		return nil
 	}
 	endpoint := parseEndpoint(r.ManagementURI)
 	if endpoint == nil {
-		return invalid(OpDeregister, "the management URI is not a URL")
+		return invalidRequest(OpDeregister, "the management URI is not a URL")
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, endpoint.String(), nil)
 	if err != nil {
-		return invalid(OpDeregister, "the request cannot be made")
+		return invalidRequest(OpDeregister, "the request cannot be made")
 	}
 	req.Header.Set("Authorization", "Bearer "+r.ManagementToken.Reveal())
 	c := p.newRecorder(OpDeregister, r.ManagementToken)
-	failed := c.send(req)
+	failed := c.sendRequest(req)
 	switch {
 	case failed == nil, failed.Kind == Disabled:
 		return nil
@@ -142,21 +147,21 @@ func (p Provider) Deregister(ctx context.Context, r Registration) error {
 	return failed
 }
 
-// newRequest makes a POST to an endpoint of the metadata.
+// newRequest creates a POST request to an endpoint of the metadata.
 func newRequest(ctx context.Context, op, endpoint, contentType string, body []byte) (*http.Request, *Error) {
 	target := parseEndpoint(endpoint)
 	if target == nil {
-		return nil, invalid(op, "the metadata have no usable endpoint for it")
+		return nil, invalidRequest(op, "the metadata have no usable endpoint for it")
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, invalid(op, "the request cannot be made")
+		return nil, invalidRequest(op, "the request cannot be made")
 	}
 	req.Header.Set("Content-Type", contentType)
 	return req, nil
 }
 
-// newForm makes a POST of a form to an endpoint of the metadata.
+// newForm creates a POST request with a form to an endpoint of the metadata.
 func newForm(ctx context.Context, op, endpoint string, form url.Values) (*http.Request, *Error) {
 	return newRequest(ctx, op, endpoint, "application/x-www-form-urlencoded", []byte(form.Encode()))
 }

@@ -17,7 +17,7 @@ import (
 
 var twoRedirects = oauth.ClientMetadata{Name: "cso", RedirectURIs: []string{callback, "http://127.0.0.1/callback"}}
 
-// registered is an answer to a registration (contract C.4), changed.
+// registered returns a response to a registration (contract C.4), changed.
 func registered(change map[string]any) string {
 	return changed(map[string]any{
 		"client_id": clientID, "client_secret": clientSecret, "client_id_issued_at": 1771581600, "client_name": "cso",
@@ -35,25 +35,32 @@ func TestRegister(t *testing.T) {
 		change map[string]any
 		want   func(*oauth.Registration)
 	}{
-		"as asked":              {201, nil, func(*oauth.Registration) {}},
-		"with status 200":       {200, nil, func(*oauth.Registration) {}},
-		"with another method":   {201, map[string]any{"token_endpoint_auth_method": "client_secret_post"}, func(r *oauth.Registration) { r.AuthMethod = oauth.ClientSecretPost }},
-		"with no method named":  {201, map[string]any{"token_endpoint_auth_method": nil}, func(*oauth.Registration) {}},
-		"without management":    {201, map[string]any{"registration_client_uri": nil}, func(r *oauth.Registration) { r.ManagementURI, r.ManagementToken = "", redact.Secret{} }},
-		"with a useless token":  {201, map[string]any{"registration_client_uri": "clients/1"}, func(r *oauth.Registration) { r.ManagementURI, r.ManagementToken = "", redact.Secret{} }},
-		"without a token of it": {201, map[string]any{"registration_access_token": ""}, func(r *oauth.Registration) { r.ManagementURI, r.ManagementToken = "", redact.Secret{} }},
+		"as asked":        {201, nil, func(*oauth.Registration) {}},
+		"with status 200": {200, nil, func(*oauth.Registration) {}},
+		"with another method": {201, map[string]any{"token_endpoint_auth_method": "client_secret_post"},
+			func(r *oauth.Registration) { r.AuthMethod = oauth.ClientSecretPost }},
+		"with no method named": {201, map[string]any{"token_endpoint_auth_method": nil}, func(*oauth.Registration) {}},
+		"without management": {201, map[string]any{"registration_client_uri": nil},
+			func(r *oauth.Registration) { r.ManagementURI, r.ManagementToken = "", redact.Secret{} }},
+		"with a useless token": {201, map[string]any{"registration_client_uri": "clients/1"},
+			func(r *oauth.Registration) { r.ManagementURI, r.ManagementToken = "", redact.Secret{} }},
+		"without a token of it": {201, map[string]any{"registration_access_token": ""},
+			func(r *oauth.Registration) { r.ManagementURI, r.ManagementToken = "", redact.Secret{} }},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				var sent map[string]any
-				if err := json.NewDecoder(r.Body).Decode(&sent); err != nil || r.Method != "POST" || r.URL.Path != "/oauth2/register" {
+				if err := json.NewDecoder(r.Body).Decode(&sent); err != nil || r.Method != "POST" ||
+					r.URL.Path != "/oauth2/register" {
 					t.Errorf("%s %s: %v", r.Method, r.URL, err)
 				}
 				want := map[string]any{
-					"client_name": "cso", "redirect_uris": []any{callback, "http://127.0.0.1/callback"}, "response_types": []any{"code"},
-					"grant_types": []any{"authorization_code", "refresh_token"}, "token_endpoint_auth_method": "client_secret_basic",
+					"client_name": "cso", "redirect_uris": []any{callback, "http://127.0.0.1/callback"},
+					"response_types":             []any{"code"},
+					"grant_types":                []any{"authorization_code", "refresh_token"},
+					"token_endpoint_auth_method": "client_secret_basic",
 				}
 				if diff := cmp.Diff(want, sent); diff != "" {
 					t.Error(diff)
@@ -81,24 +88,32 @@ func TestRegistrationsThatFail(t *testing.T) { // B61
 	}{
 		"registration is off": {answer(403, `{"error":"invalid_request","error_description":"registration is disabled"}`),
 			oauth.Error{Kind: oauth.RegistrationDisabled, Code: "invalid_request"}},
-		"the provider is off":   {answer(404, `{"message":"Route not found."}`), oauth.Error{Kind: oauth.Disabled}},
-		"an edge's 403":         {answer(403, "<html>"), oauth.Error{Kind: oauth.Connection}},
-		"metadata":              {answer(400, `{"error":"invalid_client_metadata"}`), oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_client_metadata"}},
-		"Coder's shape":         {answer(400, `{"message":"malformed","detail":"EOF"}`), oauth.Error{Kind: oauth.InvalidRequest}},
-		"an internal failure":   {answer(500, `{"error":"server_error"}`), oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Lost: true}},
-		"no client":             {answer(201, registered(map[string]any{"client_id": nil})), oauth.Error{Kind: oauth.Malformed, Lost: true}},
-		"no secret":             {answer(201, registered(map[string]any{"client_secret": nil})), oauth.Error{Kind: oauth.Malformed, Lost: true}},
-		"a public client":       {answer(201, registered(map[string]any{"token_endpoint_auth_method": "none"})), oauth.Error{Kind: oauth.Malformed, Lost: true}},
-		"something else":        {answer(201, `"`+clientSecret+`"`), oauth.Error{Kind: oauth.Malformed, Lost: true}},
-		"a lost answer":         {drop, oauth.Error{Kind: oauth.Unavailable, Lost: true}},
-		"an answer to somebody": {answer(201, `{"client_id":{"`+clientSecret+`":1}}`), oauth.Error{Kind: oauth.Malformed, Lost: true}},
+		"the provider is off": {answer(404, `{"message":"Route not found."}`), oauth.Error{Kind: oauth.Disabled}},
+		"an edge's 403":       {answer(403, "<html>"), oauth.Error{Kind: oauth.Connection}},
+		"metadata": {answer(400, `{"error":"invalid_client_metadata"}`),
+			oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_client_metadata"}},
+		"Coder's shape": {answer(400, `{"message":"malformed","detail":"EOF"}`),
+			oauth.Error{Kind: oauth.InvalidRequest}},
+		"an internal failure": {answer(500, `{"error":"server_error"}`),
+			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Lost: true}},
+		"no client": {answer(201, registered(map[string]any{"client_id": nil})),
+			oauth.Error{Kind: oauth.Malformed, Lost: true}},
+		"no secret": {answer(201, registered(map[string]any{"client_secret": nil})),
+			oauth.Error{Kind: oauth.Malformed, Lost: true}},
+		"a public client": {answer(201, registered(map[string]any{"token_endpoint_auth_method": "none"})),
+			oauth.Error{Kind: oauth.Malformed, Lost: true}},
+		"something else": {answer(201, `"`+clientSecret+`"`), oauth.Error{Kind: oauth.Malformed, Lost: true}},
+		"a lost answer":  {drop, oauth.Error{Kind: oauth.Unavailable, Lost: true}},
+		"an ID of the wrong type": {answer(201, `{"client_id":{"`+clientSecret+`":1}}`),
+			oauth.Error{Kind: oauth.Malformed, Lost: true}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got, err := serve(t, tt.handler).Register(t.Context(), metadata(), twoRedirects)
 			e := failure(t, err)
-			if diff := cmp.Diff(tt.want, oauth.Error{Kind: e.Kind, Code: e.Code, Lost: e.Lost}, ignoreCause); diff != "" || got.ClientID != "" {
+			if diff := cmp.Diff(tt.want, oauth.Error{Kind: e.Kind, Code: e.Code, Lost: e.Lost}, ignoreCause); diff != "" ||
+				got.ClientID != "" {
 				t.Error(err, diff)
 			}
 		})
@@ -111,10 +126,12 @@ func TestWithoutRegistrationThePersonIsToldWhatToDo(t *testing.T) { // B61, B92
 	md.RegistrationEndpoint = ""
 	silent := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
 	_, err := silent.Register(t.Context(), md, twoRedirects)
-	if e := failure(t, err); e.Kind != oauth.RegistrationDisabled || !strings.Contains(e.Description, "spec.oauth.clientSecretName") {
+	if e := failure(t, err); e.Kind != oauth.RegistrationDisabled ||
+		!strings.Contains(e.Description, "spec.oauth.clientSecretName") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := silent.Register(t.Context(), metadata(), oauth.ClientMetadata{Name: "cso"}); oauth.KindOf(err) != oauth.InvalidRequest {
+	if _, err := silent.Register(t.Context(), metadata(),
+		oauth.ClientMetadata{Name: "cso"}); oauth.KindOf(err) != oauth.InvalidRequest {
 		t.Errorf("got %v", err)
 	}
 }
@@ -126,21 +143,23 @@ func TestDeregister(t *testing.T) { // B71
 		want    oauth.Kind
 		cause   coder.Kind
 	}{
-		"deleted":                 {answer(204, ""), "", ""},
-		"deleted before":          {answer(401, `{"error":"invalid_token"}`), "", ""},
-		"the provider is off":     {answer(404, `{"message":"Route not found."}`), "", ""},
-		"an edge's 401":           {answer(401, `{"message":"signed out"}`), oauth.Connection, coder.Unauthorized},
-		"a proxy's 404":           {answer(404, `<html>`), oauth.Malformed, coder.Malformed},
-		"a client made by hand":   {answer(403, `{"error":"invalid_token"}`), oauth.InvalidRequest, ""},
-		"no UUID":                 {answer(400, `{"error":"invalid_client_id"}`), oauth.InvalidRequest, ""},
-		"an internal failure":     {answer(500, `{"error":"server_error"}`), oauth.Unavailable, coder.Unavailable},
-		"the token in the answer": {answer(400, `{"error":"invalid_request","error_description":"bad `+management+`"}`), oauth.InvalidRequest, ""},
+		"deleted":               {answer(204, ""), "", ""},
+		"deleted before":        {answer(401, `{"error":"invalid_token"}`), "", ""},
+		"the provider is off":   {answer(404, `{"message":"Route not found."}`), "", ""},
+		"an edge's 401":         {answer(401, `{"message":"signed out"}`), oauth.Connection, coder.Unauthorized},
+		"a proxy's 404":         {answer(404, `<html>`), oauth.Malformed, coder.Malformed},
+		"a client made by hand": {answer(403, `{"error":"invalid_token"}`), oauth.InvalidRequest, ""},
+		"no UUID":               {answer(400, `{"error":"invalid_client_id"}`), oauth.InvalidRequest, ""},
+		"an internal failure":   {answer(500, `{"error":"server_error"}`), oauth.Unavailable, coder.Unavailable},
+		"the token in the answer": {answer(400, `{"error":"invalid_request","error_description":"bad `+management+`"}`),
+			oauth.InvalidRequest, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			err := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				if r.Method != "DELETE" || r.URL.Path != "/oauth2/clients/"+clientID || r.Header.Get("Authorization") != "Bearer "+management {
+				if r.Method != "DELETE" || r.URL.Path != "/oauth2/clients/"+clientID ||
+					r.Header.Get("Authorization") != "Bearer "+management {
 					t.Errorf("got %s %s", r.Method, r.URL)
 				}
 				tt.handler(w, r)
@@ -159,7 +178,8 @@ func TestClientsMadeByHandAreNotDeregistered(t *testing.T) {
 	if err := silent.Deregister(t.Context(), oauth.Registration{ClientID: clientID}); err != nil {
 		t.Error(err)
 	}
-	if err := silent.Deregister(t.Context(), oauth.Registration{ManagementURI: "%"}); oauth.KindOf(err) != oauth.InvalidRequest {
+	if err := silent.Deregister(t.Context(), oauth.Registration{
+		ManagementURI: "%"}); oauth.KindOf(err) != oauth.InvalidRequest {
 		t.Errorf("got %v", err)
 	}
 }

@@ -7,41 +7,43 @@ import (
 	"strings"
 )
 
-// everything is the scope that has all others in it.
+// everything is the scope that includes all others.
 const everything = "coder:all"
 
-// composites are the scopes that stand for others, as far as the contract says what for (B.6). Of the others of that kind
-// nothing is known: each covers itself only.
+// composites are the scopes that include others, as far as the contract documents them (B.6).
+// Undocumented composites cover only themselves.
 var composites = map[string][]string{
-	"coder:workspaces.access": {"template:read", "organization_member:read", "workspace:read", "workspace:ssh", "workspace:application_connect"},
+	"coder:workspaces.access": {"template:read", "organization_member:read", "workspace:read", "workspace:ssh",
+		"workspace:application_connect"},
 }
 
-// aliases are older names (contract B.6).
+// aliases maps older names to current ones (contract B.6).
 var aliases = map[string]string{"all": everything, "application_connect": "coder:application_connect"}
 
-// Covers reports whether granted scopes have all the wanted ones in them (B70): coder:all has everything, x:* has every x:y, a
-// composite has its parts, and the parts together have the composite. Nothing wanted is always covered, also by nothing.
+// Covers reports whether the granted scopes include all wanted ones (B70): coder:all includes
+// everything, x:* every x:y, a composite its parts, and all parts together the composite. It is
+// true if nothing is wanted.
 func Covers(granted, wanted []string) bool {
 	held := make(map[string]bool)
 	for _, name := range granted {
-		name = canonical(name)
+		name = canonicalScope(name)
 		held[name] = true
 		for _, part := range composites[name] {
 			held[part] = true
 		}
 	}
-	return !slices.ContainsFunc(wanted, func(name string) bool { return !holds(held, canonical(name)) })
+	return !slices.ContainsFunc(wanted, func(name string) bool { return !hasScope(held, canonicalScope(name)) })
 }
 
-func canonical(name string) string {
+func canonicalScope(name string) string {
 	if current, ok := aliases[name]; ok {
 		return current
 	}
 	return name
 }
 
-// holds reports whether one wanted scope is among the held ones, by itself or by its parts.
-func holds(held map[string]bool, wanted string) bool {
+// hasScope reports whether a wanted scope is among the held ones, directly or through its parts.
+func hasScope(held map[string]bool, wanted string) bool {
 	if held[everything] || held[wanted] {
 		return true
 	}
@@ -50,5 +52,5 @@ func holds(held map[string]bool, wanted string) bool {
 		return true
 	}
 	parts := composites[wanted]
-	return len(parts) > 0 && !slices.ContainsFunc(parts, func(part string) bool { return !holds(held, part) })
+	return len(parts) > 0 && !slices.ContainsFunc(parts, func(part string) bool { return !hasScope(held, part) })
 }

@@ -23,10 +23,11 @@ func grant() oauth.Grant {
 	}
 }
 
-// Older servers refuse parameters that they do not know, so that these are all (contract C.7).
+// Older servers reject unknown parameters, so there are no others (contract C.7).
 func TestTokenRequestsHaveWhatIsNeededAndNothingElse(t *testing.T) {
 	t.Parallel()
-	exchange := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {callback}, "code_verifier": {verifier}}
+	exchange := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {callback},
+		"code_verifier": {verifier}}
 	refresh := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {oldRefresh}}
 	revoke := url.Values{"token": {oldRefresh}, "client_id": {clientID}}
 	post := func(form url.Values) url.Values {
@@ -44,13 +45,15 @@ func TestTokenRequestsHaveWhatIsNeededAndNothingElse(t *testing.T) {
 		path, header  string
 		form          url.Values
 	}{
-		"exchange, Basic":         {oauth.OpExchange, oauth.ClientSecretBasic, "", "/oauth2/tokens", basic, exchange},
-		"exchange, post":          {oauth.OpExchange, oauth.ClientSecretPost, "", "/oauth2/tokens", "", post(exchange)},
-		"exchange, as registered": {oauth.OpExchange, oauth.ClientSecretBasic, oauth.ClientSecretPost, "/oauth2/tokens", "", post(exchange)},
-		"refresh, Basic":          {oauth.OpRefresh, oauth.ClientSecretBasic, "", "/oauth2/tokens", basic, refresh},
-		"refresh, post":           {oauth.OpRefresh, oauth.ClientSecretPost, "", "/oauth2/tokens", "", post(refresh)},
-		"revocation, Basic":       {oauth.OpRevoke, oauth.ClientSecretBasic, "", "/oauth2/revoke", basic, revoke},
-		"revocation, post":        {oauth.OpRevoke, oauth.ClientSecretPost, oauth.ClientSecretPost, "/oauth2/revoke", "", post(revoke)},
+		"exchange, Basic": {oauth.OpExchange, oauth.ClientSecretBasic, "", "/oauth2/tokens", basic, exchange},
+		"exchange, post":  {oauth.OpExchange, oauth.ClientSecretPost, "", "/oauth2/tokens", "", post(exchange)},
+		"exchange, as registered": {oauth.OpExchange, oauth.ClientSecretBasic, oauth.ClientSecretPost, "/oauth2/tokens", "",
+			post(exchange)},
+		"refresh, Basic":    {oauth.OpRefresh, oauth.ClientSecretBasic, "", "/oauth2/tokens", basic, refresh},
+		"refresh, post":     {oauth.OpRefresh, oauth.ClientSecretPost, "", "/oauth2/tokens", "", post(refresh)},
+		"revocation, Basic": {oauth.OpRevoke, oauth.ClientSecretBasic, "", "/oauth2/revoke", basic, revoke},
+		"revocation, post": {oauth.OpRevoke, oauth.ClientSecretPost, oauth.ClientSecretPost, "/oauth2/revoke", "",
+			post(revoke)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +61,8 @@ func TestTokenRequestsHaveWhatIsNeededAndNothingElse(t *testing.T) {
 			requests := 0
 			p := serve(t, func(w http.ResponseWriter, r *http.Request) {
 				requests++
-				if r.Method != "POST" || r.URL.Path != tt.path || r.URL.RawQuery != "" || r.Header.Get("Authorization") != tt.header ||
+				if r.Method != "POST" || r.URL.Path != tt.path || r.URL.RawQuery != "" ||
+					r.Header.Get("Authorization") != tt.header ||
 					r.Header.Get("Coder-Session-Token") != "" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
 					t.Errorf("got %s %s with %v", r.Method, r.URL, r.Header)
 				}
@@ -81,7 +85,7 @@ func TestTokenRequestsHaveWhatIsNeededAndNothingElse(t *testing.T) {
 			case oauth.OpRevoke:
 				_, err = p.Revoke(t.Context(), md, r, redact.New(oldRefresh))
 			}
-			// The other way to authenticate is not tried: the first try may have spent the code.
+			// The other authentication method is not tried: the first request may have used up the code.
 			if failure(t, err).Kind != oauth.InvalidClient || requests != 1 {
 				t.Errorf("%d requests, %v", requests, err)
 			}
@@ -119,7 +123,7 @@ func TestRequestsThatCannotBeRightAreNotSent(t *testing.T) {
 		"no client secret":        refresh(metadata(), secretless, oldRefresh),
 		"no refresh token":        refresh(metadata(), registration(), ""),
 		"nothing to revoke":       revoke(metadata(), registration(), ""),
-		"nobody to revoke":        revoke(metadata(), oauth.Registration{}, oldRefresh),
+		"no client to revoke":     revoke(metadata(), oauth.Registration{}, oldRefresh),
 		"no place to revoke":      revoke(nowhere, registration(), oldRefresh),
 		"no place to register":    func() error { _, err := p.Register(t.Context(), nowhere, twoRedirects); return err }(),
 	} {
@@ -141,19 +145,22 @@ func TestGrants(t *testing.T) { // B64, B69
 		"a type that is not JSON's": {nil, "Content-Type: text/plain", func(*oauth.Grant) {}},
 		"no scope, as of R30":       {map[string]any{"scope": ""}, "", func(g *oauth.Grant) { g.Scopes = nil }},
 		"scope left out":            {map[string]any{"scope": nil}, "", func(g *oauth.Grant) { g.Scopes = nil }},
-		"another scope":             {map[string]any{"scope": " coder:all\t"}, "", func(g *oauth.Grant) { g.Scopes = []string{"coder:all"} }},
+		"another scope": {map[string]any{"scope": " coder:all\t"}, "",
+			func(g *oauth.Grant) { g.Scopes = []string{"coder:all"} }},
 		"no expiry":                 {map[string]any{"expiry": nil}, "", inSeconds(86399)}, // B53: by the server's clock
 		"an expiry that is none":    {map[string]any{"expiry": "tomorrow"}, "", inSeconds(86399)},
 		"an expiry of another type": {map[string]any{"expiry": 1}, "", inSeconds(86399)},
 		"an expiry of year one":     {map[string]any{"expiry": "0001-01-01T00:00:00Z"}, "", inSeconds(86399)},
 		"an expiry that has passed": {map[string]any{"expiry": "2026-02-20T10:05:00Z"}, "", inSeconds(86399)},
-		"an expiry elsewhere":       {map[string]any{"expiry": "2026-02-21T12:05:00+02:00"}, "", func(g *oauth.Grant) { g.ExpiresAt = time.Date(2026, 2, 21, 10, 5, 0, 0, time.UTC) }},
-		"seconds as a string":       {map[string]any{"expiry": nil, "expires_in": "60"}, "", inSeconds(60)},
-		"neither":                   {map[string]any{"expiry": nil, "expires_in": nil}, "", inSeconds(3600)},
-		"no seconds":                {map[string]any{"expiry": nil, "expires_in": 0}, "", inSeconds(3600)},
-		"negative seconds":          {map[string]any{"expiry": nil, "expires_in": -60}, "", inSeconds(3600)},
-		"a thousand years":          {map[string]any{"expiry": nil, "expires_in": int64(1) << 40}, "", inSeconds(1<<31 - 1)},
-		"no date":                   {map[string]any{"expiry": nil}, "Date: ", func(g *oauth.Grant) { g.ExpiresAt = now.Add(86399 * time.Second) }},
+		"an expiry elsewhere": {map[string]any{"expiry": "2026-02-21T12:05:00+02:00"}, "",
+			func(g *oauth.Grant) { g.ExpiresAt = time.Date(2026, 2, 21, 10, 5, 0, 0, time.UTC) }},
+		"seconds as a string": {map[string]any{"expiry": nil, "expires_in": "60"}, "", inSeconds(60)},
+		"neither":             {map[string]any{"expiry": nil, "expires_in": nil}, "", inSeconds(3600)},
+		"no seconds":          {map[string]any{"expiry": nil, "expires_in": 0}, "", inSeconds(3600)},
+		"negative seconds":    {map[string]any{"expiry": nil, "expires_in": -60}, "", inSeconds(3600)},
+		"a thousand years":    {map[string]any{"expiry": nil, "expires_in": int64(1) << 40}, "", inSeconds(1<<31 - 1)},
+		"no date": {map[string]any{"expiry": nil}, "Date: ",
+			func(g *oauth.Grant) { g.ExpiresAt = now.Add(86399 * time.Second) }},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -222,7 +229,7 @@ func TestSuccessesThatAreNoGrants(t *testing.T) { // B64
 			p := serve(t, answer(200, body))
 			for _, op := range []string{oauth.OpExchange, oauth.OpRefresh} {
 				e := failure(t, operations(t, p)[op]())
-				// The tokens were made, so that the old ones are gone.
+				// The tokens were issued, so the old ones are invalid.
 				if e.Kind != oauth.Malformed || !e.Lost || e.Op != op {
 					t.Errorf("got %+v", e)
 				}

@@ -20,7 +20,8 @@ const person = "ada"
 
 var wanted = []string{"coder:workspaces.access"}
 
-// world is a simulated server whose provider is on, and a provider that reaches it under another name than its own.
+// world is a simulated server with an OAuth2 provider, and a provider client that reaches it under
+// another name than its own.
 type world struct {
 	*testing.T
 	server   *coderd.Server
@@ -89,7 +90,8 @@ func (w *world) approve(md oauth.Metadata, r oauth.Registration, a oauth.Attempt
 		w.Fatal(err)
 	}
 	back, err := url.Parse(location)
-	if err != nil || !strings.HasPrefix(location, callback+"?") || back.Query().Get("state") != a.State || back.Query().Get("code") == "" {
+	if err != nil || !strings.HasPrefix(location, callback+"?") || back.Query().Get("state") != a.State ||
+		back.Query().Get("code") == "" {
 		w.Fatalf("sent back to %s, %v", location, err)
 	}
 	return redact.New(back.Query().Get("code"))

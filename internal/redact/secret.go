@@ -9,25 +9,28 @@ import (
 	"log/slog"
 )
 
-// Mark stands wherever a credential was.
+// Mark is printed instead of a credential.
 const Mark = "[redacted]"
 
-// Secret is an immutable secret string. Whatever prints or encodes it shows [Mark]; [Secret.Reveal] alone gives the value.
+// Secret is an immutable secret string. Printing or encoding it shows [Mark]; only [Secret.Reveal]
+// returns the value.
 //
-// The zero value is an absent secret ([Secret.IsZero]), which differs from one that is set and empty ([Secret.Empty], B26).
-// A Secret is not comparable with ==: use [Secret.Equal]. It is safe for concurrent use.
+// The zero value is an absent secret ([Secret.IsZero]), which differs from one that is set and
+// empty ([Secret.Empty], B26). A Secret is not comparable with ==: use [Secret.Equal]. It is safe
+// for concurrent use.
 type Secret struct {
-	// reveal is a closure because reflection cannot look into one: fmt does not call the methods of a value that sits in
-	// an unexported field, and printers such as spew follow pointers.
+	// reveal is a closure, which reflection cannot look into: fmt does not call the methods of a value
+	// in an unexported field, and printers such as spew follow pointers.
 	reveal func() string
 }
 
-// New wraps value, which may be empty: an empty secret is set, and not zero.
+// New wraps value. An empty value gives a Secret that is set and not zero.
 func New(value string) Secret {
 	return Secret{reveal: func() string { return value }}
 }
 
-// Reveal returns the value, for the place that sends or stores it. The zero Secret reveals an empty string.
+// Reveal returns the value, for code that sends or stores it. The zero Secret returns an empty
+// string.
 func (s Secret) Reveal() string {
 	if s.reveal == nil {
 		return ""
@@ -41,8 +44,8 @@ func (s Secret) IsZero() bool { return s.reveal == nil }
 // Empty reports whether the secret is set and its value is empty.
 func (s Secret) Empty() bool { return s.reveal != nil && s.reveal() == "" }
 
-// Equal reports whether both secrets are absent, or both are set to the same value. The time it takes depends on the
-// lengths of the values, not on where they differ.
+// Equal reports whether both secrets are absent, or both are set to the same value. The time it
+// takes depends on the lengths of the values, not on where they differ.
 func (s Secret) Equal(other Secret) bool {
 	if s.IsZero() || other.IsZero() {
 		return s.IsZero() == other.IsZero()
@@ -59,16 +62,16 @@ func (s Secret) GoString() string { return Mark }
 
 // Format writes [Mark], whatever the verb and flags.
 func (s Secret) Format(state fmt.State, _ rune) {
-	_, _ = state.Write([]byte(Mark)) // a fmt.State has nowhere to report to
+	_, _ = state.Write([]byte(Mark)) // fmt.State cannot report errors
 }
 
-// MarshalText returns [Mark]: a secret is not encoded by accident.
+// MarshalText returns [Mark], so that a secret is never encoded by accident.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(Mark), nil }
 
 // MarshalJSON returns [Mark] as a JSON string.
 func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + Mark + `"`), nil }
 
-// MarshalYAML returns [Mark], for the YAML libraries that do not go by JSON.
+// MarshalYAML returns [Mark], for YAML libraries that do not use MarshalJSON.
 func (s Secret) MarshalYAML() (any, error) { return Mark, nil }
 
 // MarshalLog returns [Mark] (logr.Marshaler).

@@ -39,9 +39,11 @@ func TestSecretNeverShowsItsValueWhateverPrintsIt(t *testing.T) {
 	t.Parallel()
 	s := redact.New(sentinel)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T", "%p", "%w", "%10.3s", "%t"} {
-		for name, v := range map[string]any{"itself": s, "pointer": &s, "holder": newHolder(), "pointer to holder": new(holder)} {
+		for name, v := range map[string]any{"itself": s, "pointer": &s, "holder": newHolder(),
+			"pointer to holder": new(holder)} {
 			out := fmt.Errorf(verb, v).Error()
-			if strings.Contains(strings.ToLower(out), strings.ToLower(sentinel)) || strings.Contains(out, fmt.Sprintf("%x", sentinel)) {
+			if strings.Contains(strings.ToLower(out), strings.ToLower(sentinel)) ||
+				strings.Contains(out, fmt.Sprintf("%x", sentinel)) {
 				t.Errorf("%s of %s shows the value: %s", verb, name, out)
 			}
 		}
@@ -140,7 +142,8 @@ func TestSecretsAreComparedByValueInTests(t *testing.T) {
 	if diff := cmp.Diff(settings{redact.New("a")}, settings{redact.New("a")}); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(settings{redact.New(sentinel)}, settings{redact.New("b")}); diff == "" || strings.Contains(diff, sentinel) {
+	if diff := cmp.Diff(settings{redact.New(sentinel)}, settings{redact.New("b")}); diff == "" ||
+		strings.Contains(diff, sentinel) {
 		t.Errorf("diff %q, want one without the value", diff)
 	}
 }
@@ -148,7 +151,8 @@ func TestSecretsAreComparedByValueInTests(t *testing.T) {
 func TestSecretInAPanicOrAJoinedErrorStaysHidden(t *testing.T) { // B90
 	t.Parallel()
 	defer func() {
-		if out := fmt.Sprintf("%v %+v %#v", recover(), newHolder(), errors.Join(fmt.Errorf("token %v", newHolder()))); strings.Contains(out, sentinel) {
+		if out := fmt.Sprintf("%v %+v %#v", recover(), newHolder(),
+			errors.Join(fmt.Errorf("token %v", newHolder()))); strings.Contains(out, sentinel) {
 			t.Errorf("shows the value: %s", out)
 		}
 	}()

@@ -46,7 +46,7 @@ const token = "--token " + sentinel
 func capture(opts funcr.Options) (logr.Logger, *strings.Builder) {
 	out := new(strings.Builder)
 	sink := funcr.NewJSON(func(line string) { out.WriteString(line + "\n") }, opts).GetSink()
-	// A sink that was initialised by its own logger is wrapped without doing so again.
+	// A sink that was initialised by its own logger is wrapped without being initialised again.
 	return redact.Logger(logr.New(sink)), out
 }
 
@@ -56,11 +56,15 @@ func TestSinkHidesCredentialsInEverythingThatIsLogged(t *testing.T) { // B90
 	cycle.Next = cycle
 	values := map[string]any{
 		"string": token, "bytes": []byte(sentinel), "secret": redact.New(sentinel), "error": errors.New(token),
-		"pointer error": &loud{token}, "stringer": stringer(token), "log valuer": valuer(token), "panicker": panicker{sentinel},
-		"map": map[string]any{"a": token, "Authorization": []string{sentinel}}, "nested": map[string]any{"x": []any{map[int]string{1: token}}},
-		"struct": leaky{Name: token, Password: sentinel, hidden: sentinel}, "cycle": cycle,
-		"object": named{map[string][]byte{"session": []byte(sentinel)}}, "object pointer": &named{map[string][]byte{"session": []byte(sentinel)}},
-		"wrapped": fmt.Errorf("call: %w", &loud{token}), "func": func() string { return sentinel }, "nil error": (*loud)(nil), "nil": nil,
+		"pointer error": &loud{token}, "stringer": stringer(token), "log valuer": valuer(token),
+		"panicker": panicker{sentinel},
+		"map":      map[string]any{"a": token, "Authorization": []string{sentinel}},
+		"nested":   map[string]any{"x": []any{map[int]string{1: token}}},
+		"struct":   leaky{Name: token, Password: sentinel, hidden: sentinel}, "cycle": cycle,
+		"object":         named{map[string][]byte{"session": []byte(sentinel)}},
+		"object pointer": &named{map[string][]byte{"session": []byte(sentinel)}},
+		"wrapped":        fmt.Errorf("call: %w", &loud{token}), "func": func() string { return sentinel },
+		"nil error": (*loud)(nil), "nil": nil,
 	}
 	for name, v := range values {
 		t.Run(name, func(t *testing.T) {
@@ -151,8 +155,9 @@ func TestValueIsPlainData(t *testing.T) {
 		"time":            {now, now},
 		"number":          {int32(3), int32(3)},
 		"named string":    {struct{ A valuer }{"x"}, map[string]any{"A": "x"}},
-		"struct":          {leaky{Name: "a", Password: "p"}, map[string]any{"name": "a", "password": redact.Mark, "Next": nil}},
-		"channel":         {make(chan int), "[chan int]"},
+		"struct": {leaky{Name: "a", Password: "p"},
+			map[string]any{"name": "a", "password": redact.Mark, "Next": nil}},
+		"channel": {make(chan int), "[chan int]"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -170,8 +175,8 @@ func TestLoggerWithoutASinkStaysAsItIs(t *testing.T) {
 	redact.Logger(logr.Logger{}).Info("nowhere")
 }
 
-// B90: client-go logs the bodies of requests and answers at level 8 and above, where
-// no pattern finds a Secret any more.
+// B90: client-go logs the bodies of requests and responses at level 8 and above, in a form in which
+// no pattern recognises a Secret.
 func TestSinkLetsNothingThroughThatLogsWholeBodies(t *testing.T) {
 	t.Parallel()
 	written := 0

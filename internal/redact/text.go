@@ -8,21 +8,24 @@ import (
 	"strings"
 )
 
-// maxPasses bounds the search for a text that redaction leaves alone. Two suffice for all that is known.
+// maxPasses limits the number of passes until redaction changes nothing. Two are enough for all
+// known inputs.
 const maxPasses = 8
 
-// Text returns s with every credential that it recognises replaced by [Mark]. It knows, in any case (B91):
+// Text returns s with every recognised credential replaced by [Mark]. It recognises, in upper and
+// lower case (B91):
 //
 //   - `--token x`, `--token=x` and other flags that end in "token";
-//   - `CODER_SESSION_TOKEN=x`, `Coder-Session-Token: x`, `"client_secret":"x"` and their like;
+//   - `CODER_SESSION_TOKEN=x`, `Coder-Session-Token: x`, `"client_secret":"x"` and similar;
 //   - `Authorization: ...` up to the end of the line or quotation, and a bare `Bearer x`;
 //   - the user info and the query and fragment values of URLs, absolute or relative;
-//   - bare text of the shape of a Coder key or an OAuth secret (contract A.4), and private keys in PEM.
+//   - bare text in the format of a Coder key or an OAuth secret (contract A.4), and PEM keys.
 //
-// It errs on the side of hiding too much. It is idempotent, never panics and takes time linear in the length of s.
+// It prefers to hide too much. It is idempotent, never panics and takes time linear in the length
+// of s.
 func Text(s string) string {
 	for range maxPasses {
-		next := pass(s)
+		next := redactOnce(s)
 		if next == s {
 			return s
 		}
@@ -31,27 +34,27 @@ func Text(s string) string {
 	return Mark
 }
 
-// pass replaces what one look at s finds. All rules see the original: had one rule's replacement hidden the key of
-// another rule's value, that value would survive.
-func pass(s string) string {
+// redactOnce replaces what one pass finds. All rules are applied to the original text: a
+// replacement by one rule could hide the name that another rule needs to find its value.
+func redactOnce(s string) string {
 	var found []span
 	for _, rule := range rules {
 		found = rule(found, s)
 	}
-	return replace(s, found)
+	return replaceSpans(s, found)
 }
 
-// span is a half-open range of bytes that holds a credential.
+// span is a half-open range of bytes that contains a credential.
 type span struct{ from, to int }
 
-// replace puts one Mark in place of every run of overlapping spans.
-func replace(s string, found []span) string {
+// replaceSpans replaces every run of overlapping spans by one Mark.
+func replaceSpans(s string, found []span) string {
 	if len(found) == 0 {
 		return s
 	}
 	slices.SortFunc(found, func(a, b span) int { return a.from - b.from })
 	var out strings.Builder
-	done := 0 // everything before it is written
+	done := 0 // everything before it has been written
 	for i := 0; i < len(found); {
 		from, to := found[i].from, found[i].to
 		for i++; i < len(found) && found[i].from < to; i++ {
@@ -65,13 +68,15 @@ func replace(s string, found []span) string {
 	return out.String()
 }
 
-// rules find credentials; each appends its spans.
-var rules = []func([]span, string) []span{namedValues, bearers, authorizations, urlUsers, urlValues, bareKeys, bareSecrets, privateKeys}
+// rules find credentials. Each appends its spans.
+var rules = []func([]span, string) []span{findNamedValues, findBearers, findAuthorizations, findURLUsers,
+	findURLValues, findBareKeys, findBareSecrets, findPrivateKeys}
 
 var (
 	flagName  = `--[\w-]*token["']?(?:\s*[=:,]\s*|\s+)`
 	tokenName = `coder[_-]session[_-]token\\?["']?\s*[=:,]\s*`
-	// The names of OAuth are ordinary words of error texts too, so they need an equals sign or the quotes of JSON.
+	// The OAuth names are also common words in error texts, so they must be followed by an equals sign
+	// or JSON quotes.
 	oauthName = `(?:(?:access|refresh)_token|client_secret|code_verifier)(?:=|\\?["']\s*[=:]\s*)`
 
 	namedValue    = regexp.MustCompile(`(?i)(?:` + flagName + `|` + tokenName + `|` + oauthName + `)`)
@@ -81,35 +86,39 @@ var (
 	urlValue      = regexp.MustCompile("[?&#][^\\s?&#=\"]+=([^\\s&#\"<>`]+)")
 	dashed        = regexp.MustCompile(`[0-9A-Za-z]+(?:-[0-9A-Za-z]+)+`)
 	bareSecret    = regexp.MustCompile(`(?i)coder_[0-9a-z]{10}_[0-9a-z]{40,}`)
-	privateKey    = regexp.MustCompile(`(?is)-----BEGIN [^-\r\n]*PRIVATE KEY-----.*?(?:-----END [^-\r\n]*PRIVATE KEY-----|\z)`)
+	privateKey    = regexp.MustCompile(
+		`(?is)-----BEGIN [^-\r\n]*PRIVATE KEY-----.*?(?:-----END [^-\r\n]*PRIVATE KEY-----|\z)`)
 )
 
-// namedValues finds the words that follow a name.
-func namedValues(found []span, s string) []span {
+// findNamedValues finds the words that follow a name.
+func findNamedValues(found []span, s string) []span {
 	for _, m := range namedValue.FindAllStringIndex(s, -1) {
 		found = appendValue(found, s, m[1], " \t\r\n\v\f")
 	}
 	return found
 }
 
-// bearers finds the words that follow the scheme, which have no quotation marks (RFC 6750, section 2.1).
-func bearers(found []span, s string) []span {
+// findBearers finds the words that follow the scheme, which have no quotation marks (RFC 6750,
+// section 2.1).
+func findBearers(found []span, s string) []span {
 	for _, m := range bearer.FindAllStringIndex(s, -1) {
 		found = appendValue(found, s, m[1], " \t\r\n\v\f\"'`\\")
 	}
 	return found
 }
 
-// authorizations finds what follows the header's name: schemes differ in their number of words, so all of the line goes.
-func authorizations(found []span, s string) []span {
+// findAuthorizations finds the rest of the line after the header's name, because schemes differ in
+// their number of words.
+func findAuthorizations(found []span, s string) []span {
 	for _, m := range authorization.FindAllStringIndex(s, -1) {
 		found = appendValue(found, s, m[1], "\r\n")
 	}
 	return found
 }
 
-// appendValue adds the value that starts at i: the inside of a quotation, else everything before one of the characters
-// of ends. Brackets that Go prints around the values of a header or an argument list stay.
+// appendValue adds the value that starts at i: the inside of a quotation, otherwise everything
+// before one of the characters in ends. Brackets that Go prints around the values of a header or an
+// argument list are kept.
 func appendValue(found []span, s string, i int, ends string) []span {
 	for i < len(s) && s[i] == '[' && !strings.HasPrefix(s[i:], Mark) {
 		i++
@@ -131,13 +140,15 @@ func appendValue(found []span, s string, i int, ends string) []span {
 	return found
 }
 
-// urlUsers finds user info. A password may hold quotation marks when the URL is one that could not be parsed.
-func urlUsers(found []span, s string) []span {
+// findURLUsers finds user info. If the URL could not be parsed, the password may contain quotation
+// marks.
+func findURLUsers(found []span, s string) []span {
 	return appendGroups(found, urlUser.FindAllStringSubmatchIndex(s, -1))
 }
 
-// urlValues finds the values of queries, and of fragments, which hold tokens after some OAuth redirects.
-func urlValues(found []span, s string) []span {
+// findURLValues finds the values of queries, and of fragments, which contain tokens after some
+// OAuth redirects.
+func findURLValues(found []span, s string) []span {
 	return appendGroups(found, urlValue.FindAllStringSubmatchIndex(s, -1))
 }
 
@@ -155,8 +166,8 @@ const (
 	keySecretLength = 22
 )
 
-// bareKeys finds keys wherever they stand, also between further dashes.
-func bareKeys(found []span, s string) []span {
+// findBareKeys finds keys anywhere, also between further dashes.
+func findBareKeys(found []span, s string) []span {
 	for _, m := range dashed.FindAllStringIndex(s, -1) {
 		from := m[0]
 		for from < m[1] {
@@ -171,13 +182,13 @@ func bareKeys(found []span, s string) []span {
 	return found
 }
 
-// bareSecrets finds client secrets, authorization codes and refresh tokens.
-func bareSecrets(found []span, s string) []span {
+// findBareSecrets finds client secrets, authorization codes and refresh tokens.
+func findBareSecrets(found []span, s string) []span {
 	return appendMatches(found, bareSecret.FindAllStringIndex(s, -1))
 }
 
-// privateKeys finds PEM blocks, and the beginnings of blocks that were cut off.
-func privateKeys(found []span, s string) []span {
+// findPrivateKeys finds PEM blocks, and the beginnings of truncated ones.
+func findPrivateKeys(found []span, s string) []span {
 	return appendMatches(found, privateKey.FindAllStringIndex(s, -1))
 }
 

@@ -15,30 +15,32 @@ import (
 )
 
 const (
-	// maxDepth bounds how deep values are rendered: a cycle of pointers ends there.
+	// maxDepth is the maximum nesting of rendered values, which also ends cycles of pointers.
 	maxDepth = 8
-	// tooDeep stands for what lies deeper.
+	// tooDeep replaces a value that is nested deeper.
 	tooDeep = "[...]"
-	// unprintable stands for a value whose own method panicked.
+	// unprintable replaces a value whose own method panicked.
 	unprintable = "[unprintable]"
 )
 
-// sensitiveName matches names whose values are credentials whatever they look like. Names of public things (a token's
-// id, a Secret's name) are not among them.
-var sensitiveName = regexp.MustCompile(`(?i)^(?:token|coder[_-]session[_-]token|(?:proxy-)?authorization|(?:set-)?cookie|` +
-	`.*password|client[_-]?secret|(?:access|refresh|session|registration[_-]?access)[_-]?token|code[_-]?verifier|` +
-	`private[_-]?key|tls\.key)$`)
+// sensitiveName matches names whose values are always credentials. Names of public values (a
+// token's ID, a Secret's name) do not match.
+var sensitiveName = regexp.MustCompile(
+	`(?i)^(?:token|coder[_-]session[_-]token|(?:proxy-)?authorization|(?:set-)?cookie|` +
+		`.*password|client[_-]?secret|(?:access|refresh|session|registration[_-]?access)[_-]?token|code[_-]?verifier|` +
+		`private[_-]?key|tls\.key)$`)
 
-func sensitive(name string) bool { return sensitiveName.MatchString(name) }
+func isSensitive(name string) bool { return sensitiveName.MatchString(name) }
 
-// Value renders v for a log: as numbers, booleans, times, cleaned strings, and maps and slices of these, so that no
-// encoder that comes later meets a method or a field of the original. Kubernetes objects become their name and namespace, byte
-// slices their length; values under the name of a credential become [Mark]; unexported fields are left out.
-func Value(v any) any { return render(v, 0) }
+// Value renders v for a log: as numbers, booleans, times, redacted strings, and maps and slices of
+// these, so that a later encoder calls no method and reads no field of the original. Kubernetes
+// objects become their name and namespace, byte slices their length. Values whose name is that of a
+// credential become [Mark]. Unexported fields are left out.
+func Value(v any) any { return renderValue(v, 0) }
 
-func render(v any, depth int) (out any) {
+func renderValue(v any, depth int) (out any) {
 	defer func() {
-		if recover() != nil { // the panic of somebody's String method; its text may quote the value
+		if recover() != nil { // a String method panicked; the panic may quote the value
 			out = unprintable
 		}
 	}()
@@ -68,9 +70,9 @@ func renderByMethod(v any, depth int) (any, bool) {
 	case time.Time, time.Duration:
 		return v, true
 	case logr.Marshaler:
-		return render(v.MarshalLog(), depth+1), true
+		return renderValue(v.MarshalLog(), depth+1), true
 	case slog.LogValuer:
-		return render(v.LogValue().Resolve().Any(), depth+1), true
+		return renderValue(v.LogValue().Resolve().Any(), depth+1), true
 	case object:
 		return map[string]any{"name": Text(v.GetName()), "namespace": Text(v.GetNamespace())}, true
 	case error:
@@ -87,7 +89,7 @@ func renderByMethod(v any, depth int) (any, bool) {
 	return nil, false
 }
 
-// errorText returns the cleaned text of an error, also of one whose Error method panics.
+// errorText returns the redacted text of an error, even if its Error method panics.
 func errorText(err error) (text string) {
 	defer func() {
 		if recover() != nil {
@@ -109,7 +111,7 @@ func renderByKind(v reflect.Value, depth int) any {
 		if v.IsNil() {
 			return nil
 		}
-		return render(v.Elem().Interface(), depth+1)
+		return renderValue(v.Elem().Interface(), depth+1)
 	case reflect.Slice, reflect.Array:
 		return renderList(v, depth)
 	case reflect.Map:
@@ -127,7 +129,7 @@ func renderList(v reflect.Value, depth int) any {
 	}
 	out := make([]any, v.Len())
 	for i := range out {
-		out[i] = render(v.Index(i).Interface(), depth+1)
+		out[i] = renderValue(v.Index(i).Interface(), depth+1)
 	}
 	return out
 }
@@ -135,18 +137,18 @@ func renderList(v reflect.Value, depth int) any {
 func renderMap(v reflect.Value, depth int) any {
 	out := make(map[string]any, v.Len())
 	for entries := v.MapRange(); entries.Next(); {
-		key := fmt.Sprint(render(entries.Key().Interface(), depth+1))
-		if sensitive(key) {
+		key := fmt.Sprint(renderValue(entries.Key().Interface(), depth+1))
+		if isSensitive(key) {
 			out[key] = Mark
 			continue
 		}
-		out[key] = render(entries.Value().Interface(), depth+1)
+		out[key] = renderValue(entries.Value().Interface(), depth+1)
 	}
 	return out
 }
 
 func renderStruct(v reflect.Value, depth int) any {
-	// Methods are often on the pointer, and an object given by value is still one.
+	// Methods often have pointer receivers, and an object passed by value has to be recognised too.
 	copied := reflect.New(v.Type())
 	copied.Elem().Set(v)
 	if out, ok := renderByMethod(copied.Interface(), depth); ok {
@@ -162,11 +164,11 @@ func renderStruct(v reflect.Value, depth int) any {
 		if name == "" || name == "-" {
 			name = field.Name
 		}
-		if sensitive(name) {
+		if isSensitive(name) {
 			out[name] = Mark
 			continue
 		}
-		out[name] = render(v.Field(i).Interface(), depth+1)
+		out[name] = renderValue(v.Field(i).Interface(), depth+1)
 	}
 	return out
 }

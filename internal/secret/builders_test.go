@@ -23,7 +23,7 @@ const (
 	keyText    = "sentinel-of-a-private-key"
 )
 
-// sentinels must not be in any error.
+// sentinels must not appear in any error.
 var sentinels = []string{tokenValue, "sentinel", "c2VudGluZW"}
 
 var expires = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -68,7 +68,7 @@ func input(s *v1alpha1.CoderSession) Input {
 	}
 }
 
-// everything is an input with all that there can be.
+// everything is an input with all fields set.
 func everything(s *v1alpha1.CoderSession) Input {
 	in := input(s)
 	in.Headers = []Header{{Name: "X-Edge", Value: redact.New(headerText)}, {Name: "X-Empty", Value: redact.New("")}}

@@ -19,14 +19,14 @@ import (
 
 var resource = schema.GroupResource{Resource: "secrets"}
 
-// server stores Secrets as an API server does: versions, UIDs, preconditions,
-// finalizers, immutable contents and types.
+// server stores Secrets as an API server does: versions, UIDs, preconditions, finalizers, immutable
+// contents and types.
 type server struct {
 	client.Reader // List is not used
 	secrets       map[client.ObjectKey]*corev1.Secret
 	version       int
 	writes        []string
-	// before, where it is set, is called once in front of the next write.
+	// before is called once before the next write, if it is set.
 	before func()
 }
 
@@ -117,12 +117,12 @@ func (s *server) Delete(_ context.Context, obj client.Object, opts ...client.Del
 	return nil
 }
 
-// live is the stored Secret of the session ci, nil where there is none.
+// live returns the stored Secret of the session ci, or nil.
 func (s *server) live() *corev1.Secret {
 	return s.secrets[client.ObjectKey{Namespace: "builds", Name: "ci"}]
 }
 
-// put stores a Secret as somebody else's write.
+// put stores a Secret as another writer does.
 func (s *server) put(secret *corev1.Secret) *corev1.Secret {
 	stored := secret.DeepCopy()
 	stored.Namespace, stored.Name, stored.ResourceVersion = "builds", "ci", s.next()
@@ -136,7 +136,7 @@ func (s *server) put(secret *corev1.Secret) *corev1.Secret {
 	return stored
 }
 
-// edit changes the stored Secret as somebody else does.
+// edit changes the stored Secret as another writer does.
 func (s *server) edit(change func(*corev1.Secret)) {
 	secret := s.live().DeepCopy()
 	change(secret)

@@ -10,22 +10,21 @@ import (
 	"text/template/parse"
 )
 
-// costBudget is what the templates of one session have used together. Anyone who may write
-// a session may write templates, and none may hold up the others'. What can repeat is a
-// range only, and what can grow is what functions return: both pay here.
+// costBudget counts what the templates of one session have used together. Anyone who can write a
+// session can write templates, so a template must not be able to occupy a worker. Only ranges can
+// repeat and only functions can return long texts: both are charged here.
 type costBudget struct{ spent int }
 
 const (
-	// maxSpent bounds it: 32,768 parts of templates, or 1 MiB through functions.
+	// maxSpent is the limit: 32,768 template nodes, or 1 MiB passed through functions.
 	maxSpent = 1 << 20
-	// nodeCost is what one part of a template costs; a byte through a function costs 1.
+	// nodeCost is the cost of one template node. A byte that passes through a function costs 1.
 	nodeCost = 32
-	// maxText bounds what one call of a function is given, in bytes, and with it what
-	// a comparison may take.
+	// maxText is the maximum length of a text that is passed to a function or a comparison, in bytes.
 	maxText = 64 << 10
 )
 
-// charge fails when there is not as much left.
+// charge fails if the remaining budget is less than cost.
 func (b *costBudget) charge(cost int) error {
 	if cost < 0 || cost > maxSpent-b.spent {
 		return fault("it does too much: it repeats too often or handles texts that are too long")
@@ -34,43 +33,44 @@ func (b *costBudget) charge(cost int) error {
 	return nil
 }
 
-// handle pays for a text of so many bytes.
-func (b *costBudget) handle(length int) error {
+// chargeText charges for a text of that length.
+func (b *costBudget) chargeText(length int) error {
 	if length > maxText {
 		return fault(fmt.Sprintf("it handles a text of more than %d bytes", maxText))
 	}
 	return b.charge(length)
 }
 
-// turn is the function that pays for one turn of a range. Templates cannot name it.
-const turn = "turn"
+// chargeIteration is the function that charges for one iteration of a range. Templates cannot call
+// it by name.
+const chargeIteration = "turn"
 
-// builtins of text/template that stay. The others (call, html, js, println and their
-// like) are not needed here, or would make texts that nobody pays for.
+// builtins of text/template that are allowed. The others (call, html, js, println and similar) are
+// not needed, or would create texts that are not charged.
 var builtins = []string{"and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "len", "slice"}
 
-// sandbox checks a parsed template and makes it pay for every turn of its ranges.
+// sandbox checks a parsed template and makes it charge for every iteration of its ranges.
 func sandbox(root *parse.ListNode, functions template.FuncMap) error {
 	allowed := append(slices.Collect(maps.Keys(functions)), builtins...)
-	allowed = slices.DeleteFunc(allowed, func(name string) bool { return name == turn })
-	_, err := (&inspector{allowed: allowed}).list(root)
+	allowed = slices.DeleteFunc(allowed, func(name string) bool { return name == chargeIteration })
+	_, err := (&inspector{allowed: allowed}).countList(root)
 	return err
 }
 
 type inspector struct{ allowed []string }
 
-// list returns how many parts there are in a list, all below it counted.
-func (i *inspector) list(list *parse.ListNode) (int, error) {
+// countList returns the number of nodes in a list, including nested ones.
+func (i *inspector) countList(list *parse.ListNode) (int, error) {
 	if list == nil {
 		return 0, nil
 	}
-	return i.all(list.Nodes)
+	return i.countAll(list.Nodes)
 }
 
-func (i *inspector) all(nodes []parse.Node) (int, error) {
+func (i *inspector) countAll(nodes []parse.Node) (int, error) {
 	sum := 1
 	for _, node := range nodes {
-		parts, err := i.node(node)
+		parts, err := i.countNode(node)
 		if err != nil {
 			return 0, err
 		}
@@ -79,22 +79,22 @@ func (i *inspector) all(nodes []parse.Node) (int, error) {
 	return sum, nil
 }
 
-func (i *inspector) node(node parse.Node) (int, error) {
+func (i *inspector) countNode(node parse.Node) (int, error) {
 	switch node := node.(type) {
 	case *parse.ActionNode:
-		return i.pipe(node.Pipe)
+		return i.countPipe(node.Pipe)
 	case *parse.PipeNode:
-		return i.pipe(node)
+		return i.countPipe(node)
 	case *parse.CommandNode:
-		return i.all(node.Args)
+		return i.countAll(node.Args)
 	case *parse.ChainNode:
-		return i.node(node.Node)
+		return i.countNode(node.Node)
 	case *parse.IfNode:
-		return i.branch(&node.BranchNode)
+		return i.countBranch(&node.BranchNode)
 	case *parse.WithNode:
-		return i.branch(&node.BranchNode)
+		return i.countBranch(&node.BranchNode)
 	case *parse.RangeNode:
-		return i.loop(node)
+		return i.countLoop(node)
 	case *parse.TemplateNode:
 		return 0, fault("define, block and template cannot be used here")
 	case *parse.IdentifierNode:
@@ -105,10 +105,10 @@ func (i *inspector) node(node parse.Node) (int, error) {
 	return 1, nil
 }
 
-func (i *inspector) pipe(pipe *parse.PipeNode) (int, error) {
+func (i *inspector) countPipe(pipe *parse.PipeNode) (int, error) {
 	sum := 1
 	for _, command := range pipe.Cmds {
-		parts, err := i.all(command.Args)
+		parts, err := i.countAll(command.Args)
 		if err != nil {
 			return 0, err
 		}
@@ -117,13 +117,13 @@ func (i *inspector) pipe(pipe *parse.PipeNode) (int, error) {
 	return sum, nil
 }
 
-func (i *inspector) branch(branch *parse.BranchNode) (int, error) {
-	sum, err := i.pipe(branch.Pipe)
+func (i *inspector) countBranch(branch *parse.BranchNode) (int, error) {
+	sum, err := i.countPipe(branch.Pipe)
 	if err != nil {
 		return 0, err
 	}
 	for _, list := range []*parse.ListNode{branch.List, branch.ElseList} {
-		parts, err := i.list(list)
+		parts, err := i.countList(list)
 		if err != nil {
 			return 0, err
 		}
@@ -132,17 +132,17 @@ func (i *inspector) branch(branch *parse.BranchNode) (int, error) {
 	return sum, nil
 }
 
-// loop puts in front of a range's body the call that pays for it.
-func (i *inspector) loop(node *parse.RangeNode) (int, error) {
-	parts, err := i.branch(&node.BranchNode)
+// loop inserts the call that charges for an iteration before a range's body.
+func (i *inspector) countLoop(node *parse.RangeNode) (int, error) {
+	parts, err := i.countBranch(&node.BranchNode)
 	if err != nil {
 		return 0, err
 	}
-	payment := fmt.Sprintf("{{%s %d}}", turn, parts*nodeCost)
-	parsed, err := parse.Parse(turn, payment, "", "", map[string]any{turn: true})
+	payment := fmt.Sprintf("{{%s %d}}", chargeIteration, parts*nodeCost)
+	parsed, err := parse.Parse(chargeIteration, payment, "", "", map[string]any{chargeIteration: true})
 	if err != nil {
-		return 0, fmt.Errorf("confine a range: %w", err)
+		return 0, fmt.Errorf("charge for a range: %w", err)
 	}
-	node.List.Nodes = append(slices.Clone(parsed[turn].Root.Nodes), node.List.Nodes...)
+	node.List.Nodes = append(slices.Clone(parsed[chargeIteration].Root.Nodes), node.List.Nodes...)
 	return parts, nil
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// Observe is [StateOf] for metadata from a cache, nil where it shows no object: what
-// this Store wrote last counts until the cache has caught up with it.
+// Observe is [StateOf] for metadata from a cache (nil if the object is not there). The Store's last
+// write takes precedence until the cache has caught up with it.
 func (s *Store) Observe(session *v1alpha1.CoderSession, meta *metav1.PartialObjectMetadata) State {
-	newest, absent := s.memory.newer(keyOf(session), meta)
+	newest, absent := s.memory.newerThanCache(keyOf(session), meta)
 	switch {
 	case absent:
 		return State{}
@@ -29,17 +29,16 @@ func (s *Store) Observe(session *v1alpha1.CoderSession, meta *metav1.PartialObje
 	return state
 }
 
-// Own reports whether meta is exactly what this Store wrote last, so that the event
-// that it comes with tells nothing new. It is to be asked about every event: what
-// others wrote later ends the memory.
+// Own reports whether meta is exactly what this Store wrote last, so that the event can be ignored.
+// It must be called for every event, because a later write by others ends the memory.
 func (s *Store) Own(meta *metav1.PartialObjectMetadata) bool {
-	return s.memory.own(types.NamespacedName{Namespace: meta.Namespace, Name: meta.Name}, &meta.ObjectMeta)
+	return s.memory.isOwnWrite(types.NamespacedName{Namespace: meta.Namespace, Name: meta.Name}, &meta.ObjectMeta)
 }
 
-// Forget drops what is remembered of a session's Secret, for a session that is gone.
-func (s *Store) Forget(session *v1alpha1.CoderSession) { s.memory.forget(keyOf(session)) }
+// Forget drops what is remembered about a session's Secret, after the session was deleted.
+func (s *Store) Forget(session *v1alpha1.CoderSession) { s.memory.dropEntry(keyOf(session)) }
 
-// memory is what was written last, by the Secret's name.
+// memory holds the last write of each Secret, by name.
 type memory struct {
 	mu      *sync.Mutex
 	entries map[types.NamespacedName]entry
@@ -47,15 +46,16 @@ type memory struct {
 
 // entry is one write.
 //
-//	wrote ──► ahead ──cache or event shows this version──► level ──cache shows another or none──► dropped
-//	           └──────────cache shows a newer one, or a live read another──────────────► dropped
-//	deleted ─► ahead ──cache shows none, a newer one, or this one being deleted────────► dropped
+//	recordWrite ────► ahead ──cache or event shows this version──► level
+//	                    └─────cache shows a newer one, or a live read another──────────► dropped
+//	                                     level ──cache shows another or none───────────► dropped
+//	recordDeletion ─► ahead ──cache shows none, a newer one, or this one being deleted─► dropped
 type entry struct {
 	uid             types.UID
 	resourceVersion string
 	gone            bool
-	// meta is nil for a deletion, and once the cache is level: own still knows the
-	// version then, while the event is under way.
+	// meta is nil after a deletion, and once the cache is level. isOwnWrite still knows the version
+	// then, while the event is on its way.
 	meta *metav1.ObjectMeta
 }
 
@@ -63,35 +63,37 @@ func newMemory() memory {
 	return memory{mu: &sync.Mutex{}, entries: map[types.NamespacedName]entry{}}
 }
 
-func (m memory) wrote(key types.NamespacedName, meta *metav1.ObjectMeta) {
+func (m memory) recordWrite(key types.NamespacedName, meta *metav1.ObjectMeta) {
 	kept := meta.DeepCopy()
 	kept.ManagedFields = nil
-	m.set(key, entry{uid: meta.UID, resourceVersion: meta.ResourceVersion, meta: kept})
+	m.storeEntry(key, entry{uid: meta.UID, resourceVersion: meta.ResourceVersion, meta: kept})
 }
 
-func (m memory) deleted(key types.NamespacedName, prior State) {
-	m.set(key, entry{uid: prior.UID, resourceVersion: prior.ResourceVersion, gone: true})
+func (m memory) recordDeletion(key types.NamespacedName, prior State) {
+	m.storeEntry(key, entry{uid: prior.UID, resourceVersion: prior.ResourceVersion, gone: true})
 }
 
-// set keeps the newer of two writes that end at the same time.
-func (m memory) set(key types.NamespacedName, e entry) {
+// storeEntry keeps the newer one of two writes that end at the same time.
+func (m memory) storeEntry(key types.NamespacedName, e entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if old, found := m.entries[key]; found && older(e.resourceVersion, old.resourceVersion) {
+	if old, found := m.entries[key]; found && isOlder(e.resourceVersion, old.resourceVersion) {
 		return
 	}
 	m.entries[key] = e
 }
 
-func (m memory) forget(key types.NamespacedName) {
+func (m memory) dropEntry(key types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.entries, key)
 }
 
-// newer returns what is remembered where it is newer than what the cache shows: the
-// metadata, or that there is no object any more.
-func (m memory) newer(key types.NamespacedName, cached *metav1.PartialObjectMetadata) (meta *metav1.ObjectMeta, absent bool) {
+// newerThanCache returns what is remembered, if it is newer than what the cache shows: the
+// metadata, or that the object was deleted.
+func (m memory) newerThanCache(
+	key types.NamespacedName, cached *metav1.PartialObjectMetadata,
+) (meta *metav1.ObjectMeta, absent bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, found := m.entries[key]
@@ -106,7 +108,7 @@ func (m memory) newer(key types.NamespacedName, cached *metav1.PartialObjectMeta
 		return nil, false
 	}
 	switch {
-	case e.caughtUp(&cached.ObjectMeta):
+	case e.hasCaughtUp(&cached.ObjectMeta):
 		delete(m.entries, key)
 		return nil, false
 	case e.gone:
@@ -119,28 +121,29 @@ func (m memory) newer(key types.NamespacedName, cached *metav1.PartialObjectMeta
 	return e.meta, false
 }
 
-func (m memory) own(key types.NamespacedName, meta *metav1.ObjectMeta) bool {
+func (m memory) isOwnWrite(key types.NamespacedName, meta *metav1.ObjectMeta) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, found := m.entries[key]
 	if !found {
 		return false
 	}
-	if e.caughtUp(meta) {
+	if e.hasCaughtUp(meta) {
 		delete(m.entries, key)
 		return false
 	}
 	own := !e.gone && meta.UID == e.uid && meta.ResourceVersion == e.resourceVersion
 	if own && e.meta != nil {
-		// The event comes after the cache has it: a Secret that is not there from now on was deleted.
+		// The event arrives after the cache was updated: if the cache shows no Secret from now on, it was
+		// deleted.
 		e.meta = nil
 		m.entries[key] = e
 	}
 	return own
 }
 
-// seen corrects the memory by a live read; nil: there is no object.
-func (m memory) seen(key types.NamespacedName, live *metav1.ObjectMeta) {
+// recordLive corrects the memory after a read from the API server. Nil: the object does not exist.
+func (m memory) recordLive(key types.NamespacedName, live *metav1.ObjectMeta) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, found := m.entries[key]
@@ -153,22 +156,22 @@ func (m memory) seen(key types.NamespacedName, live *metav1.ObjectMeta) {
 		}
 		return
 	}
-	if e.caughtUp(live) {
+	if e.hasCaughtUp(live) {
 		delete(m.entries, key)
 	}
 }
 
-// caughtUp says that what is seen is later than the write. Versions that cannot be
-// compared say so too: a write on a wrong belief fails by its precondition.
-func (e entry) caughtUp(seen *metav1.ObjectMeta) bool {
+// hasCaughtUp reports whether seen is at least as new as the write. It returns true if versions
+// cannot be compared: a write based on old data then fails by its precondition.
+func (e entry) hasCaughtUp(seen *metav1.ObjectMeta) bool {
 	if e.gone && seen.UID == e.uid {
-		return seen.DeletionTimestamp != nil // it waits for a finalizer
+		return seen.DeletionTimestamp != nil // waits for a finalizer
 	}
 	order, err := resourceversion.CompareResourceVersion(seen.ResourceVersion, e.resourceVersion)
 	return err != nil || order > 0
 }
 
-func older(a, b string) bool {
+func isOlder(a, b string) bool {
 	order, err := resourceversion.CompareResourceVersion(a, b)
 	return err == nil && order < 0
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// cached is what a cache shows of the Secret at this moment; nil: none.
+// cached returns what a cache shows of the Secret now. Nil: none.
 func cached(s *server) *metav1.PartialObjectMetadata {
 	if s.live() == nil {
 		return nil
@@ -85,9 +85,10 @@ func TestCacheThatIsAheadIsBelieved(t *testing.T) {
 			store, server := newStore(t)
 			change(t, store, server, written(t, store, input(session())))
 			if store.Own(cached(server)) {
-				t.Error("somebody else's write is taken for an own one")
+				t.Error("another writer's write is taken for an own one")
 			}
-			if got, want := store.Observe(session(), cached(server)).ResourceVersion, server.live().ResourceVersion; got != want {
+			if got, want := store.Observe(session(), cached(server)).ResourceVersion,
+				server.live().ResourceVersion; got != want {
 				t.Errorf("version %s, want %s", got, want)
 			}
 			if store.memory.len() != 0 {
@@ -97,7 +98,7 @@ func TestCacheThatIsAheadIsBelieved(t *testing.T) {
 	}
 }
 
-// A deletion by others that the cache never showed is seen by the next live read.
+// A deletion by others that the cache never showed is noticed by the next read from the API server.
 func TestLiveReadCorrectsTheMemory(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
@@ -125,7 +126,7 @@ func TestOwnEvents(t *testing.T) {
 	store, server := newStore(t)
 	state := written(t, store, input(session()))
 	created := cached(server)
-	store.Observe(session(), created) // the cache may be looked at before the event is handled
+	store.Observe(session(), created) // the cache may be read before the event is handled
 	if !store.Own(created) {
 		t.Error("an own creation is not known")
 	}
@@ -136,7 +137,7 @@ func TestOwnEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	if store.Own(created) {
-		t.Error("an overtaken write is taken for the last")
+		t.Error("an overwritten write is taken for the last")
 	}
 	if !store.Own(cached(server)) {
 		t.Error("an own update is not known")
@@ -152,7 +153,7 @@ func TestOwnEvents(t *testing.T) {
 	}
 }
 
-// A replaced Secret is never taken for the one before it.
+// A replaced Secret is never mistaken for the previous one.
 func TestReplacementIsRemembered(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
@@ -181,7 +182,7 @@ func TestStoreIsSafeForConcurrentUse(t *testing.T) {
 			for range 100 {
 				store.Observe(session(), meta)
 				store.Own(meta)
-				store.memory.wrote(keyOf(session()), &meta.ObjectMeta)
+				store.memory.recordWrite(keyOf(session()), &meta.ObjectMeta)
 				store.Forget(session())
 			}
 		})
@@ -190,14 +191,14 @@ func TestStoreIsSafeForConcurrentUse(t *testing.T) {
 }
 
 // B24
-func TestDeletionAfterAnOwnCreationThatNobodyLookedAt(t *testing.T) {
+func TestDeletionAfterAnOwnCreationBeforeTheFirstObserve(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
 	written(t, store, input(session()))
-	if !store.Own(cached(server)) { // the event of the creation, and no pass after it
+	if !store.Own(cached(server)) { // the event of the creation, without an Observe after it
 		t.Fatal("an own creation is not known")
 	}
 	if got := store.Observe(session(), nil); got.Ownership != Absent {
-		t.Errorf("a Secret that somebody deleted is taken for one that the cache has not seen yet: %+v", got)
+		t.Errorf("a deleted Secret is taken for one that is not in the cache yet: %+v", got)
 	}
 }

@@ -16,29 +16,29 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// TokenMeta is what the metadata of a Secret says of the token in it.
+// TokenMeta is what the metadata of a Secret says about its token.
 type TokenMeta struct {
 	ID        string
-	Serial    int64     // 0: none was noted
-	ExpiresAt time.Time // in UTC; zero: not known
+	Serial    int64     // 0: none
+	ExpiresAt time.Time // in UTC; zero: unknown
 	Request   string    // empty: the token was supplied
 	// Fingerprint of the value, see [TokenFingerprint].
 	Fingerprint string
 }
 
-// maxTokenID bounds a stored id; Coder's have 10 characters (contract A.4).
+// maxTokenID is the maximum length of a stored ID. Coder's have 10 characters (contract A.4).
 const maxTokenID = 64
 
-// ownAnnotations are all that the operator writes. Those that it does not want any
-// more are taken away with the next write.
+// ownAnnotations are all annotations that the operator writes. Those that are no longer needed are
+// removed with the next write.
 var ownAnnotations = []string{
 	v1alpha1.AnnotationSerial, v1alpha1.AnnotationTokenID, v1alpha1.AnnotationExpiresAt,
 	v1alpha1.AnnotationFingerprint, v1alpha1.AnnotationTokenFingerprint, v1alpha1.AnnotationRequest,
 	v1alpha1.AnnotationRetained, v1alpha1.AnnotationManaged,
 }
 
-// encode writes the annotations that parseToken reads.
-func (t TokenMeta) encode(annotations map[string]string) {
+// writeAnnotations writes the annotations that parseToken reads.
+func (t TokenMeta) writeAnnotations(annotations map[string]string) {
 	for name, value := range map[string]string{
 		v1alpha1.AnnotationTokenID:          t.ID,
 		v1alpha1.AnnotationSerial:           serialText(t.Serial),
@@ -52,9 +52,8 @@ func (t TokenMeta) encode(annotations map[string]string) {
 	}
 }
 
-// parseToken reads the annotations about the token. Nil: there are none. corrupt
-// names the annotation that cannot be read, without its value, which anybody may have
-// written (B25).
+// parseToken reads the annotations about the token. Nil: there are none. corrupt names an invalid
+// annotation, without its value, which other writers may have set (B25).
 func parseToken(annotations map[string]string) (token *TokenMeta, corrupt string) {
 	meta := TokenMeta{
 		ID:          annotations[v1alpha1.AnnotationTokenID],
@@ -66,29 +65,29 @@ func parseToken(annotations map[string]string) (token *TokenMeta, corrupt string
 		return nil, ""
 	}
 	if !validTokenID(meta.ID) {
-		return nil, complaint(v1alpha1.AnnotationTokenID, "is not the id of a token")
+		return nil, corruptMessage(v1alpha1.AnnotationTokenID, "is not the id of a token")
 	}
 	if meta.Fingerprint == "" {
-		return nil, complaint(v1alpha1.AnnotationTokenFingerprint, "is missing")
+		return nil, corruptMessage(v1alpha1.AnnotationTokenFingerprint, "is missing")
 	}
 	if serial != "" {
 		number, err := strconv.ParseInt(serial, 10, 64)
 		if err != nil || serialText(number) != serial {
-			return nil, complaint(v1alpha1.AnnotationSerial, "is not a positive number in digits")
+			return nil, corruptMessage(v1alpha1.AnnotationSerial, "is not a positive number in digits")
 		}
 		meta.Serial = number
 	}
 	if expires != "" {
 		at, err := time.Parse(time.RFC3339, expires)
 		if err != nil || at.IsZero() {
-			return nil, complaint(v1alpha1.AnnotationExpiresAt, "is not a time in RFC 3339")
+			return nil, corruptMessage(v1alpha1.AnnotationExpiresAt, "is not a time in RFC 3339")
 		}
 		meta.ExpiresAt = at.UTC()
 	}
 	return &meta, ""
 }
 
-func complaint(annotation, what string) string {
+func corruptMessage(annotation, what string) string {
 	return fmt.Sprintf("annotation %s %s", annotation, what)
 }
 
@@ -98,7 +97,7 @@ func validTokenID(id string) bool {
 	})
 }
 
-// serialText is empty for 0, which stands for none.
+// serialText returns an empty text for 0, which means that there is no serial.
 func serialText(serial int64) string {
 	if serial < 1 {
 		return ""
@@ -106,7 +105,7 @@ func serialText(serial int64) string {
 	return strconv.FormatInt(serial, 10)
 }
 
-// timeText is empty for the zero time, which stands for not known.
+// timeText returns an empty text for the zero time, which means that the time is unknown.
 func timeText(t time.Time) string {
 	if t.IsZero() {
 		return ""
@@ -114,27 +113,27 @@ func timeText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// managed is what of a session's spec is in the metadata of its Secret, as
-// [v1alpha1.AnnotationManaged] records it.
+// managed lists the labels and annotations of the Secret that come from the session's spec. It is
+// stored in [v1alpha1.AnnotationManaged].
 type managed struct {
 	Labels      []string `json:"labels,omitempty"`
 	Annotations []string `json:"annotations,omitempty"`
 }
 
-// encode returns the empty string when nothing is managed.
+// encode returns the empty string if nothing is managed.
 func (m managed) encode() string {
 	if len(m.Labels) == 0 && len(m.Annotations) == 0 {
 		return ""
 	}
 	text, err := json.Marshal(m)
-	if err != nil { // lists of strings can always be encoded
+	if err != nil { // cannot happen: lists of strings can always be encoded
 		return ""
 	}
 	return string(text)
 }
 
-// parseManaged returns nothing for a record that cannot be read: what it told of then
-// stays, as if it were somebody else's.
+// parseManaged returns the zero value if the annotation is invalid. The labels and annotations that
+// it listed then stay, as if others had written them.
 func parseManaged(annotations map[string]string) managed {
 	var m managed
 	if err := json.Unmarshal([]byte(annotations[v1alpha1.AnnotationManaged]), &m); err != nil {
@@ -143,20 +142,20 @@ func parseManaged(annotations map[string]string) managed {
 	return m
 }
 
-// merge makes the metadata that a Secret gets: what wanted has, and of live what
-// others wrote.
-func merge(live, wanted *metav1.ObjectMeta) metav1.ObjectMeta {
+// mergeMetadata returns the metadata to write: that of wanted, and the parts of live that others
+// wrote.
+func mergeMetadata(live, wanted *metav1.ObjectMeta) metav1.ObjectMeta {
 	merged := *live.DeepCopy()
 	was := parseManaged(live.Annotations)
-	merged.Labels = overlay(live.Labels, wanted.Labels, append(was.Labels, v1alpha1.LabelSession))
-	merged.Annotations = overlay(live.Annotations, wanted.Annotations, append(was.Annotations, ownAnnotations...))
+	merged.Labels = overlayKeys(live.Labels, wanted.Labels, append(was.Labels, v1alpha1.LabelSession))
+	merged.Annotations = overlayKeys(live.Annotations, wanted.Annotations, append(was.Annotations, ownAnnotations...))
 	merged.OwnerReferences = slices.DeleteFunc(merged.OwnerReferences, isController)
 	merged.OwnerReferences = append(merged.OwnerReferences, wanted.OwnerReferences...)
 	return merged
 }
 
-// overlay is live without the keys that were ours, and with wanted.
-func overlay(live, wanted map[string]string, ours []string) map[string]string {
+// overlayKeys returns live without the keys in ours, and with wanted.
+func overlayKeys(live, wanted map[string]string, ours []string) map[string]string {
 	merged := maps.Clone(live)
 	if merged == nil {
 		merged = map[string]string{}

@@ -18,14 +18,14 @@ import (
 
 // Keys of the generated Secret, besides those of templates.
 const (
-	// KeyURL and KeySession are the files of the Coder CLI's config directory
-	// (contract E). KeySession has no trailing newline.
+	// KeyURL and KeySession are the files of the Coder CLI's config directory (contract E). KeySession
+	// has no trailing newline.
 	KeyURL     = "url"
 	KeySession = "session"
 	// KeyEnvURL and KeyEnvToken are for envFrom.
 	KeyEnvURL   = "CODER_URL"
 	KeyEnvToken = "CODER_SESSION_TOKEN"
-	// KeyHeaders has name=value lines, as the CLI's header command prints them.
+	// KeyHeaders has name=value lines, as the CLI expects from its header command.
 	KeyHeaders = "headers"
 	// KeyCertificate, KeyPrivateKey and KeyCA are PEM files.
 	KeyCertificate = corev1.TLSCertKey
@@ -33,17 +33,17 @@ const (
 	KeyCA          = "ca.crt"
 )
 
-// reserved keys cannot be templates.
+// reserved keys cannot be used by templates.
 var reserved = []string{
 	KeyURL, KeySession, KeyEnvURL, KeyEnvToken, KeyHeaders, KeyCertificate, KeyPrivateKey, KeyCA,
 }
 
-// Render makes the Secret that the input calls for, as it is created: complete, without
-// resourceVersion. A template that cannot be rendered is a *[TemplateError]; other
-// errors are of inputs that would make a broken Secret. No error has a value in it.
+// Render creates the Secret for the input: complete, without resourceVersion. If a template cannot
+// be rendered, the error is a *[TemplateError]. Other errors are about inputs that would result in
+// an invalid Secret. No error contains a value.
 func Render(key fingerprint.Key, in Input) (*corev1.Secret, error) {
 	if in.Token.ID != "" && in.Token.Value.Reveal() == "" {
-		// Written so, the Secret would name a token that it does not hold.
+		// Otherwise the Secret would name a token that it does not contain.
 		return nil, fmt.Errorf("render the Secret of session %s: the value of token %s is missing",
 			in.Session.Name, in.Token.ID)
 	}
@@ -56,15 +56,15 @@ func Render(key fingerprint.Key, in Input) (*corev1.Secret, error) {
 	}
 	return &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metadata(key, in),
+		ObjectMeta: newMetadata(key, in),
 		Type:       corev1.SecretTypeOpaque,
 		Data:       data,
 	}, nil
 }
 
-// layOut makes the keys that are the same for all sessions.
+// layOut returns the keys that all sessions have.
 func layOut(in Input) (map[string][]byte, error) {
-	url := []byte(address(in.URL))
+	url := []byte(clientURL(in.URL))
 	data := map[string][]byte{KeyURL: url, KeyEnvURL: url}
 	if token := in.Token.Value.Reveal(); token != "" {
 		data[KeySession], data[KeyEnvToken] = []byte(token), []byte(token)
@@ -88,8 +88,8 @@ func layOut(in Input) (map[string][]byte, error) {
 	return data, nil
 }
 
-// headerLines writes what the CLI takes: it splits at the first equals sign and
-// refuses blank lines (contract E).
+// headerLines returns what the CLI reads: it splits at the first equals sign and refuses blank
+// lines (contract E).
 func headerLines(headers []Header) ([]byte, error) {
 	var lines strings.Builder
 	for _, header := range headers {
@@ -104,8 +104,8 @@ func headerLines(headers []Header) ([]byte, error) {
 	return []byte(lines.String()), nil
 }
 
-// metadata makes everything about the Secret that is not its contents.
-func metadata(key fingerprint.Key, in Input) metav1.ObjectMeta {
+// newMetadata returns everything in the Secret but its contents.
+func newMetadata(key fingerprint.Key, in Input) metav1.ObjectMeta {
 	session := in.Session
 	labels, annotations := map[string]string{}, map[string]string{}
 	if spec := session.Spec.Secret; spec != nil {
@@ -119,11 +119,11 @@ func metadata(key fingerprint.Key, in Input) metav1.ObjectMeta {
 		annotations[v1alpha1.AnnotationManaged] = text
 	}
 
-	// After the spec's: what the operator says wins.
+	// After the labels of the spec, so that the operator's own take precedence.
 	labels[v1alpha1.LabelSession] = session.Name
 	annotations[v1alpha1.AnnotationFingerprint] = Fingerprint(key, in)
 	if in.Token.Value.Reveal() != "" {
-		describe(key, in.Token).encode(annotations)
+		describeToken(key, in.Token).writeAnnotations(annotations)
 	}
 	return metav1.ObjectMeta{
 		Namespace:   session.Namespace,
@@ -136,7 +136,7 @@ func metadata(key fingerprint.Key, in Input) metav1.ObjectMeta {
 	}
 }
 
-func describe(key fingerprint.Key, token Token) TokenMeta {
+func describeToken(key fingerprint.Key, token Token) TokenMeta {
 	return TokenMeta{
 		ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, Request: token.Request,
 		Fingerprint: TokenFingerprint(key, token.Value),

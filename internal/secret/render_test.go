@@ -138,8 +138,8 @@ func TestRenderRefusesWhatWouldBeBroken(t *testing.T) {
 	}
 }
 
-// What is written from another input has another fingerprint, and the same input has
-// the same one with and without the token's value. B07
+// Different inputs have different fingerprints, and the same input has the same fingerprint with
+// and without the token's value. B07
 func TestFingerprint(t *testing.T) {
 	t.Parallel()
 	spec := func(s v1alpha1.GeneratedSecret) func(*Input) {
@@ -177,10 +177,10 @@ func TestFingerprint(t *testing.T) {
 		in.Token.ExpiresAt = in.Token.ExpiresAt.Add(time.Millisecond).In(time.FixedZone("", 3600))
 		in.URL = &url.URL{Scheme: in.URL.Scheme, Host: in.URL.Host}
 		if Fingerprint(testKey(t), in) != sum {
-			t.Errorf("%s: what is not written counts", name)
+			t.Errorf("%s: changed by something that is not written", name)
 		}
 		if strings.Contains(sum, "sentinel") {
-			t.Errorf("%s: it holds a value", name)
+			t.Errorf("%s: it contains a value", name)
 		}
 	}
 }

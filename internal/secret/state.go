@@ -9,22 +9,22 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// Ownership says whose the Secret of a session's name is.
+// Ownership says who owns the Secret of a session's name.
 type Ownership int
 
 const (
-	// Absent says that there is none.
+	// Absent means that the Secret does not exist.
 	Absent Ownership = iota
-	// Owned says that the session controls it.
+	// Owned means that the session controls the Secret.
 	Owned
-	// Retained says that a session of the same name left it; this one takes it over
+	// Retained means that a deleted session of the same name left the Secret; this one takes it over
 	// with its first write.
 	Retained
-	// Foreign says that it is somebody else's, and never touched (B23).
+	// Foreign means that the Secret belongs to another owner; it is never changed (B23).
 	Foreign
 )
 
-// String is for people.
+// String returns a text for people.
 func (o Ownership) String() string {
 	switch o {
 	case Absent:
@@ -39,36 +39,35 @@ func (o Ownership) String() string {
 	return "unknown"
 }
 
-// State is what is known of the Secret of a session's name from its metadata alone.
-// The zero value is an absent Secret.
+// State is what the metadata says about the Secret of a session. The zero value is an absent
+// Secret.
 type State struct {
 	Ownership Ownership
 	// ResourceVersion and UID are the preconditions of the next write.
 	ResourceVersion string
 	UID             types.UID
-	// Deleting says that it only waits for somebody's finalizer.
+	// Deleting: the Secret is being deleted and waits for a finalizer.
 	Deleting bool
-	// Token that is published. Nil: none, or its metadata cannot be read.
+	// Token that is published. Nil: none, or its metadata is invalid.
 	Token *TokenMeta
 	// Fingerprint of what it was written from, see [Fingerprint].
 	Fingerprint string
-	// Corrupt, where it is not empty, says which annotation cannot be read and why;
-	// there is no Token then (B25). It holds nothing of the annotation's value.
+	// Corrupt says which annotation is invalid and why. Token is nil then (B25). It contains nothing
+	// of the annotation's value. It is empty if all are valid.
 	Corrupt string
-	// Written says that this Store wrote it last, so that its contents need no look.
-	// Only Observe knows.
+	// Written: this Store wrote the Secret last, so that its contents need not be checked. Only
+	// Observe sets it.
 	Written bool
 }
 
-// StateOf reads the metadata of the Secret with the session's Secret name; nil: there
-// is none. It never fails, whatever stands there. Of a foreign Secret it reads nothing
-// but who it is.
+// StateOf reads the metadata of the Secret with the session's Secret name. Nil: there is none. It
+// accepts any metadata. For a foreign Secret it only returns the ownership.
 func StateOf(meta *metav1.PartialObjectMetadata, session *v1alpha1.CoderSession) State {
 	if meta == nil {
 		return State{}
 	}
 	state := State{
-		Ownership:       ownership(&meta.ObjectMeta, session),
+		Ownership:       ownershipOf(&meta.ObjectMeta, session),
 		ResourceVersion: meta.ResourceVersion,
 		UID:             meta.UID,
 		Deleting:        meta.DeletionTimestamp != nil,
@@ -81,12 +80,12 @@ func StateOf(meta *metav1.PartialObjectMetadata, session *v1alpha1.CoderSession)
 	return state
 }
 
-// stateOf is StateOf for metadata that is at hand as such.
+// stateOf is StateOf for plain metadata.
 func stateOf(meta *metav1.ObjectMeta, session *v1alpha1.CoderSession) State {
 	return StateOf(&metav1.PartialObjectMetadata{ObjectMeta: *meta}, session)
 }
 
-func ownership(meta *metav1.ObjectMeta, session *v1alpha1.CoderSession) Ownership {
+func ownershipOf(meta *metav1.ObjectMeta, session *v1alpha1.CoderSession) Ownership {
 	controller := metav1.GetControllerOfNoCopy(meta)
 	switch {
 	case controller != nil && session.UID != "" && controller.UID == session.UID:

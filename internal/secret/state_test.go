@@ -14,7 +14,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// rendered is the metadata of the Secret that the session ci owns.
+// rendered returns the metadata of the Secret that the session ci owns.
 func rendered(tb testing.TB) *metav1.ObjectMeta {
 	tb.Helper()
 	secret, err := Render(testKey(tb), input(session()))
@@ -37,7 +37,7 @@ func TestStateOf(t *testing.T) {
 		Token: token, Fingerprint: Fingerprint(testKey(t), in),
 	}
 	foreign := State{Ownership: Foreign, ResourceVersion: "7", UID: "secret"}
-	// with is owned with another token; nil: none.
+	// with returns owned with another token. Nil: none.
 	with := func(change func(*TokenMeta)) State {
 		state := owned
 		state.Token = ptr.To(*token)
@@ -59,15 +59,18 @@ func TestStateOf(t *testing.T) {
 			}
 		}
 	}
-	const noID, noTime, noDigits = "is not the id of a token", "is not a time in RFC 3339", "is not a positive number in digits"
+	const noID, noTime, noDigits = "is not the id of a token", "is not a time in RFC 3339",
+		"is not a positive number in digits"
 
 	tests := map[string]struct {
 		change func(*metav1.ObjectMeta)
 		want   State
 	}{
-		"own":      {func(*metav1.ObjectMeta) {}, owned},
-		"no token": {without("token-id", "serial", "expires-at", "request", "token-fingerprint"), func() State { s := owned; s.Token = nil; return s }()},
-		"supplied": {without("serial", "request", "expires-at"), with(func(m *TokenMeta) { *m = TokenMeta{ID: m.ID, Fingerprint: m.Fingerprint} })},
+		"own": {func(*metav1.ObjectMeta) {}, owned},
+		"no token": {without("token-id", "serial", "expires-at", "request", "token-fingerprint"),
+			func() State { s := owned; s.Token = nil; return s }()},
+		"supplied": {without("serial", "request", "expires-at"),
+			with(func(m *TokenMeta) { *m = TokenMeta{ID: m.ID, Fingerprint: m.Fingerprint} })},
 		"another zone": {
 			annotate("expires-at", "2030-01-02T05:04:05+02:00"), owned,
 		},
@@ -127,7 +130,7 @@ func TestStateOfNothing(t *testing.T) {
 	}
 }
 
-// A session that was not stored yet owns nothing, not even what has an empty UID.
+// A session without a UID owns nothing, not even a Secret whose owner has an empty UID.
 func TestStateOfASessionWithoutUID(t *testing.T) {
 	t.Parallel()
 	meta := rendered(t)
@@ -138,8 +141,7 @@ func TestStateOfASessionWithoutUID(t *testing.T) {
 	}
 }
 
-// B25: whatever stands in the metadata, reading it does not panic; what it reads as a
-// token is written again as it was read.
+// B25: reading any metadata does not panic, and a token that was read is written again unchanged.
 func FuzzStateOf(f *testing.F) {
 	f.Add("ci", "a1B2c3D4e5", "3", "2030-01-02T03:04:05Z", "hmac-sha256:00", "digest", `{"labels":["a"]}`, "true", true)
 	f.Add("", "", "-1", "never", "", "", "[", "x", false)
@@ -164,16 +166,16 @@ func FuzzStateOf(f *testing.F) {
 		}
 		if state.Token != nil {
 			again := map[string]string{}
-			state.Token.encode(again)
+			state.Token.writeAnnotations(again)
 			token, corrupt := parseToken(again)
 			if corrupt != "" {
 				t.Error(corrupt)
 			}
-			state.Token.ExpiresAt = token.ExpiresAt // a fraction of a second is not written
+			state.Token.ExpiresAt = token.ExpiresAt // fractions of a second are not stored
 			if diff := cmp.Diff(state.Token, token); diff != "" {
 				t.Error(diff)
 			}
 		}
-		merge(&meta, rendered(t)) // reads the record
+		mergeMetadata(&meta, rendered(t)) // reads the record
 	})
 }

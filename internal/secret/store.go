@@ -19,25 +19,25 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// ErrForeign is the error of a write to a Secret that the session does not own (B23).
-var ErrForeign = errors.New("the Secret belongs to somebody else")
+// ErrForeign is returned for a write to a Secret that the session does not own (B23).
+var ErrForeign = errors.New("the Secret does not belong to this session")
 
 // Writer is the part of a client that the Store writes with.
 type Writer interface {
-	// Create writes a Secret that is not there yet.
+	// Create creates a Secret that does not exist yet.
 	Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error
-	// Update replaces a Secret of the UID and resource version that obj has.
+	// Update replaces the Secret with the UID and resource version of obj.
 	Update(ctx context.Context, obj client.Object, opts ...client.UpdateOption) error
-	// Delete removes a Secret, if opts' preconditions hold.
+	// Delete deletes a Secret if the preconditions in opts hold.
 	Delete(ctx context.Context, obj client.Object, opts ...client.DeleteOption) error
 }
 
-// Store reads and writes generated Secrets, and remembers what it wrote last until the
-// cache has seen it. Make it with [NewStore]. It is safe for concurrent use; writes to
-// one Secret are kept apart by their preconditions.
+// Store reads and writes generated Secrets, and remembers its last writes until the cache has
+// caught up. Create it with [NewStore]. It is safe for concurrent use; preconditions prevent
+// conflicting writes.
 //
-// Its errors wrap those of the API server, so that apierrors.IsConflict and its like
-// tell them apart. A precondition that the Store itself finds broken is a conflict too.
+// Its errors wrap those of the API server, so that apierrors.IsConflict and similar functions work.
+// If the Store itself finds that a precondition does not hold, the error is a conflict too.
 type Store struct {
 	contents client.Reader
 	writer   Writer
@@ -45,20 +45,22 @@ type Store struct {
 	memory   memory
 }
 
-// NewStore returns a Store that reads contents live, past any cache, with contents.
+// NewStore returns a Store that reads contents with contents, from the API server.
 func NewStore(contents client.Reader, writer Writer, key fingerprint.Key) *Store {
 	return &Store{contents: contents, writer: writer, key: key, memory: newMemory()}
 }
 
-// Token reads the published token's value from the live Secret: the first of the keys
-// session and CODER_SESSION_TOKEN whose value has the wanted fingerprint, so that an
-// edit of one of them loses nothing (B24). False: the value is gone.
-func (s *Store) Token(ctx context.Context, session *v1alpha1.CoderSession, want TokenMeta) (redact.Secret, bool, error) {
-	live, err := s.read(ctx, session)
+// Token reads the published token's value from the API server: the first of the keys session and
+// CODER_SESSION_TOKEN whose value has the wanted fingerprint, so that an edit of one of them loses
+// nothing (B24). It returns false if the value is gone.
+func (s *Store) Token(
+	ctx context.Context, session *v1alpha1.CoderSession, want TokenMeta,
+) (redact.Secret, bool, error) {
+	live, err := s.readLive(ctx, session)
 	if err != nil || live == nil {
 		return redact.Secret{}, false, err
 	}
-	if ownership(&live.ObjectMeta, session) == Foreign {
+	if ownershipOf(&live.ObjectMeta, session) == Foreign {
 		return redact.Secret{}, false, nil
 	}
 	for _, key := range []string{KeySession, KeyEnvToken} {
@@ -70,43 +72,42 @@ func (s *Store) Token(ctx context.Context, session *v1alpha1.CoderSession, want 
 	return redact.Secret{}, false, nil
 }
 
-// InSync reports whether the live Secret is what [Render] makes of in: the same data,
-// owner and annotations of ours, at least the labels and annotations that are wanted.
-// resourceVersion is that of the Secret that was looked at; empty: there is none.
-// Errors are those of Render and of reading.
+// InSync reports whether the live Secret is what [Render] creates from in: the same data, owner and
+// operator annotations, and at least the wanted labels and annotations. resourceVersion is that of
+// the live Secret; it is empty if there is none. Errors are those of Render and of reading.
 func (s *Store) InSync(ctx context.Context, in Input) (inSync bool, resourceVersion string, err error) {
 	wanted, err := Render(s.key, in)
 	if err != nil {
 		return false, "", err
 	}
-	live, err := s.read(ctx, in.Session)
+	live, err := s.readLive(ctx, in.Session)
 	if err != nil || live == nil {
 		return false, "", err
 	}
-	inSync = ownership(&live.ObjectMeta, in.Session) == Owned && live.Type == wanted.Type &&
+	inSync = ownershipOf(&live.ObjectMeta, in.Session) == Owned && live.Type == wanted.Type &&
 		maps.EqualFunc(live.Data, wanted.Data, func(a, b []byte) bool { return string(a) == string(b) }) &&
-		unchanged(&live.ObjectMeta, merge(&live.ObjectMeta, &wanted.ObjectMeta))
+		isUnchanged(&live.ObjectMeta, mergeMetadata(&live.ObjectMeta, &wanted.ObjectMeta))
 	return inSync, live.ResourceVersion, nil
 }
 
-func unchanged(live *metav1.ObjectMeta, merged metav1.ObjectMeta) bool {
+func isUnchanged(live *metav1.ObjectMeta, merged metav1.ObjectMeta) bool {
 	return maps.Equal(live.Labels, merged.Labels) && maps.Equal(live.Annotations, merged.Annotations)
 }
 
-// read returns the live Secret of a session, nil where there is none. What it sees
+// readLive returns the Secret of a session from the API server, or nil if there is none. It
 // corrects what is remembered.
-func (s *Store) read(ctx context.Context, session *v1alpha1.CoderSession) (*corev1.Secret, error) {
+func (s *Store) readLive(ctx context.Context, session *v1alpha1.CoderSession) (*corev1.Secret, error) {
 	key := keyOf(session)
 	var live corev1.Secret
 	err := s.contents.Get(ctx, key, &live)
 	if apierrors.IsNotFound(err) {
-		s.memory.seen(key, nil)
+		s.memory.recordLive(key, nil)
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read Secret %s: %w", key, err)
 	}
-	s.memory.seen(key, &live.ObjectMeta)
+	s.memory.recordLive(key, &live.ObjectMeta)
 	return &live, nil
 }
 
@@ -114,7 +115,7 @@ func keyOf(session *v1alpha1.CoderSession) client.ObjectKey {
 	return client.ObjectKey{Namespace: session.Namespace, Name: session.SecretName()}
 }
 
-// conflict is what the API server would have answered.
-func conflict(key client.ObjectKey, what string) error {
+// newConflict returns the conflict that the API server would have returned.
+func newConflict(key client.ObjectKey, what string) error {
 	return apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, key.Name, errors.New(what))
 }

@@ -185,7 +185,8 @@ func TestMetadataOfOthersStays(t *testing.T) { // B30
 		t.Fatal(err)
 	}
 	got := server.live()
-	if diff := cmp.Diff(map[string]string{"team": "b", "theirs": "x", v1alpha1.LabelSession: "ci"}, got.Labels); diff != "" {
+	if diff := cmp.Diff(map[string]string{"team": "b", "theirs": "x", v1alpha1.LabelSession: "ci"},
+		got.Labels); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff(map[string]string{
@@ -200,7 +201,7 @@ func TestMetadataOfOthersStays(t *testing.T) { // B30
 	}
 }
 
-// A write that comes in between, at whatever moment, is never lost. B30
+// A concurrent write is never lost, whenever it happens. B30
 func TestWritesHavePreconditions(t *testing.T) {
 	t.Parallel()
 	actions := map[string]func(*Store, State) error{
@@ -236,7 +237,7 @@ func TestWritesHavePreconditions(t *testing.T) {
 	}
 }
 
-func TestCreationThatSomebodyPrecedes(t *testing.T) { // B30
+func TestCreationWhenTheSecretExistsAlready(t *testing.T) { // B30
 	t.Parallel()
 	store, server := newStore(t)
 	server.before = func() { server.put(&corev1.Secret{Data: map[string][]byte{"theirs": []byte("x")}}) }
@@ -350,7 +351,7 @@ func TestSecretThatWaitsForItsEnd(t *testing.T) {
 	}
 }
 
-// What cannot be written leaves the last good contents, and no error has a value in it.
+// If the Secret cannot be written, the last valid contents stay, and no error contains a value.
 func TestBrokenTemplateWritesNothing(t *testing.T) { // B90
 	t.Parallel()
 	store, server := newStore(t)

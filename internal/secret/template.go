@@ -16,15 +16,15 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// maxOutput bounds what one template makes, in bytes.
+// maxOutput is the maximum length of a template's output, in bytes.
 const maxOutput = 256 << 10
 
-// TemplateError is about one template of spec.secret.template. Its text, and that of
-// Err, holds no value that the template was given.
+// TemplateError is about one template of spec.secret.template. Its text, and that of Err, contains
+// no value that was passed to the template.
 type TemplateError struct {
 	// Key of the template.
 	Key string
-	// Err says what is wrong. It unwraps to nothing, so that nobody prints more.
+	// Err says what is wrong. It wraps nothing, so that no further details are printed.
 	Err error
 }
 
@@ -34,16 +34,16 @@ func (e *TemplateError) Error() string { return fmt.Sprintf("template %q: %v", e
 // Unwrap returns Err.
 func (e *TemplateError) Unwrap() error { return e.Err }
 
-// values are what templates are given.
+// values are passed to templates.
 type values struct {
 	// URL of the server, without a trailing slash.
 	URL string
-	// Host is its name or address, without the port: what .netrc and its like match.
+	// Host is the server's name or address without the port, as .netrc and similar files need it.
 	Host string
-	// Token is empty when none is published.
+	// Token is empty if none is published.
 	Token string
 	User  string
-	// Headers by name, as the deployment writes them.
+	// Headers by name, as the deployment spells them.
 	Headers map[string]string
 }
 
@@ -53,7 +53,7 @@ func renderTemplates(data map[string][]byte, in Input) error {
 		return nil
 	}
 	given := values{
-		URL: address(in.URL), Host: in.URL.Hostname(), Token: in.Token.Value.Reveal(), User: in.User,
+		URL: clientURL(in.URL), Host: in.URL.Hostname(), Token: in.Token.Value.Reveal(), User: in.User,
 		Headers: make(map[string]string, len(in.Headers)),
 	}
 	for _, header := range in.Headers {
@@ -69,7 +69,7 @@ func renderTemplates(data map[string][]byte, in Input) error {
 		if slices.Contains(reserved, key) {
 			return &TemplateError{Key: key, Err: errors.New("the key is the operator's own")}
 		}
-		output, err := execute(key, templates[key], given, &spent)
+		output, err := executeTemplate(key, templates[key], given, &spent)
 		if err != nil {
 			return &TemplateError{Key: key, Err: err}
 		}
@@ -81,16 +81,16 @@ func renderTemplates(data map[string][]byte, in Input) error {
 	return nil
 }
 
-// execute renders one template. See functions for what it may call and budget for how
-// much it may do. Its errors hold no values.
-func execute(key, text string, given values, spent *costBudget) (output []byte, err error) {
+// executeTemplate renders one template. See templateFuncs for the allowed functions and costBudget
+// for the limits. Its errors contain no values.
+func executeTemplate(key, text string, given values, spent *costBudget) (output []byte, err error) {
 	defer func() {
-		// text/template lets panics of the runtime through; their text may quote a value.
+		// text/template does not catch runtime panics, and their text may quote a value.
 		if recover() != nil {
 			output, err = nil, fault("it cannot be evaluated")
 		}
 	}()
-	available := functions(spent)
+	available := templateFuncs(spent)
 	parsed, err := template.New(key).Option("missingkey=error").Funcs(available).Parse(text)
 	if err != nil {
 		return nil, errors.New(redact.Text(err.Error())) // quotes the template only
@@ -103,17 +103,17 @@ func execute(key, text string, given values, spent *costBudget) (output []byte, 
 	}
 	var written limited
 	if err := parsed.Execute(&written, given); err != nil {
-		return nil, explain(key, err)
+		return nil, explainError(key, err)
 	}
 	return []byte(written.String()), nil
 }
 
-// fault is an error of this package's own, in whose text there is no value.
+// fault is an error of this package, whose text contains no value.
 type fault string
 
 func (f fault) Error() string { return string(f) }
 
-// harmless are the endings of errors of text/template that name fields and types only.
+// harmless matches the ends of those errors of text/template that name only fields and types.
 // Others quote values ("range can't iterate over ...").
 var harmless = regexp.MustCompile(`: (can't evaluate field \w+ in type [\w.\[\]]+` +
 	`|map has no entry for key "[\w-]*"` +
@@ -121,15 +121,15 @@ var harmless = regexp.MustCompile(`: (can't evaluate field \w+ in type [\w.\[\]]
 	`|wrong type for value; expected [\w.\[\]]+; got [\w.\[\]]+` +
 	`|error calling \w+: incompatible types for comparison(?:: [\w.\[\]]+ and [\w.\[\]]+)?)$`)
 
-// explain makes an error that says where and, as far as that takes no value, why.
-func explain(key string, err error) error {
+// explainError returns an error with the position and, if that needs no value, the cause.
+func explainError(key string, err error) error {
 	why := fault("it cannot be evaluated")
 	if own := fault(""); errors.As(err, &own) {
 		why = own
 	} else if found := harmless.FindStringSubmatch(err.Error()); found != nil {
 		why = fault(found[1])
 	}
-	// What the text begins with comes before anything that was evaluated.
+	// Everything up to here was written before any value was evaluated.
 	place := regexp.MustCompile(`^template: ` + regexp.QuoteMeta(key) + `:(\d+):(\d+): `).FindStringSubmatch(err.Error())
 	if place == nil {
 		return errors.New(redact.Text(string(why)))

@@ -25,8 +25,9 @@ func renderTemplate(tb testing.TB, text string) (string, error) {
 func TestTemplates(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ text, want string }{
-		"nothing":          {"", ""},
-		"fields":           {"{{.URL}} {{.Host}} {{.User}} {{.Token}}", "https://coder.example.com:8443 coder.example.com ada " + tokenValue},
+		"nothing": {"", ""},
+		"fields": {"{{.URL}} {{.Host}} {{.User}} {{.Token}}",
+			"https://coder.example.com:8443 coder.example.com ada " + tokenValue},
 		"a header":         {`{{index .Headers "X-Edge"}}`, headerText},
 		"in other letters": {`{{index .Headers "x-edge"}}`, headerText},
 		"an empty header":  {`[{{index .Headers "X-Empty"}}]`, "[]"},
@@ -55,7 +56,7 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// doubling makes a text that is 2^n times as long as the one that it begins with.
+// doubling returns a template whose variable is 2^n times as long as the token.
 func doubling(n int) string {
 	return `{{$x := .Token}}` + strings.Repeat(`{{$x = print $x $x}}`, n)
 }
@@ -81,16 +82,20 @@ func TestTemplatesThatFail(t *testing.T) {
 		"environment":        {`{{env "HOME"}}`, "not defined"},
 		"the payment":        {`{{turn 0}}`, `function "turn" cannot be used here`},
 		"include":            {`{{define "a"}}x{{end}}{{template "a"}}`, "cannot be used here"},
-		"recursion":          {`{{define "a"}}{{template "a"}}{{template "a"}}{{end}}{{template "a"}}`, "cannot be used here"},
-		"block":              {`{{block "a" .}}x{{end}}`, "cannot be used here"},
-		"endless range":      {`{{range 9000000000000000000}}{{end}}`, "it does too much"},
-		"nested ranges":      {`{{range 60000}}{{range 60000}}{{range 60000}}{{end}}{{end}}{{end}}`, "it does too much"},
-		"range in a branch":  {`{{if .User}}{{with .Host}}{{range 9000000000}}{{end}}{{end}}{{end}}`, "it does too much"},
-		"else of a range":    {`{{range 0}}{{else}}{{range 9000000000}}{{end}}{{end}}`, "it does too much"},
-		"long output":        {`{{range 3000}}` + strings.Repeat("0123456789", 10) + `{{end}}`, "it makes more than 262144 bytes"},
-		"doubling":           {doubling(2000), "it handles a text of more than 65536 bytes"},
-		"doubling, encoded":  {strings.ReplaceAll(doubling(2000), "print $x $x", "json $x | json | b64enc"), "it handles a text"},
-		"doubling, spread":   {`{{$x := "\n"}}` + strings.Repeat(`{{$x = indent 64 (print $x $x)}}`, 100), "it handles a text"},
+		"recursion": {`{{define "a"}}{{template "a"}}{{template "a"}}{{end}}{{template "a"}}`,
+			"cannot be used here"},
+		"block":             {`{{block "a" .}}x{{end}}`, "cannot be used here"},
+		"endless range":     {`{{range 9000000000000000000}}{{end}}`, "it does too much"},
+		"nested ranges":     {`{{range 60000}}{{range 60000}}{{range 60000}}{{end}}{{end}}{{end}}`, "it does too much"},
+		"range in a branch": {`{{if .User}}{{with .Host}}{{range 9000000000}}{{end}}{{end}}{{end}}`, "it does too much"},
+		"else of a range":   {`{{range 0}}{{else}}{{range 9000000000}}{{end}}{{end}}`, "it does too much"},
+		"long output": {`{{range 3000}}` + strings.Repeat("0123456789", 10) + `{{end}}`,
+			"it makes more than 262144 bytes"},
+		"doubling": {doubling(2000), "it handles a text of more than 65536 bytes"},
+		"doubling, encoded": {strings.ReplaceAll(doubling(2000), "print $x $x", "json $x | json | b64enc"),
+			"it handles a text"},
+		"doubling, spread": {`{{$x := "\n"}}` + strings.Repeat(`{{$x = indent 64 (print $x $x)}}`, 100),
+			"it handles a text"},
 		"many texts":         {doubling(9) + `{{range 1000}}{{$y := trim $x}}{{end}}`, "it does too much"},
 		"wide directives":    {`{{printf "%1000000d" 1}}`, "printf: write directives"},
 		"widths from values": {`{{printf "%*d" 1000000 1}}`, "printf: write directives"},
@@ -127,7 +132,8 @@ func TestTemplatesTogetherFitIntoASecret(t *testing.T) {
 
 func TestTemplatesCannotTakeTheOperatorsKeys(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"url", "session", "CODER_URL", "CODER_SESSION_TOKEN", "headers", "tls.crt", "tls.key", "ca.crt"} {
+	for _, key := range []string{"url", "session", "CODER_URL", "CODER_SESSION_TOKEN", "headers", "tls.crt", "tls.key",
+		"ca.crt"} {
 		_, err := Render(testKey(t), input(session(withTemplate(key, "x"))))
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("%s: %v", key, err)
@@ -138,7 +144,8 @@ func TestTemplatesCannotTakeTheOperatorsKeys(t *testing.T) {
 func FuzzTemplate(f *testing.F) {
 	for _, seed := range []string{
 		"{{.Token}}", `{{index .Headers "X-Edge" | b64enc | quote}}`, "{{range $k, $v := .Headers}}{{$k}}{{end}}",
-		`{{printf "%s" .User | indent 4}}`, `{{json .}}`, `{{range .Token}}{{end}}`, doubling(30), "{{range 99999999}}{{end}}",
+		`{{printf "%s" .User | indent 4}}`, `{{json .}}`, `{{range .Token}}{{end}}`, doubling(30),
+		"{{range 99999999}}{{end}}",
 	} {
 		f.Add(seed)
 	}

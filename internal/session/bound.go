@@ -11,63 +11,73 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// WorkspaceBinding is what is known of the workspace that a session is bound to. The zero value is a session without one.
+// WorkspaceBinding is what is known about the workspace that a session is bound to. The zero value
+// is a session that is bound to none.
 type WorkspaceBinding struct {
-	// Wanted says that the session is bound.
+	// Wanted is true if the session is bound to a workspace.
 	Wanted bool
-	// At is when the server was asked; zero: not yet.
-	At time.Time
-	// Stale says that the workspace may have changed since: its stream told something, or was away.
+	// Time is when the server was last asked about the workspace; zero: not yet.
+	Time time.Time
+	// Stale is true if the workspace may have changed since Time: its stream reported a change or
+	// was interrupted.
 	Stale bool
-	// Missing says that there is no such workspace, or that the operator may not see it.
+	// Missing is true if the workspace does not exist or the operator may not see it.
 	Missing bool
-	// Running says that it runs; Changing that it is on the way there or from there.
+	// Running is true while the workspace runs, Changing while it starts or stops.
 	Running, Changing bool
-	// Unwatched says why no stream tells of the workspace. Empty: one does, or will.
+	// Unwatched is why no stream reports changes of the workspace. Empty: a stream does, or will.
 	Unwatched string
-	// Status for people, such as "stopped" or "dormant".
+	// Status is the workspace's state for people, such as "stopped" or "dormant".
 	Status string
 }
 
-// workspaceNotRunning lets a session have a credential only while its workspace runs. While that starts or stops all stays as it is.
+// workspaceNotRunning revokes the credential of a session whose workspace does not run. While the
+// workspace starts or stops, a published credential stays.
 func workspaceNotRunning(o Observation) (Plan, bool) {
 	b := o.Workspace
-	if !b.Wanted || !o.usable() {
+	if !b.Wanted || !o.canCallServer() {
 		return Plan{}, false
 	}
 	workspace := o.Session.Spec.Workspace
 	switch {
-	case b.At.IsZero(), b.Stale, !o.Now.Before(b.At.Add(o.Deployment.interval())):
+	case b.Time.IsZero(), b.Stale, !o.Now.Before(b.Time.Add(o.Deployment.verifyInterval())):
 		return Plan{Action: FindWorkspace}, true
 	case b.Missing:
 		return revokeEverything(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
-			"the server knows no workspace %q of user %q, or the operator may not see it; once it runs the credential comes back by itself", workspace.Name, workspace.Owner)), true
+			"the server has no workspace %q of user %q, or the operator may not see it: "+
+				"create the workspace, or correct spec.workspace", workspace.Name, workspace.Owner)), true
 	case b.Running, b.Changing && o.Secret.Exists:
 		return Plan{}, false
 	}
 	return revokeEverything(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
-		"workspace %s/%s is %s; once it runs the credential comes back by itself", workspace.Owner, workspace.Name, b.Status)), true
+		"workspace %s/%s is %s: the session gets a credential as soon as the workspace runs",
+		workspace.Owner, workspace.Name, b.Status)), true
 }
 
-// lookAgain sees to it that a workspace whose stream has missed something is looked at once in an interval. Where that is
-// over, something else has had its say before anybody looked, and an event ends it.
-func lookAgain(o Observation, p *Plan) {
-	due := o.Workspace.At.Add(o.Deployment.interval())
-	if o.Workspace.Wanted && o.usable() && !o.Workspace.At.IsZero() && p.Action == Nothing && o.Now.Before(due) {
-		p.wakeAt(due)
+// requeueForWorkspace makes sure that the workspace is looked up again one verification interval
+// after the last lookup, in case its stream missed a change. If that time has passed already,
+// another policy decided before workspaceNotRunning, and an event ends that state.
+func requeueForWorkspace(o Observation, p *Plan) {
+	due := o.Workspace.Time.Add(o.Deployment.verifyInterval())
+	known := o.Workspace.Wanted && !o.Workspace.Time.IsZero()
+	if known && o.canCallServer() && p.Action == Nothing && o.Now.Before(due) {
+		p.requeueBy(due)
 	}
 }
 
-// sayWatched says whether changes of the workspace are told at once (B92).
-func sayWatched(o Observation, p *Plan) {
+// setWorkspaceWatchedCondition sets WorkspaceWatched: whether changes of the workspace are noticed
+// at once (B92).
+func setWorkspaceWatchedCondition(o Observation, p *Plan) {
 	b := o.Workspace
 	switch {
-	case !b.Wanted || b.At.IsZero() || b.Missing:
+	case !b.Wanted || b.Time.IsZero() || b.Missing:
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionWorkspaceWatched)
 	case b.Unwatched != "":
-		p.set(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse, v1alpha1.ReasonStreamRefused, fmt.Sprintf(
-			"the server refuses a stream of the workspace's changes, so that they are noticed within %s only: %s", o.Deployment.interval(), b.Unwatched))
+		p.setCondition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse, v1alpha1.ReasonStreamRefused,
+			fmt.Sprintf("changes of the workspace are noticed within %s only, as the server refuses to stream them: %s",
+				o.Deployment.verifyInterval(), b.Unwatched))
 	default:
-		p.set(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched, "changes of the workspace are told at once")
+		p.setCondition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched,
+			"changes of the workspace are noticed at once")
 	}
 }

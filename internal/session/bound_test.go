@@ -9,45 +9,82 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// boundTo is a session of a workspace that was looked up a minute ago.
+// boundTo binds the session to a workspace that was looked up a minute ago.
 func boundTo(change func(*WorkspaceBinding)) option {
 	return func(o *Observation) {
 		o.Session.Spec.Workspace = &v1alpha1.WorkspaceRef{Owner: "ada", Name: "dev"}
-		o.Workspace = WorkspaceBinding{Wanted: true, At: noon.Add(-time.Minute), Status: "running", Running: true}
+		o.Workspace = WorkspaceBinding{Wanted: true, Time: noon.Add(-time.Minute), Status: "running", Running: true}
 		if change != nil {
 			change(&o.Workspace)
 		}
 	}
 }
 
-func TestBound(t *testing.T) {
+func TestWorkspaceBinding(t *testing.T) {
 	t.Parallel()
 	fresh := func(change func(*WorkspaceBinding), options ...option) Observation {
 		return session("ci", append([]option{withMint("bot"), boundTo(change)}, options...)...)
 	}
 	with := func(change func(*WorkspaceBinding), options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), boundTo(change)}, options...)...)
+		return session(
+			"ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), boundTo(change)}, options...)...,
+		)
 	}
 	stopped := func(b *WorkspaceBinding) { b.Running, b.Status = false, "stopped" }
 	changing := func(b *WorkspaceBinding) { b.Running, b.Changing, b.Status = false, true, "starting" }
-	said := outcome{Strip: true, Ready: "False WorkspaceStopped", Authenticated: "absent", Synced: "absent", Cut: "absent", Wake: 4 * time.Minute}
+	stoppedOutcome := outcome{
+		RevokeAll: true, Ready: "False WorkspaceStopped", Authenticated: "absent", Synced: "absent", Cut: "absent",
+		Wake: 4 * time.Minute,
+	}
 	check(t, map[string]row{
-		"it is looked up first":                   {fresh(func(b *WorkspaceBinding) { b.At = time.Time{} }), outcome{Do: FindWorkspace}},
-		"and once in an interval":                 {with(func(b *WorkspaceBinding) { b.At = noon.Add(-interval) }), outcome{Do: FindWorkspace}},
-		"and when its stream tells something":     {with(func(b *WorkspaceBinding) { b.Stale = true }), outcome{Do: FindWorkspace}},
-		"it runs: a token is minted":              {fresh(nil), outcome{Do: LookUpUser}},
-		"it runs: all is well":                    {with(nil), activeOutcome(4 * time.Minute)},
-		"it is stopped: nothing is minted":        {fresh(stopped), said},
-		"it is stopped: the Secret goes":          {with(stopped), outcome{Do: DeleteSecret}},
-		"it is stopped: then the token":           {fresh(stopped, retires("t4", 0)), outcome{Do: Revoke, Revoke: []string{"t4"}}},
-		"it is missing: the Secret goes":          {with(func(b *WorkspaceBinding) { b.Missing = true }), outcome{Do: DeleteSecret}},
-		"it starts: nothing is minted yet":        {fresh(changing), said},
-		"it stops: the token stays until it has":  {with(changing), activeOutcome(4 * time.Minute)},
-		"the deployment is away: all stays":       {with(stopped, deployment(func(d *Deployment) { d.Result = unreachable })), outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval}},
-		"B08 settling: nothing is looked up":      {with(func(b *WorkspaceBinding) { b.Stale = true }, deployment(func(d *Deployment) { d.Settling = true })), outcome{Keep: true, Wake: time.Second}},
-		"the server cannot be asked: all stays":   {with(func(b *WorkspaceBinding) { b.Stale = true }, failedTo(FindWorkspace, Transient, "")), outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: 4 * time.Minute, Backoff: true}},
-		"B15 paused: nobody looks":                {with(func(b *WorkspaceBinding) { b.Stale = true }, suspend), outcome{Ready: "False Paused"}},
-		"a grant outlives a stop: no new consent": {session("ci", withOAuth(), holding(0), boundTo(stopped)), said},
-		"deleted: the workspace does not matter":  {session("ci", withMint("bot"), boundTo(stopped), deleted(0), func(o *Observation) { o.LostTokenSearched = true }), outcome{Do: RemoveFinalizer}},
+		"it is looked up first": {
+			fresh(func(b *WorkspaceBinding) { b.Time = time.Time{} }), outcome{Do: FindWorkspace},
+		},
+		"and once in an interval": {
+			with(func(b *WorkspaceBinding) { b.Time = noon.Add(-interval) }), outcome{Do: FindWorkspace},
+		},
+		"and when its stream reports a change": {
+			with(func(b *WorkspaceBinding) { b.Stale = true }), outcome{Do: FindWorkspace},
+		},
+		"it runs: a token is minted":       {fresh(nil), outcome{Do: LookUpUser}},
+		"it runs: all is well":             {with(nil), activeOutcome(4 * time.Minute)},
+		"it is stopped: nothing is minted": {fresh(stopped), stoppedOutcome},
+		"it is stopped: the Secret goes":   {with(stopped), outcome{Do: DeleteSecret}},
+		"it is stopped: then the token": {
+			fresh(stopped, retires("t4", 0)), outcome{Do: Revoke, Revoke: []string{"t4"}},
+		},
+		"it is missing: the Secret goes": {
+			with(func(b *WorkspaceBinding) { b.Missing = true }), outcome{Do: DeleteSecret},
+		},
+		"it starts: nothing is minted yet":       {fresh(changing), stoppedOutcome},
+		"it stops: the token stays until it has": {with(changing), activeOutcome(4 * time.Minute)},
+		"the deployment is unreachable: all stays": {
+			with(stopped, deployment(func(d *Deployment) { d.Result = unreachable })),
+			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
+		},
+		"B08 settling: nothing is looked up": {
+			with(func(b *WorkspaceBinding) { b.Stale = true }, deployment(func(d *Deployment) { d.Settling = true })),
+			outcome{Keep: true, Wake: time.Second},
+		},
+		"the server cannot be asked: all stays": {
+			with(func(b *WorkspaceBinding) { b.Stale = true }, failedTo(FindWorkspace, Transient, "")),
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced",
+				Wake: 4 * time.Minute, Backoff: true,
+			},
+		},
+		"B15 paused: it is not looked up": {
+			with(func(b *WorkspaceBinding) { b.Stale = true }, suspend), outcome{Ready: "False Paused"},
+		},
+		"a grant outlives a stop: no new consent": {
+			session("ci", withOAuth(), holding(0), boundTo(stopped)), stoppedOutcome,
+		},
+		"deleted: the workspace does not matter": {
+			session(
+				"ci", withMint("bot"), boundTo(stopped), deleted(0),
+				func(o *Observation) { o.LostTokenSearched = true },
+			),
+			outcome{Do: RemoveFinalizer},
+		},
 	})
 }

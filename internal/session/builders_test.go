@@ -17,7 +17,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
-// noon is the time of all observations that say nothing else.
+// noon is the time of all observations that set no other time.
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 const (
@@ -27,24 +27,30 @@ const (
 )
 
 var (
-	accepted    = authcheck.Result{Outcome: authcheck.Accepted}
-	refused     = authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnauthorized, Message: "the server says 401", AboutCaller: true}
-	unreachable = authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: "no route"}
-	unsettling  = authcheck.Result{Outcome: authcheck.ConfigChanging}
+	accepted = authcheck.Result{Outcome: authcheck.Accepted}
+	refused  = authcheck.Result{
+		Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnauthorized, Message: "the server says 401",
+		AboutCaller: true,
+	}
+	unreachable = authcheck.Result{
+		Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: "no route",
+	}
+	unsettling = authcheck.Result{Outcome: authcheck.ConfigChanging}
 )
 
-// option describes a difference from what session returns.
+// option changes the observation that session returns.
 type option func(*Observation)
 
-// session is an observation of a session that has its finalizer, of a deployment
-// that is verified, and of no Secret. What it asks for, and what there is, the
-// options say.
+// session is an observation of a session with its finalizer, of a verified deployment, and without
+// a Secret. Options add the rest.
 func session(name string, options ...option) Observation {
 	o := Observation{
 		Now: noon,
 		Session: &v1alpha1.CoderSession{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: name, Finalizers: []string{v1alpha1.SessionFinalizer}},
-			Spec:       v1alpha1.CoderSessionSpec{DeploymentRef: v1alpha1.DeploymentRef{Name: "prod"}},
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "builds", Name: name, Finalizers: []string{v1alpha1.SessionFinalizer},
+			},
+			Spec: v1alpha1.CoderSessionSpec{DeploymentRef: v1alpha1.DeploymentRef{Name: "prod"}},
 		},
 		RevocationTimeout: 10 * time.Minute,
 		Deployment: Deployment{
@@ -80,7 +86,7 @@ func withRotation(renewBefore, overlap v1alpha1.Duration) option {
 	}
 }
 
-// withToken is a session with a supplied token that is there.
+// withToken adds a supplied token that is present.
 func withToken() option {
 	return func(o *Observation) {
 		ref := v1alpha1.TokenSecretRef{Name: "mine", Key: "token"}
@@ -89,8 +95,7 @@ func withToken() option {
 	}
 }
 
-// withCertificate is a session of a deployment that identifies the caller by its
-// connection, and has no token.
+// withCertificate makes the connection identify the caller, without a token.
 func withCertificate() option {
 	return func(o *Observation) {
 		o.Session.Spec.Auth = v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}
@@ -98,20 +103,20 @@ func withCertificate() option {
 	}
 }
 
-// pinned says that the session was for this user before.
+// pinned records the user that the session was for before.
 func pinned(id, username string) option {
 	return func(o *Observation) { o.Session.Status.User = &v1alpha1.SessionUser{ID: id, Username: username} }
 }
 
-// lookedUp says whom the server found for the name.
+// lookedUp sets the user that the server found for the name.
 func lookedUp(id, username string) option {
 	return func(o *Observation) {
 		o.TargetUser = TargetUser{Known: true, User: v1alpha1.SessionUser{ID: id, Username: username}}
 	}
 }
 
-// published is a token that was minted so long ago, for 24 hours, with all that
-// belongs to it in place: Secret, status, list.
+// published is a token that was minted so long ago, for 24 hours, with its Secret, status and entry
+// in the token list.
 func published(id string, serial int64, age time.Duration) option {
 	return func(o *Observation) {
 		issued := o.Now.Add(-age)
@@ -119,33 +124,40 @@ func published(id string, serial int64, age time.Duration) option {
 		mint := o.Session.Spec.Auth.Mint
 		o.Secret = Secret{
 			Exists: true, InSync: true, ResourceVersion: "7", Fingerprint: "hmac-sha256:all",
-			Token: &Published{ID: id, Serial: serial, ExpiresAt: end, SpecDigest: SpecDigest(mint, ""), Fingerprint: "hmac-sha256:" + id},
+			Token: &Published{
+				ID: id, Serial: serial, ExpiresAt: end, SpecDigest: SpecDigest(mint, ""),
+				Fingerprint: "hmac-sha256:" + id,
+			},
 		}
 		o.ServerTokens.Loaded = true
-		o.ServerTokens.Token = &Listed{ID: id, Name: "cso-" + id, Serial: serial, CreatedAt: issued, Scopes: []string{"coder:all"}}
+		o.ServerTokens.Token = &Listed{
+			ID: id, Name: "cso-" + id, Serial: serial, CreatedAt: issued, Scopes: []string{"coder:all"},
+		}
 		o.Session.Status.Token = &v1alpha1.TokenStatus{
-			ID: id, Name: "cso-" + id, Serial: serial, IssueTime: stamp(issued), ExpirationTime: stamp(end), Scopes: []string{"coder:all"},
+			ID: id, Name: "cso-" + id, Serial: serial, IssueTime: statusTime(issued), ExpirationTime: statusTime(end),
+			Scopes: []string{"coder:all"},
 		}
 		o.Session.Status.User = &v1alpha1.SessionUser{ID: "id-" + mint.User, Username: mint.User}
 		ready(true, v1alpha1.ReasonActive)(o)
 	}
 }
 
-// checkedAs says that the server was asked about the credential so long ago.
-func checkedAs(credential string, ago time.Duration, v authcheck.Result) option {
+// checkedAs sets the server's answer about the credential, given so long ago.
+func checkedAs(credential string, ago time.Duration, r authcheck.Result) option {
 	return func(o *Observation) {
-		o.CredentialCheck = CredentialCheck{Time: o.Now.Add(-ago), Credential: credential, Settings: settings, Result: v}
-		if v.OK() {
+		o.CredentialCheck = CredentialCheck{
+			Time: o.Now.Add(-ago), Credential: credential, Settings: settings, Result: r,
+		}
+		if r.OK() {
 			o.CredentialCheck.User = &v1alpha1.SessionUser{ID: "id-ada", Username: "ada"}
 		}
-		if v.Outcome == authcheck.Unreachable {
+		if r.Outcome == authcheck.Unreachable {
 			o.CredentialCheck.Failures = 1
 		}
 	}
 }
 
-// publishedSupplied says that the Secret holds the supplied token with this
-// fingerprint.
+// publishedSupplied makes the Secret hold the supplied token with this fingerprint.
 func publishedSupplied(fingerprint string) option {
 	return func(o *Observation) {
 		o.Secret = Secret{Exists: true, InSync: true, Token: &Published{ID: "supplied", Fingerprint: fingerprint}}
@@ -153,7 +165,7 @@ func publishedSupplied(fingerprint string) option {
 	}
 }
 
-// publishedPlain says that the Secret holds no token.
+// publishedPlain is a Secret without a token.
 func publishedPlain() option {
 	return func(o *Observation) {
 		o.Secret = Secret{Exists: true, InSync: true}
@@ -161,7 +173,7 @@ func publishedPlain() option {
 	}
 }
 
-// ready says what Ready was before.
+// ready sets the previous Ready condition.
 func ready(is bool, reason string) option {
 	return func(o *Observation) {
 		status := metav1.ConditionFalse
@@ -169,22 +181,28 @@ func ready(is bool, reason string) option {
 			status = metav1.ConditionTrue
 		}
 		meta.SetStatusCondition(&o.Session.Status.Conditions, metav1.Condition{
-			Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: "as it was", LastTransitionTime: metav1.NewTime(noon),
+			Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: "as it was",
+			LastTransitionTime: metav1.NewTime(noon),
 		})
 		if reason == v1alpha1.ReasonSuspended {
-			o.Session.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized, StartTime: metav1.NewTime(noon.Add(-time.Hour))}
+			o.Session.Status.Suspension = &v1alpha1.Suspension{
+				Reason: v1alpha1.ReasonUnauthorized, StartTime: metav1.NewTime(noon.Add(-time.Hour)),
+			}
 		}
 	}
 }
 
-// retires says that status lists a token that goes after so long.
+// retires adds a token to status that is to be revoked after so long.
 func retires(id string, in time.Duration) option {
 	return func(o *Observation) {
-		o.Session.Status.PendingRevocations = append(o.Session.Status.PendingRevocations, v1alpha1.PendingRevocation{ID: id, Name: "cso-" + id, RevokeTime: metav1.NewTime(o.Now.Add(in))})
+		o.Session.Status.PendingRevocations = append(
+			o.Session.Status.PendingRevocations,
+			v1alpha1.PendingRevocation{ID: id, Name: "cso-" + id, RevokeTime: metav1.NewTime(o.Now.Add(in))},
+		)
 	}
 }
 
-// alsoListed says that the server has another token of the session's.
+// alsoListed adds another token of the session to the server's list.
 func alsoListed(id string, serial int64) option {
 	return func(o *Observation) {
 		o.ServerTokens.Others = append(o.ServerTokens.Others, Listed{ID: id, Name: "cso-" + id, Serial: serial})
@@ -219,17 +237,17 @@ func suspend(o *Observation)         { o.Session.Spec.Paused = true }
 func statusForgotten(o *Observation) { o.Session.Status = v1alpha1.CoderSessionStatus{} }
 func unlisted(o *Observation)        { o.ServerTokens = ServerTokens{} }
 
-// outcome is a plan as the tables write it. What a plan with an action says is of
-// no account, because the next look says it anew.
+// outcome is a plan as the tables write it. The conditions of a plan with an action are left out,
+// because the next decision sets them again.
 type outcome struct {
 	Do       Action
-	Serial   int64         // of Mint and Sweep
+	Serial   int64         // of Mint and FindLostToken
 	Lifetime time.Duration // of Mint
 	Revoke   []string
 
-	Keep, Again, Backoff, Strip bool
+	Keep, Again, Backoff, RevokeAll bool
 
-	// Status and reason, such as "True Active". Empty: left as it was; "absent".
+	// Status and reason, such as "True Active". Empty: unchanged; "absent": removed.
 	Ready, Authenticated, Synced, Cut string
 	Suspended                         string // the reason
 	Wake                              time.Duration
@@ -239,17 +257,18 @@ type outcome struct {
 
 func outcomeOf(o Observation, p Plan) outcome {
 	got := outcome{
-		Do: p.Action, Serial: p.Mint.Serial, Lifetime: p.Mint.Lifetime, Keep: p.SkipStatusUpdate, Again: p.RequeueNow, Backoff: p.Backoff, Strip: p.RevokeAll, Abandoned: p.Abandoned,
+		Do: p.Action, Serial: p.Mint.Serial, Lifetime: p.Mint.Lifetime, Keep: p.SkipStatusUpdate, Again: p.RequeueNow,
+		Backoff: p.Backoff, RevokeAll: p.RevokeAll, Abandoned: p.Abandoned,
 	}
 	if p.Action != Nothing {
-		for _, doomed := range p.Revoke {
-			got.Revoke = append(got.Revoke, doomed.ID)
+		for _, token := range p.Revoke {
+			got.Revoke = append(got.Revoke, token.ID)
 		}
-		got.Backoff, got.Strip = false, false
+		got.Backoff, got.RevokeAll = false, false
 		return got
 	}
-	say := func(conditionType string) string {
-		if c := p.condition(conditionType); c != nil {
+	reported := func(conditionType string) string {
+		if c := p.findCondition(conditionType); c != nil {
 			return string(c.Status) + " " + c.Reason
 		}
 		if slices.Contains(p.ConditionsToRemove, conditionType) {
@@ -257,8 +276,8 @@ func outcomeOf(o Observation, p Plan) outcome {
 		}
 		return ""
 	}
-	got.Ready, got.Authenticated = say(v1alpha1.ConditionReady), say(v1alpha1.ConditionAuthenticated)
-	got.Synced, got.Cut = say(v1alpha1.ConditionSecretSynced), say(v1alpha1.ConditionLifetimeCut)
+	got.Ready, got.Authenticated = reported(v1alpha1.ConditionReady), reported(v1alpha1.ConditionAuthenticated)
+	got.Synced, got.Cut = reported(v1alpha1.ConditionSecretSynced), reported(v1alpha1.ConditionLifetimeCut)
 	if p.Suspension != nil {
 		got.Suspended = p.Suspension.Reason
 	}
@@ -274,7 +293,7 @@ func outcomeOf(o Observation, p Plan) outcome {
 	return got
 }
 
-// row is what is seen, and what comes of it.
+// row is an observation and the outcome that is expected for it.
 type row struct {
 	seen Observation
 	want outcome
@@ -286,18 +305,20 @@ func check(t *testing.T, rows map[string]row) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if diff := cmp.Diff(row.want, outcomeOf(row.seen, Decide(row.seen))); diff != "" {
-				t.Errorf("the plan is another (-want +got):\n%s", diff)
+				t.Errorf("unexpected plan (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// active is the outcome of a session with nothing wrong.
+// activeOutcome is the outcome of a session with nothing wrong.
 func activeOutcome(wake time.Duration) outcome {
-	return outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent", Wake: wake}
+	return outcome{
+		Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent", Wake: wake,
+	}
 }
 
-// diffStatus compares what the API server would store of two statuses.
+// diffStatus compares two statuses as the API server would store them.
 func diffStatus(a, b v1alpha1.CoderSessionStatus) string {
 	a, b = stored(a), stored(b)
 	if reflect.DeepEqual(a, b) {
@@ -306,8 +327,7 @@ func diffStatus(a, b v1alpha1.CoderSessionStatus) string {
 	return cmp.Diff(a, b)
 }
 
-// stored is what comes back from the API server: times in whole seconds, nothing
-// for what is empty.
+// stored returns what the API server would return: times in whole seconds, no empty values.
 func stored(status v1alpha1.CoderSessionStatus) v1alpha1.CoderSessionStatus {
 	text, err := json.Marshal(status)
 	if err != nil {

@@ -13,34 +13,33 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
-// policy decides, or leaves it to the next one.
+// policy returns a plan and true, or false to leave the decision to the next policy.
 type policy func(Observation) (Plan, bool)
 
-// policies in the order of their say. The first that decides wins; what is left
-// is up to the session's auth method. Access comes before spec.paused: who may not
-// use a deployment keeps nothing by pausing (B32).
+// policies in order of precedence: the first that returns true decides. If none does, the session's
+// auth method decides. Access comes before spec.paused, so that pausing does not keep a credential
+// that the session may no longer have (B32).
 var policies = []policy{
-	deleting,
+	beingDeleted,
 	onWriteConflict,
 	accessDenied,
-	paused,
-	retired,
+	sessionPaused,
+	stayRetired,
 	deploymentMissing,
 	foreignSecret,
 	configChanging,
 	lastActionFailed,
 	workspaceNotRunning,
 	startRetirement,
-	unrenderable,
+	templateInvalid,
 }
 
-// Decide returns what to do about a session. It is deterministic and safe for
-// concurrent use.
+// Decide returns what to do about a session. It is deterministic and safe for concurrent use.
 func Decide(o Observation) Plan {
-	return finish(o, choose(o))
+	return completePlan(o, choosePlan(o))
 }
 
-func choose(o Observation) Plan {
+func choosePlan(o Observation) Plan {
 	for _, decide := range policies {
 		if plan, decided := decide(o); decided {
 			return plan
@@ -48,18 +47,18 @@ func choose(o Observation) Plan {
 	}
 	switch o.Session.Spec.Auth.Method() {
 	case v1alpha1.AuthMint:
-		return minted(o)
+		return decideMint(o)
 	case v1alpha1.AuthToken:
-		return supplied(o)
+		return decideToken(o)
 	case v1alpha1.AuthOAuth:
-		return granted(o)
+		return decideOAuth(o)
 	default:
-		return identifiedByConnection(o)
+		return decideConnection(o)
 	}
 }
 
-// onWriteConflict observes anew when somebody else wrote meanwhile: nothing that was seen
-// counts any more.
+// onWriteConflict observes the session again after a write conflict, because the observation is out
+// of date.
 func onWriteConflict(o Observation) (Plan, bool) {
 	if o.Failure == nil || o.Failure.Class != Conflict {
 		return Plan{}, false
@@ -67,11 +66,12 @@ func onWriteConflict(o Observation) (Plan, bool) {
 	return Plan{SkipStatusUpdate: true, RequeueNow: true}, true
 }
 
-func paused(o Observation) (Plan, bool) {
+func sessionPaused(o Observation) (Plan, bool) {
 	if !o.Session.Spec.Paused {
 		return Plan{}, false
 	}
-	p := notReady(v1alpha1.ReasonPaused, "paused by spec.paused: nothing is asked, rotated or revoked, and the Secret stays as it is")
+	p := notReady(v1alpha1.ReasonPaused,
+		"paused by spec.paused: nothing is checked, rotated or revoked; set it to false to resume")
 	p.Suspension = o.Session.Status.Suspension
 	return p, true
 }
@@ -81,8 +81,10 @@ func deploymentMissing(o Observation) (Plan, bool) {
 		return Plan{}, false
 	}
 	key := o.Session.DeploymentKey()
-	message := fmt.Sprintf("CoderDeployment %q does not exist in namespace %q, or this operator does not watch it there: create it, or correct deploymentRef", key.Name, key.Namespace)
-	return keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonAwaitingDeployment, message), true
+	const reason = v1alpha1.ReasonAwaitingDeployment
+	return keepReadyWhileUnavailable(o, reason, reason, fmt.Sprintf(
+		"CoderDeployment %q does not exist in namespace %q, or this operator does not watch it there: "+
+			"create it, or recreate the session with another deploymentRef", key.Name, key.Namespace)), true
 }
 
 func accessDenied(o Observation) (Plan, bool) {
@@ -92,41 +94,44 @@ func accessDenied(o Observation) (Plan, bool) {
 	return revokeEverything(o, v1alpha1.ReasonAccessDenied, o.Deployment.Denied), true
 }
 
-// foreignSecret leaves nothing minted for a session that cannot publish it.
+// foreignSecret revokes what was minted for a session that cannot publish it, because another
+// object has the Secret's name.
 func foreignSecret(o Observation) (Plan, bool) {
 	if !o.Secret.Foreign {
 		return Plan{}, false
 	}
-	message := fmt.Sprintf("Secret %q exists and does not belong to this session: rename or delete it, or create the session anew with another secret.name", o.Session.SecretName())
+	message := fmt.Sprintf("Secret %q exists and does not belong to this session: "+
+		"delete it, or recreate the session with another secret.name", o.Session.SecretName())
 	p := revokeEverything(o, v1alpha1.ReasonSecretConflict, message)
-	p.set(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, message)
+	p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, message)
 	return p, true
 }
 
-// configChanging waits, and believes nothing, while settings change (B08) and until
-// they were verified once.
+// configChanging waits, and ignores every answer, while the deployment's settings change (B08), and
+// until the current settings were verified once.
 func configChanging(o Observation) (Plan, bool) {
 	d := o.Deployment
 	switch {
 	case d.Settling || d.Result.Outcome == authcheck.ConfigChanging:
 		return Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(time.Second)}, true
 	case d.Problem == "" && d.Result.Outcome == authcheck.Unknown:
-		return Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(d.interval())}, true
+		return Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(d.verifyInterval())}, true
 	}
 	return Plan{}, false
 }
 
-func unrenderable(o Observation) (Plan, bool) {
+func templateInvalid(o Observation) (Plan, bool) {
 	if o.TemplateError == "" {
 		return Plan{}, false
 	}
-	p := notReady(v1alpha1.ReasonConfigInvalid, o.TemplateError)
-	p.set(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid, o.TemplateError)
+	message := o.TemplateError
+	p := notReady(v1alpha1.ReasonConfigInvalid, message)
+	p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid, message)
 	return p, true
 }
 
-// lastActionFailed turns a failed action into what to say and when to try again. What a
-// failed revocation leaves to do is seen to by finish.
+// lastActionFailed turns a failed action into conditions and the time of the next attempt. Failed
+// revocations, restarts and grant removals are left to completePlan.
 func lastActionFailed(o Observation) (Plan, bool) {
 	f := o.Failure
 	if f == nil || f.Action == Revoke || f.Action == Restart || f.Action == ForgetGrant {
@@ -137,13 +142,14 @@ func lastActionFailed(o Observation) (Plan, bool) {
 		return Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(time.Second)}, true
 	case Config:
 		p := notReady(v1alpha1.ReasonConfigInvalid, f.Message)
-		p.RequeueAt = o.Now.Add(o.Deployment.interval())
+		p.RequeueAt = o.Now.Add(o.Deployment.verifyInterval())
 		return p, true
 	case Wait:
 		p := keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonRateLimited, rateLimited)
 		p.Backoff = f.RetryAfter <= 0
 		if !p.Backoff {
-			// Not sooner, not even for a token that ends: the server asked for it (B52).
+			// Not earlier, not even for a token that is about to expire: the server asked for it
+			// (B52).
 			p.RequeueAt = o.Now.Add(f.RetryAfter)
 		}
 		return p, true
@@ -156,35 +162,36 @@ func lastActionFailed(o Observation) (Plan, bool) {
 	}
 }
 
-// urgency of a session's work. A credential presses in the second half of the time that
-// was meant for replacing it.
-func (o Observation) urgency(stripped bool) Priority {
+// workPriority is the priority of the session's work. Replacing a credential becomes urgent in the
+// second half of the time that is reserved for it.
+func (o Observation) workPriority(revokeAll bool) Priority {
 	switch {
-	case stripped || !o.Session.DeletionTimestamp.IsZero():
+	case revokeAll || !o.Session.DeletionTimestamp.IsZero():
 		return Routine
-	case !o.alive():
+	case !o.hasLiveCredential():
 		return FirstCredential
 	case o.Session.Spec.Auth.Mint != nil:
-		return o.pressing(o.rotateAt(), o.Secret.Token.ExpiresAt)
+		return o.priorityByExpiry(o.rotationTime(), o.Secret.Token.ExpiresAt)
 	case o.Session.Spec.Auth.OAuth != nil && o.Grant.Held:
-		return o.pressing(o.refreshAt(), o.Grant.ExpiresAt)
+		return o.priorityByExpiry(o.refreshTime(), o.Grant.ExpiresAt)
 	}
 	return Routine
 }
 
-// pressing is the urgency of replacing what was to be replaced at one time and ends at
-// another.
-func (o Observation) pressing(due, end time.Time) Priority {
+// priorityByExpiry is the priority of replacing a credential whose replacement is due at one time
+// and that expires at another. Both are by the server's clock.
+func (o Observation) priorityByExpiry(due, end time.Time) Priority {
 	if !due.IsZero() && o.serverNow().After(due.Add(end.Sub(due)/2)) {
 		return NearExpiry
 	}
 	return Routine
 }
 
-// finish adds to a plan what holds for every plan: which tokens are to go and
-// when, and the mirror of what is published.
-func finish(o Observation, p Plan) Plan {
-	if (p.Action == Mint || p.Action == Publish || p.Action == RegisterClient) && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer) {
+// completePlan adds to a plan what does not depend on the policy that made it: the tokens to be
+// revoked with their times, restarts, and the parts of status that mirror what is published.
+func completePlan(o Observation, p Plan) Plan {
+	leavesTraces := p.Action == Mint || p.Action == Publish || p.Action == RegisterClient
+	if leavesTraces && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer) {
 		return Plan{Action: AddFinalizer}
 	}
 	if p.SkipStatusUpdate {
@@ -195,33 +202,33 @@ func finish(o Observation, p Plan) Plan {
 	}
 	p.Secret = mirrorSecret(o)
 	p.Authorization = mirrorAuthorization(o)
-	p.Priority = o.urgency(p.RevokeAll)
+	p.Priority = o.workPriority(p.RevokeAll)
 	if p.User == nil {
 		p.User = o.Session.Status.User
 	}
-	sayHandled(o, &p)
-	sayActivity(o, &p)
-	restart(o, &p)
-	sayWatched(o, &p)
-	p.PendingRevocations = retiring(o, p.RevokeAll)
-	p.PendingRevocations = p.PendingRevocations[:min(len(p.PendingRevocations), mostRetiring)]
+	recordHandledRequest(o, &p)
+	recordActivity(o, &p)
+	planRestarts(o, &p)
+	setWorkspaceWatchedCondition(o, &p)
+	p.PendingRevocations = pendingRevocations(o, p.RevokeAll)
+	p.PendingRevocations = p.PendingRevocations[:min(len(p.PendingRevocations), maxPendingRevocations)]
 	if p.Action == Nothing && (p.RevokeAll || !o.Session.Spec.Paused) {
-		revokeWhatIsDue(o, &p)
+		revokeDueTokens(o, &p)
 		forgetGrant(o, &p)
-		lookAgain(o, &p)
+		requeueForWorkspace(o, &p)
 	}
 	return p
 }
 
-// defaultInterval serves where the deployment is not known, shortestInterval where
-// it asks for more than a server can bear.
+// defaultInterval is used if the deployment is not known, shortestInterval if it asks for a shorter
+// interval.
 const (
 	defaultInterval  = 5 * time.Minute
 	shortestInterval = time.Second
 )
 
-// interval of verification.
-func (d Deployment) interval() time.Duration {
+// verifyInterval is the time between two verifications.
+func (d Deployment) verifyInterval() time.Duration {
 	if d.Interval <= 0 {
 		return defaultInterval
 	}

@@ -10,35 +10,57 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
-// Which concern has the say when several would speak.
+// Which policy decides if several could.
 func TestPolicies(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
 		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour)}, options...)...)
 	}
 	due := func(options ...option) Observation {
-		return with(append([]option{lookedUp("id-bot", "bot"), secret(func(s *Secret) { *s = Secret{} })}, options...)...)
+		return with(
+			append([]option{lookedUp("id-bot", "bot"), secret(func(s *Secret) { *s = Secret{} })}, options...)...,
+		)
 	}
 	settling := deployment(func(d *Deployment) { d.Settling = true })
-	unasked := deployment(func(d *Deployment) { d.Result = authcheck.Result{} })
+	unverified := deployment(func(d *Deployment) { d.Result = authcheck.Result{} })
 	broken := func(o *Observation) { o.TemplateError = "template .netrc: no such field" }
 	check(t, map[string]row{
-		"B15 paused: no request, no write":          {due(suspend), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}}},
-		"B15 paused: what is due is not revoked":    {with(suspend, retires("t3", -time.Hour)), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t3": -time.Hour}}},
-		"B15 paused: an edited Secret stays edited": {with(suspend, secret(func(s *Secret) { s.InSync = false })), outcome{Ready: "False Paused"}},
-		"B08 settling: nothing is said or done":     {due(settling), outcome{Keep: true, Wake: time.Second}},
+		"B15 paused: no request, no write": {
+			due(suspend), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}},
+		},
+		"B15 paused: what is due is not revoked": {
+			with(suspend, retires("t3", -time.Hour)),
+			outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t3": -time.Hour}},
+		},
+		"B15 paused: an edited Secret stays edited": {
+			with(suspend, secret(func(s *Secret) { s.InSync = false })), outcome{Ready: "False Paused"},
+		},
+		"B08 settling: status stays as it is": {due(settling), outcome{Keep: true, Wake: time.Second}},
 		"B08 settling: a refusal is not believed": {
 			session("ci", withToken(), checkedAs(value, 0, refused), settling), outcome{Keep: true, Wake: time.Second},
 		},
-		"B08 settling: nor is a failure":                                         {due(settling, failedTo(Mint, Denied, v1alpha1.ReasonUnauthorized)), outcome{Keep: true, Wake: time.Second}},
-		"B08 settling: what is due is not revoked":                               {with(settling, retires("t3", 0)), outcome{Keep: true, Wake: time.Second}},
-		"B11 a verification whose settings moved":                                {due(deployment(func(d *Deployment) { d.Result = unsettling })), outcome{Keep: true, Wake: time.Second}},
-		"B54 after a restart nothing is said before the deployment was verified": {with(unasked), outcome{Keep: true, Wake: interval}},
+		"B08 settling: nor is a failure": {
+			due(settling, failedTo(Mint, Denied, v1alpha1.ReasonUnauthorized)), outcome{Keep: true, Wake: time.Second},
+		},
+		"B08 settling: what is due is not revoked": {
+			with(settling, retires("t3", 0)), outcome{Keep: true, Wake: time.Second},
+		},
+		"B11 a verification whose settings moved": {
+			due(deployment(func(d *Deployment) { d.Result = unsettling })), outcome{Keep: true, Wake: time.Second},
+		},
+		"B54 after a restart status stays until the deployment was verified": {
+			with(unverified), outcome{Keep: true, Wake: interval},
+		},
 		"B22 a template that cannot be rendered: nothing is minted for it": {
-			due(broken), outcome{Ready: "False ConfigInvalid", Synced: "False TemplateInvalid", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}, Wake: 5 * time.Minute},
+			due(broken), outcome{
+				Ready: "False ConfigInvalid", Synced: "False TemplateInvalid",
+				Retiring: map[string]time.Duration{"t4": 5 * time.Minute}, Wake: 5 * time.Minute,
+			},
 		},
 		"what was minted stays until there is a grant": {
-			with(spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} })), outcome{Do: RegisterClient},
+			with(
+				spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} }),
+			), outcome{Do: RegisterClient},
 		},
 		"B31 access comes before everything but deletion": {
 			with(settling, suspend, deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret},
@@ -49,12 +71,23 @@ func TestPolicies(t *testing.T) {
 func TestEveryPlanMirrorsWhatIsPublished(t *testing.T) {
 	t.Parallel()
 	used := noon.Add(-30 * time.Minute)
-	listed := session("ci", withMint("bot"), published("t4", 4, time.Hour), func(o *Observation) { o.ServerTokens.Token.LastUsedAt = used })
-	unread := session("ci", withMint("bot"), published("t4", 4, time.Hour), unlisted, func(o *Observation) { o.Session.Status.Token.LastUsedTime = stamp(used) })
-	forged := session("ci", withMint("bot"), published("t4", 4, time.Hour), unlisted, func(o *Observation) { o.Secret.Token.Serial = 1 })
-	ends := stamp(noon.Add(23 * time.Hour))
+	listed := session(
+		"ci", withMint("bot"), published("t4", 4, time.Hour),
+		func(o *Observation) { o.ServerTokens.Token.LastUsedAt = used },
+	)
+	unread := session(
+		"ci", withMint("bot"), published("t4", 4, time.Hour), unlisted,
+		func(o *Observation) { o.Session.Status.Token.LastUsedTime = statusTime(used) },
+	)
+	forged := session(
+		"ci", withMint("bot"), published("t4", 4, time.Hour), unlisted,
+		func(o *Observation) { o.Secret.Token.Serial = 1 },
+	)
+	ends := statusTime(noon.Add(23 * time.Hour))
 	full := &v1alpha1.TokenStatus{
-		ID: "t4", Name: "cso-t4", Serial: 4, IssueTime: stamp(noon.Add(-time.Hour)), ExpirationTime: ends, LastUsedTime: stamp(used), Scopes: []string{"coder:all"},
+		ID: "t4", Name: "cso-t4", Serial: 4, IssueTime: statusTime(
+			noon.Add(-time.Hour),
+		), ExpirationTime: ends, LastUsedTime: statusTime(used), Scopes: []string{"coder:all"},
 	}
 	unused := full.DeepCopy()
 	unused.LastUsedTime = nil
@@ -62,11 +95,14 @@ func TestEveryPlanMirrorsWhatIsPublished(t *testing.T) {
 		seen Observation
 		want *v1alpha1.TokenStatus
 	}{
-		"from the list":                           {listed, full},
-		"B54 before the list is read, as it was":  {unread, full},
-		"a serial that somebody lowered is known": {forged, unused},
-		"before status says anything": {
-			session("ci", withMint("bot"), published("t4", 4, time.Hour), statusForgotten, unlisted, lookedUp("id-bot", "bot")),
+		"from the list":                                    {listed, full},
+		"B54 before the list is read, as it was":           {unread, full},
+		"a serial that was lowered in the Secret is known": {forged, unused},
+		"before status names it": {
+			session(
+				"ci", withMint("bot"), published("t4", 4, time.Hour), statusForgotten, unlisted,
+				lookedUp("id-bot", "bot"),
+			),
 			&v1alpha1.TokenStatus{ID: "t4", Serial: 4, ExpirationTime: ends},
 		},
 		"a supplied token has no serial": {
@@ -88,7 +124,8 @@ func TestEveryPlanMirrorsWhatIsPublished(t *testing.T) {
 			}
 			status := v1alpha1.CoderSessionStatus{}
 			Decide(tc.seen).Apply(&status, 3, noon)
-			if diff := diffStatus(v1alpha1.CoderSessionStatus{Token: tc.want}, v1alpha1.CoderSessionStatus{Token: status.Token}); tc.seen.Secret.Exists && diff != "" {
+			want, got := v1alpha1.CoderSessionStatus{Token: tc.want}, v1alpha1.CoderSessionStatus{Token: status.Token}
+			if diff := diffStatus(want, got); tc.seen.Secret.Exists && diff != "" {
 				t.Errorf("the token is described otherwise (-want +got):\n%s", diff)
 			}
 		})
@@ -111,7 +148,7 @@ func TestApply(t *testing.T) {
 	case status.Secret == nil || status.Secret.Name != "ci" || status.Secret.ResourceVersion != "7":
 		t.Errorf("the Secret is %v", status.Secret)
 	}
-	// B07: what is not believed leaves no trace.
+	// B07: an observation that is not believed changes no status.
 	was := status.DeepCopy()
 	o.Deployment.Settling = true
 	Decide(o).Apply(&status, 8, noon.Add(time.Hour))
@@ -121,7 +158,7 @@ func TestApply(t *testing.T) {
 }
 
 // B52: near-expiry work goes first, first-time minting before routine refresh.
-func TestUrgency(t *testing.T) {
+func TestPriority(t *testing.T) {
 	t.Parallel()
 	with := func(age time.Duration, options ...option) Observation {
 		return session("ci", append([]option{withMint("bot"), published("t4", 4, age)}, options...)...)
@@ -131,24 +168,32 @@ func TestUrgency(t *testing.T) {
 		seen Observation
 		want Priority
 	}{
-		"nothing is due":                           {with(time.Hour), Routine},
-		"a rotation that is due":                   {with(17 * time.Hour), Routine},
-		"a rotation that should be over":           {with(21 * time.Hour), NearExpiry},
-		"the same, sent away by the limit":         {with(21*time.Hour, busy), NearExpiry},
-		"by the server's clock":                    {with(17*time.Hour, func(o *Observation) { o.Skew = 4 * time.Hour }), NearExpiry},
-		"the first token":                          {session("ci", withMint("bot")), FirstCredential},
-		"the first token, sent away by the limit":  {session("ci", withMint("bot"), busy), FirstCredential},
-		"a token that has ended":                   {with(25 * time.Hour), FirstCredential},
-		"a token that was revoked or asked anew":   {with(time.Hour, unlisted, func(o *Observation) { o.SpecDigest = "another" }), Routine},
-		"a supplied token, not published yet":      {session("ci", withToken()), FirstCredential},
-		"a supplied token that is looked at again": {session("ci", withToken(), publishedSupplied(value), checkedAs(value, time.Hour, accepted)), Routine},
-		"what is taken away":                       {session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Denied = "no" })), Routine},
-		"what is deleted":                          {session("ci", withMint("bot"), deleted(0)), Routine},
+		"nothing is due":                 {with(time.Hour), Routine},
+		"a rotation that is due":         {with(17 * time.Hour), Routine},
+		"a rotation that should be over": {with(21 * time.Hour), NearExpiry},
+		"the same, rate limited":         {with(21*time.Hour, busy), NearExpiry},
+		"by the server's clock": {
+			with(17*time.Hour, func(o *Observation) { o.Skew = 4 * time.Hour }), NearExpiry,
+		},
+		"the first token":               {session("ci", withMint("bot")), FirstCredential},
+		"the first token, rate limited": {session("ci", withMint("bot"), busy), FirstCredential},
+		"a token that has ended":        {with(25 * time.Hour), FirstCredential},
+		"a token that is due for another spec": {
+			with(time.Hour, unlisted, func(o *Observation) { o.SpecDigest = "another" }), Routine,
+		},
+		"a supplied token, not published yet": {session("ci", withToken()), FirstCredential},
+		"a supplied token that is looked at again": {
+			session("ci", withToken(), publishedSupplied(value), checkedAs(value, time.Hour, accepted)), Routine,
+		},
+		"what is taken away": {
+			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Denied = "no" })), Routine,
+		},
+		"what is deleted": {session("ci", withMint("bot"), deleted(0)), Routine},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if got := Decide(tc.seen).Priority; got != tc.want {
-				t.Errorf("urgency %d, want %d", got, tc.want)
+				t.Errorf("priority %d, want %d", got, tc.want)
 			}
 		})
 	}

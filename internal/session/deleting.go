@@ -11,14 +11,15 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// deleting takes a deleted session apart: the Secret first, then what a lost
-// answer may have left, then every token that it ever minted, then its grant, then
-// the finalizer. Where the server cannot be asked it waits, up to the timeout.
+// beingDeleted cleans up after a deleted session: the Secret first, then a token that a lost
+// response may have left on the server, then all minted tokens, then the grant, then the finalizer.
+// If the server cannot be called it waits, up to the revocation timeout.
 //
-//	status names the token ──► Withdraw or Release ──► Sweep ──► Revoke ──► ForgetGrant ──► RemoveFinalizer
-//	                                  │ fails            │ fails   │ fails     │ fails            ▲
-//	                                  └──────────────────┴─────────┴───────────┴─► wait ──────────┘ after the timeout
-func deleting(o Observation) (Plan, bool) {
+//	status names the token ──► DeleteSecret or RetainSecret ──► FindLostToken ──► Revoke
+//	  ──► ForgetGrant ──► RemoveFinalizer
+//
+// A step that fails is retried with backoff until the timeout, then RemoveFinalizer is next.
+func beingDeleted(o Observation) (Plan, bool) {
 	s := o.Session
 	switch {
 	case s.DeletionTimestamp.IsZero():
@@ -26,15 +27,15 @@ func deleting(o Observation) (Plan, bool) {
 	case !slices.Contains(s.Finalizers, v1alpha1.SessionFinalizer):
 		return Plan{SkipStatusUpdate: true}, true
 	case o.Failure != nil:
-		return afterFailure(o), true
+		return handleDeletionFailure(o), true
 	case o.Secret.Exists:
-		return leaveSecret(o), true
+		return removeSecret(o), true
 	}
-	return leaveServer(o), true
+	return revokeOnServer(o), true
 }
 
-// afterFailure goes on at once only where another look helps.
-func afterFailure(o Observation) Plan {
+// handleDeletionFailure retries at once after a write conflict, and waits after any other failure.
+func handleDeletionFailure(o Observation) Plan {
 	if o.Failure.Class == Conflict {
 		return Plan{SkipStatusUpdate: true, RequeueNow: true}
 	}
@@ -42,13 +43,13 @@ func afterFailure(o Observation) Plan {
 	if o.Failure.Class == Wait {
 		why = rateLimited
 	}
-	return waitToLeave(o, why)
+	return waitForRevocation(o, why)
 }
 
-// leaveSecret deletes the Secret, or sets it free.
-func leaveSecret(o Observation) Plan {
-	if !o.recordedInStatus() && o.Now.Before(o.patienceEnds()) {
-		return o.nameFirst(v1alpha1.ReasonTerminating, "deleted; its Secret goes next")
+// removeSecret deletes the Secret, or retains it without an owner if the spec says so.
+func removeSecret(o Observation) Plan {
+	if !o.isRecordedInStatus() && o.Now.Before(o.deletionDeadline()) {
+		return o.recordTokenFirst(v1alpha1.ReasonTerminating, "the session is being deleted; its Secret is next")
 	}
 	if spec := o.Session.Spec.Secret; spec != nil && spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain {
 		return Plan{Action: RetainSecret}
@@ -56,38 +57,39 @@ func leaveSecret(o Observation) Plan {
 	return Plan{Action: DeleteSecret}
 }
 
-// leaveServer revokes all that there is or may be.
-func leaveServer(o Observation) Plan {
-	doomed := retiring(o, true)
+// revokeOnServer revokes everything that the session has or may have on the server.
+func revokeOnServer(o Observation) Plan {
+	pending := pendingRevocations(o, true)
 	mayHaveLost := o.Session.Spec.Auth.Mint != nil && !o.LostTokenSearched
 	switch {
-	case len(doomed) == 0 && !mayHaveLost && !o.Grant.Exists:
+	case len(pending) == 0 && !mayHaveLost && !o.Grant.Exists:
 		return Plan{Action: RemoveFinalizer}
 	case !o.Deployment.Found || !o.Deployment.Resolved:
-		return waitToLeave(o, "the deployment is missing or was never resolved")
+		return waitForRevocation(o, "the CoderDeployment does not exist, or its settings were never valid")
 	case mayHaveLost:
 		return Plan{Action: FindLostToken, Mint: MintRequest{Serial: o.lastSerial() + 1}}
-	case len(doomed) == 0:
+	case len(pending) == 0:
 		return Plan{Action: ForgetGrant}
 	}
 	p := Plan{Action: Revoke}
-	for _, t := range doomed {
+	for _, t := range pending {
 		p.Revoke = append(p.Revoke, TokenRef{ID: t.ID, Name: t.Name})
 	}
 	return p
 }
 
-// waitToLeave says what the deletion waits for, and gives up after the timeout.
-func waitToLeave(o Observation, why string) Plan {
-	doomed := retiring(o, true)
-	ids := make([]string, 0, len(doomed))
-	for _, t := range doomed {
+// waitForRevocation reports what the deletion waits for, and removes the finalizer after the
+// timeout.
+func waitForRevocation(o Observation, why string) Plan {
+	pending := pendingRevocations(o, true)
+	ids := make([]string, 0, len(pending))
+	for _, t := range pending {
 		ids = append(ids, t.ID)
 	}
 	if o.Grant.Held {
 		ids = append(ids, o.Grant.ID)
 	}
-	end := o.patienceEnds()
+	end := o.deletionDeadline()
 	if !o.Now.Before(end) {
 		return Plan{Action: RemoveFinalizer, Abandoned: ids}
 	}
@@ -98,7 +100,8 @@ func waitToLeave(o Observation, why string) Plan {
 	case o.Grant.Exists:
 		what = "its OAuth registration"
 	}
-	p := notReady(v1alpha1.ReasonAwaitingDeployment, fmt.Sprintf("deleted; waits to revoke %s: %s", what, why))
+	p := notReady(v1alpha1.ReasonAwaitingDeployment,
+		fmt.Sprintf("the deletion waits until %s can be revoked: %s", what, why))
 	p.RevokeAll = true
 	p.Backoff = true
 	p.RequeueAt = end
@@ -108,15 +111,14 @@ func waitToLeave(o Observation, why string) Plan {
 	return p
 }
 
-// patienceEnds is when a deleted session goes, whatever is left.
-func (o Observation) patienceEnds() time.Time {
+// deletionDeadline is when the finalizer is removed even if tokens are left on the server.
+func (o Observation) deletionDeadline() time.Time {
 	return o.Session.DeletionTimestamp.Add(o.RevocationTimeout)
 }
 
-// recordedInStatus reports whether status names the minted token that is published. A step
-// after which nothing but status would know the token is not made before: a crash
-// would leave it on the server (B40).
-func (o Observation) recordedInStatus() bool {
+// isRecordedInStatus reports whether status names the minted token that is published. The Secret is
+// not removed before that: after a crash no record of the token would be left (B40).
+func (o Observation) isRecordedInStatus() bool {
 	token := o.Secret.Token
 	if !token.Minted() {
 		return true
@@ -124,16 +126,18 @@ func (o Observation) recordedInStatus() bool {
 	if was := o.Session.Status.Token; was != nil && was.ID == token.ID {
 		return true
 	}
-	return slices.ContainsFunc(o.Session.Status.PendingRevocations, func(t v1alpha1.PendingRevocation) bool { return t.ID == token.ID })
+	return slices.ContainsFunc(o.Session.Status.PendingRevocations, func(t v1alpha1.PendingRevocation) bool {
+		return t.ID == token.ID
+	})
 }
 
-// nameFirst lets status be written before the published token is taken away.
-func (o Observation) nameFirst(reason, message string) Plan {
+// recordTokenFirst writes status before the published token is removed.
+func (o Observation) recordTokenFirst(reason, message string) Plan {
 	p := notReady(reason, message)
 	p.RevokeAll = true
-	p.RequeueAt = o.Now.Add(soon)
+	p.RequeueAt = o.Now.Add(requeueSoon)
 	return p
 }
 
-// soon is when to go on after a status that had to be written first.
-const soon = time.Second
+// requeueSoon is the delay until the next pass if status has to be written first.
+const requeueSoon = time.Second

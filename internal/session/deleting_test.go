@@ -9,71 +9,100 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-func TestDeleting(t *testing.T) {
+func TestDeletion(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
 		base := []option{withMint("bot"), published("t4", 4, time.Hour), deleted(time.Minute)}
 		return session("ci", append(base, options...)...)
 	}
-	withdrawn := secret(func(s *Secret) { *s = Secret{} })
-	swept := func(o *Observation) { o.LostTokenSearched = true }
+	secretGone := secret(func(s *Secret) { *s = Secret{} })
+	searched := func(o *Observation) { o.LostTokenSearched = true }
 	revoked := func(o *Observation) { o.RevokedTokens = []string{"t4"} }
 	retain := spec(func(s *v1alpha1.CoderSessionSpec) {
 		s.Secret = &v1alpha1.GeneratedSecret{DeletionPolicy: v1alpha1.DeletionPolicyRetain}
 	})
 	waiting := outcome{
-		Strip: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: interval, Retiring: map[string]time.Duration{"t4": 0},
+		RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: interval,
+		Retiring: map[string]time.Duration{"t4": 0},
 	}
 	check(t, map[string]row{
-		"the Secret goes first":           {with(), outcome{Do: DeleteSecret}},
-		"with Retain it is only set free": {with(retain), outcome{Do: RetainSecret}},
+		"the Secret goes first":                   {with(), outcome{Do: DeleteSecret}},
+		"with Retain it is kept without an owner": {with(retain), outcome{Do: RetainSecret}},
 		"B40 a token that only the Secret names is noted before": {
 			with(statusForgotten, unlisted),
-			outcome{Strip: true, Ready: "False Terminating", Wake: time.Second, Retiring: map[string]time.Duration{"t4": 0}},
+			outcome{
+				RevokeAll: true, Ready: "False Terminating", Wake: time.Second,
+				Retiring: map[string]time.Duration{"t4": 0},
+			},
 		},
 		"a status that cannot be written does not keep the session for ever": {
 			with(statusForgotten, deleted(10*time.Minute)), outcome{Do: DeleteSecret},
 		},
-		"B41 then what a lost answer may have left": {with(withdrawn), outcome{Do: FindLostToken, Serial: 5}},
-		"then all tokens":                               {with(withdrawn, swept, retires("t3", time.Hour), alsoListed("t5", 5)), outcome{Do: Revoke, Revoke: []string{"t3", "t4", "t5"}}},
-		"then the finalizer":                            {with(withdrawn, swept, revoked), outcome{Do: RemoveFinalizer}},
-		"a session that never minted is swept, too":     {session("ci", withMint("bot"), deleted(0)), outcome{Do: FindLostToken, Serial: 1}},
-		"a session that mints nothing has nothing lost": {session("ci", withToken(), deleted(0)), outcome{Do: RemoveFinalizer}},
-		"a supplied token is not revoked":               {session("ci", withToken(), publishedSupplied(value), deleted(0), withdrawn), outcome{Do: RemoveFinalizer}},
-		"no finalizer: nothing to do with it":           {with(noFinalizer), outcome{Keep: true}},
-		"a pause does not hold a deletion up":           {with(suspend), outcome{Do: DeleteSecret}},
-		"denied access does not either":                 {with(deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret}},
-		"nor does a foreign Secret":                     {with(func(o *Observation) { o.Secret = Secret{Foreign: true} }), outcome{Do: FindLostToken, Serial: 5}},
-		"somebody else wrote meanwhile":                 {with(failedTo(DeleteSecret, Conflict, "")), outcome{Keep: true, Again: true}},
-		"the Secret could not be set free: the finalizer stays": {
-			session("ci", withToken(), publishedSupplied(value), deleted(0), retain, failedTo(RetainSecret, Transient, "")),
-			outcome{Strip: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 10 * time.Minute},
+		"B41 then what a lost answer may have left": {with(secretGone), outcome{Do: FindLostToken, Serial: 5}},
+		"then all tokens": {
+			with(secretGone, searched, retires("t3", time.Hour), alsoListed("t5", 5)),
+			outcome{Do: Revoke, Revoke: []string{"t3", "t4", "t5"}},
 		},
-		"the server cannot be asked: wait": {with(withdrawn, failedTo(FindLostToken, Transient, "")), waiting},
-		"a revocation fails: wait":         {with(withdrawn, swept, failedTo(Revoke, Denied, v1alpha1.ReasonForbidden)), waiting},
+		"then the finalizer": {with(secretGone, searched, revoked), outcome{Do: RemoveFinalizer}},
+		"a lost token is looked for if none was published": {
+			session("ci", withMint("bot"), deleted(0)), outcome{Do: FindLostToken, Serial: 1},
+		},
+		"a session that mints nothing has nothing lost": {
+			session("ci", withToken(), deleted(0)), outcome{Do: RemoveFinalizer},
+		},
+		"a supplied token is not revoked": {
+			session("ci", withToken(), publishedSupplied(value), deleted(0), secretGone), outcome{Do: RemoveFinalizer},
+		},
+		"no finalizer: nothing to do with it": {with(noFinalizer), outcome{Keep: true}},
+		"a pause does not hold a deletion up": {with(suspend), outcome{Do: DeleteSecret}},
+		"denied access does not either": {
+			with(deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret},
+		},
+		"nor does a foreign Secret": {
+			with(func(o *Observation) { o.Secret = Secret{Foreign: true} }), outcome{Do: FindLostToken, Serial: 5},
+		},
+		"a write conflict": {with(failedTo(DeleteSecret, Conflict, "")), outcome{Keep: true, Again: true}},
+		"the Secret could not be retained: the finalizer stays": {
+			session(
+				"ci", withToken(), publishedSupplied(value), deleted(0), retain, failedTo(RetainSecret, Transient, ""),
+			),
+			outcome{RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 10 * time.Minute},
+		},
+		"the server cannot be asked: wait": {with(secretGone, failedTo(FindLostToken, Transient, "")), waiting},
+		"a revocation fails: wait": {
+			with(secretGone, searched, failedTo(Revoke, Denied, v1alpha1.ReasonForbidden)), waiting,
+		},
 		"the deployment is gone: wait": {
-			with(withdrawn, deployment(func(d *Deployment) { *d = Deployment{} })),
-			outcome{Strip: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: interval, Retiring: map[string]time.Duration{"t4": 0}},
+			with(secretGone, deployment(func(d *Deployment) { *d = Deployment{} })),
+			outcome{
+				RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: interval,
+				Retiring: map[string]time.Duration{"t4": 0},
+			},
 		},
 		"the wait ends with the timeout": {
-			with(withdrawn, deleted(9*time.Minute), failedTo(FindLostToken, Transient, "")),
-			outcome{Strip: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: time.Minute, Retiring: map[string]time.Duration{"t4": 0}},
+			with(secretGone, deleted(9*time.Minute), failedTo(FindLostToken, Transient, "")),
+			outcome{
+				RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: time.Minute,
+				Retiring: map[string]time.Duration{"t4": 0},
+			},
 		},
-		"after the timeout the session goes, and says what it leaves": {
-			with(withdrawn, deleted(10*time.Minute), failedTo(FindLostToken, Transient, ""), retires("t3", time.Hour)),
+		"after the timeout the session goes, and names the tokens that are left": {
+			with(secretGone, deleted(10*time.Minute), failedTo(FindLostToken, Transient, ""), retires("t3", time.Hour)),
 			outcome{Do: RemoveFinalizer, Abandoned: []string{"t3", "t4"}},
 		},
-		"after the timeout it still tries first": {with(withdrawn, deleted(time.Hour)), outcome{Do: FindLostToken, Serial: 5}},
+		"after the timeout it still tries first": {
+			with(secretGone, deleted(time.Hour)), outcome{Do: FindLostToken, Serial: 5},
+		},
 	})
 }
 
-func TestWaitingToLeaveKeepsTheLastSerial(t *testing.T) { // B41
+func TestWaitingForRevocationKeepsTheLastSerial(t *testing.T) { // B41
 	t.Parallel()
 	o := session("ci", withMint("bot"), published("t4", 4, time.Hour), deleted(time.Minute),
 		secret(func(s *Secret) { *s = Secret{} }), failedTo(FindLostToken, Transient, ""))
 	Decide(o).Apply(&o.Session.Status, 1, o.Now)
 	o.Failure, o.ServerTokens = nil, ServerTokens{}
 	if p := Decide(o); p.Action != FindLostToken || p.Mint.Serial != 5 {
-		t.Errorf("the next pass does %q with serial %d, want a sweep for 5", p.Action, p.Mint.Serial)
+		t.Errorf("the next pass does %q with serial %d, want %q for 5", p.Action, p.Mint.Serial, FindLostToken)
 	}
 }

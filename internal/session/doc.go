@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package session decides what happens to a CoderSession. It is pure: an
-// Observation with the time in it goes in, a Plan comes out, and the same
-// observation always gives the same plan. There is no client, context, clock or
-// error in it.
+// Package session decides what happens to a CoderSession. It is pure: an Observation, which
+// includes the time, goes in, and a Plan comes out. The same observation always gives the same
+// plan. The package uses no client, context, clock or error.
 //
-// A plan has at most one action. The controller carries it out, observes anew
-// and decides again until there is nothing left to do; what then stands in the
-// plan is what status says. An action that fails comes back as
-// Observation.Failure.
+// A plan has at most one action. The controller carries it out, observes the session again and
+// decides again, until no action is left; then it writes what the plan says into status. An action
+// that fails is Observation.Failure of the next decision.
 //
-//	observe ──► Decide ──► Plan.Do == Nothing ──► status, wake-up
-//	   ▲                        │ else
-//	   └──────── act ◄──────────┘
+//	observe ──► Decide ──► Plan.Action == Nothing ──► status, requeue
+//	   ▲              │ else
+//	   └──── act ◄────┘
 //
-// The package owns the session's rules: when to mint, publish, check, revoke and
-// withdraw, what is Ready and why not, and when to look again; when another
-// credential is asked for, and how a session retires and returns. It does not own
-// the layout of the Secret (internal/secret), the rules of access and whom retention
-// keeps (internal/deployment) or the names of tokens (internal/inventory).
+// The package owns the session's rules: when to mint, publish, check and revoke, what is Ready and
+// why not, when to look again, when a credential is renewed on request, and how a session retires
+// and returns. It does not own the layout of the Secret (internal/secret), the access rules and the
+// choice of the sessions that retention retires (internal/deployment), or the names of tokens
+// (internal/inventory).
 package session

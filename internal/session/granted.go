@@ -11,150 +11,158 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// granted decides for auth.oauth:
+// decideOAuth decides for auth.oauth:
 //
-//	Register ──► Authorize ──► (a person consents) ──► CheckCredential ──► Publish ──► active
-//	                ▲                                        ▲                           │ in time, or on a 401
-//	                │ InvalidGrant, scopes missing           └───────── Refresh ◄────────┘
-//	                └──────────────────────────────────────────────────────┘
+//	RegisterClient ──► StartAuthorization ──► (a person consents) ──► CheckCredential ──► Publish
+//	published, and refresh due or 401 ──► RefreshGrant ──► CheckCredential ──► Publish
+//	InvalidGrant, or scopes missing ──► StartAuthorization
 //
-// Whoever spends a refresh token notes it first. Where that is all that is known, Resolve finds out, once the time that
-// anybody may take has passed, whether the server has done it (B67).
-func granted(o Observation) Plan {
+// The intent to spend a refresh token is recorded before it is spent. If a process ends in between,
+// ResolveInterruptedRefresh finds out whether the server has done the refresh, after
+// maxSpendingTime, when no process can be at it any more (B67).
+func decideOAuth(o Observation) Plan {
 	g := o.Grant
 	if g.Problem != "" {
 		p := configInvalid(o, g.Problem)
-		saySynced(o, &p)
+		setSecretSyncedCondition(o, &p)
 		return p
 	}
-	if p, held := awaitDeployment(o); held {
+	if p, waits := awaitDeployment(o); waits {
 		return p
 	}
 	if !g.Registered {
 		return Plan{Action: RegisterClient}
 	}
 	if !g.Held {
-		return authorization(o)
+		return requestConsent(o)
 	}
-	return held(o)
+	return decideHeldGrant(o)
 }
 
-// held decides for a grant that there is.
-func held(o Observation) Plan {
+// decideHeldGrant decides for a session that has an access token.
+func decideHeldGrant(o Observation) Plan {
 	g := o.Grant
-	if ending := o.endsGrant(); ending.Reason != "" {
+	if ending := o.grantEndReason(); ending.Reason != "" {
 		return Plan{Action: EndGrant, GrantEndReason: ending}
 	}
 	if !g.Spent.IsZero() {
-		return unresolved(o)
+		return resolveRefresh(o)
 	}
-	if g.Refreshable && (!o.serverNow().Before(o.refreshAt()) || o.renewalPending() && o.RefreshedForRequest != o.asked()) {
+	requested := o.isRenewalPending() && o.RefreshedForRequest != o.renewalRequest()
+	if g.Refreshable && (requested || !o.serverNow().Before(o.refreshTime())) {
 		return Plan{Action: RefreshGrant}
 	}
-	p := checked(o, g.Fingerprint)
+	p := publishIfAccepted(o, g.Fingerprint)
 	switch {
 	case p.Action == Publish && g.Shared != "":
 		return Plan{Action: EndGrant, GrantEndReason: GrantEndReason{endedShared, fmt.Sprintf(
-			"session %s holds a grant of the same user with the same client, and Coder keeps one for both: consent as another user, delete one of the sessions, or remove oauth.clientSecretName from the deployment so that each session registers its own client", g.Shared)}}
+			"session %s has the only grant that Coder allows for this user and OAuth client: consent as another user, "+
+				"delete one of the sessions, or remove oauth.clientSecretName from the deployment", g.Shared)}}
 	case p.Action != Nothing:
 	case g.Refreshable:
-		p.NextRefresh = o.refreshAt()
-		p.wakeAt(p.NextRefresh.Add(-o.Skew))
+		p.NextRefresh = o.refreshTime()
+		p.requeueBy(p.NextRefresh.Add(-o.Skew))
 	default:
-		p.wakeAt(g.ExpiresAt.Add(-o.Skew))
+		p.requeueBy(g.ExpiresAt.Add(-o.Skew))
 	}
 	return p
 }
 
-// endsGrant says why a grant is of no use any more; no reason: it is.
-func (o Observation) endsGrant() GrantEndReason {
+// grantEndReason is why the grant can no longer be used; the zero value: it can.
+func (o Observation) grantEndReason() GrantEndReason {
 	g := o.Grant
 	switch {
 	case g.Lacks != "":
-		return GrantEndReason{endedScopes, fmt.Sprintf("the consent does not cover %s, which the session asks for", g.Lacks)}
+		message := fmt.Sprintf("the consent does not cover %s, which the session asks for", g.Lacks)
+		return GrantEndReason{endedScopes, message}
 	case g.Exceeds != "":
-		return GrantEndReason{endedScopes, "the consent was for more than is allowed by now: " + g.Exceeds}
+		return GrantEndReason{endedScopes, "the consent covers more than the access rules allow now: " + g.Exceeds}
 	case !g.Refreshable && !o.serverNow().Before(g.ExpiresAt):
-		return GrantEndReason{endedExpired, "the grant has ended, and the server gave nothing to refresh it with"}
+		return GrantEndReason{endedExpired, "the access token has expired, and there is no refresh token"}
 	}
 	return GrantEndReason{}
 }
 
-// refreshAt is when, by the server's clock, the grant is refreshed (B65).
-func (o Observation) refreshAt() time.Time {
+// refreshTime is when, by the server's clock, the grant is refreshed (B65).
+func (o Observation) refreshTime() time.Time {
 	g := o.Grant
 	lifetime := g.ExpiresAt.Sub(g.IssuedAt.Add(o.Skew))
 	return g.ExpiresAt.Add(-o.renewBefore(lifetime))
 }
 
-// unresolved waits until nobody can be spending the refresh token any more, and then finds out.
-func unresolved(o Observation) Plan {
-	end := o.Grant.Spent.Add(spendingTime)
+// resolveRefresh waits until no process can be spending the refresh token any more, then finds out
+// how the refresh ended.
+func resolveRefresh(o Observation) Plan {
+	end := o.Grant.Spent.Add(maxSpendingTime)
 	if !o.Now.Before(end) {
 		return Plan{Action: ResolveInterruptedRefresh}
 	}
-	p := keepReadyWhileUnavailable(o, v1alpha1.ReasonVerifying, v1alpha1.ReasonVerifying, "a refresh of the grant is under way, or was interrupted; it is looked into by itself")
-	p.wakeAt(end)
+	p := keepReadyWhileUnavailable(o, v1alpha1.ReasonVerifying, v1alpha1.ReasonVerifying,
+		"a refresh of the grant is in progress or was interrupted; the operator resolves it automatically")
+	p.requeueBy(end)
 	return p
 }
 
-// authorization asks a person to consent, anew when the last request has ended (B63).
-func authorization(o Observation) Plan {
+// requestConsent asks a person to consent, and again when the last request has expired (B63).
+func requestConsent(o Observation) Plan {
 	g := o.Grant
 	exchanging := !g.SpentAt.IsZero() && g.EndedAt.Before(g.SpentAt)
 	switch {
-	case exchanging && o.Now.Before(g.SpentAt.Add(spendingTime)):
-		p := consent(o, v1alpha1.ReasonVerifying, "a person has consented; the grant is being fetched")
-		p.RequeueAt = g.SpentAt.Add(spendingTime)
+	case exchanging && o.Now.Before(g.SpentAt.Add(maxSpendingTime)):
+		p := awaitConsent(o, v1alpha1.ReasonVerifying, "a person has consented; the grant is being fetched")
+		p.RequeueAt = g.SpentAt.Add(maxSpendingTime)
 		return p
 	case g.URL == "", !g.SpentAt.IsZero(), !o.Now.Before(g.URLEnds):
 		return Plan{Action: StartAuthorization}
 	}
-	how := fmt.Sprintf("open status.authorization.url in a browser, or run: kubectl coder login -n %s %s", o.Session.Namespace, o.Session.Name)
+	how := fmt.Sprintf("open status.authorization.url in a browser, or run: kubectl coder login -n %s %s",
+		o.Session.Namespace, o.Session.Name)
 	switch {
 	case g.EndedReason == endedShared:
-		return consent(o, v1alpha1.ReasonConfigInvalid, g.Ended)
+		return awaitConsent(o, v1alpha1.ReasonConfigInvalid, g.Ended)
 	case g.Consented:
-		return consent(o, v1alpha1.ReasonReauthenticationRequired, fmt.Sprintf("the grant has ended (%s); a person has to consent again: %s", g.Ended, how))
+		return awaitConsent(o, v1alpha1.ReasonReauthenticationRequired,
+			fmt.Sprintf("the grant has ended (%s); a person has to consent again: %s", g.Ended, how))
 	case g.Ended != "":
-		return consent(o, v1alpha1.ReasonAwaitingAuthorization, fmt.Sprintf("the last attempt came to nothing (%s); a person has to consent: %s", g.Ended, how))
+		return awaitConsent(o, v1alpha1.ReasonAwaitingAuthorization,
+			fmt.Sprintf("the last attempt failed (%s); a person has to consent: %s", g.Ended, how))
 	}
-	return consent(o, v1alpha1.ReasonAwaitingAuthorization, "a person has to consent: "+how)
+	return awaitConsent(o, v1alpha1.ReasonAwaitingAuthorization, "a person has to consent: "+how)
 }
 
-// consent is the plan of a session that waits for a person.
-func consent(o Observation, reason, message string) Plan {
+// awaitConsent is the plan of a session that waits for a person's consent.
+func awaitConsent(o Observation, reason, message string) Plan {
 	p := notReady(reason, message)
 	if o.Grant.Consented {
-		p.set(v1alpha1.ConditionAuthenticated, metav1.ConditionFalse, reason, message)
+		p.setCondition(v1alpha1.ConditionAuthenticated, metav1.ConditionFalse, reason, message)
 	} else {
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionAuthenticated)
 	}
 	p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionLifetimeCut)
-	saySynced(o, &p)
+	setSecretSyncedCondition(o, &p)
 	p.RequeueAt = o.Grant.URLEnds
 	return p
 }
 
-// forgetGrant gives up a grant that the session no longer asks for, or may no longer have, once its token is published no
-// more (B71). What a deleted session leaves is leaveServer's business.
+// forgetGrant gives up a grant that the session no longer asks for or may no longer have, as soon
+// as its token is no longer published (B71). For a deleted session revokeOnServer does that.
 func forgetGrant(o Observation, p *Plan) {
-	published := p.RevokeAll && o.Secret.Exists || o.publishes(o.Grant.ID)
-	if !o.Grant.Exists || !o.unwanted(*p) || p.Action != Nothing || published {
+	published := p.RevokeAll && o.Secret.Exists || o.isPublished(o.Grant.ID)
+	if !o.Grant.Exists || !o.isGrantObsolete(*p) || p.Action != Nothing || published {
 		return
 	}
-	if o.Failure != nil || !o.usable() {
+	if o.Failure != nil || !o.canCallServer() {
 		p.Backoff = p.Backoff || o.Failure != nil
-		p.wakeAt(o.Now.Add(o.Deployment.interval()))
+		p.requeueBy(o.Now.Add(o.Deployment.verifyInterval()))
 		return
 	}
 	p.Action = ForgetGrant
 }
 
-// unwanted reports whether a session has no use for its grant any more. One whose workspace has stopped has: it would need
-// a person to go on.
-func (o Observation) unwanted(p Plan) bool {
-	switch ready := p.condition(v1alpha1.ConditionReady); {
+// isGrantObsolete reports whether the session has no use for its grant any more. A grant outlives a
+// stop of the workspace, because a new one would need a person's consent.
+func (o Observation) isGrantObsolete(p Plan) bool {
+	switch ready := p.findCondition(v1alpha1.ConditionReady); {
 	case !o.Session.DeletionTimestamp.IsZero():
 		return false
 	case p.RevokeAll:
@@ -163,7 +171,7 @@ func (o Observation) unwanted(p Plan) bool {
 	return o.Session.Spec.Auth.OAuth == nil && !o.Session.Spec.Paused
 }
 
-// usable reports whether the server can be asked for something now.
-func (o Observation) usable() bool {
+// canCallServer reports whether the server can be called now.
+func (o Observation) canCallServer() bool {
 	return o.Deployment.Found && o.Deployment.Resolved && !o.Deployment.Settling && o.Deployment.Result.OK()
 }

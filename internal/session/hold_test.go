@@ -30,7 +30,9 @@ func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 			but(stays, func(o *outcome) { o.Ready, o.Suspended = "False Suspended", "Unauthorized" }),
 		},
 		"what was not ready for another reason now waits for the deployment": {
-			with(ready(false, v1alpha1.ReasonConfigInvalid)), but(stays, func(o *outcome) { o.Ready = "False AwaitingDeployment" }),
+			with(ready(false, v1alpha1.ReasonConfigInvalid)), but(
+				stays, func(o *outcome) { o.Ready = "False AwaitingDeployment" },
+			),
 		},
 		"the end of the token is a time to look": {
 			with(func(o *Observation) { o.Secret.Token.ExpiresAt = o.Now.Add(time.Minute) }),
@@ -44,23 +46,36 @@ func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 			with(func(o *Observation) { o.Secret.Token.ExpiresAt = o.Now }), gone,
 		},
 		"B53 ended for a server that is ahead": {with(func(o *Observation) { o.Skew = 24 * time.Hour }), gone},
-		"a token without an end stays ready":   {with(func(o *Observation) { o.Secret.Token.ExpiresAt = time.Time{} }), stays},
+		"a token without an end stays ready": {
+			with(func(o *Observation) { o.Secret.Token.ExpiresAt = time.Time{} }), stays,
+		},
 		"the Secret is gone": {
 			with(secret(func(s *Secret) { *s = Secret{} })),
-			but(noSecret, func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 5 * time.Minute} }),
+			but(
+				noSecret,
+				func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 5 * time.Minute} },
+			),
 		},
 		"the value is gone": {with(secret(func(s *Secret) { s.ValueGone = true })), gone},
 		"B25 the Secret is corrupt, which is a condition": {
-			session("ci", withMint("bot"), down, secret(func(s *Secret) { s.Exists, s.Corrupt = true, "annotation x cannot be read" })),
+			session(
+				"ci", withMint("bot"), down,
+				secret(func(s *Secret) { s.Exists, s.Corrupt = true, "annotation x cannot be read" }),
+			),
 			but(gone, func(o *outcome) { o.Synced = "False ReferenceInvalid" }),
 		},
 		"the deployment does not exist": {
 			with(deployment(func(d *Deployment) { *d = Deployment{} })),
 			but(stays, func(o *outcome) { o.Authenticated = "Unknown AwaitingDeployment" }),
 		},
-		"B14 the deployment does not exist yet": {session("ci", withMint("bot"), deployment(func(d *Deployment) { *d = Deployment{} })), noSecret},
+		"B14 the deployment does not exist yet": {
+			session("ci", withMint("bot"), deployment(func(d *Deployment) { *d = Deployment{} })), noSecret,
+		},
 		"B12 the deployment's settings are broken": {
-			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} })), noSecret,
+			session(
+				"ci", withMint("bot"),
+				deployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} }),
+			), noSecret,
 		},
 	})
 }
@@ -75,14 +90,22 @@ func TestFailures(t *testing.T) {
 	}
 	after := func(d time.Duration) option { return func(o *Observation) { o.Failure.RetryAfter = d } }
 	check(t, map[string]row{
-		"B08 met settings that change: nothing is said": {with(failedTo(Mint, ConfigChanging, "")), outcome{Keep: true, Wake: time.Second}},
-		"somebody else wrote: look anew":                {with(failedTo(Mint, Conflict, "")), outcome{Keep: true, Again: true}},
+		"B08 met settings that change: status stays as it is": {
+			with(failedTo(Mint, ConfigChanging, "")), outcome{Keep: true, Wake: time.Second},
+		},
+		"a write conflict: observe again": {with(failedTo(Mint, Conflict, "")), outcome{Keep: true, Again: true}},
 		"transient: backoff, Ready stays": {
 			with(failedTo(Mint, Transient, "")),
-			outcome{Backoff: true, Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
+			outcome{
+				Backoff: true, Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced",
+				Wake: interval,
+			},
 		},
 		"transient, with nothing published": {
-			none(Transient, ""), outcome{Backoff: true, Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent", Wake: interval},
+			none(Transient, ""), outcome{
+				Backoff: true, Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent",
+				Wake: interval,
+			},
 		},
 		"B46 the operator is refused: Ready stays, nothing is tried until the next interval": {
 			with(failedTo(Mint, Denied, v1alpha1.ReasonUnauthorized)),
@@ -90,12 +113,19 @@ func TestFailures(t *testing.T) {
 		},
 		"the operator is refused for no known reason": {
 			with(failedTo(Mint, Denied, "")),
-			outcome{Ready: "True Active", Authenticated: "Unknown AwaitingDeployment", Synced: "True Synced", Wake: interval},
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown AwaitingDeployment", Synced: "True Synced",
+				Wake: interval,
+			},
 		},
-		"the server finds the order wrong": {with(failedTo(Mint, Config, "")), outcome{Ready: "False ConfigInvalid", Wake: interval}},
+		"the server finds the request invalid": {
+			with(failedTo(Mint, Config, "")), outcome{Ready: "False ConfigInvalid", Wake: interval},
+		},
 		"B52 the server asks for a minute": {
 			with(failedTo(Mint, Wait, ""), after(time.Minute)),
-			outcome{Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced", Wake: time.Minute},
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced", Wake: time.Minute,
+			},
 		},
 		"B52 the server asks for an hour": {
 			with(failedTo(Mint, Wait, ""), after(time.Hour)),
@@ -103,7 +133,10 @@ func TestFailures(t *testing.T) {
 		},
 		"B52 the server does not say how long": {
 			with(failedTo(Mint, Wait, "")),
-			outcome{Backoff: true, Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced", Wake: interval},
+			outcome{
+				Backoff: true, Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced",
+				Wake: interval,
+			},
 		},
 	})
 }

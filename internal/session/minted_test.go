@@ -9,7 +9,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-func TestMinted(t *testing.T) {
+func TestDecideMint(t *testing.T) {
 	t.Parallel()
 	steady := []option{withMint("bot"), published("t4", 4, time.Hour)}
 	with := func(options ...option) Observation {
@@ -21,21 +21,36 @@ func TestMinted(t *testing.T) {
 			session("ci", withMint("bot"), lookedUp("u", "bot"), noFinalizer), outcome{Do: AddFinalizer},
 		},
 		"first: mint serial 1": {
-			session("ci", withMint("bot"), lookedUp("u", "bot")), outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
+			session("ci", withMint("bot"), lookedUp("u", "bot")), outcome{
+				Do: Mint, Serial: 1, Lifetime: 24 * time.Hour,
+			},
 		},
 		"B49 the lifetime is cut to the server's maximum": {
-			session("ci", withMint("bot"), lookedUp("u", "bot"), func(o *Observation) { o.TargetUser.MaxLifetime = 8 * time.Hour }),
+			session(
+				"ci", withMint("bot"), lookedUp("u", "bot"),
+				func(o *Observation) { o.TargetUser.MaxLifetime = 8 * time.Hour },
+			),
 			outcome{Do: Mint, Serial: 1, Lifetime: 8 * time.Hour},
 		},
-		"a maximum above the wish changes nothing": {
-			session("ci", withMint("bot"), lookedUp("u", "bot"), func(o *Observation) { o.TargetUser.MaxLifetime = 90 * time.Hour }),
+		"a maximum above the lifetime changes nothing": {
+			session(
+				"ci", withMint("bot"), lookedUp("u", "bot"),
+				func(o *Observation) { o.TargetUser.MaxLifetime = 90 * time.Hour },
+			),
 			outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
 		},
 		"B49 a cut lifetime is a condition": {
-			with(func(o *Observation) { o.ServerTokens.Token.CreatedAt = o.Secret.Token.ExpiresAt.Add(-6 * time.Hour) }),
-			outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "True ServerMaximum", Wake: 21 * time.Hour},
+			with(
+				func(o *Observation) { o.ServerTokens.Token.CreatedAt = o.Secret.Token.ExpiresAt.Add(-6 * time.Hour) },
+			),
+			outcome{
+				Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "True ServerMaximum",
+				Wake: 21 * time.Hour,
+			},
 		},
-		"B54 all is current: nothing happens until a third of the lifetime is left": {with(), activeOutcome(15 * time.Hour)},
+		"B54 all is current: nothing happens until a third of the lifetime is left": {
+			with(), activeOutcome(15 * time.Hour),
+		},
 		"B54 after a restart, before the first list": {
 			with(func(o *Observation) { o.ServerTokens = ServerTokens{} }), activeOutcome(15 * time.Hour),
 		},
@@ -62,7 +77,7 @@ func TestMinted(t *testing.T) {
 		"a token without an end is never rotated": {
 			with(func(o *Observation) { o.Secret.Token.ExpiresAt = time.Time{} }), activeOutcome(0),
 		},
-		"B44 revoked on the server: mint anew": {
+		"B44 revoked on the server: mint again": {
 			with(func(o *Observation) { o.ServerTokens.Token = nil }, lookedUp("id-bot", "bot")),
 			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
 		},
@@ -82,17 +97,26 @@ func TestMinted(t *testing.T) {
 			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
 		},
 		"B25 a corrupt annotation reads as absent": {
-			with(secret(func(s *Secret) { s.Token, s.InSync, s.Corrupt = nil, false, "annotation x cannot be read" }), lookedUp("id-bot", "bot")),
+			with(
+				secret(func(s *Secret) { s.Token, s.InSync, s.Corrupt = nil, false, "annotation x cannot be read" }),
+				lookedUp("id-bot", "bot"),
+			),
 			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
 		},
 		"B40 a token that status does not name yet is not replaced before it does": {
-			with(func(o *Observation) { o.Session.Status.Token.ID, o.Session.Status.Token.Serial = "t3", 3 }, withLifetime("12h"), lookedUp("id-bot", "bot")),
+			with(
+				func(o *Observation) { o.Session.Status.Token.ID, o.Session.Status.Token.Serial = "t3", 3 },
+				withLifetime("12h"), lookedUp("id-bot", "bot"),
+			),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown Verifying", Synced: "True Synced", Backoff: true, Wake: interval,
+				Ready: "True Active", Authenticated: "Unknown Verifying", Synced: "True Synced", Backoff: true,
+				Wake:     interval,
 				Retiring: map[string]time.Duration{"t3": 5 * time.Minute},
 			},
 		},
-		"B40 after a crash before the status, the user is pinned first": {with(statusForgotten), outcome{Do: LookUpUser}},
+		"B40 after a crash before the status, the user is pinned first": {
+			with(statusForgotten), outcome{Do: LookUpUser},
+		},
 		"B40 after a crash before the status, nothing is minted": {
 			with(statusForgotten, lookedUp("id-bot", "bot")), activeOutcome(15 * time.Hour),
 		},
@@ -112,15 +136,29 @@ func TestMinted(t *testing.T) {
 			outcome{Ready: "False ConfigInvalid", Authenticated: "absent", Synced: "absent", Wake: interval},
 		},
 		"B47 the list says that the user is suspended: nothing is minted": {
-			session("ci", withMint("bot"), published("t4", 4, 20*time.Hour), func(o *Observation) { o.ServerTokens.UserSuspended = true }),
-			outcome{Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "True Synced", Suspended: "UserSuspended", Wake: interval},
+			session(
+				"ci", withMint("bot"), published("t4", 4, 20*time.Hour),
+				func(o *Observation) { o.ServerTokens.UserSuspended = true },
+			),
+			outcome{
+				Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "True Synced",
+				Suspended: "UserSuspended", Wake: interval,
+			},
 		},
 		"B47 the lookup says that the user is suspended": {
-			session("ci", withMint("bot"), lookedUp("id-bot", "bot"), func(o *Observation) { o.TargetUser.Suspended = true }),
-			outcome{Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "absent", Suspended: "UserSuspended", Wake: interval},
+			session(
+				"ci", withMint("bot"), lookedUp("id-bot", "bot"),
+				func(o *Observation) { o.TargetUser.Suspended = true },
+			),
+			outcome{
+				Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "absent",
+				Suspended: "UserSuspended", Wake: interval,
+			},
 		},
 		"B47 that the user before is suspended does not matter": {
-			with(withMint("ada"), func(o *Observation) { o.ServerTokens.UserSuspended = true }), outcome{Do: LookUpUser},
+			with(
+				withMint("ada"), func(o *Observation) { o.ServerTokens.UserSuspended = true },
+			), outcome{Do: LookUpUser},
 		},
 		"B48 the name belongs to another account": {
 			session("ci", withMint("bot"), pinned("id-bot", "bot"), lookedUp("id-other", "bot")),
@@ -134,11 +172,15 @@ func TestMinted(t *testing.T) {
 			session("ci", withMint("Bot"), pinned("id-bot", "bot"), lookedUp("id-bot", "bot")),
 			outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
 		},
-		"B31 me is nobody's name: nothing is minted for the operator itself": {
-			session("ci", withMint("me"), lookedUp("id-operator", "operator")), outcome{Ready: "False ConfigInvalid", Wake: interval},
+		"B31 me is an alias: nothing is minted for the operator itself": {
+			session(
+				"ci", withMint("me"), lookedUp("id-operator", "operator"),
+			), outcome{Ready: "False ConfigInvalid", Wake: interval},
 		},
 		"no such user": {
-			session("ci", withMint("bot"), func(o *Observation) { o.TargetUser = TargetUser{Known: true, Missing: true} }),
+			session(
+				"ci", withMint("bot"), func(o *Observation) { o.TargetUser = TargetUser{Known: true, Missing: true} },
+			),
 			outcome{Ready: "False ConfigInvalid", Wake: interval},
 		},
 		"a serial that still retires is not used again": {
@@ -148,25 +190,32 @@ func TestMinted(t *testing.T) {
 	})
 }
 
-func TestMintedPinsTheUser(t *testing.T) { // B48
+func TestMintPinsTheUser(t *testing.T) { // B48
 	t.Parallel()
 	bot := v1alpha1.SessionUser{ID: "id-bot", Username: "bot"}
 	for name, tc := range map[string]struct {
 		seen Observation
 		want v1alpha1.SessionUser
 	}{
-		"with the order":    {session("ci", withMint("bot"), lookedUp("id-bot", "bot")), bot},
+		"with the mint":     {session("ci", withMint("bot"), lookedUp("id-bot", "bot")), bot},
 		"in a steady state": {session("ci", withMint("bot"), published("t1", 1, 0)), bot},
 		"when the name has moved on": {
 			session("ci", withMint("bot"), pinned("id-bot", "bot"), lookedUp("id-other", "bot")), bot,
 		},
 		"while the user is suspended": {
-			session("ci", withMint("bot"), lookedUp("id-bot", "bot"), func(o *Observation) { o.TargetUser.Suspended = true }), bot,
+			session(
+				"ci", withMint("bot"), lookedUp("id-bot", "bot"),
+				func(o *Observation) { o.TargetUser.Suspended = true },
+			), bot,
 		},
 		"while the access is denied": {
-			session("ci", withMint("bot"), pinned("id-bot", "bot"), deployment(func(d *Deployment) { d.Denied = "no" })), bot,
+			session(
+				"ci", withMint("bot"), pinned("id-bot", "bot"), deployment(func(d *Deployment) { d.Denied = "no" }),
+			), bot,
 		},
-		"after a crash": {session("ci", withMint("bot"), published("t1", 1, 0), statusForgotten, lookedUp("id-bot", "bot")), bot},
+		"after a crash": {
+			session("ci", withMint("bot"), published("t1", 1, 0), statusForgotten, lookedUp("id-bot", "bot")), bot,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -177,7 +226,7 @@ func TestMintedPinsTheUser(t *testing.T) { // B48
 	}
 }
 
-func TestRequestOf(t *testing.T) {
+func TestSpecDigest(t *testing.T) {
 	t.Parallel()
 	base := v1alpha1.MintAuth{User: "bot", Lifetime: "24h", Scopes: []v1alpha1.Scope{"a:b", "c:d"}}
 	changed := func(change func(*v1alpha1.MintAuth)) *v1alpha1.MintAuth {
@@ -186,10 +235,14 @@ func TestRequestOf(t *testing.T) {
 		return &mint
 	}
 	same := map[string]*v1alpha1.MintAuth{
-		"the order of scopes":                  changed(func(m *v1alpha1.MintAuth) { m.Scopes = []v1alpha1.Scope{"c:d", "a:b"} }),
-		"another way to write the length":      changed(func(m *v1alpha1.MintAuth) { m.Lifetime = "1440m" }),
-		"the default, stored without one":      changed(func(m *v1alpha1.MintAuth) { m.Lifetime = "" }),
-		"an empty allow-list is no allow-list": changed(func(m *v1alpha1.MintAuth) { m.AllowList = []v1alpha1.AllowListEntry{} }),
+		"the order of scopes": changed(
+			func(m *v1alpha1.MintAuth) { m.Scopes = []v1alpha1.Scope{"c:d", "a:b"} },
+		),
+		"another way to write the length": changed(func(m *v1alpha1.MintAuth) { m.Lifetime = "1440m" }),
+		"the default, stored without one": changed(func(m *v1alpha1.MintAuth) { m.Lifetime = "" }),
+		"an empty allow-list is no allow-list": changed(
+			func(m *v1alpha1.MintAuth) { m.AllowList = []v1alpha1.AllowListEntry{} },
+		),
 	}
 	other := map[string]*v1alpha1.MintAuth{
 		"user":       changed(func(m *v1alpha1.MintAuth) { m.User = "ada" }),
@@ -200,21 +253,21 @@ func TestRequestOf(t *testing.T) {
 	want := SpecDigest(&base, "")
 	for name, mint := range same {
 		if got := SpecDigest(mint, ""); got != want {
-			t.Errorf("%s: another request", name)
+			t.Errorf("%s: another digest", name)
 		}
 	}
 	for name, mint := range other {
 		if SpecDigest(mint, "") == want {
-			t.Errorf("%s: still the same request", name)
+			t.Errorf("%s: still the same digest", name)
 		}
 	}
 	if SpecDigest(nil, "") != "" {
-		t.Error("a session that mints nothing has a request")
+		t.Error("a session that mints nothing has a digest")
 	}
 }
 
 // B24
-func TestStatusNamesNoVersionThatSomebodyEdited(t *testing.T) {
+func TestStatusRecordsNoVersionOfAnEditedSecret(t *testing.T) {
 	t.Parallel()
 	o := session("ci", withMint("bot"), published("t4", 4, time.Hour))
 	o.Secret.ResourceVersion, o.Secret.InSync = "8", false
@@ -226,7 +279,7 @@ func TestStatusNamesNoVersionThatSomebodyEdited(t *testing.T) {
 	}
 	o.Secret.InSync = true
 	if got := mirrorSecret(o); got.ResourceVersion != "8" {
-		t.Errorf("status names version %q of a Secret that is as it should be", got.ResourceVersion)
+		t.Errorf("status names version %q of a Secret that is in sync", got.ResourceVersion)
 	}
 }
 
@@ -236,9 +289,9 @@ func TestUserIsPinnedOnOneServer(t *testing.T) {
 	o := session("ci", withMint("bot"), lookedUp("id-there", "bot"))
 	o.Secret = Secret{}
 	for name, tc := range map[string]struct{ pinnedOn, server, want string }{
-		"the same server":             {"a", "a", "id-here"},
-		"another server":              {"a", "b", "id-there"},
-		"a pin of nobody knows where": {"", "b", "id-here"},
+		"the same server":                    {"a", "a", "id-here"},
+		"another server":                     {"a", "b", "id-there"},
+		"a user pinned on an unknown server": {"", "b", "id-here"},
 	} {
 		o.Session.Status.User = &v1alpha1.SessionUser{ID: "id-here", Username: "bot", DeploymentID: tc.pinnedOn}
 		o.Deployment.ID = tc.server
@@ -248,11 +301,14 @@ func TestUserIsPinnedOnOneServer(t *testing.T) {
 	}
 }
 
-// B42: the name of a token whose Secret lost its annotations is not used again while readers may have its value.
-func TestSerialOfARetiringTokenIsTaken(t *testing.T) {
+// B42: the name of a token whose Secret lost its annotations is not used again while readers may
+// still have its value.
+func TestSerialOfAPendingRevocationIsTaken(t *testing.T) {
 	t.Parallel()
 	o := session("ci", withMint("bot"))
-	for name, want := range map[string]int64{"cso-cluster1-12345678-4": 4, "cso-cluster1-12345678-x": 0, "": 0, "-5": 5, "7": 7} {
+	for name, want := range map[string]int64{
+		"cso-cluster1-12345678-4": 4, "cso-cluster1-12345678-x": 0, "": 0, "-5": 5, "7": 7,
+	} {
 		o.Session.Status.PendingRevocations = []v1alpha1.PendingRevocation{{ID: "t", Name: name}}
 		if got := o.lastSerial(); got != want {
 			t.Errorf("after %q the last serial is %d, want %d", name, got, want)

@@ -11,46 +11,48 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// mirrorToken describes the published token from the Secret, the server's list
-// and, where the list has not been read yet, what status said of the same token.
+// mirrorToken describes the published token, from the Secret, the server's token list and, if the
+// list was not read yet, from what status says about the same token.
 func mirrorToken(o Observation) *v1alpha1.TokenStatus {
 	token := o.Secret.Token
 	if token == nil || token.ID == "" {
 		return nil
 	}
-	next := &v1alpha1.TokenStatus{ID: token.ID, ExpirationTime: stamp(token.ExpiresAt)}
+	next := &v1alpha1.TokenStatus{ID: token.ID, ExpirationTime: statusTime(token.ExpiresAt)}
 	if was := o.Session.Status.Token; was != nil && was.ID == token.ID {
-		next.Name, next.IssueTime, next.LastUsedTime, next.Scopes = was.Name, was.IssueTime, was.LastUsedTime, was.Scopes
-		next.Serial = was.Serial
+		next.Name, next.Serial, next.Scopes = was.Name, was.Serial, was.Scopes
+		next.IssueTime, next.LastUsedTime = was.IssueTime, was.LastUsedTime
 	}
-	// A supplied token goes on with the count of the minted one before it, and is
-	// none of them.
+	// A supplied token keeps the serial of the minted token before it in the Secret, but has none
+	// in status.
 	if token.Minted() {
-		next.Serial, next.LastUsedTime = max(next.Serial, token.Serial, 1), stamp(lastUsed(o))
+		next.Serial, next.LastUsedTime = max(next.Serial, token.Serial, 1), statusTime(lastUsedTime(o))
 	} else {
 		next.Serial = 0
 	}
 	if listed := o.ServerTokens.Token; listed != nil {
-		next.Name, next.Scopes, next.IssueTime = listed.Name, listed.Scopes, stamp(listed.CreatedAt)
+		next.Name, next.Scopes, next.IssueTime = listed.Name, listed.Scopes, statusTime(listed.CreatedAt)
 	} else if o.Grant.Held && o.Grant.ID == token.ID {
-		next.IssueTime, next.Scopes = stamp(o.Grant.IssuedAt), o.Grant.Scopes
+		next.IssueTime, next.Scopes = statusTime(o.Grant.IssuedAt), o.Grant.Scopes
 	} else if !token.Minted() && o.CredentialCheck.Credential == token.Fingerprint && o.CredentialCheck.Result.OK() {
 		next.Scopes = o.CredentialCheck.Scopes
 	}
 	return next
 }
 
-// mirrorAuthorization shows what a person has to open, as long as that is of any use.
+// mirrorAuthorization shows the URL that a person has to open, as long as it can be used.
 func mirrorAuthorization(o Observation) *v1alpha1.Authorization {
 	g, spec := o.Grant, o.Session.Spec
-	if spec.Auth.OAuth == nil || spec.Paused || g.Held || g.URL == "" || !g.SpentAt.IsZero() || !o.Now.Before(g.URLEnds) {
+	wanted := spec.Auth.OAuth != nil && !spec.Paused && !g.Held
+	usable := g.URL != "" && g.SpentAt.IsZero() && o.Now.Before(g.URLEnds)
+	if !wanted || !usable {
 		return nil
 	}
-	return &v1alpha1.Authorization{URL: g.URL, ExpirationTime: *stamp(g.URLEnds)}
+	return &v1alpha1.Authorization{URL: g.URL, ExpirationTime: *statusTime(g.URLEnds)}
 }
 
-// mirrorSecret names the version that is as it should be. One that somebody edited
-// is not named: it would pass for untouched when it is looked at again (B24).
+// mirrorSecret records the Secret's version if the Secret is in sync. The version of an edited
+// Secret is not recorded: the next pass would take the edit for the operator's own write (B24).
 func mirrorSecret(o Observation) *v1alpha1.SecretStatus {
 	if !o.Secret.Exists {
 		return nil
@@ -65,8 +67,8 @@ func mirrorSecret(o Observation) *v1alpha1.SecretStatus {
 	return next
 }
 
-// stamp is a time as status stores it: whole seconds, absent for zero.
-func stamp(t time.Time) *metav1.Time {
+// statusTime returns a time as status stores it: in whole seconds, nil for zero.
+func statusTime(t time.Time) *metav1.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -74,8 +76,8 @@ func stamp(t time.Time) *metav1.Time {
 	return &s
 }
 
-// Apply writes what the plan says into a status. It is the only place where a
-// session's status is made. A plan with Keep changes nothing.
+// Apply writes what the plan says into a status. It is the only place that changes a session's
+// status. A plan with SkipStatusUpdate changes nothing.
 func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now time.Time) {
 	if p.SkipStatusUpdate {
 		return
@@ -83,11 +85,11 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 	status.ObservedGeneration = generation
 	for _, c := range p.Conditions {
 		c.ObservedGeneration = generation
-		c.LastTransitionTime = *stamp(now)
+		c.LastTransitionTime = *statusTime(now)
 		meta.SetStatusCondition(&status.Conditions, c)
 	}
-	for _, absent := range p.ConditionsToRemove {
-		meta.RemoveStatusCondition(&status.Conditions, absent)
+	for _, removed := range p.ConditionsToRemove {
+		meta.RemoveStatusCondition(&status.Conditions, removed)
 	}
 	status.User = p.User
 	status.Token = p.Token
@@ -99,5 +101,5 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 	status.Retirement = p.Retirement
 	status.LastActivityTime = p.LastActivityTime
 	status.LastHandledRenewAt = p.HandledRenewalRequest
-	status.NextRefreshTime = stamp(p.NextRefresh)
+	status.NextRefreshTime = statusTime(p.NextRefresh)
 }

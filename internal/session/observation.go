@@ -9,105 +9,104 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
-// Observation is all that is known about a session at one moment. It is never
-// changed after it was gathered.
+// Observation is all that is known about a session at one moment. It is never changed after it was
+// gathered.
 type Observation struct {
-	// Now is the operator's time; Skew is how far the server's clock is ahead of
-	// it. Ends of tokens are judged by the server's time.
+	// Now is by the operator's clock; Skew is how far the server's clock is ahead of it. Whether a
+	// token has expired is judged by the server's clock.
 	Now  time.Time
 	Skew time.Duration
 	// Session with its spec and the status that was last written.
 	Session *v1alpha1.CoderSession
-	// RevocationTimeout bounds how long a deleted session waits for a server that
-	// cannot be asked.
+	// RevocationTimeout is how long a deleted session waits for a server that cannot be called.
 	RevocationTimeout time.Duration
 
 	Deployment Deployment
 	Secret     Secret
 	// SuppliedToken is the supplied token. Only for auth.token.
 	SuppliedToken SuppliedToken
-	// CredentialCheck is the last answer to the session's own credential. Only for
+	// CredentialCheck is the server's last answer to the session's own credential. Only for
 	// auth.token, auth.oauth and auth.certificate.
 	CredentialCheck CredentialCheck
-	// Grant is what there is of OAuth.
+	// Grant is what is known about the OAuth grant.
 	Grant Grant
-	// TargetUser is the user that is minted for. Only for auth.mint.
+	// TargetUser is the user that tokens are minted for. Only for auth.mint.
 	TargetUser TargetUser
-	// ServerTokens is what the deployment's token list says. Only for what was minted.
+	// ServerTokens are the session's tokens in the deployment's token list. Only for minted tokens.
 	ServerTokens ServerTokens
-	// Workspace to a workspace.
+	// Workspace is the workspace that the session is bound to.
 	Workspace WorkspaceBinding
-	// Workloads of spec.restart; none where none has to be looked at, see Unrolled.
+	// Workloads are the targets of spec.restart. Empty if none of them needs a rollout, see
+	// [NeedsRollout].
 	Workloads []Workload
 	// SpecDigest is the digest of what the spec asks of a minted token.
 	SpecDigest string
-	// RefreshedForRequest is the request that the grant was last refreshed for, as far as this
-	// process knows. Empty: none.
+	// RefreshedForRequest is the renewal request that the grant was last refreshed for by this
+	// process. Empty: none.
 	RefreshedForRequest string
-	// Retention of the deployment's retention. Only for auth.mint.
+	// Retention is what the deployment's retention decided about the session. Only for auth.mint.
 	Retention RetentionDecision
-	// TemplateError, where it is not empty, says why nothing could be published: a
-	// template that cannot be rendered.
+	// TemplateError is why the Secret's templates cannot be rendered. Empty: they can.
 	TemplateError string
 	// Failure is the last action that failed in this pass; nil: none did.
 	Failure *Failure
-	// RevokedTokens are the ids of tokens that were found dead or revoked in this pass.
+	// RevokedTokens are the ids of tokens that were found revoked, or were revoked, in this pass.
 	RevokedTokens []string
-	// LostTokenSearched says that in this pass the server was asked for a token that a lost
-	// answer may have left.
+	// LostTokenSearched is true if in this pass the server was asked for a token that a lost
+	// response may have left there.
 	LostTokenSearched bool
 }
 
 // serverNow is the time by the server's clock.
 func (o Observation) serverNow() time.Time { return o.Now.Add(o.Skew) }
 
-// Deployment is the deployment as far as its sessions see it.
+// Deployment is what a session needs to know about its deployment.
 type Deployment struct {
-	// Found says that it exists.
+	// Found is true if the deployment exists.
 	Found bool
-	// Settling says that its settings are changing; nothing that fails is believed.
+	// Settling is true while its settings change; failures are not believed then.
 	Settling bool
-	// Resolved says that its settings were read once, so that calls can be made.
+	// Resolved is true if its settings were read once, so that the server can be called.
 	Resolved bool
-	// Problem says what is wrong with its settings now. Empty: nothing.
+	// Problem is what is wrong with its settings now. Empty: nothing.
 	Problem string
 	// Result is the last verification of the current settings.
 	Result authcheck.Result
-	// ID is the server's identity. Empty: not known.
+	// ID is the server's deployment id. Empty: not known.
 	ID string
-	// User is as whom the server knows the operator. Nil: anonymous.
+	// User is the operator's user on the server. Nil: the operator is anonymous.
 	User *v1alpha1.SessionUser
-	// OwnToken says that the operator has a token of its own there.
+	// OwnToken is true if the operator has a token of its own there.
 	OwnToken bool
-	// ByConnection says that a client certificate or headers are sent.
+	// ByConnection is true if a client certificate or headers are sent.
 	ByConnection bool
 	// Fingerprint of the current settings.
 	Fingerprint string
-	// Interval of verification; also how often a suspended session is probed.
+	// Interval between two verifications, and between two checks of a suspended session.
 	Interval time.Duration
-	// Denied says why the access rules do not allow the session. Empty: they do.
+	// Denied is why the access rules do not allow the session. Empty: they do.
 	Denied string
 }
 
-// Secret is the generated Secret. One that a session of the same name left behind
-// (deletionPolicy Retain) is absent until it is taken over.
+// Secret is the generated Secret. A Secret that a former session of the same name retained
+// (deletionPolicy Retain) counts as absent until it is adopted.
 type Secret struct {
-	// Foreign says that something of that name exists which the session does not own.
+	// Foreign is true if an object of that name exists that the session does not own.
 	Foreign bool
-	// Exists says that a Secret of the session's own is there.
+	// Exists is true if the session's own Secret exists.
 	Exists bool
-	// Token that it publishes. Nil: none.
+	// Token is the published token. Nil: none.
 	Token *Published
-	// Corrupt says which of its annotations cannot be read. Empty: none.
+	// Corrupt is which of its annotations cannot be parsed. Empty: none.
 	Corrupt string
-	// InSync says that it is exactly what would be written now.
+	// InSync is true if the Secret is exactly what the operator would write now.
 	InSync bool
-	// ValueGone says that the token's value is in it no more.
+	// ValueGone is true if the token's value was removed from the Secret.
 	ValueGone bool
-	// Credential is a keyed digest of what in it lets its readers in. Empty: it is not
-	// in sync, so nobody knows.
+	// Credential is a keyed digest of what authenticates the Secret's readers. Empty: not known,
+	// because the Secret is not in sync.
 	Credential string
-	// ResourceVersion and Fingerprint of it as last seen.
+	// ResourceVersion and Fingerprint of the Secret as last seen.
 	ResourceVersion string
 	Fingerprint     string
 }
@@ -127,10 +126,9 @@ func (p *Published) Minted() bool { return p != nil && p.SpecDigest != "" }
 
 // SuppliedToken is a supplied token.
 type SuppliedToken struct {
-	// Problem says, naming object and key, why there is none. Empty: there is one.
+	// Problem is why there is no token; it names the object and key. Empty: there is one.
 	Problem string
-	// Empty says that the value is there and empty: the connection identifies the
-	// caller.
+	// Empty is true if the value is present and empty: the connection identifies the caller.
 	Empty bool
 	// ID is the token's public half.
 	ID string
@@ -142,40 +140,41 @@ type SuppliedToken struct {
 type CredentialCheck struct {
 	// Time is when the server was asked; zero: not yet.
 	Time time.Time
-	// Credential and Settings are the fingerprints that it was asked with.
+	// Credential and Settings are the fingerprints of the credential and the settings that were
+	// used.
 	Credential, Settings string
 	Result               authcheck.Result
-	// Failures in a row that said nothing about the caller.
+	// Failures is how many checks in a row had no answer about the caller.
 	Failures int
-	// RenewalRequest is the request for renewal that it was made for. Empty: none.
+	// RenewalRequest is the renewal request that the check was made for. Empty: none.
 	RenewalRequest string
 	User           *v1alpha1.SessionUser
 	ExpiresAt      time.Time // of the token; zero: not known
 	Scopes         []string
 }
 
-// TargetUser is the user that is minted for, as just looked up.
+// TargetUser is the user that tokens are minted for, as just looked up.
 type TargetUser struct {
-	// Known says that the lookup was made.
+	// Known is true if the lookup was made.
 	Known bool
-	// Missing says that there is no such user, or that the operator may not see it.
+	// Missing is true if the user does not exist or the operator may not see it.
 	Missing bool
 	User    v1alpha1.SessionUser
-	// Suspended says that the server refuses every token of the user.
+	// Suspended is true if the server refuses every token of the user.
 	Suspended bool
 	// MaxLifetime is the server's maximum for the user; zero: not known.
 	MaxLifetime time.Duration
 }
 
-// ServerTokens is what the token list of the deployment says about this session.
+// ServerTokens is what the deployment's token list says about this session.
 type ServerTokens struct {
-	// Loaded says that there was a list since the operator started.
+	// Loaded is true if a list was read since the operator started.
 	Loaded bool
 	// Token is the published one. Nil: it is not on the server.
 	Token *Listed
 	// Others are the session's other tokens on the server.
 	Others []Listed
-	// UserSuspended says that the pinned user is suspended.
+	// UserSuspended is true if the recorded user is suspended.
 	UserSuspended bool
 }
 
@@ -188,44 +187,43 @@ type Listed struct {
 	Scopes     []string
 }
 
-// RetentionDecision is what the deployment's retention says of a session. The zero value says
-// nothing: all stays as it is.
+// RetentionDecision is what the deployment's retention decided about a session. The zero value is
+// no decision: the session stays as it is.
 type RetentionDecision struct {
-	// MayReturn says that nothing keeps a retired session away any more.
+	// MayReturn is true if retention has no reason any more to keep the session retired.
 	MayReturn bool
-	// Reason and Message say why a session is retired, or stays so. Empty: it is not to
-	// be.
+	// Reason and Message are why the session is retired or stays retired. Empty: it is not to be
+	// retired.
 	Reason, Message string
-	// LastActiveTime is what it goes by. It is out of date for a session that was active
-	// since.
+	// LastActiveTime is the activity that the decision is based on. The decision is out of date for
+	// a session that was active later.
 	LastActiveTime time.Time
 }
 
-// FailureClass says what a failed action waits for.
+// FailureClass is what a failed action waits for.
 type FailureClass int
 
 const (
-	// Transient failures are tried again with backoff.
+	// Transient failures are retried with backoff.
 	Transient FailureClass = iota
-	// Wait failures are tried again after Failure.RetryAfter.
+	// Wait failures are retried after Failure.RetryAfter.
 	Wait
-	// ConfigChanging failures met settings that are changing.
+	// ConfigChanging failures happened while the deployment's settings were changing.
 	ConfigChanging
-	// Config failures wait for somebody to change something; they are probed.
+	// Config failures wait for a person to change something; they are retried once in an interval.
 	Config
 	// Denied failures are about the operator's own credential.
 	Denied
-	// Conflict failures met somebody else's write: observe anew.
+	// Conflict failures are write conflicts: the session has to be observed again.
 	Conflict
 )
 
 // Failure is an action that failed.
 type Failure struct {
-	// Action that failed. A revocation that fails says nothing about the credential
-	// that is published.
+	// Action that failed. A failed revocation says nothing about the published credential.
 	Action Action
 	Class  FailureClass
-	// Reason for the conditions; empty where the class says enough.
+	// Reason for the conditions; empty if the class is enough.
 	Reason  string
 	Message string
 	// RetryAfter, for Wait.

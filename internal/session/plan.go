@@ -19,60 +19,62 @@ const (
 	Nothing Action = ""
 	// AddFinalizer before anything is created that must be revoked later.
 	AddFinalizer Action = "AddFinalizer"
-	// RemoveFinalizer lets a deleted session go.
+	// RemoveFinalizer of a deleted session.
 	RemoveFinalizer Action = "RemoveFinalizer"
-	// LookUpUser finds the target user, its state and its maximum lifetime.
-	LookUpUser Action = "LookUp"
+	// LookUpUser reads the target user, its state and its maximum lifetime.
+	LookUpUser Action = "LookUpUser"
 	// Mint creates token Plan.Mint, checks it and publishes it.
 	Mint Action = "Mint"
-	// CheckCredential asks the server who the caller is.
+	// CheckCredential asks the server whom the credential belongs to.
 	CheckCredential Action = "CheckCredential"
-	// Publish writes the Secret from a credential that is known to be good.
+	// Publish writes the Secret from a credential that the server accepts.
 	Publish Action = "Publish"
 	// DeleteSecret deletes the Secret.
-	DeleteSecret Action = "Withdraw"
-	// RetainSecret leaves the Secret without an owner.
-	RetainSecret Action = "Release"
-	// FindLostToken looks for a token that a lost answer may have left, and revokes it.
-	FindLostToken Action = "Sweep"
+	DeleteSecret Action = "DeleteSecret"
+	// RetainSecret removes the owner from the Secret, so that it outlives the session.
+	RetainSecret Action = "RetainSecret"
+	// FindLostToken looks for a token that a lost response may have left on the server, and revokes
+	// it.
+	FindLostToken Action = "FindLostToken"
 	// Revoke deletes the tokens in Plan.Revoke on the server.
 	Revoke Action = "Revoke"
-	// Restart rolls the workloads in Plan.Roll.
+	// Restart restarts the workloads in Plan.WorkloadsToRestart.
 	Restart Action = "Restart"
 	// FindWorkspace looks up the workspace that the session is bound to.
 	FindWorkspace Action = "FindWorkspace"
-	// RegisterClient makes the session known to the server as an OAuth client.
-	RegisterClient Action = "Register"
-	// StartAuthorization makes a request for a person's consent.
-	StartAuthorization Action = "Authorize"
-	// RefreshGrant spends the refresh token on a new pair.
-	RefreshGrant Action = "Refresh"
-	// ResolveInterruptedRefresh finds out whether a refresh was carried out whose answer is lost.
-	ResolveInterruptedRefresh Action = "Resolve"
-	// EndGrant revokes a grant that is of no use, for Plan.Ending, and keeps the client.
+	// RegisterClient registers the session on the server as an OAuth client.
+	RegisterClient Action = "RegisterClient"
+	// StartAuthorization creates a request for a person's consent.
+	StartAuthorization Action = "StartAuthorization"
+	// RefreshGrant exchanges the refresh token for new tokens.
+	RefreshGrant Action = "RefreshGrant"
+	// ResolveInterruptedRefresh finds out whether the server carried out a refresh whose response
+	// is lost.
+	ResolveInterruptedRefresh Action = "ResolveInterruptedRefresh"
+	// EndGrant revokes a grant that cannot be used, for Plan.GrantEndReason, and keeps the client.
 	EndGrant Action = "EndGrant"
-	// ForgetGrant revokes the grant, deletes the registration and all that is kept of both.
+	// ForgetGrant revokes the grant and deletes the client registration and the grant document.
 	ForgetGrant Action = "ForgetGrant"
 )
 
-// Plan is what to do now, what to say, and when to look again.
+// Plan is what to do now, what status says, and when to look again.
 type Plan struct {
 	Action Action
-	// Mint describes the token, for Mint; its serial also for Sweep.
+	// Mint describes the token, for Mint; its serial is also for FindLostToken.
 	Mint MintRequest
 	// Revoke names the tokens, for Revoke.
 	Revoke []TokenRef
-	// GrantEndReason says why, for EndGrant.
+	// GrantEndReason is why the grant ends, for EndGrant.
 	GrantEndReason GrantEndReason
 	// WorkloadsToRestart names the workloads, for Restart.
 	WorkloadsToRestart []v1alpha1.RestartTarget
 
-	// SkipStatusUpdate says that status stays as it is: what was seen is not believed.
+	// SkipStatusUpdate is true if status stays as it is, because the observation is not reliable.
 	SkipStatusUpdate bool
-	// RevokeAll says that the session may have no credential: all that was minted for
-	// it goes now, and what is published as soon as its Secret is gone.
+	// RevokeAll is true if the session may not have a credential: all its minted tokens are revoked
+	// now, the published one as soon as its Secret is gone.
 	RevokeAll bool
-	// Conditions to set; those in Absent are removed.
+	// Conditions are set; those in ConditionsToRemove are removed.
 	Conditions         []metav1.Condition
 	ConditionsToRemove []string
 	Suspension         *v1alpha1.Suspension
@@ -81,41 +83,40 @@ type Plan struct {
 	PendingRevocations []v1alpha1.PendingRevocation
 	Secret             *v1alpha1.SecretStatus
 	Restarts           []v1alpha1.RestartStatus
-	// Retirement says why retention keeps the credential away; nil: it does not.
+	// Retirement is why retention retires the session; nil: it does not.
 	Retirement *v1alpha1.Retirement
-	// LastActivityTime is when somebody last did something about a minted session.
+	// LastActivityTime is when a minted session was last created, changed or renewed by a person.
 	LastActivityTime *metav1.Time
-	// HandledRenewalRequest is the last request for renewal that is served.
+	// HandledRenewalRequest is the last renewal request that was served.
 	HandledRenewalRequest string
-	// Authorization is what a person has to open.
+	// Authorization is the URL that a person has to open.
 	Authorization *v1alpha1.Authorization
-	// NextRefresh is when, by the server's clock, the credential is replaced; zero:
-	// never.
+	// NextRefresh is when, by the server's clock, the credential is replaced; zero: never.
 	NextRefresh time.Time
 	// Abandoned names the tokens that are left on the server for good.
 	Abandoned []string
 
-	// Priority of what is done or waited for.
+	// Priority of the action, or of the work that the session waits for.
 	Priority Priority
-	// RequeueAt is when to look again without any event; zero: only an event can change
-	// anything.
+	// RequeueAt is when to look again without an event; zero: only an event can change anything.
 	RequeueAt time.Time
-	// Backoff says to come back sooner than Wake, and less often each time.
+	// Backoff is true if the next pass comes earlier than RequeueAt, with a delay that grows each
+	// time.
 	Backoff bool
-	// RequeueNow says to observe anew at once.
+	// RequeueNow is true if the session has to be observed again at once.
 	RequeueNow bool
 }
 
-// Priority says whose turn comes first where there is no room for all (B52). The zero
-// value is Routine.
+// Priority decides whose work is done first if the rate limit does not allow all of it (B52). The
+// zero value is Routine.
 type Priority int
 
 const (
-	// Routine work is done in good time.
+	// Routine work is not urgent.
 	Routine Priority = iota
 	// FirstCredential is for a session that has no credential.
 	FirstCredential
-	// NearExpiry is for one whose credential is about to end.
+	// NearExpiry is for a session whose credential is about to expire.
 	NearExpiry
 )
 
@@ -124,7 +125,7 @@ type MintRequest struct {
 	Serial   int64
 	UserID   string
 	Lifetime time.Duration
-	// SpecDigest is kept with the token, see [Published.Request].
+	// SpecDigest is kept with the token, see [Published.SpecDigest].
 	SpecDigest string
 }
 
@@ -133,8 +134,8 @@ type TokenRef struct {
 	ID, Name string
 }
 
-// condition returns the one of a type that the plan sets, or nil.
-func (p Plan) condition(conditionType string) *metav1.Condition {
+// findCondition returns the condition of a type that the plan sets, or nil.
+func (p Plan) findCondition(conditionType string) *metav1.Condition {
 	for i := range p.Conditions {
 		if p.Conditions[i].Type == conditionType {
 			return &p.Conditions[i]
@@ -143,27 +144,29 @@ func (p Plan) condition(conditionType string) *metav1.Condition {
 	return nil
 }
 
-// set adds a condition, or replaces the one of its type. It is not absent then,
-// whatever was said before.
-func (p *Plan) set(conditionType string, status metav1.ConditionStatus, reason, message string) {
-	p.ConditionsToRemove = slices.DeleteFunc(p.ConditionsToRemove, func(absent string) bool { return absent == conditionType })
+// setCondition adds a condition, or replaces the one of its type. The type is no longer in
+// ConditionsToRemove afterwards.
+func (p *Plan) setCondition(conditionType string, status metav1.ConditionStatus, reason, message string) {
+	p.ConditionsToRemove = slices.DeleteFunc(p.ConditionsToRemove, func(removed string) bool {
+		return removed == conditionType
+	})
 	next := metav1.Condition{Type: conditionType, Status: status, Reason: reason, Message: message}
-	if c := p.condition(conditionType); c != nil {
+	if c := p.findCondition(conditionType); c != nil {
 		*c = next
 		return
 	}
 	p.Conditions = append(p.Conditions, next)
 }
 
-// notReady is a plan with nothing to do and Ready=False.
+// notReady is a plan without an action and with Ready=False.
 func notReady(reason, message string) Plan {
 	var p Plan
-	p.set(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	p.setCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 	return p
 }
 
-// wakeAt moves the wake-up to t where that is sooner.
-func (p *Plan) wakeAt(t time.Time) {
+// requeueBy moves RequeueAt to t if that is earlier. A zero t changes nothing.
+func (p *Plan) requeueBy(t time.Time) {
 	if !t.IsZero() && (p.RequeueAt.IsZero() || t.Before(p.RequeueAt)) {
 		p.RequeueAt = t
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // properties hold for every observation. Each returns what is wrong; empty: nothing.
@@ -19,21 +18,24 @@ var properties = map[string]func(o Observation, p Plan) string{
 	"decisions are deterministic and change nothing": func(o Observation, p Plan) string {
 		before := o.Session.DeepCopy()
 		same := reflect.DeepEqual(p, Decide(o)) && reflect.DeepEqual(before, o.Session)
-		return failIf(!same, "it is another one, or the session was changed")
+		return failIf(!same, "it is another plan, or the session was changed")
 	},
 	"B09 what is suspended has a wake-up": func(_ Observation, p Plan) string {
-		return failIf(says(p, "False", v1alpha1.ReasonSuspended) && p.RequeueAt.IsZero() && !p.Backoff, "no wake-up")
+		return failIf(reports(p, "False", v1alpha1.ReasonSuspended) && p.RequeueAt.IsZero() && !p.Backoff, "no wake-up")
 	},
 	"a plan that does nothing says Ready, or keeps the status": func(_ Observation, p Plan) string {
-		return failIf(p.Action == Nothing && !p.SkipStatusUpdate && p.condition(v1alpha1.ConditionReady) == nil, "Ready is not said")
+		return failIf(
+			p.Action == Nothing && !p.SkipStatusUpdate && p.findCondition(v1alpha1.ConditionReady) == nil,
+			"Ready is missing",
+		)
 	},
 	"no wake-up is over already": func(o Observation, p Plan) string {
 		return failIf(p.Action == Nothing && !p.RequeueAt.IsZero() && !p.RequeueAt.After(o.Now), "it wakes at once")
 	},
-	"every condition has a reason, and none is set and absent": func(_ Observation, p Plan) string {
+	"every condition has a reason, and none is set and removed": func(_ Observation, p Plan) string {
 		for _, c := range p.Conditions {
 			if c.Reason == "" || slices.Contains(p.ConditionsToRemove, c.Type) {
-				return c.Type + " is not complete, or is absent too"
+				return c.Type + " is not complete, or is removed too"
 			}
 		}
 		return ""
@@ -46,7 +48,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 		}
 		return ""
 	},
-	"B07 Keep changes no status": func(o Observation, p Plan) string {
+	"B07 SkipStatusUpdate changes no status": func(o Observation, p Plan) string {
 		status := *o.Session.Status.DeepCopy()
 		p.Apply(&status, 9, o.Now)
 		if !p.SkipStatusUpdate {
@@ -61,7 +63,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 		p.Apply(&twice, 9, o.Now.Add(time.Hour))
 		return diffStatus(once, twice)
 	},
-	"B54 what was said is said again, in the same words": func(o Observation, p Plan) string {
+	"B54 the same observation gives the same conditions, in the same words": func(o Observation, p Plan) string {
 		if p.Action != Nothing || p.SkipStatusUpdate {
 			return ""
 		}
@@ -71,26 +73,30 @@ var properties = map[string]func(o Observation, p Plan) string{
 		next.Session.Status = first
 		next.Now = o.Now.Add(time.Millisecond)
 		q := Decide(next)
-		if q.Action != Nothing || q.SkipStatusUpdate || statusSaid(q) != statusSaid(p) {
+		if q.Action != Nothing || q.SkipStatusUpdate || summarize(q) != summarize(p) {
 			return ""
 		}
 		return diffStatus(first, written(next, q, 0))
 	},
-	"B42 what is published is not revoked, nor meant to be unless the session is stripped": func(o Observation, p Plan) string {
+	"B42 the published token is not revoked, nor pending unless all are revoked": func(o Observation, p Plan) string {
 		if o.Secret.Token == nil {
 			return ""
 		}
 		id := o.Secret.Token.ID
-		meant := slices.ContainsFunc(p.PendingRevocations, func(t v1alpha1.PendingRevocation) bool { return t.ID == id })
+		listed := slices.ContainsFunc(
+			p.PendingRevocations, func(t v1alpha1.PendingRevocation) bool { return t.ID == id },
+		)
 		revoked := slices.ContainsFunc(p.Revoke, func(t TokenRef) bool { return t.ID == id })
-		return failIf(revoked || meant && !p.RevokeAll, "token "+id)
+		return failIf(revoked || listed && !p.RevokeAll, "token "+id)
 	},
 	"B43 nothing is revoked before its time": func(o Observation, p Plan) string {
 		if p.RevokeAll || !o.Session.DeletionTimestamp.IsZero() {
 			return ""
 		}
 		for _, t := range o.Session.Status.PendingRevocations {
-			first := slices.IndexFunc(o.Session.Status.PendingRevocations, func(r v1alpha1.PendingRevocation) bool { return r.ID == t.ID })
+			first := slices.IndexFunc(
+				o.Session.Status.PendingRevocations, func(r v1alpha1.PendingRevocation) bool { return r.ID == t.ID },
+			)
 			early := o.Session.Status.PendingRevocations[first].RevokeTime.After(o.Now)
 			if early && slices.ContainsFunc(p.Revoke, func(d TokenRef) bool { return d.ID == t.ID }) {
 				return "token " + t.ID
@@ -106,10 +112,11 @@ var properties = map[string]func(o Observation, p Plan) string{
 		}
 		return failIf(p.Action == Revoke && len(p.Revoke) == 0, "there is nothing to revoke")
 	},
-	"a mint has every leave that it needs": func(o Observation, p Plan) string {
+	"a token is minted only if everything allows it": func(o Observation, p Plan) string {
 		d, u := o.Deployment, o.TargetUser
-		may := d.Found && d.Result.OK() && !d.Settling && d.Problem == "" && d.Denied == "" && d.User != nil && !o.Secret.Foreign &&
-			!o.Session.Spec.Paused && o.Session.DeletionTimestamp.IsZero() && o.TemplateError == "" && (o.Failure == nil || o.Failure.Action == Revoke) &&
+		deployment := d.Found && d.Result.OK() && !d.Settling && d.Problem == "" && d.Denied == "" && d.User != nil
+		session := !o.Session.Spec.Paused && o.Session.DeletionTimestamp.IsZero() && !o.Secret.Foreign
+		may := deployment && session && o.TemplateError == "" && (o.Failure == nil || o.Failure.Action == Revoke) &&
 			u.Known && !u.Missing && !u.Suspended && u.User.Username == "bot" && len(o.Session.Finalizers) > 0
 		return failIf(p.Action == Mint && !may, "it is minted")
 	},
@@ -119,16 +126,22 @@ var properties = map[string]func(o Observation, p Plan) string{
 		}
 		used := o.Secret.Token != nil && o.Secret.Token.Serial >= p.Mint.Serial ||
 			o.Session.Status.Token != nil && o.Session.Status.Token.Serial >= p.Mint.Serial
-		return failIf(used || p.Mint.Serial < 1 || p.Mint.Lifetime <= 0 || p.Mint.UserID != o.TargetUser.User.ID, "the order is wrong")
+		return failIf(
+			used || p.Mint.Serial < 1 || p.Mint.Lifetime <= 0 || p.Mint.UserID != o.TargetUser.User.ID,
+			"the request is wrong",
+		)
 	},
 	"B48 a pinned user stays the one it is": func(o Observation, p Plan) string {
 		was, mint := o.Session.Status.User, o.Session.Spec.Auth.Mint
-		moved := o.Secret.Token.Minted() && !sameServer(o.Secret.Token.SpecDigest, o.SpecDigest)
-		return failIf(p.Action == Mint && !moved && was != nil && was.Username == mint.User && was.ID != p.Mint.UserID, "minted for another")
+		moved := o.Secret.Token.Minted() && !isSameServer(o.Secret.Token.SpecDigest, o.SpecDigest)
+		return failIf(
+			p.Action == Mint && !moved && was != nil && was.Username == mint.User && was.ID != p.Mint.UserID,
+			"minted for another",
+		)
 	},
-	"B08 while settings change no server is asked, and nothing that failed is said": func(o Observation, p Plan) string {
+	"B08 while settings change no server is asked, and no failure is reported": func(o Observation, p Plan) string {
 		asks := slices.Contains([]Action{LookUpUser, Mint, CheckCredential, Publish}, p.Action)
-		bad := o.Deployment.Settling && (asks || says(p, "False", v1alpha1.ReasonSuspended))
+		bad := o.Deployment.Settling && (asks || reports(p, "False", v1alpha1.ReasonSuspended))
 		return failIf(bad && o.Session.Status.Suspension == nil, "it does "+string(p.Action))
 	},
 	"B15 a paused session asks nothing": func(o Observation, p Plan) string {
@@ -145,22 +158,27 @@ var properties = map[string]func(o Observation, p Plan) string{
 		do := Decide(next).Action
 		return failIf(do != Mint && do != Publish, "it was for "+string(do))
 	},
-	"B40 no token is lost: what is taken away is named": func(o Observation, p Plan) string {
+	"B40 no token is lost: what is removed is recorded": func(o Observation, p Plan) string {
 		forced := !o.Session.DeletionTimestamp.IsZero()
-		return failIf((p.Action == DeleteSecret || p.Action == Mint && !o.Secret.ValueGone) && !forced && !o.recordedInStatus(), "status does not name the token")
+		return failIf(
+			(p.Action == DeleteSecret || p.Action == Mint && !o.Secret.ValueGone) && !forced && !o.isRecordedInStatus(),
+			"status does not name the token",
+		)
 	},
 	"what fails is not done again at once": func(o Observation, p Plan) string {
-		return failIf(o.Failure != nil && o.Failure.Action == p.Action && o.Failure.Action == Revoke, "it does "+string(p.Action))
+		return failIf(
+			o.Failure != nil && o.Failure.Action == p.Action && o.Failure.Action == Revoke, "it does "+string(p.Action),
+		)
 	},
-	"B27 nothing is taken for retention that status does not tell of": func(o Observation, p Plan) string {
+	"B27 nothing is removed for retention before status records it": func(o Observation, p Plan) string {
 		begins := p.Action == Nothing && p.Retirement != nil && o.Session.Status.Retirement == nil
-		takes := p.Action == DeleteSecret || p.Action == Revoke && p.RevokeAll
+		removes := p.Action == DeleteSecret || p.Action == Revoke && p.RevokeAll
 		for _, t := range p.PendingRevocations {
-			takes = takes || o.publishes(t.ID)
+			removes = removes || o.isPublished(t.ID)
 		}
-		return failIf(begins && takes, "it does "+string(p.Action))
+		return failIf(begins && removes, "it does "+string(p.Action))
 	},
-	"B27 a retired session that nobody wants gets nothing": func(o Observation, p Plan) string {
+	"B27 a retired session gets nothing until it is asked for": func(o Observation, p Plan) string {
 		gets := slices.Contains([]Action{LookUpUser, Mint, Publish, CheckCredential, FindWorkspace}, p.Action)
 		return failIf(IsRetired(o.Session, o.Retention) && (gets || p.isActive()), "it does "+string(p.Action))
 	},
@@ -169,36 +187,43 @@ var properties = map[string]func(o Observation, p Plan) string{
 		return failIf(ends && !p.isActive() && o.Session.Spec.Auth.Mint != nil, "it has none")
 	},
 	"a request is handled once, when there is what it asks for": func(o Observation, p Plan) string {
-		handled := p.Action == Nothing && !p.SkipStatusUpdate && p.HandledRenewalRequest != o.Session.Status.LastHandledRenewAt
-		return failIf(handled && (!p.isActive() || p.HandledRenewalRequest != o.asked() || !o.renewed()), "handled is "+p.HandledRenewalRequest)
+		updates := p.Action == Nothing && !p.SkipStatusUpdate
+		handled := updates && p.HandledRenewalRequest != o.Session.Status.LastHandledRenewAt
+		return failIf(
+			handled && (!p.isActive() || p.HandledRenewalRequest != o.renewalRequest() || !o.isRenewalServed()),
+			"handled is "+p.HandledRenewalRequest,
+		)
 	},
 	"status can hold it": func(_ Observation, p Plan) string {
-		return failIf(len(p.PendingRevocations) > mostRetiring, "too many tokens")
+		return failIf(len(p.PendingRevocations) > maxPendingRevocations, "too many tokens")
 	},
 	"a token is published only when the server accepts it": func(o Observation, p Plan) string {
 		supplied := o.Session.Spec.Auth.Token != nil && !o.SuppliedToken.Empty
-		return failIf(p.Action == Publish && supplied && (o.CredentialCheck.Result.Outcome != authcheck.Accepted || o.CredentialCheck.Credential != o.SuppliedToken.Fingerprint || o.CredentialCheck.Settings != o.Deployment.Fingerprint), "it is published")
+		check := o.CredentialCheck
+		accepted := check.Result.OK() && check.Credential == o.SuppliedToken.Fingerprint &&
+			check.Settings == o.Deployment.Fingerprint
+		return failIf(p.Action == Publish && supplied && !accepted, "it is published")
 	},
 }
 
-func says(p Plan, status, reason string) bool {
-	c := p.condition(v1alpha1.ConditionReady)
+func reports(p Plan, status, reason string) bool {
+	c := p.findCondition(v1alpha1.ConditionReady)
 	return c != nil && string(c.Status) == status && c.Reason == reason
 }
 
-// statusSaid is what a plan says of Ready and Authenticated, by which two plans are of
+// summarize is what a plan says about Ready and Authenticated, to tell whether two plans are of
 // one kind.
-func statusSaid(p Plan) string {
-	said := ""
+func summarize(p Plan) string {
+	summary := ""
 	for _, conditionType := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionAuthenticated} {
-		if c := p.condition(conditionType); c != nil {
-			said += string(c.Status) + c.Reason
+		if c := p.findCondition(conditionType); c != nil {
+			summary += string(c.Status) + c.Reason
 		}
 	}
-	return said
+	return summary
 }
 
-// written is the status that comes of a plan.
+// written is the status that a plan results in.
 func written(o Observation, p Plan, generation int64) v1alpha1.CoderSessionStatus {
 	status := *o.Session.Status.DeepCopy()
 	p.Apply(&status, generation, o.Now)
@@ -212,7 +237,7 @@ func failIf(bad bool, what string) string {
 	return ""
 }
 
-func holds(t *testing.T, data []byte) Plan {
+func checkProperties(t *testing.T, data []byte) Plan {
 	t.Helper()
 	source := choices(data)
 	o := source.observation()
@@ -234,11 +259,12 @@ func TestProperties(t *testing.T) {
 		for i := range data {
 			data[i] = byte(random.UintN(256))
 		}
-		did[holds(t, data).Action]++
+		did[checkProperties(t, data).Action]++
 	}
-	// A property says nothing about what never happens.
+	// A property proves nothing about actions that never happen.
 	for _, action := range []Action{
-		Nothing, AddFinalizer, RemoveFinalizer, LookUpUser, Mint, CheckCredential, Publish, DeleteSecret, RetainSecret, FindLostToken, Revoke,
+		Nothing, AddFinalizer, RemoveFinalizer, LookUpUser, Mint, CheckCredential, Publish, DeleteSecret, RetainSecret,
+		FindLostToken, Revoke,
 	} {
 		if did[action] < 5 {
 			t.Errorf("only %d of the plans do %q", did[action], action)
@@ -249,5 +275,5 @@ func TestProperties(t *testing.T) {
 func FuzzDecide(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte("a session that is minted for, in a steady state, with little that is out of order"))
-	f.Fuzz(func(t *testing.T, data []byte) { holds(t, data) })
+	f.Fuzz(func(t *testing.T, data []byte) { checkProperties(t, data) })
 }

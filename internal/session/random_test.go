@@ -12,8 +12,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
-// choices turns bytes into decisions, so that a fuzzer can steer what random
-// observations hold. When it has run out every choice is the first.
+// choices turns bytes into decisions, so that a fuzzer can steer the contents of random
+// observations. Without bytes every choice is the first one.
 type choices []byte
 
 func (c *choices) n(n int) int {
@@ -25,28 +25,35 @@ func (c *choices) n(n int) int {
 	return int(b) % n
 }
 
-// rarely is true once in so many times; never, when the choices have run out.
+// rarely is true once in n times; never without bytes.
 func (c *choices) rarely(n int) bool { return c.n(n) == n-1 && n > 1 }
 
 func (c *choices) id() string { return fmt.Sprintf("t%d", c.n(6)) }
 
 // at is a time around noon, to the millisecond.
 func (c *choices) at() time.Time {
-	spans := []time.Duration{-48 * time.Hour, -interval, -time.Second, 0, time.Millisecond, time.Minute, 8 * time.Hour, 24 * time.Hour}
+	spans := []time.Duration{
+		-48 * time.Hour, -interval, -time.Second, 0, time.Millisecond, time.Minute, 8 * time.Hour, 24 * time.Hour,
+	}
 	return noon.Add(spans[c.n(len(spans))] + time.Duration(c.n(1000))*time.Millisecond)
 }
 
-func (c *choices) verdict() authcheck.Result {
+func (c *choices) result() authcheck.Result {
 	return []authcheck.Result{
 		accepted, accepted, refused, unreachable, unsettling, {},
 		{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true},
 		{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnexpectedAnswer},
-		{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonRateLimited, Message: "wait 1.2s", RetryAfter: 90 * time.Second},
+		{
+			Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonRateLimited, Message: "wait 1.2s",
+			RetryAfter: 90 * time.Second,
+		},
 	}[c.n(9)]
 }
 
 func (c *choices) user() v1alpha1.SessionUser {
-	return []v1alpha1.SessionUser{{ID: "id-bot", Username: "bot"}, {ID: "id-ada", Username: "ada"}, {ID: "id-other", Username: "bot"}}[c.n(3)]
+	return []v1alpha1.SessionUser{
+		{ID: "id-bot", Username: "bot"}, {ID: "id-ada", Username: "ada"}, {ID: "id-other", Username: "bot"},
+	}[c.n(3)]
 }
 
 // observation is any that the controller could make, and some that it could not.
@@ -60,8 +67,12 @@ func (c *choices) observation() Observation {
 	c.server(&o)
 	if c.rarely(4) {
 		o.Failure = &Failure{
-			Action: []Action{Mint, Revoke, DeleteSecret, FindLostToken, CheckCredential}[c.n(5)], Class: FailureClass(c.n(6)),
-			Reason: []string{"", v1alpha1.ReasonForbidden}[c.n(2)], Message: "no", RetryAfter: time.Duration(c.n(3)) * time.Minute,
+			Action: []Action{
+				Mint, Revoke, DeleteSecret, FindLostToken, CheckCredential,
+			}[c.n(5)], Class: FailureClass(c.n(6)),
+			Reason: []string{
+				"", v1alpha1.ReasonForbidden,
+			}[c.n(2)], Message: "no", RetryAfter: time.Duration(c.n(3)) * time.Minute,
 		}
 	}
 	if f := o.Failure; f != nil && f.Class == Wait {
@@ -86,7 +97,9 @@ func (c *choices) spec(o *Observation) {
 		s.DeletionTimestamp = &at
 	}
 	if c.rarely(3) {
-		withRotation([]v1alpha1.Duration{"", "1h", "8h", "23h59m59s"}[c.n(4)], []v1alpha1.Duration{"1s", "5m", "48h"}[c.n(3)])(o)
+		withRotation(
+			[]v1alpha1.Duration{"", "1h", "8h", "23h59m59s"}[c.n(4)], []v1alpha1.Duration{"1s", "5m", "48h"}[c.n(3)],
+		)(o)
 	}
 	if c.rarely(12) {
 		s.Spec.Workspace = &v1alpha1.WorkspaceRef{}
@@ -107,7 +120,7 @@ func (c *choices) spec(o *Observation) {
 func (c *choices) deployment(o *Observation) {
 	d := &o.Deployment
 	if c.rarely(3) {
-		d.Result = c.verdict()
+		d.Result = c.result()
 	}
 	d.Found, d.Resolved, d.Settling = !c.rarely(12), !c.rarely(12), c.rarely(12)
 	d.OwnToken, d.ByConnection = c.rarely(2), c.rarely(2)
@@ -155,19 +168,26 @@ func (c *choices) status(o *Observation) {
 		s.User = &user
 	}
 	if c.rarely(2) {
-		s.Token = &v1alpha1.TokenStatus{ID: c.id(), Serial: int64(c.n(6)), Name: "cso", IssueTime: stamp(c.at()), ExpirationTime: stamp(c.at())}
+		s.Token = &v1alpha1.TokenStatus{
+			ID: c.id(), Serial: int64(c.n(6)), Name: "cso", IssueTime: statusTime(c.at()),
+			ExpirationTime: statusTime(c.at()),
+		}
 	}
 	for range c.n(4) {
-		s.PendingRevocations = append(s.PendingRevocations, v1alpha1.PendingRevocation{ID: c.id(), RevokeTime: *stamp(c.at())})
+		s.PendingRevocations = append(
+			s.PendingRevocations, v1alpha1.PendingRevocation{ID: c.id(), RevokeTime: *statusTime(c.at())},
+		)
 	}
 	if c.rarely(2) {
-		reasons := []string{v1alpha1.ReasonActive, v1alpha1.ReasonSuspended, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonPaused}
+		reasons := []string{
+			v1alpha1.ReasonActive, v1alpha1.ReasonSuspended, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonPaused,
+		}
 		at := c.n(4)
 		ready(at == 0, reasons[at])(o)
 	}
 }
 
-// retention is a retirement that there was or is to be, and what people ask for.
+// retention adds a retirement, past or future, and a renewal request.
 func (c *choices) retention(o *Observation) {
 	s := o.Session
 	if c.rarely(4) {
@@ -175,18 +195,23 @@ func (c *choices) retention(o *Observation) {
 		s.Status.LastHandledRenewAt = []string{"", "one"}[c.n(2)]
 		o.CredentialCheck.RenewalRequest = []string{"", "one", "two"}[c.n(3)]
 		if token := o.Secret.Token; token.Minted() {
-			token.SpecDigest = renewal(token.SpecDigest, []string{"", "one", "two"}[c.n(3)])
+			token.SpecDigest = withRenewalRequest(token.SpecDigest, []string{"", "one", "two"}[c.n(3)])
 		}
 	}
 	if c.rarely(5) {
-		s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle, Message: "idle", StartTime: *stamp(c.at()), LastActiveTime: *stamp(c.at()), Generation: int64(c.n(4) / 3)}
+		s.Status.Retirement = &v1alpha1.Retirement{
+			Reason: v1alpha1.RetirementIdle, Message: "idle", StartTime: *statusTime(c.at()),
+			LastActiveTime: *statusTime(c.at()), Generation: int64(c.n(4) / 3),
+		}
 	}
 	if c.rarely(2) {
-		s.Status.LastActivityTime = stamp(c.at())
+		s.Status.LastActivityTime = statusTime(c.at())
 	}
 	switch c.n(5) {
 	case 3:
-		o.Retention = RetentionDecision{Reason: v1alpha1.RetirementSessionLimit, Message: "no room", LastActiveTime: c.at()}
+		o.Retention = RetentionDecision{
+			Reason: v1alpha1.RetirementSessionLimit, Message: "no room", LastActiveTime: c.at(),
+		}
 	case 4:
 		o.Retention = RetentionDecision{MayReturn: true}
 	}
@@ -195,20 +220,27 @@ func (c *choices) retention(o *Observation) {
 func (c *choices) server(o *Observation) {
 	o.ServerTokens.Loaded, o.ServerTokens.UserSuspended = !c.rarely(3), c.rarely(6)
 	if token := o.Secret.Token; token != nil && !c.rarely(3) {
-		o.ServerTokens.Token = &Listed{ID: token.ID, Name: "cso", Serial: token.Serial, CreatedAt: c.at(), LastUsedAt: c.at()}
+		o.ServerTokens.Token = &Listed{
+			ID: token.ID, Name: "cso", Serial: token.Serial, CreatedAt: c.at(), LastUsedAt: c.at(),
+		}
 	}
 	for range c.n(3) {
-		o.ServerTokens.Others = append(o.ServerTokens.Others, Listed{ID: c.id(), Name: "cso", Serial: int64(c.n(8)), CreatedAt: c.at()})
+		o.ServerTokens.Others = append(
+			o.ServerTokens.Others, Listed{ID: c.id(), Name: "cso", Serial: int64(c.n(8)), CreatedAt: c.at()},
+		)
 	}
 	if !c.rarely(3) {
-		o.TargetUser = TargetUser{Known: true, User: c.user(), Missing: c.rarely(6), Suspended: c.rarely(6), MaxLifetime: []time.Duration{0, time.Hour, 168 * time.Hour}[c.n(3)]}
-	}
-	if !c.rarely(3) {
-		v := c.verdict()
-		if v.Outcome == authcheck.ConfigChanging || v.Outcome == authcheck.Unknown {
-			v = accepted // what is not believed is not kept
+		o.TargetUser = TargetUser{
+			Known: true, User: c.user(), Missing: c.rarely(6), Suspended: c.rarely(6),
+			MaxLifetime: []time.Duration{0, time.Hour, 168 * time.Hour}[c.n(3)],
 		}
-		checkedAs([]string{value, "", "other"}[c.n(3)], 0, v)(o)
+	}
+	if !c.rarely(3) {
+		r := c.result()
+		if r.Outcome == authcheck.ConfigChanging || r.Outcome == authcheck.Unknown {
+			r = accepted // what is not believed is not kept
+		}
+		checkedAs([]string{value, "", "other"}[c.n(3)], 0, r)(o)
 		o.CredentialCheck.Time = c.at()
 		o.CredentialCheck.Failures = c.n(30)
 	}

@@ -10,47 +10,48 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// asked is the request for renewal that stands, served or not; empty: none.
-func (o Observation) asked() string { return o.Session.RenewalRequest() }
+// renewalRequest is the current renewal request, served or not; empty: none.
+func (o Observation) renewalRequest() string { return o.Session.RenewalRequest() }
 
-// renewalPending reports whether somebody asks for another credential and has not got
-// it. A session that cannot be renewed now goes on saying why, and is when it can.
-func (o Observation) renewalPending() bool { return renewalPending(o.Session) }
+// isRenewalPending reports whether a renewal is requested and not served yet. A session that cannot
+// be renewed now keeps reporting why, and is renewed as soon as it can be.
+func (o Observation) isRenewalPending() bool { return isRenewalPending(o.Session) }
 
-func renewalPending(s *v1alpha1.CoderSession) bool {
+func isRenewalPending(s *v1alpha1.CoderSession) bool {
 	asked := s.RenewalRequest()
 	return asked != "" && asked != s.Status.LastHandledRenewAt
 }
 
-// mintedAnew reports whether the published token was minted for the request.
-func (o Observation) mintedAnew() bool {
+// isMintedForRequest reports whether the published token was minted for the renewal request.
+func (o Observation) isMintedForRequest() bool {
 	token := o.Secret.Token
-	return token.Minted() && strings.HasSuffix(token.SpecDigest, renewal("", o.asked()))
+	return token.Minted() && strings.HasSuffix(token.SpecDigest, withRenewalRequest("", o.renewalRequest()))
 }
 
-// renewed reports whether a request has been served by what is published now: a token
-// that was minted for it, a grant that was refreshed for it, or a credential that the
-// server was asked about once more and accepts.
-func (o Observation) renewed() bool {
+// isRenewalServed reports whether the published credential serves the request: a token that was
+// minted for it, a grant that was refreshed for it, or a credential that was checked for it and
+// accepted.
+func (o Observation) isRenewalServed() bool {
 	switch auth := o.Session.Spec.Auth; {
 	case auth.Mint != nil:
-		return o.mintedAnew()
+		return o.isMintedForRequest()
 	case auth.OAuth != nil && o.Grant.Refreshable:
-		return o.RefreshedForRequest == o.asked() && o.Secret.Token != nil && o.Secret.Token.Fingerprint == o.Grant.Fingerprint
+		token := o.Secret.Token
+		return o.RefreshedForRequest == o.renewalRequest() && token != nil && token.Fingerprint == o.Grant.Fingerprint
 	}
-	return o.CredentialCheck.RenewalRequest == o.asked() && o.CredentialCheck.Result.OK()
+	return o.CredentialCheck.RenewalRequest == o.renewalRequest() && o.CredentialCheck.Result.OK()
 }
 
-// sayHandled notes which request for renewal was served last.
-func sayHandled(o Observation, p *Plan) {
+// recordHandledRequest records the last renewal request that was served.
+func recordHandledRequest(o Observation, p *Plan) {
 	p.HandledRenewalRequest = o.Session.Status.LastHandledRenewAt
-	if p.isActive() && o.renewalPending() && o.renewed() {
-		p.HandledRenewalRequest = o.asked()
+	if p.isActive() && o.isRenewalPending() && o.isRenewalServed() {
+		p.HandledRenewalRequest = o.renewalRequest()
 	}
 }
 
 // isActive reports whether the plan says that the session has its credential.
 func (p Plan) isActive() bool {
-	ready := p.condition(v1alpha1.ConditionReady)
+	ready := p.findCondition(v1alpha1.ConditionReady)
 	return ready != nil && ready.Status == metav1.ConditionTrue
 }

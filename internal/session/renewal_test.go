@@ -10,19 +10,29 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
-// A renewal on request: another token for a minted session, a refresh for a grant, a
-// question to the server for a credential that is somebody else's. It is noted as handled
-// when it is done, and not before.
+// A renewal on request is another token for a minted session, a refresh for a grant, and a check
+// for any other credential. It is recorded as handled when it is done, and not earlier.
 func TestARenewalOnRequest(t *testing.T) {
 	t.Parallel()
 	minted := func(options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), lookedUp("id-bot", "bot")}, options...)...)
+		return session(
+			"ci",
+			append([]option{withMint("bot"), published("t4", 4, time.Hour), lookedUp("id-bot", "bot")}, options...)...,
+		)
 	}
 	supplied := func(options ...option) Observation {
-		return session("own", append([]option{withToken(), publishedSupplied(value), checkedAs(value, time.Minute, accepted)}, options...)...)
+		return session(
+			"own",
+			append(
+				[]option{withToken(), publishedSupplied(value), checkedAs(value, time.Minute, accepted)}, options...,
+			)...,
+		)
 	}
 	edge := func(options ...option) Observation {
-		return session("edge", append([]option{withCertificate(), publishedPlain(), checkedAs("", time.Minute, accepted)}, options...)...)
+		return session(
+			"edge",
+			append([]option{withCertificate(), publishedPlain(), checkedAs("", time.Minute, accepted)}, options...)...,
+		)
 	}
 	oauth := func(options ...option) Observation {
 		return session("ada", append([]option{withOAuth(), publishedGrant(0)}, options...)...)
@@ -39,41 +49,78 @@ func TestARenewalOnRequest(t *testing.T) {
 		do      Action
 		handled string
 	}{
-		"minted: nobody asks":                     {minted(), Nothing, ""},
+		"minted: no request":                      {minted(), Nothing, ""},
 		"minted: another token":                   {minted(requested("one", "")), Mint, ""},
 		"minted: one for each request":            {minted(requested("two", "one"), mintedFor("one")), Mint, ""},
 		"minted: it was minted for the request":   {minted(requested("one", ""), mintedFor("one")), Nothing, "one"},
 		"minted: it was served before":            {minted(requested("one", "one")), Nothing, "one"},
 		"minted: the request is taken back":       {minted(requested("", "one"), mintedFor("one")), Nothing, "one"},
 		"minted: taken back before it was served": {minted(requested("", "")), Nothing, ""},
-		"minted: a Secret that is out of date":    {minted(requested("one", ""), mintedFor("one"), secret(func(s *Secret) { s.InSync = false })), Publish, ""},
-		"minted: the first token serves it too":   {session("ci", withMint("bot"), requested("one", ""), lookedUp("id-bot", "bot")), Mint, ""},
-		"minted: the user is suspended":           {minted(requested("one", ""), suspended), Nothing, ""},
-		"minted: the server is away":              {minted(requested("one", ""), down), Nothing, ""},
-		"minted: settings change":                 {minted(requested("one", ""), deployment(func(d *Deployment) { d.Settling = true })), Nothing, ""},
-		"minted: paused":                          {minted(requested("one", ""), suspend), Nothing, ""},
-		"minted: access is denied":                {minted(requested("one", ""), deployment(func(d *Deployment) { d.Denied = "no" })), DeleteSecret, ""},
+		"minted: a Secret that is out of date": {
+			minted(requested("one", ""), mintedFor("one"), secret(func(s *Secret) { s.InSync = false })), Publish, "",
+		},
+		"minted: the first token serves it too": {
+			session("ci", withMint("bot"), requested("one", ""), lookedUp("id-bot", "bot")), Mint, "",
+		},
+		"minted: the user is suspended":     {minted(requested("one", ""), suspended), Nothing, ""},
+		"minted: the server is unreachable": {minted(requested("one", ""), down), Nothing, ""},
+		"minted: settings change": {
+			minted(requested("one", ""), deployment(func(d *Deployment) { d.Settling = true })), Nothing, "",
+		},
+		"minted: paused": {minted(requested("one", ""), suspend), Nothing, ""},
+		"minted: access is denied": {
+			minted(requested("one", ""), deployment(func(d *Deployment) { d.Denied = "no" })), DeleteSecret, "",
+		},
 
-		"supplied: the server is asked":     {supplied(requested("one", "")), CheckCredential, ""},
-		"supplied: it was":                  {supplied(requested("one", ""), checkedFor("one")), Nothing, "one"},
-		"supplied: for an earlier request":  {supplied(requested("two", "one"), checkedFor("one")), CheckCredential, ""},
-		"supplied: it was refused":          {supplied(requested("one", ""), checkedAs(value, 0, refused), checkedFor("one")), Nothing, ""},
-		"supplied: nobody answers":          {supplied(requested("one", ""), checkedAs(value, 0, unreachable), checkedFor("one")), Nothing, ""},
-		"supplied: after a restart":         {supplied(requested("one", "one"), func(o *Observation) { o.CredentialCheck = CredentialCheck{} }), CheckCredential, ""},
-		"supplied: the asking fails":        {supplied(requested("one", ""), failedTo(CheckCredential, Transient, "")), Nothing, ""},
-		"supplied: the deployment is away":  {supplied(requested("one", ""), down), Nothing, ""},
-		"certificate: the server is asked":  {edge(requested("one", "")), CheckCredential, ""},
-		"certificate: it was":               {edge(requested("one", ""), checkedFor("one")), Nothing, "one"},
-		"certificate: nobody asks any more": {edge(requested("one", "one")), Nothing, "one"},
+		"supplied: the server is asked":    {supplied(requested("one", "")), CheckCredential, ""},
+		"supplied: it was":                 {supplied(requested("one", ""), checkedFor("one")), Nothing, "one"},
+		"supplied: for an earlier request": {supplied(requested("two", "one"), checkedFor("one")), CheckCredential, ""},
+		"supplied: it was refused": {
+			supplied(requested("one", ""), checkedAs(value, 0, refused), checkedFor("one")), Nothing, "",
+		},
+		"supplied: no answer": {
+			supplied(requested("one", ""), checkedAs(value, 0, unreachable), checkedFor("one")), Nothing, "",
+		},
+		"supplied: after a restart": {
+			supplied(requested("one", "one"), func(o *Observation) { o.CredentialCheck = CredentialCheck{} }),
+			CheckCredential, "",
+		},
+		"supplied: the asking fails": {
+			supplied(requested("one", ""), failedTo(CheckCredential, Transient, "")), Nothing, "",
+		},
+		"supplied: the deployment is unreachable": {supplied(requested("one", ""), down), Nothing, ""},
+		"certificate: the server is asked":        {edge(requested("one", "")), CheckCredential, ""},
+		"certificate: it was":                     {edge(requested("one", ""), checkedFor("one")), Nothing, "one"},
+		"certificate: the request was served":     {edge(requested("one", "one")), Nothing, "one"},
 
-		"grant: it is refreshed":                              {oauth(requested("one", "")), RefreshGrant, ""},
-		"grant: then the server is asked about the new token": {oauth(requested("one", ""), refreshedFor("one")), CheckCredential, ""},
-		"grant: it was, and is published":                     {oauth(requested("one", ""), refreshedFor("one"), checkedFor("one")), Nothing, "one"},
-		"grant: it was, and is not yet":                       {oauth(requested("one", ""), refreshedFor("one"), checkedFor("one"), secret(func(s *Secret) { s.Token.Fingerprint = "old" })), Publish, ""},
-		"grant: the server does not say yet":                  {oauth(requested("one", ""), refreshedFor("one"), checkedAs(value, 0, unreachable), checkedFor("one"), secret(func(s *Secret) { s.Token.Fingerprint = "old" })), Nothing, ""},
-		"grant: the refresh fails":                            {oauth(requested("one", ""), failedTo(RefreshGrant, Transient, "")), Nothing, ""},
-		"grant: nothing to refresh it with":                   {oauth(requested("one", ""), unrefreshable), CheckCredential, ""},
-		"grant: so the server is asked":                       {oauth(requested("one", ""), unrefreshable, checkedFor("one")), Nothing, "one"},
+		"grant: it is refreshed": {oauth(requested("one", "")), RefreshGrant, ""},
+		"grant: then the server is asked about the new token": {
+			oauth(requested("one", ""), refreshedFor("one")), CheckCredential, "",
+		},
+		"grant: it was, and is published": {
+			oauth(requested("one", ""), refreshedFor("one"), checkedFor("one")), Nothing, "one",
+		},
+		"grant: it was, and is not yet": {
+			oauth(
+				requested("one", ""), refreshedFor("one"), checkedFor("one"),
+				secret(func(s *Secret) { s.Token.Fingerprint = "old" }),
+			),
+			Publish, "",
+		},
+		"grant: the server does not say yet": {
+			oauth(
+				requested("one", ""), refreshedFor("one"), checkedAs(value, 0, unreachable), checkedFor("one"),
+				secret(func(s *Secret) { s.Token.Fingerprint = "old" }),
+			),
+			Nothing, "",
+		},
+		"grant: the refresh fails": {
+			oauth(requested("one", ""), failedTo(RefreshGrant, Transient, "")), Nothing, "",
+		},
+		"grant: nothing to refresh it with": {oauth(requested("one", ""), unrefreshable), CheckCredential, ""},
+		"grant: so the server is asked": {
+			oauth(requested("one", ""), unrefreshable, checkedFor("one")), Nothing, "one",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,31 +139,31 @@ func TestARenewalOnRequest(t *testing.T) {
 	}
 }
 
-// A token says which request it was minted for, so that it is not minted again for that
-// after a crash; and one that was minted when nobody asked, or by an operator that knew of
-// no requests, is what it was.
+// A token records the renewal request that it was minted for, so that it is not minted again after
+// a crash. A token that was minted without a request, or by an operator that knew no requests, has
+// none.
 func TestWhatATokenIsMintedFor(t *testing.T) {
 	t.Parallel()
 	mint := &v1alpha1.MintAuth{User: "bot", Lifetime: "24h"}
 	plain := SpecDigest(mint, "server")
-	one, two := renewal(plain, "one"), renewal(plain, "two")
+	one, two := withRenewalRequest(plain, "one"), withRenewalRequest(plain, "two")
 	switch {
-	case renewal(plain, "") != plain:
-		t.Error("nobody asked, and the token says something else than before")
+	case withRenewalRequest(plain, "") != plain:
+		t.Error("without a request the digest changes")
 	case one == two || one == plain:
-		t.Error("two requests look alike")
-	case specDigest(one) != plain || specDigest(plain) != plain:
-		t.Errorf("the wish of %q is %q, want %q", one, specDigest(one), plain)
-	case !sameServer(one, plain) || sameServer(one, SpecDigest(mint, "other")):
+		t.Error("two requests have the same digest")
+	case trimRenewalRequest(one) != plain || trimRenewalRequest(plain) != plain:
+		t.Errorf("the spec digest of %q is %q, want %q", one, trimRenewalRequest(one), plain)
+	case !isSameServer(one, plain) || isSameServer(one, SpecDigest(mint, "other")):
 		t.Error("the server is not told from another one")
 	}
 	o := session("ci", withMint("bot"), lookedUp("id-bot", "bot"), requested("one", ""))
-	if got := Decide(o).Mint.SpecDigest; got != renewal(o.SpecDigest, "one") {
-		t.Errorf("ordered for %q", got)
+	if got := Decide(o).Mint.SpecDigest; got != withRenewalRequest(o.SpecDigest, "one") {
+		t.Errorf("minted for %q", got)
 	}
 }
 
-// A request that cannot be served does not make the operator work in vain.
+// A request that cannot be served does not cause a busy loop.
 func TestAPendingRequestWaits(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]authcheck.Result{"refused": refused, "unreachable": unreachable} {

@@ -12,49 +12,53 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// SpecDigest is a digest of what a spec asks of a minted token: user, lifetime,
-// scopes and allow-list, the order of lists not counting; and of which server,
-// by its deployment id. A published token with another digest is replaced. It is
-// public: none of this is secret.
+// SpecDigest is a digest of what a spec asks of a minted token (user, lifetime, scopes and
+// allow-list, regardless of the order of lists) and of the server's deployment id. A published
+// token with another digest is replaced. The digest is public, because none of its inputs is
+// secret.
 func SpecDigest(mint *v1alpha1.MintAuth, server string) string {
 	if mint == nil {
 		return ""
 	}
-	wish := struct {
+	wanted := struct {
 		User      string
 		Lifetime  string
 		Scopes    []v1alpha1.Scope
 		AllowList []v1alpha1.AllowListEntry
-	}{mint.User, mint.Lifetime.Or(DefaultLifetime).String(), slices.Sorted(slices.Values(mint.Scopes)), slices.Sorted(slices.Values(mint.AllowList))}
+	}{
+		mint.User, mint.Lifetime.Or(DefaultLifetime).String(),
+		slices.Sorted(slices.Values(mint.Scopes)), slices.Sorted(slices.Values(mint.AllowList)),
+	}
 	// Strings and lists of strings always encode.
-	text, _ := json.Marshal(wish)
+	text, _ := json.Marshal(wanted)
 	return digest([]byte(server)) + "." + digest(text)
 }
 
-// renewal is a request with the digest of the request for renewal that a token is
-// minted for; empty: none. So the token itself says what it was minted for, and is not
-// minted again for it (B40).
-func renewal(request, asked string) string {
-	if asked == "" {
-		return request
+// withRenewalRequest appends the digest of a renewal request to a spec digest; an empty request
+// changes nothing. The token's own record so says which request it was minted for, and it is not
+// minted twice for one request (B40).
+func withRenewalRequest(specDigest, request string) string {
+	if request == "" {
+		return specDigest
 	}
-	return request + "." + digest([]byte(asked))
+	return specDigest + "." + digest([]byte(request))
 }
 
-// specDigest is a published token's request as [RequestOf] made it.
-func specDigest(request string) string {
-	server, rest, _ := strings.Cut(request, ".")
-	wish, _, _ := strings.Cut(rest, ".")
-	return server + "." + wish
+// trimRenewalRequest returns a published token's digest without its renewal request, as
+// [SpecDigest] returned it.
+func trimRenewalRequest(tokenDigest string) string {
+	server, rest, _ := strings.Cut(tokenDigest, ".")
+	wanted, _, _ := strings.Cut(rest, ".")
+	return server + "." + wanted
 }
 
-// sameServer reports whether two requests are of one server.
-func sameServer(a, b string) bool {
-	of := func(request string) string {
-		server, _, _ := strings.Cut(request, ".")
+// isSameServer reports whether two digests are for the same server.
+func isSameServer(a, b string) bool {
+	serverOf := func(digest string) string {
+		server, _, _ := strings.Cut(digest, ".")
 		return server
 	}
-	return of(a) == of(b)
+	return serverOf(a) == serverOf(b)
 }
 
 func digest(text []byte) string {

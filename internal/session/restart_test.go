@@ -29,7 +29,7 @@ func restarting(targets ...v1alpha1.RestartTarget) option {
 	}
 }
 
-// ran says which credential a target was started with, as far as status knows.
+// ran records in status which credential a target was started with.
 func ran(target v1alpha1.RestartTarget, credential string) option {
 	return func(o *Observation) {
 		o.Session.Status.Restarts = append(o.Session.Status.Restarts,
@@ -44,7 +44,9 @@ func seen(workloads ...Workload) option {
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), restarting(runner)}, options...)...)
+		return session(
+			"ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), restarting(runner)}, options...)...,
+		)
 	}
 	type want struct {
 		Roll      []v1alpha1.RestartTarget
@@ -53,13 +55,17 @@ func TestRestart(t *testing.T) {
 		Runs      map[v1alpha1.ObjectName]string
 		Wake      time.Duration
 	}
-	before, now := map[v1alpha1.ObjectName]string{"runner": oldCredential}, map[v1alpha1.ObjectName]string{"runner": newCredential}
+	before, now := map[v1alpha1.ObjectName]string{
+		"runner": oldCredential,
+	}, map[v1alpha1.ObjectName]string{"runner": newCredential}
 	for name, tc := range map[string]struct {
 		seen Observation
 		want want
 	}{
 		"a target that is seen for the first time is not rolled": {
-			with(seen(Workload{Target: runner, Done: true, Room: true})), want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
+			with(seen(Workload{Target: runner, Done: true, Room: true})), want{
+				Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour,
+			},
 		},
 		"B43 a target that runs with another credential is rolled": {
 			with(ran(runner, oldCredential), seen(Workload{Target: runner, Done: true, Room: true})),
@@ -69,7 +75,7 @@ func TestRestart(t *testing.T) {
 			with(seen(Workload{Target: runner, Credential: oldCredential, Done: true, Room: true})),
 			want{Roll: []v1alpha1.RestartTarget{runner}},
 		},
-		"not while the budget is spent": {
+		"not while the rollout budget is used up": {
 			with(ran(runner, oldCredential), seen(Workload{Target: runner, Done: true})),
 			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
 		},
@@ -78,43 +84,66 @@ func TestRestart(t *testing.T) {
 			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
 		},
 		"B43 nothing is revoked while it rolls": {
-			with(ran(runner, oldCredential), retires("t3", -time.Minute), seen(Workload{Target: runner, Credential: newCredential})),
+			with(
+				ran(runner, oldCredential), retires("t3", -time.Minute),
+				seen(Workload{Target: runner, Credential: newCredential}),
+			),
 			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
 		},
 		"B43 once it has rolled, what is due is revoked": {
-			with(ran(runner, oldCredential), retires("t3", -time.Minute), seen(Workload{Target: runner, Credential: newCredential, Done: true})),
+			with(
+				ran(runner, oldCredential), retires("t3", -time.Minute),
+				seen(Workload{Target: runner, Credential: newCredential, Done: true}),
+			),
 			want{Revoke: []string{"t3"}},
 		},
 		"B43 not before the overlap either": {
-			with(ran(runner, oldCredential), retires("t3", time.Minute), seen(Workload{Target: runner, Credential: newCredential, Done: true})),
+			with(
+				ran(runner, oldCredential), retires("t3", time.Minute),
+				seen(Workload{Target: runner, Credential: newCredential, Done: true}),
+			),
 			want{Condition: "True Restarted", Runs: now, Wake: time.Minute},
 		},
-		"a rollout that is stuck is said, and keeps the old token": {
-			with(ran(runner, oldCredential), retires("t3", -time.Minute), seen(Workload{Target: runner, Credential: newCredential, Stuck: "it is paused"})),
+		"a stuck rollout is reported, and keeps the old token": {
+			with(
+				ran(runner, oldCredential), retires("t3", -time.Minute),
+				seen(Workload{Target: runner, Credential: newCredential, Stuck: "it is paused"}),
+			),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
-		"one that may not be looked at is said, and keeps the old token": {
-			with(ran(runner, oldCredential), retires("t3", -time.Minute), seen(Workload{Target: runner, Problem: "the operator may not"})),
+		"one that cannot be read is reported, and keeps the old token": {
+			with(
+				ran(runner, oldCredential), retires("t3", -time.Minute),
+				seen(Workload{Target: runner, Problem: "the operator may not"}),
+			),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
 		"one that does not exist will start with what is published": {
 			with(ran(runner, oldCredential), seen(Workload{Target: runner, Missing: true})),
 			want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
 		},
-		"the same credential: nobody is rolled": {
+		"the same credential: no rollout": {
 			with(ran(runner, newCredential)), want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
 		},
 		"of two, the one that changed last": {
 			with(restarting(runner, agent), ran(runner, newCredential), ran(agent, oldCredential),
-				seen(Workload{Target: runner, Done: true, Room: true, Credential: newCredential}, Workload{Target: agent, Done: true, Room: true})),
+				seen(
+					Workload{Target: runner, Done: true, Room: true, Credential: newCredential},
+					Workload{Target: agent, Done: true, Room: true},
+				)),
 			want{Roll: []v1alpha1.RestartTarget{agent}},
 		},
-		"a suspended session rolls nobody": {
-			with(ran(runner, oldCredential), seen(Workload{Target: runner, Done: true, Room: true}), func(o *Observation) { o.ServerTokens.UserSuspended = true }),
+		"a suspended session restarts nothing": {
+			with(
+				ran(runner, oldCredential), seen(Workload{Target: runner, Done: true, Room: true}),
+				func(o *Observation) { o.ServerTokens.UserSuspended = true },
+			),
 			want{Runs: before, Wake: interval},
 		},
-		"a Secret that is not in sync rolls nobody": {
-			with(ran(runner, oldCredential), secret(func(s *Secret) { s.InSync, s.Credential = false, "" })), want{Runs: before},
+		"a Secret that is not in sync restarts nothing": {
+			with(
+				ran(runner, oldCredential), secret(func(s *Secret) { s.InSync, s.Credential = false, "" }),
+			), want{Runs: before},
 		},
 		"a restart that fails is tried again and says why": {
 			with(ran(runner, oldCredential), retires("t3", -time.Minute), failedTo(Restart, Transient, "")),
@@ -136,7 +165,7 @@ func TestRestart(t *testing.T) {
 				for _, r := range p.Restarts {
 					got.Runs[r.Name] = r.Credential
 				}
-				if c := p.condition(v1alpha1.ConditionTargetsRestarted); c != nil {
+				if c := p.findCondition(v1alpha1.ConditionTargetsRestarted); c != nil {
 					got.Condition = string(c.Status) + " " + c.Reason
 				}
 				if !p.RequeueAt.IsZero() {
@@ -144,18 +173,20 @@ func TestRestart(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("the plan is another (-want +got):\n%s", diff)
+				t.Errorf("unexpected plan (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// Access that is withdrawn, and deletion, wait for no rollout.
-func TestNobodyWaitsForARolloutToBeStripped(t *testing.T) {
+// Withdrawn access and deletion do not wait for a rollout.
+func TestRevocationDoesNotWaitForARollout(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
 		return session("ci", append([]option{
-			withMint("bot"), published("t4", 4, time.Hour), restarting(runner), ran(runner, oldCredential), retires("t3", 0),
+			withMint("bot"), published("t4", 4, time.Hour), restarting(runner), ran(
+				runner, oldCredential,
+			), retires("t3", 0),
 			secret(func(s *Secret) { *s = Secret{} }),
 		}, options...)...)
 	}

@@ -9,29 +9,33 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// rule lets retention retire the session, by what is known now.
-func (w *world) rule() {
-	w.o.Retention = RetentionDecision{Reason: v1alpha1.RetirementSessionLimit, Message: "no room", LastActiveTime: LastActive(w.o.Session, time.Time{}, 0)}
+// decideToRetire lets retention retire the session, based on its current activity.
+func (w *world) decideToRetire() {
+	w.o.Retention = RetentionDecision{
+		Reason: v1alpha1.RetirementSessionLimit, Message: "no room",
+		LastActiveTime: LastActive(w.o.Session, time.Time{}, 0),
+	}
 }
 
-// ask asks for a renewal, in another second than what happened before.
-func (w *world) ask(request string) {
+// requestRenewal requests a renewal, in a later second than everything before.
+func (w *world) requestRenewal(request string) {
 	w.now = w.now.Add(2 * time.Second)
 	w.o.Session.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: request}
 }
 
-// forget is a restart of the operator.
-func (w *world) forget() {
-	w.listed, w.listLoaded, w.o.CredentialCheck, w.o.Retention = map[string]Listed{}, false, CredentialCheck{}, RetentionDecision{}
+// restartOperator restarts the operator.
+func (w *world) restartOperator() {
+	w.listed, w.listLoaded = map[string]Listed{}, false
+	w.o.CredentialCheck, w.o.Retention = CredentialCheck{}, RetentionDecision{}
 }
 
-// B27, B28, B54: plans carried out one after the other retire a session and bring it
-// back, whatever happens in between.
+// B27, B28, B54: plans carried out one after the other retire a session and bring it back, whatever
+// happens in between.
 func TestRetentionScenarios(t *testing.T) {
 	t.Parallel()
 	retire := func(w *world) {
 		w.settle()
-		w.rule()
+		w.decideToRetire()
 		w.mayBreak = true // its credential goes
 		w.settle()
 		w.says("False Retired")
@@ -43,26 +47,27 @@ func TestRetentionScenarios(t *testing.T) {
 			retire(w)
 			writes := w.statusWrites
 			w.advance(48 * time.Hour)
-			w.forget()
+			w.restartOperator()
 			w.advance(48 * time.Hour)
 			if w.says("False Retired"); w.minted != 1 || w.statusWrites != writes {
 				w.t.Errorf("%d tokens and %d writes in days of rest", w.minted, w.statusWrites-writes)
 			}
-			w.ask("one")
+			w.requestRenewal("one")
 			w.settle()
 			w.says("True Active")
 			w.live("id-2")
-			if s := w.o.Session.Status; s.Retirement != nil || s.LastHandledRenewAt != "one" || !s.LastActivityTime.Time.Equal(w.now) {
+			s := w.o.Session.Status
+			if s.Retirement != nil || s.LastHandledRenewAt != "one" || !s.LastActivityTime.Time.Equal(w.now) {
 				w.t.Errorf("status says %+v", s)
 			}
 		},
-		"back on request, and the ruling of before does not count": func(w *world) {
+		"back on request, and the earlier decision does not count": func(w *world) {
 			retire(w)
-			w.ask("one")
+			w.requestRenewal("one")
 			w.settle()
 			w.advance(20 * time.Hour)
 			w.says("True Active")
-			w.rule()
+			w.decideToRetire()
 			w.advance(time.Hour)
 			w.o.Retention.LastActiveTime = w.now
 			w.settle()
@@ -86,7 +91,7 @@ func TestRetentionScenarios(t *testing.T) {
 			if since := w.o.Session.Status.LastActivityTime; !since.Equal(&last) {
 				w.t.Errorf("active since %s, retired for %s", since, last)
 			}
-			w.rule()
+			w.decideToRetire()
 			w.settle()
 			w.says("False Retired")
 			w.live()
@@ -95,7 +100,7 @@ func TestRetentionScenarios(t *testing.T) {
 			retire(w)
 			w.down = true
 			w.list()
-			w.ask("one")
+			w.requestRenewal("one")
 			w.pass()
 			w.advance(time.Hour)
 			w.says("False AwaitingDeployment")
@@ -106,7 +111,7 @@ func TestRetentionScenarios(t *testing.T) {
 		},
 		"retired while the server is down": func(w *world) {
 			w.settle()
-			w.rule()
+			w.decideToRetire()
 			w.mayBreak = true
 			w.pass()
 			w.down = true
@@ -124,7 +129,7 @@ func TestRetentionScenarios(t *testing.T) {
 			w.settle()
 			w.advance(16*time.Hour + time.Second)
 			w.live("id-1", "id-2")
-			w.rule()
+			w.decideToRetire()
 			w.mayBreak = true
 			w.settle()
 			w.live()
@@ -139,24 +144,24 @@ func TestRetentionScenarios(t *testing.T) {
 		},
 		"B42 B43 renewed on request, with the usual overlap": func(w *world) {
 			w.settle()
-			w.ask("one")
+			w.requestRenewal("one")
 			w.settle()
 			w.publishes("id-2")
 			w.live("id-1", "id-2")
 			w.advance(6 * time.Minute)
 			w.live("id-2")
-			w.forget()
+			w.restartOperator()
 			w.o.Session.Status.LastHandledRenewAt = "" // whatever status has lost
 			w.settle()
 			w.publishes("id-2")
-			w.ask("two")
+			w.requestRenewal("two")
 			w.settle()
 			w.publishes("id-3")
 		},
 		"asked for while it is paused": func(w *world) {
 			w.settle()
 			w.o.Session.Spec.Paused = true
-			w.ask("one")
+			w.requestRenewal("one")
 			w.settle()
 			w.publishes("id-1")
 			w.o.Session.Spec.Paused = false
@@ -172,18 +177,18 @@ func TestRetentionScenarios(t *testing.T) {
 	}
 }
 
-// B40: wherever the operator's process ends while it retires or renews a session, a retired
-// one ends without a token, and a renewed one with one, minted for that request once.
+// B40: wherever the operator's process ends while it retires or renews a session, a retired session
+// ends without a token, and a renewed one with a single token that was minted for the request.
 func TestCrashesInRetention(t *testing.T) {
 	t.Parallel()
 	t.Run("retirement", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, withMint("bot"))
 		w.settle()
-		w.rule()
+		w.decideToRetire()
 		w.mayBreak, w.crashAfter = true, "revoke"
 		w.pass()
-		w.forget()
+		w.restartOperator()
 		w.settle()
 		w.list()
 		w.settle()
@@ -198,17 +203,18 @@ func TestCrashesInRetention(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, withMint("bot"))
 			w.settle()
-			w.ask("one")
+			w.requestRenewal("one")
 			w.crashAfter = point
 			w.pass()
-			w.forget()
+			w.restartOperator()
 			w.settle()
 			w.list()
 			w.settle()
 			w.advance(11 * time.Minute)
 			w.says("True Active")
-			if most := map[string]int{"mint": 3, "publish": 2}[point]; len(w.tokens) != 1 || w.minted > most || w.o.Session.Status.LastHandledRenewAt != "one" {
-				t.Errorf("%d live tokens, %d minted, handled %q", len(w.tokens), w.minted, w.o.Session.Status.LastHandledRenewAt)
+			most, handled := map[string]int{"mint": 3, "publish": 2}[point], w.o.Session.Status.LastHandledRenewAt
+			if len(w.tokens) != 1 || w.minted > most || handled != "one" {
+				t.Errorf("%d live tokens, %d minted, handled %q", len(w.tokens), w.minted, handled)
 			}
 		})
 	}

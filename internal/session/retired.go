@@ -9,62 +9,63 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// A session that nobody uses goes through these states. Its retirement is in status
-// before anything is taken away: after a crash status alone keeps it retired.
+// An unused session goes through these states. Status records the retirement before anything is
+// removed, so that the session stays retired after a crash.
 //
-//	kept ──► a ruling retires it ──► status says so ──► Withdraw ──► Revoke ──► retired
-//	 ▲                                                                            │
-//	 └── Active ◄── Mint ◄── a request for renewal, a change of the spec, ◄───────┘
-//	                         or a ruling that lets it return
+//	active ──► retention retires it ──► status records it ──► DeleteSecret ──► Revoke ──► retired
+//	  ▲                                                                                      │
+//	  └──── Mint ◄── a renewal request, a change of the spec, or retention lets it return ◄──┘
 
-// retired keeps everything away from a session that is retired. That does not depend
-// on how its deployment is.
-func retired(o Observation) (Plan, bool) {
+// stayRetired keeps a retired session without a credential, whatever the state of its deployment.
+func stayRetired(o Observation) (Plan, bool) {
 	if !IsRetired(o.Session, o.Retention) {
 		return Plan{}, false
 	}
 	was := o.Session.Status.Retirement
 	next := was.DeepCopy()
 	if r := o.Retention; r.Reason != "" {
-		next.Reason, next.Message = r.Reason, o.whyRetired()
+		next.Reason, next.Message = r.Reason, o.retirementMessage()
 	}
 	p := revokeEverything(o, v1alpha1.ReasonRetired, next.Message)
 	p.Retirement = next
 	return p, true
 }
 
-// startRetirement begins a retirement: it is said, and taken away is nothing yet.
+// startRetirement records the retirement in status; nothing is removed or revoked yet.
 func startRetirement(o Observation) (Plan, bool) {
 	r := o.Retention
-	if r.Reason == "" || !o.usable() || Asking(o.Session) || o.Session.Spec.Auth.Mint == nil {
+	if r.Reason == "" || !o.canCallServer() || Asking(o.Session) || o.Session.Spec.Auth.Mint == nil {
 		return Plan{}, false
 	}
 	if since := o.Session.Status.LastActivityTime; since != nil && since.After(r.LastActiveTime) {
-		return Plan{}, false // the ruling is out of date
+		return Plan{}, false // the decision is out of date
 	}
-	why := o.whyRetired()
+	why := o.retirementMessage()
 	p := notReady(v1alpha1.ReasonRetired, why)
 	p.Retirement = &v1alpha1.Retirement{
-		Reason: r.Reason, Message: why, StartTime: *stamp(o.Now), LastActiveTime: *stamp(r.LastActiveTime), Generation: o.Session.Generation,
+		Reason: r.Reason, Message: why, Generation: o.Session.Generation,
+		StartTime: *statusTime(o.Now), LastActiveTime: *statusTime(r.LastActiveTime),
 	}
-	p.RequeueAt = o.Now.Add(soon)
+	p.RequeueAt = o.Now.Add(requeueSoon)
 	return p, true
 }
 
-// whyRetired is what the ruling says, and how to get the credential back.
-func (o Observation) whyRetired() string {
-	return fmt.Sprintf("%s; to get the credential back now, run: kubectl coder renew %s -n %s, or change the spec", o.Retention.Message, o.Session.Name, o.Session.Namespace)
+// retirementMessage is the message of the retention decision, followed by how to get the credential
+// back.
+func (o Observation) retirementMessage() string {
+	return fmt.Sprintf("%s; to get the credential back now, run: kubectl coder renew %s -n %s, or change the spec",
+		o.Retention.Message, o.Session.Name, o.Session.Namespace)
 }
 
-// Asking reports whether somebody has done something about a session that status does not
-// tell of yet: asked for its renewal, or changed its spec. One that is retired returns
-// for that, any other one is not retired before.
+// Asking reports whether a person asked for a renewal or changed the spec, and status does not
+// reflect it yet. A retired session returns for that; any other session is not retired before it is
+// handled.
 func Asking(s *v1alpha1.CoderSession) bool {
 	known := s.Status.ObservedGeneration
 	if s.Status.Retirement != nil {
 		known = s.Status.Retirement.Generation
 	}
-	return renewalPending(s) || s.Generation != known
+	return isRenewalPending(s) || s.Generation != known
 }
 
 // IsRetired reports whether a session is retired and stays so.
@@ -72,10 +73,10 @@ func IsRetired(s *v1alpha1.CoderSession, r RetentionDecision) bool {
 	return s.Status.Retirement != nil && !Asking(s) && !r.MayReturn
 }
 
-// sayActivity notes what retention goes by. A retirement ends when there is a
-// credential again. Who returns because there was room is no more active than before;
-// a rotation is no activity.
-func sayActivity(o Observation, p *Plan) {
+// recordActivity records the times that retention depends on. A retirement ends as soon as the
+// session has a credential again. A session that returns because there is room keeps its last
+// activity time; a rotation is no activity.
+func recordActivity(o Observation, p *Plan) {
 	status, mints := o.Session.Status, o.Session.Spec.Auth.Mint != nil
 	was := status.Retirement
 	back := was != nil && p.isActive()
@@ -87,51 +88,51 @@ func sayActivity(o Observation, p *Plan) {
 	switch {
 	case !mints:
 	case edited, p.HandledRenewalRequest != status.LastHandledRenewAt, back && Asking(o.Session):
-		p.LastActivityTime = stamp(o.Now)
+		p.LastActivityTime = statusTime(o.Now)
 	case back:
 		p.LastActivityTime = was.LastActiveTime.DeepCopy()
 	case status.Token == nil && p.Token != nil:
-		p.LastActivityTime = stamp(o.Now)
+		p.LastActivityTime = statusTime(o.Now)
 	}
 }
 
-// lastUsed is when the server last saw a token of the session used, by the server's
-// clock, or one that it replaced; zero: never.
-func lastUsed(o Observation) time.Time {
+// lastUsedTime is when, by the server's clock, the server last recorded a use of the session's
+// token or of one that it replaced; zero: never.
+func lastUsedTime(o Observation) time.Time {
 	var last time.Time
 	if was := o.Session.Status.Token; was != nil && was.Serial > 0 && was.LastUsedTime != nil {
 		last = was.LastUsedTime.Time
 	}
 	if token := o.ServerTokens.Token; token != nil {
-		last = later(last, token.LastUsedAt)
+		last = laterOf(last, token.LastUsedAt)
 	}
 	for _, token := range o.ServerTokens.Others {
-		last = later(last, token.LastUsedAt)
+		last = laterOf(last, token.LastUsedAt)
 	}
 	return last
 }
 
-// LastActive is when a minted session was last used, or as good as used, by the
-// operator's clock. Used is the latest use of its tokens that the server's list tells
-// of, by the server's clock, which is ahead by skew; zero: none.
+// LastActive is when, by the operator's clock, a minted session was last used, created, changed or
+// renewed. Used is the latest use of its tokens in the server's list, by the server's clock, which
+// is ahead by skew; zero: none.
 func LastActive(s *v1alpha1.CoderSession, used time.Time, skew time.Duration) time.Time {
 	if retirement := s.Status.Retirement; retirement != nil {
 		return retirement.LastActiveTime.Time
 	}
 	if token := s.Status.Token; token != nil && token.Serial > 0 && token.LastUsedTime != nil {
-		used = later(used, token.LastUsedTime.Time)
+		used = laterOf(used, token.LastUsedTime.Time)
 	}
 	last := s.CreationTimestamp.Time
 	if since := s.Status.LastActivityTime; since != nil {
-		last = later(last, since.Time)
+		last = laterOf(last, since.Time)
 	}
 	if !used.IsZero() {
-		last = later(last, used.Add(-skew))
+		last = laterOf(last, used.Add(-skew))
 	}
 	return last.Truncate(time.Second)
 }
 
-func later(a, b time.Time) time.Time {
+func laterOf(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}

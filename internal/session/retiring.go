@@ -12,52 +12,52 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// DefaultOverlap of an old token where the spec names none.
+// DefaultOverlap of an old token if the spec sets none.
 const DefaultOverlap = 5 * time.Minute
 
-// mostRetiring tokens fit into status. Those that are due first come first; the
-// others stay in the server's list until there is room.
-const mostRetiring = 64
+// maxPendingRevocations is how many tokens status can hold. Those that are due first come first;
+// the others are found in the server's list later.
+const maxPendingRevocations = 64
 
-// revokeEverything takes everything away from a session: first the Secret, so that no
-// reader finds a dead token, then what was minted.
+// revokeEverything removes the session's credential: first the Secret, so that no reader finds a
+// revoked token in it, then the minted tokens.
 func revokeEverything(o Observation, reason, message string) Plan {
 	p := notReady(reason, message)
 	p.RevokeAll = true
-	p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionAuthenticated, v1alpha1.ConditionSecretSynced, v1alpha1.ConditionLifetimeCut)
+	p.ConditionsToRemove = append(p.ConditionsToRemove,
+		v1alpha1.ConditionAuthenticated, v1alpha1.ConditionSecretSynced, v1alpha1.ConditionLifetimeCut)
 	switch {
 	case o.Failure != nil:
 		p.Backoff = true
-		p.RequeueAt = o.Now.Add(o.Deployment.interval())
-	case o.Secret.Exists && !o.recordedInStatus():
-		p.RequeueAt = o.Now.Add(soon)
+		p.RequeueAt = o.Now.Add(o.Deployment.verifyInterval())
+	case o.Secret.Exists && !o.isRecordedInStatus():
+		p.RequeueAt = o.Now.Add(requeueSoon)
 	case o.Secret.Exists:
 		p.Action = DeleteSecret
 	}
 	return p
 }
 
-// retiring lists the session's tokens that are to be revoked, each with its
-// time: those that were noted before, the one that status still names although
-// another is published, and what the server lists besides. Where the session is
-// stripped all of them are due, and the published one is among them.
-func retiring(o Observation, stripped bool) []v1alpha1.PendingRevocation {
-	s := schedule{o: o, stripped: stripped}
+// pendingRevocations lists the session's tokens that are to be revoked, each with its time: those
+// that status lists, the one in status if another one is published, and what else the server lists.
+// With revokeAll all of them are due, including the published one.
+func pendingRevocations(o Observation, revokeAll bool) []v1alpha1.PendingRevocation {
+	s := revocationSchedule{o: o, revokeAll: revokeAll}
 	for _, t := range o.Session.Status.PendingRevocations {
-		s.add(t.ID, t.Name, t.RevokeTime.Time)
+		s.addToken(t.ID, t.Name, t.RevokeTime.Time)
 	}
 	if was := o.Session.Status.Token; was != nil && was.Serial > 0 {
-		s.add(was.ID, was.Name, s.overlapped())
+		s.addToken(was.ID, was.Name, s.overlapEnd())
 	}
-	if current := o.Secret.Token; stripped && current.Minted() {
-		s.add(current.ID, "", o.Now)
+	if current := o.Secret.Token; revokeAll && current.Minted() {
+		s.addToken(current.ID, "", o.Now)
 	}
 	for _, t := range o.ServerTokens.Others {
 		after := o.Now
 		if s.wasPublished(t) {
-			after = s.overlapped()
+			after = s.overlapEnd()
 		}
-		s.add(t.ID, t.Name, after)
+		s.addToken(t.ID, t.Name, after)
 	}
 	slices.SortFunc(s.list, func(a, b v1alpha1.PendingRevocation) int {
 		return cmp.Or(a.RevokeTime.Compare(b.RevokeTime.Time), cmp.Compare(a.ID, b.ID))
@@ -65,28 +65,30 @@ func retiring(o Observation, stripped bool) []v1alpha1.PendingRevocation {
 	return s.list
 }
 
-// schedule gathers the tokens that are to be revoked, each once: who names a token
-// first decides about its time.
-type schedule struct {
-	o        Observation
-	stripped bool
-	list     []v1alpha1.PendingRevocation
+// revocationSchedule gathers the tokens to be revoked, each once: the first entry of a token sets
+// its time.
+type revocationSchedule struct {
+	o         Observation
+	revokeAll bool
+	list      []v1alpha1.PendingRevocation
 }
 
-func (s *schedule) add(id, name string, after time.Time) {
-	published := !s.stripped && s.o.publishes(id)
+func (s *revocationSchedule) addToken(id, name string, after time.Time) {
+	published := !s.revokeAll && s.o.isPublished(id)
 	known := slices.ContainsFunc(s.list, func(t v1alpha1.PendingRevocation) bool { return t.ID == id })
 	if id == "" || published || known || slices.Contains(s.o.RevokedTokens, id) {
 		return
 	}
-	if s.stripped && after.After(s.o.Now) {
+	if s.revokeAll && after.After(s.o.Now) {
 		after = s.o.Now
 	}
-	s.list = append(s.list, v1alpha1.PendingRevocation{ID: id, Name: name, RevokeTime: metav1.NewTime(wholeSecond(after, s.o.Now))})
+	s.list = append(s.list, v1alpha1.PendingRevocation{
+		ID: id, Name: name, RevokeTime: metav1.NewTime(roundToSecond(after, s.o.Now)),
+	})
 }
 
-// overlapped is when a token that was published until now may go (B43).
-func (s *schedule) overlapped() time.Time {
+// overlapEnd is when a token that was published until now is revoked (B43).
+func (s *revocationSchedule) overlapEnd() time.Time {
 	overlap := DefaultOverlap
 	if rotation := s.o.Session.Spec.Rotation; rotation != nil {
 		overlap = rotation.Overlap.Or(DefaultOverlap)
@@ -94,10 +96,10 @@ func (s *schedule) overlapped() time.Time {
 	return s.o.Now.Add(overlap)
 }
 
-// wasPublished tells a token that readers may still be using from one that was
-// minted and never published, because of a crash in between: its serial is above
-// the published one. A supplied token has the serial of the minted one before it.
-func (s *schedule) wasPublished(t Listed) bool {
+// wasPublished tells a token that readers may still use from one that was minted and never
+// published because of a crash: the serial of the latter is higher than the published one. A
+// supplied token has the serial of the minted token before it.
+func (s *revocationSchedule) wasPublished(t Listed) bool {
 	current := s.o.Secret.Token
 	if current == nil {
 		return false
@@ -105,9 +107,9 @@ func (s *schedule) wasPublished(t Listed) bool {
 	return t.Serial < current.Serial || !current.Minted() && t.Serial == current.Serial
 }
 
-// wholeSecond is a time as status stores it. One that has not come is rounded up:
-// rounding down would revoke early.
-func wholeSecond(t, now time.Time) time.Time {
+// roundToSecond returns a time as status stores it, in whole seconds. A time in the future is
+// rounded up, because rounding down would revoke too early.
+func roundToSecond(t, now time.Time) time.Time {
 	whole := t.Truncate(time.Second)
 	if t.After(now) && whole.Before(t) {
 		return whole.Add(time.Second)
@@ -115,29 +117,28 @@ func wholeSecond(t, now time.Time) time.Time {
 	return whole
 }
 
-// publishes reports whether readers find this token in the Secret.
-func (o Observation) publishes(id string) bool {
+// isPublished reports whether the Secret holds this token.
+func (o Observation) isPublished(id string) bool {
 	return o.Secret.Token != nil && o.Secret.Token.ID == id
 }
 
-// revokeWhatIsDue makes revocation the plan's action when a token's time has
-// come and the server can be asked, and else sees to it that the plan wakes then.
-// What is still published is not revoked, not even from a stripped session, and
-// nothing while readers are yet to be restarted.
-func revokeWhatIsDue(o Observation, p *Plan) {
-	held := !p.RevokeAll && p.unrolled(o)
+// revokeDueTokens makes revocation the plan's action if a token is due and the server can be
+// called, and otherwise requeues for it. A token is not revoked while it is published, nor, unless
+// everything is revoked, while workloads are yet to be restarted.
+func revokeDueTokens(o Observation, p *Plan) {
+	held := !p.RevokeAll && p.hasPendingRestarts(o)
 	for _, t := range p.PendingRevocations {
 		switch {
 		case t.RevokeTime.After(o.Now):
-			p.wakeAt(t.RevokeTime.Time)
+			p.requeueBy(t.RevokeTime.Time)
 		case held:
-			p.wakeAt(o.Now.Add(o.Deployment.interval()))
-		case o.usable() && o.Failure == nil && !o.publishes(t.ID):
+			p.requeueBy(o.Now.Add(o.Deployment.verifyInterval()))
+		case o.canCallServer() && o.Failure == nil && !o.isPublished(t.ID):
 			p.Action = Revoke
 			p.Revoke = append(p.Revoke, TokenRef{ID: t.ID, Name: t.Name})
 		default:
 			p.Backoff = p.Backoff || o.Failure != nil
-			p.wakeAt(o.Now.Add(o.Deployment.interval()))
+			p.requeueBy(o.Now.Add(o.Deployment.verifyInterval()))
 		}
 	}
 }

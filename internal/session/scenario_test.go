@@ -9,8 +9,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// TestScenarios lets plans be carried out, one after the other, until they do
-// nothing: whatever happens, the session comes to rest in the right state.
+// TestScenarios carries out plans, one after the other, until no action is left: whatever happens,
+// the session ends in the right state.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
 	deny := func(w *world, why string) { w.o.Deployment.Denied = why }
@@ -70,7 +70,7 @@ func TestScenarios(t *testing.T) {
 				w.t.Error("the Secret is not restored")
 			}
 		}},
-		"B24 emptied: minted anew": {[]option{withMint("bot")}, func(w *world) {
+		"B24 emptied: minted again": {[]option{withMint("bot")}, func(w *world) {
 			w.settle()
 			w.secret.valueOK = false
 			w.settle()
@@ -78,7 +78,7 @@ func TestScenarios(t *testing.T) {
 			w.advance(6 * time.Minute)
 			w.live("id-2")
 		}},
-		"B24 deleted: minted anew": {[]option{withMint("bot")}, func(w *world) {
+		"B24 deleted: minted again": {[]option{withMint("bot")}, func(w *world) {
 			w.settle()
 			w.secret = nil
 			w.settle()
@@ -176,7 +176,7 @@ func TestScenarios(t *testing.T) {
 			w.advance(6 * time.Minute)
 			w.live("id-2")
 		}},
-		"B49 the maximum falls below renewBefore: no endless rotation": {[]option{withMint("bot"), withRotation("8h", "5m")}, func(w *world) {
+		"B49 the maximum is below renewBefore": {[]option{withMint("bot"), withRotation("8h", "5m")}, func(w *world) {
 			w.maximum = 8*time.Hour + time.Second
 			w.settle()
 			w.advance(24 * time.Hour)
@@ -285,8 +285,8 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// TestCrashes lets the operator's process end at each point where the server and the
-// cluster disagree, in the first mint, in a rotation and in a deletion (B40, B41).
+// TestCrashes ends the operator's process at each point where the server and the cluster disagree,
+// in the first mint, in a rotation and in a deletion (B40, B41).
 func TestCrashes(t *testing.T) {
 	t.Parallel()
 	for _, point := range []string{"mint", "publish", "revoke"} {

@@ -4,54 +4,56 @@ package session
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
-// supplied decides for auth.token: nothing is published that the server has not
-// accepted, and what it accepted stays until there is something better.
-func supplied(o Observation) Plan {
+// decideToken decides for auth.token: only a token that the server accepted is published, and it
+// stays until the server accepts another one.
+func decideToken(o Observation) Plan {
 	if o.SuppliedToken.Problem != "" {
-		// The write that mends it is an event; what is published stays.
+		// What is published stays. The write that corrects the token is an event.
 		p := configInvalid(o, o.SuppliedToken.Problem)
-		saySynced(o, &p)
+		setSecretSyncedCondition(o, &p)
 		return p
 	}
 	if o.SuppliedToken.Empty {
-		return identifiedByConnection(o)
+		return decideConnection(o)
 	}
-	if p, held := awaitDeployment(o); held {
+	if p, waits := awaitDeployment(o); waits {
 		return p
 	}
-	return checked(o, o.SuppliedToken.Fingerprint)
+	return publishIfAccepted(o, o.SuppliedToken.Fingerprint)
 }
 
-// identifiedByConnection decides for auth.certificate, and for a supplied token
-// that is empty (B26).
-func identifiedByConnection(o Observation) Plan {
+// decideConnection decides for auth.certificate, and for a supplied token that is empty (B26).
+func decideConnection(o Observation) Plan {
 	d := o.Deployment
 	if d.Problem == "" && !d.ByConnection {
-		p := configInvalid(o, "without a token the deployment must identify the caller, and it has neither a client certificate nor headers: set spec.tls.clientCertificateSecretName or spec.headers there")
-		saySynced(o, &p)
+		p := configInvalid(o, "the session has no token, and its deployment has neither a client certificate "+
+			"nor headers: set the deployment's spec.tls.clientCertificateSecretName or spec.headers")
+		setSecretSyncedCondition(o, &p)
 		return p
 	}
-	if d.Problem == "" && d.Result.Outcome == authcheck.Rejected && d.Result.AboutCaller && (!d.OwnToken || certificateRefused(d.Result)) {
-		return suspended(o, d.Result.Reason, "the deployment is refused: "+d.Result.Message)
+	refused := d.Result.Outcome == authcheck.Rejected && d.Result.AboutCaller
+	if d.Problem == "" && refused && (!d.OwnToken || isCertificateRefused(d.Result)) {
+		return reportSuspended(o, d.Result.Reason, "the deployment is refused: "+d.Result.Message)
 	}
-	if p, held := awaitDeployment(o); held {
+	if p, waits := awaitDeployment(o); waits {
 		return p
 	}
-	if !d.OwnToken && d.User != nil && !o.renewalPending() {
-		// The deployment was verified as the very caller that the session is.
-		return publishOrActive(o, d.User, o.Secret.Token == nil)
+	if !d.OwnToken && d.User != nil && !o.isRenewalPending() {
+		// The deployment was verified as the same caller that the session is.
+		return publishOrReportActive(o, d.User, o.Secret.Token == nil)
 	}
-	return checked(o, "")
+	return publishIfAccepted(o, "")
 }
 
-// certificateRefused tells a refused client certificate from a refused token.
-func certificateRefused(v authcheck.Result) bool {
-	switch v.Reason {
+// isCertificateRefused tells a refused client certificate from a refused token.
+func isCertificateRefused(r authcheck.Result) bool {
+	switch r.Reason {
 	case v1alpha1.ReasonCertificateRejected, v1alpha1.ReasonCertificateUnsupported, v1alpha1.ReasonCertificateRequired,
 		v1alpha1.ReasonCertificateAuthorityUnknown, v1alpha1.ReasonCertificateAccessDenied:
 		return true
@@ -59,16 +61,16 @@ func certificateRefused(v authcheck.Result) bool {
 	return false
 }
 
-// checked asks the server about a credential, once for each change of it or of
-// the settings, for each request and once in an interval, and publishes what it accepts. Where there
-// was no answer it asks again sooner, with growing pauses.
-func checked(o Observation, credential string) Plan {
+// publishIfAccepted checks a credential with the server and publishes it if it is accepted. It
+// checks once for each change of the credential or the settings, for each renewal request, and once
+// in an interval; with backoff if there was no answer.
+func publishIfAccepted(o Observation, credential string) Plan {
 	check := o.CredentialCheck
-	pause := o.Deployment.interval()
+	wait := o.Deployment.verifyInterval()
 	if check.Result.Outcome == authcheck.Unreachable {
-		pause = check.Result.Backoff(check.Failures, pause)
+		wait = check.Result.Backoff(check.Failures, wait)
 	}
-	due := check.Time.Add(pause)
+	due := check.Time.Add(wait)
 	if !o.wasChecked(credential) || !o.Now.Before(due) {
 		return Plan{Action: CheckCredential}
 	}
@@ -77,49 +79,57 @@ func checked(o Observation, credential string) Plan {
 	case check.Result.OK():
 		published := o.Secret.Token
 		same := credential == "" && published == nil || published != nil && published.Fingerprint == credential
-		p = publishOrActive(o, check.User, same)
-	case aboutCaller(check.Result):
-		p = suspended(o, check.Result.Reason, refusalOf(o, credential)+": "+check.Result.Message)
+		p = publishOrReportActive(o, check.User, same)
+	case isAboutCaller(check.Result):
+		p = reportSuspended(o, check.Result.Reason, refusalMessage(o, credential))
 	default:
-		p = keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, check.Result.Reason, explain(check.Result))
+		p = keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, check.Result.Reason,
+			stableMessage(check.Result))
 	}
-	p.wakeAt(due)
+	p.requeueBy(due)
 	return p
 }
 
-// wasChecked reports whether the server was asked about this credential, with these
-// settings, and since somebody asked for a renewal.
+// wasChecked reports whether the server was asked about this credential with the current settings,
+// and for the current renewal request.
 func (o Observation) wasChecked(credential string) bool {
 	check := o.CredentialCheck
-	if o.renewalPending() && check.RenewalRequest != o.asked() {
+	if o.isRenewalPending() && check.RenewalRequest != o.renewalRequest() {
 		return false
 	}
 	return !check.Time.IsZero() && check.Credential == credential && check.Settings == o.Deployment.Fingerprint
 }
 
-// aboutCaller tells a refusal of the credential from an answer that has nothing to
-// do with it, such as that of a proxy in between.
-func aboutCaller(v authcheck.Result) bool {
-	return v.Outcome == authcheck.Rejected && (v.AboutCaller || v.Reason == v1alpha1.ReasonForbidden)
+// isAboutCaller tells a refusal of the credential from an answer that says nothing about it, such
+// as that of a proxy in between.
+func isAboutCaller(r authcheck.Result) bool {
+	return r.Outcome == authcheck.Rejected && (r.AboutCaller || r.Reason == v1alpha1.ReasonForbidden)
 }
 
-func publishOrActive(o Observation, user *v1alpha1.SessionUser, same bool) Plan {
+func publishOrReportActive(o Observation, user *v1alpha1.SessionUser, same bool) Plan {
 	if !same || !o.Secret.Exists || !o.Secret.InSync || o.Secret.ValueGone || o.Secret.Corrupt != "" {
 		return Plan{Action: Publish, User: user}
 	}
-	p := active(o, user)
+	p := reportActive(o, user)
 	p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionLifetimeCut)
 	return p
 }
 
-// refusalOf says whose credential was refused and what to do about it.
-func refusalOf(o Observation, credential string) string {
-	if credential == "" || certificateRefused(o.CredentialCheck.Result) {
-		return "the server refuses the deployment's client certificate or headers as a caller"
-	}
-	if o.Session.Spec.Auth.OAuth != nil {
-		return "the server refuses the token that was granted"
+// refusalMessage says which credential the server refuses, with the server's message, and what to
+// do about it.
+func refusalMessage(o Observation, credential string) string {
+	result := o.CredentialCheck.Result
+	why := strings.TrimSuffix(result.Message, ".")
+	switch {
+	case isCertificateRefused(result):
+		return "the deployment's client certificate is refused: " + why
+	case credential == "":
+		return why + "; correct the client certificate or the headers of the deployment"
+	case o.Session.Spec.Auth.OAuth != nil:
+		return "the grant's access token is refused: " + why
+	case result.Reason == v1alpha1.ReasonUserSuspended:
+		return why + "; activate the user on the server"
 	}
 	ref := o.Session.Spec.Auth.Token.SecretRef
-	return fmt.Sprintf("the server refuses the token in Secret %q, key %q; write a valid one there", ref.Name, ref.Key)
+	return fmt.Sprintf("%s; write a valid token to Secret %q, key %q", why, ref.Name, ref.Key)
 }

@@ -11,61 +11,126 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
-func TestSupplied(t *testing.T) {
+func TestDecideToken(t *testing.T) {
 	t.Parallel()
-	fine := outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent", Wake: 4 * time.Minute}
+	fine := outcome{
+		Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent",
+		Wake: 4 * time.Minute,
+	}
 	steady := func(options ...option) Observation {
 		base := []option{withToken(), publishedSupplied(value), checkedAs(value, time.Minute, accepted)}
 		return session("ci", append(base, options...)...)
 	}
 	check(t, map[string]row{
-		"nothing is published that the server was not asked about": {session("ci", withToken()), outcome{Do: CheckCredential}},
-		"accepted: published":                 {session("ci", withToken(), checkedAs(value, 0, accepted)), outcome{Do: Publish}},
-		"accepted: the finalizer comes first": {session("ci", withToken(), checkedAs(value, 0, accepted), noFinalizer), outcome{Do: AddFinalizer}},
-		"published and accepted":              {steady(), fine},
-		"asked again after the interval":      {steady(checkedAs(value, interval, accepted)), outcome{Do: CheckCredential}},
-		"another token was written":           {steady(func(o *Observation) { o.SuppliedToken.Fingerprint = "hmac-sha256:next" }), outcome{Do: CheckCredential}},
-		"another token is accepted, so it is published": {
-			steady(checkedAs("hmac-sha256:next", 0, accepted), func(o *Observation) { o.SuppliedToken.Fingerprint = "hmac-sha256:next" }), outcome{Do: Publish},
+		"nothing is published that the server was not asked about": {
+			session("ci", withToken()), outcome{Do: CheckCredential},
 		},
-		"accepted under settings that have changed since":                 {steady(func(o *Observation) { o.CredentialCheck.Settings = "hmac-sha256:old" }), outcome{Do: CheckCredential}},
-		"B09 refused under settings that have changed since: asked again": {steady(checkedAs(value, 0, refused), func(o *Observation) { o.CredentialCheck.Settings = "hmac-sha256:old" }), outcome{Do: CheckCredential}},
-		"B09 refused, and another token was written: asked again":         {steady(checkedAs("hmac-sha256:old", 0, refused)), outcome{Do: CheckCredential}},
-		"B24 an edited Secret is restored":                                {steady(secret(func(s *Secret) { s.InSync = false })), outcome{Do: Publish}},
-		"B24 a deleted Secret is restored":                                {steady(secret(func(s *Secret) { *s = Secret{} })), outcome{Do: Publish}},
-		"B24 a Secret without its value is restored":                      {steady(secret(func(s *Secret) { s.ValueGone = true })), outcome{Do: Publish}},
-		"B25 a corrupt Secret is restored":                                {steady(secret(func(s *Secret) { s.Token, s.Corrupt = nil, "annotation x cannot be read" })), outcome{Do: Publish}},
+		"accepted: published": {session("ci", withToken(), checkedAs(value, 0, accepted)), outcome{Do: Publish}},
+		"accepted: the finalizer comes first": {
+			session("ci", withToken(), checkedAs(value, 0, accepted), noFinalizer), outcome{Do: AddFinalizer},
+		},
+		"published and accepted":         {steady(), fine},
+		"asked again after the interval": {steady(checkedAs(value, interval, accepted)), outcome{Do: CheckCredential}},
+		"another token was written": {
+			steady(func(o *Observation) { o.SuppliedToken.Fingerprint = "hmac-sha256:next" }),
+			outcome{Do: CheckCredential},
+		},
+		"another token is accepted, so it is published": {
+			steady(
+				checkedAs("hmac-sha256:next", 0, accepted),
+				func(o *Observation) { o.SuppliedToken.Fingerprint = "hmac-sha256:next" },
+			), outcome{Do: Publish},
+		},
+		"accepted under settings that have changed since": {
+			steady(func(o *Observation) { o.CredentialCheck.Settings = "hmac-sha256:old" }),
+			outcome{Do: CheckCredential},
+		},
+		"B09 refused under settings that have changed since: asked again": {
+			steady(
+				checkedAs(value, 0, refused), func(o *Observation) { o.CredentialCheck.Settings = "hmac-sha256:old" },
+			),
+			outcome{Do: CheckCredential},
+		},
+		"B09 refused, and another token was written: asked again": {
+			steady(checkedAs("hmac-sha256:old", 0, refused)), outcome{Do: CheckCredential},
+		},
+		"B24 an edited Secret is restored": {
+			steady(secret(func(s *Secret) { s.InSync = false })), outcome{Do: Publish},
+		},
+		"B24 a deleted Secret is restored": {steady(secret(func(s *Secret) { *s = Secret{} })), outcome{Do: Publish}},
+		"B24 a Secret without its value is restored": {
+			steady(secret(func(s *Secret) { s.ValueGone = true })), outcome{Do: Publish},
+		},
+		"B25 a corrupt Secret is restored": {
+			steady(secret(func(s *Secret) { s.Token, s.Corrupt = nil, "annotation x cannot be read" })),
+			outcome{Do: Publish},
+		},
 		"refused: suspended, with a probe at the next interval": {
 			steady(checkedAs(value, time.Minute, refused)),
-			outcome{Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "True Synced", Suspended: "Unauthorized", Wake: 4 * time.Minute},
+			outcome{
+				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "True Synced",
+				Suspended: "Unauthorized", Wake: 4 * time.Minute,
+			},
 		},
 		"refused, and never published": {
 			session("ci", withToken(), checkedAs(value, 0, refused)),
-			outcome{Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent", Suspended: "Unauthorized", Wake: interval},
+			outcome{
+				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent",
+				Suspended: "Unauthorized", Wake: interval,
+			},
 		},
 		"denied: the server knows the token and lets it see nothing": {
-			steady(checkedAs(value, 0, authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonForbidden})),
-			outcome{Ready: "False Suspended", Authenticated: "False Forbidden", Synced: "True Synced", Suspended: "Forbidden", Wake: interval},
+			steady(
+				checkedAs(value, 0, authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonForbidden}),
+			),
+			outcome{
+				Ready: "False Suspended", Authenticated: "False Forbidden", Synced: "True Synced",
+				Suspended: "Forbidden", Wake: interval,
+			},
 		},
 		"an answer that is no Coder server's does not make a token bad": {
-			steady(checkedAs(value, 0, authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnexpectedAnswer})),
-			outcome{Ready: "True Active", Authenticated: "Unknown UnexpectedAnswer", Synced: "True Synced", Wake: interval},
+			steady(
+				checkedAs(
+					value, 0, authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnexpectedAnswer},
+				),
+			),
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown UnexpectedAnswer", Synced: "True Synced", Wake: interval,
+			},
 		},
 		"unreachable: Ready stays, asked again after a second": {
 			steady(checkedAs(value, 0, unreachable)),
-			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: time.Second},
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: time.Second,
+			},
 		},
-		"unreachable for the fifth time: pauses grow": {
+		"unreachable for the fifth time: the backoff grows": {
 			steady(checkedAs(value, time.Second, unreachable), func(o *Observation) { o.CredentialCheck.Failures = 5 }),
-			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: 15 * time.Second},
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced",
+				Wake: 15 * time.Second,
+			},
 		},
-		"unreachable a second ago: asked again": {steady(checkedAs(value, time.Second, unreachable)), outcome{Do: CheckCredential}},
-		"B52 unreachable by the server's own wish": {
-			steady(checkedAs(value, 0, authcheck.Result{Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonRateLimited, RetryAfter: time.Minute})),
-			outcome{Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced", Wake: time.Minute},
+		"unreachable a second ago: asked again": {
+			steady(checkedAs(value, time.Second, unreachable)), outcome{Do: CheckCredential},
+		},
+		"B52 the server asks to wait": {
+			steady(
+				checkedAs(
+					value, 0,
+					authcheck.Result{
+						Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonRateLimited, RetryAfter: time.Minute,
+					},
+				),
+			),
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced", Wake: time.Minute,
+			},
 		},
 		"B26 no such Secret or key": {
-			steady(func(o *Observation) { o.SuppliedToken = SuppliedToken{Problem: `Secret "mine" has no key "token"`} }),
+			steady(
+				func(o *Observation) { o.SuppliedToken = SuppliedToken{Problem: `Secret "mine" has no key "token"`} },
+			),
 			outcome{Ready: "False ConfigInvalid", Synced: "True Synced", Wake: interval},
 		},
 		"B26 an empty token, and nothing else that identifies": {
@@ -73,7 +138,10 @@ func TestSupplied(t *testing.T) {
 			outcome{Ready: "False ConfigInvalid", Synced: "absent", Wake: interval},
 		},
 		"B26 an empty token of a deployment with headers": {
-			session("ci", withToken(), func(o *Observation) { o.SuppliedToken, o.Deployment.ByConnection = SuppliedToken{Empty: true}, true }),
+			session(
+				"ci", withToken(),
+				func(o *Observation) { o.SuppliedToken, o.Deployment.ByConnection = SuppliedToken{Empty: true}, true },
+			),
 			outcome{Do: CheckCredential},
 		},
 		"the deployment is not verified: what is published stays": {
@@ -82,44 +150,75 @@ func TestSupplied(t *testing.T) {
 		},
 		"the deployment's settings are broken: what is published stays": {
 			steady(deployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} })),
-			outcome{Ready: "True Active", Authenticated: "Unknown ConfigInvalid", Synced: "True Synced", Wake: interval},
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown ConfigInvalid", Synced: "True Synced", Wake: interval,
+			},
 		},
 	})
 }
 
-func TestIdentifiedByConnection(t *testing.T) {
+func TestDecideConnection(t *testing.T) {
 	t.Parallel()
 	fine := outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent"}
-	alert := authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true}
+	alert := authcheck.Result{
+		Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true,
+	}
 	check(t, map[string]row{
-		"B13 verified as the caller that the session is: no request": {session("ci", withCertificate()), outcome{Do: Publish}},
-		"B13 published":                    {session("ci", withCertificate(), publishedPlain()), fine},
-		"a token from before is taken out": {session("ci", withCertificate(), publishedSupplied(value)), outcome{Do: Publish}},
+		"B13 verified as the caller that the session is: no request": {
+			session("ci", withCertificate()), outcome{Do: Publish},
+		},
+		"B13 published": {session("ci", withCertificate(), publishedPlain()), fine},
+		"a token from before is taken out": {
+			session("ci", withCertificate(), publishedSupplied(value)), outcome{Do: Publish},
+		},
 		"the operator has a token of its own, so the connection is asked about alone": {
-			session("ci", withCertificate(), deployment(func(d *Deployment) { d.OwnToken = true })), outcome{Do: CheckCredential},
+			session(
+				"ci", withCertificate(), deployment(func(d *Deployment) { d.OwnToken = true }),
+			), outcome{Do: CheckCredential},
 		},
 		"the server does not know the caller": {
-			session("ci", withCertificate(), deployment(func(d *Deployment) { d.User = nil }), checkedAs("", 0, refused)),
-			outcome{Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent", Suspended: "Unauthorized", Wake: interval},
+			session(
+				"ci", withCertificate(), deployment(func(d *Deployment) { d.User = nil }), checkedAs("", 0, refused),
+			),
+			outcome{
+				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent",
+				Suspended: "Unauthorized", Wake: interval,
+			},
 		},
 		"the deployment is refused, and so is the session": {
 			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result = refused })),
-			outcome{Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "True Synced", Suspended: "Unauthorized", Wake: interval},
+			outcome{
+				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "True Synced",
+				Suspended: "Unauthorized", Wake: interval,
+			},
 		},
 		"B46 only the operator's own token is refused": {
-			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result, d.OwnToken = refused, true })),
+			session(
+				"ci", withCertificate(), publishedPlain(),
+				deployment(func(d *Deployment) { d.Result, d.OwnToken = refused, true }),
+			),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},
 		},
-		"the certificate is refused, whoever sends it": {
-			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result, d.OwnToken = alert, true })),
-			outcome{Ready: "False Suspended", Authenticated: "False CertificateRejected", Synced: "True Synced", Suspended: "CertificateRejected", Wake: interval},
+		"the certificate is refused for every caller": {
+			session(
+				"ci", withCertificate(), publishedPlain(),
+				deployment(func(d *Deployment) { d.Result, d.OwnToken = alert, true }),
+			),
+			outcome{
+				Ready: "False Suspended", Authenticated: "False CertificateRejected", Synced: "True Synced",
+				Suspended: "CertificateRejected", Wake: interval,
+			},
 		},
 		"unreachable": {
-			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result = unreachable })),
+			session(
+				"ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result = unreachable }),
+			),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
 		},
 		"nothing identifies the caller any more": {
-			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.ByConnection = false })),
+			session(
+				"ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.ByConnection = false }),
+			),
 			outcome{Ready: "False ConfigInvalid", Synced: "True Synced", Wake: interval},
 		},
 	})
@@ -127,18 +226,23 @@ func TestIdentifiedByConnection(t *testing.T) {
 
 func TestRefusalSaysWhatToDo(t *testing.T) {
 	t.Parallel()
-	alert := authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true}
+	alert := authcheck.Result{
+		Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true,
+	}
 	for name, tc := range map[string]struct {
 		seen Observation
 		want string
 	}{
-		"a refused token":              {session("ci", withToken(), checkedAs(value, 0, refused)), `token in Secret "mine", key "token"; write a valid one`},
+		"a refused token": {
+			session("ci", withToken(), checkedAs(value, 0, refused)),
+			`the server says 401; write a valid token to Secret "mine", key "token"`,
+		},
 		"a certificate beside a token": {session("ci", withToken(), checkedAs(value, 0, alert)), "client certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := Decide(tc.seen)
-			if c := p.condition(v1alpha1.ConditionReady); c == nil || !strings.Contains(c.Message, tc.want) {
+			if c := p.findCondition(v1alpha1.ConditionReady); c == nil || !strings.Contains(c.Message, tc.want) {
 				t.Errorf("Ready = %v, want a message with %q", c, tc.want)
 			}
 		})

@@ -9,7 +9,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-func (w *world) act(s *scope, o Observation, p Plan) {
+func (w *world) act(s *passResult, o Observation, p Plan) {
 	fail := func() bool {
 		if w.down {
 			s.failure = &Failure{Action: p.Action, Class: Transient, Message: "no route"}
@@ -26,7 +26,10 @@ func (w *world) act(s *scope, o Observation, p Plan) {
 			return
 		}
 		user := o.Session.Spec.Auth.Mint.User
-		s.target = TargetUser{Known: true, User: v1alpha1.SessionUser{ID: "id-" + user, Username: user}, Suspended: w.suspended["id-"+user], MaxLifetime: w.maximum}
+		s.target = TargetUser{
+			Known: true, User: v1alpha1.SessionUser{ID: "id-" + user, Username: user},
+			Suspended: w.suspended["id-"+user], MaxLifetime: w.maximum,
+		}
 	case Mint:
 		if fail() {
 			return
@@ -50,23 +53,23 @@ func (w *world) act(s *scope, o Observation, p Plan) {
 				s.revoked = append(s.revoked, id)
 			}
 		}
-		s.swept = true
+		s.searched = true
 	case Revoke:
 		if fail() {
 			return
 		}
-		for _, doomed := range p.Revoke {
-			w.revoke(doomed.ID)
-			s.revoked = append(s.revoked, doomed.ID)
+		for _, token := range p.Revoke {
+			w.revoke(token.ID)
+			s.revoked = append(s.revoked, token.ID)
 		}
 	}
 }
 
-func (w *world) mint(order MintRequest) {
+func (w *world) mint(request MintRequest) {
 	for id, token := range w.tokens { // 409: the name is taken
-		if token.serial == order.Serial {
+		if token.serial == request.Serial {
 			if w.secret != nil && w.secret.token != nil && w.secret.token.ID == id {
-				w.t.Fatalf("serial %d is minted a second time while it is published", order.Serial)
+				w.t.Fatalf("serial %d is minted a second time while it is published", request.Serial)
 			}
 			w.revoke(id)
 		}
@@ -75,12 +78,16 @@ func (w *world) mint(order MintRequest) {
 		w.t.Fatal("minting without end")
 	}
 	id := fmt.Sprintf("id-%d", w.minted)
-	token := &serverToken{name: "cso-" + id, serial: order.Serial, user: order.UserID, created: w.now, expires: w.now.Add(order.Lifetime)}
+	token := &serverToken{
+		name: "cso-" + id, serial: request.Serial, user: request.UserID, created: w.now,
+		expires: w.now.Add(request.Lifetime),
+	}
 	w.tokens[id] = token
 	w.crash("mint")
 	w.listed[id] = listedOf(id, token)
 	w.secret = &worldSecret{valueOK: true, token: &Published{
-		ID: id, Serial: order.Serial, ExpiresAt: token.expires.Truncate(time.Second), SpecDigest: order.SpecDigest, Fingerprint: id,
+		ID: id, Serial: request.Serial, ExpiresAt: token.expires.Truncate(time.Second), SpecDigest: request.SpecDigest,
+		Fingerprint: id,
 	}}
 	w.crash("publish")
 }
@@ -102,11 +109,14 @@ func (w *world) revoke(id string) {
 }
 
 func (w *world) check(o Observation) {
-	v := refused
+	result := refused
 	if o.Session.Spec.Auth.Token == nil || w.accepts[o.SuppliedToken.Fingerprint] {
-		v = accepted
+		result = accepted
 	}
-	w.o.CredentialCheck = CredentialCheck{Time: w.now, Credential: o.SuppliedToken.Fingerprint, Settings: o.Deployment.Fingerprint, Result: v, User: &v1alpha1.SessionUser{ID: "id-ada", Username: "ada"}}
+	w.o.CredentialCheck = CredentialCheck{
+		Time: w.now, Credential: o.SuppliedToken.Fingerprint, Settings: o.Deployment.Fingerprint, Result: result,
+		User: &v1alpha1.SessionUser{ID: "id-ada", Username: "ada"},
+	}
 	if o.Session.Spec.Auth.Token == nil {
 		w.o.CredentialCheck.Credential = ""
 	}
@@ -118,7 +128,9 @@ func (w *world) publish(o Observation) {
 	case o.Session.Spec.Auth.Mint != nil:
 		next.token = w.secret.token
 	case o.Session.Spec.Auth.Token != nil:
-		next.token = &Published{ID: o.SuppliedToken.ID, Serial: o.lastSerial(), Fingerprint: o.SuppliedToken.Fingerprint}
+		next.token = &Published{
+			ID: o.SuppliedToken.ID, Serial: o.lastSerial(), Fingerprint: o.SuppliedToken.Fingerprint,
+		}
 	}
 	w.secret = next
 }

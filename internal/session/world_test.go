@@ -12,10 +12,9 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// world is a model in memory of all that a session's plans act on: the server with
-// its tokens, the list that was read from it, the generated Secret, the status.
-// Plans are carried out in it as the controller does, until they do nothing. What
-// must never happen is checked at each step.
+// world is a model in memory of everything that a session's plans act on: the server with its
+// tokens, the list that was read from it, the generated Secret and the status. It carries out plans
+// as the controller does, until no action is left, and checks at each step what must never happen.
 type world struct {
 	t   *testing.T
 	now time.Time
@@ -42,7 +41,7 @@ type world struct {
 	secret         *worldSecret
 	foreign        bool
 	statusWrites   int
-	mayBreak       bool // somebody outside breaks the credential, so it need not be valid
+	mayBreak       bool // the test breaks the credential, so it need not be valid
 	conditionTurns map[string]int
 }
 
@@ -71,23 +70,26 @@ func newWorld(t *testing.T, options ...option) *world {
 	return w
 }
 
-// scope is what one pass finds out.
-type scope struct {
-	target  TargetUser
-	failure *Failure
-	revoked []string
-	swept   bool
+// passResult is what one pass finds out.
+type passResult struct {
+	target   TargetUser
+	failure  *Failure
+	revoked  []string
+	searched bool
 }
 
-func (w *world) observe(s scope) Observation {
+func (w *world) observe(s passResult) Observation {
 	o := w.o
 	o.Now = w.now
 	o.Session = w.o.Session.DeepCopy()
-	o.TargetUser, o.Failure, o.RevokedTokens, o.LostTokenSearched = s.target, s.failure, s.revoked, s.swept
+	o.TargetUser, o.Failure, o.RevokedTokens, o.LostTokenSearched = s.target, s.failure, s.revoked, s.searched
 	o.SpecDigest = SpecDigest(o.Session.Spec.Auth.Mint, "")
 	o.Secret = Secret{Foreign: w.foreign}
 	if w.secret != nil {
-		o.Secret = Secret{Exists: true, Token: w.secret.token, InSync: !w.secret.edited && w.secret.valueOK, ValueGone: !w.secret.valueOK, ResourceVersion: "1"}
+		o.Secret = Secret{
+			Exists: true, Token: w.secret.token, InSync: !w.secret.edited && w.secret.valueOK,
+			ValueGone: !w.secret.valueOK, ResourceVersion: "1",
+		}
 	}
 	user := o.Session.Status.User
 	if user == nil && s.target.Known {
@@ -126,7 +128,7 @@ func (w *world) pass() (p Plan) {
 			w.wake = w.now
 		}
 	}()
-	var s scope
+	var s passResult
 	for range 12 {
 		o := w.observe(s)
 		p = Decide(o)
@@ -158,8 +160,9 @@ func (w *world) report(o Observation, p Plan) {
 		w.wake = w.now.Add(50 * time.Millisecond)
 	case p.Backoff:
 		w.failures++
-		if sooner := w.now.Add(min(time.Second<<min(w.failures-1, 9), 5*time.Minute)); w.wake.IsZero() || sooner.Before(w.wake) {
-			w.wake = sooner
+		delay := min(time.Second<<min(w.failures-1, 9), 5*time.Minute)
+		if retry := w.now.Add(delay); w.wake.IsZero() || retry.Before(w.wake) {
+			w.wake = retry
 		}
 	case !p.SkipStatusUpdate:
 		w.failures = 0
@@ -169,19 +172,22 @@ func (w *world) report(o Observation, p Plan) {
 	}
 }
 
-// serves checks that readers of the Secret are served: what is published works (B42).
+// serves checks that what is published works for readers of the Secret (B42).
 func (w *world) serves() {
 	if w.mayBreak || w.secret == nil || !w.secret.token.Minted() {
 		return
 	}
 	token := w.tokens[w.secret.token.ID]
 	if token == nil || !w.now.Before(token.expires) {
-		w.t.Fatalf("B42: at %s the Secret holds token %s, which the server does not accept", w.now.Sub(noon), w.secret.token.ID)
+		w.t.Fatalf(
+			"B42: at %s the Secret holds token %s, which the server does not accept", w.now.Sub(noon),
+			w.secret.token.ID,
+		)
 	}
 }
 
-// advance lets time go by, with a listing in each interval and a pass whenever one
-// is due. It returns how many passes there were.
+// advance moves the time, with a list in each interval and a pass whenever one is due. It returns
+// the number of passes.
 func (w *world) advance(d time.Duration) (passes int) {
 	w.t.Helper()
 	for end := w.now.Add(d); !w.gone; passes++ {
@@ -194,7 +200,7 @@ func (w *world) advance(d time.Duration) (passes int) {
 			before := w.o.Deployment.Result
 			w.list()
 			w.serves()
-			// The server's news, and the deployment's, wake the session.
+			// News of the server and of the deployment wake the session.
 			if w.news() || before != w.o.Deployment.Result {
 				w.pass()
 			}
@@ -210,7 +216,7 @@ func (w *world) advance(d time.Duration) (passes int) {
 	return passes
 }
 
-// news reports whether the list says something that a session is woken for.
+// news reports whether the list has something that a session is woken for.
 func (w *world) news() bool {
 	named := w.o.Session.Status.Token
 	_, there := w.listed[func() string {
@@ -219,11 +225,13 @@ func (w *world) news() bool {
 		}
 		return named.ID
 	}()]
-	suspended := w.o.Session.Status.User != nil && w.listSuspended[w.o.Session.Status.User.ID]
-	return named != nil && named.Serial > 0 && !there || suspended != (w.o.Session.Status.Suspension != nil) || len(w.listed) > 1
+	status := w.o.Session.Status
+	suspended := status.User != nil && w.listSuspended[status.User.ID]
+	revoked := named != nil && named.Serial > 0 && !there
+	return revoked || suspended != (status.Suspension != nil) || len(w.listed) > 1
 }
 
-// settle passes until nothing is left that would not wait for a minute.
+// settle passes until the next pass is at least a minute away.
 func (w *world) settle() {
 	w.t.Helper()
 	for range 20 {
@@ -246,7 +254,7 @@ func (w *world) says(want string) {
 			return
 		}
 	}
-	w.t.Fatalf("Ready says nothing, want %s", want)
+	w.t.Fatalf("Ready is missing, want %s", want)
 }
 
 // live checks which tokens the server accepts.

@@ -11,11 +11,11 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// maxMessage is the longest message of a condition, in runes.
+// maxMessage is the maximum length of a condition's message, in runes.
 const maxMessage = 1024
 
-// Condition is one statement about an object. Type, Status and Reason are required;
-// types and reasons are constants of api/v1alpha1.
+// Condition is a condition to set. Type, Status and Reason are required; types and reasons are
+// constants of api/v1alpha1.
 type Condition struct {
 	Type    string
 	Status  metav1.ConditionStatus
@@ -23,9 +23,8 @@ type Condition struct {
 	Message string
 }
 
-// Set puts c in place of the condition of its type, or adds it. The time of the last
-// transition moves to now, in whole seconds, only when the status changes. The
-// message is redacted and cut to 1024 runes.
+// Set adds c, or replaces the condition of its type. LastTransitionTime becomes now, in whole
+// seconds, only if the status changes. The message is redacted and cut to 1024 runes.
 func Set(conditions *[]metav1.Condition, generation int64, now time.Time, c Condition) {
 	meta.SetStatusCondition(conditions, metav1.Condition{
 		Type:               c.Type,
@@ -33,17 +32,17 @@ func Set(conditions *[]metav1.Condition, generation int64, now time.Time, c Cond
 		ObservedGeneration: generation,
 		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)), // what the API server keeps of it
 		Reason:             c.Reason,
-		Message:            message(c.Message),
+		Message:            cleanMessage(c.Message),
 	})
 }
 
-// Remove takes the condition of a type away. It is nothing where there is none.
+// Remove removes the condition of a type, if there is one.
 func Remove(conditions *[]metav1.Condition, conditionType string) {
 	meta.RemoveStatusCondition(conditions, conditionType)
 }
 
-// message redacts before it cuts: half a credential is not recognised any more.
-func message(text string) string {
+// cleanMessage redacts before it cuts, because part of a credential would not be recognised.
+func cleanMessage(text string) string {
 	text = redact.Text(text)
 	runes := 0
 	for at := range text {
@@ -57,13 +56,12 @@ func message(text string) string {
 
 // Transition is a change of one condition's status or reason.
 type Transition struct {
-	// Before is nil when the condition is new, After when it was removed.
+	// Before is nil if the condition is new, After if it was removed.
 	Before, After *metav1.Condition
 }
 
-// Transitions returns what changed in the status or reason of each type: first the
-// types of after, in its order, then those that were removed. Messages, generations
-// and times do not count (B94).
+// Transitions returns the changes of status or reason: first the types in after, in its order, then
+// those that were removed. Messages, generations and times are ignored (B94).
 func Transitions(before, after []metav1.Condition) []Transition {
 	var found []Transition
 	for i := range after {

@@ -15,18 +15,18 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// Recorder takes events. It is what mgr.GetEventRecorder returns.
+// Recorder records events. It is what mgr.GetEventRecorder returns.
 type Recorder = events.EventRecorder
 
 const (
-	// maxNote is the longest text of an event that the API server takes, in bytes.
+	// maxNote is the maximum length of an event's text that the API server accepts, in bytes.
 	maxNote = 1024
-	// actionReconcile says what was done when a condition changed.
+	// actionReconcile is the action of events about changed conditions.
 	actionReconcile = "Reconcile"
 )
 
-// expected are reasons for which Ready is False without anything being wrong: the
-// object waits for something that was asked for or that comes by itself.
+// expected are reasons for Ready=False that are not a problem: the object waits for something that
+// was requested or happens automatically.
 var expected = []string{
 	v1alpha1.ReasonPaused,
 	v1alpha1.ReasonVerifying,
@@ -38,15 +38,15 @@ var expected = []string{
 	v1alpha1.ReasonTerminating,
 }
 
-// quiet are reasons that every object begins with: as the first they tell nothing.
+// quiet are the initial reasons of every object, which are not reported as events.
 var quiet = []string{
 	v1alpha1.ReasonVerifying,
 	v1alpha1.ReasonAwaitingDeployment,
 }
 
-// Events records one event if Ready of obj went from one status or reason to another:
-// a Warning where a person has to act, else a Normal one. A message that changes is
-// no transition, and the first Verifying or AwaitingDeployment tells nothing (B94).
+// Events records one event if the status or reason of Ready has changed: a Warning if a person has
+// to act, otherwise a Normal one. A changed message alone is not reported, nor is the first
+// Verifying or AwaitingDeployment (B94).
 func (w *Writer) Events(obj client.Object, before, after []metav1.Condition) {
 	for _, transition := range Transitions(before, after) {
 		now := transition.After
@@ -60,9 +60,9 @@ func (w *Writer) Events(obj client.Object, before, after []metav1.Condition) {
 	}
 }
 
-// Event records an event that is no condition's, such as v1alpha1.EventMinted. The
-// type is corev1.EventTypeNormal or corev1.EventTypeWarning, the action a verb in
-// upper camel case. The note is redacted and cut to what the API server takes.
+// Event records an event that is not about a condition, such as v1alpha1.EventMinted. The type is
+// corev1.EventTypeNormal or corev1.EventTypeWarning, the action a verb in upper camel case. The
+// note is redacted and cut to what the API server accepts.
 func (w *Writer) Event(obj client.Object, eventType, reason, action, note string) {
 	note = redact.Text(note)
 	if len(note) > maxNote {

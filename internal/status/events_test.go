@@ -15,7 +15,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// recorded returns a Writer that cannot patch, and what it has recorded so far.
+// recorded returns a Writer that cannot patch, and the events that it has recorded so far.
 func recorded() (*Writer, func() []string) {
 	recorder := events.NewFakeRecorder(16)
 	return NewWriter(nil, recorder, testclock.NewFakePassiveClock(noon)), func() []string {
@@ -46,24 +46,32 @@ func TestEvents(t *testing.T) { // B94
 		before, after []metav1.Condition
 		want          []string
 	}{
-		"nothing":           {conditions(active), conditions(active), nil},
-		"a message":         {conditions(suspended), conditions(ready("False", "Suspended", "still")), nil},
-		"bad news":          {conditions(active), conditions(suspended), []string{"Warning Suspended the server refused it"}},
-		"good news":         {conditions(suspended), conditions(active), []string{"Normal Active all is well"}},
-		"other bad news":    {conditions(suspended), conditions(ready("False", "AccessDenied", "no")), []string{"Warning AccessDenied no"}},
-		"first bad news":    {nil, conditions(ready("False", "SecretConflict", "no")), []string{"Warning SecretConflict no"}},
-		"first good news":   {nil, conditions(active), []string{"Normal Active all is well"}},
-		"the first look":    {nil, conditions(ready("False", "Verifying", "wait")), nil},
-		"the first wait":    {nil, conditions(ready("Unknown", "AwaitingDeployment", "wait")), nil},
-		"a later wait":      {conditions(active), conditions(ready("False", "AwaitingDeployment", "wait")), []string{"Normal AwaitingDeployment wait"}},
-		"a person's pause":  {conditions(active), conditions(ready("False", "Paused", "zzz")), []string{"Normal Paused zzz"}},
-		"consent":           {nil, conditions(ready("False", "AwaitingAuthorization", "open it")), []string{"Normal AwaitingAuthorization open it"}},
-		"a workspace":       {conditions(active), conditions(ready("False", "WorkspaceStopped", "off")), []string{"Normal WorkspaceStopped off"}},
-		"retention":         {conditions(active), conditions(ready("False", "Retired", "idle")), []string{"Normal Retired idle"}},
-		"not known":         {conditions(active), conditions(ready("Unknown", "Unreachable", "?")), []string{"Normal Unreachable ?"}},
-		"per cent signs":    {conditions(active), conditions(ready("False", "Suspended", "100 %s %d")), []string{"Warning Suspended 100 %s %d"}},
-		"Ready disappears":  {conditions(active), nil, nil},
-		"another condition": {conditions(active), conditions(active, Condition{Type: "SecretSynced", Status: "False", Reason: "TemplateInvalid"}), nil},
+		"nothing":   {conditions(active), conditions(active), nil},
+		"a message": {conditions(suspended), conditions(ready("False", "Suspended", "still")), nil},
+		"bad news":  {conditions(active), conditions(suspended), []string{"Warning Suspended the server refused it"}},
+		"good news": {conditions(suspended), conditions(active), []string{"Normal Active all is well"}},
+		"other bad news": {conditions(suspended), conditions(ready("False", "AccessDenied", "no")),
+			[]string{"Warning AccessDenied no"}},
+		"first bad news":  {nil, conditions(ready("False", "SecretConflict", "no")), []string{"Warning SecretConflict no"}},
+		"first good news": {nil, conditions(active), []string{"Normal Active all is well"}},
+		"the first look":  {nil, conditions(ready("False", "Verifying", "wait")), nil},
+		"the first wait":  {nil, conditions(ready("Unknown", "AwaitingDeployment", "wait")), nil},
+		"a later wait": {conditions(active), conditions(ready("False", "AwaitingDeployment", "wait")),
+			[]string{"Normal AwaitingDeployment wait"}},
+		"a person's pause": {conditions(active), conditions(ready("False", "Paused", "zzz")), []string{"Normal Paused zzz"}},
+		"consent": {nil, conditions(ready("False", "AwaitingAuthorization", "open it")),
+			[]string{"Normal AwaitingAuthorization open it"}},
+		"a workspace": {conditions(active), conditions(ready("False", "WorkspaceStopped", "off")),
+			[]string{"Normal WorkspaceStopped off"}},
+		"retention": {conditions(active), conditions(ready("False", "Retired", "idle")),
+			[]string{"Normal Retired idle"}},
+		"not known": {conditions(active), conditions(ready("Unknown", "Unreachable", "?")),
+			[]string{"Normal Unreachable ?"}},
+		"per cent signs": {conditions(active), conditions(ready("False", "Suspended", "100 %s %d")),
+			[]string{"Warning Suspended 100 %s %d"}},
+		"Ready disappears": {conditions(active), nil, nil},
+		"another condition": {conditions(active), conditions(active,
+			Condition{Type: "SecretSynced", Status: "False", Reason: "TemplateInvalid"}), nil},
 		"a credential": { // B90
 			conditions(active), []metav1.Condition{{Type: "Ready", Status: "False", Reason: "Suspended", Message: credential}},
 			[]string{"Warning Suspended [redacted]"},

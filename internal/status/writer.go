@@ -15,30 +15,29 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// Writer reports about objects: conditions, events, one patch. Make it with
-// [NewWriter]. It is safe for concurrent use.
+// Writer writes conditions, events and status patches. Create it with [NewWriter]. It is safe for
+// concurrent use.
 type Writer struct {
 	client   client.StatusClient
 	recorder Recorder
 	clock    clock.PassiveClock
 }
 
-// NewWriter returns a Writer that patches with c and takes the time of transitions
-// from clock.
+// NewWriter returns a Writer that patches with c and takes transition times from clock.
 func NewWriter(c client.StatusClient, recorder Recorder, clock clock.PassiveClock) *Writer {
 	return &Writer{client: c, recorder: recorder, clock: clock}
 }
 
-// Set is [Set] with the present time.
+// Set is [Set] with the current time.
 func (w *Writer) Set(conditions *[]metav1.Condition, generation int64, c Condition) {
 	Set(conditions, generation, w.clock.Now(), c)
 }
 
-// Patch sends the status of after, if it differs from that of before, as one merge
-// patch of the status subresource, on the condition that before is still current
-// (B30): the error is a conflict where it is not. changed says that the API server
-// took it; after then has the new resourceVersion. An object that is gone needs no
-// status: that is success. Nothing but the status is sent.
+// Patch sends the status of after, if it differs from that of before, as one merge patch of the
+// status subresource. The patch has before's resourceVersion as a precondition (B30); if it does
+// not hold, the error is a conflict. changed reports whether a patch was applied; after then has
+// the new resourceVersion. If the object was deleted, Patch succeeds. Nothing but the status is
+// sent.
 func (w *Writer) Patch(ctx context.Context, before, after client.Object) (changed bool, err error) {
 	base, target, err := statusOnly(before, after)
 	if err != nil || target == nil {
@@ -55,8 +54,8 @@ func (w *Writer) Patch(ctx context.Context, before, after client.Object) (change
 	return true, nil
 }
 
-// statusOnly returns before, and a copy of it with the status of after; nil where
-// both are equal.
+// statusOnly returns before, and a copy of it with the status of after. It returns nil if both are
+// equal.
 func statusOnly(before, after client.Object) (base, target client.Object, err error) {
 	switch before := before.(type) {
 	case *v1alpha1.CoderSession:
@@ -65,9 +64,9 @@ func statusOnly(before, after client.Object) (base, target client.Object, err er
 			break
 		}
 		status := after.Status.DeepCopy()
-		clean(status.Conditions)
+		cleanMessages(status.Conditions)
 		if status.Suspension != nil {
-			status.Suspension.Message = message(status.Suspension.Message)
+			status.Suspension.Message = cleanMessage(status.Suspension.Message)
 		}
 		if equality.Semantic.DeepEqual(&before.Status, status) {
 			return nil, nil, nil
@@ -81,7 +80,7 @@ func statusOnly(before, after client.Object) (base, target client.Object, err er
 			break
 		}
 		status := after.Status.DeepCopy()
-		clean(status.Conditions)
+		cleanMessages(status.Conditions)
 		if equality.Semantic.DeepEqual(&before.Status, status) {
 			return nil, nil, nil
 		}
@@ -92,8 +91,8 @@ func statusOnly(before, after client.Object) (base, target client.Object, err er
 	return nil, nil, fmt.Errorf("patch status: %T and %T are no two states of one object", before, after)
 }
 
-// clean redacts the messages of conditions that did not come through Set.
-func clean(conditions []metav1.Condition) {
+// cleanMessages redacts the messages of conditions that were not set through Set.
+func cleanMessages(conditions []metav1.Condition) {
 	for i := range conditions {
 		conditions[i].Message = redact.Text(conditions[i].Message)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// subresource takes patches of the status, or refuses them.
+// subresource accepts patches of the status, or rejects them.
 type subresource struct {
 	client.SubResourceWriter // Create and Update are not used
 	patches                  []map[string]any
@@ -27,7 +27,9 @@ type subresource struct {
 
 func (s *subresource) Status() client.SubResourceWriter { return s }
 
-func (s *subresource) Patch(_ context.Context, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+func (s *subresource) Patch(
+	_ context.Context, obj client.Object, patch client.Patch, _ ...client.SubResourcePatchOption,
+) error {
 	data, err := patch.Data(obj)
 	if err != nil {
 		return err
@@ -49,7 +51,8 @@ func newWriter(refusal error) (*Writer, *subresource) {
 }
 
 func session() *v1alpha1.CoderSession {
-	s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci", ResourceVersion: "7", Generation: 2}}
+	s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "builds", Name: "ci", ResourceVersion: "7", Generation: 2}}
 	Set(&s.Status.Conditions, 2, noon, ready("False", "Paused", "old"))
 	return s
 }

@@ -26,8 +26,8 @@ import (
 // serverProcess makes a test process a server; see TestServerProcess.
 const serverProcess = "STREAM_TEST_SERVER"
 
-// TestServerProcess is no test: it serves the benchmark, which measures the memory of its own process, until its standard
-// input ends.
+// TestServerProcess is not a test: it is the server of the benchmark, which measures the memory of
+// its own process. It runs until its standard input ends.
 func TestServerProcess(t *testing.T) { //nolint:paralleltest // see above
 	if os.Getenv(serverProcess) == "" {
 		t.Skip("serves the benchmark only")
@@ -37,7 +37,8 @@ func TestServerProcess(t *testing.T) { //nolint:paralleltest // see above
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-// startServer starts a server in a process of its own and returns its URL, a token and a workspace's id.
+// startServer starts a server in a separate process and returns its URL, a token and a workspace's
+// ID.
 func startServer(b *testing.B) (origin, token, workspaceID string) {
 	b.Helper()
 	cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestServerProcess$", "-test.v")
@@ -66,16 +67,16 @@ func startServer(b *testing.B) (origin, token, workspaceID string) {
 	return "", "", ""
 }
 
-// inUse is the memory in use by the heap and by stacks, in bytes.
+// inUse returns the memory in use by the heap and by stacks, in bytes.
 func inUse() int64 {
 	runtime.GC()
-	runtime.GC() // what finalizers have let go
+	runtime.GC() // what finalizers have released
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc) + int64(m.StackInuse)
 }
 
-// BenchmarkOpenStream opens streams that nothing happens on and reports the memory that each holds, as B/stream.
+// BenchmarkOpenStream opens streams without events and reports the memory per stream, as B/stream.
 func BenchmarkOpenStream(b *testing.B) {
 	const streams = 500
 	origin, token, workspaceID := startServer(b)
@@ -105,5 +106,5 @@ func BenchmarkOpenStream(b *testing.B) {
 		client.CloseIdle()
 	}
 	b.ReportMetric(float64(perStream), "B/stream")
-	b.ReportMetric(0, "ns/op") // opening is bounded by the server
+	b.ReportMetric(0, "ns/op") // the time depends on the server
 }

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package stream keeps streams of workspaces' changes open: one per workspace, shared by all who hold it, reconnected as
-// long as that makes sense.
+// Package stream keeps streams of workspace changes open: one per workspace, shared by all its
+// holders and reconnected after failures.
 //
-// It owns when to dial, to wait, to give up and to begin anew (the pure transitions of machine.go), the two protocols of
-// contract D.1, and the sharing of streams among holders ([Set]). It does not own settings: it is told when they have
-// settled, and with which client. Nor does it decide anything about sessions: a stream is only a hint to look again. What
-// it misses, the holders' own polling finds; that it is open proves nothing about the token that opened it (contract G.31).
+// It decides when to dial, to wait, to give up and to start over (the pure transitions of
+// machine.go), implements the two protocols of contract D.1, and shares streams among holders
+// ([Set]). It does not resolve settings: it is told when they have stopped changing, and which
+// client was built from them. It decides nothing about sessions either: a notification only tells
+// the holder to look at its workspace again. Changes that a stream misses are found by the holders'
+// polling, and an open stream does not prove that its token is valid (contract G.31).
 //
-//	Set ──► stream (one per workspace: machine, timer, view) ──► link (one goroutine: dial, then read)
+//	Set ──► stream (one per workspace: machine, timer, view) ──► link (a goroutine: dial, then read)
 //	 ▲          ▲   │                                              │
-//	 │          │   └─ actions: dial, hang up, wait                │
+//	 │          │   └─ actions: dial, close the link, wait         │
 //	 │          └───── events: opened, refused, lost, due ◄────────┘
-//	 └─ Ensure, Release, Settled, Suspend, Revive, Forget, Close; Hints go out
+//	 └─ Ensure, Release, Settled, Suspend, Revive, Forget, Close; notifications go out
 package stream

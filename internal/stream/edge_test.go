@@ -13,7 +13,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
-// A deployment behind mutual TLS that demands a header and knows the caller by the certificate: no token is needed.
+// A deployment behind mutual TLS that requires a header and identifies the caller by the
+// certificate: no token is needed.
 func TestStreamsGoThroughTheEdge(t *testing.T) { // B13
 	t.Parallel()
 	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {

@@ -34,7 +34,7 @@ var (
 	cd   = types.NamespacedName{Namespace: "builds", Name: "cd"}
 )
 
-// alarmClock is a fake clock that notes what it is asked to wake for.
+// alarmClock is a fake clock that records the timers that are set.
 type alarmClock struct {
 	*clocktesting.FakeClock
 	mu     sync.Mutex
@@ -48,7 +48,7 @@ func (c *alarmClock) AfterFunc(d time.Duration, f func()) clock.Timer {
 	return c.FakeClock.AfterFunc(d, f)
 }
 
-// last is the last alarm that was set.
+// last returns the timer that was set last.
 func (c *alarmClock) last() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,14 +68,15 @@ type world struct {
 
 	clients []*coder.Client
 
-	mu    sync.Mutex
-	hints []stream.Notification
-	seen  []stream.ConnectionEvent
+	mu            sync.Mutex
+	notifications []stream.Notification
+	seen          []stream.ConnectionEvent
 }
 
 func newWorld(t *testing.T, o coderd.Options) *world {
 	t.Helper()
-	w := &world{t: t, server: coderd.New(o), clock: &alarmClock{FakeClock: clocktesting.NewFakeClock(time.Date(2026, 2, 20, 10, 0, 0, 0, time.UTC))}}
+	w := &world{t: t, server: coderd.New(o), clock: &alarmClock{
+		FakeClock: clocktesting.NewFakeClock(time.Date(2026, 2, 20, 10, 0, 0, 0, time.UTC))}}
 	var err error
 	w.ln, err = w.server.Start(coderd.ListenOptions{})
 	w.must(err)
@@ -87,7 +88,7 @@ func newWorld(t *testing.T, o coderd.Options) *world {
 	w.token, w.keyID = token, key.ID
 	w.target = w.workspace("dev")
 	w.Set = stream.NewSet(t.Context(), stream.Options{
-		Clock: w.clock, Jitter: func() float64 { return 0.5 }, Notify: w.hint, Observe: w.observe,
+		Clock: w.clock, Jitter: func() float64 { return 0.5 }, Notify: w.notification, Observe: w.observe,
 	})
 	t.Cleanup(w.Close)
 	return w
@@ -101,10 +102,10 @@ func (w *world) workspace(name string) stream.Target {
 	return stream.Target{Deployment: prod, WorkspaceID: ws.ID}
 }
 
-func (w *world) hint(h stream.Notification) {
+func (w *world) notification(h stream.Notification) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hints = append(w.hints, h)
+	w.notifications = append(w.notifications, h)
 }
 
 func (w *world) observe(o stream.ConnectionEvent) {
@@ -113,19 +114,19 @@ func (w *world) observe(o stream.ConnectionEvent) {
 	w.seen = append(w.seen, o)
 }
 
-// hinted returns the hints so far, as state and status.
+// hinted returns the notifications so far, as state and status.
 func (w *world) hinted() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []string
-	for _, h := range w.hints {
+	for _, h := range w.notifications {
 		out = append(out, fmt.Sprint(h.View.State, " ", h.View.Workspace.Status))
 	}
 	return out
 }
 
-// observed counts the occurrences of a kind.
-func (w *world) observed(kind stream.OccurrenceKind) int {
+// observed counts the connection events of a kind.
+func (w *world) observed(kind stream.ConnectionEventKind) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
@@ -137,7 +138,7 @@ func (w *world) observed(kind stream.OccurrenceKind) int {
 	return n
 }
 
-// client makes a client of the server, like one that is built from settings.
+// client creates a client of the server, as if it were built from settings.
 func (w *world) client(token string) *coder.Client {
 	w.t.Helper()
 	c := newClient(w.t, w.ln.URL(), coder.Config{Token: redact.New(token)})
@@ -157,10 +158,10 @@ func newClient(tb testing.TB, origin string, cfg coder.Config) *coder.Client {
 	return c
 }
 
-// settle settles settings with ada's token.
+// settle calls Settled with ada's token.
 func (w *world) settle(fingerprint string) { w.Settled(prod, fingerprint, w.client(w.token)) }
 
-// open holds the workspace for ci and waits until the stream has told its state.
+// open holds the workspace for ci and waits for the first workspace state.
 func (w *world) open() {
 	w.t.Helper()
 	w.settle("a")
@@ -198,7 +199,8 @@ func (w *world) look() stream.View {
 // await waits for a state of ci's stream.
 func (w *world) await(state stream.State) {
 	w.t.Helper()
-	w.eventually(func() string { return fmt.Sprintf("%s, but %+v", state, w.look()) }, func() bool { return w.look().State == state })
+	w.eventually(func() string { return fmt.Sprintf("%s, but %+v", state, w.look()) },
+		func() bool { return w.look().State == state })
 }
 
 func (w *world) awaitStatus(status coder.WorkspaceStatus) {
@@ -207,21 +209,21 @@ func (w *world) awaitStatus(status coder.WorkspaceStatus) {
 		func() bool { return w.look().Workspace.Status == status })
 }
 
-// awaitOpen waits for a number of streams that the server has open.
+// awaitOpen waits until the server has a number of open streams.
 func (w *world) awaitOpen(n int) {
 	w.t.Helper()
 	w.eventually(func() string { return fmt.Sprint(n, " open streams, but ", w.server.Streams()) },
 		func() bool { return w.server.OpenStreams() == n })
 }
 
-// awaitHints waits for the hints so far to be these.
+// awaitHints waits for these notifications.
 func (w *world) awaitHints(want ...string) {
 	w.t.Helper()
 	w.eventually(func() string { return cmp.Diff(want, w.hinted()) },
 		func() bool { return cmp.Equal(want, w.hinted(), cmpopts.EquateEmpty()) })
 }
 
-// dials counts the handshakes that the server was asked for.
+// dials counts the handshakes that the server has received.
 func (w *world) dials() int { return w.server.Count("GET", socketRoute) }
 
 func (w *world) wantDials(n int) {
@@ -232,10 +234,10 @@ func (w *world) wantDials(n int) {
 	}
 }
 
-// ring lets the time pass until the alarm that was set last.
+// ring advances the clock to the timer that was set last.
 func (w *world) ring() { w.clock.Step(w.clock.last()) }
 
-// wantQuiet lets a day pass in which nothing is dialled.
+// wantQuiet advances the clock by a day and fails if something is dialled.
 func (w *world) wantQuiet() {
 	w.t.Helper()
 	before, states := w.server.Count("", ""), w.States()
@@ -251,12 +253,12 @@ func (w *world) wantQuiet() {
 	}
 }
 
-// wantEnds compares how the server has seen streams end.
+// wantEnds compares how streams have ended, as seen by the server.
 func (w *world) wantEnds(want map[coderd.StreamEnd]int) {
 	w.t.Helper()
 	w.eventually(func() string { return cmp.Diff(want, w.server.StreamEnds()) },
 		func() bool { return cmp.Equal(want, w.server.StreamEnds(), cmpopts.EquateEmpty()) })
 }
 
-// byClient is the end of WebSockets that this side has closed in good order.
+// byClient is the end of WebSockets that the client has closed normally.
 var byClient = coderd.StreamEnd{Protocol: coderd.StreamWebSocket, By: coderd.EndedByClient, Code: 1000}

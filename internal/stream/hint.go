@@ -11,62 +11,66 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// Target is the workspace that a stream is about.
+// Target is the workspace of a stream.
 type Target struct {
-	// Deployment is the key of the connection that the stream is opened through.
+	// Deployment is the key of the deployment whose connection is used.
 	Deployment types.NamespacedName
-	// WorkspaceID is the workspace's UUID: a name can pass on to another workspace.
+	// WorkspaceID is the workspace's UUID. A name is not enough, because another workspace can take it
+	// over.
 	WorkspaceID string
 }
 
-// View is what a stream knows.
+// View is what is known through a stream.
 type View struct {
 	State State
-	// Workspace is what the server told last, perhaps on an earlier connection; zero until it told anything.
+	// Workspace is the last state that the server sent, possibly on an earlier connection. It is zero
+	// until the server has sent one.
 	Workspace coder.Workspace
-	// ChangedAt is when Workspace came to be different, by the local clock; zero where it never was.
+	// ChangedAt is when Workspace changed, by the local clock. It is zero if it never did.
 	ChangedAt time.Time
-	// Err is why the stream is not connected: an error in whose chain there may be a *coder.Error; nil while it is, and before
-	// the first attempt has failed. Its text holds no credentials.
+	// Err is why the stream is not connected. It may wrap a *coder.Error. It is nil while the stream
+	// is connected, and before the first attempt has failed. Its text contains no credentials.
 	Err error
 }
 
-// Notification tells the holders of a stream to look again: the workspace has changed, or the stream connected, lost its
-// connection, was parked or closed. Dials that go on failing are not told. Hints of one stream come one at a time, each with
-// the latest view; what happens meanwhile is told by the next.
+// Notification tells the holders of a stream to look again: the workspace has changed, or the
+// stream was connected, has lost its connection, was stopped or was closed. Repeated failures to
+// dial send none. The notifications of one stream are sent one at a time, each with the latest
+// view; changes during a call are reported by the next one.
 type Notification struct {
 	Target  Target
 	Holders []types.NamespacedName
 	View    View
 }
 
-// ConnectionEvent is something that metrics and logs want to know of, for each connection.
+// ConnectionEvent is an event of one connection, for metrics and logs.
 type ConnectionEvent struct {
 	Target   Target
-	Kind     OccurrenceKind
+	Kind     ConnectionEventKind
 	Protocol coder.WatchProtocol
-	// Err says more of all but Opened. Its text holds no credentials.
+	// Err has details for all kinds but Opened. Its text contains no credentials.
 	Err error
 }
 
-// OccurrenceKind is a kind of occurrence.
-type OccurrenceKind string
+// ConnectionEventKind is the kind of a ConnectionEvent.
+type ConnectionEventKind string
 
-// The kinds of occurrences.
+// The kinds of connection events.
 const (
-	// Opened: the server has said its first word.
-	Opened OccurrenceKind = "Opened"
+	// Opened: the server has sent its first message.
+	Opened ConnectionEventKind = "Opened"
 	// Refused: a dial failed.
-	Refused OccurrenceKind = "Refused"
-	// Lost: a connection ended, and not by this side.
-	Lost OccurrenceKind = "Lost"
-	// ServerError: the server told of an error, which ends nothing (contract D.1).
-	ServerError OccurrenceKind = "Complaint"
-	// InvalidEvent: the server sent what is no event, or not of this workspace. It was passed over.
-	InvalidEvent OccurrenceKind = "Garbage"
+	Refused ConnectionEventKind = "Refused"
+	// Lost: a connection ended, and the operator did not end it.
+	Lost ConnectionEventKind = "Lost"
+	// ServerError: the server reported an error, which does not end the connection (contract D.1).
+	ServerError ConnectionEventKind = "ServerError"
+	// InvalidEvent: the server sent something that is not an event, or an event of another workspace.
+	// It was skipped.
+	InvalidEvent ConnectionEventKind = "InvalidEvent"
 )
 
-// ErrSuspended says in View.Err that the deployment is out of use.
+// ErrSuspended is the View.Err of a deployment that is suspended.
 var ErrSuspended = errors.New("suspended")
 
 var (

@@ -16,7 +16,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// lateWire is a connection that comes to be although the dial was given up, and that speaks until it is closed.
+// lateWire is a connection that is opened although the dial was given up, and that sends until it
+// is closed.
 type lateWire struct {
 	polite, closed chan struct{}
 	once           sync.Once
@@ -26,17 +27,17 @@ type lateWire struct {
 func (w *lateWire) read(handle func(frame)) error {
 	handle(frame{kind: framePing})
 	<-w.closed
-	<-time.After(20 * time.Millisecond) // who does not wait for it is gone by then
+	<-time.After(20 * time.Millisecond) // long enough for a Close that does not wait to return
 	w.over.Store(true)
 	return io.EOF
 }
 
-func (w *lateWire) hangUp() {
+func (w *lateWire) closeGracefully() {
 	close(w.polite)
-	w.cut()
+	w.closeNow()
 }
 
-func (w *lateWire) cut() { w.once.Do(func() { close(w.closed) }) }
+func (w *lateWire) closeNow() { w.once.Do(func() { close(w.closed) }) }
 
 func TestTheLateConnectionIsClosed(t *testing.T) { // B84
 	t.Parallel()
@@ -57,9 +58,9 @@ func TestTheLateConnectionIsClosed(t *testing.T) { // B84
 			})
 			late := &lateWire{polite: make(chan struct{}), closed: make(chan struct{})}
 			dialling, given := make(chan struct{}), make(chan struct{})
-			set.open = func(context.Context, line) (wire, error) {
+			set.open = func(context.Context, dialOptions) (wire, error) {
 				close(dialling)
-				<-given // deaf to its context
+				<-given // ignores its context
 				return late, nil
 			}
 			set.Settled(target.Deployment, "a", &coder.Client{})

@@ -8,10 +8,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// State is where a stream stands.
+// State is the state of a stream.
 type State string
 
-// The states, and the ways between them, which machine.next goes:
+// The states and transitions, as machine.applyEvent implements them:
 //
 //	[Idle] ──settled──► [Connecting] ──opened──► [Connected]
 //	                      ▲  ▲    │                   │
@@ -21,73 +21,75 @@ type State string
 //	                         │
 //	 settled (other, or after│a suspension), revived
 //	                         │
-//	                      [Parked] ◄──refused── [Connecting]
-//	                               ◄──rejected── [Connecting], [Connected]
-//	                               ◄──suspended── [Connecting], [Connected], [AwaitingRetry]
+//	                      [Stopped] ◄──refused── [Connecting]
+//	                                ◄──rejected── [Connecting], [Connected]
+//	                                ◄──suspended── [Connecting], [Connected], [AwaitingRetry]
 //
 //	                      [Closed] ◄──finished── [Connecting], [Connected]
 //	                               ◄──released── every state
 //
-// Other settings that settle while Connecting or Connected lead to Connecting, too. While Connecting, a WebSocket that
-// the server does not have is replaced by server-sent events without a wait.
+// Other settings that settle while Connecting or Connected lead to Connecting, too. While
+// Connecting, a WebSocket that the server does not support is replaced by server-sent events
+// without a wait.
 const (
-	// Idle: no settings have settled yet.
+	// Idle: no settings are available yet.
 	Idle State = "Idle"
-	// Connecting: a dial is under way, or the server has not said its first word yet.
+	// Connecting: a dial is in progress, or the server has not sent its first message yet.
 	Connecting State = "Connecting"
-	// Connected: the server tells of changes.
+	// Connected: the server sends changes.
 	Connected State = "Connected"
-	// AwaitingRetry: the next dial is due after a backoff.
+	// AwaitingRetry: the next dial is made after a backoff.
 	AwaitingRetry State = "AwaitingRetry"
-	// Stopped: refused, or suspended; only other settings, or the end of the suspension, help.
-	Stopped State = "Parked"
-	// Closed: ended by the server in good order, or not held by anybody. There is no way back.
+	// Stopped: refused or suspended. Only other settings or the end of the suspension start it again.
+	Stopped State = "Stopped"
+	// Closed: ended normally by the server, or without holders. This state is final.
 	Closed State = "Closed"
 )
 
-// machine is all that decisions depend on. It is a value: next returns another.
+// machine holds all the state that transitions depend on. It is a value: applyEvent returns a new
+// one.
 type machine struct {
 	state State
-	// fingerprint of the settings that were last dialled with.
+	// fingerprint of the settings of the last dial.
 	fingerprint string
-	// link numbers the connections and the waits, so that what an earlier one reports is told from the present one's.
+	// link numbers the connections and the waits, so that events of earlier ones are recognised.
 	link     uint64
 	protocol coder.WatchProtocol
 	// failures since the stream was last open, or dialled with new settings.
 	failures int
-	// suspended: whatever settles next ends it, even the same settings.
+	// suspended is set until the next settled event, even if the settings are the same.
 	suspended bool
 }
 
 type eventKind int
 
 const (
-	settled   eventKind = iota // with fingerprint; after keeps the first dial back
-	suspended                  // the deployment is out of use until something settles
-	revived                    // somebody knows better than the refusal
+	settled   eventKind = iota // with fingerprint; after delays the first dial
+	suspended                  // the deployment is suspended until new settings arrive
+	revived                    // the same settings are known to work again
 	due                        // of link: the wait is over
-	opened                     // of link: the server has said its first word
+	opened                     // of link: the server has sent its first message
 	refused                    // of link: the dial failed, with failure and after
 	lost                       // of link: the connection ended, with ending
-	released                   // nobody holds the stream any more
+	released                   // the stream has no holder any more
 )
 
-// event is what happens to a machine.
+// event is the input of a machine.
 type event struct {
 	kind        eventKind
 	fingerprint string
 	link        uint64
 	failure     coder.WatchFailure
 	ending      ending
-	// after is a time that the next dial is not to be made before.
+	// after is the minimum wait before the next dial.
 	after time.Duration
 }
 
-// ending is what the end of a connection calls for.
+// ending classifies the end of a connection.
 type ending int
 
 const (
-	broken   ending = iota // without a close frame, or with a code that promises nothing
+	broken   ending = iota // without a close frame, or with any other code
 	finished               // 1000, 1001
 	rejected               // 1002, 1003
 )
@@ -95,13 +97,13 @@ const (
 type actionKind int
 
 const (
-	dial   actionKind = iota // open link by protocol
-	hangUp                   // close link in good order, also where its dial is still under way
-	wait                     // until after has passed; then due happens to link
-	unwait                   // no more
+	dial       actionKind = iota // open link by protocol
+	closeLink                    // close link normally, even if its dial is still in progress
+	wait                         // until after has passed, then send due for link
+	cancelWait                   // cancel the wait
 )
 
-// action is what a machine asks for. All of them begin something and wait for nothing.
+// action is the output of a machine. An action starts something and does not block.
 type action struct {
 	kind     actionKind
 	link     uint64
@@ -109,20 +111,21 @@ type action struct {
 	after    time.Duration
 }
 
-// next returns what becomes of m by e and what is to be done for it, in this order. jitter is in [-1, 1].
-func (m machine) next(e event, jitter float64) (machine, []action) {
-	if !m.accepts(e) {
-		return m, m.reject(e)
+// applyEvent returns the machine after e, and the actions to take, in this order. jitter is in [-1,
+// 1].
+func (m machine) applyEvent(e event, jitter float64) (machine, []action) {
+	if !m.acceptsEvent(e) {
+		return m, m.rejectEvent(e)
 	}
 	switch e.kind {
 	case settled:
-		return m.settle(e, jitter)
+		return m.applySettings(e, jitter)
 	case suspended:
-		return m.suspend()
+		return m.stopForSuspension()
 	case revived:
-		return m.begin()
+		return m.startOver()
 	case released:
-		actions := m.drop()
+		actions := m.cancelCurrent()
 		m.state, m.link = Closed, m.link+1
 		return m, actions
 	case due:
@@ -131,22 +134,23 @@ func (m machine) next(e event, jitter float64) (machine, []action) {
 		m.state, m.failures = Connected, 0
 		return m, nil
 	case refused:
-		return m.refuse(e, jitter)
+		return m.handleRefusal(e, jitter)
 	default:
-		return m.lose(e, jitter)
+		return m.handleLoss(e, jitter)
 	}
 }
 
-// reject is what to do about an event that means nothing to m: a connection that comes too late is closed (B84).
-func (m machine) reject(e event) []action {
+// rejectEvent returns the actions for an event that m does not accept: a connection that is opened
+// too late is closed (B84).
+func (m machine) rejectEvent(e event) []action {
 	if present := m.state == Connected && e.link == m.link; e.kind == opened && !present {
-		return []action{{kind: hangUp, link: e.link}}
+		return []action{{kind: closeLink, link: e.link}}
 	}
 	return nil
 }
 
-// accepts reports whether e can mean anything to m: what a link reports must be of the present one.
-func (m machine) accepts(e event) bool {
+// acceptsEvent reports whether e applies to m. Events of a link must be those of the current one.
+func (m machine) acceptsEvent(e event) bool {
 	switch e.kind {
 	case revived:
 		return m.state == Stopped
@@ -161,25 +165,25 @@ func (m machine) accepts(e event) bool {
 	}
 }
 
-// settle begins anew with settings that differ, and with any that end a suspension (B82, B85).
-func (m machine) settle(e event, jitter float64) (machine, []action) {
+// applySettings starts over if the settings differ or a suspension ends (B82, B85).
+func (m machine) applySettings(e event, jitter float64) (machine, []action) {
 	switch same := e.fingerprint == m.fingerprint; {
 	case m.state == Idle && e.after > 0:
 		m.fingerprint = e.fingerprint
-		return m.await(e.after, jitter)
+		return m.delayDial(e.after, jitter)
 	case m.state == Idle, m.state == Stopped && m.suspended, !same:
 		m.fingerprint = e.fingerprint
-		return m.begin()
+		return m.startOver()
 	}
 	return m, nil
 }
 
-// suspend parks everything that has begun.
-func (m machine) suspend() (machine, []action) {
+// stopForSuspension stops everything that has started.
+func (m machine) stopForSuspension() (machine, []action) {
 	if m.state == Idle {
 		return m, nil
 	}
-	actions := m.drop()
+	actions := m.cancelCurrent()
 	if m.state != Stopped {
 		m.state, m.link = Stopped, m.link+1
 	}
@@ -187,8 +191,8 @@ func (m machine) suspend() (machine, []action) {
 	return m, actions
 }
 
-// refuse is what a failed dial leads to (B81, B83).
-func (m machine) refuse(e event, jitter float64) (machine, []action) {
+// handleRefusal handles a failed dial (B81, B83).
+func (m machine) handleRefusal(e event, jitter float64) (machine, []action) {
 	switch {
 	case e.failure == coder.WatchMissing && m.protocol == coder.WatchWebSocket:
 		return m.dialBy(coder.WatchEvents)
@@ -196,12 +200,12 @@ func (m machine) refuse(e event, jitter float64) (machine, []action) {
 		m.state = Stopped
 		return m, nil
 	default:
-		return m.retry(e.after, jitter)
+		return m.scheduleRetry(e.after, jitter)
 	}
 }
 
-// lose is what the end of a connection leads to (B81).
-func (m machine) lose(e event, jitter float64) (machine, []action) {
+// handleLoss handles the end of a connection (B81).
+func (m machine) handleLoss(e event, jitter float64) (machine, []action) {
 	switch e.ending {
 	case finished:
 		m.state = Closed
@@ -210,13 +214,13 @@ func (m machine) lose(e event, jitter float64) (machine, []action) {
 		m.state = Stopped
 		return m, nil
 	default:
-		return m.retry(0, jitter)
+		return m.scheduleRetry(0, jitter)
 	}
 }
 
-// begin drops what is under way and dials with a fresh count of failures.
-func (m machine) begin() (machine, []action) {
-	actions := m.drop()
+// startOver cancels what is in progress, resets the failures and dials.
+func (m machine) startOver() (machine, []action) {
+	actions := m.cancelCurrent()
 	m.failures, m.suspended = 0, false
 	m, dials := m.dialBy(coder.WatchWebSocket)
 	return m, append(actions, dials...)
@@ -227,40 +231,40 @@ func (m machine) dialBy(protocol coder.WatchProtocol) (machine, []action) {
 	return m, []action{{kind: dial, link: m.link, protocol: protocol}}
 }
 
-// drop is what to do about what is under way.
-func (m machine) drop() []action {
+// cancelCurrent returns the actions that cancel what is in progress.
+func (m machine) cancelCurrent() []action {
 	switch m.state {
 	case Connecting, Connected:
-		return []action{{kind: hangUp, link: m.link}}
+		return []action{{kind: closeLink, link: m.link}}
 	case AwaitingRetry:
-		return []action{{kind: unwait, link: m.link}}
+		return []action{{kind: cancelWait, link: m.link}}
 	default:
 		return nil
 	}
 }
 
-// retry waits for the backoff, and not shorter than the server has asked for (B52, B80).
-func (m machine) retry(after time.Duration, jitter float64) (machine, []action) {
-	delay := max(after, spread(backoff(m.failures), jitter))
+// scheduleRetry waits for the backoff, or longer if the server has asked for it (B52, B80).
+func (m machine) scheduleRetry(after time.Duration, jitter float64) (machine, []action) {
+	delay := max(after, applyJitter(backoff(m.failures), jitter))
 	m.failures++
 	m.state, m.link = AwaitingRetry, m.link+1
 	return m, []action{{kind: wait, link: m.link, after: delay}}
 }
 
-// await keeps the first dial back.
-func (m machine) await(after time.Duration, jitter float64) (machine, []action) {
+// delayDial delays the first dial.
+func (m machine) delayDial(after time.Duration, jitter float64) (machine, []action) {
 	m.state, m.link = AwaitingRetry, m.link+1
-	return m, []action{{kind: wait, link: m.link, after: spread(after, jitter)}}
+	return m, []action{{kind: wait, link: m.link, after: applyJitter(after, jitter)}}
 }
 
-// The backoff (B80).
+// Limits of the backoff (B80).
 const (
 	minBackoff  = 250 * time.Millisecond
 	maxBackoff  = 30 * time.Second
 	jitterShare = 0.1
 )
 
-// backoff is the wait after so many failures in a row before this one.
+// backoff returns the wait after so many earlier failures in a row.
 func backoff(failures int) time.Duration {
 	delay := minBackoff
 	for range failures {
@@ -271,7 +275,7 @@ func backoff(failures int) time.Duration {
 	return delay
 }
 
-// spread makes streams that failed together come back apart.
-func spread(d time.Duration, jitter float64) time.Duration {
+// applyJitter varies the wait, so that streams that failed together do not reconnect together.
+func applyJitter(d time.Duration, jitter float64) time.Duration {
 	return d + time.Duration(float64(d)*jitterShare*jitter)
 }

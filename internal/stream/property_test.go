@@ -11,14 +11,14 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// world is what a test itself knows of what a machine has begun.
+// world is the test's own record of what a machine has started.
 type world struct {
-	live    uint64 // the link that was dialled and has neither failed nor been hung up; 0: none
-	waiting uint64 // the wait that is on; 0: none
+	live    uint64 // the link that was dialled and has neither failed nor been closed; 0: none
+	waiting uint64 // the current wait; 0: none
 	dials   int
 }
 
-// apply carries out actions, or says what is wrong with them.
+// apply carries out actions, or returns what is wrong with them.
 func (w *world) apply(actions []action, late uint64) error {
 	for _, a := range actions {
 		switch {
@@ -33,20 +33,20 @@ func (w *world) apply(actions []action, late uint64) error {
 			return fmt.Errorf("wait of %v", a.after)
 		case a.kind == wait:
 			w.waiting = a.link
-		case a.kind == unwait && w.waiting != a.link:
+		case a.kind == cancelWait && w.waiting != a.link:
 			return fmt.Errorf("end of wait %d beside %+v", a.link, *w)
-		case a.kind == unwait:
+		case a.kind == cancelWait:
 			w.waiting = 0
-		case a.kind == hangUp && a.link == w.live:
+		case a.kind == closeLink && a.link == w.live:
 			w.live = 0
-		case a.kind == hangUp && a.link != late:
+		case a.kind == closeLink && a.link != late:
 			return fmt.Errorf("hang up %d beside %+v", a.link, *w)
 		}
 	}
 	return nil
 }
 
-// invariant says what must hold of a machine and what it has begun, in every state.
+// invariant checks what must hold for a machine and what it has started, in every state.
 func (w *world) invariant(m machine) error {
 	dialled := m.state == Connecting || m.state == Connected
 	switch {
@@ -63,12 +63,13 @@ func (w *world) invariant(m machine) error {
 }
 
 func anyEvent(r *rand.Rand, m machine) event {
-	// Mostly of the present link, now and then of an earlier one.
+	// Mostly of the current link, sometimes of an earlier one.
 	link := m.link
 	if link > 0 && r.IntN(4) == 0 {
 		link -= r.Uint64N(min(link, 3))
 	}
-	kinds := []eventKind{settled, settled, suspended, revived, due, due, due, opened, opened, opened, refused, refused, lost, lost}
+	kinds := []eventKind{settled, settled, suspended, revived, due, due, due, opened, opened, opened, refused, refused,
+		lost, lost}
 	e := event{kind: kinds[r.IntN(len(kinds))], link: link}
 	if r.IntN(60) == 0 {
 		e.kind = released
@@ -85,8 +86,9 @@ func anyEvent(r *rand.Rand, m machine) event {
 	return e
 }
 
-// B81-B85: whatever happens in whatever order, there is at most one connection and one wait, never both, exactly those that
-// the state speaks of; equal settings cost no dial; a parked stream is dialled for a reason only; closed is the end.
+// B81-B85: for every sequence of events, there is at most one connection and one wait, never both,
+// and exactly those that the state implies; equal settings cause no dial; a stopped stream is
+// dialled for a reason only; Closed is final.
 func TestWhateverHappensTheMachineKeepsItsOrder(t *testing.T) {
 	t.Parallel()
 	seen := map[State]int{}
@@ -96,8 +98,8 @@ func TestWhateverHappensTheMachineKeepsItsOrder(t *testing.T) {
 		for step := range 80 {
 			e := anyEvent(r, m)
 			before, dials := m, w.dials
-			// What a link reports of its end, it reports once, and after it the link is gone.
-			current := e.link == m.link && m.accepts(e)
+			// A link reports its end once, and is gone afterwards.
+			current := e.link == m.link && m.acceptsEvent(e)
 			if (e.kind == refused || e.kind == lost) && current {
 				w.live = 0
 			}
@@ -105,7 +107,7 @@ func TestWhateverHappensTheMachineKeepsItsOrder(t *testing.T) {
 				w.waiting = 0
 			}
 			var actions []action
-			m, actions = m.next(e, 2*r.Float64()-1)
+			m, actions = m.applyEvent(e, 2*r.Float64()-1)
 			seen[m.state]++
 			fail := func(err error) {
 				if err != nil {
@@ -127,9 +129,9 @@ func TestWhateverHappensTheMachineKeepsItsOrder(t *testing.T) {
 			case e.kind == settled && e.fingerprint == before.fingerprint && dialled != 0 && !before.suspended:
 				t.Fatalf("seed %d, step %d: equal settings cost a dial: %+v", seed, step, before)
 			case before.state == Stopped && dialled != 0 && e.kind != settled && e.kind != revived:
-				t.Fatalf("seed %d, step %d: %+v revived a parked stream", seed, step, e)
+				t.Fatalf("seed %d, step %d: %+v revived a stopped stream", seed, step, e)
 			case m.state == Stopped && before.state != Stopped && e.kind != suspended && e.kind != refused && e.kind != lost:
-				t.Fatalf("seed %d, step %d: %+v parked a stream", seed, step, e)
+				t.Fatalf("seed %d, step %d: %+v stopped a stream", seed, step, e)
 			}
 		}
 	}

@@ -35,7 +35,8 @@ func TestBackoffDoublesUntilTheStreamIsOpen(t *testing.T) { // B80
 		w.eventually(func() string { return "another failure" }, func() bool { return w.observed(stream.Refused) > failed })
 	}
 	const ms = time.Millisecond
-	if diff := cmp.Diff([]time.Duration{250 * ms, 500 * ms, 1000 * ms, 2000 * ms, 4000 * ms, 8000 * ms, 16000 * ms, 30000 * ms, 30000 * ms}, waits); diff != "" {
+	if diff := cmp.Diff([]time.Duration{250 * ms, 500 * ms, 1000 * ms, 2000 * ms, 4000 * ms, 8000 * ms, 16000 * ms,
+		30000 * ms, 30000 * ms}, waits); diff != "" {
 		t.Errorf("waits (-want +got):\n%s", diff)
 	}
 	if err := w.look().Err; coder.KindOf(err) != coder.Unavailable {
@@ -86,8 +87,9 @@ func TestClosesEndParkOrReconnect(t *testing.T) { // B81
 			if got := w.look().State; got != stream.Closed {
 				t.Errorf("%s after other settings", got) // B85
 			}
-			w.Ensure(ci, w.target) // held again, it is opened again, but not at once
-			if got := w.look(); got.State != stream.AwaitingRetry || w.clock.last() != 30*time.Second || got.Workspace.Status != coder.WorkspaceRunning {
+			w.Ensure(ci, w.target) // it is opened again, but not immediately
+			if got := w.look(); got.State != stream.AwaitingRetry || w.clock.last() != 30*time.Second ||
+				got.Workspace.Status != coder.WorkspaceRunning {
 				t.Errorf("%+v, wait of %v", got, w.clock.last())
 			}
 			w.ring()
@@ -105,17 +107,24 @@ func TestHandshakeAnswersParkOrReconnect(t *testing.T) { // B81
 		kind  coder.Kind
 		wait  time.Duration
 	}{
-		"401":              {coderd.Fault{Kind: coderd.FaultUnauthorized}, stream.Stopped, coder.KeyUnknown, 0},
-		"403":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 403}, stream.Stopped, coder.Forbidden, 0},
-		"404":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, stream.Stopped, coder.NotFound, 0},
-		"410":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 410}, stream.Stopped, coder.Invalid, 0},
-		"426":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 426}, stream.Stopped, coder.Invalid, 0},
-		"500":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 500}, stream.AwaitingRetry, coder.Unavailable, 250 * time.Millisecond},
-		"429":              {coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 7 * time.Second}, stream.AwaitingRetry, coder.RateLimited, 7 * time.Second}, // B52
-		"a proxy's page":   {coderd.Fault{Kind: coderd.FaultHTML}, stream.AwaitingRetry, coder.Unavailable, 250 * time.Millisecond},
-		"no upgrade":       {coderd.Fault{Kind: coderd.FaultHTML, Status: 200}, stream.AwaitingRetry, coder.Malformed, 250 * time.Millisecond},
-		"a cut connection": {coderd.Fault{Kind: coderd.FaultDropBefore}, stream.AwaitingRetry, coder.Unavailable, 250 * time.Millisecond},
-		"400":              {coderd.Fault{Kind: coderd.FaultStatus, Status: 400}, stream.AwaitingRetry, coder.Invalid, 250 * time.Millisecond},
+		"401": {coderd.Fault{Kind: coderd.FaultUnauthorized}, stream.Stopped, coder.KeyUnknown, 0},
+		"403": {coderd.Fault{Kind: coderd.FaultStatus, Status: 403}, stream.Stopped, coder.Forbidden, 0},
+		"404": {coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, stream.Stopped, coder.NotFound, 0},
+		"410": {coderd.Fault{Kind: coderd.FaultStatus, Status: 410}, stream.Stopped, coder.Invalid, 0},
+		"426": {coderd.Fault{Kind: coderd.FaultStatus, Status: 426}, stream.Stopped, coder.Invalid, 0},
+		"500": {coderd.Fault{Kind: coderd.FaultStatus, Status: 500}, stream.AwaitingRetry, coder.Unavailable,
+			250 * time.Millisecond},
+		// B52
+		"429": {coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 7 * time.Second}, stream.AwaitingRetry,
+			coder.RateLimited, 7 * time.Second},
+		"a proxy's page": {coderd.Fault{Kind: coderd.FaultHTML}, stream.AwaitingRetry, coder.Unavailable,
+			250 * time.Millisecond},
+		"no upgrade": {coderd.Fault{Kind: coderd.FaultHTML, Status: 200}, stream.AwaitingRetry, coder.Malformed,
+			250 * time.Millisecond},
+		"a cut connection": {coderd.Fault{Kind: coderd.FaultDropBefore}, stream.AwaitingRetry, coder.Unavailable,
+			250 * time.Millisecond},
+		"400": {coderd.Fault{Kind: coderd.FaultStatus, Status: 400}, stream.AwaitingRetry, coder.Invalid,
+			250 * time.Millisecond},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -223,9 +232,9 @@ func TestHeartbeatsKeepAStreamAlive(t *testing.T) { // contract D.1
 	t.Parallel()
 	w := newWorld(t, coderd.Options{StreamHeartbeat: 5 * time.Millisecond})
 	w.open()
-	for range 6 { // minutes, of which no 45 s are silent
+	for range 6 { // minutes without 45 s of silence
 		w.clock.Step(30 * time.Second)
-		// The first one that is answered may have come before the step.
+		// The first ping that is answered may have been sent before the step.
 		beats := w.server.Heartbeats()
 		w.eventually(func() string { return "some heartbeats" }, func() bool { return w.server.Heartbeats() > beats+1 })
 	}
@@ -247,7 +256,7 @@ func TestEventsKeepAStreamAlive(t *testing.T) {
 				}
 			}
 			w.wantDials(1)
-			w.clock.Step(45 * time.Second) // of silence, which do not go unnoticed after all that
+			w.clock.Step(45 * time.Second) // of silence, which is noticed
 			w.await(stream.AwaitingRetry)
 		})
 	}
@@ -261,8 +270,9 @@ func TestEventsThatSayNothingEndNothing(t *testing.T) { // contract D.1
 			w := newWorld(t, o)
 			w.open()
 			w.server.SendStreamError("no access to the template: --token a1B2c3D4e5-S3NT1NELS3NT1NELS3NT1N")
-			garbage := []string{"rubbish", `{"type":"data","data":{"id":7}}`, `{"type":"news"}`, "\xff\xfe{", "event: data\ndata: {}"}
-			for _, text := range garbage {
+			invalid := []string{"rubbish", `{"type":"data","data":{"id":7}}`, `{"type":"news"}`, "\xff\xfe{",
+				"event: data\ndata: {}"}
+			for _, text := range invalid {
 				w.server.SendGarbage([]byte(text))
 			}
 			w.must(w.server.StopWorkspace("ada/dev"))
@@ -271,12 +281,12 @@ func TestEventsThatSayNothingEndNothing(t *testing.T) { // contract D.1
 				t.Errorf("occurrences %+v", w.seen)
 			}
 			if w.observed(stream.InvalidEvent) == 0 {
-				t.Error("the garbage was not noticed")
+				t.Error("the invalid event was not observed")
 			}
 			w.wantDials(1)
 			for _, o := range w.seen {
 				if o.Err != nil && strings.Contains(o.Err.Error(), "S3NT1NEL") { // B90
-					t.Errorf("occurrence %v", o.Err)
+					t.Errorf("connection event %v", o.Err)
 				}
 			}
 		})
@@ -294,7 +304,7 @@ func TestEventsOfOtherWorkspacesArePassedOver(t *testing.T) { // B20
 			w := newWorld(t, coderd.Options{EventStreamsOnly: name == "events"})
 			w.open()
 			w.server.SendGarbage([]byte(text))
-			w.eventually(func() string { return "garbage" }, func() bool { return w.observed(stream.InvalidEvent) == 1 })
+			w.eventually(func() string { return "invalid event" }, func() bool { return w.observed(stream.InvalidEvent) == 1 })
 			if got := w.look().Workspace; got.Name != "dev" || got.Status != coder.WorkspaceRunning {
 				t.Errorf("workspace %+v", got)
 			}
@@ -329,7 +339,8 @@ func TestAnOpenStreamOutlivesItsToken(t *testing.T) { // contract G.31
 	w.ring()
 	w.await(stream.Stopped)
 	var refused *coder.Error
-	if err := w.look().Err; !errors.As(err, &refused) || refused.Kind != coder.KeyUnknown || refused.Status != http.StatusUnauthorized {
+	if err := w.look().Err; !errors.As(err, &refused) || refused.Kind != coder.KeyUnknown ||
+		refused.Status != http.StatusUnauthorized {
 		t.Errorf("error %v", err)
 	}
 }

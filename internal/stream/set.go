@@ -13,28 +13,29 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// Options are what all streams share.
+// Options are shared by all streams.
 type Options struct {
-	// Clock measures backoffs and silence.
+	// Clock measures backoffs and the time without messages.
 	Clock clock.WithDelayedExecution
 	// Jitter returns a number in [0, 1), as rand.Float64 does. It is called concurrently.
 	Jitter func() float64
-	// Notify is called with each hint, without a lock held: it may call every method of the Set but Close. It should be short,
-	// such as adding the holders to a queue. A call that has begun may outlast Close.
+	// Notify is called with each notification. No lock is held: it may call every method of the Set
+	// but Close. It should be short, such as adding the holders to a queue. A call that has started
+	// may end after Close returns.
 	Notify func(Notification)
-	// Observe is called for each occurrence, concurrently; nil means not at all.
+	// Observe is called for each connection event, concurrently. It may be nil.
 	Observe func(ConnectionEvent)
 }
 
-// Set holds streams for their holders, one stream for each target, however many hold it. It is safe for concurrent use. All
-// methods but Close return at once; they can be called again and again with what should be.
+// Set holds streams for their holders: one stream per target, however many holders it has. It is
+// safe for concurrent use. All methods but Close return immediately and are idempotent.
 type Set struct {
 	clock   clock.WithDelayedExecution
 	jitter  func() float64
 	notify  func(Notification)
 	observe func(ConnectionEvent)
 	base    context.Context
-	open    func(context.Context, line) (wire, error)
+	open    func(context.Context, dialOptions) (wire, error)
 	running sync.WaitGroup // the links
 
 	mu          sync.Mutex
@@ -43,19 +44,19 @@ type Set struct {
 	targets     map[types.NamespacedName]Target // by holder
 }
 
-// deployment is what the streams of one deployment share.
+// deployment is shared by the streams of one deployment.
 type deployment struct {
-	// client of the settings that settled last; nil: none have, or they are suspended.
+	// client of the latest settings. Nil: there are none yet, or the deployment is suspended.
 	client      *coder.Client
 	fingerprint string
 	streams     map[string]*stream // by workspace id
 }
 
-// NewSet returns a Set without streams. It closes when ctx ends; who needs to wait for that calls Close.
+// NewSet returns a Set without streams. It closes when ctx ends; call Close to wait for that.
 func NewSet(ctx context.Context, o Options) *Set {
 	s := &Set{
 		clock: o.Clock, jitter: o.Jitter, notify: o.Notify, observe: o.Observe, open: openWire,
-		// Close alone ends streams: an end that they do not know of would be taken for the server's.
+		// Only Close ends streams. If ctx did, they would take the end for one that the server caused.
 		base:        context.WithoutCancel(ctx),
 		deployments: map[types.NamespacedName]*deployment{}, targets: map[types.NamespacedName]Target{},
 	}
@@ -63,9 +64,9 @@ func NewSet(ctx context.Context, o Options) *Set {
 	return s
 }
 
-// Ensure makes holder hold the stream of target, and no other. It is opened if nobody has held it, as soon as the
-// deployment's settings have settled. One that the server has closed is opened again, but not at once. A parked one stays
-// parked.
+// Ensure makes holder hold the stream of target, and no other. A new stream is opened as soon as
+// the deployment's settings are available. A stream that the server has closed is opened again
+// after a delay. A stopped one stays stopped.
 func (s *Set) Ensure(holder types.NamespacedName, target Target) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,12 +74,12 @@ func (s *Set) Ensure(holder types.NamespacedName, target Target) {
 		return
 	}
 	if held, ok := s.targets[holder]; ok && held != target {
-		s.release(holder)
+		s.releaseHolder(holder)
 	}
-	d := s.deployment(target.Deployment)
+	d := s.deploymentFor(target.Deployment)
 	st := d.streams[target.WorkspaceID]
-	if st == nil || st.over() {
-		st = s.replace(d, target, st)
+	if st == nil || st.isClosed() {
+		st = s.replaceStream(d, target, st)
 	}
 	if _, holds := s.targets[holder]; !holds {
 		s.targets[holder] = target
@@ -86,37 +87,38 @@ func (s *Set) Ensure(holder types.NamespacedName, target Target) {
 	}
 }
 
-// replace makes a new stream, in the place of one that has ended, if there is one. The lock is held.
-func (s *Set) replace(d *deployment, target Target, ended *stream) *stream {
+// replaceStream creates a stream, which may replace one that has ended. The lock must be held.
+func (s *Set) replaceStream(d *deployment, target Target, ended *stream) *stream {
 	st := &stream{set: s, target: target, machine: machine{state: Idle}, view: View{State: Idle}}
 	e := event{kind: settled, fingerprint: d.fingerprint}
 	if ended != nil {
 		ended.mu.Lock()
 		st.holders, st.view = ended.holders, ended.view
 		ended.mu.Unlock()
-		// The server may close the next one as soon as this one: it is asked again no sooner than one that cannot be reached.
+		// The server may close the new stream immediately, too. Wait as long as for a server that cannot
+		// be reached.
 		e.after = maxBackoff
 	}
-	st.told = told{standing: Connecting, workspace: st.view.Workspace}
+	st.notified = notifiedView{state: Connecting, workspace: st.view.Workspace}
 	d.streams[target.WorkspaceID] = st
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.client = d.client
 	if d.client != nil {
-		st.step(e, nil)
+		st.stepMachine(e, nil)
 	}
 	return st
 }
 
-// Release ends what holder holds. A stream that nobody holds any more is closed in good order.
+// Release removes holder from its stream. A stream without holders is closed normally.
 func (s *Set) Release(holder types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.release(holder)
+	s.releaseHolder(holder)
 }
 
-// release is Release with the lock held. Nobody is left to be told.
-func (s *Set) release(holder types.NamespacedName) {
+// releaseHolder is Release with the lock held. It notifies no holder, because none is left.
+func (s *Set) releaseHolder(holder types.NamespacedName) {
 	target, ok := s.targets[holder]
 	if !ok {
 		return
@@ -131,11 +133,11 @@ func (s *Set) release(holder types.NamespacedName) {
 	delete(d.streams, target.WorkspaceID)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.step(event{kind: released}, nil)
+	st.stepMachine(event{kind: released}, nil)
 }
 
-// deployment returns the deployment of a key; there is one from the first asking on. The lock is held.
-func (s *Set) deployment(key types.NamespacedName) *deployment {
+// deploymentFor returns the deployment of a key. The first call creates it. The lock must be held.
+func (s *Set) deploymentFor(key types.NamespacedName) *deployment {
 	d := s.deployments[key]
 	if d == nil {
 		d = &deployment{streams: map[string]*stream{}}
@@ -144,31 +146,32 @@ func (s *Set) deployment(key types.NamespacedName) *deployment {
 	return d
 }
 
-// Settled says that a deployment's settings have settled, and which client was built from them. Streams that were opened
-// with others are opened anew, once (B82); with the same fingerprint everything stays, and the client is for later dials.
-// After Suspend the parked ones are opened, whatever the fingerprint (B85).
+// Settled reports that a deployment's settings have stopped changing, and the client that was built
+// from them. Streams that were opened with other settings are opened again, once (B82). With the
+// same fingerprint they stay open, and the client is used for later dials. After Suspend, stopped
+// streams are opened whatever the fingerprint (B85).
 func (s *Set) Settled(key types.NamespacedName, fingerprint string, client *coder.Client) {
-	tell(s.settle(key, fingerprint, client))
+	deliverAll(s.settleStreams(key, fingerprint, client))
 }
 
-func (s *Set) settle(key types.NamespacedName, fingerprint string, client *coder.Client) []*stream {
+func (s *Set) settleStreams(key types.NamespacedName, fingerprint string, client *coder.Client) []*stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil
 	}
-	d := s.deployment(key)
+	d := s.deploymentFor(key)
 	d.fingerprint, d.client = fingerprint, client
-	return d.each(func(st *stream) {
+	return d.applyToEach(func(st *stream) {
 		st.client = client
-		st.step(event{kind: settled, fingerprint: fingerprint}, nil)
+		st.stepMachine(event{kind: settled, fingerprint: fingerprint}, nil)
 	})
 }
 
-// Suspend closes a deployment's streams in good order and keeps new ones from opening, until Settled.
-func (s *Set) Suspend(key types.NamespacedName) { tell(s.suspend(key)) }
+// Suspend closes a deployment's streams normally and opens none until Settled is called.
+func (s *Set) Suspend(key types.NamespacedName) { deliverAll(s.suspendStreams(key)) }
 
-func (s *Set) suspend(key types.NamespacedName) []*stream {
+func (s *Set) suspendStreams(key types.NamespacedName) []*stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := s.deployments[key]
@@ -176,28 +179,29 @@ func (s *Set) suspend(key types.NamespacedName) []*stream {
 		return nil
 	}
 	d.client = nil
-	return d.each(func(st *stream) { st.step(event{kind: suspended}, ErrSuspended) })
+	return d.applyToEach(func(st *stream) { st.stepMachine(event{kind: suspended}, ErrSuspended) })
 }
 
-// Revive opens the holder's stream if it is parked and its deployment is not suspended, for somebody who has seen that the
-// same settings work again. Otherwise it does nothing.
-func (s *Set) Revive(holder types.NamespacedName) { tell(s.revive(holder)) }
+// Revive opens the holder's stream if it is stopped and its deployment is not suspended. It is
+// called when the same settings are known to work again. Otherwise it does nothing.
+func (s *Set) Revive(holder types.NamespacedName) { deliverAll(s.reviveStream(holder)) }
 
-func (s *Set) revive(holder types.NamespacedName) []*stream {
+func (s *Set) reviveStream(holder types.NamespacedName) []*stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st, ok := s.held(holder)
+	st, ok := s.streamOf(holder)
 	if !ok || s.deployments[st.target.Deployment].client == nil {
 		return nil
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.step(event{kind: revived}, nil)
+	st.stepMachine(event{kind: revived}, nil)
 	return []*stream{st}
 }
 
-// each does something to all streams, under the Set's lock and their own, and returns them.
-func (d *deployment) each(do func(*stream)) []*stream {
+// applyToEach calls do for all streams, with the Set's lock and the stream's held, and returns
+// them.
+func (d *deployment) applyToEach(do func(*stream)) []*stream {
 	all := make([]*stream, 0, len(d.streams))
 	for _, st := range d.streams {
 		st.mu.Lock()
@@ -208,14 +212,15 @@ func (d *deployment) each(do func(*stream)) []*stream {
 	return all
 }
 
-// tell tells the holders of streams, without a lock held.
-func tell(streams []*stream) {
+// deliverAll notifies the holders of streams. No lock may be held.
+func deliverAll(streams []*stream) {
 	for _, st := range streams {
-		st.tell()
+		st.deliverNotifications()
 	}
 }
 
-// Forget closes the streams of a deployment that is gone, takes them from their holders, and drops its settings.
+// Forget closes the streams of a deployment that was deleted, removes their holders, and drops its
+// settings.
 func (s *Set) Forget(key types.NamespacedName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,17 +230,17 @@ func (s *Set) Forget(key types.NamespacedName) {
 	}
 	for _, st := range d.streams {
 		for _, holder := range st.holders {
-			s.release(holder)
+			s.releaseHolder(holder)
 		}
 	}
 	delete(s.deployments, key)
 }
 
-// Look returns what the holder's stream knows, and whether it holds one.
+// Look returns the view of the holder's stream, and false if it holds none.
 func (s *Set) Look(holder types.NamespacedName) (View, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st, ok := s.held(holder)
+	st, ok := s.streamOf(holder)
 	if !ok {
 		return View{}, false
 	}
@@ -244,8 +249,8 @@ func (s *Set) Look(holder types.NamespacedName) (View, bool) {
 	return st.view, true
 }
 
-// held returns the stream that a holder holds. The lock is held.
-func (s *Set) held(holder types.NamespacedName) (*stream, bool) {
+// streamOf returns the stream that a holder holds. The lock must be held.
+func (s *Set) streamOf(holder types.NamespacedName) (*stream, bool) {
 	target, ok := s.targets[holder]
 	if !ok {
 		return nil, false
@@ -268,31 +273,31 @@ func (s *Set) States() map[State]int {
 	return counts
 }
 
-// Close closes all streams in good order and returns when no goroutine of theirs is left, about a second later at worst. It
-// may be called more than once. From then on every method does nothing.
+// Close closes all streams normally and returns when all their goroutines have ended, after about a
+// second at most. It may be called more than once. Afterwards every method does nothing.
 func (s *Set) Close() {
 	s.mu.Lock()
 	s.closed = true
 	for holder := range s.targets {
-		s.release(holder)
+		s.releaseHolder(holder)
 	}
 	clear(s.deployments)
 	s.mu.Unlock()
 	s.running.Wait()
 }
 
-// hint tells the holders of a stream, if there are any.
-func (s *Set) hint(st *stream, view View) {
+// notifyHolders notifies the holders of a stream, if there are any.
+func (s *Set) notifyHolders(st *stream, view View) {
 	s.mu.Lock()
-	hint := Notification{Target: st.target, Holders: slices.Clone(st.holders), View: view}
+	notification := Notification{Target: st.target, Holders: slices.Clone(st.holders), View: view}
 	s.mu.Unlock()
-	if len(hint.Holders) > 0 {
-		s.notify(hint)
+	if len(notification.Holders) > 0 {
+		s.notify(notification)
 	}
 }
 
-// over reports whether the stream has ended.
-func (st *stream) over() bool {
+// isClosed reports whether the stream has ended.
+func (st *stream) isClosed() bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.machine.state == Closed

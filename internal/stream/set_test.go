@@ -28,7 +28,7 @@ func TestHintsTellOfTheWorkspaceAndTheConnection(t *testing.T) {
 	w.clock.Step(time.Second)
 	w.must(w.server.SetWorkspaceStatus(w.target.WorkspaceID, coderd.WorkspaceStopping))
 	w.awaitHints("Connected ", "Connected running", "Connected stopping")
-	// What does not concern anybody is not told; nor is what was known before.
+	// Holders are not notified of other workspaces, nor of a state that is already known.
 	w.clock.Step(time.Second)
 	w.must(w.server.SetOutdated("ada/dev", true))
 	w.server.SendStreamError("read after that")
@@ -39,31 +39,33 @@ func TestHintsTellOfTheWorkspaceAndTheConnection(t *testing.T) {
 	w.server.CutStreams()
 	w.await(stream.AwaitingRetry)
 	w.ln.Stop()
-	for range 3 { // failures in a row are not told
+	for range 3 { // repeated failures cause no notification
 		w.ring()
 		failed := w.observed(stream.Refused)
-		w.eventually(func() string { return "another failure" }, func() bool { return w.observed(stream.Refused) > failed || w.look().State == stream.AwaitingRetry })
+		w.eventually(func() string { return "another failure" },
+			func() bool { return w.observed(stream.Refused) > failed || w.look().State == stream.AwaitingRetry })
 	}
 	w.must(w.ln.Restart())
 	w.settle("b")
 	want := []string{"Connected ", "Connected running", "Connected stopping", "Connecting stopping", "Connected stopping"}
 	w.eventually(func() string { return cmp.Diff(want, w.hinted()) }, func() bool { return len(w.hinted()) == 5 })
 	got := w.hinted()
-	got[3] = want[3] // whether it waits or dials when it is told makes no difference
+	got[3] = want[3] // Connecting and AwaitingRetry are equivalent here
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("hints (-want +got):\n%s", diff)
+		t.Errorf("notifications (-want +got):\n%s", diff)
 	}
-	hint := w.hints[2]
-	if hint.Target != w.target || len(hint.Holders) != 1 || hint.Holders[0] != ci {
-		t.Errorf("hint %+v", hint)
+	notification := w.notifications[2]
+	if notification.Target != w.target || len(notification.Holders) != 1 || notification.Holders[0] != ci {
+		t.Errorf("notification %+v", notification)
 	}
 	wantView := stream.View{
 		State: stream.Connected, ChangedAt: at.Add(time.Second), Workspace: coder.Workspace{
-			ID: w.target.WorkspaceID, Name: "dev", OwnerID: w.server.Users()[0].ID, OwnerName: "ada", Status: coder.WorkspaceStopping,
-			Transition: "start", BuildNumber: 1, ChangedAt: hint.View.Workspace.ChangedAt,
+			ID: w.target.WorkspaceID, Name: "dev", OwnerID: w.server.Users()[0].ID, OwnerName: "ada",
+			Status:     coder.WorkspaceStopping,
+			Transition: "start", BuildNumber: 1, ChangedAt: notification.View.Workspace.ChangedAt,
 		},
 	}
-	if diff := cmp.Diff(wantView, hint.View); diff != "" {
+	if diff := cmp.Diff(wantView, notification.View); diff != "" {
 		t.Errorf("view (-want +got):\n%s", diff)
 	}
 }
@@ -78,7 +80,7 @@ func TestHoldersShareAStream(t *testing.T) {
 	w.must(w.server.SetWorkspaceStatus("ada/dev", coderd.WorkspaceStopped))
 	w.awaitStatus(coder.WorkspaceStopped)
 	w.awaitHints("Connected ", "Connected running", "Connected stopped")
-	if diff := cmp.Diff([]types.NamespacedName{ci, cd}, w.hints[2].Holders); diff != "" {
+	if diff := cmp.Diff([]types.NamespacedName{ci, cd}, w.notifications[2].Holders); diff != "" {
 		t.Errorf("holders (-want +got):\n%s", diff)
 	}
 	w.Release(ci)
@@ -96,7 +98,7 @@ func TestHoldersShareAStream(t *testing.T) {
 	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
 	w.wantQuiet()
 	if got := len(w.hinted()); got != 3 {
-		t.Errorf("%d hints; those who let go are not told", got)
+		t.Errorf("%d notifications; former holders must get none", got)
 	}
 }
 
@@ -164,7 +166,8 @@ func TestTheSetClosesWithItsContext(t *testing.T) {
 	w := newWorld(t, coderd.Options{})
 	w.open()
 	ctx, cancel := context.WithCancel(t.Context())
-	set := stream.NewSet(ctx, stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(stream.Notification) {}})
+	set := stream.NewSet(ctx, stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 },
+		Notify: func(stream.Notification) {}})
 	set.Settled(prod, "a", w.client(w.token))
 	set.Ensure(ci, w.target)
 	w.eventually(func() string { return "an open stream" }, func() bool { return set.States()[stream.Connected] == 1 })
@@ -178,22 +181,23 @@ func TestHintsMayCallBack(t *testing.T) {
 	w := newWorld(t, coderd.Options{})
 	var set *stream.Set
 	done := make(chan stream.View, 1)
-	set = stream.NewSet(t.Context(), stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(h stream.Notification) {
-		view, _ := set.Look(ci)
-		set.Ensure(ci, h.Target)
-		switch view.Workspace.Status {
-		case coder.WorkspaceRunning:
-			set.Suspend(prod)
-		case "":
-		}
-		if view.State == stream.Stopped {
-			set.Release(ci)
-			select {
-			case done <- view:
-			default:
+	set = stream.NewSet(t.Context(), stream.Options{
+		Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(h stream.Notification) {
+			view, _ := set.Look(ci)
+			set.Ensure(ci, h.Target)
+			switch view.Workspace.Status {
+			case coder.WorkspaceRunning:
+				set.Suspend(prod)
+			case "":
 			}
-		}
-	}})
+			if view.State == stream.Stopped {
+				set.Release(ci)
+				select {
+				case done <- view:
+				default:
+				}
+			}
+		}})
 	t.Cleanup(set.Close)
 	set.Settled(prod, "a", w.client(w.token))
 	set.Ensure(ci, w.target)
@@ -209,31 +213,32 @@ func TestHintsOfAStreamComeOneAtATime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
 	var inside atomic.Int32
-	first, release, parked := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	first, release, blocked := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	set := stream.NewSet(t.Context(), stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(h stream.Notification) {
-		if inside.Add(1) > 1 {
-			t.Error("two hints at a time")
-		}
-		defer inside.Add(-1)
-		once.Do(func() {
-			close(first)
-			<-release
-		})
-		if h.View.State == stream.Stopped {
-			close(parked)
-		}
-	}})
+	set := stream.NewSet(t.Context(), stream.Options{
+		Clock: w.clock, Jitter: func() float64 { return 0 }, Notify: func(h stream.Notification) {
+			if inside.Add(1) > 1 {
+				t.Error("two notifications at a time")
+			}
+			defer inside.Add(-1)
+			once.Do(func() {
+				close(first)
+				<-release
+			})
+			if h.View.State == stream.Stopped {
+				close(blocked)
+			}
+		}})
 	t.Cleanup(set.Close)
 	set.Settled(prod, "a", w.client(w.token))
 	set.Ensure(ci, w.target)
 	<-first
-	set.Suspend(prod) // returns at once, although somebody is being told
+	set.Suspend(prod) // returns immediately, although a notification is in progress
 	close(release)
 	select {
-	case <-parked: // what happened meanwhile is told afterwards
+	case <-blocked: // changes in the meantime are reported afterwards
 	case <-time.After(30 * time.Second):
-		t.Fatal("the suspension is not told")
+		t.Fatal("the suspension was not reported")
 	}
 }
 
@@ -242,7 +247,7 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) { //nolint:paralleltest // see ab
 	for name, end := range map[string]func(w *world){
 		"open":          func(*world) {},
 		"waiting":       func(w *world) { w.server.CutStreams(); w.await(stream.AwaitingRetry) },
-		"parked":        func(w *world) { w.server.CloseStreams(1002); w.await(stream.Stopped) },
+		"stopped":       func(w *world) { w.server.CloseStreams(1002); w.await(stream.Stopped) },
 		"reconnected":   func(w *world) { w.settle("b"); w.await(stream.Connected) },
 		"just released": func(w *world) { w.Release(ci) },
 		"dialling": func(w *world) {
@@ -253,18 +258,18 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) { //nolint:paralleltest // see ab
 		},
 	} {
 		for protocol, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
-			if name == "parked" && protocol == "events" {
-				continue // they know no close codes
+			if name == "stopped" && protocol == "events" {
+				continue // server-sent events have no close codes
 			}
 			t.Run(name+"/"+protocol, func(t *testing.T) {
 				w := newWorld(t, o)
 				w.open()
 				end(w)
 				w.Close()
-				for _, c := range w.clients { // connections that wait for another request are theirs
+				for _, c := range w.clients { // these belong to idle HTTP connections
 					c.CloseIdle()
 				}
-				// What a timer has started may be on its way out.
+				// A goroutine that a timer has started may still be ending.
 				w.eventually(stacks, func() bool { return goroutines() == 0 })
 			})
 		}

@@ -27,7 +27,8 @@ func TestOtherSettingsReconnectOnceEqualOnesDoNot(t *testing.T) { // B82
 	w.wantDials(2)
 	w.await(stream.Connected)
 	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
-	want := []coderd.Stream{{WorkspaceID: w.target.WorkspaceID, UserID: w.server.Users()[0].ID, KeyID: key.ID, Protocol: coderd.StreamWebSocket}}
+	want := []coderd.Stream{{WorkspaceID: w.target.WorkspaceID, UserID: w.server.Users()[0].ID, KeyID: key.ID,
+		Protocol: coderd.StreamWebSocket}}
 	if diff := cmp.Diff(want, w.server.Streams()); diff != "" {
 		t.Errorf("streams (-want +got):\n%s", diff)
 	}
@@ -80,7 +81,8 @@ func TestAStreamSuspendedWhileDiallingIsNotOpened(t *testing.T) { // B84
 			w.Suspend(prod)
 			gate.Release()
 			w.await(stream.Stopped)
-			w.eventually(func() string { return "the end of the request" }, func() bool { return w.server.Count("GET", path) == 1 })
+			w.eventually(func() string { return "the end of the request" },
+				func() bool { return w.server.Count("GET", path) == 1 })
 			w.awaitOpen(0)
 			w.wantQuiet()
 		})
@@ -112,7 +114,7 @@ func TestSuspensionClosesInGoodOrder(t *testing.T) {
 	w.wantDials(3)
 }
 
-func TestOnlyParkedStreamsAreRevivedAfterASuspension(t *testing.T) { // B85
+func TestOnlyStoppedStreamsAreRevivedAfterASuspension(t *testing.T) { // B85
 	t.Parallel()
 	for _, fingerprint := range []string{"a", "b"} {
 		t.Run(fingerprint, func(t *testing.T) {
@@ -122,7 +124,8 @@ func TestOnlyParkedStreamsAreRevivedAfterASuspension(t *testing.T) { // B85
 			w.server.CloseStreams(1000)
 			w.await(stream.Closed)
 			w.Ensure(cd, w.workspace("other"))
-			w.eventually(func() string { return "an open stream" }, func() bool { view, _ := w.Look(cd); return view.State == stream.Connected })
+			w.eventually(func() string { return "an open stream" },
+				func() bool { view, _ := w.Look(cd); return view.State == stream.Connected })
 			w.Suspend(prod)
 			w.awaitOpen(0)
 			w.settle(fingerprint)
@@ -147,7 +150,7 @@ func TestReviveOpensWhatTheSameSettingsWereRefusedFor(t *testing.T) {
 	}
 	w.must(w.server.Activate("ada"))
 	w.wantQuiet()
-	w.Revive(types.NamespacedName{Name: "nobody"})
+	w.Revive(types.NamespacedName{Name: "unknown"})
 	w.Revive(ci)
 	w.await(stream.Connected)
 	w.Revive(ci)

@@ -10,41 +10,43 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// silenceLimit is after how long without a sign of life a server is taken for dead: three of its heartbeats (contract D.1).
-// A peer that vanishes does not close, and nothing may be sent to find out.
+// silenceLimit is how long a server may send nothing before the connection is considered lost:
+// three of its heartbeat intervals (contract D.1). A peer that disappears closes nothing, and the
+// client must not send anything to find out.
 const silenceLimit = 45 * time.Second
 
-// watchdog cuts a connection on which nothing comes any more. It is safe for concurrent use.
+// watchdog closes a connection that receives nothing for too long. It is safe for concurrent use.
 type watchdog struct {
 	clock clock.WithDelayedExecution
 	cut   func()
-	heard atomic.Int64 // when, in nanoseconds of the clock
+	heard atomic.Int64 // time of the last activity, in nanoseconds
 
 	mu      sync.Mutex
-	timer   clock.Timer // nil until watch, and after stop
+	timer   clock.Timer // nil before startWatch and after stopWatch
 	expired bool
 }
 
-// alive notes a sign of life. It is called for every heartbeat, so it leaves the timer as it is.
-func (w *watchdog) alive() { w.heard.Store(w.clock.Now().UnixNano()) }
+// recordActivity records that something was received. It is called for every heartbeat, so it does
+// not reset the timer.
+func (w *watchdog) recordActivity() { w.heard.Store(w.clock.Now().UnixNano()) }
 
-// watch begins.
-func (w *watchdog) watch(cut func()) {
-	w.alive()
+// startWatch starts the watchdog.
+func (w *watchdog) startWatch(cut func()) {
+	w.recordActivity()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cut = cut
-	w.arm(silenceLimit)
+	w.setTimer(silenceLimit)
 }
 
-// arm sets the timer. The goroutine is for clocks that run the function while they hold a lock of their own. The mutex is
-// held.
-func (w *watchdog) arm(d time.Duration) {
-	w.timer = w.clock.AfterFunc(d, func() { go w.look() })
+// setTimer sets the timer. The function runs on a goroutine of its own, because some clocks call it
+// with their own lock held. mu must be held.
+func (w *watchdog) setTimer(d time.Duration) {
+	w.timer = w.clock.AfterFunc(d, func() { go w.checkActivity() })
 }
 
-// look cuts, or looks again when the last sign of life will be too old.
-func (w *watchdog) look() {
+// checkActivity closes the connection, or sets the timer for the next check.
+func (w *watchdog) checkActivity() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.timer == nil {
@@ -52,15 +54,15 @@ func (w *watchdog) look() {
 	}
 	quiet := time.Duration(w.clock.Now().UnixNano() - w.heard.Load())
 	if quiet < silenceLimit {
-		w.arm(silenceLimit - quiet)
+		w.setTimer(silenceLimit - quiet)
 		return
 	}
 	w.expired = true
 	go w.cut()
 }
 
-// stop ends the watch and reports whether it has cut.
-func (w *watchdog) stop() bool {
+// stopWatch stops the watchdog and reports whether it has closed the connection.
+func (w *watchdog) stopWatch() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.timer != nil {

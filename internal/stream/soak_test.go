@@ -18,7 +18,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// soakTime is how long the soak test makes trouble; the environment variable STREAM_SOAK gives another time, such as 10m.
+// soakTime is the duration of the soak test. The environment variable STREAM_SOAK sets another one,
+// such as 10m.
 func soakTime(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("STREAM_SOAK")
@@ -32,8 +33,9 @@ func soakTime(t *testing.T) time.Duration {
 	return d
 }
 
-// Whatever the server did, once it behaves and settings settle, every stream tells the truth, each over one connection. The
-// time of the streams runs about a hundred times as fast as that of the server, so that backoffs and silence come into play.
+// After any sequence of faults, once the server works and settings are stable, every stream has the
+// correct state, over one connection each. The clock of the streams runs about a hundred times as
+// fast as that of the server, so that backoffs and silence are tested.
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	const streams, troubles = 16, 6
@@ -56,7 +58,8 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	s.heal("the last")
-	t.Logf("%d rounds: %d opened, %d lost, %d refused, %d complaints, %d pieces of garbage", rounds, w.observed(stream.Opened),
+	t.Logf("%d rounds: %d opened, %d lost, %d refused, %d server errors, %d invalid events", rounds,
+		w.observed(stream.Opened),
 		w.observed(stream.Lost), w.observed(stream.Refused), w.observed(stream.ServerError), w.observed(stream.InvalidEvent))
 }
 
@@ -68,7 +71,7 @@ type soak struct {
 	targets []stream.Target
 }
 
-// trouble does one thing that happens to streams.
+// trouble causes one random fault or change.
 func (s *soak) trouble() {
 	i := s.random.IntN(len(s.holders))
 	switch s.random.IntN(12) {
@@ -97,12 +100,13 @@ func (s *soak) trouble() {
 	case 10:
 		s.disturb(s.random)
 	default:
-		status := []coderd.WorkspaceStatus{coderd.WorkspaceRunning, coderd.WorkspaceStopped, coderd.WorkspaceFailed}[s.random.IntN(3)]
+		status := []coderd.WorkspaceStatus{coderd.WorkspaceRunning, coderd.WorkspaceStopped,
+			coderd.WorkspaceFailed}[s.random.IntN(3)]
 		s.must(s.server.SetWorkspaceStatus(s.targets[i].WorkspaceID, status))
 	}
 }
 
-// heal makes the server behave and waits until all streams tell the truth.
+// heal makes the server work and waits until all streams have the correct state.
 func (s *soak) heal(fingerprint string) {
 	s.t.Helper()
 	s.server.ClearFaults()
@@ -115,7 +119,7 @@ func (s *soak) heal(fingerprint string) {
 	telling := func() int {
 		n := 0
 		for i, holder := range s.holders {
-			s.Ensure(holder, s.targets[i]) // as holders do when they are told that the stream has ended
+			s.Ensure(holder, s.targets[i]) // as holders do when a stream has ended
 			view, _ := s.Look(holder)
 			if view.State == stream.Connected && view.Workspace.Status == truth[s.targets[i].WorkspaceID] {
 				n++
@@ -127,10 +131,11 @@ func (s *soak) heal(fingerprint string) {
 		func() bool { return telling() == len(s.holders) && s.server.OpenStreams() == len(s.holders) })
 }
 
-// disturb injects a fault that strikes a few handshakes.
+// disturb injects a fault into a few handshakes.
 func (w *world) disturb(r *rand.Rand) {
 	faults := []coderd.Fault{
-		{Kind: coderd.FaultDropBefore}, {Kind: coderd.FaultHTML}, {Kind: coderd.FaultUnauthorized}, {Kind: coderd.FaultDropAnswer},
+		{Kind: coderd.FaultDropBefore}, {Kind: coderd.FaultHTML}, {Kind: coderd.FaultUnauthorized},
+		{Kind: coderd.FaultDropAnswer},
 		{Kind: coderd.FaultStatus, Status: 404}, {Kind: coderd.FaultLatency, Latency: 10 * time.Millisecond},
 	}
 	f := faults[r.IntN(len(faults))]
@@ -138,7 +143,8 @@ func (w *world) disturb(r *rand.Rand) {
 	w.server.Inject(f)
 }
 
-// hurry lets the time of the streams run, half a second for each five milliseconds, until it is stopped.
+// hurry advances the clock of the streams, half a second every five milliseconds, until it is
+// stopped.
 func (w *world) hurry() (stop func()) {
 	quit := make(chan struct{})
 	var running sync.WaitGroup

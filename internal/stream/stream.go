@@ -13,33 +13,34 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// stream carries out what its machine decides. It is safe for concurrent use; nothing waits while its lock is held.
+// stream carries out the actions of its machine. It is safe for concurrent use; nothing blocks
+// while its lock is held.
 type stream struct {
 	set    *Set
 	target Target
 
 	holders []types.NamespacedName // guarded by the set's lock
 
-	mu      sync.Mutex
-	machine machine
-	client  *coder.Client // of the settings that settled last
-	link    uint64        // the link that hangUp ends
-	hangUp  context.CancelFunc
-	timer   clock.Timer
-	view    View
-	// told is the part of the view that holders are told of when it changes.
-	told told
-	// dirty: there is something to tell; telling: somebody is at it.
-	dirty, telling bool
+	mu         sync.Mutex
+	machine    machine
+	client     *coder.Client // of the latest settings
+	link       uint64        // the link that cancelLink ends
+	cancelLink context.CancelFunc
+	timer      clock.Timer
+	view       View
+	// notified is the part of the view whose changes holders are notified of.
+	notified notifiedView
+	// pending: there is a change to report. notifying: a goroutine is reporting changes.
+	pending, notifying bool
 }
 
-type told struct {
-	standing  State
+type notifiedView struct {
+	state     State
 	workspace coder.Workspace
 }
 
-// standing is the state as far as holders care: whether a dial is under way or due is the same to them.
-func (m machine) standing() State {
+// holderState returns the state as holders see it: a dial that is in progress or due is Connecting.
+func (m machine) holderState() State {
 	switch m.state {
 	case Connected, Stopped, Closed:
 		return m.state
@@ -48,99 +49,101 @@ func (m machine) standing() State {
 	}
 }
 
-// handleEvent takes an event through the machine, does what it asks for, and tells the holders. err says why, where that is
-// what keeps the stream from being connected.
+// handleEvent applies an event to the machine, carries out its actions, and notifies the holders.
+// err says why the stream is not connected, if the event is about that.
 func (s *stream) handleEvent(e event, err error) {
 	s.mu.Lock()
-	s.step(e, err)
+	s.stepMachine(e, err)
 	s.mu.Unlock()
-	s.tell()
+	s.deliverNotifications()
 }
 
-// step is happen without telling. The lock is held.
-func (s *stream) step(e event, err error) {
-	minded := s.machine.accepts(e)
-	next, actions := s.machine.next(e, 2*s.set.jitter()-1)
+// stepMachine is handleEvent without notifications. The lock must be held.
+func (s *stream) stepMachine(e event, err error) {
+	accepted := s.machine.acceptsEvent(e)
+	next, actions := s.machine.applyEvent(e, 2*s.set.jitter()-1)
 	s.machine = next
 	for _, a := range actions {
-		s.do(a)
+		s.startAction(a)
 	}
-	if minded && (err != nil || next.state == Connected) {
+	if accepted && (err != nil || next.state == Connected) {
 		s.view.Err = err
 	}
-	s.note()
+	s.updateView()
 }
 
-// note keeps the view up to date. The lock is held.
-func (s *stream) note() {
+// updateView updates the view. The lock must be held.
+func (s *stream) updateView() {
 	s.view.State = s.machine.state
-	if now := (told{s.machine.standing(), s.view.Workspace}); now != s.told {
-		s.told, s.dirty = now, true
+	if now := (notifiedView{s.machine.holderState(), s.view.Workspace}); now != s.notified {
+		s.notified, s.pending = now, true
 	}
 }
 
-// do begins an action. The lock is held.
-func (s *stream) do(a action) {
+// startAction starts an action. The lock must be held.
+func (s *stream) startAction(a action) {
 	switch a.kind {
 	case dial:
 		ctx, cancel := context.WithCancel(s.set.base)
-		s.link, s.hangUp = a.link, cancel
+		s.link, s.cancelLink = a.link, cancel
 		s.set.running.Add(1)
-		go s.run(ctx, cancel, a, s.client)
-	case hangUp:
-		if s.link == a.link && s.hangUp != nil {
-			s.hangUp()
+		go s.runLink(ctx, cancel, a, s.client)
+	case closeLink:
+		if s.link == a.link && s.cancelLink != nil {
+			s.cancelLink()
 		}
 	case wait:
-		// The goroutine is for clocks that run the function while they hold a lock of their own.
+		// The function runs on a goroutine of its own, because some clocks call it with their own lock
+		// held.
 		s.timer = s.set.clock.AfterFunc(a.after, func() { go s.handleEvent(event{kind: due, link: a.link}, nil) })
-	case unwait:
+	case cancelWait:
 		s.timer.Stop()
 	}
 }
 
-// run is one link, from the dial to the end of the connection.
-func (s *stream) run(ctx context.Context, cancel context.CancelFunc, a action, client *coder.Client) {
+// runLink runs one link, from the dial to the end of the connection.
+func (s *stream) runLink(ctx context.Context, cancel context.CancelFunc, a action, client *coder.Client) {
 	defer s.set.running.Done()
 	defer cancel()
 	guard := &watchdog{clock: s.set.clock}
-	w, err := s.set.open(ctx, line{
-		client: client, workspaceID: s.target.WorkspaceID, protocol: a.protocol, clock: s.set.clock, alive: guard.alive,
+	w, err := s.set.open(ctx, dialOptions{
+		client: client, workspaceID: s.target.WorkspaceID, protocol: a.protocol, clock: s.set.clock,
+		onActivity: guard.recordActivity,
 	})
 	if err != nil {
-		e, why := declined(err)
+		e, why := classifyDialError(err)
 		e.link = a.link
-		s.observe(ctx, Refused, a.protocol, why)
+		s.observeEvent(ctx, Refused, a.protocol, why)
 		s.handleEvent(e, why)
 		return
 	}
-	guard.watch(w.cut)
-	goodbye := make(chan struct{})
+	guard.startWatch(w.closeNow)
+	closed := make(chan struct{})
 	silent := context.AfterFunc(ctx, func() {
-		defer close(goodbye)
-		w.hangUp()
+		defer close(closed)
+		w.closeGracefully()
 	})
-	err = s.listen(ctx, w, a)
+	err = s.readEvents(ctx, w, a)
 	if !silent() {
-		<-goodbye
+		<-closed
 	}
-	w.cut()
-	end, why := ended(err)
-	if guard.stop() {
+	w.closeNow()
+	end, why := classifyEnd(err)
+	if guard.stopWatch() {
 		why = errSilent
 	}
-	s.observe(ctx, Lost, a.protocol, why)
+	s.observeEvent(ctx, Lost, a.protocol, why)
 	s.handleEvent(event{kind: lost, link: a.link, ending: end}, why)
 }
 
-// listen reads until the connection ends. The first word opens the stream: only then is the server known to tell of
-// changes (contract D.1).
-func (s *stream) listen(ctx context.Context, w wire, a action) error {
+// readEvents reads until the connection ends. The stream counts as open from the first message on:
+// only then is it certain that the server sends changes (contract D.1).
+func (s *stream) readEvents(ctx context.Context, w wire, a action) error {
 	first := true
 	return w.read(func(f frame) {
 		if first {
 			first = false
-			s.observe(ctx, Opened, a.protocol, nil)
+			s.observeEvent(ctx, Opened, a.protocol, nil)
 			s.handleEvent(event{kind: opened, link: a.link}, nil)
 		}
 		switch f.kind {
@@ -151,50 +154,51 @@ func (s *stream) listen(ctx context.Context, w wire, a action) error {
 				err = errOther
 			}
 			if err != nil {
-				s.observe(ctx, InvalidEvent, a.protocol, err)
+				s.observeEvent(ctx, InvalidEvent, a.protocol, err)
 				return
 			}
-			s.learn(a.link, ws)
+			s.updateWorkspace(a.link, ws)
 		case frameError:
-			s.observe(ctx, ServerError, a.protocol, errors.New(coder.ParseComplaint(f.data)))
+			s.observeEvent(ctx, ServerError, a.protocol, errors.New(coder.ParseComplaint(f.data)))
 		default:
-			s.observe(ctx, InvalidEvent, a.protocol, errNoEvent)
+			s.observeEvent(ctx, InvalidEvent, a.protocol, errNoEvent)
 		}
 	})
 }
 
-// learn takes in what the present link tells of the workspace.
-func (s *stream) learn(link uint64, ws coder.Workspace) {
+// updateWorkspace stores a workspace state that the current link has received.
+func (s *stream) updateWorkspace(link uint64, ws coder.Workspace) {
 	s.mu.Lock()
 	if s.machine.state == Connected && s.machine.link == link && s.view.Workspace != ws {
 		s.view.Workspace, s.view.ChangedAt = ws, s.set.clock.Now()
-		s.note()
+		s.updateView()
 	}
 	s.mu.Unlock()
-	s.tell()
+	s.deliverNotifications()
 }
 
-// observe reports an occurrence, unless this side has hung up.
-func (s *stream) observe(ctx context.Context, kind OccurrenceKind, protocol coder.WatchProtocol, err error) {
+// observeEvent reports a connection event, unless the operator has closed the link.
+func (s *stream) observeEvent(ctx context.Context, kind ConnectionEventKind, protocol coder.WatchProtocol, err error) {
 	if s.set.observe != nil && ctx.Err() == nil {
 		s.set.observe(ConnectionEvent{Target: s.target, Kind: kind, Protocol: protocol, Err: err})
 	}
 }
 
-// tell hands over hints, without a lock held, until there is nothing to tell; where somebody is at it already, they go on.
-func (s *stream) tell() {
+// deliverNotifications notifies the holders until there is nothing to report. If another goroutine
+// is doing so already, that one continues. No lock may be held.
+func (s *stream) deliverNotifications() {
 	for {
 		s.mu.Lock()
-		if !s.dirty || s.telling {
+		if !s.pending || s.notifying {
 			s.mu.Unlock()
 			return
 		}
-		s.dirty, s.telling = false, true
+		s.pending, s.notifying = false, true
 		view := s.view
 		s.mu.Unlock()
-		s.set.hint(s, view)
+		s.set.notifyHolders(s, view)
 		s.mu.Lock()
-		s.telling = false
+		s.notifying = false
 		s.mu.Unlock()
 	}
 }

@@ -20,10 +20,11 @@ import (
 )
 
 const (
-	// maxFrame bounds one event, in bytes (B93). Each holds a whole workspace with all its resources.
+	// maxFrame is the maximum size of one event, in bytes (B93). Each contains a whole workspace with
+	// all its resources.
 	maxFrame = 4 << 20
-	// hangUpGrace bounds the wait for the other side's answer to a close.
-	hangUpGrace = time.Second
+	// closeGrace is how long to wait for the other side's close frame.
+	closeGrace = time.Second
 )
 
 // Types of events (contract D.1).
@@ -33,33 +34,36 @@ const (
 	frameError = "error"
 )
 
-// frame is one event. Its kind is empty where the server sent something that is none.
+// frame is one event. Its kind is empty if the server sent something that is not an event.
 type frame struct {
 	kind string
 	data []byte
 }
 
-// wire is an open connection. Nothing is ever sent on it: the server closes on any message (contract D.1).
+// wire is an open connection. Nothing is ever sent on it, because the server closes it on any
+// message (contract D.1).
 type wire interface {
-	// read hands over frames until the connection ends, and returns why. Frames are handled on its goroutine.
+	// read passes frames to handle until the connection ends, and returns why it ended. It calls
+	// handle on the goroutine that called read.
 	read(handle func(frame)) error
-	// hangUp closes in good order and cut at once. Both end a read, and may be called more than once and from anywhere.
-	hangUp()
-	cut()
+	// closeGracefully closes with a close frame, closeNow without. Both end a read, and may be called
+	// more than once and concurrently.
+	closeGracefully()
+	closeNow()
 }
 
-// line is what a wire is opened with.
-type line struct {
+// dialOptions are the parameters of a wire.
+type dialOptions struct {
 	client      *coder.Client
 	workspaceID string
 	protocol    coder.WatchProtocol
 	clock       clock.WithDelayedExecution
-	// alive is called whenever anything comes from the server, heartbeats included.
-	alive func()
+	// onActivity is called whenever anything is received, including heartbeats.
+	onActivity func()
 }
 
-// openWire dials. ctx bounds the dial, and the life of an event stream.
-func openWire(ctx context.Context, l line) (wire, error) {
+// openWire dials. ctx limits the dial, and how long an event stream stays open.
+func openWire(ctx context.Context, l dialOptions) (wire, error) {
 	opening, err := l.client.Watch(ctx, l.workspaceID, l.protocol)
 	if err != nil {
 		return nil, err
@@ -72,23 +76,23 @@ func openWire(ctx context.Context, l line) (wire, error) {
 
 // socket is a WebSocket.
 type socket struct {
-	conn  *websocket.Conn
-	line  line
-	ctx   context.Context // of reading; its end closes the connection without a word
-	sever context.CancelFunc
+	conn    *websocket.Conn
+	options dialOptions
+	ctx     context.Context // of reading; when it ends, the connection is closed without a close frame
+	cancel  context.CancelFunc
 }
 
-func openSocket(ctx context.Context, l line, opening coder.Opening) (wire, error) {
+func openSocket(ctx context.Context, l dialOptions, opening coder.Opening) (wire, error) {
 	conn, _, err := websocket.Dial(ctx, opening.URL, &websocket.DialOptions{ //nolint:bodyclose // the library closes it
 		HTTPClient:     opening.HTTP,
-		OnPingReceived: func(context.Context, []byte) bool { l.alive(); return true },
+		OnPingReceived: func(context.Context, []byte) bool { l.onActivity(); return true },
 	})
 	if err != nil {
 		return nil, err
 	}
 	conn.SetReadLimit(maxFrame)
-	s := &socket{conn: conn, line: l}
-	s.ctx, s.sever = context.WithCancel(context.WithoutCancel(ctx))
+	s := &socket{conn: conn, options: l}
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil
 }
 
@@ -98,7 +102,7 @@ func (s *socket) read(handle func(frame)) error {
 		if err != nil {
 			return err
 		}
-		s.line.alive()
+		s.options.onActivity()
 		var envelope struct {
 			Type string          `json:"type"`
 			Data json.RawMessage `json:"data"`
@@ -110,43 +114,44 @@ func (s *socket) read(handle func(frame)) error {
 	}
 }
 
-// hangUp says goodbye. The answer is read by read, which must be under way or come.
-func (s *socket) hangUp() {
-	impatient := s.line.clock.AfterFunc(hangUpGrace, func() { go s.sever() })
+// closeGracefully sends a close frame. The response is received by read, which must be running or
+// be called later.
+func (s *socket) closeGracefully() {
+	impatient := s.options.clock.AfterFunc(closeGrace, func() { go s.cancel() })
 	defer impatient.Stop()
-	_ = s.conn.Close(websocket.StatusNormalClosure, "") // who does not answer is severed
+	_ = s.conn.Close(websocket.StatusNormalClosure, "") // a server that does not answer is cut off by the timer
 }
 
-func (s *socket) cut() {
-	s.sever()
+func (s *socket) closeNow() {
+	s.cancel()
 	_ = s.conn.CloseNow()
 }
 
-// events is a stream of server-sent events. They know no goodbye.
+// events is a stream of server-sent events. The protocol has no close frame.
 type events struct {
-	body  io.ReadCloser
-	line  line
-	sever context.CancelFunc
+	body    io.ReadCloser
+	options dialOptions
+	cancel  context.CancelFunc
 }
 
-func openEvents(ctx context.Context, l line, opening coder.Opening) (wire, error) {
+func openEvents(ctx context.Context, l dialOptions, opening coder.Opening) (wire, error) {
 	ctx, sever := context.WithCancel(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, opening.URL, nil)
 	if err != nil {
 		sever()
 		return nil, err
 	}
-	resp, err := opening.HTTP.Do(req) //nolint:bodyclose // it is the stream; cut closes it
+	resp, err := opening.HTTP.Do(req) //nolint:bodyclose // it is the stream; closeNow closes it
 	if err != nil {
 		sever()
 		return nil, err
 	}
-	return &events{body: resp.Body, line: l, sever: sever}, nil
+	return &events{body: resp.Body, options: l, cancel: sever}, nil
 }
 
 func (e *events) read(handle func(frame)) error {
 	var failed error
-	for event, err := range sse.Read(listening{e.body, e.line.alive}, &sse.ReadConfig{MaxEventSize: maxFrame}) {
+	for event, err := range sse.Read(listening{e.body, e.options.onActivity}, &sse.ReadConfig{MaxEventSize: maxFrame}) {
 		if err != nil {
 			failed = err
 			break
@@ -159,32 +164,33 @@ func (e *events) read(handle func(frame)) error {
 	return failed
 }
 
-func (e *events) hangUp() { e.cut() }
+func (e *events) closeGracefully() { e.closeNow() }
 
-func (e *events) cut() {
-	e.sever()
+func (e *events) closeNow() {
+	e.cancel()
 	e.body.Close()
 }
 
-// listening tells of everything that is read, comments between events included.
+// listening calls onActivity for everything that is read, including comments between events.
 type listening struct {
 	io.Reader
-	alive func()
+	onActivity func()
 }
 
 // Read reads.
 func (l listening) Read(p []byte) (int, error) {
 	n, err := l.Reader.Read(p)
 	if n > 0 {
-		l.alive()
+		l.onActivity()
 	}
 	return n, err
 }
 
 var errSilent = errors.New("nothing came from the server for too long")
 
-// ended says what the end of a connection calls for, and why it ended. The text holds nothing of the server's choosing.
-func ended(err error) (ending, error) {
+// classifyEnd returns the class of a connection's end, and its cause. The text contains nothing
+// that the server sent.
+func classifyEnd(err error) (ending, error) {
 	code := websocket.CloseStatus(err)
 	switch code {
 	case -1:
@@ -202,8 +208,9 @@ func closedError(code websocket.StatusCode) error {
 	return fmt.Errorf("the server closed the stream with code %d", code)
 }
 
-// declined says what a failed dial calls for. Where the client has an error of its own, that is why it failed.
-func declined(err error) (event, error) {
+// classifyDialError returns the event for a failed dial, and its cause: the client's own error if
+// there is one.
+func classifyDialError(err error) (event, error) {
 	e := event{kind: refused, failure: coder.WatchFailureOf(err)}
 	var known *coder.Error
 	if !errors.As(err, &known) {

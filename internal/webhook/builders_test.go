@@ -40,14 +40,14 @@ func withVolume(name string, source corev1.VolumeSource) func(*corev1.Pod) {
 	}
 }
 
-// withMount is one of the container job.
+// withMount adds a mount to the container job.
 func withMount(m corev1.VolumeMount) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		p.Spec.Containers[0].VolumeMounts = append(p.Spec.Containers[0].VolumeMounts, m)
 	}
 }
 
-// withEnv is a variable of the container job.
+// withEnv adds a variable to the container job.
 func withEnv(name, value string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		p.Spec.Containers[0].Env = append(p.Spec.Containers[0].Env, corev1.EnvVar{Name: name, Value: value})
@@ -79,7 +79,8 @@ func deleting(s *v1alpha1.CoderSession) {
 
 func notReady(reason string) func(*v1alpha1.CoderSession) {
 	return func(s *v1alpha1.CoderSession) {
-		s.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason}}
+		s.Status.Conditions = []metav1.Condition{
+			{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason}}
 	}
 }
 
@@ -120,9 +121,10 @@ func withHeaderFrom(d *v1alpha1.CoderDeploymentSpec) {
 	}})
 }
 
-// whole is a deployment and a session of which the Secret has all keys.
+// whole has a session whose Secret has all keys, and its deployment.
 func whole() Resolved {
-	return Resolved{Session: session(includesCertificate), Deployment: deployment(withCertificate, withCA, withHeaderFrom)}
+	return Resolved{Session: session(includesCertificate),
+		Deployment: deployment(withCertificate, withCA, withHeaderFrom)}
 }
 
 func plain() Resolved { return Resolved{Session: session(), Deployment: deployment()} }

@@ -28,13 +28,13 @@ const (
 	keyCA      = "ca.crt"
 )
 
-// variables are those that point to keys that the generated Secret will have, in groups that only make sense together.
-// A Secret gets headers where the deployment has any; certificate, key and CA bundle where the deployment has them and
-// the session includes them.
+// secretVariables returns the variables that point to keys of the generated Secret, in groups that
+// are only useful together. The Secret has headers if the deployment has any; it has certificate,
+// key and CA bundle if the deployment has them and the session includes them.
 //
-// Of a deployment that is not known the session tells one thing: including the client certificate, it counts on there being
+// If the deployment is not known, a session that includes the client certificate is assumed to have
 // one.
-func variables(folder string, k Resolved) [][]corev1.EnvVar {
+func secretVariables(folder string, k Resolved) [][]corev1.EnvVar {
 	groups := [][]corev1.EnvVar{{{Name: envConfigDir, Value: folder}}}
 	includes := k.Session != nil && k.Session.Spec.Secret != nil && k.Session.Spec.Secret.IncludeClientCertificate
 	hasCertificate, hasCA, hasHeaders := true, false, false
@@ -42,10 +42,11 @@ func variables(folder string, k Resolved) [][]corev1.EnvVar {
 		tls := k.Deployment.Spec.TLS
 		hasCertificate = tls != nil && tls.ClientCertificateSecretName != ""
 		hasCA = tls != nil && tls.CABundle != nil
-		hasHeaders = slices.ContainsFunc(k.Deployment.Spec.Headers, sent)
+		hasHeaders = slices.ContainsFunc(k.Deployment.Spec.Headers, isSent)
 	}
 	if hasHeaders {
-		groups = append(groups, []corev1.EnvVar{{Name: envHeaderCommand, Value: "cat " + path.Join(folder, keyHeaders)}})
+		groups = append(groups, []corev1.EnvVar{
+			{Name: envHeaderCommand, Value: "cat " + path.Join(folder, keyHeaders)}})
 	}
 	if includes && hasCertificate {
 		groups = append(groups, []corev1.EnvVar{
@@ -59,14 +60,15 @@ func variables(folder string, k Resolved) [][]corev1.EnvVar {
 	return groups
 }
 
-// sent reports whether a header is sent at all: one that is written out as empty is not. What a referenced Secret
-// holds is not looked at.
-func sent(h v1alpha1.Header) bool {
+// isSent reports whether a header is sent: a literal value that is empty is not. The contents of
+// referenced Secrets are not checked.
+func isSent(h v1alpha1.Header) bool {
 	return h.Value == nil || strings.TrimSpace(*h.Value) != ""
 }
 
-// environment gives the container its variables. A group of which the container sets one differently is left out.
-func (in *injection) environment(c *corev1.Container) {
+// setVariables sets the container's variables. A group is left out if the container sets one of its
+// variables differently.
+func (in *injection) setVariables(c *corev1.Container) {
 	for _, group := range in.groups {
 		var missing []corev1.EnvVar
 		var missed, own []string
@@ -90,7 +92,7 @@ func (in *injection) environment(c *corev1.Container) {
 	}
 }
 
-// lastIndex is where a variable is set, or -1: of several with one name the last one counts.
+// lastIndex is the index of a variable, or -1: of several with the same name the last one counts.
 func lastIndex(env []corev1.EnvVar, name string) int {
 	for i, v := range slices.Backward(env) {
 		if v.Name == name {

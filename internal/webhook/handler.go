@@ -19,22 +19,22 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// Path is where the handler is served.
+// Path is the URL path of the handler.
 const Path = "/mutate-v1-pod"
 
-// Options are what a Handler is built with. All fields are needed.
+// Options configure a Handler. All fields are required.
 type Options struct {
 	// Cache reads sessions and deployments from the manager's cache.
 	Cache client.Reader
-	// Server reads them from the API server, where the cache has none.
+	// Server reads them from the API server if they are not in the cache.
 	Server client.Reader
 	// Decoder of pods.
 	Decoder admission.Decoder
-	// UnknownSession says what becomes of a pod whose session is not there.
+	// UnknownSession says what happens to a pod whose session does not exist.
 	UnknownSession UnknownSession
 }
 
-// Handler is the mutating admission handler for pods that are created. It keeps nothing between two requests and is safe for
+// Handler is the mutating admission handler for pods that are created. It is stateless and safe for
 // concurrent use.
 type Handler struct {
 	cache, server client.Reader
@@ -47,8 +47,9 @@ func NewHandler(o Options) *Handler {
 	return &Handler{cache: o.Cache, server: o.Server, decoder: o.Decoder, unknown: o.UnknownSession}
 }
 
-// Handle implements admission.Handler. A pod that asks for nothing passes unchanged. Refusals have code 403, which
-// kubectl and controllers show with the sentence that they come with; where the API server could not be asked it is 500.
+// Handle implements admission.Handler. A pod that asks for nothing passes unchanged. Refusals have
+// code 403, which kubectl and controllers show with the message; if the API server cannot be
+// reached the code is 500.
 func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
 	if req.Operation != admissionv1.Create || req.SubResource != "" || req.Kind.Group != "" || req.Kind.Kind != "Pod" {
 		return admission.Allowed("")
@@ -59,16 +60,17 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	}
 	wanted, err := RequestOf(pod)
 	if err != nil {
-		return refused(err)
+		return refusalResponse(err)
 	}
 	if wanted == nil {
 		return admission.Allowed("")
 	}
-	// The image of a static pod, which runs whatever is said about it here.
+	// A mirror pod represents a static pod, which runs whatever is answered here.
 	if _, static := pod.Annotations[corev1.MirrorPodAnnotationKey]; static {
 		return admission.Allowed("").WithWarnings("a static pod cannot mount Secrets: nothing is injected")
 	}
-	// The request's namespace: a pod that a controller makes may have none in itself.
+	// The namespace of the request: pods that a controller creates may not have one in their
+	// metadata.
 	key := types.NamespacedName{Namespace: req.Namespace, Name: wanted.Session}
 	known, err := h.lookUp(ctx, key)
 	var warnings []string
@@ -76,16 +78,16 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 		warnings, err = checkSession(wanted, known, req.Namespace, h.unknown)
 	} else {
 		logf.FromContext(ctx).Error(err, "a pod's session cannot be looked up")
-		warnings, err = unreadable(key, err, h.unknown)
+		warnings, err = handleLookupError(key, err, h.unknown)
 	}
 	if err != nil {
-		return refused(err)
+		return refusalResponse(err)
 	}
-	return respond(pod, wanted, known, warnings)
+	return buildResponse(pod, wanted, known, warnings)
 }
 
-// unreadable says what becomes of a pod whose session could not be looked up.
-func unreadable(key types.NamespacedName, cause error, unknown UnknownSession) ([]string, error) {
+// handleLookupError decides about a pod whose session could not be read.
+func handleLookupError(key types.NamespacedName, cause error, unknown UnknownSession) ([]string, error) {
 	trouble := "the API server did not tell of it: try again"
 	if apierrors.IsForbidden(cause) {
 		trouble = "the operator may not read what it refers to, or works in other namespaces only (--watch-namespaces)"
@@ -95,28 +97,29 @@ func unreadable(key types.NamespacedName, cause error, unknown UnknownSession) (
 	case unknown == AdmitUnknown:
 		return []string{trouble + "; the pod waits for its Secret"}, nil
 	case apierrors.IsForbidden(cause):
-		return nil, refuse("%s", trouble)
+		return nil, newRefusal("%s", trouble)
 	}
 	return nil, errors.New(trouble)
 }
 
-func refused(err error) admission.Response {
+func refusalResponse(err error) admission.Response {
 	var refusal *RefusalError
 	if errors.As(err, &refusal) {
-		return admission.Denied(refusal.Sentence)
+		return admission.Denied(refusal.Message)
 	}
 	return admission.Errored(http.StatusInternalServerError, err)
 }
 
-// respond injects and encodes. What is said of the session is said once: not when the pod comes by a second time
-// (reinvocationPolicy IfNeeded) and has it all.
-func respond(pod *corev1.Pod, wanted *Request, known Resolved, warnings []string) admission.Response {
+// buildResponse injects into the pod and encodes the patch. Warnings about the session are given
+// once, and not again when the API server reinvokes the webhook (reinvocationPolicy IfNeeded) and
+// nothing changes.
+func buildResponse(pod *corev1.Pod, wanted *Request, known Resolved, warnings []string) admission.Response {
 	changed, more := Inject(pod, wanted, known)
 	if equality.Semantic.DeepEqual(pod, changed) {
 		return admission.Allowed("").WithWarnings(more...)
 	}
-	// The difference of two encodings, and not to what was sent: a field of a newer API that this version does not know
-	// would seem to be removed.
+	// The patch is the difference between two encodings by this version. Compared with the original
+	// JSON, fields of a newer API that this version does not know would seem to be removed.
 	before, err := json.Marshal(pod)
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("encode the pod: %w", err))

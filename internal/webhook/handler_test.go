@@ -24,7 +24,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// objects is a reader of what is in it, or of nothing with an error.
+// objects is a reader of these objects, or one that always fails.
 type objects struct {
 	client.Reader
 	err        error
@@ -67,7 +67,8 @@ func request(t *testing.T, raw []byte) admission.Request {
 func handler(cache, server client.Reader, unknown UnknownSession) *Handler {
 	scheme := runtime.NewScheme()
 	_ = corev1.AddToScheme(scheme)
-	return NewHandler(Options{Cache: cache, Server: server, Decoder: admission.NewDecoder(scheme), UnknownSession: unknown})
+	return NewHandler(Options{Cache: cache, Server: server, Decoder: admission.NewDecoder(scheme),
+		UnknownSession: unknown})
 }
 
 func encoded(t *testing.T, object any) []byte {
@@ -79,7 +80,7 @@ func encoded(t *testing.T, object any) []byte {
 	return raw
 }
 
-// patched applies a response to what was sent.
+// patched applies a response to the request's pod.
 func patched(t *testing.T, raw []byte, response admission.Response) []byte {
 	t.Helper()
 	if len(response.Patches) == 0 {
@@ -98,7 +99,8 @@ func patched(t *testing.T, raw []byte, response admission.Response) []byte {
 
 func TestThePatchMakesThePod(t *testing.T) {
 	t.Parallel()
-	filled := pod(withEnv("A", "1"), withEnv("B", "2"), withVolume("data", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}),
+	filled := pod(withEnv("A", "1"), withEnv("B", "2"),
+		withVolume("data", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}),
 		withMount(corev1.VolumeMount{Name: "data", MountPath: "/data"}), func(p *corev1.Pod) {
 			p.Spec.InitContainers = []corev1.Container{{Name: "setup"}}
 		})
@@ -106,7 +108,8 @@ func TestThePatchMakesThePod(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			known := whole()
-			h := handler(&objects{session: known.Session, deployment: known.Deployment}, &objects{err: errors.New("not asked")}, RefuseUnknown)
+			h := handler(&objects{session: known.Session, deployment: known.Deployment},
+				&objects{err: errors.New("not asked")}, RefuseUnknown)
 			raw := encoded(t, p)
 			got := h.Handle(t.Context(), request(t, raw))
 			want, _ := inject(t, p, known)
@@ -128,12 +131,13 @@ func TestThePatchMakesThePod(t *testing.T) {
 	}
 }
 
-// A pod of an API server that knows more fields than this version keeps them.
+// Fields of a newer API, which this version does not know, are kept.
 func TestUnknownFieldsStay(t *testing.T) {
 	t.Parallel()
 	known := plain()
 	h := handler(&objects{session: known.Session, deployment: known.Deployment}, &objects{}, RefuseUnknown)
-	raw := []byte(`{"metadata":{"labels":{"credentials.coder.com/inject":"true"},"annotations":{"credentials.coder.com/session":"ci"}},` +
+	raw := []byte(`{"metadata":{"labels":{"credentials.coder.com/inject":"true"},` +
+		`"annotations":{"credentials.coder.com/session":"ci"}},` +
 		`"spec":{"future":{"x":1},"containers":[{"name":"job","future":true}]}}`)
 	got := string(patched(t, raw, h.Handle(t.Context(), request(t, raw))))
 	for _, fragment := range []string{`"future":{"x":1}`, `"future":true`, `CODER_CONFIG_DIR`} {
@@ -160,17 +164,27 @@ func TestSessionsAreLookedUp(t *testing.T) {
 		says        string
 		serverReads int
 	}{
-		"in the cache":                      {cache: all(), server: &objects{}, code: 200, variables: 5},
-		"not yet in the cache":              {cache: &objects{}, server: all(), code: 200, variables: 5, serverReads: 2},
-		"no cache yet":                      {cache: &objects{err: errors.New("the cache is not started")}, server: all(), code: 200, variables: 5, serverReads: 2},
-		"nowhere":                           {cache: &objects{}, server: &objects{}, code: 403, says: "create it", serverReads: 1},
-		"nowhere, admitted":                 {cache: &objects{}, server: &objects{}, unknown: AdmitUnknown, code: 200, variables: 1, says: "the pod waits", serverReads: 1},
-		"no deployment":                     {cache: &objects{session: known.Session}, server: &objects{}, code: 200, variables: 3, says: "no CoderDeployment", serverReads: 1},
-		"a deployment that may not be read": {cache: &objects{session: known.Session}, server: &objects{err: forbidden}, code: 200, variables: 3, says: "may read", serverReads: 1},
-		"a namespace that may not be read":  {cache: &objects{}, server: &objects{err: forbidden}, code: 403, says: "--watch-namespaces", serverReads: 1},
-		"the API server is busy":            {cache: &objects{}, server: &objects{err: errors.New("busy")}, code: 500, says: "try again", serverReads: 1},
-		"the API server is busy, admitted":  {cache: &objects{}, server: &objects{err: errors.New("busy")}, unknown: AdmitUnknown, code: 200, variables: 1, says: "did not tell", serverReads: 1},
-		"a busy server for the deployment":  {cache: &objects{session: known.Session}, server: &objects{err: errors.New("busy")}, code: 500, says: "try again", serverReads: 1},
+		"in the cache": {cache: all(), server: &objects{}, code: 200, variables: 5},
+		"not yet in the cache": {cache: &objects{}, server: all(), code: 200, variables: 5,
+			serverReads: 2},
+		"no cache yet": {cache: &objects{err: errors.New("the cache is not started")},
+			server: all(), code: 200, variables: 5, serverReads: 2},
+		"nowhere": {cache: &objects{}, server: &objects{}, code: 403, says: "create it",
+			serverReads: 1},
+		"nowhere, admitted": {cache: &objects{}, server: &objects{}, unknown: AdmitUnknown, code: 200,
+			variables: 1, says: "the pod waits", serverReads: 1},
+		"no deployment": {cache: &objects{session: known.Session}, server: &objects{}, code: 200,
+			variables: 3, says: "no CoderDeployment", serverReads: 1},
+		"a deployment that may not be read": {cache: &objects{session: known.Session}, server: &objects{err: forbidden},
+			code: 200, variables: 3, says: "may read", serverReads: 1},
+		"a namespace that may not be read": {cache: &objects{}, server: &objects{err: forbidden}, code: 403,
+			says: "--watch-namespaces", serverReads: 1},
+		"the API server is busy": {cache: &objects{}, server: &objects{err: errors.New("busy")}, code: 500,
+			says: "try again", serverReads: 1},
+		"the API server is busy, admitted": {cache: &objects{}, server: &objects{err: errors.New("busy")},
+			unknown: AdmitUnknown, code: 200, variables: 1, says: "did not tell", serverReads: 1},
+		"a busy server for the deployment": {cache: &objects{session: known.Session},
+			server: &objects{err: errors.New("busy")}, code: 500, says: "try again", serverReads: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,7 +206,8 @@ func TestSessionsAreLookedUp(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(have.Spec.Containers[0].Env) != c.variables || c.server.reads != c.serverReads {
-				t.Errorf("%d variables after %d reads, want %d after %d", len(have.Spec.Containers[0].Env), c.server.reads, c.variables, c.serverReads)
+				t.Errorf("%d variables after %d reads, want %d after %d", len(have.Spec.Containers[0].Env),
+					c.server.reads, c.variables, c.serverReads)
 			}
 		})
 	}

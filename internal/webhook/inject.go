@@ -10,16 +10,16 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// Resolved is what is known of the session that a pod asks for.
+// Resolved has the objects that a pod's request refers to.
 type Resolved struct {
-	// Session is nil where there is none of that name.
+	// Session is nil if it does not exist.
 	Session *v1alpha1.CoderSession
-	// Deployment is the session's; nil where there is none.
+	// Deployment is the session's; nil if it does not exist or may not be read.
 	Deployment *v1alpha1.CoderDeployment
 }
 
-// secretName is that of the generated Secret. A session that does not exist yet has one of its own name, unless its
-// spec will say otherwise.
+// secretName is the name of the generated Secret. For a session that does not exist yet it is the
+// session's name, which is the default.
 func (k Resolved) secretName(r *Request) string {
 	if k.Session == nil {
 		return r.Session
@@ -27,21 +27,22 @@ func (k Resolved) secretName(r *Request) string {
 	return k.Session.SecretName()
 }
 
-// Inject returns a copy of the pod with all that the request asks for, and what its creator should know. It is a pure
-// function: neither the pod nor what is known is changed.
+// Inject returns a copy of the pod with everything that the request asks for, and warnings for its
+// creator. It is a pure function: its arguments are not changed.
 //
-// All containers get the mount and the variables, init containers and native sidecars among them, or those that the request
-// names. Ephemeral containers do not exist when a pod is created, and cannot be given a mount later than their creation.
+// All containers get the mount and the variables, including init containers and native sidecars,
+// unless the request names some. Ephemeral containers are added after a pod is created, and cannot
+// be given another mount.
 //
-// What the pod has itself stays as it is. A container with a mount of its own in the way gets nothing; a variable that
-// it sets itself is left alone, together with those that only make sense with it. Both are warnings. Variables that come
-// from envFrom are not known here, because neither Secrets nor ConfigMaps are read, and a variable under env takes the place
-// of one of the same name from there. They are set all the same: the label is the pod's own and plainest statement of
-// what it wants, most containers with envFrom take something else from it, and who does want a value of their own says so
-// under env.
+// The pod's own settings are not changed. A container with a conflicting mount gets nothing; a
+// variable that it sets itself is left as it is, together with those that are only useful with it.
+// Both are warnings. Variables from envFrom are not known here, because neither Secrets nor
+// ConfigMaps are read, and a variable under env takes precedence over them. The variables are set
+// nevertheless: the label is an explicit request, most containers use envFrom for other variables,
+// and a container that wants its own value can set it under env.
 //
-// What is there already, as from an earlier call, is no obstacle and not worth a warning: Inject of an injected pod
-// changes nothing.
+// What exists already, as from an earlier call, is no conflict and no reason for a warning: Inject
+// does not change a pod that is injected already.
 func Inject(pod *corev1.Pod, r *Request, k Resolved) (*corev1.Pod, []string) {
 	out := pod.DeepCopy()
 	folder := path.Join(v1alpha1.MountRoot, r.Session)
@@ -49,19 +50,19 @@ func Inject(pod *corev1.Pod, r *Request, k Resolved) (*corev1.Pod, []string) {
 		pod:    out,
 		folder: folder,
 		source: secretSource(k.secretName(r)),
-		groups: variables(folder, k),
+		groups: secretVariables(folder, k),
 	}
 	for _, containers := range [][]corev1.Container{out.Spec.InitContainers, out.Spec.Containers} {
 		for i := range containers {
-			if c := &containers[i]; r.wants(c.Name) && in.mount(c) {
-				in.environment(c)
+			if c := &containers[i]; r.wantsContainer(c.Name) && in.addMount(c) {
+				in.setVariables(c)
 			}
 		}
 	}
 	return out, in.warnings
 }
 
-// injection is one call of Inject on its way.
+// injection is the state of one call of Inject.
 type injection struct {
 	pod      *corev1.Pod
 	folder   string

@@ -13,7 +13,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// inject asks as the pod does.
+// inject injects what the pod asks for.
 func inject(t *testing.T, p *corev1.Pod, k Resolved) (*corev1.Pod, []string) {
 	t.Helper()
 	wanted, err := RequestOf(p)
@@ -50,17 +50,26 @@ func TestAPodIsWhatAPersonWouldHaveWritten(t *testing.T) {
 		secret string
 		env    []corev1.EnvVar
 	}{
-		"everything":                     {whole(), "ci", []corev1.EnvVar{configDir, headers, certificate, key, ca}},
-		"nothing but a token":            {plain(), "ci", []corev1.EnvVar{configDir}},
-		"a Secret of another name":       {Resolved{session(withSecret(v1alpha1.GeneratedSecret{Name: "ci-coder"})), deployment()}, "ci-coder", []corev1.EnvVar{configDir}},
-		"a header that is written out":   {Resolved{session(), deployment(withHeader("x"))}, "ci", []corev1.EnvVar{configDir, headers}},
-		"a header that is empty":         {Resolved{session(), deployment(withHeader(" "))}, "ci", []corev1.EnvVar{configDir}},
-		"a certificate without a bundle": {Resolved{session(includesCertificate), deployment(withCertificate)}, "ci", []corev1.EnvVar{configDir, certificate, key}},
-		"a bundle without a certificate": {Resolved{session(includesCertificate), deployment(withCA)}, "ci", []corev1.EnvVar{configDir, ca}},
-		"neither, though it would share": {Resolved{session(includesCertificate), deployment()}, "ci", []corev1.EnvVar{configDir}},
-		"both, and it does not share":    {Resolved{session(), deployment(withCertificate, withCA)}, "ci", []corev1.EnvVar{configDir}},
-		"an unknown deployment":          {Resolved{Session: session(includesCertificate)}, "ci", []corev1.EnvVar{configDir, certificate, key}},
-		"an unknown session":             {Resolved{}, "ci", []corev1.EnvVar{configDir}},
+		"everything":          {whole(), "ci", []corev1.EnvVar{configDir, headers, certificate, key, ca}},
+		"nothing but a token": {plain(), "ci", []corev1.EnvVar{configDir}},
+		"a Secret of another name": {
+			Resolved{session(withSecret(v1alpha1.GeneratedSecret{Name: "ci-coder"})), deployment()}, "ci-coder",
+			[]corev1.EnvVar{configDir}},
+		"a header that is written out": {Resolved{session(), deployment(withHeader("x"))}, "ci",
+			[]corev1.EnvVar{configDir, headers}},
+		"a header that is empty": {Resolved{session(), deployment(withHeader(" "))}, "ci",
+			[]corev1.EnvVar{configDir}},
+		"a certificate without a bundle": {Resolved{session(includesCertificate), deployment(withCertificate)}, "ci",
+			[]corev1.EnvVar{configDir, certificate, key}},
+		"a bundle without a certificate": {Resolved{session(includesCertificate), deployment(withCA)}, "ci",
+			[]corev1.EnvVar{configDir, ca}},
+		"neither, though it would share": {Resolved{session(includesCertificate), deployment()}, "ci",
+			[]corev1.EnvVar{configDir}},
+		"both, and it does not share": {Resolved{session(), deployment(withCertificate, withCA)}, "ci",
+			[]corev1.EnvVar{configDir}},
+		"an unknown deployment": {Resolved{Session: session(includesCertificate)}, "ci",
+			[]corev1.EnvVar{configDir, certificate, key}},
+		"an unknown session": {Resolved{}, "ci", []corev1.EnvVar{configDir}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,7 +109,8 @@ func TestContainers(t *testing.T) {
 			var mounted []string
 			for _, container := range append(got.Spec.InitContainers, got.Spec.Containers...) {
 				if len(container.VolumeMounts) != len(container.Env) {
-					t.Errorf("container %s has mounts %v and variables %v", container.Name, container.VolumeMounts, container.Env)
+					t.Errorf("container %s has mounts %v and variables %v", container.Name, container.VolumeMounts,
+						container.Env)
 				}
 				if len(container.VolumeMounts) == 1 {
 					mounted = append(mounted, container.Name)
@@ -120,11 +130,13 @@ func TestWhatAPodHasItselfStays(t *testing.T) {
 	t.Parallel()
 	empty := corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
 	host := corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/srv"}}
-	byHand := corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "ci", DefaultMode: ptr.To[int32](0o440)}}
-	part := corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "ci", Items: []corev1.KeyToPath{{Key: "url", Path: "url"}}}}
+	byHand := corev1.VolumeSource{
+		Secret: &corev1.SecretVolumeSource{SecretName: "ci", DefaultMode: ptr.To[int32](0o440)}}
+	part := corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "ci",
+		Items: []corev1.KeyToPath{{Key: "url", Path: "url"}}}}
 	for name, c := range map[string]struct {
 		pod *corev1.Pod
-		// volumes are their names, mounts and env what the container has afterwards.
+		// volumes are the names of the volumes, mounts and env those of the container, afterwards.
 		volumes, mounts []string
 		env             map[string]string
 		// warns are fragments of the one warning; none: no warning.
@@ -136,10 +148,12 @@ func TestWhatAPodHasItselfStays(t *testing.T) {
 		},
 		"two volumes of the names": {
 			pod:     pod(withVolume("coder-session", empty), withVolume("coder-session-2", byHand)),
-			volumes: []string{"coder-session", "coder-session-2", "coder-session-3"}, mounts: []string{"coder-session-3:" + ciFolder},
+			volumes: []string{"coder-session", "coder-session-2", "coder-session-3"},
+			mounts:  []string{"coder-session-3:" + ciFolder},
 		},
 		"the same mount, by hand": {
-			pod:     pod(withVolume("coder", byHand), withMount(corev1.VolumeMount{Name: "coder", MountPath: ciFolder + "/"})),
+			pod: pod(withVolume("coder", byHand),
+				withMount(corev1.VolumeMount{Name: "coder", MountPath: ciFolder + "/"})),
 			volumes: []string{"coder"}, mounts: []string{"coder:" + ciFolder + "/"},
 		},
 		"a part of the Secret there": {
@@ -153,7 +167,8 @@ func TestWhatAPodHasItselfStays(t *testing.T) {
 			warns: []string{`container "job"`, `volume "data"`, `Secret "ci"`},
 		},
 		"a mount below": {
-			pod:     pod(withVolume("data", empty), withMount(corev1.VolumeMount{Name: "data", MountPath: ciFolder + "/sub"})),
+			pod: pod(withVolume("data", empty),
+				withMount(corev1.VolumeMount{Name: "data", MountPath: ciFolder + "/sub"})),
 			volumes: []string{"data"}, mounts: []string{"data:" + ciFolder + "/sub"}, env: map[string]string{},
 			warns: []string{ciFolder + "/sub itself"},
 		},
@@ -162,30 +177,35 @@ func TestWhatAPodHasItselfStays(t *testing.T) {
 			volumes: []string{"run", "coder-session"}, mounts: []string{"run:/var/run", "coder-session:" + ciFolder},
 		},
 		"a mount above that is read-only": {
-			pod:     pod(withVolume("run", empty), withMount(corev1.VolumeMount{Name: "run", MountPath: "/var/run", ReadOnly: true})),
+			pod: pod(withVolume("run", empty),
+				withMount(corev1.VolumeMount{Name: "run", MountPath: "/var/run", ReadOnly: true})),
 			volumes: []string{"run"}, mounts: []string{"run:/var/run"}, env: map[string]string{},
 			warns: []string{"/var/run itself"},
 		},
-		"a mount above of somebody's files": {
+		"a parent mount with other files": {
 			pod:     pod(withVolume("root", host), withMount(corev1.VolumeMount{Name: "root", MountPath: "/"})),
 			volumes: []string{"root"}, mounts: []string{"root:/"}, env: map[string]string{},
 			warns: []string{`volume "root" at / itself`},
 		},
 		"a mount beside": {
-			pod:     pod(withVolume("data", host), withMount(corev1.VolumeMount{Name: "data", MountPath: ciFolder + "-2"})),
-			volumes: []string{"data", "coder-session"}, mounts: []string{"data:" + ciFolder + "-2", "coder-session:" + ciFolder},
+			pod: pod(withVolume("data", host),
+				withMount(corev1.VolumeMount{Name: "data", MountPath: ciFolder + "-2"})),
+			volumes: []string{"data", "coder-session"},
+			mounts:  []string{"data:" + ciFolder + "-2", "coder-session:" + ciFolder},
 		},
 		"a variable": {
 			pod:     pod(withEnv("CODER_CONFIG_DIR", "/mine")),
 			volumes: []string{"coder-session"}, mounts: []string{"coder-session:" + ciFolder},
 			env: map[string]string{
-				"CODER_CONFIG_DIR": "/mine", "CODER_HEADER_COMMAND": "cat " + ciFolder + "/headers", "CODER_CLIENT_TLS_CERT_FILE": ciFolder + "/tls.crt",
-				"CODER_CLIENT_TLS_KEY_FILE": ciFolder + "/tls.key", "CODER_CLIENT_TLS_CA_FILE": ciFolder + "/ca.crt",
+				"CODER_CONFIG_DIR": "/mine", "CODER_HEADER_COMMAND": "cat " + ciFolder + "/headers",
+				"CODER_CLIENT_TLS_CERT_FILE": ciFolder + "/tls.crt",
+				"CODER_CLIENT_TLS_KEY_FILE":  ciFolder + "/tls.key", "CODER_CLIENT_TLS_CA_FILE": ciFolder + "/ca.crt",
 			},
 			warns: []string{`container "job" sets CODER_CONFIG_DIR itself`},
 		},
 		"one half of a pair": {
-			pod:     pod(withEnv("CODER_CLIENT_TLS_KEY_FILE", "/my.key"), withEnv("CODER_HEADER_COMMAND", "cat "+ciFolder+"/headers")),
+			pod: pod(withEnv("CODER_CLIENT_TLS_KEY_FILE", "/my.key"),
+				withEnv("CODER_HEADER_COMMAND", "cat "+ciFolder+"/headers")),
 			volumes: []string{"coder-session"}, mounts: []string{"coder-session:" + ciFolder},
 			env: map[string]string{
 				"CODER_CONFIG_DIR": ciFolder, "CODER_HEADER_COMMAND": "cat " + ciFolder + "/headers",
@@ -238,17 +258,19 @@ func TestWhatAPodHasItselfStays(t *testing.T) {
 
 func TestAVariableFromElsewhereStays(t *testing.T) {
 	t.Parallel()
-	mine := corev1.EnvVar{Name: "CODER_CONFIG_DIR", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}
+	mine := corev1.EnvVar{Name: "CODER_CONFIG_DIR",
+		ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}
 	got, warnings := inject(t, pod(func(p *corev1.Pod) { p.Spec.Containers[0].Env = []corev1.EnvVar{mine} }), plain())
 	if diff := cmp.Diff([]corev1.EnvVar{mine}, got.Spec.Containers[0].Env); diff != "" || len(warnings) != 1 {
 		t.Errorf("warnings %q, variables (-want +got):\n%s", warnings, diff)
 	}
 }
 
-// A second webhook may add a container, and the API server ask again.
+// Another webhook may add a container, after which the API server calls this one again.
 func TestInjectingTwice(t *testing.T) {
 	t.Parallel()
-	once, _ := inject(t, pod(withVolume("coder-session", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}})), whole())
+	once, _ := inject(t, pod(withVolume(
+		"coder-session", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}})), whole())
 	twice, warnings := inject(t, once, whole())
 	if diff := cmp.Diff(once, twice); diff != "" || len(warnings) > 0 {
 		t.Errorf("warnings %q, changes:\n%s", warnings, diff)

@@ -14,56 +14,61 @@ import (
 )
 
 const (
-	// volumeName is that of the volume, unless the pod has another one of that name.
+	// volumeName is the name of the volume, unless the pod has another volume with that name.
 	volumeName = "coder-session"
-	// fileMode lets a container read the files whatever user it runs as: without an fsGroup, which a webhook must not
-	// choose for a pod, the files belong to root. "All others" are the pod's own containers that mount the volume; the
-	// folder on the node is closed to everybody but root.
+	// fileMode lets containers read the files whatever user they run as. Without an fsGroup, which
+	// a webhook must not choose for a pod, the files belong to root. "Others" are only the pod's
+	// own containers that mount the volume; on the node the folder is accessible to root only.
 	fileMode int32 = 0o444
 )
 
-// secretSource is what the volume is made of. It is not optional: the pod waits for a Secret that is not there yet, and
-// starts when it comes.
+// secretSource is the source of the volume. It is not optional: the pod waits until the Secret
+// exists.
 func secretSource(secret string) *corev1.SecretVolumeSource {
 	return &corev1.SecretVolumeSource{SecretName: secret, DefaultMode: ptr.To(fileMode)}
 }
 
-// mount gives the container its mount. It reports false, and warns, where a mount of the pod's own is in the way.
-func (in *injection) mount(c *corev1.Container) bool {
+// addMount adds the mount to the container. If the container has a conflicting mount, it adds a
+// warning and returns false.
+func (in *injection) addMount(c *corev1.Container) bool {
 	for _, m := range c.VolumeMounts {
 		at := path.Clean(m.MountPath)
 		switch {
-		case at == in.folder && in.shows(m):
+		case at == in.folder && in.isSecretMount(m):
 			return true
-		case at == in.folder, within(at, in.folder), within(in.folder, at) && !in.opensInto(m):
-			in.warnings = append(in.warnings, fmt.Sprintf("container %q mounts volume %q at %s itself: it is left as it is, and gets "+
-				"neither the Secret %q at %s nor its variables", c.Name, m.Name, m.MountPath, in.source.SecretName, in.folder))
+		case at == in.folder, isBelow(at, in.folder), isBelow(in.folder, at) && !in.allowsNestedMount(m):
+			in.warnings = append(in.warnings,
+				fmt.Sprintf("container %q mounts volume %q at %s itself: it is left as it is, and gets "+
+					"neither the Secret %q at %s nor its variables", c.Name, m.Name, m.MountPath, in.source.SecretName,
+					in.folder))
 			return false
 		}
 	}
-	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: in.volume(), MountPath: in.folder, ReadOnly: true})
+	c.VolumeMounts = append(c.VolumeMounts,
+		corev1.VolumeMount{Name: in.ensureVolume(), MountPath: in.folder, ReadOnly: true})
 	return true
 }
 
-// within reports whether a path is below a folder. Both are clean.
-func within(at, folder string) bool {
+// isBelow reports whether a path is inside of a folder. Both are clean.
+func isBelow(at, folder string) bool {
 	return strings.HasPrefix(at, strings.TrimSuffix(folder, "/")+"/")
 }
 
-// shows reports whether a mount is the whole Secret, as this package or a person writes it.
-func (in *injection) shows(m corev1.VolumeMount) bool {
-	source := in.sourceOf(m.Name).Secret
+// isSecretMount reports whether a mount is the whole Secret, added by this package or by a person.
+func (in *injection) isSecretMount(m corev1.VolumeMount) bool {
+	source := in.volumeSource(m.Name).Secret
 	return m.SubPath == "" && m.SubPathExpr == "" &&
 		source != nil && source.SecretName == in.source.SecretName && len(source.Items) == 0
 }
 
-// opensInto reports whether the container runtime can make a folder for another mount inside of this one without a
-// trace: in an emptyDir that is writable, as a service account's token is mounted below an emptyDir at /var/run.
-func (in *injection) opensInto(m corev1.VolumeMount) bool {
-	return !m.ReadOnly && in.sourceOf(m.Name).EmptyDir != nil
+// allowsNestedMount reports whether the container runtime can create the mount point for another
+// mount inside of this one. It can in a writable emptyDir: a service account's token is mounted
+// like that below an emptyDir at /var/run.
+func (in *injection) allowsNestedMount(m corev1.VolumeMount) bool {
+	return !m.ReadOnly && in.volumeSource(m.Name).EmptyDir != nil
 }
 
-func (in *injection) sourceOf(volume string) corev1.VolumeSource {
+func (in *injection) volumeSource(volume string) corev1.VolumeSource {
 	for _, v := range in.pod.Spec.Volumes {
 		if v.Name == volume {
 			return v.VolumeSource
@@ -72,8 +77,8 @@ func (in *injection) sourceOf(volume string) corev1.VolumeSource {
 	return corev1.VolumeSource{}
 }
 
-// volume returns the name of the volume, and adds it for the first container that needs it.
-func (in *injection) volume() string {
+// ensureVolume returns the name of the volume, and adds the volume if the pod does not have it yet.
+func (in *injection) ensureVolume() string {
 	source := corev1.VolumeSource{Secret: in.source}
 	for _, v := range in.pod.Spec.Volumes {
 		if equality.Semantic.DeepEqual(v.VolumeSource, source) {

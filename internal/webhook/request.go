@@ -13,28 +13,28 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// RefusalError says to the creator of a pod why it is refused, and what to do about it.
+// RefusalError says why a pod is refused, and what to do about it.
 type RefusalError struct {
-	// Sentence is all that the creator is told.
-	Sentence string
+	// Message is shown to the creator of the pod.
+	Message string
 }
 
-// Error is the sentence.
-func (e *RefusalError) Error() string { return e.Sentence }
+// Error returns the message.
+func (e *RefusalError) Error() string { return e.Message }
 
-func refuse(format string, args ...any) *RefusalError {
-	return &RefusalError{Sentence: fmt.Sprintf(format, args...)}
+func newRefusal(format string, args ...any) *RefusalError {
+	return &RefusalError{Message: fmt.Sprintf(format, args...)}
 }
 
 // Request is what a pod asks for.
 type Request struct {
 	// Session is the name of a session in the pod's namespace.
 	Session string
-	// Containers are the names of those that get the Secret. Nil: all.
+	// Containers are the names of the containers that get the Secret. Nil: all.
 	Containers []string
 }
 
-// RequestOf returns what a pod asks for, or nil if it asks for nothing. A pod that does not say clearly what it wants is a
+// RequestOf returns what a pod asks for, or nil if it asks for nothing. An invalid request is a
 // *[RefusalError].
 func RequestOf(pod *corev1.Pod) (*Request, error) {
 	if pod.Labels[v1alpha1.LabelInject] != "true" {
@@ -42,13 +42,15 @@ func RequestOf(pod *corev1.Pod) (*Request, error) {
 	}
 	name := strings.TrimSpace(pod.Annotations[v1alpha1.AnnotationSession])
 	if name == "" {
-		return nil, refuse("the pod has the label %s: \"true\" and does not say which session it wants: write the annotation %s: "+
+		return nil, newRefusal("the pod has the label %s: \"true\" and does not say which session it wants: write "+
+			"the annotation %s: "+
 			"<name of a CoderSession in the pod's namespace> beside it, or remove the label",
 			v1alpha1.LabelInject, v1alpha1.AnnotationSession)
 	}
-	// It becomes a part of a path, whether there is such a session or not.
+	// The name becomes part of a path, even if there is no such session.
 	if len(validation.IsDNS1123Subdomain(name)) > 0 {
-		return nil, refuse("the annotation %s: %q is no name: write that of a CoderSession in the pod's namespace, without the namespace",
+		return nil, newRefusal("the annotation %s: %q is no name: write that of a CoderSession in the pod's "+
+			"namespace, without the namespace",
 			v1alpha1.AnnotationSession, name)
 	}
 	containers, err := containersOf(pod)
@@ -58,7 +60,8 @@ func RequestOf(pod *corev1.Pod) (*Request, error) {
 	return &Request{Session: name, Containers: containers}, nil
 }
 
-// containersOf returns the names in the pod's annotation, all of which it has.
+// containersOf returns the names in the pod's annotation. All of them must be containers of the
+// pod.
 func containersOf(pod *corev1.Pod) ([]string, error) {
 	var there, wanted []string
 	for _, c := range append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...) {
@@ -70,7 +73,7 @@ func containersOf(pod *corev1.Pod) ([]string, error) {
 			continue
 		}
 		if !slices.Contains(there, name) {
-			return nil, refuse("the annotation %s names %q, which the pod does not have: its containers are %s",
+			return nil, newRefusal("the annotation %s names %q, which the pod does not have: its containers are %s",
 				v1alpha1.AnnotationContainers, name, strings.Join(there, ", "))
 		}
 		wanted = append(wanted, name)
@@ -78,7 +81,7 @@ func containersOf(pod *corev1.Pod) ([]string, error) {
 	return wanted, nil
 }
 
-// wants reports whether a container of that name is to get the Secret.
-func (r *Request) wants(container string) bool {
+// wantsContainer reports whether the container with that name gets the Secret.
+func (r *Request) wantsContainer(container string) bool {
 	return len(r.Containers) == 0 || slices.Contains(r.Containers, container)
 }

@@ -23,15 +23,20 @@ func TestRequestOf(t *testing.T) {
 		want    *Request
 		refused []string
 	}{
-		"asks":                 {pod: pod(), want: &Request{Session: "ci"}},
-		"a blank at the end":   {pod: pod(annotated(v1alpha1.AnnotationSession, "ci ")), want: &Request{Session: "ci"}},
-		"names containers":     {pod: pod(annotated(v1alpha1.AnnotationContainers, "job")), want: &Request{Session: "ci", Containers: []string{"job"}}},
-		"no label":             {pod: &corev1.Pod{}},
-		"another label":        {pod: pod(labelled("false"))},
-		"no annotation":        {pod: pod(annotated(v1alpha1.AnnotationSession, "")), refused: []string{v1alpha1.AnnotationSession + ": <name"}},
-		"a namespace in it":    {pod: pod(annotated(v1alpha1.AnnotationSession, "builds/ci")), refused: []string{`"builds/ci" is no name`}},
-		"a way out":            {pod: pod(annotated(v1alpha1.AnnotationSession, "..")), refused: []string{"is no name"}},
-		"an unknown container": {pod: pod(annotated(v1alpha1.AnnotationContainers, "job,jbo")), refused: []string{`names "jbo"`, "containers are job"}},
+		"asks":               {pod: pod(), want: &Request{Session: "ci"}},
+		"a blank at the end": {pod: pod(annotated(v1alpha1.AnnotationSession, "ci ")), want: &Request{Session: "ci"}},
+		"names containers": {pod: pod(annotated(v1alpha1.AnnotationContainers, "job")),
+			want: &Request{Session: "ci", Containers: []string{"job"}}},
+		"no label":      {pod: &corev1.Pod{}},
+		"another label": {pod: pod(labelled("false"))},
+		"no annotation": {pod: pod(annotated(v1alpha1.AnnotationSession, "")),
+			refused: []string{v1alpha1.AnnotationSession + ": <name"}},
+		"a namespace in it": {pod: pod(annotated(v1alpha1.AnnotationSession, "builds/ci")),
+			refused: []string{`"builds/ci" is no name`}},
+		"a way out": {pod: pod(annotated(v1alpha1.AnnotationSession, "..")),
+			refused: []string{"is no name"}},
+		"an unknown container": {pod: pod(annotated(v1alpha1.AnnotationContainers, "job,jbo")),
+			refused: []string{`names "jbo"`, "containers are job"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -44,8 +49,8 @@ func TestRequestOf(t *testing.T) {
 				t.Fatalf("error: %v", err)
 			}
 			for _, fragment := range c.refused {
-				if !strings.Contains(refusal.Sentence, fragment) {
-					t.Errorf("%q does not say %q", refusal.Sentence, fragment)
+				if !strings.Contains(refusal.Message, fragment) {
+					t.Errorf("%q does not say %q", refusal.Message, fragment)
 				}
 			}
 		})

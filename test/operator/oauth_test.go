@@ -235,7 +235,7 @@ func TestADeclinedConsentIsAskedForAnew(t *testing.T) {
 			err = errors.New("the same URL")
 		}
 		return err
-	}, w.notReady("ci", v1alpha1.ReasonAwaitingAuthorization, "came to nothing"))
+	}, w.notReady("ci", v1alpha1.ReasonAwaitingAuthorization, "the last attempt failed"))
 }
 
 // B61: a server that takes no registrations, and none that somebody made by hand.

@@ -202,7 +202,7 @@ func TestARetiredSessionReturnsWhenThereIsRoom(t *testing.T) {
 	w.changeDeployment("prod", func(d *v1alpha1.CoderDeployment) { keeps(2, "")(&d.Spec) })
 	w.eventually(w.ready("d"), w.ready("c"), w.liveTokens(2), w.counts(2, 2))
 	w.delete(w.nowSession("d"))
-	w.eventually(w.ready("c"), w.ready("b"), w.liveTokens(2), w.retired("a", v1alpha1.RetirementSessionLimit, "no more than 2"))
+	w.eventually(w.ready("c"), w.ready("b"), w.liveTokens(2), w.retired("a", v1alpha1.RetirementSessionLimit, "at most 2"))
 	w.changeDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.Retention = nil })
 	w.eventually(w.ready("a"), w.ready("b"), w.ready("c"), w.liveTokens(3), w.counts(3, 0))
 	w.listedAgain()

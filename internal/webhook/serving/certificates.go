@@ -12,31 +12,31 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// errNone is the answer until there is a certificate.
-var errNone = errors.New("the webhook has no certificate yet")
+// errNoCertificate is the error of handshakes and probes until there is a certificate.
+var errNoCertificate = errors.New("the webhook has no certificate yet")
 
-// Certificates hands the current certificate to TLS handshakes. It is safe for concurrent use.
+// Certificates provides the current certificate to TLS handshakes. It is safe for concurrent use.
 type Certificates struct {
 	clock   clock.PassiveClock
 	current atomic.Pointer[pair]
 }
 
-// Use makes a server's settings take their certificate from here, at each handshake.
+// Use makes a server's TLS configuration take the certificate from here, at each handshake.
 func (c *Certificates) Use(config *tls.Config) {
 	config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		current := c.current.Load()
 		if current == nil {
-			return nil, errNone
+			return nil, errNoCertificate
 		}
 		return &current.tls, nil
 	}
 }
 
-// Check is an error while there is no certificate, or only one that has ended (a healthz.Checker).
+// Check returns an error if there is no certificate, or if it has expired (a healthz.Checker).
 func (c *Certificates) Check(*http.Request) error {
 	current := c.current.Load()
 	if current == nil {
-		return errNone
+		return errNoCertificate
 	}
 	if !c.clock.Now().Before(current.leaf().NotAfter) {
 		return errors.New("the webhook's certificate has ended, and was not renewed")
@@ -44,10 +44,10 @@ func (c *Certificates) Check(*http.Request) error {
 	return nil
 }
 
-// deliver takes over what the Secret holds. A Secret that cannot be read leaves the last good certificate in use, and so does
-// one that is deleted: it is put right.
-func (c *Certificates) deliver(secret *corev1.Secret) {
-	if got := stateOf(secret).current; got != nil && ours(secret) {
+// updateFrom takes the certificate from the Secret. If the Secret cannot be parsed or is deleted,
+// the last valid certificate stays in use until the rotator has repaired the Secret.
+func (c *Certificates) updateFrom(secret *corev1.Secret) {
+	if got := readState(secret).current; got != nil && isOwned(secret) {
 		c.current.Store(got)
 	}
 }

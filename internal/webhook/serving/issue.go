@@ -14,12 +14,15 @@ import (
 	"time"
 )
 
-// backdated is how far in the past a certificate begins, for API servers whose clock is behind.
+// backdated is how long before its creation a certificate becomes valid, for API servers whose
+// clock is behind.
 const backdated = time.Hour
 
-// issue makes a certificate for the hosts (names or IP addresses) that ends after a lifetime, and its authority, whose
-// private key nobody keeps.
-func issue(random io.Reader, hosts []string, now time.Time, lifetime time.Duration) (*pair, *x509.Certificate, error) {
+// issueCertificate creates a certificate for the hosts (names or IP addresses), and its authority,
+// whose private key is discarded.
+func issueCertificate(
+	random io.Reader, hosts []string, now time.Time, lifetime time.Duration,
+) (*pair, *x509.Certificate, error) {
 	authorityKey, err := ecdsa.GenerateKey(elliptic.P256(), random)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make the authority's key: %w", err)
@@ -46,7 +49,8 @@ func issue(random io.Reader, hosts []string, now time.Time, lifetime time.Durati
 	if template, err = newTemplate(random, "coder-session-operator webhook", now, lifetime); err != nil {
 		return nil, nil, err
 	}
-	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature,
+		[]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	for _, host := range hosts {
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
@@ -62,7 +66,7 @@ func issue(random io.Reader, hosts []string, now time.Time, lifetime time.Durati
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode the key: %w", err)
 	}
-	made, err := parsePair(encode("CERTIFICATE", der), encode("PRIVATE KEY", keyDER))
+	made, err := parsePair(encodeBlock("CERTIFICATE", der), encodeBlock("PRIVATE KEY", keyDER))
 	return made, authority, err
 }
 

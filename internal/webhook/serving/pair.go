@@ -17,22 +17,23 @@ type pair struct {
 	tls             tls.Certificate
 }
 
-// leaf is the certificate, parsed.
+// leaf is the parsed certificate.
 func (p *pair) leaf() *x509.Certificate { return p.tls.Leaf }
 
-// errPair is all that is said of a pair that cannot be read: a parser's error has seen the key.
-var errPair = errors.New("certificate and private key are no valid pair")
+// errInvalidPair replaces the errors of parsers, which might quote the key.
+var errInvalidPair = errors.New("certificate and private key are no valid pair")
 
 func parsePair(certPEM, keyPEM []byte) (*pair, error) {
 	parsed, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return nil, errPair
+		return nil, errInvalidPair
 	}
 	return &pair{certPEM: certPEM, keyPEM: keyPEM, tls: parsed}, nil
 }
 
-// serves reports whether a client that trusts the bundle would accept the certificate for all hosts now.
-func (p *pair) serves(hosts []string, trusted bundle, now time.Time) bool {
+// isValidFor reports whether a client that trusts the bundle would accept the certificate for all
+// hosts now.
+func (p *pair) isValidFor(hosts []string, trusted bundle, now time.Time) bool {
 	roots := x509.NewCertPool()
 	for _, authority := range trusted {
 		roots.AddCert(authority)
@@ -46,10 +47,11 @@ func (p *pair) serves(hosts []string, trusted bundle, now time.Time) bool {
 	return true
 }
 
-// bundle is the authorities that the API server is told to trust, the newest first.
+// bundle has the authorities that the API server is told to trust, newest first.
 type bundle []*x509.Certificate
 
-// parseBundle takes what it can read of a text: what somebody wrote into it by mistake is not worth losing the rest.
+// parseBundle parses the certificates of a PEM text and skips everything else, so that one invalid
+// entry does not lose the others.
 func parseBundle(text []byte) bundle {
 	var out bundle
 	for len(text) > 0 {
@@ -64,8 +66,8 @@ func parseBundle(text []byte) bundle {
 	return out
 }
 
-// with returns the bundle with another authority, and without those that have ended.
-func (b bundle) with(authority *x509.Certificate, now time.Time) bundle {
+// withAuthority returns the bundle with another authority, and without those that have expired.
+func (b bundle) withAuthority(authority *x509.Certificate, now time.Time) bundle {
 	out := bundle{authority}
 	for _, other := range b {
 		if now.Before(other.NotAfter) {
@@ -75,14 +77,14 @@ func (b bundle) with(authority *x509.Certificate, now time.Time) bundle {
 	return out
 }
 
-func (b bundle) pem() []byte {
+func (b bundle) encodePEM() []byte {
 	var out bytes.Buffer
 	for _, authority := range b {
-		out.Write(encode("CERTIFICATE", authority.Raw))
+		out.Write(encodeBlock("CERTIFICATE", authority.Raw))
 	}
 	return out.Bytes()
 }
 
-func encode(kind string, der []byte) []byte {
+func encodeBlock(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }

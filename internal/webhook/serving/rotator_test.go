@@ -24,7 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// scene is a rotator with a clock that the test sets, and what the API server has.
+// scene is a rotator with a fake clock and a fake API server.
 type scene struct {
 	t       *testing.T
 	clock   *clocktesting.FakePassiveClock
@@ -44,22 +44,24 @@ func newScene(t *testing.T, objects ...client.Object) *scene {
 		t.Fatal(err)
 	}
 	s := &scene{t: t, clock: clocktesting.NewFakePassiveClock(epoch)}
-	s.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(interceptor.Funcs{
-		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			return s.write(func() error { return c.Create(ctx, o, opts...) })
-		},
-		Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
-			return s.write(func() error { return c.Update(ctx, o, opts...) })
-		},
-		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch, opts ...client.PatchOption) error {
-			return s.write(func() error { return c.Patch(ctx, o, patch, opts...) })
-		},
-	}).Build()
+	s.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(
+		interceptor.Funcs{
+			Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+				return s.write(func() error { return c.Create(ctx, o, opts...) })
+			},
+			Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
+				return s.write(func() error { return c.Update(ctx, o, opts...) })
+			},
+			Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch,
+				opts ...client.PatchOption) error {
+				return s.write(func() error { return c.Patch(ctx, o, patch, opts...) })
+			},
+		}).Build()
 	s.restart()
 	return s
 }
 
-// restart is another replica, with empty memory.
+// restart starts another replica, with empty memory.
 func (s *scene) restart() {
 	s.rotator = &rotator{
 		reader: s.client, writer: s.client, clock: s.clock, random: rand.Reader, policy: rules,
@@ -80,11 +82,12 @@ func (s *scene) write(do func() error) error {
 	return errCut
 }
 
-// configuration leads to two webhooks and trusts nobody.
+// configuration has two webhooks and no bundle.
 func configuration() *admissionregistrationv1.MutatingWebhookConfiguration {
 	none := admissionregistrationv1.SideEffectClassNone
 	hook := func(name string) admissionregistrationv1.MutatingWebhook {
-		return admissionregistrationv1.MutatingWebhook{Name: name, SideEffects: &none, AdmissionReviewVersions: []string{"v1"}}
+		return admissionregistrationv1.MutatingWebhook{Name: name, SideEffects: &none,
+			AdmissionReviewVersions: []string{"v1"}}
 	}
 	return &admissionregistrationv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "webhook"},
@@ -101,20 +104,21 @@ func (s *scene) secret() *corev1.Secret {
 	return out
 }
 
-// trusted is what the API server is told by both webhooks.
+// trusted is the bundle that both webhooks have.
 func (s *scene) trusted() bundle {
 	s.t.Helper()
 	got := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	if err := s.client.Get(s.t.Context(), types.NamespacedName{Name: "webhook"}, got); err != nil {
 		s.t.Fatal(err)
 	}
-	if len(got.Webhooks) != 2 || !bytes.Equal(got.Webhooks[0].ClientConfig.CABundle, got.Webhooks[1].ClientConfig.CABundle) {
+	if len(got.Webhooks) != 2 || !bytes.Equal(
+		got.Webhooks[0].ClientConfig.CABundle, got.Webhooks[1].ClientConfig.CABundle) {
 		s.t.Fatalf("webhooks: %+v", got.Webhooks)
 	}
 	return parseBundle(got.Webhooks[0].ClientConfig.CABundle)
 }
 
-// pass is one pass; it returns when the next one is due.
+// pass runs one pass; it returns when the next one is due.
 func (s *scene) pass() time.Duration {
 	s.t.Helper()
 	result, err := s.rotator.Reconcile(s.t.Context(), reconcile.Request{NamespacedName: s.rotator.secret})
@@ -124,11 +128,11 @@ func (s *scene) pass() time.Duration {
 	return result.RequeueAfter
 }
 
-// served fails unless what replicas serve is trusted by what the API server was told.
+// served fails unless the served certificate is trusted by the published bundle.
 func (s *scene) served() *pair {
 	s.t.Helper()
-	current := stateOf(s.secret()).current
-	if current == nil || !current.serves(hosts, s.trusted(), s.clock.Now()) {
+	current := readState(s.secret()).current
+	if current == nil || !current.isValidFor(hosts, s.trusted(), s.clock.Now()) {
 		s.t.Fatalf("at %s the API server does not trust the certificate", s.clock.Now())
 	}
 	return current
@@ -136,7 +140,8 @@ func (s *scene) served() *pair {
 
 func (s *scene) sleep(d time.Duration) { s.clock.SetTime(s.clock.Now().Add(d)) }
 
-// For two months, whatever is served is trusted, and each certificate is replaced before its end.
+// For two months, the served certificate is always trusted, and each certificate is replaced before
+// it expires.
 func TestMonthsWithoutAGap(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, configuration())
@@ -148,7 +153,7 @@ func TestMonthsWithoutAGap(t *testing.T) {
 		if left := current.leaf().NotAfter.Sub(s.clock.Now()); left < rules.renewBefore-time.Hour {
 			t.Fatalf("at %s the certificate has %s left", s.clock.Now(), left)
 		}
-		if wait > longest {
+		if wait > maxWait {
 			t.Fatalf("the next look is in %s", wait)
 		}
 		s.sleep(wait)
@@ -171,18 +176,19 @@ func TestTheNextCertificateWaitsForTrust(t *testing.T) {
 	if wait := s.pass(); wait != time.Minute {
 		t.Errorf("settles for %s", wait)
 	}
-	staged := stateOf(s.secret())
-	if !staged.current.leaf().Equal(first.leaf()) || staged.next == nil || !staged.next.serves(hosts, s.trusted(), s.clock.Now()) {
+	staged := readState(s.secret())
+	if !staged.current.leaf().Equal(first.leaf()) || staged.next == nil ||
+		!staged.next.isValidFor(hosts, s.trusted(), s.clock.Now()) {
 		t.Error("the next certificate is not announced while the first one is served")
 	}
 	s.sleep(59 * time.Second)
-	if wait := s.pass(); wait != time.Second { // a look in between does not begin anew
+	if wait := s.pass(); wait != time.Second { // an additional pass does not restart the time to settle
 		t.Errorf("settles for another %s", wait)
 	}
 	if !s.served().leaf().Equal(first.leaf()) {
 		t.Error("served before all API servers have seen its authority")
 	}
-	// Somebody takes the bundle away: trust begins anew.
+	// The bundle is removed, so the time to settle starts again.
 	empty := configuration()
 	if err := s.client.Get(t.Context(), types.NamespacedName{Name: "webhook"}, empty); err != nil {
 		t.Fatal(err)
@@ -196,7 +202,7 @@ func TestTheNextCertificateWaitsForTrust(t *testing.T) {
 	}
 	s.sleep(time.Minute)
 	s.pass()
-	if !s.served().leaf().Equal(staged.next.leaf()) || stateOf(s.secret()).next != nil {
+	if !s.served().leaf().Equal(staged.next.leaf()) || readState(s.secret()).next != nil {
 		t.Error("the next certificate is not served")
 	}
 }
@@ -220,9 +226,10 @@ func TestACrashAtAnyWrite(t *testing.T) {
 				s.sleep(result.RequeueAfter)
 				s.served()
 			}
-			got := stateOf(s.secret())
+			got := readState(s.secret())
 			if got.next != nil || len(got.trusted) != 2 || s.writes < 5 {
-				t.Errorf("write %d (late: %v): after %d writes there are %d authorities, next: %v", fail, late, s.writes, len(got.trusted), got.next != nil)
+				t.Errorf("write %d (late: %v): after %d writes there are %d authorities, next: %v", fail, late,
+					s.writes, len(got.trusted), got.next != nil)
 			}
 		}
 	}
@@ -242,7 +249,7 @@ func TestTheSteadyStateWritesNothing(t *testing.T) {
 	}
 }
 
-func TestADeletedSecretIsMadeAnew(t *testing.T) {
+func TestADeletedSecretIsRecreated(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, configuration())
 	s.pass()
@@ -264,22 +271,24 @@ func TestAConfigurationThatComesLater(t *testing.T) {
 	s.served()
 }
 
-// B23: what is somebody else's is not written.
-func TestSomebodyElsesSecret(t *testing.T) {
+// B23: Secrets of other owners are not written.
+func TestASecretOfAnotherOwner(t *testing.T) {
 	t.Parallel()
-	foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "webhook-cert"}, Data: map[string][]byte{"password": []byte("sentinel")}}
+	foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "webhook-cert"},
+		Data: map[string][]byte{"password": []byte("sentinel")}}
 	s := newScene(t, configuration(), foreign)
 	_, err := s.rotator.Reconcile(t.Context(), reconcile.Request{})
-	if err == nil || !strings.Contains(err.Error(), "somebody else's") || s.writes > 0 {
+	if err == nil || !strings.Contains(err.Error(), "belongs to another owner") || s.writes > 0 {
 		t.Errorf("%d writes, error: %v", s.writes, err)
 	}
 }
 
-// Nor a configuration that leads to another operator.
-func TestSomebodyElsesConfiguration(t *testing.T) {
+// A configuration that leads to another operator is not written either.
+func TestAConfigurationOfAnotherOperator(t *testing.T) {
 	t.Parallel()
 	foreign := configuration()
-	foreign.Webhooks[1].ClientConfig.Service = &admissionregistrationv1.ServiceReference{Namespace: "another", Name: "webhook"}
+	foreign.Webhooks[1].ClientConfig.Service = &admissionregistrationv1.ServiceReference{Namespace: "another",
+		Name: "webhook"}
 	s := newScene(t, foreign)
 	_, err := s.rotator.Reconcile(t.Context(), reconcile.Request{})
 	if err == nil || !strings.Contains(err.Error(), "leads to namespace another") || len(s.trusted()) > 0 {
@@ -287,7 +296,7 @@ func TestSomebodyElsesConfiguration(t *testing.T) {
 	}
 }
 
-// B30: of two replicas one is too late and looks again.
+// B30: of two replicas one fails on a conflict and tries again.
 func TestALostRace(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, configuration())
@@ -297,7 +306,7 @@ func TestALostRace(t *testing.T) {
 	s.pass()
 	s.rotator.reader = staleReader{s.client, stale}
 	before := s.secret()
-	if wait := s.pass(); wait != again {
+	if wait := s.pass(); wait != conflictRetryDelay {
 		t.Errorf("looks again in %s", wait)
 	}
 	if after := s.secret(); after.ResourceVersion != before.ResourceVersion {
@@ -305,13 +314,15 @@ func TestALostRace(t *testing.T) {
 	}
 }
 
-// staleReader is a cache that lags.
+// staleReader is a cache that lags behind.
 type staleReader struct {
 	client.Reader
 	secret *corev1.Secret
 }
 
-func (r staleReader) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+func (r staleReader) Get(
+	ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption,
+) error {
 	if secret, ok := into.(*corev1.Secret); ok {
 		r.secret.DeepCopyInto(secret)
 		return nil

@@ -28,35 +28,38 @@ import (
 
 // Defaults of the options.
 const (
-	// DefaultLifetime of a certificate.
+	// DefaultLifetime is the lifetime of a certificate.
 	DefaultLifetime = 90 * 24 * time.Hour
-	// DefaultSettle is generous for a watch event that all API servers get.
+	// DefaultSettle is ample time for a watch event to reach all API servers.
 	DefaultSettle = time.Minute
 )
 
-// Options are what the certificate is kept with.
+// Options configure the certificate.
 type Options struct {
-	// Name of the MutatingWebhookConfiguration; with "-cert" appended that of the Secret. Needed.
+	// Name of the MutatingWebhookConfiguration. The Secret has the same name with "-cert" appended.
+	// Required.
 	Name string
-	// Namespace of the Secret, the operator's own. Needed.
+	// Namespace of the Secret, which is the operator's own. Required.
 	Namespace string
-	// Hosts are the names or IP addresses under which the API server reaches the webhook. Needed.
+	// Hosts are the names or IP addresses under which the API server reaches the webhook. Required.
 	Hosts []string
-	// Clock and Random are the manager's. Needed.
+	// Clock and Random are the manager's. Required.
 	Clock  clock.PassiveClock
 	Random io.Reader
 	// Lifetime of a certificate; zero: DefaultLifetime.
 	Lifetime time.Duration
-	// RenewBefore is how long before its end a certificate is renewed; zero: a third of the lifetime.
+	// RenewBefore is how long before its expiration a certificate is renewed; zero: a third of the
+	// lifetime.
 	RenewBefore time.Duration
-	// Settle is how long API servers have to notice that they are to trust another authority; zero: DefaultSettle.
+	// Settle is how long to wait until all API servers have noticed a new authority; zero:
+	// DefaultSettle.
 	Settle time.Duration
 }
 
-// SecretName is that of the Secret in which the certificate is kept.
+// SecretName is the name of the Secret with the certificate.
 func (o Options) SecretName() string { return o.Name + "-cert" }
 
-func (o Options) policy() policy {
+func (o Options) renewalPolicy() policy {
 	p := policy{hosts: o.Hosts, lifetime: o.Lifetime, renewBefore: o.RenewBefore, settle: o.Settle}
 	if p.lifetime == 0 {
 		p.lifetime = DefaultLifetime
@@ -70,8 +73,8 @@ func (o Options) policy() policy {
 	return p
 }
 
-// Setup adds to a manager what makes, renews and delivers the certificate. It returns from where the webhook's server takes
-// it.
+// Setup adds a controller that renews the certificate, and a watch that delivers it, to a manager.
+// It returns the source of the certificate for the webhook's server.
 func Setup(ctx context.Context, mgr manager.Manager, o Options) (*Certificates, error) {
 	objects, err := newCache(mgr, o)
 	if err != nil {
@@ -84,7 +87,7 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) (*Certificates, 
 	}
 	deliver := func(object any) {
 		if secret, ok := object.(*corev1.Secret); ok {
-			certificates.deliver(secret)
+			certificates.updateFrom(secret)
 		}
 	}
 	if _, err := secrets.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
@@ -92,13 +95,14 @@ func Setup(ctx context.Context, mgr manager.Manager, o Options) (*Certificates, 
 	}); err != nil {
 		return nil, fmt.Errorf("watch the webhook's certificate: %w", err)
 	}
-	if err := mgr.Add(everywhere{objects}); err != nil {
+	if err := mgr.Add(nonLeaderRunnable{objects}); err != nil {
 		return nil, err
 	}
 	return certificates, addRotator(mgr, objects, o)
 }
 
-// newCache holds the Secret and the configuration, by name, so that rights on these two suffice.
+// newCache returns a cache that has only the Secret and the configuration, by name, so that a role
+// for these two is enough.
 func newCache(mgr manager.Manager, o Options) (cache.Cache, error) {
 	named := func(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
 	return cache.New(mgr.GetConfig(), cache.Options{
@@ -116,22 +120,23 @@ func newCache(mgr manager.Manager, o Options) (cache.Cache, error) {
 	})
 }
 
-// everywhere runs on every replica, leader or not.
-type everywhere struct{ manager.Runnable }
+// nonLeaderRunnable runs on every replica, leader or not.
+type nonLeaderRunnable struct{ manager.Runnable }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
-func (everywhere) NeedLeaderElection() bool { return false }
+func (nonLeaderRunnable) NeedLeaderElection() bool { return false }
 
-// addRotator adds the rotator as a controller of every replica's. It does not wait for the lease: in a rolling upgrade the
-// new replicas have to be ready before the old leader goes, and that one may know nothing of the webhook.
+// addRotator adds the rotator as a controller on every replica. It does not wait for the lease: in
+// a rolling upgrade the new replicas have to be ready before the old leader stops, which may not
+// have the webhook enabled.
 func addRotator(mgr manager.Manager, objects cache.Cache, o Options) error {
 	r := &rotator{
-		reader: objects, writer: mgr.GetClient(), clock: o.Clock, random: o.Random, policy: o.policy(),
+		reader: objects, writer: mgr.GetClient(), clock: o.Clock, random: o.Random, policy: o.renewalPolicy(),
 		secret:  types.NamespacedName{Namespace: o.Namespace, Name: o.SecretName()},
 		webhook: o.Name,
 	}
 	one := reconcile.Request{NamespacedName: r.secret}
-	// The first pass is for a Secret that does not exist.
+	// The first pass must not wait for an event: the Secret may not exist yet.
 	first := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		queue.Add(one)
 		return nil
@@ -140,9 +145,9 @@ func addRotator(mgr manager.Manager, objects cache.Cache, o Options) error {
 		Named("webhook-certificate").
 		WithOptions(controller.Options{NeedLeaderElection: ptr.To(false)}).
 		WatchesRawSource(first).
-		WatchesRawSource(source.Kind(objects, &corev1.Secret{}, all[*corev1.Secret](one))).
+		WatchesRawSource(source.Kind(objects, &corev1.Secret{}, enqueueAlways[*corev1.Secret](one))).
 		WatchesRawSource(source.Kind(objects, &admissionregistrationv1.MutatingWebhookConfiguration{},
-			all[*admissionregistrationv1.MutatingWebhookConfiguration](one))).
+			enqueueAlways[*admissionregistrationv1.MutatingWebhookConfiguration](one))).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("add the controller of the webhook's certificate: %w", err)
@@ -150,7 +155,8 @@ func addRotator(mgr manager.Manager, objects cache.Cache, o Options) error {
 	return nil
 }
 
-// all maps each event to the one request that there is.
-func all[O client.Object](one reconcile.Request) handler.TypedEventHandler[O, reconcile.Request] {
-	return handler.TypedEnqueueRequestsFromMapFunc(func(context.Context, O) []reconcile.Request { return []reconcile.Request{one} })
+// enqueueAlways maps each event to the same request.
+func enqueueAlways[O client.Object](one reconcile.Request) handler.TypedEventHandler[O, reconcile.Request] {
+	return handler.TypedEnqueueRequestsFromMapFunc(
+		func(context.Context, O) []reconcile.Request { return []reconcile.Request{one} })
 }

@@ -9,31 +9,32 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Keys of the Secret, besides tls.crt and tls.key, which hold the certificate that is served.
+// Keys of the Secret, in addition to tls.crt and tls.key, which hold the served certificate.
 const (
-	// keyBundle holds all authorities that are to be trusted.
+	// keyBundle holds all authorities that the API server has to trust.
 	keyBundle = "ca.crt"
-	// keyNextCertificate and keyNextPrivateKey hold the certificate that will be served once all API servers trust it.
+	// keyNextCertificate and keyNextPrivateKey hold the next certificate, which is served once all
+	// API servers trust it.
 	keyNextCertificate = "next.crt"
 	keyNextPrivateKey  = "next.key"
 )
 
-// state is what the Secret holds. What cannot be read is as good as absent (B25).
+// state is the parsed content of the Secret. Invalid parts count as absent (B25).
 type state struct {
 	current, next *pair
 	trusted       bundle
 }
 
-func stateOf(secret *corev1.Secret) state {
+func readState(secret *corev1.Secret) state {
 	s := state{trusted: parseBundle(secret.Data[keyBundle])}
 	s.current, _ = parsePair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 	s.next, _ = parsePair(secret.Data[keyNextCertificate], secret.Data[keyNextPrivateKey])
 	return s
 }
 
-// data is the state as the Secret holds it.
-func (s state) data() map[string][]byte {
-	out := map[string][]byte{keyBundle: s.trusted.pem()}
+// secretData returns the state as data of the Secret.
+func (s state) secretData() map[string][]byte {
+	out := map[string][]byte{keyBundle: s.trusted.encodePEM()}
 	if s.current != nil {
 		out[corev1.TLSCertKey], out[corev1.TLSPrivateKeyKey] = s.current.certPEM, s.current.keyPEM
 	}
@@ -43,15 +44,15 @@ func (s state) data() map[string][]byte {
 	return out
 }
 
-// ours reports whether a Secret is this package's to write: one that it made, or one that is empty, as an installation may
-// bring it along.
-func ours(secret *corev1.Secret) bool {
+// isOwned reports whether this package may write the Secret: it is labelled as the operator's, or
+// it is empty, as an installation may create it.
+func isOwned(secret *corev1.Secret) bool {
 	return secret.Labels[labelManagedBy] == managedBy || len(secret.Data) == 0
 }
 
-// apply writes the state into a Secret, and reports whether that changes it.
-func (s state) apply(secret *corev1.Secret) bool {
-	data := s.data()
+// applyTo writes the state into a Secret, and reports whether that changes it.
+func (s state) applyTo(secret *corev1.Secret) bool {
+	data := s.secretData()
 	if maps.EqualFunc(secret.Data, data, bytes.Equal) && secret.Labels[labelManagedBy] == managedBy {
 		return false
 	}

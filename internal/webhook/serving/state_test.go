@@ -21,36 +21,38 @@ func TestTheSecretHoldsTheState(t *testing.T) {
 	next, nextAuthority := issued(t, epoch)
 	want := state{current: current, next: next, trusted: bundle{nextAuthority, authority}}
 	secret := &corev1.Secret{}
-	if !want.apply(secret) || want.apply(secret) {
+	if !want.applyTo(secret) || want.applyTo(secret) {
 		t.Error("the state is not written once")
 	}
-	got := stateOf(secret)
+	got := readState(secret)
 	if !got.current.leaf().Equal(current.leaf()) || !got.next.leaf().Equal(next.leaf()) || len(got.trusted) != 2 {
 		t.Errorf("it is read back differently: %+v", secret.Data)
 	}
-	if _, wait := rules.decide(got, epoch, -1); wait <= 0 {
+	if _, wait := rules.nextStep(got, epoch, -1); wait <= 0 {
 		t.Error("what is read back is of no use")
 	}
 }
 
-// B25, and nothing of a key is in an error (B90).
+// B25, and errors contain nothing of a key (B90).
 func TestWhatCannotBeReadIsAbsent(t *testing.T) {
 	t.Parallel()
 	current, authority := issued(t, epoch)
 	other, _ := issued(t, epoch)
 	for name, data := range map[string]map[string][]byte{
 		"empty":         {},
-		"no key":        {"tls.crt": current.certPEM, "ca.crt": bundle{authority}.pem()},
-		"another's key": {"tls.crt": current.certPEM, "tls.key": other.keyPEM, "ca.crt": bundle{authority}.pem()},
+		"no key":        {"tls.crt": current.certPEM, "ca.crt": bundle{authority}.encodePEM()},
+		"another's key": {"tls.crt": current.certPEM, "tls.key": other.keyPEM, "ca.crt": bundle{authority}.encodePEM()},
 		"garbage":       {"tls.crt": []byte("x"), "tls.key": []byte("sentinel"), "ca.crt": []byte("x")},
-		"a cut key":     {"tls.crt": current.certPEM, "tls.key": current.keyPEM[:80], "ca.crt": bundle{authority}.pem()},
+		"a cut key": {"tls.crt": current.certPEM, "tls.key": current.keyPEM[:80],
+			"ca.crt": bundle{authority}.encodePEM()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got, _ := rules.decide(stateOf(&corev1.Secret{Data: data}), epoch, -1); got != start {
+			if got, _ := rules.nextStep(readState(&corev1.Secret{Data: data}), epoch, -1); got != start {
 				t.Errorf("decided to %s", got)
 			}
-			if _, err := parsePair(data["tls.crt"], data["tls.key"]); !errors.Is(err, errPair) || err.Error() != errPair.Error() {
+			if _, err := parsePair(data["tls.crt"], data["tls.key"]); !errors.Is(err, errInvalidPair) ||
+				err.Error() != errInvalidPair.Error() {
 				t.Errorf("error: %v", err)
 			}
 		})
@@ -66,9 +68,9 @@ func TestWhoseSecretItIs(t *testing.T) {
 	}{
 		"made here":       {&corev1.Secret{ObjectMeta: labelled, Data: map[string][]byte{"x": nil}}, true},
 		"brought along":   {&corev1.Secret{}, true},
-		"somebody else's": {&corev1.Secret{Data: map[string][]byte{"x": nil}}, false},
+		"another owner's": {&corev1.Secret{Data: map[string][]byte{"x": nil}}, false},
 	} {
-		if got := ours(c.secret); got != c.want {
+		if got := isOwned(c.secret); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -80,14 +82,15 @@ func TestCertificatesAreDelivered(t *testing.T) {
 	c := &Certificates{clock: clock}
 	config := &tls.Config{}
 	c.Use(config)
-	if _, err := config.GetCertificate(nil); !errors.Is(err, errNone) || !errors.Is(c.Check(nil), errNone) {
+	if _, err := config.GetCertificate(nil); !errors.Is(err, errNoCertificate) ||
+		!errors.Is(c.Check(nil), errNoCertificate) {
 		t.Error("there is a certificate before there is one")
 	}
 	first, authority := issued(t, epoch)
 	second, _ := issued(t, epoch)
 	secret := &corev1.Secret{}
-	state{current: first, next: second, trusted: bundle{authority}}.apply(secret)
-	c.deliver(secret)
+	state{current: first, next: second, trusted: bundle{authority}}.applyTo(secret)
+	c.updateFrom(secret)
 	served := func() []byte {
 		got, err := config.GetCertificate(nil)
 		if err != nil {
@@ -98,16 +101,16 @@ func TestCertificatesAreDelivered(t *testing.T) {
 	if !bytes.Equal(served(), first.leaf().Raw) || c.Check(nil) != nil {
 		t.Error("the first certificate is not served")
 	}
-	// A Secret that somebody breaks changes nothing.
-	c.deliver(&corev1.Secret{})
+	// An invalid Secret does not replace the certificate.
+	c.updateFrom(&corev1.Secret{})
 	broken := secret.DeepCopy()
 	broken.Data["tls.key"] = []byte("x")
-	c.deliver(broken)
+	c.updateFrom(broken)
 	if !bytes.Equal(served(), first.leaf().Raw) {
 		t.Error("a broken Secret takes the certificate away")
 	}
-	state{current: second, trusted: bundle{authority}}.apply(secret)
-	c.deliver(secret)
+	state{current: second, trusted: bundle{authority}}.applyTo(secret)
+	c.updateFrom(secret)
 	if !bytes.Equal(served(), second.leaf().Raw) {
 		t.Error("the second certificate is not served")
 	}

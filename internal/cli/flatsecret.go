@@ -18,86 +18,92 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// flat is a Secret from before the operator: an address and a token, side by side. The token stays in the Secret.
-type flat struct {
+// flatSecret is a Secret that was written by hand and has a server's URL and a token. The token is
+// not copied out of the Secret.
+type flatSecret struct {
 	secret *corev1.Secret
-	// tokenKey is where in the Secret the token is.
+	// tokenKey is the key of the token in the Secret.
 	tokenKey string
-	// server is the address as a deployment has it.
+	// server is the URL in the form of a deployment's spec.url.
 	server string
 }
 
-// pair names the keys of an address and of a token.
-type pair struct{ url, token string }
+// keyPair has the keys of a URL and a token.
+type keyPair struct{ url, token string }
 
-// pairs are those that the Coder CLI reads: from its config directory, and from the environment (contract E).
-var pairs = []pair{{"url", "session"}, {"CODER_URL", "CODER_SESSION_TOKEN"}}
+// keyPairs are the names that the Coder CLI uses: in its config directory, and in the environment
+// (contract E).
+var keyPairs = []keyPair{{"url", "session"}, {"CODER_URL", "CODER_SESSION_TOKEN"}}
 
-// notGenerated selects the Secrets of a namespace that the operator did not write.
-func notGenerated(namespace string) *client.ListOptions {
+// selectNotGenerated selects the Secrets of a namespace that the operator did not generate.
+func selectNotGenerated(namespace string) *client.ListOptions {
 	return &client.ListOptions{
 		Namespace: namespace,
 		Raw:       &metav1.ListOptions{LabelSelector: "!" + v1alpha1.LabelSession + ",!" + v1alpha1.LabelGrant},
 	}
 }
 
-// maybeFlat selects those among them that can be flat ones.
-func maybeFlat(namespace string) *client.ListOptions {
-	options := notGenerated(namespace)
+// selectFlatCandidates selects those of them that have the type Opaque.
+func selectFlatCandidates(namespace string) *client.ListOptions {
+	options := selectNotGenerated(namespace)
 	options.FieldSelector = fields.OneTermEqualSelector("type", string(corev1.SecretTypeOpaque))
 	return options
 }
 
-// isFlat reports whether a Secret has the keys of a pair.
+// isFlat reports whether a Secret has both keys of a pair.
 func isFlat(s *corev1.Secret) bool {
-	for _, p := range pairs {
-		if has(s, p.url) && has(s, p.token) {
+	for _, p := range keyPairs {
+		if hasKey(s, p.url) && hasKey(s, p.token) {
 			return true
 		}
 	}
 	return false
 }
 
-func has(s *corev1.Secret, key string) bool {
+func hasKey(s *corev1.Secret, key string) bool {
 	_, found := s.Data[key]
 	return found
 }
 
-// readFlat reads a flat Secret. Its errors name the Secret and the key, and nothing of the values.
-func readFlat(s *corev1.Secret) (flat, error) {
+// parseFlatSecret parses a flat Secret. Its errors name the Secret and the key, and never quote a
+// value.
+func parseFlatSecret(s *corev1.Secret) (flatSecret, error) {
 	if session := s.Labels[v1alpha1.LabelSession]; session != "" {
-		return flat{}, fmt.Errorf("the Secret %s is the one that session %s generates: there is nothing to migrate", fullName(s), session)
+		return flatSecret{}, fmt.Errorf(
+			"the Secret %s is the one that session %s generates: there is nothing to migrate", fullName(s), session)
 	}
-	var read []flat
+	var read []flatSecret
 	var tokens []string
-	for _, p := range pairs {
-		if !has(s, p.url) || !has(s, p.token) {
+	for _, p := range keyPairs {
+		if !hasKey(s, p.url) || !hasKey(s, p.token) {
 			continue
 		}
-		server, err := serverOf(string(s.Data[p.url]))
+		server, err := serverURL(string(s.Data[p.url]))
 		if err != nil {
-			return flat{}, fmt.Errorf("in Secret %s, key %s: %w", fullName(s), p.url, err)
+			return flatSecret{}, fmt.Errorf("in Secret %s, key %s: %w", fullName(s), p.url, err)
 		}
 		token := strings.TrimSpace(string(s.Data[p.token]))
 		if err := checkToken(token); err != nil {
-			return flat{}, fmt.Errorf("in Secret %s, key %s: %w", fullName(s), p.token, err)
+			return flatSecret{}, fmt.Errorf("in Secret %s, key %s: %w", fullName(s), p.token, err)
 		}
-		read, tokens = append(read, flat{secret: s, tokenKey: p.token, server: server}), append(tokens, token)
+		read, tokens = append(read, flatSecret{secret: s, tokenKey: p.token, server: server}), append(tokens, token)
 	}
 	switch {
 	case len(read) == 0:
-		return flat{}, fmt.Errorf("the Secret %s has neither the keys url and session nor CODER_URL and CODER_SESSION_TOKEN", fullName(s))
+		return flatSecret{}, fmt.Errorf(
+			"the Secret %s has neither the keys url and session nor CODER_URL and CODER_SESSION_TOKEN", fullName(s))
 	case len(read) == 2 && (read[0].server != read[1].server || tokens[0] != tokens[1]):
-		return flat{}, fmt.Errorf("in Secret %s the keys url and session say something else than CODER_URL and CODER_SESSION_TOKEN: remove the pair that nothing uses", fullName(s))
+		return flatSecret{}, fmt.Errorf("in Secret %s the keys url and session say something else than CODER_URL and "+
+			"CODER_SESSION_TOKEN: remove the pair that nothing uses", fullName(s))
 	}
 	return read[0], nil
 }
 
-// hostName is one that a deployment's URL can have.
+// hostName matches the host names that a deployment's spec.url accepts.
 var hostName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`)
 
-// serverOf is an address as a deployment's spec.url takes it.
-func serverOf(text string) (string, error) {
+// serverURL normalizes a URL to the form of a deployment's spec.url.
+func serverURL(text string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(text))
 	switch {
 	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.Opaque != "":
@@ -119,7 +125,7 @@ func serverOf(text string) (string, error) {
 	return u.Scheme + "://" + host, nil
 }
 
-// tokenShape is the form of a token (contract A.4).
+// tokenShape matches a token (contract A.4).
 var tokenShape = regexp.MustCompile(`^[0-9A-Za-z]{10}-[0-9A-Za-z]{22}$`)
 
 func checkToken(token string) error {

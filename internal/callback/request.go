@@ -15,27 +15,28 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// callbackRequest is what a browser came with.
+// callbackRequest has the parameters of a callback request.
 type callbackRequest struct {
-	// session that the state parameter names. Nobody has proved anything by that yet.
+	// session is the one that the state parameter names. It is not authenticated yet.
 	session types.NamespacedName
 	// state is the whole parameter.
 	state string
-	// code to redeem. Absent where refused is set.
+	// code is the authorization code; empty if refused is set.
 	code redact.Secret
-	// refused is what the server said instead (RFC 6749, section 4.1.2.1).
+	// refused is the server's error instead of a code (RFC 6749, section 4.1.2.1).
 	refused *oauth.Error
-	// redirectURI that the browser came to, where that is a port of the person's own machine; empty: the attempt's.
+	// redirectURI is the loopback URI that the browser used; empty: the redirect URI of the
+	// attempt.
 	redirectURI string
 }
 
-// arrivalOf reads the request. The outcome is empty where it is one that can be looked into.
-func arrivalOf(r *http.Request) (callbackRequest, outcome) {
+// parseRequest parses the request. A request that can be handled has an empty outcome.
+func parseRequest(r *http.Request) (callbackRequest, outcome) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return callbackRequest{}, incomplete
 	}
-	state, ok := one(query, "state")
+	state, ok := singleParameter(query, "state")
 	if !ok {
 		return callbackRequest{}, incomplete
 	}
@@ -44,11 +45,11 @@ func arrivalOf(r *http.Request) (callbackRequest, outcome) {
 		return callbackRequest{}, unknown
 	}
 	a := callbackRequest{session: session, state: state, redirectURI: loopbackURI(r)}
-	if refusal, ok := one(query, "error"); ok {
+	if refusal, ok := singleParameter(query, "error"); ok {
 		a.refused = oauth.Refused(refusal, query.Get("error_description"))
 		return a, ""
 	}
-	code, ok := one(query, "code")
+	code, ok := singleParameter(query, "code")
 	if !ok {
 		return a, incomplete
 	}
@@ -56,14 +57,16 @@ func arrivalOf(r *http.Request) (callbackRequest, outcome) {
 	return a, ""
 }
 
-// one returns a parameter that is there once and says something. More than one are ambiguous (RFC 6749, section 3.1).
-func one(query url.Values, name string) (string, bool) {
+// singleParameter returns a parameter that occurs once and is not empty. A repeated parameter is
+// invalid (RFC 6749, section 3.1).
+func singleParameter(query url.Values, name string) (string, bool) {
 	values := query[name]
 	return query.Get(name), len(values) == 1 && values[0] != ""
 }
 
-// loopbackURI is where the browser came to, if it came over a port that is forwarded to this process. An exchange has to repeat
-// it as it was in the request for consent, port and all; no attempt knows that port beforehand.
+// loopbackURI is the redirect URI of a browser that came through a port-forward; empty: it did not.
+// The exchange has to repeat the redirect URI of the authorization request, including the port,
+// which the attempt does not know.
 func loopbackURI(r *http.Request) string {
 	name, port, err := net.SplitHostPort(r.Host)
 	if err != nil {

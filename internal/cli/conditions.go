@@ -14,43 +14,43 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// fullName is how an object is called in what is said.
+// fullName is an object's name in messages.
 func fullName(o metav1.Object) string { return o.GetNamespace() + "/" + o.GetName() }
 
-// readiness is a session's Ready condition. Nil: the operator has not looked at what the spec says now, so nothing that the
-// status says counts.
-func readiness(s *v1alpha1.CoderSession) *metav1.Condition {
+// readyCondition is a session's Ready condition. Nil: the operator has not observed the current
+// generation, so the status is out of date.
+func readyCondition(s *v1alpha1.CoderSession) *metav1.Condition {
 	if s.Status.ObservedGeneration != s.Generation {
 		return nil
 	}
 	return meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
 }
 
-// deploymentReadiness is the same for a deployment.
-func deploymentReadiness(d *v1alpha1.CoderDeployment) *metav1.Condition {
+// deploymentReadyCondition is the same for a deployment.
+func deploymentReadyCondition(d *v1alpha1.CoderDeployment) *metav1.Condition {
 	if d.Status.ObservedGeneration != d.Generation {
 		return nil
 	}
 	return meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionReady)
 }
 
-// unmendable are the reasons of a session that no consent makes ready.
-var unmendable = map[string]bool{
+// unresolvableReasons are the reasons for which a consent cannot make a session ready.
+var unresolvableReasons = map[string]bool{
 	v1alpha1.ReasonConfigInvalid:  true,
 	v1alpha1.ReasonAccessDenied:   true,
 	v1alpha1.ReasonSecretConflict: true,
 	v1alpha1.ReasonPaused:         true,
 }
 
-// standing says in a sentence without its subject how a session is.
-func standing(s *v1alpha1.CoderSession) string {
-	return inASentence(readiness(s), reasonOf(s))
+// describeSessionStatus describes a session's status as the rest of a sentence after its name.
+func describeSessionStatus(s *v1alpha1.CoderSession) string {
+	return describeCondition(readyCondition(s), readyMessage(s))
 }
 
-// reasonOf is the message of a session's Ready condition, without the command of the plugin that it ends with: people are running
-// that, or are shown it in its own place.
-func reasonOf(s *v1alpha1.CoderSession) string {
-	ready := readiness(s)
+// readyMessage is the message of a session's Ready condition, without the plugin's command that it
+// ends with: the caller is running that command, or it is shown as the remedy.
+func readyMessage(s *v1alpha1.CoderSession) string {
+	ready := readyCondition(s)
 	if ready == nil {
 		return ""
 	}
@@ -60,8 +60,8 @@ func reasonOf(s *v1alpha1.CoderSession) string {
 		"; to get the credential back now, run: kubectl coder renew %s -n %s, or change the spec", s.Name, s.Namespace))
 }
 
-// inASentence goes on after a subject.
-func inASentence(ready *metav1.Condition, message string) string {
+// describeCondition describes a Ready condition as the rest of a sentence after the object's name.
+func describeCondition(ready *metav1.Condition, message string) string {
 	switch {
 	case ready == nil:
 		return "has not been looked at by the operator yet"
@@ -71,38 +71,38 @@ func inASentence(ready *metav1.Condition, message string) string {
 	return fmt.Sprintf("is %s: %s", ready.Reason, message)
 }
 
-// noConsent says why a session without auth.oauth has nothing to log in to, and what to do instead.
-func noConsent(s *v1alpha1.CoderSession) string {
+// whyNoConsent says why a session without auth.oauth needs no login, and what to do instead.
+func whyNoConsent(s *v1alpha1.CoderSession) string {
 	switch auth := s.Spec.Auth; auth.Method() {
 	case v1alpha1.AuthMint:
-		return fmt.Sprintf("the operator mints its tokens for user %q by itself, and nobody has to log in", auth.Mint.User)
+		return fmt.Sprintf("the operator mints its tokens for user %q; no login is needed", auth.Mint.User)
 	case v1alpha1.AuthToken:
 		return fmt.Sprintf("it publishes the token in Secret %q, key %q: to change it, write another one there",
 			auth.Token.SecretRef.Name, auth.Token.SecretRef.Key)
 	case v1alpha1.AuthCertificate:
-		return "the client certificate or the headers of its deployment identify it, and nobody has to log in"
+		return "the client certificate or the headers of its deployment identify it; no login is needed"
 	default:
 		return "write spec.auth.oauth for a session that a person consents to"
 	}
 }
 
-// sessionSummary says, in lines, what a ready session holds.
-func sessionSummary(s *v1alpha1.CoderSession, now time.Time) []string {
+// sessionDetails returns lines with the user, the Secret and the times of a ready session.
+func sessionDetails(s *v1alpha1.CoderSession, now time.Time) []string {
 	lines := []string{fmt.Sprintf("  Secret:   %s/%s", s.Namespace, s.SecretName())}
 	if user := s.Status.User; user != nil {
 		lines = append([]string{"  User:     " + user.Username}, lines...)
 	}
 	if token := s.Status.Token; token != nil && token.ExpirationTime != nil {
-		lines = append(lines, "  Expires:  "+moment(token.ExpirationTime.Time, now))
+		lines = append(lines, "  Expires:  "+formatTime(token.ExpirationTime.Time, now))
 	}
 	if next := s.Status.NextRefreshTime; next != nil {
-		lines = append(lines, "  Renewed:  "+moment(next.Time, now))
+		lines = append(lines, "  Renewed:  "+formatTime(next.Time, now))
 	}
 	return lines
 }
 
-// moment is a time and how far it is away, by the caller's clock.
-func moment(t, now time.Time) string {
+// formatTime formats a time, and how far away it is by the local clock.
+func formatTime(t, now time.Time) string {
 	away := "in " + duration.HumanDuration(t.Sub(now))
 	if t.Before(now) {
 		away = duration.HumanDuration(now.Sub(t)) + " ago"

@@ -5,11 +5,11 @@ package cli
 // painter adds colours for a terminal (ECMA-48, SGR). The zero value adds none.
 type painter struct{ colours bool }
 
-// by shows how well something is.
-func (p painter) by(how health, text string) string {
+// colourFor colours a text by the health level.
+func (p painter) colourFor(how healthLevel, text string) string {
 	if !p.colours {
 		return text
 	}
-	code := map[health]string{well: "32", resting: "36", warned: "33", wrong: "31"}[how]
+	code := map[healthLevel]string{healthy: "32", inactive: "36", degraded: "33", unhealthy: "31"}[how]
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+var assessedAt = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func at(d time.Duration) *metav1.Time {
+	t := metav1.NewTime(assessedAt.Add(d))
+	return &t
+}
+
+// healthSummary is a health without its texts, and whether it has a remedy.
+type healthSummary struct {
+	Health healthLevel
+	State  string
+	Says   bool
+}
+
+func summarize(f health) healthSummary {
+	return healthSummary{f.level, f.state, f.remedy != ""}
+}
+
+func condition(kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: "why",
+		LastTransitionTime: *at(-time.Minute)}
+}
+
+func TestEachReasonOfASessionIsAssessed(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]healthSummary{
+		v1alpha1.ReasonVerifying:                {unhealthy, "Verifying", true},
+		v1alpha1.ReasonAwaitingDeployment:       {unhealthy, "AwaitingDeployment", true},
+		v1alpha1.ReasonAwaitingAuthorization:    {unhealthy, "AwaitingAuthorization", true},
+		v1alpha1.ReasonSuspended:                {unhealthy, "Suspended", true},
+		v1alpha1.ReasonReauthenticationRequired: {unhealthy, "ReauthenticationRequired", true},
+		v1alpha1.ReasonAccessDenied:             {unhealthy, "AccessDenied", true},
+		v1alpha1.ReasonRetired:                  {inactive, "Retired", true},
+		v1alpha1.ReasonPaused:                   {inactive, "Paused", true},
+		v1alpha1.ReasonWorkspaceStopped:         {inactive, "WorkspaceStopped", true},
+		// The messages of these reasons say what to do.
+		v1alpha1.ReasonSecretConflict: {unhealthy, "SecretConflict", false},
+		v1alpha1.ReasonConfigInvalid:  {unhealthy, "ConfigInvalid", false},
+		"OfALaterVersion":             {unhealthy, "OfALaterVersion", false},
+	} {
+		s := &v1alpha1.CoderSession{}
+		s.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
+		if diff := cmp.Diff(want, summarize(assessSession(s, &v1alpha1.CoderDeployment{}))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", reason, diff)
+		}
+	}
+}
+
+func TestASessionThatIsReadyMayWantAttention(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		condition metav1.Condition
+		want      healthSummary
+	}{
+		"accepted": {condition(v1alpha1.ConditionAuthenticated, metav1.ConditionTrue, v1alpha1.ReasonAccepted),
+			healthSummary{State: "Ready"}},
+		"unreachable": {condition(v1alpha1.ConditionAuthenticated, metav1.ConditionUnknown, v1alpha1.ReasonUnreachable),
+			healthSummary{degraded, "Ready but Unreachable", true}},
+		"stuck": {condition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse,
+			v1alpha1.ReasonRolloutStuck), healthSummary{degraded, "Ready but RolloutStuck", true}},
+		"rolling": {condition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling),
+			healthSummary{State: "Ready"}},
+		"unwritten": {condition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse,
+			v1alpha1.ReasonTemplateInvalid), healthSummary{degraded, "Ready but TemplateInvalid", false}},
+		"cut": {condition(v1alpha1.ConditionLifetimeCut, metav1.ConditionTrue, v1alpha1.ReasonServerMaximum),
+			healthSummary{State: "Ready"}},
+		"unwatched": {condition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse,
+			v1alpha1.ReasonStreamRefused), healthSummary{State: "Ready"}},
+	} {
+		s := &v1alpha1.CoderSession{}
+		s.Status.Conditions = []metav1.Condition{
+			condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonActive), test.condition}
+		if diff := cmp.Diff(test.want, summarize(assessSession(s, nil))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestEachReasonOfADeploymentHasARemedy(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []string{
+		v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonForbidden,
+		v1alpha1.ReasonUserSuspended,
+		v1alpha1.ReasonUnreachable, v1alpha1.ReasonRateLimited, v1alpha1.ReasonUnexpectedAnswer,
+		v1alpha1.ReasonCertificateRejected,
+		v1alpha1.ReasonCertificateUnsupported, v1alpha1.ReasonCertificateAuthorityUnknown,
+		v1alpha1.ReasonCertificateAccessDenied,
+		v1alpha1.ReasonCertificateRequired, v1alpha1.ReasonServerUntrusted, v1alpha1.ReasonTerminating,
+	} {
+		d := &v1alpha1.CoderDeployment{}
+		d.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
+		if diff := cmp.Diff(healthSummary{unhealthy, reason, true},
+			summarize(assessDeployment(d, assessedAt))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", reason, diff)
+		}
+	}
+}
+
+func TestADeploymentThatIsReadyMayWantAttention(t *testing.T) {
+	t.Parallel()
+	good := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonVerified)
+	token := &v1alpha1.OperatorToken{SecretRef: v1alpha1.TokenSecretRef{Name: "t"}}
+	for name, test := range map[string]struct {
+		change func(*v1alpha1.CoderDeployment)
+		want   healthSummary
+	}{
+		"nothing": {func(*v1alpha1.CoderDeployment) {}, healthSummary{State: "Ready"}},
+		"token": {func(d *v1alpha1.CoderDeployment) {
+			d.Status.Conditions = append(d.Status.Conditions,
+				condition(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, v1alpha1.ReasonForbidden))
+		}, healthSummary{degraded, "Ready but TokenNotRenewed", true}},
+		"certificate": {func(d *v1alpha1.CoderDeployment) {
+			d.Status.Conditions = append(d.Status.Conditions,
+				condition(v1alpha1.ConditionCertificateCurrent, metav1.ConditionFalse,
+					v1alpha1.ReasonCertificateExpiring))
+		}, healthSummary{degraded, "Ready but CertificateExpiring", false}},
+		"ending": {func(d *v1alpha1.CoderDeployment) {
+			d.Spec.Token, d.Status.TokenExpirationTime = token, at(23*time.Hour)
+		}, healthSummary{degraded, "Ready but TokenEnding", true}},
+		"ending later": {func(d *v1alpha1.CoderDeployment) {
+			d.Spec.Token, d.Status.TokenExpirationTime = token, at(25*time.Hour)
+		}, healthSummary{State: "Ready"}},
+		"ending and renewed": {func(d *v1alpha1.CoderDeployment) {
+			d.Spec.Token, d.Status.TokenExpirationTime = &v1alpha1.OperatorToken{Renew: &v1alpha1.TokenRenewal{}},
+				at(time.Hour)
+		}, healthSummary{State: "Ready"}},
+		"not seen": {func(d *v1alpha1.CoderDeployment) { d.Generation = 2 }, healthSummary{unhealthy, "NotSeen", true}},
+		"deleted": {func(d *v1alpha1.CoderDeployment) {
+			d.Generation, d.DeletionTimestamp = 2, at(-time.Hour)
+		}, healthSummary{unhealthy, "Terminating", true}},
+	} {
+		d := &v1alpha1.CoderDeployment{}
+		d.Status.Conditions = []metav1.Condition{good}
+		test.change(d)
+		if diff := cmp.Diff(test.want, summarize(assessDeployment(d, assessedAt))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestWhyASessionIsSuspendedDecidesWhatToDo(t *testing.T) {
+	t.Parallel()
+	mint := v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}
+	supplied := v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{SecretRef: v1alpha1.TokenSecretRef{Name: "mine"}}}
+	broken := &v1alpha1.CoderDeployment{}
+	for name, test := range map[string]struct {
+		auth       v1alpha1.Auth
+		reason     string
+		user       *v1alpha1.SessionUser
+		deployment *v1alpha1.CoderDeployment
+		want       string
+	}{
+		"user": {auth: mint, reason: v1alpha1.ReasonUserSuspended, user: &v1alpha1.SessionUser{Username: "bot"},
+			want: `activate user "bot" on the Coder server`},
+		"unknown user": {auth: mint, reason: v1alpha1.ReasonUserSuspended,
+			want: "activate the user on the Coder server"},
+		"token": {auth: supplied, reason: v1alpha1.ReasonUnauthorized,
+			want: "write a valid token to Secret builds/mine, key token"},
+		"deployment": {auth: v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}},
+			reason: v1alpha1.ReasonCertificateRejected, deployment: broken,
+			want: "fix the deployment: the session recovers automatically"},
+		"else": {auth: mint, reason: v1alpha1.ReasonForbidden,
+			want: "fix what the message names: the session recovers automatically"},
+	} {
+		s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci"},
+			Spec: v1alpha1.CoderSessionSpec{Auth: test.auth}}
+		s.Status.User, s.Status.Suspension = test.user,
+			&v1alpha1.Suspension{Reason: test.reason, StartTime: *at(-time.Hour)}
+		s.Status.Conditions = []metav1.Condition{
+			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended)}
+		got := assessSession(s, test.deployment)
+		if got.remedy != test.want || !got.since.Equal(at(-time.Hour)) {
+			t.Errorf("%s: %q since %s, want %q", name, got.remedy, got.since, test.want)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+func TestCheckSession(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		known   Resolved
+		unknown UnknownSession
+		warns   string
+		refused string
+	}{
+		"as it should be": {known: plain()},
+		"unknown": {unknown: RefuseUnknown,
+			refused: `no CoderSession "ci" in namespace "builds": create it, or`},
+		"unknown, admitted": {unknown: AdmitUnknown,
+			warns: `no CoderSession "ci" in namespace "builds": the pod waits for a Secret "ci"`},
+		"deleted": {known: Resolved{session(deleting), deployment()}, unknown: RefuseUnknown,
+			refused: "is being deleted, and its token revoked: create it again, or"},
+		"deleted, admitted": {known: Resolved{session(deleting), deployment()}, unknown: AdmitUnknown,
+			warns: "is being deleted"},
+		"no deployment": {known: Resolved{Session: session()}, unknown: RefuseUnknown,
+			warns: `no CoderDeployment "prod" in namespace "coder"`},
+		"about to be ready": {known: Resolved{session(notReady(v1alpha1.ReasonVerifying)), deployment()},
+			unknown: RefuseUnknown},
+		"waiting for a person": {known: Resolved{session(notReady(v1alpha1.ReasonAwaitingAuthorization)),
+			deployment()}, unknown: RefuseUnknown, warns: "not Ready (AwaitingAuthorization)"},
+		"another owner's": {known: Resolved{session(notReady(v1alpha1.ReasonSecretConflict)), deployment()},
+			unknown: RefuseUnknown, warns: "not Ready (SecretConflict)"},
+		"nothing is known yet": {known: Resolved{session(func(s *v1alpha1.CoderSession) { s.Status.Conditions = nil }),
+			deployment()}, unknown: RefuseUnknown},
+		"paused by its team": {known: Resolved{session(notReady(v1alpha1.ReasonPaused)), deployment()},
+			unknown: RefuseUnknown, warns: "not Ready (Paused)"},
+		"no deployment, either": {known: Resolved{Session: session(deleting)}, unknown: RefuseUnknown,
+			refused: "is being deleted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			warnings, err := checkSession(&Request{Session: "ci"}, c.known, "builds", c.unknown)
+			if (err != nil) != (c.refused != "") || err != nil && !strings.Contains(err.Error(), c.refused) {
+				t.Errorf("error %v, want %q", err, c.refused)
+			}
+			if got := strings.Join(warnings, "\n"); (got != "") != (c.warns != "") || !strings.Contains(got, c.warns) {
+				t.Errorf("warnings %q, want %q", warnings, c.warns)
+			}
+		})
+	}
+}
