@@ -40,7 +40,7 @@ func (s *Server) CreateUser(o UserOptions) (User, error) {
 	if o.Email == "" {
 		o.Email = strings.ToLower(o.Username) + "@example.test"
 	}
-	if s.store.login(o.Username) != nil || s.store.login(o.Email) != nil {
+	if s.store.findLogin(o.Username) != nil || s.store.findLogin(o.Email) != nil {
 		return User{}, fmt.Errorf("creating user %q: %w", o.Username, ErrConflict)
 	}
 	if o.Status == "" {
@@ -66,8 +66,8 @@ func (s *Server) CreateUser(o UserOptions) (User, error) {
 // organizationID is the one organization, which everybody is a member of.
 const organizationID = "7c9e6679-0000-4000-8000-0000000000aa"
 
-// change applies an edit to a living user, given by id, username or e-mail.
-func (s *Server) change(name string, edit func(*user)) error {
+// changeUser applies an edit to a living user, given by id, username or e-mail.
+func (s *Server) changeUser(name string, edit func(*user)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.findUser(name)
@@ -81,27 +81,27 @@ func (s *Server) change(name string, edit func(*user)) error {
 
 // SetRoles replaces a user's site roles, with effect from the next request on (B.8).
 func (s *Server) SetRoles(name string, roles ...string) error {
-	return s.change(name, func(u *user) { u.roles = slices.Clone(roles) })
+	return s.changeUser(name, func(u *user) { u.roles = slices.Clone(roles) })
 }
 
 // Suspend makes all requests of a user 401; the keys are kept (B.8).
 func (s *Server) Suspend(name string) error {
-	return s.change(name, func(u *user) { u.status = StatusSuspended })
+	return s.changeUser(name, func(u *user) { u.status = StatusSuspended })
 }
 
 // Activate revives a suspended or dormant user and, with it, the keys that have not expired.
 func (s *Server) Activate(name string) error {
-	return s.change(name, func(u *user) { u.status = StatusActive })
+	return s.changeUser(name, func(u *user) { u.status = StatusActive })
 }
 
 // SetUpstreamSession says whether the OIDC or GitHub session behind a user's keys is alive (A.5).
 func (s *Server) SetUpstreamSession(name string, alive bool) error {
-	return s.change(name, func(u *user) { u.upstreamDead = !alive })
+	return s.changeUser(name, func(u *user) { u.upstreamDead = !alive })
 }
 
 // DeleteUser leaves a tombstone, takes all keys away and frees the username (B.8).
 func (s *Server) DeleteUser(name string) error {
-	return s.change(name, s.store.deleteUser)
+	return s.changeUser(name, s.store.deleteUser)
 }
 
 // User returns a user by id (tombstones included), username or e-mail.
@@ -154,7 +154,7 @@ func (s *Server) CreateToken(o TokenOptions) (string, Key, error) {
 	if o.LoginType == "" {
 		o.LoginType = LoginTypeToken
 	}
-	s.store.purge(s.now(), s.opts.KeyRetention)
+	s.store.purgeKeys(s.now(), s.opts.KeyRetention)
 	value, key, err := s.addKey(keySpec{
 		user: u, loginType: o.LoginType, name: o.Name, lifetime: o.Lifetime,
 		scopes: slices.Clone(o.Scopes), allowList: slices.Clone(o.AllowList),
@@ -194,7 +194,7 @@ func (s *Server) Keys(f KeyFilter) []Key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	s.store.purge(now, s.opts.KeyRetention)
+	s.store.purgeKeys(now, s.opts.KeyRetention)
 	candidates := s.store.keys
 	if f.User != "" {
 		u := s.findUser(f.User)
@@ -206,7 +206,7 @@ func (s *Server) Keys(f KeyFilter) []Key {
 	var out []Key
 	for _, k := range sortedKeys(candidates, func(k *apiKey) bool {
 		return (f.LoginType == "" || k.loginType == f.LoginType) && strings.HasPrefix(k.name, f.NamePrefix) &&
-			!(f.Live && k.expired(now))
+			!(f.Live && k.isExpired(now))
 	}) {
 		out = append(out, k.snapshot(now))
 	}

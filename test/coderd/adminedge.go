@@ -29,8 +29,8 @@ var (
 	errNoCertificate = errors.New("no certificate in the PEM text")
 )
 
-// apply is checked first and applied afterwards, so that a bad change changes nothing.
-func (in edgeJSON) apply() (func(*Edge), error) {
+// parseChange is checked first and applied afterwards, so that a bad change changes nothing.
+func (in edgeJSON) parseChange() (func(*Edge), error) {
 	var pool *x509.CertPool
 	if in.ClientCA != nil && *in.ClientCA != "" {
 		pool = x509.NewCertPool()
@@ -56,15 +56,15 @@ func (in edgeJSON) apply() (func(*Edge), error) {
 		if pair != nil {
 			e.Certificate = pair
 		}
-		set(&e.ClientCertificateOptional, in.ClientCertificateOptional)
-		set(&e.IdentifyByCertificate, in.IdentifyByCertificate)
-		set(&e.RequiredHeaders, in.RequiredHeaders)
-		set(&e.RefusalStatus, in.RefusalStatus)
-		set(&e.IdentityHeader, in.IdentityHeader)
+		setIfPresent(&e.ClientCertificateOptional, in.ClientCertificateOptional)
+		setIfPresent(&e.IdentifyByCertificate, in.IdentifyByCertificate)
+		setIfPresent(&e.RequiredHeaders, in.RequiredHeaders)
+		setIfPresent(&e.RefusalStatus, in.RefusalStatus)
+		setIfPresent(&e.IdentityHeader, in.IdentityHeader)
 	}, nil
 }
 
-func set[T any](to, from *T) {
+func setIfPresent[T any](to, from *T) {
 	if from != nil {
 		*to = *from
 	}
@@ -78,7 +78,7 @@ func (a *admin) setEdge(r *http.Request) (any, error) {
 	if a.listener == nil {
 		return nil, errNoEdge
 	}
-	change, err := in.apply()
+	change, err := in.parseChange()
 	if err != nil {
 		return nil, err
 	}
@@ -126,18 +126,18 @@ func (a *admin) setOptions(r *http.Request) (any, error) {
 		return nil, fmt.Errorf("profile %q: %w", *in.Profile, ErrInvalid)
 	}
 	a.server.Reconfigure(func(o *Options) {
-		set(&o.Profile, in.Profile)
-		set(&o.Version, in.Version)
-		set(&o.AccessURL, in.AccessURL)
-		set((*jsonDuration)(&o.DefaultTokenLifetime), in.DefaultTokenLifetime)
-		set((*jsonDuration)(&o.MaxTokenLifetime), in.MaxTokenLifetime)
-		set((*jsonDuration)(&o.MaxAdminTokenLifetime), in.MaxAdminTokenLifetime)
-		set((*jsonDuration)(&o.SessionDuration), in.SessionDuration)
-		set((*jsonDuration)(&o.RefreshLifetime), in.RefreshLifetime)
-		set((*jsonDuration)(&o.KeyRetention), in.KeyRetention)
-		set(&o.DisableExpiryRefresh, in.DisableExpiryRefresh)
-		set(&o.APIRateLimit, in.APIRateLimit)
-		set(&o.DisableRateLimits, in.DisableRateLimits)
+		setIfPresent(&o.Profile, in.Profile)
+		setIfPresent(&o.Version, in.Version)
+		setIfPresent(&o.AccessURL, in.AccessURL)
+		setIfPresent((*jsonDuration)(&o.DefaultTokenLifetime), in.DefaultTokenLifetime)
+		setIfPresent((*jsonDuration)(&o.MaxTokenLifetime), in.MaxTokenLifetime)
+		setIfPresent((*jsonDuration)(&o.MaxAdminTokenLifetime), in.MaxAdminTokenLifetime)
+		setIfPresent((*jsonDuration)(&o.SessionDuration), in.SessionDuration)
+		setIfPresent((*jsonDuration)(&o.RefreshLifetime), in.RefreshLifetime)
+		setIfPresent((*jsonDuration)(&o.KeyRetention), in.KeyRetention)
+		setIfPresent(&o.DisableExpiryRefresh, in.DisableExpiryRefresh)
+		setIfPresent(&o.APIRateLimit, in.APIRateLimit)
+		setIfPresent(&o.DisableRateLimits, in.DisableRateLimits)
 	})
 	return nil, nil
 }

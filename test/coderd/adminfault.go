@@ -26,7 +26,7 @@ type faultJSON struct {
 	Alert      uint8        `json:"alert,omitempty"`
 }
 
-func (in faultJSON) fault() Fault {
+func (in faultJSON) toFault() Fault {
 	f := Fault{
 		Kind: in.Kind, Method: in.Method, Path: in.Path, Skip: in.Skip, Times: in.Times, Late: in.Late,
 		Latency: time.Duration(in.Latency), Status: in.Status, RetryAfter: time.Duration(in.RetryAfter),
@@ -40,7 +40,7 @@ func (in faultJSON) fault() Fault {
 
 func (a *admin) listFaults(*http.Request) (any, error) {
 	out := []faultJSON{}
-	for _, f := range a.server.faults.list() {
+	for _, f := range a.server.faults.listFaults() {
 		out = append(out, faultJSON{
 			ID: f.id, Hits: f.hits, Kind: f.Kind, Method: f.Method, Path: f.Path, Skip: f.Skip, Times: f.Times, Late: f.Late,
 			Latency: jsonDuration(f.Latency), Status: f.Status, RetryAfter: jsonDuration(f.RetryAfter),
@@ -50,15 +50,15 @@ func (a *admin) listFaults(*http.Request) (any, error) {
 	return out, nil
 }
 
-func (a *admin) inject(r *http.Request) (any, error) {
+func (a *admin) injectFault(r *http.Request) (any, error) {
 	in, err := readJSON[faultJSON](r)
 	if err != nil {
 		return nil, err
 	}
-	if !in.Kind.known() {
+	if !in.Kind.isKnown() {
 		return nil, fmt.Errorf("fault of kind %q: %w", in.Kind, ErrInvalid)
 	}
-	return map[string]int{"id": a.server.faults.add(in.fault())}, nil
+	return map[string]int{"id": a.server.faults.addFault(in.toFault())}, nil
 }
 
 func (a *admin) clearFaults(*http.Request) (any, error) {
@@ -66,19 +66,19 @@ func (a *admin) clearFaults(*http.Request) (any, error) {
 	return nil, nil
 }
 
-func (a *admin) disarm(r *http.Request) (any, error) {
+func (a *admin) disarmFault(r *http.Request) (any, error) {
 	f, err := a.pathFault(r)
 	if err != nil {
 		return nil, err
 	}
-	a.server.faults.remove(f.id)
+	a.server.faults.removeFault(f.id)
 	if f.Gate != nil {
 		f.Gate.Release()
 	}
 	return nil, nil
 }
 
-func (a *admin) release(r *http.Request) (any, error) {
+func (a *admin) releaseGate(r *http.Request) (any, error) {
 	f, err := a.pathFault(r)
 	if err != nil {
 		return nil, err

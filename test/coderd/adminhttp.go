@@ -69,14 +69,14 @@ func (s *Server) AdminHandler(listener *Listener) http.Handler {
 		"DELETE /tokens/{id}":        a.revokeToken,
 		"POST /accepts-token":        a.acceptsToken,
 		"GET /faults":                a.listFaults,
-		"POST /faults":               a.inject,
+		"POST /faults":               a.injectFault,
 		"DELETE /faults":             a.clearFaults,
-		"DELETE /faults/{id}":        a.disarm,
-		"POST /faults/{id}/release":  a.release,
-		"GET /requests":              a.requests,
+		"DELETE /faults/{id}":        a.disarmFault,
+		"POST /faults/{id}/release":  a.releaseGate,
+		"GET /requests":              a.listRequests,
 		"DELETE /requests":           a.resetLog,
-		"GET /count":                 a.count,
-		"GET /clock":                 a.clock,
+		"GET /count":                 a.countRequests,
+		"GET /clock":                 a.getClock,
 		"PUT /clock":                 a.setClock,
 		"PUT /options":               a.setOptions,
 		"PUT /edge":                  a.setEdge,
@@ -103,16 +103,16 @@ func serveAdmin(w http.ResponseWriter, r *http.Request, handle func(*http.Reques
 	out, err := handle(r)
 	switch {
 	case err == nil && out == nil:
-		noContent().write(w)
+		noContent().writeTo(w)
 	case err == nil:
-		answer(http.StatusOK, out).write(w)
+		jsonReply(http.StatusOK, out).writeTo(w)
 	case errors.Is(err, ErrUserNotFound), errors.Is(err, ErrKeyNotFound), errors.Is(err, ErrWorkspaceNotFound),
 		errors.Is(err, ErrAppNotFound), errors.Is(err, ErrGrantNotFound), errors.Is(err, errNoFault):
-		failure(http.StatusNotFound, err.Error(), "").write(w)
+		errorReply(http.StatusNotFound, err.Error(), "").writeTo(w)
 	case errors.Is(err, ErrConflict):
-		failure(http.StatusConflict, err.Error(), "").write(w)
+		errorReply(http.StatusConflict, err.Error(), "").writeTo(w)
 	default:
-		failure(http.StatusBadRequest, err.Error(), "").write(w)
+		errorReply(http.StatusBadRequest, err.Error(), "").writeTo(w)
 	}
 }
 
@@ -142,14 +142,14 @@ func (d jsonDuration) MarshalText() ([]byte, error) {
 	return []byte(time.Duration(d).String()), nil
 }
 
-func (a *admin) requests(*http.Request) (any, error) { return a.server.Requests(), nil }
+func (a *admin) listRequests(*http.Request) (any, error) { return a.server.Requests(), nil }
 
 func (a *admin) resetLog(*http.Request) (any, error) {
 	a.server.ResetLog()
 	return nil, nil
 }
 
-func (a *admin) count(r *http.Request) (any, error) {
+func (a *admin) countRequests(r *http.Request) (any, error) {
 	query := r.URL.Query()
 	return map[string]int{"count": a.server.Count(query.Get("method"), query.Get("route"))}, nil
 }
@@ -159,7 +159,7 @@ type clockJSON struct {
 	Now    *time.Time   `json:"now,omitempty"` // answers only
 }
 
-func (a *admin) clock(*http.Request) (any, error) {
+func (a *admin) getClock(*http.Request) (any, error) {
 	now := a.server.Now()
 	return clockJSON{Offset: jsonDuration(a.server.ClockOffset()), Now: &now}, nil
 }
@@ -180,7 +180,7 @@ func (a *admin) pathFault(r *http.Request) (armedFault, error) {
 	if err != nil {
 		return armedFault{}, errNoFault
 	}
-	for _, f := range a.server.faults.list() {
+	for _, f := range a.server.faults.listFaults() {
 		if f.id == id {
 			return f, nil
 		}

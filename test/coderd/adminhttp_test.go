@@ -113,12 +113,12 @@ func TestAdministrationOfFaultsLogAndClock(t *testing.T) {
 func TestAdministrationOfEdgeOptionsAndOutage(t *testing.T) {
 	t.Parallel()
 	tr := newTrust(t)
-	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.config(tr.client("ada")))
-	renewed := issue(t, tr.servers, pki.Request{CommonName: "renewed"})
+	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.clientConfig(tr.issueClient("ada")))
+	renewed := issueCertificate(t, tr.servers, pki.Request{CommonName: "renewed"})
 	w.administer(204, "PUT", "/edge", object{
 		"client_ca": string(tr.servers.PEM()), "certificate": string(renewed.CertPEM), "key": string(renewed.KeyPEM),
 	})
-	_, err := w.send(w.request("GET", me, "", ""))
+	_, err := w.send(w.newRequest("GET", me, "", ""))
 	wantAlert(t, err, 48)
 	w.administer(400, "PUT", "/edge", object{"client_ca": "rubbish"})
 	w.administer(400, "PUT", "/edge", object{"key": "alone"})
@@ -128,7 +128,7 @@ func TestAdministrationOfEdgeOptionsAndOutage(t *testing.T) {
 	w.want(http.StatusOK, "GET", me, w.adaToken, "")
 
 	w.administer(204, "PUT", "/outage", object{"down": true})
-	if _, err := w.send(w.request("GET", me, w.adaToken, "")); err == nil {
+	if _, err := w.send(w.newRequest("GET", me, w.adaToken, "")); err == nil {
 		t.Error("answered while down")
 	}
 	w.administer(204, "PUT", "/outage", object{"down": false})
@@ -136,8 +136,8 @@ func TestAdministrationOfEdgeOptionsAndOutage(t *testing.T) {
 	w.administer(204, "PUT", "/options", object{"profile": "R30", "default_token_lifetime": "3h", "api_rate_limit": -1})
 	w.administer(400, "PUT", "/options", object{"profile": "R31"})
 	w.want(http.StatusNotFound, "GET", "/api/v2/auth/scopes", w.adaToken, "")
-	_, id := w.mint("ada", w.ownerToken, "{}")
-	if got := w.key("ada", id).LifetimeSeconds; got != 3*3600 {
+	_, id := w.mintToken("ada", w.ownerToken, "{}")
+	if got := w.getKey("ada", id).LifetimeSeconds; got != 3*3600 {
 		t.Errorf("lifetime %d s", got)
 	}
 }

@@ -108,7 +108,7 @@ func (s *Server) OAuthApps() []OAuthApp {
 func (s *Server) changeApp(clientID string, edit func(*oauthApp) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	app := s.store.oauth.app(clientID)
+	app := s.store.oauth.findApp(clientID)
 	if app == nil {
 		return fmt.Errorf("app %q: %w", clientID, ErrAppNotFound)
 	}
@@ -164,10 +164,10 @@ func (s *Server) OAuthGrants(user, clientID string) []OAuthGrant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	s.store.purge(now, s.opts.KeyRetention)
+	s.store.purgeKeys(now, s.opts.KeyRetention)
 	var out []OAuthGrant
 	for _, g := range s.store.oauth.sortedGrants(func(g *oauthGrant) bool {
-		return (user == "" || s.findUser(user) == g.key.user) && (clientID == "" || s.store.oauth.app(clientID) == g.app)
+		return (user == "" || s.findUser(user) == g.key.user) && (clientID == "" || s.store.oauth.findApp(clientID) == g.app)
 	}) {
 		out = append(out, OAuthGrant{
 			UserID: g.key.user.id, Username: g.key.user.username, ClientID: g.app.id, Scopes: slices.Clone(g.scopes),
@@ -219,7 +219,7 @@ func (s *Server) ApproveOAuth(user, authorizationURL string) (string, error) {
 	}
 	rp := reply{}
 	if refused != nil {
-		rp = c.refuse(a, *refused)
+		rp = c.refuseAuthorization(a, *refused)
 	} else {
 		rp = c.issueCode(a)
 	}

@@ -21,15 +21,15 @@ func TestApproveOAuth(t *testing.T) { // H
 		p := newProvider(t, profile)
 		p.server.ResetLog()
 		const base = "https://coder.example.test/oauth2/authorize?"
-		target, err := p.server.ApproveOAuth("ada", base+p.query().Encode())
+		target, err := p.server.ApproveOAuth("ada", base+p.authorizeQuery().Encode())
 		if err != nil {
 			t.Fatal(err)
 		}
-		code := location(t, response{Response: &http.Response{Header: http.Header{"Location": {target}}}}).Query().Get("code")
+		code := locationOf(t, response{Response: &http.Response{Header: http.Header{"Location": {target}}}}).Query().Get("code")
 		if p.server.Count("", "") != 0 || len(p.server.Keys(coderd.KeyFilter{User: "ada"})) != 1 {
 			t.Error("the approval has left a trace")
 		}
-		tokens := p.tokens(p.post(tokenURL, p.exchangeForm(code)))
+		tokens := p.wantTokens(p.postForm(tokenURL, p.exchangeForm(code)))
 		want := []coderd.OAuthGrant{{
 			UserID: p.ada.ID, Username: "ada", ClientID: p.clientID, Scopes: []string{"coder:all"}, GrantedAt: start,
 			RefreshExpiresAt: start.Add(30 * 24 * time.Hour),
@@ -48,21 +48,21 @@ func TestApproveOAuth(t *testing.T) { // H
 			user, url string
 			want      error
 		}{
-			"unknown user":     {"nobody", base + p.query().Encode(), coderd.ErrUserNotFound},
+			"unknown user":     {"nobody", base + p.authorizeQuery().Encode(), coderd.ErrUserNotFound},
 			"another URL":      {"ada", "https://coder.example.test/login", coderd.ErrInvalid},
-			"unknown client":   {"ada", base + p.query("client_id", "x").Encode(), coderd.ErrRefused},
-			"foreign redirect": {"ada", base + p.query("redirect_uri", "https://a.test").Encode(), coderd.ErrRefused},
+			"unknown client":   {"ada", base + p.authorizeQuery("client_id", "x").Encode(), coderd.ErrRefused},
+			"foreign redirect": {"ada", base + p.authorizeQuery("redirect_uri", "https://a.test").Encode(), coderd.ErrRefused},
 		} {
 			if _, err := p.server.ApproveOAuth(tc.user, tc.url); !errors.Is(err, tc.want) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		target, err = p.server.ApproveOAuth("ada", base+p.query("code_challenge_method", "plain").Encode())
+		target, err = p.server.ApproveOAuth("ada", base+p.authorizeQuery("code_challenge_method", "plain").Encode())
 		if isNew(profile) != strings.Contains(target, "error=invalid_request") || isNew(profile) != (err == nil) {
 			t.Errorf("target %q, error %v", target, err)
 		}
 		p.server.SetOAuth2Provider(false)
-		if _, err := p.server.ApproveOAuth("ada", base+p.query().Encode()); !errors.Is(err, coderd.ErrRefused) {
+		if _, err := p.server.ApproveOAuth("ada", base+p.authorizeQuery().Encode()); !errors.Is(err, coderd.ErrRefused) {
 			t.Errorf("provider off: %v", err)
 		}
 	})
@@ -104,15 +104,15 @@ func TestOAuthAdministrationOverHTTP(t *testing.T) {
 			Secret string `json:"client_secret"`
 		}](t, p.administer(200, "POST", "/oauth/apps", object{"name": "ci", "redirect_uris": []string{callback}}))
 		p.administer(400, "POST", "/oauth/apps", object{"name": "ci"})
-		p.use(made.App, made.Secret)
+		p.useApp(made.App, made.Secret)
 		if got := p.administer(200, "GET", "/oauth/apps", nil); !strings.Contains(got, p.clientID) || strings.Contains(got, p.secret) {
 			t.Errorf("apps %s", got)
 		}
-		approval := object{"user": "ada", "url": p.ln.URL() + "/oauth2/authorize?" + p.query().Encode()}
+		approval := object{"user": "ada", "url": p.ln.URL() + "/oauth2/authorize?" + p.authorizeQuery().Encode()}
 		target := decodeText[struct{ Location string }](t, p.administer(200, "POST", "/oauth/approve", approval)).Location
 		_, code, _ := strings.Cut(target, "code=")
 		code, _, _ = strings.Cut(code, "&")
-		tokens := p.tokens(p.post(tokenURL, p.exchangeForm(code)))
+		tokens := p.wantTokens(p.postForm(tokenURL, p.exchangeForm(code)))
 		if tokens.ExpiresIn != 3600 {
 			t.Errorf("expires in %d s", tokens.ExpiresIn)
 		}
@@ -158,7 +158,7 @@ func TestOAuthFaults(t *testing.T) { // H, C.7, G.18
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				p := newProvider(t, profile)
-				tokens := p.grant()
+				tokens := p.obtainTokens()
 				fault := tc.fault
 				fault.Method, fault.Path, fault.Times = "POST", tokenURL, 1
 				p.server.Inject(fault)
@@ -175,7 +175,7 @@ func TestOAuthFaults(t *testing.T) { // H, C.7, G.18
 					if strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
 						got = decode[oauthError](t, res)
 					}
-					if got.Error != of(profile, tc.r30, tc.recent) {
+					if got.Error != byProfile(profile, tc.r30, tc.recent) {
 						t.Errorf("body %s", res.text)
 					}
 				}
@@ -191,7 +191,7 @@ func TestOAuthFaults(t *testing.T) { // H, C.7, G.18
 func TestParallelRefreshesHaveOneWinner(t *testing.T) { // C.7
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	tokens := p.grant()
+	tokens := p.obtainTokens()
 	var wg sync.WaitGroup
 	results := make([]int, 8)
 	for i := range results {

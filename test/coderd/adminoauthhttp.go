@@ -15,7 +15,7 @@ func (a *admin) oauthPaths() map[string]func(*http.Request) (any, error) {
 		"DELETE /oauth/apps/{client}":          a.deleteOAuthApp,
 		"GET /oauth/grants":                    a.listGrants,
 		"DELETE /oauth/grants/{client}/{user}": a.revokeGrant,
-		"POST /oauth/approve":                  a.approve,
+		"POST /oauth/approve":                  a.approveOAuth,
 	}
 }
 
@@ -85,7 +85,7 @@ type approveJSON struct {
 	URL  string `json:"url"`
 }
 
-func (a *admin) approve(r *http.Request) (any, error) {
+func (a *admin) approveOAuth(r *http.Request) (any, error) {
 	in, err := readJSON[approveJSON](r)
 	if err != nil {
 		return nil, err

@@ -60,14 +60,14 @@ func (a *alertRewriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// arm chooses the alert. What the connection writes from then on is that alert and nothing else.
-func (a *alertRewriter) arm(number uint8, state tls.ConnectionState) {
+// armAlert chooses the alert. What the connection writes from then on is that alert and nothing else.
+func (a *alertRewriter) armAlert(number uint8, state tls.ConnectionState) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.number, a.state = number, state
 }
 
-func (a *alertRewriter) rewrite(p []byte) []byte {
+func (a *alertRewriter) rewriteRecord(p []byte) []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.number == 0 || len(p) <= recordHeader {
@@ -77,7 +77,7 @@ func (a *alertRewriter) rewrite(p []byte) []byte {
 	case recordAlert:
 		return append(bytes.Clone(p[:recordHeader]), alertFatal, a.number)
 	case recordApplication:
-		record, err := a.seal()
+		record, err := a.sealAlert()
 		if err != nil {
 			return nil
 		}
@@ -87,8 +87,8 @@ func (a *alertRewriter) rewrite(p []byte) []byte {
 	}
 }
 
-// seal builds the TLS 1.3 alert record: header, then the sealed alert with its content type (RFC 8446, section 5.2).
-func (a *alertRewriter) seal() ([]byte, error) {
+// sealAlert builds the TLS 1.3 alert record: header, then the sealed alert with its content type (RFC 8446, section 5.2).
+func (a *alertRewriter) sealAlert() ([]byte, error) {
 	aead, iv, err := a.trafficKeys()
 	if err != nil {
 		return nil, err

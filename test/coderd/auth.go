@@ -53,18 +53,18 @@ func (s *Server) lookUp(token string) (*apiKey, string) {
 	if !key.hash.matches(secret) {
 		return nil, "the API key's secret is invalid"
 	}
-	if key.expired(s.now()) {
+	if key.isExpired(s.now()) {
 		return nil, fmt.Sprintf("API key expired at %q", key.expiresAt.String())
 	}
 	return key, ""
 }
 
-// authenticate settles who calls. The order is A.5's: a token that passes its own checks is touched and extended before
+// authenticateCaller settles who calls. The order is A.5's: a token that passes its own checks is touched and extended before
 // anybody looks at the user, so that a suspended user's token lives on.
-func (c *call) authenticate() *reply {
-	key, detail := c.credential()
+func (c *call) authenticateCaller() *reply {
+	key, detail := c.findCredential()
 	if key == nil {
-		return c.unauthorized(signedOut, detail)
+		return c.refuseUnauthorized(signedOut, detail)
 	}
 	u := key.user
 	c.ex.entry.KeyID, c.ex.entry.UserID, c.ex.entry.Username = key.id, u.id, u.username
@@ -72,19 +72,19 @@ func (c *call) authenticate() *reply {
 		return refused
 	}
 	if u.upstreamDead && (key.loginType == LoginTypeOIDC || key.loginType == LoginTypeGitHub) {
-		return c.unauthorized(signedOut, "the "+key.loginType+" provider refused to refresh the session")
+		return c.refuseUnauthorized(signedOut, "the "+key.loginType+" provider refused to refresh the session")
 	}
-	if key.touch(c.now, c.slides(key)) {
+	if key.recordUse(c.now, c.isSliding(key)) {
 		u.lastSeenAt = c.now
 	}
 	if c.ex.rolesDown {
-		return c.unauthorized("internal error while authenticating", "looking up the user's roles failed")
+		return c.refuseUnauthorized("internal error while authenticating", "looking up the user's roles failed")
 	}
 	if u.status == StatusDormant && !c.opts.DisableActivation {
 		u.status, u.updatedAt = StatusActive, c.now
 	}
 	if u.status != StatusActive {
-		return c.unauthorized(notActive(u.status), "")
+		return c.refuseUnauthorized(notActive(u.status), "")
 	}
 	c.key = key
 	return nil
@@ -94,8 +94,8 @@ func notActive(status UserStatus) string {
 	return fmt.Sprintf("user is not active (status = %q), contact an admin to reactivate the account", string(status))
 }
 
-// credential is the request's own token, or else the session of the user whom the edge vouches for.
-func (c *call) credential() (*apiKey, string) {
+// findCredential is the request's own token, or else the session of the user whom the edge vouches for.
+func (c *call) findCredential() (*apiKey, string) {
 	token := sessionToken(c.request)
 	if token == "" && c.ex.edgeUser != "" {
 		if key := c.edgeSession(c.ex.edgeUser); key != nil {
@@ -105,27 +105,27 @@ func (c *call) credential() (*apiKey, string) {
 	return c.lookUp(token)
 }
 
-// slides is B.7: R30 extends every kind of key, NEW leaves tokens fixed.
-func (s *Server) slides(key *apiKey) bool {
+// isSliding is B.7: R30 extends every kind of key, NEW leaves tokens fixed.
+func (s *Server) isSliding(key *apiKey) bool {
 	if s.opts.DisableExpiryRefresh {
 		return false
 	}
 	return !s.opts.isNew() || key.loginType != LoginTypeToken
 }
 
-func (c *call) unauthorized(message, detail string) *reply {
-	rp := unauthorized(c.opts.AccessURL, message, detail)
+func (c *call) refuseUnauthorized(message, detail string) *reply {
+	rp := unauthorizedReply(c.opts.AccessURL, message, detail)
 	return &rp
 }
 
-// unauthorized is a 401 of the auth layer with its challenge. The description goes by the word "expired" in the texts, so
+// unauthorizedReply is a 401 of the auth layer with its challenge. The description goes by the word "expired" in the texts, so
 // that every signed-out answer claims expiry (A.5).
-func unauthorized(accessURL, message, detail string) reply {
+func unauthorizedReply(accessURL, message, detail string) reply {
 	description := "the access token is invalid"
 	if strings.Contains(message+detail, "expired") {
 		description = "the access token has expired"
 	}
-	return failure(http.StatusUnauthorized, message, detail).with("WWW-Authenticate", fmt.Sprintf(
+	return errorReply(http.StatusUnauthorized, message, detail).withHeader("WWW-Authenticate", fmt.Sprintf(
 		`Bearer realm="coder", error="invalid_token", error_description=%q, resource_metadata=%q`,
 		description, accessURL+"/.well-known/oauth-protected-resource"))
 }
@@ -134,7 +134,7 @@ func unauthorized(accessURL, message, detail string) reply {
 func (s *Server) AcceptsToken(token string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.store.purge(s.now(), s.opts.KeyRetention)
+	s.store.purgeKeys(s.now(), s.opts.KeyRetention)
 	key, _ := s.lookUp(token)
 	if key == nil || !s.audienceFits(key) {
 		return false

@@ -29,15 +29,15 @@ func TestRefusalsOfTheAuthLayer(t *testing.T) { // A.5
 			"signed out", "the API key is invalid", true},
 		"A.5 wrong secret": {func(w *world) string { return w.adaKey.ID + "-" + strings.Repeat("x", 22) },
 			"signed out", "secret is invalid", true},
-		"A.5 expired": {func(w *world) string { w.advance(2400 * time.Hour); return w.adaToken },
+		"A.5 expired": {func(w *world) string { w.advanceClock(2400 * time.Hour); return w.adaToken },
 			"signed out", `API key expired at "2026-05-31 10:00:00 +0000 UTC"`, true},
-		"A.5 suspended": {func(w *world) string { return w.suspended() }, `status = "suspended"`, "", false},
+		"A.5 suspended": {func(w *world) string { return w.suspendAda() }, `status = "suspended"`, "", false},
 		"A.5 expired token of a suspended user reports expiry": {func(w *world) string {
-			token := w.suspended()
-			w.advance(2400 * time.Hour)
+			token := w.suspendAda()
+			w.advanceClock(2400 * time.Hour)
 			return token
 		}, "signed out", "API key expired", true},
-		"A.5 upstream session dead": {func(w *world) string { return w.upstreamDead() }, "signed out", "oidc provider", true},
+		"A.5 upstream session dead": {func(w *world) string { return w.endUpstreamSession() }, "signed out", "oidc provider", true},
 		"A.5 roles lookup failed": {func(w *world) string {
 			w.server.Inject(coderd.Fault{Kind: coderd.FaultRolesLookup})
 			return w.adaToken
@@ -48,7 +48,10 @@ func TestRefusalsOfTheAuthLayer(t *testing.T) { // A.5
 			}
 			return w.adaToken
 		}, "signed out", "the API key is invalid", true},
-		"B.7 purged": {func(w *world) string { w.advance(2400*time.Hour + 7*24*time.Hour + time.Second); return w.adaToken },
+		"B.7 purged": {func(w *world) string {
+			w.advanceClock(2400*time.Hour + 7*24*time.Hour + time.Second)
+			return w.adaToken
+		},
 			"signed out", "the API key is invalid", true},
 	}
 	for name, tc := range cases {
@@ -58,7 +61,7 @@ func TestRefusalsOfTheAuthLayer(t *testing.T) { // A.5
 				w := newWorld(t, coderd.Options{Profile: profile})
 				token := tc.token(w)
 				res := w.want(http.StatusUnauthorized, "GET", me, token, "")
-				got := res.problem()
+				got := res.decodeProblem()
 				if !strings.Contains(got.Message, tc.message) || !strings.Contains(got.Detail, tc.detail) {
 					t.Errorf("got %+v, want message with %q and detail with %q", got, tc.message, tc.detail)
 				}
@@ -80,7 +83,7 @@ func TestRefusalsOfTheAuthLayer(t *testing.T) { // A.5
 	}
 }
 
-func (w *world) suspended() string {
+func (w *world) suspendAda() string {
 	w.t.Helper()
 	if err := w.server.Suspend("ada"); err != nil {
 		w.t.Fatal(err)
@@ -88,7 +91,7 @@ func (w *world) suspended() string {
 	return w.adaToken
 }
 
-func (w *world) upstreamDead() string {
+func (w *world) endUpstreamSession() string {
 	w.t.Helper()
 	token, _, err := w.server.CreateToken(coderd.TokenOptions{User: "ada", LoginType: coderd.LoginTypeOIDC})
 	if err == nil {
@@ -139,7 +142,7 @@ func TestCredentialPrecedence(t *testing.T) { // A.3
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.Options{})
-			req := w.request("GET", me, "", "")
+			req := w.newRequest("GET", me, "", "")
 			tc.prepare(req, w.adaToken)
 			res, err := w.send(req)
 			if err != nil {
@@ -177,7 +180,7 @@ func TestForgeryProtection(t *testing.T) { // A.3
 		"A.3 a header may ask for deletion": {"DELETE", "/api/v2/users/me/keys/abcdefghij", false, 404},
 	} {
 		t.Run(name, func(t *testing.T) {
-			req := w.request(tc.method, tc.path, w.adaToken, "")
+			req := w.newRequest(tc.method, tc.path, w.adaToken, "")
 			if tc.cookie {
 				addCookie(req, w.adaToken)
 			}
@@ -198,8 +201,8 @@ func TestForgeryProtection(t *testing.T) { // A.3
 func TestSuspendedUsersTokenIsTouchedAndExtended(t *testing.T) { // A.5, last bullet
 	t.Parallel()
 	w := newWorld(t, coderd.Options{Profile: coderd.ProfileR30})
-	token := w.suspended()
-	w.advance(2 * time.Hour)
+	token := w.suspendAda()
+	w.advanceClock(2 * time.Hour)
 	w.want(http.StatusUnauthorized, "GET", me, token, "")
 	key := w.server.Keys(coderd.KeyFilter{User: "ada"})[0]
 	if !key.LastUsed.Equal(w.clock.Now()) || !key.ExpiresAt.Equal(w.clock.Now().Add(2400*time.Hour)) {
@@ -224,7 +227,7 @@ func TestDormantUserIsActivatedByUse(t *testing.T) { // A.5
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.Options{DisableActivation: tc.disabled})
-			_, token, _ := w.user(coderd.UserOptions{Username: "sleepy", Status: coderd.StatusDormant})
+			_, token, _ := w.createUser(coderd.UserOptions{Username: "sleepy", Status: coderd.StatusDormant})
 			if got := w.server.AcceptsToken(token); got != (tc.status == 200) {
 				t.Errorf("AcceptsToken: %t", got)
 			}
@@ -239,7 +242,7 @@ func TestDormantUserIsActivatedByUse(t *testing.T) { // A.5
 func TestAcceptsTokenTouchesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{Profile: coderd.ProfileR30})
-	w.advance(5 * time.Hour)
+	w.advanceClock(5 * time.Hour)
 	if !w.server.AcceptsToken(w.adaToken) || w.server.AcceptsToken("abcdefghij-"+strings.Repeat("x", 22)) {
 		t.Error("a live token must be accepted and an unknown one not")
 	}
@@ -247,7 +250,7 @@ func TestAcceptsTokenTouchesNothing(t *testing.T) {
 	if !key.LastUsed.Equal(w.adaKey.LastUsed) || !key.ExpiresAt.Equal(w.adaKey.ExpiresAt) || w.server.Count("", "") != 0 {
 		t.Errorf("key changed to %+v, %d requests counted", key, w.server.Count("", ""))
 	}
-	w.suspended()
+	w.suspendAda()
 	if w.server.AcceptsToken(w.adaToken) {
 		t.Error("a suspended user's token must not be accepted")
 	}

@@ -45,7 +45,7 @@ type edgeConn struct {
 }
 
 func (c *edgeConn) Write(p []byte) (int, error) {
-	if _, err := c.Conn.Write(c.alert.rewrite(p)); err != nil {
+	if _, err := c.Conn.Write(c.alert.rewriteRecord(p)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -74,11 +74,11 @@ func (c *edgeConn) Close() error {
 
 var errRefused = errors.New("connection refused by an injected alert")
 
-// verify is the last step of a handshake that depends on the client's certificate: an injected alert strikes here. crypto/tls
+// verifyConnection is the last step of a handshake that depends on the client's certificate: an injected alert strikes here. crypto/tls
 // answers the error with bad_certificate, which the connection turns into the alert that was asked for.
-func (l *Listener) verify(conn *edgeConn, state tls.ConnectionState) error {
+func (l *Listener) verifyConnection(conn *edgeConn, state tls.ConnectionState) error {
 	if alert := l.server.faults.takeAlert(); alert != 0 {
-		conn.alert.arm(alert, state)
+		conn.alert.armAlert(alert, state)
 		return errRefused
 	}
 	conn.mu.Lock()
@@ -119,7 +119,7 @@ func connOf(r *http.Request) *edgeConn {
 	return bound.conn
 }
 
-func (l *Listener) outdated(conn *edgeConn) bool {
+func (l *Listener) isOutdated(conn *edgeConn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return conn.generation != l.generation

@@ -21,20 +21,20 @@ type buildInfoJSON struct {
 
 // buildInfo is contract B.1.
 func (c *call) buildInfo() reply {
-	return answer(http.StatusOK, buildInfoJSON{
-		ExternalURL: "https://releases.example.test/" + c.opts.version(), Version: c.opts.version(),
+	return jsonReply(http.StatusOK, buildInfoJSON{
+		ExternalURL: "https://releases.example.test/" + c.opts.buildVersion(), Version: c.opts.buildVersion(),
 		DashboardURL: c.opts.AccessURL, AgentAPIVersion: "2.8", ProvisionerAPIVersion: "1.15",
 		DeploymentID: c.opts.DeploymentID,
 	})
 }
 
-func (c *call) experiments() reply {
-	return answer(http.StatusOK, append([]string{}, c.opts.Experiments...))
+func (c *call) listExperiments() reply {
+	return jsonReply(http.StatusOK, append([]string{}, c.opts.Experiments...))
 }
 
 // authScopes is B.6.
 func (c *call) authScopes() reply {
-	return answer(http.StatusOK, map[string][]string{"external": externalScopes(c.opts.isNew())})
+	return jsonReply(http.StatusOK, map[string][]string{"external": externalScopes(c.opts.isNew())})
 }
 
 type deploymentConfigJSON struct {
@@ -50,15 +50,15 @@ type sessionsJSON struct {
 // deploymentConfig shows the only setting that the contract names (B.1). Its existence is no secret, hence 403.
 func (c *call) deploymentConfig() reply {
 	if !c.mayReadConfig() {
-		return forbidden()
+		return forbiddenReply()
 	}
 	var out deploymentConfigJSON
 	out.Config.Sessions.DisableExpiryRefresh = c.opts.DisableExpiryRefresh
-	return answer(http.StatusOK, out)
+	return jsonReply(http.StatusOK, out)
 }
 
 func (c *call) deploymentSSH() reply {
-	return answer(http.StatusOK, map[string]any{
+	return jsonReply(http.StatusOK, map[string]any{
 		"hostname_prefix": "coder.", "hostname_suffix": "coder", "ssh_config_options": map[string]string{},
 	})
 }
@@ -71,9 +71,9 @@ type statsJSON struct {
 
 func (c *call) deploymentStats() reply {
 	if !c.mayReadConfig() {
-		return forbidden()
+		return forbiddenReply()
 	}
-	return answer(http.StatusOK, statsJSON{
+	return jsonReply(http.StatusOK, statsJSON{
 		AggregatedFrom: c.now.Add(-time.Hour), CollectedAt: c.now, NextUpdateAt: c.now.Add(time.Minute),
 	})
 }
@@ -91,7 +91,7 @@ type authCheckRequest struct {
 // authCheck answers which of the named actions the caller may do (B.1). "me" names the caller as the owner.
 func (c *call) authCheck() reply {
 	var req authCheckRequest
-	if refused := c.decode(&req); refused != nil {
+	if refused := c.decodeBody(&req); refused != nil {
 		return *refused
 	}
 	out := make(map[string]bool, len(req.Checks))
@@ -104,5 +104,5 @@ func (c *call) authCheck() reply {
 		out[name] = c.roleMay(resource, check.Action, owner) && scopesPermit(c.key.scopes, resource, check.Action) &&
 			allowListPermits(c.key.allowList, resource, "")
 	}
-	return answer(http.StatusOK, out)
+	return jsonReply(http.StatusOK, out)
 }

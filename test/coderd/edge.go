@@ -60,10 +60,10 @@ func (l *Listener) UpdateEdge(change func(*Edge)) {
 	clear(l.idle)
 }
 
-// admit checks a request at the edge and notes whom the edge vouches for. It answers refusals itself.
-func (l *Listener) admit(w http.ResponseWriter, r *http.Request) bool {
+// admitRequest checks a request at the edge and notes whom the edge vouches for. It answers refusals itself.
+func (l *Listener) admitRequest(w http.ResponseWriter, r *http.Request) bool {
 	e := l.Edge()
-	if conn := connOf(r); conn != nil && l.outdated(conn) {
+	if conn := connOf(r); conn != nil && l.isOutdated(conn) {
 		w.Header().Set("Connection", "close")
 	}
 	for name, value := range e.RequiredHeaders {
@@ -90,12 +90,12 @@ func (l *Listener) tlsConfig(conn *edgeConn) *tls.Config {
 		Certificates: []tls.Certificate{*e.Certificate},
 		MinVersion:   l.opts.MinVersion,
 		MaxVersion:   l.opts.MaxVersion,
-		NextProtos:   l.protocols(),
+		NextProtos:   l.offeredProtocols(),
 		Time:         l.server.Now,
 		// A resumed session would skip the check of the client certificate against a pool that has changed since.
 		SessionTicketsDisabled: true,
 		KeyLogWriter:           &conn.alert,
-		VerifyConnection:       func(state tls.ConnectionState) error { return l.verify(conn, state) },
+		VerifyConnection:       func(state tls.ConnectionState) error { return l.verifyConnection(conn, state) },
 	}
 	if e.ClientCAs != nil {
 		config.ClientCAs = e.ClientCAs

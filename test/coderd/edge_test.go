@@ -30,12 +30,12 @@ type trust struct {
 func newTrust(t *testing.T) *trust {
 	t.Helper()
 	clk := clocktesting.NewFakePassiveClock(start)
-	tr := &trust{t: t, servers: authority(t, "servers", clk), people: authority(t, "people", clk)}
-	tr.server = issue(t, tr.servers, pki.Request{CommonName: "coder"})
+	tr := &trust{t: t, servers: newAuthority(t, "servers", clk), people: newAuthority(t, "people", clk)}
+	tr.server = issueCertificate(t, tr.servers, pki.Request{CommonName: "coder"})
 	return tr
 }
 
-func authority(t *testing.T, name string, clk *clocktesting.FakePassiveClock) *pki.Authority {
+func newAuthority(t *testing.T, name string, clk *clocktesting.FakePassiveClock) *pki.Authority {
 	t.Helper()
 	a, err := pki.NewAuthority(name, clk)
 	if err != nil {
@@ -44,7 +44,7 @@ func authority(t *testing.T, name string, clk *clocktesting.FakePassiveClock) *p
 	return a
 }
 
-func issue(t *testing.T, a *pki.Authority, req pki.Request) *pki.Certificate {
+func issueCertificate(t *testing.T, a *pki.Authority, req pki.Request) *pki.Certificate {
 	t.Helper()
 	c, err := a.Issue(req)
 	if err != nil {
@@ -53,13 +53,13 @@ func issue(t *testing.T, a *pki.Authority, req pki.Request) *pki.Certificate {
 	return c
 }
 
-func (tr *trust) client(name string) *pki.Certificate {
-	return issue(tr.t, tr.people, pki.Request{Usage: pki.Client, CommonName: name})
+func (tr *trust) issueClient(name string) *pki.Certificate {
+	return issueCertificate(tr.t, tr.people, pki.Request{Usage: pki.Client, CommonName: name})
 }
 
-// config trusts the server authority and presents a certificate, if any. It shows it whatever the server asks for, so that
+// clientConfig trusts the server authority and presents a certificate, if any. It shows it whatever the server asks for, so that
 // the server has to refuse it.
-func (tr *trust) config(cert *pki.Certificate) *tls.Config {
+func (tr *trust) clientConfig(cert *pki.Certificate) *tls.Config {
 	config := &tls.Config{RootCAs: tr.servers.Pool(), Time: func() time.Time { return start }}
 	if cert != nil {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert.TLS, nil }
@@ -77,17 +77,17 @@ func TestClientCertificates(t *testing.T) {
 		cert  func(tr *trust) *pki.Certificate
 		alert map[string]uint8 // by version; nil: let in
 	}{
-		"let in": {func(tr *trust) *pki.Certificate { return tr.client("ada") }, nil},
+		"let in": {func(tr *trust) *pki.Certificate { return tr.issueClient("ada") }, nil},
 		"none": {func(*trust) *pki.Certificate { return nil },
 			map[string]uint8{"TLS 1.2": 40, "TLS 1.3": 116}},
 		"unknown authority": {func(tr *trust) *pki.Certificate {
-			return issue(tr.t, tr.servers, pki.Request{Usage: pki.Client, CommonName: "ada"})
+			return issueCertificate(tr.t, tr.servers, pki.Request{Usage: pki.Client, CommonName: "ada"})
 		}, map[string]uint8{"TLS 1.2": 48, "TLS 1.3": 48}},
 		"expired": {func(tr *trust) *pki.Certificate {
-			return issue(tr.t, tr.people, pki.Request{Usage: pki.Client, CommonName: "ada", NotAfter: start.Add(-time.Minute)})
+			return issueCertificate(tr.t, tr.people, pki.Request{Usage: pki.Client, CommonName: "ada", NotAfter: start.Add(-time.Minute)})
 		}, map[string]uint8{"TLS 1.2": 45, "TLS 1.3": 45}},
 		"wrong usage": {func(tr *trust) *pki.Certificate {
-			return issue(tr.t, tr.people, pki.Request{Usage: pki.Server, CommonName: "ada"})
+			return issueCertificate(tr.t, tr.people, pki.Request{Usage: pki.Server, CommonName: "ada"})
 		}, map[string]uint8{"TLS 1.2": 42, "TLS 1.3": 42}},
 	}
 	for name, tc := range cases {
@@ -96,8 +96,8 @@ func TestClientCertificates(t *testing.T) {
 				t.Parallel()
 				tr := newTrust(t)
 				at := coderd.ListenOptions{MaxVersion: number, Edge: tr.edge()}
-				w := newWorldAt(t, coderd.Options{}, at, tr.config(tc.cert(tr)))
-				res, err := w.send(w.request("GET", me, "", ""))
+				w := newWorldAt(t, coderd.Options{}, at, tr.clientConfig(tc.cert(tr)))
+				res, err := w.send(w.newRequest("GET", me, "", ""))
 				if tc.alert == nil {
 					if err != nil || res.StatusCode != http.StatusOK || res.TLS.Version != number {
 						t.Fatalf("status %v, error %v", res.Response, err)
@@ -134,9 +134,9 @@ func TestInjectedAlerts(t *testing.T) { // H: TLS alerts 42-49
 				t.Parallel()
 				tr := newTrust(t)
 				at := coderd.ListenOptions{MaxVersion: number, Edge: tr.edge()}
-				w := newWorldAt(t, coderd.Options{}, at, tr.config(tr.client("ada")))
+				w := newWorldAt(t, coderd.Options{}, at, tr.clientConfig(tr.issueClient("ada")))
 				w.server.Inject(coderd.Fault{Kind: coderd.FaultTLSAlert, Alert: alert, Times: 1})
-				_, err := w.send(w.request("POST", me+tokens, "", "{}"))
+				_, err := w.send(w.newRequest("POST", me+tokens, "", "{}"))
 				wantAlert(t, err, alert)
 				w.want(http.StatusOK, "GET", me, "", "")
 				if n := w.server.Count("POST", ""); n != 0 {
@@ -150,7 +150,7 @@ func TestInjectedAlerts(t *testing.T) { // H: TLS alerts 42-49
 func TestEdgeIdentity(t *testing.T) {
 	t.Parallel()
 	tr := newTrust(t)
-	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.config(tr.client("ada")))
+	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.clientConfig(tr.issueClient("ada")))
 	who := func(token string) string {
 		t.Helper()
 		return decode[struct{ Username string }](t, w.want(http.StatusOK, "GET", me, token, "")).Username
@@ -167,12 +167,12 @@ func TestEdgeIdentity(t *testing.T) {
 	}
 	w.want(http.StatusOK, "POST", "/api/v2/users/logout", "", "")
 	who("") // the edge logs in again
-	w.suspended()
+	w.suspendAda()
 	w.want(http.StatusUnauthorized, "GET", me, "", "")
 	if err := w.server.DeleteUser("ada"); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.want(http.StatusUnauthorized, "GET", me, "", "").problem(); !strings.Contains(got.Detail, "cookie or query") {
+	if got := w.want(http.StatusUnauthorized, "GET", me, "", "").decodeProblem(); !strings.Contains(got.Detail, "cookie or query") {
 		t.Errorf("nobody is vouched for: %+v", got)
 	}
 }
@@ -180,14 +180,14 @@ func TestEdgeIdentity(t *testing.T) {
 func TestEdgeChangesInOneStep(t *testing.T) {
 	t.Parallel()
 	tr := newTrust(t)
-	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.config(tr.client("ada")))
+	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.clientConfig(tr.issueClient("ada")))
 	w.want(http.StatusOK, "GET", me, "", "")
-	renewed := issue(t, tr.servers, pki.Request{CommonName: "renewed"})
+	renewed := issueCertificate(t, tr.servers, pki.Request{CommonName: "renewed"})
 	w.ln.UpdateEdge(func(e *coderd.Edge) {
 		e.ClientCAs, e.Certificate = tr.servers.Pool(), &renewed.TLS
 		e.RequiredHeaders = map[string]string{"X-Gate": "open"}
 	})
-	_, err := w.send(w.request("GET", me, "", "")) // the idle connection is gone, too
+	_, err := w.send(w.newRequest("GET", me, "", "")) // the idle connection is gone, too
 	wantAlert(t, err, 48)
 	w.ln.UpdateEdge(func(e *coderd.Edge) { e.ClientCAs = tr.people.Pool() })
 	res := w.want(http.StatusForbidden, "GET", me, "", "")
@@ -196,18 +196,18 @@ func TestEdgeChangesInOneStep(t *testing.T) {
 	}
 	w.ln.UpdateEdge(func(e *coderd.Edge) { e.RequiredHeaders, e.ClientCertificateOptional = nil, true })
 	w.want(http.StatusOK, "GET", me, "", "")
-	w.client = newClient(t, tr.config(nil))
+	w.client = newClient(t, tr.clientConfig(nil))
 	w.want(http.StatusUnauthorized, "GET", me, "", "")
 }
 
 func TestBusyConnectionsEndWithTheirRequest(t *testing.T) {
 	t.Parallel()
 	tr := newTrust(t)
-	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.config(tr.client("ada")))
+	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.clientConfig(tr.issueClient("ada")))
 	for name, late := range map[string]bool{"change before the edge has looked": false, "change after it": true} {
 		gate := coderd.NewGate()
 		remove := w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Late: late})
-		req, ended := w.request("GET", me, "", ""), make(chan error)
+		req, ended := w.newRequest("GET", me, "", ""), make(chan error)
 		go func() {
 			_, err := w.send(req)
 			ended <- err
@@ -234,7 +234,7 @@ func TestRequiredHeaders(t *testing.T) {
 	}}, nil)
 	try := func(name, value, user string) response {
 		t.Helper()
-		req := w.request("GET", me, "", "")
+		req := w.newRequest("GET", me, "", "")
 		if name != "" {
 			req.Header.Set(name, value)
 		}
@@ -261,7 +261,7 @@ func TestRequiredHeaders(t *testing.T) {
 		res.Header.Get("X-Coder-Build-Version") != "" {
 		t.Errorf("refusal %d %v %s", res.StatusCode, res.Header, res.text)
 	}
-	w.advance(48 * time.Hour) // the session that the edge held has expired; it logs the user in again
+	w.advanceClock(48 * time.Hour) // the session that the edge held has expired; it logs the user in again
 	if res := try("CF-Access-Client-Id", "new", "ada"); res.StatusCode != 200 {
 		t.Errorf("with the new value: %d", res.StatusCode)
 	}
@@ -271,7 +271,7 @@ func TestOutageKeepsThePortAndTheState(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {
 		tr := newTrust(t)
-		w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{HTTP2: http2, Edge: tr.edge()}, tr.config(tr.client("ada")))
+		w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{HTTP2: http2, Edge: tr.edge()}, tr.clientConfig(tr.issueClient("ada")))
 		w.client.Transport.(*http.Transport).ForceAttemptHTTP2 = http2
 		if res := w.want(http.StatusOK, "GET", me, "", ""); (res.ProtoMajor == 2) != http2 {
 			t.Errorf("protocol %s", res.Proto)
@@ -279,7 +279,7 @@ func TestOutageKeepsThePortAndTheState(t *testing.T) {
 		url := w.ln.URL()
 		w.ln.Stop()
 		w.ln.Stop()
-		if _, err := w.send(w.request("GET", me, "", "")); err == nil {
+		if _, err := w.send(w.newRequest("GET", me, "", "")); err == nil {
 			t.Error("answered while down")
 		}
 		if err := w.ln.Restart(); err != nil {

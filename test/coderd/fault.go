@@ -36,13 +36,13 @@ const (
 	FaultTLSAlert FaultKind = "tls-alert"
 )
 
-// terminal faults answer in the server's place; no later fault is looked at.
-func (k FaultKind) terminal() bool {
+// isTerminal faults answer in the server's place; no later fault is looked at.
+func (k FaultKind) isTerminal() bool {
 	return slices.Contains([]FaultKind{FaultDropBefore, FaultStatus, FaultHTML, FaultUnauthorized, FaultTooManyRequests}, k)
 }
 
-func (k FaultKind) known() bool {
-	return k.terminal() ||
+func (k FaultKind) isKnown() bool {
+	return k.isTerminal() ||
 		slices.Contains([]FaultKind{FaultLatency, FaultGate, FaultDropAnswer, FaultRolesLookup, FaultTLSAlert}, k)
 }
 
@@ -92,7 +92,7 @@ func (g *Gate) Entered() <-chan struct{} { return g.entered }
 // Release lets all held and future requests pass. It may be called more than once.
 func (g *Gate) Release() { g.releasedOnce.Do(func() { close(g.released) }) }
 
-func (g *Gate) enter() { g.enteredOnce.Do(func() { close(g.entered) }) }
+func (g *Gate) markEntered() { g.enteredOnce.Do(func() { close(g.entered) }) }
 
 // armedFault is an injected fault with what is left of it.
 type armedFault struct {
@@ -102,17 +102,17 @@ type armedFault struct {
 	hits int
 }
 
-// fire reports whether the fault applies to one more matching request.
-func (f *armedFault) fire() bool {
+// tryFire reports whether the fault applies to one more matching request.
+func (f *armedFault) tryFire() bool {
 	f.seen++
-	if f.seen <= f.Skip || f.spent() {
+	if f.seen <= f.Skip || f.isSpent() {
 		return false
 	}
 	f.hits++
 	return true
 }
 
-func (f *armedFault) spent() bool { return f.Times > 0 && f.hits >= f.Times }
+func (f *armedFault) isSpent() bool { return f.Times > 0 && f.hits >= f.Times }
 
 type faultSet struct {
 	mu    sync.Mutex
@@ -125,22 +125,22 @@ func newFaultSet() *faultSet { return &faultSet{} }
 // Inject arms a fault and returns what disarms it. Disarming does not let go of requests that wait at a gate. A fault of a
 // kind that does not exist, or of FaultGate without a gate, is a mistake of the test and panics.
 func (s *Server) Inject(f Fault) (remove func()) {
-	id := s.faults.add(f)
-	return func() { s.faults.remove(id) }
+	id := s.faults.addFault(f)
+	return func() { s.faults.removeFault(id) }
 }
 
 // ClearFaults disarms all faults and releases their gates.
 func (s *Server) ClearFaults() {
-	for _, f := range s.faults.list() {
-		s.faults.remove(f.id)
+	for _, f := range s.faults.listFaults() {
+		s.faults.removeFault(f.id)
 		if f.Gate != nil {
 			f.Gate.Release()
 		}
 	}
 }
 
-func (fs *faultSet) add(f Fault) int {
-	if !f.Kind.known() || (f.Kind == FaultGate && f.Gate == nil) {
+func (fs *faultSet) addFault(f Fault) int {
+	if !f.Kind.isKnown() || (f.Kind == FaultGate && f.Gate == nil) {
 		panic("coderd: fault of unknown kind or without its gate: " + string(f.Kind))
 	}
 	fs.mu.Lock()
@@ -150,13 +150,13 @@ func (fs *faultSet) add(f Fault) int {
 	return fs.last
 }
 
-func (fs *faultSet) remove(id int) {
+func (fs *faultSet) removeFault(id int) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	fs.armed = slices.DeleteFunc(fs.armed, func(f *armedFault) bool { return f.id == id })
 }
 
-func (fs *faultSet) list() []armedFault {
+func (fs *faultSet) listFaults() []armedFault {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	out := make([]armedFault, 0, len(fs.armed))
@@ -166,17 +166,17 @@ func (fs *faultSet) list() []armedFault {
 	return out
 }
 
-// take fires what applies to a request, up to the first terminal fault.
-func (fs *faultSet) take(method, path string) []Fault {
+// takeMatching fires what applies to a request, up to the first terminal fault.
+func (fs *faultSet) takeMatching(method, path string) []Fault {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	var out []Fault
 	for _, f := range fs.armed {
-		if f.Kind == FaultTLSAlert || (f.Method != "" && f.Method != method) || !pathMatches(f.Path, path) || !f.fire() {
+		if f.Kind == FaultTLSAlert || (f.Method != "" && f.Method != method) || !pathMatches(f.Path, path) || !f.tryFire() {
 			continue
 		}
 		out = append(out, f.Fault)
-		if f.Kind.terminal() {
+		if f.Kind.isTerminal() {
 			break
 		}
 	}
@@ -188,7 +188,7 @@ func (fs *faultSet) takeAlert() uint8 {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for _, f := range fs.armed {
-		if f.Kind == FaultTLSAlert && f.fire() {
+		if f.Kind == FaultTLSAlert && f.tryFire() {
 			return f.Alert
 		}
 	}

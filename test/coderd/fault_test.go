@@ -65,7 +65,7 @@ func TestLostAnswerAfterCommit(t *testing.T) { // H: lost 201
 			w := newWorld(t, coderd.Options{})
 			w.want(http.StatusOK, "GET", me, w.adaToken, "") // a connection that is in use already
 			w.server.Inject(coderd.Fault{Kind: tc.kind, Method: "POST", Path: mintRoute, Times: 1})
-			if res, err := w.send(w.request("POST", me+tokens, w.adaToken, `{"token_name":"ci"}`)); err == nil {
+			if res, err := w.send(w.newRequest("POST", me+tokens, w.adaToken, `{"token_name":"ci"}`)); err == nil {
 				t.Errorf("got an answer: %d", res.StatusCode)
 			}
 			var kept []string
@@ -99,7 +99,7 @@ func TestGate(t *testing.T) {
 			w := newWorld(t, coderd.Options{})
 			gate := coderd.NewGate()
 			remove := w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Late: tc.late})
-			req, status := w.request("GET", me, w.adaToken, ""), make(chan int)
+			req, status := w.newRequest("GET", me, w.adaToken, ""), make(chan int)
 			go func() {
 				res, err := w.send(req)
 				if err != nil {
@@ -128,7 +128,7 @@ func TestHeldRequestsEndWithTheListener(t *testing.T) {
 	w := newWorld(t, coderd.Options{})
 	gate := coderd.NewGate()
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate})
-	req, failed := w.request("POST", me+tokens, w.adaToken, "{}"), make(chan error)
+	req, failed := w.newRequest("POST", me+tokens, w.adaToken, "{}"), make(chan error)
 	go func() {
 		_, err := w.send(req)
 		failed <- err

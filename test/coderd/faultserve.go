@@ -13,7 +13,7 @@ import (
 // serveFaulty answers a request with the armed faults applied. A cut connection is http.ErrAbortHandler, which net/http
 // turns into a closed connection (HTTP/1) or a reset stream (HTTP/2).
 func (s *Server) serveFaulty(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
-	faults := s.faults.take(r.Method, r.URL.Path)
+	faults := s.faults.takeMatching(r.Method, r.URL.Path)
 	if len(faults) == 0 {
 		next(w, r)
 		return
@@ -31,11 +31,11 @@ func (s *Server) serveFaulty(w http.ResponseWriter, r *http.Request, next http.H
 			late = append(late, f)
 		case f.Kind == FaultRolesLookup:
 			exchangeOf(r).rolesDown = true
-		case f.Kind.terminal():
+		case f.Kind.isTerminal():
 			s.answerFault(w, r, f)
 			return
 		default:
-			hold(r, f)
+			holdRequest(r, f)
 		}
 	}
 	if len(late) == 0 {
@@ -48,19 +48,19 @@ func (s *Server) serveFaulty(w http.ResponseWriter, r *http.Request, next http.H
 		if f.Kind == FaultDropAnswer {
 			panic(http.ErrAbortHandler)
 		}
-		hold(r, f)
+		holdRequest(r, f)
 	}
 	w.WriteHeader(held.status)
 	_, _ = w.Write(held.body.Bytes())
 }
 
-// hold waits for a latency or a gate. When the client leaves, or the listener stops, the request goes no further.
-func hold(r *http.Request, f Fault) {
+// holdRequest waits for a latency or a gate. When the client leaves, or the listener stops, the request goes no further.
+func holdRequest(r *http.Request, f Fault) {
 	var released <-chan struct{}
 	var elapsed <-chan time.Time
 	switch f.Kind {
 	case FaultGate:
-		f.Gate.enter()
+		f.Gate.markEntered()
 		released = f.Gate.released
 	case FaultLatency:
 		timer := time.NewTimer(f.Latency)
@@ -71,7 +71,7 @@ func hold(r *http.Request, f Fault) {
 	}
 	var stopped <-chan struct{}
 	if l := exchangeOf(r).listener; l != nil {
-		stopped = l.stopped()
+		stopped = l.stopSignal()
 	}
 	select {
 	case <-released:
@@ -84,9 +84,9 @@ func hold(r *http.Request, f Fault) {
 }
 
 func (s *Server) answerFault(w http.ResponseWriter, r *http.Request, f Fault) {
-	opts := s.options()
+	opts := s.currentOptions()
 	if f.Kind != FaultHTML {
-		w.Header().Set("X-Coder-Build-Version", opts.version())
+		w.Header().Set("X-Coder-Build-Version", opts.buildVersion())
 	}
 	text := func(value, fallback string) string {
 		if value == "" {
@@ -99,7 +99,7 @@ func (s *Server) answerFault(w http.ResponseWriter, r *http.Request, f Fault) {
 		panic(http.ErrAbortHandler)
 	case FaultStatus:
 		status := orStatus(f.Status, http.StatusInternalServerError)
-		s.faultBody(r.URL.Path, status, text(f.Message, "internal error"), f.Detail).write(w)
+		s.faultBody(r.URL.Path, status, text(f.Message, "internal error"), f.Detail).writeTo(w)
 	case FaultHTML:
 		status := orStatus(f.Status, http.StatusBadGateway)
 		writeHTML(w, status, strconv.Itoa(status)+" "+http.StatusText(status))
@@ -108,17 +108,17 @@ func (s *Server) answerFault(w http.ResponseWriter, r *http.Request, f Fault) {
 		if f.Message == "" && detail == "" {
 			detail = "the API key is invalid"
 		}
-		unauthorized(opts.AccessURL, text(f.Message, signedOut), detail).write(w)
+		unauthorizedReply(opts.AccessURL, text(f.Message, signedOut), detail).writeTo(w)
 	case FaultTooManyRequests:
 		wait := f.RetryAfter
 		if wait == 0 {
 			wait = rateWindow
 		}
 		s.faultBody(r.URL.Path, http.StatusTooManyRequests, text(f.Message, "rate limit reached"), f.Detail).
-			with("Retry-After", strconv.Itoa(int(wait/time.Second))).
-			with("X-RateLimit-Limit", strconv.Itoa(opts.APIRateLimit)).
-			with("X-RateLimit-Remaining", "0").
-			with("X-RateLimit-Reset", strconv.FormatInt(s.Now().Add(wait).Unix(), 10)).write(w)
+			withHeader("Retry-After", strconv.Itoa(int(wait/time.Second))).
+			withHeader("X-RateLimit-Limit", strconv.Itoa(opts.APIRateLimit)).
+			withHeader("X-RateLimit-Remaining", "0").
+			withHeader("X-RateLimit-Reset", strconv.FormatInt(s.Now().Add(wait).Unix(), 10)).writeTo(w)
 	default: // served elsewhere: before the request, or after its answer
 	}
 }

@@ -51,8 +51,8 @@ func newWorldAt(t *testing.T, o coderd.Options, at coderd.ListenOptions, clientT
 	}
 	t.Cleanup(func() { _ = w.ln.Close() })
 	w.client = newClient(t, clientTLS)
-	w.owner, w.ownerToken, _ = w.user(coderd.UserOptions{Username: "root", Roles: []string{coderd.RoleOwner}})
-	w.ada, w.adaToken, w.adaKey = w.user(coderd.UserOptions{Username: "ada"})
+	w.owner, w.ownerToken, _ = w.createUser(coderd.UserOptions{Username: "root", Roles: []string{coderd.RoleOwner}})
+	w.ada, w.adaToken, w.adaKey = w.createUser(coderd.UserOptions{Username: "ada"})
 	return w
 }
 
@@ -66,8 +66,8 @@ func newClient(t *testing.T, config *tls.Config) *http.Client {
 	}
 }
 
-// user creates a user with a token named "first" that lives for 100 days.
-func (w *world) user(o coderd.UserOptions) (coderd.User, string, coderd.Key) {
+// createUser creates a user with a token named "first" that lives for 100 days.
+func (w *world) createUser(o coderd.UserOptions) (coderd.User, string, coderd.Key) {
 	w.t.Helper()
 	u, err := w.server.CreateUser(o)
 	if err != nil {
@@ -80,7 +80,7 @@ func (w *world) user(o coderd.UserOptions) (coderd.User, string, coderd.Key) {
 	return u, token, key
 }
 
-func (w *world) advance(d time.Duration) { w.clock.SetTime(w.clock.Now().Add(d)) }
+func (w *world) advanceClock(d time.Duration) { w.clock.SetTime(w.clock.Now().Add(d)) }
 
 // response is an answer with its body read.
 type response struct {
@@ -98,7 +98,7 @@ type problem struct {
 	} `json:"validations"`
 }
 
-func (r response) problem() problem {
+func (r response) decodeProblem() problem {
 	var p problem
 	_ = json.Unmarshal([]byte(r.text), &p)
 	return p
@@ -113,8 +113,8 @@ func decode[T any](t *testing.T, r response) T {
 	return v
 }
 
-// request builds a request; body may be "" for none.
-func (w *world) request(method, path, token, body string) *http.Request {
+// newRequest builds a request; body may be "" for none.
+func (w *world) newRequest(method, path, token, body string) *http.Request {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), method, w.ln.URL()+path, strings.NewReader(body))
 	if err != nil {
@@ -139,7 +139,7 @@ func (w *world) send(req *http.Request) (response, error) {
 
 func (w *world) do(method, path, token, body string) response {
 	w.t.Helper()
-	res, err := w.send(w.request(method, path, token, body))
+	res, err := w.send(w.newRequest(method, path, token, body))
 	if err != nil {
 		w.t.Fatalf("%s %s: %v", method, path, err)
 	}
@@ -156,8 +156,8 @@ func (w *world) want(status int, method, path, token, body string) response {
 	return res
 }
 
-// mint mints for {user} and returns the value and the id.
-func (w *world) mint(user, token, body string) (value, id string) {
+// mintToken mints for {user} and returns the value and the id.
+func (w *world) mintToken(user, token, body string) (value, id string) {
 	w.t.Helper()
 	res := w.want(http.StatusCreated, "POST", "/api/v2/users/"+user+"/keys/tokens", token, body)
 	value = decode[struct{ Key string }](w.t, res).Key

@@ -39,15 +39,15 @@ type apiKey struct {
 	lastUsed  time.Time
 }
 
-// expired holds from the very instant of expires_at on: a fixed token "dies exactly at expires_at" (B.7), and one that
+// isExpired holds from the very instant of expires_at on: a fixed token "dies exactly at expires_at" (B.7), and one that
 // was expired by request is dead at once (B.5).
-func (k *apiKey) expired(now time.Time) bool { return !now.Before(k.expiresAt) }
+func (k *apiKey) isExpired(now time.Time) bool { return !now.Before(k.expiresAt) }
 
 // lifetimeSeconds drops fractions: a lifetime given in the wrong unit is stored as 0 (G.5).
 func (k *apiKey) lifetimeSeconds() int64 { return int64(k.lifetime / time.Second) }
 
-// touch applies B.7 and reports whether anything changed.
-func (k *apiKey) touch(now time.Time, slides bool) bool {
+// recordUse applies B.7 and reports whether anything changed.
+func (k *apiKey) recordUse(now time.Time, slides bool) bool {
 	changed := false
 	if now.Sub(k.lastUsed) > touchGrain {
 		k.lastUsed, changed = now, true
@@ -81,7 +81,7 @@ type ownedKeyJSON struct {
 	Username string `json:"username"`
 }
 
-func (k *apiKey) wire() keyJSON {
+func (k *apiKey) toJSON() keyJSON {
 	return keyJSON{
 		ID: k.id, UserID: k.user.id, LastUsed: k.lastUsed, ExpiresAt: k.expiresAt,
 		CreatedAt: k.createdAt, UpdatedAt: k.updatedAt, LoginType: k.loginType,
@@ -121,6 +121,6 @@ func (k *apiKey) snapshot(now time.Time) Key {
 		ID: k.id, UserID: k.user.id, Username: k.user.username, LoginType: k.loginType, Name: k.name,
 		Scopes: slices.Clone(k.scopes), AllowList: slices.Clone(k.allowList), Lifetime: k.lifetime,
 		CreatedAt: k.createdAt, UpdatedAt: k.updatedAt, ExpiresAt: k.expiresAt, LastUsed: k.lastUsed,
-		Expired: k.expired(now),
+		Expired: k.isExpired(now),
 	}
 }

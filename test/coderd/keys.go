@@ -21,11 +21,11 @@ func (c *call) listTokens() reply {
 	hideExpired := c.opts.isNew() && !c.queryBool("include_expired")
 	var out []ownedKeyJSON
 	for _, k := range sortedKeys(candidates, func(k *apiKey) bool {
-		return k.loginType == LoginTypeToken && c.mayKey(actionRead, k.user) && !(hideExpired && k.expired(c.now))
+		return k.loginType == LoginTypeToken && c.mayKey(actionRead, k.user) && !(hideExpired && k.isExpired(c.now))
 	}) {
-		out = append(out, ownedKeyJSON{keyJSON: k.wire(), Username: k.user.username})
+		out = append(out, ownedKeyJSON{keyJSON: k.toJSON(), Username: k.user.username})
 	}
-	return answer(http.StatusOK, out)
+	return jsonReply(http.StatusOK, out)
 }
 
 func (c *call) queryBool(name string) bool {
@@ -40,7 +40,7 @@ func (c *call) pathKey(action string) (*apiKey, *reply) {
 	}
 	k := c.store.keys[c.request.PathValue("keyid")]
 	if k == nil || !c.mayKey(action, k.user) {
-		rp := hidden()
+		rp := hiddenReply()
 		return nil, &rp
 	}
 	return k, nil
@@ -51,7 +51,7 @@ func (c *call) getKey() reply {
 	if refused != nil {
 		return *refused
 	}
-	return answer(http.StatusOK, k.wire())
+	return jsonReply(http.StatusOK, k.toJSON())
 }
 
 func (c *call) getTokenByName() reply {
@@ -61,9 +61,9 @@ func (c *call) getTokenByName() reply {
 	}
 	k := c.store.names[tokenName{target.id, c.request.PathValue("name")}]
 	if k == nil || !c.mayKey(actionRead, k.user) {
-		return hidden()
+		return hiddenReply()
 	}
-	return answer(http.StatusOK, k.wire())
+	return jsonReply(http.StatusOK, k.toJSON())
 }
 
 func (c *call) deleteKey() reply {
@@ -81,7 +81,7 @@ func (c *call) expireKey() reply {
 	if refused != nil {
 		return *refused
 	}
-	if !k.expired(c.now) {
+	if !k.isExpired(c.now) {
 		k.expiresAt, k.updatedAt = c.now, c.now
 		c.store.duePurge(k, c.opts.KeyRetention)
 	}
@@ -97,7 +97,7 @@ func (c *call) tokenConfig() reply {
 	if refused != nil {
 		return *refused
 	}
-	return answer(http.StatusOK, tokenConfigJSON{MaxTokenLifetime: c.maxLifetime(target)})
+	return jsonReply(http.StatusOK, tokenConfigJSON{MaxTokenLifetime: c.maxLifetime(target)})
 }
 
 // keySpec is a key to be made. The zero scopes and allow list are unrestricted; an empty name of a token is drawn.

@@ -15,7 +15,7 @@ import (
 
 const tokens = "/keys/tokens"
 
-func (w *world) names(path, token string) []string {
+func (w *world) listNames(path, token string) []string {
 	w.t.Helper()
 	var out []string
 	for _, k := range decode[[]apiKey](w.t, w.want(http.StatusOK, "GET", path, token, "")) {
@@ -47,16 +47,16 @@ func TestListing(t *testing.T) { // B.5
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				w := newWorld(t, coderd.Options{Profile: profile})
-				_, adminToken, _ := w.user(coderd.UserOptions{Username: "admin", Roles: []string{coderd.RoleUserAdmin}})
-				w.mint("ada", w.ownerToken, `{"token_name":"short","lifetime":3600000000000}`)
+				_, adminToken, _ := w.createUser(coderd.UserOptions{Username: "admin", Roles: []string{coderd.RoleUserAdmin}})
+				w.mintToken("ada", w.ownerToken, `{"token_name":"short","lifetime":3600000000000}`)
 				w.want(http.StatusCreated, "POST", "/api/v2/users/me/keys", w.ownerToken, "")
-				w.advance(time.Hour)
+				w.advanceClock(time.Hour)
 				caller := map[string]string{"ada": w.adaToken, "root": w.ownerToken, "admin": adminToken}[tc.caller]
 				want := tc.r30
 				if isNew(profile) {
 					want = tc.recent
 				}
-				if diff := cmp.Diff(want, w.names("/api/v2/users/"+tc.path, caller)); diff != "" {
+				if diff := cmp.Diff(want, w.listNames("/api/v2/users/"+tc.path, caller)); diff != "" {
 					t.Errorf("tokens (-want +got):\n%s", diff)
 				}
 			})
@@ -80,23 +80,23 @@ func TestKeyByIDAndByName(t *testing.T) { // B.5
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		w := newWorld(t, coderd.Options{Profile: profile})
-		_, bobToken, _ := w.user(coderd.UserOptions{Username: "bob"})
-		value, id := w.mint("ada", w.ownerToken, `{"token_name":"a/b","lifetime":3600000000000}`)
+		_, bobToken, _ := w.createUser(coderd.UserOptions{Username: "bob"})
+		value, id := w.mintToken("ada", w.ownerToken, `{"token_name":"a/b","lifetime":3600000000000}`)
 		w.want(http.StatusOK, "GET", "/api/v2/users/me/keys/"+id, w.ownerToken, "") // under any readable user
 		w.want(http.StatusNotFound, "GET", "/api/v2/users/me/keys/"+id, bobToken, "")
 		w.want(http.StatusNotFound, "GET", "/api/v2/users/me/keys/abcdefghij", w.ownerToken, "")
 		w.want(http.StatusOK, "GET", "/api/v2/users/ada/keys/tokens/a%2Fb", w.ownerToken, "")
 		w.want(http.StatusNotFound, "GET", "/api/v2/users/me/keys/tokens/a%2Fb", w.ownerToken, "") // scoped to the user
-		if key := w.key("ada", id); !key.LastUsed.Equal(time.Unix(0, 0)) {
+		if key := w.getKey("ada", id); !key.LastUsed.Equal(time.Unix(0, 0)) {
 			t.Errorf("G.8: reading a key has used it at %v", key.LastUsed)
 		}
-		w.advance(2 * time.Hour)
-		w.key("ada", id) // expired keys, too
+		w.advanceClock(2 * time.Hour)
+		w.getKey("ada", id) // expired keys, too
 		w.want(http.StatusNotFound, "DELETE", "/api/v2/users/me/keys/"+id, bobToken, "")
 		w.want(http.StatusNoContent, "DELETE", "/api/v2/users/ada/keys/"+id, w.ownerToken, "")
 		w.want(http.StatusNotFound, "DELETE", "/api/v2/users/ada/keys/"+id, w.ownerToken, "")
 		w.want(http.StatusNotFound, "GET", "/api/v2/users/ada/keys/tokens/a%2Fb", w.ownerToken, "")
-		if got := w.want(http.StatusUnauthorized, "GET", me, value, "").problem(); !strings.Contains(got.Detail, "invalid") {
+		if got := w.want(http.StatusUnauthorized, "GET", me, value, "").decodeProblem(); !strings.Contains(got.Detail, "invalid") {
 			t.Errorf("detail %q", got.Detail)
 		}
 	})
@@ -105,8 +105,8 @@ func TestKeyByIDAndByName(t *testing.T) { // B.5
 func TestExpire(t *testing.T) { // B.5, NEW only
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	_, bobToken, _ := w.user(coderd.UserOptions{Username: "bob"})
-	value, id := w.mint("ada", w.ownerToken, `{}`)
+	_, bobToken, _ := w.createUser(coderd.UserOptions{Username: "bob"})
+	value, id := w.mintToken("ada", w.ownerToken, `{}`)
 	path := "/api/v2/users/ada/keys/" + id + "/expire"
 	w.want(http.StatusNotFound, "PUT", path, bobToken, "")
 	w.want(http.StatusNotFound, "PUT", "/api/v2/users/ada/keys/abcdefghij/expire", w.ownerToken, "")
@@ -114,9 +114,9 @@ func TestExpire(t *testing.T) { // B.5, NEW only
 	if w.server.AcceptsToken(value) {
 		t.Error("the token must be dead at once")
 	}
-	w.advance(time.Minute)
+	w.advanceClock(time.Minute)
 	w.want(http.StatusNoContent, "PUT", path, w.ownerToken, "")
-	if key := w.key("ada", id); !key.ExpiresAt.Equal(start) {
+	if key := w.getKey("ada", id); !key.ExpiresAt.Equal(start) {
 		t.Errorf("expires %v, want the first time %v", key.ExpiresAt, start)
 	}
 	w.want(http.StatusNoContent, "DELETE", "/api/v2/users/ada/keys/"+id, w.ownerToken, "")
@@ -127,7 +127,7 @@ func TestExpireIsMissingInR30(t *testing.T) { // G.28
 	w := newWorld(t, coderd.Options{Profile: coderd.ProfileR30})
 	for _, method := range []string{"PUT", "GET"} {
 		res := w.want(http.StatusNotFound, method, "/api/v2/users/me/keys/"+w.adaKey.ID+"/expire", w.adaToken, "")
-		if got := res.problem().Message; got != "Route not found." {
+		if got := res.decodeProblem().Message; got != "Route not found." {
 			t.Errorf("%s: message %q", method, got)
 		}
 	}
@@ -138,7 +138,7 @@ func TestSessionKey(t *testing.T) { // B.4
 	w := newWorld(t, coderd.Options{})
 	res := w.want(http.StatusCreated, "POST", "/api/v2/users/me/keys", w.adaToken, "")
 	value := decode[struct{ Key string }](t, res).Key
-	key := w.key("me", value[:10])
+	key := w.getKey("me", value[:10])
 	if key.LoginType != "password" || key.TokenName != "" || key.LifetimeSeconds != 7*24*3600 {
 		t.Errorf("session key %+v", key)
 	}
@@ -176,9 +176,9 @@ func TestSlidingExpiry(t *testing.T) { // B.7
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.advance(tc.after)
+			w.advanceClock(tc.after)
 			w.want(http.StatusOK, "GET", me, value, "")
-			got := w.key("ada", key.ID)
+			got := w.getKey("ada", key.ID)
 			if !got.ExpiresAt.Equal(start.Add(tc.expires)) || got.LastUsed.Equal(w.clock.Now()) != tc.used {
 				t.Errorf("expires %v, last used %v at %v", got.ExpiresAt, got.LastUsed, w.clock.Now())
 			}
@@ -192,7 +192,7 @@ func TestLastUsedHasAnHourGrain(t *testing.T) { // B.7, G.9
 	for _, step := range []struct{ advance, want time.Duration }{
 		{0, 0}, {time.Hour, 0}, {time.Second, time.Hour + time.Second}, {time.Minute, time.Hour + time.Second},
 	} {
-		w.advance(step.advance)
+		w.advanceClock(step.advance)
 		w.want(http.StatusOK, "GET", me, w.adaToken, "")
 		key := w.server.Keys(coderd.KeyFilter{User: "ada"})[0]
 		u, _ := w.server.User("ada")
@@ -232,10 +232,10 @@ func TestScopesAndAllowListOnlyNarrow(t *testing.T) { // B.6
 func TestKeySnapshots(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.mint("ada", w.ownerToken, `{"token_name":"cso-1","lifetime":3600000000000}`)
-	w.mint("ada", w.ownerToken, `{"token_name":"cso-2"}`)
+	w.mintToken("ada", w.ownerToken, `{"token_name":"cso-1","lifetime":3600000000000}`)
+	w.mintToken("ada", w.ownerToken, `{"token_name":"cso-2"}`)
 	w.want(http.StatusCreated, "POST", me+"/keys", w.adaToken, "")
-	w.advance(time.Hour)
+	w.advanceClock(time.Hour)
 	for name, tc := range map[string]struct {
 		filter coderd.KeyFilter
 		want   []string

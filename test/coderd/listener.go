@@ -92,10 +92,10 @@ func (l *Listener) Handshakes() HandshakeCount {
 func (l *Listener) Restart() error {
 	l.lifecycle.Lock()
 	defer l.lifecycle.Unlock()
-	if l.running() {
+	if l.isRunning() {
 		return nil
 	}
-	tcp, err := listen(l.Address(), l.opts.AnyInterface)
+	tcp, err := listenTCP(l.Address(), l.opts.AnyInterface)
 	if err != nil {
 		return err
 	}
@@ -115,13 +115,13 @@ func (l *Listener) Restart() error {
 	l.mu.Unlock()
 	go func() {
 		defer close(done)
-		l.serve(server, edgeListener{Listener: tcp, owner: l})
+		l.serveConnections(server, edgeListener{Listener: tcp, owner: l})
 	}()
 	return nil
 }
 
-// serve ends with http.ErrServerClosed by Stop; another end closes the port, which clients notice.
-func (l *Listener) serve(server *http.Server, inner net.Listener) {
+// serveConnections ends with http.ErrServerClosed by Stop; another end closes the port, which clients notice.
+func (l *Listener) serveConnections(server *http.Server, inner net.Listener) {
 	if !l.secure {
 		_ = server.Serve(inner)
 		return
@@ -142,7 +142,7 @@ func (l *Listener) serve(server *http.Server, inner net.Listener) {
 func (l *Listener) Stop() {
 	l.lifecycle.Lock()
 	defer l.lifecycle.Unlock()
-	if !l.running() {
+	if !l.isRunning() {
 		return
 	}
 	l.mu.Lock()
@@ -176,19 +176,19 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	return err
 }
 
-func (l *Listener) running() bool {
+func (l *Listener) isRunning() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.http != nil
 }
 
-func (l *Listener) stopped() <-chan struct{} {
+func (l *Listener) stopSignal() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stop
 }
 
-func (l *Listener) protocols() []string {
+func (l *Listener) offeredProtocols() []string {
 	if l.opts.HTTP2 {
 		return []string{"h2", "http/1.1"}
 	}
@@ -197,7 +197,7 @@ func (l *Listener) protocols() []string {
 
 var errNotLoopback = errors.New("only loopback addresses may be listened on")
 
-func listen(address string, anyInterface bool) (net.Listener, error) {
+func listenTCP(address string, anyInterface bool) (net.Listener, error) {
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", address, err)

@@ -65,7 +65,7 @@ func newRequestLog(size int) *requestLog {
 	return &requestLog{ring: make([]Request, size), counts: map[countKey]int{}}
 }
 
-func (l *requestLog) add(entry Request) {
+func (l *requestLog) addEntry(entry Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ring[l.next] = entry

@@ -16,10 +16,10 @@ type sessionJSON struct {
 	SessionToken string `json:"session_token"`
 }
 
-// login is POST /users/login (contract B.2): a password session of the configured duration.
-func (c *call) login() reply {
+// logIn is POST /users/login (contract B.2): a password session of the configured duration.
+func (c *call) logIn() reply {
 	var req loginRequest
-	if refused := c.decode(&req); refused != nil {
+	if refused := c.decodeBody(&req); refused != nil {
 		return *refused
 	}
 	var missing []validation
@@ -30,28 +30,28 @@ func (c *call) login() reply {
 		missing = append(missing, validation{Field: "password", Detail: "required"})
 	}
 	if len(missing) > 0 {
-		return invalid(missing...)
+		return invalidReply(missing...)
 	}
-	u := c.store.login(req.Email)
+	u := c.store.findLogin(req.Email)
 	if u == nil || u.password == nil || !u.password.matches(req.Password) {
-		return failure(http.StatusUnauthorized, "wrong e-mail or password", "")
+		return errorReply(http.StatusUnauthorized, "wrong e-mail or password", "")
 	}
 	if u.status == StatusDormant && !c.opts.DisableActivation {
 		u.status, u.updatedAt = StatusActive, c.now
 	}
 	if u.status != StatusActive {
-		return failure(http.StatusUnauthorized, notActive(u.status), "")
+		return errorReply(http.StatusUnauthorized, notActive(u.status), "")
 	}
 	token, k, err := c.addKey(keySpec{user: u, loginType: LoginTypePassword, lifetime: c.opts.SessionDuration})
 	if err != nil {
-		return failure(http.StatusInternalServerError, "cannot create a session", err.Error())
+		return errorReply(http.StatusInternalServerError, "cannot create a session", err.Error())
 	}
 	c.ex.entry.KeyID, c.ex.entry.UserID, c.ex.entry.Username = k.id, u.id, u.username
-	return answer(http.StatusCreated, sessionJSON{SessionToken: token})
+	return jsonReply(http.StatusCreated, sessionJSON{SessionToken: token})
 }
 
-// logout deletes the key that makes the call, whatever kind it is, and the user's application-connect keys (B.2, G.24).
-func (c *call) logout() reply {
+// logOut deletes the key that makes the call, whatever kind it is, and the user's application-connect keys (B.2, G.24).
+func (c *call) logOut() reply {
 	u := c.key.user
 	c.store.deleteKey(c.key)
 	for _, k := range c.store.owned[u.id] {
@@ -60,17 +60,17 @@ func (c *call) logout() reply {
 		}
 	}
 	c.header.Add("Set-Cookie", (&http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1}).String())
-	return answer(http.StatusOK, errorJSON{Message: "Logged out!"})
+	return jsonReply(http.StatusOK, errorJSON{Message: "Logged out!"})
 }
 
 // edgeSession is the session that the edge holds for a user whom it has identified: it logs the user in when it has none,
 // or when the one it had is gone or expired. Unknown and deleted users get none. The mutex must be held.
 func (s *Server) edgeSession(username string) *apiKey {
-	u := s.store.login(username)
+	u := s.store.findLogin(username)
 	if u == nil {
 		return nil
 	}
-	if k := s.store.keys[s.edgeSessions[u.id]]; k != nil && !k.expired(s.now()) {
+	if k := s.store.keys[s.edgeSessions[u.id]]; k != nil && !k.isExpired(s.now()) {
 		return k
 	}
 	loginType := LoginTypePassword

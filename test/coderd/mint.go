@@ -35,11 +35,11 @@ func (c *call) mintToken() reply {
 		return *refused
 	}
 	var req mintRequest
-	if refused := c.decode(&req); refused != nil {
+	if refused := c.decodeBody(&req); refused != nil {
 		return *refused
 	}
 	if target.system {
-		return forbidden()
+		return forbiddenReply()
 	}
 	scopes, refused := c.requestedScopes(req)
 	if refused != nil {
@@ -53,7 +53,7 @@ func (c *call) mintToken() reply {
 	if refused != nil {
 		return *refused
 	}
-	return c.insert(keySpec{
+	return c.insertKey(keySpec{
 		user: target, loginType: LoginTypeToken, name: req.TokenName,
 		scopes: scopes, allowList: allowList, lifetime: lifetime,
 	})
@@ -66,31 +66,31 @@ func (c *call) createSession() reply {
 		return *refused
 	}
 	if target.system {
-		return forbidden()
+		return forbiddenReply()
 	}
-	return c.insert(keySpec{user: target, loginType: LoginTypePassword, lifetime: c.opts.DefaultTokenLifetime})
+	return c.insertKey(keySpec{user: target, loginType: LoginTypePassword, lifetime: c.opts.DefaultTokenLifetime})
 }
 
-// insert generates and stores a key for the caller. Who may not create keys of the target learns it only here (B.3).
-func (c *call) insert(spec keySpec) reply {
+// insertKey generates and stores a key for the caller. Who may not create keys of the target learns it only here (B.3).
+func (c *call) insertKey(spec keySpec) reply {
 	for _, scope := range spec.scopes {
 		if !storableScope(scope) {
-			return failure(http.StatusInternalServerError, "cannot create key",
+			return errorReply(http.StatusInternalServerError, "cannot create key",
 				fmt.Sprintf("scope %q: %v", scope, errScopeNotStorable))
 		}
 	}
 	if !c.mayKey(actionCreate, spec.user) || spec.user.deleted {
-		return hidden()
+		return hiddenReply()
 	}
 	token, _, err := c.addKey(spec)
 	switch {
 	case errors.Is(err, ErrConflict):
-		return failure(http.StatusConflict, fmt.Sprintf("token %q exists", spec.name), "",
+		return errorReply(http.StatusConflict, fmt.Sprintf("token %q exists", spec.name), "",
 			validation{Field: "name", Detail: "must be unique among the user's tokens"})
 	case err != nil:
-		return failure(http.StatusInternalServerError, "cannot create key", err.Error())
+		return errorReply(http.StatusInternalServerError, "cannot create key", err.Error())
 	}
-	return answer(http.StatusCreated, keyValueJSON{Key: token})
+	return jsonReply(http.StatusCreated, keyValueJSON{Key: token})
 }
 
 func (c *call) requestedScopes(req mintRequest) ([]string, *reply) {
@@ -107,7 +107,7 @@ func (c *call) requestedScopes(req mintRequest) ([]string, *reply) {
 	seen := map[string]bool{}
 	for _, name := range names {
 		if !externalScope(c.opts.isNew(), name) {
-			rp := failure(http.StatusBadRequest, "cannot create key", fmt.Sprintf("scope %q not supported", name))
+			rp := errorReply(http.StatusBadRequest, "cannot create key", fmt.Sprintf("scope %q not supported", name))
 			return nil, &rp
 		}
 		if full, ok := aliases[name]; ok && canonical {
@@ -130,7 +130,7 @@ func requestedAllowList(entries []string) ([]string, *reply) {
 	for _, entry := range entries {
 		canonical, ok := parseAllowEntry(entry)
 		if !ok {
-			rp := failure(http.StatusBadRequest, "cannot create key",
+			rp := errorReply(http.StatusBadRequest, "cannot create key",
 				fmt.Sprintf("allow list entry %q is not <resource_type>:<uuid or *>", entry))
 			return nil, &rp
 		}
@@ -146,10 +146,10 @@ func (c *call) requestedLifetime(lifetime time.Duration, target *user) (time.Dur
 	limit := c.maxLifetime(target)
 	switch {
 	case lifetime < 0:
-		rp := failure(http.StatusBadRequest, "cannot validate the request", "lifetime must be positive")
+		rp := errorReply(http.StatusBadRequest, "cannot validate the request", "lifetime must be positive")
 		return 0, &rp
 	case lifetime > limit: // equal is allowed, whatever the text says
-		rp := failure(http.StatusBadRequest, "cannot validate the request", fmt.Sprintf("lifetime must be less than %v", limit))
+		rp := errorReply(http.StatusBadRequest, "cannot validate the request", fmt.Sprintf("lifetime must be less than %v", limit))
 		return 0, &rp
 	}
 	return lifetime, nil
@@ -163,10 +163,10 @@ func (s *Server) maxLifetime(target *user) time.Duration {
 	return s.opts.MaxTokenLifetime
 }
 
-// decode reads the JSON body. Unknown fields are ignored, Content-Type is not looked at (A.1).
-func (c *call) decode(into any) *reply {
+// decodeBody reads the JSON body. Unknown fields are ignored, Content-Type is not looked at (A.1).
+func (c *call) decodeBody(into any) *reply {
 	if err := json.NewDecoder(bytes.NewReader(c.body)).Decode(into); err != nil {
-		rp := failure(http.StatusBadRequest, "request body must be valid JSON", err.Error())
+		rp := errorReply(http.StatusBadRequest, "request body must be valid JSON", err.Error())
 		return &rp
 	}
 	return nil

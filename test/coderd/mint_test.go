@@ -32,18 +32,18 @@ type apiKey struct {
 	Username        string    `json:"username"`
 }
 
-func (w *world) key(user, id string) apiKey {
+func (w *world) getKey(user, id string) apiKey {
 	w.t.Helper()
 	return decode[apiKey](w.t, w.want(http.StatusOK, "GET", "/api/v2/users/"+user+"/keys/"+id, w.ownerToken, ""))
 }
 
-func nanoseconds(d time.Duration) string { return fmt.Sprintf(`{"lifetime":%d}`, d.Nanoseconds()) }
+func lifetimeBody(d time.Duration) string { return fmt.Sprintf(`{"lifetime":%d}`, d.Nanoseconds()) }
 
 func TestMintedKey(t *testing.T) { // B.3, B.5
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		w := newWorld(t, coderd.Options{Profile: profile})
-		value, id := w.mint("ada", w.ownerToken, `{"lifetime":2592000000000000,"token_name":"k8s <db>",`+
+		value, id := w.mintToken("ada", w.ownerToken, `{"lifetime":2592000000000000,"token_name":"k8s <db>",`+
 			`"scopes":["workspace:read"],"allow_list":["workspace:*"],"unknown":1}`)
 		if !regexp.MustCompile(`^[A-Za-z0-9]{10}-[A-Za-z0-9]{22}$`).MatchString(value) { // A.4
 			t.Errorf("token of length %d has the wrong form", len(value))
@@ -53,7 +53,7 @@ func TestMintedKey(t *testing.T) { // B.3, B.5
 			CreatedAt: start, UpdatedAt: start, LoginType: "token", Scope: "all", Scopes: []string{"workspace:read"},
 			TokenName: "k8s <db>", LifetimeSeconds: 2592000, AllowList: []string{"workspace:*"},
 		}
-		if diff := cmp.Diff(want, w.key("ada", id)); diff != "" {
+		if diff := cmp.Diff(want, w.getKey("ada", id)); diff != "" {
 			t.Errorf("key (-want +got):\n%s", diff)
 		}
 		res := w.do("GET", "/api/v2/users/ada/keys/"+id, w.ownerToken, "")
@@ -80,10 +80,10 @@ func TestMintRules(t *testing.T) {
 		"A.1 malformed":                        {"ada", `{`, both(400), "valid JSON"},
 		"A.1 lifetime as a string":             {"ada", `{"lifetime":"24h"}`, both(400), "lifetime"},
 		"B.3 negative lifetime":                {"ada", `{"lifetime":-1}`, both(400), "cannot validate the request"},
-		"B.3 longest lifetime":                 {"ada", nanoseconds(876600 * time.Hour), both(201), ""},
-		"B.3 lifetime beyond":                  {"ada", nanoseconds(876600*time.Hour + 1), both(400), "876600h0m0s"},
-		"B.3 longest lifetime of an owner":     {"root", nanoseconds(168 * time.Hour), both(201), ""},
-		"B.3 lifetime beyond an owner's":       {"root", nanoseconds(168*time.Hour + 1), both(400), "168h0m0s"},
+		"B.3 longest lifetime":                 {"ada", lifetimeBody(876600 * time.Hour), both(201), ""},
+		"B.3 lifetime beyond":                  {"ada", lifetimeBody(876600*time.Hour + 1), both(400), "876600h0m0s"},
+		"B.3 longest lifetime of an owner":     {"root", lifetimeBody(168 * time.Hour), both(201), ""},
+		"B.3 lifetime beyond an owner's":       {"root", lifetimeBody(168*time.Hour + 1), both(400), "168h0m0s"},
 		"G.5 seconds taken for nanoseconds":    {"ada", `{"lifetime":2592000}`, both(201), ""},
 		"B.3 unknown scope":                    {"ada", `{"scopes":["debug_info:read"]}`, both(400), "debug_info:read"},
 		"B.3 unknown legacy scope":             {"ada", `{"scope":"debug_info:read"}`, both(400), "debug_info:read"},
@@ -114,8 +114,8 @@ func TestMintRules(t *testing.T) {
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				w := newWorld(t, coderd.Options{Profile: profile})
-				w.user(coderd.UserOptions{Username: "prebuilds", System: true})
-				w.user(coderd.UserOptions{Username: "stopped", Status: coderd.StatusSuspended})
+				w.createUser(coderd.UserOptions{Username: "prebuilds", System: true})
+				w.createUser(coderd.UserOptions{Username: "stopped", Status: coderd.StatusSuspended})
 				status := tc.want.r30
 				if isNew(profile) {
 					status = tc.want.recent
@@ -145,8 +145,8 @@ func TestMintedScopesAreCanonical(t *testing.T) { // B.3
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.Options{Profile: tc.profile})
-			_, id := w.mint("ada", w.ownerToken, tc.body)
-			key := w.key("ada", id)
+			_, id := w.mintToken("ada", w.ownerToken, tc.body)
+			key := w.getKey("ada", id)
 			if diff := cmp.Diff(tc.scopes, key.Scopes); diff != "" || key.Scope != tc.legacy {
 				t.Errorf("scope %q, scopes (-want +got):\n%s", key.Scope, diff)
 			}
@@ -168,26 +168,26 @@ func TestNameIsHeldUntilThePurge(t *testing.T) { // B.3, B.7
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		w := newWorld(t, coderd.Options{Profile: profile})
 		body := `{"token_name":"ci","lifetime":3600000000000}`
-		w.mint("ada", w.ownerToken, body)
-		w.mint("root", w.ownerToken, body) // names are per user
-		w.advance(time.Hour)
+		w.mintToken("ada", w.ownerToken, body)
+		w.mintToken("root", w.ownerToken, body) // names are per user
+		w.advanceClock(time.Hour)
 		res := w.want(http.StatusConflict, "POST", "/api/v2/users/ada/keys/tokens", w.ownerToken, body)
-		if got := res.problem(); len(got.Validations) != 1 || got.Validations[0].Field != "name" {
+		if got := res.decodeProblem(); len(got.Validations) != 1 || got.Validations[0].Field != "name" {
 			t.Errorf("validations %+v", got.Validations)
 		}
-		w.advance(7 * 24 * time.Hour)
+		w.advanceClock(7 * 24 * time.Hour)
 		w.want(http.StatusConflict, "POST", "/api/v2/users/ada/keys/tokens", w.ownerToken, body)
-		w.advance(time.Microsecond)
-		w.mint("ada", w.ownerToken, body)
+		w.advanceClock(time.Microsecond)
+		w.mintToken("ada", w.ownerToken, body)
 	})
 }
 
 func TestLifetimeInSecondsIsBornExpired(t *testing.T) { // G.5
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	value, id := w.mint("ada", w.ownerToken, `{"lifetime":2592000}`)
-	w.advance(3 * time.Millisecond)
-	if w.server.AcceptsToken(value) || w.key("ada", id).LifetimeSeconds != 0 {
+	value, id := w.mintToken("ada", w.ownerToken, `{"lifetime":2592000}`)
+	w.advanceClock(3 * time.Millisecond)
+	if w.server.AcceptsToken(value) || w.getKey("ada", id).LifetimeSeconds != 0 {
 		t.Error("2.6 ms must be over, and its seconds none")
 	}
 }
@@ -209,7 +209,7 @@ func TestWhoMayMintForWhom(t *testing.T) { // B.3, A.6
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				w := newWorld(t, coderd.Options{Profile: profile})
-				_, token, _ := w.user(coderd.UserOptions{Username: "bob", Roles: tc.roles})
+				_, token, _ := w.createUser(coderd.UserOptions{Username: "bob", Roles: tc.roles})
 				status := tc.r30
 				if isNew(profile) {
 					status = tc.recent
@@ -226,7 +226,7 @@ func TestWhoMayMintForWhom(t *testing.T) { // B.3, A.6
 func TestRoleChangeCountsAtOnce(t *testing.T) { // B.8, G.13
 	t.Parallel()
 	w := newWorld(t, coderd.Options{Profile: coderd.ProfileR30})
-	_, id := w.mint("ada", w.ownerToken, nanoseconds(2000*time.Hour))
+	_, id := w.mintToken("ada", w.ownerToken, lifetimeBody(2000*time.Hour))
 	if err := w.server.SetRoles("ada", coderd.RoleOwner); err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestRoleChangeCountsAtOnce(t *testing.T) { // B.8, G.13
 	if config.text != "{\"max_token_lifetime\":604800000000000}\n" { // B.5
 		t.Errorf("config %s", config.text)
 	}
-	if key := w.key("ada", id); !key.ExpiresAt.Equal(start.Add(2000 * time.Hour)) {
+	if key := w.getKey("ada", id); !key.ExpiresAt.Equal(start.Add(2000 * time.Hour)) {
 		t.Errorf("expires %v: an old token keeps its lifetime", key.ExpiresAt)
 	}
 	if err := w.server.SetRoles("root"); err != nil {

@@ -51,8 +51,8 @@ type appRequest struct {
 	Icon         string   `json:"icon"`
 }
 
-// redirects are the URIs that a request gives; none in a change keeps those that the app has.
-func (req appRequest) redirects(isNew bool) []string {
+// givenRedirectURIs are the URIs that a request gives; none in a change keeps those that the app has.
+func (req appRequest) givenRedirectURIs(isNew bool) []string {
 	if isNew && len(req.RedirectURIs) > 0 {
 		return slices.Clone(req.RedirectURIs)
 	}
@@ -62,7 +62,7 @@ func (req appRequest) redirects(isNew bool) []string {
 	return nil
 }
 
-func (req appRequest) validate(isNew, creating bool) []validation {
+func (req appRequest) findProblems(isNew, creating bool) []validation {
 	var bad []validation
 	switch {
 	case req.Name == "":
@@ -70,11 +70,11 @@ func (req appRequest) validate(isNew, creating bool) []validation {
 	case !isNew && !validUsername(req.Name), len(req.Name) > maxAppName:
 		bad = append(bad, validation{Field: "name", Detail: "not a valid name"})
 	}
-	uris := req.redirects(isNew)
+	uris := req.givenRedirectURIs(isNew)
 	if len(uris) == 0 && isNew && !creating {
 		return bad
 	}
-	if problem := (redirectRules{isNew: isNew, anyHTTP: true}).check(uris); problem != "" {
+	if problem := (redirectRules{isNew: isNew, anyHTTP: true}).checkAll(uris); problem != "" {
 		field := "callback_url"
 		if isNew {
 			field = "redirect_uris"
@@ -88,7 +88,7 @@ func (req appRequest) validate(isNew, creating bool) []validation {
 // of that user; q is looked for in the names (chosen).
 func (c *call) listApps() reply {
 	if !c.mayApp(actionRead) {
-		return hidden()
+		return hiddenReply()
 	}
 	query := c.request.URL.Query()
 	found := c.store.oauth.sortedApps(func(app *oauthApp) bool {
@@ -99,15 +99,15 @@ func (c *call) listApps() reply {
 		return !c.opts.isNew() || strings.Contains(strings.ToLower(app.name), strings.ToLower(query.Get("q")))
 	})
 	if !c.opts.isNew() {
-		return answer(http.StatusOK, c.wireApps(found))
+		return jsonReply(http.StatusOK, c.wireApps(found))
 	}
 	limit, bad := queryCount(query.Get("limit"), "limit")
 	if bad != nil {
-		return invalid(*bad)
+		return invalidReply(*bad)
 	}
 	offset, bad := queryCount(query.Get("offset"), "offset")
 	if bad != nil {
-		return invalid(*bad)
+		return invalidReply(*bad)
 	}
 	page := appsJSON{Count: len(found)}
 	if after := query.Get("after_id"); after != "" {
@@ -118,7 +118,7 @@ func (c *call) listApps() reply {
 		found = found[:min(limit, len(found))]
 	}
 	page.Apps = c.wireApps(found)
-	return answer(http.StatusOK, page)
+	return jsonReply(http.StatusOK, page)
 }
 
 type appsJSON struct {
@@ -136,25 +136,25 @@ func (c *call) wireApps(apps []*oauthApp) []appJSON {
 
 func (c *call) createApp() reply {
 	if !c.mayApp(actionCreate) {
-		return forbidden()
+		return forbiddenReply()
 	}
 	var req appRequest
-	if refused := c.decode(&req); refused != nil {
+	if refused := c.decodeBody(&req); refused != nil {
 		return *refused
 	}
-	if bad := req.validate(c.opts.isNew(), true); len(bad) > 0 {
-		return invalid(bad...)
+	if bad := req.findProblems(c.opts.isNew(), true); len(bad) > 0 {
+		return invalidReply(bad...)
 	}
 	app, err := c.newApp(req.Name)
 	if err != nil {
-		return failure(http.StatusInternalServerError, "cannot create the app", err.Error())
+		return errorReply(http.StatusInternalServerError, "cannot create the app", err.Error())
 	}
-	app.icon, app.redirectURIs = req.Icon, req.redirects(c.opts.isNew())
+	app.icon, app.redirectURIs = req.Icon, req.givenRedirectURIs(c.opts.isNew())
 	if c.opts.isNew() && req.Scope != nil {
 		app.scope = *req.Scope
 	}
 	c.store.oauth.addApp(app)
-	return answer(http.StatusCreated, c.wireApp(app))
+	return jsonReply(http.StatusCreated, c.wireApp(app))
 }
 
 // newApp draws an id. The app is not stored yet.
@@ -169,23 +169,23 @@ func (s *Server) newApp(name string) (*oauthApp, error) {
 
 // pathApp finds the app of {app}.
 func (c *call) pathApp(action string) (*oauthApp, *reply) {
-	rp := hidden()
+	rp := hiddenReply()
 	if !c.mayApp(actionRead) {
 		return nil, &rp
 	}
-	app := c.store.oauth.app(c.request.PathValue("app"))
+	app := c.store.oauth.findApp(c.request.PathValue("app"))
 	if app == nil {
 		return nil, &rp
 	}
 	if !c.mayApp(action) {
-		rp = forbidden()
+		rp = forbiddenReply()
 		return nil, &rp
 	}
 	return app, nil
 }
 
-// app finds an app by its id in any spelling of a UUID.
-func (st *oauthStore) app(id string) *oauthApp {
+// findApp finds an app by its id in any spelling of a UUID.
+func (st *oauthStore) findApp(id string) *oauthApp {
 	parsed, err := uuid.Parse(id)
 	if err != nil {
 		return nil
@@ -198,7 +198,7 @@ func (c *call) getApp() reply {
 	if refused != nil {
 		return *refused
 	}
-	return answer(http.StatusOK, c.wireApp(app))
+	return jsonReply(http.StatusOK, c.wireApp(app))
 }
 
 // putApp: the name is required, an omitted icon clears, omitted redirect URIs and scope keep what is there.
@@ -208,20 +208,20 @@ func (c *call) putApp() reply {
 		return *refused
 	}
 	var req appRequest
-	if refused := c.decode(&req); refused != nil {
+	if refused := c.decodeBody(&req); refused != nil {
 		return *refused
 	}
-	if bad := req.validate(c.opts.isNew(), false); len(bad) > 0 {
-		return invalid(bad...)
+	if bad := req.findProblems(c.opts.isNew(), false); len(bad) > 0 {
+		return invalidReply(bad...)
 	}
 	app.name, app.icon, app.updatedAt = req.Name, req.Icon, c.now
-	if uris := req.redirects(c.opts.isNew()); len(uris) > 0 {
+	if uris := req.givenRedirectURIs(c.opts.isNew()); len(uris) > 0 {
 		app.redirectURIs = uris
 	}
 	if c.opts.isNew() && req.Scope != nil {
 		app.scope = *req.Scope
 	}
-	return answer(http.StatusOK, c.wireApp(app))
+	return jsonReply(http.StatusOK, c.wireApp(app))
 }
 
 func (c *call) deleteApp() reply {

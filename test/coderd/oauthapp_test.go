@@ -16,14 +16,14 @@ func TestApps(t *testing.T) { // C.3
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		body := of(profile, `{"name":"two","callback_url":"http://svc.ns/cb","icon":"/i.png"}`,
+		body := byProfile(profile, `{"name":"two","callback_url":"http://svc.ns/cb","icon":"/i.png"}`,
 			`{"name":"Number two","redirect_uris":["http://svc.ns/cb","https://b.test"],"icon":"/i.png","scope":"workspace:read"}`)
 		p.want(http.StatusForbidden, "POST", apps, p.adaToken, body)
 		got := decode[map[string]any](t, p.want(http.StatusCreated, "POST", apps, p.ownerToken, body))
 		id, _ := got["id"].(string)
 		const base = "https://coder.example.test/oauth2"
 		want := map[string]any{
-			"id": id, "name": of(profile, "two", "Number two"), "callback_url": "http://svc.ns/cb", "icon": "/i.png",
+			"id": id, "name": byProfile(profile, "two", "Number two"), "callback_url": "http://svc.ns/cb", "icon": "/i.png",
 			"endpoints": map[string]any{
 				"authorization": base + "/authorize", "token": base + "/tokens", "token_revoke": base + "/revoke", "device_authorization": "",
 			},
@@ -72,13 +72,13 @@ func TestRefusedApps(t *testing.T) { // C.3
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				p := newProvider(t, profile)
-				field := of(profile, tc.r30, tc.recent)
+				field := byProfile(profile, tc.r30, tc.recent)
 				if field == "" {
 					p.want(http.StatusCreated, "POST", apps, p.ownerToken, tc.body)
 					return
 				}
 				res := p.want(http.StatusBadRequest, "POST", apps, p.ownerToken, tc.body)
-				if got := res.problem().Validations; len(got) != 1 || got[0].Field != field {
+				if got := res.decodeProblem().Validations; len(got) != 1 || got[0].Field != field {
 					t.Errorf("validations %+v", got)
 				}
 			})
@@ -90,7 +90,7 @@ func TestAppListing(t *testing.T) { // C.3
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		p.grant()
+		p.obtainTokens()
 		second, _ := p.newApp(coderd.OAuthAppOptions{Name: "Build", RedirectURIs: []string{callback}})
 		p.newApp(coderd.OAuthAppOptions{Name: "deploy", RedirectURIs: []string{callback}})
 		for query, want := range map[string][2]string{ // R30, NEW
@@ -119,11 +119,11 @@ func TestAppListing(t *testing.T) { // C.3
 			for _, app := range list {
 				names = append(names, app.Name)
 			}
-			if got := strings.Join(names, " ") + suffix; got != of(profile, want[0], want[1]) {
+			if got := strings.Join(names, " ") + suffix; got != byProfile(profile, want[0], want[1]) {
 				t.Errorf("%q: %s", query, got)
 			}
 		}
-		p.want(of(profile, 200, 400), "GET", apps+"?limit=x", p.adaToken, "")
+		p.want(byProfile(profile, 200, 400), "GET", apps+"?limit=x", p.adaToken, "")
 	})
 }
 
@@ -131,7 +131,7 @@ func TestAppSecrets(t *testing.T) { // C.3, G.23
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		first := p.grant()
+		first := p.obtainTokens()
 		path := apps + "/" + p.clientID + "/secrets"
 		p.want(http.StatusForbidden, "POST", path, p.adaToken, "")
 		p.want(http.StatusForbidden, "GET", path, p.adaToken, "")
@@ -145,8 +145,8 @@ func TestAppSecrets(t *testing.T) { // C.3, G.23
 			t.Errorf("secret %q, list %s", made.Full, list)
 		}
 		p.secret = made.Full
-		second := p.grant()
-		second = p.tokens(p.post(tokenURL, p.refreshForm(second.RefreshToken))) // R30 does not learn the secret here
+		second := p.obtainTokens()
+		second = p.wantTokens(p.postForm(tokenURL, p.refreshForm(second.RefreshToken))) // R30 does not learn the secret here
 		p.want(http.StatusNoContent, "DELETE", path+"/"+p.app.SecretIDs[0], p.ownerToken, "")
 		p.want(http.StatusNotFound, "DELETE", path+"/"+p.app.SecretIDs[0], p.ownerToken, "")
 		p.wantAlive(first, false)

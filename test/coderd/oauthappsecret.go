@@ -31,7 +31,7 @@ func (c *call) listAppSecrets() reply {
 	for _, secret := range app.secrets {
 		out = append(out, appSecretJSON{ID: secret.id, LastUsedAt: secret.lastUsed, Truncated: oauthSecretPrefix + secret.public})
 	}
-	return answer(http.StatusOK, out)
+	return jsonReply(http.StatusOK, out)
 }
 
 // createAppSecret shows the secret once.
@@ -42,9 +42,9 @@ func (c *call) createAppSecret() reply {
 	}
 	value, secret, err := c.addAppSecret(app)
 	if err != nil {
-		return failure(http.StatusInternalServerError, "cannot create a secret", err.Error())
+		return errorReply(http.StatusInternalServerError, "cannot create a secret", err.Error())
 	}
-	return answer(http.StatusCreated, newAppSecretJSON{ID: secret.id, Full: value})
+	return jsonReply(http.StatusCreated, newAppSecretJSON{ID: secret.id, Full: value})
 }
 
 // addAppSecret gives an app one more secret and returns its value. The mutex must be held.
@@ -69,7 +69,7 @@ func (c *call) deleteAppSecret() reply {
 	}
 	id := c.request.PathValue("secret")
 	if !slices.ContainsFunc(app.secrets, func(secret *appSecret) bool { return secret.id == id }) {
-		return hidden()
+		return hiddenReply()
 	}
 	c.store.deleteSecret(app, id)
 	return noContent()

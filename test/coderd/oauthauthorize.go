@@ -72,7 +72,7 @@ func (c *call) readCallback(query url.Values) (authorization, *oauthProblem) {
 		problem.description = "redirect_uri: given more than once"
 		return a, &problem
 	}
-	if a.app = c.store.oauth.app(query.Get("client_id")); a.app == nil {
+	if a.app = c.store.oauth.findApp(query.Get("client_id")); a.app == nil {
 		return a, &oauthProblem{status: http.StatusUnauthorized, code: oauthInvalidClient, description: "unknown client"}
 	}
 	uri, ok := a.app.redirectURI(query.Get("redirect_uri"))
@@ -156,8 +156,8 @@ func joinProblems(bad []fieldProblem) *oauthProblem {
 	return &oauthProblem{status: http.StatusBadRequest, code: code, description: strings.Join(texts, "; ")}
 }
 
-// callback sends the browser back to the client.
-func (c *call) callback(a authorization, parameters url.Values) reply {
+// redirectToClient sends the browser back to the client.
+func (c *call) redirectToClient(a authorization, parameters url.Values) reply {
 	if a.state != "" {
 		parameters.Set("state", a.state)
 	}
@@ -165,16 +165,16 @@ func (c *call) callback(a authorization, parameters url.Values) reply {
 	if err != nil {
 		return c.oauthInternal(err)
 	}
-	return reply{status: http.StatusFound}.with("Location", target)
+	return reply{status: http.StatusFound}.withHeader("Location", target)
 }
 
-// refuse shows a problem where it belongs: at the callback, on a page (GET), or as JSON (POST).
-func (c *call) refuse(a authorization, refused refusedAuthorization) reply {
+// refuseAuthorization shows a problem where it belongs: at the callback, on a page (GET), or as JSON (POST).
+func (c *call) refuseAuthorization(a authorization, refused refusedAuthorization) reply {
 	if !refused.inline {
-		return c.callback(a, url.Values{"error": {refused.code}, "error_description": {quotable(refused.description)}})
+		return c.redirectToClient(a, url.Values{"error": {refused.code}, "error_description": {quotableText(refused.description)}})
 	}
 	if c.request.Method == http.MethodPost {
-		return refused.reply()
+		return refused.toReply()
 	}
 	return pageReply(refused.status, failurePage, failurePageData{
 		Title: "Authorization failed", Code: refused.code, Description: refused.description,

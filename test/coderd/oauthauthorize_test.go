@@ -18,8 +18,8 @@ func TestAuthorizationCode(t *testing.T) { // C.6, H
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		res := p.authorize(p.adaToken, p.query())
-		target := location(t, res)
+		res := p.authorize(p.adaToken, p.authorizeQuery())
+		target := locationOf(t, res)
 		if res.StatusCode != http.StatusFound || target.Host != "client.example.test" || target.Path != "/callback" {
 			t.Fatalf("status %d, location %s", res.StatusCode, target)
 		}
@@ -29,7 +29,7 @@ func TestAuthorizationCode(t *testing.T) { // C.6, H
 		if code := target.Query().Get("code"); !looksLikeSecret(code) { // A.4
 			t.Errorf("code %q", code)
 		}
-		target = location(t, p.authorize(p.adaToken, p.query("state", "", "redirect_uri", "", "code_challenge_method", "")))
+		target = locationOf(t, p.authorize(p.adaToken, p.authorizeQuery("state", "", "redirect_uri", "", "code_challenge_method", "")))
 		if query := target.Query(); query.Get("code") == "" || query.Has("state") {
 			t.Errorf("location %s", target)
 		}
@@ -40,9 +40,9 @@ func TestAuthorizationNeedsASession(t *testing.T) { // C.6
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		path := "/oauth2/authorize?" + p.query().Encode()
+		path := "/oauth2/authorize?" + p.authorizeQuery().Encode()
 		for _, method := range []string{"GET", "POST"} {
-			target := location(t, p.want(http.StatusSeeOther, method, path, "", ""))
+			target := locationOf(t, p.want(http.StatusSeeOther, method, path, "", ""))
 			if target.Path != "/login" || target.Query().Get("message") == "" {
 				t.Errorf("location %s", target)
 			}
@@ -69,50 +69,52 @@ type shown struct {
 	code   string
 }
 
-func inline(status int, code string) shown { return shown{inline: true, status: status, code: code} }
-func redirected(code string) shown         { return shown{status: http.StatusFound, code: code} }
+func shownInline(status int, code string) shown {
+	return shown{inline: true, status: status, code: code}
+}
+func shownAtCallback(code string) shown { return shown{status: http.StatusFound, code: code} }
 
 func TestRefusedAuthorizations(t *testing.T) { // C.6, I
 	t.Parallel()
 	granted := shown{status: http.StatusFound}
-	bad := inline(400, "invalid_request")
+	bad := shownInline(400, "invalid_request")
 	for name, tc := range map[string]struct {
 		query       func(p *provider) url.Values
 		r30, recent shown
 	}{
-		"C.6 no client":           {func(p *provider) url.Values { return p.query("client_id", "") }, bad, bad},
-		"C.6 ambiguous client":    {func(p *provider) url.Values { return twice(p.query(), "client_id") }, bad, bad},
-		"C.7 unknown client":      {func(p *provider) url.Values { return p.query("client_id", p.ada.ID) }, inline(401, "invalid_client"), inline(401, "invalid_client")},
-		"C.6 foreign redirect":    {func(p *provider) url.Values { return p.query("redirect_uri", callback+"/x") }, bad, bad},
-		"C.6 ambiguous redirect":  {func(p *provider) url.Values { return twice(p.query(), "redirect_uri") }, bad, bad},
-		"C.6 no response type":    {func(p *provider) url.Values { return p.query("response_type", "") }, bad, redirected("invalid_request")},
-		"C.6 other response type": {func(p *provider) url.Values { return p.query("response_type", "token") }, inline(400, "unsupported_response_type"), redirected("unsupported_response_type")},
-		"C.6 no challenge":        {func(p *provider) url.Values { return p.query("code_challenge", "") }, granted, redirected("invalid_request")},
-		"C.6 short challenge":     {func(p *provider) url.Values { return p.query("code_challenge", "x") }, granted, redirected("invalid_request")},
-		"C.6 plain":               {func(p *provider) url.Values { return p.query("code_challenge_method", "plain") }, bad, redirected("invalid_request")},
-		"C.6 repeated state":      {func(p *provider) url.Values { return twice(p.query(), "state") }, bad, redirected("invalid_request")},
-		"C.6 unknown parameter":   {func(p *provider) url.Values { return p.query("prompt", "login") }, bad, granted},
-		"C.6 unknown scope":       {func(p *provider) url.Values { return p.query("scope", "openid") }, granted, redirected("invalid_scope")},
-		"C.9 relative resource":   {func(p *provider) url.Values { return p.query("resource", "/x") }, inline(400, "invalid_target"), redirected("invalid_target")},
-		"C.9 fragment":            {func(p *provider) url.Values { return p.query("resource", "https://a.test/#x") }, inline(400, "invalid_target"), redirected("invalid_target")},
-		"C.6 two codes at once":   {func(p *provider) url.Values { return p.query("resource", "/x", "response_type", "token") }, bad, redirected("invalid_request")},
+		"C.6 no client":           {func(p *provider) url.Values { return p.authorizeQuery("client_id", "") }, bad, bad},
+		"C.6 ambiguous client":    {func(p *provider) url.Values { return repeatParameter(p.authorizeQuery(), "client_id") }, bad, bad},
+		"C.7 unknown client":      {func(p *provider) url.Values { return p.authorizeQuery("client_id", p.ada.ID) }, shownInline(401, "invalid_client"), shownInline(401, "invalid_client")},
+		"C.6 foreign redirect":    {func(p *provider) url.Values { return p.authorizeQuery("redirect_uri", callback+"/x") }, bad, bad},
+		"C.6 ambiguous redirect":  {func(p *provider) url.Values { return repeatParameter(p.authorizeQuery(), "redirect_uri") }, bad, bad},
+		"C.6 no response type":    {func(p *provider) url.Values { return p.authorizeQuery("response_type", "") }, bad, shownAtCallback("invalid_request")},
+		"C.6 other response type": {func(p *provider) url.Values { return p.authorizeQuery("response_type", "token") }, shownInline(400, "unsupported_response_type"), shownAtCallback("unsupported_response_type")},
+		"C.6 no challenge":        {func(p *provider) url.Values { return p.authorizeQuery("code_challenge", "") }, granted, shownAtCallback("invalid_request")},
+		"C.6 short challenge":     {func(p *provider) url.Values { return p.authorizeQuery("code_challenge", "x") }, granted, shownAtCallback("invalid_request")},
+		"C.6 plain":               {func(p *provider) url.Values { return p.authorizeQuery("code_challenge_method", "plain") }, bad, shownAtCallback("invalid_request")},
+		"C.6 repeated state":      {func(p *provider) url.Values { return repeatParameter(p.authorizeQuery(), "state") }, bad, shownAtCallback("invalid_request")},
+		"C.6 unknown parameter":   {func(p *provider) url.Values { return p.authorizeQuery("prompt", "login") }, bad, granted},
+		"C.6 unknown scope":       {func(p *provider) url.Values { return p.authorizeQuery("scope", "openid") }, granted, shownAtCallback("invalid_scope")},
+		"C.9 relative resource":   {func(p *provider) url.Values { return p.authorizeQuery("resource", "/x") }, shownInline(400, "invalid_target"), shownAtCallback("invalid_target")},
+		"C.9 fragment":            {func(p *provider) url.Values { return p.authorizeQuery("resource", "https://a.test/#x") }, shownInline(400, "invalid_target"), shownAtCallback("invalid_target")},
+		"C.6 two codes at once":   {func(p *provider) url.Values { return p.authorizeQuery("resource", "/x", "response_type", "token") }, bad, shownAtCallback("invalid_request")},
 		"C.6 unusable callback": {func(p *provider) url.Values {
-			p.use(p.newApp(coderd.OAuthAppOptions{Name: "odd", RedirectURIs: []string{"javascript:alert(1)"}}))
-			return p.query("redirect_uri", "")
-		}, inline(500, "server_error"), inline(500, "server_error")},
+			p.useApp(p.newApp(coderd.OAuthAppOptions{Name: "odd", RedirectURIs: []string{"javascript:alert(1)"}}))
+			return p.authorizeQuery("redirect_uri", "")
+		}, shownInline(500, "server_error"), shownInline(500, "server_error")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				p := newProvider(t, profile)
 				query := tc.query(p)
-				p.wantShown(query, of(profile, tc.r30, tc.recent))
+				p.wantShown(query, byProfile(profile, tc.r30, tc.recent))
 			})
 		})
 	}
 }
 
-func twice(query url.Values, name string) url.Values {
+func repeatParameter(query url.Values, name string) url.Values {
 	query[name] = append(query[name], query.Get(name))
 	return query
 }
@@ -129,7 +131,7 @@ func (p *provider) wantShown(query url.Values, want shown) {
 		}
 		return
 	}
-	if got := location(p.t, posted).Query(); posted.StatusCode != want.status || got.Get("error") != want.code {
+	if got := locationOf(p.t, posted).Query(); posted.StatusCode != want.status || got.Get("error") != want.code {
 		p.t.Errorf("status %d, error %q, want %+v: %s", posted.StatusCode, got.Get("error"), want, posted.text)
 	}
 	if want.code == "" {
@@ -138,7 +140,7 @@ func (p *provider) wantShown(query url.Values, want shown) {
 		}
 		return
 	}
-	if got := location(p.t, page).Query(); page.StatusCode != want.status || got.Get("error") != want.code ||
+	if got := locationOf(p.t, page).Query(); page.StatusCode != want.status || got.Get("error") != want.code ||
 		(len(query["state"]) == 1 && got.Get("state") != "st&te") || got.Get("code") != "" {
 		p.t.Errorf("page: status %d, query %v", page.StatusCode, got)
 	}
@@ -147,12 +149,12 @@ func (p *provider) wantShown(query url.Values, want shown) {
 func TestAllFailingFieldsAreNamed(t *testing.T) { // C.6
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	query := location(t, p.authorize(p.adaToken, p.query("response_type", "", "code_challenge", "", "code_challenge_method", "plain"))).Query()
+	query := locationOf(t, p.authorize(p.adaToken, p.authorizeQuery("response_type", "", "code_challenge", "", "code_challenge_method", "plain"))).Query()
 	want := "response_type: missing; code_challenge: missing; code_challenge_method: only S256 is supported"
 	if diff := cmp.Diff(want, query.Get("error_description")); diff != "" {
 		t.Errorf("description (-want +got):\n%s", diff)
 	}
-	query = location(t, p.authorize(p.adaToken, p.query("scope", `"ö\`+strings.Repeat("x", 3000)))).Query()
+	query = locationOf(t, p.authorize(p.adaToken, p.authorizeQuery("scope", `"ö\`+strings.Repeat("x", 3000)))).Query()
 	if got := query.Get("error_description"); query.Get("error") != "invalid_scope" || strings.ContainsAny(got, `"\ö`) || len(got) > 2048 {
 		t.Errorf("%s, description of %d bytes: %.60s", query.Get("error"), len(got), got)
 	}
@@ -180,8 +182,8 @@ func TestRedirectMatching(t *testing.T) { // C.4
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newProvider(t, coderd.ProfileNew)
-			p.use(p.newApp(coderd.OAuthAppOptions{Name: "x", RedirectURIs: registered}))
-			res := p.authorize(p.adaToken, p.query("redirect_uri", tc.given))
+			p.useApp(p.newApp(coderd.OAuthAppOptions{Name: "x", RedirectURIs: registered}))
+			res := p.authorize(p.adaToken, p.authorizeQuery("redirect_uri", tc.given))
 			if (res.StatusCode == http.StatusFound) != tc.ok {
 				t.Errorf("status %d", res.StatusCode)
 			}
@@ -198,15 +200,15 @@ func TestCodes(t *testing.T) { // C.6
 		before func(p *provider, code string)
 		ok     bool
 	}{
-		"C.6 in time":         {func(p *provider, _ string) { p.advance(10*time.Minute - time.Second) }, true},
-		"C.6 too late":        {func(p *provider, _ string) { p.advance(10 * time.Minute) }, false},
-		"C.6 used":            {func(p *provider, code string) { p.tokens(p.post(tokenURL, p.exchangeForm(code))) }, false},
-		"C.6 replaced":        {func(p *provider, _ string) { p.code() }, false},
-		"C.6 of another user": {func(p *provider, _ string) { p.authorize(p.ownerToken, p.query()) }, true},
+		"C.6 in time":         {func(p *provider, _ string) { p.advanceClock(10*time.Minute - time.Second) }, true},
+		"C.6 too late":        {func(p *provider, _ string) { p.advanceClock(10 * time.Minute) }, false},
+		"C.6 used":            {func(p *provider, code string) { p.wantTokens(p.postForm(tokenURL, p.exchangeForm(code))) }, false},
+		"C.6 replaced":        {func(p *provider, _ string) { p.obtainCode() }, false},
+		"C.6 of another user": {func(p *provider, _ string) { p.authorize(p.ownerToken, p.authorizeQuery()) }, true},
 		"C.6 of another app": {func(p *provider, _ string) {
-			p.use(p.newApp(coderd.OAuthAppOptions{Name: "x", RedirectURIs: []string{callback}}))
+			p.useApp(p.newApp(coderd.OAuthAppOptions{Name: "x", RedirectURIs: []string{callback}}))
 		}, false},
-		"C.8 dropped by the user": {func(p *provider, _ string) { p.drop() }, false},
+		"C.8 dropped by the user": {func(p *provider, _ string) { p.dropGrant() }, false},
 		"C.3 app deleted": {func(p *provider, _ string) {
 			if err := p.server.DeleteOAuthApp(p.clientID); err != nil {
 				p.t.Fatal(err)
@@ -222,9 +224,9 @@ func TestCodes(t *testing.T) { // C.6
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				p := newProvider(t, profile)
-				code := p.code()
+				code := p.obtainCode()
 				tc.before(p, code)
-				res := p.post(tokenURL, p.exchangeForm(code))
+				res := p.postForm(tokenURL, p.exchangeForm(code))
 				if (res.StatusCode == http.StatusOK) != tc.ok {
 					t.Errorf("status %d: %s", res.StatusCode, res.text)
 				}
@@ -236,7 +238,7 @@ func TestCodes(t *testing.T) { // C.6
 	}
 }
 
-func (p *provider) drop() {
+func (p *provider) dropGrant() {
 	p.t.Helper()
 	p.want(http.StatusNoContent, "DELETE", tokenURL+"?client_id="+p.clientID, p.adaToken, "")
 }

@@ -34,7 +34,7 @@ func (c *call) readTokenRequest() (tokenRequest, *reply) {
 	basicID, basicSecret, hasBasic := c.basicCredentials()
 	req := tokenRequest{form: form, secret: form.Get("client_secret")}
 	if hasBasic {
-		if conflict(form.Get("client_id"), basicID) || conflict(query.Get("client_id"), basicID) || conflict(req.secret, basicSecret) {
+		if areConflicting(form.Get("client_id"), basicID) || areConflicting(query.Get("client_id"), basicID) || areConflicting(req.secret, basicSecret) {
 			return req, badOAuthRequest("conflicting client credentials")
 		}
 		req.secret = basicSecret
@@ -43,7 +43,7 @@ func (c *call) readTokenRequest() (tokenRequest, *reply) {
 	if id == "" {
 		return req, badOAuthRequest("client_id is missing")
 	}
-	if req.app = c.store.oauth.app(id); req.app == nil {
+	if req.app = c.store.oauth.findApp(id); req.app == nil {
 		return req, c.invalidClient("unknown client")
 	}
 	return req, nil
@@ -77,7 +77,7 @@ func (c *call) basicCredentials() (id, secret string, ok bool) {
 	return id, secret, true
 }
 
-func conflict(a, b string) bool { return a != "" && b != "" && a != b }
+func areConflicting(a, b string) bool { return a != "" && b != "" && a != b }
 
 func firstOf(values ...string) string {
 	for _, v := range values {
@@ -92,17 +92,17 @@ func firstOf(values ...string) string {
 func (req tokenRequest) checkParameters(isNew bool) *reply {
 	for name, values := range req.form {
 		if len(values) > 1 {
-			return badOAuthRequest("%s: given more than once", quotable(name))
+			return badOAuthRequest("%s: given more than once", quotableText(name))
 		}
 		if !isNew && !slices.Contains(tokenParameters, name) {
-			return badOAuthRequest("%s: unknown parameter", quotable(name))
+			return badOAuthRequest("%s: unknown parameter", quotableText(name))
 		}
 	}
 	return nil
 }
 
-// need refuses a request without one of the parameters.
-func (req tokenRequest) need(names ...string) *reply {
+// requireParameters refuses a request without one of the parameters.
+func (req tokenRequest) requireParameters(names ...string) *reply {
 	var missing []string
 	for _, name := range names {
 		if req.form.Get(name) == "" {
@@ -131,8 +131,8 @@ func (c *call) authenticateClient(req tokenRequest) (secretID string, refused *r
 	return "", c.invalidClient("client authentication failed")
 }
 
-// quotable makes a text fit for error_description: at most 2048 characters of those that RFC 6749 allows there.
-func quotable(text string) string {
+// quotableText makes a text fit for error_description: at most 2048 characters of those that RFC 6749 allows there.
+func quotableText(text string) string {
 	const limit = 2048
 	cleaned := strings.Map(func(r rune) rune {
 		switch {

@@ -21,13 +21,13 @@ func (c *call) issueCode(a authorization) reply {
 		if !c.opts.isNew() {
 			return c.oauthInternal(err)
 		}
-		return c.refuse(a, refusedAuthorization{oauthProblem: oauthProblem{code: oauthServerError, description: "internal error"}})
+		return c.refuseAuthorization(a, refusedAuthorization{oauthProblem: oauthProblem{code: oauthServerError, description: "internal error"}})
 	}
 	c.store.oauth.addCode(&oauthCode{
 		oauthSecret: secret, app: a.app, user: c.key.user, expiresAt: c.now.Add(codeLifetime),
 		redirectURI: a.redirectURI, challenge: a.challenge, resource: a.resource, scopes: a.scopes,
 	})
-	return c.callback(a, url.Values{"code": {value}})
+	return c.redirectToClient(a, url.Values{"code": {value}})
 }
 
 // exchangeCode is the grant authorization_code (C.7). A code that passes is used up; so is, in NEW, one whose verifier does
@@ -37,14 +37,14 @@ func (c *call) exchangeCode(req tokenRequest) reply {
 	if refused != nil {
 		return *refused
 	}
-	code := c.code(req.form.Get("code"))
+	code := c.findCode(req.form.Get("code"))
 	if code == nil || code.app != req.app {
 		return badGrant("the code is invalid, expired or used")
 	}
 	if given := req.form.Get("redirect_uri"); given != code.redirectURI && (given != "" || c.opts.isNew()) {
 		return *badOAuthRequest("redirect_uri: not the one that the code was issued for")
 	}
-	if !c.verifies(code, req.form.Get("code_verifier")) {
+	if !c.passesPKCE(code, req.form.Get("code_verifier")) {
 		if c.opts.isNew() {
 			c.store.oauth.dropCode(code)
 		}
@@ -69,7 +69,7 @@ func (c *call) checkExchange(req tokenRequest) (secretID string, refused *reply)
 	if c.opts.isNew() {
 		needed = append(needed, "redirect_uri", "code_verifier")
 	}
-	if refused := req.need(needed...); refused != nil {
+	if refused := req.requireParameters(needed...); refused != nil {
 		return "", refused
 	}
 	if c.opts.isNew() && !challengePattern.MatchString(req.form.Get("code_verifier")) {
@@ -81,8 +81,8 @@ func (c *call) checkExchange(req tokenRequest) (secretID string, refused *reply)
 	return c.authenticateClient(req)
 }
 
-// code finds a living code by its value.
-func (c *call) code(value string) *oauthCode {
+// findCode finds a living code by its value.
+func (c *call) findCode(value string) *oauthCode {
 	public, _, _ := splitOAuthSecret(value)
 	code := c.store.oauth.codes[public]
 	if code == nil || !code.matches(value) {
@@ -95,8 +95,8 @@ func (c *call) code(value string) *oauthCode {
 	return code
 }
 
-// verifies is PKCE with S256 (RFC 7636, section 4.6). R30 demands a verifier only where there is a challenge.
-func (c *call) verifies(code *oauthCode, verifier string) bool {
+// passesPKCE is PKCE with S256 (RFC 7636, section 4.6). R30 demands a verifier only where there is a challenge.
+func (c *call) passesPKCE(code *oauthCode, verifier string) bool {
 	if code.challenge == "" {
 		return !c.opts.isNew()
 	}

@@ -19,13 +19,13 @@ const (
 
 // browserSession authenticates the person. Whoever cannot be let in is sent to sign in, and comes back afterwards (C.6).
 func (c *call) browserSession() *reply {
-	if refused := c.authenticate(); refused != nil {
+	if refused := c.authenticateCaller(); refused != nil {
 		query := url.Values{"message": {"Sign in to go on."}, "redirect": {c.request.URL.RequestURI()}}
-		rp := reply{status: http.StatusSeeOther}.with("Location", loginPath+"?"+query.Encode())
+		rp := reply{status: http.StatusSeeOther}.withHeader("Location", loginPath+"?"+query.Encode())
 		return &rp
 	}
 	if !c.mayGrant() {
-		rp := forbidden()
+		rp := forbiddenReply()
 		return &rp
 	}
 	return nil
@@ -38,11 +38,11 @@ func (c *call) showConsent() reply {
 	}
 	a, refused := c.readAuthorization(c.request.URL.Query())
 	if refused != nil {
-		return c.refuse(a, *refused)
+		return c.refuseAuthorization(a, *refused)
 	}
 	return pageReply(http.StatusOK, consentPage, consentPageData{
 		Title: "Authorize " + a.app.name, Client: a.app.name, Username: c.key.user.username, Scopes: a.scopes,
-		Destination: destination(a.redirectURI), Action: c.request.URL.RequestURI(), FormToken: c.formToken(),
+		Destination: redirectDestination(a.redirectURI), Action: c.request.URL.RequestURI(), FormToken: c.formToken(),
 		SwitchUser: loginPath + "?" + url.Values{"redirect": {c.request.URL.RequestURI()}}.Encode(),
 	})
 }
@@ -62,9 +62,9 @@ func (c *call) decideConsent() reply {
 	a, problem := c.readAuthorization(c.request.URL.Query())
 	switch {
 	case problem != nil:
-		return c.refuse(a, *problem)
+		return c.refuseAuthorization(a, *problem)
 	case form.Get(decisionField) == decisionCancel:
-		return c.callback(a, url.Values{
+		return c.redirectToClient(a, url.Values{
 			"error": {oauthAccessDenied}, "error_description": {"the user has refused the authorization"},
 		})
 	default:
@@ -79,8 +79,8 @@ func (c *call) formToken() string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// destination is where a redirect URI leads, as far as a person can judge it: the host, or an application's own scheme.
-func destination(redirectURI string) string {
+// redirectDestination is where a redirect URI leads, as far as a person can judge it: the host, or an application's own scheme.
+func redirectDestination(redirectURI string) string {
 	u, err := url.Parse(redirectURI)
 	if err != nil {
 		return ""

@@ -39,10 +39,10 @@ type oauthProblem struct {
 	description string
 }
 
-func (p oauthProblem) reply() reply { return oauthFailure(p.status, p.code, p.description) }
+func (p oauthProblem) toReply() reply { return oauthFailure(p.status, p.code, p.description) }
 
 func oauthFailure(status int, code, description string) reply {
-	return answer(status, oauthErrorJSON{Error: code, Description: description})
+	return jsonReply(status, oauthErrorJSON{Error: code, Description: description})
 }
 
 func badOAuthRequest(format string, args ...any) *reply {
@@ -57,7 +57,7 @@ func badGrant(description string) reply {
 // oauthInternal is a failure of the server's own: R30 keeps the Coder shape (C.7).
 func (c *call) oauthInternal(err error) reply {
 	if !c.opts.isNew() {
-		return failure(http.StatusInternalServerError, "internal error", err.Error())
+		return errorReply(http.StatusInternalServerError, "internal error", err.Error())
 	}
 	return oauthFailure(http.StatusInternalServerError, oauthServerError, "internal error")
 }
@@ -66,7 +66,7 @@ func (c *call) oauthInternal(err error) reply {
 func (c *call) invalidClient(description string) *reply {
 	rp := oauthFailure(http.StatusUnauthorized, oauthInvalidClient, description)
 	if c.opts.isNew() {
-		rp = rp.with("WWW-Authenticate", `Basic realm="coder"`)
+		rp = rp.withHeader("WWW-Authenticate", `Basic realm="coder"`)
 	}
 	return &rp
 }
@@ -87,9 +87,9 @@ func (c *call) bodyFailure(err error) reply {
 // faultBody is the error of an injected fault in the shape that the path has (A.2): on the protocol's paths the message is
 // the error code and the detail its description, but R30's overload and internal errors are Coder errors there, too.
 func (s *Server) faultBody(path string, status int, message, detail string) reply {
-	coderShape := !s.options().isNew() && (status == http.StatusTooManyRequests || status >= http.StatusInternalServerError)
+	coderShape := !s.currentOptions().isNew() && (status == http.StatusTooManyRequests || status >= http.StatusInternalServerError)
 	if !oauthPath(path) || coderShape {
-		return failure(status, message, detail)
+		return errorReply(status, message, detail)
 	}
 	if strings.Contains(message, " ") { // a text for people, not a code
 		message, detail = oauthCodeOf(status), message

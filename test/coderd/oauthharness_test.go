@@ -20,8 +20,8 @@ const (
 	tokenURL = "/oauth2/tokens"
 )
 
-// challenge is the verifier's, as S256 makes it.
-func challenge(verifier string) string {
+// challengeOf is the verifier's, as S256 makes it.
+func challengeOf(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
@@ -45,7 +45,7 @@ func newProviderWith(t *testing.T, o coderd.Options) *provider {
 	p := &provider{world: newWorld(t, o), profile: o.Profile}
 	p.server.SetOAuth2Provider(true)
 	p.server.SetDynamicRegistration(true)
-	p.use(p.newApp(coderd.OAuthAppOptions{Name: "ci", RedirectURIs: []string{callback}}))
+	p.useApp(p.newApp(coderd.OAuthAppOptions{Name: "ci", RedirectURIs: []string{callback}}))
 	return p
 }
 
@@ -58,13 +58,13 @@ func (p *provider) newApp(o coderd.OAuthAppOptions) (coderd.OAuthApp, string) {
 	return app, secret
 }
 
-// use makes an app the one that the requests below are for.
-func (p *provider) use(app coderd.OAuthApp, secret string) {
+// useApp makes an app the one that the requests below are for.
+func (p *provider) useApp(app coderd.OAuthApp, secret string) {
 	p.app, p.clientID, p.secret = app, app.ClientID, secret
 }
 
-// edit changes parameters: name and value in turn; an empty value deletes.
-func edit(values url.Values, changes ...string) url.Values {
+// editValues changes parameters: name and value in turn; an empty value deletes.
+func editValues(values url.Values, changes ...string) url.Values {
 	for i := 0; i+1 < len(changes); i += 2 {
 		if changes[i+1] == "" {
 			values.Del(changes[i])
@@ -75,11 +75,11 @@ func edit(values url.Values, changes ...string) url.Values {
 	return values
 }
 
-// query is a complete authorization request.
-func (p *provider) query(changes ...string) url.Values {
-	return edit(url.Values{
+// authorizeQuery is a complete authorization request.
+func (p *provider) authorizeQuery(changes ...string) url.Values {
+	return editValues(url.Values{
 		"client_id": {p.clientID}, "response_type": {"code"}, "redirect_uri": {callback}, "state": {"st&te"},
-		"code_challenge": {challenge(verifier)}, "code_challenge_method": {"S256"},
+		"code_challenge": {challengeOf(verifier)}, "code_challenge_method": {"S256"},
 	}, changes...)
 }
 
@@ -89,18 +89,18 @@ func (p *provider) authorize(token string, query url.Values) response {
 	return p.do("POST", "/oauth2/authorize?"+query.Encode(), token, "")
 }
 
-// code has ada approve, and returns the code.
-func (p *provider) code(changes ...string) string {
+// obtainCode has ada approve, and returns the code.
+func (p *provider) obtainCode(changes ...string) string {
 	p.t.Helper()
-	res := p.authorize(p.adaToken, p.query(changes...))
-	code := location(p.t, res).Query().Get("code")
+	res := p.authorize(p.adaToken, p.authorizeQuery(changes...))
+	code := locationOf(p.t, res).Query().Get("code")
 	if code == "" {
 		p.t.Fatalf("no code: %d, %s, %s", res.StatusCode, res.Header.Get("Location"), res.text)
 	}
 	return code
 }
 
-func location(t *testing.T, res response) *url.URL {
+func locationOf(t *testing.T, res response) *url.URL {
 	t.Helper()
 	u, err := url.Parse(res.Header.Get("Location"))
 	if err != nil {
@@ -109,8 +109,8 @@ func location(t *testing.T, res response) *url.URL {
 	return u
 }
 
-// post sends a form.
-func (p *provider) post(path string, form url.Values) response {
+// postForm sends a form.
+func (p *provider) postForm(path string, form url.Values) response {
 	p.t.Helper()
 	return p.postAs(path, form, nil)
 }
@@ -130,14 +130,14 @@ func (p *provider) postAs(path string, form url.Values, change func(*http.Reques
 
 func (p *provider) formRequest(path string, form url.Values) *http.Request {
 	p.t.Helper()
-	req := p.request("POST", path, "", form.Encode())
+	req := p.newRequest("POST", path, "", form.Encode())
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return req
 }
 
 // exchangeForm is a complete exchange of a code.
 func (p *provider) exchangeForm(code string, changes ...string) url.Values {
-	return edit(url.Values{
+	return editValues(url.Values{
 		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {callback}, "code_verifier": {verifier},
 		"client_id": {p.clientID}, "client_secret": {p.secret},
 	}, changes...)
@@ -145,7 +145,7 @@ func (p *provider) exchangeForm(code string, changes ...string) url.Values {
 
 // refreshForm is a complete refresh.
 func (p *provider) refreshForm(token string, changes ...string) url.Values {
-	return edit(url.Values{
+	return editValues(url.Values{
 		"grant_type": {"refresh_token"}, "refresh_token": {token}, "client_id": {p.clientID}, "client_secret": {p.secret},
 	}, changes...)
 }
@@ -160,8 +160,8 @@ type pair struct {
 	Expiry       time.Time `json:"expiry"`
 }
 
-// tokens checks that a request was granted, and returns the pair.
-func (p *provider) tokens(res response) pair {
+// wantTokens checks that a request was granted, and returns the pair.
+func (p *provider) wantTokens(res response) pair {
 	p.t.Helper()
 	if res.StatusCode != http.StatusOK {
 		p.t.Fatalf("status %d: %s", res.StatusCode, res.text)
@@ -169,22 +169,22 @@ func (p *provider) tokens(res response) pair {
 	return decode[pair](p.t, res)
 }
 
-// grant has ada approve and exchanges the code.
-func (p *provider) grant(changes ...string) pair {
+// obtainTokens has ada approve and exchanges the code.
+func (p *provider) obtainTokens(changes ...string) pair {
 	p.t.Helper()
-	return p.tokens(p.post(tokenURL, p.exchangeForm(p.code(changes...))))
+	return p.wantTokens(p.postForm(tokenURL, p.exchangeForm(p.obtainCode(changes...))))
 }
 
-// alive reports which halves of a pair work. A working refresh token is used up by that.
-func (p *provider) alive(tokens pair) (access, refresh bool) {
+// areAlive reports which halves of a pair work. A working refresh token is used up by that.
+func (p *provider) areAlive(tokens pair) (access, refresh bool) {
 	p.t.Helper()
 	access = p.server.AcceptsToken(tokens.AccessToken)
-	return access, p.post(tokenURL, p.refreshForm(tokens.RefreshToken)).StatusCode == http.StatusOK
+	return access, p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken)).StatusCode == http.StatusOK
 }
 
 func (p *provider) wantAlive(tokens pair, want bool) {
 	p.t.Helper()
-	if access, refresh := p.alive(tokens); access != want || refresh != want {
+	if access, refresh := p.areAlive(tokens); access != want || refresh != want {
 		p.t.Errorf("access token accepted: %t, refresh token accepted: %t, want both %t", access, refresh, want)
 	}
 }
@@ -202,8 +202,8 @@ func (p *provider) wantError(res response, status int, code string) {
 	}
 }
 
-// of chooses between the profiles.
-func of[T any](profile coderd.Profile, r30, recent T) T {
+// byProfile chooses between the profiles.
+func byProfile[T any](profile coderd.Profile, r30, recent T) T {
 	if isNew(profile) {
 		return recent
 	}

@@ -37,7 +37,7 @@ func (c *call) getClient() reply {
 	if refused != nil {
 		return *refused
 	}
-	return answer(http.StatusOK, c.wireRegistered(app))
+	return jsonReply(http.StatusOK, c.wireRegistered(app))
 }
 
 // putClient replaces the whole description. A client cannot turn public or confidential afterwards in NEW.
@@ -50,12 +50,12 @@ func (c *call) putClient() reply {
 	if refused != nil {
 		return *refused
 	}
-	if c.opts.isNew() && metadata.public() != app.public {
+	if c.opts.isNew() && metadata.isPublic() != app.public {
 		return *badMetadata("token_endpoint_auth_method: a client stays public or confidential")
 	}
-	app.describe(metadata)
+	app.setMetadata(metadata)
 	app.updatedAt = c.now
-	return answer(http.StatusOK, c.wireRegistered(app))
+	return jsonReply(http.StatusOK, c.wireRegistered(app))
 }
 
 func (c *call) deleteClient() reply {

@@ -50,7 +50,7 @@ func (c *call) serverMetadata() reply {
 	if c.opts.isNew() {
 		out.TokenEndpointAuthMethodsSupported = append(out.TokenEndpointAuthMethodsSupported, methodNone)
 	}
-	return answer(http.StatusOK, out)
+	return jsonReply(http.StatusOK, out)
 }
 
 // resourceMetadataJSON is RFC 9728's document (C.2).
@@ -62,7 +62,7 @@ type resourceMetadataJSON struct {
 }
 
 func (c *call) resourceMetadata() reply {
-	return answer(http.StatusOK, resourceMetadataJSON{
+	return jsonReply(http.StatusOK, resourceMetadataJSON{
 		Resource: c.opts.AccessURL, AuthorizationServers: []string{c.opts.AccessURL},
 		ScopesSupported: externalScopes(c.opts.isNew()), BearerMethodsSupported: []string{"header", "query"},
 	})

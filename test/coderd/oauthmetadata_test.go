@@ -25,18 +25,18 @@ func TestProviderGate(t *testing.T) { // C.1
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		tokens := p.grant()
+		tokens := p.obtainTokens()
 		p.server.SetOAuth2Provider(false)
 		for _, request := range [][2]string{
 			{"GET", serverDocument}, {"GET", resourceDocument}, {"POST", "/oauth2/register"}, {"POST", tokenURL}, {"PATCH", tokenURL},
 			{"GET", "/oauth2/authorize"}, {"GET", "/oauth2/nothing"}, {"GET", apps}, {"PATCH", apps}, {"DELETE", tokenURL},
 		} {
 			res := p.want(http.StatusNotFound, request[0], request[1], p.ownerToken, "")
-			if got := res.problem().Message; got != "Route not found." {
+			if got := res.decodeProblem().Message; got != "Route not found." {
 				t.Errorf("%s %s: message %q", request[0], request[1], got)
 			}
 		}
-		p.want(of(profile, 404, 200), "GET", settings, p.ownerToken, "")
+		p.want(byProfile(profile, 404, 200), "GET", settings, p.ownerToken, "")
 		if !p.server.AcceptsToken(tokens.AccessToken) {
 			t.Error("an access token has died with the provider")
 		}
@@ -76,7 +76,7 @@ func TestServerMetadata(t *testing.T) { // C.2
 		}
 		delete(got, "scopes_supported")
 		const base = "https://coder.example.test"
-		methods := of(profile, []any{"client_secret_basic", "client_secret_post"},
+		methods := byProfile(profile, []any{"client_secret_basic", "client_secret_post"},
 			[]any{"client_secret_basic", "client_secret_post", "none"})
 		want := map[string]any{
 			"issuer": base, "authorization_endpoint": base + "/oauth2/authorize", "token_endpoint": base + "/oauth2/tokens",
@@ -140,10 +140,10 @@ func TestProtocolMethodsAndHeaders(t *testing.T) { // A.8, C.8
 		}
 		for _, path := range []string{"/oauth2/revoke", apps} {
 			header := p.do("GET", path, p.ownerToken, "").Header
-			if got, want := header.Get("Cache-Control"), of(profile, "", "no-store"); got != want {
+			if got, want := header.Get("Cache-Control"), byProfile(profile, "", "no-store"); got != want {
 				t.Errorf("%s: Cache-Control %q", path, got)
 			}
-			if got, want := header.Get("Pragma"), of(profile, "", "no-cache"); got != want {
+			if got, want := header.Get("Pragma"), byProfile(profile, "", "no-cache"); got != want {
 				t.Errorf("%s: Pragma %q", path, got)
 			}
 		}
@@ -153,7 +153,7 @@ func TestProtocolMethodsAndHeaders(t *testing.T) { // A.8, C.8
 func TestProtocolLimit(t *testing.T) { // A.7, I
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	tokens := p.grant() // draws twice on the bucket
+	tokens := p.obtainTokens() // draws twice on the bucket
 	for range 57 {
 		p.do("POST", "/oauth2/register", "", "{}")
 	}
@@ -170,7 +170,7 @@ func TestProtocolLimit(t *testing.T) { // A.7, I
 	}
 	p.want(http.StatusOK, "GET", me, tokens.AccessToken, "")                                  // the API has another bucket
 	p.want(http.StatusNoContent, "DELETE", tokenURL+"?client_id="+p.clientID, p.adaToken, "") // counts for the user
-	p.advance(2 * time.Minute)
+	p.advanceClock(2 * time.Minute)
 	p.want(http.StatusOK, "GET", serverDocument, "", "")
 	p.server.Reconfigure(func(o *coderd.Options) { o.DisableRateLimits = true })
 	for range 61 {
@@ -181,9 +181,9 @@ func TestProtocolLimit(t *testing.T) { // A.7, I
 func TestProtocolLimitR30(t *testing.T) { // C.7
 	t.Parallel()
 	p := newProviderWith(t, coderd.Options{Profile: coderd.ProfileR30, APIRateLimit: 1})
-	p.post(tokenURL, url.Values{})
-	res := p.post(tokenURL, url.Values{})
-	if res.StatusCode != http.StatusTooManyRequests || res.problem().Message == "" {
+	p.postForm(tokenURL, url.Values{})
+	res := p.postForm(tokenURL, url.Values{})
+	if res.StatusCode != http.StatusTooManyRequests || res.decodeProblem().Message == "" {
 		t.Errorf("status %d, body %s", res.StatusCode, res.text)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// browser keeps cookies, and stops at redirects like the other clients.
-func (p *provider) browser() {
+// useCookies keeps cookies, and stops at redirects like the other clients.
+func (p *provider) useCookies() {
 	p.t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -27,7 +27,7 @@ func (p *provider) browser() {
 }
 
 func (p *provider) signIn(user, redirect string) response {
-	return p.post("/login", url.Values{"user": {user}, "redirect": {redirect}})
+	return p.postForm("/login", url.Values{"user": {user}, "redirect": {redirect}})
 }
 
 var formToken = regexp.MustCompile(`name="csrf_token" value="([0-9a-f]+)"`)
@@ -36,8 +36,8 @@ func TestConsentInABrowser(t *testing.T) { // C.6
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		p.browser()
-		path := "/oauth2/authorize?" + p.query("scope", "workspace:read").Encode()
+		p.useCookies()
+		path := "/oauth2/authorize?" + p.authorizeQuery("scope", "workspace:read").Encode()
 		login := p.want(http.StatusSeeOther, "GET", path, "", "").Header.Get("Location")
 		page := p.want(http.StatusOK, "GET", login, "", "").text
 		for _, part := range []string{`id="signin-ada"`, `id="signin-root"`, `id="message"`, `value="` + html.EscapeString(path) + `"`} {
@@ -56,7 +56,7 @@ func TestConsentInABrowser(t *testing.T) { // C.6
 		res = p.want(http.StatusOK, "GET", path, "", "")
 		for _, part := range []string{
 			`<strong id="client-name">ci</strong>`, `<dd id="username">ada</dd>`, `<dd id="redirect-host">client.example.test</dd>`,
-			of(profile, `<code>coder:all</code>`, `<code>workspace:read</code>`), `id="approve"`, `id="cancel"`,
+			byProfile(profile, `<code>coder:all</code>`, `<code>workspace:read</code>`), `id="approve"`, `id="cancel"`,
 			`<html lang="en">`, `content="light dark"`,
 		} {
 			if !strings.Contains(res.text, part) {
@@ -68,11 +68,11 @@ func TestConsentInABrowser(t *testing.T) { // C.6
 			t.Errorf("policy %q, page %s", policy, res.text)
 		}
 		token := formToken.FindStringSubmatch(res.text)[1]
-		target := location(t, p.post(path, url.Values{"decision": {"cancel"}, "csrf_token": {token}})).Query()
+		target := locationOf(t, p.postForm(path, url.Values{"decision": {"cancel"}, "csrf_token": {token}})).Query()
 		if target.Get("error") != "access_denied" || target.Get("state") != "st&te" || target.Has("code") {
 			t.Errorf("cancelled: %v", target)
 		}
-		target = location(t, p.post(path, url.Values{"decision": {"approve"}, "csrf_token": {token}})).Query()
+		target = locationOf(t, p.postForm(path, url.Values{"decision": {"approve"}, "csrf_token": {token}})).Query()
 		if target.Get("code") == "" || target.Get("state") != "st&te" {
 			t.Errorf("approved: %v", target)
 		}
@@ -82,22 +82,22 @@ func TestConsentInABrowser(t *testing.T) { // C.6
 func TestConsentFormIsNotForgeable(t *testing.T) { // A.3, C.6
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	path := "/oauth2/authorize?" + p.query().Encode()
-	p.browser()
+	path := "/oauth2/authorize?" + p.authorizeQuery().Encode()
+	p.useCookies()
 	p.signIn("root", path)
 	foreign := formToken.FindStringSubmatch(p.want(http.StatusOK, "GET", path, "", "").text)[1]
 	p.signIn("ada", path)
 	own := formToken.FindStringSubmatch(p.want(http.StatusOK, "GET", path, "", "").text)[1]
 	for name, token := range map[string]string{"none": "", "of another session": foreign, "made up": strings.Repeat("0", 64)} {
-		res := p.post(path, url.Values{"decision": {"approve"}, "csrf_token": {token}})
+		res := p.postForm(path, url.Values{"decision": {"approve"}, "csrf_token": {token}})
 		if res.StatusCode != http.StatusBadRequest || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
 			t.Errorf("form token %s: status %d, %s", name, res.StatusCode, res.text)
 		}
 	}
-	if res := p.authorize(p.adaToken, p.query()); res.StatusCode != http.StatusBadRequest {
+	if res := p.authorize(p.adaToken, p.authorizeQuery()); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("a header beside the cookie: status %d", res.StatusCode)
 	}
-	if res := p.post(path, url.Values{"csrf_token": {own}}); res.StatusCode != http.StatusFound {
+	if res := p.postForm(path, url.Values{"csrf_token": {own}}); res.StatusCode != http.StatusFound {
 		t.Errorf("own form token: status %d", res.StatusCode)
 	}
 	p.want(http.StatusBadRequest, "POST", me+"/keys/tokens", "", "{}") // the API knows no form tokens
@@ -107,8 +107,8 @@ func TestConsentFormIsNotForgeable(t *testing.T) { // A.3, C.6
 func TestConsentPageEscapes(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	p.use(p.newApp(coderd.OAuthAppOptions{Name: "<script>", RedirectURIs: []string{"myapp://go/<b>"}}))
-	page := p.want(http.StatusOK, "GET", "/oauth2/authorize?"+p.query("redirect_uri", "").Encode(), p.adaToken, "").text
+	p.useApp(p.newApp(coderd.OAuthAppOptions{Name: "<script>", RedirectURIs: []string{"myapp://go/<b>"}}))
+	page := p.want(http.StatusOK, "GET", "/oauth2/authorize?"+p.authorizeQuery("redirect_uri", "").Encode(), p.adaToken, "").text
 	if strings.Contains(page, "<script>") || !strings.Contains(page, "&lt;script&gt;") || !strings.Contains(page, "myapp://go<") {
 		t.Errorf("page %s", page)
 	}
@@ -117,10 +117,10 @@ func TestConsentPageEscapes(t *testing.T) {
 func TestSignIn(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	p.user(coderd.UserOptions{Username: "idle", Status: coderd.StatusDormant})
-	p.user(coderd.UserOptions{Username: "away", Status: coderd.StatusSuspended})
-	p.user(coderd.UserOptions{Username: "prebuilds", System: true})
-	p.deleted()
+	p.createUser(coderd.UserOptions{Username: "idle", Status: coderd.StatusDormant})
+	p.createUser(coderd.UserOptions{Username: "away", Status: coderd.StatusSuspended})
+	p.createUser(coderd.UserOptions{Username: "prebuilds", System: true})
+	p.createDeletedUser()
 	page := p.want(http.StatusOK, "GET", "/login", "", "").text
 	var listed []string
 	for _, match := range regexp.MustCompile(`id="signin-([a-z]+)"`).FindAllStringSubmatch(page, -1) {
@@ -134,7 +134,7 @@ func TestSignIn(t *testing.T) {
 			t.Errorf("%q: status %d, cookies %v", user, res.StatusCode, res.Cookies())
 		}
 	}
-	p.browser()
+	p.useCookies()
 	p.signIn("ada", "/")
 	if keys := p.server.Keys(coderd.KeyFilter{User: "ada", LoginType: coderd.LoginTypePassword}); len(keys) != 1 {
 		t.Errorf("sessions %+v", keys)

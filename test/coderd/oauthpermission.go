@@ -11,16 +11,16 @@ const (
 
 // mayApp: everybody who is signed in may read apps, owners may change them (contract C.3; the readers are chosen).
 func (c *call) mayApp(action string) bool {
-	return (action == actionRead || c.key.user.hasRole(RoleOwner)) && c.unscoped(resourceOAuthApp, action)
+	return (action == actionRead || c.key.user.hasRole(RoleOwner)) && c.keyPermits(resourceOAuthApp, action)
 }
 
 func (c *call) mayOAuthSettings(action string) bool {
-	return c.key.user.hasRole(RoleOwner) && c.unscoped(resourceOAuthSettings, action)
+	return c.key.user.hasRole(RoleOwner) && c.keyPermits(resourceOAuthSettings, action)
 }
 
 // mayGrant: people grant for themselves, and not with a token that is itself limited.
-func (c *call) mayGrant() bool { return c.unscoped(resourceOAuthCode, actionCreate) }
+func (c *call) mayGrant() bool { return c.keyPermits(resourceOAuthCode, actionCreate) }
 
-func (c *call) unscoped(resource, action string) bool {
+func (c *call) keyPermits(resource, action string) bool {
 	return scopesPermit(c.key.scopes, resource, action) && allowListPermits(c.key.allowList, resource, "")
 }

@@ -27,8 +27,8 @@ type redirectRules struct {
 	anyHTTP bool
 }
 
-// check returns what is wrong with a list of redirect URIs, or "".
-func (rules redirectRules) check(uris []string) string {
+// checkAll returns what is wrong with a list of redirect URIs, or "".
+func (rules redirectRules) checkAll(uris []string) string {
 	switch {
 	case len(uris) == 0:
 		return "redirect_uris: at least one is needed"
@@ -72,7 +72,7 @@ func (rules redirectRules) checkHTTP(u *url.URL) string {
 	if host == "" {
 		return "no host"
 	}
-	if u.Scheme == "https" || rules.anyHTTP || loopback(host) || (!rules.public && strings.HasSuffix(host, ".localhost")) {
+	if u.Scheme == "https" || rules.anyHTTP || isLoopback(host) || (!rules.public && strings.HasSuffix(host, ".localhost")) {
 		return ""
 	}
 	return "http is for loopback only"
@@ -95,8 +95,8 @@ func (rules redirectRules) checkPrivateUse(u *url.URL) string {
 	return ""
 }
 
-// loopback names are those of RFC 8252, section 7.3, and localhost.
-func loopback(host string) bool {
+// isLoopback names are those of RFC 8252, section 7.3, and localhost.
+func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
@@ -108,7 +108,7 @@ func redirectMatches(registered, given string) bool {
 	}
 	a, errA := url.Parse(registered)
 	b, errB := url.Parse(given)
-	if errA != nil || errB != nil || a.Scheme != "http" || !loopback(a.Hostname()) {
+	if errA != nil || errB != nil || a.Scheme != "http" || !isLoopback(a.Hostname()) {
 		return false
 	}
 	if b.Hostname() != a.Hostname() {

@@ -63,8 +63,8 @@ func (c *call) registerClient() reply {
 		return registrationError(http.StatusInternalServerError, oauthServerError, "cannot register the client")
 	}
 	app.registration = &registration{token: hashSecret(token)}
-	app.public = c.opts.isNew() && metadata.public()
-	app.describe(metadata)
+	app.public = c.opts.isNew() && metadata.isPublic()
+	app.setMetadata(metadata)
 	out := c.wireRegistered(app)
 	out.RegistrationToken = token
 	if !app.public {
@@ -73,12 +73,12 @@ func (c *call) registerClient() reply {
 		}
 	}
 	c.store.oauth.addApp(app)
-	return answer(http.StatusCreated, out)
+	return jsonReply(http.StatusCreated, out)
 }
 
 // registrationError has a plain content type, unlike all other JSON (A.1).
 func registrationError(status int, code, description string) reply {
-	return oauthFailure(status, code, description).with("Content-Type", "application/json")
+	return oauthFailure(status, code, description).withHeader("Content-Type", "application/json")
 }
 
 func badMetadata(description string) *reply {
@@ -86,8 +86,8 @@ func badMetadata(description string) *reply {
 	return &rp
 }
 
-// describe sets what an app says of itself; the first part is what the server acts on.
-func (app *oauthApp) describe(metadata clientMetadata) {
+// setMetadata sets what an app says of itself; the first part is what the server acts on.
+func (app *oauthApp) setMetadata(metadata clientMetadata) {
 	app.name, app.icon = metadata.ClientName, metadata.LogoURI
 	app.redirectURIs, app.scope = metadata.RedirectURIs, metadata.Scope
 	app.registration.metadata = metadata
@@ -103,7 +103,7 @@ func (c *call) wireRegistered(app *oauthApp) registeredJSON {
 // readMetadata decodes, checks and completes what a client says of itself. Only malformed JSON has the Coder shape.
 func (c *call) readMetadata() (clientMetadata, *reply) {
 	var m clientMetadata
-	if refused := c.decode(&m); refused != nil {
+	if refused := c.decodeBody(&m); refused != nil {
 		return m, refused
 	}
 	if len(m.GrantTypes) == 0 {
@@ -115,17 +115,17 @@ func (c *call) readMetadata() (clientMetadata, *reply) {
 	if m.TokenEndpointAuthMethod == "" {
 		m.TokenEndpointAuthMethod = methodBasic
 	}
-	if problem := m.problem(c.opts.isNew()); problem != "" {
+	if problem := m.findProblem(c.opts.isNew()); problem != "" {
 		return m, badMetadata(problem)
 	}
 	m.ClientName = clientName(m)
 	return m, nil
 }
 
-// public: the client cannot keep a secret.
-func (m clientMetadata) public() bool { return m.TokenEndpointAuthMethod == methodNone }
+// isPublic: the client cannot keep a secret.
+func (m clientMetadata) isPublic() bool { return m.TokenEndpointAuthMethod == methodNone }
 
-func (m clientMetadata) problem(isNew bool) string {
+func (m clientMetadata) findProblem(isNew bool) string {
 	other := func(allowed ...string) func(string) bool {
 		return func(name string) bool { return !slices.Contains(allowed, name) }
 	}
@@ -139,5 +139,5 @@ func (m clientMetadata) problem(isNew bool) string {
 	case other(methodBasic, methodPost, methodNone)(m.TokenEndpointAuthMethod):
 		return "token_endpoint_auth_method: unsupported"
 	}
-	return redirectRules{public: m.public(), isNew: isNew}.check(m.RedirectURIs)
+	return redirectRules{public: m.isPublic(), isNew: isNew}.checkAll(m.RedirectURIs)
 }

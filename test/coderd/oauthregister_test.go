@@ -23,7 +23,7 @@ type registered struct {
 	ClientURI string `json:"registration_client_uri"`
 }
 
-func (p *provider) register(body string) registered {
+func (p *provider) registerClient(body string) registered {
 	p.t.Helper()
 	return decode[registered](p.t, p.want(http.StatusCreated, "POST", register, "", body))
 }
@@ -97,7 +97,7 @@ func TestRefusedRegistrations(t *testing.T) { // C.4
 				if !strings.Contains(body, "redirect_uris") && body != "{}" {
 					body = `{"redirect_uris":["` + callback + `"],` + body[1:]
 				}
-				status := of(profile, tc.r30, tc.recent)
+				status := byProfile(profile, tc.r30, tc.recent)
 				res := p.want(status, "POST", register, "", body)
 				if status == http.StatusCreated {
 					return
@@ -115,13 +115,13 @@ func TestRegistrationIsClosed(t *testing.T) { // C.4, G.21
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		if got := p.want(http.StatusBadRequest, "POST", register, "", "{").problem(); got.Message == "" || got.Detail == "" {
+		if got := p.want(http.StatusBadRequest, "POST", register, "", "{").decodeProblem(); got.Message == "" || got.Detail == "" {
 			t.Errorf("malformed JSON: %+v", got)
 		}
 		p.server.SetDynamicRegistration(false)
 		body := `{"redirect_uris":["` + callback + `"]}`
 		if !isNew(profile) {
-			p.register(body)
+			p.registerClient(body)
 			return
 		}
 		res := p.do("POST", register, "", body)
@@ -159,18 +159,18 @@ func TestPublicClients(t *testing.T) { // C.4, I
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		reg := p.register(`{"redirect_uris":["` + callback + `"],"token_endpoint_auth_method":"none"}`)
+		reg := p.registerClient(`{"redirect_uris":["` + callback + `"],"token_endpoint_auth_method":"none"}`)
 		if (reg.Secret == "") != isNew(profile) {
 			t.Errorf("secret %q", reg.Secret)
 		}
 		p.clientID, p.secret = reg.ClientID, ""
-		res := p.post(tokenURL, p.exchangeForm(p.code()))
+		res := p.postForm(tokenURL, p.exchangeForm(p.obtainCode()))
 		if !isNew(profile) {
 			p.wantError(res, http.StatusUnauthorized, "invalid_client")
 			return
 		}
-		tokens := p.tokens(res)
-		p.wantError(p.post(tokenURL, p.refreshForm(tokens.RefreshToken, "client_secret", "x")), 401, "invalid_client")
+		tokens := p.wantTokens(res)
+		p.wantError(p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken, "client_secret", "x")), 401, "invalid_client")
 		p.wantAlive(tokens, true)
 	})
 }
@@ -180,12 +180,12 @@ func TestClientManagement(t *testing.T) { // C.5
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
 		static := p.clientID
-		reg := p.register(`{"redirect_uris":["` + callback + `"],"client_name":"one"}`)
+		reg := p.registerClient(`{"redirect_uris":["` + callback + `"],"client_name":"one"}`)
 		p.clientID, p.secret = reg.ClientID, reg.Secret
-		tokens := p.grant()
+		tokens := p.obtainTokens()
 		p.server.SetDynamicRegistration(false) // does not matter here
 		manage := func(method, id, authorization, body string) response {
-			req := p.request(method, "/oauth2/clients/"+id, "", body)
+			req := p.newRequest(method, "/oauth2/clients/"+id, "", body)
 			req.Header.Set("Authorization", authorization)
 			res, err := p.send(req)
 			if err != nil {

@@ -29,8 +29,8 @@ func (c *call) checkAudience(key *apiKey) *reply {
 	if c.audienceFits(key) {
 		return nil
 	}
-	rp := failure(http.StatusForbidden, "audience validation failed", "the token was issued for another resource").
-		with("WWW-Authenticate", fmt.Sprintf(
+	rp := errorReply(http.StatusForbidden, "audience validation failed", "the token was issued for another resource").
+		withHeader("WWW-Authenticate", fmt.Sprintf(
 			`Bearer realm="coder", error="insufficient_scope", error_description="wrong audience", resource_metadata=%q`,
 			c.opts.AccessURL+resourcePath))
 	return &rp

@@ -14,7 +14,7 @@ func (c *call) revokeToken() reply {
 	if refused != nil {
 		return *refused
 	}
-	if refused := req.need("token"); refused != nil {
+	if refused := req.requireParameters("token"); refused != nil {
 		return *refused
 	}
 	if c.opts.isNew() {
@@ -56,13 +56,13 @@ func (c *call) grantOf(token string) (grant *oauthGrant, genuine bool, refused *
 // dropGrant is DELETE /oauth2/tokens (C.8): the user takes back what an app was given.
 func (c *call) dropGrant() reply {
 	if !c.mayGrant() {
-		return forbidden()
+		return forbiddenReply()
 	}
 	id := c.request.URL.Query().Get("client_id")
 	if id == "" {
 		return *badOAuthRequest("client_id is missing")
 	}
-	app := c.store.oauth.app(id)
+	app := c.store.oauth.findApp(id)
 	if app == nil {
 		return *c.invalidClient("unknown client")
 	}

@@ -13,7 +13,7 @@ import (
 
 // revokeForm is a complete revocation.
 func (p *provider) revokeForm(token string, changes ...string) url.Values {
-	return edit(url.Values{"token": {token}, "client_id": {p.clientID}, "client_secret": {p.secret}}, changes...)
+	return editValues(url.Values{"token": {token}, "client_id": {p.clientID}, "client_secret": {p.secret}}, changes...)
 }
 
 func TestRevocation(t *testing.T) { // C.8
@@ -58,14 +58,14 @@ func TestRevocation(t *testing.T) { // C.8
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				p := newProvider(t, profile)
-				tokens := p.grant()
+				tokens := p.obtainTokens()
 				form := tc.form(p, tokens)
-				res := p.post("/oauth2/revoke", form)
-				status := of(profile, tc.r30, tc.recent)
+				res := p.postForm("/oauth2/revoke", form)
+				status := byProfile(profile, tc.r30, tc.recent)
 				if res.StatusCode != status || (status == 200 && res.text != "") {
 					t.Errorf("status %d, want %d: %s", res.StatusCode, status, res.text)
 				}
-				p.wantAlive(tokens, !of(profile, tc.goneR30, tc.gone))
+				p.wantAlive(tokens, !byProfile(profile, tc.goneR30, tc.gone))
 				if !p.server.AcceptsToken(p.adaToken) {
 					t.Error("an ordinary token was revoked")
 				}
@@ -78,7 +78,7 @@ func TestUserDropsAGrant(t *testing.T) { // C.8
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		tokens, code := p.grant(), p.code()
+		tokens, code := p.obtainTokens(), p.obtainCode()
 		path := tokenURL + "?client_id=" + p.clientID
 		p.want(http.StatusUnauthorized, "DELETE", path, "", "")
 		p.want(http.StatusNoContent, "DELETE", path, p.ownerToken, "") // the owner has none
@@ -88,7 +88,7 @@ func TestUserDropsAGrant(t *testing.T) { // C.8
 			t.Error("somebody else's grant was dropped")
 		}
 		p.want(http.StatusNoContent, "DELETE", path, p.adaToken, "")
-		p.wantError(p.post(tokenURL, p.exchangeForm(code)), 400, "invalid_grant")
+		p.wantError(p.postForm(tokenURL, p.exchangeForm(code)), 400, "invalid_grant")
 		p.wantAlive(tokens, false)
 	})
 }

@@ -73,7 +73,7 @@ func oauthPath(path string) bool {
 // application as everywhere outside /api (A.2). With the provider off, the check of route.lacking has answered before.
 func (c *call) noSuchOAuthRoute(mux *http.ServeMux, root string) reply {
 	if !c.otherMethods(mux, root) {
-		return reply{status: http.StatusOK, html: page("Coder")}
+		return reply{status: http.StatusOK, html: htmlPage("Coder")}
 	}
 	return oauthFailure(http.StatusMethodNotAllowed, oauthInvalidRequest, "method not allowed")
 }
@@ -93,11 +93,11 @@ func (c *call) noStore() {
 func (c *call) oauthLimit() *reply {
 	bucket := "ip:" + remoteIP(c.request)
 	if c.request.Method == http.MethodDelete && c.request.URL.Path == tokensPath {
-		if key, _ := c.credential(); key != nil {
+		if key, _ := c.findCredential(); key != nil {
 			bucket = "user:" + key.user.id
 		}
 	}
-	if c.limit("oauth|"+bucket, loginLimit) == nil {
+	if c.applyLimit("oauth|"+bucket, loginLimit) == nil {
 		return nil
 	}
 	rp := oauthFailure(http.StatusTooManyRequests, oauthUnavailable,

@@ -15,7 +15,7 @@ func (c *call) negotiateScopes(app *oauthApp, requested string) ([]string, *oaut
 	if !c.opts.isNew() {
 		return []string{scopeAll}, nil
 	}
-	names, problem := catalogued(strings.Fields(requested))
+	names, problem := requireCatalogued(strings.Fields(requested))
 	if problem != nil {
 		return nil, problem
 	}
@@ -45,16 +45,16 @@ func (app *oauthApp) allowedScopes() []string {
 // stillAllowed reports whether NEW would grant scopes today: the catalogue and, at a code's redemption, the app's list may
 // have changed since (C.7).
 func (app *oauthApp) stillAllowed(scopes []string) bool {
-	return mintable(scopes) && (app.scope == "" || scopesCover(app.allowedScopes(), scopes))
+	return areMintable(scopes) && (app.scope == "" || scopesCover(app.allowedScopes(), scopes))
 }
 
-func mintable(scopes []string) bool {
+func areMintable(scopes []string) bool {
 	return !slices.ContainsFunc(scopes, func(name string) bool { return !externalScope(true, name) })
 }
 
 // narrowScopes is what a refresh may ask for: no more than the grant (C.6). "" is all of it.
 func narrowScopes(granted []string, requested string) ([]string, *oauthProblem) {
-	names, problem := catalogued(strings.Fields(requested))
+	names, problem := requireCatalogued(strings.Fields(requested))
 	switch {
 	case problem != nil:
 		return nil, problem
@@ -66,8 +66,8 @@ func narrowScopes(granted []string, requested string) ([]string, *oauthProblem) 
 	return names, nil
 }
 
-// catalogued canonicalises names that must all be in NEW's catalogue.
-func catalogued(names []string) ([]string, *oauthProblem) {
+// requireCatalogued canonicalises names that must all be in NEW's catalogue.
+func requireCatalogued(names []string) ([]string, *oauthProblem) {
 	for _, name := range names {
 		if !externalScope(true, name) {
 			return nil, invalidScope(fmt.Sprintf("scope %s is not supported", name))

@@ -38,12 +38,12 @@ func TestScopeNegotiation(t *testing.T) { // C.6
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newProvider(t, coderd.ProfileNew)
-			p.use(p.newApp(coderd.OAuthAppOptions{Name: "x", RedirectURIs: []string{callback}, Scope: tc.allowed}))
+			p.useApp(p.newApp(coderd.OAuthAppOptions{Name: "x", RedirectURIs: []string{callback}, Scope: tc.allowed}))
 			if tc.granted == "" {
-				p.wantShown(p.query("scope", tc.requested), redirected("invalid_scope"))
+				p.wantShown(p.authorizeQuery("scope", tc.requested), shownAtCallback("invalid_scope"))
 				return
 			}
-			tokens := p.grant("scope", tc.requested)
+			tokens := p.obtainTokens("scope", tc.requested)
 			if tokens.Scope == nil || *tokens.Scope != tc.granted {
 				t.Errorf("scope %v, want %q", tokens.Scope, tc.granted)
 			}
@@ -54,9 +54,9 @@ func TestScopeNegotiation(t *testing.T) { // C.6
 func TestRegisteredScopesAreAnAllowList(t *testing.T) { // C.4, C.6
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	reg := p.register(`{"redirect_uris":["` + callback + `"],"scope":"workspace:read template:read"}`)
+	reg := p.registerClient(`{"redirect_uris":["` + callback + `"],"scope":"workspace:read template:read"}`)
 	p.clientID, p.secret = reg.ClientID, reg.Secret
-	if got := *p.grant().Scope; got != "workspace:read template:read" {
+	if got := *p.obtainTokens().Scope; got != "workspace:read template:read" {
 		t.Errorf("scope %q", got)
 	}
 }
@@ -64,8 +64,8 @@ func TestRegisteredScopesAreAnAllowList(t *testing.T) { // C.4, C.6
 func TestNarrowerRefresh(t *testing.T) { // C.6
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	tokens := p.grant("scope", "coder:workspaces.access")
-	narrow := p.tokens(p.post(tokenURL, p.refreshForm(tokens.RefreshToken, "scope", "workspace:ssh")))
+	tokens := p.obtainTokens("scope", "coder:workspaces.access")
+	narrow := p.wantTokens(p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken, "scope", "workspace:ssh")))
 	if got := *narrow.Scope; got != "workspace:ssh" {
 		t.Errorf("scope %q", got)
 	}
@@ -75,7 +75,7 @@ func TestNarrowerRefresh(t *testing.T) { // C.6
 		strings.Join(grants[0].Key.Scopes, " ") != "workspace:ssh" {
 		t.Errorf("grants %+v", grants)
 	}
-	full := p.tokens(p.post(tokenURL, p.refreshForm(narrow.RefreshToken)))
+	full := p.wantTokens(p.postForm(tokenURL, p.refreshForm(narrow.RefreshToken)))
 	if got := *full.Scope; got != "coder:workspaces.access" {
 		t.Errorf("scope %q after the next refresh", got)
 	}
@@ -89,17 +89,17 @@ func TestScopesThatAreWithdrawn(t *testing.T) { // C.7
 		p.want(http.StatusOK, "PUT", apps+"/"+p.clientID, p.ownerToken, body)
 	}
 	put("workspace:read template:read")
-	tokens, code := p.grant(), p.code()
+	tokens, code := p.obtainTokens(), p.obtainCode()
 	put("workspace:read")
-	p.wantError(p.post(tokenURL, p.exchangeForm(code)), 400, "invalid_grant") // looked at again at redemption
-	p.wantAlive(tokens, true)                                                 // not at refresh
+	p.wantError(p.postForm(tokenURL, p.exchangeForm(code)), 400, "invalid_grant") // looked at again at redemption
+	p.wantAlive(tokens, true)                                                     // not at refresh
 }
 
 func TestRefreshInR30KnowsNoScope(t *testing.T) { // C.7
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileR30)
-	tokens := p.grant()
-	p.wantError(p.post(tokenURL, p.refreshForm(tokens.RefreshToken, "scope", "workspace:read")), 400, "invalid_request")
+	tokens := p.obtainTokens()
+	p.wantError(p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken, "scope", "workspace:read")), 400, "invalid_request")
 	p.wantAlive(tokens, true)
 }
 
@@ -120,12 +120,12 @@ func TestAudience(t *testing.T) { // C.9
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				p := newProvider(t, profile)
-				code := p.code("resource", tc.resource)
+				code := p.obtainCode("resource", tc.resource)
 				if tc.resource != "" { // both directions
-					p.wantError(p.post(tokenURL, p.exchangeForm(code)), 400, "invalid_target")
+					p.wantError(p.postForm(tokenURL, p.exchangeForm(code)), 400, "invalid_target")
 				}
-				tokens := p.tokens(p.post(tokenURL, p.exchangeForm(code, "resource", tc.resource)))
-				tokens = p.tokens(p.post(tokenURL, p.refreshForm(tokens.RefreshToken, "resource", tc.resource)))
+				tokens := p.wantTokens(p.postForm(tokenURL, p.exchangeForm(code, "resource", tc.resource)))
+				tokens = p.wantTokens(p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken, "resource", tc.resource)))
 				res := p.want(tc.status, "GET", me, tokens.AccessToken, "")
 				if tc.status == 403 && !strings.Contains(res.Header.Get("WWW-Authenticate"), "insufficient_scope") { // A.5
 					t.Errorf("challenge %q", res.Header.Get("WWW-Authenticate"))

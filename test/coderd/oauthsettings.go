@@ -34,19 +34,19 @@ type oauthSettingsJSON struct {
 // getOAuthSettings and putOAuthSettings are C.3, for owners; they stay reachable with the provider off (C.1).
 func (c *call) getOAuthSettings() reply {
 	if !c.mayOAuthSettings(actionRead) {
-		return forbidden()
+		return forbiddenReply()
 	}
-	return answer(http.StatusOK, oauthSettingsJSON{DynamicRegistration: c.opts.DynamicRegistration})
+	return jsonReply(http.StatusOK, oauthSettingsJSON{DynamicRegistration: c.opts.DynamicRegistration})
 }
 
 func (c *call) putOAuthSettings() reply {
 	if !c.mayOAuthSettings(actionUpdate) {
-		return forbidden()
+		return forbiddenReply()
 	}
 	var req oauthSettingsJSON
-	if refused := c.decode(&req); refused != nil {
+	if refused := c.decodeBody(&req); refused != nil {
 		return *refused
 	}
 	c.opts.DynamicRegistration = req.DynamicRegistration
-	return answer(http.StatusOK, req)
+	return jsonReply(http.StatusOK, req)
 }

@@ -64,7 +64,7 @@ type oauthCode struct {
 	scopes      []string
 }
 
-func (k *oauthCode) pair() oauthPair { return oauthPair{k.user.id, k.app.id} }
+func (k *oauthCode) pairKey() oauthPair { return oauthPair{k.user.id, k.app.id} }
 
 // oauthGrant is the refresh row of a pair of tokens. It hangs on the row of the access token's key and goes with it,
 // whatever takes that away: revocation, logout, the user's deletion, retention (C.7).
@@ -79,7 +79,7 @@ type oauthGrant struct {
 	grantedAt time.Time
 }
 
-func (g *oauthGrant) pair() oauthPair { return oauthPair{g.key.user.id, g.app.id} }
+func (g *oauthGrant) pairKey() oauthPair { return oauthPair{g.key.user.id, g.app.id} }
 
 func (st *oauthStore) addApp(app *oauthApp) {
 	st.seq++
@@ -101,15 +101,15 @@ func (st *oauthStore) sortedApps(keep func(*oauthApp) bool) []*oauthApp {
 
 // addCode replaces the user's outstanding code for the app (C.6).
 func (st *oauthStore) addCode(k *oauthCode) {
-	if old := st.pending[k.pair()]; old != nil {
+	if old := st.pending[k.pairKey()]; old != nil {
 		st.dropCode(old)
 	}
-	st.codes[k.public], st.pending[k.pair()] = k, k
+	st.codes[k.public], st.pending[k.pairKey()] = k, k
 }
 
 func (st *oauthStore) dropCode(k *oauthCode) {
 	delete(st.codes, k.public)
-	delete(st.pending, k.pair())
+	delete(st.pending, k.pairKey())
 }
 
 // dropCodes drops the outstanding codes that are selected.
@@ -122,7 +122,7 @@ func (st *oauthStore) dropCodes(selected func(*oauthCode) bool) {
 }
 
 func (st *oauthStore) addGrant(g *oauthGrant) {
-	st.grants[g.key.id], st.refresh[g.refresh.public], st.pairs[g.pair()] = g, g, g
+	st.grants[g.key.id], st.refresh[g.refresh.public], st.pairs[g.pairKey()] = g, g, g
 }
 
 // forgetKey is the cascade from a key's row to its refresh row.
@@ -133,8 +133,8 @@ func (st *oauthStore) forgetKey(keyID string) {
 	}
 	delete(st.grants, keyID)
 	delete(st.refresh, g.refresh.public)
-	if st.pairs[g.pair()] == g {
-		delete(st.pairs, g.pair())
+	if st.pairs[g.pairKey()] == g {
+		delete(st.pairs, g.pairKey())
 	}
 }
 

@@ -46,7 +46,7 @@ func (c *call) exchangeToken() reply {
 // refreshPair is the grant refresh_token. R30 does not check the client's secret. A refusal leaves the refresh token as it
 // is; success replaces both tokens at once, without any grace.
 func (c *call) refreshPair(req tokenRequest) reply {
-	if refused := req.need("refresh_token"); refused != nil {
+	if refused := req.requireParameters("refresh_token"); refused != nil {
 		return *refused
 	}
 	resource := req.form.Get("resource")
@@ -83,13 +83,13 @@ func (c *call) refreshScopes(req tokenRequest, grant *oauthGrant) ([]string, *re
 	if !c.opts.isNew() {
 		return grant.scopes, nil
 	}
-	if !mintable(grant.scopes) {
+	if !areMintable(grant.scopes) {
 		rp := badGrant("the grant's scopes are not available any more")
 		return nil, &rp
 	}
 	scopes, problem := narrowScopes(grant.scopes, req.form.Get("scope"))
 	if problem != nil {
-		rp := problem.reply()
+		rp := problem.toReply()
 		return nil, &rp
 	}
 	return scopes, nil
@@ -144,5 +144,5 @@ func (c *call) issuePair(spec pairSpec) reply {
 	if c.opts.isNew() {
 		out.Scope = strings.Join(key.scopes, " ")
 	}
-	return answer(http.StatusOK, out)
+	return jsonReply(http.StatusOK, out)
 }

@@ -18,12 +18,12 @@ func TestExchange(t *testing.T) { // C.7
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		res := p.post(tokenURL, p.exchangeForm(p.code("scope", "coder:workspaces.access user:read_personal")))
-		tokens := p.tokens(res)
+		res := p.postForm(tokenURL, p.exchangeForm(p.obtainCode("scope", "coder:workspaces.access user:read_personal")))
+		tokens := p.wantTokens(res)
 		if !looksLikeSecret(tokens.RefreshToken) || len(tokens.AccessToken) != 33 { // A.4
 			t.Errorf("access token %q, refresh token %q", tokens.AccessToken, tokens.RefreshToken)
 		}
-		scope := of(profile, nil, &[]string{"coder:workspaces.access user:read_personal"}[0])
+		scope := byProfile(profile, nil, &[]string{"coder:workspaces.access user:read_personal"}[0])
 		want := pair{
 			AccessToken: tokens.AccessToken, RefreshToken: tokens.RefreshToken, TokenType: "Bearer", ExpiresIn: 86400,
 			Scope: scope, Expiry: start.Add(24 * time.Hour),
@@ -38,12 +38,12 @@ func TestExchange(t *testing.T) { // C.7
 		if name := p.ada.ID + "_" + p.clientID + "_oauth_session_token"; keys[0].Name != name || keys[0].Username != "ada" {
 			t.Errorf("key %+v", keys[0])
 		}
-		wantScopes := of(profile, []string{"coder:all"}, []string{"coder:workspaces.access", "user:read_personal"})
+		wantScopes := byProfile(profile, []string{"coder:all"}, []string{"coder:workspaces.access", "user:read_personal"})
 		if diff := cmp.Diff(wantScopes, keys[0].Scopes); diff != "" {
 			t.Errorf("key's scopes (-want +got):\n%s", diff)
 		}
 		p.want(http.StatusOK, "GET", me, tokens.AccessToken, "")
-		p.want(of(profile, 200, 404), "GET", me+"/keys/"+keys[0].ID, tokens.AccessToken, "") // scope enforcement
+		p.want(byProfile(profile, 200, 404), "GET", me+"/keys/"+keys[0].ID, tokens.AccessToken, "") // scope enforcement
 		if got := p.want(http.StatusOK, "GET", me+"/keys/tokens", p.adaToken, "").text; strings.Contains(got, keys[0].ID) {
 			t.Errorf("listed among tokens: %s", got)
 		}
@@ -54,8 +54,8 @@ func TestAccessTokenSlides(t *testing.T) { // B.7, C.7
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		tokens := p.grant()
-		p.advance(2 * time.Hour)
+		tokens := p.obtainTokens()
+		p.advanceClock(2 * time.Hour)
 		p.want(http.StatusOK, "GET", me, tokens.AccessToken, "")
 		grants := p.server.OAuthGrants("ada", p.clientID)
 		if len(grants) != 1 || !grants[0].Key.ExpiresAt.Equal(start.Add(26*time.Hour)) ||
@@ -79,7 +79,7 @@ func TestClientAuthentication(t *testing.T) { // C.7, I
 	}{
 		"C.7 in the body": {},
 		"C.7 Basic": {
-			form:  func(_ *provider, f url.Values) url.Values { return edit(f, "client_id", "", "client_secret", "") },
+			form:  func(_ *provider, f url.Values) url.Values { return editValues(f, "client_id", "", "client_secret", "") },
 			basic: func(p *provider) func(*http.Request) { return basic(p.clientID, p.secret) },
 		},
 		"C.7 Basic and body agree":  {basic: func(p *provider) func(*http.Request) { return basic(p.clientID, p.secret) }},
@@ -87,18 +87,18 @@ func TestClientAuthentication(t *testing.T) { // C.7, I
 		"C.7 Basic of another client": {basic: func(p *provider) func(*http.Request) { return basic(p.ada.ID, p.secret) },
 			code: "invalid_request", refresh: "invalid_request", refreshR30: "invalid_request"},
 		"C.7 client id in the query": {
-			form:  func(_ *provider, f url.Values) url.Values { return edit(f, "client_id", "") },
+			form:  func(_ *provider, f url.Values) url.Values { return editValues(f, "client_id", "") },
 			query: func(p *provider) string { return "?client_id=" + p.clientID },
 		},
-		"C.7 no client": {form: func(_ *provider, f url.Values) url.Values { return edit(f, "client_id", "") },
+		"C.7 no client": {form: func(_ *provider, f url.Values) url.Values { return editValues(f, "client_id", "") },
 			code: "invalid_request", refresh: "invalid_request", refreshR30: "invalid_request"},
-		"C.7 unknown client": {form: func(p *provider, f url.Values) url.Values { return edit(f, "client_id", p.ada.ID) },
+		"C.7 unknown client": {form: func(p *provider, f url.Values) url.Values { return editValues(f, "client_id", p.ada.ID) },
 			code: "invalid_client", refresh: "invalid_client", refreshR30: "invalid_client"},
-		"C.7 client id is no UUID": {form: func(_ *provider, f url.Values) url.Values { return edit(f, "client_id", "x") },
+		"C.7 client id is no UUID": {form: func(_ *provider, f url.Values) url.Values { return editValues(f, "client_id", "x") },
 			code: "invalid_client", refresh: "invalid_client", refreshR30: "invalid_client"},
-		"C.7 wrong secret": {form: func(_ *provider, f url.Values) url.Values { return edit(f, "client_secret", "x") },
+		"C.7 wrong secret": {form: func(_ *provider, f url.Values) url.Values { return editValues(f, "client_secret", "x") },
 			code: "invalid_client", refresh: "invalid_client"},
-		"C.7 no secret": {form: func(_ *provider, f url.Values) url.Values { return edit(f, "client_secret", "") },
+		"C.7 no secret": {form: func(_ *provider, f url.Values) url.Values { return editValues(f, "client_secret", "") },
 			code: "invalid_client", refresh: "invalid_client"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -119,9 +119,9 @@ func TestClientAuthentication(t *testing.T) { // C.7, I
 					}
 					return p.postAs(path, form, change)
 				}
-				refresh := p.grant().RefreshToken
-				p.wantClientError(send(p.refreshForm(refresh)), of(profile, tc.refreshR30, tc.refresh))
-				p.wantClientError(send(p.exchangeForm(p.code())), tc.code)
+				refresh := p.obtainTokens().RefreshToken
+				p.wantClientError(send(p.refreshForm(refresh)), byProfile(profile, tc.refreshR30, tc.refresh))
+				p.wantClientError(send(p.exchangeForm(p.obtainCode())), tc.code)
 			})
 		})
 	}
@@ -132,10 +132,10 @@ func (p *provider) wantClientError(res response, code string) {
 	p.t.Helper()
 	switch code {
 	case "":
-		p.tokens(res)
+		p.wantTokens(res)
 	case "invalid_client":
 		p.wantError(res, http.StatusUnauthorized, code)
-		if got := res.Header.Get("WWW-Authenticate"); got != of(p.profile, "", `Basic realm="coder"`) {
+		if got := res.Header.Get("WWW-Authenticate"); got != byProfile(p.profile, "", `Basic realm="coder"`) {
 			p.t.Errorf("challenge %q", got)
 		}
 	default:
@@ -168,19 +168,19 @@ func TestRefusedTokenRequests(t *testing.T) { // C.7
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				p := newProvider(t, profile)
-				res := p.post(tokenURL+tc.path, p.exchangeForm(p.code(), tc.change...))
-				p.wantClientError(res, of(profile, tc.r30, tc.recent))
+				res := p.postForm(tokenURL+tc.path, p.exchangeForm(p.obtainCode(), tc.change...))
+				p.wantClientError(res, byProfile(profile, tc.r30, tc.recent))
 			})
 		})
 	}
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		code := p.code()
-		p.wantError(p.post(tokenURL, twice(p.exchangeForm(code), "grant_type")), 400, "unsupported_grant_type")
-		p.wantError(p.post(tokenURL, twice(p.exchangeForm(code), "code")), 400, "invalid_request")
-		p.wantError(p.do("POST", tokenURL, "", p.exchangeForm(code).Encode()), 400, "invalid_request")         // no content type: no form
-		p.wantError(p.post(tokenURL, p.exchangeForm(code[:17]+strings.Repeat("x", 40))), 400, "invalid_grant") // wrong secret half
-		p.tokens(p.post(tokenURL, p.exchangeForm(code)))
+		code := p.obtainCode()
+		p.wantError(p.postForm(tokenURL, repeatParameter(p.exchangeForm(code), "grant_type")), 400, "unsupported_grant_type")
+		p.wantError(p.postForm(tokenURL, repeatParameter(p.exchangeForm(code), "code")), 400, "invalid_request")
+		p.wantError(p.do("POST", tokenURL, "", p.exchangeForm(code).Encode()), 400, "invalid_request")             // no content type: no form
+		p.wantError(p.postForm(tokenURL, p.exchangeForm(code[:17]+strings.Repeat("x", 40))), 400, "invalid_grant") // wrong secret half
+		p.wantTokens(p.postForm(tokenURL, p.exchangeForm(code)))
 	})
 }
 
@@ -188,15 +188,15 @@ func TestPKCE(t *testing.T) { // C.6, C.7
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		code := p.code()
-		p.wantError(p.post(tokenURL, p.exchangeForm(code, "code_verifier", strings.Repeat("x", 43))), 400, "invalid_grant")
-		p.wantClientError(p.post(tokenURL, p.exchangeForm(code)), of(profile, "", "invalid_grant")) // burnt in NEW
+		code := p.obtainCode()
+		p.wantError(p.postForm(tokenURL, p.exchangeForm(code, "code_verifier", strings.Repeat("x", 43))), 400, "invalid_grant")
+		p.wantClientError(p.postForm(tokenURL, p.exchangeForm(code)), byProfile(profile, "", "invalid_grant")) // burnt in NEW
 		if isNew(profile) {
 			return
 		}
-		code = p.code("code_challenge", "", "code_challenge_method", "")
+		code = p.obtainCode("code_challenge", "", "code_challenge_method", "")
 		p.server.Reconfigure(func(o *coderd.Options) { o.Profile, o.OAuth2Provider = coderd.ProfileNew, true }) // an upgrade
-		p.wantError(p.post(tokenURL, p.exchangeForm(code)), 400, "invalid_grant")
+		p.wantError(p.postForm(tokenURL, p.exchangeForm(code)), 400, "invalid_grant")
 	})
 }
 
@@ -204,14 +204,14 @@ func TestRotation(t *testing.T) { // C.7, G.17, G.18
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		first := p.grant()
-		p.advance(24 * time.Hour) // the access token is expired, the refresh token is not
-		second := p.tokens(p.post(tokenURL, p.refreshForm(first.RefreshToken)))
+		first := p.obtainTokens()
+		p.advanceClock(24 * time.Hour) // the access token is expired, the refresh token is not
+		second := p.wantTokens(p.postForm(tokenURL, p.refreshForm(first.RefreshToken)))
 		if p.server.AcceptsToken(first.AccessToken) || !p.server.AcceptsToken(second.AccessToken) {
 			t.Error("the old access token lives, or the new one does not")
 		}
-		p.wantError(p.post(tokenURL, p.refreshForm(first.RefreshToken)), 400, "invalid_grant") // a replay
-		p.want(http.StatusOK, "GET", me, second.AccessToken, "")                               // costs nothing
+		p.wantError(p.postForm(tokenURL, p.refreshForm(first.RefreshToken)), 400, "invalid_grant") // a replay
+		p.want(http.StatusOK, "GET", me, second.AccessToken, "")                                   // costs nothing
 		grants := p.server.OAuthGrants("", "")
 		if len(grants) != 1 || !grants[0].RefreshExpiresAt.Equal(p.clock.Now().Add(30*24*time.Hour)) ||
 			!grants[0].GrantedAt.Equal(p.clock.Now().Add(-24*time.Hour)) {
@@ -224,34 +224,34 @@ func TestRotation(t *testing.T) { // C.7, G.17, G.18
 func TestRefreshLifetime(t *testing.T) { // C.7
 	t.Parallel()
 	p := newProviderWith(t, coderd.Options{SessionDuration: time.Minute, RefreshLifetime: time.Hour})
-	tokens := p.grant()
+	tokens := p.obtainTokens()
 	if tokens.ExpiresIn != 60 {
 		t.Errorf("expires in %d s", tokens.ExpiresIn)
 	}
-	p.advance(time.Hour - time.Second)
-	tokens = p.tokens(p.post(tokenURL, p.refreshForm(tokens.RefreshToken)))
-	p.advance(time.Hour)
-	p.wantError(p.post(tokenURL, p.refreshForm(tokens.RefreshToken)), 400, "invalid_grant")
+	p.advanceClock(time.Hour - time.Second)
+	tokens = p.wantTokens(p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken)))
+	p.advanceClock(time.Hour)
+	p.wantError(p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken)), 400, "invalid_grant")
 }
 
 func TestRetentionTrap(t *testing.T) { // C.7, G.19
 	t.Parallel()
 	p := newProviderWith(t, coderd.Options{KeyRetention: time.Hour})
-	tokens := p.grant()
-	p.advance(25 * time.Hour)
-	tokens = p.tokens(p.post(tokenURL, p.refreshForm(tokens.RefreshToken)))
-	p.advance(25*time.Hour + time.Second) // the refresh token would live for 30 days
-	p.wantError(p.post(tokenURL, p.refreshForm(tokens.RefreshToken)), 400, "invalid_grant")
+	tokens := p.obtainTokens()
+	p.advanceClock(25 * time.Hour)
+	tokens = p.wantTokens(p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken)))
+	p.advanceClock(25*time.Hour + time.Second) // the refresh token would live for 30 days
+	p.wantError(p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken)), 400, "invalid_grant")
 }
 
 func TestOnePairPerUserAndApp(t *testing.T) { // C.7, G.17
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		first := p.grant()
-		code := location(t, p.authorize(p.ownerToken, p.query())).Query().Get("code")
-		others := p.tokens(p.post(tokenURL, p.exchangeForm(code)))
-		second := p.grant()
+		first := p.obtainTokens()
+		code := locationOf(t, p.authorize(p.ownerToken, p.authorizeQuery())).Query().Get("code")
+		others := p.wantTokens(p.postForm(tokenURL, p.exchangeForm(code)))
+		second := p.obtainTokens()
 		p.wantAlive(first, false)
 		p.wantAlive(others, true)
 		p.wantAlive(second, true)
@@ -280,7 +280,7 @@ func TestCascades(t *testing.T) { // C.3, C.7, B.8, G.23, G.24
 		}, false},
 		"C.3 app deleted":  {func(p *provider, _ pair) error { return p.server.DeleteOAuthApp(p.clientID) }, true},
 		"revoked by user":  {func(p *provider, _ pair) error { return p.server.RevokeOAuthGrant("ada", p.clientID) }, true},
-		"C.8 DELETE":       {func(p *provider, _ pair) error { p.drop(); return nil }, true},
+		"C.8 DELETE":       {func(p *provider, _ pair) error { p.dropGrant(); return nil }, true},
 		"B.8 suspended":    {func(p *provider, _ pair) error { return p.server.Suspend("root") }, false},
 		"nothing happened": {func(*provider, pair) error { return nil }, false},
 	} {
@@ -288,7 +288,7 @@ func TestCascades(t *testing.T) { // C.3, C.7, B.8, G.23, G.24
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				p := newProvider(t, profile)
-				tokens := p.grant()
+				tokens := p.obtainTokens()
 				if err := tc.end(p, tokens); err != nil {
 					t.Fatal(err)
 				}
@@ -304,7 +304,7 @@ func TestCascades(t *testing.T) { // C.3, C.7, B.8, G.23, G.24
 func TestRefusalsLeaveTheRefreshToken(t *testing.T) { // C.7, G.22
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	tokens := p.grant("scope", "coder:workspaces.access")
+	tokens := p.obtainTokens("scope", "coder:workspaces.access")
 	for name, tc := range map[string]struct {
 		change []string
 		status int
@@ -320,12 +320,12 @@ func TestRefusalsLeaveTheRefreshToken(t *testing.T) { // C.7, G.22
 		"C.7 unsupported grant": {[]string{"grant_type", "x"}, 400, "unsupported_grant_type"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p.wantError(p.post(tokenURL, p.refreshForm(tokens.RefreshToken, tc.change...)), tc.status, tc.code)
+			p.wantError(p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken, tc.change...)), tc.status, tc.code)
 		})
 	}
 	app, secret := p.newApp(coderd.OAuthAppOptions{Name: "other", RedirectURIs: []string{callback}})
 	other := p.refreshForm(tokens.RefreshToken, "client_id", app.ClientID, "client_secret", secret)
-	p.wantError(p.post(tokenURL, other), 400, "invalid_grant")
+	p.wantError(p.postForm(tokenURL, other), 400, "invalid_grant")
 	p.wantAlive(tokens, true)
 }
 
@@ -336,7 +336,7 @@ func TestOversizeForm(t *testing.T) { // C.7, A.8
 		form := p.refreshForm(strings.Repeat("x", 1<<20))
 		for _, path := range []string{tokenURL, "/oauth2/revoke"} {
 			form.Set("token", "x")
-			res := p.post(path, form)
+			res := p.postForm(path, form)
 			if !isNew(profile) {
 				if res.StatusCode != http.StatusBadRequest {
 					t.Errorf("%s: status %d", path, res.StatusCode)
@@ -369,12 +369,12 @@ func TestInternalFailure(t *testing.T) { // C.7
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		random := &exhausted{left: 1 << 20}
 		p := newProviderWith(t, coderd.Options{Profile: profile, Random: random})
-		tokens := p.grant()
+		tokens := p.obtainTokens()
 		random.left = 0
-		res := p.post(tokenURL, p.refreshForm(tokens.RefreshToken))
+		res := p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken))
 		if isNew(profile) {
 			p.wantError(res, http.StatusInternalServerError, "server_error")
-		} else if res.StatusCode != http.StatusInternalServerError || res.problem().Message == "" {
+		} else if res.StatusCode != http.StatusInternalServerError || res.decodeProblem().Message == "" {
 			t.Errorf("status %d, body %s", res.StatusCode, res.text)
 		}
 		random.left = 1 << 20

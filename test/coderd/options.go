@@ -132,7 +132,7 @@ func (o Options) withDefaults() Options {
 
 func (o Options) isNew() bool { return o.Profile != ProfileR30 }
 
-func (o Options) version() string {
+func (o Options) buildVersion() string {
 	switch {
 	case o.Version != "":
 		return o.Version
@@ -143,7 +143,7 @@ func (o Options) version() string {
 	}
 }
 
-func (o Options) keying() RateLimitKeying {
+func (o Options) rateLimitKeying() RateLimitKeying {
 	switch {
 	case o.RateLimitKeying != "":
 		return o.RateLimitKeying

@@ -98,11 +98,11 @@ func pageReply(status int, page *template.Template, data any) reply {
 		panic(fmt.Sprintf("coderd: rendering the page %s: %v", page.Name(), err))
 	}
 	return reply{status: status, html: out.String()}.
-		with("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'").
-		with("Referrer-Policy", "no-referrer")
+		withHeader("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'").
+		withHeader("Referrer-Policy", "no-referrer")
 }
 
-// page is what a proxy or the single-page application answers: all that clients can learn from it is that it is HTML.
-func page(title string) string {
+// htmlPage is what a proxy or the single-page application answers: all that clients can learn from it is that it is HTML.
+func htmlPage(title string) string {
 	return fmt.Sprintf("<!doctype html>\n<html><head><title>%s</title></head><body><h1>%s</h1></body></html>\n", title, title)
 }

@@ -77,16 +77,16 @@ func (c *call) pathUser() (*user, *reply) {
 		if c.mayReadUser(c.key.user) {
 			return c.key.user, nil
 		}
-		rp := hidden()
+		rp := hiddenReply()
 		return nil, &rp
 	}
 	u := c.findUser(name)
 	if u != nil && c.mayReadUser(u) {
 		return u, nil
 	}
-	rp := hidden()
+	rp := hiddenReply()
 	if !c.opts.isNew() {
-		rp = failure(http.StatusBadRequest, `"user" must be an existing uuid or username`, "")
+		rp = errorReply(http.StatusBadRequest, `"user" must be an existing uuid or username`, "")
 	}
 	return nil, &rp
 }
@@ -98,5 +98,5 @@ func (s *Server) findUser(name string) *user {
 			return u
 		}
 	}
-	return s.store.login(strings.TrimSpace(name))
+	return s.store.findLogin(strings.TrimSpace(name))
 }

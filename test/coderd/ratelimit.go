@@ -29,8 +29,8 @@ func newRateLimiter() *rateLimiter {
 	return &rateLimiter{current: map[string]int{}, previous: map[string]int{}}
 }
 
-// advance moves to the window of now. A clock that was put back starts afresh.
-func (l *rateLimiter) advance(now time.Time) {
+// advanceWindow moves to the window of now. A clock that was put back starts afresh.
+func (l *rateLimiter) advanceWindow(now time.Time) {
 	window := now.Truncate(rateWindow)
 	switch window.Sub(l.window) {
 	case 0:
@@ -43,10 +43,10 @@ func (l *rateLimiter) advance(now time.Time) {
 	l.window = window
 }
 
-// take counts a request unless the limit is reached. The rate is a sliding estimate: the previous minute weighs as much as
+// countRequest counts a request unless the limit is reached. The rate is a sliding estimate: the previous minute weighs as much as
 // is left of it. Refused requests do not count.
-func (l *rateLimiter) take(key string, limit int, now time.Time) (remaining int, ok bool) {
-	l.advance(now)
+func (l *rateLimiter) countRequest(key string, limit int, now time.Time) (remaining int, ok bool) {
+	l.advanceWindow(now)
 	left := 1 - float64(now.Sub(l.window))/float64(rateWindow)
 	rate := int(math.Round(float64(l.previous[key])*left)) + l.current[key]
 	if rate+1 > limit {
@@ -70,19 +70,19 @@ func (c *call) checkLimits(strict bool) *reply {
 			return refused
 		}
 		if key != "" {
-			if refused := c.limit("api|"+key, c.opts.APIRateLimit); refused != nil {
+			if refused := c.applyLimit("api|"+key, c.opts.APIRateLimit); refused != nil {
 				return refused
 			}
 		}
 	}
 	if strict {
-		return c.limit("login|"+remoteIP(c.request)+"|"+c.request.URL.Path, loginLimit)
+		return c.applyLimit("login|"+remoteIP(c.request)+"|"+c.request.URL.Path, loginLimit)
 	}
 	return nil
 }
 
-func (c *call) limit(key string, limit int) *reply {
-	remaining, ok := c.limiter.take(key, limit, c.now)
+func (c *call) applyLimit(key string, limit int) *reply {
+	remaining, ok := c.limiter.countRequest(key, limit, c.now)
 	c.header.Set("X-RateLimit-Limit", strconv.Itoa(limit))
 	c.header.Set("X-RateLimit-Remaining", strconv.Itoa(remaining))
 	c.header.Set("X-RateLimit-Reset", strconv.FormatInt(c.limiter.window.Add(rateWindow).Unix(), 10))
@@ -90,7 +90,7 @@ func (c *call) limit(key string, limit int) *reply {
 		return nil
 	}
 	c.header.Set("Retry-After", strconv.Itoa(int(rateWindow.Seconds())))
-	rp := failure(http.StatusTooManyRequests, fmt.Sprintf("rate limit of %d requests per minute reached", limit), "")
+	rp := errorReply(http.StatusTooManyRequests, fmt.Sprintf("rate limit of %d requests per minute reached", limit), "")
 	return &rp
 }
 
@@ -98,10 +98,10 @@ func (c *call) limit(key string, limit int) *reply {
 // ahead of authentication: it knows addresses only and does not heed the bypass header.
 func (c *call) rateKey() (string, *reply) {
 	byIP := "ip:" + remoteIP(c.request) + "|" + c.request.URL.Path
-	if c.opts.keying() == KeyByIP {
+	if c.opts.rateLimitKeying() == KeyByIP {
 		return byIP, nil
 	}
-	key, _ := c.credential()
+	key, _ := c.findCredential()
 	if key == nil {
 		return byIP, nil
 	}

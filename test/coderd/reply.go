@@ -32,33 +32,33 @@ type validation struct {
 	Detail string `json:"detail"`
 }
 
-func answer(status int, body any) reply { return reply{status: status, body: body} }
+func jsonReply(status int, body any) reply { return reply{status: status, body: body} }
 
 func noContent() reply { return reply{status: http.StatusNoContent} }
 
-func failure(status int, message, detail string, validations ...validation) reply {
-	return answer(status, errorJSON{Message: message, Detail: detail, Validations: validations})
+func errorReply(status int, message, detail string, validations ...validation) reply {
+	return jsonReply(status, errorJSON{Message: message, Detail: detail, Validations: validations})
 }
 
-// hidden is the one answer for what is missing and what is forbidden (A.6).
-func hidden() reply {
-	return failure(http.StatusNotFound, "not found, or no access to it", "")
+// hiddenReply is the one answer for what is missing and what is forbidden (A.6).
+func hiddenReply() reply {
+	return errorReply(http.StatusNotFound, "not found, or no access to it", "")
 }
 
-func forbidden() reply {
-	return failure(http.StatusForbidden, "forbidden", "no permission for this")
+func forbiddenReply() reply {
+	return errorReply(http.StatusForbidden, "forbidden", "no permission for this")
 }
 
 func routeNotFound() reply {
-	return failure(http.StatusNotFound, "Route not found.", "")
+	return errorReply(http.StatusNotFound, "Route not found.", "")
 }
 
-// invalid is a request that fails its validation, one entry per field (A.1).
-func invalid(validations ...validation) reply {
-	return failure(http.StatusBadRequest, "validation failed", "", validations...)
+// invalidReply is a request that fails its validation, one entry per field (A.1).
+func invalidReply(validations ...validation) reply {
+	return errorReply(http.StatusBadRequest, "validation failed", "", validations...)
 }
 
-func (rp reply) with(name, value string) reply {
+func (rp reply) withHeader(name, value string) reply {
 	if rp.header == nil {
 		rp.header = http.Header{}
 	}
@@ -66,8 +66,8 @@ func (rp reply) with(name, value string) reply {
 	return rp
 }
 
-// write sends the answer. A failing connection is the client's affair; there is nobody to tell.
-func (rp reply) write(w http.ResponseWriter) {
+// writeTo sends the answer. A failing connection is the client's affair; there is nobody to tell.
+func (rp reply) writeTo(w http.ResponseWriter) {
 	for name, values := range rp.header {
 		w.Header()[name] = values
 	}
@@ -99,5 +99,5 @@ func encodeJSON(body any) []byte {
 
 // writeHTML answers as a proxy or the single-page application would.
 func writeHTML(w http.ResponseWriter, status int, title string) {
-	reply{status: status, html: page(title)}.write(w)
+	reply{status: status, html: htmlPage(title)}.writeTo(w)
 }

@@ -34,19 +34,19 @@ type call struct {
 	key     *apiKey     // who calls; nil on public routes
 }
 
-// routes lists the API. A later section of the contract adds a function like this one and its line in newMux.
-func (s *Server) routes() []route {
+// coreRoutes lists the API. A later section of the contract adds a function like this one and its line in newMux.
+func (s *Server) coreRoutes() []route {
 	const users, keys = "/api/v2/users", "/api/v2/users/{user}/keys"
 	return []route{
 		{method: "GET", path: "/api/v2/buildinfo", handle: (*call).buildInfo, public: true},
-		{method: "GET", path: "/api/v2/experiments", handle: (*call).experiments},
+		{method: "GET", path: "/api/v2/experiments", handle: (*call).listExperiments},
 		{method: "GET", path: "/api/v2/auth/scopes", handle: (*call).authScopes, isNew: true},
 		{method: "GET", path: "/api/v2/deployment/config", handle: (*call).deploymentConfig},
 		{method: "GET", path: "/api/v2/deployment/ssh", handle: (*call).deploymentSSH},
 		{method: "GET", path: "/api/v2/deployment/stats", handle: (*call).deploymentStats},
 		{method: "POST", path: "/api/v2/authcheck", handle: (*call).authCheck},
-		{method: "POST", path: users + "/login", handle: (*call).login, public: true, strict: true},
-		{method: "POST", path: users + "/logout", handle: (*call).logout},
+		{method: "POST", path: users + "/login", handle: (*call).logIn, public: true, strict: true},
+		{method: "POST", path: users + "/logout", handle: (*call).logOut},
 		{method: "GET", path: users, handle: (*call).listUsers},
 		{method: "GET", path: users + "/{user}", handle: (*call).getUser},
 		{method: "PUT", path: users + "/{user}/status/suspend", handle: (*call).suspendUser},
@@ -76,11 +76,11 @@ func (s *Server) routeOf(r *http.Request) string {
 
 func (s *Server) newMux() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, rt := range slices.Concat(s.routes(), s.workspaceRoutes(), s.oauthRoutes()) {
+	for _, rt := range slices.Concat(s.coreRoutes(), s.workspaceRoutes(), s.oauthRoutes()) {
 		mux.HandleFunc(rt.method+" "+rt.path, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(rt, w, r) })
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		reply{status: http.StatusOK, text: "OK"}.write(w)
+		reply{status: http.StatusOK, text: "OK"}.writeTo(w)
 	})
 	unknown := route{public: true, handle: func(c *call) reply { return c.noSuchRoute(mux) }}
 	mux.HandleFunc(apiRoot, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(unknown, w, r) })
@@ -96,8 +96,8 @@ func (s *Server) newMux() *http.ServeMux {
 
 // serveRoute takes a request through the API's checks in the server's order.
 func (s *Server) serveRoute(rt route, w http.ResponseWriter, r *http.Request) {
-	body, err := readBody(w, r, s.options().maxBody())
-	rp, header := s.handle(rt, r, body, err)
+	body, err := readBody(w, r, s.currentOptions().maxBody())
+	rp, header := s.handleRoute(rt, r, body, err)
 	for name, values := range header {
 		w.Header()[name] = values
 	}
@@ -105,14 +105,14 @@ func (s *Server) serveRoute(rt route, w http.ResponseWriter, r *http.Request) {
 		rp.takeOver(w, r)
 		return
 	}
-	rp.write(w)
+	rp.writeTo(w)
 }
 
-func (s *Server) handle(rt route, r *http.Request, body []byte, bodyErr error) (reply, http.Header) {
+func (s *Server) handleRoute(rt route, r *http.Request, body []byte, bodyErr error) (reply, http.Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &call{Server: s, request: r, ex: exchangeOf(r), now: s.now(), body: body, header: http.Header{}}
-	s.store.purge(c.now, s.opts.KeyRetention)
+	s.store.purgeKeys(c.now, s.opts.KeyRetention)
 	c.noStore()
 	if refused := c.checkLimits(rt.strict); refused != nil {
 		return *refused, c.header
@@ -120,11 +120,11 @@ func (s *Server) handle(rt route, r *http.Request, body []byte, bodyErr error) (
 	if rt.isNew && !s.opts.isNew() || rt.lacking != nil && rt.lacking(s.opts) {
 		return routeNotFound(), c.header
 	}
-	if c.forgeable() {
+	if c.isForgeable() {
 		return csrfFailure(), c.header
 	}
 	if !rt.public {
-		if refused := c.authenticate(); refused != nil {
+		if refused := c.authenticateCaller(); refused != nil {
 			return *refused, c.header
 		}
 	}
@@ -134,9 +134,9 @@ func (s *Server) handle(rt route, r *http.Request, body []byte, bodyErr error) (
 	return rt.handle(c), c.header
 }
 
-// forgeable is A.3: a state-changing call of the API with the session cookie needs a CSRF token. This server hands none out,
+// isForgeable is A.3: a state-changing call of the API with the session cookie needs a CSRF token. This server hands none out,
 // so none can be right. A token in a header beside the cookie changes nothing: the cookie is what counts.
-func (c *call) forgeable() bool {
+func (c *call) isForgeable() bool {
 	if !strings.HasPrefix(c.request.URL.Path, apiRoot) {
 		return false
 	}
@@ -162,7 +162,7 @@ func (c *call) noSuchRoute(mux *http.ServeMux) reply {
 		c.header.Del("Allow")
 		return routeNotFound()
 	}
-	return failure(http.StatusMethodNotAllowed, "method not allowed", "")
+	return errorReply(http.StatusMethodNotAllowed, "method not allowed", "")
 }
 
 // otherMethods puts the methods that a path knows into Allow, and reports whether there are any. root is the pattern of
@@ -200,7 +200,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 func bodyFailure(err error) reply {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		return failure(http.StatusRequestEntityTooLarge, "request body too large", err.Error())
+		return errorReply(http.StatusRequestEntityTooLarge, "request body too large", err.Error())
 	}
-	return failure(http.StatusBadRequest, "request body cannot be read", err.Error())
+	return errorReply(http.StatusBadRequest, "request body cannot be read", err.Error())
 }

@@ -72,7 +72,7 @@ func (s *Server) Reconfigure(change func(*Options)) {
 }
 
 // DeploymentID is the server's stable identity, as in buildinfo.
-func (s *Server) DeploymentID() string { return s.options().DeploymentID }
+func (s *Server) DeploymentID() string { return s.currentOptions().DeploymentID }
 
 // Now is the server's time: its clock and the offset.
 func (s *Server) Now() time.Time {
@@ -99,7 +99,7 @@ func (s *Server) ClockOffset() time.Duration {
 // now must be called with the mutex held.
 func (s *Server) now() time.Time { return s.opts.Clock.Now().Add(s.offset).UTC().Truncate(timeGrain) }
 
-func (s *Server) options() Options {
+func (s *Server) currentOptions() Options {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.opts
@@ -131,10 +131,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	r = r.WithContext(context.WithValue(r.Context(), exchangeContextKey{}, ex))
 	s.serveFaulty(out, r, func(w http.ResponseWriter, r *http.Request) {
-		if ex.listener != nil && !ex.listener.admit(w, r) {
+		if ex.listener != nil && !ex.listener.admitRequest(w, r) {
 			return
 		}
-		w.Header().Set("X-Coder-Build-Version", s.options().version())
+		w.Header().Set("X-Coder-Build-Version", s.currentOptions().buildVersion())
 		s.mux.ServeHTTP(w, r)
 	})
 }
@@ -145,7 +145,7 @@ func (s *Server) logNow(ex *exchange, status int) {
 		return
 	}
 	ex.logged, ex.entry.Status = true, status
-	s.log.add(ex.entry)
+	s.log.addEntry(ex.entry)
 }
 
 // answerWriter notes the status and stamps every answer with the server's own time: clients measure their skew by it (G.27).

@@ -138,16 +138,16 @@ func TestRateLimits(t *testing.T) { // A.7
 		}
 		res := w.want(http.StatusTooManyRequests, "GET", me, w.adaToken, "")
 		wantRate(t, res, "4", "0", start.Add(time.Minute))
-		if got := res.Header.Get("Retry-After"); got != "60" || res.problem().Message == "" {
+		if got := res.Header.Get("Retry-After"); got != "60" || res.decodeProblem().Message == "" {
 			t.Errorf("Retry-After %q, body %s", got, res.text)
 		}
 		w.want(http.StatusOK, "GET", me+"/keys/"+w.adaKey.ID, w.adaToken, "") // another path counts by itself
 		w.want(http.StatusOK, "GET", me, w.ownerToken, "")                    // and another user
-		w.advance(90 * time.Second)                                           // half of the last minute still counts: 2
+		w.advanceClock(90 * time.Second)                                      // half of the last minute still counts: 2
 		w.want(http.StatusOK, "GET", me, w.adaToken, "")
 		w.want(http.StatusOK, "GET", me, w.adaToken, "")
 		w.want(http.StatusTooManyRequests, "GET", me, w.adaToken, "")
-		w.advance(2 * time.Minute)
+		w.advanceClock(2 * time.Minute)
 		w.want(http.StatusOK, "GET", me, w.adaToken, "")
 	})
 	t.Run("A.7 R30 counts by address and ignores the bypass", func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestRateLimits(t *testing.T) { // A.7
 		w := newWorld(t, coderd.Options{Profile: coderd.ProfileR30, APIRateLimit: 2})
 		w.want(http.StatusOK, "GET", me, w.adaToken, "")
 		w.want(http.StatusOK, "GET", me, w.ownerToken, "")
-		if got := w.bypass(w.ownerToken); got != http.StatusTooManyRequests {
+		if got := w.getWithBypass(w.ownerToken); got != http.StatusTooManyRequests {
 			t.Errorf("owner's bypass: %d", got)
 		}
 	})
@@ -166,7 +166,7 @@ func TestRateLimits(t *testing.T) { // A.7
 			token  string
 			status int
 		}{{w.ownerToken, 200}, {w.ownerToken, 200}, {w.adaToken, 428}, {"", 401}, {"", 429}} {
-			if got := w.bypass(tc.token); got != tc.status {
+			if got := w.getWithBypass(tc.token); got != tc.status {
 				t.Errorf("status %d, want %d", got, tc.status)
 			}
 		}
@@ -188,9 +188,9 @@ func TestRateLimits(t *testing.T) { // A.7
 	})
 }
 
-func (w *world) bypass(token string) int {
+func (w *world) getWithBypass(token string) int {
 	w.t.Helper()
-	req := w.request("GET", me, token, "")
+	req := w.newRequest("GET", me, token, "")
 	req.Header.Set("X-Coder-Bypass-Ratelimit", "true")
 	res, err := w.send(req)
 	if err != nil {
@@ -214,7 +214,7 @@ func TestRequestLog(t *testing.T) {
 	for range 3 {
 		w.want(http.StatusOK, "GET", me, w.adaToken, "")
 	}
-	req := w.request("DELETE", me+"/keys/"+w.adaToken+"?access_token="+w.adaToken, w.adaToken, "")
+	req := w.newRequest("DELETE", me+"/keys/"+w.adaToken+"?access_token="+w.adaToken, w.adaToken, "")
 	req.Header.Set("X-Extra", "sentinel-value")
 	if _, err := w.send(req); err != nil {
 		t.Fatal(err)
@@ -249,7 +249,7 @@ func TestConcurrentUse(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			for n := range 10 {
-				value, id := w.mint("ada", w.ownerToken, `{"token_name":"t`+strconv.Itoa(i*10+n)+`"}`)
+				value, id := w.mintToken("ada", w.ownerToken, `{"token_name":"t`+strconv.Itoa(i*10+n)+`"}`)
 				if !w.server.AcceptsToken(value) {
 					t.Error("a new token is not accepted")
 				}

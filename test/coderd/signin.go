@@ -33,13 +33,13 @@ func (c *call) signIn() reply {
 	if refused != nil {
 		return *refused
 	}
-	u := c.store.login(form.Get("user"))
+	u := c.store.findLogin(form.Get("user"))
 	if u == nil || !canSignIn(u) {
 		return c.signInPage(http.StatusBadRequest, "Nobody of that name can sign in.", form.Get("redirect"))
 	}
 	token, k, err := c.addKey(keySpec{user: u, loginType: LoginTypePassword, lifetime: c.opts.SessionDuration})
 	if err != nil {
-		return failure(http.StatusInternalServerError, "cannot create a session", err.Error())
+		return errorReply(http.StatusInternalServerError, "cannot create a session", err.Error())
 	}
 	c.ex.entry.KeyID, c.ex.entry.UserID, c.ex.entry.Username = k.id, u.id, u.username
 	cookie := http.Cookie{
@@ -47,7 +47,7 @@ func (c *call) signIn() reply {
 		Secure: c.request.TLS != nil,
 	}
 	c.header.Add("Set-Cookie", cookie.String())
-	return reply{status: http.StatusSeeOther}.with("Location", localPath(form.Get("redirect")))
+	return reply{status: http.StatusSeeOther}.withHeader("Location", localPath(form.Get("redirect")))
 }
 
 // localPath keeps a redirect on this server: a path, and nothing that a browser would take for another host. Browsers read

@@ -34,8 +34,8 @@ func newStore() *store {
 	}
 }
 
-// login finds a living user by username or e-mail.
-func (st *store) login(name string) *user { return st.logins[strings.ToLower(name)] }
+// findLogin finds a living user by username or e-mail.
+func (st *store) findLogin(name string) *user { return st.logins[strings.ToLower(name)] }
 
 func (st *store) addUser(u *user) {
 	st.users[u.id] = u
@@ -89,8 +89,8 @@ func (st *store) duePurge(k *apiKey, retention time.Duration) {
 	}
 }
 
-// purge removes keys that expired more than the retention ago (B.7).
-func (st *store) purge(now time.Time, retention time.Duration) {
+// purgeKeys removes keys that expired more than the retention ago (B.7).
+func (st *store) purgeKeys(now time.Time, retention time.Duration) {
 	if retention < 0 || st.nextPurge.IsZero() || !now.After(st.nextPurge) {
 		return
 	}

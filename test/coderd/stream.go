@@ -65,10 +65,12 @@ type watcher struct {
 }
 
 // watchBySocket and watchByEvents check the request as any other; the stream itself runs without the server's mutex.
-func (c *call) watchBySocket() reply { return c.watch(StreamWebSocket, (*watcher).serveSocket) }
-func (c *call) watchByEvents() reply { return c.watch(StreamEvents, (*watcher).serveEvents) }
+func (c *call) watchBySocket() reply {
+	return c.watchWorkspace(StreamWebSocket, (*watcher).serveSocket)
+}
+func (c *call) watchByEvents() reply { return c.watchWorkspace(StreamEvents, (*watcher).serveEvents) }
 
-func (c *call) watch(protocol StreamProtocol, serve func(*watcher, http.ResponseWriter, *http.Request) StreamEnd) reply {
+func (c *call) watchWorkspace(protocol StreamProtocol, serve func(*watcher, http.ResponseWriter, *http.Request) StreamEnd) reply {
 	ws, refused := c.pathWorkspace()
 	if refused != nil {
 		return *refused
@@ -83,7 +85,7 @@ func (c *call) watch(protocol StreamProtocol, serve func(*watcher, http.Response
 		defer cancel()
 		w.cut, w.done, w.left = cancel, ctx.Done(), r.Context().Done()
 		if l := exchangeOf(r).listener; l != nil {
-			w.stopped = l.stopped()
+			w.stopped = l.stopSignal()
 			go func() {
 				select {
 				case <-w.stopped:
@@ -92,23 +94,23 @@ func (c *call) watch(protocol StreamProtocol, serve func(*watcher, http.Response
 				}
 			}()
 		}
-		w.leave(serve(w, out, r.WithContext(ctx)))
+		w.endStream(serve(w, out, r.WithContext(ctx)))
 	}}
 }
 
-// enter makes the stream live: a ping, then the whole state (contract D.1). The request is logged now, since it will not
+// startStream makes the stream live: a ping, then the whole state (contract D.1). The request is logged now, since it will not
 // end for long.
-func (w *watcher) enter(r *http.Request, status int) {
+func (w *watcher) startStream(r *http.Request, status int) {
 	s := w.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.workspaces.watchers[w] = struct{}{}
-	w.push(streamEvent{kind: eventPing})
-	w.push(streamEvent{kind: eventData, data: stateOf(s.workspaces.byID[w.WorkspaceID])})
+	w.pushEvent(streamEvent{kind: eventPing})
+	w.pushEvent(streamEvent{kind: eventData, data: stateOf(s.workspaces.byID[w.WorkspaceID])})
 	s.logNow(exchangeOf(r), status)
 }
 
-func (w *watcher) leave(end StreamEnd) {
+func (w *watcher) endStream(end StreamEnd) {
 	w.server.mu.Lock()
 	defer w.server.mu.Unlock()
 	if _, entered := w.server.workspaces.watchers[w]; !entered {
@@ -120,20 +122,20 @@ func (w *watcher) leave(end StreamEnd) {
 	w.server.workspaces.ends[end]++
 }
 
-// publish tells all watchers of a workspace its whole state. The mutex is held.
-func (s *Server) publish(ws *workspace) {
+// publishState tells all watchers of a workspace its whole state. The mutex is held.
+func (s *Server) publishState(ws *workspace) {
 	event := streamEvent{kind: eventData, data: stateOf(ws)}
 	for w := range s.workspaces.watchers {
 		if w.WorkspaceID == ws.id {
-			w.push(event)
+			w.pushEvent(event)
 		}
 	}
 }
 
-func stateOf(ws *workspace) json.RawMessage { return bytes.TrimSpace(encodeJSON(ws.wire())) }
+func stateOf(ws *workspace) json.RawMessage { return bytes.TrimSpace(encodeJSON(ws.toJSON())) }
 
-// push leaves an event for the stream. States coalesce where the stream is behind (contract D.1). The mutex is held.
-func (w *watcher) push(e streamEvent) {
+// pushEvent leaves an event for the stream. States coalesce where the stream is behind (contract D.1). The mutex is held.
+func (w *watcher) pushEvent(e streamEvent) {
 	if last := len(w.pending) - 1; last >= 0 && e.kind == eventData && w.pending[last].kind == eventData {
 		w.pending = w.pending[:last]
 	}
@@ -144,7 +146,7 @@ func (w *watcher) push(e streamEvent) {
 	}
 }
 
-func (w *watcher) take() []streamEvent {
+func (w *watcher) takePending() []streamEvent {
 	w.server.mu.Lock()
 	defer w.server.mu.Unlock()
 	events := slices.Clone(w.pending)
@@ -152,10 +154,10 @@ func (w *watcher) take() []streamEvent {
 	return events
 }
 
-// run sends what comes up until the stream ends. gone is closed when the client has left. It reports how the server ended
+// runStream sends what comes up until the stream ends. gone is closed when the client has left. It reports how the server ended
 // the stream: the close code that was ordered, or 0 for a cut; ok is false where the client or the connection ended it.
-func (w *watcher) run(gone <-chan struct{}, send func(streamEvent) error, beat func() error) (code int, ok bool) {
-	heartbeat := time.NewTicker(w.server.options().heartbeat())
+func (w *watcher) runStream(gone <-chan struct{}, send func(streamEvent) error, beat func() error) (code int, ok bool) {
+	heartbeat := time.NewTicker(w.server.currentOptions().heartbeatInterval())
 	defer heartbeat.Stop()
 	for {
 		var err error
@@ -163,9 +165,9 @@ func (w *watcher) run(gone <-chan struct{}, send func(streamEvent) error, beat f
 		case <-w.wake:
 			err = w.sendPending(gone, send)
 		case <-heartbeat.C:
-			if w.delay(gone) {
+			if w.waitForPace(gone) {
 				err = beat()
-				w.beaten()
+				w.countHeartbeat()
 			}
 		case code := <-w.order:
 			return code, true
@@ -175,14 +177,14 @@ func (w *watcher) run(gone <-chan struct{}, send func(streamEvent) error, beat f
 			return 0, true
 		}
 		if err != nil {
-			return w.failed(gone)
+			return w.classifyWriteFailure(gone)
 		}
 	}
 }
 
 func (w *watcher) sendPending(gone <-chan struct{}, send func(streamEvent) error) error {
-	for _, e := range w.take() {
-		if !w.delay(gone) {
+	for _, e := range w.takePending() {
+		if !w.waitForPace(gone) {
 			return nil // run sees why
 		}
 		if err := send(e); err != nil {
@@ -192,8 +194,8 @@ func (w *watcher) sendPending(gone <-chan struct{}, send func(streamEvent) error
 	return nil
 }
 
-// failed tells a write that failed because the stream has ended from one that ends it.
-func (w *watcher) failed(gone <-chan struct{}) (code int, ok bool) {
+// classifyWriteFailure tells a write that failed because the stream has ended from one that ends it.
+func (w *watcher) classifyWriteFailure(gone <-chan struct{}) (code int, ok bool) {
 	select {
 	case <-gone:
 		return 0, w.wasCut()
@@ -204,7 +206,7 @@ func (w *watcher) failed(gone <-chan struct{}) (code int, ok bool) {
 	}
 }
 
-func (w *watcher) beaten() {
+func (w *watcher) countHeartbeat() {
 	w.server.mu.Lock()
 	defer w.server.mu.Unlock()
 	w.server.workspaces.beats++
@@ -227,7 +229,7 @@ const (
 	closeInternalError = 1011
 )
 
-func (o Options) heartbeat() time.Duration {
+func (o Options) heartbeatInterval() time.Duration {
 	if o.StreamHeartbeat > 0 {
 		return o.StreamHeartbeat
 	}

@@ -78,7 +78,7 @@ func (w *world) watchSocket(id, token string) (*reading, *http.Response, error) 
 func (w *world) watchEvents(id, token string) (*reading, *http.Response, error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
 	w.t.Cleanup(cancel)
-	req := w.request("GET", "/api/v2/workspaces/"+id+"/watch", token, "").WithContext(ctx)
+	req := w.newRequest("GET", "/api/v2/workspaces/"+id+"/watch", token, "").WithContext(ctx)
 	res, err := w.client.Do(req)
 	if err != nil {
 		return nil, nil, err
@@ -121,18 +121,18 @@ func eachProtocol(t *testing.T, test func(w *world, ws coderd.Workspace, r *read
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				w := newWorld(t, coderd.Options{Profile: profile, StreamHeartbeat: 20 * time.Millisecond})
-				ws := w.workspace(coderd.WorkspaceOptions{})
+				ws := w.createWorkspace(coderd.WorkspaceOptions{})
 				r, _, err := open(w, ws.ID, w.adaToken)
 				w.must(err)
-				w.expect(r, event{Type: "ping"}, event{Type: "data", Status: "running"})
+				w.expectEvents(r, event{Type: "ping"}, event{Type: "data", Status: "running"})
 				test(w, ws, r, protocol)
 			})
 		})
 	}
 }
 
-// expect reads events until they are those wanted; heartbeats do not count.
-func (w *world) expect(r *reading, want ...event) {
+// expectEvents reads events until they are those wanted; heartbeats do not count.
+func (w *world) expectEvents(r *reading, want ...event) {
 	w.t.Helper()
 	first := want[0].Type == "ping"
 	for _, next := range want {
@@ -147,8 +147,8 @@ func (w *world) expect(r *reading, want ...event) {
 	}
 }
 
-// until reads states until one; those before it may be passed over.
-func (w *world) until(r *reading, status string, before ...string) {
+// readUntil reads states until one; those before it may be passed over.
+func (w *world) readUntil(r *reading, status string, before ...string) {
 	w.t.Helper()
 	for {
 		got, err := r.next()
@@ -161,8 +161,8 @@ func (w *world) until(r *reading, status string, before ...string) {
 	}
 }
 
-// ended waits for the end of all streams and compares how they ended.
-func (w *world) ended(want coderd.StreamEnd) {
+// wantEnd waits for the end of all streams and compares how they ended.
+func (w *world) wantEnd(want coderd.StreamEnd) {
 	w.t.Helper()
 	w.eventually(func() bool { return w.server.OpenStreams() == 0 && len(w.server.StreamEnds()) > 0 })
 	if diff := cmp.Diff(map[coderd.StreamEnd]int{want: 1}, w.server.StreamEnds()); diff != "" {
@@ -191,18 +191,18 @@ func TestStreamTellsTheWholeStateOfEachChange(t *testing.T) { // D.1
 		if diff := cmp.Diff(want, w.server.Streams()); diff != "" {
 			w.t.Errorf("streams (-want +got):\n%s", diff)
 		}
-		other := w.workspace(coderd.WorkspaceOptions{Name: "other"})
+		other := w.createWorkspace(coderd.WorkspaceOptions{Name: "other"})
 		w.must(w.server.StopWorkspace(other.ID))
 		w.must(w.server.StopWorkspace(ws.ID))
-		w.until(r, "stopped", "pending", "stopping")
+		w.readUntil(r, "stopped", "pending", "stopping")
 		w.must(w.server.DeleteWorkspace(ws.ID))
-		w.until(r, "deleted", "pending", "deleting")
+		w.readUntil(r, "deleted", "pending", "deleting")
 		r.close()
 		code := 1000
 		if protocol == coderd.StreamEvents {
 			code = 0
 		}
-		w.ended(coderd.StreamEnd{Protocol: protocol, By: coderd.EndedByClient, Code: code})
+		w.wantEnd(coderd.StreamEnd{Protocol: protocol, By: coderd.EndedByClient, Code: code})
 	})
 }
 
@@ -213,11 +213,11 @@ func TestStreamOutlivesErrorsGarbageAndItsToken(t *testing.T) { // D.1, G.31
 		if n := w.server.SendStreamError("no access to the template"); n != 1 {
 			w.t.Errorf("%d streams", n)
 		}
-		w.expect(r, event{Type: "error", Text: "no access to the template"})
+		w.expectEvents(r, event{Type: "error", Text: "no access to the template"})
 		w.server.SendGarbage([]byte("rubbish"))
-		w.expect(r, event{Text: "rubbish"})
+		w.expectEvents(r, event{Text: "rubbish"})
 		w.must(w.server.SetOutdated(ws.ID, true))
-		w.expect(r, event{Type: "data", Status: "running"})
+		w.expectEvents(r, event{Type: "data", Status: "running"})
 		if _, res, err := protocols[protocol](w, ws.ID, w.adaToken); err == nil || res == nil || res.StatusCode != http.StatusUnauthorized {
 			w.t.Errorf("a new stream with the revoked token: %v, %v", res, err)
 		}
@@ -253,7 +253,7 @@ func TestStreamEndsByCutAndByClose(t *testing.T) { // D.1
 				}
 				want := tc.want
 				want.Protocol = protocol
-				w.ended(want)
+				w.wantEnd(want)
 			})
 		})
 	}
@@ -262,7 +262,7 @@ func TestStreamEndsByCutAndByClose(t *testing.T) { // D.1
 func TestClientMustNotSendMessages(t *testing.T) { // D.1
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	r, _, err := w.watchSocket(w.workspace(coderd.WorkspaceOptions{}).ID, w.adaToken)
+	r, _, err := w.watchSocket(w.createWorkspace(coderd.WorkspaceOptions{}).ID, w.adaToken)
 	w.must(err)
 	w.must(r.write())
 	for err == nil {
@@ -271,16 +271,16 @@ func TestClientMustNotSendMessages(t *testing.T) { // D.1
 	if got := websocket.CloseStatus(err); got != websocket.StatusProtocolError {
 		t.Errorf("close code %d", got)
 	}
-	w.ended(coderd.StreamEnd{Protocol: coderd.StreamWebSocket, By: coderd.EndedByServer, Code: 1002})
+	w.wantEnd(coderd.StreamEnd{Protocol: coderd.StreamWebSocket, By: coderd.EndedByServer, Code: 1002})
 }
 
 func TestHeartbeats(t *testing.T) { // D.1
 	t.Parallel()
 	w := newWorld(t, coderd.Options{StreamHeartbeat: 5 * time.Millisecond})
-	ws := w.workspace(coderd.WorkspaceOptions{})
+	ws := w.createWorkspace(coderd.WorkspaceOptions{})
 	r, res, err := w.watchEvents(ws.ID, w.adaToken)
 	w.must(err)
-	w.expect(r, event{Type: "ping"}, event{Type: "data", Status: "running"})
+	w.expectEvents(r, event{Type: "ping"}, event{Type: "data", Status: "running"})
 	for range 3 {
 		if got, err := r.next(); err != nil || got != (event{Type: "ping"}) {
 			t.Errorf("event %+v, %v", got, err)
@@ -323,14 +323,14 @@ func TestSlowStreamsKeepEverythingBack(t *testing.T) {
 		w.server.SlowStreams(delay)
 		begin := time.Now()
 		w.must(w.server.StopWorkspace(ws.ID))
-		w.until(r, "stopped", "pending", "stopping")
+		w.readUntil(r, "stopped", "pending", "stopping")
 		if took := time.Since(begin); took < delay {
 			w.t.Errorf("it took %v", took)
 		}
 		w.server.SlowStreams(time.Hour)
 		w.must(w.server.DeleteWorkspace(ws.ID))
 		w.server.SlowStreams(0)
-		w.until(r, "deleted", "pending", "deleting")
+		w.readUntil(r, "deleted", "pending", "deleting")
 	})
 }
 
@@ -338,7 +338,7 @@ func TestOldServersKnowServerSentEventsOnly(t *testing.T) { // D.1
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		w := newWorld(t, coderd.Options{Profile: profile, EventStreamsOnly: true})
-		ws := w.workspace(coderd.WorkspaceOptions{})
+		ws := w.createWorkspace(coderd.WorkspaceOptions{})
 		for _, token := range []string{w.adaToken, ""} {
 			_, res, err := w.watchSocket(ws.ID, token)
 			if err == nil || res == nil || res.StatusCode != http.StatusNotFound {
@@ -347,7 +347,7 @@ func TestOldServersKnowServerSentEventsOnly(t *testing.T) { // D.1
 		}
 		r, _, err := w.watchEvents(ws.ID, w.adaToken)
 		w.must(err)
-		w.expect(r, event{Type: "ping"}, event{Type: "data", Status: "running"})
+		w.expectEvents(r, event{Type: "ping"}, event{Type: "data", Status: "running"})
 		w.server.Reconfigure(func(o *coderd.Options) { o.EventStreamsOnly = false })
 		_, _, err = w.watchSocket(ws.ID, w.adaToken)
 		w.must(err)
@@ -357,10 +357,10 @@ func TestOldServersKnowServerSentEventsOnly(t *testing.T) { // D.1
 func TestStreamsAreLoggedWhenTheyOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	ws := w.workspace(coderd.WorkspaceOptions{})
+	ws := w.createWorkspace(coderd.WorkspaceOptions{})
 	r, _, err := w.watchSocket(ws.ID, w.adaToken)
 	w.must(err)
-	w.expect(r, event{Type: "ping"}, event{Type: "data", Status: "running"})
+	w.expectEvents(r, event{Type: "ping"}, event{Type: "data", Status: "running"})
 	const route = "/api/v2/workspaces/{workspace}/watch-ws"
 	if got := w.server.Count("GET", route); got != 1 {
 		t.Errorf("%d requests", got)

@@ -68,10 +68,10 @@ func (s *Server) CutStreams() int {
 
 // CloseStreams closes all open streams with a code, such as 1000, 1001 or 1011, and returns how many there were.
 func (s *Server) CloseStreams(code int) int {
-	return s.eachStream(func(w *watcher) { w.close(code) })
+	return s.eachStream(func(w *watcher) { w.orderClose(code) })
 }
 
-func (w *watcher) close(code int) {
+func (w *watcher) orderClose(code int) {
 	select {
 	case w.order <- code:
 	default: // it is closing
@@ -82,7 +82,7 @@ func (w *watcher) close(code int) {
 func (s *Server) endStreams(ctx context.Context) {
 	var open []*watcher
 	s.eachStream(func(w *watcher) {
-		w.close(closeGoingAway)
+		w.orderClose(closeGoingAway)
 		open = append(open, w)
 	})
 	for _, w := range open {
@@ -101,14 +101,14 @@ func (s *Server) SendGarbage(text []byte) int {
 		if w.Protocol == StreamEvents {
 			raw = append(raw, "\n\n"...)
 		}
-		w.push(streamEvent{raw: raw})
+		w.pushEvent(streamEvent{raw: raw})
 	})
 }
 
 // SendStreamError sends an error event to all open streams, as when access to the template is lost. It ends none.
 func (s *Server) SendStreamError(message string) int {
 	return s.eachStream(func(w *watcher) {
-		w.push(streamEvent{kind: eventError, data: bytes.TrimSpace(encodeJSON(errorJSON{Message: message}))})
+		w.pushEvent(streamEvent{kind: eventError, data: bytes.TrimSpace(encodeJSON(errorJSON{Message: message}))})
 	})
 }
 
@@ -136,8 +136,8 @@ func (s *Server) SlowStreams(delay time.Duration) {
 	s.workspaces.pace = pace{delay: delay, changed: make(chan struct{})}
 }
 
-// delay waits as SlowStreams has ordered. It reports whether the stream still stands.
-func (w *watcher) delay(gone <-chan struct{}) bool {
+// waitForPace waits as SlowStreams has ordered. It reports whether the stream still stands.
+func (w *watcher) waitForPace(gone <-chan struct{}) bool {
 	for {
 		w.server.mu.Lock()
 		p := w.server.workspaces.pace

@@ -29,7 +29,7 @@ func (w *watcher) serveSocket(out http.ResponseWriter, r *http.Request) StreamEn
 	// A heartbeat whose client has gone must not wait for its answer.
 	ctx, forget := context.WithCancel(r.Context())
 	defer forget()
-	w.enter(r, http.StatusSwitchingProtocols)
+	w.startStream(r, http.StatusSwitchingProtocols)
 	gone := make(chan struct{})
 	byClient := StreamEnd{By: EndedByClient}
 	go func() {
@@ -60,7 +60,7 @@ func (w *watcher) serveSocket(out http.ResponseWriter, r *http.Request) StreamEn
 		defer cancel()
 		return conn.Ping(ctx)
 	}
-	code, ours := w.run(gone, send, beat)
+	code, ours := w.runStream(gone, send, beat)
 	if ours && code != 0 {
 		_ = conn.Close(websocket.StatusCode(code), "")
 	}
@@ -88,7 +88,7 @@ func (w *watcher) serveEvents(out http.ResponseWriter, r *http.Request) StreamEn
 	if err := control.Flush(); err != nil {
 		return StreamEnd{} // what waits for the whole answer cannot have a stream
 	}
-	w.enter(r, http.StatusOK)
+	w.startStream(r, http.StatusOK)
 	send := func(e streamEvent) error {
 		text := e.raw
 		if text == nil {
@@ -102,9 +102,9 @@ func (w *watcher) serveEvents(out http.ResponseWriter, r *http.Request) StreamEn
 		}
 		return control.Flush()
 	}
-	code, ours := w.run(w.left, send, func() error { return send(streamEvent{kind: eventPing}) })
+	code, ours := w.runStream(w.left, send, func() error { return send(streamEvent{kind: eventPing}) })
 	if ours && code == 0 {
-		w.leave(StreamEnd{By: EndedByCut})
+		w.endStream(StreamEnd{By: EndedByCut})
 		panic(http.ErrAbortHandler)
 	}
 	if !ours {

@@ -84,7 +84,7 @@ type userJSON struct {
 	Roles           []roleJSON `json:"roles"`
 }
 
-func (u *user) wire() userJSON {
+func (u *user) toJSON() userJSON {
 	roles := make([]roleJSON, 0, len(u.roles))
 	for _, name := range u.roles {
 		display := roleDisplayNames[name]

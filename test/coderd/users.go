@@ -14,7 +14,7 @@ func (c *call) getUser() reply {
 	if refused != nil {
 		return *refused
 	}
-	return answer(http.StatusOK, u.wire())
+	return jsonReply(http.StatusOK, u.toJSON())
 }
 
 func (c *call) suspendUser() reply  { return c.setStatus(StatusSuspended) }
@@ -26,10 +26,10 @@ func (c *call) setStatus(status UserStatus) reply {
 		return *refused
 	}
 	if !c.mayUpdateUser(u) || u.deleted {
-		return hidden()
+		return hiddenReply()
 	}
 	u.status, u.updatedAt = status, c.now
-	return answer(http.StatusOK, u.wire())
+	return jsonReply(http.StatusOK, u.toJSON())
 }
 
 type usersJSON struct {
@@ -42,15 +42,15 @@ func (c *call) listUsers() reply {
 	query := c.request.URL.Query()
 	filter, bad := parseUserFilter(query.Get("q"))
 	if bad != nil {
-		return invalid(*bad)
+		return invalidReply(*bad)
 	}
 	limit, bad := queryCount(query.Get("limit"), "limit")
 	if bad != nil {
-		return invalid(*bad)
+		return invalidReply(*bad)
 	}
 	offset, bad := queryCount(query.Get("offset"), "offset")
 	if bad != nil {
-		return invalid(*bad)
+		return invalidReply(*bad)
 	}
 	found := sortedUsers(c.store.users, func(u *user) bool {
 		return !u.deleted && !u.system && filter.selects(u) && c.mayReadUser(u)
@@ -61,9 +61,9 @@ func (c *call) listUsers() reply {
 		found = found[:min(limit, len(found))]
 	}
 	for _, u := range found {
-		page.Users = append(page.Users, u.wire())
+		page.Users = append(page.Users, u.toJSON())
 	}
-	return answer(http.StatusOK, page)
+	return jsonReply(http.StatusOK, page)
 }
 
 // queryCount reads a number that is not negative; absent is 0.

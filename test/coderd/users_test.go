@@ -16,7 +16,7 @@ import (
 func TestUser(t *testing.T) { // B.2
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	u, token, _ := w.user(coderd.UserOptions{
+	u, token, _ := w.createUser(coderd.UserOptions{
 		Username: "Grace", Name: "Grace H", LoginType: coderd.LoginTypeOIDC, Roles: []string{coderd.RoleUserAdmin},
 	})
 	got := decode[map[string]any](t, w.want(http.StatusOK, "GET", me, token, ""))
@@ -38,19 +38,23 @@ func TestUserResolution(t *testing.T) { // A.6
 		path        func(w *world) string
 		r30, recent int
 	}{
-		"A.6 by UUID":              {"root", func(w *world) string { return w.ada.ID }, 200, 200},
-		"A.6 by username":          {"root", func(*world) string { return "ADA" }, 200, 200},
-		"A.6 by e-mail":            {"root", func(*world) string { return "ada@example.test" }, 200, 200},
-		"A.6 unknown name":         {"root", func(*world) string { return "nobody" }, 400, 404},
-		"A.6 unknown UUID":         {"root", func(*world) string { return "1b4e28ba-0000-4000-8000-00000000000a" }, 400, 404},
-		"A.6 unreadable":           {"ada", func(w *world) string { return w.owner.ID }, 400, 404},
-		"A.6 oneself by name":      {"ada", func(*world) string { return "ada" }, 200, 200},
-		"A.6 tombstone by UUID":    {"root", func(w *world) string { return w.deleted() }, 200, 200},
-		"A.6 tombstone by name":    {"root", func(w *world) string { w.deleted(); return "gone" }, 400, 404},
-		"A.6 tombstone by e-mail":  {"root", func(w *world) string { w.deleted(); return "gone@example.test" }, 400, 404},
-		"B.8 tombstone's tokens":   {"root", func(w *world) string { return w.deleted() + tokens }, 200, 200},
-		"A.6 tombstone by member":  {"ada", func(w *world) string { return w.deleted() }, 400, 404},
-		"A.6 tombstone, name anew": {"root", func(w *world) string { w.deleted(); w.user(coderd.UserOptions{Username: "gone"}); return "gone" }, 200, 200},
+		"A.6 by UUID":             {"root", func(w *world) string { return w.ada.ID }, 200, 200},
+		"A.6 by username":         {"root", func(*world) string { return "ADA" }, 200, 200},
+		"A.6 by e-mail":           {"root", func(*world) string { return "ada@example.test" }, 200, 200},
+		"A.6 unknown name":        {"root", func(*world) string { return "nobody" }, 400, 404},
+		"A.6 unknown UUID":        {"root", func(*world) string { return "1b4e28ba-0000-4000-8000-00000000000a" }, 400, 404},
+		"A.6 unreadable":          {"ada", func(w *world) string { return w.owner.ID }, 400, 404},
+		"A.6 oneself by name":     {"ada", func(*world) string { return "ada" }, 200, 200},
+		"A.6 tombstone by UUID":   {"root", func(w *world) string { return w.createDeletedUser() }, 200, 200},
+		"A.6 tombstone by name":   {"root", func(w *world) string { w.createDeletedUser(); return "gone" }, 400, 404},
+		"A.6 tombstone by e-mail": {"root", func(w *world) string { w.createDeletedUser(); return "gone@example.test" }, 400, 404},
+		"B.8 tombstone's tokens":  {"root", func(w *world) string { return w.createDeletedUser() + tokens }, 200, 200},
+		"A.6 tombstone by member": {"ada", func(w *world) string { return w.createDeletedUser() }, 400, 404},
+		"A.6 tombstone, name anew": {"root", func(w *world) string {
+			w.createDeletedUser()
+			w.createUser(coderd.UserOptions{Username: "gone"})
+			return "gone"
+		}, 200, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -69,10 +73,10 @@ func TestUserResolution(t *testing.T) { // A.6
 	}
 }
 
-// deleted makes a user, deletes it and returns its id.
-func (w *world) deleted() string {
+// createDeletedUser makes a user, deletes it and returns its id.
+func (w *world) createDeletedUser() string {
 	w.t.Helper()
-	u, token, _ := w.user(coderd.UserOptions{Username: "gone"})
+	u, token, _ := w.createUser(coderd.UserOptions{Username: "gone"})
 	if err := w.server.DeleteUser("gone"); err != nil {
 		w.t.Fatal(err)
 	}
@@ -86,10 +90,10 @@ func (w *world) deleted() string {
 func TestUsersListing(t *testing.T) { // B.2
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	_, adminToken, _ := w.user(coderd.UserOptions{Username: "boss", Roles: []string{coderd.RoleUserAdmin}})
-	w.user(coderd.UserOptions{Username: "ci-bot", Status: coderd.StatusSuspended, LoginType: coderd.LoginTypeOIDC})
-	w.user(coderd.UserOptions{Username: "prebuilds", System: true})
-	w.deleted()
+	_, adminToken, _ := w.createUser(coderd.UserOptions{Username: "boss", Roles: []string{coderd.RoleUserAdmin}})
+	w.createUser(coderd.UserOptions{Username: "ci-bot", Status: coderd.StatusSuspended, LoginType: coderd.LoginTypeOIDC})
+	w.createUser(coderd.UserOptions{Username: "prebuilds", System: true})
+	w.createDeletedUser()
 	for name, tc := range map[string]struct {
 		query, token string
 		names        []string
@@ -144,13 +148,13 @@ func TestSuspendAndActivateByAPI(t *testing.T) { // B.2, B.8
 func TestLoginAndLogout(t *testing.T) { // B.2
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.user(coderd.UserOptions{Username: "eve", Password: "correct horse"})
+	w.createUser(coderd.UserOptions{Username: "eve", Password: "correct horse"})
 	if _, _, err := w.server.CreateToken(coderd.TokenOptions{User: "eve", Name: "app", Scopes: []string{"coder:application_connect"}}); err != nil {
 		t.Fatal(err)
 	}
 	const path = "/api/v2/users/login"
 	res := w.want(http.StatusBadRequest, "POST", path, "", `{}`)
-	if got := res.problem().Validations; len(got) != 2 || got[0].Field != "email" || got[1].Field != "password" { // A.1
+	if got := res.decodeProblem().Validations; len(got) != 2 || got[0].Field != "email" || got[1].Field != "password" { // A.1
 		t.Errorf("validations %+v", got)
 	}
 	w.want(http.StatusUnauthorized, "POST", path, "", `{"email":"eve@example.test","password":"wrong"}`)
@@ -159,11 +163,11 @@ func TestLoginAndLogout(t *testing.T) { // B.2
 	session := decode[struct {
 		Token string `json:"session_token"`
 	}](t, res).Token
-	if key := w.key("eve", session[:10]); !key.ExpiresAt.Equal(start.Add(24 * time.Hour)) {
+	if key := w.getKey("eve", session[:10]); !key.ExpiresAt.Equal(start.Add(24 * time.Hour)) {
 		t.Errorf("session expires %v", key.ExpiresAt)
 	}
 	res = w.want(http.StatusOK, "POST", "/api/v2/users/logout", session, "")
-	if got := res.problem().Message; got != "Logged out!" {
+	if got := res.decodeProblem().Message; got != "Logged out!" {
 		t.Errorf("message %q", got)
 	}
 	if cookies := res.Cookies(); len(cookies) != 1 || cookies[0].MaxAge >= 0 {

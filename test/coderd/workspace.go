@@ -41,7 +41,7 @@ var jobStatuses = map[WorkspaceStatus]string{
 	WorkspaceFailed: "failed", WorkspaceCanceling: "canceling", WorkspaceCanceled: "canceled",
 }
 
-func (status WorkspaceStatus) known() bool { return jobStatuses[status] != "" }
+func (status WorkspaceStatus) isKnown() bool { return jobStatuses[status] != "" }
 
 // workspace is a stored workspace with its latest build. Deleted ones stay, reachable by id or on request.
 type workspace struct {
@@ -120,7 +120,7 @@ type agentJSON struct {
 	LifecycleState string `json:"lifecycle_state"`
 }
 
-func (ws *workspace) wire() workspaceJSON {
+func (ws *workspace) toJSON() workspaceJSON {
 	b := ws.build
 	return workspaceJSON{
 		ID: ws.id, CreatedAt: ws.createdAt, UpdatedAt: ws.updatedAt, OwnerID: ws.owner.id, OwnerName: ws.owner.username,
@@ -128,13 +128,13 @@ func (ws *workspace) wire() workspaceJSON {
 		Health: healthJSON{Healthy: b.status != WorkspaceFailed, FailingAgents: []string{}},
 		LatestBuild: buildJSON{
 			ID: b.id, BuildNumber: b.number, Transition: b.transition, Status: b.status, Reason: b.reason, UpdatedAt: b.updatedAt,
-			Job: jobJSON{Status: jobStatuses[b.status], Error: b.jobError}, Resources: ws.resources(),
+			Job: jobJSON{Status: jobStatuses[b.status], Error: b.jobError}, Resources: ws.listResources(),
 		},
 	}
 }
 
-// resources are there while the workspace runs: one with one agent.
-func (ws *workspace) resources() []resourceJSON {
+// listResources are there while the workspace runs: one with one agent.
+func (ws *workspace) listResources() []resourceJSON {
 	if ws.build.status != WorkspaceRunning {
 		return []resourceJSON{}
 	}
@@ -178,8 +178,8 @@ func newWorkspaceStore() *workspaceStore {
 	}
 }
 
-// list returns the workspaces that keep selects, in the order of their creation.
-func (st *workspaceStore) list(keep func(*workspace) bool) []*workspace {
+// sortedWorkspaces returns the workspaces that keep selects, in the order of their creation.
+func (st *workspaceStore) sortedWorkspaces(keep func(*workspace) bool) []*workspace {
 	var out []*workspace
 	for _, ws := range st.byID {
 		if keep(ws) {

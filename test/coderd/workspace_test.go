@@ -14,8 +14,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// workspace creates a workspace of ada's.
-func (w *world) workspace(o coderd.WorkspaceOptions) coderd.Workspace {
+// createWorkspace creates a workspace of ada's.
+func (w *world) createWorkspace(o coderd.WorkspaceOptions) coderd.Workspace {
 	w.t.Helper()
 	if o.Owner == "" {
 		o.Owner = "ada"
@@ -42,7 +42,7 @@ func TestWorkspaceFields(t *testing.T) { // D
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		w := newWorld(t, coderd.Options{Profile: profile})
-		ws := w.workspace(coderd.WorkspaceOptions{})
+		ws := w.createWorkspace(coderd.WorkspaceOptions{})
 		got := decode[map[string]any](t, w.want(http.StatusOK, "GET", "/api/v2/users/ada/workspace/dev", w.adaToken, ""))
 		build := got["latest_build"].(map[string]any)
 		agent := build["resources"].([]any)[0].(map[string]any)["agents"].([]any)[0].(map[string]any)
@@ -100,8 +100,8 @@ func TestWorkspaceIsHiddenFromThoseWhoMayNotSeeIt(t *testing.T) { // A.6, D
 			t.Parallel()
 			eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 				w := newWorld(t, coderd.Options{Profile: profile})
-				ws := w.workspace(coderd.WorkspaceOptions{})
-				w.user(coderd.UserOptions{Username: "bob"})
+				ws := w.createWorkspace(coderd.WorkspaceOptions{})
+				w.createUser(coderd.UserOptions{Username: "bob"})
 				token := ""
 				if tc.caller != "" {
 					o := coderd.TokenOptions{User: tc.caller, Scopes: tc.scopes}
@@ -125,7 +125,7 @@ func TestWorkspaceIsHiddenFromThoseWhoMayNotSeeIt(t *testing.T) { // A.6, D
 func TestBuildsOfAWorkspace(t *testing.T) { // D
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	ws := w.workspace(coderd.WorkspaceOptions{Status: coderd.WorkspaceStopped})
+	ws := w.createWorkspace(coderd.WorkspaceOptions{Status: coderd.WorkspaceStopped})
 	type state struct {
 		number               int
 		transition, status   string
@@ -165,7 +165,7 @@ func TestBuildsOfAWorkspace(t *testing.T) { // D
 func TestDeletedWorkspace(t *testing.T) { // D
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	ws := w.workspace(coderd.WorkspaceOptions{})
+	ws := w.createWorkspace(coderd.WorkspaceOptions{})
 	const byName = "/api/v2/users/ada/workspace/dev"
 	w.must(w.server.DeleteWorkspace("ada/dev"))
 	w.want(http.StatusNotFound, "GET", byName, w.adaToken, "")
@@ -178,7 +178,7 @@ func TestDeletedWorkspace(t *testing.T) { // D
 	if err := w.server.StartWorkspace(ws.ID); !errors.Is(err, coderd.ErrWorkspaceNotFound) {
 		t.Errorf("starting it: %v", err)
 	}
-	again := w.workspace(coderd.WorkspaceOptions{})
+	again := w.createWorkspace(coderd.WorkspaceOptions{})
 	for _, path := range []string{byName, byName + "?include_deleted=true"} {
 		if got := decode[struct{ ID string }](t, w.want(http.StatusOK, "GET", path, w.adaToken, "")).ID; got != again.ID {
 			t.Errorf("%s is %s, want the living %s", path, got, again.ID)
@@ -192,7 +192,7 @@ func TestDeletedWorkspace(t *testing.T) { // D
 func TestWorkspacesThatCannotBe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.workspace(coderd.WorkspaceOptions{})
+	w.createWorkspace(coderd.WorkspaceOptions{})
 	for name, tc := range map[string]struct {
 		o    coderd.WorkspaceOptions
 		want error

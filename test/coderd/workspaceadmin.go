@@ -33,9 +33,9 @@ func (s *Server) CreateWorkspace(o WorkspaceOptions) (Workspace, error) {
 	switch {
 	case owner == nil || owner.deleted:
 		return Workspace{}, fmt.Errorf("creating workspace %q of %q: %w", o.Name, o.Owner, ErrUserNotFound)
-	case !validUsername(o.Name) || !o.Status.known():
+	case !validUsername(o.Name) || !o.Status.isKnown():
 		return Workspace{}, fmt.Errorf("creating workspace %q, %s: %w", o.Name, o.Status, ErrInvalid)
-	case s.workspaces.named(owner.id, o.Name, false) != nil:
+	case s.workspaces.findByName(owner.id, o.Name, false) != nil:
 		return Workspace{}, fmt.Errorf("creating workspace %q: %w", o.Name, ErrConflict)
 	}
 	now := s.now()
@@ -89,7 +89,7 @@ func (s *Server) changeWorkspace(ref string, edit func(ws *workspace, now time.T
 func (s *Server) findWorkspace(ref string) *workspace {
 	if ownerName, name, found := strings.Cut(ref, "/"); found {
 		if owner := s.findUser(ownerName); owner != nil {
-			return s.workspaces.named(owner.id, name, false)
+			return s.workspaces.findByName(owner.id, name, false)
 		}
 		return nil
 	}
@@ -99,15 +99,15 @@ func (s *Server) findWorkspace(ref string) *workspace {
 	return nil
 }
 
-// build makes a build that passes through statuses, each of which watchers hear of unless they are behind.
-func (s *Server) build(ref, transition, reason string, statuses ...WorkspaceStatus) error {
+// runBuild makes a build that passes through statuses, each of which watchers hear of unless they are behind.
+func (s *Server) runBuild(ref, transition, reason string, statuses ...WorkspaceStatus) error {
 	for i, status := range statuses {
 		err := s.changeWorkspace(ref, func(ws *workspace, now time.Time) {
 			if i == 0 {
 				ws.newBuild(mustUUID(s.opts), transition, reason)
 			}
 			ws.setStatus(status, now)
-			s.publish(ws)
+			s.publishState(ws)
 		})
 		if err != nil {
 			return err
@@ -121,28 +121,28 @@ func (s *Server) StartWorkspace(ref string) error {
 	if err := s.changeWorkspace(ref, func(ws *workspace, _ time.Time) { ws.dormantAt = nil }); err != nil {
 		return err
 	}
-	return s.build(ref, transitionStart, reasonInitiator, WorkspacePending, WorkspaceStarting, WorkspaceRunning)
+	return s.runBuild(ref, transitionStart, reasonInitiator, WorkspacePending, WorkspaceStarting, WorkspaceRunning)
 }
 
 // StopWorkspace makes a build that stops a workspace, given by id or as owner/name.
 func (s *Server) StopWorkspace(ref string) error {
-	return s.build(ref, transitionStop, reasonInitiator, WorkspacePending, WorkspaceStopping, WorkspaceStopped)
+	return s.runBuild(ref, transitionStop, reasonInitiator, WorkspacePending, WorkspaceStopping, WorkspaceStopped)
 }
 
 // DeleteWorkspace makes a build that deletes a workspace, given by id or as owner/name. Its name is free afterwards; open
 // streams of it stay open (chosen).
 func (s *Server) DeleteWorkspace(ref string) error {
-	return s.build(ref, transitionDelete, reasonInitiator, WorkspacePending, WorkspaceDeleting, WorkspaceDeleted)
+	return s.runBuild(ref, transitionDelete, reasonInitiator, WorkspacePending, WorkspaceDeleting, WorkspaceDeleted)
 }
 
 // SetWorkspaceStatus gives the latest build another status, for instance failed, or starting and no further.
 func (s *Server) SetWorkspaceStatus(ref string, status WorkspaceStatus) error {
-	if !status.known() {
+	if !status.isKnown() {
 		return fmt.Errorf("status %q: %w", status, ErrInvalid)
 	}
 	return s.changeWorkspace(ref, func(ws *workspace, now time.Time) {
 		ws.setStatus(status, now)
-		s.publish(ws)
+		s.publishState(ws)
 	})
 }
 
@@ -153,19 +153,19 @@ func (s *Server) SetDormant(ref string, dormant bool) error {
 		if dormant {
 			ws.dormantAt = &now
 		}
-		s.publish(ws)
+		s.publishState(ws)
 	})
 	if err != nil || !dormant {
 		return err
 	}
-	return s.build(ref, transitionStop, reasonDormancy, WorkspaceStopping, WorkspaceStopped)
+	return s.runBuild(ref, transitionStop, reasonDormancy, WorkspaceStopping, WorkspaceStopped)
 }
 
 // SetOutdated says whether the template has a newer version than the workspace.
 func (s *Server) SetOutdated(ref string, outdated bool) error {
 	return s.changeWorkspace(ref, func(ws *workspace, _ time.Time) {
 		ws.outdated = outdated
-		s.publish(ws)
+		s.publishState(ws)
 	})
 }
 
@@ -174,7 +174,7 @@ func (s *Server) Workspaces() []Workspace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := []Workspace{}
-	for _, ws := range s.workspaces.list(func(*workspace) bool { return true }) {
+	for _, ws := range s.workspaces.sortedWorkspaces(func(*workspace) bool { return true }) {
 		out = append(out, ws.snapshot())
 	}
 	return out

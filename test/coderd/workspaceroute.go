@@ -39,19 +39,19 @@ func (c *call) getWorkspaceByName() reply {
 	}
 	withDeleted, err := strconv.ParseBool(orText(c.request.URL.Query().Get("include_deleted"), "false"))
 	if err != nil {
-		return invalid(validation{Field: "include_deleted", Detail: "must be true or false"})
+		return invalidReply(validation{Field: "include_deleted", Detail: "must be true or false"})
 	}
-	ws := c.workspaces.named(owner.id, c.request.PathValue("name"), withDeleted)
+	ws := c.workspaces.findByName(owner.id, c.request.PathValue("name"), withDeleted)
 	if ws == nil || !c.mayReadWorkspace(ws) {
-		return hidden()
+		return hiddenReply()
 	}
-	return answer(http.StatusOK, ws.wire())
+	return jsonReply(http.StatusOK, ws.toJSON())
 }
 
-// named finds a workspace by owner and name, which is not case-sensitive; a living one goes before deleted ones.
-func (st *workspaceStore) named(ownerID, name string, withDeleted bool) *workspace {
+// findByName finds a workspace by owner and name, which is not case-sensitive; a living one goes before deleted ones.
+func (st *workspaceStore) findByName(ownerID, name string, withDeleted bool) *workspace {
 	var found *workspace
-	for _, ws := range st.list(func(ws *workspace) bool {
+	for _, ws := range st.sortedWorkspaces(func(ws *workspace) bool {
 		return ws.owner.id == ownerID && strings.EqualFold(ws.name, name) && (withDeleted || !ws.deleted)
 	}) {
 		if found == nil || found.deleted {
@@ -67,18 +67,18 @@ func (c *call) getWorkspace() reply {
 	if refused != nil {
 		return *refused
 	}
-	return answer(http.StatusOK, ws.wire())
+	return jsonReply(http.StatusOK, ws.toJSON())
 }
 
 // pathWorkspace resolves the {workspace} element for reading.
 func (c *call) pathWorkspace() (*workspace, *reply) {
 	ws := c.workspaces.byID[strings.ToLower(c.request.PathValue("workspace"))]
 	if ws == nil || !c.mayReadWorkspace(ws) {
-		rp := hidden()
+		rp := hiddenReply()
 		return nil, &rp
 	}
 	if ws.deleted {
-		rp := answer(http.StatusGone, ws.wire())
+		rp := jsonReply(http.StatusGone, ws.toJSON())
 		return nil, &rp
 	}
 	return ws, nil

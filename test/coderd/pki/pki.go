@@ -49,7 +49,7 @@ func NewAuthority(commonName string, clk clock.PassiveClock) (*Authority, error)
 	if err != nil {
 		return nil, err
 	}
-	cert, err := sign(template, template, key, key)
+	cert, err := signCertificate(template, template, key, key)
 	if err != nil {
 		return nil, err
 	}
@@ -131,14 +131,14 @@ func (a *Authority) Issue(req Request) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, err := sign(template, a.cert, key, a.key)
+	cert, err := signCertificate(template, a.cert, key, a.key)
 	if err != nil {
 		return nil, err
 	}
-	return assemble(cert, key)
+	return assembleCertificate(cert, key)
 }
 
-func assemble(cert *x509.Certificate, key *ecdsa.PrivateKey) (*Certificate, error) {
+func assembleCertificate(cert *x509.Certificate, key *ecdsa.PrivateKey) (*Certificate, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a private key: %w", err)
@@ -167,7 +167,7 @@ func newKey() (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-func sign(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) (*x509.Certificate, error) {
+func signCertificate(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
 	if err != nil {
 		return nil, fmt.Errorf("signing certificate %q: %w", template.Subject.CommonName, err)

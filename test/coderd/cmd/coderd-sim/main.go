@@ -46,13 +46,13 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 		_, err = fmt.Fprintln(out, version)
 		return err
 	}
-	edge, err := s.edge()
+	edge, err := s.loadEdge()
 	if err != nil {
 		return err
 	}
 	server := coderd.New(s.options)
 	server.SetOAuth2Provider(s.oauth2Provider)
-	if err := seed(server, s.seed, s.seedTokens); err != nil {
+	if err := seedServer(server, s.seed, s.seedTokens); err != nil {
 		return err
 	}
 	listener, err := server.Start(coderd.ListenOptions{Address: s.listen, AnyInterface: s.anyInterface, Edge: edge, HTTP2: s.http2})

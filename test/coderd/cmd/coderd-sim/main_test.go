@@ -26,8 +26,8 @@ type running struct {
 	stop          func() error
 }
 
-// launch runs the command until the test stops it, and waits for its URLs.
-func launch(t *testing.T, args ...string) running {
+// launchServer runs the command until the test stops it, and waits for its URLs.
+func launchServer(t *testing.T, args ...string) running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
@@ -58,7 +58,7 @@ func launch(t *testing.T, args ...string) running {
 	return out
 }
 
-func get(t *testing.T, url, token string, headers ...string) int {
+func getStatus(t *testing.T, url, token string, headers ...string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -77,7 +77,7 @@ func get(t *testing.T, url, token string, headers ...string) int {
 	return res.StatusCode
 }
 
-func write(t *testing.T, name, text string) string {
+func writeTempFile(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
@@ -88,9 +88,9 @@ func write(t *testing.T, name, text string) string {
 
 func TestSeededServer(t *testing.T) {
 	t.Parallel()
-	seed := write(t, "seed.json", `{"users":[{"username":"op","roles":["owner"]}],"tokens":[{"user":"op","name":"boot","lifetime":"1h"}]}`)
-	tokens := write(t, "tokens.json", "world-readable leftovers")
-	server := launch(t, "--seed", seed, "--seed-tokens", tokens, "--profile", "r30", "--require-header", "X-Gate=a=b")
+	seed := writeTempFile(t, "seed.json", `{"users":[{"username":"op","roles":["owner"]}],"tokens":[{"user":"op","name":"boot","lifetime":"1h"}]}`)
+	tokens := writeTempFile(t, "tokens.json", "world-readable leftovers")
+	server := launchServer(t, "--seed", seed, "--seed-tokens", tokens, "--profile", "r30", "--require-header", "X-Gate=a=b")
 	info, err := os.Stat(tokens)
 	if err != nil {
 		t.Fatal(err)
@@ -107,16 +107,16 @@ func TestSeededServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := values["op/boot"]
-	if got := get(t, server.url+"/api/v2/users/me", token, "X-Gate", "a=b"); got != http.StatusOK {
+	if got := getStatus(t, server.url+"/api/v2/users/me", token, "X-Gate", "a=b"); got != http.StatusOK {
 		t.Errorf("with the seeded token: %d", got)
 	}
-	if got := get(t, server.url+"/api/v2/users/me", token); got != http.StatusForbidden {
+	if got := getStatus(t, server.url+"/api/v2/users/me", token); got != http.StatusForbidden {
 		t.Errorf("without the header: %d", got)
 	}
-	if got := get(t, server.url+"/api/v2/auth/scopes", token, "X-Gate", "a=b"); got != http.StatusNotFound {
+	if got := getStatus(t, server.url+"/api/v2/auth/scopes", token, "X-Gate", "a=b"); got != http.StatusNotFound {
 		t.Errorf("NEW route in R30: %d", got)
 	}
-	if got := get(t, server.adminURL+"/users", ""); got != http.StatusOK {
+	if got := getStatus(t, server.adminURL+"/users", ""); got != http.StatusOK {
 		t.Errorf("administration: %d", got)
 	}
 	if token == "" || strings.Contains(server.output.String(), token) {
@@ -137,8 +137,8 @@ func TestServerWithClientCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := launch(t, "--tls-cert", write(t, "tls.crt", string(cert.CertPEM)), "--tls-key", write(t, "tls.key", string(cert.KeyPEM)),
-		"--client-ca", write(t, "ca.crt", string(authority.PEM())), "--edge-identity")
+	server := launchServer(t, "--tls-cert", writeTempFile(t, "tls.crt", string(cert.CertPEM)), "--tls-key", writeTempFile(t, "tls.key", string(cert.KeyPEM)),
+		"--client-ca", writeTempFile(t, "ca.crt", string(authority.PEM())), "--edge-identity")
 	if !strings.HasPrefix(server.url, "https://127.0.0.1:") {
 		t.Errorf("URL %s", server.url)
 	}
@@ -157,11 +157,11 @@ func TestServerWithOAuth2Provider(t *testing.T) {
 			{nil, http.StatusNotFound, http.StatusNotFound},
 			{[]string{"--oauth2-provider"}, http.StatusOK, http.StatusMethodNotAllowed},
 		} {
-			server := launch(t, append(tc.flags, "--profile", profile)...)
-			if got := get(t, server.url+"/.well-known/oauth-authorization-server", ""); got != tc.metadata {
+			server := launchServer(t, append(tc.flags, "--profile", profile)...)
+			if got := getStatus(t, server.url+"/.well-known/oauth-authorization-server", ""); got != tc.metadata {
 				t.Errorf("%s %v: metadata %d", profile, tc.flags, got)
 			}
-			if got := get(t, server.url+"/oauth2/register", ""); got != tc.registering {
+			if got := getStatus(t, server.url+"/oauth2/register", ""); got != tc.registering {
 				t.Errorf("%s %v: registration %d", profile, tc.flags, got)
 			}
 		}
@@ -189,9 +189,9 @@ func TestRefusedCommandLines(t *testing.T) {
 		"open administration":            {"--admin-listen", "0.0.0.0:0"},
 		"absent certificate":             {"--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"},
 		"absent seed":                    {"--seed", "/nonexistent"},
-		"tokens without a file":          {"--seed", write(t, "s.json", `{"users":[{"username":"a"}],"tokens":[{"user":"a"}]}`)},
-		"tokens for nobody":              {"--seed", write(t, "s.json", `{"tokens":[{"user":"a"}],"token_file":"/nonexistent/x"}`)},
-		"misspelt seed":                  {"--seed", write(t, "s.json", `{"user":[]}`)},
+		"tokens without a file":          {"--seed", writeTempFile(t, "s.json", `{"users":[{"username":"a"}],"tokens":[{"user":"a"}]}`)},
+		"tokens for nobody":              {"--seed", writeTempFile(t, "s.json", `{"tokens":[{"user":"a"}],"token_file":"/nonexistent/x"}`)},
+		"misspelt seed":                  {"--seed", writeTempFile(t, "s.json", `{"user":[]}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

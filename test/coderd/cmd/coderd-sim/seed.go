@@ -27,8 +27,8 @@ type seedFile struct {
 
 var errNoTokenFile = errors.New("tokens to create, but no token_file and no --seed-tokens to write them to")
 
-// seed creates what a file lists; "" is no file. tokenFile, unless "", overrides the file's own.
-func seed(server *coderd.Server, path, tokenFile string) error {
+// seedServer creates what a file lists; "" is no file. tokenFile, unless "", overrides the file's own.
+func seedServer(server *coderd.Server, path, tokenFile string) error {
 	if path == "" {
 		return nil
 	}

@@ -84,7 +84,7 @@ func parseSettings(args []string, errOut io.Writer) (*settings, error) {
 		return nil, err
 	}
 	s.options.Profile = coderd.Profile(strings.ToUpper(profile))
-	if err := s.check(f.Args()); err != nil {
+	if err := s.checkFlags(f.Args()); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -97,7 +97,7 @@ var (
 	errArgs     = errors.New("arguments are not expected")
 )
 
-func (s *settings) check(rest []string) error {
+func (s *settings) checkFlags(rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return errArgs
@@ -112,8 +112,8 @@ func (s *settings) check(rest []string) error {
 	}
 }
 
-// edge reads the files that the flags name.
-func (s *settings) edge() (coderd.Edge, error) {
+// loadEdge reads the files that the flags name.
+func (s *settings) loadEdge() (coderd.Edge, error) {
 	edge := coderd.Edge{
 		IdentifyByCertificate: s.edgeIdentity, IdentityHeader: s.identityHeader, RequiredHeaders: s.headers,
 	}
