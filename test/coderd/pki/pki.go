@@ -18,7 +18,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Default validities, counted from an hour before the clock's time so that a little skew does no harm.
+// Default validities, counted from the clock's time. Certificates are valid from an hour before it
+// (backdate), so that a small clock skew does no harm.
 const (
 	authorityValidity   = 10 * 365 * 24 * time.Hour
 	certificateValidity = 24 * time.Hour
@@ -32,7 +33,8 @@ type Authority struct {
 	key   *ecdsa.PrivateKey
 }
 
-// NewAuthority makes an authority of the given common name, valid for ten years by the clock; nil is the real clock.
+// NewAuthority makes an authority of the given common name, valid for ten years by the clock; nil
+// is the real clock.
 func NewAuthority(commonName string, clk clock.PassiveClock) (*Authority, error) {
 	if clk == nil {
 		clk = clock.RealClock{}
@@ -56,7 +58,7 @@ func NewAuthority(commonName string, clk clock.PassiveClock) (*Authority, error)
 	return &Authority{clock: clk, cert: cert, key: key}, nil
 }
 
-// PEM is the authority's certificate, as a caBundle wants it.
+// PEM is the authority's certificate in the format of a caBundle.
 func (a *Authority) PEM() []byte { return certPEM(a.cert) }
 
 // Certificate is the authority's certificate.
@@ -85,16 +87,18 @@ type Request struct {
 	Usage Usage
 	// CommonName is the subject's name.
 	CommonName string
-	// DNSNames and IPs are subject alternative names. A server certificate without any is for localhost and 127.0.0.1.
+	// DNSNames and IPs are subject alternative names. A server certificate without any is for
+	// localhost and 127.0.0.1.
 	DNSNames []string
 	IPs      []net.IP
-	// NotBefore and NotAfter bound the validity; zero is an hour ago and in 24 hours, by the authority's clock.
+	// NotBefore and NotAfter bound the validity; zero is an hour ago and in 24 hours, by the
+	// authority's clock.
 	NotBefore, NotAfter time.Time
 }
 
 // Certificate is an issued certificate with its private key.
 type Certificate struct {
-	// CertPEM and KeyPEM are as tls.crt and tls.key want them; the key is PKCS#8.
+	// CertPEM and KeyPEM have the format of tls.crt and tls.key; the key is PKCS#8.
 	CertPEM, KeyPEM []byte
 	// TLS is the pair, ready for use.
 	TLS tls.Certificate

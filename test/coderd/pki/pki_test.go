@@ -28,15 +28,18 @@ func TestIssuedCertificates(t *testing.T) {
 		at      time.Time
 		ok      bool
 	}{
-		"server for localhost":  {pki.Request{}, x509.ExtKeyUsageServerAuth, "localhost", now, true},
-		"server for loopback":   {pki.Request{}, x509.ExtKeyUsageServerAuth, "127.0.0.1", now, true},
-		"server for a name":     {pki.Request{DNSNames: []string{"coder.test"}}, x509.ExtKeyUsageServerAuth, "coder.test", now, true},
-		"server, other name":    {pki.Request{DNSNames: []string{"coder.test"}}, x509.ExtKeyUsageServerAuth, "localhost", now, false},
-		"client":                {pki.Request{Usage: pki.Client}, x509.ExtKeyUsageClientAuth, "", now, true},
-		"client as a server":    {pki.Request{Usage: pki.Client}, x509.ExtKeyUsageServerAuth, "", now, false},
-		"a day later":           {pki.Request{}, x509.ExtKeyUsageServerAuth, "", now.Add(25 * time.Hour), false},
-		"not yet valid":         {pki.Request{NotBefore: now.Add(time.Minute)}, x509.ExtKeyUsageServerAuth, "", now, false},
-		"chosen end":            {pki.Request{NotAfter: now.Add(48 * time.Hour)}, x509.ExtKeyUsageServerAuth, "", now.Add(47 * time.Hour), true},
+		"server for localhost": {pki.Request{}, x509.ExtKeyUsageServerAuth, "localhost", now, true},
+		"server for loopback":  {pki.Request{}, x509.ExtKeyUsageServerAuth, "127.0.0.1", now, true},
+		"server for a name": {pki.Request{DNSNames: []string{"coder.test"}},
+			x509.ExtKeyUsageServerAuth, "coder.test", now, true},
+		"server, other name": {pki.Request{DNSNames: []string{"coder.test"}},
+			x509.ExtKeyUsageServerAuth, "localhost", now, false},
+		"client":             {pki.Request{Usage: pki.Client}, x509.ExtKeyUsageClientAuth, "", now, true},
+		"client as a server": {pki.Request{Usage: pki.Client}, x509.ExtKeyUsageServerAuth, "", now, false},
+		"a day later":        {pki.Request{}, x509.ExtKeyUsageServerAuth, "", now.Add(25 * time.Hour), false},
+		"not yet valid":      {pki.Request{NotBefore: now.Add(time.Minute)}, x509.ExtKeyUsageServerAuth, "", now, false},
+		"chosen end": {pki.Request{NotAfter: now.Add(48 * time.Hour)},
+			x509.ExtKeyUsageServerAuth, "", now.Add(47 * time.Hour), true},
 		"before the clock said": {pki.Request{}, x509.ExtKeyUsageServerAuth, "", now.Add(-2 * time.Hour), false},
 	} {
 		t.Run(name, func(t *testing.T) {
