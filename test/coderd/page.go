@@ -58,7 +58,7 @@ button.primary { background: light-dark(#0b5cad, #8ec5ff); color: light-dark(#ff
 <button type="submit" id="cancel" name="decision" value="cancel">Cancel</button>
 </div>
 </form>
-<p><a id="switch-user" href="{{.SwitchUser}}">Sign in as somebody else</a></p>
+<p><a id="switch-user" href="{{.SwitchUser}}">Sign in as another user</a></p>
 `
 	signInBody = `{{with .Message}}<p id="message" role="status">{{.}}</p>{{end}}
 {{if .Usernames}}<p>This is a simulated server: choose who you are.</p>

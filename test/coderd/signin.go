@@ -35,7 +35,7 @@ func (c *call) signIn() reply {
 	}
 	u := c.store.findLogin(form.Get("user"))
 	if u == nil || !canSignIn(u) {
-		return c.signInPage(http.StatusBadRequest, "Nobody of that name can sign in.", form.Get("redirect"))
+		return c.signInPage(http.StatusBadRequest, "No user of that name can sign in.", form.Get("redirect"))
 	}
 	token, k, err := c.addKey(keySpec{user: u, loginType: LoginTypePassword, lifetime: c.opts.SessionDuration})
 	if err != nil {
