@@ -16,8 +16,8 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 // Headers by which the gate vouches for the holder of a client certificate.
@@ -29,22 +29,22 @@ const (
 
 // material is what all gates are made of: keys are dear.
 var material = sync.OnceValues(func() (*certificates, error) {
-	servers, err := pki.NewAuthority("servers", clock.RealClock{})
+	servers, err := certs.NewAuthority("servers", clock.RealClock{})
 	if err != nil {
 		return nil, err
 	}
-	clients, err := pki.NewAuthority("clients", clock.RealClock{})
+	clients, err := certs.NewAuthority("clients", clock.RealClock{})
 	if err != nil {
 		return nil, err
 	}
 	c := &certificates{servers: servers, clients: clients}
-	for into, request := range map[**pki.Certificate]pki.Request{
+	for into, request := range map[**certs.Certificate]certs.Request{
 		&c.server:   {},
-		&c.operator: {Usage: pki.Client, CommonName: "operator"},
-		&c.stranger: {Usage: pki.Client, CommonName: "nobody"},
+		&c.operator: {Usage: certs.Client, CommonName: "operator"},
+		&c.stranger: {Usage: certs.Client, CommonName: "nobody"},
 	} {
 		authority := clients
-		if request.Usage == pki.Server {
+		if request.Usage == certs.Server {
 			authority = servers
 		}
 		if *into, err = authority.Issue(request); err != nil {
@@ -55,10 +55,10 @@ var material = sync.OnceValues(func() (*certificates, error) {
 })
 
 type certificates struct {
-	servers, clients *pki.Authority
-	server           *pki.Certificate
+	servers, clients *certs.Authority
+	server           *certs.Certificate
 	// operator's client certificate, and one whose name no user of the server has.
-	operator, stranger *pki.Certificate
+	operator, stranger *certs.Certificate
 }
 
 // gate is the proxy in front of a Coder server: it ends TLS, demands a client

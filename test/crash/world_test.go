@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 	"github.com/coder-session-operator/coder-session-operator/test/shifted"
 )
@@ -83,7 +83,7 @@ func (w *world) userToken(user, name string) string {
 	return value
 }
 
-func (w *world) writeCertificate(c *pki.Certificate) {
+func (w *world) writeCertificate(c *certs.Certificate) {
 	w.t.Helper()
 	w.writeSecret("mtls", map[string]string{"tls.crt": string(c.CertPEM), "tls.key": string(c.KeyPEM)})
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 // B09, B10: sessions that a wrong certificate suspended all return when it is
@@ -35,9 +35,9 @@ func TestSuspendedSessionsRecoverTogether(t *testing.T) {
 		generations[name] = w.nowSession(name).Generation
 	}
 
-	stranger, err := pki.NewAuthority("strangers", coderdClock{w.coder})
+	stranger, err := certs.NewAuthority("strangers", coderdClock{w.coder})
 	w.must(err)
-	wrong, err := stranger.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
+	wrong, err := stranger.Issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
 	w.must(err)
 	w.writeSecret("mtls", map[string]string{"tls.crt": string(wrong.CertPEM), "tls.key": string(wrong.KeyPEM)})
 	w.eventually(suspended...)

@@ -12,8 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 // B04, B08: 60 writes, most of them leaving settings that the server would
@@ -25,12 +25,12 @@ func TestABurstOfWritesCostsOneVerification(t *testing.T) {
 	w.eventually(w.ready("edge"), w.ready("ci"))
 	before, version := w.verifications(), w.nowSession("edge").ResourceVersion
 
-	renewed, err := w.clients.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
+	renewed, err := w.clients.Issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
 	w.must(err)
-	stranger, err := pki.NewAuthority("strangers", coderdClock{w.coder})
+	stranger, err := certs.NewAuthority("strangers", coderdClock{w.coder})
 	w.must(err)
 	for i := range 20 {
-		other, err := stranger.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
+		other, err := stranger.Issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
 		w.must(err)
 		w.writeSecret("mtls", map[string]string{"tls.crt": string(renewed.CertPEM), "tls.key": string(other.KeyPEM)})
 		w.writeSecret("edge-headers", map[string]string{"id": fmt.Sprintf("value-%d", i)})
@@ -203,7 +203,7 @@ func TestBrokenReferencesAreNamedAndNothingIsSent(t *testing.T) {
 		},
 		"certificate and key that do not match": {
 			broken: func(w *world) {
-				other, err := w.clients.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
+				other, err := w.clients.Issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
 				w.must(err)
 				w.writeSecret("mtls", map[string]string{"tls.crt": string(w.nowSecret("mtls").Data["tls.crt"]), "tls.key": string(other.KeyPEM)})
 			},

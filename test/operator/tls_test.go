@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 // B102: a renewed certificate is used for the next request, without a restart.
@@ -52,9 +52,9 @@ func TestRefusedCertificatesHaveReasons(t *testing.T) {
 		reason      string
 	}{
 		"an unknown authority": {reason: v1alpha1.ReasonCertificateAuthorityUnknown, certificate: func(w *world) {
-			stranger, err := pki.NewAuthority("strangers", coderdClock{w.coder})
+			stranger, err := certs.NewAuthority("strangers", coderdClock{w.coder})
 			w.must(err)
-			wrong, err := stranger.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
+			wrong, err := stranger.Issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
 			w.must(err)
 			w.writeSecret("mtls", map[string]string{"tls.crt": string(wrong.CertPEM), "tls.key": string(wrong.KeyPEM)})
 		}},

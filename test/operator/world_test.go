@@ -17,8 +17,8 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
@@ -33,7 +33,7 @@ type world struct {
 	listener *coderd.Listener
 	clock    controllers.Clock // of the operator
 	// servers signs the server's certificate, clients those of its clients.
-	servers, clients *pki.Authority
+	servers, clients *certs.Authority
 	// sentinels are values that may stand nowhere but in Secrets.
 	sentinels []string
 
@@ -92,11 +92,11 @@ func newWorld(t *testing.T, settings ...setting) *world {
 func (w *world) startServer(o worldOptions) {
 	w.t.Helper()
 	var err error
-	w.servers, err = pki.NewAuthority("servers", clock.RealClock{})
+	w.servers, err = certs.NewAuthority("servers", clock.RealClock{})
 	w.must(err)
-	w.clients, err = pki.NewAuthority("clients", clock.RealClock{})
+	w.clients, err = certs.NewAuthority("clients", clock.RealClock{})
 	w.must(err)
-	certificate, err := w.servers.Issue(pki.Request{})
+	certificate, err := w.servers.Issue(certs.Request{})
 	w.must(err)
 	o.edge.Certificate = &certificate.TLS
 	if o.mTLS {
@@ -130,9 +130,9 @@ func (w *world) sentinel(what string) string {
 	return value
 }
 
-func (w *world) writeClientCertificate(name, user string) *pki.Certificate {
+func (w *world) writeClientCertificate(name, user string) *certs.Certificate {
 	w.t.Helper()
-	certificate, err := w.clients.Issue(pki.Request{Usage: pki.Client, CommonName: user})
+	certificate, err := w.clients.Issue(certs.Request{Usage: certs.Client, CommonName: user})
 	w.must(err)
 	w.writeSecret(name, map[string]string{"tls.crt": string(certificate.CertPEM), "tls.key": string(certificate.KeyPEM)})
 	return certificate

@@ -9,7 +9,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 )
 
 const (
@@ -27,7 +27,7 @@ const (
 func BenchmarkRecovery(b *testing.B) {
 	w := newWorld(b)
 	defer w.close()
-	strangers, err := pki.NewAuthority("strangers", clock.RealClock{})
+	strangers, err := certs.NewAuthority("strangers", clock.RealClock{})
 	w.must(err)
 	w.startOperator()
 	w.deploy(v1alpha1.VerifyPolicy{Interval: never})
@@ -62,7 +62,7 @@ func BenchmarkRecovery(b *testing.B) {
 }
 
 // suspend puts a certificate in force that the server refuses.
-func (w *world) suspend(strangers *pki.Authority) {
+func (w *world) suspend(strangers *certs.Authority) {
 	w.b.Helper()
 	w.put(w.secret("mtls", w.pair(strangers)))
 	w.follow("the session is suspended", isSuspended)
@@ -70,7 +70,7 @@ func (w *world) suspend(strangers *pki.Authority) {
 }
 
 // recover writes the burst and waits for the session.
-func (w *world) recover(strangers *pki.Authority) time.Duration {
+func (w *world) recover(strangers *certs.Authority) time.Duration {
 	w.b.Helper()
 	right, other, wrong := w.pair(w.clients), w.pair(w.clients), w.pair(strangers)
 	for i := range writesOfBurst - 3 {

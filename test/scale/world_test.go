@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
@@ -38,7 +38,7 @@ type world struct {
 
 	coder            *coderd.Server
 	listener         *coderd.Listener
-	servers, clients *pki.Authority
+	servers, clients *certs.Authority
 
 	operator *operator
 }
@@ -75,11 +75,11 @@ func (w *world) startCluster() {
 func (w *world) startCoder() {
 	w.b.Helper()
 	var err error
-	w.servers, err = pki.NewAuthority("servers", clock.RealClock{})
+	w.servers, err = certs.NewAuthority("servers", clock.RealClock{})
 	w.must(err)
-	w.clients, err = pki.NewAuthority("clients", clock.RealClock{})
+	w.clients, err = certs.NewAuthority("clients", clock.RealClock{})
 	w.must(err)
-	certificate, err := w.servers.Issue(pki.Request{})
+	certificate, err := w.servers.Issue(certs.Request{})
 	w.must(err)
 	w.coder, w.listener = w.newCoder(coderd.Edge{
 		Certificate: &certificate.TLS, ClientCAs: w.clients.Pool(), IdentifyByCertificate: true,
@@ -143,14 +143,14 @@ func (w *world) ownTokenOf(server *coderd.Server) string {
 }
 
 // pair is a client certificate of the operator's user, as a Secret has it.
-func (w *world) pair(authority *pki.Authority) map[string]string {
+func (w *world) pair(authority *certs.Authority) map[string]string {
 	w.b.Helper()
-	certificate, err := authority.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
+	certificate, err := authority.Issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
 	w.must(err)
 	return map[string]string{"tls.crt": string(certificate.CertPEM), "tls.key": string(certificate.KeyPEM)}
 }
 
-func (w *world) ca(authority *pki.Authority) *corev1.ConfigMap {
+func (w *world) ca(authority *certs.Authority) *corev1.ConfigMap {
 	return &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ca"},
 		Data:       map[string]string{"ca.crt": string(authority.PEM())},
