@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 // administer sends a request to the administration and checks the status.
@@ -117,7 +117,7 @@ func TestAdministrationOfEdgeOptionsAndOutage(t *testing.T) {
 	t.Parallel()
 	tr := newTrust(t)
 	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.clientConfig(tr.issueClient("ada")))
-	renewed := issueCertificate(t, tr.servers, pki.Request{CommonName: "renewed"})
+	renewed := issueCertificate(t, tr.servers, certs.Request{CommonName: "renewed"})
 	w.administer(204, "PUT", "/edge", object{
 		"client_ca": string(tr.servers.PEM()), "certificate": string(renewed.CertPEM), "key": string(renewed.KeyPEM),
 	})

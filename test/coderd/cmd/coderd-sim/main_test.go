@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 )
 
 // running is a started command.
@@ -131,11 +131,11 @@ func TestSeededServer(t *testing.T) {
 
 func TestServerWithClientCertificates(t *testing.T) {
 	t.Parallel()
-	authority, err := pki.NewAuthority("test", nil)
+	authority, err := certs.NewAuthority("test", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := authority.Issue(pki.Request{CommonName: "coder"})
+	cert, err := authority.Issue(certs.Request{CommonName: "coder"})
 	if err != nil {
 		t.Fatal(err)
 	}
