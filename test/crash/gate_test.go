@@ -97,13 +97,13 @@ func newGate(t *testing.T, server *coderd.Server, keys *certificates) *gate {
 	return g
 }
 
-func (g *gate) connect(agent string, b *boundary) {
+func (g *gate) addBoundary(agent string, b *boundary) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.boundaries[agent] = b
 }
 
-func (g *gate) boundary(agent string) *boundary {
+func (g *gate) boundaryOf(agent string) *boundary {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.boundaries[agent]
@@ -113,7 +113,7 @@ func (g *gate) boundary(agent string) *boundary {
 // connection. A request that is held arrives although its sender has given up, as
 // one that was in the network would.
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	b := g.boundary(r.UserAgent())
+	b := g.boundaryOf(r.UserAgent())
 	if b == nil {
 		http.Error(w, "no operator of this test", http.StatusTeapot)
 		return
@@ -123,7 +123,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	answer := httptest.NewRecorder()
-	err = b.through(g.callOf(r), func() error { return g.forward(r, body, answer) })
+	err = b.passCall(g.callOf(r), func() error { return g.forwardRequest(r, body, answer) })
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -134,7 +134,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer.Body.Bytes())
 }
 
-func (g *gate) forward(r *http.Request, body []byte, answer *httptest.ResponseRecorder) error {
+func (g *gate) forwardRequest(r *http.Request, body []byte, answer *httptest.ResponseRecorder) error {
 	out, err := newRequest(context.WithoutCancel(r.Context()), r.Method, g.inner.URL()+r.URL.RequestURI(), body)
 	if err != nil {
 		return err
