@@ -68,15 +68,15 @@ func planRestarts(o Observation, p *Plan) {
 	case current == "" || p.Action != Nothing || ready == nil || ready.Reason != v1alpha1.ReasonActive:
 	case o.Failure != nil && o.Failure.Action == Restart:
 		p.setCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
-			oldTokenStaysValid+o.Failure.Message)
+			o.Failure.Message+oldTokenStaysValid)
 		p.Backoff = true
 	case o.Failure == nil:
 		planRollouts(o, p)
 	}
 }
 
-// oldTokenStaysValid begins the message about a rollout that does not finish.
-const oldTokenStaysValid = "the old token stays valid until all workloads run with the new one: "
+// oldTokenStaysValid ends the message about a rollout that does not finish.
+const oldTokenStaysValid = "; the old token stays valid until all workloads run with the new one"
 
 func planRollouts(o Observation, p *Plan) {
 	var pending, stuck []string
@@ -128,7 +128,7 @@ func setTargetsRestartedCondition(o Observation, p *Plan, pending, stuck []strin
 	switch {
 	case len(stuck) > 0:
 		p.setCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
-			oldTokenStaysValid+strings.Join(stuck, "; "))
+			strings.Join(stuck, "; ")+oldTokenStaysValid)
 		p.requeueBy(o.Now.Add(o.Deployment.verifyInterval()))
 	case len(pending) > 0:
 		p.setCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling,
