@@ -141,8 +141,8 @@ func (w *streamEnv) countEvents(kind stream.ConnectionEventKind) int {
 	return n
 }
 
-// newWorldClient creates a client of the server, as if it were built from settings.
-func (w *streamEnv) newWorldClient(token string) *coder.Client {
+// newServerClient creates a client of the server, as if it were built from settings.
+func (w *streamEnv) newServerClient(token string) *coder.Client {
 	w.t.Helper()
 	c := newClient(w.t, w.ln.URL(), coder.Config{Token: redact.New(token)})
 	w.clients = append(w.clients, c)
@@ -163,7 +163,7 @@ func newClient(tb testing.TB, origin string, cfg coder.Config) *coder.Client {
 
 // settleSettings calls Settled with ada's token.
 func (w *streamEnv) settleSettings(fingerprint string) {
-	w.Settled(prod, fingerprint, w.newWorldClient(w.token))
+	w.Settled(prod, fingerprint, w.newServerClient(w.token))
 }
 
 // openStream holds the workspace for ci and waits for the first workspace state.

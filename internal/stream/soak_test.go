@@ -64,7 +64,7 @@ func TestSoak(t *testing.T) {
 		w.countEvents(stream.InvalidEvent))
 }
 
-// soak is a world with many holders, each with a workspace.
+// soak is an environment with many holders, each with a workspace.
 type soak struct {
 	*streamEnv
 	random  *rand.Rand

@@ -66,7 +66,7 @@ func newBrowser(t *testing.T, artifacts string, origins ...string) *browser {
 	return b
 }
 
-// startBrowser for the pages of the world's Coder server and of the operator.
+// startBrowser for the pages of the test's Coder server and of the operator.
 func (w *browserEnv) startBrowser() *browser {
 	w.T.Helper()
 	return newBrowser(w.t, w.artifacts, w.listener.URL(), originOf(w.site.callbackURL))

@@ -125,7 +125,7 @@ func (c *Certificate) Data() map[string]string {
 
 // Issue makes a certificate for the request's key.
 func (a *Authority) Issue(req Request) (*Certificate, error) {
-	template, key, err := prepare(req, a.clock)
+	template, key, err := prepareCertificate(req, a.clock)
 	if err != nil {
 		return nil, err
 	}
@@ -133,12 +133,12 @@ func (a *Authority) Issue(req Request) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return assemble(cert, key)
+	return assembleCertificate(cert, key)
 }
 
 // SelfSigned makes a certificate that is its own authority. Its validity is by the real clock.
 func SelfSigned(req Request) (*Certificate, error) {
-	template, key, err := prepare(req, clock.RealClock{})
+	template, key, err := prepareCertificate(req, clock.RealClock{})
 	if err != nil {
 		return nil, err
 	}
@@ -148,11 +148,11 @@ func SelfSigned(req Request) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return assemble(cert, key)
+	return assembleCertificate(cert, key)
 }
 
-// prepare makes the template and the key of a request.
-func prepare(req Request, clk clock.PassiveClock) (*x509.Certificate, crypto.Signer, error) {
+// prepareCertificate makes the template and the key of a request.
+func prepareCertificate(req Request, clk clock.PassiveClock) (*x509.Certificate, crypto.Signer, error) {
 	template, err := newTemplate(req.CommonName)
 	if err != nil {
 		return nil, nil, err
@@ -183,7 +183,7 @@ func prepare(req Request, clk clock.PassiveClock) (*x509.Certificate, crypto.Sig
 	return template, key, err
 }
 
-func assemble(cert *x509.Certificate, key crypto.Signer) (*Certificate, error) {
+func assembleCertificate(cert *x509.Certificate, key crypto.Signer) (*Certificate, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("encode a private key: %w", err)

@@ -6,7 +6,6 @@ package cluster_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,10 +17,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/coder-session-operator/coder-session-operator/test/cluster"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 const probeImage = "probe:test"
@@ -183,15 +182,7 @@ func buildProbe(t *testing.T) (program, archive string) {
 // waitForSuccess waits until a check succeeds, and fails with the check's last error.
 func waitForSuccess(t *testing.T, check func() error) {
 	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 200*time.Millisecond, time.Minute, true,
-		func(context.Context) (bool, error) {
-			last = check()
-			return last == nil, nil
-		})
-	if err != nil {
-		t.Fatal(errors.Join(err, last))
-	}
+	wait.ForTest(t, time.Minute, func(context.Context) error { return check() })
 }
 
 // leavesNothing looks at all that a node makes: in its namespaces every process and

@@ -6,11 +6,11 @@ package cluster
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/wait"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // importImage imports an archive into containerd, and waits until that part of it
@@ -19,21 +19,21 @@ func importImage(ctx context.Context, archive string) error {
 	if err := runCommand(ctx, "ctr", "--namespace=k8s.io", "images", "import", archive); err != nil {
 		return err
 	}
-	err := wait.PollUntilContextTimeout(ctx, pollPause, startTimeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.Until(ctx, startTimeout, pollPause, func(ctx context.Context) error {
 		output, err := exec.CommandContext(ctx, "ctr", "--namespace=k8s.io", "images", "list").Output()
 		if err != nil {
-			return false, err
+			return wait.Final(err)
 		}
 		_, images, _ := strings.Cut(strings.TrimSpace(string(output)), "\n")
 		for image := range strings.Lines(images) {
 			if !strings.Contains(image, "io.cri-containerd.image=managed") {
-				return false, nil
+				return fmt.Errorf("not managed yet: %s", strings.TrimSpace(image))
 			}
 		}
-		return true, nil
+		return nil
 	})
-	if wait.Interrupted(err) && ctx.Err() == nil {
-		return errors.New("containerd does not take it over")
+	if err != nil {
+		return fmt.Errorf("wait until containerd knows the images of %s: %w", archive, err)
 	}
-	return err
+	return nil
 }

@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 const (
@@ -82,27 +82,27 @@ func (p *programs) startProgram(name string, arguments ...string) error {
 // awaitReady calls ready until it returns no error. It fails when a program ends, with the last
 // lines that the programs have logged.
 func (p *programs) awaitReady(ctx context.Context, what string, ready func(context.Context) error) error {
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, pollPause, startTimeout, true, func(ctx context.Context) (bool, error) {
+	err := wait.Until(ctx, startTimeout, pollPause, func(ctx context.Context) error {
 		for _, program := range p.running {
 			select {
 			case <-program.ended:
-				return false, fmt.Errorf("%s ended: %w%s", program.name, program.err, lastLines(program.log, shownLines))
+				return wait.Final(fmt.Errorf("%s ended: %w%s",
+					program.name, program.err, lastLines(program.log, shownLines)))
 			default:
 			}
 		}
-		last = ready(ctx)
-		return last == nil, nil
+		return ready(ctx)
 	})
 	if err == nil {
 		return nil
 	}
-	if wait.Interrupted(err) && ctx.Err() == nil {
+	var timeout *wait.TimeoutError
+	if errors.As(err, &timeout) {
 		var logs strings.Builder
 		for _, program := range p.running {
 			logs.WriteString(lastLines(program.log, shownLinesOfEach))
 		}
-		return fmt.Errorf("wait for %s: %w%s", what, last, logs.String())
+		return fmt.Errorf("wait for %s: %w%s", what, timeout.Last, logs.String())
 	}
 	return fmt.Errorf("wait for %s: %w", what, err)
 }

@@ -195,7 +195,7 @@ type entry struct {
 }
 
 // possibleVictims are the calls since arm that are worth losing, each as what it is to be
-// found by. A read that is made again is the same to whoever crashes there.
+// found by. A read that is made again leaves the same behind after a crash.
 func (b *boundary) possibleVictims() []victim {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -4,10 +4,11 @@ package crash_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // scenarios by name.
@@ -103,18 +104,15 @@ func (w *crashEnv) runDisturbed(s scenario, aim victim, what fate) {
 // no gap where there may be none (B42).
 func (w *crashEnv) followUntilEnd(s scenario, until <-chan struct{}) {
 	w.T.Helper()
-	err := w.waitUntil(patience, until, func(ctx context.Context) error {
+	w.Eventually(checkUntil(until, func(ctx context.Context) error {
 		if s.gapless {
 			if err := w.isAccepted("ci")(ctx); err != nil {
 				w.T.Errorf("%s: a gap: %v\n%s", w.Label, err, w.describeState())
 				return nil
 			}
 		}
-		return all(s.done, w.checkOthersUntouched)(ctx)
-	})
-	if err != nil {
-		w.T.Fatalf("%s: still not so after %s: %v\n%s", w.Label, patience, err, w.describeState())
-	}
+		return wait.InOrder(s.done, w.checkOthersUntouched)(ctx)
+	}))
 }
 
 // A quiet operator makes a verification and a listing in a second, and hardly
@@ -125,7 +123,7 @@ const (
 	callsAtMost = 400
 )
 
-// requireSettled holds that the end stays the end, that nobody works in vain and that
+// requireSettled holds that the end stays the end, that no operator works in vain and that
 // nothing panicked.
 func (w *crashEnv) requireSettled(s scenario, running ...*operator) {
 	w.T.Helper()
@@ -139,7 +137,8 @@ func (w *crashEnv) requireSettled(s scenario, running ...*operator) {
 	took := time.Since(begun) // a busy machine takes longer to look
 	for i, o := range running {
 		if n := o.countCalls() - before[i]; float64(n) > quietCalls*took.Seconds() || o.countCalls() > callsAtMost {
-			w.T.Errorf("%s: a hot loop: %d calls in %s of quiet, %d in all\n%s", w.Label, n, took, o.countCalls(), w.describeState())
+			w.T.Errorf("%s: a hot loop: %d calls in %s of quiet, %d in all\n%s", w.Label, n, took, o.countCalls(),
+				w.describeState())
 		}
 	}
 	for i, o := range w.operators {
@@ -151,14 +150,5 @@ func (w *crashEnv) requireSettled(s scenario, running ...*operator) {
 
 // checkStaysDone looks for longer than an interval whether the end stays the end.
 func (w *crashEnv) checkStaysDone(s scenario) error {
-	var moved error
-	_ = w.waitUntil(quietFor, nil, func(ctx context.Context) error {
-		if moved = all(s.done, w.checkOthersUntouched)(ctx); moved != nil {
-			return nil
-		}
-		return errLooking
-	})
-	return moved
+	return wait.Throughout(w.T.Context(), quietFor, pause, wait.InOrder(s.done, w.checkOthersUntouched))
 }
-
-var errLooking = errors.New("nothing has moved yet")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package crash_test stops the operator's world after each of its outside calls
+// Package crash_test cuts the operator off after each of its outside calls
 // in turn, and holds what a fresh operator makes of the rest to the behaviours
 // B40 to B45.
 //

@@ -14,13 +14,14 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/types"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 var names = inventory.Names{Cluster: cluster}
@@ -32,46 +33,15 @@ const (
 	pause = 80 * time.Millisecond
 )
 
-// check says what is not yet so.
-type check func(context.Context) error
-
-func all(checks ...check) check {
+// checkUntil is a check that a closed channel puts an end to, as success does.
+func checkUntil(until <-chan struct{}, check wait.Check) wait.Check {
 	return func(ctx context.Context) error {
-		for _, c := range checks {
-			if err := c(ctx); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
-
-// Eventually waits until all checks hold at one time.
-func (w *crashEnv) Eventually(checks ...check) {
-	w.T.Helper()
-	if err := w.waitUntil(patience, nil, all(checks...)); err != nil {
-		w.T.Fatalf("%s: still not so after %s: %v\n%s", w.Label, patience, err, w.describeState())
-	}
-}
-
-// waitUntil looks until the check holds or the channel is closed; else it returns what
-// was wrong last.
-func (w *crashEnv) waitUntil(atMost time.Duration, until <-chan struct{}, c check) error {
-	deadline := time.NewTimer(atMost)
-	defer deadline.Stop()
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
-	for {
-		err := c(w.T.Context())
-		if err == nil {
-			return nil
-		}
+		err := check(ctx)
 		select {
 		case <-until:
 			return nil
-		case <-deadline.C:
+		default:
 			return err
-		case <-tick.C:
 		}
 	}
 }
@@ -79,11 +49,7 @@ func (w *crashEnv) waitUntil(atMost time.Duration, until <-chan struct{}, c chec
 // describeState is what helps to understand a failure.
 func (w *crashEnv) describeState() string {
 	var text strings.Builder
-	requests := w.Coder.Requests()
-	text.WriteString("what the Coder server was asked last:\n")
-	for _, r := range requests[max(0, len(requests)-25):] {
-		fmt.Fprintf(&text, "  %s %s %s: %d\n", r.Time.Format("05.000"), r.Method, r.Path, r.Status)
-	}
+	text.WriteString("what the Coder server was asked last:\n" + w.RecentRequests(25))
 	var sessions v1alpha1.CoderSessionList
 	_ = w.Client.List(w.T.Context(), &sessions, client.InNamespace(w.Namespace))
 	for i := range sessions.Items {
@@ -92,32 +58,10 @@ func (w *crashEnv) describeState() string {
 		fmt.Fprintf(&text, "session %s, deleted %v, finalizers %v: %s\n", s.Name, s.DeletionTimestamp, s.Finalizers, status)
 	}
 	for i, o := range w.operators {
-		fmt.Fprintf(&text, "operator %d made %d calls:\n  %s\n and logged:\n%s\n", i+1, o.countCalls(), o.callHistory(), o.log.lastEntries())
+		fmt.Fprintf(&text, "operator %d made %d calls:\n  %s\n and logged:\n%s\n", i+1, o.countCalls(), o.callHistory(),
+			o.log.lastEntries())
 	}
 	return text.String()
-}
-
-func (w *crashEnv) Get(ctx context.Context, name string, object client.Object) error {
-	return w.Client.Get(ctx, types.NamespacedName{Namespace: w.Namespace, Name: name}, object)
-}
-
-func (w *crashEnv) CurrentSecret(name string) *corev1.Secret {
-	w.T.Helper()
-	s := &corev1.Secret{}
-	w.Must(w.Get(w.T.Context(), name, s))
-	return s
-}
-
-func (w *crashEnv) CurrentSession(name string) *v1alpha1.CoderSession {
-	w.T.Helper()
-	s := &v1alpha1.CoderSession{}
-	w.Must(w.Get(w.T.Context(), name, s))
-	return s
-}
-
-// LiveTokens are the tokens on the server with this prefix.
-func (w *crashEnv) LiveTokens(prefix string) []coderd.Key {
-	return w.Coder.Keys(coderd.KeyFilter{NamePrefix: prefix, Live: true})
 }
 
 func describeTokens(keys []coderd.Key) string {
@@ -129,33 +73,25 @@ func describeTokens(keys []coderd.Key) string {
 }
 
 // readyIs: Ready has this status and reason, for the present generation.
-func (w *crashEnv) readyIs(name, status, reason string) check {
+func (w *crashEnv) readyIs(name, status, reason string) wait.Check {
 	return func(ctx context.Context) error {
 		s := &v1alpha1.CoderSession{}
 		if err := w.Get(ctx, name, s); err != nil {
 			return err
 		}
-		return readyOf(s, status, reason)
+		return testenv.CheckReady(s, metav1.ConditionStatus(status), reason)
 	}
-}
-
-func readyOf(s *v1alpha1.CoderSession, status, reason string) error {
-	ready := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
-	if ready == nil || string(ready.Status) != status || ready.Reason != reason || s.Status.ObservedGeneration != s.Generation {
-		return fmt.Errorf("session %s: Ready is %+v at generation %d of %d, want %s (%s)", s.Name, ready, s.Status.ObservedGeneration, s.Generation, status, reason)
-	}
-	return nil
 }
 
 // oneToken: the server has exactly one live token of the session, the Secret holds
 // it, the server accepts it, and status says the same (B40).
-func (w *crashEnv) oneToken(name string) check {
+func (w *crashEnv) oneToken(name string) wait.Check {
 	return func(ctx context.Context) error {
 		s, secret := &v1alpha1.CoderSession{}, &corev1.Secret{}
 		if err := errors.Join(w.Get(ctx, name, s), w.Get(ctx, name, secret)); err != nil {
 			return err
 		}
-		if err := readyOf(s, "True", v1alpha1.ReasonActive); err != nil {
+		if err := testenv.CheckReady(s, metav1.ConditionTrue, v1alpha1.ReasonActive); err != nil {
 			return err
 		}
 		live := w.LiveTokens(names.SessionPrefix(string(s.UID)))
@@ -171,7 +107,8 @@ func (w *crashEnv) checkPublished(secret *corev1.Secret, token coderd.Key) error
 	id, _, _ := strings.Cut(value, "-")
 	switch {
 	case id != token.ID || secret.Annotations[v1alpha1.AnnotationTokenID] != token.ID:
-		return fmt.Errorf("secret %s publishes %q (annotation %q), on the server lives %s", secret.Name, id, secret.Annotations[v1alpha1.AnnotationTokenID], token.ID)
+		return fmt.Errorf("secret %s publishes %q (annotation %q), on the server lives %s", secret.Name, id,
+			secret.Annotations[v1alpha1.AnnotationTokenID], token.ID)
 	case value != string(secret.Data["CODER_SESSION_TOKEN"]) || !w.Coder.AcceptsToken(value):
 		return fmt.Errorf("secret %s: its token %s is not accepted, or not the same in all keys", secret.Name, id)
 	}
@@ -180,8 +117,10 @@ func (w *crashEnv) checkPublished(secret *corev1.Secret, token coderd.Key) error
 
 func checkStatus(s *v1alpha1.CoderSession, secret *corev1.Secret, token coderd.Key) error {
 	t := s.Status.Token
-	if t == nil || t.ID != token.ID || t.Name != token.Name || strconv.FormatInt(t.Serial, 10) != secret.Annotations[v1alpha1.AnnotationSerial] {
-		return fmt.Errorf("session %s: status has token %+v, want %s with serial %s", s.Name, t, token.Name, secret.Annotations[v1alpha1.AnnotationSerial])
+	if t == nil || t.ID != token.ID || t.Name != token.Name ||
+		strconv.FormatInt(t.Serial, 10) != secret.Annotations[v1alpha1.AnnotationSerial] {
+		return fmt.Errorf("session %s: status has token %+v, want %s with serial %s", s.Name, t, token.Name,
+			secret.Annotations[v1alpha1.AnnotationSerial])
 	}
 	if names.Token(string(s.UID), t.Serial) != token.Name {
 		return fmt.Errorf("session %s: serial %d stands for %s", s.Name, t.Serial, token.Name)
@@ -191,7 +130,8 @@ func checkStatus(s *v1alpha1.CoderSession, secret *corev1.Secret, token coderd.K
 
 func checkSecretStatus(s *v1alpha1.CoderSession, secret *corev1.Secret) error {
 	m := s.Status.Secret
-	if m == nil || m.Name != secret.Name || m.ResourceVersion != secret.ResourceVersion || m.Fingerprint != secret.Annotations[v1alpha1.AnnotationFingerprint] {
+	if m == nil || m.Name != secret.Name || m.ResourceVersion != secret.ResourceVersion ||
+		m.Fingerprint != secret.Annotations[v1alpha1.AnnotationFingerprint] {
 		return fmt.Errorf("session %s: status has Secret %+v, the Secret has version %s", s.Name, m, secret.ResourceVersion)
 	}
 	return nil
@@ -206,13 +146,13 @@ func checkNoPendingRevocation(s *v1alpha1.CoderSession) error {
 
 // holdsValue: the Secret publishes this value (empty: no token), nothing was minted for
 // the session, and status says so.
-func (w *crashEnv) holdsValue(name string, value func() string) check {
+func (w *crashEnv) holdsValue(name string, value func() string) wait.Check {
 	return func(ctx context.Context) error {
 		s, secret := &v1alpha1.CoderSession{}, &corev1.Secret{}
 		if err := errors.Join(w.Get(ctx, name, s), w.Get(ctx, name, secret)); err != nil {
 			return err
 		}
-		if err := readyOf(s, "True", v1alpha1.ReasonActive); err != nil {
+		if err := testenv.CheckReady(s, metav1.ConditionTrue, v1alpha1.ReasonActive); err != nil {
 			return err
 		}
 		want := value()
@@ -230,7 +170,7 @@ func (w *crashEnv) holdsValue(name string, value func() string) check {
 }
 
 // hasSerial: the session publishes a token with exactly this serial.
-func (w *crashEnv) hasSerial(name string, want int64) check {
+func (w *crashEnv) hasSerial(name string, want int64) wait.Check {
 	return func(ctx context.Context) error {
 		s := &v1alpha1.CoderSession{}
 		if err := w.Get(ctx, name, s); err != nil {
@@ -244,7 +184,7 @@ func (w *crashEnv) hasSerial(name string, want int64) check {
 }
 
 // isGone: there is no such object, and none of the session's tokens.
-func (w *crashEnv) isGone(session *v1alpha1.CoderSession) check {
+func (w *crashEnv) isGone(session *v1alpha1.CoderSession) wait.Check {
 	return func(ctx context.Context) error {
 		for what, object := range map[string]client.Object{"session": &v1alpha1.CoderSession{}, "Secret": &corev1.Secret{}} {
 			if err := w.Get(ctx, session.Name, object); err == nil {
@@ -261,14 +201,15 @@ func (w *crashEnv) isGone(session *v1alpha1.CoderSession) check {
 }
 
 // isAccepted: whatever the Secret publishes now, the server accepts (B42).
-func (w *crashEnv) isAccepted(name string) check {
+func (w *crashEnv) isAccepted(name string) wait.Check {
 	return func(ctx context.Context) error {
 		secret := &corev1.Secret{}
 		if err := w.Get(ctx, name, secret); err != nil {
 			return err
 		}
 		if !w.Coder.AcceptsToken(string(secret.Data["session"])) {
-			return fmt.Errorf("secret %s publishes token %s, which the server does not accept", name, secret.Annotations[v1alpha1.AnnotationTokenID])
+			return fmt.Errorf("secret %s publishes token %s, which the server does not accept", name,
+				secret.Annotations[v1alpha1.AnnotationTokenID])
 		}
 		return nil
 	}
@@ -279,7 +220,7 @@ func (w *crashEnv) isAccepted(name string) check {
 func (w *crashEnv) checkOthersUntouched(ctx context.Context) error {
 	for _, value := range w.foreign {
 		if !w.Coder.AcceptsToken(value) {
-			return fmt.Errorf("somebody else's token %s was revoked", value[:10])
+			return fmt.Errorf("token %s of another user was revoked", value[:10])
 		}
 	}
 	if was := w.bystander; was != nil {
@@ -304,7 +245,8 @@ func (w *crashEnv) checkOthersUntouched(ctx context.Context) error {
 		return claimed[prefix]
 	})
 	if len(strays) > 0 {
-		return fmt.Errorf("no session claims the tokens %s; sessions have %v", describeTokens(strays), slices.Collect(maps.Keys(claimed)))
+		return fmt.Errorf("no session claims the tokens %s; sessions have %v", describeTokens(strays),
+			slices.Collect(maps.Keys(claimed)))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package crash_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -14,10 +15,9 @@ import (
 	"sync"
 	"testing"
 
-	"k8s.io/utils/clock"
-
 	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 )
 
 // Headers by which the gate vouches for the holder of a client certificate.
@@ -27,31 +27,22 @@ const (
 	vouchValue     = "only-the-gate-knows"
 )
 
-// material is what all gates are made of: keys are dear.
-var material = sync.OnceValues(func() (*certificates, error) {
-	servers, err := certs.NewAuthority("servers", clock.RealClock{})
+// newCertificates makes what all gates are made of, once: keys are expensive.
+var newCertificates = sync.OnceValues(func() (*certificates, error) {
+	servers, err := certs.NewAuthority("servers", nil)
 	if err != nil {
 		return nil, err
 	}
-	clients, err := certs.NewAuthority("clients", clock.RealClock{})
+	clients, err := certs.NewAuthority("clients", nil)
 	if err != nil {
 		return nil, err
 	}
 	c := &certificates{servers: servers, clients: clients}
-	for into, request := range map[**certs.Certificate]certs.Request{
-		&c.server:   {},
-		&c.operator: {Usage: certs.Client, CommonName: "operator"},
-		&c.stranger: {Usage: certs.Client, CommonName: "nobody"},
-	} {
-		authority := clients
-		if request.Usage == certs.Server {
-			authority = servers
-		}
-		if *into, err = authority.Issue(request); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
+	var errs [3]error
+	c.server, errs[0] = servers.Issue(certs.Request{})
+	c.operator, errs[1] = clients.Issue(certs.Request{Usage: certs.Client, CommonName: testenv.OperatorUser})
+	c.stranger, errs[2] = clients.Issue(certs.Request{Usage: certs.Client, CommonName: "stranger"})
+	return c, errors.Join(errs[:]...)
 })
 
 type certificates struct {

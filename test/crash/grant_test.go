@@ -22,6 +22,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/inprocess"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 const tokenRoute = "/oauth2/tokens"
@@ -38,7 +40,7 @@ func (w *crashEnv) newReplica() http.Handler {
 		Grants:  grant.NewStore(w.Client, w.Client),
 		Clock:   w.clock,
 		Pool: connection.NewPool(connection.Options{
-			Resolver: authconfig.NewResolver(w.Client, w.Client, key, noRoots),
+			Resolver: authconfig.NewResolver(w.Client, w.Client, key, inprocess.NoRoots),
 			Deployment: func(ctx context.Context, key types.NamespacedName) (*v1alpha1.CoderDeployment, error) {
 				d := &v1alpha1.CoderDeployment{}
 				return d, w.Client.Get(ctx, key, d)
@@ -74,7 +76,8 @@ func (w *crashEnv) createGranted() {
 func (w *crashEnv) advanceClock(d time.Duration) {
 	w.T.Helper()
 	w.clock.Shift(d)
-	editObject(w, w.CurrentSecret("ci"), func(s *corev1.Secret) { s.Annotations["example.com/noticed"] = w.clock.Now().String() })
+	editObject(w, w.CurrentSecret("ci"),
+		func(s *corev1.Secret) { s.Annotations["example.com/noticed"] = w.clock.Now().String() })
 }
 
 // never: no refresh token was spent twice, by anybody (B67): the server refuses the second time.
@@ -104,7 +107,7 @@ func (w *crashEnv) grantOf(ctx context.Context) error {
 }
 
 // isRefreshed: the grant is another one than at first.
-func (w *crashEnv) isRefreshed(first *string) check {
+func (w *crashEnv) isRefreshed(first *string) wait.Check {
 	return func(ctx context.Context) error {
 		if held := w.Coder.OAuthGrants("ada", ""); len(held) == 1 && held[0].Key.ID == *first {
 			return errors.New("the grant is not refreshed yet")
@@ -113,8 +116,9 @@ func (w *crashEnv) isRefreshed(first *string) check {
 	}
 }
 
-// losesAPair reports whether what becomes of a call may keep a new pair from ever being stored: the server's answer, or the
-// process that had it, is lost. A call for the deployment is made at the same time.
+// losesAPair reports whether what becomes of a call may keep a new pair from ever being stored: the
+// server's answer, or the process that had it, is lost. A call for the deployment is made at the
+// same time.
 func (o *operator) losesAPair() bool {
 	switch {
 	case o.aim.path == tokenRoute:
@@ -126,8 +130,9 @@ func (o *operator) losesAPair() bool {
 	return o.aim == stores && o.what == lostBefore
 }
 
-// refreshGrant of a grant. Where its answer is lost for good, after the server has carried it out, only a person can help; in all
-// other cases the session goes on. Whoever finds an intent that is not its own waits until nobody can be at it any more.
+// refreshGrant of a grant. Where its answer is lost for good, after the server has carried it out,
+// only a person can help; in all other cases the session goes on. An operator that finds the intent
+// of another one waits until that one cannot be at it any more.
 func refreshGrant(w *crashEnv) scenario {
 	first, waited := "", time.Time{}
 	refreshed := w.isRefreshed(&first)
@@ -162,7 +167,8 @@ func refreshGrant(w *crashEnv) scenario {
 	}
 }
 
-// contestedRefresh is a refresh by two: the second one finds the intent of the first, which is held up, and waits.
+// contestedRefresh is a refresh by two: the second one finds the intent of the first, which is held
+// up, and waits.
 func contestedRefresh(w *crashEnv) scenario {
 	first := ""
 	refreshed := w.isRefreshed(&first)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // contested are the scenarios in which two operators would get into each other's
@@ -113,10 +115,10 @@ func TestTwoOperatorsDoNotMintInTurn(t *testing.T) {
 		}
 		return nil
 	})
-	before := w.countMints()
+	before := w.CountMints()
 	editObject(w, w.CurrentSession("ci"), changeScopes)
-	w.waitForCalm(scenario{done: all(w.hasSerial("ci", 2), w.oneToken("ci"))}, first, second)
-	if got := w.countMints() - before; got > raceCosts {
+	w.waitForCalm(scenario{done: wait.InOrder(w.hasSerial("ci", 2), w.oneToken("ci"))}, first, second)
+	if got := w.CountMints() - before; got > raceCosts {
 		t.Errorf("%s: %d posts for one change", w.Label, got)
 	}
 }

@@ -5,7 +5,6 @@ package crash_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,72 +15,43 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
-	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/rest"
-	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/coder-session-operator/coder-session-operator/controllers"
-	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
-	"github.com/coder-session-operator/coder-session-operator/internal/grant"
-	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+	"github.com/coder-session-operator/coder-session-operator/test/inprocess"
 )
 
 // cluster is the cluster id in the names of tokens.
 const cluster = "crashes1"
 
-// operator is one process's world: the real controllers with a memory, a log and a
-// boundary of their own.
+// operator is one process: the real controllers with a memory, a log and a boundary of
+// their own.
 type operator struct {
 	*boundary
 	log  *logText
 	stop func() // returns when everything has ended
 }
 
-// startOperator starts an operator with empty memory on the world's namespace.
+// startOperator starts an operator with empty memory on the test's namespace.
 func (w *crashEnv) startOperator() *operator {
 	w.T.Helper()
 	o := &operator{boundary: newBoundary(), log: &logText{}}
 	w.operators = append(w.operators, o)
 	agent := fmt.Sprintf("operator-%d", len(w.operators))
 	w.gate.addBoundary(agent, o.boundary)
-	config := rest.CopyConfig(w.Cluster.Config)
-	config.Wrap(o.wrapTransport)
-	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:     w.Cluster.Scheme,
-		Logger:     o.log.newLogger(),
-		Cache:      controllers.CacheOptions([]string{w.Namespace}, nil),
-		Client:     client.Options{FieldOwner: controllers.FieldOwner},
-		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
+	running, err := inprocess.Start(inprocess.Options{
+		Config: w.Cluster.Config, Scheme: w.Cluster.Scheme, Namespaces: []string{w.Namespace},
+		WrapTransport: o.wrapTransport, Logger: o.log.newLogger(), Clock: w.clock, Cluster: cluster,
+		UserAgent: agent, Instance: agent, RevocationTimeout: time.Minute, OrphanGrace: w.orphanGrace,
+		WithoutCallbacks: true,
 	})
 	w.Must(err)
-	key, err := fingerprint.NewKey([]byte("a key for tests that is 32 bytes"))
-	w.Must(err)
-	ctx, cancel := context.WithCancel(context.Background())
-	_, err = controllers.Setup(ctx, mgr, controllers.Options{
-		Key: key, Cluster: cluster, Clock: w.clock, Jitter: func(time.Duration) time.Duration { return 0 },
-		Metrics: metrics.New(prometheus.NewRegistry()), Roots: noRoots, UserAgent: agent,
-		RevocationTimeout: time.Minute, OrphanGrace: w.orphanGrace, MaxConcurrent: 4,
-		RedirectURIs: grant.RedirectURIs(""), Random: rand.Reader, Instance: agent,
+	o.stop = sync.OnceFunc(func() {
+		running.Cancel()
+		o.letGo()
+		if err := running.Stop(); err != nil && !o.isCut() {
+			w.T.Error(err)
+		}
+		o.cutOff()
 	})
-	w.Must(err)
-	ended := make(chan error, 1)
-	go func() { ended <- mgr.Start(ctx) }()
-	var once, letGo sync.Once
-	o.stop = func() {
-		once.Do(func() {
-			cancel()
-			letGo.Do(o.letGo)
-			if err := <-ended; err != nil && !o.isCut() {
-				w.T.Errorf("the operator ended with: %v", err)
-			}
-			o.cutOff()
-		})
-	}
 	w.T.Cleanup(o.stop)
 	return o
 }
@@ -100,7 +70,7 @@ func (b *boundary) letGo() {
 // wrapTransport puts the boundary around an operator's transport to the API server. The
 // whole answer is there before the call counts as made.
 func (b *boundary) wrapTransport(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(req *http.Request) (*http.Response, error) {
+	return inprocess.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		c, counts := apiCall(req)
 		if !counts {
 			if b.isCut() {
@@ -124,10 +94,6 @@ func (b *boundary) wrapTransport(next http.RoundTripper) http.RoundTripper {
 		return response, nil
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 var apiPath = regexp.MustCompile(`^/apis?/(?:[^/]+/)?v[0-9a-z]+/(?:namespaces/[^/]+/)?([a-z]+)(/[^/]+)?(/[a-z]+)?$`)
 

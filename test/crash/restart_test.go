@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // createWorkload is a Deployment that has rolled out.
@@ -37,7 +38,8 @@ func (w *crashEnv) rollOut(ctx context.Context) error {
 	if err := w.Get(ctx, "runner", d); err != nil || d.Status.ObservedGeneration == d.Generation {
 		return err
 	}
-	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1,
+		ReadyReplicas: 1, AvailableReplicas: 1}
 	return w.Client.Status().Update(ctx, d)
 }
 
@@ -57,7 +59,8 @@ func (w *crashEnv) rolledOnce(ctx context.Context) error {
 	return nil
 }
 
-// rotationWithAWorkload: B43, the old token goes when the workload has rolled out, and that is rolled once.
+// rotationWithAWorkload: B43, the old token goes when the workload has rolled out, and that is
+// rolled once.
 func rotationWithAWorkload(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() {
@@ -72,7 +75,7 @@ func rotationWithAWorkload(w *crashEnv) scenario {
 			if err := w.rollOut(ctx); err != nil {
 				return err
 			}
-			return all(w.hasSerial("ci", 2), w.oneToken("ci"), w.rolledOnce)(ctx)
+			return wait.InOrder(w.hasSerial("ci", 2), w.oneToken("ci"), w.rolledOnce)(ctx)
 		},
 		gapless: true,
 	}

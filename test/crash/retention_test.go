@@ -8,15 +8,21 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // keepOne lets the deployment keep one session only.
 func (w *crashEnv) keepOne() {
 	w.T.Helper()
 	one := int32(1)
-	editObject(w, w.newDeployment(), func(d *v1alpha1.CoderDeployment) { d.Spec.Retention = &v1alpha1.Retention{MaxSessions: &one} })
+	editObject(w, w.newDeployment(), func(d *v1alpha1.CoderDeployment) {
+		d.Spec.Retention = &v1alpha1.Retention{
+			MaxSessions: &one}
+	})
 }
 
 // inTurn makes the session ci, and then the session other.
@@ -37,13 +43,13 @@ func askForRenewal(s *v1alpha1.CoderSession) {
 const request = "2026-03-01T12:00:00Z"
 
 // isRetired: the session says so, and nothing of it is left: no Secret, no token.
-func (w *crashEnv) isRetired(name string) check {
+func (w *crashEnv) isRetired(name string) wait.Check {
 	return func(ctx context.Context) error {
 		s := &v1alpha1.CoderSession{}
 		if err := w.Get(ctx, name, s); err != nil {
 			return err
 		}
-		if err := readyOf(s, "False", v1alpha1.ReasonRetired); err != nil {
+		if err := testenv.CheckReady(s, metav1.ConditionFalse, v1alpha1.ReasonRetired); err != nil {
 			return err
 		}
 		if s.Status.Retirement == nil || s.Status.Token != nil {
@@ -60,14 +66,15 @@ func (w *crashEnv) isRetired(name string) check {
 }
 
 // isRenewed: the request is handled, by the one token that was minted for it.
-func (w *crashEnv) isRenewed(serial int64) check {
+func (w *crashEnv) isRenewed(serial int64) wait.Check {
 	return func(ctx context.Context) error {
 		s := &v1alpha1.CoderSession{}
 		if err := w.Get(ctx, "ci", s); err != nil {
 			return err
 		}
 		if s.Status.LastHandledRenewAt != request || s.Status.Token == nil || s.Status.Token.Serial != serial {
-			return fmt.Errorf("handled is %q with token %+v, want serial %d", s.Status.LastHandledRenewAt, s.Status.Token, serial)
+			return fmt.Errorf("handled is %q with token %+v, want serial %d", s.Status.LastHandledRenewAt, s.Status.Token,
+				serial)
 		}
 		return nil
 	}
@@ -86,7 +93,7 @@ func retireSession(w *crashEnv) scenario {
 			w.clock.Shift(time.Minute)
 		},
 		trigger: w.keepOne,
-		done:    all(w.isRetired("ci"), w.readyIs("other", "True", v1alpha1.ReasonActive)),
+		done:    wait.InOrder(w.isRetired("ci"), w.readyIs("other", "True", v1alpha1.ReasonActive)),
 	}
 }
 
@@ -99,7 +106,7 @@ func returnOfARetiredSession(w *crashEnv) scenario {
 			w.Eventually(w.isRetired("ci"), w.oneToken("other"))
 		},
 		trigger: func() { editObject(w, w.CurrentSession("ci"), askForRenewal) },
-		done:    all(w.oneToken("ci"), w.isRenewed(1), w.isRetired("other")),
+		done:    wait.InOrder(w.oneToken("ci"), w.isRenewed(1), w.isRetired("other")),
 	}
 }
 
@@ -108,7 +115,7 @@ func renewalOnRequest(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() { w.createWithToken(shortly) },
 		trigger: func() { editObject(w, w.CurrentSession("ci"), askForRenewal) },
-		done:    all(w.isRenewed(2), w.oneToken("ci")),
+		done:    wait.InOrder(w.isRenewed(2), w.oneToken("ci")),
 		gapless: true,
 	}
 }

@@ -10,19 +10,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // scenario is something that happens to the session ci. What it needs to remember
-// is the world's or its own: a new one is made for every case.
+// is the case's or its own: a new one is made for every case.
 type scenario struct {
-	// prepare brings the world to the moment before, with an operator running.
+	// prepare brings the case to the moment before, with an operator running.
 	prepare func()
 	// trigger is what happens.
 	trigger func()
 	// done says how it ends.
-	done check
+	done wait.Check
 	// finally, where it is set, is how it ends once a late operator has gone on.
-	finally check
+	finally wait.Check
 	// gapless: the Secret holds an accepted token all the time (B42).
 	gapless bool
 	// verifies: the verification of the deployment is part of it.
@@ -82,7 +83,7 @@ func rotateToken(w *crashEnv) scenario {
 			w.Eventually(w.oneToken("ci"))
 		},
 		trigger: w.makeRotationDue,
-		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
+		done:    wait.InOrder(w.hasSerial("ci", 2), w.oneToken("ci")),
 		gapless: true,
 	}
 }
@@ -95,7 +96,7 @@ func revocationOfARetiringToken(w *crashEnv) scenario {
 			w.Eventually(w.hasSerial("ci", 2))
 		},
 		trigger: func() {},
-		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
+		done:    wait.InOrder(w.hasSerial("ci", 2), w.oneToken("ci")),
 		gapless: true,
 	}
 }
@@ -124,7 +125,8 @@ func deletionRightAfterCreation(w *crashEnv) scenario {
 			w.Create(w.newMintedSession("ci", "ci-bot", shortly))
 			*session = *w.CurrentSession("ci")
 			w.Eventually(func(ctx context.Context) error {
-				if w.countMints() < 2 && len(w.LiveTokens(names.SessionPrefix(string(session.UID)))) == 0 && !w.operators[0].hasMetFate() {
+				if w.CountMints() < 2 && len(w.LiveTokens(names.SessionPrefix(string(session.UID)))) == 0 &&
+					!w.operators[0].hasMetFate() {
 					return fmt.Errorf("nothing was minted yet")
 				}
 				return nil
@@ -139,15 +141,15 @@ func recoveryOfASuppliedToken(w *crashEnv) scenario {
 	good := ""
 	return scenario{
 		prepare: func() {
-			w.WriteSecret("mine", map[string]string{"token": w.userToken("ada", "first")})
+			w.WriteSecret("mine", map[string]string{"token": w.CreateToken("ada", "first")})
 			w.createBystander()
-			w.Create(w.newSuppliedSession("ci", "mine"))
+			w.Create(w.NewSuppliedSession("ci", "mine"))
 			w.Eventually(w.readyIs("ci", "True", v1alpha1.ReasonActive))
-			dead := w.userToken("ada", "dead")
+			dead := w.CreateToken("ada", "dead")
 			w.Must(w.Coder.RevokeKey(dead[:10]))
 			w.WriteSecret("mine", map[string]string{"token": dead})
 			w.Eventually(w.readyIs("ci", "False", v1alpha1.ReasonSuspended))
-			good = w.userToken("ada", "good")
+			good = w.CreateToken("ada", "good")
 		},
 		trigger: func() { w.WriteSecret("mine", map[string]string{"token": good}) },
 		done:    w.holdsValue("ci", func() string { return good }),
@@ -189,7 +191,7 @@ func specChange(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() { w.createWithToken(shortly) },
 		trigger: func() { editObject(w, w.CurrentSession("ci"), changeScopes) },
-		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
+		done:    wait.InOrder(w.hasSerial("ci", 2), w.oneToken("ci")),
 		gapless: true,
 	}
 }
@@ -200,12 +202,12 @@ func changeToASuppliedToken(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() {
 			w.createWithToken(shortly)
-			mine = w.userToken("ada", "mine")
+			mine = w.CreateToken("ada", "mine")
 			w.WriteSecret("mine", map[string]string{"token": mine})
 		},
 		trigger: func() {
 			editObject(w, w.CurrentSession("ci"), func(s *v1alpha1.CoderSession) {
-				s.Spec.Auth = w.newSuppliedSession("ci", "mine").Spec.Auth
+				s.Spec.Auth = w.NewSuppliedSession("ci", "mine").Spec.Auth
 			})
 		},
 		done:    w.holdsValue("ci", func() string { return mine }),
@@ -231,7 +233,7 @@ func emptiedSecret(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() { w.createWithToken(shortly) },
 		trigger: func() { editObject(w, w.CurrentSecret("ci"), func(s *corev1.Secret) { s.Data = nil }) },
-		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
+		done:    wait.InOrder(w.hasSerial("ci", 2), w.oneToken("ci")),
 	}
 }
 
@@ -239,7 +241,7 @@ func deletedSecret(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() { w.createWithToken(shortly) },
 		trigger: func() { w.Delete(w.CurrentSecret("ci")) },
-		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
+		done:    wait.InOrder(w.hasSerial("ci", 2), w.oneToken("ci")),
 	}
 }
 
@@ -248,8 +250,6 @@ func revokedToken(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() { w.createWithToken(shortly) },
 		trigger: func() { w.Must(w.Coder.RevokeKey(w.CurrentSession("ci").Status.Token.ID)) },
-		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
+		done:    wait.InOrder(w.hasSerial("ci", 2), w.oneToken("ci")),
 	}
 }
-
-func (w *crashEnv) countMints() int { return w.Coder.Count("POST", "/api/v2/users/{user}/keys/tokens") }

@@ -17,14 +17,14 @@ type object[T any] interface {
 func (s *Server) Put(o client.Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.store(objectID{kindOf(o), client.ObjectKeyFromObject(o)}, o)
+	s.storeObject(objectID{kindOf(o), client.ObjectKeyFromObject(o)}, o)
 }
 
 // Remove removes an object as another client does, finalizers or not. Removing none is nothing.
 func Remove[T any, P object[T]](s *Server, key client.ObjectKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.drop(objectID{kindOf(P(new(T))), key})
+	s.dropObject(objectID{kindOf(P(new(T))), key})
 }
 
 // Stored is a copy of what is stored; nil: nothing.
@@ -46,7 +46,7 @@ func Edit[T any, P object[T]](s *Server, key client.ObjectKey, change func(P)) {
 	id := objectID{kindOf(P(new(T))), key}
 	stored := s.objects[id].(P)
 	change(stored)
-	s.store(id, stored)
+	s.storeObject(id, stored)
 }
 
 // SetVersion sets the version of a stored object to any text.

@@ -58,7 +58,7 @@ func (m metadata) Get(_ context.Context, key client.ObjectKey, into client.Objec
 		return errors.New("contents were read from the cache")
 	}
 	s, r := m.server, Request{Verb: Get, Kind: kindOf(into), Key: key, Metadata: true}
-	if err := s.begin(r); err != nil {
+	if err := s.beginRequest(r); err != nil {
 		return err
 	}
 	s.mu.Lock()

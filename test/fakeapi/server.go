@@ -133,7 +133,7 @@ func (s *Server) Get(_ context.Context, key client.ObjectKey, into client.Object
 	r := Request{Verb: Get, Kind: kindOf(into), Key: key}
 	meta, isMetadata := into.(*metav1.PartialObjectMetadata)
 	r.Metadata = isMetadata
-	if err := s.begin(r); err != nil {
+	if err := s.beginRequest(r); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -152,7 +152,7 @@ func (s *Server) Get(_ context.Context, key client.ObjectKey, into client.Object
 
 // Create stores an object that is new.
 func (s *Server) Create(_ context.Context, object client.Object, _ ...client.CreateOption) error {
-	return s.write(Create, object, func(stored client.Object) error {
+	return s.writeObject(Create, object, func(stored client.Object) error {
 		resource, name := resourceOf(kindOf(object)), object.GetName()
 		switch {
 		case stored != nil:
@@ -168,7 +168,7 @@ func (s *Server) Create(_ context.Context, object client.Object, _ ...client.Cre
 
 // Update replaces an object. It has to have the stored one's version.
 func (s *Server) Update(_ context.Context, object client.Object, _ ...client.UpdateOption) error {
-	return s.write(Update, object, func(stored client.Object) error {
+	return s.writeObject(Update, object, func(stored client.Object) error {
 		resource, name := resourceOf(kindOf(object)), object.GetName()
 		switch {
 		case stored == nil:
@@ -199,18 +199,18 @@ func checkSecret(object, stored client.Object) error {
 // and version.
 func (s *Server) Delete(_ context.Context, object client.Object, opts ...client.DeleteOption) error {
 	r := Request{Verb: Delete, Kind: kindOf(object), Key: client.ObjectKeyFromObject(object)}
-	if err := s.begin(r); err != nil {
+	if err := s.beginRequest(r); err != nil {
 		return err
 	}
 	var options client.DeleteOptions
 	options.ApplyOptions(opts)
-	if err := s.remove(objectID{r.Kind, r.Key}, options.Preconditions); err != nil {
+	if err := s.removeObject(objectID{r.Kind, r.Key}, options.Preconditions); err != nil {
 		return err
 	}
-	return s.end(r)
+	return s.endRequest(r)
 }
 
-func (s *Server) remove(id objectID, pre *metav1.Preconditions) error {
+func (s *Server) removeObject(id objectID, pre *metav1.Preconditions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stored, found := s.objects[id]
@@ -224,23 +224,23 @@ func (s *Server) remove(id objectID, pre *metav1.Preconditions) error {
 	}
 	if len(stored.GetFinalizers()) > 0 {
 		stored.SetDeletionTimestamp(ptr.To(metav1.Now()))
-		s.store(id, stored)
+		s.storeObject(id, stored)
 		return nil
 	}
-	s.drop(id)
+	s.dropObject(id)
 	return nil
 }
 
-// write checks and stores an object.
-func (s *Server) write(verb string, object client.Object, check func(stored client.Object) error) error {
+// writeObject checks and stores an object.
+func (s *Server) writeObject(verb string, object client.Object, check func(stored client.Object) error) error {
 	r := Request{Verb: verb, Kind: kindOf(object), Key: client.ObjectKeyFromObject(object)}
-	if err := s.begin(r); err != nil {
+	if err := s.beginRequest(r); err != nil {
 		return err
 	}
 	if err := s.checkAndStore(objectID{r.Kind, r.Key}, object, check); err != nil {
 		return err
 	}
-	return s.end(r)
+	return s.endRequest(r)
 }
 
 func (s *Server) checkAndStore(id objectID, object client.Object, check func(stored client.Object) error) error {
@@ -249,12 +249,12 @@ func (s *Server) checkAndStore(id objectID, object client.Object, check func(sto
 	if err := check(s.objects[id]); err != nil {
 		return err
 	}
-	s.store(id, object)
+	s.storeObject(id, object)
 	return nil
 }
 
-// store gives an object the next version, and a UID where it has none, and keeps a copy.
-func (s *Server) store(id objectID, object client.Object) {
+// storeObject gives an object the next version, and a UID where it has none, and keeps a copy.
+func (s *Server) storeObject(id objectID, object client.Object) {
 	s.version++
 	object.SetResourceVersion(strconv.Itoa(s.version))
 	if object.GetUID() == "" {
@@ -266,14 +266,14 @@ func (s *Server) store(id objectID, object client.Object) {
 	}
 }
 
-func (s *Server) drop(id objectID) {
+func (s *Server) dropObject(id objectID) {
 	delete(s.objects, id)
 	if !s.lagging {
 		delete(s.cached, id)
 	}
 }
 
-func (s *Server) begin(r Request) error {
+func (s *Server) beginRequest(r Request) error {
 	s.mu.Lock()
 	s.requests = append(s.requests, r)
 	before := s.before
@@ -284,7 +284,7 @@ func (s *Server) begin(r Request) error {
 	return before(r)
 }
 
-func (s *Server) end(r Request) error {
+func (s *Server) endRequest(r Request) error {
 	s.mu.Lock()
 	after := s.after
 	s.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 )
 
-// newGuestSession is a session in another namespace that refers to the world's deployment.
+// newGuestSession is a session in another namespace that refers to the test's deployment.
 func (w *operatorEnv) newGuestSession(
 	namespace, name string, auth v1alpha1.Auth, changes ...func(*v1alpha1.CoderSessionSpec),
 ) *v1alpha1.CoderSession {

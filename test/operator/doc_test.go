@@ -7,8 +7,8 @@
 // Each test has a namespace, a Coder server and an operator of its own, so that
 // all of them run in parallel and may restart, count and break what they like:
 //
-//	w := newWorld(t, mTLS)          // namespace, Coder server, Secrets, users
+//	w := newEnv(t, withMTLS)        // namespace, Coder server, Secrets, users
 //	w.startOperator()
-//	w.create(w.deployment("prod"), w.mint("ci", "ci-bot"))
-//	w.eventually(w.ready("ci"))
+//	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"))
+//	w.Eventually(w.IsReady("ci"))
 package operator_test

@@ -103,7 +103,7 @@ func TestTheExamplesOfAccessRules(t *testing.T) {
 }
 
 // makeNamespaces creates the namespaces of the page under names of the test's own, and
-// returns what puts these, and that of the world, in the place of the page's.
+// returns what puts these, and that of the test, in the place of the page's.
 func (w *operatorEnv) makeNamespaces(page string) *strings.Replacer {
 	w.T.Helper()
 	renamed := []string{"namespace: coder}", "namespace: " + w.Namespace + "}"}

@@ -41,7 +41,7 @@ func (w *operatorEnv) startHosting(rules ...v1alpha1.AccessRule) *operatorEnv {
 	return w.inNamespace(w.Cluster.Namespace(w.T, map[string]string{"team": "a"}))
 }
 
-// createGuest is a guest that the world's operator sees.
+// createGuest is a guest that the test's operator sees.
 func (w *operatorEnv) createGuest(
 	guests *operatorEnv, name string, auth v1alpha1.Auth, changes ...func(*v1alpha1.CoderSessionSpec),
 ) *v1alpha1.CoderSession {

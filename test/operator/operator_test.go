@@ -14,13 +14,13 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/inprocess"
 )
 
-// startOperator starts an operator that watches the world's namespaces, with empty memory.
+// startOperator starts an operator that watches the test's namespaces, with empty memory.
 func (w *operatorEnv) startOperator(more ...string) {
 	w.T.Helper()
 	w.runOperator(w.Cluster.Config, append(more, w.Namespace), nil)
 }
 
-// startShard starts an operator for the whole cluster that works on the objects with the world's
+// startShard starts an operator for the whole cluster that works on the objects with the test's
 // own label only, and reads the labels of namespaces.
 func (w *operatorEnv) startShard() {
 	w.T.Helper()
@@ -29,7 +29,7 @@ func (w *operatorEnv) startShard() {
 
 func (w *operatorEnv) shardLabels() map[string]string { return map[string]string{"shard": w.Namespace} }
 
-// runOperator starts the operator of the world, in the place of one that has been stopped.
+// runOperator starts the operator of the test, in the place of one that has been stopped.
 func (w *operatorEnv) runOperator(as *rest.Config, namespaces []string, selector labels.Selector) {
 	w.T.Helper()
 	calls := &apiCalls{counts: map[string]int{}}

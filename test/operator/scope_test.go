@@ -51,7 +51,7 @@ func TestTwoManagersSideBySide(t *testing.T) {
 	}
 }
 
-// site is a world in which managers run as processes of their own.
+// site is an environment in which managers run as processes of their own.
 type site struct {
 	*operatorEnv
 	path string // of the program

@@ -47,7 +47,7 @@ func playOperator() {
 	}
 }
 
-func start(t *testing.T, role string) *program.Operator {
+func startRole(t *testing.T, role string) *program.Operator {
 	t.Helper()
 	path, err := os.Executable()
 	if err != nil {
@@ -66,7 +66,7 @@ func start(t *testing.T, role string) *program.Operator {
 
 func TestAnOperatorFromStartToStop(t *testing.T) {
 	t.Parallel()
-	o := start(t, "operator")
+	o := startRole(t, "operator")
 	if err := o.AwaitReady(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestAnOperatorFromStartToStop(t *testing.T) {
 
 func TestAnOperatorThatEndsByItself(t *testing.T) {
 	t.Parallel()
-	o := start(t, "fails")
+	o := startRole(t, "fails")
 	err := o.AwaitReady(t.Context(), time.Minute)
 	var ended *program.ExitError
 	if !errors.As(err, &ended) || !strings.Contains(err.Error(), "no cluster") || o.ExitCode() != 3 {
@@ -107,7 +107,7 @@ func TestAnOperatorThatEndsByItself(t *testing.T) {
 
 func TestAnOperatorThatIsNotReadyInTime(t *testing.T) {
 	t.Parallel()
-	o := start(t, "operator")
+	o := startRole(t, "operator")
 	o.Probes = "http://127.0.0.1:1"
 	var timeout *wait.TimeoutError
 	err := o.AwaitReady(t.Context(), 30*time.Millisecond)

@@ -117,7 +117,7 @@ func (e *Env) CountMints() int { return e.Coder.Count("POST", "/api/v2/users/{us
 func (e *Env) Eventually(checks ...wait.Check) {
 	e.T.Helper()
 	if err := wait.Until(e.T.Context(), e.Patience, e.Interval, wait.All(checks...)); err != nil {
-		e.Must(fmt.Errorf("%w\n%s", err, e.describe()))
+		e.Must(fmt.Errorf("%w\n%s", err, e.describeFailure()))
 	}
 }
 
@@ -127,7 +127,7 @@ func (e *Env) Throughout(d time.Duration, checks ...wait.Check) {
 	e.Must(wait.Throughout(e.T.Context(), d, 10*time.Millisecond, wait.All(checks...)))
 }
 
-func (e *Env) describe() string {
+func (e *Env) describeFailure() string {
 	switch {
 	case e.Describe != nil:
 		return e.Describe()

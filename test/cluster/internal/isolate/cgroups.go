@@ -18,7 +18,7 @@ import (
 	"syscall"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 const (
@@ -114,17 +114,15 @@ func removeCgroup(name string) error {
 	if err != nil {
 		return err
 	}
-	var last error
-	err = wait.PollUntilContextTimeout(context.Background(), emptyPause, emptyTimeout, true,
-		func(context.Context) (bool, error) {
-			last = nil
-			for _, hierarchy := range hierarchies {
-				last = errors.Join(last, removeTree(filepath.Join(hierarchy, name)))
-			}
-			return last == nil, nil
-		})
+	err = wait.Until(context.Background(), emptyTimeout, emptyPause, func(context.Context) error {
+		var errs []error
+		for _, hierarchy := range hierarchies {
+			errs = append(errs, removeTree(filepath.Join(hierarchy, name)))
+		}
+		return errors.Join(errs...)
+	})
 	if err != nil {
-		return fmt.Errorf("remove the cgroup %s: %w", name, errors.Join(err, last))
+		return fmt.Errorf("remove the cgroup %s: %w", name, err)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"k8s.io/apimachinery/pkg/util/wait"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // CleanUp removes what a node's programs left that were ended: containers, their
@@ -27,16 +27,21 @@ func CleanUp() error {
 // after one pod and are in no group of ours, and waits until they are gone. All
 // processes that are seen in /proc belong to the namespaces.
 func killContainers() error {
-	err := wait.PollUntilContextTimeout(context.Background(), emptyPause, emptyTimeout, true,
-		func(context.Context) (bool, error) {
-			alive, err := containerProcesses()
-			for _, pid := range alive {
-				if killErr := syscall.Kill(pid, syscall.SIGKILL); !errors.Is(killErr, syscall.ESRCH) {
-					err = errors.Join(err, killErr)
-				}
+	err := wait.Until(context.Background(), emptyTimeout, emptyPause, func(context.Context) error {
+		alive, err := containerProcesses()
+		for _, pid := range alive {
+			if killErr := syscall.Kill(pid, syscall.SIGKILL); !errors.Is(killErr, syscall.ESRCH) {
+				err = errors.Join(err, killErr)
 			}
-			return len(alive) == 0, err
-		})
+		}
+		switch {
+		case err != nil:
+			return wait.Final(err)
+		case len(alive) > 0:
+			return fmt.Errorf("%d processes are alive", len(alive))
+		}
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("kill the containers: %w", err)
 	}

@@ -28,7 +28,7 @@ type operatorEnv struct {
 	calls    *apiCalls // of the operator
 }
 
-// setting changes the world before its server starts.
+// setting changes the environment before its server starts.
 type setting func(*envOptions)
 
 type envOptions struct {
@@ -105,7 +105,7 @@ func (w *operatorEnv) newSentinel(what string) string {
 	return value
 }
 
-// newDeployment refers to the world's server and all its Secrets, with a short quiet period so that
+// newDeployment refers to the test's server and all its Secrets, with a short quiet period so that
 // tests need not wait.
 func (w *operatorEnv) newDeployment(name string, changes ...testenv.DeploymentChange) *v1alpha1.CoderDeployment {
 	value := "plain"

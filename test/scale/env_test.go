@@ -159,7 +159,7 @@ func (w *scaleEnv) putObject(object client.Object) {
 	w.Must(err)
 }
 
-// createDeployment makes the deployment "prod", which refers to all that newWorld wrote, and
+// createDeployment makes the deployment "prod", which refers to all that newEnv wrote, and
 // waits until it is verified.
 func (w *scaleEnv) createDeployment(verify v1alpha1.VerifyPolicy) {
 	w.T.Helper()

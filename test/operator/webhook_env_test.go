@@ -39,7 +39,7 @@ import (
 // name.
 const meshPath = "/mesh"
 
-// podWebhook is a running webhook for the pods of the world's namespace.
+// podWebhook is a running webhook for the pods of the test's namespace.
 type podWebhook struct {
 	name    string // of the configuration
 	address string
