@@ -15,6 +15,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // noon is the time of all observations that set no other time.
@@ -209,9 +210,9 @@ func alsoListed(id string, serial int64) option {
 	}
 }
 
-func failedTo(action Action, class FailureClass, reason string) option {
+func failedTo(action Action, class failure.Class, reason string) option {
 	return func(o *Observation) {
-		o.Failure = &Failure{Action: action, Class: class, Reason: reason, Message: "it did not work"}
+		o.Failures = failure.Set{{Action: string(action), Class: class, Reason: reason, Message: "it did not work"}}
 	}
 }
 
@@ -232,6 +233,16 @@ func deleted(ago time.Duration) option {
 	}
 }
 
+// tokenEnded makes status name a token that has expired.
+func tokenEnded(o *Observation) {
+	at := metav1.NewTime(o.Now.Add(-time.Second))
+	o.Session.Status.Token.ExpirationTime = &at
+}
+
+func createdAgo(age time.Duration) option {
+	return func(o *Observation) { o.Session.CreationTimestamp = metav1.NewTime(o.Now.Add(-age)) }
+}
+
 func noFinalizer(o *Observation)     { o.Session.Finalizers = nil }
 func suspend(o *Observation)         { o.Session.Spec.Paused = true }
 func statusForgotten(o *Observation) { o.Session.Status = v1alpha1.CoderSessionStatus{} }
@@ -245,7 +256,7 @@ type outcome struct {
 	Lifetime time.Duration // of Mint
 	Revoke   []string
 
-	Keep, Again, Backoff, RevokeAll bool
+	Keep, Backoff, RevokeAll bool
 
 	// Status and reason, such as "True Active". Empty: unchanged; "absent": removed.
 	Ready, Authenticated, Synced, Cut string
@@ -257,7 +268,7 @@ type outcome struct {
 
 func outcomeOf(o Observation, p Plan) outcome {
 	got := outcome{
-		Do: p.Action, Serial: p.Mint.Serial, Lifetime: p.Mint.Lifetime, Keep: p.SkipStatusUpdate, Again: p.RequeueNow,
+		Do: p.Action, Serial: p.Mint.Serial, Lifetime: p.Mint.Lifetime, Keep: p.SkipStatusUpdate || p.KeepStatus,
 		Backoff: p.Backoff, RevokeAll: p.RevokeAll, Abandoned: p.Abandoned,
 	}
 	if p.Action != Nothing {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // Which policy decides if several could.
@@ -37,10 +38,18 @@ func TestPolicies(t *testing.T) {
 		},
 		"B08 settling: status stays as it is": {due(settling), outcome{Keep: true, Wake: time.Second}},
 		"B08 settling: a refusal is not believed": {
-			session("ci", withToken(), checkedAs(value, 0, refused), settling), outcome{Keep: true, Wake: time.Second},
+			session("ci", withToken(), checkedAs(value, 0, refused), ready(true, v1alpha1.ReasonActive), settling),
+			outcome{Keep: true, Wake: time.Second},
+		},
+		"B111 settling, and there is no status yet": {
+			session("ci", withToken(), settling), outcome{Ready: "False Verifying", Wake: time.Second},
+		},
+		"settling, and the session was just created": {
+			session("ci", withToken(), settling, createdAgo(200*time.Millisecond)),
+			outcome{Keep: true, Wake: 800 * time.Millisecond},
 		},
 		"B08 settling: nor is a failure": {
-			due(settling, failedTo(Mint, Denied, v1alpha1.ReasonUnauthorized)), outcome{Keep: true, Wake: time.Second},
+			due(settling, failedTo(Mint, failure.Denied, v1alpha1.ReasonUnauthorized)), outcome{Keep: true, Wake: time.Second},
 		},
 		"B08 settling: what is due is not revoked": {
 			with(settling, retires("t3", 0)), outcome{Keep: true, Wake: time.Second},
@@ -163,7 +172,7 @@ func TestPriority(t *testing.T) {
 	with := func(age time.Duration, options ...option) Observation {
 		return session("ci", append([]option{withMint("bot"), published("t4", 4, age)}, options...)...)
 	}
-	busy := failedTo(LookUpUser, Wait, v1alpha1.ReasonRateLimited)
+	busy := failedTo(LookUpUser, failure.Wait, v1alpha1.ReasonRateLimited)
 	for name, tc := range map[string]struct {
 		seen Observation
 		want Priority

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // withOAuth is a session that is registered as a client.
@@ -127,10 +128,9 @@ func TestDecideOAuth(t *testing.T) {
 			outcome{Do: RefreshGrant},
 		},
 		"B65 a refresh that fails is tried again": {
-			with(publishedGrant(16*time.Hour), failedTo(RefreshGrant, Transient, "")),
+			with(publishedGrant(16*time.Hour), failedTo(RefreshGrant, failure.Transient, "")),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval,
-				Backoff: true,
 			},
 		},
 		"B67 while a process may be spending it": {
@@ -161,8 +161,18 @@ func TestDecideOAuth(t *testing.T) {
 			with(asked(0), ended("ClientShared", 0, true)),
 			waiting(v1alpha1.ReasonConfigInvalid, "False ConfigInvalid", 10*time.Minute),
 		},
+		"B66 the token is refused: the grant is refreshed": {
+			with(holding(0), checkedAs(value, 0, refused)), outcome{Do: RefreshGrant},
+		},
+		"B66 refused an interval after it was refreshed for that: once more": {
+			with(holding(interval), grants(func(g *Grant) { g.RefreshedAfterRefusal = true }), checkedAs(value, 0, refused)),
+			outcome{Do: RefreshGrant},
+		},
+		"a grant that was issued and could not be stored comes first": {
+			with(holding(0), deleted(0), grants(func(g *Grant) { g.Unstored = true })), outcome{Do: StoreGrant},
+		},
 		"B66 refused although it was refreshed: it waits": {
-			with(holding(0), checkedAs(value, 0, refused)),
+			with(holding(0), grants(func(g *Grant) { g.RefreshedAfterRefusal = true }), checkedAs(value, 0, refused)),
 			outcome{
 				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent",
 				Suspended: v1alpha1.ReasonUnauthorized, Wake: interval,
@@ -198,11 +208,11 @@ func TestDecideOAuth(t *testing.T) {
 			with(grants(func(g *Grant) { *g = Grant{} }), deleted(0)), outcome{Do: RemoveFinalizer},
 		},
 		"deleted: the server cannot be reached": {
-			with(holding(0), deleted(time.Minute), failedTo(ForgetGrant, Transient, "")),
-			outcome{RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute},
+			with(holding(0), deleted(time.Minute), failedTo(ForgetGrant, failure.Transient, "")),
+			outcome{RevokeAll: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute},
 		},
 		"deleted: it is given up, and named": {
-			with(holding(0), deleted(10*time.Minute), failedTo(ForgetGrant, Transient, "")),
+			with(holding(0), deleted(10*time.Minute), failedTo(ForgetGrant, failure.Transient, "")),
 			outcome{Do: RemoveFinalizer, Abandoned: []string{"granted"}},
 		},
 	})
@@ -221,7 +231,7 @@ func TestAuthorizationIsShown(t *testing.T) {
 		},
 		"not of a paused session": {session("ci", withOAuth(), asked(0), suspend), false},
 		"not after it has ended": {
-			session("ci", withOAuth(), asked(10*time.Minute), failedTo(StartAuthorization, Transient, "")), false,
+			session("ci", withOAuth(), asked(10*time.Minute), failedTo(StartAuthorization, failure.Transient, "")), false,
 		},
 		"not after a person came back": {
 			session("ci", withOAuth(), asked(0), grants(func(g *Grant) { g.SpentAt = noon })), false,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // choices turns bytes into decisions, so that a fuzzer can steer the contents of random
@@ -66,17 +67,7 @@ func (c *choices) observation() Observation {
 	c.status(&o)
 	c.server(&o)
 	if c.rarely(4) {
-		o.Failure = &Failure{
-			Action: []Action{
-				Mint, Revoke, DeleteSecret, FindLostToken, CheckCredential,
-			}[c.n(5)], Class: FailureClass(c.n(6)),
-			Reason: []string{
-				"", v1alpha1.ReasonForbidden,
-			}[c.n(2)], Message: "no", RetryAfter: time.Duration(c.n(3)) * time.Minute,
-		}
-	}
-	if f := o.Failure; f != nil && f.Class == Wait {
-		f.Message = "wait 1.2s"
+		o.Failures = c.failures()
 	}
 	c.retention(&o)
 	o.LostTokenSearched = c.rarely(3)
@@ -84,6 +75,24 @@ func (c *choices) observation() Observation {
 		o.RevokedTokens = []string{c.id()}
 	}
 	return o
+}
+
+// failures are one or two, of different actions.
+func (c *choices) failures() failure.Set {
+	actions := []Action{Mint, Revoke, DeleteSecret, FindLostToken, CheckCredential, Publish, RemoveFinalizer, failure.Observe}
+	var set failure.Set
+	for n, first := 1+c.n(2), c.n(len(actions)); n > 0; n-- {
+		f := failure.Failure{
+			Action: string(actions[(first+n)%len(actions)]), Class: failure.Class(c.n(7)),
+			Reason:  []string{v1alpha1.ReasonUnreachable, v1alpha1.ReasonForbidden}[c.n(2)],
+			Message: "no", RetryAfter: time.Duration(c.n(3)) * time.Minute,
+		}
+		if f.Class == failure.Wait {
+			f.Message = "wait 1.2s"
+		}
+		set = append(set, f)
+	}
+	return set
 }
 
 func (c *choices) spec(o *Observation) {

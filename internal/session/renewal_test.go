@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // A renewal on request is another token for a minted session, a refresh for a grant, and a check
@@ -86,7 +87,7 @@ func TestARenewalOnRequest(t *testing.T) {
 			CheckCredential, "",
 		},
 		"supplied: the asking fails": {
-			supplied(requested("one", ""), failedTo(CheckCredential, Transient, "")), Nothing, "",
+			supplied(requested("one", ""), failedTo(CheckCredential, failure.Transient, "")), Nothing, "",
 		},
 		"supplied: the deployment is unreachable": {supplied(requested("one", ""), down), Nothing, ""},
 		"certificate: the server is asked":        {edge(requested("one", "")), CheckCredential, ""},
@@ -115,7 +116,7 @@ func TestARenewalOnRequest(t *testing.T) {
 			Nothing, "",
 		},
 		"grant: the refresh fails": {
-			oauth(requested("one", ""), failedTo(RefreshGrant, Transient, "")), Nothing, "",
+			oauth(requested("one", ""), failedTo(RefreshGrant, failure.Transient, "")), Nothing, "",
 		},
 		"grant: nothing to refresh it with": {oauth(requested("one", ""), unrefreshable), CheckCredential, ""},
 		"grant: so the server is asked": {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 const (
@@ -146,7 +147,7 @@ func TestRestart(t *testing.T) {
 			), want{Runs: before},
 		},
 		"a restart that fails is tried again and says why": {
-			with(ran(runner, oldCredential), retires("t3", -time.Minute), failedTo(Restart, Transient, "")),
+			with(ran(runner, oldCredential), retires("t3", -time.Minute), failedTo(Restart, failure.Transient, "")),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
 		"a target that left the spec is forgotten": {

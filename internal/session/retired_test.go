@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // retiredByPolicy is a retention decision that retires the session, based on activity so long ago.
@@ -119,9 +120,9 @@ func TestRetirement(t *testing.T) {
 		"and so does room for it":             {without(mayReturn), outcome{Do: LookUpUser}},
 		"deleted: it goes like any other":     {without(deleted(0)), outcome{Do: FindLostToken, Serial: 1}},
 		"B09 what could not be revoked is tried again": {
-			without(retires("t4", 0), failedTo(Revoke, Transient, "")),
+			without(retires("t4", 0), failedTo(Revoke, failure.Transient, "")),
 			outcome{
-				RevokeAll: true, Backoff: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent",
+				RevokeAll: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent",
 				Cut: "absent", Retiring: map[string]time.Duration{"t4": 0}, Wake: interval,
 			},
 		},

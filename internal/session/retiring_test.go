@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 func TestPendingRevocations(t *testing.T) {
@@ -75,10 +76,10 @@ func TestPendingRevocations(t *testing.T) {
 			},
 		},
 		"a revocation that fails is retried, and does not affect the credential": {
-			steady(retires("t3", 0), failedTo(Revoke, Transient, "")),
+			steady(retires("t3", 0), failedTo(Revoke, failure.Transient, "")),
 			outcome{
 				Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent",
-				Wake: interval, Backoff: true,
+				Wake:     interval,
 				Retiring: map[string]time.Duration{"t3": 0},
 			},
 		},
@@ -148,11 +149,8 @@ func TestRevokeEverything(t *testing.T) {
 			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),
 		},
 		"the Secret could not be deleted: the token stays until it is": {
-			with(failedTo(DeleteSecret, Transient, "")),
-			but(func(o *outcome) { o.Backoff, o.Wake, o.Retiring = true, interval, map[string]time.Duration{"t4": 0} }),
-		},
-		"a write conflict on the Secret": {
-			with(failedTo(DeleteSecret, Conflict, "")), outcome{Keep: true, Again: true},
+			with(failedTo(DeleteSecret, failure.Transient, "")),
+			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),
 		},
 		"B23 a foreign Secret is left alone, and nothing stays minted": {
 			session(
