@@ -5,10 +5,11 @@
 VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
 IMG ?= coder-session-operator:latest
 # Of the image: hack/image/build.sh says what they mean. Empty: the tool that works, the host's
-# platform, no archive.
+# platform, no archive, not pushed.
 CONTAINER_TOOL ?=
 PLATFORMS ?=
 IMAGE_ARCHIVE ?=
+PUSH ?=
 KUBECTL ?= kubectl
 
 # Of the tests: RACE= where there is no C compiler, PKG=./controllers/... for some of the packages.
@@ -57,7 +58,7 @@ MANIFEST_IMG = coder-session-operator:latest
 help: ## Print this map of the targets.
 	@awk 'BEGIN { FS = ":.*## "; print "Usage: make <target>" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z0-9-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: ## See it work on this machine (DEMO_FLAGS). The first run takes 5 min more.
@@ -162,9 +163,9 @@ helm: ## Build Helm into bin (2 min cold).
 	@mkdir -p bin && cp "$$(go tool -modfile=hack/helm/go.mod -n helm)" bin/helm
 
 .PHONY: image
-image: ## Build the manager's image with docker, podman or buildah (IMG, PLATFORMS).
+image: ## Build the manager's image with docker, podman or buildah (IMG, PLATFORMS, PUSH).
 	@IMG="$(IMG)" VERSION="$(VERSION)" CONTAINER_TOOL="$(CONTAINER_TOOL)" PLATFORMS="$(PLATFORMS)" \
-		IMAGE_ARCHIVE="$(IMAGE_ARCHIVE)" hack/image/build.sh
+		IMAGE_ARCHIVE="$(IMAGE_ARCHIVE)" PUSH="$(PUSH)" hack/image/build.sh
 
 .PHONY: image-verify
 image-verify: ## Check what is in the image, and that it and its SBOM are reproducible.
@@ -174,6 +175,10 @@ image-verify: ## Check what is in the image, and that it and its SBOM are reprod
 sbom: ## Write the image's software bill of materials (CycloneDX) into bin/image.
 	@[ -d bin/image ] || VERSION="$(VERSION)" CONTAINER_TOOL=none PLATFORMS="$(PLATFORMS)" hack/image/build.sh
 	@hack/image/sbom.sh
+
+.PHONY: release-artifacts
+release-artifacts: helm ## Write plugin archives, chart, SBOMs and SHA256SUMS into bin/release (VERSION).
+	@VERSION="$(VERSION)" PLATFORMS="$(PLATFORMS)" hack/release/build.sh
 
 .PHONY: clean
 clean: ## Remove everything that was built, the Kubernetes programs too.

@@ -13,13 +13,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 )
 
 // insideEnv marks the process that runs without files.
@@ -38,14 +37,8 @@ func TestWithoutFilesOfTheSystem(t *testing.T) {
 		}
 		return
 	}
-	authority, err := pki.NewAuthority("corporate", clock.RealClock{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := authority.Issue(pki.Request{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := certs.ForTest(t, "corporate")
+	own := authority.IssueForTest(t, certs.Request{})
 	for name, c := range map[string]struct {
 		tls      *v1alpha1.TLSConfig
 		trustOwn bool
@@ -71,7 +64,7 @@ func TestWithoutFilesOfTheSystem(t *testing.T) {
 
 // resolvedRoots are the root certificates of a deployment's connection, with the system roots that
 // run passes to the controllers.
-func resolvedRoots(t *testing.T, tls *v1alpha1.TLSConfig, authority *pki.Authority) *x509.CertPool {
+func resolvedRoots(t *testing.T, tls *v1alpha1.TLSConfig, authority *certs.Authority) *x509.CertPool {
 	t.Helper()
 	bundle := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "ca"},

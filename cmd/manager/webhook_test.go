@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,13 +20,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/webhook"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
+	"github.com/coder-session-operator/coder-session-operator/test/program"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // webhookName is the default of the flag.
@@ -37,7 +37,7 @@ const webhookName = "coder-session-operator-webhook"
 func (in *installation) mayPublish(configuration string) {
 	in.t.Helper()
 	name := in.namespace + "-webhook"
-	in.create(&rbacv1.ClusterRole{
+	in.createObjects(&rbacv1.ClusterRole{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Rules: []rbacv1.PolicyRule{{
 			APIGroups: []string{"admissionregistration.k8s.io"}, Resources: []string{"mutatingwebhookconfigurations"},
@@ -51,9 +51,9 @@ func (in *installation) mayPublish(configuration string) {
 	})
 }
 
-// lead makes the API server call the webhook at a port of this machine, instead of the webhook's
-// Service.
-func (in *installation) lead(port int32) *admissionregistrationv1.MutatingWebhookConfiguration {
+// routeWebhook makes the API server call the webhook at a port of this machine, instead of the
+// webhook's Service.
+func (in *installation) routeWebhook(port int32) *admissionregistrationv1.MutatingWebhookConfiguration {
 	in.t.Helper()
 	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: webhookName},
@@ -74,15 +74,15 @@ func (in *installation) lead(port int32) *admissionregistrationv1.MutatingWebhoo
 			}},
 		}},
 	}
-	in.create(&corev1.Service{
+	in.createObjects(&corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: in.namespace, Name: webhookName},
 		Spec:       corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "localhost"},
 	}, configuration)
 	return configuration
 }
 
-// injected reports whether a pod that asks for the session ci gets its Secret.
-func (in *installation) injected(ctx context.Context) error {
+// checkInjected returns an error unless a pod that asks for the session ci gets its Secret.
+func (in *installation) checkInjected(ctx context.Context) error {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: in.namespace, GenerateName: "job-",
@@ -100,9 +100,9 @@ func (in *installation) injected(ctx context.Context) error {
 	return nil
 }
 
-func (in *installation) session() {
+func (in *installation) createSession() {
 	in.t.Helper()
-	in.create(&v1alpha1.CoderSession{
+	in.createObjects(&v1alpha1.CoderSession{
 		ObjectMeta: metav1.ObjectMeta{Namespace: in.namespace, Name: "ci"},
 		Spec: v1alpha1.CoderSessionSpec{
 			DeploymentRef: v1alpha1.DeploymentRef{Name: "prod"},
@@ -119,33 +119,33 @@ func (in *installation) certificateSecret(ctx context.Context, webhook string) (
 
 // The roles of an installation are enough; only flags are needed, and no files.
 func TestTheWebhookOfEveryReplica(t *testing.T) {
-	in := install(t)
+	in := newInstallation(t)
 	in.mayPublish(webhookName)
-	in.session()
-	first, second := in.start(), in.start()
-	in.eventually(first.answers("/readyz", 200, "ok"), second.answers("/readyz", 200, "ok"))
-	configuration := in.lead(first.port)
-	in.eventually(in.injected)
+	in.createSession()
+	first, second := in.startReplica(), in.startReplica()
+	in.eventually(first.Answers("/readyz", 200, "ok"), second.Answers("/readyz", 200, "ok"))
+	configuration := in.routeWebhook(first.port)
+	in.eventually(in.checkInjected)
 
-	in.must(in.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(configuration), configuration))
+	in.failOnError(in.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(configuration), configuration))
 	configuration.Webhooks[0].ClientConfig.Service.Port = &second.port
-	in.must(in.cluster.Client.Update(t.Context(), configuration))
+	in.failOnError(in.cluster.Client.Update(t.Context(), configuration))
 	first.stop()
-	in.eventually(in.injected)
+	in.eventually(in.checkInjected)
 
 	// Any remaining replica restores the bundle.
 	before, err := in.certificateSecret(t.Context(), webhookName)
-	in.must(err)
-	in.must(in.cluster.Client.Delete(t.Context(), before))
+	in.failOnError(err)
+	in.failOnError(in.cluster.Client.Delete(t.Context(), before))
 	in.eventually(func(ctx context.Context) error {
 		after, err := in.certificateSecret(ctx, webhookName)
 		if err == nil && after.UID == before.UID {
 			return errors.New("it is still the old Secret")
 		}
 		return err
-	}, in.injected, second.answers("/readyz", 200, "ok"))
+	}, in.checkInjected, second.Answers("/readyz", 200, "ok"))
 	for _, value := range [][]byte{before.Data["tls.key"], []byte("PRIVATE KEY")} { // B90
-		if strings.Contains(first.log.String()+second.log.String(), string(value)) {
+		if strings.Contains(first.Output()+second.Output(), string(value)) {
 			t.Error("the private key is in a log")
 		}
 	}
@@ -155,8 +155,8 @@ func TestTheWebhookOfEveryReplica(t *testing.T) {
 // for the lease: a rolling upgrade waits for new replicas to be ready, and the old leader may not
 // have the webhook enabled.
 func TestAReplicaWithoutACertificate(t *testing.T) {
-	in := install(t)
-	in.create(&coordinationv1.Lease{
+	in := newInstallation(t)
+	in.createObjects(&coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: in.namespace, Name: "coder-session-operator"},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity: ptr.To("another"), LeaseDurationSeconds: ptr.To[int32](3600),
@@ -164,12 +164,12 @@ func TestAReplicaWithoutACertificate(t *testing.T) {
 		},
 	})
 	// It has no right to read the configuration, which does not exist.
-	waiting := in.start("--webhook-name=another")
-	in.eventually(waiting.answers("/readyz/caches", 200, "ok"),
-		waiting.answers("/readyz/webhook", 500, "no certificate yet"))
-	in.eventually(waiting.answers("/readyz", 500, ""), waiting.answers("/healthz", 200, "ok"))
+	waiting := in.startReplica("--webhook-name=another")
+	in.eventually(waiting.Answers("/readyz/caches", 200, "ok"),
+		waiting.Answers("/readyz/webhook", 500, "no certificate yet"))
+	in.eventually(waiting.Answers("/readyz", 500, ""), waiting.Answers("/healthz", 200, "ok"))
 	in.mayPublish("another")
-	in.eventually(waiting.answers("/readyz", 200, "ok"))
+	in.eventually(waiting.Answers("/readyz", 200, "ok"))
 	if _, err := in.certificateSecret(t.Context(), "another"); err != nil {
 		t.Errorf("it serves a certificate that is not stored: %v", err)
 	}
@@ -177,20 +177,18 @@ func TestAReplicaWithoutACertificate(t *testing.T) {
 
 // An external tool, such as cert-manager, renews the certificate.
 func TestACertificateFromAFolder(t *testing.T) {
-	in := install(t)
-	authority, err := pki.NewAuthority("cluster", clock.RealClock{})
-	in.must(err)
+	in := newInstallation(t)
+	authority := certs.ForTest(t, "cluster")
 	folder := t.TempDir()
-	issue := func() *pki.Certificate {
-		certificate, err := authority.Issue(pki.Request{})
-		in.must(err)
-		in.must(os.WriteFile(filepath.Join(folder, "tls.key"), certificate.KeyPEM, 0o600))
-		in.must(os.WriteFile(filepath.Join(folder, "tls.crt"), certificate.CertPEM, 0o600))
+	issue := func() *certs.Certificate {
+		certificate := authority.IssueForTest(t, certs.Request{})
+		in.failOnError(os.WriteFile(filepath.Join(folder, "tls.key"), certificate.KeyPEM, 0o600))
+		in.failOnError(os.WriteFile(filepath.Join(folder, "tls.crt"), certificate.CertPEM, 0o600))
 		return certificate
 	}
 	first := issue()
-	r := in.start("--webhook-cert-dir=" + folder)
-	serves := func(want *pki.Certificate) check {
+	r := in.startReplica("--webhook-cert-dir=" + folder)
+	serves := func(want *certs.Certificate) wait.Check {
 		return func(ctx context.Context) error {
 			dialer := &tls.Dialer{Config: &tls.Config{RootCAs: authority.Pool(), ServerName: "localhost"}}
 			conn, err := dialer.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", r.port))
@@ -204,7 +202,7 @@ func TestACertificateFromAFolder(t *testing.T) {
 			return nil
 		}
 	}
-	in.eventually(serves(first), r.answers("/readyz", 200, "ok"))
+	in.eventually(serves(first), r.Answers("/readyz", 200, "ok"))
 	in.eventually(serves(issue()))
 	if _, err := in.certificateSecret(t.Context(), webhookName); !apierrors.IsNotFound(err) {
 		t.Errorf("it made a certificate of its own: %v", err)
@@ -212,16 +210,18 @@ func TestACertificateFromAFolder(t *testing.T) {
 }
 
 func TestAFolderWithoutACertificate(t *testing.T) {
-	in := install(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	command := exec.CommandContext(
-		ctx, os.Args[0], "--kubeconfig="+in.kubeconfig, "--leader-election-namespace="+in.namespace,
-		"--metrics-bind-address=0", "--health-probe-bind-address=0", "--enable-webhooks",
-		"--webhook-cert-dir="+t.TempDir())
-	command.Env = append(os.Environ(), replicaEnv+"=1")
-	out, err := command.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "--webhook-cert-dir: write a folder with tls.crt and tls.key") {
-		t.Errorf("%v\n%s", err, out)
+	in := newInstallation(t)
+	operator := program.OperatorForTest(t, program.OperatorOptions{
+		Path: os.Args[0], Env: []string{replicaEnv + "=1"}, Kubeconfig: in.kubeconfig, Namespace: in.namespace,
+		Flags: []string{"--enable-webhooks", "--webhook-cert-dir=" + t.TempDir()},
+	})
+	select {
+	case <-operator.Ended:
+	case <-time.After(patience):
+		t.Fatal("the operator runs without a certificate")
+	}
+	if out := operator.Output(); operator.ExitCode() == 0 ||
+		!strings.Contains(out, "--webhook-cert-dir: write a folder with tls.crt and tls.key") {
+		t.Errorf("exit code %d\n%s", operator.ExitCode(), out)
 	}
 }

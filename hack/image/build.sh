@@ -6,6 +6,7 @@
 #
 #   IMG                 the image's name. With several platforms each image has its architecture appended (x:1-arm64),
 #                       since a manifest list is something that only a registry holds for all three tools.
+#   PUSH                yes: push the image to its registry, where several platforms get a manifest list named IMG.
 #   PLATFORMS           linux/amd64,linux/arm64 or one of them. Default: the host's architecture.
 #   VERSION, REVISION   of the code.
 #   CONTAINER_TOOL      docker, podman, buildah, or none: compile only. Default: the first of them that works.
@@ -69,6 +70,27 @@ assemble() {
 	printf '%s linux/%s %s by %s\n' "$name" "$architecture" "$(image_id "$name")" "$CONTAINER_TOOL"
 }
 
+# push <image ...>: all images, and the manifest list IMG if there are several. The tool is logged in already.
+push() {
+	case $CONTAINER_TOOL in
+	docker)
+		for name in "$@"; do
+			docker push --quiet "$name"
+		done
+		[ $# -eq 1 ] || docker buildx imagetools create --tag "$IMG" "$@" ;;
+	*)
+		for name in "$@"; do
+			"$CONTAINER_TOOL" push --quiet "$name" "docker://$name"
+		done
+		if [ $# -gt 1 ]; then
+			"$CONTAINER_TOOL" manifest rm "$IMG" >/dev/null 2>&1 || true
+			"$CONTAINER_TOOL" manifest create "$IMG" "$@" >/dev/null
+			"$CONTAINER_TOOL" manifest push --all "$IMG" "docker://$IMG"
+		fi ;;
+	esac
+	printf '%s pushed\n' "$IMG"
+}
+
 image_id() {
 	case $CONTAINER_TOOL in
 	buildah) buildah inspect --type image --format '{{.FromImageID}}' "$1" ;;
@@ -87,7 +109,7 @@ archive() {
 	printf '%s\n' "$IMAGE_ARCHIVE"
 }
 
-: "${IMG:=coder-session-operator:latest}" "${VERSION:=dev}" "${IMAGE_ARCHIVE:=}"
+: "${IMG:=coder-session-operator:latest}" "${VERSION:=dev}" "${IMAGE_ARCHIVE:=}" "${PUSH:=}"
 : "${REVISION:=$(git rev-parse HEAD 2>/dev/null || echo unknown)}"
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || echo 0)}"
 : "${PLATFORMS:=linux/$(go env GOHOSTARCH)}"
@@ -96,6 +118,7 @@ archive() {
 case $PLATFORMS in
 *,*) [ -z "$IMAGE_ARCHIVE" ] || fail "IMAGE_ARCHIVE takes the image of one platform, not $PLATFORMS" ;;
 esac
+names=
 for platform in $(echo "$PLATFORMS" | tr , ' '); do
 	case $platform in
 	linux/amd64 | linux/arm64) ;;
@@ -107,5 +130,8 @@ for platform in $(echo "$PLATFORMS" | tr , ' '); do
 	name=$IMG
 	[ "$platform" = "$PLATFORMS" ] || name=$IMG-$architecture
 	assemble "$architecture" "$name"
+	names="$names $name"
 done
 [ -z "$IMAGE_ARCHIVE" ] || archive "$IMG"
+# shellcheck disable=SC2086 # one argument for each name
+[ "$PUSH" != yes ] || push $names

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 )
@@ -23,27 +21,27 @@ func TestCurrent(t *testing.T) {
 	}{
 		"nothing happened": {want: true},
 		"a value changed": {
-			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { c.secret("edge", nil) },
+			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { c.putSecret("edge", nil) },
 		},
 		"an annotation changed": { // contents are not compared; the fingerprint stays the same
-			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { c.touch(configMapRef("route")) },
+			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { c.touchMetadata(configMapRef("route")) },
 		},
 		"an object is gone": {
-			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { delete(c.objects, secretRef("mtls")) },
+			after: func(c *cluster, _ *v1alpha1.CoderDeployment) { c.removeSecret("mtls") },
 		},
 		"an object was created again": {
 			after: func(c *cluster, _ *v1alpha1.CoderDeployment) {
-				obj := c.objects[secretRef("mtls")].(*corev1.Secret)
-				delete(c.objects, secretRef("mtls"))
-				c.put(secretRef("mtls"), obj)
+				obj := c.storedSecret("mtls")
+				c.removeSecret("mtls")
+				c.putObject(secretRef("mtls"), obj)
 			},
 		},
 		"the cache lags behind": {
-			before: func(c *cluster) { c.touch(secretRef("mtls")) }, lag: true, want: true,
+			before: func(c *cluster) { c.touchMetadata(secretRef("mtls")) }, lag: true, want: true,
 		},
 		"an object of no concern": {
 			after: func(c *cluster, _ *v1alpha1.CoderDeployment) {
-				c.secret("other", nil)
+				c.putSecret("other", nil)
 				c.configMap("edge", nil) // the name of a Secret that was read
 			},
 			want: true,
@@ -60,19 +58,19 @@ func TestCurrent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, d := complete(t)
-			cache := c.clone()
+			c, d := completeDeployment(t)
+			cache := c.cloneObjects()
 			if tc.before != nil {
 				tc.before(c)
 			}
 			s := c.resolve(t, d)
 			if !tc.lag {
-				cache = c.clone()
+				cache = c.cloneObjects()
 			}
 			if tc.after != nil {
 				tc.after(cache, d)
 			}
-			got, err := cache.resolver(t).Current(t.Context(), s, d)
+			got, err := cache.newResolver(t).Current(t.Context(), s, d)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,14 +97,14 @@ func TestCurrentKnowsAbsenceAndOddVersions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, d := newCluster(), deployment()
+			c, d := newCluster(), newDeployment()
 			if tc.now != "" {
-				c.secret("edge", nil)
-				c.objects[secretRef("edge")].SetResourceVersion(tc.now)
+				c.putSecret("edge", nil)
+				c.SetVersion("Secret", keyOf(secretRef("edge")), tc.now)
 			}
 			s := &authconfig.Snapshot{UID: d.UID, Generation: d.Generation,
 				Sources: map[authconfig.Reference]string{secretRef("edge"): tc.read}}
-			got, err := c.resolver(t).Current(t.Context(), s, d)
+			got, err := c.newResolver(t).Current(t.Context(), s, d)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -119,11 +117,11 @@ func TestCurrentKnowsAbsenceAndOddVersions(t *testing.T) {
 
 func TestCurrentPassesErrorsOn(t *testing.T) {
 	t.Parallel()
-	c, d := complete(t)
+	c, d := completeDeployment(t)
 	s := c.resolve(t, d)
 	down := errors.New("down")
-	c.failing[configMapRef("route")] = down
-	if current, err := c.resolver(t).Current(t.Context(), s, d); current || !errors.Is(err, down) {
+	c.failReads(configMapRef("route"), down)
+	if current, err := c.newResolver(t).Current(t.Context(), s, d); current || !errors.Is(err, down) {
 		t.Errorf("got %t, %v", current, err)
 	}
 }
@@ -131,15 +129,15 @@ func TestCurrentPassesErrorsOn(t *testing.T) {
 // Sessions register again when the client changes, so it is part of the settings.
 func TestTheOAuthClientIsPartOfTheSettings(t *testing.T) {
 	t.Parallel()
-	c, d := complete(t)
+	c, d := completeDeployment(t)
 	before := c.resolve(t, d)
-	c.secret("client", map[string]string{"client_id": "an-id\n", "client_secret": "first\n"})
+	c.putSecret("client", map[string]string{"client_id": "an-id\n", "client_secret": "first\n"})
 	d.Spec.OAuth = &v1alpha1.OAuthClient{ClientSecretName: "client"}
 	named := c.resolve(t, d)
 	if named.OAuth == nil || named.OAuth.ID != "an-id" || named.OAuth.Secret.Reveal() != "first" {
 		t.Errorf("the client is %+v", named.OAuth)
 	}
-	c.secret("client", map[string]string{"client_id": "an-id", "client_secret": "second"})
+	c.putSecret("client", map[string]string{"client_id": "an-id", "client_secret": "second"})
 	changed := c.resolve(t, d)
 	if before.OAuth != nil || before.Fingerprint == named.Fingerprint || named.Fingerprint == changed.Fingerprint {
 		t.Error("the fingerprint is the same")

@@ -54,11 +54,11 @@ func TestFaultsNameObjectAndKey(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, _ := complete(t)
+			c, _ := completeDeployment(t)
 			for name, data := range tc.secrets {
-				c.secret(name, data)
+				c.putSecret(name, data)
 			}
-			s, err := c.resolver(t).Resolve(t.Context(), deployment(tc.with))
+			s, err := c.newResolver(t).Resolve(t.Context(), newDeployment(tc.with))
 			if err == nil || s != nil {
 				t.Fatalf("got snapshot %v and error %v", s, err)
 			}
@@ -103,7 +103,8 @@ func wantNoLeak(t *testing.T, text string, secrets map[string]map[string]string)
 }
 
 func pairFaults(t *testing.T) map[string]badInput {
-	own, other, ca := issue(t, "operator", keyECDSA), issue(t, "other", keyECDSA), authority(t, "corp")
+	own, other, ca := issueSelfSigned(t, "operator", keyECDSA), issueSelfSigned(t, "other", keyECDSA),
+		issueAuthority(t, "corp")
 	const crt, key = `Secret coder/bad: key "tls.crt": `, `Secret coder/bad: key "tls.key": `
 	bad := func(data map[string]string, missing bool, says string, want ...string) badInput {
 		return badInput{secrets: map[string]map[string]string{"bad": data}, with: withCertificate("bad"), want: want,
@@ -148,7 +149,7 @@ func pairFaults(t *testing.T) map[string]badInput {
 }
 
 func bundleFaults(t *testing.T) map[string]badInput {
-	ca := authority(t, "corp")
+	ca := issueAuthority(t, "corp")
 	bad := func(value, says string) badInput {
 		return badInput{
 			secrets: map[string]map[string]string{"bad": {"ca.crt": value}}, with: withBundle("Secret", "bad", ""),
@@ -250,16 +251,16 @@ func fieldFaults() map[string]badInput {
 
 func TestAllFaultsAreToldAtOnce(t *testing.T) {
 	t.Parallel()
-	c, d := complete(t)
-	c.secret("mtls", map[string]string{"tls.crt": "x"})
+	c, d := completeDeployment(t)
+	c.putSecret("mtls", map[string]string{"tls.crt": "x"})
 	c.configMap("corp-ca", map[string]string{"ca.crt": "x"})
-	delete(c.objects, secretRef("edge"))
-	c.secret("operator-token", nil)
+	c.removeSecret("edge")
+	c.putSecret("operator-token", nil)
 	withURL("ftp://coder")(d)
 	withProxy("ftp://proxy")(d)
 	withConfigMapHeader("X-Again", "route", "nope")(d)
 	withConfigMapHeader("X-And-Again", "route", "nope")(d)
-	_, err := c.resolver(t).Resolve(t.Context(), d)
+	_, err := c.newResolver(t).Resolve(t.Context(), d)
 	type fault struct {
 		Ref, Key string
 		Missing  bool

@@ -13,7 +13,7 @@ import (
 // B12: any pair is either rejected or accepted by crypto/tls. Resolving it never panics and never
 // shows a value.
 func FuzzPair(f *testing.F) {
-	own, ca := issue(f, "operator", keyECDSA), authority(f, "corp")
+	own, ca := issueSelfSigned(f, "operator", keyECDSA), issueAuthority(f, "corp")
 	for _, seed := range [][2]string{
 		{own.cert, own.key}, {own.cert + ca.cert, own.key}, {ca.cert, own.key}, {own.key, own.cert}, {"", ""},
 		{own.cert[:40], own.key[:40]}, {own.cert, legacyEncrypted([]byte("x"))},
@@ -23,8 +23,8 @@ func FuzzPair(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, cert, key string) {
 		c := newCluster()
-		c.secret("mtls", map[string]string{"tls.crt": cert, "tls.key": key})
-		s, err := c.resolver(t).Resolve(t.Context(), deployment(withCertificate("mtls")))
+		c.putSecret("mtls", map[string]string{"tls.crt": cert, "tls.key": key})
+		s, err := c.newResolver(t).Resolve(t.Context(), newDeployment(withCertificate("mtls")))
 		if err != nil {
 			faultsAreQuiet(t, err, key)
 			return
@@ -46,8 +46,8 @@ func FuzzHeaderValue(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value string) {
 		c := newCluster()
-		c.secret("edge", map[string]string{"value": value})
-		s, err := c.resolver(t).Resolve(t.Context(), deployment(withSecretHeader("X-Edge", "edge", "value")))
+		c.putSecret("edge", map[string]string{"value": value})
+		s, err := c.newResolver(t).Resolve(t.Context(), newDeployment(withSecretHeader("X-Edge", "edge", "value")))
 		if err != nil {
 			faultsAreQuiet(t, err, value)
 			return

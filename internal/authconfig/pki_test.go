@@ -12,11 +12,11 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
-	"math/big"
 	"testing"
 	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 )
 
 // issued is a certificate with its key, in PEM and as values.
@@ -56,36 +56,18 @@ func newSigner(t testing.TB, kind string) crypto.Signer {
 	return signer
 }
 
-// issue returns a certificate that is signed by its own key.
-func issue(t testing.TB, name, kind string) issued {
+// issueSelfSigned returns a certificate that is signed by its own key.
+func issueSelfSigned(t testing.TB, name, kind string) issued {
 	t.Helper()
-	return certify(t, newSigner(t, kind), &x509.Certificate{Subject: pkix.Name{CommonName: name}})
-}
-
-func authority(t testing.TB, name string) issued {
-	t.Helper()
-	return certify(t, newSigner(t, keyECDSA), &x509.Certificate{
-		Subject:               pkix.Name{CommonName: name},
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-		KeyUsage:              x509.KeyUsageCertSign,
+	made := certs.SelfSignedForTest(t, certs.Request{
+		Usage: certs.Client, CommonName: name, Key: newSigner(t, kind), NotBefore: notBefore, NotAfter: notAfter,
 	})
+	return issued{cert: string(made.CertPEM), key: string(made.KeyPEM), parsed: made.Leaf, signer: made.Key}
 }
 
-func certify(t testing.TB, signer crypto.Signer, template *x509.Certificate) issued {
+func issueAuthority(t testing.TB, name string) issued {
 	t.Helper()
-	template.SerialNumber = big.NewInt(1)
-	template.NotBefore, template.NotAfter = notBefore, notAfter
-	der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return issued{cert: block("CERTIFICATE", der), key: block("PRIVATE KEY", pkcs8(t, signer)), parsed: parsed,
-		signer: signer}
+	return issueSelfSigned(t, name, keyECDSA)
 }
 
 func block(kind string, der []byte) string {

@@ -18,21 +18,22 @@ func TestReferencesListsEverythingOnceInOrder(t *testing.T) {
 		deployment *v1alpha1.CoderDeployment
 		want       []string
 	}{
-		"nothing": {deployment(withHeader("X-Team", "a")), nil},
+		"nothing": {newDeployment(withHeader("X-Team", "a")), nil},
 		"all": {
-			deployment(withOAuth, withToken("token", ""), withSecretHeader("B", "edge", "b"), withSecretHeader("A", "edge", "a"),
+			newDeployment(withOAuth, withToken("token", ""), withSecretHeader("B", "edge", "b"),
+				withSecretHeader("A", "edge", "a"),
 				withConfigMapHeader("C", "edge", "c"), withCertificate("mtls"), withBundle("ConfigMap", "ca", "")),
 			[]string{"ConfigMap coder/ca", "ConfigMap coder/edge", "Secret coder/edge", "Secret coder/mtls",
 				"Secret coder/oauth",
 				"Secret coder/token"},
 		},
 		"one object for all": {
-			deployment(withOAuth, withToken("oauth", ""), withSecretHeader("A", "oauth", "a"), withCertificate("oauth"),
+			newDeployment(withOAuth, withToken("oauth", ""), withSecretHeader("A", "oauth", "a"), withCertificate("oauth"),
 				withBundle("Secret", "oauth", "")),
 			[]string{"Secret coder/oauth"},
 		},
 		"an OAuth client that registers itself": {
-			deployment(func(d *v1alpha1.CoderDeployment) { d.Spec.OAuth = &v1alpha1.OAuthClient{} }), nil,
+			newDeployment(func(d *v1alpha1.CoderDeployment) { d.Spec.OAuth = &v1alpha1.OAuthClient{} }), nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 
 func TestResolveReadsEverythingOnce(t *testing.T) {
 	t.Parallel()
-	c, d := complete(t)
+	c, d := completeDeployment(t)
 	before := d.DeepCopy()
 	s := c.resolve(t, d)
 
@@ -57,8 +57,8 @@ func TestResolveReadsEverythingOnce(t *testing.T) {
 	if diff := cmp.Diff(wantSources, s.Sources); diff != "" {
 		t.Errorf("sources (-want +got):\n%s", diff)
 	}
-	for ref, n := range c.reads {
-		if n != 1 {
+	for ref := range wantSources {
+		if n := c.Reads(ref.Kind, ref.Name); n != 1 {
 			t.Errorf("%s was read %d times", ref, n)
 		}
 	}
@@ -69,12 +69,12 @@ func TestResolveReadsEverythingOnce(t *testing.T) {
 
 func TestTLSSettings(t *testing.T) {
 	t.Parallel()
-	c, d := complete(t)
+	c, d := completeDeployment(t)
 	s := c.resolve(t, d)
 	if s.TLS.MinVersion != tls.VersionTLS12 || s.TLS.ServerName != "coder.internal" || s.TLS.InsecureSkipVerify {
 		t.Errorf("TLS: at least %x, server name %q, skip %t", s.TLS.MinVersion, s.TLS.ServerName, s.TLS.InsecureSkipVerify)
 	}
-	secret := c.objects[secretRef("mtls")].(*corev1.Secret)
+	secret := c.storedSecret("mtls")
 	if string(s.Certificate.CertPEM) != string(secret.Data["tls.crt"]) ||
 		s.Certificate.Key.Reveal() != string(secret.Data["tls.key"]) {
 		t.Error("the pair is not as it was read")
@@ -85,7 +85,7 @@ func TestTLSSettings(t *testing.T) {
 	if len(s.TLS.Certificates) != 1 || !s.TLS.Certificates[0].Leaf.NotAfter.Equal(notAfter) {
 		t.Error("the connection has no client certificate")
 	}
-	skipping := deployment(withTLS(func(c *v1alpha1.TLSConfig) { c.InsecureSkipVerify = true }))
+	skipping := newDeployment(withTLS(func(c *v1alpha1.TLSConfig) { c.InsecureSkipVerify = true }))
 	if s := newCluster().resolve(t, skipping); !s.TLS.InsecureSkipVerify {
 		t.Error("insecureSkipVerify is without effect")
 	}
@@ -94,14 +94,14 @@ func TestTLSSettings(t *testing.T) {
 // B103
 func TestTheBundleAddsToTheSystemRoots(t *testing.T) {
 	t.Parallel()
-	system, corp := authority(t, "system"), authority(t, "corp")
+	system, corp := issueAuthority(t, "system"), issueAuthority(t, "corp")
 	pool := x509.NewCertPool()
 	pool.AddCert(system.parsed)
 	before := pool.Clone()
 	c := newCluster()
-	c.secret("ca", map[string]string{"bundle": "# corp\n" + corp.cert})
+	c.putSecret("ca", map[string]string{"bundle": "# corp\n" + corp.cert})
 	resolver := c.resolverWithRoots(t, func() (*x509.CertPool, error) { return pool, nil })
-	s, err := resolver.Resolve(t.Context(), deployment(withBundle("Secret", "ca", "bundle")))
+	s, err := resolver.Resolve(t.Context(), newDeployment(withBundle("Secret", "ca", "bundle")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestUnreadableSystemRootsAreNotAReferenceError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	resolver := newCluster().resolverWithRoots(t, func() (*x509.CertPool, error) { return nil, broken })
-	_, err := resolver.Resolve(t.Context(), deployment())
+	_, err := resolver.Resolve(t.Context(), newDeployment())
 	var fault *authconfig.ReferenceError
 	if !errors.Is(err, broken) || errors.As(err, &fault) {
 		t.Errorf("got %v", err)
@@ -131,7 +131,7 @@ func TestUnreadableSystemRootsAreNotAReferenceError(t *testing.T) {
 
 func TestAnHTTPServerHasNoTLS(t *testing.T) {
 	t.Parallel()
-	s := newCluster().resolve(t, deployment(withURL("http://coder.example.com"), withCertificate("absent")))
+	s := newCluster().resolve(t, newDeployment(withURL("http://coder.example.com"), withCertificate("absent")))
 	if s.TLS != nil || s.Certificate != nil || len(s.Sources) != 0 {
 		t.Errorf("TLS %v, certificate %v, sources %v", s.TLS, s.Certificate, s.Sources)
 	}
@@ -140,17 +140,18 @@ func TestAnHTTPServerHasNoTLS(t *testing.T) {
 func TestValuesFromBinaryData(t *testing.T) {
 	t.Parallel()
 	c := newCluster()
-	c.put(configMapRef("ca"), &corev1.ConfigMap{
-		BinaryData: map[string][]byte{"ca.crt": []byte(authority(t, "corp").cert)}})
-	if s := c.resolve(t, deployment(withBundle("ConfigMap", "ca", ""))); len(s.CABundlePEM) == 0 {
+	c.putObject(configMapRef("ca"), &corev1.ConfigMap{
+		BinaryData: map[string][]byte{"ca.crt": []byte(issueAuthority(t, "corp").cert)}})
+	if s := c.resolve(t, newDeployment(withBundle("ConfigMap", "ca", ""))); len(s.CABundlePEM) == 0 {
 		t.Error("no bundle")
 	}
 }
 
 func TestAllKindsOfPairs(t *testing.T) {
 	t.Parallel()
-	ec, rsaPair, ed := issue(t, "ec", keyECDSA), issue(t, "rsa", keyRSA), issue(t, "ed", keyEd25519)
-	ca := authority(t, "corp")
+	ec, rsaPair, ed := issueSelfSigned(t, "ec", keyECDSA), issueSelfSigned(t, "rsa", keyRSA),
+		issueSelfSigned(t, "ed", keyEd25519)
+	ca := issueAuthority(t, "corp")
 	for name, pair := range map[string][2]string{
 		"ECDSA":                    {ec.cert, ec.key},
 		"ECDSA, SEC 1":             {ec.cert, block("EC PRIVATE KEY", sec1(t, ec.signer))},
@@ -166,8 +167,8 @@ func TestAllKindsOfPairs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCluster()
-			c.secret("mtls", map[string]string{"tls.crt": pair[0], "tls.key": pair[1]})
-			if s := c.resolve(t, deployment(withCertificate("mtls"))); s.Certificate == nil {
+			c.putSecret("mtls", map[string]string{"tls.crt": pair[0], "tls.key": pair[1]})
+			if s := c.resolve(t, newDeployment(withCertificate("mtls"))); s.Certificate == nil {
 				t.Error("no certificate")
 			}
 		})
@@ -177,20 +178,21 @@ func TestAllKindsOfPairs(t *testing.T) {
 // B13, B26
 func TestWhoIdentifiesTheCaller(t *testing.T) {
 	t.Parallel()
-	c, _ := complete(t)
-	c.secret("empty", map[string]string{"token": " \n"})
+	c, _ := completeDeployment(t)
+	c.putSecret("empty", map[string]string{"token": " \n"})
 	for name, tc := range map[string]struct {
 		deployment                            *v1alpha1.CoderDeployment
 		identifies, byConnection, zero, empty bool
 	}{
-		"nothing":                   {deployment(), false, false, true, false},
-		"an empty token":            {deployment(withToken("empty", "token")), false, false, false, true},
-		"a token":                   {deployment(withToken("operator-token", "")), true, false, false, false},
-		"a certificate":             {deployment(withCertificate("mtls")), true, true, true, false},
-		"a header":                  {deployment(withHeader("X-User", "ada")), true, true, true, false},
-		"an empty header":           {deployment(withHeader("X-User", " ")), false, false, true, false},
-		"certificate, empty token":  {deployment(withCertificate("mtls"), withToken("empty", "")), true, true, false, true},
-		"a certificate of a server": {deployment(withBundle("ConfigMap", "corp-ca", "")), false, false, true, false},
+		"nothing":         {newDeployment(), false, false, true, false},
+		"an empty token":  {newDeployment(withToken("empty", "token")), false, false, false, true},
+		"a token":         {newDeployment(withToken("operator-token", "")), true, false, false, false},
+		"a certificate":   {newDeployment(withCertificate("mtls")), true, true, true, false},
+		"a header":        {newDeployment(withHeader("X-User", "ada")), true, true, true, false},
+		"an empty header": {newDeployment(withHeader("X-User", " ")), false, false, true, false},
+		"certificate, empty token": {newDeployment(withCertificate("mtls"), withToken("empty", "")), true, true, false,
+			true},
+		"a certificate of a server": {newDeployment(withBundle("ConfigMap", "corp-ca", "")), false, false, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -210,11 +212,11 @@ func TestWhoIdentifiesTheCaller(t *testing.T) {
 
 func TestErrorsOfTheAPIServerArePassedOn(t *testing.T) {
 	t.Parallel()
-	c, d := complete(t)
+	c, d := completeDeployment(t)
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "edge", errors.New("no"))
-	c.failing[secretRef("edge")] = forbidden
-	delete(c.objects, secretRef("mtls")) // another fault: the error is incomplete, so it is not reported
-	_, err := c.resolver(t).Resolve(t.Context(), d)
+	c.failReads(secretRef("edge"), forbidden)
+	c.removeSecret("mtls") // another fault: the error is incomplete, so it is not reported
+	_, err := c.newResolver(t).Resolve(t.Context(), d)
 	var fault *authconfig.ReferenceError
 	if !apierrors.IsForbidden(err) || errors.As(err, &fault) {
 		t.Errorf("got %v", err)
@@ -226,7 +228,7 @@ func TestErrorsOfTheAPIServerArePassedOn(t *testing.T) {
 
 func TestPrintingASnapshotShowsNoValues(t *testing.T) {
 	t.Parallel()
-	c, d := complete(t)
+	c, d := completeDeployment(t)
 	s := c.resolve(t, d)
 	encoded, err := json.Marshal(map[string]any{"pointer": s, "value": *s})
 	if err != nil {

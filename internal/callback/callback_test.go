@@ -25,14 +25,14 @@ import (
 func TestConsentBecomesAGrant(t *testing.T) { // B62, B72
 	t.Parallel()
 	eachProfile(t, func(w *world) {
-		other := w.start() // it does not have the deployment in its cache
-		location := w.consent()
-		w.want(w.open(other, location), done)
+		other := w.startReplica() // it does not have the deployment in its cache
+		location := w.giveConsent()
+		w.wantOutcome(w.openAt(other, location), done)
 		w.wantGrant()
 		for _, replica := range []*Handler{w.replica, other} {
-			written := w.version()
-			w.want(w.open(replica, location), used)
-			if w.version() != written || w.exchanges() != 1 {
+			written := w.documentVersion()
+			w.wantOutcome(w.openAt(replica, location), used)
+			if w.documentVersion() != written || w.countExchanges() != 1 {
 				t.Error("a used state has changed something")
 			}
 		}
@@ -44,23 +44,23 @@ func TestConsentBecomesAGrant(t *testing.T) { // B62, B72
 func TestOneOfTwoCallbacksAtOnce(t *testing.T) { // B62, B72
 	t.Parallel()
 	eachProfile(t, func(w *world) {
-		location := w.consent()
+		location := w.giveConsent()
 		both := newMeeting(2)
-		w.api.disturb(func(verb string, key types.NamespacedName) error {
+		w.api.setFaults(func(verb string, key types.NamespacedName) error {
 			if verb == "update" && key == documentKey {
-				return both.arrive(w.Context())
+				return both.waitForAll(w.Context())
 			}
 			return nil
 		}, nil)
 		got := make([]answer, 2)
 		var group sync.WaitGroup
-		for i, replica := range []*Handler{w.replica, w.start()} {
-			group.Go(func() { got[i] = w.open(replica, location) })
+		for i, replica := range []*Handler{w.replica, w.startReplica()} {
+			group.Go(func() { got[i] = w.openAt(replica, location) })
 		}
 		group.Wait()
 		outcomes := map[outcome]int{got[0].outcome: 1, got[1].outcome: 1}
-		if outcomes[done] != 1 || outcomes[used] != 1 || w.exchanges() != 1 {
-			t.Errorf("got %v and %d exchanges", outcomes, w.exchanges())
+		if outcomes[done] != 1 || outcomes[used] != 1 || w.countExchanges() != 1 {
+			t.Errorf("got %v and %d exchanges", outcomes, w.countExchanges())
 		}
 		w.wantGrant()
 	})
@@ -75,7 +75,7 @@ type meeting struct {
 
 func newMeeting(n int) *meeting { return &meeting{missing: n, all: make(chan struct{})} }
 
-func (m *meeting) arrive(ctx context.Context) error {
+func (m *meeting) waitForAll(ctx context.Context) error {
 	m.mu.Lock()
 	if m.missing--; m.missing == 0 {
 		close(m.all)
@@ -91,51 +91,51 @@ func (m *meeting) arrive(ctx context.Context) error {
 
 func TestNothingChanges(t *testing.T) { // B62, B25, B15
 	t.Parallel()
-	spent := func(w *world) { w.change(func(s *grant.State) { s.Attempt.SpentAt = now }) }
+	spent := func(w *world) { w.changeDocument(func(s *grant.State) { s.Attempt.SpentAt = now }) }
 	tests := map[string]struct {
 		// before runs between consent and callback; it returns another address, or nothing.
 		before func(w *world, location string) string
 		want   outcome
 	}{
 		"another random part": {func(_ *world, l string) string {
-			return with(l, "state", grant.Parameter(sessionKey, "guessed"))
+			return withParameters(l, "state", grant.Parameter(sessionKey, "guessed"))
 		}, unknown},
 		"a state cut short": {func(w *world, l string) string {
-			s := w.document().Attempt.State
-			return with(l, "state", s[:len(s)-1])
+			s := w.readDocument().Attempt.State
+			return withParameters(l, "state", s[:len(s)-1])
 		}, unknown},
 		"another session": {func(_ *world, l string) string {
-			return with(l, "state", grant.Parameter(types.NamespacedName{Namespace: "builds", Name: "cd"}, "x"))
+			return withParameters(l, "state", grant.Parameter(types.NamespacedName{Namespace: "builds", Name: "cd"}, "x"))
 		}, unknown},
-		"an unknown state": {func(_ *world, l string) string { return with(l, "state", "xyz") }, unknown},
-		"a replaced link":  {func(w *world, _ string) string { w.attempt(nil); return "" }, unknown},
+		"an unknown state": {func(_ *world, l string) string { return withParameters(l, "state", "xyz") }, unknown},
+		"a replaced link":  {func(w *world, _ string) string { w.createAttempt(nil); return "" }, unknown},
 		"an expired link that was replaced": {func(w *world, _ string) string {
 			w.clock.Step(grant.AttemptLifetime)
-			w.attempt(nil)
+			w.createAttempt(nil)
 			return ""
 		}, expired},
 		"no attempt": {func(w *world, _ string) string {
-			w.change(func(s *grant.State) { s.Attempt = nil })
+			w.changeDocument(func(s *grant.State) { s.Attempt = nil })
 			return ""
 		}, unknown},
 		"no registration": {func(w *world, _ string) string {
-			w.change(func(s *grant.State) { s.Client = nil })
+			w.changeDocument(func(s *grant.State) { s.Client = nil })
 			return ""
 		}, unknown},
-		"no document": {func(w *world, _ string) string { w.api.put(documentKey, nil); return "" }, unknown},
+		"no document": {func(w *world, _ string) string { w.api.putSecret(documentKey, nil); return "" }, unknown},
 		"a document of others": {func(w *world, _ string) string {
-			w.api.put(documentKey, &corev1.Secret{Data: w.api.secrets[documentKey].Data})
+			w.api.putSecret(documentKey, &corev1.Secret{Data: w.api.storedDocument().Data})
 			return ""
 		}, unknown},
 		"a corrupt document": {func(w *world, _ string) string {
-			broken := w.api.secrets[documentKey].DeepCopy()
+			broken := w.api.storedDocument()
 			broken.Data["state"] = broken.Data["state"][1:]
-			w.api.put(documentKey, broken)
+			w.api.putSecret(documentKey, broken)
 			return ""
 		}, unknown},
-		"a session that is gone": {func(w *world, _ string) string { w.api.edit(nil); return "" }, unknown},
+		"a session that is gone": {func(w *world, _ string) string { w.api.editSession(nil); return "" }, unknown},
 		"a recreated session": {func(w *world, _ string) string {
-			w.api.edit(func(s *v1alpha1.CoderSession) { s.UID = "22222222-0000-4000-8000-000000000002" })
+			w.api.editSession(func(s *v1alpha1.CoderSession) { s.UID = "22222222-0000-4000-8000-000000000002" })
 			return ""
 		}, unknown},
 		"a spent link": {func(w *world, _ string) string { spent(w); return "" }, used},
@@ -148,19 +148,19 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 		"an expired link": {func(w *world, _ string) string { w.clock.Step(grant.AttemptLifetime); return "" },
 			expired},
 		"a session that is deleted": {func(w *world, _ string) string {
-			w.api.edit(func(s *v1alpha1.CoderSession) { s.DeletionTimestamp = ptr.To(metav1.NewTime(now)) })
+			w.api.editSession(func(s *v1alpha1.CoderSession) { s.DeletionTimestamp = ptr.To(metav1.NewTime(now)) })
 			return ""
 		}, gone},
 		"another method": {func(w *world, _ string) string {
-			w.api.edit(func(s *v1alpha1.CoderSession) { s.Spec.Auth = v1alpha1.Auth{Mint: &v1alpha1.MintAuth{}} })
+			w.api.editSession(func(s *v1alpha1.CoderSession) { s.Spec.Auth = v1alpha1.Auth{Mint: &v1alpha1.MintAuth{}} })
 			return ""
 		}, gone},
 		"a suspended session": {func(w *world, _ string) string {
-			w.api.edit(func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
+			w.api.editSession(func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
 			return ""
 		}, paused},
-		"no state":       {func(_ *world, l string) string { return with(l, "state", "") }, incomplete},
-		"no code":        {func(_ *world, l string) string { return with(l, "code", "") }, incomplete},
+		"no state":       {func(_ *world, l string) string { return withParameters(l, "state", "") }, incomplete},
+		"no code":        {func(_ *world, l string) string { return withParameters(l, "code", "") }, incomplete},
 		"two codes":      {func(_ *world, l string) string { return l + "&code=x" }, incomplete},
 		"two states":     {func(_ *world, l string) string { return l + "&state=x" }, incomplete},
 		"a broken query": {func(_ *world, l string) string { return l + "&%zz" }, incomplete},
@@ -172,18 +172,18 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.ProfileNew)
-			location := w.consent()
+			location := w.giveConsent()
 			if other := tt.before(w, location); other != "" {
 				location = other
 			}
-			written, asked := w.version(), w.server.Count("", "")
+			written, asked := w.documentVersion(), w.server.Count("", "")
 			for _, address := range []string{location, location + "&error=access_denied"} {
 				if tt.want == incomplete {
 					address = location
 				}
-				w.want(w.open(w.replica, address), tt.want)
+				w.wantOutcome(w.openAt(w.replica, address), tt.want)
 			}
-			if w.version() != written || w.server.Count("", "") != asked {
+			if w.documentVersion() != written || w.server.Count("", "") != asked {
 				t.Error("something was written, or asked of the server")
 			}
 		})
@@ -193,16 +193,16 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 func TestOnlyGET(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
-	location, written := w.consent(), w.version()
+	location, written := w.giveConsent(), w.documentVersion()
 	for _, method := range []string{http.MethodPost, http.MethodHead, http.MethodPut, http.MethodDelete,
 		http.MethodOptions, "PRI"} {
-		got := w.send(w.replica, httptest.NewRequest(method, location, nil))
-		w.want(got, wrongMethod)
-		if got.Header().Get("Allow") != "GET" || w.version() != written {
+		got := w.sendRequest(w.replica, httptest.NewRequest(method, location, nil))
+		w.wantOutcome(got, wrongMethod)
+		if got.Header().Get("Allow") != "GET" || w.documentVersion() != written {
 			t.Errorf("%s: allowed is %q", method, got.Header().Get("Allow"))
 		}
 	}
-	w.want(w.open(w.replica, location), done)
+	w.wantOutcome(w.openAt(w.replica, location), done)
 }
 
 func TestRefusalsOfTheServer(t *testing.T) { // B62, B90
@@ -222,16 +222,16 @@ func TestRefusalsOfTheServer(t *testing.T) { // B62, B90
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.ProfileNew)
-			w.hide(leak)
-			location := with(w.consent(), "error", tt.code, "error_description", "because <b>of</b> "+leak)
-			w.want(w.open(w.replica, location), tt.want)
-			s := w.document()
+			w.hideValues(leak)
+			location := withParameters(w.giveConsent(), "error", tt.code, "error_description", "because <b>of</b> "+leak)
+			w.wantOutcome(w.openAt(w.replica, location), tt.want)
+			s := w.readDocument()
 			if s.Ended == nil || s.Ended.Reason != string(tt.reason) || !strings.Contains(s.Ended.Message, "because") ||
 				strings.Contains(s.Ended.Message, leak) || !s.Attempt.SpentAt.Equal(now) || !s.Ended.At.Equal(now) {
 				t.Errorf("the document is %+v, ended %+v", s, s.Ended)
 			}
-			w.want(w.open(w.replica, location), used)
-			if w.exchanges() != 0 {
+			w.wantOutcome(w.openAt(w.replica, location), used)
+			if w.countExchanges() != 0 {
 				t.Error("a refused attempt was exchanged")
 			}
 		})
@@ -241,23 +241,23 @@ func TestRefusalsOfTheServer(t *testing.T) { // B62, B90
 func TestARefusalDoesNotEndAnotherGrant(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
-	w.want(w.open(w.replica, w.consent()), done)
-	w.attempt(nil)
-	w.want(w.open(w.replica, with(w.consent(), "error", "access_denied")), denied)
+	w.wantOutcome(w.openAt(w.replica, w.giveConsent()), done)
+	w.createAttempt(nil)
+	w.wantOutcome(w.openAt(w.replica, withParameters(w.giveConsent(), "error", "access_denied")), denied)
 	w.wantGrant()
-	w.attempt(nil)
-	w.want(w.open(w.replica, with(w.consent(), "code", "wrong")), failed)
+	w.createAttempt(nil)
+	w.wantOutcome(w.openAt(w.replica, withParameters(w.giveConsent(), "code", "wrong")), failed)
 	w.wantGrant()
 }
 
 func TestAServerThatMoved(t *testing.T) { // B73
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
-	location := w.consent()
-	w.change(func(s *grant.State) { s.Client.Server = "6f0e6f6e-0000-4000-8000-000000000009" })
-	written := w.version()
-	w.want(w.open(w.replica, location), failed)
-	if w.exchanges() != 0 || w.version() != written {
+	location := w.giveConsent()
+	w.changeDocument(func(s *grant.State) { s.Client.Server = "6f0e6f6e-0000-4000-8000-000000000009" })
+	written := w.documentVersion()
+	w.wantOutcome(w.openAt(w.replica, location), failed)
+	if w.countExchanges() != 0 || w.documentVersion() != written {
 		t.Error("the code and the client's secret went to another server")
 	}
 }
@@ -267,20 +267,22 @@ func TestStaticClients(t *testing.T) { // B61
 	eachProfile(t, func(w *world) {
 		app, secret, err := w.server.CreateOAuthApp(
 			coderd.OAuthAppOptions{Name: "shared", RedirectURIs: grant.RedirectURIs(publicURL)})
-		w.check(nil, err)
-		w.hide(secret)
-		w.api.put(types.NamespacedName{Namespace: "coder", Name: "shared"}, &corev1.Secret{
+		w.requireNoError(nil, err)
+		w.hideValues(secret)
+		w.api.putSecret(types.NamespacedName{Namespace: "coder", Name: "shared"}, &corev1.Secret{
 			Data: map[string][]byte{"client_id": []byte(app.ClientID), "client_secret": []byte(secret)},
 		})
-		w.api.deployments[deploymentKey].Spec.OAuth = &v1alpha1.OAuthClient{ClientSecretName: "shared"}
-		w.change(func(s *grant.State) {
+		w.api.editDeployment(func(spec *v1alpha1.CoderDeploymentSpec) {
+			spec.OAuth = &v1alpha1.OAuthClient{ClientSecretName: "shared"}
+		})
+		w.changeDocument(func(s *grant.State) {
 			s.Client = &grant.Client{
 				Registration: oauth.Registration{ClientID: app.ClientID, ClientSecret: redact.New("rotated since")},
 				Server:       w.server.DeploymentID(), Static: true,
 			}
 		})
-		w.attempt(nil)
-		w.want(w.open(w.replica, w.consent()), done)
+		w.createAttempt(nil)
+		w.wantOutcome(w.openAt(w.replica, w.giveConsent()), done)
 		w.wantGrant()
 	})
 }

@@ -27,13 +27,13 @@ func TestABrowserThatGoesAway(t *testing.T) { // B62
 	gate := coderd.NewGate()
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens", Late: true})
 	browser, leave := context.WithCancel(t.Context())
-	r := httptest.NewRequest(http.MethodGet, w.consent(), nil).WithContext(browser)
+	r := httptest.NewRequest(http.MethodGet, w.giveConsent(), nil).WithContext(browser)
 	answered := make(chan answer)
-	go func() { answered <- w.send(w.replica, r) }()
+	go func() { answered <- w.sendRequest(w.replica, r) }()
 	<-gate.Entered()
 	leave()
 	gate.Release()
-	w.want(<-answered, done)
+	w.wantOutcome(<-answered, done)
 	w.wantGrant()
 }
 
@@ -69,11 +69,11 @@ func TestCrashPoints(t *testing.T) { // B62, B67
 			if tt.want == failed {
 				w.replica.storeTimeout = 100 * time.Millisecond // wall-clock time
 			}
-			location := w.consent()
-			w.api.disturb(counted(tt.before), counted(tt.after))
-			w.want(w.open(w.replica, location), tt.want)
-			w.api.disturb(nil, nil)
-			if s := w.document(); s.Attempt.SpentAt.IsZero() || (s.Grant != nil) != tt.granted {
+			location := w.giveConsent()
+			w.api.setFaults(countUpdates(tt.before), countUpdates(tt.after))
+			w.wantOutcome(w.openAt(w.replica, location), tt.want)
+			w.api.setFaults(nil, nil)
+			if s := w.readDocument(); s.Attempt.SpentAt.IsZero() || (s.Grant != nil) != tt.granted {
 				t.Errorf("the document is %+v", s)
 			}
 			if tt.granted {
@@ -81,7 +81,7 @@ func TestCrashPoints(t *testing.T) { // B62, B67
 			} else if left := w.server.OAuthGrants(person, ""); len(left) != 0 {
 				t.Error("a grant that no document has is left on the server")
 			}
-			w.want(w.open(w.start(), location), used)
+			w.wantOutcome(w.openAt(w.startReplica(), location), used)
 		})
 	}
 }
@@ -103,8 +103,8 @@ func conflictFrom(first, last, n int) error {
 	return nil
 }
 
-// counted calls a fault with the number of the write.
-func counted(fault func(n int) error) func(string, types.NamespacedName) error {
+// countUpdates calls a fault with the number of the write.
+func countUpdates(fault func(n int) error) func(string, types.NamespacedName) error {
 	var mu sync.Mutex
 	n := 0
 	return func(verb string, key types.NamespacedName) error {
@@ -123,14 +123,14 @@ func TestAGrantOfAnotherRegistration(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(w *world){
 		"registered again": func(w *world) {
-			w.change(func(s *grant.State) { s.Client.ClientID, s.Attempt = "another", nil })
+			w.changeDocument(func(s *grant.State) { s.Client.ClientID, s.Attempt = "another", nil })
 		},
-		"deleted": func(w *world) { w.api.put(documentKey, nil) },
-		"foreign": func(w *world) { w.api.put(documentKey, &corev1.Secret{}) },
+		"deleted": func(w *world) { w.api.putSecret(documentKey, nil) },
+		"foreign": func(w *world) { w.api.putSecret(documentKey, &corev1.Secret{}) },
 		"corrupt": func(w *world) {
-			broken := w.api.secrets[documentKey].DeepCopy()
+			broken := w.api.storedDocument()
 			broken.Data["state"] = nil
-			w.api.put(documentKey, broken)
+			w.api.putSecret(documentKey, broken)
 		},
 	}
 	for name, meanwhile := range tests {
@@ -139,15 +139,15 @@ func TestAGrantOfAnotherRegistration(t *testing.T) {
 			w := newWorld(t, coderd.ProfileNew)
 			gate := coderd.NewGate()
 			w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens", Late: true})
-			location := w.consent()
+			location := w.giveConsent()
 			answered := make(chan answer)
-			go func() { answered <- w.open(w.replica, location) }()
+			go func() { answered <- w.openAt(w.replica, location) }()
 			<-gate.Entered()
 			meanwhile(w)
-			written := w.version()
+			written := w.documentVersion()
 			gate.Release()
-			w.want(<-answered, failed)
-			if left := w.server.OAuthGrants(person, ""); len(left) != 0 || w.version() != written {
+			w.wantOutcome(<-answered, failed)
+			if left := w.server.OAuthGrants(person, ""); len(left) != 0 || w.documentVersion() != written {
 				t.Errorf("%d grants are left on the server, or the document was written", len(left))
 			}
 		})
@@ -158,16 +158,16 @@ func TestAGrantOfAnotherRegistration(t *testing.T) {
 func TestALostAnswerAfterWhichOthersWrote(t *testing.T) { // B67
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
-	w.api.disturb(nil, counted(func(n int) error {
+	w.api.setFaults(nil, countUpdates(func(n int) error {
 		if n == 2 {
-			w.change(func(s *grant.State) { s.SpentBy("the leader", now) })
+			w.changeDocument(func(s *grant.State) { s.SpentBy("the leader", now) })
 			return errAPI
 		}
 		return nil
 	}))
-	w.want(w.open(w.replica, w.consent()), done)
+	w.wantOutcome(w.openAt(w.replica, w.giveConsent()), done)
 	w.wantGrant()
-	if s := w.document(); s.Intent == nil || s.Intent.Holder != "the leader" {
+	if s := w.readDocument(); s.Intent == nil || s.Intent.Holder != "the leader" {
 		t.Error("an intent to refresh is lost")
 	}
 }
@@ -179,16 +179,16 @@ func TestAnAttemptThatIsReplacedMeanwhile(t *testing.T) {
 	gate := coderd.NewGate()
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens"})
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Path: "/oauth2/tokens"})
-	location := w.consent()
+	location := w.giveConsent()
 	answered := make(chan answer)
-	go func() { answered <- w.open(w.replica, location) }()
+	go func() { answered <- w.openAt(w.replica, location) }()
 	<-gate.Entered()
-	w.attempt(nil)
-	written := w.version()
+	w.createAttempt(nil)
+	written := w.documentVersion()
 	gate.Release()
-	w.want(<-answered, failed)
-	if w.version() != written {
-		t.Errorf("the document is %+v", w.document())
+	w.wantOutcome(<-answered, failed)
+	if w.documentVersion() != written {
+		t.Errorf("the document is %+v", w.readDocument())
 	}
 }
 
@@ -197,20 +197,20 @@ func TestAServerThatMovesMeanwhile(t *testing.T) { // B73
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
 	other, err := w.server.Start(coderd.ListenOptions{})
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 	t.Cleanup(func() { _ = other.Close() })
-	w.api.disturb(counted(func(n int) error {
+	w.api.setFaults(countUpdates(func(n int) error {
 		if n > 1 {
 			return nil
 		}
-		moved := w.api.deployments[deploymentKey].DeepCopy()
+		moved := w.api.storedDeployment()
 		moved.Generation++
 		moved.Spec.URL = other.URL()
 		_, err := w.replica.pool.Get(deploymentKey).Resolve(t.Context(), moved)
 		return err
 	}), nil)
-	w.want(w.open(w.replica, w.consent()), failed)
-	if s := w.document(); w.exchanges() != 0 || s.Ended == nil || s.Ended.Reason != string(oauth.Connection) {
-		t.Errorf("%d exchanges, the document is %+v", w.exchanges(), s)
+	w.wantOutcome(w.openAt(w.replica, w.giveConsent()), failed)
+	if s := w.readDocument(); w.countExchanges() != 0 || s.Ended == nil || s.Ended.Reason != string(oauth.Connection) {
+		t.Errorf("%d exchanges, the document is %+v", w.countExchanges(), s)
 	}
 }

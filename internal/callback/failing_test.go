@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
@@ -35,26 +36,26 @@ func TestExchangesThatFail(t *testing.T) { // B62
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eachProfile(t, func(w *world) {
-				location, fault := w.consent(), tt.fault
+				location, fault := w.giveConsent(), tt.fault
 				if tt.code != "" {
-					w.hide(tt.code)
-					location = with(location, "code", tt.code)
+					w.hideValues(tt.code)
+					location = withParameters(location, "code", tt.code)
 				} else {
 					fault.Method, fault.Path = http.MethodPost, "/oauth2/tokens"
 					w.server.Inject(fault)
 				}
-				w.want(w.open(w.replica, location), failed)
-				s := w.document()
+				w.wantOutcome(w.openAt(w.replica, location), failed)
+				s := w.readDocument()
 				if s.Grant != nil || s.Ended == nil || s.Ended.Reason != string(tt.reason) || s.Ended.Message == "" ||
 					s.Ended.Consented ||
 					!s.Attempt.SpentAt.Equal(now) || s.Ended.At.Before(s.Attempt.SpentAt) {
 					t.Errorf("the document is %+v, ended %+v", s, s.Ended)
 				}
 				w.server.ClearFaults()
-				w.want(w.open(w.replica, location), used)
+				w.wantOutcome(w.openAt(w.replica, location), used)
 				w.clock.Step(time.Minute) // as long as the Retry-After of the busy server
-				w.attempt(nil)
-				w.want(w.open(w.replica, w.consent()), done)
+				w.createAttempt(nil)
+				w.wantOutcome(w.openAt(w.replica, w.giveConsent()), done)
 				w.wantGrant()
 			})
 		})
@@ -66,7 +67,7 @@ func TestWhatPassesDoesNotCostTheConsent(t *testing.T) {
 	t.Parallel()
 	get := func(key types.NamespacedName) func(w *world) {
 		return func(w *world) {
-			w.api.disturb(func(verb string, at types.NamespacedName) error {
+			w.api.setFaults(func(verb string, at types.NamespacedName) error {
 				if verb == "get" && at == key {
 					return errAPI
 				}
@@ -84,7 +85,7 @@ func TestWhatPassesDoesNotCostTheConsent(t *testing.T) {
 		"the document is not read":   get(documentKey),
 		"the deployment is not read": get(deploymentKey),
 		"the attempt is not spent": func(w *world) {
-			w.api.disturb(func(verb string, _ types.NamespacedName) error {
+			w.api.setFaults(func(verb string, _ types.NamespacedName) error {
 				if verb == "update" {
 					return errAPI
 				}
@@ -92,31 +93,25 @@ func TestWhatPassesDoesNotCostTheConsent(t *testing.T) {
 			}, nil)
 		},
 		"the settings are broken": func(w *world) {
-			w.api.mu.Lock()
-			defer w.api.mu.Unlock()
-			w.api.deployments[deploymentKey].Spec.Token.SecretRef.Key = "missing"
-			w.api.deployments[deploymentKey].Generation++
+			w.api.editDeployment(func(spec *v1alpha1.CoderDeploymentSpec) { spec.Token.SecretRef.Key = "missing" })
 		},
 	}
 	for name, disturb := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.ProfileNew)
-			location, written := w.consent(), w.version()
+			location, written := w.giveConsent(), w.documentVersion()
 			disturb(w)
-			got := w.open(w.replica, location)
-			w.want(got, unavailable)
-			if w.version() != written || w.exchanges() != 0 || got.Header().Get("Retry-After") == "" {
+			got := w.openAt(w.replica, location)
+			w.wantOutcome(got, unavailable)
+			if w.documentVersion() != written || w.countExchanges() != 0 || got.Header().Get("Retry-After") == "" {
 				t.Error("the attempt was spent, or its code was sent")
 			}
 			w.server.ClearFaults()
 			w.server.SetOAuth2Provider(true)
-			w.api.disturb(nil, nil)
-			w.api.mu.Lock()
-			w.api.deployments[deploymentKey].Spec.Token.SecretRef.Key = "token"
-			w.api.deployments[deploymentKey].Generation++
-			w.api.mu.Unlock()
-			w.want(w.open(w.replica, location), done)
+			w.api.setFaults(nil, nil)
+			w.api.editDeployment(func(spec *v1alpha1.CoderDeploymentSpec) { spec.Token.SecretRef.Key = "token" })
+			w.wantOutcome(w.openAt(w.replica, location), done)
 			w.wantGrant()
 		})
 	}

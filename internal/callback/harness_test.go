@@ -51,7 +51,7 @@ type lines struct {
 	text strings.Builder
 }
 
-func (l *lines) write(prefix, args string) {
+func (l *lines) writeLine(prefix, args string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text.WriteString(prefix + args + "\n")
@@ -91,24 +91,24 @@ func newWorld(t *testing.T, profile coderd.Profile) *world {
 	w.server = coderd.New(coderd.Options{Profile: profile, Clock: w.clock, DisableRateLimits: true})
 	w.server.SetOAuth2Provider(true)
 	w.server.SetDynamicRegistration(true)
-	w.check(w.server.CreateUser(coderd.UserOptions{Username: person}))
-	w.check(w.server.CreateUser(coderd.UserOptions{Username: "operator", Roles: []string{coderd.RoleOwner}}))
+	w.requireNoError(w.server.CreateUser(coderd.UserOptions{Username: person}))
+	w.requireNoError(w.server.CreateUser(coderd.UserOptions{Username: "operator", Roles: []string{coderd.RoleOwner}}))
 	token, _, err := w.server.CreateToken(coderd.TokenOptions{User: "operator"})
-	w.check(nil, err)
-	w.hide(token)
+	w.requireNoError(nil, err)
+	w.hideValues(token)
 	listener, err := w.server.Start(coderd.ListenOptions{})
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 	t.Cleanup(func() { _ = listener.Close() })
 
-	w.api.put(types.NamespacedName{Namespace: "coder", Name: "operator-token"},
+	w.api.putSecret(types.NamespacedName{Namespace: "coder", Name: "operator-token"},
 		&corev1.Secret{Data: map[string][]byte{"token": []byte(token)}})
-	w.api.deployments[deploymentKey] = &v1alpha1.CoderDeployment{
+	w.api.Put(&v1alpha1.CoderDeployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod", UID: "uid-prod", Generation: 1},
 		Spec: v1alpha1.CoderDeploymentSpec{
 			URL: listener.URL(), Token: &v1alpha1.OperatorToken{
 				SecretRef: v1alpha1.TokenSecretRef{Name: "operator-token", Key: "token"}},
 		},
-	}
+	})
 	w.session = &v1alpha1.CoderSession{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci", UID: "11111111-0000-4000-8000-000000000001"},
 		Spec: v1alpha1.CoderSessionSpec{
@@ -116,18 +116,18 @@ func newWorld(t *testing.T, profile coderd.Profile) *world {
 			Auth:          v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}},
 		},
 	}
-	w.api.sessions[sessionKey] = w.session.DeepCopy()
+	w.api.Put(w.session.DeepCopy())
 	w.grants = grant.NewStore(w.api, w.api)
-	w.replica = w.start()
-	w.register(listener.URL())
+	w.replica = w.startReplica()
+	w.registerClient(listener.URL())
 	return w
 }
 
-// start starts another replica, which shares only the cluster with the others.
-func (w *world) start() *Handler {
+// startReplica starts another replica, which shares only the cluster with the others.
+func (w *world) startReplica() *Handler {
 	w.Helper()
 	key, err := fingerprint.NewKey([]byte("a key for tests, of 32 and more bytes"))
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 	roots := func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }
 	pool := connection.NewPool(connection.Options{
 		Resolver: authconfig.NewResolver(w.api, w.api, key, roots),
@@ -143,61 +143,61 @@ func (w *world) start() *Handler {
 		Clock: w.clock})
 }
 
-// register registers the session as a client of the server, and stores the first attempt.
-func (w *world) register(rawURL string) {
+// registerClient registers the session as a client of the server, and stores the first attempt.
+func (w *world) registerClient(rawURL string) {
 	w.Helper()
 	origin, err := url.Parse(rawURL)
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 	client := coder.New(coder.Config{URL: origin, Clock: w.clock})
 	w.Cleanup(client.CloseIdle)
 	w.operator = oauth.New(client, w.clock)
 	w.metadata, err = w.operator.Discover(w.Context())
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 	uris := grant.RedirectURIs(publicURL)
 	r, err := w.operator.Register(w.Context(), w.metadata, oauth.ClientMetadata{Name: "ci", RedirectURIs: uris})
-	w.check(nil, err)
-	w.hide(r.ClientSecret.Reveal(), r.ManagementToken.Reveal())
-	w.change(func(s *grant.State) {
+	w.requireNoError(nil, err)
+	w.hideValues(r.ClientSecret.Reveal(), r.ManagementToken.Reveal())
+	w.changeDocument(func(s *grant.State) {
 		s.Client = &grant.Client{Registration: r, Server: w.server.DeploymentID()}
 	})
-	w.attempt(nil)
+	w.createAttempt(nil)
 }
 
-// attempt creates an attempt with the changes, and returns its link.
-func (w *world) attempt(change func(*grant.Attempt)) string {
+// createAttempt creates an attempt with the changes, and returns its link.
+func (w *world) createAttempt(change func(*grant.Attempt)) string {
 	w.Helper()
 	a, err := oauth.NewAttempt(rand.Reader, publicURL, []string{"coder:workspaces.access"})
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 	a.State = grant.Parameter(sessionKey, a.State)
 	next := &grant.Attempt{Attempt: a, ExpiresAt: w.clock.Now().Add(grant.AttemptLifetime)}
 	if change != nil {
 		change(next)
 	}
-	w.hide(next.State, next.Verifier.Reveal())
-	w.change(func(s *grant.State) {
+	w.hideValues(next.State, next.Verifier.Reveal())
+	w.changeDocument(func(s *grant.State) {
 		next.URL, err = oauth.AuthorizationURL(w.metadata, s.Client.Registration, next.Attempt)
-		w.check(nil, err)
+		w.requireNoError(nil, err)
 		s.Ask(next, w.clock.Now())
 	})
 	return next.URL
 }
 
-// consent gives the person's consent, and returns the address to which the server redirects the
+// giveConsent gives the person's consent, and returns the address to which the server redirects the
 // browser.
-func (w *world) consent() string { w.Helper(); return w.consentAt(w.document().Attempt.URL) }
+func (w *world) giveConsent() string { w.Helper(); return w.consentAt(w.readDocument().Attempt.URL) }
 
 func (w *world) consentAt(link string) string {
 	w.Helper()
 	location, err := w.server.ApproveOAuth(person, link)
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 	back, err := url.Parse(location)
-	w.check(nil, err)
-	w.hide(back.Query().Get("code"))
+	w.requireNoError(nil, err)
+	w.hideValues(back.Query().Get("code"))
 	return location
 }
 
-// with returns the address with other parameters: pairs of name and value.
-func with(location string, changes ...string) string {
+// withParameters returns the address with other parameters: pairs of name and value.
+func withParameters(location string, changes ...string) string {
 	u, err := url.Parse(location)
 	if err != nil {
 		panic(err)
@@ -216,36 +216,36 @@ type answer struct {
 	outcome outcome
 }
 
-// open requests an address at a replica, as a browser does.
-func (w *world) open(h *Handler, location string) answer {
+// openAt requests an address at a replica, as a browser does.
+func (w *world) openAt(h *Handler, location string) answer {
 	w.Helper()
-	return w.send(h, httptest.NewRequest(http.MethodGet, location, nil))
+	return w.sendRequest(h, httptest.NewRequest(http.MethodGet, location, nil))
 }
 
-func (w *world) send(h *Handler, r *http.Request) answer {
+func (w *world) sendRequest(h *Handler, r *http.Request) answer {
 	w.Helper()
 	got := answer{ResponseRecorder: httptest.NewRecorder()}
-	logger := funcr.New(w.logged.write, funcr.Options{Verbosity: 10})
+	logger := funcr.New(w.logged.writeLine, funcr.Options{Verbosity: 10})
 	h.ServeHTTP(got, r.WithContext(log.IntoContext(r.Context(), logger)))
 	for o, c := range pageContents {
 		if strings.Contains(got.Body.String(), "<h1>"+c.title+"</h1>") && got.Code == c.status {
 			got.outcome = o
 		}
 	}
-	w.secretless(got)
+	w.requireNoSecrets(got)
 	return got
 }
 
-// want fails unless the answer is the page of the outcome.
-func (w *world) want(got answer, want outcome) {
+// wantOutcome fails unless the answer is the page of the outcome.
+func (w *world) wantOutcome(got answer, want outcome) {
 	w.Helper()
 	if got.outcome != want {
 		w.Errorf("got page %q with status %d, want %q", got.outcome, got.Code, want)
 	}
 }
 
-// hide adds a value that must not be disclosed.
-func (w *world) hide(values ...string) {
+// hideValues adds a value that must not be disclosed.
+func (w *world) hideValues(values ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, value := range values {
@@ -255,12 +255,12 @@ func (w *world) hide(values ...string) {
 	}
 }
 
-// secretless fails if an answer, or anything logged so far, contains a credential or the state
+// requireNoSecrets fails if an answer, or anything logged so far, contains a credential or the state
 // (B90).
-func (w *world) secretless(got answer) {
+func (w *world) requireNoSecrets(got answer) {
 	w.Helper()
 	if s, _, err := w.grants.Read(w.Context(), w.session); err == nil && s.Grant != nil {
-		w.hide(s.Grant.AccessToken.Reveal(), s.Grant.RefreshToken.Reveal())
+		w.hideValues(s.Grant.AccessToken.Reveal(), s.Grant.RefreshToken.Reveal())
 	}
 	var header bytes.Buffer
 	_ = got.Header().Write(&header)
@@ -278,36 +278,34 @@ func (w *world) secretless(got answer) {
 	}
 }
 
-func (w *world) document() grant.State {
+func (w *world) readDocument() grant.State {
 	w.Helper()
 	s, _, err := w.grants.Read(context.WithoutCancel(w.Context()), w.session)
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 	return s
 }
 
-func (w *world) change(change func(*grant.State)) {
+func (w *world) changeDocument(change func(*grant.State)) {
 	w.Helper()
 	_, err := w.grants.Change(w.Context(), w.session, func(s *grant.State) error { change(s); return nil })
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 }
 
-// version is the resource version of the document.
-func (w *world) version() string {
-	w.api.mu.Lock()
-	defer w.api.mu.Unlock()
-	if secret := w.api.secrets[documentKey]; secret != nil {
+// documentVersion is the resource version of the document.
+func (w *world) documentVersion() string {
+	if secret := w.api.storedDocument(); secret != nil {
 		return secret.ResourceVersion
 	}
 	return ""
 }
 
-// exchanges is the number of requests to the token endpoint.
-func (w *world) exchanges() int { return w.server.Count(http.MethodPost, "/oauth2/tokens") }
+// countExchanges is the number of requests to the token endpoint.
+func (w *world) countExchanges() int { return w.server.Count(http.MethodPost, "/oauth2/tokens") }
 
 // wantGrant fails unless the document has a grant that the server accepts.
 func (w *world) wantGrant() {
 	w.Helper()
-	s := w.document()
+	s := w.readDocument()
 	if s.Grant == nil || !w.server.AcceptsToken(s.Grant.AccessToken.Reveal()) || s.Ended != nil ||
 		!s.Grant.IssuedAt.Equal(w.clock.Now()) {
 		w.Fatalf("the document is %+v", s)
@@ -317,7 +315,7 @@ func (w *world) wantGrant() {
 	}
 }
 
-func (w *world) check(_ any, err error) {
+func (w *world) requireNoError(_ any, err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
@@ -20,31 +21,31 @@ import (
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
-	location := w.consent()
-	guess := with(location, "state", grant.Parameter(sessionKey, "guessed"))
+	location := w.giveConsent()
+	guess := withParameters(location, "state", grant.Parameter(sessionKey, "guessed"))
 	reads := 0
-	w.api.disturb(func(_ string, key types.NamespacedName) error {
+	w.api.setFaults(func(_ string, key types.NamespacedName) error {
 		if key == documentKey {
 			reads++
 		}
 		return nil
 	}, nil)
 	for range 3 * burst { // an unknown session costs nothing
-		w.want(w.open(w.replica, with(
+		w.wantOutcome(w.openAt(w.replica, withParameters(
 			location, "state", grant.Parameter(types.NamespacedName{Namespace: "builds", Name: "cd"}, "x"))), unknown)
 	}
 	for range burst {
-		w.want(w.open(w.replica, guess), unknown)
+		w.wantOutcome(w.openAt(w.replica, guess), unknown)
 	}
 	before := reads
-	got := w.open(w.replica, location)
-	w.want(got, busy)
+	got := w.openAt(w.replica, location)
+	w.wantOutcome(got, busy)
 	// Searching the answer for credentials reads the document, too.
 	if got.Header().Get("Retry-After") != "1" || reads != before+1 {
 		t.Errorf("%d reads of the document, %q", reads-before, got.Header().Get("Retry-After"))
 	}
 	w.clock.Step(time.Second)
-	w.want(w.open(w.replica, location), done)
+	w.wantOutcome(w.openAt(w.replica, location), done)
 }
 
 // If the deployment's rate limit is almost used up, a callback does not begin; one that has begun
@@ -53,22 +54,22 @@ func TestTheDeploymentsRateLimit(t *testing.T) { // B52
 	t.Parallel()
 	for taken, want := range map[int]outcome{7: done, 8: unavailable} { // of ten; two are reserved for urgent requests
 		w := newWorld(t, coderd.ProfileNew)
-		w.api.deployments[deploymentKey].Spec.RateLimit.RequestsPerMinute = 60
-		location, written := w.consent(), w.version()
+		w.api.editDeployment(func(spec *v1alpha1.CoderDeploymentSpec) { spec.RateLimit.RequestsPerMinute = 60 })
+		location, written := w.giveConsent(), w.documentVersion()
 		conn := w.replica.pool.Get(deploymentKey)
-		_, err := conn.Resolve(t.Context(), w.api.deployments[deploymentKey])
-		w.check(nil, err)
+		_, err := conn.Resolve(t.Context(), w.api.storedDeployment())
+		w.requireNoError(nil, err)
 		for range taken {
 			_, err := conn.Do(connection.WithPriority(t.Context(), connection.Urgent),
 				func(ctx context.Context, line *connection.ResolvedClient) error {
 					_, err := line.Client.BuildInfo(ctx)
 					return err
 				})
-			w.check(nil, err)
+			w.requireNoError(nil, err)
 		}
-		w.want(w.open(w.replica, location), want)
-		if (w.version() == written) != (want == unavailable) {
-			t.Errorf("%d taken: the document is %+v", taken, w.document())
+		w.wantOutcome(w.openAt(w.replica, location), want)
+		if (w.documentVersion() == written) != (want == unavailable) {
+			t.Errorf("%d taken: the document is %+v", taken, w.readDocument())
 		}
 	}
 }

@@ -29,9 +29,9 @@ func TestForwardedPorts(t *testing.T) { // contract C.4
 			t.Parallel()
 			w := newWorld(t, coderd.ProfileNew)
 			r := httptest.NewRequest(http.MethodGet,
-				w.consentAt(with(w.document().Attempt.URL, "redirect_uri", tt.redirect)), nil)
+				w.consentAt(withParameters(w.readDocument().Attempt.URL, "redirect_uri", tt.redirect)), nil)
 			r.Host = tt.host
-			w.want(w.send(w.replica, r), tt.want)
+			w.wantOutcome(w.sendRequest(w.replica, r), tt.want)
 			if tt.want == done {
 				w.wantGrant()
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
@@ -29,15 +30,15 @@ func TestAServerThatStops(t *testing.T) { // B72
 	}
 	var err error
 	s.Listener, err = net.Listen("tcp", s.Server.Addr)
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 	ctx, stop := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() { stopped <- manager.Runnable(s).Start(ctx) }()
 
-	location := strings.Replace(w.consent(), publicURL, "http://"+s.Listener.Addr().String()+grant.CallbackPath, 1)
+	location := strings.Replace(w.giveConsent(), publicURL, "http://"+s.Listener.Addr().String()+grant.CallbackPath, 1)
 	// The link has the public address as its redirect URI, and so has the exchange, whatever port
 	// the browser used.
-	w.change(func(s *grant.State) { s.Attempt.RedirectURI = publicURL })
+	w.changeDocument(func(s *grant.State) { s.Attempt.RedirectURI = publicURL })
 	page := make(chan string, 1)
 	go func() {
 		request, _ := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodGet, location, nil)
@@ -77,18 +78,14 @@ func TestBounds(t *testing.T) {
 func TestSettingsThatChangedSince(t *testing.T) { // B72
 	t.Parallel()
 	w := newWorld(t, coderd.ProfileNew)
-	w.want(w.open(w.replica, w.consent()), done)
+	w.wantOutcome(w.openAt(w.replica, w.giveConsent()), done)
 	listener, err := w.server.Start(coderd.ListenOptions{})
-	w.check(nil, err)
+	w.requireNoError(nil, err)
 	t.Cleanup(func() { _ = listener.Close() })
-	w.api.mu.Lock()
-	moved := w.api.deployments[deploymentKey]
-	moved.Generation++
-	moved.Spec.URL = listener.URL()
-	w.api.mu.Unlock()
-	w.change(func(s *grant.State) { s.Grant = nil })
-	w.attempt(nil)
-	w.want(w.open(w.replica, w.consent()), done)
+	w.api.editDeployment(func(spec *v1alpha1.CoderDeploymentSpec) { spec.URL = listener.URL() })
+	w.changeDocument(func(s *grant.State) { s.Grant = nil })
+	w.createAttempt(nil)
+	w.wantOutcome(w.openAt(w.replica, w.giveConsent()), done)
 	got := w.replica.pool.Get(deploymentKey).ResolvedClient().Snapshot.URL.String()
 	if strings.TrimSuffix(got, "/") != listener.URL() {
 		t.Errorf("the server was asked at %s", got)

@@ -15,11 +15,11 @@ import (
 
 func TestNamesAreCompleted(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"),
-		minted(w.namespace, "web", "", "prod", isNot(v1alpha1.ReasonSuspended, "refused")))
-	w.generated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
-	w.secret("flat", "url", "x", "session", sentinel)
-	w.secret("other", "x", sentinel)
+	w.createObjects(newDeployment(w.namespace, "prod"),
+		mintedSession(w.namespace, "web", "", "prod", isNot(v1alpha1.ReasonSuspended, "refused")))
+	w.createGenerated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
+	w.createSecret("flat", "url", "x", "session", sentinel)
+	w.createSecret("other", "x", sentinel)
 	for name, test := range map[string]struct {
 		typed []string
 		want  string
@@ -38,14 +38,14 @@ func TestNamesAreCompleted(t *testing.T) {
 			connection := []string{"--kubeconfig", w.cluster.Kubeconfig, "-n", w.namespace}
 			typed = append(typed[:2:2], append(connection, typed[2:]...)...)
 			r := w.coderWith(w.cluster.Kubeconfig, typed...)
-			r.ends(cli.ExitOK)
+			r.waitForExit(cli.ExitOK)
 			if diff := cmp.Diff(test.want, r.out.String()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
 	r := w.coderWith(w.cluster.Kubeconfig, "__complete", "status", "--kubeconfig", w.cluster.Kubeconfig, "-n", "")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if !strings.Contains(r.out.String(), "\n"+w.namespace+"\n") {
 		t.Error("the namespace is not offered")
 	}
@@ -55,11 +55,11 @@ func TestNamesAreCompleted(t *testing.T) {
 // requested.
 func TestCompletionOfSecretsAsksForNamesOnly(t *testing.T) {
 	w := newWorld(t)
-	w.secret("flat", "url", "x", "session", sentinel)
+	w.createSecret("flat", "url", "x", "session", sentinel)
 	l := newLink(w)
 	r := w.coderWith(w.cluster.Kubeconfig, "__complete", "migrate", "--kubeconfig", w.cluster.Kubeconfig, "-n",
 		w.namespace, "--server", l.URL, "")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if accepted := l.accept.Load(); accepted == nil || !strings.Contains(*accepted, "as=PartialObjectMetadataList") {
 		t.Error("more than metadata was asked for")
 	}
@@ -68,15 +68,15 @@ func TestCompletionOfSecretsAsksForNamesOnly(t *testing.T) {
 // B90. No command but env prints a credential.
 func TestNoCommandShowsACredential(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"))
-	w.secret("flat", "url", "https://prod.example.com", "session", sentinel)
-	w.secret("coder-operator-token", "token", sentinel)
-	w.generated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
+	w.createObjects(newDeployment(w.namespace, "prod"))
+	w.createSecret("flat", "url", "https://prod.example.com", "session", sentinel)
+	w.createSecret("coder-operator-token", "token", sentinel)
+	w.createGenerated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
 	user, err := w.cluster.User("sees-little-" + w.namespace[len(w.namespace)-5:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.may("sees-little-"+w.namespace[len(w.namespace)-5:], w.namespace,
+	w.allowUser("sees-little-"+w.namespace[len(w.namespace)-5:], w.namespace,
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"list", "get"}})
 	for _, args := range [][]string{
 		{"status"}, {"status", "-A"}, {"status", "-o", "wide"}, {"status", "-o", "json"}, {"status", "-o", "yaml"},
@@ -88,7 +88,7 @@ func TestNoCommandShowsACredential(t *testing.T) {
 	} {
 		for _, kubeconfig := range []string{w.cluster.Kubeconfig, user.Kubeconfig} {
 			r := w.coderWith(kubeconfig, args...)
-			r.until("it ends", func() bool {
+			r.waitUntil("it ends", func() bool {
 				r.clock.Step(1)
 				return len(r.code) > 0
 			})

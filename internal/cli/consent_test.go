@@ -17,27 +17,27 @@ import (
 // B63
 func TestANewURLAfterOneThatExpiredIsNotOpened(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks(consentURL+"1", 0))
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"1", 0))
 	r := w.coder("login", "ci", "--timeout", "1h")
-	r.shows(r.opened, consentURL+"1\n")
+	r.waitForText(r.opened, consentURL+"1\n")
 	r.clock.Step(10 * time.Minute)
-	w.reports("ci", awaiting(), asks(consentURL+"2", 10*time.Minute))
-	r.shows(r.out, consentURL+"2\n")
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"2", 10*time.Minute))
+	r.waitForText(r.out, consentURL+"2\n")
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 	if diff := cmp.Diff(consentURL+"1\n", r.opened.String()); diff != "" {
 		t.Errorf("opened (-want +got):\n%s", diff)
 	}
-	r.shows(r.err, "The URL above has expired. This is a new one:\nOpen this URL in a browser. Consent within 10m,")
+	r.waitForText(r.err, "The URL above has expired. This is a new one:\nOpen this URL in a browser. Consent within 10m,")
 }
 
 // B62. A server that refuses every request without asking a person does not fill the browser with
 // tabs.
 func TestANewURLAfterAnAttemptThatFailedIsOpenedAgainButNotForEver(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks(consentURL+"1", 0))
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"1", 0))
 	r := w.coder("login", "ci")
 	var want, opened string
 	for i := 1; i <= 5; i++ {
@@ -46,14 +46,14 @@ func TestANewURLAfterAnAttemptThatFailedIsOpenedAgainButNotForEver(t *testing.T)
 		if i <= 3 {
 			opened += url
 		}
-		r.shows(r.out, url)
-		w.reports("ci", notReady(v1alpha1.ReasonAwaitingAuthorization,
+		r.waitForText(r.out, url)
+		w.reportStatus("ci", notReady(v1alpha1.ReasonAwaitingAuthorization,
 			"the last attempt failed (AccessDenied); a person has to consent"),
-			asks(consentURL+strconv.Itoa(i+1), time.Duration(i)*time.Second))
+			asksConsent(consentURL+strconv.Itoa(i+1), time.Duration(i)*time.Second))
 	}
-	r.shows(r.out, consentURL+"6\n")
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	r.waitForText(r.out, consentURL+"6\n")
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 	if diff := cmp.Diff(want+consentURL+"6\n", r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
@@ -66,20 +66,20 @@ func TestANewURLAfterAnAttemptThatFailedIsOpenedAgainButNotForEver(t *testing.T)
 			t.Errorf("opened %q", line)
 		}
 	}
-	r.shows(r.err, "is AwaitingAuthorization: the last attempt failed (AccessDenied); a person has to "+
+	r.waitForText(r.err, "is AwaitingAuthorization: the last attempt failed (AccessDenied); a person has to "+
 		"consent\nThe URL above is used up. This is a new one:\nOpening this URL")
 }
 
 func TestAURLThatHasExpiredIsNotShown(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks(consentURL+"old", -12*time.Minute))
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"old", -12*time.Minute))
 	r := w.coder("login", "ci")
-	r.shows(r.err, "Its URL expired 2m ago, by this machine's clock.")
-	w.reports("ci", awaiting(), asks(consentURL+"new", 0))
-	r.shows(r.opened, consentURL+"new\n")
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	r.waitForText(r.err, "Its URL expired 2m ago, by this machine's clock.")
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"new", 0))
+	r.waitForText(r.opened, consentURL+"new\n")
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 	if strings.Contains(r.out.String(), "old") {
 		t.Error("the old URL was printed")
 	}
@@ -87,31 +87,31 @@ func TestAURLThatHasExpiredIsNotShown(t *testing.T) {
 
 func TestNoBrowserPrintsTheURLOnly(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks(consentURL+"1", 0))
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"1", 0))
 	r := w.coder("login", "ci", "--no-browser")
-	r.shows(r.out, consentURL+"1\n")
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	r.waitForText(r.out, consentURL+"1\n")
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 	if r.opened.String() != "" {
 		t.Error("a browser was opened")
 	}
-	r.shows(r.err, "Open this URL in a browser.")
+	r.waitForText(r.err, "Open this URL in a browser.")
 }
 
 func TestTheLoopbackURLNeedsAPortForward(t *testing.T) {
 	const url = "https://coder.example.com/oauth2/authorize?" +
 		"redirect_uri=http%3A%2F%2Flocalhost%3A17965%2Foauth%2Fcallback&state="
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks(url+"1", 0))
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(url+"1", 0))
 	r := w.coder("login", "ci")
-	r.shows(r.err, "sends the browser to http://localhost:17965 on this machine. Unless something there leads to the "+
-		"operator, stop this with Ctrl-C and run it with --port-forward.")
-	w.reports("ci", awaiting(), asks(url+"2", time.Second))
-	r.shows(r.out, "state=2\n")
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	r.waitForText(r.err, "sends the browser to http://localhost:17965 on this machine. Unless something "+
+		"there leads to the operator, stop this with Ctrl-C and run it with --port-forward.")
+	w.reportStatus("ci", awaitingConsent(), asksConsent(url+"2", time.Second))
+	r.waitForText(r.out, "state=2\n")
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 	if n := strings.Count(r.err.String(), "--port-forward"); n != 1 {
 		t.Errorf("it is said %d times", n)
 	}
@@ -120,10 +120,10 @@ func TestTheLoopbackURLNeedsAPortForward(t *testing.T) {
 // A terminal shows everything in a status as text.
 func TestAMessageDoesNotSteerTheTerminal(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", notReady(v1alpha1.ReasonPaused, "red \x1b[31m\nerror: \u202egpj"))
+	w.createSession("ci", nil)
+	w.reportStatus("ci", notReady(v1alpha1.ReasonPaused, "red \x1b[31m\nerror: \u202egpj"))
 	r := w.coder("login", "ci")
-	r.ends(cli.ExitBlocked)
+	r.waitForExit(cli.ExitBlocked)
 	if got := r.err.String(); strings.ContainsAny(got, "\x1b\u202e") || strings.Count(got, "\n") != 1 {
 		t.Errorf("it says %q", got)
 	}
@@ -131,15 +131,15 @@ func TestAMessageDoesNotSteerTheTerminal(t *testing.T) {
 
 func TestTheNamesOfSessionsThatAPersonConsentsToAreCompleted(t *testing.T) {
 	w := newWorld(t)
-	w.create("alpha", nil)
-	w.create("beta", nil)
-	w.create("minted", &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}})
-	w.reports("alpha", awaiting())
-	w.reports("beta", ready)
+	w.createSession("alpha", nil)
+	w.createSession("beta", nil)
+	w.createSession("minted", &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}})
+	w.reportStatus("alpha", awaitingConsent())
+	w.reportStatus("beta", withReady)
 	// The arguments of the hidden command are the command line to complete, flags included.
 	r := w.coderWith(w.cluster.Kubeconfig, "__complete", "login", "--kubeconfig", w.cluster.Kubeconfig, "-n",
 		w.namespace, "")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if diff := cmp.Diff("alpha\tAwaitingAuthorization\nbeta\tReady\n:4\n", r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
@@ -148,7 +148,7 @@ func TestTheNamesOfSessionsThatAPersonConsentsToAreCompleted(t *testing.T) {
 func TestTheHelpHasCodesExamplesAndNoListOfAllFlags(t *testing.T) {
 	w := newWorld(t)
 	r := w.coder("login", "--help")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	for _, text := range []string{"Exit codes:", "  130  ", "kubectl coder login ci -n builds --port-forward",
 		"kubectl coder --help lists them", "--no-browser"} {
 		if !strings.Contains(r.out.String(), text) {
@@ -159,11 +159,11 @@ func TestTheHelpHasCodesExamplesAndNoListOfAllFlags(t *testing.T) {
 		t.Error("the help lists the flags of the connection")
 	}
 	r = w.coder("--help")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if !strings.Contains(r.out.String(), "--certificate-authority") {
 		t.Error("the help of the plugin does not list the flags of the connection")
 	}
 	r = w.coder("--version")
-	r.ends(cli.ExitOK)
-	r.shows(r.out, "kubectl coder version v0.0.0-test\n")
+	r.waitForExit(cli.ExitOK)
+	r.waitForText(r.out, "kubectl coder version v0.0.0-test\n")
 }

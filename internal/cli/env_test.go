@@ -15,11 +15,11 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// generated creates a session and the Secret that the operator generates for it.
-func (w *world) generated(name string, pairs ...string) *corev1.Secret {
+// createGenerated creates a session and the Secret that the operator generates for it.
+func (w *world) createGenerated(name string, pairs ...string) *corev1.Secret {
 	w.t.Helper()
-	session := minted(w.namespace, name, "", "prod")
-	w.put(session)
+	session := mintedSession(w.namespace, name, "", "prod")
+	w.createObjects(session)
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: w.namespace, Name: name, Labels: map[string]string{v1alpha1.LabelSession: name},
@@ -31,17 +31,18 @@ func (w *world) generated(name string, pairs ...string) *corev1.Secret {
 	for i := 0; i < len(pairs); i += 2 {
 		secret.Data[pairs[i]] = []byte(pairs[i+1])
 	}
-	w.put(secret)
+	w.createObjects(secret)
 	return secret
 }
 
 func TestEnvIsReadByAShell(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"))
-	w.generated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel, "url", "x", "session",
+	w.createObjects(newDeployment(w.namespace, "prod"))
+	w.createGenerated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel, "url", "x",
+		"session",
 		"y")
 	r := w.coder("env", "ci", "--force")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if diff := cmp.Diff("export CODER_URL='https://prod.example.com'\nexport CODER_SESSION_TOKEN='"+sentinel+"'\n",
 		r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
@@ -60,59 +61,60 @@ func TestEnvIsReadByAShell(t *testing.T) {
 // B90. A credential must not be written to files and logs.
 func TestEnvIsForTerminals(t *testing.T) {
 	w := newWorld(t)
-	w.generated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
+	w.createGenerated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
 	r := w.coder("env", "ci")
-	r.ends(cli.ExitFailed)
-	r.shows(r.err, "write --force if you mean it")
+	r.waitForExit(cli.ExitFailed)
+	r.waitForText(r.err, "write --force if you mean it")
 	if r.out.String() != "" {
 		t.Error("it is printed")
 	}
 	r = w.coderOn(func(e *cli.Environment) { e.Terminal = true }, "env", "ci")
-	r.ends(cli.ExitOK)
-	r.shows(r.out, sentinel)
+	r.waitForExit(cli.ExitOK)
+	r.waitForText(r.out, sentinel)
 }
 
 // B92
 func TestEnvSaysWhatItDoesNotCover(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod", withCertificate(nil)))
-	w.generated("edge", "CODER_URL", "https://prod.example.com", "headers", "A="+sentinel+"\n", "tls.crt", "x",
+	w.createObjects(newDeployment(w.namespace, "prod", withCertificate(nil)))
+	w.createGenerated("edge", "CODER_URL", "https://prod.example.com", "headers", "A="+sentinel+"\n", "tls.crt", "x",
 		"tls.key", sentinel)
 	r := w.coder("env", "edge", "--force")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if diff := cmp.Diff("export CODER_URL='https://prod.example.com'\nunset CODER_SESSION_TOKEN\n",
 		r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
-	r.shows(r.err, "Not covered: the headers")
-	r.shows(r.err, "Not covered: the client certificate or CA")
+	r.waitForText(r.err, "Not covered: the headers")
+	r.waitForText(r.err, "Not covered: the client certificate or CA")
 	if strings.Contains(r.err.String(), sentinel) || strings.Contains(r.err.String(), "includeClientCertificate") {
 		t.Error("it says too much")
 	}
-	w.generated("bare", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
+	w.createGenerated("bare", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
 	r = w.coder("env", "bare", "--force")
-	r.ends(cli.ExitOK)
-	r.shows(r.err, "set its secret.includeClientCertificate")
+	r.waitForExit(cli.ExitOK)
+	r.waitForText(r.err, "set its secret.includeClientCertificate")
 	// The requirements of a deployment that cannot be read are unknown.
-	if err := w.cluster.Client.Delete(t.Context(), deployment(w.namespace, "prod")); err != nil {
+	if err := w.cluster.Client.Delete(t.Context(), newDeployment(w.namespace, "prod")); err != nil {
 		t.Fatal(err)
 	}
-	w.reports("bare", notReady(v1alpha1.ReasonSuspended, "refused"))
+	w.reportStatus("bare", notReady(v1alpha1.ReasonSuspended, "refused"))
 	r = w.coder("env", "bare", "--force")
-	r.ends(cli.ExitOK)
-	r.shows(r.err, "The credential may be of no use: session "+w.namespace+"/bare is Suspended: refused")
-	r.shows(r.err, "Not known: whether the server wants a client certificate")
+	r.waitForExit(cli.ExitOK)
+	r.waitForText(r.err, "The credential may be of no use: session "+w.namespace+"/bare is Suspended: refused")
+	r.waitForText(r.err, "Not known: whether the server wants a client certificate")
 }
 
 func TestEnvOfWhatIsNoCredential(t *testing.T) {
 	w := newWorld(t)
-	w.put(minted(w.namespace, "none", "", "prod", isNot(v1alpha1.ReasonAwaitingDeployment, "no deployment")))
-	w.put(minted(w.namespace, "foreign", "", "prod", isNot(v1alpha1.ReasonSecretConflict, "taken")))
-	w.secret("foreign", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
-	w.generated("no-url", "CODER_SESSION_TOKEN", sentinel)
-	w.generated("edited", "CODER_URL", "https://prod.example.com\nrm -rf /", "CODER_SESSION_TOKEN", sentinel)
-	w.generated("escape", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel+"\x1b[2J")
-	w.generated("blank", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", "")
+	w.createObjects(
+		mintedSession(w.namespace, "none", "", "prod", isNot(v1alpha1.ReasonAwaitingDeployment, "no deployment")))
+	w.createObjects(mintedSession(w.namespace, "foreign", "", "prod", isNot(v1alpha1.ReasonSecretConflict, "taken")))
+	w.createSecret("foreign", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
+	w.createGenerated("no-url", "CODER_SESSION_TOKEN", sentinel)
+	w.createGenerated("edited", "CODER_URL", "https://prod.example.com\nrm -rf /", "CODER_SESSION_TOKEN", sentinel)
+	w.createGenerated("escape", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel+"\x1b[2J")
+	w.createGenerated("blank", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", "")
 	for name, test := range map[string]struct {
 		code int
 		says string
@@ -127,8 +129,8 @@ func TestEnvOfWhatIsNoCredential(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := w.coder("env", name, "--force")
-			r.ends(test.code)
-			r.shows(r.err, test.says)
+			r.waitForExit(test.code)
+			r.waitForText(r.err, test.says)
 			if r.out.String() != "" || strings.Contains(r.err.String(), sentinel) {
 				t.Error("something of it is printed")
 			}

@@ -35,27 +35,27 @@ func newFleet(t testing.TB) *world {
 		}
 	})
 	w := &world{t: t, cluster: cluster, namespace: "fleet"}
-	w.namespaces("fleet")
+	w.createNamespaces("fleet")
 	for i := range fleetDeployments {
-		w.put(deployment("fleet", fmt.Sprintf("prod-%d", i)))
+		w.createObjects(newDeployment("fleet", fmt.Sprintf("prod-%d", i)))
 	}
 	var workers sync.WaitGroup
 	for worker := range 10 {
 		workers.Go(func() {
 			for i := worker; i < fleetSessions; i += 10 {
-				s := minted("fleet", fmt.Sprintf("s-%03d", i), "", fmt.Sprintf("prod-%d", i%fleetDeployments))
+				s := mintedSession("fleet", fmt.Sprintf("s-%03d", i), "", fmt.Sprintf("prod-%d", i%fleetDeployments))
 				switch {
 				case i%fleetDeployments == 1 && i < 200:
 					isNot(v1alpha1.ReasonSuspended, "the user is suspended on the server")(s)
 					s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUserSuspended,
-						StartTime: *before(time.Hour)}
+						StartTime: *beforeNoon(time.Hour)}
 				case i%50 == 0:
 					isNot(v1alpha1.ReasonPaused, "paused by spec.paused")(s)
 				case i == 7:
-					says(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid,
+					withCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid,
 						`template ".netrc": no such field`)(s)
 				}
-				w.put(s)
+				w.createObjects(s)
 			}
 		})
 	}
@@ -77,12 +77,12 @@ func TestStatusOfAFleetIsShortAndTakesTwoRequests(t *testing.T) {
 	} {
 		l.lists.Store(0)
 		r := w.coder(append(args, "--server", l.URL)...)
-		r.ends(cli.ExitAttention)
+		r.waitForExit(cli.ExitAttention)
 		if lists, others := l.lists.Load(), l.watches.Load(); lists != 2 || others != 0 {
 			t.Errorf("%s: %d requests and %d watches, want 2 requests", name, lists, others)
 		}
 		if name == "everywhere" {
-			golden(t, "status-fleet", r.out.String())
+			compareGolden(t, "status-fleet", r.out.String())
 		}
 		if lines := strings.Count(r.out.String(), "s-4"); (name == "one by one") != (lines > 0) && name != "as JSON" {
 			t.Errorf("%s: sessions that are well are in %d lines", name, lines)

@@ -89,75 +89,75 @@ func newLink(w *world) *link {
 	return l
 }
 
-func (l *link) cut(code int) {
+func (l *link) cutConnections(code int) {
 	l.refusal.Store(int32(code))
 	l.CloseClientConnections()
 }
 
 func TestALostConnectionIsRestored(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting())
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent())
 	l := newLink(w)
 	r := w.coder("login", "ci", "--server", l.URL, "--timeout", "0")
-	r.shows(r.err, "AwaitingAuthorization")
-	r.until("it watches", func() bool { return l.watches.Load() == 1 })
-	l.cut(http.StatusServiceUnavailable)
-	r.until("it says so", func() bool {
+	r.waitForText(r.err, "AwaitingAuthorization")
+	r.waitUntil("it watches", func() bool { return l.watches.Load() == 1 })
+	l.cutConnections(http.StatusServiceUnavailable)
+	r.waitUntil("it says so", func() bool {
 		r.clock.Step(time.Second)
 		return strings.Contains(r.err.String(), "The API server cannot be reached; trying again:")
 	})
 	// Changes during the interruption are not missed.
-	w.reports("ci", awaiting(), asks(consentURL, 24*time.Hour))
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL, 24*time.Hour))
 	for range 20 {
 		r.clock.Step(time.Minute)
 	}
 	l.refusal.Store(0)
-	r.until("it watches again", func() bool {
+	r.waitUntil("it watches again", func() bool {
 		r.clock.Step(time.Second)
 		return l.watches.Load() == 2
 	})
-	r.shows(r.out, consentURL)
+	r.waitForText(r.out, consentURL)
 	if n := strings.Count(r.err.String(), "cannot be reached"); n != 1 {
 		t.Errorf("it is said %d times", n)
 	}
 	// Each interruption is reported once.
-	w.reports("ci", notReady(v1alpha1.ReasonVerifying, "seen by the new watch"))
-	r.shows(r.err, "seen by the new watch")
-	l.cut(http.StatusServiceUnavailable)
-	r.until("it says so again", func() bool {
+	w.reportStatus("ci", notReady(v1alpha1.ReasonVerifying, "seen by the new watch"))
+	r.waitForText(r.err, "seen by the new watch")
+	l.cutConnections(http.StatusServiceUnavailable)
+	r.waitUntil("it says so again", func() bool {
 		r.clock.Step(time.Second)
 		return strings.Count(r.err.String(), "cannot be reached") == 2
 	})
 	l.refusal.Store(0)
-	w.reports("ci", ready)
-	r.until("it is seen", func() bool {
+	w.reportStatus("ci", withReady)
+	r.waitUntil("it is seen", func() bool {
 		r.clock.Step(time.Second)
 		return strings.Contains(r.err.String(), "is ready.")
 	})
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 }
 
 // An API server ends every watch after a while. That is not reported.
 func TestAnEndedWatchIsRestartedSilently(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting())
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent())
 	l := newLink(w)
 	r := w.coder("login", "ci", "--server", l.URL, "--timeout", "0")
 	for n := int32(1); n <= 3; n++ {
-		r.until("it watches", func() bool {
+		r.waitUntil("it watches", func() bool {
 			r.clock.Step(time.Second)
 			return l.watches.Load() == n
 		})
 		l.CloseClientConnections()
 	}
-	w.reports("ci", ready)
-	r.until("it is seen", func() bool {
+	w.reportStatus("ci", withReady)
+	r.waitUntil("it is seen", func() bool {
 		r.clock.Step(time.Second)
 		return strings.Contains(r.err.String(), "is ready.")
 	})
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if strings.Contains(r.err.String(), "cannot be reached") {
 		t.Error("it is spoken of")
 	}
@@ -166,17 +166,17 @@ func TestAnEndedWatchIsRestartedSilently(t *testing.T) {
 // Watching does not poll.
 func TestNothingIsAskedWhileNothingHappens(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting())
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent())
 	l := newLink(w)
 	r := w.coder("login", "ci", "--server", l.URL, "--timeout", "0")
-	r.until("it watches", func() bool { return l.watches.Load() == 1 })
+	r.waitUntil("it watches", func() bool { return l.watches.Load() == 1 })
 	for range 10 {
 		r.clock.Step(time.Minute)
-		w.reports("ci", awaiting(), asks(consentURL+"x", 1000*time.Hour))
+		w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"x", 1000*time.Hour))
 	}
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 	if lists, watches := l.lists.Load(), l.watches.Load(); lists != 1 || watches != 1 {
 		t.Errorf("%d lists and %d watches, want one of each", lists, watches)
 	}
@@ -184,35 +184,35 @@ func TestNothingIsAskedWhileNothingHappens(t *testing.T) {
 
 func TestRightsThatAreTakenAwayEndTheWaiting(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting())
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent())
 	l := newLink(w)
 	r := w.coder("login", "ci", "--server", l.URL)
-	r.until("it watches", func() bool { return l.watches.Load() == 1 })
-	l.cut(http.StatusForbidden)
-	r.until("it gives up", func() bool {
+	r.waitUntil("it watches", func() bool { return l.watches.Load() == 1 })
+	l.cutConnections(http.StatusForbidden)
+	r.waitUntil("it gives up", func() bool {
 		r.clock.Step(time.Second)
 		return strings.Contains(r.err.String(), "error: cannot read the session")
 	})
-	r.ends(cli.ExitUnreachable)
+	r.waitForExit(cli.ExitUnreachable)
 }
 
 // The last known status of the session may be out of date.
 func TestAnUnreachableAPIServerIsReported(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting())
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent())
 	l := newLink(w)
 	r := w.coder("login", "ci", "--server", l.URL)
-	r.until("it watches", func() bool { return l.watches.Load() == 1 })
-	l.cut(http.StatusServiceUnavailable)
-	r.until("it is away", func() bool {
+	r.waitUntil("it watches", func() bool { return l.watches.Load() == 1 })
+	l.cutConnections(http.StatusServiceUnavailable)
+	r.waitUntil("it is away", func() bool {
 		r.clock.Step(time.Second)
 		return strings.Contains(r.err.String(), "trying again")
 	})
 	r.clock.Step(10 * time.Minute)
-	r.ends(cli.ExitUnreachable)
-	r.shows(r.err, "error: the API server could not be reached within 10m0s")
+	r.waitForExit(cli.ExitUnreachable)
+	r.waitForText(r.err, "error: the API server could not be reached within 10m0s")
 }
 
 func TestAClusterWithoutTheKindIsReported(t *testing.T) {
@@ -220,6 +220,6 @@ func TestAClusterWithoutTheKindIsReported(t *testing.T) {
 	l := newLink(w)
 	l.refusal.Store(http.StatusNotFound)
 	r := w.coder("login", "ci", "--server", l.URL)
-	r.ends(cli.ExitUnreachable)
-	r.shows(r.err, "this cluster has no CoderSessions")
+	r.waitForExit(cli.ExitUnreachable)
+	r.waitForText(r.err, "this cluster has no CoderSessions")
 }

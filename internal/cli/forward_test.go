@@ -27,8 +27,8 @@ import (
 
 func gracePeriod(seconds int64) client.DeleteOption { return client.GracePeriodSeconds(seconds) }
 
-// callbacks is the operator's callback server: its answer quotes the request.
-func callbacks(t *testing.T) *httptest.Server {
+// startCallbackServer is the operator's callback server: its answer quotes the request.
+func startCallbackServer(t *testing.T) *httptest.Server {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %s %s", r.Method, r.Host, r.URL)
 	}))
@@ -36,8 +36,8 @@ func callbacks(t *testing.T) *httptest.Server {
 	return server
 }
 
-// redirect is the redirect URI of the URL that was printed last.
-func (r *run) redirect() *url.URL {
+// printedRedirect is the redirect URI of the URL that was printed last.
+func (r *run) printedRedirect() *url.URL {
 	r.t.Helper()
 	lines := strings.Split(strings.TrimSuffix(r.out.String(), "\n"), "\n")
 	u, err := url.Parse(lines[len(lines)-1])
@@ -53,7 +53,7 @@ func (r *run) redirect() *url.URL {
 
 // comesBack requests the redirect URI as a browser does, and returns the answer.
 func (r *run) comesBack() (string, error) {
-	u := r.redirect()
+	u := r.printedRedirect()
 	u.RawQuery = "code=x&state=y"
 	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Second)
 	defer cancel()
@@ -76,40 +76,40 @@ func (r *run) comesBack() (string, error) {
 // usual is the registered port, which all runs prefer.
 var usual sync.Mutex
 
-// alone prevents other tests from using the registered port until this one has ended.
-func (w *world) alone() *world {
+// reserveUsualPort prevents other tests from using the registered port until this one has ended.
+func (w *world) reserveUsualPort() *world {
 	usual.Lock()
 	w.t.Cleanup(usual.Unlock)
 	return w
 }
 
-func (w *world) forwarding(args ...string) *run {
+func (w *world) loginForwarding(args ...string) *run {
 	return w.coder(append([]string{"login", "ci", "--port-forward", "--timeout", "0", "--operator-namespace",
 		w.namespace}, args...)...)
 }
 
 // B72. A port-forward leads through the API server to a ready pod, from any port of this machine.
 func TestAPortForwardLeadsToTheOperator(t *testing.T) {
-	w := newWorld(t).alone()
-	kubelet, node := w.node(callbacks(t))
-	w.pod("a-other", node, func(p *corev1.Pod) { p.Labels = nil })
-	w.pod("a-starting", node, func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse })
-	w.pod("a-stopping", node, func(p *corev1.Pod) { p.Finalizers = []string{"example.com/stays"} })
+	w := newWorld(t).reserveUsualPort()
+	kubelet, node := w.createNode(startCallbackServer(t))
+	w.createPod("a-other", node, func(p *corev1.Pod) { p.Labels = nil })
+	w.createPod("a-starting", node, func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse })
+	w.createPod("a-stopping", node, func(p *corev1.Pod) { p.Finalizers = []string{"example.com/stays"} })
 	w.deletePod("a-stopping")
-	w.pod("b-operator", node)
-	w.pod("c-operator", node)
-	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks(consentURL+"1", 0))
-	r := w.forwarding()
-	r.shows(r.out, "state=1\n")
-	redirect := r.redirect()
+	w.createPod("b-operator", node)
+	w.createPod("c-operator", node)
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"1", 0))
+	r := w.loginForwarding()
+	r.waitForText(r.out, "state=1\n")
+	redirect := r.printedRedirect()
 	if redirect.Scheme != "http" || redirect.Hostname() != "localhost" || redirect.Path != "/oauth/callback" {
 		t.Errorf("the browser is sent to %s", redirect)
 	}
 	if taken := strings.Contains(r.err.String(), "is taken"); taken == (redirect.Port() == "17965") {
 		t.Errorf("port %s, and that 17965 is taken is said: %t", redirect.Port(), taken)
 	}
-	r.shows(r.opened, "state=1\n")
+	r.waitForText(r.opened, "state=1\n")
 	if r.opened.String() != r.out.String() {
 		t.Error("what is opened is not what is printed")
 	}
@@ -117,19 +117,19 @@ func TestAPortForwardLeadsToTheOperator(t *testing.T) {
 	if want := "GET " + redirect.Host + " /oauth/callback?code=x&state=y"; err != nil || got != want {
 		t.Errorf("the callback saw %q (%v), want %q", got, err, want)
 	}
-	if paths, ports := kubelet.asked(); !strings.HasSuffix(paths, "/portForward/"+w.namespace+"/b-operator") ||
+	if paths, ports := kubelet.requestedForwards(); !strings.HasSuffix(paths, "/portForward/"+w.namespace+"/b-operator") ||
 		ports != "8082" {
 		t.Errorf("asked for %s, port %s", paths, ports)
 	}
 	// A second URL uses the same port.
-	w.reports("ci", awaiting(), asks(consentURL+"2", time.Second))
-	r.shows(r.out, "state=2\n")
-	if second := r.redirect(); *second != *redirect {
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"2", time.Second))
+	r.waitForText(r.out, "state=2\n")
+	if second := r.printedRedirect(); *second != *redirect {
 		t.Errorf("the second URL sends the browser to %s", second)
 	}
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
-	r.until("the port is given back", func() bool {
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
+	r.waitUntil("the port is given back", func() bool {
 		_, err := r.comesBack()
 		return err != nil
 	})
@@ -140,60 +140,60 @@ func TestAPortForwardLeadsToTheOperator(t *testing.T) {
 }
 
 func TestAnotherPortIsForwardedWhereTheUsualIsTaken(t *testing.T) {
-	w := newWorld(t).alone()
-	_, node := w.node(callbacks(t))
-	w.pod("operator", node)
-	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks(consentURL, 0))
+	w := newWorld(t).reserveUsualPort()
+	_, node := w.createNode(startCallbackServer(t))
+	w.createPod("operator", node)
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL, 0))
 	var config net.ListenConfig
 	if listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:17965"); err == nil {
 		defer listener.Close()
 	} // otherwise another process has it, which also makes it taken
 
-	r := w.forwarding("--callback-port", "9999")
-	r.shows(r.out, consentURL[:20])
-	r.shows(r.err, "Port 17965 of this machine is taken; another one is forwarded.")
-	if _, err := r.comesBack(); err != nil || r.redirect().Port() == "17965" {
-		t.Errorf("port %s: %v", r.redirect().Port(), err)
+	r := w.loginForwarding("--callback-port", "9999")
+	r.waitForText(r.out, consentURL[:20])
+	r.waitForText(r.err, "Port 17965 of this machine is taken; another one is forwarded.")
+	if _, err := r.comesBack(); err != nil || r.printedRedirect().Port() == "17965" {
+		t.Errorf("port %s: %v", r.printedRedirect().Port(), err)
 	}
-	r.shows(r.err, "to port 9999 of pod")
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	r.waitForText(r.err, "to port 9999 of pod")
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 }
 
 // The URL that a person has keeps working.
 func TestALostPortForwardIsRestartedOnTheSamePort(t *testing.T) {
-	w := newWorld(t).alone()
-	kubelet, node := w.node(callbacks(t))
-	w.pod("old", node)
-	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks(consentURL, 24*time.Hour))
-	r := w.forwarding()
-	r.shows(r.out, consentURL[:20])
+	w := newWorld(t).reserveUsualPort()
+	kubelet, node := w.createNode(startCallbackServer(t))
+	w.createPod("old", node)
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL, 24*time.Hour))
+	r := w.loginForwarding()
+	r.waitForText(r.out, consentURL[:20])
 	w.deletePod("old")
-	kubelet.drop()
-	r.shows(r.err, "The port-forward has ended and is being restarted: lost connection to pod")
-	r.until("it says why", func() bool {
+	kubelet.dropForwards()
+	r.waitForText(r.err, "The port-forward has ended and is being restarted: lost connection to pod")
+	r.waitUntil("it says why", func() bool {
 		r.clock.Step(2 * time.Second)
 		return strings.Contains(r.err.String(), "The port-forward cannot be started yet; trying again: namespace")
 	})
-	w.pod("new", node)
+	w.createPod("new", node)
 	var last error
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the browser last got: %v", last)
 		}
 	})
-	r.until("it is forwarded", func() bool {
+	r.waitUntil("it is forwarded", func() bool {
 		r.clock.Step(2 * time.Second)
 		_, last = r.comesBack()
 		return last == nil
 	})
-	if paths, _ := kubelet.asked(); !strings.HasSuffix(paths, "/new") {
+	if paths, _ := kubelet.requestedForwards(); !strings.HasSuffix(paths, "/new") {
 		t.Errorf("asked for %s", paths)
 	}
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 }
 
 func TestAPortForwardThatCannotBeSaysWhy(t *testing.T) {
@@ -205,23 +205,23 @@ func TestAPortForwardThatCannotBeSaysWhy(t *testing.T) {
 			"has no ready pod with the label app.kubernetes.io/name=coder-session-operator: " +
 				"name the operator's namespace with --operator-namespace"},
 		"not ready": {func(w *world, node string) {
-			w.pod("a", node, func(p *corev1.Pod) { p.Status.Conditions = nil })
+			w.createPod("a", node, func(p *corev1.Pod) { p.Status.Conditions = nil })
 		}, "has no ready pod"},
 		"no port": {
 			func(w *world, node string) {
-				w.pod("a", node, func(p *corev1.Pod) { p.Spec.Containers[0].Ports = nil })
+				w.createPod("a", node, func(p *corev1.Pod) { p.Spec.Containers[0].Ports = nil })
 			}, `has no container port with the name "callback": name the number of the port with --callback-port`,
 		},
-		"no node": {func(w *world, _ string) { w.pod("a", "gone") }, "cannot forward a port to pod"},
+		"no node": {func(w *world, _ string) { w.createPod("a", "gone") }, "cannot forward a port to pod"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t).alone()
-			_, node := w.node(callbacks(t))
+			w := newWorld(t).reserveUsualPort()
+			_, node := w.createNode(startCallbackServer(t))
 			s.pods(w, node)
-			w.create("ci", nil)
-			w.reports("ci", awaiting(), asks(consentURL, 0))
-			r := w.forwarding()
-			r.ends(cli.ExitUnreachable)
+			w.createSession("ci", nil)
+			w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL, 0))
+			r := w.loginForwarding()
+			r.waitForExit(cli.ExitUnreachable)
 			if !strings.Contains(r.err.String(), s.says) {
 				t.Errorf("it does not say %q", s.says)
 			}
@@ -234,42 +234,42 @@ func TestAPortForwardThatCannotBeSaysWhy(t *testing.T) {
 
 // A session that is ready needs no connection to the operator.
 func TestNoPortIsForwardedForNothing(t *testing.T) {
-	w := newWorld(t).alone()
-	w.create("ci", nil)
-	w.reports("ci", ready)
-	r := w.forwarding()
-	r.ends(cli.ExitOK)
+	w := newWorld(t).reserveUsualPort()
+	w.createSession("ci", nil)
+	w.reportStatus("ci", withReady)
+	r := w.loginForwarding()
+	r.waitForExit(cli.ExitOK)
 }
 
 func TestErrorsBehindThePortAreReported(t *testing.T) {
-	w := newWorld(t).alone()
-	server := callbacks(t)
-	_, node := w.node(server)
+	w := newWorld(t).reserveUsualPort()
+	server := startCallbackServer(t)
+	_, node := w.createNode(server)
 	server.Close()
-	w.pod("operator", node)
-	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks(consentURL, 0))
-	r := w.forwarding()
-	r.shows(r.out, consentURL[:20])
+	w.createPod("operator", node)
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL, 0))
+	r := w.loginForwarding()
+	r.waitForText(r.out, consentURL[:20])
 	if _, err := r.comesBack(); err == nil {
 		t.Error("a port is forwarded")
 	}
-	r.until("it is said", func() bool {
+	r.waitUntil("it is said", func() bool {
 		return regexp.MustCompile(`Port-forward: An error occurred forwarding: .*connection refused`).MatchString(
 			r.err.String())
 	})
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 }
 
 // SPDY is used if a proxy does not support WebSocket, as kubectl does.
 func TestAPortForwardFallsBackToSPDY(t *testing.T) {
-	w := newWorld(t).alone()
-	kubelet := &kubelet{t: t, to: strings.TrimPrefix(callbacks(t).URL, "http://")}
+	w := newWorld(t).reserveUsualPort()
+	kubelet := &kubelet{t: t, to: strings.TrimPrefix(startCallbackServer(t).URL, "http://")}
 	session := v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ci"}}
 	session.Spec.Auth.OAuth = &v1alpha1.OAuthAuth{}
-	awaiting()(&session)
-	asks(consentURL, 0)(&session)
+	awaitingConsent()(&session)
+	asksConsent(consentURL, 0)(&session)
 	pod := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "operator"},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{
@@ -304,19 +304,20 @@ func TestAPortForwardFallsBackToSPDY(t *testing.T) {
 		}
 	}))
 	t.Cleanup(func() {
-		kubelet.drop()
+		kubelet.dropForwards()
 		server.CloseClientConnections()
 		server.Close()
 	})
-	r := w.forwarding("--server", server.URL)
-	r.shows(r.out, consentURL[:20])
+	r := w.loginForwarding("--server", server.URL)
+	r.waitForText(r.out, consentURL[:20])
 	if _, err := r.comesBack(); err != nil {
 		t.Error(err)
 	}
-	if paths, ports := kubelet.asked(); !strings.HasSuffix(paths, "/pods/operator/portforward") || ports != "8082" ||
+	if paths, ports := kubelet.requestedForwards(); !strings.HasSuffix(paths, "/pods/operator/portforward") ||
+		ports != "8082" ||
 		sockets.Load() == 0 {
 		t.Errorf("asked for %s, port %s, after %d WebSockets", paths, ports, sockets.Load())
 	}
 	r.interrupt()
-	r.ends(cli.ExitInterrupted)
+	r.waitForExit(cli.ExitInterrupted)
 }

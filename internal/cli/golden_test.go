@@ -13,8 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/*.golden as the output is now")
 
-// golden compares a text with a golden file.
-func golden(t *testing.T, name, got string) {
+// compareGolden compares a text with a golden file.
+func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
 	if *update {
 		if err := os.WriteFile(goldenPath(name), []byte(got), 0o600); err != nil {

@@ -14,7 +14,7 @@ import (
 
 var assessedAt = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func at(d time.Duration) *metav1.Time {
+func timeAfterAssessment(d time.Duration) *metav1.Time {
 	t := metav1.NewTime(assessedAt.Add(d))
 	return &t
 }
@@ -30,9 +30,9 @@ func summarize(f health) healthSummary {
 	return healthSummary{f.level, f.state, f.remedy != ""}
 }
 
-func condition(kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
+func newCondition(kind string, status metav1.ConditionStatus, reason string) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: "why",
-		LastTransitionTime: *at(-time.Minute)}
+		LastTransitionTime: *timeAfterAssessment(-time.Minute)}
 }
 
 func TestEachReasonOfASessionIsAssessed(t *testing.T) {
@@ -53,7 +53,7 @@ func TestEachReasonOfASessionIsAssessed(t *testing.T) {
 		"OfALaterVersion":             {unhealthy, "OfALaterVersion", false},
 	} {
 		s := &v1alpha1.CoderSession{}
-		s.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
+		s.Status.Conditions = []metav1.Condition{newCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
 		if diff := cmp.Diff(want, summarize(assessSession(s, &v1alpha1.CoderDeployment{}))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", reason, diff)
 		}
@@ -66,24 +66,24 @@ func TestASessionThatIsReadyMayWantAttention(t *testing.T) {
 		condition metav1.Condition
 		want      healthSummary
 	}{
-		"accepted": {condition(v1alpha1.ConditionAuthenticated, metav1.ConditionTrue, v1alpha1.ReasonAccepted),
+		"accepted": {newCondition(v1alpha1.ConditionAuthenticated, metav1.ConditionTrue, v1alpha1.ReasonAccepted),
 			healthSummary{State: "Ready"}},
-		"unreachable": {condition(v1alpha1.ConditionAuthenticated, metav1.ConditionUnknown, v1alpha1.ReasonUnreachable),
+		"unreachable": {newCondition(v1alpha1.ConditionAuthenticated, metav1.ConditionUnknown, v1alpha1.ReasonUnreachable),
 			healthSummary{degraded, "Ready but Unreachable", true}},
-		"stuck": {condition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse,
+		"stuck": {newCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse,
 			v1alpha1.ReasonRolloutStuck), healthSummary{degraded, "Ready but RolloutStuck", true}},
-		"rolling": {condition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling),
+		"rolling": {newCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling),
 			healthSummary{State: "Ready"}},
-		"unwritten": {condition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse,
+		"unwritten": {newCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse,
 			v1alpha1.ReasonTemplateInvalid), healthSummary{degraded, "Ready but TemplateInvalid", false}},
-		"cut": {condition(v1alpha1.ConditionLifetimeCut, metav1.ConditionTrue, v1alpha1.ReasonServerMaximum),
+		"cut": {newCondition(v1alpha1.ConditionLifetimeCut, metav1.ConditionTrue, v1alpha1.ReasonServerMaximum),
 			healthSummary{State: "Ready"}},
-		"unwatched": {condition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse,
+		"unwatched": {newCondition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse,
 			v1alpha1.ReasonStreamRefused), healthSummary{State: "Ready"}},
 	} {
 		s := &v1alpha1.CoderSession{}
 		s.Status.Conditions = []metav1.Condition{
-			condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonActive), test.condition}
+			newCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonActive), test.condition}
 		if diff := cmp.Diff(test.want, summarize(assessSession(s, nil))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
@@ -102,7 +102,7 @@ func TestEachReasonOfADeploymentHasARemedy(t *testing.T) {
 		v1alpha1.ReasonCertificateRequired, v1alpha1.ReasonServerUntrusted, v1alpha1.ReasonTerminating,
 	} {
 		d := &v1alpha1.CoderDeployment{}
-		d.Status.Conditions = []metav1.Condition{condition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
+		d.Status.Conditions = []metav1.Condition{newCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
 		if diff := cmp.Diff(healthSummary{unhealthy, reason, true},
 			summarize(assessDeployment(d, assessedAt))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", reason, diff)
@@ -112,7 +112,7 @@ func TestEachReasonOfADeploymentHasARemedy(t *testing.T) {
 
 func TestADeploymentThatIsReadyMayWantAttention(t *testing.T) {
 	t.Parallel()
-	good := condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonVerified)
+	good := newCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	token := &v1alpha1.OperatorToken{SecretRef: v1alpha1.TokenSecretRef{Name: "t"}}
 	for name, test := range map[string]struct {
 		change func(*v1alpha1.CoderDeployment)
@@ -121,26 +121,26 @@ func TestADeploymentThatIsReadyMayWantAttention(t *testing.T) {
 		"nothing": {func(*v1alpha1.CoderDeployment) {}, healthSummary{State: "Ready"}},
 		"token": {func(d *v1alpha1.CoderDeployment) {
 			d.Status.Conditions = append(d.Status.Conditions,
-				condition(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, v1alpha1.ReasonForbidden))
+				newCondition(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, v1alpha1.ReasonForbidden))
 		}, healthSummary{degraded, "Ready but TokenNotRenewed", true}},
 		"certificate": {func(d *v1alpha1.CoderDeployment) {
 			d.Status.Conditions = append(d.Status.Conditions,
-				condition(v1alpha1.ConditionCertificateCurrent, metav1.ConditionFalse,
+				newCondition(v1alpha1.ConditionCertificateCurrent, metav1.ConditionFalse,
 					v1alpha1.ReasonCertificateExpiring))
 		}, healthSummary{degraded, "Ready but CertificateExpiring", false}},
 		"ending": {func(d *v1alpha1.CoderDeployment) {
-			d.Spec.Token, d.Status.TokenExpirationTime = token, at(23*time.Hour)
+			d.Spec.Token, d.Status.TokenExpirationTime = token, timeAfterAssessment(23*time.Hour)
 		}, healthSummary{degraded, "Ready but TokenEnding", true}},
 		"ending later": {func(d *v1alpha1.CoderDeployment) {
-			d.Spec.Token, d.Status.TokenExpirationTime = token, at(25*time.Hour)
+			d.Spec.Token, d.Status.TokenExpirationTime = token, timeAfterAssessment(25*time.Hour)
 		}, healthSummary{State: "Ready"}},
 		"ending and renewed": {func(d *v1alpha1.CoderDeployment) {
 			d.Spec.Token, d.Status.TokenExpirationTime = &v1alpha1.OperatorToken{Renew: &v1alpha1.TokenRenewal{}},
-				at(time.Hour)
+				timeAfterAssessment(time.Hour)
 		}, healthSummary{State: "Ready"}},
 		"not seen": {func(d *v1alpha1.CoderDeployment) { d.Generation = 2 }, healthSummary{unhealthy, "NotSeen", true}},
 		"deleted": {func(d *v1alpha1.CoderDeployment) {
-			d.Generation, d.DeletionTimestamp = 2, at(-time.Hour)
+			d.Generation, d.DeletionTimestamp = 2, timeAfterAssessment(-time.Hour)
 		}, healthSummary{unhealthy, "Terminating", true}},
 	} {
 		d := &v1alpha1.CoderDeployment{}
@@ -179,11 +179,11 @@ func TestWhyASessionIsSuspendedDecidesWhatToDo(t *testing.T) {
 		s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci"},
 			Spec: v1alpha1.CoderSessionSpec{Auth: test.auth}}
 		s.Status.User, s.Status.Suspension = test.user,
-			&v1alpha1.Suspension{Reason: test.reason, StartTime: *at(-time.Hour)}
+			&v1alpha1.Suspension{Reason: test.reason, StartTime: *timeAfterAssessment(-time.Hour)}
 		s.Status.Conditions = []metav1.Condition{
-			condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended)}
+			newCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended)}
 		got := assessSession(s, test.deployment)
-		if got.remedy != test.want || !got.since.Equal(at(-time.Hour)) {
+		if got.remedy != test.want || !got.since.Equal(timeAfterAssessment(-time.Hour)) {
 			t.Errorf("%s: %q since %s, want %q", name, got.remedy, got.since, test.want)
 		}
 	}

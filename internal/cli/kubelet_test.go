@@ -33,8 +33,8 @@ type kubelet struct {
 	connections []httpstream.Connection
 }
 
-// node registers a kubelet at the API server. The ports of its pods lead to a server of the test.
-func (w *world) node(to *httptest.Server) (*kubelet, string) {
+// createNode registers a kubelet at the API server. The ports of its pods lead to a server of the test.
+func (w *world) createNode(to *httptest.Server) (*kubelet, string) {
 	w.t.Helper()
 	target, err := url.Parse(to.URL)
 	if err != nil {
@@ -43,7 +43,7 @@ func (w *world) node(to *httptest.Server) (*kubelet, string) {
 	k := &kubelet{t: w.t, to: target.Host}
 	server := httptest.NewTLSServer(k)
 	w.t.Cleanup(func() {
-		k.drop()
+		k.dropForwards()
 		server.Close()
 	})
 	_, text, _ := net.SplitHostPort(server.Listener.Addr().String())
@@ -60,8 +60,8 @@ func (w *world) node(to *httptest.Server) (*kubelet, string) {
 	return k, node.Name
 }
 
-// pod creates a pod of the operator, in the test's namespace.
-func (w *world) pod(name, node string, changes ...func(*corev1.Pod)) {
+// createPod creates a pod of the operator, in the test's namespace.
+func (w *world) createPod(name, node string, changes ...func(*corev1.Pod)) {
 	w.t.Helper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name,
@@ -101,8 +101,8 @@ func (w *world) deletePod(name string) {
 	}
 }
 
-// drop ends all port-forwards, as the end of their pod does.
-func (k *kubelet) drop() {
+// dropForwards ends all port-forwards, as the end of their pod does.
+func (k *kubelet) dropForwards() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, c := range k.connections {
@@ -111,8 +111,8 @@ func (k *kubelet) drop() {
 	k.connections = nil
 }
 
-// asked returns the requested paths and ports.
-func (k *kubelet) asked() (paths, ports string) {
+// requestedForwards returns the requested paths and ports.
+func (k *kubelet) requestedForwards() (paths, ports string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return strings.Join(k.paths, " "), strings.Join(k.ports, " ")
@@ -152,12 +152,12 @@ func (k *kubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			k.mu.Lock()
 			k.ports = append(k.ports, s.Headers().Get(corev1.PortHeader))
 			k.mu.Unlock()
-			go k.forward(s, failures[id])
+			go k.forwardPort(s, failures[id])
 		}
 	}
 }
 
-func (k *kubelet) forward(data, failure httpstream.Stream) {
+func (k *kubelet) forwardPort(data, failure httpstream.Stream) {
 	defer failure.Close()
 	defer data.Close()
 	var dialer net.Dialer

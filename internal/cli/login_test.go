@@ -21,19 +21,19 @@ import (
 // B62, B63
 func TestAPersonConsentsAndTheSessionIsReady(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
+	w.createSession("ci", nil)
 	r := w.coder("login", "ci")
-	r.shows(r.err, "has not been looked at")
-	w.reports("ci", notReady(v1alpha1.ReasonAwaitingDeployment,
+	r.waitForText(r.err, "has not been looked at")
+	w.reportStatus("ci", notReady(v1alpha1.ReasonAwaitingDeployment,
 		`CoderDeployment "prod" does not exist in namespace "x": create it`))
-	r.shows(r.err, "AwaitingDeployment")
-	w.reports("ci", awaiting(), asks(consentURL+"1", 0))
-	r.shows(r.out, consentURL+"1\n")
-	r.shows(r.opened, consentURL+"1\n")
-	w.reports("ci", notReady(v1alpha1.ReasonVerifying, "a person has consented; the grant is being fetched"))
-	r.shows(r.err, "Verifying")
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	r.waitForText(r.err, "AwaitingDeployment")
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"1", 0))
+	r.waitForText(r.out, consentURL+"1\n")
+	r.waitForText(r.opened, consentURL+"1\n")
+	w.reportStatus("ci", notReady(v1alpha1.ReasonVerifying, "a person has consented; the grant is being fetched"))
+	r.waitForText(r.err, "Verifying")
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 
 	want := strings.ReplaceAll(`Session NS/ci has not been looked at by the operator yet
 Session NS/ci is AwaitingDeployment: CoderDeployment "prod" does not exist in namespace "x": create it
@@ -63,13 +63,13 @@ func TestASessionThatCannotBeWaitedForEndsAtOnce(t *testing.T) {
 		says    string
 	}
 	for name, s := range map[string]scene{
-		"ready already": {reports: []report{ready}, code: cli.ExitOK, says: "is ready already; no login is needed"},
+		"ready already": {reports: []report{withReady}, code: cli.ExitOK, says: "is ready already; no login is needed"},
 		"minted": {
 			auth: &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}, code: cli.ExitBlocked,
 			says: `has no auth.oauth: the operator mints its tokens for user "bot"; no login is needed`,
 		},
 		"minted and ready": {
-			auth: &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}, reports: []report{ready},
+			auth: &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}}, reports: []report{withReady},
 			code: cli.ExitBlocked,
 			says: "has no auth.oauth",
 		},
@@ -83,7 +83,7 @@ func TestASessionThatCannotBeWaitedForEndsAtOnce(t *testing.T) {
 			says: "the client certificate or the headers of its deployment identify it",
 		},
 		"invalid": {
-			reports: []report{notReady(v1alpha1.ReasonConfigInvalid, "the server has no OAuth"), asks(consentURL, 0)},
+			reports: []report{notReady(v1alpha1.ReasonConfigInvalid, "the server has no OAuth"), asksConsent(consentURL, 0)},
 			code:    cli.ExitBlocked, says: "is ConfigInvalid: the server has no OAuth",
 		},
 		"denied": {reports: []report{notReady(v1alpha1.ReasonAccessDenied, "no rule")}, code: cli.ExitBlocked,
@@ -92,13 +92,13 @@ func TestASessionThatCannotBeWaitedForEndsAtOnce(t *testing.T) {
 			says: "is SecretConflict: taken"},
 		"paused": {reports: []report{notReady(v1alpha1.ReasonPaused, "paused by spec.paused")},
 			code: cli.ExitBlocked, says: "is Paused: paused by spec.paused"},
-		"no web": {reports: []report{awaiting(), asks("javascript:alert(1)", 0)}, code: cli.ExitBlocked,
+		"no web": {reports: []report{awaitingConsent(), asksConsent("javascript:alert(1)", 0)}, code: cli.ExitBlocked,
 			says: "no http or https URL"},
-		"no host": {reports: []report{awaiting(), asks("https:///oauth2/authorize", 0)}, code: cli.ExitBlocked,
+		"no host": {reports: []report{awaitingConsent(), asksConsent("https:///oauth2/authorize", 0)}, code: cli.ExitBlocked,
 			says: "no http or https URL"},
-		"flag": {reports: []report{awaiting(), asks("--help", 0)}, code: cli.ExitBlocked,
+		"flag": {reports: []report{awaitingConsent(), asksConsent("--help", 0)}, code: cli.ExitBlocked,
 			says: "no http or https URL"},
-		"two lines": {reports: []report{awaiting(), asks("https://a.example\nhttps://b.example", 0)},
+		"two lines": {reports: []report{awaitingConsent(), asksConsent("https://a.example\nhttps://b.example", 0)},
 			code: cli.ExitBlocked, says: "no http or https URL"},
 		"unknown": {args: []string{"login", "other"}, code: cli.ExitUnreachable,
 			says: `session "other" does not exist in namespace`},
@@ -115,15 +115,15 @@ func TestASessionThatCannotBeWaitedForEndsAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.create("ci", s.auth)
+			w.createSession("ci", s.auth)
 			if s.reports != nil {
-				w.reports("ci", s.reports...)
+				w.reportStatus("ci", s.reports...)
 			}
 			if s.args == nil {
 				s.args = []string{"login", "ci"}
 			}
 			r := w.coder(s.args...)
-			r.ends(s.code)
+			r.waitForExit(s.code)
 			if !strings.Contains(r.err.String(), s.says) {
 				t.Errorf("it does not say %q", s.says)
 			}
@@ -139,19 +139,19 @@ func TestASessionThatIsDeletedIsNotWaitedFor(t *testing.T) {
 		"after its tokens are revoked": v1alpha1.SessionFinalizer} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.create("ci", nil)
-			w.reports("ci", awaiting())
+			w.createSession("ci", nil)
+			w.reportStatus("ci", awaitingConsent())
 			if finalizer != "" {
-				w.change("ci", false, func(s *v1alpha1.CoderSession) { s.Finalizers = []string{finalizer} })
+				w.changeSession("ci", false, func(s *v1alpha1.CoderSession) { s.Finalizers = []string{finalizer} })
 			}
 			r := w.coder("login", "ci")
-			r.shows(r.err, "AwaitingAuthorization")
+			r.waitForText(r.err, "AwaitingAuthorization")
 			s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ci"}}
 			if err := w.cluster.Client.Delete(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
-			r.ends(cli.ExitUnreachable)
-			r.shows(r.err, "is being deleted, or was")
+			r.waitForExit(cli.ExitUnreachable)
+			r.waitForText(r.err, "is being deleted, or was")
 		})
 	}
 }
@@ -159,20 +159,20 @@ func TestASessionThatIsDeletedIsNotWaitedFor(t *testing.T) {
 // The status of an older generation does not count.
 func TestAStatusOfAnOlderSpecDoesNotCount(t *testing.T) {
 	for name, old := range map[string][]report{
-		"ready":    {ready},
+		"ready":    {withReady},
 		"hopeless": {notReady(v1alpha1.ReasonPaused, "paused")},
-		"a URL":    {awaiting(), asks(consentURL+"old", 0)},
+		"a URL":    {awaitingConsent(), asksConsent(consentURL+"old", 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.create("ci", nil)
-			w.reports("ci", append(old, func(s *v1alpha1.CoderSession) { s.Status.ObservedGeneration-- })...)
+			w.createSession("ci", nil)
+			w.reportStatus("ci", append(old, func(s *v1alpha1.CoderSession) { s.Status.ObservedGeneration-- })...)
 			r := w.coder("login", "ci")
-			r.shows(r.err, "has not been looked at")
-			w.reports("ci", awaiting(), asks(consentURL+"new", 0))
-			r.shows(r.out, consentURL+"new\n")
-			w.reports("ci", ready)
-			r.ends(cli.ExitOK)
+			r.waitForText(r.err, "has not been looked at")
+			w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"new", 0))
+			r.waitForText(r.out, consentURL+"new\n")
+			w.reportStatus("ci", withReady)
+			r.waitForExit(cli.ExitOK)
 			if strings.Contains(r.out.String(), "old") {
 				t.Error("the old URL was printed")
 			}
@@ -194,13 +194,14 @@ func TestTheTimeoutSaysHowTheSessionStillIs(t *testing.T) {
 			says:  "error: not ready within 10m0s: session NS/ci is AwaitingDeployment: no deployment\n",
 		},
 		"shorter": {
-			reports: []report{awaiting()}, args: []string{"--timeout", "5s"}, after: 5 * time.Second,
+			reports: []report{awaitingConsent()}, args: []string{"--timeout", "5s"}, after: 5 * time.Second,
 			shown: "AwaitingAuthorization",
 			says:  "error: not ready within 5s: session NS/ci is AwaitingAuthorization: a person has to consent\n",
 		},
 		"the person is away": {
-			reports: []report{awaiting(), asks(consentURL, 0)}, after: 10 * time.Minute, shown: "AwaitingAuthorization",
-			says: "a person has to consent; its last URL has expired\n",
+			reports: []report{awaitingConsent(), asksConsent(consentURL, 0)}, after: 10 * time.Minute,
+			shown: "AwaitingAuthorization",
+			says:  "a person has to consent; its last URL has expired\n",
 		},
 		"no operator": {
 			after: 10 * time.Minute, shown: "has not been looked at",
@@ -210,14 +211,14 @@ func TestTheTimeoutSaysHowTheSessionStillIs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.create("ci", nil)
+			w.createSession("ci", nil)
 			if s.reports != nil {
-				w.reports("ci", s.reports...)
+				w.reportStatus("ci", s.reports...)
 			}
 			r := w.coder(append([]string{"login", "ci"}, s.args...)...)
-			r.shows(r.err, s.shown)
+			r.waitForText(r.err, s.shown)
 			r.clock.Step(s.after)
-			r.ends(cli.ExitTimedOut)
+			r.waitForExit(cli.ExitTimedOut)
 			if want := strings.ReplaceAll(s.says, "NS", w.namespace); !strings.HasSuffix(r.err.String(), want) {
 				t.Errorf("it does not end with %q", want)
 			}
@@ -227,23 +228,23 @@ func TestTheTimeoutSaysHowTheSessionStillIs(t *testing.T) {
 
 func TestNoTimeoutWaitsForAsLongAsItTakes(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting())
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent())
 	r := w.coder("login", "ci", "--timeout", "0")
-	r.shows(r.err, "AwaitingAuthorization")
+	r.waitForText(r.err, "AwaitingAuthorization")
 	r.clock.Step(1000 * time.Hour)
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 }
 
 func TestCtrlCEndsTheWaiting(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting(), asks(consentURL, 0))
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL, 0))
 	r := w.coder("login", "ci")
-	r.shows(r.out, consentURL)
+	r.waitForText(r.out, consentURL)
 	r.interrupt()
-	r.ends(cli.ExitInterrupted)
+	r.waitForExit(cli.ExitInterrupted)
 }
 
 func TestAnAPIServerThatIsNotThere(t *testing.T) {
@@ -256,28 +257,28 @@ func TestAnAPIServerThatIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := w.coderWith(kubeconfig, "login", "ci")
-	r.ends(cli.ExitUnreachable)
-	r.shows(r.err, "cannot read the session")
+	r.waitForExit(cli.ExitUnreachable)
+	r.waitForText(r.err, "cannot read the session")
 
 	r = w.coderWith(filepath.Join(t.TempDir(), "none"), "login", "ci")
-	r.ends(cli.ExitUnreachable)
+	r.waitForExit(cli.ExitUnreachable)
 
 	r = w.coder("login", "ci", "--context", "nope")
-	r.ends(cli.ExitUnreachable)
-	r.shows(r.err, `context "nope" does not exist`)
+	r.waitForExit(cli.ExitUnreachable)
+	r.waitForText(r.err, `context "nope" does not exist`)
 }
 
 func TestRightsToTheOneSessionAreEnough(t *testing.T) {
 	w := newWorld(t)
-	w.create("ci", nil)
-	w.reports("ci", awaiting())
+	w.createSession("ci", nil)
+	w.reportStatus("ci", awaitingConsent())
 	user, err := w.cluster.User("consenter-" + w.namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := w.coderWith(user.Kubeconfig, "login", "ci")
-	r.ends(cli.ExitUnreachable)
-	r.shows(r.err, "is forbidden")
+	r.waitForExit(cli.ExitUnreachable)
+	r.waitForText(r.err, "is forbidden")
 
 	role := &rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "consent"},
@@ -298,7 +299,7 @@ func TestRightsToTheOneSessionAreEnough(t *testing.T) {
 		}
 	}
 	// It takes a moment until the API server knows the role.
-	r.until("the user may look at the session", func() bool {
+	r.waitUntil("the user may look at the session", func() bool {
 		r = w.coderWith(user.Kubeconfig, "login", "ci")
 		for {
 			select {
@@ -311,6 +312,6 @@ func TestRightsToTheOneSessionAreEnough(t *testing.T) {
 			}
 		}
 	})
-	w.reports("ci", ready)
-	r.ends(cli.ExitOK)
+	w.reportStatus("ci", withReady)
+	r.waitForExit(cli.ExitOK)
 }

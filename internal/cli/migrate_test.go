@@ -29,8 +29,8 @@ func (w *world) secretVersions() map[string]string {
 	return versions
 }
 
-// exists reads an object of the namespace, and reports whether it exists.
-func (w *world) exists(name string, into client.Object) bool {
+// objectExists reads an object of the namespace, and reports whether it exists.
+func (w *world) objectExists(name string, into client.Object) bool {
 	w.t.Helper()
 	err := w.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, into)
 	if client.IgnoreNotFound(err) != nil {
@@ -39,8 +39,8 @@ func (w *world) exists(name string, into client.Object) bool {
 	return err == nil
 }
 
-// quiet checks that no credential was printed (B90).
-func (r *run) quiet() {
+// requireNoCredential checks that no credential was printed (B90).
+func (r *run) requireNoCredential() {
 	r.t.Helper()
 	if strings.Contains(r.out.String()+r.err.String(), "s3nt1n3l") {
 		r.t.Error("a credential was printed")
@@ -49,12 +49,12 @@ func (r *run) quiet() {
 
 // flatSecrets are two servers' Secrets in both forms, among other Secrets.
 func (w *world) flatSecrets() {
-	w.secret("coder", "url", "https://Coder.Example.com/\n", "session", sentinel+"\n")
-	w.secret("coder-env", "CODER_URL", "https://coder.example.com:443", "CODER_SESSION_TOKEN", sentinel)
-	w.secret("lab", "url", "http://lab.example.com:3000", "session", sentinel, "CODER_URL",
+	w.createSecret("coder", "url", "https://Coder.Example.com/\n", "session", sentinel+"\n")
+	w.createSecret("coder-env", "CODER_URL", "https://coder.example.com:443", "CODER_SESSION_TOKEN", sentinel)
+	w.createSecret("lab", "url", "http://lab.example.com:3000", "session", sentinel, "CODER_URL",
 		"http://lab.example.com:3000/", "CODER_SESSION_TOKEN", sentinel)
-	w.secret("other", "url", "https://example.com", "password", sentinel)
-	w.generated("made", "url", "https://coder.example.com", "session", sentinel)
+	w.createSecret("other", "url", "https://example.com", "password", sentinel)
+	w.createGenerated("made", "url", "https://coder.example.com", "session", sentinel)
 }
 
 // B29
@@ -63,20 +63,20 @@ func TestMigratePrintsManifestsThatKubectlTakes(t *testing.T) {
 	w.flatSecrets()
 	before := w.secretVersions()
 	r := w.coder("migrate")
-	r.ends(cli.ExitOK)
-	r.quiet()
-	golden(t, "migrate", strings.ReplaceAll(r.out.String(), w.namespace, "builds"))
+	r.waitForExit(cli.ExitOK)
+	r.requireNoCredential()
+	compareGolden(t, "migrate", strings.ReplaceAll(r.out.String(), w.namespace, "builds"))
 	if diff := cmp.Diff(before, w.secretVersions()); diff != "" {
 		t.Errorf("Secrets changed (-before +after):\n%s", diff)
 	}
 	w.kubectlApplies(r.out.String())
 	// Everything exists now.
 	r = w.coder("migrate")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if r.out.String() != "" {
 		t.Errorf("it prints\n%s", r.out)
 	}
-	r.shows(r.err, "Secret "+w.namespace+"/lab: session "+w.namespace+"/lab-session is there already.")
+	r.waitForText(r.err, "Secret "+w.namespace+"/lab: session "+w.namespace+"/lab-session is there already.")
 }
 
 // B29
@@ -85,10 +85,10 @@ func TestMigrateAppliesAndGoesOnWhereItStopped(t *testing.T) {
 	w.flatSecrets()
 	before := w.secretVersions()
 	r := w.coder("migrate", "--apply", "lab")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	r = w.coder("migrate", "--apply")
-	r.ends(cli.ExitOK)
-	r.quiet()
+	r.waitForExit(cli.ExitOK)
+	r.requireNoCredential()
 	want := strings.ReplaceAll(`deployment NS/coder-example-com created
 session NS/coder-session created
 session NS/coder-env-session created
@@ -96,14 +96,14 @@ session NS/coder-env-session created
 	if diff := cmp.Diff(want, r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
-	r.shows(r.err, "Switch what uses Secret "+w.namespace+"/coder to Secret "+w.namespace+"/coder-session.")
+	r.waitForText(r.err, "Switch what uses Secret "+w.namespace+"/coder to Secret "+w.namespace+"/coder-session.")
 	r = w.coder("migrate", "--apply")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if r.out.String() != "" {
 		t.Errorf("once more it does\n%s", r.out)
 	}
 	s := &v1alpha1.CoderSession{}
-	if !w.exists("coder-env-session", s) {
+	if !w.objectExists("coder-env-session", s) {
 		t.Fatal("there is no session")
 	}
 	if diff := cmp.Diff(v1alpha1.TokenSecretRef{Name: "coder-env", Key: "CODER_SESSION_TOKEN"},
@@ -118,35 +118,35 @@ session NS/coder-env-session created
 // B29. Existing objects are used, and never overwritten.
 func TestMigrateUsesWhatIsThere(t *testing.T) {
 	w := newWorld(t)
-	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
-	w.secret("mine", "url", "https://coder.example.com", "session", sentinel)
-	w.secret("coder-session", "unrelated", "x")
-	w.put(
-		deployment(w.namespace, "theirs",
+	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.createSecret("mine", "url", "https://coder.example.com", "session", sentinel)
+	w.createSecret("coder-session", "unrelated", "x")
+	w.createObjects(
+		newDeployment(w.namespace, "theirs",
 			func(d *v1alpha1.CoderDeployment) { d.Spec.URL = "https://coder.example.com:443" }),
-		deployment(w.namespace, "coder-example-com"),
-		minted(w.namespace, "coder-session-2", "", "theirs"),
-		minted(w.namespace, "by-hand", "", "theirs", supplied("mine", "session")),
+		newDeployment(w.namespace, "coder-example-com"),
+		mintedSession(w.namespace, "coder-session-2", "", "theirs"),
+		mintedSession(w.namespace, "by-hand", "", "theirs", withSuppliedToken("mine", "session")),
 	)
 	r := w.coder("migrate", "--apply")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if diff := cmp.Diff("session "+w.namespace+"/coder-session-3 created\n", r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
-	r.shows(r.err, "Secret "+w.namespace+"/mine: session "+w.namespace+"/by-hand is there already.")
+	r.waitForText(r.err, "Secret "+w.namespace+"/mine: session "+w.namespace+"/by-hand is there already.")
 	s := &v1alpha1.CoderSession{}
-	if w.exists("coder-session-3", s); s.Spec.DeploymentRef.Name != "theirs" {
+	if w.objectExists("coder-session-3", s); s.Spec.DeploymentRef.Name != "theirs" {
 		t.Errorf("its deployment is %q", s.Spec.DeploymentRef.Name)
 	}
 }
 
 func TestMigrateMakesAnotherNameForAnotherServer(t *testing.T) {
 	w := newWorld(t)
-	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
-	w.secret(strings.Repeat("long", 20), "url", "https://coder.example.com:8443", "session", sentinel)
-	w.put(deployment(w.namespace, "coder-example-com"), deployment(w.namespace, "coder-example-com-2"))
+	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.createSecret(strings.Repeat("long", 20), "url", "https://coder.example.com:8443", "session", sentinel)
+	w.createObjects(newDeployment(w.namespace, "coder-example-com"), newDeployment(w.namespace, "coder-example-com-2"))
 	r := w.coder("migrate", "--apply")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	want := strings.ReplaceAll(`deployment NS/coder-example-com-3 created
 session NS/coder-session created
 deployment NS/coder-example-com-8443 created
@@ -161,41 +161,41 @@ session NS/longlonglonglonglonglonglonglonglonglonglonglonglon-2964a648 created
 func TestMigrateSaysWhatItCannotReadAndGoesOn(t *testing.T) {
 	w := newWorld(t)
 	const url = "https://coder.example.com"
-	w.secret("good", "url", url, "session", sentinel)
-	w.secret("path", "url", url+"/s3nt1n3l", "session", sentinel)
-	w.secret("user", "CODER_URL", "https://ada:s3nt1n3l@coder.example.com", "CODER_SESSION_TOKEN", sentinel)
-	w.secret("query", "url", url+"?token=s3nt1n3l", "session", sentinel)
-	w.secret("no-url", "url", "s3nt1n3l", "session", sentinel)
-	w.secret("no-host", "url", "https:///s3nt1n3l", "session", sentinel)
-	w.secret("bad-host", "url", "https://s3nt1n3l_é/", "session", sentinel)
-	w.secret("empty", "url", url, "session", " \n")
-	w.secret("shape", "url", url, "session", "s3nt1n3l")
-	w.secret("two", "url", url, "session", sentinel, "CODER_URL", "https://lab.example.com", "CODER_SESSION_TOKEN",
+	w.createSecret("good", "url", url, "session", sentinel)
+	w.createSecret("path", "url", url+"/s3nt1n3l", "session", sentinel)
+	w.createSecret("user", "CODER_URL", "https://ada:s3nt1n3l@coder.example.com", "CODER_SESSION_TOKEN", sentinel)
+	w.createSecret("query", "url", url+"?token=s3nt1n3l", "session", sentinel)
+	w.createSecret("no-url", "url", "s3nt1n3l", "session", sentinel)
+	w.createSecret("no-host", "url", "https:///s3nt1n3l", "session", sentinel)
+	w.createSecret("bad-host", "url", "https://s3nt1n3l_é/", "session", sentinel)
+	w.createSecret("empty", "url", url, "session", " \n")
+	w.createSecret("shape", "url", url, "session", "s3nt1n3l")
+	w.createSecret("two", "url", url, "session", sentinel, "CODER_URL", "https://lab.example.com", "CODER_SESSION_TOKEN",
 		sentinel)
-	w.secret("moved", "url", "https://new.example.com", "session", sentinel)
-	w.secret("leaving", "url", url, "session", sentinel)
-	w.secret("half", "CODER_URL", url)
-	w.put(deployment(w.namespace, "prod"),
-		minted(w.namespace, "moved-session", "", "prod", supplied("moved", "session")))
-	leaving := minted(w.namespace, "leaving-session", "", "prod", supplied("leaving", "session"))
+	w.createSecret("moved", "url", "https://new.example.com", "session", sentinel)
+	w.createSecret("leaving", "url", url, "session", sentinel)
+	w.createSecret("half", "CODER_URL", url)
+	w.createObjects(newDeployment(w.namespace, "prod"),
+		mintedSession(w.namespace, "moved-session", "", "prod", withSuppliedToken("moved", "session")))
+	leaving := mintedSession(w.namespace, "leaving-session", "", "prod", withSuppliedToken("leaving", "session"))
 	leaving.Finalizers = []string{v1alpha1.SessionFinalizer}
-	w.put(leaving)
+	w.createObjects(leaving)
 	if err := w.cluster.Client.Delete(t.Context(), leaving); err != nil {
 		t.Fatal(err)
 	}
 	r := w.coder("migrate", "--apply")
-	r.ends(cli.ExitFailed)
-	r.quiet()
-	golden(t, "migrate-faults", strings.ReplaceAll(r.out.String()+"---\n"+r.err.String(), w.namespace, "builds"))
+	r.waitForExit(cli.ExitFailed)
+	r.requireNoCredential()
+	compareGolden(t, "migrate-faults", strings.ReplaceAll(r.out.String()+"---\n"+r.err.String(), w.namespace, "builds"))
 	r = w.coder("migrate", "half", "made", "nope")
-	r.ends(cli.ExitFailed)
-	r.shows(r.err, "/half has neither the keys url and session nor CODER_URL and CODER_SESSION_TOKEN")
-	r.shows(r.err, "/nope does not exist")
+	r.waitForExit(cli.ExitFailed)
+	r.waitForText(r.err, "/half has neither the keys url and session nor CODER_URL and CODER_SESSION_TOKEN")
+	r.waitForText(r.err, "/nope does not exist")
 }
 
 func TestMigrateRefusesWhatMakesNoSense(t *testing.T) {
 	w := newWorld(t)
-	w.generated("made", "url", "https://coder.example.com", "session", sentinel)
+	w.createGenerated("made", "url", "https://coder.example.com", "session", sentinel)
 	for name, test := range map[string]struct {
 		args []string
 		code int
@@ -210,8 +210,8 @@ func TestMigrateRefusesWhatMakesNoSense(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := w.coder(test.args...)
-			r.ends(test.code)
-			r.shows(r.err, test.says)
+			r.waitForExit(test.code)
+			r.waitForText(r.err, test.says)
 		})
 	}
 	unprivileged, err := w.cluster.User("migrates-nothing")
@@ -219,38 +219,38 @@ func TestMigrateRefusesWhatMakesNoSense(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := w.coderWith(unprivileged.Kubeconfig, "migrate")
-	r.ends(cli.ExitUnreachable)
-	r.shows(r.err, "cannot read the Secrets")
+	r.waitForExit(cli.ExitUnreachable)
+	r.waitForText(r.err, "cannot read the Secrets")
 }
 
 // An error with one Secret does not stop the others.
 func TestMigrateThatIsNotAllowedToCreate(t *testing.T) {
 	w := newWorld(t)
-	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
-	w.secret("coder2", "url", "https://coder.example.com", "session", sentinel)
+	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.createSecret("coder2", "url", "https://coder.example.com", "session", sentinel)
 	l := newLink(w)
 	l.refuses.Store(new("POST"))
 	r := w.coder("migrate", "--apply", "--server", l.URL)
-	r.ends(cli.ExitFailed)
-	r.quiet()
-	r.shows(r.err, "migrate Secret "+w.namespace+"/coder: create deployment "+w.namespace+"/coder-example-com:")
-	r.shows(r.err, "migrate Secret "+w.namespace+"/coder2: its deployment "+
+	r.waitForExit(cli.ExitFailed)
+	r.requireNoCredential()
+	r.waitForText(r.err, "migrate Secret "+w.namespace+"/coder: create deployment "+w.namespace+"/coder-example-com:")
+	r.waitForText(r.err, "migrate Secret "+w.namespace+"/coder2: its deployment "+
 		w.namespace+"/coder-example-com could not be created")
 }
 
 // Another client, or another run, may create the object first.
 func TestMigrateDoesNotOverwriteWhatHasJustComeIntoBeing(t *testing.T) {
 	w := newWorld(t)
-	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 	l := newLink(w)
-	theirs := deployment(w.namespace, "coder-example-com",
+	theirs := newDeployment(w.namespace, "coder-example-com",
 		func(d *v1alpha1.CoderDeployment) { d.Spec.URL = "https://coder.example.com" })
-	l.beforePost = func() { w.put(theirs) }
+	l.beforePost = func() { w.createObjects(theirs) }
 	r := w.coder("migrate", "--apply", "--server", l.URL)
-	r.ends(cli.ExitFailed)
-	r.shows(r.err, "has just been created by another client: run this again")
+	r.waitForExit(cli.ExitFailed)
+	r.waitForText(r.err, "has just been created by another client: run this again")
 	r = w.coder("migrate", "--apply")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if diff := cmp.Diff("session "+w.namespace+"/coder-session created\n", r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
@@ -260,10 +260,10 @@ func TestMigrateDoesNotOverwriteWhatHasJustComeIntoBeing(t *testing.T) {
 // to.
 func TestMigrateMakesADeploymentThatASessionWaitsFor(t *testing.T) {
 	w := newWorld(t)
-	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
-	w.put(minted(w.namespace, "waiting", "", "theirs", supplied("coder", "session")))
+	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.createObjects(mintedSession(w.namespace, "waiting", "", "theirs", withSuppliedToken("coder", "session")))
 	r := w.coder("migrate", "--apply")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if diff := cmp.Diff("deployment "+w.namespace+"/theirs created\n", r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
 	}
@@ -274,7 +274,7 @@ func TestMigrateEverywhere(t *testing.T) {
 	w, other := newWorld(t), &world{t: t}
 	other.cluster, other.namespace = w.cluster, w.cluster.Namespace(t, nil)
 	for _, w := range []*world{w, other} {
-		w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
+		w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 	}
 	r := w.coder("migrate", "-A")
 	<-r.code // other tests have Secrets, too
@@ -285,5 +285,5 @@ func TestMigrateEverywhere(t *testing.T) {
 			}
 		}
 	}
-	r.quiet()
+	r.requireNoCredential()
 }

@@ -21,23 +21,23 @@ import (
 // sentinel is a token that nothing but env may print (B90).
 const sentinel = "s3nt1n3l00-s3nt1n3ls3nt1n3ls3nt1n"
 
-// before and after are times relative to noon.
-func before(d time.Duration) *metav1.Time { return after(-d) }
+// beforeNoon and after are times relative to noon.
+func beforeNoon(d time.Duration) *metav1.Time { return afterNoon(-d) }
 
-func after(d time.Duration) *metav1.Time {
+func afterNoon(d time.Duration) *metav1.Time {
 	t := metav1.NewTime(noon.Add(d))
 	return &t
 }
 
-// deployment returns a verified deployment.
-func deployment(namespace, name string, parts ...func(*v1alpha1.CoderDeployment)) *v1alpha1.CoderDeployment {
+// newDeployment returns a verified deployment.
+func newDeployment(namespace, name string, parts ...func(*v1alpha1.CoderDeployment)) *v1alpha1.CoderDeployment {
 	d := &v1alpha1.CoderDeployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec:       v1alpha1.CoderDeploymentSpec{URL: "https://" + name + ".example.com"},
 		Status: v1alpha1.CoderDeploymentStatus{
 			Version: "v2.36.1+abc1234", User: &v1alpha1.DeploymentUser{ID: "6f0e6f6e-0000-4000-8000-000000000003",
 				Username: "operator"},
-			LastVerifiedTime: before(3 * time.Minute), TokenExpirationTime: after(120 * time.Hour),
+			LastVerifiedTime: beforeNoon(3 * time.Minute), TokenExpirationTime: afterNoon(120 * time.Hour),
 		},
 	}
 	d.Spec.Token = &v1alpha1.OperatorToken{
@@ -47,7 +47,7 @@ func deployment(namespace, name string, parts ...func(*v1alpha1.CoderDeployment)
 		meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
 			Type: kind, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonVerified,
 			Message:            `the server knows the operator as user "operator"`,
-			LastTransitionTime: *before(72 * time.Hour),
+			LastTransitionTime: *beforeNoon(72 * time.Hour),
 		})
 	}
 	for _, part := range parts {
@@ -62,7 +62,7 @@ func deploymentSays(
 ) func(*v1alpha1.CoderDeployment) {
 	return func(d *v1alpha1.CoderDeployment) {
 		meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: *before(5 * time.Minute),
+			Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: *beforeNoon(5 * time.Minute),
 		})
 	}
 }
@@ -75,8 +75,8 @@ func withCertificate(end *metav1.Time) func(*v1alpha1.CoderDeployment) {
 	}
 }
 
-// minted returns a session with a token. Its deployment is in the given namespace.
-func minted(namespace, name, deploymentNamespace, deployment string, parts ...report) *v1alpha1.CoderSession {
+// mintedSession returns a session with a token. Its deployment is in the given namespace.
+func mintedSession(namespace, name, deploymentNamespace, deployment string, parts ...report) *v1alpha1.CoderSession {
 	s := &v1alpha1.CoderSession{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.CoderSessionSpec{
@@ -85,31 +85,31 @@ func minted(namespace, name, deploymentNamespace, deployment string, parts ...re
 			Auth: v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}},
 		},
 	}
-	ready(s)
+	withReady(s)
 	s.Status.User.Username = "ci-bot"
-	s.Status.Token.LastUsedTime = before(2 * time.Hour)
+	s.Status.Token.LastUsedTime = beforeNoon(2 * time.Hour)
 	for _, part := range parts {
 		part(s)
 	}
 	return s
 }
 
-// says sets a condition five minutes before noon.
-func says(kind string, status metav1.ConditionStatus, reason, message string) report {
+// withCondition sets a condition five minutes before noon.
+func withCondition(kind string, status metav1.ConditionStatus, reason, message string) report {
 	return func(s *v1alpha1.CoderSession) {
 		meta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: *before(5 * time.Minute),
+			Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: *beforeNoon(5 * time.Minute),
 		})
 	}
 }
 
 // isNot makes a session not ready, for five minutes.
 func isNot(reason, message string) report {
-	return says(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
+	return withCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason, message)
 }
 
-// supplied makes a session read its token from a Secret.
-func supplied(secret, key string) report {
+// withSuppliedToken makes a session read its token from a Secret.
+func withSuppliedToken(secret, key string) report {
 	return func(s *v1alpha1.CoderSession) {
 		s.Spec.Auth = v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{
 			SecretRef: v1alpha1.TokenSecretRef{Name: v1alpha1.ObjectName(secret), Key: v1alpha1.DataKey(key)},
@@ -117,8 +117,8 @@ func supplied(secret, key string) report {
 	}
 }
 
-// put creates objects with their status.
-func (w *world) put(objects ...client.Object) {
+// createObjects creates objects with their status.
+func (w *world) createObjects(objects ...client.Object) {
 	w.t.Helper()
 	for _, object := range objects {
 		status := object.DeepCopyObject()
@@ -141,9 +141,9 @@ func (w *world) put(objects ...client.Object) {
 	}
 }
 
-// namespaces creates namespaces with exactly these names, for output that contains them. Their
+// createNamespaces creates namespaces with exactly these names, for output that contains them. Their
 // objects are deleted after the test.
-func (w *world) namespaces(names ...string) {
+func (w *world) createNamespaces(names ...string) {
 	w.t.Helper()
 	for _, name := range names {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -161,23 +161,23 @@ func (w *world) namespaces(names ...string) {
 	}
 }
 
-// secret creates a Secret with these keys and values.
-func (w *world) secret(name string, pairs ...string) *corev1.Secret {
+// createSecret creates a Secret with these keys and values.
+func (w *world) createSecret(name string, pairs ...string) *corev1.Secret {
 	w.t.Helper()
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: map[string][]byte{}}
 	for i := 0; i < len(pairs); i += 2 {
 		s.Data[pairs[i]] = []byte(pairs[i+1])
 	}
-	w.put(s)
+	w.createObjects(s)
 	return s
 }
 
-// may gives a user rights in a namespace, and waits until the API server knows them.
-func (w *world) may(user, namespace string, rules ...rbacv1.PolicyRule) {
+// allowUser gives a user rights in a namespace, and waits until the API server knows them.
+func (w *world) allowUser(user, namespace string, rules ...rbacv1.PolicyRule) {
 	w.t.Helper()
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "test-"}, Rules: rules}
-	w.put(role)
-	w.put(&rbacv1.RoleBinding{
+	w.createObjects(role)
+	w.createObjects(&rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: role.Name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},

@@ -17,21 +17,21 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// publishes plays the operator: it reports that the session is ready with its current spec.
-func (w *world) publishes(name string) {
+// reportReady plays the operator: it reports that the session is ready with its current spec.
+func (w *world) reportReady(name string) {
 	w.t.Helper()
-	w.reports(name, ready)
+	w.reportStatus(name, withReady)
 }
 
-// user is a pod that uses a Secret in one of several ways.
-func (w *world) user(name string, spec corev1.PodSpec, phase corev1.PodPhase) *corev1.Pod {
+// createSecretUser is a pod that uses a Secret in one of several ways.
+func (w *world) createSecretUser(name string, spec corev1.PodSpec, phase corev1.PodPhase) *corev1.Pod {
 	w.t.Helper()
 	if spec.Containers == nil {
 		spec.Containers = []corev1.Container{{Name: "main", Image: "none"}}
 	}
 	spec.AutomountServiceAccountToken = new(bool)
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Spec: spec}
-	w.put(p)
+	w.createObjects(p)
 	if phase != "" {
 		p.Status.Phase = phase
 		if err := w.cluster.Client.Status().Update(w.t.Context(), p); err != nil {
@@ -44,28 +44,28 @@ func (w *world) user(name string, spec corev1.PodSpec, phase corev1.PodPhase) *c
 // B29
 func TestPruneDeletesWhatNothingUsesAnyMore(t *testing.T) {
 	w := newWorld(t)
-	w.secret("coder", "url", "https://coder.example.com", "session", sentinel+"\n")
+	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel+"\n")
 	r := w.coder("migrate", "--apply", "--prune")
 	s := &v1alpha1.CoderSession{}
-	r.until("the session is there", func() bool { return w.exists("coder-session", s) })
-	r.shows(r.err, "which has not been looked at")
-	w.publishes("coder-session")
-	r.until("it reads the copy", func() bool {
-		return w.exists("coder-session", s) && s.Spec.Auth.Token.SecretRef.Name == "coder-session-token"
+	r.waitUntil("the session is there", func() bool { return w.objectExists("coder-session", s) })
+	r.waitForText(r.err, "which has not been looked at")
+	w.reportReady("coder-session")
+	r.waitUntil("it reads the copy", func() bool {
+		return w.objectExists("coder-session", s) && s.Spec.Auth.Token.SecretRef.Name == "coder-session-token"
 	})
 	waits := "Waiting for session " + w.namespace + "/coder-session, which has not been looked at"
-	r.until("it waits again", func() bool { return strings.Count(r.err.String(), waits) == 2 })
+	r.waitUntil("it waits again", func() bool { return strings.Count(r.err.String(), waits) == 2 })
 	old, copied := &corev1.Secret{}, &corev1.Secret{}
-	if !w.exists("coder", old) {
+	if !w.objectExists("coder", old) {
 		t.Error("the old Secret is gone before the session is ready again")
 	}
-	if !w.exists("coder-session-token", copied) || string(copied.Data["token"]) != sentinel {
+	if !w.objectExists("coder-session-token", copied) || string(copied.Data["token"]) != sentinel {
 		t.Error("there is no copy of the token")
 	}
-	w.publishes("coder-session")
-	r.ends(cli.ExitOK)
-	r.quiet()
-	if w.exists("coder", old) {
+	w.reportReady("coder-session")
+	r.waitForExit(cli.ExitOK)
+	r.requireNoCredential()
+	if w.objectExists("coder", old) {
 		t.Error("the old Secret is still there")
 	}
 	want := strings.ReplaceAll(`deployment NS/coder-example-com created
@@ -119,21 +119,21 @@ func TestPruneLeavesWhatIsInUse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
-			w.user("runner", test.spec, test.phase)
-			w.coder("migrate", "--apply").ends(cli.ExitOK)
-			w.publishes("coder-session")
+			w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
+			w.createSecretUser("runner", test.spec, test.phase)
+			w.coder("migrate", "--apply").waitForExit(cli.ExitOK)
+			w.reportReady("coder-session")
 			r := w.coder("migrate", "--apply", "--prune")
 			if !test.used {
 				s := &v1alpha1.CoderSession{}
-				r.until("it goes on", func() bool { return w.exists("coder-session", s) && s.Generation > 1 })
-				w.publishes("coder-session")
-				r.ends(cli.ExitOK)
+				r.waitUntil("it goes on", func() bool { return w.objectExists("coder-session", s) && s.Generation > 1 })
+				w.reportReady("coder-session")
+				r.waitForExit(cli.ExitOK)
 				return
 			}
-			r.ends(cli.ExitFailed)
-			r.shows(r.err, "coder stays: pod "+w.namespace+"/runner uses it: switch that to Secret coder-session")
-			if w.exists("coder-session-token", &corev1.Secret{}) || !w.exists("coder", &corev1.Secret{}) {
+			r.waitForExit(cli.ExitFailed)
+			r.waitForText(r.err, "coder stays: pod "+w.namespace+"/runner uses it: switch that to Secret coder-session")
+			if w.objectExists("coder-session-token", &corev1.Secret{}) || !w.objectExists("coder", &corev1.Secret{}) {
 				t.Error("something was done")
 			}
 		})
@@ -149,9 +149,9 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 	}
 	for name, s := range map[string]scene{
 		"not ready": {
-			before: func(w *world) { w.reports("coder-session", notReady(v1alpha1.ReasonSuspended, "refused")) },
+			before: func(w *world) { w.reportStatus("coder-session", notReady(v1alpha1.ReasonSuspended, "refused")) },
 			during: func(_ *world, r *run) {
-				r.shows(r.err, "coder-session, which is Suspended: refused\n")
+				r.waitForText(r.err, "coder-session, which is Suspended: refused\n")
 				r.clock.Step(time.Minute)
 			},
 			says: "is not ready within 1m0s: it is Suspended: refused",
@@ -159,7 +159,7 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 		"owned": {
 			before: func(w *world) {
 				secret := &corev1.Secret{}
-				w.exists("coder", secret)
+				w.objectExists("coder", secret)
 				secret.OwnerReferences = []metav1.OwnerReference{
 					{APIVersion: "v1", Kind: "ExternalSecret", Name: "vault", UID: "1", Controller: new(true)}}
 				if err := w.cluster.Client.Update(w.t.Context(), secret); err != nil {
@@ -170,35 +170,35 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 		},
 		"by hand": {
 			before: func(w *world) {
-				w.change("coder-session", false, func(s *v1alpha1.CoderSession) { s.Annotations = nil })
+				w.changeSession("coder-session", false, func(s *v1alpha1.CoderSession) { s.Annotations = nil })
 			},
 			says: "was not made by migrate",
 		},
 		"name taken": {
-			before: func(w *world) { w.secret("coder-session-token", "token", "other") },
+			before: func(w *world) { w.createSecret("coder-session-token", "token", "other") },
 			says:   "but another Secret has that name",
 		},
 		"changed meanwhile": {
 			during: func(w *world, r *run) {
 				session := &v1alpha1.CoderSession{}
-				r.until("the session reads the copy",
-					func() bool { return w.exists("coder-session", session) && session.Generation > 1 })
+				r.waitUntil("the session reads the copy",
+					func() bool { return w.objectExists("coder-session", session) && session.Generation > 1 })
 				secret := &corev1.Secret{}
-				w.exists("coder", secret)
+				w.objectExists("coder", secret)
 				secret.Data["session"] = []byte("another000-s3nt1n3ls3nt1n3ls3nt1n")
 				if err := w.cluster.Client.Update(w.t.Context(), secret); err != nil {
 					w.t.Fatal(err)
 				}
-				w.publishes("coder-session")
+				w.reportReady("coder-session")
 			},
 			says: "it has just been changed by another client: run this again",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
-			w.coder("migrate", "--apply").ends(cli.ExitOK)
-			w.publishes("coder-session")
+			w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
+			w.coder("migrate", "--apply").waitForExit(cli.ExitOK)
+			w.reportReady("coder-session")
 			if s.before != nil {
 				s.before(w)
 			}
@@ -206,10 +206,10 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 			if s.during != nil {
 				s.during(w, r)
 			}
-			r.ends(cli.ExitFailed)
-			r.shows(r.err, s.says)
-			r.quiet()
-			if !w.exists("coder", &corev1.Secret{}) {
+			r.waitForExit(cli.ExitFailed)
+			r.waitForText(r.err, s.says)
+			r.requireNoCredential()
+			if !w.objectExists("coder", &corev1.Secret{}) {
 				t.Error("the old Secret is gone")
 			}
 			if name != "changed meanwhile" {
@@ -217,8 +217,8 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 			}
 			// Only a person can decide which of the two tokens is the valid one.
 			r = w.coder("migrate", "--apply", "--prune")
-			r.ends(cli.ExitFailed)
-			r.shows(r.err, "it has another token than Secret "+w.namespace+"/coder-session-token, which session")
+			r.waitForExit(cli.ExitFailed)
+			r.waitForText(r.err, "it has another token than Secret "+w.namespace+"/coder-session-token, which session")
 		})
 	}
 }
@@ -227,49 +227,49 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 func TestPruneGoesOnWhereItStopped(t *testing.T) {
 	for name, prepare := range map[string]func(*world){
 		"before the copy":     func(*world) {},
-		"after an older copy": func(w *world) { w.copy("older00000-s3nt1n3ls3nt1n3ls3nt1n") },
-		"after the copy":      func(w *world) { w.copy(sentinel) },
+		"after an older copy": func(w *world) { w.createTokenCopy("older00000-s3nt1n3ls3nt1n3ls3nt1n") },
+		"after the copy":      func(w *world) { w.createTokenCopy(sentinel) },
 		"after the session reads it": func(w *world) {
-			w.copy(sentinel)
-			w.change("coder-session", false, func(s *v1alpha1.CoderSession) {
+			w.createTokenCopy(sentinel)
+			w.changeSession("coder-session", false, func(s *v1alpha1.CoderSession) {
 				s.Spec.Auth.Token.SecretRef = v1alpha1.TokenSecretRef{Name: "coder-session-token", Key: "token"}
 			})
 		},
 		"after the copy was lost": func(w *world) {
-			w.change("coder-session", false, func(s *v1alpha1.CoderSession) {
+			w.changeSession("coder-session", false, func(s *v1alpha1.CoderSession) {
 				s.Spec.Auth.Token.SecretRef = v1alpha1.TokenSecretRef{Name: "coder-session-token", Key: "token"}
 			})
-			w.reports("coder-session", notReady(v1alpha1.ReasonConfigInvalid, "no such Secret"))
+			w.reportStatus("coder-session", notReady(v1alpha1.ReasonConfigInvalid, "no such Secret"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
-			w.coder("migrate", "--apply").ends(cli.ExitOK)
-			w.publishes("coder-session")
+			w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
+			w.coder("migrate", "--apply").waitForExit(cli.ExitOK)
+			w.reportReady("coder-session")
 			prepare(w)
 			r := w.coder("migrate", "--apply", "--prune")
 			session, copied := &v1alpha1.CoderSession{}, &corev1.Secret{}
-			r.until("the session reads the copy", func() bool {
-				return w.exists("coder-session", session) && session.Generation > 1 &&
-					w.exists("coder-session-token", copied) && string(copied.Data["token"]) == sentinel
+			r.waitUntil("the session reads the copy", func() bool {
+				return w.objectExists("coder-session", session) && session.Generation > 1 &&
+					w.objectExists("coder-session-token", copied) && string(copied.Data["token"]) == sentinel
 			})
-			w.publishes("coder-session")
-			r.ends(cli.ExitOK)
+			w.reportReady("coder-session")
+			r.waitForExit(cli.ExitOK)
 			if err := w.cluster.Client.Get(
 				t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "coder"},
 				copied); !apierrors.IsNotFound(err) {
 				t.Errorf("the old Secret: %v", err)
 			}
-			w.coder("migrate", "--apply", "--prune").ends(cli.ExitOK)
+			w.coder("migrate", "--apply", "--prune").waitForExit(cli.ExitOK)
 		})
 	}
 }
 
-// copy is the Secret that migrate copies a token to.
-func (w *world) copy(token string) {
+// createTokenCopy is the Secret that migrate copies a token to.
+func (w *world) createTokenCopy(token string) {
 	w.t.Helper()
-	w.put(&corev1.Secret{
+	w.createObjects(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: w.namespace, Name: "coder-session-token",
 			Annotations: map[string]string{"credentials.coder.com/migrated-from": "coder"},
@@ -281,15 +281,15 @@ func (w *world) copy(token string) {
 // B92. If pods may not be listed, nothing is deleted.
 func TestPruneWithoutARightToListPods(t *testing.T) {
 	w := newWorld(t)
-	w.secret("coder", "url", "https://coder.example.com", "session", sentinel)
-	w.coder("migrate", "--apply").ends(cli.ExitOK)
-	w.publishes("coder-session")
+	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
+	w.coder("migrate", "--apply").waitForExit(cli.ExitOK)
+	w.reportReady("coder-session")
 	l := newLink(w)
 	l.refusesPath.Store(new("/pods"))
 	r := w.coder("migrate", "--apply", "--prune", "--server", l.URL)
-	r.ends(cli.ExitFailed)
-	r.shows(r.err, "stays: look whether a pod uses it:")
-	if !w.exists("coder", &corev1.Secret{}) || w.exists("coder-session-token", &corev1.Secret{}) {
+	r.waitForExit(cli.ExitFailed)
+	r.waitForText(r.err, "stays: look whether a pod uses it:")
+	if !w.objectExists("coder", &corev1.Secret{}) || w.objectExists("coder-session-token", &corev1.Secret{}) {
 		t.Error("something was done")
 	}
 }

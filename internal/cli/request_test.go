@@ -37,19 +37,19 @@ func (w *world) deploymentReports(name string, change func(*v1alpha1.CoderDeploy
 	}
 }
 
-// requested waits for a request on a session and returns its value.
-func (r *run) requested(name string) string {
+// waitForRequest waits for a request on a session and returns its value.
+func (r *run) waitForRequest(name string) string {
 	r.t.Helper()
 	s := &v1alpha1.CoderSession{}
-	r.until("it asks", func() bool {
+	r.waitUntil("it asks", func() bool {
 		return r.cluster.Client.Get(r.t.Context(), types.NamespacedName{Namespace: r.namespace, Name: name},
 			s) == nil && s.RenewalRequest() != ""
 	})
 	return s.RenewalRequest()
 }
 
-// handled plays the operator: it reports that the request was handled.
-func handled(value string) report {
+// withHandledRenewal plays the operator: it reports that the request was handled.
+func withHandledRenewal(value string) report {
 	return func(s *v1alpha1.CoderSession) { s.Status.LastHandledRenewAt = value }
 }
 
@@ -57,16 +57,16 @@ func newToken(s *v1alpha1.CoderSession) { s.Status.Token.ID = "n3wT0k3n00" }
 
 func TestRenewAsksAndWaitsForTheNewCredential(t *testing.T) {
 	w := newWorld(t)
-	w.put(minted(w.namespace, "ci", "", "prod", handled("2026-02-01T12:00:00Z")))
+	w.createObjects(mintedSession(w.namespace, "ci", "", "prod", withHandledRenewal("2026-02-01T12:00:00Z")))
 	r := w.coder("renew", "ci")
-	if got := r.requested("ci"); got != asked {
+	if got := r.waitForRequest("ci"); got != asked {
 		t.Errorf("the request is %q, want %q", got, asked)
 	}
-	w.reports("ci", ready, says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling,
-		"0 of 1 workloads"))
-	r.shows(r.err, "TargetsRestarted=False Rolling: 0 of 1 workloads\n")
-	w.reports("ci", ready, newToken, handled(asked))
-	r.ends(cli.ExitOK)
+	w.reportStatus("ci", withReady, withCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse,
+		v1alpha1.ReasonRolling, "0 of 1 workloads"))
+	r.waitForText(r.err, "TargetsRestarted=False Rolling: 0 of 1 workloads\n")
+	w.reportStatus("ci", withReady, newToken, withHandledRenewal(asked))
+	r.waitForExit(cli.ExitOK)
 	want := strings.ReplaceAll(`Session NS/ci is renewed: it has token n3wT0k3n00
   User:     ada
   Secret:   NS/ci
@@ -85,13 +85,13 @@ func TestRenewAsksAndWaitsForTheNewCredential(t *testing.T) {
 // B27
 func TestRenewBringsBackARetiredSession(t *testing.T) {
 	w := newWorld(t)
-	w.put(minted(w.namespace, "ci", "", "prod", isNot(v1alpha1.ReasonRetired, "it was not used")))
+	w.createObjects(mintedSession(w.namespace, "ci", "", "prod", isNot(v1alpha1.ReasonRetired, "it was not used")))
 	r := w.coder("renew", "ci")
-	r.requested("ci")
-	w.reports("ci", notReady(v1alpha1.ReasonVerifying, "on its way"))
-	r.shows(r.err, "Ready=False Retired: it was not used\nReady=False Verifying: on its way\n")
-	w.reports("ci", ready, handled(asked))
-	r.ends(cli.ExitOK)
+	r.waitForRequest("ci")
+	w.reportStatus("ci", notReady(v1alpha1.ReasonVerifying, "on its way"))
+	r.waitForText(r.err, "Ready=False Retired: it was not used\nReady=False Verifying: on its way\n")
+	w.reportStatus("ci", withReady, withHandledRenewal(asked))
+	r.waitForExit(cli.ExitOK)
 }
 
 // Another client has made a later request, and the operator has handled only that.
@@ -100,17 +100,17 @@ func TestALaterRequestIsAsGood(t *testing.T) {
 		"in another zone": "2026-03-01T14:00:01+02:00"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.put(minted(w.namespace, "ci", "", "prod"))
+			w.createObjects(mintedSession(w.namespace, "ci", "", "prod"))
 			r := w.coder("renew", "ci")
-			r.requested("ci")
+			r.waitForRequest("ci")
 			// the next output shows that the command has not ended here
 			for _, reason := range []string{"Earlier", "StillEarlier"} {
-				w.reports("ci", ready, handled("2026-03-01T11:59:59Z"),
-					says("Other", metav1.ConditionTrue, reason, "an earlier one is none"))
-				r.shows(r.err, "Other=True "+reason)
+				w.reportStatus("ci", withReady, withHandledRenewal("2026-03-01T11:59:59Z"),
+					withCondition("Other", metav1.ConditionTrue, reason, "an earlier one is none"))
+				r.waitForText(r.err, "Other=True "+reason)
 			}
-			w.reports("ci", ready, handled(value))
-			r.ends(cli.ExitOK)
+			w.reportStatus("ci", withReady, withHandledRenewal(value))
+			r.waitForExit(cli.ExitOK)
 		})
 	}
 }
@@ -126,11 +126,11 @@ func TestRenewDoesNotAskWhereItIsOfNoUse(t *testing.T) {
 	} {
 		t.Run(reason, func(t *testing.T) {
 			w := newWorld(t)
-			w.put(minted(w.namespace, "ci", "", "prod", isNot(reason, "why it is so")))
+			w.createObjects(mintedSession(w.namespace, "ci", "", "prod", isNot(reason, "why it is so")))
 			r := w.coder("renew", "ci")
-			r.ends(cli.ExitBlocked)
-			r.shows(r.err, "error: session "+w.namespace+"/ci is "+reason+": why it is so")
-			r.shows(r.err, strings.ReplaceAll(hint, "NS", w.namespace))
+			r.waitForExit(cli.ExitBlocked)
+			r.waitForText(r.err, "error: session "+w.namespace+"/ci is "+reason+": why it is so")
+			r.waitForText(r.err, strings.ReplaceAll(hint, "NS", w.namespace))
 			s := &v1alpha1.CoderSession{}
 			if err := w.cluster.Client.Get(
 				t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "ci"}, s); err != nil {
@@ -146,63 +146,63 @@ func TestRenewDoesNotAskWhereItIsOfNoUse(t *testing.T) {
 func TestRenewThatHasNoGoodOutcome(t *testing.T) {
 	t.Run("in time", func(t *testing.T) {
 		w := newWorld(t)
-		w.put(minted(w.namespace, "ci", "", "prod", isNot(v1alpha1.ReasonConfigInvalid, "no such user")))
+		w.createObjects(mintedSession(w.namespace, "ci", "", "prod", isNot(v1alpha1.ReasonConfigInvalid, "no such user")))
 		r := w.coder("renew", "ci")
-		r.requested("ci")
+		r.waitForRequest("ci")
 		r.clock.Step(time.Minute)
-		r.ends(cli.ExitTimedOut)
-		r.shows(r.err, "error: no outcome within 1m0s: session "+
+		r.waitForExit(cli.ExitTimedOut)
+		r.waitForText(r.err, "error: no outcome within 1m0s: session "+
 			w.namespace+"/ci is ConfigInvalid: no such user. The request stands")
 	})
 	t.Run("not ready with it", func(t *testing.T) {
 		w := newWorld(t)
-		w.put(minted(w.namespace, "ci", "", "prod"))
+		w.createObjects(mintedSession(w.namespace, "ci", "", "prod"))
 		r := w.coder("renew", "ci")
-		r.requested("ci")
-		w.reports("ci", notReady(v1alpha1.ReasonConfigInvalid, "no such user"), handled(asked))
-		r.ends(cli.ExitBlocked)
-		r.shows(r.err, "error: session "+w.namespace+"/ci is ConfigInvalid: no such user\n")
+		r.waitForRequest("ci")
+		w.reportStatus("ci", notReady(v1alpha1.ReasonConfigInvalid, "no such user"), withHandledRenewal(asked))
+		r.waitForExit(cli.ExitBlocked)
+		r.waitForText(r.err, "error: session "+w.namespace+"/ci is ConfigInvalid: no such user\n")
 	})
 	t.Run("none without the object", func(t *testing.T) {
 		w := newWorld(t)
 		r := w.coder("renew", "ci")
-		r.ends(cli.ExitUnreachable)
-		r.shows(r.err, `session "ci" does not exist in namespace`)
+		r.waitForExit(cli.ExitUnreachable)
+		r.waitForText(r.err, `session "ci" does not exist in namespace`)
 	})
 	t.Run("deleted meanwhile", func(t *testing.T) {
 		w := newWorld(t)
-		s := minted(w.namespace, "ci", "", "prod")
-		w.put(s)
+		s := mintedSession(w.namespace, "ci", "", "prod")
+		w.createObjects(s)
 		r := w.coder("renew", "ci")
-		r.requested("ci")
+		r.waitForRequest("ci")
 		if err := w.cluster.Client.Delete(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
-		r.ends(cli.ExitUnreachable)
-		r.shows(r.err, "is being deleted, or was")
+		r.waitForExit(cli.ExitUnreachable)
+		r.waitForText(r.err, "is being deleted, or was")
 	})
 	t.Run("a wait for a person", func(t *testing.T) {
 		w := newWorld(t)
-		w.put(minted(w.namespace, "ci", "", "prod"))
+		w.createObjects(mintedSession(w.namespace, "ci", "", "prod"))
 		r := w.coder("renew", "ci")
-		r.requested("ci")
-		w.reports("ci", notReady(v1alpha1.ReasonReauthenticationRequired, "the grant has ended"))
-		r.ends(cli.ExitBlocked)
+		r.waitForRequest("ci")
+		w.reportStatus("ci", notReady(v1alpha1.ReasonReauthenticationRequired, "the grant has ended"))
+		r.waitForExit(cli.ExitBlocked)
 	})
 	t.Run("no name", func(t *testing.T) {
 		w := newWorld(t)
 		r := w.coder("renew")
-		r.ends(cli.ExitFailed)
-		r.shows(r.err, "name one session: kubectl coder renew SESSION")
+		r.waitForExit(cli.ExitFailed)
+		r.waitForText(r.err, "name one session: kubectl coder renew SESSION")
 	})
 	t.Run("no right to ask", func(t *testing.T) {
 		w := newWorld(t)
-		w.put(minted(w.namespace, "ci", "", "prod"))
+		w.createObjects(mintedSession(w.namespace, "ci", "", "prod"))
 		l := newLink(w)
 		l.refuses.Store(new("PATCH"))
 		r := w.coder("renew", "ci", "--server", l.URL)
-		r.ends(cli.ExitUnreachable)
-		r.shows(r.err, "cannot write the session")
+		r.waitForExit(cli.ExitUnreachable)
+		r.waitForText(r.err, "cannot write the session")
 	})
 }
 
@@ -232,10 +232,10 @@ func TestVerifyAsksAndSaysTheOutcome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.put(deployment(w.namespace, "prod"))
+			w.createObjects(newDeployment(w.namespace, "prod"))
 			r := w.coder("verify", "prod")
 			d := &v1alpha1.CoderDeployment{}
-			r.until("it asks", func() bool {
+			r.waitUntil("it asks", func() bool {
 				return w.cluster.Client.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "prod"},
 					d) == nil && d.VerificationRequest() == asked
 			})
@@ -243,7 +243,7 @@ func TestVerifyAsksAndSaysTheOutcome(t *testing.T) {
 				s.outcome(d)
 				d.Status.LastHandledVerifyAt = asked
 			})
-			r.ends(s.code)
+			r.waitForExit(s.code)
 			if diff := cmp.Diff(strings.ReplaceAll(s.out, "NS", w.namespace), r.out.String()); diff != "" {
 				t.Errorf("standard output (-want +got):\n%s", diff)
 			}
@@ -256,32 +256,32 @@ func TestVerifyAsksAndSaysTheOutcome(t *testing.T) {
 
 func TestVerifyThatHasNoOutcome(t *testing.T) {
 	w := newWorld(t)
-	d := deployment(w.namespace, "prod")
+	d := newDeployment(w.namespace, "prod")
 	meta.RemoveStatusCondition(&d.Status.Conditions, v1alpha1.ConditionReady)
-	w.put(d)
+	w.createObjects(d)
 	r := w.coder("verify", "prod", "--timeout", "5s")
-	r.until("it asks", func() bool {
+	r.waitUntil("it asks", func() bool {
 		return w.cluster.Client.Get(t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "prod"},
 			d) == nil && d.VerificationRequest() != ""
 	})
 	r.clock.Step(5 * time.Second)
-	r.ends(cli.ExitTimedOut)
-	r.shows(r.err, "has not been looked at by the operator yet. The request stands")
+	r.waitForExit(cli.ExitTimedOut)
+	r.waitForText(r.err, "has not been looked at by the operator yet. The request stands")
 }
 
 // An object that was recreated with the same name does not get the request.
 func TestOnlyTheObjectThatWasSeenIsAsked(t *testing.T) {
 	w := newWorld(t)
-	s := minted(w.namespace, "ci", "", "prod")
-	w.put(s)
+	s := mintedSession(w.namespace, "ci", "", "prod")
+	w.createObjects(s)
 	l := newLink(w)
 	l.beforePatch = func() {
 		if err := w.cluster.Client.Delete(t.Context(), s); err != nil {
 			t.Error(err)
 		}
-		w.put(minted(w.namespace, "ci", "", "prod"))
+		w.createObjects(mintedSession(w.namespace, "ci", "", "prod"))
 	}
 	r := w.coder("renew", "ci", "--server", l.URL)
-	r.ends(cli.ExitUnreachable)
-	r.shows(r.err, "was deleted and recreated meanwhile")
+	r.waitForExit(cli.ExitUnreachable)
+	r.waitForText(r.err, "was deleted and recreated meanwhile")
 }

@@ -19,61 +19,61 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// mixed creates a namespace with sessions in many states, of deployments in another namespace,
+// createMixedStates creates a namespace with sessions in many states, of deployments in another namespace,
 // which a third one uses, too.
-func (w *world) mixed(builds, coder, other string) {
-	w.namespaces(builds, coder, other)
+func (w *world) createMixedStates(builds, coder, other string) {
+	w.createNamespaces(builds, coder, other)
 	const refused = "the deployment is refused: the server rejects the client certificate: it has expired"
-	w.put(
-		deployment(coder, "prod", withCertificate(after(82*24*time.Hour))),
-		deployment(coder, "edge", withCertificate(before(5*time.Minute)),
+	w.createObjects(
+		newDeployment(coder, "prod", withCertificate(afterNoon(82*24*time.Hour))),
+		newDeployment(coder, "edge", withCertificate(beforeNoon(5*time.Minute)),
 			deploymentSays(v1alpha1.ConditionVerified, metav1.ConditionFalse, v1alpha1.ReasonCertificateRejected,
 				"the server rejects the client certificate: it has expired"),
 			deploymentSays(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCertificateRejected,
 				"the server rejects the client certificate: it has expired")),
-		deployment(coder, "unused"),
-		minted(builds, "ci", coder, "prod"),
-		minted(builds, "deploy", coder, "prod"),
-		minted(other, "ci", coder, "prod"),
-		minted(builds, "ada", coder, "prod", isNot(v1alpha1.ReasonAwaitingAuthorization,
+		newDeployment(coder, "unused"),
+		mintedSession(builds, "ci", coder, "prod"),
+		mintedSession(builds, "deploy", coder, "prod"),
+		mintedSession(other, "ci", coder, "prod"),
+		mintedSession(builds, "ada", coder, "prod", isNot(v1alpha1.ReasonAwaitingAuthorization,
 			"a person has to consent: open status.authorization.url in a browser, or run: kubectl coder login -n "+
 				builds+" ada")),
-		minted(builds, "nightly", coder, "prod", supplied("nightly-token", "token"),
+		mintedSession(builds, "nightly", coder, "prod", withSuppliedToken("nightly-token", "token"),
 			isNot(v1alpha1.ReasonSuspended,
 				`the server refuses the credential (me: 401); write a valid token to Secret `+
 					`"nightly-token", key "token"`),
 			func(s *v1alpha1.CoderSession) {
 				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized,
-					StartTime: *before(2 * time.Hour)}
+					StartTime: *beforeNoon(2 * time.Hour)}
 			}),
-		minted(builds, "stuck", coder, "prod",
-			says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
+		mintedSession(builds, "stuck", coder, "prod",
+			withCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
 				"the old token stays valid: the rollout of Deployment runner does not finish")),
-		minted(builds, "rolling", coder, "prod",
-			says(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling,
+		mintedSession(builds, "rolling", coder, "prod",
+			withCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling,
 				"1 of 2 workloads")),
-		minted(builds, "idle", coder, "prod",
+		mintedSession(builds, "idle", coder, "prod",
 			isNot(v1alpha1.ReasonRetired, "its token has not been used for 720h; to get the credential "+
 				"back now, run: kubectl coder renew idle -n "+builds+", or change the spec"),
 			func(s *v1alpha1.CoderSession) {
 				s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle,
-					StartTime: *before(100 * time.Hour), LastActiveTime: *before(900 * time.Hour), Generation: 1}
+					StartTime: *beforeNoon(100 * time.Hour), LastActiveTime: *beforeNoon(900 * time.Hour), Generation: 1}
 			}),
-		minted(builds, "paused", coder, "prod",
+		mintedSession(builds, "paused", coder, "prod",
 			isNot(v1alpha1.ReasonPaused, "paused by spec.paused: nothing is checked, rotated or revoked; "+
 				"set it to false to resume")),
-		minted(builds, "edge-1", coder, "edge", isNot(v1alpha1.ReasonSuspended, refused)),
-		minted(builds, "edge-2", coder, "edge", isNot(v1alpha1.ReasonSuspended, refused)),
-		minted(builds, "typo", coder, "prd", isNot(v1alpha1.ReasonAwaitingDeployment,
+		mintedSession(builds, "edge-1", coder, "edge", isNot(v1alpha1.ReasonSuspended, refused)),
+		mintedSession(builds, "edge-2", coder, "edge", isNot(v1alpha1.ReasonSuspended, refused)),
+		mintedSession(builds, "typo", coder, "prd", isNot(v1alpha1.ReasonAwaitingDeployment,
 			`CoderDeployment "prd" does not exist in namespace "`+coder+`", or this operator does not watch it `+
 				`there: create it, or recreate the session with another deploymentRef`)),
-		minted(builds, "fresh", coder, "prod", func(s *v1alpha1.CoderSession) { s.Status.ObservedGeneration-- }),
+		mintedSession(builds, "fresh", coder, "prod", func(s *v1alpha1.CoderSession) { s.Status.ObservedGeneration-- }),
 	)
 }
 
 func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	w := newWorld(t)
-	w.mixed("web", "infra", "other")
+	w.createMixedStates("web", "infra", "other")
 	for name, test := range map[string]struct {
 		args []string
 		code int
@@ -91,8 +91,8 @@ func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := w.coder(append([]string{"-n", "web"}, test.args...)...)
-			r.ends(test.code)
-			golden(t, name, r.out.String())
+			r.waitForExit(test.code)
+			compareGolden(t, name, r.out.String())
 			if r.err.String() != "" {
 				t.Errorf("it says %q", r.err)
 			}
@@ -103,25 +103,25 @@ func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 // The README shows the real output.
 func TestStatusIsWhatTheREADMEShows(t *testing.T) {
 	w := newWorld(t)
-	w.namespaces("coder", "builds")
-	w.put(deployment("coder", "prod", withCertificate(after(82*24*time.Hour))),
-		minted("builds", "ada", "coder", "prod", isNot(v1alpha1.ReasonAwaitingAuthorization,
+	w.createNamespaces("coder", "builds")
+	w.createObjects(newDeployment("coder", "prod", withCertificate(afterNoon(82*24*time.Hour))),
+		mintedSession("builds", "ada", "coder", "prod", isNot(v1alpha1.ReasonAwaitingAuthorization,
 			"a person has to consent: open status.authorization.url in a browser, or run: kubectl coder login -n "+
 				"builds ada")),
-		minted("builds", "nightly", "coder", "prod", supplied("nightly-token", "token"),
+		mintedSession("builds", "nightly", "coder", "prod", withSuppliedToken("nightly-token", "token"),
 			isNot(v1alpha1.ReasonSuspended,
 				`the server refuses the credential (me: 401); write a valid token to Secret `+
 					`"nightly-token", key "token"`),
 			func(s *v1alpha1.CoderSession) {
 				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized,
-					StartTime: *before(3 * time.Hour)}
+					StartTime: *beforeNoon(3 * time.Hour)}
 			}),
-		minted("builds", "old", "coder", "prod", isNot(v1alpha1.ReasonRetired, "it was not used")))
+		mintedSession("builds", "old", "coder", "prod", isNot(v1alpha1.ReasonRetired, "it was not used")))
 	for i := range 12 {
-		w.put(minted("builds", fmt.Sprintf("ci-%d", i), "coder", "prod"))
+		w.createObjects(mintedSession("builds", fmt.Sprintf("ci-%d", i), "coder", "prod"))
 	}
 	r := w.coder("-n", "builds", "status")
-	r.ends(cli.ExitAttention)
+	r.waitForExit(cli.ExitAttention)
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -147,15 +147,15 @@ func TestThePluginsPageShowsAFleet(t *testing.T) {
 
 func TestStatusHasColoursOnlyWhereTheyAreWanted(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"),
-		minted(w.namespace, "web", "", "prod", isNot("Suspended", "red \x1b[31m text")))
+	w.createObjects(newDeployment(w.namespace, "prod"), mintedSession(w.namespace, "ci", "", "prod"),
+		mintedSession(w.namespace, "web", "", "prod", isNot("Suspended", "red \x1b[31m text")))
 	plain := w.coder("status")
-	plain.ends(cli.ExitAttention)
+	plain.waitForExit(cli.ExitAttention)
 	if strings.Contains(plain.out.String(), "\x1b") {
 		t.Error("the output has colours although they are off")
 	}
 	coloured := w.coderOn(func(e *cli.Environment) { e.Colours = true }, "status")
-	coloured.ends(cli.ExitAttention)
+	coloured.waitForExit(cli.ExitAttention)
 	for _, text := range []string{"\x1b[31mSuspended, for 5m\x1b[0m", "\x1b[32m1 session Ready\x1b[0m",
 		"red  [31m text"} {
 		if !strings.Contains(coloured.out.String(), text) {
@@ -170,9 +170,9 @@ func TestStatusHasColoursOnlyWhereTheyAreWanted(t *testing.T) {
 
 func TestStatusPrintsTheObjects(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"))
+	w.createObjects(newDeployment(w.namespace, "prod"), mintedSession(w.namespace, "ci", "", "prod"))
 	r := w.coder("status", "-o", "json")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	var list struct {
 		APIVersion, Kind string
 		Items            []struct {
@@ -196,7 +196,7 @@ func TestStatusPrintsTheObjects(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	r = w.coder("status", "-o", "yaml")
-	r.ends(cli.ExitOK)
+	r.waitForExit(cli.ExitOK)
 	if !strings.Contains(r.out.String(), "kind: CoderSession") {
 		t.Error("the YAML has no session")
 	}
@@ -206,10 +206,11 @@ func TestStatusPrintsTheObjects(t *testing.T) {
 func TestStatusSaysWhatItCouldNotLookAt(t *testing.T) {
 	w := newWorld(t)
 	mine, coder := "team-a", "platform"
-	w.namespaces(mine, coder)
-	prod := deployment(coder, "prod")
+	w.createNamespaces(mine, coder)
+	prod := newDeployment(coder, "prod")
 	prod.Status.Sessions = &v1alpha1.SessionCounts{Total: 4, Ready: 4}
-	w.put(prod, minted(mine, "ci", coder, "prod"), minted(coder, "theirs", coder, "prod"), deployment(mine, "own"))
+	w.createObjects(prod, mintedSession(mine, "ci", coder, "prod"),
+		mintedSession(coder, "theirs", coder, "prod"), newDeployment(mine, "own"))
 	list := func(resources ...string) rbacv1.PolicyRule {
 		return rbacv1.PolicyRule{APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: resources,
 			Verbs: []string{"list"}}
@@ -233,10 +234,10 @@ func TestStatusSaysWhatItCouldNotLookAt(t *testing.T) {
 				t.Fatal(err)
 			}
 			if test.mine != nil {
-				w.may("viewer-"+name, mine, list(test.mine...))
+				w.allowUser("viewer-"+name, mine, list(test.mine...))
 			}
 			if test.theirs != nil {
-				w.may("viewer-"+name, coder, list(test.theirs...))
+				w.allowUser("viewer-"+name, coder, list(test.theirs...))
 			}
 			said := func() string {
 				r := w.coderWith(user.Kubeconfig, append([]string{"-n", mine, "status"}, test.args...)...)
@@ -253,14 +254,14 @@ func TestStatusSaysWhatItCouldNotLookAt(t *testing.T) {
 			for got != want && !*update && time.Now().Before(deadline) {
 				got = said()
 			}
-			golden(t, "status-seen-by-"+name, got)
+			compareGolden(t, "status-seen-by-"+name, got)
 		})
 	}
 }
 
 func TestStatusRefusesWhatMakesNoSense(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"))
+	w.createObjects(newDeployment(w.namespace, "prod"))
 	for name, test := range map[string]struct {
 		args []string
 		says string
@@ -274,13 +275,13 @@ func TestStatusRefusesWhatMakesNoSense(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := w.coder(test.args...)
-			r.ends(cli.ExitIncomplete)
-			r.shows(r.err, test.says)
+			r.waitForExit(cli.ExitIncomplete)
+			r.waitForText(r.err, test.says)
 		})
 	}
 	l := newLink(w)
 	l.refusal.Store(404)
 	r := w.coder("status", "--server", l.URL)
-	r.ends(cli.ExitIncomplete)
-	r.shows(r.err, "install the operator's CRDs")
+	r.waitForExit(cli.ExitIncomplete)
+	r.waitForText(r.err, "install the operator's CRDs")
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// sees waits until the last output contains a text, while the clock advances.
-func (r *run) sees(text string) {
+// waitForPicture waits until the last output contains a text, while the clock advances.
+func (r *run) waitForPicture(text string) {
 	r.t.Helper()
-	r.until("it shows "+text, func() bool {
+	r.waitUntil("it shows "+text, func() bool {
 		r.clock.Step(time.Second)
 		pictures := strings.Split(strings.TrimSuffix(r.out.String(), "\n\n"), "\n\n\n")
 		return strings.Contains(pictures[len(pictures)-1], text)
@@ -26,26 +26,26 @@ func (r *run) sees(text string) {
 
 func TestStatusIsShownAgainWhenSomethingChanges(t *testing.T) {
 	w := newWorld(t)
-	prod := deployment(w.namespace, "prod")
-	w.put(prod, minted(w.namespace, "ci", "", "prod"))
+	prod := newDeployment(w.namespace, "prod")
+	w.createObjects(prod, mintedSession(w.namespace, "ci", "", "prod"))
 	r := w.coder("status", "--watch")
-	r.sees("└─ 1 session Ready")
-	w.reports("ci", notReady(v1alpha1.ReasonSuspended, "refused"))
-	r.sees("/ci  Suspended")
-	w.put(minted(w.namespace, "web", "", "prod"))
-	r.sees("└─ 1 session Ready")
+	r.waitForPicture("└─ 1 session Ready")
+	w.reportStatus("ci", notReady(v1alpha1.ReasonSuspended, "refused"))
+	r.waitForPicture("/ci  Suspended")
+	w.createObjects(mintedSession(w.namespace, "web", "", "prod"))
+	r.waitForPicture("└─ 1 session Ready")
 	session := &v1alpha1.CoderSession{}
 	session.Namespace, session.Name = w.namespace, "ci"
 	if err := w.cluster.Client.Delete(t.Context(), session); err != nil {
 		t.Fatal(err)
 	}
-	r.sees("; 1 session: 1 Ready")
+	r.waitForPicture("; 1 session: 1 Ready")
 	if err := w.cluster.Client.Delete(t.Context(), prod); err != nil {
 		t.Fatal(err)
 	}
-	r.sees("/prod  Missing")
+	r.waitForPicture("/prod  Missing")
 	r.interrupt()
-	r.ends(cli.ExitInterrupted)
+	r.waitForExit(cli.ExitInterrupted)
 	if strings.Contains(r.out.String(), "\x1b") {
 		t.Error("what is no terminal was cleared")
 	}
@@ -54,15 +54,15 @@ func TestStatusIsShownAgainWhenSomethingChanges(t *testing.T) {
 // Nothing is written when only time passes, or when a change is not visible in the output.
 func TestStatusIsNotShownAgainWhileNothingChanges(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"))
+	w.createObjects(newDeployment(w.namespace, "prod"), mintedSession(w.namespace, "ci", "", "prod"))
 	l := newLink(w)
 	r := w.coder("status", "--watch", "--server", l.URL)
-	r.until("it watches", func() bool { return l.watches.Load() == 2 })
-	w.change("ci", false, func(s *v1alpha1.CoderSession) { s.Labels = map[string]string{"team": "a"} })
-	w.reports("ci", ready)
+	r.waitUntil("it watches", func() bool { return l.watches.Load() == 2 })
+	w.changeSession("ci", false, func(s *v1alpha1.CoderSession) { s.Labels = map[string]string{"team": "a"} })
+	w.reportStatus("ci", withReady)
 	r.clock.Step(10 * time.Second)
-	w.change("ci", false, func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
-	r.sees("NotSeen")
+	w.changeSession("ci", false, func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
+	r.waitForPicture("NotSeen")
 	if pictures := strings.Count(r.out.String(), "/prod  Ready"); pictures != 2 {
 		t.Errorf("%d pictures, want 2", pictures)
 	}
@@ -73,10 +73,10 @@ func TestStatusIsNotShownAgainWhileNothingChanges(t *testing.T) {
 
 func TestATerminalIsClearedAndKeptUpToDate(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"))
+	w.createObjects(newDeployment(w.namespace, "prod"))
 	r := w.coderOn(func(e *cli.Environment) { e.Terminal = true }, "status", "--watch")
-	r.shows(r.out, "\x1b[H\x1b[2J"+w.namespace+"/prod")
-	r.until("time goes by", func() bool {
+	r.waitForText(r.out, "\x1b[H\x1b[2J"+w.namespace+"/prod")
+	r.waitUntil("time goes by", func() bool {
 		r.clock.Step(10 * time.Second)
 		return strings.Contains(r.out.String(), "verified 5m")
 	})
@@ -84,12 +84,12 @@ func TestATerminalIsClearedAndKeptUpToDate(t *testing.T) {
 
 func TestWatchingGoesOnAfterTheAPIServerWasAway(t *testing.T) {
 	w := newWorld(t)
-	w.put(deployment(w.namespace, "prod"), minted(w.namespace, "ci", "", "prod"))
+	w.createObjects(newDeployment(w.namespace, "prod"), mintedSession(w.namespace, "ci", "", "prod"))
 	l := newLink(w)
 	r := w.coder("status", "--watch", "--server", l.URL)
-	r.until("it watches", func() bool { return l.watches.Load() == 2 })
-	l.cut(http.StatusServiceUnavailable)
-	r.until("it says so", func() bool {
+	r.waitUntil("it watches", func() bool { return l.watches.Load() == 2 })
+	l.cutConnections(http.StatusServiceUnavailable)
+	r.waitUntil("it says so", func() bool {
 		r.clock.Step(time.Second)
 		return strings.Contains(r.err.String(), "trying again")
 	})
@@ -98,11 +98,11 @@ func TestWatchingGoesOnAfterTheAPIServerWasAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.refusal.Store(0)
-	r.sees("no sessions")
-	l.cut(http.StatusForbidden)
-	r.until("it gives up", func() bool {
+	r.waitForPicture("no sessions")
+	l.cutConnections(http.StatusForbidden)
+	r.waitUntil("it gives up", func() bool {
 		r.clock.Step(time.Second)
 		return strings.Contains(r.err.String(), "error: ")
 	})
-	r.ends(cli.ExitIncomplete)
+	r.waitForExit(cli.ExitIncomplete)
 }

@@ -14,13 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // noon is the start time of the plugin's clock.
@@ -47,8 +47,8 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, cluster: cluster, namespace: cluster.Namespace(t, nil)}
 }
 
-// create creates a session; nil means auth.oauth.
-func (w *world) create(name string, auth *v1alpha1.Auth) {
+// createSession creates a session; nil means auth.oauth.
+func (w *world) createSession(name string, auth *v1alpha1.Auth) {
 	w.t.Helper()
 	if auth == nil {
 		auth = &v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}
@@ -65,10 +65,10 @@ func (w *world) create(name string, auth *v1alpha1.Auth) {
 // report changes a part of a session's status.
 type report func(*v1alpha1.CoderSession)
 
-// reports writes a complete status for the current generation.
-func (w *world) reports(name string, parts ...report) {
+// reportStatus writes a complete status for the current generation.
+func (w *world) reportStatus(name string, parts ...report) {
 	w.t.Helper()
-	w.change(name, true, func(s *v1alpha1.CoderSession) {
+	w.changeSession(name, true, func(s *v1alpha1.CoderSession) {
 		s.Status = v1alpha1.CoderSessionStatus{ObservedGeneration: s.Generation}
 		for _, part := range parts {
 			part(s)
@@ -76,7 +76,7 @@ func (w *world) reports(name string, parts ...report) {
 	})
 }
 
-func (w *world) change(name string, status bool, change func(*v1alpha1.CoderSession)) {
+func (w *world) changeSession(name string, status bool, change func(*v1alpha1.CoderSession)) {
 	w.t.Helper()
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		s := &v1alpha1.CoderSession{}
@@ -104,13 +104,13 @@ func notReady(reason, message string) report {
 	}
 }
 
-// awaiting is the status of a session that waits for a consent.
-func awaiting() report {
+// awaitingConsent is the status of a session that waits for a consent.
+func awaitingConsent() report {
 	return notReady(v1alpha1.ReasonAwaitingAuthorization, "a person has to consent")
 }
 
-// ready is the status of a session with a credential.
-func ready(s *v1alpha1.CoderSession) {
+// withReady is the status of a session with a credential.
+func withReady(s *v1alpha1.CoderSession) {
 	meta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonActive,
 		Message: "all is well",
@@ -121,8 +121,8 @@ func ready(s *v1alpha1.CoderSession) {
 	s.Status.NextRefreshTime = &next
 }
 
-// asks reports a URL that was made that long after noon, and is valid for ten minutes.
-func asks(url string, made time.Duration) report {
+// asksConsent reports a URL that was made that long after noon, and is valid for ten minutes.
+func asksConsent(url string, made time.Duration) report {
 	return func(s *v1alpha1.CoderSession) {
 		s.Status.Authorization = &v1alpha1.Authorization{URL: url,
 			ExpirationTime: metav1.NewTime(noon.Add(made + 10*time.Minute))}
@@ -146,16 +146,16 @@ func (w *world) coder(args ...string) *run {
 
 func (w *world) coderWith(kubeconfig string, args ...string) *run {
 	w.t.Helper()
-	return w.start(kubeconfig, nil, args...)
+	return w.startPlugin(kubeconfig, nil, args...)
 }
 
 // coderOn starts it with another environment.
 func (w *world) coderOn(change func(*cli.Environment), args ...string) *run {
 	w.t.Helper()
-	return w.start(w.cluster.Kubeconfig, change, args...)
+	return w.startPlugin(w.cluster.Kubeconfig, change, args...)
 }
 
-func (w *world) start(kubeconfig string, change func(*cli.Environment), args ...string) *run {
+func (w *world) startPlugin(kubeconfig string, change func(*cli.Environment), args ...string) *run {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{
@@ -186,8 +186,8 @@ func (w *world) start(kubeconfig string, change func(*cli.Environment), args ...
 	return r
 }
 
-// ends waits for the exit code.
-func (r *run) ends(want int) {
+// waitForExit waits for the exit code.
+func (r *run) waitForExit(want int) {
 	r.t.Helper()
 	select {
 	case code := <-r.code:
@@ -199,21 +199,15 @@ func (r *run) ends(want int) {
 	}
 }
 
-// shows waits until a writer has received a text.
-func (r *run) shows(where *output, text string) {
+// waitForText waits until a writer has received a text.
+func (r *run) waitForText(where *output, text string) {
 	r.t.Helper()
-	r.until(fmt.Sprintf("%q is shown", text), func() bool { return strings.Contains(where.String(), text) })
+	r.waitUntil(fmt.Sprintf("%q is shown", text), func() bool { return strings.Contains(where.String(), text) })
 }
 
-func (r *run) until(what string, holds func() bool) {
+func (r *run) waitUntil(what string, holds func() bool) {
 	r.t.Helper()
-	err := wait.PollUntilContextTimeout(
-		r.t.Context(), 10*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-			return holds(), nil
-		})
-	if err != nil {
-		r.t.Fatalf("still not so: %s", what)
-	}
+	wait.ForTest(r.t, time.Minute, wait.Holds(what, holds))
 }
 
 // output collects what any goroutine writes.

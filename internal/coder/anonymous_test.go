@@ -23,8 +23,8 @@ import (
 
 const opForeign = "foreign"
 
-// post sends a form through http.Client, as libraries do, to a host that is not the deployment's.
-func post(ctx context.Context, c *coder.Client, header ...string) (status int, body string, err error) {
+// postForm sends a form through http.Client, as libraries do, to a host that is not the deployment's.
+func postForm(ctx context.Context, c *coder.Client, header ...string) (status int, body string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://advertised.example.test/oauth2/tok%2Fens?a=b",
 		strings.NewReader("x=y"))
 	if err != nil {
@@ -70,7 +70,7 @@ func TestAnonymousRequestsGoToTheDeploymentUnauthenticated(t *testing.T) { // co
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			c := startServer(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
 				if r.Method != "POST" || r.URL.EscapedPath() != "/oauth2/tok%2Fens" || r.URL.RawQuery != "a=b" ||
 					string(body) != "x=y" {
@@ -85,9 +85,9 @@ func TestAnonymousRequestsGoToTheDeploymentUnauthenticated(t *testing.T) { // co
 				if diff := cmp.Diff(tt.want, got); diff != "" {
 					t.Error(diff)
 				}
-				answer(200, "{}")(w, r)
+				respondWith(200, "{}")(w, r)
 			}, append(configured, tt.with...)...)
-			if status, body, err := post(t.Context(), c, tt.send...); err != nil || status != 200 || body != "{}" {
+			if status, body, err := postForm(t.Context(), c, tt.send...); err != nil || status != 200 || body != "{}" {
 				t.Errorf("got %d, %q, %v", status, body, err)
 			}
 		})
@@ -96,9 +96,9 @@ func TestAnonymousRequestsGoToTheDeploymentUnauthenticated(t *testing.T) { // co
 
 func TestAnonymousRequestsHonourAConfiguredHost(t *testing.T) {
 	t.Parallel()
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) { answer(200, r.Host)(w, r) },
+	c := startServer(t, func(w http.ResponseWriter, r *http.Request) { respondWith(200, r.Host)(w, r) },
 		withHeader("Host", "coder.internal"))
-	if _, body, err := post(t.Context(), c); err != nil || body != "coder.internal" {
+	if _, body, err := postForm(t.Context(), c); err != nil || body != "coder.internal" {
 		t.Errorf("got %q, %v", body, err)
 	}
 }
@@ -106,7 +106,7 @@ func TestAnonymousRequestsHonourAConfiguredHost(t *testing.T) {
 func TestAnonymousRequestsThatFailAreErrorsOfThisPackage(t *testing.T) {
 	t.Parallel()
 	gone := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-	cut := answer(200, "{", "Content-Length: 10")
+	cut := respondWith(200, "{", "Content-Length: 10")
 	tests := map[string]struct {
 		handler http.HandlerFunc
 		with    option
@@ -114,14 +114,14 @@ func TestAnonymousRequestsThatFailAreErrorsOfThisPackage(t *testing.T) {
 	}{
 		"no answer":      {gone, nil, coder.Error{Kind: coder.Unavailable, Sent: true}},
 		"half an answer": {cut, nil, coder.Error{Kind: coder.Unavailable, Status: 200, Sent: true}},
-		"a large success": {answer(200, strings.Repeat("x", 1<<20+1)), nil,
+		"a large success": {respondWith(200, strings.Repeat("x", 1<<20+1)), nil,
 			coder.Error{Kind: coder.Malformed, Status: 200, Sent: true}},
-		"a redirect": {answer(302, "", "Location: https://user:"+sentinel+"@elsewhere.test/?code="+sentinel), nil,
+		"a redirect": {respondWith(302, "", "Location: https://user:"+sentinel+"@elsewhere.test/?code="+sentinel), nil,
 			coder.Error{Kind: coder.Redirected, Status: 302, Location: "https://elsewhere.test", Sent: true}},
-		"a redirect to nowhere": {answer(302, "", "Location: http://[::1?code="+sentinel), nil,
+		"a redirect to nowhere": {respondWith(302, "", "Location: http://[::1?code="+sentinel), nil,
 			coder.Error{Kind: coder.Redirected, Status: 302, Location: "an invalid location", Sent: true}},
-		"no redirect after all": {answer(304, ""), nil, coder.Error{Kind: coder.Malformed, Status: 304, Sent: true}},
-		"a redirect with a text": {answer(303, sentinel[11:]), nil,
+		"no redirect after all": {respondWith(304, ""), nil, coder.Error{Kind: coder.Malformed, Status: 304, Sent: true}},
+		"a redirect with a text": {respondWith(303, sentinel[11:]), nil,
 			coder.Error{Kind: coder.Malformed, Status: 303, Sent: true}},
 		"a header that cannot be sent": {gone, withHeader("X-Edge", sentinel+"\n"), coder.Error{Kind: coder.Invalid}},
 		"no turn": {gone, func(c *coder.Config) { c.Limiter = rate.NewLimiter(0, 0) },
@@ -136,7 +136,7 @@ func TestAnonymousRequestsThatFailAreErrorsOfThisPackage(t *testing.T) {
 			if tt.with == nil {
 				tt.with = func(*coder.Config) {}
 			}
-			_, _, err := post(t.Context(), serve(t, tt.handler, tt.with))
+			_, _, err := postForm(t.Context(), startServer(t, tt.handler, tt.with))
 			var e *coder.Error
 			if !errors.As(err, &e) {
 				t.Fatalf("got %v", err)
@@ -159,15 +159,15 @@ func TestAnonymousRequestsHaveADeadline(t *testing.T) { // B93
 		_, _ = io.ReadAll(r.Body) // the server notices only afterwards that the client has gone
 		<-r.Context().Done()
 	}
-	c := serve(t, held, func(c *coder.Config) { c.Timeout = 50 * time.Millisecond })
-	_, _, err := post(t.Context(), c)
+	c := startServer(t, held, func(c *coder.Config) { c.Timeout = 50 * time.Millisecond })
+	_, _, err := postForm(t.Context(), c)
 	var e *coder.Error
 	if !errors.As(err, &e) || e.Kind != coder.Unavailable || !e.Sent {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := post(ctx, c); coder.KindOf(err) != coder.Canceled {
+	if _, _, err := postForm(ctx, c); coder.KindOf(err) != coder.Canceled {
 		t.Errorf("got %v", err)
 	}
 }
@@ -175,16 +175,16 @@ func TestAnonymousRequestsHaveADeadline(t *testing.T) { // B93
 func TestAnonymousRequestsAreNeverRepeated(t *testing.T) { // contract G.18
 	t.Parallel()
 	var requests atomic.Int32
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	c := startServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if requests.Add(1) > 1 {
 			panic(http.ErrAbortHandler)
 		}
-		answer(200, "{}")(w, r)
+		respondWith(200, "{}")(w, r)
 	})
 	// Go's transport repeats a request with this header on another connection if it can read the body
 	// again.
 	for range 2 {
-		_, _, _ = post(t.Context(), c, "Idempotency-Key: 1")
+		_, _, _ = postForm(t.Context(), c, "Idempotency-Key: 1")
 	}
 	if n := requests.Load(); n != 2 {
 		t.Errorf("%d requests for 2", n)
@@ -200,7 +200,7 @@ func TestAnonymousRefusalsAreReturnedAndObserved(t *testing.T) {
 	const date = "Date: Fri, 20 Feb 2026 10:00:00 GMT"
 	large := strings.Repeat("x", 1<<20)
 	for status, body := range map[int]string{200: "{}", 429: large + "more"} {
-		got, text, err := post(t.Context(), serve(t, answer(status, body, date), observe))
+		got, text, err := postForm(t.Context(), startServer(t, respondWith(status, body, date), observe))
 		if err != nil || got != status || text != body[:min(len(body), 1<<20)] {
 			t.Errorf("got %d with %d bytes, %v", got, len(text), err)
 		}
@@ -225,10 +225,10 @@ func TestAnonymousRequestsUseTheClientCertificate(t *testing.T) { // B104
 		cert := selfSigned(t, "operator", time.Now().Add(time.Hour))
 		server := &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: poolOf(cert), MaxVersion: version}
 		c := serveTLS(t, server.Clone(), &tls.Config{Certificates: []tls.Certificate{cert}}, nil)
-		if status, _, err := post(t.Context(), c); err != nil || status != 200 {
+		if status, _, err := postForm(t.Context(), c); err != nil || status != 200 {
 			t.Errorf("got %d, %v", status, err)
 		}
-		_, _, err := post(t.Context(), serveTLS(t, server.Clone(), &tls.Config{}, nil))
+		_, _, err := postForm(t.Context(), serveTLS(t, server.Clone(), &tls.Config{}, nil))
 		if kind := coder.KindOf(err); kind != coder.ClientCertificateRequired {
 			t.Errorf("got %s, %v", kind, err)
 		}

@@ -20,14 +20,14 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// seen returns the headers of a request that is sent with these options.
-func seen(t *testing.T, options ...option) http.Header {
+// headersSent returns the headers of a request that is sent with these options.
+func headersSent(t *testing.T, options ...option) http.Header {
 	t.Helper()
 	var got http.Header
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	c := startServer(t, func(w http.ResponseWriter, r *http.Request) {
 		got = r.Header.Clone()
 		got.Set("Host", r.Host)
-		answer(200, userJSON)(w, r)
+		respondWith(200, userJSON)(w, r)
 	}, options...)
 	if _, err := c.Me(t.Context()); err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func TestHeadersThatIdentifyTheCallerYieldToTheToken(t *testing.T) { // contract
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := seen(t, append(tt.options, configured...)...)
+			got := headersSent(t, append(tt.options, configured...)...)
 			for _, other := range []string{"Accept", "Accept-Encoding", "User-Agent", "Host"} {
 				got.Del(other)
 			}
@@ -75,10 +75,10 @@ func TestHeadersThatIdentifyTheCallerYieldToTheToken(t *testing.T) { // contract
 func TestUserAgentAndHost(t *testing.T) {
 	t.Parallel()
 	ours := func(c *coder.Config) { c.UserAgent = "cso/1" }
-	if got := seen(t, ours); got.Get("User-Agent") != "cso/1" || got.Get("Coder-Session-Token") != "" {
+	if got := headersSent(t, ours); got.Get("User-Agent") != "cso/1" || got.Get("Coder-Session-Token") != "" {
 		t.Errorf("got %v", got)
 	}
-	if got := seen(t, ours, withHeader("User-Agent", "mine"),
+	if got := headersSent(t, ours, withHeader("User-Agent", "mine"),
 		withHeader("Host", "coder.internal")); got.Get("User-Agent") != "mine" || got.Get("Host") != "coder.internal" {
 		t.Errorf("got %v", got)
 	}
@@ -92,7 +92,7 @@ func TestHeadersThatCannotBeSentAreNamedWithoutTheirValues(t *testing.T) { // B9
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") }, o)
+			c := startServer(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") }, o)
 			if _, err := c.Me(t.Context()); coder.KindOf(err) != coder.Invalid || strings.Contains(err.Error(), sentinel) {
 				t.Errorf("got %v", err)
 			}
@@ -109,7 +109,7 @@ func TestWithTokenIsAnotherCallerOnTheSameConnections(t *testing.T) {
 		if _, err := r.Cookie("coder_session_token"); err == nil {
 			t.Error("a cookie was kept") // contract G.26
 		}
-		answer(200, userJSON)(w, r)
+		respondWith(200, userJSON)(w, r)
 	}))
 	t.Cleanup(server.Close)
 	c := newClient(t, server.URL, withToken("one"))
@@ -134,7 +134,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	var followed atomic.Bool
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Store(true) }))
 	t.Cleanup(other.Close)
-	_, err := serve(t, answer(307, "", "Location: "+other.URL+"/x"), withToken(sentinel)).Me(t.Context())
+	_, err := startServer(t, respondWith(307, "", "Location: "+other.URL+"/x"), withToken(sentinel)).Me(t.Context())
 	var e *coder.Error
 	if !errors.As(err, &e) || e.Location != other.URL || followed.Load() {
 		t.Errorf("got %v, followed: %v", err, followed.Load())
@@ -152,10 +152,10 @@ func TestCallsAreObserved(t *testing.T) { // B53
 	date := "Date: " + now.Add(-3*time.Minute).Format(http.TimeFormat)
 	slow := func(w http.ResponseWriter, r *http.Request) {
 		clock.SetTime(now.Add(2 * time.Second))
-		answer(200, userJSON, date)(w, r)
+		respondWith(200, userJSON, date)(w, r)
 	}
-	_, _ = serve(t, slow, observed).Me(t.Context())
-	_, _ = serve(t, answer(404, `{"message":"m"}`, date), observed).User(t.Context(), "ada")
+	_, _ = startServer(t, slow, observed).Me(t.Context())
+	_, _ = startServer(t, respondWith(404, `{"message":"m"}`, date), observed).User(t.Context(), "ada")
 	_, _ = newClient(t, "http://127.0.0.1:1", observed).BuildInfo(t.Context())
 	want := []coder.Call{
 		{Operation: coder.OpMe, Status: 200, Duration: 2 * time.Second, ServerTime: now.Add(-3 * time.Minute)},
@@ -170,7 +170,7 @@ func TestCallsAreObserved(t *testing.T) { // B53
 func TestLimiterIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	exhausted := rate.NewLimiter(rate.Every(time.Hour), 1)
-	c := serve(t, answer(200, userJSON), func(c *coder.Config) { c.Limiter = exhausted })
+	c := startServer(t, respondWith(200, userJSON), func(c *coder.Config) { c.Limiter = exhausted })
 	if _, err := c.Me(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestLimiterIsWaitedFor(t *testing.T) {
 
 func TestRequestsThatCannotBeRightAreNotSent(t *testing.T) {
 	t.Parallel()
-	c := serve(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was sent", r.URL) })
+	c := startServer(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was sent", r.URL) })
 	call := map[string]func() error{
 		"no user":        func() error { _, err := c.User(t.Context(), ""); return err },
 		"dots":           func() error { _, err := c.Token(t.Context(), userID, ".."); return err },

@@ -33,7 +33,7 @@ func (r *replay) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, r.body)
 }
 
-func (r *replay) set(status int, body, contentType string) {
+func (r *replay) setResponse(status int, body, contentType string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.status, r.body, r.contentType = status, body, contentType
@@ -53,7 +53,7 @@ func fuzzClient(f *testing.F) (*replay, *coder.Client) {
 
 func FuzzErrorBody(f *testing.F) {
 	for _, seed := range []string{
-		`{"message":"m","detail":"d","validations":[{"field":"name","detail":"x"}]}`, refused("API key is invalid."),
+		`{"message":"m","detail":"d","validations":[{"field":"name","detail":"x"}]}`, signedOutBody("API key is invalid."),
 		`{"message":null}`,
 		`<html>`, ``, `[]`, `{"message":"` + strings.Repeat("\\u0000é", 300) + `"}`, "plain\r\ntext\x00",
 		`{"validations":[null]}`,
@@ -65,7 +65,7 @@ func FuzzErrorBody(f *testing.F) {
 	server, c := fuzzClient(f)
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		status = 300 + (status%300+300)%300
-		server.set(status, body, "application/json")
+		server.setResponse(status, body, "application/json")
 		_, err := c.Me(t.Context())
 		var e *coder.Error
 		if !errors.As(err, &e) || e.Kind == "" || e.Status != status {
@@ -88,7 +88,7 @@ func FuzzTokens(f *testing.F) {
 	}
 	server, c := fuzzClient(f)
 	f.Fuzz(func(t *testing.T, body string) {
-		server.set(200, body, "application/json")
+		server.setResponse(200, body, "application/json")
 		tokens, err := c.Tokens(t.Context())
 		if err != nil {
 			if coder.KindOf(err) != coder.Malformed || tokens != nil {

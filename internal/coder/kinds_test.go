@@ -20,7 +20,7 @@ import (
 
 const signedOut = "You are signed out or your session has expired."
 
-func refused(detail string) string {
+func signedOutBody(detail string) string {
 	return fmt.Sprintf(`{"message":%q,"detail":%q}`, signedOut, detail)
 }
 
@@ -32,61 +32,64 @@ func TestAnswersAreClassified(t *testing.T) {
 		want    coder.Kind
 	}{
 		"no token": {
-			answer(401, refused("Cookie or query parameter \"coder_session_token\" must be provided.")), coder.Unauthorized},
-		"bad shape": {answer(401, refused("Invalid API key format: expected 2 parts, got 1")),
+			respondWith(401, signedOutBody("Cookie or query parameter \"coder_session_token\" must be provided.")),
+			coder.Unauthorized},
+		"bad shape": {respondWith(401, signedOutBody("Invalid API key format: expected 2 parts, got 1")),
 			coder.KeyUnknown},
-		"deleted key":           {answer(401, refused("API key is invalid.")), coder.KeyUnknown},
-		"wrong secret":          {answer(401, refused("API key secret is invalid.")), coder.KeyUnknown},
-		"wrong secret, shorter": {answer(401, refused("The secret is invalid")), coder.KeyUnknown},
-		"expired": {answer(401, refused(`API key expired at "2026-02-20 10:00:00 +0000 UTC".`)),
+		"deleted key":           {respondWith(401, signedOutBody("API key is invalid.")), coder.KeyUnknown},
+		"wrong secret":          {respondWith(401, signedOutBody("API key secret is invalid.")), coder.KeyUnknown},
+		"wrong secret, shorter": {respondWith(401, signedOutBody("The secret is invalid")), coder.KeyUnknown},
+		"expired": {respondWith(401, signedOutBody(`API key expired at "2026-02-20 10:00:00 +0000 UTC".`)),
 			coder.KeyExpired},
 		"suspended": {
-			answer(401, `{"message":"User is not active (status = \"suspended\"). Contact an admin."}`), coder.UserSuspended},
-		"provider": {answer(401, refused(`oauth2: "invalid_client" The client secret is invalid`)),
+			respondWith(401, `{"message":"User is not active (status = \"suspended\"). Contact an admin."}`),
+			coder.UserSuspended},
+		"provider": {respondWith(401, signedOutBody(`oauth2: "invalid_client" The client secret is invalid`)),
 			coder.Unauthorized},
-		"provider says expired": {answer(401, refused("token expired and refresh token is not set")), coder.Unauthorized},
-		"roles lookup":          {answer(401, `{"message":"Internal error.","detail":"boom"}`), coder.Unauthorized},
-		"edge refuses":          {answer(401, html, "Content-Type: text/html"), coder.Unauthorized},
-		"forbidden":             {answer(403, `{"message":"Forbidden."}`), coder.Forbidden},
+		"provider says expired": {respondWith(401, signedOutBody("token expired and refresh token is not set")),
+			coder.Unauthorized},
+		"roles lookup": {respondWith(401, `{"message":"Internal error.","detail":"boom"}`), coder.Unauthorized},
+		"edge refuses": {respondWith(401, html, "Content-Type: text/html"), coder.Unauthorized},
+		"forbidden":    {respondWith(403, `{"message":"Forbidden."}`), coder.Forbidden},
 		"missing": {
-			answer(404, `{"message":"Resource not found or you do not have access to this resource"}`), coder.NotFound},
+			respondWith(404, `{"message":"Resource not found or you do not have access to this resource"}`), coder.NotFound},
 		// contract A.6
-		"unknown user":       {answer(400, `{"message":"User must be an existing uuid or username."}`), coder.NotFound},
-		"unknown route":      {answer(404, `{"message":"Route not found."}`), coder.Malformed},
-		"page for 404":       {answer(404, html, "Content-Type: text/html"), coder.Malformed},
-		"other JSON for 404": {answer(404, `{"error":"nope"}`), coder.Malformed},
-		"conflict":           {answer(409, `{"message":"exists"}`), coder.Conflict},
-		"bad request":        {answer(400, `{"message":"request not valid"}`), coder.Invalid},
-		"bypass header":      {answer(428, "only owners", "Content-Type: text/plain"), coder.Invalid}, // contract A.7
-		"too large":          {answer(413, `{"message":"too large"}`), coder.Invalid},
-		"rate limited":       {answer(429, `{"message":"slow down"}`), coder.RateLimited},
-		"request timeout":    {answer(408, ""), coder.Unavailable},
-		"server error":       {answer(500, `{"message":"boom"}`), coder.Unavailable},
-		"bad gateway":        {answer(502, html, "Content-Type: text/html"), coder.Unavailable},
-		"redirect": {answer(302, "", "Location: https://login.example.test/x?token=S3NT1NEL"),
+		"unknown user":       {respondWith(400, `{"message":"User must be an existing uuid or username."}`), coder.NotFound},
+		"unknown route":      {respondWith(404, `{"message":"Route not found."}`), coder.Malformed},
+		"page for 404":       {respondWith(404, html, "Content-Type: text/html"), coder.Malformed},
+		"other JSON for 404": {respondWith(404, `{"error":"nope"}`), coder.Malformed},
+		"conflict":           {respondWith(409, `{"message":"exists"}`), coder.Conflict},
+		"bad request":        {respondWith(400, `{"message":"request not valid"}`), coder.Invalid},
+		"bypass header":      {respondWith(428, "only owners", "Content-Type: text/plain"), coder.Invalid}, // contract A.7
+		"too large":          {respondWith(413, `{"message":"too large"}`), coder.Invalid},
+		"rate limited":       {respondWith(429, `{"message":"slow down"}`), coder.RateLimited},
+		"request timeout":    {respondWith(408, ""), coder.Unavailable},
+		"server error":       {respondWith(500, `{"message":"boom"}`), coder.Unavailable},
+		"bad gateway":        {respondWith(502, html, "Content-Type: text/html"), coder.Unavailable},
+		"redirect": {respondWith(302, "", "Location: https://login.example.test/x?token=S3NT1NEL"),
 			coder.Redirected},
-		"redirect, same origin":  {answer(307, "", "Location: /login"), coder.Redirected},
-		"redirect, bad location": {answer(302, "", "Location: http://[S3NT1NEL"), coder.Redirected},
-		"redirect to nowhere":    {answer(304, ""), coder.Malformed},
-		"page for 200":           {answer(200, html, "Content-Type: text/html"), coder.Malformed},
-		"page, JSON by name":     {answer(200, html), coder.Malformed},
-		"wrong shape":            {answer(200, `[]`), coder.Malformed},
-		"null":                   {answer(200, `null`), coder.Malformed},
-		"object of another API":  {answer(200, `{"hello":"world"}`), coder.Malformed},
-		"empty":                  {answer(200, ``), coder.Malformed},
-		"two values":             {answer(200, userJSON+userJSON), coder.Malformed},
-		"too large an answer":    {answer(200, `{"id":"`+strings.Repeat("x", 2<<20)+`"}`), coder.Malformed}, // B93
+		"redirect, same origin":  {respondWith(307, "", "Location: /login"), coder.Redirected},
+		"redirect, bad location": {respondWith(302, "", "Location: http://[S3NT1NEL"), coder.Redirected},
+		"redirect to nowhere":    {respondWith(304, ""), coder.Malformed},
+		"page for 200":           {respondWith(200, html, "Content-Type: text/html"), coder.Malformed},
+		"page, JSON by name":     {respondWith(200, html), coder.Malformed},
+		"wrong shape":            {respondWith(200, `[]`), coder.Malformed},
+		"null":                   {respondWith(200, `null`), coder.Malformed},
+		"object of another API":  {respondWith(200, `{"hello":"world"}`), coder.Malformed},
+		"empty":                  {respondWith(200, ``), coder.Malformed},
+		"two values":             {respondWith(200, userJSON+userJSON), coder.Malformed},
+		"too large an answer":    {respondWith(200, `{"id":"`+strings.Repeat("x", 2<<20)+`"}`), coder.Malformed}, // B93
 		"cut off":                {cutOff, coder.Unavailable},
 		"connection closed": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 			coder.Unavailable},
-		"mismatch in authenticate": {answer(401, refused("API key is invalid."),
+		"mismatch in authenticate": {respondWith(401, signedOutBody("API key is invalid."),
 			`WWW-Authenticate: Bearer error_description="expired"`), coder.KeyUnknown},
-		"a good answer is no error": {answer(200, userJSON), ""},
+		"a good answer is no error": {respondWith(200, userJSON), ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := serve(t, tt.handler, withToken(sentinel)).User(t.Context(), "ada")
+			_, err := startServer(t, tt.handler, withToken(sentinel)).User(t.Context(), "ada")
 			if got := coder.KindOf(err); got != tt.want {
 				t.Fatalf("kind %q, want %q: %v", got, tt.want, err)
 			}
@@ -106,12 +109,12 @@ func TestBodiesAreReadWithALimit(t *testing.T) { // B93
 	t.Parallel()
 	// It is valid JSON and only too large.
 	body := userJSON + strings.Repeat(" ", 2<<20)
-	_, err := serve(t, answer(200, body)).Me(t.Context())
+	_, err := startServer(t, respondWith(200, body)).Me(t.Context())
 	if coder.KindOf(err) != coder.Malformed || !strings.Contains(err.Error(), "larger than") {
 		t.Errorf("got %v", err)
 	}
 	list := "[" + keyJSON + strings.Repeat(" ", 2<<20) + "]"
-	if _, err := serve(t, answer(200, list)).Tokens(t.Context()); err != nil {
+	if _, err := startServer(t, respondWith(200, list)).Tokens(t.Context()); err != nil {
 		t.Errorf("a long list: %v", err)
 	}
 }
@@ -152,7 +155,7 @@ func TestMessageIsShortCleanAndOneLine(t *testing.T) { // B90
 	long := `{"message":"bad\u0000\u001b[31m\nname","detail":"sent --token ` + sentinel +
 		` and ` + strings.Repeat("é", 500) + `",
 		"validations":[{"field":"name","detail":"x"}]}`
-	_, err := serve(t, answer(400, long)).Me(t.Context())
+	_, err := startServer(t, respondWith(400, long)).Me(t.Context())
 	var e *coder.Error
 	if !errors.As(err, &e) {
 		t.Fatal(err)
@@ -194,7 +197,7 @@ func TestRetryAfter(t *testing.T) { // B52, B53
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := serve(t, answer(tt.status, `{"message":"m"}`, tt.header...),
+			c := startServer(t, respondWith(tt.status, `{"message":"m"}`, tt.header...),
 				func(c *coder.Config) { c.Clock = testclock.NewFakeClock(now) })
 			_, err := c.Me(t.Context())
 			var e *coder.Error
@@ -207,7 +210,7 @@ func TestRetryAfter(t *testing.T) { // B52, B53
 
 func TestRedirectTellsTheOriginOnly(t *testing.T) {
 	t.Parallel()
-	c := serve(t, answer(302, "", "Location: https://u:"+sentinel+"@login.example.test/path?token="+sentinel))
+	c := startServer(t, respondWith(302, "", "Location: https://u:"+sentinel+"@login.example.test/path?token="+sentinel))
 	_, err := c.Me(t.Context())
 	var e *coder.Error
 	if !errors.As(err, &e) || e.Location != "https://login.example.test" || strings.Contains(e.Error(), sentinel) {
@@ -222,7 +225,8 @@ func TestTimeoutAndCancellationDiffer(t *testing.T) { // B93
 		arrived <- struct{}{}
 		<-release
 	}
-	c, patient := serve(t, silent, func(c *coder.Config) { c.Timeout = 50 * time.Millisecond }), serve(t, silent)
+	c, patient := startServer(t, silent, func(c *coder.Config) { c.Timeout = 50 * time.Millisecond }),
+		startServer(t, silent)
 	t.Cleanup(func() { close(release) }) // before the servers close, which wait for their handlers
 
 	_, err := c.Me(t.Context())

@@ -58,16 +58,16 @@ func newClient(t *testing.T, rawURL string, options ...option) *coder.Client {
 	return c
 }
 
-// serve starts a server and returns a client of it.
-func serve(t *testing.T, handler http.HandlerFunc, options ...option) *coder.Client {
+// startServer starts a server and returns a client of it.
+func startServer(t *testing.T, handler http.HandlerFunc, options ...option) *coder.Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return newClient(t, server.URL, options...)
 }
 
-// answer sends the same response to every request; header has lines "Name: value".
-func answer(status int, body string, header ...string) http.HandlerFunc {
+// respondWith sends the same response to every request; header has lines "Name: value".
+func respondWith(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		for _, line := range header {

@@ -6,19 +6,14 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/binary"
 	"encoding/hex"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"net/http/httptest"
 	"strings"
@@ -26,31 +21,16 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 )
 
 // selfSigned returns a certificate for name that expires at notAfter and is its own authority.
 func selfSigned(t *testing.T, name string, notAfter time.Time) tls.Certificate {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: notAfter.Add(-time.Hour),
-		NotAfter: notAfter,
-		DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, IsCA: true,
-		BasicConstraintsValid: true,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	return certs.SelfSignedForTest(t, certs.Request{
+		Usage: certs.ServerAndClient, CommonName: name, DNSNames: []string{name},
+		NotBefore: notAfter.Add(-time.Hour), NotAfter: notAfter,
+	}).TLS
 }
 
 func poolOf(certs ...tls.Certificate) *x509.CertPool {
@@ -76,7 +56,7 @@ func serveTLS(t *testing.T, server, client *tls.Config, wrap func(net.Conn) net.
 	if client.ServerName == "" {
 		client.ServerName = serverName
 	}
-	s := httptest.NewUnstartedServer(answer(200, userJSON))
+	s := httptest.NewUnstartedServer(respondWith(200, userJSON))
 	s.TLS = server
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	if wrap != nil {

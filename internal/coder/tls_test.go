@@ -167,7 +167,7 @@ func TestServerCertificateUntrusted(t *testing.T) { // B100
 
 func TestPlainServerBehindAnHTTPSURLIsMalformed(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(answer(200, userJSON))
+	server := httptest.NewServer(respondWith(200, userJSON))
 	t.Cleanup(server.Close)
 	c := newClient(t, strings.Replace(server.URL, "http:", "https:", 1))
 	if _, err := c.Me(t.Context()); coder.KindOf(err) != coder.Malformed {

@@ -18,14 +18,14 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// expect sends body to the one expected request, "METHOD /path?query".
-func expect(t *testing.T, want string, status int, body string) http.HandlerFunc {
+// expectRequest sends body to the one expected request, "METHOD /path?query".
+func expectRequest(t *testing.T, want string, status int, body string) http.HandlerFunc {
 	t.Helper()
 	return func(w http.ResponseWriter, r *http.Request) {
 		if got := r.Method + " " + r.URL.RequestURI(); got != want {
 			t.Errorf("asked %s, want %s", got, want)
 		}
-		answer(status, body)(w, r)
+		respondWith(status, body)(w, r)
 	}
 }
 
@@ -68,7 +68,7 @@ func TestReads(t *testing.T) { // contract B.1, B.2, B.5
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := tt.call(serve(t, expect(t, tt.request, 200, tt.body)))
+			got, err := tt.call(startServer(t, expectRequest(t, tt.request, 200, tt.body)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +102,7 @@ func TestKeysInTheirVariants(t *testing.T) { // contract B.5
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := serve(t, answer(200, tt.body)).Token(t.Context(), "u", "i")
+			got, err := startServer(t, respondWith(200, tt.body)).Token(t.Context(), "u", "i")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,7 +117,7 @@ func TestAListWithAHoleIsRefusedAsAWhole(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "{}", `{"message":"x"}`, "[" + keyJSON, "[" + keyJSON + ",{}]", "[null]",
 		`[{"id":"a","user_id":"u"}]`, `"x"`} {
-		if _, err := serve(t, answer(200, body)).Tokens(t.Context()); coder.KindOf(err) != coder.Malformed {
+		if _, err := startServer(t, respondWith(200, body)).Tokens(t.Context()); coder.KindOf(err) != coder.Malformed {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
@@ -125,7 +125,7 @@ func TestAListWithAHoleIsRefusedAsAWhole(t *testing.T) {
 
 func TestMint(t *testing.T) { // contract B.3
 	t.Parallel()
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	c := startServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		var got any
 		_ = json.Unmarshal(body, &got)
@@ -134,7 +134,7 @@ func TestMint(t *testing.T) { // contract B.3
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
-		expect(t, "POST /api/v2/users/u/keys/tokens", 201, `{"key":"`+sentinel+`"}`)(w, r)
+		expectRequest(t, "POST /api/v2/users/u/keys/tokens", 201, `{"key":"`+sentinel+`"}`)(w, r)
 	})
 	key, err := c.MintToken(t.Context(), "u", coder.TokenRequest{
 		Name: "cso-1", Lifetime: time.Hour, Scopes: []string{"workspace:read"}, AllowList: []string{"workspace:*"}})
@@ -148,7 +148,7 @@ func TestMint(t *testing.T) { // contract B.3
 
 func TestMintGuards(t *testing.T) {
 	t.Parallel()
-	c := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	c := startServer(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
 	for name, r := range map[string]coder.TokenRequest{
 		// contract G.5
 		"unit mistaken": {Name: "n", Lifetime: 2592000}, "no lifetime": {Name: "n"},
@@ -167,7 +167,8 @@ func TestMintGuards(t *testing.T) {
 func TestMintAnswersThatAreNoKeyAreNotShown(t *testing.T) { // B90
 	t.Parallel()
 	for _, body := range []string{`{"key":"` + sentinel + `x"}`, `{"key":["` + sentinel + `"]}`, sentinel, `{}`} {
-		_, err := serve(t, answer(201, body)).MintToken(t.Context(), "u", coder.TokenRequest{Name: "n", Lifetime: time.Hour})
+		_, err := startServer(t, respondWith(201, body)).MintToken(t.Context(), "u",
+			coder.TokenRequest{Name: "n", Lifetime: time.Hour})
 		if coder.KindOf(err) != coder.Malformed || strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), "S3NT1NEL") {
 			t.Errorf("%s: %#v", body, err)
 		}
@@ -177,12 +178,12 @@ func TestMintAnswersThatAreNoKeyAreNotShown(t *testing.T) { // B90
 func TestALostMintIsNotSentAgain(t *testing.T) { // B41
 	t.Parallel()
 	var posts atomic.Int32
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	c := startServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			posts.Add(1)
 			panic(http.ErrAbortHandler)
 		}
-		answer(200, userJSON)(w, r)
+		respondWith(200, userJSON)(w, r)
 	}, withHeader("Idempotency-Key", "1")) // makes net/http think that a POST may be repeated
 	if _, err := c.Me(t.Context()); err != nil { // leaves an idle connection
 		t.Fatal(err)
@@ -218,7 +219,8 @@ func TestDelete(t *testing.T) { // contract B.5
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := serve(t, expect(t, "DELETE /api/v2/users/u/keys/k", tt.status, tt.body)).DeleteToken(t.Context(), "u", "k")
+			handler := expectRequest(t, "DELETE /api/v2/users/u/keys/k", tt.status, tt.body)
+			err := startServer(t, handler).DeleteToken(t.Context(), "u", "k")
 			if coder.KindOf(err) != tt.want {
 				t.Errorf("got %v", err)
 			}
@@ -229,15 +231,15 @@ func TestDelete(t *testing.T) { // contract B.5
 func TestMaximumThatIsNoneIsMalformed(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{`{}`, `{"max_token_lifetime":0}`, `{"max_token_lifetime":"168h"}`} {
-		if got, err := serve(t, answer(200, body)).MaxTokenLifetime(t.Context(),
+		if got, err := startServer(t, respondWith(200, body)).MaxTokenLifetime(t.Context(),
 			"u"); coder.KindOf(err) != coder.Malformed || got != 0 {
 			t.Errorf("%s: %s, %v", body, got, err)
 		}
 	}
 }
 
-// pages serves total suspended users, at most cap at a time, and counts the requests.
-func pages(t *testing.T, total, limit int, asked *int) http.HandlerFunc {
+// serveUserPages serves total suspended users, at most cap at a time, and counts the requests.
+func serveUserPages(t *testing.T, total, limit int, asked *int) http.HandlerFunc {
 	t.Helper()
 	return func(w http.ResponseWriter, r *http.Request) {
 		*asked++
@@ -250,7 +252,7 @@ func pages(t *testing.T, total, limit int, asked *int) http.HandlerFunc {
 		for i := offset; i < min(offset+limit, total); i++ {
 			users = append(users, fmt.Sprintf(`{"id":"%d","username":"u%d","status":"suspended"}`, i, i))
 		}
-		answer(200, fmt.Sprintf(`{"users":[%s],"count":%d}`, strings.Join(users, ","), total))(w, r)
+		respondWith(200, fmt.Sprintf(`{"users":[%s],"count":%d}`, strings.Join(users, ","), total))(w, r)
 	}
 }
 
@@ -263,7 +265,7 @@ func TestSuspendedUsersComeInPages(t *testing.T) { // B51
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asked := 0
-			got, err := serve(t, pages(t, tt.total, tt.limit, &asked)).SuspendedUsers(t.Context())
+			got, err := startServer(t, serveUserPages(t, tt.total, tt.limit, &asked)).SuspendedUsers(t.Context())
 			if err != nil || len(got) != tt.total || asked != tt.asked {
 				t.Errorf("%d users in %d requests, %v", len(got), asked, err)
 			}
@@ -275,13 +277,14 @@ func TestSuspendedUsersAreOnlyThose(t *testing.T) {
 	t.Parallel()
 	body := `{"users":[` + userJSON +
 		`,{"id":"1","username":"x","status":"suspended"},{"id":"1","username":"x","status":"suspended"}],"count":3}`
-	got, err := serve(t, answer(200, body)).SuspendedUsers(t.Context())
+	got, err := startServer(t, respondWith(200, body)).SuspendedUsers(t.Context())
 	if diff := cmp.Diff([]coder.User{{ID: "1", Username: "x", Status: coder.UserStatusSuspended}}, got); err != nil ||
 		diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
 	endless := `{"users":[` + userJSON + `],"count":1000000}`
-	if _, err := serve(t, answer(200, endless)).SuspendedUsers(t.Context()); coder.KindOf(err) != coder.Malformed {
+	c := startServer(t, respondWith(200, endless))
+	if _, err := c.SuspendedUsers(t.Context()); coder.KindOf(err) != coder.Malformed {
 		t.Errorf("endless: %v", err)
 	}
 }

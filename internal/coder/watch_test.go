@@ -42,8 +42,8 @@ func openStream(
 	return resp, err
 }
 
-// upgrade responds as a server that switches protocols and echoes.
-func upgrade(w http.ResponseWriter, _ *http.Request) {
+// upgradeToEcho responds as a server that switches protocols and echoes.
+func upgradeToEcho(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Connection", "Upgrade")
 	w.Header().Set("Upgrade", "websocket")
 	w.WriteHeader(http.StatusSwitchingProtocols)
@@ -55,8 +55,8 @@ func upgrade(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.Copy(conn, buffered)
 }
 
-// events responds with an event stream that stays open.
-func events(w http.ResponseWriter, r *http.Request) {
+// streamEvents responds with an event stream that stays open.
+func streamEvents(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	_, _ = io.WriteString(w, "event: ping\n\n")
 	w.(http.Flusher).Flush()
@@ -72,7 +72,7 @@ func TestStreamsAreOpenedWithWhatEveryRequestHas(t *testing.T) { // contract D.1
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
 			var calls []coder.Call
-			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			c := startServer(t, func(w http.ResponseWriter, r *http.Request) {
 				got := http.Header{"Path": {r.URL.Path}}
 				for _, name := range []string{"Accept", "Accept-Encoding", "Coder-Session-Token", "Authorization", "X-Edge",
 					"User-Agent"} {
@@ -88,9 +88,9 @@ func TestStreamsAreOpenedWithWhatEveryRequestHas(t *testing.T) { // contract D.1
 					t.Error(diff)
 				}
 				if protocol == coder.WatchWebSocket {
-					upgrade(w, r)
+					upgradeToEcho(w, r)
 				} else {
-					events(w, r)
+					streamEvents(w, r)
 				}
 			}, withToken(sentinel), withHeader("X-Edge", "1"), withHeader("Authorization", "Bearer edge"),
 				func(c *coder.Config) {
@@ -127,19 +127,19 @@ func TestFailedOpeningsAreClassified(t *testing.T) { // B81, B83
 		kind    coder.Kind
 		failure coder.WatchFailure
 	}{
-		"no route":       {answer(404, `{"message":"Route not found."}`), coder.Malformed, coder.WatchMissing},
-		"no workspace":   {answer(404, message), coder.NotFound, coder.WatchMissing},
-		"a proxy's 404":  {answer(404, "<html>"), coder.Malformed, coder.WatchMissing},
-		"signed out":     {answer(401, refused("API key is invalid.")), coder.KeyUnknown, coder.WatchRefused},
-		"forbidden":      {answer(403, message), coder.Forbidden, coder.WatchRefused},
-		"gone":           {answer(410, `{"id":"x"}`), coder.Invalid, coder.WatchRefused},
-		"upgrade needed": {answer(426, message), coder.Invalid, coder.WatchRefused},
-		"bad request":    {answer(400, message), coder.Invalid, coder.WatchUnavailable},
-		"too many":       {answer(429, message, "Retry-After: 7"), coder.RateLimited, coder.WatchUnavailable},
-		"server error":   {answer(502, "<html>"), coder.Unavailable, coder.WatchUnavailable},
-		"redirect": {answer(307, "", "Location: https://elsewhere.example.test/x"), coder.Redirected,
+		"no route":       {respondWith(404, `{"message":"Route not found."}`), coder.Malformed, coder.WatchMissing},
+		"no workspace":   {respondWith(404, message), coder.NotFound, coder.WatchMissing},
+		"a proxy's 404":  {respondWith(404, "<html>"), coder.Malformed, coder.WatchMissing},
+		"signed out":     {respondWith(401, signedOutBody("API key is invalid.")), coder.KeyUnknown, coder.WatchRefused},
+		"forbidden":      {respondWith(403, message), coder.Forbidden, coder.WatchRefused},
+		"gone":           {respondWith(410, `{"id":"x"}`), coder.Invalid, coder.WatchRefused},
+		"upgrade needed": {respondWith(426, message), coder.Invalid, coder.WatchRefused},
+		"bad request":    {respondWith(400, message), coder.Invalid, coder.WatchUnavailable},
+		"too many":       {respondWith(429, message, "Retry-After: 7"), coder.RateLimited, coder.WatchUnavailable},
+		"server error":   {respondWith(502, "<html>"), coder.Unavailable, coder.WatchUnavailable},
+		"redirect": {respondWith(307, "", "Location: https://elsewhere.example.test/x"), coder.Redirected,
 			coder.WatchUnavailable},
-		"a page": {answer(200, "<html>", "Content-Type: text/html"), coder.Malformed, coder.WatchUnavailable},
+		"a page": {respondWith(200, "<html>", "Content-Type: text/html"), coder.Malformed, coder.WatchUnavailable},
 		"cut": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, coder.Unavailable,
 			coder.WatchUnavailable},
 	}
@@ -148,7 +148,7 @@ func TestFailedOpeningsAreClassified(t *testing.T) { // B81, B83
 			t.Run(name+"/"+string(protocol), func(t *testing.T) {
 				t.Parallel()
 				var seen coder.Kind
-				c := serve(t, tt.handler, withToken(sentinel),
+				c := startServer(t, tt.handler, withToken(sentinel),
 					func(c *coder.Config) { c.Observe = func(call coder.Call) { seen = call.Kind } })
 				_, err := openStream(t.Context(), t, c, protocol)
 				if got := coder.KindOf(err); got != tt.kind || seen != tt.kind {
@@ -171,7 +171,7 @@ func TestFailedOpeningsAreClassified(t *testing.T) { // B81, B83
 func TestTheHandshakeHasADeadlineAndTheStreamHasNone(t *testing.T) { // B93
 	t.Parallel()
 	soon := func(c *coder.Config) { c.Timeout = 200 * time.Millisecond }
-	silent := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, soon)
+	silent := startServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, soon)
 	for _, protocol := range []coder.WatchProtocol{coder.WatchWebSocket, coder.WatchEvents} {
 		_, err := openStream(t.Context(), t, silent, protocol)
 		if coder.KindOf(err) != coder.Unavailable || !strings.Contains(err.Error(), "no answer in time") {
@@ -179,7 +179,7 @@ func TestTheHandshakeHasADeadlineAndTheStreamHasNone(t *testing.T) { // B93
 		}
 	}
 	// The second event comes after the deadline.
-	resp, err := openStream(t.Context(), t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	resp, err := openStream(t.Context(), t, startServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.(http.Flusher).Flush()
 		timer := time.NewTimer(600 * time.Millisecond)
@@ -198,7 +198,7 @@ func TestTheHandshakeHasADeadlineAndTheStreamHasNone(t *testing.T) { // B93
 func TestGivingUpADialEndsIt(t *testing.T) { // B84
 	t.Parallel()
 	arrived := make(chan struct{}, 1)
-	c := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+	c := startServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		arrived <- struct{}{}
 		<-r.Context().Done()
 	})
@@ -214,7 +214,7 @@ func TestGivingUpADialEndsIt(t *testing.T) { // B84
 
 func TestOpeningsWaitForTheLimiter(t *testing.T) { // B52
 	t.Parallel()
-	c := serve(t, events, func(c *coder.Config) { c.Limiter = rate.NewLimiter(rate.Every(time.Hour), 1) })
+	c := startServer(t, streamEvents, func(c *coder.Config) { c.Limiter = rate.NewLimiter(rate.Every(time.Hour), 1) })
 	if _, err := openStream(t.Context(), t, c, coder.WatchEvents); err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func TestOpeningsThatCannotBeRight(t *testing.T) {
 
 func TestStreamsOverTLS(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewTLSServer(http.HandlerFunc(events))
+	server := httptest.NewTLSServer(http.HandlerFunc(streamEvents))
 	t.Cleanup(server.Close)
 	trusting := newClient(t, server.URL,
 		func(c *coder.Config) { c.TLS = server.Client().Transport.(*http.Transport).TLSClientConfig })

@@ -22,7 +22,7 @@ const (
 		`"updated_at":"2026-02-20T12:00:00.5+02:00"}}`
 )
 
-func dev() coder.Workspace {
+func devWorkspace() coder.Workspace {
 	return coder.Workspace{
 		ID: workspaceID, Name: "dev", OwnerID: userID, OwnerName: "ada", Status: coder.WorkspaceStopped, Transition: "stop",
 		BuildNumber: 7, ChangedAt: time.Date(2026, 2, 20, 10, 0, 0, 5e8, time.UTC),
@@ -31,25 +31,26 @@ func dev() coder.Workspace {
 
 func TestWorkspace(t *testing.T) { // contract D
 	t.Parallel()
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	c := startServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.EscapedPath() != "/api/v2/users/ada%2F/workspace/dev" {
 			t.Errorf("path %s", r.URL.EscapedPath())
 		}
-		answer(200, workspaceJSON)(w, r)
+		respondWith(200, workspaceJSON)(w, r)
 	})
 	got, err := c.Workspace(t.Context(), "ada/", "dev")
-	if diff := cmp.Diff(dev(), got); err != nil || diff != "" {
+	if diff := cmp.Diff(devWorkspace(), got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	for name, tt := range map[string]struct {
 		handler http.HandlerFunc
 		want    coder.Kind
 	}{
-		"missing":             {answer(404, `{"message":"not found"}`), coder.NotFound},
-		"no such user in R30": {answer(400, `{"message":"user must be an existing uuid or username"}`), coder.NotFound},
-		"half an answer":      {answer(200, strings.Replace(workspaceJSON, `"status":"stopped",`, "", 1)), coder.Malformed},
+		"missing":             {respondWith(404, `{"message":"not found"}`), coder.NotFound},
+		"no such user in R30": {respondWith(400, `{"message":"user must be an existing uuid or username"}`), coder.NotFound},
+		"half an answer": {respondWith(200, strings.Replace(workspaceJSON, `"status":"stopped",`, "", 1)),
+			coder.Malformed},
 	} {
-		if _, err := serve(t, tt.handler).Workspace(t.Context(), "ada", "dev"); coder.KindOf(err) != tt.want {
+		if _, err := startServer(t, tt.handler).Workspace(t.Context(), "ada", "dev"); coder.KindOf(err) != tt.want {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -58,7 +59,7 @@ func TestWorkspace(t *testing.T) { // contract D
 func TestParseWorkspace(t *testing.T) { // contract D.1
 	t.Parallel()
 	got, err := coder.ParseWorkspace([]byte(workspaceJSON))
-	if err != nil || got != dev() {
+	if err != nil || got != devWorkspace() {
 		t.Errorf("%+v, %v", got, err)
 	}
 	dormant, err := coder.ParseWorkspace([]byte(strings.Replace(workspaceJSON, `"dormant_at":null`,

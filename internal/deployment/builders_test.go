@@ -32,9 +32,9 @@ var (
 
 type option func(*Observation)
 
-// deployment is an observation of a deployment that has its finalizer and resolved settings, and
+// newDeployment is an observation of a deployment that has its finalizer and resolved settings, and
 // was not verified yet.
-func deployment(name string, options ...option) Observation {
+func newDeployment(name string, options ...option) Observation {
 	o := Observation{
 		Now: noon,
 		Deployment: &v1alpha1.CoderDeployment{
@@ -50,8 +50,8 @@ func deployment(name string, options ...option) Observation {
 	return o
 }
 
-// verified sets the server's answer, given so long ago.
-func verified(r authcheck.Result, ago time.Duration) option {
+// withVerification sets the server's answer, given so long ago.
+func withVerification(r authcheck.Result, ago time.Duration) option {
 	return func(o *Observation) {
 		o.Verification = Verification{Time: o.Now.Add(-ago), Fingerprint: settings, Result: r}
 		if r.OK() {
@@ -67,8 +67,8 @@ func verified(r authcheck.Result, ago time.Duration) option {
 	}
 }
 
-// minting adds a session that needs a token list, which was made so long ago.
-func minting(r authcheck.Result, ago time.Duration) option {
+// withMintingSession adds a session that needs a token list, which was made so long ago.
+func withMintingSession(r authcheck.Result, ago time.Duration) option {
 	return func(o *Observation) {
 		o.Sessions = Sessions{Minting: true, Counts: v1alpha1.SessionCounts{Total: 1}, Names: []string{"builds/ci"}}
 		o.TokenListing = TokenListing{Time: o.Now.Add(-ago), Result: r}
@@ -78,17 +78,17 @@ func minting(r authcheck.Result, ago time.Duration) option {
 	}
 }
 
-// unlisted removes the token list.
-func unlisted(o *Observation) { o.TokenListing = TokenListing{} }
+// withoutTokenList removes the token list.
+func withoutTokenList(o *Observation) { o.TokenListing = TokenListing{} }
 
-func problem(missing bool, message string) option {
+func withProblem(missing bool, message string) option {
 	return func(o *Observation) {
 		o.Config.Fingerprint = ""
 		o.Config.Problems = append(o.Config.Problems, Problem{Missing: missing, Message: message})
 	}
 }
 
-func deleted(o *Observation) {
+func withDeletion(o *Observation) {
 	at := metav1.NewTime(noon)
 	o.Deployment.DeletionTimestamp = &at
 }
@@ -129,7 +129,7 @@ type row struct {
 	want outcome
 }
 
-func check(t *testing.T, rows map[string]row) {
+func checkRows(t *testing.T, rows map[string]row) {
 	t.Helper()
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func TestCertificateCurrent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := deployment("prod", verified(accepted, 0), func(o *Observation) {
+			o := newDeployment("prod", withVerification(accepted, 0), func(o *Observation) {
 				o.Config.CertificateNotBefore, o.Config.CertificateNotAfter = noon.Add(tc.begins), noon.Add(tc.ends)
 			})
 			p := Decide(o)
@@ -49,7 +49,7 @@ func TestCertificateCurrent(t *testing.T) {
 			}
 		})
 	}
-	without := Decide(deployment("prod", verified(accepted, 0)))
+	without := Decide(newDeployment("prod", withVerification(accepted, 0)))
 	for _, c := range without.Conditions {
 		if c.Type == v1alpha1.ConditionCertificateCurrent {
 			t.Errorf("without a certificate the condition is %+v", c)

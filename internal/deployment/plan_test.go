@@ -11,7 +11,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-func applied(t *testing.T, o Observation) v1alpha1.CoderDeploymentStatus {
+func applyPlan(t *testing.T, o Observation) v1alpha1.CoderDeploymentStatus {
 	t.Helper()
 	status := *o.Deployment.Status.DeepCopy()
 	Decide(o).Apply(&status, o)
@@ -20,9 +20,9 @@ func applied(t *testing.T, o Observation) v1alpha1.CoderDeploymentStatus {
 
 func TestApply(t *testing.T) {
 	t.Parallel()
-	o := deployment("prod", verified(accepted, time.Minute), minting(accepted, 0))
+	o := newDeployment("prod", withVerification(accepted, time.Minute), withMintingSession(accepted, 0))
 	o.Config.CertificateNotAfter, o.Verification.Token.ExpiresAt = noon.Add(time.Hour), noon.Add(2*time.Hour)
-	got := applied(t, o)
+	got := applyPlan(t, o)
 	got.Conditions = nil
 	want := v1alpha1.CoderDeploymentStatus{
 		ObservedGeneration: 3, DeploymentID: "id", Version: "v2", AuthFingerprint: settings, User: o.Verification.User,
@@ -39,19 +39,19 @@ func TestApply(t *testing.T) {
 // Without news nothing is written (B07, B54).
 func TestApplyInASteadyState(t *testing.T) {
 	t.Parallel()
-	first := deployment("prod", verified(accepted, 0), minting(accepted, 0))
-	first.Deployment.Status = applied(t, first)
+	first := newDeployment("prod", withVerification(accepted, 0), withMintingSession(accepted, 0))
+	first.Deployment.Status = applyPlan(t, first)
 	for name, tc := range map[string]struct {
 		later   time.Duration
 		change  option
 		written bool
 	}{
 		"the same pass again":                    {0, func(*Observation) {}, false},
-		"another verification, the same news":    {each, verified(accepted, 0), false},
-		"after an hour it is brought up to date": {time.Hour, verified(accepted, 0), true},
+		"another verification, the same news":    {each, withVerification(accepted, 0), false},
+		"after an hour it is brought up to date": {time.Hour, withVerification(accepted, 0), true},
 		"settings that change":                   {time.Minute, func(o *Observation) { o.Settling = true }, false},
 		"another count":                          {0, func(o *Observation) { o.Sessions.Counts.Ready = 1 }, true},
-		"a refusal":                              {each, verified(refused, 0), true},
+		"a refusal":                              {each, withVerification(refused, 0), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -59,7 +59,7 @@ func TestApplyInASteadyState(t *testing.T) {
 			o.Now = noon.Add(tc.later)
 			o.TokenListing.Time = o.Now
 			tc.change(&o)
-			if diff := cmp.Diff(first.Deployment.Status, applied(t, o)); (diff != "") != tc.written {
+			if diff := cmp.Diff(first.Deployment.Status, applyPlan(t, o)); (diff != "") != tc.written {
 				t.Errorf("written: %t, want %t\n%s", diff != "", tc.written, diff)
 			}
 		})
@@ -69,10 +69,10 @@ func TestApplyInASteadyState(t *testing.T) {
 // The last successful verification stays in status while the server refuses.
 func TestApplyARefusal(t *testing.T) {
 	t.Parallel()
-	o := deployment("prod", verified(accepted, 0))
-	o.Deployment.Status = applied(t, o)
-	verified(refused, 0)(&o)
-	got := applied(t, o)
+	o := newDeployment("prod", withVerification(accepted, 0))
+	o.Deployment.Status = applyPlan(t, o)
+	withVerification(refused, 0)(&o)
+	got := applyPlan(t, o)
 	if got.DeploymentID != "id" || got.AuthFingerprint != settings || !got.LastVerifiedTime.Time.Equal(noon) {
 		t.Errorf("the record is %+v", got)
 	}
@@ -81,13 +81,13 @@ func TestApplyARefusal(t *testing.T) {
 // A change updates lastVerifiedTime, however recent it is.
 func TestApplyDatesWhatIsNew(t *testing.T) {
 	t.Parallel()
-	o := deployment("prod", verified(accepted, 0))
-	o.Deployment.Status = applied(t, o)
+	o := newDeployment("prod", withVerification(accepted, 0))
+	o.Deployment.Status = applyPlan(t, o)
 	o.Now = noon.Add(time.Minute)
 	o.Config.Fingerprint = "hmac-sha256:next"
-	verified(accepted, 0)(&o)
+	withVerification(accepted, 0)(&o)
 	o.Verification.Fingerprint = o.Config.Fingerprint
-	if got := applied(t, o).LastVerifiedTime; !got.Time.Equal(o.Now) {
+	if got := applyPlan(t, o).LastVerifiedTime; !got.Time.Equal(o.Now) {
 		t.Errorf("other settings were verified at %s, and status says %s", o.Now, got)
 	}
 }

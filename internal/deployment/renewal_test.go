@@ -11,10 +11,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// renewing is a verified deployment whose own token, minted at noon, has this lifetime and is to be
+// newRenewing is a verified deployment whose own token, minted at noon, has this lifetime and is to be
 // renewed so long before its expiration.
-func renewing(lifetime time.Duration, before v1alpha1.Duration, options ...option) Observation {
-	return deployment("prod", append([]option{verified(accepted, 0), func(o *Observation) {
+func newRenewing(lifetime time.Duration, before v1alpha1.Duration, options ...option) Observation {
+	return newDeployment("prod", append([]option{withVerification(accepted, 0), func(o *Observation) {
 		o.Deployment.Spec.Token = &v1alpha1.OperatorToken{
 			SecretRef: v1alpha1.TokenSecretRef{Name: "token"}, Renew: &v1alpha1.TokenRenewal{
 				Lifetime: "144h", Before: before,
@@ -24,8 +24,8 @@ func renewing(lifetime time.Duration, before v1alpha1.Duration, options ...optio
 	}}, options...)...)
 }
 
-// later moves the time to so long after noon, with a verification and a list just made.
-func later(d time.Duration) option {
+// atLaterTime moves the time to so long after noon, with a verification and a list just made.
+func atLaterTime(d time.Duration) option {
 	return func(o *Observation) {
 		o.Now = noon.Add(d)
 		o.Verification.Time, o.TokenListing.Time = o.Now, o.Now
@@ -47,42 +47,42 @@ func TestTheOwnTokenIsRenewedInTime(t *testing.T) {
 		o    Observation
 		want Action
 	}{
-		"long before its end":    {renewing(144*time.Hour, "48h", later(95*time.Hour)), Nothing},
-		"when its time has come": {renewing(144*time.Hour, "48h", later(96*time.Hour)), Renew},
+		"long before its end":    {newRenewing(144*time.Hour, "48h", atLaterTime(95*time.Hour)), Nothing},
+		"when its time has come": {newRenewing(144*time.Hour, "48h", atLaterTime(96*time.Hour)), Renew},
 		"the server's clock is ahead": {
-			renewing(144*time.Hour, "48h", later(95*time.Hour), func(o *Observation) { o.Skew = time.Hour }), Renew,
+			newRenewing(144*time.Hour, "48h", atLaterTime(95*time.Hour), func(o *Observation) { o.Skew = time.Hour }), Renew,
 		},
 		"not asked for": {
-			renewing(
-				144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Deployment.Spec.Token.Renew = nil },
+			newRenewing(
+				144*time.Hour, "48h", atLaterTime(96*time.Hour), func(o *Observation) { o.Deployment.Spec.Token.Renew = nil },
 			),
 			Nothing,
 		},
 		"its end is not known": {
-			renewing(
-				144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Verification.Token = OwnToken{} },
+			newRenewing(
+				144*time.Hour, "48h", atLaterTime(96*time.Hour), func(o *Observation) { o.Verification.Token = OwnToken{} },
 			),
 			Nothing,
 		},
-		"a limit of 7 days below before: not at once": {renewing(168*time.Hour, "1000h", later(time.Hour)), Nothing},
+		"a limit of 7 days below before: not at once": {newRenewing(168*time.Hour, "1000h", atLaterTime(time.Hour)), Nothing},
 		"a limit of 7 days below before: at two thirds": {
-			renewing(168*time.Hour, "1000h", later(112*time.Hour)), Renew,
+			newRenewing(168*time.Hour, "1000h", atLaterTime(112*time.Hour)), Renew,
 		},
-		"after a failure it waits": {renewing(144*time.Hour, "48h", later(96*time.Hour), failedOnce(0)), Nothing},
+		"after a failure it waits": {newRenewing(144*time.Hour, "48h", atLaterTime(96*time.Hour), failedOnce(0)), Nothing},
 		"and tries again": {
-			renewing(144*time.Hour, "48h", later(96*time.Hour), failedOnce(time.Second)), Renew,
+			newRenewing(144*time.Hour, "48h", atLaterTime(96*time.Hour), failedOnce(time.Second)), Renew,
 		},
 		"settling: nothing": {
-			renewing(144*time.Hour, "48h", later(96*time.Hour), func(o *Observation) { o.Settling = true }), Nothing,
+			newRenewing(144*time.Hour, "48h", atLaterTime(96*time.Hour), func(o *Observation) { o.Settling = true }), Nothing,
 		},
 		"its predecessor has its overlap": {
-			renewing(144*time.Hour, "48h", later(time.Minute), replaced(5*time.Minute)), Nothing,
+			newRenewing(144*time.Hour, "48h", atLaterTime(time.Minute), replaced(5*time.Minute)), Nothing,
 		},
 		"and is revoked after it": {
-			renewing(144*time.Hour, "48h", later(5*time.Minute), replaced(5*time.Minute)), RevokePredecessor,
+			newRenewing(144*time.Hour, "48h", atLaterTime(5*time.Minute), replaced(5*time.Minute)), RevokePredecessor,
 		},
 		"the one in use is never revoked": {
-			renewing(144*time.Hour, "48h", later(5*time.Minute), replaced(0), func(o *Observation) {
+			newRenewing(144*time.Hour, "48h", atLaterTime(5*time.Minute), replaced(0), func(o *Observation) {
 				o.Renewal.Predecessor = "own"
 			}), Nothing,
 		},
@@ -107,15 +107,15 @@ func TestTokenRenewedCondition(t *testing.T) {
 		o      Observation
 		reason string // empty: no condition
 	}{
-		"in time": {renewing(144*time.Hour, "48h"), v1alpha1.ReasonRenewed},
-		"failing": {renewing(144*time.Hour, "48h", func(o *Observation) {
+		"in time": {newRenewing(144*time.Hour, "48h"), v1alpha1.ReasonRenewed},
+		"failing": {newRenewing(144*time.Hour, "48h", func(o *Observation) {
 			o.Renewal = Renewal{Time: noon, Failures: 2, Result: refused}
 		}), v1alpha1.ReasonUnauthorized},
 		"its end is not known": {
-			renewing(144*time.Hour, "48h", func(o *Observation) { o.Verification.Token = OwnToken{} }),
+			newRenewing(144*time.Hour, "48h", func(o *Observation) { o.Verification.Token = OwnToken{} }),
 			v1alpha1.ReasonForbidden,
 		},
-		"not asked for": {deployment("prod", verified(accepted, 0)), ""},
+		"not asked for": {newDeployment("prod", withVerification(accepted, 0)), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

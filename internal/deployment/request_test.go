@@ -9,8 +9,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// asking sets a verification request; handled is the one in status.
-func asking(request, handled string) option {
+// withVerifyRequest sets a verification request; handled is the one in status.
+func withVerifyRequest(request, handled string) option {
 	return func(o *Observation) {
 		o.Deployment.Annotations = map[string]string{v1alpha1.AnnotationVerifyRequestedAt: request}
 		o.Deployment.Status.LastHandledVerifyAt = handled
@@ -27,53 +27,60 @@ func TestAVerificationOnRequest(t *testing.T) {
 		do      Action
 		handled string
 	}{
-		"no request":  {deployment("prod", verified(accepted, 0)), Nothing, ""},
-		"a request":   {deployment("prod", verified(accepted, 0), asking("one", "")), Verify, ""},
-		"asked again": {deployment("prod", verified(accepted, 0), asking("two", "one"), answered("one")), Verify, ""},
+		"no request": {newDeployment("prod", withVerification(accepted, 0)), Nothing, ""},
+		"a request":  {newDeployment("prod", withVerification(accepted, 0), withVerifyRequest("one", "")), Verify, ""},
+		"asked again": {newDeployment("prod", withVerification(accepted, 0), withVerifyRequest("two", "one"),
+			answered("one")), Verify, ""},
 		"the answer is known": {
-			deployment("prod", verified(accepted, 0), asking("one", ""), answered("one")), Nothing, "one",
+			newDeployment("prod", withVerification(accepted, 0), withVerifyRequest("one", ""), answered("one")), Nothing, "one",
 		},
 		"a bad answer is one": {
-			deployment("prod", verified(refused, 0), asking("one", ""), answered("one")), Nothing, "one",
+			newDeployment("prod", withVerification(refused, 0), withVerifyRequest("one", ""), answered("one")), Nothing, "one",
 		},
 		"and so is none": {
-			deployment("prod", verified(unreachable, 0), asking("one", ""), answered("one")), Nothing, "one",
+			newDeployment("prod", withVerification(unreachable, 0), withVerifyRequest("one", ""), answered("one")), Nothing,
+			"one",
 		},
 		"after a restart it is not repeated": {
-			deployment("prod", verified(accepted, 0), asking("one", "one")), Nothing, "one",
+			newDeployment("prod", withVerification(accepted, 0), withVerifyRequest("one", "one")), Nothing, "one",
 		},
-		"the request is taken back": {deployment("prod", verified(accepted, 0), asking("", "one")), Nothing, "one"},
+		"the request is taken back": {newDeployment("prod", withVerification(accepted, 0), withVerifyRequest("", "one")),
+			Nothing, "one"},
 		"taken back after the answer": {
-			deployment("prod", verified(accepted, 0), asking("", "one"), answered("one")), Nothing, "one",
+			newDeployment("prod", withVerification(accepted, 0), withVerifyRequest("", "one"), answered("one")), Nothing, "one",
 		},
 		"a later one came meanwhile": {
-			deployment("prod", verified(accepted, 0), asking("two", ""), answered("one")), Verify, "",
+			newDeployment("prod", withVerification(accepted, 0), withVerifyRequest("two", ""), answered("one")), Verify, "",
 		},
 		"settling: it waits": {
-			deployment("prod", verified(accepted, 0), asking("one", ""), func(o *Observation) { o.Settling = true }),
+			newDeployment("prod", withVerification(accepted, 0), withVerifyRequest("one", ""),
+				func(o *Observation) { o.Settling = true }),
 			Nothing, "",
 		},
 		"the settings are not complete": {
-			deployment("prod", asking("one", ""), problem(true, "no key")), Nothing, "one",
+			newDeployment("prod", withVerifyRequest("one", ""), withProblem(true, "no key")), Nothing, "one",
 		},
 		"not complete, without a request": {
-			deployment("prod", asking("", "one"), problem(true, "no key")), Nothing, "one",
+			newDeployment("prod", withVerifyRequest("", "one"), withProblem(true, "no key")), Nothing, "one",
 		},
 		"during the backoff of an earlier failure": {
-			deployment("prod", verified(unreachable, time.Millisecond), asking("two", "one"), answered("one")), Verify,
+			newDeployment("prod", withVerification(unreachable, time.Millisecond), withVerifyRequest("two", "one"),
+				answered("one")), Verify,
 			"",
 		},
 		"it brings a list with it, B51": {
-			deployment(
-				"prod", verified(accepted, 0), minting(accepted, time.Second), asking("one", ""), answered("one"),
+			newDeployment(
+				"prod", withVerification(accepted, 0), withMintingSession(accepted, time.Second), withVerifyRequest("one", ""),
+				answered("one"),
 			),
 			List, "",
 		},
 		"the answer stands at the next look": {
-			deployment("prod", verified(accepted, time.Minute), asking("one", "one"), answered("one")), Nothing, "one",
+			newDeployment("prod", withVerification(accepted, time.Minute), withVerifyRequest("one", "one"), answered("one")),
+			Nothing, "one",
 		},
 		"taken back while it was being asked": {
-			deployment("prod", verified(accepted, 0), asking("", ""), answered("one")), Nothing, "one",
+			newDeployment("prod", withVerification(accepted, 0), withVerifyRequest("", ""), answered("one")), Nothing, "one",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func reversed(candidates []Candidate) []Candidate {
+func reverseCandidates(candidates []Candidate) []Candidate {
 	other := slices.Clone(candidates)
 	slices.Reverse(other)
 	return other
@@ -52,8 +52,8 @@ func TestAReturningSessionStays(t *testing.T) {
 			data[i] = byte(random.UintN(256))
 		}
 		candidates, policy := sessionsFrom(data)
-		candidates = after(candidates, DecideRetention(candidates, policy, noon))
-		was := count(candidates, Exempt)
+		candidates = applyDecisions(candidates, DecideRetention(candidates, policy, noon))
+		was := countInState(candidates, Exempt)
 		at := slices.IndexFunc(candidates, func(c Candidate) bool { return c.State == Retired })
 		if at < 0 {
 			continue
@@ -63,7 +63,7 @@ func TestAReturningSessionStays(t *testing.T) {
 		if r, ok := decisions[candidates[at].UID]; ok {
 			t.Fatalf("it is retired at once: %+v", r)
 		}
-		if now := count(after(candidates, decisions), Exempt); now < was {
+		if now := countInState(applyDecisions(candidates, decisions), Exempt); now < was {
 			t.Fatalf("%d were kept, %d are", was, now)
 		}
 	}

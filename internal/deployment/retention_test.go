@@ -14,8 +14,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// candidate is a session that was active so long before noon and was created long before.
-func candidate(uid string, where RetentionState, ago time.Duration) Candidate {
+// newCandidate is a session that was active so long before noon and was created long before.
+func newCandidate(uid string, where RetentionState, ago time.Duration) Candidate {
 	return Candidate{UID: uid, CreatedAt: noon.Add(-2000 * time.Hour), LastActive: noon.Add(-ago), State: where}
 }
 
@@ -46,78 +46,78 @@ func TestDecideRetention(t *testing.T) {
 		want       map[string]string
 	}{
 		"no retention: none is retired": {
-			[]Candidate{candidate("a", Active, 2000*time.Hour)}, Policy{}, map[string]string{},
+			[]Candidate{newCandidate("a", Active, 2000*time.Hour)}, Policy{}, map[string]string{},
 		},
 		"no retention any more: all return": {
 			[]Candidate{
-				candidate("a", Retired, 2000*time.Hour), candidate("b", Retired, 0), candidate("c", Exempt, 0),
+				newCandidate("a", Retired, 2000*time.Hour), newCandidate("b", Retired, 0), newCandidate("c", Exempt, 0),
 			}, Policy{},
 			map[string]string{"a": "return", "b": "return"},
 		},
 		"as many as the limit: none is retired": {
 			[]Candidate{
-				candidate("a", Active, 3*time.Hour), candidate("b", Active, time.Hour),
+				newCandidate("a", Active, 3*time.Hour), newCandidate("b", Active, time.Hour),
 			}, Policy{MaxSessions: 2}, map[string]string{},
 		},
 		"B27 one more: the least recently used one goes": {
 			[]Candidate{
-				candidate("b", Active, time.Hour), candidate("a", Active, 3*time.Hour), candidate("c", Active, 0),
+				newCandidate("b", Active, time.Hour), newCandidate("a", Active, 3*time.Hour), newCandidate("c", Active, 0),
 			}, Policy{MaxSessions: 2}, map[string]string{"a": limit},
 		},
 		"active at the same time: the oldest goes": {
 			[]Candidate{
-				candidate("b", Active, time.Hour), older(candidate("a", Active, time.Hour)),
+				newCandidate("b", Active, time.Hour), older(newCandidate("a", Active, time.Hour)),
 			}, Policy{MaxSessions: 1}, map[string]string{"a": limit},
 		},
 		"and as old: by UID": {
 			[]Candidate{
-				candidate("b", Active, time.Hour), candidate("a", Active, time.Hour),
+				newCandidate("b", Active, time.Hour), newCandidate("a", Active, time.Hour),
 			}, Policy{MaxSessions: 1}, map[string]string{"a": limit},
 		},
 		"an exempt session causes no retirement, and is not retired": {
 			[]Candidate{
-				candidate("a", Active, 3*time.Hour), candidate("b", Exempt, 1000*time.Hour), candidate("c", Exempt, 0),
+				newCandidate("a", Active, 3*time.Hour), newCandidate("b", Exempt, 1000*time.Hour), newCandidate("c", Exempt, 0),
 			}, Policy{MaxSessions: 1, IdleTimeout: 2 * time.Hour},
 			map[string]string{"a": idle},
 		},
 		"an exempt session keeps its place: none returns to it": {
 			[]Candidate{
-				candidate("a", Exempt, 3*time.Hour), candidate("b", Retired, 0),
+				newCandidate("a", Exempt, 3*time.Hour), newCandidate("b", Retired, 0),
 			}, Policy{MaxSessions: 1}, map[string]string{"b": limit},
 		},
 		"B28 an hour of grace, because the record may be an hour old": {
 			[]Candidate{
-				candidate("a", Active, 3*time.Hour), candidate("b", Active, 3*time.Hour-1),
+				newCandidate("a", Active, 3*time.Hour), newCandidate("b", Active, 3*time.Hour-1),
 			}, Policy{IdleTimeout: 2 * time.Hour}, map[string]string{"a": idle},
 		},
 		"idle ones go first, and make room": {
 			[]Candidate{
-				candidate("a", Active, 9*time.Hour), candidate("b", Active, 8*time.Hour),
-				candidate("c", Active, time.Hour), candidate("d", Active, 0),
+				newCandidate("a", Active, 9*time.Hour), newCandidate("b", Active, 8*time.Hour),
+				newCandidate("c", Active, time.Hour), newCandidate("d", Active, 0),
 			}, Policy{MaxSessions: 2, IdleTimeout: 2 * time.Hour},
 			map[string]string{"a": idle, "b": idle},
 		},
 		"the limit is raised: the most recently used ones return": {
 			[]Candidate{
-				candidate("a", Retired, 3*time.Hour), candidate("b", Retired, time.Hour),
-				candidate("c", Retired, 2*time.Hour), candidate("d", Active, 0),
+				newCandidate("a", Retired, 3*time.Hour), newCandidate("b", Retired, time.Hour),
+				newCandidate("c", Retired, 2*time.Hour), newCandidate("d", Active, 0),
 			}, Policy{MaxSessions: 3},
 			map[string]string{"a": limit, "b": "return", "c": "return"},
 		},
 		"the timeout is raised: a session that would not be idle returns": {
 			[]Candidate{
-				candidate("a", Retired, 11*time.Hour), candidate("b", Retired, 10*time.Hour),
+				newCandidate("a", Retired, 11*time.Hour), newCandidate("b", Retired, 10*time.Hour),
 			}, Policy{IdleTimeout: 10 * time.Hour},
 			map[string]string{"a": idle, "b": "return"},
 		},
 		"retired for the limit, and idle by now": {
-			[]Candidate{candidate("a", Retired, 30*time.Hour)}, Policy{
+			[]Candidate{newCandidate("a", Retired, 30*time.Hour)}, Policy{
 				IdleTimeout: 10 * time.Hour, MaxSessions: 1,
 			}, map[string]string{"a": idle},
 		},
 		"a returning session retires no other": {
 			[]Candidate{
-				candidate("a", Active, 3*time.Hour), candidate("b", Retired, time.Hour),
+				newCandidate("a", Active, 3*time.Hour), newCandidate("b", Retired, time.Hour),
 			}, Policy{MaxSessions: 1}, map[string]string{"b": limit},
 		},
 	} {
@@ -138,13 +138,13 @@ func TestDecisionsHaveMessages(t *testing.T) {
 	} {
 		seen := DecideRetention(
 			[]Candidate{
-				candidate("a", Active, 0), candidate("b", Active, time.Minute), candidate("c", Active, 9*time.Hour),
+				newCandidate("a", Active, 0), newCandidate("b", Active, time.Minute), newCandidate("c", Active, 9*time.Hour),
 			},
 			Policy{MaxSessions: 1, IdleTimeout: 2 * time.Hour}, noon,
 		)
 		later := DecideRetention(
 			[]Candidate{
-				candidate("a", Active, 0), candidate("b", Active, time.Minute), candidate("c", Active, 9*time.Hour),
+				newCandidate("a", Active, 0), newCandidate("b", Active, time.Minute), newCandidate("c", Active, 9*time.Hour),
 			},
 			Policy{MaxSessions: 1, IdleTimeout: 2 * time.Hour}, noon.Add(time.Second),
 		)
@@ -181,14 +181,15 @@ func TestDecisionsNeedAList(t *testing.T) {
 	t.Parallel()
 	hours, most := v1alpha1.Duration("2h"), int32(1)
 	with := func(options ...option) Observation {
-		base := []option{verified(accepted, time.Minute), minting(accepted, time.Minute), func(o *Observation) {
-			o.Deployment.Spec.Retention = &v1alpha1.Retention{IdleTimeout: &hours, MaxSessions: &most}
-			o.Sessions.Candidates = []Candidate{
-				candidate("a", Active, 3*time.Hour), candidate("b", Active, 0), candidate("c", Active, time.Hour),
-			}
-			o.TokenListing.LastSuccessTime = noon
-		}}
-		return deployment("prod", append(base, options...)...)
+		base := []option{withVerification(accepted, time.Minute), withMintingSession(accepted, time.Minute),
+			func(o *Observation) {
+				o.Deployment.Spec.Retention = &v1alpha1.Retention{IdleTimeout: &hours, MaxSessions: &most}
+				o.Sessions.Candidates = []Candidate{
+					newCandidate("a", Active, 3*time.Hour), newCandidate("b", Active, 0), newCandidate("c", Active, time.Hour),
+				}
+				o.TokenListing.LastSuccessTime = noon
+			}}
+		return newDeployment("prod", append(base, options...)...)
 	}
 	for name, tc := range map[string]struct {
 		seen Observation
@@ -202,8 +203,8 @@ func TestDecisionsNeedAList(t *testing.T) {
 			with(func(o *Observation) { o.TokenListing.LastSuccessTime = noon.Add(-time.Hour) }),
 			map[string]string{"a": limit, "c": limit},
 		},
-		"the deployment is refused": {with(verified(refused, time.Minute)), map[string]string{}},
-		"the deployment goes":       {with(deleted), map[string]string{}},
+		"the deployment is refused": {with(withVerification(refused, time.Minute)), map[string]string{}},
+		"the deployment goes":       {with(withDeletion), map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -229,7 +230,7 @@ func sessionsFrom(data []byte) ([]Candidate, Policy) {
 	policy := Policy{MaxSessions: next() % 6, IdleTimeout: []time.Duration{0, 2 * time.Hour, 9 * time.Hour}[next()%3]}
 	var candidates []Candidate
 	for len(data) > 0 && len(candidates) < 24 {
-		c := candidate(
+		c := newCandidate(
 			fmt.Sprintf("s%02d", len(candidates)), RetentionState(next()%3), time.Duration(next()%13)*time.Hour,
 		)
 		c.CreatedAt = c.CreatedAt.Add(time.Duration(next()%3) * time.Minute)
@@ -238,8 +239,8 @@ func sessionsFrom(data []byte) ([]Candidate, Policy) {
 	return candidates, policy
 }
 
-// after applies the decisions to the candidates. Exempt ones stay exempt.
-func after(candidates []Candidate, decisions map[string]RetentionDecision) []Candidate {
+// applyDecisions applies the decisions to the candidates. Exempt ones stay exempt.
+func applyDecisions(candidates []Candidate, decisions map[string]RetentionDecision) []Candidate {
 	next := slices.Clone(candidates)
 	for i := range next {
 		switch r, ok := decisions[next[i].UID]; {
@@ -252,7 +253,7 @@ func after(candidates []Candidate, decisions map[string]RetentionDecision) []Can
 	return next
 }
 
-func count(candidates []Candidate, where RetentionState) (n int) {
+func countInState(candidates []Candidate, where RetentionState) (n int) {
 	for _, c := range candidates {
 		if c.State == where {
 			n++
@@ -264,12 +265,12 @@ func count(candidates []Candidate, where RetentionState) (n int) {
 // checkDecisions checks what is true of all decisions; it returns what is wrong, or nothing.
 func checkDecisions(candidates []Candidate, policy Policy) string {
 	decisions := DecideRetention(candidates, policy, noon)
-	outcome := after(candidates, decisions)
-	other := DecideRetention(reversed(candidates), policy, noon)
+	outcome := applyDecisions(candidates, decisions)
+	other := DecideRetention(reverseCandidates(candidates), policy, noon)
 	if diff := cmp.Diff(decisionsByUID(decisions), decisionsByUID(other)); diff != "" {
 		return "it goes by the order in which sessions are listed: " + diff
 	}
-	if diff := cmp.Diff(outcome, after(outcome, DecideRetention(outcome, policy, noon))); diff != "" {
+	if diff := cmp.Diff(outcome, applyDecisions(outcome, DecideRetention(outcome, policy, noon))); diff != "" {
 		return "deciding again on the outcome changes it: " + diff
 	}
 	needed, returned := 0, 0
@@ -301,13 +302,13 @@ func checkDecisions(candidates []Candidate, policy Policy) string {
 			return c.UID + " is exempt and has a decision"
 		}
 	}
-	kept, most := count(outcome, Active), policy.MaxSessions
+	kept, most := countInState(outcome, Active), policy.MaxSessions
 	switch {
 	case most == 0 && needed > 0, most > 0 && needed > 0 && kept != most:
 		return fmt.Sprintf("%d go for a limit of %d, and %d stay", needed, most, kept)
 	case most > 0 && kept > most:
 		return fmt.Sprintf("%d are kept, with a limit of %d", kept, most)
-	case most > 0 && returned > 0 && kept+count(outcome, Exempt) > most:
+	case most > 0 && returned > 0 && kept+countInState(outcome, Exempt) > most:
 		return fmt.Sprintf("%d return where there is no room", returned)
 	}
 	return ""

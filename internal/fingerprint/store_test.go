@@ -3,7 +3,6 @@
 package fingerprint_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"strings"
@@ -11,64 +10,31 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+	"github.com/coder-session-operator/coder-session-operator/test/fakeapi"
 )
 
 const namespace = "coder-system"
 
-// store is an API server for Secrets. before is called before each request, and its error is
-// returned.
-type store struct {
-	mu      sync.Mutex
-	secrets map[types.NamespacedName]*corev1.Secret
-	before  func(verb string) error
-	created int
+var keySecret = types.NamespacedName{Namespace: namespace, Name: fingerprint.SecretName}
+
+// store holds the Secret with the key.
+type store struct{ *fakeapi.Server }
+
+func newStore() *store { return &store{fakeapi.New()} }
+
+// beforeVerb calls a function before each request with its verb. Its error is returned.
+func (s *store) beforeVerb(before func(verb string) error) {
+	s.Before(func(r fakeapi.Request) error { return before(r.Verb) })
 }
 
-var secrets = schema.GroupResource{Resource: "secrets"}
-
-func newStore() *store {
-	return &store{secrets: make(map[types.NamespacedName]*corev1.Secret), before: func(string) error { return nil }}
-}
-
-func (s *store) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
-	if err := s.before("get"); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found, ok := s.secrets[key]
-	if !ok {
-		return apierrors.NewNotFound(secrets, key.Name)
-	}
-	found.DeepCopyInto(obj.(*corev1.Secret))
-	return nil
-}
-
-func (s *store) Create(_ context.Context, obj client.Object, _ ...client.CreateOption) error {
-	if err := s.before("create"); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := client.ObjectKeyFromObject(obj)
-	if _, ok := s.secrets[key]; ok {
-		return apierrors.NewAlreadyExists(secrets, key.Name)
-	}
-	s.secrets[key] = obj.(*corev1.Secret).DeepCopy()
-	s.created++
-	return nil
-}
-
-func (s *store) put(data map[string][]byte) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.secrets[types.NamespacedName{Namespace: namespace, Name: fingerprint.SecretName}] = &corev1.Secret{Data: data}
+func (s *store) putData(data map[string][]byte) {
+	s.Put(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: keySecret.Namespace, Name: keySecret.Name}, Data: data,
+	})
 }
 
 func loadKey(t *testing.T, s *store, random io.Reader) (fingerprint.Key, error) {
@@ -92,13 +58,12 @@ func TestTheKeyIsCreatedOnceAndFoundAgain(t *testing.T) {
 	if sumOf(first) != sumOf(second) {
 		t.Error("the key that was created is not the one that was found")
 	}
-	if s.created != 1 {
-		t.Errorf("%d Secrets were created, want 1", s.created)
+	if len(s.Writes()) != 1 {
+		t.Errorf("%d Secrets were created, want 1", len(s.Writes()))
 	}
-	for _, secret := range s.secrets {
-		if got := string(secret.Data[fingerprint.SecretKey]); got != sentinel[:fingerprint.KeySize] {
-			t.Errorf("the Secret holds %d bytes that are not those of the source of randomness", len(got))
-		}
+	secret := fakeapi.Stored[corev1.Secret](s.Server, keySecret)
+	if got := string(secret.Data[fingerprint.SecretKey]); got != sentinel[:fingerprint.KeySize] {
+		t.Errorf("the Secret holds %d bytes that are not those of the source of randomness", len(got))
 	}
 }
 
@@ -106,12 +71,12 @@ func TestTheKeyIsCreatedOnceAndFoundAgain(t *testing.T) {
 func TestASlowerReplicaTakesTheFastersKey(t *testing.T) {
 	t.Parallel()
 	s := newStore()
-	s.before = func(verb string) error {
+	s.beforeVerb(func(verb string) error {
 		if verb == "create" {
-			s.put(map[string][]byte{fingerprint.SecretKey: []byte(sentinel)})
+			s.putData(map[string][]byte{fingerprint.SecretKey: []byte(sentinel)})
 		}
 		return nil
-	}
+	})
 	key, err := loadKey(t, s, strings.NewReader(strings.Repeat("x", fingerprint.KeySize)))
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +120,7 @@ func TestAnUnusableSecretIsNamedAndLeftAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStore()
-			s.put(data)
+			s.putData(data)
 			_, err := loadKey(t, s, strings.NewReader(sentinel))
 			if err == nil {
 				t.Fatal("no error")
@@ -168,7 +133,7 @@ func TestAnUnusableSecretIsNamedAndLeftAlone(t *testing.T) {
 			if strings.Contains(err.Error(), sentinel[:16]) {
 				t.Errorf("%q shows the key", err)
 			}
-			if s.created != 0 {
+			if len(s.Writes()) != 0 {
 				t.Error("the Secret was overwritten")
 			}
 		})
@@ -182,12 +147,12 @@ func TestOtherErrorsArePassedOn(t *testing.T) {
 		t.Run(failing, func(t *testing.T) {
 			t.Parallel()
 			s := newStore()
-			s.before = func(verb string) error {
+			s.beforeVerb(func(verb string) error {
 				if verb == failing {
 					return refused
 				}
 				return nil
-			}
+			})
 			if _, err := loadKey(t, s, strings.NewReader(sentinel)); !errors.Is(err, refused) {
 				t.Errorf("got %v, want %v", err, refused)
 			}
@@ -199,7 +164,7 @@ func TestOtherErrorsArePassedOn(t *testing.T) {
 		if _, err := loadKey(t, s, strings.NewReader("short")); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("got %v, want %v", err, io.ErrUnexpectedEOF)
 		}
-		if s.created != 0 {
+		if len(s.Writes()) != 0 {
 			t.Error("a Secret was created from too little randomness")
 		}
 	})

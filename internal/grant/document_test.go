@@ -18,10 +18,10 @@ import (
 
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
-	full := whole()
+	full := completeState()
 	everyField(t, reflect.ValueOf(full), "State")
 	change := func(edit func(*State)) State {
-		s := whole()
+		s := completeState()
 		edit(&s)
 		return s
 	}
@@ -82,10 +82,10 @@ func everyField(t *testing.T, v reflect.Value, path string) {
 	}
 }
 
-// members returns the document as JSON, changed.
-func members(t testing.TB, change func(map[string]any)) []byte {
+// documentMembers returns the document as JSON, changed.
+func documentMembers(t testing.TB, change func(map[string]any)) []byte {
 	t.Helper()
-	text, err := encodeState(whole())
+	text, err := encodeState(completeState())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func members(t testing.TB, change func(map[string]any)) []byte {
 	return text
 }
 
-func without(path ...string) func(map[string]any) {
+func withoutMember(path ...string) func(map[string]any) {
 	return func(d map[string]any) {
 		for _, name := range path[:len(path)-1] {
 			d = d[name].(map[string]any)
@@ -111,7 +111,7 @@ func without(path ...string) func(map[string]any) {
 
 func TestUnreadableDocuments(t *testing.T) { // B25, B90
 	t.Parallel()
-	text, err := encodeState(whole())
+	text, err := encodeState(completeState())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,26 +127,26 @@ func TestUnreadableDocuments(t *testing.T) { // B25, B90
 		"another type":         []byte(`["` + mark + `"]`),
 		"a field's other type": []byte(`{"version":1,"client":{"id":["` + mark + `"]}}`),
 		"a time that is none":  []byte(`{"version":1,"intent":{"at":"` + mark + `"}}`),
-		"a later version":      members(t, func(d map[string]any) { d["version"] = 2 }),
-		"no version":           members(t, without("version")),
-		"a client without id":  members(t, without("client", "id")),
-		"an attempt, no state": members(t, without("attempt", "state")),
-		"an attempt, no proof": members(t, without("attempt", "verifier")),
-		"a grant, no token":    members(t, without("grant", "accessToken")),
-		"a grant, no key id":   members(t, without("grant", "keyID")),
-		"a grant of no client": members(t, without("client")),
+		"a later version":      documentMembers(t, func(d map[string]any) { d["version"] = 2 }),
+		"no version":           documentMembers(t, withoutMember("version")),
+		"a client without id":  documentMembers(t, withoutMember("client", "id")),
+		"an attempt, no state": documentMembers(t, withoutMember("attempt", "state")),
+		"an attempt, no proof": documentMembers(t, withoutMember("attempt", "verifier")),
+		"a grant, no token":    documentMembers(t, withoutMember("grant", "accessToken")),
+		"a grant, no key id":   documentMembers(t, withoutMember("grant", "keyID")),
+		"a grant of no client": documentMembers(t, withoutMember("client")),
 	}
 	for name, text := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store, server := newStore()
-			if _, err := store.Write(t.Context(), session(), whole(), Version{}); err != nil {
+			if _, err := store.Write(t.Context(), newSession(), completeState(), Version{}); err != nil {
 				t.Fatal(err)
 			}
-			broken := server.live()
+			broken := server.storedSecret()
 			broken.Data = map[string][]byte{"state": text}
-			broken = server.put(broken)
-			state, version, err := store.Read(t.Context(), session())
+			broken = server.putSecret(broken)
+			state, version, err := store.Read(t.Context(), newSession())
 			var corrupt *CorruptError
 			if !errors.As(err, &corrupt) || corrupt.Key != "state" || corrupt.Secret != documentKey ||
 				!cmp.Equal(state, State{}) {
@@ -164,7 +164,7 @@ func TestUnreadableDocuments(t *testing.T) { // B25, B90
 				t.Errorf("the version is %+v", version)
 			}
 			// an unreadable document can be overwritten
-			if _, err := store.Write(t.Context(), session(), State{}, version); err != nil {
+			if _, err := store.Write(t.Context(), newSession(), State{}, version); err != nil {
 				t.Error(err)
 			}
 		})
@@ -173,7 +173,7 @@ func TestUnreadableDocuments(t *testing.T) { // B25, B90
 
 // For any stored text: reading does not panic, and a state that was read survives a round trip.
 func FuzzDecode(f *testing.F) {
-	for _, s := range []State{{}, whole(), {Client: whole().Client, Grant: whole().Grant}} {
+	for _, s := range []State{{}, completeState(), {Client: completeState().Client, Grant: completeState().Grant}} {
 		text, err := encodeState(s)
 		if err != nil {
 			f.Fatal(err)
@@ -182,7 +182,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte(
 		`{"version":1,"grant":null,"attempt":{"state":"x","verifier":"y","expiresAt":"2026-02-20T10:00:00+23:59"}}`))
-	f.Add(members(f, without("client")))
+	f.Add(documentMembers(f, withoutMember("client")))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := decodeState(text)
 		if err != nil {

@@ -53,12 +53,12 @@ func TestWhatARegistrationServes(t *testing.T) { // B61, B73
 
 func TestTheSecretOfAStaticClient(t *testing.T) {
 	t.Parallel()
-	c := whole().Client
+	c := completeState().Client
 	if got := c.With(redact.New("rotated")); got.ClientSecret.Reveal() != "rotated" || got.ClientID != c.ClientID {
 		t.Errorf("a static client has %+v", got)
 	}
 	c.Static = false
-	if got := c.With(redact.New("rotated")); !got.ClientSecret.Equal(whole().Client.ClientSecret) {
+	if got := c.With(redact.New("rotated")); !got.ClientSecret.Equal(completeState().Client.ClientSecret) {
 		t.Error("a client of the session's own has another secret")
 	}
 }
@@ -123,9 +123,9 @@ func TestGranted(t *testing.T) { // B62
 	}
 	for name, tt := range tests {
 		s := State{Client: &Client{Server: "one"}, Attempt: tt.before, Intent: &Intent{}, Ended: &Ended{Consented: true}}
-		s.Granted(granted("a1B2c3D4e5"), now)
+		s.Granted(newGrant("a1B2c3D4e5"), now)
 		want := State{Client: &Client{Server: "one"}, Attempt: tt.after,
-			Grant: &Grant{Grant: granted("a1B2c3D4e5"), IssuedAt: now}}
+			Grant: &Grant{Grant: newGrant("a1B2c3D4e5"), IssuedAt: now}}
 		if diff := cmp.Diff(want, s); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -143,7 +143,7 @@ func TestSpentBy(t *testing.T) { // B67
 
 func TestPublic(t *testing.T) { // B90
 	t.Parallel()
-	s := whole()
+	s := completeState()
 	public := s.Public()
 	for name, secret := range map[string]redact.Secret{
 		"client secret": public.Client.ClientSecret, "management token": public.Client.ManagementToken,
@@ -157,7 +157,7 @@ func TestPublic(t *testing.T) { // B90
 	if public.Grant.RefreshToken.IsZero() {
 		t.Error("it is not kept that there is a refresh token")
 	}
-	if diff := cmp.Diff(whole(), s); diff != "" {
+	if diff := cmp.Diff(completeState(), s); diff != "" {
 		t.Errorf("the original is changed: %s", diff)
 	}
 	if diff := cmp.Diff(State{}, State{}.Public()); diff != "" {
@@ -172,7 +172,7 @@ func TestPublic(t *testing.T) { // B90
 // A printed state shows no credential, and no other contents either.
 func TestPrintedStates(t *testing.T) { // B90
 	t.Parallel()
-	s := whole()
+	s := completeState()
 	values := map[string]any{
 		"state": s, "pointer": &s, "client": *s.Client, "attempt": *s.Attempt, "grant": *s.Grant, "list": []State{s},
 		"map": map[string]any{"x": s.Client, "y": s.Attempt, "z": s.Grant}, "Client": s.Client, "Attempt": s.Attempt,

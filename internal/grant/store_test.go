@@ -18,10 +18,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// written stores a state in a new document and returns its version.
-func written(t *testing.T, store *Store, s State) Version {
+// writeNew stores a state in a new document and returns its version.
+func writeNew(t *testing.T, store *Store, s State) Version {
 	t.Helper()
-	version, err := store.Write(t.Context(), session(), s, Version{})
+	version, err := store.Write(t.Context(), newSession(), s, Version{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func written(t *testing.T, store *Store, s State) Version {
 
 func wantState(t *testing.T, store *Store, want State) {
 	t.Helper()
-	got, _, err := store.Read(t.Context(), session())
+	got, _, err := store.Read(t.Context(), newSession())
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -39,19 +39,19 @@ func wantState(t *testing.T, store *Store, want State) {
 func TestTheDocumentOfASession(t *testing.T) {
 	t.Parallel()
 	store, server := newStore()
-	state, version, err := store.Read(t.Context(), session())
+	state, version, err := store.Read(t.Context(), newSession())
 	if err != nil || !version.Absent() || !cmp.Equal(state, State{}) {
 		t.Fatalf("got %+v, %+v, %v", state, version, err)
 	}
-	first := written(t, store, whole())
-	wantState(t, store, whole())
-	live := server.live()
+	first := writeNew(t, store, completeState())
+	wantState(t, store, completeState())
+	live := server.storedSecret()
 	want := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "builds", Name: "ci-oauth", UID: first.UID, ResourceVersion: first.ResourceVersion,
 			Labels: map[string]string{"credentials.coder.com/grant": "ci"},
 			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "credentials.coder.com/v1alpha1", Kind: "CoderSession", Name: "ci", UID: session().UID,
+				APIVersion: "credentials.coder.com/v1alpha1", Kind: "CoderSession", Name: "ci", UID: newSession().UID,
 				Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
 			}},
 		},
@@ -60,12 +60,12 @@ func TestTheDocumentOfASession(t *testing.T) {
 	if diff := cmp.Diff(want, live); diff != "" {
 		t.Error(diff)
 	}
-	second, err := store.Write(t.Context(), session(), State{}, first)
+	second, err := store.Write(t.Context(), newSession(), State{}, first)
 	if err != nil || second.UID != first.UID || second.ResourceVersion == first.ResourceVersion || second.Absent() {
 		t.Errorf("got %+v, %v", second, err)
 	}
 	wantState(t, store, State{})
-	if diff := cmp.Diff([]string{"create", "update"}, server.writes); diff != "" {
+	if diff := cmp.Diff([]string{"create", "update"}, server.Writes()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -74,29 +74,30 @@ func TestTheDocumentOfASession(t *testing.T) {
 func TestMetadataOfOthersStay(t *testing.T) { // B30
 	t.Parallel()
 	store, server := newStore()
-	written(t, store, State{})
-	edited := server.live()
+	writeNew(t, store, State{})
+	edited := server.storedSecret()
 	edited.Labels["backup"], edited.Annotations, edited.Finalizers = "daily", map[string]string{"note": "x"},
 		[]string{"example.test/hold"}
 	edited.OwnerReferences = append(edited.OwnerReferences,
 		metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "y"})
-	server.put(edited)
+	server.putSecret(edited)
 	for range 2 { // the second write uses the version that the first one returned
-		if _, err := store.Change(t.Context(), session(), func(s *State) error { *s = whole(); return nil }); err != nil {
+		if _, err := store.Change(t.Context(), newSession(),
+			func(s *State) error { *s = completeState(); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, version, err := store.Read(t.Context(), session())
+	_, version, err := store.Read(t.Context(), newSession())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if version, err = store.Write(t.Context(), session(), whole(), version); err != nil {
+	if version, err = store.Write(t.Context(), newSession(), completeState(), version); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = store.Write(t.Context(), session(), whole(), version); err != nil {
+	if _, err = store.Write(t.Context(), newSession(), completeState(), version); err != nil {
 		t.Fatal(err)
 	}
-	want, got := edited.ObjectMeta, server.live().ObjectMeta
+	want, got := edited.ObjectMeta, server.storedSecret().ObjectMeta
 	want.ResourceVersion = got.ResourceVersion
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -105,39 +106,39 @@ func TestMetadataOfOthersStay(t *testing.T) { // B30
 
 func TestForeignSecretsAreNotTouched(t *testing.T) { // B23
 	t.Parallel()
-	text, err := encodeState(whole())
+	text, err := encodeState(completeState())
 	if err != nil {
 		t.Fatal(err)
 	}
 	tests := map[string][]metav1.OwnerReference{
 		"without an owner":                   nil,
 		"of a session that was here":         {{Kind: "CoderSession", Name: "ci", UID: "another", Controller: ptr.To(true)}},
-		"of ours, but not as its controller": {{Kind: "CoderSession", Name: "ci", UID: session().UID}},
+		"of ours, but not as its controller": {{Kind: "CoderSession", Name: "ci", UID: newSession().UID}},
 	}
 	for name, owners := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store, server := newStore()
-			theirs := server.put(&corev1.Secret{
+			theirs := server.putSecret(&corev1.Secret{
 				ObjectMeta: metav1.ObjectMeta{OwnerReferences: owners, Labels: map[string]string{v1alpha1.LabelGrant: "ci"}},
 				Data:       map[string][]byte{"state": text},
 			})
-			state, version, err := store.Read(t.Context(), session())
+			state, version, err := store.Read(t.Context(), newSession())
 			if !errors.Is(err, ErrForeign) || !cmp.Equal(state, State{}) || !version.Absent() ||
 				strings.Contains(err.Error(), mark) {
 				t.Errorf("read: %v, %+v, %+v", err, state, version)
 			}
-			if _, err := store.Change(t.Context(), session(),
+			if _, err := store.Change(t.Context(), newSession(),
 				func(*State) error { t.Error("it was read"); return nil }); !errors.Is(err, ErrForeign) {
 				t.Errorf("change: %v", err)
 			}
-			if _, err := store.Write(t.Context(), session(), State{}, version); !apierrors.IsAlreadyExists(err) {
+			if _, err := store.Write(t.Context(), newSession(), State{}, version); !apierrors.IsAlreadyExists(err) {
 				t.Errorf("write: %v", err)
 			}
-			if err := store.Delete(t.Context(), session(), version); err != nil {
+			if err := store.Delete(t.Context(), newSession(), version); err != nil {
 				t.Errorf("delete: %v", err)
 			}
-			if diff := cmp.Diff(theirs, server.live()); diff != "" {
+			if diff := cmp.Diff(theirs, server.storedSecret()); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -148,9 +149,9 @@ func TestForeignSecretsAreNotTouched(t *testing.T) { // B23
 func TestASessionWithoutUID(t *testing.T) {
 	t.Parallel()
 	store, server := newStore()
-	server.put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+	server.putSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{
 		OwnerReferences: []metav1.OwnerReference{{Controller: ptr.To(true)}}}})
-	unnamed := session()
+	unnamed := newSession()
 	unnamed.UID = ""
 	if _, _, err := store.Read(t.Context(), unnamed); !errors.Is(err, ErrForeign) {
 		t.Errorf("got %v", err)
@@ -161,7 +162,7 @@ func TestOneOfTwoWritersWins(t *testing.T) { // B67
 	t.Parallel()
 	for name, prepare := range map[string]func(*testing.T, *Store) Version{
 		"from nothing":    func(*testing.T, *Store) Version { return Version{} },
-		"from a document": func(t *testing.T, s *Store) Version { t.Helper(); return written(t, s, whole()) },
+		"from a document": func(t *testing.T, s *Store) Version { t.Helper(); return writeNew(t, s, completeState()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -172,9 +173,9 @@ func TestOneOfTwoWritersWins(t *testing.T) { // B67
 			var group sync.WaitGroup
 			for i := range writers {
 				group.Go(func() {
-					next := whole()
+					next := completeState()
 					next.SpentBy(fmt.Sprintf("pod-%d", i), now)
-					_, errs[i] = store.Write(t.Context(), session(), next, version)
+					_, errs[i] = store.Write(t.Context(), newSession(), next, version)
 				})
 			}
 			group.Wait()
@@ -187,7 +188,7 @@ func TestOneOfTwoWritersWins(t *testing.T) { // B67
 					t.Errorf("writer %d: %v", i, err)
 				}
 			}
-			got, _, err := store.Read(t.Context(), session())
+			got, _, err := store.Read(t.Context(), newSession())
 			if err != nil || got.Intent == nil || got.Intent.Holder != winner {
 				t.Errorf("%q has won, and there is %+v, %v", winner, got.Intent, err)
 			}
@@ -200,15 +201,15 @@ var errTaken = errors.New("another process does")
 func TestOneOfManySpends(t *testing.T) { // B67
 	t.Parallel()
 	store, _ := newStore()
-	before := whole()
+	before := completeState()
 	before.Intent = nil
-	written(t, store, before)
+	writeNew(t, store, before)
 	const processes = 8
 	errs := make([]error, processes)
 	var group sync.WaitGroup
 	for i := range processes {
 		group.Go(func() {
-			_, errs[i] = store.Change(t.Context(), session(), func(s *State) error {
+			_, errs[i] = store.Change(t.Context(), newSession(), func(s *State) error {
 				if s.Intent != nil {
 					return errTaken
 				}
@@ -243,13 +244,13 @@ func TestChange(t *testing.T) {
 		"no other writer": {func(*server, int) error { return nil }, 1, func(err error) bool { return err == nil }},
 		"another writer, twice": {func(s *server, n int) error {
 			if n <= 2 {
-				s.put(s.live())
+				s.putSecret(s.storedSecret())
 			}
 			return nil
 		}, 3, func(err error) bool { return err == nil }},
 		"another writer deletes it": {func(s *server, n int) error {
 			if n == 1 {
-				s.put(nil)
+				s.putSecret(nil)
 			}
 			return nil
 		}, 2, func(err error) bool { return err == nil }},
@@ -265,22 +266,22 @@ func TestChange(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store, server := newStore()
-			written(t, store, State{})
-			server.writes = nil
-			server.before = func(n int) error { return tt.before(server, n) }
+			writeNew(t, store, State{})
+			server.ForgetRequests()
+			server.beforeWrites(func(n int) error { return tt.before(server, n) })
 			calls := 0
-			got, err := store.Change(t.Context(), session(), func(s *State) error {
+			got, err := store.Change(t.Context(), newSession(), func(s *State) error {
 				calls++
-				s.Client = whole().Client
+				s.Client = completeState().Client
 				return nil
 			})
 			if calls != tt.calls || !tt.want(err) {
 				t.Errorf("%d calls, %v", calls, err)
 			}
-			server.before = nil
+			server.Before(nil)
 			want := State{}
 			if err == nil {
-				want.Client = whole().Client
+				want.Client = completeState().Client
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Error(diff)
 				}
@@ -296,27 +297,27 @@ func TestChange(t *testing.T) {
 func TestAChangeThatEnds(t *testing.T) {
 	t.Parallel()
 	store, server := newStore()
-	written(t, store, whole())
-	got, err := store.Change(t.Context(), session(), func(s *State) error { s.Grant = nil; return errTaken })
-	if err != errTaken || got.Client == nil || len(server.writes) != 1 { //nolint:errorlint // it is returned as it is
-		t.Errorf("got %v, %+v, and %q", err, got, server.writes)
+	writeNew(t, store, completeState())
+	got, err := store.Change(t.Context(), newSession(), func(s *State) error { s.Grant = nil; return errTaken })
+	if err != errTaken || got.Client == nil || len(server.Writes()) != 1 { //nolint:errorlint // it is returned as it is
+		t.Errorf("got %v, %+v, and %q", err, got, server.Writes())
 	}
-	wantState(t, store, whole())
+	wantState(t, store, completeState())
 }
 
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	store, server := newStore()
-	old := written(t, store, whole())
-	current, err := store.Write(t.Context(), session(), State{}, old)
+	old := writeNew(t, store, completeState())
+	current, err := store.Write(t.Context(), newSession(), State{}, old)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Delete(t.Context(), session(), old); !apierrors.IsConflict(err) || server.live() == nil {
+	if err := store.Delete(t.Context(), newSession(), old); !apierrors.IsConflict(err) || server.storedSecret() == nil {
 		t.Errorf("a changed document: %v", err)
 	}
 	for range 2 { // one that is gone is success
-		if err := store.Delete(t.Context(), session(), current); err != nil || server.live() != nil {
+		if err := store.Delete(t.Context(), newSession(), current); err != nil || server.storedSecret() != nil {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -325,10 +326,10 @@ func TestDelete(t *testing.T) {
 func TestAStateThatCannotBeEncoded(t *testing.T) {
 	t.Parallel()
 	store, server := newStore()
-	s := whole()
+	s := completeState()
 	s.Grant.ExpiresAt = s.Grant.ExpiresAt.AddDate(9000, 0, 0)
-	if _, err := store.Write(t.Context(), session(), s, Version{}); err == nil || strings.Contains(err.Error(), mark) ||
-		server.live() != nil {
+	if _, err := store.Write(t.Context(), newSession(), s, Version{}); err == nil || strings.Contains(err.Error(), mark) ||
+		server.storedSecret() != nil {
 		t.Errorf("got %v", err)
 	}
 }

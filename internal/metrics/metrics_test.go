@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 )
 
-// record gives every metric a series for each of the deployments coder/a and coder/b.
-func record(m *Metrics) {
+// recordAll gives every metric a series for each of the deployments coder/a and coder/b.
+func recordAll(m *Metrics) {
 	end := time.Unix(1_900_000_000, 0)
 	for _, name := range []string{"a", "b"} {
 		m.Verified("coder", name, "Verified")
@@ -45,7 +45,7 @@ var names = []string{
 func TestNamesAndLabels(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewPedanticRegistry()
-	record(New(registry))
+	recordAll(New(registry))
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func TestValues(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewPedanticRegistry()
 	m := New(registry)
-	record(m)
+	recordAll(m)
 	m.DeploymentReady("coder", "b", false)
 	m.CertificateNotAfter("coder", "b", time.Time{})
 	m.OperatorTokenExpires("coder", "b", time.Time{})
@@ -117,13 +117,13 @@ func TestValues(t *testing.T) {
 		want["tokens_revoked_total{"+of+"}"] = 1
 		want["verifications_total{"+of+",result=Verified}"] = 1
 	}
-	if diff := cmp.Diff(want, gather(t, registry)); diff != "" {
+	if diff := cmp.Diff(want, gatherSeries(t, registry)); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// gather returns every series with its value; for a histogram that is its count.
-func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+// gatherSeries returns every series with its value; for a histogram that is its count.
+func gatherSeries(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()
 	if err != nil {
@@ -148,7 +148,7 @@ func TestForgetDeletesAllSeriesOfADeployment(t *testing.T) { // B20
 	t.Parallel()
 	registry := prometheus.NewPedanticRegistry()
 	m := New(registry)
-	record(m)
+	recordAll(m)
 	m.Forget("coder", "a")
 	m.Forget("another", "b")
 	families, err := registry.Gather()
@@ -179,7 +179,7 @@ func TestMetricsAreSafeForConcurrentUse(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for range 20 {
-				record(m)
+				recordAll(m)
 				m.Forget("coder", "a")
 			}
 		})

@@ -22,9 +22,9 @@ import (
 func TestAuthorizationURL(t *testing.T) { // B62
 	t.Parallel()
 	// The example of RFC 7636, appendix B.
-	a := attempt()
+	a := newAttempt()
 	a.State, a.Verifier = "s&t=e", redact.New("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk")
-	raw, err := oauth.AuthorizationURL(metadata(), registration(), a)
+	raw, err := oauth.AuthorizationURL(newMetadata(), newRegistration(), a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,8 @@ func TestAuthorizationURL(t *testing.T) { // B62
 		t.Errorf("got %s", raw)
 	}
 	a.Scopes = nil
-	if raw, err := oauth.AuthorizationURL(metadata(), registration(), a); err != nil || strings.Contains(raw, "scope=") {
+	if raw, err := oauth.AuthorizationURL(newMetadata(), newRegistration(), a); err != nil ||
+		strings.Contains(raw, "scope=") {
 		t.Errorf("got %s, %v", raw, err)
 	}
 }
@@ -66,10 +67,10 @@ func TestAuthorizationsThatWouldNotBeProtected(t *testing.T) { // B62
 			md.AuthorizationEndpoint = ""
 		},
 	} {
-		md, r, a := metadata(), registration(), attempt()
+		md, r, a := newMetadata(), newRegistration(), newAttempt()
 		spoil(&md, &r, &a)
 		raw, err := oauth.AuthorizationURL(md, r, a)
-		if e := failure(t, err); e.Kind != oauth.InvalidRequest || raw != "" {
+		if e := requireOAuthError(t, err); e.Kind != oauth.InvalidRequest || raw != "" {
 			t.Errorf("%s: got %q, %v", name, raw, err)
 		}
 	}
@@ -136,7 +137,7 @@ func TestRefused(t *testing.T) {
 	for name, tt := range tests {
 		tt.want.Op = oauth.OpAuthorize
 		err := oauth.Refused(tt.code, tt.description)
-		secretless(t, err)
+		requireNoSecrets(t, err)
 		if diff := cmp.Diff(tt.want, *err, ignoreCause); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}

@@ -16,21 +16,21 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 func TestTheWholeLifeOfAGrant(t *testing.T) { // B62, B64, B71
 	t.Parallel()
 	eachProfile(t, func(w *world, isNew bool) {
 		for _, method := range []oauth.AuthMethod{oauth.ClientSecretBasic, oauth.ClientSecretPost} {
-			md := w.metadata()
+			md := w.discoverMetadata()
 			if md.Issuer != accessURL || md.AuthMethod != oauth.ClientSecretBasic {
 				t.Errorf("got %+v", md)
 			}
 			md.AuthMethod = method
-			r := w.register(md)
-			first := w.grant(md, r)
+			r := w.registerClient(md)
+			first := w.obtainGrant(md, r)
 			if isNew && !slices.Equal(first.Scopes, wanted) || !isNew && first.Scopes != nil || !first.Covers(wanted) { // B70
 				t.Errorf("scopes %q", first.Scopes)
 			}
@@ -42,21 +42,21 @@ func TestTheWholeLifeOfAGrant(t *testing.T) { // B62, B64, B71
 				t.Fatalf("got %+v", grants)
 			}
 
-			second, err := w.refresh(md, r, first)
-			if err != nil || w.alive(first) || !w.alive(second) || second.RefreshToken.Equal(first.RefreshToken) {
-				t.Errorf("first alive: %v, second alive: %v, %v", w.alive(first), w.alive(second), err)
+			second, err := w.refreshGrant(md, r, first)
+			if err != nil || w.isAccepted(first) || !w.isAccepted(second) || second.RefreshToken.Equal(first.RefreshToken) {
+				t.Errorf("first alive: %v, second alive: %v, %v", w.isAccepted(first), w.isAccepted(second), err)
 			}
-			if _, err := w.refresh(md, r, first); oauth.KindOf(err) != oauth.InvalidGrant || !w.alive(second) { // B68
+			if _, err := w.refreshGrant(md, r, first); oauth.KindOf(err) != oauth.InvalidGrant || !w.isAccepted(second) { // B68
 				t.Errorf("a used refresh token: %v", err)
 			}
 
 			for range 2 { // the second call has nothing to delete
 				if revoked, err := w.provider.Revoke(w.Context(), md, r, second.RefreshToken); err != nil || !revoked ||
-					w.alive(second) {
+					w.isAccepted(second) {
 					t.Errorf("revoked: %v, %v", revoked, err)
 				}
 			}
-			if _, err := w.refresh(md, r, second); oauth.KindOf(err) != oauth.InvalidGrant {
+			if _, err := w.refreshGrant(md, r, second); oauth.KindOf(err) != oauth.InvalidGrant {
 				t.Errorf("a revoked refresh token: %v", err)
 			}
 			for range 2 {
@@ -64,7 +64,7 @@ func TestTheWholeLifeOfAGrant(t *testing.T) { // B62, B64, B71
 					t.Errorf("%d clients left, %v", len(w.server.OAuthApps()), err)
 				}
 			}
-			if _, err := w.refresh(md, r, second); oauth.KindOf(err) != oauth.InvalidClient { // B68
+			if _, err := w.refreshGrant(md, r, second); oauth.KindOf(err) != oauth.InvalidClient { // B68
 				t.Errorf("a client that is gone: %v", err)
 			}
 		}
@@ -79,10 +79,10 @@ func TestTheWholeLifeOfAGrant(t *testing.T) { // B62, B64, B71
 func TestEitherTokenRevokesTheGrant(t *testing.T) { // contract C.8
 	t.Parallel()
 	eachProfile(t, func(w *world, _ bool) {
-		md := w.metadata()
-		r := w.register(md)
-		g := w.grant(md, r)
-		if revoked, err := w.provider.Revoke(w.Context(), md, r, g.AccessToken); err != nil || !revoked || w.alive(g) {
+		md := w.discoverMetadata()
+		r := w.registerClient(md)
+		g := w.obtainGrant(md, r)
+		if revoked, err := w.provider.Revoke(w.Context(), md, r, g.AccessToken); err != nil || !revoked || w.isAccepted(g) {
 			t.Errorf("revoked: %v, %v", revoked, err)
 		}
 	})
@@ -91,15 +91,15 @@ func TestEitherTokenRevokesTheGrant(t *testing.T) { // contract C.8
 func TestCodes(t *testing.T) { // B62
 	t.Parallel()
 	eachProfile(t, func(w *world, _ bool) {
-		md := w.metadata()
-		r := w.register(md)
+		md := w.discoverMetadata()
+		r := w.registerClient(md)
 		tests := map[string]struct {
 			spoil func(*oauth.Registration, *oauth.Attempt, *redact.Secret)
 			want  oauth.Kind
 		}{
 			"another verifier": {func(_ *oauth.Registration, a *oauth.Attempt,
 				_ *redact.Secret) {
-				a.Verifier = w.attempt().Verifier
+				a.Verifier = w.createAttempt().Verifier
 			}, oauth.InvalidGrant},
 			"another code": {func(_ *oauth.Registration, _ *oauth.Attempt, c *redact.Secret) {
 				*c = redact.New("coder_0123456789_" + strings.Repeat("x", 40))
@@ -111,16 +111,16 @@ func TestCodes(t *testing.T) { // B62
 			}, oauth.InvalidClient},
 		}
 		for name, tt := range tests {
-			spoiled, a := r, w.attempt()
-			code := w.approve(md, r, a)
+			spoiled, a := r, w.createAttempt()
+			code := w.approveAttempt(md, r, a)
 			tt.spoil(&spoiled, &a, &code)
 			_, err := w.provider.Exchange(w.Context(), md, spoiled, a, code)
-			if e := failure(t, err); e.Kind != tt.want || e.Lost {
+			if e := requireOAuthError(t, err); e.Kind != tt.want || e.Lost {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		a := w.attempt()
-		code := w.approve(md, r, a)
+		a := w.createAttempt()
+		code := w.approveAttempt(md, r, a)
 		if _, err := w.provider.Exchange(w.Context(), md, r, a, code); err != nil {
 			t.Error(err)
 		}
@@ -134,7 +134,7 @@ func TestStaticClients(t *testing.T) { // B61
 	t.Parallel()
 	eachProfile(t, func(w *world, isNew bool) {
 		w.server.SetDynamicRegistration(false)
-		md := w.metadata()
+		md := w.discoverMetadata()
 		if isNew {
 			if _, err := w.provider.Register(w.Context(), md, twoRedirects); oauth.KindOf(err) != oauth.RegistrationDisabled {
 				t.Errorf("got %v", err)
@@ -149,17 +149,17 @@ func TestStaticClients(t *testing.T) { // B61
 			t.Fatal(err)
 		}
 		r := oauth.Registration{ClientID: app.ClientID, ClientSecret: redact.New(secret)}
-		g, err := w.refresh(md, r, w.grant(md, r))
-		if err != nil || !w.alive(g) {
+		g, err := w.refreshGrant(md, r, w.obtainGrant(md, r))
+		if err != nil || !w.isAccepted(g) {
 			t.Error(err)
 		}
 		r.ClientSecret = redact.New(clientSecret)
-		_, err = w.refresh(md, r, g)
+		_, err = w.refreshGrant(md, r, g)
 		if isNew && oauth.KindOf(err) != oauth.InvalidClient || !isNew && err != nil { // contract G.22
 			t.Errorf("a wrong secret: %v", err)
 		}
 		r.ClientSecret = redact.New(secret)
-		if _, err := w.refresh(md, r, g); isNew && err != nil {
+		if _, err := w.refreshGrant(md, r, g); isNew && err != nil {
 			t.Errorf("the refusal consumed the refresh token: %v", err)
 		}
 		if err := w.provider.Deregister(w.Context(), r); err != nil || len(w.server.OAuthApps()) != 1 {
@@ -171,9 +171,9 @@ func TestStaticClients(t *testing.T) { // B61
 func TestAProviderThatIsOff(t *testing.T) { // contract C.1
 	t.Parallel()
 	eachProfile(t, func(w *world, _ bool) {
-		md := w.metadata()
-		r := w.register(md)
-		g := w.grant(md, r)
+		md := w.discoverMetadata()
+		r := w.registerClient(md)
+		g := w.obtainGrant(md, r)
 		w.server.SetOAuth2Provider(false)
 		if _, err := w.provider.Discover(w.Context()); oauth.KindOf(err) != oauth.Disabled {
 			t.Errorf("got %v", err)
@@ -181,12 +181,12 @@ func TestAProviderThatIsOff(t *testing.T) { // contract C.1
 		if _, err := w.provider.Register(w.Context(), md, twoRedirects); oauth.KindOf(err) != oauth.Disabled {
 			t.Errorf("got %v", err)
 		}
-		_, err := w.refresh(md, r, g)
-		if e := failure(t, err); e.Kind != oauth.Disabled || e.Lost {
+		_, err := w.refreshGrant(md, r, g)
+		if e := requireOAuthError(t, err); e.Kind != oauth.Disabled || e.Lost {
 			t.Errorf("got %v", err)
 		}
 		// B71, B92
-		if revoked, err := w.provider.Revoke(w.Context(), md, r, g.RefreshToken); err != nil || revoked || !w.alive(g) {
+		if revoked, err := w.provider.Revoke(w.Context(), md, r, g.RefreshToken); err != nil || revoked || !w.isAccepted(g) {
 			t.Errorf("revoked: %v, %v", revoked, err)
 		}
 		if err := w.provider.Deregister(w.Context(), r); err != nil {
@@ -198,8 +198,8 @@ func TestAProviderThatIsOff(t *testing.T) { // contract C.1
 func TestALostRefresh(t *testing.T) { // B67, contract G.18
 	t.Parallel()
 	eachProfile(t, func(w *world, _ bool) {
-		md := w.metadata()
-		r := w.register(md)
+		md := w.discoverMetadata()
+		r := w.registerClient(md)
 		tests := map[string]struct {
 			fault  coderd.FaultKind
 			spent  bool
@@ -211,14 +211,14 @@ func TestALostRefresh(t *testing.T) { // B67, contract G.18
 			"the server cannot":   {coderd.FaultStatus, false, http.StatusInternalServerError},
 		}
 		for name, tt := range tests {
-			g := w.grant(md, r)
+			g := w.obtainGrant(md, r)
 			w.server.Inject(coderd.Fault{Kind: tt.fault, Method: "POST", Path: "/oauth2/tokens", Times: 1, Status: tt.status})
-			_, err := w.refresh(md, r, g)
-			if e := failure(t, err); e.Kind != oauth.Unavailable || !e.Lost || coder.KindOf(err) != coder.Unavailable {
+			_, err := w.refreshGrant(md, r, g)
+			if e := requireOAuthError(t, err); e.Kind != oauth.Unavailable || !e.Lost || coder.KindOf(err) != coder.Unavailable {
 				t.Errorf("%s: lost: %v, %v", name, e.Lost, err)
 			}
 			// The outcome is unknown here, but a retry reveals it.
-			_, err = w.refresh(md, r, g)
+			_, err = w.refreshGrant(md, r, g)
 			if tt.spent && oauth.KindOf(err) != oauth.InvalidGrant || !tt.spent && err != nil {
 				t.Errorf("%s: again: %v", name, err)
 			}
@@ -229,13 +229,13 @@ func TestALostRefresh(t *testing.T) { // B67, contract G.18
 func TestRefusalsThatPass(t *testing.T) { // B52, B65
 	t.Parallel()
 	eachProfile(t, func(w *world, isNew bool) {
-		md := w.metadata()
-		r := w.register(md)
-		g := w.grant(md, r)
+		md := w.discoverMetadata()
+		r := w.registerClient(md)
+		g := w.obtainGrant(md, r)
 		w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, Path: "/oauth2/tokens", Times: 1,
 			RetryAfter: 7 * time.Second})
-		_, err := w.refresh(md, r, g)
-		e := failure(t, err)
+		_, err := w.refreshGrant(md, r, g)
+		e := requireOAuthError(t, err)
 		want := oauth.Error{Kind: oauth.Unavailable, Op: oauth.OpRefresh, RetryAfter: 7 * time.Second,
 			Description: e.Description}
 		if isNew {
@@ -245,10 +245,10 @@ func TestRefusalsThatPass(t *testing.T) { // B52, B65
 			t.Error(diff, err)
 		}
 		w.server.Inject(coderd.Fault{Kind: coderd.FaultHTML, Path: "/oauth2/tokens", Times: 1, Status: 403})
-		if _, err := w.refresh(md, r, g); oauth.KindOf(err) != oauth.Connection || coder.KindOf(err) != coder.Forbidden {
+		if _, err := w.refreshGrant(md, r, g); oauth.KindOf(err) != oauth.Connection || coder.KindOf(err) != coder.Forbidden {
 			t.Errorf("got %v", err)
 		}
-		if _, err := w.refresh(md, r, g); err != nil {
+		if _, err := w.refreshGrant(md, r, g); err != nil {
 			t.Errorf("the refusals consumed the refresh token: %v", err)
 		}
 		if !isNew {
@@ -259,7 +259,7 @@ func TestRefusalsThatPass(t *testing.T) { // B52, B65
 				break
 			}
 		}
-		if e := failure(t, err); e.Kind != oauth.Unavailable || e.RetryAfter != time.Minute || e.Lost {
+		if e := requireOAuthError(t, err); e.Kind != oauth.Unavailable || e.RetryAfter != time.Minute || e.Lost {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -267,18 +267,18 @@ func TestRefusalsThatPass(t *testing.T) { // B52, B65
 
 func TestProvidersBehindMutualTLS(t *testing.T) { // B03, B100
 	t.Parallel()
-	authority, err := pki.NewAuthority("test", testclock.NewFakePassiveClock(now))
+	authority, err := certs.NewAuthority("test", testclock.NewFakePassiveClock(now))
 	if err != nil {
 		t.Fatal(err)
 	}
-	issue := func(r pki.Request) *pki.Certificate {
+	issue := func(r certs.Request) *certs.Certificate {
 		c, err := authority.Issue(r)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	server, client := issue(pki.Request{}), issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
+	server, client := issue(certs.Request{}), issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
 	at := coderd.ListenOptions{Edge: coderd.Edge{
 		Certificate: &server.TLS, ClientCAs: authority.Pool(), IdentifyByCertificate: true,
 		RequiredHeaders: map[string]string{"X-Edge": "opens"},
@@ -289,15 +289,16 @@ func TestProvidersBehindMutualTLS(t *testing.T) { // B03, B100
 	w := newWorld(t, coderd.ProfileNew, at, coder.Config{
 		TLS: clientTLS(client.TLS), Headers: []coder.Header{{Name: "X-Edge", Value: redact.New("opens")}},
 	})
-	md := w.metadata()
-	r := w.register(md)
-	g, err := w.refresh(md, r, w.grant(md, r))
-	if err != nil || !w.alive(g) {
+	md := w.discoverMetadata()
+	r := w.registerClient(md)
+	g, err := w.refreshGrant(md, r, w.obtainGrant(md, r))
+	if err != nil || !w.isAccepted(g) {
 		t.Error(err)
 	}
 	other := newWorld(t, coderd.ProfileNew, at, coder.Config{TLS: clientTLS()})
-	_, err = other.refresh(md, r, g)
-	if e := failure(t, err); e.Kind != oauth.Connection || e.Lost || coder.KindOf(err) != coder.ClientCertificateRequired {
+	_, err = other.refreshGrant(md, r, g)
+	if e := requireOAuthError(t, err); e.Kind != oauth.Connection || e.Lost ||
+		coder.KindOf(err) != coder.ClientCertificateRequired {
 		t.Errorf("lost: %v, %v", e.Lost, err)
 	}
 }

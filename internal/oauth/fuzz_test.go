@@ -32,10 +32,10 @@ func (r *replay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.handler(w, req)
 }
 
-func (r *replay) set(status int, body, contentType string) {
+func (r *replay) setResponse(status int, body, contentType string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.handler = answer(status, body, "Content-Type: "+contentType)
+	r.handler = respondWith(status, body, "Content-Type: "+contentType)
 }
 
 func fuzzProvider(f *testing.F) (*replay, oauth.Provider) {
@@ -54,11 +54,12 @@ func fuzzProvider(f *testing.F) (*replay, oauth.Provider) {
 // that was sent (B90), and a success is complete.
 func FuzzAnswers(f *testing.F) {
 	for _, seed := range []string{
-		document(nil), document(map[string]any{"issuer": "https://[::1", "token_endpoint": "//x"}), pair(nil),
-		registered(nil),
-		pair(map[string]any{"expiry": "9999-12-31T23:59:59Z", "expires_in": 1e18, "scope": []int{1}}),
-		pair(map[string]any{"expires_in": "-1"}),
-		protocol("invalid_grant", verifier), protocol("server_error", code),
+		metadataDocument(nil), metadataDocument(map[string]any{"issuer": "https://[::1", "token_endpoint": "//x"}),
+		tokenResponse(nil),
+		registrationResponse(nil),
+		tokenResponse(map[string]any{"expiry": "9999-12-31T23:59:59Z", "expires_in": 1e18, "scope": []int{1}}),
+		tokenResponse(map[string]any{"expires_in": "-1"}),
+		protocolError("invalid_grant", verifier), protocolError("server_error", code),
 		`{"error":["invalid_grant"],"message":"` + oldRefresh + `"}`,
 		`{"message":"Route not found.","validations":[{"field":"` + code + `"}]}`, `{"` + management + `":null}`,
 		"<html>" + verifier, "", "null", `"` + code + `"`, "\xff\x00", strings.Repeat("[", 200), strings.Repeat(code, 30),
@@ -72,8 +73,8 @@ func FuzzAnswers(f *testing.F) {
 	server, p := fuzzProvider(f)
 	f.Fuzz(func(t *testing.T, status int, body, contentType string) {
 		status = 200 + (status%400+400)%400
-		server.set(status, body, contentType)
-		for op, do := range operations(t, p) {
+		server.setResponse(status, body, contentType)
+		for op, do := range allOperations(t, p) {
 			err := do()
 			if err == nil {
 				if status > 299 && op != oauth.OpRevoke && op != oauth.OpDeregister {
@@ -81,7 +82,7 @@ func FuzzAnswers(f *testing.F) {
 				}
 				continue
 			}
-			secretlessOf(t, op, err, wholes)
+			secretlessOf(t, op, err, wholeCredential)
 			var e *oauth.Error
 			if !errors.As(err, &e) || e.Kind == "" || e.Op != op {
 				t.Fatalf("%s, status %d, %q: %v", op, status, body, err)
@@ -98,14 +99,14 @@ func FuzzAnswers(f *testing.F) {
 }
 
 func FuzzGrants(f *testing.F) {
-	for _, seed := range []string{pair(nil), pair(map[string]any{"expiry": nil}),
-		pair(map[string]any{"refresh_token": nil, "scope": " a  b "}), "{}"} {
+	for _, seed := range []string{tokenResponse(nil), tokenResponse(map[string]any{"expiry": nil}),
+		tokenResponse(map[string]any{"refresh_token": nil, "scope": " a  b "}), "{}"} {
 		f.Add(seed)
 	}
 	server, p := fuzzProvider(f)
 	f.Fuzz(func(t *testing.T, body string) {
-		server.set(200, body, "application/json")
-		g, err := p.Refresh(t.Context(), metadata(), registration(), redact.New(oldRefresh))
+		server.setResponse(200, body, "application/json")
+		g, err := p.Refresh(t.Context(), newMetadata(), newRegistration(), redact.New(oldRefresh))
 		if err != nil {
 			if !g.AccessToken.IsZero() || g.KeyID != "" {
 				t.Errorf("%q: half a grant", body)

@@ -45,14 +45,14 @@ var (
 	serverTime = now.Add(5 * time.Minute)
 )
 
-func registration() oauth.Registration {
+func newRegistration() oauth.Registration {
 	return oauth.Registration{
 		ClientID: clientID, ClientSecret: redact.New(clientSecret), RedirectURIs: []string{callback},
 		ManagementURI: accessURL + "/oauth2/clients/" + clientID, ManagementToken: redact.New(management),
 	}
 }
 
-func metadata() oauth.Metadata {
+func newMetadata() oauth.Metadata {
 	return oauth.Metadata{
 		Issuer: accessURL, AuthorizationEndpoint: accessURL + "/oauth2/authorize",
 		TokenEndpoint:        accessURL + "/oauth2/tokens",
@@ -61,13 +61,13 @@ func metadata() oauth.Metadata {
 	}
 }
 
-func attempt() oauth.Attempt {
+func newAttempt() oauth.Attempt {
 	return oauth.Attempt{RedirectURI: callback, State: "state", Verifier: redact.New(verifier),
 		Scopes: []string{"workspace:read", "template:read"}}
 }
 
-// document returns the metadata of contract C.2, changed.
-func document(change map[string]any) string {
+// metadataDocument returns the metadata of contract C.2, changed.
+func metadataDocument(change map[string]any) string {
 	doc := map[string]any{
 		"issuer": accessURL, "authorization_endpoint": accessURL + "/oauth2/authorize",
 		"token_endpoint":        accessURL + "/oauth2/tokens",
@@ -77,19 +77,19 @@ func document(change map[string]any) string {
 		"code_challenge_methods_supported": []string{"S256"}, "scopes_supported": []string{"workspace:read"},
 		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "none"},
 	}
-	return changed(doc, change)
+	return changeMembers(doc, change)
 }
 
-// pair returns a response of the token endpoint, changed.
-func pair(change map[string]any) string {
-	return changed(map[string]any{
+// tokenResponse returns a response of the token endpoint, changed.
+func tokenResponse(change map[string]any) string {
+	return changeMembers(map[string]any{
 		"access_token": accessToken, "token_type": "Bearer", "expires_in": 86399, "refresh_token": newRefresh,
 		"scope": "workspace:read template:read", "expiry": "2026-02-21T10:05:00.5Z",
 	}, change)
 }
 
-// changed sets members of a document; nil removes one.
-func changed(doc, change map[string]any) string {
+// changeMembers sets members of a document; nil removes one.
+func changeMembers(doc, change map[string]any) string {
 	for name, value := range change {
 		doc[name] = value
 		if value == nil {
@@ -103,8 +103,8 @@ func changed(doc, change map[string]any) string {
 	return string(encoded)
 }
 
-// answer sends the same response to every request; header has lines "Name: value".
-func answer(status int, body string, header ...string) http.HandlerFunc {
+// respondWith sends the same response to every request; header has lines "Name: value".
+func respondWith(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
@@ -121,14 +121,14 @@ func answer(status int, body string, header ...string) http.HandlerFunc {
 	}
 }
 
-// drop closes the connection once the request has arrived.
-func drop(_ http.ResponseWriter, r *http.Request) {
+// dropConnection closes the connection once the request has arrived.
+func dropConnection(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.ReadAll(r.Body)
 	panic(http.ErrAbortHandler)
 }
 
-// serve starts a server and returns its provider. The origin that it advertises is another one.
-func serve(t *testing.T, handler http.HandlerFunc) oauth.Provider {
+// startProvider starts a server and returns its provider. The origin that it advertises is another one.
+func startProvider(t *testing.T, handler http.HandlerFunc) oauth.Provider {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -161,33 +161,33 @@ func clientAt(t *testing.T, rawURL string, config coder.Config) *coder.Client {
 	return c
 }
 
-// operations are all that send a request, for properties that hold for each.
-func operations(t *testing.T, p oauth.Provider) map[string]func() error {
+// allOperations are all that send a request, for properties that hold for each.
+func allOperations(t *testing.T, p oauth.Provider) map[string]func() error {
 	t.Helper()
 	return map[string]func() error{
 		oauth.OpDiscover: func() error { _, err := p.Discover(t.Context()); return err },
 		oauth.OpRegister: func() error {
-			_, err := p.Register(t.Context(), metadata(), oauth.ClientMetadata{Name: "cso", RedirectURIs: []string{callback}})
+			_, err := p.Register(t.Context(), newMetadata(), oauth.ClientMetadata{Name: "cso", RedirectURIs: []string{callback}})
 			return err
 		},
-		oauth.OpDeregister: func() error { return p.Deregister(t.Context(), registration()) },
+		oauth.OpDeregister: func() error { return p.Deregister(t.Context(), newRegistration()) },
 		oauth.OpExchange: func() error {
-			_, err := p.Exchange(t.Context(), metadata(), registration(), attempt(), redact.New(code))
+			_, err := p.Exchange(t.Context(), newMetadata(), newRegistration(), newAttempt(), redact.New(code))
 			return err
 		},
 		oauth.OpRefresh: func() error {
-			_, err := p.Refresh(t.Context(), metadata(), registration(), redact.New(oldRefresh))
+			_, err := p.Refresh(t.Context(), newMetadata(), newRegistration(), redact.New(oldRefresh))
 			return err
 		},
 		oauth.OpRevoke: func() error {
-			_, err := p.Revoke(t.Context(), metadata(), registration(), redact.New(oldRefresh))
+			_, err := p.Revoke(t.Context(), newMetadata(), newRegistration(), redact.New(oldRefresh))
 			return err
 		},
 	}
 }
 
-// secretless fails if an error, or anything it wraps, shows a credential (B90).
-func secretless(t *testing.T, err error) {
+// requireNoSecrets fails if an error, or anything it wraps, shows a credential (B90).
+func requireNoSecrets(t *testing.T, err error) {
 	t.Helper()
 	for ; err != nil; err = errors.Unwrap(err) {
 		fields, _ := json.Marshal(err)
@@ -199,10 +199,10 @@ func secretless(t *testing.T, err error) {
 	}
 }
 
-// failure returns err as the package's own error.
-func failure(t *testing.T, err error) *oauth.Error {
+// requireOAuthError returns err as the package's own error.
+func requireOAuthError(t *testing.T, err error) *oauth.Error {
 	t.Helper()
-	secretless(t, err)
+	requireNoSecrets(t, err)
 	var e *oauth.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("got %v, of type %T", err, err)

@@ -36,14 +36,14 @@ func TestDiscover(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			got, err := startProvider(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.Method != "GET" || r.URL.Path != "/.well-known/oauth-authorization-server" ||
 					r.Header.Get("Coder-Session-Token") != "" {
 					t.Errorf("got %s %s with %v", r.Method, r.URL, r.Header)
 				}
-				answer(200, document(tt.change))(w, r)
+				respondWith(200, metadataDocument(tt.change))(w, r)
 			}).Discover(t.Context())
-			want := metadata()
+			want := newMetadata()
 			tt.want(&want)
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Error(err, diff)
@@ -91,8 +91,8 @@ func TestMetadataMustBeComplete(t *testing.T) { // B60
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := serve(t, answer(200, document(tt.change))).Discover(t.Context())
-			e := failure(t, err)
+			_, err := startProvider(t, respondWith(200, metadataDocument(tt.change))).Discover(t.Context())
+			e := requireOAuthError(t, err)
 			if diff := cmp.Diff(tt.missing, e.Missing); e.Kind != oauth.Incomplete || diff != "" {
 				t.Error(err, diff)
 			}
@@ -103,12 +103,12 @@ func TestMetadataMustBeComplete(t *testing.T) { // B60
 func TestEverythingThatIsMissingIsNamedAtOnce(t *testing.T) { // B60
 	t.Parallel()
 	for _, body := range []string{"{}", "null"} {
-		_, err := serve(t, answer(200, body)).Discover(t.Context())
+		_, err := startProvider(t, respondWith(200, body)).Discover(t.Context())
 		want := []string{"issuer", "authorization_endpoint", "token_endpoint", "response_types_supported: code",
 			"grant_types_supported: authorization_code", "grant_types_supported: refresh_token",
 			"code_challenge_methods_supported: S256",
 			"token_endpoint_auth_methods_supported: client_secret_basic or client_secret_post"}
-		if diff := cmp.Diff(want, failure(t, err).Missing); diff != "" {
+		if diff := cmp.Diff(want, requireOAuthError(t, err).Missing); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -122,22 +122,22 @@ func TestServersWithoutMetadata(t *testing.T) { // contract C.1
 		want    oauth.Kind
 		cause   coder.Kind
 	}{
-		"the provider is off": {answer(404, `{"message":"Route not found."}`), oauth.Disabled, coder.Malformed},
-		"Coder's own application": {answer(200, "<html>", html, "X-Coder-Build-Version: v2.10.0+abc"), oauth.Disabled,
+		"the provider is off": {respondWith(404, `{"message":"Route not found."}`), oauth.Disabled, coder.Malformed},
+		"Coder's own application": {respondWith(200, "<html>", html, "X-Coder-Build-Version: v2.10.0+abc"), oauth.Disabled,
 			coder.Malformed},
-		"a proxy's 404":    {answer(404, "<html>", html), oauth.Malformed, coder.Malformed},
-		"a proxy's page":   {answer(200, "<html>", html), oauth.Malformed, coder.Malformed},
-		"another document": {answer(200, `["issuer"]`), oauth.Malformed, coder.Malformed},
-		"another type":     {answer(200, `{"issuer":{}}`), oauth.Malformed, coder.Malformed},
-		"an edge":          {answer(403, "<html>", html), oauth.Connection, coder.Forbidden},
-		"an edge with Coder's shape": {answer(401, `{"message":"signed out","detail":"API key expired at"}`),
+		"a proxy's 404":    {respondWith(404, "<html>", html), oauth.Malformed, coder.Malformed},
+		"a proxy's page":   {respondWith(200, "<html>", html), oauth.Malformed, coder.Malformed},
+		"another document": {respondWith(200, `["issuer"]`), oauth.Malformed, coder.Malformed},
+		"another type":     {respondWith(200, `{"issuer":{}}`), oauth.Malformed, coder.Malformed},
+		"an edge":          {respondWith(403, "<html>", html), oauth.Connection, coder.Forbidden},
+		"an edge with Coder's shape": {respondWith(401, `{"message":"signed out","detail":"API key expired at"}`),
 			oauth.Connection, coder.KeyExpired},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := serve(t, tt.handler).Discover(t.Context())
-			if e := failure(t, err); e.Kind != tt.want || coder.KindOf(err) != tt.cause || e.Op != oauth.OpDiscover ||
+			_, err := startProvider(t, tt.handler).Discover(t.Context())
+			if e := requireOAuthError(t, err); e.Kind != tt.want || coder.KindOf(err) != tt.cause || e.Op != oauth.OpDiscover ||
 				e.Description == "" {
 				t.Errorf("got %v, caused by %s", err, coder.KindOf(err))
 			}

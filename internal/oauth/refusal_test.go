@@ -26,7 +26,7 @@ import (
 
 var ignoreCause = cmpopts.IgnoreUnexported(oauth.Error{})
 
-func protocol(code, description string) string {
+func protocolError(code, description string) string {
 	return `{"error":"` + code + `","error_description":"` + description + `","error_uri":"https://coder.example.test/e"}`
 }
 
@@ -37,64 +37,64 @@ func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 		want    oauth.Error
 		cause   coder.Kind
 	}{
-		"invalid_grant": {answer(400, protocol("invalid_grant", "used\\ntwice")),
+		"invalid_grant": {respondWith(400, protocolError("invalid_grant", "used\\ntwice")),
 			oauth.Error{Kind: oauth.InvalidGrant, Code: "invalid_grant", Description: "used twice"}, ""}, // B68
 		// B68
-		"invalid_client": {answer(401, protocol("invalid_client", "")),
+		"invalid_client": {respondWith(401, protocolError("invalid_client", "")),
 			oauth.Error{Kind: oauth.InvalidClient, Code: "invalid_client"}, ""},
-		"invalid_scope": {answer(400, protocol("invalid_scope", "x")),
+		"invalid_scope": {respondWith(400, protocolError("invalid_scope", "x")),
 			oauth.Error{Kind: oauth.InvalidScope, Code: "invalid_scope", Description: "x"}, ""},
-		"invalid_request": {answer(400, protocol("invalid_request", "x")),
+		"invalid_request": {respondWith(400, protocolError("invalid_request", "x")),
 			oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_request", Description: "x"}, ""},
-		"invalid_target": {answer(400, protocol("invalid_target", "x")),
+		"invalid_target": {respondWith(400, protocolError("invalid_target", "x")),
 			oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_target", Description: "x"}, ""},
-		"unsupported_grant_type": {answer(400, protocol("unsupported_grant_type", "x")),
+		"unsupported_grant_type": {respondWith(400, protocolError("unsupported_grant_type", "x")),
 			oauth.Error{Kind: oauth.InvalidRequest, Code: "unsupported_grant_type", Description: "x"}, ""},
-		"a body too large": {answer(413, protocol("invalid_request", "1 MiB")),
+		"a body too large": {respondWith(413, protocolError("invalid_request", "1 MiB")),
 			oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_request", Description: "1 MiB"}, ""},
-		"a body too large for Coder": {answer(413, `{"message":"too large"}`),
+		"a body too large for Coder": {respondWith(413, `{"message":"too large"}`),
 			oauth.Error{Kind: oauth.InvalidRequest, Description: "too large"}, coder.Invalid},
-		"overload": {answer(429, protocol("temporarily_unavailable", "slow"), "Retry-After: 60"),
+		"overload": {respondWith(429, protocolError("temporarily_unavailable", "slow"), "Retry-After: 60"),
 			oauth.Error{Kind: oauth.Unavailable, Code: "temporarily_unavailable", Description: "slow",
 				RetryAfter: time.Minute}, coder.RateLimited},
-		"overload in Coder's shape": {answer(429, `{"message":"slow"}`, "Retry-After: 7"),
+		"overload in Coder's shape": {respondWith(429, `{"message":"slow"}`, "Retry-After: 7"),
 			oauth.Error{Kind: oauth.Unavailable, Description: "slow", RetryAfter: 7 * time.Second}, coder.RateLimited},
-		"overload under another name": {answer(429, protocol("invalid_grant", "")),
+		"overload under another name": {respondWith(429, protocolError("invalid_grant", "")),
 			oauth.Error{Kind: oauth.Unavailable, Code: "invalid_grant", RetryAfter: time.Minute}, coder.RateLimited},
-		"an internal failure": {answer(500, protocol("server_error", "x")),
+		"an internal failure": {respondWith(500, protocolError("server_error", "x")),
 			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: "x", Lost: true}, coder.Unavailable},
-		"an internal failure in Coder's shape": {answer(500, `{"message":"internal","detail":"db"}`),
+		"an internal failure in Coder's shape": {respondWith(500, `{"message":"internal","detail":"db"}`),
 			oauth.Error{Kind: oauth.Unavailable, Description: "internal: db", Lost: true}, coder.Unavailable},
-		"an internal failure with another status": {answer(400, protocol("server_error", "x")),
+		"an internal failure with another status": {respondWith(400, protocolError("server_error", "x")),
 			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: "x"}, coder.Unavailable},
-		"a gateway that gave up": {answer(504, "<html>"+mark, "Content-Type: text/html"),
+		"a gateway that gave up": {respondWith(504, "<html>"+mark, "Content-Type: text/html"),
 			oauth.Error{Kind: oauth.Unavailable, Description: "HTML answer from a proxy", Lost: true}, coder.Unavailable},
-		"maintenance": {answer(503, "", "Retry-After: 120"),
+		"maintenance": {respondWith(503, "", "Retry-After: 120"),
 			oauth.Error{Kind: oauth.Unavailable, RetryAfter: 2 * time.Minute, Lost: true}, coder.Unavailable},
-		"the provider is off": {answer(404, `{"message":"Route not found."}`),
+		"the provider is off": {respondWith(404, `{"message":"Route not found."}`),
 			oauth.Error{Kind: oauth.Disabled, Description: "…"}, coder.Malformed},
-		"an unknown route": {answer(404, "404 page not found"),
+		"an unknown route": {respondWith(404, "404 page not found"),
 			oauth.Error{Kind: oauth.Malformed, Description: "404 page not found"}, coder.Malformed},
-		"an edge's 401": {answer(401, `{"message":"signed out","detail":"the API key is invalid"}`),
+		"an edge's 401": {respondWith(401, `{"message":"signed out","detail":"the API key is invalid"}`),
 			oauth.Error{Kind: oauth.Connection, Description: "signed out: the API key is invalid"}, coder.KeyUnknown},
-		"an edge's 403": {answer(403, "<p>"),
+		"an edge's 403": {respondWith(403, "<p>"),
 			oauth.Error{Kind: oauth.Connection, Description: "HTML answer from a proxy"}, coder.Forbidden},
-		"a redirect": {answer(303, "", "Location: /login?"+mark),
+		"a redirect": {respondWith(303, "", "Location: /login?"+mark),
 			oauth.Error{Kind: oauth.Connection, Description: "…"}, coder.Redirected},
-		"a code that is none": {answer(400, protocol("Invalid Grant!", "x")),
+		"a code that is none": {respondWith(400, protocolError("Invalid Grant!", "x")),
 			oauth.Error{Kind: oauth.InvalidRequest, Description: "…"}, coder.Invalid},
-		"a code of another type": {answer(400, `{"error":7,"message":"m"}`),
+		"a code of another type": {respondWith(400, `{"error":7,"message":"m"}`),
 			oauth.Error{Kind: oauth.InvalidRequest, Description: "m"}, coder.Invalid},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, op := range []string{oauth.OpExchange, oauth.OpRefresh, oauth.OpRevoke} {
-				err := operations(t, serve(t, tt.handler))[op]()
+				err := allOperations(t, startProvider(t, tt.handler))[op]()
 				if op == oauth.OpRevoke && tt.want.Kind == oauth.Disabled {
 					continue // see TestRevoke
 				}
-				e := failure(t, err)
+				e := requireOAuthError(t, err)
 				want := tt.want
 				if want.Op = op; want.Description == "…" {
 					want.Description = e.Description
@@ -117,9 +117,10 @@ func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 
 func TestErrorsWithStatus200(t *testing.T) {
 	t.Parallel()
-	p := serve(t, answer(200, protocol("invalid_grant", "x")))
+	p := startProvider(t, respondWith(200, protocolError("invalid_grant", "x")))
 	for _, op := range []string{oauth.OpExchange, oauth.OpRefresh} {
-		if e := failure(t, operations(t, p)[op]()); e.Kind != oauth.InvalidGrant || e.Lost || errors.Unwrap(e) != nil {
+		if e := requireOAuthError(t, allOperations(t, p)[op]()); e.Kind != oauth.InvalidGrant || e.Lost ||
+			errors.Unwrap(e) != nil {
 			t.Errorf("got %+v", e)
 		}
 	}
@@ -143,8 +144,8 @@ func TestOnlyConsentHelps(t *testing.T) { // B68
 
 func TestALostAnswerIsToldFromARequestThatWasNotSent(t *testing.T) { // B67, contract G.18
 	t.Parallel()
-	large := answer(200, pair(map[string]any{"padding": strings.Repeat("x", 1<<20)}))
-	half := answer(200, pair(nil), "Content-Length: 100000")
+	large := respondWith(200, tokenResponse(map[string]any{"padding": strings.Repeat("x", 1<<20)}))
+	half := respondWith(200, tokenResponse(nil), "Content-Length: 100000")
 	held := func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
 		<-r.Context().Done()
@@ -160,14 +161,14 @@ func TestALostAnswerIsToldFromARequestThatWasNotSent(t *testing.T) { // B67, con
 		cause    coder.Kind
 		lost     bool
 	}{
-		"cut off":            {t.Context(), serve(t, drop), oauth.Unavailable, coder.Unavailable, true},
-		"cut off in between": {t.Context(), serve(t, half), oauth.Unavailable, coder.Unavailable, true},
-		"too long":           {t.Context(), serve(t, large), oauth.Malformed, coder.Malformed, true},
+		"cut off":            {t.Context(), startProvider(t, dropConnection), oauth.Unavailable, coder.Unavailable, true},
+		"cut off in between": {t.Context(), startProvider(t, half), oauth.Unavailable, coder.Unavailable, true},
+		"too long":           {t.Context(), startProvider(t, large), oauth.Malformed, coder.Malformed, true},
 		"not in time": {t.Context(), providerOf(clientAt(t, slow.URL,
 			coder.Config{Timeout: 50 * time.Millisecond})), oauth.Unavailable, coder.Unavailable, true},
 		"no listener": {t.Context(), providerAt(t, "http://127.0.0.1:1"), oauth.Unavailable, coder.Unavailable,
 			false},
-		"cancelled before":    {canceled, serve(t, drop), oauth.Unavailable, coder.Canceled, false},
+		"cancelled before":    {canceled, startProvider(t, dropConnection), oauth.Unavailable, coder.Canceled, false},
 		"TLS to a plain port": {t.Context(), serveTLSAtPlainPort(t), oauth.Malformed, coder.Malformed, false},
 		"no origin": {t.Context(), providerOf(coder.New(coder.Config{})), oauth.InvalidRequest, coder.Invalid,
 			false},
@@ -175,8 +176,8 @@ func TestALostAnswerIsToldFromARequestThatWasNotSent(t *testing.T) { // B67, con
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := tt.provider.Refresh(tt.ctx, metadata(), registration(), redact.New(oldRefresh))
-			if e := failure(t, err); e.Kind != tt.kind || e.Lost != tt.lost || coder.KindOf(err) != tt.cause ||
+			_, err := tt.provider.Refresh(tt.ctx, newMetadata(), newRegistration(), redact.New(oldRefresh))
+			if e := requireOAuthError(t, err); e.Kind != tt.kind || e.Lost != tt.lost || coder.KindOf(err) != tt.cause ||
 				e.Description == "" {
 				t.Errorf("lost: %v, %v, caused by %s", e.Lost, err, coder.KindOf(err))
 			}
@@ -187,8 +188,8 @@ func TestALostAnswerIsToldFromARequestThatWasNotSent(t *testing.T) { // B67, con
 func serveTLSAtPlainPort(t *testing.T) oauth.Provider {
 	t.Helper()
 	var host string
-	p := serve(t, func(_ http.ResponseWriter, r *http.Request) { host = r.Host })
-	_, _ = p.Revoke(t.Context(), metadata(), registration(), redact.New(oldRefresh))
+	p := startProvider(t, func(_ http.ResponseWriter, r *http.Request) { host = r.Host })
+	_, _ = p.Revoke(t.Context(), newMetadata(), newRegistration(), redact.New(oldRefresh))
 	return providerAt(t, "https://"+host)
 }
 
@@ -204,11 +205,11 @@ func TestNoErrorRepeatsACredential(t *testing.T) { // B90
 	}
 	long := strings.Repeat("x", 180) + " " + said
 	for name, body := range map[string]string{
-		"in the description":   protocol("invalid_request", said),
-		"escaped as in a form": protocol("invalid_request", escaped),
-		"escaped as in JSON":   protocol("invalid_request", unicode.String()),
-		"at the cut":           protocol("invalid_request", long),
-		"as the code":          protocol(strings.ToLower(mark), said),
+		"in the description":   protocolError("invalid_request", said),
+		"escaped as in a form": protocolError("invalid_request", escaped),
+		"escaped as in JSON":   protocolError("invalid_request", unicode.String()),
+		"at the cut":           protocolError("invalid_request", long),
+		"as the code":          protocolError(strings.ToLower(mark), said),
 		"in Coder's shape": `{"message":"` + unicode.String() + `","detail":"` + long + `","validations":[{"field":"` +
 			said + `","detail":"` + said + `"}]}`,
 		"as a text":        said,
@@ -221,14 +222,14 @@ func TestNoErrorRepeatsACredential(t *testing.T) { // B90
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var handler atomic.Pointer[http.HandlerFunc]
-			p := serve(t, func(w http.ResponseWriter, r *http.Request) { (*handler.Load())(w, r) })
+			p := startProvider(t, func(w http.ResponseWriter, r *http.Request) { (*handler.Load())(w, r) })
 			for _, status := range []int{200, 302, 304, 400, 401, 404, 429, 500} {
 				for _, contentType := range []string{"application/json", "text/html"} {
-					next := answer(status, body, "Content-Type: "+contentType, "Location: https://"+mark+"@elsewhere.test/"+mark,
+					next := respondWith(status, body, "Content-Type: "+contentType, "Location: https://"+mark+"@elsewhere.test/"+mark,
 						"Www-Authenticate: "+said)
 					handler.Store(&next)
-					for op, do := range operations(t, p) {
-						secretlessOf(t, op, do(), halves)
+					for op, do := range allOperations(t, p) {
+						secretlessOf(t, op, do(), firstHalf)
 					}
 				}
 			}
@@ -245,9 +246,9 @@ var sent = map[string][]string{
 }
 
 // Half of a credential must not appear either, unless the server has cut it.
-func halves(credential string) string { return credential[:len(mark)+6] }
+func firstHalf(credential string) string { return credential[:len(mark)+6] }
 
-func wholes(credential string) string { return credential }
+func wholeCredential(credential string) string { return credential }
 
 // secretlessOf fails if an error, or anything it wraps, shows a credential that the operation
 // sends.
@@ -268,12 +269,12 @@ func secretlessOf(t *testing.T, op string, err error, part func(string) string) 
 func TestTheBasicHeaderIsNotRepeated(t *testing.T) { // B90
 	t.Parallel()
 	var header string
-	p := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	p := startProvider(t, func(w http.ResponseWriter, r *http.Request) {
 		_, header, _ = strings.Cut(r.Header.Get("Authorization"), " ")
-		answer(400, protocol("invalid_request", "cannot parse "+header))(w, r)
+		respondWith(400, protocolError("invalid_request", "cannot parse "+header))(w, r)
 	})
 	for _, op := range []string{oauth.OpExchange, oauth.OpRefresh, oauth.OpRevoke} {
-		if err := operations(t, p)[op](); err == nil || header == "" || strings.Contains(err.Error(), header) {
+		if err := allOperations(t, p)[op](); err == nil || header == "" || strings.Contains(err.Error(), header) {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -17,9 +17,9 @@ import (
 
 var twoRedirects = oauth.ClientMetadata{Name: "cso", RedirectURIs: []string{callback, "http://127.0.0.1/callback"}}
 
-// registered returns a response to a registration (contract C.4), changed.
-func registered(change map[string]any) string {
-	return changed(map[string]any{
+// registrationResponse returns a response to a registration (contract C.4), changed.
+func registrationResponse(change map[string]any) string {
+	return changeMembers(map[string]any{
 		"client_id": clientID, "client_secret": clientSecret, "client_id_issued_at": 1771581600, "client_name": "cso",
 		"registration_access_token": management, "registration_client_uri": accessURL + "/oauth2/clients/" + clientID,
 		"token_endpoint_auth_method": "client_secret_basic",
@@ -28,7 +28,7 @@ func registered(change map[string]any) string {
 
 func TestRegister(t *testing.T) {
 	t.Parallel()
-	whole := registration()
+	whole := newRegistration()
 	whole.AuthMethod, whole.RedirectURIs = oauth.ClientSecretBasic, twoRedirects.RedirectURIs
 	tests := map[string]struct {
 		status int
@@ -50,7 +50,7 @@ func TestRegister(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			p := startProvider(t, func(w http.ResponseWriter, r *http.Request) {
 				var sent map[string]any
 				if err := json.NewDecoder(r.Body).Decode(&sent); err != nil || r.Method != "POST" ||
 					r.URL.Path != "/oauth2/register" {
@@ -68,9 +68,9 @@ func TestRegister(t *testing.T) {
 				if r.Header.Get("Authorization") != "" || r.Header.Get("Content-Type") != "application/json" {
 					t.Errorf("headers %v", r.Header)
 				}
-				answer(tt.status, registered(tt.change))(w, r)
+				respondWith(tt.status, registrationResponse(tt.change))(w, r)
 			})
-			got, err := p.Register(t.Context(), metadata(), twoRedirects)
+			got, err := p.Register(t.Context(), newMetadata(), twoRedirects)
 			want := whole
 			tt.want(&want)
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -86,32 +86,33 @@ func TestRegistrationsThatFail(t *testing.T) { // B61
 		handler http.HandlerFunc
 		want    oauth.Error
 	}{
-		"registration is off": {answer(403, `{"error":"invalid_request","error_description":"registration is disabled"}`),
+		"registration is off": {respondWith(403,
+			`{"error":"invalid_request","error_description":"registration is disabled"}`),
 			oauth.Error{Kind: oauth.RegistrationDisabled, Code: "invalid_request"}},
-		"the provider is off": {answer(404, `{"message":"Route not found."}`), oauth.Error{Kind: oauth.Disabled}},
-		"an edge's 403":       {answer(403, "<html>"), oauth.Error{Kind: oauth.Connection}},
-		"metadata": {answer(400, `{"error":"invalid_client_metadata"}`),
+		"the provider is off": {respondWith(404, `{"message":"Route not found."}`), oauth.Error{Kind: oauth.Disabled}},
+		"an edge's 403":       {respondWith(403, "<html>"), oauth.Error{Kind: oauth.Connection}},
+		"metadata": {respondWith(400, `{"error":"invalid_client_metadata"}`),
 			oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_client_metadata"}},
-		"Coder's shape": {answer(400, `{"message":"malformed","detail":"EOF"}`),
+		"Coder's shape": {respondWith(400, `{"message":"malformed","detail":"EOF"}`),
 			oauth.Error{Kind: oauth.InvalidRequest}},
-		"an internal failure": {answer(500, `{"error":"server_error"}`),
+		"an internal failure": {respondWith(500, `{"error":"server_error"}`),
 			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Lost: true}},
-		"no client": {answer(201, registered(map[string]any{"client_id": nil})),
+		"no client": {respondWith(201, registrationResponse(map[string]any{"client_id": nil})),
 			oauth.Error{Kind: oauth.Malformed, Lost: true}},
-		"no secret": {answer(201, registered(map[string]any{"client_secret": nil})),
+		"no secret": {respondWith(201, registrationResponse(map[string]any{"client_secret": nil})),
 			oauth.Error{Kind: oauth.Malformed, Lost: true}},
-		"a public client": {answer(201, registered(map[string]any{"token_endpoint_auth_method": "none"})),
+		"a public client": {respondWith(201, registrationResponse(map[string]any{"token_endpoint_auth_method": "none"})),
 			oauth.Error{Kind: oauth.Malformed, Lost: true}},
-		"something else": {answer(201, `"`+clientSecret+`"`), oauth.Error{Kind: oauth.Malformed, Lost: true}},
-		"a lost answer":  {drop, oauth.Error{Kind: oauth.Unavailable, Lost: true}},
-		"an ID of the wrong type": {answer(201, `{"client_id":{"`+clientSecret+`":1}}`),
+		"something else": {respondWith(201, `"`+clientSecret+`"`), oauth.Error{Kind: oauth.Malformed, Lost: true}},
+		"a lost answer":  {dropConnection, oauth.Error{Kind: oauth.Unavailable, Lost: true}},
+		"an ID of the wrong type": {respondWith(201, `{"client_id":{"`+clientSecret+`":1}}`),
 			oauth.Error{Kind: oauth.Malformed, Lost: true}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := serve(t, tt.handler).Register(t.Context(), metadata(), twoRedirects)
-			e := failure(t, err)
+			got, err := startProvider(t, tt.handler).Register(t.Context(), newMetadata(), twoRedirects)
+			e := requireOAuthError(t, err)
 			if diff := cmp.Diff(tt.want, oauth.Error{Kind: e.Kind, Code: e.Code, Lost: e.Lost}, ignoreCause); diff != "" ||
 				got.ClientID != "" {
 				t.Error(err, diff)
@@ -122,15 +123,15 @@ func TestRegistrationsThatFail(t *testing.T) { // B61
 
 func TestWithoutRegistrationThePersonIsToldWhatToDo(t *testing.T) { // B61, B92
 	t.Parallel()
-	md := metadata()
+	md := newMetadata()
 	md.RegistrationEndpoint = ""
-	silent := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	silent := startProvider(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
 	_, err := silent.Register(t.Context(), md, twoRedirects)
-	if e := failure(t, err); e.Kind != oauth.RegistrationDisabled ||
+	if e := requireOAuthError(t, err); e.Kind != oauth.RegistrationDisabled ||
 		!strings.Contains(e.Description, "spec.oauth.clientSecretName") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := silent.Register(t.Context(), metadata(),
+	if _, err := silent.Register(t.Context(), newMetadata(),
 		oauth.ClientMetadata{Name: "cso"}); oauth.KindOf(err) != oauth.InvalidRequest {
 		t.Errorf("got %v", err)
 	}
@@ -143,28 +144,28 @@ func TestDeregister(t *testing.T) { // B71
 		want    oauth.Kind
 		cause   coder.Kind
 	}{
-		"deleted":               {answer(204, ""), "", ""},
-		"deleted before":        {answer(401, `{"error":"invalid_token"}`), "", ""},
-		"the provider is off":   {answer(404, `{"message":"Route not found."}`), "", ""},
-		"an edge's 401":         {answer(401, `{"message":"signed out"}`), oauth.Connection, coder.Unauthorized},
-		"a proxy's 404":         {answer(404, `<html>`), oauth.Malformed, coder.Malformed},
-		"a client made by hand": {answer(403, `{"error":"invalid_token"}`), oauth.InvalidRequest, ""},
-		"no UUID":               {answer(400, `{"error":"invalid_client_id"}`), oauth.InvalidRequest, ""},
-		"an internal failure":   {answer(500, `{"error":"server_error"}`), oauth.Unavailable, coder.Unavailable},
-		"the token in the answer": {answer(400, `{"error":"invalid_request","error_description":"bad `+management+`"}`),
+		"deleted":               {respondWith(204, ""), "", ""},
+		"deleted before":        {respondWith(401, `{"error":"invalid_token"}`), "", ""},
+		"the provider is off":   {respondWith(404, `{"message":"Route not found."}`), "", ""},
+		"an edge's 401":         {respondWith(401, `{"message":"signed out"}`), oauth.Connection, coder.Unauthorized},
+		"a proxy's 404":         {respondWith(404, `<html>`), oauth.Malformed, coder.Malformed},
+		"a client made by hand": {respondWith(403, `{"error":"invalid_token"}`), oauth.InvalidRequest, ""},
+		"no UUID":               {respondWith(400, `{"error":"invalid_client_id"}`), oauth.InvalidRequest, ""},
+		"an internal failure":   {respondWith(500, `{"error":"server_error"}`), oauth.Unavailable, coder.Unavailable},
+		"the token in the answer": {respondWith(400, `{"error":"invalid_request","error_description":"bad `+management+`"}`),
 			oauth.InvalidRequest, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			err := startProvider(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.Method != "DELETE" || r.URL.Path != "/oauth2/clients/"+clientID ||
 					r.Header.Get("Authorization") != "Bearer "+management {
 					t.Errorf("got %s %s", r.Method, r.URL)
 				}
 				tt.handler(w, r)
-			}).Deregister(t.Context(), registration())
-			secretless(t, err)
+			}).Deregister(t.Context(), newRegistration())
+			requireNoSecrets(t, err)
 			if oauth.KindOf(err) != tt.want || coder.KindOf(err) != tt.cause {
 				t.Errorf("got %v", err)
 			}
@@ -174,7 +175,7 @@ func TestDeregister(t *testing.T) { // B71
 
 func TestClientsMadeByHandAreNotDeregistered(t *testing.T) {
 	t.Parallel()
-	silent := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
+	silent := startProvider(t, func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") })
 	if err := silent.Deregister(t.Context(), oauth.Registration{ClientID: clientID}); err != nil {
 		t.Error(err)
 	}

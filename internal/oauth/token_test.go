@@ -16,7 +16,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-func grant() oauth.Grant {
+func newGrant() oauth.Grant {
 	return oauth.Grant{
 		AccessToken: redact.New(accessToken), KeyID: keyID, RefreshToken: redact.New(newRefresh),
 		ExpiresAt: time.Date(2026, 2, 21, 10, 5, 0, 5e8, time.UTC), Scopes: []string{"workspace:read", "template:read"},
@@ -59,7 +59,7 @@ func TestTokenRequestsHaveWhatIsNeededAndNothingElse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			requests := 0
-			p := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			p := startProvider(t, func(w http.ResponseWriter, r *http.Request) {
 				requests++
 				if r.Method != "POST" || r.URL.Path != tt.path || r.URL.RawQuery != "" ||
 					r.Header.Get("Authorization") != tt.header ||
@@ -72,21 +72,21 @@ func TestTokenRequestsHaveWhatIsNeededAndNothingElse(t *testing.T) {
 				if diff := cmp.Diff(tt.form, r.PostForm); diff != "" {
 					t.Error(diff)
 				}
-				answer(401, `{"error":"invalid_client"}`)(w, r)
+				respondWith(401, `{"error":"invalid_client"}`)(w, r)
 			})
-			md, r := metadata(), registration()
+			md, r := newMetadata(), newRegistration()
 			md.AuthMethod, r.AuthMethod = tt.offered, tt.used
 			var err error
 			switch tt.op {
 			case oauth.OpExchange:
-				_, err = p.Exchange(t.Context(), md, r, attempt(), redact.New(code))
+				_, err = p.Exchange(t.Context(), md, r, newAttempt(), redact.New(code))
 			case oauth.OpRefresh:
 				_, err = p.Refresh(t.Context(), md, r, redact.New(oldRefresh))
 			case oauth.OpRevoke:
 				_, err = p.Revoke(t.Context(), md, r, redact.New(oldRefresh))
 			}
 			// The other authentication method is not tried: the first request may have used up the code.
-			if failure(t, err).Kind != oauth.InvalidClient || requests != 1 {
+			if requireOAuthError(t, err).Kind != oauth.InvalidClient || requests != 1 {
 				t.Errorf("%d requests, %v", requests, err)
 			}
 		})
@@ -95,7 +95,7 @@ func TestTokenRequestsHaveWhatIsNeededAndNothingElse(t *testing.T) {
 
 func TestRequestsThatCannotBeRightAreNotSent(t *testing.T) {
 	t.Parallel()
-	p := serve(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was sent", r.URL) })
+	p := startProvider(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was sent", r.URL) })
 	exchange := func(md oauth.Metadata, r oauth.Registration, a oauth.Attempt, c string) error {
 		_, err := p.Exchange(t.Context(), md, r, a, redact.New(c))
 		return err
@@ -108,26 +108,26 @@ func TestRequestsThatCannotBeRightAreNotSent(t *testing.T) {
 		_, err := p.Revoke(t.Context(), md, r, redact.New(token))
 		return err
 	}
-	nowhere, broken, guess := metadata(), metadata(), metadata()
+	nowhere, broken, guess := newMetadata(), newMetadata(), newMetadata()
 	nowhere.TokenEndpoint, nowhere.RevocationEndpoint, nowhere.RegistrationEndpoint = "", "/revoke", "/register"
 	broken.TokenEndpoint, guess.AuthMethod = "http://[::1/"+mark, ""
-	secretless := registration()
+	secretless := newRegistration()
 	secretless.ClientSecret = redact.New("")
 	for name, err := range map[string]error{
-		"no code":                 exchange(metadata(), registration(), attempt(), ""),
-		"no verifier":             exchange(metadata(), registration(), oauth.Attempt{}, code),
-		"no token endpoint":       exchange(nowhere, registration(), attempt(), code),
-		"a broken token endpoint": refresh(broken, registration(), oldRefresh),
-		"no way to authenticate":  refresh(guess, registration(), oldRefresh),
-		"no client":               refresh(metadata(), oauth.Registration{}, oldRefresh),
-		"no client secret":        refresh(metadata(), secretless, oldRefresh),
-		"no refresh token":        refresh(metadata(), registration(), ""),
-		"nothing to revoke":       revoke(metadata(), registration(), ""),
-		"no client to revoke":     revoke(metadata(), oauth.Registration{}, oldRefresh),
-		"no place to revoke":      revoke(nowhere, registration(), oldRefresh),
+		"no code":                 exchange(newMetadata(), newRegistration(), newAttempt(), ""),
+		"no verifier":             exchange(newMetadata(), newRegistration(), oauth.Attempt{}, code),
+		"no token endpoint":       exchange(nowhere, newRegistration(), newAttempt(), code),
+		"a broken token endpoint": refresh(broken, newRegistration(), oldRefresh),
+		"no way to authenticate":  refresh(guess, newRegistration(), oldRefresh),
+		"no client":               refresh(newMetadata(), oauth.Registration{}, oldRefresh),
+		"no client secret":        refresh(newMetadata(), secretless, oldRefresh),
+		"no refresh token":        refresh(newMetadata(), newRegistration(), ""),
+		"nothing to revoke":       revoke(newMetadata(), newRegistration(), ""),
+		"no client to revoke":     revoke(newMetadata(), oauth.Registration{}, oldRefresh),
+		"no place to revoke":      revoke(nowhere, newRegistration(), oldRefresh),
 		"no place to register":    func() error { _, err := p.Register(t.Context(), nowhere, twoRedirects); return err }(),
 	} {
-		if e := failure(t, err); e.Kind != oauth.InvalidRequest || e.Lost {
+		if e := requireOAuthError(t, err); e.Kind != oauth.InvalidRequest || e.Lost {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -165,18 +165,18 @@ func TestGrants(t *testing.T) { // B64, B69
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want := grant()
+			want := newGrant()
 			tt.want(&want)
 			var header []string
 			if tt.header != "" {
 				header = []string{tt.header}
 			}
-			p := serve(t, answer(200, pair(tt.change), header...))
-			got, err := p.Exchange(t.Context(), metadata(), registration(), attempt(), redact.New(code))
+			p := startProvider(t, respondWith(200, tokenResponse(tt.change), header...))
+			got, err := p.Exchange(t.Context(), newMetadata(), newRegistration(), newAttempt(), redact.New(code))
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Error("exchange:", err, diff)
 			}
-			got, err = p.Refresh(t.Context(), metadata(), registration(), redact.New(oldRefresh))
+			got, err = p.Refresh(t.Context(), newMetadata(), newRegistration(), redact.New(oldRefresh))
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Error("refresh:", err, diff)
 			}
@@ -193,12 +193,12 @@ func TestAnOmittedRefreshTokenKeepsTheOldOne(t *testing.T) { // B69
 	for i, omitted := range []any{nil, ""} {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
 			t.Parallel()
-			p := serve(t, answer(200, pair(map[string]any{"refresh_token": omitted})))
-			got, err := p.Refresh(t.Context(), metadata(), registration(), redact.New(oldRefresh))
+			p := startProvider(t, respondWith(200, tokenResponse(map[string]any{"refresh_token": omitted})))
+			got, err := p.Refresh(t.Context(), newMetadata(), newRegistration(), redact.New(oldRefresh))
 			if err != nil || got.RefreshToken.Reveal() != oldRefresh {
 				t.Errorf("got %v", err)
 			}
-			got, err = p.Exchange(t.Context(), metadata(), registration(), attempt(), redact.New(code))
+			got, err = p.Exchange(t.Context(), newMetadata(), newRegistration(), newAttempt(), redact.New(code))
 			if err != nil || !got.RefreshToken.IsZero() {
 				t.Errorf("got %v", err)
 			}
@@ -209,16 +209,16 @@ func TestAnOmittedRefreshTokenKeepsTheOldOne(t *testing.T) { // B69
 func TestSuccessesThatAreNoGrants(t *testing.T) { // B64
 	t.Parallel()
 	for name, body := range map[string]string{
-		"no token type":               pair(map[string]any{"token_type": nil}),
-		"another token type":          pair(map[string]any{"token_type": "mac"}),
-		"no access token":             pair(map[string]any{"access_token": nil}),
-		"an access token of no key":   pair(map[string]any{"access_token": mark + ".jwt"}),
-		"an access token with a tail": pair(map[string]any{"access_token": accessToken + "\n"}),
-		"a number for a token":        pair(map[string]any{"access_token": 7}),
-		"a list of scopes":            pair(map[string]any{"scope": []string{"coder:all"}}),
-		"seconds that are no number":  pair(map[string]any{"expires_in": mark}),
-		"a list":                      "[" + pair(nil) + "]",
-		"half":                        pair(nil)[:100],
+		"no token type":               tokenResponse(map[string]any{"token_type": nil}),
+		"another token type":          tokenResponse(map[string]any{"token_type": "mac"}),
+		"no access token":             tokenResponse(map[string]any{"access_token": nil}),
+		"an access token of no key":   tokenResponse(map[string]any{"access_token": mark + ".jwt"}),
+		"an access token with a tail": tokenResponse(map[string]any{"access_token": accessToken + "\n"}),
+		"a number for a token":        tokenResponse(map[string]any{"access_token": 7}),
+		"a list of scopes":            tokenResponse(map[string]any{"scope": []string{"coder:all"}}),
+		"seconds that are no number":  tokenResponse(map[string]any{"expires_in": mark}),
+		"a list":                      "[" + tokenResponse(nil) + "]",
+		"half":                        tokenResponse(nil)[:100],
 		"a form":                      "access_token=" + accessToken + "&token_type=bearer",
 		"a page":                      "<html>" + accessToken,
 		"nothing":                     "",
@@ -226,9 +226,9 @@ func TestSuccessesThatAreNoGrants(t *testing.T) { // B64
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := serve(t, answer(200, body))
+			p := startProvider(t, respondWith(200, body))
 			for _, op := range []string{oauth.OpExchange, oauth.OpRefresh} {
-				e := failure(t, operations(t, p)[op]())
+				e := requireOAuthError(t, allOperations(t, p)[op]())
 				// The tokens were issued, so the old ones are invalid.
 				if e.Kind != oauth.Malformed || !e.Lost || e.Op != op {
 					t.Errorf("got %+v", e)

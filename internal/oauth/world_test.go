@@ -60,7 +60,7 @@ func eachProfile(t *testing.T, test func(w *world, isNew bool)) {
 	}
 }
 
-func (w *world) metadata() oauth.Metadata {
+func (w *world) discoverMetadata() oauth.Metadata {
 	w.Helper()
 	md, err := w.provider.Discover(w.Context())
 	if err != nil {
@@ -69,7 +69,7 @@ func (w *world) metadata() oauth.Metadata {
 	return md
 }
 
-func (w *world) register(md oauth.Metadata) oauth.Registration {
+func (w *world) registerClient(md oauth.Metadata) oauth.Registration {
 	w.Helper()
 	r, err := w.provider.Register(w.Context(), md, twoRedirects)
 	if err != nil {
@@ -78,8 +78,8 @@ func (w *world) register(md oauth.Metadata) oauth.Registration {
 	return r
 }
 
-// approve has the person consent and returns the code.
-func (w *world) approve(md oauth.Metadata, r oauth.Registration, a oauth.Attempt) redact.Secret {
+// approveAttempt has the person consent and returns the code.
+func (w *world) approveAttempt(md oauth.Metadata, r oauth.Registration, a oauth.Attempt) redact.Secret {
 	w.Helper()
 	page, err := oauth.AuthorizationURL(md, r, a)
 	if err != nil {
@@ -97,7 +97,7 @@ func (w *world) approve(md oauth.Metadata, r oauth.Registration, a oauth.Attempt
 	return redact.New(back.Query().Get("code"))
 }
 
-func (w *world) attempt() oauth.Attempt {
+func (w *world) createAttempt() oauth.Attempt {
 	w.Helper()
 	a, err := oauth.NewAttempt(rand.Reader, callback, wanted)
 	if err != nil {
@@ -106,20 +106,20 @@ func (w *world) attempt() oauth.Attempt {
 	return a
 }
 
-func (w *world) grant(md oauth.Metadata, r oauth.Registration) oauth.Grant {
+func (w *world) obtainGrant(md oauth.Metadata, r oauth.Registration) oauth.Grant {
 	w.Helper()
-	a := w.attempt()
-	g, err := w.provider.Exchange(w.Context(), md, r, a, w.approve(md, r, a))
+	a := w.createAttempt()
+	g, err := w.provider.Exchange(w.Context(), md, r, a, w.approveAttempt(md, r, a))
 	if err != nil {
 		w.Fatal(err)
 	}
 	return g
 }
 
-func (w *world) refresh(md oauth.Metadata, r oauth.Registration, g oauth.Grant) (oauth.Grant, error) {
+func (w *world) refreshGrant(md oauth.Metadata, r oauth.Registration, g oauth.Grant) (oauth.Grant, error) {
 	next, err := w.provider.Refresh(w.Context(), md, r, g.RefreshToken)
-	secretless(w.T, err)
+	requireNoSecrets(w.T, err)
 	return next, err
 }
 
-func (w *world) alive(g oauth.Grant) bool { return w.server.AcceptsToken(g.AccessToken.Reveal()) }
+func (w *world) isAccepted(g oauth.Grant) bool { return w.server.AcceptsToken(g.AccessToken.Reveal()) }

@@ -42,8 +42,8 @@ func (*named) GetNamespace() string   { return "builds" }
 
 const token = "--token " + sentinel
 
-// capture returns a logger that redacts, and what it has written.
-func capture(opts funcr.Options) (logr.Logger, *strings.Builder) {
+// newCapturingLogger returns a logger that redacts, and what it has written.
+func newCapturingLogger(opts funcr.Options) (logr.Logger, *strings.Builder) {
 	out := new(strings.Builder)
 	sink := funcr.NewJSON(func(line string) { out.WriteString(line + "\n") }, opts).GetSink()
 	// A sink that was initialised by its own logger is wrapped without being initialised again.
@@ -69,7 +69,7 @@ func TestSinkHidesCredentialsInEverythingThatIsLogged(t *testing.T) { // B90
 	for name, v := range values {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			log, out := capture(funcr.Options{Verbosity: 9})
+			log, out := newCapturingLogger(funcr.Options{Verbosity: 9})
 			log.Info("msg "+token, "v", v, token, "v")
 			log.V(6).WithValues("v", v).WithName(token).Info("m")
 			log.Error(fmt.Errorf("cause %w", errors.New(token)), "msg "+token, "v", v)
@@ -87,7 +87,7 @@ func TestSinkHidesCredentialsInEverythingThatIsLogged(t *testing.T) { // B90
 
 func TestSinkKeepsWhatIsPublic(t *testing.T) {
 	t.Parallel()
-	log, out := capture(funcr.Options{Verbosity: 1})
+	log, out := newCapturingLogger(funcr.Options{Verbosity: 1})
 	log.WithName("sessions").WithName("mint").V(1).WithValues("tokenID", "a1B2c3D4e5", "n", 3).Info("minted",
 		"took", time.Second, "ok", true, "list", []string{"a", "b"})
 	log.V(2).Info("not at this level")

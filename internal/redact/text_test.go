@@ -81,8 +81,8 @@ func TestTextHidesCredentialsAndNothingElse(t *testing.T) { // B91
 	}
 }
 
-// forms are the written forms of B91 and the formats of contract A.4, each with its secret.
-func forms() map[string]string {
+// secretForms are the written forms of B91 and the formats of contract A.4, each with its secret.
+func secretForms() map[string]string {
 	const s = sentinel
 	return map[string]string{
 		"--token " + s: s, "--token=" + s: s, "--ToKeN \"" + s + "\"": s,
@@ -118,7 +118,7 @@ func FuzzText(f *testing.F) {
 		if utf8.ValidString(before+after) && !utf8.ValidString(once) {
 			t.Errorf("cut a rune: %q", once)
 		}
-		for form, hidden := range forms() {
+		for form, hidden := range secretForms() {
 			if out := redact.Text(before + form + after); strings.Contains(out, hidden) {
 				t.Errorf("%q survives in %q", form, out)
 			}

@@ -37,8 +37,8 @@ func testKey(tb testing.TB) fingerprint.Key {
 	return key
 }
 
-// session is one named ci in namespace builds.
-func session(options ...func(*v1alpha1.CoderSession)) *v1alpha1.CoderSession {
+// newSession is one named ci in namespace builds.
+func newSession(options ...func(*v1alpha1.CoderSession)) *v1alpha1.CoderSession {
 	s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "builds", Name: "ci", UID: types.UID("11111111-0000-4000-8000-000000000001"),
 	}}
@@ -56,8 +56,8 @@ func withTemplate(key, text string) func(*v1alpha1.CoderSession) {
 	return withSecret(v1alpha1.GeneratedSecret{Template: map[string]string{key: text}})
 }
 
-// input is a minted token for https://coder.example.com:8443.
-func input(s *v1alpha1.CoderSession) Input {
+// newInput is a minted token for https://coder.example.com:8443.
+func newInput(s *v1alpha1.CoderSession) Input {
 	return Input{
 		Session: s,
 		URL:     &url.URL{Scheme: "https", Host: "coder.example.com:8443", Path: "/"},
@@ -68,9 +68,9 @@ func input(s *v1alpha1.CoderSession) Input {
 	}
 }
 
-// everything is an input with all fields set.
-func everything(s *v1alpha1.CoderSession) Input {
-	in := input(s)
+// completeInput is an input with all fields set.
+func completeInput(s *v1alpha1.CoderSession) Input {
+	in := newInput(s)
 	in.Headers = []Header{{Name: "X-Edge", Value: redact.New(headerText)}, {Name: "X-Empty", Value: redact.New("")}}
 	in.Certificate, in.CA, in.CertificateKey = []byte("cert"), []byte("ca"), redact.New(keyText)
 	return in

@@ -45,14 +45,14 @@ func TestRenderLaysOutTheKeys(t *testing.T) {
 			[]map[string]string{base, token, {"tls.crt": "c", "tls.key": "k", "ca.crt": "a"}},
 		},
 		"templates": {
-			func(in *Input) { in.Session = session(withTemplate(".netrc", "machine {{.Host}}")) },
+			func(in *Input) { in.Session = newSession(withTemplate(".netrc", "machine {{.Host}}")) },
 			[]map[string]string{base, token, {".netrc": "machine coder.example.com"}},
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in := input(session())
+			in := newInput(newSession())
 			test.change(&in)
 			got, err := Render(testKey(t), in)
 			if err != nil {
@@ -77,7 +77,7 @@ func TestRenderLaysOutTheKeys(t *testing.T) {
 
 func TestRenderMetadata(t *testing.T) {
 	t.Parallel()
-	in := input(session(withSecret(v1alpha1.GeneratedSecret{
+	in := newInput(newSession(withSecret(v1alpha1.GeneratedSecret{
 		Name:        "ci-coder",
 		Labels:      map[string]v1alpha1.LabelValue{"team": "a", v1alpha1.LabelSession: "another"},
 		Annotations: map[string]string{"note": "x", v1alpha1.AnnotationTokenID: "forged"},
@@ -127,7 +127,7 @@ func TestRenderRefusesWhatWouldBeBroken(t *testing.T) {
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in := input(session())
+			in := newInput(newSession())
 			change(&in)
 			_, err := Render(testKey(t), in)
 			if err == nil {
@@ -143,7 +143,7 @@ func TestRenderRefusesWhatWouldBeBroken(t *testing.T) {
 func TestFingerprint(t *testing.T) {
 	t.Parallel()
 	spec := func(s v1alpha1.GeneratedSecret) func(*Input) {
-		return func(in *Input) { in.Session = session(withSecret(s)) }
+		return func(in *Input) { in.Session = newSession(withSecret(s)) }
 	}
 	changes := map[string]func(*Input){
 		"nothing":     func(*Input) {},
@@ -158,14 +158,14 @@ func TestFingerprint(t *testing.T) {
 		"serial":      func(in *Input) { in.Token.Serial++ },
 		"expiry":      func(in *Input) { in.Token.ExpiresAt = expires.Add(time.Second) },
 		"request":     func(in *Input) { in.Token.Request = "other" },
-		"session":     func(in *Input) { in.Session = session(func(s *v1alpha1.CoderSession) { s.UID = "other" }) },
+		"session":     func(in *Input) { in.Session = newSession(func(s *v1alpha1.CoderSession) { s.UID = "other" }) },
 		"label":       spec(v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"a": "b"}}),
 		"annotation":  spec(v1alpha1.GeneratedSecret{Annotations: map[string]string{"a": "b"}}),
 		"template":    spec(v1alpha1.GeneratedSecret{Template: map[string]string{"a": "b"}}),
 	}
 	seen := map[string]string{}
 	for name, change := range changes {
-		in := everything(session())
+		in := completeInput(newSession())
 		change(&in)
 		sum := Fingerprint(testKey(t), in)
 		if other, found := seen[sum]; found {

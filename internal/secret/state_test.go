@@ -14,10 +14,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// rendered returns the metadata of the Secret that the session ci owns.
-func rendered(tb testing.TB) *metav1.ObjectMeta {
+// renderMeta returns the metadata of the Secret that the session ci owns.
+func renderMeta(tb testing.TB) *metav1.ObjectMeta {
 	tb.Helper()
-	secret, err := Render(testKey(tb), input(session()))
+	secret, err := Render(testKey(tb), newInput(newSession()))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func rendered(tb testing.TB) *metav1.ObjectMeta {
 
 func TestStateOf(t *testing.T) {
 	t.Parallel()
-	in := input(session())
+	in := newInput(newSession())
 	token := &TokenMeta{
 		ID: tokenID, Serial: 3, ExpiresAt: expires, Request: "digest",
 		Fingerprint: TokenFingerprint(testKey(t), in.Token.Value),
@@ -114,9 +114,9 @@ func TestStateOf(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			meta := rendered(t)
+			meta := renderMeta(t)
 			test.change(meta)
-			if diff := cmp.Diff(test.want, StateOf(metaOf(meta), session())); diff != "" {
+			if diff := cmp.Diff(test.want, StateOf(metaOf(meta), newSession())); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -125,7 +125,7 @@ func TestStateOf(t *testing.T) {
 
 func TestStateOfNothing(t *testing.T) {
 	t.Parallel()
-	if diff := cmp.Diff(State{Ownership: Absent}, StateOf(nil, session())); diff != "" {
+	if diff := cmp.Diff(State{Ownership: Absent}, StateOf(nil, newSession())); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -133,9 +133,9 @@ func TestStateOfNothing(t *testing.T) {
 // A session without a UID owns nothing, not even a Secret whose owner has an empty UID.
 func TestStateOfASessionWithoutUID(t *testing.T) {
 	t.Parallel()
-	meta := rendered(t)
+	meta := renderMeta(t)
 	meta.OwnerReferences[0].UID = ""
-	unstored := session(func(s *v1alpha1.CoderSession) { s.UID = "" })
+	unstored := newSession(func(s *v1alpha1.CoderSession) { s.UID = "" })
 	if got := StateOf(metaOf(meta), unstored); got.Ownership != Foreign {
 		t.Error(got.Ownership)
 	}
@@ -155,9 +155,9 @@ func FuzzStateOf(f *testing.F) {
 			},
 		}
 		if own {
-			meta.OwnerReferences = []metav1.OwnerReference{{UID: types.UID(session().UID), Controller: ptr.To(true)}}
+			meta.OwnerReferences = []metav1.OwnerReference{{UID: types.UID(newSession().UID), Controller: ptr.To(true)}}
 		}
-		state := StateOf(metaOf(&meta), session())
+		state := StateOf(metaOf(&meta), newSession())
 		if state.Token != nil && state.Corrupt != "" {
 			t.Error("corrupt, and yet a token")
 		}
@@ -176,6 +176,6 @@ func FuzzStateOf(f *testing.F) {
 				t.Error(diff)
 			}
 		}
-		mergeMetadata(&meta, rendered(t)) // reads the record
+		mergeMetadata(&meta, renderMeta(t)) // reads the record
 	})
 }

@@ -16,16 +16,16 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// rotated is the input after a rotation to a token with another value.
-func rotated(s *v1alpha1.CoderSession) Input {
-	in := input(s)
+// rotatedInput is the input after a rotation to a token with another value.
+func rotatedInput(s *v1alpha1.CoderSession) Input {
+	in := newInput(s)
 	in.Token.ID, in.Token.Value = "b1B2c3D4e5", redact.New("b1B2c3D4e5-sentinelsentinelsenti2")
 	in.Token.Serial++
 	return in
 }
 
-// written creates the Secret of in and returns its state.
-func written(tb testing.TB, store *Store, in Input) State {
+// writeNew creates the Secret of in and returns its state.
+func writeNew(tb testing.TB, store *Store, in Input) State {
 	tb.Helper()
 	state, err := store.Write(tb.Context(), in, State{})
 	if err != nil {
@@ -34,33 +34,34 @@ func written(tb testing.TB, store *Store, in Input) State {
 	return state
 }
 
-func stateNow(s *server) State { return stateOf(&s.live().ObjectMeta, session()) }
+func stateNow(s *server) State { return stateOf(&s.storedSecret().ObjectMeta, newSession()) }
 
 func TestWriteIsOneRequest(t *testing.T) { // B22
 	t.Parallel()
 	store, server := newStore(t)
-	state := written(t, store, input(session()))
+	state := writeNew(t, store, newInput(newSession()))
 	if diff := cmp.Diff(stateNow(server), state); diff != "" {
 		t.Error(diff)
 	}
 
-	in := rotated(session())
+	in := rotatedInput(newSession())
 	in.URL.Host = "other.example.com"
 	state, err := store.Write(t.Context(), in, state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"create", "update"}, server.writes); diff != "" {
+	if diff := cmp.Diff([]string{"create", "update"}, server.Writes()); diff != "" {
 		t.Error(diff)
 	}
 	want, err := Render(testKey(t), in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want.Data, server.live().Data); diff != "" {
+	if diff := cmp.Diff(want.Data, server.storedSecret().Data); diff != "" {
 		t.Error(diff)
 	}
-	if state.Token.ID != in.Token.ID || state.Token.Serial != 4 || state.ResourceVersion != server.live().ResourceVersion {
+	if state.Token.ID != in.Token.ID || state.Token.Serial != 4 ||
+		state.ResourceVersion != server.storedSecret().ResourceVersion {
 		t.Errorf("%+v", state)
 	}
 }
@@ -68,29 +69,29 @@ func TestWriteIsOneRequest(t *testing.T) { // B22
 func TestForeignSecretIsNeverTouched(t *testing.T) { // B23
 	t.Parallel()
 	store, server := newStore(t)
-	theirs := server.put(&corev1.Secret{Data: map[string][]byte{"session": []byte(tokenValue)}})
+	theirs := server.putSecret(&corev1.Secret{Data: map[string][]byte{"session": []byte(tokenValue)}})
 	prior := stateNow(server)
 
-	if _, err := store.Write(t.Context(), input(session()), prior); !errors.Is(err, ErrForeign) {
+	if _, err := store.Write(t.Context(), newInput(newSession()), prior); !errors.Is(err, ErrForeign) {
 		t.Errorf("write: %v", err)
 	}
-	if _, err := store.Write(t.Context(), input(session()), State{}); !apierrors.IsAlreadyExists(err) {
+	if _, err := store.Write(t.Context(), newInput(newSession()), State{}); !apierrors.IsAlreadyExists(err) {
 		t.Errorf("create: %v", err)
 	}
-	if err := store.Withdraw(t.Context(), session(), prior); err != nil {
+	if err := store.Withdraw(t.Context(), newSession(), prior); err != nil {
 		t.Errorf("withdraw: %v", err)
 	}
-	if err := store.Retain(t.Context(), session(), prior); err != nil {
+	if err := store.Retain(t.Context(), newSession(), prior); err != nil {
 		t.Errorf("retain: %v", err)
 	}
 	want := TokenMeta{Fingerprint: TokenFingerprint(testKey(t), redact.New(tokenValue))}
-	if _, found, err := store.Token(t.Context(), session(), want); found || err != nil {
+	if _, found, err := store.Token(t.Context(), newSession(), want); found || err != nil {
 		t.Errorf("its contents were read: %v, %v", found, err)
 	}
-	if inSync, _, err := store.InSync(t.Context(), input(session())); inSync || err != nil {
+	if inSync, _, err := store.InSync(t.Context(), newInput(newSession())); inSync || err != nil {
 		t.Errorf("in sync: %v, %v", inSync, err)
 	}
-	if diff := cmp.Diff(theirs, server.live()); diff != "" {
+	if diff := cmp.Diff(theirs, server.storedSecret()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -124,16 +125,16 @@ func TestEditedSecretIsFoundAndRestored(t *testing.T) { // B24
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store, server := newStore(t)
-			in := input(session(withSecret(v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"team": "a"}})))
-			token := *written(t, store, in).Token
-			server.edit(test.edit)
+			in := newInput(newSession(withSecret(v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"team": "a"}})))
+			token := *writeNew(t, store, in).Token
+			server.editSecret(test.edit)
 
-			value, found, err := store.Token(t.Context(), session(), token)
+			value, found, err := store.Token(t.Context(), newSession(), token)
 			if err != nil || found != test.token || found && !value.Equal(in.Token.Value) {
 				t.Errorf("token: %v, %v", found, err)
 			}
 			inSync, version, err := store.InSync(t.Context(), in)
-			if err != nil || inSync != test.inSync || version != server.live().ResourceVersion {
+			if err != nil || inSync != test.inSync || version != server.storedSecret().ResourceVersion {
 				t.Errorf("in sync: %v, version %s, %v", inSync, version, err)
 			}
 			if _, err := store.Write(t.Context(), in, stateNow(server)); err != nil {
@@ -149,11 +150,11 @@ func TestEditedSecretIsFoundAndRestored(t *testing.T) { // B24
 func TestDeletedSecret(t *testing.T) { // B24
 	t.Parallel()
 	store, server := newStore(t)
-	in := input(session())
-	state := written(t, store, in)
-	delete(server.secrets, keyOf(session()))
+	in := newInput(newSession())
+	state := writeNew(t, store, in)
+	server.removeSecret()
 
-	if _, found, err := store.Token(t.Context(), session(), *state.Token); found || err != nil {
+	if _, found, err := store.Token(t.Context(), newSession(), *state.Token); found || err != nil {
 		t.Errorf("token: %v, %v", found, err)
 	}
 	if inSync, version, err := store.InSync(t.Context(), in); inSync || version != "" || err != nil {
@@ -162,29 +163,29 @@ func TestDeletedSecret(t *testing.T) { // B24
 	if _, err := store.Write(t.Context(), in, state); !apierrors.IsConflict(err) {
 		t.Errorf("write: %v", err)
 	}
-	written(t, store, in)
+	writeNew(t, store, in)
 }
 
 func TestMetadataOfOthersStays(t *testing.T) { // B30
 	t.Parallel()
 	store, server := newStore(t)
-	in := input(session(withSecret(v1alpha1.GeneratedSecret{
+	in := newInput(newSession(withSecret(v1alpha1.GeneratedSecret{
 		Labels:      map[string]v1alpha1.LabelValue{"team": "a", "left": "x"},
 		Annotations: map[string]string{"note": "x"},
 	})))
-	written(t, store, in)
-	server.edit(func(s *corev1.Secret) {
+	writeNew(t, store, in)
+	server.editSecret(func(s *corev1.Secret) {
 		s.Labels["theirs"], s.Annotations["theirs"] = "x", "x"
 		s.Finalizers = []string{"example.com/keep"}
 		s.OwnerReferences = append(s.OwnerReferences, metav1.OwnerReference{Name: "bundle", UID: "other"})
 	})
 
-	in = input(session(withSecret(v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"team": "b"}})))
+	in = newInput(newSession(withSecret(v1alpha1.GeneratedSecret{Labels: map[string]v1alpha1.LabelValue{"team": "b"}})))
 	in.Token = Token{}
 	if _, err := store.Write(t.Context(), in, stateNow(server)); err != nil {
 		t.Fatal(err)
 	}
-	got := server.live()
+	got := server.storedSecret()
 	if diff := cmp.Diff(map[string]string{"team": "b", "theirs": "x", v1alpha1.LabelSession: "ci"},
 		got.Labels); diff != "" {
 		t.Error(diff)
@@ -206,29 +207,29 @@ func TestWritesHavePreconditions(t *testing.T) {
 	t.Parallel()
 	actions := map[string]func(*Store, State) error{
 		"write": func(s *Store, prior State) error {
-			_, err := s.Write(t.Context(), rotated(session()), prior)
+			_, err := s.Write(t.Context(), rotatedInput(newSession()), prior)
 			return err
 		},
-		"retain":   func(s *Store, prior State) error { return s.Retain(t.Context(), session(), prior) },
-		"withdraw": func(s *Store, prior State) error { return s.Withdraw(t.Context(), session(), prior) },
+		"retain":   func(s *Store, prior State) error { return s.Retain(t.Context(), newSession(), prior) },
+		"withdraw": func(s *Store, prior State) error { return s.Withdraw(t.Context(), newSession(), prior) },
 	}
 	edit := func(s *corev1.Secret) { s.Data["theirs"] = []byte("x") }
 	recreate := func(s *corev1.Secret) { s.UID = ""; edit(s) }
 	for name, act := range actions {
 		for moment, between := range map[string]func(*server, func(*corev1.Secret)){
-			"before the read": func(s *server, change func(*corev1.Secret)) { s.edit(change) },
-			"after the read":  func(s *server, change func(*corev1.Secret)) { s.before = func() { s.edit(change) } },
+			"before the read": func(s *server, change func(*corev1.Secret)) { s.editSecret(change) },
+			"after the read":  func(s *server, change func(*corev1.Secret)) { s.beforeNextWrite(func() { s.editSecret(change) }) },
 		} {
 			for what, change := range map[string]func(*corev1.Secret){"edited": edit, "recreated": recreate} {
 				t.Run(name+", "+what+" "+moment, func(t *testing.T) {
 					t.Parallel()
 					store, server := newStore(t)
-					prior := written(t, store, input(session()))
+					prior := writeNew(t, store, newInput(newSession()))
 					between(server, change)
 					if err := act(store, prior); !apierrors.IsConflict(err) {
 						t.Errorf("got %v", err)
 					}
-					if live := server.live(); live == nil || string(live.Data["theirs"]) != "x" {
+					if live := server.storedSecret(); live == nil || string(live.Data["theirs"]) != "x" {
 						t.Error("the other write was lost")
 					}
 				})
@@ -240,11 +241,13 @@ func TestWritesHavePreconditions(t *testing.T) {
 func TestCreationWhenTheSecretExistsAlready(t *testing.T) { // B30
 	t.Parallel()
 	store, server := newStore(t)
-	server.before = func() { server.put(&corev1.Secret{Data: map[string][]byte{"theirs": []byte("x")}}) }
-	if _, err := store.Write(t.Context(), input(session()), State{}); !apierrors.IsAlreadyExists(err) {
+	server.beforeNextWrite(func() {
+		server.putSecret(&corev1.Secret{Data: map[string][]byte{"theirs": []byte("x")}})
+	})
+	if _, err := store.Write(t.Context(), newInput(newSession()), State{}); !apierrors.IsAlreadyExists(err) {
 		t.Errorf("got %v", err)
 	}
-	if server.live().Data["theirs"] == nil {
+	if server.storedSecret().Data["theirs"] == nil {
 		t.Error("the other write was lost")
 	}
 }
@@ -259,26 +262,26 @@ func TestUnchangeableSecretIsReplaced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store, server := newStore(t)
-			written(t, store, input(session()))
-			server.edit(func(s *corev1.Secret) { change(s); s.Labels["theirs"] = "x" })
-			server.writes = nil
-			if inSync, _, err := store.InSync(t.Context(), rotated(session())); inSync || err != nil {
+			writeNew(t, store, newInput(newSession()))
+			server.editSecret(func(s *corev1.Secret) { change(s); s.Labels["theirs"] = "x" })
+			server.ForgetRequests()
+			if inSync, _, err := store.InSync(t.Context(), rotatedInput(newSession())); inSync || err != nil {
 				t.Errorf("in sync: %v, %v", inSync, err)
 			}
-			state, err := store.Write(t.Context(), rotated(session()), stateNow(server))
+			state, err := store.Write(t.Context(), rotatedInput(newSession()), stateNow(server))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]string{"delete", "create"}, server.writes); diff != "" {
+			if diff := cmp.Diff([]string{"delete", "create"}, server.Writes()); diff != "" {
 				t.Error(diff)
 			}
 			if diff := cmp.Diff(stateNow(server), state); diff != "" {
 				t.Error(diff)
 			}
-			if server.live().Labels["theirs"] != "x" || server.live().Type != corev1.SecretTypeOpaque {
-				t.Errorf("%+v", server.live())
+			if server.storedSecret().Labels["theirs"] != "x" || server.storedSecret().Type != corev1.SecretTypeOpaque {
+				t.Errorf("%+v", server.storedSecret())
 			}
-			if inSync, _, err := store.InSync(t.Context(), rotated(session())); !inSync || err != nil {
+			if inSync, _, err := store.InSync(t.Context(), rotatedInput(newSession())); !inSync || err != nil {
 				t.Errorf("in sync: %v, %v", inSync, err)
 			}
 		})
@@ -288,16 +291,16 @@ func TestUnchangeableSecretIsReplaced(t *testing.T) {
 func TestWithdraw(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
-	state := written(t, store, input(session()))
+	state := writeNew(t, store, newInput(newSession()))
 	for range 2 { // the second finds it absent
-		if err := store.Withdraw(t.Context(), session(), state); err != nil {
+		if err := store.Withdraw(t.Context(), newSession(), state); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := store.Withdraw(t.Context(), session(), State{}); err != nil {
+	if err := store.Withdraw(t.Context(), newSession(), State{}); err != nil {
 		t.Error(err)
 	}
-	if server.live() != nil {
+	if server.storedSecret() != nil {
 		t.Error("it is still there")
 	}
 }
@@ -305,28 +308,28 @@ func TestWithdraw(t *testing.T) {
 func TestRetainedSecretIsTakenOver(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
-	state := written(t, store, input(session()))
-	server.edit(func(s *corev1.Secret) { delete(s.Labels, v1alpha1.LabelSession) })
-	if err := store.Retain(t.Context(), session(), stateNow(server)); err != nil {
+	state := writeNew(t, store, newInput(newSession()))
+	server.editSecret(func(s *corev1.Secret) { delete(s.Labels, v1alpha1.LabelSession) })
+	if err := store.Retain(t.Context(), newSession(), stateNow(server)); err != nil {
 		t.Fatal(err)
 	}
-	if len(server.live().OwnerReferences) != 0 || string(server.live().Data["session"]) != tokenValue {
-		t.Errorf("%+v", server.live())
+	if len(server.storedSecret().OwnerReferences) != 0 || string(server.storedSecret().Data["session"]) != tokenValue {
+		t.Errorf("%+v", server.storedSecret())
 	}
 	if state = stateNow(server); state.Ownership != Retained || state.Token == nil {
 		t.Errorf("%+v", state)
 	}
-	requests := len(server.writes)
-	if err := store.Retain(t.Context(), session(), state); err != nil || len(server.writes) != requests {
+	requests := len(server.Writes())
+	if err := store.Retain(t.Context(), newSession(), state); err != nil || len(server.Writes()) != requests {
 		t.Errorf("retained again: %v", err)
 	}
 
-	heir := session(func(s *v1alpha1.CoderSession) { s.UID = "22222222-0000-4000-8000-000000000002" })
-	state, err := store.Write(t.Context(), rotated(heir), stateOf(&server.live().ObjectMeta, heir))
+	heir := newSession(func(s *v1alpha1.CoderSession) { s.UID = "22222222-0000-4000-8000-000000000002" })
+	state, err := store.Write(t.Context(), rotatedInput(heir), stateOf(&server.storedSecret().ObjectMeta, heir))
 	if err != nil || state.Ownership != Owned {
 		t.Fatalf("%+v, %v", state, err)
 	}
-	if _, left := server.live().Annotations[v1alpha1.AnnotationRetained]; left {
+	if _, left := server.storedSecret().Annotations[v1alpha1.AnnotationRetained]; left {
 		t.Error("it is still marked as retained")
 	}
 	if stateNow(server).Ownership != Foreign {
@@ -337,16 +340,16 @@ func TestRetainedSecretIsTakenOver(t *testing.T) {
 func TestSecretThatWaitsForItsEnd(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
-	written(t, store, input(session()))
-	server.edit(func(s *corev1.Secret) { s.Finalizers = []string{"example.com/keep"} })
-	if err := store.Withdraw(t.Context(), session(), stateNow(server)); err != nil {
+	writeNew(t, store, newInput(newSession()))
+	server.editSecret(func(s *corev1.Secret) { s.Finalizers = []string{"example.com/keep"} })
+	if err := store.Withdraw(t.Context(), newSession(), stateNow(server)); err != nil {
 		t.Fatal(err)
 	}
-	state := store.Observe(session(), metaOf(&server.live().ObjectMeta))
+	state := store.Observe(newSession(), metaOf(&server.storedSecret().ObjectMeta))
 	if state.Ownership != Owned || !state.Deleting {
 		t.Errorf("%+v", state)
 	}
-	if _, err := store.Write(t.Context(), input(session()), state); !apierrors.IsConflict(err) {
+	if _, err := store.Write(t.Context(), newInput(newSession()), state); !apierrors.IsConflict(err) {
 		t.Errorf("write: %v", err)
 	}
 }
@@ -355,11 +358,11 @@ func TestSecretThatWaitsForItsEnd(t *testing.T) {
 func TestBrokenTemplateWritesNothing(t *testing.T) { // B90
 	t.Parallel()
 	store, server := newStore(t)
-	state := written(t, store, input(session()))
-	_, err := store.Write(t.Context(), rotated(session(withTemplate("key", "{{range .Token}}{{end}}"))), state)
+	state := writeNew(t, store, newInput(newSession()))
+	_, err := store.Write(t.Context(), rotatedInput(newSession(withTemplate("key", "{{range .Token}}{{end}}"))), state)
 	var failed *TemplateError
-	if !errors.As(err, &failed) || len(server.writes) != 1 {
-		t.Errorf("%v, %v", err, server.writes)
+	if !errors.As(err, &failed) || len(server.Writes()) != 1 {
+		t.Errorf("%v, %v", err, server.Writes())
 	}
 	mustNotLeak(t, err)
 }

@@ -15,7 +15,7 @@ import (
 
 func renderTemplate(tb testing.TB, text string) (string, error) {
 	tb.Helper()
-	rendered, err := Render(testKey(tb), everything(session(withTemplate("key", text))))
+	rendered, err := Render(testKey(tb), completeInput(newSession(withTemplate("key", text))))
 	if err != nil {
 		return "", err
 	}
@@ -56,8 +56,8 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
-// doubling returns a template whose variable is 2^n times as long as the token.
-func doubling(n int) string {
+// doublingTemplate returns a template whose variable is 2^n times as long as the token.
+func doublingTemplate(n int) string {
 	return `{{$x := .Token}}` + strings.Repeat(`{{$x = print $x $x}}`, n)
 }
 
@@ -91,12 +91,12 @@ func TestTemplatesThatFail(t *testing.T) {
 		"else of a range":   {`{{range 0}}{{else}}{{range 9000000000}}{{end}}{{end}}`, "it does too much"},
 		"long output": {`{{range 3000}}` + strings.Repeat("0123456789", 10) + `{{end}}`,
 			"it makes more than 262144 bytes"},
-		"doubling": {doubling(2000), "it handles a text of more than 65536 bytes"},
-		"doubling, encoded": {strings.ReplaceAll(doubling(2000), "print $x $x", "json $x | json | b64enc"),
+		"doubling": {doublingTemplate(2000), "it handles a text of more than 65536 bytes"},
+		"doubling, encoded": {strings.ReplaceAll(doublingTemplate(2000), "print $x $x", "json $x | json | b64enc"),
 			"it handles a text"},
 		"doubling, spread": {`{{$x := "\n"}}` + strings.Repeat(`{{$x = indent 64 (print $x $x)}}`, 100),
 			"it handles a text"},
-		"many texts":         {doubling(9) + `{{range 1000}}{{$y := trim $x}}{{end}}`, "it does too much"},
+		"many texts":         {doublingTemplate(9) + `{{range 1000}}{{$y := trim $x}}{{end}}`, "it does too much"},
 		"wide directives":    {`{{printf "%1000000d" 1}}`, "printf: write directives"},
 		"widths from values": {`{{printf "%*d" 1000000 1}}`, "printf: write directives"},
 		"indexes":            {`{{printf "%[1]s%[1]s" .Token}}`, "printf: write directives"},
@@ -123,7 +123,7 @@ func TestTemplatesTogetherFitIntoASecret(t *testing.T) {
 	for i := range 5 {
 		spec.Template[fmt.Sprint("key", i)] = `{{range 500}}` + strings.Repeat("0123456789", 50) + `{{end}}`
 	}
-	_, err := Render(testKey(t), input(session(withSecret(spec))))
+	_, err := Render(testKey(t), newInput(newSession(withSecret(spec))))
 	var failed *TemplateError
 	if !errors.As(err, &failed) || failed.Key != "key4" {
 		t.Errorf("got %v", err)
@@ -134,7 +134,7 @@ func TestTemplatesCannotTakeTheOperatorsKeys(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"url", "session", "CODER_URL", "CODER_SESSION_TOKEN", "headers", "tls.crt", "tls.key",
 		"ca.crt"} {
-		_, err := Render(testKey(t), input(session(withTemplate(key, "x"))))
+		_, err := Render(testKey(t), newInput(newSession(withTemplate(key, "x"))))
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("%s: %v", key, err)
 		}
@@ -144,7 +144,7 @@ func TestTemplatesCannotTakeTheOperatorsKeys(t *testing.T) {
 func FuzzTemplate(f *testing.F) {
 	for _, seed := range []string{
 		"{{.Token}}", `{{index .Headers "X-Edge" | b64enc | quote}}`, "{{range $k, $v := .Headers}}{{$k}}{{end}}",
-		`{{printf "%s" .User | indent 4}}`, `{{json .}}`, `{{range .Token}}{{end}}`, doubling(30),
+		`{{printf "%s" .User | indent 4}}`, `{{json .}}`, `{{range .Token}}{{end}}`, doublingTemplate(30),
 		"{{range 99999999}}{{end}}",
 	} {
 		f.Add(seed)

@@ -44,7 +44,7 @@ type option func(*Observation)
 
 // session is an observation of a session with its finalizer, of a verified deployment, and without
 // a Secret. Options add the rest.
-func session(name string, options ...option) Observation {
+func newSession(name string, options ...option) Observation {
 	o := Observation{
 		Now: noon,
 		Session: &v1alpha1.CoderSession{
@@ -104,8 +104,8 @@ func withCertificate() option {
 	}
 }
 
-// pinned records the user that the session was for before.
-func pinned(id, username string) option {
+// withRecordedUser records the user that the session was for before.
+func withRecordedUser(id, username string) option {
 	return func(o *Observation) { o.Session.Status.User = &v1alpha1.SessionUser{ID: id, Username: username} }
 }
 
@@ -118,7 +118,7 @@ func lookedUp(id, username string) option {
 
 // published is a token that was minted so long ago, for 24 hours, with its Secret, status and entry
 // in the token list.
-func published(id string, serial int64, age time.Duration) option {
+func withPublishedToken(id string, serial int64, age time.Duration) option {
 	return func(o *Observation) {
 		issued := o.Now.Add(-age)
 		end := issued.Add(24 * time.Hour)
@@ -139,7 +139,7 @@ func published(id string, serial int64, age time.Duration) option {
 			Scopes: []string{"coder:all"},
 		}
 		o.Session.Status.User = &v1alpha1.SessionUser{ID: "id-" + mint.User, Username: mint.User}
-		ready(true, v1alpha1.ReasonActive)(o)
+		withReady(true, v1alpha1.ReasonActive)(o)
 	}
 }
 
@@ -162,7 +162,7 @@ func checkedAs(credential string, ago time.Duration, r authcheck.Result) option 
 func publishedSupplied(fingerprint string) option {
 	return func(o *Observation) {
 		o.Secret = Secret{Exists: true, InSync: true, Token: &Published{ID: "supplied", Fingerprint: fingerprint}}
-		ready(true, v1alpha1.ReasonActive)(o)
+		withReady(true, v1alpha1.ReasonActive)(o)
 	}
 }
 
@@ -170,12 +170,12 @@ func publishedSupplied(fingerprint string) option {
 func publishedPlain() option {
 	return func(o *Observation) {
 		o.Secret = Secret{Exists: true, InSync: true}
-		ready(true, v1alpha1.ReasonActive)(o)
+		withReady(true, v1alpha1.ReasonActive)(o)
 	}
 }
 
 // ready sets the previous Ready condition.
-func ready(is bool, reason string) option {
+func withReady(is bool, reason string) option {
 	return func(o *Observation) {
 		status := metav1.ConditionFalse
 		if is {
@@ -194,7 +194,7 @@ func ready(is bool, reason string) option {
 }
 
 // retires adds a token to status that is to be revoked after so long.
-func retires(id string, in time.Duration) option {
+func withPendingRevocation(id string, in time.Duration) option {
 	return func(o *Observation) {
 		o.Session.Status.PendingRevocations = append(
 			o.Session.Status.PendingRevocations,
@@ -216,17 +216,17 @@ func failedTo(action Action, class failure.Class, reason string) option {
 	}
 }
 
-func deployment(change func(*Deployment)) option {
+func withDeployment(change func(*Deployment)) option {
 	return func(o *Observation) { change(&o.Deployment) }
 }
 
-func secret(change func(*Secret)) option { return func(o *Observation) { change(&o.Secret) } }
+func withSecret(change func(*Secret)) option { return func(o *Observation) { change(&o.Secret) } }
 
-func spec(change func(*v1alpha1.CoderSessionSpec)) option {
+func withSpec(change func(*v1alpha1.CoderSessionSpec)) option {
 	return func(o *Observation) { change(&o.Session.Spec) }
 }
 
-func deleted(ago time.Duration) option {
+func withDeletion(ago time.Duration) option {
 	return func(o *Observation) {
 		at := metav1.NewTime(o.Now.Add(-ago))
 		o.Session.DeletionTimestamp = &at
@@ -243,10 +243,10 @@ func createdAgo(age time.Duration) option {
 	return func(o *Observation) { o.Session.CreationTimestamp = metav1.NewTime(o.Now.Add(-age)) }
 }
 
-func noFinalizer(o *Observation)     { o.Session.Finalizers = nil }
-func suspend(o *Observation)         { o.Session.Spec.Paused = true }
-func statusForgotten(o *Observation) { o.Session.Status = v1alpha1.CoderSessionStatus{} }
-func unlisted(o *Observation)        { o.ServerTokens = ServerTokens{} }
+func noFinalizer(o *Observation)         { o.Session.Finalizers = nil }
+func withPause(o *Observation)           { o.Session.Spec.Paused = true }
+func statusForgotten(o *Observation)     { o.Session.Status = v1alpha1.CoderSessionStatus{} }
+func withoutServerTokens(o *Observation) { o.ServerTokens = ServerTokens{} }
 
 // outcome is a plan as the tables write it. The conditions of a plan with an action are left out,
 // because the next decision sets them again.
@@ -310,7 +310,7 @@ type row struct {
 	want outcome
 }
 
-func check(t *testing.T, rows map[string]row) {
+func checkRows(t *testing.T, rows map[string]row) {
 	t.Helper()
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -331,7 +331,7 @@ func activeOutcome(wake time.Duration) outcome {
 
 // diffStatus compares two statuses as the API server would store them.
 func diffStatus(a, b v1alpha1.CoderSessionStatus) string {
-	a, b = stored(a), stored(b)
+	a, b = storeStatus(a), storeStatus(b)
 	if reflect.DeepEqual(a, b) {
 		return "" // cmp is for people, and slow
 	}
@@ -339,7 +339,7 @@ func diffStatus(a, b v1alpha1.CoderSessionStatus) string {
 }
 
 // stored returns what the API server would return: times in whole seconds, no empty values.
-func stored(status v1alpha1.CoderSessionStatus) v1alpha1.CoderSessionStatus {
+func storeStatus(status v1alpha1.CoderSessionStatus) v1alpha1.CoderSessionStatus {
 	text, err := json.Marshal(status)
 	if err != nil {
 		panic(err)

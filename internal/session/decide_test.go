@@ -15,47 +15,47 @@ import (
 func TestPolicies(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour)}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour)}, options...)...)
 	}
 	due := func(options ...option) Observation {
 		return with(
-			append([]option{lookedUp("id-bot", "bot"), secret(func(s *Secret) { *s = Secret{} })}, options...)...,
+			append([]option{lookedUp("id-bot", "bot"), withSecret(func(s *Secret) { *s = Secret{} })}, options...)...,
 		)
 	}
-	settling := deployment(func(d *Deployment) { d.Settling = true })
-	unverified := deployment(func(d *Deployment) { d.Result = authcheck.Result{} })
+	settling := withDeployment(func(d *Deployment) { d.Settling = true })
+	unverified := withDeployment(func(d *Deployment) { d.Result = authcheck.Result{} })
 	broken := func(o *Observation) { o.TemplateError = "template .netrc: no such field" }
-	check(t, map[string]row{
+	checkRows(t, map[string]row{
 		"B15 paused: no request, no write": {
-			due(suspend), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}},
+			due(withPause), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}},
 		},
 		"B15 paused: what is due is not revoked": {
-			with(suspend, retires("t3", -time.Hour)),
+			with(withPause, withPendingRevocation("t3", -time.Hour)),
 			outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t3": -time.Hour}},
 		},
-		"B15 paused: an edited Secret stays edited": {
-			with(suspend, secret(func(s *Secret) { s.InSync = false })), outcome{Ready: "False Paused"},
+		"B15 paused: an withNewGeneration Secret stays edited": {
+			with(withPause, withSecret(func(s *Secret) { s.InSync = false })), outcome{Ready: "False Paused"},
 		},
 		"B08 settling: status stays as it is": {due(settling), outcome{Keep: true, Wake: time.Second}},
 		"B08 settling: a refusal is not believed": {
-			session("ci", withToken(), checkedAs(value, 0, refused), ready(true, v1alpha1.ReasonActive), settling),
+			newSession("ci", withToken(), checkedAs(value, 0, refused), withReady(true, v1alpha1.ReasonActive), settling),
 			outcome{Keep: true, Wake: time.Second},
 		},
 		"B111 settling, and there is no status yet": {
-			session("ci", withToken(), settling), outcome{Ready: "False Verifying", Wake: time.Second},
+			newSession("ci", withToken(), settling), outcome{Ready: "False Verifying", Wake: time.Second},
 		},
 		"settling, and the session was just created": {
-			session("ci", withToken(), settling, createdAgo(200*time.Millisecond)),
+			newSession("ci", withToken(), settling, createdAgo(200*time.Millisecond)),
 			outcome{Keep: true, Wake: 800 * time.Millisecond},
 		},
 		"B08 settling: nor is a failure": {
 			due(settling, failedTo(Mint, failure.Denied, v1alpha1.ReasonUnauthorized)), outcome{Keep: true, Wake: time.Second},
 		},
 		"B08 settling: what is due is not revoked": {
-			with(settling, retires("t3", 0)), outcome{Keep: true, Wake: time.Second},
+			with(settling, withPendingRevocation("t3", 0)), outcome{Keep: true, Wake: time.Second},
 		},
 		"B11 a verification whose settings moved": {
-			due(deployment(func(d *Deployment) { d.Result = unsettling })), outcome{Keep: true, Wake: time.Second},
+			due(withDeployment(func(d *Deployment) { d.Result = unsettling })), outcome{Keep: true, Wake: time.Second},
 		},
 		"B54 after a restart status stays until the deployment was verified": {
 			with(unverified), outcome{Keep: true, Wake: interval},
@@ -68,11 +68,11 @@ func TestPolicies(t *testing.T) {
 		},
 		"what was minted stays until there is a grant": {
 			with(
-				spec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} }),
+				withSpec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} }),
 			), outcome{Do: RegisterClient},
 		},
 		"B31 access comes before everything but deletion": {
-			with(settling, suspend, deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret},
+			with(settling, withPause, withDeployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret},
 		},
 	})
 }
@@ -80,16 +80,16 @@ func TestPolicies(t *testing.T) {
 func TestEveryPlanMirrorsWhatIsPublished(t *testing.T) {
 	t.Parallel()
 	used := noon.Add(-30 * time.Minute)
-	listed := session(
-		"ci", withMint("bot"), published("t4", 4, time.Hour),
+	listed := newSession(
+		"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour),
 		func(o *Observation) { o.ServerTokens.Token.LastUsedAt = used },
 	)
-	unread := session(
-		"ci", withMint("bot"), published("t4", 4, time.Hour), unlisted,
+	unread := newSession(
+		"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), withoutServerTokens,
 		func(o *Observation) { o.Session.Status.Token.LastUsedTime = statusTime(used) },
 	)
-	forged := session(
-		"ci", withMint("bot"), published("t4", 4, time.Hour), unlisted,
+	forged := newSession(
+		"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), withoutServerTokens,
 		func(o *Observation) { o.Secret.Token.Serial = 1 },
 	)
 	ends := statusTime(noon.Add(23 * time.Hour))
@@ -108,20 +108,20 @@ func TestEveryPlanMirrorsWhatIsPublished(t *testing.T) {
 		"B54 before the list is read, as it was":           {unread, full},
 		"a serial that was lowered in the Secret is known": {forged, unused},
 		"before status names it": {
-			session(
-				"ci", withMint("bot"), published("t4", 4, time.Hour), statusForgotten, unlisted,
+			newSession(
+				"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), statusForgotten, withoutServerTokens,
 				lookedUp("id-bot", "bot"),
 			),
 			&v1alpha1.TokenStatus{ID: "t4", Serial: 4, ExpirationTime: ends},
 		},
 		"a supplied token has no serial": {
-			session("ci", withToken(), publishedSupplied(value), checkedAs(value, 0, accepted), func(o *Observation) {
+			newSession("ci", withToken(), publishedSupplied(value), checkedAs(value, 0, accepted), func(o *Observation) {
 				o.CredentialCheck.Scopes, o.Secret.Token.Serial = []string{"workspace:read"}, 4
 			}),
 			&v1alpha1.TokenStatus{ID: "supplied", Scopes: []string{"workspace:read"}},
 		},
-		"no token":  {session("ci", withCertificate(), publishedPlain()), nil},
-		"no Secret": {session("ci", withMint("bot")), nil},
+		"no token":  {newSession("ci", withCertificate(), publishedPlain()), nil},
+		"no Secret": {newSession("ci", withMint("bot")), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -143,7 +143,7 @@ func TestEveryPlanMirrorsWhatIsPublished(t *testing.T) {
 
 func TestApply(t *testing.T) {
 	t.Parallel()
-	o := session("ci", withMint("bot"), published("t4", 4, time.Hour))
+	o := newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour))
 	status := *o.Session.Status.DeepCopy()
 	Decide(o).Apply(&status, 7, noon.Add(300*time.Millisecond))
 	ready := status.Conditions[0]
@@ -170,7 +170,7 @@ func TestApply(t *testing.T) {
 func TestPriority(t *testing.T) {
 	t.Parallel()
 	with := func(age time.Duration, options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, age)}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, age)}, options...)...)
 	}
 	busy := failedTo(LookUpUser, failure.Wait, v1alpha1.ReasonRateLimited)
 	for name, tc := range map[string]struct {
@@ -184,20 +184,20 @@ func TestPriority(t *testing.T) {
 		"by the server's clock": {
 			with(17*time.Hour, func(o *Observation) { o.Skew = 4 * time.Hour }), NearExpiry,
 		},
-		"the first token":               {session("ci", withMint("bot")), FirstCredential},
-		"the first token, rate limited": {session("ci", withMint("bot"), busy), FirstCredential},
+		"the first token":               {newSession("ci", withMint("bot")), FirstCredential},
+		"the first token, rate limited": {newSession("ci", withMint("bot"), busy), FirstCredential},
 		"a token that has ended":        {with(25 * time.Hour), FirstCredential},
 		"a token that is due for another spec": {
-			with(time.Hour, unlisted, func(o *Observation) { o.SpecDigest = "another" }), Routine,
+			with(time.Hour, withoutServerTokens, func(o *Observation) { o.SpecDigest = "another" }), Routine,
 		},
-		"a supplied token, not published yet": {session("ci", withToken()), FirstCredential},
+		"a supplied token, not published yet": {newSession("ci", withToken()), FirstCredential},
 		"a supplied token that is looked at again": {
-			session("ci", withToken(), publishedSupplied(value), checkedAs(value, time.Hour, accepted)), Routine,
+			newSession("ci", withToken(), publishedSupplied(value), checkedAs(value, time.Hour, accepted)), Routine,
 		},
 		"what is taken away": {
-			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Denied = "no" })), Routine,
+			newSession("ci", withMint("bot"), withDeployment(func(d *Deployment) { d.Denied = "no" })), Routine,
 		},
-		"what is deleted": {session("ci", withMint("bot"), deleted(0)), Routine},
+		"what is deleted": {newSession("ci", withMint("bot"), withDeletion(0)), Routine},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -23,7 +23,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 		return failIf(!same, "it is another plan, or the session was changed")
 	},
 	"B09 what is suspended has a wake-up": func(_ Observation, p Plan) string {
-		return failIf(reports(p, "False", v1alpha1.ReasonSuspended) && p.RequeueAt.IsZero() && !p.Backoff, "no wake-up")
+		return failIf(reportsReady(p, "False", v1alpha1.ReasonSuspended) && p.RequeueAt.IsZero() && !p.Backoff, "no wake-up")
 	},
 	"a plan that does nothing says Ready, or keeps the status": func(_ Observation, p Plan) string {
 		return failIf(
@@ -61,7 +61,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 	"B07 what is applied twice is applied once": func(o Observation, p Plan) string {
 		once := *o.Session.Status.DeepCopy()
 		p.Apply(&once, 9, o.Now)
-		twice := stored(once)
+		twice := storeStatus(once)
 		p.Apply(&twice, 9, o.Now.Add(time.Hour))
 		return diffStatus(once, twice)
 	},
@@ -69,16 +69,16 @@ var properties = map[string]func(o Observation, p Plan) string{
 		if p.Action != Nothing || p.SkipStatusUpdate {
 			return ""
 		}
-		first := written(o, p, 0)
+		first := writeStatus(o, p, 0)
 		next := o
 		next.Session = o.Session.DeepCopy()
 		next.Session.Status = first
 		next.Now = o.Now.Add(time.Millisecond)
 		q := Decide(next)
-		if q.Action != Nothing || q.SkipStatusUpdate || summarize(q) != summarize(p) {
+		if q.Action != Nothing || q.SkipStatusUpdate || summarizePlan(q) != summarizePlan(p) {
 			return ""
 		}
-		return diffStatus(first, written(next, q, 0))
+		return diffStatus(first, writeStatus(next, q, 0))
 	},
 	"B42 the published token is not revoked, nor pending unless all are revoked": func(o Observation, p Plan) string {
 		if o.Secret.Token == nil {
@@ -133,7 +133,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 			"the request is wrong",
 		)
 	},
-	"B48 a pinned user stays the one it is": func(o Observation, p Plan) string {
+	"B48 a withRecordedUser user stays the one it is": func(o Observation, p Plan) string {
 		was, mint := o.Session.Status.User, o.Session.Spec.Auth.Mint
 		moved := o.Secret.Token.Minted() && !isSameServer(o.Secret.Token.SpecDigest, o.SpecDigest)
 		return failIf(
@@ -143,7 +143,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 	},
 	"B08 while settings change no server is asked, and no failure is reported": func(o Observation, p Plan) string {
 		asks := slices.Contains([]Action{LookUpUser, Mint, CheckCredential, Publish}, p.Action)
-		bad := o.Deployment.Settling && (asks || reports(p, "False", v1alpha1.ReasonSuspended))
+		bad := o.Deployment.Settling && (asks || reportsReady(p, "False", v1alpha1.ReasonSuspended))
 		return failIf(bad && o.Session.Status.Suspension == nil, "it does "+string(p.Action))
 	},
 	"B15 a paused session asks nothing": func(o Observation, p Plan) string {
@@ -206,14 +206,14 @@ var properties = map[string]func(o Observation, p Plan) string{
 	},
 }
 
-func reports(p Plan, status, reason string) bool {
+func reportsReady(p Plan, status, reason string) bool {
 	c := p.findCondition(v1alpha1.ConditionReady)
 	return c != nil && string(c.Status) == status && c.Reason == reason
 }
 
 // summarize is what a plan says about Ready, Authenticated and revocation, to tell whether two are of
 // one kind.
-func summarize(p Plan) string {
+func summarizePlan(p Plan) string {
 	summary := fmt.Sprint(p.RevokeAll)
 	for _, conditionType := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionAuthenticated} {
 		if c := p.findCondition(conditionType); c != nil {
@@ -224,10 +224,10 @@ func summarize(p Plan) string {
 }
 
 // written is the status that a plan results in.
-func written(o Observation, p Plan, generation int64) v1alpha1.CoderSessionStatus {
+func writeStatus(o Observation, p Plan, generation int64) v1alpha1.CoderSessionStatus {
 	status := *o.Session.Status.DeepCopy()
 	p.Apply(&status, generation, o.Now)
-	return stored(status)
+	return storeStatus(status)
 }
 
 func failIf(bad bool, what string) string {
@@ -240,7 +240,7 @@ func failIf(bad bool, what string) string {
 func checkProperties(t *testing.T, data []byte) Plan {
 	t.Helper()
 	source := choices(data)
-	o := source.observation()
+	o := source.chooseObservation()
 	p := Decide(o)
 	for name, wrong := range properties {
 		if what := wrong(o, p); what != "" {

@@ -16,13 +16,13 @@ import (
 func TestARenewalOnRequest(t *testing.T) {
 	t.Parallel()
 	minted := func(options ...option) Observation {
-		return session(
+		return newSession(
 			"ci",
-			append([]option{withMint("bot"), published("t4", 4, time.Hour), lookedUp("id-bot", "bot")}, options...)...,
+			append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), lookedUp("id-bot", "bot")}, options...)...,
 		)
 	}
 	supplied := func(options ...option) Observation {
-		return session(
+		return newSession(
 			"own",
 			append(
 				[]option{withToken(), publishedSupplied(value), checkedAs(value, time.Minute, accepted)}, options...,
@@ -30,13 +30,13 @@ func TestARenewalOnRequest(t *testing.T) {
 		)
 	}
 	edge := func(options ...option) Observation {
-		return session(
+		return newSession(
 			"edge",
 			append([]option{withCertificate(), publishedPlain(), checkedAs("", time.Minute, accepted)}, options...)...,
 		)
 	}
 	oauth := func(options ...option) Observation {
-		return session("ada", append([]option{withOAuth(), publishedGrant(0)}, options...)...)
+		return newSession("ada", append([]option{withOAuth(), publishedGrant(0)}, options...)...)
 	}
 	checkedFor := func(request string) option {
 		return func(o *Observation) { o.CredentialCheck.RenewalRequest = request }
@@ -44,83 +44,83 @@ func TestARenewalOnRequest(t *testing.T) {
 	refreshedFor := func(request string) option { return func(o *Observation) { o.RefreshedForRequest = request } }
 	unrefreshable := func(o *Observation) { o.Grant.Refreshable = false }
 	suspended := func(o *Observation) { o.TargetUser.Suspended = true }
-	down := deployment(func(d *Deployment) { d.Result = unreachable })
+	down := withDeployment(func(d *Deployment) { d.Result = unreachable })
 	for name, tc := range map[string]struct {
 		seen    Observation
 		do      Action
 		handled string
 	}{
 		"minted: no request":                      {minted(), Nothing, ""},
-		"minted: another token":                   {minted(requested("one", "")), Mint, ""},
-		"minted: one for each request":            {minted(requested("two", "one"), mintedFor("one")), Mint, ""},
-		"minted: it was minted for the request":   {minted(requested("one", ""), mintedFor("one")), Nothing, "one"},
-		"minted: it was served before":            {minted(requested("one", "one")), Nothing, "one"},
-		"minted: the request is taken back":       {minted(requested("", "one"), mintedFor("one")), Nothing, "one"},
-		"minted: taken back before it was served": {minted(requested("", "")), Nothing, ""},
+		"minted: another token":                   {minted(withRenewRequest("one", "")), Mint, ""},
+		"minted: one for each request":            {minted(withRenewRequest("two", "one"), mintedFor("one")), Mint, ""},
+		"minted: it was minted for the request":   {minted(withRenewRequest("one", ""), mintedFor("one")), Nothing, "one"},
+		"minted: it was served before":            {minted(withRenewRequest("one", "one")), Nothing, "one"},
+		"minted: the request is taken back":       {minted(withRenewRequest("", "one"), mintedFor("one")), Nothing, "one"},
+		"minted: taken back before it was served": {minted(withRenewRequest("", "")), Nothing, ""},
 		"minted: a Secret that is out of date": {
-			minted(requested("one", ""), mintedFor("one"), secret(func(s *Secret) { s.InSync = false })), Publish, "",
+			minted(withRenewRequest("one", ""), mintedFor("one"), withSecret(func(s *Secret) { s.InSync = false })), Publish, "",
 		},
 		"minted: the first token serves it too": {
-			session("ci", withMint("bot"), requested("one", ""), lookedUp("id-bot", "bot")), Mint, "",
+			newSession("ci", withMint("bot"), withRenewRequest("one", ""), lookedUp("id-bot", "bot")), Mint, "",
 		},
-		"minted: the user is suspended":     {minted(requested("one", ""), suspended), Nothing, ""},
-		"minted: the server is unreachable": {minted(requested("one", ""), down), Nothing, ""},
+		"minted: the user is suspended":     {minted(withRenewRequest("one", ""), suspended), Nothing, ""},
+		"minted: the server is unreachable": {minted(withRenewRequest("one", ""), down), Nothing, ""},
 		"minted: settings change": {
-			minted(requested("one", ""), deployment(func(d *Deployment) { d.Settling = true })), Nothing, "",
+			minted(withRenewRequest("one", ""), withDeployment(func(d *Deployment) { d.Settling = true })), Nothing, "",
 		},
-		"minted: paused": {minted(requested("one", ""), suspend), Nothing, ""},
+		"minted: paused": {minted(withRenewRequest("one", ""), withPause), Nothing, ""},
 		"minted: access is denied": {
-			minted(requested("one", ""), deployment(func(d *Deployment) { d.Denied = "no" })), DeleteSecret, "",
+			minted(withRenewRequest("one", ""), withDeployment(func(d *Deployment) { d.Denied = "no" })), DeleteSecret, "",
 		},
 
-		"supplied: the server is asked":    {supplied(requested("one", "")), CheckCredential, ""},
-		"supplied: it was":                 {supplied(requested("one", ""), checkedFor("one")), Nothing, "one"},
-		"supplied: for an earlier request": {supplied(requested("two", "one"), checkedFor("one")), CheckCredential, ""},
+		"supplied: the server is asked":    {supplied(withRenewRequest("one", "")), CheckCredential, ""},
+		"supplied: it was":                 {supplied(withRenewRequest("one", ""), checkedFor("one")), Nothing, "one"},
+		"supplied: for an earlier request": {supplied(withRenewRequest("two", "one"), checkedFor("one")), CheckCredential, ""},
 		"supplied: it was refused": {
-			supplied(requested("one", ""), checkedAs(value, 0, refused), checkedFor("one")), Nothing, "",
+			supplied(withRenewRequest("one", ""), checkedAs(value, 0, refused), checkedFor("one")), Nothing, "",
 		},
 		"supplied: no answer": {
-			supplied(requested("one", ""), checkedAs(value, 0, unreachable), checkedFor("one")), Nothing, "",
+			supplied(withRenewRequest("one", ""), checkedAs(value, 0, unreachable), checkedFor("one")), Nothing, "",
 		},
 		"supplied: after a restart": {
-			supplied(requested("one", "one"), func(o *Observation) { o.CredentialCheck = CredentialCheck{} }),
+			supplied(withRenewRequest("one", "one"), func(o *Observation) { o.CredentialCheck = CredentialCheck{} }),
 			CheckCredential, "",
 		},
 		"supplied: the asking fails": {
-			supplied(requested("one", ""), failedTo(CheckCredential, failure.Transient, "")), Nothing, "",
+			supplied(withRenewRequest("one", ""), failedTo(CheckCredential, failure.Transient, "")), Nothing, "",
 		},
-		"supplied: the deployment is unreachable": {supplied(requested("one", ""), down), Nothing, ""},
-		"certificate: the server is asked":        {edge(requested("one", "")), CheckCredential, ""},
-		"certificate: it was":                     {edge(requested("one", ""), checkedFor("one")), Nothing, "one"},
-		"certificate: the request was served":     {edge(requested("one", "one")), Nothing, "one"},
+		"supplied: the deployment is unreachable": {supplied(withRenewRequest("one", ""), down), Nothing, ""},
+		"certificate: the server is asked":        {edge(withRenewRequest("one", "")), CheckCredential, ""},
+		"certificate: it was":                     {edge(withRenewRequest("one", ""), checkedFor("one")), Nothing, "one"},
+		"certificate: the request was served":     {edge(withRenewRequest("one", "one")), Nothing, "one"},
 
-		"grant: it is refreshed": {oauth(requested("one", "")), RefreshGrant, ""},
+		"grant: it is refreshed": {oauth(withRenewRequest("one", "")), RefreshGrant, ""},
 		"grant: then the server is asked about the new token": {
-			oauth(requested("one", ""), refreshedFor("one")), CheckCredential, "",
+			oauth(withRenewRequest("one", ""), refreshedFor("one")), CheckCredential, "",
 		},
 		"grant: it was, and is published": {
-			oauth(requested("one", ""), refreshedFor("one"), checkedFor("one")), Nothing, "one",
+			oauth(withRenewRequest("one", ""), refreshedFor("one"), checkedFor("one")), Nothing, "one",
 		},
 		"grant: it was, and is not yet": {
 			oauth(
-				requested("one", ""), refreshedFor("one"), checkedFor("one"),
-				secret(func(s *Secret) { s.Token.Fingerprint = "old" }),
+				withRenewRequest("one", ""), refreshedFor("one"), checkedFor("one"),
+				withSecret(func(s *Secret) { s.Token.Fingerprint = "old" }),
 			),
 			Publish, "",
 		},
 		"grant: the server does not say yet": {
 			oauth(
-				requested("one", ""), refreshedFor("one"), checkedAs(value, 0, unreachable), checkedFor("one"),
-				secret(func(s *Secret) { s.Token.Fingerprint = "old" }),
+				withRenewRequest("one", ""), refreshedFor("one"), checkedAs(value, 0, unreachable), checkedFor("one"),
+				withSecret(func(s *Secret) { s.Token.Fingerprint = "old" }),
 			),
 			Nothing, "",
 		},
 		"grant: the refresh fails": {
-			oauth(requested("one", ""), failedTo(RefreshGrant, failure.Transient, "")), Nothing, "",
+			oauth(withRenewRequest("one", ""), failedTo(RefreshGrant, failure.Transient, "")), Nothing, "",
 		},
-		"grant: nothing to refresh it with": {oauth(requested("one", ""), unrefreshable), CheckCredential, ""},
+		"grant: nothing to refresh it with": {oauth(withRenewRequest("one", ""), unrefreshable), CheckCredential, ""},
 		"grant: so the server is asked": {
-			oauth(requested("one", ""), unrefreshable, checkedFor("one")), Nothing, "one",
+			oauth(withRenewRequest("one", ""), unrefreshable, checkedFor("one")), Nothing, "one",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestARenewalOnRequest(t *testing.T) {
 			if plan.Action != Nothing || plan.SkipStatusUpdate {
 				return
 			}
-			status := written(tc.seen, plan, tc.seen.Session.Generation)
+			status := writeStatus(tc.seen, plan, tc.seen.Session.Generation)
 			if status.LastHandledRenewAt != tc.handled {
 				t.Errorf("handled is %q, want %q", status.LastHandledRenewAt, tc.handled)
 			}
@@ -158,7 +158,7 @@ func TestWhatATokenIsMintedFor(t *testing.T) {
 	case !isSameServer(one, plain) || isSameServer(one, SpecDigest(mint, "other")):
 		t.Error("the server is not told from another one")
 	}
-	o := session("ci", withMint("bot"), lookedUp("id-bot", "bot"), requested("one", ""))
+	o := newSession("ci", withMint("bot"), lookedUp("id-bot", "bot"), withRenewRequest("one", ""))
 	if got := Decide(o).Mint.SpecDigest; got != withRenewalRequest(o.SpecDigest, "one") {
 		t.Errorf("minted for %q", got)
 	}
@@ -168,7 +168,7 @@ func TestWhatATokenIsMintedFor(t *testing.T) {
 func TestAPendingRequestWaits(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]authcheck.Result{"refused": refused, "unreachable": unreachable} {
-		o := session("own", withToken(), publishedSupplied(value), checkedAs(value, 0, v), requested("one", ""))
+		o := newSession("own", withToken(), publishedSupplied(value), checkedAs(value, 0, v), withRenewRequest("one", ""))
 		o.CredentialCheck.RenewalRequest = "one"
 		if p := Decide(o); p.Action != Nothing || !p.RequeueAt.After(noon) {
 			t.Errorf("%s: does %q and wakes at %s", name, p.Action, p.RequeueAt)

@@ -23,7 +23,7 @@ var (
 )
 
 // restarting lists targets of a session whose Secret holds newCredential.
-func restarting(targets ...v1alpha1.RestartTarget) option {
+func withRestartTargets(targets ...v1alpha1.RestartTarget) option {
 	return func(o *Observation) {
 		o.Session.Spec.Restart = targets
 		o.Secret.Credential = newCredential
@@ -31,22 +31,22 @@ func restarting(targets ...v1alpha1.RestartTarget) option {
 }
 
 // ran records in status which credential a target was started with.
-func ran(target v1alpha1.RestartTarget, credential string) option {
+func withRecordedRestart(target v1alpha1.RestartTarget, credential string) option {
 	return func(o *Observation) {
 		o.Session.Status.Restarts = append(o.Session.Status.Restarts,
 			v1alpha1.RestartStatus{Kind: target.Kind, Name: target.Name, Credential: credential})
 	}
 }
 
-func seen(workloads ...Workload) option {
+func withWorkloads(workloads ...Workload) option {
 	return func(o *Observation) { o.Workloads = workloads }
 }
 
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
-		return session(
-			"ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), restarting(runner)}, options...)...,
+		return newSession(
+			"ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), withRestartTargets(runner)}, options...)...,
 		)
 	}
 	type want struct {
@@ -64,71 +64,71 @@ func TestRestart(t *testing.T) {
 		want want
 	}{
 		"a target that is seen for the first time is not rolled": {
-			with(seen(Workload{Target: runner, Done: true, Room: true})), want{
+			with(withWorkloads(Workload{Target: runner, Done: true, Room: true})), want{
 				Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour,
 			},
 		},
 		"B43 a target that runs with another credential is rolled": {
-			with(ran(runner, oldCredential), seen(Workload{Target: runner, Done: true, Room: true})),
+			with(withRecordedRestart(runner, oldCredential), withWorkloads(Workload{Target: runner, Done: true, Room: true})),
 			want{Roll: []v1alpha1.RestartTarget{runner}},
 		},
 		"one that was rolled for another credential, though status forgot it": {
-			with(seen(Workload{Target: runner, Credential: oldCredential, Done: true, Room: true})),
+			with(withWorkloads(Workload{Target: runner, Credential: oldCredential, Done: true, Room: true})),
 			want{Roll: []v1alpha1.RestartTarget{runner}},
 		},
 		"not while the rollout budget is used up": {
-			with(ran(runner, oldCredential), seen(Workload{Target: runner, Done: true})),
+			with(withRecordedRestart(runner, oldCredential), withWorkloads(Workload{Target: runner, Done: true})),
 			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
 		},
 		"B43 nothing is revoked while it waits for its turn": {
-			with(ran(runner, oldCredential), retires("t3", -time.Minute), seen(Workload{Target: runner, Done: true})),
+			with(withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute), withWorkloads(Workload{Target: runner, Done: true})),
 			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
 		},
 		"B43 nothing is revoked while it rolls": {
 			with(
-				ran(runner, oldCredential), retires("t3", -time.Minute),
-				seen(Workload{Target: runner, Credential: newCredential}),
+				withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute),
+				withWorkloads(Workload{Target: runner, Credential: newCredential}),
 			),
 			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
 		},
 		"B43 once it has rolled, what is due is revoked": {
 			with(
-				ran(runner, oldCredential), retires("t3", -time.Minute),
-				seen(Workload{Target: runner, Credential: newCredential, Done: true}),
+				withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute),
+				withWorkloads(Workload{Target: runner, Credential: newCredential, Done: true}),
 			),
 			want{Revoke: []string{"t3"}},
 		},
 		"B43 not before the overlap either": {
 			with(
-				ran(runner, oldCredential), retires("t3", time.Minute),
-				seen(Workload{Target: runner, Credential: newCredential, Done: true}),
+				withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", time.Minute),
+				withWorkloads(Workload{Target: runner, Credential: newCredential, Done: true}),
 			),
 			want{Condition: "True Restarted", Runs: now, Wake: time.Minute},
 		},
 		"a stuck rollout is reported, and keeps the old token": {
 			with(
-				ran(runner, oldCredential), retires("t3", -time.Minute),
-				seen(Workload{Target: runner, Credential: newCredential, Stuck: "it is paused"}),
+				withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute),
+				withWorkloads(Workload{Target: runner, Credential: newCredential, Stuck: "it is paused"}),
 			),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
 		"one that cannot be read is reported, and keeps the old token": {
 			with(
-				ran(runner, oldCredential), retires("t3", -time.Minute),
-				seen(Workload{Target: runner, Problem: "the operator may not"}),
+				withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute),
+				withWorkloads(Workload{Target: runner, Problem: "the operator may not"}),
 			),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
 		"one that does not exist will start with what is published": {
-			with(ran(runner, oldCredential), seen(Workload{Target: runner, Missing: true})),
+			with(withRecordedRestart(runner, oldCredential), withWorkloads(Workload{Target: runner, Missing: true})),
 			want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
 		},
 		"the same credential: no rollout": {
-			with(ran(runner, newCredential)), want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
+			with(withRecordedRestart(runner, newCredential)), want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
 		},
 		"of two, the one that changed last": {
-			with(restarting(runner, agent), ran(runner, newCredential), ran(agent, oldCredential),
-				seen(
+			with(withRestartTargets(runner, agent), withRecordedRestart(runner, newCredential), withRecordedRestart(agent, oldCredential),
+				withWorkloads(
 					Workload{Target: runner, Done: true, Room: true, Credential: newCredential},
 					Workload{Target: agent, Done: true, Room: true},
 				)),
@@ -136,22 +136,22 @@ func TestRestart(t *testing.T) {
 		},
 		"a suspended session restarts nothing": {
 			with(
-				ran(runner, oldCredential), seen(Workload{Target: runner, Done: true, Room: true}),
+				withRecordedRestart(runner, oldCredential), withWorkloads(Workload{Target: runner, Done: true, Room: true}),
 				func(o *Observation) { o.ServerTokens.UserSuspended = true },
 			),
 			want{Runs: before, Wake: interval},
 		},
 		"a Secret that is not in sync restarts nothing": {
 			with(
-				ran(runner, oldCredential), secret(func(s *Secret) { s.InSync, s.Credential = false, "" }),
+				withRecordedRestart(runner, oldCredential), withSecret(func(s *Secret) { s.InSync, s.Credential = false, "" }),
 			), want{Runs: before},
 		},
 		"a restart that fails is tried again and says why": {
-			with(ran(runner, oldCredential), retires("t3", -time.Minute), failedTo(Restart, failure.Transient, "")),
+			with(withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute), failedTo(Restart, failure.Transient, "")),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
 		"a target that left the spec is forgotten": {
-			with(restarting(), ran(runner, oldCredential), retires("t3", -time.Minute)), want{Revoke: []string{"t3"}},
+			with(withRestartTargets(), withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute)), want{Revoke: []string{"t3"}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -184,16 +184,16 @@ func TestRestart(t *testing.T) {
 func TestRevocationDoesNotWaitForARollout(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
-		return session("ci", append([]option{
-			withMint("bot"), published("t4", 4, time.Hour), restarting(runner), ran(
+		return newSession("ci", append([]option{
+			withMint("bot"), withPublishedToken("t4", 4, time.Hour), withRestartTargets(runner), withRecordedRestart(
 				runner, oldCredential,
-			), retires("t3", 0),
-			secret(func(s *Secret) { *s = Secret{} }),
+			), withPendingRevocation("t3", 0),
+			withSecret(func(s *Secret) { *s = Secret{} }),
 		}, options...)...)
 	}
 	gone := outcome{Do: Revoke, Revoke: []string{"t3", "t4"}}
-	check(t, map[string]row{
-		"B32 access withdrawn": {with(deployment(func(d *Deployment) { d.Denied = "no" })), gone},
-		"deleted":              {with(deleted(0), func(o *Observation) { o.LostTokenSearched = true }), gone},
+	checkRows(t, map[string]row{
+		"B32 access withdrawn": {with(withDeployment(func(d *Deployment) { d.Denied = "no" })), gone},
+		"deleted":              {with(withDeletion(0), func(o *Observation) { o.LostTokenSearched = true }), gone},
 	})
 }

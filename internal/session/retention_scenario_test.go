@@ -34,28 +34,28 @@ func (w *world) restartOperator() {
 func TestRetentionScenarios(t *testing.T) {
 	t.Parallel()
 	retire := func(w *world) {
-		w.settle()
+		w.passUntilQuiet()
 		w.decideToRetire()
 		w.mayBreak = true // its credential goes
-		w.settle()
-		w.says("False Retired")
-		w.live()
-		w.publishes("")
+		w.passUntilQuiet()
+		w.requireReady("False Retired")
+		w.requireAcceptedTokens()
+		w.requirePublished("")
 	}
 	for name, run := range map[string]func(w *world){
 		"retired, for days, over a restart, and back on request": func(w *world) {
 			retire(w)
 			writes := w.statusWrites
-			w.advance(48 * time.Hour)
+			w.advanceTime(48 * time.Hour)
 			w.restartOperator()
-			w.advance(48 * time.Hour)
-			if w.says("False Retired"); w.minted != 1 || w.statusWrites != writes {
+			w.advanceTime(48 * time.Hour)
+			if w.requireReady("False Retired"); w.minted != 1 || w.statusWrites != writes {
 				w.t.Errorf("%d tokens and %d writes in days of rest", w.minted, w.statusWrites-writes)
 			}
 			w.requestRenewal("one")
-			w.settle()
-			w.says("True Active")
-			w.live("id-2")
+			w.passUntilQuiet()
+			w.requireReady("True Active")
+			w.requireAcceptedTokens("id-2")
 			s := w.o.Session.Status
 			if s.Retirement != nil || s.LastHandledRenewAt != "one" || !s.LastActivityTime.Time.Equal(w.now) {
 				w.t.Errorf("status says %+v", s)
@@ -64,110 +64,110 @@ func TestRetentionScenarios(t *testing.T) {
 		"back on request, and the earlier decision does not count": func(w *world) {
 			retire(w)
 			w.requestRenewal("one")
-			w.settle()
-			w.advance(20 * time.Hour)
-			w.says("True Active")
+			w.passUntilQuiet()
+			w.advanceTime(20 * time.Hour)
+			w.requireReady("True Active")
 			w.decideToRetire()
-			w.advance(time.Hour)
+			w.advanceTime(time.Hour)
 			w.o.Retention.LastActiveTime = w.now
-			w.settle()
-			w.says("False Retired")
+			w.passUntilQuiet()
+			w.requireReady("False Retired")
 		},
 		"back by a change of its spec": func(w *world) {
 			retire(w)
 			w.now = w.now.Add(2 * time.Second)
 			w.o.Session.Generation++
-			w.settle()
-			w.says("True Active")
-			w.live("id-2")
+			w.passUntilQuiet()
+			w.requireReady("True Active")
+			w.requireAcceptedTokens("id-2")
 		},
 		"back because there is room, and gone again": func(w *world) {
 			retire(w)
 			last := w.o.Session.Status.Retirement.LastActiveTime
-			w.advance(time.Hour)
+			w.advanceTime(time.Hour)
 			w.o.Retention = RetentionDecision{MayReturn: true}
-			w.settle()
-			w.says("True Active")
+			w.passUntilQuiet()
+			w.requireReady("True Active")
 			if since := w.o.Session.Status.LastActivityTime; !since.Equal(&last) {
 				w.t.Errorf("active since %s, retired for %s", since, last)
 			}
 			w.decideToRetire()
-			w.settle()
-			w.says("False Retired")
-			w.live()
+			w.passUntilQuiet()
+			w.requireReady("False Retired")
+			w.requireAcceptedTokens()
 		},
 		"asked back while the server is down": func(w *world) {
 			retire(w)
 			w.down = true
-			w.list()
+			w.listTokens()
 			w.requestRenewal("one")
-			w.pass()
-			w.advance(time.Hour)
-			w.says("False AwaitingDeployment")
+			w.runPass()
+			w.advanceTime(time.Hour)
+			w.requireReady("False AwaitingDeployment")
 			w.down = false
-			w.advance(6 * time.Minute)
-			w.says("True Active")
-			w.live("id-2")
+			w.advanceTime(6 * time.Minute)
+			w.requireReady("True Active")
+			w.requireAcceptedTokens("id-2")
 		},
 		"retired while the server is down": func(w *world) {
-			w.settle()
+			w.passUntilQuiet()
 			w.decideToRetire()
 			w.mayBreak = true
-			w.pass()
+			w.runPass()
 			w.down = true
-			w.list()
-			w.settle()
-			w.publishes("")
-			w.live("id-1")
-			w.advance(20 * time.Minute)
+			w.listTokens()
+			w.passUntilQuiet()
+			w.requirePublished("")
+			w.requireAcceptedTokens("id-1")
+			w.advanceTime(20 * time.Minute)
 			w.down = false
-			w.advance(6 * time.Minute)
-			w.says("False Retired")
-			w.live()
+			w.advanceTime(6 * time.Minute)
+			w.requireReady("False Retired")
+			w.requireAcceptedTokens()
 		},
 		"retired in the middle of a rotation": func(w *world) {
-			w.settle()
-			w.advance(16*time.Hour + time.Second)
-			w.live("id-1", "id-2")
+			w.passUntilQuiet()
+			w.advanceTime(16*time.Hour + time.Second)
+			w.requireAcceptedTokens("id-1", "id-2")
 			w.decideToRetire()
 			w.mayBreak = true
-			w.settle()
-			w.live()
+			w.passUntilQuiet()
+			w.requireAcceptedTokens()
 		},
 		"deleted while it is retired": func(w *world) {
 			retire(w)
-			w.delete()
-			w.settle()
+			w.deleteSession()
+			w.passUntilQuiet()
 			if !w.gone || len(w.abandoned) > 0 {
 				w.t.Errorf("gone = %t, left %v", w.gone, w.abandoned)
 			}
 		},
 		"B42 B43 renewed on request, with the usual overlap": func(w *world) {
-			w.settle()
+			w.passUntilQuiet()
 			w.requestRenewal("one")
-			w.settle()
-			w.publishes("id-2")
-			w.live("id-1", "id-2")
-			w.advance(6 * time.Minute)
-			w.live("id-2")
+			w.passUntilQuiet()
+			w.requirePublished("id-2")
+			w.requireAcceptedTokens("id-1", "id-2")
+			w.advanceTime(6 * time.Minute)
+			w.requireAcceptedTokens("id-2")
 			w.restartOperator()
 			w.o.Session.Status.LastHandledRenewAt = "" // whatever status has lost
-			w.settle()
-			w.publishes("id-2")
+			w.passUntilQuiet()
+			w.requirePublished("id-2")
 			w.requestRenewal("two")
-			w.settle()
-			w.publishes("id-3")
+			w.passUntilQuiet()
+			w.requirePublished("id-3")
 		},
 		"asked for while it is paused": func(w *world) {
-			w.settle()
+			w.passUntilQuiet()
 			w.o.Session.Spec.Paused = true
 			w.requestRenewal("one")
-			w.settle()
-			w.publishes("id-1")
+			w.passUntilQuiet()
+			w.requirePublished("id-1")
 			w.o.Session.Spec.Paused = false
-			w.settle()
-			w.publishes("id-2")
-			w.says("True Active")
+			w.passUntilQuiet()
+			w.requirePublished("id-2")
+			w.requireReady("True Active")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -184,16 +184,16 @@ func TestCrashesInRetention(t *testing.T) {
 	t.Run("retirement", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, withMint("bot"))
-		w.settle()
+		w.passUntilQuiet()
 		w.decideToRetire()
 		w.mayBreak, w.crashAfter = true, "revoke"
-		w.pass()
+		w.runPass()
 		w.restartOperator()
-		w.settle()
-		w.list()
-		w.settle()
-		w.says("False Retired")
-		w.live()
+		w.passUntilQuiet()
+		w.listTokens()
+		w.passUntilQuiet()
+		w.requireReady("False Retired")
+		w.requireAcceptedTokens()
 		if w.minted != 1 {
 			t.Errorf("%d tokens", w.minted)
 		}
@@ -202,16 +202,16 @@ func TestCrashesInRetention(t *testing.T) {
 		t.Run("renewal, after "+point, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, withMint("bot"))
-			w.settle()
+			w.passUntilQuiet()
 			w.requestRenewal("one")
 			w.crashAfter = point
-			w.pass()
+			w.runPass()
 			w.restartOperator()
-			w.settle()
-			w.list()
-			w.settle()
-			w.advance(11 * time.Minute)
-			w.says("True Active")
+			w.passUntilQuiet()
+			w.listTokens()
+			w.passUntilQuiet()
+			w.advanceTime(11 * time.Minute)
+			w.requireReady("True Active")
 			most, handled := map[string]int{"mint": 3, "publish": 2}[point], w.o.Session.Status.LastHandledRenewAt
 			if len(w.tokens) != 1 || w.minted > most || handled != "one" {
 				t.Errorf("%d live tokens, %d minted, handled %q", len(w.tokens), w.minted, handled)

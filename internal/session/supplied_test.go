@@ -19,15 +19,15 @@ func TestDecideToken(t *testing.T) {
 	}
 	steady := func(options ...option) Observation {
 		base := []option{withToken(), publishedSupplied(value), checkedAs(value, time.Minute, accepted)}
-		return session("ci", append(base, options...)...)
+		return newSession("ci", append(base, options...)...)
 	}
-	check(t, map[string]row{
+	checkRows(t, map[string]row{
 		"nothing is published that the server was not asked about": {
-			session("ci", withToken()), outcome{Do: CheckCredential},
+			newSession("ci", withToken()), outcome{Do: CheckCredential},
 		},
-		"accepted: published": {session("ci", withToken(), checkedAs(value, 0, accepted)), outcome{Do: Publish}},
+		"accepted: published": {newSession("ci", withToken(), checkedAs(value, 0, accepted)), outcome{Do: Publish}},
 		"accepted: the finalizer comes first": {
-			session("ci", withToken(), checkedAs(value, 0, accepted), noFinalizer), outcome{Do: AddFinalizer},
+			newSession("ci", withToken(), checkedAs(value, 0, accepted), noFinalizer), outcome{Do: AddFinalizer},
 		},
 		"published and accepted":         {steady(), fine},
 		"asked again after the interval": {steady(checkedAs(value, interval, accepted)), outcome{Do: CheckCredential}},
@@ -55,14 +55,14 @@ func TestDecideToken(t *testing.T) {
 			steady(checkedAs("hmac-sha256:old", 0, refused)), outcome{Do: CheckCredential},
 		},
 		"B24 an edited Secret is restored": {
-			steady(secret(func(s *Secret) { s.InSync = false })), outcome{Do: Publish},
+			steady(withSecret(func(s *Secret) { s.InSync = false })), outcome{Do: Publish},
 		},
-		"B24 a deleted Secret is restored": {steady(secret(func(s *Secret) { *s = Secret{} })), outcome{Do: Publish}},
+		"B24 a deleted Secret is restored": {steady(withSecret(func(s *Secret) { *s = Secret{} })), outcome{Do: Publish}},
 		"B24 a Secret without its value is restored": {
-			steady(secret(func(s *Secret) { s.ValueGone = true })), outcome{Do: Publish},
+			steady(withSecret(func(s *Secret) { s.ValueGone = true })), outcome{Do: Publish},
 		},
 		"B25 a corrupt Secret is restored": {
-			steady(secret(func(s *Secret) { s.Token, s.Corrupt = nil, "annotation x cannot be read" })),
+			steady(withSecret(func(s *Secret) { s.Token, s.Corrupt = nil, "annotation x cannot be read" })),
 			outcome{Do: Publish},
 		},
 		"refused: suspended, with a probe at the next interval": {
@@ -73,7 +73,7 @@ func TestDecideToken(t *testing.T) {
 			},
 		},
 		"refused, and never published": {
-			session("ci", withToken(), checkedAs(value, 0, refused)),
+			newSession("ci", withToken(), checkedAs(value, 0, refused)),
 			outcome{
 				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent",
 				Suspended: "Unauthorized", Wake: interval,
@@ -134,22 +134,22 @@ func TestDecideToken(t *testing.T) {
 			outcome{Ready: "False ConfigInvalid", Synced: "True Synced", Wake: interval},
 		},
 		"B26 an empty token, and nothing else that identifies": {
-			session("ci", withToken(), func(o *Observation) { o.SuppliedToken = SuppliedToken{Empty: true} }),
+			newSession("ci", withToken(), func(o *Observation) { o.SuppliedToken = SuppliedToken{Empty: true} }),
 			outcome{Ready: "False ConfigInvalid", Synced: "absent", Wake: interval},
 		},
 		"B26 an empty token of a deployment with headers": {
-			session(
+			newSession(
 				"ci", withToken(),
 				func(o *Observation) { o.SuppliedToken, o.Deployment.ByConnection = SuppliedToken{Empty: true}, true },
 			),
 			outcome{Do: CheckCredential},
 		},
 		"the deployment is not verified: what is published stays": {
-			steady(deployment(func(d *Deployment) { d.Result = unreachable })),
+			steady(withDeployment(func(d *Deployment) { d.Result = unreachable })),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
 		},
 		"the deployment's settings are broken: what is published stays": {
-			steady(deployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} })),
+			steady(withDeployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} })),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown ConfigInvalid", Synced: "True Synced", Wake: interval,
 			},
@@ -163,22 +163,22 @@ func TestDecideConnection(t *testing.T) {
 	alert := authcheck.Result{
 		Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true,
 	}
-	check(t, map[string]row{
+	checkRows(t, map[string]row{
 		"B13 verified as the caller that the session is: no request": {
-			session("ci", withCertificate()), outcome{Do: Publish},
+			newSession("ci", withCertificate()), outcome{Do: Publish},
 		},
-		"B13 published": {session("ci", withCertificate(), publishedPlain()), fine},
+		"B13 published": {newSession("ci", withCertificate(), publishedPlain()), fine},
 		"a token from before is taken out": {
-			session("ci", withCertificate(), publishedSupplied(value)), outcome{Do: Publish},
+			newSession("ci", withCertificate(), publishedSupplied(value)), outcome{Do: Publish},
 		},
 		"the operator has a token of its own, so the connection is asked about alone": {
-			session(
-				"ci", withCertificate(), deployment(func(d *Deployment) { d.OwnToken = true }),
+			newSession(
+				"ci", withCertificate(), withDeployment(func(d *Deployment) { d.OwnToken = true }),
 			), outcome{Do: CheckCredential},
 		},
 		"the server does not know the caller": {
-			session(
-				"ci", withCertificate(), deployment(func(d *Deployment) { d.User = nil }), checkedAs("", 0, refused),
+			newSession(
+				"ci", withCertificate(), withDeployment(func(d *Deployment) { d.User = nil }), checkedAs("", 0, refused),
 			),
 			outcome{
 				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent",
@@ -186,23 +186,23 @@ func TestDecideConnection(t *testing.T) {
 			},
 		},
 		"the deployment is refused, and so is the session": {
-			session("ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result = refused })),
+			newSession("ci", withCertificate(), publishedPlain(), withDeployment(func(d *Deployment) { d.Result = refused })),
 			outcome{
 				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "True Synced",
 				Suspended: "Unauthorized", Wake: interval,
 			},
 		},
 		"B46 only the operator's own token is refused": {
-			session(
+			newSession(
 				"ci", withCertificate(), publishedPlain(),
-				deployment(func(d *Deployment) { d.Result, d.OwnToken = refused, true }),
+				withDeployment(func(d *Deployment) { d.Result, d.OwnToken = refused, true }),
 			),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},
 		},
 		"the certificate is refused for every caller": {
-			session(
+			newSession(
 				"ci", withCertificate(), publishedPlain(),
-				deployment(func(d *Deployment) { d.Result, d.OwnToken = alert, true }),
+				withDeployment(func(d *Deployment) { d.Result, d.OwnToken = alert, true }),
 			),
 			outcome{
 				Ready: "False Suspended", Authenticated: "False CertificateRejected", Synced: "True Synced",
@@ -210,14 +210,14 @@ func TestDecideConnection(t *testing.T) {
 			},
 		},
 		"unreachable": {
-			session(
-				"ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.Result = unreachable }),
+			newSession(
+				"ci", withCertificate(), publishedPlain(), withDeployment(func(d *Deployment) { d.Result = unreachable }),
 			),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
 		},
 		"nothing identifies the caller any more": {
-			session(
-				"ci", withCertificate(), publishedPlain(), deployment(func(d *Deployment) { d.ByConnection = false }),
+			newSession(
+				"ci", withCertificate(), publishedPlain(), withDeployment(func(d *Deployment) { d.ByConnection = false }),
 			),
 			outcome{Ready: "False ConfigInvalid", Synced: "True Synced", Wake: interval},
 		},
@@ -234,10 +234,10 @@ func TestRefusalSaysWhatToDo(t *testing.T) {
 		want string
 	}{
 		"a refused token": {
-			session("ci", withToken(), checkedAs(value, 0, refused)),
+			newSession("ci", withToken(), checkedAs(value, 0, refused)),
 			`the server says 401; write a valid token to Secret "mine", key "token"`,
 		},
-		"a certificate beside a token": {session("ci", withToken(), checkedAs(value, 0, alert)), "client certificate"},
+		"a certificate beside a token": {newSession("ci", withToken(), checkedAs(value, 0, alert)), "client certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -10,7 +10,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
-func (w *world) act(s *passResult, o Observation, p Plan) {
+func (w *world) carryOut(s *passResult, o Observation, p Plan) {
 	fail := func() bool {
 		if w.down {
 			s.failures = append(s.failures, failure.Failure{Action: string(p.Action), Message: "no route"})
@@ -35,13 +35,13 @@ func (w *world) act(s *passResult, o Observation, p Plan) {
 		if fail() {
 			return
 		}
-		w.mint(p.Mint)
+		w.mintToken(p.Mint)
 	case CheckCredential:
 		if !fail() {
-			w.check(o)
+			w.checkCredential(o)
 		}
 	case Publish:
-		w.publish(o)
+		w.publishSecret(o)
 	case DeleteSecret, RetainSecret:
 		w.secret = nil
 	case FindLostToken:
@@ -50,7 +50,7 @@ func (w *world) act(s *passResult, o Observation, p Plan) {
 		}
 		for id, token := range w.tokens {
 			if token.serial == p.Mint.Serial {
-				w.revoke(id)
+				w.revokeToken(id)
 				s.revoked = append(s.revoked, id)
 			}
 		}
@@ -60,19 +60,19 @@ func (w *world) act(s *passResult, o Observation, p Plan) {
 			return
 		}
 		for _, token := range p.Revoke {
-			w.revoke(token.ID)
+			w.revokeToken(token.ID)
 			s.revoked = append(s.revoked, token.ID)
 		}
 	}
 }
 
-func (w *world) mint(request MintRequest) {
+func (w *world) mintToken(request MintRequest) {
 	for id, token := range w.tokens { // 409: the name is taken
 		if token.serial == request.Serial {
 			if w.secret != nil && w.secret.token != nil && w.secret.token.ID == id {
 				w.t.Fatalf("serial %d is minted a second time while it is published", request.Serial)
 			}
-			w.revoke(id)
+			w.revokeToken(id)
 		}
 	}
 	if w.minted++; w.minted > 40 {
@@ -84,32 +84,32 @@ func (w *world) mint(request MintRequest) {
 		expires: w.now.Add(request.Lifetime),
 	}
 	w.tokens[id] = token
-	w.crash("mint")
+	w.crashAt("mint")
 	w.listed[id] = listedOf(id, token)
 	w.secret = &worldSecret{valueOK: true, token: &Published{
 		ID: id, Serial: request.Serial, ExpiresAt: token.expires.Truncate(time.Second), SpecDigest: request.SpecDigest,
 		Fingerprint: id,
 	}}
-	w.crash("publish")
+	w.crashAt("publish")
 }
 
 func listedOf(id string, t *serverToken) Listed {
 	return Listed{ID: id, Name: t.name, Serial: t.serial, CreatedAt: t.created}
 }
 
-func (w *world) crash(point string) {
+func (w *world) crashAt(point string) {
 	if w.crashAfter == point {
 		panic(crashed{})
 	}
 }
 
-func (w *world) revoke(id string) {
+func (w *world) revokeToken(id string) {
 	delete(w.tokens, id)
 	delete(w.listed, id)
-	w.crash("revoke")
+	w.crashAt("revoke")
 }
 
-func (w *world) check(o Observation) {
+func (w *world) checkCredential(o Observation) {
 	result := refused
 	if o.Session.Spec.Auth.Token == nil || w.accepts[o.SuppliedToken.Fingerprint] {
 		result = accepted
@@ -123,7 +123,7 @@ func (w *world) check(o Observation) {
 	}
 }
 
-func (w *world) publish(o Observation) {
+func (w *world) publishSecret(o Observation) {
 	next := &worldSecret{valueOK: true}
 	switch {
 	case o.Session.Spec.Auth.Mint != nil:
@@ -136,8 +136,8 @@ func (w *world) publish(o Observation) {
 	w.secret = next
 }
 
-// list reads the server's tokens and suspended users.
-func (w *world) list() {
+// listTokens reads the server's tokens and suspended users.
+func (w *world) listTokens() {
 	w.listedAt = w.now
 	w.o.Deployment.Result = accepted
 	if w.down {

@@ -63,7 +63,7 @@ type worldSecret struct {
 
 func newWorld(t *testing.T, options ...option) *world {
 	w := &world{
-		t: t, now: noon, o: session("ci", options...), maximum: 168 * time.Hour,
+		t: t, now: noon, o: newSession("ci", options...), maximum: 168 * time.Hour,
 		tokens: map[string]*serverToken{}, suspended: map[string]bool{}, accepts: map[string]bool{},
 		listed: map[string]Listed{}, listSuspended: map[string]bool{}, conditionTurns: map[string]int{},
 	}
@@ -115,8 +115,8 @@ func (w *world) observe(s passResult) Observation {
 // crashed is thrown where the operator's process ends.
 type crashed struct{}
 
-// pass is one pass over the session.
-func (w *world) pass() (p Plan) {
+// runPass is one pass over the session.
+func (w *world) runPass() (p Plan) {
 	w.t.Helper()
 	defer func() {
 		if r := recover(); r != nil {
@@ -134,11 +134,11 @@ func (w *world) pass() (p Plan) {
 		o := w.observe(s)
 		p = Decide(o)
 		if p.Action == Nothing {
-			w.report(o, p)
+			w.reportPlan(o, p)
 			return p
 		}
-		w.act(&s, o, p)
-		w.serves()
+		w.carryOut(&s, o, p)
+		w.requireWorkingSecret()
 		if w.gone {
 			return p
 		}
@@ -147,10 +147,10 @@ func (w *world) pass() (p Plan) {
 	return p
 }
 
-func (w *world) report(o Observation, p Plan) {
+func (w *world) reportPlan(o Observation, p Plan) {
 	next := *w.o.Session.Status.DeepCopy()
 	p.Apply(&next, w.o.Session.Generation, w.now)
-	next = stored(next)
+	next = storeStatus(next)
 	if diffStatus(w.o.Session.Status, next) != "" {
 		w.statusWrites++
 	}
@@ -171,8 +171,8 @@ func (w *world) report(o Observation, p Plan) {
 	}
 }
 
-// serves checks that what is published works for readers of the Secret (B42).
-func (w *world) serves() {
+// requireWorkingSecret checks that what is published works for readers of the Secret (B42).
+func (w *world) requireWorkingSecret() {
 	if w.mayBreak || w.secret == nil || !w.secret.token.Minted() {
 		return
 	}
@@ -185,9 +185,9 @@ func (w *world) serves() {
 	}
 }
 
-// advance moves the time, with a list in each interval and a pass whenever one is due. It returns
+// advanceTime moves the time, with a list in each interval and a pass whenever one is due. It returns
 // the number of passes.
-func (w *world) advance(d time.Duration) (passes int) {
+func (w *world) advanceTime(d time.Duration) (passes int) {
 	w.t.Helper()
 	for end := w.now.Add(d); !w.gone; passes++ {
 		due := end
@@ -197,26 +197,26 @@ func (w *world) advance(d time.Duration) (passes int) {
 		if next := w.listedAt.Add(interval); next.Before(due) {
 			w.now = next
 			before := w.o.Deployment.Result
-			w.list()
-			w.serves()
+			w.listTokens()
+			w.requireWorkingSecret()
 			// News of the server and of the deployment wake the session.
-			if w.news() || before != w.o.Deployment.Result {
-				w.pass()
+			if w.hasNews() || before != w.o.Deployment.Result {
+				w.runPass()
 			}
 			continue
 		}
 		w.now = due
-		w.serves()
+		w.requireWorkingSecret()
 		if !due.Before(end) {
 			return passes
 		}
-		w.pass()
+		w.runPass()
 	}
 	return passes
 }
 
-// news reports whether the list has something that a session is woken for.
-func (w *world) news() bool {
+// hasNews reports whether the list has something that a session is woken for.
+func (w *world) hasNews() bool {
 	named := w.o.Session.Status.Token
 	_, there := w.listed[func() string {
 		if named == nil {
@@ -230,11 +230,11 @@ func (w *world) news() bool {
 	return revoked || suspended != (status.Suspension != nil) || len(w.listed) > 1
 }
 
-// settle passes until the next pass is at least a minute away.
-func (w *world) settle() {
+// passUntilQuiet passes until the next pass is at least a minute away.
+func (w *world) passUntilQuiet() {
 	w.t.Helper()
 	for range 20 {
-		w.pass()
+		w.runPass()
 		if w.gone || w.wake.IsZero() || w.wake.Sub(w.now) >= time.Minute {
 			return
 		}
@@ -243,7 +243,7 @@ func (w *world) settle() {
 	w.t.Fatal("the session does not come to rest")
 }
 
-func (w *world) says(want string) {
+func (w *world) requireReady(want string) {
 	w.t.Helper()
 	for _, c := range w.o.Session.Status.Conditions {
 		if c.Type == v1alpha1.ConditionReady {
@@ -256,8 +256,8 @@ func (w *world) says(want string) {
 	w.t.Fatalf("Ready is missing, want %s", want)
 }
 
-// live checks which tokens the server accepts.
-func (w *world) live(want ...string) {
+// requireAcceptedTokens checks which tokens the server accepts.
+func (w *world) requireAcceptedTokens(want ...string) {
 	w.t.Helper()
 	var got []string
 	for id := range w.tokens {
@@ -269,7 +269,7 @@ func (w *world) live(want ...string) {
 	}
 }
 
-func (w *world) publishes(want string) {
+func (w *world) requirePublished(want string) {
 	w.t.Helper()
 	got := ""
 	if w.secret != nil && w.secret.token != nil {
@@ -280,7 +280,7 @@ func (w *world) publishes(want string) {
 	}
 }
 
-func (w *world) delete() {
+func (w *world) deleteSession() {
 	at := metav1.NewTime(w.now)
 	w.o.Session.DeletionTimestamp = &at
 }

@@ -3,6 +3,8 @@
 package stream_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,6 +22,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // Route patterns of the simulated server.
@@ -48,8 +51,8 @@ func (c *alarmClock) AfterFunc(d time.Duration, f func()) clock.Timer {
 	return c.FakeClock.AfterFunc(d, f)
 }
 
-// last returns the timer that was set last.
-func (c *alarmClock) last() time.Duration {
+// lastAlarm returns the timer that was set last.
+func (c *alarmClock) lastAlarm() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.alarms[len(c.alarms)-1]
@@ -79,43 +82,43 @@ func newWorld(t *testing.T, o coderd.Options) *world {
 		FakeClock: clocktesting.NewFakeClock(time.Date(2026, 2, 20, 10, 0, 0, 0, time.UTC))}}
 	var err error
 	w.ln, err = w.server.Start(coderd.ListenOptions{})
-	w.must(err)
+	w.requireNoError(err)
 	t.Cleanup(func() { _ = w.ln.Close() })
 	_, err = w.server.CreateUser(coderd.UserOptions{Username: "ada"})
-	w.must(err)
+	w.requireNoError(err)
 	token, key, err := w.server.CreateToken(coderd.TokenOptions{User: "ada"})
-	w.must(err)
+	w.requireNoError(err)
 	w.token, w.keyID = token, key.ID
-	w.target = w.workspace("dev")
+	w.target = w.createWorkspace("dev")
 	w.Set = stream.NewSet(t.Context(), stream.Options{
-		Clock: w.clock, Jitter: func() float64 { return 0.5 }, Notify: w.notification, Observe: w.observe,
+		Clock: w.clock, Jitter: func() float64 { return 0.5 }, Notify: w.recordNotification, Observe: w.recordEvent,
 	})
 	t.Cleanup(w.Close)
 	return w
 }
 
-// workspace creates a workspace of ada's.
-func (w *world) workspace(name string) stream.Target {
+// createWorkspace creates a workspace of ada's.
+func (w *world) createWorkspace(name string) stream.Target {
 	w.t.Helper()
 	ws, err := w.server.CreateWorkspace(coderd.WorkspaceOptions{Owner: "ada", Name: name})
-	w.must(err)
+	w.requireNoError(err)
 	return stream.Target{Deployment: prod, WorkspaceID: ws.ID}
 }
 
-func (w *world) notification(h stream.Notification) {
+func (w *world) recordNotification(h stream.Notification) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.notifications = append(w.notifications, h)
 }
 
-func (w *world) observe(o stream.ConnectionEvent) {
+func (w *world) recordEvent(o stream.ConnectionEvent) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen = append(w.seen, o)
 }
 
-// hinted returns the notifications so far, as state and status.
-func (w *world) hinted() []string {
+// notifiedStates returns the notifications so far, as state and status.
+func (w *world) notifiedStates() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []string
@@ -125,8 +128,8 @@ func (w *world) hinted() []string {
 	return out
 }
 
-// observed counts the connection events of a kind.
-func (w *world) observed(kind stream.ConnectionEventKind) int {
+// countEvents counts the connection events of a kind.
+func (w *world) countEvents(kind stream.ConnectionEventKind) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
@@ -138,8 +141,8 @@ func (w *world) observed(kind stream.ConnectionEventKind) int {
 	return n
 }
 
-// client creates a client of the server, as if it were built from settings.
-func (w *world) client(token string) *coder.Client {
+// newWorldClient creates a client of the server, as if it were built from settings.
+func (w *world) newWorldClient(token string) *coder.Client {
 	w.t.Helper()
 	c := newClient(w.t, w.ln.URL(), coder.Config{Token: redact.New(token)})
 	w.clients = append(w.clients, c)
@@ -158,55 +161,57 @@ func newClient(tb testing.TB, origin string, cfg coder.Config) *coder.Client {
 	return c
 }
 
-// settle calls Settled with ada's token.
-func (w *world) settle(fingerprint string) { w.Settled(prod, fingerprint, w.client(w.token)) }
+// settleSettings calls Settled with ada's token.
+func (w *world) settleSettings(fingerprint string) {
+	w.Settled(prod, fingerprint, w.newWorldClient(w.token))
+}
 
-// open holds the workspace for ci and waits for the first workspace state.
-func (w *world) open() {
+// openStream holds the workspace for ci and waits for the first workspace state.
+func (w *world) openStream() {
 	w.t.Helper()
-	w.settle("a")
+	w.settleSettings("a")
 	w.Ensure(ci, w.target)
-	w.await(stream.Connected)
+	w.awaitState(stream.Connected)
 	w.awaitStatus(coder.WorkspaceRunning)
 }
 
-func (w *world) must(err error) {
+func (w *world) requireNoError(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-// eventually polls until a condition holds.
+// eventually polls until a condition holds. The text says what is so instead.
 func (w *world) eventually(what func() string, holds func() bool) {
 	w.t.Helper()
-	deadline, tick := time.After(30*time.Second), time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			w.t.Fatal("it never came to be: ", what())
+	err := wait.Until(w.t.Context(), 30*time.Second, time.Millisecond, func(context.Context) error {
+		if !holds() {
+			return errors.New(what())
 		}
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
 	}
 }
 
-func (w *world) look() stream.View {
+func (w *world) viewOf() stream.View {
 	view, _ := w.Look(ci)
 	return view
 }
 
-// await waits for a state of ci's stream.
-func (w *world) await(state stream.State) {
+// awaitState waits for a state of ci's stream.
+func (w *world) awaitState(state stream.State) {
 	w.t.Helper()
-	w.eventually(func() string { return fmt.Sprintf("%s, but %+v", state, w.look()) },
-		func() bool { return w.look().State == state })
+	w.eventually(func() string { return fmt.Sprintf("%s, but %+v", state, w.viewOf()) },
+		func() bool { return w.viewOf().State == state })
 }
 
 func (w *world) awaitStatus(status coder.WorkspaceStatus) {
 	w.t.Helper()
-	w.eventually(func() string { return fmt.Sprintf("%s, but %+v", status, w.look()) },
-		func() bool { return w.look().Workspace.Status == status })
+	w.eventually(func() string { return fmt.Sprintf("%s, but %+v", status, w.viewOf()) },
+		func() bool { return w.viewOf().Workspace.Status == status })
 }
 
 // awaitOpen waits until the server has a number of open streams.
@@ -219,23 +224,24 @@ func (w *world) awaitOpen(n int) {
 // awaitHints waits for these notifications.
 func (w *world) awaitHints(want ...string) {
 	w.t.Helper()
-	w.eventually(func() string { return cmp.Diff(want, w.hinted()) },
-		func() bool { return cmp.Equal(want, w.hinted(), cmpopts.EquateEmpty()) })
+	w.eventually(func() string { return cmp.Diff(want, w.notifiedStates()) },
+		func() bool { return cmp.Equal(want, w.notifiedStates(), cmpopts.EquateEmpty()) })
 }
 
-// dials counts the handshakes that the server has received.
-func (w *world) dials() int { return w.server.Count("GET", socketRoute) }
+// countDials counts the handshakes that the server has received.
+func (w *world) countDials() int { return w.server.Count("GET", socketRoute) }
 
 func (w *world) wantDials(n int) {
 	w.t.Helper()
-	w.eventually(func() string { return fmt.Sprint(n, " dials, but ", w.dials()) }, func() bool { return w.dials() >= n })
-	if got := w.dials(); got != n {
+	w.eventually(func() string { return fmt.Sprint(n, " dials, but ", w.countDials()) },
+		func() bool { return w.countDials() >= n })
+	if got := w.countDials(); got != n {
 		w.t.Errorf("%d dials, want %d", got, n)
 	}
 }
 
-// ring advances the clock to the timer that was set last.
-func (w *world) ring() { w.clock.Step(w.clock.last()) }
+// fireLastAlarm advances the clock to the timer that was set last.
+func (w *world) fireLastAlarm() { w.clock.Step(w.clock.lastAlarm()) }
 
 // wantQuiet advances the clock by a day and fails if something is dialled.
 func (w *world) wantQuiet() {

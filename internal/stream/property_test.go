@@ -13,20 +13,20 @@ import (
 
 // world is the test's own record of what a machine has started.
 type world struct {
-	live    uint64 // the link that was dialled and has neither failed nor been closed; 0: none
-	waiting uint64 // the current wait; 0: none
-	dials   int
+	live       uint64 // the link that was dialled and has neither failed nor been closed; 0: none
+	waiting    uint64 // the current wait; 0: none
+	countDials int
 }
 
-// apply carries out actions, or returns what is wrong with them.
-func (w *world) apply(actions []action, late uint64) error {
+// applyActions carries out actions, or returns what is wrong with them.
+func (w *world) applyActions(actions []action, late uint64) error {
 	for _, a := range actions {
 		switch {
 		case a.kind == dial && (w.live != 0 || w.waiting != 0):
 			return fmt.Errorf("dial of link %d beside %+v", a.link, *w)
 		case a.kind == dial:
 			w.live = a.link
-			w.dials++
+			w.countDials++
 		case a.kind == wait && (w.live != 0 || w.waiting != 0):
 			return fmt.Errorf("wait %d beside %+v", a.link, *w)
 		case a.kind == wait && (a.after < minBackoff*9/10 || a.after > time.Minute):
@@ -46,8 +46,8 @@ func (w *world) apply(actions []action, late uint64) error {
 	return nil
 }
 
-// invariant checks what must hold for a machine and what it has started, in every state.
-func (w *world) invariant(m machine) error {
+// checkInvariant checks what must hold for a machine and what it has started, in every state.
+func (w *world) checkInvariant(m machine) error {
 	dialled := m.state == Connecting || m.state == Connected
 	switch {
 	case dialled != (w.live != 0), dialled && w.live != m.link:
@@ -97,7 +97,7 @@ func TestWhateverHappensTheMachineKeepsItsOrder(t *testing.T) {
 		m, w := machine{state: Idle}, &world{}
 		for step := range 80 {
 			e := anyEvent(r, m)
-			before, dials := m, w.dials
+			before, dials := m, w.countDials
 			// A link reports its end once, and is gone afterwards.
 			current := e.link == m.link && m.acceptsEvent(e)
 			if (e.kind == refused || e.kind == lost) && current {
@@ -118,9 +118,9 @@ func TestWhateverHappensTheMachineKeepsItsOrder(t *testing.T) {
 			if e.kind == opened && !current {
 				late = e.link
 			}
-			fail(w.apply(actions, late))
-			fail(w.invariant(m))
-			dialled := w.dials - dials
+			fail(w.applyActions(actions, late))
+			fail(w.checkInvariant(m))
+			dialled := w.countDials - dials
 			switch {
 			case before.state == Closed && (m != before || dialled != 0):
 				t.Fatalf("seed %d, step %d: %+v brought a closed stream to %+v", seed, step, e, m)

@@ -20,35 +20,36 @@ import (
 func TestBackoffDoublesUntilTheStreamIsOpen(t *testing.T) { // B80
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
+	w.openStream()
 	w.ln.Stop()
 	var waits []time.Duration
 	for range 9 {
-		w.await(stream.AwaitingRetry)
-		waits = append(waits, w.clock.last())
-		failed := w.observed(stream.Refused)
-		w.clock.Step(w.clock.last() - 1)
-		if got := w.look().State; got != stream.AwaitingRetry {
+		w.awaitState(stream.AwaitingRetry)
+		waits = append(waits, w.clock.lastAlarm())
+		failed := w.countEvents(stream.Refused)
+		w.clock.Step(w.clock.lastAlarm() - 1)
+		if got := w.viewOf().State; got != stream.AwaitingRetry {
 			t.Errorf("%s before the wait was over", got)
 		}
 		w.clock.Step(1)
-		w.eventually(func() string { return "another failure" }, func() bool { return w.observed(stream.Refused) > failed })
+		w.eventually(func() string { return "another failure" },
+			func() bool { return w.countEvents(stream.Refused) > failed })
 	}
 	const ms = time.Millisecond
 	if diff := cmp.Diff([]time.Duration{250 * ms, 500 * ms, 1000 * ms, 2000 * ms, 4000 * ms, 8000 * ms, 16000 * ms,
 		30000 * ms, 30000 * ms}, waits); diff != "" {
 		t.Errorf("waits (-want +got):\n%s", diff)
 	}
-	if err := w.look().Err; coder.KindOf(err) != coder.Unavailable {
+	if err := w.viewOf().Err; coder.KindOf(err) != coder.Unavailable {
 		t.Errorf("error %v", err)
 	}
-	w.await(stream.AwaitingRetry)
-	w.must(w.ln.Restart())
-	w.ring()
-	w.await(stream.Connected)
+	w.awaitState(stream.AwaitingRetry)
+	w.requireNoError(w.ln.Restart())
+	w.fireLastAlarm()
+	w.awaitState(stream.Connected)
 	w.server.CutStreams()
-	w.await(stream.AwaitingRetry)
-	if got := w.clock.last(); got != 250*ms {
+	w.awaitState(stream.AwaitingRetry)
+	if got := w.clock.lastAlarm(); got != 250*ms {
 		t.Errorf("wait of %v after the stream was open", got)
 	}
 }
@@ -63,37 +64,37 @@ func TestClosesEndParkOrReconnect(t *testing.T) { // B81
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.Options{})
-			w.open()
+			w.openStream()
 			w.server.CloseStreams(code)
-			w.await(want)
-			if err := w.look().Err; err == nil || !strings.Contains(err.Error(), fmt.Sprint(code)) {
+			w.awaitState(want)
+			if err := w.viewOf().Err; err == nil || !strings.Contains(err.Error(), fmt.Sprint(code)) {
 				t.Errorf("error %v", err)
 			}
 			if want == stream.AwaitingRetry {
-				w.ring()
-				w.await(stream.Connected)
+				w.fireLastAlarm()
+				w.awaitState(stream.Connected)
 				w.wantDials(2)
 				return
 			}
 			w.wantQuiet()
-			w.settle("a") // the same settings
+			w.settleSettings("a") // the same settings
 			w.wantDials(1)
-			w.settle("b")
+			w.settleSettings("b")
 			if want == stream.Stopped {
-				w.await(stream.Connected)
+				w.awaitState(stream.Connected)
 				w.wantDials(2)
 				return
 			}
-			if got := w.look().State; got != stream.Closed {
+			if got := w.viewOf().State; got != stream.Closed {
 				t.Errorf("%s after other settings", got) // B85
 			}
 			w.Ensure(ci, w.target) // it is opened again, but not immediately
-			if got := w.look(); got.State != stream.AwaitingRetry || w.clock.last() != 30*time.Second ||
+			if got := w.viewOf(); got.State != stream.AwaitingRetry || w.clock.lastAlarm() != 30*time.Second ||
 				got.Workspace.Status != coder.WorkspaceRunning {
-				t.Errorf("%+v, wait of %v", got, w.clock.last())
+				t.Errorf("%+v, wait of %v", got, w.clock.lastAlarm())
 			}
-			w.ring()
-			w.await(stream.Connected)
+			w.fireLastAlarm()
+			w.awaitState(stream.Connected)
 			w.wantDials(2)
 		})
 	}
@@ -132,26 +133,26 @@ func TestHandshakeAnswersParkOrReconnect(t *testing.T) { // B81
 			w := newWorld(t, coderd.Options{})
 			tt.fault.Path = "/api/v2/workspaces/**"
 			w.server.Inject(tt.fault)
-			w.settle("a")
+			w.settleSettings("a")
 			w.Ensure(ci, w.target)
-			w.await(tt.want)
-			if got := coder.KindOf(w.look().Err); got != tt.kind {
-				t.Errorf("kind %s, want %s: %v", got, tt.kind, w.look().Err)
+			w.awaitState(tt.want)
+			if got := coder.KindOf(w.viewOf().Err); got != tt.kind {
+				t.Errorf("kind %s, want %s: %v", got, tt.kind, w.viewOf().Err)
 			}
 			w.server.ClearFaults()
 			if tt.want == stream.Stopped {
 				w.wantQuiet()
-				w.settle("a")
+				w.settleSettings("a")
 				w.wantQuiet()
-				w.settle("b")
+				w.settleSettings("b")
 			} else {
-				if got := w.clock.last(); got != tt.wait {
+				if got := w.clock.lastAlarm(); got != tt.wait {
 					t.Errorf("wait of %v, want %v", got, tt.wait)
 				}
-				w.ring()
+				w.fireLastAlarm()
 			}
-			w.await(stream.Connected)
-			if err := w.look().Err; err != nil {
+			w.awaitState(stream.Connected)
+			if err := w.viewOf().Err; err != nil {
 				t.Errorf("error %v while connected", err)
 			}
 		})
@@ -161,7 +162,7 @@ func TestHandshakeAnswersParkOrReconnect(t *testing.T) { // B81
 func TestServersWithoutWebSocketGetServerSentEvents(t *testing.T) { // B83
 	t.Parallel()
 	w := newWorld(t, coderd.Options{EventStreamsOnly: true})
-	w.open()
+	w.openStream()
 	count := func(sockets, events int) {
 		t.Helper()
 		w.wantDials(sockets)
@@ -170,18 +171,18 @@ func TestServersWithoutWebSocketGetServerSentEvents(t *testing.T) { // B83
 		}
 	}
 	count(1, 1)
-	w.must(w.server.StopWorkspace("ada/dev"))
+	w.requireNoError(w.server.StopWorkspace("ada/dev"))
 	w.awaitStatus(coder.WorkspaceStopped)
 	w.server.CutStreams()
-	w.await(stream.AwaitingRetry)
-	w.ring()
-	w.await(stream.Connected)
+	w.awaitState(stream.AwaitingRetry)
+	w.fireLastAlarm()
+	w.awaitState(stream.Connected)
 	count(2, 2)
 	w.server.Reconfigure(func(o *coderd.Options) { o.EventStreamsOnly = false })
 	w.server.CutStreams()
-	w.await(stream.AwaitingRetry)
-	w.ring()
-	w.await(stream.Connected)
+	w.awaitState(stream.AwaitingRetry)
+	w.fireLastAlarm()
+	w.awaitState(stream.Connected)
 	count(3, 2)
 	if got := w.server.Streams(); len(got) != 1 || got[0].Protocol != coderd.StreamWebSocket {
 		t.Errorf("streams %+v", got)
@@ -197,11 +198,11 @@ func TestServerSentEventsReconnectWhateverEndsThem(t *testing.T) { // B81, B83
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.Options{EventStreamsOnly: true})
-			w.open()
+			w.openStream()
 			end(w.server)
-			w.await(stream.AwaitingRetry)
-			w.ring()
-			w.await(stream.Connected)
+			w.awaitState(stream.AwaitingRetry)
+			w.fireLastAlarm()
+			w.awaitState(stream.Connected)
 		})
 	}
 }
@@ -212,18 +213,18 @@ func TestADeadServerIsNoticed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, o)
-			w.open()
+			w.openStream()
 			w.clock.Step(45*time.Second - 1)
-			if got := w.look().State; got != stream.Connected {
+			if got := w.viewOf().State; got != stream.Connected {
 				t.Errorf("%s too early", got)
 			}
 			w.clock.Step(1)
-			w.await(stream.AwaitingRetry)
-			if err := w.look().Err; err == nil || !strings.Contains(err.Error(), "nothing came") {
+			w.awaitState(stream.AwaitingRetry)
+			if err := w.viewOf().Err; err == nil || !strings.Contains(err.Error(), "nothing came") {
 				t.Errorf("error %v", err)
 			}
-			w.ring()
-			w.await(stream.Connected)
+			w.fireLastAlarm()
+			w.awaitState(stream.Connected)
 		})
 	}
 }
@@ -231,7 +232,7 @@ func TestADeadServerIsNoticed(t *testing.T) {
 func TestHeartbeatsKeepAStreamAlive(t *testing.T) { // contract D.1
 	t.Parallel()
 	w := newWorld(t, coderd.Options{StreamHeartbeat: 5 * time.Millisecond})
-	w.open()
+	w.openStream()
 	for range 6 { // minutes without 45 s of silence
 		w.clock.Step(30 * time.Second)
 		// The first ping that is answered may have been sent before the step.
@@ -247,17 +248,17 @@ func TestEventsKeepAStreamAlive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, o)
-			w.open()
+			w.openStream()
 			for range 3 {
 				for _, status := range []coder.WorkspaceStatus{coder.WorkspaceStopped, coder.WorkspaceRunning} {
 					w.clock.Step(30 * time.Second)
-					w.must(w.server.SetWorkspaceStatus("ada/dev", coderd.WorkspaceStatus(status)))
+					w.requireNoError(w.server.SetWorkspaceStatus("ada/dev", coderd.WorkspaceStatus(status)))
 					w.awaitStatus(status)
 				}
 			}
 			w.wantDials(1)
 			w.clock.Step(45 * time.Second) // of silence, which is noticed
-			w.await(stream.AwaitingRetry)
+			w.awaitState(stream.AwaitingRetry)
 		})
 	}
 }
@@ -268,19 +269,19 @@ func TestEventsThatSayNothingEndNothing(t *testing.T) { // contract D.1
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, o)
-			w.open()
+			w.openStream()
 			w.server.SendStreamError("no access to the template: --token a1B2c3D4e5-S3NT1NELS3NT1NELS3NT1N")
 			invalid := []string{"rubbish", `{"type":"data","data":{"id":7}}`, `{"type":"news"}`, "\xff\xfe{",
 				"event: data\ndata: {}"}
 			for _, text := range invalid {
 				w.server.SendGarbage([]byte(text))
 			}
-			w.must(w.server.StopWorkspace("ada/dev"))
+			w.requireNoError(w.server.StopWorkspace("ada/dev"))
 			w.awaitStatus(coder.WorkspaceStopped)
-			if w.observed(stream.ServerError) != 1 || w.observed(stream.Lost) != 0 {
+			if w.countEvents(stream.ServerError) != 1 || w.countEvents(stream.Lost) != 0 {
 				t.Errorf("occurrences %+v", w.seen)
 			}
-			if w.observed(stream.InvalidEvent) == 0 {
+			if w.countEvents(stream.InvalidEvent) == 0 {
 				t.Error("the invalid event was not observed")
 			}
 			w.wantDials(1)
@@ -302,10 +303,11 @@ func TestEventsOfOtherWorkspacesArePassedOver(t *testing.T) { // B20
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.Options{EventStreamsOnly: name == "events"})
-			w.open()
+			w.openStream()
 			w.server.SendGarbage([]byte(text))
-			w.eventually(func() string { return "invalid event" }, func() bool { return w.observed(stream.InvalidEvent) == 1 })
-			if got := w.look().Workspace; got.Name != "dev" || got.Status != coder.WorkspaceRunning {
+			w.eventually(func() string { return "invalid event" },
+				func() bool { return w.countEvents(stream.InvalidEvent) == 1 })
+			if got := w.viewOf().Workspace; got.Name != "dev" || got.Status != coder.WorkspaceRunning {
 				t.Errorf("workspace %+v", got)
 			}
 		})
@@ -318,11 +320,11 @@ func TestEventsAreReadWithALimit(t *testing.T) { // B93
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, o)
-			w.open()
+			w.openStream()
 			w.server.SendGarbage([]byte(strings.Repeat("x", 4<<20+1)))
-			w.await(stream.AwaitingRetry)
-			w.ring()
-			w.await(stream.Connected)
+			w.awaitState(stream.AwaitingRetry)
+			w.fireLastAlarm()
+			w.awaitState(stream.Connected)
 		})
 	}
 }
@@ -330,16 +332,16 @@ func TestEventsAreReadWithALimit(t *testing.T) { // B93
 func TestAnOpenStreamOutlivesItsToken(t *testing.T) { // contract G.31
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
-	w.must(w.server.RevokeKey(w.keyID))
-	w.must(w.server.StopWorkspace("ada/dev"))
+	w.openStream()
+	w.requireNoError(w.server.RevokeKey(w.keyID))
+	w.requireNoError(w.server.StopWorkspace("ada/dev"))
 	w.awaitStatus(coder.WorkspaceStopped)
 	w.server.CutStreams()
-	w.await(stream.AwaitingRetry)
-	w.ring()
-	w.await(stream.Stopped)
+	w.awaitState(stream.AwaitingRetry)
+	w.fireLastAlarm()
+	w.awaitState(stream.Stopped)
 	var refused *coder.Error
-	if err := w.look().Err; !errors.As(err, &refused) || refused.Kind != coder.KeyUnknown ||
+	if err := w.viewOf().Err; !errors.As(err, &refused) || refused.Kind != coder.KeyUnknown ||
 		refused.Status != http.StatusUnauthorized {
 		t.Errorf("error %v", err)
 	}

@@ -22,34 +22,35 @@ import (
 func TestHintsTellOfTheWorkspaceAndTheConnection(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
+	w.openStream()
 	w.awaitHints("Connected ", "Connected running")
 	at := w.clock.Now()
 	w.clock.Step(time.Second)
-	w.must(w.server.SetWorkspaceStatus(w.target.WorkspaceID, coderd.WorkspaceStopping))
+	w.requireNoError(w.server.SetWorkspaceStatus(w.target.WorkspaceID, coderd.WorkspaceStopping))
 	w.awaitHints("Connected ", "Connected running", "Connected stopping")
 	// Holders are not notified of other workspaces, nor of a state that is already known.
 	w.clock.Step(time.Second)
-	w.must(w.server.SetOutdated("ada/dev", true))
+	w.requireNoError(w.server.SetOutdated("ada/dev", true))
 	w.server.SendStreamError("read after that")
-	w.eventually(func() string { return "the error" }, func() bool { return w.observed(stream.ServerError) == 1 })
-	if got := w.look().ChangedAt; !got.Equal(at.Add(time.Second)) {
+	w.eventually(func() string { return "the error" }, func() bool { return w.countEvents(stream.ServerError) == 1 })
+	if got := w.viewOf().ChangedAt; !got.Equal(at.Add(time.Second)) {
 		t.Errorf("changed at %v", got)
 	}
 	w.server.CutStreams()
-	w.await(stream.AwaitingRetry)
+	w.awaitState(stream.AwaitingRetry)
 	w.ln.Stop()
 	for range 3 { // repeated failures cause no notification
-		w.ring()
-		failed := w.observed(stream.Refused)
+		w.fireLastAlarm()
+		failed := w.countEvents(stream.Refused)
 		w.eventually(func() string { return "another failure" },
-			func() bool { return w.observed(stream.Refused) > failed || w.look().State == stream.AwaitingRetry })
+			func() bool { return w.countEvents(stream.Refused) > failed || w.viewOf().State == stream.AwaitingRetry })
 	}
-	w.must(w.ln.Restart())
-	w.settle("b")
+	w.requireNoError(w.ln.Restart())
+	w.settleSettings("b")
 	want := []string{"Connected ", "Connected running", "Connected stopping", "Connecting stopping", "Connected stopping"}
-	w.eventually(func() string { return cmp.Diff(want, w.hinted()) }, func() bool { return len(w.hinted()) == 5 })
-	got := w.hinted()
+	w.eventually(func() string { return cmp.Diff(want, w.notifiedStates()) },
+		func() bool { return len(w.notifiedStates()) == 5 })
+	got := w.notifiedStates()
 	got[3] = want[3] // Connecting and AwaitingRetry are equivalent here
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("notifications (-want +got):\n%s", diff)
@@ -73,11 +74,11 @@ func TestHintsTellOfTheWorkspaceAndTheConnection(t *testing.T) {
 func TestHoldersShareAStream(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
+	w.openStream()
 	w.Ensure(ci, w.target)
 	w.Ensure(cd, w.target)
 	w.wantDials(1)
-	w.must(w.server.SetWorkspaceStatus("ada/dev", coderd.WorkspaceStopped))
+	w.requireNoError(w.server.SetWorkspaceStatus("ada/dev", coderd.WorkspaceStopped))
 	w.awaitStatus(coder.WorkspaceStopped)
 	w.awaitHints("Connected ", "Connected running", "Connected stopped")
 	if diff := cmp.Diff([]types.NamespacedName{ci, cd}, w.notifications[2].Holders); diff != "" {
@@ -97,7 +98,7 @@ func TestHoldersShareAStream(t *testing.T) {
 	w.Release(cd)
 	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
 	w.wantQuiet()
-	if got := len(w.hinted()); got != 3 {
+	if got := len(w.notifiedStates()); got != 3 {
 		t.Errorf("%d notifications; former holders must get none", got)
 	}
 }
@@ -105,50 +106,51 @@ func TestHoldersShareAStream(t *testing.T) {
 func TestAHolderMovesToAnotherWorkspace(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
-	other := w.workspace("other")
+	w.openStream()
+	other := w.createWorkspace("other")
 	w.Ensure(ci, other)
 	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
-	w.eventually(func() string { return "the other workspace" }, func() bool { return w.look().Workspace.Name == "other" })
+	w.eventually(func() string { return "the other workspace" },
+		func() bool { return w.viewOf().Workspace.Name == "other" })
 	w.awaitOpen(1)
 }
 
 func TestForgetDropsADeployment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
-	w.Ensure(cd, w.workspace("other"))
+	w.openStream()
+	w.Ensure(cd, w.createWorkspace("other"))
 	w.awaitOpen(2)
 	w.Forget(prod)
 	w.Forget(prod)
 	w.awaitOpen(0)
 	w.Ensure(ci, w.target) // its settings are forgotten, too
-	if got := w.look().State; got != stream.Idle {
+	if got := w.viewOf().State; got != stream.Idle {
 		t.Errorf("state %s", got)
 	}
-	w.settle("a")
-	w.await(stream.Connected)
+	w.settleSettings("a")
+	w.awaitState(stream.Connected)
 }
 
 func TestADeletedWorkspaceIsToldAndThenParks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
-	w.must(w.server.DeleteWorkspace("ada/dev"))
+	w.openStream()
+	w.requireNoError(w.server.DeleteWorkspace("ada/dev"))
 	w.awaitStatus(coder.WorkspaceDeleted)
 	w.server.CutStreams()
-	w.await(stream.AwaitingRetry)
-	w.ring()
-	w.await(stream.Stopped) // 410
+	w.awaitState(stream.AwaitingRetry)
+	w.fireLastAlarm()
+	w.awaitState(stream.Stopped) // 410
 }
 
 func TestNothingMovesAfterClose(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
+	w.openStream()
 	w.Close()
 	w.Close()
-	w.settle("b")
+	w.settleSettings("b")
 	w.Ensure(ci, w.target)
 	w.Suspend(prod)
 	w.Revive(ci)
@@ -164,11 +166,11 @@ func TestNothingMovesAfterClose(t *testing.T) {
 func TestTheSetClosesWithItsContext(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
+	w.openStream()
 	ctx, cancel := context.WithCancel(t.Context())
 	set := stream.NewSet(ctx, stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 },
 		Notify: func(stream.Notification) {}})
-	set.Settled(prod, "a", w.client(w.token))
+	set.Settled(prod, "a", w.newWorldClient(w.token))
 	set.Ensure(ci, w.target)
 	w.eventually(func() string { return "an open stream" }, func() bool { return set.States()[stream.Connected] == 1 })
 	cancel()
@@ -199,7 +201,7 @@ func TestHintsMayCallBack(t *testing.T) {
 			}
 		}})
 	t.Cleanup(set.Close)
-	set.Settled(prod, "a", w.client(w.token))
+	set.Settled(prod, "a", w.newWorldClient(w.token))
 	set.Ensure(ci, w.target)
 	select {
 	case <-done:
@@ -230,7 +232,7 @@ func TestHintsOfAStreamComeOneAtATime(t *testing.T) {
 			}
 		}})
 	t.Cleanup(set.Close)
-	set.Settled(prod, "a", w.client(w.token))
+	set.Settled(prod, "a", w.newWorldClient(w.token))
 	set.Ensure(ci, w.target)
 	<-first
 	set.Suspend(prod) // returns immediately, although a notification is in progress
@@ -246,14 +248,14 @@ func TestHintsOfAStreamComeOneAtATime(t *testing.T) {
 func TestNoGoroutineIsLeftBehind(t *testing.T) { //nolint:paralleltest // see above
 	for name, end := range map[string]func(w *world){
 		"open":          func(*world) {},
-		"waiting":       func(w *world) { w.server.CutStreams(); w.await(stream.AwaitingRetry) },
-		"stopped":       func(w *world) { w.server.CloseStreams(1002); w.await(stream.Stopped) },
-		"reconnected":   func(w *world) { w.settle("b"); w.await(stream.Connected) },
+		"waiting":       func(w *world) { w.server.CutStreams(); w.awaitState(stream.AwaitingRetry) },
+		"stopped":       func(w *world) { w.server.CloseStreams(1002); w.awaitState(stream.Stopped) },
+		"reconnected":   func(w *world) { w.settleSettings("b"); w.awaitState(stream.Connected) },
 		"just released": func(w *world) { w.Release(ci) },
 		"dialling": func(w *world) {
 			gate := coderd.NewGate()
 			w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate})
-			w.settle("b")
+			w.settleSettings("b")
 			<-gate.Entered()
 		},
 	} {
@@ -263,28 +265,28 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) { //nolint:paralleltest // see ab
 			}
 			t.Run(name+"/"+protocol, func(t *testing.T) {
 				w := newWorld(t, o)
-				w.open()
+				w.openStream()
 				end(w)
 				w.Close()
 				for _, c := range w.clients { // these belong to idle HTTP connections
 					c.CloseIdle()
 				}
 				// A goroutine that a timer has started may still be ending.
-				w.eventually(stacks, func() bool { return goroutines() == 0 })
+				w.eventually(allStacks, func() bool { return countGoroutines() == 0 })
 			})
 		}
 	}
 }
 
-func stacks() string {
+func allStacks() string {
 	buf := make([]byte, 1<<20)
 	return string(buf[:runtime.Stack(buf, true)])
 }
 
-// goroutines counts those that run code of the package, or of the library's end of a connection.
-func goroutines() int {
+// countGoroutines counts those that run code of the package, or of the library's end of a connection.
+func countGoroutines() int {
 	n := 0
-	for _, stack := range bytes.Split([]byte(stacks()), []byte("\n\n")) {
+	for _, stack := range bytes.Split([]byte(allStacks()), []byte("\n\n")) {
 		ours := bytes.Contains(stack, []byte("internal/stream.")) || bytes.Contains(stack, []byte("internal/coder."))
 		if ours && !bytes.Contains(stack, []byte("testing.tRunner")) {
 			n++

@@ -17,36 +17,36 @@ import (
 func TestOtherSettingsReconnectOnceEqualOnesDoNot(t *testing.T) { // B82
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
-	w.settle("a")
-	w.settle("a")
+	w.openStream()
+	w.settleSettings("a")
+	w.settleSettings("a")
 	w.wantDials(1)
 	token, key, err := w.server.CreateToken(coderd.TokenOptions{User: "ada"})
-	w.must(err)
-	w.Settled(prod, "b", w.client(token))
+	w.requireNoError(err)
+	w.Settled(prod, "b", w.newWorldClient(token))
 	w.wantDials(2)
-	w.await(stream.Connected)
+	w.awaitState(stream.Connected)
 	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
 	want := []coderd.Stream{{WorkspaceID: w.target.WorkspaceID, UserID: w.server.Users()[0].ID, KeyID: key.ID,
 		Protocol: coderd.StreamWebSocket}}
 	if diff := cmp.Diff(want, w.server.Streams()); diff != "" {
 		t.Errorf("streams (-want +got):\n%s", diff)
 	}
-	w.Settled(prod, "b", w.client(token))
+	w.Settled(prod, "b", w.newWorldClient(token))
 	w.wantDials(2)
 }
 
 func TestEqualSettingsServeTheNextDial(t *testing.T) { // B82
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
+	w.openStream()
 	token, key, err := w.server.CreateToken(coderd.TokenOptions{User: "ada"})
-	w.must(err)
-	w.Settled(prod, "a", w.client(token))
+	w.requireNoError(err)
+	w.Settled(prod, "a", w.newWorldClient(token))
 	w.server.CutStreams()
-	w.await(stream.AwaitingRetry)
-	w.ring()
-	w.await(stream.Connected)
+	w.awaitState(stream.AwaitingRetry)
+	w.fireLastAlarm()
+	w.awaitState(stream.Connected)
 	if got := w.server.Streams(); len(got) != 1 || got[0].KeyID != key.ID {
 		t.Errorf("streams %+v", got)
 	}
@@ -55,11 +55,11 @@ func TestEqualSettingsServeTheNextDial(t *testing.T) { // B82
 func TestOtherSettingsDoNotWaitForTheBackoff(t *testing.T) { // B82
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
+	w.openStream()
 	w.server.CutStreams()
-	w.await(stream.AwaitingRetry)
-	w.settle("b")
-	w.await(stream.Connected)
+	w.awaitState(stream.AwaitingRetry)
+	w.settleSettings("b")
+	w.awaitState(stream.Connected)
 	w.wantDials(2)
 }
 
@@ -75,12 +75,12 @@ func TestAStreamSuspendedWhileDiallingIsNotOpened(t *testing.T) { // B84
 				path = eventsRoute
 			}
 			w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Path: path, Gate: gate})
-			w.settle("a")
+			w.settleSettings("a")
 			w.Ensure(ci, w.target)
 			<-gate.Entered()
 			w.Suspend(prod)
 			gate.Release()
-			w.await(stream.Stopped)
+			w.awaitState(stream.Stopped)
 			w.eventually(func() string { return "the end of the request" },
 				func() bool { return w.server.Count("GET", path) == 1 })
 			w.awaitOpen(0)
@@ -92,24 +92,24 @@ func TestAStreamSuspendedWhileDiallingIsNotOpened(t *testing.T) { // B84
 func TestSuspensionClosesInGoodOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
+	w.openStream()
 	w.Suspend(prod)
 	w.Suspend(prod)
-	if got := w.look(); got.State != stream.Stopped || !errors.Is(got.Err, stream.ErrSuspended) {
+	if got := w.viewOf(); got.State != stream.Stopped || !errors.Is(got.Err, stream.ErrSuspended) {
 		t.Errorf("%+v", got)
 	}
 	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
-	w.Ensure(cd, w.workspace("other"))
+	w.Ensure(cd, w.createWorkspace("other"))
 	w.wantQuiet()
 	if got, _ := w.Look(cd); got.State != stream.Idle {
 		t.Errorf("a stream of a suspended deployment is %s", got.State)
 	}
 	w.Revive(ci)
-	if got := w.look().State; got != stream.Stopped {
+	if got := w.viewOf().State; got != stream.Stopped {
 		t.Errorf("%s, in spite of the suspension", got)
 	}
-	w.settle("a") // the same settings as before
-	w.await(stream.Connected)
+	w.settleSettings("a") // the same settings as before
+	w.awaitState(stream.Connected)
 	w.awaitOpen(2)
 	w.wantDials(3)
 }
@@ -120,18 +120,18 @@ func TestOnlyStoppedStreamsAreRevivedAfterASuspension(t *testing.T) { // B85
 		t.Run(fingerprint, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.Options{})
-			w.open()
+			w.openStream()
 			w.server.CloseStreams(1000)
-			w.await(stream.Closed)
-			w.Ensure(cd, w.workspace("other"))
+			w.awaitState(stream.Closed)
+			w.Ensure(cd, w.createWorkspace("other"))
 			w.eventually(func() string { return "an open stream" },
 				func() bool { view, _ := w.Look(cd); return view.State == stream.Connected })
 			w.Suspend(prod)
 			w.awaitOpen(0)
-			w.settle(fingerprint)
+			w.settleSettings(fingerprint)
 			w.awaitOpen(1)
 			w.wantDials(3)
-			if got := w.look().State; got != stream.Closed {
+			if got := w.viewOf().State; got != stream.Closed {
 				t.Errorf("the closed stream is %s", got)
 			}
 		})
@@ -141,18 +141,18 @@ func TestOnlyStoppedStreamsAreRevivedAfterASuspension(t *testing.T) { // B85
 func TestReviveOpensWhatTheSameSettingsWereRefusedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.must(w.server.Suspend("ada"))
-	w.settle("a")
+	w.requireNoError(w.server.Suspend("ada"))
+	w.settleSettings("a")
 	w.Ensure(ci, w.target)
-	w.await(stream.Stopped)
-	if got := coder.KindOf(w.look().Err); got != coder.UserSuspended {
+	w.awaitState(stream.Stopped)
+	if got := coder.KindOf(w.viewOf().Err); got != coder.UserSuspended {
 		t.Errorf("kind %s", got)
 	}
-	w.must(w.server.Activate("ada"))
+	w.requireNoError(w.server.Activate("ada"))
 	w.wantQuiet()
 	w.Revive(types.NamespacedName{Name: "unknown"})
 	w.Revive(ci)
-	w.await(stream.Connected)
+	w.awaitState(stream.Connected)
 	w.Revive(ci)
 	w.wantDials(2)
 }
@@ -160,20 +160,20 @@ func TestReviveOpensWhatTheSameSettingsWereRefusedFor(t *testing.T) {
 func TestDeploymentsAreApart(t *testing.T) { // B20
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	w.open()
+	w.openStream()
 	other := stream.Target{Deployment: types.NamespacedName{Name: "other"}, WorkspaceID: w.target.WorkspaceID}
 	w.Ensure(cd, other)
-	w.settle("b")
-	w.await(stream.Connected)
+	w.settleSettings("b")
+	w.awaitState(stream.Connected)
 	if got, _ := w.Look(cd); got.State != stream.Idle {
 		t.Errorf("%s by another deployment's settings", got.State)
 	}
-	w.Settled(other.Deployment, "b", w.client(w.token))
+	w.Settled(other.Deployment, "b", w.newWorldClient(w.token))
 	w.awaitOpen(2)
 	w.Suspend(other.Deployment)
 	w.Suspend(types.NamespacedName{Name: "unknown"})
 	w.awaitOpen(1)
-	if got := w.look().State; got != stream.Connected {
+	if got := w.viewOf().State; got != stream.Connected {
 		t.Errorf("%s by another deployment's suspension", got)
 	}
 }

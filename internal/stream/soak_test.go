@@ -43,24 +43,25 @@ func TestSoak(t *testing.T) {
 	s := soak{world: w, random: rand.New(rand.NewPCG(1, 2))}
 	for i := range streams {
 		s.holders = append(s.holders, types.NamespacedName{Name: fmt.Sprint("session-", i)})
-		s.targets = append(s.targets, w.workspace(fmt.Sprint("dev-", i)))
+		s.targets = append(s.targets, w.createWorkspace(fmt.Sprint("dev-", i)))
 	}
-	stop := w.hurry()
+	stop := w.hurryClock()
 	defer stop()
 	pause := time.NewTicker(5 * time.Millisecond)
 	defer pause.Stop()
 	rounds := 0
 	for begin, span := time.Now(), soakTime(t); time.Since(begin) < span; rounds++ {
-		s.heal(fmt.Sprint("settings-", rounds))
+		s.healAndWait(fmt.Sprint("settings-", rounds))
 		for range troubles {
-			s.trouble()
+			s.causeTrouble()
 			<-pause.C
 		}
 	}
-	s.heal("the last")
+	s.healAndWait("the last")
 	t.Logf("%d rounds: %d opened, %d lost, %d refused, %d server errors, %d invalid events", rounds,
-		w.observed(stream.Opened),
-		w.observed(stream.Lost), w.observed(stream.Refused), w.observed(stream.ServerError), w.observed(stream.InvalidEvent))
+		w.countEvents(stream.Opened),
+		w.countEvents(stream.Lost), w.countEvents(stream.Refused), w.countEvents(stream.ServerError),
+		w.countEvents(stream.InvalidEvent))
 }
 
 // soak is a world with many holders, each with a workspace.
@@ -71,8 +72,8 @@ type soak struct {
 	targets []stream.Target
 }
 
-// trouble causes one random fault or change.
-func (s *soak) trouble() {
+// causeTrouble causes one random fault or change.
+func (s *soak) causeTrouble() {
 	i := s.random.IntN(len(s.holders))
 	switch s.random.IntN(12) {
 	case 0:
@@ -85,33 +86,33 @@ func (s *soak) trouble() {
 		s.server.SendStreamError("trouble")
 	case 4:
 		s.ln.Stop()
-		s.must(s.ln.Restart())
+		s.requireNoError(s.ln.Restart())
 	case 5:
 		s.server.CloseStreams([]int{1000, 1001, 1002, 1003, 1011, 1012}[s.random.IntN(6)])
 	case 6:
 		old := s.random.IntN(3) == 0
 		s.server.Reconfigure(func(o *coderd.Options) { o.EventStreamsOnly = old })
 	case 7:
-		s.settle("other settings")
+		s.settleSettings("other settings")
 	case 8:
 		s.Suspend(prod)
 	case 9:
 		s.Release(s.holders[i])
 	case 10:
-		s.disturb(s.random)
+		s.disturbHandshakes(s.random)
 	default:
 		status := []coderd.WorkspaceStatus{coderd.WorkspaceRunning, coderd.WorkspaceStopped,
 			coderd.WorkspaceFailed}[s.random.IntN(3)]
-		s.must(s.server.SetWorkspaceStatus(s.targets[i].WorkspaceID, status))
+		s.requireNoError(s.server.SetWorkspaceStatus(s.targets[i].WorkspaceID, status))
 	}
 }
 
-// heal makes the server work and waits until all streams have the correct state.
-func (s *soak) heal(fingerprint string) {
+// healAndWait makes the server work and waits until all streams have the correct state.
+func (s *soak) healAndWait(fingerprint string) {
 	s.t.Helper()
 	s.server.ClearFaults()
 	s.server.SlowStreams(0)
-	s.settle(fingerprint)
+	s.settleSettings(fingerprint)
 	truth := map[string]coder.WorkspaceStatus{}
 	for _, ws := range s.server.Workspaces() {
 		truth[ws.ID] = coder.WorkspaceStatus(ws.Status)
@@ -131,8 +132,8 @@ func (s *soak) heal(fingerprint string) {
 		func() bool { return telling() == len(s.holders) && s.server.OpenStreams() == len(s.holders) })
 }
 
-// disturb injects a fault into a few handshakes.
-func (w *world) disturb(r *rand.Rand) {
+// disturbHandshakes injects a fault into a few handshakes.
+func (w *world) disturbHandshakes(r *rand.Rand) {
 	faults := []coderd.Fault{
 		{Kind: coderd.FaultDropBefore}, {Kind: coderd.FaultHTML}, {Kind: coderd.FaultUnauthorized},
 		{Kind: coderd.FaultDropAnswer},
@@ -143,9 +144,9 @@ func (w *world) disturb(r *rand.Rand) {
 	w.server.Inject(f)
 }
 
-// hurry advances the clock of the streams, half a second every five milliseconds, until it is
+// hurryClock advances the clock of the streams, half a second every five milliseconds, until it is
 // stopped.
-func (w *world) hurry() (stop func()) {
+func (w *world) hurryClock() (stop func()) {
 	quit := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() {

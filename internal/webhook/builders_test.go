@@ -14,8 +14,8 @@ import (
 
 const ciFolder = "/var/run/secrets/coder.com/ci"
 
-// pod asks for the session ci and has one container, job.
-func pod(options ...func(*corev1.Pod)) *corev1.Pod {
+// newPod asks for the session ci and has one container, job.
+func newPod(options ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			GenerateName: "job-",
@@ -30,7 +30,7 @@ func pod(options ...func(*corev1.Pod)) *corev1.Pod {
 	return p
 }
 
-func annotated(key, value string) func(*corev1.Pod) {
+func withAnnotation(key, value string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Annotations[key] = value }
 }
 
@@ -54,7 +54,7 @@ func withEnv(name, value string) func(*corev1.Pod) {
 	}
 }
 
-func session(options ...func(*v1alpha1.CoderSession)) *v1alpha1.CoderSession {
+func newSession(options ...func(*v1alpha1.CoderSession)) *v1alpha1.CoderSession {
 	s := &v1alpha1.CoderSession{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci"},
 		Spec:       v1alpha1.CoderSessionSpec{DeploymentRef: v1alpha1.DeploymentRef{Name: "prod", Namespace: "coder"}},
@@ -73,7 +73,7 @@ func includesCertificate(s *v1alpha1.CoderSession) {
 	s.Spec.Secret = &v1alpha1.GeneratedSecret{IncludeClientCertificate: true}
 }
 
-func deleting(s *v1alpha1.CoderSession) {
+func withDeletion(s *v1alpha1.CoderSession) {
 	s.DeletionTimestamp = ptr.To(metav1.NewTime(time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)))
 }
 
@@ -84,7 +84,7 @@ func notReady(reason string) func(*v1alpha1.CoderSession) {
 	}
 }
 
-func deployment(options ...func(*v1alpha1.CoderDeploymentSpec)) *v1alpha1.CoderDeployment {
+func newDeployment(options ...func(*v1alpha1.CoderDeploymentSpec)) *v1alpha1.CoderDeployment {
 	d := &v1alpha1.CoderDeployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"},
 		Spec:       v1alpha1.CoderDeploymentSpec{URL: "https://coder.example.com"},
@@ -121,10 +121,10 @@ func withHeaderFrom(d *v1alpha1.CoderDeploymentSpec) {
 	}})
 }
 
-// whole has a session whose Secret has all keys, and its deployment.
-func whole() Resolved {
-	return Resolved{Session: session(includesCertificate),
-		Deployment: deployment(withCertificate, withCA, withHeaderFrom)}
+// resolvedWithAll has a session whose Secret has all keys, and its deployment.
+func resolvedWithAll() Resolved {
+	return Resolved{Session: newSession(includesCertificate),
+		Deployment: newDeployment(withCertificate, withCA, withHeaderFrom)}
 }
 
-func plain() Resolved { return Resolved{Session: session(), Deployment: deployment()} }
+func resolvedPlain() Resolved { return Resolved{Session: newSession(), Deployment: newDeployment()} }

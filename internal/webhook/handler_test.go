@@ -55,7 +55,7 @@ func (o *objects) Get(_ context.Context, key client.ObjectKey, into client.Objec
 	return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
 }
 
-func request(t *testing.T, raw []byte) admission.Request {
+func newRequest(t *testing.T, raw []byte) admission.Request {
 	t.Helper()
 	return admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 		UID: "1", Operation: admissionv1.Create, Namespace: "builds",
@@ -64,14 +64,14 @@ func request(t *testing.T, raw []byte) admission.Request {
 	}}
 }
 
-func handler(cache, server client.Reader, unknown UnknownSession) *Handler {
+func newHandler(cache, server client.Reader, unknown UnknownSession) *Handler {
 	scheme := runtime.NewScheme()
 	_ = corev1.AddToScheme(scheme)
 	return NewHandler(Options{Cache: cache, Server: server, Decoder: admission.NewDecoder(scheme),
 		UnknownSession: unknown})
 }
 
-func encoded(t *testing.T, object any) []byte {
+func encodeJSON(t *testing.T, object any) []byte {
 	t.Helper()
 	raw, err := json.Marshal(object)
 	if err != nil {
@@ -80,13 +80,13 @@ func encoded(t *testing.T, object any) []byte {
 	return raw
 }
 
-// patched applies a response to the request's pod.
-func patched(t *testing.T, raw []byte, response admission.Response) []byte {
+// applyPatches applies a response to the request's pod.
+func applyPatches(t *testing.T, raw []byte, response admission.Response) []byte {
 	t.Helper()
 	if len(response.Patches) == 0 {
 		return raw
 	}
-	patch, err := jsonpatch.DecodePatch(encoded(t, response.Patches))
+	patch, err := jsonpatch.DecodePatch(encodeJSON(t, response.Patches))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,22 +99,22 @@ func patched(t *testing.T, raw []byte, response admission.Response) []byte {
 
 func TestThePatchMakesThePod(t *testing.T) {
 	t.Parallel()
-	filled := pod(withEnv("A", "1"), withEnv("B", "2"),
+	filled := newPod(withEnv("A", "1"), withEnv("B", "2"),
 		withVolume("data", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}),
 		withMount(corev1.VolumeMount{Name: "data", MountPath: "/data"}), func(p *corev1.Pod) {
 			p.Spec.InitContainers = []corev1.Container{{Name: "setup"}}
 		})
-	for name, p := range map[string]*corev1.Pod{"bare": pod(), "filled": filled} {
+	for name, p := range map[string]*corev1.Pod{"bare": newPod(), "filled": filled} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			known := whole()
-			h := handler(&objects{session: known.Session, deployment: known.Deployment},
+			known := resolvedWithAll()
+			h := newHandler(&objects{session: known.Session, deployment: known.Deployment},
 				&objects{err: errors.New("not asked")}, RefuseUnknown)
-			raw := encoded(t, p)
-			got := h.Handle(t.Context(), request(t, raw))
-			want, _ := inject(t, p, known)
+			raw := encodeJSON(t, p)
+			got := h.Handle(t.Context(), newRequest(t, raw))
+			want, _ := injectInto(t, p, known)
 			have := &corev1.Pod{}
-			if err := json.Unmarshal(patched(t, raw, got), have); err != nil {
+			if err := json.Unmarshal(applyPatches(t, raw, got), have); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, have); diff != "" || !got.Allowed {
@@ -123,7 +123,7 @@ func TestThePatchMakesThePod(t *testing.T) {
 			if len(got.Warnings) > 0 {
 				t.Errorf("warnings: %q", got.Warnings)
 			}
-			again := h.Handle(t.Context(), request(t, encoded(t, have)))
+			again := h.Handle(t.Context(), newRequest(t, encodeJSON(t, have)))
 			if !again.Allowed || len(again.Patches) > 0 || len(again.Warnings) > 0 {
 				t.Errorf("asked again: %+v", again)
 			}
@@ -134,12 +134,12 @@ func TestThePatchMakesThePod(t *testing.T) {
 // Fields of a newer API, which this version does not know, are kept.
 func TestUnknownFieldsStay(t *testing.T) {
 	t.Parallel()
-	known := plain()
-	h := handler(&objects{session: known.Session, deployment: known.Deployment}, &objects{}, RefuseUnknown)
+	known := resolvedPlain()
+	h := newHandler(&objects{session: known.Session, deployment: known.Deployment}, &objects{}, RefuseUnknown)
 	raw := []byte(`{"metadata":{"labels":{"credentials.coder.com/inject":"true"},` +
 		`"annotations":{"credentials.coder.com/session":"ci"}},` +
 		`"spec":{"future":{"x":1},"containers":[{"name":"job","future":true}]}}`)
-	got := string(patched(t, raw, h.Handle(t.Context(), request(t, raw))))
+	got := string(applyPatches(t, raw, h.Handle(t.Context(), newRequest(t, raw))))
 	for _, fragment := range []string{`"future":{"x":1}`, `"future":true`, `CODER_CONFIG_DIR`} {
 		if !strings.Contains(got, fragment) {
 			t.Errorf("%s is not in %s", fragment, got)
@@ -152,7 +152,7 @@ func TestUnknownFieldsStay(t *testing.T) {
 
 func TestSessionsAreLookedUp(t *testing.T) {
 	t.Parallel()
-	known := whole()
+	known := resolvedWithAll()
 	all := func() *objects { return &objects{session: known.Session, deployment: known.Deployment} }
 	forbidden := apierrors.NewForbidden(schema.GroupResource{}, "ci", nil)
 	for name, c := range map[string]struct {
@@ -191,8 +191,8 @@ func TestSessionsAreLookedUp(t *testing.T) {
 			if c.unknown == "" {
 				c.unknown = RefuseUnknown
 			}
-			raw := encoded(t, pod())
-			got := handler(c.cache, c.server, c.unknown).Handle(t.Context(), request(t, raw))
+			raw := encodeJSON(t, newPod())
+			got := newHandler(c.cache, c.server, c.unknown).Handle(t.Context(), newRequest(t, raw))
 			code := int32(http.StatusOK)
 			text := strings.Join(got.Warnings, "\n")
 			if !got.Allowed {
@@ -202,7 +202,7 @@ func TestSessionsAreLookedUp(t *testing.T) {
 				t.Errorf("%d %q, want %d %q", code, text, c.code, c.says)
 			}
 			have := &corev1.Pod{}
-			if err := json.Unmarshal(patched(t, raw, got), have); err != nil {
+			if err := json.Unmarshal(applyPatches(t, raw, got), have); err != nil {
 				t.Fatal(err)
 			}
 			if len(have.Spec.Containers[0].Env) != c.variables || c.server.reads != c.serverReads {
@@ -215,26 +215,26 @@ func TestSessionsAreLookedUp(t *testing.T) {
 
 func TestOtherRequestsPass(t *testing.T) {
 	t.Parallel()
-	h := handler(&objects{}, &objects{}, RefuseUnknown)
+	h := newHandler(&objects{}, &objects{}, RefuseUnknown)
 	for name, change := range map[string]func(*admission.Request){
-		"no label":   func(r *admission.Request) { r.Object.Raw = encoded(t, corev1.Pod{}) },
+		"no label":   func(r *admission.Request) { r.Object.Raw = encodeJSON(t, corev1.Pod{}) },
 		"an update":  func(r *admission.Request) { r.Operation = admissionv1.Update },
 		"eviction":   func(r *admission.Request) { r.SubResource = "eviction" },
 		"other kind": func(r *admission.Request) { r.Kind.Kind = "PodTemplate" },
 		"static pod": func(r *admission.Request) {
-			r.Object.Raw = encoded(t, pod(annotated(corev1.MirrorPodAnnotationKey, "x")))
+			r.Object.Raw = encodeJSON(t, newPod(withAnnotation(corev1.MirrorPodAnnotationKey, "x")))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := request(t, encoded(t, pod()))
+			r := newRequest(t, encodeJSON(t, newPod()))
 			change(&r)
 			if got := h.Handle(t.Context(), r); !got.Allowed || len(got.Patches) > 0 {
 				t.Errorf("%+v", got)
 			}
 		})
 	}
-	r := request(t, []byte("{"))
+	r := newRequest(t, []byte("{"))
 	if got := h.Handle(t.Context(), r); got.Allowed || got.Result.Code != http.StatusBadRequest {
 		t.Errorf("what is no pod: %+v", got)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// inject injects what the pod asks for.
-func inject(t *testing.T, p *corev1.Pod, k Resolved) (*corev1.Pod, []string) {
+// injectInto injects what the pod asks for.
+func injectInto(t *testing.T, p *corev1.Pod, k Resolved) (*corev1.Pod, []string) {
 	t.Helper()
 	wanted, err := RequestOf(p)
 	if err != nil || wanted == nil {
@@ -50,34 +50,34 @@ func TestAPodIsWhatAPersonWouldHaveWritten(t *testing.T) {
 		secret string
 		env    []corev1.EnvVar
 	}{
-		"everything":          {whole(), "ci", []corev1.EnvVar{configDir, headers, certificate, key, ca}},
-		"nothing but a token": {plain(), "ci", []corev1.EnvVar{configDir}},
+		"everything":          {resolvedWithAll(), "ci", []corev1.EnvVar{configDir, headers, certificate, key, ca}},
+		"nothing but a token": {resolvedPlain(), "ci", []corev1.EnvVar{configDir}},
 		"a Secret of another name": {
-			Resolved{session(withSecret(v1alpha1.GeneratedSecret{Name: "ci-coder"})), deployment()}, "ci-coder",
+			Resolved{newSession(withSecret(v1alpha1.GeneratedSecret{Name: "ci-coder"})), newDeployment()}, "ci-coder",
 			[]corev1.EnvVar{configDir}},
-		"a header that is written out": {Resolved{session(), deployment(withHeader("x"))}, "ci",
+		"a header that is written out": {Resolved{newSession(), newDeployment(withHeader("x"))}, "ci",
 			[]corev1.EnvVar{configDir, headers}},
-		"a header that is empty": {Resolved{session(), deployment(withHeader(" "))}, "ci",
+		"a header that is empty": {Resolved{newSession(), newDeployment(withHeader(" "))}, "ci",
 			[]corev1.EnvVar{configDir}},
-		"a certificate without a bundle": {Resolved{session(includesCertificate), deployment(withCertificate)}, "ci",
+		"a certificate without a bundle": {Resolved{newSession(includesCertificate), newDeployment(withCertificate)}, "ci",
 			[]corev1.EnvVar{configDir, certificate, key}},
-		"a bundle without a certificate": {Resolved{session(includesCertificate), deployment(withCA)}, "ci",
+		"a bundle without a certificate": {Resolved{newSession(includesCertificate), newDeployment(withCA)}, "ci",
 			[]corev1.EnvVar{configDir, ca}},
-		"neither, though it would share": {Resolved{session(includesCertificate), deployment()}, "ci",
+		"neither, though it would share": {Resolved{newSession(includesCertificate), newDeployment()}, "ci",
 			[]corev1.EnvVar{configDir}},
-		"both, and it does not share": {Resolved{session(), deployment(withCertificate, withCA)}, "ci",
+		"both, and it does not share": {Resolved{newSession(), newDeployment(withCertificate, withCA)}, "ci",
 			[]corev1.EnvVar{configDir}},
-		"an unknown deployment": {Resolved{Session: session(includesCertificate)}, "ci",
+		"an unknown deployment": {Resolved{Session: newSession(includesCertificate)}, "ci",
 			[]corev1.EnvVar{configDir, certificate, key}},
 		"an unknown session": {Resolved{}, "ci", []corev1.EnvVar{configDir}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want := pod()
+			want := newPod()
 			want.Spec.Volumes = []corev1.Volume{volumeOf("coder-session", c.secret)}
 			want.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{mountOf("coder-session")}
 			want.Spec.Containers[0].Env = c.env
-			got, warnings := inject(t, pod(), c.known)
+			got, warnings := injectInto(t, newPod(), c.known)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -105,7 +105,7 @@ func TestContainers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, _ := inject(t, pod(many, annotated(v1alpha1.AnnotationContainers, c.annotation)), plain())
+			got, _ := injectInto(t, newPod(many, withAnnotation(v1alpha1.AnnotationContainers, c.annotation)), resolvedPlain())
 			var mounted []string
 			for _, container := range append(got.Spec.InitContainers, got.Spec.Containers...) {
 				if len(container.VolumeMounts) != len(container.Env) {
@@ -143,58 +143,58 @@ func TestWhatAPodHasItselfStays(t *testing.T) {
 		warns []string
 	}{
 		"a volume of the same name": {
-			pod:     pod(withVolume("coder-session", empty)),
+			pod:     newPod(withVolume("coder-session", empty)),
 			volumes: []string{"coder-session", "coder-session-2"}, mounts: []string{"coder-session-2:" + ciFolder},
 		},
 		"two volumes of the names": {
-			pod:     pod(withVolume("coder-session", empty), withVolume("coder-session-2", byHand)),
+			pod:     newPod(withVolume("coder-session", empty), withVolume("coder-session-2", byHand)),
 			volumes: []string{"coder-session", "coder-session-2", "coder-session-3"},
 			mounts:  []string{"coder-session-3:" + ciFolder},
 		},
 		"the same mount, by hand": {
-			pod: pod(withVolume("coder", byHand),
+			pod: newPod(withVolume("coder", byHand),
 				withMount(corev1.VolumeMount{Name: "coder", MountPath: ciFolder + "/"})),
 			volumes: []string{"coder"}, mounts: []string{"coder:" + ciFolder + "/"},
 		},
 		"a part of the Secret there": {
-			pod:     pod(withVolume("coder", part), withMount(corev1.VolumeMount{Name: "coder", MountPath: ciFolder})),
+			pod:     newPod(withVolume("coder", part), withMount(corev1.VolumeMount{Name: "coder", MountPath: ciFolder})),
 			volumes: []string{"coder"}, mounts: []string{"coder:" + ciFolder}, env: map[string]string{},
 			warns: []string{`container "job"`, `volume "coder" at ` + ciFolder},
 		},
 		"another volume there": {
-			pod:     pod(withVolume("data", empty), withMount(corev1.VolumeMount{Name: "data", MountPath: ciFolder})),
+			pod:     newPod(withVolume("data", empty), withMount(corev1.VolumeMount{Name: "data", MountPath: ciFolder})),
 			volumes: []string{"data"}, mounts: []string{"data:" + ciFolder}, env: map[string]string{},
 			warns: []string{`container "job"`, `volume "data"`, `Secret "ci"`},
 		},
 		"a mount below": {
-			pod: pod(withVolume("data", empty),
+			pod: newPod(withVolume("data", empty),
 				withMount(corev1.VolumeMount{Name: "data", MountPath: ciFolder + "/sub"})),
 			volumes: []string{"data"}, mounts: []string{"data:" + ciFolder + "/sub"}, env: map[string]string{},
 			warns: []string{ciFolder + "/sub itself"},
 		},
 		"a mount above that opens for another": {
-			pod:     pod(withVolume("run", empty), withMount(corev1.VolumeMount{Name: "run", MountPath: "/var/run"})),
+			pod:     newPod(withVolume("run", empty), withMount(corev1.VolumeMount{Name: "run", MountPath: "/var/run"})),
 			volumes: []string{"run", "coder-session"}, mounts: []string{"run:/var/run", "coder-session:" + ciFolder},
 		},
 		"a mount above that is read-only": {
-			pod: pod(withVolume("run", empty),
+			pod: newPod(withVolume("run", empty),
 				withMount(corev1.VolumeMount{Name: "run", MountPath: "/var/run", ReadOnly: true})),
 			volumes: []string{"run"}, mounts: []string{"run:/var/run"}, env: map[string]string{},
 			warns: []string{"/var/run itself"},
 		},
 		"a parent mount with other files": {
-			pod:     pod(withVolume("root", host), withMount(corev1.VolumeMount{Name: "root", MountPath: "/"})),
+			pod:     newPod(withVolume("root", host), withMount(corev1.VolumeMount{Name: "root", MountPath: "/"})),
 			volumes: []string{"root"}, mounts: []string{"root:/"}, env: map[string]string{},
 			warns: []string{`volume "root" at / itself`},
 		},
 		"a mount beside": {
-			pod: pod(withVolume("data", host),
+			pod: newPod(withVolume("data", host),
 				withMount(corev1.VolumeMount{Name: "data", MountPath: ciFolder + "-2"})),
 			volumes: []string{"data", "coder-session"},
 			mounts:  []string{"data:" + ciFolder + "-2", "coder-session:" + ciFolder},
 		},
 		"a variable": {
-			pod:     pod(withEnv("CODER_CONFIG_DIR", "/mine")),
+			pod:     newPod(withEnv("CODER_CONFIG_DIR", "/mine")),
 			volumes: []string{"coder-session"}, mounts: []string{"coder-session:" + ciFolder},
 			env: map[string]string{
 				"CODER_CONFIG_DIR": "/mine", "CODER_HEADER_COMMAND": "cat " + ciFolder + "/headers",
@@ -204,7 +204,7 @@ func TestWhatAPodHasItselfStays(t *testing.T) {
 			warns: []string{`container "job" sets CODER_CONFIG_DIR itself`},
 		},
 		"one half of a pair": {
-			pod: pod(withEnv("CODER_CLIENT_TLS_KEY_FILE", "/my.key"),
+			pod: newPod(withEnv("CODER_CLIENT_TLS_KEY_FILE", "/my.key"),
 				withEnv("CODER_HEADER_COMMAND", "cat "+ciFolder+"/headers")),
 			volumes: []string{"coder-session"}, mounts: []string{"coder-session:" + ciFolder},
 			env: map[string]string{
@@ -214,13 +214,13 @@ func TestWhatAPodHasItselfStays(t *testing.T) {
 			warns: []string{"sets CODER_CLIENT_TLS_KEY_FILE itself", "CODER_CLIENT_TLS_CERT_FILE is not set"},
 		},
 		"a variable twice, of which the last counts": {
-			pod:     pod(withEnv("CODER_CONFIG_DIR", "/mine"), withEnv("CODER_CONFIG_DIR", ciFolder)),
+			pod:     newPod(withEnv("CODER_CONFIG_DIR", "/mine"), withEnv("CODER_CONFIG_DIR", ciFolder)),
 			volumes: []string{"coder-session"}, mounts: []string{"coder-session:" + ciFolder},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, warnings := inject(t, c.pod, whole())
+			got, warnings := injectInto(t, c.pod, resolvedWithAll())
 			var volumes, mounts []string
 			for _, v := range got.Spec.Volumes {
 				volumes = append(volumes, v.Name)
@@ -260,7 +260,8 @@ func TestAVariableFromElsewhereStays(t *testing.T) {
 	t.Parallel()
 	mine := corev1.EnvVar{Name: "CODER_CONFIG_DIR",
 		ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}
-	got, warnings := inject(t, pod(func(p *corev1.Pod) { p.Spec.Containers[0].Env = []corev1.EnvVar{mine} }), plain())
+	got, warnings := injectInto(t, newPod(func(p *corev1.Pod) { p.Spec.Containers[0].Env = []corev1.EnvVar{mine} }),
+		resolvedPlain())
 	if diff := cmp.Diff([]corev1.EnvVar{mine}, got.Spec.Containers[0].Env); diff != "" || len(warnings) != 1 {
 		t.Errorf("warnings %q, variables (-want +got):\n%s", warnings, diff)
 	}
@@ -269,14 +270,14 @@ func TestAVariableFromElsewhereStays(t *testing.T) {
 // Another webhook may add a container, after which the API server calls this one again.
 func TestInjectingTwice(t *testing.T) {
 	t.Parallel()
-	once, _ := inject(t, pod(withVolume(
-		"coder-session", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}})), whole())
-	twice, warnings := inject(t, once, whole())
+	once, _ := injectInto(t, newPod(withVolume(
+		"coder-session", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}})), resolvedWithAll())
+	twice, warnings := injectInto(t, once, resolvedWithAll())
 	if diff := cmp.Diff(once, twice); diff != "" || len(warnings) > 0 {
 		t.Errorf("warnings %q, changes:\n%s", warnings, diff)
 	}
 	twice.Spec.Containers = append(twice.Spec.Containers, corev1.Container{Name: "mesh"})
-	thrice, _ := inject(t, twice, whole())
+	thrice, _ := injectInto(t, twice, resolvedWithAll())
 	if len(thrice.Spec.Volumes) != 2 || len(thrice.Spec.Containers[1].Env) != 5 {
 		t.Errorf("a container that was added later: %+v", thrice.Spec)
 	}

@@ -23,19 +23,19 @@ func TestRequestOf(t *testing.T) {
 		want    *Request
 		refused []string
 	}{
-		"asks":               {pod: pod(), want: &Request{Session: "ci"}},
-		"a blank at the end": {pod: pod(annotated(v1alpha1.AnnotationSession, "ci ")), want: &Request{Session: "ci"}},
-		"names containers": {pod: pod(annotated(v1alpha1.AnnotationContainers, "job")),
+		"asks":               {pod: newPod(), want: &Request{Session: "ci"}},
+		"a blank at the end": {pod: newPod(withAnnotation(v1alpha1.AnnotationSession, "ci ")), want: &Request{Session: "ci"}},
+		"names containers": {pod: newPod(withAnnotation(v1alpha1.AnnotationContainers, "job")),
 			want: &Request{Session: "ci", Containers: []string{"job"}}},
 		"no label":      {pod: &corev1.Pod{}},
-		"another label": {pod: pod(labelled("false"))},
-		"no annotation": {pod: pod(annotated(v1alpha1.AnnotationSession, "")),
+		"another label": {pod: newPod(labelled("false"))},
+		"no annotation": {pod: newPod(withAnnotation(v1alpha1.AnnotationSession, "")),
 			refused: []string{v1alpha1.AnnotationSession + ": <name"}},
-		"a namespace in it": {pod: pod(annotated(v1alpha1.AnnotationSession, "builds/ci")),
+		"a namespace in it": {pod: newPod(withAnnotation(v1alpha1.AnnotationSession, "builds/ci")),
 			refused: []string{`"builds/ci" is no name`}},
-		"a way out": {pod: pod(annotated(v1alpha1.AnnotationSession, "..")),
+		"a way out": {pod: newPod(withAnnotation(v1alpha1.AnnotationSession, "..")),
 			refused: []string{"is no name"}},
-		"an unknown container": {pod: pod(annotated(v1alpha1.AnnotationContainers, "job,jbo")),
+		"an unknown container": {pod: newPod(withAnnotation(v1alpha1.AnnotationContainers, "job,jbo")),
 			refused: []string{`names "jbo"`, "containers are job"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 var third = metav1.ObjectMeta{Generation: 3}
 
-func deployment(status appsv1.DeploymentStatus, changes ...func(*appsv1.Deployment)) client.Object {
+func newDeployment(status appsv1.DeploymentStatus, changes ...func(*appsv1.Deployment)) client.Object {
 	d := &appsv1.Deployment{ObjectMeta: third, Spec: appsv1.DeploymentSpec{Replicas: ptr.To[int32](2)}, Status: status}
 	for _, change := range changes {
 		change(d)
@@ -57,35 +57,35 @@ func TestRollout(t *testing.T) {
 		stuck  string
 	}{
 		"deployment: done": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}),
+			newDeployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}),
 			true, "",
 		},
 		"deployment: its controller has not seen the change": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}),
+			newDeployment(appsv1.DeploymentStatus{ObservedGeneration: 2, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}),
 			false, "",
 		},
 		"deployment: an old pod still ends": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 3, UpdatedReplicas: 2, AvailableReplicas: 2}),
+			newDeployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 3, UpdatedReplicas: 2, AvailableReplicas: 2}),
 			false, "",
 		},
 		"deployment: an old pod finishes its work": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2,
+			newDeployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2,
 				AvailableReplicas: 2, TerminatingReplicas: ptr.To[int32](1)}),
 			false, "",
 		},
 		"deployment: a new pod is not available": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 1}),
+			newDeployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 1}),
 			false, "",
 		},
 		"deployment: scaled to nothing": {
-			deployment(appsv1.DeploymentStatus{ObservedGeneration: 3},
+			newDeployment(appsv1.DeploymentStatus{ObservedGeneration: 3},
 				func(d *appsv1.Deployment) { d.Spec.Replicas = ptr.To[int32](0) }), true, "",
 		},
-		"deployment: paused": {deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2}, paused),
+		"deployment: paused": {newDeployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2}, paused),
 			false, "paused"},
-		"deployment: does not progress": {deployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2}, late),
+		"deployment: does not progress": {newDeployment(appsv1.DeploymentStatus{ObservedGeneration: 3, Replicas: 2}, late),
 			false, "does not progress"},
-		"deployment: paused, yet done": {deployment(appsv1.DeploymentStatus{
+		"deployment: paused, yet done": {newDeployment(appsv1.DeploymentStatus{
 			ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 2, AvailableReplicas: 2}, paused), true, ""},
 		"stateful set: the last pod": {statefulSet(appsv1.StatefulSetStatus{
 			ObservedGeneration: 3, Replicas: 2, UpdatedReplicas: 1, AvailableReplicas: 2, UpdateRevision: "b",

@@ -13,8 +13,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// chromium is the path of the browser. Without one there is nothing to test: where it is required that is a failure.
-func chromium(t *testing.T) string {
+// findChromium is the path of the browser. Without one there is nothing to test: where it is required that is a failure.
+func findChromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -43,10 +43,10 @@ type browser struct {
 func newBrowser(t *testing.T, artifacts string, origins ...string) *browser {
 	t.Helper()
 	output, err := os.Create(filepath.Join(artifacts, "chromium.log"))
-	must(t, err)
+	requireNoError(t, err)
 	t.Cleanup(func() { _ = output.Close() })
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
-		chromedp.ExecPath(chromium(t)),
+		chromedp.ExecPath(findChromium(t)),
 		chromedp.CombinedOutput(output),
 		chromedp.NoSandbox, // containers seldom allow one; all pages are this repository's own
 		chromedp.DisableGPU,
@@ -64,26 +64,26 @@ func newBrowser(t *testing.T, artifacts string, origins ...string) *browser {
 	return b
 }
 
-// browser for the pages of the world's Coder server and of the operator.
-func (w *world) browser() *browser {
-	w.t.Helper()
-	return newBrowser(w.t, w.artifacts, w.listener.URL(), originOf(w.site.callbackURL))
+// startBrowser for the pages of the world's Coder server and of the operator.
+func (w *browserEnv) startBrowser() *browser {
+	w.T.Helper()
+	return newBrowser(w.T, w.artifacts, w.listener.URL(), originOf(w.site.callbackURL))
 }
 
-// open does what a person does who pastes a URL into the address bar.
-func (b *browser) open(address string) *page {
+// openAddress does what a person does who pastes a URL into the address bar.
+func (b *browser) openAddress(address string) *page {
 	b.t.Helper()
-	return b.arrive("opening "+address, chromedp.Navigate(address))
+	return b.arriveAt("opening "+address, chromedp.Navigate(address))
 }
 
-// press presses the button with an id, and waits for where it leads.
-func (b *browser) press(id string) *page {
+// pressButton presses the button with an id, and waits for where it leads.
+func (b *browser) pressButton(id string) *page {
 	b.t.Helper()
-	return b.arrive("pressing #"+id, chromedp.Click(chromedp.CSS("#"+id)))
+	return b.arriveAt("pressing #"+id, chromedp.Click(chromedp.CSS("#"+id)))
 }
 
-// reload does what a person does with the page once more.
-func (b *browser) reload() *page {
+// reloadPage does what a person does with the page once more.
+func (b *browser) reloadPage() *page {
 	b.t.Helper()
-	return b.arrive("reloading", chromedp.Reload())
+	return b.arriveAt("reloading", chromedp.Reload())
 }

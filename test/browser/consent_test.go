@@ -25,39 +25,39 @@ const (
 )
 
 // signsIn opens a URL as somebody whom the server does not know yet, and comes to the consent page.
-func (w *world) signsIn(b *browser, address string) *page {
-	w.t.Helper()
-	b.open(address).is(http.StatusOK, signIn)
-	return w.asks(b.press("signin-" + person))
+func (w *browserEnv) signsIn(b *browser, address string) *page {
+	w.T.Helper()
+	b.openAddress(address).requirePage(http.StatusOK, signIn)
+	return w.requireConsentPage(b.pressButton("signin-" + person))
 }
 
-// asks fails the test unless a page is the consent page, for this session and person.
-func (w *world) asks(p *page) *page {
-	w.t.Helper()
+// requireConsentPage fails the test unless a page is the consent page, for this session and person.
+func (w *browserEnv) requireConsentPage(p *page) *page {
+	w.T.Helper()
 	heading := strings.Join(p.facts.Headings, " ")
 	if p.status != http.StatusOK || !strings.HasPrefix(heading, "Authorize ") {
-		w.t.Fatalf("page %q with status %d, want the consent page; it says:\n%s", heading, p.status, p.facts.Text)
+		w.T.Fatalf("page %q with status %d, want the consent page; it says:\n%s", heading, p.status, p.facts.Text)
 	}
-	return p.says(person, "coder:workspaces.access", strings.TrimPrefix(originOf(w.site.callbackURL), "http://"))
+	return p.requireText(person, "coder:workspaces.access", strings.TrimPrefix(originOf(w.site.callbackURL), "http://"))
 }
 
 // B62, B63: a person signs in and agrees. Whoever takes the same way back once more is told that it was used, and takes
 // nothing away.
 func TestAPersonConsents(t *testing.T) {
-	w := newWorld(t)
-	l := w.login()
-	b := w.browser()
+	w := newEnv(t)
+	l := w.startLogin()
+	b := w.startBrowser()
 
-	w.signsIn(b, l.next().String())
-	b.press("approve").is(http.StatusOK, granted).says(sessionName, w.namespace, "You can close this page.").keepsQuiet()
-	l.exits(0)
-	l.says("Session " + w.namespace + "/" + sessionName + " is ready.")
-	l.says(person)
-	w.isReady()
+	w.signsIn(b, l.nextURL().String())
+	b.pressButton("approve").requirePage(http.StatusOK, granted).requireText(sessionName, w.Namespace, "You can close this page.").keepsQuiet()
+	l.requireExit(0)
+	l.requireOutput("Session " + w.Namespace + "/" + sessionName + " is ready.")
+	l.requireOutput(person)
+	w.requireReady()
 
 	before := w.secret(sessionName).ResourceVersion
-	b.reload().is(http.StatusGone, used).says("Nothing has changed.", "kubectl get codersession -n "+w.namespace+" "+sessionName).keepsQuiet()
-	w.isReady()
+	b.reloadPage().requirePage(http.StatusGone, used).requireText("Nothing has changed.", "kubectl get codersession -n "+w.Namespace+" "+sessionName).keepsQuiet()
+	w.requireReady()
 	if after := w.secret(sessionName).ResourceVersion; after != before {
 		t.Errorf("the session's Secret was written again: %s after %s", after, before)
 	}
@@ -65,77 +65,77 @@ func TestAPersonConsents(t *testing.T) {
 
 // A person declines, and thinks better of it: the program has another URL by then.
 func TestAPersonDeclinesAndThenConsents(t *testing.T) {
-	w := newWorld(t)
-	l := w.login()
-	b := w.browser()
+	w := newEnv(t)
+	l := w.startLogin()
+	b := w.startBrowser()
 
-	first := l.next().String()
+	first := l.nextURL().String()
 	w.signsIn(b, first)
-	b.press("cancel").is(http.StatusOK, denied).says("kubectl coder login -n " + w.namespace + " " + sessionName).keepsQuiet()
-	second := l.next().String()
+	b.pressButton("cancel").requirePage(http.StatusOK, denied).requireText("kubectl coder login -n " + w.Namespace + " " + sessionName).keepsQuiet()
+	second := l.nextURL().String()
 	if second == first {
 		t.Error("the URL that is used up is printed again")
 	}
-	l.says("The URL above is used up.")
-	w.asks(b.open(second))
-	b.press("approve").is(http.StatusOK, granted)
-	l.exits(0)
-	w.isReady()
+	l.requireOutput("The URL above is used up.")
+	w.requireConsentPage(b.openAddress(second))
+	b.pressButton("approve").requirePage(http.StatusOK, granted)
+	l.requireExit(0)
+	w.requireReady()
 }
 
 // B62, B63: a person agrees when the ten minutes are over, at a time when the operator cannot make another URL: the page
 // says what to do, and the program prints the new URL as soon as there is one.
 func TestALinkExpires(t *testing.T) {
-	w := newWorld(t)
-	l := w.login()
-	b := w.browser()
+	w := newEnv(t)
+	l := w.startLogin()
+	b := w.startBrowser()
 
-	w.signsIn(b, l.next().String())
-	mended := w.coder.Inject(coderd.Fault{Kind: coderd.FaultStatus, Status: http.StatusServiceUnavailable, Method: http.MethodGet, Path: metadataPath})
+	w.signsIn(b, l.nextURL().String())
+	mended := w.Coder.Inject(coderd.Fault{Kind: coderd.FaultStatus, Status: http.StatusServiceUnavailable, Method: http.MethodGet, Path: metadataPath})
 	w.endAttempt()
-	b.press("approve").is(http.StatusGone, expired).
-		says("Links are good for ten minutes.", "Nothing has changed.", "kubectl coder login -n "+w.namespace+" "+sessionName).keepsQuiet()
-	if w.ready() == nil {
+	b.pressButton("approve").requirePage(http.StatusGone, expired).
+		requireText("Links are good for ten minutes.", "Nothing has changed.", "kubectl coder login -n "+w.Namespace+" "+sessionName).keepsQuiet()
+	if w.checkReady() == nil {
 		t.Error("the session is ready")
 	}
 	mended()
-	w.asks(b.open(l.next().String()))
-	b.press("approve").is(http.StatusOK, granted)
-	l.exits(0)
-	w.isReady()
+	w.requireConsentPage(b.openAddress(l.nextURL().String()))
+	b.pressButton("approve").requirePage(http.StatusOK, granted)
+	l.requireExit(0)
+	w.requireReady()
 }
 
 // B63: a person agrees when the ten minutes are over, and another URL has taken the old one's place.
 func TestALinkIsReplaced(t *testing.T) {
-	w := newWorld(t)
-	l := w.login()
-	b := w.browser()
+	w := newEnv(t)
+	l := w.startLogin()
+	b := w.startBrowser()
 
-	w.signsIn(b, l.next().String())
+	w.signsIn(b, l.nextURL().String())
 	w.endAttempt()
-	second := l.next().String()
-	b.press("approve").is(http.StatusGone, expired).
-		says("Links are good for ten minutes.", "Nothing has changed.", "kubectl coder login -n "+w.namespace+" "+sessionName).keepsQuiet()
-	w.asks(b.open(second))
-	b.press("approve").is(http.StatusOK, granted)
-	l.exits(0)
-	w.isReady()
+	second := l.nextURL().String()
+	b.pressButton("approve").requirePage(http.StatusGone, expired).
+		requireText("Links are good for ten minutes.", "Nothing has changed.", "kubectl coder login -n "+w.Namespace+" "+sessionName).keepsQuiet()
+	w.requireConsentPage(b.openAddress(second))
+	b.pressButton("approve").requirePage(http.StatusOK, granted)
+	l.requireExit(0)
+	w.requireReady()
 }
 
 // B62: somebody who makes up a state, of this session or of none, gets nothing and changes nothing. The person's own link
 // is as good as before.
 func TestAForgedStateChangesNothing(t *testing.T) {
-	w := newWorld(t)
-	l := w.login()
-	b := w.browser()
+	w := newEnv(t)
+	l := w.startLogin()
+	b := w.startBrowser()
 
-	address := l.next()
+	address := l.nextURL()
 	state := address.Query().Get("state")
 	document := w.secret(sessionName + "-oauth").ResourceVersion
 	ours, _, _ := strings.Cut(state, ".")
 	for _, forged := range []string{ours + ".AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "made-up"} {
 		back := w.site.callbackURL + "?" + url.Values{"code": {"made-up-code"}, "state": {forged}}.Encode()
-		b.open(back).is(http.StatusNotFound, unknown).says("Nothing has changed.", "kubectl coder login").keepsQuiet()
+		b.openAddress(back).requirePage(http.StatusNotFound, unknown).requireText("Nothing has changed.", "kubectl coder login").keepsQuiet()
 	}
 	if got := w.secret(sessionName + "-oauth").ResourceVersion; got != document {
 		t.Errorf("the session's document was written: %s after %s", got, document)
@@ -144,7 +144,7 @@ func TestAForgedStateChangesNothing(t *testing.T) {
 		t.Errorf("the session shows another URL: %+v", shown)
 	}
 	w.signsIn(b, address.String())
-	b.press("approve").is(http.StatusOK, granted)
-	l.exits(0)
-	w.isReady()
+	b.pressButton("approve").requirePage(http.StatusOK, granted)
+	l.requireExit(0)
+	w.requireReady()
 }

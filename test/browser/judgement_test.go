@@ -14,7 +14,7 @@ import (
 
 // What the other tests rely on: whatever is wrong with a page is seen.
 func TestFaultsOfAPageAreSeen(t *testing.T) {
-	chromium(t)
+	findChromium(t)
 	t.Parallel()
 	const (
 		good   = `<!doctype html><html lang="en"><head><title>Page</title><style>:root { color-scheme: light dark } body { background: Canvas }</style></head>`
@@ -58,7 +58,7 @@ func TestFaultsOfAPageAreSeen(t *testing.T) {
 	t.Cleanup(server.Close)
 	b := newBrowser(t, t.TempDir(), server.URL)
 	for name, want := range pages {
-		_, wrong := b.visit(name, chromedp.Navigate(server.URL+"/?page="+strings.ReplaceAll(name, " ", "+")))
+		_, wrong := b.visitPage(name, chromedp.Navigate(server.URL+"/?page="+strings.ReplaceAll(name, " ", "+")))
 		said := strings.Join(wrong, "\n")
 		for _, part := range want.want {
 			if !strings.Contains(said, part) {

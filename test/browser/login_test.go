@@ -26,44 +26,44 @@ type login struct {
 	stderr string // path of what it says to people
 }
 
-// login starts the program as the person, who may only look at sessions. It ends with the test.
-func (w *world) login() *login {
-	w.t.Helper()
-	l := &login{t: w.t, ended: make(chan struct{}), stderr: filepath.Join(w.artifacts, "login.txt")}
+// startLogin starts the program as the person, who may only look at sessions. It ends with the test.
+func (w *browserEnv) startLogin() *login {
+	w.T.Helper()
+	l := &login{t: w.T, ended: make(chan struct{}), stderr: filepath.Join(w.artifacts, "login.txt")}
 	said, err := os.OpenFile(l.stderr, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	must(w.t, err)
+	requireNoError(w.T, err)
 	defer said.Close() // the program has a descriptor of its own
-	command := exec.CommandContext(w.t.Context(), w.site.program(pluginProgram),
-		"login", sessionName, "--namespace", w.namespace, "--no-browser", "--kubeconfig", w.site.person.Kubeconfig)
+	command := exec.CommandContext(w.T.Context(), w.site.programPath(pluginProgram),
+		"login", sessionName, "--namespace", w.Namespace, "--no-browser", "--kubeconfig", w.site.person.Kubeconfig)
 	command.Stderr = said
 	out, err := command.StdoutPipe()
-	must(w.t, err)
-	must(w.t, command.Start())
+	requireNoError(w.T, err)
+	requireNoError(w.T, command.Start())
 	urls := make(chan string, 10) // more than any test waits for
 	l.urls = urls
 	go func() {
-		read(out, urls)
+		readLines(out, urls)
 		l.err = command.Wait()
 		close(l.ended)
 	}()
-	w.t.Cleanup(func() { <-l.ended })
+	w.T.Cleanup(func() { <-l.ended })
 	return l
 }
 
-func read(from io.Reader, to chan<- string) {
+func readLines(from io.Reader, to chan<- string) {
 	defer close(to)
 	for lines := bufio.NewScanner(from); lines.Scan(); {
 		to <- lines.Text()
 	}
 }
 
-// next is the next URL that the program prints.
-func (l *login) next() *url.URL {
+// nextURL is the next URL that the program prints.
+func (l *login) nextURL() *url.URL {
 	l.t.Helper()
 	select {
 	case line, more := <-l.urls:
 		if !more {
-			l.t.Fatalf("login has ended without another URL; it says:\n%s", l.said())
+			l.t.Fatalf("login has ended without another URL; it says:\n%s", l.allOutput())
 		}
 		address, err := url.Parse(line)
 		if err != nil || !address.IsAbs() {
@@ -71,45 +71,45 @@ func (l *login) next() *url.URL {
 		}
 		return address
 	case <-time.After(patience):
-		l.t.Fatalf("login printed no URL within %s; it says:\n%s", patience, l.said())
+		l.t.Fatalf("login printed no URL within %s; it says:\n%s", patience, l.allOutput())
 	}
 	return nil
 }
 
-// exits waits for the program's end. It must have printed nothing that was not asked for.
-func (l *login) exits(code int) {
+// requireExit waits for the program's end. It must have printed nothing that was not asked for.
+func (l *login) requireExit(code int) {
 	l.t.Helper()
 	select {
 	case <-l.ended:
 	case <-time.After(patience):
-		l.t.Fatalf("login did not end within %s; it says:\n%s", patience, l.said())
+		l.t.Fatalf("login did not end within %s; it says:\n%s", patience, l.allOutput())
 	}
 	var failed *exec.ExitError
 	got := 0
 	if errors.As(l.err, &failed) {
 		got = failed.ExitCode()
 	} else {
-		must(l.t, l.err)
+		requireNoError(l.t, l.err)
 	}
 	if got != code {
-		l.t.Errorf("login exits with %d, want %d; it says:\n%s", got, code, l.said())
+		l.t.Errorf("login exits with %d, want %d; it says:\n%s", got, code, l.allOutput())
 	}
 	for line := range l.urls {
 		l.t.Errorf("login printed one more line: %s", line)
 	}
 }
 
-// says fails the test unless the program has told people so.
-func (l *login) says(text string) {
+// requireOutput fails the test unless the program has told people so.
+func (l *login) requireOutput(text string) {
 	l.t.Helper()
-	if said := l.said(); !strings.Contains(said, text) {
+	if said := l.allOutput(); !strings.Contains(said, text) {
 		l.t.Errorf("login does not say %q but:\n%s", text, said)
 	}
 }
 
-func (l *login) said() string {
+func (l *login) allOutput() string {
 	l.t.Helper()
 	said, err := os.ReadFile(l.stderr)
-	must(l.t, err)
+	requireNoError(l.t, err)
 	return string(bytes.TrimSpace(said))
 }

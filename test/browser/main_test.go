@@ -20,25 +20,25 @@ const artifactsVariable = "BROWSER_ARTIFACTS"
 // artifacts is the absolute path of that folder.
 var artifacts string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
-func run(m *testing.M) int {
+func runTests(m *testing.M) int {
 	ctrl.SetLogger(logr.Discard()) // envtest's; the operator has its own
-	if err := prepare(); err != nil {
+	if err := prepareFolders(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	code := m.Run()
-	if err := shared.stop(); err != nil {
+	if err := shared.stopAll(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return max(code, 1)
 	}
 	return code
 }
 
-// prepare goes to the repository's own module: test/kube takes the CRDs and the Kubernetes programs of the one that it
+// prepareFolders goes to the repository's own module: test/kube takes the CRDs and the Kubernetes programs of the one that it
 // finds itself in.
-func prepare() error {
+func prepareFolders() error {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		return fmt.Errorf("find the repository: %w", err)
@@ -53,12 +53,12 @@ func prepare() error {
 func artifactsOf(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(artifacts, t.Name())
-	must(t, os.RemoveAll(folder)) // of an earlier run
-	must(t, os.MkdirAll(folder, 0o700))
+	requireNoError(t, os.RemoveAll(folder)) // of an earlier run
+	requireNoError(t, os.MkdirAll(folder, 0o700))
 	return folder
 }
 
-func must(t *testing.T, err error) {
+func requireNoError(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -66,18 +66,18 @@ const readSight = `({
 	background: getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g).map(Number),
 })`
 
-// arrive does something that leads to a page, keeps what that looks like, and fails the test unless all is well with it.
-func (b *browser) arrive(how string, act chromedp.Action[chromedp.Void]) *page {
+// arriveAt does something that leads to a page, keeps what that looks like, and fails the test unless all is well with it.
+func (b *browser) arriveAt(how string, act chromedp.Action[chromedp.Void]) *page {
 	b.t.Helper()
-	p, wrong := b.visit(how, act)
+	p, wrong := b.visitPage(how, act)
 	b.met++
 	ctx, cancel := context.WithTimeout(b.tab, patience)
 	defer cancel()
 	for _, l := range looks {
-		must(b.t, l.show(ctx))
+		requireNoError(b.t, l.applyTo(ctx))
 		picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-		must(b.t, err)
-		must(b.t, os.WriteFile(p.file(l.name), picture, 0o600))
+		requireNoError(b.t, err)
+		requireNoError(b.t, os.WriteFile(p.pictureFile(l.name), picture, 0o600))
 	}
 	for _, w := range wrong {
 		b.t.Errorf("page %q: %s", p.facts.Title, w)
@@ -85,8 +85,8 @@ func (b *browser) arrive(how string, act chromedp.Action[chromedp.Void]) *page {
 	return p
 }
 
-// visit does something that leads to a page, and looks at that in every way. It returns what is wrong with it.
-func (b *browser) visit(how string, act chromedp.Action[chromedp.Void]) (*page, []string) {
+// visitPage does something that leads to a page, and looks at that in every way. It returns what is wrong with it.
+func (b *browser) visitPage(how string, act chromedp.Action[chromedp.Void]) (*page, []string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.tab, patience)
 	defer cancel()
@@ -96,20 +96,20 @@ func (b *browser) visit(how string, act chromedp.Action[chromedp.Void]) (*page, 
 	}
 	p := &page{b: b, status: response.Status}
 	p.address, err = url.Parse(response.URL)
-	must(b.t, err)
+	requireNoError(b.t, err)
 	p.facts, err = chromedp.Run(ctx, chromedp.Evaluate[facts](readFacts))
-	must(b.t, err)
-	wrong := p.facts.wrong()
+	requireNoError(b.t, err)
+	wrong := p.facts.findFaults()
 	for _, l := range looks {
-		must(b.t, l.show(ctx))
+		requireNoError(b.t, l.applyTo(ctx))
 		s, err := chromedp.Run(ctx, chromedp.Evaluate[sight](readSight))
-		must(b.t, err)
-		wrong = append(wrong, s.wrong(l)...)
+		requireNoError(b.t, err)
+		wrong = append(wrong, s.findFaults(l)...)
 	}
-	return p, append(wrong, b.trace.take(b.origins)...)
+	return p, append(wrong, b.trace.takeFaults(b.origins)...)
 }
 
-func (f facts) wrong() (wrong []string) {
+func (f facts) findFaults() (wrong []string) {
 	if f.Lang == "" {
 		wrong = append(wrong, "nothing says what language it is in")
 	}
@@ -125,8 +125,8 @@ func (f facts) wrong() (wrong []string) {
 	return wrong
 }
 
-// show shows the page of a tab so. Nothing is loaded anew by that.
-func (l look) show(tab context.Context) error {
+// applyTo shows the page of a tab so. Nothing is loaded anew by that.
+func (l look) applyTo(tab context.Context) error {
 	scheme := "light"
 	if l.dark {
 		scheme = "dark"
@@ -141,7 +141,7 @@ func (l look) show(tab context.Context) error {
 	return nil
 }
 
-func (s sight) wrong(l look) (wrong []string) {
+func (s sight) findFaults(l look) (wrong []string) {
 	if s.Beyond > 0 {
 		wrong = append(wrong, fmt.Sprintf("%s: it has to be scrolled sideways, by %g pixels of %d", l.name, s.Beyond, l.width))
 	}
@@ -157,14 +157,14 @@ func (s sight) wrong(l look) (wrong []string) {
 // notInFile is what a heading has and a file's name should not.
 var notInFile = regexp.MustCompile(`[^a-z0-9]+`)
 
-// file is where a picture is kept: in the order in which the pages were met.
-func (p *page) file(look string) string {
+// pictureFile is where a picture is kept: in the order in which the pages were met.
+func (p *page) pictureFile(look string) string {
 	name := notInFile.ReplaceAllString(strings.ToLower(strings.Join(p.facts.Headings, " ")), "-")
 	return filepath.Join(p.b.artifacts, fmt.Sprintf("%02d-%s-%s.png", p.b.met, strings.Trim(name[:min(len(name), 40)], "-"), look))
 }
 
-// is fails the test unless the page has this status and heading.
-func (p *page) is(status int64, heading string) *page {
+// requirePage fails the test unless the page has this status and heading.
+func (p *page) requirePage(status int64, heading string) *page {
 	p.b.t.Helper()
 	if got := strings.Join(p.facts.Headings, ", "); p.status != status || got != heading {
 		p.b.t.Fatalf("page %q with status %d, want %q with %d; it says:\n%s", got, p.status, heading, status, p.facts.Text)
@@ -172,8 +172,8 @@ func (p *page) is(status int64, heading string) *page {
 	return p
 }
 
-// says fails the test unless the page has all of these words for a person.
-func (p *page) says(texts ...string) *page {
+// requireText fails the test unless the page has all of these words for a person.
+func (p *page) requireText(texts ...string) *page {
 	p.b.t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(p.facts.Text, text) {

@@ -59,23 +59,23 @@ func theSite(t *testing.T) *site {
 		// It outlives the test that happens to be the first.
 		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 		defer cancel()
-		shared.err = shared.start(ctx)
+		shared.err = shared.startAll(ctx)
 	})
-	must(t, shared.err)
+	requireNoError(t, shared.err)
 	select {
 	case <-shared.ended:
-		t.Fatalf("the operator has ended by itself; its log is %s", shared.log())
+		t.Fatalf("the operator has ended by itself; its log is %s", shared.logPath())
 	default:
 	}
 	return &shared
 }
 
-func (s *site) start(ctx context.Context) (err error) {
+func (s *site) startAll(ctx context.Context) (err error) {
 	if s.folder, err = os.MkdirTemp("", "coder-session-operator-browser-"); err != nil {
 		return fmt.Errorf("make a temporary folder: %w", err)
 	}
 	built := make(chan error, 1)
-	go func() { built <- s.build(ctx) }()
+	go func() { built <- s.buildPrograms(ctx) }()
 	if err := errors.Join(s.startCluster(ctx), <-built); err != nil {
 		return err
 	}
@@ -102,11 +102,11 @@ const (
 	pluginProgram   = "kubectl-coder"
 )
 
-// program is the path of one of them.
-func (s *site) program(name string) string { return filepath.Join(s.folder, name) }
+// programPath is the path of one of them.
+func (s *site) programPath(name string) string { return filepath.Join(s.folder, name) }
 
-// build builds them as `make build` does, so that the build cache serves both.
-func (s *site) build(ctx context.Context) error {
+// buildPrograms builds them as `make build` does, so that the build cache serves both.
+func (s *site) buildPrograms(ctx context.Context) error {
 	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w",
 		"-o", s.folder, "./cmd/"+operatorProgram, "./cmd/"+pluginProgram)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -135,12 +135,12 @@ func (s *site) startOperator(ctx context.Context) error {
 	}
 	_, port, _ := net.SplitHostPort(callback)
 	s.callbackURL = "http://localhost:" + port + "/oauth/callback"
-	log, err := os.Create(s.log())
+	log, err := os.Create(s.logPath())
 	if err != nil {
 		return fmt.Errorf("make the operator's log: %w", err)
 	}
 	defer func() { _ = log.Close() }() // the operator has a descriptor of its own
-	s.operator = exec.Command(s.program(operatorProgram),
+	s.operator = exec.Command(s.programPath(operatorProgram),
 		"--kubeconfig="+user.Kubeconfig, "--leader-election-namespace="+operatorNamespace, "--metrics-bind-address=0",
 		"--health-probe-bind-address="+probes, "--oauth-callback-bind-address="+callback, "--oauth-callback-url="+s.callbackURL)
 	s.operator.Stdout, s.operator.Stderr = log, log
@@ -174,16 +174,16 @@ func (s *site) awaitOperator(ctx context.Context, probe string) error {
 		return response.StatusCode == http.StatusOK, response.Body.Close()
 	})
 	if err != nil {
-		return fmt.Errorf("the operator is not ready: %w; its log is %s", errors.Join(err, last), s.log())
+		return fmt.Errorf("the operator is not ready: %w; its log is %s", errors.Join(err, last), s.logPath())
 	}
 	return nil
 }
 
-// log is the path of the operator's log.
-func (s *site) log() string { return filepath.Join(artifacts, operatorName+".log") }
+// logPath is the path of the operator's log.
+func (s *site) logPath() string { return filepath.Join(artifacts, operatorName+".log") }
 
-// stop stops what runs, the last started first.
-func (s *site) stop() error {
+// stopAll stops what runs, the last started first.
+func (s *site) stopAll() error {
 	var errs []error
 	if s.ended != nil {
 		// It may have ended by itself: then there is nobody to ask.

@@ -38,15 +38,15 @@ type request struct {
 func newTrace(tab context.Context, t *testing.T) *trace {
 	t.Helper()
 	tr := &trace{}
-	must(t, chromedp.Listen(tab, tr.see))
+	requireNoError(t, chromedp.Listen(tab, tr.recordEvent))
 	_, err := chromedp.Call(tab, debugger.Enable, debugger.EnableParams{})
-	must(t, err)
+	requireNoError(t, err)
 	_, err = chromedp.Call(tab, audits.Enable, cdp.Empty{})
-	must(t, err)
+	requireNoError(t, err)
 	return tr
 }
 
-func (tr *trace) see(event any) {
+func (tr *trace) recordEvent(event any) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	switch e := event.(type) {
@@ -54,23 +54,23 @@ func (tr *trace) see(event any) {
 		tr.requests = append(tr.requests, request{address: e.Request.URL, kind: e.Type})
 	case *debugger.EventScriptParsed:
 		if e.URL != "" { // what the test itself evaluates has none
-			tr.fault("a script ran: %s, line %d", e.URL, e.StartLine+1)
+			tr.addFault("a script ran: %s, line %d", e.URL, e.StartLine+1)
 		}
 	case *runtime.EventExceptionThrown:
-		tr.fault("a script failed: %s", e.ExceptionDetails.Text)
+		tr.addFault("a script failed: %s", e.ExceptionDetails.Text)
 	case *runtime.EventConsoleAPICalled:
-		tr.fault("a script wrote to the console (%s)", e.Type)
+		tr.addFault("a script wrote to the console (%s)", e.Type)
 	case *log.EventEntryAdded:
 		// That a page of a refusal has the status of one is as it should be, and is looked at there.
 		if e.Entry.Source != log.EntrySourceNetwork || !tr.isDocument(e.Entry.URL) {
-			tr.fault("the console has (%s, %s): %s", e.Entry.Source, e.Entry.Level, e.Entry.Text)
+			tr.addFault("the console has (%s, %s): %s", e.Entry.Source, e.Entry.Level, e.Entry.Text)
 		}
 	case *audits.EventIssueAdded:
-		tr.fault("the browser has an issue: %s", describeIssue(e.Issue))
+		tr.addFault("the browser has an issue: %s", describeIssue(e.Issue))
 	}
 }
 
-func (tr *trace) fault(format string, args ...any) {
+func (tr *trace) addFault(format string, args ...any) {
 	tr.faults = append(tr.faults, fmt.Sprintf(format, args...))
 }
 
@@ -85,9 +85,9 @@ func describeIssue(issue *audits.InspectorIssue) string {
 	return string(issue.Code)
 }
 
-// take returns what is wrong with what the tab has done for one page, which has to come from these origins, alone and as one
+// takeFaults returns what is wrong with what the tab has done for one page, which has to come from these origins, alone and as one
 // document. Then the next page begins.
-func (tr *trace) take(origins []string) []string {
+func (tr *trace) takeFaults(origins []string) []string {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	wrong := tr.faults

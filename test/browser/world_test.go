@@ -30,32 +30,32 @@ const (
 	documentKey = "state"
 )
 
-// world is a test's own Coder server and namespace, with one session that waits for a person.
-type world struct {
-	t         *testing.T
+// browserEnv is a test's own Coder server and namespace, with one session that waits for a person.
+type browserEnv struct {
+	T         *testing.T
 	site      *site
 	artifacts string
-	namespace string
+	Namespace string
 
-	coder    *coderd.Server
+	Coder    *coderd.Server
 	listener *coderd.Listener
 }
 
-// newWorld skips the test where there is no browser, before anything is started.
-func newWorld(t *testing.T) *world {
+// newEnv skips the test where there is no browser, before anything is started.
+func newEnv(t *testing.T) *browserEnv {
 	t.Helper()
-	chromium(t)
+	findChromium(t)
 	t.Parallel()
-	w := &world{t: t, site: theSite(t), artifacts: artifactsOf(t)}
-	w.namespace = w.site.cluster.Namespace(t, nil)
+	w := &browserEnv{T: t, site: theSite(t), artifacts: artifactsOf(t)}
+	w.Namespace = w.site.cluster.Namespace(t, nil)
 	w.startCoder()
 	w.letPersonLook()
-	w.create(&v1alpha1.CoderDeployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "prod"},
+	w.Create(&v1alpha1.CoderDeployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "prod"},
 		Spec:       v1alpha1.CoderDeploymentSpec{URL: w.listener.URL(), Verify: v1alpha1.VerifyPolicy{QuietPeriod: "200ms", MaxDelay: "2s"}},
 	})
-	w.create(&v1alpha1.CoderSession{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: sessionName},
+	w.Create(&v1alpha1.CoderSession{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: sessionName},
 		Spec: v1alpha1.CoderSessionSpec{
 			DeploymentRef: v1alpha1.DeploymentRef{Name: "prod"},
 			Auth:          v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{Scopes: []v1alpha1.Scope{"coder:workspaces.access", "user:read_personal"}}},
@@ -66,51 +66,51 @@ func newWorld(t *testing.T) *world {
 
 // startCoder starts a server that takes dynamic registrations. It speaks plain http, which browsers take for trustworthy on
 // a machine's own address.
-func (w *world) startCoder() {
-	w.t.Helper()
-	w.coder = coderd.New(coderd.Options{OAuth2Provider: true, DynamicRegistration: true})
+func (w *browserEnv) startCoder() {
+	w.T.Helper()
+	w.Coder = coderd.New(coderd.Options{OAuth2Provider: true, DynamicRegistration: true})
 	var err error
-	w.listener, err = w.coder.Start(coderd.ListenOptions{})
-	must(w.t, err)
-	w.t.Cleanup(func() { _ = w.listener.Close() })
-	w.coder.Reconfigure(func(o *coderd.Options) { o.AccessURL = w.listener.URL() }) // not known before
+	w.listener, err = w.Coder.Start(coderd.ListenOptions{})
+	requireNoError(w.T, err)
+	w.T.Cleanup(func() { _ = w.listener.Close() })
+	w.Coder.Reconfigure(func(o *coderd.Options) { o.AccessURL = w.listener.URL() }) // not known before
 	for _, name := range []string{person, "grace"} {
-		_, err := w.coder.CreateUser(coderd.UserOptions{Username: name})
-		must(w.t, err)
+		_, err := w.Coder.CreateUser(coderd.UserOptions{Username: name})
+		requireNoError(w.T, err)
 	}
 }
 
 // letPersonLook gives the person the right to look at sessions in the namespace, which is all that a login needs.
-func (w *world) letPersonLook() {
-	w.t.Helper()
-	w.create(&rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "viewers"},
+func (w *browserEnv) letPersonLook() {
+	w.T.Helper()
+	w.Create(&rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "viewers"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: viewers},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: person}},
 	})
 }
 
-func (w *world) create(object client.Object) {
-	w.t.Helper()
-	must(w.t, w.site.cluster.Client.Create(w.t.Context(), object))
+func (w *browserEnv) Create(object client.Object) {
+	w.T.Helper()
+	requireNoError(w.T, w.site.cluster.Client.Create(w.T.Context(), object))
 }
 
-func (w *world) session() *v1alpha1.CoderSession {
-	w.t.Helper()
+func (w *browserEnv) session() *v1alpha1.CoderSession {
+	w.T.Helper()
 	s := &v1alpha1.CoderSession{}
-	must(w.t, w.site.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: sessionName}, s))
+	requireNoError(w.T, w.site.cluster.Client.Get(w.T.Context(), types.NamespacedName{Namespace: w.Namespace, Name: sessionName}, s))
 	return s
 }
 
-func (w *world) secret(name string) *corev1.Secret {
-	w.t.Helper()
+func (w *browserEnv) secret(name string) *corev1.Secret {
+	w.T.Helper()
 	s := &corev1.Secret{}
-	must(w.t, w.site.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, s))
+	requireNoError(w.T, w.site.cluster.Client.Get(w.T.Context(), types.NamespacedName{Namespace: w.Namespace, Name: name}, s))
 	return s
 }
 
-// ready is an error unless the session is.
-func (w *world) ready() error {
+// checkReady is an error unless the session is.
+func (w *browserEnv) checkReady() error {
 	s := w.session()
 	condition := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
 	if condition == nil || condition.Status != metav1.ConditionTrue || condition.ObservedGeneration != s.Generation {
@@ -119,20 +119,20 @@ func (w *world) ready() error {
 	return nil
 }
 
-// isReady fails the test unless the session is ready and holds what the person has granted. Who has heard so from
+// requireReady fails the test unless the session is ready and holds what the person has granted. Who has heard so from
 // kubectl-coder need not wait for it.
-func (w *world) isReady() {
-	w.t.Helper()
-	must(w.t, w.ready())
-	must(w.t, w.holdsTheGrant())
+func (w *browserEnv) requireReady() {
+	w.T.Helper()
+	requireNoError(w.T, w.checkReady())
+	requireNoError(w.T, w.holdsTheGrant())
 }
 
 // holdsTheGrant is an error unless the session's Secret holds a token that the server accepts, and that is of the person's
 // only grant.
-func (w *world) holdsTheGrant() error {
-	secret, grants := w.secret(sessionName), w.coder.OAuthGrants(person, "")
+func (w *browserEnv) holdsTheGrant() error {
+	secret, grants := w.secret(sessionName), w.Coder.OAuthGrants(person, "")
 	switch {
-	case !w.coder.AcceptsToken(string(secret.Data["session"])):
+	case !w.Coder.AcceptsToken(string(secret.Data["session"])):
 		return errors.New("the server does not accept the token of the session's Secret")
 	case len(grants) != 1:
 		return fmt.Errorf("%s has %d grants, want one", person, len(grants))
@@ -143,19 +143,19 @@ func (w *world) holdsTheGrant() error {
 }
 
 // endAttempt lets the session's ten minutes be over: what would be the future is the past. Nothing else is touched.
-func (w *world) endAttempt() {
-	w.t.Helper()
+func (w *browserEnv) endAttempt() {
+	w.T.Helper()
 	secret := w.secret(sessionName + "-oauth")
 	var document map[string]json.RawMessage
-	must(w.t, json.Unmarshal(secret.Data[documentKey], &document))
+	requireNoError(w.T, json.Unmarshal(secret.Data[documentKey], &document))
 	var attempt map[string]json.RawMessage
-	must(w.t, json.Unmarshal(document["attempt"], &attempt))
+	requireNoError(w.T, json.Unmarshal(document["attempt"], &attempt))
 	var err error
 	attempt["expiresAt"], err = json.Marshal(time.Now().Add(-time.Second))
-	must(w.t, err)
+	requireNoError(w.T, err)
 	document["attempt"], err = json.Marshal(attempt)
-	must(w.t, err)
+	requireNoError(w.T, err)
 	secret.Data[documentKey], err = json.Marshal(document)
-	must(w.t, err)
-	must(w.t, w.site.cluster.Client.Update(w.t.Context(), secret)) // a conflict would be a defect: nobody else writes now
+	requireNoError(w.T, err)
+	requireNoError(w.T, w.site.cluster.Client.Update(w.T.Context(), secret)) // a conflict would be a defect: nobody else writes now
 }

@@ -15,32 +15,32 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// faults are what is wrong with a chart, given values: Helm's linter, the API
-// server with its rules for restricted pods, the manager's own check of its flags,
-// and what manifests say of each other are asked.
-func faults(t *testing.T, folder, values string) []string {
+// findFaults returns what is wrong with a chart that is rendered with the values. It asks Helm's
+// linter, the API server with the rules for restricted pods, and the manager about its flags, and
+// compares the manifests with each other.
+func findFaults(t *testing.T, folder, values string) []string {
 	t.Helper()
 	var found []string
 	namespace := withForeignKinds(t).Namespace(t, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
-	if text, err := helm(t, values, "lint", "--strict", folder); err != nil {
+	if text, err := runHelm(t, values, "lint", "--strict", folder); err != nil {
 		found = append(found, fmt.Sprintf("lint: %v\n%s", err, text))
 	}
-	text, err := helm(t, values, "template", release, folder, "--namespace="+namespace)
+	text, err := runHelm(t, values, "template", release, folder, "--namespace="+namespace)
 	if err != nil {
 		return append(found, err.Error())
 	}
-	objects, err := decode(text)
+	objects, err := decodeManifests(text)
 	if err != nil {
 		return append(found, err.Error())
 	}
-	return append(found, faultsOf(t, namespace, objects)...)
+	return append(found, findManifestFaults(t, namespace, objects)...)
 }
 
-// faultsOf are what is wrong with manifests.
-func faultsOf(t *testing.T, namespace string, objects []*unstructured.Unstructured) []string {
+// findManifestFaults returns what is wrong with manifests.
+func findManifestFaults(t *testing.T, namespace string, objects []*unstructured.Unstructured) []string {
 	t.Helper()
-	found := contradictions(objects)
-	server, warnings := strict(t)
+	found := findContradictions(objects)
+	server, warnings := newStrictClient(t)
 	for _, object := range objects {
 		// As Helm does.
 		err := server.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object.DeepCopy()),
@@ -64,14 +64,16 @@ func faultsOf(t *testing.T, namespace string, objects []*unstructured.Unstructur
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := output("", program, append([]string{"--version"}, template.Spec.Containers[0].Args...)...); err != nil {
+	if _, err := runProgram("", program,
+		append([]string{"--version"}, template.Spec.Containers[0].Args...)...); err != nil {
 		found = append(found, fmt.Sprintf("the manager: %v", err))
 	}
 	return append(found, *warnings...)
 }
 
-// strict is a client to which unknown fields are errors, and the API server's warnings to it.
-func strict(t *testing.T) (client.Client, *warnings) {
+// newStrictClient returns a client that treats unknown fields as errors, and the API server's
+// warnings to it.
+func newStrictClient(t *testing.T) (client.Client, *warnings) {
 	t.Helper()
 	cluster := withForeignKinds(t)
 	config := rest.CopyConfig(cluster.Config)

@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// Nothing is wrong with what is rendered from any set of values.
+// The manifests of every set of values are free of faults.
 func TestWhatIsRenderedIsAccepted(t *testing.T) {
 	t.Parallel()
 	for name, test := range valueSets {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, fault := range faults(t, chartFolder, test.values) {
+			for _, fault := range findFaults(t, chartFolder, test.values) {
 				t.Error(fault)
 			}
-			args := pod(t, render(t, "operators", test.values)).Containers[0].Args
+			args := podOf(t, renderChart(t, "operators", test.values)).Containers[0].Args
 			for _, want := range test.args {
 				if !slices.Contains(args, want) {
 					t.Errorf("no %s among %q", want, args)
@@ -28,11 +28,11 @@ func TestWhatIsRenderedIsAccepted(t *testing.T) {
 	}
 }
 
-// Nobody gets a port that takes requests of strangers without asking for it.
+// The port for browsers, which takes requests without authentication, is off by default.
 func TestNoCallbackByDefault(t *testing.T) {
 	t.Parallel()
-	objects := render(t, "operators", "")
-	container := pod(t, objects).Containers[0]
+	objects := renderChart(t, "operators", "")
+	container := podOf(t, objects).Containers[0]
 	for _, port := range container.Ports {
 		if port.Name == "callback" {
 			t.Errorf("port %d", port.ContainerPort)
@@ -45,10 +45,10 @@ func TestNoCallbackByDefault(t *testing.T) {
 	}
 	for _, kind := range []string{"Ingress", "HTTPRoute", "ServiceMonitor", "NetworkPolicy"} {
 		if found := ofKind(objects, kind); len(found) > 0 {
-			t.Errorf("%s: %q", kind, names(found))
+			t.Errorf("%s: %q", kind, sortedNames(found))
 		}
 	}
 	if found := ofKind(objects, "Service"); len(found) != 2 {
-		t.Errorf("want Services of metrics and webhook alone, got %q", names(found))
+		t.Errorf("want Services of metrics and webhook alone, got %q", sortedNames(found))
 	}
 }

@@ -28,74 +28,74 @@ type manifests struct {
 	found      []string
 }
 
-// contradictions are what manifests say of each other and is not so: selectors that
-// find nothing, ports, roles and Services that do not exist. The API server takes
-// all of that.
-func contradictions(objects []*unstructured.Unstructured) []string {
+// findContradictions returns the references between manifests that lead nowhere: selectors without
+// a match, and missing ports, roles and Services. The API server accepts all of these.
+func findContradictions(objects []*unstructured.Unstructured) []string {
 	m := &manifests{services: map[string]corev1.Service{}}
 	for _, object := range ofKind(objects, "Deployment") {
-		m.typed(object, &m.deployment)
+		m.convertStrictly(object, &m.deployment)
 	}
-	m.selects("Deployment", m.deployment.Spec.Selector)
+	m.checkSelector("Deployment", m.deployment.Spec.Selector)
 	for _, object := range ofKind(objects, "Service") {
 		var service corev1.Service
-		m.typed(object, &service)
+		m.convertStrictly(object, &service)
 		m.services[service.Name] = service
-		m.selects("Service "+service.Name, &metav1.LabelSelector{MatchLabels: service.Spec.Selector})
+		m.checkSelector("Service "+service.Name, &metav1.LabelSelector{MatchLabels: service.Spec.Selector})
 		for _, port := range service.Spec.Ports {
-			m.hasPort("Service "+service.Name, port.TargetPort)
+			m.checkPort("Service "+service.Name, port.TargetPort)
 		}
 	}
 	for _, object := range objects {
-		m.judge(object, objects)
+		m.checkObject(object, objects)
 	}
 	return m.found
 }
 
-func (m *manifests) judge(object *unstructured.Unstructured, all []*unstructured.Unstructured) {
+func (m *manifests) checkObject(object *unstructured.Unstructured, all []*unstructured.Unstructured) {
 	switch object.GetKind() {
 	case "ServiceAccount":
 		if m.deployment.Spec.Template.Spec.ServiceAccountName != object.GetName() {
-			m.fault("the pods do not have the ServiceAccount %s", object.GetName())
+			m.addFault("the pods do not have the ServiceAccount %s", object.GetName())
 		}
 	case "PodDisruptionBudget":
 		var budget policyv1.PodDisruptionBudget
-		m.typed(object, &budget)
-		m.selects("PodDisruptionBudget", budget.Spec.Selector)
+		m.convertStrictly(object, &budget)
+		m.checkSelector("PodDisruptionBudget", budget.Spec.Selector)
 	case "NetworkPolicy":
 		var policy networkingv1.NetworkPolicy
-		m.typed(object, &policy)
-		m.selects("NetworkPolicy", &policy.Spec.PodSelector)
+		m.convertStrictly(object, &policy)
+		m.checkSelector("NetworkPolicy", &policy.Spec.PodSelector)
 		for _, rule := range policy.Spec.Ingress {
 			for _, port := range rule.Ports {
-				m.hasPort("NetworkPolicy", *port.Port)
+				m.checkPort("NetworkPolicy", *port.Port)
 			}
 		}
 	case "MutatingWebhookConfiguration":
 		var configuration admissionregistrationv1.MutatingWebhookConfiguration
-		m.typed(object, &configuration)
-		m.webhook(configuration)
+		m.convertStrictly(object, &configuration)
+		m.checkWebhook(configuration)
 	case "RoleBinding", "ClusterRoleBinding":
-		m.binding(object, all)
+		m.checkBinding(object, all)
 	case "ServiceMonitor":
-		m.monitor(object)
+		m.checkMonitor(object)
 	case "Ingress":
 		var ingress networkingv1.Ingress
-		m.typed(object, &ingress)
+		m.convertStrictly(object, &ingress)
 		backend := ingress.Spec.Rules[0].HTTP.Paths[0].Backend.Service
-		m.hasServicePort("Ingress", backend.Name, func(p corev1.ServicePort) bool { return p.Name == backend.Port.Name })
+		m.checkServicePort("Ingress", backend.Name, func(p corev1.ServicePort) bool { return p.Name == backend.Port.Name })
 	case "HTTPRoute":
 		rules, _, _ := unstructured.NestedSlice(object.Object, "spec", "rules")
 		backend := rules[0].(map[string]any)["backendRefs"].([]any)[0].(map[string]any)
-		m.hasServicePort("HTTPRoute", backend["name"].(string), func(p corev1.ServicePort) bool { return int64(p.Port) == backend["port"] })
+		m.checkServicePort("HTTPRoute", backend["name"].(string),
+			func(p corev1.ServicePort) bool { return int64(p.Port) == backend["port"] })
 	}
 }
 
-func (m *manifests) webhook(configuration admissionregistrationv1.MutatingWebhookConfiguration) {
+func (m *manifests) checkWebhook(configuration admissionregistrationv1.MutatingWebhookConfiguration) {
 	service := configuration.Webhooks[0].ClientConfig.Service
-	m.hasServicePort("webhook", service.Name, func(p corev1.ServicePort) bool { return p.Port == *service.Port })
+	m.checkServicePort("webhook", service.Name, func(p corev1.ServicePort) bool { return p.Port == *service.Port })
 	if service.Namespace != m.deployment.Namespace {
-		m.fault("the webhook's Service is looked for in %s", service.Namespace)
+		m.addFault("the webhook's Service is looked for in %s", service.Namespace)
 	}
 	name := "--webhook-name=" + configuration.Name
 	var args []string
@@ -103,32 +103,34 @@ func (m *manifests) webhook(configuration admissionregistrationv1.MutatingWebhoo
 		args = append(args, container.Args...)
 	}
 	if isDefault := configuration.Name == "coder-session-operator-webhook"; !isDefault && !slices.Contains(args, name) {
-		m.fault("the manager does not know of its webhook's name %s: %q", configuration.Name, args)
+		m.addFault("the manager does not know of its webhook's name %s: %q", configuration.Name, args)
 	}
 	if service.Name != configuration.Name {
-		m.fault("the webhook's Service is %s, its configuration %s", service.Name, configuration.Name)
+		m.addFault("the webhook's Service is %s, its configuration %s", service.Name, configuration.Name)
 	}
 }
 
-func (m *manifests) binding(object *unstructured.Unstructured, all []*unstructured.Unstructured) {
+func (m *manifests) checkBinding(object *unstructured.Unstructured, all []*unstructured.Unstructured) {
 	var binding rbacv1.RoleBinding
-	m.typed(object, &binding)
+	m.convertStrictly(object, &binding)
 	scope := binding.Namespace
 	if binding.RoleRef.Kind == "ClusterRole" {
 		scope = ""
 	}
 	if ofKind(all, binding.RoleRef.Kind)[scope+"/"+binding.RoleRef.Name] == nil {
-		m.fault("%s %s: no %s %s", object.GetKind(), binding.Name, binding.RoleRef.Kind, binding.RoleRef.Name)
+		m.addFault("%s %s: no %s %s", object.GetKind(), binding.Name, binding.RoleRef.Kind, binding.RoleRef.Name)
 	}
 	for _, subject := range binding.Subjects {
 		if subject.Name != m.deployment.Spec.Template.Spec.ServiceAccountName || subject.Namespace != m.deployment.Namespace {
-			m.fault("%s %s is for %s/%s, which the pods are not", object.GetKind(), binding.Name, subject.Namespace, subject.Name)
+			m.addFault("%s %s is for %s/%s, which the pods are not", object.GetKind(), binding.Name, subject.Namespace,
+				subject.Name)
 		}
 	}
 }
 
-// monitor has to select the metrics alone: the names of ports are not unique.
-func (m *manifests) monitor(object *unstructured.Unstructured) {
+// checkMonitor expects that the ServiceMonitor selects the Service of the metrics only, since names
+// of ports are not unique.
+func (m *manifests) checkMonitor(object *unstructured.Unstructured) {
 	wanted, _, _ := unstructured.NestedStringMap(object.Object, "spec", "selector", "matchLabels")
 	endpoints, _, _ := unstructured.NestedSlice(object.Object, "spec", "endpoints")
 	var selected []string
@@ -138,24 +140,24 @@ func (m *manifests) monitor(object *unstructured.Unstructured) {
 		}
 	}
 	if len(selected) != 1 {
-		m.fault("the ServiceMonitor selects the Services %q", selected)
+		m.addFault("the ServiceMonitor selects the Services %q", selected)
 		return
 	}
 	port := endpoints[0].(map[string]any)["port"]
-	m.hasServicePort("ServiceMonitor", selected[0], func(p corev1.ServicePort) bool {
+	m.checkServicePort("ServiceMonitor", selected[0], func(p corev1.ServicePort) bool {
 		return p.Name == port && p.TargetPort == intstr.FromString("metrics")
 	})
 }
 
-func (m *manifests) selects(what string, selector *metav1.LabelSelector) {
+func (m *manifests) checkSelector(what string, selector *metav1.LabelSelector) {
 	parsed, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil || parsed.Empty() || !parsed.Matches(labels.Set(m.deployment.Spec.Template.Labels)) {
-		m.fault("%s: %s does not select the pods (%v)", what, parsed, err)
+		m.addFault("%s: %s does not select the pods (%v)", what, parsed, err)
 	}
 }
 
-// hasPort says that a port has to be one of the pods', by name.
-func (m *manifests) hasPort(what string, port intstr.IntOrString) {
+// checkPort expects that the pods have a port of that name.
+func (m *manifests) checkPort(what string, port intstr.IntOrString) {
 	for _, container := range m.deployment.Spec.Template.Spec.Containers {
 		for _, has := range container.Ports {
 			if has.Name == port.String() {
@@ -163,23 +165,23 @@ func (m *manifests) hasPort(what string, port intstr.IntOrString) {
 			}
 		}
 	}
-	m.fault("%s: the pods have no port %s", what, port.String())
+	m.addFault("%s: the pods have no port %s", what, port.String())
 }
 
-func (m *manifests) hasServicePort(what, name string, is func(corev1.ServicePort) bool) {
+func (m *manifests) checkServicePort(what, name string, is func(corev1.ServicePort) bool) {
 	service, exists := m.services[name]
 	if !exists || !slices.ContainsFunc(service.Spec.Ports, is) {
-		m.fault("%s: no such port of a Service %s: %+v", what, name, service.Spec.Ports)
+		m.addFault("%s: no such port of a Service %s: %+v", what, name, service.Spec.Ports)
 	}
 }
 
-// typed refuses fields that the type does not have.
-func (m *manifests) typed(object *unstructured.Unstructured, into any) {
+// convertStrictly reports fields that the type does not have.
+func (m *manifests) convertStrictly(object *unstructured.Unstructured, into any) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into, true); err != nil {
-		m.fault("%s %s: %v", object.GetKind(), object.GetName(), err)
+		m.addFault("%s %s: %v", object.GetKind(), object.GetName(), err)
 	}
 }
 
-func (m *manifests) fault(format string, args ...any) {
+func (m *manifests) addFault(format string, args ...any) {
 	m.found = append(m.found, fmt.Sprintf(format, args...))
 }

@@ -21,13 +21,14 @@ const (
 
 type byKey = map[string]map[string]any
 
-// meant are the differences between config and the chart. Each is taken away where it is found.
+// meant are the intended differences between config and the chart. Each is removed before the two
+// are compared.
 var meant = []struct {
 	why    string
 	remove func(config, chart byKey) bool
 }{
 	{"Helm does not own the namespace, which config makes with its pod security labels", func(config, _ byKey) bool {
-		return removed(config, "Namespace /"+defaultNamespace)
+		return removeKey(config, "Namespace /"+defaultNamespace)
 	}},
 	{"Helm must not delete the CRDs, and all sessions with them, with the release", func(_, chart byKey) bool {
 		found := false
@@ -41,38 +42,41 @@ var meant = []struct {
 		return found
 	}},
 	{"config has the image that make deploy replaces, the chart that of its version", func(config, chart byKey) bool {
-		return container(config)["image"] == "coder-session-operator:latest" && container(chart)["image"] == "coder-session-operator:0.2.0" &&
-			removed(container(config), "image") && removed(container(chart), "image")
+		return managerContainer(config)["image"] == "coder-session-operator:latest" &&
+			managerContainer(chart)["image"] == "coder-session-operator:0.2.0" &&
+			removeKey(managerContainer(config), "image") && removeKey(managerContainer(chart), "image")
 	}},
 	{"the chart passes all values on, also those that are the manager's defaults", reduceArgs},
-	{"the rule for the webhook's caBundle is in the generated role: a chart may have Roles alone beside it", func(config, chart byKey) bool {
-		rules := config[theRole]["rules"].([]any)
-		own, exists := chart["ClusterRole /"+theWebhook]
-		if !exists {
-			return false
-		}
-		ofWebhook := slices.IndexFunc(rules, func(rule any) bool { return cmp.Equal(sorted(own["rules"].([]any)[0]), sorted(rule)) })
-		if ofWebhook < 0 {
-			return false
-		}
-		config[theRole]["rules"] = slices.Delete(rules, ofWebhook, ofWebhook+1)
-		return removed(chart, "ClusterRole /"+theWebhook) && removed(chart, "ClusterRoleBinding /"+theWebhook)
-	}},
+	{"the rule for the webhook's caBundle is in the generated role: a chart may have Roles alone beside it",
+		func(config, chart byKey) bool {
+			rules := config[theRole]["rules"].([]any)
+			own, exists := chart["ClusterRole /"+theWebhook]
+			if !exists {
+				return false
+			}
+			ofWebhook := slices.IndexFunc(rules,
+				func(rule any) bool { return cmp.Equal(withSortedVerbs(own["rules"].([]any)[0]), withSortedVerbs(rule)) })
+			if ofWebhook < 0 {
+				return false
+			}
+			config[theRole]["rules"] = slices.Delete(rules, ofWebhook, ofWebhook+1)
+			return removeKey(chart, "ClusterRole /"+theWebhook) && removeKey(chart, "ClusterRoleBinding /"+theWebhook)
+		}},
 }
 
-func removed[V any](from map[string]V, key string) bool {
+func removeKey[V any](from map[string]V, key string) bool {
 	_, exists := from[key]
 	delete(from, key)
 	return exists
 }
 
-func container(objects byKey) map[string]any {
+func managerContainer(objects byKey) map[string]any {
 	containers, _, _ := unstructured.NestedFieldNoCopy(objects[theDeployment], "spec", "template", "spec", "containers")
 	return containers.([]any)[0].(map[string]any)
 }
 
-// sorted is a rule with the verbs in order: generated ones are.
-func sorted(rule any) any {
+// withSortedVerbs returns a copy of a rule with its verbs sorted, as in generated rules.
+func withSortedVerbs(rule any) any {
 	ordered := maps.Clone(rule.(map[string]any))
 	verbs := slices.Clone(ordered["verbs"].([]any))
 	slices.SortFunc(verbs, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
@@ -91,15 +95,15 @@ var defaultArgs = []string{
 func reduceArgs(config, chart byKey) bool {
 	found := false
 	for _, objects := range []byKey{config, chart} {
-		args := slices.Clone(container(objects)["args"].([]any))
+		args := slices.Clone(managerContainer(objects)["args"].([]any))
 		args = slices.DeleteFunc(args, func(arg any) bool {
 			isDefault := slices.Contains(defaultArgs, arg.(string))
 			found = found || isDefault
 			return isDefault
 		})
 		slices.SortFunc(args, func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
-		container(objects)["args"] = args
-		ports := container(objects)["ports"].([]any)
+		managerContainer(objects)["args"] = args
+		ports := managerContainer(objects)["ports"].([]any)
 		slices.SortFunc(ports, func(a, b any) int {
 			return strings.Compare(a.(map[string]any)["name"].(string), b.(map[string]any)["name"].(string))
 		})

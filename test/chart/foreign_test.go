@@ -17,14 +17,15 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
-// foreign are the CRDs of others whose kinds the chart and config use. They are read from the archives of their Go
-// modules, which are compared with the checksums here: no code of theirs is built, and no go.mod names them.
+// foreign are the CRDs of others whose kinds the chart and config use. They are read from the
+// archives of their Go modules, which are compared with the checksums here: no code of theirs is
+// built, and no go.mod names them.
 var foreign = []struct{ module, sum, path string }{
 	{
 		"sigs.k8s.io/gateway-api@v1.6.3", "h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=",
@@ -52,11 +53,11 @@ func withForeignKinds(t *testing.T) *kube.Cluster {
 	cluster := kube.ForTest(t)
 	for _, crd := range foreign {
 		once, _ := installed.LoadOrStore(crd.path, sync.OnceValue(func() error {
-			folder, err := downloaded(crd.module, crd.sum)
+			folder, err := downloadModule(crd.module, crd.sum)
 			if err != nil {
 				return err
 			}
-			return install(cluster.Client, filepath.Join(folder, crd.path))
+			return installCRD(cluster.Client, filepath.Join(folder, crd.path))
 		}))
 		if err := once.(func() error)(); err != nil {
 			t.Fatal(err)
@@ -65,10 +66,10 @@ func withForeignKinds(t *testing.T) *kube.Cluster {
 	return cluster
 }
 
-// downloaded is the folder of a module in the module cache.
-func downloaded(module, sum string) (string, error) {
+// downloadModule returns the folder of a module in the module cache.
+func downloadModule(module, sum string) (string, error) {
 	var archive struct{ Dir, Sum, Error string }
-	text, err := output("", "go", "mod", "download", "-json", module)
+	text, err := runProgram("", "go", "mod", "download", "-json", module)
 	if decoding := json.Unmarshal([]byte(text), &archive); decoding != nil {
 		return "", fmt.Errorf("download %s: %w: %w", module, decoding, err)
 	}
@@ -78,16 +79,16 @@ func downloaded(module, sum string) (string, error) {
 	return archive.Dir, nil
 }
 
-// install creates a CRD and waits until its kind is served.
-func install(cluster client.Client, path string) error {
-	// Of the process: the test that comes first may end before the others have used it.
+// installCRD creates a CRD and waits until its kind is served.
+func installCRD(cluster client.Client, path string) error {
+	// Not the context of a test: the first test may end before the others have used the CRD.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	objects, err := decode(string(text))
+	objects, err := decodeManifests(string(text))
 	if err != nil {
 		return err
 	}
@@ -97,11 +98,11 @@ func install(cluster client.Client, path string) error {
 	}
 	group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
 	kind, _, _ := unstructured.NestedString(crd.Object, "spec", "names", "kind")
-	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(context.Context) (bool, error) {
+	return wait.Until(ctx, time.Minute, 0, func(context.Context) error {
 		_, err := cluster.RESTMapper().RESTMapping(schema.GroupKind{Group: group, Kind: kind})
-		if meta.IsNoMatchError(err) {
-			return false, nil
+		if err != nil && !meta.IsNoMatchError(err) {
+			return wait.Final(err)
 		}
-		return err == nil, err
+		return err
 	})
 }

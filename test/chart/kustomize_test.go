@@ -19,7 +19,7 @@ import (
 
 const defaultNamespace = "coder-session-operator-system"
 
-// Whoever does not use Helm gets the same objects from config.
+// The folder config has the same objects as the chart, for people who do not use Helm.
 func TestConfigIsTheSameAsTheChart(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -29,22 +29,24 @@ func TestConfigIsTheSameAsTheChart(t *testing.T) {
 		"default": {},
 		"all components": {
 			components: []string{"manager/oauth_callback", "network_policy", "prometheus"},
-			values:     "{oauthCallback: {enabled: true, service: {enabled: true}}, networkPolicy: {enabled: true}, metrics: {serviceMonitor: {enabled: true}}}",
+			values: "{oauthCallback: {enabled: true, service: {enabled: true}}, networkPolicy: {enabled: true}, " +
+				"metrics: {serviceMonitor: {enabled: true}}}",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			manifests := kustomized(t, test.components)
+			manifests := buildKustomization(t, test.components)
 			makeNamespace(t, defaultNamespace)
-			for _, fault := range faultsOf(t, defaultNamespace, manifests) {
+			for _, fault := range findManifestFaults(t, defaultNamespace, manifests) {
 				t.Errorf("config: %s", fault)
 			}
 			// Under this name, the chart's objects have the same names.
-			text, err := helm(t, test.values, "template", "coder-session-operator", chartFolder, "--namespace="+defaultNamespace)
+			text, err := runHelm(t, test.values, "template", "coder-session-operator", chartFolder,
+				"--namespace="+defaultNamespace)
 			if err != nil {
 				t.Fatal(err)
 			}
-			config, chart := byName(manifests), byName(parse(t, text))
+			config, chart := byName(manifests), byName(parseManifests(t, text))
 			for _, differs := range meant {
 				if !differs.remove(config, chart) {
 					t.Errorf("no longer different: %s", differs.why)
@@ -57,7 +59,7 @@ func TestConfigIsTheSameAsTheChart(t *testing.T) {
 	}
 }
 
-// makeNamespace makes a namespace that pods have to be restricted in, unless another test has.
+// makeNamespace makes a namespace that enforces restricted pods, unless another test has made it.
 func makeNamespace(t *testing.T, name string) {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
@@ -68,8 +70,8 @@ func makeNamespace(t *testing.T, name string) {
 	}
 }
 
-// kustomized renders config/default with further components.
-func kustomized(t *testing.T, components []string) []*unstructured.Unstructured {
+// buildKustomization renders config/default with further components.
+func buildKustomization(t *testing.T, components []string) []*unstructured.Unstructured {
 	t.Helper()
 	folder, err := root()
 	if err != nil {
@@ -91,11 +93,11 @@ func kustomized(t *testing.T, components []string) []*unstructured.Unstructured 
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rendered, err := output("", withForeignKinds(t).Kubectl, "kustomize", filepath.Dir(path))
+	rendered, err := runProgram("", withForeignKinds(t).Kubectl, "kustomize", filepath.Dir(path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parse(t, rendered)
+	return parseManifests(t, rendered)
 }
 
 // byName are the objects by kind, namespace and name, without the labels that only Helm gives.
@@ -109,7 +111,9 @@ func byName(objects []*unstructured.Unstructured) map[string]map[string]any {
 }
 
 // ofHelm are labels by which Helm tells releases apart. They are in selectors, too.
-var ofHelm = []string{"helm.sh/chart", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "app.kubernetes.io/version"}
+var ofHelm = []string{
+	"helm.sh/chart", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "app.kubernetes.io/version",
+}
 
 func withoutHelm(value any) any {
 	switch value := value.(type) {

@@ -29,8 +29,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
-// release is the name that the chart is installed under. It is not the chart's, to
-// see that nothing takes the one for the other.
+// release is the name of the release. It differs from the chart's name, so that a template that
+// confuses the two is found.
 const release = "tokens"
 
 // runTimeout is for the first run of a program, which may have to be built.
@@ -57,16 +57,16 @@ func TestMain(m *testing.M) {
 // manager is the path of the operator's program, built at its first use.
 var manager = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(programs, "manager")
-	_, err := output("", "go", "build", "-o", path, "./cmd/manager")
+	_, err := runProgram("", "go", "build", "-o", path, "./cmd/manager")
 	return path, err
 })
 
 // root is the folder of the module: Go and Helm run there.
 var root = sync.OnceValues(kube.Root)
 
-// output runs a program in the root and returns what it wrote. The error has what it
+// runProgram runs a program in the root and returns what it wrote. The error has what it
 // wrote to stderr.
-func output(stdin, name string, args ...string) (string, error) {
+func runProgram(stdin, name string, args ...string) (string, error) {
 	folder, err := root()
 	if err != nil {
 		return "", err
@@ -88,41 +88,41 @@ const chartFolder = "charts/coder-session-operator"
 // helmProgram is the path of Helm, built at its first use. Its dependencies stay out
 // of the operator's go.mod.
 var helmProgram = sync.OnceValues(func() (string, error) {
-	path, err := output("", "go", "tool", "-modfile=hack/helm/go.mod", "-n", "helm")
+	path, err := runProgram("", "go", "tool", "-modfile=hack/helm/go.mod", "-n", "helm")
 	return strings.TrimSpace(path), err
 })
 
-// helm runs Helm with values in YAML. The arguments name the chart.
-func helm(t *testing.T, values string, args ...string) (string, error) {
+// runHelm runs Helm with values in YAML. The arguments name the chart.
+func runHelm(t *testing.T, values string, args ...string) (string, error) {
 	t.Helper()
 	program, err := helmProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return output(values, program, append(args, "--values=-")...)
+	return runProgram(values, program, append(args, "--values=-")...)
 }
 
-// render returns the manifests of a release in the namespace.
-func render(t *testing.T, namespace, values string) []*unstructured.Unstructured {
+// renderChart returns the manifests of a release in the namespace.
+func renderChart(t *testing.T, namespace, values string) []*unstructured.Unstructured {
 	t.Helper()
-	text, err := helm(t, values, "template", release, chartFolder, "--namespace="+namespace)
+	text, err := runHelm(t, values, "template", release, chartFolder, "--namespace="+namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parse(t, text)
+	return parseManifests(t, text)
 }
 
-func parse(t *testing.T, text string) []*unstructured.Unstructured {
+func parseManifests(t *testing.T, text string) []*unstructured.Unstructured {
 	t.Helper()
-	objects, err := decode(text)
+	objects, err := decodeManifests(text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return objects
 }
 
-// decode reads manifests, of which empty ones do not count.
-func decode(text string) ([]*unstructured.Unstructured, error) {
+// decodeManifests reads manifests and skips empty ones.
+func decodeManifests(text string) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
 	for {
@@ -140,8 +140,8 @@ func decode(text string) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// file reads a manifest of the repository.
-func file(t *testing.T, elements ...string) *unstructured.Unstructured {
+// readManifest reads a manifest of the repository.
+func readManifest(t *testing.T, elements ...string) *unstructured.Unstructured {
 	t.Helper()
 	folder, err := root()
 	if err != nil {
@@ -151,7 +151,7 @@ func file(t *testing.T, elements ...string) *unstructured.Unstructured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parse(t, string(text))[0]
+	return parseManifests(t, string(text))[0]
 }
 
 // ofKind are the objects of a kind, as "namespace/name".
@@ -180,8 +180,8 @@ func podTemplate(objects []*unstructured.Unstructured) (*corev1.PodTemplateSpec,
 	return &d.Spec.Template, nil
 }
 
-// pod is the one that the manifests make.
-func pod(t *testing.T, objects []*unstructured.Unstructured) corev1.PodSpec {
+// podOf returns the spec of the Deployment's pods.
+func podOf(t *testing.T, objects []*unstructured.Unstructured) corev1.PodSpec {
 	t.Helper()
 	template, err := podTemplate(objects)
 	if err != nil {
@@ -190,7 +190,7 @@ func pod(t *testing.T, objects []*unstructured.Unstructured) corev1.PodSpec {
 	return template.Spec
 }
 
-func convert(t *testing.T, object *unstructured.Unstructured, into any) {
+func convertTo(t *testing.T, object *unstructured.Unstructured, into any) {
 	t.Helper()
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, into, true); err != nil {
 		t.Fatal(err)

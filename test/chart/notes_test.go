@@ -15,10 +15,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// notes is what Helm says after an installation.
-func notes(t *testing.T, values string) string {
+// renderNotes returns what Helm prints after an installation.
+func renderNotes(t *testing.T, values string) string {
 	t.Helper()
-	text, err := helm(t, values, "install", release, chartFolder, "--namespace=operators", "--dry-run=client")
+	text, err := runHelm(t, values, "install", release, chartFolder, "--namespace=operators", "--dry-run=client")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,18 +41,18 @@ func TestNotesSayWhatComesNext(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			text := notes(t, c.values)
+			text := renderNotes(t, c.values)
 			if end := "kubectl -n " + c.namespace + " get cdep,cses"; !strings.HasSuffix(strings.TrimSpace(text), end) {
 				t.Errorf("the notes do not end with %q:\n%s", end, text)
 			}
-			server, warnings := strict(t)
+			server, warnings := newStrictClient(t)
 			namespace := withForeignKinds(t).Namespace(t, nil)
 			manifests := manifestInShell.FindAllStringSubmatch(text, -1)
 			if len(manifests) != 2 {
 				t.Fatalf("%d manifests, want a CoderDeployment and a CoderSession, in:\n%s", len(manifests), text)
 			}
 			for _, manifest := range manifests {
-				for _, object := range parse(t, manifest[1]) {
+				for _, object := range parseManifests(t, manifest[1]) {
 					if object.GetNamespace() != c.namespace {
 						t.Errorf("%s is in namespace %s", object.GetKind(), object.GetNamespace())
 					}
@@ -93,16 +93,16 @@ func TestTheLeastVersionOfKubernetes(t *testing.T) {
 	if least != "1.32" {
 		t.Fatalf("kubeVersion is %q: correct this test, too", chart.KubeVersion)
 	}
-	for name, text := range map[string]string{"README.md": read("README.md"), "the notes": notes(t, "")} {
+	for name, text := range map[string]string{"README.md": read("README.md"), "the notes": renderNotes(t, "")} {
 		if !strings.Contains(strings.ReplaceAll(text, "*", ""), least+" or newer") {
 			t.Errorf("%s does not say that Kubernetes %s or newer is needed", name, least)
 		}
 	}
-	_, err = helm(t, "", "template", release, chartFolder, "--kube-version=1.31.9")
+	_, err = runHelm(t, "", "template", release, chartFolder, "--kube-version=1.31.9")
 	if err == nil || !strings.Contains(err.Error(), chart.KubeVersion) {
 		t.Errorf("on Kubernetes 1.31 Helm answers %v", err)
 	}
-	if _, err := helm(t, "", "template", release, chartFolder, "--kube-version=1.32.0-gke.1"); err != nil {
+	if _, err := runHelm(t, "", "template", release, chartFolder, "--kube-version=1.32.0-gke.1"); err != nil {
 		t.Errorf("on Kubernetes 1.32 Helm answers %v", err)
 	}
 }

@@ -13,15 +13,17 @@ import (
 func TestWrongValuesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ values, want string }{
-		"unknown key":             {"{replica: 1}", "'replica'"},
-		"unknown nested key":      {"{image: {name: x}}", "'name'"},
-		"unknown affinity":        {"{affinity: {podsAffinity: {}}}", "'podsAffinity'"},
-		"text for a number":       {`{replicas: "2"}`, "'/replicas'"},
-		"fraction of a replica":   {"{replicas: 1.5}", "'/replicas'"},
-		"fewer than no replicas":  {"{replicas: -1}", "'/replicas'"},
-		"no reconciles":           {"{maxConcurrentReconciles: 0}", "'/maxConcurrentReconciles'"},
-		"text for a truth":        {`{metrics: {secure: "false"}}`, "'/metrics/secure'"},
-		"no port":                 {"{metrics: {bindAddress: localhost}}", `metrics.bindAddress is "localhost": write an address with a port`},
+		"unknown key":            {"{replica: 1}", "'replica'"},
+		"unknown nested key":     {"{image: {name: x}}", "'name'"},
+		"unknown affinity":       {"{affinity: {podsAffinity: {}}}", "'podsAffinity'"},
+		"text for a number":      {`{replicas: "2"}`, "'/replicas'"},
+		"fraction of a replica":  {"{replicas: 1.5}", "'/replicas'"},
+		"fewer than no replicas": {"{replicas: -1}", "'/replicas'"},
+		"no reconciles":          {"{maxConcurrentReconciles: 0}", "'/maxConcurrentReconciles'"},
+		"text for a truth":       {`{metrics: {secure: "false"}}`, "'/metrics/secure'"},
+		"no port": {
+			"{metrics: {bindAddress: localhost}}", `metrics.bindAddress is "localhost": write an address with a port`,
+		},
 		"duration without a unit": {`{orphanGrace: "10"}`, `orphanGrace is "10": write a duration such as 90s`},
 		"negative duration":       {"{revocationTimeout: -1s}", `revocationTimeout is "-1s": write a duration`},
 		"pull policy":             {"{image: {pullPolicy: Sometimes}}", "'/image/pullPolicy'"},
@@ -30,21 +32,32 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"long cluster id":         {"{clusterId: production}", "write 8 characters of a-z and 0-9"},
 		"namespaces as text":      {"{watchNamespaces: a, clusterId: prod0001}", "'/watchNamespaces'"},
 		"a namespace twice":       {"{watchNamespaces: [a, a], clusterId: prod0001}", "'/watchNamespaces'"},
-		"no namespace's name":     {"{watchNamespaces: [A_B], clusterId: prod0001}", `watchNamespaces is "A_B": write names of namespaces`},
-		"no flag":                 {"{extraArgs: [verbose]}", `extraArgs is "verbose": write flags of the manager`},
-		"a number as a label":     {"{podLabels: {a: 1}}", "'/podLabels/a'"},
-		"callback over http":      {"{oauthCallback: {enabled: true, url: http://example.com/callback}}", `oauthCallback.url is "http://example.com/callback": write an https URL`},
-		"callback without a path": {"{oauthCallback: {enabled: true, url: https://example.com}}", "write an https URL with a host and a path"},
-		"callback with a query":   {"{oauthCallback: {enabled: true, url: 'https://example.com/callback?a=b'}}", "without a query"},
-		"callback as an address":  {"{oauthCallback: {enabled: true, bindPort: ':8082'}}", "'/oauthCallback/bindPort'"},
-		"port beyond all ports":   {"{oauthCallback: {enabled: true, bindPort: 65536}}", "'/oauthCallback/bindPort'"},
-		"callback switched off":   {"{oauthCallback: {url: 'https://example.com/callback'}}", "oauthCallback.enabled"},
-		"port as a text":          {`{webhook: {bindPort: "9443"}}`, "'/webhook/bindPort'"},
-		"webhook's policy":        {"{webhook: {failurePolicy: Warn}}", "'/webhook/failurePolicy'"},
-		"webhook's patience":      {"{webhook: {timeoutSeconds: 60}}", "'/webhook/timeoutSeconds'"},
-		"unknown sessions":        {"{webhook: {unknownSession: refuse}}", "'/webhook/unknownSession'"},
-		"certificates":            {"{webhook: {certificates: cert-manager}}", "'/webhook/certificates'"},
-		"issuer without a name":   {"{webhook: {certManager: {issuerRef: {kind: ClusterIssuer}}}}", "'/webhook/certManager/issuerRef'"},
+		"no namespace's name": {
+			"{watchNamespaces: [A_B], clusterId: prod0001}", `watchNamespaces is "A_B": write names of namespaces`,
+		},
+		"no flag":             {"{extraArgs: [verbose]}", `extraArgs is "verbose": write flags of the manager`},
+		"a number as a label": {"{podLabels: {a: 1}}", "'/podLabels/a'"},
+		"callback over http": {
+			"{oauthCallback: {enabled: true, url: http://example.com/callback}}",
+			`oauthCallback.url is "http://example.com/callback": write an https URL`,
+		},
+		"callback without a path": {
+			"{oauthCallback: {enabled: true, url: https://example.com}}", "write an https URL with a host and a path",
+		},
+		"callback with a query": {
+			"{oauthCallback: {enabled: true, url: 'https://example.com/callback?a=b'}}", "without a query",
+		},
+		"callback as an address": {"{oauthCallback: {enabled: true, bindPort: ':8082'}}", "'/oauthCallback/bindPort'"},
+		"port beyond all ports":  {"{oauthCallback: {enabled: true, bindPort: 65536}}", "'/oauthCallback/bindPort'"},
+		"callback switched off":  {"{oauthCallback: {url: 'https://example.com/callback'}}", "oauthCallback.enabled"},
+		"port as a text":         {`{webhook: {bindPort: "9443"}}`, "'/webhook/bindPort'"},
+		"webhook's policy":       {"{webhook: {failurePolicy: Warn}}", "'/webhook/failurePolicy'"},
+		"webhook's patience":     {"{webhook: {timeoutSeconds: 60}}", "'/webhook/timeoutSeconds'"},
+		"unknown sessions":       {"{webhook: {unknownSession: refuse}}", "'/webhook/unknownSession'"},
+		"certificates":           {"{webhook: {certificates: cert-manager}}", "'/webhook/certificates'"},
+		"issuer without a name": {
+			"{webhook: {certManager: {issuerRef: {kind: ClusterIssuer}}}}", "'/webhook/certManager/issuerRef'",
+		},
 		"issuer's name misspelt":  {"{webhook: {certManager: {issuerRef: {nam: x}}}}", "'nam'"},
 		"selector of pods":        {"{webhook: {objectSelector: {}}}", "'objectSelector'"},
 		"no digest":               {"{image: {digest: latest}}", "write sha256: and 64 hexadecimal digits"},
@@ -66,19 +79,27 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"the operator's volume":   {"{extraVolumes: [{name: webhook-certificate, emptyDir: {}}]}", "'/extraVolumes/0/name'"},
 		"object of no kind":       {"{extraObjects: [{apiVersion: v1, metadata: {name: x}}]}", "'kind'"},
 		"monitor without metrics": {`{metrics: {bindAddress: "0", serviceMonitor: {enabled: true}}}`, "metrics.bindAddress"},
-		"monitor, no Service":     {"{metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}}", "metrics.service.enabled"},
-		"monitor's interval":      {"{metrics: {serviceMonitor: {interval: 30}}}", "'/metrics/serviceMonitor/interval'"},
-		"ingress without a URL":   {"{oauthCallback: {enabled: true, service: {enabled: true}, ingress: {enabled: true}}}", "need oauthCallback.url"},
-		"ingress, no Service":     {"{oauthCallback: {enabled: true, url: 'https://a.example.com/b', ingress: {enabled: true}}}", "oauthCallback.service.enabled"},
-		"route to nothing":        {"{oauthCallback: {httpRoute: {enabled: true}}}", "oauthCallback.enabled"},
+		"monitor, no Service": {
+			"{metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}}", "metrics.service.enabled",
+		},
+		"monitor's interval": {"{metrics: {serviceMonitor: {interval: 30}}}", "'/metrics/serviceMonitor/interval'"},
+		"ingress without a URL": {
+			"{oauthCallback: {enabled: true, service: {enabled: true}, ingress: {enabled: true}}}", "need oauthCallback.url",
+		},
+		"ingress, no Service": {
+			"{oauthCallback: {enabled: true, url: 'https://a.example.com/b', ingress: {enabled: true}}}",
+			"oauthCallback.service.enabled",
+		},
+		"route to nothing": {"{oauthCallback: {httpRoute: {enabled: true}}}", "oauthCallback.enabled"},
 		"route without a Gateway": {
-			"{oauthCallback: {enabled: true, url: 'https://a.example.com/b', service: {enabled: true}, httpRoute: {enabled: true}}}", "parentRefs is empty",
+			"{oauthCallback: {enabled: true, url: 'https://a.example.com/b', service: {enabled: true}, " +
+				"httpRoute: {enabled: true}}}", "parentRefs is empty",
 		},
 		"namespaces without id": {"{watchNamespaces: [a]}", "clusterId is required with watchNamespaces"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := helm(t, test.values, "template", release, chartFolder)
+			_, err := runHelm(t, test.values, "template", release, chartFolder)
 			if err == nil {
 				t.Fatal("accepted")
 			}

@@ -21,23 +21,25 @@ import (
 
 const fullName = release + "-coder-session-operator"
 
-// With namespaces, each has a Role with the rules of config/rbac/role.yaml that a Role can have, and nothing is for the
-// whole cluster.
+// With namespaces, each has a Role with the rules of config/rbac/role.yaml that a Role can have,
+// and nothing is for the whole cluster.
 func TestRolesInNamespaces(t *testing.T) {
 	t.Parallel()
 	want := &rbacv1.ClusterRole{}
-	convert(t, file(t, "config", "rbac", "role.yaml"), want)
-	objects := render(t, "operators", strings.Replace(nothingClusterWide, "[default]", "[a, b]", 1))
+	convertTo(t, readManifest(t, "config", "rbac", "role.yaml"), want)
+	objects := renderChart(t, "operators", strings.Replace(nothingClusterWide, "[default]", "[a, b]", 1))
 	roles := ofKind(objects, "Role")
-	if got, want := names(roles), []string{"a/" + fullName, "b/" + fullName, "operators/" + fullName + "-leader-election"}; !cmp.Equal(got, want) {
+	if got, want := sortedNames(roles), []string{
+		"a/" + fullName, "b/" + fullName, "operators/" + fullName + "-leader-election",
+	}; !cmp.Equal(got, want) {
 		t.Errorf("Roles %q, want %q", got, want)
 	}
-	if got, want := names(ofKind(objects, "RoleBinding")), names(roles); !cmp.Equal(got, want) {
+	if got, want := sortedNames(ofKind(objects, "RoleBinding")), sortedNames(roles); !cmp.Equal(got, want) {
 		t.Errorf("RoleBindings %q, want %q", got, want)
 	}
 	for _, namespace := range []string{"a", "b"} {
 		role := &rbacv1.Role{}
-		convert(t, roles[namespace+"/"+fullName], role)
+		convertTo(t, roles[namespace+"/"+fullName], role)
 		if diff := cmp.Diff(ofNamespaces(want.Rules), role.Rules); diff != "" {
 			t.Errorf("(-config +chart):\n%s", diff)
 		}
@@ -63,11 +65,12 @@ func ofNamespaces(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
 	return left
 }
 
-func names(objects map[string]*unstructured.Unstructured) []string {
+func sortedNames(objects map[string]*unstructured.Unstructured) []string {
 	return slices.Sorted(maps.Keys(objects))
 }
 
-// With rbac.create=false, the operator's service account gets nothing. What people may do is not meant.
+// With rbac.create=false, the operator's service account gets no rights. The roles for people are
+// not affected.
 func TestNoRoles(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string]string{
@@ -76,13 +79,13 @@ func TestNoRoles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			objects := render(t, "operators", values)
+			objects := renderChart(t, "operators", values)
 			for _, kind := range []string{"Role", "RoleBinding", "ClusterRoleBinding"} {
 				if found := ofKind(objects, kind); len(found) > 0 {
-					t.Errorf("%s %q", kind, names(found))
+					t.Errorf("%s %q", kind, sortedNames(found))
 				}
 			}
-			for _, role := range names(ofKind(objects, "ClusterRole")) {
+			for _, role := range sortedNames(ofKind(objects, "ClusterRole")) {
 				if !strings.HasSuffix(role, "-editor") && !strings.HasSuffix(role, "-viewer") {
 					t.Errorf("ClusterRole %s", role)
 				}
@@ -94,7 +97,7 @@ func TestNoRoles(t *testing.T) {
 // ruleStart is the first line of a rule.
 var ruleStart = regexp.MustCompile(`^- (apiGroups|nonResourceURLs):`)
 
-// Who reads the manifests sees why the operator has each of its rights.
+// The manifests say why the operator has each of its rights.
 func TestEachRuleHasItsReason(t *testing.T) {
 	t.Parallel()
 	folder, err := root()
@@ -103,7 +106,7 @@ func TestEachRuleHasItsReason(t *testing.T) {
 	}
 	texts := map[string]string{}
 	for name, set := range valueSets {
-		text, err := helm(t, set.values, "template", release, chartFolder)
+		text, err := runHelm(t, set.values, "template", release, chartFolder)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +142,7 @@ func TestEachRuleHasItsReason(t *testing.T) {
 	}
 }
 
-// A reason that has lost its rule would be read as a right that the operator has.
+// Every reason belongs to a rule; otherwise it would be read as a right that the operator has.
 func TestNoReasonWithoutARule(t *testing.T) {
 	t.Parallel()
 	folder, err := root()
@@ -155,7 +158,7 @@ func TestNoReasonWithoutARule(t *testing.T) {
 		t.Fatal(err)
 	}
 	role := &rbacv1.ClusterRole{}
-	convert(t, file(t, "config", "rbac", "role.yaml"), role)
+	convertTo(t, readManifest(t, "config", "rbac", "role.yaml"), role)
 	var want []string
 	for _, rule := range role.Rules {
 		for _, resource := range rule.Resources {

@@ -16,7 +16,7 @@ import (
 // Values reach the objects that they are for.
 func TestValuesTakeEffect(t *testing.T) {
 	t.Parallel()
-	everywhere := render(t, "operators", everything)
+	everywhere := renderChart(t, "operators", everything)
 	for name, test := range map[string]struct {
 		values string // default: everything
 		kind   string
@@ -24,7 +24,8 @@ func TestValuesTakeEffect(t *testing.T) {
 		want   map[string]string
 	}{
 		"image": {kind: "Deployment", want: map[string]string{
-			"{.spec.template.spec.containers[0].image}":           "registry.example.com/coder/operator:v1.2.3@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+			"{.spec.template.spec.containers[0].image}": "registry.example.com/coder/operator:v1.2.3@" +
+				"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 			"{.spec.template.spec.containers[0].imagePullPolicy}": "Always",
 			"{.spec.template.spec.imagePullSecrets[*].name}":      "registry",
 		}},
@@ -49,18 +50,21 @@ func TestValuesTakeEffect(t *testing.T) {
 			"{.spec.template.spec.securityContext.runAsUser}":                                "1000",
 			"{.spec.template.spec.securityContext.runAsGroup}":                               "",
 			"{.spec.template.spec.securityContext.runAsNonRoot}":                             "true",
-			"{.spec.template.spec.containers[0].env[*].name}":                                "POD_NAMESPACE HTTPS_PROXY NO_PROXY",
-			"{.spec.template.spec.containers[0].livenessProbe.failureThreshold}":             "10",
-			"{.spec.template.spec.containers[0].livenessProbe.periodSeconds}":                "20",
-			"{.spec.template.spec.containers[0].readinessProbe.periodSeconds}":               "1",
-			"{.spec.template.spec.volumes[*].name}":                                          "webhook-certificate roots",
-			"{.spec.template.spec.volumes[0].secret.secretName}":                             "tokens-operator-webhook-tls",
-			"{.spec.template.spec.containers[0].volumeMounts[*].mountPath}":                  "/etc/coder-session-operator/webhook /etc/ssl/certs",
-			"{.spec.template.spec.containers[0].resources.requests.memory}":                  "256Mi",
 			"{.spec.template.spec.affinity.podAntiAffinity..topologyKey}":                    "kubernetes.io/hostname",
+
+			"{.spec.template.spec.containers[0].env[*].name}":                    "POD_NAMESPACE HTTPS_PROXY NO_PROXY",
+			"{.spec.template.spec.containers[0].livenessProbe.failureThreshold}": "10",
+			"{.spec.template.spec.containers[0].livenessProbe.periodSeconds}":    "20",
+			"{.spec.template.spec.containers[0].readinessProbe.periodSeconds}":   "1",
+			"{.spec.template.spec.volumes[*].name}":                              "webhook-certificate roots",
+			"{.spec.template.spec.volumes[0].secret.secretName}":                 "tokens-operator-webhook-tls",
+			"{.spec.template.spec.containers[0].volumeMounts[*].mountPath}": "/etc/coder-session-operator/webhook " +
+				"/etc/ssl/certs",
+			"{.spec.template.spec.containers[0].resources.requests.memory}": "256Mi",
 		}},
 		"spread by default": {values: "{}", kind: "Deployment", want: map[string]string{
-			`{.spec.template.spec.topologySpreadConstraints[*].labelSelector.matchLabels.app\.kubernetes\.io/instance}`: "tokens tokens",
+			`{.spec.template.spec.topologySpreadConstraints[*].labelSelector.matchLabels` +
+				`.app\.kubernetes\.io/instance}`: "tokens tokens",
 		}},
 		"no token": {values: "{automountServiceAccountToken: false}", kind: "Deployment", want: map[string]string{
 			"{.spec.template.spec.automountServiceAccountToken}": "false",
@@ -74,12 +78,15 @@ func TestValuesTakeEffect(t *testing.T) {
 			"{.webhooks[0].namespaceSelector.matchExpressions[*].operator}": "NotIn DoesNotExist",
 			`{.metadata.annotations.cert-manager\.io/inject-ca-from}`:       "operators/tokens-operator-webhook",
 		}},
-		"webhook by default": {values: "{}", kind: "MutatingWebhookConfiguration", name: "/" + fullName + "-webhook", want: map[string]string{
-			"{.webhooks[0].failurePolicy} {.webhooks[0].timeoutSeconds}":                   "Fail 10",
-			"{.webhooks[0].reinvocationPolicy} {.webhooks[0].sideEffects}":                 "IfNeeded None",
-			"{.webhooks[0].clientConfig.service.path}{.webhooks[0].clientConfig.caBundle}": "/mutate-v1-pod",
-			"{.metadata.annotations}": "",
-		}},
+		"webhook by default": {
+			values: "{}", kind: "MutatingWebhookConfiguration", name: "/" + fullName + "-webhook",
+			want: map[string]string{
+				"{.webhooks[0].failurePolicy} {.webhooks[0].timeoutSeconds}":                   "Fail 10",
+				"{.webhooks[0].reinvocationPolicy} {.webhooks[0].sideEffects}":                 "IfNeeded None",
+				"{.webhooks[0].clientConfig.service.path}{.webhooks[0].clientConfig.caBundle}": "/mutate-v1-pod",
+				"{.metadata.annotations}": "",
+			},
+		},
 		"webhook of some namespaces": {
 			values: "{watchNamespaces: [a, b], clusterId: prod0001}",
 			kind:   "MutatingWebhookConfiguration", name: "/" + fullName + "-webhook",
@@ -105,7 +112,8 @@ func TestValuesTakeEffect(t *testing.T) {
 			"{.spec.endpoints[0].metricRelabelings[0].action}":                                           "keep",
 		}},
 		"monitor of secure metrics": {
-			values: "{metrics: {serviceMonitor: {enabled: true}}}", kind: "ServiceMonitor", name: "operators/" + fullName + "-metrics",
+			values: "{metrics: {serviceMonitor: {enabled: true}}}", kind: "ServiceMonitor",
+			name: "operators/" + fullName + "-metrics",
 			want: map[string]string{
 				"{.spec.endpoints[0].port} {.spec.endpoints[0].scheme}": "https https",
 				"{.spec.endpoints[0].tlsConfig.insecureSkipVerify}":     "true",
@@ -131,29 +139,34 @@ func TestValuesTakeEffect(t *testing.T) {
 			"{.spec.egress[2].ports[*].port}":         "443 8443",
 			"{.spec.egress[3].ports[*].port}":         "3128",
 		}},
-		"policy for what goes in": {values: "{networkPolicy: {enabled: true, egress: {enabled: false}}}", kind: "NetworkPolicy", want: map[string]string{
-			"{.spec.policyTypes[*]}{.spec.egress}": "Ingress",
-			"{.spec.ingress[*].ports[*].port}":     "metrics probes webhook",
-		}},
+		"policy for what goes in": {
+			values: "{networkPolicy: {enabled: true, egress: {enabled: false}}}", kind: "NetworkPolicy",
+			want: map[string]string{
+				"{.spec.policyTypes[*]}{.spec.egress}": "Ingress",
+				"{.spec.ingress[*].ports[*].port}":     "metrics probes webhook",
+			},
+		},
 		"further objects": {kind: "ConfigMap", name: "operators/roots", want: map[string]string{"{.data.release}": release}},
-		"service account": {kind: "ServiceAccount", name: "operators/tokens", want: map[string]string{`{.metadata.annotations.example\.com/role}`: "1"}},
+		"service account": {kind: "ServiceAccount", name: "operators/tokens", want: map[string]string{
+			`{.metadata.annotations.example\.com/role}`: "1",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			objects, full := everywhere, "operators/"+release+"-operator"
 			if test.values != "" {
-				objects, full = render(t, "operators", test.values), "operators/"+fullName
+				objects, full = renderChart(t, "operators", test.values), "operators/"+fullName
 			}
 			if test.name != "" {
 				full = test.name
 			}
 			object := ofKind(objects, test.kind)[full]
 			if object == nil {
-				t.Fatalf("no %s %s among %q", test.kind, full, names(ofKind(objects, test.kind)))
+				t.Fatalf("no %s %s among %q", test.kind, full, sortedNames(ofKind(objects, test.kind)))
 			}
 			got := map[string]string{}
 			for path := range test.want {
-				got[path] = at(t, object, path)
+				got[path] = evaluatePath(t, object, path)
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -162,8 +175,8 @@ func TestValuesTakeEffect(t *testing.T) {
 	}
 }
 
-// at is what a JSON path finds; nothing where there is nothing.
-func at(t *testing.T, object *unstructured.Unstructured, path string) string {
+// evaluatePath returns what a JSON path finds; empty if it finds nothing.
+func evaluatePath(t *testing.T, object *unstructured.Unstructured, path string) string {
 	t.Helper()
 	parsed := jsonpath.New("test").AllowMissingKeys(true)
 	if err := parsed.Parse(path); err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
-// oldValues are the defaults of version 0.1.0 of the chart, all of which people may have in files of their own.
+// oldValues returns the defaults of version 0.1.0 of the chart. People may have copied any of them.
 func oldValues(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "values-0.1.0.yaml"))
@@ -34,12 +34,13 @@ func oldValues(t *testing.T) string {
 // Values of the version before are still good.
 func TestValuesOfTheVersionBefore(t *testing.T) {
 	t.Parallel()
-	for _, fault := range faults(t, chartFolder, oldValues(t)) {
+	for _, fault := range findFaults(t, chartFolder, oldValues(t)) {
 		t.Error(fault)
 	}
 }
 
-// With --reuse-values, Helm leaves out the defaults that a new version has added. The error names the way out.
+// With --reuse-values, Helm leaves out the defaults that a new version has added. The error says
+// what to do.
 func TestReusedValuesOfTheVersionBefore(t *testing.T) {
 	t.Parallel()
 	folder, err := root()
@@ -57,22 +58,23 @@ func TestReusedValuesOfTheVersionBefore(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(chart, "values.yaml"), []byte(oldValues(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = helm(t, "", "template", release, chart)
+	_, err = runHelm(t, "", "template", release, chart)
 	if err == nil || !strings.Contains(err.Error(), "--reset-then-reuse-values") {
 		t.Errorf("want an error that names --reset-then-reuse-values, got %v", err)
 	}
 }
 
-// What the operator or cert-manager has written into the webhook's configuration stays when a new version is
-// installed, whichever way. Without it, no labelled pod could start.
+// What the operator or cert-manager has written into the webhook's configuration stays when a new
+// version is installed, by any of these tools. Without it, no labelled pod could start.
 func TestAnUpgradeKeepsTheCABundle(t *testing.T) {
 	t.Parallel()
 	for name, step := range map[string]func(t *testing.T, namespace string, seconds int) error{
 		"Helm, server-side apply": func(t *testing.T, namespace string, seconds int) error {
-			return deploy(t, namespace, chartFolder, fmt.Sprintf(webhookValues, namespace, seconds), "--server-side=true")
+			return deployRelease(t, namespace, chartFolder, fmt.Sprintf(webhookValues, namespace, seconds), "--server-side=true")
 		},
 		"Helm, three-way merge": func(t *testing.T, namespace string, seconds int) error {
-			return deploy(t, namespace, chartFolder, fmt.Sprintf(webhookValues, namespace, seconds), "--server-side=false")
+			return deployRelease(t, namespace, chartFolder, fmt.Sprintf(webhookValues, namespace, seconds),
+				"--server-side=false")
 		},
 		"kubectl apply": func(t *testing.T, namespace string, seconds int) error {
 			cluster := kube.ForTest(t)
@@ -84,7 +86,7 @@ func TestAnUpgradeKeepsTheCABundle(t *testing.T) {
 				"timeoutSeconds: 10", fmt.Sprintf("timeoutSeconds: %d", seconds),
 				"name: coder-session-operator-webhook", "name: "+namespace+"-webhook",
 			).Replace(string(text))
-			_, err = output(manifest, cluster.Kubectl, "--kubeconfig="+cluster.Kubeconfig, "apply", "-f", "-")
+			_, err = runProgram(manifest, cluster.Kubectl, "--kubeconfig="+cluster.Kubeconfig, "apply", "-f", "-")
 			return err
 		},
 	} {
@@ -96,17 +98,18 @@ func TestAnUpgradeKeepsTheCABundle(t *testing.T) {
 			if err := step(t, namespace, 5); err != nil {
 				t.Fatal(err)
 			}
-			injected := configuration(t, namespace)
+			injected := webhookConfiguration(t, namespace)
 			before := injected.DeepCopy()
 			authority := []byte("an authority")
 			injected.Webhooks[0].ClientConfig.CABundle = authority
-			if err := cluster.Client.Patch(t.Context(), injected, client.StrategicMergeFrom(before), client.FieldOwner("injector")); err != nil {
+			if err := cluster.Client.Patch(t.Context(), injected, client.StrategicMergeFrom(before),
+				client.FieldOwner("injector")); err != nil {
 				t.Fatal(err)
 			}
 			if err := step(t, namespace, 7); err != nil {
 				t.Fatal(err)
 			}
-			after := configuration(t, namespace)
+			after := webhookConfiguration(t, namespace)
 			if seconds := *after.Webhooks[0].TimeoutSeconds; seconds != 7 {
 				t.Fatalf("timeoutSeconds %d: the upgrade changed nothing", seconds)
 			}
@@ -119,7 +122,7 @@ func TestAnUpgradeKeepsTheCABundle(t *testing.T) {
 
 const webhookValues = "{fullnameOverride: %s, webhook: {timeoutSeconds: %d}, crds: {install: false}, replicas: 0}"
 
-func configuration(t *testing.T, namespace string) *admissionregistrationv1.MutatingWebhookConfiguration {
+func webhookConfiguration(t *testing.T, namespace string) *admissionregistrationv1.MutatingWebhookConfiguration {
 	t.Helper()
 	found := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	if err := kube.ForTest(t).Client.Get(t.Context(), client.ObjectKey{Name: namespace + "-webhook"}, found); err != nil {
@@ -128,33 +131,36 @@ func configuration(t *testing.T, namespace string) *admissionregistrationv1.Muta
 	return found
 }
 
-// deploy installs or upgrades a release that has the name of its namespace.
-func deploy(t *testing.T, namespace, folder, values string, args ...string) error {
+// deployRelease installs or upgrades a release that has the name of its namespace.
+func deployRelease(t *testing.T, namespace, folder, values string, args ...string) error {
 	t.Helper()
 	args = append([]string{
 		"upgrade", namespace, folder, "--install", "--create-namespace",
 		"--namespace=" + namespace, "--kubeconfig=" + kube.ForTest(t).Kubeconfig,
 	}, args...)
-	_, err := helm(t, values, args...)
+	_, err := runHelm(t, values, args...)
 	return err
 }
 
-// An upgrade upgrades the CRDs, too, and nobody loses their sessions by uninstalling.
+// An upgrade of the release upgrades the CRDs too. Uninstalling it keeps the CRDs, and all
+// sessions.
 func TestCRDsAreUpgradedAndKept(t *testing.T) {
 	t.Parallel()
 	cluster := kube.ForTest(t)
 	namespace := cluster.Namespace(t, nil)
-	const crd, description = "credentials.coder.com_codersessions.yaml", "{.spec.versions[0].schema.openAPIV3Schema.description}"
-	want := file(t, "config", "crd", "bases", crd)
-	older := brokenChart(t, filepath.Join("..", "files", "crds", crd), "description: CoderSession asks", "description: Once, CoderSession asked")
+	const crd = "credentials.coder.com_codersessions.yaml"
+	const description = "{.spec.versions[0].schema.openAPIV3Schema.description}"
+	want := readManifest(t, "config", "crd", "bases", crd)
+	older := brokenChart(t, filepath.Join("..", "files", "crds", crd), "description: CoderSession asks",
+		"description: Once, CoderSession asked")
 	// The CRDs are there already: test/kube installs them.
 	const values = "{fullnameOverride: kept, webhook: {enabled: false}, replicas: 0}"
 	for _, chart := range []string{older, chartFolder} {
-		if err := deploy(t, namespace, chart, values, "--take-ownership", "--force-conflicts"); err != nil {
+		if err := deployRelease(t, namespace, chart, values, "--take-ownership", "--force-conflicts"); err != nil {
 			t.Fatal(err)
 		}
-		got := at(t, served(t, want.GetName()), description)
-		if isCurrent := got == at(t, want, description); isCurrent == (chart == older) {
+		got := evaluatePath(t, getCRD(t, want.GetName()), description)
+		if isCurrent := got == evaluatePath(t, want, description); isCurrent == (chart == older) {
 			t.Errorf("after %s: %q", chart, got)
 		}
 	}
@@ -162,10 +168,11 @@ func TestCRDsAreUpgradedAndKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := output("", program, "uninstall", namespace, "--namespace="+namespace, "--kubeconfig="+cluster.Kubeconfig); err != nil {
+	if _, err := runProgram("", program, "uninstall", namespace, "--namespace="+namespace,
+		"--kubeconfig="+cluster.Kubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	if gone := at(t, served(t, want.GetName()), "{.metadata.deletionTimestamp}"); gone != "" {
+	if gone := evaluatePath(t, getCRD(t, want.GetName()), "{.metadata.deletionTimestamp}"); gone != "" {
 		t.Errorf("the CRD goes with the release, at %s", gone)
 	}
 	err = cluster.Client.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "kept"}, &appsv1.Deployment{})
@@ -174,8 +181,8 @@ func TestCRDsAreUpgradedAndKept(t *testing.T) {
 	}
 }
 
-// served is a CRD as the API server has it.
-func served(t *testing.T, name string) *unstructured.Unstructured {
+// getCRD returns a CRD as the API server has it.
+func getCRD(t *testing.T, name string) *unstructured.Unstructured {
 	t.Helper()
 	crd := &unstructured.Unstructured{}
 	crd.SetAPIVersion("apiextensions.k8s.io/v1")

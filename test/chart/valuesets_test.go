@@ -32,7 +32,10 @@ webhook:
   unknownSession: Admit
   namespaceSelector: {matchLabels: {team: a}, matchExpressions: [{key: example.com/no, operator: DoesNotExist}]}
   certificates: CertManager
-  certManager: {issuerRef: {name: internal, kind: ClusterIssuer, group: cert-manager.io}, duration: 720h, renewBefore: 240h}
+  certManager:
+    issuerRef: {name: internal, kind: ClusterIssuer, group: cert-manager.io}
+    duration: 720h
+    renewBefore: 240h
 metrics:
   bindAddress: "[::]:9444"
   secure: false
@@ -50,7 +53,10 @@ oauthCallback:
   url: https://callback.example.com:8443/coder/oauth
   service: {enabled: true, port: 8080, annotations: {example.com/a: "1"}}
   ingress: {enabled: true, className: public, annotations: {example.com/a: "2"}, tlsSecretName: callback-tls}
-  httpRoute: {enabled: true, annotations: {example.com/a: "3"}, parentRefs: [{name: public, namespace: gateways, sectionName: https}]}
+  httpRoute:
+    enabled: true
+    annotations: {example.com/a: "3"}
+    parentRefs: [{name: public, namespace: gateways, sectionName: https}]
 networkPolicy:
   enabled: true
   ingress:
@@ -73,8 +79,15 @@ probes: {liveness: {failureThreshold: 10}, readiness: {periodSeconds: 1, timeout
 terminationGracePeriodSeconds: 120
 nodeSelector: {kubernetes.io/os: linux}
 tolerations: [{key: dedicated, operator: Equal, value: coder, effect: NoSchedule}]
-affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: noisy}}}]}}
-topologySpreadConstraints: [{maxSkew: 2, topologyKey: rack, whenUnsatisfiable: DoNotSchedule, labelSelector: {matchLabels: {example.com/b: "2"}}}]
+affinity:
+  podAntiAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+    - {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: noisy}}}
+topologySpreadConstraints:
+- maxSkew: 2
+  topologyKey: rack
+  whenUnsatisfiable: DoNotSchedule
+  labelSelector: {matchLabels: {example.com/b: "2"}}
 priorityClassName: system-cluster-critical
 dnsPolicy: None
 dnsConfig: {nameservers: [10.0.0.53], searches: [corp], options: [{name: ndots, value: "1"}]}
@@ -96,8 +109,10 @@ var valueSets = map[string]struct {
 	args   []string // among those of the manager
 }{
 	"defaults": {args: []string{
-		"--leader-elect", "--leader-election-namespace=$(POD_NAMESPACE)", "--metrics-bind-address=:8443", "--metrics-secure=true",
-		"--enable-webhooks", "--webhook-bind-address=:9443", "--webhook-name=" + fullName + "-webhook", "--webhook-unknown-session=Refuse",
+		"--leader-elect", "--leader-election-namespace=$(POD_NAMESPACE)", "--metrics-bind-address=:8443",
+		"--metrics-secure=true",
+		"--enable-webhooks", "--webhook-bind-address=:9443", "--webhook-name=" + fullName + "-webhook",
+		"--webhook-unknown-session=Refuse",
 	}},
 	"everything": {values: everything, args: []string{
 		"--metrics-bind-address=[::]:9444", "--metrics-secure=false", "--zap-log-level=2",
@@ -124,16 +139,23 @@ var valueSets = map[string]struct {
 	"no Service for metrics":   {values: "{metrics: {service: {enabled: false}}}"},
 	"secure metrics monitored": {values: "{metrics: {serviceMonitor: {enabled: true}}}"},
 	"own service account":      {values: "{serviceAccount: {create: false}}"},
-	"roles of somebody else's": {values: "{rbac: {create: false}, automountServiceAccountToken: false}"},
+	"roles made elsewhere":     {values: "{rbac: {create: false}, automountServiceAccountToken: false}"},
 	"a CA by cert-manager":     {values: "{webhook: {certificates: CertManager}}"},
 	"policy for what goes in":  {values: "{networkPolicy: {enabled: true, egress: {enabled: false}}}"},
 	"policy with the defaults": {values: "{networkPolicy: {enabled: true}, oauthCallback: {enabled: true}}"},
-	"full name":                {values: "{fullnameOverride: credentials}", args: []string{"--webhook-name=credentials-webhook"}},
-	"longest names":            {values: "{fullnameOverride: a123456789b123456789c123456789d123456789, webhook: {certificates: CertManager}}"},
-	"one replica, no budget":   {values: "{replicas: 1, podDisruptionBudget: {enabled: false}, topologySpreadConstraints: []}"},
-	"the platform's user":      {values: "{podSecurityContext: {runAsUser: null, runAsGroup: null}}"},
-	"part of a chart":          {values: "{global: {registry: example.com}}"},
+	"full name": {
+		values: "{fullnameOverride: credentials}", args: []string{"--webhook-name=credentials-webhook"},
+	},
+	"longest names": {
+		values: "{fullnameOverride: a123456789b123456789c123456789d123456789, webhook: {certificates: CertManager}}",
+	},
+	"one replica, no budget": {
+		values: "{replicas: 1, podDisruptionBudget: {enabled: false}, topologySpreadConstraints: []}",
+	},
+	"the platform's user": {values: "{podSecurityContext: {runAsUser: null, runAsGroup: null}}"},
+	"part of a chart":     {values: "{global: {registry: example.com}}"},
 }
 
 // nothingClusterWide is for people who may only write in namespaces.
-const nothingClusterWide = "{watchNamespaces: [default], clusterId: prod0001, metrics: {secure: false}, crds: {install: false}, webhook: {enabled: false}}"
+const nothingClusterWide = "{watchNamespaces: [default], clusterId: prod0001, metrics: {secure: false}, " +
+	"crds: {install: false}, webhook: {enabled: false}}"

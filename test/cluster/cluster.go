@@ -77,8 +77,8 @@ func (c *Cluster) Stop() error {
 	return c.stopped
 }
 
-// connect reads the kubeconfig.
-func (c *Cluster) connect() error {
+// readKubeconfig reads the kubeconfig.
+func (c *Cluster) readKubeconfig() error {
 	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	if err != nil {
 		return fmt.Errorf("read the kubeconfig %s: %w", c.Kubeconfig, err)

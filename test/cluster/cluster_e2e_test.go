@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestANode tells one story, since a cluster is not to be had for nothing.
+// TestANode is one test with many checks, since starting a cluster takes long.
 func TestANode(t *testing.T) {
 	probe, archive := buildProbe(t)
 	c, err := cluster.Start(t.Context(), cluster.Options{
@@ -62,9 +62,9 @@ func TestANode(t *testing.T) {
 	createClient(t, clients)
 
 	// The pod runs with its Secret, and another one reaches it by its Service's name.
-	eventually(t, func() error { return asks(t, c, "http://server.default.svc", "one") })
-	eventually(t, func() error { return asks(t, c, "http://headless.default.svc:8080", "one") })
-	if logs := kubectl(t, c, "logs", "server"); logs != "serving /secret/content\n" {
+	waitForSuccess(t, func() error { return askFromPod(t, c, "http://server.default.svc", "one") })
+	waitForSuccess(t, func() error { return askFromPod(t, c, "http://headless.default.svc:8080", "one") })
+	if logs := runKubectl(t, c, "logs", "server"); logs != "serving /secret/content\n" {
 		t.Errorf("the pod's log is %q", logs)
 	}
 	secret, err := clients.CoreV1().Secrets("default").Get(t.Context(), "content", metav1.GetOptions{})
@@ -75,15 +75,16 @@ func TestANode(t *testing.T) {
 	if _, err := clients.CoreV1().Secrets("default").Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error { return asks(t, c, "http://server.default.svc", "two") })
+	waitForSuccess(t, func() error { return askFromPod(t, c, "http://server.default.svc", "two") })
 	// A program of the node reaches Services, too, as webhooks need it.
-	if output, err := exec.CommandContext(t.Context(), probe, "get", "http://server.default.svc").CombinedOutput(); string(output) != "two" {
+	if output, err := exec.CommandContext(t.Context(), probe, "get",
+		"http://server.default.svc").CombinedOutput(); string(output) != "two" {
 		t.Errorf("the node is answered %q (%v)", output, err)
 	}
 }
 
-// asks has the client's pod ask the URL.
-func asks(t *testing.T, c *cluster.Cluster, url, want string) error {
+// askFromPod requests the URL from the client's pod and compares the answer.
+func askFromPod(t *testing.T, c *cluster.Cluster, url, want string) error {
 	answer, err := exec.CommandContext(t.Context(), c.Kubectl, "--kubeconfig", c.Kubeconfig,
 		"exec", "client", "--", "/probe", "get", url).CombinedOutput()
 	if err != nil {
@@ -95,9 +96,10 @@ func asks(t *testing.T, c *cluster.Cluster, url, want string) error {
 	return nil
 }
 
-func kubectl(t *testing.T, c *cluster.Cluster, arguments ...string) string {
+func runKubectl(t *testing.T, c *cluster.Cluster, arguments ...string) string {
 	t.Helper()
-	output, err := exec.CommandContext(t.Context(), c.Kubectl, append([]string{"--kubeconfig", c.Kubeconfig}, arguments...)...).Output()
+	output, err := exec.CommandContext(t.Context(), c.Kubectl,
+		append([]string{"--kubeconfig", c.Kubeconfig}, arguments...)...).Output()
 	if err != nil {
 		t.Errorf("kubectl %s: %v", arguments, err)
 	}
@@ -138,7 +140,7 @@ func createServer(t *testing.T, clients kubernetes.Interface) {
 	}
 }
 
-// createClient makes a pod to run commands in: it serves, too, but nobody asks.
+// createClient makes a pod to run commands in. It serves too, but receives no requests.
 func createClient(t *testing.T, clients kubernetes.Interface) {
 	t.Helper()
 	pod := probePod("client", "serve", ":8080", "/none")
@@ -178,14 +180,15 @@ func buildProbe(t *testing.T) (program, archive string) {
 	return program, archive
 }
 
-// eventually waits for a check to succeed, and says why it never did.
-func eventually(t *testing.T, check func() error) {
+// waitForSuccess waits until a check succeeds, and fails with the check's last error.
+func waitForSuccess(t *testing.T, check func() error) {
 	t.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 200*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
-		last = check()
-		return last == nil, nil
-	})
+	err := wait.PollUntilContextTimeout(t.Context(), 200*time.Millisecond, time.Minute, true,
+		func(context.Context) (bool, error) {
+			last = check()
+			return last == nil, nil
+		})
 	if err != nil {
 		t.Fatal(errors.Join(err, last))
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/cluster/internal/isolate"
 )
 
-// etcd is not told to reach the disk: nothing of it outlives the program.
-func (s *settings) etcd() []string {
+// etcdFlags turns off fsync, since no data is needed after the program has ended.
+func (s *settings) etcdFlags() []string {
 	return []string{
 		"--data-dir=/var/lib/etcd", "--unsafe-no-fsync",
 		"--listen-client-urls=" + etcdAddress, "--advertise-client-urls=" + etcdAddress,
@@ -21,9 +21,9 @@ func (s *settings) etcd() []string {
 	}
 }
 
-// apiServer has the admission plugins that are on by default (webhooks, pod security,
-// service accounts) and NodeRestriction.
-func (s *settings) apiServer() []string {
+// apiServerFlags leaves the admission plugins on that are on by default (webhooks, pod security,
+// service accounts) and adds NodeRestriction.
+func (s *settings) apiServerFlags() []string {
 	return []string{
 		"--etcd-servers=" + etcdAddress,
 		"--bind-address=0.0.0.0", "--advertise-address=" + isolate.NodeAddress,
@@ -44,8 +44,9 @@ func (s *settings) apiServer() []string {
 	}
 }
 
-// controllerManager does not elect a leader: it is alone, and an election takes time.
-func (s *settings) controllerManager() []string {
+// controllerManagerFlags turns leader election off: there is one instance, and an election takes
+// time.
+func (s *settings) controllerManagerFlags() []string {
 	return []string{
 		"--kubeconfig=" + s.Controllers,
 		"--authentication-kubeconfig=" + s.Controllers, "--authorization-kubeconfig=" + s.Controllers,
@@ -57,7 +58,7 @@ func (s *settings) controllerManager() []string {
 	}
 }
 
-func (s *settings) scheduler() []string {
+func (s *settings) schedulerFlags() []string {
 	return []string{
 		"--kubeconfig=" + s.Scheduler,
 		"--authentication-kubeconfig=" + s.Scheduler, "--authorization-kubeconfig=" + s.Scheduler,
@@ -65,11 +66,11 @@ func (s *settings) scheduler() []string {
 	}
 }
 
-func (s *settings) containerd() []string {
+func (s *settings) containerdFlags() []string {
 	return []string{"--config=" + filepath.Join(s.Folder, "containerd.toml")}
 }
 
-func (s *settings) kubelet() []string {
+func (s *settings) kubeletFlags() []string {
 	return []string{
 		"--config=" + filepath.Join(s.Folder, "kubelet.yaml"),
 		"--kubeconfig=" + s.Node,
@@ -77,12 +78,12 @@ func (s *settings) kubelet() []string {
 	}
 }
 
-func (s *settings) proxy() []string {
+func (s *settings) proxyFlags() []string {
 	return []string{"--config=" + filepath.Join(s.Folder, "kube-proxy.yaml"), "--hostname-override=" + nodeName}
 }
 
-// dns reads what kube-proxy reads.
-func (s *settings) dns() []string {
+// dnsFlags uses the credentials of kube-proxy, which reads the same objects.
+func (s *settings) dnsFlags() []string {
 	return []string{
 		"--kubeconfig=" + s.ProxyKubeconfig, "--domain=" + domain,
 		"--listen=" + isolate.NodeAddress + ":53",

@@ -35,11 +35,11 @@ type Image struct {
 // the small programs of tests, which need no registry and no base; static ones, since
 // there is nothing else in it. The same files make the same image.
 func WriteImage(archive string, image Image) error {
-	layer, err := image.layer()
+	layer, err := image.packLayer()
 	if err != nil {
 		return fmt.Errorf("make the image %s: %w", image.Name, err)
 	}
-	content, err := image.archive(layer)
+	content, err := image.packArchive(layer)
 	if err != nil {
 		return fmt.Errorf("make the image %s: %w", image.Name, err)
 	}
@@ -49,8 +49,8 @@ func WriteImage(archive string, image Image) error {
 	return nil
 }
 
-// layer is the only one of the image.
-func (i Image) layer() ([]byte, error) {
+// packLayer returns the only layer of the image.
+func (i Image) packLayer() ([]byte, error) {
 	var entries []entry
 	folders := map[string]bool{".": true}
 	for _, name := range slices.Sorted(maps.Keys(i.Files)) {
@@ -66,14 +66,14 @@ func (i Image) layer() ([]byte, error) {
 			return nil, err
 		}
 		inside := strings.TrimPrefix(path.Clean(name), "/")
-		entries = append(entries, parents(inside, folders)...)
+		entries = append(entries, missingParents(inside, folders)...)
 		entries = append(entries, entry{name: inside, mode: info.Mode().Perm(), content: content})
 	}
-	return pack(entries)
+	return writeTar(entries)
 }
 
-// parents are the folders above a file that are not in the image yet.
-func parents(file string, known map[string]bool) []entry {
+// missingParents returns the folders above a file that are not in the image yet.
+func missingParents(file string, known map[string]bool) []entry {
 	var entries []entry
 	for folder := path.Dir(file); !known[folder]; folder = path.Dir(folder) {
 		known[folder] = true
@@ -83,8 +83,8 @@ func parents(file string, known map[string]bool) []entry {
 	return entries
 }
 
-// archive puts configuration, layer and manifest together as `docker save` does.
-func (i Image) archive(layer []byte) ([]byte, error) {
+// packArchive puts configuration, layer and manifest together as `docker save` does.
+func (i Image) packArchive(layer []byte) ([]byte, error) {
 	if len(i.Entrypoint) == 0 {
 		return nil, errors.New("it has no entrypoint")
 	}
@@ -107,7 +107,7 @@ func (i Image) archive(layer []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the manifest: %w", err)
 	}
-	return pack(append(files, entry{name: "manifest.json", mode: 0o644, content: manifest}))
+	return writeTar(append(files, entry{name: "manifest.json", mode: 0o644, content: manifest}))
 }
 
 // entry of a tar archive. The name of a folder ends in a slash.
@@ -117,8 +117,8 @@ type entry struct {
 	content []byte
 }
 
-// pack writes a tar archive with no times and no owners in it.
-func pack(entries []entry) ([]byte, error) {
+// writeTar writes a tar archive with no times and no owners in it.
+func writeTar(entries []entry) ([]byte, error) {
 	var archive bytes.Buffer
 	writer := tar.NewWriter(&archive)
 	for _, entry := range entries {

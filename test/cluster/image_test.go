@@ -21,13 +21,14 @@ import (
 
 func TestAnImageIsAnArchiveThatDockerCouldHaveSaved(t *testing.T) {
 	t.Parallel()
-	files := unpack(t, write(t, image(t)))
+	files := unpackArchive(t, writeImage(t, newImage(t)))
 	var manifest []struct {
 		Config   string
 		Layers   []string
 		RepoTags []string
 	}
-	if err := json.Unmarshal(files["manifest.json"], &manifest); err != nil || len(manifest) != 1 || len(manifest[0].Layers) != 1 {
+	if err := json.Unmarshal(files["manifest.json"], &manifest); err != nil || len(manifest) != 1 ||
+		len(manifest[0].Layers) != 1 {
 		t.Fatalf("the manifest is %s (%v)", files["manifest.json"], err)
 	}
 	if diff := cmp.Diff([]string{"probe:test"}, manifest[0].RepoTags); diff != "" {
@@ -47,15 +48,16 @@ func TestAnImageIsAnArchiveThatDockerCouldHaveSaved(t *testing.T) {
 	if diff := cmp.Diff(want, config); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
 	}
-	got := unpack(t, files[layer])
-	if diff := cmp.Diff(map[string][]byte{"opt/": {}, "opt/probe": []byte("a program"), "note": []byte("a note")}, got); diff != "" {
+	got := unpackArchive(t, files[layer])
+	if diff := cmp.Diff(map[string][]byte{"opt/": {}, "opt/probe": []byte("a program"), "note": []byte("a note")},
+		got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 }
 
 func TestTheSameFilesMakeTheSameImage(t *testing.T) {
 	t.Parallel()
-	if !bytes.Equal(write(t, image(t)), write(t, image(t))) {
+	if !bytes.Equal(writeImage(t, newImage(t)), writeImage(t, newImage(t))) {
 		t.Error("two archives of the same files differ")
 	}
 }
@@ -69,7 +71,7 @@ func TestAnImageNeedsFilesAndAnEntrypoint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			broken := image(t)
+			broken := newImage(t)
 			change(&broken)
 			path := filepath.Join(t.TempDir(), "image.tar")
 			if err := cluster.WriteImage(path, broken); err == nil {
@@ -82,8 +84,8 @@ func TestAnImageNeedsFilesAndAnEntrypoint(t *testing.T) {
 	}
 }
 
-// image is one of two files, in a folder of this test's own.
-func image(t *testing.T) cluster.Image {
+// newImage returns an image with two files, which are in a folder of this test.
+func newImage(t *testing.T) cluster.Image {
 	t.Helper()
 	folder := t.TempDir()
 	files := map[string]string{}
@@ -93,10 +95,12 @@ func image(t *testing.T) cluster.Image {
 			t.Fatal(err)
 		}
 	}
-	return cluster.Image{Name: "probe:test", Files: files, Entrypoint: []string{"/opt/probe", "serve"}, User: "65532:65532"}
+	return cluster.Image{
+		Name: "probe:test", Files: files, Entrypoint: []string{"/opt/probe", "serve"}, User: "65532:65532",
+	}
 }
 
-func write(t *testing.T, image cluster.Image) []byte {
+func writeImage(t *testing.T, image cluster.Image) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image.tar")
 	if err := cluster.WriteImage(path, image); err != nil {
@@ -109,7 +113,7 @@ func write(t *testing.T, image cluster.Image) []byte {
 	return content
 }
 
-func unpack(t *testing.T, archive []byte) map[string][]byte {
+func unpackArchive(t *testing.T, archive []byte) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
 	reader := tar.NewReader(bytes.NewReader(archive))

@@ -16,7 +16,7 @@ import (
 // importImage imports an archive into containerd, and waits until that part of it
 // knows the images which serves the kubelet: it learns of them by an event.
 func importImage(ctx context.Context, archive string) error {
-	if err := run(ctx, "ctr", "--namespace=k8s.io", "images", "import", archive); err != nil {
+	if err := runCommand(ctx, "ctr", "--namespace=k8s.io", "images", "import", archive); err != nil {
 		return err
 	}
 	err := wait.PollUntilContextTimeout(ctx, pollPause, startTimeout, true, func(ctx context.Context) (bool, error) {

@@ -50,8 +50,8 @@ type programs struct {
 	running []*program
 }
 
-// start runs a program of the folder or, where it is not one of Kubernetes, of PATH.
-func (p *programs) start(name string, arguments ...string) error {
+// startProgram runs a program of the folder or, where it is not one of Kubernetes, of PATH.
+func (p *programs) startProgram(name string, arguments ...string) error {
 	path := filepath.Join(p.folder, name)
 	if _, err := os.Stat(path); err != nil {
 		path = name
@@ -79,15 +79,15 @@ func (p *programs) start(name string, arguments ...string) error {
 	return nil
 }
 
-// await calls ready until it returns no error. It fails when a program ends, and says
-// what the programs said.
-func (p *programs) await(ctx context.Context, what string, ready func(context.Context) error) error {
+// awaitReady calls ready until it returns no error. It fails when a program ends, with the last
+// lines that the programs have logged.
+func (p *programs) awaitReady(ctx context.Context, what string, ready func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, pollPause, startTimeout, true, func(ctx context.Context) (bool, error) {
 		for _, program := range p.running {
 			select {
 			case <-program.ended:
-				return false, fmt.Errorf("%s ended: %w%s", program.name, program.err, tail(program.log, shownLines))
+				return false, fmt.Errorf("%s ended: %w%s", program.name, program.err, lastLines(program.log, shownLines))
 			default:
 			}
 		}
@@ -100,15 +100,15 @@ func (p *programs) await(ctx context.Context, what string, ready func(context.Co
 	if wait.Interrupted(err) && ctx.Err() == nil {
 		var logs strings.Builder
 		for _, program := range p.running {
-			logs.WriteString(tail(program.log, shownLinesOfEach))
+			logs.WriteString(lastLines(program.log, shownLinesOfEach))
 		}
 		return fmt.Errorf("wait for %s: %w%s", what, last, logs.String())
 	}
 	return fmt.Errorf("wait for %s: %w", what, err)
 }
 
-// stop ends the programs, the last one first.
-func (p *programs) stop() error {
+// stopAll ends the programs, the last one first.
+func (p *programs) stopAll() error {
 	var errs []error
 	for _, program := range slices.Backward(p.running) {
 		if err := program.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -127,8 +127,8 @@ func (p *programs) stop() error {
 	return errors.Join(errs...)
 }
 
-// tail returns the last lines of a log under a heading, or nothing.
-func tail(path string, count int) string {
+// lastLines returns the last lines of a log under a heading, or nothing.
+func lastLines(path string, count int) string {
 	content, err := os.ReadFile(path)
 	content = bytes.TrimSpace(content)
 	if err != nil || len(content) == 0 {

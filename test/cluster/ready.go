@@ -19,7 +19,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/cluster/internal/isolate"
 )
 
-func containerdReady(ctx context.Context) error { return run(ctx, "ctr", "version") }
+func containerdReady(ctx context.Context) error { return runCommand(ctx, "ctr", "version") }
 
 func (c *Cluster) apiServerReady(ctx context.Context) error {
 	clients, err := kubernetes.NewForConfig(c.Config)

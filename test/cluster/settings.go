@@ -65,7 +65,7 @@ func newSettings(options Options, folder string) (*settings, error) {
 		return nil, err
 	}
 	s.Authority = authority.CertificateFile
-	if err := errors.Join(s.issue(authority), s.writeKubeconfigs(authority)); err != nil {
+	if err := errors.Join(s.issueCertificates(authority), s.writeKubeconfigs(authority)); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Join(folder, "cni"), 0o700); err != nil {
@@ -77,15 +77,15 @@ func newSettings(options Options, folder string) (*settings, error) {
 		"kubelet.yaml":    "kubelet.yaml",
 		"kube-proxy.yaml": "kube-proxy.yaml",
 	} {
-		if err := s.render(file, filepath.Join(folder, path)); err != nil {
+		if err := s.renderFile(file, filepath.Join(folder, path)); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
 
-// issue makes the certificates of servers, and what else is no kubeconfig.
-func (s *settings) issue(authority *pki.Authority) error {
+// issueCertificates makes the servers' certificates and the keys that are not part of a kubeconfig.
+func (s *settings) issueCertificates(authority *pki.Authority) error {
 	node := net.ParseIP(isolate.NodeAddress)
 	for file, certificate := range map[string]struct {
 		pair    *pki.Pair
@@ -137,8 +137,8 @@ func (s *settings) writeKubeconfigs(authority *pki.Authority) error {
 	return nil
 }
 
-// render writes a program's file.
-func (s *settings) render(file, path string) error {
+// renderFile writes a program's configuration file.
+func (s *settings) renderFile(file, path string) error {
 	parsed, err := template.New(file).Option("missingkey=error").ParseFS(templates, "files/"+file)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", file, err)

@@ -43,14 +43,15 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 		return nil, fmt.Errorf("start a cluster: %w", err)
 	}
 	run := &programs{folder: folder, logs: filepath.Join(files, "logs")}
-	c.halt = func() error { return errors.Join(run.stop(), isolate.CleanUp(), remove()) }
+	c.halt = func() error { return errors.Join(run.stopAll(), isolate.CleanUp(), remove()) }
 
 	started := time.Now()
-	options.log("starting a cluster with the programs of %s, logs in %s", folder, run.logs)
-	if err := c.start(ctx, options, files, run); err != nil {
+	options.logProgress("starting a cluster with the programs of %s, logs in %s", folder, run.logs)
+	if err := c.startPrograms(ctx, options, files, run); err != nil {
 		return nil, errors.Join(fmt.Errorf("start a cluster: %w", err), c.Stop())
 	}
-	options.log("the cluster is ready after %.1f s: %s, KUBECONFIG=%s", time.Since(started).Seconds(), c.Server, c.Kubeconfig)
+	options.logProgress("the cluster is ready after %.1f s: %s, KUBECONFIG=%s", time.Since(started).Seconds(), c.Server,
+		c.Kubeconfig)
 	return c, nil
 }
 
@@ -87,14 +88,15 @@ func prepareFolder(wanted string) (folder string, remove func() error, err error
 	return folder, remove, nil
 }
 
-// start starts the programs, those at the same time that need one another little.
-func (c *Cluster) start(ctx context.Context, options Options, folder string, run *programs) error {
+// startPrograms starts the programs. Those that need little of each other are started at the same
+// time.
+func (c *Cluster) startPrograms(ctx context.Context, options Options, folder string, run *programs) error {
 	s, err := newSettings(options, folder)
 	if err != nil {
 		return err
 	}
 	c.Kubeconfig = s.Admin
-	if err := c.connect(); err != nil {
+	if err := c.readKubeconfig(); err != nil {
 		return err
 	}
 	pause := filepath.Join(folder, "pause.tar")
@@ -106,31 +108,31 @@ func (c *Cluster) start(ctx context.Context, options Options, folder string, run
 			User:       "65535:65535",
 		}),
 		isolate.MakeCgroup(),
-		run.start("etcd", s.etcd()...),
-		run.start("kube-apiserver", s.apiServer()...),
-		run.start("containerd", s.containerd()...),
+		run.startProgram("etcd", s.etcdFlags()...),
+		run.startProgram("kube-apiserver", s.apiServerFlags()...),
+		run.startProgram("containerd", s.containerdFlags()...),
 	)
 	if err != nil {
 		return err
 	}
-	if err := run.await(ctx, "containerd", containerdReady); err != nil {
+	if err := run.awaitReady(ctx, "containerd", containerdReady); err != nil {
 		return err
 	}
 	if err := c.LoadImage(ctx, pause); err != nil {
 		return err
 	}
-	if err := run.await(ctx, "the API server", c.apiServerReady); err != nil {
+	if err := run.awaitReady(ctx, "the API server", c.apiServerReady); err != nil {
 		return err
 	}
 	err = errors.Join(
-		run.start("kube-controller-manager", s.controllerManager()...),
-		run.start("kube-scheduler", s.scheduler()...),
-		run.start("kubelet", s.kubelet()...),
-		run.start("kube-proxy", s.proxy()...),
-		run.start("cluster-dns", s.dns()...),
+		run.startProgram("kube-controller-manager", s.controllerManagerFlags()...),
+		run.startProgram("kube-scheduler", s.schedulerFlags()...),
+		run.startProgram("kubelet", s.kubeletFlags()...),
+		run.startProgram("kube-proxy", s.proxyFlags()...),
+		run.startProgram("cluster-dns", s.dnsFlags()...),
 	)
 	if err != nil {
 		return err
 	}
-	return run.await(ctx, "the node", c.nodeReady)
+	return run.awaitReady(ctx, "the node", c.nodeReady)
 }

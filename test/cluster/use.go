@@ -25,7 +25,7 @@ const loadVariable = "E2E_LOAD_IMAGE"
 // looked at; kubectl comes from Programs, or from PATH.
 func Use(ctx context.Context, kubeconfig string, options Options) (*Cluster, error) {
 	c := &Cluster{Kubeconfig: kubeconfig, halt: func() error { return nil }}
-	if err := c.connect(); err != nil {
+	if err := c.readKubeconfig(); err != nil {
 		return nil, err
 	}
 	clients, err := kubernetes.NewForConfig(c.Config)
@@ -44,7 +44,7 @@ func Use(ctx context.Context, kubeconfig string, options Options) (*Cluster, err
 		return nil, err
 	}
 	c.loadImage = loadByCommand(strings.Fields(os.Getenv(loadVariable)))
-	options.log("using the cluster at %s", c.Server)
+	options.logProgress("using the cluster at %s", c.Server)
 	return c, nil
 }
 
@@ -67,12 +67,12 @@ func loadByCommand(words []string) func(context.Context, string) error {
 		if len(words) == 0 {
 			return nil
 		}
-		return run(ctx, words[0], append(words[1:len(words):len(words)], archive)...)
+		return runCommand(ctx, words[0], append(words[1:len(words):len(words)], archive)...)
 	}
 }
 
-// run runs a command that says nothing unless it fails.
-func run(ctx context.Context, name string, arguments ...string) error {
+// runCommand runs a command, whose output is returned in the error if it fails.
+func runCommand(ctx context.Context, name string, arguments ...string) error {
 	output, err := exec.CommandContext(ctx, name, arguments...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(output)))
@@ -80,7 +80,7 @@ func run(ctx context.Context, name string, arguments ...string) error {
 	return nil
 }
 
-func (o Options) log(format string, args ...any) {
+func (o Options) logProgress(format string, args ...any) {
 	if o.Logf != nil {
 		o.Logf(format, args...)
 	}

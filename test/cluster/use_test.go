@@ -15,7 +15,8 @@ import (
 )
 
 func TestAClusterThatIsThereIsUsed(t *testing.T) {
-	server, kubeconfig, programs := existing(t, `{"kind":"NodeList","apiVersion":"v1","items":[{"metadata":{"name":"worker"}}]}`)
+	server, kubeconfig, programs := newExistingCluster(t,
+		`{"kind":"NodeList","apiVersion":"v1","items":[{"metadata":{"name":"worker"}}]}`)
 	c, err := cluster.Use(t.Context(), kubeconfig, cluster.Options{Programs: programs, Logf: t.Logf})
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +41,8 @@ func TestImagesAreLoadedByTheCommandOfTheUser(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("E2E_LOAD_IMAGE", test.command)
-			_, kubeconfig, programs := existing(t, `{"kind":"NodeList","apiVersion":"v1","items":[{"metadata":{"name":"worker"}}]}`)
+			_, kubeconfig, programs := newExistingCluster(t,
+				`{"kind":"NodeList","apiVersion":"v1","items":[{"metadata":{"name":"worker"}}]}`)
 			c, err := cluster.Use(t.Context(), kubeconfig, cluster.Options{Programs: programs})
 			if err != nil {
 				t.Fatal(err)
@@ -54,16 +56,16 @@ func TestImagesAreLoadedByTheCommandOfTheUser(t *testing.T) {
 }
 
 func TestAClusterWithoutANodeIsOfNoUse(t *testing.T) {
-	_, kubeconfig, programs := existing(t, `{"kind":"NodeList","apiVersion":"v1","items":[]}`)
+	_, kubeconfig, programs := newExistingCluster(t, `{"kind":"NodeList","apiVersion":"v1","items":[]}`)
 	_, err := cluster.Use(t.Context(), kubeconfig, cluster.Options{Programs: programs})
 	if err == nil || !strings.Contains(err.Error(), "has no node") {
 		t.Errorf("error is %v", err)
 	}
 }
 
-// existing is an API server that answers every request with the nodes, and a folder
-// with a kubectl.
-func existing(t *testing.T, nodes string) (server, kubeconfig, programs string) {
+// newExistingCluster starts an API server that answers every request with the nodes, and makes a
+// folder with a kubectl.
+func newExistingCluster(t *testing.T, nodes string) (server, kubeconfig, programs string) {
 	t.Helper()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -19,18 +19,19 @@ type UserOptions struct {
 	Email string
 	// Password lets the user log in with login type password; "" is none.
 	Password string
-	// Status is the first status; "" is active, since most tests need that. New users of a real server start dormant.
+	// Status is the first status; "" is active, since most tests need that. New users of a real server
+	// start dormant.
 	Status UserStatus
 	// LoginType is the user's login type; "" is password with a password, else none.
 	LoginType string
 	// Roles are site roles; the implied member role is not listed.
 	Roles []string
-	// System marks a user such as "prebuilds", for whom nobody can mint (403, B.3).
+	// System marks a user such as "prebuilds", whose tokens cannot be minted (403, B.3).
 	System bool
 }
 
-// CreateUser adds a user. It returns ErrInvalid for a username that B.2 refuses and ErrConflict for one that is taken; the
-// name of a deleted user is free.
+// CreateUser adds a user. It returns ErrInvalid for a username that B.2 refuses and ErrConflict for
+// one that is taken; the name of a deleted user is free.
 func (s *Server) CreateUser(o UserOptions) (User, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,10 +64,10 @@ func (s *Server) CreateUser(o UserOptions) (User, error) {
 	return u.snapshot(), nil
 }
 
-// organizationID is the one organization, which everybody is a member of.
+// organizationID is the id of the only organization. Every user is a member of it.
 const organizationID = "7c9e6679-0000-4000-8000-0000000000aa"
 
-// changeUser applies an edit to a living user, given by id, username or e-mail.
+// changeUser applies an edit to a user who is not deleted, given by id, username or e-mail.
 func (s *Server) changeUser(name string, edit func(*user)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,7 +90,7 @@ func (s *Server) Suspend(name string) error {
 	return s.changeUser(name, func(u *user) { u.status = StatusSuspended })
 }
 
-// Activate revives a suspended or dormant user and, with it, the keys that have not expired.
+// Activate makes a suspended or dormant user active again. Keys that have not expired work again.
 func (s *Server) Activate(name string) error {
 	return s.changeUser(name, func(u *user) { u.status = StatusActive })
 }
@@ -99,7 +100,7 @@ func (s *Server) SetUpstreamSession(name string, alive bool) error {
 	return s.changeUser(name, func(u *user) { u.upstreamDead = !alive })
 }
 
-// DeleteUser leaves a tombstone, takes all keys away and frees the username (B.8).
+// DeleteUser keeps a tombstone, deletes all keys and frees the username (B.8).
 func (s *Server) DeleteUser(name string) error {
 	return s.changeUser(name, s.store.deleteUser)
 }
@@ -130,7 +131,7 @@ func (s *Server) Users() []User {
 type TokenOptions struct {
 	// User is an id, username or e-mail.
 	User string
-	// Name is unique among the user's tokens; "" draws one.
+	// Name is unique among the user's tokens; for "" the server draws one.
 	Name string
 	// Lifetime may be beyond the deployment's limits; 0 is the default lifetime.
 	Lifetime time.Duration
@@ -140,7 +141,8 @@ type TokenOptions struct {
 	LoginType string
 }
 
-// CreateToken makes a key past all permissions and returns its value, the only time that it can be had.
+// CreateToken makes a key without checking permissions and returns its value, which cannot be read
+// again.
 func (s *Server) CreateToken(o TokenOptions) (string, Key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +167,7 @@ func (s *Server) CreateToken(o TokenOptions) (string, Key, error) {
 	return value, key.snapshot(s.now()), nil
 }
 
-// RevokeKey deletes a key at once, as somebody in the dashboard would.
+// RevokeKey deletes a key at once, as a user does in the dashboard.
 func (s *Server) RevokeKey(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +179,7 @@ func (s *Server) RevokeKey(id string) error {
 	return nil
 }
 
-// KeyFilter selects keys. The zero value selects all; what is set must hold together.
+// KeyFilter selects keys. The zero value selects all. A key has to match every field that is set.
 type KeyFilter struct {
 	// User is an id, username or e-mail.
 	User string

@@ -10,9 +10,9 @@ import (
 	"net/http"
 )
 
-// edgeJSON is a change of the edge; nil leaves a part as it is. All parts change in one step.
+// edgeJSON is a change of the edge. A nil field is left as it is. All parts change in one step.
 type edgeJSON struct {
-	// ClientCA is PEM; "" asks for no client certificates any more.
+	// ClientCA is PEM; "" stops asking for client certificates.
 	ClientCA *string `json:"client_ca"`
 	// Certificate and Key are the server certificate as PEM; they change together.
 	Certificate               *string            `json:"certificate"`
@@ -29,7 +29,8 @@ var (
 	errNoCertificate = errors.New("no certificate in the PEM text")
 )
 
-// parseChange is checked first and applied afterwards, so that a bad change changes nothing.
+// parseChange checks the whole change and returns the function that applies it, so that an invalid
+// change has no effect.
 func (in edgeJSON) parseChange() (func(*Edge), error) {
 	var pool *x509.CertPool
 	if in.ClientCA != nil && *in.ClientCA != "" {
@@ -101,7 +102,8 @@ func (a *admin) setOutage(r *http.Request) (any, error) {
 	return nil, a.listener.Restart()
 }
 
-// optionsJSON is what can be changed while the server runs; nil leaves a value as it is.
+// optionsJSON holds the options that can be changed while the server runs. A nil field is left as
+// it is.
 type optionsJSON struct {
 	Profile               *Profile      `json:"profile"`
 	Version               *string       `json:"version"`

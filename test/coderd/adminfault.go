@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// faultJSON is a Fault on the administration port. A gate fault gets a gate of its own; it is released by its path.
+// faultJSON is a Fault as the administration port shows it. A gate fault gets its own gate, which
+// POST /faults/{id}/release releases.
 type faultJSON struct {
 	ID         int          `json:"id,omitempty"`   // answers only
 	Hits       int          `json:"hits,omitempty"` // answers only

@@ -14,22 +14,25 @@ import (
 // adminBodyLimit bounds the bodies that the administration port reads.
 const adminBodyLimit = 1 << 20
 
-// admin offers the administration methods over HTTP, for demonstrations and tests in other processes.
+// admin serves the administration methods over HTTP, for demonstrations and tests in other
+// processes.
 type admin struct {
 	server   *Server
 	listener *Listener
 }
 
-// AdminHandler offers the server's administration and one listener's edge as HTTP with JSON bodies. It asks nobody for
-// credentials: bind it to loopback. Values of tokens, client secrets and authorization codes occur only in the answer that
-// creates one, and in the body that asks whether a token is accepted. Paths ({user} is an id, username or e-mail):
+// AdminHandler serves the administration of the server and of one listener's edge, over HTTP with
+// JSON bodies. It does not authenticate its callers: bind it to loopback only. The values of
+// tokens, client secrets and authorization codes appear only in the answer that creates them, and
+// in the request that asks whether a token is accepted. Paths ({user} is an id, username or
+// e-mail):
 //
 //	GET, POST          /users               UserOptions, answers User
 //	DELETE             /users/{user}
 //	PUT                /users/{user}/roles  ["owner"]
 //	PUT                /users/{user}/status {"status": "suspended"}
 //	PUT                /users/{user}/upstream {"alive": false}
-//	GET, POST          /tokens              ?user=&prefix=&live=; token to create, answers value and key
+//	GET, POST          /tokens              ?user=&prefix=&live=; POST answers value and key
 //	DELETE             /tokens/{id}
 //	POST               /accepts-token       {"token": "..."} -> {"accepted": true}
 //	GET, POST          /workspaces          {"owner": "ada", "name": "dev"}
@@ -37,23 +40,26 @@ type admin struct {
 //	POST               /workspaces/{owner}/{name}/builds {"transition": "start"}, or "stop"
 //	PUT                /workspaces/{owner}/{name}/dormant {"dormant": true}
 //	GET, DELETE        /streams             the open streams; DELETE cuts them
-//	PUT                /oauth               {"enabled": true, "dynamic_registration": true}; what is absent stays
-//	GET, POST          /oauth/apps          {"name": "ci", "redirect_uris": ["https://..."]}, answers app and client_secret
+//	PUT                /oauth               {"enabled": true, "dynamic_registration": true}
+//	GET, POST          /oauth/apps          {"name": "ci", "redirect_uris": ["https://..."]},
+//	                                        answers app and client_secret
 //	DELETE             /oauth/apps/{client}
 //	GET                /oauth/grants        ?user=&client=
 //	DELETE             /oauth/grants/{client}/{user}
-//	POST               /oauth/approve       {"user": "ada", "url": "<authorization URL>"} -> {"location": "<callback URL>"}
+//	POST               /oauth/approve       {"user": "ada", "url": "<authorization URL>"}
+//	                                        -> {"location": "<callback URL>"}
 //	GET, POST, DELETE  /faults              a fault, answers its id; DELETE disarms all
 //	DELETE             /faults/{id}         disarms one and releases its gate
 //	POST               /faults/{id}/release releases its gate only
 //	GET, DELETE        /requests            the log
 //	GET                /count               ?method=&route= -> {"count": 3}
 //	GET, PUT           /clock               {"offset": "5m"}
-//	PUT                /options             {"profile": "R30", "api_rate_limit": 512, ...}; what is absent stays
-//	PUT                /edge                see edgeJSON; what is absent stays
+//	PUT                /options             {"profile": "R30", "api_rate_limit": 512, ...}
+//	PUT                /edge                see edgeJSON
 //	PUT                /outage              {"down": true}
 //
-// Durations are Go duration strings. Errors are {"message": "..."}.
+// PUT /oauth, /options and /edge change only the fields that they name. Durations are Go duration
+// strings. Errors are {"message": "..."}.
 func (s *Server) AdminHandler(listener *Listener) http.Handler {
 	a := &admin{server: s, listener: listener}
 	mux := http.NewServeMux()

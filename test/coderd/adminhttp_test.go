@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 // administer sends a request to the administration and checks the status.
@@ -44,7 +44,8 @@ func TestAdministrationOfUsersAndTokens(t *testing.T) {
 		Token string
 		Key   coderd.Key
 	}
-	if err := json.Unmarshal([]byte(w.administer(200, "POST", "/tokens", object{"user": "op", "name": "boot", "lifetime": "2h"})), &made); err != nil {
+	answer := w.administer(200, "POST", "/tokens", object{"user": "op", "name": "boot", "lifetime": "2h"})
+	if err := json.Unmarshal([]byte(answer), &made); err != nil {
 		t.Fatal(err)
 	}
 	accepted := func() bool {
@@ -80,7 +81,8 @@ func TestAdministrationOfFaultsLogAndClock(t *testing.T) {
 	if res := w.want(http.StatusTooManyRequests, "GET", me, w.adaToken, ""); res.Header.Get("Retry-After") != "5" {
 		t.Errorf("Retry-After %q", res.Header.Get("Retry-After"))
 	}
-	if got := w.administer(200, "GET", "/faults", nil); !strings.Contains(got, `"hits":1`) || !strings.Contains(got, `"retry_after":"5s"`) {
+	if got := w.administer(200, "GET", "/faults", nil); !strings.Contains(got, `"hits":1`) ||
+		!strings.Contains(got, `"retry_after":"5s"`) {
 		t.Errorf("faults %s", got)
 	}
 	w.administer(200, "POST", "/faults", object{"kind": "gate"})
@@ -105,7 +107,8 @@ func TestAdministrationOfFaultsLogAndClock(t *testing.T) {
 		t.Errorf("log %q after the reset", got)
 	}
 	w.administer(204, "PUT", "/clock", object{"offset": "-90s"})
-	if diff := cmp.Diff("{\"offset\":\"-1m30s\",\"now\":\"2026-02-20T09:58:30Z\"}\n", w.administer(200, "GET", "/clock", nil)); diff != "" {
+	want := "{\"offset\":\"-1m30s\",\"now\":\"2026-02-20T09:58:30Z\"}\n"
+	if diff := cmp.Diff(want, w.administer(200, "GET", "/clock", nil)); diff != "" {
 		t.Errorf("clock (-want +got):\n%s", diff)
 	}
 }
@@ -114,7 +117,7 @@ func TestAdministrationOfEdgeOptionsAndOutage(t *testing.T) {
 	t.Parallel()
 	tr := newTrust(t)
 	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.clientConfig(tr.issueClient("ada")))
-	renewed := issueCertificate(t, tr.servers, pki.Request{CommonName: "renewed"})
+	renewed := issueCertificate(t, tr.servers, certs.Request{CommonName: "renewed"})
 	w.administer(204, "PUT", "/edge", object{
 		"client_ca": string(tr.servers.PEM()), "certificate": string(renewed.CertPEM), "key": string(renewed.KeyPEM),
 	})

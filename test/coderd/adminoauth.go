@@ -17,11 +17,13 @@ var (
 	ErrAppNotFound = errors.New("app not found")
 	// ErrGrantNotFound: the user has no grant for the app.
 	ErrGrantNotFound = errors.New("grant not found")
-	// ErrRefused: the server would not grant the authorization; the text holds the error code and its description.
+	// ErrRefused: the server would not grant the authorization; the text holds the error code and its
+	// description.
 	ErrRefused = errors.New("authorization refused")
 )
 
-// SetOAuth2Provider switches the provider on or off, as the present profile does it: by experiment or by option (C.1).
+// SetOAuth2Provider switches the provider on or off in the way of the current profile: by
+// experiment or by option (C.1).
 func (s *Server) SetOAuth2Provider(on bool) {
 	s.Reconfigure(func(o *Options) {
 		if o.isNew() {
@@ -35,7 +37,8 @@ func (s *Server) SetOAuth2Provider(on bool) {
 	})
 }
 
-// SetDynamicRegistration opens or closes dynamic client registration. It makes no difference to R30 (C.4).
+// SetDynamicRegistration opens or closes dynamic client registration. It has no effect in R30
+// (C.4).
 func (s *Server) SetDynamicRegistration(on bool) {
 	s.Reconfigure(func(o *Options) { o.DynamicRegistration = on })
 }
@@ -50,7 +53,7 @@ type OAuthAppOptions struct {
 	Scope string
 }
 
-// OAuthApp is a snapshot of a client, made by an administrator or registered by itself.
+// OAuthApp is a snapshot of a client that an administrator made or that registered itself.
 type OAuthApp struct {
 	ClientID     string    `json:"client_id"`
 	Name         string    `json:"name"`
@@ -73,7 +76,8 @@ func (app *oauthApp) snapshot() OAuthApp {
 	return out
 }
 
-// CreateOAuthApp makes an app with one client secret, whose value is returned this once: a static client.
+// CreateOAuthApp makes a static client: an app with one client secret, whose value is returned only
+// here.
 func (s *Server) CreateOAuthApp(o OAuthAppOptions) (OAuthApp, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +97,8 @@ func (s *Server) CreateOAuthApp(o OAuthAppOptions) (OAuthApp, string, error) {
 	return app.snapshot(), value, nil
 }
 
-// OAuthApps returns all apps in the order of their creation, those that registered themselves included.
+// OAuthApps returns all apps in the order of their creation, including those that registered
+// themselves.
 func (s *Server) OAuthApps() []OAuthApp {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,7 +120,7 @@ func (s *Server) changeApp(clientID string, edit func(*oauthApp) error) error {
 	return edit(app)
 }
 
-// DeleteOAuthApp takes an app away with all its codes and tokens (C.3).
+// DeleteOAuthApp deletes an app with all its codes and tokens (C.3).
 func (s *Server) DeleteOAuthApp(clientID string) error {
 	return s.changeApp(clientID, func(app *oauthApp) error {
 		s.store.deleteApp(app)
@@ -135,7 +140,7 @@ func (s *Server) AddOAuthSecret(clientID string) (id, value string, err error) {
 	return id, value, err
 }
 
-// DeleteOAuthSecret takes a client secret away with the tokens that were issued under it (C.3).
+// DeleteOAuthSecret deletes a client secret with the tokens that were issued under it (C.3).
 func (s *Server) DeleteOAuthSecret(clientID, secretID string) error {
 	return s.changeApp(clientID, func(app *oauthApp) error {
 		s.store.deleteSecret(app, secretID)
@@ -143,7 +148,7 @@ func (s *Server) DeleteOAuthSecret(clientID, secretID string) error {
 	})
 }
 
-// OAuthGrant is a snapshot of a pair of tokens. It holds nothing secret.
+// OAuthGrant is a snapshot of a pair of tokens. It contains no secrets.
 type OAuthGrant struct {
 	UserID   string `json:"user_id"`
 	Username string `json:"username"`
@@ -151,15 +156,16 @@ type OAuthGrant struct {
 	// Scopes are the grant's; Key.Scopes, the access token's, may be narrower.
 	Scopes   []string `json:"scopes"`
 	Resource string   `json:"resource,omitempty"`
-	// GrantedAt is when the code was exchanged, RefreshExpiresAt when the present refresh token ends.
+	// GrantedAt is when the code was exchanged, RefreshExpiresAt when the current refresh token
+	// expires.
 	GrantedAt        time.Time `json:"granted_at"`
 	RefreshExpiresAt time.Time `json:"refresh_expires_at"`
 	// Key is the access token's key.
 	Key Key `json:"key"`
 }
 
-// OAuthGrants returns what has been granted and not been taken back, in the order of the access tokens' creation. user (id,
-// username or e-mail) and clientID limit it; "" is all.
+// OAuthGrants returns the grants that have not been revoked, in the order in which their access
+// tokens were created. user (id, username or e-mail) and clientID select grants; "" selects all.
 func (s *Server) OAuthGrants(user, clientID string) []OAuthGrant {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +183,8 @@ func (s *Server) OAuthGrants(user, clientID string) []OAuthGrant {
 	return out
 }
 
-// RevokeOAuthGrant drops a user's code and tokens for an app, as the user would in the dashboard (C.8).
+// RevokeOAuthGrant deletes a user's code and tokens for an app, as the user does in the dashboard
+// (C.8).
 func (s *Server) RevokeOAuthGrant(user, clientID string) error {
 	return s.changeApp(clientID, func(app *oauthApp) error {
 		u := s.findUser(user)
@@ -191,9 +198,10 @@ func (s *Server) RevokeOAuthGrant(user, clientID string) error {
 	})
 }
 
-// ApproveOAuth does what a user does with an authorization URL in a browser: signs in and approves. It returns the URL of the
-// client's callback with code and state, or with an error where the server reports errors there. What a server shows on
-// a page of its own is ErrRefused. Nothing is logged or counted, and no session is left behind.
+// ApproveOAuth does what a user does with an authorization URL in a browser: signs in and approves.
+// It returns the URL of the client's callback with code and state, or with an error if the server
+// reports it there. An error that the server shows on its own page is ErrRefused. The call is
+// neither logged nor counted, and no session remains.
 func (s *Server) ApproveOAuth(user, authorizationURL string) (string, error) {
 	u, err := url.Parse(authorizationURL)
 	if err != nil || u.Path != authorizePath {
@@ -210,8 +218,12 @@ func (s *Server) ApproveOAuth(user, authorizationURL string) (string, error) {
 	}
 	session := &apiKey{user: who, scopes: []string{scopeAll}, allowList: []string{allowAll}}
 	c := &call{
-		Server: s, request: &http.Request{Method: http.MethodPost, URL: u, Header: http.Header{}}, ex: &exchange{}, now: s.now(),
-		header: http.Header{}, key: session,
+		Server:  s,
+		request: &http.Request{Method: http.MethodPost, URL: u, Header: http.Header{}},
+		ex:      &exchange{},
+		now:     s.now(),
+		header:  http.Header{},
+		key:     session,
 	}
 	a, refused := c.readAuthorization(u.Query())
 	if refused != nil && refused.inline {

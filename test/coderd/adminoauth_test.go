@@ -25,7 +25,8 @@ func TestApproveOAuth(t *testing.T) { // H
 		if err != nil {
 			t.Fatal(err)
 		}
-		code := locationOf(t, response{Response: &http.Response{Header: http.Header{"Location": {target}}}}).Query().Get("code")
+		approved := response{Response: &http.Response{Header: http.Header{"Location": {target}}}}
+		code := locationOf(t, approved).Query().Get("code")
 		if p.server.Count("", "") != 0 || len(p.server.Keys(coderd.KeyFilter{User: "ada"})) != 1 {
 			t.Error("the approval has left a trace")
 		}
@@ -48,7 +49,7 @@ func TestApproveOAuth(t *testing.T) { // H
 			user, url string
 			want      error
 		}{
-			"unknown user":     {"nobody", base + p.authorizeQuery().Encode(), coderd.ErrUserNotFound},
+			"unknown user":     {"absent", base + p.authorizeQuery().Encode(), coderd.ErrUserNotFound},
 			"another URL":      {"ada", "https://coder.example.test/login", coderd.ErrInvalid},
 			"unknown client":   {"ada", base + p.authorizeQuery("client_id", "x").Encode(), coderd.ErrRefused},
 			"foreign redirect": {"ada", base + p.authorizeQuery("redirect_uri", "https://a.test").Encode(), coderd.ErrRefused},
@@ -78,7 +79,7 @@ func TestOAuthAdministrationErrors(t *testing.T) {
 	for name, got := range map[string][2]error{
 		"app":    {p.server.DeleteOAuthApp("x"), coderd.ErrAppNotFound},
 		"secret": {added, coderd.ErrAppNotFound},
-		"user":   {p.server.RevokeOAuthGrant("nobody", p.clientID), coderd.ErrUserNotFound},
+		"user":   {p.server.RevokeOAuthGrant("absent", p.clientID), coderd.ErrUserNotFound},
 		"grant":  {p.server.RevokeOAuthGrant("ada", p.clientID), coderd.ErrGrantNotFound},
 	} {
 		if !errors.Is(got[0], got[1]) {
@@ -105,7 +106,8 @@ func TestOAuthAdministrationOverHTTP(t *testing.T) {
 		}](t, p.administer(200, "POST", "/oauth/apps", object{"name": "ci", "redirect_uris": []string{callback}}))
 		p.administer(400, "POST", "/oauth/apps", object{"name": "ci"})
 		p.useApp(made.App, made.Secret)
-		if got := p.administer(200, "GET", "/oauth/apps", nil); !strings.Contains(got, p.clientID) || strings.Contains(got, p.secret) {
+		if got := p.administer(200, "GET", "/oauth/apps", nil); !strings.Contains(got, p.clientID) ||
+			strings.Contains(got, p.secret) {
 			t.Errorf("apps %s", got)
 		}
 		approval := object{"user": "ada", "url": p.ln.URL() + "/oauth2/authorize?" + p.authorizeQuery().Encode()}
@@ -116,7 +118,8 @@ func TestOAuthAdministrationOverHTTP(t *testing.T) {
 		if tokens.ExpiresIn != 3600 {
 			t.Errorf("expires in %d s", tokens.ExpiresIn)
 		}
-		grants := decodeText[[]coderd.OAuthGrant](t, p.administer(200, "GET", "/oauth/grants?user=ada&client="+p.clientID, nil))
+		grants := decodeText[[]coderd.OAuthGrant](t,
+			p.administer(200, "GET", "/oauth/grants?user=ada&client="+p.clientID, nil))
 		if len(grants) != 1 || !grants[0].RefreshExpiresAt.Equal(start.Add(48*time.Hour)) {
 			t.Errorf("grants %+v", grants)
 		}
@@ -125,8 +128,10 @@ func TestOAuthAdministrationOverHTTP(t *testing.T) {
 		p.wantAlive(tokens, false)
 		p.administer(204, "DELETE", "/oauth/apps/"+p.clientID, nil)
 		p.administer(404, "DELETE", "/oauth/apps/"+p.clientID, nil)
-		if got := p.administer(200, "GET", "/oauth/apps", nil) + p.administer(200, "GET", "/oauth/grants", nil); got != "[]\n[]\n" {
-			t.Errorf("left: %s", got)
+		for _, path := range []string{"/oauth/apps", "/oauth/grants"} {
+			if got := p.administer(200, "GET", path, nil); got != "[]\n" {
+				t.Errorf("left at %s: %s", path, got)
+			}
 		}
 		p.administer(204, "PUT", "/oauth", object{"enabled": false})
 		p.want(http.StatusNotFound, "GET", serverDocument, "", "")
@@ -151,8 +156,9 @@ func TestOAuthFaults(t *testing.T) { // H, C.7, G.18
 		"C.7 internal error":    {coderd.Fault{Kind: coderd.FaultStatus}, 500, "", "server_error", false},
 		"C.7 unavailable":       {coderd.Fault{Kind: coderd.FaultStatus, Status: 503}, 503, "", "server_error", false},
 		"C.7 overload":          {coderd.Fault{Kind: coderd.FaultTooManyRequests}, 429, "", "temporarily_unavailable", false},
-		"C.7 a chosen error":    {coderd.Fault{Kind: coderd.FaultStatus, Status: 400, Message: "invalid_grant"}, 400, "invalid_grant", "invalid_grant", false},
-		"A.2 a proxy's page":    {coderd.Fault{Kind: coderd.FaultHTML}, 502, "", "", false},
+		"C.7 a chosen error": {coderd.Fault{Kind: coderd.FaultStatus, Status: 400, Message: "invalid_grant"},
+			400, "invalid_grant", "invalid_grant", false},
+		"A.2 a proxy's page": {coderd.Fault{Kind: coderd.FaultHTML}, 502, "", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -21,8 +21,8 @@ type SeedUser struct {
 	System    bool       `json:"system,omitempty"`
 }
 
-// SeedToken is a token to create, on the administration port and in a seed file. Lifetime is a Go duration string; ""
-// is the deployment's default.
+// SeedToken is a token to create, on the administration port and in a seed file. Lifetime is a Go
+// duration string; "" is the deployment's default.
 type SeedToken struct {
 	User      string   `json:"user"`
 	Name      string   `json:"name,omitempty"`
@@ -31,10 +31,10 @@ type SeedToken struct {
 	AllowList []string `json:"allow_list,omitempty"`
 }
 
-// Options is the user as CreateUser takes it.
+// Options converts the user for CreateUser.
 func (u SeedUser) Options() UserOptions { return UserOptions(u) }
 
-// Options is the token as CreateToken takes it, or ErrInvalid for a lifetime that is none.
+// Options converts the token for CreateToken. It returns ErrInvalid if Lifetime is not a duration.
 func (t SeedToken) Options() (TokenOptions, error) {
 	out := TokenOptions{User: t.User, Name: t.Name, Scopes: t.Scopes, AllowList: t.AllowList}
 	if t.Lifetime == "" {

@@ -24,20 +24,24 @@ const (
 	alertFatal        = 2
 )
 
-// serverSecretLabel is the key log's name of the TLS 1.3 secret under which a server's first application record is sent.
+// serverSecretLabel is the key log's name of the TLS 1.3 secret that protects the server's first
+// application record.
 const serverSecretLabel = "SERVER_TRAFFIC_SECRET_0"
 
-// alertRewriter makes a connection send an alert of one's choice, which crypto/tls offers no way to do. crypto/tls is made
-// to refuse the connection with an alert of its own, and the record is changed on its way out:
+// alertRewriter makes a connection send a chosen alert, which crypto/tls has no API for. crypto/tls
+// is made to refuse the connection with its own alert, and that record is rewritten when it is
+// sent:
 //
-//   - TLS 1.2: the server refuses while it still writes in clear, before its Finished, so the alert's one byte is replaced.
-//     The client's handshake fails with it.
-//   - TLS 1.3: by then the server writes under its application traffic keys, and the client's handshake is over: it gets the
-//     alert with its first read, as with a real refusal of its certificate. The record is sealed anew, under the same key
-//     and sequence number 0, with the key taken from the connection's key log.
+//   - TLS 1.2: the server refuses before its Finished message, while it still writes unencrypted,
+//     so the byte with the alert's number is replaced. The client's handshake fails with that
+//     alert.
+//   - TLS 1.3: at that point the server writes with its application traffic keys, and the client's
+//     handshake is complete. The client gets the alert with its first read, as when a server
+//     refuses its certificate. The record is encrypted again with the same key, which is taken from
+//     the connection's key log, and sequence number 0.
 //
-// ChaCha20-Poly1305 is not in the standard library. Where a client without AES hardware negotiates it in TLS 1.3, the
-// alert is left out and the connection just ends, rather than to claim something else.
+// ChaCha20-Poly1305 is not in the standard library. If a client without AES hardware negotiates it
+// in TLS 1.3, no alert is sent and the connection is closed.
 type alertRewriter struct {
 	mu     sync.Mutex
 	number uint8 // 0: not armed
@@ -45,7 +49,7 @@ type alertRewriter struct {
 	secret []byte // of TLS 1.3
 }
 
-// Write takes a line of the connection's key log; only the one secret is kept, and nothing is written anywhere.
+// Write receives a line of the connection's key log. It keeps only the one secret, in memory.
 func (a *alertRewriter) Write(line []byte) (int, error) {
 	fields := bytes.Fields(line)
 	if len(fields) == 3 && string(fields[0]) == serverSecretLabel {
@@ -60,7 +64,8 @@ func (a *alertRewriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// armAlert chooses the alert. What the connection writes from then on is that alert and nothing else.
+// armAlert chooses the alert. From then on it replaces every alert and application record that the
+// connection writes.
 func (a *alertRewriter) armAlert(number uint8, state tls.ConnectionState) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -87,7 +92,8 @@ func (a *alertRewriter) rewriteRecord(p []byte) []byte {
 	}
 }
 
-// sealAlert builds the TLS 1.3 alert record: header, then the sealed alert with its content type (RFC 8446, section 5.2).
+// sealAlert builds the TLS 1.3 alert record: header, then the sealed alert with its content type
+// (RFC 8446, section 5.2).
 func (a *alertRewriter) sealAlert() ([]byte, error) {
 	aead, iv, err := a.trafficKeys()
 	if err != nil {

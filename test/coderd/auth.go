@@ -14,10 +14,12 @@ const (
 	sessionHeader = "Coder-Session-Token"
 )
 
-// signedOut is the constant text of the first five 401 variants. It contains "expired" whatever the cause (A.5).
+// signedOut is the constant text of the first five 401 variants. It contains "expired" whatever the
+// cause (A.5).
 const signedOut = "signed out, or the session has expired; sign in again"
 
-// sessionToken finds the request's token. The first non-empty place wins and is not fallen back from (A.3).
+// sessionToken finds the request's token. The first place that is not empty is used, even if the
+// token there is invalid (A.3).
 func sessionToken(r *http.Request) string {
 	if cookie, err := r.Cookie(sessionCookie); err == nil && cookie.Value != "" {
 		return cookie.Value
@@ -37,7 +39,8 @@ func sessionToken(r *http.Request) string {
 	return query.Get("access_token")
 }
 
-// lookUp finds the key of a token: parse, id, secret, expiry, in this order (A.5). Without a key the string is the detail.
+// lookUp finds the key of a token. It checks the format, the id, the secret and the expiry, in this
+// order (A.5). If there is no valid key, the string is the detail of the 401.
 func (s *Server) lookUp(token string) (*apiKey, string) {
 	if token == "" {
 		return nil, "a session cookie or query parameter is needed"
@@ -59,8 +62,9 @@ func (s *Server) lookUp(token string) (*apiKey, string) {
 	return key, ""
 }
 
-// authenticateCaller settles who calls. The order is A.5's: a token that passes its own checks is touched and extended before
-// anybody looks at the user, so that a suspended user's token lives on.
+// authenticateCaller finds out who calls. The order is that of A.5: a token that passes its own
+// checks is marked as used and extended before the user is checked, so a suspended user's token is
+// still extended.
 func (c *call) authenticateCaller() *reply {
 	key, detail := c.findCredential()
 	if key == nil {
@@ -94,7 +98,8 @@ func notActive(status UserStatus) string {
 	return fmt.Sprintf("user is not active (status = %q), contact an admin to reactivate the account", string(status))
 }
 
-// findCredential is the request's own token, or else the session of the user whom the edge vouches for.
+// findCredential returns the key of the request's own token or, if there is no token, the session
+// of the user whom the edge has identified.
 func (c *call) findCredential() (*apiKey, string) {
 	token := sessionToken(c.request)
 	if token == "" && c.ex.edgeUser != "" {
@@ -105,7 +110,8 @@ func (c *call) findCredential() (*apiKey, string) {
 	return c.lookUp(token)
 }
 
-// isSliding is B.7: R30 extends every kind of key, NEW leaves tokens fixed.
+// isSliding reports whether use extends a key (B.7): R30 extends keys of every kind, NEW does not
+// extend tokens.
 func (s *Server) isSliding(key *apiKey) bool {
 	if s.opts.DisableExpiryRefresh {
 		return false
@@ -118,8 +124,8 @@ func (c *call) refuseUnauthorized(message, detail string) *reply {
 	return &rp
 }
 
-// unauthorizedReply is a 401 of the auth layer with its challenge. The description goes by the word "expired" in the texts, so
-// that every signed-out answer claims expiry (A.5).
+// unauthorizedReply is a 401 of the auth layer with its challenge. The description depends on the
+// word "expired" in the texts, so every signed-out answer says that the token has expired (A.5).
 func unauthorizedReply(accessURL, message, detail string) reply {
 	description := "the access token is invalid"
 	if strings.Contains(message+detail, "expired") {
@@ -130,7 +136,8 @@ func unauthorizedReply(accessURL, message, detail string) reply {
 		description, accessURL+"/.well-known/oauth-protected-resource"))
 }
 
-// AcceptsToken reports whether the server would accept a token now. Nothing is touched, counted or logged.
+// AcceptsToken reports whether the server would accept a token now. The token is not marked as
+// used, and nothing is counted or logged.
 func (s *Server) AcceptsToken(token string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -23,8 +23,10 @@ func TestRefusalsOfTheAuthLayer(t *testing.T) { // A.5
 	}{
 		"A.5 no token":       {func(*world) string { return "" }, "signed out", "cookie or query parameter", true},
 		"A.5 too many parts": {func(*world) string { return "a-b-c" }, "signed out", "Invalid API key format: 3 parts", true},
-		"A.5 short id":       {func(*world) string { return "short-" + strings.Repeat("x", 22) }, "signed out", "Invalid API key format: id", true},
-		"A.5 short secret":   {func(*world) string { return "abcdefghij-short" }, "signed out", "Invalid API key format: secret", true},
+		"A.5 short id": {func(*world) string { return "short-" + strings.Repeat("x", 22) },
+			"signed out", "Invalid API key format: id", true},
+		"A.5 short secret": {func(*world) string { return "abcdefghij-short" },
+			"signed out", "Invalid API key format: secret", true},
 		"A.5 unknown id": {func(*world) string { return "abcdefghij-" + strings.Repeat("x", 22) },
 			"signed out", "the API key is invalid", true},
 		"A.5 wrong secret": {func(w *world) string { return w.adaKey.ID + "-" + strings.Repeat("x", 22) },
@@ -37,7 +39,8 @@ func TestRefusalsOfTheAuthLayer(t *testing.T) { // A.5
 			w.advanceClock(2400 * time.Hour)
 			return token
 		}, "signed out", "API key expired", true},
-		"A.5 upstream session dead": {func(w *world) string { return w.endUpstreamSession() }, "signed out", "oidc provider", true},
+		"A.5 upstream session dead": {func(w *world) string { return w.endUpstreamSession() },
+			"signed out", "oidc provider", true},
 		"A.5 roles lookup failed": {func(w *world) string {
 			w.server.Inject(coderd.Fault{Kind: coderd.FaultRolesLookup})
 			return w.adaToken
@@ -111,12 +114,18 @@ func TestCredentialPrecedence(t *testing.T) { // A.3
 		prepare func(req *http.Request, good string)
 		status  int
 	}{
-		"A.3 cookie":                    {func(r *http.Request, good string) { addCookie(r, good) }, 200},
-		"A.3 query":                     {func(r *http.Request, good string) { setQuery(r, "coder_session_token", good) }, 200},
-		"A.3 header":                    {func(r *http.Request, good string) { r.Header.Set("Coder-Session-Token", good) }, 200},
-		"A.3 bearer, any case, trimmed": {func(r *http.Request, good string) { r.Header.Set("Authorization", "bEaReR   "+good+"  ") }, 200},
-		"A.3 access_token":              {func(r *http.Request, good string) { setQuery(r, "access_token", good) }, 200},
-		"A.3 other scheme":              {func(r *http.Request, good string) { r.Header.Set("Authorization", "Basic "+good) }, 401},
+		"A.3 cookie": {func(r *http.Request, good string) { addCookie(r, good) }, 200},
+		"A.3 query": {func(r *http.Request, good string) { setQuery(r, "coder_session_token", good) },
+			200},
+		"A.3 header": {func(r *http.Request, good string) { r.Header.Set("Coder-Session-Token", good) },
+			200},
+		"A.3 bearer, any case, trimmed": {func(r *http.Request, good string) {
+			r.Header.Set("Authorization", "bEaReR   "+good+"  ")
+		}, 200},
+		"A.3 access_token": {func(r *http.Request, good string) { setQuery(r, "access_token", good) }, 200},
+		"A.3 other scheme": {func(r *http.Request, good string) {
+			r.Header.Set("Authorization", "Basic "+good)
+		}, 401},
 		"A.3 stale cookie beats a good header": {func(r *http.Request, good string) {
 			addCookie(r, bad)
 			r.Header.Set("Coder-Session-Token", good)

@@ -32,15 +32,15 @@ func (el edgeListener) Accept() (net.Conn, error) {
 	return &edgeConn{Conn: conn, generation: el.owner.generation, accepted: !el.owner.secure}, nil
 }
 
-// edgeConn is a TCP connection that knows the generation of the edge under which it began, and can change the TLS alert
-// that leaves through it.
+// edgeConn is a TCP connection that knows the generation of the edge when it was accepted, and can
+// replace the TLS alert that is sent through it.
 type edgeConn struct {
 	net.Conn
 	generation int
 	alert      alertRewriter
 
 	mu       sync.Mutex
-	accepted bool // the handshake got past the client's certificate
+	accepted bool // the client's certificate was accepted
 	closed   bool
 }
 
@@ -51,8 +51,9 @@ func (c *edgeConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close of a refused connection sends the end of the stream and drains what the client still sends. Closing at once would
-// answer that with a TCP reset, and the reset could overtake the alert.
+// Close of a refused connection closes the sending side and reads what the client still sends.
+// Closing both sides at once would answer that data with a TCP reset, which could reach the client
+// before the alert.
 func (c *edgeConn) Close() error {
 	c.mu.Lock()
 	linger := !c.accepted && !c.closed
@@ -74,8 +75,9 @@ func (c *edgeConn) Close() error {
 
 var errRefused = errors.New("connection refused by an injected alert")
 
-// verifyConnection is the last step of a handshake that depends on the client's certificate: an injected alert strikes here. crypto/tls
-// answers the error with bad_certificate, which the connection turns into the alert that was asked for.
+// verifyConnection is the last step of the handshake that checks the client's certificate. An
+// injected alert applies here: crypto/tls answers the error with bad_certificate, which the
+// connection replaces by the chosen alert.
 func (l *Listener) verifyConnection(conn *edgeConn, state tls.ConnectionState) error {
 	if alert := l.server.faults.takeAlert(); alert != 0 {
 		conn.alert.armAlert(alert, state)
@@ -92,7 +94,7 @@ func (l *Listener) verifyConnection(conn *edgeConn, state tls.ConnectionState) e
 
 type connContextKey struct{}
 
-// boundConn is what a request knows of its connection.
+// boundConn tells a request on which listener and connection it arrived.
 type boundConn struct {
 	listener *Listener
 	conn     *edgeConn
@@ -125,7 +127,8 @@ func (l *Listener) isOutdated(conn *edgeConn) bool {
 	return conn.generation != l.generation
 }
 
-// connState keeps the set of idle connections that UpdateEdge closes. One that turns idle after the update goes at once.
+// connState maintains the set of idle connections, which UpdateEdge closes. A connection from
+// before the last update is closed as soon as it is idle.
 func (l *Listener) connState(conn net.Conn, state http.ConnState) {
 	c := unwrapConn(conn)
 	l.mu.Lock()

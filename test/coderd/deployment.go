@@ -47,7 +47,8 @@ type sessionsJSON struct {
 	DisableExpiryRefresh bool `json:"disable_expiry_refresh"`
 }
 
-// deploymentConfig shows the only setting that the contract names (B.1). Its existence is no secret, hence 403.
+// deploymentConfig shows the only setting that the contract names (B.1). The endpoint is not
+// hidden, so a refusal is 403.
 func (c *call) deploymentConfig() reply {
 	if !c.mayReadConfig() {
 		return forbiddenReply()
@@ -88,7 +89,8 @@ type authCheckRequest struct {
 	} `json:"checks"`
 }
 
-// authCheck answers which of the named actions the caller may do (B.1). "me" names the caller as the owner.
+// authCheck answers which of the named actions the caller may do (B.1). "me" names the caller as
+// the owner.
 func (c *call) authCheck() reply {
 	var req authCheckRequest
 	if refused := c.decodeBody(&req); refused != nil {

@@ -10,28 +10,35 @@ import (
 	"slices"
 )
 
-// Edge is what stands between clients and the server on one listener: TLS termination, client certificates, demanded
-// headers, and whom they identify. The zero value lets everything through.
+// Edge describes the proxy in front of the server on one listener: TLS termination, client
+// certificates, required headers, and how these identify a user. The zero value lets every request
+// through.
 type Edge struct {
-	// Certificate is the server certificate; nil at Start makes a plain HTTP listener, and stays that.
+	// Certificate is the server certificate; nil at Start makes a plain HTTP listener, which cannot
+	// change to TLS afterwards.
 	Certificate *tls.Certificate
-	// ClientCAs verify client certificates; nil asks for none. A refusal is a TLS alert: unknown_ca, certificate_expired,
-	// bad_certificate, and for a missing certificate handshake_failure (TLS 1.2) or certificate_required (TLS 1.3).
+	// ClientCAs verify client certificates; nil asks for none. A refusal is a TLS alert: unknown_ca,
+	// certificate_expired, bad_certificate, and for a missing certificate handshake_failure (TLS 1.2)
+	// or certificate_required (TLS 1.3).
 	ClientCAs *x509.CertPool
-	// ClientCertificateOptional lets clients without a certificate in; one that is presented is still verified.
+	// ClientCertificateOptional accepts clients without a certificate; a certificate that is presented
+	// is still verified.
 	ClientCertificateOptional bool
-	// IdentifyByCertificate makes a request without a session token act as the user named by the certificate's common name.
+	// IdentifyByCertificate makes a request without a session token act as the user named by the
+	// certificate's common name.
 	IdentifyByCertificate bool
-	// RequiredHeaders must be there with these very values, or the edge refuses the request with a page of HTML.
+	// RequiredHeaders are headers that every request must have with exactly these values. The edge
+	// refuses other requests with an HTML page.
 	RequiredHeaders map[string]string
 	// RefusalStatus is the status of that refusal; 0 is 403.
 	RefusalStatus int
-	// IdentityHeader names a header whose value is the username that a request without a session token acts as; "" is none.
-	// Only set it together with RequiredHeaders: whoever may send it is whoever they say.
+	// IdentityHeader names a header whose value is the username that a request without a session token
+	// acts as; "" is none. Set it only together with RequiredHeaders, because a client that can send
+	// it can act as any user.
 	IdentityHeader string
 }
 
-// Edge returns the listener's present edge. It shares nothing that UpdateEdge may change.
+// Edge returns the listener's current edge. UpdateEdge does not change the returned value.
 func (l *Listener) Edge() Edge {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -40,9 +47,9 @@ func (l *Listener) Edge() Edge {
 	return e
 }
 
-// UpdateEdge changes the edge in one step, as a proxy that reloads its configuration: new connections and requests see all
-// of the change, idle connections are closed, and busy ones are closed after their present request. change must not call
-// the listener.
+// UpdateEdge changes the edge in one step, as a proxy does that reloads its configuration: new
+// connections and requests see all of the change, idle connections are closed, and busy ones are
+// closed after their current request. change must not call the listener.
 func (l *Listener) UpdateEdge(change func(*Edge)) {
 	e := l.Edge()
 	change(&e)
@@ -60,7 +67,8 @@ func (l *Listener) UpdateEdge(change func(*Edge)) {
 	clear(l.idle)
 }
 
-// admitRequest checks a request at the edge and notes whom the edge vouches for. It answers refusals itself.
+// admitRequest checks a request at the edge and records the user whom the edge identifies. If it
+// returns false, it has answered the request.
 func (l *Listener) admitRequest(w http.ResponseWriter, r *http.Request) bool {
 	e := l.Edge()
 	if conn := connOf(r); conn != nil && l.isOutdated(conn) {
@@ -83,7 +91,7 @@ func (l *Listener) admitRequest(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// tlsConfig is made anew for every connection, from the edge as it is then.
+// tlsConfig makes the configuration of one connection from the current edge.
 func (l *Listener) tlsConfig(conn *edgeConn) *tls.Config {
 	e := l.Edge()
 	config := &tls.Config{
@@ -92,7 +100,7 @@ func (l *Listener) tlsConfig(conn *edgeConn) *tls.Config {
 		MaxVersion:   l.opts.MaxVersion,
 		NextProtos:   l.offeredProtocols(),
 		Time:         l.server.Now,
-		// A resumed session would skip the check of the client certificate against a pool that has changed since.
+		// A resumed session would not check the client certificate against a pool that has changed since.
 		SessionTicketsDisabled: true,
 		KeyLogWriter:           &conn.alert,
 		VerifyConnection:       func(state tls.ConnectionState) error { return l.verifyConnection(conn, state) },

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 var tlsVersions = map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13}
@@ -23,28 +23,28 @@ var tlsVersions = map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.
 // trust is a server authority, a client authority, and what they issued.
 type trust struct {
 	t               *testing.T
-	servers, people *pki.Authority
-	server          *pki.Certificate
+	servers, people *certs.Authority
+	server          *certs.Certificate
 }
 
 func newTrust(t *testing.T) *trust {
 	t.Helper()
 	clk := clocktesting.NewFakePassiveClock(start)
 	tr := &trust{t: t, servers: newAuthority(t, "servers", clk), people: newAuthority(t, "people", clk)}
-	tr.server = issueCertificate(t, tr.servers, pki.Request{CommonName: "coder"})
+	tr.server = issueCertificate(t, tr.servers, certs.Request{CommonName: "coder"})
 	return tr
 }
 
-func newAuthority(t *testing.T, name string, clk *clocktesting.FakePassiveClock) *pki.Authority {
+func newAuthority(t *testing.T, name string, clk *clocktesting.FakePassiveClock) *certs.Authority {
 	t.Helper()
-	a, err := pki.NewAuthority(name, clk)
+	a, err := certs.NewAuthority(name, clk)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-func issueCertificate(t *testing.T, a *pki.Authority, req pki.Request) *pki.Certificate {
+func issueCertificate(t *testing.T, a *certs.Authority, req certs.Request) *certs.Certificate {
 	t.Helper()
 	c, err := a.Issue(req)
 	if err != nil {
@@ -53,13 +53,13 @@ func issueCertificate(t *testing.T, a *pki.Authority, req pki.Request) *pki.Cert
 	return c
 }
 
-func (tr *trust) issueClient(name string) *pki.Certificate {
-	return issueCertificate(tr.t, tr.people, pki.Request{Usage: pki.Client, CommonName: name})
+func (tr *trust) issueClient(name string) *certs.Certificate {
+	return issueCertificate(tr.t, tr.people, certs.Request{Usage: certs.Client, CommonName: name})
 }
 
-// clientConfig trusts the server authority and presents a certificate, if any. It shows it whatever the server asks for, so that
-// the server has to refuse it.
-func (tr *trust) clientConfig(cert *pki.Certificate) *tls.Config {
+// clientConfig trusts the server authority and presents a certificate, if any. It presents the
+// certificate whatever the server asks for, so that the server has to refuse it.
+func (tr *trust) clientConfig(cert *certs.Certificate) *tls.Config {
 	config := &tls.Config{RootCAs: tr.servers.Pool(), Time: func() time.Time { return start }}
 	if cert != nil {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert.TLS, nil }
@@ -74,20 +74,22 @@ func (tr *trust) edge() coderd.Edge {
 func TestClientCertificates(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
-		cert  func(tr *trust) *pki.Certificate
+		cert  func(tr *trust) *certs.Certificate
 		alert map[string]uint8 // by version; nil: let in
 	}{
-		"let in": {func(tr *trust) *pki.Certificate { return tr.issueClient("ada") }, nil},
-		"none": {func(*trust) *pki.Certificate { return nil },
+		"let in": {func(tr *trust) *certs.Certificate { return tr.issueClient("ada") }, nil},
+		"none": {func(*trust) *certs.Certificate { return nil },
 			map[string]uint8{"TLS 1.2": 40, "TLS 1.3": 116}},
-		"unknown authority": {func(tr *trust) *pki.Certificate {
-			return issueCertificate(tr.t, tr.servers, pki.Request{Usage: pki.Client, CommonName: "ada"})
+		"unknown authority": {func(tr *trust) *certs.Certificate {
+			return issueCertificate(tr.t, tr.servers, certs.Request{Usage: certs.Client, CommonName: "ada"})
 		}, map[string]uint8{"TLS 1.2": 48, "TLS 1.3": 48}},
-		"expired": {func(tr *trust) *pki.Certificate {
-			return issueCertificate(tr.t, tr.people, pki.Request{Usage: pki.Client, CommonName: "ada", NotAfter: start.Add(-time.Minute)})
+		"expired": {func(tr *trust) *certs.Certificate {
+			return issueCertificate(tr.t, tr.people, certs.Request{
+				Usage: certs.Client, CommonName: "ada", NotAfter: start.Add(-time.Minute),
+			})
 		}, map[string]uint8{"TLS 1.2": 45, "TLS 1.3": 45}},
-		"wrong usage": {func(tr *trust) *pki.Certificate {
-			return issueCertificate(tr.t, tr.people, pki.Request{Usage: pki.Server, CommonName: "ada"})
+		"wrong usage": {func(tr *trust) *certs.Certificate {
+			return issueCertificate(tr.t, tr.people, certs.Request{Usage: certs.Server, CommonName: "ada"})
 		}, map[string]uint8{"TLS 1.2": 42, "TLS 1.3": 42}},
 	}
 	for name, tc := range cases {
@@ -102,7 +104,8 @@ func TestClientCertificates(t *testing.T) {
 					if err != nil || res.StatusCode != http.StatusOK || res.TLS.Version != number {
 						t.Fatalf("status %v, error %v", res.Response, err)
 					}
-					if got := w.server.Requests()[0]; got.Username != "ada" || got.ClientCertCN != "ada" || got.ClientCertSerial == "" {
+					if got := w.server.Requests()[0]; got.Username != "ada" ||
+						got.ClientCertCN != "ada" || got.ClientCertSerial == "" {
 						t.Errorf("logged %+v", got)
 					}
 					return
@@ -116,7 +119,8 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
-// wantAlert checks that the peer sent an alert. crypto/tls names alerts; an unnamed one shows its number.
+// wantAlert checks that the peer sent an alert. crypto/tls names alerts; an unnamed one shows its
+// number.
 func wantAlert(t *testing.T, err error, number uint8) {
 	t.Helper()
 	var alert tls.AlertError
@@ -172,8 +176,9 @@ func TestEdgeIdentity(t *testing.T) {
 	if err := w.server.DeleteUser("ada"); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.want(http.StatusUnauthorized, "GET", me, "", "").decodeProblem(); !strings.Contains(got.Detail, "cookie or query") {
-		t.Errorf("nobody is vouched for: %+v", got)
+	got := w.want(http.StatusUnauthorized, "GET", me, "", "").decodeProblem()
+	if !strings.Contains(got.Detail, "cookie or query") {
+		t.Errorf("the edge identifies a deleted user: %+v", got)
 	}
 }
 
@@ -182,7 +187,7 @@ func TestEdgeChangesInOneStep(t *testing.T) {
 	tr := newTrust(t)
 	w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: tr.edge()}, tr.clientConfig(tr.issueClient("ada")))
 	w.want(http.StatusOK, "GET", me, "", "")
-	renewed := issueCertificate(t, tr.servers, pki.Request{CommonName: "renewed"})
+	renewed := issueCertificate(t, tr.servers, certs.Request{CommonName: "renewed"})
 	w.ln.UpdateEdge(func(e *coderd.Edge) {
 		e.ClientCAs, e.Certificate = tr.servers.Pool(), &renewed.TLS
 		e.RequiredHeaders = map[string]string{"X-Gate": "open"}
@@ -248,7 +253,7 @@ func TestRequiredHeaders(t *testing.T) {
 	var got []int
 	for _, res := range []response{
 		try("", "", "ada"), try("CF-Access-Client-Id", "other", "ada"), try("cf-access-client-id", "id", "ada"),
-		try("CF-Access-Client-Id", "id", "nobody"),
+		try("CF-Access-Client-Id", "id", "absent"),
 	} {
 		got = append(got, res.StatusCode)
 	}
@@ -271,7 +276,8 @@ func TestOutageKeepsThePortAndTheState(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {
 		tr := newTrust(t)
-		w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{HTTP2: http2, Edge: tr.edge()}, tr.clientConfig(tr.issueClient("ada")))
+		at := coderd.ListenOptions{HTTP2: http2, Edge: tr.edge()}
+		w := newWorldAt(t, coderd.Options{}, at, tr.clientConfig(tr.issueClient("ada")))
 		w.client.Transport.(*http.Transport).ForceAttemptHTTP2 = http2
 		if res := w.want(http.StatusOK, "GET", me, "", ""); (res.ProtoMajor == 2) != http2 {
 			t.Errorf("protocol %s", res.Proto)

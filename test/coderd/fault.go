@@ -19,26 +19,32 @@ const (
 	FaultGate FaultKind = "gate"
 	// FaultDropBefore cuts the connection before the server has seen the request.
 	FaultDropBefore FaultKind = "drop-before"
-	// FaultDropAnswer lets the server do its work and cuts the connection without an answer. Note that Go's client silently
-	// repeats a GET that dies on a connection which was used before; POST, PUT and DELETE it does not repeat.
+	// FaultDropAnswer lets the server do its work and cuts the connection without an answer. Go's
+	// client silently repeats a GET that fails on a reused connection, but not a POST, PUT or DELETE.
 	FaultDropAnswer FaultKind = "drop-answer"
 	// FaultStatus answers Fault.Status (0: 500) in the Coder error shape.
 	FaultStatus FaultKind = "status"
 	// FaultHTML answers Fault.Status (0: 502) with a proxy's HTML page.
 	FaultHTML FaultKind = "html"
-	// FaultUnauthorized answers 401 as the auth layer does, for a key that does not exist unless Message or Detail say otherwise.
+	// FaultUnauthorized answers 401 as the auth layer does, for a key that does not exist unless
+	// Message or Detail say otherwise.
 	FaultUnauthorized FaultKind = "unauthorized"
 	// FaultTooManyRequests answers 429 with Retry-After (0: 60 s).
 	FaultTooManyRequests FaultKind = "too-many-requests"
-	// FaultRolesLookup makes the roles lookup of an otherwise valid key fail: 401 with an internal-error text (A.5).
+	// FaultRolesLookup makes the roles lookup of an otherwise valid key fail: 401 with an
+	// internal-error text (A.5).
 	FaultRolesLookup FaultKind = "roles-lookup"
-	// FaultTLSAlert refuses a TLS connection with Fault.Alert; see alert.go for what is sent when. Method and Path do not apply.
+	// FaultTLSAlert refuses a TLS connection with Fault.Alert; see alert.go for what is sent when.
+	// Method and Path do not apply.
 	FaultTLSAlert FaultKind = "tls-alert"
 )
 
-// isTerminal faults answer in the server's place; no later fault is looked at.
+// isTerminal reports whether the fault answers in place of the server. Faults after it do not
+// apply.
 func (k FaultKind) isTerminal() bool {
-	return slices.Contains([]FaultKind{FaultDropBefore, FaultStatus, FaultHTML, FaultUnauthorized, FaultTooManyRequests}, k)
+	return slices.Contains([]FaultKind{
+		FaultDropBefore, FaultStatus, FaultHTML, FaultUnauthorized, FaultTooManyRequests,
+	}, k)
 }
 
 func (k FaultKind) isKnown() bool {
@@ -46,19 +52,22 @@ func (k FaultKind) isKnown() bool {
 		slices.Contains([]FaultKind{FaultLatency, FaultGate, FaultDropAnswer, FaultRolesLookup, FaultTLSAlert}, k)
 }
 
-// Fault disturbs the requests that it matches. Several faults on one request apply in the order of their injection.
+// Fault disturbs the requests that it matches. Several faults on one request apply in the order of
+// their injection.
 type Fault struct {
 	Kind FaultKind
 	// Method limits the fault to a method; "" is every method.
 	Method string
-	// Path limits the fault to a path: segment by segment, where * or {anything} stands for one segment and a final ** for
-	// the rest, so that a route pattern can be used as it is; "" is every path.
+	// Path limits the fault to a path: segment by segment, where * or {anything} stands for one
+	// segment and a final ** for the rest, so that a route pattern can be used as it is; "" is every
+	// path.
 	Path string
 	// Skip lets that many matching requests pass first.
 	Skip int
 	// Times is how many requests are disturbed; 0 is all of them, until removed.
 	Times int
-	// Late applies FaultLatency and FaultGate between the server's work and the answer instead of before the work.
+	// Late applies FaultLatency and FaultGate between the server's work and the answer instead of
+	// before the work.
 	Late bool
 	// Latency is for FaultLatency.
 	Latency time.Duration
@@ -68,8 +77,9 @@ type Fault struct {
 	Status int
 	// RetryAfter is for FaultTooManyRequests, in whole seconds.
 	RetryAfter time.Duration
-	// Message and Detail replace the texts of FaultStatus, FaultUnauthorized and FaultTooManyRequests. On the OAuth2 protocol's
-	// paths they are the error code, such as invalid_grant, and its description.
+	// Message and Detail replace the texts of FaultStatus, FaultUnauthorized and FaultTooManyRequests.
+	// On the OAuth2 protocol's paths they are the error code, such as invalid_grant, and its
+	// description.
 	Message, Detail string
 	// Alert is for FaultTLSAlert: the alert's number, such as 44 for certificate_revoked.
 	Alert uint8
@@ -94,7 +104,7 @@ func (g *Gate) Release() { g.releasedOnce.Do(func() { close(g.released) }) }
 
 func (g *Gate) markEntered() { g.enteredOnce.Do(func() { close(g.entered) }) }
 
-// armedFault is an injected fault with what is left of it.
+// armedFault is an injected fault with its counters.
 type armedFault struct {
 	Fault
 	id   int
@@ -102,7 +112,7 @@ type armedFault struct {
 	hits int
 }
 
-// tryFire reports whether the fault applies to one more matching request.
+// tryFire counts a matching request and reports whether the fault applies to it.
 func (f *armedFault) tryFire() bool {
 	f.seen++
 	if f.seen <= f.Skip || f.isSpent() {
@@ -122,8 +132,9 @@ type faultSet struct {
 
 func newFaultSet() *faultSet { return &faultSet{} }
 
-// Inject arms a fault and returns what disarms it. Disarming does not let go of requests that wait at a gate. A fault of a
-// kind that does not exist, or of FaultGate without a gate, is a mistake of the test and panics.
+// Inject arms a fault and returns the function that disarms it. Disarming does not release requests
+// that wait at a gate. An unknown kind, or FaultGate without a gate, is a mistake in the test and
+// panics.
 func (s *Server) Inject(f Fault) (remove func()) {
 	id := s.faults.addFault(f)
 	return func() { s.faults.removeFault(id) }
@@ -166,7 +177,8 @@ func (fs *faultSet) listFaults() []armedFault {
 	return out
 }
 
-// takeMatching fires what applies to a request, up to the first terminal fault.
+// takeMatching returns the faults that apply to a request, up to the first terminal one, and counts
+// them.
 func (fs *faultSet) takeMatching(method, path string) []Fault {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -183,7 +195,8 @@ func (fs *faultSet) takeMatching(method, path string) []Fault {
 	return out
 }
 
-// takeAlert fires the first alert that is due for a TLS connection; 0 is none.
+// takeAlert returns the alert of the first fault that applies to a TLS connection and counts it; 0
+// is none.
 func (fs *faultSet) takeAlert() uint8 {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()

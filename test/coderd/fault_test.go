@@ -24,12 +24,17 @@ func TestAnswersOfFaults(t *testing.T) {
 		value    string
 		contains string
 	}{
-		"H status":            {coderd.Fault{Kind: coderd.FaultStatus}, 500, "Content-Type", "application/json; charset=utf-8", `"message"`},
-		"H chosen status":     {coderd.Fault{Kind: coderd.FaultStatus, Status: 503, Message: "busy"}, 503, "X-Coder-Build-Version", "v2.36.1+abc1234", "busy"},
-		"H 502 HTML":          {coderd.Fault{Kind: coderd.FaultHTML}, 502, "Content-Type", "text/html; charset=utf-8", "<h1>502 Bad Gateway</h1>"},
-		"H HTML has no build": {coderd.Fault{Kind: coderd.FaultHTML, Status: 403}, 403, "X-Coder-Build-Version", "", "Forbidden"},
-		"H 401":               {coderd.Fault{Kind: coderd.FaultUnauthorized}, 401, "Content-Type", "application/json; charset=utf-8", "API key is invalid"},
-		"H 429":               {coderd.Fault{Kind: coderd.FaultTooManyRequests}, 429, "Retry-After", "60", "message"},
+		"H status": {coderd.Fault{Kind: coderd.FaultStatus},
+			500, "Content-Type", "application/json; charset=utf-8", `"message"`},
+		"H chosen status": {coderd.Fault{Kind: coderd.FaultStatus, Status: 503, Message: "busy"},
+			503, "X-Coder-Build-Version", "v2.36.1+abc1234", "busy"},
+		"H 502 HTML": {coderd.Fault{Kind: coderd.FaultHTML},
+			502, "Content-Type", "text/html; charset=utf-8", "<h1>502 Bad Gateway</h1>"},
+		"H HTML has no build": {coderd.Fault{Kind: coderd.FaultHTML, Status: 403},
+			403, "X-Coder-Build-Version", "", "Forbidden"},
+		"H 401": {coderd.Fault{Kind: coderd.FaultUnauthorized},
+			401, "Content-Type", "application/json; charset=utf-8", "API key is invalid"},
+		"H 429": {coderd.Fault{Kind: coderd.FaultTooManyRequests}, 429, "Retry-After", "60", "message"},
 		"H 429 with a chosen wait": {coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 7 * time.Second}, 429,
 			"Retry-After", "7", "message"},
 	}
@@ -146,7 +151,9 @@ func TestHeldRequestsEndWithTheListener(t *testing.T) {
 func TestFaultSelection(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	remove := w.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Method: "GET", Path: "/api/v2/users/*", Skip: 1, Times: 2})
+	remove := w.server.Inject(coderd.Fault{
+		Kind: coderd.FaultStatus, Method: "GET", Path: "/api/v2/users/*", Skip: 1, Times: 2,
+	})
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultLatency, Latency: time.Millisecond})
 	for i, want := range []int{200, 500, 500, 200} {
 		w.want(http.StatusOK, "GET", "/api/v2/buildinfo", "", "") // another path

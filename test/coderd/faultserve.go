@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// serveFaulty answers a request with the armed faults applied. A cut connection is http.ErrAbortHandler, which net/http
-// turns into a closed connection (HTTP/1) or a reset stream (HTTP/2).
+// serveFaulty answers a request with the armed faults applied. A cut connection is
+// http.ErrAbortHandler, which net/http turns into a closed connection (HTTP/1) or a reset stream
+// (HTTP/2).
 func (s *Server) serveFaulty(w http.ResponseWriter, r *http.Request, next http.HandlerFunc) {
 	faults := s.faults.takeMatching(r.Method, r.URL.Path)
 	if len(faults) == 0 {
 		next(w, r)
 		return
 	}
-	// The body is read first, because net/http notices that a client has gone only after that.
+	// The body is read first, because net/http notices only after that when a client disconnects.
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -54,7 +55,8 @@ func (s *Server) serveFaulty(w http.ResponseWriter, r *http.Request, next http.H
 	_, _ = w.Write(held.body.Bytes())
 }
 
-// holdRequest waits for a latency or a gate. When the client leaves, or the listener stops, the request goes no further.
+// holdRequest waits for a latency or a gate. It aborts the request if the client disconnects or the
+// listener stops.
 func holdRequest(r *http.Request, f Fault) {
 	var released <-chan struct{}
 	var elapsed <-chan time.Time
@@ -130,7 +132,7 @@ func orStatus(status, fallback int) int {
 	return status
 }
 
-// heldAnswer keeps an answer back, so that the connection can be cut after the work is done.
+// heldAnswer buffers an answer, so that the connection can be cut after the work is done.
 type heldAnswer struct {
 	header  http.Header
 	status  int

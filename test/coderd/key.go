@@ -22,7 +22,8 @@ const touchGrain = time.Hour
 // timeGrain is the precision of the server's database.
 const timeGrain = time.Microsecond
 
-// apiKey is a stored key. Its slices are never edited in place, so that answers may be encoded outside the lock.
+// apiKey is a stored key. Its slices are never edited in place, so that answers may be encoded
+// outside the lock.
 type apiKey struct {
 	id        string
 	hash      secretHash
@@ -39,14 +40,15 @@ type apiKey struct {
 	lastUsed  time.Time
 }
 
-// isExpired holds from the very instant of expires_at on: a fixed token "dies exactly at expires_at" (B.7), and one that
-// was expired by request is dead at once (B.5).
+// isExpired is true from expires_at on: a fixed token "dies exactly at expires_at" (B.7), and a
+// token that was expired by request is invalid at once (B.5).
 func (k *apiKey) isExpired(now time.Time) bool { return !now.Before(k.expiresAt) }
 
 // lifetimeSeconds drops fractions: a lifetime given in the wrong unit is stored as 0 (G.5).
 func (k *apiKey) lifetimeSeconds() int64 { return int64(k.lifetime / time.Second) }
 
-// recordUse applies B.7 and reports whether anything changed.
+// recordUse updates last_used and, if the key slides, expires_at (B.7). It reports whether anything
+// changed.
 func (k *apiKey) recordUse(now time.Time, slides bool) bool {
 	changed := false
 	if now.Sub(k.lastUsed) > touchGrain {
@@ -98,7 +100,7 @@ func (k *apiKey) legacyScope() string {
 	return aliasAll
 }
 
-// Key is a snapshot of a stored key for tests. It holds nothing secret.
+// Key is a snapshot of a stored key for tests. It contains no secrets.
 type Key struct {
 	ID        string        `json:"id"`
 	UserID    string        `json:"user_id"`

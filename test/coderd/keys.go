@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// listTokens is GET .../keys/tokens (contract B.5). An empty result stays a nil slice, which JSON spells null.
+// listTokens is GET .../keys/tokens (contract B.5). An empty result is a nil slice, which is null
+// in JSON.
 func (c *call) listTokens() reply {
 	target, refused := c.pathUser()
 	if refused != nil {
@@ -75,7 +76,8 @@ func (c *call) deleteKey() reply {
 	return noContent()
 }
 
-// expireKey ends a key now and keeps it. A key that has already ended keeps its time.
+// expireKey makes a key expire now, without deleting it. A key that has already expired keeps its
+// expires_at.
 func (c *call) expireKey() reply {
 	k, refused := c.pathKey(actionUpdate)
 	if refused != nil {
@@ -100,7 +102,8 @@ func (c *call) tokenConfig() reply {
 	return jsonReply(http.StatusOK, tokenConfigJSON{MaxTokenLifetime: c.maxLifetime(target)})
 }
 
-// keySpec is a key to be made. The zero scopes and allow list are unrestricted; an empty name of a token is drawn.
+// keySpec is a key to be made. Empty scopes and an empty allow list are unrestricted. The server
+// draws a name for a token without one.
 type keySpec struct {
 	user      *user
 	loginType string
@@ -110,8 +113,8 @@ type keySpec struct {
 	lifetime  time.Duration
 }
 
-// addKey stores a new key and returns its value, which nobody can learn afterwards. It returns ErrConflict when the
-// user has a token of that name, expired ones included (B.3). The mutex must be held.
+// addKey stores a new key and returns its value, which cannot be read again. It returns ErrConflict
+// when the user has a token of that name, expired ones included (B.3). The mutex must be held.
 func (s *Server) addKey(spec keySpec) (string, *apiKey, error) {
 	if spec.loginType == LoginTypeToken {
 		if spec.name == "" {
@@ -139,7 +142,8 @@ func (s *Server) addKey(spec keySpec) (string, *apiKey, error) {
 	k := &apiKey{
 		id: id, hash: hashSecret(secret), user: spec.user, loginType: spec.loginType, name: spec.name,
 		scopes: spec.scopes, allowList: spec.allowList, lifetime: spec.lifetime,
-		createdAt: now, updatedAt: now, expiresAt: now.Add(spec.lifetime).Truncate(timeGrain), lastUsed: time.Unix(0, 0).UTC(),
+		createdAt: now, updatedAt: now, expiresAt: now.Add(spec.lifetime).Truncate(timeGrain),
+		lastUsed: time.Unix(0, 0).UTC(),
 	}
 	s.store.addKey(k, s.opts.KeyRetention)
 	return id + "-" + secret, k, nil

@@ -37,10 +37,12 @@ func TestListing(t *testing.T) { // B.5
 			[]string{"root/first", "ada/first", "admin/first", "ada/short"}, []string{"root/first", "ada/first", "admin/first"}},
 		"B.5 include_all of a member": {"ada", "me" + tokens + "?include_all=true",
 			[]string{"ada/first", "ada/short"}, []string{"ada/first"}},
-		"B.5 an owner sees another's":      {"root", "ada" + tokens, []string{"ada/first", "ada/short"}, []string{"ada/first"}},
-		"B.5 a user-admin sees nothing":    {"admin", "ada" + tokens, nil, nil},
-		"B.5 session keys are not listed":  {"root", "root" + tokens, []string{"root/first"}, []string{"root/first"}},
-		"B.5 an unusable flag means false": {"root", "root" + tokens + "?include_all=perhaps", []string{"root/first"}, []string{"root/first"}},
+		"B.5 an owner sees another's": {"root", "ada" + tokens, []string{"ada/first", "ada/short"},
+			[]string{"ada/first"}},
+		"B.5 a user-admin sees nothing":   {"admin", "ada" + tokens, nil, nil},
+		"B.5 session keys are not listed": {"root", "root" + tokens, []string{"root/first"}, []string{"root/first"}},
+		"B.5 an unusable flag means false": {"root", "root" + tokens + "?include_all=perhaps",
+			[]string{"root/first"}, []string{"root/first"}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +98,8 @@ func TestKeyByIDAndByName(t *testing.T) { // B.5
 		w.want(http.StatusNoContent, "DELETE", "/api/v2/users/ada/keys/"+id, w.ownerToken, "")
 		w.want(http.StatusNotFound, "DELETE", "/api/v2/users/ada/keys/"+id, w.ownerToken, "")
 		w.want(http.StatusNotFound, "GET", "/api/v2/users/ada/keys/tokens/a%2Fb", w.ownerToken, "")
-		if got := w.want(http.StatusUnauthorized, "GET", me, value, "").decodeProblem(); !strings.Contains(got.Detail, "invalid") {
+		got := w.want(http.StatusUnauthorized, "GET", me, value, "").decodeProblem()
+		if !strings.Contains(got.Detail, "invalid") {
 			t.Errorf("detail %q", got.Detail)
 		}
 	})
@@ -157,13 +160,17 @@ func TestSlidingExpiry(t *testing.T) { // B.7
 		used      bool          // was last_used moved?
 		expires   time.Duration // from the start
 	}{
-		"B.7 R30 token slides":                    {coderd.ProfileR30, "token", false, day, 2 * time.Hour, true, 26 * time.Hour},
-		"B.7 R30 token after exactly an hour":     {coderd.ProfileR30, "token", false, day, time.Hour, true, 25 * time.Hour},
-		"B.7 R30 token within the hour":           {coderd.ProfileR30, "token", false, day, 59 * time.Minute, true, day},
-		"B.7 R30 short tokens never slide":        {coderd.ProfileR30, "token", false, time.Hour, 59 * time.Minute, true, time.Hour},
-		"B.7 NEW token is fixed":                  {coderd.ProfileNew, "token", false, day, 2 * time.Hour, true, day},
-		"B.7 NEW session slides":                  {coderd.ProfileNew, "password", false, day, 2 * time.Hour, true, 26 * time.Hour},
-		"B.7 NEW OIDC session slides":             {coderd.ProfileNew, "oidc", false, day, 2 * time.Hour, true, 26 * time.Hour},
+		"B.7 R30 token slides": {coderd.ProfileR30, "token", false, day, 2 * time.Hour,
+			true, 26 * time.Hour},
+		"B.7 R30 token after exactly an hour": {coderd.ProfileR30, "token", false, day, time.Hour, true, 25 * time.Hour},
+		"B.7 R30 token within the hour":       {coderd.ProfileR30, "token", false, day, 59 * time.Minute, true, day},
+		"B.7 R30 short tokens never slide": {coderd.ProfileR30, "token", false, time.Hour, 59 * time.Minute,
+			true, time.Hour},
+		"B.7 NEW token is fixed": {coderd.ProfileNew, "token", false, day, 2 * time.Hour, true, day},
+		"B.7 NEW session slides": {coderd.ProfileNew, "password", false, day, 2 * time.Hour,
+			true, 26 * time.Hour},
+		"B.7 NEW OIDC session slides": {coderd.ProfileNew, "oidc", false, day, 2 * time.Hour,
+			true, 26 * time.Hour},
 		"B.7 R30 with the refresh disabled":       {coderd.ProfileR30, "token", true, day, 2 * time.Hour, true, day},
 		"B.7 NEW session with refresh disabled":   {coderd.ProfileNew, "password", true, day, 2 * time.Hour, true, day},
 		"B.7 R30 an hour's token at its last use": {coderd.ProfileR30, "token", false, time.Hour, 0, true, time.Hour},
@@ -172,7 +179,9 @@ func TestSlidingExpiry(t *testing.T) { // B.7
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, coderd.Options{Profile: tc.profile, DisableExpiryRefresh: tc.fixed})
-			value, key, err := w.server.CreateToken(coderd.TokenOptions{User: "ada", LoginType: tc.loginType, Lifetime: tc.lifetime})
+			value, key, err := w.server.CreateToken(coderd.TokenOptions{
+				User: "ada", LoginType: tc.loginType, Lifetime: tc.lifetime,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -242,7 +251,7 @@ func TestKeySnapshots(t *testing.T) {
 	}{
 		"all":             {coderd.KeyFilter{}, []string{"first", "first", "cso-1 expired", "cso-2", ""}},
 		"of a user":       {coderd.KeyFilter{User: "root"}, []string{"first"}},
-		"of nobody":       {coderd.KeyFilter{User: "nobody"}, nil},
+		"of no user":      {coderd.KeyFilter{User: "absent"}, nil},
 		"of a prefix":     {coderd.KeyFilter{NamePrefix: "cso-"}, []string{"cso-1 expired", "cso-2"}},
 		"alive":           {coderd.KeyFilter{NamePrefix: "cso-", Live: true}, []string{"cso-2"}},
 		"of a login type": {coderd.KeyFilter{LoginType: coderd.LoginTypePassword}, []string{""}},

@@ -17,9 +17,10 @@ import (
 
 // ListenOptions says how a server listens. The zero value is plain HTTP on a free loopback port.
 type ListenOptions struct {
-	// Address is host:port; "" is 127.0.0.1:0. Only loopback addresses are allowed, unless AnyInterface is set.
+	// Address is host:port; "" is 127.0.0.1:0. Only loopback addresses are allowed, unless
+	// AnyInterface is set.
 	Address string
-	// AnyInterface allows other addresses: for a pod, which has a network of its own.
+	// AnyInterface allows other addresses, for use in a pod, which has its own network.
 	AnyInterface bool
 	// MinVersion and MaxVersion bound TLS, e.g. tls.VersionTLS12; 0 is Go's default.
 	MinVersion, MaxVersion uint16
@@ -29,7 +30,8 @@ type ListenOptions struct {
 	Edge Edge
 }
 
-// Listener is a port on which a server answers. Several listeners, each with its own edge, can share a server.
+// Listener is a port on which a server answers. Several listeners, each with its own edge, can
+// share a server.
 type Listener struct {
 	server *Server
 	opts   ListenOptions
@@ -48,7 +50,8 @@ type Listener struct {
 	handshakes HandshakeCount
 }
 
-// HandshakeCount counts TLS handshakes: those that began and those in which the client's certificate was let through.
+// HandshakeCount counts TLS handshakes: those that began and those in which the client's
+// certificate was accepted.
 type HandshakeCount struct{ Started, Accepted int }
 
 // Start puts the server on a port and returns when it accepts connections.
@@ -102,7 +105,7 @@ func (l *Listener) Restart() error {
 	server := &http.Server{
 		Handler:           l.server,
 		ReadHeaderTimeout: time.Minute,
-		ErrorLog:          log.New(io.Discard, "", 0), // refused handshakes are what tests are about
+		ErrorLog:          log.New(io.Discard, "", 0), // tests refuse handshakes on purpose
 		ConnContext:       l.connContext,
 		ConnState:         l.connState,
 		Protocols:         new(http.Protocols),
@@ -120,7 +123,8 @@ func (l *Listener) Restart() error {
 	return nil
 }
 
-// serveConnections ends with http.ErrServerClosed by Stop; another end closes the port, which clients notice.
+// serveConnections runs until Stop closes the server. After any other error the port is closed as
+// well, and clients fail to connect.
 func (l *Listener) serveConnections(server *http.Server, inner net.Listener) {
 	if !l.secure {
 		_ = server.Serve(inner)
@@ -138,7 +142,8 @@ func (l *Listener) serveConnections(server *http.Server, inner net.Listener) {
 	_ = server.ServeTLS(inner, "", "")
 }
 
-// Stop closes the port and all connections, held requests included: an outage. Restart ends it.
+// Stop simulates an outage: it closes the port and all connections, also those of held requests.
+// Restart ends the outage.
 func (l *Listener) Stop() {
 	l.lifecycle.Lock()
 	defer l.lifecycle.Unlock()
@@ -155,14 +160,15 @@ func (l *Listener) Stop() {
 	<-done
 }
 
-// Close stops the listener for good. It never fails; the error is there for io.Closer.
+// Close stops the listener. It never fails; the error is there for io.Closer.
 func (l *Listener) Close() error {
 	l.Stop()
 	return nil
 }
 
-// Shutdown stops the listener after the requests under way have been answered, or when the context ends. Open streams are
-// told that the server goes away (1001, chosen); those of other listeners of the same server, too.
+// Shutdown stops the listener after the current requests have been answered, or when the context
+// ends. All open streams of the server, also those of its other listeners, are closed with code
+// 1001 (chosen).
 func (l *Listener) Shutdown(ctx context.Context) error {
 	l.mu.Lock()
 	server := l.http

@@ -11,15 +11,17 @@ import (
 	"time"
 )
 
-// Request is what the log keeps of a request. It never holds a token, a header's value or a query's value.
+// Request is the log entry of a request. It never contains a token, a header's value or a query's
+// value.
 type Request struct {
 	// Time is the server's time of arrival; the order of the log is that of completion.
 	Time   time.Time `json:"time"`
 	Method string    `json:"method"`
-	// Path is as sent; what looks like a token in it has its secret cut out.
+	// Path is the path as sent. If it contains something that looks like a token, the secret is
+	// removed.
 	Path string `json:"path"`
-	// Route is the pattern that matches, such as /api/v2/users/{user}, even when a fault or the edge answered in its place;
-	// /api/ is an unknown API route, / the application.
+	// Route is the pattern that matches, such as /api/v2/users/{user}, even when a fault or the edge
+	// answered in its place; /api/ is an unknown API route, / the application.
 	Route     string   `json:"route"`
 	QueryKeys []string `json:"query_keys,omitempty"`
 	// Headers are the canonical names, sorted.
@@ -52,7 +54,7 @@ func newLogEntry(now time.Time, r *http.Request) Request {
 
 type countKey struct{ method, route string }
 
-// requestLog is a ring of the latest requests with counters that outlive it.
+// requestLog is a ring buffer of the latest requests, with counters of all requests.
 type requestLog struct {
 	mu     sync.Mutex
 	ring   []Request
@@ -73,7 +75,7 @@ func (l *requestLog) addEntry(entry Request) {
 	if l.next == len(l.ring) {
 		l.next, l.filled = 0, true
 	}
-	// Methods are the client's to choose: unknown ones share a counter, so that the map stays small.
+	// Clients can send any method. Unknown ones share a counter, so that the map stays small.
 	method := entry.Method
 	if !slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, method) {
 		method = "other"
@@ -81,7 +83,8 @@ func (l *requestLog) addEntry(entry Request) {
 	l.counts[countKey{method, entry.Route}]++
 }
 
-// Requests returns the latest requests that have been answered or cut off, oldest first, at most Options.RequestLogSize.
+// Requests returns the latest requests that have been answered or cut off, oldest first, at most
+// Options.RequestLogSize.
 func (s *Server) Requests() []Request {
 	l := s.log
 	l.mu.Lock()
@@ -92,8 +95,9 @@ func (s *Server) Requests() []Request {
 	return slices.Concat(l.ring[l.next:], l.ring[:l.next])
 }
 
-// Count returns how many requests of a method matched a route pattern since the start or ResetLog. An empty method or
-// route counts all. Requests that a fault or the edge answered count under the route that they were meant for.
+// Count returns how many requests of a method matched a route pattern since the start or ResetLog.
+// An empty method or route counts all. Requests that a fault or the edge answered count under the
+// route that they were meant for.
 func (s *Server) Count(method, route string) int {
 	l := s.log
 	l.mu.Lock()

@@ -50,7 +50,8 @@ func (c *call) logIn() reply {
 	return jsonReply(http.StatusCreated, sessionJSON{SessionToken: token})
 }
 
-// logOut deletes the key that makes the call, whatever kind it is, and the user's application-connect keys (B.2, G.24).
+// logOut deletes the key that makes the call, whatever kind it is, and the user's
+// application-connect keys (B.2, G.24).
 func (c *call) logOut() reply {
 	u := c.key.user
 	c.store.deleteKey(c.key)
@@ -63,8 +64,9 @@ func (c *call) logOut() reply {
 	return jsonReply(http.StatusOK, errorJSON{Message: "Logged out!"})
 }
 
-// edgeSession is the session that the edge holds for a user whom it has identified: it logs the user in when it has none,
-// or when the one it had is gone or expired. Unknown and deleted users get none. The mutex must be held.
+// edgeSession returns the session that the edge keeps for a user whom it has identified. It makes a
+// new session if there is none, or if the last one was deleted or has expired. Unknown and deleted
+// users get none. The mutex must be held.
 func (s *Server) edgeSession(username string) *apiKey {
 	u := s.store.findLogin(username)
 	if u == nil {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// mintRequest is the body of the token endpoint (contract B.3). Lifetime is in nanoseconds; a string does not decode.
+// mintRequest is the body of the token endpoint (contract B.3). Lifetime is in nanoseconds; a
+// string does not decode.
 type mintRequest struct {
 	Lifetime  time.Duration `json:"lifetime"`
 	Scope     string        `json:"scope"`
@@ -24,11 +25,12 @@ type keyValueJSON struct {
 	Key string `json:"key"`
 }
 
-// errScopeNotStorable is R30's failure to generate a key with a scope that its catalogue has let through (B.3).
+// errScopeNotStorable is R30's failure to generate a key with a scope that its catalogue accepts
+// (B.3).
 var errScopeNotStorable = errors.New("scope has no canonical form")
 
-// mintToken checks in the order of B.3: JSON, system user, scopes, allow list, lifetime, insert. The first fault is the
-// only one that is reported.
+// mintToken checks in the order of B.3: JSON, system user, scopes, allow list, lifetime, insert.
+// Only the first failure is reported.
 func (c *call) mintToken() reply {
 	target, refused := c.pathUser()
 	if refused != nil {
@@ -71,7 +73,8 @@ func (c *call) createSession() reply {
 	return c.insertKey(keySpec{user: target, loginType: LoginTypePassword, lifetime: c.opts.DefaultTokenLifetime})
 }
 
-// insertKey generates and stores a key for the caller. Who may not create keys of the target learns it only here (B.3).
+// insertKey generates and stores a key for the caller. Only here is the caller's permission to
+// create keys of the target checked (B.3).
 func (c *call) insertKey(spec keySpec) reply {
 	for _, scope := range spec.scopes {
 		if !storableScope(scope) {
@@ -148,14 +151,16 @@ func (c *call) requestedLifetime(lifetime time.Duration, target *user) (time.Dur
 	case lifetime < 0:
 		rp := errorReply(http.StatusBadRequest, "cannot validate the request", "lifetime must be positive")
 		return 0, &rp
-	case lifetime > limit: // equal is allowed, whatever the text says
-		rp := errorReply(http.StatusBadRequest, "cannot validate the request", fmt.Sprintf("lifetime must be less than %v", limit))
+	case lifetime > limit: // the limit itself is allowed, unlike what the text says
+		rp := errorReply(http.StatusBadRequest, "cannot validate the request",
+			fmt.Sprintf("lifetime must be less than %v", limit))
 		return 0, &rp
 	}
 	return lifetime, nil
 }
 
-// maxLifetime goes by the target's roles, not the caller's; the admin value replaces the other one (B.3).
+// maxLifetime depends on the target's roles, not the caller's. For owners the admin value replaces
+// the general one (B.3).
 func (s *Server) maxLifetime(target *user) time.Duration {
 	if target.hasRole(RoleOwner) {
 		return s.opts.MaxAdminTokenLifetime
@@ -163,7 +168,7 @@ func (s *Server) maxLifetime(target *user) time.Duration {
 	return s.opts.MaxTokenLifetime
 }
 
-// decodeBody reads the JSON body. Unknown fields are ignored, Content-Type is not looked at (A.1).
+// decodeBody reads the JSON body. Unknown fields are ignored, Content-Type is not checked (A.1).
 func (c *call) decodeBody(into any) *reply {
 	if err := json.NewDecoder(bytes.NewReader(c.body)).Decode(into); err != nil {
 		rp := errorReply(http.StatusBadRequest, "request body must be valid JSON", err.Error())

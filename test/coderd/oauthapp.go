@@ -42,7 +42,8 @@ func (c *call) wireApp(app *oauthApp) appJSON {
 	return out
 }
 
-// appRequest creates or changes an app. nil is absent, which a change may treat unlike empty.
+// appRequest creates or changes an app. A nil field is absent, which a change may treat differently
+// from an empty one.
 type appRequest struct {
 	Name         string   `json:"name"`
 	CallbackURL  string   `json:"callback_url"`
@@ -51,7 +52,7 @@ type appRequest struct {
 	Icon         string   `json:"icon"`
 }
 
-// givenRedirectURIs are the URIs that a request gives; none in a change keeps those that the app has.
+// givenRedirectURIs returns the URIs of a request. A change without any keeps the app's URIs.
 func (req appRequest) givenRedirectURIs(isNew bool) []string {
 	if isNew && len(req.RedirectURIs) > 0 {
 		return slices.Clone(req.RedirectURIs)
@@ -84,8 +85,8 @@ func (req appRequest) findProblems(isNew, creating bool) []validation {
 	return bad
 }
 
-// listApps is GET .../apps: in R30 a plain list, in NEW a page of a wrapped one. user_id selects the apps that hold a grant
-// of that user; q is looked for in the names (chosen).
+// listApps is GET .../apps: in R30 a plain list, in NEW a page of a wrapped one. user_id selects
+// the apps that hold a grant of that user; q is searched for in the names (chosen).
 func (c *call) listApps() reply {
 	if !c.mayApp(actionRead) {
 		return hiddenReply()
@@ -157,7 +158,7 @@ func (c *call) createApp() reply {
 	return jsonReply(http.StatusCreated, c.wireApp(app))
 }
 
-// newApp draws an id. The app is not stored yet.
+// newApp makes an app with a random id. It does not store the app.
 func (s *Server) newApp(name string) (*oauthApp, error) {
 	id, err := uuid.NewRandomFromReader(s.opts.Random)
 	if err != nil {
@@ -201,7 +202,8 @@ func (c *call) getApp() reply {
 	return jsonReply(http.StatusOK, c.wireApp(app))
 }
 
-// putApp: the name is required, an omitted icon clears, omitted redirect URIs and scope keep what is there.
+// putApp: the name is required. An omitted icon clears the icon; omitted redirect URIs and an
+// omitted scope are left as they are.
 func (c *call) putApp() reply {
 	app, refused := c.pathApp(actionUpdate)
 	if refused != nil {

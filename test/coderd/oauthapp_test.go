@@ -17,7 +17,8 @@ func TestApps(t *testing.T) { // C.3
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
 		body := byProfile(profile, `{"name":"two","callback_url":"http://svc.ns/cb","icon":"/i.png"}`,
-			`{"name":"Number two","redirect_uris":["http://svc.ns/cb","https://b.test"],"icon":"/i.png","scope":"workspace:read"}`)
+			`{"name":"Number two","redirect_uris":["http://svc.ns/cb","https://b.test"],`+
+				`"icon":"/i.png","scope":"workspace:read"}`)
 		p.want(http.StatusForbidden, "POST", apps, p.adaToken, body)
 		got := decode[map[string]any](t, p.want(http.StatusCreated, "POST", apps, p.ownerToken, body))
 		id, _ := got["id"].(string)
@@ -25,7 +26,8 @@ func TestApps(t *testing.T) { // C.3
 		want := map[string]any{
 			"id": id, "name": byProfile(profile, "two", "Number two"), "callback_url": "http://svc.ns/cb", "icon": "/i.png",
 			"endpoints": map[string]any{
-				"authorization": base + "/authorize", "token": base + "/tokens", "token_revoke": base + "/revoke", "device_authorization": "",
+				"authorization": base + "/authorize", "token": base + "/tokens",
+				"token_revoke": base + "/revoke", "device_authorization": "",
 			},
 		}
 		if isNew(profile) {
@@ -45,7 +47,8 @@ func TestApps(t *testing.T) { // C.3
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("changed app (-want +got):\n%s", diff)
 			}
-			got = decode[map[string]any](t, p.want(http.StatusOK, "PUT", path, p.ownerToken, `{"name":"three","callback_url":"https://c.test","scope":""}`))
+			body = `{"name":"three","callback_url":"https://c.test","scope":""}`
+			got = decode[map[string]any](t, p.want(http.StatusOK, "PUT", path, p.ownerToken, body))
 			if got["callback_url"] != "https://c.test" || got["scope"] != nil {
 				t.Errorf("changed app %v", got)
 			}
@@ -61,12 +64,14 @@ func TestRefusedApps(t *testing.T) { // C.3
 		body        string
 		r30, recent string // field; "" is success
 	}{
-		"C.3 no name":          {`{"callback_url":"https://a.test"}`, "name", "name"},
-		"C.3 odd name":         {`{"name":"a b","callback_url":"https://a.test"}`, "name", ""},
-		"C.3 no callback":      {`{"name":"a"}`, "callback_url", "redirect_uris"},
-		"C.3 relative":         {`{"name":"a","callback_url":"/x"}`, "callback_url", "redirect_uris"},
-		"C.3 URIs only":        {`{"name":"a","redirect_uris":["https://a.test"]}`, "callback_url", ""},
-		"C.3 second URI wrong": {`{"name":"a","redirect_uris":["https://a.test","ftp://a"],"callback_url":"https://a.test"}`, "", "redirect_uris"},
+		"C.3 no name":     {`{"callback_url":"https://a.test"}`, "name", "name"},
+		"C.3 odd name":    {`{"name":"a b","callback_url":"https://a.test"}`, "name", ""},
+		"C.3 no callback": {`{"name":"a"}`, "callback_url", "redirect_uris"},
+		"C.3 relative":    {`{"name":"a","callback_url":"/x"}`, "callback_url", "redirect_uris"},
+		"C.3 URIs only":   {`{"name":"a","redirect_uris":["https://a.test"]}`, "callback_url", ""},
+		"C.3 second URI wrong": {
+			`{"name":"a","redirect_uris":["https://a.test","ftp://a"],"callback_url":"https://a.test"}`,
+			"", "redirect_uris"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

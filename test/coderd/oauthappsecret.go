@@ -29,12 +29,14 @@ func (c *call) listAppSecrets() reply {
 	}
 	out := make([]appSecretJSON, 0, len(app.secrets))
 	for _, secret := range app.secrets {
-		out = append(out, appSecretJSON{ID: secret.id, LastUsedAt: secret.lastUsed, Truncated: oauthSecretPrefix + secret.public})
+		out = append(out, appSecretJSON{
+			ID: secret.id, LastUsedAt: secret.lastUsed, Truncated: oauthSecretPrefix + secret.public,
+		})
 	}
 	return jsonReply(http.StatusOK, out)
 }
 
-// createAppSecret shows the secret once.
+// createAppSecret returns the value of a new secret, which cannot be read again.
 func (c *call) createAppSecret() reply {
 	app, refused := c.pathApp(actionUpdate)
 	if refused != nil {

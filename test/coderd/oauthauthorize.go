@@ -22,7 +22,8 @@ type authorization struct {
 	scopes      []string
 }
 
-// refusedAuthorization is a problem with the place where it is shown: on the server, or at the client's callback.
+// refusedAuthorization is a problem and the place where it is shown: inline, by the server, or at
+// the client's callback.
 type refusedAuthorization struct {
 	oauthProblem
 	inline bool
@@ -36,8 +37,8 @@ var authorizeParameters = []string{
 // challengePattern is RFC 7636, sections 4.1 and 4.2; verifiers have the same form.
 var challengePattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 
-// readAuthorization judges the query for the caller's user. The app and the redirect URI come first: without them there is
-// no callback that an error could be sent to.
+// readAuthorization checks the query for the caller's user. The app and the redirect URI are
+// checked first, because without them there is no callback to send an error to.
 func (c *call) readAuthorization(query url.Values) (authorization, *refusedAuthorization) {
 	a, problem := c.readCallback(query)
 	if problem != nil {
@@ -92,7 +93,7 @@ func (c *call) readCallback(query url.Values) (authorization, *oauthProblem) {
 // fieldProblem is one failing parameter, and the error code that it has when no other fails.
 type fieldProblem struct{ field, reason, code string }
 
-// checkAuthorization names all failing parameters at once.
+// checkAuthorization reports all failing parameters at once.
 func (c *call) checkAuthorization(query url.Values) *oauthProblem {
 	bad := c.checkNames(query)
 	fail := func(field, reason, code string) { bad = append(bad, fieldProblem{field, reason, code}) }
@@ -129,7 +130,8 @@ func (c *call) checkNames(query url.Values) []fieldProblem {
 	return bad
 }
 
-// checkChallenge: NEW demands PKCE of every client; R30 stores what it gets.
+// checkChallenge returns what is wrong with a PKCE challenge, or "". NEW requires PKCE of every
+// client; R30 accepts any challenge, or none.
 func (c *call) checkChallenge(challenge string) string {
 	switch {
 	case !c.opts.isNew() || challengePattern.MatchString(challenge):
@@ -156,7 +158,7 @@ func joinProblems(bad []fieldProblem) *oauthProblem {
 	return &oauthProblem{status: http.StatusBadRequest, code: code, description: strings.Join(texts, "; ")}
 }
 
-// redirectToClient sends the browser back to the client.
+// redirectToClient sends the browser back to the client's callback.
 func (c *call) redirectToClient(a authorization, parameters url.Values) reply {
 	if a.state != "" {
 		parameters.Set("state", a.state)
@@ -168,10 +170,13 @@ func (c *call) redirectToClient(a authorization, parameters url.Values) reply {
 	return reply{status: http.StatusFound}.withHeader("Location", target)
 }
 
-// refuseAuthorization shows a problem where it belongs: at the callback, on a page (GET), or as JSON (POST).
+// refuseAuthorization shows a problem where it belongs: at the callback, on a page (GET), or as
+// JSON (POST).
 func (c *call) refuseAuthorization(a authorization, refused refusedAuthorization) reply {
 	if !refused.inline {
-		return c.redirectToClient(a, url.Values{"error": {refused.code}, "error_description": {quotableText(refused.description)}})
+		return c.redirectToClient(a, url.Values{
+			"error": {refused.code}, "error_description": {quotableText(refused.description)},
+		})
 	}
 	if c.request.Method == http.MethodPost {
 		return refused.toReply()

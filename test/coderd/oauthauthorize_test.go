@@ -29,7 +29,8 @@ func TestAuthorizationCode(t *testing.T) { // C.6, H
 		if code := target.Query().Get("code"); !looksLikeSecret(code) { // A.4
 			t.Errorf("code %q", code)
 		}
-		target = locationOf(t, p.authorize(p.adaToken, p.authorizeQuery("state", "", "redirect_uri", "", "code_challenge_method", "")))
+		bare := p.authorizeQuery("state", "", "redirect_uri", "", "code_challenge_method", "")
+		target = locationOf(t, p.authorize(p.adaToken, bare))
 		if query := target.Query(); query.Get("code") == "" || query.Has("state") {
 			t.Errorf("location %s", target)
 		}
@@ -58,7 +59,8 @@ func TestAuthorizationNeedsASession(t *testing.T) { // C.6
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.want(http.StatusForbidden, "POST", path, narrow, "") // or it would widen itself
+		// A restricted token must not be able to get an unrestricted one.
+		p.want(http.StatusForbidden, "POST", path, narrow, "")
 	})
 }
 
@@ -78,26 +80,37 @@ func TestRefusedAuthorizations(t *testing.T) { // C.6, I
 	t.Parallel()
 	granted := shown{status: http.StatusFound}
 	bad := shownInline(400, "invalid_request")
+	with := func(changes ...string) func(*provider) url.Values {
+		return func(p *provider) url.Values { return p.authorizeQuery(changes...) }
+	}
+	twice := func(name string) func(*provider) url.Values {
+		return func(p *provider) url.Values { return repeatParameter(p.authorizeQuery(), name) }
+	}
 	for name, tc := range map[string]struct {
 		query       func(p *provider) url.Values
 		r30, recent shown
 	}{
-		"C.6 no client":           {func(p *provider) url.Values { return p.authorizeQuery("client_id", "") }, bad, bad},
-		"C.6 ambiguous client":    {func(p *provider) url.Values { return repeatParameter(p.authorizeQuery(), "client_id") }, bad, bad},
-		"C.7 unknown client":      {func(p *provider) url.Values { return p.authorizeQuery("client_id", p.ada.ID) }, shownInline(401, "invalid_client"), shownInline(401, "invalid_client")},
-		"C.6 foreign redirect":    {func(p *provider) url.Values { return p.authorizeQuery("redirect_uri", callback+"/x") }, bad, bad},
-		"C.6 ambiguous redirect":  {func(p *provider) url.Values { return repeatParameter(p.authorizeQuery(), "redirect_uri") }, bad, bad},
-		"C.6 no response type":    {func(p *provider) url.Values { return p.authorizeQuery("response_type", "") }, bad, shownAtCallback("invalid_request")},
-		"C.6 other response type": {func(p *provider) url.Values { return p.authorizeQuery("response_type", "token") }, shownInline(400, "unsupported_response_type"), shownAtCallback("unsupported_response_type")},
-		"C.6 no challenge":        {func(p *provider) url.Values { return p.authorizeQuery("code_challenge", "") }, granted, shownAtCallback("invalid_request")},
-		"C.6 short challenge":     {func(p *provider) url.Values { return p.authorizeQuery("code_challenge", "x") }, granted, shownAtCallback("invalid_request")},
-		"C.6 plain":               {func(p *provider) url.Values { return p.authorizeQuery("code_challenge_method", "plain") }, bad, shownAtCallback("invalid_request")},
-		"C.6 repeated state":      {func(p *provider) url.Values { return repeatParameter(p.authorizeQuery(), "state") }, bad, shownAtCallback("invalid_request")},
-		"C.6 unknown parameter":   {func(p *provider) url.Values { return p.authorizeQuery("prompt", "login") }, bad, granted},
-		"C.6 unknown scope":       {func(p *provider) url.Values { return p.authorizeQuery("scope", "openid") }, granted, shownAtCallback("invalid_scope")},
-		"C.9 relative resource":   {func(p *provider) url.Values { return p.authorizeQuery("resource", "/x") }, shownInline(400, "invalid_target"), shownAtCallback("invalid_target")},
-		"C.9 fragment":            {func(p *provider) url.Values { return p.authorizeQuery("resource", "https://a.test/#x") }, shownInline(400, "invalid_target"), shownAtCallback("invalid_target")},
-		"C.6 two codes at once":   {func(p *provider) url.Values { return p.authorizeQuery("resource", "/x", "response_type", "token") }, bad, shownAtCallback("invalid_request")},
+		"C.6 no client":        {with("client_id", ""), bad, bad},
+		"C.6 ambiguous client": {twice("client_id"), bad, bad},
+		"C.7 unknown client": {func(p *provider) url.Values { return p.authorizeQuery("client_id", p.ada.ID) },
+			shownInline(401, "invalid_client"), shownInline(401, "invalid_client")},
+		"C.6 foreign redirect":   {with("redirect_uri", callback+"/x"), bad, bad},
+		"C.6 ambiguous redirect": {twice("redirect_uri"), bad, bad},
+		"C.6 no response type":   {with("response_type", ""), bad, shownAtCallback("invalid_request")},
+		"C.6 other response type": {with("response_type", "token"),
+			shownInline(400, "unsupported_response_type"), shownAtCallback("unsupported_response_type")},
+		"C.6 no challenge":      {with("code_challenge", ""), granted, shownAtCallback("invalid_request")},
+		"C.6 short challenge":   {with("code_challenge", "x"), granted, shownAtCallback("invalid_request")},
+		"C.6 plain":             {with("code_challenge_method", "plain"), bad, shownAtCallback("invalid_request")},
+		"C.6 repeated state":    {twice("state"), bad, shownAtCallback("invalid_request")},
+		"C.6 unknown parameter": {with("prompt", "login"), bad, granted},
+		"C.6 unknown scope":     {with("scope", "openid"), granted, shownAtCallback("invalid_scope")},
+		"C.9 relative resource": {with("resource", "/x"), shownInline(400, "invalid_target"),
+			shownAtCallback("invalid_target")},
+		"C.9 fragment": {with("resource", "https://a.test/#x"),
+			shownInline(400, "invalid_target"), shownAtCallback("invalid_target")},
+		"C.6 two codes at once": {with("resource", "/x", "response_type", "token"),
+			bad, shownAtCallback("invalid_request")},
 		"C.6 unusable callback": {func(p *provider) url.Values {
 			p.useApp(p.newApp(coderd.OAuthAppOptions{Name: "odd", RedirectURIs: []string{"javascript:alert(1)"}}))
 			return p.authorizeQuery("redirect_uri", "")
@@ -149,13 +162,15 @@ func (p *provider) wantShown(query url.Values, want shown) {
 func TestAllFailingFieldsAreNamed(t *testing.T) { // C.6
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	query := locationOf(t, p.authorize(p.adaToken, p.authorizeQuery("response_type", "", "code_challenge", "", "code_challenge_method", "plain"))).Query()
+	wrong := p.authorizeQuery("response_type", "", "code_challenge", "", "code_challenge_method", "plain")
+	query := locationOf(t, p.authorize(p.adaToken, wrong)).Query()
 	want := "response_type: missing; code_challenge: missing; code_challenge_method: only S256 is supported"
 	if diff := cmp.Diff(want, query.Get("error_description")); diff != "" {
 		t.Errorf("description (-want +got):\n%s", diff)
 	}
 	query = locationOf(t, p.authorize(p.adaToken, p.authorizeQuery("scope", `"ö\`+strings.Repeat("x", 3000)))).Query()
-	if got := query.Get("error_description"); query.Get("error") != "invalid_scope" || strings.ContainsAny(got, `"\ö`) || len(got) > 2048 {
+	if got := query.Get("error_description"); query.Get("error") != "invalid_scope" ||
+		strings.ContainsAny(got, `"\ö`) || len(got) > 2048 {
 		t.Errorf("%s, description of %d bytes: %.60s", query.Get("error"), len(got), got)
 	}
 }
@@ -200,9 +215,11 @@ func TestCodes(t *testing.T) { // C.6
 		before func(p *provider, code string)
 		ok     bool
 	}{
-		"C.6 in time":         {func(p *provider, _ string) { p.advanceClock(10*time.Minute - time.Second) }, true},
-		"C.6 too late":        {func(p *provider, _ string) { p.advanceClock(10 * time.Minute) }, false},
-		"C.6 used":            {func(p *provider, code string) { p.wantTokens(p.postForm(tokenURL, p.exchangeForm(code))) }, false},
+		"C.6 in time":  {func(p *provider, _ string) { p.advanceClock(10*time.Minute - time.Second) }, true},
+		"C.6 too late": {func(p *provider, _ string) { p.advanceClock(10 * time.Minute) }, false},
+		"C.6 used": {func(p *provider, code string) {
+			p.wantTokens(p.postForm(tokenURL, p.exchangeForm(code)))
+		}, false},
 		"C.6 replaced":        {func(p *provider, _ string) { p.obtainCode() }, false},
 		"C.6 of another user": {func(p *provider, _ string) { p.authorize(p.ownerToken, p.authorizeQuery()) }, true},
 		"C.6 of another app": {func(p *provider, _ string) {

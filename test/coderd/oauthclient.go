@@ -9,19 +9,22 @@ import (
 	"strings"
 )
 
-// tokenRequest is a parsed request of the token or revocation endpoint with the client that it names (contract C.7).
+// tokenRequest is a parsed request of the token or revocation endpoint with the client that it
+// names (contract C.7).
 type tokenRequest struct {
 	form   url.Values
 	app    *oauthApp
 	secret string // that the client presents; "" is none
 }
 
-// tokenParameters are the form's parameters that R30 knows; it refuses others. NEW ignores what it does not know.
+// tokenParameters are the form's parameters that R30 knows; it refuses others. NEW ignores what it
+// does not know.
 var tokenParameters = []string{
 	"grant_type", "code", "redirect_uri", "client_id", "client_secret", "refresh_token", "code_verifier", "resource",
 }
 
-// readTokenRequest parses the form and finds the app: by client_id in the query, then in the form, then by the Basic user.
+// readTokenRequest parses the form and finds the app: by client_id in the query, then in the form,
+// then by the Basic user.
 func (c *call) readTokenRequest() (tokenRequest, *reply) {
 	form, refused := c.readForm()
 	if refused != nil {
@@ -34,7 +37,9 @@ func (c *call) readTokenRequest() (tokenRequest, *reply) {
 	basicID, basicSecret, hasBasic := c.basicCredentials()
 	req := tokenRequest{form: form, secret: form.Get("client_secret")}
 	if hasBasic {
-		if areConflicting(form.Get("client_id"), basicID) || areConflicting(query.Get("client_id"), basicID) || areConflicting(req.secret, basicSecret) {
+		if areConflicting(form.Get("client_id"), basicID) ||
+			areConflicting(query.Get("client_id"), basicID) ||
+			areConflicting(req.secret, basicSecret) {
 			return req, badOAuthRequest("conflicting client credentials")
 		}
 		req.secret = basicSecret
@@ -49,7 +54,7 @@ func (c *call) readTokenRequest() (tokenRequest, *reply) {
 	return req, nil
 }
 
-// readForm is empty for a body of another type, as with Go's own parser.
+// readForm parses the form. A body of another type is an empty form, as with Go's own parser.
 func (c *call) readForm() (url.Values, *reply) {
 	mediaType, _, err := mime.ParseMediaType(c.request.Header.Get("Content-Type"))
 	if err != nil || mediaType != "application/x-www-form-urlencoded" {
@@ -62,7 +67,8 @@ func (c *call) readForm() (url.Values, *reply) {
 	return form, nil
 }
 
-// basicCredentials are form-encoded within the header (RFC 6749, section 2.3.1).
+// basicCredentials returns the credentials of the Basic scheme, which are form-encoded within the
+// header (RFC 6749, section 2.3.1).
 func (c *call) basicCredentials() (id, secret string, ok bool) {
 	id, secret, ok = c.request.BasicAuth()
 	if !ok {
@@ -115,8 +121,8 @@ func (req tokenRequest) requireParameters(names ...string) *reply {
 	return nil
 }
 
-// authenticateClient checks the presented secret and returns the id of the app's secret that it is. Public clients have
-// none, and cannot present one.
+// authenticateClient checks the presented secret and returns the id of the app's matching secret. A
+// public client has no secret and must not present one.
 func (c *call) authenticateClient(req tokenRequest) (secretID string, refused *reply) {
 	if req.app.public && req.secret == "" {
 		return "", nil
@@ -131,7 +137,8 @@ func (c *call) authenticateClient(req tokenRequest) (secretID string, refused *r
 	return "", c.invalidClient("client authentication failed")
 }
 
-// quotableText makes a text fit for error_description: at most 2048 characters of those that RFC 6749 allows there.
+// quotableText makes a text fit for error_description: at most 2048 characters of those that RFC
+// 6749 allows there.
 func quotableText(text string) string {
 	const limit = 2048
 	cleaned := strings.Map(func(r rune) rune {

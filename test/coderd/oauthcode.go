@@ -14,14 +14,17 @@ import (
 // codeLifetime is how long an authorization code may be exchanged (contract C.6).
 const codeLifetime = 10 * time.Minute
 
-// issueCode grants an authorization: a new code in place of the user's outstanding one for the app.
+// issueCode grants an authorization: it issues a code, which replaces the user's outstanding code
+// for the app.
 func (c *call) issueCode(a authorization) reply {
 	value, secret, err := newOAuthSecret(c.opts.Random)
 	if err != nil {
 		if !c.opts.isNew() {
 			return c.oauthInternal(err)
 		}
-		return c.refuseAuthorization(a, refusedAuthorization{oauthProblem: oauthProblem{code: oauthServerError, description: "internal error"}})
+		return c.refuseAuthorization(a, refusedAuthorization{
+			oauthProblem: oauthProblem{code: oauthServerError, description: "internal error"},
+		})
 	}
 	c.store.oauth.addCode(&oauthCode{
 		oauthSecret: secret, app: a.app, user: c.key.user, expiresAt: c.now.Add(codeLifetime),
@@ -30,8 +33,8 @@ func (c *call) issueCode(a authorization) reply {
 	return c.redirectToClient(a, url.Values{"code": {value}})
 }
 
-// exchangeCode is the grant authorization_code (C.7). A code that passes is used up; so is, in NEW, one whose verifier does
-// not.
+// exchangeCode is the grant authorization_code (C.7). A code that was exchanged cannot be used
+// again. In NEW a wrong verifier also makes the code unusable.
 func (c *call) exchangeCode(req tokenRequest) reply {
 	secretID, refused := c.checkExchange(req)
 	if refused != nil {
@@ -63,7 +66,7 @@ func (c *call) exchangeCode(req tokenRequest) reply {
 	})
 }
 
-// checkExchange is what can be judged without the code: parameters and the client.
+// checkExchange checks what does not depend on the code: the parameters and the client.
 func (c *call) checkExchange(req tokenRequest) (secretID string, refused *reply) {
 	needed := []string{"code"}
 	if c.opts.isNew() {
@@ -81,7 +84,7 @@ func (c *call) checkExchange(req tokenRequest) (secretID string, refused *reply)
 	return c.authenticateClient(req)
 }
 
-// findCode finds a living code by its value.
+// findCode finds a code that has not expired by its value.
 func (c *call) findCode(value string) *oauthCode {
 	public, _, _ := splitOAuthSecret(value)
 	code := c.store.oauth.codes[public]
@@ -95,7 +98,8 @@ func (c *call) findCode(value string) *oauthCode {
 	return code
 }
 
-// passesPKCE is PKCE with S256 (RFC 7636, section 4.6). R30 demands a verifier only where there is a challenge.
+// passesPKCE checks a verifier against the code's challenge with S256 (RFC 7636, section 4.6). R30
+// requires a verifier only if there is a challenge.
 func (c *call) passesPKCE(code *oauthCode, verifier string) bool {
 	if code.challenge == "" {
 		return !c.opts.isNew()

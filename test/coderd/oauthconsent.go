@@ -10,14 +10,16 @@ import (
 	"net/url"
 )
 
-// Fields of the consent form. A client that posts with a session header needs neither (contract C.6, H).
+// Fields of the consent form. A client that posts with a session header needs neither (contract
+// C.6, H).
 const (
 	formTokenField = "csrf_token"
 	decisionField  = "decision"
 	decisionCancel = "cancel"
 )
 
-// browserSession authenticates the person. Whoever cannot be let in is sent to sign in, and comes back afterwards (C.6).
+// browserSession authenticates the user of a browser. Without a valid session the browser is
+// redirected to the sign-in page, which sends it back afterwards (C.6).
 func (c *call) browserSession() *reply {
 	if refused := c.authenticateCaller(); refused != nil {
 		query := url.Values{"message": {"Sign in to go on."}, "redirect": {c.request.URL.RequestURI()}}
@@ -47,7 +49,8 @@ func (c *call) showConsent() reply {
 	})
 }
 
-// decideConsent is POST /oauth2/authorize: the same query, and in the body what the person chose on the page.
+// decideConsent is POST /oauth2/authorize: the same query, and in the body what the person chose on
+// the page.
 func (c *call) decideConsent() reply {
 	if refused := c.browserSession(); refused != nil {
 		return *refused
@@ -72,14 +75,16 @@ func (c *call) decideConsent() reply {
 	}
 }
 
-// formToken binds the form to the session: other sites cannot read it, and cannot compute it without the key's hash.
+// formToken binds the form to the session: other sites cannot read the token, and cannot compute it
+// without the key's hash.
 func (c *call) formToken() string {
 	mac := hmac.New(sha256.New, c.key.hash[:])
 	mac.Write([]byte("consent form"))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// redirectDestination is where a redirect URI leads, as far as a person can judge it: the host, or an application's own scheme.
+// redirectDestination returns the part of a redirect URI that tells a person where it leads: the
+// host, or an application's own scheme.
 func redirectDestination(redirectURI string) string {
 	u, err := url.Parse(redirectURI)
 	if err != nil {

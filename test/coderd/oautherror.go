@@ -32,7 +32,8 @@ type oauthErrorJSON struct {
 	Description string `json:"error_description,omitempty"`
 }
 
-// oauthProblem is an error of the protocol before it is known where it will be shown: in a body, on a page, or by redirect.
+// oauthProblem is an error of the protocol, wherever it will be shown: in a body, on a page, or by
+// redirect.
 type oauthProblem struct {
 	status      int
 	code        string
@@ -54,7 +55,7 @@ func badGrant(description string) reply {
 	return oauthFailure(http.StatusBadRequest, oauthInvalidGrant, description)
 }
 
-// oauthInternal is a failure of the server's own: R30 keeps the Coder shape (C.7).
+// oauthInternal answers an internal error of the server. R30 uses the Coder error shape (C.7).
 func (c *call) oauthInternal(err error) reply {
 	if !c.opts.isNew() {
 		return errorReply(http.StatusInternalServerError, "internal error", err.Error())
@@ -62,7 +63,7 @@ func (c *call) oauthInternal(err error) reply {
 	return oauthFailure(http.StatusInternalServerError, oauthServerError, "internal error")
 }
 
-// invalidClient is C.7's 401; the challenge is NEW.
+// invalidClient is the 401 of C.7. Only NEW sends a challenge.
 func (c *call) invalidClient(description string) *reply {
 	rp := oauthFailure(http.StatusUnauthorized, oauthInvalidClient, description)
 	if c.opts.isNew() {
@@ -71,7 +72,8 @@ func (c *call) invalidClient(description string) *reply {
 	return &rp
 }
 
-// bodyFailure has the protocol's shape on the protocol's paths: 413 invalid_request naming the limit (C.7).
+// bodyFailure has the protocol's shape on the protocol's paths: 413 invalid_request naming the
+// limit (C.7).
 func (c *call) bodyFailure(err error) reply {
 	if !oauthPath(c.request.URL.Path) {
 		return bodyFailure(err)
@@ -84,10 +86,12 @@ func (c *call) bodyFailure(err error) reply {
 	return *badOAuthRequest("request body cannot be read")
 }
 
-// faultBody is the error of an injected fault in the shape that the path has (A.2): on the protocol's paths the message is
-// the error code and the detail its description, but R30's overload and internal errors are Coder errors there, too.
+// faultBody is the error of an injected fault in the shape that the path has (A.2): on the
+// protocol's paths the message is the error code and the detail its description, but R30's 429 and
+// 5xx answers are Coder errors there as well.
 func (s *Server) faultBody(path string, status int, message, detail string) reply {
-	coderShape := !s.currentOptions().isNew() && (status == http.StatusTooManyRequests || status >= http.StatusInternalServerError)
+	coderShape := !s.currentOptions().isNew() &&
+		(status == http.StatusTooManyRequests || status >= http.StatusInternalServerError)
 	if !oauthPath(path) || coderShape {
 		return errorReply(status, message, detail)
 	}

@@ -20,7 +20,7 @@ const (
 	tokenURL = "/oauth2/tokens"
 )
 
-// challengeOf is the verifier's, as S256 makes it.
+// challengeOf returns the S256 challenge of a verifier.
 func challengeOf(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
@@ -58,7 +58,7 @@ func (p *provider) newApp(o coderd.OAuthAppOptions) (coderd.OAuthApp, string) {
 	return app, secret
 }
 
-// useApp makes an app the one that the requests below are for.
+// useApp selects the app that the following requests are for.
 func (p *provider) useApp(app coderd.OAuthApp, secret string) {
 	p.app, p.clientID, p.secret = app, app.ClientID, secret
 }
@@ -175,7 +175,7 @@ func (p *provider) obtainTokens(changes ...string) pair {
 	return p.wantTokens(p.postForm(tokenURL, p.exchangeForm(p.obtainCode(changes...))))
 }
 
-// areAlive reports which halves of a pair work. A working refresh token is used up by that.
+// areAlive reports which tokens of a pair work. It uses up a working refresh token.
 func (p *provider) areAlive(tokens pair) (access, refresh bool) {
 	p.t.Helper()
 	access = p.server.AcceptsToken(tokens.AccessToken)
@@ -210,7 +210,7 @@ func byProfile[T any](profile coderd.Profile, r30, recent T) T {
 	return r30
 }
 
-// forms of what the server hands out (A.4).
+// looksLikeSecret checks the format of client secrets, codes and refresh tokens (A.4).
 func looksLikeSecret(value string) bool {
 	parts := strings.Split(value, "_")
 	return len(value) == 57 && len(parts) == 3 && parts[0] == "coder" && len(parts[1]) == 10 && len(parts[2]) == 40

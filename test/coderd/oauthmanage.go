@@ -9,15 +9,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// registeredClient finds the client of {client} and checks its registration access token (contract C.5). Who has no right
-// to a client learns nothing of it: a client that does not exist is 401, too. Dynamic registration need not be on.
+// registeredClient finds the client of {client} and checks its registration access token (contract
+// C.5). A client that does not exist is also 401, so that callers cannot find out which clients
+// exist. Dynamic registration need not be on.
 func (c *call) registeredClient() (*oauthApp, *reply) {
 	id, err := uuid.Parse(c.request.PathValue("client"))
 	if err != nil {
 		rp := registrationError(http.StatusBadRequest, oauthInvalidClientID, "the client id is not a UUID")
 		return nil, &rp
 	}
-	refused := registrationError(http.StatusUnauthorized, oauthInvalidToken, "the registration access token is missing or invalid")
+	refused := registrationError(http.StatusUnauthorized, oauthInvalidToken,
+		"the registration access token is missing or invalid")
 	token, found := strings.CutPrefix(c.request.Header.Get("Authorization"), "Bearer ") // case-sensitive
 	app := c.store.oauth.apps[id.String()]
 	switch {
@@ -40,7 +42,7 @@ func (c *call) getClient() reply {
 	return jsonReply(http.StatusOK, c.wireRegistered(app))
 }
 
-// putClient replaces the whole description. A client cannot turn public or confidential afterwards in NEW.
+// putClient replaces all metadata. In NEW a client cannot change between public and confidential.
 func (c *call) putClient() reply {
 	app, refused := c.registeredClient()
 	if refused != nil {

@@ -20,7 +20,7 @@ const (
 	challengeS256 = "S256"
 )
 
-// serverMetadataJSON is RFC 8414's document as far as the server fills it (C.2).
+// serverMetadataJSON is RFC 8414's document with the fields that the server sets (C.2).
 type serverMetadataJSON struct {
 	Issuer                            string   `json:"issuer"`
 	AuthorizationEndpoint             string   `json:"authorization_endpoint"`

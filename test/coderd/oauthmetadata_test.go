@@ -28,7 +28,8 @@ func TestProviderGate(t *testing.T) { // C.1
 		tokens := p.obtainTokens()
 		p.server.SetOAuth2Provider(false)
 		for _, request := range [][2]string{
-			{"GET", serverDocument}, {"GET", resourceDocument}, {"POST", "/oauth2/register"}, {"POST", tokenURL}, {"PATCH", tokenURL},
+			{"GET", serverDocument}, {"GET", resourceDocument}, {"POST", "/oauth2/register"},
+			{"POST", tokenURL}, {"PATCH", tokenURL},
 			{"GET", "/oauth2/authorize"}, {"GET", "/oauth2/nothing"}, {"GET", apps}, {"PATCH", apps}, {"DELETE", tokenURL},
 		} {
 			res := p.want(http.StatusNotFound, request[0], request[1], p.ownerToken, "")
@@ -115,7 +116,8 @@ func TestResourceMetadata(t *testing.T) { // C.2
 func TestProviderSettings(t *testing.T) { // C.3
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	if got := w.want(http.StatusOK, "GET", settings, w.ownerToken, "").text; got != "{\"dynamic_client_registration_enabled\":false}\n" {
+	const closed = "{\"dynamic_client_registration_enabled\":false}\n"
+	if got := w.want(http.StatusOK, "GET", settings, w.ownerToken, "").text; got != closed {
 		t.Errorf("settings %s", got)
 	}
 	w.want(http.StatusForbidden, "PUT", settings, w.adaToken, `{"dynamic_client_registration_enabled":true}`)
@@ -158,7 +160,8 @@ func TestProtocolLimit(t *testing.T) { // A.7, I
 		p.do("POST", "/oauth2/register", "", "{}")
 	}
 	res := p.want(http.StatusOK, "GET", serverDocument, "", "")
-	if limit, left := res.Header.Get("X-RateLimit-Limit"), res.Header.Get("X-RateLimit-Remaining"); limit != "60" || left != "0" {
+	limit, left := res.Header.Get("X-RateLimit-Limit"), res.Header.Get("X-RateLimit-Remaining")
+	if limit != "60" || left != "0" {
 		t.Errorf("limit %q, remaining %q", limit, left)
 	}
 	for _, path := range []string{"/oauth2/revoke", tokenURL, "/oauth2/clients/" + p.clientID} {

@@ -9,14 +9,16 @@ import (
 )
 
 const (
-	// maxClientName and clientNameHash bound a registered client's name in bytes: a longer one is cut and ends in a hash (C.4).
+	// maxClientName and clientNameHash bound a registered client's name in bytes: a longer one is cut
+	// and ends in a hash (C.4).
 	maxClientName  = 64
 	clientNameHash = 8
 	// fallbackClientName is for clients that offer nothing to derive a name from.
 	fallbackClientName = "Registered client"
 )
 
-// clientName is the given name, or one made of the client's or its redirect URI's host (contract C.4).
+// clientName returns the given name or, without one, the host of the client's URI or of its
+// redirect URI (contract C.4).
 func clientName(m clientMetadata) string {
 	name := m.ClientName
 	for _, uri := range append([]string{m.ClientURI}, m.RedirectURIs...) {

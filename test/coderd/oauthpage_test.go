@@ -16,7 +16,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
-// useCookies keeps cookies, and stops at redirects like the other clients.
+// useCookies makes the client keep cookies, as a browser does. It still does not follow redirects.
 func (p *provider) useCookies() {
 	p.t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -40,7 +40,9 @@ func TestConsentInABrowser(t *testing.T) { // C.6
 		path := "/oauth2/authorize?" + p.authorizeQuery("scope", "workspace:read").Encode()
 		login := p.want(http.StatusSeeOther, "GET", path, "", "").Header.Get("Location")
 		page := p.want(http.StatusOK, "GET", login, "", "").text
-		for _, part := range []string{`id="signin-ada"`, `id="signin-root"`, `id="message"`, `value="` + html.EscapeString(path) + `"`} {
+		for _, part := range []string{
+			`id="signin-ada"`, `id="signin-root"`, `id="message"`, `value="` + html.EscapeString(path) + `"`,
+		} {
 			if !strings.Contains(page, part) {
 				t.Errorf("the sign-in page lacks %s:\n%s", part, page)
 			}
@@ -55,7 +57,8 @@ func TestConsentInABrowser(t *testing.T) { // C.6
 		}
 		res = p.want(http.StatusOK, "GET", path, "", "")
 		for _, part := range []string{
-			`<strong id="client-name">ci</strong>`, `<dd id="username">ada</dd>`, `<dd id="redirect-host">client.example.test</dd>`,
+			`<strong id="client-name">ci</strong>`, `<dd id="username">ada</dd>`,
+			`<dd id="redirect-host">client.example.test</dd>`,
 			byProfile(profile, `<code>coder:all</code>`, `<code>workspace:read</code>`), `id="approve"`, `id="cancel"`,
 			`<html lang="en">`, `content="light dark"`,
 		} {
@@ -88,7 +91,9 @@ func TestConsentFormIsNotForgeable(t *testing.T) { // A.3, C.6
 	foreign := formToken.FindStringSubmatch(p.want(http.StatusOK, "GET", path, "", "").text)[1]
 	p.signIn("ada", path)
 	own := formToken.FindStringSubmatch(p.want(http.StatusOK, "GET", path, "", "").text)[1]
-	for name, token := range map[string]string{"none": "", "of another session": foreign, "made up": strings.Repeat("0", 64)} {
+	for name, token := range map[string]string{
+		"none": "", "of another session": foreign, "made up": strings.Repeat("0", 64),
+	} {
 		res := p.postForm(path, url.Values{"decision": {"approve"}, "csrf_token": {token}})
 		if res.StatusCode != http.StatusBadRequest || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
 			t.Errorf("form token %s: status %d, %s", name, res.StatusCode, res.text)
@@ -108,8 +113,10 @@ func TestConsentPageEscapes(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
 	p.useApp(p.newApp(coderd.OAuthAppOptions{Name: "<script>", RedirectURIs: []string{"myapp://go/<b>"}}))
-	page := p.want(http.StatusOK, "GET", "/oauth2/authorize?"+p.authorizeQuery("redirect_uri", "").Encode(), p.adaToken, "").text
-	if strings.Contains(page, "<script>") || !strings.Contains(page, "&lt;script&gt;") || !strings.Contains(page, "myapp://go<") {
+	path := "/oauth2/authorize?" + p.authorizeQuery("redirect_uri", "").Encode()
+	page := p.want(http.StatusOK, "GET", path, p.adaToken, "").text
+	if strings.Contains(page, "<script>") || !strings.Contains(page, "&lt;script&gt;") ||
+		!strings.Contains(page, "myapp://go<") {
 		t.Errorf("page %s", page)
 	}
 }
@@ -129,7 +136,7 @@ func TestSignIn(t *testing.T) {
 	if diff := cmp.Diff([]string{"ada", "root"}, listed); diff != "" {
 		t.Errorf("users (-want +got):\n%s", diff)
 	}
-	for _, user := range []string{"", "nobody", "idle", "away", "prebuilds", "gone"} {
+	for _, user := range []string{"", "absent", "idle", "away", "prebuilds", "gone"} {
 		if res := p.signIn(user, "/"); res.StatusCode != http.StatusBadRequest || len(res.Cookies()) > 0 {
 			t.Errorf("%q: status %d, cookies %v", user, res.StatusCode, res.Cookies())
 		}

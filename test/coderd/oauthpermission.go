@@ -2,14 +2,16 @@
 
 package coderd
 
-// Resource types of the provider. None is in the catalogue of scopes, so that only keys with coder:all pass.
+// Resource types of the provider. None is in the catalogue of scopes, so that only keys with
+// coder:all pass.
 const (
 	resourceOAuthApp      = "oauth2_app"
 	resourceOAuthCode     = "oauth2_app_code_token"
 	resourceOAuthSettings = "oauth2_settings"
 )
 
-// mayApp: everybody who is signed in may read apps, owners may change them (contract C.3; the readers are chosen).
+// mayApp: every signed-in user may read apps, only owners may change them (contract C.3; the
+// readers are chosen).
 func (c *call) mayApp(action string) bool {
 	return (action == actionRead || c.key.user.hasRole(RoleOwner)) && c.keyPermits(resourceOAuthApp, action)
 }
@@ -18,7 +20,7 @@ func (c *call) mayOAuthSettings(action string) bool {
 	return c.key.user.hasRole(RoleOwner) && c.keyPermits(resourceOAuthSettings, action)
 }
 
-// mayGrant: people grant for themselves, and not with a token that is itself limited.
+// mayGrant: users grant access for themselves, and not with a restricted token.
 func (c *call) mayGrant() bool { return c.keyPermits(resourceOAuthCode, actionCreate) }
 
 func (c *call) keyPermits(resource, action string) bool {

@@ -16,14 +16,14 @@ const (
 	maxRedirectLength = 2048
 )
 
-// outOfBand is the one URN that may stand in for a redirect URI (C.4).
+// outOfBand is the only URN that is accepted as a redirect URI (C.4).
 const outOfBand = "urn:ietf:wg:oauth:2.0:oob"
 
 // redirectRules are the rules of C.4, which depend on the client and the profile.
 type redirectRules struct {
 	public bool // no client secret
 	isNew  bool
-	// anyHTTP lets plain http go to any host: an administrator knows what they register (chosen).
+	// anyHTTP accepts plain http for any host, for apps that an administrator makes (chosen).
 	anyHTTP bool
 }
 
@@ -66,13 +66,15 @@ func (rules redirectRules) checkOne(uri string) string {
 	}
 }
 
-// checkHTTP: without TLS, public clients may use loopback only, confidential ones also names below localhost.
+// checkHTTP: without TLS, public clients may use loopback only, confidential ones also names below
+// localhost.
 func (rules redirectRules) checkHTTP(u *url.URL) string {
 	host := u.Hostname()
 	if host == "" {
 		return "no host"
 	}
-	if u.Scheme == "https" || rules.anyHTTP || isLoopback(host) || (!rules.public && strings.HasSuffix(host, ".localhost")) {
+	if u.Scheme == "https" || rules.anyHTTP || isLoopback(host) ||
+		(!rules.public && strings.HasSuffix(host, ".localhost")) {
 		return ""
 	}
 	return "http is for loopback only"
@@ -95,13 +97,13 @@ func (rules redirectRules) checkPrivateUse(u *url.URL) string {
 	return ""
 }
 
-// isLoopback names are those of RFC 8252, section 7.3, and localhost.
+// isLoopback reports whether a host is a loopback address (RFC 8252, section 7.3) or localhost.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// redirectMatches compares exactly, but for the port of a loopback http URI (C.4).
+// redirectMatches compares exactly, except for the port of a loopback http URI (C.4).
 func redirectMatches(registered, given string) bool {
 	if registered == given {
 		return true
@@ -118,15 +120,18 @@ func redirectMatches(registered, given string) bool {
 	return a.String() == b.String()
 }
 
-// redirectURI resolves what an authorization request asks for; "" is the primary one. ok is false for a foreign URI.
+// redirectURI resolves what an authorization request asks for; "" is the primary one. ok is false
+// for a URI that is not registered.
 func (app *oauthApp) redirectURI(given string) (uri string, ok bool) {
 	if given == "" {
 		return app.redirectURIs[0], true
 	}
-	return given, slices.ContainsFunc(app.redirectURIs, func(registered string) bool { return redirectMatches(registered, given) })
+	return given, slices.ContainsFunc(app.redirectURIs, func(registered string) bool {
+		return redirectMatches(registered, given)
+	})
 }
 
-// withParameters appends to a redirect URI's query, keeping what it has.
+// withParameters sets parameters in a redirect URI's query and keeps the others.
 func withParameters(uri string, parameters url.Values) (string, error) {
 	u, err := url.Parse(uri)
 	if err != nil {

@@ -28,14 +28,15 @@ type clientMetadata struct {
 	Contacts                []string        `json:"contacts,omitempty"`
 }
 
-// registration is what an app has that registered itself. Its slices and raw values are never edited in place.
+// registration is the additional state of an app that registered itself. Its slices and raw values
+// are never edited in place.
 type registration struct {
 	token    secretHash // of the registration access token
 	metadata clientMetadata
 }
 
-// registeredJSON is the answer to a registration, and without the once-only values that of C.5. A secret never expires, so
-// client_secret_expires_at is left out.
+// registeredJSON is the answer to a registration and, without the two secrets, which are shown only
+// once, the answer of C.5. A secret never expires, so client_secret_expires_at is left out.
 type registeredJSON struct {
 	ClientID              string `json:"client_id"`
 	ClientSecret          string `json:"client_secret,omitempty"`
@@ -45,7 +46,8 @@ type registeredJSON struct {
 	clientMetadata
 }
 
-// registerClient is C.4: open to everybody, in NEW while dynamic registration is on.
+// registerClient is C.4. It needs no authentication; in NEW it works only while dynamic
+// registration is on.
 func (c *call) registerClient() reply {
 	if !c.opts.registrationOpen() {
 		return registrationError(http.StatusForbidden, oauthInvalidRequest, "dynamic client registration is disabled")
@@ -76,7 +78,7 @@ func (c *call) registerClient() reply {
 	return jsonReply(http.StatusCreated, out)
 }
 
-// registrationError has a plain content type, unlike all other JSON (A.1).
+// registrationError has a content type without a charset, unlike all other JSON (A.1).
 func registrationError(status int, code, description string) reply {
 	return oauthFailure(status, code, description).withHeader("Content-Type", "application/json")
 }
@@ -86,7 +88,7 @@ func badMetadata(description string) *reply {
 	return &rp
 }
 
-// setMetadata sets what an app says of itself; the first part is what the server acts on.
+// setMetadata stores a client's metadata, and copies the fields that the server uses.
 func (app *oauthApp) setMetadata(metadata clientMetadata) {
 	app.name, app.icon = metadata.ClientName, metadata.LogoURI
 	app.redirectURIs, app.scope = metadata.RedirectURIs, metadata.Scope
@@ -100,7 +102,8 @@ func (c *call) wireRegistered(app *oauthApp) registeredJSON {
 	}
 }
 
-// readMetadata decodes, checks and completes what a client says of itself. Only malformed JSON has the Coder shape.
+// readMetadata decodes and checks a client's metadata and sets defaults. Only malformed JSON is
+// answered with a Coder error.
 func (c *call) readMetadata() (clientMetadata, *reply) {
 	var m clientMetadata
 	if refused := c.decodeBody(&m); refused != nil {
@@ -122,7 +125,7 @@ func (c *call) readMetadata() (clientMetadata, *reply) {
 	return m, nil
 }
 
-// isPublic: the client cannot keep a secret.
+// isPublic reports whether the client has no secret, because it could not keep one.
 func (m clientMetadata) isPublic() bool { return m.TokenEndpointAuthMethod == methodNone }
 
 func (m clientMetadata) findProblem(isNew bool) string {

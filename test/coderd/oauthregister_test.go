@@ -45,10 +45,17 @@ func TestRegistration(t *testing.T) { // C.4
 			delete(got, name)
 		}
 		want := map[string]any{
-			"client_id_issued_at": float64(start.Unix()), "registration_client_uri": "https://coder.example.test/oauth2/clients/" + id,
-			"redirect_uris": []any{callback}, "client_name": "cso", "contacts": []any{"a@example.test"}, "software_id": "x",
-			"jwks": map[string]any{"keys": []any{}}, "grant_types": []any{"authorization_code", "refresh_token"},
-			"response_types": []any{"code"}, "token_endpoint_auth_method": "client_secret_basic", "scope": "workspace:read",
+			"client_id_issued_at":        float64(start.Unix()),
+			"registration_client_uri":    "https://coder.example.test/oauth2/clients/" + id,
+			"redirect_uris":              []any{callback},
+			"client_name":                "cso",
+			"contacts":                   []any{"a@example.test"},
+			"software_id":                "x",
+			"jwks":                       map[string]any{"keys": []any{}},
+			"grant_types":                []any{"authorization_code", "refresh_token"},
+			"response_types":             []any{"code"},
+			"token_endpoint_auth_method": "client_secret_basic",
+			"scope":                      "workspace:read",
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("registration (-want +got):\n%s", diff)
@@ -62,32 +69,36 @@ func TestRefusedRegistrations(t *testing.T) { // C.4
 		body        string
 		r30, recent int
 	}{
-		"C.4 no redirect URI":           {`{}`, 400, 400},
-		"C.4 no code grant":             {`{"grant_types":["refresh_token"]}`, 400, 400},
-		"C.4 other grant":               {`{"grant_types":["authorization_code","password"]}`, 400, 400},
-		"C.4 other response type":       {`{"response_types":["token"]}`, 400, 400},
-		"C.4 other method":              {`{"token_endpoint_auth_method":"private_key_jwt"}`, 400, 400},
-		"C.4 https":                     {`{"redirect_uris":["https://a.test/cb"]}`, 201, 201},
-		"C.4 relative":                  {`{"redirect_uris":["/cb"]}`, 400, 400},
-		"C.4 javascript":                {`{"redirect_uris":["JavaScript:alert(1)"]}`, 400, 400},
-		"C.4 data":                      {`{"redirect_uris":["data:text/html,x"]}`, 400, 400},
-		"C.4 file":                      {`{"redirect_uris":["file:///etc"]}`, 400, 400},
-		"C.4 ftp":                       {`{"redirect_uris":["ftp://a.test/"]}`, 400, 400},
-		"C.4 fragment":                  {`{"redirect_uris":["https://a.test/#x"]}`, 400, 400},
-		"C.4 second one is bad":         {`{"redirect_uris":["https://a.test/","https://a.test/#"]}`, 400, 400},
-		"C.4 http":                      {`{"redirect_uris":["http://a.test/"]}`, 400, 400},
-		"C.4 http on loopback":          {`{"redirect_uris":["http://127.0.0.1:1/"]}`, 201, 201},
-		"C.4 http on localhost":         {`{"redirect_uris":["http://app.localhost/"]}`, 201, 201},
-		"C.4 http on localhost, public": {`{"redirect_uris":["http://app.localhost/"],"token_endpoint_auth_method":"none"}`, 400, 400},
-		"C.4 http on loopback, public":  {`{"redirect_uris":["http://[::1]/"],"token_endpoint_auth_method":"none"}`, 201, 201},
-		"C.4 out of band":               {`{"redirect_uris":["urn:ietf:wg:oauth:2.0:oob"]}`, 201, 201},
-		"C.4 private use":               {`{"redirect_uris":["vscode://coder.coder-remote/oauth/callback"]}`, 201, 201},
+		"C.4 no redirect URI":     {`{}`, 400, 400},
+		"C.4 no code grant":       {`{"grant_types":["refresh_token"]}`, 400, 400},
+		"C.4 other grant":         {`{"grant_types":["authorization_code","password"]}`, 400, 400},
+		"C.4 other response type": {`{"response_types":["token"]}`, 400, 400},
+		"C.4 other method":        {`{"token_endpoint_auth_method":"private_key_jwt"}`, 400, 400},
+		"C.4 https":               {`{"redirect_uris":["https://a.test/cb"]}`, 201, 201},
+		"C.4 relative":            {`{"redirect_uris":["/cb"]}`, 400, 400},
+		"C.4 javascript":          {`{"redirect_uris":["JavaScript:alert(1)"]}`, 400, 400},
+		"C.4 data":                {`{"redirect_uris":["data:text/html,x"]}`, 400, 400},
+		"C.4 file":                {`{"redirect_uris":["file:///etc"]}`, 400, 400},
+		"C.4 ftp":                 {`{"redirect_uris":["ftp://a.test/"]}`, 400, 400},
+		"C.4 fragment":            {`{"redirect_uris":["https://a.test/#x"]}`, 400, 400},
+		"C.4 second one is bad":   {`{"redirect_uris":["https://a.test/","https://a.test/#"]}`, 400, 400},
+		"C.4 http":                {`{"redirect_uris":["http://a.test/"]}`, 400, 400},
+		"C.4 http on loopback":    {`{"redirect_uris":["http://127.0.0.1:1/"]}`, 201, 201},
+		"C.4 http on localhost":   {`{"redirect_uris":["http://app.localhost/"]}`, 201, 201},
+		"C.4 http on localhost, public": {
+			`{"redirect_uris":["http://app.localhost/"],"token_endpoint_auth_method":"none"}`, 400, 400},
+		"C.4 http on loopback, public": {
+			`{"redirect_uris":["http://[::1]/"],"token_endpoint_auth_method":"none"}`, 201, 201},
+		"C.4 out of band": {`{"redirect_uris":["urn:ietf:wg:oauth:2.0:oob"]}`, 201, 201},
+		"C.4 private use": {`{"redirect_uris":["vscode://coder.coder-remote/oauth/callback"]}`, 201, 201},
 		"C.4 private use without a dot, public": {
 			`{"redirect_uris":["vscode://x/y"],"token_endpoint_auth_method":"none"}`, 400, 201},
 		"C.4 private use without anything": {`{"redirect_uris":["com.example.app:"]}`, 201, 400},
-		"C.4 mailto, public":               {`{"redirect_uris":["mailto:a@b.test"],"token_endpoint_auth_method":"none"}`, 400, 400},
-		"C.3 too many":                     {`{"redirect_uris":[` + strings.Repeat(`"https://a.test/",`, 32) + `"https://a.test/"]}`, 201, 400},
-		"C.3 too long":                     {`{"redirect_uris":["https://a.test/` + strings.Repeat("a", 2048) + `"]}`, 201, 400},
+		"C.4 mailto, public": {`{"redirect_uris":["mailto:a@b.test"],"token_endpoint_auth_method":"none"}`,
+			400, 400},
+		"C.3 too many": {`{"redirect_uris":[` + strings.Repeat(`"https://a.test/",`, 32) + `"https://a.test/"]}`, 201, 400},
+		"C.3 too long": {`{"redirect_uris":["https://a.test/` + strings.Repeat("a", 2048) + `"]}`,
+			201, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -115,7 +126,8 @@ func TestRegistrationIsClosed(t *testing.T) { // C.4, G.21
 	t.Parallel()
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
-		if got := p.want(http.StatusBadRequest, "POST", register, "", "{").decodeProblem(); got.Message == "" || got.Detail == "" {
+		got := p.want(http.StatusBadRequest, "POST", register, "", "{").decodeProblem()
+		if got.Message == "" || got.Detail == "" {
 			t.Errorf("malformed JSON: %+v", got)
 		}
 		p.server.SetDynamicRegistration(false)
@@ -137,18 +149,21 @@ func TestClientNames(t *testing.T) { // C.4
 	p := newProvider(t, coderd.ProfileNew)
 	long := strings.Repeat("n", 65)
 	for name, tc := range map[string]struct{ body, prefix string }{
-		"C.4 given":                  {`{"client_name":"cso","redirect_uris":["` + callback + `"]}`, "cso"},
-		"C.4 of the client's URI":    {`{"client_uri":"https://home.test/x","redirect_uris":["` + callback + `"]}`, "home.test"},
+		"C.4 given": {`{"client_name":"cso","redirect_uris":["` + callback + `"]}`, "cso"},
+		"C.4 of the client's URI": {
+			`{"client_uri":"https://home.test/x","redirect_uris":["` + callback + `"]}`, "home.test"},
 		"C.4 of the redirect's host": {`{"redirect_uris":["` + callback + `"]}`, "client.example.test"},
 		"C.4 none":                   {`{"redirect_uris":["urn:ietf:wg:oauth:2.0:oob"]}`, "Registered client"},
-		"C.4 too long":               {`{"client_name":"` + long + `","redirect_uris":["` + callback + `"]}`, long[:55] + "-"},
+		"C.4 too long": {`{"client_name":"` + long + `","redirect_uris":["` + callback + `"]}`,
+			long[:55] + "-"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got struct {
 				Name string `json:"client_name"`
 			}
 			res := p.want(http.StatusCreated, "POST", register, "", tc.body)
-			if err := json.Unmarshal([]byte(res.text), &got); err != nil || !strings.HasPrefix(got.Name, tc.prefix) || len(got.Name) > 64 {
+			err := json.Unmarshal([]byte(res.text), &got)
+			if err != nil || !strings.HasPrefix(got.Name, tc.prefix) || len(got.Name) > 64 {
 				t.Errorf("name %q, error %v", got.Name, err)
 			}
 		})
@@ -210,15 +225,18 @@ func TestClientManagement(t *testing.T) { // C.5
 			t.Run(name, func(t *testing.T) { p.wantError(manage("GET", tc.id, tc.authorization, ""), tc.status, tc.code) })
 		}
 		res := manage("GET", reg.ClientID, bearer, "")
-		if got := decode[registered](t, res); res.StatusCode != 200 || got.ClientID != reg.ClientID || got.Secret+got.Token != "" {
+		if got := decode[registered](t, res); res.StatusCode != 200 ||
+			got.ClientID != reg.ClientID || got.Secret+got.Token != "" {
 			t.Errorf("status %d, %s", res.StatusCode, res.text)
 		}
 		p.wantError(manage("PUT", reg.ClientID, bearer, `{}`), 400, "invalid_client_metadata")
 		res = manage("PUT", reg.ClientID, bearer, `{"redirect_uris":["https://two.test/"]}`)
-		if res.StatusCode != 200 || !strings.Contains(res.text, `"client_name":"two.test"`) || strings.Contains(res.text, "one") {
+		if res.StatusCode != 200 || !strings.Contains(res.text, `"client_name":"two.test"`) ||
+			strings.Contains(res.text, "one") {
 			t.Errorf("status %d, %s", res.StatusCode, res.text)
 		}
-		res = manage("PUT", reg.ClientID, bearer, `{"redirect_uris":["https://two.test/"],"token_endpoint_auth_method":"none"}`)
+		res = manage("PUT", reg.ClientID, bearer,
+			`{"redirect_uris":["https://two.test/"],"token_endpoint_auth_method":"none"}`)
 		if isNew(profile) {
 			p.wantError(res, 400, "invalid_client_metadata")
 		} else if res.StatusCode != 200 {

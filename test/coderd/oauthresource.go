@@ -24,7 +24,8 @@ func checkResource(resource string) *reply {
 	return &rp
 }
 
-// checkAudience refuses an OAuth2 access token that was issued for another resource than this server (C.9).
+// checkAudience refuses an OAuth2 access token that was issued for another resource than this
+// server (C.9).
 func (c *call) checkAudience(key *apiKey) *reply {
 	if c.audienceFits(key) {
 		return nil
@@ -36,14 +37,15 @@ func (c *call) checkAudience(key *apiKey) *reply {
 	return &rp
 }
 
-// audienceFits: without an audience a token is unrestricted. The mutex must be held.
+// audienceFits reports whether a token may be used here. A token without an audience is
+// unrestricted. The mutex must be held.
 func (s *Server) audienceFits(key *apiKey) bool {
 	grant := s.store.oauth.grants[key.id]
 	return grant == nil || grant.audience == "" || normalResource(grant.audience) == normalResource(s.opts.AccessURL)
 }
 
-// normalResource levels the case of scheme and host, the default port, dot segments and a trailing slash. Names beyond
-// ASCII are compared as they are.
+// normalResource normalizes the case of scheme and host, the default port, dot segments and a
+// trailing slash. Names that are not ASCII are left as they are.
 func normalResource(resource string) string {
 	u, err := url.Parse(resource)
 	if err != nil {

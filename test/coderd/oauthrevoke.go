@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// revokeToken is POST /oauth2/revoke (contract C.8). Either token takes the pair away. What is not the client's to revoke
-// is answered like what is gone: 200.
+// revokeToken is POST /oauth2/revoke (contract C.8). Either token revokes the whole pair. A token
+// of another client is not revoked; the answer is 200, as for a token that no longer exists.
 func (c *call) revokeToken() reply {
 	req, refused := c.readTokenRequest()
 	if refused != nil {
@@ -26,7 +26,7 @@ func (c *call) revokeToken() reply {
 	switch {
 	case refused != nil:
 		return *refused
-	case grant != nil && !genuine && !c.opts.isNew(): // R30 tells a wrong secret half (chosen)
+	case grant != nil && !genuine && !c.opts.isNew(): // R30 reports a wrong secret part (chosen)
 		return *badOAuthRequest("token: invalid")
 	case grant != nil && genuine && grant.app == req.app:
 		c.store.deleteKey(grant.key)
@@ -34,8 +34,9 @@ func (c *call) revokeToken() reply {
 	return reply{status: http.StatusOK}
 }
 
-// grantOf finds the grant that a token is one half of, and whether its secret part is right. The hint is not needed:
-// refresh tokens have a prefix. An ordinary key belongs to no grant.
+// grantOf finds the grant that an access or refresh token belongs to. genuine reports whether its
+// secret part is right. token_type_hint is not needed, because refresh tokens have a prefix. An
+// ordinary key belongs to no grant.
 func (c *call) grantOf(token string) (grant *oauthGrant, genuine bool, refused *reply) {
 	if strings.HasPrefix(token, oauthSecretPrefix) {
 		public, _, ok := splitOAuthSecret(token)
@@ -53,7 +54,7 @@ func (c *call) grantOf(token string) (grant *oauthGrant, genuine bool, refused *
 	return grant, grant != nil && grant.key.hash.matches(secret), nil
 }
 
-// dropGrant is DELETE /oauth2/tokens (C.8): the user takes back what an app was given.
+// dropGrant is DELETE /oauth2/tokens (C.8): the user revokes an app's grant.
 func (c *call) dropGrant() reply {
 	if !c.mayGrant() {
 		return forbiddenReply()
@@ -70,7 +71,7 @@ func (c *call) dropGrant() reply {
 	return noContent()
 }
 
-// dropGrant drops a user's code and tokens for an app and reports whether there were any.
+// dropGrant deletes a user's code and tokens for an app and reports whether there were any.
 func (st *store) dropGrant(u *user, app *oauthApp) bool {
 	pair := oauthPair{u.id, app.id}
 	code, grant := st.oauth.pending[pair], st.oauth.pairs[pair]

@@ -25,8 +25,12 @@ func TestRevocation(t *testing.T) { // C.8
 		gone        bool
 		goneR30     bool
 	}{
-		"C.8 refresh token": {func(p *provider, tokens pair) url.Values { return p.revokeForm(tokens.RefreshToken) }, 200, 200, true, true},
-		"C.8 access token":  {func(p *provider, tokens pair) url.Values { return p.revokeForm(tokens.AccessToken) }, 200, 200, true, true},
+		"C.8 refresh token": {func(p *provider, tokens pair) url.Values {
+			return p.revokeForm(tokens.RefreshToken)
+		}, 200, 200, true, true},
+		"C.8 access token": {func(p *provider, tokens pair) url.Values {
+			return p.revokeForm(tokens.AccessToken)
+		}, 200, 200, true, true},
 		"C.8 wrong hint": {func(p *provider, tokens pair) url.Values {
 			return p.revokeForm(tokens.AccessToken, "token_type_hint", "refresh_token")
 		}, 200, 200, true, true},
@@ -42,7 +46,8 @@ func TestRevocation(t *testing.T) { // C.8
 		"C.8 an ordinary token": {ada, 200, 200, false, false},
 		"C.8 no token":          {func(p *provider, _ pair) url.Values { return p.revokeForm("") }, 400, 400, false, false},
 		"C.8 malformed":         {func(p *provider, _ pair) url.Values { return p.revokeForm("x") }, 400, 400, false, false},
-		"C.8 malformed refresh": {func(p *provider, _ pair) url.Values { return p.revokeForm("coder_x") }, 400, 400, false, false},
+		"C.8 malformed refresh": {func(p *provider, _ pair) url.Values { return p.revokeForm("coder_x") },
+			400, 400, false, false},
 		"C.8 of another client": {func(p *provider, tokens pair) url.Values {
 			app, secret := p.newApp(coderd.OAuthAppOptions{Name: "other", RedirectURIs: []string{callback}})
 			return p.revokeForm(tokens.RefreshToken, "client_id", app.ClientID, "client_secret", secret)
@@ -85,7 +90,7 @@ func TestUserDropsAGrant(t *testing.T) { // C.8
 		p.wantError(p.do("DELETE", tokenURL, p.adaToken, ""), 400, "invalid_request")
 		p.wantError(p.do("DELETE", tokenURL+"?client_id=x", p.adaToken, ""), 401, "invalid_client")
 		if !p.server.AcceptsToken(tokens.AccessToken) {
-			t.Error("somebody else's grant was dropped")
+			t.Error("another user's grant was dropped")
 		}
 		p.want(http.StatusNoContent, "DELETE", path, p.adaToken, "")
 		p.wantError(p.postForm(tokenURL, p.exchangeForm(code)), 400, "invalid_grant")

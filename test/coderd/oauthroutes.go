@@ -25,8 +25,9 @@ const (
 	settingsPath  = oauthAPI + "/settings"
 )
 
-// oauthRoutes lists the OAuth2 provider (contract C). All but the settings exist only while the provider is on. Those at
-// the root settle for themselves who calls: clients, people with a browser session, or nobody.
+// oauthRoutes lists the OAuth2 provider (contract C). All but the settings exist only while the
+// provider is on. The routes at the root authenticate their callers themselves: a client, a user
+// with a browser session, or none.
 func (s *Server) oauthRoutes() []route {
 	const apps = oauthAppsPath
 	protocol := func(method, path string, handle func(*call) reply) route {
@@ -64,13 +65,15 @@ func (s *Server) oauthRoutes() []route {
 	}
 }
 
-// oauthPath reports whether a path belongs to the protocol at the root, which has its own limit and error shape (A.2, A.7).
+// oauthPath reports whether a path belongs to the protocol at the root, which has its own limit and
+// error shape (A.2, A.7).
 func oauthPath(path string) bool {
 	return strings.HasPrefix(path, oauthRoot) || strings.HasPrefix(path, wellKnownRoot)
 }
 
-// noSuchOAuthRoute is for paths below /oauth2 and /.well-known that no route has: 405 where other methods exist, else the
-// application as everywhere outside /api (A.2). With the provider off, the check of route.lacking has answered before.
+// noSuchOAuthRoute is for paths below /oauth2 and /.well-known without a route: 405 where other
+// methods exist, else the application as everywhere outside /api (A.2). With the provider off, the
+// check of route.lacking has answered before.
 func (c *call) noSuchOAuthRoute(mux *http.ServeMux, root string) reply {
 	if !c.otherMethods(mux, root) {
 		return reply{status: http.StatusOK, html: htmlPage("Coder")}
@@ -78,7 +81,7 @@ func (c *call) noSuchOAuthRoute(mux *http.ServeMux, root string) reply {
 	return oauthFailure(http.StatusMethodNotAllowed, oauthInvalidRequest, "method not allowed")
 }
 
-// noStore is A.8: NEW forbids caches to keep what the provider answers, its metadata apart.
+// noStore is A.8: NEW forbids caching of the provider's answers, except for its metadata.
 func (c *call) noStore() {
 	path := c.request.URL.Path
 	if !c.opts.isNew() || (!strings.HasPrefix(path, oauthRoot) && !strings.HasPrefix(path, oauthAPI+"/")) {
@@ -88,8 +91,9 @@ func (c *call) noStore() {
 	c.header.Set("Pragma", "no-cache")
 }
 
-// oauthLimit is the one bucket per address that the whole protocol draws on in NEW, whatever the path (A.7, I). Dropping a
-// grant, which needs a session, counts per user. R30 has no more than the API's limit there (chosen).
+// oauthLimit applies NEW's limit of the protocol: one bucket per address for all paths (A.7, I).
+// Dropping a grant, which needs a session, counts per user. R30 has only the API's limit there
+// (chosen).
 func (c *call) oauthLimit() *reply {
 	bucket := "ip:" + remoteIP(c.request)
 	if c.request.Method == http.MethodDelete && c.request.URL.Path == tokensPath {

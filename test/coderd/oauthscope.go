@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// negotiateScopes is the table of C.6. Requests are granted whole or refused, never trimmed. R30 takes any scope, and all
-// of its tokens are unrestricted.
+// negotiateScopes is the table of C.6. A request is granted completely or refused. R30 accepts any
+// scope, and all of its tokens are unrestricted.
 func (c *call) negotiateScopes(app *oauthApp, requested string) ([]string, *oauthProblem) {
 	if !c.opts.isNew() {
 		return []string{scopeAll}, nil
@@ -37,13 +37,16 @@ func (c *call) negotiateScopes(app *oauthApp, requested string) ([]string, *oaut
 	return names, nil
 }
 
-// allowedScopes is the allow-list as far as the catalogue knows its names. It is not looked at before an authorization.
+// allowedScopes returns the names of the app's allow-list that are in the catalogue. The list is
+// not checked before an authorization.
 func (app *oauthApp) allowedScopes() []string {
-	return canonicalScopes(slices.DeleteFunc(strings.Fields(app.scope), func(name string) bool { return !externalScope(true, name) }))
+	return canonicalScopes(slices.DeleteFunc(strings.Fields(app.scope), func(name string) bool {
+		return !externalScope(true, name)
+	}))
 }
 
-// stillAllowed reports whether NEW would grant scopes today: the catalogue and, at a code's redemption, the app's list may
-// have changed since (C.7).
+// stillAllowed reports whether NEW would grant scopes today: the catalogue and, at a code's
+// redemption, the app's list may have changed since (C.7).
 func (app *oauthApp) stillAllowed(scopes []string) bool {
 	return areMintable(scopes) && (app.scope == "" || scopesCover(app.allowedScopes(), scopes))
 }
@@ -52,7 +55,7 @@ func areMintable(scopes []string) bool {
 	return !slices.ContainsFunc(scopes, func(name string) bool { return !externalScope(true, name) })
 }
 
-// narrowScopes is what a refresh may ask for: no more than the grant (C.6). "" is all of it.
+// narrowScopes checks what a refresh asks for: no more than the grant (C.6). "" asks for all of it.
 func narrowScopes(granted []string, requested string) ([]string, *oauthProblem) {
 	names, problem := requireCatalogued(strings.Fields(requested))
 	switch {
@@ -66,7 +69,7 @@ func narrowScopes(granted []string, requested string) ([]string, *oauthProblem) 
 	return names, nil
 }
 
-// requireCatalogued canonicalises names that must all be in NEW's catalogue.
+// requireCatalogued refuses names that are not in NEW's catalogue, and returns the canonical names.
 func requireCatalogued(names []string) ([]string, *oauthProblem) {
 	for _, name := range names {
 		if !externalScope(true, name) {
@@ -90,8 +93,8 @@ func canonicalScopes(names []string) []string {
 	return out
 }
 
-// scopesCover compares by expanded permission, not by spelling: a list with coder:workspaces.access covers workspace:ssh
-// and not workspace:* (C.6).
+// scopesCover compares by expanded permission, not by spelling: a list with coder:workspaces.access
+// covers workspace:ssh and not workspace:* (C.6).
 func scopesCover(list, wanted []string) bool {
 	return !slices.ContainsFunc(wanted, func(name string) bool {
 		if slices.Contains(list, name) {

@@ -27,7 +27,8 @@ func TestScopeNegotiation(t *testing.T) { // C.6
 		"C.6 list, beyond":               {"workspace:read", "workspace:read template:read", ""},
 		"C.6 composite covers its parts": {access, "workspace:ssh", "workspace:ssh"},
 		"C.6 composite, not the rest":    {access, "workspace:*", ""},
-		"C.6 parts cover a composite":    {"workspace:read workspace:application_connect", "coder:application_connect", "coder:application_connect"},
+		"C.6 parts cover a composite": {"workspace:read workspace:application_connect",
+			"coder:application_connect", "coder:application_connect"},
 		"C.6 parts are missing":          {"workspace:read", "coder:application_connect", ""},
 		"C.6 wildcard covers":            {"workspace:*", "workspace:ssh", "workspace:ssh"},
 		"C.6 all covers":                 {"all", "workspace:*", "workspace:*"},
@@ -99,7 +100,8 @@ func TestRefreshInR30KnowsNoScope(t *testing.T) { // C.7
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileR30)
 	tokens := p.obtainTokens()
-	p.wantError(p.postForm(tokenURL, p.refreshForm(tokens.RefreshToken, "scope", "workspace:read")), 400, "invalid_request")
+	form := p.refreshForm(tokens.RefreshToken, "scope", "workspace:read")
+	p.wantError(p.postForm(tokenURL, form), 400, "invalid_request")
 	p.wantAlive(tokens, true)
 }
 

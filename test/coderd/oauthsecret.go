@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Client secrets, authorization codes and refresh tokens look alike: coder_<public part>_<secret part> (contract A.4).
+// Client secrets, authorization codes and refresh tokens look alike: coder_<public part>_<secret
+// part> (contract A.4).
 const (
 	oauthSecretPrefix = "coder_"
 	oauthPublicLength = 10
@@ -22,7 +23,7 @@ type oauthSecret struct {
 	hash   secretHash
 }
 
-// newOAuthSecret draws a secret and returns its value, which nobody can learn afterwards.
+// newOAuthSecret makes a random secret and returns its value, which cannot be read again.
 func newOAuthSecret(random io.Reader) (string, oauthSecret, error) {
 	public, err := randomString(random, oauthPublicLength)
 	if err != nil {
@@ -35,7 +36,7 @@ func newOAuthSecret(random io.Reader) (string, oauthSecret, error) {
 	return oauthSecretPrefix + public + "_" + secret, oauthSecret{public: public, hash: hashSecret(secret)}, nil
 }
 
-// splitOAuthSecret takes a value apart; ok is false for what does not have the shape.
+// splitOAuthSecret splits a value into its parts; ok is false if it has another format.
 func splitOAuthSecret(value string) (public, secret string, ok bool) {
 	rest, found := strings.CutPrefix(value, oauthSecretPrefix)
 	if !found {

@@ -13,7 +13,8 @@ const experimentOAuth2 = "oauth2"
 
 const defaultRefresh = 30 * 24 * time.Hour
 
-// providerOn is the gate of C.1: an experiment in R30, an option in NEW.
+// providerOn reports whether the provider is on (C.1): by an experiment in R30, by an option in
+// NEW.
 func (o Options) providerOn() bool {
 	if o.isNew() {
 		return o.OAuth2Provider
@@ -21,7 +22,7 @@ func (o Options) providerOn() bool {
 	return slices.Contains(o.Experiments, experimentOAuth2)
 }
 
-// providerOff: the routes of the provider are unknown.
+// providerOff reports whether the routes of the provider are unknown.
 func providerOff(o Options) bool { return !o.providerOn() }
 
 // registrationOpen: in R30 always, in NEW by a setting (C.4).
@@ -31,7 +32,8 @@ type oauthSettingsJSON struct {
 	DynamicRegistration bool `json:"dynamic_client_registration_enabled"`
 }
 
-// getOAuthSettings and putOAuthSettings are C.3, for owners; they stay reachable with the provider off (C.1).
+// getOAuthSettings and putOAuthSettings are C.3, for owners; they stay reachable with the provider
+// off (C.1).
 func (c *call) getOAuthSettings() reply {
 	if !c.mayOAuthSettings(actionRead) {
 		return forbiddenReply()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// oauthStore holds apps, authorization codes and grants with their indexes. The server's mutex guards it, like the store
-// that it is a part of.
+// oauthStore holds apps, authorization codes and grants with their indexes. The server's mutex
+// guards it, like the store that it is a part of.
 type oauthStore struct {
 	seq     uint64
 	apps    map[string]*oauthApp
@@ -52,7 +52,7 @@ type appSecret struct {
 	lastUsed *time.Time
 }
 
-// oauthCode is an authorization code that waits for its exchange.
+// oauthCode is an authorization code that has not been exchanged yet.
 type oauthCode struct {
 	oauthSecret
 	app         *oauthApp
@@ -66,8 +66,9 @@ type oauthCode struct {
 
 func (k *oauthCode) pairKey() oauthPair { return oauthPair{k.user.id, k.app.id} }
 
-// oauthGrant is the refresh row of a pair of tokens. It hangs on the row of the access token's key and goes with it,
-// whatever takes that away: revocation, logout, the user's deletion, retention (C.7).
+// oauthGrant is the refresh row of a pair of tokens. It belongs to the row of the access token's
+// key and is deleted with it, for whatever reason: revocation, logout, the user's deletion,
+// retention (C.7).
 type oauthGrant struct {
 	key       *apiKey
 	refresh   oauthSecret
@@ -125,7 +126,7 @@ func (st *oauthStore) addGrant(g *oauthGrant) {
 	st.grants[g.key.id], st.refresh[g.refresh.public], st.pairs[g.pairKey()] = g, g, g
 }
 
-// forgetKey is the cascade from a key's row to its refresh row.
+// forgetKey deletes the refresh row of a key that is being deleted.
 func (st *oauthStore) forgetKey(keyID string) {
 	g := st.grants[keyID]
 	if g == nil {
@@ -150,21 +151,21 @@ func (st *oauthStore) sortedGrants(keep func(*oauthGrant) bool) []*oauthGrant {
 	return out
 }
 
-// revokeGrants takes away the pairs of tokens that are selected: the keys, and by cascade their refresh rows.
+// revokeGrants deletes the selected pairs of tokens: the keys, and with them their refresh rows.
 func (st *store) revokeGrants(selected func(*oauthGrant) bool) {
 	for _, g := range st.oauth.sortedGrants(selected) {
 		st.deleteKey(g.key)
 	}
 }
 
-// deleteApp takes an app away with its codes and all tokens that were issued to it (C.3).
+// deleteApp deletes an app with its codes and all tokens that were issued to it (C.3).
 func (st *store) deleteApp(app *oauthApp) {
 	delete(st.oauth.apps, app.id)
 	st.oauth.dropCodes(func(k *oauthCode) bool { return k.app == app })
 	st.revokeGrants(func(g *oauthGrant) bool { return g.app == app })
 }
 
-// deleteSecret takes a client secret away with the tokens that were issued under it (C.3).
+// deleteSecret deletes a client secret with the tokens that were issued under it (C.3).
 func (st *store) deleteSecret(app *oauthApp, id string) {
 	app.secrets = slices.DeleteFunc(app.secrets, func(secret *appSecret) bool { return secret.id == id })
 	st.revokeGrants(func(g *oauthGrant) bool { return g.app == app && g.secretID == id })

@@ -8,10 +8,12 @@ import (
 	"time"
 )
 
-// LoginTypeOAuth2App is the login type of access tokens that the OAuth2 provider issues (contract B.5).
+// LoginTypeOAuth2App is the login type of access tokens that the OAuth2 provider issues (contract
+// B.5).
 const LoginTypeOAuth2App = "oauth2_provider_app"
 
-// tokenJSON is C.7's answer. Scope is NEW; expiry is the server's own addition to the protocol.
+// tokenJSON is C.7's answer. Only NEW sends the scope. expiry is the server's addition to the
+// protocol.
 type tokenJSON struct {
 	AccessToken  string    `json:"access_token"`
 	TokenType    string    `json:"token_type"`
@@ -43,8 +45,8 @@ func (c *call) exchangeToken() reply {
 	}
 }
 
-// refreshPair is the grant refresh_token. R30 does not check the client's secret. A refusal leaves the refresh token as it
-// is; success replaces both tokens at once, without any grace.
+// refreshPair is the grant refresh_token. R30 does not check the client's secret. A refused request
+// leaves the refresh token valid. Success replaces both tokens at once, without a grace period.
 func (c *call) refreshPair(req tokenRequest) reply {
 	if refused := req.requireParameters("refresh_token"); refused != nil {
 		return *refused
@@ -78,7 +80,8 @@ func (c *call) refreshPair(req tokenRequest) reply {
 	})
 }
 
-// refreshScopes are those of the next access token. The app's allow-list is not looked at again (C.7).
+// refreshScopes returns the scopes of the next access token. The app's allow-list is not checked
+// again (C.7).
 func (c *call) refreshScopes(req tokenRequest, grant *oauthGrant) ([]string, *reply) {
 	if !c.opts.isNew() {
 		return grant.scopes, nil
@@ -95,7 +98,7 @@ func (c *call) refreshScopes(req tokenRequest, grant *oauthGrant) ([]string, *re
 	return scopes, nil
 }
 
-// refreshGrant finds a grant by its living refresh token.
+// refreshGrant finds a grant by a valid refresh token.
 func (c *call) refreshGrant(value string) *oauthGrant {
 	public, _, _ := splitOAuthSecret(value)
 	grant := c.store.oauth.refresh[public]
@@ -116,7 +119,8 @@ type pairSpec struct {
 	grantedAt   time.Time
 }
 
-// issuePair replaces the user's pair of tokens for the app (G.17). All that can fail comes before the old pair goes.
+// issuePair replaces the user's pair of tokens for the app (G.17). Everything that can fail happens
+// before the old pair is deleted.
 func (c *call) issuePair(spec pairSpec) reply {
 	refreshValue, refresh, err := newOAuthSecret(c.opts.Random)
 	if err != nil {

@@ -82,8 +82,9 @@ func TestClientAuthentication(t *testing.T) { // C.7, I
 			form:  func(_ *provider, f url.Values) url.Values { return editValues(f, "client_id", "", "client_secret", "") },
 			basic: func(p *provider) func(*http.Request) { return basic(p.clientID, p.secret) },
 		},
-		"C.7 Basic and body agree":  {basic: func(p *provider) func(*http.Request) { return basic(p.clientID, p.secret) }},
-		"C.7 Basic and body differ": {basic: func(p *provider) func(*http.Request) { return basic(p.clientID, "x") }, code: "invalid_request", refresh: "invalid_request", refreshR30: "invalid_request"},
+		"C.7 Basic and body agree": {basic: func(p *provider) func(*http.Request) { return basic(p.clientID, p.secret) }},
+		"C.7 Basic and body differ": {basic: func(p *provider) func(*http.Request) { return basic(p.clientID, "x") },
+			code: "invalid_request", refresh: "invalid_request", refreshR30: "invalid_request"},
 		"C.7 Basic of another client": {basic: func(p *provider) func(*http.Request) { return basic(p.ada.ID, p.secret) },
 			code: "invalid_request", refresh: "invalid_request", refreshR30: "invalid_request"},
 		"C.7 client id in the query": {
@@ -92,9 +93,11 @@ func TestClientAuthentication(t *testing.T) { // C.7, I
 		},
 		"C.7 no client": {form: func(_ *provider, f url.Values) url.Values { return editValues(f, "client_id", "") },
 			code: "invalid_request", refresh: "invalid_request", refreshR30: "invalid_request"},
-		"C.7 unknown client": {form: func(p *provider, f url.Values) url.Values { return editValues(f, "client_id", p.ada.ID) },
+		"C.7 unknown client": {
+			form: func(p *provider, f url.Values) url.Values { return editValues(f, "client_id", p.ada.ID) },
 			code: "invalid_client", refresh: "invalid_client", refreshR30: "invalid_client"},
-		"C.7 client id is no UUID": {form: func(_ *provider, f url.Values) url.Values { return editValues(f, "client_id", "x") },
+		"C.7 client id is no UUID": {
+			form: func(_ *provider, f url.Values) url.Values { return editValues(f, "client_id", "x") },
 			code: "invalid_client", refresh: "invalid_client", refreshR30: "invalid_client"},
 		"C.7 wrong secret": {form: func(_ *provider, f url.Values) url.Values { return editValues(f, "client_secret", "x") },
 			code: "invalid_client", refresh: "invalid_client"},
@@ -150,18 +153,21 @@ func TestRefusedTokenRequests(t *testing.T) { // C.7
 		path        string
 		r30, recent string
 	}{
-		"C.7 no grant type":             {[]string{"grant_type", ""}, "", "unsupported_grant_type", "unsupported_grant_type"},
-		"C.7 client credentials":        {[]string{"grant_type", "client_credentials"}, "", "unsupported_grant_type", "unsupported_grant_type"},
-		"C.7 no code":                   {[]string{"code", ""}, "", "invalid_request", "invalid_request"},
-		"C.7 bad code":                  {[]string{"code", "x"}, "", "invalid_grant", "invalid_grant"},
-		"C.7 no redirect URI":           {[]string{"redirect_uri", ""}, "", "", "invalid_request"},
-		"C.7 other redirect URI":        {[]string{"redirect_uri", callback + "/"}, "", "invalid_request", "invalid_request"},
-		"C.7 no verifier":               {[]string{"code_verifier", ""}, "", "invalid_grant", "invalid_request"},
-		"C.7 malformed verifier":        {[]string{"code_verifier", "x"}, "", "invalid_grant", "invalid_request"},
-		"C.7 wrong verifier":            {[]string{"code_verifier", strings.Repeat("x", 43)}, "", "invalid_grant", "invalid_grant"},
-		"C.7 unknown parameter":         {[]string{"audience", "x"}, "", "invalid_request", ""},
-		"C.7 secret in the URL":         {nil, "?client_secret=x", "", "invalid_request"},
-		"C.9 resource not authorized":   {[]string{"resource", "https://coder.example.test"}, "", "invalid_target", "invalid_target"},
+		"C.7 no grant type": {[]string{"grant_type", ""}, "", "unsupported_grant_type", "unsupported_grant_type"},
+		"C.7 client credentials": {[]string{"grant_type", "client_credentials"},
+			"", "unsupported_grant_type", "unsupported_grant_type"},
+		"C.7 no code":            {[]string{"code", ""}, "", "invalid_request", "invalid_request"},
+		"C.7 bad code":           {[]string{"code", "x"}, "", "invalid_grant", "invalid_grant"},
+		"C.7 no redirect URI":    {[]string{"redirect_uri", ""}, "", "", "invalid_request"},
+		"C.7 other redirect URI": {[]string{"redirect_uri", callback + "/"}, "", "invalid_request", "invalid_request"},
+		"C.7 no verifier":        {[]string{"code_verifier", ""}, "", "invalid_grant", "invalid_request"},
+		"C.7 malformed verifier": {[]string{"code_verifier", "x"}, "", "invalid_grant", "invalid_request"},
+		"C.7 wrong verifier": {[]string{"code_verifier", strings.Repeat("x", 43)},
+			"", "invalid_grant", "invalid_grant"},
+		"C.7 unknown parameter": {[]string{"audience", "x"}, "", "invalid_request", ""},
+		"C.7 secret in the URL": {nil, "?client_secret=x", "", "invalid_request"},
+		"C.9 resource not authorized": {[]string{"resource", "https://coder.example.test"},
+			"", "invalid_target", "invalid_target"},
 		"C.9 resource is no such thing": {[]string{"resource", "x"}, "", "invalid_target", "invalid_target"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -178,8 +184,10 @@ func TestRefusedTokenRequests(t *testing.T) { // C.7
 		code := p.obtainCode()
 		p.wantError(p.postForm(tokenURL, repeatParameter(p.exchangeForm(code), "grant_type")), 400, "unsupported_grant_type")
 		p.wantError(p.postForm(tokenURL, repeatParameter(p.exchangeForm(code), "code")), 400, "invalid_request")
-		p.wantError(p.do("POST", tokenURL, "", p.exchangeForm(code).Encode()), 400, "invalid_request")             // no content type: no form
-		p.wantError(p.postForm(tokenURL, p.exchangeForm(code[:17]+strings.Repeat("x", 40))), 400, "invalid_grant") // wrong secret half
+		// Without a content type there is no form.
+		p.wantError(p.do("POST", tokenURL, "", p.exchangeForm(code).Encode()), 400, "invalid_request")
+		wrongSecret := code[:17] + strings.Repeat("x", 40)
+		p.wantError(p.postForm(tokenURL, p.exchangeForm(wrongSecret)), 400, "invalid_grant")
 		p.wantTokens(p.postForm(tokenURL, p.exchangeForm(code)))
 	})
 }
@@ -189,8 +197,10 @@ func TestPKCE(t *testing.T) { // C.6, C.7
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		p := newProvider(t, profile)
 		code := p.obtainCode()
-		p.wantError(p.postForm(tokenURL, p.exchangeForm(code, "code_verifier", strings.Repeat("x", 43))), 400, "invalid_grant")
-		p.wantClientError(p.postForm(tokenURL, p.exchangeForm(code)), byProfile(profile, "", "invalid_grant")) // burnt in NEW
+		form := p.exchangeForm(code, "code_verifier", strings.Repeat("x", 43))
+		p.wantError(p.postForm(tokenURL, form), 400, "invalid_grant")
+		// In NEW the wrong verifier has used the code up.
+		p.wantClientError(p.postForm(tokenURL, p.exchangeForm(code)), byProfile(profile, "", "invalid_grant"))
 		if isNew(profile) {
 			return
 		}
@@ -264,13 +274,17 @@ func TestCascades(t *testing.T) { // C.3, C.7, B.8, G.23, G.24
 		end  func(p *provider, tokens pair) error
 		gone bool
 	}{
-		"C.7 key revoked": {func(p *provider, tokens pair) error { return p.server.RevokeKey(tokens.AccessToken[:10]) }, true},
+		"C.7 key revoked": {func(p *provider, tokens pair) error {
+			return p.server.RevokeKey(tokens.AccessToken[:10])
+		}, true},
 		"G.24 logout": {func(p *provider, tokens pair) error {
 			p.do("POST", "/api/v2/users/logout", tokens.AccessToken, "")
 			return nil
 		}, true},
-		"B.8 user deleted":    {func(p *provider, _ pair) error { return p.server.DeleteUser("ada") }, true},
-		"G.23 secret deleted": {func(p *provider, _ pair) error { return p.server.DeleteOAuthSecret(p.clientID, p.app.SecretIDs[0]) }, true},
+		"B.8 user deleted": {func(p *provider, _ pair) error { return p.server.DeleteUser("ada") }, true},
+		"G.23 secret deleted": {func(p *provider, _ pair) error {
+			return p.server.DeleteOAuthSecret(p.clientID, p.app.SecretIDs[0])
+		}, true},
 		"C.3 other secret deleted": {func(p *provider, _ pair) error {
 			id, _, err := p.server.AddOAuthSecret(p.clientID)
 			if err != nil {

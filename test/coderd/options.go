@@ -26,11 +26,12 @@ type RateLimitKeying string
 const (
 	// KeyByIP counts everything by remote address and ignores the owner's bypass header, as R30 does.
 	KeyByIP RateLimitKeying = "ip"
-	// KeyByUser counts by user, by address where nobody is signed in.
+	// KeyByUser counts by user, and by address for requests without a valid session.
 	KeyByUser RateLimitKeying = "user"
 )
 
-// Options configures a Server. The zero value is a working NEW server with the deployment defaults of the contract.
+// Options configures a Server. The zero value is a working NEW server with the deployment defaults
+// of the contract.
 type Options struct {
 	// Profile is the server generation; "" is ProfileNew.
 	Profile Profile
@@ -38,7 +39,8 @@ type Options struct {
 	Clock clock.PassiveClock
 	// Random feeds token ids, secrets and UUIDs; nil is crypto/rand.Reader.
 	Random io.Reader
-	// AccessURL is the configured external URL, without a trailing slash; "" is https://coder.example.test.
+	// AccessURL is the configured external URL, without a trailing slash; "" is
+	// https://coder.example.test.
 	AccessURL string
 	// DeploymentID is the server's stable identity; "" draws a UUID.
 	DeploymentID string
@@ -48,15 +50,19 @@ type Options struct {
 	DefaultTokenLifetime time.Duration
 	// MaxTokenLifetime is CODER_MAX_TOKEN_LIFETIME; 0 is 876600 hours.
 	MaxTokenLifetime time.Duration
-	// MaxAdminTokenLifetime is CODER_MAX_ADMIN_TOKEN_LIFETIME, for targets with the owner role; 0 is 168 hours.
+	// MaxAdminTokenLifetime is CODER_MAX_ADMIN_TOKEN_LIFETIME, for targets with the owner role; 0 is
+	// 168 hours.
 	MaxAdminTokenLifetime time.Duration
-	// SessionDuration is CODER_SESSION_DURATION, the lifetime of a login's key and of OAuth2 access tokens; 0 is 24 hours.
+	// SessionDuration is CODER_SESSION_DURATION, the lifetime of a login's key and of OAuth2 access
+	// tokens; 0 is 24 hours.
 	SessionDuration time.Duration
-	// KeyRetention is CODER_API_KEYS_RETENTION: how long expired keys stay; 0 is 7 days, negative is for ever.
+	// KeyRetention is CODER_API_KEYS_RETENTION: how long expired keys stay; 0 is 7 days, negative is
+	// for ever.
 	KeyRetention time.Duration
 	// DisableExpiryRefresh is CODER_DISABLE_SESSION_EXPIRY_REFRESH: no key slides (B.7).
 	DisableExpiryRefresh bool
-	// DisableActivation takes away the hook that switches a dormant user to active when a valid key is used (A.5).
+	// DisableActivation switches off the hook that makes a dormant user active when a valid key is
+	// used (A.5).
 	DisableActivation bool
 	// APIRateLimit is CODER_API_RATE_LIMIT, requests per minute; 0 is 512, negative is off.
 	APIRateLimit int
@@ -64,20 +70,25 @@ type Options struct {
 	DisableRateLimits bool
 	// RateLimitKeying overrides the profile's: "" is KeyByIP for R30 and KeyByUser for NEW.
 	RateLimitKeying RateLimitKeying
-	// MaxBodyBytes bounds request bodies; 0 is no limit in R30 and 1 MiB in NEW (the value is chosen, A.8 leaves it open).
+	// MaxBodyBytes bounds request bodies; 0 is no limit in R30 and 1 MiB in NEW (the value is chosen,
+	// A.8 leaves it open).
 	MaxBodyBytes int64
 	// OAuth2Provider is CODER_OAUTH2_PROVIDER_ENABLE, NEW's switch of the OAuth2 provider (C.1).
 	OAuth2Provider bool
-	// DynamicRegistration opens POST /oauth2/register in NEW; the settings' endpoint changes it (C.3). R30 is always open.
+	// DynamicRegistration opens POST /oauth2/register in NEW; the settings' endpoint changes it (C.3).
+	// R30 is always open.
 	DynamicRegistration bool
-	// RefreshLifetime is CODER_DEFAULT_OAUTH_REFRESH_LIFETIME; 0 is 30 days. Access tokens live for SessionDuration (C.7). A
-	// real server does not start unless it is the longer of the two; here any values will do.
+	// RefreshLifetime is CODER_DEFAULT_OAUTH_REFRESH_LIFETIME; 0 is 30 days. Access tokens live for
+	// SessionDuration (C.7). A real server does not start unless it is the longer of the two; here any
+	// values are accepted.
 	RefreshLifetime time.Duration
-	// Experiments is what GET /api/v2/experiments answers; "oauth2" switches R30's OAuth2 provider on (C.1).
+	// Experiments is what GET /api/v2/experiments answers; "oauth2" switches R30's OAuth2 provider on
+	// (C.1).
 	Experiments []string
 	// StreamHeartbeat is how often open streams are pinged, in real time; 0 is 15 s (D.1).
 	StreamHeartbeat time.Duration
-	// EventStreamsOnly is a server from before the WebSocket route: streams are server-sent events only (D.1).
+	// EventStreamsOnly simulates a server from before the WebSocket route: streams are server-sent
+	// events only (D.1).
 	EventStreamsOnly bool
 	// RequestLogSize bounds the request log; 0 is 4096 entries. The counters are not bounded by it.
 	RequestLogSize int
@@ -95,8 +106,8 @@ const (
 	defaultRequestLogSize = 4096
 )
 
-// withDefaults fills what never changes afterwards. Defaults that depend on the profile are computed on use, so that
-// Reconfigure may switch the profile of a running server.
+// withDefaults sets the defaults that do not depend on the profile. The others are computed on use,
+// so that Reconfigure can switch the profile of a running server.
 func (o Options) withDefaults() Options {
 	orDuration := func(v *time.Duration, fallback time.Duration) {
 		if *v == 0 {

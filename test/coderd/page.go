@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// The pages for people: no scripts, nothing from elsewhere, readable in light and dark. Their ids are for browser tests.
+// The HTML pages for people: no scripts, no external resources, a light and a dark colour scheme.
+// Their ids are for browser tests.
 const (
 	pageHead = `<!doctype html>
 <html lang="en">
@@ -28,7 +29,8 @@ dd ul, .users { margin: 0; padding: 0; list-style: none; }
 .users li { margin: .5rem 0; }
 .actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.5rem; }
 button { font: inherit; padding: .5rem 1rem; border: 2px solid ButtonBorder; border-radius: .375rem; cursor: pointer; }
-button.primary { background: light-dark(#0b5cad, #8ec5ff); color: light-dark(#fff, #06233f); border-color: transparent; }
+button.primary { background: light-dark(#0b5cad, #8ec5ff); color: light-dark(#fff, #06233f);` +
+		` border-color: transparent; }
 :focus-visible { outline: 3px solid Highlight; outline-offset: 2px; }
 </style>
 </head>
@@ -56,7 +58,7 @@ button.primary { background: light-dark(#0b5cad, #8ec5ff); color: light-dark(#ff
 <button type="submit" id="cancel" name="decision" value="cancel">Cancel</button>
 </div>
 </form>
-<p><a id="switch-user" href="{{.SwitchUser}}">Sign in as somebody else</a></p>
+<p><a id="switch-user" href="{{.SwitchUser}}">Sign in as another user</a></p>
 `
 	signInBody = `{{with .Message}}<p id="message" role="status">{{.}}</p>{{end}}
 {{if .Usernames}}<p>This is a simulated server: choose who you are.</p>
@@ -90,19 +92,23 @@ type signInPageData struct {
 
 type failurePageData struct{ Title, Code, Description string }
 
-// pageReply fills one of this package's own templates; failing to is a defect. No other site may frame a page. Where forms
-// lead is not restricted, because browsers would apply that to the redirect to the client, too.
+// pageReply executes one of this package's templates; an error is a bug and panics. Other sites
+// must not frame a page. form-action is not restricted, because browsers would apply it to the
+// redirect to the client as well.
 func pageReply(status int, page *template.Template, data any) reply {
 	var out strings.Builder
 	if err := page.Execute(&out, data); err != nil {
 		panic(fmt.Sprintf("coderd: rendering the page %s: %v", page.Name(), err))
 	}
 	return reply{status: status, html: out.String()}.
-		withHeader("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'").
+		withHeader("Content-Security-Policy",
+			"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'").
 		withHeader("Referrer-Policy", "no-referrer")
 }
 
-// htmlPage is what a proxy or the single-page application answers: all that clients can learn from it is that it is HTML.
+// htmlPage is the answer of a proxy or of the single-page application. Clients can learn nothing
+// from it but that it is HTML.
 func htmlPage(title string) string {
-	return fmt.Sprintf("<!doctype html>\n<html><head><title>%s</title></head><body><h1>%s</h1></body></html>\n", title, title)
+	return fmt.Sprintf("<!doctype html>\n<html><head><title>%s</title></head><body><h1>%s</h1></body></html>\n",
+		title, title)
 }

@@ -22,9 +22,10 @@ const (
 	actionDelete       = "delete"
 )
 
-// roleMay is what the caller's roles allow on a resource of owner. Owners may do everything; everybody has their own keys
-// and may read themselves; user-admins manage users but nobody else's keys (contract B.3); auditors read the configuration.
-// Roles are looked up at every request, so a change counts at once (B.8).
+// roleMay reports whether the caller's roles allow an action on a resource of a user. Owners may do
+// everything. All users manage their own keys and read themselves. User-admins manage users, but
+// not the keys of other users (contract B.3). Auditors read the configuration. Roles are looked up
+// at every request, so a change takes effect at once (B.8).
 func (c *call) roleMay(resource, action, ownerID string) bool {
 	caller := c.key.user
 	if caller.hasRole(RoleOwner) {
@@ -43,14 +44,16 @@ func (c *call) roleMay(resource, action, ownerID string) bool {
 	}
 }
 
-// mayKey reports whether the caller may act on an API key of a user. The key's scopes and allow list only narrow what the
-// roles give (B.6). Key ids are no UUIDs, so that only a wildcard entry of an allow list covers them.
+// mayKey reports whether the caller may act on an API key of a user. The key's scopes and allow
+// list only narrow what the roles give (B.6). Key ids are not UUIDs, so only a wildcard entry of an
+// allow list covers them.
 func (c *call) mayKey(action string, owner *user) bool {
 	return c.roleMay(resourceAPIKey, action, owner.id) &&
 		scopesPermit(c.key.scopes, resourceAPIKey, action) && allowListPermits(c.key.allowList, resourceAPIKey, "")
 }
 
-// mayReadUser: user:read, or for the caller itself user:read_personal, which is all that R30 offers (B.6).
+// mayReadUser: user:read, or for the caller itself user:read_personal, which is all that R30 offers
+// (B.6).
 func (c *call) mayReadUser(u *user) bool {
 	if !c.roleMay(resourceUser, actionRead, u.id) || !allowListPermits(c.key.allowList, resourceUser, u.id) {
 		return false
@@ -70,7 +73,8 @@ func (c *call) mayReadConfig() bool {
 	return c.roleMay(resourceConfig, actionRead, "") && scopesPermit(c.key.scopes, resourceConfig, actionRead)
 }
 
-// pathUser resolves the {user} element (A.6): "me", a UUID (tombstones included), a username or an e-mail.
+// pathUser resolves the {user} element (A.6): "me", a UUID (tombstones included), a username or an
+// e-mail.
 func (c *call) pathUser() (*user, *reply) {
 	name := c.request.PathValue("user")
 	if name == "me" {

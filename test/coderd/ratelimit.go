@@ -18,8 +18,8 @@ const (
 	bypassHeader = "X-Coder-Bypass-Ratelimit"
 )
 
-// rateLimiter counts requests by key in the current and the previous minute. It forgets older ones, so its size is bounded
-// by the traffic of two minutes. The server's mutex guards it.
+// rateLimiter counts requests by key in the current and the previous minute. It forgets older ones,
+// so its size is bounded by the traffic of two minutes. The server's mutex guards it.
 type rateLimiter struct {
 	window            time.Time
 	current, previous map[string]int
@@ -29,7 +29,7 @@ func newRateLimiter() *rateLimiter {
 	return &rateLimiter{current: map[string]int{}, previous: map[string]int{}}
 }
 
-// advanceWindow moves to the window of now. A clock that was put back starts afresh.
+// advanceWindow moves to the window of now. If the clock was set back, both windows start empty.
 func (l *rateLimiter) advanceWindow(now time.Time) {
 	window := now.Truncate(rateWindow)
 	switch window.Sub(l.window) {
@@ -43,8 +43,9 @@ func (l *rateLimiter) advanceWindow(now time.Time) {
 	l.window = window
 }
 
-// countRequest counts a request unless the limit is reached. The rate is a sliding estimate: the previous minute weighs as much as
-// is left of it. Refused requests do not count.
+// countRequest counts a request unless the limit is reached. The rate is a sliding estimate: the
+// count of the previous minute is weighted with the part of it that lies within the last 60
+// seconds. Refused requests do not count.
 func (l *rateLimiter) countRequest(key string, limit int, now time.Time) (remaining int, ok bool) {
 	l.advanceWindow(now)
 	left := 1 - float64(now.Sub(l.window))/float64(rateWindow)
@@ -56,7 +57,8 @@ func (l *rateLimiter) countRequest(key string, limit int, now time.Time) (remain
 	return limit - rate - 1, true
 }
 
-// checkLimits applies the API's limit and, for strict routes, the login limit. NEW's OAuth2 protocol has a limit of its own. The headers are those of the last one.
+// checkLimits applies the API's limit and, for strict routes, the login limit. NEW's OAuth2
+// protocol has a limit of its own. The headers are those of the last limit that was applied.
 func (c *call) checkLimits(strict bool) *reply {
 	if c.opts.DisableRateLimits {
 		return nil
@@ -94,8 +96,9 @@ func (c *call) applyLimit(key string, limit int) *reply {
 	return &rp
 }
 
-// rateKey is the user, else the address, combined with the path (A.7). "" is an owner's bypass. In R30 the limiter runs
-// ahead of authentication: it knows addresses only and does not heed the bypass header.
+// rateKey returns the user or, without one, the address, combined with the path (A.7); "" if an
+// owner bypasses the limit. In R30 the limiter runs before authentication, so it knows addresses
+// only and ignores the bypass header.
 func (c *call) rateKey() (string, *reply) {
 	byIP := "ip:" + remoteIP(c.request) + "|" + c.request.URL.Path
 	if c.opts.rateLimitKeying() == KeyByIP {
@@ -109,7 +112,10 @@ func (c *call) rateKey() (string, *reply) {
 		if key.user.hasRole(RoleOwner) {
 			return "", nil
 		}
-		return "", &reply{status: http.StatusPreconditionRequired, text: bypassHeader + " was sent by a user who is not an owner\n"}
+		return "", &reply{
+			status: http.StatusPreconditionRequired,
+			text:   bypassHeader + " was sent by a user who is not an owner\n",
+		}
 	}
 	return "user:" + key.user.id + "|" + c.request.URL.Path, nil
 }

@@ -9,14 +9,15 @@ import (
 	"net/http"
 )
 
-// reply is a handler's answer. It is made under the server's lock and written without it, so body holds values only.
+// reply is a handler's answer. It is made under the server's lock and written without it, so body
+// must not share data that can change.
 type reply struct {
 	status int
 	header http.Header // may be nil
 	body   any         // encoded as JSON, unless text or html is set; nil is no body
 	text   string      // plain text instead of JSON
 	html   string      // a page instead of JSON
-	// takeOver, if set, answers in place of all that, without the server's lock: a stream.
+	// takeOver, if set, writes the whole answer itself, without the server's lock. Streams use it.
 	takeOver http.HandlerFunc
 }
 
@@ -40,7 +41,8 @@ func errorReply(status int, message, detail string, validations ...validation) r
 	return jsonReply(status, errorJSON{Message: message, Detail: detail, Validations: validations})
 }
 
-// hiddenReply is the one answer for what is missing and what is forbidden (A.6).
+// hiddenReply is the answer both for objects that do not exist and for those that the caller must
+// not see (A.6).
 func hiddenReply() reply {
 	return errorReply(http.StatusNotFound, "not found, or no access to it", "")
 }
@@ -66,7 +68,7 @@ func (rp reply) withHeader(name, value string) reply {
 	return rp
 }
 
-// writeTo sends the answer. A failing connection is the client's affair; there is nobody to tell.
+// writeTo sends the answer. An error of the connection is ignored, because it cannot be answered.
 func (rp reply) writeTo(w http.ResponseWriter) {
 	for name, values := range rp.header {
 		w.Header()[name] = values
@@ -88,7 +90,8 @@ func (rp reply) writeTo(w http.ResponseWriter) {
 	_, _ = w.Write(payload)
 }
 
-// encodeJSON escapes HTML, as the server does (A.1). Bodies are this package's own types: failing to encode one is a defect.
+// encodeJSON escapes HTML, as the server does (A.1). Bodies are this package's own types; an error
+// is a bug and panics.
 func encodeJSON(body any) []byte {
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(body); err != nil {

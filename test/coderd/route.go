@@ -19,7 +19,8 @@ type route struct {
 	public bool              // no session needed
 	isNew  bool              // missing in R30
 	strict bool              // draws on the login limit, too (A.7)
-	// lacking reports whether a server with these options does not know the route; nil: every server knows it.
+	// lacking reports whether a server with these options does not know the route; nil: every server
+	// knows it.
 	lacking func(Options) bool
 }
 
@@ -30,11 +31,12 @@ type call struct {
 	ex      *exchange
 	now     time.Time
 	body    []byte
-	header  http.Header // set on the answer whatever it is
+	header  http.Header // set on every answer
 	key     *apiKey     // who calls; nil on public routes
 }
 
-// coreRoutes lists the API. A later section of the contract adds a function like this one and its line in newMux.
+// coreRoutes lists the routes of section B of the contract. Other sections have their own function,
+// which newMux calls.
 func (s *Server) coreRoutes() []route {
 	const users, keys = "/api/v2/users", "/api/v2/users/{user}/keys"
 	return []route{
@@ -62,7 +64,8 @@ func (s *Server) coreRoutes() []route {
 	}
 }
 
-// apiRoot is the pattern of API paths that no route has. "/" is the single-page application.
+// apiRoot is the pattern that matches API paths without a route. "/" is the single-page
+// application.
 const apiRoot = "/api/"
 
 // routeOf is the pattern that a request will match, without its method.
@@ -85,7 +88,9 @@ func (s *Server) newMux() *http.ServeMux {
 	unknown := route{public: true, handle: func(c *call) reply { return c.noSuchRoute(mux) }}
 	mux.HandleFunc(apiRoot, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(unknown, w, r) })
 	for _, root := range []string{oauthRoot, wellKnownRoot} {
-		unknown := route{public: true, lacking: providerOff, handle: func(c *call) reply { return c.noSuchOAuthRoute(mux, root) }}
+		unknown := route{public: true, lacking: providerOff, handle: func(c *call) reply {
+			return c.noSuchOAuthRoute(mux, root)
+		}}
 		mux.HandleFunc(root, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(unknown, w, r) })
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
@@ -134,8 +139,9 @@ func (s *Server) handleRoute(rt route, r *http.Request, body []byte, bodyErr err
 	return rt.handle(c), c.header
 }
 
-// isForgeable is A.3: a state-changing call of the API with the session cookie needs a CSRF token. This server hands none out,
-// so none can be right. A token in a header beside the cookie changes nothing: the cookie is what counts.
+// isForgeable is A.3: a state-changing call of the API with the session cookie needs a CSRF token.
+// This server issues none, so every such call is refused. A token in a header beside the cookie
+// makes no difference.
 func (c *call) isForgeable() bool {
 	if !strings.HasPrefix(c.request.URL.Path, apiRoot) {
 		return false
@@ -165,8 +171,8 @@ func (c *call) noSuchRoute(mux *http.ServeMux) reply {
 	return errorReply(http.StatusMethodNotAllowed, "method not allowed", "")
 }
 
-// otherMethods puts the methods that a path knows into Allow, and reports whether there are any. root is the pattern of
-// what no route has.
+// otherMethods puts the methods that a path has routes for into Allow, and reports whether there
+// are any. root is the pattern that matches paths without a route.
 func (c *call) otherMethods(mux *http.ServeMux, root string) bool {
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		probe := c.request.Clone(c.request.Context())
@@ -178,7 +184,8 @@ func (c *call) otherMethods(mux *http.ServeMux, root string) bool {
 	return len(c.header.Values("Allow")) > 0
 }
 
-// absentRoute: the server as it is does not know the path at all.
+// absentRoute reports whether a server with this profile and these options does not know the path
+// at all.
 func (c *call) absentRoute() bool {
 	path := c.request.URL.Path
 	if strings.HasPrefix(path, oauthAppsPath) {

@@ -20,11 +20,13 @@ const (
 // aliases are the legacy names of the two oldest scopes.
 var aliases = map[string]string{aliasAll: scopeAll, aliasApplicationConnect: scopeApplicationConnect}
 
-// compositeScopes expands the coder:* composites. B.6 gives only workspaces.access; the others are chosen.
+// compositeScopes expands the coder:* composites. B.6 gives only workspaces.access; the others are
+// chosen.
 var compositeScopes = map[string][]string{
 	"coder:workspaces.create": {"template:read", "template:use", "workspace:read", "workspace:create", "workspace:update"},
 	"coder:workspaces.operate": {
-		"template:read", "organization_member:read", "workspace:read", "workspace:update", "workspace:start", "workspace:stop",
+		"template:read", "organization_member:read", "workspace:read", "workspace:update",
+		"workspace:start", "workspace:stop",
 	},
 	"coder:workspaces.delete": {"template:read", "workspace:read", "workspace:delete"},
 	"coder:workspaces.access": {
@@ -90,8 +92,8 @@ func externalScope(isNew bool, name string) bool {
 	return found
 }
 
-// storableScope reports whether a key can be generated with a name. What the catalogue admits and this does not is R30's
-// internal error (B.3).
+// storableScope reports whether a key can be generated with a scope's name. A name that is in the
+// catalogue but is not storable is R30's internal error (B.3).
 func storableScope(name string) bool {
 	_, alias := aliases[name]
 	return !alias && name != misspeltScope
@@ -113,10 +115,10 @@ func scopesPermit(scopes []string, resource, action string) bool {
 // allowAll is the allow list of a key that asked for none (B.3).
 const allowAll = "*:*"
 
-// resourceTypes are the types that an allow list may name; what goes beyond the catalogue is chosen.
+// resourceTypes are the types that an allow list may name; those beyond the catalogue are chosen.
 var resourceTypes = []string{
-	"*", "api_key", "deployment_config", "file", "group", "organization", "organization_member", "provisioner_daemon", "task",
-	"template", "user", "user_memory", "user_secret", "user_skill", "workspace",
+	"*", "api_key", "deployment_config", "file", "group", "organization", "organization_member",
+	"provisioner_daemon", "task", "template", "user", "user_memory", "user_secret", "user_skill", "workspace",
 }
 
 // parseAllowEntry checks "<resource_type>:<uuid or *>" and returns it in canonical spelling.
@@ -135,8 +137,8 @@ func parseAllowEntry(entry string) (string, bool) {
 	return resource + ":" + parsed.String(), true
 }
 
-// allowListPermits reports whether an allow list covers a resource. An empty id asks for the type as a whole, which only a
-// wildcard covers.
+// allowListPermits reports whether an allow list covers a resource. An empty id asks for the type
+// as a whole, which only a wildcard covers.
 func allowListPermits(list []string, resource, id string) bool {
 	return slices.ContainsFunc(list, func(entry string) bool {
 		allowedType, allowedID, _ := strings.Cut(entry, ":")

@@ -29,7 +29,7 @@ type Server struct {
 	edgeSessions map[string]string // user id -> key id of the session that the edge holds for the user
 }
 
-// New makes a server without users. It panics if Options.Random cannot be read, which no caller can mend.
+// New makes a server without users. It panics if Options.Random cannot be read.
 func New(opts Options) *Server {
 	opts = opts.withDefaults()
 	if opts.DeploymentID == "" {
@@ -56,8 +56,8 @@ func mustUUID(opts Options) string {
 	return id.String()
 }
 
-// Reconfigure changes the options of a running server, for instance its profile or limits. Clock, Random and
-// RequestLogSize keep the values that New was given. change must not call the server.
+// Reconfigure changes the options of a running server, for instance its profile or limits. Clock,
+// Random and RequestLogSize keep the values that New was given. change must not call the server.
 func (s *Server) Reconfigure(change func(*Options)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,8 +81,8 @@ func (s *Server) Now() time.Time {
 	return s.now()
 }
 
-// SetClockOffset puts the server's clock ahead of (or, negative, behind) the clock that New was given: expiry, timestamps,
-// the Date header and the check of client certificates all follow it.
+// SetClockOffset puts the server's clock ahead of (or, negative, behind) the clock that New was
+// given: expiry, timestamps, the Date header and the check of client certificates all follow it.
 func (s *Server) SetClockOffset(offset time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ func (s *Server) ClockOffset() time.Duration {
 	return s.offset
 }
 
-// now must be called with the mutex held.
+// now is the server's time. The mutex must be held.
 func (s *Server) now() time.Time { return s.opts.Clock.Now().Add(s.offset).UTC().Truncate(timeGrain) }
 
 func (s *Server) currentOptions() Options {
@@ -107,11 +107,11 @@ func (s *Server) currentOptions() Options {
 
 type exchangeContextKey struct{}
 
-// exchange is what the stages of one request know of it.
+// exchange is the state that the stages of one request share.
 type exchange struct {
 	entry    Request // grows into the log entry
 	listener *Listener
-	edgeUser string // username that the edge vouches for; "" is nobody
+	edgeUser string // username that the edge has identified; "" is none
 	// rolesDown makes the roles lookup of this request fail (A.5, last row).
 	rolesDown bool
 	logged    bool // a stream is logged when it opens
@@ -121,7 +121,7 @@ func exchangeOf(r *http.Request) *exchange {
 	return r.Context().Value(exchangeContextKey{}).(*exchange)
 }
 
-// ServeHTTP answers one request and logs it, whatever becomes of it.
+// ServeHTTP answers one request and logs it, even if the connection is cut.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ex := &exchange{entry: newLogEntry(s.Now(), r), listener: listenerOf(r)}
 	ex.entry.Route = s.routeOf(r)
@@ -148,7 +148,8 @@ func (s *Server) logNow(ex *exchange, status int) {
 	s.log.addEntry(ex.entry)
 }
 
-// answerWriter notes the status and stamps every answer with the server's own time: clients measure their skew by it (G.27).
+// answerWriter records the status and sets the Date of every answer to the server's own time, by
+// which clients measure their clock skew (G.27).
 type answerWriter struct {
 	http.ResponseWriter
 	server *Server
@@ -175,7 +176,7 @@ func (w *answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Errors of the administration methods.
 var (
-	// ErrUserNotFound: no living user has that id, username or e-mail.
+	// ErrUserNotFound: no user has that id, username or e-mail.
 	ErrUserNotFound = errors.New("user not found")
 	// ErrKeyNotFound: no key has that id.
 	ErrKeyNotFound = errors.New("key not found")

@@ -24,11 +24,13 @@ func TestPublicEndpoints(t *testing.T) {
 		contentType  string
 		contains     string
 	}{
-		"B.1 healthz":           {"GET", "/healthz", 200, "text/plain; charset=utf-8", "OK"},
-		"B.1 buildinfo":         {"GET", "/api/v2/buildinfo", 200, "application/json; charset=utf-8", `"deployment_id":"6f0e6f6e-`},
-		"A.1 unknown API route": {"GET", "/api/v2/nothing", 404, "application/json; charset=utf-8", `{"message":"Route not found."}`},
-		"A.1 application":       {"GET", "/workspaces", 200, "text/html; charset=utf-8", "<title>Coder</title>"},
-		"B.1 wrong method":      {"PATCH", "/api/v2/buildinfo", 405, "application/json; charset=utf-8", "not allowed"},
+		"B.1 healthz": {"GET", "/healthz", 200, "text/plain; charset=utf-8", "OK"},
+		"B.1 buildinfo": {"GET", "/api/v2/buildinfo", 200, "application/json; charset=utf-8",
+			`"deployment_id":"6f0e6f6e-`},
+		"A.1 unknown API route": {"GET", "/api/v2/nothing", 404, "application/json; charset=utf-8",
+			`{"message":"Route not found."}`},
+		"A.1 application":  {"GET", "/workspaces", 200, "text/html; charset=utf-8", "<title>Coder</title>"},
+		"B.1 wrong method": {"PATCH", "/api/v2/buildinfo", 405, "application/json; charset=utf-8", "not allowed"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -52,11 +54,12 @@ func TestSignedInEndpoints(t *testing.T) {
 		owner, member, r30, anonym int
 		contains                   string
 	}{
-		"B.1 experiments":       {"/api/v2/experiments", 200, 200, 200, 401, `["oauth2"]`},
-		"B.6 scopes":            {"/api/v2/auth/scopes", 200, 200, 404, 401, `"external":["api_key:*"`},
-		"B.1 deployment config": {"/api/v2/deployment/config", 200, 403, 200, 401, `"sessions":{"disable_expiry_refresh":true}`},
-		"B.1 deployment ssh":    {"/api/v2/deployment/ssh", 200, 200, 200, 401, "hostname_prefix"},
-		"B.1 deployment stats":  {"/api/v2/deployment/stats", 200, 403, 200, 401, "collected_at"},
+		"B.1 experiments": {"/api/v2/experiments", 200, 200, 200, 401, `["oauth2"]`},
+		"B.6 scopes":      {"/api/v2/auth/scopes", 200, 200, 404, 401, `"external":["api_key:*"`},
+		"B.1 deployment config": {"/api/v2/deployment/config",
+			200, 403, 200, 401, `"sessions":{"disable_expiry_refresh":true}`},
+		"B.1 deployment ssh":   {"/api/v2/deployment/ssh", 200, 200, 200, 401, "hostname_prefix"},
+		"B.1 deployment stats": {"/api/v2/deployment/stats", 200, 403, 200, 401, "collected_at"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -87,11 +90,15 @@ func TestAuthCheck(t *testing.T) { // B.1
 func TestScopeCatalogueOfTheProfiles(t *testing.T) { // B.6
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
-	scopes := decode[struct{ External []string }](t, w.want(http.StatusOK, "GET", "/api/v2/auth/scopes", w.adaToken, "")).External
-	for _, name := range []string{"coder:all", "coder:application_connect", "coder:workspaces.create", "coder:workspaces.operate",
+	res := w.want(http.StatusOK, "GET", "/api/v2/auth/scopes", w.adaToken, "")
+	scopes := decode[struct{ External []string }](t, res).External
+	for _, name := range []string{
+		"coder:all", "coder:application_connect", "coder:workspaces.create", "coder:workspaces.operate",
 		"coder:workspaces.delete", "coder:workspaces.access", "coder:templates.build", "coder:templates.author",
 		"coder:apikeys.manage_self", "workspace:ssh", "template:use", "api_key:*", "file:create", "user:read_personal",
-		"user:update_personal", "user_secret:*", "task:*", "organization:delete", "user:read", "user:*", "user_skill:*", "user_memory:*"} {
+		"user:update_personal", "user_secret:*", "task:*", "organization:delete", "user:read", "user:*",
+		"user_skill:*", "user_memory:*",
+	} {
 		if !slices.Contains(scopes, name) {
 			t.Errorf("%s is missing", name)
 		}
@@ -201,7 +208,11 @@ func (w *world) getWithBypass(token string) int {
 
 func wantRate(t *testing.T, res response, limit, remaining string, reset time.Time) {
 	t.Helper()
-	got := []string{res.Header.Get("X-RateLimit-Limit"), res.Header.Get("X-RateLimit-Remaining"), res.Header.Get("X-RateLimit-Reset")}
+	got := []string{
+		res.Header.Get("X-RateLimit-Limit"),
+		res.Header.Get("X-RateLimit-Remaining"),
+		res.Header.Get("X-RateLimit-Reset"),
+	}
 	want := []string{limit, remaining, strconv.FormatInt(reset.Unix(), 10)}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rate headers (-want +got):\n%s", diff)
@@ -226,9 +237,10 @@ func TestRequestLog(t *testing.T) {
 	got := entries[1]
 	got.RemoteAddr = ""
 	want := coderd.Request{
-		Time: start, Method: "DELETE", Path: me + "/keys/" + w.adaKey.ID + "-(secret)", Route: "/api/v2/users/{user}/keys/{keyid}",
-		QueryKeys: []string{"access_token"}, Headers: []string{"Accept-Encoding", "Coder-Session-Token", "User-Agent", "X-Extra"},
-		UserID: w.ada.ID, Username: "ada", KeyID: w.adaKey.ID, Status: http.StatusNotFound,
+		Time: start, Method: "DELETE", Path: me + "/keys/" + w.adaKey.ID + "-(secret)",
+		Route: "/api/v2/users/{user}/keys/{keyid}", QueryKeys: []string{"access_token"},
+		Headers: []string{"Accept-Encoding", "Coder-Session-Token", "User-Agent", "X-Extra"},
+		UserID:  w.ada.ID, Username: "ada", KeyID: w.adaKey.ID, Status: http.StatusNotFound,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("entry (-want +got):\n%s", diff)

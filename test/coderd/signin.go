@@ -11,7 +11,7 @@ import (
 // loginPath is the page for people without a session.
 const loginPath = "/login"
 
-// showSignIn lists the active users: who looks at a simulated server may be anybody.
+// showSignIn lists the active users. On a simulated server a person may sign in as any of them.
 func (c *call) showSignIn() reply {
 	query := c.request.URL.Query()
 	return c.signInPage(http.StatusOK, query.Get("message"), query.Get("redirect"))
@@ -35,7 +35,7 @@ func (c *call) signIn() reply {
 	}
 	u := c.store.findLogin(form.Get("user"))
 	if u == nil || !canSignIn(u) {
-		return c.signInPage(http.StatusBadRequest, "Nobody of that name can sign in.", form.Get("redirect"))
+		return c.signInPage(http.StatusBadRequest, "No user of that name can sign in.", form.Get("redirect"))
 	}
 	token, k, err := c.addKey(keySpec{user: u, loginType: LoginTypePassword, lifetime: c.opts.SessionDuration})
 	if err != nil {
@@ -50,8 +50,8 @@ func (c *call) signIn() reply {
 	return reply{status: http.StatusSeeOther}.withHeader("Location", localPath(form.Get("redirect")))
 }
 
-// localPath keeps a redirect on this server: a path, and nothing that a browser would take for another host. Browsers read
-// a backslash as a slash and drop control characters.
+// localPath returns a redirect that is a path on this server, and "/" for anything that a browser
+// could take for another host. Browsers read a backslash as a slash and drop control characters.
 func localPath(redirect string) string {
 	u, err := url.Parse(redirect)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(redirect, "/") ||

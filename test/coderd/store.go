@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// store holds users and keys with the indexes that keep a request's cost independent of their number. It has no lock of
-// its own: the server's mutex guards it.
+// store holds users and keys with the indexes that keep a request's cost independent of their
+// number. It has no lock of its own: the server's mutex guards it.
 type store struct {
 	users  map[string]*user // by id, tombstones too
 	logins map[string]*user // by lower-case username and e-mail, without tombstones
@@ -19,7 +19,8 @@ type store struct {
 	names  map[tokenName]*apiKey         // login_type=token only (B.3)
 	oauth  *oauthStore
 	seq    uint64
-	// nextPurge is not later than the first instant at which a key may have to be purged; zero: nothing to purge.
+	// nextPurge is not later than the first time at which a key has to be purged; zero: nothing to
+	// purge.
 	nextPurge time.Time
 }
 
@@ -34,7 +35,7 @@ func newStore() *store {
 	}
 }
 
-// findLogin finds a living user by username or e-mail.
+// findLogin finds a user who is not deleted by username or e-mail.
 func (st *store) findLogin(name string) *user { return st.logins[strings.ToLower(name)] }
 
 func (st *store) addUser(u *user) {
@@ -43,7 +44,7 @@ func (st *store) addUser(u *user) {
 	st.logins[strings.ToLower(u.email)] = u
 }
 
-// deleteUser leaves a tombstone and takes all keys away, as the database trigger does (B.8).
+// deleteUser keeps a tombstone and deletes all keys, as the database trigger does (B.8).
 func (st *store) deleteUser(u *user) {
 	for _, k := range st.owned[u.id] {
 		st.deleteKey(k)
@@ -78,8 +79,9 @@ func (st *store) deleteKey(k *apiKey) {
 	st.oauth.forgetKey(k.id)
 }
 
-// duePurge notes when a key may go. It is called whenever expires_at is set to something earlier; a key that slides only
-// makes the note too early, which costs one look.
+// duePurge records when a key has to be purged. It must be called whenever expires_at is set to an
+// earlier time. For a key that slides the recorded time is too early, which costs one needless
+// check.
 func (st *store) duePurge(k *apiKey, retention time.Duration) {
 	if retention < 0 {
 		return

@@ -32,7 +32,8 @@ const (
 	StreamEvents    StreamProtocol = "sse"
 )
 
-// Stream describes an open stream. It goes on when the key that opened it is revoked (contract G.31).
+// Stream describes an open stream. It goes on when the key that opened it is revoked (contract
+// G.31).
 type Stream struct {
 	WorkspaceID string         `json:"workspace_id"`
 	UserID      string         `json:"user_id"`
@@ -40,14 +41,15 @@ type Stream struct {
 	Protocol    StreamProtocol `json:"protocol"`
 }
 
-// streamEvent is one event on its way. What is in raw is sent as it is, without an envelope.
+// streamEvent is one event to be sent. raw, if set, is sent as it is, without an envelope.
 type streamEvent struct {
 	kind string
 	data json.RawMessage // nil: none
 	raw  []byte
 }
 
-// watcher is an open stream. Its handler's goroutine sends; everybody else leaves events and orders with it.
+// watcher is an open stream. Only its handler's goroutine sends; others queue events, or a close
+// code, for it.
 type watcher struct {
 	Stream
 
@@ -59,18 +61,22 @@ type watcher struct {
 	// stopped is closed when the listener stops, before its connections are; nil: there is none.
 	stopped <-chan struct{}
 	over    chan struct{}   // closed when it has ended
-	left    <-chan struct{} // the request's own end; tells nothing of a hijacked connection
+	left    <-chan struct{} // closed when the request ends; says nothing about a hijacked connection
 
 	pending []streamEvent // guarded by the server's mutex
 }
 
-// watchBySocket and watchByEvents check the request as any other; the stream itself runs without the server's mutex.
+// watchBySocket and watchByEvents check the request like any other; the stream itself runs without
+// the server's mutex.
 func (c *call) watchBySocket() reply {
 	return c.watchWorkspace(StreamWebSocket, (*watcher).serveSocket)
 }
 func (c *call) watchByEvents() reply { return c.watchWorkspace(StreamEvents, (*watcher).serveEvents) }
 
-func (c *call) watchWorkspace(protocol StreamProtocol, serve func(*watcher, http.ResponseWriter, *http.Request) StreamEnd) reply {
+func (c *call) watchWorkspace(
+	protocol StreamProtocol,
+	serve func(*watcher, http.ResponseWriter, *http.Request) StreamEnd,
+) reply {
 	ws, refused := c.pathWorkspace()
 	if refused != nil {
 		return *refused
@@ -80,7 +86,7 @@ func (c *call) watchWorkspace(protocol StreamProtocol, serve func(*watcher, http
 		server: c.Server, wake: make(chan struct{}, 1), order: make(chan int, 1), over: make(chan struct{}),
 	}
 	return reply{takeOver: func(out http.ResponseWriter, r *http.Request) {
-		// A hijacked connection outlives the request's context; the listener's end ends it, too.
+		// A hijacked connection outlives the request's context, so the listener's stop must end it, too.
 		ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 		defer cancel()
 		w.cut, w.done, w.left = cancel, ctx.Done(), r.Context().Done()
@@ -98,8 +104,8 @@ func (c *call) watchWorkspace(protocol StreamProtocol, serve func(*watcher, http
 	}}
 }
 
-// startStream makes the stream live: a ping, then the whole state (contract D.1). The request is logged now, since it will not
-// end for long.
+// startStream registers the stream and queues its first events: a ping, then the whole state
+// (contract D.1). The request is logged now, because it may stay open for a long time.
 func (w *watcher) startStream(r *http.Request, status int) {
 	s := w.server
 	s.mu.Lock()
@@ -122,7 +128,7 @@ func (w *watcher) endStream(end StreamEnd) {
 	w.server.workspaces.ends[end]++
 }
 
-// publishState tells all watchers of a workspace its whole state. The mutex is held.
+// publishState queues the whole state of a workspace for all its watchers. The mutex must be held.
 func (s *Server) publishState(ws *workspace) {
 	event := streamEvent{kind: eventData, data: stateOf(ws)}
 	for w := range s.workspaces.watchers {
@@ -134,7 +140,8 @@ func (s *Server) publishState(ws *workspace) {
 
 func stateOf(ws *workspace) json.RawMessage { return bytes.TrimSpace(encodeJSON(ws.toJSON())) }
 
-// pushEvent leaves an event for the stream. States coalesce where the stream is behind (contract D.1). The mutex is held.
+// pushEvent queues an event for the stream. A state replaces one that has not been sent yet
+// (contract D.1). The mutex must be held.
 func (w *watcher) pushEvent(e streamEvent) {
 	if last := len(w.pending) - 1; last >= 0 && e.kind == eventData && w.pending[last].kind == eventData {
 		w.pending = w.pending[:last]
@@ -154,8 +161,9 @@ func (w *watcher) takePending() []streamEvent {
 	return events
 }
 
-// runStream sends what comes up until the stream ends. gone is closed when the client has left. It reports how the server ended
-// the stream: the close code that was ordered, or 0 for a cut; ok is false where the client or the connection ended it.
+// runStream sends events and heartbeats until the stream ends. gone is closed when the client has
+// disconnected. It reports how the server ended the stream: the close code that was ordered, or 0
+// for a cut. ok is false if the client or the connection ended it.
 func (w *watcher) runStream(gone <-chan struct{}, send func(streamEvent) error, beat func() error) (code int, ok bool) {
 	heartbeat := time.NewTicker(w.server.currentOptions().heartbeatInterval())
 	defer heartbeat.Stop()
@@ -185,7 +193,7 @@ func (w *watcher) runStream(gone <-chan struct{}, send func(streamEvent) error, 
 func (w *watcher) sendPending(gone <-chan struct{}, send func(streamEvent) error) error {
 	for _, e := range w.takePending() {
 		if !w.waitForPace(gone) {
-			return nil // run sees why
+			return nil // runStream finds out why
 		}
 		if err := send(e); err != nil {
 			return err
@@ -194,7 +202,8 @@ func (w *watcher) sendPending(gone <-chan struct{}, send func(streamEvent) error
 	return nil
 }
 
-// classifyWriteFailure tells a write that failed because the stream has ended from one that ends it.
+// classifyWriteFailure tells a write that failed because the stream has ended from one that ends
+// the stream.
 func (w *watcher) classifyWriteFailure(gone <-chan struct{}) (code int, ok bool) {
 	select {
 	case <-gone:
@@ -223,7 +232,8 @@ func (w *watcher) wasCut() bool {
 	}
 }
 
-// Close codes that the server chooses by itself: when it shuts down, and after a failed write (contract D.1).
+// Close codes that the server chooses by itself: when it shuts down, and after a failed write
+// (contract D.1).
 const (
 	closeGoingAway     = 1001
 	closeInternalError = 1011

@@ -113,7 +113,8 @@ func (w *world) watchEvents(id, token string) (*reading, *http.Response, error) 
 	}, res, nil
 }
 
-// eachProtocol runs a test with a stream of a running workspace, in both protocols and profiles, its beginning read.
+// eachProtocol runs a test with a stream of a running workspace, in both protocols and profiles.
+// The first events have been read.
 func eachProtocol(t *testing.T, test func(w *world, ws coderd.Workspace, r *reading, protocol coderd.StreamProtocol)) {
 	t.Helper()
 	for protocol, open := range protocols {
@@ -147,7 +148,8 @@ func (w *world) expectEvents(r *reading, want ...event) {
 	}
 }
 
-// readUntil reads states until one; those before it may be passed over.
+// readUntil reads states until one with the status; states with a status in before may come
+// earlier.
 func (w *world) readUntil(r *reading, status string, before ...string) {
 	w.t.Helper()
 	for {
@@ -179,7 +181,7 @@ func (w *world) eventually(holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			w.t.Fatal("it never came to be")
+			w.t.Fatal("the condition did not become true in time")
 		}
 	}
 }
@@ -218,7 +220,8 @@ func TestStreamOutlivesErrorsGarbageAndItsToken(t *testing.T) { // D.1, G.31
 		w.expectEvents(r, event{Text: "rubbish"})
 		w.must(w.server.SetOutdated(ws.ID, true))
 		w.expectEvents(r, event{Type: "data", Status: "running"})
-		if _, res, err := protocols[protocol](w, ws.ID, w.adaToken); err == nil || res == nil || res.StatusCode != http.StatusUnauthorized {
+		_, res, err := protocols[protocol](w, ws.ID, w.adaToken)
+		if err == nil || res == nil || res.StatusCode != http.StatusUnauthorized {
 			w.t.Errorf("a new stream with the revoked token: %v, %v", res, err)
 		}
 	})
@@ -232,8 +235,10 @@ func TestStreamEndsByCutAndByClose(t *testing.T) { // D.1
 	}{
 		"cut":            {func(w *world) { w.server.CutStreams() }, coderd.StreamEnd{By: coderd.EndedByCut}},
 		"listener stops": {func(w *world) { w.ln.Stop() }, coderd.StreamEnd{By: coderd.EndedByCut}},
-		"close":          {func(w *world) { w.server.CloseStreams(1011) }, coderd.StreamEnd{By: coderd.EndedByServer, Code: 1011}},
-		"shutdown":       {func(w *world) { w.must(w.ln.Shutdown(w.t.Context())) }, coderd.StreamEnd{By: coderd.EndedByServer, Code: 1001}},
+		"close": {func(w *world) { w.server.CloseStreams(1011) },
+			coderd.StreamEnd{By: coderd.EndedByServer, Code: 1011}},
+		"shutdown": {func(w *world) { w.must(w.ln.Shutdown(w.t.Context())) },
+			coderd.StreamEnd{By: coderd.EndedByServer, Code: 1001}},
 		"cut while slow": {func(w *world) {
 			w.server.SlowStreams(time.Hour)
 			w.must(w.server.StopWorkspace("ada/dev"))
@@ -368,7 +373,8 @@ func TestStreamsAreLoggedWhenTheyOpen(t *testing.T) {
 	r.close()
 	w.eventually(func() bool { return w.server.OpenStreams() == 0 })
 	log := w.server.Requests()
-	if last := log[len(log)-1]; len(log) != 1 || last.Status != http.StatusSwitchingProtocols || last.KeyID != w.adaKey.ID {
+	if last := log[len(log)-1]; len(log) != 1 || last.Status != http.StatusSwitchingProtocols ||
+		last.KeyID != w.adaKey.ID {
 		t.Errorf("log %+v", log)
 	}
 }

@@ -22,7 +22,7 @@ const (
 type StreamEnd struct {
 	Protocol StreamProtocol
 	By       string
-	// Code is the WebSocket close code, of a stream of server-sent events the one that was ordered.
+	// Code is the WebSocket close code; for server-sent events it is the code that was ordered.
 	Code int
 }
 
@@ -35,7 +35,11 @@ func (s *Server) Streams() []Stream {
 		out = append(out, w.Stream)
 	}
 	slices.SortFunc(out, func(a, b Stream) int {
-		return cmp.Or(cmp.Compare(a.WorkspaceID, b.WorkspaceID), cmp.Compare(a.KeyID, b.KeyID), cmp.Compare(a.Protocol, b.Protocol))
+		return cmp.Or(
+			cmp.Compare(a.WorkspaceID, b.WorkspaceID),
+			cmp.Compare(a.KeyID, b.KeyID),
+			cmp.Compare(a.Protocol, b.Protocol),
+		)
 	})
 	return out
 }
@@ -47,7 +51,8 @@ func (s *Server) OpenStreams() int {
 	return len(s.workspaces.watchers)
 }
 
-// Heartbeats counts the heartbeats of all streams so far: WebSocket pings that were answered, ping events that were sent.
+// Heartbeats counts the heartbeats of all streams so far: WebSocket pings that were answered, ping
+// events that were sent.
 func (s *Server) Heartbeats() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,12 +66,14 @@ func (s *Server) StreamEnds() map[StreamEnd]int {
 	return maps.Clone(s.workspaces.ends)
 }
 
-// CutStreams breaks the connections of all open streams without a close frame and returns how many there were.
+// CutStreams breaks the connections of all open streams without a close frame and returns how many
+// there were.
 func (s *Server) CutStreams() int {
 	return s.eachStream(func(w *watcher) { w.cut() })
 }
 
-// CloseStreams closes all open streams with a code, such as 1000, 1001 or 1011, and returns how many there were.
+// CloseStreams closes all open streams with a code, such as 1000, 1001 or 1011, and returns how
+// many there were.
 func (s *Server) CloseStreams(code int) int {
 	return s.eachStream(func(w *watcher) { w.orderClose(code) })
 }
@@ -74,11 +81,12 @@ func (s *Server) CloseStreams(code int) int {
 func (w *watcher) orderClose(code int) {
 	select {
 	case w.order <- code:
-	default: // it is closing
+	default: // it is closing already
 	}
 }
 
-// endStreams tells all open streams that the server goes away, and waits for their end or that of the context.
+// endStreams closes all open streams with closeGoingAway, and waits until they or the context have
+// ended.
 func (s *Server) endStreams(ctx context.Context) {
 	var open []*watcher
 	s.eachStream(func(w *watcher) {
@@ -94,7 +102,8 @@ func (s *Server) endStreams(ctx context.Context) {
 	}
 }
 
-// SendGarbage sends a text that is no event to all open streams: as a text frame, or between events.
+// SendGarbage sends a text that is not an event to all open streams: as a text frame, or between
+// events.
 func (s *Server) SendGarbage(text []byte) int {
 	return s.eachStream(func(w *watcher) {
 		raw := slices.Clone(text)
@@ -105,7 +114,8 @@ func (s *Server) SendGarbage(text []byte) int {
 	})
 }
 
-// SendStreamError sends an error event to all open streams, as when access to the template is lost. It ends none.
+// SendStreamError sends an error event to all open streams, as when access to the template is lost.
+// The streams stay open.
 func (s *Server) SendStreamError(message string) int {
 	return s.eachStream(func(w *watcher) {
 		w.pushEvent(streamEvent{kind: eventError, data: bytes.TrimSpace(encodeJSON(errorJSON{Message: message}))})
@@ -121,14 +131,15 @@ func (s *Server) eachStream(do func(*watcher)) int {
 	return len(s.workspaces.watchers)
 }
 
-// pace is how long each event and heartbeat is kept back.
+// pace is how long each event and heartbeat is delayed.
 type pace struct {
 	delay   time.Duration
 	changed chan struct{} // closed when another pace takes its place
 }
 
-// SlowStreams keeps back every event and heartbeat of every stream for a time (real time), from now on; 0 ends it, for
-// those that wait, too. With a long one the server looks dead to its clients.
+// SlowStreams delays every event and heartbeat of every stream from now on, in real time. 0 ends
+// the delay, also for those that wait already. With a long delay the server looks unresponsive to
+// its clients.
 func (s *Server) SlowStreams(delay time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,7 +147,7 @@ func (s *Server) SlowStreams(delay time.Duration) {
 	s.workspaces.pace = pace{delay: delay, changed: make(chan struct{})}
 }
 
-// waitForPace waits as SlowStreams has ordered. It reports whether the stream still stands.
+// waitForPace waits for the delay of SlowStreams. It reports whether the stream is still open.
 func (w *watcher) waitForPace(gone <-chan struct{}) bool {
 	for {
 		w.server.mu.Lock()

@@ -26,7 +26,7 @@ func (w *watcher) serveSocket(out http.ResponseWriter, r *http.Request) StreamEn
 		return StreamEnd{} // Accept has answered
 	}
 	defer func() { _ = conn.CloseNow() }()
-	// A heartbeat whose client has gone must not wait for its answer.
+	// A ping must not wait for its answer after the client has disconnected.
 	ctx, forget := context.WithCancel(r.Context())
 	defer forget()
 	w.startStream(r, http.StatusSwitchingProtocols)
@@ -66,7 +66,7 @@ func (w *watcher) serveSocket(out http.ResponseWriter, r *http.Request) StreamEn
 	}
 	_ = conn.CloseNow()
 	<-gone
-	// A write that fails because the connection is being closed says less than what closed it.
+	// If a write failed because the connection was being closed, report what closed it instead.
 	failed := code == closeInternalError && byClient.Code != 0 && byClient.Code != code
 	switch {
 	case !ours, failed:
@@ -78,7 +78,8 @@ func (w *watcher) serveSocket(out http.ResponseWriter, r *http.Request) StreamEn
 	}
 }
 
-// serveEvents sends the stream as server-sent events. They know no close codes: a stream that is closed just ends.
+// serveEvents sends the stream as server-sent events. They have no close codes: a stream that is
+// closed just ends.
 func (w *watcher) serveEvents(out http.ResponseWriter, r *http.Request) StreamEnd {
 	control := http.NewResponseController(out)
 	out.Header().Set("Content-Type", "text/event-stream")
@@ -86,7 +87,7 @@ func (w *watcher) serveEvents(out http.ResponseWriter, r *http.Request) StreamEn
 	out.Header().Set("X-Accel-Buffering", "no")
 	out.WriteHeader(http.StatusOK)
 	if err := control.Flush(); err != nil {
-		return StreamEnd{} // what waits for the whole answer cannot have a stream
+		return StreamEnd{} // a writer that buffers the whole answer cannot stream
 	}
 	w.startStream(r, http.StatusOK)
 	send := func(e streamEvent) error {

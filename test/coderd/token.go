@@ -37,7 +37,7 @@ func newToken(random io.Reader) (id, secret string, err error) {
 	return id, secret, err
 }
 
-// splitToken takes an API key apart. A detail other than "" is that of the 401 (A.5 "bad shape").
+// splitToken splits an API key. A detail other than "" is the detail of the 401 (A.5 "bad shape").
 func splitToken(value string) (id, secret, detail string) {
 	const malformed = "Invalid API key format: "
 	parts := strings.Split(value, "-")
@@ -53,7 +53,8 @@ func splitToken(value string) (id, secret, detail string) {
 	return parts[0], parts[1], ""
 }
 
-// randomString draws letters and digits without bias: bytes beyond the last whole multiple of the alphabet are thrown away.
+// randomString draws letters and digits without bias: bytes beyond the last whole multiple of the
+// alphabet are thrown away.
 func randomString(random io.Reader, length int) (string, error) {
 	const limit = 256 - 256%len(alphanumeric)
 	out := make([]byte, 0, length)

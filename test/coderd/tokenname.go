@@ -7,19 +7,22 @@ import (
 	"io"
 )
 
-// Words of the names that the server gives to tokens without one: adjective_surnameN (contract B.3).
+// Words of the names that the server gives to tokens without one: adjective_surnameN (contract
+// B.3).
 var (
 	adjectives = []string{
 		"amber", "brisk", "calm", "deft", "eager", "fair", "gentle", "hardy", "ideal", "jolly", "keen", "lucid", "mild",
 		"noble", "open", "plain", "quick", "ready", "stout", "tidy", "upbeat", "vivid", "warm", "young", "zesty",
 	}
 	surnames = []string{
-		"abel", "bohr", "curie", "dirac", "euler", "fermi", "gauss", "hertz", "ising", "joule", "kepler", "lovelace", "maxwell",
-		"noether", "ohm", "planck", "quine", "raman", "shannon", "turing", "ulam", "volta", "weyl", "yukawa", "zuse",
+		"abel", "bohr", "curie", "dirac", "euler", "fermi", "gauss", "hertz", "ising", "joule", "kepler", "lovelace",
+		"maxwell", "noether", "ohm", "planck", "quine", "raman", "shannon", "turing", "ulam", "volta", "weyl",
+		"yukawa", "zuse",
 	}
 )
 
-// maxNameDraws bounds the search for a free name; a user would need thousands of drawn names to exhaust it.
+// maxNameDraws bounds the search for a free name; a user would need thousands of drawn names to
+// exhaust it.
 const maxNameDraws = 1000
 
 // freeTokenName draws a name that the user does not have yet.

@@ -18,7 +18,7 @@ const (
 	StatusSuspended UserStatus = "suspended"
 )
 
-// Site roles that this server gives a meaning to; any other name is carried along and grants nothing.
+// Site roles that have a meaning here. Any other name is stored and grants nothing.
 const (
 	RoleOwner         = "owner"
 	RoleUserAdmin     = "user-admin"

@@ -37,7 +37,8 @@ type usersJSON struct {
 	Count int        `json:"count"`
 }
 
-// listUsers is GET /users (contract B.2): what the caller may read and the query selects, paged; count is before paging.
+// listUsers is GET /users (contract B.2): what the caller may read and the query selects, paged;
+// count is before paging.
 func (c *call) listUsers() reply {
 	query := c.request.URL.Query()
 	filter, bad := parseUserFilter(query.Get("q"))
@@ -78,8 +79,8 @@ func queryCount(value, field string) (int, *validation) {
 	return n, nil
 }
 
-// userFilter is a parsed q. Terms of one kind are alternatives, different kinds must all hold, each word must be found
-// (chosen; the contract names the kinds only).
+// userFilter is a parsed q. Terms of one kind are alternatives, different kinds must all hold, each
+// word must be found (chosen; the contract names the kinds only).
 type userFilter struct {
 	statuses, roles, loginTypes, words []string
 }

@@ -38,19 +38,20 @@ func TestUserResolution(t *testing.T) { // A.6
 		path        func(w *world) string
 		r30, recent int
 	}{
-		"A.6 by UUID":             {"root", func(w *world) string { return w.ada.ID }, 200, 200},
-		"A.6 by username":         {"root", func(*world) string { return "ADA" }, 200, 200},
-		"A.6 by e-mail":           {"root", func(*world) string { return "ada@example.test" }, 200, 200},
-		"A.6 unknown name":        {"root", func(*world) string { return "nobody" }, 400, 404},
-		"A.6 unknown UUID":        {"root", func(*world) string { return "1b4e28ba-0000-4000-8000-00000000000a" }, 400, 404},
-		"A.6 unreadable":          {"ada", func(w *world) string { return w.owner.ID }, 400, 404},
-		"A.6 oneself by name":     {"ada", func(*world) string { return "ada" }, 200, 200},
-		"A.6 tombstone by UUID":   {"root", func(w *world) string { return w.createDeletedUser() }, 200, 200},
-		"A.6 tombstone by name":   {"root", func(w *world) string { w.createDeletedUser(); return "gone" }, 400, 404},
-		"A.6 tombstone by e-mail": {"root", func(w *world) string { w.createDeletedUser(); return "gone@example.test" }, 400, 404},
+		"A.6 by UUID":           {"root", func(w *world) string { return w.ada.ID }, 200, 200},
+		"A.6 by username":       {"root", func(*world) string { return "ADA" }, 200, 200},
+		"A.6 by e-mail":         {"root", func(*world) string { return "ada@example.test" }, 200, 200},
+		"A.6 unknown name":      {"root", func(*world) string { return "absent" }, 400, 404},
+		"A.6 unknown UUID":      {"root", func(*world) string { return "1b4e28ba-0000-4000-8000-00000000000a" }, 400, 404},
+		"A.6 unreadable":        {"ada", func(w *world) string { return w.owner.ID }, 400, 404},
+		"A.6 oneself by name":   {"ada", func(*world) string { return "ada" }, 200, 200},
+		"A.6 tombstone by UUID": {"root", func(w *world) string { return w.createDeletedUser() }, 200, 200},
+		"A.6 tombstone by name": {"root", func(w *world) string { w.createDeletedUser(); return "gone" }, 400, 404},
+		"A.6 tombstone by e-mail": {"root",
+			func(w *world) string { w.createDeletedUser(); return "gone@example.test" }, 400, 404},
 		"B.8 tombstone's tokens":  {"root", func(w *world) string { return w.createDeletedUser() + tokens }, 200, 200},
 		"A.6 tombstone by member": {"ada", func(w *world) string { return w.createDeletedUser() }, 400, 404},
-		"A.6 tombstone, name anew": {"root", func(w *world) string {
+		"A.6 tombstone, name reused": {"root", func(w *world) string {
 			w.createDeletedUser()
 			w.createUser(coderd.UserOptions{Username: "gone"})
 			return "gone"
@@ -149,12 +150,16 @@ func TestLoginAndLogout(t *testing.T) { // B.2
 	t.Parallel()
 	w := newWorld(t, coderd.Options{})
 	w.createUser(coderd.UserOptions{Username: "eve", Password: "correct horse"})
-	if _, _, err := w.server.CreateToken(coderd.TokenOptions{User: "eve", Name: "app", Scopes: []string{"coder:application_connect"}}); err != nil {
+	_, _, err := w.server.CreateToken(coderd.TokenOptions{
+		User: "eve", Name: "app", Scopes: []string{"coder:application_connect"},
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	const path = "/api/v2/users/login"
 	res := w.want(http.StatusBadRequest, "POST", path, "", `{}`)
-	if got := res.decodeProblem().Validations; len(got) != 2 || got[0].Field != "email" || got[1].Field != "password" { // A.1
+	if got := res.decodeProblem().Validations; len(got) != 2 || // A.1
+		got[0].Field != "email" || got[1].Field != "password" {
 		t.Errorf("validations %+v", got)
 	}
 	w.want(http.StatusUnauthorized, "POST", path, "", `{"email":"eve@example.test","password":"wrong"}`)
@@ -203,7 +208,8 @@ func TestUsernames(t *testing.T) { // B.2
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := coderd.New(coderd.Options{}).CreateUser(coderd.UserOptions{Username: tc.username}); (err == nil) != tc.ok {
+			_, err := coderd.New(coderd.Options{}).CreateUser(coderd.UserOptions{Username: tc.username})
+			if (err == nil) != tc.ok {
 				t.Errorf("error %v, want ok %t", err, tc.ok)
 			}
 		})

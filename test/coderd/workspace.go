@@ -24,7 +24,8 @@ const (
 	WorkspaceDeleted   WorkspaceStatus = "deleted"
 )
 
-// Transitions of a build, and the reasons that this server gives (contract D). Reasons are an open set.
+// Transitions of a build, and the reasons that this server gives (contract D). Reasons are an open
+// set.
 const (
 	transitionStart  = "start"
 	transitionStop   = "stop"
@@ -43,7 +44,8 @@ var jobStatuses = map[WorkspaceStatus]string{
 
 func (status WorkspaceStatus) isKnown() bool { return jobStatuses[status] != "" }
 
-// workspace is a stored workspace with its latest build. Deleted ones stay, reachable by id or on request.
+// workspace is a stored workspace with its latest build. Deleted ones are kept, and found by id, or
+// by name with include_deleted.
 type workspace struct {
 	id         string
 	name       string
@@ -124,21 +126,25 @@ func (ws *workspace) toJSON() workspaceJSON {
 	b := ws.build
 	return workspaceJSON{
 		ID: ws.id, CreatedAt: ws.createdAt, UpdatedAt: ws.updatedAt, OwnerID: ws.owner.id, OwnerName: ws.owner.username,
-		OrganizationID: organizationID, Name: ws.name, Outdated: ws.outdated, DormantAt: ws.dormantAt, LastUsedAt: ws.lastUsedAt,
-		Health: healthJSON{Healthy: b.status != WorkspaceFailed, FailingAgents: []string{}},
+		OrganizationID: organizationID, Name: ws.name, Outdated: ws.outdated, DormantAt: ws.dormantAt,
+		LastUsedAt: ws.lastUsedAt,
+		Health:     healthJSON{Healthy: b.status != WorkspaceFailed, FailingAgents: []string{}},
 		LatestBuild: buildJSON{
-			ID: b.id, BuildNumber: b.number, Transition: b.transition, Status: b.status, Reason: b.reason, UpdatedAt: b.updatedAt,
-			Job: jobJSON{Status: jobStatuses[b.status], Error: b.jobError}, Resources: ws.listResources(),
+			ID: b.id, BuildNumber: b.number, Transition: b.transition, Status: b.status, Reason: b.reason,
+			UpdatedAt: b.updatedAt,
+			Job:       jobJSON{Status: jobStatuses[b.status], Error: b.jobError}, Resources: ws.listResources(),
 		},
 	}
 }
 
-// listResources are there while the workspace runs: one with one agent.
+// listResources returns one resource with one agent while the workspace runs, otherwise none.
 func (ws *workspace) listResources() []resourceJSON {
 	if ws.build.status != WorkspaceRunning {
 		return []resourceJSON{}
 	}
-	return []resourceJSON{{Agents: []agentJSON{{ID: ws.agentID, Name: "main", Status: "connected", LifecycleState: "ready"}}}}
+	return []resourceJSON{{Agents: []agentJSON{{
+		ID: ws.agentID, Name: "main", Status: "connected", LifecycleState: "ready",
+	}}}}
 }
 
 // Workspace is a snapshot of a stored workspace for tests.

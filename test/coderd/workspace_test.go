@@ -54,8 +54,9 @@ func TestWorkspaceFields(t *testing.T) { // D
 		}
 		const now = "2026-02-20T10:00:00Z"
 		want := map[string]any{
-			"id": ws.ID, "name": "dev", "owner_id": w.ada.ID, "owner_name": "ada", "organization_id": "7c9e6679-0000-4000-8000-0000000000aa",
-			"created_at": now, "updated_at": now, "last_used_at": now, "outdated": false, "dormant_at": nil, "deleting_at": nil,
+			"id": ws.ID, "name": "dev", "owner_id": w.ada.ID, "owner_name": "ada", "outdated": false,
+			"organization_id": "7c9e6679-0000-4000-8000-0000000000aa", "created_at": now, "updated_at": now,
+			"last_used_at": now, "dormant_at": nil, "deleting_at": nil,
 			"health": map[string]any{"healthy": true, "failing_agents": []any{}},
 			"latest_build": map[string]any{
 				"build_number": 1.0, "transition": "start", "status": "running", "reason": "initiator", "updated_at": now,
@@ -80,21 +81,25 @@ func TestWorkspaceIsHiddenFromThoseWhoMayNotSeeIt(t *testing.T) { // A.6, D
 		path        string
 		r30, recent int
 	}{
-		"own by name":             {caller: "ada", path: "/api/v2/users/me/workspace/DEV", r30: 200, recent: 200},
-		"own by id":               {caller: "ada", path: "{id}", r30: 200, recent: 200},
-		"the owner sees all":      {caller: "root", path: "/api/v2/users/ada/workspace/dev", r30: 200, recent: 200},
-		"another's by id":         {caller: "bob", path: "{id}", r30: 404, recent: 404},
-		"another's by name":       {caller: "bob", path: "/api/v2/users/ada/workspace/dev", r30: 400, recent: 404},
-		"another's stream":        {caller: "bob", path: "{id}/watch-ws", r30: 404, recent: 404},
-		"another's events":        {caller: "bob", path: "{id}/watch", r30: 404, recent: 404},
-		"no such name":            {caller: "ada", path: "/api/v2/users/me/workspace/none", r30: 404, recent: 404},
-		"no such id":              {caller: "ada", path: "/api/v2/workspaces/1b4e28ba-0000-4000-8000-00000000000a", r30: 404, recent: 404},
-		"signed out":              {path: "{id}", r30: 401, recent: 401},
-		"signed out of streams":   {path: "{id}/watch-ws", r30: 401, recent: 401},
-		"bad flag":                {caller: "ada", path: "/api/v2/users/me/workspace/dev?include_deleted=x", r30: 400, recent: 400},
-		"scope":                   {caller: "ada", scopes: []string{"coder:workspaces.access"}, path: "{id}", r30: 200, recent: 200},
+		"own by name":        {caller: "ada", path: "/api/v2/users/me/workspace/DEV", r30: 200, recent: 200},
+		"own by id":          {caller: "ada", path: "{id}", r30: 200, recent: 200},
+		"the owner sees all": {caller: "root", path: "/api/v2/users/ada/workspace/dev", r30: 200, recent: 200},
+		"another's by id":    {caller: "bob", path: "{id}", r30: 404, recent: 404},
+		"another's by name":  {caller: "bob", path: "/api/v2/users/ada/workspace/dev", r30: 400, recent: 404},
+		"another's stream":   {caller: "bob", path: "{id}/watch-ws", r30: 404, recent: 404},
+		"another's events":   {caller: "bob", path: "{id}/watch", r30: 404, recent: 404},
+		"no such name":       {caller: "ada", path: "/api/v2/users/me/workspace/none", r30: 404, recent: 404},
+		"no such id": {caller: "ada", path: "/api/v2/workspaces/1b4e28ba-0000-4000-8000-00000000000a",
+			r30: 404, recent: 404},
+		"signed out":            {path: "{id}", r30: 401, recent: 401},
+		"signed out of streams": {path: "{id}/watch-ws", r30: 401, recent: 401},
+		"bad flag": {caller: "ada", path: "/api/v2/users/me/workspace/dev?include_deleted=x",
+			r30: 400, recent: 400},
+		"scope": {caller: "ada", scopes: []string{"coder:workspaces.access"}, path: "{id}",
+			r30: 200, recent: 200},
 		"scope of something else": {caller: "ada", scopes: []string{"template:read"}, path: "{id}", r30: 404, recent: 404},
-		"allow list of another":   {caller: "ada", allow: "workspace:1b4e28ba-0000-4000-8000-00000000000a", path: "{id}/watch", r30: 404, recent: 404},
+		"allow list of another": {caller: "ada", allow: "workspace:1b4e28ba-0000-4000-8000-00000000000a",
+			path: "{id}/watch", r30: 404, recent: 404},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -145,21 +150,32 @@ func TestBuildsOfAWorkspace(t *testing.T) { // D
 			} `json:"latest_build"`
 		}](t, w.want(http.StatusOK, "GET", "/api/v2/workspaces/"+ws.ID, w.adaToken, ""))
 		b := body.LatestBuild
-		got := state{b.BuildNumber, b.Transition, b.Status, b.Reason, b.Job.Status, b.Job.Error, body.DormantAt != nil, body.Outdated}
+		got := state{
+			b.BuildNumber, b.Transition, b.Status, b.Reason, b.Job.Status, b.Job.Error,
+			body.DormantAt != nil, body.Outdated,
+		}
 		if got != want {
 			t.Errorf("%s: %+v, want %+v", what, got, want)
 		}
 	}
 	check("create", nil, state{1, "stop", "stopped", "initiator", "succeeded", "", false, false})
-	check("start", w.server.StartWorkspace(ws.ID), state{2, "start", "running", "initiator", "succeeded", "", false, false})
-	check("stop", w.server.StopWorkspace("ada/DEV"), state{3, "stop", "stopped", "initiator", "succeeded", "", false, false})
-	check("starting", w.server.SetWorkspaceStatus(ws.ID, coderd.WorkspaceStarting), state{3, "stop", "starting", "initiator", "running", "", false, false})
-	check("failed", w.server.SetWorkspaceStatus(ws.ID, coderd.WorkspaceFailed), state{3, "stop", "failed", "initiator", "failed", "the provisioner job failed", false, false})
-	check("dormant", w.server.SetDormant(ws.ID, true), state{4, "stop", "stopped", "dormancy", "succeeded", "", true, false})
-	check("awake", w.server.SetDormant(ws.ID, false), state{4, "stop", "stopped", "dormancy", "succeeded", "", false, false})
-	check("outdated", w.server.SetOutdated(ws.ID, true), state{4, "stop", "stopped", "dormancy", "succeeded", "", false, true})
+	check("start", w.server.StartWorkspace(ws.ID),
+		state{2, "start", "running", "initiator", "succeeded", "", false, false})
+	check("stop", w.server.StopWorkspace("ada/DEV"),
+		state{3, "stop", "stopped", "initiator", "succeeded", "", false, false})
+	check("starting", w.server.SetWorkspaceStatus(ws.ID, coderd.WorkspaceStarting),
+		state{3, "stop", "starting", "initiator", "running", "", false, false})
+	check("failed", w.server.SetWorkspaceStatus(ws.ID, coderd.WorkspaceFailed),
+		state{3, "stop", "failed", "initiator", "failed", "the provisioner job failed", false, false})
+	check("dormant", w.server.SetDormant(ws.ID, true),
+		state{4, "stop", "stopped", "dormancy", "succeeded", "", true, false})
+	check("awake", w.server.SetDormant(ws.ID, false),
+		state{4, "stop", "stopped", "dormancy", "succeeded", "", false, false})
+	check("outdated", w.server.SetOutdated(ws.ID, true),
+		state{4, "stop", "stopped", "dormancy", "succeeded", "", false, true})
 	w.must(w.server.SetDormant(ws.ID, true))
-	check("start wakes", w.server.StartWorkspace(ws.ID), state{6, "start", "running", "initiator", "succeeded", "", false, true})
+	check("start wakes", w.server.StartWorkspace(ws.ID),
+		state{6, "start", "running", "initiator", "succeeded", "", false, true})
 }
 
 func TestDeletedWorkspace(t *testing.T) { // D
@@ -197,7 +213,7 @@ func TestWorkspacesThatCannotBe(t *testing.T) {
 		o    coderd.WorkspaceOptions
 		want error
 	}{
-		"no owner":  {coderd.WorkspaceOptions{Owner: "nobody", Name: "dev"}, coderd.ErrUserNotFound},
+		"no owner":  {coderd.WorkspaceOptions{Owner: "absent", Name: "dev"}, coderd.ErrUserNotFound},
 		"bad name":  {coderd.WorkspaceOptions{Owner: "ada", Name: "a b"}, coderd.ErrInvalid},
 		"no status": {coderd.WorkspaceOptions{Owner: "ada", Name: "x", Status: "asleep"}, coderd.ErrInvalid},
 		"name used": {coderd.WorkspaceOptions{Owner: "ada", Name: "Dev"}, coderd.ErrConflict},
@@ -209,7 +225,7 @@ func TestWorkspacesThatCannotBe(t *testing.T) {
 	if err := w.server.SetWorkspaceStatus("ada/dev", "asleep"); !errors.Is(err, coderd.ErrInvalid) {
 		t.Errorf("status: %v", err)
 	}
-	if err := w.server.StopWorkspace("nobody/dev"); !errors.Is(err, coderd.ErrWorkspaceNotFound) {
+	if err := w.server.StopWorkspace("absent/dev"); !errors.Is(err, coderd.ErrWorkspaceNotFound) {
 		t.Errorf("stop: %v", err)
 	}
 }
@@ -219,7 +235,7 @@ func TestAdministrationOfWorkspaces(t *testing.T) {
 	w := newWorld(t, coderd.Options{})
 	w.administer(200, "POST", "/workspaces", object{"owner": "ada", "name": "dev", "status": "stopped"})
 	w.administer(409, "POST", "/workspaces", object{"owner": "ada", "name": "dev"})
-	w.administer(404, "POST", "/workspaces", object{"owner": "nobody", "name": "dev"})
+	w.administer(404, "POST", "/workspaces", object{"owner": "absent", "name": "dev"})
 	status := func(want string) {
 		t.Helper()
 		var all []coderd.Workspace

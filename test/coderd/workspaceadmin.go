@@ -9,20 +9,23 @@ import (
 	"time"
 )
 
-// ErrWorkspaceNotFound says that no living workspace has that id, or that owner and name.
+// ErrWorkspaceNotFound says that no workspace that is not deleted has that id, or that owner and
+// name.
 var ErrWorkspaceNotFound = errors.New("workspace not found")
 
 // WorkspaceOptions describes a workspace to create.
 type WorkspaceOptions struct {
 	// Owner is an id, username or e-mail.
 	Owner string
-	// Name follows the rule for usernames and is free among the owner's living workspaces.
+	// Name follows the rule for usernames and must be free among the owner's workspaces that are not
+	// deleted.
 	Name string
 	// Status is that of its first build; "" is running.
 	Status WorkspaceStatus
 }
 
-// CreateWorkspace adds a workspace whose first build is done. It returns ErrUserNotFound, ErrInvalid and ErrConflict.
+// CreateWorkspace adds a workspace whose first build is done. It returns ErrUserNotFound,
+// ErrInvalid and ErrConflict.
 func (s *Server) CreateWorkspace(o WorkspaceOptions) (Workspace, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,7 +77,8 @@ func (ws *workspace) setStatus(status WorkspaceStatus, now time.Time) {
 	ws.deleted = status == WorkspaceDeleted
 }
 
-// changeWorkspace applies an edit to a living workspace, given by id or as owner/name. The edit tells watchers itself.
+// changeWorkspace applies an edit to a workspace that is not deleted, given by id or as owner/name.
+// The edit must notify watchers itself.
 func (s *Server) changeWorkspace(ref string, edit func(ws *workspace, now time.Time)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,7 +103,8 @@ func (s *Server) findWorkspace(ref string) *workspace {
 	return nil
 }
 
-// runBuild makes a build that passes through statuses, each of which watchers hear of unless they are behind.
+// runBuild makes a build that goes through the statuses. Watchers are sent each one, unless they
+// are slow.
 func (s *Server) runBuild(ref, transition, reason string, statuses ...WorkspaceStatus) error {
 	for i, status := range statuses {
 		err := s.changeWorkspace(ref, func(ws *workspace, now time.Time) {
@@ -116,7 +121,8 @@ func (s *Server) runBuild(ref, transition, reason string, statuses ...WorkspaceS
 	return nil
 }
 
-// StartWorkspace makes a build that starts a workspace, given by id or as owner/name. It wakes a dormant one (chosen).
+// StartWorkspace makes a build that starts a workspace, given by id or as owner/name. It wakes a
+// dormant one (chosen).
 func (s *Server) StartWorkspace(ref string) error {
 	if err := s.changeWorkspace(ref, func(ws *workspace, _ time.Time) { ws.dormantAt = nil }); err != nil {
 		return err
@@ -129,13 +135,14 @@ func (s *Server) StopWorkspace(ref string) error {
 	return s.runBuild(ref, transitionStop, reasonInitiator, WorkspacePending, WorkspaceStopping, WorkspaceStopped)
 }
 
-// DeleteWorkspace makes a build that deletes a workspace, given by id or as owner/name. Its name is free afterwards; open
-// streams of it stay open (chosen).
+// DeleteWorkspace makes a build that deletes a workspace, given by id or as owner/name. Its name is
+// free afterwards; open streams of it stay open (chosen).
 func (s *Server) DeleteWorkspace(ref string) error {
 	return s.runBuild(ref, transitionDelete, reasonInitiator, WorkspacePending, WorkspaceDeleting, WorkspaceDeleted)
 }
 
-// SetWorkspaceStatus gives the latest build another status, for instance failed, or starting and no further.
+// SetWorkspaceStatus gives the latest build another status, for instance failed, or starting and no
+// further.
 func (s *Server) SetWorkspaceStatus(ref string, status WorkspaceStatus) error {
 	if !status.isKnown() {
 		return fmt.Errorf("status %q: %w", status, ErrInvalid)
@@ -146,7 +153,8 @@ func (s *Server) SetWorkspaceStatus(ref string, status WorkspaceStatus) error {
 	})
 }
 
-// SetDormant makes a workspace dormant, which stops it, or wakes it, which leaves it stopped (chosen).
+// SetDormant makes a workspace dormant, which stops it, or wakes it, which leaves it stopped
+// (chosen).
 func (s *Server) SetDormant(ref string, dormant bool) error {
 	err := s.changeWorkspace(ref, func(ws *workspace, now time.Time) {
 		ws.dormantAt = nil

@@ -11,7 +11,8 @@ import (
 // resourceWorkspace is what scopes and allow lists call a workspace.
 const resourceWorkspace = "workspace"
 
-// workspaceRoutes lists section D. Both profiles know all of it; servers before either had no WebSocket (D.1).
+// workspaceRoutes lists section D. Both profiles have all of its routes; servers older than both
+// had no WebSocket (D.1).
 func (s *Server) workspaceRoutes() []route {
 	const workspaces = "/api/v2/workspaces/{workspace}"
 	return []route{
@@ -24,14 +25,16 @@ func (s *Server) workspaceRoutes() []route {
 
 func lacksWebSocket(o Options) bool { return o.EventStreamsOnly }
 
-// mayReadWorkspace: owners of the deployment see all, everybody sees their own, as far as the key's scopes and allow list go.
+// mayReadWorkspace: owners of the deployment may read all workspaces, other users their own, within
+// the key's scopes and allow list.
 func (c *call) mayReadWorkspace(ws *workspace) bool {
 	return c.roleMay(resourceWorkspace, actionRead, ws.owner.id) &&
 		scopesPermit(c.key.scopes, resourceWorkspace, actionRead) &&
 		allowListPermits(c.key.allowList, resourceWorkspace, ws.id)
 }
 
-// getWorkspaceByName finds the living workspace of that name. With include_deleted it may be the deleted one that had the name last.
+// getWorkspaceByName finds the workspace of that name that is not deleted. With include_deleted it
+// may also be a deleted one.
 func (c *call) getWorkspaceByName() reply {
 	owner, refused := c.pathUser()
 	if refused != nil {
@@ -48,7 +51,8 @@ func (c *call) getWorkspaceByName() reply {
 	return jsonReply(http.StatusOK, ws.toJSON())
 }
 
-// findByName finds a workspace by owner and name, which is not case-sensitive; a living one goes before deleted ones.
+// findByName finds a workspace by owner and name, which is not case-sensitive; one that is not
+// deleted goes before deleted ones.
 func (st *workspaceStore) findByName(ownerID, name string, withDeleted bool) *workspace {
 	var found *workspace
 	for _, ws := range st.sortedWorkspaces(func(ws *workspace) bool {

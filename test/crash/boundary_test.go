@@ -18,7 +18,7 @@ type call struct{ method, path string }
 
 func (c call) String() string { return c.method + " " + c.path }
 
-func (c call) reads() bool { return c.method == http.MethodGet }
+func (c call) isRead() bool { return c.method == http.MethodGet }
 
 // fate is what becomes of one call.
 type fate string
@@ -32,15 +32,15 @@ const (
 	heldAfter  fate = "held after"
 )
 
-// ends reports whether no call comes through any more.
-func (f fate) ends() bool { return f == lostBefore || f == lostAfter }
+// endsProcess reports whether no call comes through any more.
+func (f fate) endsProcess() bool { return f == lostBefore || f == lostAfter }
 
-// matters reports whether it makes a difference to a call: whether a read arrived
+// mattersTo reports whether it makes a difference to a call: whether a read arrived
 // before a crash does not.
-func (f fate) matters(c call) bool { return f != lostAfter || !c.reads() }
+func (f fate) mattersTo(c call) bool { return f != lostAfter || !c.isRead() }
 
-// arrives reports whether the server gets the call.
-func (f fate) arrives() bool { return f != lostBefore }
+// reachesServer reports whether the server gets the call.
+func (f fate) reachesServer() bool { return f != lostBefore }
 
 // victim is the call to disturb: the nth one that looks like this, counted from 1.
 // The place in a list would not do: calls of the session and of its deployment are
@@ -75,18 +75,18 @@ func newBoundary() *boundary {
 	return &boundary{reached: make(chan struct{}), release: make(chan struct{}), seen: map[call]int{}, what: passes}
 }
 
-// arm begins to count, and chooses the call to disturb.
-func (b *boundary) arm(aim victim, what fate) {
+// aimAt begins to count, and chooses the call to disturb.
+func (b *boundary) aimAt(aim victim, what fate) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.armed, b.aim, b.what = true, aim, what
 	b.calls, b.seen = nil, map[call]int{}
 }
 
-// through takes a call over the boundary: do is the call itself. Its error is
+// passCall takes a call over the boundary: do is the call itself. Its error is
 // errCut when the caller hears nothing.
-func (b *boundary) through(c call, do func() error) error {
-	what, dead := b.meet(c)
+func (b *boundary) passCall(c call, do func() error) error {
+	what, dead := b.decideFate(c)
 	if dead {
 		return errCut
 	}
@@ -98,11 +98,11 @@ func (b *boundary) through(c call, do func() error) error {
 		<-b.release
 	}
 	var err error
-	if what.arrives() {
+	if what.reachesServer() {
 		err = do()
 	}
-	if what.ends() {
-		b.end()
+	if what.endsProcess() {
+		b.cutOff()
 	}
 	if what != heldBefore {
 		close(b.reached)
@@ -117,8 +117,8 @@ func (b *boundary) through(c call, do func() error) error {
 	return errCut
 }
 
-// meet counts a call and tells its fate, or that nothing comes through any more.
-func (b *boundary) meet(c call) (what fate, dead bool) {
+// decideFate counts a call and tells its fate, or that nothing comes through any more.
+func (b *boundary) decideFate(c call) (what fate, dead bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.cut {
@@ -140,8 +140,8 @@ func (b *boundary) meet(c call) (what fate, dead bool) {
 	return b.what, false
 }
 
-// end cuts the operator off for good.
-func (b *boundary) end() {
+// cutOff cuts the operator off for good.
+func (b *boundary) cutOff() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cut = true
@@ -153,8 +153,8 @@ func (b *boundary) isCut() bool {
 	return b.cut
 }
 
-// met reports whether the call has met its fate.
-func (b *boundary) met() bool {
+// hasMetFate reports whether the call has met its fate.
+func (b *boundary) hasMetFate() bool {
 	select {
 	case <-b.reached:
 		return true
@@ -163,15 +163,15 @@ func (b *boundary) met() bool {
 	}
 }
 
-// count is how many calls were made since the operator's start.
-func (b *boundary) count() int {
+// countCalls is how many calls were made since the operator's start.
+func (b *boundary) countCalls() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.total
 }
 
-// history is what was called when, without the reads that came again and again.
-func (b *boundary) history() string {
+// callHistory is what was called when, without the reads that came again and again.
+func (b *boundary) callHistory() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	const often, most = 8, 150
@@ -181,7 +181,7 @@ func (b *boundary) history() string {
 	}
 	var lines []string
 	for _, e := range b.log {
-		if !e.reads() || times[e.call] < often {
+		if !e.isRead() || times[e.call] < often {
 			lines = append(lines, e.at.Format("05.000 ")+e.String())
 		}
 	}
@@ -194,26 +194,26 @@ type entry struct {
 	call
 }
 
-// victims are the calls since arm that are worth losing, each as what it is to be
+// possibleVictims are the calls since arm that are worth losing, each as what it is to be
 // found by. A read that is made again is the same to whoever crashes there.
-func (b *boundary) victims() []victim {
+func (b *boundary) possibleVictims() []victim {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	seen := map[call]int{}
 	var list []victim
 	for _, c := range b.calls {
 		seen[c]++
-		if !c.reads() || seen[c] == 1 {
+		if !c.isRead() || seen[c] == 1 {
 			list = append(list, victim{c, seen[c]})
 		}
 	}
 	return list
 }
 
-// without leaves out the reads that an operator makes again and again whatever
+// withoutRepeatedReads leaves out the reads that an operator makes again and again whatever
 // happens: those that b has made since arm.
-func (b *boundary) without(victims []victim) []victim {
+func (b *boundary) withoutRepeatedReads(victims []victim) []victim {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.DeleteFunc(victims, func(v victim) bool { return v.reads() && b.seen[v.call] > 0 })
+	return slices.DeleteFunc(victims, func(v victim) bool { return v.isRead() && b.seen[v.call] > 0 })
 }

@@ -11,12 +11,12 @@ import (
 )
 
 // scenarios by name.
-var scenarios = map[string]func(*world) scenario{
+var scenarios = map[string]func(*crashEnv) scenario{
 	"first mint":                     firstMint,
 	"first mint with its deployment": firstMintWithItsDeployment,
-	"rotation":                       rotation,
+	"rotation":                       rotateToken,
 	"revocation of a retiring token": revocationOfARetiringToken,
-	"deletion":                       deletion,
+	"deletion":                       deleteSession,
 	"deletion right after creation":  deletionRightAfterCreation,
 	"recovery of a supplied token":   recoveryOfASuppliedToken,
 	"recovery of a certificate":      recoveryOfACertificate,
@@ -27,9 +27,9 @@ var scenarios = map[string]func(*world) scenario{
 	"emptied Secret":                 emptiedSecret,
 	"deleted Secret":                 deletedSecret,
 	"revoked token":                  revokedToken,
-	"refresh of a grant":             refresh,
+	"refresh of a grant":             refreshGrant,
 	"rotation with a workload":       rotationWithAWorkload,
-	"retirement":                     retirement,
+	"retirement":                     retireSession,
 	"return of a retired session":    returnOfARetiredSession,
 	"renewal on request":             renewalOnRequest,
 }
@@ -40,17 +40,17 @@ func TestACrashAtAnyCallLeavesOneToken(t *testing.T) {
 	for name, make := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			victims := undisturbed(t, name, make)
+			victims := runUndisturbed(t, name, make)
 			for _, what := range []fate{lostBefore, lostAfter, lostAnswer} {
 				for k, aim := range victims {
-					if !what.matters(aim.call) {
+					if !what.mattersTo(aim.call) {
 						continue
 					}
 					t.Run(fmt.Sprintf("%s, k=%d", what, k+1), func(t *testing.T) {
 						t.Parallel()
 						label := fmt.Sprintf("%s, %s, k=%d of %d, %s", name, what, k+1, len(victims), aim)
-						w := newWorld(t, label)
-						w.disturb(make(w), aim, what)
+						w := newEnv(t, label)
+						w.runDisturbed(make(w), aim, what)
 					})
 				}
 			}
@@ -58,62 +58,62 @@ func TestACrashAtAnyCallLeavesOneToken(t *testing.T) {
 	}
 }
 
-// undisturbed runs a scenario without losing anything and returns its calls. What is
+// runUndisturbed runs a scenario without losing anything and returns its calls. What is
 // asked once an interval anyway is among them only where the scenario is about it.
-func undisturbed(t *testing.T, name string, prepare func(*world) scenario) []victim {
+func runUndisturbed(t *testing.T, name string, prepare func(*crashEnv) scenario) []victim {
 	t.Helper()
-	w := newWorld(t, name+", undisturbed")
+	w := newEnv(t, name+", undisturbed")
 	s := prepare(w)
 	o := w.startOperator()
 	s.prepare()
-	o.arm(victim{}, passes)
+	o.aimAt(victim{}, passes)
 	s.trigger()
-	w.follow(s, nil)
-	victims := o.victims()
-	o.arm(victim{}, passes)
-	w.settled(s, o)
+	w.followUntilEnd(s, nil)
+	victims := o.possibleVictims()
+	o.aimAt(victim{}, passes)
+	w.requireSettled(s, o)
 	o.stop()
 	if !s.verifies {
-		victims = o.without(victims)
+		victims = o.withoutRepeatedReads(victims)
 	}
 	if len(victims) == 0 {
-		t.Fatalf("%s: no calls", w.label)
+		t.Fatalf("%s: no calls", w.Label)
 	}
 	return victims
 }
 
-// disturb runs a scenario, sees to it that a call meets its fate, and to what
+// runDisturbed runs a scenario, sees to it that a call meets its fate, and to what
 // follows.
-func (w *world) disturb(s scenario, aim victim, what fate) {
-	w.t.Helper()
+func (w *crashEnv) runDisturbed(s scenario, aim victim, what fate) {
+	w.T.Helper()
 	o := w.startOperator()
 	s.prepare()
-	o.arm(aim, what)
+	o.aimAt(aim, what)
 	s.trigger()
-	if what.ends() {
-		w.follow(s, o.reached)
+	if what.endsProcess() {
+		w.followUntilEnd(s, o.reached)
 		o.stop()
 		o = w.startOperator()
 	}
-	w.follow(s, nil)
-	w.settled(s, o)
+	w.followUntilEnd(s, nil)
+	w.requireSettled(s, o)
 }
 
-// follow waits for the end of a scenario, or for the channel; on the way there is
+// followUntilEnd waits for the end of a scenario, or for the channel; on the way there is
 // no gap where there may be none (B42).
-func (w *world) follow(s scenario, until <-chan struct{}) {
-	w.t.Helper()
-	err := w.wait(patience, until, func(ctx context.Context) error {
+func (w *crashEnv) followUntilEnd(s scenario, until <-chan struct{}) {
+	w.T.Helper()
+	err := w.waitUntil(patience, until, func(ctx context.Context) error {
 		if s.gapless {
-			if err := w.accepted("ci")(ctx); err != nil {
-				w.t.Errorf("%s: a gap: %v\n%s", w.label, err, w.story())
+			if err := w.isAccepted("ci")(ctx); err != nil {
+				w.T.Errorf("%s: a gap: %v\n%s", w.Label, err, w.describeState())
 				return nil
 			}
 		}
-		return all(s.done, w.untouched)(ctx)
+		return all(s.done, w.checkOthersUntouched)(ctx)
 	})
 	if err != nil {
-		w.t.Fatalf("%s: still not so after %s: %v\n%s", w.label, patience, err, w.story())
+		w.T.Fatalf("%s: still not so after %s: %v\n%s", w.Label, patience, err, w.describeState())
 	}
 }
 
@@ -125,35 +125,35 @@ const (
 	callsAtMost = 400
 )
 
-// settled holds that the end stays the end, that nobody works in vain and that
+// requireSettled holds that the end stays the end, that nobody works in vain and that
 // nothing panicked.
-func (w *world) settled(s scenario, running ...*operator) {
-	w.t.Helper()
+func (w *crashEnv) requireSettled(s scenario, running ...*operator) {
+	w.T.Helper()
 	begun, before := time.Now(), make([]int, len(running))
 	for i, o := range running {
-		before[i] = o.count()
+		before[i] = o.countCalls()
 	}
-	if err := w.stays(s); err != nil {
-		w.t.Errorf("%s: it was settled and is not any more: %v\n%s", w.label, err, w.story())
+	if err := w.checkStaysDone(s); err != nil {
+		w.T.Errorf("%s: it was settled and is not any more: %v\n%s", w.Label, err, w.describeState())
 	}
 	took := time.Since(begun) // a busy machine takes longer to look
 	for i, o := range running {
-		if n := o.count() - before[i]; float64(n) > quietCalls*took.Seconds() || o.count() > callsAtMost {
-			w.t.Errorf("%s: a hot loop: %d calls in %s of quiet, %d in all\n%s", w.label, n, took, o.count(), w.story())
+		if n := o.countCalls() - before[i]; float64(n) > quietCalls*took.Seconds() || o.countCalls() > callsAtMost {
+			w.T.Errorf("%s: a hot loop: %d calls in %s of quiet, %d in all\n%s", w.Label, n, took, o.countCalls(), w.describeState())
 		}
 	}
 	for i, o := range w.operators {
-		if lines := o.log.panics(); len(lines) > 0 {
-			w.t.Errorf("%s: operator %d panicked: %v", w.label, i+1, lines)
+		if lines := o.log.findPanics(); len(lines) > 0 {
+			w.T.Errorf("%s: operator %d panicked: %v", w.Label, i+1, lines)
 		}
 	}
 }
 
-// stays looks for longer than an interval whether the end stays the end.
-func (w *world) stays(s scenario) error {
+// checkStaysDone looks for longer than an interval whether the end stays the end.
+func (w *crashEnv) checkStaysDone(s scenario) error {
 	var moved error
-	_ = w.wait(quietFor, nil, func(ctx context.Context) error {
-		if moved = all(s.done, w.untouched)(ctx); moved != nil {
+	_ = w.waitUntil(quietFor, nil, func(ctx context.Context) error {
+		if moved = all(s.done, w.checkOthersUntouched)(ctx); moved != nil {
 			return nil
 		}
 		return errLooking

@@ -46,23 +46,23 @@ func all(checks ...check) check {
 	}
 }
 
-// eventually waits until all checks hold at one time.
-func (w *world) eventually(checks ...check) {
-	w.t.Helper()
-	if err := w.wait(patience, nil, all(checks...)); err != nil {
-		w.t.Fatalf("%s: still not so after %s: %v\n%s", w.label, patience, err, w.story())
+// Eventually waits until all checks hold at one time.
+func (w *crashEnv) Eventually(checks ...check) {
+	w.T.Helper()
+	if err := w.waitUntil(patience, nil, all(checks...)); err != nil {
+		w.T.Fatalf("%s: still not so after %s: %v\n%s", w.Label, patience, err, w.describeState())
 	}
 }
 
-// wait looks until the check holds or the channel is closed; else it returns what
+// waitUntil looks until the check holds or the channel is closed; else it returns what
 // was wrong last.
-func (w *world) wait(atMost time.Duration, until <-chan struct{}, c check) error {
+func (w *crashEnv) waitUntil(atMost time.Duration, until <-chan struct{}, c check) error {
 	deadline := time.NewTimer(atMost)
 	defer deadline.Stop()
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		err := c(w.t.Context())
+		err := c(w.T.Context())
 		if err == nil {
 			return nil
 		}
@@ -76,51 +76,51 @@ func (w *world) wait(atMost time.Duration, until <-chan struct{}, c check) error
 	}
 }
 
-// story is what helps to understand a failure.
-func (w *world) story() string {
+// describeState is what helps to understand a failure.
+func (w *crashEnv) describeState() string {
 	var text strings.Builder
-	requests := w.coder.Requests()
+	requests := w.Coder.Requests()
 	text.WriteString("what the Coder server was asked last:\n")
 	for _, r := range requests[max(0, len(requests)-25):] {
 		fmt.Fprintf(&text, "  %s %s %s: %d\n", r.Time.Format("05.000"), r.Method, r.Path, r.Status)
 	}
 	var sessions v1alpha1.CoderSessionList
-	_ = w.client.List(w.t.Context(), &sessions, client.InNamespace(w.namespace))
+	_ = w.Client.List(w.T.Context(), &sessions, client.InNamespace(w.Namespace))
 	for i := range sessions.Items {
 		s := &sessions.Items[i]
 		status, _ := json.Marshal(s.Status)
 		fmt.Fprintf(&text, "session %s, deleted %v, finalizers %v: %s\n", s.Name, s.DeletionTimestamp, s.Finalizers, status)
 	}
 	for i, o := range w.operators {
-		fmt.Fprintf(&text, "operator %d made %d calls:\n  %s\n and logged:\n%s\n", i+1, o.count(), o.history(), o.log.tail())
+		fmt.Fprintf(&text, "operator %d made %d calls:\n  %s\n and logged:\n%s\n", i+1, o.countCalls(), o.callHistory(), o.log.lastEntries())
 	}
 	return text.String()
 }
 
-func (w *world) get(ctx context.Context, name string, object client.Object) error {
-	return w.client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: name}, object)
+func (w *crashEnv) Get(ctx context.Context, name string, object client.Object) error {
+	return w.Client.Get(ctx, types.NamespacedName{Namespace: w.Namespace, Name: name}, object)
 }
 
-func (w *world) nowSecret(name string) *corev1.Secret {
-	w.t.Helper()
+func (w *crashEnv) CurrentSecret(name string) *corev1.Secret {
+	w.T.Helper()
 	s := &corev1.Secret{}
-	w.must(w.get(w.t.Context(), name, s))
+	w.Must(w.Get(w.T.Context(), name, s))
 	return s
 }
 
-func (w *world) nowSession(name string) *v1alpha1.CoderSession {
-	w.t.Helper()
+func (w *crashEnv) CurrentSession(name string) *v1alpha1.CoderSession {
+	w.T.Helper()
 	s := &v1alpha1.CoderSession{}
-	w.must(w.get(w.t.Context(), name, s))
+	w.Must(w.Get(w.T.Context(), name, s))
 	return s
 }
 
-// live are the tokens on the server with this prefix.
-func (w *world) live(prefix string) []coderd.Key {
-	return w.coder.Keys(coderd.KeyFilter{NamePrefix: prefix, Live: true})
+// LiveTokens are the tokens on the server with this prefix.
+func (w *crashEnv) LiveTokens(prefix string) []coderd.Key {
+	return w.Coder.Keys(coderd.KeyFilter{NamePrefix: prefix, Live: true})
 }
 
-func serials(keys []coderd.Key) string {
+func describeTokens(keys []coderd.Key) string {
 	list := make([]string, len(keys))
 	for i, key := range keys {
 		list[i] = key.Name + "=" + key.ID
@@ -129,10 +129,10 @@ func serials(keys []coderd.Key) string {
 }
 
 // readyIs: Ready has this status and reason, for the present generation.
-func (w *world) readyIs(name, status, reason string) check {
+func (w *crashEnv) readyIs(name, status, reason string) check {
 	return func(ctx context.Context) error {
 		s := &v1alpha1.CoderSession{}
-		if err := w.get(ctx, name, s); err != nil {
+		if err := w.Get(ctx, name, s); err != nil {
 			return err
 		}
 		return readyOf(s, status, reason)
@@ -149,36 +149,36 @@ func readyOf(s *v1alpha1.CoderSession, status, reason string) error {
 
 // oneToken: the server has exactly one live token of the session, the Secret holds
 // it, the server accepts it, and status says the same (B40).
-func (w *world) oneToken(name string) check {
+func (w *crashEnv) oneToken(name string) check {
 	return func(ctx context.Context) error {
 		s, secret := &v1alpha1.CoderSession{}, &corev1.Secret{}
-		if err := errors.Join(w.get(ctx, name, s), w.get(ctx, name, secret)); err != nil {
+		if err := errors.Join(w.Get(ctx, name, s), w.Get(ctx, name, secret)); err != nil {
 			return err
 		}
 		if err := readyOf(s, "True", v1alpha1.ReasonActive); err != nil {
 			return err
 		}
-		live := w.live(names.SessionPrefix(string(s.UID)))
+		live := w.LiveTokens(names.SessionPrefix(string(s.UID)))
 		if len(live) != 1 {
-			return fmt.Errorf("session %s has the live tokens %s, want one", name, serials(live))
+			return fmt.Errorf("session %s has the live tokens %s, want one", name, describeTokens(live))
 		}
-		return errors.Join(w.publishes(secret, live[0]), mirrors(s, secret, live[0]))
+		return errors.Join(w.checkPublished(secret, live[0]), checkStatus(s, secret, live[0]))
 	}
 }
 
-func (w *world) publishes(secret *corev1.Secret, token coderd.Key) error {
+func (w *crashEnv) checkPublished(secret *corev1.Secret, token coderd.Key) error {
 	value := string(secret.Data["session"])
 	id, _, _ := strings.Cut(value, "-")
 	switch {
 	case id != token.ID || secret.Annotations[v1alpha1.AnnotationTokenID] != token.ID:
 		return fmt.Errorf("secret %s publishes %q (annotation %q), on the server lives %s", secret.Name, id, secret.Annotations[v1alpha1.AnnotationTokenID], token.ID)
-	case value != string(secret.Data["CODER_SESSION_TOKEN"]) || !w.coder.AcceptsToken(value):
+	case value != string(secret.Data["CODER_SESSION_TOKEN"]) || !w.Coder.AcceptsToken(value):
 		return fmt.Errorf("secret %s: its token %s is not accepted, or not the same in all keys", secret.Name, id)
 	}
 	return nil
 }
 
-func mirrors(s *v1alpha1.CoderSession, secret *corev1.Secret, token coderd.Key) error {
+func checkStatus(s *v1alpha1.CoderSession, secret *corev1.Secret, token coderd.Key) error {
 	t := s.Status.Token
 	if t == nil || t.ID != token.ID || t.Name != token.Name || strconv.FormatInt(t.Serial, 10) != secret.Annotations[v1alpha1.AnnotationSerial] {
 		return fmt.Errorf("session %s: status has token %+v, want %s with serial %s", s.Name, t, token.Name, secret.Annotations[v1alpha1.AnnotationSerial])
@@ -186,10 +186,10 @@ func mirrors(s *v1alpha1.CoderSession, secret *corev1.Secret, token coderd.Key) 
 	if names.Token(string(s.UID), t.Serial) != token.Name {
 		return fmt.Errorf("session %s: serial %d stands for %s", s.Name, t.Serial, token.Name)
 	}
-	return errors.Join(mirrorsSecret(s, secret), noneRetiring(s))
+	return errors.Join(checkSecretStatus(s, secret), checkNoPendingRevocation(s))
 }
 
-func mirrorsSecret(s *v1alpha1.CoderSession, secret *corev1.Secret) error {
+func checkSecretStatus(s *v1alpha1.CoderSession, secret *corev1.Secret) error {
 	m := s.Status.Secret
 	if m == nil || m.Name != secret.Name || m.ResourceVersion != secret.ResourceVersion || m.Fingerprint != secret.Annotations[v1alpha1.AnnotationFingerprint] {
 		return fmt.Errorf("session %s: status has Secret %+v, the Secret has version %s", s.Name, m, secret.ResourceVersion)
@@ -197,19 +197,19 @@ func mirrorsSecret(s *v1alpha1.CoderSession, secret *corev1.Secret) error {
 	return nil
 }
 
-func noneRetiring(s *v1alpha1.CoderSession) error {
+func checkNoPendingRevocation(s *v1alpha1.CoderSession) error {
 	if len(s.Status.PendingRevocations) > 0 {
 		return fmt.Errorf("session %s: retiring is %+v", s.Name, s.Status.PendingRevocations)
 	}
 	return nil
 }
 
-// holds: the Secret publishes this value (empty: no token), nothing was minted for
+// holdsValue: the Secret publishes this value (empty: no token), nothing was minted for
 // the session, and status says so.
-func (w *world) holds(name string, value func() string) check {
+func (w *crashEnv) holdsValue(name string, value func() string) check {
 	return func(ctx context.Context) error {
 		s, secret := &v1alpha1.CoderSession{}, &corev1.Secret{}
-		if err := errors.Join(w.get(ctx, name, s), w.get(ctx, name, secret)); err != nil {
+		if err := errors.Join(w.Get(ctx, name, s), w.Get(ctx, name, secret)); err != nil {
 			return err
 		}
 		if err := readyOf(s, "True", v1alpha1.ReasonActive); err != nil {
@@ -222,18 +222,18 @@ func (w *world) holds(name string, value func() string) check {
 		if id, _, _ := strings.Cut(want, "-"); want != "" && (s.Status.Token == nil || s.Status.Token.ID != id) {
 			return fmt.Errorf("session %s: status has token %+v, want %s", name, s.Status.Token, id)
 		}
-		if live := w.live(names.SessionPrefix(string(s.UID))); len(live) > 0 || s.Status.Suspension != nil {
-			return fmt.Errorf("session %s: live tokens %s, suspension %+v", name, serials(live), s.Status.Suspension)
+		if live := w.LiveTokens(names.SessionPrefix(string(s.UID))); len(live) > 0 || s.Status.Suspension != nil {
+			return fmt.Errorf("session %s: live tokens %s, suspension %+v", name, describeTokens(live), s.Status.Suspension)
 		}
-		return errors.Join(mirrorsSecret(s, secret), noneRetiring(s))
+		return errors.Join(checkSecretStatus(s, secret), checkNoPendingRevocation(s))
 	}
 }
 
-// serial: the session publishes a token with exactly this serial.
-func (w *world) serial(name string, want int64) check {
+// hasSerial: the session publishes a token with exactly this serial.
+func (w *crashEnv) hasSerial(name string, want int64) check {
 	return func(ctx context.Context) error {
 		s := &v1alpha1.CoderSession{}
-		if err := w.get(ctx, name, s); err != nil {
+		if err := w.Get(ctx, name, s); err != nil {
 			return err
 		}
 		if s.Status.Token == nil || s.Status.Token.Serial < want {
@@ -243,48 +243,48 @@ func (w *world) serial(name string, want int64) check {
 	}
 }
 
-// gone: there is no such object, and none of the session's tokens.
-func (w *world) gone(session *v1alpha1.CoderSession) check {
+// isGone: there is no such object, and none of the session's tokens.
+func (w *crashEnv) isGone(session *v1alpha1.CoderSession) check {
 	return func(ctx context.Context) error {
 		for what, object := range map[string]client.Object{"session": &v1alpha1.CoderSession{}, "Secret": &corev1.Secret{}} {
-			if err := w.get(ctx, session.Name, object); err == nil {
+			if err := w.Get(ctx, session.Name, object); err == nil {
 				return fmt.Errorf("%s %s is still there", what, session.Name)
 			} else if client.IgnoreNotFound(err) != nil {
 				return err
 			}
 		}
-		if live := w.live(names.SessionPrefix(string(session.UID))); len(live) > 0 {
-			return fmt.Errorf("tokens %s outlive their session", serials(live))
+		if live := w.LiveTokens(names.SessionPrefix(string(session.UID))); len(live) > 0 {
+			return fmt.Errorf("tokens %s outlive their session", describeTokens(live))
 		}
 		return nil
 	}
 }
 
-// accepted: whatever the Secret publishes now, the server accepts (B42).
-func (w *world) accepted(name string) check {
+// isAccepted: whatever the Secret publishes now, the server accepts (B42).
+func (w *crashEnv) isAccepted(name string) check {
 	return func(ctx context.Context) error {
 		secret := &corev1.Secret{}
-		if err := w.get(ctx, name, secret); err != nil {
+		if err := w.Get(ctx, name, secret); err != nil {
 			return err
 		}
-		if !w.coder.AcceptsToken(string(secret.Data["session"])) {
+		if !w.Coder.AcceptsToken(string(secret.Data["session"])) {
 			return fmt.Errorf("secret %s publishes token %s, which the server does not accept", name, secret.Annotations[v1alpha1.AnnotationTokenID])
 		}
 		return nil
 	}
 }
 
-// untouched: other sessions and other people's tokens are as they were (B45), and
+// checkOthersUntouched: other sessions and other people's tokens are as they were (B45), and
 // there is no token of this cluster beyond those of its sessions.
-func (w *world) untouched(ctx context.Context) error {
+func (w *crashEnv) checkOthersUntouched(ctx context.Context) error {
 	for _, value := range w.foreign {
-		if !w.coder.AcceptsToken(value) {
+		if !w.Coder.AcceptsToken(value) {
 			return fmt.Errorf("somebody else's token %s was revoked", value[:10])
 		}
 	}
 	if was := w.bystander; was != nil {
 		now := &corev1.Secret{}
-		if err := errors.Join(w.get(ctx, was.Name, now), w.oneToken(was.Name)(ctx)); err != nil {
+		if err := errors.Join(w.Get(ctx, was.Name, now), w.oneToken(was.Name)(ctx)); err != nil {
 			return err
 		}
 		if now.ResourceVersion != was.ResourceVersion {
@@ -292,19 +292,19 @@ func (w *world) untouched(ctx context.Context) error {
 		}
 	}
 	var list v1alpha1.CoderSessionList
-	if err := w.client.List(ctx, &list, client.InNamespace(w.namespace)); err != nil {
+	if err := w.Client.List(ctx, &list, client.InNamespace(w.Namespace)); err != nil {
 		return err
 	}
 	claimed := map[string]bool{}
 	for i := range list.Items {
 		claimed[names.SessionPrefix(string(list.Items[i].UID))] = true
 	}
-	strays := slices.DeleteFunc(w.live(names.Prefix()), func(key coderd.Key) bool {
+	strays := slices.DeleteFunc(w.LiveTokens(names.Prefix()), func(key coderd.Key) bool {
 		prefix, _ := names.SessionPrefixOf(key.Name)
 		return claimed[prefix]
 	})
 	if len(strays) > 0 {
-		return fmt.Errorf("no session claims the tokens %s; sessions have %v", serials(strays), slices.Collect(maps.Keys(claimed)))
+		return fmt.Errorf("no session claims the tokens %s; sessions have %v", describeTokens(strays), slices.Collect(maps.Keys(claimed)))
 	}
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 // Headers by which the gate vouches for the holder of a client certificate.
@@ -29,22 +29,22 @@ const (
 
 // material is what all gates are made of: keys are dear.
 var material = sync.OnceValues(func() (*certificates, error) {
-	servers, err := pki.NewAuthority("servers", clock.RealClock{})
+	servers, err := certs.NewAuthority("servers", clock.RealClock{})
 	if err != nil {
 		return nil, err
 	}
-	clients, err := pki.NewAuthority("clients", clock.RealClock{})
+	clients, err := certs.NewAuthority("clients", clock.RealClock{})
 	if err != nil {
 		return nil, err
 	}
 	c := &certificates{servers: servers, clients: clients}
-	for into, request := range map[**pki.Certificate]pki.Request{
+	for into, request := range map[**certs.Certificate]certs.Request{
 		&c.server:   {},
-		&c.operator: {Usage: pki.Client, CommonName: "operator"},
-		&c.stranger: {Usage: pki.Client, CommonName: "nobody"},
+		&c.operator: {Usage: certs.Client, CommonName: "operator"},
+		&c.stranger: {Usage: certs.Client, CommonName: "nobody"},
 	} {
 		authority := clients
-		if request.Usage == pki.Server {
+		if request.Usage == certs.Server {
 			authority = servers
 		}
 		if *into, err = authority.Issue(request); err != nil {
@@ -55,10 +55,10 @@ var material = sync.OnceValues(func() (*certificates, error) {
 })
 
 type certificates struct {
-	servers, clients *pki.Authority
-	server           *pki.Certificate
+	servers, clients *certs.Authority
+	server           *certs.Certificate
 	// operator's client certificate, and one whose name no user of the server has.
-	operator, stranger *pki.Certificate
+	operator, stranger *certs.Certificate
 }
 
 // gate is the proxy in front of a Coder server: it ends TLS, demands a client
@@ -97,13 +97,13 @@ func newGate(t *testing.T, server *coderd.Server, keys *certificates) *gate {
 	return g
 }
 
-func (g *gate) connect(agent string, b *boundary) {
+func (g *gate) addBoundary(agent string, b *boundary) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.boundaries[agent] = b
 }
 
-func (g *gate) boundary(agent string) *boundary {
+func (g *gate) boundaryOf(agent string) *boundary {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.boundaries[agent]
@@ -113,7 +113,7 @@ func (g *gate) boundary(agent string) *boundary {
 // connection. A request that is held arrives although its sender has given up, as
 // one that was in the network would.
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	b := g.boundary(r.UserAgent())
+	b := g.boundaryOf(r.UserAgent())
 	if b == nil {
 		http.Error(w, "no operator of this test", http.StatusTeapot)
 		return
@@ -123,7 +123,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	answer := httptest.NewRecorder()
-	err = b.through(g.callOf(r), func() error { return g.forward(r, body, answer) })
+	err = b.passCall(g.callOf(r), func() error { return g.forwardRequest(r, body, answer) })
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
@@ -134,7 +134,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer.Body.Bytes())
 }
 
-func (g *gate) forward(r *http.Request, body []byte, answer *httptest.ResponseRecorder) error {
+func (g *gate) forwardRequest(r *http.Request, body []byte, answer *httptest.ResponseRecorder) error {
 	out, err := newRequest(context.WithoutCancel(r.Context()), r.Method, g.inner.URL()+r.URL.RequestURI(), body)
 	if err != nil {
 		return err

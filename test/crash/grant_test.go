@@ -26,22 +26,22 @@ import (
 
 const tokenRoute = "/oauth2/tokens"
 
-// replica serves callbacks beside the operators of a case, and nothing happens to it.
-func (w *world) replica() http.Handler {
-	w.t.Helper()
+// newReplica serves callbacks beside the operators of a case, and nothing happens to it.
+func (w *crashEnv) newReplica() http.Handler {
+	w.T.Helper()
 	const agent = "replica"
-	w.gate.connect(agent, newBoundary())
+	w.gate.addBoundary(agent, newBoundary())
 	key, err := fingerprint.NewKey([]byte("a key for tests that is 32 bytes"))
-	w.must(err)
+	w.Must(err)
 	return callback.New(callback.Options{
-		Objects: w.client,
-		Grants:  grant.NewStore(w.client, w.client),
+		Objects: w.Client,
+		Grants:  grant.NewStore(w.Client, w.Client),
 		Clock:   w.clock,
 		Pool: connection.NewPool(connection.Options{
-			Resolver: authconfig.NewResolver(w.client, w.client, key, noRoots),
+			Resolver: authconfig.NewResolver(w.Client, w.Client, key, noRoots),
 			Deployment: func(ctx context.Context, key types.NamespacedName) (*v1alpha1.CoderDeployment, error) {
 				d := &v1alpha1.CoderDeployment{}
-				return d, w.client.Get(ctx, key, d)
+				return d, w.Client.Get(ctx, key, d)
 			},
 			Settling:  func(types.NamespacedName) bool { return false },
 			Clock:     w.clock,
@@ -52,34 +52,34 @@ func (w *world) replica() http.Handler {
 	})
 }
 
-// granted makes the session ci, for which ada has consented.
-func (w *world) granted() {
-	w.t.Helper()
-	w.coder.SetOAuth2Provider(true)
-	w.coder.SetDynamicRegistration(true)
-	w.coder.Reconfigure(func(o *coderd.Options) { o.AccessURL = w.gate.http.URL })
-	w.create(w.deployment(), w.session("ci", v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}))
-	w.eventually(w.readyIs("ci", "False", v1alpha1.ReasonAwaitingAuthorization))
-	location, err := w.coder.ApproveOAuth("ada", w.nowSession("ci").Status.Authorization.URL)
-	w.must(err)
+// createGranted makes the session ci, for which ada has consented.
+func (w *crashEnv) createGranted() {
+	w.T.Helper()
+	w.Coder.SetOAuth2Provider(true)
+	w.Coder.SetDynamicRegistration(true)
+	w.Coder.Reconfigure(func(o *coderd.Options) { o.AccessURL = w.gate.http.URL })
+	w.Create(w.newDeployment(), w.NewSession("ci", v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}))
+	w.Eventually(w.readyIs("ci", "False", v1alpha1.ReasonAwaitingAuthorization))
+	location, err := w.Coder.ApproveOAuth("ada", w.CurrentSession("ci").Status.Authorization.URL)
+	w.Must(err)
 	page := httptest.NewRecorder()
-	w.replica().ServeHTTP(page, httptest.NewRequest(http.MethodGet, location, nil))
+	w.newReplica().ServeHTTP(page, httptest.NewRequest(http.MethodGet, location, nil))
 	if page.Code != http.StatusOK {
-		w.t.Fatalf("%s: the callback says %d", w.label, page.Code)
+		w.T.Fatalf("%s: the callback says %d", w.Label, page.Code)
 	}
-	w.eventually(w.readyIs("ci", "True", v1alpha1.ReasonActive), w.accepted("ci"))
+	w.Eventually(w.readyIs("ci", "True", v1alpha1.ReasonActive), w.isAccepted("ci"))
 }
 
-// tick lets time pass, and an operator notice.
-func (w *world) tick(d time.Duration) {
-	w.t.Helper()
+// advanceClock lets time pass, and an operator notice.
+func (w *crashEnv) advanceClock(d time.Duration) {
+	w.T.Helper()
 	w.clock.Shift(d)
-	change(w, w.nowSecret("ci"), func(s *corev1.Secret) { s.Annotations["example.com/noticed"] = w.clock.Now().String() })
+	editObject(w, w.CurrentSecret("ci"), func(s *corev1.Secret) { s.Annotations["example.com/noticed"] = w.clock.Now().String() })
 }
 
 // never: no refresh token was spent twice, by anybody (B67): the server refuses the second time.
-func (w *world) neverTwice(context.Context) error {
-	for _, r := range w.coder.Requests() {
+func (w *crashEnv) neverTwice(context.Context) error {
+	for _, r := range w.Coder.Requests() {
 		if r.Path == tokenRoute && r.Status == http.StatusBadRequest {
 			return errors.New("a refresh token was spent twice")
 		}
@@ -88,25 +88,25 @@ func (w *world) neverTwice(context.Context) error {
 }
 
 // grantOf: ada has one grant, and the Secret holds its access token.
-func (w *world) grantOf(ctx context.Context) error {
-	held := w.coder.OAuthGrants("ada", "")
+func (w *crashEnv) grantOf(ctx context.Context) error {
+	held := w.Coder.OAuthGrants("ada", "")
 	if len(held) != 1 {
 		return fmt.Errorf("ada has %d grants", len(held))
 	}
 	secret := &corev1.Secret{}
-	if err := w.get(ctx, "ci", secret); err != nil {
+	if err := w.Get(ctx, "ci", secret); err != nil {
 		return err
 	}
 	if got := secret.Annotations[v1alpha1.AnnotationTokenID]; got != held[0].Key.ID {
 		return fmt.Errorf("secret ci publishes %s, ada has granted %s", got, held[0].Key.ID)
 	}
-	return errors.Join(w.readyIs("ci", "True", v1alpha1.ReasonActive)(ctx), w.accepted("ci")(ctx), w.neverTwice(ctx))
+	return errors.Join(w.readyIs("ci", "True", v1alpha1.ReasonActive)(ctx), w.isAccepted("ci")(ctx), w.neverTwice(ctx))
 }
 
-// refreshed: the grant is another one than at first.
-func (w *world) refreshed(first *string) check {
+// isRefreshed: the grant is another one than at first.
+func (w *crashEnv) isRefreshed(first *string) check {
 	return func(ctx context.Context) error {
-		if held := w.coder.OAuthGrants("ada", ""); len(held) == 1 && held[0].Key.ID == *first {
+		if held := w.Coder.OAuthGrants("ada", ""); len(held) == 1 && held[0].Key.ID == *first {
 			return errors.New("the grant is not refreshed yet")
 		}
 		return w.grantOf(ctx)
@@ -120,24 +120,24 @@ func (o *operator) losesAPair() bool {
 	case o.aim.path == tokenRoute:
 		return o.what == lostAfter || o.what == lostAnswer
 	case strings.HasPrefix(o.aim.path, "coderdeployments/"):
-		return o.what.ends()
+		return o.what.endsProcess()
 	}
 	stores := victim{call: call{http.MethodPut, "secrets/ci-oauth"}, nth: 2}
 	return o.aim == stores && o.what == lostBefore
 }
 
-// refresh of a grant. Where its answer is lost for good, after the server has carried it out, only a person can help; in all
+// refreshGrant of a grant. Where its answer is lost for good, after the server has carried it out, only a person can help; in all
 // other cases the session goes on. Whoever finds an intent that is not its own waits until nobody can be at it any more.
-func refresh(w *world) scenario {
+func refreshGrant(w *crashEnv) scenario {
 	first, waited := "", time.Time{}
-	refreshed := w.refreshed(&first)
+	refreshed := w.isRefreshed(&first)
 	return scenario{
 		prepare: func() {
-			w.granted()
-			first = w.coder.OAuthGrants("ada", "")[0].Key.ID
+			w.createGranted()
+			first = w.Coder.OAuthGrants("ada", "")[0].Key.ID
 		},
 		trigger: func() {
-			w.tick(17 * time.Hour)
+			w.advanceClock(17 * time.Hour)
 			waited = time.Now()
 		},
 		done: func(ctx context.Context) error {
@@ -146,7 +146,7 @@ func refresh(w *world) scenario {
 				return nil
 			}
 			lost := w.operators[0].losesAPair()
-			if held := w.coder.OAuthGrants("ada", ""); lost && (len(held) != 1 || held[0].Key.ID != first) {
+			if held := w.Coder.OAuthGrants("ada", ""); lost && (len(held) != 1 || held[0].Key.ID != first) {
 				asks := errors.Join(w.readyIs("ci", "False", v1alpha1.ReasonReauthenticationRequired)(ctx), w.neverTwice(ctx))
 				if asks == nil {
 					return nil
@@ -154,7 +154,7 @@ func refresh(w *world) scenario {
 				err = errors.Join(err, asks)
 			}
 			if time.Since(waited) > 2*time.Second {
-				w.tick(grant.SpendingTime + time.Second)
+				w.advanceClock(grant.SpendingTime + time.Second)
 				waited = time.Now()
 			}
 			return err
@@ -163,15 +163,15 @@ func refresh(w *world) scenario {
 }
 
 // contestedRefresh is a refresh by two: the second one finds the intent of the first, which is held up, and waits.
-func contestedRefresh(w *world) scenario {
+func contestedRefresh(w *crashEnv) scenario {
 	first := ""
-	refreshed := w.refreshed(&first)
+	refreshed := w.isRefreshed(&first)
 	return scenario{
 		prepare: func() {
-			w.granted()
-			first = w.coder.OAuthGrants("ada", "")[0].Key.ID
+			w.createGranted()
+			first = w.Coder.OAuthGrants("ada", "")[0].Key.ID
 		},
-		trigger: func() { w.tick(17 * time.Hour) },
+		trigger: func() { w.advanceClock(17 * time.Hour) },
 		done: func(ctx context.Context) error {
 			if len(w.operators) < 2 {
 				return refreshed(ctx)

@@ -11,10 +11,10 @@ import (
 
 // contested are the scenarios in which two operators would get into each other's
 // way.
-var contested = map[string]func(*world) scenario{
+var contested = map[string]func(*crashEnv) scenario{
 	"first mint": firstMint,
-	"rotation":   rotation,
-	"deletion":   deletion,
+	"rotation":   rotateToken,
+	"deletion":   deleteSession,
 	"refresh":    contestedRefresh,
 }
 
@@ -24,12 +24,12 @@ func TestALateLeaderDoesNoHarm(t *testing.T) {
 	for name, make := range contested {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			victims := undisturbed(t, name, make)
+			victims := runUndisturbed(t, name, make)
 			for _, what := range []fate{heldBefore, heldAfter} {
 				for k, aim := range victims {
 					t.Run(fmt.Sprintf("%s, k=%d", what, k+1), func(t *testing.T) {
 						t.Parallel()
-						w := newWorld(t, fmt.Sprintf("%s, %s, k=%d of %d, %s", name, what, k+1, len(victims), aim))
+						w := newEnv(t, fmt.Sprintf("%s, %s, k=%d of %d, %s", name, what, k+1, len(victims), aim))
 						w.holdUp(make(w), aim, what)
 					})
 				}
@@ -40,30 +40,30 @@ func TestALateLeaderDoesNoHarm(t *testing.T) {
 
 // holdUp runs a scenario with an operator that is held up at a call until another
 // one has brought the scenario to its end.
-func (w *world) holdUp(s scenario, aim victim, what fate) {
-	w.t.Helper()
+func (w *crashEnv) holdUp(s scenario, aim victim, what fate) {
+	w.T.Helper()
 	s.gapless = false // two at once may revoke each other's tokens; it is put right
 	w.orphanGrace = time.Second
 	late := w.startOperator()
 	s.prepare()
-	late.arm(aim, what)
+	late.aimAt(aim, what)
 	s.trigger()
-	w.follow(s, late.reached)
+	w.followUntilEnd(s, late.reached)
 	next := w.startOperator()
-	w.follow(s, nil)
+	w.followUntilEnd(s, nil)
 	late.letGo()
 	if s.finally != nil {
-		w.eventually(s.finally)
+		w.Eventually(s.finally)
 	}
-	w.calm(s, late, next)
+	w.waitForCalm(s, late, next)
 }
 
-// calm waits until two operators leave it at that: what the late one still does
+// waitForCalm waits until two operators leave it at that: what the late one still does
 // may need an interval to be put right.
-func (w *world) calm(s scenario, running ...*operator) {
-	w.t.Helper()
-	w.eventually(func(context.Context) error { return w.stays(s) })
-	w.settled(s, running...)
+func (w *crashEnv) waitForCalm(s scenario, running ...*operator) {
+	w.T.Helper()
+	w.Eventually(func(context.Context) error { return w.checkStaysDone(s) })
+	w.requireSettled(s, running...)
 }
 
 // B40, B45: two operators at once, neither of which waits for the other.
@@ -72,21 +72,21 @@ func TestTwoOperatorsAtOnceEndInOneToken(t *testing.T) {
 		for i := range 4 {
 			t.Run(fmt.Sprintf("%s, %d", name, i+1), func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, name+", two at once")
+				w := newEnv(t, name+", two at once")
 				w.orphanGrace = time.Second
 				s := make(w)
 				first := w.startOperator()
 				s.prepare()
 				second := w.startOperator()
-				w.eventually(func(context.Context) error {
-					if second.count() < wokenUp {
-						return fmt.Errorf("the second operator has made %d calls", second.count())
+				w.Eventually(func(context.Context) error {
+					if second.countCalls() < wokenUp {
+						return fmt.Errorf("the second operator has made %d calls", second.countCalls())
 					}
 					return nil
 				})
 				s.gapless = false
 				s.trigger()
-				w.calm(s, first, second)
+				w.waitForCalm(s, first, second)
 			})
 		}
 	}
@@ -100,24 +100,24 @@ const wokenUp = 8
 // list is older: they would mint in turn until the next listing.
 func TestTwoOperatorsDoNotMintInTurn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "spec change, two at once with old lists")
-	d := w.deployment()
+	w := newEnv(t, "spec change, two at once with old lists")
+	d := w.newDeployment()
 	d.Spec.Verify.Interval = "1h"
 	first := w.startOperator()
-	w.create(d, w.minted("ci", "ci-bot", shortly))
-	w.eventually(w.oneToken("ci"))
+	w.Create(d, w.newMintedSession("ci", "ci-bot", shortly))
+	w.Eventually(w.oneToken("ci"))
 	second := w.startOperator()
-	w.eventually(func(context.Context) error {
-		if second.count() < wokenUp {
-			return fmt.Errorf("the second operator has made %d calls", second.count())
+	w.Eventually(func(context.Context) error {
+		if second.countCalls() < wokenUp {
+			return fmt.Errorf("the second operator has made %d calls", second.countCalls())
 		}
 		return nil
 	})
-	before := w.mints()
-	change(w, w.nowSession("ci"), changeScopes)
-	w.calm(scenario{done: all(w.serial("ci", 2), w.oneToken("ci"))}, first, second)
-	if got := w.mints() - before; got > raceCosts {
-		t.Errorf("%s: %d posts for one change", w.label, got)
+	before := w.countMints()
+	editObject(w, w.CurrentSession("ci"), changeScopes)
+	w.waitForCalm(scenario{done: all(w.hasSerial("ci", 2), w.oneToken("ci"))}, first, second)
+	if got := w.countMints() - before; got > raceCosts {
+		t.Errorf("%s: %d posts for one change", w.Label, got)
 	}
 }
 

@@ -42,25 +42,25 @@ type operator struct {
 }
 
 // startOperator starts an operator with empty memory on the world's namespace.
-func (w *world) startOperator() *operator {
-	w.t.Helper()
+func (w *crashEnv) startOperator() *operator {
+	w.T.Helper()
 	o := &operator{boundary: newBoundary(), log: &logText{}}
 	w.operators = append(w.operators, o)
 	agent := fmt.Sprintf("operator-%d", len(w.operators))
-	w.gate.connect(agent, o.boundary)
-	config := rest.CopyConfig(w.kube.Config)
-	config.Wrap(o.wrap)
+	w.gate.addBoundary(agent, o.boundary)
+	config := rest.CopyConfig(w.Cluster.Config)
+	config.Wrap(o.wrapTransport)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:     w.kube.Scheme,
-		Logger:     o.log.logger(),
-		Cache:      controllers.CacheOptions([]string{w.namespace}, nil),
+		Scheme:     w.Cluster.Scheme,
+		Logger:     o.log.newLogger(),
+		Cache:      controllers.CacheOptions([]string{w.Namespace}, nil),
 		Client:     client.Options{FieldOwner: controllers.FieldOwner},
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
 	})
-	w.must(err)
+	w.Must(err)
 	key, err := fingerprint.NewKey([]byte("a key for tests that is 32 bytes"))
-	w.must(err)
+	w.Must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	_, err = controllers.Setup(ctx, mgr, controllers.Options{
 		Key: key, Cluster: cluster, Clock: w.clock, Jitter: func(time.Duration) time.Duration { return 0 },
@@ -68,7 +68,7 @@ func (w *world) startOperator() *operator {
 		RevocationTimeout: time.Minute, OrphanGrace: w.orphanGrace, MaxConcurrent: 4,
 		RedirectURIs: grant.RedirectURIs(""), Random: rand.Reader, Instance: agent,
 	})
-	w.must(err)
+	w.Must(err)
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
 	var once, letGo sync.Once
@@ -77,12 +77,12 @@ func (w *world) startOperator() *operator {
 			cancel()
 			letGo.Do(o.letGo)
 			if err := <-ended; err != nil && !o.isCut() {
-				w.t.Errorf("the operator ended with: %v", err)
+				w.T.Errorf("the operator ended with: %v", err)
 			}
-			o.end()
+			o.cutOff()
 		})
 	}
-	w.t.Cleanup(o.stop)
+	w.T.Cleanup(o.stop)
 	return o
 }
 
@@ -97,9 +97,9 @@ func (b *boundary) letGo() {
 	}
 }
 
-// wrap puts the boundary around an operator's transport to the API server. The
+// wrapTransport puts the boundary around an operator's transport to the API server. The
 // whole answer is there before the call counts as made.
-func (b *boundary) wrap(next http.RoundTripper) http.RoundTripper {
+func (b *boundary) wrapTransport(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		c, counts := apiCall(req)
 		if !counts {
@@ -109,7 +109,7 @@ func (b *boundary) wrap(next http.RoundTripper) http.RoundTripper {
 			return next.RoundTrip(req)
 		}
 		var response *http.Response
-		err := b.through(c, func() (err error) {
+		err := b.passCall(c, func() (err error) {
 			if response, err = next.RoundTrip(req); err != nil {
 				return err
 			}
@@ -157,7 +157,7 @@ type logText struct {
 	lines []string
 }
 
-func (l *logText) logger() logr.Logger {
+func (l *logText) newLogger() logr.Logger {
 	return funcr.New(func(prefix, args string) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -165,8 +165,8 @@ func (l *logText) logger() logr.Logger {
 	}, funcr.Options{Verbosity: 1, MaxLogDepth: 4})
 }
 
-// panics are the lines that tell of a panic.
-func (l *logText) panics() []string {
+// findPanics are the lines that tell of a panic.
+func (l *logText) findPanics() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var found []string
@@ -178,8 +178,8 @@ func (l *logText) panics() []string {
 	return found
 }
 
-// tail is the last that was logged about objects.
-func (l *logText) tail() string {
+// lastEntries is the last that was logged about objects.
+func (l *logText) lastEntries() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var about []string

@@ -14,12 +14,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// runner is a Deployment that has rolled out.
-func (w *world) runner() {
-	w.t.Helper()
+// createWorkload is a Deployment that has rolled out.
+func (w *crashEnv) createWorkload() {
+	w.T.Helper()
 	labels := map[string]string{"app": "runner"}
-	w.create(&appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "runner"},
+	w.Create(&appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "runner"},
 		Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{
@@ -28,23 +28,23 @@ func (w *world) runner() {
 			},
 		},
 	})
-	w.must(w.rollOut(w.t.Context()))
+	w.Must(w.rollOut(w.T.Context()))
 }
 
 // rollOut does what the controller of Deployments would, where there is something to do.
-func (w *world) rollOut(ctx context.Context) error {
+func (w *crashEnv) rollOut(ctx context.Context) error {
 	d := &appsv1.Deployment{}
-	if err := w.get(ctx, "runner", d); err != nil || d.Status.ObservedGeneration == d.Generation {
+	if err := w.Get(ctx, "runner", d); err != nil || d.Status.ObservedGeneration == d.Generation {
 		return err
 	}
 	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
-	return w.client.Status().Update(ctx, d)
+	return w.Client.Status().Update(ctx, d)
 }
 
 // rolledOnce: the workload was rolled once, for the credential that is published.
-func (w *world) rolledOnce(ctx context.Context) error {
+func (w *crashEnv) rolledOnce(ctx context.Context) error {
 	d, s := &appsv1.Deployment{}, &v1alpha1.CoderSession{}
-	if err := errors.Join(w.get(ctx, "runner", d), w.get(ctx, "ci", s)); err != nil {
+	if err := errors.Join(w.Get(ctx, "runner", d), w.Get(ctx, "ci", s)); err != nil {
 		return err
 	}
 	rolledFor := d.Spec.Template.Annotations[v1alpha1.AnnotationRestartPrefix+"ci"]
@@ -58,21 +58,21 @@ func (w *world) rolledOnce(ctx context.Context) error {
 }
 
 // rotationWithAWorkload: B43, the old token goes when the workload has rolled out, and that is rolled once.
-func rotationWithAWorkload(w *world) scenario {
+func rotationWithAWorkload(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() {
-			w.runner()
-			s := w.minted("ci", "ci-bot", shortly)
+			w.createWorkload()
+			s := w.newMintedSession("ci", "ci-bot", shortly)
 			s.Spec.Restart = []v1alpha1.RestartTarget{{Kind: v1alpha1.RestartDeployment, Name: "runner"}}
-			w.create(w.deployment(), s)
-			w.eventually(w.oneToken("ci"))
+			w.Create(w.newDeployment(), s)
+			w.Eventually(w.oneToken("ci"))
 		},
-		trigger: w.rotate,
+		trigger: w.makeRotationDue,
 		done: func(ctx context.Context) error {
 			if err := w.rollOut(ctx); err != nil {
 				return err
 			}
-			return all(w.serial("ci", 2), w.oneToken("ci"), w.rolledOnce)(ctx)
+			return all(w.hasSerial("ci", 2), w.oneToken("ci"), w.rolledOnce)(ctx)
 		},
 		gapless: true,
 	}

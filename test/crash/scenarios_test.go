@@ -31,194 +31,194 @@ type scenario struct {
 
 const shortly = v1alpha1.Duration("1s")
 
-// bystanding makes a deployment and a session that nothing is going to happen to.
-func (w *world) bystanding() {
-	w.t.Helper()
-	w.create(w.deployment(), w.minted("other", "ada", "1h"))
-	w.eventually(w.oneToken("other"))
-	w.bystander = w.nowSecret("other")
+// createBystander makes a deployment and a session that nothing is going to happen to.
+func (w *crashEnv) createBystander() {
+	w.T.Helper()
+	w.Create(w.newDeployment(), w.newMintedSession("other", "ada", "1h"))
+	w.Eventually(w.oneToken("other"))
+	w.bystander = w.CurrentSecret("other")
 }
 
-// standing makes the session ci besides, which has its token.
-func (w *world) standing(overlap v1alpha1.Duration) {
-	w.t.Helper()
-	w.create(w.deployment(), w.minted("other", "ada", "1h"), w.minted("ci", "ci-bot", overlap))
-	w.eventually(w.oneToken("other"), w.oneToken("ci"))
-	w.bystander = w.nowSecret("other")
+// createWithToken makes the session ci besides, which has its token.
+func (w *crashEnv) createWithToken(overlap v1alpha1.Duration) {
+	w.T.Helper()
+	w.Create(w.newDeployment(), w.newMintedSession("other", "ada", "1h"), w.newMintedSession("ci", "ci-bot", overlap))
+	w.Eventually(w.oneToken("other"), w.oneToken("ci"))
+	w.bystander = w.CurrentSecret("other")
 }
 
-// rotate makes ci due for rotation, and lets its operator notice.
-func (w *world) rotate() {
-	w.t.Helper()
+// makeRotationDue makes ci due for rotation, and lets its operator notice.
+func (w *crashEnv) makeRotationDue() {
+	w.T.Helper()
 	w.clock.Shift(45 * time.Minute)
-	change(w, w.nowSecret("ci"), func(s *corev1.Secret) { s.Annotations["example.com/noticed"] = "now" })
+	editObject(w, w.CurrentSecret("ci"), func(s *corev1.Secret) { s.Annotations["example.com/noticed"] = "now" })
 }
 
 func changeScopes(s *v1alpha1.CoderSession) {
 	s.Spec.Auth.Mint.Scopes = []v1alpha1.Scope{"workspace:read"}
 }
 
-func firstMint(w *world) scenario {
+func firstMint(w *crashEnv) scenario {
 	return scenario{
-		prepare: w.bystanding,
-		trigger: func() { w.create(w.minted("ci", "ci-bot", shortly)) },
+		prepare: w.createBystander,
+		trigger: func() { w.Create(w.newMintedSession("ci", "ci-bot", shortly)) },
 		done:    w.oneToken("ci"),
 	}
 }
 
-func firstMintWithItsDeployment(w *world) scenario {
+func firstMintWithItsDeployment(w *crashEnv) scenario {
 	return scenario{
 		prepare:  func() {},
-		trigger:  func() { w.create(w.deployment(), w.minted("ci", "ci-bot", shortly)) },
+		trigger:  func() { w.Create(w.newDeployment(), w.newMintedSession("ci", "ci-bot", shortly)) },
 		done:     w.oneToken("ci"),
 		verifies: true,
 	}
 }
 
-func rotation(w *world) scenario {
+func rotateToken(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() {
-			w.create(w.deployment(), w.minted("ci", "ci-bot", shortly))
-			w.eventually(w.oneToken("ci"))
+			w.Create(w.newDeployment(), w.newMintedSession("ci", "ci-bot", shortly))
+			w.Eventually(w.oneToken("ci"))
 		},
-		trigger: w.rotate,
-		done:    all(w.serial("ci", 2), w.oneToken("ci")),
+		trigger: w.makeRotationDue,
+		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
 		gapless: true,
 	}
 }
 
-func revocationOfARetiringToken(w *world) scenario {
+func revocationOfARetiringToken(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() {
-			w.standing("2s")
-			change(w, w.nowSession("ci"), changeScopes)
-			w.eventually(w.serial("ci", 2))
+			w.createWithToken("2s")
+			editObject(w, w.CurrentSession("ci"), changeScopes)
+			w.Eventually(w.hasSerial("ci", 2))
 		},
 		trigger: func() {},
-		done:    all(w.serial("ci", 2), w.oneToken("ci")),
+		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
 		gapless: true,
 	}
 }
 
-// deletion of a session that has a retiring token besides.
-func deletion(w *world) scenario {
+// deleteSession of a session that has a retiring token besides.
+func deleteSession(w *crashEnv) scenario {
 	session := &v1alpha1.CoderSession{}
 	return scenario{
 		prepare: func() {
-			w.standing("1h")
-			change(w, w.nowSession("ci"), changeScopes)
-			w.eventually(w.serial("ci", 2), w.readyIs("ci", "True", v1alpha1.ReasonActive))
-			*session = *w.nowSession("ci")
+			w.createWithToken("1h")
+			editObject(w, w.CurrentSession("ci"), changeScopes)
+			w.Eventually(w.hasSerial("ci", 2), w.readyIs("ci", "True", v1alpha1.ReasonActive))
+			*session = *w.CurrentSession("ci")
 		},
-		trigger: func() { w.delete(w.nowSession("ci")) },
-		done:    func(ctx context.Context) error { return w.gone(session)(ctx) },
+		trigger: func() { w.Delete(w.CurrentSession("ci")) },
+		done:    func(ctx context.Context) error { return w.isGone(session)(ctx) },
 	}
 }
 
 // deletionRightAfterCreation meets the session anywhere in its first mint.
-func deletionRightAfterCreation(w *world) scenario {
+func deletionRightAfterCreation(w *crashEnv) scenario {
 	session := &v1alpha1.CoderSession{}
 	return scenario{
-		prepare: w.bystanding,
+		prepare: w.createBystander,
 		trigger: func() {
-			w.create(w.minted("ci", "ci-bot", shortly))
-			*session = *w.nowSession("ci")
-			w.eventually(func(ctx context.Context) error {
-				if w.mints() < 2 && len(w.live(names.SessionPrefix(string(session.UID)))) == 0 && !w.operators[0].met() {
+			w.Create(w.newMintedSession("ci", "ci-bot", shortly))
+			*session = *w.CurrentSession("ci")
+			w.Eventually(func(ctx context.Context) error {
+				if w.countMints() < 2 && len(w.LiveTokens(names.SessionPrefix(string(session.UID)))) == 0 && !w.operators[0].hasMetFate() {
 					return fmt.Errorf("nothing was minted yet")
 				}
 				return nil
 			})
-			w.delete(session)
+			w.Delete(session)
 		},
-		done: func(ctx context.Context) error { return w.gone(session)(ctx) },
+		done: func(ctx context.Context) error { return w.isGone(session)(ctx) },
 	}
 }
 
-func recoveryOfASuppliedToken(w *world) scenario {
+func recoveryOfASuppliedToken(w *crashEnv) scenario {
 	good := ""
 	return scenario{
 		prepare: func() {
-			w.writeSecret("mine", map[string]string{"token": w.userToken("ada", "first")})
-			w.bystanding()
-			w.create(w.supplied("ci", "mine"))
-			w.eventually(w.readyIs("ci", "True", v1alpha1.ReasonActive))
+			w.WriteSecret("mine", map[string]string{"token": w.userToken("ada", "first")})
+			w.createBystander()
+			w.Create(w.newSuppliedSession("ci", "mine"))
+			w.Eventually(w.readyIs("ci", "True", v1alpha1.ReasonActive))
 			dead := w.userToken("ada", "dead")
-			w.must(w.coder.RevokeKey(dead[:10]))
-			w.writeSecret("mine", map[string]string{"token": dead})
-			w.eventually(w.readyIs("ci", "False", v1alpha1.ReasonSuspended))
+			w.Must(w.Coder.RevokeKey(dead[:10]))
+			w.WriteSecret("mine", map[string]string{"token": dead})
+			w.Eventually(w.readyIs("ci", "False", v1alpha1.ReasonSuspended))
 			good = w.userToken("ada", "good")
 		},
-		trigger: func() { w.writeSecret("mine", map[string]string{"token": good}) },
-		done:    w.holds("ci", func() string { return good }),
+		trigger: func() { w.WriteSecret("mine", map[string]string{"token": good}) },
+		done:    w.holdsValue("ci", func() string { return good }),
 		gapless: true,
 	}
 }
 
 // recoveryOfACertificate: the deployment's own token stays good, the caller that
 // its certificate names does not.
-func recoveryOfACertificate(w *world) scenario {
+func recoveryOfACertificate(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() {
-			w.bystanding()
-			w.create(w.certificate("ci"))
-			w.eventually(w.readyIs("ci", "True", v1alpha1.ReasonActive))
+			w.createBystander()
+			w.Create(w.NewCertificateSession("ci"))
+			w.Eventually(w.readyIs("ci", "True", v1alpha1.ReasonActive))
 			w.writeCertificate(w.keys.stranger)
-			w.eventually(w.readyIs("ci", "False", v1alpha1.ReasonSuspended))
+			w.Eventually(w.readyIs("ci", "False", v1alpha1.ReasonSuspended))
 		},
 		trigger:  func() { w.writeCertificate(w.keys.operator) },
-		done:     w.holds("ci", func() string { return "" }),
+		done:     w.holdsValue("ci", func() string { return "" }),
 		verifies: true,
 	}
 }
 
 // recoveryOfAUser: B47.
-func recoveryOfAUser(w *world) scenario {
+func recoveryOfAUser(w *crashEnv) scenario {
 	return scenario{
 		prepare: func() {
-			w.standing(shortly)
-			w.must(w.coder.Suspend("ci-bot"))
-			w.eventually(w.readyIs("ci", "False", v1alpha1.ReasonSuspended))
+			w.createWithToken(shortly)
+			w.Must(w.Coder.Suspend("ci-bot"))
+			w.Eventually(w.readyIs("ci", "False", v1alpha1.ReasonSuspended))
 		},
-		trigger: func() { w.must(w.coder.Activate("ci-bot")) },
+		trigger: func() { w.Must(w.Coder.Activate("ci-bot")) },
 		done:    w.oneToken("ci"),
 	}
 }
 
-func specChange(w *world) scenario {
+func specChange(w *crashEnv) scenario {
 	return scenario{
-		prepare: func() { w.standing(shortly) },
-		trigger: func() { change(w, w.nowSession("ci"), changeScopes) },
-		done:    all(w.serial("ci", 2), w.oneToken("ci")),
+		prepare: func() { w.createWithToken(shortly) },
+		trigger: func() { editObject(w, w.CurrentSession("ci"), changeScopes) },
+		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
 		gapless: true,
 	}
 }
 
 // changeToASuppliedToken ends a minted session's token.
-func changeToASuppliedToken(w *world) scenario {
+func changeToASuppliedToken(w *crashEnv) scenario {
 	mine := ""
 	return scenario{
 		prepare: func() {
-			w.standing(shortly)
+			w.createWithToken(shortly)
 			mine = w.userToken("ada", "mine")
-			w.writeSecret("mine", map[string]string{"token": mine})
+			w.WriteSecret("mine", map[string]string{"token": mine})
 		},
 		trigger: func() {
-			change(w, w.nowSession("ci"), func(s *v1alpha1.CoderSession) {
-				s.Spec.Auth = w.supplied("ci", "mine").Spec.Auth
+			editObject(w, w.CurrentSession("ci"), func(s *v1alpha1.CoderSession) {
+				s.Spec.Auth = w.newSuppliedSession("ci", "mine").Spec.Auth
 			})
 		},
-		done:    w.holds("ci", func() string { return mine }),
+		done:    w.holdsValue("ci", func() string { return mine }),
 		gapless: true,
 	}
 }
 
 // editedSecret: one copy of the token is left, so none is minted (B24).
-func editedSecret(w *world) scenario {
+func editedSecret(w *crashEnv) scenario {
 	return scenario{
-		prepare: func() { w.standing(shortly) },
+		prepare: func() { w.createWithToken(shortly) },
 		trigger: func() {
-			change(w, w.nowSecret("ci"), func(s *corev1.Secret) {
+			editObject(w, w.CurrentSecret("ci"), func(s *corev1.Secret) {
 				s.Data["session"], s.Data["url"] = []byte("garbage"), []byte("https://evil.example")
 			})
 		},
@@ -227,29 +227,29 @@ func editedSecret(w *world) scenario {
 }
 
 // emptiedSecret: the token's value is gone, so a new one is minted.
-func emptiedSecret(w *world) scenario {
+func emptiedSecret(w *crashEnv) scenario {
 	return scenario{
-		prepare: func() { w.standing(shortly) },
-		trigger: func() { change(w, w.nowSecret("ci"), func(s *corev1.Secret) { s.Data = nil }) },
-		done:    all(w.serial("ci", 2), w.oneToken("ci")),
+		prepare: func() { w.createWithToken(shortly) },
+		trigger: func() { editObject(w, w.CurrentSecret("ci"), func(s *corev1.Secret) { s.Data = nil }) },
+		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
 	}
 }
 
-func deletedSecret(w *world) scenario {
+func deletedSecret(w *crashEnv) scenario {
 	return scenario{
-		prepare: func() { w.standing(shortly) },
-		trigger: func() { w.delete(w.nowSecret("ci")) },
-		done:    all(w.serial("ci", 2), w.oneToken("ci")),
+		prepare: func() { w.createWithToken(shortly) },
+		trigger: func() { w.Delete(w.CurrentSecret("ci")) },
+		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
 	}
 }
 
 // revokedToken: B44.
-func revokedToken(w *world) scenario {
+func revokedToken(w *crashEnv) scenario {
 	return scenario{
-		prepare: func() { w.standing(shortly) },
-		trigger: func() { w.must(w.coder.RevokeKey(w.nowSession("ci").Status.Token.ID)) },
-		done:    all(w.serial("ci", 2), w.oneToken("ci")),
+		prepare: func() { w.createWithToken(shortly) },
+		trigger: func() { w.Must(w.Coder.RevokeKey(w.CurrentSession("ci").Status.Token.ID)) },
+		done:    all(w.hasSerial("ci", 2), w.oneToken("ci")),
 	}
 }
 
-func (w *world) mints() int { return w.coder.Count("POST", "/api/v2/users/{user}/keys/tokens") }
+func (w *crashEnv) countMints() int { return w.Coder.Count("POST", "/api/v2/users/{user}/keys/tokens") }

@@ -17,9 +17,9 @@ import (
 
 var heading = regexp.MustCompile(`<h1>([^<]*)</h1>`)
 
-// browse opens a page as a browser does, and returns its status and what its heading
-// says. The address has a code in it: no error does.
-func browse(ctx context.Context, address string) (status int, title string, err error) {
+// openPage opens a page as a browser does, and returns its status and the text of its heading. The
+// address has a code in it, so errors do not quote it.
+func openPage(ctx context.Context, address string) (status int, title string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, walk.Patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)

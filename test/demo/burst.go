@@ -33,9 +33,9 @@ func inConfigMap(name string, values map[string]string) change {
 	return change{&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}, "data", values}
 }
 
-// changesTo are writes that end with the given material and are of no use before:
-// each certificate is written before its key, each CA bundle but the last is cut off,
-// and each header but the last is wrong.
+// changesTo returns writes that end with the given material. Every state before the last one is
+// unusable: each certificate is written before its key, each CA bundle but the last is cut off, and
+// each header but the last is wrong.
 func changesTo(last *material) ([]change, error) {
 	var changes []change
 	for round := range rounds {
@@ -43,7 +43,7 @@ func changesTo(last *material) ([]change, error) {
 		pair, header, ca := last.client, last.header, last.servers.PEM()
 		if !final {
 			var err error
-			if pair, err = last.issue(); err != nil {
+			if pair, err = last.issueClientCertificate(); err != nil {
 				return nil, err
 			}
 			header, ca = fmt.Sprintf("not yet %d", round), ca[:len(ca)/2]
@@ -58,8 +58,8 @@ func changesTo(last *material) ([]change, error) {
 	return changes, nil
 }
 
-// write makes one change.
-func (d *demo) write(ctx context.Context, c change) error {
+// writeChange makes one change.
+func (d *demo) writeChange(ctx context.Context, c change) error {
 	patch, err := json.Marshal(map[string]any{c.field: c.values})
 	if err != nil {
 		return fmt.Errorf("encode a patch: %w", err)
@@ -70,9 +70,11 @@ func (d *demo) write(ctx context.Context, c change) error {
 	return nil
 }
 
-// burst makes the changes one by one, and half way lets the server change sides. It
-// returns how long all took and the longest time between two writes.
-func (d *demo) burst(ctx context.Context, changes []change, next *material) (took, longest time.Duration, err error) {
+// runBurst makes the changes one by one, and half way through lets the server switch to the new
+// material. It returns how long all changes took, and the longest time between two writes.
+func (d *demo) runBurst(
+	ctx context.Context, changes []change, next *material,
+) (took, longest time.Duration, err error) {
 	started := time.Now()
 	before := started
 	for i, c := range changes {
@@ -81,7 +83,7 @@ func (d *demo) burst(ctx context.Context, changes []change, next *material) (too
 				return 0, 0, err
 			}
 		}
-		if err := d.write(ctx, c); err != nil {
+		if err := d.writeChange(ctx, c); err != nil {
 			return 0, 0, err
 		}
 		now := time.Now()

@@ -13,12 +13,13 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd/remote"
+	"github.com/coder-session-operator/coder-session-operator/test/program"
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 // coderServer is the simulated Coder server, a process of its own.
 type coderServer struct {
-	*walk.Process
+	*program.Process
 	remote.Admin
 	url    string            // of the Coder API, behind the edge
 	tokens map[string]string // seeded ones, by user/name
@@ -56,15 +57,19 @@ func startCoder(ctx context.Context, root string, f *walk.Folder, m *material) (
 		}
 	}
 	tokenFile := filepath.Join(f.Work, "coderd", "tokens.json")
-	p, err := walk.StartProcess(f.Logs, filepath.Join(root, "bin", "coderd-sim"),
-		"--tls-cert", files["server.crt"], "--tls-key", files["server.key"],
-		"--client-ca", files["client-ca.crt"], "--edge-identity", "--oauth2-provider", "--dynamic-registration",
-		"--seed", files["seed.json"], "--seed-tokens", tokenFile)
+	p, err := program.Start(program.Command{
+		Path: filepath.Join(root, "bin", "coderd-sim"), Log: f.Log("coderd-sim"),
+		Args: []string{
+			"--tls-cert", files["server.crt"], "--tls-key", files["server.key"],
+			"--client-ca", files["client-ca.crt"], "--edge-identity", "--oauth2-provider", "--dynamic-registration",
+			"--seed", files["seed.json"], "--seed-tokens", tokenFile,
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
 	c := &coderServer{Process: p}
-	err = c.ready(ctx, tokenFile)
+	err = c.awaitReady(ctx, tokenFile)
 	if err == nil {
 		// Where the OAuth2 provider says that it is. It was not known before.
 		err = c.SetOptions(ctx, map[string]string{"access_url": c.url})
@@ -78,13 +83,11 @@ func startCoder(ctx context.Context, root string, f *walk.Folder, m *material) (
 	return c, nil
 }
 
-// ready waits until the server has printed where it listens.
-func (c *coderServer) ready(ctx context.Context, tokenFile string) error {
+// awaitReady waits until the server has printed its address.
+func (c *coderServer) awaitReady(ctx context.Context, tokenFile string) error {
 	_, err := walk.Await(ctx, "coderd-sim prints its URLs", func(context.Context) (string, bool, error) {
-		select {
-		case <-c.Ended:
-			return "", false, &walk.ExitError{Process: c.Process}
-		default:
+		if err := c.Running(); err != nil {
+			return "", false, err
 		}
 		output, err := os.ReadFile(c.Log)
 		for line := range strings.Lines(string(output)) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows the operator at work on one machine, with nothing in it that
-// is pretended but Coder itself: a real etcd and kube-apiserver (test/kube), the
-// simulated Coder server behind an edge that demands client certificates
-// (test/coderd), and the operator as a process of its own, with no more rights
-// than its installation gives it.
+// Command demo shows the operator at work on one machine: a real etcd and kube-apiserver
+// (test/kube), the simulated Coder server behind an edge that demands client certificates
+// (test/coderd), and the operator as a process with the rights of its installation. Only Coder is
+// simulated.
 //
 //	make demo                        show all steps, then stay up until Ctrl-C
 //	make demo DEMO_FLAGS=--once      show all steps and exit: 0 if all was as expected, 1 if not

@@ -20,9 +20,9 @@ type holder struct {
 	certificate bool // use tls.crt and tls.key
 }
 
-// get asks the server and returns the status.
-func (h holder) get(ctx context.Context, path string) (int, error) {
-	config, err := h.tls()
+// getStatus sends a GET request and returns the status.
+func (h holder) getStatus(ctx context.Context, path string) (int, error) {
+	config, err := h.tlsConfig()
 	if err != nil {
 		return 0, err
 	}
@@ -47,7 +47,7 @@ func (h holder) get(ctx context.Context, path string) (int, error) {
 	return response.StatusCode, response.Body.Close()
 }
 
-func (h holder) tls() (*tls.Config, error) {
+func (h holder) tlsConfig() (*tls.Config, error) {
 	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 	if !config.RootCAs.AppendCertsFromPEM(h.data["ca.crt"]) {
 		return nil, &walk.UnexpectedError{Expected: "certificates in ca.crt", Seen: "none"}

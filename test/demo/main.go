@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/coder-session-operator/coder-session-operator/test/program"
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
@@ -21,7 +22,7 @@ type options struct {
 	keepLogs bool
 }
 
-func parse(args []string, errOut io.Writer) (options, error) {
+func parseFlags(args []string, errOut io.Writer) (options, error) {
 	var o options
 	set := flag.NewFlagSet("demo", flag.ContinueOnError)
 	set.SetOutput(errOut)
@@ -38,9 +39,9 @@ func parse(args []string, errOut io.Writer) (options, error) {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// Whoever presses Ctrl-C a second time does not want to wait for an orderly end.
+	// A second Ctrl-C ends the process at once, without cleaning up.
 	context.AfterFunc(ctx, stop)
-	o, err := parse(os.Args[1:], os.Stderr)
+	o, err := parseFlags(os.Args[1:], os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		return
@@ -48,36 +49,36 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(2)
 	}
-	if !run(ctx, o, walk.NewTerminal(os.Stdout)) {
+	if !runDemo(ctx, o, walk.NewTerminal(os.Stdout)) {
 		os.Exit(1)
 	}
 }
 
-// run shows everything and reports whether all was as expected. Whatever happens,
-// nothing that it started is left running.
-func run(ctx context.Context, o options, term *walk.Terminal) bool {
+// runDemo shows all steps and reports whether everything was as expected. It stops all processes
+// that it has started, also after a failure.
+func runDemo(ctx context.Context, o options, term *walk.Terminal) bool {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d := &demo{term: term, abort: cancel}
-	err := d.start(ctx)
+	err := d.startAll(ctx)
 	started := err == nil
 	if started {
-		_, err = walk.Run(ctx, term, d.steps())
+		_, err = walk.Run(ctx, term, d.listSteps())
 	}
 	if err != nil {
 		err = reasonOf(ctx, err)
-		d.fail(err)
+		d.reportFailure(err)
 	}
 	if started && !o.once && ctx.Err() == nil {
-		d.invite()
+		d.printInvitation()
 		<-ctx.Done()
 		if died := reasonOf(ctx, nil); died != nil {
 			err = died
-			d.fail(err)
+			d.reportFailure(err)
 		}
 	}
 	failed := err != nil && !errors.Is(err, errInterrupted)
-	if closing := d.close(o.keepLogs || failed); closing != nil {
+	if closing := d.closeAll(o.keepLogs || failed); closing != nil {
 		term.Failure(closing, "")
 		err = errors.Join(err, closing)
 	}
@@ -86,10 +87,9 @@ func run(ctx context.Context, o options, term *walk.Terminal) bool {
 
 var errInterrupted = errors.New("interrupted")
 
-// reasonOf puts the end of a process, or of all by Ctrl-C, in the place of the errors
-// that it led to.
+// reasonOf replaces an error by its cause: a process that has ended, or a Ctrl-C.
 func reasonOf(ctx context.Context, err error) error {
-	var died *walk.ExitError
+	var died *program.ExitError
 	switch {
 	case errors.As(context.Cause(ctx), &died):
 		return died

@@ -7,9 +7,8 @@ import (
 	"fmt"
 )
 
-// overSamples is what config/samples has to be told about this machine: where the
-// server is, and that it lets nobody in without a certificate, so that whoever uses
-// the Secret of session ci or ada needs one, too.
+// overSamples adapts config/samples to this machine: it sets the server's URL, and adds the client
+// certificate, which the server demands, to the Secrets of sessions ci and ada.
 const overSamples = `patches:
 - target: {kind: CoderDeployment, name: prod}
   patch: |-
@@ -19,7 +18,7 @@ const overSamples = `patches:
     - {op: add, path: /spec/secret/includeClientCertificate, value: true}
 `
 
-// applySamples does what the comments in config/samples tell a person to do.
+// applySamples follows the instructions in the comments of config/samples.
 func (d *demo) applySamples(ctx context.Context) error {
 	d.term.Heading("Set up: config/samples, with the URL of this server")
 	for name, content := range map[string]string{
@@ -34,7 +33,7 @@ func (d *demo) applySamples(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := d.overlay("samples", "config/samples", fmt.Sprintf(overSamples, d.coder.url)); err != nil {
+	if _, err := d.writeOverlay("samples", "config/samples", fmt.Sprintf(overSamples, d.coder.url)); err != nil {
 		return err
 	}
 	for _, args := range [][]string{

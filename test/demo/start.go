@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
+	"github.com/coder-session-operator/coder-session-operator/test/program"
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
@@ -37,17 +36,17 @@ type demo struct {
 	client   client.WithWatch
 	kubectl  *walk.Program
 	coder    *coderServer
-	operator *walk.Process
+	operator *program.Operator
 	material *material // what is in force at the moment
 	// callbackURL is where the operator takes browsers that come back from Coder.
 	callbackURL string
 }
 
-// start starts everything and tells the cluster about it.
-func (d *demo) start(ctx context.Context) error {
+// startAll starts all programs and applies the samples.
+func (d *demo) startAll(ctx context.Context) error {
 	d.term.Heading("Coder Session Operator: demo")
 	for _, begin := range []func(context.Context) error{
-		d.prepare, d.startCluster, d.startCoder, d.startOperator, d.applySamples,
+		d.prepareFolder, d.startCluster, d.startCoder, d.startOperator, d.applySamples,
 	} {
 		if err := begin(ctx); err != nil {
 			return err
@@ -56,7 +55,7 @@ func (d *demo) start(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) prepare(context.Context) error {
+func (d *demo) prepareFolder(context.Context) error {
 	var err error
 	if d.root, err = kube.Root(); err != nil {
 		return err
@@ -88,8 +87,11 @@ func (d *demo) startCluster(ctx context.Context) error {
 	if d.client, err = client.NewWithWatch(d.cluster.Config, client.Options{Scheme: d.cluster.Scheme}); err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	d.kubectl = &walk.Program{Path: d.cluster.Kubectl, Dir: d.folder.Work, Env: []string{"KUBECONFIG=" + d.cluster.Kubeconfig}, Term: d.term}
-	d.term.Seen("etcd and kube-apiserver, with the operator's CRDs, at %s (%s)", d.cluster.Config.Host, walk.Brief(time.Since(started)))
+	d.kubectl = &walk.Program{
+		Path: d.cluster.Kubectl, Dir: d.folder.Work, Env: []string{"KUBECONFIG=" + d.cluster.Kubeconfig}, Term: d.term,
+	}
+	d.term.Seen("etcd and kube-apiserver, with the operator's CRDs, at %s (%s)", d.cluster.Config.Host,
+		walk.Brief(time.Since(started)))
 	return nil
 }
 
@@ -99,7 +101,8 @@ func (d *demo) startCoder(ctx context.Context) error {
 		return err
 	}
 	d.coder.Guard(ctx, d.abort)
-	d.term.Seen("simulated Coder server at %s, with the users %s (owner), %s and %s", d.coder.url, operatorUser, machineUser, personUser)
+	d.term.Seen("simulated Coder server at %s, with the users %s (owner), %s and %s", d.coder.url, operatorUser,
+		machineUser, personUser)
 	d.term.Seen("its edge demands a client certificate, which says who calls, and the header %s", headerName)
 	return nil
 }
@@ -110,46 +113,42 @@ func (d *demo) startOperator(ctx context.Context) error {
 	if err := d.installRoles(ctx); err != nil {
 		return err
 	}
-	account := fmt.Sprintf("system:serviceaccount:%s:%s", operatorNamespace, operatorName)
-	user, err := d.cluster.User(account, "system:serviceaccounts", "system:serviceaccounts:"+operatorNamespace, "system:authenticated")
+	user, err := d.cluster.ServiceAccount(operatorNamespace, operatorName)
 	if err != nil {
 		return err
 	}
-	metrics, err := freeAddress()
+	metrics, err := program.FreeAddress()
 	if err != nil {
 		return err
 	}
-	probes, err := freeAddress()
-	if err != nil {
-		return err
-	}
-	callback, err := freeAddress()
+	callback, err := program.FreeAddress()
 	if err != nil {
 		return err
 	}
 	_, port, _ := strings.Cut(callback, ":")
 	d.callbackURL = "http://localhost:" + port + "/oauth/callback"
-	d.operator, err = walk.StartProcess(d.folder.Logs, filepath.Join(d.root, "bin", operatorName),
-		"--kubeconfig="+user.Kubeconfig, "--leader-elect", "--leader-election-namespace="+operatorNamespace,
-		"--metrics-bind-address="+metrics, "--metrics-secure=false", "--health-probe-bind-address="+probes,
-		"--oauth-callback-bind-address="+callback, "--oauth-callback-url="+d.callbackURL)
-	if err != nil {
-		return err
-	}
-	d.operator.Guard(ctx, d.abort)
-	took, err := walk.Await(ctx, "the operator answers its readiness probe with 200", func(ctx context.Context) (string, bool, error) {
-		return probe(ctx, "http://"+probes+"/readyz")
+	started := time.Now()
+	d.operator, err = program.StartOperator(program.OperatorOptions{
+		Path: filepath.Join(d.root, "bin", operatorName), Log: d.folder.Log(operatorName),
+		Kubeconfig: user.Kubeconfig, Namespace: operatorNamespace, Metrics: metrics,
+		Flags: []string{"--leader-elect", "--oauth-callback-bind-address=" + callback,
+			"--oauth-callback-url=" + d.callbackURL},
 	})
 	if err != nil {
 		return err
 	}
-	d.term.Seen("operator, as %s; ready after %s, metrics at http://%s/metrics", account, walk.Brief(took), metrics)
+	d.operator.Guard(ctx, d.abort)
+	if err := d.operator.AwaitReady(ctx, walk.Patience); err != nil {
+		return err
+	}
+	d.term.Seen("operator, as %s; ready after %s, metrics at http://%s/metrics",
+		user.Name, walk.Brief(time.Since(started)), metrics)
 	d.term.Seen("it takes browsers that come back from Coder at %s", d.callbackURL)
 	return nil
 }
 
 func (d *demo) installRoles(ctx context.Context) error {
-	roles, err := d.overlay("roles", "config/rbac", "namespace: "+operatorNamespace+"\n")
+	roles, err := d.writeOverlay("roles", "config/rbac", "namespace: "+operatorNamespace+"\n")
 	if err != nil {
 		return err
 	}
@@ -160,9 +159,8 @@ func (d *demo) installRoles(ctx context.Context) error {
 	return err
 }
 
-// overlay writes a kustomization over a folder of the module and returns its name
-// for kubectl.
-func (d *demo) overlay(name, base, more string) (string, error) {
+// writeOverlay writes a kustomization over a folder of the module and returns its name for kubectl.
+func (d *demo) writeOverlay(name, base, more string) (string, error) {
 	relative, err := filepath.Rel(filepath.Join(d.folder.Work, name), filepath.Join(d.root, base))
 	if err != nil {
 		return "", fmt.Errorf("find %s: %w", base, err)
@@ -174,29 +172,8 @@ func (d *demo) overlay(name, base, more string) (string, error) {
 	return name, err
 }
 
-// freeAddress is a loopback address that nobody listens on.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return listener.Addr().String(), listener.Close()
-}
-
-func probe(ctx context.Context, url string) (string, bool, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", false, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", false, err
-	}
-	return response.Status, response.StatusCode == http.StatusOK, response.Body.Close()
-}
-
-// close stops what runs, the last started first, and removes the files.
-func (d *demo) close(keepLogs bool) error {
+// closeAll stops the programs, the last started first, and removes the files.
+func (d *demo) closeAll(keepLogs bool) error {
 	var errs []error
 	if d.operator != nil {
 		errs = append(errs, d.operator.Stop())
@@ -216,9 +193,9 @@ func (d *demo) close(keepLogs bool) error {
 	return errors.Join(errs...)
 }
 
-// fail says what went wrong and where to read on: in the logs, with the objects as
-// they are now beside them. Those hold no credentials.
-func (d *demo) fail(err error) {
+// reportFailure prints the error and where the logs are, and saves the objects beside them. The
+// objects hold no credentials.
+func (d *demo) reportFailure(err error) {
 	if d.folder == nil || errors.Is(err, errInterrupted) {
 		d.term.Failure(err, "")
 		return

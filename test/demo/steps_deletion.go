@@ -12,15 +12,17 @@ import (
 )
 
 func (d *demo) showDeletion(ctx context.Context) error {
-	secret, err := d.secret(ctx, mintedSession)
+	secret, err := d.getSecret(ctx, mintedSession)
 	if err != nil {
 		return err
 	}
 	if err := d.kubectl.Show(ctx, "delete", "cses", mintedSession, "-n", namespace); err != nil {
 		return err
 	}
-	if _, err := d.secret(ctx, mintedSession); !apierrors.IsNotFound(err) {
-		return &walk.UnexpectedError{Expected: "Secret " + mintedSession + " is gone", Seen: fmt.Sprintf("looking for it: %v", err)}
+	if _, err := d.getSecret(ctx, mintedSession); !apierrors.IsNotFound(err) {
+		return &walk.UnexpectedError{
+			Expected: "Secret " + mintedSession + " is gone", Seen: fmt.Sprintf("looking for it: %v", err),
+		}
 	}
 	d.term.Seen("the session is gone, and so is its Secret")
 	accepted, err := d.coder.Accepts(ctx, string(secret.Data["session"]))

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// accessLifetime of the first token, so that its end is near. The server's
+	// accessLifetime is the lifetime of the first token, short enough to see its end. The server's
 	// default is a day.
 	accessLifetime, defaultAccessLifetime = time.Minute, 24 * time.Hour
-	// refreshPatch has the token refreshed 8s after it was given. More than nine
-	// tenths of its lifetime would not be heeded.
+	// refreshPatch has the token refreshed 8s after it was issued. A renewBefore of more than nine
+	// tenths of the lifetime would be ignored.
 	refreshPatch = `{"spec":{"rotation":{"renewBefore":"52s"}}}`
 	// intervalPatch lets the demo wait for seconds, not for the default of 5m.
 	intervalPatch = `{"spec":{"verify":{"interval":"2s"}}}`
@@ -29,16 +29,16 @@ func (d *demo) showConsent(ctx context.Context) error {
 	if err := d.coder.SetAccessLifetime(ctx, accessLifetime); err != nil {
 		return err
 	}
-	if err := d.consents(ctx, v1alpha1.ReasonAwaitingAuthorization); err != nil {
+	if err := d.giveConsent(ctx, v1alpha1.ReasonAwaitingAuthorization); err != nil {
 		return err
 	}
-	secret, err := d.secret(ctx, oauthSecret)
+	secret, err := d.getSecret(ctx, oauthSecret)
 	if err != nil {
 		return err
 	}
 	const path = "/api/v2/deployment/ssh"
 	d.term.Note("GET %s with what Secret %s holds", path, oauthSecret)
-	status, err := holder{data: secret.Data, certificate: true}.get(ctx, path)
+	status, err := holder{data: secret.Data, certificate: true}.getStatus(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -47,15 +47,17 @@ func (d *demo) showConsent(ctx context.Context) error {
 		return err
 	}
 	if status != http.StatusOK || request.Username != personUser {
-		return &walk.UnexpectedError{Expected: "200 for " + personUser, Seen: fmt.Sprintf("%d for %q", status, request.Username)}
+		return &walk.UnexpectedError{
+			Expected: "200 for " + personUser, Seen: fmt.Sprintf("%d for %q", status, request.Username),
+		}
 	}
 	d.term.Seen("%d %s; the server took the caller for %s", status, http.StatusText(status), request.Username)
 	return nil
 }
 
-// consents shows the URL that the session waits with for this reason, does with it
-// what ada does, and waits until the session is ready.
-func (d *demo) consents(ctx context.Context, reason string) error {
+// giveConsent shows the URL of a session that waits for this reason, consents as user ada, and
+// waits until the session is ready.
+func (d *demo) giveConsent(ctx context.Context, reason string) error {
 	address, err := d.consentURL(ctx, reason)
 	if err != nil {
 		return err
@@ -72,7 +74,7 @@ func (d *demo) consents(ctx context.Context, reason string) error {
 		return err
 	}
 	d.term.Note("%s opens that URL, signs in and agrees; her browser is sent to %s", personUser, d.callbackURL)
-	status, title, err := browse(ctx, location)
+	status, title, err := openPage(ctx, location)
 	if err != nil {
 		return err
 	}
@@ -80,7 +82,8 @@ func (d *demo) consents(ctx context.Context, reason string) error {
 		return &walk.UnexpectedError{Expected: "200 at the operator's callback", Seen: fmt.Sprintf("%d: %s", status, title)}
 	}
 	d.term.Seen("the page that she ends on: %q", title)
-	took, err := walk.Await(ctx, "CoderSession "+oauthSession+" is Ready (Active)", d.sessionIs(oauthSession, v1alpha1.ReasonActive))
+	took, err := walk.Await(ctx, "CoderSession "+oauthSession+" is Ready (Active)",
+		d.sessionIs(oauthSession, v1alpha1.ReasonActive))
 	if err != nil {
 		return err
 	}
@@ -100,7 +103,7 @@ func (d *demo) consentURL(ctx context.Context, reason string) (address string, e
 		if err != nil || !ok {
 			return seen, false, err
 		}
-		session, err := d.session(ctx, oauthSession)
+		session, err := d.getSession(ctx, oauthSession)
 		if err != nil || session.Status.Authorization == nil {
 			return "no URL in its status", false, err
 		}
@@ -111,7 +114,7 @@ func (d *demo) consentURL(ctx context.Context, reason string) (address string, e
 }
 
 func (d *demo) showRefresh(ctx context.Context) error {
-	before, err := d.secret(ctx, oauthSecret)
+	before, err := d.getSecret(ctx, oauthSecret)
 	if err != nil {
 		return err
 	}
@@ -119,18 +122,20 @@ func (d *demo) showRefresh(ctx context.Context) error {
 	if err := d.coder.SetAccessLifetime(ctx, defaultAccessLifetime); err != nil {
 		return err
 	}
-	if err := d.kubectl.Show(ctx, "patch", "cses", oauthSession, "-n", namespace, "--type=merge", "-p", refreshPatch); err != nil {
+	if err := d.kubectl.Show(ctx, "patch", "cses", oauthSession, "-n", namespace, "--type=merge", "-p",
+		refreshPatch); err != nil {
 		return err
 	}
-	_, err = walk.Await(ctx, "Secret "+oauthSecret+" holds another token, which the server accepts", func(ctx context.Context) (string, bool, error) {
-		now, err := d.secret(ctx, oauthSecret)
-		if err != nil {
-			return "", false, err
-		}
-		id := now.Annotations[v1alpha1.AnnotationTokenID]
-		accepted, err := d.coder.Accepts(ctx, string(now.Data["session"]))
-		return fmt.Sprintf("token %s, accepted: %t", id, accepted), id != old && accepted, err
-	})
+	_, err = walk.Await(ctx, "Secret "+oauthSecret+" holds another token, which the server accepts",
+		func(ctx context.Context) (string, bool, error) {
+			now, err := d.getSecret(ctx, oauthSecret)
+			if err != nil {
+				return "", false, err
+			}
+			id := now.Annotations[v1alpha1.AnnotationTokenID]
+			accepted, err := d.coder.Accepts(ctx, string(now.Data["session"]))
+			return fmt.Sprintf("token %s, accepted: %t", id, accepted), id != old && accepted, err
+		})
 	if err != nil {
 		return err
 	}
@@ -151,7 +156,8 @@ func (d *demo) showRefresh(ctx context.Context) error {
 	if err := d.showGrantedToken(ctx); err != nil {
 		return err
 	}
-	d.term.Seen("token %s took the place of %s, which the server does not accept any more; nobody was asked", grants[0].Key.ID, old)
+	d.term.Seen("token %s took the place of %s, which the server does not accept any more; no consent was needed",
+		grants[0].Key.ID, old)
 	return nil
 }
 
@@ -161,7 +167,8 @@ func (d *demo) showGrantedToken(ctx context.Context) error {
 }
 
 func (d *demo) showReauthentication(ctx context.Context) error {
-	if err := d.kubectl.Show(ctx, "patch", "cdep", "prod", "-n", namespace, "--type=merge", "-p", intervalPatch); err != nil {
+	if err := d.kubectl.Show(ctx, "patch", "cdep", "prod", "-n", namespace, "--type=merge", "-p",
+		intervalPatch); err != nil {
 		return err
 	}
 	grants, err := d.coder.Grants(ctx, personUser)
@@ -175,11 +182,11 @@ func (d *demo) showReauthentication(ctx context.Context) error {
 		return err
 	}
 	d.term.Note("%s revokes what she has granted, on the server", personUser)
-	return d.consents(ctx, v1alpha1.ReasonReauthenticationRequired)
+	return d.giveConsent(ctx, v1alpha1.ReasonReauthenticationRequired)
 }
 
 func (d *demo) showGivingBack(ctx context.Context) error {
-	secret, err := d.secret(ctx, oauthSecret)
+	secret, err := d.getSecret(ctx, oauthSecret)
 	if err != nil {
 		return err
 	}
@@ -187,7 +194,7 @@ func (d *demo) showGivingBack(ctx context.Context) error {
 		return err
 	}
 	for _, name := range []string{oauthSecret, oauthSession + "-oauth"} {
-		if _, err := d.secret(ctx, name); !apierrors.IsNotFound(err) {
+		if _, err := d.getSecret(ctx, name); !apierrors.IsNotFound(err) {
 			return &walk.UnexpectedError{Expected: "Secret " + name + " is gone", Seen: fmt.Sprintf("looking for it: %v", err)}
 		}
 	}

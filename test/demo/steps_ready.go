@@ -30,20 +30,23 @@ func (d *demo) showDeployment(ctx context.Context) error {
 	if err := d.kubectl.Show(ctx, "get", "cdep", "-n", namespace); err != nil {
 		return err
 	}
-	object, err := d.deployment(ctx)
+	object, err := d.getDeployment(ctx)
 	if err != nil {
 		return err
 	}
 	if user := object.Status.User; user == nil || user.Username != operatorUser {
-		return &walk.UnexpectedError{Expected: "the server knows the operator as user " + operatorUser, Seen: "another user, or none"}
+		return &walk.UnexpectedError{
+			Expected: "the server knows the operator as user " + operatorUser, Seen: "another user, or none",
+		}
 	}
-	d.term.Seen("Ready within %s: %s", walk.Brief(took), ready(object.Status.Conditions).Message)
+	d.term.Seen("Ready within %s: %s", walk.Brief(took), readyCondition(object.Status.Conditions).Message)
 	return nil
 }
 
 func (d *demo) showSessions(ctx context.Context) error {
 	for _, name := range workingSessions {
-		if _, err := walk.Await(ctx, "CoderSession "+name+" is Ready (Active)", d.sessionIs(name, v1alpha1.ReasonActive)); err != nil {
+		if _, err := walk.Await(ctx, "CoderSession "+name+" is Ready (Active)",
+			d.sessionIs(name, v1alpha1.ReasonActive)); err != nil {
 			return err
 		}
 	}

@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
 // patchPair replaces certificate and key together, as a tool that renews them does.
-func (d *demo) patchPair(ctx context.Context, file string, pair *pki.Certificate) error {
+func (d *demo) patchPair(ctx context.Context, file string, pair *certs.Certificate) error {
 	patch, err := json.Marshal(map[string]any{"stringData": map[string]string{
 		"tls.crt": string(pair.CertPEM), "tls.key": string(pair.KeyPEM),
 	}})
@@ -28,11 +28,11 @@ func (d *demo) patchPair(ctx context.Context, file string, pair *pki.Certificate
 }
 
 func (d *demo) showSuspension(ctx context.Context) error {
-	strangers, err := pki.NewAuthority("an authority that the server does not know", nil)
+	strangers, err := certs.NewAuthority("an authority that the server does not know", nil)
 	if err != nil {
 		return err
 	}
-	wrong, err := strangers.Issue(pki.Request{Usage: pki.Client, CommonName: operatorUser})
+	wrong, err := strangers.Issue(certs.Request{Usage: certs.Client, CommonName: operatorUser})
 	if err != nil {
 		return err
 	}
@@ -44,12 +44,13 @@ func (d *demo) showSuspension(ctx context.Context) error {
 	if err := d.patchPair(ctx, "wrong-pair.json", wrong); err != nil {
 		return err
 	}
-	took, err := walk.Await(ctx, "CoderSession "+certificateSession+" is Suspended", d.sessionIs(certificateSession, v1alpha1.ReasonSuspended))
+	took, err := walk.Await(ctx, "CoderSession "+certificateSession+" is Suspended",
+		d.sessionIs(certificateSession, v1alpha1.ReasonSuspended))
 	if err != nil {
 		return err
 	}
-	// A TLS client whose certificate is of no authority that the server names sends
-	// none; where the server names none it sends it and is refused.
+	// If the server names its authorities, a TLS client sends no certificate of another one; otherwise
+	// it sends the certificate and is rejected. Hence the two reasons.
 	refused := d.deploymentIs(v1alpha1.ReasonCertificateRequired, v1alpha1.ReasonCertificateAuthorityUnknown)
 	if _, err := walk.Await(ctx, "CoderDeployment prod says that the certificate does not do", refused); err != nil {
 		return err
@@ -57,7 +58,8 @@ func (d *demo) showSuspension(ctx context.Context) error {
 	if err := d.kubectl.Show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
 		return err
 	}
-	if err := d.kubectl.Show(ctx, "get", "cses", certificateSession, "-n", namespace, "-o", "jsonpath={.status.suspension}"); err != nil {
+	if err := d.kubectl.Show(ctx, "get", "cses", certificateSession, "-n", namespace, "-o",
+		"jsonpath={.status.suspension}"); err != nil {
 		return err
 	}
 	d.term.Seen("%s is Suspended %s after the write, and says why", certificateSession, walk.Brief(took))
@@ -73,7 +75,7 @@ func (d *demo) showSuspension(ctx context.Context) error {
 
 // tokenAccepted asks the server about the token in the Secret of the minted session.
 func (d *demo) tokenAccepted(ctx context.Context) error {
-	secret, err := d.secret(ctx, mintedSession)
+	secret, err := d.getSecret(ctx, mintedSession)
 	if err != nil {
 		return err
 	}
@@ -85,11 +87,11 @@ func (d *demo) tokenAccepted(ctx context.Context) error {
 }
 
 func (d *demo) showRecovery(ctx context.Context) error {
-	before, err := d.session(ctx, certificateSession)
+	before, err := d.getSession(ctx, certificateSession)
 	if err != nil {
 		return err
 	}
-	right, err := d.material.issue()
+	right, err := d.material.issueClientCertificate()
 	if err != nil {
 		return err
 	}
@@ -102,22 +104,24 @@ func (d *demo) showRecovery(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(started)
-	if _, err := walk.Await(ctx, "the Secrets have the new certificate", d.published); err != nil {
+	if _, err := walk.Await(ctx, "the Secrets have the new certificate", d.hasNewMaterial); err != nil {
 		return err
 	}
 	if err := d.kubectl.Show(ctx, "get", "cdep,cses", "-n", namespace); err != nil {
 		return err
 	}
-	after, err := d.session(ctx, certificateSession)
+	after, err := d.getSession(ctx, certificateSession)
 	if err != nil {
 		return err
 	}
 	if after.Generation != before.Generation || after.Status.Suspension != nil {
 		return &walk.UnexpectedError{
 			Expected: "the session was not touched and its suspension is over",
-			Seen:     fmt.Sprintf("generation %d, was %d; suspension %+v", after.Generation, before.Generation, after.Status.Suspension),
+			Seen: fmt.Sprintf("generation %d, was %d; suspension %+v", after.Generation, before.Generation,
+				after.Status.Suspension),
 		}
 	}
-	d.term.Seen("all is Ready again %s after the write (%s of it is the quiet period), and nobody touched the session", walk.Brief(took), quietPeriod)
+	d.term.Seen("all is Ready again %s after the write (%s of it is the quiet period); the session was not changed",
+		walk.Brief(took), quietPeriod)
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 const rotationPatch = `{"spec":{"auth":{"mint":{"lifetime":"12h"}},"rotation":{"overlap":"8s"}}}`
 
 func (d *demo) showRotation(ctx context.Context) error {
-	secret, err := d.secret(ctx, mintedSession)
+	secret, err := d.getSecret(ctx, mintedSession)
 	if err != nil {
 		return err
 	}
@@ -24,18 +24,20 @@ func (d *demo) showRotation(ctx context.Context) error {
 	if err := d.showSerial(ctx); err != nil {
 		return err
 	}
-	if err := d.kubectl.Show(ctx, "patch", "cses", mintedSession, "-n", namespace, "--type=merge", "-p", rotationPatch); err != nil {
+	if err := d.kubectl.Show(ctx, "patch", "cses", mintedSession, "-n", namespace, "--type=merge", "-p",
+		rotationPatch); err != nil {
 		return err
 	}
 	looks := 0
-	took, err := walk.Await(ctx, "Secret "+mintedSession+" holds serial 2", func(ctx context.Context) (string, bool, error) {
-		looks++
-		if err := d.tokenAccepted(ctx); err != nil {
-			return "", false, err
-		}
-		now, err := d.secret(ctx, mintedSession)
-		return "serial " + now.Annotations[v1alpha1.AnnotationSerial], now.Annotations[v1alpha1.AnnotationSerial] == "2", err
-	})
+	took, err := walk.Await(ctx, "Secret "+mintedSession+" holds serial 2",
+		func(ctx context.Context) (string, bool, error) {
+			looks++
+			if err := d.tokenAccepted(ctx); err != nil {
+				return "", false, err
+			}
+			now, err := d.getSecret(ctx, mintedSession)
+			return "serial " + now.Annotations[v1alpha1.AnnotationSerial], now.Annotations[v1alpha1.AnnotationSerial] == "2", err
+		})
 	if err != nil {
 		return err
 	}
@@ -51,7 +53,7 @@ func (d *demo) showRotation(ctx context.Context) error {
 	if !accepted {
 		return &walk.UnexpectedError{Expected: "the old token is accepted during the overlap", Seen: "it is not"}
 	}
-	d.term.Seen("the old token is still accepted, too: whoever has it goes on working")
+	d.term.Seen("the old token is still accepted, too: callers that hold it are not interrupted")
 	return d.showRevocation(ctx, old, replaced)
 }
 
@@ -63,16 +65,18 @@ func (d *demo) showSerial(ctx context.Context) error {
 
 // showRevocation waits for the end of the overlap.
 func (d *demo) showRevocation(ctx context.Context, old string, replaced time.Time) error {
-	_, err := walk.Await(ctx, "the old token is revoked after the overlap of 8s", func(ctx context.Context) (string, bool, error) {
-		if err := d.tokenAccepted(ctx); err != nil {
-			return "", false, err
-		}
-		accepted, err := d.coder.Accepts(ctx, old)
-		return fmt.Sprintf("accepted: %t", accepted), !accepted, err
-	})
+	_, err := walk.Await(ctx, "the old token is revoked after the overlap of 8s",
+		func(ctx context.Context) (string, bool, error) {
+			if err := d.tokenAccepted(ctx); err != nil {
+				return "", false, err
+			}
+			accepted, err := d.coder.Accepts(ctx, old)
+			return fmt.Sprintf("accepted: %t", accepted), !accepted, err
+		})
 	if err != nil {
 		return err
 	}
-	d.term.Seen("the old token is revoked %s after its replacement; the new one was accepted all the time", walk.Brief(time.Since(replaced)))
+	d.term.Seen("the old token is revoked %s after its replacement; the new one was accepted all the time",
+		walk.Brief(time.Since(replaced)))
 	return nil
 }

@@ -24,7 +24,7 @@ func (d *demo) showSecret(ctx context.Context) error {
 	if err := d.kubectl.Show(ctx, "describe", "secret", mintedSession, "-n", namespace); err != nil {
 		return err
 	}
-	secret, err := d.secret(ctx, mintedSession)
+	secret, err := d.getSecret(ctx, mintedSession)
 	if err != nil {
 		return err
 	}
@@ -34,16 +34,21 @@ func (d *demo) showSecret(ctx context.Context) error {
 	token := string(secret.Data["session"])
 	id := secret.Annotations[v1alpha1.AnnotationTokenID]
 	if !strings.HasPrefix(token, id+"-") || secret.Annotations[v1alpha1.AnnotationSerial] != "1" {
-		return &walk.UnexpectedError{Expected: "the annotations tell the id and the serial of the token", Seen: fmt.Sprint(secret.Annotations)}
+		return &walk.UnexpectedError{
+			Expected: "the annotations tell the id and the serial of the token", Seen: fmt.Sprint(secret.Annotations),
+		}
 	}
 	keys, err := d.coder.Minted(ctx)
 	if err != nil {
 		return err
 	}
 	if len(keys) != 1 || keys[0].ID != id || keys[0].Username != machineUser {
-		return &walk.UnexpectedError{Expected: fmt.Sprintf("one minted token on the server: %s, of %s", id, machineUser), Seen: fmt.Sprintf("%+v", keys)}
+		return &walk.UnexpectedError{
+			Expected: fmt.Sprintf("one minted token on the server: %s, of %s", id, machineUser), Seen: fmt.Sprintf("%+v", keys),
+		}
 	}
-	d.term.Seen("all %d keys; on the server it is token %s of %s, scopes %s", len(secret.Data), keys[0].Name, machineUser, strings.Join(keys[0].Scopes, ", "))
+	d.term.Seen("all %d keys; on the server it is token %s of %s, scopes %s", len(secret.Data), keys[0].Name, machineUser,
+		strings.Join(keys[0].Scopes, ", "))
 	return nil
 }
 
@@ -52,15 +57,20 @@ func (d *demo) showRequests(ctx context.Context) error {
 		secret, path, route, caller string
 		credential                  string
 	}{
-		{mintedSession, "/api/v2/deployment/ssh", "/api/v2/deployment/ssh", machineUser, "CA, certificate, headers and token"},
-		{certificateSession, "/api/v2/users/me", "/api/v2/users/{user}", operatorUser, "CA, certificate and headers, no token"},
+		{
+			mintedSession, "/api/v2/deployment/ssh", "/api/v2/deployment/ssh", machineUser, "CA, certificate, headers and token",
+		},
+		{
+			certificateSession, "/api/v2/users/me", "/api/v2/users/{user}", operatorUser,
+			"CA, certificate and headers, no token",
+		},
 	} {
-		secret, err := d.secret(ctx, c.secret)
+		secret, err := d.getSecret(ctx, c.secret)
 		if err != nil {
 			return err
 		}
 		d.term.Note("GET %s with %s of Secret %s", c.path, c.credential, c.secret)
-		status, err := holder{data: secret.Data, certificate: true}.get(ctx, c.path)
+		status, err := holder{data: secret.Data, certificate: true}.getStatus(ctx, c.path)
 		if err != nil {
 			return err
 		}
@@ -69,23 +79,28 @@ func (d *demo) showRequests(ctx context.Context) error {
 			return err
 		}
 		if status != http.StatusOK || request.Username != c.caller {
-			return &walk.UnexpectedError{Expected: "200 for " + c.caller, Seen: fmt.Sprintf("%d for %q", status, request.Username)}
+			return &walk.UnexpectedError{
+				Expected: "200 for " + c.caller, Seen: fmt.Sprintf("%d for %q", status, request.Username),
+			}
 		}
 		d.term.Seen("%d %s; the server took the caller for %s", status, http.StatusText(status), request.Username)
 	}
 	return d.showRefusal(ctx)
 }
 
-// showRefusal makes sure that the edge is no decoration.
+// showRefusal shows that the edge rejects a caller without a certificate.
 func (d *demo) showRefusal(ctx context.Context) error {
-	secret, err := d.secret(ctx, mintedSession)
+	secret, err := d.getSecret(ctx, mintedSession)
 	if err != nil {
 		return err
 	}
 	d.term.Note("GET /api/v2/deployment/ssh with the same of Secret %s, but no certificate", mintedSession)
-	status, err := holder{data: secret.Data}.get(ctx, "/api/v2/deployment/ssh")
+	status, err := holder{data: secret.Data}.getStatus(ctx, "/api/v2/deployment/ssh")
 	if err == nil || !strings.Contains(err.Error(), "certificate required") {
-		return &walk.UnexpectedError{Expected: "the edge ends the TLS handshake: certificate required", Seen: fmt.Sprintf("status %d, error %v", status, err)}
+		return &walk.UnexpectedError{
+			Expected: "the edge ends the TLS handshake: certificate required", Seen: fmt.Sprintf("status %d, error %v", status,
+				err),
+		}
 	}
 	d.term.Seen("refused at the edge: certificate required")
 	return nil

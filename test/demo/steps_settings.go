@@ -18,7 +18,7 @@ const (
 	quietPeriod = 500 * time.Millisecond
 	// watchTime is how long the demo looks out for a second verification.
 	watchTime = 4 * quietPeriod
-	// attempts of the burst, on a machine that is too busy to write without pauses.
+	// attempts is how often the burst is tried on a machine that is too busy to write without pauses.
 	attempts = 3
 )
 
@@ -28,13 +28,14 @@ func (d *demo) showBurst(ctx context.Context) error {
 		if paused < quietPeriod || attempt == attempts || ctx.Err() != nil {
 			return err
 		}
-		d.term.Note("this machine paused for %s between two writes, longer than the quiet period of %s: once more", walk.Brief(paused), quietPeriod)
+		d.term.Note("this machine paused for %s between two writes, longer than the quiet period of %s: once more",
+			walk.Brief(paused), quietPeriod)
 	}
 }
 
 // tryBurst returns the longest pause between two writes beside what went wrong.
 func (d *demo) tryBurst(ctx context.Context) (time.Duration, error) {
-	next, err := d.material.next()
+	next, err := d.material.nextMaterial()
 	if err != nil {
 		return 0, err
 	}
@@ -42,7 +43,7 @@ func (d *demo) tryBurst(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	// After a burst that was torn apart all has to be well first.
+	// An attempt before may have left the deployment unverified.
 	if err := d.allReady(ctx); err != nil {
 		return 0, err
 	}
@@ -55,31 +56,35 @@ func (d *demo) tryBurst(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	took, longest, err := d.burst(ctx, changes, next)
+	took, longest, err := d.runBurst(ctx, changes, next)
 	if err != nil {
 		return longest, err
 	}
 	d.material = next
-	d.term.Note("%d writes to coder-mtls, coder-edge and corp-ca in %s, the longest pause %s: %d half pairs, %d cut off CA bundles, %d wrong headers",
+	d.term.Note("%d writes to coder-mtls, coder-edge and corp-ca in %s, the longest pause %s: "+
+		"%d half pairs, %d cut off CA bundles, %d wrong headers",
 		len(changes), walk.Brief(took), walk.Brief(longest), rounds, rounds-1, rounds-1)
 	return longest, d.burstSeen(ctx, before, sessions)
 }
 
 func (d *demo) allReady(ctx context.Context) error {
-	if _, err := walk.Await(ctx, "CoderDeployment prod is Ready (Verified)", d.deploymentIs(v1alpha1.ReasonVerified)); err != nil {
+	if _, err := walk.Await(ctx, "CoderDeployment prod is Ready (Verified)",
+		d.deploymentIs(v1alpha1.ReasonVerified)); err != nil {
 		return err
 	}
 	for _, name := range workingSessions {
-		if _, err := walk.Await(ctx, "CoderSession "+name+" is Ready (Active)", d.sessionIs(name, v1alpha1.ReasonActive)); err != nil {
+		if _, err := walk.Await(ctx, "CoderSession "+name+" is Ready (Active)",
+			d.sessionIs(name, v1alpha1.ReasonActive)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// burstSeen holds what followed a burst to what is expected of it.
+// burstSeen checks the effects of a burst.
 func (d *demo) burstSeen(ctx context.Context, before int, sessions *watcher) error {
-	took, err := walk.Await(ctx, "the Secrets "+mintedSession+" and "+certificateSession+" have the new certificate, CA and header", d.published)
+	took, err := walk.Await(ctx,
+		"the Secrets "+mintedSession+" and "+certificateSession+" have the new certificate, CA and header", d.hasNewMaterial)
 	if err != nil {
 		return err
 	}
@@ -102,10 +107,10 @@ func (d *demo) burstSeen(ctx context.Context, before int, sessions *watcher) err
 	return nil
 }
 
-// published reports whether the generated Secrets hold the material in force.
-func (d *demo) published(ctx context.Context) (string, bool, error) {
+// hasNewMaterial reports whether the generated Secrets hold the material in force.
+func (d *demo) hasNewMaterial(ctx context.Context) (string, bool, error) {
 	for _, name := range []string{mintedSession, certificateSession} {
-		secret, err := d.secret(ctx, name)
+		secret, err := d.getSecret(ctx, name)
 		if err != nil {
 			return "", false, err
 		}

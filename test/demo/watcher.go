@@ -15,8 +15,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// watcher sees every change of the sessions, also one that a look now and then would
-// miss.
+// watcher sees every change of the sessions, including short ones that polling would miss.
 type watcher struct {
 	watch   watch.Interface
 	stopped atomic.Bool
@@ -31,11 +30,11 @@ func (d *demo) watchReady(ctx context.Context, names []string) (*watcher, error)
 		return nil, fmt.Errorf("watch the sessions: %w", err)
 	}
 	w := &watcher{watch: stream, done: make(chan struct{})}
-	go w.follow(names)
+	go w.followSessions(names)
 	return w, nil
 }
 
-func (w *watcher) follow(names []string) {
+func (w *watcher) followSessions(names []string) {
 	defer close(w.done)
 	for event := range w.watch.ResultChan() {
 		object, ok := event.Object.(*v1alpha1.CoderSession)
@@ -46,9 +45,9 @@ func (w *watcher) follow(names []string) {
 			}
 			continue
 		}
-		c := ready(object.Status.Conditions)
+		c := readyCondition(object.Status.Conditions)
 		if slices.Contains(names, object.Name) && c.Status != metav1.ConditionTrue {
-			w.left = append(w.left, describe("CoderSession "+object.Name, c))
+			w.left = append(w.left, describeCondition("CoderSession "+object.Name, c))
 		}
 	}
 }

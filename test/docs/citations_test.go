@@ -25,9 +25,9 @@ var (
 	section = regexp.MustCompile(`\bcontract ([0A-Z](?:\.\d+)?)\b|\b([A-J]\.\d+)\b`)
 )
 
-// statements returns the numbers that stand in a page of behaviours, each with whether it is only
-// planned, and the numbers that stand there twice or out of order.
-func statements(page string) (planned map[string]bool, misplaced []string) {
+// parseStatements returns the numbers of the statements in a page of behaviours, each with whether
+// it is only planned, and the numbers that occur twice or out of order.
+func parseStatements(page string) (planned map[string]bool, misplaced []string) {
 	planned = map[string]bool{}
 	last := ""
 	for _, match := range statement.FindAllStringSubmatch(page, -1) {
@@ -40,9 +40,9 @@ func statements(page string) (planned map[string]bool, misplaced []string) {
 	return planned, misplaced
 }
 
-// sections returns the sections of the contract. The entries of the list in section G are sections,
-// too, such as G.13.
-func sections(page string) map[string]bool {
+// parseSections returns the sections of the contract. The entries of the list in section G are
+// sections too, such as G.13.
+func parseSections(page string) map[string]bool {
 	found := map[string]bool{}
 	current := ""
 	for line := range strings.Lines(page) {
@@ -56,8 +56,8 @@ func sections(page string) map[string]bool {
 	return found
 }
 
-// citations returns the sections that a line cites.
-func citations(line string) []string {
+// citedSections returns the sections that a line cites.
+func citedSections(line string) []string {
 	var cited []string
 	for _, match := range section.FindAllStringSubmatch(line, -1) {
 		cited = append(cited, match[1]+match[2])
@@ -67,12 +67,12 @@ func citations(line string) []string {
 
 func TestEveryCitedBehaviourExists(t *testing.T) {
 	t.Parallel()
-	planned, _ := statements(page(t, behavioursPage))
-	for _, file := range files(t, ".go") {
+	planned, _ := parseStatements(readPage(t, behavioursPage))
+	for _, file := range readFiles(t, ".go") {
 		if strings.HasPrefix(file.path, "test/docs/") {
 			continue // cites what does not exist, on purpose
 		}
-		file.lines(func(number int, line string) {
+		file.eachLine(func(number int, line string) {
 			for _, cited := range behaviour.FindAllString(line, -1) {
 				if _, exists := planned[cited]; !exists {
 					t.Errorf("%s:%d cites %s, which is not in %s", file.path, number, cited, behavioursPage)
@@ -84,12 +84,12 @@ func TestEveryCitedBehaviourExists(t *testing.T) {
 
 func TestEveryBehaviourIsNamedByATest(t *testing.T) {
 	t.Parallel()
-	planned, misplaced := statements(page(t, behavioursPage))
+	planned, misplaced := parseStatements(readPage(t, behavioursPage))
 	if len(misplaced) > 0 {
 		t.Errorf("%s: out of order, or there twice: %s", behavioursPage, strings.Join(misplaced, ", "))
 	}
 	named := map[string]string{} // number to a file that names it
-	for _, file := range files(t, ".go") {
+	for _, file := range readFiles(t, ".go") {
 		// The statements' own tests hold none of them.
 		if !file.isTest() || strings.HasPrefix(file.path, "test/docs/") {
 			continue
@@ -112,13 +112,13 @@ func TestEveryBehaviourIsNamedByATest(t *testing.T) {
 
 func TestEveryCitedSectionOfTheContractExists(t *testing.T) {
 	t.Parallel()
-	known := sections(page(t, contractPage))
-	for _, file := range files(t, ".go") {
+	known := parseSections(readPage(t, contractPage))
+	for _, file := range readFiles(t, ".go") {
 		if strings.HasPrefix(file.path, "test/docs/") {
 			continue // cites what does not exist, on purpose
 		}
-		file.lines(func(number int, line string) {
-			for _, cited := range citations(line) {
+		file.eachLine(func(number int, line string) {
+			for _, cited := range citedSections(line) {
 				if !known[cited] {
 					t.Errorf("%s:%d cites section %s, which is not in %s", file.path, number, cited, contractPage)
 				}
@@ -129,10 +129,10 @@ func TestEveryCitedSectionOfTheContractExists(t *testing.T) {
 
 func TestSectionsThatTheContractCitesExist(t *testing.T) {
 	t.Parallel()
-	text := page(t, contractPage)
-	known := sections(text)
-	file{contractPage, text}.lines(func(number int, line string) {
-		for _, cited := range citations(line) {
+	text := readPage(t, contractPage)
+	known := parseSections(text)
+	file{contractPage, text}.eachLine(func(number int, line string) {
+		for _, cited := range citedSections(line) {
 			if !known[cited] {
 				t.Errorf("%s:%d refers to section %s, which is not there", contractPage, number, cited)
 			}
@@ -142,7 +142,7 @@ func TestSectionsThatTheContractCitesExist(t *testing.T) {
 
 func TestStatementsAreRecognised(t *testing.T) {
 	t.Parallel()
-	planned, misplaced := statements(strings.Join([]string{
+	planned, misplaced := parseStatements(strings.Join([]string{
 		"- **B01** Done.",
 		"- **B03** *(planned)* Not yet.",
 		"- **B02** Late.",
@@ -160,7 +160,7 @@ func TestStatementsAreRecognised(t *testing.T) {
 
 func TestSectionsAndCitationsAreRecognised(t *testing.T) {
 	t.Parallel()
-	got := slices.Sorted(maps.Keys(sections("## 0. Versions\n## A. Conventions\n### A.3 Credentials\n" +
+	got := slices.Sorted(maps.Keys(parseSections("## 0. Versions\n## A. Conventions\n### A.3 Credentials\n" +
 		"1. no section\n## G. Traps\n1. **One**\n12. Two\n")))
 	if want := []string{"0", "A", "A.3", "G", "G.1", "G.12"}; !slices.Equal(got, want) {
 		t.Errorf("sections = %v, want %v", got, want)
@@ -174,7 +174,7 @@ func TestSectionsAndCitationsAreRecognised(t *testing.T) {
 		"// the contract of a method":    nil,
 		"version v2.3.1 of Z.1":          nil,
 	} {
-		if got := citations(line); !slices.Equal(got, want) {
+		if got := citedSections(line); !slices.Equal(got, want) {
 			t.Errorf("citations of %q = %v, want %v", line, got, want)
 		}
 	}

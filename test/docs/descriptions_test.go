@@ -21,14 +21,14 @@ type property struct {
 	Type        string              `json:"type"`
 }
 
-// visit calls see for each field below a property, with its path.
-func (p property) visit(at string, see func(at string, field property)) {
+// visitBelow calls see for each field below a property, with its path.
+func (p property) visitBelow(at string, see func(at string, field property)) {
 	for name, field := range p.Properties {
 		see(at+"."+name, field)
-		field.visit(at+"."+name, see)
+		field.visitBelow(at+"."+name, see)
 	}
 	if p.Items != nil {
-		p.Items.visit(at+"[]", see)
+		p.Items.visitBelow(at+"[]", see)
 	}
 }
 
@@ -36,7 +36,7 @@ func (p property) visit(at string, see func(at string, field property)) {
 func visitFields(t *testing.T, see func(at string, field property)) {
 	t.Helper()
 	kinds := 0
-	for _, file := range files(t, ".yaml") {
+	for _, file := range readFiles(t, ".yaml") {
 		if path.Dir(file.path) != "config/crd/bases" {
 			continue
 		}
@@ -55,7 +55,7 @@ func visitFields(t *testing.T, see func(at string, field property)) {
 			t.Fatal(err)
 		}
 		for _, version := range crd.Spec.Versions {
-			version.Schema.OpenAPIV3Schema.visit(crd.Spec.Names.Kind, see)
+			version.Schema.OpenAPIV3Schema.visitBelow(crd.Spec.Names.Kind, see)
 		}
 	}
 	if kinds != 2 {

@@ -25,8 +25,8 @@ type link struct {
 	target string
 }
 
-// links returns all links of the page's prose, those in code excepted.
-func (m markdown) links() []link {
+// findLinks returns all links of the page's prose, those in code excepted.
+func (m markdown) findLinks() []link {
 	var found []link
 	for i, line := range m.prose {
 		line = inlineCode.ReplaceAllString(line, "")
@@ -40,9 +40,9 @@ func (m markdown) links() []link {
 	return found
 }
 
-// resolve returns the path and the fragment of a link in a page; a path of "" is outside of the
-// repository's files, such as a web page.
-func resolve(from, target string) (to, fragment string, err error) {
+// resolveLink returns the path and the fragment of a link in a page. The path is empty for links to
+// other places than the repository's files, such as a web page.
+func resolveLink(from, target string) (to, fragment string, err error) {
 	u, err := url.Parse(target)
 	switch {
 	case err != nil:
@@ -64,7 +64,7 @@ func resolve(from, target string) (to, fragment string, err error) {
 // checkLink says what is wrong with a link in a page; nil: it leads somewhere. Exists reports
 // whether the repository has a file or folder.
 func checkLink(from, target string, all map[string]markdown, exists func(path string) bool) error {
-	to, fragment, err := resolve(from, target)
+	to, fragment, err := resolveLink(from, target)
 	switch {
 	case err != nil:
 		return err
@@ -79,7 +79,7 @@ func checkLink(from, target string, all map[string]markdown, exists func(path st
 	if !isPage {
 		return fmt.Errorf("%s is no page, and has no anchors", to)
 	}
-	if !page.anchors()[fragment] {
+	if !page.findAnchors()[fragment] {
 		return fmt.Errorf("%s has no heading with the anchor #%s", to, fragment)
 	}
 	return nil
@@ -92,9 +92,9 @@ func inRepository(path string) bool {
 
 func TestEveryLinkLeadsSomewhere(t *testing.T) {
 	t.Parallel()
-	all := pages(t)
+	all := readPages(t)
 	for from, page := range all {
-		for _, link := range page.links() {
+		for _, link := range page.findLinks() {
 			if err := checkLink(from, link.target, all, inRepository); err != nil {
 				t.Errorf("%s:%d: link %s: %v", from, link.line, link.target, err)
 			}
@@ -105,7 +105,7 @@ func TestEveryLinkLeadsSomewhere(t *testing.T) {
 // A page that nothing leads to is a page that is not read.
 func TestEveryPageCanBeReachedFromTheREADME(t *testing.T) {
 	t.Parallel()
-	all := pages(t)
+	all := readPages(t)
 	reached := map[string]bool{}
 	for next := []string{"README.md"}; len(next) > 0; {
 		from := next[0]
@@ -114,8 +114,8 @@ func TestEveryPageCanBeReachedFromTheREADME(t *testing.T) {
 			continue
 		}
 		reached[from] = true
-		for _, link := range all[from].links() {
-			if to, _, err := resolve(from, link.target); err == nil {
+		for _, link := range all[from].findLinks() {
+			if to, _, err := resolveLink(from, link.target); err == nil {
 				next = append(next, to)
 			}
 		}
@@ -129,12 +129,13 @@ func TestEveryPageCanBeReachedFromTheREADME(t *testing.T) {
 
 func TestLinksAreFound(t *testing.T) {
 	t.Parallel()
-	m, err := parseMarkdown("See [a](a.md) and [`b`](b.md#x \"title\"), ![c](<c.png>).\n```\n[d](d.md)\n```\n`[e](e.md)`\n[f]: f.md\n")
+	m, err := parseMarkdown(
+		"See [a](a.md) and [`b`](b.md#x \"title\"), ![c](<c.png>).\n```\n[d](d.md)\n```\n`[e](e.md)`\n[f]: f.md\n")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []link{{1, "a.md"}, {1, "b.md#x"}, {1, "c.png"}, {6, "f.md"}}
-	if got := m.links(); !slices.Equal(got, want) {
+	if got := m.findLinks(); !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

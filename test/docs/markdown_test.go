@@ -62,8 +62,9 @@ func parseMarkdown(text string) (markdown, error) {
 	return m, nil
 }
 
-// anchors returns the fragments that a link to the page can have, as GitHub makes them from headings.
-func (m markdown) anchors() map[string]bool {
+// findAnchors returns the fragments that a link to the page can have, as GitHub makes them from
+// headings.
+func (m markdown) findAnchors() map[string]bool {
 	found := map[string]bool{}
 	for _, line := range m.prose {
 		for _, match := range anchor.FindAllStringSubmatch(line, -1) {
@@ -73,7 +74,7 @@ func (m markdown) anchors() map[string]bool {
 		if match == nil {
 			continue
 		}
-		name := slug(match[1])
+		name := headingSlug(match[1])
 		unique := name
 		for n := 1; found[unique]; n++ {
 			unique = fmt.Sprintf("%s-%d", name, n)
@@ -83,8 +84,8 @@ func (m markdown) anchors() map[string]bool {
 	return found
 }
 
-// slug is the fragment of a heading: lower case, hyphens for spaces, no punctuation.
-func slug(heading string) string {
+// headingSlug returns the fragment of a heading: lower case, hyphens for spaces, no punctuation.
+func headingSlug(heading string) string {
 	heading = linkText.ReplaceAllString(heading, "$1")
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -97,11 +98,11 @@ func slug(heading string) string {
 	}, heading)
 }
 
-// pages returns all pages of the repository by their paths, taken apart.
-func pages(t *testing.T) map[string]markdown {
+// readPages returns all pages of the repository by their paths, taken apart.
+func readPages(t *testing.T) map[string]markdown {
 	t.Helper()
 	found := map[string]markdown{}
-	for _, file := range files(t, ".md") {
+	for _, file := range readFiles(t, ".md") {
 		parsed, err := parseMarkdown(file.text)
 		if err != nil {
 			t.Errorf("%s: %v", file.path, err)
@@ -139,7 +140,7 @@ func TestAnchorsAreThoseOfGitHub(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"1-build_it", "a-link-here", "kinds-and-whats-in-them", "own", "specauth--more", "twice", "twice-1"}
-	if got := slices.Sorted(maps.Keys(m.anchors())); !slices.Equal(got, want) {
+	if got := slices.Sorted(maps.Keys(m.findAnchors())); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -21,9 +21,9 @@ const (
 	troubleshootingPage = "docs/operations/troubleshooting.md"
 )
 
-// declared returns the strings that conditions.go declares: the types of conditions, and all
+// declaredReasons returns the strings that conditions.go declares: the types of conditions, and all
 // reasons (of conditions, of retirements and of events).
-func declared(t *testing.T) (types, reasons []string) {
+func declaredReasons(t *testing.T) (types, reasons []string) {
 	t.Helper()
 	path := filepath.Join(root, filepath.FromSlash(conditionsSource))
 	parsed, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
@@ -57,9 +57,9 @@ var entry = regexp.MustCompile(`(?m)^### (\S+)$`)
 
 func TestEveryReasonHasOneEntryInTroubleshooting(t *testing.T) {
 	t.Parallel()
-	_, reasons := declared(t)
+	_, reasons := declaredReasons(t)
 	count := map[string]int{}
-	for _, match := range entry.FindAllStringSubmatch(page(t, troubleshootingPage), -1) {
+	for _, match := range entry.FindAllStringSubmatch(readPage(t, troubleshootingPage), -1) {
 		count[match[1]]++
 	}
 	for _, reason := range reasons {
@@ -76,8 +76,8 @@ func TestEveryReasonHasOneEntryInTroubleshooting(t *testing.T) {
 
 func TestTheReferenceListsEveryConditionAndReason(t *testing.T) {
 	t.Parallel()
-	types, reasons := declared(t)
-	text := page(t, conditionsPage)
+	types, reasons := declaredReasons(t)
+	text := readPage(t, conditionsPage)
 	for _, condition := range types {
 		if !strings.Contains(text, "| `"+condition+"` | ") {
 			t.Errorf("%s does not list the condition %s: run make docs", conditionsPage, condition)

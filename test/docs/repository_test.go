@@ -22,15 +22,15 @@ type file struct {
 // isTest reports whether `go test` is what compiles a Go file.
 func (f file) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
 
-// lines calls visit for every line with its number, from 1.
-func (f file) lines(visit func(number int, line string)) {
+// eachLine calls visit for every line with its number, from 1.
+func (f file) eachLine(visit func(number int, line string)) {
 	for i, line := range strings.Split(f.text, "\n") {
 		visit(i+1, line)
 	}
 }
 
-// files returns all files with an extension, without what was built and without Git's own.
-func files(t *testing.T, extension string) []file {
+// readFiles returns all files with an extension, without build output and Git's files.
+func readFiles(t *testing.T, extension string) []file {
 	t.Helper()
 	var found []file
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -59,8 +59,8 @@ func files(t *testing.T, extension string) []file {
 	return found
 }
 
-// page returns one page by its path from the root.
-func page(t *testing.T, path string) string {
+// readPage returns one page by its path from the root.
+func readPage(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(path)))
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd/remote"
+	"github.com/coder-session-operator/coder-session-operator/test/program"
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
@@ -28,13 +29,14 @@ var coderManifest string
 // coder is the simulated Coder server, a pod whose administration is reached by a port-forward.
 type coder struct {
 	remote.Admin
-	forward *walk.Process
+	forward *program.Process
 }
 
 // startCoder starts the server in the cluster, with its users.
 func (w *world) startCoder(ctx context.Context, _ options) error {
 	for name, content := range map[string][]byte{
-		"server.crt": w.material.server.CertPEM, "server.key": w.material.server.KeyPEM, "client-ca.crt": w.material.clients.PEM(),
+		"server.crt": w.material.server.CertPEM, "server.key": w.material.server.KeyPEM,
+		"client-ca.crt": w.material.clients.PEM(),
 	} {
 		if _, err := w.folder.Write(name, content); err != nil {
 			return err
@@ -42,39 +44,49 @@ func (w *world) startCoder(ctx context.Context, _ options) error {
 	}
 	for _, args := range [][]string{
 		{"create", "namespace", coderdNamespace},
-		{"-n", coderdNamespace, "create", "secret", "generic", "coderd-tls", "--from-file=server.crt", "--from-file=server.key", "--from-file=client-ca.crt"},
+		{
+			"-n", coderdNamespace, "create", "secret", "generic", "coderd-tls", "--from-file=server.crt",
+			"--from-file=server.key", "--from-file=client-ca.crt",
+		},
 	} {
 		if _, err := w.kubectl.Run(ctx, args...); err != nil {
 			return err
 		}
 	}
-	if err := w.apply(ctx, "coder.yaml", coderManifest); err != nil {
+	if err := w.applyManifest(ctx, "coder.yaml", coderManifest); err != nil {
 		return err
 	}
-	if _, err := w.kubectl.Run(ctx, "-n", coderdNamespace, "rollout", "status", "deployment/coder", "--timeout=120s"); err != nil {
+	if _, err := w.kubectl.Run(ctx, "-n", coderdNamespace, "rollout", "status", "deployment/coder",
+		"--timeout=120s"); err != nil {
 		return err
 	}
 	if err := w.forwardCoder(ctx); err != nil {
 		return err
 	}
-	for _, user := range []coderd.SeedUser{{Username: operatorUser, Roles: []string{coderd.RoleOwner}}, {Username: machineUser}, {Username: personUser}} {
+	for _, user := range []coderd.SeedUser{
+		{Username: operatorUser, Roles: []string{coderd.RoleOwner}}, {Username: machineUser}, {Username: personUser},
+	} {
 		if err := w.coder.Call(ctx, http.MethodPost, "/users", user, nil); err != nil {
 			return err
 		}
 	}
-	// Known to the server alone until here, and never on a command line.
+	// Set through the administration, since a secret does not belong on a command line.
 	err := w.coder.ChangeEdge(ctx, map[string]any{"required_headers": map[string]string{headerName: w.material.header}})
 	if err != nil {
 		return err
 	}
-	w.term.Seen("the simulated Coder server runs at %s; its edge demands a client certificate and the header %s", coderURL, headerName)
+	w.term.Seen("the simulated Coder server runs at %s; its edge demands a client certificate and the header %s", coderURL,
+		headerName)
 	return nil
 }
 
 // forwardCoder leads a port of this machine to the server's administration.
 func (w *world) forwardCoder(ctx context.Context) error {
-	forward, err := walk.StartProcess(w.folder.Logs, w.kubectl.Path, "--kubeconfig", w.cluster.Kubeconfig,
-		"-n", coderdNamespace, "port-forward", "deployment/coder", ":9090", "--address=127.0.0.1")
+	forward, err := program.Start(program.Command{
+		Path: w.kubectl.Path, Log: w.folder.Log(w.kubectl.Path),
+		Args: []string{"--kubeconfig", w.cluster.Kubeconfig, "-n", coderdNamespace,
+			"port-forward", "deployment/coder", ":9090", "--address=127.0.0.1"},
+	})
 	if err != nil {
 		return err
 	}
@@ -89,17 +101,21 @@ func (w *world) forwardCoder(ctx context.Context) error {
 	return err
 }
 
-// token makes a token of a user's, as the user would.
-func (c *coder) token(ctx context.Context, user, name string) (string, error) {
+// createToken creates a token of a user, as the user would.
+func (c *coder) createToken(ctx context.Context, user, name string) (string, error) {
 	var answer struct{ Token string }
 	err := c.Call(ctx, http.MethodPost, "/tokens", coderd.SeedToken{User: user, Name: name, Lifetime: "144h"}, &answer)
 	return answer.Token, err
 }
 
-// gate holds the next requests for a route until it is released.
-func (c *coder) gate(ctx context.Context, method, path string) (release func(context.Context) error, waiting walk.Look, err error) {
+// gateRequests holds the next request for a route until it is released.
+func (c *coder) gateRequests(
+	ctx context.Context, method, path string,
+) (release func(context.Context) error, waiting walk.Look, err error) {
 	var fault struct{ ID, Hits int }
-	err = c.Call(ctx, http.MethodPost, "/faults", map[string]any{"kind": coderd.FaultGate, "method": method, "path": path, "times": 1}, &fault)
+	err = c.Call(ctx, http.MethodPost, "/faults", map[string]any{
+		"kind": coderd.FaultGate, "method": method, "path": path, "times": 1,
+	}, &fault)
 	release = func(ctx context.Context) error {
 		return c.Call(ctx, http.MethodDelete, fmt.Sprintf("/faults/%d", fault.ID), nil, nil)
 	}

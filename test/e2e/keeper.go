@@ -20,8 +20,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// keeper keeps what pods print, also of those that are gone, and the values of all Secrets that there ever were, so that
-// the one can be searched for the other.
+// keeper keeps the output of all pods, including those that are gone, and the values of all Secrets
+// that ever existed, so that the output can be searched for the values.
 type keeper struct {
 	client client.WithWatch
 	pods   kubernetes.Interface
@@ -41,22 +41,25 @@ func newKeeper(ctx context.Context, config *rest.Config, c client.WithWatch, log
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
-	k := &keeper{client: c, pods: pods, folder: filepath.Join(logs, "pods"), followed: map[string]bool{}, values: map[string]string{}}
+	k := &keeper{
+		client: c, pods: pods, folder: filepath.Join(logs, "pods"), followed: map[string]bool{}, values: map[string]string{},
+	}
 	if err := os.Mkdir(k.folder, 0o700); err != nil {
 		return nil, err
 	}
 	ctx, k.cancel = context.WithCancel(ctx)
-	k.work.Go(func() { k.watch(ctx, &corev1.PodList{}, func(o client.Object) { k.seePod(ctx, o) }) })
-	k.work.Go(func() { k.watch(ctx, &corev1.SecretList{}, k.seeSecret) })
+	k.work.Go(func() { k.watchObjects(ctx, &corev1.PodList{}, func(o client.Object) { k.seePod(ctx, o) }) })
+	k.work.Go(func() { k.watchObjects(ctx, &corev1.SecretList{}, k.seeSecret) })
 	return k, nil
 }
 
-// watch shows all objects of a kind to see, over and over from the start where the watch ends.
-func (k *keeper) watch(ctx context.Context, list client.ObjectList, see func(client.Object)) {
+// watchObjects passes all objects of a kind to see, and starts again from the beginning when the
+// watch ends.
+func (k *keeper) watchObjects(ctx context.Context, list client.ObjectList, see func(client.Object)) {
 	for ctx.Err() == nil {
 		stream, err := k.client.Watch(ctx, list)
 		if err != nil {
-			k.problem(ctx, err)
+			k.addProblem(ctx, err)
 			return
 		}
 		for event := range stream.ResultChan() {
@@ -68,7 +71,7 @@ func (k *keeper) watch(ctx context.Context, list client.ObjectList, see func(cli
 	}
 }
 
-func (k *keeper) problem(ctx context.Context, err error) {
+func (k *keeper) addProblem(ctx context.Context, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if ctx.Err() == nil {
@@ -91,21 +94,22 @@ func (k *keeper) seePod(ctx context.Context, object client.Object) {
 		}
 		k.mu.Unlock()
 		if begun && !known {
-			k.work.Go(func() { k.follow(ctx, pod, status.Name, status.ContainerID) })
+			k.work.Go(func() { k.followContainer(ctx, pod, status.Name, status.ContainerID) })
 		}
 	}
 }
 
-func (k *keeper) follow(ctx context.Context, pod *corev1.Pod, container, id string) {
+func (k *keeper) followContainer(ctx context.Context, pod *corev1.Pod, container, id string) {
 	_, id, _ = strings.Cut(id, "://")
 	path := filepath.Join(k.folder, fmt.Sprintf("%s_%s_%s_%.8s.log", pod.Namespace, pod.Name, container, id))
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		k.problem(ctx, err)
+		k.addProblem(ctx, err)
 		return
 	}
 	defer func() { _ = file.Close() }()
-	stream, err := k.pods.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container, Follow: true}).Stream(ctx)
+	stream, err := k.pods.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name,
+		&corev1.PodLogOptions{Container: container, Follow: true}).Stream(ctx)
 	if err != nil {
 		return // a container that has gone already, or whose node cannot be asked
 	}
@@ -114,7 +118,9 @@ func (k *keeper) follow(ctx context.Context, pod *corev1.Pod, container, id stri
 }
 
 // publicKeys of Secrets are no credentials.
-var publicKeys = map[string]bool{"url": true, "CODER_URL": true, "tls.crt": true, "ca.crt": true, "client-ca.crt": true, "server.crt": true}
+var publicKeys = map[string]bool{
+	"url": true, "CODER_URL": true, "tls.crt": true, "ca.crt": true, "client-ca.crt": true, "server.crt": true,
+}
 
 // seeSecret remembers the values of a Secret, by a name to say where one was found.
 func (k *keeper) seeSecret(object client.Object) {
@@ -128,14 +134,15 @@ func (k *keeper) seeSecret(object client.Object) {
 		if publicKeys[key] {
 			continue
 		}
-		for _, part := range telling(string(value)) {
+		for _, part := range recognisableParts(string(value)) {
 			k.values[part] = fmt.Sprintf("key %q of Secret %s/%s", key, secret.Namespace, secret.Name)
 		}
 	}
 }
 
-// telling are the parts of a value by which it can be recognised: each long line; of a header what comes after its name.
-func telling(value string) []string {
+// recognisableParts returns the parts of a value by which it can be recognised: each long line; of
+// a header, its value.
+func recognisableParts(value string) []string {
 	var parts []string
 	for line := range strings.Lines(value) {
 		line = strings.TrimSpace(line)
@@ -149,7 +156,7 @@ func telling(value string) []string {
 	return parts
 }
 
-// stop ends it, and waits for what is being written.
+// stop ends the watches, and waits for pending output.
 func (k *keeper) stop() {
 	k.cancel()
 	done := make(chan struct{})
@@ -160,14 +167,14 @@ func (k *keeper) stop() {
 	}
 }
 
-// credentials are all values that there ever were, and where they are from.
-func (k *keeper) credentials() map[string]string {
+// allCredentials returns all values of Secrets that were ever seen, with their origins.
+func (k *keeper) allCredentials() map[string]string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return maps.Clone(k.values)
 }
 
-// err is what kept the keeper from its work.
+// err returns the errors of watches and logs.
 func (k *keeper) err() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()

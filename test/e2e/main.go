@@ -35,19 +35,19 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	if !run(ctx, o, walk.NewTerminal(os.Stdout)) {
+	if !runSteps(ctx, o, walk.NewTerminal(os.Stdout)) {
 		os.Exit(1)
 	}
 }
 
-// run sets everything up, takes all steps and reports whether all was as expected.
-func run(ctx context.Context, o options, term *walk.Terminal) bool {
+// runSteps starts everything, runs all steps and reports whether all was as expected.
+func runSteps(ctx context.Context, o options, term *walk.Terminal) bool {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	started := time.Now()
 	w := &world{term: term, abort: cancel}
-	steps := w.steps()
-	passed, err := 0, w.start(ctx, o)
+	steps := w.listSteps()
+	passed, err := 0, w.startAll(ctx, o)
 	if err == nil {
 		passed, err = walk.Run(ctx, term, steps)
 	}
@@ -57,14 +57,14 @@ func run(ctx context.Context, o options, term *walk.Terminal) bool {
 	failed := 0
 	if err != nil {
 		failed = 1
-		w.fail(err)
+		w.reportFailure(err)
 	}
 	cancel(nil)
-	if closing := w.close(o.keepLogs || err != nil); closing != nil {
+	if closing := w.closeAll(o.keepLogs || err != nil); closing != nil {
 		term.Failure(closing, "")
 		err = errors.Join(err, closing)
 	}
-	w.summary(time.Since(started))
+	w.printSummary(time.Since(started))
 	fmt.Printf("e2e: %d passed, %d failed, %d skipped\n", passed, failed, max(0, len(steps)-passed-failed))
 	return err == nil
 }

@@ -16,22 +16,23 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
-// ready is the Ready condition; the zero condition where there is none.
-func ready(conditions []metav1.Condition) metav1.Condition {
+// readyCondition returns the Ready condition; Unknown if there is none.
+func readyCondition(conditions []metav1.Condition) metav1.Condition {
 	if c := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); c != nil {
 		return *c
 	}
 	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: "NoCondition"}
 }
 
-// sessionIs looks for a reason of a session's Ready condition, with regard to the spec as it is now.
+// sessionIs waits for a reason of a session's Ready condition, for the current generation of the
+// spec.
 func (w *world) sessionIs(name, reason string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
-		object, err := w.session(ctx, name)
+		object, err := w.getSession(ctx, name)
 		if err != nil {
 			return "", false, err
 		}
-		c := ready(object.Status.Conditions)
+		c := readyCondition(object.Status.Conditions)
 		seen := fmt.Sprintf("CoderSession %s has Ready=%s (%s: %s)", name, c.Status, c.Reason, c.Message)
 		return seen, c.Reason == reason && object.Status.ObservedGeneration == object.Generation, nil
 	}
@@ -40,22 +41,23 @@ func (w *world) sessionIs(name, reason string) walk.Look {
 // awaitSessions waits until sessions are in one state.
 func (w *world) awaitSessions(ctx context.Context, reason string, names ...string) error {
 	for _, name := range names {
-		if _, err := walk.Await(ctx, fmt.Sprintf("CoderSession %s is %s", name, reason), w.sessionIs(name, reason)); err != nil {
+		if _, err := walk.Await(ctx, fmt.Sprintf("CoderSession %s is %s", name, reason),
+			w.sessionIs(name, reason)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// published is the id of the token in a session's Secret.
-func (w *world) published(ctx context.Context, name string) (string, error) {
-	secret, err := w.secret(ctx, name)
+// publishedTokenID returns the id of the token in a session's Secret.
+func (w *world) publishedTokenID(ctx context.Context, name string) (string, error) {
+	secret, err := w.getSecret(ctx, name)
 	return secret.Annotations[v1alpha1.AnnotationTokenID], err
 }
 
 // liveTokens are the ids of the session's tokens that the server accepts.
 func (w *world) liveTokens(ctx context.Context, name string) ([]string, error) {
-	object, err := w.session(ctx, name)
+	object, err := w.getSession(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +75,7 @@ func (w *world) liveTokens(ctx context.Context, name string) ([]string, error) {
 // oneToken looks whether the published token is the only one of the session's that is alive.
 func (w *world) oneToken(name string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
-		id, err := w.published(ctx, name)
+		id, err := w.publishedTokenID(ctx, name)
 		if err != nil {
 			return "", false, err
 		}
@@ -85,7 +87,7 @@ func (w *world) oneToken(name string) walk.Look {
 // leader is who holds the operator's lease: the pod, and the process in it.
 type leader struct{ pod, identity string }
 
-func (w *world) leader(ctx context.Context) (leader, error) {
+func (w *world) findLeader(ctx context.Context) (leader, error) {
 	var leases coordinationv1.LeaseList
 	if err := w.client.List(ctx, &leases, client.InNamespace(operatorNamespace)); err != nil {
 		return leader{}, err
@@ -102,7 +104,7 @@ func (w *world) leader(ctx context.Context) (leader, error) {
 // leadsOther looks for a leader other than the given one.
 func (w *world) leadsOther(was leader) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
-		now, err := w.leader(ctx)
+		now, err := w.findLeader(ctx)
 		return "the leader is " + now.identity, now.identity != "" && now.identity != was.identity, err
 	}
 }

@@ -14,14 +14,15 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
-// publicObjects are the kinds that anybody may be shown.
-const publicObjects = "events,cdep,cses,pods,deployments,replicasets,configmaps,leases,services,mutatingwebhookconfigurations"
+// publicObjects are the kinds that must not hold credentials.
+const publicObjects = "events,cdep,cses,pods,deployments,replicasets,configmaps,leases,services," +
+	"mutatingwebhookconfigurations"
 
-// publicTexts are in the logs of the operator and of the pods: what is kept is not nothing.
+// publicTexts are in the logs of the operator and of the pods. They show that logs were kept.
 var publicTexts = []string{`"msg":"readiness changed"`, `"outcome":"accepted"`}
 
-// searchEverything looks for every credential that there ever was in all that was printed: by pods, by the programs of the
-// cluster, and in all objects that are no Secrets (B90).
+// searchEverything searches for every credential that ever existed: in the logs of pods and of the
+// cluster's programs, and in all objects that are not Secrets (B90).
 func (w *world) searchEverything(ctx context.Context) error {
 	if err := w.keeper.err(); err != nil {
 		return fmt.Errorf("not all was kept: %w", err)
@@ -44,17 +45,18 @@ func (w *world) searchEverything(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	values := w.keeper.credentials()
-	if err := search(texts, values); err != nil {
+	values := w.keeper.allCredentials()
+	if err := searchTexts(texts, values); err != nil {
 		return err
 	}
 	w.term.Seen("none of %d values of credentials is in %d logs and objects (%d kB)", len(values), len(texts), size/1024)
 	return nil
 }
 
-// search finds the public texts, and no value of a credential, plain or in base64. Values are keys, where they are from is
-// what they lead to.
-func search(texts, values map[string]string) error {
+// searchTexts returns an error unless all public texts are found and no value of a credential is,
+// neither plain nor in base64. The keys of values are what is searched for, and its values their
+// origins.
+func searchTexts(texts, values map[string]string) error {
 	for _, public := range publicTexts {
 		if whereIs(texts, public) == "" {
 			return &walk.UnexpectedError{Expected: fmt.Sprintf("%q in some log", public), Seen: "not all was kept"}
@@ -70,7 +72,7 @@ func search(texts, values map[string]string) error {
 	return nil
 }
 
-// whereIs is the name of a text with something in it; empty: of none.
+// whereIs returns the name of a text that contains what; empty if none does.
 func whereIs(texts map[string]string, what string) string {
 	for name, text := range texts {
 		if strings.Contains(text, what) {

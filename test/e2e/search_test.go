@@ -21,7 +21,7 @@ func TestSearch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if err := search(map[string]string{"a log": c.text}, values); (err == nil) != c.fine {
+			if err := searchTexts(map[string]string{"a log": c.text}, values); (err == nil) != c.fine {
 				t.Errorf("search: %v", err)
 			}
 		})

@@ -17,42 +17,65 @@ const (
 	rollout = 3 * time.Minute
 )
 
-func (w *world) steps() []walk.Step {
+func (w *world) listSteps() []walk.Step {
 	return []walk.Step{
 		{Title: "The quick start, word for word",
-			Expect: "its commands are taken from docs/getting-started.md and run by a shell: install, two manifests, a pod that works, uninstall.",
-			Run:    w.quickStart},
+			Expect: "its commands are taken from docs/getting-started.md and run by a shell: install, two " +
+				"manifests, a pod that works, uninstall.",
+			Run: w.quickStart},
 		{Title: "The previous chart is installed, and the samples are applied",
-			Expect: "chart 0.1.0 with its own values; prod is verified over mTLS, the sessions become Ready.", Run: w.installPrevious},
+			Expect: "chart 0.1.0 with its own values; prod is verified over mTLS, the sessions become Ready.",
+			Run:    w.installPrevious},
 		{Title: "The chart is upgraded",
-			Expect: "helm upgrade with the previous release's values: CRDs and roles are upgraded, too, pod injection is there, and no token is replaced.",
-			Run:    w.upgrade},
+			Expect: "helm upgrade with the previous release's values: CRDs and roles are upgraded, too, pod " +
+				"injection is there, and no token is replaced.",
+			Run: w.upgradeChart},
 		{Title: "From a manifest to an accepted call",
-			Expect: "a session and an injected pod are applied together; the pod waits for its Secret, starts, and its call is accepted.", Run: w.measureStart},
+			Expect: "a session and an injected pod are applied together; the pod waits for its Secret, " +
+				"starts, and its call is accepted.",
+			Run: w.measureStart},
 		{Title: "Two pods call every 200 ms",
-			Expect: "one is injected, one mounts the Secret by hand. Whatever happens from here on, none of their calls is refused.", Run: w.startCallers},
+			Expect: "one is injected, one mounts the Secret by hand. Whatever happens from here on, none of " +
+				"their calls is refused.",
+			Run: w.startCallers},
 		{Title: "A rotation reaches running pods",
-			Expect: "another token is asked for: both pods go on with the new one, without a restart; then the old one is revoked.",
-			Run:    w.rotate},
+			Expect: "another token is asked for: both pods go on with the new one, without a restart; then " +
+				"the old one is revoked.",
+			Run: w.rotateToken},
 		{Title: "The client certificate is rewritten",
-			Expect: "in twenty writes with half pairs in between: one verification, no session leaves Ready, the pods get the new certificate.", Run: w.rewriteCertificate},
+			Expect: "in twenty writes with half pairs in between: one verification, no session leaves Ready, " +
+				"the pods get the new certificate.",
+			Run: w.rewriteCertificate},
 		{Title: "Suspension and recovery",
-			Expect: "a certificate of an unknown authority suspends session edge, which lives by it; a right one brings it back, and nobody touches the session.",
-			Run:    w.suspend},
+			Expect: "a certificate of an unknown authority suspends session edge, which lives by it; a right " +
+				"one brings it back, without a change of the session.",
+			Run: w.suspendSession},
 		{Title: "Workloads with the token in their environment are rolled",
-			Expect: "spec.restart names Deployment runner: after a rotation it is rolled, and the old token is revoked only then.", Run: w.restart},
+			Expect: "spec.restart names Deployment runner: after a rotation it is rolled, and the old token " +
+				"is revoked only then.",
+			Run: w.restartRunner},
 		{Title: "The leader is killed in the middle of a rotation",
-			Expect: "its mint is under way, and nobody hears the answer. The other replica takes over and ends with exactly one live token.", Run: w.killLeader},
+			Expect: "it is killed before the answer to its mint arrives. The other replica takes over and " +
+				"ends with exactly one live token.",
+			Run: w.killLeader},
 		{Title: "A replica is cut off from the API server",
-			Expect: "the leader loses its lease and stops; the other one takes over and rotates. Connected again, both are Ready, with one live token.", Run: w.partition},
+			Expect: "the leader loses its lease and stops; the other one takes over and rotates. Connected " +
+				"again, both are Ready, with one live token.",
+			Run: w.partitionLeader},
 		{Title: "No credential in any log, event or object",
-			Expect: "everything that was printed since the start is searched for every value that any Secret has had.", Run: w.searchEverything},
+			Expect: "everything that was printed since the start is searched for every value that any Secret " +
+				"has had.",
+			Run: w.searchEverything},
 		{Title: "Uninstall",
-			Expect: "sessions and deployments are deleted, then the release: all tokens are revoked, no finalizer keeps anything, the CRDs stay.", Run: w.uninstall},
+			Expect: "sessions and deployments are deleted, then the release: all tokens are revoked, no " +
+				"finalizer keeps anything, the CRDs stay.",
+			Run: w.uninstallChart},
 		{Title: "One namespace, with Roles only",
-			Expect: "watchNamespaces, and nothing cluster-wide: a session there becomes Ready, its pod is accepted, and the operator may read nothing else.",
-			Run:    w.rolesOnly},
+			Expect: "watchNamespaces, and nothing cluster-wide: a session there becomes Ready, its pod is " +
+				"accepted, and the operator may read nothing else.",
+			Run: w.rolesOnly},
 		{Title: "Nothing is left",
-			Expect: "the namespaces can be deleted, and everything that was printed is searched once more.", Run: w.leave},
+			Expect: "the namespaces can be deleted, and everything that was printed is searched once more.",
+			Run:    w.deleteNamespaces},
 	}
 }

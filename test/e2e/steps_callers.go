@@ -28,7 +28,7 @@ func (w *world) measureStart(ctx context.Context) error {
 		if _, err := w.kubectl.Run(ctx, "apply", "-f", file); err != nil {
 			return err
 		}
-		if _, err := walk.Await(ctx, "a call of pod "+name+" is accepted", w.accepts(name)); err != nil {
+		if _, err := walk.Await(ctx, "a call of pod "+name+" is accepted", w.hasAcceptedCall(name)); err != nil {
 			return err
 		}
 		times = append(times, time.Since(started))
@@ -37,34 +37,35 @@ func (w *world) measureStart(ctx context.Context) error {
 		}
 	}
 	slices.Sort(times)
-	w.measured("from kubectl apply of a session and its pod to an accepted call: median %s, of %d between %s and %s",
+	w.recordFigure("from kubectl apply of a session and its pod to an accepted call: median %s, of %d between %s and %s",
 		walk.Brief(times[starts/2]), starts, walk.Brief(times[0]), walk.Brief(times[starts-1]))
 	return nil
 }
 
 func (w *world) startCallers(ctx context.Context) error {
-	if err := w.apply(ctx, "injected.yaml", injectedManifest); err != nil {
+	if err := w.applyManifest(ctx, "injected.yaml", injectedManifest); err != nil {
 		return err
 	}
-	if err := w.apply(ctx, "by-hand.yaml", byHandManifest); err != nil {
+	if err := w.applyManifest(ctx, "by-hand.yaml", byHandManifest); err != nil {
 		return err
 	}
 	for _, pod := range callers {
-		if _, err := walk.Await(ctx, "calls of pod "+pod+" are accepted", w.accepts(pod)); err != nil {
+		if _, err := walk.Await(ctx, "calls of pod "+pod+" are accepted", w.hasAcceptedCall(pod)); err != nil {
 			return err
 		}
 	}
 	err := w.kubectl.Show(ctx, "-n", namespace, "get", "pod", "injected", "-o",
-		`jsonpath={range .spec.containers[*]}{range .env[*]}{.name}={.value}{"\n"}{end}{range .volumeMounts[*]}{.mountPath}{"\n"}{end}{end}`)
+		`jsonpath={range .spec.containers[*]}{range .env[*]}{.name}={.value}{"\n"}{end}`+
+			`{range .volumeMounts[*]}{.mountPath}{"\n"}{end}{end}`)
 	if err != nil {
 		return err
 	}
 	return w.allAccepted(ctx, callers...)
 }
 
-// rotate asks for another token of session ci and sees it reach the pods.
-func (w *world) rotate(ctx context.Context) error {
-	old, err := w.published(ctx, "ci")
+// rotateToken asks for another token of session ci and waits until it reaches the pods.
+func (w *world) rotateToken(ctx context.Context) error {
+	old, err := w.publishedTokenID(ctx, "ci")
 	if err != nil {
 		return err
 	}
@@ -72,17 +73,18 @@ func (w *world) rotate(ctx context.Context) error {
 	if err := w.kubectl.Show(ctx, "coder", "renew", "ci", "-n", namespace); err != nil {
 		return err
 	}
-	next, err := w.replaced(ctx, "ci", old)
+	next, err := w.awaitReplacement(ctx, "ci", old)
 	if err != nil {
 		return err
 	}
 	w.term.Seen("token %s is published after %s", next, walk.Brief(time.Since(started)))
 	for _, pod := range callers {
-		if _, err := walk.Await(ctx, "pod "+pod+" uses token "+next, w.uses(pod, next)); err != nil {
+		if _, err := walk.Await(ctx, "pod "+pod+" uses token "+next, w.usesToken(pod, next)); err != nil {
 			return err
 		}
 	}
-	w.measured("a published token is used by running pods after %s (the kubelet looks every %s)", walk.Brief(time.Since(started)), kubeletSync)
+	w.recordFigure("a published token is used by running pods after %s (the kubelet looks every %s)",
+		walk.Brief(time.Since(started)), kubeletSync)
 	if _, err := walk.Await(ctx, "the old token is revoked after the overlap", w.oneToken("ci")); err != nil {
 		return err
 	}
@@ -92,37 +94,39 @@ func (w *world) rotate(ctx context.Context) error {
 
 // askForLifetime changes what a session asks for, so that its token is replaced.
 func (w *world) askForLifetime(ctx context.Context, name, lifetime string) error {
-	return w.kubectl.Show(ctx, "patch", "cses", name, "-n", namespace, "--type=merge", "-p", fmt.Sprintf(`{"spec":{"auth":{"mint":{"lifetime":%q}}}}`, lifetime))
+	return w.kubectl.Show(ctx, "patch", "cses", name, "-n", namespace, "--type=merge", "-p",
+		fmt.Sprintf(`{"spec":{"auth":{"mint":{"lifetime":%q}}}}`, lifetime))
 }
 
-// replaced waits until another token is published, and returns its id.
-func (w *world) replaced(ctx context.Context, name, old string) (string, error) {
+// awaitReplacement waits until another token is published, and returns its id.
+func (w *world) awaitReplacement(ctx context.Context, name, old string) (string, error) {
 	var next string
 	_, err := walk.Await(ctx, "Secret "+name+" holds another token", func(ctx context.Context) (string, bool, error) {
 		var err error
-		next, err = w.published(ctx, name)
+		next, err = w.publishedTokenID(ctx, name)
 		return "token " + next, next != "" && next != old, err
 	})
 	return next, err
 }
 
-// restart rolls Deployment runner.
-func (w *world) restart(ctx context.Context) error {
+// restartRunner restarts the pods of Deployment runner.
+func (w *world) restartRunner(ctx context.Context) error {
 	if err := w.startRunner(ctx); err != nil {
 		return err
 	}
-	old, err := w.published(ctx, "runner")
+	old, err := w.publishedTokenID(ctx, "runner")
 	if err != nil {
 		return err
 	}
 	if err := w.askForLifetime(ctx, "runner", "20h"); err != nil {
 		return err
 	}
-	next, err := w.replaced(ctx, "runner", old)
+	next, err := w.awaitReplacement(ctx, "runner", old)
 	if err != nil {
 		return err
 	}
-	if _, err := walk.AwaitFor(ctx, rollout, "all pods of runner call with the new token, and then the old one is revoked", w.rolled(old, next)); err != nil {
+	if _, err := walk.AwaitFor(ctx, rollout, "all pods of runner call with the new token, and then the old one is revoked",
+		w.isRolledOut(old, next)); err != nil {
 		return err
 	}
 	pods, err := w.podsOf(ctx, namespace, "app", "runner")
@@ -135,11 +139,12 @@ func (w *world) restart(ctx context.Context) error {
 		}
 	}
 	w.term.Seen("Deployment runner is rolled; the old token was revoked after that, and no call was refused")
-	return w.kubectl.Show(ctx, "-n", namespace, "get", "events", "--field-selector=involvedObject.name=runner,involvedObject.kind=CoderSession")
+	return w.kubectl.Show(ctx, "-n", namespace, "get", "events",
+		"--field-selector=involvedObject.name=runner,involvedObject.kind=CoderSession")
 }
 
 func (w *world) startRunner(ctx context.Context) error {
-	if err := w.apply(ctx, "runner.yaml", runnerManifest); err != nil {
+	if err := w.applyManifest(ctx, "runner.yaml", runnerManifest); err != nil {
 		return err
 	}
 	if err := w.awaitSessions(ctx, v1alpha1.ReasonActive, "runner"); err != nil {
@@ -149,9 +154,9 @@ func (w *world) startRunner(ctx context.Context) error {
 	return err
 }
 
-// rolled looks whether all pods of runner call with the next token and the old one is revoked; not in this order is an
-// error.
-func (w *world) rolled(old, next string) walk.Look {
+// isRolledOut waits until all pods of runner call with the next token and the old one is revoked.
+// It is an error if the old one is revoked earlier.
+func (w *world) isRolledOut(old, next string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		live, err := w.liveTokens(ctx, "runner")
 		if err != nil {
@@ -162,19 +167,24 @@ func (w *world) rolled(old, next string) walk.Look {
 			return "", false, err
 		}
 		if len(behind) > 0 && !slices.Contains(live, old) {
-			return "", false, &walk.UnexpectedError{Expected: "the old token is valid until all pods are replaced", Seen: "revoked before " + strings.Join(behind, ", ")}
+			return "", false, &walk.UnexpectedError{
+				Expected: "the old token is valid until all pods are replaced", Seen: "revoked before " + strings.Join(behind,
+					", "),
+			}
 		}
-		return fmt.Sprintf("pods with another token: %d; tokens alive: %d", len(behind), len(live)), len(behind) == 0 && len(live) == 1, nil
+		return fmt.Sprintf("pods with another token: %d; tokens alive: %d", len(behind), len(live)), len(behind) == 0 &&
+			len(live) == 1, nil
 	}
 }
 
-// runnersWithout are the pods of runner that are to stay and call with another token, or not yet.
+// runnersWithout returns the pods of runner, without those that are being replaced, that do not
+// call with the token yet.
 func (w *world) runnersWithout(ctx context.Context, token string) ([]string, error) {
 	pods, err := w.podsOf(ctx, namespace, "app", "runner")
 	var names []string
 	for _, pod := range pods {
 		if pod.DeletionTimestamp != nil {
-			continue // it has been told to end, and nobody counts on it
+			continue // being replaced
 		}
 		if last, err := w.callsNow(ctx, pod.Name); err != nil || last.Token != token {
 			names = append(names, pod.Name)

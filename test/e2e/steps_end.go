@@ -16,8 +16,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
-// uninstall takes everything away, and looks what is left.
-func (w *world) uninstall(ctx context.Context) error {
+// uninstallChart removes everything, and looks for what is left.
+func (w *world) uninstallChart(ctx context.Context) error {
 	if _, err := w.kubectl.Run(ctx, "-n", namespace, "delete", "pod", "--selector=!app", "--wait=false"); err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (w *world) uninstall(ctx context.Context) error {
 	if strings.Contains(left, release) {
 		return &walk.UnexpectedError{Expected: "nothing cluster-wide but the CRDs is left", Seen: left}
 	}
-	if _, err := w.secret(ctx, "ci"); !apierrors.IsNotFound(err) {
+	if _, err := w.getSecret(ctx, "ci"); !apierrors.IsNotFound(err) {
 		return &walk.UnexpectedError{Expected: "Secret ci is gone", Seen: fmt.Sprintf("looking for it: %v", err)}
 	}
 	return w.kubectl.Show(ctx, "get", "crd", "-o", "name")
@@ -67,7 +67,8 @@ func (w *world) noTokens(ctx context.Context) error {
 
 // rolesOnly installs the operator for one namespace, with nothing that is cluster-wide.
 func (w *world) rolesOnly(ctx context.Context) error {
-	install := append([]string{"install", release, filepath.Join(w.root, "charts", release), "--namespace", operatorNamespace,
+	install := append([]string{"install", release, filepath.Join(w.root, "charts",
+		release), "--namespace", operatorNamespace,
 		"--set", "watchNamespaces={" + namespace + "}", "--set", "clusterId=e2eroles", "--set", "crds.install=false",
 		"--set", "metrics.secure=false", "--set", "webhook.enabled=false"}, imageValues...)
 	if err := w.helm.Show(ctx, install...); err != nil {
@@ -82,10 +83,10 @@ func (w *world) rolesOnly(ctx context.Context) error {
 	if err := w.awaitSessions(ctx, v1alpha1.ReasonActive, workingSessions...); err != nil {
 		return err
 	}
-	if err := w.apply(ctx, "by-hand.yaml", byHandManifest); err != nil {
+	if err := w.applyManifest(ctx, "by-hand.yaml", byHandManifest); err != nil {
 		return err
 	}
-	if _, err := walk.Await(ctx, "calls of pod by-hand are accepted", w.accepts("by-hand")); err != nil {
+	if _, err := walk.Await(ctx, "calls of pod by-hand are accepted", w.hasAcceptedCall("by-hand")); err != nil {
 		return err
 	}
 	if err := w.mayReadOnly(ctx, namespace); err != nil {
@@ -117,8 +118,9 @@ func (w *world) mayReadOnly(ctx context.Context, watched string) error {
 	return nil
 }
 
-// leave deletes the namespaces: whatever had a finalizer that nobody takes away would keep one.
-func (w *world) leave(ctx context.Context) error {
+// deleteNamespaces deletes the namespaces. A finalizer that no controller removes would keep one of
+// them.
+func (w *world) deleteNamespaces(ctx context.Context) error {
 	if err := w.searchEverything(ctx); err != nil {
 		return err
 	}
@@ -126,7 +128,8 @@ func (w *world) leave(ctx context.Context) error {
 	if err := w.kubectl.Show(ctx, "delete", "namespace", namespace, operatorNamespace, "--timeout=90s"); err != nil {
 		return err
 	}
-	if err := w.kubectl.Show(ctx, "delete", "crd", "codersessions.credentials.coder.com", "coderdeployments.credentials.coder.com", "--timeout=60s"); err != nil {
+	if err := w.kubectl.Show(ctx, "delete", "crd", "codersessions.credentials.coder.com",
+		"coderdeployments.credentials.coder.com", "--timeout=60s"); err != nil {
 		return err
 	}
 	w.term.Seen("nothing keeps them: gone after %s", walk.Brief(time.Since(started)))

@@ -19,15 +19,15 @@ import (
 )
 
 func (w *world) killLeader(ctx context.Context) error {
-	old, err := w.published(ctx, "ci")
+	old, err := w.publishedTokenID(ctx, "ci")
 	if err != nil {
 		return err
 	}
-	leader, err := w.leader(ctx)
+	leader, err := w.findLeader(ctx)
 	if err != nil {
 		return err
 	}
-	release, waiting, err := w.coder.gate(ctx, http.MethodPost, "/api/v2/users/*/keys/tokens")
+	release, waiting, err := w.coder.gateRequests(ctx, http.MethodPost, "/api/v2/users/*/keys/tokens")
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (w *world) killLeader(ctx context.Context) error {
 		return err
 	}
 	started := time.Now()
-	if err := w.kill(ctx, leader.pod); err != nil {
+	if err := w.killOperator(ctx, leader.pod); err != nil {
 		return err
 	}
 	if err := release(ctx); err != nil {
@@ -48,16 +48,17 @@ func (w *world) killLeader(ctx context.Context) error {
 	if _, err := walk.Await(ctx, "another process leads", w.leadsOther(leader)); err != nil {
 		return err
 	}
-	next, err := w.replaced(ctx, "ci", old)
+	next, err := w.awaitReplacement(ctx, "ci", old)
 	if err != nil {
 		return err
 	}
-	w.measured("after the leader was killed in a rotation the next token was published within %s", walk.Brief(time.Since(started)))
+	w.recordFigure("after the leader was killed in a rotation the next token was published within %s",
+		walk.Brief(time.Since(started)))
 	return w.oneTokenAfter(ctx, next)
 }
 
-// kill ends the operator in a pod without giving it time for anything.
-func (w *world) kill(ctx context.Context, pod string) error {
+// killOperator kills the operator's process in a pod, so that it cannot clean up.
+func (w *world) killOperator(ctx context.Context, pod string) error {
 	if !w.own {
 		return w.kubectl.Show(ctx, "-n", operatorNamespace, "delete", "pod", pod, "--grace-period=0", "--force")
 	}
@@ -73,7 +74,7 @@ func (w *world) kill(ctx context.Context, pod string) error {
 		group, err := os.ReadFile(path)
 		program, exeErr := os.Readlink(filepath.Join(filepath.Dir(path), "exe"))
 		if err != nil || exeErr != nil || !strings.Contains(string(group), uid) || filepath.Base(program) != release {
-			continue // one that has ended meanwhile is none that is looked for
+			continue // the process has ended meanwhile
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		if err != nil {
@@ -88,11 +89,12 @@ func (w *world) kill(ctx context.Context, pod string) error {
 // oneTokenAfter waits until the pods use a token and it is the only one that is left.
 func (w *world) oneTokenAfter(ctx context.Context, next string) error {
 	for _, pod := range callers {
-		if _, err := walk.Await(ctx, "pod "+pod+" uses token "+next, w.uses(pod, next)); err != nil {
+		if _, err := walk.Await(ctx, "pod "+pod+" uses token "+next, w.usesToken(pod, next)); err != nil {
 			return err
 		}
 	}
-	if _, err := walk.AwaitFor(ctx, 2*walk.Patience, "exactly one token of session ci is alive", w.oneToken("ci")); err != nil {
+	if _, err := walk.AwaitFor(ctx, 2*walk.Patience, "exactly one token of session ci is alive",
+		w.oneToken("ci")); err != nil {
 		return err
 	}
 	if err := w.rolledOut(ctx); err != nil {
@@ -102,16 +104,16 @@ func (w *world) oneTokenAfter(ctx context.Context, next string) error {
 	return w.allAccepted(ctx, callers...)
 }
 
-func (w *world) partition(ctx context.Context) error {
+func (w *world) partitionLeader(ctx context.Context) error {
 	if !w.own {
 		w.term.Note("not on a cluster that others own: it takes a packet filter on the node")
 		return nil
 	}
-	old, err := w.published(ctx, "ci")
+	old, err := w.publishedTokenID(ctx, "ci")
 	if err != nil {
 		return err
 	}
-	leader, err := w.leader(ctx)
+	leader, err := w.findLeader(ctx)
 	if err != nil {
 		return err
 	}
@@ -124,11 +126,11 @@ func (w *world) partition(ctx context.Context) error {
 	if _, err := walk.Await(ctx, "another replica leads", w.leadsOther(leader)); err != nil {
 		return err
 	}
-	w.measured("a leader that is cut off is replaced after %s", walk.Brief(time.Since(started)))
+	w.recordFigure("a leader that is cut off is replaced after %s", walk.Brief(time.Since(started)))
 	if err := w.askForLifetime(ctx, "ci", "16h"); err != nil {
 		return err
 	}
-	next, err := w.replaced(ctx, "ci", old)
+	next, err := w.awaitReplacement(ctx, "ci", old)
 	if err != nil {
 		return err
 	}
@@ -153,7 +155,10 @@ func (w *world) cutOff(ctx context.Context, pod string) (heal func(context.Conte
 	filter := func(ctx context.Context, action string) error {
 		var errs []error
 		for _, target := range [][]string{{service, "443"}, {server, port}} {
-			args := []string{"--table", "raw", action, "PREROUTING", "--source", address, "--destination", target[0], "--protocol", "tcp", "--dport", target[1], "--jump", "DROP"}
+			args := []string{
+				"--table", "raw", action, "PREROUTING", "--source", address, "--destination", target[0], "--protocol", "tcp",
+				"--dport", target[1], "--jump", "DROP",
+			}
 			if output, err := exec.CommandContext(ctx, "iptables", args...).CombinedOutput(); err != nil {
 				errs = append(errs, fmt.Errorf("iptables %s: %w: %s", strings.Join(args, " "), err, output))
 			}

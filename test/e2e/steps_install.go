@@ -29,7 +29,9 @@ func (w *world) installPrevious(ctx context.Context) error {
 	if _, err := w.folder.Write("coder-session-operator-0.1.0.tgz", previousChart); err != nil {
 		return err
 	}
-	install := append([]string{"install", release, "coder-session-operator-0.1.0.tgz", "--namespace", operatorNamespace, "--create-namespace"}, imageValues...)
+	install := append([]string{
+		"install", release, "coder-session-operator-0.1.0.tgz", "--namespace", operatorNamespace, "--create-namespace",
+	}, imageValues...)
 	if err := w.helm.Show(ctx, install...); err != nil {
 		return err
 	}
@@ -50,27 +52,29 @@ const replicas = 2
 
 // rolledOut waits until all replicas of the operator are ready.
 func (w *world) rolledOut(ctx context.Context) error {
-	_, err := w.kubectl.Run(ctx, "-n", operatorNamespace, "rollout", "status", "deployment/"+release, "--timeout="+rollout.String())
+	_, err := w.kubectl.Run(ctx, "-n", operatorNamespace, "rollout", "status", "deployment/"+release,
+		"--timeout="+rollout.String())
 	if err != nil {
 		return err
 	}
-	_, err = walk.Await(ctx, fmt.Sprintf("%d replicas are ready", replicas), func(ctx context.Context) (string, bool, error) {
-		pods, err := w.podsOf(ctx, operatorNamespace, "app.kubernetes.io/name", release)
-		n := 0
-		for _, pod := range pods {
-			for _, c := range pod.Status.Conditions {
-				if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-					n++
+	_, err = walk.Await(ctx, fmt.Sprintf("%d replicas are ready", replicas),
+		func(ctx context.Context) (string, bool, error) {
+			pods, err := w.podsOf(ctx, operatorNamespace, "app.kubernetes.io/name", release)
+			n := 0
+			for _, pod := range pods {
+				for _, c := range pod.Status.Conditions {
+					if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+						n++
+					}
 				}
 			}
-		}
-		return fmt.Sprintf("%d of %d", n, len(pods)), n == replicas && len(pods) == replicas, err
-	})
+			return fmt.Sprintf("%d of %d", n, len(pods)), n == replicas && len(pods) == replicas, err
+		})
 	return err
 }
 
-// overSamples is what config/samples has to be told: where the server is, and that whoever uses the Secret of session ci
-// needs a certificate, too. Rotations are to leave the kubelet time, and to be over soon.
+// overSamples adapts config/samples: it sets the server's URL, adds the client certificate to the
+// Secret of session ci, and sets an overlap of rotations that is long enough for the kubelet.
 const overSamples = `apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources: [%s]
@@ -84,7 +88,7 @@ patches:
     - {op: add, path: /spec/rotation, value: {overlap: %s}}
 `
 
-// asPrevious turns the samples into what chart 0.1.0 knows: its access rules have no names.
+// asPrevious adapts the samples to chart 0.1.0, whose access rules have no names.
 const asPrevious = `
     - {op: remove, path: /spec/access/0/name}`
 
@@ -128,11 +132,11 @@ func (w *world) applySamples(ctx context.Context) error {
 // writeMaterial writes the files that a person has got from others.
 func (w *world) writeMaterial(ctx context.Context) error {
 	n := len(w.keeper.followed) // a token's name has to be new
-	operator, err := w.coder.token(ctx, operatorUser, fmt.Sprintf("bootstrap-%d", n))
+	operator, err := w.coder.createToken(ctx, operatorUser, fmt.Sprintf("bootstrap-%d", n))
 	if err != nil {
 		return err
 	}
-	person, err := w.coder.token(ctx, personUser, fmt.Sprintf("laptop-%d", n))
+	person, err := w.coder.createToken(ctx, personUser, fmt.Sprintf("laptop-%d", n))
 	if err != nil {
 		return err
 	}
@@ -151,12 +155,13 @@ func (w *world) writeMaterial(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) upgrade(ctx context.Context) error {
-	before, err := w.secret(ctx, "ci")
+func (w *world) upgradeChart(ctx context.Context) error {
+	before, err := w.getSecret(ctx, "ci")
 	if err != nil {
 		return err
 	}
-	err = w.helm.Show(ctx, "upgrade", release, filepath.Join(w.root, "charts", release), "--namespace", operatorNamespace, "--reset-then-reuse-values")
+	err = w.helm.Show(ctx, "upgrade", release, filepath.Join(w.root, "charts", release), "--namespace", operatorNamespace,
+		"--reset-then-reuse-values")
 	if err != nil {
 		return err
 	}
@@ -171,7 +176,8 @@ func (w *world) upgrade(ctx context.Context) error {
 		return &walk.UnexpectedError{Expected: "the CRDs are upgraded, too", Seen: "no status.lastHandledRenewAt"}
 	}
 	_, err = walk.Await(ctx, "the webhook has a CA bundle", func(ctx context.Context) (string, bool, error) {
-		bundle, err := w.kubectl.Run(ctx, "get", "mutatingwebhookconfiguration", release+"-webhook", "-o", "jsonpath={.webhooks[*].clientConfig.caBundle}")
+		bundle, err := w.kubectl.Run(ctx, "get", "mutatingwebhookconfiguration", release+"-webhook", "-o",
+			"jsonpath={.webhooks[*].clientConfig.caBundle}")
 		return fmt.Sprintf("%d bytes", len(bundle)), bundle != "", err
 	})
 	if err != nil {
@@ -187,12 +193,12 @@ func (w *world) upgrade(ctx context.Context) error {
 	if err := w.awaitSessions(ctx, v1alpha1.ReasonActive, workingSessions...); err != nil {
 		return err
 	}
-	after, err := w.secret(ctx, "ci")
+	after, err := w.getSecret(ctx, "ci")
 	if err != nil {
 		return err
 	}
 	if !apiequality.Semantic.DeepEqual(before.Data, after.Data) {
-		return &walk.UnexpectedError{Expected: "Secret ci is what it was", Seen: "it was written anew"}
+		return &walk.UnexpectedError{Expected: "Secret ci is what it was", Seen: "it was written again"}
 	}
 	w.term.Seen("CRDs, roles and webhook are there; the Secret of session ci is what it was")
 	return w.kubectl.Show(ctx, "-n", operatorNamespace, "get", "deployment,pods,pdb,lease")

@@ -53,7 +53,7 @@ func (w *world) quickStart(ctx context.Context) error {
 	}
 	for _, block := range blocks {
 		w.term.Command(strings.TrimSpace(strings.ReplaceAll(block, "\n", "\n    ")))
-		output, err := w.shell(ctx, testImages.Replace(block))
+		output, err := w.runShell(ctx, testImages.Replace(block))
 		w.term.Output(output)
 		if err != nil {
 			return err
@@ -110,8 +110,8 @@ func containsAny(text string, parts []string) bool {
 	return false
 }
 
-// shell runs commands with what a newcomer has in the environment.
-func (w *world) shell(ctx context.Context, commands string) (string, error) {
+// runShell runs commands in a shell with the environment of a new user.
+func (w *world) runShell(ctx context.Context, commands string) (string, error) {
 	command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", commands)
 	command.Dir = w.folder.Work
 	command.Env = append(os.Environ(), w.helm.Env...)

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
@@ -27,13 +27,13 @@ func (w *world) rewriteCertificate(ctx context.Context) error {
 		return err
 	}
 	started := time.Now()
-	var last *pki.Certificate
+	var last *certs.Certificate
 	for range writes / 2 {
-		if last, err = w.material.issue(); err != nil {
+		if last, err = w.material.issueClientCertificate(); err != nil {
 			return err
 		}
 		for key, value := range map[string][]byte{"tls.crt": last.CertPEM, "tls.key": last.KeyPEM} {
-			if err := w.write(ctx, "coder-mtls", key, value); err != nil {
+			if err := w.writeSecretKey(ctx, "coder-mtls", key, value); err != nil {
 				return err
 			}
 		}
@@ -53,19 +53,20 @@ func (w *world) rewriteCertificate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The interval of five minutes may have come round meanwhile.
+	// The interval of five minutes may have elapsed meanwhile.
 	if n := after - before; n < 1 || n > 2 {
 		return &walk.UnexpectedError{Expected: "one verification", Seen: fmt.Sprintf("%d", n)}
 	}
-	w.measured("%d writes of the certificate's Secret cost %d verification(s); pods showed the new one after %s", writes, after-before, walk.Brief(time.Since(started)))
+	w.recordFigure("%d writes of the certificate's Secret cost %d verification(s); pods showed the new one after %s",
+		writes, after-before, walk.Brief(time.Since(started)))
 	if err := w.awaitSessions(ctx, v1alpha1.ReasonActive, workingSessions...); err != nil {
 		return err
 	}
 	return w.allAccepted(ctx, callers...)
 }
 
-// write writes one key of a Secret.
-func (w *world) write(ctx context.Context, secret, key string, value []byte) error {
+// writeSecretKey writes one key of a Secret.
+func (w *world) writeSecretKey(ctx context.Context, secret, key string, value []byte) error {
 	patch, err := json.Marshal(map[string]any{"data": map[string][]byte{key: value}})
 	if err != nil {
 		return err
@@ -74,12 +75,12 @@ func (w *world) write(ctx context.Context, secret, key string, value []byte) err
 	return w.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
 }
 
-func (w *world) suspend(ctx context.Context) error {
-	strangers, err := pki.NewAuthority("e2e strangers", nil)
+func (w *world) suspendSession(ctx context.Context) error {
+	strangers, err := certs.NewAuthority("e2e strangers", nil)
 	if err != nil {
 		return err
 	}
-	stranger, err := strangers.Issue(pki.Request{Usage: pki.Client, CommonName: operatorUser})
+	stranger, err := strangers.Issue(certs.Request{Usage: certs.Client, CommonName: operatorUser})
 	if err != nil {
 		return err
 	}
@@ -99,13 +100,14 @@ func (w *world) suspend(ctx context.Context) error {
 	if err := w.awaitSessions(ctx, v1alpha1.ReasonActive, workingSessions...); err != nil {
 		return err
 	}
-	w.measured("a suspended session is Ready %s after the right certificate was written", walk.Brief(time.Since(started)))
+	w.recordFigure("a suspended session is Ready %s after the right certificate was written",
+		walk.Brief(time.Since(started)))
 	return w.allAccepted(ctx, callers...)
 }
 
-func (w *world) writePair(ctx context.Context, pair *pki.Certificate) error {
-	if err := w.write(ctx, "coder-mtls", "tls.crt", pair.CertPEM); err != nil {
+func (w *world) writePair(ctx context.Context, pair *certs.Certificate) error {
+	if err := w.writeSecretKey(ctx, "coder-mtls", "tls.crt", pair.CertPEM); err != nil {
 		return err
 	}
-	return w.write(ctx, "coder-mtls", "tls.key", pair.KeyPEM)
+	return w.writeSecretKey(ctx, "coder-mtls", "tls.key", pair.KeyPEM)
 }

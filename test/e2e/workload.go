@@ -40,8 +40,8 @@ type call struct {
 	Accepted, Refused, Failed int
 }
 
-// calls are all lines that a pod has printed.
-func (w *world) calls(ctx context.Context, pod string) ([]call, error) {
+// readCalls returns all lines that a pod has printed.
+func (w *world) readCalls(ctx context.Context, pod string) ([]call, error) {
 	text, err := w.keeper.pods.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{}).DoRaw(ctx)
 	if err != nil {
 		return nil, err
@@ -59,15 +59,15 @@ func (w *world) calls(ctx context.Context, pod string) ([]call, error) {
 
 // callsNow is the latest line of a pod.
 func (w *world) callsNow(ctx context.Context, pod string) (call, error) {
-	calls, err := w.calls(ctx, pod)
+	calls, err := w.readCalls(ctx, pod)
 	if err != nil || len(calls) == 0 {
 		return call{}, err
 	}
 	return calls[len(calls)-1], nil
 }
 
-// allAccepted makes sure that no call of a pod was ever anything but accepted, and that its containers were never
-// started anew.
+// allAccepted returns an error unless all calls of a pod were accepted and none of its containers
+// was restarted.
 func (w *world) allAccepted(ctx context.Context, pods ...string) error {
 	for _, pod := range pods {
 		last, err := w.callsNow(ctx, pod)
@@ -77,10 +77,11 @@ func (w *world) allAccepted(ctx context.Context, pods ...string) error {
 		if last.Refused+last.Failed > 0 || last.Accepted == 0 {
 			return &walk.UnexpectedError{
 				Expected: "all calls of pod " + pod + " are accepted",
-				Seen:     fmt.Sprintf("%d accepted, %d refused, %d failed; the last: %s %d %s", last.Accepted, last.Refused, last.Failed, last.Outcome, last.Status, last.Error),
+				Seen: fmt.Sprintf("%d accepted, %d refused, %d failed; the last: %s %d %s", last.Accepted, last.Refused,
+					last.Failed, last.Outcome, last.Status, last.Error),
 			}
 		}
-		object, err := get(ctx, w, pod, &corev1.Pod{})
+		object, err := getObject(ctx, w, pod, &corev1.Pod{})
 		if err != nil {
 			return err
 		}
@@ -91,19 +92,21 @@ func (w *world) allAccepted(ctx context.Context, pods ...string) error {
 	return nil
 }
 
-// accepts looks for an accepted call of a pod.
-func (w *world) accepts(pod string) walk.Look {
+// hasAcceptedCall waits for an accepted call of a pod.
+func (w *world) hasAcceptedCall(pod string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		last, err := w.callsNow(ctx, pod)
-		return fmt.Sprintf("%d calls accepted, the last: %s %s", last.Accepted, last.Outcome, last.Error), last.Outcome == "accepted", err
+		return fmt.Sprintf("%d calls accepted, the last: %s %s", last.Accepted, last.Outcome,
+			last.Error), last.Outcome == "accepted", err
 	}
 }
 
-// uses looks for accepted calls of a pod with a token.
-func (w *world) uses(pod, token string) walk.Look {
+// usesToken waits for accepted calls of a pod with a token.
+func (w *world) usesToken(pod, token string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		last, err := w.callsNow(ctx, pod)
-		return fmt.Sprintf("%s with token %s", last.Outcome, last.Token), last.Outcome == "accepted" && last.Token == token, err
+		return fmt.Sprintf("%s with token %s", last.Outcome, last.Token), last.Outcome == "accepted" &&
+			last.Token == token, err
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/cluster"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
@@ -59,8 +59,8 @@ type world struct {
 
 // material is everything by which the two sides of a connection know each other.
 type material struct {
-	servers, clients *pki.Authority
-	server, client   *pki.Certificate
+	servers, clients *certs.Authority
+	server, client   *certs.Certificate
 	header           string
 }
 
@@ -68,32 +68,36 @@ type material struct {
 const headerName = "X-Edge-Secret"
 
 func newMaterial() (*material, error) {
-	servers, err := pki.NewAuthority("e2e servers", nil)
+	servers, err := certs.NewAuthority("e2e servers", nil)
 	if err != nil {
 		return nil, err
 	}
-	clients, err := pki.NewAuthority("e2e clients", nil)
+	clients, err := certs.NewAuthority("e2e clients", nil)
 	if err != nil {
 		return nil, err
 	}
 	m := &material{servers: servers, clients: clients, header: rand.Text()}
-	m.server, err = servers.Issue(pki.Request{Usage: pki.Server, CommonName: "coder", DNSNames: []string{"coder.coderd.svc"}})
+	m.server, err = servers.Issue(certs.Request{
+		Usage: certs.Server, CommonName: "coder", DNSNames: []string{"coder.coderd.svc"},
+	})
 	if err != nil {
 		return nil, err
 	}
-	m.client, err = m.issue()
+	m.client, err = m.issueClientCertificate()
 	return m, err
 }
 
-// issue makes a certificate that identifies the operator's user.
-func (m *material) issue() (*pki.Certificate, error) {
-	return m.clients.Issue(pki.Request{Usage: pki.Client, CommonName: operatorUser})
+// issueClientCertificate issues a certificate for the operator's user.
+func (m *material) issueClientCertificate() (*certs.Certificate, error) {
+	return m.clients.Issue(certs.Request{Usage: certs.Client, CommonName: operatorUser})
 }
 
-// start brings up what the steps need: a cluster with the images in it, and the Coder server.
-func (w *world) start(ctx context.Context, o options) error {
+// startAll starts what the steps need: a cluster with the images, and the Coder server.
+func (w *world) startAll(ctx context.Context, o options) error {
 	w.term.Heading("Coder Session Operator: end to end")
-	for _, begin := range []func(context.Context, options) error{w.prepare, w.startCluster, w.loadImages, w.startCoder} {
+	for _, begin := range []func(context.Context, options) error{
+		w.prepareFolder, w.startCluster, w.loadImages, w.startCoder,
+	} {
 		if err := begin(ctx, o); err != nil {
 			return err
 		}
@@ -101,7 +105,7 @@ func (w *world) start(ctx context.Context, o options) error {
 	return nil
 }
 
-func (w *world) prepare(_ context.Context, o options) error {
+func (w *world) prepareFolder(_ context.Context, o options) error {
 	var err error
 	if w.root, err = filepath.Abs(o.root); err != nil {
 		return err
@@ -143,7 +147,7 @@ func (w *world) startCluster(ctx context.Context, _ options) error {
 	env := []string{"KUBECONFIG=" + w.cluster.Kubeconfig, "PATH=" + filepath.Join(w.root, "bin") + ":" + os.Getenv("PATH")}
 	w.kubectl = &walk.Program{Path: w.cluster.Kubectl, Dir: w.folder.Work, Env: env, Term: w.term}
 	w.helm = &walk.Program{Path: filepath.Join(w.root, "bin", "helm"), Dir: w.folder.Work, Term: w.term, Env: append(env,
-		// Nothing of the caller's own.
+		// Without the files of the user who runs the test.
 		"HELM_CACHE_HOME="+w.folder.Work, "HELM_CONFIG_HOME="+w.folder.Work, "HELM_DATA_HOME="+w.folder.Work)}
 	if w.keeper, err = newKeeper(ctx, w.cluster.Config, w.client, w.folder.Logs); err != nil {
 		return err
@@ -156,7 +160,8 @@ func (w *world) startCluster(ctx context.Context, _ options) error {
 func (w *world) loadImages(ctx context.Context, _ options) error {
 	archive := filepath.Join(w.folder.Work, "workloads.tar")
 	image := cluster.Image{Name: testImage, User: "65532:65532", Entrypoint: []string{"/caller"}, Files: map[string]string{
-		"/caller": filepath.Join(w.root, "bin", "e2e", "caller"), "/coderd-sim": filepath.Join(w.root, "bin", "e2e", "coderd-sim"),
+		"/caller": filepath.Join(w.root, "bin", "e2e",
+			"caller"), "/coderd-sim": filepath.Join(w.root, "bin", "e2e", "coderd-sim"),
 	}}
 	if err := cluster.WriteImage(archive, image); err != nil {
 		return err
@@ -170,16 +175,17 @@ func (w *world) loadImages(ctx context.Context, _ options) error {
 	return nil
 }
 
-// apply applies one of the embedded manifests, showing the command.
-func (w *world) apply(ctx context.Context, name, text string) error {
+// applyManifest applies one of the embedded manifests, showing the command.
+func (w *world) applyManifest(ctx context.Context, name, text string) error {
 	if _, err := w.folder.Write(name, []byte(text)); err != nil {
 		return err
 	}
 	return w.kubectl.Show(ctx, "apply", "-f", name)
 }
 
-// fail says what went wrong and keeps the objects beside the logs. Those hold no credentials.
-func (w *world) fail(err error) {
+// reportFailure prints the error and saves the objects beside the logs. The objects hold no
+// credentials.
+func (w *world) reportFailure(err error) {
 	if w.folder == nil {
 		w.term.Failure(err, "")
 		return
@@ -204,8 +210,8 @@ func (w *world) fail(err error) {
 	}
 }
 
-// close stops what runs, the last started first, and removes the files.
-func (w *world) close(keepLogs bool) error {
+// closeAll stops the programs, the last started first, and removes the files.
+func (w *world) closeAll(keepLogs bool) error {
 	var errs []error
 	if w.coder != nil {
 		errs = append(errs, w.coder.forward.Stop())
@@ -225,14 +231,14 @@ func (w *world) close(keepLogs bool) error {
 	return errors.Join(errs...)
 }
 
-// measured notes a figure for the summary, and shows it.
-func (w *world) measured(format string, args ...any) {
+// recordFigure keeps a figure for the summary, and prints it.
+func (w *world) recordFigure(format string, args ...any) {
 	figure := fmt.Sprintf(format, args...)
 	w.figures = append(w.figures, figure)
 	w.term.Seen("%s", figure)
 }
 
-func (w *world) summary(took time.Duration) {
+func (w *world) printSummary(took time.Duration) {
 	w.term.Heading("Measured:")
 	for _, figure := range w.figures {
 		w.term.Note("%s", figure)
@@ -240,15 +246,15 @@ func (w *world) summary(took time.Duration) {
 	w.term.Note("all of it: %s", walk.Brief(took))
 }
 
-// get reads an object of the main namespace.
-func get[T client.Object](ctx context.Context, w *world, name string, into T) (T, error) {
+// getObject reads an object of the main namespace.
+func getObject[T client.Object](ctx context.Context, w *world, name string, into T) (T, error) {
 	return into, w.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, into)
 }
 
-func (w *world) secret(ctx context.Context, name string) (*corev1.Secret, error) {
-	return get(ctx, w, name, &corev1.Secret{})
+func (w *world) getSecret(ctx context.Context, name string) (*corev1.Secret, error) {
+	return getObject(ctx, w, name, &corev1.Secret{})
 }
 
-func (w *world) session(ctx context.Context, name string) (*v1alpha1.CoderSession, error) {
-	return get(ctx, w, name, &v1alpha1.CoderSession{})
+func (w *world) getSession(ctx context.Context, name string) (*v1alpha1.CoderSession, error) {
+	return getObject(ctx, w, name, &v1alpha1.CoderSession{})
 }

@@ -32,9 +32,9 @@ func Root() (string, error) {
 	}
 }
 
-// assets is the folder with etcd and kube-apiserver. The error of a missing program
-// says how to get it.
-func assets(root string) (string, error) {
+// findAssets returns the folder with etcd and kube-apiserver. The error for a missing program says
+// how to get it.
+func findAssets(root string) (string, error) {
 	folder := os.Getenv(assetsVariable)
 	if folder == "" {
 		folder = filepath.Join(root, "bin", "kube")
@@ -42,7 +42,7 @@ func assets(root string) (string, error) {
 	for _, program := range []string{"etcd", "kube-apiserver"} {
 		_, err := os.Stat(filepath.Join(folder, program))
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", missing(folder, program)
+			return "", newMissingError(folder, program)
 		}
 		if err != nil {
 			return "", fmt.Errorf("look for %s: %w", program, err)
@@ -51,7 +51,7 @@ func assets(root string) (string, error) {
 	return folder, nil
 }
 
-// findKubectl is the kubectl in the folder or, where it has none, that in PATH.
+// findKubectl returns the kubectl of the folder or, if it has none, of PATH.
 func findKubectl(folder string) (string, error) {
 	path := filepath.Join(folder, "kubectl")
 	_, err := os.Stat(path)
@@ -62,12 +62,12 @@ func findKubectl(folder string) (string, error) {
 		return "", fmt.Errorf("look for kubectl: %w", err)
 	}
 	if path, err = exec.LookPath("kubectl"); err != nil {
-		return "", missing(folder, "kubectl")
+		return "", newMissingError(folder, "kubectl")
 	}
 	return path, nil
 }
 
-func missing(folder, program string) error {
+func newMissingError(folder, program string) error {
 	return fmt.Errorf("%s has no %s: run `make kube`, which builds it, or set %s to a folder that has it",
 		folder, program, assetsVariable)
 }

@@ -59,7 +59,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	programs, err := assets(root)
+	programs, err := findAssets(root)
 	if err != nil {
 		return nil, err
 	}
@@ -72,33 +72,33 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 		return nil, fmt.Errorf("make the folder of the control plane: %w", err)
 	}
 	c := &Cluster{folder: folder, Kubectl: kubectl}
-	if err := c.start(ctx, root, programs, options); err != nil {
+	if err := c.startControlPlane(ctx, root, programs, options); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
 	return c, nil
 }
 
-func (c *Cluster) start(ctx context.Context, root, programs string, options Options) error {
+func (c *Cluster) startControlPlane(ctx context.Context, root, programs string, options Options) error {
 	logf := options.Logf
 	if logf == nil {
 		logf = func(string, ...any) {}
 	}
-	if err := c.configure(root, programs, options); err != nil {
+	if err := c.configurePrograms(root, programs, options); err != nil {
 		return err
 	}
 	logf("starting etcd and kube-apiserver of %s in %s", programs, c.folder)
-	if err := c.run(ctx); err != nil {
+	if err := c.runPrograms(ctx); err != nil {
 		return err
 	}
-	if err := c.connect(); err != nil {
+	if err := c.createAdmin(); err != nil {
 		return err
 	}
 	logf("kube-apiserver listens on %s", c.Config.Host)
 	return nil
 }
 
-// connect makes the admin's client and kubeconfig for the running API server.
-func (c *Cluster) connect() error {
+// createAdmin makes the admin's client and kubeconfig for the running API server.
+func (c *Cluster) createAdmin() error {
 	c.Scheme = runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(c.Scheme), v1alpha1.AddToScheme(c.Scheme)); err != nil {
 		return fmt.Errorf("build the scheme: %w", err)

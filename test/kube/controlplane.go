@@ -23,17 +23,17 @@ const (
 	shownLines = 15
 )
 
-// configure prepares the programs' flags, folders and log files.
-func (c *Cluster) configure(root, programs string, options Options) error {
+// configurePrograms prepares the programs' flags, folders and log files.
+func (c *Cluster) configurePrograms(root, programs string, options Options) error {
 	var err error
 	if c.leash, err = newLeash(c.folder); err != nil {
 		return err
 	}
 	etcd, apiServer := &envtest.Etcd{}, &envtest.APIServer{}
-	if etcd.Path, err = c.leash.tie(filepath.Join(programs, "etcd")); err != nil {
+	if etcd.Path, err = c.leash.tieProgram(filepath.Join(programs, "etcd")); err != nil {
 		return err
 	}
-	if apiServer.Path, err = c.leash.tie(filepath.Join(programs, "kube-apiserver")); err != nil {
+	if apiServer.Path, err = c.leash.tieProgram(filepath.Join(programs, "kube-apiserver")); err != nil {
 		return err
 	}
 	for path, folder := range map[string]*string{"data": &etcd.DataDir, "certificates": &apiServer.CertDir} {
@@ -66,8 +66,8 @@ func (c *Cluster) configure(root, programs string, options Options) error {
 	return nil
 }
 
-// run starts the programs and waits until the CRDs are served.
-func (c *Cluster) run(ctx context.Context) error {
+// runPrograms starts the programs and waits until the CRDs are served.
+func (c *Cluster) runPrograms(ctx context.Context) error {
 	etcdLog, err := os.Create(filepath.Join(c.folder, "etcd.log"))
 	if err != nil {
 		return fmt.Errorf("prepare the control plane: %w", err)
@@ -97,7 +97,7 @@ func (c *Cluster) run(ctx context.Context) error {
 		return fmt.Errorf("start the control plane: %w", ctx.Err())
 	}
 	if err != nil && c.environment.Config == nil {
-		return fmt.Errorf("start the control plane: %w%s%s", err, tail(etcdLog.Name()), tail(apiServerLog.Name()))
+		return fmt.Errorf("start the control plane: %w%s%s", err, lastLines(etcdLog.Name()), lastLines(apiServerLog.Name()))
 	}
 	if err != nil {
 		return fmt.Errorf("start the control plane: %w", err)
@@ -105,8 +105,8 @@ func (c *Cluster) run(ctx context.Context) error {
 	return nil
 }
 
-// tail returns the last lines of a log under a heading, or nothing.
-func tail(path string) string {
+// lastLines returns the last lines of a log under a heading, or nothing.
+func lastLines(path string) string {
 	content, err := os.ReadFile(path)
 	content = bytes.TrimSpace(content)
 	if err != nil || len(content) == 0 {

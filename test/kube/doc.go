@@ -12,7 +12,7 @@
 // RBAC and finalizers, and it means that:
 //
 //   - owner references are stored and never acted on: nothing is garbage collected,
-//   - a deleted namespace stays Terminating for ever, so tests leave theirs behind,
+//   - a deleted namespace stays Terminating, so tests leave theirs behind,
 //   - there are no service accounts and no token for them,
 //   - a Deployment never gets a ReplicaSet, a Pod never runs: tests write the
 //     status that a controller would have written.

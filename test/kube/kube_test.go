@@ -55,7 +55,8 @@ func TestEachNamespaceIsNewAndHasItsLabels(t *testing.T) {
 func TestKubectlWorksWithTheKubeconfig(t *testing.T) {
 	t.Parallel()
 	cluster := kube.ForTest(t)
-	command := exec.CommandContext(t.Context(), cluster.Kubectl, "--kubeconfig", cluster.Kubeconfig, "get", "namespaces", "-o", "name")
+	command := exec.CommandContext(t.Context(), cluster.Kubectl, "--kubeconfig", cluster.Kubeconfig, "get", "namespaces",
+		"-o", "name")
 	output, err := command.CombinedOutput()
 	if err != nil || !strings.Contains(string(output), "namespace/kube-system") {
 		t.Errorf("kubectl: %v\n%s", err, output)
@@ -65,7 +66,7 @@ func TestKubectlWorksWithTheKubeconfig(t *testing.T) {
 func TestAUserMayOnlyWhatRBACGives(t *testing.T) {
 	t.Parallel()
 	cluster := kube.ForTest(t)
-	user, err := cluster.User("nobody-in-particular")
+	user, err := cluster.User("without-roles")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +81,7 @@ func TestAUserMayOnlyWhatRBACGives(t *testing.T) {
 
 func TestStopLeavesNothing(t *testing.T) {
 	t.Parallel()
-	// The flag would have no effect, were it not passed on.
+	// Shows that the flag is passed on.
 	cluster, err := kube.Start(t.Context(), kube.Options{
 		Logf:           t.Logf,
 		APIServerFlags: map[string]string{"feature-gates": "AllAlpha=false"},

@@ -37,11 +37,11 @@ exec '%[1]s' "$@" 3<&-
 // newLeash makes the pipe in the folder.
 func newLeash(folder string) (*leash, error) {
 	l := &leash{folder: folder}
-	if err := syscall.Mkfifo(l.pipe(), 0o600); err != nil {
+	if err := syscall.Mkfifo(l.pipePath(), 0o600); err != nil {
 		return nil, fmt.Errorf("make the pipe of the control plane: %w", err)
 	}
 	// Reading and writing, because an open for writing only waits for a reader.
-	writer, err := os.OpenFile(l.pipe(), os.O_RDWR, 0)
+	writer, err := os.OpenFile(l.pipePath(), os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the pipe of the control plane: %w", err)
 	}
@@ -49,13 +49,13 @@ func newLeash(folder string) (*leash, error) {
 	return l, nil
 }
 
-func (l *leash) pipe() string { return filepath.Join(l.folder, "alive") }
+func (l *leash) pipePath() string { return filepath.Join(l.folder, "alive") }
 
-// tie returns the path of a script that runs the program on the leash.
-func (l *leash) tie(program string) (string, error) {
+// tieProgram returns the path of a script that runs the program on the leash.
+func (l *leash) tieProgram(program string) (string, error) {
 	path := filepath.Join(l.folder, "run-"+filepath.Base(program))
 	//nolint:gosec // A script has to be executable.
-	if err := os.WriteFile(path, fmt.Appendf(nil, script, program, l.pipe()), 0o700); err != nil {
+	if err := os.WriteFile(path, fmt.Appendf(nil, script, program, l.pipePath()), 0o700); err != nil {
 		return "", fmt.Errorf("write the script of %s: %w", filepath.Base(program), err)
 	}
 	return path, nil

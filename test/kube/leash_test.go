@@ -51,7 +51,7 @@ func onLeash(t *testing.T, arguments ...string) (*leash, *exec.Cmd) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, err := leash.tie(shell)
+	path, err := leash.tieProgram(shell)
 	if err != nil {
 		t.Fatal(err)
 	}

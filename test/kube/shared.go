@@ -16,7 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// prepared is set by Shared: somebody stops what ForTest starts.
+// prepared is set by Shared, which stops what ForTest starts.
 var prepared atomic.Bool
 
 // shared is the test binary's control plane. It is started at its first use, so
@@ -42,13 +42,13 @@ func Shared(m *testing.M) int {
 	return code
 }
 
-// ForTest returns the control plane that the tests of a binary share, and starts
-// it for the first of them. The test fails when it cannot be started: a test
-// that is skipped where programs are missing holds nothing.
+// ForTest returns the control plane that the tests of a binary share, and starts it for the first
+// of them. The test fails if it cannot be started: tests are not skipped because programs are
+// missing.
 func ForTest(t testing.TB) *Cluster {
 	t.Helper()
 	if !prepared.Load() {
-		t.Fatal("nobody would stop the control plane: add func TestMain(m *testing.M) { os.Exit(kube.Shared(m)) }")
+		t.Fatal("the control plane would not be stopped: add func TestMain(m *testing.M) { os.Exit(kube.Shared(m)) }")
 	}
 	shared.once.Do(func() { shared.cluster, shared.err = Start(context.Background(), Options{}) })
 	if shared.err != nil {
@@ -57,7 +57,7 @@ func ForTest(t testing.TB) *Cluster {
 	return shared.cluster
 }
 
-// notInName is what a test's name has and a namespace's may not.
+// notInName matches the characters that the name of a namespace may not have.
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
 // Namespace makes a namespace for a test, with a name of its own that starts

@@ -14,6 +14,8 @@ import (
 
 // User is a person or program that the API server knows by a client certificate.
 type User struct {
+	// Name is what the API server calls the user.
+	Name string
 	// Config to connect as the user, without a rate limit of the client's own.
 	Config *rest.Config
 	// Kubeconfig is the path of a file that says the same.
@@ -43,5 +45,12 @@ func (c *Cluster) User(name string, groups ...string) (*User, error) {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return nil, fmt.Errorf("write the kubeconfig of %s: %w", name, err)
 	}
-	return &User{Config: user.Config(), Kubeconfig: file.Name()}, nil
+	return &User{Name: name, Config: user.Config(), Kubeconfig: file.Name()}, nil
+}
+
+// ServiceAccount makes credentials for a service account, with the groups that Kubernetes gives it.
+// There need not be an object of it.
+func (c *Cluster) ServiceAccount(namespace, name string) (*User, error) {
+	return c.User("system:serviceaccount:"+namespace+":"+name,
+		"system:serviceaccounts", "system:serviceaccounts:"+namespace, "system:authenticated")
 }

@@ -87,15 +87,15 @@ func TestTheExamplesOfAccessRules(t *testing.T) {
 	}
 	for title, e := range examples {
 		t.Run(title, func(t *testing.T) {
-			w := newWorld(t, mTLS, provider)
+			w := newEnv(t, withMTLS, withOAuthProvider)
 			w.startShard()
-			prod := w.deployment("prod")
-			prod.Labels = w.shard()
-			w.create(prod)
+			prod := w.newDeployment("prod")
+			prod.Labels = w.shardLabels()
+			w.Create(prod)
 			rename := w.makeNamespaces(namespaces)
-			w.must(w.client.Patch(t.Context(), prod, client.RawPatch(types.MergePatchType, w.json(rename.Replace(e.access)))))
-			allowed, refused := w.apply(rename.Replace(e.allowed)), w.apply(rename.Replace(e.refused))
-			w.eventually(w.in(refused.Namespace).notReady(refused.Name, v1alpha1.ReasonAccessDenied, rename.Replace(e.because)))
+			w.Must(w.Client.Patch(t.Context(), prod, client.RawPatch(types.MergePatchType, w.toJSON(rename.Replace(e.access)))))
+			allowed, refused := w.applyExample(rename.Replace(e.allowed)), w.applyExample(rename.Replace(e.refused))
+			w.Eventually(w.inNamespace(refused.Namespace).IsNotReady(refused.Name, v1alpha1.ReasonAccessDenied, rename.Replace(e.because)))
 			w.getsWhatItAsks(allowed)
 		})
 	}
@@ -103,48 +103,48 @@ func TestTheExamplesOfAccessRules(t *testing.T) {
 
 // makeNamespaces creates the namespaces of the page under names of the test's own, and
 // returns what puts these, and that of the world, in the place of the page's.
-func (w *world) makeNamespaces(page string) *strings.Replacer {
-	w.t.Helper()
-	renamed := []string{"namespace: coder}", "namespace: " + w.namespace + "}"}
+func (w *operatorEnv) makeNamespaces(page string) *strings.Replacer {
+	w.T.Helper()
+	renamed := []string{"namespace: coder}", "namespace: " + w.Namespace + "}"}
 	for _, text := range strings.Split(page, "---\n") {
 		namespace := &corev1.Namespace{}
-		w.must(yaml.UnmarshalStrict([]byte(text), namespace))
-		renamed = append(renamed, namespace.Name, w.cluster.Namespace(w.t, namespace.Labels))
+		w.Must(yaml.UnmarshalStrict([]byte(text), namespace))
+		renamed = append(renamed, namespace.Name, w.Cluster.Namespace(w.T, namespace.Labels))
 	}
 	return strings.NewReplacer(renamed...)
 }
 
-func (w *world) json(text string) []byte {
-	w.t.Helper()
+func (w *operatorEnv) toJSON(text string) []byte {
+	w.T.Helper()
 	json, err := yaml.YAMLToJSONStrict([]byte(text))
-	w.must(err)
+	w.Must(err)
 	return json
 }
 
-// apply creates a session from the page.
-func (w *world) apply(text string) *v1alpha1.CoderSession {
-	w.t.Helper()
+// applyExample creates a session from the page.
+func (w *operatorEnv) applyExample(text string) *v1alpha1.CoderSession {
+	w.T.Helper()
 	s := &v1alpha1.CoderSession{}
-	w.must(yaml.UnmarshalStrict([]byte(text), s))
-	s.Labels = w.shard()
-	w.create(s)
+	w.Must(yaml.UnmarshalStrict([]byte(text), s))
+	s.Labels = w.shardLabels()
+	w.Create(s)
 	return s
 }
 
 // getsWhatItAsks: the session is Ready, after a person's consent where it takes one, and
 // has the private key where it asks for it.
-func (w *world) getsWhatItAsks(s *v1alpha1.CoderSession) {
-	w.t.Helper()
-	guests := w.in(s.Namespace)
+func (w *operatorEnv) getsWhatItAsks(s *v1alpha1.CoderSession) {
+	w.T.Helper()
+	guests := w.inNamespace(s.Namespace)
 	minted := 1
 	if s.Spec.Auth.OAuth != nil {
 		minted = 0
-		w.eventually(guests.asks(s.Name, v1alpha1.ReasonAwaitingAuthorization))
-		guests.consents(s.Name, "ada")
+		w.Eventually(guests.asksForConsent(s.Name, v1alpha1.ReasonAwaitingAuthorization))
+		guests.giveConsent(s.Name, "ada")
 	}
-	w.eventually(guests.ready(s.Name), w.liveTokens(minted))
-	data := guests.nowSecret(s.Name).Data
+	w.Eventually(guests.IsReady(s.Name), w.hasLiveTokens(minted))
+	data := guests.CurrentSecret(s.Name).Data
 	if wants := s.Spec.Secret != nil && s.Spec.Secret.IncludeClientCertificate; wants != (len(data["tls.key"]) > 0) {
-		w.t.Errorf("the private key is in the Secret: %t, want %t", !wants, wants)
+		w.T.Errorf("the private key is in the Secret: %t, want %t", !wants, wants)
 	}
 }

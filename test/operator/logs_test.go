@@ -20,16 +20,16 @@ type logSink struct {
 
 func (s *logSink) Init(logr.RuntimeInfo)                 { /* nothing to set up */ }
 func (s *logSink) Enabled(int) bool                      { return true }
-func (s *logSink) WithValues(values ...any) logr.LogSink { s.add("values", values); return s }
+func (s *logSink) WithValues(values ...any) logr.LogSink { s.addEntry("values", values); return s }
 func (s *logSink) WithName(string) logr.LogSink          { return s }
 func (s *logSink) Info(_ int, message string, values ...any) {
-	s.add(message, values)
+	s.addEntry(message, values)
 }
 func (s *logSink) Error(err error, message string, values ...any) {
-	s.add(message, append(values, "error", err))
+	s.addEntry(message, append(values, "error", err))
 }
 
-func (s *logSink) add(message string, values []any) {
+func (s *logSink) addEntry(message string, values []any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintln(&s.text, message, values)

@@ -40,38 +40,38 @@ type operator struct {
 
 // startOperator starts an operator that watches the world's namespaces, with
 // empty memory.
-func (w *world) startOperator(more ...string) {
-	w.t.Helper()
-	w.operator = w.runOperator(w.cluster.Config, append(more, w.namespace), nil)
+func (w *operatorEnv) startOperator(more ...string) {
+	w.T.Helper()
+	w.operator = w.runOperator(w.Cluster.Config, append(more, w.Namespace), nil)
 }
 
 // startShard starts an operator for the whole cluster that works on the objects
 // with the world's own label only, and reads the labels of namespaces.
-func (w *world) startShard() {
-	w.t.Helper()
-	selector := labels.SelectorFromSet(w.shard())
-	w.operator = w.runOperator(w.cluster.Config, nil, selector)
+func (w *operatorEnv) startShard() {
+	w.T.Helper()
+	selector := labels.SelectorFromSet(w.shardLabels())
+	w.operator = w.runOperator(w.Cluster.Config, nil, selector)
 }
 
-func (w *world) shard() map[string]string { return map[string]string{"shard": w.namespace} }
+func (w *operatorEnv) shardLabels() map[string]string { return map[string]string{"shard": w.Namespace} }
 
-func (w *world) runOperator(as *rest.Config, namespaces []string, selector labels.Selector) *operator {
-	w.t.Helper()
+func (w *operatorEnv) runOperator(as *rest.Config, namespaces []string, selector labels.Selector) *operator {
+	w.T.Helper()
 	calls := &apiCalls{counts: map[string]int{}}
 	config := rest.CopyConfig(as)
-	config.Wrap(calls.count)
+	config.Wrap(calls.countCalls)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
-		Scheme:     w.cluster.Scheme,
+		Scheme:     w.Cluster.Scheme,
 		Cache:      controllers.CacheOptions(namespaces, selector),
 		Client:     client.Options{FieldOwner: controllers.FieldOwner},
 		Metrics:    server.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
 	})
-	w.must(err)
+	w.Must(err)
 	key, err := fingerprint.NewKey([]byte("a key for tests that is 32 bytes"))
-	w.must(err)
-	ctx, cancel := background()
-	callbacks, redirectURIs := w.callbacks()
+	w.Must(err)
+	ctx, cancel := newBackground()
+	callbacks, redirectURIs := w.newCallbackServer()
 	registry := prometheus.NewRegistry()
 	pool, err := controllers.Setup(ctx, mgr, controllers.Options{
 		Key: key, Cluster: "testing1", Clock: w.clock, Jitter: func(time.Duration) time.Duration { return 0 },
@@ -79,7 +79,7 @@ func (w *world) runOperator(as *rest.Config, namespaces []string, selector label
 		RevocationTimeout: 3 * time.Second, OrphanGrace: time.Second, MaxConcurrent: 4, NamespaceLabels: len(namespaces) == 0, Namespaces: namespaces,
 		RedirectURIs: redirectURIs, Random: rand.Reader, Instance: callbacks.Listener.Addr().String(),
 	})
-	w.must(err)
+	w.Must(err)
 	callbacks.Config.Handler = callback.New(callback.Options{
 		Objects: mgr.GetClient(), Grants: grant.NewStore(mgr.GetAPIReader(), mgr.GetClient()), Pool: pool, Clock: clock.RealClock{},
 	})
@@ -92,20 +92,20 @@ func (w *world) runOperator(as *rest.Config, namespaces []string, selector label
 			cancel()
 			callbacks.Close()
 			if err := <-ended; err != nil {
-				w.t.Errorf("the operator ended with: %v", err)
+				w.T.Errorf("the operator ended with: %v", err)
 			}
 		})
 	}}
-	w.t.Cleanup(o.stop)
+	w.T.Cleanup(o.stop)
 	return o
 }
 
-// callbacks is where an operator will take OAuth callbacks, with its redirect URIs.
-func (w *world) callbacks() (*httptest.Server, []string) {
-	w.t.Helper()
+// newCallbackServer is where an operator will take OAuth callbacks, with its redirect URIs.
+func (w *operatorEnv) newCallbackServer() (*httptest.Server, []string) {
+	w.T.Helper()
 	s := httptest.NewUnstartedServer(nil)
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
-	w.must(err)
+	w.Must(err)
 	return s, grant.RedirectURIs("http://localhost:" + port + grant.CallbackPath)
 }
 
@@ -118,7 +118,7 @@ type apiCalls struct {
 
 var apiPath = regexp.MustCompile(`^/apis?/(?:[^/]+/)?v[0-9a-z]+/(?:namespaces/[^/]+/)?([a-z]+)(/[^/]+)?(/status)?$`)
 
-func (c *apiCalls) count(next http.RoundTripper) http.RoundTripper {
+func (c *apiCalls) countCalls(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		parts := apiPath.FindStringSubmatch(req.URL.Path)
 		watches := req.Method == http.MethodGet && (len(parts) < 3 || parts[2] == "")
@@ -131,8 +131,8 @@ func (c *apiCalls) count(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// since returns what was counted after before.
-func (c *apiCalls) since(before map[string]int) map[string]int {
+// callsSince returns what was counted after before.
+func (c *apiCalls) callsSince(before map[string]int) map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	after := map[string]int{}
@@ -144,7 +144,7 @@ func (c *apiCalls) since(before map[string]int) map[string]int {
 	return after
 }
 
-func (c *apiCalls) snapshot() map[string]int { return c.since(nil) }
+func (c *apiCalls) allCalls() map[string]int { return c.callsSince(nil) }
 
 type roundTripper func(*http.Request) (*http.Response, error)
 

@@ -14,44 +14,44 @@ import (
 // B52: while a limit leaves no room for all, sessions without a credential come before those whose token is only to be
 // replaced in good time; these come in the end.
 func TestFirstTokensComeBeforeRoutineRefresh(t *testing.T) {
-	w := newWorld(t, mTLS)
+	w := newEnv(t, withMTLS)
 	w.startOperator()
-	w.create(w.deployment("prod"))
+	w.Create(w.newDeployment("prod"))
 	olds := []string{"old-1", "old-2", "old-3"}
 	var ready []check
 	for _, name := range olds {
-		w.create(w.mint(name, "ci-bot", overlap("1h")))
-		ready = append(ready, w.ready(name))
+		w.Create(w.NewMintedSession(name, "ci-bot", withOverlap("1h")))
+		ready = append(ready, w.IsReady(name))
 	}
-	w.eventually(ready...)
-	w.changeDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.RateLimit.RequestsPerMinute = 180 })
-	w.eventually(w.verified("prod"))
+	w.Eventually(ready...)
+	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.RateLimit.RequestsPerMinute = 180 })
+	w.Eventually(w.IsVerified("prod"))
 
 	const sessions = 24 // that need twice what a burst allows
-	mints := w.mints()
+	mints := w.countMints()
 	for i := range sessions {
-		w.create(w.mint(fmt.Sprintf("new-%d", i), "ci-bot"))
+		w.Create(w.NewMintedSession(fmt.Sprintf("new-%d", i), "ci-bot"))
 	}
-	w.eventually(func(context.Context) error {
-		if w.mints() < mints+11 {
+	w.Eventually(func(context.Context) error {
+		if w.countMints() < mints+11 {
 			return errors.New("too much is left of the burst of 30: a token takes two requests")
 		}
 		return nil
 	})
 	for _, name := range olds {
-		w.rotate(name, "20h")
+		w.requestNewToken(name, "20h")
 	}
 	served := func() (count int) {
 		for i := range sessions {
-			if w.ready(fmt.Sprintf("new-%d", i))(t.Context()) == nil {
+			if w.IsReady(fmt.Sprintf("new-%d", i))(t.Context()) == nil {
 				count++
 			}
 		}
 		return count
 	}
-	w.eventually(func(ctx context.Context) error {
+	w.Eventually(func(ctx context.Context) error {
 		for _, name := range olds {
-			if s := w.nowSession(name); s.Status.Token.Serial > 1 {
+			if s := w.CurrentSession(name); s.Status.Token.Serial > 1 {
 				return nil
 			}
 		}
@@ -60,5 +60,5 @@ func TestFirstTokensComeBeforeRoutineRefresh(t *testing.T) {
 	if got := served(); got < sessions*2/3 {
 		t.Errorf("a token was replaced in good time when %d of %d sessions had one", got, sessions)
 	}
-	w.eventually(ready...)
+	w.Eventually(ready...)
 }

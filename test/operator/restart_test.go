@@ -17,13 +17,13 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// runner creates a Deployment that has rolled out. There is no controller for it: the
+// createWorkload creates a Deployment that has rolled out. There is no controller for it: the
 // test does its work.
-func (w *world) runner(name string) {
-	w.t.Helper()
+func (w *operatorEnv) createWorkload(name string) {
+	w.T.Helper()
 	labels := map[string]string{"app": name}
 	d := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name},
 		Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{
@@ -32,26 +32,26 @@ func (w *world) runner(name string) {
 			},
 		},
 	}
-	w.create(d)
+	w.Create(d)
 	w.rollOut(name)
 }
 
-func (w *world) getRunner(ctx context.Context, name string) (*appsv1.Deployment, error) {
+func (w *operatorEnv) getRunner(ctx context.Context, name string) (*appsv1.Deployment, error) {
 	d := &appsv1.Deployment{}
-	return d, w.client.Get(ctx, types.NamespacedName{Namespace: w.namespace, Name: name}, d)
+	return d, w.Client.Get(ctx, types.NamespacedName{Namespace: w.Namespace, Name: name}, d)
 }
 
 // rollOut does what the controller of Deployments would.
-func (w *world) rollOut(name string) {
-	w.t.Helper()
-	d, err := w.getRunner(w.t.Context(), name)
-	w.must(err)
+func (w *operatorEnv) rollOut(name string) {
+	w.T.Helper()
+	d, err := w.getRunner(w.T.Context(), name)
+	w.Must(err)
 	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
-	w.must(w.client.Status().Update(w.t.Context(), d))
+	w.Must(w.Client.Status().Update(w.T.Context(), d))
 }
 
 // rolledTo is the credential that a Deployment was rolled for on behalf of a session.
-func (w *world) rolledTo(ctx context.Context, name, session string) (string, error) {
+func (w *operatorEnv) rolledTo(ctx context.Context, name, session string) (string, error) {
 	d, err := w.getRunner(ctx, name)
 	if err != nil {
 		return "", err
@@ -59,8 +59,8 @@ func (w *world) rolledTo(ctx context.Context, name, session string) (string, err
 	return d.Spec.Template.Annotations[v1alpha1.AnnotationRestartPrefix+session], nil
 }
 
-// rolled: a Deployment was rolled, for another credential than before.
-func (w *world) rolled(name, session, before string) check {
+// hasRolledOut: a Deployment was rolled, for another credential than before.
+func (w *operatorEnv) hasRolledOut(name, session, before string) check {
 	return func(ctx context.Context) error {
 		got, err := w.rolledTo(ctx, name, session)
 		if err == nil && (got == "" || got == before) {
@@ -70,7 +70,7 @@ func (w *world) rolled(name, session, before string) check {
 	}
 }
 
-func restarting(names ...string) func(*v1alpha1.CoderSessionSpec) {
+func withRestart(names ...string) func(*v1alpha1.CoderSessionSpec) {
 	return func(spec *v1alpha1.CoderSessionSpec) {
 		for _, name := range names {
 			spec.Restart = append(spec.Restart, v1alpha1.RestartTarget{Kind: v1alpha1.RestartDeployment, Name: v1alpha1.ObjectName(name)})
@@ -78,19 +78,19 @@ func restarting(names ...string) func(*v1alpha1.CoderSessionSpec) {
 	}
 }
 
-func overlap(d v1alpha1.Duration) func(*v1alpha1.CoderSessionSpec) {
+func withOverlap(d v1alpha1.Duration) func(*v1alpha1.CoderSessionSpec) {
 	return func(spec *v1alpha1.CoderSessionSpec) { spec.Rotation = &v1alpha1.Rotation{Overlap: &d} }
 }
 
-// rotate asks for another token, as a change of what is asked for does.
-func (w *world) rotate(name string, lifetime v1alpha1.Duration) {
-	w.t.Helper()
-	w.changeSession(name, func(s *v1alpha1.CoderSession) { s.Spec.Auth.Mint.Lifetime = lifetime })
+// requestNewToken asks for another token, as a change of what is asked for does.
+func (w *operatorEnv) requestNewToken(name string, lifetime v1alpha1.Duration) {
+	w.T.Helper()
+	w.EditSession(name, func(s *v1alpha1.CoderSession) { s.Spec.Auth.Mint.Lifetime = lifetime })
 }
 
-func (w *world) accepts(value string) check {
+func (w *operatorEnv) isAccepted(value string) check {
 	return func(context.Context) error {
-		if !w.coder.AcceptsToken(value) {
+		if !w.Coder.AcceptsToken(value) {
 			return errors.New("the old token was revoked")
 		}
 		return nil
@@ -100,47 +100,47 @@ func (w *world) accepts(value string) check {
 // B43: a workload is rolled when its credential has changed, and only then; the old
 // token lives until the rollout has finished.
 func TestRestartTargetsAreRolledBeforeTheOldTokenGoes(t *testing.T) {
-	w := newWorld(t, mTLS)
-	w.runner("runner")
+	w := newEnv(t, withMTLS)
+	w.createWorkload("runner")
 	w.startOperator()
-	w.create(w.deployment("prod"), w.mint("ci", "ci-bot", restarting("runner"), overlap("1s")))
-	w.eventually(w.ready("ci"), w.sessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, ""))
-	old := string(w.nowSecret("ci").Data["session"])
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", withRestart("runner"), withOverlap("1s")))
+	w.Eventually(w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, ""))
+	old := string(w.CurrentSecret("ci").Data["session"])
 
-	w.changeSession("ci", func(s *v1alpha1.CoderSession) {
+	w.EditSession("ci", func(s *v1alpha1.CoderSession) {
 		s.Spec.Secret = &v1alpha1.GeneratedSecret{Template: map[string]string{"note": "another"}}
 	})
-	w.eventually(func(ctx context.Context) error {
-		if secret, err := w.getSecret(ctx, "ci"); err != nil || len(secret.Data["note"]) == 0 {
+	w.Eventually(func(ctx context.Context) error {
+		if secret, err := w.GetSecret(ctx, "ci"); err != nil || len(secret.Data["note"]) == 0 {
 			return errors.Join(err, errors.New("the template is not written"))
 		}
 		return nil
-	}, w.ready("ci"))
+	}, w.IsReady("ci"))
 	if credential, err := w.rolledTo(t.Context(), "runner", "ci"); err != nil || credential != "" {
 		t.Fatalf("rolled for %q (%v) although the credential is the same", credential, err)
 	}
 
-	w.rotate("ci", "23h")
-	w.eventually(w.rolled("runner", "ci", ""), w.sessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling, "runner"))
-	w.throughout(2500*time.Millisecond, w.accepts(old))
+	w.requestNewToken("ci", "23h")
+	w.Eventually(w.hasRolledOut("runner", "ci", ""), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling, "runner"))
+	w.Throughout(2500*time.Millisecond, w.isAccepted(old))
 	w.rollOut("runner")
-	w.eventually(w.liveTokens(1), w.ready("ci"), w.sessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, ""))
-	if w.coder.AcceptsToken(old) {
+	w.Eventually(w.hasLiveTokens(1), w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, ""))
+	if w.Coder.AcceptsToken(old) {
 		t.Error("the old token is still valid")
 	}
 }
 
 // B43: a few workloads at a time.
 func TestWorkloadsAreRolledWithinTheBudget(t *testing.T) {
-	w := newWorld(t, mTLS)
+	w := newEnv(t, withMTLS)
 	names := []string{"one", "two", "three", "four", "five"}
 	for _, name := range names {
-		w.runner(name)
+		w.createWorkload(name)
 	}
 	w.startOperator()
-	w.create(w.deployment("prod"), w.mint("ci", "ci-bot", restarting(names...), overlap("1s")))
-	w.eventually(w.ready("ci"), w.sessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, ""))
-	w.rotate("ci", "23h")
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", withRestart(names...), withOverlap("1s")))
+	w.Eventually(w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, ""))
+	w.requestNewToken("ci", "23h")
 	rolling := func(ctx context.Context) (list []string, err error) {
 		for _, name := range names {
 			d, err := w.getRunner(ctx, name)
@@ -153,25 +153,25 @@ func TestWorkloadsAreRolledWithinTheBudget(t *testing.T) {
 		}
 		return list, nil
 	}
-	w.eventually(func(ctx context.Context) error {
+	w.Eventually(func(ctx context.Context) error {
 		list, err := rolling(ctx)
 		if err == nil && len(list) < 3 {
 			err = fmt.Errorf("rolling are only %v", list)
 		}
 		return err
 	})
-	w.throughout(time.Second, func(ctx context.Context) error {
+	w.Throughout(time.Second, func(ctx context.Context) error {
 		list, err := rolling(ctx)
 		if err == nil && len(list) > 3 {
 			err = fmt.Errorf("rolling are %v at a time", list)
 		}
 		return err
 	})
-	w.eventually(func(ctx context.Context) error {
+	w.Eventually(func(ctx context.Context) error {
 		list, err := rolling(ctx)
 		for _, name := range list {
 			w.rollOut(name)
 		}
-		return errors.Join(err, w.sessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, "")(ctx), w.liveTokens(1)(ctx))
+		return errors.Join(err, w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, "")(ctx), w.hasLiveTokens(1)(ctx))
 	})
 }

@@ -18,20 +18,20 @@ type otherServer struct {
 // newServerOf starts a second Coder server that knows the same users and the same
 // operator's token by name only, and writes a token of its own for the operator
 // into the Secret "token-of-other".
-func newServerOf(w *world) *otherServer {
-	w.t.Helper()
+func newServerOf(w *operatorEnv) *otherServer {
+	w.T.Helper()
 	other := &otherServer{coder: coderd.New(coderd.Options{DisableRateLimits: true})}
 	for _, user := range []coderd.UserOptions{{Username: "operator", Roles: []string{"owner"}}, {Username: "ci-bot"}} {
 		_, err := other.coder.CreateUser(user)
-		w.must(err)
+		w.Must(err)
 	}
 	value, _, err := other.coder.CreateToken(coderd.TokenOptions{User: "operator"})
-	w.must(err)
+	w.Must(err)
 	w.sentinels = append(w.sentinels, value)
-	w.writeSecret("token-of-other", map[string]string{"token": value})
+	w.WriteSecret("token-of-other", map[string]string{"token": value})
 	other.listener, err = other.coder.Start(coderd.ListenOptions{Edge: w.listener.Edge()})
-	w.must(err)
-	w.t.Cleanup(func() { _ = other.listener.Close() })
+	w.Must(err)
+	w.T.Cleanup(func() { _ = other.listener.Close() })
 	return other
 }
 

@@ -9,12 +9,12 @@ import (
 )
 
 func TestASessionGetsItsToken(t *testing.T) {
-	w := newWorld(t, mTLS)
+	w := newEnv(t, withMTLS)
 	w.startOperator()
-	w.create(w.deployment("prod"), w.mint("ci", "ci-bot"))
-	w.eventually(w.verified("prod"), w.ready("ci"), w.liveTokens(1))
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"))
+	w.Eventually(w.IsVerified("prod"), w.IsReady("ci"), w.hasLiveTokens(1))
 
-	secret := w.nowSecret("ci")
+	secret := w.CurrentSecret("ci")
 	for key, want := range map[string]string{
 		"url": w.listener.URL(), "CODER_URL": w.listener.URL(), "session": string(secret.Data["CODER_SESSION_TOKEN"]),
 	} {
@@ -22,9 +22,9 @@ func TestASessionGetsItsToken(t *testing.T) {
 			t.Errorf("key %s is %q, want %q", key, got, want)
 		}
 	}
-	w.delete(w.nowSession("ci"))
-	w.eventually(w.liveTokens(0), func(ctx context.Context) error {
-		_, err := w.getSession(ctx, "ci")
+	w.Delete(w.CurrentSession("ci"))
+	w.Eventually(w.hasLiveTokens(0), func(ctx context.Context) error {
+		_, err := w.GetSession(ctx, "ci")
 		if err == nil {
 			return errors.New("the session is still there")
 		}

@@ -10,19 +10,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 // B102: a renewed certificate is used for the next request, without a restart.
 func TestARenewedCertificateIsUsedAtOnce(t *testing.T) {
-	w := newWorld(t, mTLS)
+	w := newEnv(t, withMTLS)
 	w.startOperator()
-	w.create(w.deployment("prod", every("500ms")))
-	w.eventually(w.verified("prod"))
+	w.Create(w.newDeployment("prod", withInterval("500ms")))
+	w.Eventually(w.IsVerified("prod"))
 	renewed := w.writeClientCertificate("mtls", "operator")
-	w.eventually(func(context.Context) error {
-		requests := w.coder.Requests()
+	w.Eventually(func(context.Context) error {
+		requests := w.Coder.Requests()
 		if last := requests[len(requests)-1]; last.ClientCertSerial != renewed.Serial() {
 			return fmt.Errorf("the last request came with certificate %s", last.ClientCertSerial)
 		}
@@ -33,45 +33,45 @@ func TestARenewedCertificateIsUsedAtOnce(t *testing.T) {
 // B103: the CA bundle is what makes the server trusted; without it the reason is
 // said.
 func TestAnUntrustedServerIsSaid(t *testing.T) {
-	w := newWorld(t, mTLS)
+	w := newEnv(t, withMTLS)
 	w.startOperator()
-	w.create(w.deployment("prod", func(spec *v1alpha1.CoderDeploymentSpec) { spec.TLS.CABundle = nil }))
-	w.eventually(w.deploymentIs("prod", v1alpha1.ConditionVerified, metav1.ConditionFalse, v1alpha1.ReasonServerUntrusted, ""))
-	w.changeDeployment("prod", func(d *v1alpha1.CoderDeployment) {
+	w.Create(w.newDeployment("prod", func(spec *v1alpha1.CoderDeploymentSpec) { spec.TLS.CABundle = nil }))
+	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionVerified, metav1.ConditionFalse, v1alpha1.ReasonServerUntrusted, ""))
+	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) {
 		d.Spec.TLS.CABundle = &v1alpha1.CABundleRef{Kind: "ConfigMap", Name: "ca"}
 	})
-	w.eventually(w.verified("prod"))
+	w.Eventually(w.IsVerified("prod"))
 }
 
 // B100, B104: what the server says of the client certificate ends in a reason of
 // its own.
 func TestRefusedCertificatesHaveReasons(t *testing.T) {
 	for name, c := range map[string]struct {
-		certificate func(w *world)
+		certificate func(w *operatorEnv)
 		alert       uint8
 		reason      string
 	}{
-		"an unknown authority": {reason: v1alpha1.ReasonCertificateAuthorityUnknown, certificate: func(w *world) {
-			stranger, err := pki.NewAuthority("strangers", coderdClock{w.coder})
-			w.must(err)
-			wrong, err := stranger.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
-			w.must(err)
-			w.writeSecret("mtls", map[string]string{"tls.crt": string(wrong.CertPEM), "tls.key": string(wrong.KeyPEM)})
+		"an unknown authority": {reason: v1alpha1.ReasonCertificateAuthorityUnknown, certificate: func(w *operatorEnv) {
+			stranger, err := certs.NewAuthority("strangers", coderdClock{w.Coder})
+			w.Must(err)
+			wrong, err := stranger.Issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
+			w.Must(err)
+			w.WriteSecret("mtls", map[string]string{"tls.crt": string(wrong.CertPEM), "tls.key": string(wrong.KeyPEM)})
 		}},
 		"revoked":       {reason: v1alpha1.ReasonCertificateRejected, alert: 44},
 		"access denied": {reason: v1alpha1.ReasonCertificateAccessDenied, alert: 49},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, mTLS)
+			w := newEnv(t, withMTLS)
 			if c.certificate != nil {
 				c.certificate(w)
 			}
 			if c.alert != 0 {
-				w.coder.Inject(coderd.Fault{Kind: coderd.FaultTLSAlert, Alert: c.alert})
+				w.Coder.Inject(coderd.Fault{Kind: coderd.FaultTLSAlert, Alert: c.alert})
 			}
 			w.startOperator()
-			w.create(w.deployment("prod"))
-			w.eventually(w.deploymentIs("prod", v1alpha1.ConditionVerified, metav1.ConditionFalse, c.reason, ""))
+			w.Create(w.newDeployment("prod"))
+			w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionVerified, metav1.ConditionFalse, c.reason, ""))
 		})
 	}
 }

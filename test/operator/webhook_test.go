@@ -29,30 +29,30 @@ func refusedFor(err error, fragment string) error {
 	return nil
 }
 
-func including(spec *v1alpha1.CoderSessionSpec) {
+func includeAll(spec *v1alpha1.CoderSessionSpec) {
 	spec.Secret = &v1alpha1.GeneratedSecret{Name: "ci-coder", IncludeClientCertificate: true}
 }
 
 // What the variables point to is what the operator writes into the Secret.
 func TestAPodThatAsksForASession(t *testing.T) {
-	w := newWorld(t, mTLS)
+	w := newEnv(t, withMTLS)
 	w.startOperator()
-	w.create(w.deployment("prod"), w.mint("ci", "ci-bot", including))
-	w.eventually(w.ready("ci"))
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", includeAll))
+	w.Eventually(w.IsReady("ci"))
 	w.serveWebhook(webhookSettings{})
-	user, warnings := w.warned()
+	user, warnings := w.clientWithWarnings()
 
-	pod := w.pod("ci", func(p *corev1.Pod) {
+	pod := w.newPod("ci", func(p *corev1.Pod) {
 		p.Spec.InitContainers = []corev1.Container{
 			{Name: "setup", Image: "setup"},
 			{Name: "proxy", Image: "proxy", RestartPolicy: ptr.To(corev1.ContainerRestartPolicyAlways)},
 		}
 	})
-	w.must(user.Create(t.Context(), pod))
+	w.Must(user.Create(t.Context(), pod))
 	created := &corev1.Pod{}
-	w.must(w.client.Get(t.Context(), client.ObjectKeyFromObject(pod), created))
+	w.Must(w.Client.Get(t.Context(), client.ObjectKeyFromObject(pod), created))
 	mounts, err := mountsOf(created, "ci")
-	w.must(err)
+	w.Must(err)
 	if diff := cmp.Diff([]string{"setup", "proxy", "job"}, mounts); diff != "" {
 		t.Errorf("containers (-want +got):\n%s", diff)
 	}
@@ -62,7 +62,7 @@ func TestAPodThatAsksForASession(t *testing.T) {
 	if diff := cmp.Diff(want, created.Spec.Volumes); diff != "" {
 		t.Errorf("volumes (-want +got):\n%s", diff)
 	}
-	secret := w.nowSecret("ci-coder")
+	secret := w.CurrentSecret("ci-coder")
 	var names []string
 	for _, v := range created.Spec.Containers[0].Env {
 		names = append(names, v.Name)
@@ -75,45 +75,45 @@ func TestAPodThatAsksForASession(t *testing.T) {
 	if diff := cmp.Diff(all, names); diff != "" {
 		t.Errorf("variables (-want +got):\n%s", diff)
 	}
-	if got := warnings.take(); len(got) > 0 {
+	if got := warnings.takeAll(); len(got) > 0 {
 		t.Errorf("warnings: %q", got)
 	}
 }
 
 func TestTheCreatorOfAPodIsTold(t *testing.T) {
-	w := newWorld(t)
-	w.create(w.deployment("prod"), w.mint("ci", "ci-bot"), w.mint("lost", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) { spec.DeploymentRef.Name = "none" }))
+	w := newEnv(t)
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"), w.NewMintedSession("lost", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) { spec.DeploymentRef.Name = "none" }))
 	w.serveWebhook(webhookSettings{})
-	user, warnings := w.warned()
+	user, warnings := w.clientWithWarnings()
 	for name, c := range map[string]struct {
 		pod     *corev1.Pod
 		refused string
 		warned  []string
 	}{
-		"all is well": {pod: w.pod("ci")},
+		"all is well": {pod: w.newPod("ci")},
 		"its own variable": {
-			pod: w.pod("ci", func(p *corev1.Pod) {
+			pod: w.newPod("ci", func(p *corev1.Pod) {
 				p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "CODER_CONFIG_DIR", Value: "/mine"}}
 			}),
 			warned: []string{`container "job" sets CODER_CONFIG_DIR itself`},
 		},
-		"no deployment":   {pod: w.pod("lost"), warned: []string{`no CoderDeployment "none"`}},
-		"no session":      {pod: w.pod("ic"), refused: `there is no CoderSession "ic" in namespace "` + w.namespace + `"`},
-		"no such session": {pod: w.pod("../ci"), refused: "is no name"},
+		"no deployment":   {pod: w.newPod("lost"), warned: []string{`no CoderDeployment "none"`}},
+		"no session":      {pod: w.newPod("ic"), refused: `there is no CoderSession "ic" in namespace "` + w.Namespace + `"`},
+		"no such session": {pod: w.newPod("../ci"), refused: "is no name"},
 		"no container": {
-			pod:     w.pod("ci", func(p *corev1.Pod) { p.Annotations[v1alpha1.AnnotationContainers] = "jbo" }),
+			pod:     w.newPod("ci", func(p *corev1.Pod) { p.Annotations[v1alpha1.AnnotationContainers] = "jbo" }),
 			refused: "its containers are job",
 		},
 	} {
 		err := user.Create(t.Context(), c.pod)
-		got := warnings.take()
+		got := warnings.takeAll()
 		if c.refused != "" {
 			if err := refusedFor(err, c.refused); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 			continue
 		}
-		w.must(err)
+		w.Must(err)
 		if len(got) != len(c.warned) {
 			t.Errorf("%s: warnings %q", name, got)
 			continue
@@ -127,15 +127,15 @@ func TestTheCreatorOfAPodIsTold(t *testing.T) {
 }
 
 func TestAPodOfAnUnknownSessionIsAdmittedOnRequest(t *testing.T) {
-	w := newWorld(t)
+	w := newEnv(t)
 	w.serveWebhook(webhookSettings{unknown: webhook.AdmitUnknown})
-	user, warnings := w.warned()
-	pod := w.pod("later")
-	w.must(user.Create(t.Context(), pod))
+	user, warnings := w.clientWithWarnings()
+	pod := w.newPod("later")
+	w.Must(user.Create(t.Context(), pod))
 	if mounts, err := mountsOf(pod, "later"); err != nil || len(mounts) != 1 || pod.Spec.Volumes[0].Secret.SecretName != "later" {
 		t.Errorf("mounts %v (%v) of %+v", mounts, err, pod.Spec.Volumes)
 	}
-	if got := warnings.take(); len(got) != 1 || !strings.Contains(got[0], `no CoderSession "later"`) {
+	if got := warnings.takeAll(); len(got) != 1 || !strings.Contains(got[0], `no CoderSession "later"`) {
 		t.Errorf("warnings: %q", got)
 	}
 }
@@ -143,15 +143,15 @@ func TestAPodOfAnUnknownSessionIsAdmittedOnRequest(t *testing.T) {
 // kubectl apply of a session and its pod in one go: the Secret does not exist yet, and the cache may not have heard of the
 // session.
 func TestAPodTogetherWithItsSession(t *testing.T) {
-	w := newWorld(t)
-	w.create(w.deployment("prod"))
+	w := newEnv(t)
+	w.Create(w.newDeployment("prod"))
 	w.serveWebhook(webhookSettings{})
 	for i := range 30 {
 		name := fmt.Sprintf("ci-%d", i)
-		pod := w.pod(name)
-		w.create(w.mint(name, "ci-bot"), pod)
+		pod := w.newPod(name)
+		w.Create(w.NewMintedSession(name, "ci-bot"), pod)
 		mounts, err := mountsOf(pod, name)
-		w.must(err)
+		w.Must(err)
 		if len(mounts) != 1 || ptr.Deref(pod.Spec.Volumes[0].Secret.Optional, false) {
 			t.Fatalf("pod of session %s: mounts %v, volumes %+v", name, mounts, pod.Spec.Volumes)
 		}
@@ -159,51 +159,51 @@ func TestAPodTogetherWithItsSession(t *testing.T) {
 }
 
 func TestAPodOfADeletedSession(t *testing.T) {
-	w := newWorld(t)
+	w := newEnv(t)
 	w.serveWebhook(webhookSettings{})
-	session := w.mint("ci", "ci-bot")
+	session := w.NewMintedSession("ci", "ci-bot")
 	session.Finalizers = []string{"example.com/keep"}
-	w.create(w.deployment("prod"), session)
-	w.delete(session)
-	w.eventually(func(ctx context.Context) error {
-		return refusedFor(w.client.Create(ctx, w.pod("ci"), client.DryRunAll), "is being deleted")
+	w.Create(w.newDeployment("prod"), session)
+	w.Delete(session)
+	w.Eventually(func(ctx context.Context) error {
+		return refusedFor(w.Client.Create(ctx, w.newPod("ci"), client.DryRunAll), "is being deleted")
 	})
-	w.changeSession("ci", func(s *v1alpha1.CoderSession) { s.Finalizers = nil })
+	w.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Finalizers = nil })
 }
 
 // A container that another webhook adds after this one is mounted, too.
 func TestAContainerThatAnotherWebhookAdds(t *testing.T) {
-	w := newWorld(t)
-	w.create(w.deployment("prod"), w.mint("ci", "ci-bot"))
+	w := newEnv(t)
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"))
 	w.serveWebhook(webhookSettings{mesh: true})
-	user, warnings := w.warned()
-	pod := w.pod("ci", func(p *corev1.Pod) {
+	user, warnings := w.clientWithWarnings()
+	pod := w.newPod("ci", func(p *corev1.Pod) {
 		p.Annotations["mesh"] = "yes"
 		p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "CODER_HEADER_COMMAND", Value: "true"}}
 	})
-	w.must(user.Create(t.Context(), pod))
+	w.Must(user.Create(t.Context(), pod))
 	mounts, err := mountsOf(pod, "ci")
-	w.must(err)
+	w.Must(err)
 	if diff := cmp.Diff([]string{"job", "mesh"}, mounts); diff != "" || len(pod.Spec.Volumes) != 1 {
 		t.Errorf("volumes %+v, containers (-want +got):\n%s", pod.Spec.Volumes, diff)
 	}
-	if got := warnings.take(); len(got) != 1 { // and not twice
+	if got := warnings.takeAll(); len(got) != 1 { // and not twice
 		t.Errorf("warnings: %q", got)
 	}
 }
 
 // The webhook's certificate is renewed while pods are created: none of them is refused, and nothing restarts.
 func TestTheCertificateIsRenewed(t *testing.T) {
-	w := newWorld(t)
-	w.create(w.deployment("prod"), w.mint("ci", "ci-bot"))
+	w := newEnv(t)
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"))
 	p := w.serveWebhook(webhookSettings{renewEvery: 3 * time.Second, settled: 2 * time.Second})
 	seen := map[string]bool{}
-	w.eventually(func(ctx context.Context) error {
-		certificate, err := w.trusted(ctx, p)
-		w.must(err)
+	w.Eventually(func(ctx context.Context) error {
+		certificate, err := w.trustedCertificate(ctx, p)
+		w.Must(err)
 		seen[certificate.SerialNumber.String()] = true
-		pod := w.pod("ci")
-		w.must(w.client.Create(ctx, pod, client.DryRunAll))
+		pod := w.newPod("ci")
+		w.Must(w.Client.Create(ctx, pod, client.DryRunAll))
 		if mounts, err := mountsOf(pod, "ci"); err != nil || len(mounts) != 1 {
 			t.Fatalf("mounts %v: %v", mounts, err)
 		}
@@ -216,24 +216,24 @@ func TestTheCertificateIsRenewed(t *testing.T) {
 
 // Somebody deletes the certificate, or takes the bundle away: both come back.
 func TestTheCertificateIsPutRight(t *testing.T) {
-	w := newWorld(t)
-	w.create(w.deployment("prod"), w.mint("ci", "ci-bot"))
+	w := newEnv(t)
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"))
 	p := w.serveWebhook(webhookSettings{})
-	before, err := w.trusted(t.Context(), p)
-	w.must(err)
-	w.delete(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: p.name + "-cert"}})
+	before, err := w.trustedCertificate(t.Context(), p)
+	w.Must(err)
+	w.Delete(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: p.name + "-cert"}})
 	works := func(ctx context.Context) error {
-		certificate, err := w.trusted(ctx, p)
+		certificate, err := w.trustedCertificate(ctx, p)
 		if err != nil {
 			return err
 		}
 		if certificate.Equal(before) {
 			return errors.New("it is still the old certificate")
 		}
-		return w.client.Create(ctx, w.pod("ci"), client.DryRunAll)
+		return w.Client.Create(ctx, w.newPod("ci"), client.DryRunAll)
 	}
-	w.eventually(works)
-	configuration := p.configuration(w.namespace, false)
-	w.write(configuration, func() { configuration.Webhooks[0].ClientConfig.CABundle = nil })
-	w.eventually(works)
+	w.Eventually(works)
+	configuration := p.newConfiguration(w.Namespace, false)
+	w.Write(configuration, func() { configuration.Webhooks[0].ClientConfig.CABundle = nil })
+	w.Eventually(works)
 }

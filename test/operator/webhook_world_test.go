@@ -53,62 +53,62 @@ type webhookSettings struct {
 
 // serveWebhook starts a manager with the pod webhook, makes the configuration that leads the API server to it, and waits
 // until the API server goes there.
-func (w *world) serveWebhook(s webhookSettings) *podWebhook {
-	w.t.Helper()
+func (w *operatorEnv) serveWebhook(s webhookSettings) *podWebhook {
+	w.T.Helper()
 	if s.unknown == "" {
 		s.unknown = webhook.RefuseUnknown
 	}
-	mgr, err := ctrl.NewManager(rest.CopyConfig(w.cluster.Config), ctrl.Options{
-		Scheme:     w.cluster.Scheme,
-		Cache:      controllers.CacheOptions([]string{w.namespace}, nil),
+	mgr, err := ctrl.NewManager(rest.CopyConfig(w.Cluster.Config), ctrl.Options{
+		Scheme:     w.Cluster.Scheme,
+		Cache:      controllers.CacheOptions([]string{w.Namespace}, nil),
 		Metrics:    server.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
 	})
-	w.must(err)
-	ctx, cancel := background()
+	w.Must(err)
+	ctx, cancel := newBackground()
 	for _, kind := range []client.Object{&v1alpha1.CoderSession{}, &v1alpha1.CoderDeployment{}} {
 		_, err := mgr.GetCache().GetInformer(ctx, kind)
-		w.must(err)
+		w.Must(err)
 	}
-	p := &podWebhook{name: w.namespace}
+	p := &podWebhook{name: w.Namespace}
 	options := serving.Options{
-		Name: p.name, Namespace: w.namespace, Hosts: []string{"127.0.0.1"}, Clock: clock.RealClock{}, Random: rand.Reader,
+		Name: p.name, Namespace: w.Namespace, Hosts: []string{"127.0.0.1"}, Clock: clock.RealClock{}, Random: rand.Reader,
 		Lifetime: time.Hour, Settle: s.settled,
 	}
 	if s.renewEvery > 0 {
 		options.RenewBefore = options.Lifetime - s.renewEvery
 	}
 	certificates, err := serving.Setup(ctx, mgr, options)
-	w.must(err)
+	w.Must(err)
 
 	mux := http.NewServeMux()
 	mux.Handle(webhook.Path, &admission.Webhook{Handler: webhook.NewHandler(webhook.Options{
-		Cache: mgr.GetClient(), Server: mgr.GetAPIReader(), Decoder: admission.NewDecoder(w.cluster.Scheme), UnknownSession: s.unknown,
+		Cache: mgr.GetClient(), Server: mgr.GetAPIReader(), Decoder: admission.NewDecoder(w.Cluster.Scheme), UnknownSession: s.unknown,
 	})})
 	mux.Handle(meshPath, &admission.Webhook{Handler: admission.HandlerFunc(addMesh)})
-	serve := w.listen(certificates, mux)
+	serve := w.serveHTTPS(certificates, mux)
 	p.address = serve.Addr
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	w.t.Cleanup(func() {
+	w.T.Cleanup(func() {
 		cancel()
 		_ = serve.Close()
 		if err := <-ended; err != nil {
-			w.t.Errorf("the manager ended with: %v", err)
+			w.T.Errorf("the manager ended with: %v", err)
 		}
 	})
 
-	w.create(p.configuration(w.namespace, s.mesh))
-	w.t.Cleanup(func() {
-		ctx, cancel := background()
+	w.Create(p.newConfiguration(w.Namespace, s.mesh))
+	w.T.Cleanup(func() {
+		ctx, cancel := newBackground()
 		defer cancel()
-		_ = w.client.Delete(ctx, p.configuration(w.namespace, s.mesh))
+		_ = w.Client.Delete(ctx, p.newConfiguration(w.Namespace, s.mesh))
 	})
-	w.eventually(func(ctx context.Context) error {
+	w.Eventually(func(ctx context.Context) error {
 		// The refusal of a pod that does not say what it wants.
-		probe := w.pod("probe")
+		probe := w.newPod("probe")
 		probe.Annotations = nil
-		err := w.client.Create(ctx, probe, client.DryRunAll)
+		err := w.Client.Create(ctx, probe, client.DryRunAll)
 		if err == nil {
 			return errors.New("the API server does not ask the webhook")
 		}
@@ -117,13 +117,13 @@ func (w *world) serveWebhook(s webhookSettings) *podWebhook {
 	return p
 }
 
-// listen serves HTTPS with the certificates. Each request has a connection of its own, and with it a handshake.
-func (w *world) listen(certificates *serving.Certificates, handler http.Handler) *http.Server {
-	w.t.Helper()
+// serveHTTPS serves HTTPS with the certificates. Each request has a connection of its own, and with it a handshake.
+func (w *operatorEnv) serveHTTPS(certificates *serving.Certificates, handler http.Handler) *http.Server {
+	w.T.Helper()
 	config := &tls.Config{}
 	certificates.Use(config)
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
-	w.must(err)
+	w.Must(err)
 	s := &http.Server{Addr: listener.Addr().String(), Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	s.SetKeepAlivesEnabled(false)
 	go func() { _ = s.Serve(listener) }()
@@ -147,8 +147,8 @@ func addMesh(_ context.Context, req admission.Request) admission.Response {
 	return admission.PatchResponseFromRaw(req.Object.Raw, changed)
 }
 
-// configuration leads to the webhook, and trusts nobody yet.
-func (p *podWebhook) configuration(namespace string, mesh bool) *admissionregistrationv1.MutatingWebhookConfiguration {
+// newConfiguration leads to the webhook, and trusts nobody yet.
+func (p *podWebhook) newConfiguration(namespace string, mesh bool) *admissionregistrationv1.MutatingWebhookConfiguration {
 	hook := func(name, path string) admissionregistrationv1.MutatingWebhook {
 		return admissionregistrationv1.MutatingWebhook{
 			Name:                    name,
@@ -175,10 +175,10 @@ func (p *podWebhook) configuration(namespace string, mesh bool) *admissionregist
 	return out
 }
 
-// trusted is the webhook's certificate, if whoever trusts the configuration's bundle would accept it.
-func (w *world) trusted(ctx context.Context, p *podWebhook) (*x509.Certificate, error) {
+// trustedCertificate is the webhook's certificate, if whoever trusts the configuration's bundle would accept it.
+func (w *operatorEnv) trustedCertificate(ctx context.Context, p *podWebhook) (*x509.Certificate, error) {
 	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
-	if err := w.client.Get(ctx, types.NamespacedName{Name: p.name}, configuration); err != nil {
+	if err := w.Client.Get(ctx, types.NamespacedName{Name: p.name}, configuration); err != nil {
 		return nil, err
 	}
 	roots := x509.NewCertPool()
@@ -191,12 +191,12 @@ func (w *world) trusted(ctx context.Context, p *podWebhook) (*x509.Certificate, 
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0], nil
 }
 
-// pod asks for the session ci. It has no namespace and no name of its own in what the webhook sees, like that of a
+// newPod asks for the session ci. It has no namespace and no name of its own in what the webhook sees, like that of a
 // controller.
-func (w *world) pod(session string, changes ...func(*corev1.Pod)) *corev1.Pod {
+func (w *operatorEnv) newPod(session string, changes ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: w.namespace, GenerateName: "job-",
+			Namespace: w.Namespace, GenerateName: "job-",
 			Labels:      map[string]string{v1alpha1.LabelInject: "true"},
 			Annotations: map[string]string{v1alpha1.AnnotationSession: session},
 		},
@@ -208,14 +208,14 @@ func (w *world) pod(session string, changes ...func(*corev1.Pod)) *corev1.Pod {
 	return p
 }
 
-// warned is a client of the user's, and what the API server warned it of.
-func (w *world) warned() (client.Client, *warnings) {
-	w.t.Helper()
+// clientWithWarnings is a client of the user's, and what the API server warned it of.
+func (w *operatorEnv) clientWithWarnings() (client.Client, *warnings) {
+	w.T.Helper()
 	collected := &warnings{}
-	config := rest.CopyConfig(w.cluster.Config)
+	config := rest.CopyConfig(w.Cluster.Config)
 	config.WarningHandler = collected
-	c, err := client.New(config, client.Options{Scheme: w.cluster.Scheme})
-	w.must(err)
+	c, err := client.New(config, client.Options{Scheme: w.Cluster.Scheme})
+	w.Must(err)
 	return c, collected
 }
 
@@ -231,8 +231,8 @@ func (w *warnings) HandleWarningHeader(_ int, _ string, text string) {
 	w.text = append(w.text, text)
 }
 
-// take returns the warnings since it was last called.
-func (w *warnings) take() []string {
+// takeAll returns the warnings since it was last called.
+func (w *warnings) takeAll() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	defer func() { w.text = nil }()

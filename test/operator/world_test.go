@@ -17,23 +17,23 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
-// world is a test's own namespace, Coder server and operator.
-type world struct {
-	t         *testing.T
-	namespace string
-	cluster   *kube.Cluster
-	client    client.Client // the user's: direct, uncounted
+// operatorEnv is a test's own namespace, Coder server and operator.
+type operatorEnv struct {
+	T         *testing.T
+	Namespace string
+	Cluster   *kube.Cluster
+	Client    client.Client // the user's: direct, uncounted
 
-	coder    *coderd.Server
+	Coder    *coderd.Server
 	listener *coderd.Listener
 	clock    controllers.Clock // of the operator
-	// servers signs the server's certificate, clients those of its clients.
-	servers, clients *pki.Authority
+	// Servers signs the server's certificate, clients those of its clients.
+	Servers, Clients *certs.Authority
 	// sentinels are values that may stand nowhere but in Secrets.
 	sentinels []string
 
@@ -41,9 +41,9 @@ type world struct {
 }
 
 // setting changes the world before its server starts.
-type setting func(*worldOptions)
+type setting func(*envOptions)
 
-type worldOptions struct {
+type envOptions struct {
 	server coderd.Options
 	edge   coderd.Edge
 	clock  controllers.Clock
@@ -51,145 +51,145 @@ type worldOptions struct {
 	labels map[string]string
 }
 
-// mTLS makes the server demand client certificates.
-func mTLS(o *worldOptions) { o.mTLS = true }
+// withMTLS makes the server demand client certificates.
+func withMTLS(o *envOptions) { o.mTLS = true }
 
 // certificateIdentifies makes an edge take the caller from its certificate.
-func certificateIdentifies(o *worldOptions) {
+func certificateIdentifies(o *envOptions) {
 	o.mTLS = true
 	o.edge.IdentifyByCertificate = true
 }
 
-// profile chooses the generation of the server.
-func profile(p coderd.Profile) setting { return func(o *worldOptions) { o.server.Profile = p } }
+// withProfile chooses the generation of the server.
+func withProfile(p coderd.Profile) setting { return func(o *envOptions) { o.server.Profile = p } }
 
-// newWorld starts a Coder server with the users operator (owner), ci-bot and ada,
+// newEnv starts a Coder server with the users operator (owner), ci-bot and ada,
 // and writes the Secrets that a deployment refers to: mtls, ca, headers, token.
-func newWorld(t *testing.T, settings ...setting) *world {
+func newEnv(t *testing.T, settings ...setting) *operatorEnv {
 	t.Helper()
 	t.Parallel()
-	o := worldOptions{server: coderd.Options{DisableRateLimits: true}, clock: clock.RealClock{}}
+	o := envOptions{server: coderd.Options{DisableRateLimits: true}, clock: clock.RealClock{}}
 	for _, set := range settings {
 		set(&o)
 	}
-	w := &world{t: t, cluster: kube.ForTest(t), clock: o.clock}
-	w.client = w.cluster.Client
-	w.namespace = w.cluster.Namespace(t, o.labels)
-	w.coder = coderd.New(o.server)
+	w := &operatorEnv{T: t, Cluster: kube.ForTest(t), clock: o.clock}
+	w.Client = w.Cluster.Client
+	w.Namespace = w.Cluster.Namespace(t, o.labels)
+	w.Coder = coderd.New(o.server)
 	w.startServer(o)
 	for name, roles := range map[string][]string{"operator": {"owner"}, "ci-bot": nil, "ada": nil} {
-		if _, err := w.coder.CreateUser(coderd.UserOptions{Username: name, Roles: roles}); err != nil {
+		if _, err := w.Coder.CreateUser(coderd.UserOptions{Username: name, Roles: roles}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.writeSecret("token", map[string]string{"token": w.userToken("operator")})
-	w.writeSecret("edge-headers", map[string]string{"id": w.sentinel("header-value")})
+	w.WriteSecret("token", map[string]string{"token": w.userToken("operator")})
+	w.WriteSecret("edge-headers", map[string]string{"id": w.newSentinel("header-value")})
 	w.writeClientCertificate("mtls", "operator")
-	w.writeConfigMap("ca", map[string]string{"ca.crt": string(w.servers.PEM())})
+	w.WriteConfigMap("ca", map[string]string{"ca.crt": string(w.Servers.PEM())})
 	return w
 }
 
-func (w *world) startServer(o worldOptions) {
-	w.t.Helper()
+func (w *operatorEnv) startServer(o envOptions) {
+	w.T.Helper()
 	var err error
-	w.servers, err = pki.NewAuthority("servers", clock.RealClock{})
-	w.must(err)
-	w.clients, err = pki.NewAuthority("clients", clock.RealClock{})
-	w.must(err)
-	certificate, err := w.servers.Issue(pki.Request{})
-	w.must(err)
+	w.Servers, err = certs.NewAuthority("servers", clock.RealClock{})
+	w.Must(err)
+	w.Clients, err = certs.NewAuthority("clients", clock.RealClock{})
+	w.Must(err)
+	certificate, err := w.Servers.Issue(certs.Request{})
+	w.Must(err)
 	o.edge.Certificate = &certificate.TLS
 	if o.mTLS {
-		o.edge.ClientCAs = w.clients.Pool()
+		o.edge.ClientCAs = w.Clients.Pool()
 	}
-	w.listener, err = w.coder.Start(coderd.ListenOptions{Edge: o.edge})
-	w.must(err)
-	w.t.Cleanup(func() { _ = w.listener.Close() })
+	w.listener, err = w.Coder.Start(coderd.ListenOptions{Edge: o.edge})
+	w.Must(err)
+	w.T.Cleanup(func() { _ = w.listener.Close() })
 }
 
-func (w *world) must(err error) {
-	w.t.Helper()
+func (w *operatorEnv) Must(err error) {
+	w.T.Helper()
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 }
 
 // userToken makes a token on the server, past the operator.
-func (w *world) userToken(user string) string {
-	w.t.Helper()
-	value, _, err := w.coder.CreateToken(coderd.TokenOptions{User: user, Lifetime: 100 * time.Hour})
-	w.must(err)
+func (w *operatorEnv) userToken(user string) string {
+	w.T.Helper()
+	value, _, err := w.Coder.CreateToken(coderd.TokenOptions{User: user, Lifetime: 100 * time.Hour})
+	w.Must(err)
 	w.sentinels = append(w.sentinels, value)
 	return value
 }
 
-// sentinel is a made-up secret value.
-func (w *world) sentinel(what string) string {
-	value := fmt.Sprintf("sentinel-%s-%s", what, w.namespace)
+// newSentinel is a made-up secret value.
+func (w *operatorEnv) newSentinel(what string) string {
+	value := fmt.Sprintf("sentinel-%s-%s", what, w.Namespace)
 	w.sentinels = append(w.sentinels, value)
 	return value
 }
 
-func (w *world) writeClientCertificate(name, user string) *pki.Certificate {
-	w.t.Helper()
-	certificate, err := w.clients.Issue(pki.Request{Usage: pki.Client, CommonName: user})
-	w.must(err)
-	w.writeSecret(name, map[string]string{"tls.crt": string(certificate.CertPEM), "tls.key": string(certificate.KeyPEM)})
+func (w *operatorEnv) writeClientCertificate(name, user string) *certs.Certificate {
+	w.T.Helper()
+	certificate, err := w.Clients.Issue(certs.Request{Usage: certs.Client, CommonName: user})
+	w.Must(err)
+	w.WriteSecret(name, map[string]string{"tls.crt": string(certificate.CertPEM), "tls.key": string(certificate.KeyPEM)})
 	return certificate
 }
 
-// writeSecret creates a Secret, or replaces its data.
-func (w *world) writeSecret(name string, data map[string]string) {
-	w.t.Helper()
-	object := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+// WriteSecret creates a Secret, or replaces its data.
+func (w *operatorEnv) WriteSecret(name string, data map[string]string) {
+	w.T.Helper()
+	object := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name}}
 	bytes := map[string][]byte{}
 	for key, value := range data {
 		bytes[key] = []byte(value)
 	}
-	w.write(object, func() { object.Data = bytes })
+	w.Write(object, func() { object.Data = bytes })
 }
 
-func (w *world) writeConfigMap(name string, data map[string]string) {
-	w.t.Helper()
-	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
-	w.write(object, func() { object.Data = data })
+func (w *operatorEnv) WriteConfigMap(name string, data map[string]string) {
+	w.T.Helper()
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name}}
+	w.Write(object, func() { object.Data = data })
 }
 
-// write creates an object, or updates the one that is there, again where somebody else
+// Write creates an object, or updates the one that is there, again where somebody else
 // was quicker.
-func (w *world) write(object client.Object, change func()) {
-	w.t.Helper()
-	w.must(retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		err := w.client.Get(w.t.Context(), client.ObjectKeyFromObject(object), object)
+func (w *operatorEnv) Write(object client.Object, change func()) {
+	w.T.Helper()
+	w.Must(retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		err := w.Client.Get(w.T.Context(), client.ObjectKeyFromObject(object), object)
 		change()
 		if client.IgnoreNotFound(err) == nil && err != nil {
-			return w.client.Create(w.t.Context(), object)
+			return w.Client.Create(w.T.Context(), object)
 		}
 		if err != nil {
 			return err
 		}
-		return w.client.Update(w.t.Context(), object)
+		return w.Client.Update(w.T.Context(), object)
 	}))
 }
 
-func (w *world) create(objects ...client.Object) {
-	w.t.Helper()
+func (w *operatorEnv) Create(objects ...client.Object) {
+	w.T.Helper()
 	for _, object := range objects {
-		w.must(w.client.Create(w.t.Context(), object))
+		w.Must(w.Client.Create(w.T.Context(), object))
 	}
 }
 
-func (w *world) delete(object client.Object) {
-	w.t.Helper()
-	w.must(client.IgnoreNotFound(w.client.Delete(w.t.Context(), object)))
+func (w *operatorEnv) Delete(object client.Object) {
+	w.T.Helper()
+	w.Must(client.IgnoreNotFound(w.Client.Delete(w.T.Context(), object)))
 }
 
-// deployment refers to the world's server and all its Secrets, with a short
+// newDeployment refers to the world's server and all its Secrets, with a short
 // interval so that tests need not wait.
-func (w *world) deployment(name string, changes ...func(*v1alpha1.CoderDeploymentSpec)) *v1alpha1.CoderDeployment {
+func (w *operatorEnv) newDeployment(name string, changes ...func(*v1alpha1.CoderDeploymentSpec)) *v1alpha1.CoderDeployment {
 	value := "plain"
 	d := &v1alpha1.CoderDeployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name},
 		Spec: v1alpha1.CoderDeploymentSpec{
 			URL: w.listener.URL(),
 			TLS: &v1alpha1.TLSConfig{
@@ -211,10 +211,10 @@ func (w *world) deployment(name string, changes ...func(*v1alpha1.CoderDeploymen
 	return d
 }
 
-// session refers to the deployment "prod".
-func (w *world) session(name string, auth v1alpha1.Auth, changes ...func(*v1alpha1.CoderSessionSpec)) *v1alpha1.CoderSession {
+// NewSession refers to the deployment "prod".
+func (w *operatorEnv) NewSession(name string, auth v1alpha1.Auth, changes ...func(*v1alpha1.CoderSessionSpec)) *v1alpha1.CoderSession {
 	s := &v1alpha1.CoderSession{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name},
 		Spec:       v1alpha1.CoderSessionSpec{DeploymentRef: v1alpha1.DeploymentRef{Name: "prod"}, Auth: auth},
 	}
 	for _, change := range changes {
@@ -223,26 +223,26 @@ func (w *world) session(name string, auth v1alpha1.Auth, changes ...func(*v1alph
 	return s
 }
 
-func (w *world) mint(name, user string, changes ...func(*v1alpha1.CoderSessionSpec)) *v1alpha1.CoderSession {
-	return w.session(name, v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: user}}, changes...)
+func (w *operatorEnv) NewMintedSession(name, user string, changes ...func(*v1alpha1.CoderSessionSpec)) *v1alpha1.CoderSession {
+	return w.NewSession(name, v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: user}}, changes...)
 }
 
-func (w *world) supplied(name, secretName string, changes ...func(*v1alpha1.CoderSessionSpec)) *v1alpha1.CoderSession {
+func (w *operatorEnv) NewSuppliedSession(name, secretName string, changes ...func(*v1alpha1.CoderSessionSpec)) *v1alpha1.CoderSession {
 	auth := v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{SecretRef: v1alpha1.TokenSecretRef{Name: v1alpha1.ObjectName(secretName)}}}
-	return w.session(name, auth, changes...)
+	return w.NewSession(name, auth, changes...)
 }
 
-func (w *world) certificate(name string, changes ...func(*v1alpha1.CoderSessionSpec)) *v1alpha1.CoderSession {
-	return w.session(name, v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}, changes...)
+func (w *operatorEnv) NewCertificateSession(name string, changes ...func(*v1alpha1.CoderSessionSpec)) *v1alpha1.CoderSession {
+	return w.NewSession(name, v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}, changes...)
 }
 
-func every(interval v1alpha1.Duration) func(*v1alpha1.CoderDeploymentSpec) {
+func withInterval(interval v1alpha1.Duration) func(*v1alpha1.CoderDeploymentSpec) {
 	return func(spec *v1alpha1.CoderDeploymentSpec) { spec.Verify.Interval = interval }
 }
 
 func systemRoots() (*x509.CertPool, error) { return x509.NewCertPool(), nil }
 
-// background outlives a test's own context, for what its cleanup stops.
-func background() (context.Context, context.CancelFunc) {
+// newBackground outlives a test's own context, for what its cleanup stops.
+func newBackground() (context.Context, context.CancelFunc) {
 	return context.WithCancel(context.Background())
 }

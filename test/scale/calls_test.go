@@ -61,9 +61,9 @@ type auditEvent struct {
 	ResponseStatus struct{ Code int }
 }
 
-// call names an event, such as "patch codersessions/status", with the status code
+// callName names an event, such as "patch codersessions/status", with the status code
 // where it failed. Discovery, which is of no resource, is "get discovery".
-func (e *auditEvent) call() string {
+func (e *auditEvent) callName() string {
 	if e.ObjectRef == nil {
 		return e.Verb + " discovery"
 	}
@@ -77,8 +77,8 @@ func (e *auditEvent) call() string {
 	return name
 }
 
-// now returns the calls so far, by verb and resource.
-func (c *apiCalls) now(b *testing.B) map[string]int {
+// countCalls returns the calls so far, by verb and resource.
+func (c *apiCalls) countCalls(b *testing.B) map[string]int {
 	b.Helper()
 	file, err := os.Open(c.path)
 	if err != nil {
@@ -99,13 +99,13 @@ func (c *apiCalls) now(b *testing.B) map[string]int {
 		if err := json.Unmarshal(line, &event); err != nil {
 			b.Fatal(err)
 		}
-		c.counts[event.call()]++
+		c.counts[event.callName()]++
 	}
 	return maps.Clone(c.counts)
 }
 
-// since is what was counted after before.
-func since(before, after map[string]int) map[string]int {
+// callsSince is what was counted after before.
+func callsSince(before, after map[string]int) map[string]int {
 	more := map[string]int{}
 	for call, n := range after {
 		if n > before[call] {
@@ -115,14 +115,14 @@ func since(before, after map[string]int) map[string]int {
 	return more
 }
 
-// where keeps the calls that a test holds for.
-func where(counts map[string]int, keep func(call string) bool) map[string]int {
+// filterCalls keeps the calls that a test holds for.
+func filterCalls(counts map[string]int, keep func(call string) bool) map[string]int {
 	kept := maps.Clone(counts)
 	maps.DeleteFunc(kept, func(call string, _ int) bool { return !keep(call) })
 	return kept
 }
 
-func total(counts map[string]int) int {
+func sumOf(counts map[string]int) int {
 	sum := 0
 	for _, n := range counts {
 		sum += n
@@ -137,7 +137,7 @@ func ofLease(call string) bool { return strings.Contains(call, " leases") }
 
 func notOfLease(call string) bool { return !ofLease(call) }
 
-func writes(call string) bool {
+func isWrite(call string) bool {
 	verb, _, _ := strings.Cut(call, " ")
 	return slices.Contains([]string{"create", "update", "patch", "delete"}, verb) && notOfLease(call)
 }

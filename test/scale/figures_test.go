@@ -25,7 +25,7 @@ func newFigures(b *testing.B) *figures {
 	return &figures{b: b, samples: map[string][]float64{}}
 }
 
-func (f *figures) add(unit string, value float64) {
+func (f *figures) addSample(unit string, value float64) {
 	if _, known := f.samples[unit]; !known {
 		f.units = append(f.units, unit)
 	}
@@ -35,19 +35,19 @@ func (f *figures) add(unit string, value float64) {
 // addEach adds counts, each divided by the same number of things.
 func (f *figures) addEach(counts map[string]int, by float64, per string) {
 	for _, call := range sortedCalls(counts) {
-		f.add(strings.ReplaceAll(call, " ", "-")+"/"+per, float64(counts[call])/by)
+		f.addSample(strings.ReplaceAll(call, " ", "-")+"/"+per, float64(counts[call])/by)
 	}
 }
 
-func (f *figures) median(unit string) float64 { return quantile(f.samples[unit], 0.5) }
+func (f *figures) medianOf(unit string) float64 { return quantile(f.samples[unit], 0.5) }
 
-// report hands everything to the benchmark and to the table of the whole run. The
+// reportAll hands everything to the benchmark and to the table of the whole run. The
 // time of an operation would include the setup, so it is left out.
-func (f *figures) report() {
+func (f *figures) reportAll() {
 	f.b.ReportMetric(0, "ns/op")
 	for _, unit := range f.units {
-		f.b.ReportMetric(f.median(unit), unit)
-		all.add(f.b.Name(), unit, f.median(unit))
+		f.b.ReportMetric(f.medianOf(unit), unit)
+		all.addFigure(f.b.Name(), unit, f.medianOf(unit))
 	}
 }
 
@@ -75,8 +75,8 @@ type row struct {
 // all is printed when the last benchmark has ended.
 var all table
 
-// add replaces the figure of an earlier run of the same benchmark (-count).
-func (t *table) add(benchmark, unit string, value float64) {
+// addFigure replaces the figure of an earlier run of the same benchmark (-count).
+func (t *table) addFigure(benchmark, unit string, value float64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	benchmark = strings.TrimPrefix(benchmark, "Benchmark")
@@ -89,7 +89,7 @@ func (t *table) add(benchmark, unit string, value float64) {
 	t.rows = append(t.rows, row{benchmark, unit, value})
 }
 
-func (t *table) print(to io.Writer) {
+func (t *table) printAll(to io.Writer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)

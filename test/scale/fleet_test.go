@@ -36,28 +36,28 @@ func BenchmarkFleet(b *testing.B) {
 	f := newFigures(b)
 	for b.Loop() {
 		for range rounds {
-			f.add("s-without-them", readyFleet(b, false).Seconds())
-			f.add("s-with-a-dead-and-a-slow-server", readyFleet(b, true).Seconds())
+			f.addSample("s-without-them", readyFleet(b, false).Seconds())
+			f.addSample("s-with-a-dead-and-a-slow-server", readyFleet(b, true).Seconds())
 		}
 	}
-	f.add("x-time-without-them", f.median("s-with-a-dead-and-a-slow-server")/f.median("s-without-them"))
-	f.report()
+	f.addSample("x-time-without-them", f.medianOf("s-with-a-dead-and-a-slow-server")/f.medianOf("s-without-them"))
+	f.reportAll()
 }
 
 // readyFleet returns how long it takes until the sessions of all sound servers are
 // ready.
 func readyFleet(b *testing.B, disturbed bool) time.Duration {
 	b.Helper()
-	w := newWorld(b)
-	defer w.close()
+	w := newEnv(b)
+	defer w.closeAll()
 	fleet := w.startFleet()
 	w.startOperator()
 	names := slices.Sorted(maps.Keys(fleet))
 	for _, name := range names {
-		w.verified(name)
+		w.awaitVerified(name)
 	}
 	if disturbed {
-		w.disturb()
+		w.createDisturbingDeployments()
 	}
 	took := w.mintedOn(names...)
 	for _, server := range fleet {
@@ -70,52 +70,52 @@ func readyFleet(b *testing.B, disturbed bool) time.Duration {
 
 // startFleet starts the sound servers, and makes a deployment for each: they are
 // returned by its name.
-func (w *world) startFleet() map[string]*coderd.Server {
-	w.b.Helper()
+func (w *scaleEnv) startFleet() map[string]*coderd.Server {
+	w.T.Helper()
 	fleet := map[string]*coderd.Server{}
 	for i := range sound {
 		name := fmt.Sprintf("sound-%d", i)
 		server, listener := w.newCoder(w.listener.Edge())
-		w.b.Cleanup(func() { _ = listener.Close() })
+		w.T.Cleanup(func() { _ = listener.Close() })
 		fleet[name] = server
-		w.put(w.secret("token-of-"+name, map[string]string{"token": w.ownTokenOf(server)}))
-		w.put(w.deployment(name, listener.URL(), v1alpha1.ObjectName("token-of-"+name), v1alpha1.VerifyPolicy{Interval: never}))
+		w.putObject(w.newSecret("token-of-"+name, map[string]string{"token": w.ownTokenOf(server)}))
+		w.putObject(w.newDeployment(name, listener.URL(), v1alpha1.ObjectName("token-of-"+name), v1alpha1.VerifyPolicy{Interval: never}))
 	}
 	return fleet
 }
 
-// disturb makes a deployment whose server is dead and one whose server is slow, each
+// createDisturbingDeployments makes a deployment whose server is dead and one whose server is slow, each
 // with sessions that want a token.
-func (w *world) disturb() {
-	w.b.Helper()
+func (w *scaleEnv) createDisturbingDeployments() {
+	w.T.Helper()
 	// The worst of the dead: connections are taken, and nobody ever answers.
 	hole, err := net.Listen("tcp", "127.0.0.1:0")
-	w.must(err)
-	w.b.Cleanup(func() { _ = hole.Close() })
-	w.put(w.deployment("dead", "https://"+hole.Addr().String(), "token", v1alpha1.VerifyPolicy{Interval: never}))
-	w.put(w.deployment("slow", w.listener.URL(), "token", v1alpha1.VerifyPolicy{Interval: never}))
-	w.verified("slow")
-	w.coder.Inject(coderd.Fault{Kind: coderd.FaultLatency, Latency: slowness})
-	await(w.b, "the dead server is found to be dead", 20*time.Millisecond, func() bool {
+	w.Must(err)
+	w.T.Cleanup(func() { _ = hole.Close() })
+	w.putObject(w.newDeployment("dead", "https://"+hole.Addr().String(), "token", v1alpha1.VerifyPolicy{Interval: never}))
+	w.putObject(w.newDeployment("slow", w.listener.URL(), "token", v1alpha1.VerifyPolicy{Interval: never}))
+	w.awaitVerified("slow")
+	w.Coder.Inject(coderd.Fault{Kind: coderd.FaultLatency, Latency: slowness})
+	waitFor(w.T, "the dead server is found to be dead", 20*time.Millisecond, func() bool {
 		return w.deploymentIs("dead", metav1.ConditionFalse, v1alpha1.ReasonUnreachable)
 	})
-	w.must(w.createOn("dead", "slow"))
+	w.Must(w.createOn("dead", "slow"))
 }
 
 // createOn creates the sessions of some deployments, mixed.
-func (w *world) createOn(deployments ...string) error {
+func (w *scaleEnv) createOn(deployments ...string) error {
 	return inParallel(eachDeployment*len(deployments), func(i int) error {
 		deployment := deployments[i%len(deployments)]
-		s := w.session(fmt.Sprintf("%s-%03d", deployment, i/len(deployments)), v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: bot(i)}})
+		s := w.NewSession(fmt.Sprintf("%s-%03d", deployment, i/len(deployments)), v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: bot(i)}})
 		s.Spec.DeploymentRef.Name = v1alpha1.ObjectName(deployment)
-		return w.client.Create(w.b.Context(), s)
+		return w.client.Create(w.T.Context(), s)
 	})
 }
 
 // mintedOn creates the sessions of some deployments and returns how long it took
 // until all of them were ready.
-func (w *world) mintedOn(deployments ...string) time.Duration {
-	w.b.Helper()
+func (w *scaleEnv) mintedOn(deployments ...string) time.Duration {
+	w.T.Helper()
 	wanted := map[v1alpha1.ObjectName]bool{}
 	for _, name := range deployments {
 		wanted[v1alpha1.ObjectName(name)] = true
@@ -125,13 +125,13 @@ func (w *world) mintedOn(deployments ...string) time.Duration {
 	created := make(chan error, 1)
 	go func() { created <- w.createOn(deployments...) }()
 	ready := map[string]bool{}
-	w.follow(fmt.Sprintf("%d sessions of sound servers are ready", n), func(s *v1alpha1.CoderSession) bool {
+	w.followSessions(fmt.Sprintf("%d sessions of sound servers are ready", n), func(s *v1alpha1.CoderSession) bool {
 		if wanted[s.Spec.DeploymentRef.Name] && isReady(s) {
 			ready[s.Name] = true
 		}
 		return len(ready) == n
 	})
 	took := time.Since(started)
-	w.must(<-created)
+	w.Must(<-created)
 	return took
 }

@@ -12,30 +12,30 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// floor is how long the API server alone takes for what the sessions needed: it
+// measureBareWrites is how long the API server alone takes for what the sessions needed: it
 // writes the sessions and Secrets that are there once more, into another
 // namespace, with the four writes that no operator could do without (session,
 // finalizer, Secret, status). No operator may be running.
-func (w *world) floor() time.Duration {
-	w.b.Helper()
+func (w *scaleEnv) measureBareWrites() time.Duration {
+	w.T.Helper()
 	var sessions v1alpha1.CoderSessionList
 	var secrets corev1.SecretList
-	w.must(w.client.List(w.b.Context(), &sessions, client.InNamespace(w.namespace)))
-	w.must(w.client.List(w.b.Context(), &secrets, client.InNamespace(w.namespace), client.HasLabels{v1alpha1.LabelSession}))
+	w.Must(w.client.List(w.T.Context(), &sessions, client.InNamespace(w.Namespace)))
+	w.Must(w.client.List(w.T.Context(), &secrets, client.InNamespace(w.Namespace), client.HasLabels{v1alpha1.LabelSession}))
 	bySession := map[string]*corev1.Secret{}
 	for i := range secrets.Items {
 		bySession[secrets.Items[i].Name] = &secrets.Items[i]
 	}
-	namespace := w.cluster.Namespace(w.b, nil)
+	namespace := w.Cluster.Namespace(w.T, nil)
 	started := time.Now()
-	w.must(inParallel(len(sessions.Items), func(i int) error {
+	w.Must(inParallel(len(sessions.Items), func(i int) error {
 		return w.writeAgain(namespace, &sessions.Items[i], bySession[sessions.Items[i].SecretName()])
 	}))
 	return time.Since(started)
 }
 
-func (w *world) writeAgain(namespace string, session *v1alpha1.CoderSession, secret *corev1.Secret) error {
-	ctx := w.b.Context()
+func (w *scaleEnv) writeAgain(namespace string, session *v1alpha1.CoderSession, secret *corev1.Secret) error {
+	ctx := w.T.Context()
 	made := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: session.Name}, Spec: session.Spec}
 	if err := w.client.Create(ctx, made); err != nil {
 		return err

@@ -19,9 +19,9 @@ import (
 // folder is for the program and for what the processes write.
 var folder string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) { os.Exit(runBenchmarks(m)) }
 
-func run(m *testing.M) int {
+func runBenchmarks(m *testing.M) int {
 	ctrl.SetLogger(logr.Discard()) // envtest's; the operator has its own
 	var err error
 	if folder, err = os.MkdirTemp("", "coder-session-operator-scale-"); err != nil {
@@ -30,7 +30,7 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	code := m.Run()
-	all.print(os.Stdout)
+	all.printAll(os.Stdout)
 	return code
 }
 

@@ -20,33 +20,33 @@ func BenchmarkMintedSessions(b *testing.B) {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			f := newFigures(b)
 			for b.Loop() {
-				mintSessions(b, f, n)
+				measureMinting(b, f, n)
 			}
-			perSession[n] = f.median("ms/session")
+			perSession[n] = f.medianOf("ms/session")
 			if small, ok := perSession[300]; ok && n == 1000 {
-				f.add("x-time-of-300/session", perSession[1000]/small)
+				f.addSample("x-time-of-300/session", perSession[1000]/small)
 			}
-			f.report()
+			f.reportAll()
 		})
 	}
 }
 
-func mintSessions(b *testing.B, f *figures, n int) {
+func measureMinting(b *testing.B, f *figures, n int) {
 	b.Helper()
-	w := newWorld(b)
-	defer w.close()
+	w := newEnv(b)
+	defer w.closeAll()
 	w.startOperator()
-	w.deploy(v1alpha1.VerifyPolicy{Interval: never})
-	w.settle()
-	w.coder.ResetLog()
-	calls, cpu := w.calls.now(b), w.operator.cpu()
-	f.add("empty-MiB", w.operator.memory("VmHWM"))
+	w.createDeployment(v1alpha1.VerifyPolicy{Interval: never})
+	w.awaitSettled()
+	w.Coder.ResetLog()
+	calls, cpu := w.calls.countCalls(b), w.operator.cpuTime()
+	f.addSample("empty-MiB", w.operator.memoryMiB("VmHWM"))
 
-	took := w.minted(n)
-	w.settle()
-	calls = where(since(calls, w.calls.now(b)), notOfLease)
+	took := w.mintSessions(n)
+	w.awaitSettled()
+	calls = filterCalls(callsSince(calls, w.calls.countCalls(b)), notOfLease)
 	coderCalls := w.coderCalls()
-	w.accepted(n)
+	w.requireAccepted(n)
 	if got := coderCalls["POST /api/v2/users/{user}/keys/tokens"]; got != n {
 		b.Fatalf("%d tokens were minted for %d sessions", got, n)
 	}
@@ -55,14 +55,14 @@ func mintSessions(b *testing.B, f *figures, n int) {
 	}
 
 	each := float64(n)
-	f.add("sessions/s", each/took.Seconds())
-	f.add("ms/session", took.Seconds()*1000/each)
-	f.add("operator-CPU-ms/session", (w.operator.cpu()-cpu).Seconds()*1000/each)
-	f.add("peak-MiB", w.operator.memory("VmHWM"))
-	f.add("API-calls/session", float64(total(calls))/each)
+	f.addSample("sessions/s", each/took.Seconds())
+	f.addSample("ms/session", took.Seconds()*1000/each)
+	f.addSample("operator-CPU-ms/session", (w.operator.cpuTime()-cpu).Seconds()*1000/each)
+	f.addSample("peak-MiB", w.operator.memoryMiB("VmHWM"))
+	f.addSample("API-calls/session", float64(sumOf(calls))/each)
 	f.addEach(calls, each, "session")
-	f.add("Coder-calls/session", float64(total(coderCalls))/each)
+	f.addSample("Coder-calls/session", float64(sumOf(coderCalls))/each)
 	f.addEach(coderCalls, each, "session")
 	w.operator.stop()
-	f.add("x-time-of-bare-writes", took.Seconds()/w.floor().Seconds())
+	f.addSample("x-time-of-bare-writes", took.Seconds()/w.measureBareWrites().Seconds())
 }

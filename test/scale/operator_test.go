@@ -51,7 +51,7 @@ func startOperator(b *testing.B, kubeconfig string) *operator {
 		_ = o.command.Wait()
 		close(o.ended)
 	}()
-	await(b, "the operator is ready", 5*time.Millisecond, o.ready)
+	waitFor(b, "the operator is ready", 5*time.Millisecond, o.ready)
 	return o
 }
 
@@ -96,10 +96,10 @@ func (o *operator) stop() {
 // clockTick is the unit of CPU times in /proc, the same on all of Linux.
 const clockTick = time.Second / 100
 
-// cpu is the CPU time that the operator has used so far.
-func (o *operator) cpu() time.Duration {
+// cpuTime is the CPU time that the operator has used so far.
+func (o *operator) cpuTime() time.Duration {
 	o.b.Helper()
-	text := o.proc("stat")
+	text := o.readProc("stat")
 	// The second field, the name, may have spaces; it ends with the last bracket.
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	const user, system = 11, 12 // fields 14 and 15 of proc(5), counted from the third
@@ -114,11 +114,11 @@ func (o *operator) cpu() time.Duration {
 	return ticks * clockTick
 }
 
-// memory is a line of the operator's memory in MiB: VmHWM is the most that it ever
+// memoryMiB is a line of the operator's memory in MiB: VmHWM is the most that it ever
 // had, VmRSS what it has now.
-func (o *operator) memory(line string) float64 {
+func (o *operator) memoryMiB(line string) float64 {
 	o.b.Helper()
-	for text := range strings.Lines(o.proc("status")) {
+	for text := range strings.Lines(o.readProc("status")) {
 		var kib float64
 		if _, err := fmt.Sscanf(text, line+": %f kB", &kib); err == nil {
 			return kib / 1024
@@ -128,7 +128,7 @@ func (o *operator) memory(line string) float64 {
 	return 0
 }
 
-func (o *operator) proc(file string) string {
+func (o *operator) readProc(file string) string {
 	o.b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", o.command.Process.Pid, file))
 	if err != nil {
@@ -151,8 +151,8 @@ func freeAddress(b *testing.B) string {
 // patience is how long a benchmark waits for what must come.
 const patience = 2 * time.Minute
 
-// await polls until a check holds.
-func await(b *testing.B, what string, every time.Duration, check func() bool) {
+// waitFor polls until a check holds.
+func waitFor(b *testing.B, what string, every time.Duration, check func() bool) {
 	b.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()

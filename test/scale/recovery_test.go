@@ -9,7 +9,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 )
 
 const (
@@ -25,72 +25,72 @@ const (
 // deployment's certificate, CA and header one by one until a session that they had
 // suspended is ready.
 func BenchmarkRecovery(b *testing.B) {
-	w := newWorld(b)
-	defer w.close()
-	strangers, err := pki.NewAuthority("strangers", clock.RealClock{})
-	w.must(err)
+	w := newEnv(b)
+	defer w.closeAll()
+	strangers, err := certs.NewAuthority("strangers", clock.RealClock{})
+	w.Must(err)
 	w.startOperator()
-	w.deploy(v1alpha1.VerifyPolicy{Interval: never})
-	w.put(w.session("ci", v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}))
-	w.follow("the session is ready", isReady)
-	w.settle()
+	w.createDeployment(v1alpha1.VerifyPolicy{Interval: never})
+	w.putObject(w.NewSession("ci", v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}))
+	w.followSessions("the session is ready", isReady)
+	w.awaitSettled()
 
 	f := newFigures(b)
 	var times []float64
 	verifications := 0
 	for len(times) < max(b.N, recoveries) {
-		w.suspend(strangers)
-		times = append(times, w.recover(strangers).Seconds()*1000)
-		verifications += w.coder.Count("GET", "/api/v2/buildinfo")
+		w.suspendSession(strangers)
+		times = append(times, w.recoverSession(strangers).Seconds()*1000)
+		verifications += w.Coder.Count("GET", "/api/v2/buildinfo")
 	}
 	// Once more for the calls, some of which come after the session is ready.
-	w.suspend(strangers)
-	w.settle()
-	before := w.calls.now(b)
-	w.recover(strangers)
-	w.settle()
-	calls := since(before, w.calls.now(b))
+	w.suspendSession(strangers)
+	w.awaitSettled()
+	before := w.calls.countCalls(b)
+	w.recoverSession(strangers)
+	w.awaitSettled()
+	calls := callsSince(before, w.calls.countCalls(b))
 
-	f.add("median-ms", quantile(times, 0.5))
-	f.add("p95-ms", quantile(times, 0.95))
-	f.add("median-ms-above-quietPeriod", quantile(times, 0.5)-float64(quietPeriod.Milliseconds()))
-	f.add("p95-ms-above-quietPeriod", quantile(times, 0.95)-float64(quietPeriod.Milliseconds()))
-	f.add("rounds", float64(len(times)))
-	f.add("verifications/burst", float64(verifications)/float64(len(times)))
-	f.addEach(where(calls, notOfLease), 1, "burst")
-	f.report()
+	f.addSample("median-ms", quantile(times, 0.5))
+	f.addSample("p95-ms", quantile(times, 0.95))
+	f.addSample("median-ms-above-quietPeriod", quantile(times, 0.5)-float64(quietPeriod.Milliseconds()))
+	f.addSample("p95-ms-above-quietPeriod", quantile(times, 0.95)-float64(quietPeriod.Milliseconds()))
+	f.addSample("rounds", float64(len(times)))
+	f.addSample("verifications/burst", float64(verifications)/float64(len(times)))
+	f.addEach(filterCalls(calls, notOfLease), 1, "burst")
+	f.reportAll()
 }
 
-// suspend puts a certificate in force that the server refuses.
-func (w *world) suspend(strangers *pki.Authority) {
-	w.b.Helper()
-	w.put(w.secret("mtls", w.pair(strangers)))
-	w.follow("the session is suspended", isSuspended)
-	w.coder.ResetLog()
+// suspendSession puts a certificate in force that the server refuses.
+func (w *scaleEnv) suspendSession(strangers *certs.Authority) {
+	w.T.Helper()
+	w.putObject(w.newSecret("mtls", w.issueClientPair(strangers)))
+	w.followSessions("the session is suspended", isSuspended)
+	w.Coder.ResetLog()
 }
 
-// recover writes the burst and waits for the session.
-func (w *world) recover(strangers *pki.Authority) time.Duration {
-	w.b.Helper()
-	right, other, wrong := w.pair(w.clients), w.pair(w.clients), w.pair(strangers)
+// recoverSession writes the burst and waits for the session.
+func (w *scaleEnv) recoverSession(strangers *certs.Authority) time.Duration {
+	w.T.Helper()
+	right, other, wrong := w.issueClientPair(w.Clients), w.issueClientPair(w.Clients), w.issueClientPair(strangers)
 	for i := range writesOfBurst - 3 {
 		switch i % 5 {
 		case 0: // a half of a pair
-			w.put(w.secret("mtls", map[string]string{"tls.crt": right["tls.crt"], "tls.key": other["tls.key"]}))
+			w.putObject(w.newSecret("mtls", map[string]string{"tls.crt": right["tls.crt"], "tls.key": other["tls.key"]}))
 		case 1:
-			w.put(w.ca(strangers))
+			w.putObject(w.newCAConfigMap(strangers))
 		case 2:
-			w.put(w.secret("edge-headers", map[string]string{"id": "wrong"}))
+			w.putObject(w.newSecret("edge-headers", map[string]string{"id": "wrong"}))
 		case 3: // no half at all
-			w.put(w.secret("mtls", map[string]string{"tls.crt": right["tls.crt"], "tls.key": ""}))
+			w.putObject(w.newSecret("mtls", map[string]string{"tls.crt": right["tls.crt"], "tls.key": ""}))
 		case 4:
-			w.put(w.secret("mtls", wrong))
+			w.putObject(w.newSecret("mtls", wrong))
 		}
 	}
-	w.put(w.ca(w.servers))
-	w.put(w.secret("edge-headers", map[string]string{"id": "right"}))
+	w.putObject(w.newCAConfigMap(w.Servers))
+	w.putObject(w.newSecret("edge-headers", map[string]string{"id": "right"}))
 	last := time.Now()
-	w.put(w.secret("mtls", right))
-	w.follow("the session has recovered", isReady)
+	w.putObject(w.newSecret("mtls", right))
+	w.followSessions("the session has recovered", isReady)
 	return time.Since(last)
 }

@@ -19,46 +19,46 @@ func BenchmarkRestart(b *testing.B) {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			f := newFigures(b)
 			for b.Loop() {
-				restart(b, f, n)
+				restartOperator(b, f, n)
 			}
-			f.report()
+			f.reportAll()
 		})
 	}
 }
 
-func restart(b *testing.B, f *figures, n int) {
+func restartOperator(b *testing.B, f *figures, n int) {
 	b.Helper()
-	w := newWorld(b)
-	defer w.close()
+	w := newEnv(b)
+	defer w.closeAll()
 	w.startOperator()
-	w.deploy(v1alpha1.VerifyPolicy{Interval: never})
-	w.minted(n)
-	w.settle()
+	w.createDeployment(v1alpha1.VerifyPolicy{Interval: never})
+	w.mintSessions(n)
+	w.awaitSettled()
 	for range restarts {
 		w.operator.stop()
-		w.coder.ResetLog()
-		before, started := w.calls.now(b), time.Now()
+		w.Coder.ResetLog()
+		before, started := w.calls.countCalls(b), time.Now()
 		ready := w.startOperator()
-		await(b, "the operator has listed the tokens", 5*time.Millisecond, func() bool {
-			return w.coder.Count("GET", "/api/v2/users/{user}/keys/tokens") > 0
+		waitFor(b, "the operator has listed the tokens", 5*time.Millisecond, func() bool {
+			return w.Coder.Count("GET", "/api/v2/users/{user}/keys/tokens") > 0
 		})
 		listed := time.Since(started)
-		w.settle()
-		calls, coderCalls := since(before, w.calls.now(b)), w.coderCalls()
-		w.accepted(n)
+		w.awaitSettled()
+		calls, coderCalls := callsSince(before, w.calls.countCalls(b)), w.coderCalls()
+		w.requireAccepted(n)
 
-		written := where(calls, writes)
+		written := filterCalls(calls, isWrite)
 		mints := coderCalls["POST /api/v2/users/{user}/keys/tokens"]
 		if mints != 0 || written["create secrets"]+written["update secrets"]+written["patch secrets"]+written["delete secrets"] != 0 {
 			b.Fatalf("a restart minted %d tokens and wrote %v", mints, written)
 		}
-		f.add("ms-to-ready", ready.Seconds()*1000)
-		f.add("ms-to-inventory", listed.Seconds()*1000)
-		f.add("operator-CPU-ms", w.operator.cpu().Seconds()*1000)
-		f.add("peak-MiB", w.operator.memory("VmHWM"))
-		f.add("API-writes", float64(total(written)))
-		f.addEach(where(calls, notOfLease), 1, "restart")
-		f.add("Coder-calls", float64(total(coderCalls)))
-		f.add("mints", float64(mints))
+		f.addSample("ms-to-ready", ready.Seconds()*1000)
+		f.addSample("ms-to-inventory", listed.Seconds()*1000)
+		f.addSample("operator-CPU-ms", w.operator.cpuTime().Seconds()*1000)
+		f.addSample("peak-MiB", w.operator.memoryMiB("VmHWM"))
+		f.addSample("API-writes", float64(sumOf(written)))
+		f.addEach(filterCalls(calls, notOfLease), 1, "restart")
+		f.addSample("Coder-calls", float64(sumOf(coderCalls)))
+		f.addSample("mints", float64(mints))
 	}
 }

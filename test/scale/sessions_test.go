@@ -21,19 +21,19 @@ import (
 // workers is how many write at a time.
 const workers = 20
 
-// minted creates n sessions and returns how long it took until all were ready.
-func (w *world) minted(n int) time.Duration {
-	w.b.Helper()
+// mintSessions creates n sessions and returns how long it took until all were ready.
+func (w *scaleEnv) mintSessions(n int) time.Duration {
+	w.T.Helper()
 	started := time.Now()
 	created := make(chan error, 1)
 	// At the same time, because the API server ends a watch that nobody reads.
 	go func() {
 		created <- inParallel(n, func(i int) error {
-			return w.client.Create(w.b.Context(), w.session(fmt.Sprintf("session-%04d", i), v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: bot(i)}}))
+			return w.client.Create(w.T.Context(), w.NewSession(fmt.Sprintf("session-%04d", i), v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: bot(i)}}))
 		})
 	}()
 	ready := map[string]bool{}
-	w.follow(fmt.Sprintf("%d sessions are ready", n), func(s *v1alpha1.CoderSession) bool {
+	w.followSessions(fmt.Sprintf("%d sessions are ready", n), func(s *v1alpha1.CoderSession) bool {
 		if isReady(s) {
 			ready[s.Name] = true
 		} else {
@@ -42,25 +42,25 @@ func (w *world) minted(n int) time.Duration {
 		return len(ready) == n
 	})
 	took := time.Since(started)
-	w.must(<-created)
+	w.Must(<-created)
 	return took
 }
 
-// accepted checks that exactly n tokens live on the server, each of them in one
+// requireAccepted checks that exactly n tokens live on the server, each of them in one
 // session's Secret.
-func (w *world) accepted(n int) {
-	w.b.Helper()
+func (w *scaleEnv) requireAccepted(n int) {
+	w.T.Helper()
 	var secrets corev1.SecretList
-	w.must(w.client.List(w.b.Context(), &secrets, client.InNamespace(w.namespace), client.HasLabels{v1alpha1.LabelSession}))
+	w.Must(w.client.List(w.T.Context(), &secrets, client.InNamespace(w.Namespace), client.HasLabels{v1alpha1.LabelSession}))
 	published := map[string]bool{}
 	for i := range secrets.Items {
-		if value := string(secrets.Items[i].Data["session"]); w.coder.AcceptsToken(value) {
+		if value := string(secrets.Items[i].Data["session"]); w.Coder.AcceptsToken(value) {
 			published[value] = true
 		}
 	}
-	live := len(w.coder.Keys(coderd.KeyFilter{NamePrefix: "cso-", Live: true}))
+	live := len(w.Coder.Keys(coderd.KeyFilter{NamePrefix: "cso-", Live: true}))
 	if len(published) != n || live != n {
-		w.b.Fatalf("%d tokens that the server accepts are published and %d live there, want %d", len(published), live, n)
+		w.T.Fatalf("%d tokens that the server accepts are published and %d live there, want %d", len(published), live, n)
 	}
 }
 
@@ -79,19 +79,19 @@ func inParallel(n int, do func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// follow looks at the state of all sessions and at every change of it, until it
+// followSessions looks at the state of all sessions and at every change of it, until it
 // has seen the last that was waited for.
-func (w *world) follow(what string, last func(*v1alpha1.CoderSession) bool) {
-	w.b.Helper()
-	ctx, cancel := context.WithTimeout(w.b.Context(), patience)
+func (w *scaleEnv) followSessions(what string, last func(*v1alpha1.CoderSession) bool) {
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(w.T.Context(), patience)
 	defer cancel()
 	seen := "no session"
 	for ctx.Err() == nil {
 		// The API server may end a watch at any time, and does so when it has just
 		// learned of a kind. A new one starts with all that is there.
-		changes, err := w.client.Watch(ctx, &v1alpha1.CoderSessionList{}, client.InNamespace(w.namespace))
+		changes, err := w.client.Watch(ctx, &v1alpha1.CoderSessionList{}, client.InNamespace(w.Namespace))
 		if err != nil && ctx.Err() == nil {
-			w.b.Fatal(err)
+			w.T.Fatal(err)
 		}
 		if err != nil {
 			break
@@ -109,7 +109,7 @@ func (w *world) follow(what string, last func(*v1alpha1.CoderSession) bool) {
 		}
 		changes.Stop()
 	}
-	w.b.Fatalf("still not so after %s: %s; last seen: %s\n%s", patience, what, seen, w.operator.lastWords())
+	w.T.Fatalf("still not so after %s: %s; last seen: %s\n%s", patience, what, seen, w.operator.lastWords())
 }
 
 func isReady(s *v1alpha1.CoderSession) bool {

@@ -23,46 +23,46 @@ func BenchmarkSteadyState(b *testing.B) {
 			for b.Loop() {
 				stayIdle(b, f, n)
 			}
-			perVerification[n] = f.median("Coder-calls/verification")
+			perVerification[n] = f.medianOf("Coder-calls/verification")
 			if few, ok := perVerification[30]; ok && n == 300 {
-				f.add("x-Coder-calls-of-30/verification", perVerification[300]/few)
+				f.addSample("x-Coder-calls-of-30/verification", perVerification[300]/few)
 			}
-			f.report()
+			f.reportAll()
 		})
 	}
 }
 
 func stayIdle(b *testing.B, f *figures, n int) {
 	b.Helper()
-	w := newWorld(b)
-	defer w.close()
+	w := newEnv(b)
+	defer w.closeAll()
 	w.startOperator()
-	w.deploy(v1alpha1.VerifyPolicy{Interval: "1s"})
-	w.minted(n)
-	pause(3 * time.Second) // never settles: it verifies once a second
+	w.createDeployment(v1alpha1.VerifyPolicy{Interval: "1s"})
+	w.mintSessions(n)
+	waitIdle(3 * time.Second) // never settles: it verifies once a second
 
-	w.coder.ResetLog()
-	calls, cpu, started := w.calls.now(b), w.operator.cpu(), time.Now()
-	pause(idle)
+	w.Coder.ResetLog()
+	calls, cpu, started := w.calls.countCalls(b), w.operator.cpuTime(), time.Now()
+	waitIdle(idle)
 	seconds := time.Since(started).Seconds()
-	calls, cpu = since(calls, w.calls.now(b)), w.operator.cpu()-cpu
+	calls, cpu = callsSince(calls, w.calls.countCalls(b)), w.operator.cpuTime()-cpu
 	coderCalls := w.coderCalls()
-	w.accepted(n)
+	w.requireAccepted(n)
 	if got := coderCalls["POST /api/v2/users/{user}/keys/tokens"]; got != 0 {
 		b.Fatalf("%d tokens were minted while nothing happened", got)
 	}
 
-	rest := where(calls, notOfLease)
-	f.add("API-calls/s", float64(total(rest))/seconds)
+	rest := filterCalls(calls, notOfLease)
+	f.addSample("API-calls/s", float64(sumOf(rest))/seconds)
 	f.addEach(rest, seconds, "s")
-	f.add("lease-calls/s", float64(total(where(calls, ofLease)))/seconds)
+	f.addSample("lease-calls/s", float64(sumOf(filterCalls(calls, ofLease)))/seconds)
 	verifications := float64(coderCalls["GET /api/v2/buildinfo"])
-	f.add("verifications/s", verifications/seconds)
-	f.add("Coder-calls/verification", float64(total(coderCalls))/verifications)
+	f.addSample("verifications/s", verifications/seconds)
+	f.addSample("Coder-calls/verification", float64(sumOf(coderCalls))/verifications)
 	f.addEach(coderCalls, verifications, "verification")
-	f.add("operator-CPU-%", 100*cpu.Seconds()/seconds)
-	f.add("resident-MiB", w.operator.memory("VmRSS"))
+	f.addSample("operator-CPU-%", 100*cpu.Seconds()/seconds)
+	f.addSample("resident-MiB", w.operator.memoryMiB("VmRSS"))
 }
 
-// pause waits for time to pass, which is what is measured here.
-func pause(d time.Duration) { <-time.After(d) }
+// waitIdle waits for time to pass, which is what is measured here.
+func waitIdle(d time.Duration) { <-time.After(d) }

@@ -14,57 +14,57 @@ import (
 // turns is how often the workspace is stopped and started at least.
 const turns = 20
 
-// bound is a minted session of a workspace of the user's.
-func (w *world) bound(name, user, workspace string) *v1alpha1.CoderSession {
-	s := w.session(name, v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: user}})
+// newBoundSession is a minted session of a workspace of the user's.
+func (w *scaleEnv) newBoundSession(name, user, workspace string) *v1alpha1.CoderSession {
+	s := w.NewSession(name, v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: user}})
 	s.Spec.Workspace = &v1alpha1.WorkspaceRef{Owner: user, Name: workspace}
 	return s
 }
 
-func (w *world) createWorkspace(user, name string) {
-	w.b.Helper()
-	_, err := w.coder.CreateWorkspace(coderd.WorkspaceOptions{Owner: user, Name: name})
-	w.must(err)
+func (w *scaleEnv) createWorkspace(user, name string) {
+	w.T.Helper()
+	_, err := w.Coder.CreateWorkspace(coderd.WorkspaceOptions{Owner: user, Name: name})
+	w.Must(err)
 }
 
-func (w *world) liveTokens() int {
-	return len(w.coder.Keys(coderd.KeyFilter{NamePrefix: "cso-", Live: true}))
+func (w *scaleEnv) liveTokens() int {
+	return len(w.Coder.Keys(coderd.KeyFilter{NamePrefix: "cso-", Live: true}))
 }
 
 // BenchmarkWorkspaceTurn measures from a workspace's stop until its token is dead, and from its start until the session
 // is ready again.
 func BenchmarkWorkspaceTurn(b *testing.B) {
-	w := newWorld(b)
-	defer w.close()
+	w := newEnv(b)
+	defer w.closeAll()
 	w.createWorkspace(bot(0), "dev")
 	w.startOperator()
-	w.deploy(v1alpha1.VerifyPolicy{Interval: never})
-	w.put(w.bound("ci", bot(0), "dev"))
-	w.follow("the session is ready", isReady)
-	await(b, "the stream is open", 5*time.Millisecond, func() bool { return w.coder.OpenStreams() == 1 })
-	w.settle()
+	w.createDeployment(v1alpha1.VerifyPolicy{Interval: never})
+	w.putObject(w.newBoundSession("ci", bot(0), "dev"))
+	w.followSessions("the session is ready", isReady)
+	waitFor(b, "the stream is open", 5*time.Millisecond, func() bool { return w.Coder.OpenStreams() == 1 })
+	w.awaitSettled()
 
 	f := newFigures(b)
 	var stops, starts []float64
 	for len(stops) < max(b.N, turns) {
 		begun := time.Now()
-		w.must(w.coder.StopWorkspace(bot(0) + "/dev"))
-		await(b, "the token is dead", time.Millisecond, func() bool { return w.liveTokens() == 0 })
+		w.Must(w.Coder.StopWorkspace(bot(0) + "/dev"))
+		waitFor(b, "the token is dead", time.Millisecond, func() bool { return w.liveTokens() == 0 })
 		stops = append(stops, time.Since(begun).Seconds()*1000)
-		w.follow("the session says so", func(s *v1alpha1.CoderSession) bool { return !isReady(s) && len(s.Status.PendingRevocations) == 0 })
-		w.settle()
+		w.followSessions("the session says so", func(s *v1alpha1.CoderSession) bool { return !isReady(s) && len(s.Status.PendingRevocations) == 0 })
+		w.awaitSettled()
 		begun = time.Now()
-		w.must(w.coder.StartWorkspace(bot(0) + "/dev"))
-		w.follow("the session is ready", isReady)
+		w.Must(w.Coder.StartWorkspace(bot(0) + "/dev"))
+		w.followSessions("the session is ready", isReady)
 		starts = append(starts, time.Since(begun).Seconds()*1000)
-		w.settle()
+		w.awaitSettled()
 	}
 	for name, times := range map[string][]float64{"stop-to-death": stops, "start-to-ready": starts} {
-		f.add("median-ms-"+name, quantile(times, 0.5))
-		f.add("p95-ms-"+name, quantile(times, 0.95))
+		f.addSample("median-ms-"+name, quantile(times, 0.5))
+		f.addSample("p95-ms-"+name, quantile(times, 0.95))
 	}
-	f.add("turns", float64(len(stops)))
-	f.report()
+	f.addSample("turns", float64(len(stops)))
+	f.reportAll()
 }
 
 // BenchmarkBoundWorkspaces measures what 1,000 streams cost an operator to which nothing happens.
@@ -73,30 +73,30 @@ func BenchmarkBoundWorkspaces(b *testing.B) {
 	f := newFigures(b)
 	for b.Loop() {
 		func() {
-			w := newWorld(b)
-			defer w.close()
+			w := newEnv(b)
+			defer w.closeAll()
 			w.startOperator()
-			w.deploy(v1alpha1.VerifyPolicy{Interval: never})
-			w.settle()
-			f.add("MiB-RSS-empty", w.operator.memory("VmRSS"))
+			w.createDeployment(v1alpha1.VerifyPolicy{Interval: never})
+			w.awaitSettled()
+			f.addSample("MiB-RSS-empty", w.operator.memoryMiB("VmRSS"))
 			for i := range sessions {
 				w.createWorkspace(bot(i), fmt.Sprintf("dev-%d", i))
 			}
 			started := time.Now()
-			w.must(inParallel(sessions, func(i int) error {
-				return w.client.Create(b.Context(), w.bound(fmt.Sprintf("session-%04d", i), bot(i), fmt.Sprintf("dev-%d", i)))
+			w.Must(inParallel(sessions, func(i int) error {
+				return w.client.Create(b.Context(), w.newBoundSession(fmt.Sprintf("session-%04d", i), bot(i), fmt.Sprintf("dev-%d", i)))
 			}))
-			await(b, "all streams are open", 50*time.Millisecond, func() bool {
-				return w.coder.OpenStreams() == sessions && w.liveTokens() == sessions
+			waitFor(b, "all streams are open", 50*time.Millisecond, func() bool {
+				return w.Coder.OpenStreams() == sessions && w.liveTokens() == sessions
 			})
-			f.add("sessions/s", sessions/time.Since(started).Seconds())
-			w.settle()
-			before, at := w.operator.cpu(), time.Now()
-			pause(idle)
-			f.add("%CPU-idle", 100*(w.operator.cpu()-before).Seconds()/time.Since(at).Seconds())
-			f.add("MiB-RSS", w.operator.memory("VmRSS"))
-			f.add("MiB-RSS-peak", w.operator.memory("VmHWM"))
+			f.addSample("sessions/s", sessions/time.Since(started).Seconds())
+			w.awaitSettled()
+			before, at := w.operator.cpuTime(), time.Now()
+			waitIdle(idle)
+			f.addSample("%CPU-idle", 100*(w.operator.cpuTime()-before).Seconds()/time.Since(at).Seconds())
+			f.addSample("MiB-RSS", w.operator.memoryMiB("VmRSS"))
+			f.addSample("MiB-RSS-peak", w.operator.memoryMiB("VmHWM"))
 		}()
 	}
-	f.report()
+	f.reportAll()
 }

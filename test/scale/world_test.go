@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
@@ -26,163 +26,163 @@ const bots = 20
 // headerName is the header that the Coder server's edge demands.
 const headerName = "X-Edge-Id"
 
-// world is a control plane, a Coder server behind an edge that demands a client
+// scaleEnv is a control plane, a Coder server behind an edge that demands a client
 // certificate and a header, and an operator.
-type world struct {
-	b         *testing.B
-	namespace string
-	cluster   *kube.Cluster
+type scaleEnv struct {
+	T         *testing.B
+	Namespace string
+	Cluster   *kube.Cluster
 	client    client.WithWatch // the user's, whose calls do not count
 	user      *kube.User       // the operator's
 	calls     *apiCalls
 
-	coder            *coderd.Server
+	Coder            *coderd.Server
 	listener         *coderd.Listener
-	servers, clients *pki.Authority
+	Servers, Clients *certs.Authority
 
 	operator *operator
 }
 
-// newWorld starts everything but the operator. The edge takes who calls without a
+// newEnv starts everything but the operator. The edge takes who calls without a
 // token from the client certificate. Close it.
-func newWorld(b *testing.B) *world {
+func newEnv(b *testing.B) *scaleEnv {
 	b.Helper()
-	w := &world{b: b}
+	w := &scaleEnv{T: b}
 	w.startCluster()
 	w.startCoder()
-	w.put(w.secret("token", map[string]string{"token": w.ownToken()}))
-	w.put(w.secret("mtls", w.pair(w.clients)))
-	w.put(w.secret("edge-headers", map[string]string{"id": "right"}))
-	w.put(w.ca(w.servers))
+	w.putObject(w.newSecret("token", map[string]string{"token": w.ownToken()}))
+	w.putObject(w.newSecret("mtls", w.issueClientPair(w.Clients)))
+	w.putObject(w.newSecret("edge-headers", map[string]string{"id": "right"}))
+	w.putObject(w.newCAConfigMap(w.Servers))
 	return w
 }
 
-func (w *world) startCluster() {
-	w.b.Helper()
+func (w *scaleEnv) startCluster() {
+	w.T.Helper()
 	logs, err := os.MkdirTemp(folder, "audit-")
-	w.must(err)
-	calls, flags := newAPICalls(w.b, logs)
+	w.Must(err)
+	calls, flags := newAPICalls(w.T, logs)
 	w.calls = calls
-	w.cluster, err = kube.Start(w.b.Context(), kube.Options{APIServerFlags: flags})
-	w.must(err)
-	w.client, err = client.NewWithWatch(w.cluster.Config, client.Options{Scheme: w.cluster.Scheme})
-	w.must(err)
-	w.user, err = w.cluster.User(operatorUser, "system:masters")
-	w.must(err)
-	w.namespace = w.cluster.Namespace(w.b, nil)
+	w.Cluster, err = kube.Start(w.T.Context(), kube.Options{APIServerFlags: flags})
+	w.Must(err)
+	w.client, err = client.NewWithWatch(w.Cluster.Config, client.Options{Scheme: w.Cluster.Scheme})
+	w.Must(err)
+	w.user, err = w.Cluster.User(operatorUser, "system:masters")
+	w.Must(err)
+	w.Namespace = w.Cluster.Namespace(w.T, nil)
 }
 
-func (w *world) startCoder() {
-	w.b.Helper()
+func (w *scaleEnv) startCoder() {
+	w.T.Helper()
 	var err error
-	w.servers, err = pki.NewAuthority("servers", clock.RealClock{})
-	w.must(err)
-	w.clients, err = pki.NewAuthority("clients", clock.RealClock{})
-	w.must(err)
-	certificate, err := w.servers.Issue(pki.Request{})
-	w.must(err)
-	w.coder, w.listener = w.newCoder(coderd.Edge{
-		Certificate: &certificate.TLS, ClientCAs: w.clients.Pool(), IdentifyByCertificate: true,
+	w.Servers, err = certs.NewAuthority("servers", clock.RealClock{})
+	w.Must(err)
+	w.Clients, err = certs.NewAuthority("clients", clock.RealClock{})
+	w.Must(err)
+	certificate, err := w.Servers.Issue(certs.Request{})
+	w.Must(err)
+	w.Coder, w.listener = w.newCoder(coderd.Edge{
+		Certificate: &certificate.TLS, ClientCAs: w.Clients.Pool(), IdentifyByCertificate: true,
 		RequiredHeaders: map[string]string{headerName: "right"},
 	})
 }
 
 // newCoder starts a Coder server that knows the operator and all bots.
-func (w *world) newCoder(edge coderd.Edge) (*coderd.Server, *coderd.Listener) {
-	w.b.Helper()
+func (w *scaleEnv) newCoder(edge coderd.Edge) (*coderd.Server, *coderd.Listener) {
+	w.T.Helper()
 	server := coderd.New(coderd.Options{DisableRateLimits: true, RequestLogSize: 1 << 16})
 	listener, err := server.Start(coderd.ListenOptions{Edge: edge})
-	w.must(err)
+	w.Must(err)
 	users := map[string][]string{"operator": {coderd.RoleOwner}}
 	for i := range bots {
 		users[bot(i)] = nil
 	}
 	for name, roles := range users {
 		_, err := server.CreateUser(coderd.UserOptions{Username: name, Roles: roles})
-		w.must(err)
+		w.Must(err)
 	}
 	return server, listener
 }
 
 func bot(i int) string { return fmt.Sprintf("bot-%02d", i%bots) }
 
-// close stops everything, the last started first.
-func (w *world) close() {
+// closeAll stops everything, the last started first.
+func (w *scaleEnv) closeAll() {
 	if w.operator != nil {
 		w.operator.stop()
 	}
 	_ = w.listener.Close()
-	if err := w.cluster.Stop(); err != nil {
-		w.b.Error(err)
+	if err := w.Cluster.Stop(); err != nil {
+		w.T.Error(err)
 	}
 }
 
-func (w *world) must(err error) {
-	w.b.Helper()
+func (w *scaleEnv) Must(err error) {
+	w.T.Helper()
 	if err != nil {
-		w.b.Fatal(err)
+		w.T.Fatal(err)
 	}
 }
 
 // startOperator starts the operator and returns how long it took to be ready.
-func (w *world) startOperator() time.Duration {
-	w.b.Helper()
+func (w *scaleEnv) startOperator() time.Duration {
+	w.T.Helper()
 	started := time.Now()
-	w.operator = startOperator(w.b, w.user.Kubeconfig)
+	w.operator = startOperator(w.T, w.user.Kubeconfig)
 	return time.Since(started)
 }
 
-func (w *world) ownToken() string { return w.ownTokenOf(w.coder) }
+func (w *scaleEnv) ownToken() string { return w.ownTokenOf(w.Coder) }
 
 // ownTokenOf is a token of the operator on a server.
-func (w *world) ownTokenOf(server *coderd.Server) string {
-	w.b.Helper()
+func (w *scaleEnv) ownTokenOf(server *coderd.Server) string {
+	w.T.Helper()
 	value, _, err := server.CreateToken(coderd.TokenOptions{User: "operator", Lifetime: 100 * time.Hour})
-	w.must(err)
+	w.Must(err)
 	return value
 }
 
-// pair is a client certificate of the operator's user, as a Secret has it.
-func (w *world) pair(authority *pki.Authority) map[string]string {
-	w.b.Helper()
-	certificate, err := authority.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
-	w.must(err)
+// issueClientPair is a client certificate of the operator's user, as a Secret has it.
+func (w *scaleEnv) issueClientPair(authority *certs.Authority) map[string]string {
+	w.T.Helper()
+	certificate, err := authority.Issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
+	w.Must(err)
 	return map[string]string{"tls.crt": string(certificate.CertPEM), "tls.key": string(certificate.KeyPEM)}
 }
 
-func (w *world) ca(authority *pki.Authority) *corev1.ConfigMap {
+func (w *scaleEnv) newCAConfigMap(authority *certs.Authority) *corev1.ConfigMap {
 	return &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ca"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "ca"},
 		Data:       map[string]string{"ca.crt": string(authority.PEM())},
 	}
 }
 
-func (w *world) secret(name string, data map[string]string) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, StringData: data}
+func (w *scaleEnv) newSecret(name string, data map[string]string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name}, StringData: data}
 }
 
-// put creates an object, or replaces the one of its name whatever its version.
-func (w *world) put(object client.Object) {
-	w.b.Helper()
-	err := w.client.Update(w.b.Context(), object)
+// putObject creates an object, or replaces the one of its name whatever its version.
+func (w *scaleEnv) putObject(object client.Object) {
+	w.T.Helper()
+	err := w.client.Update(w.T.Context(), object)
 	if client.IgnoreNotFound(err) == nil && err != nil {
-		err = w.client.Create(w.b.Context(), object)
+		err = w.client.Create(w.T.Context(), object)
 	}
-	w.must(err)
+	w.Must(err)
 }
 
-// deploy makes the deployment "prod", which refers to all that newWorld wrote, and
+// createDeployment makes the deployment "prod", which refers to all that newWorld wrote, and
 // waits until it is verified.
-func (w *world) deploy(verify v1alpha1.VerifyPolicy) {
-	w.b.Helper()
-	w.put(w.deployment("prod", w.listener.URL(), "token", verify))
-	w.verified("prod")
+func (w *scaleEnv) createDeployment(verify v1alpha1.VerifyPolicy) {
+	w.T.Helper()
+	w.putObject(w.newDeployment("prod", w.listener.URL(), "token", verify))
+	w.awaitVerified("prod")
 }
 
-// deployment refers to all that newWorld wrote, except for the operator's token.
-func (w *world) deployment(name, url string, token v1alpha1.ObjectName, verify v1alpha1.VerifyPolicy) *v1alpha1.CoderDeployment {
+// newDeployment refers to all that newWorld wrote, except for the operator's token.
+func (w *scaleEnv) newDeployment(name, url string, token v1alpha1.ObjectName, verify v1alpha1.VerifyPolicy) *v1alpha1.CoderDeployment {
 	return &v1alpha1.CoderDeployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name},
 		Spec: v1alpha1.CoderDeploymentSpec{
 			URL: url,
 			TLS: &v1alpha1.TLSConfig{
@@ -199,46 +199,46 @@ func (w *world) deployment(name, url string, token v1alpha1.ObjectName, verify v
 	}
 }
 
-// verified waits until the server has accepted a deployment's settings.
-func (w *world) verified(name string) {
-	w.b.Helper()
-	await(w.b, "deployment "+name+" is verified", 20*time.Millisecond, func() bool {
+// awaitVerified waits until the server has accepted a deployment's settings.
+func (w *scaleEnv) awaitVerified(name string) {
+	w.T.Helper()
+	waitFor(w.T, "deployment "+name+" is verified", 20*time.Millisecond, func() bool {
 		return w.deploymentIs(name, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	})
 }
 
-func (w *world) deploymentIs(name string, ready metav1.ConditionStatus, reason string) bool {
-	w.b.Helper()
+func (w *scaleEnv) deploymentIs(name string, ready metav1.ConditionStatus, reason string) bool {
+	w.T.Helper()
 	d := &v1alpha1.CoderDeployment{}
-	w.must(w.client.Get(w.b.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, d))
+	w.Must(w.client.Get(w.T.Context(), client.ObjectKey{Namespace: w.Namespace, Name: name}, d))
 	return readyBecause(d.Status.Conditions, ready, reason)
 }
 
-func (w *world) session(name string, auth v1alpha1.Auth) *v1alpha1.CoderSession {
+func (w *scaleEnv) NewSession(name string, auth v1alpha1.Auth) *v1alpha1.CoderSession {
 	return &v1alpha1.CoderSession{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: name},
 		Spec:       v1alpha1.CoderSessionSpec{DeploymentRef: v1alpha1.DeploymentRef{Name: "prod"}, Auth: auth},
 	}
 }
 
 // coderCalls are the requests that the Coder server got since the start or the
 // last ResetLog.
-func (w *world) coderCalls() map[string]int {
+func (w *scaleEnv) coderCalls() map[string]int {
 	counts := map[string]int{}
-	for _, request := range w.coder.Requests() {
+	for _, request := range w.Coder.Requests() {
 		counts[request.Method+" "+request.Route]++
 	}
 	return counts
 }
 
-// settle waits until the operator has left both servers alone for a while. Its
+// awaitSettled waits until the operator has left both servers alone for a while. Its
 // events are written after what they tell about.
-func (w *world) settle() {
-	w.b.Helper()
+func (w *scaleEnv) awaitSettled() {
+	w.T.Helper()
 	const quiet = 2 * time.Second
 	before, at := map[string]int{}, time.Now()
-	await(w.b, "the operator has nothing left to do", 200*time.Millisecond, func() bool {
-		now := where(w.calls.now(w.b), notOfLease)
+	waitFor(w.T, "the operator has nothing left to do", 200*time.Millisecond, func() bool {
+		now := filterCalls(w.calls.countCalls(w.T), notOfLease)
 		maps.Copy(now, w.coderCalls())
 		if !maps.Equal(before, now) {
 			before, at = now, time.Now()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package shifted has a clock for tests that cannot wait for days, and whose programs and servers still need a time that
-// passes. It owns nothing else.
+// Package shifted has a clock for tests that need the time to pass, and to jump ahead by days. It
+// owns nothing else.
 package shifted
 
 import (
@@ -11,8 +11,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Clock is the real time, and a while later after Shift. Its zero value is the real time. It is safe for concurrent use;
-// timers and tickers are those of the real time.
+// Clock is the real time plus the durations passed to Shift. Its zero value is the real time. It is
+// safe for concurrent use. Timers and tickers are those of the real time.
 type Clock struct {
 	clock.RealClock
 	mu    sync.Mutex

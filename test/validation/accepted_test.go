@@ -97,8 +97,10 @@ func TestAccepted(t *testing.T) {
 		"a source of the session name": session(ref + "auth: {token: {secretRef: {name: ci}}}\nsecret: {name: ci-coder}"),
 		"a grant":                      session(ref + "auth: {oauth: {}}"),
 		"a certificate":                session(ref + "auth: {certificate: {}}"),
-		"a name of 63 characters":      manifest("CoderSession", "a23456789-123456789-123456789-123456789-123456789-123456789-123", mint),
-		"a short life":                 session(ref + "auth: {mint: {user: ci-bot, lifetime: 1m}}\nrotation: {renewBefore: 59s}"),
+		"a name of 63 characters": newManifest("CoderSession",
+			"a23456789-123456789-123456789-123456789-123456789-123456789-123", mint),
+		"a short life": session(ref + "auth: {mint: {user: ci-bot, lifetime: 1m}}\n" +
+			"rotation: {renewBefore: 59s}"),
 		"a life of mixed units":        session(ref + "auth: {mint: {user: ci-bot, lifetime: 1h30m0.5s}}"),
 		"a name of capitals":           session(ref + "auth: {mint: {user: CI-Bot-2}}"),
 		"renewal of what is no mint":   session(ref + "auth: {oauth: {}}\nrotation: {renewBefore: 1000h}"),
@@ -106,7 +108,7 @@ func TestAccepted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := create(t, text, namespace, client.DryRunAll); err != nil {
+			if _, err := createObject(t, text, namespace, client.DryRunAll); err != nil {
 				t.Error(err)
 			}
 		})
@@ -131,7 +133,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := create(t, string(content), namespace, client.DryRunAll); err != nil {
+			if _, err := createObject(t, string(content), namespace, client.DryRunAll); err != nil {
 				t.Error(err)
 			}
 		})
@@ -147,11 +149,11 @@ func TestAWholeSpecIsStoredAsWritten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stored, err := create(t, text, namespace)
+			stored, err := createObject(t, text, namespace)
 			if err != nil {
 				t.Fatal(err)
 			}
-			expectSpec(t, stored, parse(t, text, namespace))
+			expectSpec(t, stored, parseManifest(t, text, namespace))
 		})
 	}
 }

@@ -35,11 +35,11 @@ func TestChanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			namespace := kube.ForTest(t).Namespace(t, nil)
-			stored, err := create(t, session(tc.before), namespace)
+			stored, err := createObject(t, session(tc.before), namespace)
 			if err != nil {
 				t.Fatal(err)
 			}
-			stored.Object["spec"] = parse(t, session(tc.after), namespace).Object["spec"]
+			stored.Object["spec"] = parseManifest(t, session(tc.after), namespace).Object["spec"]
 			err = kube.ForTest(t).Client.Update(t.Context(), stored)
 			if tc.advice == "" {
 				if err != nil {

@@ -18,19 +18,19 @@ import (
 func TestMain(m *testing.M) { os.Exit(kube.Shared(m)) }
 
 // deployment is a manifest with the given spec in YAML.
-func deployment(spec string) string { return manifest("CoderDeployment", "prod", spec) }
+func deployment(spec string) string { return newManifest("CoderDeployment", "prod", spec) }
 
 // session is a manifest with the given spec in YAML.
-func session(spec string) string { return manifest("CoderSession", "ci", spec) }
+func session(spec string) string { return newManifest("CoderSession", "ci", spec) }
 
-func manifest(kind, name, spec string) string {
+func newManifest(kind, name, spec string) string {
 	spec = strings.ReplaceAll(strings.TrimSpace(spec), "\n", "\n  ")
 	return "apiVersion: credentials.coder.com/v1alpha1\nkind: " + kind +
 		"\nmetadata:\n  name: " + name + "\nspec:\n  " + spec + "\n"
 }
 
-// parse reads one manifest and puts it into the namespace.
-func parse(t *testing.T, text, namespace string) *unstructured.Unstructured {
+// parseManifest reads one manifest and puts it into the namespace.
+func parseManifest(t *testing.T, text, namespace string) *unstructured.Unstructured {
 	t.Helper()
 	object := &unstructured.Unstructured{}
 	content, err := yaml.ToJSON([]byte(text))
@@ -44,10 +44,12 @@ func parse(t *testing.T, text, namespace string) *unstructured.Unstructured {
 	return object
 }
 
-// create sends a manifest as kubectl does: unknown fields are errors.
-func create(t *testing.T, text, namespace string, options ...client.CreateOption) (*unstructured.Unstructured, error) {
+// createObject sends a manifest as kubectl does: unknown fields are errors.
+func createObject(
+	t *testing.T, text, namespace string, options ...client.CreateOption,
+) (*unstructured.Unstructured, error) {
 	t.Helper()
-	object := parse(t, text, namespace)
+	object := parseManifest(t, text, namespace)
 	writer := client.WithFieldValidation(kube.ForTest(t).Client, "Strict")
 	return object, writer.Create(t.Context(), object, options...)
 }

@@ -101,16 +101,17 @@ sessions: {total: 12, ready: 10, suspended: 1, awaitingAuthorization: 1}`,
 			t.Parallel()
 			cluster := kube.ForTest(t)
 			namespace := cluster.Namespace(t, nil)
-			object, err := create(t, tc.manifest, namespace)
+			object, err := createObject(t, tc.manifest, namespace)
 			if err != nil {
 				t.Fatal(err)
 			}
-			object.Object["status"] = parse(t, "status:"+strings.ReplaceAll(tc.status, "\n", "\n  "), namespace).Object["status"]
+			object.Object["status"] = parseManifest(t, "status:"+strings.ReplaceAll(tc.status, "\n", "\n  "),
+				namespace).Object["status"]
 			if err := cluster.Client.Status().Update(t.Context(), object); err != nil {
 				t.Fatal(err)
 			}
-			columns, wide := table(t, cluster, object, tc.path)
-			// The age is a matter of the clock.
+			columns, wide := getTable(t, cluster, object, tc.path)
+			// The age depends on the clock.
 			columns["Age"] = "0s"
 			if difference := cmp.Diff(tc.columns, columns); difference != "" {
 				t.Errorf("the columns differ (-want +got):\n%s", difference)
@@ -122,8 +123,10 @@ sessions: {total: 12, ready: 10, suspended: 1, awaitingAuthorization: 1}`,
 	}
 }
 
-// table asks for an object as kubectl get does and returns its cells by column.
-func table(t *testing.T, cluster *kube.Cluster, object *unstructured.Unstructured, path string) (columns, wide map[string]any) {
+// getTable reads an object as kubectl get does and returns its cells by column.
+func getTable(
+	t *testing.T, cluster *kube.Cluster, object *unstructured.Unstructured, path string,
+) (columns, wide map[string]any) {
 	t.Helper()
 	config := rest.CopyConfig(cluster.Config)
 	config.NegotiatedSerializer = serializer.NewCodecFactory(cluster.Scheme).WithoutConversion()

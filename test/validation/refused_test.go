@@ -26,7 +26,7 @@ func expectRefused(t *testing.T, faults map[string]fault) {
 	for name, tc := range faults {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := create(t, tc.manifest, namespace, client.DryRunAll)
+			_, err := createObject(t, tc.manifest, namespace, client.DryRunAll)
 			expectAdvice(t, err, tc.advice)
 		})
 	}
@@ -49,7 +49,7 @@ func expectAdvice(t *testing.T, err error, advice string) {
 	complaints := 0
 	if details := status.Status().Details; details != nil {
 		for _, cause := range details.Causes {
-			// The API server's own note that it had not looked at all.
+			// The API server's note that it has not evaluated the other rules.
 			if strings.Contains(cause.Message, "some validation rules were not checked") {
 				continue
 			}

@@ -8,18 +8,19 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
+	"github.com/coder-session-operator/coder-session-operator/test/program"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 const (
-	// Patience is how long what is expected may take. On an idle machine it takes
-	// seconds; on a busy one with few cores it takes many times that.
+	// Patience is how long Await waits. On an idle machine most waits take seconds, on a busy one
+	// with few cores many times that.
 	Patience = time.Minute
-	// pollInterval is well below what is measured with it.
+	// pollInterval is well below the durations that are measured with it.
 	pollInterval = 25 * time.Millisecond
 )
 
-// UnexpectedError is a step that went another way.
+// UnexpectedError says what a step expected and what it has seen.
 type UnexpectedError struct{ Expected, Seen string }
 
 // Error says both on one line.
@@ -40,54 +41,40 @@ func Await(ctx context.Context, expected string, look Look) (time.Duration, erro
 // AwaitFor is Await with another patience.
 func AwaitFor(ctx context.Context, patience time.Duration, expected string, look Look) (time.Duration, error) {
 	started := time.Now()
-	last := "nothing yet"
-	var final error
-	err := wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
+	err := wait.Until(ctx, patience, pollInterval, func(ctx context.Context) error {
 		seen, ok, err := look(ctx)
-		if isFinal(err) {
-			final = err
-			return false, err
+		switch {
+		case isFinal(err):
+			return wait.Final(err)
+		case err == nil && !ok:
+			return errors.New(seen)
 		}
-		if ctx.Err() != nil {
-			return false, nil // what was seen before says more than a look that was cut off
-		}
-		if err != nil {
-			seen, ok = err.Error(), false
-		}
-		last = seen
-		return ok, nil
+		return err
 	})
+	var timeout *wait.TimeoutError
 	switch {
-	case final != nil:
-		return 0, final
-	case ctx.Err() != nil:
-		return 0, ctx.Err()
+	case errors.As(err, &timeout):
+		seen := fmt.Sprintf("after %s still: %v", Brief(patience), timeout.Last)
+		return 0, &UnexpectedError{Expected: expected, Seen: seen}
 	case err != nil:
-		return 0, &UnexpectedError{Expected: expected, Seen: fmt.Sprintf("after %s still: %s", Brief(patience), last)}
+		return 0, err
 	}
 	return time.Since(started), nil
 }
 
 func isFinal(err error) bool {
 	var other *UnexpectedError
-	var died *ExitError
+	var died *program.ExitError
 	return errors.As(err, &other) || errors.As(err, &died)
 }
 
 // Stays looks for a while whether it is always as expected.
 func Stays(ctx context.Context, d time.Duration, expected string, look Look) error {
-	var other error
-	_ = wait.PollUntilContextTimeout(ctx, pollInterval, d, true, func(ctx context.Context) (bool, error) {
+	return wait.Throughout(ctx, d, pollInterval, func(ctx context.Context) error {
 		seen, ok, err := look(ctx)
-		if ctx.Err() == nil && err != nil {
-			other = err
-		} else if ctx.Err() == nil && !ok {
-			other = &UnexpectedError{Expected: expected, Seen: seen}
+		if err == nil && !ok {
+			return &UnexpectedError{Expected: expected, Seen: seen}
 		}
-		return other != nil, nil
+		return err
 	})
-	if other == nil {
-		return ctx.Err()
-	}
-	return other
 }

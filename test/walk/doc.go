@@ -4,6 +4,6 @@
 // can read along: what to expect, what a person could type, what was seen.
 //
 // It owns the terminal, waiting for what is expected, programs that run to their end
-// (Program) or beside this one (Process), and the folder of what they write. What the
-// steps are is the business of test/demo and test/e2e.
+// (Program; those that run beside this one are in test/program), and the folder of what they
+// write. What the steps are is the business of test/demo and test/e2e.
 package walk

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// Folder is where everything is that a walk writes.
+// Folder is the temporary folder of a walk, for everything that it writes.
 type Folder struct {
 	path string
 	Logs string // of all processes
@@ -45,7 +45,12 @@ func (f *Folder) Write(name string, content []byte) (string, error) {
 	return path, nil
 }
 
-// KeepLog gives a log that somebody else writes and removes a second name here.
+// Log is the path of the log of a program.
+func (f *Folder) Log(program string) string {
+	return filepath.Join(f.Logs, filepath.Base(program)+".log")
+}
+
+// KeepLog gives a log that another program writes and removes a second name here.
 func (f *Folder) KeepLog(path string) error {
 	if err := os.Link(path, filepath.Join(f.Logs, filepath.Base(path))); err != nil {
 		return fmt.Errorf("keep a log: %w", err)

@@ -25,7 +25,7 @@ type Program struct {
 
 // Show prints a command and what it prints.
 func (p *Program) Show(ctx context.Context, args ...string) error {
-	p.Term.Command(p.line(args))
+	p.Term.Command(p.commandLine(args))
 	output, err := p.Run(ctx, args...)
 	p.Term.Output(output)
 	return err
@@ -39,7 +39,7 @@ func (p *Program) Run(ctx context.Context, args ...string) (string, error) {
 	var output, problem bytes.Buffer
 	command.Stdout, command.Stderr = &output, &problem
 	if err := command.Run(); err != nil {
-		return output.String(), fmt.Errorf("%s: %w: %s", p.line(args), err, strings.TrimSpace(problem.String()))
+		return output.String(), fmt.Errorf("%s: %w: %s", p.commandLine(args), err, strings.TrimSpace(problem.String()))
 	}
 	return output.String(), nil
 }
@@ -47,8 +47,8 @@ func (p *Program) Run(ctx context.Context, args ...string) (string, error) {
 // Folder is what has to be in the PATH.
 func (p *Program) Folder() string { return filepath.Dir(p.Path) }
 
-// line is a command as a shell takes it.
-func (p *Program) line(args []string) string {
+// commandLine is a command as a shell takes it.
+func (p *Program) commandLine(args []string) string {
 	words := []string{filepath.Base(p.Path)}
 	for _, arg := range args {
 		if strings.ContainsAny(arg, " '\"{}[]$*?") {

@@ -18,7 +18,7 @@ type Terminal struct {
 	colour bool
 }
 
-// NewTerminal is the terminal that a file is.
+// NewTerminal returns a Terminal that prints to a file. Colours are used if it is a terminal.
 func NewTerminal(out *os.File) *Terminal {
 	info, err := out.Stat()
 	isTerminal := err == nil && info.Mode()&os.ModeCharDevice != 0
@@ -35,26 +35,26 @@ const (
 	plain = "\x1b[0m"
 )
 
-func (t *Terminal) paint(style, text string) string {
+func (t *Terminal) applyStyle(style, text string) string {
 	if !t.colour {
 		return text
 	}
 	return style + text + plain
 }
 
-// printf drops the error of a terminal that is gone: there is nobody to tell.
+// printf ignores errors: without a terminal there is no place to report them.
 func (t *Terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
 
 // Heading begins something new.
-func (t *Terminal) Heading(text string) { t.printf("\n%s\n", t.paint(bold, text)) }
+func (t *Terminal) Heading(text string) { t.printf("\n%s\n", t.applyStyle(bold, text)) }
 
 // Expect says what is going to happen.
 func (t *Terminal) Expect(text string) {
-	t.printf("%s\n", t.paint(dim, wrap("what to expect: "+text, "  ")))
+	t.printf("%s\n", t.applyStyle(dim, wrapText("what to expect: "+text, "  ")))
 }
 
 // Command shows what a person could type.
-func (t *Terminal) Command(text string) { t.printf("  %s\n", t.paint(cyan, "$ "+text)) }
+func (t *Terminal) Command(text string) { t.printf("  %s\n", t.applyStyle(cyan, "$ "+text)) }
 
 // Output is what a command printed.
 func (t *Terminal) Output(text string) {
@@ -65,10 +65,10 @@ func (t *Terminal) Output(text string) {
 
 // Seen is something that was seen and is as expected.
 func (t *Terminal) Seen(format string, args ...any) {
-	t.printf("  %s %s\n", t.paint(green, "✓"), fmt.Sprintf(format, args...))
+	t.printf("  %s %s\n", t.applyStyle(green, "✓"), fmt.Sprintf(format, args...))
 }
 
-// Note is neither good nor bad.
+// Note prints information that is neither expected nor a failure.
 func (t *Terminal) Note(format string, args ...any) {
 	t.printf("  %s\n", fmt.Sprintf(format, args...))
 }
@@ -76,7 +76,7 @@ func (t *Terminal) Note(format string, args ...any) {
 // Failure says what is not as expected and where to read on.
 func (t *Terminal) Failure(err error, logs string) {
 	var other *UnexpectedError
-	cross := t.paint(red, "✗")
+	cross := t.applyStyle(red, "✗")
 	if errors.As(err, &other) {
 		t.printf("  %s expected: %s\n    seen:     %s\n", cross, other.Expected, other.Seen)
 	} else {
@@ -87,8 +87,8 @@ func (t *Terminal) Failure(err error, logs string) {
 	}
 }
 
-// wrap breaks text into lines of a readable length.
-func wrap(text, indent string) string {
+// wrapText breaks text into lines of a readable length.
+func wrapText(text, indent string) string {
 	const width = 100
 	var lines []string
 	line := indent

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Sbom writes the software bill of materials of a Go program, CycloneDX JSON, from what the Go linker has written
-// into it: the modules with their versions and checksums, the Go version and the platform. The same program gives
-// the same file: there is no time and no serial number in it.
+// Sbom writes the software bill of materials of a Go program, CycloneDX JSON, from what the Go
+// linker has written into it: the modules with their versions and checksums, the Go version and the
+// platform. The same program gives the same file: there is no time and no serial number in it.
 //
 //	sbom -version v1.2.3 bin/image/amd64/coder-session-operator > sbom.cdx.json
 package main
@@ -32,13 +32,13 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: sbom -version <version> <program>")
 		os.Exit(2)
 	}
-	if err := run(os.Stdout, flag.Arg(0), *version); err != nil {
+	if err := writeSBOM(os.Stdout, flag.Arg(0), *version); err != nil {
 		fmt.Fprintln(os.Stderr, "sbom:", err)
 		os.Exit(1)
 	}
 }
 
-func run(output io.Writer, file, version string) error {
+func writeSBOM(output io.Writer, file, version string) error {
 	program, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -47,17 +47,17 @@ func run(output io.Writer, file, version string) error {
 	if err != nil {
 		return fmt.Errorf("read what %s is made of: %w", file, err)
 	}
-	bom, err := describe(info, program, version)
+	bom, err := describeProgram(info, program, version)
 	if err != nil {
 		return fmt.Errorf("describe %s: %w", file, err)
 	}
 	return cdx.NewBOMEncoder(output, cdx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(bom, cdx.SpecVersion1_6)
 }
 
-// describe returns the bill of materials of a program, all of whose parts it depends on directly: the linker does
-// not say which module wants which.
-func describe(info *debug.BuildInfo, program []byte, version string) (*cdx.BOM, error) {
-	parts := []cdx.Component{component("std", strings.TrimPrefix(info.GoVersion, "go"))}
+// describeProgram returns the bill of materials of a program. All parts are listed as direct
+// dependencies: the linker does not record which module requires which.
+func describeProgram(info *debug.BuildInfo, program []byte, version string) (*cdx.BOM, error) {
+	parts := []cdx.Component{newComponent("std", strings.TrimPrefix(info.GoVersion, "go"))}
 	for _, module := range info.Deps {
 		part, err := fromModule(module)
 		if err != nil {
@@ -70,13 +70,13 @@ func describe(info *debug.BuildInfo, program []byte, version string) (*cdx.BOM, 
 		references = append(references, part.BOMRef)
 	}
 
-	main := component(info.Main.Path, version)
+	main := newComponent(info.Main.Path, version)
 	main.Type = cdx.ComponentTypeApplication
 	main.Name = path.Base(info.Main.Path)
 	main.Licenses = &cdx.Licenses{{License: &cdx.License{ID: "Apache-2.0"}}}
 	sum := sha256.Sum256(program)
 	main.Hashes = &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}}
-	main.Properties = settings(info)
+	main.Properties = buildSettings(info)
 
 	bom := cdx.NewBOM()
 	bom.Metadata = &cdx.Metadata{Component: &main}
@@ -85,20 +85,21 @@ func describe(info *debug.BuildInfo, program []byte, version string) (*cdx.BOM, 
 	return bom, nil
 }
 
-func component(module, version string) cdx.Component {
+// newComponent describes a module of a version.
+func newComponent(module, version string) cdx.Component {
 	url := "pkg:golang/" + module + "@" + version
 	return cdx.Component{
 		Type: cdx.ComponentTypeLibrary, Name: module, Version: version, PackageURL: url, BOMRef: url,
 	}
 }
 
-// fromModule describes what is compiled in: the replacement of a module that is replaced. Its checksum is that of
-// go.sum, the hash of a list of files and their hashes.
+// fromModule describes what is compiled in: the replacement of a module that is replaced. Its
+// checksum is that of go.sum, the hash of a list of files and their hashes.
 func fromModule(module *debug.Module) (cdx.Component, error) {
 	if module.Replace != nil {
 		module = module.Replace
 	}
-	part := component(module.Path, module.Version)
+	part := newComponent(module.Path, module.Version)
 	encoded, known := strings.CutPrefix(module.Sum, "h1:")
 	if !known {
 		return part, nil // A folder.
@@ -111,8 +112,8 @@ func fromModule(module *debug.Module) (cdx.Component, error) {
 	return part, nil
 }
 
-// settings are those of the build that decide what is compiled, by name.
-func settings(info *debug.BuildInfo) *[]cdx.Property {
+// buildSettings returns the settings of the build that decide what is compiled, sorted by name.
+func buildSettings(info *debug.BuildInfo) *[]cdx.Property {
 	wanted := []string{"CGO_ENABLED", "GOARCH", "GOOS", "-trimpath"}
 	var properties []cdx.Property
 	for _, setting := range info.Settings {

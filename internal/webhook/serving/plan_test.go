@@ -16,7 +16,7 @@ var hosts = []string{"webhook.coder.svc", "127.0.0.1"}
 // rules are a lifetime of 90 hours, renewed 30 hours before its end, with one minute to settle.
 var rules = policy{hosts: hosts, lifetime: 90 * time.Hour, renewBefore: 30 * time.Hour, settle: time.Minute}
 
-func issued(t *testing.T, at time.Time, names ...string) (*pair, *x509.Certificate) {
+func issueFor(t *testing.T, at time.Time, names ...string) (*pair, *x509.Certificate) {
 	t.Helper()
 	if names == nil {
 		names = hosts
@@ -30,9 +30,9 @@ func issued(t *testing.T, at time.Time, names ...string) (*pair, *x509.Certifica
 
 func TestNextStep(t *testing.T) {
 	t.Parallel()
-	first, firstAuthority := issued(t, epoch)
-	second, secondAuthority := issued(t, epoch.Add(60*time.Hour))
-	elsewhere, elsewhereAuthority := issued(t, epoch, "other.coder.svc")
+	first, firstAuthority := issueFor(t, epoch)
+	second, secondAuthority := issueFor(t, epoch.Add(60*time.Hour))
+	elsewhere, elsewhereAuthority := issueFor(t, epoch, "other.coder.svc")
 	started := state{current: first, trusted: bundle{firstAuthority}}
 	staged := state{current: first, next: second, trusted: bundle{secondAuthority, firstAuthority}}
 	for name, c := range map[string]struct {
@@ -87,7 +87,7 @@ func TestTheBundleForgetsWhatHasEnded(t *testing.T) {
 	var trusted bundle
 	for i := range 5 {
 		at := epoch.Add(time.Duration(i) * 60 * time.Hour)
-		made, authority := issued(t, at)
+		made, authority := issueFor(t, at)
 		trusted = trusted.withAuthority(authority, at)
 		if len(trusted) > 2 || !trusted[0].Equal(authority) || !made.isValidFor(hosts, trusted, at) {
 			t.Errorf("after %d renewals the bundle has %d authorities", i, len(trusted))

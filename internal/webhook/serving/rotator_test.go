@@ -47,29 +47,29 @@ func newScene(t *testing.T, objects ...client.Object) *scene {
 	s.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(
 		interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-				return s.write(func() error { return c.Create(ctx, o, opts...) })
+				return s.writeOrFail(func() error { return c.Create(ctx, o, opts...) })
 			},
 			Update: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.UpdateOption) error {
-				return s.write(func() error { return c.Update(ctx, o, opts...) })
+				return s.writeOrFail(func() error { return c.Update(ctx, o, opts...) })
 			},
 			Patch: func(ctx context.Context, c client.WithWatch, o client.Object, patch client.Patch,
 				opts ...client.PatchOption) error {
-				return s.write(func() error { return c.Patch(ctx, o, patch, opts...) })
+				return s.writeOrFail(func() error { return c.Patch(ctx, o, patch, opts...) })
 			},
 		}).Build()
-	s.restart()
+	s.restartReplica()
 	return s
 }
 
-// restart starts another replica, with empty memory.
-func (s *scene) restart() {
+// restartReplica starts another replica, with empty memory.
+func (s *scene) restartReplica() {
 	s.rotator = &rotator{
 		reader: s.client, writer: s.client, clock: s.clock, random: rand.Reader, policy: rules,
 		secret: types.NamespacedName{Namespace: "coder", Name: "webhook-cert"}, webhook: "webhook",
 	}
 }
 
-func (s *scene) write(do func() error) error {
+func (s *scene) writeOrFail(do func() error) error {
 	s.writes++
 	if s.writes != s.fail {
 		return do()
@@ -82,8 +82,8 @@ func (s *scene) write(do func() error) error {
 	return errCut
 }
 
-// configuration has two webhooks and no bundle.
-func configuration() *admissionregistrationv1.MutatingWebhookConfiguration {
+// newConfiguration has two webhooks and no bundle.
+func newConfiguration() *admissionregistrationv1.MutatingWebhookConfiguration {
 	none := admissionregistrationv1.SideEffectClassNone
 	hook := func(name string) admissionregistrationv1.MutatingWebhook {
 		return admissionregistrationv1.MutatingWebhook{Name: name, SideEffects: &none,
@@ -95,7 +95,7 @@ func configuration() *admissionregistrationv1.MutatingWebhookConfiguration {
 	}
 }
 
-func (s *scene) secret() *corev1.Secret {
+func (s *scene) readSecret() *corev1.Secret {
 	s.t.Helper()
 	out := &corev1.Secret{}
 	if err := s.client.Get(s.t.Context(), s.rotator.secret, out); err != nil {
@@ -104,8 +104,8 @@ func (s *scene) secret() *corev1.Secret {
 	return out
 }
 
-// trusted is the bundle that both webhooks have.
-func (s *scene) trusted() bundle {
+// trustedBundle is the bundle that both webhooks have.
+func (s *scene) trustedBundle() bundle {
 	s.t.Helper()
 	got := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	if err := s.client.Get(s.t.Context(), types.NamespacedName{Name: "webhook"}, got); err != nil {
@@ -118,8 +118,8 @@ func (s *scene) trusted() bundle {
 	return parseBundle(got.Webhooks[0].ClientConfig.CABundle)
 }
 
-// pass runs one pass; it returns when the next one is due.
-func (s *scene) pass() time.Duration {
+// runPass runs one pass; it returns when the next one is due.
+func (s *scene) runPass() time.Duration {
 	s.t.Helper()
 	result, err := s.rotator.Reconcile(s.t.Context(), reconcile.Request{NamespacedName: s.rotator.secret})
 	if err != nil {
@@ -128,27 +128,27 @@ func (s *scene) pass() time.Duration {
 	return result.RequeueAfter
 }
 
-// served fails unless the served certificate is trusted by the published bundle.
-func (s *scene) served() *pair {
+// requireServed fails unless the served certificate is trusted by the published bundle.
+func (s *scene) requireServed() *pair {
 	s.t.Helper()
-	current := readState(s.secret()).current
-	if current == nil || !current.isValidFor(hosts, s.trusted(), s.clock.Now()) {
+	current := readState(s.readSecret()).current
+	if current == nil || !current.isValidFor(hosts, s.trustedBundle(), s.clock.Now()) {
 		s.t.Fatalf("at %s the API server does not trust the certificate", s.clock.Now())
 	}
 	return current
 }
 
-func (s *scene) sleep(d time.Duration) { s.clock.SetTime(s.clock.Now().Add(d)) }
+func (s *scene) advanceClock(d time.Duration) { s.clock.SetTime(s.clock.Now().Add(d)) }
 
 // For two months, the served certificate is always trusted, and each certificate is replaced before
 // it expires.
 func TestMonthsWithoutAGap(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, configuration())
+	s := newScene(t, newConfiguration())
 	seen := map[string]bool{}
 	for s.clock.Now().Before(epoch.AddDate(0, 2, 0)) {
-		wait := s.pass()
-		current := s.served()
+		wait := s.runPass()
+		current := s.requireServed()
 		seen[current.leaf().SerialNumber.String()] = true
 		if left := current.leaf().NotAfter.Sub(s.clock.Now()); left < rules.renewBefore-time.Hour {
 			t.Fatalf("at %s the certificate has %s left", s.clock.Now(), left)
@@ -156,40 +156,40 @@ func TestMonthsWithoutAGap(t *testing.T) {
 		if wait > maxWait {
 			t.Fatalf("the next look is in %s", wait)
 		}
-		s.sleep(wait)
-		s.served()
+		s.advanceClock(wait)
+		s.requireServed()
 	}
 	if len(seen) < 59*24/60-1 {
 		t.Errorf("%d certificates in two months", len(seen))
 	}
-	if n := len(s.trusted()); n > 3 {
+	if n := len(s.trustedBundle()); n > 3 {
 		t.Errorf("the bundle grew to %d authorities", n)
 	}
 }
 
 func TestTheNextCertificateWaitsForTrust(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, configuration())
-	s.pass()
-	first := s.served()
-	s.sleep(60 * time.Hour)
-	if wait := s.pass(); wait != time.Minute {
+	s := newScene(t, newConfiguration())
+	s.runPass()
+	first := s.requireServed()
+	s.advanceClock(60 * time.Hour)
+	if wait := s.runPass(); wait != time.Minute {
 		t.Errorf("settles for %s", wait)
 	}
-	staged := readState(s.secret())
+	staged := readState(s.readSecret())
 	if !staged.current.leaf().Equal(first.leaf()) || staged.next == nil ||
-		!staged.next.isValidFor(hosts, s.trusted(), s.clock.Now()) {
+		!staged.next.isValidFor(hosts, s.trustedBundle(), s.clock.Now()) {
 		t.Error("the next certificate is not announced while the first one is served")
 	}
-	s.sleep(59 * time.Second)
-	if wait := s.pass(); wait != time.Second { // an additional pass does not restart the time to settle
+	s.advanceClock(59 * time.Second)
+	if wait := s.runPass(); wait != time.Second { // an additional pass does not restart the time to settle
 		t.Errorf("settles for another %s", wait)
 	}
-	if !s.served().leaf().Equal(first.leaf()) {
+	if !s.requireServed().leaf().Equal(first.leaf()) {
 		t.Error("served before all API servers have seen its authority")
 	}
 	// The bundle is removed, so the time to settle starts again.
-	empty := configuration()
+	empty := newConfiguration()
 	if err := s.client.Get(t.Context(), types.NamespacedName{Name: "webhook"}, empty); err != nil {
 		t.Fatal(err)
 	}
@@ -197,12 +197,12 @@ func TestTheNextCertificateWaitsForTrust(t *testing.T) {
 	if err := s.client.Update(t.Context(), empty); err != nil {
 		t.Fatal(err)
 	}
-	if wait := s.pass(); wait != time.Minute {
+	if wait := s.runPass(); wait != time.Minute {
 		t.Errorf("settles for %s", wait)
 	}
-	s.sleep(time.Minute)
-	s.pass()
-	if !s.served().leaf().Equal(staged.next.leaf()) || readState(s.secret()).next != nil {
+	s.advanceClock(time.Minute)
+	s.runPass()
+	if !s.requireServed().leaf().Equal(staged.next.leaf()) || readState(s.readSecret()).next != nil {
 		t.Error("the next certificate is not served")
 	}
 }
@@ -211,7 +211,7 @@ func TestACrashAtAnyWrite(t *testing.T) {
 	t.Parallel()
 	for _, late := range []bool{false, true} {
 		for fail := 1; fail <= 5; fail++ { // create, patch; update, patch; update
-			s := newScene(t, configuration())
+			s := newScene(t, newConfiguration())
 			s.fail, s.late = fail, late
 			for range 12 {
 				result, err := s.rotator.Reconcile(t.Context(), reconcile.Request{})
@@ -219,14 +219,14 @@ func TestACrashAtAnyWrite(t *testing.T) {
 					if !errors.Is(err, errCut) {
 						t.Fatal(err)
 					}
-					s.restart()
+					s.restartReplica()
 					continue
 				}
-				s.served()
-				s.sleep(result.RequeueAfter)
-				s.served()
+				s.requireServed()
+				s.advanceClock(result.RequeueAfter)
+				s.requireServed()
 			}
-			got := readState(s.secret())
+			got := readState(s.readSecret())
 			if got.next != nil || len(got.trusted) != 2 || s.writes < 5 {
 				t.Errorf("write %d (late: %v): after %d writes there are %d authorities, next: %v", fail, late,
 					s.writes, len(got.trusted), got.next != nil)
@@ -237,13 +237,13 @@ func TestACrashAtAnyWrite(t *testing.T) {
 
 func TestTheSteadyStateWritesNothing(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, configuration())
-	s.pass()
+	s := newScene(t, newConfiguration())
+	s.runPass()
 	before := s.writes
-	s.restart()
-	s.pass()
-	s.sleep(time.Hour)
-	s.pass()
+	s.restartReplica()
+	s.runPass()
+	s.advanceClock(time.Hour)
+	s.runPass()
 	if s.writes != before {
 		t.Errorf("%d writes", s.writes-before)
 	}
@@ -251,24 +251,24 @@ func TestTheSteadyStateWritesNothing(t *testing.T) {
 
 func TestADeletedSecretIsRecreated(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, configuration())
-	s.pass()
-	if err := s.client.Delete(t.Context(), s.secret()); err != nil {
+	s := newScene(t, newConfiguration())
+	s.runPass()
+	if err := s.client.Delete(t.Context(), s.readSecret()); err != nil {
 		t.Fatal(err)
 	}
-	s.pass()
-	s.served()
+	s.runPass()
+	s.requireServed()
 }
 
 func TestAConfigurationThatComesLater(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
-	s.pass()
-	if err := s.client.Create(t.Context(), configuration()); err != nil {
+	s.runPass()
+	if err := s.client.Create(t.Context(), newConfiguration()); err != nil {
 		t.Fatal(err)
 	}
-	s.pass()
-	s.served()
+	s.runPass()
+	s.requireServed()
 }
 
 // B23: Secrets of other owners are not written.
@@ -276,7 +276,7 @@ func TestASecretOfAnotherOwner(t *testing.T) {
 	t.Parallel()
 	foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "webhook-cert"},
 		Data: map[string][]byte{"password": []byte("sentinel")}}
-	s := newScene(t, configuration(), foreign)
+	s := newScene(t, newConfiguration(), foreign)
 	_, err := s.rotator.Reconcile(t.Context(), reconcile.Request{})
 	if err == nil || !strings.Contains(err.Error(), "belongs to another owner") || s.writes > 0 {
 		t.Errorf("%d writes, error: %v", s.writes, err)
@@ -286,30 +286,30 @@ func TestASecretOfAnotherOwner(t *testing.T) {
 // A configuration that leads to another operator is not written either.
 func TestAConfigurationOfAnotherOperator(t *testing.T) {
 	t.Parallel()
-	foreign := configuration()
+	foreign := newConfiguration()
 	foreign.Webhooks[1].ClientConfig.Service = &admissionregistrationv1.ServiceReference{Namespace: "another",
 		Name: "webhook"}
 	s := newScene(t, foreign)
 	_, err := s.rotator.Reconcile(t.Context(), reconcile.Request{})
-	if err == nil || !strings.Contains(err.Error(), "leads to namespace another") || len(s.trusted()) > 0 {
-		t.Errorf("it trusts %d authorities, error: %v", len(s.trusted()), err)
+	if err == nil || !strings.Contains(err.Error(), "leads to namespace another") || len(s.trustedBundle()) > 0 {
+		t.Errorf("it trusts %d authorities, error: %v", len(s.trustedBundle()), err)
 	}
 }
 
 // B30: of two replicas one fails on a conflict and tries again.
 func TestALostRace(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, configuration())
-	s.pass()
-	s.sleep(60 * time.Hour)
-	stale := s.secret()
-	s.pass()
+	s := newScene(t, newConfiguration())
+	s.runPass()
+	s.advanceClock(60 * time.Hour)
+	stale := s.readSecret()
+	s.runPass()
 	s.rotator.reader = staleReader{s.client, stale}
-	before := s.secret()
-	if wait := s.pass(); wait != conflictRetryDelay {
+	before := s.readSecret()
+	if wait := s.runPass(); wait != conflictRetryDelay {
 		t.Errorf("looks again in %s", wait)
 	}
-	if after := s.secret(); after.ResourceVersion != before.ResourceVersion {
+	if after := s.readSecret(); after.ResourceVersion != before.ResourceVersion {
 		t.Error("the other's certificate is overwritten")
 	}
 }

@@ -17,8 +17,8 @@ import (
 
 func TestTheSecretHoldsTheState(t *testing.T) {
 	t.Parallel()
-	current, authority := issued(t, epoch)
-	next, nextAuthority := issued(t, epoch)
+	current, authority := issueFor(t, epoch)
+	next, nextAuthority := issueFor(t, epoch)
 	want := state{current: current, next: next, trusted: bundle{nextAuthority, authority}}
 	secret := &corev1.Secret{}
 	if !want.applyTo(secret) || want.applyTo(secret) {
@@ -36,8 +36,8 @@ func TestTheSecretHoldsTheState(t *testing.T) {
 // B25, and errors contain nothing of a key (B90).
 func TestWhatCannotBeReadIsAbsent(t *testing.T) {
 	t.Parallel()
-	current, authority := issued(t, epoch)
-	other, _ := issued(t, epoch)
+	current, authority := issueFor(t, epoch)
+	other, _ := issueFor(t, epoch)
 	for name, data := range map[string]map[string][]byte{
 		"empty":         {},
 		"no key":        {"tls.crt": current.certPEM, "ca.crt": bundle{authority}.encodePEM()},
@@ -86,8 +86,8 @@ func TestCertificatesAreDelivered(t *testing.T) {
 		!errors.Is(c.Check(nil), errNoCertificate) {
 		t.Error("there is a certificate before there is one")
 	}
-	first, authority := issued(t, epoch)
-	second, _ := issued(t, epoch)
+	first, authority := issueFor(t, epoch)
+	second, _ := issueFor(t, epoch)
 	secret := &corev1.Secret{}
 	state{current: first, next: second, trusted: bundle{authority}}.applyTo(secret)
 	c.updateFrom(secret)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package remote speaks to the administration port of a simulated Coder server (test/coderd) that runs as a process of
-// its own, or in a pod. It owns requests and answers; what they mean is said at coderd.Server.AdminHandler.
+// Package remote speaks to the administration port of a simulated Coder server (test/coderd) that
+// runs as a process of its own, or in a pod. It owns requests and answers;
+// coderd.Server.AdminHandler documents what they mean.
 package remote
 
 import (
@@ -19,11 +20,11 @@ import (
 
 // Admin is the administration port. It is safe for concurrent use.
 type Admin struct {
-	// URL of it, without a slash at its end.
+	// URL is the base URL, without a trailing slash.
 	URL string
 }
 
-// Call asks the administration port; in and out may be nil.
+// Call sends a request to the administration port; in and out may be nil.
 func (a *Admin) Call(ctx context.Context, method, path string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -53,18 +54,18 @@ func (a *Admin) Call(ctx context.Context, method, path string, in, out any) erro
 	return json.Unmarshal(answer, out)
 }
 
-// ChangeEdge changes what stands before the server, in one step.
+// ChangeEdge changes the edge in front of the server, in one step.
 func (a *Admin) ChangeEdge(ctx context.Context, change map[string]any) error {
 	return a.Call(ctx, http.MethodPut, "/edge", change, nil)
 }
 
-// SetOptions changes what the server itself does, in one step.
+// SetOptions changes options of the server, in one step.
 func (a *Admin) SetOptions(ctx context.Context, change map[string]string) error {
 	return a.Call(ctx, http.MethodPut, "/options", change, nil)
 }
 
-// Verifications is how often anybody has asked the server who it is, which is how
-// the operator begins every verification.
+// Verifications returns how many requests for buildinfo the server has received. The operator
+// begins every verification with one.
 func (a *Admin) Verifications(ctx context.Context) (int, error) {
 	var answer struct{ Count int }
 	query := url.Values{"method": {http.MethodGet}, "route": {"/api/v2/buildinfo"}}
@@ -79,14 +80,14 @@ func (a *Admin) Accepts(ctx context.Context, token string) (bool, error) {
 	return answer.Accepted, err
 }
 
-// Minted are the live tokens that the operator made.
+// Minted returns the tokens that the operator made and that have not expired.
 func (a *Admin) Minted(ctx context.Context) ([]coderd.Key, error) {
 	var keys []coderd.Key
 	err := a.Call(ctx, http.MethodGet, "/tokens?prefix=cso-&live=true", nil, &keys)
 	return keys, err
 }
 
-// LastRequest is the latest request for a route.
+// LastRequest returns the latest request for a route.
 func (a *Admin) LastRequest(ctx context.Context, route string) (coderd.Request, error) {
 	var requests []coderd.Request
 	if err := a.Call(ctx, http.MethodGet, "/requests", nil, &requests); err != nil {
@@ -101,33 +102,33 @@ func (a *Admin) LastRequest(ctx context.Context, route string) (coderd.Request, 
 	return last, nil
 }
 
-// SetAccessLifetime says how long the tokens live that the OAuth2 provider gives from
-// now on.
+// SetAccessLifetime sets the lifetime of the access tokens that the OAuth2 provider issues from now
+// on.
 func (a *Admin) SetAccessLifetime(ctx context.Context, d time.Duration) error {
 	return a.SetOptions(ctx, map[string]string{"session_duration": d.String()})
 }
 
-// Approve does what a user does in a browser with the URL of the consent page, and
-// returns where the browser is sent then.
+// Approve approves an authorization URL as a user does in a browser, and returns the URL that the
+// browser is redirected to.
 func (a *Admin) Approve(ctx context.Context, user, address string) (string, error) {
 	var answer struct{ Location string }
 	err := a.Call(ctx, http.MethodPost, "/oauth/approve", map[string]string{"user": user, "url": address}, &answer)
 	return answer.Location, err
 }
 
-// Grants are what a user has granted and not taken back.
+// Grants returns the grants of a user that have not been revoked.
 func (a *Admin) Grants(ctx context.Context, user string) ([]coderd.OAuthGrant, error) {
 	var grants []coderd.OAuthGrant
 	err := a.Call(ctx, http.MethodGet, "/oauth/grants?"+url.Values{"user": {user}}.Encode(), nil, &grants)
 	return grants, err
 }
 
-// RevokeGrant takes a grant back, as its user does.
+// RevokeGrant revokes a grant, as its user does.
 func (a *Admin) RevokeGrant(ctx context.Context, user, clientID string) error {
 	return a.Call(ctx, http.MethodDelete, "/oauth/grants/"+url.PathEscape(clientID)+"/"+url.PathEscape(user), nil, nil)
 }
 
-// Clients are all that are registered with the provider.
+// Clients returns all clients that are registered with the provider.
 func (a *Admin) Clients(ctx context.Context) ([]coderd.OAuthApp, error) {
 	var clients []coderd.OAuthApp
 	err := a.Call(ctx, http.MethodGet, "/oauth/apps", nil, &clients)

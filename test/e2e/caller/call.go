@@ -34,19 +34,20 @@ type caller struct {
 	last    Line
 }
 
-// call makes one call, and prints what became of it where that is news. Only output that cannot be written is an error.
-func (c *caller) call(ctx context.Context) error {
+// callOnce makes one call and prints its result if it differs from the one before, or as a
+// heartbeat. It returns an error only if the output cannot be written.
+func (c *caller) callOnce(ctx context.Context) error {
 	line := Line{At: time.Now(), Accepted: c.last.Accepted, Refused: c.last.Refused, Failed: c.last.Failed}
-	status, err := c.ask(ctx)
+	status, err := c.sendRequest(ctx)
 	if ctx.Err() != nil {
 		return nil
 	}
 	if c.current != nil {
-		line.Token, line.Certificate = c.current.tokenID(), c.current.serial()
+		line.Token, line.Certificate = c.current.tokenID(), c.current.certificateSerial()
 	}
-	line.judge(status, err)
+	line.setOutcome(status, err)
 	was := c.last
-	if news := line.Outcome != accepted || line.differs(was) || line.At.Sub(was.At) >= heartbeat; !news {
+	if news := line.Outcome != accepted || line.differsFrom(was) || line.At.Sub(was.At) >= heartbeat; !news {
 		line.At = was.At // of the line that was printed last
 		c.last = line
 		return nil
@@ -55,8 +56,8 @@ func (c *caller) call(ctx context.Context) error {
 	return c.out.Encode(line)
 }
 
-// judge says what became of a call.
-func (l *Line) judge(status int, err error) {
+// setOutcome sets the outcome of a call and counts it.
+func (l *Line) setOutcome(status int, err error) {
 	l.Status = status
 	switch {
 	case err != nil:
@@ -74,13 +75,13 @@ func (l *Line) judge(status int, err error) {
 	}
 }
 
-func (l *Line) differs(was Line) bool {
+func (l *Line) differsFrom(was Line) bool {
 	return l.Outcome != was.Outcome || l.Token != was.Token || l.Certificate != was.Certificate
 }
 
-// ask makes the call, with the credentials as they are now.
-func (c *caller) ask(ctx context.Context) (int, error) {
-	next, err := load()
+// sendRequest makes the call with the current credentials.
+func (c *caller) sendRequest(ctx context.Context) (int, error) {
+	next, err := loadCredentials()
 	if err != nil {
 		return 0, err
 	}
@@ -88,7 +89,7 @@ func (c *caller) ask(ctx context.Context) (int, error) {
 		if c.client != nil {
 			c.client.CloseIdleConnections()
 		}
-		c.current, c.client = next, next.client()
+		c.current, c.client = next, next.newClient()
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -96,7 +97,7 @@ func (c *caller) ask(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, errors.New("the server's URL is none")
 	}
-	c.current.authenticate(request)
+	c.current.addCredentials(request)
 	response, err := c.client.Do(request)
 	if err != nil {
 		return 0, err

@@ -27,9 +27,9 @@ type credentials struct {
 	roots       *x509.CertPool
 }
 
-// load reads what the Coder CLI reads: CODER_CONFIG_DIR, or CODER_URL and CODER_SESSION_TOKEN; CODER_HEADER_COMMAND; and
-// CODER_CLIENT_TLS_*.
-func load() (*credentials, error) {
+// loadCredentials reads the variables that the Coder CLI reads: CODER_CONFIG_DIR, or CODER_URL and
+// CODER_SESSION_TOKEN; CODER_HEADER_COMMAND; and CODER_CLIENT_TLS_*.
+func loadCredentials() (*credentials, error) {
 	c := &credentials{url: os.Getenv("CODER_URL"), token: os.Getenv("CODER_SESSION_TOKEN")}
 	if folder := os.Getenv("CODER_CONFIG_DIR"); folder != "" {
 		address, err := os.ReadFile(filepath.Join(folder, "url"))
@@ -51,7 +51,8 @@ func load() (*credentials, error) {
 	return c, nil
 }
 
-// loadHeaders carries out the header command. There is no shell here, and the one command that is needed is built in.
+// loadHeaders runs the header command. There is no shell in the image, so the only command that is
+// used (cat) is built in.
 func (c *credentials) loadHeaders(command string) error {
 	if command == "" {
 		return nil
@@ -99,10 +100,11 @@ func (c *credentials) loadTLS() error {
 
 func (c *credentials) equal(other *credentials) bool {
 	return c.url == other.url && c.token == other.token && slices.Equal(c.headers, other.headers) &&
-		bytes.Equal(c.certificate, other.certificate) && bytes.Equal(c.key, other.key) && bytes.Equal(c.authorities, other.authorities)
+		bytes.Equal(c.certificate,
+			other.certificate) && bytes.Equal(c.key, other.key) && bytes.Equal(c.authorities, other.authorities)
 }
 
-func (c *credentials) client() *http.Client {
+func (c *credentials) newClient() *http.Client {
 	config := &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12}
 	if c.pair != nil {
 		config.Certificates = []tls.Certificate{*c.pair}
@@ -113,7 +115,7 @@ func (c *credentials) client() *http.Client {
 	}
 }
 
-func (c *credentials) authenticate(r *http.Request) {
+func (c *credentials) addCredentials(r *http.Request) {
 	for _, line := range c.headers {
 		name, value, _ := strings.Cut(line, "=")
 		r.Header.Set(name, value)
@@ -129,8 +131,8 @@ func (c *credentials) tokenID() string {
 	return id
 }
 
-// serial is the certificate's serial number.
-func (c *credentials) serial() string {
+// certificateSerial returns the certificate's serial number; empty if there is no certificate.
+func (c *credentials) certificateSerial() string {
 	if c.pair == nil || c.pair.Leaf == nil {
 		return ""
 	}

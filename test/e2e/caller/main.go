@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command caller is a workload that uses a generated Secret the way the Coder CLI does: it reads the config directory, or
-// the environment, anew at every call, and calls the server. It says on its standard output, as JSON, what became of it;
-// of a credential it names the public half of the token and the serial number of the certificate.
-//
-// It owns nothing but that: what the calls prove is the business of test/e2e.
+// Command caller is a workload that uses a generated Secret as the Coder CLI does: it reads the
+// config directory, or the environment, again for every call, and calls the server. It prints the
+// result as JSON. Of credentials it prints only the public half of the token and the serial number
+// of the certificate. What the calls prove is checked by test/e2e.
 package main
 
 import (
@@ -42,7 +41,7 @@ func main() {
 	path := flag.String("path", "/api/v2/deployment/ssh", "what is called")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, &caller{path: *path, out: json.NewEncoder(os.Stdout)}, *every, *times)
+	err := makeCalls(ctx, &caller{path: *path, out: json.NewEncoder(os.Stdout)}, *every, *times)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "caller:", err)
@@ -50,12 +49,12 @@ func main() {
 	}
 }
 
-// run makes so many calls. It is an error where the last one was not accepted.
-func run(ctx context.Context, c *caller, every time.Duration, times int) error {
+// makeCalls makes that many calls. It returns an error if the last one was not accepted.
+func makeCalls(ctx context.Context, c *caller, every time.Duration, times int) error {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for n := 1; ; n++ {
-		if err := c.call(ctx); err != nil {
+		if err := c.callOnce(ctx); err != nil {
 			return err
 		}
 		if n == times && c.last.Outcome != accepted {

@@ -33,8 +33,8 @@ func newDirectory(factory informers.SharedInformerFactory, domain string) *direc
 	}
 }
 
-// answer returns the reply to a DNS message.
-func (d *directory) answer(message []byte) ([]byte, error) {
+// answerQuery returns the reply to a DNS message.
+func (d *directory) answerQuery(message []byte) ([]byte, error) {
 	var parser dnsmessage.Parser
 	header, err := parser.Start(message)
 	if err != nil {
@@ -44,8 +44,10 @@ func (d *directory) answer(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	addresses, known := d.lookup(strings.ToLower(question.Name.String()))
-	reply := dnsmessage.Header{ID: header.ID, Response: true, Authoritative: true, RecursionDesired: header.RecursionDesired}
+	addresses, known := d.lookupService(strings.ToLower(question.Name.String()))
+	reply := dnsmessage.Header{
+		ID: header.ID, Response: true, Authoritative: true, RecursionDesired: header.RecursionDesired,
+	}
 	if !known {
 		reply.RCode = dnsmessage.RCodeNameError
 	}
@@ -80,8 +82,9 @@ func addAddress(builder *dnsmessage.Builder, question dnsmessage.Question, addre
 	return nil
 }
 
-// lookup returns the addresses of a fully qualified name in lower case, and whether it is the name of a Service.
-func (d *directory) lookup(name string) ([]netip.Addr, bool) {
+// lookupService returns the addresses of a fully qualified name in lower case, and whether a
+// Service has that name.
+func (d *directory) lookupService(name string) ([]netip.Addr, bool) {
 	inside, found := strings.CutSuffix(name, d.suffix)
 	service, namespace, isService := strings.Cut(inside, ".")
 	if !found || !isService {
@@ -92,13 +95,13 @@ func (d *directory) lookup(name string) ([]netip.Addr, bool) {
 		return nil, false // A lister's only error: not found.
 	}
 	if object.Spec.ClusterIP == corev1.ClusterIPNone {
-		return d.endpoints(namespace, service), true
+		return d.endpointAddresses(namespace, service), true
 	}
-	return parse(object.Spec.ClusterIPs), true
+	return parseAddresses(object.Spec.ClusterIPs), true
 }
 
-// endpoints returns the addresses of a headless Service's ready endpoints.
-func (d *directory) endpoints(namespace, service string) []netip.Addr {
+// endpointAddresses returns the addresses of a headless Service's ready endpoints.
+func (d *directory) endpointAddresses(namespace, service string) []netip.Addr {
 	slices, err := d.slices.EndpointSlices(namespace).List(labels.SelectorFromSet(labels.Set{
 		discoveryv1.LabelServiceName: service,
 	}))
@@ -109,15 +112,15 @@ func (d *directory) endpoints(namespace, service string) []netip.Addr {
 	for _, slice := range slices {
 		for _, endpoint := range slice.Endpoints {
 			if endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready {
-				addresses = append(addresses, parse(endpoint.Addresses)...)
+				addresses = append(addresses, parseAddresses(endpoint.Addresses)...)
 			}
 		}
 	}
 	return addresses
 }
 
-// parse leaves out what is no address: the API server lets none in.
-func parse(texts []string) []netip.Addr {
+// parseAddresses skips texts that are not addresses; the API server admits none.
+func parseAddresses(texts []string) []netip.Addr {
 	var addresses []netip.Addr
 	for _, text := range texts {
 		if address, err := netip.ParseAddr(text); err == nil {

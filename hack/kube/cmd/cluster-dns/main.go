@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Cluster-dns answers for the Services of a cluster, and for nothing else, on the nodes of test/cluster:
-// <service>.<namespace>.svc.<domain> is the Service's address, or those of its ready endpoints where it is headless.
-// It serves UDP alone and reads what kube-proxy reads, with the same credentials. CoreDNS does more and takes minutes to
-// build.
+// Cluster-dns is the DNS server for Services on the nodes of test/cluster:
+// <service>.<namespace>.svc.<domain> is the Service's address, or the addresses of its ready
+// endpoints if it is headless. It serves UDP only, and reads the objects that kube-proxy reads,
+// with the same credentials. CoreDNS takes minutes to build.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, *kubeconfig, *listen, *domain)
+	err := runServer(ctx, *kubeconfig, *listen, *domain)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cluster-dns:", err)
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, kubeconfig, listen, domain string) error {
+func runServer(ctx context.Context, kubeconfig, listen, domain string) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return err
@@ -60,11 +60,12 @@ func run(ctx context.Context, kubeconfig, listen, domain string) error {
 	}
 	context.AfterFunc(ctx, func() { _ = connection.Close() })
 	fmt.Fprintln(os.Stderr, "cluster-dns: serving on", connection.LocalAddr())
-	return serve(connection, names)
+	return answerQueries(connection, names)
 }
 
-// serve answers questions one after the other, until the connection is closed. All that an answer needs is in memory.
-func serve(connection net.PacketConn, names *directory) error {
+// answerQueries answers one question after the other until the connection is closed. Everything
+// that an answer needs is in memory.
+func answerQueries(connection net.PacketConn, names *directory) error {
 	question := make([]byte, 1500)
 	for {
 		size, from, err := connection.ReadFrom(question)
@@ -74,7 +75,7 @@ func serve(connection net.PacketConn, names *directory) error {
 		if err != nil {
 			return err
 		}
-		answer, err := names.answer(question[:size])
+		answer, err := names.answerQuery(question[:size])
 		if err == nil {
 			_, err = connection.WriteTo(answer, from)
 		}

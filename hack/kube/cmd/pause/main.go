@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Pause holds a pod's namespaces open: it is the first process of every pod on the nodes of test/cluster.
+// Pause holds a pod's namespaces open: it is the first process of every pod on the nodes of
+// test/cluster.
 package main
 
 import (

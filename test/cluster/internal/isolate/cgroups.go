@@ -115,13 +115,14 @@ func removeCgroup(name string) error {
 		return err
 	}
 	var last error
-	err = wait.PollUntilContextTimeout(context.Background(), emptyPause, emptyTimeout, true, func(context.Context) (bool, error) {
-		last = nil
-		for _, hierarchy := range hierarchies {
-			last = errors.Join(last, removeTree(filepath.Join(hierarchy, name)))
-		}
-		return last == nil, nil
-	})
+	err = wait.PollUntilContextTimeout(context.Background(), emptyPause, emptyTimeout, true,
+		func(context.Context) (bool, error) {
+			last = nil
+			for _, hierarchy := range hierarchies {
+				last = errors.Join(last, removeTree(filepath.Join(hierarchy, name)))
+			}
+			return last == nil, nil
+		})
 	if err != nil {
 		return fmt.Errorf("remove the cgroup %s: %w", name, errors.Join(err, last))
 	}

@@ -27,23 +27,24 @@ func CleanUp() error {
 // after one pod and are in no group of ours, and waits until they are gone. All
 // processes that are seen in /proc belong to the namespaces.
 func killContainers() error {
-	err := wait.PollUntilContextTimeout(context.Background(), emptyPause, emptyTimeout, true, func(context.Context) (bool, error) {
-		alive, err := containers()
-		for _, pid := range alive {
-			if killErr := syscall.Kill(pid, syscall.SIGKILL); !errors.Is(killErr, syscall.ESRCH) {
-				err = errors.Join(err, killErr)
+	err := wait.PollUntilContextTimeout(context.Background(), emptyPause, emptyTimeout, true,
+		func(context.Context) (bool, error) {
+			alive, err := containerProcesses()
+			for _, pid := range alive {
+				if killErr := syscall.Kill(pid, syscall.SIGKILL); !errors.Is(killErr, syscall.ESRCH) {
+					err = errors.Join(err, killErr)
+				}
 			}
-		}
-		return len(alive) == 0, err
-	})
+			return len(alive) == 0, err
+		})
 	if err != nil {
 		return fmt.Errorf("kill the containers: %w", err)
 	}
 	return nil
 }
 
-// containers are the process ids that killContainers means.
-func containers() ([]int, error) {
+// containerProcesses returns the ids of the processes that killContainers ends.
+func containerProcesses() ([]int, error) {
 	folders, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil, err

@@ -51,10 +51,10 @@ func Enter() error {
 		inside = true
 		return os.Unsetenv(stageVariable)
 	}
-	if err := requirements(); err != nil {
+	if err := checkRequirements(); err != nil {
 		return err
 	}
-	code, err := outside()
+	code, err := enterNamespaces()
 	if err != nil {
 		return err
 	}
@@ -65,8 +65,8 @@ func Enter() error {
 // Inside is whether this process went through Enter.
 func Inside() bool { return inside }
 
-// requirements says all that is missing at once.
-func requirements() error {
+// checkRequirements returns one error with everything that is missing.
+func checkRequirements() error {
 	if os.Geteuid() != 0 {
 		return errors.New("a node of its own needs root, to make namespaces and start containers")
 	}
@@ -84,18 +84,18 @@ func requirements() error {
 	if len(programs) == 0 {
 		return nil
 	}
-	return fmt.Errorf("a node of its own needs %s: apt-get install %s", sorted(programs), sorted(packages))
+	return fmt.Errorf("a node of its own needs %s: apt-get install %s", joinSorted(programs), joinSorted(packages))
 }
 
-// outside starts the first process in new namespaces and returns its exit code.
-func outside() (int, error) {
+// enterNamespaces starts the first process in new namespaces and returns its exit code.
+func enterNamespaces() (int, error) {
 	cgroup := fmt.Sprintf("%s%d", cgroupPrefix, os.Getpid())
 	if err := errors.Join(removeStaleCgroups(), os.Setenv(cgroupVariable, cgroup)); err != nil {
 		return 0, err
 	}
 	// The death signal below is sent when the thread ends that started the child.
 	runtime.LockOSThread()
-	first, err := again(stageFirst, &syscall.SysProcAttr{
+	first, err := restartSelf(stageFirst, &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC,
 		Pdeathsig:  syscall.SIGKILL,
 		// A terminal's Ctrl-C reaches this process alone, which passes it on.
@@ -125,7 +125,7 @@ func firstProcess() int {
 		fmt.Fprintln(os.Stderr, "prepare the namespaces:", err)
 		return 1
 	}
-	program, err := again(stageInside, nil)
+	program, err := restartSelf(stageInside, nil)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "start the program in its namespaces:", err)
 		return 1
@@ -145,8 +145,8 @@ func firstProcess() int {
 	}
 }
 
-// again starts this executable once more, at a stage of Enter.
-func again(stage string, attributes *syscall.SysProcAttr) (*os.Process, error) {
+// restartSelf starts this executable again, at another stage of Enter.
+func restartSelf(stage string, attributes *syscall.SysProcAttr) (*os.Process, error) {
 	if err := os.Setenv(stageVariable, stage); err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func exitCode(status syscall.WaitStatus) int {
 	return status.ExitStatus()
 }
 
-// sorted is a set for people to read.
-func sorted(set map[string]bool) string {
+// joinSorted returns the elements of a set, sorted, for a message.
+func joinSorted(set map[string]bool) string {
 	return strings.Join(slices.Sorted(maps.Keys(set)), " ")
 }

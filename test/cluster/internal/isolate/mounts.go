@@ -50,7 +50,8 @@ func prepareMounts() error {
 			return fmt.Errorf("make the mounts private: %w", err)
 		}
 	}
-	if err := syscall.Mount("proc", "/proc", "proc", syscall.MS_NOSUID|syscall.MS_NODEV|syscall.MS_NOEXEC, ""); err != nil {
+	if err := syscall.Mount("proc", "/proc", "proc", syscall.MS_NOSUID|syscall.MS_NODEV|syscall.MS_NOEXEC,
+		""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
 	extended := map[string]bool{}
@@ -60,7 +61,7 @@ func prepareMounts() error {
 		}
 	}
 	for _, setting := range kernelSettings {
-		if err := shadow(setting); err != nil {
+		if err := shadowFile(setting); err != nil {
 			return fmt.Errorf("keep %s as it is: %w", setting, err)
 		}
 	}
@@ -77,7 +78,7 @@ func makePrivate(folder string, extended map[string]bool) error {
 	if errors.Is(err, os.ErrNotExist) {
 		parent := filepath.Dir(folder)
 		if !extended[parent] {
-			if err := extend(parent); err != nil {
+			if err := extendFolder(parent); err != nil {
 				return err
 			}
 			extended[parent] = true
@@ -90,9 +91,9 @@ func makePrivate(folder string, extended map[string]bool) error {
 	return syscall.Mount("tmpfs", folder, "tmpfs", 0, "mode=0755")
 }
 
-// extend makes a folder take new entries that the machine does not see, while its
+// extendFolder makes a folder take new entries that the machine does not see, while its
 // entries remain what they are.
-func extend(folder string) error {
+func extendFolder(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return err
@@ -108,15 +109,15 @@ func extend(folder string) error {
 	}
 	for _, entry := range entries {
 		from := filepath.Join(fmt.Sprintf("/proc/self/fd/%d", below.Fd()), entry.Name())
-		if err := bind(from, filepath.Join(folder, entry.Name()), entry); err != nil {
+		if err := bindEntry(from, filepath.Join(folder, entry.Name()), entry); err != nil {
 			return fmt.Errorf("keep %s: %w", entry.Name(), err)
 		}
 	}
 	return nil
 }
 
-// bind makes an entry appear at another path.
-func bind(from, to string, entry os.DirEntry) error {
+// bindEntry makes an entry appear at another path.
+func bindEntry(from, to string, entry os.DirEntry) error {
 	if entry.Type()&os.ModeSymlink != 0 {
 		target, err := os.Readlink(from)
 		if err != nil {
@@ -136,8 +137,8 @@ func bind(from, to string, entry os.DirEntry) error {
 	return syscall.Mount(from, to, "", syscall.MS_BIND|syscall.MS_REC, "")
 }
 
-// shadow puts a plain file with the same content over a file.
-func shadow(path string) error {
+// shadowFile puts a plain file with the same content over a file.
+func shadowFile(path string) error {
 	content, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // A kernel without that setting.
@@ -145,7 +146,7 @@ func shadow(path string) error {
 	if err != nil {
 		return err
 	}
-	return cover(path, content)
+	return coverFile(path, content)
 }
 
 // replaceResolver covers /etc/resolv.conf, or what it links to: often a file in
@@ -163,11 +164,11 @@ func replaceResolver() error {
 	if _, err := os.Stat(path); err != nil {
 		return nil //nolint:nilerr // A machine without a name server: there is nothing to replace.
 	}
-	return cover(path, []byte(resolver))
+	return coverFile(path, []byte(resolver))
 }
 
-// cover mounts a file of that content over another one.
-func cover(path string, content []byte) error {
+// coverFile mounts a file of that content over another one.
+func coverFile(path string, content []byte) error {
 	instead := "/run/instead-of" + strings.ReplaceAll(path, "/", "-")
 	if err := writeReadable(instead, content); err != nil {
 		return err
@@ -197,9 +198,9 @@ func unmountAll() error {
 		}
 	}
 	for _, folder := range privateFolders[1:] {
-		errs = append(errs, empty(folder))
+		errs = append(errs, emptyFolder(folder))
 	}
-	return errors.Join(append(errs, empty("/run/containerd"))...)
+	return errors.Join(append(errs, emptyFolder("/run/containerd"))...)
 }
 
 // isPrivate is whether something is inside of a private folder.
@@ -207,8 +208,8 @@ func isPrivate(path string) bool {
 	return slices.ContainsFunc(privateFolders, func(folder string) bool { return strings.HasPrefix(path, folder+"/") })
 }
 
-// empty removes what is in a folder. One that is not there is empty.
-func empty(folder string) error {
+// emptyFolder removes the content of a folder. A folder that does not exist counts as empty.
+func emptyFolder(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// network are the commands that make the node's interfaces. What leaves by the
-// default route is lost (the cable's other end has no address; of all kinds of
-// interface, pods need this one anyway); but without one nothing can be sent to a Service's address,
-// which is rewritten only after a route was found.
+// network are the commands that make the node's interfaces. What leaves by the default route is
+// lost (the cable's other end has no address; of all kinds of interface, pods need this one
+// anyway); but without one nothing can be sent to a Service's address, which is rewritten only
+// after a route was found.
 var network = []string{
 	"ip link set lo up",
 	"ip link add node0 type veth peer name nowhere0",

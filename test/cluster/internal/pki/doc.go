@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pki makes the keys, certificates and kubeconfigs of a test cluster.
+// Package pki makes the files with the keys, certificates and kubeconfigs of a test cluster.
 //
-// It owns one certificate authority, which exists only as long as the program runs,
-// and the files that it issues. It knows nothing of what the programs do with them.
+// It owns the files and what is in them. The certificate authority itself (test/certs) exists only
+// as long as the program runs. It knows nothing of what the programs do with them.
 package pki

@@ -13,14 +13,14 @@ import (
 // Kubeconfig writes how the subject reaches the API server, to <file>.kubeconfig, and
 // returns the path. The file needs no other one.
 func (a *Authority) Kubeconfig(file, server string, subject Subject) (string, error) {
-	certificate, key, err := a.sign(subject)
+	certificate, err := a.signCertificate(subject)
 	if err != nil {
 		return "", err
 	}
 	const name = "test-cluster"
 	config := api.NewConfig()
-	config.Clusters[name] = &api.Cluster{Server: server, CertificateAuthorityData: a.certificatePEM}
-	config.AuthInfos[name] = &api.AuthInfo{ClientCertificateData: certificate, ClientKeyData: key}
+	config.Clusters[name] = &api.Cluster{Server: server, CertificateAuthorityData: a.authority.PEM()}
+	config.AuthInfos[name] = &api.AuthInfo{ClientCertificateData: certificate.CertPEM, ClientKeyData: certificate.KeyPEM}
 	config.Contexts[name] = &api.Context{Cluster: name, AuthInfo: name}
 	config.CurrentContext = name
 	path := filepath.Join(a.folder, file+".kubeconfig")

@@ -38,7 +38,9 @@ func TestACertificateAndAKubeconfigTrustEachOther(t *testing.T) {
 		user := r.TLS.PeerCertificates[0].Subject
 		_, _ = io.WriteString(w, user.CommonName+" of "+user.Organization[0])
 	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13}
+	server.TLS = &tls.Config{
+		Certificates: []tls.Certificate{certificate}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13,
+	}
 	server.StartTLS()
 	t.Cleanup(server.Close)
 
@@ -46,7 +48,7 @@ func TestACertificateAndAKubeconfigTrustEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer := ask(t, path); answer != "admin of system:masters" {
+	if answer := askServer(t, path); answer != "admin of system:masters" {
 		t.Errorf("the server sees %q", answer)
 	}
 	for _, file := range []string{path, pair.Key, authority.CertificateFile} {
@@ -57,7 +59,7 @@ func TestACertificateAndAKubeconfigTrustEachOther(t *testing.T) {
 	}
 }
 
-func ask(t *testing.T, kubeconfig string) string {
+func askServer(t *testing.T, kubeconfig string) string {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {

@@ -18,32 +18,32 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := runCommand(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "probe:", err)
 		os.Exit(1)
 	}
 }
 
-func run(arguments []string) error {
+func runCommand(arguments []string) error {
 	switch {
 	case len(arguments) == 3 && arguments[0] == "serve":
-		return serve(arguments[1], arguments[2])
+		return serveFile(arguments[1], arguments[2])
 	case len(arguments) == 2 && arguments[0] == "get":
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		return get(ctx, arguments[1])
+		return printAnswer(ctx, arguments[1])
 	}
 	return errors.New("usage: probe serve <address> <file> | probe get <url>")
 }
 
-func serve(address, file string) error {
+func serveFile(address, file string) error {
 	fmt.Println("serving", file)
 	server := http.Server{Addr: address, ReadHeaderTimeout: 10 * time.Second}
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
 	return server.ListenAndServe()
 }
 
-func get(ctx context.Context, url string) error {
+func printAnswer(ctx context.Context, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err

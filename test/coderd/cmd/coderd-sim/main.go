@@ -36,7 +36,8 @@ func main() {
 	}
 }
 
-// run serves until the context ends. It prints the two URLs to out once both ports accept connections.
+// run serves until the context ends. It prints the two URLs to out once both ports accept
+// connections.
 func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	s, err := parseSettings(args, errOut)
 	if err != nil {
@@ -55,7 +56,9 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if err := seedServer(server, s.seed, s.seedTokens); err != nil {
 		return err
 	}
-	listener, err := server.Start(coderd.ListenOptions{Address: s.listen, AnyInterface: s.anyInterface, Edge: edge, HTTP2: s.http2})
+	listener, err := server.Start(coderd.ListenOptions{
+		Address: s.listen, AnyInterface: s.anyInterface, Edge: edge, HTTP2: s.http2,
+	})
 	if err != nil {
 		return err
 	}
@@ -70,7 +73,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) error {
 	<-ctx.Done()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	// Requests that a gate holds do not end by themselves; the listener cuts them when the time is up.
+	// Requests held by a gate do not end by themselves; the listener closes them after the timeout.
 	return errors.Join(ignoreDeadline(listener.Shutdown(ending)), ignoreDeadline(stopAdmin(ending)))
 }
 
@@ -81,7 +84,7 @@ func ignoreDeadline(err error) error {
 	return err
 }
 
-// startAdmin serves the administration, which asks nobody for credentials: on loopback only.
+// startAdmin serves the administration on loopback only, because it does not authenticate callers.
 func startAdmin(address string, handler http.Handler) (string, func(context.Context) error, error) {
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {

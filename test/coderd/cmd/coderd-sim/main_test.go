@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 )
 
 // running is a started command.
@@ -88,9 +88,11 @@ func writeTempFile(t *testing.T, name, text string) string {
 
 func TestSeededServer(t *testing.T) {
 	t.Parallel()
-	seed := writeTempFile(t, "seed.json", `{"users":[{"username":"op","roles":["owner"]}],"tokens":[{"user":"op","name":"boot","lifetime":"1h"}]}`)
+	seed := writeTempFile(t, "seed.json", `{"users":[{"username":"op","roles":["owner"]}],`+
+		`"tokens":[{"user":"op","name":"boot","lifetime":"1h"}]}`)
 	tokens := writeTempFile(t, "tokens.json", "world-readable leftovers")
-	server := launchServer(t, "--seed", seed, "--seed-tokens", tokens, "--profile", "r30", "--require-header", "X-Gate=a=b")
+	server := launchServer(t, "--seed", seed, "--seed-tokens", tokens, "--profile", "r30",
+		"--require-header", "X-Gate=a=b")
 	info, err := os.Stat(tokens)
 	if err != nil {
 		t.Fatal(err)
@@ -129,15 +131,17 @@ func TestSeededServer(t *testing.T) {
 
 func TestServerWithClientCertificates(t *testing.T) {
 	t.Parallel()
-	authority, err := pki.NewAuthority("test", nil)
+	authority, err := certs.NewAuthority("test", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := authority.Issue(pki.Request{CommonName: "coder"})
+	cert, err := authority.Issue(certs.Request{CommonName: "coder"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := launchServer(t, "--tls-cert", writeTempFile(t, "tls.crt", string(cert.CertPEM)), "--tls-key", writeTempFile(t, "tls.key", string(cert.KeyPEM)),
+	server := launchServer(t,
+		"--tls-cert", writeTempFile(t, "tls.crt", string(cert.CertPEM)),
+		"--tls-key", writeTempFile(t, "tls.key", string(cert.KeyPEM)),
 		"--client-ca", writeTempFile(t, "ca.crt", string(authority.PEM())), "--edge-identity")
 	if !strings.HasPrefix(server.url, "https://127.0.0.1:") {
 		t.Errorf("URL %s", server.url)
@@ -189,9 +193,11 @@ func TestRefusedCommandLines(t *testing.T) {
 		"open administration":            {"--admin-listen", "0.0.0.0:0"},
 		"absent certificate":             {"--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"},
 		"absent seed":                    {"--seed", "/nonexistent"},
-		"tokens without a file":          {"--seed", writeTempFile(t, "s.json", `{"users":[{"username":"a"}],"tokens":[{"user":"a"}]}`)},
-		"tokens for nobody":              {"--seed", writeTempFile(t, "s.json", `{"tokens":[{"user":"a"}],"token_file":"/nonexistent/x"}`)},
-		"misspelt seed":                  {"--seed", writeTempFile(t, "s.json", `{"user":[]}`)},
+		"tokens without a file": {"--seed",
+			writeTempFile(t, "s.json", `{"users":[{"username":"a"}],"tokens":[{"user":"a"}]}`)},
+		"tokens for an unknown user": {"--seed",
+			writeTempFile(t, "s.json", `{"tokens":[{"user":"a"}],"token_file":"/nonexistent/x"}`)},
+		"misspelt seed": {"--seed", writeTempFile(t, "s.json", `{"user":[]}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,7 +27,8 @@ type seedFile struct {
 
 var errNoTokenFile = errors.New("tokens to create, but no token_file and no --seed-tokens to write them to")
 
-// seedServer creates what a file lists; "" is no file. tokenFile, unless "", overrides the file's own.
+// seedServer creates what a file lists; "" is no file. tokenFile, unless "", overrides the file's
+// token_file.
 func seedServer(server *coderd.Server, path, tokenFile string) error {
 	if path == "" {
 		return nil
@@ -79,7 +80,8 @@ func seedTokens(server *coderd.Server, tokens []coderd.SeedToken, path string) e
 	return writePrivate(path, append(text, '\n'))
 }
 
-// writePrivate replaces a file whole. The mode is right from the first byte on, also where a file of another mode was there.
+// writePrivate replaces a file. It removes an existing file first, so that the content is never
+// readable through the mode of the old file.
 func writePrivate(path string, text []byte) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("replacing %s: %w", path, err)

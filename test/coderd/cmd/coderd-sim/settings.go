@@ -61,14 +61,17 @@ func parseSettings(args []string, errOut io.Writer) (*settings, error) {
 	f := flag.NewFlagSet("coderd-sim", flag.ContinueOnError)
 	f.SetOutput(errOut)
 	f.StringVar(&s.listen, "listen", "127.0.0.1:0", "loopback address of the Coder API")
-	f.BoolVar(&s.anyInterface, "any-interface", false, "let --listen be of any interface: for a pod, which has a network of its own")
+	f.BoolVar(&s.anyInterface, "any-interface", false,
+		"let --listen be of any interface: for a pod, which has a network of its own")
 	f.StringVar(&s.adminListen, "admin-listen", "127.0.0.1:0", "loopback address of the administration")
 	f.StringVar(&profile, "profile", string(coderd.ProfileNew), "server generation: R30 or NEW")
 	f.StringVar(&s.options.AccessURL, "access-url", "", "the deployment's external URL")
 	f.IntVar(&s.options.APIRateLimit, "api-rate-limit", 0, "requests per minute; 0 is the default of 512, negative is off")
 	f.BoolVar(&s.options.DisableExpiryRefresh, "disable-expiry-refresh", false, "no session slides")
-	f.BoolVar(&s.oauth2Provider, "oauth2-provider", false, "switch the OAuth2 provider on; --access-url has to be the URL that clients use")
-	f.BoolVar(&s.options.DynamicRegistration, "dynamic-registration", false, "open dynamic client registration (R30 is always open)")
+	f.BoolVar(&s.oauth2Provider, "oauth2-provider", false,
+		"switch the OAuth2 provider on; --access-url has to be the URL that clients use")
+	f.BoolVar(&s.options.DynamicRegistration, "dynamic-registration", false,
+		"open dynamic client registration (R30 is always open)")
 	f.BoolVar(&s.http2, "http2", false, "offer HTTP/2 on TLS")
 	f.StringVar(&s.tlsCert, "tls-cert", "", "file with the server certificate (PEM); with --tls-key serves HTTPS")
 	f.StringVar(&s.tlsKey, "tls-key", "", "file with the server's private key (PEM)")

@@ -13,9 +13,9 @@ import (
 
 func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 	t.Parallel()
-	down := deployment(func(d *Deployment) { d.Result = unreachable })
+	down := withDeployment(func(d *Deployment) { d.Result = unreachable })
 	with := func(options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), down}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), down}, options...)...)
 	}
 	stays := outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval}
 	gone := outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "True Synced", Wake: interval}
@@ -24,14 +24,14 @@ func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 		change(&o)
 		return o
 	}
-	check(t, map[string]row{
+	checkRows(t, map[string]row{
 		"Ready stays": {with(), stays},
 		"Suspended stays": {
-			with(ready(false, v1alpha1.ReasonSuspended)),
+			with(withReady(false, v1alpha1.ReasonSuspended)),
 			but(stays, func(o *outcome) { o.Ready, o.Suspended = "False Suspended", "Unauthorized" }),
 		},
 		"what was not ready for another reason now waits for the deployment": {
-			with(ready(false, v1alpha1.ReasonConfigInvalid)), but(
+			with(withReady(false, v1alpha1.ReasonConfigInvalid)), but(
 				stays, func(o *outcome) { o.Ready = "False AwaitingDeployment" },
 			),
 		},
@@ -51,31 +51,31 @@ func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 			with(func(o *Observation) { o.Secret.Token.ExpiresAt = time.Time{} }), stays,
 		},
 		"the Secret is gone": {
-			with(secret(func(s *Secret) { *s = Secret{} })),
+			with(withSecret(func(s *Secret) { *s = Secret{} })),
 			but(
 				noSecret,
 				func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 5 * time.Minute} },
 			),
 		},
-		"the value is gone": {with(secret(func(s *Secret) { s.ValueGone = true })), gone},
+		"the value is gone": {with(withSecret(func(s *Secret) { s.ValueGone = true })), gone},
 		"B25 the Secret is corrupt, which is a condition": {
-			session(
+			newSession(
 				"ci", withMint("bot"), down,
-				secret(func(s *Secret) { s.Exists, s.Corrupt = true, "annotation x cannot be read" }),
+				withSecret(func(s *Secret) { s.Exists, s.Corrupt = true, "annotation x cannot be read" }),
 			),
 			but(gone, func(o *outcome) { o.Synced = "False ReferenceInvalid" }),
 		},
 		"the deployment does not exist": {
-			with(deployment(func(d *Deployment) { *d = Deployment{} })),
+			with(withDeployment(func(d *Deployment) { *d = Deployment{} })),
 			but(stays, func(o *outcome) { o.Authenticated = "Unknown AwaitingDeployment" }),
 		},
 		"B14 the deployment does not exist yet": {
-			session("ci", withMint("bot"), deployment(func(d *Deployment) { *d = Deployment{} })), noSecret,
+			newSession("ci", withMint("bot"), withDeployment(func(d *Deployment) { *d = Deployment{} })), noSecret,
 		},
 		"B12 the deployment's settings are broken": {
-			session(
+			newSession(
 				"ci", withMint("bot"),
-				deployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} }),
+				withDeployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} }),
 			), noSecret,
 		},
 	})
@@ -84,12 +84,12 @@ func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, 20*time.Hour)}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, 20*time.Hour)}, options...)...)
 	}
 	none := func(class failure.Class, reason string) Observation {
-		return session("ci", withMint("bot"), lookedUp("u", "bot"), failedTo(Mint, class, reason))
+		return newSession("ci", withMint("bot"), lookedUp("u", "bot"), failedTo(Mint, class, reason))
 	}
-	check(t, map[string]row{
+	checkRows(t, map[string]row{
 		"B08 met settings that change: status stays as it is": {
 			with(failedTo(Mint, failure.ConfigChanging, "")), outcome{Keep: true, Wake: time.Second},
 		},
@@ -129,7 +129,7 @@ func TestFailures(t *testing.T) {
 			outcome{Ready: "False APIServerRefused", Synced: "False APIServerRefused", Wake: interval},
 		},
 		"B111 the API server refuses the Secret, and the token has expired": {
-			session("ci", withMint("bot"), published("t4", 4, 25*time.Hour),
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, 25*time.Hour),
 				failedTo(Mint, failure.Refused, v1alpha1.ReasonAPIServerRefused)),
 			outcome{Ready: "False APIServerRefused", Synced: "False APIServerRefused", Wake: interval},
 		},
@@ -146,7 +146,7 @@ func TestFailures(t *testing.T) {
 			outcome{Keep: true, Synced: "Unknown APIServerRefused", Wake: interval},
 		},
 		"B111 something cannot be read, and there is no status": {
-			session("ci", withMint("bot"), statusForgotten,
+			newSession("ci", withMint("bot"), statusForgotten,
 				failedTo(failure.Observe, failure.Refused, v1alpha1.ReasonAPIServerRefused)),
 			outcome{Keep: true, Ready: "False APIServerRefused", Synced: "Unknown APIServerRefused", Wake: interval},
 		},
@@ -176,7 +176,7 @@ func TestSuspendedSince(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := session("ci", withToken(), checkedAs(value, 0, refused), ready(false, v1alpha1.ReasonSuspended))
+			o := newSession("ci", withToken(), checkedAs(value, 0, refused), withReady(false, v1alpha1.ReasonSuspended))
 			o.CredentialCheck.Result.Reason = tc.reason
 			if got := Decide(o).Suspension.StartTime.Time; !got.Equal(tc.want) {
 				t.Errorf("suspended since %s, want %s", got, tc.want)

@@ -13,58 +13,58 @@ import (
 func TestDeletion(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
-		base := []option{withMint("bot"), published("t4", 4, time.Hour), deleted(time.Minute)}
-		return session("ci", append(base, options...)...)
+		base := []option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), withDeletion(time.Minute)}
+		return newSession("ci", append(base, options...)...)
 	}
-	secretGone := secret(func(s *Secret) { *s = Secret{} })
+	secretGone := withSecret(func(s *Secret) { *s = Secret{} })
 	searched := func(o *Observation) { o.LostTokenSearched = true }
 	revoked := func(o *Observation) { o.RevokedTokens = []string{"t4"} }
-	retain := spec(func(s *v1alpha1.CoderSessionSpec) {
+	retain := withSpec(func(s *v1alpha1.CoderSessionSpec) {
 		s.Secret = &v1alpha1.GeneratedSecret{DeletionPolicy: v1alpha1.DeletionPolicyRetain}
 	})
 	waiting := outcome{
 		RevokeAll: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute,
 		Retiring: map[string]time.Duration{"t4": 0},
 	}
-	check(t, map[string]row{
+	checkRows(t, map[string]row{
 		"the Secret goes first":                   {with(), outcome{Do: DeleteSecret}},
 		"with Retain it is kept without an owner": {with(retain), outcome{Do: RetainSecret}},
 		"B40 a token that only the Secret names is noted before": {
-			with(statusForgotten, unlisted),
+			with(statusForgotten, withoutServerTokens),
 			outcome{
 				RevokeAll: true, Ready: "False Terminating", Wake: time.Second,
 				Retiring: map[string]time.Duration{"t4": 0},
 			},
 		},
 		"a status that cannot be written does not keep the session for ever": {
-			with(statusForgotten, deleted(10*time.Minute)), outcome{Do: DeleteSecret},
+			with(statusForgotten, withDeletion(10*time.Minute)), outcome{Do: DeleteSecret},
 		},
 		"B41 then what a lost answer may have left": {with(secretGone), outcome{Do: FindLostToken, Serial: 5}},
 		"then all tokens": {
-			with(secretGone, searched, retires("t3", time.Hour), alsoListed("t5", 5)),
+			with(secretGone, searched, withPendingRevocation("t3", time.Hour), alsoListed("t5", 5)),
 			outcome{Do: Revoke, Revoke: []string{"t3", "t4", "t5"}},
 		},
 		"then the finalizer": {with(secretGone, searched, revoked), outcome{Do: RemoveFinalizer}},
 		"a lost token is looked for if none was published": {
-			session("ci", withMint("bot"), deleted(0)), outcome{Do: FindLostToken, Serial: 1},
+			newSession("ci", withMint("bot"), withDeletion(0)), outcome{Do: FindLostToken, Serial: 1},
 		},
 		"a session that mints nothing has nothing lost": {
-			session("ci", withToken(), deleted(0)), outcome{Do: RemoveFinalizer},
+			newSession("ci", withToken(), withDeletion(0)), outcome{Do: RemoveFinalizer},
 		},
 		"a supplied token is not revoked": {
-			session("ci", withToken(), publishedSupplied(value), deleted(0), secretGone), outcome{Do: RemoveFinalizer},
+			newSession("ci", withToken(), publishedSupplied(value), withDeletion(0), secretGone), outcome{Do: RemoveFinalizer},
 		},
 		"no finalizer: nothing to do with it": {with(noFinalizer), outcome{Keep: true}},
-		"a pause does not hold a deletion up": {with(suspend), outcome{Do: DeleteSecret}},
+		"a pause does not hold a deletion up": {with(withPause), outcome{Do: DeleteSecret}},
 		"denied access does not either": {
-			with(deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret},
+			with(withDeployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret},
 		},
 		"nor does a foreign Secret": {
 			with(func(o *Observation) { o.Secret = Secret{Foreign: true} }), outcome{Do: FindLostToken, Serial: 5},
 		},
 		"the Secret could not be retained: the finalizer stays": {
-			session(
-				"ci", withToken(), publishedSupplied(value), deleted(0), retain, failedTo(RetainSecret, failure.Transient, ""),
+			newSession(
+				"ci", withToken(), publishedSupplied(value), withDeletion(0), retain, failedTo(RetainSecret, failure.Transient, ""),
 			),
 			outcome{RevokeAll: true, Ready: "False AwaitingDeployment", Wake: 10 * time.Minute},
 		},
@@ -73,21 +73,21 @@ func TestDeletion(t *testing.T) {
 			with(secretGone, searched, failedTo(Revoke, failure.Denied, v1alpha1.ReasonForbidden)), waiting,
 		},
 		"the deployment is gone: wait": {
-			with(secretGone, deployment(func(d *Deployment) { *d = Deployment{} })),
+			with(secretGone, withDeployment(func(d *Deployment) { *d = Deployment{} })),
 			outcome{
 				RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute,
 				Retiring: map[string]time.Duration{"t4": 0},
 			},
 		},
 		"the wait ends with the timeout": {
-			with(secretGone, deleted(9*time.Minute), failedTo(FindLostToken, failure.Transient, "")),
+			with(secretGone, withDeletion(9*time.Minute), failedTo(FindLostToken, failure.Transient, "")),
 			outcome{
 				RevokeAll: true, Ready: "False AwaitingDeployment", Wake: time.Minute,
 				Retiring: map[string]time.Duration{"t4": 0},
 			},
 		},
 		"after the timeout the session goes, and names the tokens that are left": {
-			with(secretGone, deleted(10*time.Minute), failedTo(FindLostToken, failure.Transient, ""), retires("t3", time.Hour)),
+			with(secretGone, withDeletion(10*time.Minute), failedTo(FindLostToken, failure.Transient, ""), withPendingRevocation("t3", time.Hour)),
 			outcome{Do: RemoveFinalizer, Abandoned: []string{"t3", "t4"}},
 		},
 		"a finalizer that the API server keeps: status says so, and it is tried again": {
@@ -98,15 +98,15 @@ func TestDeletion(t *testing.T) {
 			with(failedTo(Restart, failure.Refused, v1alpha1.ReasonAPIServerRefused)), outcome{Do: DeleteSecret},
 		},
 		"after the timeout it still tries first": {
-			with(secretGone, deleted(time.Hour)), outcome{Do: FindLostToken, Serial: 5},
+			with(secretGone, withDeletion(time.Hour)), outcome{Do: FindLostToken, Serial: 5},
 		},
 	})
 }
 
 func TestWaitingForRevocationKeepsTheLastSerial(t *testing.T) { // B41
 	t.Parallel()
-	o := session("ci", withMint("bot"), published("t4", 4, time.Hour), deleted(time.Minute),
-		secret(func(s *Secret) { *s = Secret{} }), failedTo(FindLostToken, failure.Transient, ""))
+	o := newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), withDeletion(time.Minute),
+		withSecret(func(s *Secret) { *s = Secret{} }), failedTo(FindLostToken, failure.Transient, ""))
 	Decide(o).Apply(&o.Session.Status, 1, o.Now)
 	o.Failures, o.ServerTokens = nil, ServerTokens{}
 	if p := Decide(o); p.Action != FindLostToken || p.Mint.Serial != 5 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package pki
+package certs
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,7 +19,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Default validities, counted from an hour before the clock's time so that a little skew does no harm.
+// Default validities. They begin an hour before the clock's time, so that a little skew does no
+// harm.
 const (
 	authorityValidity   = 10 * 365 * 24 * time.Hour
 	certificateValidity = 24 * time.Hour
@@ -32,7 +34,8 @@ type Authority struct {
 	key   *ecdsa.PrivateKey
 }
 
-// NewAuthority makes an authority of the given common name, valid for ten years by the clock; nil is the real clock.
+// NewAuthority makes an authority of the given common name, valid for ten years by the clock; nil
+// is the real clock.
 func NewAuthority(commonName string, clk clock.PassiveClock) (*Authority, error) {
 	if clk == nil {
 		clk = clock.RealClock{}
@@ -57,7 +60,7 @@ func NewAuthority(commonName string, clk clock.PassiveClock) (*Authority, error)
 }
 
 // PEM is the authority's certificate, as a caBundle wants it.
-func (a *Authority) PEM() []byte { return certPEM(a.cert) }
+func (a *Authority) PEM() []byte { return encodeCertificate(a.cert) }
 
 // Certificate is the authority's certificate.
 func (a *Authority) Certificate() *x509.Certificate { return a.cert }
@@ -77,19 +80,27 @@ const (
 	Server Usage = iota
 	// Client certificates authenticate a TLS client.
 	Client
+	// ServerAndClient certificates authenticate both.
+	ServerAndClient
 )
 
 // Request describes a certificate.
 type Request struct {
 	// Usage is Server by default.
 	Usage Usage
-	// CommonName is the subject's name.
+	// CommonName is the subject's name, and Groups are its organizations: the groups of a user of
+	// Kubernetes.
 	CommonName string
-	// DNSNames and IPs are subject alternative names. A server certificate without any is for localhost and 127.0.0.1.
+	Groups     []string
+	// DNSNames and IPs are subject alternative names. A server certificate without any is for
+	// localhost and 127.0.0.1.
 	DNSNames []string
 	IPs      []net.IP
-	// NotBefore and NotAfter bound the validity; zero is an hour ago and in 24 hours, by the authority's clock.
+	// NotBefore and NotAfter bound the validity; zero is an hour ago and in 24 hours, by the
+	// authority's clock.
 	NotBefore, NotAfter time.Time
+	// Key is the certificate's own key; nil: a new one of P-256.
+	Key crypto.Signer
 }
 
 // Certificate is an issued certificate with its private key.
@@ -98,6 +109,8 @@ type Certificate struct {
 	CertPEM, KeyPEM []byte
 	// TLS is the pair, ready for use.
 	TLS tls.Certificate
+	// Key is the private key.
+	Key crypto.Signer
 	// Leaf is the parsed certificate.
 	Leaf *x509.Certificate
 }
@@ -105,29 +118,14 @@ type Certificate struct {
 // Serial is the serial number in decimal.
 func (c *Certificate) Serial() string { return c.Leaf.SerialNumber.String() }
 
-// Issue makes a key and a certificate for it.
+// Data is the pair as a Secret of type kubernetes.io/tls has it.
+func (c *Certificate) Data() map[string]string {
+	return map[string]string{"tls.crt": string(c.CertPEM), "tls.key": string(c.KeyPEM)}
+}
+
+// Issue makes a certificate for the request's key.
 func (a *Authority) Issue(req Request) (*Certificate, error) {
-	template, err := newTemplate(req.CommonName)
-	if err != nil {
-		return nil, err
-	}
-	template.NotBefore, template.NotAfter = req.NotBefore, req.NotAfter
-	if template.NotBefore.IsZero() {
-		template.NotBefore = a.clock.Now().Add(-backdate)
-	}
-	if template.NotAfter.IsZero() {
-		template.NotAfter = a.clock.Now().Add(certificateValidity)
-	}
-	template.DNSNames, template.IPAddresses = req.DNSNames, req.IPs
-	template.KeyUsage = x509.KeyUsageDigitalSignature
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	if req.Usage == Server {
-		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-		if len(req.DNSNames)+len(req.IPs) == 0 {
-			template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
-		}
-	}
-	key, err := newKey()
+	template, key, err := prepare(req, a.clock)
 	if err != nil {
 		return nil, err
 	}
@@ -135,18 +133,66 @@ func (a *Authority) Issue(req Request) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return assembleCertificate(cert, key)
+	return assemble(cert, key)
 }
 
-func assembleCertificate(cert *x509.Certificate, key *ecdsa.PrivateKey) (*Certificate, error) {
+// SelfSigned makes a certificate that is its own authority. Its validity is by the real clock.
+func SelfSigned(req Request) (*Certificate, error) {
+	template, key, err := prepare(req, clock.RealClock{})
+	if err != nil {
+		return nil, err
+	}
+	template.KeyUsage |= x509.KeyUsageCertSign
+	template.BasicConstraintsValid, template.IsCA = true, true
+	cert, err := signCertificate(template, template, key, key)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(cert, key)
+}
+
+// prepare makes the template and the key of a request.
+func prepare(req Request, clk clock.PassiveClock) (*x509.Certificate, crypto.Signer, error) {
+	template, err := newTemplate(req.CommonName)
+	if err != nil {
+		return nil, nil, err
+	}
+	template.Subject.Organization = req.Groups
+	template.NotBefore, template.NotAfter = req.NotBefore, req.NotAfter
+	if template.NotBefore.IsZero() {
+		template.NotBefore = clk.Now().Add(-backdate)
+	}
+	if template.NotAfter.IsZero() {
+		template.NotAfter = clk.Now().Add(certificateValidity)
+	}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	if req.Usage != Client {
+		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	}
+	if req.Usage != Server {
+		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
+	}
+	template.DNSNames, template.IPAddresses = req.DNSNames, req.IPs
+	if req.Usage == Server && len(req.DNSNames)+len(req.IPs) == 0 {
+		template.DNSNames, template.IPAddresses = []string{"localhost"}, []net.IP{net.IPv4(127, 0, 0, 1)}
+	}
+	if req.Key != nil {
+		return template, req.Key, nil
+	}
+	key, err := newKey()
+	return template, key, err
+}
+
+func assemble(cert *x509.Certificate, key crypto.Signer) (*Certificate, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return nil, fmt.Errorf("encoding a private key: %w", err)
+		return nil, fmt.Errorf("encode a private key: %w", err)
 	}
 	return &Certificate{
-		CertPEM: certPEM(cert),
+		CertPEM: encodeCertificate(cert),
 		KeyPEM:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
 		TLS:     tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert},
+		Key:     key,
 		Leaf:    cert,
 	}, nil
 }
@@ -154,7 +200,7 @@ func assembleCertificate(cert *x509.Certificate, key *ecdsa.PrivateKey) (*Certif
 func newTemplate(commonName string) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
-		return nil, fmt.Errorf("drawing a serial number: %w", err)
+		return nil, fmt.Errorf("choose a serial number: %w", err)
 	}
 	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: commonName}}, nil
 }
@@ -162,19 +208,19 @@ func newTemplate(commonName string) (*x509.Certificate, error) {
 func newKey() (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making a private key: %w", err)
+		return nil, fmt.Errorf("make a private key: %w", err)
 	}
 	return key, nil
 }
 
-func signCertificate(template, parent *x509.Certificate, key, parentKey *ecdsa.PrivateKey) (*x509.Certificate, error) {
+func signCertificate(template, parent *x509.Certificate, key, parentKey crypto.Signer) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
 	if err != nil {
-		return nil, fmt.Errorf("signing certificate %q: %w", template.Subject.CommonName, err)
+		return nil, fmt.Errorf("sign certificate %q: %w", template.Subject.CommonName, err)
 	}
 	return x509.ParseCertificate(der)
 }
 
-func certPEM(cert *x509.Certificate) []byte {
+func encodeCertificate(cert *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 }

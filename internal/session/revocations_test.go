@@ -14,7 +14,7 @@ import (
 func TestPendingRevocations(t *testing.T) {
 	t.Parallel()
 	steady := func(options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour)}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour)}, options...)...)
 	}
 	statusNames := func(id string, serial int64) option {
 		return func(o *Observation) { o.Session.Status.Token.ID, o.Session.Status.Token.Serial = id, serial }
@@ -24,7 +24,7 @@ func TestPendingRevocations(t *testing.T) {
 		o.Retiring = retiring
 		return o
 	}
-	check(t, map[string]row{
+	checkRows(t, map[string]row{
 		"B43 the token before goes after the overlap": {
 			steady(statusNames("t3", 3)), fine(map[string]time.Duration{"t3": 5 * time.Minute}, 5*time.Minute),
 		},
@@ -34,17 +34,17 @@ func TestPendingRevocations(t *testing.T) {
 			),
 		},
 		"B43 not a second sooner": {
-			steady(retires("t3", time.Second)), fine(map[string]time.Duration{"t3": time.Second}, time.Second),
+			steady(withPendingRevocation("t3", time.Second)), fine(map[string]time.Duration{"t3": time.Second}, time.Second),
 		},
-		"B43 when its time has come": {steady(retires("t3", 0)), outcome{Do: Revoke, Revoke: []string{"t3"}}},
+		"B43 when its time has come": {steady(withPendingRevocation("t3", 0)), outcome{Do: Revoke, Revoke: []string{"t3"}}},
 		"only what is due": {
 			steady(
-				retires("t3", time.Minute), retires("t2", -time.Minute),
+				withPendingRevocation("t3", time.Minute), withPendingRevocation("t2", -time.Minute),
 			), outcome{Do: Revoke, Revoke: []string{"t2"}},
 		},
 		"what was revoked in this pass is done": {
 			steady(
-				retires("t3", 0), func(o *Observation) { o.RevokedTokens = []string{"t3"} },
+				withPendingRevocation("t3", 0), func(o *Observation) { o.RevokedTokens = []string{"t3"} },
 			), activeOutcome(15 * time.Hour),
 		},
 		"B41 a token that was minted and never published goes at once": {
@@ -54,12 +54,12 @@ func TestPendingRevocations(t *testing.T) {
 			steady(alsoListed("t3", 3)), fine(map[string]time.Duration{"t3": 5 * time.Minute}, 5*time.Minute),
 		},
 		"the first recorded time stays": {
-			steady(alsoListed("t3", 3), retires("t3", time.Minute)), fine(
+			steady(alsoListed("t3", 3), withPendingRevocation("t3", time.Minute)), fine(
 				map[string]time.Duration{"t3": time.Minute}, time.Minute,
 			),
 		},
 		"B42 the published token is never among them": {
-			steady(retires("t4", 0), alsoListed("t4", 4)), activeOutcome(15 * time.Hour),
+			steady(withPendingRevocation("t4", 0), alsoListed("t4", 4)), activeOutcome(15 * time.Hour),
 		},
 		"half a second is rounded up, not down": {
 			steady(func(o *Observation) { o.Now = noon.Add(500 * time.Millisecond) }, statusNames("t3", 3)),
@@ -69,14 +69,14 @@ func TestPendingRevocations(t *testing.T) {
 			),
 		},
 		"the server cannot be asked: it is tried at the next interval": {
-			steady(retires("t3", 0), deployment(func(d *Deployment) { d.Result = unreachable })),
+			steady(withPendingRevocation("t3", 0), withDeployment(func(d *Deployment) { d.Result = unreachable })),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval,
 				Retiring: map[string]time.Duration{"t3": 0},
 			},
 		},
 		"a revocation that fails is retried, and does not affect the credential": {
-			steady(retires("t3", 0), failedTo(Revoke, failure.Transient, "")),
+			steady(withPendingRevocation("t3", 0), failedTo(Revoke, failure.Transient, "")),
 			outcome{
 				Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent",
 				Wake:     interval,
@@ -84,13 +84,13 @@ func TestPendingRevocations(t *testing.T) {
 			},
 		},
 		"mint to token: the minted one gets its overlap": {
-			session("ci", withMint("bot"), published("t4", 4, time.Hour),
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour),
 				withToken(), publishedSupplied(value), checkedAs(value, 0, accepted),
 				alsoListed("t4", 4), func(o *Observation) { o.ServerTokens.Token, o.Secret.Token.Serial = nil, 4 }),
 			fine(map[string]time.Duration{"t4": 5 * time.Minute}, 5*time.Minute),
 		},
 		"mint to token, after a crash: the list knows the minted one": {
-			session("ci", withMint("bot"), published("t4", 4, time.Hour),
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour),
 				withToken(), publishedSupplied(value), checkedAs(value, 0, accepted),
 				alsoListed("t4", 4), func(o *Observation) {
 					o.ServerTokens.Token, o.Secret.Token.Serial, o.Session.Status.Token = nil, 4, nil
@@ -98,7 +98,7 @@ func TestPendingRevocations(t *testing.T) {
 			fine(map[string]time.Duration{"t4": 5 * time.Minute}, 5*time.Minute),
 		},
 		"a supplied token is never revoked": {
-			session("ci", withCertificate(), publishedPlain(), func(o *Observation) {
+			newSession("ci", withCertificate(), publishedPlain(), func(o *Observation) {
 				o.Session.Status.Token = &v1alpha1.TokenStatus{ID: "supplied"}
 			}),
 			outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent"},
@@ -108,11 +108,11 @@ func TestPendingRevocations(t *testing.T) {
 
 func TestRevokeEverything(t *testing.T) {
 	t.Parallel()
-	deny := deployment(func(d *Deployment) { d.Denied = "no access rule" })
+	deny := withDeployment(func(d *Deployment) { d.Denied = "no access rule" })
 	with := func(options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), deny}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), deny}, options...)...)
 	}
-	secretGone := secret(func(s *Secret) { *s = Secret{} })
+	secretGone := withSecret(func(s *Secret) { *s = Secret{} })
 	revokedOutcome := outcome{
 		RevokeAll: true, Ready: "False AccessDenied", Authenticated: "absent", Synced: "absent", Cut: "absent",
 	}
@@ -121,31 +121,31 @@ func TestRevokeEverything(t *testing.T) {
 		change(&o)
 		return o
 	}
-	check(t, map[string]row{
+	checkRows(t, map[string]row{
 		"B31 nothing is minted, nothing is asked": {
-			session("ci", withMint("bot"), lookedUp("u", "bot"), deny), revokedOutcome,
+			newSession("ci", withMint("bot"), lookedUp("u", "bot"), deny), revokedOutcome,
 		},
 		"B32 the Secret goes before the token": {with(), outcome{Do: DeleteSecret}},
 		"B32 then the token": {
 			with(secretGone, alsoListed("t4", 4)), outcome{Do: Revoke, Revoke: []string{"t4"}},
 		},
 		"B32 and those that had an overlap left": {
-			with(secretGone, retires("t3", time.Minute)), outcome{Do: Revoke, Revoke: []string{"t3", "t4"}},
+			with(secretGone, withPendingRevocation("t3", time.Minute)), outcome{Do: Revoke, Revoke: []string{"t3", "t4"}},
 		},
-		"B32 a pause protects nothing": {with(suspend), outcome{Do: DeleteSecret}},
+		"B32 a pause protects nothing": {with(withPause), outcome{Do: DeleteSecret}},
 		"B32 the pause does not keep the token either": {
-			with(suspend, secretGone), outcome{Do: Revoke, Revoke: []string{"t4"}},
+			with(withPause, secretGone), outcome{Do: Revoke, Revoke: []string{"t4"}},
 		},
 		"B32 all is gone": {
 			with(secretGone, func(o *Observation) { o.RevokedTokens = []string{"t4"} }), revokedOutcome,
 		},
 		"B40 a token that nothing but the Secret names is noted before the Secret goes": {
-			with(statusForgotten, unlisted),
+			with(statusForgotten, withoutServerTokens),
 			but(func(o *outcome) { o.Wake, o.Retiring = time.Second, map[string]time.Duration{"t4": 0} }),
 		},
-		"B40 then the Secret goes": {with(statusForgotten, unlisted, retires("t4", 0)), outcome{Do: DeleteSecret}},
+		"B40 then the Secret goes": {with(statusForgotten, withoutServerTokens, withPendingRevocation("t4", 0)), outcome{Do: DeleteSecret}},
 		"the server cannot be asked": {
-			with(secretGone, deployment(func(d *Deployment) { d.Result = unreachable })),
+			with(secretGone, withDeployment(func(d *Deployment) { d.Result = unreachable })),
 			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),
 		},
 		"the Secret could not be deleted: the token stays until it is": {
@@ -153,34 +153,34 @@ func TestRevokeEverything(t *testing.T) {
 			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),
 		},
 		"B23 a foreign Secret is left alone, and nothing stays minted": {
-			session(
-				"ci", withMint("bot"), published("t4", 4, 0), func(o *Observation) { o.Secret = Secret{Foreign: true} },
+			newSession(
+				"ci", withMint("bot"), withPublishedToken("t4", 4, 0), func(o *Observation) { o.Secret = Secret{Foreign: true} },
 			),
 			outcome{Do: Revoke, Revoke: []string{"t4"}},
 		},
 		"B23 a foreign Secret is a conflict that says so": {
-			session("ci", withMint("bot"), func(o *Observation) { o.Secret = Secret{Foreign: true} }),
+			newSession("ci", withMint("bot"), func(o *Observation) { o.Secret = Secret{Foreign: true} }),
 			outcome{
 				RevokeAll: true, Ready: "False SecretConflict", Authenticated: "absent", Synced: "False SecretConflict",
 				Cut: "absent",
 			},
 		},
 		"a supplied token is removed and not revoked": {
-			session("ci", withToken(), publishedSupplied(value), deny, secretGone), revokedOutcome,
+			newSession("ci", withToken(), publishedSupplied(value), deny, secretGone), revokedOutcome,
 		},
 	})
 }
 
 func TestPendingRevocationsFitIntoStatus(t *testing.T) {
 	t.Parallel()
-	o := session(
-		"ci", withMint("bot"), published("t1", 1000, time.Hour),
-		deployment(func(d *Deployment) { d.Result = unreachable }),
+	o := newSession(
+		"ci", withMint("bot"), withPublishedToken("t1", 1000, time.Hour),
+		withDeployment(func(d *Deployment) { d.Result = unreachable }),
 	)
 	for serial := range int64(100) {
 		alsoListed(fmt.Sprintf("old-%d", serial), serial)(&o)
 	}
-	retires("first", time.Second)(&o)
+	withPendingRevocation("first", time.Second)(&o)
 	p := Decide(o)
 	if len(p.PendingRevocations) != maxPendingRevocations || p.PendingRevocations[0].ID != "first" {
 		t.Errorf(

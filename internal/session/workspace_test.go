@@ -24,11 +24,11 @@ func boundTo(change func(*WorkspaceBinding)) option {
 func TestWorkspaceBinding(t *testing.T) {
 	t.Parallel()
 	fresh := func(change func(*WorkspaceBinding), options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), boundTo(change)}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), boundTo(change)}, options...)...)
 	}
 	with := func(change func(*WorkspaceBinding), options ...option) Observation {
-		return session(
-			"ci", append([]option{withMint("bot"), published("t4", 4, time.Hour), boundTo(change)}, options...)...,
+		return newSession(
+			"ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), boundTo(change)}, options...)...,
 		)
 	}
 	stopped := func(b *WorkspaceBinding) { b.Running, b.Status = false, "stopped" }
@@ -37,7 +37,7 @@ func TestWorkspaceBinding(t *testing.T) {
 		RevokeAll: true, Ready: "False WorkspaceStopped", Authenticated: "absent", Synced: "absent", Cut: "absent",
 		Wake: 4 * time.Minute,
 	}
-	check(t, map[string]row{
+	checkRows(t, map[string]row{
 		"it is looked up first": {
 			fresh(func(b *WorkspaceBinding) { b.Time = time.Time{} }), outcome{Do: FindWorkspace},
 		},
@@ -52,7 +52,7 @@ func TestWorkspaceBinding(t *testing.T) {
 		"it is stopped: nothing is minted": {fresh(stopped), stoppedOutcome},
 		"it is stopped: the Secret goes":   {with(stopped), outcome{Do: DeleteSecret}},
 		"it is stopped: then the token": {
-			fresh(stopped, retires("t4", 0)), outcome{Do: Revoke, Revoke: []string{"t4"}},
+			fresh(stopped, withPendingRevocation("t4", 0)), outcome{Do: Revoke, Revoke: []string{"t4"}},
 		},
 		"it is missing: the Secret goes": {
 			with(func(b *WorkspaceBinding) { b.Missing = true }), outcome{Do: DeleteSecret},
@@ -60,11 +60,11 @@ func TestWorkspaceBinding(t *testing.T) {
 		"it starts: nothing is minted yet":       {fresh(changing), stoppedOutcome},
 		"it stops: the token stays until it has": {with(changing), activeOutcome(4 * time.Minute)},
 		"the deployment is unreachable: all stays": {
-			with(stopped, deployment(func(d *Deployment) { d.Result = unreachable })),
+			with(stopped, withDeployment(func(d *Deployment) { d.Result = unreachable })),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
 		},
 		"B08 settling: nothing is looked up": {
-			with(func(b *WorkspaceBinding) { b.Stale = true }, deployment(func(d *Deployment) { d.Settling = true })),
+			with(func(b *WorkspaceBinding) { b.Stale = true }, withDeployment(func(d *Deployment) { d.Settling = true })),
 			outcome{Keep: true, Wake: time.Second},
 		},
 		"the server cannot be asked: all stays": {
@@ -75,14 +75,14 @@ func TestWorkspaceBinding(t *testing.T) {
 			},
 		},
 		"B15 paused: it is not looked up": {
-			with(func(b *WorkspaceBinding) { b.Stale = true }, suspend), outcome{Ready: "False Paused"},
+			with(func(b *WorkspaceBinding) { b.Stale = true }, withPause), outcome{Ready: "False Paused"},
 		},
 		"a grant outlives a stop: no new consent": {
-			session("ci", withOAuth(), holding(0), boundTo(stopped)), stoppedOutcome,
+			newSession("ci", withOAuth(), withHeldGrant(0), boundTo(stopped)), stoppedOutcome,
 		},
 		"deleted: the workspace does not matter": {
-			session(
-				"ci", withMint("bot"), boundTo(stopped), deleted(0),
+			newSession(
+				"ci", withMint("bot"), boundTo(stopped), withDeletion(0),
 				func(o *Observation) { o.LostTokenSearched = true },
 			),
 			outcome{Do: RemoveFinalizer},

@@ -20,16 +20,16 @@ func withOAuth() option {
 	}
 }
 
-func grants(change func(*Grant)) option { return func(o *Observation) { change(&o.Grant) } }
+func withGrant(change func(*Grant)) option { return func(o *Observation) { change(&o.Grant) } }
 
 // asked sets a consent request, made so long ago.
-func asked(ago time.Duration) option {
-	return grants(func(g *Grant) { g.URL, g.URLEnds = "https://coder.example/authorize", noon.Add(10*time.Minute-ago) })
+func withConsentRequest(ago time.Duration) option {
+	return withGrant(func(g *Grant) { g.URL, g.URLEnds = "https://coder.example/authorize", noon.Add(10*time.Minute-ago) })
 }
 
 // holding is a grant of 24 hours, given so long ago.
-func holding(age time.Duration) option {
-	return grants(func(g *Grant) {
+func withHeldGrant(age time.Duration) option {
+	return withGrant(func(g *Grant) {
 		g.Held, g.Refreshable, g.ID, g.Fingerprint = true, true, "granted", value
 		g.IssuedAt, g.ExpiresAt = noon.Add(-age), noon.Add(24*time.Hour-age)
 	})
@@ -38,18 +38,18 @@ func holding(age time.Duration) option {
 // publishedGrant is a grant that is in the Secret and was accepted just now.
 func publishedGrant(age time.Duration) option {
 	return func(o *Observation) {
-		holding(age)(o)
+		withHeldGrant(age)(o)
 		checkedAs(value, 0, accepted)(o)
 		o.Secret = Secret{
 			Exists: true, InSync: true,
 			Token: &Published{ID: "granted", Fingerprint: value, ExpiresAt: noon.Add(24*time.Hour - age)},
 		}
-		ready(true, v1alpha1.ReasonActive)(o)
+		withReady(true, v1alpha1.ReasonActive)(o)
 	}
 }
 
-func ended(reason string, ago time.Duration, consented bool) option {
-	return grants(func(g *Grant) {
+func withEndedGrant(reason string, ago time.Duration, consented bool) option {
+	return withGrant(func(g *Grant) {
 		g.Ended, g.EndedReason, g.EndedAt, g.Consented = "it has ended", reason, noon.Add(-ago), consented
 	})
 }
@@ -57,66 +57,66 @@ func ended(reason string, ago time.Duration, consented bool) option {
 func TestDecideOAuth(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
-		return session("ci", append([]option{withOAuth()}, options...)...)
+		return newSession("ci", append([]option{withOAuth()}, options...)...)
 	}
 	waiting := func(reason, authenticated string, wake time.Duration) outcome {
 		return outcome{
 			Ready: "False " + reason, Authenticated: authenticated, Synced: "absent", Cut: "absent", Wake: wake,
 		}
 	}
-	spent := func(ago time.Duration) option { return grants(func(g *Grant) { g.Spent = noon.Add(-ago) }) }
-	back := func(ago time.Duration) option { return grants(func(g *Grant) { g.SpentAt = noon.Add(-ago) }) }
-	check(t, map[string]row{
+	spent := func(ago time.Duration) option { return withGrant(func(g *Grant) { g.Spent = noon.Add(-ago) }) }
+	back := func(ago time.Duration) option { return withGrant(func(g *Grant) { g.SpentAt = noon.Add(-ago) }) }
+	checkRows(t, map[string]row{
 		"B61 no callback, or no state that can be kept": {
-			with(grants(func(g *Grant) { g.Problem = "no callback" })), outcome{
+			with(withGrant(func(g *Grant) { g.Problem = "no callback" })), outcome{
 				Ready: "False ConfigInvalid", Synced: "absent", Wake: interval,
 			},
 		},
 		"the deployment is not verified": {
-			with(deployment(func(d *Deployment) { d.Result = refused })),
+			with(withDeployment(func(d *Deployment) { d.Result = refused })),
 			outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent", Wake: interval},
 		},
 		"B61, B73 the server does not know the session": {
-			with(publishedGrant(0), grants(func(g *Grant) { g.Registered = false })), outcome{Do: RegisterClient},
+			with(publishedGrant(0), withGrant(func(g *Grant) { g.Registered = false })), outcome{Do: RegisterClient},
 		},
 		"a finalizer comes first": {
-			with(grants(func(g *Grant) { g.Registered = false }), noFinalizer), outcome{Do: AddFinalizer},
+			with(withGrant(func(g *Grant) { g.Registered = false }), noFinalizer), outcome{Do: AddFinalizer},
 		},
 		"no consent was requested": {with(), outcome{Do: StartAuthorization}},
 		"consent was requested": {
-			with(asked(time.Minute)), waiting(v1alpha1.ReasonAwaitingAuthorization, "absent", 9*time.Minute),
+			with(withConsentRequest(time.Minute)), waiting(v1alpha1.ReasonAwaitingAuthorization, "absent", 9*time.Minute),
 		},
 		"B63 the request has ended: there is a new one": {
-			with(asked(10 * time.Minute)), outcome{Do: StartAuthorization},
+			with(withConsentRequest(10 * time.Minute)), outcome{Do: StartAuthorization},
 		},
 		"B62 a code is being redeemed": {
-			with(asked(time.Minute), back(time.Second)), waiting(v1alpha1.ReasonVerifying, "absent", 59*time.Second),
+			with(withConsentRequest(time.Minute), back(time.Second)), waiting(v1alpha1.ReasonVerifying, "absent", 59*time.Second),
 		},
 		"B62 the code was not redeemed": {
-			with(asked(2*time.Minute), back(time.Minute)), outcome{Do: StartAuthorization},
+			with(withConsentRequest(2*time.Minute), back(time.Minute)), outcome{Do: StartAuthorization},
 		},
 		"the person declined: another may be asked": {
-			with(asked(time.Minute), back(time.Second), ended("AccessDenied", 0, false)),
+			with(withConsentRequest(time.Minute), back(time.Second), withEndedGrant("AccessDenied", 0, false)),
 			outcome{Do: StartAuthorization},
 		},
 		"declined, and asked again": {
-			with(asked(0), ended("AccessDenied", time.Second, false)),
+			with(withConsentRequest(0), withEndedGrant("AccessDenied", time.Second, false)),
 			waiting(v1alpha1.ReasonAwaitingAuthorization, "absent", 10*time.Minute),
 		},
 		"B68 the grant is gone: there is a fresh URL": {
-			with(ended("InvalidGrant", 0, true)), outcome{Do: StartAuthorization},
+			with(withEndedGrant("InvalidGrant", 0, true)), outcome{Do: StartAuthorization},
 		},
 		"B68 and a person has to consent again": {
-			with(asked(0), ended("InvalidGrant", 0, true)),
+			with(withConsentRequest(0), withEndedGrant("InvalidGrant", 0, true)),
 			waiting(v1alpha1.ReasonReauthenticationRequired, "False ReauthenticationRequired", 10*time.Minute),
 		},
 		"B68 an exchange after that is not judged by it": {
-			with(asked(time.Minute), back(time.Second), ended("InvalidGrant", time.Minute, true)),
+			with(withConsentRequest(time.Minute), back(time.Second), withEndedGrant("InvalidGrant", time.Minute, true)),
 			waiting(v1alpha1.ReasonVerifying, "False Verifying", 59*time.Second),
 		},
-		"a grant is checked before it is published": {with(holding(0)), outcome{Do: CheckCredential}},
+		"a grant is checked before it is published": {with(withHeldGrant(0)), outcome{Do: CheckCredential}},
 		"then it is published": {
-			with(holding(0), checkedAs(value, 0, accepted)), outcome{Do: Publish},
+			with(withHeldGrant(0), checkedAs(value, 0, accepted)), outcome{Do: Publish},
 		},
 		"B65 all is well until a third is left": {with(publishedGrant(time.Hour)), activeOutcome(interval)},
 		"B65 it is refreshed in time":           {with(publishedGrant(16 * time.Hour)), outcome{Do: RefreshGrant}},
@@ -141,78 +141,78 @@ func TestDecideOAuth(t *testing.T) {
 			with(publishedGrant(16*time.Hour), spent(time.Minute)), outcome{Do: ResolveInterruptedRefresh},
 		},
 		"B32 the consent was for more than is allowed now": {
-			with(publishedGrant(0), grants(func(g *Grant) { g.Exceeds = "no" })), outcome{Do: EndGrant},
+			with(publishedGrant(0), withGrant(func(g *Grant) { g.Exceeds = "no" })), outcome{Do: EndGrant},
 		},
 		"B70 the consent does not cover what is wanted": {
-			with(holding(0), grants(func(g *Grant) { g.Lacks = "workspace:ssh" })), outcome{Do: EndGrant},
+			with(withHeldGrant(0), withGrant(func(g *Grant) { g.Lacks = "workspace:ssh" })), outcome{Do: EndGrant},
 		},
 		"a grant that cannot be refreshed lives to its end": {
-			with(publishedGrant(23*time.Hour), grants(func(g *Grant) { g.Refreshable = false })),
+			with(publishedGrant(23*time.Hour), withGrant(func(g *Grant) { g.Refreshable = false })),
 			activeOutcome(interval),
 		},
 		"a grant that cannot be refreshed has ended": {
-			with(publishedGrant(24*time.Hour), grants(func(g *Grant) { g.Refreshable = false })), outcome{Do: EndGrant},
+			with(publishedGrant(24*time.Hour), withGrant(func(g *Grant) { g.Refreshable = false })), outcome{Do: EndGrant},
 		},
 		"a static client that a session of the user has": {
-			with(holding(0), checkedAs(value, 0, accepted), grants(func(g *Grant) { g.Shared = "builds/other" })),
+			with(withHeldGrant(0), checkedAs(value, 0, accepted), withGrant(func(g *Grant) { g.Shared = "builds/other" })),
 			outcome{Do: EndGrant},
 		},
 		"that one is told why": {
-			with(asked(0), ended("ClientShared", 0, true)),
+			with(withConsentRequest(0), withEndedGrant("ClientShared", 0, true)),
 			waiting(v1alpha1.ReasonConfigInvalid, "False ConfigInvalid", 10*time.Minute),
 		},
 		"B66 the token is refused: the grant is refreshed": {
-			with(holding(0), checkedAs(value, 0, refused)), outcome{Do: RefreshGrant},
+			with(withHeldGrant(0), checkedAs(value, 0, refused)), outcome{Do: RefreshGrant},
 		},
 		"B66 refused an interval after it was refreshed for that: once more": {
-			with(holding(interval), grants(func(g *Grant) { g.RefreshedAfterRefusal = true }), checkedAs(value, 0, refused)),
+			with(withHeldGrant(interval), withGrant(func(g *Grant) { g.RefreshedAfterRefusal = true }), checkedAs(value, 0, refused)),
 			outcome{Do: RefreshGrant},
 		},
 		"a grant that was issued and could not be stored comes first": {
-			with(holding(0), deleted(0), grants(func(g *Grant) { g.Unstored = true })), outcome{Do: StoreGrant},
+			with(withHeldGrant(0), withDeletion(0), withGrant(func(g *Grant) { g.Unstored = true })), outcome{Do: StoreGrant},
 		},
 		"B66 refused although it was refreshed: it waits": {
-			with(holding(0), grants(func(g *Grant) { g.RefreshedAfterRefusal = true }), checkedAs(value, 0, refused)),
+			with(withHeldGrant(0), withGrant(func(g *Grant) { g.RefreshedAfterRefusal = true }), checkedAs(value, 0, refused)),
 			outcome{
 				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent",
 				Suspended: v1alpha1.ReasonUnauthorized, Wake: interval,
 			},
 		},
-		"B15 paused": {with(suspend), outcome{Ready: "False Paused"}},
+		"B15 paused": {with(withPause), outcome{Ready: "False Paused"}},
 		"B71 the method was switched: first the new token": {
-			session("ci", withMint("bot"), grants(func(g *Grant) { g.Exists = true })), outcome{Do: LookUpUser},
+			newSession("ci", withMint("bot"), withGrant(func(g *Grant) { g.Exists = true })), outcome{Do: LookUpUser},
 		},
 		"B71 the method was switched: then the grant goes": {
-			session("ci", withMint("bot"), published("t4", 4, time.Hour), grants(func(g *Grant) { g.Exists = true })),
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), withGrant(func(g *Grant) { g.Exists = true })),
 			outcome{Do: ForgetGrant},
 		},
 		"B71 not while it is still published": {
-			session(
-				"ci", withCertificate(), deployment(func(d *Deployment) { d.Result = unreachable }), publishedGrant(0),
-				grants(func(g *Grant) { g.Exists = true }),
+			newSession(
+				"ci", withCertificate(), withDeployment(func(d *Deployment) { d.Result = unreachable }), publishedGrant(0),
+				withGrant(func(g *Grant) { g.Exists = true }),
 			),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
 		},
 		"B32 access withdrawn: first the Secret": {
-			with(publishedGrant(0), deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret},
+			with(publishedGrant(0), withDeployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret},
 		},
 		"B32 access withdrawn: then the grant": {
-			with(holding(0), deployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: ForgetGrant},
+			with(withHeldGrant(0), withDeployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: ForgetGrant},
 		},
 		"B71 deleted: first the Secret": {
-			with(publishedGrant(0), deleted(0)), outcome{Do: DeleteSecret},
+			with(publishedGrant(0), withDeletion(0)), outcome{Do: DeleteSecret},
 		},
-		"B71 deleted: then the grant":                      {with(holding(0), deleted(0)), outcome{Do: ForgetGrant}},
-		"B71 deleted: a registration without a grant, too": {with(deleted(0)), outcome{Do: ForgetGrant}},
+		"B71 deleted: then the grant":                      {with(withHeldGrant(0), withDeletion(0)), outcome{Do: ForgetGrant}},
+		"B71 deleted: a registration without a grant, too": {with(withDeletion(0)), outcome{Do: ForgetGrant}},
 		"deleted: all is gone": {
-			with(grants(func(g *Grant) { *g = Grant{} }), deleted(0)), outcome{Do: RemoveFinalizer},
+			with(withGrant(func(g *Grant) { *g = Grant{} }), withDeletion(0)), outcome{Do: RemoveFinalizer},
 		},
 		"deleted: the server cannot be reached": {
-			with(holding(0), deleted(time.Minute), failedTo(ForgetGrant, failure.Transient, "")),
+			with(withHeldGrant(0), withDeletion(time.Minute), failedTo(ForgetGrant, failure.Transient, "")),
 			outcome{RevokeAll: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute},
 		},
 		"deleted: it is given up, and named": {
-			with(holding(0), deleted(10*time.Minute), failedTo(ForgetGrant, failure.Transient, "")),
+			with(withHeldGrant(0), withDeletion(10*time.Minute), failedTo(ForgetGrant, failure.Transient, "")),
 			outcome{Do: RemoveFinalizer, Abandoned: []string{"granted"}},
 		},
 	})
@@ -225,19 +225,19 @@ func TestAuthorizationIsShown(t *testing.T) {
 		seen Observation
 		want bool
 	}{
-		"while a person is asked": {session("ci", withOAuth(), asked(0)), true},
+		"while a person is asked": {newSession("ci", withOAuth(), withConsentRequest(0)), true},
 		"while the deployment is out of reach": {
-			session("ci", withOAuth(), asked(0), deployment(func(d *Deployment) { d.Result = unreachable })), true,
+			newSession("ci", withOAuth(), withConsentRequest(0), withDeployment(func(d *Deployment) { d.Result = unreachable })), true,
 		},
-		"not of a paused session": {session("ci", withOAuth(), asked(0), suspend), false},
+		"not of a paused session": {newSession("ci", withOAuth(), withConsentRequest(0), withPause), false},
 		"not after it has ended": {
-			session("ci", withOAuth(), asked(10*time.Minute), failedTo(StartAuthorization, failure.Transient, "")), false,
+			newSession("ci", withOAuth(), withConsentRequest(10*time.Minute), failedTo(StartAuthorization, failure.Transient, "")), false,
 		},
 		"not after a person came back": {
-			session("ci", withOAuth(), asked(0), grants(func(g *Grant) { g.SpentAt = noon })), false,
+			newSession("ci", withOAuth(), withConsentRequest(0), withGrant(func(g *Grant) { g.SpentAt = noon })), false,
 		},
-		"not with a grant":                  {session("ci", withOAuth(), asked(0), publishedGrant(0)), false},
-		"not after the method was switched": {session("ci", withOAuth(), asked(0), withMint("bot")), false},
+		"not with a grant":                  {newSession("ci", withOAuth(), withConsentRequest(0), publishedGrant(0)), false},
+		"not after the method was switched": {newSession("ci", withOAuth(), withConsentRequest(0), withMint("bot")), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -250,8 +250,8 @@ func TestAuthorizationIsShown(t *testing.T) {
 
 func TestStatusDescribesTheGrant(t *testing.T) {
 	t.Parallel()
-	o := session(
-		"ci", withOAuth(), publishedGrant(time.Hour), grants(func(g *Grant) { g.Scopes = []string{"workspace:read"} }),
+	o := newSession(
+		"ci", withOAuth(), publishedGrant(time.Hour), withGrant(func(g *Grant) { g.Scopes = []string{"workspace:read"} }),
 	)
 	status := v1alpha1.CoderSessionStatus{}
 	Decide(o).Apply(&status, 1, noon)

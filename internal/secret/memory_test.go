@@ -12,12 +12,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// cached returns what a cache shows of the Secret now. Nil: none.
-func cached(s *server) *metav1.PartialObjectMetadata {
-	if s.live() == nil {
+// cachedMeta returns what a cache shows of the Secret now. Nil: none.
+func cachedMeta(s *server) *metav1.PartialObjectMetadata {
+	if s.storedSecret() == nil {
 		return nil
 	}
-	return metaOf(&s.live().ObjectMeta)
+	return metaOf(&s.storedSecret().ObjectMeta)
 }
 
 func (m memory) len() int {
@@ -29,25 +29,25 @@ func (m memory) len() int {
 func TestLaggingCacheIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
-	observe := func(meta *metav1.PartialObjectMetadata) State { return store.Observe(session(), meta) }
-	first := written(t, store, input(session()))
-	created := cached(server)
+	observe := func(meta *metav1.PartialObjectMetadata) State { return store.Observe(newSession(), meta) }
+	first := writeNew(t, store, newInput(newSession()))
+	created := cachedMeta(server)
 
 	if got := observe(nil); got.ResourceVersion != first.ResourceVersion || got.Token.Serial != 3 {
 		t.Errorf("the creation was forgotten: %+v", got)
 	}
-	second, err := store.Write(t.Context(), rotated(session()), first)
+	second, err := store.Write(t.Context(), rotatedInput(newSession()), first)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := observe(created); got.ResourceVersion != second.ResourceVersion || got.Token.Serial != 4 {
 		t.Errorf("the update was forgotten: %+v", got)
 	}
-	updated := cached(server)
+	updated := cachedMeta(server)
 	if got := observe(updated); got.ResourceVersion != second.ResourceVersion {
 		t.Errorf("%+v", got)
 	}
-	if err := store.Withdraw(t.Context(), session(), second); err != nil {
+	if err := store.Withdraw(t.Context(), newSession(), second); err != nil {
 		t.Fatal(err)
 	}
 	for _, meta := range []*metav1.PartialObjectMetadata{created, updated} {
@@ -64,31 +64,31 @@ func TestCacheThatIsAheadIsBelieved(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(*testing.T, *Store, *server, State){
 		"after an edit": func(_ *testing.T, _ *Store, s *server, _ State) {
-			s.edit(func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationSerial] = "9" })
+			s.editSecret(func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationSerial] = "9" })
 		},
 		"after a new creation": func(_ *testing.T, _ *Store, s *server, _ State) {
-			s.put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "theirs"}})
+			s.putSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "theirs"}})
 		},
 		"after a new creation that follows a deletion": func(t *testing.T, store *Store, s *server, prior State) {
-			if err := store.Withdraw(t.Context(), session(), prior); err != nil {
+			if err := store.Withdraw(t.Context(), newSession(), prior); err != nil {
 				t.Fatal(err)
 			}
-			s.put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "theirs"}})
+			s.putSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "theirs"}})
 		},
 		"with versions that cannot be compared": func(_ *testing.T, _ *Store, s *server, _ State) {
-			s.live().ResourceVersion = "?"
+			s.SetVersion("Secret", secretKey, "?")
 		},
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store, server := newStore(t)
-			change(t, store, server, written(t, store, input(session())))
-			if store.Own(cached(server)) {
+			change(t, store, server, writeNew(t, store, newInput(newSession())))
+			if store.Own(cachedMeta(server)) {
 				t.Error("another writer's write is taken for an own one")
 			}
-			if got, want := store.Observe(session(), cached(server)).ResourceVersion,
-				server.live().ResourceVersion; got != want {
+			if got, want := store.Observe(newSession(), cachedMeta(server)).ResourceVersion,
+				server.storedSecret().ResourceVersion; got != want {
 				t.Errorf("version %s, want %s", got, want)
 			}
 			if store.memory.len() != 0 {
@@ -102,18 +102,18 @@ func TestCacheThatIsAheadIsBelieved(t *testing.T) {
 func TestLiveReadCorrectsTheMemory(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
-	written(t, store, input(session()))
-	delete(server.secrets, keyOf(session()))
-	if _, _, err := store.InSync(t.Context(), input(session())); err != nil {
+	writeNew(t, store, newInput(newSession()))
+	server.removeSecret()
+	if _, _, err := store.InSync(t.Context(), newInput(newSession())); err != nil {
 		t.Fatal(err)
 	}
-	if got := store.Observe(session(), nil); got.Ownership != Absent {
+	if got := store.Observe(newSession(), nil); got.Ownership != Absent {
 		t.Errorf("%+v", got)
 	}
 
-	written(t, store, input(session()))
-	server.edit(func(*corev1.Secret) {})
-	if _, _, err := store.InSync(t.Context(), input(session())); err != nil {
+	writeNew(t, store, newInput(newSession()))
+	server.editSecret(func(*corev1.Secret) {})
+	if _, _, err := store.InSync(t.Context(), newInput(newSession())); err != nil {
 		t.Fatal(err)
 	}
 	if store.memory.len() != 0 {
@@ -124,22 +124,22 @@ func TestLiveReadCorrectsTheMemory(t *testing.T) {
 func TestOwnEvents(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
-	state := written(t, store, input(session()))
-	created := cached(server)
-	store.Observe(session(), created) // the cache may be read before the event is handled
+	state := writeNew(t, store, newInput(newSession()))
+	created := cachedMeta(server)
+	store.Observe(newSession(), created) // the cache may be read before the event is handled
 	if !store.Own(created) {
 		t.Error("an own creation is not known")
 	}
 	if !store.Own(created) { // an event can come again, as after a relist
 		t.Error("an own creation is known only once")
 	}
-	if _, err := store.Write(t.Context(), rotated(session()), state); err != nil {
+	if _, err := store.Write(t.Context(), rotatedInput(newSession()), state); err != nil {
 		t.Fatal(err)
 	}
 	if store.Own(created) {
 		t.Error("an overwritten write is taken for the last")
 	}
-	if !store.Own(cached(server)) {
+	if !store.Own(cachedMeta(server)) {
 		t.Error("an own update is not known")
 	}
 	other := created.DeepCopy()
@@ -147,8 +147,8 @@ func TestOwnEvents(t *testing.T) {
 	if store.Own(other) {
 		t.Error("another Secret is taken for an own one")
 	}
-	store.Forget(session())
-	if store.Own(cached(server)) || store.memory.len() != 0 {
+	store.Forget(newSession())
+	if store.Own(cachedMeta(server)) || store.memory.len() != 0 {
 		t.Error("it is still remembered")
 	}
 }
@@ -157,15 +157,15 @@ func TestOwnEvents(t *testing.T) {
 func TestReplacementIsRemembered(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
-	written(t, store, input(session()))
-	server.edit(func(s *corev1.Secret) { s.Type = corev1.SecretTypeTLS })
-	old := cached(server)
-	state, err := store.Write(t.Context(), rotated(session()), stateNow(server))
+	writeNew(t, store, newInput(newSession()))
+	server.editSecret(func(s *corev1.Secret) { s.Type = corev1.SecretTypeTLS })
+	old := cachedMeta(server)
+	state, err := store.Write(t.Context(), rotatedInput(newSession()), stateNow(server))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, meta := range []*metav1.PartialObjectMetadata{old, nil} {
-		if got := store.Observe(session(), meta); got.UID != state.UID {
+		if got := store.Observe(newSession(), meta); got.UID != state.UID {
 			t.Errorf("%+v", got)
 		}
 	}
@@ -174,16 +174,16 @@ func TestReplacementIsRemembered(t *testing.T) {
 func TestStoreIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
-	written(t, store, input(session()))
-	meta := cached(server)
+	writeNew(t, store, newInput(newSession()))
+	meta := cachedMeta(server)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
 			for range 100 {
-				store.Observe(session(), meta)
+				store.Observe(newSession(), meta)
 				store.Own(meta)
-				store.memory.recordWrite(keyOf(session()), &meta.ObjectMeta)
-				store.Forget(session())
+				store.memory.recordWrite(keyOf(newSession()), &meta.ObjectMeta)
+				store.Forget(newSession())
 			}
 		})
 	}
@@ -194,11 +194,11 @@ func TestStoreIsSafeForConcurrentUse(t *testing.T) {
 func TestDeletionAfterAnOwnCreationBeforeTheFirstObserve(t *testing.T) {
 	t.Parallel()
 	store, server := newStore(t)
-	written(t, store, input(session()))
-	if !store.Own(cached(server)) { // the event of the creation, without an Observe after it
+	writeNew(t, store, newInput(newSession()))
+	if !store.Own(cachedMeta(server)) { // the event of the creation, without an Observe after it
 		t.Fatal("an own creation is not known")
 	}
-	if got := store.Observe(session(), nil); got.Ownership != Absent {
+	if got := store.Observe(newSession(), nil); got.Ownership != Absent {
 		t.Errorf("a deleted Secret is taken for one that is not in the cache yet: %+v", got)
 	}
 }

@@ -30,18 +30,18 @@ func isRetired(o *Observation) {
 		LastActiveTime: *statusTime(o.Now.Add(-12 * time.Hour)),
 		Generation:     o.Session.Generation,
 	}
-	ready(false, v1alpha1.ReasonRetired)(o)
+	withReady(false, v1alpha1.ReasonRetired)(o)
 }
 
 // requested sets a renewal request; handled is the one in status.
-func requested(request, handled string) option {
+func withRenewRequest(request, handled string) option {
 	return func(o *Observation) {
 		o.Session.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: request}
 		o.Session.Status.LastHandledRenewAt = handled
 	}
 }
 
-func edited(o *Observation) { o.Session.Generation++ }
+func withNewGeneration(o *Observation) { o.Session.Generation++ }
 
 func activeSince(ago time.Duration) option {
 	return func(o *Observation) { o.Session.Status.LastActivityTime = statusTime(o.Now.Add(-ago)) }
@@ -53,20 +53,20 @@ func TestRetirement(t *testing.T) {
 	t.Parallel()
 	idle := retiredByPolicy(v1alpha1.RetirementIdle, 720*time.Hour)
 	with := func(options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Hour)}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour)}, options...)...)
 	}
 	without := func(options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), isRetired}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), isRetired}, options...)...)
 	}
-	down := deployment(func(d *Deployment) { d.Result = unreachable })
-	settling := deployment(func(d *Deployment) { d.Settling = true })
+	down := withDeployment(func(d *Deployment) { d.Result = unreachable })
+	settling := withDeployment(func(d *Deployment) { d.Settling = true })
 	recorded := outcome{Ready: "False Retired", Wake: time.Second}
 	atRest := outcome{RevokeAll: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent", Cut: "absent"}
 	active := activeOutcome(15 * time.Hour)
-	check(t, map[string]row{
+	checkRows(t, map[string]row{
 		"first status records it": {with(idle), recorded},
 		"B40 nothing is revoked with that": {
-			with(idle, retires("t3", time.Minute)),
+			with(idle, withPendingRevocation("t3", time.Minute)),
 			outcome{Ready: "False Retired", Wake: time.Second, Retiring: map[string]time.Duration{"t3": time.Minute}},
 		},
 		"then the Secret goes": {with(isRetired, idle), outcome{Do: DeleteSecret}},
@@ -78,49 +78,49 @@ func TestRetirement(t *testing.T) {
 			},
 		},
 		"then the token": {
-			without(retires("t4", 0)), outcome{Do: Revoke, Revoke: []string{"t4"}},
+			without(withPendingRevocation("t4", 0)), outcome{Do: Revoke, Revoke: []string{"t4"}},
 		},
 		"and nothing is left to do or wait for": {without(), atRest},
-		"B54 after a restart it stays so":       {without(unlisted), atRest},
+		"B54 after a restart it stays so":       {without(withoutServerTokens), atRest},
 		"it stays so with a decision":           {without(idle), atRest},
 		"and whatever its deployment is":        {without(down), atRest},
 		"even gone": {
-			without(deployment(func(d *Deployment) { *d = Deployment{} })), atRest,
+			without(withDeployment(func(d *Deployment) { *d = Deployment{} })), atRest,
 		},
 		"settling: it is not begun": {with(idle, settling), outcome{Keep: true, Wake: time.Second}},
 		"unreachable: nor then": {
 			with(idle, down),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
 		},
-		"B15 paused: it stays as it is": {with(idle, suspend), outcome{Ready: "False Paused"}},
+		"B15 paused: it stays as it is": {with(idle, withPause), outcome{Ready: "False Paused"}},
 		"B32 access comes first": {
-			without(deployment(func(d *Deployment) { d.Denied = "no" })),
+			without(withDeployment(func(d *Deployment) { d.Denied = "no" })),
 			outcome{
 				RevokeAll: true, Ready: "False AccessDenied", Authenticated: "absent", Synced: "absent", Cut: "absent",
 			},
 		},
 		"a session that does not mint is not": {
-			session("ci", withToken(), publishedSupplied(value), checkedAs(value, 0, accepted), idle),
+			newSession("ci", withToken(), publishedSupplied(value), checkedAs(value, 0, accepted), idle),
 			activeOutcome(interval),
 		},
 		"active since the decision: out of date": {with(idle, activeSince(time.Hour)), active},
 		"active before it":                       {with(idle, activeSince(721*time.Hour)), recorded},
 		"asked for, and not served yet: it stays": {
-			with(idle, requested("one", ""), lookedUp("id-bot", "bot")),
+			with(idle, withRenewRequest("one", ""), lookedUp("id-bot", "bot")),
 			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
 		},
-		"changed just now: it stays":   {with(idle, edited), active},
-		"a request brings it back":     {without(requested("one", "")), outcome{Do: LookUpUser}},
-		"one that was served does not": {without(requested("one", "one")), atRest},
+		"changed just now: it stays":   {with(idle, withNewGeneration), active},
+		"a request brings it back":     {without(withRenewRequest("one", "")), outcome{Do: LookUpUser}},
+		"one that was served does not": {without(withRenewRequest("one", "one")), atRest},
 		"another one does": {
-			without(requested("two", "one"), lookedUp("id-bot", "bot")),
+			without(withRenewRequest("two", "one"), lookedUp("id-bot", "bot")),
 			outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
 		},
-		"a change of its spec brings it back": {without(edited), outcome{Do: LookUpUser}},
+		"a change of its spec brings it back": {without(withNewGeneration), outcome{Do: LookUpUser}},
 		"and so does room for it":             {without(mayReturn), outcome{Do: LookUpUser}},
-		"deleted: it goes like any other":     {without(deleted(0)), outcome{Do: FindLostToken, Serial: 1}},
+		"deleted: it goes like any other":     {without(withDeletion(0)), outcome{Do: FindLostToken, Serial: 1}},
 		"B09 what could not be revoked is tried again": {
-			without(retires("t4", 0), failedTo(Revoke, failure.Transient, "")),
+			without(withPendingRevocation("t4", 0), failedTo(Revoke, failure.Transient, "")),
 			outcome{
 				RevokeAll: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent",
 				Cut: "absent", Retiring: map[string]time.Duration{"t4": 0}, Wake: interval,
@@ -138,19 +138,19 @@ func TestRetirement(t *testing.T) {
 // What status says about a retirement: why, since when, and the activity that it is based on.
 func TestRetirementInStatus(t *testing.T) {
 	t.Parallel()
-	begun := session(
-		"ci", withMint("bot"), published("t4", 4, time.Hour), edited,
+	begun := newSession(
+		"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), withNewGeneration,
 		retiredByPolicy(v1alpha1.RetirementIdle, 720*time.Hour),
 		func(o *Observation) { o.Session.Status.ObservedGeneration = 1 },
 	)
-	moved := session("ci", withMint("bot"), isRetired, retiredByPolicy(v1alpha1.RetirementSessionLimit, 0))
+	moved := newSession("ci", withMint("bot"), isRetired, retiredByPolicy(v1alpha1.RetirementSessionLimit, 0))
 	how := "it is unused; to get the credential back now, run: kubectl coder renew ci -n builds, or change the spec"
 	unchanged := &v1alpha1.Retirement{
 		Reason: v1alpha1.RetirementIdle, Message: "as it was",
 		StartTime: *statusTime(noon.Add(-2 * time.Hour)), LastActiveTime: *statusTime(noon.Add(-12 * time.Hour)),
 	}
-	denied := deployment(func(d *Deployment) { d.Denied = "no" })
-	down := deployment(func(d *Deployment) { d.Result = unreachable })
+	denied := withDeployment(func(d *Deployment) { d.Denied = "no" })
+	down := withDeployment(func(d *Deployment) { d.Result = unreachable })
 	for name, tc := range map[string]struct {
 		seen Observation
 		want *v1alpha1.Retirement
@@ -163,20 +163,20 @@ func TestRetirementInStatus(t *testing.T) {
 			Reason: v1alpha1.RetirementSessionLimit, Message: how, StartTime: *statusTime(noon.Add(-2 * time.Hour)),
 			LastActiveTime: *statusTime(noon.Add(-12 * time.Hour)),
 		}},
-		"it goes on without a decision": {session("ci", withMint("bot"), isRetired), unchanged},
-		"access is denied meanwhile":    {session("ci", withMint("bot"), isRetired, denied), unchanged},
+		"it goes on without a decision": {newSession("ci", withMint("bot"), isRetired), unchanged},
+		"access is denied meanwhile":    {newSession("ci", withMint("bot"), isRetired, denied), unchanged},
 		"asked for, and the server is unreachable": {
-			session("ci", withMint("bot"), isRetired, requested("one", ""), down), unchanged,
+			newSession("ci", withMint("bot"), isRetired, withRenewRequest("one", ""), down), unchanged,
 		},
 		"it is back": {
-			session("ci", withMint("bot"), isRetired, requested("one", ""), published("t1", 1, 0), mintedFor("one")),
+			newSession("ci", withMint("bot"), isRetired, withRenewRequest("one", ""), withPublishedToken("t1", 1, 0), mintedFor("one")),
 			nil,
 		},
-		"it does not mint now": {session("ci", withToken(), isRetired, edited), nil},
+		"it does not mint now": {newSession("ci", withToken(), isRetired, withNewGeneration), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			status := written(tc.seen, Decide(tc.seen), tc.seen.Session.Generation)
+			status := writeStatus(tc.seen, Decide(tc.seen), tc.seen.Session.Generation)
 			if diff := cmp.Diff(tc.want, status.Retirement); diff != "" {
 				t.Errorf("unexpected retirement (-want +got):\n%s", diff)
 			}
@@ -202,8 +202,8 @@ func TestActivity(t *testing.T) {
 	before := 48 * time.Hour
 	with := func(options ...option) Observation {
 		current := func(o *Observation) { o.Session.Generation, o.Session.Status.ObservedGeneration = 3, 3 }
-		base := []option{withMint("bot"), published("t4", 4, time.Hour), activeSince(before), current}
-		return session("ci", append(base, options...)...)
+		base := []option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), activeSince(before), current}
+		return newSession("ci", append(base, options...)...)
 	}
 	tokenOf := func(id string) option { return func(o *Observation) { o.Session.Status.Token.ID = id } }
 	for name, tc := range map[string]struct {
@@ -212,20 +212,20 @@ func TestActivity(t *testing.T) {
 	}{
 		"nothing happens":           {with(), before},
 		"its token was rotated":     {with(tokenOf("t3")), before},
-		"its spec changed":          {with(edited), 0},
-		"its renewal was asked for": {with(requested("one", ""), mintedFor("one")), 0},
-		"and served before":         {with(requested("one", "one"), mintedFor("one")), before},
+		"its spec changed":          {with(withNewGeneration), 0},
+		"its renewal was asked for": {with(withRenewRequest("one", ""), mintedFor("one")), 0},
+		"and served before":         {with(withRenewRequest("one", "one"), mintedFor("one")), before},
 		"it had no credential":      {with(func(o *Observation) { o.Session.Status.Token = nil }), 0},
 		"it is back on request": {
 			with(
-				func(o *Observation) { o.Session.Status.Token = nil }, isRetired, requested("one", ""),
+				func(o *Observation) { o.Session.Status.Token = nil }, isRetired, withRenewRequest("one", ""),
 				mintedFor("one"),
 			),
 			0,
 		},
 		"it is back with another spec, which took a while": {
 			with(
-				func(o *Observation) { o.Session.Status.Token = nil }, isRetired, edited,
+				func(o *Observation) { o.Session.Status.Token = nil }, isRetired, withNewGeneration,
 				func(o *Observation) { o.Session.Status.ObservedGeneration = 4 },
 			),
 			0,
@@ -233,18 +233,18 @@ func TestActivity(t *testing.T) {
 		"it is back as there was room": {
 			with(func(o *Observation) { o.Session.Status.Token = nil }, isRetired, mayReturn), 12 * time.Hour,
 		},
-		"it is resumed":     {with(edited, ready(false, v1alpha1.ReasonPaused)), 0},
+		"it is resumed":     {with(withNewGeneration, withReady(false, v1alpha1.ReasonPaused)), 0},
 		"its token is used": {with(func(o *Observation) { o.ServerTokens.Token.LastUsedAt = noon }), before},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			status := written(tc.seen, Decide(tc.seen), tc.seen.Session.Generation)
+			status := writeStatus(tc.seen, Decide(tc.seen), tc.seen.Session.Generation)
 			if got := status.LastActivityTime; got == nil || noon.Sub(got.Time) != tc.want {
 				t.Errorf("active since %v, want %s before noon", got, tc.want)
 			}
 		})
 	}
-	supplied := session("own", withToken(), publishedSupplied(value), checkedAs(value, 0, accepted), edited)
+	supplied := newSession("own", withToken(), publishedSupplied(value), checkedAs(value, 0, accepted), withNewGeneration)
 	if got := Decide(supplied).LastActivityTime; got != nil {
 		t.Errorf("a session that does not mint is active since %s", got)
 	}
@@ -258,7 +258,7 @@ func TestTheLastUseOutlivesARotation(t *testing.T) {
 		return func(o *Observation) { o.Session.Status.Token.LastUsedTime = statusTime(o.Now.Add(-ago)) }
 	}
 	with := func(options ...option) Observation {
-		return session("ci", append([]option{withMint("bot"), published("t4", 4, time.Minute)}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Minute)}, options...)...)
 	}
 	rotated := func(o *Observation) { o.Session.Status.Token.ID = "t3" }
 	for name, tc := range map[string]struct {
@@ -268,7 +268,7 @@ func TestTheLastUseOutlivesARotation(t *testing.T) {
 		"never used":                    {with(), -1},
 		"the same token":                {with(used(3 * time.Hour)), 3 * time.Hour},
 		"rotated":                       {with(used(3*time.Hour), rotated), 3 * time.Hour},
-		"rotated, before the next list": {with(used(3*time.Hour), rotated, unlisted), 3 * time.Hour},
+		"rotated, before the next list": {with(used(3*time.Hour), rotated, withoutServerTokens), 3 * time.Hour},
 		"rotated, and used": {
 			with(
 				used(3*time.Hour), rotated,
@@ -303,9 +303,9 @@ func TestLastActive(t *testing.T) {
 		return func(o *Observation) { o.Session.CreationTimestamp = metav1.NewTime(o.Now.Add(-ago)) }
 	}
 	with := func(options ...option) Observation {
-		return session(
+		return newSession(
 			"ci",
-			append([]option{withMint("bot"), published("t4", 4, time.Minute), created(9 * time.Hour)}, options...)...,
+			append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Minute), created(9 * time.Hour)}, options...)...,
 		)
 	}
 	remembered := func(o *Observation) { o.Session.Status.Token.LastUsedTime = statusTime(noon.Add(-4 * time.Hour)) }
@@ -342,8 +342,8 @@ func TestLastActive(t *testing.T) {
 
 func TestRetirementNamesTheWayBack(t *testing.T) {
 	t.Parallel()
-	o := session(
-		"ci", withMint("bot"), published("t4", 4, time.Hour), retiredByPolicy(v1alpha1.RetirementIdle, 720*time.Hour),
+	o := newSession(
+		"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), retiredByPolicy(v1alpha1.RetirementIdle, 720*time.Hour),
 	)
 	c := Decide(o).findCondition(v1alpha1.ConditionReady)
 	if !strings.Contains(c.Message, "kubectl coder renew ci -n builds") {

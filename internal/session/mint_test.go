@@ -11,29 +11,29 @@ import (
 
 func TestDecideMint(t *testing.T) {
 	t.Parallel()
-	steady := []option{withMint("bot"), published("t4", 4, time.Hour)}
+	steady := []option{withMint("bot"), withPublishedToken("t4", 4, time.Hour)}
 	with := func(options ...option) Observation {
-		return session("ci", append(append([]option{}, steady...), options...)...)
+		return newSession("ci", append(append([]option{}, steady...), options...)...)
 	}
-	check(t, map[string]row{
-		"first: who is the user?": {session("ci", withMint("bot")), outcome{Do: LookUpUser}},
+	checkRows(t, map[string]row{
+		"first: who is the user?": {newSession("ci", withMint("bot")), outcome{Do: LookUpUser}},
 		"first: the finalizer comes before the token": {
-			session("ci", withMint("bot"), lookedUp("u", "bot"), noFinalizer), outcome{Do: AddFinalizer},
+			newSession("ci", withMint("bot"), lookedUp("u", "bot"), noFinalizer), outcome{Do: AddFinalizer},
 		},
 		"first: mint serial 1": {
-			session("ci", withMint("bot"), lookedUp("u", "bot")), outcome{
+			newSession("ci", withMint("bot"), lookedUp("u", "bot")), outcome{
 				Do: Mint, Serial: 1, Lifetime: 24 * time.Hour,
 			},
 		},
 		"B49 the lifetime is cut to the server's maximum": {
-			session(
+			newSession(
 				"ci", withMint("bot"), lookedUp("u", "bot"),
 				func(o *Observation) { o.TargetUser.MaxLifetime = 8 * time.Hour },
 			),
 			outcome{Do: Mint, Serial: 1, Lifetime: 8 * time.Hour},
 		},
 		"a maximum above the lifetime changes nothing": {
-			session(
+			newSession(
 				"ci", withMint("bot"), lookedUp("u", "bot"),
 				func(o *Observation) { o.TargetUser.MaxLifetime = 90 * time.Hour },
 			),
@@ -61,14 +61,14 @@ func TestDecideMint(t *testing.T) {
 			with(func(o *Observation) { o.Skew = 15 * time.Hour }), outcome{Do: LookUpUser},
 		},
 		"rotation is due": {
-			session("ci", withMint("bot"), published("t4", 4, 16*time.Hour)), outcome{Do: LookUpUser},
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, 16*time.Hour)), outcome{Do: LookUpUser},
 		},
 		"rotation mints the next serial": {
-			session("ci", withMint("bot"), published("t4", 4, 16*time.Hour), lookedUp("id-bot", "bot")),
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, 16*time.Hour), lookedUp("id-bot", "bot")),
 			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
 		},
 		"a second before rotation is due": {
-			session("ci", withMint("bot"), published("t4", 4, 16*time.Hour-time.Second)), activeOutcome(time.Second),
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, 16*time.Hour-time.Second)), activeOutcome(time.Second),
 		},
 		"renewBefore decides when": {with(withRotation("1h", "5m")), activeOutcome(22 * time.Hour)},
 		"a renewBefore that leaves nothing of the lifetime is a third of it": {
@@ -86,19 +86,19 @@ func TestDecideMint(t *testing.T) {
 		},
 		"another lifetime is another token": {with(withLifetime("12h")), outcome{Do: LookUpUser}},
 		"B24 an edited Secret is restored with the token that it has": {
-			with(secret(func(s *Secret) { s.InSync = false })), outcome{Do: Publish},
+			with(withSecret(func(s *Secret) { s.InSync = false })), outcome{Do: Publish},
 		},
 		"B24 a value that is gone needs a new token": {
-			with(secret(func(s *Secret) { s.InSync, s.ValueGone = false, true }), lookedUp("id-bot", "bot")),
+			with(withSecret(func(s *Secret) { s.InSync, s.ValueGone = false, true }), lookedUp("id-bot", "bot")),
 			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
 		},
 		"B24 a deleted Secret needs a new token": {
-			with(secret(func(s *Secret) { *s = Secret{} }), lookedUp("id-bot", "bot")),
+			with(withSecret(func(s *Secret) { *s = Secret{} }), lookedUp("id-bot", "bot")),
 			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
 		},
 		"B25 a corrupt annotation reads as absent": {
 			with(
-				secret(func(s *Secret) { s.Token, s.InSync, s.Corrupt = nil, false, "annotation x cannot be read" }),
+				withSecret(func(s *Secret) { s.Token, s.InSync, s.Corrupt = nil, false, "annotation x cannot be read" }),
 				lookedUp("id-bot", "bot"),
 			),
 			outcome{Do: Mint, Serial: 5, Lifetime: 24 * time.Hour},
@@ -121,23 +121,23 @@ func TestDecideMint(t *testing.T) {
 			with(statusForgotten, lookedUp("id-bot", "bot")), activeOutcome(15 * time.Hour),
 		},
 		"B44 after a crash, with a list that could not be consulted: look again soon": {
-			with(statusForgotten, unlisted, lookedUp("id-bot", "bot")), activeOutcome(time.Second),
+			with(statusForgotten, withoutServerTokens, lookedUp("id-bot", "bot")), activeOutcome(time.Second),
 		},
 		"B46 the operator's own token is dead: the session stays as it is": {
-			with(deployment(func(d *Deployment) { d.Result = refused })),
+			with(withDeployment(func(d *Deployment) { d.Result = refused })),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},
 		},
 		"B46 the operator's own token is dead: nothing is minted": {
-			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.Result = refused })),
+			newSession("ci", withMint("bot"), withDeployment(func(d *Deployment) { d.Result = refused })),
 			outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent", Wake: interval},
 		},
 		"a deployment that cannot mint": {
-			session("ci", withMint("bot"), deployment(func(d *Deployment) { d.User = nil })),
+			newSession("ci", withMint("bot"), withDeployment(func(d *Deployment) { d.User = nil })),
 			outcome{Ready: "False ConfigInvalid", Authenticated: "absent", Synced: "absent", Wake: interval},
 		},
 		"B47 the list says that the user is suspended: nothing is minted": {
-			session(
-				"ci", withMint("bot"), published("t4", 4, 20*time.Hour),
+			newSession(
+				"ci", withMint("bot"), withPublishedToken("t4", 4, 20*time.Hour),
 				func(o *Observation) { o.ServerTokens.UserSuspended = true },
 			),
 			outcome{
@@ -146,7 +146,7 @@ func TestDecideMint(t *testing.T) {
 			},
 		},
 		"B47 the lookup says that the user is suspended": {
-			session(
+			newSession(
 				"ci", withMint("bot"), lookedUp("id-bot", "bot"),
 				func(o *Observation) { o.TargetUser.Suspended = true },
 			),
@@ -161,30 +161,31 @@ func TestDecideMint(t *testing.T) {
 			), outcome{Do: LookUpUser},
 		},
 		"B48 the name belongs to another account": {
-			session("ci", withMint("bot"), pinned("id-bot", "bot"), lookedUp("id-other", "bot")),
+			newSession("ci", withMint("bot"), withRecordedUser("id-bot", "bot"), lookedUp("id-other", "bot")),
 			outcome{Ready: "False ConfigInvalid", Wake: interval},
 		},
 		"B48 another name in the spec may be another account": {
-			session("ci", withMint("ada"), pinned("id-bot", "bot"), lookedUp("id-ada", "ada")),
+			newSession("ci", withMint("ada"), withRecordedUser("id-bot", "bot"), lookedUp("id-ada", "ada")),
 			outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
 		},
 		"a username's case does not count": {
-			session("ci", withMint("Bot"), pinned("id-bot", "bot"), lookedUp("id-bot", "bot")),
+			newSession("ci", withMint("Bot"), withRecordedUser("id-bot", "bot"), lookedUp("id-bot", "bot")),
 			outcome{Do: Mint, Serial: 1, Lifetime: 24 * time.Hour},
 		},
 		"B31 me is an alias: nothing is minted for the operator itself": {
-			session(
+			newSession(
 				"ci", withMint("me"), lookedUp("id-operator", "operator"),
 			), outcome{Ready: "False ConfigInvalid", Wake: interval},
 		},
 		"no such user": {
-			session(
+			newSession(
 				"ci", withMint("bot"), func(o *Observation) { o.TargetUser = TargetUser{Known: true, Missing: true} },
 			),
 			outcome{Ready: "False ConfigInvalid", Wake: interval},
 		},
 		"a serial that still retires is not used again": {
-			session("ci", withMint("bot"), lookedUp("id-bot", "bot"), retires("t6", time.Minute), alsoListed("t6", 6)),
+			newSession("ci", withMint("bot"), lookedUp("id-bot", "bot"), withPendingRevocation("t6", time.Minute),
+				alsoListed("t6", 6)),
 			outcome{Do: Mint, Serial: 7, Lifetime: 24 * time.Hour},
 		},
 	})
@@ -197,24 +198,24 @@ func TestMintPinsTheUser(t *testing.T) { // B48
 		seen Observation
 		want v1alpha1.SessionUser
 	}{
-		"with the mint":     {session("ci", withMint("bot"), lookedUp("id-bot", "bot")), bot},
-		"in a steady state": {session("ci", withMint("bot"), published("t1", 1, 0)), bot},
+		"with the mint":     {newSession("ci", withMint("bot"), lookedUp("id-bot", "bot")), bot},
+		"in a steady state": {newSession("ci", withMint("bot"), withPublishedToken("t1", 1, 0)), bot},
 		"when the name has moved on": {
-			session("ci", withMint("bot"), pinned("id-bot", "bot"), lookedUp("id-other", "bot")), bot,
+			newSession("ci", withMint("bot"), withRecordedUser("id-bot", "bot"), lookedUp("id-other", "bot")), bot,
 		},
 		"while the user is suspended": {
-			session(
+			newSession(
 				"ci", withMint("bot"), lookedUp("id-bot", "bot"),
 				func(o *Observation) { o.TargetUser.Suspended = true },
 			), bot,
 		},
 		"while the access is denied": {
-			session(
-				"ci", withMint("bot"), pinned("id-bot", "bot"), deployment(func(d *Deployment) { d.Denied = "no" }),
+			newSession(
+				"ci", withMint("bot"), withRecordedUser("id-bot", "bot"), withDeployment(func(d *Deployment) { d.Denied = "no" }),
 			), bot,
 		},
 		"after a crash": {
-			session("ci", withMint("bot"), published("t1", 1, 0), statusForgotten, lookedUp("id-bot", "bot")), bot,
+			newSession("ci", withMint("bot"), withPublishedToken("t1", 1, 0), statusForgotten, lookedUp("id-bot", "bot")), bot,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -269,7 +270,7 @@ func TestSpecDigest(t *testing.T) {
 // B24
 func TestStatusRecordsNoVersionOfAnEditedSecret(t *testing.T) {
 	t.Parallel()
-	o := session("ci", withMint("bot"), published("t4", 4, time.Hour))
+	o := newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour))
 	o.Secret.ResourceVersion, o.Secret.InSync = "8", false
 	for was, status := range map[string]*v1alpha1.SecretStatus{"": nil, "7": {Name: "ci", ResourceVersion: "7"}} {
 		o.Session.Status.Secret = status
@@ -286,7 +287,7 @@ func TestStatusRecordsNoVersionOfAnEditedSecret(t *testing.T) {
 // B48
 func TestUserIsPinnedOnOneServer(t *testing.T) {
 	t.Parallel()
-	o := session("ci", withMint("bot"), lookedUp("id-there", "bot"))
+	o := newSession("ci", withMint("bot"), lookedUp("id-there", "bot"))
 	o.Secret = Secret{}
 	for name, tc := range map[string]struct{ pinnedOn, server, want string }{
 		"the same server":                    {"a", "a", "id-here"},
@@ -305,7 +306,7 @@ func TestUserIsPinnedOnOneServer(t *testing.T) {
 // still have its value.
 func TestSerialOfAPendingRevocationIsTaken(t *testing.T) {
 	t.Parallel()
-	o := session("ci", withMint("bot"))
+	o := newSession("ci", withMint("bot"))
 	for name, want := range map[string]int64{
 		"cso-cluster1-12345678-4": 4, "cso-cluster1-12345678-x": 0, "": 0, "-5": 5, "7": 7,
 	} {
