@@ -45,6 +45,31 @@ const (
 	ConditionWorkspaceWatched = "WorkspaceWatched"
 )
 
+// DeploymentConditionTypes returns the types of all conditions that a CoderDeployment can have. The
+// operator owns these conditions and removes others from status.
+func DeploymentConditionTypes() []string {
+	return []string{
+		ConditionReady,
+		ConditionConfigResolved,
+		ConditionVerified,
+		ConditionTokenRenewed,
+		ConditionCertificateCurrent,
+	}
+}
+
+// SessionConditionTypes returns the types of all conditions that a CoderSession can have. The
+// operator owns these conditions and removes others from status.
+func SessionConditionTypes() []string {
+	return []string{
+		ConditionReady,
+		ConditionAuthenticated,
+		ConditionSecretSynced,
+		ConditionLifetimeCut,
+		ConditionTargetsRestarted,
+		ConditionWorkspaceWatched,
+	}
+}
+
 // Reasons of the conditions of a CoderDeployment. The conditions Authenticated and SecretSynced of
 // a CoderSession, and status.suspension, can have them, too.
 const (

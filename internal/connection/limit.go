@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
 )
 
@@ -22,12 +21,14 @@ const maxWait = 250 * time.Millisecond
 // the rate limit. A longer pause that the server asks for is not waited for (B20).
 const maxLongWait = 10 * time.Second
 
-// defaultRate applies if the deployment sets no rate, in requests per minute.
-const defaultRate = 300
+// earlyArrival is how much earlier than its token a caller may come. It covers the time between a
+// caller's look at the clock and its request.
+const earlyArrival = 100 * time.Millisecond
 
 // RateLimitedError is returned if a request was not sent because of the rate limit.
 type RateLimitedError struct {
-	// RetryAfter is how long to wait before the next attempt.
+	// RetryAfter is how long to wait before the next attempt. It differs for all who wait: a caller
+	// that comes back exactly then finds a token, unless requests of a higher priority came first.
 	RetryAfter time.Duration
 }
 
@@ -39,73 +40,32 @@ func (e *RateLimitedError) Error() string {
 // limit is a deployment's rate limit: the requests per minute in the spec and the pause that the
 // server asked for. It implements coder.Limiter and is safe for concurrent use.
 type limit struct {
-	clock clock.WithTicker
+	clock  clock.WithTicker
+	origin time.Time // of the bucket's times
 
 	mu     sync.Mutex
-	bucket *rate.Limiter // nil until set: unlimited
-	paused time.Time
+	bucket bucket
 }
 
-func newLimit(c clock.WithTicker) *limit { return &limit{clock: c} }
+// newLimit returns a limit that is not limited yet. The origin is before a full bucket has got its
+// first token: the lowest rate, one request a minute, fills it in ten minutes.
+func newLimit(c clock.WithTicker) *limit { return &limit{clock: c, origin: c.Now().Add(-time.Hour)} }
 
-// setRate applies the rate limit of the spec, with bursts of a sixth of it. The first call starts
-// with a full burst.
+// setRate applies the rate limit of the spec.
 func (l *limit) setRate(perMinute int32) {
-	if perMinute <= 0 {
-		perMinute = defaultRate
-	}
-	every, burst := rate.Limit(float64(perMinute)/60), max(10, int(perMinute)/6)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch now := l.clock.Now(); {
-	case l.bucket == nil:
-		l.bucket = rate.NewLimiter(every, burst)
-	case l.bucket.Limit() != every:
-		l.bucket.SetBurstAt(now, burst)
-		l.bucket.SetLimitAt(now, every)
-	}
+	l.bucket.setRate(l.now(), perMinute)
 }
 
 // pauseFor delays all requests for as long as the server asked.
 func (l *limit) pauseFor(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if until := l.clock.Now().Add(d); until.After(l.paused) {
-		l.paused = until
-	}
+	l.bucket.pauseUntil(l.now() + d)
 }
 
-// remainingPause returns how much of the pause is left.
-func (l *limit) remainingPause() time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.paused.Sub(l.clock.Now())
-}
-
-// reserveToken reserves a token of the bucket. It returns nil if there is no limit.
-func (l *limit) reserveToken(now time.Time) *rate.Reservation {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.bucket == nil {
-		return nil
-	}
-	return l.bucket.ReserveN(now, 1)
-}
-
-// timeUntilAvailable returns how long it takes until the bucket has more tokens than requests of a
-// higher priority may need. It is zero if it already has.
-func (l *limit) timeUntilAvailable(priority Priority, now time.Time) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.bucket == nil {
-		return 0
-	}
-	missing := priority.reservedTokens(l.bucket.Burst()) + 1 - l.bucket.TokensAt(now)
-	if priority == Urgent || missing <= 0 {
-		return 0
-	}
-	return time.Duration(missing / float64(l.bucket.Limit()) * float64(time.Second))
-}
+func (l *limit) now() time.Duration { return l.clock.Since(l.origin) }
 
 // longWait is the context value of WithLongRateLimitWait. It records whether a request has been
 // sent.
@@ -121,88 +81,78 @@ func WithLongRateLimitWait(ctx context.Context) context.Context {
 	return context.WithValue(ctx, longWaitKey{}, new(longWait))
 }
 
-// requestWait is the wait of one request for the rate limit.
-type requestWait struct {
-	limit    *limit
-	deadline time.Time // when the wait must be over
-	long     bool
-	priority Priority
-}
-
 // Wait returns when a request may be sent, or a *RateLimitedError.
 func (l *limit) Wait(ctx context.Context) error {
-	whole, _ := ctx.Value(longWaitKey{}).(*longWait)
-	t := requestWait{limit: l, deadline: l.clock.Now().Add(maxWait), priority: priorityOf(ctx)}
-	if whole != nil && whole.started.Load() {
-		t.long, t.deadline = true, l.clock.Now().Add(maxLongWait)
+	operation, _ := ctx.Value(longWaitKey{}).(*longWait)
+	started := operation != nil && operation.started.Load()
+	w := requestWait{limit: l, priority: priorityOf(ctx), started: started, deadline: l.now() + maxWait}
+	if started {
+		w.deadline = l.now() + maxLongWait
 	}
-	if err := t.waitForTurn(ctx); err != nil {
-		return err
+	for sent := false; !sent; {
+		var err error
+		if sent, err = w.waitForToken(ctx); err != nil {
+			return err
+		}
 	}
-	if whole != nil {
-		whole.started.Store(true)
+	if operation != nil {
+		operation.started.Store(true)
 	}
 	return nil
 }
 
-// waitForTurn waits for the end of the pause before it reserves a token, so that delayed requests
-// are not sent all at once when the pause ends. Afterwards it waits again, for a pause that has
-// started meanwhile.
-func (t requestWait) waitForTurn(ctx context.Context) error {
-	if err := t.waitForPause(ctx); err != nil {
-		return err
-	}
-	if !t.long {
-		if err := t.waitForPriority(ctx); err != nil {
-			return err
-		}
-	}
-	now := t.limit.clock.Now()
-	if reservation := t.limit.reserveToken(now); reservation != nil {
-		if err := t.sleepFor(ctx, reservation.DelayFrom(now)); err != nil {
-			reservation.CancelAt(t.limit.clock.Now())
-			return err
-		}
-	}
-	return t.waitForPause(ctx)
+// requestWait is the wait of one request for the rate limit.
+type requestWait struct {
+	limit    *limit
+	priority Priority
+	started  bool          // it belongs to an operation that has started
+	deadline time.Duration // when the wait must be over
 }
 
-// waitForPriority waits until the bucket has more tokens than requests of a higher priority may
-// need. Operations that have already started skip it: finishing them is cheaper.
-func (t requestWait) waitForPriority(ctx context.Context) error {
-	for {
-		left := t.limit.timeUntilAvailable(t.priority, t.limit.clock.Now())
-		if left <= 0 {
-			return nil
-		}
-		if err := t.sleepFor(ctx, left); err != nil {
-			return err
-		}
+// waitForToken waits for a token, or for the place in the line if that comes soon. It reports
+// whether the request may be sent. If not, the place has come, but its token was taken by another
+// request or a pause has started meanwhile.
+func (w requestWait) waitForToken(ctx context.Context) (bool, error) {
+	turn, reserved, err := w.reserve()
+	if err != nil {
+		return false, err
 	}
+	err = w.sleepUntil(ctx, turn)
+	w.limit.mu.Lock()
+	defer w.limit.mu.Unlock()
+	if err != nil && reserved {
+		w.limit.bucket.giveBack()
+	}
+	return reserved && w.limit.now() >= w.limit.bucket.paused, err
 }
 
-// waitForPause waits until the pause is over.
-func (t requestWait) waitForPause(ctx context.Context) error {
-	for {
-		left := t.limit.remainingPause()
-		if left <= 0 {
-			return nil
-		}
-		if err := t.sleepFor(ctx, left); err != nil {
-			return err
-		}
+// reserve takes a token, or else the next place in the line. It returns when that is, and whether
+// it is a token. Operations that have started take any token that is there in time, because
+// finishing them is cheaper.
+func (w requestWait) reserve() (time.Duration, bool, error) {
+	w.limit.mu.Lock()
+	defer w.limit.mu.Unlock()
+	now, b := w.limit.now(), &w.limit.bucket
+	priority, latest := w.priority, now+earlyArrival
+	if w.started {
+		priority, latest = Urgent, w.deadline
 	}
+	if turn, ok := b.reserve(now, priority, latest); ok {
+		return turn, true, nil
+	}
+	place := b.nextPlace(now, w.priority)
+	if place > w.deadline {
+		return 0, false, &RateLimitedError{RetryAfter: place - now}
+	}
+	return place, false, nil
 }
 
-// sleepFor waits for d. If that would exceed the deadline, it returns an error immediately.
-func (t requestWait) sleepFor(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
+func (w requestWait) sleepUntil(ctx context.Context, end time.Duration) error {
+	left := end - w.limit.now()
+	if left <= 0 {
 		return nil
 	}
-	if t.limit.clock.Now().Add(d).After(t.deadline) {
-		return &RateLimitedError{RetryAfter: d}
-	}
-	timer := t.limit.clock.NewTimer(d)
+	timer := w.limit.clock.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-timer.C():

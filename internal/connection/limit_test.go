@@ -64,7 +64,9 @@ func TestAnExhaustedLimitFailsFastAndDelaysNoOtherDeployment(t *testing.T) {
 	clk.Step(time.Second)
 	one.mustAsk()
 	wantRateLimited(t, one.ask(t.Context()), time.Second)
-	wantRateLimited(t, one.ask(t.Context()), time.Second) // a rejected wait uses no token of the bucket
+	wantRateLimited(t, one.ask(t.Context()), 2*time.Second) // each caller is told a time of its own
+	clk.Step(time.Second)
+	one.mustAsk() // a rejected wait has used no token of the bucket
 }
 
 // B20
@@ -139,8 +141,11 @@ func TestRetryAfterPausesTheDeploymentAndNoOther(t *testing.T) {
 		t.Errorf("%d requests, want one of each", w.asked())
 	}
 	clk.Step(29 * time.Second)
-	wantRateLimited(t, s.ask(t.Context()), time.Second)
+	wantRateLimited(t, s.ask(t.Context()), 1200*time.Millisecond)
 	clk.Step(time.Second)
+	s.mustAsk()
+	wantRateLimited(t, s.ask(t.Context()), 400*time.Millisecond) // not all at once
+	clk.Step(10 * time.Second)
 	s.spend(50) // a delayed request has used no token
 }
 

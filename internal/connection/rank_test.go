@@ -26,8 +26,9 @@ func TestTheLastTokensAreForTheHighestPriority(t *testing.T) {
 		}
 		wantRateLimited(t, s.askAs(t.Context(), priorities[i]), time.Second)
 	}
-	wantRateLimited(t, s.askAs(t.Context(), connection.Routine), 5*time.Second)
-	wantRateLimited(t, s.askAs(t.Context(), connection.First), 3*time.Second)
+	// After the urgent request that comes in a second, and the tokens that are kept.
+	wantRateLimited(t, s.askAs(t.Context(), connection.Routine), 6*time.Second)
+	wantRateLimited(t, s.askAs(t.Context(), connection.First), 4*time.Second)
 	for range 20 {
 		clk.Step(time.Second)
 		if err := s.askAs(t.Context(), connection.Routine); err == nil {
@@ -55,7 +56,8 @@ func TestAfterAPauseTheHighestPriorityGoesFirst(t *testing.T) {
 	if err := s.askAs(t.Context(), connection.Routine); err == nil {
 		t.Error("a routine request was sent first")
 	}
-	s.spend(2)
+	s.mustAsk()
+	wantRateLimited(t, s.ask(t.Context()), time.Second)
 }
 
 // An operation that has started is finished, whatever its priority.

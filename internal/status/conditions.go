@@ -7,12 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
-
-// maxMessage is the maximum length of a condition's message, in runes.
-const maxMessage = 1024
 
 // Condition is a condition to set. Type, Status and Reason are required; types and reasons are
 // constants of api/v1alpha1.
@@ -24,7 +19,7 @@ type Condition struct {
 }
 
 // Set adds c, or replaces the condition of its type. LastTransitionTime becomes now, in whole
-// seconds, only if the status changes. The message is redacted and cut to 1024 runes.
+// seconds, only if the status changes. The message is redacted and cut to 1,024 bytes.
 func Set(conditions *[]metav1.Condition, generation int64, now time.Time, c Condition) {
 	meta.SetStatusCondition(conditions, metav1.Condition{
 		Type:               c.Type,
@@ -32,26 +27,13 @@ func Set(conditions *[]metav1.Condition, generation int64, now time.Time, c Cond
 		ObservedGeneration: generation,
 		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)), // what the API server keeps of it
 		Reason:             c.Reason,
-		Message:            cleanMessage(c.Message),
+		Message:            cleanMessage(c.Message, maxMessage),
 	})
 }
 
 // Remove removes the condition of a type, if there is one.
 func Remove(conditions *[]metav1.Condition, conditionType string) {
 	meta.RemoveStatusCondition(conditions, conditionType)
-}
-
-// cleanMessage redacts before it cuts, because part of a credential would not be recognised.
-func cleanMessage(text string) string {
-	text = redact.Text(text)
-	runes := 0
-	for at := range text {
-		if runes == maxMessage {
-			return text[:at]
-		}
-		runes++
-	}
-	return text
 }
 
 // Transition is a change of one condition's status or reason.

@@ -15,8 +15,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// recorded returns a Writer that cannot patch, and the events that it has recorded so far.
-func recorded() (*Writer, func() []string) {
+// newRecordingWriter returns a Writer that cannot patch, and the events that it has recorded so far.
+func newRecordingWriter() (*Writer, func() []string) {
 	recorder := events.NewFakeRecorder(16)
 	return NewWriter(nil, recorder, testclock.NewFakePassiveClock(noon)), func() []string {
 		var all []string
@@ -40,34 +40,36 @@ func TestEvents(t *testing.T) { // B94
 		}
 		return set
 	}
-	active := ready("True", "Active", "all is well")
-	suspended := ready("False", "Suspended", "the server refused it")
+	active := newReady("True", "Active", "all is well")
+	suspended := newReady("False", "Suspended", "the server refused it")
 	tests := map[string]struct {
 		before, after []metav1.Condition
 		want          []string
 	}{
 		"nothing":   {conditions(active), conditions(active), nil},
-		"a message": {conditions(suspended), conditions(ready("False", "Suspended", "still")), nil},
+		"a message": {conditions(suspended), conditions(newReady("False", "Suspended", "still")), nil},
 		"bad news":  {conditions(active), conditions(suspended), []string{"Warning Suspended the server refused it"}},
 		"good news": {conditions(suspended), conditions(active), []string{"Normal Active all is well"}},
-		"other bad news": {conditions(suspended), conditions(ready("False", "AccessDenied", "no")),
+		"other bad news": {conditions(suspended), conditions(newReady("False", "AccessDenied", "no")),
 			[]string{"Warning AccessDenied no"}},
-		"first bad news":  {nil, conditions(ready("False", "SecretConflict", "no")), []string{"Warning SecretConflict no"}},
+		"first bad news": {nil, conditions(newReady("False", "SecretConflict", "no")),
+			[]string{"Warning SecretConflict no"}},
 		"first good news": {nil, conditions(active), []string{"Normal Active all is well"}},
-		"the first look":  {nil, conditions(ready("False", "Verifying", "wait")), nil},
-		"the first wait":  {nil, conditions(ready("Unknown", "AwaitingDeployment", "wait")), nil},
-		"a later wait": {conditions(active), conditions(ready("False", "AwaitingDeployment", "wait")),
+		"the first look":  {nil, conditions(newReady("False", "Verifying", "wait")), nil},
+		"the first wait":  {nil, conditions(newReady("Unknown", "AwaitingDeployment", "wait")), nil},
+		"a later wait": {conditions(active), conditions(newReady("False", "AwaitingDeployment", "wait")),
 			[]string{"Normal AwaitingDeployment wait"}},
-		"a person's pause": {conditions(active), conditions(ready("False", "Paused", "zzz")), []string{"Normal Paused zzz"}},
-		"consent": {nil, conditions(ready("False", "AwaitingAuthorization", "open it")),
+		"a person's pause": {conditions(active), conditions(newReady("False", "Paused", "zzz")),
+			[]string{"Normal Paused zzz"}},
+		"consent": {nil, conditions(newReady("False", "AwaitingAuthorization", "open it")),
 			[]string{"Normal AwaitingAuthorization open it"}},
-		"a workspace": {conditions(active), conditions(ready("False", "WorkspaceStopped", "off")),
+		"a workspace": {conditions(active), conditions(newReady("False", "WorkspaceStopped", "off")),
 			[]string{"Normal WorkspaceStopped off"}},
-		"retention": {conditions(active), conditions(ready("False", "Retired", "idle")),
+		"retention": {conditions(active), conditions(newReady("False", "Retired", "idle")),
 			[]string{"Normal Retired idle"}},
-		"not known": {conditions(active), conditions(ready("Unknown", "Unreachable", "?")),
+		"not known": {conditions(active), conditions(newReady("Unknown", "Unreachable", "?")),
 			[]string{"Normal Unreachable ?"}},
-		"per cent signs": {conditions(active), conditions(ready("False", "Suspended", "100 %s %d")),
+		"per cent signs": {conditions(active), conditions(newReady("False", "Suspended", "100 %s %d")),
 			[]string{"Warning Suspended 100 %s %d"}},
 		"Ready disappears": {conditions(active), nil, nil},
 		"another condition": {conditions(active), conditions(active,
@@ -80,7 +82,7 @@ func TestEvents(t *testing.T) { // B94
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			writer, all := recorded()
+			writer, all := newRecordingWriter()
 			writer.Events(&v1alpha1.CoderSession{}, test.before, test.after)
 			if diff := cmp.Diff(test.want, all()); diff != "" {
 				t.Error(diff)
@@ -91,7 +93,7 @@ func TestEvents(t *testing.T) { // B94
 
 func TestNotesFitIntoAnEvent(t *testing.T) {
 	t.Parallel()
-	writer, all := recorded()
+	writer, all := newRecordingWriter()
 	writer.Event(&v1alpha1.CoderSession{}, "Normal", "Minted", "Mint", strings.Repeat("€", 1000))
 	note := strings.TrimPrefix(all()[0], "Normal Minted ")
 	if len(note) != 1023 || !utf8.ValidString(note) { // 341 of 3 bytes

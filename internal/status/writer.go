@@ -7,12 +7,13 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
 // Writer writes conditions, events and status patches. Create it with [NewWriter]. It is safe for
@@ -34,66 +35,85 @@ func (w *Writer) Set(conditions *[]metav1.Condition, generation int64, c Conditi
 }
 
 // Patch sends the status of after, if it differs from that of before, as one merge patch of the
-// status subresource. The patch has before's resourceVersion as a precondition (B30); if it does
-// not hold, the error is a conflict. changed reports whether a patch was applied; after then has
-// the new resourceVersion. If the object was deleted, Patch succeeds. Nothing but the status is
-// sent.
+// status subresource. Nothing but the status is sent, and of that neither what is too large nor
+// conditions of types that the operator does not know: the operator owns the conditions.
+//
+// The patch has before's resourceVersion as a precondition (B30); if it does not hold, the error is
+// a conflict. If the object was deleted, the error is "not found". changed reports whether a patch
+// was applied; after then has the new resourceVersion.
+//
+// A status that the API server finds invalid or too large is logged and sent a second time with
+// observedGeneration and conditions only, so that a person learns at least what is wrong.
 func (w *Writer) Patch(ctx context.Context, before, after client.Object) (changed bool, err error) {
-	base, target, err := statusOnly(before, after)
-	if err != nil || target == nil {
+	target, err := withStatus(before, after)
+	if err != nil {
 		return false, err
 	}
-	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})
-	if err := w.client.Status().Patch(ctx, target, patch); err != nil {
-		if client.IgnoreNotFound(err) == nil {
-			return false, nil
-		}
+	changed, err = w.patchStatus(ctx, before, target)
+	if apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) {
+		log.FromContext(ctx).Error(err, "The API server refused the status: only its conditions are written")
+		target = withConditions(before, target)
+		changed, err = w.patchStatus(ctx, before, target)
+	}
+	if err != nil {
 		return false, fmt.Errorf("patch the status of %s: %w", client.ObjectKeyFromObject(before), err)
 	}
-	after.SetResourceVersion(target.GetResourceVersion())
+	if changed {
+		after.SetResourceVersion(target.GetResourceVersion())
+	}
+	return changed, nil
+}
+
+// patchStatus sends the difference between before and target, if there is one.
+func (w *Writer) patchStatus(ctx context.Context, before, target client.Object) (changed bool, err error) {
+	if equality.Semantic.DeepEqual(before, target) {
+		return false, nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := w.client.Status().Patch(ctx, target, patch); err != nil {
+		return false, err
+	}
 	return true, nil
 }
 
-// statusOnly returns before, and a copy of it with the status of after. It returns nil if both are
-// equal.
-func statusOnly(before, after client.Object) (base, target client.Object, err error) {
+// withStatus returns a copy of before with the status of after, within the limits.
+func withStatus(before, after client.Object) (target client.Object, err error) {
 	switch before := before.(type) {
 	case *v1alpha1.CoderSession:
-		after, ok := after.(*v1alpha1.CoderSession)
-		if !ok {
-			break
+		if after, ok := after.(*v1alpha1.CoderSession); ok {
+			target := before.DeepCopy()
+			target.Status = *after.Status.DeepCopy()
+			limitSession(&target.Status)
+			return target, nil
 		}
-		status := after.Status.DeepCopy()
-		cleanMessages(status.Conditions)
-		if status.Suspension != nil {
-			status.Suspension.Message = cleanMessage(status.Suspension.Message)
-		}
-		if equality.Semantic.DeepEqual(&before.Status, status) {
-			return nil, nil, nil
-		}
-		changed := before.DeepCopy()
-		changed.Status = *status
-		return before, changed, nil
 	case *v1alpha1.CoderDeployment:
-		after, ok := after.(*v1alpha1.CoderDeployment)
-		if !ok {
-			break
+		if after, ok := after.(*v1alpha1.CoderDeployment); ok {
+			target := before.DeepCopy()
+			target.Status = *after.Status.DeepCopy()
+			limitDeployment(&target.Status)
+			return target, nil
 		}
-		status := after.Status.DeepCopy()
-		cleanMessages(status.Conditions)
-		if equality.Semantic.DeepEqual(&before.Status, status) {
-			return nil, nil, nil
-		}
-		changed := before.DeepCopy()
-		changed.Status = *status
-		return before, changed, nil
 	}
-	return nil, nil, fmt.Errorf("patch status: %T and %T are no two states of one object", before, after)
+	return nil, fmt.Errorf("patch status: %T and %T are no two states of one object", before, after)
 }
 
-// cleanMessages redacts the messages of conditions that were not set through Set.
-func cleanMessages(conditions []metav1.Condition) {
-	for i := range conditions {
-		conditions[i].Message = redact.Text(conditions[i].Message)
+// withConditions returns a copy of before with observedGeneration and the shortened conditions of
+// after. Both are of one of the types that withStatus accepts.
+func withConditions(before, after client.Object) client.Object {
+	target := before.DeepCopyObject().(client.Object)
+	generation, conditions := conditionsOf(target)
+	observed, full := conditionsOf(after)
+	*generation, *conditions = *observed, shortenConditions(*full)
+	return target
+}
+
+// conditionsOf returns pointers to observedGeneration and the conditions of an object.
+func conditionsOf(object client.Object) (observedGeneration *int64, conditions *[]metav1.Condition) {
+	switch object := object.(type) {
+	case *v1alpha1.CoderSession:
+		return &object.Status.ObservedGeneration, &object.Status.Conditions
+	case *v1alpha1.CoderDeployment:
+		return &object.Status.ObservedGeneration, &object.Status.Conditions
 	}
+	return nil, nil
 }

@@ -5,6 +5,8 @@ package status
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,20 +52,20 @@ func newWriter(refusal error) (*Writer, *subresource) {
 	return NewWriter(server, nil, testclock.NewFakePassiveClock(later)), server
 }
 
-func session() *v1alpha1.CoderSession {
+func newSession() *v1alpha1.CoderSession {
 	s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "builds", Name: "ci", ResourceVersion: "7", Generation: 2}}
-	Set(&s.Status.Conditions, 2, noon, ready("False", "Paused", "old"))
+	Set(&s.Status.Conditions, 2, noon, newReady("False", "Paused", "old"))
 	return s
 }
 
 func TestPatchSendsTheStatusOnce(t *testing.T) { // B30
 	t.Parallel()
 	writer, server := newWriter(nil)
-	before, after := session(), session()
+	before, after := newSession(), newSession()
 	after.Finalizers = []string{"not/sent"}
 	after.Spec.Paused = true
-	writer.Set(&after.Status.Conditions, 2, ready("True", "Active", "new"))
+	writer.Set(&after.Status.Conditions, 2, newReady("True", "Active", "new"))
 	changed, err := writer.Patch(t.Context(), before, after)
 	if err != nil || !changed || after.ResourceVersion != "8" || before.ResourceVersion != "7" {
 		t.Errorf("%v, %v, versions %s and %s", changed, err, before.ResourceVersion, after.ResourceVersion)
@@ -113,9 +115,9 @@ func TestPatchSendsNothingWhenNothingChanged(t *testing.T) { // B07
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			writer, server := newWriter(nil)
-			after := session()
+			after := newSession()
 			change(after)
-			if changed, err := writer.Patch(t.Context(), session(), after); err != nil || changed || server.patches != nil {
+			if changed, err := writer.Patch(t.Context(), newSession(), after); err != nil || changed || server.patches != nil {
 				t.Errorf("%v, %v, %v", changed, err, server.patches)
 			}
 		})
@@ -125,14 +127,15 @@ func TestPatchSendsNothingWhenNothingChanged(t *testing.T) { // B07
 func TestPatchRedacts(t *testing.T) { // B90
 	t.Parallel()
 	writer, server := newWriter(nil)
-	after := session()
+	after := newSession()
 	after.Status.Conditions[0].Message = "refused " + credential
 	after.Status.Suspension = &v1alpha1.Suspension{Reason: "Unauthorized", Message: "refused " + credential}
-	if _, err := writer.Patch(t.Context(), session(), after); err != nil {
+	after.Status.Retirement = &v1alpha1.Retirement{Reason: "Idle", Message: "refused " + credential}
+	if _, err := writer.Patch(t.Context(), newSession(), after); err != nil {
 		t.Fatal(err)
 	}
 	status := server.patches[0]["status"].(map[string]any)
-	for _, part := range []any{status["conditions"].([]any)[0], status["suspension"]} {
+	for _, part := range []any{status["conditions"].([]any)[0], status["suspension"], status["retirement"]} {
 		if got := part.(map[string]any)["message"]; got != "refused [redacted]" {
 			t.Error(got)
 		}
@@ -146,18 +149,21 @@ func TestPatchThatIsRefused(t *testing.T) {
 		refusal error
 		is      func(error) bool
 	}{
-		"gone":     {apierrors.NewNotFound(resource, "ci"), func(err error) bool { return err == nil }},
+		"gone":     {apierrors.NewNotFound(resource, "ci"), apierrors.IsNotFound},
 		"conflict": {apierrors.NewConflict(resource, "ci", nil), apierrors.IsConflict}, // B30
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			writer, _ := newWriter(test.refusal)
-			after := session()
+			after := newSession()
 			after.Status.User = &v1alpha1.SessionUser{ID: "u"}
-			changed, err := writer.Patch(t.Context(), session(), after)
+			changed, err := writer.Patch(t.Context(), newSession(), after)
 			if changed || !test.is(err) || after.ResourceVersion != "7" {
 				t.Errorf("%v, %v, version %s", changed, err, after.ResourceVersion)
+			}
+			if !strings.HasPrefix(fmt.Sprint(err), "patch the status of builds/ci: ") {
+				t.Error(err)
 			}
 		})
 	}
@@ -167,7 +173,7 @@ func TestPatchOfUnlikeObjects(t *testing.T) {
 	t.Parallel()
 	writer, server := newWriter(nil)
 	for _, pair := range [][2]client.Object{
-		{session(), &v1alpha1.CoderDeployment{}}, {&v1alpha1.CoderDeployment{}, session()},
+		{newSession(), &v1alpha1.CoderDeployment{}}, {&v1alpha1.CoderDeployment{}, newSession()},
 		{&metav1.PartialObjectMetadata{}, &metav1.PartialObjectMetadata{}},
 	} {
 		if changed, err := writer.Patch(t.Context(), pair[0], pair[1]); changed || err == nil || server.patches != nil {
