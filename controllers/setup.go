@@ -97,12 +97,21 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 		APIReader: mgr.GetAPIReader(),
 		Recorder:  mgr.GetEventRecorder(FieldOwner),
 	}, o)
-	err := reconcile.Register(mgr, "coderdeployment", c.Deployments, c.DeploymentQueue, c.Deployments.Watches(), o.MaxConcurrent)
-	if err != nil {
-		return nil, err
+	for _, controller := range []reconcile.Controller{
+		{
+			Name: "coderdeployment", Reconciler: c.Deployments, Queue: c.DeploymentQueue,
+			Watches: c.Deployments.Watches(), Workers: o.MaxConcurrent,
+		},
+		{
+			Name: "codersession", Reconciler: c.Sessions, Queue: c.SessionQueue,
+			Watches: c.Sessions.Watches(), Workers: sessionWorkers(o.MaxConcurrent),
+		},
+	} {
+		if err := controller.AddTo(mgr); err != nil {
+			return nil, err
+		}
 	}
-	err = reconcile.Register(mgr, "codersession", c.Sessions, c.SessionQueue, c.Sessions.Watches(), sessionWorkers(o.MaxConcurrent))
-	return c.Pool, err
+	return c.Pool, nil
 }
 
 // sessionWorkers returns the number of workers of the session controller. A single deployment gets
@@ -169,10 +178,11 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 
 // authMethods registers the auth methods.
 func authMethods(tools *session.Tools, a APIAccess, o Options) session.Methods {
+	grants := grant.NewStore(a.APIReader, a.Client)
 	return session.Methods{
 		v1alpha1.AuthMint:        mint.New(tools),
 		v1alpha1.AuthToken:       supplied.New(tools),
-		v1alpha1.AuthOAuth:       oauth.New(tools, grant.NewStore(a.APIReader, a.Client), o.RedirectURIs, o.Random, o.Instance),
+		v1alpha1.AuthOAuth:       oauth.New(tools, grants, o.RedirectURIs, o.Random, o.Instance),
 		v1alpha1.AuthCertificate: certificate.Method{},
 	}
 }

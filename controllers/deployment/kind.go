@@ -27,9 +27,9 @@ func (kind) NewObject() *v1alpha1.CoderDeployment { return &v1alpha1.CoderDeploy
 func (kind) NewMemory() *memory { return &memory{} }
 
 // Begin returns the state of a pass.
-func (k kind) Begin(object *v1alpha1.CoderDeployment, known **memory) *scope {
+func (k kind) Begin(object *v1alpha1.CoderDeployment, known *memory) *scope {
 	key := client.ObjectKeyFromObject(object)
-	return &scope{object: object, key: key, conn: k.o.Pool.Get(key), memory: *known}
+	return &scope{object: object, key: key, conn: k.o.Pool.Get(key), memory: known}
 }
 
 // Observe reads the state of the deployment.
@@ -40,7 +40,8 @@ func (k kind) Observe(ctx context.Context, s *scope) (deployment.Observation, er
 // Inputs identifies what failures are about: the spec, requests, and the settings.
 func (kind) Inputs(o deployment.Observation) string {
 	d := o.Deployment
-	return fmt.Sprint(d.Generation, d.DeletionTimestamp, d.VerificationRequest(), o.Config.Fingerprint, o.Verification.Result.Outcome)
+	return fmt.Sprint(d.Generation, d.DeletionTimestamp, d.VerificationRequest(), o.Config.Fingerprint,
+		o.Verification.Result.Outcome)
 }
 
 // WithFailures adds the open failures.
@@ -64,7 +65,9 @@ func (kind) Step(o deployment.Observation, p deployment.Plan) reconcile.Step {
 // server's.
 func (kind) Classify(err error, _ string) *failure.Failure {
 	result := connection.ResultOf(err)
-	f := &failure.Failure{Class: failure.Transient, Reason: result.Reason, Message: result.Message, RetryAfter: result.RetryAfter}
+	f := &failure.Failure{
+		Class: failure.Transient, Reason: result.Reason, Message: result.Message, RetryAfter: result.RetryAfter,
+	}
 	switch {
 	case result.Outcome == authcheck.ConfigChanging:
 		f.Class = failure.ConfigChanging

@@ -38,7 +38,7 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope) error {
 			return resolved.Client.DeleteToken(ctx, token.UserID, token.ID)
 		})
 		if err != nil && coder.KindOf(err) != coder.NotFound {
-			ctrl.LoggerFrom(ctx).Info("an orphaned token could not be revoked; retrying after the next refresh of the inventory",
+			ctrl.LoggerFrom(ctx).Info("an orphaned token could not be revoked; retrying after the next list of tokens",
 				"token", token.ID, "problem", err.Error())
 			break
 		}

@@ -109,7 +109,9 @@ func (r *Reconciler) replaceToken(ctx context.Context, s *scope) error {
 	serial, _ := r.o.Names.Serial(own.Name, uid) // 0 if the operator did not mint the current token
 	m := minting.Operation{
 		Conn: s.conn, UserID: user,
-		Request: coder.TokenRequest{Name: r.o.Names.Token(uid, serial+1), Lifetime: deployment.RenewLifetime(s.object, limit)},
+		Request: coder.TokenRequest{
+			Name: r.o.Names.Token(uid, serial+1), Lifetime: deployment.RenewLifetime(s.object, limit),
+		},
 		RequireUnpublished: func(ctx context.Context, lost coder.Token) error {
 			_, err := r.tokenSecret(ctx, s, func(value redact.Secret) bool {
 				id, _ := coder.TokenID(value)

@@ -105,7 +105,8 @@ func (r *Reconciler) onReferenced(kind string) handler.EventHandler {
 	mark := func(ctx context.Context, object client.Object) {
 		reference := authconfig.Reference{Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName()}
 		var list v1alpha1.CoderDeploymentList
-		err := r.o.Client.List(ctx, &list, client.MatchingFields{lookup.ByReference: reference.String()}, client.UnsafeDisableDeepCopy)
+		matching := client.MatchingFields{lookup.ByReference: reference.String()}
+		err := r.o.Client.List(ctx, &list, matching, client.UnsafeDisableDeepCopy)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "deployments that refer to an object could not be found",
 				"object", reference.String())

@@ -30,7 +30,7 @@ type Kind[T client.Object, M, S, O, P any] interface {
 	// NewMemory returns the memory of an object that was not seen before.
 	NewMemory() M
 	// Begin returns the state of a pass. It makes no request.
-	Begin(object T, memory *M) S
+	Begin(object T, memory M) S
 	// Observe reads what the decision is based on. It changes nothing. With an error the
 	// observation is incomplete.
 	Observe(ctx context.Context, pass S) (O, error)
@@ -148,7 +148,7 @@ func (l *Loop[T, M, S, O, P]) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, nil
 	}
 	defer l.gate.Release(object)
-	return l.runPass(ctx, &pass[T, M, S]{memory: m, start: l.clock.Now(), state: l.kind.Begin(object, &m.kind)})
+	return l.runPass(ctx, &pass[T, M, S]{memory: m, start: l.clock.Now(), state: l.kind.Begin(object, m.kind)}), nil
 }
 
 // pass is one pass over one object.
@@ -159,26 +159,26 @@ type pass[T client.Object, M, S any] struct {
 }
 
 // runPass observes, decides and acts until nothing is left to do, and then reports.
-func (l *Loop[T, M, S, O, P]) runPass(ctx context.Context, p *pass[T, M, S]) (ctrl.Result, error) {
+func (l *Loop[T, M, S, O, P]) runPass(ctx context.Context, p *pass[T, M, S]) ctrl.Result {
 	for actions := 0; ; actions++ {
 		o, err := l.observe(ctx, p)
 		if isOutdated(err) {
-			return l.requeueOutdated(p.memory), nil
+			return l.requeueOutdated(p.memory)
 		}
 		plan := l.kind.Decide(o)
 		step := l.kind.Step(o, plan)
 		if step.Action == "" || actions == maxActions || p.memory.mustWait(step.Action, p.start) {
-			return l.report(ctx, p, o, plan), nil
+			return l.report(ctx, p, o, plan)
 		}
 		if err := l.kind.Act(ctx, p.state, o, plan); isOutdated(err) {
-			return l.requeueOutdated(p.memory), nil
+			return l.requeueOutdated(p.memory)
 		} else if err != nil {
 			l.recordFailure(ctx, p.memory, l.classify(err, step.Action), step.Interval)
 			continue
 		}
 		p.memory.clearFailure(step.Action)
 		if step.Last {
-			return ctrl.Result{}, nil
+			return ctrl.Result{}
 		}
 	}
 }

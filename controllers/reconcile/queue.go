@@ -53,9 +53,9 @@ const (
 	spreadEach   = 2 * time.Millisecond // per session
 	spreadAtMost = 5 * time.Second
 
-	// steadyJitter is the maximum jitter of a requeue as a fraction of the delay;
-	// MaxSteadyJitter limits it in absolute terms.
-	steadyJitter    = 0.1
+	// steadyJitter is the maximum jitter of a requeue as a fraction of the delay.
+	steadyJitter = 0.1
+	// MaxSteadyJitter is the longest jitter of a requeue.
 	MaxSteadyJitter = 5 * time.Second
 )
 

@@ -33,24 +33,33 @@ type Watch struct {
 	Predicates []predicate.Predicate
 }
 
-// Register adds a controller to a manager. Queue adds keys to its work queue.
+// Controller is a controller that is to be added to a manager.
+type Controller struct {
+	Name       string
+	Reconciler reconcile.Reconciler
+	// Queue adds keys to the controller's work queue.
+	Queue   *Queue
+	Watches []Watch
+	// Workers is the number of passes that run at the same time.
+	Workers int
+}
+
+// AddTo adds the controller to a manager.
 //
 // Warm-up is enabled: a replica that is not the leader fills its caches, so that it can take over
 // without delay.
-func Register(
-	mgr ctrl.Manager, name string, r reconcile.Reconciler, queue *Queue, watches []Watch, workers int,
-) error {
-	b := ctrl.NewControllerManagedBy(mgr).Named(name).WatchesRawSource(queue.AsSource()).
-		WithOptions(controller.Options{MaxConcurrentReconciles: workers, EnableWarmup: ptr.To(true)})
-	for _, w := range watches {
+func (c Controller) AddTo(mgr ctrl.Manager) error {
+	b := ctrl.NewControllerManagedBy(mgr).Named(c.Name).WatchesRawSource(c.Queue.AsSource()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: c.Workers, EnableWarmup: ptr.To(true)})
+	for _, w := range c.Watches {
 		if w.MetadataOnly {
 			b = b.WatchesMetadata(w.Object, w.Handler, builder.WithPredicates(w.Predicates...))
 		} else {
 			b = b.Watches(w.Object, w.Handler, builder.WithPredicates(w.Predicates...))
 		}
 	}
-	if err := b.Complete(r); err != nil {
-		return fmt.Errorf("add controller %s: %w", name, err)
+	if err := b.Complete(c.Reconciler); err != nil {
+		return fmt.Errorf("add controller %s: %w", c.Name, err)
 	}
 	return nil
 }

@@ -33,8 +33,8 @@ func (k kind) NewMemory() *Memory {
 }
 
 // Begin returns the state of a pass.
-func (kind) Begin(object *v1alpha1.CoderSession, memory **Memory) *Scope {
-	return &Scope{Session: object, Memory: *memory}
+func (kind) Begin(object *v1alpha1.CoderSession, memory *Memory) *Scope {
+	return &Scope{Session: object, Memory: memory}
 }
 
 // Observe reads the state of the session.

@@ -112,7 +112,8 @@ func (r *Reconciler) quietWindow(ctx context.Context, s *v1alpha1.CoderSession) 
 func (r *Reconciler) onNamespace() handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, object client.Object) []ctrl.Request {
 		var list v1alpha1.CoderSessionList
-		if err := r.tools.Client.List(ctx, &list, client.InNamespace(object.GetName()), client.UnsafeDisableDeepCopy); err != nil {
+		err := r.tools.Client.List(ctx, &list, client.InNamespace(object.GetName()), client.UnsafeDisableDeepCopy)
+		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "sessions of a namespace could not be found", "namespace", object.GetName())
 			return nil
 		}

@@ -177,11 +177,10 @@ func completePlan(o Observation, p Plan) Plan {
 	if p.Action == StoreGrant {
 		return p
 	}
-	leavesTraces := p.Action == Mint || p.Action == Publish || p.Action == RegisterClient
-	if leavesTraces && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer) {
+	switch {
+	case p.leavesTraces() && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer):
 		return Plan{Action: AddFinalizer}
-	}
-	if p.SkipStatusUpdate || p.KeepStatus {
+	case p.SkipStatusUpdate, p.KeepStatus:
 		return p
 	}
 	if p.Token == nil {
@@ -199,13 +198,25 @@ func completePlan(o Observation, p Plan) Plan {
 	setWorkspaceWatchedCondition(o, &p)
 	p.PendingRevocations = pendingRevocations(o, p.RevokeAll)
 	p.PendingRevocations = p.PendingRevocations[:min(len(p.PendingRevocations), maxPendingRevocations)]
-	deleted := !o.Session.DeletionTimestamp.IsZero() // beingDeleted has decided all of this
-	if p.Action == Nothing && !deleted && (p.RevokeAll || !o.Session.Spec.Paused) {
-		revokeDueTokens(o, &p)
-		forgetGrant(o, &p)
-		requeueForWorkspace(o, &p)
-	}
+	planCleanup(o, &p)
 	return p
+}
+
+// leavesTraces reports whether the action creates something that has to be revoked later.
+func (p Plan) leavesTraces() bool {
+	return p.Action == Mint || p.Action == Publish || p.Action == RegisterClient
+}
+
+// planCleanup plans what a session that is not being deleted no longer needs. beingDeleted decides
+// all of that for others.
+func planCleanup(o Observation, p *Plan) {
+	paused := o.Session.Spec.Paused && !p.RevokeAll
+	if p.Action != Nothing || paused || !o.Session.DeletionTimestamp.IsZero() {
+		return
+	}
+	revokeDueTokens(o, p)
+	forgetGrant(o, p)
+	requeueForWorkspace(o, p)
 }
 
 // defaultInterval is used if the deployment is not known, shortestInterval if it asks for a shorter

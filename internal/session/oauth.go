@@ -62,7 +62,12 @@ func decideHeldGrant(o Observation) Plan {
 	if g.Refreshable && (requested || !o.serverNow().Before(o.refreshTime())) {
 		return Plan{Action: RefreshGrant}
 	}
-	p := publishIfAccepted(o, g.Fingerprint)
+	return publishGrant(o, publishIfAccepted(o, g.Fingerprint))
+}
+
+// publishGrant completes the plan for an access token that is not due.
+func publishGrant(o Observation, p Plan) Plan {
+	g := o.Grant
 	switch {
 	case p.Action == Nothing && o.isGrantRefused():
 		return Plan{Action: RefreshGrant}

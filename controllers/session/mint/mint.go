@@ -34,7 +34,9 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, _ session.Observa
 			Scopes:    base.ToStrings(spec.Scopes),
 			AllowList: base.ToStrings(spec.AllowList),
 		},
-		RequireUnpublished: func(ctx context.Context, token coder.Token) error { return m.requireUnpublished(ctx, s, token) },
+		RequireUnpublished: func(ctx context.Context, token coder.Token) error {
+			return m.requireUnpublished(ctx, s, token)
+		},
 	}
 	value, token, err := operation.Run(ctx)
 	if err != nil {
@@ -68,7 +70,8 @@ func (m *Method) requireUnpublished(ctx context.Context, s *base.Scope, token co
 		return minting.SecretConflict(s.Session.SecretName(), why)
 	}
 	meta := lookup.Metadata("Secret")
-	err := m.tools.APIReader.Get(ctx, types.NamespacedName{Namespace: s.Session.Namespace, Name: s.Session.SecretName()}, meta)
+	key := types.NamespacedName{Namespace: s.Session.Namespace, Name: s.Session.SecretName()}
+	err := m.tools.APIReader.Get(ctx, key, meta)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("look whether token %s is published: %w", token.ID, err)
 	}
@@ -78,7 +81,8 @@ func (m *Method) requireUnpublished(ctx context.Context, s *base.Scope, token co
 		return published("it publishes the token already")
 	}
 	// The prefix contains only a part of the UID, so two sessions can share it.
-	others, err := lookup.SessionsBy(ctx, m.tools.Client, lookup.ByTokenPrefix, m.tools.Names.SessionPrefix(string(s.Session.UID)))
+	prefix := m.tools.Names.SessionPrefix(string(s.Session.UID))
+	others, err := lookup.SessionsBy(ctx, m.tools.Client, lookup.ByTokenPrefix, prefix)
 	if err != nil {
 		return err
 	}

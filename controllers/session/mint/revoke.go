@@ -35,7 +35,8 @@ func (m *Method) revokeTokens(ctx context.Context, s *base.Scope, _ session.Obse
 		ids = append(ids, token.ID)
 	}
 	if len(ids) > 0 {
-		m.tools.Status.Event(s.Session, corev1.EventTypeNormal, v1alpha1.EventRevoked, "Revoke", "revoked "+strings.Join(ids, ", "))
+		m.tools.Status.Event(s.Session, corev1.EventTypeNormal, v1alpha1.EventRevoked, "Revoke",
+			"revoked "+strings.Join(ids, ", "))
 	}
 	return failed
 }

@@ -166,7 +166,8 @@ func (m *Method) wantedScopes(s *base.Scope) []string {
 // with the same static client. The server keeps only one grant for both (contract G.17).
 func (m *Method) sharingSession(ctx context.Context, s *base.Scope) (string, error) {
 	state, check := memoryOf(s).grant.state, s.Memory.Check
-	if state.Client == nil || !state.Client.Static || check.User == nil || check.Credential != memoryOf(s).grant.fingerprint {
+	checked := check.User != nil && check.Credential == memoryOf(s).grant.fingerprint
+	if state.Client == nil || !state.Client.Static || !checked {
 		return "", nil
 	}
 	others, err := lookup.SessionsBy(ctx, m.tools.Client, lookup.ByUser, check.User.ID)

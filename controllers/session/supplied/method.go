@@ -47,13 +47,14 @@ func (m *Method) Credential(
 	if source.Fingerprint != o.SuppliedToken.Fingerprint {
 		*memoryOf(s) = memory{} // the supplied token has changed: read it again
 	}
-	return &credential{source: source, value: value, read: func(ctx context.Context) (session.SuppliedToken, redact.Secret, error) {
+	read := func(ctx context.Context) (session.SuppliedToken, redact.Secret, error) {
 		next, value, _, err := m.readSource(ctx, s)
 		if next.Fingerprint != source.Fingerprint {
 			*memoryOf(s) = memory{}
 		}
 		return next, value, err
-	}}, nil
+	}
+	return &credential{source: source, value: value, read: read}, nil
 }
 
 // credential is a supplied token. If it is rejected, the Secret is read again: it may have been
