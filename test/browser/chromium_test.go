@@ -13,7 +13,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// findChromium is the path of the browser. Without one there is nothing to test: where it is required that is a failure.
+// findChromium is the path of the browser. Without one there is nothing to test: where it is
+// required that is a failure.
 func findChromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -29,7 +30,7 @@ func findChromium(t *testing.T) string {
 	return ""
 }
 
-// browser is a person's browser, which nobody has used before, with one tab.
+// browser is a person's browser with a new profile and one tab.
 type browser struct {
 	t         *testing.T
 	tab       context.Context
@@ -39,7 +40,8 @@ type browser struct {
 	met       int // pages so far
 }
 
-// newBrowser starts a browser for pages of these origins, with a profile of its own. It ends with the test.
+// newBrowser starts a browser for pages of these origins, with a profile of its own. It ends with
+// the test.
 func newBrowser(t *testing.T, artifacts string, origins ...string) *browser {
 	t.Helper()
 	output, err := os.Create(filepath.Join(artifacts, "chromium.log"))
@@ -52,7 +54,7 @@ func newBrowser(t *testing.T, artifacts string, origins ...string) *browser {
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-quic", true),
-		// Whatever the browser itself would like to ask somebody: there is nobody.
+		// The browser's own requests lead nowhere.
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1"),
 	)
 	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
@@ -67,7 +69,7 @@ func newBrowser(t *testing.T, artifacts string, origins ...string) *browser {
 // startBrowser for the pages of the world's Coder server and of the operator.
 func (w *browserEnv) startBrowser() *browser {
 	w.T.Helper()
-	return newBrowser(w.T, w.artifacts, w.listener.URL(), originOf(w.site.callbackURL))
+	return newBrowser(w.t, w.artifacts, w.listener.URL(), originOf(w.site.callbackURL))
 }
 
 // openAddress does what a person does who pastes a URL into the address bar.

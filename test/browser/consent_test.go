@@ -24,7 +24,7 @@ const (
 	unknown = "This link is not known"
 )
 
-// signsIn opens a URL as somebody whom the server does not know yet, and comes to the consent page.
+// signsIn opens a URL as a person who is not signed in yet, and comes to the consent page.
 func (w *browserEnv) signsIn(b *browser, address string) *page {
 	w.T.Helper()
 	b.openAddress(address).requirePage(http.StatusOK, signIn)
@@ -41,7 +41,7 @@ func (w *browserEnv) requireConsentPage(p *page) *page {
 	return p.requireText(person, "coder:workspaces.access", strings.TrimPrefix(originOf(w.site.callbackURL), "http://"))
 }
 
-// B62, B63: a person signs in and agrees. Whoever takes the same way back once more is told that it was used, and takes
+// B62, B63: a person signs in and agrees. A second use of the same callback is told so, and takes
 // nothing away.
 func TestAPersonConsents(t *testing.T) {
 	w := newEnv(t)
@@ -49,16 +49,18 @@ func TestAPersonConsents(t *testing.T) {
 	b := w.startBrowser()
 
 	w.signsIn(b, l.nextURL().String())
-	b.pressButton("approve").requirePage(http.StatusOK, granted).requireText(sessionName, w.Namespace, "You can close this page.").keepsQuiet()
+	b.pressButton("approve").requirePage(http.StatusOK, granted).requireText(sessionName, w.Namespace,
+		"You can close this page.").keepsQuiet()
 	l.requireExit(0)
 	l.requireOutput("Session " + w.Namespace + "/" + sessionName + " is ready.")
 	l.requireOutput(person)
 	w.requireReady()
 
-	before := w.secret(sessionName).ResourceVersion
-	b.reloadPage().requirePage(http.StatusGone, used).requireText("Nothing has changed.", "kubectl get codersession -n "+w.Namespace+" "+sessionName).keepsQuiet()
+	before := w.CurrentSecret(sessionName).ResourceVersion
+	b.reloadPage().requirePage(http.StatusGone, used).requireText("Nothing has changed.",
+		"kubectl get codersession -n "+w.Namespace+" "+sessionName).keepsQuiet()
 	w.requireReady()
-	if after := w.secret(sessionName).ResourceVersion; after != before {
+	if after := w.CurrentSecret(sessionName).ResourceVersion; after != before {
 		t.Errorf("the session's Secret was written again: %s after %s", after, before)
 	}
 }
@@ -71,7 +73,8 @@ func TestAPersonDeclinesAndThenConsents(t *testing.T) {
 
 	first := l.nextURL().String()
 	w.signsIn(b, first)
-	b.pressButton("cancel").requirePage(http.StatusOK, denied).requireText("kubectl coder login -n " + w.Namespace + " " + sessionName).keepsQuiet()
+	b.pressButton("cancel").requirePage(http.StatusOK,
+		denied).requireText("kubectl coder login -n " + w.Namespace + " " + sessionName).keepsQuiet()
 	second := l.nextURL().String()
 	if second == first {
 		t.Error("the URL that is used up is printed again")
@@ -83,29 +86,33 @@ func TestAPersonDeclinesAndThenConsents(t *testing.T) {
 	w.requireReady()
 }
 
-// B62, B63: a person agrees when the ten minutes are over, at a time when the operator cannot make another URL: the page
-// says what to do, and the program prints the new URL as soon as there is one.
+// B62, B63: a person agrees when the ten minutes are over, at a time when the operator cannot make
+// another URL: the page says what to do, and the program prints the new URL as soon as there is
+// one.
 func TestALinkExpires(t *testing.T) {
 	w := newEnv(t)
 	l := w.startLogin()
 	b := w.startBrowser()
 
 	w.signsIn(b, l.nextURL().String())
-	mended := w.Coder.Inject(coderd.Fault{Kind: coderd.FaultStatus, Status: http.StatusServiceUnavailable, Method: http.MethodGet, Path: metadataPath})
+	stopFault := w.Coder.Inject(coderd.Fault{Kind: coderd.FaultStatus, Status: http.StatusServiceUnavailable,
+		Method: http.MethodGet, Path: metadataPath})
 	w.endAttempt()
 	b.pressButton("approve").requirePage(http.StatusGone, expired).
-		requireText("Links are good for ten minutes.", "Nothing has changed.", "kubectl coder login -n "+w.Namespace+" "+sessionName).keepsQuiet()
+		requireText("Links are good for ten minutes.", "Nothing has changed.",
+			"kubectl coder login -n "+w.Namespace+" "+sessionName).keepsQuiet()
 	if w.checkReady() == nil {
 		t.Error("the session is ready")
 	}
-	mended()
+	stopFault()
 	w.requireConsentPage(b.openAddress(l.nextURL().String()))
 	b.pressButton("approve").requirePage(http.StatusOK, granted)
 	l.requireExit(0)
 	w.requireReady()
 }
 
-// B63: a person agrees when the ten minutes are over, and another URL has taken the old one's place.
+// B63: a person agrees when the ten minutes are over, and another URL has taken the old one's
+// place.
 func TestALinkIsReplaced(t *testing.T) {
 	w := newEnv(t)
 	l := w.startLogin()
@@ -115,15 +122,16 @@ func TestALinkIsReplaced(t *testing.T) {
 	w.endAttempt()
 	second := l.nextURL().String()
 	b.pressButton("approve").requirePage(http.StatusGone, expired).
-		requireText("Links are good for ten minutes.", "Nothing has changed.", "kubectl coder login -n "+w.Namespace+" "+sessionName).keepsQuiet()
+		requireText("Links are good for ten minutes.", "Nothing has changed.",
+			"kubectl coder login -n "+w.Namespace+" "+sessionName).keepsQuiet()
 	w.requireConsentPage(b.openAddress(second))
 	b.pressButton("approve").requirePage(http.StatusOK, granted)
 	l.requireExit(0)
 	w.requireReady()
 }
 
-// B62: somebody who makes up a state, of this session or of none, gets nothing and changes nothing. The person's own link
-// is as good as before.
+// B62: a made-up state, of this session or of none, gets nothing and changes nothing. The person's
+// own link is as good as before.
 func TestAForgedStateChangesNothing(t *testing.T) {
 	w := newEnv(t)
 	l := w.startLogin()
@@ -131,16 +139,17 @@ func TestAForgedStateChangesNothing(t *testing.T) {
 
 	address := l.nextURL()
 	state := address.Query().Get("state")
-	document := w.secret(sessionName + "-oauth").ResourceVersion
+	document := w.CurrentSecret(sessionName + "-oauth").ResourceVersion
 	ours, _, _ := strings.Cut(state, ".")
 	for _, forged := range []string{ours + ".AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "made-up"} {
 		back := w.site.callbackURL + "?" + url.Values{"code": {"made-up-code"}, "state": {forged}}.Encode()
-		b.openAddress(back).requirePage(http.StatusNotFound, unknown).requireText("Nothing has changed.", "kubectl coder login").keepsQuiet()
+		b.openAddress(back).requirePage(http.StatusNotFound, unknown).requireText("Nothing has changed.",
+			"kubectl coder login").keepsQuiet()
 	}
-	if got := w.secret(sessionName + "-oauth").ResourceVersion; got != document {
+	if got := w.CurrentSecret(sessionName + "-oauth").ResourceVersion; got != document {
 		t.Errorf("the session's document was written: %s after %s", got, document)
 	}
-	if shown := w.session().Status.Authorization; shown == nil || shown.URL != address.String() {
+	if shown := w.CurrentSession(sessionName).Status.Authorization; shown == nil || shown.URL != address.String() {
 		t.Errorf("the session shows another URL: %+v", shown)
 	}
 	w.signsIn(b, address.String())

@@ -26,19 +26,20 @@ type login struct {
 	stderr string // path of what it says to people
 }
 
-// startLogin starts the program as the person, who may only look at sessions. It ends with the test.
+// startLogin starts the program as the person, who may only look at sessions. It ends with the
+// test.
 func (w *browserEnv) startLogin() *login {
 	w.T.Helper()
-	l := &login{t: w.T, ended: make(chan struct{}), stderr: filepath.Join(w.artifacts, "login.txt")}
+	l := &login{t: w.t, ended: make(chan struct{}), stderr: filepath.Join(w.artifacts, "login.txt")}
 	said, err := os.OpenFile(l.stderr, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	requireNoError(w.T, err)
+	w.Must(err)
 	defer said.Close() // the program has a descriptor of its own
 	command := exec.CommandContext(w.T.Context(), w.site.programPath(pluginProgram),
 		"login", sessionName, "--namespace", w.Namespace, "--no-browser", "--kubeconfig", w.site.person.Kubeconfig)
 	command.Stderr = said
 	out, err := command.StdoutPipe()
-	requireNoError(w.T, err)
-	requireNoError(w.T, command.Start())
+	w.Must(err)
+	w.Must(command.Start())
 	urls := make(chan string, 10) // more than any test waits for
 	l.urls = urls
 	go func() {

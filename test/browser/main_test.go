@@ -14,7 +14,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// artifactsVariable names the folder for what the tests leave behind; without it that is bin/browser.
+// artifactsVariable names the folder for what the tests leave behind; without it that is
+// bin/browser.
 const artifactsVariable = "BROWSER_ARTIFACTS"
 
 // artifacts is the absolute path of that folder.
@@ -36,14 +37,15 @@ func runTests(m *testing.M) int {
 	return code
 }
 
-// prepareFolders goes to the repository's own module: test/kube takes the CRDs and the Kubernetes programs of the one that it
-// finds itself in.
+// prepareFolders goes to the repository's own module: test/kube takes the CRDs and the Kubernetes
+// programs of the one that it finds itself in.
 func prepareFolders() error {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		return fmt.Errorf("find the repository: %w", err)
 	}
-	if artifacts, err = filepath.Abs(cmp.Or(os.Getenv(artifactsVariable), filepath.Join(root, "bin", "browser"))); err != nil {
+	if artifacts, err = filepath.Abs(cmp.Or(os.Getenv(artifactsVariable),
+		filepath.Join(root, "bin", "browser"))); err != nil {
 		return fmt.Errorf("%s: %w", artifactsVariable, err)
 	}
 	return errors.Join(os.MkdirAll(artifacts, 0o700), os.Chdir(root))

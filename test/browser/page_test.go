@@ -39,8 +39,8 @@ const readFacts = `({
 	scripts: document.scripts.length,
 })`
 
-// looks are how a page is looked at, in CSS pixels. 320 is the width at which nothing may have to be scrolled sideways
-// (WCAG 2.2, success criterion 1.4.10).
+// looks are how a page is looked at, in CSS pixels. 320 is the width at which nothing may have to
+// be scrolled sideways (WCAG 2.2, success criterion 1.4.10).
 var looks = []look{
 	{name: "light", width: 1024, height: 768},
 	{name: "dark", width: 1024, height: 768, dark: true},
@@ -66,7 +66,8 @@ const readSight = `({
 	background: getComputedStyle(document.body).backgroundColor.match(/[0-9.]+/g).map(Number),
 })`
 
-// arriveAt does something that leads to a page, keeps what that looks like, and fails the test unless all is well with it.
+// arriveAt does something that leads to a page, keeps what that looks like, and fails the test
+// unless all is well with it.
 func (b *browser) arriveAt(how string, act chromedp.Action[chromedp.Void]) *page {
 	b.t.Helper()
 	p, wrong := b.visitPage(how, act)
@@ -85,7 +86,8 @@ func (b *browser) arriveAt(how string, act chromedp.Action[chromedp.Void]) *page
 	return p
 }
 
-// visitPage does something that leads to a page, and looks at that in every way. It returns what is wrong with it.
+// visitPage does something that leads to a page, and looks at that in every way. It returns what is
+// wrong with it.
 func (b *browser) visitPage(how string, act chromedp.Action[chromedp.Void]) (*page, []string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.tab, patience)
@@ -125,13 +127,14 @@ func (f facts) findFaults() (wrong []string) {
 	return wrong
 }
 
-// applyTo shows the page of a tab so. Nothing is loaded anew by that.
+// applyTo shows the page of a tab so. Nothing is loaded again by that.
 func (l look) applyTo(tab context.Context) error {
 	scheme := "light"
 	if l.dark {
 		scheme = "dark"
 	}
-	prefer := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
+	prefer := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme}}}
 	if _, err := chromedp.Call(tab, emulation.SetEmulatedMedia, prefer); err != nil {
 		return fmt.Errorf("prefer %s: %w", scheme, err)
 	}
@@ -143,7 +146,8 @@ func (l look) applyTo(tab context.Context) error {
 
 func (s sight) findFaults(l look) (wrong []string) {
 	if s.Beyond > 0 {
-		wrong = append(wrong, fmt.Sprintf("%s: it has to be scrolled sideways, by %g pixels of %d", l.name, s.Beyond, l.width))
+		wrong = append(wrong, fmt.Sprintf("%s: it has to be scrolled sideways, by %g pixels of %d", l.name, s.Beyond,
+			l.width))
 	}
 	switch back := s.Background; {
 	case len(back) > 3:
@@ -160,7 +164,8 @@ var notInFile = regexp.MustCompile(`[^a-z0-9]+`)
 // pictureFile is where a picture is kept: in the order in which the pages were met.
 func (p *page) pictureFile(look string) string {
 	name := notInFile.ReplaceAllString(strings.ToLower(strings.Join(p.facts.Headings, " ")), "-")
-	return filepath.Join(p.b.artifacts, fmt.Sprintf("%02d-%s-%s.png", p.b.met, strings.Trim(name[:min(len(name), 40)], "-"), look))
+	return filepath.Join(p.b.artifacts, fmt.Sprintf("%02d-%s-%s.png", p.b.met,
+		strings.Trim(name[:min(len(name), 40)], "-"), look))
 }
 
 // requirePage fails the test unless the page has this status and heading.
@@ -183,7 +188,8 @@ func (p *page) requireText(texts ...string) *page {
 	return p
 }
 
-// keepsQuiet fails the test when what came in the page's address stands in the page: a code is a credential (B90).
+// keepsQuiet fails the test when what came in the page's address stands in the page: a code is a
+// credential (B90).
 func (p *page) keepsQuiet() *page {
 	p.b.t.Helper()
 	for name, values := range p.address.Query() {

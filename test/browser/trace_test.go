@@ -80,13 +80,14 @@ func (tr *trace) isDocument(address string) bool {
 
 func describeIssue(issue *audits.InspectorIssue) string {
 	if d := issue.Details; d != nil && d.ContentSecurityPolicyIssueDetails != nil {
-		return fmt.Sprintf("%s: %s blocks %q", issue.Code, d.ContentSecurityPolicyIssueDetails.ViolatedDirective, d.ContentSecurityPolicyIssueDetails.BlockedURL)
+		return fmt.Sprintf("%s: %s blocks %q", issue.Code, d.ContentSecurityPolicyIssueDetails.ViolatedDirective,
+			d.ContentSecurityPolicyIssueDetails.BlockedURL)
 	}
 	return string(issue.Code)
 }
 
-// takeFaults returns what is wrong with what the tab has done for one page, which has to come from these origins, alone and as one
-// document. Then the next page begins.
+// takeFaults returns what is wrong with what the tab has done for one page, which has to come from
+// these origins, alone and as one document. Then the next page begins.
 func (tr *trace) takeFaults(origins []string) []string {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()

@@ -9,19 +9,17 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 )
 
 const (
-	// person is who logs in, of the cluster and of Coder, and viewers the role that config/rbac gives people who only look.
+	// person is who logs in, of the cluster and of Coder, and viewers the role that config/rbac gives
+	// people who only look.
 	person  = "ada"
 	viewers = "coder-session-operator-codersession-viewer"
 	// sessionName is of the one session in a test's namespace.
@@ -32,13 +30,11 @@ const (
 
 // browserEnv is a test's own Coder server and namespace, with one session that waits for a person.
 type browserEnv struct {
-	T         *testing.T
+	*testenv.Env
+	t         *testing.T
 	site      *site
 	artifacts string
-	Namespace string
-
-	Coder    *coderd.Server
-	listener *coderd.Listener
+	listener  *coderd.Listener
 }
 
 // newEnv skips the test where there is no browser, before anything is started.
@@ -46,41 +42,37 @@ func newEnv(t *testing.T) *browserEnv {
 	t.Helper()
 	findChromium(t)
 	t.Parallel()
-	w := &browserEnv{T: t, site: theSite(t), artifacts: artifactsOf(t)}
-	w.Namespace = w.site.cluster.Namespace(t, nil)
+	w := &browserEnv{t: t, site: theSite(t), artifacts: artifactsOf(t)}
+	w.Env = testenv.New(t, w.site.cluster, nil)
 	w.startCoder()
 	w.letPersonLook()
+	auth := v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{
+		Scopes: []v1alpha1.Scope{"coder:workspaces.access", "user:read_personal"},
+	}}
 	w.Create(&v1alpha1.CoderDeployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "prod"},
-		Spec:       v1alpha1.CoderDeploymentSpec{URL: w.listener.URL(), Verify: v1alpha1.VerifyPolicy{QuietPeriod: "200ms", MaxDelay: "2s"}},
-	})
-	w.Create(&v1alpha1.CoderSession{
-		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: sessionName},
-		Spec: v1alpha1.CoderSessionSpec{
-			DeploymentRef: v1alpha1.DeploymentRef{Name: "prod"},
-			Auth:          v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{Scopes: []v1alpha1.Scope{"coder:workspaces.access", "user:read_personal"}}},
+		ObjectMeta: w.Meta(testenv.DeploymentName),
+		Spec: v1alpha1.CoderDeploymentSpec{
+			URL: w.listener.URL(), Verify: v1alpha1.VerifyPolicy{QuietPeriod: "200ms", MaxDelay: "2s"},
 		},
-	})
+	}, w.NewSession(sessionName, auth))
 	return w
 }
 
-// startCoder starts a server that takes dynamic registrations. It speaks plain http, which browsers take for trustworthy on
-// a machine's own address.
+// startCoder starts a server that takes dynamic registrations. It speaks plain http, which browsers
+// trust on a machine's own address.
 func (w *browserEnv) startCoder() {
 	w.T.Helper()
 	w.Coder = coderd.New(coderd.Options{OAuth2Provider: true, DynamicRegistration: true})
 	var err error
 	w.listener, err = w.Coder.Start(coderd.ListenOptions{})
-	requireNoError(w.T, err)
+	w.Must(err)
 	w.T.Cleanup(func() { _ = w.listener.Close() })
 	w.Coder.Reconfigure(func(o *coderd.Options) { o.AccessURL = w.listener.URL() }) // not known before
-	for _, name := range []string{person, "grace"} {
-		_, err := w.Coder.CreateUser(coderd.UserOptions{Username: name})
-		requireNoError(w.T, err)
-	}
+	w.CreateUsers(person, "grace")
 }
 
-// letPersonLook gives the person the right to look at sessions in the namespace, which is all that a login needs.
+// letPersonLook gives the person the right to look at sessions in the namespace, which is all that
+// a login needs.
 func (w *browserEnv) letPersonLook() {
 	w.T.Helper()
 	w.Create(&rbacv1.RoleBinding{
@@ -90,72 +82,50 @@ func (w *browserEnv) letPersonLook() {
 	})
 }
 
-func (w *browserEnv) Create(object client.Object) {
-	w.T.Helper()
-	requireNoError(w.T, w.site.cluster.Client.Create(w.T.Context(), object))
-}
-
-func (w *browserEnv) session() *v1alpha1.CoderSession {
-	w.T.Helper()
-	s := &v1alpha1.CoderSession{}
-	requireNoError(w.T, w.site.cluster.Client.Get(w.T.Context(), types.NamespacedName{Namespace: w.Namespace, Name: sessionName}, s))
-	return s
-}
-
-func (w *browserEnv) secret(name string) *corev1.Secret {
-	w.T.Helper()
-	s := &corev1.Secret{}
-	requireNoError(w.T, w.site.cluster.Client.Get(w.T.Context(), types.NamespacedName{Namespace: w.Namespace, Name: name}, s))
-	return s
-}
-
 // checkReady is an error unless the session is.
 func (w *browserEnv) checkReady() error {
-	s := w.session()
-	condition := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
-	if condition == nil || condition.Status != metav1.ConditionTrue || condition.ObservedGeneration != s.Generation {
-		return fmt.Errorf("session %s is %+v", s.Name, condition)
-	}
-	return nil
+	return testenv.CheckReady(w.CurrentSession(sessionName), metav1.ConditionTrue, v1alpha1.ReasonActive)
 }
 
-// requireReady fails the test unless the session is ready and holds what the person has granted. Who has heard so from
-// kubectl-coder need not wait for it.
+// requireReady fails the test unless the session is ready and holds what the person has granted.
+// Who has heard so from kubectl-coder need not wait for it.
 func (w *browserEnv) requireReady() {
 	w.T.Helper()
-	requireNoError(w.T, w.checkReady())
-	requireNoError(w.T, w.holdsTheGrant())
+	w.Must(w.checkReady())
+	w.Must(w.holdsTheGrant())
 }
 
-// holdsTheGrant is an error unless the session's Secret holds a token that the server accepts, and that is of the person's
-// only grant.
+// holdsTheGrant is an error unless the session's Secret holds a token that the server accepts, and
+// that is of the person's only grant.
 func (w *browserEnv) holdsTheGrant() error {
-	secret, grants := w.secret(sessionName), w.Coder.OAuthGrants(person, "")
+	secret, grants := w.CurrentSecret(sessionName), w.Coder.OAuthGrants(person, "")
 	switch {
 	case !w.Coder.AcceptsToken(string(secret.Data["session"])):
 		return errors.New("the server does not accept the token of the session's Secret")
 	case len(grants) != 1:
 		return fmt.Errorf("%s has %d grants, want one", person, len(grants))
 	case grants[0].Key.ID != secret.Annotations[v1alpha1.AnnotationTokenID]:
-		return fmt.Errorf("the Secret holds token %s, %s has granted %s", secret.Annotations[v1alpha1.AnnotationTokenID], person, grants[0].Key.ID)
+		return fmt.Errorf("the Secret holds token %s, %s has granted %s", secret.Annotations[v1alpha1.AnnotationTokenID],
+			person, grants[0].Key.ID)
 	}
 	return nil
 }
 
-// endAttempt lets the session's ten minutes be over: what would be the future is the past. Nothing else is touched.
+// endAttempt lets the session's ten minutes be over: what would be the future is the past. Nothing
+// else is touched.
 func (w *browserEnv) endAttempt() {
 	w.T.Helper()
-	secret := w.secret(sessionName + "-oauth")
+	secret := w.CurrentSecret(sessionName + "-oauth")
 	var document map[string]json.RawMessage
-	requireNoError(w.T, json.Unmarshal(secret.Data[documentKey], &document))
+	w.Must(json.Unmarshal(secret.Data[documentKey], &document))
 	var attempt map[string]json.RawMessage
-	requireNoError(w.T, json.Unmarshal(document["attempt"], &attempt))
+	w.Must(json.Unmarshal(document["attempt"], &attempt))
 	var err error
 	attempt["expiresAt"], err = json.Marshal(time.Now().Add(-time.Second))
-	requireNoError(w.T, err)
+	w.Must(err)
 	document["attempt"], err = json.Marshal(attempt)
-	requireNoError(w.T, err)
+	w.Must(err)
 	secret.Data[documentKey], err = json.Marshal(document)
-	requireNoError(w.T, err)
-	requireNoError(w.T, w.site.cluster.Client.Update(w.T.Context(), secret)) // a conflict would be a defect: nobody else writes now
+	w.Must(err)
+	w.Must(w.Client.Update(w.T.Context(), secret)) // a conflict would be a defect: there is no other writer now
 }

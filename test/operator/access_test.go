@@ -17,10 +17,13 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 )
 
 // newGuestSession is a session in another namespace that refers to the world's deployment.
-func (w *operatorEnv) newGuestSession(namespace, name string, auth v1alpha1.Auth, changes ...func(*v1alpha1.CoderSessionSpec)) *v1alpha1.CoderSession {
+func (w *operatorEnv) newGuestSession(
+	namespace, name string, auth v1alpha1.Auth, changes ...func(*v1alpha1.CoderSessionSpec),
+) *v1alpha1.CoderSession {
 	s := w.NewSession(name, auth, changes...)
 	s.Namespace = namespace
 	s.Spec.DeploymentRef.Namespace = v1alpha1.ObjectName(w.Namespace)
@@ -30,7 +33,7 @@ func (w *operatorEnv) newGuestSession(namespace, name string, auth v1alpha1.Auth
 // inNamespace looks at things in another namespace.
 func (w *operatorEnv) inNamespace(namespace string) *operatorEnv {
 	other := *w
-	other.Namespace = namespace
+	other.Env = w.InNamespace(namespace)
 	return &other
 }
 
@@ -121,7 +124,7 @@ func TestDeploymentsShareNothing(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return CheckCondition("session b", s.Status.Conditions, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonActive, "")
+		return testenv.CheckReady(s, metav1.ConditionTrue, v1alpha1.ReasonActive)
 	})
 	a, b := string(w.CurrentSecret("a").Data["session"]), string(w.CurrentSecret("b").Data["session"])
 	if !w.Coder.AcceptsToken(a) || w.Coder.AcceptsToken(b) || !other.coder.AcceptsToken(b) || other.coder.AcceptsToken(a) {
@@ -134,7 +137,7 @@ func withNamePrefix(object *v1alpha1.CoderSession, prefix string) client.Object 
 	return object
 }
 
-// B21: an event on a Secret that nobody refers to wakes nobody; one that a
+// B21: an event on a Secret without a reference to it reconciles nothing; one that a
 // deployment refers to wakes that one only.
 func TestAnEventWakesOnlyThoseThatRefer(t *testing.T) {
 	w := newEnv(t, withMTLS)
@@ -152,11 +155,11 @@ func TestAnEventWakesOnlyThoseThatRefer(t *testing.T) {
 	})
 	w.Coder.ResetLog()
 	other.coder.ResetLog()
-	before := w.operator.calls.allCalls()
+	before := w.calls.allCalls()
 	w.WriteSecret("unrelated", map[string]string{"a": "b"})
 	w.WriteSecret("unrelated", map[string]string{"a": "c"})
 	w.Throughout(700e6, func(context.Context) error { return nil })
-	if calls := w.operator.calls.callsSince(before); len(calls) > 0 || len(w.Coder.Requests()) > 0 {
+	if calls := w.calls.callsSince(before); len(calls) > 0 || len(w.Coder.Requests()) > 0 {
 		t.Errorf("an unrelated Secret cost %v and %d requests", calls, len(w.Coder.Requests()))
 	}
 	value, _, err := other.coder.CreateToken(tokenFor("operator"))
@@ -221,7 +224,7 @@ func TestTheRoleIsEnough(t *testing.T) {
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: w.Namespace}},
 	})
-	w.operator = w.runOperator(user.Config, []string{w.Namespace}, nil)
+	w.runOperator(user.Config, []string{w.Namespace}, nil)
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
 		spec.Secret = &v1alpha1.GeneratedSecret{IncludeClientCertificate: true}
 	}))

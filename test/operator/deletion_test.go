@@ -15,16 +15,17 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
-func (w *operatorEnv) noSession(name string) check {
+func (w *operatorEnv) noSession(name string) wait.Check {
 	return func(ctx context.Context) error {
 		_, err := w.GetSession(ctx, name)
 		return mustBeGone("session "+name, err)
 	}
 }
 
-func (w *operatorEnv) noSecret(name string) check {
+func (w *operatorEnv) noSecret(name string) wait.Check {
 	return func(ctx context.Context) error {
 		_, err := w.GetSecret(ctx, name)
 		return mustBeGone("Secret "+name, err)
@@ -74,7 +75,8 @@ func TestADeploymentWaitsForItsSessions(t *testing.T) {
 	d, err := w.GetDeployment(t.Context(), "prod")
 	w.Must(err)
 	w.Delete(d)
-	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionReady, "False", v1alpha1.ReasonTerminating, w.Namespace+"/ci"), w.IsReady("ci"))
+	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionReady, "False", v1alpha1.ReasonTerminating, w.Namespace+"/ci"),
+		w.IsReady("ci"))
 	w.Delete(w.CurrentSession("ci"))
 	w.Eventually(w.noSession("ci"), w.hasLiveTokens(0), func(ctx context.Context) error {
 		_, err := w.GetDeployment(ctx, "prod")
@@ -96,7 +98,7 @@ func TestAnUnreachableServerDelaysDeletionAndIsGivenUp(t *testing.T) {
 	w.Eventually(w.noSession("ci"), w.hasEvent(corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, id))
 }
 
-func (w *operatorEnv) hasEvent(kind, reason, fragment string) check {
+func (w *operatorEnv) hasEvent(kind, reason, fragment string) wait.Check {
 	return func(ctx context.Context) error {
 		for _, e := range w.listEvents(ctx) {
 			if e.Type == kind && e.Reason == reason && strings.Contains(e.Note, fragment) {

@@ -95,7 +95,8 @@ func TestTheExamplesOfAccessRules(t *testing.T) {
 			rename := w.makeNamespaces(namespaces)
 			w.Must(w.Client.Patch(t.Context(), prod, client.RawPatch(types.MergePatchType, w.toJSON(rename.Replace(e.access)))))
 			allowed, refused := w.applyExample(rename.Replace(e.allowed)), w.applyExample(rename.Replace(e.refused))
-			w.Eventually(w.inNamespace(refused.Namespace).IsNotReady(refused.Name, v1alpha1.ReasonAccessDenied, rename.Replace(e.because)))
+			w.Eventually(w.inNamespace(refused.Namespace).IsNotReady(refused.Name, v1alpha1.ReasonAccessDenied,
+				rename.Replace(e.because)))
 			w.getsWhatItAsks(allowed)
 		})
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // B90: no credential stands in a status, an event, a ConfigMap, a log line or a
@@ -31,20 +32,23 @@ func TestNoCredentialLeaves(t *testing.T) {
 	w.startOperator()
 	w.Create(w.newDeployment("prod", withInterval("500ms")),
 		w.NewMintedSession("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
-			spec.Secret = &v1alpha1.GeneratedSecret{IncludeClientCertificate: true, Template: map[string]string{"t": "{{ .Token }}"}}
+			spec.Secret = &v1alpha1.GeneratedSecret{IncludeClientCertificate: true,
+				Template: map[string]string{"t": "{{ .Token }}"}}
 		}),
 		w.NewMintedSession("broken", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
 			spec.Secret = &v1alpha1.GeneratedSecret{Template: map[string]string{"t": "{{ .Token | nothing }}"}}
 		}),
 		w.NewSuppliedSession("own", "mine"))
 	w.Eventually(w.IsReady("ci"), w.IsReady("own"), w.IsNotReady("broken", v1alpha1.ReasonConfigInvalid, ""))
-	w.sentinels = append(w.sentinels, string(w.CurrentSecret("ci").Data["session"]), string(w.CurrentSecret("mtls").Data["tls.key"]))
+	w.sentinels = append(w.sentinels, string(w.CurrentSecret("ci").Data["session"]),
+		string(w.CurrentSecret("mtls").Data["tls.key"]))
 
 	// A token that is no token, one that is refused, a server that quotes what it
 	// was sent, settings in halves.
 	w.WriteSecret("mine", map[string]string{"token": w.newSentinel("not-a-token")})
 	w.Eventually(w.IsNotReady("own", v1alpha1.ReasonConfigInvalid, "mine"))
-	remove := w.Coder.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized, Message: "refused " + w.sentinels[0], Detail: "Coder-Session-Token: " + w.sentinels[0]})
+	remove := w.Coder.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized, Message: "refused " + w.sentinels[0],
+		Detail: "Coder-Session-Token: " + w.sentinels[0]})
 	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionReady, "False", v1alpha1.ReasonUnauthorized, ""))
 	remove()
 	w.WriteSecret("edge-headers", map[string]string{"id": w.newSentinel("header") + "\nX: y"})
@@ -62,7 +66,7 @@ func TestNoCredentialOfAGrantLeaves(t *testing.T) {
 	w.Eventually(w.asksForConsent("ci", v1alpha1.ReasonAwaitingAuthorization))
 	attempt := w.learnGrant("ci").Attempt
 
-	// The person declines, and somebody puts credentials into what is said of it.
+	// The person declines, and credentials are put into the description of the error.
 	leaked := w.userToken("ada")
 	_, declined := w.openPage(attempt.RedirectURI + "?" + url.Values{
 		"error": {"access_denied"}, "error_description": {"not for " + leaked}, "state": {attempt.State},
@@ -75,7 +79,8 @@ func TestNoCredentialOfAGrantLeaves(t *testing.T) {
 	location := w.approvedBy("ada", "ci")
 	remove := w.Coder.Inject(coderd.Fault{
 		Kind: coderd.FaultStatus, Status: 400, Method: "POST", Path: "/oauth2/tokens", Message: "invalid_grant",
-		Detail: strings.Join([]string{"quoted:", codeOf(location), d.Attempt.Verifier, d.Client.Secret, d.basicAuthorization()}, " "),
+		Detail: strings.Join([]string{"quoted:", codeOf(location), d.Attempt.Verifier, d.Client.Secret,
+			d.basicAuthorization()}, " "),
 	})
 	_, refused := w.openPage(location)
 	remove()
@@ -126,7 +131,8 @@ func TestNoCredentialOfAGrantLeaves(t *testing.T) {
 		Detail: "quoted: " + second.Grant.RefreshToken,
 	})
 	w.Must(w.Coder.RevokeOAuthGrant("ada", second.Client.ID))
-	w.Eventually(w.asksForConsent("ci", v1alpha1.ReasonReauthenticationRequired), w.IsNotReady("ci", v1alpha1.ReasonReauthenticationRequired, "quoted"))
+	w.Eventually(w.asksForConsent("ci", v1alpha1.ReasonReauthenticationRequired),
+		w.IsNotReady("ci", v1alpha1.ReasonReauthenticationRequired, "quoted"))
 	remove()
 	w.learnGrant("ci")
 	_, again := w.openPage(w.approvedBy("ada", "ci"))
@@ -162,7 +168,8 @@ func (w *operatorEnv) learnGrant(session string) *grantDocument {
 		w.T.Fatal("the document of the grant lacks what is to be searched for")
 	}
 	for _, value := range []string{
-		d.Client.Secret, d.basicAuthorization(), d.Client.ManagementToken, d.Attempt.State, d.Attempt.Verifier, d.Grant.AccessToken, d.Grant.RefreshToken,
+		d.Client.Secret, d.basicAuthorization(), d.Client.ManagementToken, d.Attempt.State, d.Attempt.Verifier,
+		d.Grant.AccessToken, d.Grant.RefreshToken,
 	} {
 		if value != "" && !slices.Contains(w.sentinels, value) {
 			w.sentinels = append(w.sentinels, value)
@@ -171,7 +178,7 @@ func (w *operatorEnv) learnGrant(session string) *grantDocument {
 	return d
 }
 
-// approvedBy is where a user is sent who consents; nobody has followed yet.
+// approvedBy is where a user who consents is sent to. It is not opened.
 func (w *operatorEnv) approvedBy(user, session string) string {
 	w.T.Helper()
 	location, err := w.Coder.ApproveOAuth(user, w.CurrentSession(session).Status.Authorization.URL)
@@ -189,7 +196,7 @@ func codeOf(location string) string {
 }
 
 // asksAnew: a person is asked to consent, with another state than this.
-func (w *operatorEnv) asksAnew(session, state string) check {
+func (w *operatorEnv) asksAnew(session, state string) wait.Check {
 	return func(ctx context.Context) error {
 		s, err := w.GetSession(ctx, session)
 		if err == nil && (s.Status.Authorization == nil || strings.Contains(s.Status.Authorization.URL, state)) {
@@ -200,7 +207,7 @@ func (w *operatorEnv) asksAnew(session, state string) check {
 }
 
 // withoutState is an authorization URL without the one parameter that may stand there
-// alone: whoever consents has to bring it back.
+// alone: the browser of the person has to bring it back.
 func withoutState(w *operatorEnv, address string) string {
 	u, err := url.Parse(address)
 	w.Must(err)
@@ -228,7 +235,7 @@ func (w *operatorEnv) searchForSentinels(pages ...string) {
 		w.Must(w.Client.List(ctx, list, client.InNamespace(w.Namespace)))
 		places[fmt.Sprintf("%T", list)] = textOf(w, list)
 	}
-	families, err := prometheus.Gatherers{metrics.Registry, w.operator.registry}.Gather()
+	families, err := prometheus.Gatherers{metrics.Registry, w.operator.Registry}.Gather()
 	w.Must(err)
 	places["metrics"] = fmt.Sprint(families)
 	places["events"] = textOf(w, w.listEvents(ctx))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // withShortLifetime makes a token of a minute be replaced after eight seconds.
@@ -25,7 +26,7 @@ func withShortLifetime(overlap v1alpha1.Duration) func(*v1alpha1.CoderSessionSpe
 }
 
 // hasSerial: the session publishes a token with at least this serial.
-func (w *operatorEnv) hasSerial(name string, atLeast int64) check {
+func (w *operatorEnv) hasSerial(name string, atLeast int64) wait.Check {
 	return func(ctx context.Context) error {
 		s, err := w.GetSession(ctx, name)
 		if err != nil {
@@ -99,10 +100,11 @@ func TestALostAnswerLeavesNoSecondToken(t *testing.T) {
 	w.startOperator()
 	w.Create(w.newDeployment("prod"))
 	w.Eventually(w.IsVerified("prod"))
-	w.Coder.Inject(coderd.Fault{Kind: coderd.FaultDropAnswer, Method: "POST", Path: "/api/v2/users/{user}/keys/tokens", Times: 1})
+	w.Coder.Inject(coderd.Fault{Kind: coderd.FaultDropAnswer, Method: "POST", Path: "/api/v2/users/{user}/keys/tokens",
+		Times: 1})
 	w.Create(w.NewMintedSession("ci", "ci-bot"))
 	w.Eventually(w.IsReady("ci"), w.hasLiveTokens(1))
-	if got := w.countMints(); got < 3 {
+	if got := w.CountMints(); got < 3 {
 		t.Errorf("%d posts: the name that was taken was not met", got)
 	}
 }
@@ -115,12 +117,14 @@ func TestACrashDuringMintingLeavesOneToken(t *testing.T) {
 	w.Create(w.newDeployment("prod"))
 	w.Eventually(w.IsVerified("prod"))
 	gate := coderd.NewGate()
-	w.Coder.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Late: true, Method: "POST", Path: "/api/v2/users/{user}/keys/tokens", Times: 1})
-	w.Coder.Inject(coderd.Fault{Kind: coderd.FaultDropAnswer, Method: "POST", Path: "/api/v2/users/{user}/keys/tokens", Times: 1})
+	w.Coder.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Late: true, Method: "POST",
+		Path: "/api/v2/users/{user}/keys/tokens", Times: 1})
+	w.Coder.Inject(coderd.Fault{Kind: coderd.FaultDropAnswer, Method: "POST", Path: "/api/v2/users/{user}/keys/tokens",
+		Times: 1})
 	w.Create(w.NewMintedSession("ci", "ci-bot"))
 	<-gate.Entered()
 	stopped := make(chan struct{})
-	go func() { w.operator.stop(); close(stopped) }()
+	go func() { w.stopOperator(); close(stopped) }()
 	gate.Release()
 	<-stopped
 	w.startOperator()
@@ -132,11 +136,13 @@ func TestARestartChangesNothing(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	w.WriteSecret("mine", map[string]string{"token": w.userToken("ada")})
 	w.startOperator()
-	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"), w.NewSuppliedSession("own", "mine"), w.NewCertificateSession("edge"))
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"), w.NewSuppliedSession("own", "mine"),
+		w.NewCertificateSession("edge"))
 	w.Eventually(w.IsReady("ci"), w.IsReady("own"), w.hasSessionCount(3))
-	w.operator.stop()
-	mints := w.countMints()
-	versions := map[string]string{"ci": w.CurrentSecret("ci").ResourceVersion, "own": w.CurrentSecret("own").ResourceVersion}
+	w.stopOperator()
+	mints := w.CountMints()
+	versions := map[string]string{"ci": w.CurrentSecret("ci").ResourceVersion,
+		"own": w.CurrentSecret("own").ResourceVersion}
 	verified := w.countVerifications()
 	w.startOperator()
 	w.Eventually(func(context.Context) error {
@@ -146,7 +152,7 @@ func TestARestartChangesNothing(t *testing.T) {
 		return nil
 	})
 	w.Throughout(time.Second, func(ctx context.Context) error {
-		if got := w.countMints(); got != mints {
+		if got := w.CountMints(); got != mints {
 			return fmt.Errorf("%d tokens were minted", got-mints)
 		}
 		for name, version := range versions {
@@ -163,7 +169,7 @@ func TestARestartChangesNothing(t *testing.T) {
 }
 
 // hasSessionCount: the deployment has counted its sessions.
-func (w *operatorEnv) hasSessionCount(total int32) check {
+func (w *operatorEnv) hasSessionCount(total int32) wait.Check {
 	return func(ctx context.Context) error {
 		d, err := w.GetDeployment(ctx, "prod")
 		if err != nil {
@@ -183,7 +189,7 @@ func TestASteadyStateIsQuiet(t *testing.T) {
 	w.startOperator()
 	w.Create(w.newDeployment("prod", withInterval("1s")))
 	const sessions = 12
-	var all []check
+	var all []wait.Check
 	for i := range sessions {
 		name := fmt.Sprintf("ci-%d", i)
 		w.Create(w.NewMintedSession(name, "ci-bot"))
@@ -202,11 +208,11 @@ func TestASteadyStateIsQuiet(t *testing.T) {
 	w.costsTheSame(sessions)
 }
 
-// costsTheSame holds a steady state to requests that do not grow with the number of sessions, and to no call of the API
-// server.
+// costsTheSame holds a steady state to requests that do not grow with the number of sessions, and
+// to no call of the API server.
 func (w *operatorEnv) costsTheSame(sessions int) {
 	w.T.Helper()
-	before := w.operator.calls.allCalls()
+	before := w.calls.allCalls()
 	w.Coder.ResetLog()
 	w.Throughout(3500 * time.Millisecond)
 	// The window may open or close in the middle of a verification: one more. A request
@@ -215,7 +221,7 @@ func (w *operatorEnv) costsTheSame(sessions int) {
 	if got := len(w.Coder.Requests()); verified == 0 || got > 6*(verified+1) {
 		w.T.Errorf("%d requests for %d verifications of %d sessions", got, verified, sessions)
 	}
-	if diff := cmp.Diff(map[string]int{}, w.operator.calls.callsSince(before)); diff != "" {
+	if diff := cmp.Diff(map[string]int{}, w.calls.callsSince(before)); diff != "" {
 		w.T.Errorf("calls to the API server in a steady state (-want +got):\n%s", diff)
 	}
 }
@@ -225,15 +231,17 @@ func TestALongLifetimeIsCut(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	w.startOperator()
 	w.Must(w.Coder.SetRoles("ci-bot", "owner"))
-	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) { spec.Auth.Mint.Lifetime = "720h" }))
-	w.Eventually(w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionLifetimeCut, metav1.ConditionTrue, v1alpha1.ReasonServerMaximum, "168h"))
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot",
+		func(spec *v1alpha1.CoderSessionSpec) { spec.Auth.Mint.Lifetime = "720h" }))
+	w.Eventually(w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionLifetimeCut, metav1.ConditionTrue,
+		v1alpha1.ReasonServerMaximum, "168h"))
 	token := w.CurrentSession("ci").Status.Token
 	if got := token.ExpirationTime.Sub(token.IssueTime.Time).Round(time.Hour); got != 168*time.Hour {
 		t.Errorf("the token lives %s", got)
 	}
 }
 
-// B48: a username that now belongs to somebody else stops the session.
+// B48: a username that now belongs to another user stops the session.
 func TestANameThatChangedHandsStopsTheSession(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	w.startOperator()
@@ -270,11 +278,12 @@ func TestAWishThatTheServerRefusesIsSaid(t *testing.T) {
 	w.startOperator()
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
 		spec.Auth.Mint.Scopes = []v1alpha1.Scope{"debug_info:read"}
-	}), w.NewMintedSession("nobody", "nobody"))
-	w.Eventually(w.IsNotReady("ci", v1alpha1.ReasonConfigInvalid, "debug_info:read"), w.IsNotReady("nobody", v1alpha1.ReasonConfigInvalid, `"nobody"`))
-	mints := w.countMints()
+	}), w.NewMintedSession("unknown", "stranger"))
+	w.Eventually(w.IsNotReady("ci", v1alpha1.ReasonConfigInvalid, "debug_info:read"),
+		w.IsNotReady("unknown", v1alpha1.ReasonConfigInvalid, `"stranger"`))
+	mints := w.CountMints()
 	w.Throughout(time.Second, func(context.Context) error {
-		if got := w.countMints(); got > mints+1 {
+		if got := w.CountMints(); got > mints+1 {
 			return fmt.Errorf("a hot loop: %d posts", got)
 		}
 		return nil

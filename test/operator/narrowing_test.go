@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // ofTeam selects the namespaces of a team.
@@ -41,7 +42,9 @@ func (w *operatorEnv) startHosting(rules ...v1alpha1.AccessRule) *operatorEnv {
 }
 
 // createGuest is a guest that the world's operator sees.
-func (w *operatorEnv) createGuest(guests *operatorEnv, name string, auth v1alpha1.Auth, changes ...func(*v1alpha1.CoderSessionSpec)) *v1alpha1.CoderSession {
+func (w *operatorEnv) createGuest(
+	guests *operatorEnv, name string, auth v1alpha1.Auth, changes ...func(*v1alpha1.CoderSessionSpec),
+) *v1alpha1.CoderSession {
 	s := w.newGuestSession(guests.Namespace, name, auth, changes...)
 	s.Labels = w.shardLabels()
 	return s
@@ -65,8 +68,8 @@ func withKey(spec *v1alpha1.CoderSessionSpec) {
 }
 
 // B31, B32: in each of its dimensions, a rule that is narrowed takes away what it no
-// longer allows, and nobody has to wait for the interval of an hour; widened again, it
-// wakes whoever waits.
+// longer allows, without a wait for the interval of an hour; widened again, it
+// reconciles the sessions that wait.
 func TestANarrowedRuleTakesWhatItNoLongerAllows(t *testing.T) {
 	mint := v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot", Lifetime: "12h"}}
 	oauth := v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}
@@ -82,17 +85,20 @@ func TestANarrowedRuleTakesWhatItNoLongerAllows(t *testing.T) {
 		narrow func(*v1alpha1.AccessRule)
 		says   string
 	}{
-		"users":                           {mint, nil, func(r *v1alpha1.AccessRule) { r.Users = []string{"deploy-*"} }, `user "ci-bot"`},
-		"methods: minting":                {mint, nil, only(v1alpha1.AuthOAuth), "Mint is not among OAuth"},
-		"methods: a person's grant":       {oauth, nil, only(v1alpha1.AuthMint), "OAuth is not among Mint"},
-		"methods: a certificate":          {certificate, nil, only(v1alpha1.AuthMint), "Certificate is not among Mint"},
-		"methods: a supplied token":       {suppliedBy("mine"), nil, only(v1alpha1.AuthMint), "Token is not among Mint"},
-		"scopes of a minted token":        {mint, nil, ceiling, "coder:all"},
-		"scopes of a person's grant":      {oauth, nil, ceiling, "coder:all"},
-		"the lifetime":                    {mint, nil, func(r *v1alpha1.AccessRule) { r.MaxLifetime = durationOf("8h") }, "8h"},
+		"users": {mint, nil, func(r *v1alpha1.AccessRule) { r.Users = []string{"deploy-*"} },
+			`user "ci-bot"`},
+		"methods: minting":           {mint, nil, only(v1alpha1.AuthOAuth), "Mint is not among OAuth"},
+		"methods: a person's grant":  {oauth, nil, only(v1alpha1.AuthMint), "OAuth is not among Mint"},
+		"methods: a certificate":     {certificate, nil, only(v1alpha1.AuthMint), "Certificate is not among Mint"},
+		"methods: a supplied token":  {suppliedBy("mine"), nil, only(v1alpha1.AuthMint), "Token is not among Mint"},
+		"scopes of a minted token":   {mint, nil, ceiling, "coder:all"},
+		"scopes of a person's grant": {oauth, nil, ceiling, "coder:all"},
+		"the lifetime": {mint, nil, func(r *v1alpha1.AccessRule) { r.MaxLifetime = durationOf("8h") },
+			"8h"},
 		"the private key":                 {certificate, withKey, noKeys, "includeClientCertificate"},
 		"the private key besides a token": {mint, withKey, noKeys, "includeClientCertificate"},
-		"the namespaces":                  {mint, nil, func(r *v1alpha1.AccessRule) { r.NamespaceSelector = ofTeam("b") }, "no access rule"},
+		"the namespaces": {mint, nil, func(r *v1alpha1.AccessRule) { r.NamespaceSelector = ofTeam("b") },
+			"no access rule"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newEnv(t, certificateIdentifies, withOAuthProvider)
@@ -113,7 +119,8 @@ func TestANarrowedRuleTakesWhatItNoLongerAllows(t *testing.T) {
 			rule := wideRule()
 			tc.narrow(&rule)
 			w.changeAccess(rule)
-			w.Eventually(guests.IsNotReady("ci", v1alpha1.ReasonAccessDenied, tc.says), guests.noSecret("ci"), guests.noSecret("ci-oauth"),
+			w.Eventually(guests.IsNotReady("ci", v1alpha1.ReasonAccessDenied, tc.says), guests.noSecret("ci"),
+				guests.noSecret("ci-oauth"),
 				w.hasLiveTokens(0), w.hasGrants("ada", 0), w.ownApps(0))
 			w.changeAccess(wideRule())
 			if tc.auth.OAuth != nil {
@@ -143,11 +150,13 @@ func TestWhatAnotherRuleAllowsIsLeftAlone(t *testing.T) {
 		w.createGuest(guests, "lost", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ada"}}),
 	)
 	w.Eventually(guests.IsReady("kept"), guests.IsReady("lost"), w.hasLiveTokens(2))
-	before, mints := guests.CurrentSecret("kept"), w.countMints()
+	before, mints := guests.CurrentSecret("kept"), w.CountMints()
 	w.changeAccess(narrow)
-	w.Eventually(guests.IsNotReady("lost", v1alpha1.ReasonAccessDenied, `user "ada"`), guests.IsReady("kept"), w.hasLiveTokens(1))
-	if diff := cmp.Diff(before.ResourceVersion, guests.CurrentSecret("kept").ResourceVersion); diff != "" || w.countMints() != mints {
-		t.Errorf("the Secret was written again, or something minted: %d times, %s", w.countMints()-mints, diff)
+	w.Eventually(guests.IsNotReady("lost", v1alpha1.ReasonAccessDenied, `user "ada"`), guests.IsReady("kept"),
+		w.hasLiveTokens(1))
+	if diff := cmp.Diff(before.ResourceVersion, guests.CurrentSecret("kept").ResourceVersion); diff != "" ||
+		w.CountMints() != mints {
+		t.Errorf("the Secret was written again, or something minted: %d times, %s", w.CountMints()-mints, diff)
 	}
 }
 
@@ -167,14 +176,16 @@ func TestAPausedGuestKeepsNothing(t *testing.T) {
 	for _, name := range names {
 		guests.EditSession(name, func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
 	}
-	w.Eventually(guests.IsNotReady("minted", v1alpha1.ReasonPaused, ""), guests.IsNotReady("granted", v1alpha1.ReasonPaused, ""), w.hasLiveTokens(1), w.hasGrants("ada", 1))
+	w.Eventually(guests.IsNotReady("minted", v1alpha1.ReasonPaused, ""),
+		guests.IsNotReady("granted", v1alpha1.ReasonPaused, ""), w.hasLiveTokens(1), w.hasGrants("ada", 1))
 	w.changeAccess()
 	for _, name := range names {
 		w.Eventually(guests.IsNotReady(name, v1alpha1.ReasonAccessDenied, ""), guests.noSecret(name))
 	}
 	w.Eventually(w.hasLiveTokens(0), w.hasGrants("ada", 0), w.ownApps(0))
 	w.changeAccess(wideRule())
-	w.Eventually(guests.IsNotReady("minted", v1alpha1.ReasonPaused, ""), guests.IsNotReady("granted", v1alpha1.ReasonPaused, ""), w.hasLiveTokens(0))
+	w.Eventually(guests.IsNotReady("minted", v1alpha1.ReasonPaused, ""),
+		guests.IsNotReady("granted", v1alpha1.ReasonPaused, ""), w.hasLiveTokens(0))
 	guests.EditSession("minted", func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })
 	w.Eventually(guests.IsReady("minted"), w.hasLiveTokens(1))
 }
@@ -207,11 +218,11 @@ func (w *operatorEnv) createDeletedDeployment() {
 	w.Eventually(w.isTerminating("prod", w.Namespace+"/ci"))
 }
 
-func (w *operatorEnv) isTerminating(name, fragment string) check {
+func (w *operatorEnv) isTerminating(name, fragment string) wait.Check {
 	return w.DeploymentIs(name, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonTerminating, fragment)
 }
 
-func (w *operatorEnv) noDeployment(name string) check {
+func (w *operatorEnv) noDeployment(name string) wait.Check {
 	return func(ctx context.Context) error {
 		_, err := w.GetDeployment(ctx, name)
 		return mustBeGone("deployment "+name, err)
@@ -227,8 +238,9 @@ func TestADeletedDeploymentSaysWhatIsMissing(t *testing.T) {
 	w.createDeletedDeployment()
 	w.Delete(w.CurrentSecret("token"))
 	w.Delete(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "ca"}})
-	missing := func(name string) check {
-		return w.DeploymentIs("prod", v1alpha1.ConditionConfigResolved, metav1.ConditionFalse, v1alpha1.ReasonReferenceMissing, name)
+	missing := func(name string) wait.Check {
+		return w.DeploymentIs("prod", v1alpha1.ConditionConfigResolved, metav1.ConditionFalse,
+			v1alpha1.ReasonReferenceMissing, name)
 	}
 	w.Eventually(missing("/token"), missing("/ca"), w.isTerminating("prod", w.Namespace+"/ci"), w.IsReady("ci"))
 	w.Delete(w.CurrentSession("ci"))
@@ -245,14 +257,16 @@ func TestARestartedOperatorNeedsWhatRevocationNeeds(t *testing.T) {
 			w.createDeletedDeployment()
 			token := w.CurrentSecret("token")
 			id := w.CurrentSession("ci").Status.Token.ID
-			w.operator.stop()
+			w.stopOperator()
 			w.Delete(token)
 			w.startOperator()
-			w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionConfigResolved, metav1.ConditionFalse, v1alpha1.ReasonReferenceMissing, "/token"),
+			w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionConfigResolved, metav1.ConditionFalse,
+				v1alpha1.ReasonReferenceMissing, "/token"),
 				w.isTerminating("prod", w.Namespace+"/ci"))
 			w.Delete(w.CurrentSession("ci"))
 			if !again {
-				w.Eventually(w.noSession("ci"), w.noDeployment("prod"), w.hasEvent(corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, id))
+				w.Eventually(w.noSession("ci"), w.noDeployment("prod"),
+					w.hasEvent(corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, id))
 				return
 			}
 			w.WriteSecret("token", map[string]string{"token": string(token.Data["token"])})
@@ -261,12 +275,15 @@ func TestARestartedOperatorNeedsWhatRevocationNeeds(t *testing.T) {
 	}
 }
 
-// B31: rules that are narrowed and widened again before they have settled leave nobody
+// B31: rules that are narrowed and widened again before they have settled leave no session
 // behind whom a pass in between has denied.
-func TestRulesThatComeBackWhileTheySettleLeaveNobodyBehind(t *testing.T) {
+func TestRulesThatComeBackWhileTheySettleLeaveNoSessionBehind(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	guests := w.startHosting(wideRule())
-	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.Verify.QuietPeriod, d.Spec.Verify.MaxDelay = "5s", "30s" })
+	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) {
+		d.Spec.Verify.QuietPeriod,
+			d.Spec.Verify.MaxDelay = "5s", "30s"
+	})
 	w.Create(w.createGuest(guests, "ci", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
 	w.Eventually(guests.IsReady("ci"))
 	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.Access = nil })

@@ -18,6 +18,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // withOAuthProvider switches the server's OAuth2 provider on, open to registrations.
@@ -36,7 +37,7 @@ func (w *operatorEnv) newOAuthSession(name string, changes ...func(*v1alpha1.Cod
 }
 
 // asksForConsent: a person is asked to consent.
-func (w *operatorEnv) asksForConsent(name, reason string) check {
+func (w *operatorEnv) asksForConsent(name, reason string) wait.Check {
 	return func(ctx context.Context) error {
 		if err := w.IsNotReady(name, reason, "")(ctx); err != nil {
 			return err
@@ -48,7 +49,8 @@ func (w *operatorEnv) asksForConsent(name, reason string) check {
 	}
 }
 
-// giveConsent does what a person does with the URL that the session shows, and returns the page that ends it.
+// giveConsent does what a person does with the URL that the session shows, and returns the page
+// that ends it.
 func (w *operatorEnv) giveConsent(name, user string) (int, string) {
 	w.T.Helper()
 	location, err := w.Coder.ApproveOAuth(user, w.CurrentSession(name).Status.Authorization.URL)
@@ -56,7 +58,7 @@ func (w *operatorEnv) giveConsent(name, user string) (int, string) {
 	return w.openPage(location)
 }
 
-// openPage opens a page as a browser would that trusts nobody.
+// openPage opens a page as a browser would, without checking certificates.
 func (w *operatorEnv) openPage(location string) (int, string) {
 	w.T.Helper()
 	resp, err := http.Get(location)
@@ -70,7 +72,7 @@ func (w *operatorEnv) openPage(location string) (int, string) {
 func (w *operatorEnv) grantsOf(user string) []coderd.OAuthGrant { return w.Coder.OAuthGrants(user, "") }
 
 // ownApps are the clients that sessions have registered.
-func (w *operatorEnv) ownApps(want int) check {
+func (w *operatorEnv) ownApps(want int) wait.Check {
 	return func(context.Context) error {
 		if got := len(w.Coder.OAuthApps()); got != want {
 			return fmt.Errorf("%d clients are registered, want %d", got, want)
@@ -79,7 +81,7 @@ func (w *operatorEnv) ownApps(want int) check {
 	}
 }
 
-func (w *operatorEnv) hasGrants(user string, want int) check {
+func (w *operatorEnv) hasGrants(user string, want int) wait.Check {
 	return func(context.Context) error {
 		if got := len(w.grantsOf(user)); got != want {
 			return fmt.Errorf("user %s has %d grants, want %d", user, got, want)
@@ -89,7 +91,7 @@ func (w *operatorEnv) hasGrants(user string, want int) check {
 }
 
 // gone: neither the session nor its Secrets are there.
-func (w *operatorEnv) goneWithGrant(name string) check {
+func (w *operatorEnv) goneWithGrant(name string) wait.Check {
 	return func(ctx context.Context) error {
 		for _, secret := range []string{name, name + "-oauth"} {
 			if _, err := w.GetSecret(ctx, secret); err == nil {
@@ -120,7 +122,8 @@ func bothProfiles(t *testing.T, test func(*testing.T, coderd.Profile)) {
 	}
 }
 
-// A person consents once; the operator publishes the grant, and gives all of it back in the end (B61, B62, B71).
+// A person consents once; the operator publishes the grant, and gives all of it back in the end
+// (B61, B62, B71).
 func TestAPersonConsentsOnce(t *testing.T) {
 	bothProfiles(t, func(t *testing.T, p coderd.Profile) {
 		w := newEnv(t, withMTLS, withOAuthProvider, withProfile(p))
@@ -131,7 +134,8 @@ func TestAPersonConsentsOnce(t *testing.T) {
 		if left := time.Until(shown.ExpirationTime.Time); left > 10*time.Minute || left < 8*time.Minute {
 			t.Errorf("the URL ends in %s, want ten minutes (B63)", left)
 		}
-		if u, err := url.Parse(shown.URL); err != nil || u.Query().Get("code_challenge_method") != "S256" || len(u.Query().Get("state")) < 32 {
+		if u, err := url.Parse(shown.URL); err != nil || u.Query().Get("code_challenge_method") != "S256" ||
+			len(u.Query().Get("state")) < 32 {
 			t.Errorf("the URL is %s", shown.URL)
 		}
 		if status, page := w.giveConsent("ci", "ada"); status != http.StatusOK || !strings.Contains(page, "ci") {
@@ -139,7 +143,8 @@ func TestAPersonConsentsOnce(t *testing.T) {
 		}
 		w.Eventually(w.IsReady("ci"), w.hasGrants("ada", 1))
 		s := w.CurrentSession("ci")
-		if s.Status.User == nil || s.Status.User.Username != "ada" || s.Status.Token == nil || s.Status.Authorization != nil || s.Status.NextRefreshTime == nil {
+		if s.Status.User == nil || s.Status.User.Username != "ada" || s.Status.Token == nil ||
+			s.Status.Authorization != nil || s.Status.NextRefreshTime == nil {
 			t.Errorf("status is %+v", s.Status)
 		}
 		w.Delete(s)
@@ -191,7 +196,7 @@ func TestARevokedGrantAsksAgain(t *testing.T) {
 	})
 }
 
-// B62: whoever comes back with a URL that is used, unknown or declined changes nothing, and is told so.
+// B62: a callback that is used, unknown or declined changes nothing, and its page says so.
 func TestACallbackIsGoodForOneAttempt(t *testing.T) {
 	w := newEnv(t, withMTLS, withOAuthProvider)
 	w.startOperator()
@@ -227,7 +232,8 @@ func TestADeclinedConsentIsAskedForAnew(t *testing.T) {
 	before := w.CurrentSession("ci").Status.Authorization.URL
 	shown, err := url.Parse(before)
 	w.Must(err)
-	back := shown.Query().Get("redirect_uri") + "?" + url.Values{"error": {"access_denied"}, "state": {shown.Query().Get("state")}}.Encode()
+	back := shown.Query().Get("redirect_uri") + "?" +
+		url.Values{"error": {"access_denied"}, "state": {shown.Query().Get("state")}}.Encode()
 	w.openPage(back)
 	w.Eventually(func(ctx context.Context) error {
 		s, err := w.GetSession(ctx, "ci")
@@ -238,23 +244,28 @@ func TestADeclinedConsentIsAskedForAnew(t *testing.T) {
 	}, w.IsNotReady("ci", v1alpha1.ReasonAwaitingAuthorization, "the last attempt failed"))
 }
 
-// B61: a server that takes no registrations, and none that somebody made by hand.
+// B61: a server that takes no registrations, and no client that was registered by hand.
 func TestRegistrationThatIsOffIsSaid(t *testing.T) {
 	w := newEnv(t, withMTLS, withOAuthProvider)
 	w.Coder.SetDynamicRegistration(false)
 	w.startOperator()
 	w.Create(w.newDeployment("prod", withInterval("1s")), w.newOAuthSession("ci"))
 	w.Eventually(w.IsNotReady("ci", v1alpha1.ReasonConfigInvalid, "registration"))
-	app, secret, err := w.Coder.CreateOAuthApp(coderd.OAuthAppOptions{Name: "shared", RedirectURIs: w.operator.redirectURIs})
+	app, secret, err := w.Coder.CreateOAuthApp(coderd.OAuthAppOptions{
+		Name: "shared", RedirectURIs: w.operator.RedirectURIs})
 	w.Must(err)
 	w.sentinels = append(w.sentinels, secret)
 	w.WriteSecret("client", map[string]string{"client_id": app.ClientID, "client_secret": secret})
-	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.OAuth = &v1alpha1.OAuthClient{ClientSecretName: "client"} })
+	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) {
+		d.Spec.OAuth = &v1alpha1.OAuthClient{
+			ClientSecretName: "client"}
+	})
 	w.Eventually(w.asksForConsent("ci", v1alpha1.ReasonAwaitingAuthorization))
 	w.giveConsent("ci", "ada")
 	w.Eventually(w.IsReady("ci"))
 
-	// Coder keeps one pair per user and client: a second session of the same user would sign the first one out.
+	// Coder keeps one pair per user and client: a second session of the same user would sign the first
+	// one out.
 	w.Create(w.newOAuthSession("second"))
 	w.Eventually(w.asksForConsent("second", v1alpha1.ReasonAwaitingAuthorization))
 	w.giveConsent("second", "ada")
@@ -331,12 +342,13 @@ func TestAGrantStaysWithItsServer(t *testing.T) {
 	if got := len(other.coder.OAuthApps()); got != 1 {
 		t.Errorf("%d clients at the new server", got)
 	}
-	if u, err := url.Parse(w.CurrentSession("ci").Status.Authorization.URL); err != nil || u.Query().Get("client_id") != other.coder.OAuthApps()[0].ClientID {
+	if u, err := url.Parse(w.CurrentSession("ci").Status.Authorization.URL); err != nil ||
+		u.Query().Get("client_id") != other.coder.OAuthApps()[0].ClientID {
 		t.Errorf("the URL asks for the client of the old server: %v", u)
 	}
 }
 
-// B23: the name of the document belongs to somebody else.
+// B23: the name of the document is taken by another Secret.
 func TestAForeignDocumentIsLeftAlone(t *testing.T) {
 	w := newEnv(t, withMTLS, withOAuthProvider)
 	w.WriteSecret("ci-oauth", map[string]string{"mine": "yes"})

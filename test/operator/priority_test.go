@@ -9,16 +9,17 @@ import (
 	"testing"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
-// B52: while a limit leaves no room for all, sessions without a credential come before those whose token is only to be
-// replaced in good time; these come in the end.
+// B52: while a limit leaves no room for all, sessions without a credential come before those whose
+// token is only to be replaced in good time; these come in the end.
 func TestFirstTokensComeBeforeRoutineRefresh(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	w.startOperator()
 	w.Create(w.newDeployment("prod"))
 	olds := []string{"old-1", "old-2", "old-3"}
-	var ready []check
+	var ready []wait.Check
 	for _, name := range olds {
 		w.Create(w.NewMintedSession(name, "ci-bot", withOverlap("1h")))
 		ready = append(ready, w.IsReady(name))
@@ -28,12 +29,12 @@ func TestFirstTokensComeBeforeRoutineRefresh(t *testing.T) {
 	w.Eventually(w.IsVerified("prod"))
 
 	const sessions = 24 // that need twice what a burst allows
-	mints := w.countMints()
+	mints := w.CountMints()
 	for i := range sessions {
 		w.Create(w.NewMintedSession(fmt.Sprintf("new-%d", i), "ci-bot"))
 	}
 	w.Eventually(func(context.Context) error {
-		if w.countMints() < mints+11 {
+		if w.CountMints() < mints+11 {
 			return errors.New("too much is left of the burst of 30: a token takes two requests")
 		}
 		return nil

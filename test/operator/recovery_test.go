@@ -11,10 +11,11 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // B09, B10: sessions that a wrong certificate suspended all return when it is
-// mended, and nobody touches them.
+// corrected, without a write to them.
 func TestSuspendedSessionsRecoverTogether(t *testing.T) {
 	w := newEnv(t, certificateIdentifies)
 	w.startOperator()
@@ -23,7 +24,7 @@ func TestSuspendedSessionsRecoverTogether(t *testing.T) {
 	for _, name := range names {
 		w.Create(w.NewCertificateSession(name))
 	}
-	var all, suspended []check
+	var all, suspended []wait.Check
 	for _, name := range names {
 		all = append(all, w.IsReady(name))
 		suspended = append(suspended, w.IsNotReady(name, v1alpha1.ReasonSuspended, ""))
@@ -90,12 +91,12 @@ func TestASuspendedUserIsWaitedFor(t *testing.T) {
 	w.startOperator()
 	w.Create(w.newDeployment("prod", withInterval("500ms")), w.NewMintedSession("ci", "ci-bot"))
 	w.Eventually(w.IsReady("ci"))
-	mints := w.countMints()
+	mints := w.CountMints()
 	w.Must(w.Coder.Suspend("ci-bot"))
 	w.Eventually(w.IsNotReady("ci", v1alpha1.ReasonSuspended, "ci-bot"))
 	w.Must(w.Coder.Activate("ci-bot"))
 	w.Eventually(w.IsReady("ci"))
-	if got := w.countMints(); got != mints {
+	if got := w.CountMints(); got != mints {
 		t.Errorf("%d tokens were minted for a suspended user", got-mints)
 	}
 }
@@ -130,7 +131,8 @@ func TestAnOutageLeavesGoodCredentialsReady(t *testing.T) {
 		w.SessionIs("ci", v1alpha1.ConditionReady, "True", v1alpha1.ReasonActive, ""),
 	)
 	w.Must(w.listener.Restart())
-	w.Eventually(w.IsVerified("prod"), w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionAuthenticated, "True", v1alpha1.ReasonAccepted, ""))
+	w.Eventually(w.IsVerified("prod"), w.IsReady("ci"),
+		w.SessionIs("ci", v1alpha1.ConditionAuthenticated, "True", v1alpha1.ReasonAccepted, ""))
 }
 
 // B08: a 401 that meets settings which are changing is not believed.

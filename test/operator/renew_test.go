@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // mintedSince counts the posts of tokens.
-func (w *operatorEnv) mintedSince(before, want int) check {
+func (w *operatorEnv) mintedSince(before, want int) wait.Check {
 	return func(context.Context) error {
-		if got := w.countMints() - before; got != want {
+		if got := w.CountMints() - before; got != want {
 			return fmt.Errorf("%d tokens were minted, want %d", got, want)
 		}
 		return nil
@@ -26,12 +27,13 @@ func (w *operatorEnv) mintedSince(before, want int) check {
 func TestAMintedSessionIsRenewedOnRequest(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	w.startOperator()
-	w.Create(w.newDeployment("prod", withInterval("500ms")), w.NewMintedSession("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
-		overlap := v1alpha1.Duration("4s")
-		spec.Rotation = &v1alpha1.Rotation{Overlap: &overlap}
-	}))
+	w.Create(w.newDeployment("prod", withInterval("500ms")),
+		w.NewMintedSession("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
+			overlap := v1alpha1.Duration("4s")
+			spec.Rotation = &v1alpha1.Rotation{Overlap: &overlap}
+		}))
 	w.Eventually(w.IsReady("ci"))
-	old, before := string(w.CurrentSecret("ci").Data["session"]), w.countMints()
+	old, before := string(w.CurrentSecret("ci").Data["session"]), w.CountMints()
 	w.asksForRenewal("ci", first)
 	w.Eventually(w.hasSerial("ci", 2), w.IsReady("ci"), w.isRenewalHandled("ci", first))
 	if !w.Coder.AcceptsToken(old) {
@@ -39,7 +41,7 @@ func TestAMintedSessionIsRenewedOnRequest(t *testing.T) {
 	}
 	w.Eventually(w.hasLiveTokens(1), w.mintedSince(before, 1))
 
-	w.operator.stop()
+	w.stopOperator()
 	w.startOperator()
 	w.listedAgain()
 	w.Throughout(time.Second, w.mintedSince(before, 1), w.IsReady("ci"))
@@ -51,23 +53,26 @@ func TestAMintedSessionIsRenewedOnRequest(t *testing.T) {
 	w.Throughout(time.Second, w.mintedSince(before, 2), w.isRenewalHandled("ci", second))
 }
 
-// A request that cannot be served now stays, and is when it can: here by somebody who may
+// A request that cannot be served now stays, and is when it can: here for a user who may
 // not use the deployment, and by a session that is paused.
 func TestARequestIsServedWhenItCanBe(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	w.startOperator()
-	w.Create(w.newDeployment("prod", withInterval("500ms")), w.NewMintedSession("ci", "ci-bot"), w.NewMintedSession("held", "ada"))
+	w.Create(w.newDeployment("prod", withInterval("500ms")), w.NewMintedSession("ci", "ci-bot"),
+		w.NewMintedSession("held", "ada"))
 	w.Eventually(w.IsReady("ci"), w.IsReady("held"))
 	w.Must(w.Coder.Suspend("ci-bot"))
 	w.EditSession("held", func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
-	w.Eventually(w.IsNotReady("ci", v1alpha1.ReasonSuspended, "suspended"), w.IsNotReady("held", v1alpha1.ReasonPaused, ""))
-	before := w.countMints()
+	w.Eventually(w.IsNotReady("ci", v1alpha1.ReasonSuspended, "suspended"),
+		w.IsNotReady("held", v1alpha1.ReasonPaused, ""))
+	before := w.CountMints()
 	w.asksForRenewal("ci", first)
 	w.asksForRenewal("held", first)
 	w.Throughout(2*time.Second, w.mintedSince(before, 0), w.isRenewalHandled("ci", ""), w.isRenewalHandled("held", ""))
 	w.Must(w.Coder.Activate("ci-bot"))
 	w.EditSession("held", func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })
-	w.Eventually(w.IsReady("ci"), w.IsReady("held"), w.isRenewalHandled("ci", first), w.isRenewalHandled("held", first), w.mintedSince(before, 2))
+	w.Eventually(w.IsReady("ci"), w.IsReady("held"), w.isRenewalHandled("ci", first), w.isRenewalHandled("held", first),
+		w.mintedSince(before, 2))
 }
 
 // On request a grant is refreshed, and the server asked about credentials of others.
@@ -75,7 +80,8 @@ func TestOtherSessionsAreRenewedOnRequest(t *testing.T) {
 	w := newEnv(t, withMTLS, certificateIdentifies, withOAuthProvider)
 	w.WriteSecret("mine", map[string]string{"token": w.userToken("ada")})
 	w.startOperator()
-	w.Create(w.newDeployment("prod"), w.newOAuthSession("person"), w.NewSuppliedSession("own", "mine"), w.NewCertificateSession("edge"))
+	w.Create(w.newDeployment("prod"), w.newOAuthSession("person"), w.NewSuppliedSession("own", "mine"),
+		w.NewCertificateSession("edge"))
 	w.Eventually(w.asksForConsent("person", v1alpha1.ReasonAwaitingAuthorization))
 	w.giveConsent("person", "ada")
 	w.Eventually(w.IsReady("person"), w.IsReady("own"), w.IsReady("edge"))
@@ -113,7 +119,7 @@ func (w *operatorEnv) asksForVerification(when string) {
 }
 
 // verifiedOn: the request for a verification is answered.
-func (w *operatorEnv) verifiedOn(request string) check {
+func (w *operatorEnv) verifiedOn(request string) wait.Check {
 	return func(ctx context.Context) error {
 		d, err := w.GetDeployment(ctx, "prod")
 		if err == nil && d.Status.LastHandledVerifyAt != request {
@@ -140,7 +146,8 @@ func TestADeploymentIsVerifiedOnRequest(t *testing.T) {
 
 	w.Must(w.Coder.RevokeKey(string(w.CurrentSecret("token").Data["token"])[:10]))
 	w.asksForVerification(second)
-	w.Eventually(w.verifiedOn(second), w.DeploymentIs("prod", v1alpha1.ConditionReady, "False", v1alpha1.ReasonUnauthorized, ""))
+	w.Eventually(w.verifiedOn(second), w.DeploymentIs("prod", v1alpha1.ConditionReady, "False",
+		v1alpha1.ReasonUnauthorized, ""))
 
 	w.WriteSecret("token", map[string]string{})
 	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionReady, "False", v1alpha1.ReasonConfigInvalid, "token"))

@@ -81,7 +81,7 @@ func TestTheOperatorsTokenRenewsItself(t *testing.T) {
 
 // B50: a server that limits owners to 7 days does not make renewal run without
 // end.
-func TestALimitForOwnersLocksNobodyOut(t *testing.T) {
+func TestALimitForOwnersLocksNoOwnerOut(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	value, _, err := w.Coder.CreateToken(coderd.TokenOptions{User: "operator", Lifetime: 10 * time.Minute})
 	w.Must(err)
@@ -90,13 +90,13 @@ func TestALimitForOwnersLocksNobodyOut(t *testing.T) {
 	w.startOperator()
 	w.Create(w.newDeployment("prod", withInterval("1s"), withRenewal("1000h", "999h")))
 	w.Eventually(w.IsVerified("prod"), func(ctx context.Context) error {
-		if w.countMints() == 0 {
+		if w.CountMints() == 0 {
 			return fmt.Errorf("not renewed yet")
 		}
 		return nil
 	})
 	w.Throughout(3*time.Second, func(context.Context) error {
-		if got := w.countMints(); got > 1 {
+		if got := w.CountMints(); got > 1 {
 			return fmt.Errorf("%d renewals", got)
 		}
 		return nil

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // createWorkload creates a Deployment that has rolled out. There is no controller for it: the
@@ -46,7 +47,8 @@ func (w *operatorEnv) rollOut(name string) {
 	w.T.Helper()
 	d, err := w.getRunner(w.T.Context(), name)
 	w.Must(err)
-	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1, AvailableReplicas: 1}
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: 1, UpdatedReplicas: 1,
+		ReadyReplicas: 1, AvailableReplicas: 1}
 	w.Must(w.Client.Status().Update(w.T.Context(), d))
 }
 
@@ -60,7 +62,7 @@ func (w *operatorEnv) rolledTo(ctx context.Context, name, session string) (strin
 }
 
 // hasRolledOut: a Deployment was rolled, for another credential than before.
-func (w *operatorEnv) hasRolledOut(name, session, before string) check {
+func (w *operatorEnv) hasRolledOut(name, session, before string) wait.Check {
 	return func(ctx context.Context) error {
 		got, err := w.rolledTo(ctx, name, session)
 		if err == nil && (got == "" || got == before) {
@@ -73,7 +75,8 @@ func (w *operatorEnv) hasRolledOut(name, session, before string) check {
 func withRestart(names ...string) func(*v1alpha1.CoderSessionSpec) {
 	return func(spec *v1alpha1.CoderSessionSpec) {
 		for _, name := range names {
-			spec.Restart = append(spec.Restart, v1alpha1.RestartTarget{Kind: v1alpha1.RestartDeployment, Name: v1alpha1.ObjectName(name)})
+			spec.Restart = append(spec.Restart, v1alpha1.RestartTarget{
+				Kind: v1alpha1.RestartDeployment, Name: v1alpha1.ObjectName(name)})
 		}
 	}
 }
@@ -88,7 +91,7 @@ func (w *operatorEnv) requestNewToken(name string, lifetime v1alpha1.Duration) {
 	w.EditSession(name, func(s *v1alpha1.CoderSession) { s.Spec.Auth.Mint.Lifetime = lifetime })
 }
 
-func (w *operatorEnv) isAccepted(value string) check {
+func (w *operatorEnv) isAccepted(value string) wait.Check {
 	return func(context.Context) error {
 		if !w.Coder.AcceptsToken(value) {
 			return errors.New("the old token was revoked")
@@ -104,7 +107,8 @@ func TestRestartTargetsAreRolledBeforeTheOldTokenGoes(t *testing.T) {
 	w.createWorkload("runner")
 	w.startOperator()
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", withRestart("runner"), withOverlap("1s")))
-	w.Eventually(w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, ""))
+	w.Eventually(w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue,
+		v1alpha1.ReasonRestarted, ""))
 	old := string(w.CurrentSecret("ci").Data["session"])
 
 	w.EditSession("ci", func(s *v1alpha1.CoderSession) {
@@ -121,10 +125,12 @@ func TestRestartTargetsAreRolledBeforeTheOldTokenGoes(t *testing.T) {
 	}
 
 	w.requestNewToken("ci", "23h")
-	w.Eventually(w.hasRolledOut("runner", "ci", ""), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling, "runner"))
+	w.Eventually(w.hasRolledOut("runner", "ci", ""),
+		w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling, "runner"))
 	w.Throughout(2500*time.Millisecond, w.isAccepted(old))
 	w.rollOut("runner")
-	w.Eventually(w.hasLiveTokens(1), w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, ""))
+	w.Eventually(w.hasLiveTokens(1), w.IsReady("ci"),
+		w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, ""))
 	if w.Coder.AcceptsToken(old) {
 		t.Error("the old token is still valid")
 	}
@@ -139,7 +145,8 @@ func TestWorkloadsAreRolledWithinTheBudget(t *testing.T) {
 	}
 	w.startOperator()
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", withRestart(names...), withOverlap("1s")))
-	w.Eventually(w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, ""))
+	w.Eventually(w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue,
+		v1alpha1.ReasonRestarted, ""))
 	w.requestNewToken("ci", "23h")
 	rolling := func(ctx context.Context) (list []string, err error) {
 		for _, name := range names {
@@ -172,6 +179,7 @@ func TestWorkloadsAreRolledWithinTheBudget(t *testing.T) {
 		for _, name := range list {
 			w.rollOut(name)
 		}
-		return errors.Join(err, w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue, v1alpha1.ReasonRestarted, "")(ctx), w.hasLiveTokens(1)(ctx))
+		return errors.Join(err, w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, metav1.ConditionTrue,
+			v1alpha1.ReasonRestarted, "")(ctx), w.hasLiveTokens(1)(ctx))
 	})
 }

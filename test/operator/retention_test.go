@@ -14,6 +14,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/shifted"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // withClock is the time of server and operator alike.
@@ -74,7 +75,7 @@ func (w *operatorEnv) listedAgain() {
 }
 
 // isRetired: the session has neither token nor Secret, and says why.
-func (w *operatorEnv) isRetired(name, reason, fragment string) check {
+func (w *operatorEnv) isRetired(name, reason, fragment string) wait.Check {
 	return func(ctx context.Context) error {
 		if err := w.IsNotReady(name, v1alpha1.ReasonRetired, fragment)(ctx); err != nil {
 			return err
@@ -83,8 +84,10 @@ func (w *operatorEnv) isRetired(name, reason, fragment string) check {
 		if err != nil {
 			return err
 		}
-		if r := s.Status.Retirement; r == nil || r.Reason != reason || s.Status.Token != nil || len(s.Status.PendingRevocations) > 0 {
-			return fmt.Errorf("session %s: retirement %+v, token %+v, retiring %+v", name, r, s.Status.Token, s.Status.PendingRevocations)
+		if r := s.Status.Retirement; r == nil || r.Reason != reason || s.Status.Token != nil ||
+			len(s.Status.PendingRevocations) > 0 {
+			return fmt.Errorf("session %s: retirement %+v, token %+v, retiring %+v", name, r, s.Status.Token,
+				s.Status.PendingRevocations)
 		}
 		if _, err := w.GetSecret(ctx, name); err == nil {
 			return fmt.Errorf("session %s still has a Secret", name)
@@ -94,7 +97,7 @@ func (w *operatorEnv) isRetired(name, reason, fragment string) check {
 }
 
 // countsSessions: the deployment tells of so many that are ready and retired.
-func (w *operatorEnv) countsSessions(ready, retired int32) check {
+func (w *operatorEnv) countsSessions(ready, retired int32) wait.Check {
 	return func(ctx context.Context) error {
 		d, err := w.GetDeployment(ctx, "prod")
 		if err != nil {
@@ -119,7 +122,7 @@ func (w *operatorEnv) asksForRenewal(name, when string) {
 }
 
 // isRenewalHandled: the session's renewal was asked for and is done.
-func (w *operatorEnv) isRenewalHandled(name, request string) check {
+func (w *operatorEnv) isRenewalHandled(name, request string) wait.Check {
 	return func(ctx context.Context) error {
 		s, err := w.GetSession(ctx, name)
 		if err != nil {
@@ -152,22 +155,25 @@ func TestTheLeastRecentlyUsedSessionIsRetired(t *testing.T) {
 	w.useToken("a")
 	c.Shift(10 * time.Minute)
 	w.Create(w.NewMintedSession("c", "ada"))
-	w.Eventually(w.IsReady("a"), w.IsReady("c"), w.isRetired("b", v1alpha1.RetirementSessionLimit, "kubectl coder renew b -n "+w.Namespace), w.hasLiveTokens(2), w.countsSessions(2, 1))
+	w.Eventually(w.IsReady("a"), w.IsReady("c"),
+		w.isRetired("b", v1alpha1.RetirementSessionLimit, "kubectl coder renew"), w.hasLiveTokens(2), w.countsSessions(2, 1))
 	w.Eventually(w.hasEvent(corev1.EventTypeNormal, v1alpha1.ReasonRetired, "retention.maxSessions"))
 
 	c.Shift(10 * time.Minute)
 	w.asksForRenewal("b", first)
-	w.Eventually(w.IsReady("b"), w.isRenewalHandled("b", first), w.isRetired("a", v1alpha1.RetirementSessionLimit, ""), w.IsReady("c"), w.hasLiveTokens(2))
+	w.Eventually(w.IsReady("b"), w.isRenewalHandled("b", first), w.isRetired("a", v1alpha1.RetirementSessionLimit, ""),
+		w.IsReady("c"), w.hasLiveTokens(2))
 
 	c.Shift(10 * time.Minute)
 	w.EditSession("a", func(s *v1alpha1.CoderSession) {
 		overlap := v1alpha1.Duration("2m")
 		s.Spec.Rotation = &v1alpha1.Rotation{Overlap: &overlap}
 	})
-	w.Eventually(w.IsReady("a"), w.isRetired("c", v1alpha1.RetirementSessionLimit, ""), w.IsReady("b"), w.hasLiveTokens(2), w.countsSessions(2, 1))
+	w.Eventually(w.IsReady("a"), w.isRetired("c", v1alpha1.RetirementSessionLimit, ""), w.IsReady("b"),
+		w.hasLiveTokens(2), w.countsSessions(2, 1))
 
-	w.operator.stop()
-	mints, versions := w.countMints(), map[string]string{}
+	w.stopOperator()
+	mints, versions := w.CountMints(), map[string]string{}
 	for _, name := range []string{"a", "b", "c"} {
 		versions[name] = w.CurrentSession(name).ResourceVersion
 	}
@@ -175,8 +181,8 @@ func TestTheLeastRecentlyUsedSessionIsRetired(t *testing.T) {
 	w.listedAgain()
 	w.Throughout(time.Second, w.hasLiveTokens(2), func(context.Context) error {
 		for name, version := range versions {
-			if now := w.CurrentSession(name).ResourceVersion; now != version || w.countMints() != mints {
-				return fmt.Errorf("session %s was written after a restart, %d minted", name, w.countMints()-mints)
+			if now := w.CurrentSession(name).ResourceVersion; now != version || w.CountMints() != mints {
+				return fmt.Errorf("session %s was written after a restart, %d minted", name, w.CountMints()-mints)
 			}
 		}
 		return nil
@@ -187,7 +193,7 @@ func TestTheLeastRecentlyUsedSessionIsRetired(t *testing.T) {
 }
 
 // B27: what keeps a session away may go: the limit is raised, another session is deleted,
-// or retention is removed; then it returns by itself. Nobody goes for it.
+// or retention is removed; then it returns by itself, and no other session goes for it.
 func TestARetiredSessionReturnsWhenThereIsRoom(t *testing.T) {
 	c := &shifted.Clock{}
 	w := newEnv(t, withMTLS, withClock(c))
@@ -202,21 +208,23 @@ func TestARetiredSessionReturnsWhenThereIsRoom(t *testing.T) {
 	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { withRetention(2, "")(&d.Spec) })
 	w.Eventually(w.IsReady("d"), w.IsReady("c"), w.hasLiveTokens(2), w.countsSessions(2, 2))
 	w.Delete(w.CurrentSession("d"))
-	w.Eventually(w.IsReady("c"), w.IsReady("b"), w.hasLiveTokens(2), w.isRetired("a", v1alpha1.RetirementSessionLimit, "at most 2"))
+	w.Eventually(w.IsReady("c"), w.IsReady("b"), w.hasLiveTokens(2),
+		w.isRetired("a", v1alpha1.RetirementSessionLimit, "at most 2"))
 	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.Retention = nil })
 	w.Eventually(w.IsReady("a"), w.IsReady("b"), w.IsReady("c"), w.hasLiveTokens(3), w.countsSessions(3, 0))
 	w.listedAgain()
 	w.Throughout(time.Second, w.hasLiveTokens(3))
 }
 
-// B28: a session that nobody uses goes after the timeout and the hour that the server's
+// B28: an unused session goes after the timeout and the hour that the server's
 // record may be late; a use keeps it, a rotation does not.
 func TestAnIdleSessionIsRetired(t *testing.T) {
 	c := &shifted.Clock{}
 	w := newEnv(t, withMTLS, withClock(c))
 	w.startOperator()
 	short := func(spec *v1alpha1.CoderSessionSpec) { spec.Auth.Mint.Lifetime = "90m" }
-	w.Create(w.newDeployment("prod", withInterval("500ms"), withRetention(0, "2h")), w.NewMintedSession("used", "ci-bot"), w.NewMintedSession("never", "ci-bot", short))
+	w.Create(w.newDeployment("prod", withInterval("500ms"), withRetention(0, "2h")),
+		w.NewMintedSession("used", "ci-bot"), w.NewMintedSession("never", "ci-bot", short))
 	w.Eventually(w.IsReady("used"), w.IsReady("never"))
 	for _, serial := range []int64{2, 3} {
 		c.Shift(70 * time.Minute)
@@ -228,7 +236,8 @@ func TestAnIdleSessionIsRetired(t *testing.T) {
 	w.Throughout(time.Second, w.IsReady("used"), w.IsReady("never"))
 	w.justUses("used") // in the last minute
 	c.Shift(4 * time.Minute)
-	w.Eventually(w.isRetired("never", v1alpha1.RetirementIdle, "2h (retention.idleTimeout)"), w.IsReady("used"), w.hasLiveTokens(1))
+	w.Eventually(w.isRetired("never", v1alpha1.RetirementIdle, "2h (retention.idleTimeout)"), w.IsReady("used"),
+		w.hasLiveTokens(1))
 
 	// It returns for as long; what it was before is of no account.
 	w.asksForRenewal("never", first)
@@ -243,13 +252,13 @@ func TestAnIdleSessionIsRetired(t *testing.T) {
 	c.Shift(15 * time.Minute)
 	w.Eventually(w.isRetired("used", v1alpha1.RetirementIdle, ""), w.IsReady("never"))
 
-	// Raised, the timeout keeps nobody away who would not be idle.
+	// With a longer timeout the session is not idle any more.
 	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { withRetention(0, "20h")(&d.Spec) })
 	w.Eventually(w.IsReady("used"), w.IsReady("never"), w.hasLiveTokens(2))
 }
 
-// Who cannot see the tokens of a user cannot tell that nobody uses them.
-func TestNobodyIsRetiredUnseen(t *testing.T) {
+// An operator that cannot see the tokens of a user cannot tell that they are unused.
+func TestNoSessionIsRetiredUnseen(t *testing.T) {
 	c := &shifted.Clock{}
 	w := newEnv(t, withMTLS, withClock(c))
 	w.startOperator()

@@ -3,17 +3,14 @@
 package operator_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +23,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
+	"github.com/coder-session-operator/coder-session-operator/test/program"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // Two managers, each the program itself with the rights of its scope only, share a
@@ -35,11 +34,9 @@ func TestTwoManagersSideBySide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "manager")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", program, "./cmd/manager")
-	build.Dir = root
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the manager: %v\n%s", err, output)
+	folder := t.TempDir()
+	if err := program.Build(t.Context(), root, folder, "manager"); err != nil {
+		t.Fatal(err)
 	}
 	for name, test := range map[string]func(*site){
 		"shards by label keep apart":                 shardsKeepApart,
@@ -49,7 +46,7 @@ func TestTwoManagersSideBySide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newEnv(t, withMTLS)
-			test(&site{operatorEnv: w, program: program, own: w.Cluster.Namespace(t, nil)})
+			test(&site{operatorEnv: w, path: filepath.Join(folder, "manager"), own: w.Cluster.Namespace(t, nil)})
 		})
 	}
 }
@@ -57,13 +54,13 @@ func TestTwoManagersSideBySide(t *testing.T) {
 // site is a world in which managers run as processes of their own.
 type site struct {
 	*operatorEnv
-	program string
-	own     string // the managers' own namespace
+	path string // of the program
+	own  string // the managers' own namespace
 }
 
 // manager is a running one.
 type manager struct {
-	cluster string // the id in the names of its tokens; set by whoever knows it
+	cluster string // the id in the names of its tokens; set where it is known
 	stop    func() (log string)
 }
 
@@ -72,23 +69,15 @@ func (s *site) startManager(user string, args ...string) *manager {
 	s.T.Helper()
 	known, err := s.Cluster.User(user)
 	s.Must(err)
-	ctx, cancel := newBackground()
-	var output bytes.Buffer
-	cmd := exec.CommandContext(ctx, s.program, append([]string{
-		"--kubeconfig=" + known.Kubeconfig, "--leader-election-namespace=" + s.own, "--orphan-grace=2s",
-		"--metrics-bind-address=0", "--health-probe-bind-address=0",
-	}, args...)...)
-	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = time.Minute
-	s.Must(cmd.Start())
+	operator := program.OperatorForTest(s.T, program.OperatorOptions{
+		Path: s.path, Kubeconfig: known.Kubeconfig, Namespace: s.own, Flags: append([]string{"--orphan-grace=2s"}, args...),
+	})
 	m := &manager{stop: func() string {
-		cancel()
-		_ = cmd.Wait() // its exit code says nothing that its log does not
-		return output.String()
+		s.Must(operator.Stop())
+		return operator.Output()
 	}}
 	s.T.Cleanup(func() {
-		if log := m.stop(); strings.Contains(log, "forbidden") || s.T.Failed() {
+		if log := m.stop(); strings.Contains(log, "forbidden") {
 			s.T.Errorf("the log of manager %s:\n%s", user, log)
 		}
 	})
@@ -114,7 +103,8 @@ func (s *site) grantRules(user, namespace string, rules []rbacv1.PolicyRule) {
 	named := metav1.ObjectMeta{Name: user, Namespace: namespace}
 	if namespace == "" {
 		s.Create(&rbacv1.ClusterRole{ObjectMeta: named, Rules: rules}, &rbacv1.ClusterRoleBinding{
-			ObjectMeta: named, Subjects: subjects, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
+			ObjectMeta: named, Subjects: subjects, RoleRef: rbacv1.RoleRef{
+				APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
 		})
 		return
 	}
@@ -128,7 +118,8 @@ func (s *site) grantRules(user, namespace string, rules []rbacv1.PolicyRule) {
 func (s *site) grantOwn(user string) {
 	s.T.Helper()
 	s.grantRules(user, s.own, append(s.rulesOfRole("leader_election_role.yaml"),
-		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{fingerprint.SecretName}, Verbs: []string{"get"}},
+		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"},
+			ResourceNames: []string{fingerprint.SecretName}, Verbs: []string{"get"}},
 		rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}}))
 }
 
@@ -209,7 +200,7 @@ func (w *operatorEnv) isLive(name string) bool {
 	return len(w.Coder.Keys(coderd.KeyFilter{NamePrefix: name, Live: true})) > 0
 }
 
-func (w *operatorEnv) isRevoked(name string) check {
+func (w *operatorEnv) isRevoked(name string) wait.Check {
 	return func(context.Context) error {
 		if w.isLive(name) {
 			return fmt.Errorf("token %s is not swept", name)
@@ -219,13 +210,13 @@ func (w *operatorEnv) isRevoked(name string) check {
 }
 
 // keepApart holds two managers to minding their own tokens: the first one runs, the
-// second is started anew by the function. Each of them has a deployment and a session.
+// second is started again by the function. Each of them has a deployment and a session.
 func (s *site) keepApart(first, second string, startSecond func() *manager, kept ...string) {
 	s.T.Helper()
 	if first == second {
 		s.T.Fatalf("both have the cluster id %s", first)
 	}
-	others, nobodys := s.createOrphanToken(second, 1), s.createOrphanToken("nobody00", 1)
+	others, strangers := s.createOrphanToken(second, 1), s.createOrphanToken("strange0", 1)
 	// The second one is swept by a later listing, which saw the others' tokens too.
 	s.Eventually(s.isRevoked(s.createOrphanToken(first, 1)))
 	s.Eventually(s.isRevoked(s.createOrphanToken(first, 2)))
@@ -234,8 +225,8 @@ func (s *site) keepApart(first, second string, startSecond func() *manager, kept
 	}
 	startSecond()
 	s.Eventually(s.isRevoked(others))
-	if !s.isLive(nobodys) {
-		s.T.Errorf("%s was revoked", nobodys)
+	if !s.isLive(strangers) {
+		s.T.Errorf("%s was revoked", strangers)
 	}
 	for _, id := range kept {
 		if !slices.ContainsFunc(s.mintedTokens(), func(key coderd.Key) bool { return key.ID == id }) {
@@ -245,7 +236,7 @@ func (s *site) keepApart(first, second string, startSecond func() *manager, kept
 }
 
 // hasLeases are those in the managers' own namespace.
-func (s *site) hasLeases(want int) check {
+func (s *site) hasLeases(want int) wait.Check {
 	return func(ctx context.Context) error {
 		var list coordinationv1.LeaseList
 		err := s.Client.List(ctx, &list, client.InNamespace(s.own))
@@ -256,7 +247,7 @@ func (s *site) hasLeases(want int) check {
 	}
 }
 
-// requireUntouched: nobody has written to a session.
+// requireUntouched fails the test if a session was written to.
 func (w *operatorEnv) requireUntouched(name string) {
 	w.T.Helper()
 	if s := w.CurrentSession(name); len(s.Finalizers)+len(s.Status.Conditions) > 0 {
@@ -289,31 +280,26 @@ func namespacesKeepApart(s *site) {
 	s.grantNamespaces(s.Namespace, s.Namespace, guests.Namespace)
 	s.grantNamespaces(other.Namespace, other.Namespace)
 	byName := wideRule()
-	byName.NamespaceSelector = metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": guests.Namespace}}
+	byName.NamespaceSelector = metav1.LabelSelector{
+		MatchLabels: map[string]string{"kubernetes.io/metadata.name": guests.Namespace}}
 	byName.Name, byName.Users = "by-name", []string{"ci-*"}
-	s.Create(s.newDeployment("prod", withInterval("1s"), withAccess(byName, wideRule())), s.NewMintedSession("ci", "ci-bot"))
+	s.Create(s.newDeployment("prod", withInterval("1s"), withAccess(byName, wideRule())),
+		s.NewMintedSession("ci", "ci-bot"))
 	s.Create(s.newGuestSession(guests.Namespace, "by-name", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
 	s.Create(s.newGuestSession(guests.Namespace, "by-label", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ada"}}))
 	s.Create(other.newDeployment("prod", withInterval("1s")), other.NewMintedSession("ci", "ci-bot"))
 
 	s.startNamespaces(s.Namespace, "scope00a", s.Namespace, guests.Namespace)
-	s.Eventually(s.IsReady("ci"), guests.IsReady("by-name"), guests.IsNotReady("by-label", v1alpha1.ReasonAccessDenied, `needs the label "team"`))
+	s.Eventually(s.IsReady("ci"), guests.IsReady("by-name"),
+		guests.IsNotReady("by-label", v1alpha1.ReasonAccessDenied, `needs the label "team"`))
 	other.requireUntouched("ci")
 	startOther := func() *manager { return s.startNamespaces(other.Namespace, "scope00b", other.Namespace) }
 	second := startOther()
 	s.Eventually(other.IsReady("ci"), s.hasLeases(2), s.hasLiveTokens(3))
-	kept := []string{s.CurrentSession("ci").Status.Token.ID, guests.CurrentSession("by-name").Status.Token.ID, other.CurrentSession("ci").Status.Token.ID}
+	kept := []string{s.CurrentSession("ci").Status.Token.ID, guests.CurrentSession("by-name").Status.Token.ID,
+		other.CurrentSession("ci").Status.Token.ID}
 	second.stop()
 	s.keepApart(s.clusterOf("ci"), other.clusterOf("ci"), startOther, kept...)
-}
-
-// writeReferences writes what a deployment refers to into another namespace of the world.
-func (w *operatorEnv) writeReferences() {
-	w.T.Helper()
-	w.WriteSecret("token", map[string]string{"token": w.userToken("operator")})
-	w.WriteSecret("edge-headers", map[string]string{"id": w.newSentinel("header-value")})
-	w.writeClientCertificate("mtls", "operator")
-	w.WriteConfigMap("ca", map[string]string{"ca.crt": string(w.Servers.PEM())})
 }
 
 // A session that has another shard's label than its deployment gets nothing and says
@@ -329,11 +315,12 @@ func anotherShardsDeployment(s *site) {
 
 // A session whose label changes from one shard to another, together with its
 // deployment, is taken over: the other manager publishes a token of its own and
-// revokes the one before. Nobody else would: the manager that minted it has no
+// revokes the one before. No other one would: the manager that minted it has no
 // deployment on that server any more.
 func sessionMoves(s *site) {
 	s.grantShards("a", "b")
-	s.Create(s.inShard(s.newDeployment("prod"), "a"), s.inShard(s.NewMintedSession("ci", "ci-bot", withOverlap("1s")), "a"))
+	s.Create(s.inShard(s.newDeployment("prod"), "a"),
+		s.inShard(s.NewMintedSession("ci", "ci-bot", withOverlap("1s")), "a"))
 	s.startOf("a")
 	s.startOf("b")
 	s.Eventually(s.IsReady("ci"), s.hasLiveTokens(1))
@@ -357,14 +344,16 @@ func TestADeploymentOutsideOfTheScopeIsNotThere(t *testing.T) {
 	w.startOperator(guests.Namespace)
 	everywhere := wideRule()
 	everywhere.NamespaceSelector = metav1.LabelSelector{}
-	w.Create(w.newDeployment("prod", withAccess(everywhere)), w.newGuestSession(guests.Namespace, "old", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
+	w.Create(w.newDeployment("prod", withAccess(everywhere)),
+		w.newGuestSession(guests.Namespace, "old", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
 	w.Eventually(guests.IsReady("old"))
 	id := guests.CurrentSession("old").Status.Token.ID
-	w.operator.stop()
-	w.operator = w.runOperator(w.Cluster.Config, []string{guests.Namespace}, nil)
+	w.stopOperator()
+	w.runOperator(w.Cluster.Config, []string{guests.Namespace}, nil)
 	w.Create(w.newGuestSession(guests.Namespace, "new", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
 	w.Eventually(guests.IsNotReady("new", v1alpha1.ReasonAwaitingDeployment, "does not watch it"))
 	w.Delete(guests.CurrentSession("old"))
 	w.Delete(guests.CurrentSession("new"))
-	w.Eventually(guests.noSession("old"), guests.noSession("new"), guests.hasEvent(corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, id))
+	w.Eventually(guests.noSession("old"), guests.noSession("new"),
+		guests.hasEvent(corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, id))
 }

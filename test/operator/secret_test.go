@@ -21,7 +21,10 @@ func TestATouchedSecretIsRestored(t *testing.T) {
 		touch func(w *operatorEnv, secret *corev1.Secret)
 		mints int // that the restoration costs
 	}{
-		"a key edited":          {touch: func(w *operatorEnv, s *corev1.Secret) { s.Data["url"] = []byte("https://evil.example") }},
+		"a key edited": {touch: func(w *operatorEnv,
+			s *corev1.Secret) {
+			s.Data["url"] = []byte("https://evil.example")
+		}},
 		"a key removed":         {touch: func(w *operatorEnv, s *corev1.Secret) { delete(s.Data, "CODER_URL") }},
 		"a key added":           {touch: func(w *operatorEnv, s *corev1.Secret) { s.Data["extra"] = []byte("x") }},
 		"one copy of the token": {touch: func(w *operatorEnv, s *corev1.Secret) { s.Data["session"] = []byte("garbage") }},
@@ -41,7 +44,7 @@ func TestATouchedSecretIsRestored(t *testing.T) {
 				spec.Rotation = &v1alpha1.Rotation{Overlap: &overlap}
 			}))
 			w.Eventually(w.IsReady("ci"))
-			good, mints := w.CurrentSecret("ci"), w.countMints()
+			good, mints := w.CurrentSecret("ci"), w.CountMints()
 			touched := good.DeepCopy()
 			c.touch(w, touched)
 			w.Must(w.Client.Update(t.Context(), touched))
@@ -60,7 +63,7 @@ func TestATouchedSecretIsRestored(t *testing.T) {
 				}
 				return nil
 			}, w.hasLiveTokens(1))
-			if got := w.countMints() - mints; got != c.mints {
+			if got := w.CountMints() - mints; got != c.mints {
 				t.Errorf("%d tokens were minted, want %d", got, c.mints)
 			}
 		})
@@ -150,8 +153,9 @@ func TestTheSecretHasEverythingThatTheSpecAsksFor(t *testing.T) {
 	want := map[string]string{
 		"url": w.listener.URL(), "CODER_URL": w.listener.URL(), "session": token, "CODER_SESSION_TOKEN": token,
 		"headers": "X-Edge-Id=" + string(w.CurrentSecret("edge-headers").Data["id"]) + "\nX-Plain=plain\n",
-		"tls.crt": string(w.CurrentSecret("mtls").Data["tls.crt"]), "tls.key": string(w.CurrentSecret("mtls").Data["tls.key"]),
-		"ca.crt": string(w.Servers.PEM()), ".netrc": "machine 127.0.0.1 login coder password " + token,
+		"tls.crt": string(w.CurrentSecret("mtls").Data["tls.crt"]),
+		"tls.key": string(w.CurrentSecret("mtls").Data["tls.key"]),
+		"ca.crt":  string(w.Servers.PEM()), ".netrc": "machine 127.0.0.1 login coder password " + token,
 	}
 	got := map[string]string{}
 	for key, value := range secret.Data {
@@ -182,7 +186,7 @@ func TestABadTemplateMintsNothing(t *testing.T) {
 		spec.Secret = &v1alpha1.GeneratedSecret{Template: map[string]string{"broken": "{{ .Nothing }}"}}
 	}))
 	w.Eventually(w.IsNotReady("ci", v1alpha1.ReasonConfigInvalid, "broken"), w.hasLiveTokens(0))
-	if got := w.countMints(); got != 0 {
+	if got := w.CountMints(); got != 0 {
 		t.Errorf("%d tokens were minted", got)
 	}
 }
@@ -194,7 +198,8 @@ func TestAnEmptyTokenIsValidAndAMissingOneIsNot(t *testing.T) {
 	w.WriteSecret("empty", map[string]string{"token": ""})
 	w.WriteSecret("other-key", map[string]string{"wrong": "x"})
 	w.startOperator()
-	w.Create(w.newDeployment("prod"), w.NewSuppliedSession("a", "empty"), w.NewSuppliedSession("b", "other-key"), w.NewSuppliedSession("c", "absent"))
+	w.Create(w.newDeployment("prod"), w.NewSuppliedSession("a", "empty"), w.NewSuppliedSession("b", "other-key"),
+		w.NewSuppliedSession("c", "absent"))
 	w.Eventually(w.IsReady("a"),
 		w.IsNotReady("b", v1alpha1.ReasonConfigInvalid, `"other-key" has no key "token"`),
 		w.IsNotReady("c", v1alpha1.ReasonConfigInvalid, `"absent" does not exist`))
@@ -205,14 +210,15 @@ func TestAnEmptyTokenIsValidAndAMissingOneIsNot(t *testing.T) {
 	w.Eventually(w.IsReady("c"))
 }
 
-// B45: whoever may write the Secret cannot have the operator revoke somebody
-// else's token by naming it there.
+// B45: a user who may write the Secret cannot have the operator revoke another
+// user's token by naming it there.
 func TestAForgedTokenIDRevokesNothing(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	w.startOperator()
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"), w.NewMintedSession("other", "ci-bot"))
 	w.Eventually(w.IsReady("ci"), w.IsReady("other"))
-	victims := map[string]string{"a person's": w.userToken("ada"), "another session's": string(w.CurrentSecret("other").Data["session"])}
+	victims := map[string]string{"a person's": w.userToken("ada"),
+		"another session's": string(w.CurrentSecret("other").Data["session"])}
 	for what, victim := range victims {
 		secret := w.CurrentSecret("ci")
 		w.Write(secret, func() {

@@ -17,7 +17,7 @@ import (
 )
 
 // B04, B08: 60 writes, most of them leaving settings that the server would
-// refuse, cost one verification; nobody is suspended meanwhile.
+// refuse, cost one verification; no session is suspended meanwhile.
 func TestABurstOfWritesCostsOneVerification(t *testing.T) {
 	w := newEnv(t, certificateIdentifies)
 	w.startOperator()
@@ -205,7 +205,8 @@ func TestBrokenReferencesAreNamedAndNothingIsSent(t *testing.T) {
 			broken: func(w *operatorEnv) {
 				other, err := w.Clients.Issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
 				w.Must(err)
-				w.WriteSecret("mtls", map[string]string{"tls.crt": string(w.CurrentSecret("mtls").Data["tls.crt"]), "tls.key": string(other.KeyPEM)})
+				w.WriteSecret("mtls", map[string]string{"tls.crt": string(w.CurrentSecret("mtls").Data["tls.crt"]),
+					"tls.key": string(other.KeyPEM)})
 			},
 			reason: v1alpha1.ReasonReferenceInvalid, says: []string{"mtls", "tls.key"},
 		},
@@ -234,7 +235,8 @@ func TestADeploymentWaitsForItsSecrets(t *testing.T) {
 	w.Delete(w.CurrentSecret("token"))
 	w.startOperator()
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"))
-	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonConfigInvalid, "mtls"))
+	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonConfigInvalid,
+		"mtls"))
 	w.WriteSecret("token", map[string]string{"token": string(token["token"])})
 	w.WriteSecret("mtls", map[string]string{"tls.crt": string(pair["tls.crt"]), "tls.key": string(pair["tls.key"])})
 	w.Eventually(w.IsVerified("prod"), w.IsReady("ci"))

@@ -20,7 +20,7 @@ func TestARenewedCertificateIsUsedAtOnce(t *testing.T) {
 	w.startOperator()
 	w.Create(w.newDeployment("prod", withInterval("500ms")))
 	w.Eventually(w.IsVerified("prod"))
-	renewed := w.writeClientCertificate("mtls", "operator")
+	renewed := w.WriteClientCertificate("mtls", "operator")
 	w.Eventually(func(context.Context) error {
 		requests := w.Coder.Requests()
 		if last := requests[len(requests)-1]; last.ClientCertSerial != renewed.Serial() {
@@ -36,7 +36,8 @@ func TestAnUntrustedServerIsSaid(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	w.startOperator()
 	w.Create(w.newDeployment("prod", func(spec *v1alpha1.CoderDeploymentSpec) { spec.TLS.CABundle = nil }))
-	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionVerified, metav1.ConditionFalse, v1alpha1.ReasonServerUntrusted, ""))
+	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionVerified, metav1.ConditionFalse,
+		v1alpha1.ReasonServerUntrusted, ""))
 	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) {
 		d.Spec.TLS.CABundle = &v1alpha1.CABundleRef{Kind: "ConfigMap", Name: "ca"}
 	})

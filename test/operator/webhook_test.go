@@ -71,7 +71,8 @@ func TestAPodThatAsksForASession(t *testing.T) {
 			t.Errorf("%s is %q, and the Secret has no such key", v.Name, v.Value)
 		}
 	}
-	all := []string{"CODER_CONFIG_DIR", "CODER_HEADER_COMMAND", "CODER_CLIENT_TLS_CERT_FILE", "CODER_CLIENT_TLS_KEY_FILE", "CODER_CLIENT_TLS_CA_FILE"}
+	all := []string{"CODER_CONFIG_DIR", "CODER_HEADER_COMMAND", "CODER_CLIENT_TLS_CERT_FILE",
+		"CODER_CLIENT_TLS_KEY_FILE", "CODER_CLIENT_TLS_CA_FILE"}
 	if diff := cmp.Diff(all, names); diff != "" {
 		t.Errorf("variables (-want +got):\n%s", diff)
 	}
@@ -82,7 +83,8 @@ func TestAPodThatAsksForASession(t *testing.T) {
 
 func TestTheCreatorOfAPodIsTold(t *testing.T) {
 	w := newEnv(t)
-	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"), w.NewMintedSession("lost", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) { spec.DeploymentRef.Name = "none" }))
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"),
+		w.NewMintedSession("lost", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) { spec.DeploymentRef.Name = "none" }))
 	w.serveWebhook(webhookSettings{})
 	user, warnings := w.clientWithWarnings()
 	for name, c := range map[string]struct {
@@ -132,7 +134,8 @@ func TestAPodOfAnUnknownSessionIsAdmittedOnRequest(t *testing.T) {
 	user, warnings := w.clientWithWarnings()
 	pod := w.newPod("later")
 	w.Must(user.Create(t.Context(), pod))
-	if mounts, err := mountsOf(pod, "later"); err != nil || len(mounts) != 1 || pod.Spec.Volumes[0].Secret.SecretName != "later" {
+	if mounts, err := mountsOf(pod, "later"); err != nil || len(mounts) != 1 ||
+		pod.Spec.Volumes[0].Secret.SecretName != "later" {
 		t.Errorf("mounts %v (%v) of %+v", mounts, err, pod.Spec.Volumes)
 	}
 	if got := warnings.takeAll(); len(got) != 1 || !strings.Contains(got[0], `no CoderSession "later"`) {
@@ -140,8 +143,8 @@ func TestAPodOfAnUnknownSessionIsAdmittedOnRequest(t *testing.T) {
 	}
 }
 
-// kubectl apply of a session and its pod in one go: the Secret does not exist yet, and the cache may not have heard of the
-// session.
+// kubectl apply of a session and its pod in one go: the Secret does not exist yet, and the cache
+// may not have heard of the session.
 func TestAPodTogetherWithItsSession(t *testing.T) {
 	w := newEnv(t)
 	w.Create(w.newDeployment("prod"))
@@ -192,7 +195,8 @@ func TestAContainerThatAnotherWebhookAdds(t *testing.T) {
 	}
 }
 
-// The webhook's certificate is renewed while pods are created: none of them is refused, and nothing restarts.
+// The webhook's certificate is renewed while pods are created: none of them is refused, and nothing
+// restarts.
 func TestTheCertificateIsRenewed(t *testing.T) {
 	w := newEnv(t)
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"))
@@ -214,7 +218,7 @@ func TestTheCertificateIsRenewed(t *testing.T) {
 	})
 }
 
-// Somebody deletes the certificate, or takes the bundle away: both come back.
+// The certificate is deleted, or the bundle removed: both come back.
 func TestTheCertificateIsPutRight(t *testing.T) {
 	w := newEnv(t)
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"))

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,19 +24,19 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers"
 	"github.com/coder-session-operator/coder-session-operator/internal/webhook"
 	"github.com/coder-session-operator/coder-session-operator/internal/webhook/serving"
+	"github.com/coder-session-operator/coder-session-operator/test/inprocess"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 )
 
-// meshPath is another webhook, which adds a container to each pod that has an annotation of that name.
+// meshPath is another webhook, which adds a container to each pod that has an annotation of that
+// name.
 const meshPath = "/mesh"
 
 // podWebhook is a running webhook for the pods of the world's namespace.
@@ -51,21 +52,17 @@ type webhookSettings struct {
 	mesh                bool
 }
 
-// serveWebhook starts a manager with the pod webhook, makes the configuration that leads the API server to it, and waits
-// until the API server goes there.
+// serveWebhook starts a manager with the pod webhook, makes the configuration that leads the API
+// server to it, and waits until the API server goes there.
 func (w *operatorEnv) serveWebhook(s webhookSettings) *podWebhook {
 	w.T.Helper()
 	if s.unknown == "" {
 		s.unknown = webhook.RefuseUnknown
 	}
-	mgr, err := ctrl.NewManager(rest.CopyConfig(w.Cluster.Config), ctrl.Options{
-		Scheme:     w.Cluster.Scheme,
-		Cache:      controllers.CacheOptions([]string{w.Namespace}, nil),
-		Metrics:    server.Options{BindAddress: "0"},
-		Controller: ctrlconfig.Controller{SkipNameValidation: ptr.To(true)},
-	})
+	mgr, err := inprocess.NewManager(w.Cluster.Config, w.Cluster.Scheme, logr.Logger{},
+		controllers.CacheOptions([]string{w.Namespace}, nil))
 	w.Must(err)
-	ctx, cancel := newBackground()
+	ctx, cancel := testenv.NewContext()
 	for _, kind := range []client.Object{&v1alpha1.CoderSession{}, &v1alpha1.CoderDeployment{}} {
 		_, err := mgr.GetCache().GetInformer(ctx, kind)
 		w.Must(err)
@@ -83,7 +80,8 @@ func (w *operatorEnv) serveWebhook(s webhookSettings) *podWebhook {
 
 	mux := http.NewServeMux()
 	mux.Handle(webhook.Path, &admission.Webhook{Handler: webhook.NewHandler(webhook.Options{
-		Cache: mgr.GetClient(), Server: mgr.GetAPIReader(), Decoder: admission.NewDecoder(w.Cluster.Scheme), UnknownSession: s.unknown,
+		Cache: mgr.GetClient(), Server: mgr.GetAPIReader(), Decoder: admission.NewDecoder(w.Cluster.Scheme),
+		UnknownSession: s.unknown,
 	})})
 	mux.Handle(meshPath, &admission.Webhook{Handler: admission.HandlerFunc(addMesh)})
 	serve := w.serveHTTPS(certificates, mux)
@@ -100,7 +98,7 @@ func (w *operatorEnv) serveWebhook(s webhookSettings) *podWebhook {
 
 	w.Create(p.newConfiguration(w.Namespace, s.mesh))
 	w.T.Cleanup(func() {
-		ctx, cancel := newBackground()
+		ctx, cancel := testenv.NewContext()
 		defer cancel()
 		_ = w.Client.Delete(ctx, p.newConfiguration(w.Namespace, s.mesh))
 	})
@@ -117,7 +115,8 @@ func (w *operatorEnv) serveWebhook(s webhookSettings) *podWebhook {
 	return p
 }
 
-// serveHTTPS serves HTTPS with the certificates. Each request has a connection of its own, and with it a handshake.
+// serveHTTPS serves HTTPS with the certificates. Each request has a connection of its own, and with
+// it a handshake.
 func (w *operatorEnv) serveHTTPS(certificates *serving.Certificates, handler http.Handler) *http.Server {
 	w.T.Helper()
 	config := &tls.Config{}
@@ -136,7 +135,8 @@ func addMesh(_ context.Context, req admission.Request) admission.Response {
 	if err := json.Unmarshal(req.Object.Raw, pod); err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
 	}
-	if pod.Annotations["mesh"] == "" || slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == "mesh" }) {
+	if pod.Annotations["mesh"] == "" || slices.ContainsFunc(pod.Spec.Containers,
+		func(c corev1.Container) bool { return c.Name == "mesh" }) {
 		return admission.Allowed("")
 	}
 	pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "mesh", Image: "mesh"})
@@ -147,8 +147,10 @@ func addMesh(_ context.Context, req admission.Request) admission.Response {
 	return admission.PatchResponseFromRaw(req.Object.Raw, changed)
 }
 
-// newConfiguration leads to the webhook, and trusts nobody yet.
-func (p *podWebhook) newConfiguration(namespace string, mesh bool) *admissionregistrationv1.MutatingWebhookConfiguration {
+// newConfiguration leads to the webhook, with an empty bundle.
+func (p *podWebhook) newConfiguration(
+	namespace string, mesh bool,
+) *admissionregistrationv1.MutatingWebhookConfiguration {
 	hook := func(name, path string) admissionregistrationv1.MutatingWebhook {
 		return admissionregistrationv1.MutatingWebhook{
 			Name:                    name,
@@ -161,7 +163,8 @@ func (p *podWebhook) newConfiguration(namespace string, mesh bool) *admissionreg
 			ObjectSelector:          &metav1.LabelSelector{MatchLabels: map[string]string{v1alpha1.LabelInject: "true"}},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+				Rule: admissionregistrationv1.Rule{
+					APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
 			}},
 		}
 	}
@@ -175,7 +178,7 @@ func (p *podWebhook) newConfiguration(namespace string, mesh bool) *admissionreg
 	return out
 }
 
-// trustedCertificate is the webhook's certificate, if whoever trusts the configuration's bundle would accept it.
+// trustedCertificate is the webhook's certificate, if the configuration's bundle vouches for it.
 func (w *operatorEnv) trustedCertificate(ctx context.Context, p *podWebhook) (*x509.Certificate, error) {
 	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
 	if err := w.Client.Get(ctx, types.NamespacedName{Name: p.name}, configuration); err != nil {
@@ -183,7 +186,8 @@ func (w *operatorEnv) trustedCertificate(ctx context.Context, p *podWebhook) (*x
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(configuration.Webhooks[0].ClientConfig.CABundle)
-	conn, err := (&tls.Dialer{NetDialer: &net.Dialer{}, Config: &tls.Config{RootCAs: roots}}).DialContext(ctx, "tcp", p.address)
+	conn, err := (&tls.Dialer{NetDialer: &net.Dialer{}, Config: &tls.Config{RootCAs: roots}}).DialContext(ctx, "tcp",
+		p.address)
 	if err != nil {
 		return nil, err
 	}
@@ -191,8 +195,8 @@ func (w *operatorEnv) trustedCertificate(ctx context.Context, p *podWebhook) (*x
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0], nil
 }
 
-// newPod asks for the session ci. It has no namespace and no name of its own in what the webhook sees, like that of a
-// controller.
+// newPod asks for the session ci. It has no namespace and no name of its own in what the webhook
+// sees, like that of a controller.
 func (w *operatorEnv) newPod(session string, changes ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -239,12 +243,14 @@ func (w *warnings) takeAll() []string {
 	return w.text
 }
 
-// mountsOf lists what containers mount of the session, and fails for one whose variables do not go with that.
+// mountsOf lists what containers mount of the session, and fails for one whose variables do not go
+// with that.
 func mountsOf(pod *corev1.Pod, session string) ([]string, error) {
 	folder := v1alpha1.MountRoot + "/" + session
 	var out []string
 	for _, c := range append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...) {
-		mounted := slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.MountPath == folder && m.ReadOnly })
+		mounted := slices.ContainsFunc(c.VolumeMounts,
+			func(m corev1.VolumeMount) bool { return m.MountPath == folder && m.ReadOnly })
 		told := slices.Contains(c.Env, corev1.EnvVar{Name: "CODER_CONFIG_DIR", Value: folder})
 		if mounted != told {
 			return nil, fmt.Errorf("container %s: mounted %v, told so %v", c.Name, mounted, told)

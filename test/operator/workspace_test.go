@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // createWorkspace creates ada's workspace dev, which runs.
@@ -27,7 +28,7 @@ func ofWorkspace(spec *v1alpha1.CoderSessionSpec) {
 }
 
 // hasOpenStreams: so many streams are open.
-func (w *operatorEnv) hasOpenStreams(want int) check {
+func (w *operatorEnv) hasOpenStreams(want int) wait.Check {
 	return func(context.Context) error {
 		if got := w.Coder.OpenStreams(); got != want {
 			return fmt.Errorf("%d streams are open, want %d", got, want)
@@ -37,7 +38,7 @@ func (w *operatorEnv) hasOpenStreams(want int) check {
 }
 
 // isWithdrawn: the Secret is gone, and no token that was minted lives.
-func (w *operatorEnv) isWithdrawn(name, reason string) check {
+func (w *operatorEnv) isWithdrawn(name, reason string) wait.Check {
 	return func(ctx context.Context) error {
 		if _, err := w.GetSecret(ctx, name); err == nil {
 			return fmt.Errorf("Secret %s is still there", name)
@@ -46,16 +47,19 @@ func (w *operatorEnv) isWithdrawn(name, reason string) check {
 	}
 }
 
-// A credential exists only while its workspace runs; what happens to that is told by one stream for all its sessions.
+// A credential exists only while its workspace runs; what happens to that is told by one stream for
+// all its sessions.
 func TestACredentialFollowsItsWorkspace(t *testing.T) {
 	bothProfiles(t, func(t *testing.T, p coderd.Profile) {
 		w := newEnv(t, withMTLS, withProfile(p))
 		w.createWorkspace()
 		w.startOperator()
-		w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ada", ofWorkspace), w.NewMintedSession("second", "ci-bot", ofWorkspace))
+		w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ada", ofWorkspace),
+			w.NewMintedSession("second", "ci-bot", ofWorkspace))
 		w.Eventually(w.IsReady("ci"), w.IsReady("second"), w.hasOpenStreams(1))
 		w.Must(w.Coder.StopWorkspace("ada/dev"))
-		w.Eventually(w.isWithdrawn("ci", v1alpha1.ReasonWorkspaceStopped), w.isWithdrawn("second", v1alpha1.ReasonWorkspaceStopped))
+		w.Eventually(w.isWithdrawn("ci", v1alpha1.ReasonWorkspaceStopped),
+			w.isWithdrawn("second", v1alpha1.ReasonWorkspaceStopped))
 		w.Must(w.Coder.StartWorkspace("ada/dev"))
 		w.Eventually(w.IsReady("ci"), w.IsReady("second"), w.hasLiveTokens(2))
 		w.Must(w.Coder.DeleteWorkspace("ada/dev"))
@@ -70,12 +74,12 @@ func TestARestartLeavesARunningWorkspaceAlone(t *testing.T) {
 	w.startOperator()
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ada", ofWorkspace))
 	w.Eventually(w.IsReady("ci"), w.hasOpenStreams(1))
-	before, mints := w.CurrentSecret("ci").ResourceVersion, w.countMints()
-	w.operator.stop()
+	before, mints := w.CurrentSecret("ci").ResourceVersion, w.CountMints()
+	w.stopOperator()
 	w.Eventually(w.hasOpenStreams(0))
 	w.startOperator()
 	w.Eventually(w.hasOpenStreams(1), w.IsReady("ci"))
-	if now := w.CurrentSecret("ci").ResourceVersion; now != before || w.countMints() != mints {
+	if now := w.CurrentSecret("ci").ResourceVersion; now != before || w.CountMints() != mints {
 		t.Error("the Secret was written, or a token minted")
 	}
 }
@@ -87,7 +91,8 @@ func TestWhatAStreamMissesIsSeen(t *testing.T) {
 	w.startOperator()
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ada", ofWorkspace))
 	w.Eventually(w.IsReady("ci"), w.hasOpenStreams(1))
-	remove := w.Coder.Inject(coderd.Fault{Kind: coderd.FaultStatus, Status: 503, Path: "/api/v2/workspaces/{workspace}/watch-ws"})
+	remove := w.Coder.Inject(coderd.Fault{Kind: coderd.FaultStatus, Status: 503,
+		Path: "/api/v2/workspaces/{workspace}/watch-ws"})
 	w.Coder.CutStreams()
 	w.Eventually(w.hasOpenStreams(0))
 	w.Must(w.Coder.StopWorkspace("ada/dev"))
@@ -105,20 +110,23 @@ func TestAWorkspaceIsLookedAtOnceInAnInterval(t *testing.T) {
 	}
 	w.startOperator()
 	w.Create(w.newDeployment("prod", withInterval("1s")), w.NewMintedSession("ci", "ada", ofWorkspace))
-	w.Eventually(w.IsReady("ci"), w.hasOpenStreams(0), w.SessionIs("ci", v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse, v1alpha1.ReasonStreamRefused, "1s"))
+	w.Eventually(w.IsReady("ci"), w.hasOpenStreams(0),
+		w.SessionIs("ci", v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse, v1alpha1.ReasonStreamRefused, "1s"))
 	w.Must(w.Coder.StopWorkspace("ada/dev"))
 	w.Eventually(w.isWithdrawn("ci", v1alpha1.ReasonWorkspaceStopped))
 	w.Must(w.Coder.StartWorkspace("ada/dev"))
 	w.Eventually(w.IsReady("ci"))
 }
 
-// B15, B85: a pause closes the stream in good order; so does a deployment that is refused, until it recovers.
+// B15, B85: a pause closes the stream in good order; so does a deployment that is refused, until it
+// recovers.
 func TestStreamsRestWithTheirSessions(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	w.createWorkspace()
 	w.startOperator()
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ada", ofWorkspace))
-	w.Eventually(w.IsReady("ci"), w.hasOpenStreams(1), w.SessionIs("ci", v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched, ""))
+	w.Eventually(w.IsReady("ci"), w.hasOpenStreams(1),
+		w.SessionIs("ci", v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched, ""))
 	w.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
 	w.Eventually(w.hasOpenStreams(0))
 	w.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -38,6 +39,8 @@ type Process struct {
 	command *exec.Cmd
 	leash   *os.File // the writing end of the pipe that holds it
 	err     error    // set before Ended is closed
+	stop    sync.Once
+	stopped error
 }
 
 // onLeash starts a program with a reader of its standard input beside it: the pipe ends when this
@@ -101,9 +104,14 @@ func (p *Process) Running() error {
 	}
 }
 
-// Stop asks the process to end, and kills it when it takes too long, which is an error. Stopping
-// one that has ended is nothing.
+// Stop asks the process to end, and kills it when it takes too long, which is an error. Further
+// calls return what the first one did.
 func (p *Process) Stop() error {
+	p.stop.Do(func() { p.stopped = p.terminate() })
+	return p.stopped
+}
+
+func (p *Process) terminate() error {
 	defer func() { _ = p.leash.Close() }()
 	_ = syscall.Kill(p.PID(), syscall.SIGTERM) // one that has ended needs none
 	var err error

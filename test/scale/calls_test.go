@@ -78,7 +78,7 @@ func (e *auditEvent) callName() string {
 }
 
 // countCalls returns the calls so far, by verb and resource.
-func (c *apiCalls) countCalls(b *testing.B) map[string]int {
+func (c *apiCalls) countCalls(b testing.TB) map[string]int {
 	b.Helper()
 	file, err := os.Open(c.path)
 	if err != nil {

@@ -79,16 +79,17 @@ func (w *scaleEnv) startFleet() map[string]*coderd.Server {
 		w.T.Cleanup(func() { _ = listener.Close() })
 		fleet[name] = server
 		w.putObject(w.newSecret("token-of-"+name, map[string]string{"token": w.ownTokenOf(server)}))
-		w.putObject(w.newDeployment(name, listener.URL(), v1alpha1.ObjectName("token-of-"+name), v1alpha1.VerifyPolicy{Interval: never}))
+		w.putObject(w.newDeployment(name, listener.URL(), v1alpha1.ObjectName("token-of-"+name),
+			v1alpha1.VerifyPolicy{Interval: never}))
 	}
 	return fleet
 }
 
-// createDisturbingDeployments makes a deployment whose server is dead and one whose server is slow, each
-// with sessions that want a token.
+// createDisturbingDeployments makes a deployment whose server is dead and one whose server is slow,
+// each with sessions that want a token.
 func (w *scaleEnv) createDisturbingDeployments() {
 	w.T.Helper()
-	// The worst of the dead: connections are taken, and nobody ever answers.
+	// The worst of the dead: connections are accepted, and there is never an answer.
 	hole, err := net.Listen("tcp", "127.0.0.1:0")
 	w.Must(err)
 	w.T.Cleanup(func() { _ = hole.Close() })
@@ -96,9 +97,7 @@ func (w *scaleEnv) createDisturbingDeployments() {
 	w.putObject(w.newDeployment("slow", w.listener.URL(), "token", v1alpha1.VerifyPolicy{Interval: never}))
 	w.awaitVerified("slow")
 	w.Coder.Inject(coderd.Fault{Kind: coderd.FaultLatency, Latency: slowness})
-	waitFor(w.T, "the dead server is found to be dead", 20*time.Millisecond, func() bool {
-		return w.deploymentIs("dead", metav1.ConditionFalse, v1alpha1.ReasonUnreachable)
-	})
+	w.Eventually(w.DeploymentIs("dead", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnreachable, ""))
 	w.Must(w.createOn("dead", "slow"))
 }
 
@@ -106,9 +105,10 @@ func (w *scaleEnv) createDisturbingDeployments() {
 func (w *scaleEnv) createOn(deployments ...string) error {
 	return inParallel(eachDeployment*len(deployments), func(i int) error {
 		deployment := deployments[i%len(deployments)]
-		s := w.NewSession(fmt.Sprintf("%s-%03d", deployment, i/len(deployments)), v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: bot(i)}})
+		s := w.NewSession(fmt.Sprintf("%s-%03d", deployment, i/len(deployments)),
+			v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: bot(i)}})
 		s.Spec.DeploymentRef.Name = v1alpha1.ObjectName(deployment)
-		return w.client.Create(w.T.Context(), s)
+		return w.watcher.Create(w.T.Context(), s)
 	})
 }
 

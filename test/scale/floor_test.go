@@ -20,8 +20,9 @@ func (w *scaleEnv) measureBareWrites() time.Duration {
 	w.T.Helper()
 	var sessions v1alpha1.CoderSessionList
 	var secrets corev1.SecretList
-	w.Must(w.client.List(w.T.Context(), &sessions, client.InNamespace(w.Namespace)))
-	w.Must(w.client.List(w.T.Context(), &secrets, client.InNamespace(w.Namespace), client.HasLabels{v1alpha1.LabelSession}))
+	w.Must(w.watcher.List(w.T.Context(), &sessions, client.InNamespace(w.Namespace)))
+	w.Must(w.watcher.List(w.T.Context(), &secrets, client.InNamespace(w.Namespace),
+		client.HasLabels{v1alpha1.LabelSession}))
 	bySession := map[string]*corev1.Secret{}
 	for i := range secrets.Items {
 		bySession[secrets.Items[i].Name] = &secrets.Items[i]
@@ -36,25 +37,27 @@ func (w *scaleEnv) measureBareWrites() time.Duration {
 
 func (w *scaleEnv) writeAgain(namespace string, session *v1alpha1.CoderSession, secret *corev1.Secret) error {
 	ctx := w.T.Context()
-	made := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: session.Name}, Spec: session.Spec}
-	if err := w.client.Create(ctx, made); err != nil {
+	made := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: session.Name},
+		Spec: session.Spec}
+	if err := w.watcher.Create(ctx, made); err != nil {
 		return err
 	}
 	before := made.DeepCopy()
 	made.Finalizers = session.Finalizers
-	if err := w.client.Patch(ctx, made, client.MergeFrom(before)); err != nil {
+	if err := w.watcher.Patch(ctx, made, client.MergeFrom(before)); err != nil {
 		return err
 	}
 	copied := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: secret.Name, Labels: secret.Labels, Annotations: secret.Annotations, OwnerReferences: secret.OwnerReferences,
+			Namespace: namespace, Name: secret.Name, Labels: secret.Labels, Annotations: secret.Annotations,
+			OwnerReferences: secret.OwnerReferences,
 		},
 		Type: secret.Type, Data: secret.Data,
 	}
-	if err := w.client.Create(ctx, copied); err != nil {
+	if err := w.watcher.Create(ctx, copied); err != nil {
 		return err
 	}
 	before = made.DeepCopy()
 	made.Status = session.Status
-	return w.client.Status().Patch(ctx, made, client.MergeFrom(before))
+	return w.watcher.Status().Patch(ctx, made, client.MergeFrom(before))
 }

@@ -3,9 +3,9 @@
 package scale_test
 
 import (
+	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -14,6 +14,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
+	"github.com/coder-session-operator/coder-session-operator/test/program"
 )
 
 // folder is for the program and for what the processes write.
@@ -34,17 +35,11 @@ func runBenchmarks(m *testing.M) int {
 	return code
 }
 
-// program builds the operator, for the first benchmark that needs it.
-var program = sync.OnceValues(func() (string, error) {
+// buildOperator builds the operator, for the first benchmark that needs it.
+var buildOperator = sync.OnceValues(func() (string, error) {
 	root, err := kube.Root()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(folder, "coder-session-operator")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./cmd/manager")
-	build.Dir = root
-	if output, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the operator: %w\n%s", err, output)
-	}
-	return path, nil
+	return filepath.Join(folder, "manager"), program.Build(context.Background(), root, folder, "manager")
 })

@@ -15,13 +15,13 @@ import (
 const (
 	// recoveries is how many rounds there are at least; -benchtime 100x makes more.
 	recoveries = 20
-	// writesOfBurst is how many writes mend the settings, all but the last three
+	// writesOfBurst is how many writes correct the settings, all but the last three
 	// of them wrong.
 	writesOfBurst = 60
 	quietPeriod   = 500 * time.Millisecond // the default
 )
 
-// BenchmarkRecovery measures from the last write of a burst that mends a
+// BenchmarkRecovery measures from the last write of a burst that corrects a
 // deployment's certificate, CA and header one by one until a session that they had
 // suspended is ready.
 func BenchmarkRecovery(b *testing.B) {

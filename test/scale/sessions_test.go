@@ -26,10 +26,11 @@ func (w *scaleEnv) mintSessions(n int) time.Duration {
 	w.T.Helper()
 	started := time.Now()
 	created := make(chan error, 1)
-	// At the same time, because the API server ends a watch that nobody reads.
+	// At the same time, because the API server ends a watch that is not read.
 	go func() {
 		created <- inParallel(n, func(i int) error {
-			return w.client.Create(w.T.Context(), w.NewSession(fmt.Sprintf("session-%04d", i), v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: bot(i)}}))
+			return w.watcher.Create(w.T.Context(), w.NewSession(fmt.Sprintf("session-%04d", i),
+				v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: bot(i)}}))
 		})
 	}()
 	ready := map[string]bool{}
@@ -51,7 +52,8 @@ func (w *scaleEnv) mintSessions(n int) time.Duration {
 func (w *scaleEnv) requireAccepted(n int) {
 	w.T.Helper()
 	var secrets corev1.SecretList
-	w.Must(w.client.List(w.T.Context(), &secrets, client.InNamespace(w.Namespace), client.HasLabels{v1alpha1.LabelSession}))
+	w.Must(w.watcher.List(w.T.Context(), &secrets, client.InNamespace(w.Namespace),
+		client.HasLabels{v1alpha1.LabelSession}))
 	published := map[string]bool{}
 	for i := range secrets.Items {
 		if value := string(secrets.Items[i].Data["session"]); w.Coder.AcceptsToken(value) {
@@ -89,7 +91,7 @@ func (w *scaleEnv) followSessions(what string, last func(*v1alpha1.CoderSession)
 	for ctx.Err() == nil {
 		// The API server may end a watch at any time, and does so when it has just
 		// learned of a kind. A new one starts with all that is there.
-		changes, err := w.client.Watch(ctx, &v1alpha1.CoderSessionList{}, client.InNamespace(w.Namespace))
+		changes, err := w.watcher.Watch(ctx, &v1alpha1.CoderSessionList{}, client.InNamespace(w.Namespace))
 		if err != nil && ctx.Err() == nil {
 			w.T.Fatal(err)
 		}
@@ -109,7 +111,7 @@ func (w *scaleEnv) followSessions(what string, last func(*v1alpha1.CoderSession)
 		}
 		changes.Stop()
 	}
-	w.T.Fatalf("still not so after %s: %s; last seen: %s\n%s", patience, what, seen, w.operator.lastWords())
+	w.T.Fatalf("still not so after %s: %s; last seen: %s\n%s", patience, what, seen, w.operator.Output())
 }
 
 func isReady(s *v1alpha1.CoderSession) bool {

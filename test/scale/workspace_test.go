@@ -31,8 +31,8 @@ func (w *scaleEnv) liveTokens() int {
 	return len(w.Coder.Keys(coderd.KeyFilter{NamePrefix: "cso-", Live: true}))
 }
 
-// BenchmarkWorkspaceTurn measures from a workspace's stop until its token is dead, and from its start until the session
-// is ready again.
+// BenchmarkWorkspaceTurn measures from a workspace's stop until its token is dead, and from its
+// start until the session is ready again.
 func BenchmarkWorkspaceTurn(b *testing.B) {
 	w := newEnv(b)
 	defer w.closeAll()
@@ -51,7 +51,10 @@ func BenchmarkWorkspaceTurn(b *testing.B) {
 		w.Must(w.Coder.StopWorkspace(bot(0) + "/dev"))
 		waitFor(b, "the token is dead", time.Millisecond, func() bool { return w.liveTokens() == 0 })
 		stops = append(stops, time.Since(begun).Seconds()*1000)
-		w.followSessions("the session says so", func(s *v1alpha1.CoderSession) bool { return !isReady(s) && len(s.Status.PendingRevocations) == 0 })
+		w.followSessions("the session says so", func(s *v1alpha1.CoderSession) bool {
+			return !isReady(s) &&
+				len(s.Status.PendingRevocations) == 0
+		})
 		w.awaitSettled()
 		begun = time.Now()
 		w.Must(w.Coder.StartWorkspace(bot(0) + "/dev"))
@@ -84,7 +87,8 @@ func BenchmarkBoundWorkspaces(b *testing.B) {
 			}
 			started := time.Now()
 			w.Must(inParallel(sessions, func(i int) error {
-				return w.client.Create(b.Context(), w.newBoundSession(fmt.Sprintf("session-%04d", i), bot(i), fmt.Sprintf("dev-%d", i)))
+				return w.watcher.Create(b.Context(), w.newBoundSession(fmt.Sprintf("session-%04d", i), bot(i),
+					fmt.Sprintf("dev-%d", i)))
 			}))
 			waitFor(b, "all streams are open", 50*time.Millisecond, func() bool {
 				return w.Coder.OpenStreams() == sessions && w.liveTokens() == sessions

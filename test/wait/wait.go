@@ -27,6 +27,19 @@ func All(checks ...Check) Check {
 	}
 }
 
+// InOrder is one check of several of which the later ones are looked at only when the earlier ones
+// succeed. Its error is that of the first that fails.
+func InOrder(checks ...Check) Check {
+	return func(ctx context.Context) error {
+		for _, check := range checks {
+			if err := check(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 // Holds is a check of a condition that is described in words.
 func Holds(what string, condition func() bool) Check {
 	return func(context.Context) error {

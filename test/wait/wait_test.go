@@ -106,3 +106,15 @@ func TestAllLooksAtEverything(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+func TestInOrderStopsAtTheFirstFailure(t *testing.T) {
+	t.Parallel()
+	looked := false
+	last := func(context.Context) error { looked = true; return nil }
+	if err := wait.InOrder(succeedsAt(1), succeedsAt(2), last)(t.Context()); !errors.Is(err, errNotYet) || looked {
+		t.Errorf("error is %v, looked on: %t", err, looked)
+	}
+	if err := wait.InOrder(succeedsAt(1), last)(t.Context()); err != nil || !looked {
+		t.Errorf("error is %v, looked on: %t", err, looked)
+	}
+}
