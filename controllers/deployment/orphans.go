@@ -74,7 +74,8 @@ func (r *Reconciler) isClaimed(
 		return false, err
 	}
 	var deployments v1alpha1.CoderDeploymentList
-	err = r.o.Client.List(ctx, &deployments, client.MatchingFields{lookup.ByTokenPrefix: prefix}, client.UnsafeDisableDeepCopy)
+	matching := client.MatchingFields{lookup.ByTokenPrefix: prefix}
+	err = r.o.Client.List(ctx, &deployments, matching, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return false, fmt.Errorf("list deployments by %s: %w", lookup.ByTokenPrefix, err)
 	}
