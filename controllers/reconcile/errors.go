@@ -20,8 +20,8 @@ import (
 // changed meanwhile. The object is observed again soon.
 var ErrOutdated = errors.New("the observation is out of date")
 
-// isOutdated reports whether an error means that the observation is out of date: somebody else has
-// written an object, it exists already, or it is gone.
+// isOutdated reports whether an error means that the observation is out of date: another writer has
+// changed an object, it exists already, or it is gone.
 func isOutdated(err error) bool {
 	return errors.Is(err, ErrOutdated) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) ||
 		apierrors.IsNotFound(err)

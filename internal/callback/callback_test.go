@@ -24,7 +24,7 @@ import (
 
 func TestConsentBecomesAGrant(t *testing.T) { // B62, B72
 	t.Parallel()
-	eachProfile(t, func(w *world) {
+	eachProfile(t, func(w *callbackEnv) {
 		other := w.startReplica() // it does not have the deployment in its cache
 		location := w.giveConsent()
 		w.wantOutcome(w.openAt(other, location), done)
@@ -43,7 +43,7 @@ func TestConsentBecomesAGrant(t *testing.T) { // B62, B72
 // and fails on the compare-and-swap.
 func TestOneOfTwoCallbacksAtOnce(t *testing.T) { // B62, B72
 	t.Parallel()
-	eachProfile(t, func(w *world) {
+	eachProfile(t, func(w *callbackEnv) {
 		location := w.giveConsent()
 		both := newMeeting(2)
 		w.api.setFaults(func(verb string, key types.NamespacedName) error {
@@ -91,87 +91,87 @@ func (m *meeting) waitForAll(ctx context.Context) error {
 
 func TestNothingChanges(t *testing.T) { // B62, B25, B15
 	t.Parallel()
-	spent := func(w *world) { w.changeDocument(func(s *grant.State) { s.Attempt.SpentAt = now }) }
+	spent := func(w *callbackEnv) { w.changeDocument(func(s *grant.State) { s.Attempt.SpentAt = now }) }
 	tests := map[string]struct {
 		// before runs between consent and callback; it returns another address, or nothing.
-		before func(w *world, location string) string
+		before func(w *callbackEnv, location string) string
 		want   outcome
 	}{
-		"another random part": {func(_ *world, l string) string {
+		"another random part": {func(_ *callbackEnv, l string) string {
 			return withParameters(l, "state", grant.Parameter(sessionKey, "guessed"))
 		}, unknown},
-		"a state cut short": {func(w *world, l string) string {
+		"a state cut short": {func(w *callbackEnv, l string) string {
 			s := w.readDocument().Attempt.State
 			return withParameters(l, "state", s[:len(s)-1])
 		}, unknown},
-		"another session": {func(_ *world, l string) string {
+		"another session": {func(_ *callbackEnv, l string) string {
 			return withParameters(l, "state", grant.Parameter(types.NamespacedName{Namespace: "builds", Name: "cd"}, "x"))
 		}, unknown},
-		"an unknown state": {func(_ *world, l string) string { return withParameters(l, "state", "xyz") }, unknown},
-		"a replaced link":  {func(w *world, _ string) string { w.createAttempt(nil); return "" }, unknown},
-		"an expired link that was replaced": {func(w *world, _ string) string {
+		"an unknown state": {func(_ *callbackEnv, l string) string { return withParameters(l, "state", "xyz") }, unknown},
+		"a replaced link":  {func(w *callbackEnv, _ string) string { w.createAttempt(nil); return "" }, unknown},
+		"an expired link that was replaced": {func(w *callbackEnv, _ string) string {
 			w.clock.Step(grant.AttemptLifetime)
 			w.createAttempt(nil)
 			return ""
 		}, expired},
-		"no attempt": {func(w *world, _ string) string {
+		"no attempt": {func(w *callbackEnv, _ string) string {
 			w.changeDocument(func(s *grant.State) { s.Attempt = nil })
 			return ""
 		}, unknown},
-		"no registration": {func(w *world, _ string) string {
+		"no registration": {func(w *callbackEnv, _ string) string {
 			w.changeDocument(func(s *grant.State) { s.Client = nil })
 			return ""
 		}, unknown},
-		"no document": {func(w *world, _ string) string { w.api.putSecret(documentKey, nil); return "" }, unknown},
-		"a document of others": {func(w *world, _ string) string {
+		"no document": {func(w *callbackEnv, _ string) string { w.api.putSecret(documentKey, nil); return "" }, unknown},
+		"a document of others": {func(w *callbackEnv, _ string) string {
 			w.api.putSecret(documentKey, &corev1.Secret{Data: w.api.storedDocument().Data})
 			return ""
 		}, unknown},
-		"a corrupt document": {func(w *world, _ string) string {
+		"a corrupt document": {func(w *callbackEnv, _ string) string {
 			broken := w.api.storedDocument()
 			broken.Data["state"] = broken.Data["state"][1:]
 			w.api.putSecret(documentKey, broken)
 			return ""
 		}, unknown},
-		"a session that is gone": {func(w *world, _ string) string { w.api.editSession(nil); return "" }, unknown},
-		"a recreated session": {func(w *world, _ string) string {
+		"a session that is gone": {func(w *callbackEnv, _ string) string { w.api.editSession(nil); return "" }, unknown},
+		"a recreated session": {func(w *callbackEnv, _ string) string {
 			w.api.editSession(func(s *v1alpha1.CoderSession) { s.UID = "22222222-0000-4000-8000-000000000002" })
 			return ""
 		}, unknown},
-		"a spent link": {func(w *world, _ string) string { spent(w); return "" }, used},
-		"a spent and expired link": {func(w *world, _ string) string {
+		"a spent link": {func(w *callbackEnv, _ string) string { spent(w); return "" }, used},
+		"a spent and expired link": {func(w *callbackEnv, _ string) string {
 			spent(w)
 			w.clock.Step(grant.AttemptLifetime)
 			return ""
 		}, used},
 		// B63
-		"an expired link": {func(w *world, _ string) string { w.clock.Step(grant.AttemptLifetime); return "" },
+		"an expired link": {func(w *callbackEnv, _ string) string { w.clock.Step(grant.AttemptLifetime); return "" },
 			expired},
-		"a session that is deleted": {func(w *world, _ string) string {
+		"a session that is deleted": {func(w *callbackEnv, _ string) string {
 			w.api.editSession(func(s *v1alpha1.CoderSession) { s.DeletionTimestamp = ptr.To(metav1.NewTime(now)) })
 			return ""
 		}, gone},
-		"another method": {func(w *world, _ string) string {
+		"another method": {func(w *callbackEnv, _ string) string {
 			w.api.editSession(func(s *v1alpha1.CoderSession) { s.Spec.Auth = v1alpha1.Auth{Mint: &v1alpha1.MintAuth{}} })
 			return ""
 		}, gone},
-		"a suspended session": {func(w *world, _ string) string {
+		"a suspended session": {func(w *callbackEnv, _ string) string {
 			w.api.editSession(func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
 			return ""
 		}, paused},
-		"no state":       {func(_ *world, l string) string { return withParameters(l, "state", "") }, incomplete},
-		"no code":        {func(_ *world, l string) string { return withParameters(l, "code", "") }, incomplete},
-		"two codes":      {func(_ *world, l string) string { return l + "&code=x" }, incomplete},
-		"two states":     {func(_ *world, l string) string { return l + "&state=x" }, incomplete},
-		"a broken query": {func(_ *world, l string) string { return l + "&%zz" }, incomplete},
-		"another path": {func(_ *world, l string) string {
+		"no state":       {func(_ *callbackEnv, l string) string { return withParameters(l, "state", "") }, incomplete},
+		"no code":        {func(_ *callbackEnv, l string) string { return withParameters(l, "code", "") }, incomplete},
+		"two codes":      {func(_ *callbackEnv, l string) string { return l + "&code=x" }, incomplete},
+		"two states":     {func(_ *callbackEnv, l string) string { return l + "&state=x" }, incomplete},
+		"a broken query": {func(_ *callbackEnv, l string) string { return l + "&%zz" }, incomplete},
+		"another path": {func(_ *callbackEnv, l string) string {
 			return strings.Replace(l, "/sessions/callback", "/sessions", 1)
 		}, absent},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.ProfileNew)
+			w := newCallbackEnv(t, coderd.ProfileNew)
 			location := w.giveConsent()
 			if other := tt.before(w, location); other != "" {
 				location = other
@@ -192,7 +192,7 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 
 func TestOnlyGET(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.ProfileNew)
+	w := newCallbackEnv(t, coderd.ProfileNew)
 	location, written := w.giveConsent(), w.documentVersion()
 	for _, method := range []string{http.MethodPost, http.MethodHead, http.MethodPut, http.MethodDelete,
 		http.MethodOptions, "PRI"} {
@@ -221,7 +221,7 @@ func TestRefusalsOfTheServer(t *testing.T) { // B62, B90
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.ProfileNew)
+			w := newCallbackEnv(t, coderd.ProfileNew)
 			w.hideValues(leak)
 			location := withParameters(w.giveConsent(), "error", tt.code, "error_description", "because <b>of</b> "+leak)
 			w.wantOutcome(w.openAt(w.replica, location), tt.want)
@@ -240,7 +240,7 @@ func TestRefusalsOfTheServer(t *testing.T) { // B62, B90
 
 func TestARefusalDoesNotEndAnotherGrant(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.ProfileNew)
+	w := newCallbackEnv(t, coderd.ProfileNew)
 	w.wantOutcome(w.openAt(w.replica, w.giveConsent()), done)
 	w.createAttempt(nil)
 	w.wantOutcome(w.openAt(w.replica, withParameters(w.giveConsent(), "error", "access_denied")), denied)
@@ -252,7 +252,7 @@ func TestARefusalDoesNotEndAnotherGrant(t *testing.T) {
 
 func TestAServerThatMoved(t *testing.T) { // B73
 	t.Parallel()
-	w := newWorld(t, coderd.ProfileNew)
+	w := newCallbackEnv(t, coderd.ProfileNew)
 	location := w.giveConsent()
 	w.changeDocument(func(s *grant.State) { s.Client.Server = "6f0e6f6e-0000-4000-8000-000000000009" })
 	written := w.documentVersion()
@@ -264,7 +264,7 @@ func TestAServerThatMoved(t *testing.T) { // B73
 
 func TestStaticClients(t *testing.T) { // B61
 	t.Parallel()
-	eachProfile(t, func(w *world) {
+	eachProfile(t, func(w *callbackEnv) {
 		app, secret, err := w.server.CreateOAuthApp(
 			coderd.OAuthAppOptions{Name: "shared", RedirectURIs: grant.RedirectURIs(publicURL)})
 		w.requireNoError(nil, err)

@@ -23,7 +23,7 @@ import (
 
 func TestABrowserThatGoesAway(t *testing.T) { // B62
 	t.Parallel()
-	w := newWorld(t, coderd.ProfileNew)
+	w := newCallbackEnv(t, coderd.ProfileNew)
 	gate := coderd.NewGate()
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens", Late: true})
 	browser, leave := context.WithCancel(t.Context())
@@ -65,7 +65,7 @@ func TestCrashPoints(t *testing.T) { // B62, B67
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.ProfileNew)
+			w := newCallbackEnv(t, coderd.ProfileNew)
 			if tt.want == failed {
 				w.replica.storeTimeout = 100 * time.Millisecond // wall-clock time
 			}
@@ -121,13 +121,13 @@ func countUpdates(fault func(n int) error) func(string, types.NamespacedName) er
 // If the registration is replaced during the exchange, the grant is revoked.
 func TestAGrantOfAnotherRegistration(t *testing.T) {
 	t.Parallel()
-	tests := map[string]func(w *world){
-		"registered again": func(w *world) {
+	tests := map[string]func(w *callbackEnv){
+		"registered again": func(w *callbackEnv) {
 			w.changeDocument(func(s *grant.State) { s.Client.ClientID, s.Attempt = "another", nil })
 		},
-		"deleted": func(w *world) { w.api.putSecret(documentKey, nil) },
-		"foreign": func(w *world) { w.api.putSecret(documentKey, &corev1.Secret{}) },
-		"corrupt": func(w *world) {
+		"deleted": func(w *callbackEnv) { w.api.putSecret(documentKey, nil) },
+		"foreign": func(w *callbackEnv) { w.api.putSecret(documentKey, &corev1.Secret{}) },
+		"corrupt": func(w *callbackEnv) {
 			broken := w.api.storedDocument()
 			broken.Data["state"] = nil
 			w.api.putSecret(documentKey, broken)
@@ -136,7 +136,7 @@ func TestAGrantOfAnotherRegistration(t *testing.T) {
 	for name, meanwhile := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.ProfileNew)
+			w := newCallbackEnv(t, coderd.ProfileNew)
 			gate := coderd.NewGate()
 			w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens", Late: true})
 			location := w.giveConsent()
@@ -157,7 +157,7 @@ func TestAGrantOfAnotherRegistration(t *testing.T) {
 // A second try does not undo a grant that is stored already, whatever was written after it.
 func TestALostAnswerAfterWhichOthersWrote(t *testing.T) { // B67
 	t.Parallel()
-	w := newWorld(t, coderd.ProfileNew)
+	w := newCallbackEnv(t, coderd.ProfileNew)
 	w.api.setFaults(nil, countUpdates(func(n int) error {
 		if n == 2 {
 			w.changeDocument(func(s *grant.State) { s.SpentBy("the leader", now) })
@@ -175,7 +175,7 @@ func TestALostAnswerAfterWhichOthersWrote(t *testing.T) { // B67
 // The failure of one attempt is not recorded for the next one.
 func TestAnAttemptThatIsReplacedMeanwhile(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.ProfileNew)
+	w := newCallbackEnv(t, coderd.ProfileNew)
 	gate := coderd.NewGate()
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens"})
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Path: "/oauth2/tokens"})
@@ -195,7 +195,7 @@ func TestAnAttemptThatIsReplacedMeanwhile(t *testing.T) {
 // The deployment changes to another server between the check and the exchange.
 func TestAServerThatMovesMeanwhile(t *testing.T) { // B73
 	t.Parallel()
-	w := newWorld(t, coderd.ProfileNew)
+	w := newCallbackEnv(t, coderd.ProfileNew)
 	other, err := w.server.Start(coderd.ListenOptions{})
 	w.requireNoError(nil, err)
 	t.Cleanup(func() { _ = other.Close() })

@@ -35,7 +35,7 @@ func TestExchangesThatFail(t *testing.T) { // B62
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eachProfile(t, func(w *world) {
+			eachProfile(t, func(w *callbackEnv) {
 				location, fault := w.giveConsent(), tt.fault
 				if tt.code != "" {
 					w.hideValues(tt.code)
@@ -53,7 +53,8 @@ func TestExchangesThatFail(t *testing.T) { // B62
 				}
 				w.server.ClearFaults()
 				w.wantOutcome(w.openAt(w.replica, location), used)
-				w.clock.Step(time.Minute) // as long as the Retry-After of the busy server
+				// As long as the Retry-After of the busy server, and until the rate limit has tokens again.
+				w.clock.Step(time.Minute + 10*time.Second)
 				w.createAttempt(nil)
 				w.wantOutcome(w.openAt(w.replica, w.giveConsent()), done)
 				w.wantGrant()
@@ -65,8 +66,8 @@ func TestExchangesThatFail(t *testing.T) { // B62
 // An error before the attempt is spent leaves the attempt valid.
 func TestWhatPassesDoesNotCostTheConsent(t *testing.T) {
 	t.Parallel()
-	get := func(key types.NamespacedName) func(w *world) {
-		return func(w *world) {
+	get := func(key types.NamespacedName) func(w *callbackEnv) {
+		return func(w *callbackEnv) {
 			w.api.setFaults(func(verb string, at types.NamespacedName) error {
 				if verb == "get" && at == key {
 					return errAPI
@@ -75,16 +76,16 @@ func TestWhatPassesDoesNotCostTheConsent(t *testing.T) {
 			}, nil)
 		}
 	}
-	tests := map[string]func(w *world){
-		"the server is away": func(w *world) { w.server.Inject(coderd.Fault{Kind: coderd.FaultDropBefore}) },
-		"the server is broken": func(w *world) {
+	tests := map[string]func(w *callbackEnv){
+		"the server is away": func(w *callbackEnv) { w.server.Inject(coderd.Fault{Kind: coderd.FaultDropBefore}) },
+		"the server is broken": func(w *callbackEnv) {
 			w.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Path: "/.well-known/**"})
 		},
-		"the provider is off":        func(w *world) { w.server.SetOAuth2Provider(false) },
+		"the provider is off":        func(w *callbackEnv) { w.server.SetOAuth2Provider(false) },
 		"the session is not read":    get(sessionKey),
 		"the document is not read":   get(documentKey),
 		"the deployment is not read": get(deploymentKey),
-		"the attempt is not spent": func(w *world) {
+		"the attempt is not spent": func(w *callbackEnv) {
 			w.api.setFaults(func(verb string, _ types.NamespacedName) error {
 				if verb == "update" {
 					return errAPI
@@ -92,14 +93,14 @@ func TestWhatPassesDoesNotCostTheConsent(t *testing.T) {
 				return nil
 			}, nil)
 		},
-		"the settings are broken": func(w *world) {
+		"the settings are broken": func(w *callbackEnv) {
 			w.api.editDeployment(func(spec *v1alpha1.CoderDeploymentSpec) { spec.Token.SecretRef.Key = "missing" })
 		},
 	}
 	for name, disturb := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.ProfileNew)
+			w := newCallbackEnv(t, coderd.ProfileNew)
 			location, written := w.giveConsent(), w.documentVersion()
 			disturb(w)
 			got := w.openAt(w.replica, location)

@@ -57,9 +57,9 @@ func (l *lines) writeLine(prefix, args string) {
 	l.text.WriteString(prefix + args + "\n")
 }
 
-// world is a cluster, a simulated server with its OAuth provider enabled, and a session that waits
+// callbackEnv is a cluster, a simulated server with its OAuth provider enabled, and a session that waits
 // for consent.
-type world struct {
+type callbackEnv struct {
 	*testing.T
 	api      *api
 	clock    *testclock.FakeClock
@@ -75,19 +75,19 @@ type world struct {
 	logged lines
 }
 
-func eachProfile(t *testing.T, test func(w *world)) {
+func eachProfile(t *testing.T, test func(w *callbackEnv)) {
 	t.Helper()
 	for _, profile := range []coderd.Profile{coderd.ProfileR30, coderd.ProfileNew} {
 		t.Run(string(profile), func(t *testing.T) {
 			t.Parallel()
-			test(newWorld(t, profile))
+			test(newCallbackEnv(t, profile))
 		})
 	}
 }
 
-func newWorld(t *testing.T, profile coderd.Profile) *world {
+func newCallbackEnv(t *testing.T, profile coderd.Profile) *callbackEnv {
 	t.Helper()
-	w := &world{T: t, api: newAPI(), clock: testclock.NewFakeClock(now)}
+	w := &callbackEnv{T: t, api: newAPI(), clock: testclock.NewFakeClock(now)}
 	w.server = coderd.New(coderd.Options{Profile: profile, Clock: w.clock, DisableRateLimits: true})
 	w.server.SetOAuth2Provider(true)
 	w.server.SetDynamicRegistration(true)
@@ -124,7 +124,7 @@ func newWorld(t *testing.T, profile coderd.Profile) *world {
 }
 
 // startReplica starts another replica, which shares only the cluster with the others.
-func (w *world) startReplica() *Handler {
+func (w *callbackEnv) startReplica() *Handler {
 	w.Helper()
 	key, err := fingerprint.NewKey([]byte("a key for tests, of 32 and more bytes"))
 	w.requireNoError(nil, err)
@@ -144,7 +144,7 @@ func (w *world) startReplica() *Handler {
 }
 
 // registerClient registers the session as a client of the server, and stores the first attempt.
-func (w *world) registerClient(rawURL string) {
+func (w *callbackEnv) registerClient(rawURL string) {
 	w.Helper()
 	origin, err := url.Parse(rawURL)
 	w.requireNoError(nil, err)
@@ -164,7 +164,7 @@ func (w *world) registerClient(rawURL string) {
 }
 
 // createAttempt creates an attempt with the changes, and returns its link.
-func (w *world) createAttempt(change func(*grant.Attempt)) string {
+func (w *callbackEnv) createAttempt(change func(*grant.Attempt)) string {
 	w.Helper()
 	a, err := oauth.NewAttempt(rand.Reader, publicURL, []string{"coder:workspaces.access"})
 	w.requireNoError(nil, err)
@@ -184,9 +184,12 @@ func (w *world) createAttempt(change func(*grant.Attempt)) string {
 
 // giveConsent gives the person's consent, and returns the address to which the server redirects the
 // browser.
-func (w *world) giveConsent() string { w.Helper(); return w.consentAt(w.readDocument().Attempt.URL) }
+func (w *callbackEnv) giveConsent() string {
+	w.Helper()
+	return w.consentAt(w.readDocument().Attempt.URL)
+}
 
-func (w *world) consentAt(link string) string {
+func (w *callbackEnv) consentAt(link string) string {
 	w.Helper()
 	location, err := w.server.ApproveOAuth(person, link)
 	w.requireNoError(nil, err)
@@ -217,12 +220,12 @@ type answer struct {
 }
 
 // openAt requests an address at a replica, as a browser does.
-func (w *world) openAt(h *Handler, location string) answer {
+func (w *callbackEnv) openAt(h *Handler, location string) answer {
 	w.Helper()
 	return w.sendRequest(h, httptest.NewRequest(http.MethodGet, location, nil))
 }
 
-func (w *world) sendRequest(h *Handler, r *http.Request) answer {
+func (w *callbackEnv) sendRequest(h *Handler, r *http.Request) answer {
 	w.Helper()
 	got := answer{ResponseRecorder: httptest.NewRecorder()}
 	logger := funcr.New(w.logged.writeLine, funcr.Options{Verbosity: 10})
@@ -237,7 +240,7 @@ func (w *world) sendRequest(h *Handler, r *http.Request) answer {
 }
 
 // wantOutcome fails unless the answer is the page of the outcome.
-func (w *world) wantOutcome(got answer, want outcome) {
+func (w *callbackEnv) wantOutcome(got answer, want outcome) {
 	w.Helper()
 	if got.outcome != want {
 		w.Errorf("got page %q with status %d, want %q", got.outcome, got.Code, want)
@@ -245,7 +248,7 @@ func (w *world) wantOutcome(got answer, want outcome) {
 }
 
 // hideValues adds a value that must not be disclosed.
-func (w *world) hideValues(values ...string) {
+func (w *callbackEnv) hideValues(values ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, value := range values {
@@ -257,7 +260,7 @@ func (w *world) hideValues(values ...string) {
 
 // requireNoSecrets fails if an answer, or anything logged so far, contains a credential or the state
 // (B90).
-func (w *world) requireNoSecrets(got answer) {
+func (w *callbackEnv) requireNoSecrets(got answer) {
 	w.Helper()
 	if s, _, err := w.grants.Read(w.Context(), w.session); err == nil && s.Grant != nil {
 		w.hideValues(s.Grant.AccessToken.Reveal(), s.Grant.RefreshToken.Reveal())
@@ -278,21 +281,21 @@ func (w *world) requireNoSecrets(got answer) {
 	}
 }
 
-func (w *world) readDocument() grant.State {
+func (w *callbackEnv) readDocument() grant.State {
 	w.Helper()
 	s, _, err := w.grants.Read(context.WithoutCancel(w.Context()), w.session)
 	w.requireNoError(nil, err)
 	return s
 }
 
-func (w *world) changeDocument(change func(*grant.State)) {
+func (w *callbackEnv) changeDocument(change func(*grant.State)) {
 	w.Helper()
 	_, err := w.grants.Change(w.Context(), w.session, func(s *grant.State) error { change(s); return nil })
 	w.requireNoError(nil, err)
 }
 
 // documentVersion is the resource version of the document.
-func (w *world) documentVersion() string {
+func (w *callbackEnv) documentVersion() string {
 	if secret := w.api.storedDocument(); secret != nil {
 		return secret.ResourceVersion
 	}
@@ -300,10 +303,10 @@ func (w *world) documentVersion() string {
 }
 
 // countExchanges is the number of requests to the token endpoint.
-func (w *world) countExchanges() int { return w.server.Count(http.MethodPost, "/oauth2/tokens") }
+func (w *callbackEnv) countExchanges() int { return w.server.Count(http.MethodPost, "/oauth2/tokens") }
 
 // wantGrant fails unless the document has a grant that the server accepts.
-func (w *world) wantGrant() {
+func (w *callbackEnv) wantGrant() {
 	w.Helper()
 	s := w.readDocument()
 	if s.Grant == nil || !w.server.AcceptsToken(s.Grant.AccessToken.Reveal()) || s.Ended != nil ||
@@ -315,7 +318,7 @@ func (w *world) wantGrant() {
 	}
 }
 
-func (w *world) requireNoError(_ any, err error) {
+func (w *callbackEnv) requireNoError(_ any, err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)

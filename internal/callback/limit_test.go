@@ -20,7 +20,7 @@ import (
 
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.ProfileNew)
+	w := newCallbackEnv(t, coderd.ProfileNew)
 	location := w.giveConsent()
 	guess := withParameters(location, "state", grant.Parameter(sessionKey, "guessed"))
 	reads := 0
@@ -53,7 +53,7 @@ func TestRateLimit(t *testing.T) {
 func TestTheDeploymentsRateLimit(t *testing.T) { // B52
 	t.Parallel()
 	for taken, want := range map[int]outcome{7: done, 8: unavailable} { // of ten; two are reserved for urgent requests
-		w := newWorld(t, coderd.ProfileNew)
+		w := newCallbackEnv(t, coderd.ProfileNew)
 		w.api.editDeployment(func(spec *v1alpha1.CoderDeploymentSpec) { spec.RateLimit.RequestsPerMinute = 60 })
 		location, written := w.giveConsent(), w.documentVersion()
 		conn := w.replica.pool.Get(deploymentKey)

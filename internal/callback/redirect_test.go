@@ -27,7 +27,7 @@ func TestForwardedPorts(t *testing.T) { // contract C.4
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.ProfileNew)
+			w := newCallbackEnv(t, coderd.ProfileNew)
 			r := httptest.NewRequest(http.MethodGet,
 				w.consentAt(withParameters(w.readDocument().Attempt.URL, "redirect_uri", tt.redirect)), nil)
 			r.Host = tt.host

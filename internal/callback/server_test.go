@@ -21,7 +21,7 @@ import (
 // A process that is stopping finishes the requests that it has begun, on any replica.
 func TestAServerThatStops(t *testing.T) { // B72
 	t.Parallel()
-	w := newWorld(t, coderd.ProfileNew)
+	w := newCallbackEnv(t, coderd.ProfileNew)
 	gate := coderd.NewGate()
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Path: "/oauth2/tokens"})
 	s := NewServer("127.0.0.1:0", w.replica, logr.Discard())
@@ -77,7 +77,7 @@ func TestBounds(t *testing.T) {
 
 func TestSettingsThatChangedSince(t *testing.T) { // B72
 	t.Parallel()
-	w := newWorld(t, coderd.ProfileNew)
+	w := newCallbackEnv(t, coderd.ProfileNew)
 	w.wantOutcome(w.openAt(w.replica, w.giveConsent()), done)
 	listener, err := w.server.Start(coderd.ListenOptions{})
 	w.requireNoError(nil, err)

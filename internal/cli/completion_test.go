@@ -14,7 +14,7 @@ import (
 )
 
 func TestNamesAreCompleted(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(newDeployment(w.namespace, "prod"),
 		mintedSession(w.namespace, "web", "", "prod", isNot(v1alpha1.ReasonSuspended, "refused")))
 	w.createGenerated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
@@ -54,7 +54,7 @@ func TestNamesAreCompleted(t *testing.T) {
 // A role that allows to list Secrets is enough to complete their names. Their contents are not
 // requested.
 func TestCompletionOfSecretsAsksForNamesOnly(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSecret("flat", "url", "x", "session", sentinel)
 	l := newLink(w)
 	r := w.coderWith(w.cluster.Kubeconfig, "__complete", "migrate", "--kubeconfig", w.cluster.Kubeconfig, "-n",
@@ -67,7 +67,7 @@ func TestCompletionOfSecretsAsksForNamesOnly(t *testing.T) {
 
 // B90. No command but env prints a credential.
 func TestNoCommandShowsACredential(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(newDeployment(w.namespace, "prod"))
 	w.createSecret("flat", "url", "https://prod.example.com", "session", sentinel)
 	w.createSecret("coder-operator-token", "token", sentinel)

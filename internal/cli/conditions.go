@@ -4,7 +4,6 @@ package cli
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -44,31 +43,19 @@ var unresolvableReasons = map[string]bool{
 
 // describeSessionStatus describes a session's status as the rest of a sentence after its name.
 func describeSessionStatus(s *v1alpha1.CoderSession) string {
-	return describeCondition(readyCondition(s), readyMessage(s))
-}
-
-// readyMessage is the message of a session's Ready condition, without the plugin's command that it
-// ends with: the caller is running that command, or it is shown as the remedy.
-func readyMessage(s *v1alpha1.CoderSession) string {
-	ready := readyCondition(s)
-	if ready == nil {
-		return ""
-	}
-	message := strings.TrimSuffix(ready.Message, fmt.Sprintf(
-		": open status.authorization.url in a browser, or run: kubectl coder login -n %s %s", s.Namespace, s.Name))
-	return strings.TrimSuffix(message, fmt.Sprintf(
-		"; to get the credential back now, run: kubectl coder renew %s -n %s, or change the spec", s.Name, s.Namespace))
+	return describeCondition(readyCondition(s))
 }
 
 // describeCondition describes a Ready condition as the rest of a sentence after the object's name.
-func describeCondition(ready *metav1.Condition, message string) string {
+// The message is shown as it is.
+func describeCondition(ready *metav1.Condition) string {
 	switch {
 	case ready == nil:
 		return "has not been looked at by the operator yet"
-	case message == "":
+	case ready.Message == "":
 		return "is " + ready.Reason
 	}
-	return fmt.Sprintf("is %s: %s", ready.Reason, message)
+	return fmt.Sprintf("is %s: %s", ready.Reason, ready.Message)
 }
 
 // whyNoConsent says why a session without auth.oauth needs no login, and what to do instead.

@@ -15,9 +15,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
-// The messages of the operator recommend a command of the plugin. A person who is running it is not
-// told to run it.
-func TestStatusLeavesOutTheCommandThatRuns(t *testing.T) {
+// The operator's message is for people: the plugin shows it whole, and adds nothing to it.
+func TestMessagesOfTheOperatorAreShownWhole(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	s := &v1alpha1.CoderSession{
@@ -30,15 +29,16 @@ func TestStatusLeavesOutTheCommandThatRuns(t *testing.T) {
 		Deployment: session.Deployment{Found: true, Resolved: true,
 			Result: authcheck.Result{Outcome: authcheck.Accepted}},
 	}
+	const how = ": open status.authorization.url in a browser, or run kubectl coder login"
 	for name, test := range map[string]struct {
 		grant session.Grant
 		want  string
 	}{
-		"first": {session.Grant{}, "is AwaitingAuthorization: a person has to consent"},
+		"first": {session.Grant{}, "is AwaitingAuthorization: a person has to consent" + how},
 		"declined": {session.Grant{Ended: "AccessDenied"},
-			"is AwaitingAuthorization: the last attempt failed (AccessDenied); a person has to consent"},
+			"is AwaitingAuthorization: the last attempt failed (AccessDenied); a person has to consent" + how},
 		"ended": {session.Grant{Ended: "InvalidGrant", Consented: true},
-			"is ReauthenticationRequired: the grant has ended (InvalidGrant); a person has to consent again"},
+			"is ReauthenticationRequired: the grant has ended (InvalidGrant); a person has to consent again" + how},
 	} {
 		test.grant.Registered, test.grant.URL, test.grant.URLEnds = true, "https://coder.example.com",
 			now.Add(time.Minute)

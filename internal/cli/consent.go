@@ -80,7 +80,7 @@ func (l *consent) handleSession(ctx context.Context, s *v1alpha1.CoderSession) (
 			"with -n; kubectl get codersessions -A shows all",
 			l.name, l.cluster.namespace)
 	case s == nil || !s.DeletionTimestamp.IsZero():
-		return false, newExitError(ExitUnreachable, "session %s/%s is being deleted, or was", l.cluster.namespace,
+		return false, newExitError(ExitUnreachable, "session %s/%s is being deleted, or is gone", l.cluster.namespace,
 			l.name)
 	}
 	l.last = s
@@ -214,7 +214,7 @@ func (l *consent) timeoutError(away bool) error {
 	if l.shown != nil && !l.env.Clock.Now().Before(l.shown.ExpirationTime.Time) {
 		hint = "; its last URL has expired"
 	} else if readyCondition(l.last) == nil {
-		hint = ": does the operator run, and does it watch that namespace?"
+		hint = ": check that the operator runs and watches that namespace"
 	}
 	return newExitError(ExitTimedOut, "not ready within %s: session %s %s%s", l.options.timeout, fullName(l.last),
 		describeSessionStatus(l.last), hint)

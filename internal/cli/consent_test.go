@@ -16,7 +16,7 @@ import (
 
 // B63
 func TestANewURLAfterOneThatExpiredIsNotOpened(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"1", 0))
 	r := w.coder("login", "ci", "--timeout", "1h")
@@ -35,7 +35,7 @@ func TestANewURLAfterOneThatExpiredIsNotOpened(t *testing.T) {
 // B62. A server that refuses every request without asking a person does not fill the browser with
 // tabs.
 func TestANewURLAfterAnAttemptThatFailedIsOpenedAgainButNotForEver(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"1", 0))
 	r := w.coder("login", "ci")
@@ -71,7 +71,7 @@ func TestANewURLAfterAnAttemptThatFailedIsOpenedAgainButNotForEver(t *testing.T)
 }
 
 func TestAURLThatHasExpiredIsNotShown(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"old", -12*time.Minute))
 	r := w.coder("login", "ci")
@@ -86,7 +86,7 @@ func TestAURLThatHasExpiredIsNotShown(t *testing.T) {
 }
 
 func TestNoBrowserPrintsTheURLOnly(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"1", 0))
 	r := w.coder("login", "ci", "--no-browser")
@@ -102,7 +102,7 @@ func TestNoBrowserPrintsTheURLOnly(t *testing.T) {
 func TestTheLoopbackURLNeedsAPortForward(t *testing.T) {
 	const url = "https://coder.example.com/oauth2/authorize?" +
 		"redirect_uri=http%3A%2F%2Flocalhost%3A17965%2Foauth%2Fcallback&state="
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent(), asksConsent(url+"1", 0))
 	r := w.coder("login", "ci")
@@ -119,7 +119,7 @@ func TestTheLoopbackURLNeedsAPortForward(t *testing.T) {
 
 // A terminal shows everything in a status as text.
 func TestAMessageDoesNotSteerTheTerminal(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", notReady(v1alpha1.ReasonPaused, "red \x1b[31m\nerror: \u202egpj"))
 	r := w.coder("login", "ci")
@@ -130,7 +130,7 @@ func TestAMessageDoesNotSteerTheTerminal(t *testing.T) {
 }
 
 func TestTheNamesOfSessionsThatAPersonConsentsToAreCompleted(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("alpha", nil)
 	w.createSession("beta", nil)
 	w.createSession("minted", &v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "bot"}})
@@ -146,7 +146,7 @@ func TestTheNamesOfSessionsThatAPersonConsentsToAreCompleted(t *testing.T) {
 }
 
 func TestTheHelpHasCodesExamplesAndNoListOfAllFlags(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	r := w.coder("login", "--help")
 	r.waitForExit(cli.ExitOK)
 	for _, text := range []string{"Exit codes:", "  130  ", "kubectl coder login ci -n builds --port-forward",

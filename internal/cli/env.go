@@ -91,7 +91,7 @@ func (c *connector) printEnv(ctx context.Context, cluster *cluster, name string)
 		return err
 	}
 	if ready := readyCondition(session); ready == nil || ready.Status != metav1.ConditionTrue {
-		c.out.printErrf("The credential may be of no use: session %s %s", fullName(session),
+		c.out.printErrf("The credential may not work: session %s %s", fullName(session),
 			describeSessionStatus(session))
 	}
 	for _, line := range c.uncoveredSettings(ctx, cluster, session, secret) {
@@ -107,14 +107,14 @@ func exportLines(secret *corev1.Secret) ([]string, error) {
 		value, found := secret.Data[key]
 		switch {
 		case !found && key == "CODER_URL":
-			return nil, newExitError(ExitBlocked, "Secret %s has no key %s: the operator puts it right when it runs",
+			return nil, newExitError(ExitBlocked, "Secret %s has no key %s: the operator restores it when it runs",
 				fullName(secret), key)
 		case !found:
 			// A token of another server that is still set must not be sent to this one.
 			lines = append(lines, "unset "+key)
 		case !isPrintable(value):
 			return nil, newExitError(ExitBlocked,
-				"Secret %s, key %s: the value is no URL or token: the operator puts it right when it runs",
+				"Secret %s, key %s: the value is no URL or token: the operator restores it when it runs",
 				fullName(secret), key)
 		default:
 			lines = append(lines, "export "+key+"="+quoteForShell(string(value)))

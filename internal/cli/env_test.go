@@ -16,7 +16,7 @@ import (
 )
 
 // createGenerated creates a session and the Secret that the operator generates for it.
-func (w *world) createGenerated(name string, pairs ...string) *corev1.Secret {
+func (w *pluginEnv) createGenerated(name string, pairs ...string) *corev1.Secret {
 	w.t.Helper()
 	session := mintedSession(w.namespace, name, "", "prod")
 	w.createObjects(session)
@@ -36,7 +36,7 @@ func (w *world) createGenerated(name string, pairs ...string) *corev1.Secret {
 }
 
 func TestEnvIsReadByAShell(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(newDeployment(w.namespace, "prod"))
 	w.createGenerated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel, "url", "x",
 		"session",
@@ -60,7 +60,7 @@ func TestEnvIsReadByAShell(t *testing.T) {
 
 // B90. A credential must not be written to files and logs.
 func TestEnvIsForTerminals(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createGenerated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
 	r := w.coder("env", "ci")
 	r.waitForExit(cli.ExitFailed)
@@ -75,7 +75,7 @@ func TestEnvIsForTerminals(t *testing.T) {
 
 // B92
 func TestEnvSaysWhatItDoesNotCover(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(newDeployment(w.namespace, "prod", withCertificate(nil)))
 	w.createGenerated("edge", "CODER_URL", "https://prod.example.com", "headers", "A="+sentinel+"\n", "tls.crt", "x",
 		"tls.key", sentinel)
@@ -101,12 +101,12 @@ func TestEnvSaysWhatItDoesNotCover(t *testing.T) {
 	w.reportStatus("bare", notReady(v1alpha1.ReasonSuspended, "refused"))
 	r = w.coder("env", "bare", "--force")
 	r.waitForExit(cli.ExitOK)
-	r.waitForText(r.err, "The credential may be of no use: session "+w.namespace+"/bare is Suspended: refused")
+	r.waitForText(r.err, "The credential may not work: session "+w.namespace+"/bare is Suspended: refused")
 	r.waitForText(r.err, "Not known: whether the server wants a client certificate")
 }
 
 func TestEnvOfWhatIsNoCredential(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(
 		mintedSession(w.namespace, "none", "", "prod", isNot(v1alpha1.ReasonAwaitingDeployment, "no deployment")))
 	w.createObjects(mintedSession(w.namespace, "foreign", "", "prod", isNot(v1alpha1.ReasonSecretConflict, "taken")))

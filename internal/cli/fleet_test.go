@@ -23,7 +23,7 @@ const fleetSessions, fleetDeployments = 500, 5
 
 // newFleet starts a control plane of its own with a fleet in it. Some of the sessions are
 // unhealthy.
-func newFleet(t testing.TB) *world {
+func newFleet(t testing.TB) *pluginEnv {
 	t.Helper()
 	cluster, err := kube.Start(t.Context(), kube.Options{})
 	if err != nil {
@@ -34,7 +34,7 @@ func newFleet(t testing.TB) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{t: t, cluster: cluster, namespace: "fleet"}
+	w := &pluginEnv{t: t, cluster: cluster, namespace: "fleet"}
 	w.createNamespaces("fleet")
 	for i := range fleetDeployments {
 		w.createObjects(newDeployment("fleet", fmt.Sprintf("prod-%d", i)))

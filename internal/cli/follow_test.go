@@ -35,7 +35,7 @@ type link struct {
 	took atomic.Int64
 }
 
-func newLink(w *world) *link {
+func newLink(w *pluginEnv) *link {
 	w.t.Helper()
 	target, err := url.Parse(w.cluster.Config.Host)
 	if err != nil {
@@ -95,7 +95,7 @@ func (l *link) cutConnections(code int) {
 }
 
 func TestALostConnectionIsRestored(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent())
 	l := newLink(w)
@@ -140,7 +140,7 @@ func TestALostConnectionIsRestored(t *testing.T) {
 
 // An API server ends every watch after a while. That is not reported.
 func TestAnEndedWatchIsRestartedSilently(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent())
 	l := newLink(w)
@@ -165,7 +165,7 @@ func TestAnEndedWatchIsRestartedSilently(t *testing.T) {
 
 // Watching does not poll.
 func TestNothingIsAskedWhileNothingHappens(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent())
 	l := newLink(w)
@@ -183,7 +183,7 @@ func TestNothingIsAskedWhileNothingHappens(t *testing.T) {
 }
 
 func TestRightsThatAreTakenAwayEndTheWaiting(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent())
 	l := newLink(w)
@@ -199,7 +199,7 @@ func TestRightsThatAreTakenAwayEndTheWaiting(t *testing.T) {
 
 // The last known status of the session may be out of date.
 func TestAnUnreachableAPIServerIsReported(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent())
 	l := newLink(w)
@@ -216,7 +216,7 @@ func TestAnUnreachableAPIServerIsReported(t *testing.T) {
 }
 
 func TestAClusterWithoutTheKindIsReported(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	l := newLink(w)
 	l.refusal.Store(http.StatusNotFound)
 	r := w.coder("login", "ci", "--server", l.URL)

@@ -77,20 +77,20 @@ func (r *run) comesBack() (string, error) {
 var usual sync.Mutex
 
 // reserveUsualPort prevents other tests from using the registered port until this one has ended.
-func (w *world) reserveUsualPort() *world {
+func (w *pluginEnv) reserveUsualPort() *pluginEnv {
 	usual.Lock()
 	w.t.Cleanup(usual.Unlock)
 	return w
 }
 
-func (w *world) loginForwarding(args ...string) *run {
+func (w *pluginEnv) loginForwarding(args ...string) *run {
 	return w.coder(append([]string{"login", "ci", "--port-forward", "--timeout", "0", "--operator-namespace",
 		w.namespace}, args...)...)
 }
 
 // B72. A port-forward leads through the API server to a ready pod, from any port of this machine.
 func TestAPortForwardLeadsToTheOperator(t *testing.T) {
-	w := newWorld(t).reserveUsualPort()
+	w := newPluginEnv(t).reserveUsualPort()
 	kubelet, node := w.createNode(startCallbackServer(t))
 	w.createPod("a-other", node, func(p *corev1.Pod) { p.Labels = nil })
 	w.createPod("a-starting", node, func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse })
@@ -140,7 +140,7 @@ func TestAPortForwardLeadsToTheOperator(t *testing.T) {
 }
 
 func TestAnotherPortIsForwardedWhereTheUsualIsTaken(t *testing.T) {
-	w := newWorld(t).reserveUsualPort()
+	w := newPluginEnv(t).reserveUsualPort()
 	_, node := w.createNode(startCallbackServer(t))
 	w.createPod("operator", node)
 	w.createSession("ci", nil)
@@ -163,7 +163,7 @@ func TestAnotherPortIsForwardedWhereTheUsualIsTaken(t *testing.T) {
 
 // The URL that a person has keeps working.
 func TestALostPortForwardIsRestartedOnTheSamePort(t *testing.T) {
-	w := newWorld(t).reserveUsualPort()
+	w := newPluginEnv(t).reserveUsualPort()
 	kubelet, node := w.createNode(startCallbackServer(t))
 	w.createPod("old", node)
 	w.createSession("ci", nil)
@@ -198,24 +198,24 @@ func TestALostPortForwardIsRestartedOnTheSamePort(t *testing.T) {
 
 func TestAPortForwardThatCannotBeSaysWhy(t *testing.T) {
 	for name, s := range map[string]struct {
-		pods func(w *world, node string)
+		pods func(w *pluginEnv, node string)
 		says string
 	}{
-		"no pod": {func(*world, string) {},
+		"no pod": {func(*pluginEnv, string) {},
 			"has no ready pod with the label app.kubernetes.io/name=coder-session-operator: " +
 				"name the operator's namespace with --operator-namespace"},
-		"not ready": {func(w *world, node string) {
+		"not ready": {func(w *pluginEnv, node string) {
 			w.createPod("a", node, func(p *corev1.Pod) { p.Status.Conditions = nil })
 		}, "has no ready pod"},
 		"no port": {
-			func(w *world, node string) {
+			func(w *pluginEnv, node string) {
 				w.createPod("a", node, func(p *corev1.Pod) { p.Spec.Containers[0].Ports = nil })
 			}, `has no container port with the name "callback": name the number of the port with --callback-port`,
 		},
-		"no node": {func(w *world, _ string) { w.createPod("a", "gone") }, "cannot forward a port to pod"},
+		"no node": {func(w *pluginEnv, _ string) { w.createPod("a", "gone") }, "cannot forward a port to pod"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t).reserveUsualPort()
+			w := newPluginEnv(t).reserveUsualPort()
 			_, node := w.createNode(startCallbackServer(t))
 			s.pods(w, node)
 			w.createSession("ci", nil)
@@ -234,7 +234,7 @@ func TestAPortForwardThatCannotBeSaysWhy(t *testing.T) {
 
 // A session that is ready needs no connection to the operator.
 func TestNoPortIsForwardedForNothing(t *testing.T) {
-	w := newWorld(t).reserveUsualPort()
+	w := newPluginEnv(t).reserveUsualPort()
 	w.createSession("ci", nil)
 	w.reportStatus("ci", withReady)
 	r := w.loginForwarding()
@@ -242,7 +242,7 @@ func TestNoPortIsForwardedForNothing(t *testing.T) {
 }
 
 func TestErrorsBehindThePortAreReported(t *testing.T) {
-	w := newWorld(t).reserveUsualPort()
+	w := newPluginEnv(t).reserveUsualPort()
 	server := startCallbackServer(t)
 	_, node := w.createNode(server)
 	server.Close()
@@ -264,7 +264,7 @@ func TestErrorsBehindThePortAreReported(t *testing.T) {
 
 // SPDY is used if a proxy does not support WebSocket, as kubectl does.
 func TestAPortForwardFallsBackToSPDY(t *testing.T) {
-	w := newWorld(t).reserveUsualPort()
+	w := newPluginEnv(t).reserveUsualPort()
 	kubelet := &kubelet{t: t, to: strings.TrimPrefix(startCallbackServer(t).URL, "http://")}
 	session := v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "ci"}}
 	session.Spec.Auth.OAuth = &v1alpha1.OAuthAuth{}

@@ -40,7 +40,7 @@ type health struct {
 // notObserved is the health of an object that the operator has not observed yet.
 func notObserved(namespace string) health {
 	return health{level: unhealthy, state: "NotSeen", message: "the operator has not looked at it yet",
-		remedy: "wait a moment; else see whether the operator runs, and watches namespace " + namespace}
+		remedy: "wait a moment; then check that the operator runs and watches namespace " + namespace}
 }
 
 // assessSession returns the health of a session. Deployment is the one that it refers to; nil if
@@ -56,7 +56,7 @@ func assessSession(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploymen
 	case ready.Status == metav1.ConditionTrue:
 		return assessReadySession(s)
 	}
-	f := health{level: unhealthy, state: ready.Reason, since: &ready.LastTransitionTime, message: readyMessage(s),
+	f := health{level: unhealthy, state: ready.Reason, since: &ready.LastTransitionTime, message: ready.Message,
 		remedy: sessionRemedy(s, deployment)}
 	switch {
 	case ready.Reason == v1alpha1.ReasonPaused, ready.Reason == v1alpha1.ReasonWorkspaceStopped:

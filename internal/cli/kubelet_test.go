@@ -34,7 +34,7 @@ type kubelet struct {
 }
 
 // createNode registers a kubelet at the API server. The ports of its pods lead to a server of the test.
-func (w *world) createNode(to *httptest.Server) (*kubelet, string) {
+func (w *pluginEnv) createNode(to *httptest.Server) (*kubelet, string) {
 	w.t.Helper()
 	target, err := url.Parse(to.URL)
 	if err != nil {
@@ -61,7 +61,7 @@ func (w *world) createNode(to *httptest.Server) (*kubelet, string) {
 }
 
 // createPod creates a pod of the operator, in the test's namespace.
-func (w *world) createPod(name, node string, changes ...func(*corev1.Pod)) {
+func (w *pluginEnv) createPod(name, node string, changes ...func(*corev1.Pod)) {
 	w.t.Helper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name,
@@ -88,7 +88,7 @@ func (w *world) createPod(name, node string, changes ...func(*corev1.Pod)) {
 	}
 }
 
-func (w *world) deletePod(name string) {
+func (w *pluginEnv) deletePod(name string) {
 	w.t.Helper()
 	pod := &corev1.Pod{}
 	if err := w.cluster.Client.Get(

@@ -20,7 +20,7 @@ import (
 
 // B62, B63
 func TestAPersonConsentsAndTheSessionIsReady(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	r := w.coder("login", "ci")
 	r.waitForText(r.err, "has not been looked at")
@@ -114,7 +114,7 @@ func TestASessionThatCannotBeWaitedForEndsAtOnce(t *testing.T) {
 		"no such": {args: []string{"logon"}, code: cli.ExitFailed, says: `unknown command "logon"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newPluginEnv(t)
 			w.createSession("ci", s.auth)
 			if s.reports != nil {
 				w.reportStatus("ci", s.reports...)
@@ -138,7 +138,7 @@ func TestASessionThatIsDeletedIsNotWaitedFor(t *testing.T) {
 	for name, finalizer := range map[string]string{"at once": "",
 		"after its tokens are revoked": v1alpha1.SessionFinalizer} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newPluginEnv(t)
 			w.createSession("ci", nil)
 			w.reportStatus("ci", awaitingConsent())
 			if finalizer != "" {
@@ -151,7 +151,7 @@ func TestASessionThatIsDeletedIsNotWaitedFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.waitForExit(cli.ExitUnreachable)
-			r.waitForText(r.err, "is being deleted, or was")
+			r.waitForText(r.err, "is being deleted, or is gone")
 		})
 	}
 }
@@ -164,7 +164,7 @@ func TestAStatusOfAnOlderSpecDoesNotCount(t *testing.T) {
 		"a URL":    {awaitingConsent(), asksConsent(consentURL+"old", 0)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newPluginEnv(t)
 			w.createSession("ci", nil)
 			w.reportStatus("ci", append(old, func(s *v1alpha1.CoderSession) { s.Status.ObservedGeneration-- })...)
 			r := w.coder("login", "ci")
@@ -205,12 +205,12 @@ func TestTheTimeoutSaysHowTheSessionStillIs(t *testing.T) {
 		},
 		"no operator": {
 			after: 10 * time.Minute, shown: "has not been looked at",
-			says: "has not been looked at by the operator yet: does the operator run, and does it watch that " +
-				"namespace?\n",
+			says: "has not been looked at by the operator yet: check that the operator runs and watches that " +
+				"namespace\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newPluginEnv(t)
 			w.createSession("ci", nil)
 			if s.reports != nil {
 				w.reportStatus("ci", s.reports...)
@@ -227,7 +227,7 @@ func TestTheTimeoutSaysHowTheSessionStillIs(t *testing.T) {
 }
 
 func TestNoTimeoutWaitsForAsLongAsItTakes(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent())
 	r := w.coder("login", "ci", "--timeout", "0")
@@ -238,7 +238,7 @@ func TestNoTimeoutWaitsForAsLongAsItTakes(t *testing.T) {
 }
 
 func TestCtrlCEndsTheWaiting(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL, 0))
 	r := w.coder("login", "ci")
@@ -248,7 +248,7 @@ func TestCtrlCEndsTheWaiting(t *testing.T) {
 }
 
 func TestAnAPIServerThatIsNotThere(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	text := `{"apiVersion": "v1", "kind": "Config", "clusters": [
 		{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
@@ -269,7 +269,7 @@ func TestAnAPIServerThatIsNotThere(t *testing.T) {
 }
 
 func TestRightsToTheOneSessionAreEnough(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent())
 	user, err := w.cluster.User("consenter-" + w.namespace)

@@ -16,7 +16,7 @@ import (
 )
 
 // secretVersions returns the resource versions of all Secrets of the namespace.
-func (w *world) secretVersions() map[string]string {
+func (w *pluginEnv) secretVersions() map[string]string {
 	w.t.Helper()
 	list := &corev1.SecretList{}
 	if err := w.cluster.Client.List(w.t.Context(), list, client.InNamespace(w.namespace)); err != nil {
@@ -30,7 +30,7 @@ func (w *world) secretVersions() map[string]string {
 }
 
 // objectExists reads an object of the namespace, and reports whether it exists.
-func (w *world) objectExists(name string, into client.Object) bool {
+func (w *pluginEnv) objectExists(name string, into client.Object) bool {
 	w.t.Helper()
 	err := w.cluster.Client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: name}, into)
 	if client.IgnoreNotFound(err) != nil {
@@ -48,7 +48,7 @@ func (r *run) requireNoCredential() {
 }
 
 // flatSecrets are two servers' Secrets in both forms, among other Secrets.
-func (w *world) flatSecrets() {
+func (w *pluginEnv) flatSecrets() {
 	w.createSecret("coder", "url", "https://Coder.Example.com/\n", "session", sentinel+"\n")
 	w.createSecret("coder-env", "CODER_URL", "https://coder.example.com:443", "CODER_SESSION_TOKEN", sentinel)
 	w.createSecret("lab", "url", "http://lab.example.com:3000", "session", sentinel, "CODER_URL",
@@ -59,7 +59,7 @@ func (w *world) flatSecrets() {
 
 // B29
 func TestMigratePrintsManifestsThatKubectlTakes(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.flatSecrets()
 	before := w.secretVersions()
 	r := w.coder("migrate")
@@ -81,7 +81,7 @@ func TestMigratePrintsManifestsThatKubectlTakes(t *testing.T) {
 
 // B29
 func TestMigrateAppliesAndGoesOnWhereItStopped(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.flatSecrets()
 	before := w.secretVersions()
 	r := w.coder("migrate", "--apply", "lab")
@@ -117,7 +117,7 @@ session NS/coder-env-session created
 
 // B29. Existing objects are used, and never overwritten.
 func TestMigrateUsesWhatIsThere(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 	w.createSecret("mine", "url", "https://coder.example.com", "session", sentinel)
 	w.createSecret("coder-session", "unrelated", "x")
@@ -141,7 +141,7 @@ func TestMigrateUsesWhatIsThere(t *testing.T) {
 }
 
 func TestMigrateMakesAnotherNameForAnotherServer(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 	w.createSecret(strings.Repeat("long", 20), "url", "https://coder.example.com:8443", "session", sentinel)
 	w.createObjects(newDeployment(w.namespace, "coder-example-com"), newDeployment(w.namespace, "coder-example-com-2"))
@@ -159,7 +159,7 @@ session NS/longlonglonglonglonglonglonglonglonglonglonglonglon-2964a648 created
 
 // B90, B92
 func TestMigrateSaysWhatItCannotReadAndGoesOn(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	const url = "https://coder.example.com"
 	w.createSecret("good", "url", url, "session", sentinel)
 	w.createSecret("path", "url", url+"/s3nt1n3l", "session", sentinel)
@@ -194,7 +194,7 @@ func TestMigrateSaysWhatItCannotReadAndGoesOn(t *testing.T) {
 }
 
 func TestMigrateRefusesWhatMakesNoSense(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createGenerated("made", "url", "https://coder.example.com", "session", sentinel)
 	for name, test := range map[string]struct {
 		args []string
@@ -225,7 +225,7 @@ func TestMigrateRefusesWhatMakesNoSense(t *testing.T) {
 
 // An error with one Secret does not stop the others.
 func TestMigrateThatIsNotAllowedToCreate(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 	w.createSecret("coder2", "url", "https://coder.example.com", "session", sentinel)
 	l := newLink(w)
@@ -240,7 +240,7 @@ func TestMigrateThatIsNotAllowedToCreate(t *testing.T) {
 
 // Another client, or another run, may create the object first.
 func TestMigrateDoesNotOverwriteWhatHasJustComeIntoBeing(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 	l := newLink(w)
 	theirs := newDeployment(w.namespace, "coder-example-com",
@@ -259,7 +259,7 @@ func TestMigrateDoesNotOverwriteWhatHasJustComeIntoBeing(t *testing.T) {
 // If a session waits for a deployment, that one is created with the name that the session refers
 // to.
 func TestMigrateMakesADeploymentThatASessionWaitsFor(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 	w.createObjects(mintedSession(w.namespace, "waiting", "", "theirs", withSuppliedToken("coder", "session")))
 	r := w.coder("migrate", "--apply")
@@ -271,14 +271,14 @@ func TestMigrateMakesADeploymentThatASessionWaitsFor(t *testing.T) {
 
 // Each namespace gets its own objects.
 func TestMigrateEverywhere(t *testing.T) {
-	w, other := newWorld(t), &world{t: t}
+	w, other := newPluginEnv(t), &pluginEnv{t: t}
 	other.cluster, other.namespace = w.cluster, w.cluster.Namespace(t, nil)
-	for _, w := range []*world{w, other} {
+	for _, w := range []*pluginEnv{w, other} {
 		w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 	}
 	r := w.coder("migrate", "-A")
 	<-r.code // other tests have Secrets, too
-	for _, w := range []*world{w, other} {
+	for _, w := range []*pluginEnv{w, other} {
 		for _, object := range []string{"name: coder-example-com", "name: coder-session"} {
 			if want := "  " + object + "\n  namespace: " + w.namespace + "\n"; !strings.Contains(r.out.String(), want) {
 				t.Errorf("there is no\n%s", want)

@@ -118,7 +118,7 @@ func withSuppliedToken(secret, key string) report {
 }
 
 // createObjects creates objects with their status.
-func (w *world) createObjects(objects ...client.Object) {
+func (w *pluginEnv) createObjects(objects ...client.Object) {
 	w.t.Helper()
 	for _, object := range objects {
 		status := object.DeepCopyObject()
@@ -143,7 +143,7 @@ func (w *world) createObjects(objects ...client.Object) {
 
 // createNamespaces creates namespaces with exactly these names, for output that contains them. Their
 // objects are deleted after the test.
-func (w *world) createNamespaces(names ...string) {
+func (w *pluginEnv) createNamespaces(names ...string) {
 	w.t.Helper()
 	for _, name := range names {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -162,7 +162,7 @@ func (w *world) createNamespaces(names ...string) {
 }
 
 // createSecret creates a Secret with these keys and values.
-func (w *world) createSecret(name string, pairs ...string) *corev1.Secret {
+func (w *pluginEnv) createSecret(name string, pairs ...string) *corev1.Secret {
 	w.t.Helper()
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}, Data: map[string][]byte{}}
 	for i := 0; i < len(pairs); i += 2 {
@@ -173,7 +173,7 @@ func (w *world) createSecret(name string, pairs ...string) *corev1.Secret {
 }
 
 // allowUser gives a user rights in a namespace, and waits until the API server knows them.
-func (w *world) allowUser(user, namespace string, rules ...rbacv1.PolicyRule) {
+func (w *pluginEnv) allowUser(user, namespace string, rules ...rbacv1.PolicyRule) {
 	w.t.Helper()
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "test-"}, Rules: rules}
 	w.createObjects(role)
@@ -185,7 +185,7 @@ func (w *world) allowUser(user, namespace string, rules ...rbacv1.PolicyRule) {
 }
 
 // kubectlApplies applies manifests with the real kubectl.
-func (w *world) kubectlApplies(manifests string) {
+func (w *pluginEnv) kubectlApplies(manifests string) {
 	w.t.Helper()
 	command := exec.CommandContext(
 		w.t.Context(), w.cluster.Kubectl, "--kubeconfig", w.cluster.Kubeconfig, "apply", "--validate=strict", "-f", "-")

@@ -18,13 +18,13 @@ import (
 )
 
 // reportReady plays the operator: it reports that the session is ready with its current spec.
-func (w *world) reportReady(name string) {
+func (w *pluginEnv) reportReady(name string) {
 	w.t.Helper()
 	w.reportStatus(name, withReady)
 }
 
 // createSecretUser is a pod that uses a Secret in one of several ways.
-func (w *world) createSecretUser(name string, spec corev1.PodSpec, phase corev1.PodPhase) *corev1.Pod {
+func (w *pluginEnv) createSecretUser(name string, spec corev1.PodSpec, phase corev1.PodPhase) *corev1.Pod {
 	w.t.Helper()
 	if spec.Containers == nil {
 		spec.Containers = []corev1.Container{{Name: "main", Image: "none"}}
@@ -43,7 +43,7 @@ func (w *world) createSecretUser(name string, spec corev1.PodSpec, phase corev1.
 
 // B29
 func TestPruneDeletesWhatNothingUsesAnyMore(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel+"\n")
 	r := w.coder("migrate", "--apply", "--prune")
 	s := &v1alpha1.CoderSession{}
@@ -118,7 +118,7 @@ func TestPruneLeavesWhatIsInUse(t *testing.T) {
 					{Name: "T", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &key}}}}}}, used: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newPluginEnv(t)
 			w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 			w.createSecretUser("runner", test.spec, test.phase)
 			w.coder("migrate", "--apply").waitForExit(cli.ExitOK)
@@ -143,21 +143,21 @@ func TestPruneLeavesWhatIsInUse(t *testing.T) {
 // In each of these cases the old Secret stays as it is.
 func TestPruneThatIsNotPossible(t *testing.T) {
 	type scene struct {
-		before func(*world)
-		during func(*world, *run)
+		before func(*pluginEnv)
+		during func(*pluginEnv, *run)
 		says   string
 	}
 	for name, s := range map[string]scene{
 		"not ready": {
-			before: func(w *world) { w.reportStatus("coder-session", notReady(v1alpha1.ReasonSuspended, "refused")) },
-			during: func(_ *world, r *run) {
+			before: func(w *pluginEnv) { w.reportStatus("coder-session", notReady(v1alpha1.ReasonSuspended, "refused")) },
+			during: func(_ *pluginEnv, r *run) {
 				r.waitForText(r.err, "coder-session, which is Suspended: refused\n")
 				r.clock.Step(time.Minute)
 			},
 			says: "is not ready within 1m0s: it is Suspended: refused",
 		},
 		"owned": {
-			before: func(w *world) {
+			before: func(w *pluginEnv) {
 				secret := &corev1.Secret{}
 				w.objectExists("coder", secret)
 				secret.OwnerReferences = []metav1.OwnerReference{
@@ -169,17 +169,17 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 			says: "it belongs to ExternalSecret vault, which would make it again",
 		},
 		"by hand": {
-			before: func(w *world) {
+			before: func(w *pluginEnv) {
 				w.changeSession("coder-session", false, func(s *v1alpha1.CoderSession) { s.Annotations = nil })
 			},
 			says: "was not made by migrate",
 		},
 		"name taken": {
-			before: func(w *world) { w.createSecret("coder-session-token", "token", "other") },
+			before: func(w *pluginEnv) { w.createSecret("coder-session-token", "token", "other") },
 			says:   "but another Secret has that name",
 		},
 		"changed meanwhile": {
-			during: func(w *world, r *run) {
+			during: func(w *pluginEnv, r *run) {
 				session := &v1alpha1.CoderSession{}
 				r.waitUntil("the session reads the copy",
 					func() bool { return w.objectExists("coder-session", session) && session.Generation > 1 })
@@ -195,7 +195,7 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newPluginEnv(t)
 			w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 			w.coder("migrate", "--apply").waitForExit(cli.ExitOK)
 			w.reportReady("coder-session")
@@ -225,17 +225,17 @@ func TestPruneThatIsNotPossible(t *testing.T) {
 
 // B29. A run that was interrupted at any point is completed by the next one.
 func TestPruneGoesOnWhereItStopped(t *testing.T) {
-	for name, prepare := range map[string]func(*world){
-		"before the copy":     func(*world) {},
-		"after an older copy": func(w *world) { w.createTokenCopy("older00000-s3nt1n3ls3nt1n3ls3nt1n") },
-		"after the copy":      func(w *world) { w.createTokenCopy(sentinel) },
-		"after the session reads it": func(w *world) {
+	for name, prepare := range map[string]func(*pluginEnv){
+		"before the copy":     func(*pluginEnv) {},
+		"after an older copy": func(w *pluginEnv) { w.createTokenCopy("older00000-s3nt1n3ls3nt1n3ls3nt1n") },
+		"after the copy":      func(w *pluginEnv) { w.createTokenCopy(sentinel) },
+		"after the session reads it": func(w *pluginEnv) {
 			w.createTokenCopy(sentinel)
 			w.changeSession("coder-session", false, func(s *v1alpha1.CoderSession) {
 				s.Spec.Auth.Token.SecretRef = v1alpha1.TokenSecretRef{Name: "coder-session-token", Key: "token"}
 			})
 		},
-		"after the copy was lost": func(w *world) {
+		"after the copy was lost": func(w *pluginEnv) {
 			w.changeSession("coder-session", false, func(s *v1alpha1.CoderSession) {
 				s.Spec.Auth.Token.SecretRef = v1alpha1.TokenSecretRef{Name: "coder-session-token", Key: "token"}
 			})
@@ -243,7 +243,7 @@ func TestPruneGoesOnWhereItStopped(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newPluginEnv(t)
 			w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 			w.coder("migrate", "--apply").waitForExit(cli.ExitOK)
 			w.reportReady("coder-session")
@@ -267,7 +267,7 @@ func TestPruneGoesOnWhereItStopped(t *testing.T) {
 }
 
 // createTokenCopy is the Secret that migrate copies a token to.
-func (w *world) createTokenCopy(token string) {
+func (w *pluginEnv) createTokenCopy(token string) {
 	w.t.Helper()
 	w.createObjects(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
@@ -280,7 +280,7 @@ func (w *world) createTokenCopy(token string) {
 
 // B92. If pods may not be listed, nothing is deleted.
 func TestPruneWithoutARightToListPods(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
 	w.coder("migrate", "--apply").waitForExit(cli.ExitOK)
 	w.reportReady("coder-session")

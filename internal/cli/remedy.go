@@ -75,7 +75,7 @@ func suspendedRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploym
 func warningRemedy(s *v1alpha1.CoderSession, condition *metav1.Condition) string {
 	switch {
 	case condition.Type == v1alpha1.ConditionAuthenticated:
-		return "none for now: the credential is good until it ends; see the deployment"
+		return "nothing for now: the credential is valid until it expires; see the deployment"
 	case condition.Type == v1alpha1.ConditionTargetsRestarted && condition.Reason == v1alpha1.ReasonRolloutStuck:
 		return "see why its pods do not get ready: kubectl get pods -n " + s.Namespace
 	}
@@ -87,7 +87,7 @@ func warningRemedy(s *v1alpha1.CoderSession, condition *metav1.Condition) string
 func deploymentRemedy(d *v1alpha1.CoderDeployment, reason string) string {
 	switch reason {
 	case v1alpha1.ReasonConfigInvalid:
-		return "write what is named: the operator notices at once"
+		return "correct what the message names: the operator notices at once"
 	case v1alpha1.ReasonUnauthorized:
 		if d.Spec.Token == nil {
 			return "correct the client certificate or the headers, or set spec.token"

@@ -62,7 +62,7 @@ func renewBlocker(s *v1alpha1.CoderSession) string {
 	}
 	switch ready.Reason {
 	case v1alpha1.ReasonAwaitingAuthorization, v1alpha1.ReasonReauthenticationRequired:
-		return describeSessionStatus(s) + ": run kubectl coder login -n " + s.Namespace + " " + s.Name
+		return "is " + ready.Reason + ": run kubectl coder login -n " + s.Namespace + " " + s.Name
 	case v1alpha1.ReasonPaused, v1alpha1.ReasonAccessDenied, v1alpha1.ReasonSecretConflict,
 		v1alpha1.ReasonWorkspaceStopped:
 		return describeSessionStatus(s)

@@ -100,7 +100,7 @@ func (r *request[T]) handleObject(ctx context.Context, object T) (bool, error) {
 	case client.Object(object) == client.Object(none) && !r.seen:
 		return false, notFoundError(r.kind.noun, r.cluster.namespace, r.name)
 	case client.Object(object) == client.Object(none) || !object.GetDeletionTimestamp().IsZero():
-		return false, newExitError(ExitUnreachable, "%s %s/%s is being deleted, or was", r.kind.noun,
+		return false, newExitError(ExitUnreachable, "%s %s/%s is being deleted, or is gone", r.kind.noun,
 			r.cluster.namespace, r.name)
 	}
 	conditions, handled := r.progress(object)

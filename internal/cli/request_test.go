@@ -21,7 +21,7 @@ import (
 const asked = "2026-03-01T12:00:00Z"
 
 // deploymentReports writes a deployment's status.
-func (w *world) deploymentReports(name string, change func(*v1alpha1.CoderDeployment)) {
+func (w *pluginEnv) deploymentReports(name string, change func(*v1alpha1.CoderDeployment)) {
 	w.t.Helper()
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		d := &v1alpha1.CoderDeployment{}
@@ -56,7 +56,7 @@ func withHandledRenewal(value string) report {
 func newToken(s *v1alpha1.CoderSession) { s.Status.Token.ID = "n3wT0k3n00" }
 
 func TestRenewAsksAndWaitsForTheNewCredential(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(mintedSession(w.namespace, "ci", "", "prod", withHandledRenewal("2026-02-01T12:00:00Z")))
 	r := w.coder("renew", "ci")
 	if got := r.waitForRequest("ci"); got != asked {
@@ -84,7 +84,7 @@ func TestRenewAsksAndWaitsForTheNewCredential(t *testing.T) {
 
 // B27
 func TestRenewBringsBackARetiredSession(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(mintedSession(w.namespace, "ci", "", "prod", isNot(v1alpha1.ReasonRetired, "it was not used")))
 	r := w.coder("renew", "ci")
 	r.waitForRequest("ci")
@@ -99,7 +99,7 @@ func TestALaterRequestIsAsGood(t *testing.T) {
 	for name, value := range map[string]string{"later": "2026-03-01T12:00:00.5Z",
 		"in another zone": "2026-03-01T14:00:01+02:00"} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newPluginEnv(t)
 			w.createObjects(mintedSession(w.namespace, "ci", "", "prod"))
 			r := w.coder("renew", "ci")
 			r.waitForRequest("ci")
@@ -117,20 +117,20 @@ func TestALaterRequestIsAsGood(t *testing.T) {
 
 func TestRenewDoesNotAskWhereItIsOfNoUse(t *testing.T) {
 	for reason, hint := range map[string]string{
-		v1alpha1.ReasonAwaitingAuthorization:    "run kubectl coder login -n NS ci",
-		v1alpha1.ReasonReauthenticationRequired: "run kubectl coder login -n NS ci",
-		v1alpha1.ReasonPaused:                   "why it is so",
-		v1alpha1.ReasonAccessDenied:             "why it is so",
-		v1alpha1.ReasonSecretConflict:           "why it is so",
-		v1alpha1.ReasonWorkspaceStopped:         "why it is so",
+		v1alpha1.ReasonAwaitingAuthorization:    ": run kubectl coder login -n NS ci",
+		v1alpha1.ReasonReauthenticationRequired: ": run kubectl coder login -n NS ci",
+		v1alpha1.ReasonPaused:                   ": why it is so",
+		v1alpha1.ReasonAccessDenied:             ": why it is so",
+		v1alpha1.ReasonSecretConflict:           ": why it is so",
+		v1alpha1.ReasonWorkspaceStopped:         ": why it is so",
 	} {
 		t.Run(reason, func(t *testing.T) {
-			w := newWorld(t)
+			w := newPluginEnv(t)
 			w.createObjects(mintedSession(w.namespace, "ci", "", "prod", isNot(reason, "why it is so")))
 			r := w.coder("renew", "ci")
 			r.waitForExit(cli.ExitBlocked)
-			r.waitForText(r.err, "error: session "+w.namespace+"/ci is "+reason+": why it is so")
-			r.waitForText(r.err, strings.ReplaceAll(hint, "NS", w.namespace))
+			r.waitForText(r.err,
+				"error: session "+w.namespace+"/ci is "+reason+strings.ReplaceAll(hint, "NS", w.namespace))
 			s := &v1alpha1.CoderSession{}
 			if err := w.cluster.Client.Get(
 				t.Context(), types.NamespacedName{Namespace: w.namespace, Name: "ci"}, s); err != nil {
@@ -145,7 +145,7 @@ func TestRenewDoesNotAskWhereItIsOfNoUse(t *testing.T) {
 
 func TestRenewThatHasNoGoodOutcome(t *testing.T) {
 	t.Run("in time", func(t *testing.T) {
-		w := newWorld(t)
+		w := newPluginEnv(t)
 		w.createObjects(mintedSession(w.namespace, "ci", "", "prod", isNot(v1alpha1.ReasonConfigInvalid, "no such user")))
 		r := w.coder("renew", "ci")
 		r.waitForRequest("ci")
@@ -155,7 +155,7 @@ func TestRenewThatHasNoGoodOutcome(t *testing.T) {
 			w.namespace+"/ci is ConfigInvalid: no such user. The request stands")
 	})
 	t.Run("not ready with it", func(t *testing.T) {
-		w := newWorld(t)
+		w := newPluginEnv(t)
 		w.createObjects(mintedSession(w.namespace, "ci", "", "prod"))
 		r := w.coder("renew", "ci")
 		r.waitForRequest("ci")
@@ -164,13 +164,13 @@ func TestRenewThatHasNoGoodOutcome(t *testing.T) {
 		r.waitForText(r.err, "error: session "+w.namespace+"/ci is ConfigInvalid: no such user\n")
 	})
 	t.Run("none without the object", func(t *testing.T) {
-		w := newWorld(t)
+		w := newPluginEnv(t)
 		r := w.coder("renew", "ci")
 		r.waitForExit(cli.ExitUnreachable)
 		r.waitForText(r.err, `session "ci" does not exist in namespace`)
 	})
 	t.Run("deleted meanwhile", func(t *testing.T) {
-		w := newWorld(t)
+		w := newPluginEnv(t)
 		s := mintedSession(w.namespace, "ci", "", "prod")
 		w.createObjects(s)
 		r := w.coder("renew", "ci")
@@ -179,10 +179,10 @@ func TestRenewThatHasNoGoodOutcome(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.waitForExit(cli.ExitUnreachable)
-		r.waitForText(r.err, "is being deleted, or was")
+		r.waitForText(r.err, "is being deleted, or is gone")
 	})
 	t.Run("a wait for a person", func(t *testing.T) {
-		w := newWorld(t)
+		w := newPluginEnv(t)
 		w.createObjects(mintedSession(w.namespace, "ci", "", "prod"))
 		r := w.coder("renew", "ci")
 		r.waitForRequest("ci")
@@ -190,13 +190,13 @@ func TestRenewThatHasNoGoodOutcome(t *testing.T) {
 		r.waitForExit(cli.ExitBlocked)
 	})
 	t.Run("no name", func(t *testing.T) {
-		w := newWorld(t)
+		w := newPluginEnv(t)
 		r := w.coder("renew")
 		r.waitForExit(cli.ExitFailed)
 		r.waitForText(r.err, "name one session: kubectl coder renew SESSION")
 	})
 	t.Run("no right to ask", func(t *testing.T) {
-		w := newWorld(t)
+		w := newPluginEnv(t)
 		w.createObjects(mintedSession(w.namespace, "ci", "", "prod"))
 		l := newLink(w)
 		l.refuses.Store(new("PATCH"))
@@ -231,7 +231,7 @@ func TestVerifyAsksAndSaysTheOutcome(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newPluginEnv(t)
 			w.createObjects(newDeployment(w.namespace, "prod"))
 			r := w.coder("verify", "prod")
 			d := &v1alpha1.CoderDeployment{}
@@ -255,7 +255,7 @@ func TestVerifyAsksAndSaysTheOutcome(t *testing.T) {
 }
 
 func TestVerifyThatHasNoOutcome(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	d := newDeployment(w.namespace, "prod")
 	meta.RemoveStatusCondition(&d.Status.Conditions, v1alpha1.ConditionReady)
 	w.createObjects(d)
@@ -271,7 +271,7 @@ func TestVerifyThatHasNoOutcome(t *testing.T) {
 
 // An object that was recreated with the same name does not get the request.
 func TestOnlyTheObjectThatWasSeenIsAsked(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	s := mintedSession(w.namespace, "ci", "", "prod")
 	w.createObjects(s)
 	l := newLink(w)

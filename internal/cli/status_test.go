@@ -21,9 +21,10 @@ import (
 
 // createMixedStates creates a namespace with sessions in many states, of deployments in another namespace,
 // which a third one uses, too.
-func (w *world) createMixedStates(builds, coder, other string) {
+func (w *pluginEnv) createMixedStates(builds, coder, other string) {
 	w.createNamespaces(builds, coder, other)
-	const refused = "the deployment is refused: the server rejects the client certificate: it has expired"
+	const refused = "the server does not accept the CoderDeployment: " +
+		"the server rejects the client certificate: it has expired"
 	w.createObjects(
 		newDeployment(coder, "prod", withCertificate(afterNoon(82*24*time.Hour))),
 		newDeployment(coder, "edge", withCertificate(beforeNoon(5*time.Minute)),
@@ -36,8 +37,7 @@ func (w *world) createMixedStates(builds, coder, other string) {
 		mintedSession(builds, "deploy", coder, "prod"),
 		mintedSession(other, "ci", coder, "prod"),
 		mintedSession(builds, "ada", coder, "prod", isNot(v1alpha1.ReasonAwaitingAuthorization,
-			"a person has to consent: open status.authorization.url in a browser, or run: kubectl coder login -n "+
-				builds+" ada")),
+			"a person has to consent: open status.authorization.url in a browser, or run kubectl coder login")),
 		mintedSession(builds, "nightly", coder, "prod", withSuppliedToken("nightly-token", "token"),
 			isNot(v1alpha1.ReasonSuspended,
 				`the server refuses the credential (me: 401); write a valid token to Secret `+
@@ -48,13 +48,13 @@ func (w *world) createMixedStates(builds, coder, other string) {
 			}),
 		mintedSession(builds, "stuck", coder, "prod",
 			withCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
-				"the old token stays valid: the rollout of Deployment runner does not finish")),
+				`Deployment "runner": its rollout does not finish; the old token stays valid`)),
 		mintedSession(builds, "rolling", coder, "prod",
 			withCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling,
 				"1 of 2 workloads")),
 		mintedSession(builds, "idle", coder, "prod",
-			isNot(v1alpha1.ReasonRetired, "its token has not been used for 720h; to get the credential "+
-				"back now, run: kubectl coder renew idle -n "+builds+", or change the spec"),
+			isNot(v1alpha1.ReasonRetired, "its token has not been used for 720h; run kubectl coder renew, "+
+				"or change the spec, to get the credential back now"),
 			func(s *v1alpha1.CoderSession) {
 				s.Status.Retirement = &v1alpha1.Retirement{Reason: v1alpha1.RetirementIdle,
 					StartTime: *beforeNoon(100 * time.Hour), LastActiveTime: *beforeNoon(900 * time.Hour), Generation: 1}
@@ -72,7 +72,7 @@ func (w *world) createMixedStates(builds, coder, other string) {
 }
 
 func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createMixedStates("web", "infra", "other")
 	for name, test := range map[string]struct {
 		args []string
@@ -102,12 +102,11 @@ func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 
 // The README shows the real output.
 func TestStatusIsWhatTheREADMEShows(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createNamespaces("coder", "builds")
 	w.createObjects(newDeployment("coder", "prod", withCertificate(afterNoon(82*24*time.Hour))),
 		mintedSession("builds", "ada", "coder", "prod", isNot(v1alpha1.ReasonAwaitingAuthorization,
-			"a person has to consent: open status.authorization.url in a browser, or run: kubectl coder login -n "+
-				"builds ada")),
+			"a person has to consent: open status.authorization.url in a browser, or run kubectl coder login")),
 		mintedSession("builds", "nightly", "coder", "prod", withSuppliedToken("nightly-token", "token"),
 			isNot(v1alpha1.ReasonSuspended,
 				`the server refuses the credential (me: 401); write a valid token to Secret `+
@@ -146,7 +145,7 @@ func TestThePluginsPageShowsAFleet(t *testing.T) {
 }
 
 func TestStatusHasColoursOnlyWhereTheyAreWanted(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(newDeployment(w.namespace, "prod"), mintedSession(w.namespace, "ci", "", "prod"),
 		mintedSession(w.namespace, "web", "", "prod", isNot("Suspended", "red \x1b[31m text")))
 	plain := w.coder("status")
@@ -169,7 +168,7 @@ func TestStatusHasColoursOnlyWhereTheyAreWanted(t *testing.T) {
 }
 
 func TestStatusPrintsTheObjects(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(newDeployment(w.namespace, "prod"), mintedSession(w.namespace, "ci", "", "prod"))
 	r := w.coder("status", "-o", "json")
 	r.waitForExit(cli.ExitOK)
@@ -204,7 +203,7 @@ func TestStatusPrintsTheObjects(t *testing.T) {
 
 // B92
 func TestStatusSaysWhatItCouldNotLookAt(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	mine, coder := "team-a", "platform"
 	w.createNamespaces(mine, coder)
 	prod := newDeployment(coder, "prod")
@@ -260,7 +259,7 @@ func TestStatusSaysWhatItCouldNotLookAt(t *testing.T) {
 }
 
 func TestStatusRefusesWhatMakesNoSense(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(newDeployment(w.namespace, "prod"))
 	for name, test := range map[string]struct {
 		args []string

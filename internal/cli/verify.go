@@ -85,9 +85,5 @@ func versionLine(d *v1alpha1.CoderDeployment) string {
 // describeDeploymentStatus describes a deployment's status as the rest of a sentence after its
 // name.
 func describeDeploymentStatus(d *v1alpha1.CoderDeployment) string {
-	ready := deploymentReadyCondition(d)
-	if ready == nil {
-		return describeCondition(nil, "")
-	}
-	return describeCondition(ready, ready.Message)
+	return describeCondition(deploymentReadyCondition(d))
 }

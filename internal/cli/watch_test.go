@@ -25,7 +25,7 @@ func (r *run) waitForPicture(text string) {
 }
 
 func TestStatusIsShownAgainWhenSomethingChanges(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	prod := newDeployment(w.namespace, "prod")
 	w.createObjects(prod, mintedSession(w.namespace, "ci", "", "prod"))
 	r := w.coder("status", "--watch")
@@ -53,7 +53,7 @@ func TestStatusIsShownAgainWhenSomethingChanges(t *testing.T) {
 
 // Nothing is written when only time passes, or when a change is not visible in the output.
 func TestStatusIsNotShownAgainWhileNothingChanges(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(newDeployment(w.namespace, "prod"), mintedSession(w.namespace, "ci", "", "prod"))
 	l := newLink(w)
 	r := w.coder("status", "--watch", "--server", l.URL)
@@ -72,7 +72,7 @@ func TestStatusIsNotShownAgainWhileNothingChanges(t *testing.T) {
 }
 
 func TestATerminalIsClearedAndKeptUpToDate(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(newDeployment(w.namespace, "prod"))
 	r := w.coderOn(func(e *cli.Environment) { e.Terminal = true }, "status", "--watch")
 	r.waitForText(r.out, "\x1b[H\x1b[2J"+w.namespace+"/prod")
@@ -83,7 +83,7 @@ func TestATerminalIsClearedAndKeptUpToDate(t *testing.T) {
 }
 
 func TestWatchingGoesOnAfterTheAPIServerWasAway(t *testing.T) {
-	w := newWorld(t)
+	w := newPluginEnv(t)
 	w.createObjects(newDeployment(w.namespace, "prod"), mintedSession(w.namespace, "ci", "", "prod"))
 	l := newLink(w)
 	r := w.coder("status", "--watch", "--server", l.URL)

@@ -33,22 +33,22 @@ const consentURL = "https://coder.example.com/oauth2/authorize?client_id=6f0e6f6
 
 func newClock() *clocktesting.FakeClock { return clocktesting.NewFakeClock(noon) }
 
-// world is a namespace of a real API server, in which a test plays the operator.
-type world struct {
+// pluginEnv is a namespace of a real API server, in which a test plays the operator.
+type pluginEnv struct {
 	t         testing.TB
 	cluster   *kube.Cluster
 	namespace string
 }
 
-func newWorld(t *testing.T) *world {
+func newPluginEnv(t *testing.T) *pluginEnv {
 	t.Helper()
 	t.Parallel()
 	cluster := kube.ForTest(t)
-	return &world{t: t, cluster: cluster, namespace: cluster.Namespace(t, nil)}
+	return &pluginEnv{t: t, cluster: cluster, namespace: cluster.Namespace(t, nil)}
 }
 
 // createSession creates a session; nil means auth.oauth.
-func (w *world) createSession(name string, auth *v1alpha1.Auth) {
+func (w *pluginEnv) createSession(name string, auth *v1alpha1.Auth) {
 	w.t.Helper()
 	if auth == nil {
 		auth = &v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}
@@ -66,7 +66,7 @@ func (w *world) createSession(name string, auth *v1alpha1.Auth) {
 type report func(*v1alpha1.CoderSession)
 
 // reportStatus writes a complete status for the current generation.
-func (w *world) reportStatus(name string, parts ...report) {
+func (w *pluginEnv) reportStatus(name string, parts ...report) {
 	w.t.Helper()
 	w.changeSession(name, true, func(s *v1alpha1.CoderSession) {
 		s.Status = v1alpha1.CoderSessionStatus{ObservedGeneration: s.Generation}
@@ -76,7 +76,7 @@ func (w *world) reportStatus(name string, parts ...report) {
 	})
 }
 
-func (w *world) changeSession(name string, status bool, change func(*v1alpha1.CoderSession)) {
+func (w *pluginEnv) changeSession(name string, status bool, change func(*v1alpha1.CoderSession)) {
 	w.t.Helper()
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		s := &v1alpha1.CoderSession{}
@@ -131,7 +131,7 @@ func asksConsent(url string, made time.Duration) report {
 
 // run is a running plugin.
 type run struct {
-	*world
+	*pluginEnv
 	clock     *clocktesting.FakeClock
 	out, err  *output
 	opened    *output // a line for each URL that the browser was opened with
@@ -140,26 +140,26 @@ type run struct {
 }
 
 // coder starts the plugin as the admin of the cluster, in the test's namespace.
-func (w *world) coder(args ...string) *run {
+func (w *pluginEnv) coder(args ...string) *run {
 	return w.coderWith(w.cluster.Kubeconfig, args...)
 }
 
-func (w *world) coderWith(kubeconfig string, args ...string) *run {
+func (w *pluginEnv) coderWith(kubeconfig string, args ...string) *run {
 	w.t.Helper()
 	return w.startPlugin(kubeconfig, nil, args...)
 }
 
 // coderOn starts it with another environment.
-func (w *world) coderOn(change func(*cli.Environment), args ...string) *run {
+func (w *pluginEnv) coderOn(change func(*cli.Environment), args ...string) *run {
 	w.t.Helper()
 	return w.startPlugin(w.cluster.Kubeconfig, change, args...)
 }
 
-func (w *world) startPlugin(kubeconfig string, change func(*cli.Environment), args ...string) *run {
+func (w *pluginEnv) startPlugin(kubeconfig string, change func(*cli.Environment), args ...string) *run {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{
-		world: w, clock: newClock(), out: &output{}, err: &output{}, opened: &output{},
+		pluginEnv: w, clock: newClock(), out: &output{}, err: &output{}, opened: &output{},
 		code: make(chan int, 1), interrupt: cancel,
 	}
 	environment := cli.Environment{Out: r.out, Err: r.err, Clock: r.clock, Version: "v0.0.0-test",

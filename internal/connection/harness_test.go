@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
@@ -27,6 +25,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/fakeapi"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // longWait is the timeout of eventually. A passing test never waits that long.
@@ -34,121 +34,38 @@ const longWait = 20 * time.Second
 
 // cluster holds the Secrets of the namespace "coder". Their contents are always current. Their
 // metadata can lag behind, as in a cache.
-type cluster struct {
-	mu       sync.Mutex
-	secrets  map[string]*corev1.Secret
-	metadata map[string]string
-	version  int
-	lagging  bool
-	reads    map[string]int
-	blind    error // of the metadata reader
-}
+type cluster struct{ *fakeapi.Server }
 
-func newCluster() *cluster {
-	return &cluster{secrets: map[string]*corev1.Secret{}, metadata: map[string]string{}, version: 98,
-		reads: map[string]int{}}
-}
+func newCluster() *cluster { return &cluster{fakeapi.New()} }
 
-func (c *cluster) put(name string, data map[string]string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (c *cluster) putSecret(name string, data map[string]string) {
 	bytes := make(map[string][]byte, len(data))
 	for key, value := range data {
 		bytes[key] = []byte(value)
 	}
-	c.secrets[name] = &corev1.Secret{Data: bytes}
-	c.stamp(name)
+	c.Put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: name}, Data: bytes})
 }
 
-// touch changes the resourceVersion but no value.
-func (c *cluster) touch(name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stamp(name)
+// touchMetadata changes the resourceVersion but no value.
+func (c *cluster) touchMetadata(name string) {
+	fakeapi.Edit(c.Server, types.NamespacedName{Namespace: "coder", Name: name}, func(*corev1.Secret) {})
 }
 
-func (c *cluster) stamp(name string) {
-	c.version++
-	c.secrets[name].ResourceVersion = strconv.Itoa(c.version)
-	if !c.lagging {
-		c.metadata[name] = strconv.Itoa(c.version)
-	}
-}
-
-// lag makes the cache lag behind, or lets it catch up.
-func (c *cluster) lag(lagging bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.lagging = lagging
-	if lagging {
-		return
-	}
-	for name, secret := range c.secrets {
-		c.metadata[name] = secret.ResourceVersion
-	}
-}
-
-func (c *cluster) blindfold(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.blind = err
+// failReads makes reads of metadata fail.
+func (c *cluster) failReads(err error) {
+	c.Before(func(r fakeapi.Request) error {
+		if r.Metadata {
+			return err
+		}
+		return nil
+	})
 }
 
 // readsOf returns how often the contents of a Secret were read.
-func (c *cluster) readsOf(name string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.reads[name]
-}
+func (c *cluster) readsOf(name string) int { return c.Reads("Secret", name) }
 
-// contents and metadata reject each other's objects, so that a test fails if the code uses the
-// wrong reader.
-type contents struct {
-	client.Reader
-	*cluster
-}
-
-func (c contents) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
-	into, ok := obj.(*corev1.Secret)
-	if !ok {
-		return errors.New("something else than a Secret was read")
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reads[key.Name]++
-	found := c.secrets[key.Name]
-	if found == nil {
-		return apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, key.Name)
-	}
-	found.DeepCopyInto(into)
-	return nil
-}
-
-type metadata struct {
-	client.Reader
-	cluster *cluster
-}
-
-func (m metadata) Get(_ context.Context, key client.ObjectKey, obj client.Object, _ ...client.GetOption) error {
-	into, ok := obj.(*metav1.PartialObjectMetadata)
-	if !ok {
-		return errors.New("contents were read from the cache")
-	}
-	m.cluster.mu.Lock()
-	defer m.cluster.mu.Unlock()
-	if m.cluster.blind != nil {
-		return m.cluster.blind
-	}
-	version, ok := m.cluster.metadata[key.Name]
-	if !ok {
-		return apierrors.NewNotFound(schema.GroupResource{Resource: "secrets"}, key.Name)
-	}
-	into.SetResourceVersion(version)
-	return nil
-}
-
-// world is a pool, a cluster and a simulated server with an owner named operator.
-type world struct {
+// poolEnv is a pool, a cluster and a simulated server with an owner named operator.
+type poolEnv struct {
 	t       *testing.T
 	clock   clock.WithTicker
 	cluster *cluster
@@ -162,15 +79,15 @@ type world struct {
 	settling    map[types.NamespacedName]bool
 }
 
-// newWorld starts the server on plain HTTP. Both sides use the same clock.
-func newWorld(t *testing.T, clk clock.WithTicker) *world {
+// newPoolEnv starts the server on plain HTTP. Both sides use the same clock.
+func newPoolEnv(t *testing.T, clk clock.WithTicker) *poolEnv {
 	t.Helper()
-	return newWorldAt(t, clk, coderd.ListenOptions{})
+	return newPoolEnvAt(t, clk, coderd.ListenOptions{})
 }
 
-func newWorldAt(t *testing.T, clk clock.WithTicker, at coderd.ListenOptions) *world {
+func newPoolEnvAt(t *testing.T, clk clock.WithTicker, at coderd.ListenOptions) *poolEnv {
 	t.Helper()
-	w := &world{
+	w := &poolEnv{
 		t: t, clock: clk, cluster: newCluster(), server: coderd.New(coderd.Options{Clock: clk, DisableRateLimits: true}),
 		deployments: map[types.NamespacedName]*v1alpha1.CoderDeployment{}, settling: map[types.NamespacedName]bool{},
 	}
@@ -179,15 +96,15 @@ func newWorldAt(t *testing.T, clk clock.WithTicker, at coderd.ListenOptions) *wo
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.ln.Close() })
-	w.user("operator", coderd.RoleOwner)
+	w.createUser("operator", coderd.RoleOwner)
 	key, err := fingerprint.NewKey([]byte("a key for tests, of 32 and more bytes"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }
 	w.pool = connection.NewPool(connection.Options{
-		Resolver:   authconfig.NewResolver(contents{cluster: w.cluster}, metadata{cluster: w.cluster}, key, roots),
-		Deployment: w.get,
+		Resolver:   authconfig.NewResolver(w.cluster.Contents(), w.cluster.Metadata(), key, roots),
+		Deployment: w.getDeployment,
 		Settling:   func(key types.NamespacedName) bool { w.mu.Lock(); defer w.mu.Unlock(); return w.settling[key] },
 		Clock:      clk,
 		Names:      inventory.Names{Cluster: "abcdefgh"},
@@ -198,7 +115,7 @@ func newWorldAt(t *testing.T, clk clock.WithTicker, at coderd.ListenOptions) *wo
 	return w
 }
 
-func (w *world) get(_ context.Context, key types.NamespacedName) (*v1alpha1.CoderDeployment, error) {
+func (w *poolEnv) getDeployment(_ context.Context, key types.NamespacedName) (*v1alpha1.CoderDeployment, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d := w.deployments[key]
@@ -208,7 +125,7 @@ func (w *world) get(_ context.Context, key types.NamespacedName) (*v1alpha1.Code
 	return d.DeepCopy(), nil
 }
 
-func (w *world) user(name string, roles ...string) coderd.User {
+func (w *poolEnv) createUser(name string, roles ...string) coderd.User {
 	w.t.Helper()
 	u, err := w.server.CreateUser(coderd.UserOptions{Username: name, Roles: roles})
 	if err != nil {
@@ -217,8 +134,8 @@ func (w *world) user(name string, roles ...string) coderd.User {
 	return u
 }
 
-// token makes a token of the operator's and returns its value and id.
-func (w *world) token() (value, id string) {
+// createToken makes a token of the operator's and returns its value and id.
+func (w *poolEnv) createToken() (value, id string) {
 	w.t.Helper()
 	value, key, err := w.server.CreateToken(coderd.TokenOptions{User: "operator"})
 	if err != nil {
@@ -229,17 +146,17 @@ func (w *world) token() (value, id string) {
 
 // site is a deployment with its connection, and the Secret of the same name that holds its token.
 type site struct {
-	*world
+	*poolEnv
 	*connection.Connection
 	key types.NamespacedName
 }
 
-// deploy creates a deployment with a token of the operator's and connects it.
-func (w *world) deploy(name string, with ...func(*v1alpha1.CoderDeploymentSpec)) *site {
+// connectDeployment creates a deployment with a token of the operator's and connects it.
+func (w *poolEnv) connectDeployment(name string, with ...func(*v1alpha1.CoderDeploymentSpec)) *site {
 	w.t.Helper()
-	value, _ := w.token()
-	w.cluster.put(name, map[string]string{"token": value})
-	s := &site{world: w, key: types.NamespacedName{Namespace: "coder", Name: name}}
+	value, _ := w.createToken()
+	w.cluster.putSecret(name, map[string]string{"token": value})
+	s := &site{poolEnv: w, key: types.NamespacedName{Namespace: "coder", Name: name}}
 	d := &v1alpha1.CoderDeployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: name, UID: types.UID("uid-" + name), Generation: 1},
 		Spec: v1alpha1.CoderDeploymentSpec{
@@ -254,12 +171,12 @@ func (w *world) deploy(name string, with ...func(*v1alpha1.CoderDeploymentSpec))
 	w.deployments[s.key] = d
 	w.mu.Unlock()
 	s.Connection = w.pool.Get(s.key)
-	s.renew()
+	s.mustResolve()
 	return s
 }
 
-// edit changes the spec.
-func (s *site) edit(change func(*v1alpha1.CoderDeploymentSpec)) {
+// editSpec changes the spec.
+func (s *site) editSpec(change func(*v1alpha1.CoderDeploymentSpec)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := s.deployments[s.key].DeepCopy()
@@ -268,32 +185,32 @@ func (s *site) edit(change func(*v1alpha1.CoderDeploymentSpec)) {
 	s.deployments[s.key] = d
 }
 
-func (s *site) object() *v1alpha1.CoderDeployment {
+func (s *site) currentObject() *v1alpha1.CoderDeployment {
 	s.t.Helper()
-	d, err := s.get(s.t.Context(), s.key)
+	d, err := s.getDeployment(s.t.Context(), s.key)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return d
 }
 
-func (s *site) renew() *connection.ResolvedClient {
+func (s *site) mustResolve() *connection.ResolvedClient {
 	s.t.Helper()
-	resolved, err := s.Resolve(s.t.Context(), s.object())
+	resolved, err := s.Resolve(s.t.Context(), s.currentObject())
 	if err != nil {
 		s.t.Fatalf("renew: %v", err)
 	}
 	return resolved
 }
 
-func (s *site) settle(settling bool) {
+func (s *site) setSettling(settling bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settling[s.key] = settling
 }
 
-// rotate writes a new token into the Secret; the server no longer knows the old one.
-func (s *site) rotate() (id string) {
+// rotateToken writes a new token into the Secret; the server no longer knows the old one.
+func (s *site) rotateToken() (id string) {
 	s.t.Helper()
 	s.server.ClearFaults()
 	for _, key := range s.server.Keys(coderd.KeyFilter{User: "operator"}) {
@@ -301,13 +218,13 @@ func (s *site) rotate() (id string) {
 			s.t.Fatal(err)
 		}
 	}
-	value, id := s.token()
-	s.cluster.put(s.key.Name, map[string]string{"token": value})
+	value, id := s.createToken()
+	s.cluster.putSecret(s.key.Name, map[string]string{"token": value})
 	return id
 }
 
-// ask makes one request as the operator with priority Urgent.
-func (s *site) ask(ctx context.Context) error { return s.askAs(ctx, connection.Urgent) }
+// askServer makes one request as the operator with priority Urgent.
+func (s *site) askServer(ctx context.Context) error { return s.askAs(ctx, connection.Urgent) }
 
 func (s *site) askAs(ctx context.Context, priority connection.Priority) error {
 	_, err := s.Do(connection.WithPriority(ctx, priority), askMe)
@@ -321,25 +238,19 @@ func askMe(ctx context.Context, resolved *connection.ResolvedClient) error {
 
 func (s *site) mustAsk() {
 	s.t.Helper()
-	if err := s.ask(s.t.Context()); err != nil {
+	if err := s.askServer(s.t.Context()); err != nil {
 		s.t.Fatalf("the operator is refused: %v", err)
 	}
 }
 
-// asked returns how many requests the server has received.
-func (w *world) asked() int { return w.server.Count("", "") }
+// countRequests returns how many requests the server has received.
+func (w *poolEnv) countRequests() int { return w.server.Count("", "") }
 
 // eventually polls until holds returns true, or fails.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(longWait)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-		<-tick.C
+	if err := wait.Until(t.Context(), longWait, time.Millisecond, wait.Holds(what, holds)); err != nil {
+		t.Fatal(err)
 	}
 }
 

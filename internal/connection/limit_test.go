@@ -23,14 +23,14 @@ func withRate(perMinute int32) func(*v1alpha1.CoderDeploymentSpec) {
 	return func(d *v1alpha1.CoderDeploymentSpec) { d.RateLimit.RequestsPerMinute = perMinute }
 }
 
-func newLimited(t *testing.T) (*world, *clocktesting.FakeClock) {
+func newLimited(t *testing.T) (*poolEnv, *clocktesting.FakeClock) {
 	t.Helper()
 	clk := clocktesting.NewFakeClock(start)
-	return newWorld(t, clk), clk
+	return newPoolEnv(t, clk), clk
 }
 
-// spend uses up a burst.
-func (s *site) spend(burst int) {
+// spendBurst uses up a burst.
+func (s *site) spendBurst(burst int) {
 	s.t.Helper()
 	for range burst {
 		s.mustAsk()
@@ -54,17 +54,17 @@ func wantRateLimited(t *testing.T, err error, after time.Duration) {
 func TestAnExhaustedLimitFailsFastAndDelaysNoOtherDeployment(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
-	one, other := w.deploy("one", withRate(60)), w.deploy("other", withRate(60))
-	one.spend(10) // a whole burst at once
-	wantRateLimited(t, one.ask(t.Context()), time.Second)
-	if w.asked() != 10 || clk.HasWaiters() {
-		t.Errorf("%d requests, waiting: %t", w.asked(), clk.HasWaiters())
+	one, other := w.connectDeployment("one", withRate(60)), w.connectDeployment("other", withRate(60))
+	one.spendBurst(10) // a whole burst at once
+	wantRateLimited(t, one.askServer(t.Context()), time.Second)
+	if w.countRequests() != 10 || clk.HasWaiters() {
+		t.Errorf("%d requests, waiting: %t", w.countRequests(), clk.HasWaiters())
 	}
-	other.spend(10)
+	other.spendBurst(10)
 	clk.Step(time.Second)
 	one.mustAsk()
-	wantRateLimited(t, one.ask(t.Context()), time.Second)
-	wantRateLimited(t, one.ask(t.Context()), 2*time.Second) // each caller is told a time of its own
+	wantRateLimited(t, one.askServer(t.Context()), time.Second)
+	wantRateLimited(t, one.askServer(t.Context()), 2*time.Second) // each caller is told a time of its own
 	clk.Step(time.Second)
 	one.mustAsk() // a rejected wait has used no token of the bucket
 }
@@ -73,12 +73,12 @@ func TestAnExhaustedLimitFailsFastAndDelaysNoOtherDeployment(t *testing.T) {
 func TestAShortWaitIsWaitedOut(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
-	s := w.deploy("prod") // 300 a minute, bursts of 50
-	s.spend(50)
+	s := w.connectDeployment("prod") // 300 a minute, bursts of 50
+	s.spendBurst(50)
 	done := make(chan error)
-	go func() { done <- s.ask(t.Context()) }()
+	go func() { done <- s.askServer(t.Context()) }()
 	eventually(t, "it waits for 200 ms", clk.HasWaiters)
-	wantRateLimited(t, s.ask(t.Context()), 400*time.Millisecond)
+	wantRateLimited(t, s.askServer(t.Context()), 400*time.Millisecond)
 	clk.Step(200 * time.Millisecond)
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -89,22 +89,22 @@ func TestAShortWaitIsWaitedOut(t *testing.T) {
 func TestStartedOperationsWaitLonger(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
-	s := w.deploy("prod", withRate(60))
-	s.spend(9)
+	s := w.connectDeployment("prod", withRate(60))
+	s.spendBurst(9)
 	ctx := connection.WithLongRateLimitWait(t.Context())
-	if err := s.ask(ctx); err != nil {
+	if err := s.askServer(ctx); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error)
-	go func() { done <- s.ask(ctx) }()
+	go func() { done <- s.askServer(ctx) }()
 	eventually(t, "it waits for a second", clk.HasWaiters)
-	wantRateLimited(t, s.ask(connection.WithLongRateLimitWait(t.Context())), 2*time.Second) // has not started
+	wantRateLimited(t, s.askServer(connection.WithLongRateLimitWait(t.Context())), 2*time.Second) // has not started
 	clk.Step(time.Second)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	ended, cancel := context.WithCancel(ctx)
-	go func() { done <- s.ask(ended) }()
+	go func() { done <- s.askServer(ended) }()
 	eventually(t, "it waits again", clk.HasWaiters)
 	cancel()
 	wantKind(t, <-done, coder.Canceled)
@@ -115,62 +115,62 @@ func TestStartedOperationsWaitLonger(t *testing.T) {
 func TestANewLimitTakesEffect(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
-	s := w.deploy("prod", withRate(60))
-	s.spend(10)
-	s.edit(withRate(6000))
-	s.renew()
+	s := w.connectDeployment("prod", withRate(60))
+	s.spendBurst(10)
+	s.editSpec(withRate(6000))
+	s.mustResolve()
 	clk.Step(time.Second)
-	s.spend(100)
+	s.spendBurst(100)
 }
 
 // B52
 func TestRetryAfterPausesTheDeploymentAndNoOther(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
-	s, other := w.deploy("prod"), w.deploy("other")
+	s, other := w.connectDeployment("prod"), w.connectDeployment("other")
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 30 * time.Second, Times: 1})
-	err := s.ask(t.Context())
+	err := s.askServer(t.Context())
 	wantKind(t, err, coder.RateLimited)
 	if v := connection.ResultOf(err); v.RetryAfter != 30*time.Second || v.Outcome != authcheck.Unreachable ||
 		v.AboutCaller {
 		t.Errorf("result %+v, want 30 s of pause", v)
 	}
-	wantRateLimited(t, s.ask(t.Context()), 30*time.Second)
+	wantRateLimited(t, s.askServer(t.Context()), 30*time.Second)
 	other.mustAsk()
-	if w.asked() != 2 {
-		t.Errorf("%d requests, want one of each", w.asked())
+	if w.countRequests() != 2 {
+		t.Errorf("%d requests, want one of each", w.countRequests())
 	}
 	clk.Step(29 * time.Second)
-	wantRateLimited(t, s.ask(t.Context()), 1200*time.Millisecond)
+	wantRateLimited(t, s.askServer(t.Context()), 1200*time.Millisecond)
 	clk.Step(time.Second)
 	s.mustAsk()
-	wantRateLimited(t, s.ask(t.Context()), 400*time.Millisecond) // not all at once
+	wantRateLimited(t, s.askServer(t.Context()), 400*time.Millisecond) // not all at once
 	clk.Step(10 * time.Second)
-	s.spend(50) // a delayed request has used no token
+	s.spendBurst(50) // a delayed request has used no token
 }
 
 // B52
 func TestAPauseDelaysRequestsThatAlreadyWait(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
-	s := w.deploy("prod", withRate(60))
-	s.spend(8)
+	s := w.connectDeployment("prod", withRate(60))
+	s.spendBurst(8)
 	ctx := connection.WithLongRateLimitWait(t.Context())
-	if err := s.ask(ctx); err != nil {
+	if err := s.askServer(ctx); err != nil {
 		t.Fatal(err)
 	}
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 8 * time.Second, Times: 1})
 	limited := make(chan error)
-	slow := s.begin(w, limited)
+	slow := s.beginRequest(w, limited)
 	done := make(chan error)
-	go func() { done <- s.ask(ctx) }()
+	go func() { done <- s.askServer(ctx) }()
 	eventually(t, "it waits for the bucket", clk.HasWaiters)
 	close(slow)
 	wantKind(t, <-limited, coder.RateLimited)
-	before := w.asked()
+	before := w.countRequests()
 	clk.Step(time.Second)
 	eventually(t, "it waits for the end of the pause", clk.HasWaiters)
-	if w.asked() != before {
+	if w.countRequests() != before {
 		t.Error("a request was sent during the pause")
 	}
 	clk.Step(7 * time.Second)
@@ -183,19 +183,19 @@ func TestAPauseDelaysRequestsThatAlreadyWait(t *testing.T) {
 func TestALongPauseFailsStartedOperations(t *testing.T) {
 	t.Parallel()
 	w, _ := newLimited(t)
-	s := w.deploy("prod")
+	s := w.connectDeployment("prod")
 	ctx := connection.WithLongRateLimitWait(t.Context())
-	if err := s.ask(ctx); err != nil {
+	if err := s.askServer(ctx); err != nil {
 		t.Fatal(err)
 	}
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 30 * time.Second, Times: 1})
-	wantKind(t, s.ask(ctx), coder.RateLimited)
-	wantRateLimited(t, s.ask(ctx), 30*time.Second)
+	wantKind(t, s.askServer(ctx), coder.RateLimited)
+	wantRateLimited(t, s.askServer(ctx), 30*time.Second)
 }
 
-// begin starts a request and returns a channel with its result.
-func (s *site) begin(w *world, out chan<- error) chan struct{} {
-	proceed, asked := make(chan struct{}), w.asked()
+// beginRequest starts a request and returns a channel with its result.
+func (s *site) beginRequest(w *poolEnv, out chan<- error) chan struct{} {
+	proceed, asked := make(chan struct{}), w.countRequests()
 	go func() {
 		_, err := s.Do(connection.WithPriority(w.t.Context(), connection.Urgent),
 			func(ctx context.Context, resolved *connection.ResolvedClient) error {
@@ -205,7 +205,7 @@ func (s *site) begin(w *world, out chan<- error) chan struct{} {
 			})
 		out <- err
 	}()
-	eventually(w.t, "the request is answered", func() bool { return w.asked() > asked })
+	eventually(w.t, "the request is answered", func() bool { return w.countRequests() > asked })
 	return proceed
 }
 
@@ -213,7 +213,7 @@ func (s *site) begin(w *world, out chan<- error) chan struct{} {
 func TestSkewIsMeasuredByTheServersDate(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
-	s, other := w.deploy("prod"), w.deploy("other")
+	s, other := w.connectDeployment("prod"), w.connectDeployment("other")
 	for _, step := range []struct{ offset, want time.Duration }{
 		{0, 0},
 		{1900 * time.Millisecond, 0},

@@ -22,18 +22,18 @@ import (
 // B01
 func TestARefusalUnderOldSettingsIsRetriedOnceSilently(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, clock.RealClock{}).deploy("prod")
-	id := s.rotate()
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+	id := s.rotateToken()
 	s.mustAsk()
-	if got := []int{s.asked(), int(s.retries.Load())}; !cmp.Equal(got, []int{2, 1}) {
+	if got := []int{s.countRequests(), int(s.retries.Load())}; !cmp.Equal(got, []int{2, 1}) {
 		t.Errorf("requests and silent retries %v, want 2 and 1", got)
 	}
 	if used := s.server.Requests()[1].KeyID; used != id {
 		t.Errorf("the retry used key %q, want the current %q", used, id)
 	}
 	s.mustAsk()
-	if s.asked() != 3 {
-		t.Errorf("%d requests, want the third to pass at once", s.asked())
+	if s.countRequests() != 3 {
+		t.Errorf("%d requests, want the third to pass at once", s.countRequests())
 	}
 }
 
@@ -50,65 +50,67 @@ func TestWhichRefusalsAreConfirmed(t *testing.T) {
 	}{
 		"settings are current": {fault: refuse, kind: coder.KeyUnknown, requests: 1},
 		"only metadata has changed": {
-			fault: refuse, prepare: func(s *site) { s.cluster.touch("prod") }, kind: coder.KeyUnknown, requests: 1, reads: 1,
+			fault: refuse, prepare: func(s *site) { s.cluster.touchMetadata("prod") }, kind: coder.KeyUnknown, requests: 1,
+			reads: 1,
 		},
 		"metadata of old settings arrives late": {
 			fault: refuse, kind: coder.KeyUnknown, requests: 1, reads: 1,
-			prepare: func(s *site) { s.cluster.lag(true); s.rotate(); s.edit(nothing); s.renew() },
+			prepare: func(s *site) { s.cluster.SetCacheLag(true); s.rotateToken(); s.editSpec(keepSpec); s.mustResolve() },
 		},
 		"the current settings are refused too": {
-			fault: refuse, prepare: func(s *site) { s.rotate() }, kind: coder.KeyUnknown, requests: 2, reads: 1,
+			fault: refuse, prepare: func(s *site) { s.rotateToken() }, kind: coder.KeyUnknown, requests: 2, reads: 1,
 		},
 		"only the timeout has changed": {
 			fault: refuse, kind: coder.KeyUnknown, requests: 1, reads: 1,
-			prepare: func(s *site) { s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Verify.Timeout = "7s" }) },
+			prepare: func(s *site) { s.editSpec(func(d *v1alpha1.CoderDeploymentSpec) { d.Verify.Timeout = "7s" }) },
 		},
 		"the new settings are invalid": {
-			fault: refuse, prepare: func(s *site) { s.cluster.put("prod", nil) }, requests: 1, reads: 1,
+			fault: refuse, prepare: func(s *site) { s.cluster.putSecret("prod", nil) }, requests: 1, reads: 1,
 		},
 		"their version cannot be read": {
-			fault: refuse, prepare: func(s *site) { s.cluster.blindfold(errors.New("no cache")) }, requests: 1,
+			fault: refuse, prepare: func(s *site) { s.cluster.failReads(errors.New("no cache")) }, requests: 1,
 		},
 		"forbidden, under old settings": {
-			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 403}, prepare: func(s *site) { s.rotate() },
+			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 403}, prepare: func(s *site) { s.rotateToken() },
 			kind: coder.Forbidden, requests: 2, reads: 1,
 		},
 		"not found, under old settings": {
-			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, prepare: func(s *site) { s.rotate() },
+			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, prepare: func(s *site) { s.rotateToken() },
 			kind: coder.NotFound, requests: 2, reads: 1,
 		},
 		"not found, under invalid settings": {
-			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 404}, prepare: func(s *site) { s.cluster.put("prod", nil) },
-			kind: coder.NotFound, requests: 1, reads: 1,
+			fault:   coderd.Fault{Kind: coderd.FaultStatus, Status: 404},
+			prepare: func(s *site) { s.cluster.putSecret("prod", nil) },
+			kind:    coder.NotFound, requests: 1, reads: 1,
 		},
 		"a page, under old settings": {
-			fault: coderd.Fault{Kind: coderd.FaultHTML, Status: 200}, prepare: func(s *site) { s.rotate() },
+			fault: coderd.Fault{Kind: coderd.FaultHTML, Status: 200}, prepare: func(s *site) { s.rotateToken() },
 			kind: coder.Malformed, requests: 2, reads: 1,
 		},
 		"a server error says nothing about settings": {
-			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 500}, prepare: func(s *site) { s.rotate() },
+			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 500}, prepare: func(s *site) { s.rotateToken() },
 			kind: coder.Unavailable, requests: 1,
 		},
 		"a conflict is no refusal": {
-			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 409}, prepare: func(s *site) { s.rotate() },
+			fault: coderd.Fault{Kind: coderd.FaultStatus, Status: 409}, prepare: func(s *site) { s.rotateToken() },
 			kind: coder.Conflict, requests: 1,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newWorld(t, clock.RealClock{}).deploy("prod")
+			s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
 			before := s.cluster.readsOf("prod")
 			if tc.prepare != nil {
 				tc.prepare(s)
 			}
 			s.server.Inject(tc.fault)
-			err := s.ask(t.Context())
+			err := s.askServer(t.Context())
 			if tc.kind == "" {
 				wantConfigChanging(t, err)
 			} else {
 				wantKind(t, err, tc.kind)
 			}
-			if got := s.asked(); got != tc.requests {
+			if got := s.countRequests(); got != tc.requests {
 				t.Errorf("%d requests, want %d", got, tc.requests)
 			}
 			if got := s.cluster.readsOf("prod") - before; got != tc.reads {
@@ -118,41 +120,41 @@ func TestWhichRefusalsAreConfirmed(t *testing.T) {
 	}
 }
 
-func nothing(*v1alpha1.CoderDeploymentSpec) {}
+func keepSpec(*v1alpha1.CoderDeploymentSpec) {}
 
 // B01
 func TestARefusalUnderChangingSettingsIsRetriedOnceAndNotConfirmed(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, clock.RealClock{}).deploy("prod")
-	s.rotate()
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+	s.rotateToken()
 	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
 	_, err := s.Do(t.Context(), func(ctx context.Context, resolved *connection.ResolvedClient) error {
 		err := askMe(ctx, resolved)
-		value, _ := s.token()
-		s.cluster.put("prod", map[string]string{"token": value}) // changes with each request
+		value, _ := s.createToken()
+		s.cluster.putSecret("prod", map[string]string{"token": value}) // changes with each request
 		return err
 	})
 	wantConfigChanging(t, err)
-	if s.asked() != 2 || s.retries.Load() != 1 {
-		t.Errorf("%d requests and %d silent retries, want 2 and 1", s.asked(), s.retries.Load())
+	if s.countRequests() != 2 || s.retries.Load() != 1 {
+		t.Errorf("%d requests and %d silent retries, want 2 and 1", s.countRequests(), s.retries.Load())
 	}
 }
 
 // B08: settings stop changing before the response arrives, and differ from the rejected ones.
 func TestARefusalOfHalfWrittenSettingsIsNotConfirmedAfterTheChange(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, clock.RealClock{}).deploy("prod")
-	s.rotate()
-	s.settle(true)
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+	s.rotateToken()
+	s.setSettling(true)
 	gate := coderd.NewGate()
 	s.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate, Skip: 1})
 	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
 	failed := make(chan error)
-	go func() { failed <- s.ask(t.Context()) }()
+	go func() { failed <- s.askServer(t.Context()) }()
 	<-gate.Entered()
-	value, _ := s.token()
-	s.cluster.put("prod", map[string]string{"token": value})
-	s.settle(false)
+	value, _ := s.createToken()
+	s.cluster.putSecret("prod", map[string]string{"token": value})
+	s.setSettling(false)
 	gate.Release()
 	wantConfigChanging(t, <-failed)
 	s.server.ClearFaults()
@@ -180,8 +182,8 @@ func TestNoFailureIsConfirmedWhileSettling(t *testing.T) {
 		},
 		"the key of the client certificate is not written yet": {
 			prepare: func(s *site) {
-				s.cluster.put("mtls", map[string]string{"tls.crt": "half"})
-				s.edit(func(d *v1alpha1.CoderDeploymentSpec) {
+				s.cluster.putSecret("mtls", map[string]string{"tls.crt": "half"})
+				s.editSpec(func(d *v1alpha1.CoderDeploymentSpec) {
 					d.URL = "https" + d.URL[len("http"):]
 					d.TLS = &v1alpha1.TLSConfig{ClientCertificateSecretName: "mtls"}
 				})
@@ -192,12 +194,12 @@ func TestNoFailureIsConfirmedWhileSettling(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newWorld(t, clock.RealClock{}).deploy("prod")
+			s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
 			good := s.ResolvedClient()
 			tc.prepare(s)
-			s.settle(true)
+			s.setSettling(true)
 			before := s.cluster.readsOf("prod")
-			err := s.ask(t.Context())
+			err := s.askServer(t.Context())
 			wantConfigChanging(t, err)
 			if got := s.cluster.readsOf("prod") - before; got > 1 {
 				t.Errorf("settings were read %d times for one retry", got)
@@ -205,8 +207,8 @@ func TestNoFailureIsConfirmedWhileSettling(t *testing.T) {
 			if v := connection.ResultOf(err); v.Outcome != authcheck.ConfigChanging || v.AboutCaller || v.Reason != "" {
 				t.Errorf("result %+v, want ConfigChanging", v)
 			}
-			if s.asked() != tc.requests {
-				t.Errorf("%d requests, want %d", s.asked(), tc.requests)
+			if s.countRequests() != tc.requests {
+				t.Errorf("%d requests, want %d", s.countRequests(), tc.requests)
 			}
 			if tc.requests == 1 && s.ResolvedClient() != good {
 				t.Error("the last working client is gone")
@@ -218,10 +220,10 @@ func TestNoFailureIsConfirmedWhileSettling(t *testing.T) {
 // B01, B08: a call succeeds with new settings even while they are still changing.
 func TestARetryWhileSettlingCanSucceed(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, clock.RealClock{}).deploy("prod")
-	s.cluster.lag(true) // settings are read because they are changing
-	s.rotate()
-	s.settle(true)
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+	s.cluster.SetCacheLag(true) // settings are read because they are changing
+	s.rotateToken()
+	s.setSettling(true)
 	s.mustAsk()
 }
 
@@ -276,15 +278,15 @@ func TestRefreshAndRetryAreLimitedSeparately(t *testing.T) {
 			}},
 		"refreshed, then retried": {refusals: 2, guest: []string{unknown, ""}, want: [3]int{3, 1, 1},
 			refreshes: func(s *site) func() error {
-				return func() error { s.cluster.put("prod", map[string]string{"token": unknown}); return nil }
+				return func() error { s.cluster.putSecret("prod", map[string]string{"token": unknown}); return nil }
 			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newWorld(t, clock.RealClock{}).deploy("prod")
-			good, _ := s.token()
+			s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+			good, _ := s.createToken()
 			if tc.stale {
-				s.cluster.put("prod", map[string]string{"token": unknown})
+				s.cluster.putSecret("prod", map[string]string{"token": unknown})
 			}
 			g := &guest{}
 			for _, token := range tc.guest {
@@ -304,7 +306,7 @@ func TestRefreshAndRetryAreLimitedSeparately(t *testing.T) {
 			if tc.err == nil {
 				wantKind(t, err, tc.kind)
 			}
-			if got := [3]int{s.asked(), int(s.retries.Load()), g.refreshes}; got != tc.want {
+			if got := [3]int{s.countRequests(), int(s.retries.Load()), g.refreshes}; got != tc.want {
 				t.Errorf("requests, retries, refreshes: %v, want %v", got, tc.want)
 			}
 		})
@@ -314,8 +316,8 @@ func TestRefreshAndRetryAreLimitedSeparately(t *testing.T) {
 // B02: another token does not help if the user is suspended.
 func TestASuspendedUserIsNotRefreshed(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, clock.RealClock{}).deploy("prod")
-	s.user("ada")
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+	s.createUser("ada")
 	value, _, err := s.server.CreateToken(coderd.TokenOptions{User: "ada", Lifetime: time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -326,15 +328,15 @@ func TestASuspendedUserIsNotRefreshed(t *testing.T) {
 	g := &guest{tokens: []string{value, value}}
 	_, err = s.DoAs(t.Context(), g, askMe)
 	wantKind(t, err, coder.UserSuspended)
-	if g.refreshes != 0 || s.asked() != 1 {
-		t.Errorf("%d refreshes, %d requests, want none and one", g.refreshes, s.asked())
+	if g.refreshes != 0 || s.countRequests() != 1 {
+		t.Errorf("%d refreshes, %d requests, want none and one", g.refreshes, s.countRequests())
 	}
 }
 
 func TestACallBeforeSettingsWereReadSendsNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clock.RealClock{})
-	s := w.deploy("prod")
+	w := newPoolEnv(t, clock.RealClock{})
+	s := w.connectDeployment("prod")
 	w.pool.Forget(s.key)
 	_, err := w.pool.Get(s.key).Do(t.Context(), func(context.Context, *connection.ResolvedClient) error {
 		t.Error("called without a client")

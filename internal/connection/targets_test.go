@@ -22,8 +22,8 @@ const userRoute = "/api/v2/users/{user}"
 func newTargets(t *testing.T) (*site, *clocktesting.FakeClock) {
 	t.Helper()
 	w, clk := newLimited(t)
-	w.user("ada")
-	return w.deploy("prod"), clk
+	w.createUser("ada")
+	return w.connectDeployment("prod"), clk
 }
 
 func (s *site) lookUps() int { return s.server.Count("GET", userRoute) }
@@ -55,8 +55,8 @@ func TestAThousandAskersAreOneLookUp(t *testing.T) {
 	<-gate.Entered()
 	gate.Release()
 	all.Wait()
-	if s.asked() != 2 {
-		t.Errorf("%d requests, want one for the user and one for the lifetime", s.asked())
+	if s.countRequests() != 2 {
+		t.Errorf("%d requests, want one for the user and one for the lifetime", s.countRequests())
 	}
 	s.mustFind("operator")
 	if s.lookUps() != 2 {
@@ -86,7 +86,7 @@ func TestErrorsOfLookUpsAreNotKept(t *testing.T) {
 	s, _ := newTargets(t)
 	_, err := s.Target(t.Context(), "bob")
 	wantKind(t, err, coder.NotFound)
-	s.user("bob")
+	s.createUser("bob")
 	s.mustFind("bob")
 	s.server.Inject(coderd.Fault{Kind: coderd.FaultStatus, Path: "/api/v2/users/*/keys/**", Status: 500, Times: 1})
 	_, err = s.Target(t.Context(), "ada")
@@ -115,8 +115,8 @@ func TestAnErrorAnswersAllWhoWait(t *testing.T) {
 	for range 21 {
 		wantKind(t, <-failed, coder.Unavailable)
 	}
-	if s.asked() != 1 {
-		t.Errorf("%d requests, want 1", s.asked())
+	if s.countRequests() != 1 {
+		t.Errorf("%d requests, want 1", s.countRequests())
 	}
 }
 
@@ -152,14 +152,14 @@ func TestTargetsAreDroppedWhenSettingsChange(t *testing.T) {
 	t.Parallel()
 	s, _ := newTargets(t)
 	s.mustFind("ada")
-	s.cluster.touch("prod")
-	s.renew()
+	s.cluster.touchMetadata("prod")
+	s.mustResolve()
 	s.mustFind("ada")
 	if s.lookUps() != 1 {
 		t.Errorf("%d look-ups, want 1 while settings are the same", s.lookUps())
 	}
-	s.rotate()
-	s.renew()
+	s.rotateToken()
+	s.mustResolve()
 	s.mustFind("ada")
 	if s.lookUps() != 2 {
 		t.Errorf("%d look-ups, want 2 after settings have changed", s.lookUps())
@@ -174,9 +174,9 @@ func TestALookUpUnderOldSettingsIsNotKeptForTheNew(t *testing.T) {
 	done := make(chan error)
 	go func() { _, err := s.Target(t.Context(), "ada"); done <- err }()
 	<-gate.Entered()
-	value, _ := s.token()
-	s.cluster.put("prod", map[string]string{"token": value})
-	s.renew()
+	value, _ := s.createToken()
+	s.cluster.putSecret("prod", map[string]string{"token": value})
+	s.mustResolve()
 	s.mustFind("ada") // does not wait for the other
 	gate.Release()
 	if err := <-done; err != nil {

@@ -53,7 +53,8 @@ func DenialReason(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Name
 	if nearest == "" {
 		nearest = fmt.Sprintf("no access rule selects namespace %q", ns.Name)
 	}
-	return fmt.Sprintf("CoderDeployment %q in namespace %q does not allow this session: %s",
+	return fmt.Sprintf("CoderDeployment %q in namespace %q does not allow this session: %s; "+
+		"ask for less, or have its spec.access changed",
 		d.Name, d.Namespace, nearest)
 }
 
@@ -87,7 +88,7 @@ func checkRule(d *v1alpha1.CoderDeployment, rule v1alpha1.AccessRule, s *v1alpha
 		return fmt.Sprintf("auth method %s is not among %s", method, joinStrings(rule.Auth))
 	}
 	if s.Spec.Secret != nil && s.Spec.Secret.IncludeClientCertificate && !rule.ShareClientCertificate {
-		return "the client certificate is not shared: remove secret.includeClientCertificate"
+		return "it does not share the client certificate (secret.includeClientCertificate)"
 	}
 	switch method {
 	case v1alpha1.AuthMint:

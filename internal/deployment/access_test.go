@@ -86,7 +86,7 @@ func TestDenialReason(t *testing.T) {
 			"",
 		},
 		"the private key is not shared": {
-			[]v1alpha1.AccessRule{rule(teamA, nil)}, withKey, labelled, "client certificate is not shared",
+			[]v1alpha1.AccessRule{rule(teamA, nil)}, withKey, labelled, "does not share the client certificate",
 		},
 		"the private key is shared": {
 			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.ShareClientCertificate = true })},

@@ -134,8 +134,8 @@ func (p Policy) isIdle(c Candidate, asOf time.Time) bool {
 
 func (p Policy) retire(c Candidate, reason string) RetentionDecision {
 	why := fmt.Sprintf(
-		"the deployment keeps at most %d sessions (retention.maxSessions), the most recently used ones; "+
-			"this one returns automatically when there is room", p.MaxSessions)
+		"the CoderDeployment keeps at most %d sessions (retention.maxSessions), and others were used more "+
+			"recently; this one returns automatically when there is room", p.MaxSessions)
 	if reason == v1alpha1.RetirementIdle {
 		why = fmt.Sprintf("its token has not been used for %s (retention.idleTimeout)", formatDuration(p.IdleTimeout))
 	}

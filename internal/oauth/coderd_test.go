@@ -22,7 +22,7 @@ import (
 
 func TestTheWholeLifeOfAGrant(t *testing.T) { // B62, B64, B71
 	t.Parallel()
-	eachProfile(t, func(w *world, isNew bool) {
+	eachProfile(t, func(w *providerEnv, isNew bool) {
 		for _, method := range []oauth.AuthMethod{oauth.ClientSecretBasic, oauth.ClientSecretPost} {
 			md := w.discoverMetadata()
 			if md.Issuer != accessURL || md.AuthMethod != oauth.ClientSecretBasic {
@@ -78,7 +78,7 @@ func TestTheWholeLifeOfAGrant(t *testing.T) { // B62, B64, B71
 
 func TestEitherTokenRevokesTheGrant(t *testing.T) { // contract C.8
 	t.Parallel()
-	eachProfile(t, func(w *world, _ bool) {
+	eachProfile(t, func(w *providerEnv, _ bool) {
 		md := w.discoverMetadata()
 		r := w.registerClient(md)
 		g := w.obtainGrant(md, r)
@@ -90,7 +90,7 @@ func TestEitherTokenRevokesTheGrant(t *testing.T) { // contract C.8
 
 func TestCodes(t *testing.T) { // B62
 	t.Parallel()
-	eachProfile(t, func(w *world, _ bool) {
+	eachProfile(t, func(w *providerEnv, _ bool) {
 		md := w.discoverMetadata()
 		r := w.registerClient(md)
 		tests := map[string]struct {
@@ -132,7 +132,7 @@ func TestCodes(t *testing.T) { // B62
 
 func TestStaticClients(t *testing.T) { // B61
 	t.Parallel()
-	eachProfile(t, func(w *world, isNew bool) {
+	eachProfile(t, func(w *providerEnv, isNew bool) {
 		w.server.SetDynamicRegistration(false)
 		md := w.discoverMetadata()
 		if isNew {
@@ -170,7 +170,7 @@ func TestStaticClients(t *testing.T) { // B61
 
 func TestAProviderThatIsOff(t *testing.T) { // contract C.1
 	t.Parallel()
-	eachProfile(t, func(w *world, _ bool) {
+	eachProfile(t, func(w *providerEnv, _ bool) {
 		md := w.discoverMetadata()
 		r := w.registerClient(md)
 		g := w.obtainGrant(md, r)
@@ -197,7 +197,7 @@ func TestAProviderThatIsOff(t *testing.T) { // contract C.1
 
 func TestALostRefresh(t *testing.T) { // B67, contract G.18
 	t.Parallel()
-	eachProfile(t, func(w *world, _ bool) {
+	eachProfile(t, func(w *providerEnv, _ bool) {
 		md := w.discoverMetadata()
 		r := w.registerClient(md)
 		tests := map[string]struct {
@@ -228,7 +228,7 @@ func TestALostRefresh(t *testing.T) { // B67, contract G.18
 
 func TestRefusalsThatPass(t *testing.T) { // B52, B65
 	t.Parallel()
-	eachProfile(t, func(w *world, isNew bool) {
+	eachProfile(t, func(w *providerEnv, isNew bool) {
 		md := w.discoverMetadata()
 		r := w.registerClient(md)
 		g := w.obtainGrant(md, r)
@@ -286,7 +286,7 @@ func TestProvidersBehindMutualTLS(t *testing.T) { // B03, B100
 	clientTLS := func(certificates ...tls.Certificate) *tls.Config {
 		return &tls.Config{RootCAs: authority.Pool(), Certificates: certificates, Time: func() time.Time { return now }}
 	}
-	w := newWorld(t, coderd.ProfileNew, at, coder.Config{
+	w := newProviderEnv(t, coderd.ProfileNew, at, coder.Config{
 		TLS: clientTLS(client.TLS), Headers: []coder.Header{{Name: "X-Edge", Value: redact.New("opens")}},
 	})
 	md := w.discoverMetadata()
@@ -295,7 +295,7 @@ func TestProvidersBehindMutualTLS(t *testing.T) { // B03, B100
 	if err != nil || !w.isAccepted(g) {
 		t.Error(err)
 	}
-	other := newWorld(t, coderd.ProfileNew, at, coder.Config{TLS: clientTLS()})
+	other := newProviderEnv(t, coderd.ProfileNew, at, coder.Config{TLS: clientTLS()})
 	_, err = other.refreshGrant(md, r, g)
 	if e := requireOAuthError(t, err); e.Kind != oauth.Connection || e.Lost ||
 		coder.KindOf(err) != coder.ClientCertificateRequired {

@@ -102,8 +102,8 @@ func (c *roundTripRecorder) refusalError() *Error {
 	return e
 }
 
-const disabled = "the deployment has no OAuth2 provider, or it is off (CODER_OAUTH2_PROVIDER_ENABLE, on older " +
-	"servers the experiment oauth2)"
+const disabled = "the server has no OAuth2 provider, or it is off: set CODER_OAUTH2_PROVIDER_ENABLE there " +
+	"(before 2.38: the experiment oauth2)"
 
 // kindOfAnswer returns the kind of an error response that is not in the protocol's format; coders
 // says whether it is in Coder's.

@@ -37,7 +37,7 @@ type ClientMetadata struct {
 }
 
 // registrationOff is the message of RegistrationDisabled (B61).
-const registrationOff = "the deployment does not take client registrations: register a client there and name the " +
+const registrationOff = "the server does not take client registrations: register a client there and name the " +
 	"Secret with " +
 	"its client_id and client_secret in spec.oauth.clientSecretName, or turn dynamic client registration on"
 

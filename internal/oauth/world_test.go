@@ -20,9 +20,9 @@ const person = "ada"
 
 var wanted = []string{"coder:workspaces.access"}
 
-// world is a simulated server with an OAuth2 provider, and a provider client that reaches it under
+// providerEnv is a simulated server with an OAuth2 provider, and a provider client that reaches it under
 // another name than its own.
-type world struct {
+type providerEnv struct {
 	*testing.T
 	server   *coderd.Server
 	clock    *testclock.FakePassiveClock
@@ -30,9 +30,9 @@ type world struct {
 	provider oauth.Provider
 }
 
-func newWorld(t *testing.T, profile coderd.Profile, at coderd.ListenOptions, config coder.Config) *world {
+func newProviderEnv(t *testing.T, profile coderd.Profile, at coderd.ListenOptions, config coder.Config) *providerEnv {
 	t.Helper()
-	w := &world{T: t, clock: testclock.NewFakePassiveClock(now)}
+	w := &providerEnv{T: t, clock: testclock.NewFakePassiveClock(now)}
 	w.server = coderd.New(coderd.Options{Profile: profile, Clock: w.clock, AccessURL: accessURL})
 	w.server.SetClockOffset(serverTime.Sub(now))
 	w.server.SetOAuth2Provider(true)
@@ -50,17 +50,17 @@ func newWorld(t *testing.T, profile coderd.Profile, at coderd.ListenOptions, con
 	return w
 }
 
-func eachProfile(t *testing.T, test func(w *world, isNew bool)) {
+func eachProfile(t *testing.T, test func(w *providerEnv, isNew bool)) {
 	t.Helper()
 	for _, profile := range []coderd.Profile{coderd.ProfileR30, coderd.ProfileNew} {
 		t.Run(string(profile), func(t *testing.T) {
 			t.Parallel()
-			test(newWorld(t, profile, coderd.ListenOptions{}, coder.Config{}), profile == coderd.ProfileNew)
+			test(newProviderEnv(t, profile, coderd.ListenOptions{}, coder.Config{}), profile == coderd.ProfileNew)
 		})
 	}
 }
 
-func (w *world) discoverMetadata() oauth.Metadata {
+func (w *providerEnv) discoverMetadata() oauth.Metadata {
 	w.Helper()
 	md, err := w.provider.Discover(w.Context())
 	if err != nil {
@@ -69,7 +69,7 @@ func (w *world) discoverMetadata() oauth.Metadata {
 	return md
 }
 
-func (w *world) registerClient(md oauth.Metadata) oauth.Registration {
+func (w *providerEnv) registerClient(md oauth.Metadata) oauth.Registration {
 	w.Helper()
 	r, err := w.provider.Register(w.Context(), md, twoRedirects)
 	if err != nil {
@@ -79,7 +79,7 @@ func (w *world) registerClient(md oauth.Metadata) oauth.Registration {
 }
 
 // approveAttempt has the person consent and returns the code.
-func (w *world) approveAttempt(md oauth.Metadata, r oauth.Registration, a oauth.Attempt) redact.Secret {
+func (w *providerEnv) approveAttempt(md oauth.Metadata, r oauth.Registration, a oauth.Attempt) redact.Secret {
 	w.Helper()
 	page, err := oauth.AuthorizationURL(md, r, a)
 	if err != nil {
@@ -97,7 +97,7 @@ func (w *world) approveAttempt(md oauth.Metadata, r oauth.Registration, a oauth.
 	return redact.New(back.Query().Get("code"))
 }
 
-func (w *world) createAttempt() oauth.Attempt {
+func (w *providerEnv) createAttempt() oauth.Attempt {
 	w.Helper()
 	a, err := oauth.NewAttempt(rand.Reader, callback, wanted)
 	if err != nil {
@@ -106,7 +106,7 @@ func (w *world) createAttempt() oauth.Attempt {
 	return a
 }
 
-func (w *world) obtainGrant(md oauth.Metadata, r oauth.Registration) oauth.Grant {
+func (w *providerEnv) obtainGrant(md oauth.Metadata, r oauth.Registration) oauth.Grant {
 	w.Helper()
 	a := w.createAttempt()
 	g, err := w.provider.Exchange(w.Context(), md, r, a, w.approveAttempt(md, r, a))
@@ -116,10 +116,12 @@ func (w *world) obtainGrant(md oauth.Metadata, r oauth.Registration) oauth.Grant
 	return g
 }
 
-func (w *world) refreshGrant(md oauth.Metadata, r oauth.Registration, g oauth.Grant) (oauth.Grant, error) {
+func (w *providerEnv) refreshGrant(md oauth.Metadata, r oauth.Registration, g oauth.Grant) (oauth.Grant, error) {
 	next, err := w.provider.Refresh(w.Context(), md, r, g.RefreshToken)
 	requireNoSecrets(w.T, err)
 	return next, err
 }
 
-func (w *world) isAccepted(g oauth.Grant) bool { return w.server.AcceptsToken(g.AccessToken.Reveal()) }
+func (w *providerEnv) isAccepted(g oauth.Grant) bool {
+	return w.server.AcceptsToken(g.AccessToken.Reveal())
+}

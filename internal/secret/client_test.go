@@ -5,9 +5,10 @@ package secret
 import (
 	"testing"
 
-	"github.com/coder-session-operator/coder-session-operator/test/fakeapi"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/test/fakeapi"
 )
 
 // server stores the Secret of the session ci.

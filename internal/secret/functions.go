@@ -62,7 +62,7 @@ func findHeader(headers map[string]string, name string) (string, error) {
 			return value, nil
 		}
 	}
-	return "", fault("the deployment has no header of that name")
+	return "", fault("the CoderDeployment has no header of that name")
 }
 
 func encodeJSON(spent *costBudget, value any) (string, error) {

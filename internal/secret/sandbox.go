@@ -27,7 +27,7 @@ const (
 // charge fails if the remaining budget is less than cost.
 func (b *costBudget) charge(cost int) error {
 	if cost < 0 || cost > maxSpent-b.spent {
-		return fault("it does too much: it repeats too often or handles texts that are too long")
+		return fault("it repeats too often or handles texts that are too long: shorten it")
 	}
 	b.spent += cost
 	return nil
@@ -36,7 +36,7 @@ func (b *costBudget) charge(cost int) error {
 // chargeText charges for a text of that length.
 func (b *costBudget) chargeText(length int) error {
 	if length > maxText {
-		return fault(fmt.Sprintf("it handles a text of more than %d bytes", maxText))
+		return fault(fmt.Sprintf("it handles a text of more than %d bytes: shorten it", maxText))
 	}
 	return b.charge(length)
 }
@@ -96,7 +96,7 @@ func (i *inspector) countNode(node parse.Node) (int, error) {
 	case *parse.RangeNode:
 		return i.countLoop(node)
 	case *parse.TemplateNode:
-		return 0, fault("define, block and template cannot be used here")
+		return 0, fault("define, block and template cannot be used here: write the text itself")
 	case *parse.IdentifierNode:
 		if !slices.Contains(i.allowed, node.Ident) {
 			return 0, fault(fmt.Sprintf("function %q cannot be used here", node.Ident))

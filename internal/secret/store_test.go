@@ -218,7 +218,9 @@ func TestWritesHavePreconditions(t *testing.T) {
 	for name, act := range actions {
 		for moment, between := range map[string]func(*server, func(*corev1.Secret)){
 			"before the read": func(s *server, change func(*corev1.Secret)) { s.editSecret(change) },
-			"after the read":  func(s *server, change func(*corev1.Secret)) { s.beforeNextWrite(func() { s.editSecret(change) }) },
+			"after the read": func(s *server, change func(*corev1.Secret)) {
+				s.beforeNextWrite(func() { s.editSecret(change) })
+			},
 		} {
 			for what, change := range map[string]func(*corev1.Secret){"edited": edit, "recreated": recreate} {
 				t.Run(name+", "+what+" "+moment, func(t *testing.T) {

@@ -67,14 +67,15 @@ func renderTemplates(data map[string][]byte, in Input) error {
 	templates := in.Session.Spec.Secret.Template
 	for _, key := range slices.Sorted(maps.Keys(templates)) {
 		if slices.Contains(reserved, key) {
-			return &TemplateError{Key: key, Err: errors.New("the key is the operator's own")}
+			return &TemplateError{Key: key, Err: errors.New("the key is the operator's own: write another one")}
 		}
 		output, err := executeTemplate(key, templates[key], given, &spent)
 		if err != nil {
 			return &TemplateError{Key: key, Err: err}
 		}
 		if total += len(key) + len(output); total > corev1.MaxSecretSize {
-			return &TemplateError{Key: key, Err: fmt.Errorf("with it the Secret is larger than %d bytes", corev1.MaxSecretSize)}
+			return &TemplateError{Key: key, Err: fmt.Errorf("with it the Secret is larger than %d bytes: shorten it",
+				corev1.MaxSecretSize)}
 		}
 		data[key] = output
 	}
@@ -142,7 +143,7 @@ type limited struct{ strings.Builder }
 
 func (l *limited) Write(p []byte) (int, error) {
 	if l.Len()+len(p) > maxOutput {
-		return 0, fault(fmt.Sprintf("it makes more than %d bytes", maxOutput))
+		return 0, fault(fmt.Sprintf("it makes more than %d bytes: shorten it", maxOutput))
 	}
 	return l.Builder.Write(p)
 }

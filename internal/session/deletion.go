@@ -59,7 +59,8 @@ func revokeOnServer(o Observation) Plan {
 	case len(pending) == 0 && !mayHaveLost && !o.Grant.Exists:
 		return Plan{Action: RemoveFinalizer}
 	case !o.Deployment.Found || !o.Deployment.Resolved:
-		return waitForRevocation(o, "the CoderDeployment does not exist, or its settings were never valid")
+		return waitForRevocation(o,
+			"the CoderDeployment does not exist, or its settings were never valid: restore it, or correct them")
 	case mayHaveLost:
 		return Plan{Action: FindLostToken, Mint: MintRequest{Serial: o.lastSerial() + 1}}
 	case len(pending) == 0:

@@ -24,7 +24,7 @@ func decideMint(o Observation) Plan {
 	}
 	if o.Deployment.User == nil {
 		return keepReadyWhileUnavailable(o, v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonConfigInvalid,
-			"the deployment has no token to mint with: set its spec.token to the token of a user with the owner role")
+			"the CoderDeployment has no token to mint with: set its spec.token to a token of a user with the owner role")
 	}
 	if o.isUserSuspended() {
 		p := reportSuspended(o, v1alpha1.ReasonUserSuspended,
@@ -58,10 +58,10 @@ func awaitDeployment(o Observation) (Plan, bool) {
 	switch {
 	case d.Problem != "":
 		return keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonConfigInvalid,
-			"the deployment's settings are invalid: "+d.Problem), true
+			"the CoderDeployment's settings are invalid: "+d.Problem), true
 	case !d.Result.OK():
 		return keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, d.Result.Reason,
-			"the deployment is not verified: "+stableMessage(d.Result)), true
+			"the CoderDeployment is not verified: "+stableMessage(d.Result)), true
 	}
 	return Plan{}, false
 }
@@ -113,7 +113,7 @@ func replaceToken(o Observation) Plan {
 		return p
 	case !o.isRecordedInStatus():
 		p := keepReadyWhileUnavailable(o, v1alpha1.ReasonVerifying, v1alpha1.ReasonVerifying,
-			"the new token has to be replaced already; retrying automatically")
+			"the token that was just minted has to be replaced; retrying automatically")
 		p.User = &target.User
 		p.Backoff = true
 		return p

@@ -74,7 +74,7 @@ func publishGrant(o Observation, p Plan) Plan {
 	case p.Action == Publish && g.Shared != "":
 		return Plan{Action: EndGrant, GrantEndReason: GrantEndReason{endedShared, fmt.Sprintf(
 			"session %s has the only grant that Coder allows for this user and OAuth client: consent as another user, "+
-				"delete one of the sessions, or remove oauth.clientSecretName from the deployment", g.Shared)}}
+				"delete one of the sessions, or remove oauth.clientSecretName from the CoderDeployment", g.Shared)}}
 	case p.Action != Nothing:
 	case g.Refreshable:
 		p.NextRefresh = o.refreshTime()
@@ -146,8 +146,7 @@ func requestConsent(o Observation) Plan {
 	case g.URL == "", !g.SpentAt.IsZero(), !o.Now.Before(g.URLEnds):
 		return Plan{Action: StartAuthorization}
 	}
-	how := fmt.Sprintf("open status.authorization.url in a browser, or run: kubectl coder login -n %s %s",
-		o.Session.Namespace, o.Session.Name)
+	const how = "open status.authorization.url in a browser, or run kubectl coder login"
 	switch {
 	case g.EndedReason == endedShared:
 		return awaitConsent(o, v1alpha1.ReasonConfigInvalid, g.Ended)

@@ -68,14 +68,14 @@ func planRestarts(o Observation, p *Plan) {
 	case current == "" || p.Action != Nothing || ready == nil || ready.Reason != v1alpha1.ReasonActive:
 	case o.failureOf(Restart) != nil:
 		p.setCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
-			oldTokenStaysValid+stableFailure(o.failureOf(Restart)))
+			stableFailure(o.failureOf(Restart))+oldTokenStaysValid)
 	case o.lastFailure() == nil:
 		planRollouts(o, p)
 	}
 }
 
-// oldTokenStaysValid begins the message about a rollout that does not finish.
-const oldTokenStaysValid = "the old token stays valid until all workloads run with the new one: "
+// oldTokenStaysValid ends the message about a rollout that does not finish.
+const oldTokenStaysValid = "; the old token stays valid until all workloads run with the new one"
 
 func planRollouts(o Observation, p *Plan) {
 	var pending, stuck []string
@@ -127,7 +127,7 @@ func setTargetsRestartedCondition(o Observation, p *Plan, pending, stuck []strin
 	switch {
 	case len(stuck) > 0:
 		p.setCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
-			oldTokenStaysValid+strings.Join(stuck, "; "))
+			strings.Join(stuck, "; ")+oldTokenStaysValid)
 		p.requeueBy(o.Now.Add(o.Deployment.VerifyInterval()))
 	case len(pending) > 0:
 		p.setCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling,

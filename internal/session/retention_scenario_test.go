@@ -10,7 +10,7 @@ import (
 )
 
 // decideToRetire lets retention retire the session, based on its current activity.
-func (w *world) decideToRetire() {
+func (w *sessionModel) decideToRetire() {
 	w.o.Retention = RetentionDecision{
 		Reason: v1alpha1.RetirementSessionLimit, Message: "no room",
 		LastActiveTime: LastActive(w.o.Session, time.Time{}, 0),
@@ -18,13 +18,13 @@ func (w *world) decideToRetire() {
 }
 
 // requestRenewal requests a renewal, in a later second than everything before.
-func (w *world) requestRenewal(request string) {
+func (w *sessionModel) requestRenewal(request string) {
 	w.now = w.now.Add(2 * time.Second)
 	w.o.Session.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: request}
 }
 
 // restartOperator restarts the operator.
-func (w *world) restartOperator() {
+func (w *sessionModel) restartOperator() {
 	w.listed, w.listLoaded = map[string]Listed{}, false
 	w.o.CredentialCheck, w.o.Retention = CredentialCheck{}, RetentionDecision{}
 }
@@ -33,7 +33,7 @@ func (w *world) restartOperator() {
 // happens in between.
 func TestRetentionScenarios(t *testing.T) {
 	t.Parallel()
-	retire := func(w *world) {
+	retire := func(w *sessionModel) {
 		w.passUntilQuiet()
 		w.decideToRetire()
 		w.mayBreak = true // its credential goes
@@ -42,8 +42,8 @@ func TestRetentionScenarios(t *testing.T) {
 		w.requireAcceptedTokens()
 		w.requirePublished("")
 	}
-	for name, run := range map[string]func(w *world){
-		"retired, for days, over a restart, and back on request": func(w *world) {
+	for name, run := range map[string]func(w *sessionModel){
+		"retired, for days, over a restart, and back on request": func(w *sessionModel) {
 			retire(w)
 			writes := w.statusWrites
 			w.advanceTime(48 * time.Hour)
@@ -61,7 +61,7 @@ func TestRetentionScenarios(t *testing.T) {
 				w.t.Errorf("status says %+v", s)
 			}
 		},
-		"back on request, and the earlier decision does not count": func(w *world) {
+		"back on request, and the earlier decision does not count": func(w *sessionModel) {
 			retire(w)
 			w.requestRenewal("one")
 			w.passUntilQuiet()
@@ -73,7 +73,7 @@ func TestRetentionScenarios(t *testing.T) {
 			w.passUntilQuiet()
 			w.requireReady("False Retired")
 		},
-		"back by a change of its spec": func(w *world) {
+		"back by a change of its spec": func(w *sessionModel) {
 			retire(w)
 			w.now = w.now.Add(2 * time.Second)
 			w.o.Session.Generation++
@@ -81,7 +81,7 @@ func TestRetentionScenarios(t *testing.T) {
 			w.requireReady("True Active")
 			w.requireAcceptedTokens("id-2")
 		},
-		"back because there is room, and gone again": func(w *world) {
+		"back because there is room, and gone again": func(w *sessionModel) {
 			retire(w)
 			last := w.o.Session.Status.Retirement.LastActiveTime
 			w.advanceTime(time.Hour)
@@ -96,7 +96,7 @@ func TestRetentionScenarios(t *testing.T) {
 			w.requireReady("False Retired")
 			w.requireAcceptedTokens()
 		},
-		"asked back while the server is down": func(w *world) {
+		"asked back while the server is down": func(w *sessionModel) {
 			retire(w)
 			w.down = true
 			w.listTokens()
@@ -109,7 +109,7 @@ func TestRetentionScenarios(t *testing.T) {
 			w.requireReady("True Active")
 			w.requireAcceptedTokens("id-2")
 		},
-		"retired while the server is down": func(w *world) {
+		"retired while the server is down": func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.decideToRetire()
 			w.mayBreak = true
@@ -125,7 +125,7 @@ func TestRetentionScenarios(t *testing.T) {
 			w.requireReady("False Retired")
 			w.requireAcceptedTokens()
 		},
-		"retired in the middle of a rotation": func(w *world) {
+		"retired in the middle of a rotation": func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.advanceTime(16*time.Hour + time.Second)
 			w.requireAcceptedTokens("id-1", "id-2")
@@ -134,7 +134,7 @@ func TestRetentionScenarios(t *testing.T) {
 			w.passUntilQuiet()
 			w.requireAcceptedTokens()
 		},
-		"deleted while it is retired": func(w *world) {
+		"deleted while it is retired": func(w *sessionModel) {
 			retire(w)
 			w.deleteSession()
 			w.passUntilQuiet()
@@ -142,7 +142,7 @@ func TestRetentionScenarios(t *testing.T) {
 				w.t.Errorf("gone = %t, left %v", w.gone, w.abandoned)
 			}
 		},
-		"B42 B43 renewed on request, with the usual overlap": func(w *world) {
+		"B42 B43 renewed on request, with the usual overlap": func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.requestRenewal("one")
 			w.passUntilQuiet()
@@ -158,7 +158,7 @@ func TestRetentionScenarios(t *testing.T) {
 			w.passUntilQuiet()
 			w.requirePublished("id-3")
 		},
-		"asked for while it is paused": func(w *world) {
+		"asked for while it is paused": func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.o.Session.Spec.Paused = true
 			w.requestRenewal("one")
@@ -172,7 +172,7 @@ func TestRetentionScenarios(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run(newWorld(t, withMint("bot")))
+			run(newSessionModel(t, withMint("bot")))
 		})
 	}
 }
@@ -183,7 +183,7 @@ func TestCrashesInRetention(t *testing.T) {
 	t.Parallel()
 	t.Run("retirement", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, withMint("bot"))
+		w := newSessionModel(t, withMint("bot"))
 		w.passUntilQuiet()
 		w.decideToRetire()
 		w.mayBreak, w.crashAfter = true, "revoke"
@@ -201,7 +201,7 @@ func TestCrashesInRetention(t *testing.T) {
 	for _, point := range []string{"mint", "publish"} {
 		t.Run("renewal, after "+point, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, withMint("bot"))
+			w := newSessionModel(t, withMint("bot"))
 			w.passUntilQuiet()
 			w.requestRenewal("one")
 			w.crashAfter = point

@@ -3,7 +3,6 @@
 package session
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -53,8 +52,7 @@ func startRetirement(o Observation) (Plan, bool) {
 // retirementMessage is the message of the retention decision, followed by how to get the credential
 // back.
 func (o Observation) retirementMessage() string {
-	return fmt.Sprintf("%s; to get the credential back now, run: kubectl coder renew %s -n %s, or change the spec",
-		o.Retention.Message, o.Session.Name, o.Session.Namespace)
+	return o.Retention.Message + "; run kubectl coder renew, or change the spec, to get the credential back now"
 }
 
 // Asking reports whether a person asked for a renewal or changed the spec, and status does not

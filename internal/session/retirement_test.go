@@ -144,7 +144,7 @@ func TestRetirementInStatus(t *testing.T) {
 		func(o *Observation) { o.Session.Status.ObservedGeneration = 1 },
 	)
 	moved := newSession("ci", withMint("bot"), isRetired, retiredByPolicy(v1alpha1.RetirementSessionLimit, 0))
-	how := "it is unused; to get the credential back now, run: kubectl coder renew ci -n builds, or change the spec"
+	how := "it is unused; run kubectl coder renew, or change the spec, to get the credential back now"
 	unchanged := &v1alpha1.Retirement{
 		Reason: v1alpha1.RetirementIdle, Message: "as it was",
 		StartTime: *statusTime(noon.Add(-2 * time.Hour)), LastActiveTime: *statusTime(noon.Add(-12 * time.Hour)),
@@ -346,7 +346,7 @@ func TestRetirementNamesTheWayBack(t *testing.T) {
 		"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), retiredByPolicy(v1alpha1.RetirementIdle, 720*time.Hour),
 	)
 	c := Decide(o).findCondition(v1alpha1.ConditionReady)
-	if !strings.Contains(c.Message, "kubectl coder renew ci -n builds") {
+	if !strings.Contains(c.Message, "kubectl coder renew") {
 		t.Errorf("Ready says %q", c.Message)
 	}
 }

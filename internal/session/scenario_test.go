@@ -13,12 +13,12 @@ import (
 // the session ends in the right state.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
-	deny := func(w *world, why string) { w.o.Deployment.Denied = why }
+	deny := func(w *sessionModel, why string) { w.o.Deployment.Denied = why }
 	for name, tc := range map[string]struct {
 		options []option
-		run     func(w *world)
+		run     func(w *sessionModel)
 	}{
-		"B54 a steady state asks, writes and mints nothing": {[]option{withMint("bot")}, func(w *world) {
+		"B54 a steady state asks, writes and mints nothing": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.listTokens()
 			w.runPass()
@@ -33,7 +33,7 @@ func TestScenarios(t *testing.T) {
 				w.t.Errorf("%d status writes and %d mints in a steady state", w.statusWrites-was, w.minted-minted)
 			}
 		}},
-		"B42 B43 rotation: the old token goes after the overlap": {[]option{withMint("bot")}, func(w *world) {
+		"B42 B43 rotation: the old token goes after the overlap": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.requirePublished("id-1")
 			w.advanceTime(16*time.Hour + time.Second)
@@ -45,14 +45,14 @@ func TestScenarios(t *testing.T) {
 			w.requireAcceptedTokens("id-2")
 			w.requireReady("True Active")
 		}},
-		"rotation goes on for a week, with few passes": {[]option{withMint("bot")}, func(w *world) {
+		"rotation goes on for a week, with few passes": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			passes := w.advanceTime(168 * time.Hour)
 			if w.minted != 11 || passes > 168*12+100 {
 				w.t.Errorf("%d tokens and %d passes in a week", w.minted, passes)
 			}
 		}},
-		"B44 revoked on the server": {[]option{withMint("bot")}, func(w *world) {
+		"B44 revoked on the server": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.mayBreak = true
 			delete(w.tokens, "id-1")
@@ -61,7 +61,7 @@ func TestScenarios(t *testing.T) {
 			w.requirePublished("id-2")
 			w.requireReady("True Active")
 		}},
-		"B24 edited: restored without a new token": {[]option{withMint("bot")}, func(w *world) {
+		"B24 edited: restored without a new token": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.secret.edited = true
 			w.passUntilQuiet()
@@ -70,7 +70,7 @@ func TestScenarios(t *testing.T) {
 				w.t.Error("the Secret is not restored")
 			}
 		}},
-		"B24 emptied: minted again": {[]option{withMint("bot")}, func(w *world) {
+		"B24 emptied: minted again": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.secret.valueOK = false
 			w.passUntilQuiet()
@@ -78,7 +78,7 @@ func TestScenarios(t *testing.T) {
 			w.advanceTime(6 * time.Minute)
 			w.requireAcceptedTokens("id-2")
 		}},
-		"B24 deleted: minted again": {[]option{withMint("bot")}, func(w *world) {
+		"B24 deleted: minted again": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.secret = nil
 			w.passUntilQuiet()
@@ -86,7 +86,7 @@ func TestScenarios(t *testing.T) {
 			w.advanceTime(6 * time.Minute)
 			w.requireAcceptedTokens("id-2")
 		}},
-		"B32 access withdrawn, and given again": {[]option{withMint("bot")}, func(w *world) {
+		"B32 access withdrawn, and given again": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			deny(w, "no access rule")
 			w.passUntilQuiet()
@@ -98,7 +98,7 @@ func TestScenarios(t *testing.T) {
 			w.requireReady("True Active")
 			w.requireAcceptedTokens("id-2")
 		}},
-		"B32 access withdrawn from a paused session, after a restart": {[]option{withMint("bot")}, func(w *world) {
+		"B32 access withdrawn from a paused session, after a restart": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.o.Session.Spec.Paused = true
 			w.listed, w.listLoaded, w.o.Session.Status = map[string]Listed{}, false, v1alpha1.CoderSessionStatus{}
@@ -106,7 +106,7 @@ func TestScenarios(t *testing.T) {
 			w.passUntilQuiet()
 			w.requireAcceptedTokens()
 		}},
-		"B32 access withdrawn while the server is down": {[]option{withMint("bot")}, func(w *world) {
+		"B32 access withdrawn while the server is down": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.down = true
 			w.listTokens()
@@ -119,7 +119,7 @@ func TestScenarios(t *testing.T) {
 			w.advanceTime(6 * time.Minute)
 			w.requireAcceptedTokens()
 		}},
-		"B23 a foreign Secret appears and goes": {[]option{withMint("bot")}, func(w *world) {
+		"B23 a foreign Secret appears and goes": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.secret, w.foreign = nil, true
 			w.passUntilQuiet()
@@ -130,7 +130,7 @@ func TestScenarios(t *testing.T) {
 			w.requireReady("True Active")
 			w.requireAcceptedTokens("id-2")
 		}},
-		"B47 the user is suspended for two days, and returns": {[]option{withMint("bot")}, func(w *world) {
+		"B47 the user is suspended for two days, and returns": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.mayBreak = true
 			w.suspended["id-bot"] = true
@@ -146,7 +146,7 @@ func TestScenarios(t *testing.T) {
 			w.requireReady("True Active")
 			w.requirePublished("id-2")
 		}},
-		"mint, then token, then certificate, then mint": {[]option{withMint("bot")}, func(w *world) {
+		"mint, then token, then certificate, then mint": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.accepts[value] = true
 			withToken()(&w.o)
@@ -165,7 +165,7 @@ func TestScenarios(t *testing.T) {
 			w.requirePublished("id-2")
 			w.requireReady("True Active")
 		}},
-		"B43 mint, certificate and mint within the overlap": {[]option{withMint("bot")}, func(w *world) {
+		"B43 mint, certificate and mint within the overlap": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.o.Session.Spec.Auth = v1alpha1.Auth{Certificate: &v1alpha1.CertificateAuth{}}
 			w.o.Deployment.ByConnection = true
@@ -176,7 +176,7 @@ func TestScenarios(t *testing.T) {
 			w.advanceTime(6 * time.Minute)
 			w.requireAcceptedTokens("id-2")
 		}},
-		"B49 the maximum is below renewBefore": {[]option{withMint("bot"), withRotation("8h", "5m")}, func(w *world) {
+		"B49 the maximum is below renewBefore": {[]option{withMint("bot"), withRotation("8h", "5m")}, func(w *sessionModel) {
 			w.maximum = 8*time.Hour + time.Second
 			w.passUntilQuiet()
 			w.advanceTime(24 * time.Hour)
@@ -184,7 +184,7 @@ func TestScenarios(t *testing.T) {
 				w.t.Errorf("%d tokens in a day", w.minted)
 			}
 		}},
-		"a token that ends at once does not mint without end": {[]option{withMint("bot")}, func(w *world) {
+		"a token that ends at once does not mint without end": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.mayBreak = true
 			w.o.Skew = 48 * time.Hour // the clock of the server is not what it seems
 			w.runPass()
@@ -193,7 +193,7 @@ func TestScenarios(t *testing.T) {
 				w.t.Errorf("%d tokens in ten minutes", w.minted)
 			}
 		}},
-		"B46 unreachable until the token ends, and back": {[]option{withMint("bot")}, func(w *world) {
+		"B46 unreachable until the token ends, and back": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.mayBreak, w.down = true, true
 			w.advanceTime(20 * time.Hour)
@@ -205,7 +205,7 @@ func TestScenarios(t *testing.T) {
 			w.requireReady("True Active")
 			w.requirePublished("id-2")
 		}},
-		"B09 a refused token recovers with the next write": {[]option{withToken()}, func(w *world) {
+		"B09 a refused token recovers with the next write": {[]option{withToken()}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.requireReady("False Suspended")
 			w.accepts["next"] = true
@@ -213,20 +213,20 @@ func TestScenarios(t *testing.T) {
 			w.passUntilQuiet()
 			w.requireReady("True Active")
 		}},
-		"B09 a refused token recovers with the settings": {[]option{withToken()}, func(w *world) {
+		"B09 a refused token recovers with the settings": {[]option{withToken()}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.accepts[value] = true
 			w.o.Deployment.Fingerprint = "hmac-sha256:other"
 			w.passUntilQuiet()
 			w.requireReady("True Active")
 		}},
-		"B09 a refused token recovers by the probe": {[]option{withToken()}, func(w *world) {
+		"B09 a refused token recovers by the probe": {[]option{withToken()}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.accepts[value] = true
 			w.advanceTime(interval + time.Second)
 			w.requireReady("True Active")
 		}},
-		"B15 paused and resumed": {[]option{withMint("bot")}, func(w *world) {
+		"B15 paused and resumed": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.mayBreak = true
 			w.o.Session.Spec.Paused = true
@@ -239,7 +239,7 @@ func TestScenarios(t *testing.T) {
 			w.requireReady("True Active")
 			w.requirePublished("id-2")
 		}},
-		"deleted": {[]option{withMint("bot")}, func(w *world) {
+		"deleted": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.advanceTime(17 * time.Hour)
 			w.deleteSession()
@@ -249,7 +249,7 @@ func TestScenarios(t *testing.T) {
 				w.t.Errorf("gone = %t, left %v", w.gone, w.abandoned)
 			}
 		}},
-		"deleted while the server is down, for longer than the timeout": {[]option{withMint("bot")}, func(w *world) {
+		"deleted while the server is down, for longer than the timeout": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.down = true
 			w.deleteSession()
@@ -264,7 +264,7 @@ func TestScenarios(t *testing.T) {
 				w.t.Errorf("gone = %t, left %v", w.gone, w.abandoned)
 			}
 		}},
-		"deleted while the server is down for a moment": {[]option{withMint("bot")}, func(w *world) {
+		"deleted while the server is down for a moment": {[]option{withMint("bot")}, func(w *sessionModel) {
 			w.passUntilQuiet()
 			w.down = true
 			w.deleteSession()
@@ -280,7 +280,7 @@ func TestScenarios(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tc.run(newWorld(t, tc.options...))
+			tc.run(newSessionModel(t, tc.options...))
 		})
 	}
 }
@@ -292,7 +292,7 @@ func TestCrashes(t *testing.T) {
 	for _, point := range []string{"mint", "publish", "revoke"} {
 		t.Run("first mint, after "+point, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, withMint("bot"))
+			w := newSessionModel(t, withMint("bot"))
 			w.crashAfter = point
 			w.runPass()
 			w.passUntilQuiet()
@@ -305,7 +305,7 @@ func TestCrashes(t *testing.T) {
 		})
 		t.Run("rotation, after "+point, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, withMint("bot"))
+			w := newSessionModel(t, withMint("bot"))
 			w.passUntilQuiet()
 			w.crashAfter = point
 			w.advanceTime(16*time.Hour + time.Minute)
@@ -319,7 +319,7 @@ func TestCrashes(t *testing.T) {
 		})
 		t.Run("deleted right after "+point+", never listed again", func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, withMint("bot"))
+			w := newSessionModel(t, withMint("bot"))
 			w.crashAfter = point
 			w.runPass()
 			w.crashAfter = ""

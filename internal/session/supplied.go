@@ -32,14 +32,14 @@ func decideToken(o Observation) Plan {
 func decideConnection(o Observation) Plan {
 	d := o.Deployment
 	if d.Problem == "" && !d.ByConnection {
-		p := configInvalid(o, "the session has no token, and its deployment has neither a client certificate "+
-			"nor headers: set the deployment's spec.tls.clientCertificateSecretName or spec.headers")
+		p := configInvalid(o, "the session has no token, and its CoderDeployment has neither a client "+
+			"certificate nor headers: set spec.tls.clientCertificateSecretName or spec.headers there")
 		setSecretSyncedCondition(o, &p)
 		return p
 	}
 	refused := d.Result.Outcome == authcheck.Rejected && d.Result.AboutCaller
 	if d.Problem == "" && refused && (!d.OwnToken || isCertificateRefused(d.Result)) {
-		return reportSuspended(o, d.Result.Reason, "the deployment is refused: "+d.Result.Message)
+		return reportSuspended(o, d.Result.Reason, "the server does not accept the CoderDeployment: "+d.Result.Message)
 	}
 	if p, waits := awaitDeployment(o); waits {
 		return p
@@ -122,9 +122,9 @@ func refusalMessage(o Observation, credential string) string {
 	why := strings.TrimSuffix(result.Message, ".")
 	switch {
 	case isCertificateRefused(result):
-		return "the deployment's client certificate is refused: " + why
+		return "the CoderDeployment's client certificate is refused: " + why
 	case credential == "":
-		return why + "; correct the client certificate or the headers of the deployment"
+		return why + "; correct the client certificate or the headers of the CoderDeployment"
 	case o.Session.Spec.Auth.OAuth != nil:
 		return "the grant's access token is refused: " + why
 	case result.Reason == v1alpha1.ReasonUserSuspended:

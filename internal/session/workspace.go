@@ -76,8 +76,8 @@ func setWorkspaceWatchedCondition(o Observation, p *Plan) {
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionWorkspaceWatched)
 	case b.Unwatched != "":
 		p.setCondition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse, v1alpha1.ReasonStreamRefused,
-			fmt.Sprintf("changes of the workspace are noticed within %s only, as the server refuses to stream them: %s",
-				o.Deployment.VerifyInterval(), b.Unwatched))
+			fmt.Sprintf("the server refuses to stream the workspace's changes (%s), so they are noticed within %s: "+
+				"let WebSockets through the proxies on the way", b.Unwatched, o.Deployment.VerifyInterval()))
 	default:
 		p.setCondition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched,
 			"changes of the workspace are noticed at once")

@@ -10,7 +10,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
-func (w *world) carryOut(s *passResult, o Observation, p Plan) {
+func (w *sessionModel) carryOut(s *passResult, o Observation, p Plan) {
 	fail := func() bool {
 		if w.down {
 			s.failures = append(s.failures, failure.Failure{Action: string(p.Action), Message: "no route"})
@@ -66,7 +66,7 @@ func (w *world) carryOut(s *passResult, o Observation, p Plan) {
 	}
 }
 
-func (w *world) mintToken(request MintRequest) {
+func (w *sessionModel) mintToken(request MintRequest) {
 	for id, token := range w.tokens { // 409: the name is taken
 		if token.serial == request.Serial {
 			if w.secret != nil && w.secret.token != nil && w.secret.token.ID == id {
@@ -86,7 +86,7 @@ func (w *world) mintToken(request MintRequest) {
 	w.tokens[id] = token
 	w.crashAt("mint")
 	w.listed[id] = listedOf(id, token)
-	w.secret = &worldSecret{valueOK: true, token: &Published{
+	w.secret = &modelSecret{valueOK: true, token: &Published{
 		ID: id, Serial: request.Serial, ExpiresAt: token.expires.Truncate(time.Second), SpecDigest: request.SpecDigest,
 		Fingerprint: id,
 	}}
@@ -97,19 +97,19 @@ func listedOf(id string, t *serverToken) Listed {
 	return Listed{ID: id, Name: t.name, Serial: t.serial, CreatedAt: t.created}
 }
 
-func (w *world) crashAt(point string) {
+func (w *sessionModel) crashAt(point string) {
 	if w.crashAfter == point {
 		panic(crashed{})
 	}
 }
 
-func (w *world) revokeToken(id string) {
+func (w *sessionModel) revokeToken(id string) {
 	delete(w.tokens, id)
 	delete(w.listed, id)
 	w.crashAt("revoke")
 }
 
-func (w *world) checkCredential(o Observation) {
+func (w *sessionModel) checkCredential(o Observation) {
 	result := refused
 	if o.Session.Spec.Auth.Token == nil || w.accepts[o.SuppliedToken.Fingerprint] {
 		result = accepted
@@ -123,8 +123,8 @@ func (w *world) checkCredential(o Observation) {
 	}
 }
 
-func (w *world) publishSecret(o Observation) {
-	next := &worldSecret{valueOK: true}
+func (w *sessionModel) publishSecret(o Observation) {
+	next := &modelSecret{valueOK: true}
 	switch {
 	case o.Session.Spec.Auth.Mint != nil:
 		next.token = w.secret.token
@@ -137,7 +137,7 @@ func (w *world) publishSecret(o Observation) {
 }
 
 // listTokens reads the server's tokens and suspended users.
-func (w *world) listTokens() {
+func (w *sessionModel) listTokens() {
 	w.listedAt = w.now
 	w.o.Deployment.Result = accepted
 	if w.down {

@@ -13,10 +13,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
-// world is a model in memory of everything that a session's plans act on: the server with its
+// sessionModel is a model in memory of everything that a session's plans act on: the server with its
 // tokens, the list that was read from it, the generated Secret and the status. It carries out plans
 // as the controller does, until no action is left, and checks at each step what must never happen.
-type world struct {
+type sessionModel struct {
 	t   *testing.T
 	now time.Time
 	o   Observation // session, deployment and what a pass leaves to the next one
@@ -39,7 +39,7 @@ type world struct {
 	gone           bool
 	abandoned      []string
 	crashAfter     string
-	secret         *worldSecret
+	secret         *modelSecret
 	foreign        bool
 	statusWrites   int
 	mayBreak       bool // the test breaks the credential, so it need not be valid
@@ -54,15 +54,15 @@ type serverToken struct {
 	expires time.Time
 }
 
-// worldSecret is the generated Secret: its metadata, and what would be compared.
-type worldSecret struct {
+// modelSecret is the generated Secret: its metadata, and what would be compared.
+type modelSecret struct {
 	token   *Published
 	edited  bool
 	valueOK bool
 }
 
-func newWorld(t *testing.T, options ...option) *world {
-	w := &world{
+func newSessionModel(t *testing.T, options ...option) *sessionModel {
+	w := &sessionModel{
 		t: t, now: noon, o: newSession("ci", options...), maximum: 168 * time.Hour,
 		tokens: map[string]*serverToken{}, suspended: map[string]bool{}, accepts: map[string]bool{},
 		listed: map[string]Listed{}, listSuspended: map[string]bool{}, conditionTurns: map[string]int{},
@@ -79,7 +79,7 @@ type passResult struct {
 	searched bool
 }
 
-func (w *world) observe(s passResult) Observation {
+func (w *sessionModel) observe(s passResult) Observation {
 	o := w.o
 	o.Now = w.now
 	o.Session = w.o.Session.DeepCopy()
@@ -116,7 +116,7 @@ func (w *world) observe(s passResult) Observation {
 type crashed struct{}
 
 // runPass is one pass over the session.
-func (w *world) runPass() (p Plan) {
+func (w *sessionModel) runPass() (p Plan) {
 	w.t.Helper()
 	defer func() {
 		if r := recover(); r != nil {
@@ -147,7 +147,7 @@ func (w *world) runPass() (p Plan) {
 	return p
 }
 
-func (w *world) reportPlan(o Observation, p Plan) {
+func (w *sessionModel) reportPlan(o Observation, p Plan) {
 	next := *w.o.Session.Status.DeepCopy()
 	p.Apply(&next, w.o.Session.Generation, w.now)
 	next = storeStatus(next)
@@ -172,7 +172,7 @@ func (w *world) reportPlan(o Observation, p Plan) {
 }
 
 // requireWorkingSecret checks that what is published works for readers of the Secret (B42).
-func (w *world) requireWorkingSecret() {
+func (w *sessionModel) requireWorkingSecret() {
 	if w.mayBreak || w.secret == nil || !w.secret.token.Minted() {
 		return
 	}
@@ -187,7 +187,7 @@ func (w *world) requireWorkingSecret() {
 
 // advanceTime moves the time, with a list in each interval and a pass whenever one is due. It returns
 // the number of passes.
-func (w *world) advanceTime(d time.Duration) (passes int) {
+func (w *sessionModel) advanceTime(d time.Duration) (passes int) {
 	w.t.Helper()
 	for end := w.now.Add(d); !w.gone; passes++ {
 		due := end
@@ -216,7 +216,7 @@ func (w *world) advanceTime(d time.Duration) (passes int) {
 }
 
 // hasNews reports whether the list has something that a session is woken for.
-func (w *world) hasNews() bool {
+func (w *sessionModel) hasNews() bool {
 	named := w.o.Session.Status.Token
 	_, there := w.listed[func() string {
 		if named == nil {
@@ -231,7 +231,7 @@ func (w *world) hasNews() bool {
 }
 
 // passUntilQuiet passes until the next pass is at least a minute away.
-func (w *world) passUntilQuiet() {
+func (w *sessionModel) passUntilQuiet() {
 	w.t.Helper()
 	for range 20 {
 		w.runPass()
@@ -243,7 +243,7 @@ func (w *world) passUntilQuiet() {
 	w.t.Fatal("the session does not come to rest")
 }
 
-func (w *world) requireReady(want string) {
+func (w *sessionModel) requireReady(want string) {
 	w.t.Helper()
 	for _, c := range w.o.Session.Status.Conditions {
 		if c.Type == v1alpha1.ConditionReady {
@@ -257,7 +257,7 @@ func (w *world) requireReady(want string) {
 }
 
 // requireAcceptedTokens checks which tokens the server accepts.
-func (w *world) requireAcceptedTokens(want ...string) {
+func (w *sessionModel) requireAcceptedTokens(want ...string) {
 	w.t.Helper()
 	var got []string
 	for id := range w.tokens {
@@ -269,7 +269,7 @@ func (w *world) requireAcceptedTokens(want ...string) {
 	}
 }
 
-func (w *world) requirePublished(want string) {
+func (w *sessionModel) requirePublished(want string) {
 	w.t.Helper()
 	got := ""
 	if w.secret != nil && w.secret.token != nil {
@@ -280,7 +280,7 @@ func (w *world) requirePublished(want string) {
 	}
 }
 
-func (w *world) deleteSession() {
+func (w *sessionModel) deleteSession() {
 	at := metav1.NewTime(w.now)
 	w.o.Session.DeletionTimestamp = &at
 }

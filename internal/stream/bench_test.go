@@ -32,7 +32,7 @@ func TestServerProcess(t *testing.T) { //nolint:paralleltest // see above
 	if os.Getenv(serverProcess) == "" {
 		t.Skip("serves the benchmark only")
 	}
-	w := newWorld(t, coderd.Options{DisableRateLimits: true})
+	w := newStreamEnv(t, coderd.Options{DisableRateLimits: true})
 	fmt.Printf("\nserving %s %s %s\n", w.ln.URL(), w.token, w.target.WorkspaceID)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }

@@ -20,7 +20,7 @@ func TestStreamsGoThroughTheEdge(t *testing.T) { // B13
 	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, o)
+			w := newStreamEnv(t, o)
 			authority, err := certs.NewAuthority("everybody", nil)
 			w.requireNoError(err)
 			server, err := authority.Issue(certs.Request{CommonName: "coder"})

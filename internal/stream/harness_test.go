@@ -58,8 +58,8 @@ func (c *alarmClock) lastAlarm() time.Duration {
 	return c.alarms[len(c.alarms)-1]
 }
 
-// world is a set of streams, and a real server with a workspace "dev" of the user ada.
-type world struct {
+// streamEnv is a set of streams, and a real server with a workspace "dev" of the user ada.
+type streamEnv struct {
 	*stream.Set
 	t      *testing.T
 	clock  *alarmClock
@@ -76,9 +76,9 @@ type world struct {
 	seen          []stream.ConnectionEvent
 }
 
-func newWorld(t *testing.T, o coderd.Options) *world {
+func newStreamEnv(t *testing.T, o coderd.Options) *streamEnv {
 	t.Helper()
-	w := &world{t: t, server: coderd.New(o), clock: &alarmClock{
+	w := &streamEnv{t: t, server: coderd.New(o), clock: &alarmClock{
 		FakeClock: clocktesting.NewFakeClock(time.Date(2026, 2, 20, 10, 0, 0, 0, time.UTC))}}
 	var err error
 	w.ln, err = w.server.Start(coderd.ListenOptions{})
@@ -98,27 +98,27 @@ func newWorld(t *testing.T, o coderd.Options) *world {
 }
 
 // createWorkspace creates a workspace of ada's.
-func (w *world) createWorkspace(name string) stream.Target {
+func (w *streamEnv) createWorkspace(name string) stream.Target {
 	w.t.Helper()
 	ws, err := w.server.CreateWorkspace(coderd.WorkspaceOptions{Owner: "ada", Name: name})
 	w.requireNoError(err)
 	return stream.Target{Deployment: prod, WorkspaceID: ws.ID}
 }
 
-func (w *world) recordNotification(h stream.Notification) {
+func (w *streamEnv) recordNotification(h stream.Notification) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.notifications = append(w.notifications, h)
 }
 
-func (w *world) recordEvent(o stream.ConnectionEvent) {
+func (w *streamEnv) recordEvent(o stream.ConnectionEvent) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen = append(w.seen, o)
 }
 
 // notifiedStates returns the notifications so far, as state and status.
-func (w *world) notifiedStates() []string {
+func (w *streamEnv) notifiedStates() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var out []string
@@ -129,7 +129,7 @@ func (w *world) notifiedStates() []string {
 }
 
 // countEvents counts the connection events of a kind.
-func (w *world) countEvents(kind stream.ConnectionEventKind) int {
+func (w *streamEnv) countEvents(kind stream.ConnectionEventKind) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
@@ -142,7 +142,7 @@ func (w *world) countEvents(kind stream.ConnectionEventKind) int {
 }
 
 // newWorldClient creates a client of the server, as if it were built from settings.
-func (w *world) newWorldClient(token string) *coder.Client {
+func (w *streamEnv) newWorldClient(token string) *coder.Client {
 	w.t.Helper()
 	c := newClient(w.t, w.ln.URL(), coder.Config{Token: redact.New(token)})
 	w.clients = append(w.clients, c)
@@ -162,12 +162,12 @@ func newClient(tb testing.TB, origin string, cfg coder.Config) *coder.Client {
 }
 
 // settleSettings calls Settled with ada's token.
-func (w *world) settleSettings(fingerprint string) {
+func (w *streamEnv) settleSettings(fingerprint string) {
 	w.Settled(prod, fingerprint, w.newWorldClient(w.token))
 }
 
 // openStream holds the workspace for ci and waits for the first workspace state.
-func (w *world) openStream() {
+func (w *streamEnv) openStream() {
 	w.t.Helper()
 	w.settleSettings("a")
 	w.Ensure(ci, w.target)
@@ -175,7 +175,7 @@ func (w *world) openStream() {
 	w.awaitStatus(coder.WorkspaceRunning)
 }
 
-func (w *world) requireNoError(err error) {
+func (w *streamEnv) requireNoError(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
@@ -183,7 +183,7 @@ func (w *world) requireNoError(err error) {
 }
 
 // eventually polls until a condition holds. The text says what is so instead.
-func (w *world) eventually(what func() string, holds func() bool) {
+func (w *streamEnv) eventually(what func() string, holds func() bool) {
 	w.t.Helper()
 	err := wait.Until(w.t.Context(), 30*time.Second, time.Millisecond, func(context.Context) error {
 		if !holds() {
@@ -196,42 +196,42 @@ func (w *world) eventually(what func() string, holds func() bool) {
 	}
 }
 
-func (w *world) viewOf() stream.View {
+func (w *streamEnv) viewOf() stream.View {
 	view, _ := w.Look(ci)
 	return view
 }
 
 // awaitState waits for a state of ci's stream.
-func (w *world) awaitState(state stream.State) {
+func (w *streamEnv) awaitState(state stream.State) {
 	w.t.Helper()
 	w.eventually(func() string { return fmt.Sprintf("%s, but %+v", state, w.viewOf()) },
 		func() bool { return w.viewOf().State == state })
 }
 
-func (w *world) awaitStatus(status coder.WorkspaceStatus) {
+func (w *streamEnv) awaitStatus(status coder.WorkspaceStatus) {
 	w.t.Helper()
 	w.eventually(func() string { return fmt.Sprintf("%s, but %+v", status, w.viewOf()) },
 		func() bool { return w.viewOf().Workspace.Status == status })
 }
 
 // awaitOpen waits until the server has a number of open streams.
-func (w *world) awaitOpen(n int) {
+func (w *streamEnv) awaitOpen(n int) {
 	w.t.Helper()
 	w.eventually(func() string { return fmt.Sprint(n, " open streams, but ", w.server.Streams()) },
 		func() bool { return w.server.OpenStreams() == n })
 }
 
 // awaitHints waits for these notifications.
-func (w *world) awaitHints(want ...string) {
+func (w *streamEnv) awaitHints(want ...string) {
 	w.t.Helper()
 	w.eventually(func() string { return cmp.Diff(want, w.notifiedStates()) },
 		func() bool { return cmp.Equal(want, w.notifiedStates(), cmpopts.EquateEmpty()) })
 }
 
 // countDials counts the handshakes that the server has received.
-func (w *world) countDials() int { return w.server.Count("GET", socketRoute) }
+func (w *streamEnv) countDials() int { return w.server.Count("GET", socketRoute) }
 
-func (w *world) wantDials(n int) {
+func (w *streamEnv) wantDials(n int) {
 	w.t.Helper()
 	w.eventually(func() string { return fmt.Sprint(n, " dials, but ", w.countDials()) },
 		func() bool { return w.countDials() >= n })
@@ -241,10 +241,10 @@ func (w *world) wantDials(n int) {
 }
 
 // fireLastAlarm advances the clock to the timer that was set last.
-func (w *world) fireLastAlarm() { w.clock.Step(w.clock.lastAlarm()) }
+func (w *streamEnv) fireLastAlarm() { w.clock.Step(w.clock.lastAlarm()) }
 
 // wantQuiet advances the clock by a day and fails if something is dialled.
-func (w *world) wantQuiet() {
+func (w *streamEnv) wantQuiet() {
 	w.t.Helper()
 	before, states := w.server.Count("", ""), w.States()
 	w.clock.Step(24 * time.Hour)
@@ -260,7 +260,7 @@ func (w *world) wantQuiet() {
 }
 
 // wantEnds compares how streams have ended, as seen by the server.
-func (w *world) wantEnds(want map[coderd.StreamEnd]int) {
+func (w *streamEnv) wantEnds(want map[coderd.StreamEnd]int) {
 	w.t.Helper()
 	w.eventually(func() string { return cmp.Diff(want, w.server.StreamEnds()) },
 		func() bool { return cmp.Equal(want, w.server.StreamEnds(), cmpopts.EquateEmpty()) })

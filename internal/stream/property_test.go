@@ -11,15 +11,15 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// world is the test's own record of what a machine has started.
-type world struct {
+// linkRecord is the test's own record of what a machine has started.
+type linkRecord struct {
 	live       uint64 // the link that was dialled and has neither failed nor been closed; 0: none
 	waiting    uint64 // the current wait; 0: none
 	countDials int
 }
 
 // applyActions carries out actions, or returns what is wrong with them.
-func (w *world) applyActions(actions []action, late uint64) error {
+func (w *linkRecord) applyActions(actions []action, late uint64) error {
 	for _, a := range actions {
 		switch {
 		case a.kind == dial && (w.live != 0 || w.waiting != 0):
@@ -47,7 +47,7 @@ func (w *world) applyActions(actions []action, late uint64) error {
 }
 
 // checkInvariant checks what must hold for a machine and what it has started, in every state.
-func (w *world) checkInvariant(m machine) error {
+func (w *linkRecord) checkInvariant(m machine) error {
 	dialled := m.state == Connecting || m.state == Connected
 	switch {
 	case dialled != (w.live != 0), dialled && w.live != m.link:
@@ -94,7 +94,7 @@ func TestWhateverHappensTheMachineKeepsItsOrder(t *testing.T) {
 	seen := map[State]int{}
 	for seed := range uint64(400) {
 		r := rand.New(rand.NewPCG(seed, 7))
-		m, w := machine{state: Idle}, &world{}
+		m, w := machine{state: Idle}, &linkRecord{}
 		for step := range 80 {
 			e := anyEvent(r, m)
 			before, dials := m, w.countDials

@@ -19,7 +19,7 @@ import (
 
 func TestBackoffDoublesUntilTheStreamIsOpen(t *testing.T) { // B80
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	w.ln.Stop()
 	var waits []time.Duration
@@ -63,7 +63,7 @@ func TestClosesEndParkOrReconnect(t *testing.T) { // B81
 	} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.Options{})
+			w := newStreamEnv(t, coderd.Options{})
 			w.openStream()
 			w.server.CloseStreams(code)
 			w.awaitState(want)
@@ -130,7 +130,7 @@ func TestHandshakeAnswersParkOrReconnect(t *testing.T) { // B81
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.Options{})
+			w := newStreamEnv(t, coderd.Options{})
 			tt.fault.Path = "/api/v2/workspaces/**"
 			w.server.Inject(tt.fault)
 			w.settleSettings("a")
@@ -161,7 +161,7 @@ func TestHandshakeAnswersParkOrReconnect(t *testing.T) { // B81
 
 func TestServersWithoutWebSocketGetServerSentEvents(t *testing.T) { // B83
 	t.Parallel()
-	w := newWorld(t, coderd.Options{EventStreamsOnly: true})
+	w := newStreamEnv(t, coderd.Options{EventStreamsOnly: true})
 	w.openStream()
 	count := func(sockets, events int) {
 		t.Helper()
@@ -197,7 +197,7 @@ func TestServerSentEventsReconnectWhateverEndsThem(t *testing.T) { // B81, B83
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.Options{EventStreamsOnly: true})
+			w := newStreamEnv(t, coderd.Options{EventStreamsOnly: true})
 			w.openStream()
 			end(w.server)
 			w.awaitState(stream.AwaitingRetry)
@@ -212,7 +212,7 @@ func TestADeadServerIsNoticed(t *testing.T) {
 	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, o)
+			w := newStreamEnv(t, o)
 			w.openStream()
 			w.clock.Step(45*time.Second - 1)
 			if got := w.viewOf().State; got != stream.Connected {
@@ -231,7 +231,7 @@ func TestADeadServerIsNoticed(t *testing.T) {
 
 func TestHeartbeatsKeepAStreamAlive(t *testing.T) { // contract D.1
 	t.Parallel()
-	w := newWorld(t, coderd.Options{StreamHeartbeat: 5 * time.Millisecond})
+	w := newStreamEnv(t, coderd.Options{StreamHeartbeat: 5 * time.Millisecond})
 	w.openStream()
 	for range 6 { // minutes without 45 s of silence
 		w.clock.Step(30 * time.Second)
@@ -247,7 +247,7 @@ func TestEventsKeepAStreamAlive(t *testing.T) {
 	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, o)
+			w := newStreamEnv(t, o)
 			w.openStream()
 			for range 3 {
 				for _, status := range []coder.WorkspaceStatus{coder.WorkspaceStopped, coder.WorkspaceRunning} {
@@ -268,7 +268,7 @@ func TestEventsThatSayNothingEndNothing(t *testing.T) { // contract D.1
 	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, o)
+			w := newStreamEnv(t, o)
 			w.openStream()
 			w.server.SendStreamError("no access to the template: --token a1B2c3D4e5-S3NT1NELS3NT1NELS3NT1N")
 			invalid := []string{"rubbish", `{"type":"data","data":{"id":7}}`, `{"type":"news"}`, "\xff\xfe{",
@@ -302,7 +302,7 @@ func TestEventsOfOtherWorkspacesArePassedOver(t *testing.T) { // B20
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.Options{EventStreamsOnly: name == "events"})
+			w := newStreamEnv(t, coderd.Options{EventStreamsOnly: name == "events"})
 			w.openStream()
 			w.server.SendGarbage([]byte(text))
 			w.eventually(func() string { return "invalid event" },
@@ -319,7 +319,7 @@ func TestEventsAreReadWithALimit(t *testing.T) { // B93
 	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, o)
+			w := newStreamEnv(t, o)
 			w.openStream()
 			w.server.SendGarbage([]byte(strings.Repeat("x", 4<<20+1)))
 			w.awaitState(stream.AwaitingRetry)
@@ -331,7 +331,7 @@ func TestEventsAreReadWithALimit(t *testing.T) { // B93
 
 func TestAnOpenStreamOutlivesItsToken(t *testing.T) { // contract G.31
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	w.requireNoError(w.server.RevokeKey(w.keyID))
 	w.requireNoError(w.server.StopWorkspace("ada/dev"))

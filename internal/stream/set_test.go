@@ -21,7 +21,7 @@ import (
 
 func TestHintsTellOfTheWorkspaceAndTheConnection(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	w.awaitHints("Connected ", "Connected running")
 	at := w.clock.Now()
@@ -73,7 +73,7 @@ func TestHintsTellOfTheWorkspaceAndTheConnection(t *testing.T) {
 
 func TestHoldersShareAStream(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	w.Ensure(ci, w.target)
 	w.Ensure(cd, w.target)
@@ -105,7 +105,7 @@ func TestHoldersShareAStream(t *testing.T) {
 
 func TestAHolderMovesToAnotherWorkspace(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	other := w.createWorkspace("other")
 	w.Ensure(ci, other)
@@ -117,7 +117,7 @@ func TestAHolderMovesToAnotherWorkspace(t *testing.T) {
 
 func TestForgetDropsADeployment(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	w.Ensure(cd, w.createWorkspace("other"))
 	w.awaitOpen(2)
@@ -134,7 +134,7 @@ func TestForgetDropsADeployment(t *testing.T) {
 
 func TestADeletedWorkspaceIsToldAndThenParks(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	w.requireNoError(w.server.DeleteWorkspace("ada/dev"))
 	w.awaitStatus(coder.WorkspaceDeleted)
@@ -146,7 +146,7 @@ func TestADeletedWorkspaceIsToldAndThenParks(t *testing.T) {
 
 func TestNothingMovesAfterClose(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	w.Close()
 	w.Close()
@@ -165,7 +165,7 @@ func TestNothingMovesAfterClose(t *testing.T) {
 
 func TestTheSetClosesWithItsContext(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	ctx, cancel := context.WithCancel(t.Context())
 	set := stream.NewSet(ctx, stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 },
@@ -180,7 +180,7 @@ func TestTheSetClosesWithItsContext(t *testing.T) {
 
 func TestHintsMayCallBack(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	var set *stream.Set
 	done := make(chan stream.View, 1)
 	set = stream.NewSet(t.Context(), stream.Options{
@@ -213,7 +213,7 @@ func TestHintsMayCallBack(t *testing.T) {
 
 func TestHintsOfAStreamComeOneAtATime(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	var inside atomic.Int32
 	first, release, blocked := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var once sync.Once
@@ -246,13 +246,13 @@ func TestHintsOfAStreamComeOneAtATime(t *testing.T) {
 
 // It does not run in parallel, so that all goroutines of streams are its own.
 func TestNoGoroutineIsLeftBehind(t *testing.T) { //nolint:paralleltest // see above
-	for name, end := range map[string]func(w *world){
-		"open":          func(*world) {},
-		"waiting":       func(w *world) { w.server.CutStreams(); w.awaitState(stream.AwaitingRetry) },
-		"stopped":       func(w *world) { w.server.CloseStreams(1002); w.awaitState(stream.Stopped) },
-		"reconnected":   func(w *world) { w.settleSettings("b"); w.awaitState(stream.Connected) },
-		"just released": func(w *world) { w.Release(ci) },
-		"dialling": func(w *world) {
+	for name, end := range map[string]func(w *streamEnv){
+		"open":          func(*streamEnv) {},
+		"waiting":       func(w *streamEnv) { w.server.CutStreams(); w.awaitState(stream.AwaitingRetry) },
+		"stopped":       func(w *streamEnv) { w.server.CloseStreams(1002); w.awaitState(stream.Stopped) },
+		"reconnected":   func(w *streamEnv) { w.settleSettings("b"); w.awaitState(stream.Connected) },
+		"just released": func(w *streamEnv) { w.Release(ci) },
+		"dialling": func(w *streamEnv) {
 			gate := coderd.NewGate()
 			w.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate})
 			w.settleSettings("b")
@@ -264,7 +264,7 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) { //nolint:paralleltest // see ab
 				continue // server-sent events have no close codes
 			}
 			t.Run(name+"/"+protocol, func(t *testing.T) {
-				w := newWorld(t, o)
+				w := newStreamEnv(t, o)
 				w.openStream()
 				end(w)
 				w.Close()

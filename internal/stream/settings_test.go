@@ -16,7 +16,7 @@ import (
 
 func TestOtherSettingsReconnectOnceEqualOnesDoNot(t *testing.T) { // B82
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	w.settleSettings("a")
 	w.settleSettings("a")
@@ -38,7 +38,7 @@ func TestOtherSettingsReconnectOnceEqualOnesDoNot(t *testing.T) { // B82
 
 func TestEqualSettingsServeTheNextDial(t *testing.T) { // B82
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	token, key, err := w.server.CreateToken(coderd.TokenOptions{User: "ada"})
 	w.requireNoError(err)
@@ -54,7 +54,7 @@ func TestEqualSettingsServeTheNextDial(t *testing.T) { // B82
 
 func TestOtherSettingsDoNotWaitForTheBackoff(t *testing.T) { // B82
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	w.server.CutStreams()
 	w.awaitState(stream.AwaitingRetry)
@@ -68,7 +68,7 @@ func TestAStreamSuspendedWhileDiallingIsNotOpened(t *testing.T) { // B84
 	for name, o := range map[string]coderd.Options{"WebSocket": {}, "events": {EventStreamsOnly: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, o)
+			w := newStreamEnv(t, o)
 			gate := coderd.NewGate()
 			path := socketRoute
 			if o.EventStreamsOnly {
@@ -91,7 +91,7 @@ func TestAStreamSuspendedWhileDiallingIsNotOpened(t *testing.T) { // B84
 
 func TestSuspensionClosesInGoodOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	w.Suspend(prod)
 	w.Suspend(prod)
@@ -119,7 +119,7 @@ func TestOnlyStoppedStreamsAreRevivedAfterASuspension(t *testing.T) { // B85
 	for _, fingerprint := range []string{"a", "b"} {
 		t.Run(fingerprint, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, coderd.Options{})
+			w := newStreamEnv(t, coderd.Options{})
 			w.openStream()
 			w.server.CloseStreams(1000)
 			w.awaitState(stream.Closed)
@@ -140,7 +140,7 @@ func TestOnlyStoppedStreamsAreRevivedAfterASuspension(t *testing.T) { // B85
 
 func TestReviveOpensWhatTheSameSettingsWereRefusedFor(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.requireNoError(w.server.Suspend("ada"))
 	w.settleSettings("a")
 	w.Ensure(ci, w.target)
@@ -159,7 +159,7 @@ func TestReviveOpensWhatTheSameSettingsWereRefusedFor(t *testing.T) {
 
 func TestDeploymentsAreApart(t *testing.T) { // B20
 	t.Parallel()
-	w := newWorld(t, coderd.Options{})
+	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
 	other := stream.Target{Deployment: types.NamespacedName{Name: "other"}, WorkspaceID: w.target.WorkspaceID}
 	w.Ensure(cd, other)

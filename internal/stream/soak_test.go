@@ -39,8 +39,8 @@ func soakTime(t *testing.T) time.Duration {
 func TestSoak(t *testing.T) {
 	t.Parallel()
 	const streams, troubles = 16, 6
-	w := newWorld(t, coderd.Options{StreamHeartbeat: 5 * time.Millisecond, DisableRateLimits: true})
-	s := soak{world: w, random: rand.New(rand.NewPCG(1, 2))}
+	w := newStreamEnv(t, coderd.Options{StreamHeartbeat: 5 * time.Millisecond, DisableRateLimits: true})
+	s := soak{streamEnv: w, random: rand.New(rand.NewPCG(1, 2))}
 	for i := range streams {
 		s.holders = append(s.holders, types.NamespacedName{Name: fmt.Sprint("session-", i)})
 		s.targets = append(s.targets, w.createWorkspace(fmt.Sprint("dev-", i)))
@@ -66,7 +66,7 @@ func TestSoak(t *testing.T) {
 
 // soak is a world with many holders, each with a workspace.
 type soak struct {
-	*world
+	*streamEnv
 	random  *rand.Rand
 	holders []types.NamespacedName
 	targets []stream.Target
@@ -133,7 +133,7 @@ func (s *soak) healAndWait(fingerprint string) {
 }
 
 // disturbHandshakes injects a fault into a few handshakes.
-func (w *world) disturbHandshakes(r *rand.Rand) {
+func (w *streamEnv) disturbHandshakes(r *rand.Rand) {
 	faults := []coderd.Fault{
 		{Kind: coderd.FaultDropBefore}, {Kind: coderd.FaultHTML}, {Kind: coderd.FaultUnauthorized},
 		{Kind: coderd.FaultDropAnswer},
@@ -146,7 +146,7 @@ func (w *world) disturbHandshakes(r *rand.Rand) {
 
 // hurryClock advances the clock of the streams, half a second every five milliseconds, until it is
 // stopped.
-func (w *world) hurryClock() (stop func()) {
+func (w *streamEnv) hurryClock() (stop func()) {
 	quit := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() {

@@ -58,8 +58,8 @@ func sessionWarnings(k Resolved) []string {
 	// A session that is being verified gets no warning: the pod only waits a moment for its Secret.
 	if ready != nil && ready.Status == metav1.ConditionFalse && ready.Reason != v1alpha1.ReasonVerifying {
 		out = append(out, fmt.Sprintf(
-			"CoderSession %q is not Ready (%s): its Secret may be missing, and the pod wait for it, or hold "+
-				"what the server does not accept", k.Session.Name, ready.Reason))
+			"CoderSession %q is not Ready (%s): the pod may wait for its Secret, or get a credential "+
+				"that the server does not accept", k.Session.Name, ready.Reason))
 	}
 	return out
 }

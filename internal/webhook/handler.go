@@ -88,7 +88,7 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 
 // handleLookupError decides about a pod whose session could not be read.
 func handleLookupError(key types.NamespacedName, cause error, unknown UnknownSession) ([]string, error) {
-	trouble := "the API server did not tell of it: try again"
+	trouble := "it could not be read from the API server: try again"
 	if apierrors.IsForbidden(cause) {
 		trouble = "the operator may not read what it refers to, or works in other namespaces only (--watch-namespaces)"
 	}

@@ -182,7 +182,7 @@ func TestSessionsAreLookedUp(t *testing.T) {
 		"the API server is busy": {cache: &objects{}, server: &objects{err: errors.New("busy")}, code: 500,
 			says: "try again", serverReads: 1},
 		"the API server is busy, admitted": {cache: &objects{}, server: &objects{err: errors.New("busy")},
-			unknown: AdmitUnknown, code: 200, variables: 1, says: "did not tell", serverReads: 1},
+			unknown: AdmitUnknown, code: 200, variables: 1, says: "could not be read", serverReads: 1},
 		"a busy server for the deployment": {cache: &objects{session: known.Session},
 			server: &objects{err: errors.New("busy")}, code: 500, says: "try again", serverReads: 1},
 	} {

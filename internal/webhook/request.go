@@ -73,7 +73,7 @@ func containersOf(pod *corev1.Pod) ([]string, error) {
 			continue
 		}
 		if !slices.Contains(there, name) {
-			return nil, newRefusal("the annotation %s names %q, which the pod does not have: its containers are %s",
+			return nil, newRefusal("the annotation %s names container %q, which the pod does not have: write some of %s",
 				v1alpha1.AnnotationContainers, name, strings.Join(there, ", "))
 		}
 		wanted = append(wanted, name)

@@ -36,7 +36,7 @@ func TestRequestOf(t *testing.T) {
 		"a way out": {pod: newPod(withAnnotation(v1alpha1.AnnotationSession, "..")),
 			refused: []string{"is no name"}},
 		"an unknown container": {pod: newPod(withAnnotation(v1alpha1.AnnotationContainers, "job,jbo")),
-			refused: []string{`names "jbo"`, "containers are job"}},
+			refused: []string{`names container "jbo"`, "write some of job"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

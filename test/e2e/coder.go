@@ -33,7 +33,7 @@ type coder struct {
 }
 
 // startCoder starts the server in the cluster, with its users.
-func (w *world) startCoder(ctx context.Context, _ options) error {
+func (w *e2eRun) startCoder(ctx context.Context, _ options) error {
 	for name, content := range map[string][]byte{
 		"server.crt": w.material.server.CertPEM, "server.key": w.material.server.KeyPEM,
 		"client-ca.crt": w.material.clients.PEM(),
@@ -81,7 +81,7 @@ func (w *world) startCoder(ctx context.Context, _ options) error {
 }
 
 // forwardCoder leads a port of this machine to the server's administration.
-func (w *world) forwardCoder(ctx context.Context) error {
+func (w *e2eRun) forwardCoder(ctx context.Context) error {
 	forward, err := program.Start(program.Command{
 		Path: w.kubectl.Path, Log: w.folder.Log(w.kubectl.Path),
 		Args: []string{"--kubeconfig", w.cluster.Kubeconfig, "-n", coderdNamespace,

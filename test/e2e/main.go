@@ -45,7 +45,7 @@ func runSteps(ctx context.Context, o options, term *walk.Terminal) bool {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	started := time.Now()
-	w := &world{term: term, abort: cancel}
+	w := &e2eRun{term: term, abort: cancel}
 	steps := w.listSteps()
 	passed, err := 0, w.startAll(ctx, o)
 	if err == nil {

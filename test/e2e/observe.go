@@ -26,7 +26,7 @@ func readyCondition(conditions []metav1.Condition) metav1.Condition {
 
 // sessionIs waits for a reason of a session's Ready condition, for the current generation of the
 // spec.
-func (w *world) sessionIs(name, reason string) walk.Look {
+func (w *e2eRun) sessionIs(name, reason string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		object, err := w.getSession(ctx, name)
 		if err != nil {
@@ -39,7 +39,7 @@ func (w *world) sessionIs(name, reason string) walk.Look {
 }
 
 // awaitSessions waits until sessions are in one state.
-func (w *world) awaitSessions(ctx context.Context, reason string, names ...string) error {
+func (w *e2eRun) awaitSessions(ctx context.Context, reason string, names ...string) error {
 	for _, name := range names {
 		if _, err := walk.Await(ctx, fmt.Sprintf("CoderSession %s is %s", name, reason),
 			w.sessionIs(name, reason)); err != nil {
@@ -50,13 +50,13 @@ func (w *world) awaitSessions(ctx context.Context, reason string, names ...strin
 }
 
 // publishedTokenID returns the id of the token in a session's Secret.
-func (w *world) publishedTokenID(ctx context.Context, name string) (string, error) {
+func (w *e2eRun) publishedTokenID(ctx context.Context, name string) (string, error) {
 	secret, err := w.getSecret(ctx, name)
 	return secret.Annotations[v1alpha1.AnnotationTokenID], err
 }
 
 // liveTokens are the ids of the session's tokens that the server accepts.
-func (w *world) liveTokens(ctx context.Context, name string) ([]string, error) {
+func (w *e2eRun) liveTokens(ctx context.Context, name string) ([]string, error) {
 	object, err := w.getSession(ctx, name)
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (w *world) liveTokens(ctx context.Context, name string) ([]string, error) {
 }
 
 // oneToken looks whether the published token is the only one of the session's that is alive.
-func (w *world) oneToken(name string) walk.Look {
+func (w *e2eRun) oneToken(name string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		id, err := w.publishedTokenID(ctx, name)
 		if err != nil {
@@ -87,7 +87,7 @@ func (w *world) oneToken(name string) walk.Look {
 // leader is who holds the operator's lease: the pod, and the process in it.
 type leader struct{ pod, identity string }
 
-func (w *world) findLeader(ctx context.Context) (leader, error) {
+func (w *e2eRun) findLeader(ctx context.Context) (leader, error) {
 	var leases coordinationv1.LeaseList
 	if err := w.client.List(ctx, &leases, client.InNamespace(operatorNamespace)); err != nil {
 		return leader{}, err
@@ -102,7 +102,7 @@ func (w *world) findLeader(ctx context.Context) (leader, error) {
 }
 
 // leadsOther looks for a leader other than the given one.
-func (w *world) leadsOther(was leader) walk.Look {
+func (w *e2eRun) leadsOther(was leader) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		now, err := w.findLeader(ctx)
 		return "the leader is " + now.identity, now.identity != "" && now.identity != was.identity, err

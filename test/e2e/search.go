@@ -23,7 +23,7 @@ var publicTexts = []string{`"msg":"readiness changed"`, `"outcome":"accepted"`}
 
 // searchEverything searches for every credential that ever existed: in the logs of pods and of the
 // cluster's programs, and in all objects that are not Secrets (B90).
-func (w *world) searchEverything(ctx context.Context) error {
+func (w *e2eRun) searchEverything(ctx context.Context) error {
 	if err := w.keeper.err(); err != nil {
 		return fmt.Errorf("not all was kept: %w", err)
 	}

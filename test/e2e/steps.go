@@ -17,7 +17,7 @@ const (
 	rollout = 3 * time.Minute
 )
 
-func (w *world) listSteps() []walk.Step {
+func (w *e2eRun) listSteps() []walk.Step {
 	return []walk.Step{
 		{Title: "The quick start, word for word",
 			Expect: "its commands are taken from docs/getting-started.md and run by a shell: install, two " +

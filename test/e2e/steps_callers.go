@@ -16,7 +16,7 @@ import (
 // starts is how often the way from a manifest to an accepted call is measured.
 const starts = 5
 
-func (w *world) measureStart(ctx context.Context) error {
+func (w *e2eRun) measureStart(ctx context.Context) error {
 	var times []time.Duration
 	for i := range starts {
 		name := fmt.Sprintf("quick-%d", i)
@@ -42,7 +42,7 @@ func (w *world) measureStart(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) startCallers(ctx context.Context) error {
+func (w *e2eRun) startCallers(ctx context.Context) error {
 	if err := w.applyManifest(ctx, "injected.yaml", injectedManifest); err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (w *world) startCallers(ctx context.Context) error {
 }
 
 // rotateToken asks for another token of session ci and waits until it reaches the pods.
-func (w *world) rotateToken(ctx context.Context) error {
+func (w *e2eRun) rotateToken(ctx context.Context) error {
 	old, err := w.publishedTokenID(ctx, "ci")
 	if err != nil {
 		return err
@@ -93,13 +93,13 @@ func (w *world) rotateToken(ctx context.Context) error {
 }
 
 // askForLifetime changes what a session asks for, so that its token is replaced.
-func (w *world) askForLifetime(ctx context.Context, name, lifetime string) error {
+func (w *e2eRun) askForLifetime(ctx context.Context, name, lifetime string) error {
 	return w.kubectl.Show(ctx, "patch", "cses", name, "-n", namespace, "--type=merge", "-p",
 		fmt.Sprintf(`{"spec":{"auth":{"mint":{"lifetime":%q}}}}`, lifetime))
 }
 
 // awaitReplacement waits until another token is published, and returns its id.
-func (w *world) awaitReplacement(ctx context.Context, name, old string) (string, error) {
+func (w *e2eRun) awaitReplacement(ctx context.Context, name, old string) (string, error) {
 	var next string
 	_, err := walk.Await(ctx, "Secret "+name+" holds another token", func(ctx context.Context) (string, bool, error) {
 		var err error
@@ -110,7 +110,7 @@ func (w *world) awaitReplacement(ctx context.Context, name, old string) (string,
 }
 
 // restartRunner restarts the pods of Deployment runner.
-func (w *world) restartRunner(ctx context.Context) error {
+func (w *e2eRun) restartRunner(ctx context.Context) error {
 	if err := w.startRunner(ctx); err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (w *world) restartRunner(ctx context.Context) error {
 		"--field-selector=involvedObject.name=runner,involvedObject.kind=CoderSession")
 }
 
-func (w *world) startRunner(ctx context.Context) error {
+func (w *e2eRun) startRunner(ctx context.Context) error {
 	if err := w.applyManifest(ctx, "runner.yaml", runnerManifest); err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (w *world) startRunner(ctx context.Context) error {
 
 // isRolledOut waits until all pods of runner call with the next token and the old one is revoked.
 // It is an error if the old one is revoked earlier.
-func (w *world) isRolledOut(old, next string) walk.Look {
+func (w *e2eRun) isRolledOut(old, next string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		live, err := w.liveTokens(ctx, "runner")
 		if err != nil {
@@ -179,7 +179,7 @@ func (w *world) isRolledOut(old, next string) walk.Look {
 
 // runnersWithout returns the pods of runner, without those that are being replaced, that do not
 // call with the token yet.
-func (w *world) runnersWithout(ctx context.Context, token string) ([]string, error) {
+func (w *e2eRun) runnersWithout(ctx context.Context, token string) ([]string, error) {
 	pods, err := w.podsOf(ctx, namespace, "app", "runner")
 	var names []string
 	for _, pod := range pods {

@@ -17,7 +17,7 @@ import (
 )
 
 // uninstallChart removes everything, and looks for what is left.
-func (w *world) uninstallChart(ctx context.Context) error {
+func (w *e2eRun) uninstallChart(ctx context.Context) error {
 	if _, err := w.kubectl.Run(ctx, "-n", namespace, "delete", "pod", "--selector=!app", "--wait=false"); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (w *world) uninstallChart(ctx context.Context) error {
 }
 
 // removeAll follows the quick start: sessions, deployments, release.
-func (w *world) removeAll(ctx context.Context) error {
+func (w *e2eRun) removeAll(ctx context.Context) error {
 	for _, kind := range []string{"cses", "cdep"} {
 		if err := w.kubectl.Show(ctx, "delete", kind, "--all-namespaces", "--all", "--timeout=60s"); err != nil {
 			return err
@@ -51,7 +51,7 @@ func (w *world) removeAll(ctx context.Context) error {
 }
 
 // noTokens makes sure that nothing that was minted is alive.
-func (w *world) noTokens(ctx context.Context) error {
+func (w *e2eRun) noTokens(ctx context.Context) error {
 	keys, err := w.coder.Minted(ctx)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (w *world) noTokens(ctx context.Context) error {
 }
 
 // rolesOnly installs the operator for one namespace, with nothing that is cluster-wide.
-func (w *world) rolesOnly(ctx context.Context) error {
+func (w *e2eRun) rolesOnly(ctx context.Context) error {
 	install := append([]string{"install", release, filepath.Join(w.root, "charts",
 		release), "--namespace", operatorNamespace,
 		"--set", "watchNamespaces={" + namespace + "}", "--set", "clusterId=e2eroles", "--set", "crds.install=false",
@@ -99,7 +99,7 @@ func (w *world) rolesOnly(ctx context.Context) error {
 }
 
 // mayReadOnly makes sure that the operator may read Secrets in one namespace only.
-func (w *world) mayReadOnly(ctx context.Context, watched string) error {
+func (w *e2eRun) mayReadOnly(ctx context.Context, watched string) error {
 	account := "--as=system:serviceaccount:" + operatorNamespace + ":" + release
 	for place, want := range map[string]string{watched: "yes", "default": "no", "kube-system": "no"} {
 		answer, err := w.kubectl.Run(ctx, "auth", "can-i", "get", "secrets", "-n", place, account)
@@ -120,7 +120,7 @@ func (w *world) mayReadOnly(ctx context.Context, watched string) error {
 
 // deleteNamespaces deletes the namespaces. A finalizer that no controller removes would keep one of
 // them.
-func (w *world) deleteNamespaces(ctx context.Context) error {
+func (w *e2eRun) deleteNamespaces(ctx context.Context) error {
 	if err := w.searchEverything(ctx); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
 )
 
-func (w *world) killLeader(ctx context.Context) error {
+func (w *e2eRun) killLeader(ctx context.Context) error {
 	old, err := w.publishedTokenID(ctx, "ci")
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (w *world) killLeader(ctx context.Context) error {
 }
 
 // killOperator kills the operator's process in a pod, so that it cannot clean up.
-func (w *world) killOperator(ctx context.Context, pod string) error {
+func (w *e2eRun) killOperator(ctx context.Context, pod string) error {
 	if !w.own {
 		return w.kubectl.Show(ctx, "-n", operatorNamespace, "delete", "pod", pod, "--grace-period=0", "--force")
 	}
@@ -87,7 +87,7 @@ func (w *world) killOperator(ctx context.Context, pod string) error {
 }
 
 // oneTokenAfter waits until the pods use a token and it is the only one that is left.
-func (w *world) oneTokenAfter(ctx context.Context, next string) error {
+func (w *e2eRun) oneTokenAfter(ctx context.Context, next string) error {
 	for _, pod := range callers {
 		if _, err := walk.Await(ctx, "pod "+pod+" uses token "+next, w.usesToken(pod, next)); err != nil {
 			return err
@@ -104,7 +104,7 @@ func (w *world) oneTokenAfter(ctx context.Context, next string) error {
 	return w.allAccepted(ctx, callers...)
 }
 
-func (w *world) partitionLeader(ctx context.Context) error {
+func (w *e2eRun) partitionLeader(ctx context.Context) error {
 	if !w.own {
 		w.term.Note("not on a cluster that others own: it takes a packet filter on the node")
 		return nil
@@ -142,7 +142,7 @@ func (w *world) partitionLeader(ctx context.Context) error {
 }
 
 // cutOff drops all packets from a pod of the operator's to the API server, until heal is called.
-func (w *world) cutOff(ctx context.Context, pod string) (heal func(context.Context) error, err error) {
+func (w *e2eRun) cutOff(ctx context.Context, pod string) (heal func(context.Context) error, err error) {
 	address, err := w.kubectl.Run(ctx, "-n", operatorNamespace, "get", "pod", pod, "-o", "jsonpath={.status.podIP}")
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ var previousChart []byte
 // imageValues are those that every installation of these tests needs.
 var imageValues = []string{"--set", "image.repository=" + operatorImage, "--set", "image.tag=" + operatorTag}
 
-func (w *world) installPrevious(ctx context.Context) error {
+func (w *e2eRun) installPrevious(ctx context.Context) error {
 	if _, err := w.folder.Write("coder-session-operator-0.1.0.tgz", previousChart); err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (w *world) installPrevious(ctx context.Context) error {
 const replicas = 2
 
 // rolledOut waits until all replicas of the operator are ready.
-func (w *world) rolledOut(ctx context.Context) error {
+func (w *e2eRun) rolledOut(ctx context.Context) error {
 	_, err := w.kubectl.Run(ctx, "-n", operatorNamespace, "rollout", "status", "deployment/"+release,
 		"--timeout="+rollout.String())
 	if err != nil {
@@ -93,7 +93,7 @@ const asPrevious = `
     - {op: remove, path: /spec/access/0/name}`
 
 // writeSamples writes the folder "samples" with one more patch of the CoderDeployment; empty: none.
-func (w *world) writeSamples(patch string) error {
+func (w *e2eRun) writeSamples(patch string) error {
 	samples, err := filepath.Rel(
 		filepath.Join(w.folder.Work, "samples"), filepath.Join(w.root, "config", "samples"))
 	if err != nil {
@@ -106,7 +106,7 @@ func (w *world) writeSamples(patch string) error {
 
 // applySamples does what the comments in config/samples tell a person to do, as chart 0.1.0 has
 // them.
-func (w *world) applySamples(ctx context.Context) error {
+func (w *e2eRun) applySamples(ctx context.Context) error {
 	if err := w.writeMaterial(ctx); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (w *world) applySamples(ctx context.Context) error {
 }
 
 // writeMaterial writes the files that a person has got from others.
-func (w *world) writeMaterial(ctx context.Context) error {
+func (w *e2eRun) writeMaterial(ctx context.Context) error {
 	n := len(w.keeper.followed) // a token's name has to be new
 	operator, err := w.coder.createToken(ctx, operatorUser, fmt.Sprintf("bootstrap-%d", n))
 	if err != nil {
@@ -155,7 +155,7 @@ func (w *world) writeMaterial(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) upgradeChart(ctx context.Context) error {
+func (w *e2eRun) upgradeChart(ctx context.Context) error {
 	before, err := w.getSecret(ctx, "ci")
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ var testImages = strings.NewReplacer(
 )
 
 // quickStart runs the commands of the quick start in the order of the page, as a newcomer would.
-func (w *world) quickStart(ctx context.Context) error {
+func (w *e2eRun) quickStart(ctx context.Context) error {
 	page, err := os.ReadFile(filepath.Join(w.root, filepath.FromSlash(quickStartPage)))
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (w *world) quickStart(ctx context.Context) error {
 }
 
 // demandHeader switches what the edge demands besides the certificate.
-func (w *world) demandHeader(ctx context.Context, demanded bool) error {
+func (w *e2eRun) demandHeader(ctx context.Context, demanded bool) error {
 	headers := map[string]string{}
 	if demanded {
 		headers[headerName] = w.material.header
@@ -111,7 +111,7 @@ func containsAny(text string, parts []string) bool {
 }
 
 // runShell runs commands in a shell with the environment of a new user.
-func (w *world) runShell(ctx context.Context, commands string) (string, error) {
+func (w *e2eRun) runShell(ctx context.Context, commands string) (string, error) {
 	command := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", commands)
 	command.Dir = w.folder.Work
 	command.Env = append(os.Environ(), w.helm.Env...)

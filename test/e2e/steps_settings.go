@@ -21,7 +21,7 @@ import (
 // writes of the certificate's Secret, half of them of the key.
 const writes = 20
 
-func (w *world) rewriteCertificate(ctx context.Context) error {
+func (w *e2eRun) rewriteCertificate(ctx context.Context) error {
 	before, err := w.coder.Verifications(ctx)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (w *world) rewriteCertificate(ctx context.Context) error {
 }
 
 // writeSecretKey writes one key of a Secret.
-func (w *world) writeSecretKey(ctx context.Context, secret, key string, value []byte) error {
+func (w *e2eRun) writeSecretKey(ctx context.Context, secret, key string, value []byte) error {
 	patch, err := json.Marshal(map[string]any{"data": map[string][]byte{key: value}})
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (w *world) writeSecretKey(ctx context.Context, secret, key string, value []
 	return w.client.Patch(ctx, object, client.RawPatch(types.MergePatchType, patch))
 }
 
-func (w *world) suspendSession(ctx context.Context) error {
+func (w *e2eRun) suspendSession(ctx context.Context) error {
 	strangers, err := certs.NewAuthority("e2e strangers", nil)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (w *world) suspendSession(ctx context.Context) error {
 	return w.allAccepted(ctx, callers...)
 }
 
-func (w *world) writePair(ctx context.Context, pair *certs.Certificate) error {
+func (w *e2eRun) writePair(ctx context.Context, pair *certs.Certificate) error {
 	if err := w.writeSecretKey(ctx, "coder-mtls", "tls.crt", pair.CertPEM); err != nil {
 		return err
 	}

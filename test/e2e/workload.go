@@ -41,7 +41,7 @@ type call struct {
 }
 
 // readCalls returns all lines that a pod has printed.
-func (w *world) readCalls(ctx context.Context, pod string) ([]call, error) {
+func (w *e2eRun) readCalls(ctx context.Context, pod string) ([]call, error) {
 	text, err := w.keeper.pods.CoreV1().Pods(namespace).GetLogs(pod, &corev1.PodLogOptions{}).DoRaw(ctx)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (w *world) readCalls(ctx context.Context, pod string) ([]call, error) {
 }
 
 // callsNow is the latest line of a pod.
-func (w *world) callsNow(ctx context.Context, pod string) (call, error) {
+func (w *e2eRun) callsNow(ctx context.Context, pod string) (call, error) {
 	calls, err := w.readCalls(ctx, pod)
 	if err != nil || len(calls) == 0 {
 		return call{}, err
@@ -68,7 +68,7 @@ func (w *world) callsNow(ctx context.Context, pod string) (call, error) {
 
 // allAccepted returns an error unless all calls of a pod were accepted and none of its containers
 // was restarted.
-func (w *world) allAccepted(ctx context.Context, pods ...string) error {
+func (w *e2eRun) allAccepted(ctx context.Context, pods ...string) error {
 	for _, pod := range pods {
 		last, err := w.callsNow(ctx, pod)
 		if err != nil {
@@ -93,7 +93,7 @@ func (w *world) allAccepted(ctx context.Context, pods ...string) error {
 }
 
 // hasAcceptedCall waits for an accepted call of a pod.
-func (w *world) hasAcceptedCall(pod string) walk.Look {
+func (w *e2eRun) hasAcceptedCall(pod string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		last, err := w.callsNow(ctx, pod)
 		return fmt.Sprintf("%d calls accepted, the last: %s %s", last.Accepted, last.Outcome,
@@ -102,7 +102,7 @@ func (w *world) hasAcceptedCall(pod string) walk.Look {
 }
 
 // usesToken waits for accepted calls of a pod with a token.
-func (w *world) usesToken(pod, token string) walk.Look {
+func (w *e2eRun) usesToken(pod, token string) walk.Look {
 	return func(ctx context.Context) (string, bool, error) {
 		last, err := w.callsNow(ctx, pod)
 		return fmt.Sprintf("%s with token %s", last.Outcome, last.Token), last.Outcome == "accepted" &&
@@ -111,7 +111,7 @@ func (w *world) usesToken(pod, token string) walk.Look {
 }
 
 // podsOf are the names of the pods with a label.
-func (w *world) podsOf(ctx context.Context, namespace, label, value string) ([]corev1.Pod, error) {
+func (w *e2eRun) podsOf(ctx context.Context, namespace, label, value string) ([]corev1.Pod, error) {
 	var list corev1.PodList
 	err := w.client.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{label: value})
 	return list.Items, err

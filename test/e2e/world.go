@@ -39,8 +39,8 @@ const (
 	testImage     = "coder-session-operator-e2e:dev"
 )
 
-// world is what runs, and what the steps have learned so far.
-type world struct {
+// e2eRun is what runs, and what the steps have learned so far.
+type e2eRun struct {
 	term  *walk.Terminal
 	abort context.CancelCauseFunc
 
@@ -93,7 +93,7 @@ func (m *material) issueClientCertificate() (*certs.Certificate, error) {
 }
 
 // startAll starts what the steps need: a cluster with the images, and the Coder server.
-func (w *world) startAll(ctx context.Context, o options) error {
+func (w *e2eRun) startAll(ctx context.Context, o options) error {
 	w.term.Heading("Coder Session Operator: end to end")
 	for _, begin := range []func(context.Context, options) error{
 		w.prepareFolder, w.startCluster, w.loadImages, w.startCoder,
@@ -105,7 +105,7 @@ func (w *world) startAll(ctx context.Context, o options) error {
 	return nil
 }
 
-func (w *world) prepareFolder(_ context.Context, o options) error {
+func (w *e2eRun) prepareFolder(_ context.Context, o options) error {
 	var err error
 	if w.root, err = filepath.Abs(o.root); err != nil {
 		return err
@@ -118,7 +118,7 @@ func (w *world) prepareFolder(_ context.Context, o options) error {
 	return err
 }
 
-func (w *world) startCluster(ctx context.Context, _ options) error {
+func (w *e2eRun) startCluster(ctx context.Context, _ options) error {
 	started := time.Now()
 	settings := cluster.Options{
 		Programs: filepath.Join(w.root, "bin", "kube"),
@@ -157,7 +157,7 @@ func (w *world) startCluster(ctx context.Context, _ options) error {
 }
 
 // loadImages loads what the Makefile has built.
-func (w *world) loadImages(ctx context.Context, _ options) error {
+func (w *e2eRun) loadImages(ctx context.Context, _ options) error {
 	archive := filepath.Join(w.folder.Work, "workloads.tar")
 	image := cluster.Image{Name: testImage, User: "65532:65532", Entrypoint: []string{"/caller"}, Files: map[string]string{
 		"/caller": filepath.Join(w.root, "bin", "e2e",
@@ -176,7 +176,7 @@ func (w *world) loadImages(ctx context.Context, _ options) error {
 }
 
 // applyManifest applies one of the embedded manifests, showing the command.
-func (w *world) applyManifest(ctx context.Context, name, text string) error {
+func (w *e2eRun) applyManifest(ctx context.Context, name, text string) error {
 	if _, err := w.folder.Write(name, []byte(text)); err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (w *world) applyManifest(ctx context.Context, name, text string) error {
 
 // reportFailure prints the error and saves the objects beside the logs. The objects hold no
 // credentials.
-func (w *world) reportFailure(err error) {
+func (w *e2eRun) reportFailure(err error) {
 	if w.folder == nil {
 		w.term.Failure(err, "")
 		return
@@ -211,7 +211,7 @@ func (w *world) reportFailure(err error) {
 }
 
 // closeAll stops the programs, the last started first, and removes the files.
-func (w *world) closeAll(keepLogs bool) error {
+func (w *e2eRun) closeAll(keepLogs bool) error {
 	var errs []error
 	if w.coder != nil {
 		errs = append(errs, w.coder.forward.Stop())
@@ -232,13 +232,13 @@ func (w *world) closeAll(keepLogs bool) error {
 }
 
 // recordFigure keeps a figure for the summary, and prints it.
-func (w *world) recordFigure(format string, args ...any) {
+func (w *e2eRun) recordFigure(format string, args ...any) {
 	figure := fmt.Sprintf(format, args...)
 	w.figures = append(w.figures, figure)
 	w.term.Seen("%s", figure)
 }
 
-func (w *world) printSummary(took time.Duration) {
+func (w *e2eRun) printSummary(took time.Duration) {
 	w.term.Heading("Measured:")
 	for _, figure := range w.figures {
 		w.term.Note("%s", figure)
@@ -247,14 +247,14 @@ func (w *world) printSummary(took time.Duration) {
 }
 
 // getObject reads an object of the main namespace.
-func getObject[T client.Object](ctx context.Context, w *world, name string, into T) (T, error) {
+func getObject[T client.Object](ctx context.Context, w *e2eRun, name string, into T) (T, error) {
 	return into, w.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, into)
 }
 
-func (w *world) getSecret(ctx context.Context, name string) (*corev1.Secret, error) {
+func (w *e2eRun) getSecret(ctx context.Context, name string) (*corev1.Secret, error) {
 	return getObject(ctx, w, name, &corev1.Secret{})
 }
 
-func (w *world) getSession(ctx context.Context, name string) (*v1alpha1.CoderSession, error) {
+func (w *e2eRun) getSession(ctx context.Context, name string) (*v1alpha1.CoderSession, error) {
 	return getObject(ctx, w, name, &v1alpha1.CoderSession{})
 }

@@ -16,7 +16,7 @@ import (
 func TestTheLastTokensAreForTheHighestPriority(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
-	s := w.deploy("prod", withRate(60)) // one a second, bursts of 10
+	s := w.connectDeployment("prod", withRate(60)) // one a second, bursts of 10
 	priorities := []connection.Priority{connection.Routine, connection.First, connection.Urgent}
 	for i, turns := range []int{6, 2, 2} {
 		for range turns {
@@ -48,28 +48,28 @@ func TestTheLastTokensAreForTheHighestPriority(t *testing.T) {
 func TestAfterAPauseTheHighestPriorityGoesFirst(t *testing.T) {
 	t.Parallel()
 	w, clk := newLimited(t)
-	s := w.deploy("prod", withRate(60))
-	s.spend(9)
+	s := w.connectDeployment("prod", withRate(60))
+	s.spendBurst(9)
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultTooManyRequests, RetryAfter: 2 * time.Second, Times: 1})
-	wantKind(t, s.ask(t.Context()), coder.RateLimited)
+	wantKind(t, s.askServer(t.Context()), coder.RateLimited)
 	clk.Step(2 * time.Second)
 	if err := s.askAs(t.Context(), connection.Routine); err == nil {
 		t.Error("a routine request was sent first")
 	}
 	s.mustAsk()
-	wantRateLimited(t, s.ask(t.Context()), time.Second)
+	wantRateLimited(t, s.askServer(t.Context()), time.Second)
 }
 
 // An operation that has started is finished, whatever its priority.
 func TestStartedOperationsIgnorePriority(t *testing.T) {
 	t.Parallel()
 	w, _ := newLimited(t)
-	s := w.deploy("prod", withRate(60))
+	s := w.connectDeployment("prod", withRate(60))
 	ctx := connection.WithLongRateLimitWait(t.Context())
 	for range 10 {
 		if err := s.askAs(ctx, connection.Routine); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wantRateLimited(t, s.ask(t.Context()), time.Second)
+	wantRateLimited(t, s.askServer(t.Context()), time.Second)
 }

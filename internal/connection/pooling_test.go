@@ -18,8 +18,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd/pki"
 )
 
 // relay forwards TCP connections and counts those that the client keeps open.
@@ -69,46 +69,47 @@ func (r *relay) pass(from net.Conn, target string) {
 // secure is a server that requires client certificates, and a deployment that has one.
 type secure struct {
 	*site
-	authority *pki.Authority
+	authority *certs.Authority
 	relay     *relay
 }
 
 func newSecure(t *testing.T, versions coderd.ListenOptions, with ...func(*v1alpha1.CoderDeploymentSpec)) *secure {
 	t.Helper()
-	authority, err := pki.NewAuthority("test", nil)
+	authority, err := certs.NewAuthority("test", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := authority.Issue(pki.Request{CommonName: "server"})
+	own, err := authority.Issue(certs.Request{CommonName: "server"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	versions.Edge.Certificate, versions.Edge.ClientCAs = &own.TLS, authority.Pool()
-	w := newWorldAt(t, clock.RealClock{}, versions)
+	w := newPoolEnvAt(t, clock.RealClock{}, versions)
 	s := &secure{authority: authority, relay: newRelay(t, w.ln.Address())}
-	w.cluster.put("ca", map[string]string{"ca.crt": string(authority.PEM())})
-	s.site = &site{world: w}
-	s.certify()
-	s.site = w.deploy("prod", append([]func(*v1alpha1.CoderDeploymentSpec){func(d *v1alpha1.CoderDeploymentSpec) {
+	w.cluster.putSecret("ca", map[string]string{"ca.crt": string(authority.PEM())})
+	s.site = &site{poolEnv: w}
+	s.renewCertificate()
+	secureSpec := func(d *v1alpha1.CoderDeploymentSpec) {
 		d.URL = "https://" + s.relay.Addr().String()
 		d.TLS = &v1alpha1.TLSConfig{ClientCertificateSecretName: "mtls",
 			CABundle: &v1alpha1.CABundleRef{Kind: "Secret", Name: "ca", Key: "ca.crt"}}
-	}}, with...)...)
+	}
+	s.site = w.connectDeployment("prod", append([]func(*v1alpha1.CoderDeploymentSpec){secureSpec}, with...)...)
 	return s
 }
 
-// certify writes a new client certificate and returns its serial number.
-func (s *secure) certify() string {
+// renewCertificate writes a new client certificate and returns its serial number.
+func (s *secure) renewCertificate() string {
 	s.t.Helper()
-	cert, err := s.authority.Issue(pki.Request{Usage: pki.Client, CommonName: "operator"})
+	cert, err := s.authority.Issue(certs.Request{Usage: certs.Client, CommonName: "operator"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.cluster.put("mtls", map[string]string{"tls.crt": string(cert.CertPEM), "tls.key": string(cert.KeyPEM)})
+	s.cluster.putSecret("mtls", map[string]string{"tls.crt": string(cert.CertPEM), "tls.key": string(cert.KeyPEM)})
 	return cert.Serial()
 }
 
-func (s *secure) last() coderd.Request {
+func (s *secure) lastRequest() coderd.Request {
 	s.t.Helper()
 	requests := s.server.Requests()
 	return requests[len(requests)-1]
@@ -123,8 +124,8 @@ func TestARetryCarriesNothingOfTheOldSnapshot(t *testing.T) {
 	}
 	s := newSecure(t, coderd.ListenOptions{}, header("X-Old"))
 	s.mustAsk() // pools a connection
-	id, serial := s.rotate(), s.certify()
-	s.edit(header("X-New"))
+	id, serial := s.rotateToken(), s.renewCertificate()
+	s.editSpec(header("X-New"))
 	s.mustAsk()
 	requests := s.server.Requests()
 	if len(requests) != 3 {
@@ -154,7 +155,7 @@ func TestARetryWhileSettlingUsesNoPooledConnection(t *testing.T) {
 	t.Parallel()
 	s := newSecure(t, coderd.ListenOptions{})
 	s.mustAsk()
-	s.settle(true)
+	s.setSettling(true)
 	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized, Times: 1})
 	s.mustAsk()
 	if got := s.ln.Handshakes().Accepted; got != 2 {
@@ -167,15 +168,15 @@ func TestARenewedCertificateIsUsedForTheNextRequest(t *testing.T) {
 	t.Parallel()
 	s := newSecure(t, coderd.ListenOptions{})
 	s.mustAsk()
-	serial := s.certify()
-	s.renew()
+	serial := s.renewCertificate()
+	s.mustResolve()
 	eventually(t, "idle connections made with the old one are closed", func() bool { return s.relay.open.Load() == 0 })
 	s.mustAsk()
-	if got := s.last().ClientCertSerial; got != serial {
+	if got := s.lastRequest().ClientCertSerial; got != serial {
 		t.Errorf("certificate %s, want the renewed %s", got, serial)
 	}
-	if s.asked() != 2 || s.retries.Load() != 0 {
-		t.Errorf("%d requests, %d retries, want 2 and none", s.asked(), s.retries.Load())
+	if s.countRequests() != 2 || s.retries.Load() != 0 {
+		t.Errorf("%d requests, %d retries, want 2 and none", s.countRequests(), s.retries.Load())
 	}
 }
 
@@ -183,7 +184,7 @@ func TestARenewedCertificateIsUsedForTheNextRequest(t *testing.T) {
 func TestACallInProgressLeavesNoConnectionOfTheOldCertificate(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*secure){
-		"renewed":   func(s *secure) { s.certify(); s.renew() },
+		"renewed":   func(s *secure) { s.renewCertificate(); s.mustResolve() },
 		"forgotten": func(s *secure) { s.pool.Forget(s.key) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -213,9 +214,9 @@ func TestEqualSettingsKeepTheirConnections(t *testing.T) {
 	s := newSecure(t, coderd.ListenOptions{})
 	s.mustAsk()
 	resolved := s.ResolvedClient()
-	s.cluster.touch("mtls")
-	s.cluster.put("ca", map[string]string{"ca.crt": "# a comment\n" + string(s.authority.PEM())})
-	if next := s.renew(); next == resolved || next.Client != resolved.Client {
+	s.cluster.touchMetadata("mtls")
+	s.cluster.putSecret("ca", map[string]string{"ca.crt": "# a comment\n" + string(s.authority.PEM())})
+	if next := s.mustResolve(); next == resolved || next.Client != resolved.Client {
 		t.Error("want a new snapshot with the same client")
 	}
 	s.mustAsk()
@@ -239,7 +240,7 @@ func TestAlertsEndInTheirReasons(t *testing.T) {
 			s := newSecure(t, coderd.ListenOptions{MinVersion: version, MaxVersion: version})
 			for _, alert := range slices.Sorted(maps.Keys(want)) {
 				remove := s.server.Inject(coderd.Fault{Kind: coderd.FaultTLSAlert, Alert: alert})
-				v := connection.ResultOf(s.ask(t.Context()))
+				v := connection.ResultOf(s.askServer(t.Context()))
 				remove()
 				if v.Reason != want[alert] || !v.AboutCaller {
 					t.Errorf("alert %d: %+v, want %s about the caller", alert, v, want[alert])
@@ -271,7 +272,7 @@ func TestCertificatesThatAreMissingOrOfUnknownAuthorities(t *testing.T) {
 			t.Parallel()
 			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 				s := newSecure(t, coderd.ListenOptions{MinVersion: version, MaxVersion: version}, tc.with)
-				if v := connection.ResultOf(s.ask(t.Context())); v.Reason != tc.reason || v.AboutCaller != tc.own {
+				if v := connection.ResultOf(s.askServer(t.Context())); v.Reason != tc.reason || v.AboutCaller != tc.own {
 					t.Errorf("%s: result %+v, want %s", tls.VersionName(version), v, tc.reason)
 				}
 			}
@@ -284,10 +285,10 @@ func TestARefusedCertificateIsRetriedWithTheRenewedOne(t *testing.T) {
 	t.Parallel()
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		s := newSecure(t, coderd.ListenOptions{MinVersion: version, MaxVersion: version})
-		serial := s.certify()
+		serial := s.renewCertificate()
 		s.server.Inject(coderd.Fault{Kind: coderd.FaultTLSAlert, Alert: 45, Times: 1})
 		s.mustAsk()
-		if got := s.last().ClientCertSerial; got != serial {
+		if got := s.lastRequest().ClientCertSerial; got != serial {
 			t.Errorf("%s: certificate %s, want the renewed %s", tls.VersionName(version), got, serial)
 		}
 	}
@@ -299,12 +300,12 @@ func TestNoCredentialInAnyMessage(t *testing.T) {
 	const sentinel = "S3NT1NEL"
 	secret := "abcdefghij-" + sentinel + "ABCDEFGHIJKLMN"
 	s := newSecure(t, coderd.ListenOptions{})
-	s.cluster.put("prod", map[string]string{"token": secret, "edge": sentinel})
-	s.edit(func(d *v1alpha1.CoderDeploymentSpec) {
+	s.cluster.putSecret("prod", map[string]string{"token": secret, "edge": sentinel})
+	s.editSpec(func(d *v1alpha1.CoderDeploymentSpec) {
 		d.Headers = []v1alpha1.Header{{Name: "X-Edge",
 			ValueFrom: &v1alpha1.HeaderSource{SecretKeyRef: &v1alpha1.SecretKeyRef{Name: "prod", Key: "edge"}}}}
 	})
-	s.renew()
+	s.mustResolve()
 	echo := "you sent Coder-Session-Token: " + secret
 	for name, fault := range map[string]coderd.Fault{
 		"refused":      {Kind: coderd.FaultUnauthorized},
@@ -315,9 +316,9 @@ func TestNoCredentialInAnyMessage(t *testing.T) {
 		"rate limited": {Kind: coderd.FaultTooManyRequests, Message: echo},
 	} {
 		for _, settling := range []bool{false, true} {
-			s.settle(settling)
+			s.setSettling(settling)
 			remove := s.server.Inject(fault)
-			err := s.ask(t.Context())
+			err := s.askServer(t.Context())
 			remove()
 			if err == nil {
 				t.Fatalf("%s: no error", name)

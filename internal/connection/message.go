@@ -18,8 +18,8 @@ var remedies = map[string]string{
 		"of another kind into the Secret that tls.clientCertificateSecretName names",
 	v1alpha1.ReasonCertificateAuthorityUnknown: "the server does not know the authority that signed the client " +
 		"certificate: put one of an authority that it knows into the Secret that tls.clientCertificateSecretName names",
-	v1alpha1.ReasonCertificateAccessDenied: "the server knows the client certificate and does not let its owner " +
-		"in: have it let in, or use another one",
+	v1alpha1.ReasonCertificateAccessDenied: "the server does not give the owner of the client certificate " +
+		"access: have it given, or use another certificate",
 	v1alpha1.ReasonCertificateRequired: "the server demands a client certificate: name a Secret with one in " +
 		"tls.clientCertificateSecretName",
 }
@@ -31,8 +31,8 @@ func conditionMessage(reason string, e *coder.Error) string {
 	}
 	switch reason {
 	case v1alpha1.ReasonServerUntrusted:
-		return "the server's certificate is not trusted " +
-			"(name its authority in tls.caBundle, or its name in tls.serverName): " + e.Message
+		return "the server's certificate is not trusted: " + e.Message +
+			"; name its authority in tls.caBundle, or its name in tls.serverName"
 	case v1alpha1.ReasonUnauthorized:
 		return withServerAnswer("the server refuses the credential", e)
 	case v1alpha1.ReasonUserSuspended:
@@ -43,7 +43,7 @@ func conditionMessage(reason string, e *coder.Error) string {
 		return withServerAnswer("no answer from the server", e)
 	}
 	if e.Kind == coder.Malformed || e.Kind == coder.Redirected {
-		return withServerAnswer("that is no answer of a Coder server, or not to what was asked: look at the url", e)
+		return withServerAnswer("the answer is not one of a Coder server: correct the url, or see which proxy answers", e)
 	}
 	return e.Error()
 }

@@ -27,27 +27,27 @@ func TestRenewReadsOnlyWhatMayHaveChanged(t *testing.T) {
 		wired  bool // with another client
 	}{
 		"nothing":       {},
-		"only metadata": {change: func(s *site) { s.cluster.touch("prod") }, reads: 1, moved: true},
-		"a value":       {change: func(s *site) { s.rotate() }, reads: 1, moved: true, wired: true},
+		"only metadata": {change: func(s *site) { s.cluster.touchMetadata("prod") }, reads: 1, moved: true},
+		"a value":       {change: func(s *site) { s.rotateToken() }, reads: 1, moved: true, wired: true},
 		"a value that the cache does not show yet": {change: func(s *site) {
-			value, _ := s.token()
-			s.cluster.lag(true)
-			s.cluster.put("prod", map[string]string{"token": value})
+			value, _ := s.createToken()
+			s.cluster.SetCacheLag(true)
+			s.cluster.putSecret("prod", map[string]string{"token": value})
 		}},
 		"the spec, and nothing that is sent": {
-			change: func(s *site) { s.edit(withRate(10)) }, reads: 1, moved: true,
+			change: func(s *site) { s.editSpec(withRate(10)) }, reads: 1, moved: true,
 		},
 		"the timeout": {
-			change: func(s *site) { s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Verify.Timeout = "7s" }) },
+			change: func(s *site) { s.editSpec(func(d *v1alpha1.CoderDeploymentSpec) { d.Verify.Timeout = "7s" }) },
 			reads:  1, moved: true, wired: true,
 		},
 		"a retry has been there first": {
-			change: func(s *site) { s.rotate(); s.mustAsk() }, reads: 1, moved: true, wired: true,
+			change: func(s *site) { s.rotateToken(); s.mustAsk() }, reads: 1, moved: true, wired: true,
 		},
 		"a retry has been there first, the timeout included": {
 			change: func(s *site) {
-				s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Verify.Timeout = "7s" })
-				s.rotate()
+				s.editSpec(func(d *v1alpha1.CoderDeploymentSpec) { d.Verify.Timeout = "7s" })
+				s.rotateToken()
 				s.mustAsk()
 			},
 			reads: 1, moved: true, wired: true,
@@ -55,19 +55,19 @@ func TestRenewReadsOnlyWhatMayHaveChanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newWorld(t, clock.RealClock{}).deploy("prod")
+			s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
 			resolved, before := s.ResolvedClient(), s.cluster.readsOf("prod")
 			if tc.change != nil {
 				tc.change(s)
 			}
-			next := s.renew()
+			next := s.mustResolve()
 			if got := s.cluster.readsOf("prod") - before; got != tc.reads {
 				t.Errorf("%d reads, want %d", got, tc.reads)
 			}
 			if moved, wired := next != resolved, next.Client != resolved.Client; moved != tc.moved || wired != tc.wired {
 				t.Errorf("another resolved client: %t, another client: %t; want %t, %t", moved, wired, tc.moved, tc.wired)
 			}
-			if s.renew() != next || next != s.ResolvedClient() {
+			if s.mustResolve() != next || next != s.ResolvedClient() {
 				t.Error("a second renewal changed something")
 			}
 			s.mustAsk()
@@ -78,17 +78,17 @@ func TestRenewReadsOnlyWhatMayHaveChanged(t *testing.T) {
 // A cache that is older than what was read from the API server does not count as a change.
 func TestACacheThatLagsBehindIsNoChange(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, clock.RealClock{}).deploy("prod")
-	s.cluster.lag(true)
-	s.rotate()
-	s.edit(nothing)
-	resolved, before := s.renew(), s.cluster.readsOf("prod")
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+	s.cluster.SetCacheLag(true)
+	s.rotateToken()
+	s.editSpec(keepSpec)
+	resolved, before := s.mustResolve(), s.cluster.readsOf("prod")
 	s.mustAsk()
 	for range 3 {
-		s.renew()
+		s.mustResolve()
 	}
-	s.cluster.lag(false)
-	if s.renew() != resolved || s.cluster.readsOf("prod") != before {
+	s.cluster.SetCacheLag(false)
+	if s.mustResolve() != resolved || s.cluster.readsOf("prod") != before {
 		t.Error("settings were read again")
 	}
 }
@@ -96,11 +96,11 @@ func TestACacheThatLagsBehindIsNoChange(t *testing.T) {
 // B11: a reconcile that started with an older object does not restore its settings.
 func TestAnOutdatedObjectDoesNotBringOldSettingsBack(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, clock.RealClock{}).deploy("prod")
-	outdated := s.object()
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+	outdated := s.currentObject()
 	value := "v"
-	s.edit(func(d *v1alpha1.CoderDeploymentSpec) { d.Headers = []v1alpha1.Header{{Name: "X-New", Value: &value}} })
-	resolved := s.renew()
+	s.editSpec(func(d *v1alpha1.CoderDeploymentSpec) { d.Headers = []v1alpha1.Header{{Name: "X-New", Value: &value}} })
+	resolved := s.mustResolve()
 	if got, err := s.Resolve(t.Context(), outdated); err != nil || got != resolved {
 		t.Errorf("resolved another client (%v)", err)
 	}
@@ -108,7 +108,7 @@ func TestAnOutdatedObjectDoesNotBringOldSettingsBack(t *testing.T) {
 	s.deployments[s.key] = outdated // the cache lags behind
 	s.mu.Unlock()
 	s.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized})
-	wantConfigChanging(t, s.ask(t.Context()))
+	wantConfigChanging(t, s.askServer(t.Context()))
 	if s.ResolvedClient() != resolved {
 		t.Error("a refusal brought old settings back")
 	}
@@ -122,11 +122,11 @@ func TestAnOutdatedObjectDoesNotBringOldSettingsBack(t *testing.T) {
 // B12
 func TestAFailingResolveKeepsTheLastWorkingClient(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, clock.RealClock{}).deploy("prod")
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
 	resolved := s.ResolvedClient()
-	s.cluster.put("prod", nil)
+	s.cluster.putSecret("prod", nil)
 	for range 2 {
-		got, err := s.Resolve(t.Context(), s.object())
+		got, err := s.Resolve(t.Context(), s.currentObject())
 		var reference *authconfig.ReferenceError
 		if got != nil || !errors.As(err, &reference) || !reference.Missing || reference.Key != "token" {
 			t.Fatalf("client %v, error %v, want the missing key", got, err)
@@ -136,23 +136,23 @@ func TestAFailingResolveKeepsTheLastWorkingClient(t *testing.T) {
 		t.Error("the last working client is gone")
 	}
 	s.mustAsk()
-	s.cluster.blindfold(errors.New("no cache"))
-	if _, err := s.Resolve(t.Context(), s.object()); err == nil || s.ResolvedClient() != resolved {
+	s.cluster.failReads(errors.New("no cache"))
+	if _, err := s.Resolve(t.Context(), s.currentObject()); err == nil || s.ResolvedClient() != resolved {
 		t.Errorf("error %v, want that of the cache, and the client kept", err)
 	}
 }
 
 func TestManyRefusalsAndRenewalsAtOnceReadEachChangeOnce(t *testing.T) {
 	t.Parallel()
-	s := newWorld(t, clock.RealClock{}).deploy("prod", withRate(100000))
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod", withRate(100000))
 	for range 5 {
 		before := s.cluster.readsOf("prod")
-		s.rotate()
-		object := s.object()
+		s.rotateToken()
+		object := s.currentObject()
 		var all sync.WaitGroup
 		for range 8 {
 			all.Go(func() {
-				if err := s.ask(t.Context()); err != nil {
+				if err := s.askServer(t.Context()); err != nil {
 					t.Errorf("refused: %v", err)
 				}
 			})
@@ -179,8 +179,8 @@ func TestManyRefusalsAndRenewalsAtOnceReadEachChangeOnce(t *testing.T) {
 // B20
 func TestConnectionsShareNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clock.RealClock{})
-	one, other := w.deploy("one"), w.deploy("other")
+	w := newPoolEnv(t, clock.RealClock{})
+	one, other := w.connectDeployment("one"), w.connectDeployment("other")
 	one.mustAsk()
 	other.mustAsk()
 	first, second := w.server.Requests()[0], w.server.Requests()[1]
@@ -189,10 +189,10 @@ func TestConnectionsShareNothing(t *testing.T) {
 	}
 	one.RequestReverification()
 	one.SetVerificationStatus(connection.VerificationStatus{Problem: "broken"})
-	w.cluster.put("one", nil)
-	one.settle(true)
+	w.cluster.putSecret("one", nil)
+	one.setSettling(true)
 	w.server.Inject(coderd.Fault{Kind: coderd.FaultUnauthorized, Times: 1})
-	wantConfigChanging(t, one.ask(t.Context()))
+	wantConfigChanging(t, one.askServer(t.Context()))
 	other.mustAsk()
 	if other.ReverificationRequested() || other.Settling() || other.VerificationStatus().Problem != "" ||
 		one.Inventory == other.Inventory {
@@ -209,8 +209,8 @@ func TestConnectionsShareNothing(t *testing.T) {
 
 func TestThePoolKeepsOneConnectionForEachDeployment(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clock.RealClock{})
-	s := w.deploy("prod")
+	w := newPoolEnv(t, clock.RealClock{})
+	s := w.connectDeployment("prod")
 	if w.pool.Get(s.key) != s.Connection {
 		t.Error("another connection for the same deployment")
 	}
@@ -265,7 +265,7 @@ func TestSetVerificationStatusReportsChanges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newWorld(t, clock.RealClock{}).pool.Get(types.NamespacedName{Name: "prod"})
+			c := newPoolEnv(t, clock.RealClock{}).pool.Get(types.NamespacedName{Name: "prod"})
 			if c.SetVerificationStatus(connection.VerificationStatus{}) {
 				t.Error("the zero status is reported as a change")
 			}
