@@ -33,8 +33,8 @@ UNIT_PACKAGES = $$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}
 # The race detector makes the controllers' random schedules six times as slow, so that with it only a
 # few of them run. Then all run without it. Little of their memory lives long: the garbage collector
 # has time.
-ALL_SCHEDULES = $(if $(and $(RACE),$(filter ./... ./controllers ./controllers/...,$(PKG))),\
-	GOGC=800 go test -run '^TestRandomSchedules$$' $(TEST_FLAGS) ./controllers)
+ALL_SCHEDULES = $(if $(and $(RACE),$(filter ./... ./test/... ./test/simulation,$(PKG))),\
+	GOGC=800 go test -run '^TestRandomSchedules$$' $(TEST_FLAGS) ./test/simulation)
 
 # The chart's copies of what is generated into config.
 CHART_FILES = charts/coder-session-operator/files
@@ -139,7 +139,7 @@ e2e: helm build ## Use it all in a cluster: one of its own, which needs root, or
 
 .PHONY: soak
 soak: ## Run random schedules for SOAK_TIME. A failure names the seed that repeats it.
-	SOAK=$(SOAK_TIME) go test -run '^TestSoak$$' -count=1 -timeout 0 -v ./controllers
+	SOAK=$(SOAK_TIME) go test -run '^TestSoak$$' -count=1 -timeout 0 -v ./test/simulation
 
 .PHONY: bench
 bench: kube ## Run the benchmarks at scale.

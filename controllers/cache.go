@@ -23,7 +23,7 @@ import (
 // not watched returns an error instead of starting a watch.
 func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
 	o := cache.Options{
-		DefaultTransform:            stripUnused,
+		DefaultTransform:            StripUnused,
 		ReaderFailOnMissingInformer: true,
 	}
 	if len(namespaces) > 0 {
@@ -59,10 +59,10 @@ func (c restrictedClient) Get(
 	return c.Client.Get(ctx, key, object, options...)
 }
 
-// stripUnused removes fields that the operator does not use before an object is cached.
+// StripUnused removes fields that the operator does not use before an object is cached.
 // From metadata-only objects it removes all annotations but the operator's own, because
 // kubectl's last-applied-configuration of a Secret contains the Secret's data.
-func stripUnused(in any) (any, error) {
+func StripUnused(in any) (any, error) {
 	object, ok := in.(client.Object)
 	if !ok {
 		return in, nil

@@ -10,12 +10,19 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/deployment"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/controllers/retention"
+	"github.com/coder-session-operator/coder-session-operator/controllers/session"
+	"github.com/coder-session-operator/coder-session-operator/controllers/session/certificate"
+	"github.com/coder-session-operator/coder-session-operator/controllers/session/mint"
+	"github.com/coder-session-operator/coder-session-operator/controllers/session/oauth"
+	"github.com/coder-session-operator/coder-session-operator/controllers/session/supplied"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
@@ -47,7 +54,7 @@ type Options struct {
 	// Cluster is the id of this cluster, which is part of the names of minted tokens.
 	Cluster string
 	Clock   Clock
-	Jitter  Jitter
+	Jitter  reconcile.Jitter
 	Metrics *metrics.Metrics
 	// Roots returns the root certificates that are trusted in addition to a CA bundle.
 	Roots func() (*x509.CertPool, error)
@@ -77,97 +84,123 @@ type Options struct {
 	Namespaces []string
 }
 
-// Setup adds both controllers to a manager. See the package documentation for how they
-// depend on each other.
+// Setup adds both controllers to a manager. See the package documentation for how they depend on each
+// other.
 //
 // It returns the pool of connections, for other components that call the deployments.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, error) {
-	if err := addIndexes(ctx, mgr.GetFieldIndexer(), inventory.Names{Cluster: o.Cluster}); err != nil {
+	if err := lookup.AddIndexes(ctx, mgr.GetFieldIndexer(), inventory.Names{Cluster: o.Cluster}); err != nil {
 		return nil, err
 	}
-	c := newReconcilers(ctx, apiAccess{
-		client:    restrictedClient{mgr.GetClient(), o.Namespaces},
-		apiReader: mgr.GetAPIReader(),
-		recorder:  mgr.GetEventRecorder(FieldOwner),
+	c := New(ctx, APIAccess{
+		Client:    restrictedClient{mgr.GetClient(), o.Namespaces},
+		APIReader: mgr.GetAPIReader(),
+		Recorder:  mgr.GetEventRecorder(FieldOwner),
 	}, o)
-	if err := c.deployments.watch(mgr, c.deploymentQueue, o.MaxConcurrent); err != nil {
-		return nil, err
+	for _, controller := range []reconcile.Controller{
+		{
+			Name: "coderdeployment", Reconciler: c.Deployments, Queue: c.DeploymentQueue,
+			Watches: c.Deployments.Watches(), Workers: o.MaxConcurrent,
+		},
+		{
+			Name: "codersession", Reconciler: c.Sessions, Queue: c.SessionQueue,
+			Watches: c.Sessions.Watches(), Workers: sessionWorkers(o.MaxConcurrent),
+		},
+	} {
+		if err := controller.AddTo(mgr); err != nil {
+			return nil, err
+		}
 	}
-	return c.sessions.pool, c.sessions.watch(mgr, c.sessionQueue, sessionWorkers(o.MaxConcurrent))
+	return c.Pool, nil
 }
 
-// sessionWorkers returns the number of workers of the session controller. A single
-// deployment gets half of them, see fairQueue.
+// sessionWorkers returns the number of workers of the session controller. A single deployment gets
+// half of them, see package fairqueue.
 func sessionWorkers(concurrent int) int { return 2 * concurrent }
 
-// controllerOptions enables warm-up: a replica that is not the leader fills its caches,
-// so that it can take over without delay.
-func controllerOptions(concurrent int) controller.Options {
-	return controller.Options{MaxConcurrentReconciles: concurrent, EnableWarmup: ptr.To(true)}
+// APIAccess groups the clients of the API server.
+type APIAccess struct {
+	// Client reads from caches, APIReader from the API server.
+	Client    client.Client
+	APIReader client.Reader
+	Recorder  status.Recorder
 }
 
-// apiAccess groups the clients of the API server.
-type apiAccess struct {
-	client    client.Client // reads from caches
-	apiReader client.Reader // reads from the API server
-	recorder  status.Recorder
+// Controllers are both reconcilers and their queues. Create them with [New].
+type Controllers struct {
+	Deployments     *deployment.Reconciler
+	Sessions        *session.Reconciler
+	DeploymentQueue *reconcile.Queue
+	SessionQueue    *reconcile.Queue
+
+	// Pool holds the connections, Retention the decisions that deployments make about sessions.
+	Pool      *connection.Pool
+	Retention *retention.Decisions
 }
 
-// reconcilers groups both reconcilers and their queues.
-type reconcilers struct {
-	deployments     *DeploymentReconciler
-	sessions        *SessionReconciler
-	deploymentQueue *queue
-	sessionQueue    *queue
-}
-
-// newReconcilers builds both reconcilers and connects them: changes of settings and of
-// supplied tokens are debounced and then enqueue the object they belong to; a deployment
-// enqueues its sessions.
-func newReconcilers(ctx context.Context, a apiAccess, o Options) reconcilers {
+// New builds both reconcilers and connects them: changes of settings and of supplied tokens are
+// debounced and then enqueue the object they belong to; a deployment enqueues its sessions.
+func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	names := inventory.Names{Cluster: o.Cluster}
-	deployments, sessions := &queue{}, &queue{}
-	settings := debounce.New(o.Clock, func(key types.NamespacedName) { deployments.add(key, 0) })
-	tokens := debounce.New(o.Clock, func(key types.NamespacedName) { sessions.add(key, 0) })
-	retention := newRetentionDecisions()
+	deployments, sessions := &reconcile.Queue{}, &reconcile.Queue{}
+	settings := debounce.New(o.Clock, func(key types.NamespacedName) { deployments.Add(key, 0) })
+	tokens := debounce.New(o.Clock, func(key types.NamespacedName) { sessions.Add(key, 0) })
+	decisions := retention.New()
 	streams := stream.NewSet(ctx, stream.Options{
 		Clock:  o.Clock,
 		Jitter: func() float64 { return o.Jitter(time.Second).Seconds() },
-		Notify: sessions.enqueueHolders,
+		Notify: func(n stream.Notification) {
+			for _, holder := range n.Holders {
+				sessions.Add(holder, 0)
+			}
+		},
 	})
-	writer := status.NewWriter(a.client, a.recorder, o.Clock)
-	pool := connection.NewPool(connection.Options{
-		Resolver:   authconfig.NewResolver(a.apiReader, a.client, o.Key, o.Roots),
-		Deployment: deploymentGetter(a.client),
-		Settling:   settings.Settling,
+	writer := status.NewWriter(a.Client, a.Recorder, o.Clock)
+	pool := newPool(a, o, settings.Settling)
+	tools := &session.Tools{
+		Client: a.Client, APIReader: a.APIReader, Secrets: secret.NewStore(a.APIReader, a.Client, o.Key), Key: o.Key,
+		Names: names, Status: writer, Metrics: o.Metrics, Clock: o.Clock, NamespaceLabels: o.NamespaceLabels,
+	}
+	return Controllers{
+		Pool: pool, Retention: decisions, DeploymentQueue: deployments, SessionQueue: sessions,
+		Deployments: deployment.New(deployment.Options{
+			Client: a.Client, APIReader: a.APIReader, Pool: pool, Debouncer: settings, Status: writer,
+			Metrics: o.Metrics, Names: names, Clock: o.Clock, Jitter: o.Jitter, Sessions: sessions,
+			Streams: streams, Retention: decisions, OrphanGrace: o.OrphanGrace,
+		}),
+		Sessions: session.New(tools, authMethods(tools, a, o), session.Options{
+			Pool: pool, Debouncer: tokens, Workloads: workload.NewStore(a.APIReader, a.Client), Streams: streams,
+			Retention: decisions, Queue: sessions, Deployments: deployments, Jitter: o.Jitter,
+			RevocationTimeout: o.RevocationTimeout, Workers: sessionWorkers(o.MaxConcurrent),
+		}),
+	}
+}
+
+// authMethods registers the auth methods.
+func authMethods(tools *session.Tools, a APIAccess, o Options) session.Methods {
+	grants := grant.NewStore(a.APIReader, a.Client)
+	return session.Methods{
+		v1alpha1.AuthMint:        mint.New(tools),
+		v1alpha1.AuthToken:       supplied.New(tools),
+		v1alpha1.AuthOAuth:       oauth.New(tools, grants, o.RedirectURIs, o.Random, o.Instance),
+		v1alpha1.AuthCertificate: certificate.Method{},
+	}
+}
+
+// newPool returns the pool of connections.
+func newPool(a APIAccess, o Options, settling func(types.NamespacedName) bool) *connection.Pool {
+	return connection.NewPool(connection.Options{
+		Resolver:   authconfig.NewResolver(a.APIReader, a.Client, o.Key, o.Roots),
+		Deployment: deploymentGetter(a.Client),
+		Settling:   settling,
 		Clock:      o.Clock,
-		Names:      names,
+		Names:      inventory.Names{Cluster: o.Cluster},
 		UserAgent:  o.UserAgent,
 		Observe: func(key types.NamespacedName, call coder.Call) {
 			o.Metrics.Requested(key.Namespace, key.Name, call.Operation, outcomeLabel(call.Kind), call.Duration)
 		},
 		Retried: func(key types.NamespacedName) { o.Metrics.SilentRetry(key.Namespace, key.Name) },
 	})
-	return reconcilers{
-		deploymentQueue: deployments,
-		sessionQueue:    sessions,
-		deployments: &DeploymentReconciler{
-			client: a.client, apiReader: a.apiReader, pool: pool, debouncer: settings, status: writer,
-			metrics: o.Metrics, names: names, clock: o.Clock, jitter: o.Jitter, sessions: sessions,
-			streams: streams, retention: retention, orphanGrace: o.OrphanGrace,
-			memory: map[types.NamespacedName]*deploymentMemory{},
-		},
-		sessions: &SessionReconciler{
-			client: a.client, apiReader: a.apiReader, readsNamespaceLabels: o.NamespaceLabels, pool: pool, debouncer: tokens,
-			secrets: secret.NewStore(a.apiReader, a.client, o.Key), key: o.Key,
-			grants: grant.NewStore(a.apiReader, a.client), redirectURIs: o.RedirectURIs, random: o.Random, instance: o.Instance,
-			streams: streams, workloads: workload.NewStore(a.apiReader, a.client), rollouts: newRollouts(),
-			retention: retention, names: names, status: writer, metrics: o.Metrics,
-			clock: o.Clock, jitter: o.Jitter, deployments: deployments, revocationTimeout: o.RevocationTimeout,
-			fairQueue: newFairQueue(sessionWorkers(o.MaxConcurrent), func(key types.NamespacedName) { sessions.add(key, 0) }),
-			memory:    map[types.NamespacedName]*sessionMemory{},
-		},
-	}
 }
 
 type getDeployment = func(context.Context, types.NamespacedName) (*v1alpha1.CoderDeployment, error)

@@ -122,6 +122,12 @@ const (
 	ReasonCertificateExpired = "CertificateExpired"
 	// ReasonCertificateNotYetValid: the client certificate's time has not begun.
 	ReasonCertificateNotYetValid = "CertificateNotYetValid"
+	// ReasonAPIServerRefused: the Kubernetes API server refuses a request of the operator: a quota, an
+	// admission policy, a missing right, an invalid or too large object.
+	ReasonAPIServerRefused = "APIServerRefused"
+	// ReasonAPIServerUnavailable: the Kubernetes API server does not serve the operator. It is asked
+	// again automatically.
+	ReasonAPIServerUnavailable = "APIServerUnavailable"
 	// ReasonTerminating: the object is deleted; a CoderDeployment waits for its sessions, a
 	// CoderSession revokes its tokens.
 	ReasonTerminating = "Terminating"

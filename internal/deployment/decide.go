@@ -14,6 +14,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // Defaults of spec.verify, for objects that were stored without them.
@@ -29,6 +30,9 @@ const shortestInterval = time.Second
 
 // Decide returns what to do about a deployment. It is deterministic and safe for concurrent use.
 func Decide(o Observation) Plan {
+	if f := o.Failures.Of(failure.Observe, string(AddFinalizer), string(RemoveFinalizer)); f != nil {
+		return reportAPIFailure(o, *f)
+	}
 	if p, decided := decideFinalizer(o); decided {
 		return p
 	}
@@ -50,6 +54,20 @@ func Decide(o Observation) Plan {
 	return reportTermination(o, reportVerification(o))
 }
 
+// reportAPIFailure reports that the API server failed or refused a request without which nothing can
+// be decided. Status stays as it is; after a refusal, Ready is False (B111).
+func reportAPIFailure(o Observation, f failure.Failure) Plan {
+	p := Plan{KeepStatus: true, RequeueAt: o.Now.Add(VerifyInterval(o.Deployment))}
+	refused := f.Class == failure.Refused
+	if refused {
+		p.setCondition(v1alpha1.ConditionConfigResolved, metav1.ConditionUnknown, f.Reason, f.Message)
+	}
+	if refused || meta.FindStatusCondition(o.Deployment.Status.Conditions, v1alpha1.ConditionReady) == nil {
+		p.setCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, f.Reason, f.Message)
+	}
+	return p
+}
+
 // decideFinalizer keeps a deleted deployment until its last session is gone.
 func decideFinalizer(o Observation) (Plan, bool) {
 	finalized := slices.Contains(o.Deployment.Finalizers, v1alpha1.DeploymentFinalizer)
@@ -65,9 +83,12 @@ func decideFinalizer(o Observation) (Plan, bool) {
 	return Plan{}, false
 }
 
-func verifyInterval(o Observation) time.Duration {
-	return max(o.Deployment.Spec.Verify.Interval.Or(DefaultInterval), shortestInterval)
+// VerifyInterval is the time between two verifications of the same settings. It is positive.
+func VerifyInterval(d *v1alpha1.CoderDeployment) time.Duration {
+	return max(d.Spec.Verify.Interval.Or(DefaultInterval), shortestInterval)
 }
+
+func verifyInterval(o Observation) time.Duration { return VerifyInterval(o.Deployment) }
 
 // needsVerification reports whether the current settings have no verification that is still valid.
 func needsVerification(o Observation) bool {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // Observation is all that is known about a deployment at one moment. It is never changed after it
@@ -27,6 +28,9 @@ type Observation struct {
 	TokenListing            TokenListing
 	Renewal                 Renewal
 	Sessions                Sessions
+	// Failures are the actions that failed and may not be tried again yet. With one of
+	// [failure.Observe], the rest of the observation is incomplete.
+	Failures failure.Set
 }
 
 // Config is the result of resolving the spec's references.

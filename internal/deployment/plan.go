@@ -36,6 +36,9 @@ type Plan struct {
 	Action Action
 	// SkipStatusUpdate is true if status stays as it is, because the observation is not reliable.
 	SkipStatusUpdate bool
+	// KeepStatus is true if only the conditions change in status, because the observation is
+	// incomplete.
+	KeepStatus bool
 	// Conditions are set; those in ConditionsToRemove are removed.
 	Conditions         []metav1.Condition
 	ConditionsToRemove []string
@@ -73,6 +76,9 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	}
 	status.ObservedGeneration = o.Deployment.Generation
 	changed := p.applyConditions(status, o)
+	if p.KeepStatus {
+		return
+	}
 	counts := o.Sessions.Counts
 	status.Sessions = &counts
 	status.LastHandledVerifyAt = p.HandledVerificationRequest

@@ -38,18 +38,32 @@ var reserved = []string{
 	KeyURL, KeySession, KeyEnvURL, KeyEnvToken, KeyHeaders, KeyCertificate, KeyPrivateKey, KeyCA,
 }
 
+// RenderError is about inputs that would result in an invalid Secret. Its text contains no value.
+type RenderError struct {
+	// Session is the name of the session.
+	Session string
+	// Err says what is wrong.
+	Err error
+}
+
+// Error names the session.
+func (e *RenderError) Error() string {
+	return fmt.Sprintf("render the Secret of session %s: %v", e.Session, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *RenderError) Unwrap() error { return e.Err }
+
 // Render creates the Secret for the input: complete, without resourceVersion. If a template cannot
-// be rendered, the error is a *[TemplateError]. Other errors are about inputs that would result in
-// an invalid Secret. No error contains a value.
+// be rendered, the error is a *[TemplateError], otherwise a *[RenderError]. No error contains a value.
 func Render(key fingerprint.Key, in Input) (*corev1.Secret, error) {
 	if in.Token.ID != "" && in.Token.Value.Reveal() == "" {
 		// Otherwise the Secret would name a token that it does not contain.
-		return nil, fmt.Errorf("render the Secret of session %s: the value of token %s is missing",
-			in.Session.Name, in.Token.ID)
+		return nil, &RenderError{in.Session.Name, fmt.Errorf("the value of token %s is missing", in.Token.ID)}
 	}
 	data, err := layOut(in)
 	if err != nil {
-		return nil, fmt.Errorf("render the Secret of session %s: %w", in.Session.Name, err)
+		return nil, &RenderError{in.Session.Name, err}
 	}
 	if err := renderTemplates(data, in); err != nil {
 		return nil, err

@@ -52,6 +52,33 @@ func (s *Store) Write(ctx context.Context, in Input, prior State) (State, error)
 	return s.updateSecret(ctx, wanted, in.Session)
 }
 
+// TryWrite asks the API server whether it would take what [Store.Write] sends, as a dry run: quotas,
+// admission policies and rights are checked, and nothing changes. Errors are those of Write.
+func (s *Store) TryWrite(ctx context.Context, in Input, prior State) error {
+	wanted, err := Render(s.key, in)
+	if err != nil {
+		return err
+	}
+	if prior.Ownership == Absent {
+		if err := s.writer.Create(ctx, wanted, client.DryRunAll); err != nil {
+			return fmt.Errorf("create Secret %s: %w", keyOf(in.Session), err)
+		}
+		return nil
+	}
+	live, err := s.readExpected(ctx, in.Session, prior)
+	if err != nil {
+		return fmt.Errorf("write Secret %s: %w", keyOf(in.Session), err)
+	}
+	wanted.ObjectMeta = mergeMetadata(&live.ObjectMeta, &wanted.ObjectMeta)
+	if live.Type != wanted.Type || ptr.Deref(live.Immutable, false) {
+		return nil // it would be replaced
+	}
+	if err := s.writer.Update(ctx, wanted, client.DryRunAll); err != nil {
+		return fmt.Errorf("update Secret %s: %w", keyOf(in.Session), err)
+	}
+	return nil
+}
+
 // Withdraw deletes the Secret if it is still as in prior. It succeeds if the Secret is gone
 // already, and leaves a foreign one alone. If another writer changed it in between, the error is a
 // conflict.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // noon is the time of all observations that set no other time.
@@ -41,7 +42,7 @@ var (
 // option changes the observation that session returns.
 type option func(*Observation)
 
-// newSession is an observation of a session with its finalizer, of a verified deployment, and without
+// session is an observation of a session with its finalizer, of a verified deployment, and without
 // a Secret. Options add the rest.
 func newSession(name string, options ...option) Observation {
 	o := Observation{
@@ -115,7 +116,7 @@ func lookedUp(id, username string) option {
 	}
 }
 
-// withPublishedToken is a token that was minted so long ago, for 24 hours, with its Secret, status and entry
+// published is a token that was minted so long ago, for 24 hours, with its Secret, status and entry
 // in the token list.
 func withPublishedToken(id string, serial int64, age time.Duration) option {
 	return func(o *Observation) {
@@ -173,7 +174,7 @@ func publishedPlain() option {
 	}
 }
 
-// withReady sets the previous Ready condition.
+// ready sets the previous Ready condition.
 func withReady(is bool, reason string) option {
 	return func(o *Observation) {
 		status := metav1.ConditionFalse
@@ -192,7 +193,7 @@ func withReady(is bool, reason string) option {
 	}
 }
 
-// withPendingRevocation adds a token to status that is to be revoked after so long.
+// retires adds a token to status that is to be revoked after so long.
 func withPendingRevocation(id string, in time.Duration) option {
 	return func(o *Observation) {
 		o.Session.Status.PendingRevocations = append(
@@ -209,9 +210,9 @@ func alsoListed(id string, serial int64) option {
 	}
 }
 
-func failedTo(action Action, class FailureClass, reason string) option {
+func failedTo(action Action, class failure.Class, reason string) option {
 	return func(o *Observation) {
-		o.Failure = &Failure{Action: action, Class: class, Reason: reason, Message: "it did not work"}
+		o.Failures = failure.Set{{Action: string(action), Class: class, Reason: reason, Message: "it did not work"}}
 	}
 }
 
@@ -232,6 +233,16 @@ func withDeletion(ago time.Duration) option {
 	}
 }
 
+// tokenEnded makes status name a token that has expired.
+func tokenEnded(o *Observation) {
+	at := metav1.NewTime(o.Now.Add(-time.Second))
+	o.Session.Status.Token.ExpirationTime = &at
+}
+
+func createdAgo(age time.Duration) option {
+	return func(o *Observation) { o.Session.CreationTimestamp = metav1.NewTime(o.Now.Add(-age)) }
+}
+
 func noFinalizer(o *Observation)         { o.Session.Finalizers = nil }
 func withPause(o *Observation)           { o.Session.Spec.Paused = true }
 func statusForgotten(o *Observation)     { o.Session.Status = v1alpha1.CoderSessionStatus{} }
@@ -245,7 +256,7 @@ type outcome struct {
 	Lifetime time.Duration // of Mint
 	Revoke   []string
 
-	Keep, Again, Backoff, RevokeAll bool
+	Keep, Backoff, RevokeAll bool
 
 	// Status and reason, such as "True Active". Empty: unchanged; "absent": removed.
 	Ready, Authenticated, Synced, Cut string
@@ -257,7 +268,7 @@ type outcome struct {
 
 func outcomeOf(o Observation, p Plan) outcome {
 	got := outcome{
-		Do: p.Action, Serial: p.Mint.Serial, Lifetime: p.Mint.Lifetime, Keep: p.SkipStatusUpdate, Again: p.RequeueNow,
+		Do: p.Action, Serial: p.Mint.Serial, Lifetime: p.Mint.Lifetime, Keep: p.SkipStatusUpdate || p.KeepStatus,
 		Backoff: p.Backoff, RevokeAll: p.RevokeAll, Abandoned: p.Abandoned,
 	}
 	if p.Action != Nothing {
@@ -327,7 +338,7 @@ func diffStatus(a, b v1alpha1.CoderSessionStatus) string {
 	return cmp.Diff(a, b)
 }
 
-// storeStatus returns what the API server would return: times in whole seconds, no empty values.
+// stored returns what the API server would return: times in whole seconds, no empty values.
 func storeStatus(status v1alpha1.CoderSessionStatus) v1alpha1.CoderSessionStatus {
 	text, err := json.Marshal(status)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -20,8 +21,9 @@ type policy func(Observation) (Plan, bool)
 // auth method decides. Access comes before spec.paused, so that pausing does not keep a credential
 // that the session may no longer have (B32).
 var policies = []policy{
+	observationIncomplete,
+	issuedGrantUnstored,
 	beingDeleted,
-	onWriteConflict,
 	accessDenied,
 	sessionPaused,
 	stayRetired,
@@ -55,15 +57,6 @@ func choosePlan(o Observation) Plan {
 	default:
 		return decideConnection(o)
 	}
-}
-
-// onWriteConflict observes the session again after a write conflict, because the observation is out
-// of date.
-func onWriteConflict(o Observation) (Plan, bool) {
-	if o.Failure == nil || o.Failure.Class != Conflict {
-		return Plan{}, false
-	}
-	return Plan{SkipStatusUpdate: true, RequeueNow: true}, true
 }
 
 func sessionPaused(o Observation) (Plan, bool) {
@@ -113,11 +106,34 @@ func configChanging(o Observation) (Plan, bool) {
 	d := o.Deployment
 	switch {
 	case d.Settling || d.Result.Outcome == authcheck.ConfigChanging:
-		return Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(time.Second)}, true
+		return waitForVerification(o, time.Second), true
 	case d.Problem == "" && d.Result.Outcome == authcheck.Unknown:
-		return Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(d.verifyInterval())}, true
+		return waitForVerification(o, d.VerifyInterval()), true
 	}
 	return Plan{}, false
+}
+
+// firstStatusDelay is how long a new session may be without a status, so that one that gets its
+// credential at once is written once.
+const firstStatusDelay = time.Second
+
+// waitForVerification leaves status as it is. A session that has none gets one after a second, so
+// that there is always a status (B111).
+func waitForVerification(o Observation, wait time.Duration) Plan {
+	p := Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(wait)}
+	if meta.FindStatusCondition(o.Session.Status.Conditions, v1alpha1.ConditionReady) != nil {
+		return p
+	}
+	due := o.Session.CreationTimestamp.Add(firstStatusDelay)
+	if o.Now.Before(due) {
+		p.requeueBy(due)
+		return p
+	}
+	key := o.Session.DeploymentKey()
+	first := notReady(v1alpha1.ReasonVerifying, fmt.Sprintf(
+		"waiting until CoderDeployment %q in namespace %q is verified", key.Name, key.Namespace))
+	first.RequeueAt = p.RequeueAt
+	return first
 }
 
 func templateInvalid(o Observation) (Plan, bool) {
@@ -128,38 +144,6 @@ func templateInvalid(o Observation) (Plan, bool) {
 	p := notReady(v1alpha1.ReasonConfigInvalid, message)
 	p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid, message)
 	return p, true
-}
-
-// lastActionFailed turns a failed action into conditions and the time of the next attempt. Failed
-// revocations, restarts and grant removals are left to completePlan.
-func lastActionFailed(o Observation) (Plan, bool) {
-	f := o.Failure
-	if f == nil || f.Action == Revoke || f.Action == Restart || f.Action == ForgetGrant {
-		return Plan{}, false
-	}
-	switch f.Class {
-	case ConfigChanging:
-		return Plan{SkipStatusUpdate: true, RequeueAt: o.Now.Add(time.Second)}, true
-	case Config:
-		p := notReady(v1alpha1.ReasonConfigInvalid, f.Message)
-		p.RequeueAt = o.Now.Add(o.Deployment.verifyInterval())
-		return p, true
-	case Wait:
-		p := keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonRateLimited, rateLimited)
-		p.Backoff = f.RetryAfter <= 0
-		if !p.Backoff {
-			// Not earlier, not even for a token that is about to expire: the server asked for it
-			// (B52).
-			p.RequeueAt = o.Now.Add(f.RetryAfter)
-		}
-		return p, true
-	case Denied:
-		return keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, f.Reason, f.Message), true
-	default:
-		p := keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonUnreachable, f.Message)
-		p.Backoff = true
-		return p, true
-	}
 }
 
 // workPriority is the priority of the session's work. Replacing a credential becomes urgent in the
@@ -190,11 +174,13 @@ func (o Observation) priorityByExpiry(due, end time.Time) Priority {
 // completePlan adds to a plan what does not depend on the policy that made it: the tokens to be
 // revoked with their times, restarts, and the parts of status that mirror what is published.
 func completePlan(o Observation, p Plan) Plan {
-	leavesTraces := p.Action == Mint || p.Action == Publish || p.Action == RegisterClient
-	if leavesTraces && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer) {
-		return Plan{Action: AddFinalizer}
+	if p.Action == StoreGrant {
+		return p
 	}
-	if p.SkipStatusUpdate {
+	switch {
+	case p.leavesTraces() && !slices.Contains(o.Session.Finalizers, v1alpha1.SessionFinalizer):
+		return Plan{Action: AddFinalizer}
+	case p.SkipStatusUpdate, p.KeepStatus:
 		return p
 	}
 	if p.Token == nil {
@@ -212,12 +198,25 @@ func completePlan(o Observation, p Plan) Plan {
 	setWorkspaceWatchedCondition(o, &p)
 	p.PendingRevocations = pendingRevocations(o, p.RevokeAll)
 	p.PendingRevocations = p.PendingRevocations[:min(len(p.PendingRevocations), maxPendingRevocations)]
-	if p.Action == Nothing && (p.RevokeAll || !o.Session.Spec.Paused) {
-		revokeDueTokens(o, &p)
-		forgetGrant(o, &p)
-		requeueForWorkspace(o, &p)
-	}
+	planCleanup(o, &p)
 	return p
+}
+
+// leavesTraces reports whether the action creates something that has to be revoked later.
+func (p Plan) leavesTraces() bool {
+	return p.Action == Mint || p.Action == Publish || p.Action == RegisterClient
+}
+
+// planCleanup plans what a session that is not being deleted no longer needs. beingDeleted decides
+// all of that for others.
+func planCleanup(o Observation, p *Plan) {
+	paused := o.Session.Spec.Paused && !p.RevokeAll
+	if p.Action != Nothing || paused || !o.Session.DeletionTimestamp.IsZero() {
+		return
+	}
+	revokeDueTokens(o, p)
+	forgetGrant(o, p)
+	requeueForWorkspace(o, p)
 }
 
 // defaultInterval is used if the deployment is not known, shortestInterval if it asks for a shorter
@@ -227,8 +226,8 @@ const (
 	shortestInterval = time.Second
 )
 
-// verifyInterval is the time between two verifications.
-func (d Deployment) verifyInterval() time.Duration {
+// VerifyInterval is the time between two verifications. It is positive.
+func (d Deployment) VerifyInterval() time.Duration {
 	if d.Interval <= 0 {
 		return defaultInterval
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // Which policy decides if several could.
@@ -32,15 +33,23 @@ func TestPolicies(t *testing.T) {
 			with(withPause, withPendingRevocation("t3", -time.Hour)),
 			outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t3": -time.Hour}},
 		},
-		"B15 paused: an edited Secret stays edited": {
+		"B15 paused: an withNewGeneration Secret stays edited": {
 			with(withPause, withSecret(func(s *Secret) { s.InSync = false })), outcome{Ready: "False Paused"},
 		},
 		"B08 settling: status stays as it is": {due(settling), outcome{Keep: true, Wake: time.Second}},
 		"B08 settling: a refusal is not believed": {
-			newSession("ci", withToken(), checkedAs(value, 0, refused), settling), outcome{Keep: true, Wake: time.Second},
+			newSession("ci", withToken(), checkedAs(value, 0, refused), withReady(true, v1alpha1.ReasonActive), settling),
+			outcome{Keep: true, Wake: time.Second},
+		},
+		"B111 settling, and there is no status yet": {
+			newSession("ci", withToken(), settling), outcome{Ready: "False Verifying", Wake: time.Second},
+		},
+		"settling, and the session was just created": {
+			newSession("ci", withToken(), settling, createdAgo(200*time.Millisecond)),
+			outcome{Keep: true, Wake: 800 * time.Millisecond},
 		},
 		"B08 settling: nor is a failure": {
-			due(settling, failedTo(Mint, Denied, v1alpha1.ReasonUnauthorized)), outcome{Keep: true, Wake: time.Second},
+			due(settling, failedTo(Mint, failure.Denied, v1alpha1.ReasonUnauthorized)), outcome{Keep: true, Wake: time.Second},
 		},
 		"B08 settling: what is due is not revoked": {
 			with(settling, withPendingRevocation("t3", 0)), outcome{Keep: true, Wake: time.Second},
@@ -163,7 +172,7 @@ func TestPriority(t *testing.T) {
 	with := func(age time.Duration, options ...option) Observation {
 		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, age)}, options...)...)
 	}
-	busy := failedTo(LookUpUser, Wait, v1alpha1.ReasonRateLimited)
+	busy := failedTo(LookUpUser, failure.Wait, v1alpha1.ReasonRateLimited)
 	for name, tc := range map[string]struct {
 		seen Observation
 		want Priority

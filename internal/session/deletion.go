@@ -18,7 +18,7 @@ import (
 //	status names the token ──► DeleteSecret or RetainSecret ──► FindLostToken ──► Revoke
 //	  ──► ForgetGrant ──► RemoveFinalizer
 //
-// A step that fails is retried with backoff until the timeout, then RemoveFinalizer is next.
+// A step that fails is tried again by the loop until the timeout, then RemoveFinalizer is next.
 func beingDeleted(o Observation) (Plan, bool) {
 	s := o.Session
 	switch {
@@ -26,24 +26,18 @@ func beingDeleted(o Observation) (Plan, bool) {
 		return Plan{}, false
 	case !slices.Contains(s.Finalizers, v1alpha1.SessionFinalizer):
 		return Plan{SkipStatusUpdate: true}, true
-	case o.Failure != nil:
-		return handleDeletionFailure(o), true
-	case o.Secret.Exists:
+	case o.failureOf(RemoveFinalizer) != nil:
+		p := notReady(v1alpha1.ReasonTerminating, stableFailure(o.failureOf(RemoveFinalizer)))
+		p.RevokeAll = true
+		return p, true
+	}
+	if f := o.failureOf(DeleteSecret, RetainSecret, FindLostToken, Revoke, ForgetGrant); f != nil {
+		return waitForRevocation(o, stableFailure(f)), true
+	}
+	if o.Secret.Exists {
 		return removeSecret(o), true
 	}
 	return revokeOnServer(o), true
-}
-
-// handleDeletionFailure retries at once after a write conflict, and waits after any other failure.
-func handleDeletionFailure(o Observation) Plan {
-	if o.Failure.Class == Conflict {
-		return Plan{SkipStatusUpdate: true, RequeueNow: true}
-	}
-	why := o.Failure.Message
-	if o.Failure.Class == Wait {
-		why = rateLimited
-	}
-	return waitForRevocation(o, why)
 }
 
 // removeSecret deletes the Secret, or retains it without an owner if the spec says so.
@@ -72,11 +66,7 @@ func revokeOnServer(o Observation) Plan {
 	case len(pending) == 0:
 		return Plan{Action: ForgetGrant}
 	}
-	p := Plan{Action: Revoke}
-	for _, t := range pending {
-		p.Revoke = append(p.Revoke, TokenRef{ID: t.ID, Name: t.Name})
-	}
-	return p
+	return Plan{Action: Revoke, Revoke: AllTokens(o)}
 }
 
 // waitForRevocation reports what the deletion waits for, and removes the finalizer after the
@@ -104,7 +94,7 @@ func waitForRevocation(o Observation, why string) Plan {
 	p := notReady(v1alpha1.ReasonAwaitingDeployment,
 		fmt.Sprintf("the deletion waits until %s can be revoked: %s", what, why))
 	p.RevokeAll = true
-	p.Backoff = true
+	p.Backoff = len(o.Failures) == 0
 	p.RequeueAt = end
 	if !o.Secret.Exists {
 		p.Token = o.Session.Status.Token // the next pass, too, has to know the last serial

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 func TestDeletion(t *testing.T) {
@@ -22,7 +23,7 @@ func TestDeletion(t *testing.T) {
 		s.Secret = &v1alpha1.GeneratedSecret{DeletionPolicy: v1alpha1.DeletionPolicyRetain}
 	})
 	waiting := outcome{
-		RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: interval,
+		RevokeAll: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute,
 		Retiring: map[string]time.Duration{"t4": 0},
 	}
 	checkRows(t, map[string]row{
@@ -61,35 +62,40 @@ func TestDeletion(t *testing.T) {
 		"nor does a foreign Secret": {
 			with(func(o *Observation) { o.Secret = Secret{Foreign: true} }), outcome{Do: FindLostToken, Serial: 5},
 		},
-		"a write conflict": {with(failedTo(DeleteSecret, Conflict, "")), outcome{Keep: true, Again: true}},
 		"the Secret could not be retained: the finalizer stays": {
 			newSession(
-				"ci", withToken(), publishedSupplied(value), withDeletion(0), retain, failedTo(RetainSecret, Transient, ""),
+				"ci", withToken(), publishedSupplied(value), withDeletion(0), retain, failedTo(RetainSecret, failure.Transient, ""),
 			),
-			outcome{RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 10 * time.Minute},
+			outcome{RevokeAll: true, Ready: "False AwaitingDeployment", Wake: 10 * time.Minute},
 		},
-		"the server cannot be asked: wait": {with(secretGone, failedTo(FindLostToken, Transient, "")), waiting},
+		"the server cannot be asked: wait": {with(secretGone, failedTo(FindLostToken, failure.Transient, "")), waiting},
 		"a revocation fails: wait": {
-			with(secretGone, searched, failedTo(Revoke, Denied, v1alpha1.ReasonForbidden)), waiting,
+			with(secretGone, searched, failedTo(Revoke, failure.Denied, v1alpha1.ReasonForbidden)), waiting,
 		},
 		"the deployment is gone: wait": {
 			with(secretGone, withDeployment(func(d *Deployment) { *d = Deployment{} })),
 			outcome{
-				RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: interval,
+				RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute,
 				Retiring: map[string]time.Duration{"t4": 0},
 			},
 		},
 		"the wait ends with the timeout": {
-			with(secretGone, withDeletion(9*time.Minute), failedTo(FindLostToken, Transient, "")),
+			with(secretGone, withDeletion(9*time.Minute), failedTo(FindLostToken, failure.Transient, "")),
 			outcome{
-				RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: time.Minute,
+				RevokeAll: true, Ready: "False AwaitingDeployment", Wake: time.Minute,
 				Retiring: map[string]time.Duration{"t4": 0},
 			},
 		},
 		"after the timeout the session goes, and names the tokens that are left": {
-			with(secretGone, withDeletion(10*time.Minute), failedTo(FindLostToken, Transient, ""),
-				withPendingRevocation("t3", time.Hour)),
+			with(secretGone, withDeletion(10*time.Minute), failedTo(FindLostToken, failure.Transient, ""), withPendingRevocation("t3", time.Hour)),
 			outcome{Do: RemoveFinalizer, Abandoned: []string{"t3", "t4"}},
+		},
+		"a finalizer that the API server keeps: status says so, and it is tried again": {
+			with(secretGone, searched, revoked, failedTo(RemoveFinalizer, failure.Refused, v1alpha1.ReasonAPIServerRefused)),
+			outcome{RevokeAll: true, Ready: "False Terminating"},
+		},
+		"what failed before the deletion does not delay it": {
+			with(failedTo(Restart, failure.Refused, v1alpha1.ReasonAPIServerRefused)), outcome{Do: DeleteSecret},
 		},
 		"after the timeout it still tries first": {
 			with(secretGone, withDeletion(time.Hour)), outcome{Do: FindLostToken, Serial: 5},
@@ -100,9 +106,9 @@ func TestDeletion(t *testing.T) {
 func TestWaitingForRevocationKeepsTheLastSerial(t *testing.T) { // B41
 	t.Parallel()
 	o := newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), withDeletion(time.Minute),
-		withSecret(func(s *Secret) { *s = Secret{} }), failedTo(FindLostToken, Transient, ""))
+		withSecret(func(s *Secret) { *s = Secret{} }), failedTo(FindLostToken, failure.Transient, ""))
 	Decide(o).Apply(&o.Session.Status, 1, o.Now)
-	o.Failure, o.ServerTokens = nil, ServerTokens{}
+	o.Failures, o.ServerTokens = nil, ServerTokens{}
 	if p := Decide(o); p.Action != FindLostToken || p.Mint.Serial != 5 {
 		t.Errorf("the next pass does %q with serial %d, want %q for 5", p.Action, p.Mint.Serial, FindLostToken)
 	}

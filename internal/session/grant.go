@@ -11,6 +11,8 @@ type Grant struct {
 	Problem string
 	// Exists is true if a grant document exists: there is something to revoke or to delete.
 	Exists bool
+	// Unstored is true if a grant was issued and could not be stored yet. It exists in memory only.
+	Unstored bool
 	// Registered is true if the server knows the session as a client, with the current settings.
 	Registered bool
 	// Shared names another session of the same user that uses the same static client; empty: none.
@@ -30,6 +32,9 @@ type Grant struct {
 	Scopes              []string
 	// Refreshable is true if there is a refresh token.
 	Refreshable bool
+	// RefreshedAfterRefusal is true if the access token is from a refresh that the refusal of the
+	// previous one caused.
+	RefreshedAfterRefusal bool
 	// Lacks names the scopes that are wanted and were not granted. Empty: none.
 	Lacks string
 	// Exceeds is why the access rules do not allow what was granted. Empty: they do, or they deny

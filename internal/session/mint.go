@@ -118,6 +118,9 @@ func replaceToken(o Observation) Plan {
 		p.Backoff = true
 		return p
 	}
+	if o.Secret.WriteRefused {
+		return Plan{Action: TryPublish, User: &target.User}
+	}
 	return Plan{Action: Mint, User: &target.User, Mint: MintRequest{
 		Serial: o.lastSerial() + 1, UserID: target.User.ID, Lifetime: o.requestedLifetime(),
 		SpecDigest: withRenewalRequest(o.SpecDigest, o.renewalRequest()),
@@ -128,7 +131,7 @@ func replaceToken(o Observation) Plan {
 // because the change may be made on the server.
 func configInvalid(o Observation, message string) Plan {
 	p := notReady(v1alpha1.ReasonConfigInvalid, message)
-	p.RequeueAt = o.Now.Add(o.Deployment.verifyInterval())
+	p.RequeueAt = o.Now.Add(o.Deployment.VerifyInterval())
 	return p
 }
 

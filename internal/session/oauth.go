@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // decideOAuth decides for auth.oauth:
@@ -39,6 +40,15 @@ func decideOAuth(o Observation) Plan {
 	return decideHeldGrant(o)
 }
 
+// issuedGrantUnstored stores a grant that exists in the operator's memory only, whatever else there
+// is to do: the previous one is no longer valid.
+func issuedGrantUnstored(o Observation) (Plan, bool) {
+	if !o.Grant.Unstored || o.failureOf(StoreGrant) != nil {
+		return Plan{}, false
+	}
+	return Plan{Action: StoreGrant}, true
+}
+
 // decideHeldGrant decides for a session that has an access token.
 func decideHeldGrant(o Observation) Plan {
 	g := o.Grant
@@ -52,8 +62,15 @@ func decideHeldGrant(o Observation) Plan {
 	if g.Refreshable && (requested || !o.serverNow().Before(o.refreshTime())) {
 		return Plan{Action: RefreshGrant}
 	}
-	p := publishIfAccepted(o, g.Fingerprint)
+	return publishGrant(o, publishIfAccepted(o, g.Fingerprint))
+}
+
+// publishGrant completes the plan for an access token that is not due.
+func publishGrant(o Observation, p Plan) Plan {
+	g := o.Grant
 	switch {
+	case p.Action == Nothing && o.isGrantRefused():
+		return Plan{Action: RefreshGrant}
 	case p.Action == Publish && g.Shared != "":
 		return Plan{Action: EndGrant, GrantEndReason: GrantEndReason{endedShared, fmt.Sprintf(
 			"session %s has the only grant that Coder allows for this user and OAuth client: consent as another user, "+
@@ -66,6 +83,20 @@ func decideHeldGrant(o Observation) Plan {
 		p.requeueBy(g.ExpiresAt.Add(-o.Skew))
 	}
 	return p
+}
+
+// isGrantRefused reports whether the server refuses the access token and a refresh may help (B66).
+// If the token is from such a refresh already, its refusal has another cause, and the next refresh
+// waits an interval.
+func (o Observation) isGrantRefused() bool {
+	g, check := o.Grant, o.CredentialCheck
+	again := g.RefreshedAfterRefusal && check.Time.Before(g.IssuedAt.Add(o.Deployment.VerifyInterval()))
+	return g.Refreshable && !again && isTokenRefused(check.Result) && check.Credential == g.Fingerprint
+}
+
+// isTokenRefused tells a refusal of a token from one of a certificate or a user.
+func isTokenRefused(r authcheck.Result) bool {
+	return r.Outcome == authcheck.Rejected && r.Reason == v1alpha1.ReasonUnauthorized
 }
 
 // grantEndReason is why the grant can no longer be used; the zero value: it can.
@@ -150,9 +181,8 @@ func forgetGrant(o Observation, p *Plan) {
 	if !o.Grant.Exists || !o.isGrantObsolete(*p) || p.Action != Nothing || published {
 		return
 	}
-	if o.Failure != nil || !o.canCallServer() {
-		p.Backoff = p.Backoff || o.Failure != nil
-		p.requeueBy(o.Now.Add(o.Deployment.verifyInterval()))
+	if o.failureOf(ForgetGrant) != nil || !o.canCallServer() {
+		p.requeueBy(o.Now.Add(o.Deployment.VerifyInterval()))
 		return
 	}
 	p.Action = ForgetGrant

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // withOAuth is a session that is registered as a client.
@@ -21,12 +22,12 @@ func withOAuth() option {
 
 func withGrant(change func(*Grant)) option { return func(o *Observation) { change(&o.Grant) } }
 
-// withConsentRequest sets a consent request, made so long ago.
+// asked sets a consent request, made so long ago.
 func withConsentRequest(ago time.Duration) option {
 	return withGrant(func(g *Grant) { g.URL, g.URLEnds = "https://coder.example/authorize", noon.Add(10*time.Minute-ago) })
 }
 
-// withHeldGrant is a grant of 24 hours, given so long ago.
+// holding is a grant of 24 hours, given so long ago.
 func withHeldGrant(age time.Duration) option {
 	return withGrant(func(g *Grant) {
 		g.Held, g.Refreshable, g.ID, g.Fingerprint = true, true, "granted", value
@@ -89,8 +90,7 @@ func TestDecideOAuth(t *testing.T) {
 			with(withConsentRequest(10 * time.Minute)), outcome{Do: StartAuthorization},
 		},
 		"B62 a code is being redeemed": {
-			with(withConsentRequest(time.Minute), back(time.Second)), waiting(v1alpha1.ReasonVerifying, "absent",
-				59*time.Second),
+			with(withConsentRequest(time.Minute), back(time.Second)), waiting(v1alpha1.ReasonVerifying, "absent", 59*time.Second),
 		},
 		"B62 the code was not redeemed": {
 			with(withConsentRequest(2*time.Minute), back(time.Minute)), outcome{Do: StartAuthorization},
@@ -128,10 +128,9 @@ func TestDecideOAuth(t *testing.T) {
 			outcome{Do: RefreshGrant},
 		},
 		"B65 a refresh that fails is tried again": {
-			with(publishedGrant(16*time.Hour), failedTo(RefreshGrant, Transient, "")),
+			with(publishedGrant(16*time.Hour), failedTo(RefreshGrant, failure.Transient, "")),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval,
-				Backoff: true,
 			},
 		},
 		"B67 while a process may be spending it": {
@@ -162,8 +161,18 @@ func TestDecideOAuth(t *testing.T) {
 			with(withConsentRequest(0), withEndedGrant("ClientShared", 0, true)),
 			waiting(v1alpha1.ReasonConfigInvalid, "False ConfigInvalid", 10*time.Minute),
 		},
+		"B66 the token is refused: the grant is refreshed": {
+			with(withHeldGrant(0), checkedAs(value, 0, refused)), outcome{Do: RefreshGrant},
+		},
+		"B66 refused an interval after it was refreshed for that: once more": {
+			with(withHeldGrant(interval), withGrant(func(g *Grant) { g.RefreshedAfterRefusal = true }), checkedAs(value, 0, refused)),
+			outcome{Do: RefreshGrant},
+		},
+		"a grant that was issued and could not be stored comes first": {
+			with(withHeldGrant(0), withDeletion(0), withGrant(func(g *Grant) { g.Unstored = true })), outcome{Do: StoreGrant},
+		},
 		"B66 refused although it was refreshed: it waits": {
-			with(withHeldGrant(0), checkedAs(value, 0, refused)),
+			with(withHeldGrant(0), withGrant(func(g *Grant) { g.RefreshedAfterRefusal = true }), checkedAs(value, 0, refused)),
 			outcome{
 				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent",
 				Suspended: v1alpha1.ReasonUnauthorized, Wake: interval,
@@ -174,8 +183,7 @@ func TestDecideOAuth(t *testing.T) {
 			newSession("ci", withMint("bot"), withGrant(func(g *Grant) { g.Exists = true })), outcome{Do: LookUpUser},
 		},
 		"B71 the method was switched: then the grant goes": {
-			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour),
-				withGrant(func(g *Grant) { g.Exists = true })),
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), withGrant(func(g *Grant) { g.Exists = true })),
 			outcome{Do: ForgetGrant},
 		},
 		"B71 not while it is still published": {
@@ -194,18 +202,17 @@ func TestDecideOAuth(t *testing.T) {
 		"B71 deleted: first the Secret": {
 			with(publishedGrant(0), withDeletion(0)), outcome{Do: DeleteSecret},
 		},
-		"B71 deleted: then the grant": {with(withHeldGrant(0), withDeletion(0)),
-			outcome{Do: ForgetGrant}},
+		"B71 deleted: then the grant":                      {with(withHeldGrant(0), withDeletion(0)), outcome{Do: ForgetGrant}},
 		"B71 deleted: a registration without a grant, too": {with(withDeletion(0)), outcome{Do: ForgetGrant}},
 		"deleted: all is gone": {
 			with(withGrant(func(g *Grant) { *g = Grant{} }), withDeletion(0)), outcome{Do: RemoveFinalizer},
 		},
 		"deleted: the server cannot be reached": {
-			with(withHeldGrant(0), withDeletion(time.Minute), failedTo(ForgetGrant, Transient, "")),
-			outcome{RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute},
+			with(withHeldGrant(0), withDeletion(time.Minute), failedTo(ForgetGrant, failure.Transient, "")),
+			outcome{RevokeAll: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute},
 		},
 		"deleted: it is given up, and named": {
-			with(withHeldGrant(0), withDeletion(10*time.Minute), failedTo(ForgetGrant, Transient, "")),
+			with(withHeldGrant(0), withDeletion(10*time.Minute), failedTo(ForgetGrant, failure.Transient, "")),
 			outcome{Do: RemoveFinalizer, Abandoned: []string{"granted"}},
 		},
 	})
@@ -220,13 +227,11 @@ func TestAuthorizationIsShown(t *testing.T) {
 	}{
 		"while a person is asked": {newSession("ci", withOAuth(), withConsentRequest(0)), true},
 		"while the deployment is out of reach": {
-			newSession("ci", withOAuth(), withConsentRequest(0),
-				withDeployment(func(d *Deployment) { d.Result = unreachable })), true,
+			newSession("ci", withOAuth(), withConsentRequest(0), withDeployment(func(d *Deployment) { d.Result = unreachable })), true,
 		},
 		"not of a paused session": {newSession("ci", withOAuth(), withConsentRequest(0), withPause), false},
 		"not after it has ended": {
-			newSession("ci", withOAuth(), withConsentRequest(10*time.Minute), failedTo(StartAuthorization, Transient, "")),
-			false,
+			newSession("ci", withOAuth(), withConsentRequest(10*time.Minute), failedTo(StartAuthorization, failure.Transient, "")), false,
 		},
 		"not after a person came back": {
 			newSession("ci", withOAuth(), withConsentRequest(0), withGrant(func(g *Grant) { g.SpentAt = noon })), false,

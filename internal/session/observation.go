@@ -7,6 +7,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // Observation is all that is known about a session at one moment. It is never changed after it was
@@ -48,13 +49,24 @@ type Observation struct {
 	Retention RetentionDecision
 	// TemplateError is why the Secret's templates cannot be rendered. Empty: they can.
 	TemplateError string
-	// Failure is the last action that failed in this pass; nil: none did.
-	Failure *Failure
+	// Failures are the actions that failed and may not be tried again yet. With one of
+	// [failure.Observe], the rest of the observation is incomplete.
+	Failures failure.Set
 	// RevokedTokens are the ids of tokens that were found revoked, or were revoked, in this pass.
 	RevokedTokens []string
 	// LostTokenSearched is true if in this pass the server was asked for a token that a lost
 	// response may have left there.
 	LostTokenSearched bool
+}
+
+// failureOf returns the open failure of one of the actions, the last one if there are several; nil:
+// none of them failed.
+func (o Observation) failureOf(actions ...Action) *failure.Failure {
+	names := make([]string, len(actions))
+	for i, action := range actions {
+		names[i] = string(action)
+	}
+	return o.Failures.Of(names...)
 }
 
 // serverNow is the time by the server's clock.
@@ -109,6 +121,9 @@ type Secret struct {
 	// ResourceVersion and Fingerprint of the Secret as last seen.
 	ResourceVersion string
 	Fingerprint     string
+	// WriteRefused is true if the API server refused the last write of the Secret. Before another
+	// token is minted, the write is tried without one.
+	WriteRefused bool
 }
 
 // Published is the token in the generated Secret, without its value.
@@ -198,34 +213,4 @@ type RetentionDecision struct {
 	// LastActiveTime is the activity that the decision is based on. The decision is out of date for
 	// a session that was active later.
 	LastActiveTime time.Time
-}
-
-// FailureClass is what a failed action waits for.
-type FailureClass int
-
-const (
-	// Transient failures are retried with backoff.
-	Transient FailureClass = iota
-	// Wait failures are retried after Failure.RetryAfter.
-	Wait
-	// ConfigChanging failures happened while the deployment's settings were changing.
-	ConfigChanging
-	// Config failures wait for a person to change something; they are retried once in an interval.
-	Config
-	// Denied failures are about the operator's own credential.
-	Denied
-	// Conflict failures are write conflicts: the session has to be observed again.
-	Conflict
-)
-
-// Failure is an action that failed.
-type Failure struct {
-	// Action that failed. A failed revocation says nothing about the published credential.
-	Action Action
-	Class  FailureClass
-	// Reason for the conditions; empty if the class is enough.
-	Reason  string
-	Message string
-	// RetryAfter, for Wait.
-	RetryAfter time.Duration
 }

@@ -27,6 +27,8 @@ const (
 	Mint Action = "Mint"
 	// CheckCredential asks the server whom the credential belongs to.
 	CheckCredential Action = "CheckCredential"
+	// TryPublish asks the API server, without a change, whether it would take the Secret.
+	TryPublish Action = "TryPublish"
 	// Publish writes the Secret from a credential that the server accepts.
 	Publish Action = "Publish"
 	// DeleteSecret deletes the Secret.
@@ -46,6 +48,8 @@ const (
 	RegisterClient Action = "RegisterClient"
 	// StartAuthorization creates a request for a person's consent.
 	StartAuthorization Action = "StartAuthorization"
+	// StoreGrant writes a grant that was issued and could not be stored yet.
+	StoreGrant Action = "StoreGrant"
 	// RefreshGrant exchanges the refresh token for new tokens.
 	RefreshGrant Action = "RefreshGrant"
 	// ResolveInterruptedRefresh finds out whether the server carried out a refresh whose response
@@ -71,6 +75,9 @@ type Plan struct {
 
 	// SkipStatusUpdate is true if status stays as it is, because the observation is not reliable.
 	SkipStatusUpdate bool
+	// KeepStatus is true if only the conditions change in status, because the observation is
+	// incomplete.
+	KeepStatus bool
 	// RevokeAll is true if the session may not have a credential: all its minted tokens are revoked
 	// now, the published one as soon as its Secret is gone.
 	RevokeAll bool
@@ -103,8 +110,6 @@ type Plan struct {
 	// Backoff is true if the next pass comes earlier than RequeueAt, with a delay that grows each
 	// time.
 	Backoff bool
-	// RequeueNow is true if the session has to be observed again at once.
-	RequeueNow bool
 }
 
 // Priority decides whose work is done first if the rate limit does not allow all of it (B52). The

@@ -3,6 +3,7 @@
 package session
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // properties hold for every observation. Each returns what is wrong; empty: nothing.
@@ -25,7 +27,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 	},
 	"a plan that does nothing says Ready, or keeps the status": func(_ Observation, p Plan) string {
 		return failIf(
-			p.Action == Nothing && !p.SkipStatusUpdate && p.findCondition(v1alpha1.ConditionReady) == nil,
+			p.Action == Nothing && !p.SkipStatusUpdate && !p.KeepStatus && p.findCondition(v1alpha1.ConditionReady) == nil,
 			"Ready is missing",
 		)
 	},
@@ -116,7 +118,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 		d, u := o.Deployment, o.TargetUser
 		deployment := d.Found && d.Result.OK() && !d.Settling && d.Problem == "" && d.Denied == "" && d.User != nil
 		session := !o.Session.Spec.Paused && o.Session.DeletionTimestamp.IsZero() && !o.Secret.Foreign
-		may := deployment && session && o.TemplateError == "" && (o.Failure == nil || o.Failure.Action == Revoke) &&
+		may := deployment && session && o.TemplateError == "" && o.lastFailure() == nil && o.Failures.Of(failure.Observe) == nil &&
 			u.Known && !u.Missing && !u.Suspended && u.User.Username == "bot" && len(o.Session.Finalizers) > 0
 		return failIf(p.Action == Mint && !may, "it is minted")
 	},
@@ -131,7 +133,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 			"the request is wrong",
 		)
 	},
-	"B48 a pinned user stays the one it is": func(o Observation, p Plan) string {
+	"B48 a withRecordedUser user stays the one it is": func(o Observation, p Plan) string {
 		was, mint := o.Session.Status.User, o.Session.Spec.Auth.Mint
 		moved := o.Secret.Token.Minted() && !isSameServer(o.Secret.Token.SpecDigest, o.SpecDigest)
 		return failIf(
@@ -166,9 +168,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 		)
 	},
 	"what fails is not done again at once": func(o Observation, p Plan) string {
-		return failIf(
-			o.Failure != nil && o.Failure.Action == p.Action && o.Failure.Action == Revoke, "it does "+string(p.Action),
-		)
+		return failIf(p.Action != Nothing && o.failureOf(p.Action) != nil, "it does "+string(p.Action))
 	},
 	"B27 nothing is removed for retention before status records it": func(o Observation, p Plan) string {
 		begins := p.Action == Nothing && p.Retirement != nil && o.Session.Status.Retirement == nil
@@ -183,11 +183,11 @@ var properties = map[string]func(o Observation, p Plan) string{
 		return failIf(IsRetired(o.Session, o.Retention) && (gets || p.isActive()), "it does "+string(p.Action))
 	},
 	"B27 a retirement ends with a credential, not before": func(o Observation, p Plan) string {
-		ends := p.Action == Nothing && !p.SkipStatusUpdate && o.Session.Status.Retirement != nil && p.Retirement == nil
+		ends := p.Action == Nothing && !p.SkipStatusUpdate && !p.KeepStatus && o.Session.Status.Retirement != nil && p.Retirement == nil
 		return failIf(ends && !p.isActive() && o.Session.Spec.Auth.Mint != nil, "it has none")
 	},
 	"a request is handled once, when there is what it asks for": func(o Observation, p Plan) string {
-		updates := p.Action == Nothing && !p.SkipStatusUpdate
+		updates := p.Action == Nothing && !p.SkipStatusUpdate && !p.KeepStatus
 		handled := updates && p.HandledRenewalRequest != o.Session.Status.LastHandledRenewAt
 		return failIf(
 			handled && (!p.isActive() || p.HandledRenewalRequest != o.renewalRequest() || !o.isRenewalServed()),
@@ -211,10 +211,10 @@ func reportsReady(p Plan, status, reason string) bool {
 	return c != nil && string(c.Status) == status && c.Reason == reason
 }
 
-// summarizePlan is what a plan says about Ready and Authenticated, to tell whether two plans are of
+// summarize is what a plan says about Ready, Authenticated and revocation, to tell whether two are of
 // one kind.
 func summarizePlan(p Plan) string {
-	summary := ""
+	summary := fmt.Sprint(p.RevokeAll)
 	for _, conditionType := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionAuthenticated} {
 		if c := p.findCondition(conditionType); c != nil {
 			summary += string(c.Status) + c.Reason
@@ -223,7 +223,7 @@ func summarizePlan(p Plan) string {
 	return summary
 }
 
-// writeStatus is the status that a plan results in.
+// written is the status that a plan results in.
 func writeStatus(o Observation, p Plan, generation int64) v1alpha1.CoderSessionStatus {
 	status := *o.Session.Status.DeepCopy()
 	p.Apply(&status, generation, o.Now)

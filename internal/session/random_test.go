@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // choices turns bytes into decisions, so that a fuzzer can steer the contents of random
@@ -25,12 +26,12 @@ func (c *choices) chooseBelow(n int) int {
 	return int(b) % n
 }
 
-// isRare is true once in n times; never without bytes.
+// rarely is true once in n times; never without bytes.
 func (c *choices) isRare(n int) bool { return c.chooseBelow(n) == n-1 && n > 1 }
 
 func (c *choices) chooseID() string { return fmt.Sprintf("t%d", c.chooseBelow(6)) }
 
-// chooseTime is a time around noon, to the millisecond.
+// at is a time around noon, to the millisecond.
 func (c *choices) chooseTime() time.Time {
 	spans := []time.Duration{
 		-48 * time.Hour, -interval, -time.Second, 0, time.Millisecond, time.Minute, 8 * time.Hour, 24 * time.Hour,
@@ -56,7 +57,7 @@ func (c *choices) chooseUser() v1alpha1.SessionUser {
 	}[c.chooseBelow(3)]
 }
 
-// chooseObservation is any that the controller could make, and some that it could not.
+// observation is any that the controller could make, and some that it could not.
 func (c *choices) chooseObservation() Observation {
 	method := []option{withMint("bot"), withMint("bot"), withToken(), withCertificate(), withMint("me")}[c.chooseBelow(5)]
 	o := newSession("ci", method)
@@ -66,17 +67,7 @@ func (c *choices) chooseObservation() Observation {
 	c.changeStatus(&o)
 	c.changeServerTokens(&o)
 	if c.isRare(4) {
-		o.Failure = &Failure{
-			Action: []Action{
-				Mint, Revoke, DeleteSecret, FindLostToken, CheckCredential,
-			}[c.chooseBelow(5)], Class: FailureClass(c.chooseBelow(6)),
-			Reason: []string{
-				"", v1alpha1.ReasonForbidden,
-			}[c.chooseBelow(2)], Message: "no", RetryAfter: time.Duration(c.chooseBelow(3)) * time.Minute,
-		}
-	}
-	if f := o.Failure; f != nil && f.Class == Wait {
-		f.Message = "wait 1.2s"
+		o.Failures = c.failures()
 	}
 	c.changeRetention(&o)
 	o.LostTokenSearched = c.isRare(3)
@@ -84,6 +75,24 @@ func (c *choices) chooseObservation() Observation {
 		o.RevokedTokens = []string{c.chooseID()}
 	}
 	return o
+}
+
+// failures are one or two, of different actions.
+func (c *choices) failures() failure.Set {
+	actions := []Action{Mint, Revoke, DeleteSecret, FindLostToken, CheckCredential, Publish, RemoveFinalizer, failure.Observe}
+	var set failure.Set
+	for n, first := 1+c.chooseBelow(2), c.chooseBelow(len(actions)); n > 0; n-- {
+		f := failure.Failure{
+			Action: string(actions[(first+n)%len(actions)]), Class: failure.Class(c.chooseBelow(7)),
+			Reason:  []string{v1alpha1.ReasonUnreachable, v1alpha1.ReasonForbidden}[c.chooseBelow(2)],
+			Message: "no", RetryAfter: time.Duration(c.chooseBelow(3)) * time.Minute,
+		}
+		if f.Class == failure.Wait {
+			f.Message = "wait 1.2s"
+		}
+		set = append(set, f)
+	}
+	return set
 }
 
 func (c *choices) changeSpec(o *Observation) {
@@ -98,8 +107,7 @@ func (c *choices) changeSpec(o *Observation) {
 	}
 	if c.isRare(3) {
 		withRotation(
-			[]v1alpha1.Duration{"", "1h", "8h", "23h59m59s"}[c.chooseBelow(4)],
-			[]v1alpha1.Duration{"1s", "5m", "48h"}[c.chooseBelow(3)],
+			[]v1alpha1.Duration{"", "1h", "8h", "23h59m59s"}[c.chooseBelow(4)], []v1alpha1.Duration{"1s", "5m", "48h"}[c.chooseBelow(3)],
 		)(o)
 	}
 	if c.isRare(12) {
@@ -151,8 +159,7 @@ func (c *choices) changeSecret(o *Observation) {
 		if c.isRare(6) {
 			return
 		}
-		token := &Published{ID: c.chooseID(), Serial: int64(c.chooseBelow(6)),
-			Fingerprint: []string{value, "other"}[c.chooseBelow(2)]}
+		token := &Published{ID: c.chooseID(), Serial: int64(c.chooseBelow(6)), Fingerprint: []string{value, "other"}[c.chooseBelow(2)]}
 		if !c.isRare(4) {
 			token.SpecDigest = []string{o.SpecDigest, o.SpecDigest, "other"}[c.chooseBelow(3)]
 		}
@@ -189,7 +196,7 @@ func (c *choices) changeStatus(o *Observation) {
 	}
 }
 
-// changeRetention adds a retirement, past or future, and a renewal request.
+// retention adds a retirement, past or future, and a renewal request.
 func (c *choices) changeRetention(o *Observation) {
 	s := o.Session
 	if c.isRare(4) {
@@ -228,8 +235,7 @@ func (c *choices) changeServerTokens(o *Observation) {
 	}
 	for range c.chooseBelow(3) {
 		o.ServerTokens.Others = append(
-			o.ServerTokens.Others, Listed{ID: c.chooseID(), Name: "cso", Serial: int64(c.chooseBelow(8)),
-				CreatedAt: c.chooseTime()},
+			o.ServerTokens.Others, Listed{ID: c.chooseID(), Name: "cso", Serial: int64(c.chooseBelow(8)), CreatedAt: c.chooseTime()},
 		)
 	}
 	if !c.isRare(3) {

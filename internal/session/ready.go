@@ -44,20 +44,26 @@ func keepReadyWhileUnavailable(o Observation, reason, unknown, message string) P
 	p := notReady(reason, message)
 	if o.hasLiveCredential() {
 		p.setCondition(v1alpha1.ConditionAuthenticated, metav1.ConditionUnknown, cmp.Or(unknown, reason), message)
-		was := meta.FindStatusCondition(o.Session.Status.Conditions, v1alpha1.ConditionReady)
-		if was != nil && (was.Status == metav1.ConditionTrue || was.Reason == v1alpha1.ReasonSuspended) {
-			p.setCondition(v1alpha1.ConditionReady, was.Status, was.Reason, was.Message)
-			p.Suspension = o.Session.Status.Suspension
-		}
-		if token := o.Secret.Token; token != nil && !token.ExpiresAt.IsZero() {
-			p.requeueBy(token.ExpiresAt.Add(-o.Skew))
-		}
+		keepReady(o, &p)
 	} else {
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionAuthenticated)
 	}
 	setSecretSyncedCondition(o, &p)
-	p.requeueBy(o.Now.Add(o.Deployment.verifyInterval()))
+	p.requeueBy(o.Now.Add(o.Deployment.VerifyInterval()))
 	return p
+}
+
+// keepReady leaves Ready and the suspension of a session with a live credential as they were, and
+// looks again when the credential ends.
+func keepReady(o Observation, p *Plan) {
+	was := meta.FindStatusCondition(o.Session.Status.Conditions, v1alpha1.ConditionReady)
+	if was != nil && (was.Status == metav1.ConditionTrue || was.Reason == v1alpha1.ReasonSuspended) {
+		p.setCondition(v1alpha1.ConditionReady, was.Status, was.Reason, was.Message)
+		p.Suspension = o.Session.Status.Suspension
+	}
+	if token := o.Secret.Token; token != nil && !token.ExpiresAt.IsZero() {
+		p.requeueBy(token.ExpiresAt.Add(-o.Skew))
+	}
 }
 
 // setSecretSyncedCondition sets SecretSynced, or removes it if there is no Secret.
@@ -85,7 +91,7 @@ func reportSuspended(o Observation, reason, message string) Plan {
 		p.Suspension.StartTime = was.StartTime
 	}
 	setSecretSyncedCondition(o, &p)
-	p.RequeueAt = o.Now.Add(o.Deployment.verifyInterval())
+	p.RequeueAt = o.Now.Add(o.Deployment.VerifyInterval())
 	return p
 }
 

@@ -8,14 +8,14 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 	t.Parallel()
 	down := withDeployment(func(d *Deployment) { d.Result = unreachable })
 	with := func(options ...option) Observation {
-		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), down},
-			options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), down}, options...)...)
 	}
 	stays := outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval}
 	gone := outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "True Synced", Wake: interval}
@@ -86,56 +86,78 @@ func TestFailures(t *testing.T) {
 	with := func(options ...option) Observation {
 		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, 20*time.Hour)}, options...)...)
 	}
-	none := func(class FailureClass, reason string) Observation {
+	none := func(class failure.Class, reason string) Observation {
 		return newSession("ci", withMint("bot"), lookedUp("u", "bot"), failedTo(Mint, class, reason))
 	}
-	after := func(d time.Duration) option { return func(o *Observation) { o.Failure.RetryAfter = d } }
 	checkRows(t, map[string]row{
 		"B08 met settings that change: status stays as it is": {
-			with(failedTo(Mint, ConfigChanging, "")), outcome{Keep: true, Wake: time.Second},
+			with(failedTo(Mint, failure.ConfigChanging, "")), outcome{Keep: true, Wake: time.Second},
 		},
-		"a write conflict: observe again": {with(failedTo(Mint, Conflict, "")), outcome{Keep: true, Again: true}},
-		"transient: backoff, Ready stays": {
-			with(failedTo(Mint, Transient, "")),
+		"transient: Ready stays": {
+			with(failedTo(Mint, failure.Transient, "")),
 			outcome{
-				Backoff: true, Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced",
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced",
 				Wake: interval,
 			},
 		},
 		"transient, with nothing published": {
-			none(Transient, ""), outcome{
-				Backoff: true, Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent",
+			none(failure.Transient, ""), outcome{
+				Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent",
 				Wake: interval,
 			},
 		},
 		"B46 the operator is refused: Ready stays, nothing is tried until the next interval": {
-			with(failedTo(Mint, Denied, v1alpha1.ReasonUnauthorized)),
+			with(failedTo(Mint, failure.Denied, v1alpha1.ReasonUnauthorized)),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},
 		},
 		"the operator is refused for no known reason": {
-			with(failedTo(Mint, Denied, "")),
+			with(failedTo(Mint, failure.Denied, "")),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown AwaitingDeployment", Synced: "True Synced",
 				Wake: interval,
 			},
 		},
 		"the server finds the request invalid": {
-			with(failedTo(Mint, Config, "")), outcome{Ready: "False ConfigInvalid", Wake: interval},
+			with(failedTo(Mint, failure.Config, "")), outcome{Ready: "False ConfigInvalid", Wake: interval},
 		},
-		"B52 the server asks for a minute": {
-			with(failedTo(Mint, Wait, ""), after(time.Minute)),
+		"B111 the API server refuses the Secret: Ready stays": {
+			with(failedTo(Mint, failure.Refused, v1alpha1.ReasonAPIServerRefused)),
+			outcome{Ready: "True Active", Synced: "False APIServerRefused", Wake: interval},
+		},
+		"B111 the API server refuses the Secret, with nothing published": {
+			none(failure.Refused, v1alpha1.ReasonAPIServerRefused),
+			outcome{Ready: "False APIServerRefused", Synced: "False APIServerRefused", Wake: interval},
+		},
+		"B111 the API server refuses the Secret, and the token has expired": {
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, 25*time.Hour),
+				failedTo(Mint, failure.Refused, v1alpha1.ReasonAPIServerRefused)),
+			outcome{Ready: "False APIServerRefused", Synced: "False APIServerRefused", Wake: interval},
+		},
+		"B111 the API server does not answer": {
+			none(failure.Unavailable, v1alpha1.ReasonAPIServerUnavailable),
+			outcome{Ready: "False APIServerUnavailable", Synced: "False APIServerUnavailable", Wake: interval},
+		},
+		"a template fails with the real token": {
+			with(failedTo(Mint, failure.Config, v1alpha1.ReasonTemplateInvalid)),
+			outcome{Ready: "False ConfigInvalid", Synced: "False TemplateInvalid", Wake: interval},
+		},
+		"B111 something cannot be read: status stays": {
+			with(failedTo(failure.Observe, failure.Refused, v1alpha1.ReasonAPIServerRefused)),
+			outcome{Keep: true, Synced: "Unknown APIServerRefused", Wake: interval},
+		},
+		"B111 something cannot be read, and there is no status": {
+			newSession("ci", withMint("bot"), statusForgotten,
+				failedTo(failure.Observe, failure.Refused, v1alpha1.ReasonAPIServerRefused)),
+			outcome{Keep: true, Ready: "False APIServerRefused", Synced: "Unknown APIServerRefused", Wake: interval},
+		},
+		"B111 something cannot be read, and the token in status has expired": {
+			with(failedTo(failure.Observe, failure.Unavailable, v1alpha1.ReasonAPIServerUnavailable), tokenEnded),
+			outcome{Keep: true, Ready: "False APIServerUnavailable", Wake: interval},
+		},
+		"B52 the server asks to wait": {
+			with(failedTo(Mint, failure.Wait, "")),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced", Wake: time.Minute,
-			},
-		},
-		"B52 the server asks for an hour": {
-			with(failedTo(Mint, Wait, ""), after(time.Hour)),
-			outcome{Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced", Wake: time.Hour},
-		},
-		"B52 the server does not say how long": {
-			with(failedTo(Mint, Wait, "")),
-			outcome{
-				Backoff: true, Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced",
+				Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced",
 				Wake: interval,
 			},
 		},

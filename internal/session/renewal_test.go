@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // A renewal on request is another token for a minted session, a refresh for a grant, and a check
@@ -72,10 +73,9 @@ func TestARenewalOnRequest(t *testing.T) {
 			minted(withRenewRequest("one", ""), withDeployment(func(d *Deployment) { d.Denied = "no" })), DeleteSecret, "",
 		},
 
-		"supplied: the server is asked": {supplied(withRenewRequest("one", "")), CheckCredential, ""},
-		"supplied: it was":              {supplied(withRenewRequest("one", ""), checkedFor("one")), Nothing, "one"},
-		"supplied: for an earlier request": {supplied(withRenewRequest("two", "one"), checkedFor("one")), CheckCredential,
-			""},
+		"supplied: the server is asked":    {supplied(withRenewRequest("one", "")), CheckCredential, ""},
+		"supplied: it was":                 {supplied(withRenewRequest("one", ""), checkedFor("one")), Nothing, "one"},
+		"supplied: for an earlier request": {supplied(withRenewRequest("two", "one"), checkedFor("one")), CheckCredential, ""},
 		"supplied: it was refused": {
 			supplied(withRenewRequest("one", ""), checkedAs(value, 0, refused), checkedFor("one")), Nothing, "",
 		},
@@ -87,7 +87,7 @@ func TestARenewalOnRequest(t *testing.T) {
 			CheckCredential, "",
 		},
 		"supplied: the asking fails": {
-			supplied(withRenewRequest("one", ""), failedTo(CheckCredential, Transient, "")), Nothing, "",
+			supplied(withRenewRequest("one", ""), failedTo(CheckCredential, failure.Transient, "")), Nothing, "",
 		},
 		"supplied: the deployment is unreachable": {supplied(withRenewRequest("one", ""), down), Nothing, ""},
 		"certificate: the server is asked":        {edge(withRenewRequest("one", "")), CheckCredential, ""},
@@ -116,7 +116,7 @@ func TestARenewalOnRequest(t *testing.T) {
 			Nothing, "",
 		},
 		"grant: the refresh fails": {
-			oauth(withRenewRequest("one", ""), failedTo(RefreshGrant, Transient, "")), Nothing, "",
+			oauth(withRenewRequest("one", ""), failedTo(RefreshGrant, failure.Transient, "")), Nothing, "",
 		},
 		"grant: nothing to refresh it with": {oauth(withRenewRequest("one", ""), unrefreshable), CheckCredential, ""},
 		"grant: so the server is asked": {

@@ -66,11 +66,10 @@ func planRestarts(o Observation, p *Plan) {
 	case len(s.Spec.Restart) == 0:
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionTargetsRestarted)
 	case current == "" || p.Action != Nothing || ready == nil || ready.Reason != v1alpha1.ReasonActive:
-	case o.Failure != nil && o.Failure.Action == Restart:
+	case o.failureOf(Restart) != nil:
 		p.setCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
-			o.Failure.Message+oldTokenStaysValid)
-		p.Backoff = true
-	case o.Failure == nil:
+			stableFailure(o.failureOf(Restart))+oldTokenStaysValid)
+	case o.lastFailure() == nil:
 		planRollouts(o, p)
 	}
 }
@@ -129,7 +128,7 @@ func setTargetsRestartedCondition(o Observation, p *Plan, pending, stuck []strin
 	case len(stuck) > 0:
 		p.setCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolloutStuck,
 			strings.Join(stuck, "; ")+oldTokenStaysValid)
-		p.requeueBy(o.Now.Add(o.Deployment.verifyInterval()))
+		p.requeueBy(o.Now.Add(o.Deployment.VerifyInterval()))
 	case len(pending) > 0:
 		p.setCondition(v1alpha1.ConditionTargetsRestarted, metav1.ConditionFalse, v1alpha1.ReasonRolling,
 			"waiting for workloads to run with the new credential: "+strings.Join(pending, ", "))

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 const (
@@ -21,7 +22,7 @@ var (
 	agent  = v1alpha1.RestartTarget{Kind: v1alpha1.RestartDaemonSet, Name: "agent"}
 )
 
-// withRestartTargets lists targets of a session whose Secret holds newCredential.
+// restarting lists targets of a session whose Secret holds newCredential.
 func withRestartTargets(targets ...v1alpha1.RestartTarget) option {
 	return func(o *Observation) {
 		o.Session.Spec.Restart = targets
@@ -29,7 +30,7 @@ func withRestartTargets(targets ...v1alpha1.RestartTarget) option {
 	}
 }
 
-// withRecordedRestart records in status which credential a target was started with.
+// ran records in status which credential a target was started with.
 func withRecordedRestart(target v1alpha1.RestartTarget, credential string) option {
 	return func(o *Observation) {
 		o.Session.Status.Restarts = append(o.Session.Status.Restarts,
@@ -45,8 +46,7 @@ func TestRestart(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
 		return newSession(
-			"ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), withRestartTargets(runner)},
-				options...)...,
+			"ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), withRestartTargets(runner)}, options...)...,
 		)
 	}
 	type want struct {
@@ -81,8 +81,7 @@ func TestRestart(t *testing.T) {
 			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
 		},
 		"B43 nothing is revoked while it waits for its turn": {
-			with(withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute),
-				withWorkloads(Workload{Target: runner, Done: true})),
+			with(withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute), withWorkloads(Workload{Target: runner, Done: true})),
 			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
 		},
 		"B43 nothing is revoked while it rolls": {
@@ -128,8 +127,7 @@ func TestRestart(t *testing.T) {
 			with(withRecordedRestart(runner, newCredential)), want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
 		},
 		"of two, the one that changed last": {
-			with(withRestartTargets(runner, agent), withRecordedRestart(runner, newCredential),
-				withRecordedRestart(agent, oldCredential),
+			with(withRestartTargets(runner, agent), withRecordedRestart(runner, newCredential), withRecordedRestart(agent, oldCredential),
 				withWorkloads(
 					Workload{Target: runner, Done: true, Room: true, Credential: newCredential},
 					Workload{Target: agent, Done: true, Room: true},
@@ -149,13 +147,11 @@ func TestRestart(t *testing.T) {
 			), want{Runs: before},
 		},
 		"a restart that fails is tried again and says why": {
-			with(withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute),
-				failedTo(Restart, Transient, "")),
+			with(withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute), failedTo(Restart, failure.Transient, "")),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
 		"a target that left the spec is forgotten": {
-			with(withRestartTargets(), withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute)),
-			want{Revoke: []string{"t3"}},
+			with(withRestartTargets(), withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute)), want{Revoke: []string{"t3"}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

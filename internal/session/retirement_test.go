@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // retiredByPolicy is a retention decision that retires the session, based on activity so long ago.
@@ -32,7 +33,7 @@ func isRetired(o *Observation) {
 	withReady(false, v1alpha1.ReasonRetired)(o)
 }
 
-// withRenewRequest sets a renewal request; handled is the one in status.
+// requested sets a renewal request; handled is the one in status.
 func withRenewRequest(request, handled string) option {
 	return func(o *Observation) {
 		o.Session.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: request}
@@ -119,9 +120,9 @@ func TestRetirement(t *testing.T) {
 		"and so does room for it":             {without(mayReturn), outcome{Do: LookUpUser}},
 		"deleted: it goes like any other":     {without(withDeletion(0)), outcome{Do: FindLostToken, Serial: 1}},
 		"B09 what could not be revoked is tried again": {
-			without(withPendingRevocation("t4", 0), failedTo(Revoke, Transient, "")),
+			without(withPendingRevocation("t4", 0), failedTo(Revoke, failure.Transient, "")),
 			outcome{
-				RevokeAll: true, Backoff: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent",
+				RevokeAll: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent",
 				Cut: "absent", Retiring: map[string]time.Duration{"t4": 0}, Wake: interval,
 			},
 		},
@@ -168,8 +169,7 @@ func TestRetirementInStatus(t *testing.T) {
 			newSession("ci", withMint("bot"), isRetired, withRenewRequest("one", ""), down), unchanged,
 		},
 		"it is back": {
-			newSession("ci", withMint("bot"), isRetired, withRenewRequest("one", ""), withPublishedToken("t1", 1, 0),
-				mintedFor("one")),
+			newSession("ci", withMint("bot"), isRetired, withRenewRequest("one", ""), withPublishedToken("t1", 1, 0), mintedFor("one")),
 			nil,
 		},
 		"it does not mint now": {newSession("ci", withToken(), isRetired, withNewGeneration), nil},
@@ -343,8 +343,7 @@ func TestLastActive(t *testing.T) {
 func TestRetirementNamesTheWayBack(t *testing.T) {
 	t.Parallel()
 	o := newSession(
-		"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), retiredByPolicy(v1alpha1.RetirementIdle,
-			720*time.Hour),
+		"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), retiredByPolicy(v1alpha1.RetirementIdle, 720*time.Hour),
 	)
 	c := Decide(o).findCondition(v1alpha1.ConditionReady)
 	if !strings.Contains(c.Message, "kubectl coder renew") {

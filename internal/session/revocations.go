@@ -27,9 +27,9 @@ func revokeEverything(o Observation, reason, message string) Plan {
 	p.ConditionsToRemove = append(p.ConditionsToRemove,
 		v1alpha1.ConditionAuthenticated, v1alpha1.ConditionSecretSynced, v1alpha1.ConditionLifetimeCut)
 	switch {
-	case o.Failure != nil:
-		p.Backoff = true
-		p.RequeueAt = o.Now.Add(o.Deployment.verifyInterval())
+	case o.failureOf(DeleteSecret) != nil:
+		p.Conditions[0].Message += "; the Secret could not be deleted: " + stableFailure(o.failureOf(DeleteSecret))
+		p.RequeueAt = o.Now.Add(o.Deployment.VerifyInterval())
 	case o.Secret.Exists && !o.isRecordedInStatus():
 		p.RequeueAt = o.Now.Add(requeueSoon)
 	case o.Secret.Exists:
@@ -63,6 +63,17 @@ func pendingRevocations(o Observation, revokeAll bool) []v1alpha1.PendingRevocat
 		return cmp.Or(a.RevokeTime.Compare(b.RevokeTime.Time), cmp.Compare(a.ID, b.ID))
 	})
 	return s.list
+}
+
+// AllTokens lists all tokens that the session has or may have on the server, including the published
+// one.
+func AllTokens(o Observation) []TokenRef {
+	pending := pendingRevocations(o, true)
+	tokens := make([]TokenRef, 0, len(pending))
+	for _, t := range pending {
+		tokens = append(tokens, TokenRef{ID: t.ID, Name: t.Name})
+	}
+	return tokens
 }
 
 // revocationSchedule gathers the tokens to be revoked, each once: the first entry of a token sets
@@ -132,13 +143,12 @@ func revokeDueTokens(o Observation, p *Plan) {
 		case t.RevokeTime.After(o.Now):
 			p.requeueBy(t.RevokeTime.Time)
 		case held:
-			p.requeueBy(o.Now.Add(o.Deployment.verifyInterval()))
-		case o.canCallServer() && o.Failure == nil && !o.isPublished(t.ID):
+			p.requeueBy(o.Now.Add(o.Deployment.VerifyInterval()))
+		case o.canCallServer() && o.failureOf(Revoke) == nil && !o.isPublished(t.ID):
 			p.Action = Revoke
 			p.Revoke = append(p.Revoke, TokenRef{ID: t.ID, Name: t.Name})
 		default:
-			p.Backoff = p.Backoff || o.Failure != nil
-			p.requeueBy(o.Now.Add(o.Deployment.verifyInterval()))
+			p.requeueBy(o.Now.Add(o.Deployment.VerifyInterval()))
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 func TestPendingRevocations(t *testing.T) {
@@ -75,10 +76,10 @@ func TestPendingRevocations(t *testing.T) {
 			},
 		},
 		"a revocation that fails is retried, and does not affect the credential": {
-			steady(withPendingRevocation("t3", 0), failedTo(Revoke, Transient, "")),
+			steady(withPendingRevocation("t3", 0), failedTo(Revoke, failure.Transient, "")),
 			outcome{
 				Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent",
-				Wake: interval, Backoff: true,
+				Wake:     interval,
 				Retiring: map[string]time.Duration{"t3": 0},
 			},
 		},
@@ -109,8 +110,7 @@ func TestRevokeEverything(t *testing.T) {
 	t.Parallel()
 	deny := withDeployment(func(d *Deployment) { d.Denied = "no access rule" })
 	with := func(options ...option) Observation {
-		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), deny},
-			options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), deny}, options...)...)
 	}
 	secretGone := withSecret(func(s *Secret) { *s = Secret{} })
 	revokedOutcome := outcome{
@@ -143,18 +143,14 @@ func TestRevokeEverything(t *testing.T) {
 			with(statusForgotten, withoutServerTokens),
 			but(func(o *outcome) { o.Wake, o.Retiring = time.Second, map[string]time.Duration{"t4": 0} }),
 		},
-		"B40 then the Secret goes": {with(statusForgotten, withoutServerTokens, withPendingRevocation("t4", 0)),
-			outcome{Do: DeleteSecret}},
+		"B40 then the Secret goes": {with(statusForgotten, withoutServerTokens, withPendingRevocation("t4", 0)), outcome{Do: DeleteSecret}},
 		"the server cannot be asked": {
 			with(secretGone, withDeployment(func(d *Deployment) { d.Result = unreachable })),
 			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),
 		},
 		"the Secret could not be deleted: the token stays until it is": {
-			with(failedTo(DeleteSecret, Transient, "")),
-			but(func(o *outcome) { o.Backoff, o.Wake, o.Retiring = true, interval, map[string]time.Duration{"t4": 0} }),
-		},
-		"a write conflict on the Secret": {
-			with(failedTo(DeleteSecret, Conflict, "")), outcome{Keep: true, Again: true},
+			with(failedTo(DeleteSecret, failure.Transient, "")),
+			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),
 		},
 		"B23 a foreign Secret is left alone, and nothing stays minted": {
 			newSession(

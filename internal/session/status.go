@@ -91,6 +91,9 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 	for _, removed := range p.ConditionsToRemove {
 		meta.RemoveStatusCondition(&status.Conditions, removed)
 	}
+	if p.KeepStatus {
+		return
+	}
 	status.User = p.User
 	status.Token = p.Token
 	status.PendingRevocations = p.PendingRevocations

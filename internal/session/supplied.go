@@ -66,7 +66,7 @@ func isCertificateRefused(r authcheck.Result) bool {
 // in an interval; with backoff if there was no answer.
 func publishIfAccepted(o Observation, credential string) Plan {
 	check := o.CredentialCheck
-	wait := o.Deployment.verifyInterval()
+	wait := o.Deployment.VerifyInterval()
 	if check.Result.Outcome == authcheck.Unreachable {
 		wait = check.Result.Backoff(check.Failures, wait)
 	}

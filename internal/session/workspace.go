@@ -16,6 +16,8 @@ import (
 type WorkspaceBinding struct {
 	// Wanted is true if the session is bound to a workspace.
 	Wanted bool
+	// Watched is true if the session needs the workspace now, so that its stream stays open.
+	Watched bool
 	// Time is when the server was last asked about the workspace; zero: not yet.
 	Time time.Time
 	// Stale is true if the workspace may have changed since Time: its stream reported a change or
@@ -40,7 +42,7 @@ func workspaceNotRunning(o Observation) (Plan, bool) {
 	}
 	workspace := o.Session.Spec.Workspace
 	switch {
-	case b.Time.IsZero(), b.Stale, !o.Now.Before(b.Time.Add(o.Deployment.verifyInterval())):
+	case b.Time.IsZero(), b.Stale, !o.Now.Before(b.Time.Add(o.Deployment.VerifyInterval())):
 		return Plan{Action: FindWorkspace}, true
 	case b.Missing:
 		return revokeEverything(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
@@ -58,7 +60,7 @@ func workspaceNotRunning(o Observation) (Plan, bool) {
 // after the last lookup, in case its stream missed a change. If that time has passed already,
 // another policy decided before workspaceNotRunning, and an event ends that state.
 func requeueForWorkspace(o Observation, p *Plan) {
-	due := o.Workspace.Time.Add(o.Deployment.verifyInterval())
+	due := o.Workspace.Time.Add(o.Deployment.VerifyInterval())
 	known := o.Workspace.Wanted && !o.Workspace.Time.IsZero()
 	if known && o.canCallServer() && p.Action == Nothing && o.Now.Before(due) {
 		p.requeueBy(due)
@@ -75,7 +77,7 @@ func setWorkspaceWatchedCondition(o Observation, p *Plan) {
 	case b.Unwatched != "":
 		p.setCondition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse, v1alpha1.ReasonStreamRefused,
 			fmt.Sprintf("the server refuses to stream the workspace's changes (%s), so they are noticed within %s: "+
-				"let WebSockets through the proxies on the way", b.Unwatched, o.Deployment.verifyInterval()))
+				"let WebSockets through the proxies on the way", b.Unwatched, o.Deployment.VerifyInterval()))
 	default:
 		p.setCondition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched,
 			"changes of the workspace are noticed at once")

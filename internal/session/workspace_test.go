@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // boundTo binds the session to a workspace that was looked up a minute ago.
@@ -67,10 +68,10 @@ func TestWorkspaceBinding(t *testing.T) {
 			outcome{Keep: true, Wake: time.Second},
 		},
 		"the server cannot be asked: all stays": {
-			with(func(b *WorkspaceBinding) { b.Stale = true }, failedTo(FindWorkspace, Transient, "")),
+			with(func(b *WorkspaceBinding) { b.Stale = true }, failedTo(FindWorkspace, failure.Transient, "")),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced",
-				Wake: 4 * time.Minute, Backoff: true,
+				Wake: 4 * time.Minute,
 			},
 		},
 		"B15 paused: it is not looked up": {

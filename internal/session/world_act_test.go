@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 func (w *sessionModel) carryOut(s *passResult, o Observation, p Plan) {
 	fail := func() bool {
 		if w.down {
-			s.failure = &Failure{Action: p.Action, Class: Transient, Message: "no route"}
+			s.failures = append(s.failures, failure.Failure{Action: string(p.Action), Message: "no route"})
 		}
 		return w.down
 	}

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
 // sessionModel is a model in memory of everything that a session's plans act on: the server with its
@@ -73,7 +74,7 @@ func newSessionModel(t *testing.T, options ...option) *sessionModel {
 // passResult is what one pass finds out.
 type passResult struct {
 	target   TargetUser
-	failure  *Failure
+	failures failure.Set
 	revoked  []string
 	searched bool
 }
@@ -82,7 +83,7 @@ func (w *sessionModel) observe(s passResult) Observation {
 	o := w.o
 	o.Now = w.now
 	o.Session = w.o.Session.DeepCopy()
-	o.TargetUser, o.Failure, o.RevokedTokens, o.LostTokenSearched = s.target, s.failure, s.revoked, s.searched
+	o.TargetUser, o.Failures, o.RevokedTokens, o.LostTokenSearched = s.target, s.failures, s.revoked, s.searched
 	o.SpecDigest = SpecDigest(o.Session.Spec.Auth.Mint, "")
 	o.Secret = Secret{Foreign: w.foreign}
 	if w.secret != nil {
@@ -156,9 +157,7 @@ func (w *sessionModel) reportPlan(o Observation, p Plan) {
 	w.o.Session.Status = next
 	w.wake = p.RequeueAt
 	switch {
-	case p.RequeueNow:
-		w.wake = w.now.Add(50 * time.Millisecond)
-	case p.Backoff:
+	case p.Backoff || len(o.Failures) > 0:
 		w.failures++
 		delay := min(time.Second<<min(w.failures-1, 9), 5*time.Minute)
 		if retry := w.now.Add(delay); w.wake.IsZero() || retry.Before(w.wake) {

@@ -81,3 +81,8 @@ func eventType(ready *metav1.Condition) string {
 	}
 	return corev1.EventTypeNormal
 }
+
+// Warn is Event with the type Warning.
+func (w *Writer) Warn(obj client.Object, reason, action, note string) {
+	w.Event(obj, corev1.EventTypeWarning, reason, action, note)
+}

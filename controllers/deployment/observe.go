@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deployment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+)
+
+// observe collects the state of the deployment. Settings are not read during their quiet
+// period.
+func (r *Reconciler) observe(ctx context.Context, s *scope) (deployment.Observation, error) {
+	o := deployment.Observation{
+		Now:                     r.o.Clock.Now(),
+		Deployment:              s.object,
+		Settling:                s.conn.Settling(),
+		ReverificationRequested: s.conn.ReverificationRequested(),
+		Verification:            s.memory.verified,
+		TokenListing:            s.memory.listed,
+		Skew:                    s.conn.Skew(),
+	}
+	var err error
+	if o.Sessions, err = r.observeSessions(ctx, s); err != nil {
+		return o, err
+	}
+	if o.Settling {
+		return o, nil
+	}
+	if o.Renewal, err = r.observeRenewal(ctx, s); err != nil {
+		return o, err
+	}
+	o.Config, err = r.observeConfig(ctx, s)
+	return o, err
+}
+
+// observeConfig reads the settings if they have changed since they were last read.
+func (r *Reconciler) observeConfig(ctx context.Context, s *scope) (deployment.Config, error) {
+	resolved, err := s.conn.Resolve(ctx, s.object)
+	if err != nil {
+		problems := problemsOf(err)
+		if len(problems) == 0 {
+			return deployment.Config{}, fmt.Errorf("read the settings: %w", err)
+		}
+		return deployment.Config{Problems: problems}, nil
+	}
+	config := deployment.Config{Fingerprint: resolved.Snapshot.Fingerprint}
+	if certificate := resolved.Snapshot.Certificate; certificate != nil {
+		config.CertificateNotBefore, config.CertificateNotAfter = certificate.NotBefore, certificate.NotAfter
+	}
+	return config, nil
+}
+
+// problemsOf returns the configuration problems in an error. It returns nil if any part of
+// the error is of another kind.
+func problemsOf(err error) []deployment.Problem {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []deployment.Problem
+		for _, part := range joined.Unwrap() {
+			problems := problemsOf(part)
+			if len(problems) == 0 {
+				return nil
+			}
+			all = append(all, problems...)
+		}
+		return all
+	}
+	var reference *authconfig.ReferenceError
+	if !errors.As(err, &reference) {
+		return nil
+	}
+	return []deployment.Problem{{Missing: reference.Missing, Message: reference.Error()}}
+}
+
+func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.Sessions, error) {
+	list, err := lookup.SessionsOf(ctx, r.o.Client, s.key)
+	if err != nil {
+		return deployment.Sessions{}, err
+	}
+	var seen deployment.Sessions
+	reasons := map[string]int{}
+	for i := range list {
+		session := &list[i]
+		seen.Counts.Total++
+		if !s.object.DeletionTimestamp.IsZero() {
+			seen.Names = append(seen.Names, session.Namespace+"/"+session.Name)
+		}
+		if session.Spec.Auth.Mint != nil && !session.Spec.Paused {
+			seen.Minting = true
+		}
+		if candidate, ok := r.retentionCandidate(s, session); ok {
+			seen.Candidates = append(seen.Candidates, candidate)
+		}
+		ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)
+		if ready == nil {
+			continue
+		}
+		reasons[ready.Reason]++
+		switch ready.Reason {
+		case v1alpha1.ReasonActive:
+			seen.Counts.Ready++
+		case v1alpha1.ReasonSuspended:
+			seen.Counts.Suspended++
+		case v1alpha1.ReasonAwaitingAuthorization, v1alpha1.ReasonReauthenticationRequired:
+			seen.Counts.AwaitingAuthorization++
+		case v1alpha1.ReasonRetired:
+			seen.Counts.Retired++
+		}
+	}
+	slices.Sort(seen.Names)
+	s.reasons = reasons
+	return seen, nil
+}

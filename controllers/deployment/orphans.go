@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deployment
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+)
+
+// revokeOrphans revokes tokens of this cluster that belong to no session of any deployment,
+// if they are older than the grace period (B45). The inventory contains only tokens whose
+// names have the prefix of this cluster. A token that cannot be revoked is tried again after
+// the next refresh of the inventory.
+func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope) error {
+	now := r.o.Clock.Now().Add(s.conn.Skew())
+	claims := map[string]bool{}
+	var revoked []string
+	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.Prefix()) {
+		claimed, err := r.isClaimed(ctx, s, token, claims)
+		if err != nil {
+			return err
+		}
+		if claimed || !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace) {
+			continue
+		}
+		_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+			return resolved.Client.DeleteToken(ctx, token.UserID, token.ID)
+		})
+		if err != nil && coder.KindOf(err) != coder.NotFound {
+			ctrl.LoggerFrom(ctx).Info("an orphaned token could not be revoked; retrying after the next list of tokens",
+				"token", token.ID, "problem", err.Error())
+			break
+		}
+		s.conn.Inventory.Remove(token.ID)
+		r.o.Metrics.Revoked(s.key.Namespace, s.key.Name)
+		revoked = append(revoked, token.ID)
+	}
+	if len(revoked) > 0 {
+		r.o.Status.Event(s.object, corev1.EventTypeNormal, v1alpha1.EventRevoked, "Revoke",
+			fmt.Sprintf("revoked tokens that no session claims: %s", strings.Join(revoked, ", ")))
+	}
+	return nil
+}
+
+// isClaimed reports whether a token belongs to an existing session or deployment. Of the
+// operator's own tokens on this deployment, only those in use are claimed. Results are
+// cached in claims by the prefix of the token's name.
+func (r *Reconciler) isClaimed(
+	ctx context.Context, s *scope, token coder.Token, claims map[string]bool,
+) (bool, error) {
+	prefix, ours := r.o.Names.SessionPrefixOf(token.Name)
+	if !ours {
+		return true, nil
+	}
+	if prefix == r.o.Names.SessionPrefix(string(s.object.UID)) {
+		return r.isTokenInUse(ctx, s, token.ID)
+	}
+	if claimed, known := claims[prefix]; known {
+		return claimed, nil
+	}
+	sessions, err := lookup.SessionsBy(ctx, r.o.Client, lookup.ByTokenPrefix, prefix)
+	if err != nil {
+		return false, err
+	}
+	var deployments v1alpha1.CoderDeploymentList
+	matching := client.MatchingFields{lookup.ByTokenPrefix: prefix}
+	err = r.o.Client.List(ctx, &deployments, matching, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return false, fmt.Errorf("list deployments by %s: %w", lookup.ByTokenPrefix, err)
+	}
+	claims[prefix] = len(sessions)+len(deployments.Items) > 0
+	return claims[prefix], nil
+}
+
+// isTokenInUse reports whether a token is the operator's own, or its predecessor whose
+// overlap has not ended.
+func (r *Reconciler) isTokenInUse(ctx context.Context, s *scope, id string) (bool, error) {
+	if id == s.memory.verified.Token.ID {
+		return true, nil
+	}
+	if current, err := coder.TokenID(s.conn.ResolvedClient().Snapshot.Token); err == nil && id == current {
+		return true, nil
+	}
+	renewal, err := r.observeRenewal(ctx, s)
+	return id == renewal.Predecessor, err
+}

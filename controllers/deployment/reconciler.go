@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deployment
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/controllers/retention"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+	"github.com/coder-session-operator/coder-session-operator/internal/status"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
+)
+
+// Reconciler verifies CoderDeployments and enqueues their sessions when something has changed.
+// Create it with [New].
+type Reconciler struct {
+	*reconcile.Loop[*v1alpha1.CoderDeployment, *memory, *scope, deployment.Observation, deployment.Plan]
+
+	o Options
+}
+
+// Options are the parts of a Reconciler. All fields are required.
+type Options struct {
+	// Client reads from caches, APIReader from the API server.
+	Client    client.Client
+	APIReader client.Reader
+	Pool      *connection.Pool
+	// Debouncer is that of settings.
+	Debouncer *debounce.Debouncer[types.NamespacedName]
+	Status    *status.Writer
+	Metrics   *metrics.Metrics
+	Names     inventory.Names
+	Clock     clock.PassiveClock
+	Jitter    reconcile.Jitter
+	// Sessions adds to the work queue of the session controller.
+	Sessions  *reconcile.Queue
+	Streams   *stream.Set
+	Retention *retention.Decisions
+	// OrphanGrace is the minimum age at which a token that belongs to no session is revoked. Zero
+	// revokes it as soon as it is found.
+	OrphanGrace time.Duration
+}
+
+// New returns a Reconciler.
+func New(o Options) *Reconciler {
+	r := &Reconciler{o: o}
+	r.Loop = reconcile.New[*v1alpha1.CoderDeployment, *memory, *scope, deployment.Observation, deployment.Plan](
+		kind{r}, reconcile.Options[*v1alpha1.CoderDeployment]{
+			Reader: o.Client, Status: o.Status, Clock: o.Clock, Jitter: o.Jitter,
+		})
+	return r
+}
+
+// Settling reports whether the settings of a deployment are changing.
+func (r *Reconciler) Settling(key types.NamespacedName) bool { return r.o.Debouncer.Settling(key) }
+
+// Stop stops the timers of the reconciler.
+func (r *Reconciler) Stop() { r.o.Debouncer.Stop() }
+
+// memory is what is remembered of a deployment between passes. It may be lost at any time: the cost
+// is one more verification and list.
+type memory struct {
+	verified           deployment.Verification
+	listed             deployment.TokenListing
+	renewal            deployment.Renewal
+	renewalTokenID     string // id of the token that renewal is about
+	revokedPredecessor string // id of the last revoked predecessor; the cache may still show it
+	// generation is the one that the sessions were last enqueued for.
+	generation int64
+}
+
+// scope is the state of one pass over one deployment.
+type scope struct {
+	object *v1alpha1.CoderDeployment // updated by writes
+	key    types.NamespacedName
+	conn   *connection.Connection
+	memory *memory
+	// reasons counts the sessions by the reason of their Ready condition.
+	reasons map[string]int
+}
+
+// enqueueSessions enqueues all sessions of a deployment.
+func (r *Reconciler) enqueueSessions(ctx context.Context, key types.NamespacedName) {
+	sessions, err := lookup.SessionsOf(ctx, r.o.Client, key)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "the sessions of a deployment could not be found")
+		return
+	}
+	r.o.Sessions.EnqueueSpread(lookup.Keys(sessions), r.o.Jitter)
+}
+
+// LastVerification is when the settings of a deployment were last verified by this process; zero:
+// not yet. It is for tests, between two passes.
+func (r *Reconciler) LastVerification(key types.NamespacedName) time.Time {
+	if known, ok := r.Remembered(key); ok {
+		return known.verified.Time
+	}
+	return time.Time{}
+}

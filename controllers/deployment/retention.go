@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deployment
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+)
+
+// retentionCandidate returns the session as input of the retention policy; false if retention
+// does not apply to it. It makes no request, because the inventory contains the time of the
+// last use of each token (B51).
+func (r *Reconciler) retentionCandidate(
+	s *scope, object *v1alpha1.CoderSession,
+) (deployment.Candidate, bool) {
+	applies := s.object.Spec.Retention != nil || object.Status.Retirement != nil
+	if object.Spec.Auth.Mint == nil || !object.DeletionTimestamp.IsZero() || !applies {
+		return deployment.Candidate{}, false
+	}
+	c := deployment.Candidate{
+		UID: string(object.UID), CreatedAt: object.CreationTimestamp.Time, State: s.retentionState(object),
+	}
+	var used time.Time
+	if c.State == deployment.Active {
+		for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.SessionPrefix(c.UID)) {
+			if token.LastUsed.After(used) {
+				used = token.LastUsed
+			}
+		}
+	}
+	c.LastActive = session.LastActive(object, used, s.conn.Skew())
+	return c, true
+}
+
+// retentionState returns the retention state of a session that mints.
+func (s *scope) retentionState(object *v1alpha1.CoderSession) deployment.RetentionState {
+	token, user := object.Status.Token, object.Status.User
+	switch {
+	case session.Asking(object), object.Spec.Paused:
+		return deployment.Exempt
+	case object.Status.Retirement != nil:
+		return deployment.Retired
+	case token != nil && token.Serial > 0 && user != nil && s.canSeeTokensOf(user.ID):
+		return deployment.Active
+	}
+	return deployment.Exempt
+}
+
+// canSeeTokensOf reports whether the inventory includes the tokens of a user, so that the
+// time of their last use is known.
+func (s *scope) canSeeTokensOf(userID string) bool {
+	operator := s.memory.verified.User
+	return operator != nil && (operator.ID == userID || slices.Contains(operator.Roles, deployment.RoleOwner))
+}
+
+// updateRetention stores the retention decisions and enqueues the sessions whose decision
+// has changed. Nil means that no decision could be made; the previous ones stay in effect.
+func (r *Reconciler) updateRetention(
+	ctx context.Context, key types.NamespacedName, next map[string]deployment.RetentionDecision,
+) {
+	if next == nil {
+		return
+	}
+	changed := r.o.Retention.Replace(key, next)
+	if len(changed) == 0 {
+		return
+	}
+	sessions, err := lookup.SessionsOf(ctx, r.o.Client, key)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "the sessions of a deployment could not be found")
+		return
+	}
+	var affected []types.NamespacedName
+	for i := range sessions {
+		if changed[string(sessions[i].UID)] {
+			affected = append(affected, client.ObjectKeyFromObject(&sessions[i]))
+		}
+	}
+	r.o.Sessions.EnqueueSpread(affected, r.o.Jitter)
+}

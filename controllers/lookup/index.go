@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lookup
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
+	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+)
+
+// Names of the cache indexes, with which an event handler finds the affected objects
+// without listing all of them (B21).
+const (
+	// ByReference: deployments by the Secrets and ConfigMaps that they refer to.
+	ByReference = "references"
+	// ByDeployment: sessions by the deployment that they refer to.
+	ByDeployment = "deployment"
+	// BySecret: sessions by the names of their generated Secret and of their grant's Secret.
+	BySecret = "generatedSecret"
+	// BySource: sessions by the name of the Secret that supplies their token.
+	BySource = "sourceSecret"
+	// ByTokenPrefix: sessions and deployments by the prefix of the names of their tokens.
+	ByTokenPrefix = "tokenPrefix"
+	// ByUser: sessions by the id of their Coder user.
+	ByUser = "user"
+)
+
+// AddIndexes adds all indexes to a cache.
+func AddIndexes(ctx context.Context, indexer client.FieldIndexer, names inventory.Names) error {
+	err := indexer.IndexField(ctx, &v1alpha1.CoderDeployment{}, ByReference, func(o client.Object) []string {
+		references := authconfig.References(o.(*v1alpha1.CoderDeployment))
+		keys := make([]string, 0, len(references))
+		for _, r := range references {
+			keys = append(keys, r.String())
+		}
+		return keys
+	})
+	if err != nil {
+		return fmt.Errorf("index deployments: %w", err)
+	}
+	err = indexer.IndexField(ctx, &v1alpha1.CoderDeployment{}, ByTokenPrefix, func(o client.Object) []string {
+		return []string{names.SessionPrefix(string(o.GetUID()))}
+	})
+	if err != nil {
+		return fmt.Errorf("index deployments: %w", err)
+	}
+	err = indexer.IndexField(ctx, &v1alpha1.CoderSession{}, BySecret, func(o client.Object) []string {
+		s := o.(*v1alpha1.CoderSession)
+		return []string{s.SecretName(), grant.SecretName(s)}
+	})
+	if err != nil {
+		return fmt.Errorf("index sessions: %w", err)
+	}
+	for field, key := range map[string]func(*v1alpha1.CoderSession) string{
+		ByDeployment:  func(s *v1alpha1.CoderSession) string { return s.DeploymentKey().String() },
+		BySource:      sourceName,
+		ByTokenPrefix: func(s *v1alpha1.CoderSession) string { return names.SessionPrefix(string(s.UID)) },
+		ByUser:        userID,
+	} {
+		err := indexer.IndexField(ctx, &v1alpha1.CoderSession{}, field, func(o client.Object) []string {
+			if value := key(o.(*v1alpha1.CoderSession)); value != "" {
+				return []string{value}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("index sessions: %w", err)
+		}
+	}
+	return nil
+}
+
+func sourceName(s *v1alpha1.CoderSession) string {
+	if s.Spec.Auth.Token == nil {
+		return ""
+	}
+	return string(s.Spec.Auth.Token.SecretRef.Name)
+}
+
+func userID(s *v1alpha1.CoderSession) string {
+	if s.Status.User == nil {
+		return ""
+	}
+	return s.Status.User.ID
+}
+
+// SessionsBy lists sessions by an index. The result is shared with the cache and must
+// not be modified.
+func SessionsBy(
+	ctx context.Context, reader client.Reader, field, value string, options ...client.ListOption,
+) ([]v1alpha1.CoderSession, error) {
+	var list v1alpha1.CoderSessionList
+	options = append(options, client.MatchingFields{field: value}, client.UnsafeDisableDeepCopy)
+	if err := reader.List(ctx, &list, options...); err != nil {
+		return nil, fmt.Errorf("list sessions by %s: %w", field, err)
+	}
+	return list.Items, nil
+}
+
+// SessionsOf lists the sessions of a deployment. The result is shared with the cache and must not be
+// modified.
+func SessionsOf(
+	ctx context.Context, reader client.Reader, deployment types.NamespacedName,
+) ([]v1alpha1.CoderSession, error) {
+	return SessionsBy(ctx, reader, ByDeployment, deployment.String())
+}
+
+// Metadata returns an empty object of the core group with which the client reads metadata only.
+func Metadata(kind string) *metav1.PartialObjectMetadata {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+	return object
+}
+
+// Keys returns the keys of sessions.
+func Keys(sessions []v1alpha1.CoderSession) []types.NamespacedName {
+	keys := make([]types.NamespacedName, len(sessions))
+	for i := range sessions {
+		keys[i] = client.ObjectKeyFromObject(&sessions[i])
+	}
+	return keys
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package minting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+// Operation mints one token, for a session, or the operator's own. All fields are required.
+type Operation struct {
+	Conn    *connection.Connection
+	UserID  string
+	Request coder.TokenRequest
+	// RequireUnpublished returns a conflict error if an existing token is published in a
+	// Secret, that is, may be in use.
+	RequireUnpublished func(context.Context, coder.Token) error
+}
+
+// Run creates the token and reads it back. Its value exists only in what Run returns.
+// If anything fails before the value is stored, the token is found again by its
+// name, which is deterministic (B40, B41).
+func (m Operation) Run(ctx context.Context) (redact.Secret, coder.Token, error) {
+	var value redact.Secret
+	var token coder.Token
+	_, err := m.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		if value, err = m.postToken(ctx, resolved.Client); err != nil {
+			return err
+		}
+		token, err = m.readBack(ctx, resolved.Client, value)
+		return err
+	})
+	if err == nil {
+		m.Conn.Inventory.Add(token)
+	}
+	return value, token, err
+}
+
+// postToken creates the token. If the name is taken, an earlier attempt of the operator
+// created the token and then crashed, or did not receive the response. The value of that
+// token is lost, so it is deleted and the token is created again.
+func (m Operation) postToken(ctx context.Context, c *coder.Client) (redact.Secret, error) {
+	value, err := c.MintToken(ctx, m.UserID, m.Request)
+	if coder.KindOf(err) != coder.Conflict {
+		return value, err
+	}
+	lost, err := c.TokenByName(ctx, m.UserID, m.Request.Name)
+	if err != nil {
+		return redact.Secret{}, err
+	}
+	if err := m.RequireUnpublished(ctx, lost); err != nil {
+		return redact.Secret{}, err
+	}
+	if err := c.DeleteToken(ctx, lost.UserID, lost.ID); err != nil && coder.KindOf(err) != coder.NotFound {
+		return redact.Secret{}, err
+	}
+	m.Conn.Inventory.Remove(lost.ID)
+	return c.MintToken(ctx, m.UserID, m.Request)
+}
+
+// readBack reads the new token with the operator's credential, which does not count as
+// a use of the token (contract G.8). A token for another user than requested is deleted.
+func (m Operation) readBack(ctx context.Context, c *coder.Client, value redact.Secret) (coder.Token, error) {
+	id, err := coder.TokenID(value)
+	if err != nil {
+		return coder.Token{}, err
+	}
+	token, err := c.Token(ctx, m.UserID, id)
+	if err != nil {
+		return coder.Token{}, err
+	}
+	if token.UserID != m.UserID {
+		deleted := c.DeleteToken(ctx, token.UserID, token.ID)
+		wrongUser := fmt.Errorf("the server minted token %s for user %s instead of %s", token.ID, token.UserID, m.UserID)
+		return coder.Token{}, errors.Join(wrongUser, deleted)
+	}
+	return token, nil
+}
+
+// SecretConflict returns a conflict error about a Secret whose contents are in use or
+// were changed by another writer.
+func SecretConflict(secretName, why string) error {
+	return apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, secretName, errors.New(why))
+}
+
+// RevokeUnstored revokes a token that could not be stored and therefore cannot be in use.
+// A write that returned an error may have succeeded, so the token is kept if it is found
+// stored, or if that cannot be determined. A token that is kept stays in the inventory and
+// is revoked later if it is not in use.
+func (m Operation) RevokeUnstored(ctx context.Context, token coder.Token) {
+	err := m.RequireUnpublished(ctx, token)
+	if err == nil {
+		_, err = m.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+			return resolved.Client.DeleteToken(ctx, token.UserID, token.ID)
+		})
+	}
+	if err == nil || coder.KindOf(err) == coder.NotFound {
+		m.Conn.Inventory.Remove(token.ID)
+		return
+	}
+	ctrl.LoggerFrom(ctx).Info("a token that could not be stored is revoked later",
+		"token", token.ID, "problem", err.Error())
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+)
+
+// ErrOutdated is returned by an action or observation that finds that what it was based on has
+// changed meanwhile. The object is observed again soon.
+var ErrOutdated = errors.New("the observation is out of date")
+
+// isOutdated reports whether an error means that the observation is out of date: another writer has
+// changed an object, it exists already, or it is gone.
+func isOutdated(err error) bool {
+	return errors.Is(err, ErrOutdated) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) ||
+		apierrors.IsNotFound(err)
+}
+
+// defaultInterval limits the backoff of an object whose own interval is not known.
+const defaultInterval = 5 * time.Minute
+
+// reportAction is the name of the status update among the failed actions.
+const reportAction = "Report"
+
+// classify describes an error of an action.
+func (l *Loop[T, M, S, O, P]) classify(err error, action string) failure.Failure {
+	f := l.kind.Classify(err, action)
+	if f == nil {
+		f = classifyAPIError(err)
+	}
+	f.Action = action
+	return *f
+}
+
+// classifyAPIError describes an error of the API server. Everything that is not known to be a
+// refusal counts as unavailable: trying again is the only thing to do about it.
+func classifyAPIError(err error) *failure.Failure {
+	f := &failure.Failure{
+		Class: failure.Unavailable, Reason: v1alpha1.ReasonAPIServerUnavailable,
+		Message: "the Kubernetes API server does not serve the operator; retrying automatically: " + redact.Text(err.Error()),
+	}
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return f
+	}
+	switch code := status.Status().Code; {
+	case code == http.StatusTooManyRequests:
+		f.Class = failure.Wait
+		if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
+			f.RetryAfter = time.Duration(seconds) * time.Second
+		}
+	case code >= 400 && code < 500 && !apierrors.IsTimeout(err):
+		f.Class, f.Reason = failure.Refused, v1alpha1.ReasonAPIServerRefused
+		f.Message = "the Kubernetes API server refuses a request of the operator: " + redact.Text(err.Error()) +
+			"; correct what it names, the operator retries automatically"
+	}
+	return f
+}
+
+// IsRefusedByAPIServer reports whether the API server refused a request, because of a quota, a policy, a
+// missing right, or its contents, and did nothing.
+func IsRefusedByAPIServer(err error) bool {
+	return err != nil && !isOutdated(err) && classifyAPIError(err).Class == failure.Refused
+}
+
+// requeueOutdated observes the object again soon, with a delay that grows with each conflict in a
+// row.
+func (l *Loop[T, M, S, O, P]) requeueOutdated(m *memory[M]) ctrl.Result {
+	m.conflicts++
+	delay := min(firstConflictDelay<<min(m.conflicts-1, 16), maxConflictDelay)
+	return ctrl.Result{RequeueAfter: delay + l.jitter(delay)}
+}
+
+const (
+	firstConflictDelay = 50 * time.Millisecond
+	maxConflictDelay   = 30 * time.Second
+)
+
+// requeueSoon requeues after 50 to 100 ms, when the cache may have caught up.
+func (l *Loop[T, M, S, O, P]) requeueSoon() ctrl.Result {
+	return ctrl.Result{RequeueAfter: firstConflictDelay + l.jitter(firstConflictDelay)}
+}
+
+// credentialTimeout limits the change of a credential together with the write of the Secret that
+// follows it. A shutdown does not interrupt them.
+const credentialTimeout = 30 * time.Second
+
+// WithoutCancel returns a context for an operation that must not be interrupted by a shutdown.
+func WithoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), credentialTimeout)
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reconcile
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
+	"github.com/coder-session-operator/coder-session-operator/internal/status"
+)
+
+// maxActions is the maximum number of actions in one pass; a pass normally needs far fewer.
+const maxActions = 12
+
+// Kind is one kind of object: what is observed of it, decided about it, and done. T is the object,
+// M what is remembered of it between passes, S the state of one pass, O an observation and P a
+// plan. Methods are called by one pass per object at a time.
+type Kind[T client.Object, M, S, O, P any] interface {
+	// NewObject returns an empty object.
+	NewObject() T
+	// NewMemory returns the memory of an object that was not seen before.
+	NewMemory() M
+	// Begin returns the state of a pass. It makes no request.
+	Begin(object T, memory M) S
+	// Observe reads what the decision is based on. It changes nothing. With an error the
+	// observation is incomplete.
+	Observe(ctx context.Context, pass S) (O, error)
+	// Inputs identifies what open failures are about: as soon as it changes, their actions are
+	// tried again at once.
+	Inputs(observation O) string
+	// WithFailures adds the open failures to an observation.
+	WithFailures(observation O, failures failure.Set) O
+	// Decide is pure.
+	Decide(observation O) P
+	// Step is the loop's part of a plan.
+	Step(observation O, plan P) Step
+	// Act carries out the plan's action. [ErrOutdated], a conflict, or an object that is gone mean
+	// that the observation is out of date; every other error becomes a failure.
+	Act(ctx context.Context, pass S, observation O, plan P) error
+	// Classify describes an error of Act that the API server did not cause; nil: the loop does.
+	Classify(err error, action string) *failure.Failure
+	// Announce tells other parts of the process what was decided. It makes no request to a server.
+	Announce(ctx context.Context, pass S, observation O, plan P)
+	// Object returns the object as last read or written.
+	Object(pass S) T
+	// Apply returns a copy of the object with the status that the plan asks for.
+	Apply(pass S, observation O, plan P) T
+	// Reported is called after the status was written, or found up to date.
+	Reported(ctx context.Context, pass S, observation O, after T)
+	// Vanished is called if the object turns out to be deleted although it had a finalizer.
+	Vanished(ctx context.Context, pass S, observation O)
+	// Forget drops everything that is kept outside of the memory about a deleted object. Replaced is
+	// set if there is another object of that name already, whose own state stays.
+	Forget(ctx context.Context, key types.NamespacedName, replaced bool)
+}
+
+// Step is what the loop needs to know of a plan.
+type Step struct {
+	// Action to carry out; empty: nothing is left to do.
+	Action string
+	// Last is set if the object is gone after the action.
+	Last bool
+	// SkipReport is set if status stays as it is, because the observation is not reliable.
+	SkipReport bool
+	// RequeueAt is when to look again without an event; zero: only after the interval.
+	RequeueAt time.Time
+	// Backoff is set if the next pass comes earlier, with a delay that grows each time.
+	Backoff bool
+	// Interval is the longest time until the next look, and the longest backoff. It is positive.
+	Interval time.Duration
+	// Priority in the work queue; higher is earlier.
+	Priority int
+}
+
+// Gate decides when a pass over an object may begin. It is safe for concurrent use.
+type Gate[T client.Object] interface {
+	// TryAcquire reports whether a pass may begin; if not, the object is enqueued when it may.
+	TryAcquire(object T, priority int) bool
+	// Release is called at the end of a pass that began.
+	Release(object T)
+	// Cancel is called at the end of each attempt, also if TryAcquire was not called.
+	Cancel(key types.NamespacedName)
+}
+
+// Loop reconciles the objects of one kind. Create it with [New]. It is safe for concurrent use, as
+// long as no two passes over one object run at the same time.
+type Loop[T client.Object, M, S, O, P any] struct {
+	kind   Kind[T, M, S, O, P]
+	reader client.Reader
+	status *status.Writer
+	gate   Gate[T]
+	clock  clock.PassiveClock
+	jitter Jitter
+
+	mu     sync.Mutex
+	memory map[types.NamespacedName]*memory[M]
+}
+
+// Options are the parts of a loop. All but Gate are required.
+type Options[T client.Object] struct {
+	// Reader reads objects from the cache.
+	Reader client.Reader
+	Status *status.Writer
+	// Gate limits which passes run at the same time; nil: all may.
+	Gate   Gate[T]
+	Clock  clock.PassiveClock
+	Jitter Jitter
+}
+
+// New returns a loop over the objects of a kind.
+func New[T client.Object, M, S, O, P any](kind Kind[T, M, S, O, P], o Options[T]) *Loop[T, M, S, O, P] {
+	gate := o.Gate
+	if gate == nil {
+		gate = openGate[T]{}
+	}
+	return &Loop[T, M, S, O, P]{
+		kind: kind, reader: o.Reader, status: o.Status, gate: gate, clock: o.Clock, jitter: o.Jitter,
+		memory: map[types.NamespacedName]*memory[M]{},
+	}
+}
+
+// Reconcile makes one pass over an object. It returns no error but those of the cache: everything
+// else is reported in status and retried with the object's own backoff.
+func (l *Loop[T, M, S, O, P]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	defer l.gate.Cancel(req.NamespacedName)
+	object := l.kind.NewObject()
+	if err := l.reader.Get(ctx, req.NamespacedName, object); err != nil {
+		if apierrors.IsNotFound(err) {
+			l.Forget(ctx, req.NamespacedName)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, err
+	}
+	m := l.memoryOf(ctx, object)
+	if m.isNewerThan(object) {
+		return l.requeueSoon(), nil
+	}
+	if !l.gate.TryAcquire(object, m.priority) {
+		return ctrl.Result{}, nil
+	}
+	defer l.gate.Release(object)
+	return l.runPass(ctx, &pass[T, M, S]{memory: m, start: l.clock.Now(), state: l.kind.Begin(object, m.kind)}), nil
+}
+
+// pass is one pass over one object.
+type pass[T client.Object, M, S any] struct {
+	memory *memory[M]
+	start  time.Time
+	state  S
+}
+
+// runPass observes, decides and acts until nothing is left to do, and then reports.
+func (l *Loop[T, M, S, O, P]) runPass(ctx context.Context, p *pass[T, M, S]) ctrl.Result {
+	for actions := 0; ; actions++ {
+		o, err := l.observe(ctx, p)
+		if isOutdated(err) {
+			return l.requeueOutdated(p.memory)
+		}
+		plan := l.kind.Decide(o)
+		step := l.kind.Step(o, plan)
+		if step.Action == "" || actions == maxActions || p.memory.mustWait(step.Action, p.start) {
+			return l.report(ctx, p, o, plan)
+		}
+		if err := l.kind.Act(ctx, p.state, o, plan); isOutdated(err) {
+			return l.requeueOutdated(p.memory)
+		} else if err != nil {
+			l.recordFailure(ctx, p.memory, l.classify(err, step.Action), step.Interval)
+			continue
+		}
+		p.memory.clearFailure(step.Action)
+		if step.Last {
+			return ctrl.Result{}
+		}
+	}
+}
+
+// observe returns the observation with the open failures, an incomplete observation among them.
+func (l *Loop[T, M, S, O, P]) observe(ctx context.Context, p *pass[T, M, S]) (O, error) {
+	o, err := l.kind.Observe(ctx, p.state)
+	switch {
+	case isOutdated(err):
+		return o, err
+	case err != nil:
+		l.recordFailure(ctx, p.memory, l.classify(err, failure.Observe), defaultInterval)
+	default:
+		p.memory.clearFailure(failure.Observe)
+		p.memory.retryIfChanged(l.kind.Inputs(o))
+	}
+	return l.kind.WithFailures(o, p.memory.openFailures(p.start)), nil
+}
+
+// report announces the decision, patches the status, records an event if Ready has changed, and
+// returns when to look again.
+func (l *Loop[T, M, S, O, P]) report(ctx context.Context, p *pass[T, M, S], o O, plan P) ctrl.Result {
+	step := l.kind.Step(o, plan)
+	if step.SkipReport {
+		return l.requeue(p, step)
+	}
+	l.kind.Announce(ctx, p.state, o, plan)
+	before, after := l.kind.Object(p.state), l.kind.Apply(p.state, o, plan)
+	_, err := l.status.Patch(ctx, before, after)
+	switch {
+	case apierrors.IsNotFound(err):
+		l.kind.Vanished(ctx, p.state, o)
+		return l.requeueOutdated(p.memory)
+	case isOutdated(err):
+		return l.requeueOutdated(p.memory)
+	case err != nil:
+		// There is no place left to say it but the log, and an event on its first occurrence.
+		f := l.classify(err, reportAction)
+		if l.recordFailure(ctx, p.memory, f, step.Interval) == 1 {
+			l.status.Warn(before, f.Reason, "Report", "the status cannot be written: "+f.Message)
+		}
+		return l.requeue(p, step)
+	}
+	p.memory.clearFailure(reportAction)
+	p.memory.reportedVersion, p.memory.priority, p.memory.conflicts = after.GetResourceVersion(), step.Priority, 0
+	l.kind.Reported(ctx, p.state, o, after)
+	return l.requeue(p, step)
+}
+
+// requeue returns when to look again: when the plan asks for it, when a failed action may be tried
+// again, and at the latest after the interval (B115).
+func (l *Loop[T, M, S, O, P]) requeue(p *pass[T, M, S], step Step) ctrl.Result {
+	now := l.clock.Now()
+	at := now.Add(step.Interval)
+	sooner := func(t time.Time) {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
+	}
+	sooner(step.RequeueAt)
+	sooner(p.memory.nextRetry(p.start))
+	switch {
+	case step.Backoff:
+		p.memory.delays++
+		sooner(now.Add(failure.Backoff(p.memory.delays, step.Interval)))
+	case !step.SkipReport:
+		p.memory.delays = 0
+	}
+	return ctrl.Result{RequeueAfter: l.jitter.delayUntil(now, at), Priority: ptr.To(step.Priority)}
+}
+
+// Forget drops everything that the process remembers of a deleted object.
+func (l *Loop[T, M, S, O, P]) Forget(ctx context.Context, key types.NamespacedName) {
+	l.mu.Lock()
+	delete(l.memory, key)
+	l.mu.Unlock()
+	l.kind.Forget(ctx, key, false)
+}
+
+// openGate lets every pass begin.
+type openGate[T client.Object] struct{}
+
+func (openGate[T]) TryAcquire(T, int) bool      { return true }
+func (openGate[T]) Release(T)                   {}
+func (openGate[T]) Cancel(types.NamespacedName) {}

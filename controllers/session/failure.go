@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
+	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
+	"github.com/coder-session-operator/coder-session-operator/internal/secret"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+)
+
+// Classify describes errors of the Coder server, of its OAuth2 provider, and of templates. The class
+// determines what the session waits for. It returns nil for others, which are the API server's.
+func (kind) Classify(err error, action string) *failure.Failure {
+	doing := strings.ToLower(action)
+	var template *secret.TemplateError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &template):
+		return &failure.Failure{Class: failure.Config, Reason: v1alpha1.ReasonTemplateInvalid, Message: template.Error()}
+	case IsProviderError(err):
+		return classifyProviderError(err, session.Action(action), doing)
+	}
+	var failed *coder.Error
+	v := connection.ResultOf(err)
+	f := &failure.Failure{Reason: v.Reason, Message: doing + ": " + v.Message, RetryAfter: v.RetryAfter}
+	switch {
+	case v.Outcome == authcheck.ConfigChanging:
+		f.Class = failure.ConfigChanging
+	case !errors.As(err, &failed):
+		return nil
+	case failed.Kind == coder.RateLimited:
+		f.Class = failure.Wait
+	case failed.Kind.Transient():
+		f.Class = failure.Transient
+	case failed.Kind == coder.Invalid:
+		f.Class = failure.Config
+	case failed.Kind == coder.NotFound || failed.Kind == coder.Forbidden:
+		f.Class = failure.Denied
+		f.Message += ": the operator's user needs the owner role to mint for others"
+	default:
+		f.Class = failure.Denied
+	}
+	return f
+}
+
+// IsProviderError reports whether an error was returned by the OAuth2 provider, not by the
+// connection to it.
+func IsProviderError(err error) bool {
+	kind := oauth.KindOf(err)
+	return kind != "" && kind != oauth.Connection
+}
+
+// classifyProviderError distinguishes errors that need a change of configuration from errors that
+// may go away when the request is retried. A failed refresh does not affect the published token.
+func classifyProviderError(err error, action session.Action, doing string) *failure.Failure {
+	var e *oauth.Error
+	errors.As(err, &e)
+	f := &failure.Failure{Message: doing + ": " + oauth.Summary(err), RetryAfter: e.RetryAfter}
+	switch {
+	case e.Kind == oauth.Unavailable && e.RetryAfter > 0:
+		f.Class = failure.Wait
+	case e.Kind == oauth.Unavailable,
+		action == session.RefreshGrant, action == session.CheckCredential, action == session.ForgetGrant:
+		f.Class = failure.Transient
+	default:
+		f.Class = failure.Config
+	}
+	return f
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/secret"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+)
+
+// Method is auth.mint. Create it with [New].
+type Method struct{ tools *base.Tools }
+
+// New returns the method.
+func New(tools *base.Tools) *Method { return &Method{tools: tools} }
+
+// memory is what one pass over a session has found out. The next pass starts with none.
+type memory struct {
+	pass              *base.Scope
+	target            session.TargetUser
+	lostTokenSearched bool
+}
+
+// of returns what the current pass has found out.
+func of(s *base.Scope) *memory {
+	m := s.Memory.Of(v1alpha1.AuthMint).(*memory)
+	if m.pass != s {
+		*m = memory{pass: s}
+	}
+	return m
+}
+
+// NewMemory returns an empty memory.
+func (*Method) NewMemory() any { return &memory{} }
+
+// Observe adds the session's tokens on the server, and the user that tokens are minted for.
+func (m *Method) Observe(_ context.Context, s *base.Scope, o *session.Observation) error {
+	found := of(s)
+	o.TargetUser, o.LostTokenSearched = found.target, found.lostTokenSearched
+	if s.Conn == nil {
+		return nil
+	}
+	o.SpecDigest = session.SpecDigest(s.Session.Spec.Auth.Mint, s.Conn.VerificationStatus().DeploymentID)
+	o.ServerTokens = m.observeServerTokens(s, o.Secret.Token)
+	return nil
+}
+
+// observeServerTokens returns the session's tokens from the deployment's inventory.
+func (m *Method) observeServerTokens(s *base.Scope, published *session.Published) session.ServerTokens {
+	var tokens session.ServerTokens
+	if user := s.Session.Status.User; user != nil {
+		tokens.UserSuspended = s.Conn.Inventory.Suspended(user.ID)
+		tokens.Loaded = s.Conn.Inventory.Loaded() && s.Conn.VerificationStatus().CanSee(user.ID)
+	}
+	uid := string(s.Session.UID)
+	for _, token := range s.Conn.Inventory.WithPrefix(m.tools.Names.SessionPrefix(uid)) {
+		serial, ok := m.tools.Names.Serial(token.Name, uid)
+		if !ok || slices.Contains(s.Revoked, token.ID) {
+			continue
+		}
+		listed := session.Listed{
+			ID: token.ID, Name: token.Name, Serial: serial,
+			CreatedAt: token.CreatedAt, LastUsedAt: token.LastUsed, Scopes: token.Scopes,
+		}
+		if published != nil && published.ID == token.ID {
+			tokens.Token = &listed
+			continue
+		}
+		tokens.Others = append(tokens.Others, listed)
+	}
+	return tokens
+}
+
+// Actions returns the actions on minted tokens.
+func (m *Method) Actions() map[session.Action]base.Action {
+	return map[session.Action]base.Action{
+		session.LookUpUser:    m.lookUpUser,
+		session.Mint:          m.mintToken,
+		session.FindLostToken: m.findLostToken,
+		session.Revoke:        m.revokeTokens,
+	}
+}
+
+// Credential returns none: minted tokens are verified without using them (contract G.8).
+func (*Method) Credential(context.Context, *base.Scope, session.Observation) (base.Credential, error) {
+	return base.FixedToken{}, nil
+}
+
+// TokenToPublish returns the minted token that the Secret still contains.
+func (m *Method) TokenToPublish(ctx context.Context, s *base.Scope, _ session.Observation) (secret.Token, error) {
+	if s.Prior.Token == nil {
+		return secret.Token{}, base.Outdated("its token is gone")
+	}
+	token := base.PublishedToken(s.Prior.Token)
+	value, found, err := m.tools.Secrets.Token(ctx, s.Session, *s.Prior.Token)
+	if err != nil {
+		return token, fmt.Errorf("read the published token: %w", err)
+	}
+	if !found {
+		return token, base.Outdated("its token is gone")
+	}
+	token.Value = value
+	return token, nil
+}
+
+// Username returns the user that tokens are minted for.
+func (*Method) Username(s *base.Scope) string { return s.Session.Spec.Auth.Mint.User }
+
+// lookUpUser finds the user for whom tokens are minted.
+func (m *Method) lookUpUser(ctx context.Context, s *base.Scope, _ session.Observation, _ session.Plan) error {
+	found, err := s.Conn.Target(ctx, s.Session.Spec.Auth.Mint.User)
+	if coder.KindOf(err) == coder.NotFound {
+		of(s).target = session.TargetUser{Known: true, Missing: true}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	of(s).target = session.TargetUser{
+		Known: true,
+		User: v1alpha1.SessionUser{
+			ID: found.User.ID, Username: found.User.Username, DeploymentID: s.Conn.VerificationStatus().DeploymentID,
+		},
+		Suspended:   found.User.Status == coder.UserStatusSuspended,
+		MaxLifetime: found.MaxLifetime,
+	}
+	return m.addUnlistedToken(ctx, s)
+}
+
+// addUnlistedToken reads a published token that is missing in the inventory, and adds it if it
+// exists. It may have been minted after the last refresh by a former leader that had not yet noticed
+// the change of leadership. If both took the token of the other for revoked, they would keep minting
+// new ones.
+func (m *Method) addUnlistedToken(ctx context.Context, s *base.Scope) error {
+	published := s.Prior.Token
+	if published == nil || published.Request == "" || !s.Conn.Inventory.Loaded() {
+		return nil
+	}
+	if _, listed := s.Conn.Inventory.Lookup(published.ID); listed {
+		return nil
+	}
+	var token coder.Token
+	_, err := s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		token, err = resolved.Client.Token(ctx, of(s).target.User.ID, published.ID)
+		return err
+	})
+	if err == nil {
+		s.Conn.Inventory.Add(token)
+	}
+	if coder.KindOf(err) == coder.NotFound {
+		return nil
+	}
+	return err
+}

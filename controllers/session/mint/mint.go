@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/controllers/minting"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/secret"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+)
+
+// mintToken mints a token, verifies it without using it, and publishes it.
+func (m *Method) mintToken(ctx context.Context, s *base.Scope, _ session.Observation, plan session.Plan) error {
+	ctx, cancel := reconcile.WithoutCancel(ctx)
+	defer cancel()
+	request, spec := plan.Mint, s.Session.Spec.Auth.Mint
+	operation := minting.Operation{
+		Conn:   s.Conn,
+		UserID: request.UserID,
+		Request: coder.TokenRequest{
+			Name:      m.tools.Names.Token(string(s.Session.UID), request.Serial),
+			Lifetime:  request.Lifetime,
+			Scopes:    base.ToStrings(spec.Scopes),
+			AllowList: base.ToStrings(spec.AllowList),
+		},
+		RequireUnpublished: func(ctx context.Context, token coder.Token) error {
+			return m.requireUnpublished(ctx, s, token)
+		},
+	}
+	value, token, err := operation.Run(ctx)
+	if err != nil {
+		return err
+	}
+	event, verb := v1alpha1.EventMinted, "minted"
+	if s.Prior.Token != nil {
+		event, verb = v1alpha1.EventRotated, "rotated"
+	}
+	next := secret.Token{
+		Value: value, ID: token.ID, Serial: request.Serial, ExpiresAt: token.ExpiresAt, Request: request.SpecDigest,
+	}
+	if err := m.tools.WriteSecret(ctx, s, next); err != nil {
+		operation.RevokeUnstored(ctx, token)
+		return err
+	}
+	s.CredentialEventSent = true
+	key := s.Session.DeploymentKey()
+	m.tools.Metrics.Minted(key.Namespace, key.Name)
+	m.tools.Status.Event(s.Session, corev1.EventTypeNormal, event, "Mint",
+		fmt.Sprintf("%s token %s for user %q and published it in Secret %q",
+			verb, token.ID, spec.User, s.Session.SecretName()))
+	return nil
+}
+
+// requireUnpublished returns a conflict error if a token is published in the session's
+// Secret or belongs to another session. It reads the Secret from the API server, because
+// the cache may lag.
+func (m *Method) requireUnpublished(ctx context.Context, s *base.Scope, token coder.Token) error {
+	published := func(why string) error {
+		return minting.SecretConflict(s.Session.SecretName(), why)
+	}
+	meta := lookup.Metadata("Secret")
+	key := types.NamespacedName{Namespace: s.Session.Namespace, Name: s.Session.SecretName()}
+	err := m.tools.APIReader.Get(ctx, key, meta)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("look whether token %s is published: %w", token.ID, err)
+	}
+	state := secret.StateOf(meta, s.Session)
+	owned := err == nil && state.Ownership == secret.Owned && !state.Deleting
+	if owned && state.Token != nil && state.Token.ID == token.ID {
+		return published("it publishes the token already")
+	}
+	// The prefix contains only a part of the UID, so two sessions can share it.
+	prefix := m.tools.Names.SessionPrefix(string(s.Session.UID))
+	others, err := lookup.SessionsBy(ctx, m.tools.Client, lookup.ByTokenPrefix, prefix)
+	if err != nil {
+		return err
+	}
+	for i := range others {
+		if status := others[i].Status.Token; others[i].UID != s.Session.UID && status != nil && status.ID == token.ID {
+			return published(fmt.Sprintf("the token is session %s/%s's", others[i].Namespace, others[i].Name))
+		}
+	}
+	return nil
+}

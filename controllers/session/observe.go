@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+	"github.com/coder-session-operator/coder-session-operator/internal/secret"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+)
+
+// observe reads the state of the session. In a steady state it reads from caches only. It changes
+// nothing but the scope.
+func (r *Reconciler) observe(ctx context.Context, s *Scope) (session.Observation, error) {
+	o := session.Observation{
+		Now:               r.tools.Clock.Now(),
+		Session:           s.Session,
+		RevocationTimeout: r.o.RevocationTimeout,
+		CredentialCheck:   s.Memory.Check,
+		Retention:         r.o.Retention.Of(s.Session.DeploymentKey(), s.Session.UID),
+		RevokedTokens:     s.Revoked,
+	}
+	var err error
+	if o.Deployment, err = r.observeDeployment(ctx, s); err != nil {
+		return o, err
+	}
+	if s.Conn != nil {
+		o.Skew = s.Conn.Skew()
+	}
+	method := r.methods.of(s.Session)
+	s.Username = method.Username(s)
+	o.Workspace = r.observeWorkspace(s, session.IsRetired(s.Session, o.Retention))
+	if o.Secret, err = r.observeSecret(ctx, s, &o); err != nil {
+		return o, err
+	}
+	for _, each := range r.methods.sorted() {
+		if err := each.Observe(ctx, s, &o); err != nil {
+			return o, err
+		}
+	}
+	o.Workloads, err = r.observeWorkloads(ctx, s, o.Secret.Credential)
+	return o, err
+}
+
+func (r *Reconciler) observeDeployment(ctx context.Context, s *Scope) (session.Deployment, error) {
+	s.Deployment, s.Conn, s.Resolved = nil, nil, nil
+	found := &v1alpha1.CoderDeployment{}
+	if err := r.tools.Client.Get(ctx, s.Session.DeploymentKey(), found); err != nil {
+		return session.Deployment{}, client.IgnoreNotFound(err)
+	}
+	s.Deployment, s.Conn = found, r.o.Pool.Get(s.Session.DeploymentKey())
+	key := client.ObjectKeyFromObject(s.Session)
+	verified := s.Conn.VerificationStatus()
+	d := session.Deployment{
+		Found:    true,
+		Settling: s.Conn.Settling() || r.o.Debouncer.Settling(key),
+		Problem:  verified.Problem,
+		ID:       verified.DeploymentID,
+		User:     verified.User,
+		Interval: s.Deployment.Spec.Verify.Interval.Or(deployment.DefaultInterval),
+	}
+	s.Resolved = s.Conn.ResolvedClient()
+	if s.Resolved != nil {
+		d.Resolved = true
+		d.Fingerprint = s.Resolved.Snapshot.Fingerprint
+		d.OwnToken = !s.Resolved.Snapshot.Token.IsZero() && !s.Resolved.Snapshot.Token.Empty()
+		d.ByConnection = s.Resolved.Snapshot.IdentifiesByConnection()
+		if d.Fingerprint == verified.Fingerprint {
+			d.Result = verified.Result
+		}
+	}
+	namespace, err := r.tools.Namespace(ctx, s.Session.Namespace, s.Deployment.Namespace)
+	if err != nil {
+		return d, err
+	}
+	d.Denied = deployment.DenialReason(s.Deployment, s.Session, namespace)
+	return d, nil
+}
+
+// observeSecret observes the generated Secret. It reads the metadata from the cache, and
+// the contents only if the Secret was modified after the operator's last write.
+func (r *Reconciler) observeSecret(
+	ctx context.Context, s *Scope, o *session.Observation,
+) (session.Secret, error) {
+	meta := lookup.Metadata("Secret")
+	key := types.NamespacedName{Namespace: s.Session.Namespace, Name: s.Session.SecretName()}
+	if err := r.tools.Client.Get(ctx, key, meta); err != nil {
+		if client.IgnoreNotFound(err) != nil {
+			return session.Secret{}, fmt.Errorf("look at Secret %s: %w", key.Name, err)
+		}
+		meta = nil
+	}
+	s.Prior = r.tools.Secrets.Observe(s.Session, meta)
+	if s.Prior.Ownership != secret.Owned {
+		// An orphaned Secret of a former session is adopted by the first write.
+		seen := session.Secret{Foreign: s.Prior.Ownership == secret.Foreign, WriteRefused: s.Memory.WriteRefused}
+		if s.Resolved != nil && !seen.Foreign && o.Session.DeletionTimestamp.IsZero() {
+			o.TemplateError = r.templateError(s)
+		}
+		return seen, nil
+	}
+	seen := session.Secret{
+		Exists:          true,
+		Corrupt:         s.Prior.Corrupt,
+		ResourceVersion: s.Prior.ResourceVersion,
+		Fingerprint:     s.Prior.Fingerprint,
+		WriteRefused:    s.Memory.WriteRefused,
+	}
+	if token := s.Prior.Token; token != nil {
+		seen.Token = &session.Published{
+			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt,
+			SpecDigest: token.Request, Fingerprint: token.Fingerprint,
+		}
+	}
+	if s.Resolved == nil || !o.Session.DeletionTimestamp.IsZero() {
+		return seen, nil
+	}
+	if o.TemplateError = r.templateError(s); o.TemplateError != "" {
+		return seen, nil
+	}
+	err := r.compareSecret(ctx, s, &seen)
+	return seen, err
+}
+
+// compareSecret determines whether the Secret has the desired contents. They are read only
+// if the Secret was modified after the operator's last write.
+func (r *Reconciler) compareSecret(ctx context.Context, s *Scope, seen *session.Secret) error {
+	input := r.tools.SecretInput(s, PublishedToken(s.Prior.Token))
+	defer func() {
+		if seen.InSync {
+			seen.Credential = secret.Credential(r.tools.Key, input)
+		}
+	}()
+	asWritten := seen.Fingerprint == secret.Fingerprint(r.tools.Key, input) && s.Prior.Ownership == secret.Owned
+	reported := s.Session.Status.Secret
+	untouched := s.Prior.Written || reported != nil && reported.ResourceVersion == seen.ResourceVersion
+	if asWritten && untouched {
+		seen.InSync = true
+		return nil
+	}
+	if err := r.readPublishedValue(ctx, s, &input, seen); err != nil || seen.ValueGone || !asWritten {
+		return err
+	}
+	inSync, resourceVersion, err := r.tools.Secrets.InSync(ctx, input)
+	if err != nil {
+		return fmt.Errorf("compare the generated Secret: %w", err)
+	}
+	if inSync {
+		seen.InSync, seen.ResourceVersion = true, resourceVersion
+	}
+	return nil
+}
+
+// readPublishedValue reads the value of the published token from the Secret, if the Secret
+// still contains it.
+func (r *Reconciler) readPublishedValue(
+	ctx context.Context, s *Scope, input *secret.Input, seen *session.Secret,
+) error {
+	if s.Prior.Token == nil || s.Prior.Token.ID == "" {
+		return nil
+	}
+	value, found, err := r.tools.Secrets.Token(ctx, s.Session, *s.Prior.Token)
+	if err != nil {
+		return fmt.Errorf("read the token of the generated Secret: %w", err)
+	}
+	seen.ValueGone = !found
+	input.Token.Value = value
+	return nil
+}
+
+// PublishedToken returns a published token without its value; nil: no token.
+func PublishedToken(meta *secret.TokenMeta) secret.Token {
+	if meta == nil {
+		return secret.Token{}
+	}
+	return secret.Token{ID: meta.ID, Serial: meta.Serial, ExpiresAt: meta.ExpiresAt, Request: meta.Request}
+}
+
+// placeholder is the token in a test rendering of the template.
+var placeholder = secret.Token{ID: "0000000000", Value: redact.New("0000000000-0000000000000000000000")}
+
+// templateError renders the template with a placeholder and returns the error message, so
+// that no token is minted for a Secret that cannot be written.
+func (r *Reconciler) templateError(s *Scope) string {
+	if s.Session.Spec.Secret == nil || len(s.Session.Spec.Secret.Template) == 0 {
+		return ""
+	}
+	input := r.tools.SecretInput(s, secret.Token{})
+	if s.Session.Spec.Auth.Certificate == nil {
+		input.Token = placeholder
+	}
+	if _, err := secret.Render(r.tools.Key, input); err != nil {
+		return err.Error()
+	}
+	return ""
+}

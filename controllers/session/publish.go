@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/internal/secret"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+)
+
+// SecretInput returns the input for rendering the Secret with the given token.
+func (t *Tools) SecretInput(s *Scope, token secret.Token) secret.Input {
+	snapshot := s.Resolved.Snapshot
+	in := secret.Input{Session: s.Session, URL: snapshot.URL, Token: token, User: s.Username}
+	for _, h := range snapshot.Headers {
+		in.Headers = append(in.Headers, secret.Header{Name: h.Name, Value: h.Value})
+	}
+	if spec := s.Session.Spec.Secret; spec != nil && spec.IncludeClientCertificate {
+		in.CA = snapshot.CABundlePEM
+		if certificate := snapshot.Certificate; certificate != nil {
+			in.Certificate, in.CertificateKey = certificate.CertPEM, certificate.Key
+		}
+	}
+	return in
+}
+
+// publishSecret writes the Secret with a credential that is known to be valid: the supplied
+// token or the access token that the server has just accepted, the minted token that the
+// Secret still contains, or none.
+func (r *Reconciler) publishSecret(ctx context.Context, s *Scope, o session.Observation, _ session.Plan) error {
+	token, err := r.methods.of(s.Session).TokenToPublish(ctx, s, o)
+	if err != nil {
+		return err
+	}
+	restored := o.Secret.Token != nil && o.Secret.Token.ID == token.ID &&
+		o.Secret.Fingerprint == secret.Fingerprint(r.tools.Key, r.tools.SecretInput(s, token))
+	ctx, cancel := reconcile.WithoutCancel(ctx)
+	defer cancel()
+	if err := r.tools.WriteSecret(ctx, s, token); err != nil {
+		return err
+	}
+	if restored {
+		r.tools.Status.Event(s.Session, corev1.EventTypeNormal, v1alpha1.EventRestored, "Publish",
+			fmt.Sprintf("restored Secret %q, which was modified outside of the operator", s.Session.SecretName()))
+	}
+	return nil
+}
+
+// WriteSecret writes the Secret in one request, which fails with a conflict if the Secret
+// was modified since it was observed.
+func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) error {
+	action := "update"
+	if s.Prior.Ownership == secret.Absent {
+		action = "create"
+	}
+	_, err := t.Secrets.Write(ctx, t.SecretInput(s, token), s.Prior)
+	if s.recordWrite(err) != nil {
+		return fmt.Errorf("write Secret %s: %w", s.Session.SecretName(), err)
+	}
+	t.Metrics.SecretWritten(action)
+	return nil
+}
+
+// tryPublish asks the API server whether it would take the Secret with a token, after it has refused
+// one, so that no token is minted that cannot be published.
+func (r *Reconciler) tryPublish(ctx context.Context, s *Scope, _ session.Observation, _ session.Plan) error {
+	return s.recordWrite(r.tools.Secrets.TryWrite(ctx, r.tools.SecretInput(s, placeholder), s.Prior))
+}

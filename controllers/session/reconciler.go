@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"maps"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/fairqueue"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/controllers/retention"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
+	"github.com/coder-session-operator/coder-session-operator/internal/workload"
+)
+
+// Reconciler keeps the generated Secrets of CoderSessions up to date. Create it with [New].
+type Reconciler struct {
+	*reconcile.Loop[*v1alpha1.CoderSession, *Memory, *Scope, session.Observation, session.Plan]
+
+	o         Options
+	tools     *Tools
+	methods   Methods
+	actions   map[session.Action]Action
+	fairQueue *fairqueue.Queue
+	rollouts  *rollouts
+}
+
+// Options are the parts of a Reconciler. All fields are required.
+type Options struct {
+	Pool *connection.Pool
+	// Debouncer is that of supplied tokens.
+	Debouncer *debounce.Debouncer[types.NamespacedName]
+	Workloads *workload.Store
+	Streams   *stream.Set
+	Retention *retention.Decisions
+	// Queue and Deployments add to the work queues of both controllers.
+	Queue, Deployments *reconcile.Queue
+	Jitter             reconcile.Jitter
+	// RevocationTimeout is how long a deleted session waits until its tokens are revoked.
+	RevocationTimeout time.Duration
+	// Workers is the number of passes that may run at the same time.
+	Workers int
+}
+
+// New returns a Reconciler with the given auth methods.
+func New(tools *Tools, methods Methods, o Options) *Reconciler {
+	r := &Reconciler{
+		o: o, tools: tools, methods: methods, rollouts: newRollouts(),
+		fairQueue: fairqueue.New(o.Workers, func(key types.NamespacedName) { o.Queue.Add(key, 0) }),
+	}
+	r.actions = r.sharedActions()
+	for _, method := range methods {
+		maps.Copy(r.actions, method.Actions())
+	}
+	r.Loop = reconcile.New[*v1alpha1.CoderSession, *Memory, *Scope, session.Observation, session.Plan](
+		kind{r}, reconcile.Options[*v1alpha1.CoderSession]{
+			Reader: tools.Client, Status: tools.Status, Gate: gate{r.fairQueue}, Clock: tools.Clock, Jitter: o.Jitter,
+		})
+	return r
+}
+
+// gate shares the workers among deployments.
+type gate struct{ queue *fairqueue.Queue }
+
+func (g gate) TryAcquire(s *v1alpha1.CoderSession, priority int) bool {
+	return g.queue.TryAcquire(s.DeploymentKey(), client.ObjectKeyFromObject(s), priority)
+}
+
+func (g gate) Release(s *v1alpha1.CoderSession) { g.queue.Release(s.DeploymentKey()) }
+
+func (g gate) Cancel(key types.NamespacedName) { g.queue.Cancel(key) }
+
+// AwaitsWorker reports whether a session waits for a worker after sessions that were enqueued
+// before it; enqueued reports whether a session is in the work queue. It is for tests.
+func (r *Reconciler) AwaitsWorker(key types.NamespacedName, enqueued func(types.NamespacedName) bool) bool {
+	return r.fairQueue.Waiting(key, enqueued)
+}
+
+// Settling reports whether the supplied token of a session is changing.
+func (r *Reconciler) Settling(key types.NamespacedName) bool { return r.o.Debouncer.Settling(key) }
+
+// Stop stops the timers of the reconciler.
+func (r *Reconciler) Stop() { r.o.Debouncer.Stop() }

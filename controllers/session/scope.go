@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/secret"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+)
+
+// Scope is the state of one pass over one session.
+type Scope struct {
+	// Session is set at the start and updated by writes.
+	Session *v1alpha1.CoderSession
+	Memory  *Memory
+
+	// Deployment, its connection and its client are set by each observation. Conn is nil if the
+	// deployment does not exist, Resolved if its settings have not been read yet.
+	Deployment *v1alpha1.CoderDeployment
+	Conn       *connection.Connection
+	Resolved   *connection.ResolvedClient
+	// Prior is the generated Secret as it was observed.
+	Prior secret.State
+
+	// Username is the user whose credential is published; empty: unknown.
+	Username string
+	// Revoked are the ids of tokens that were revoked in this pass.
+	Revoked []string
+	// CredentialEventSent is set when this pass has recorded an event about a new credential; the
+	// transition to Active then needs no event of its own.
+	CredentialEventSent bool
+}
+
+// Memory is what is remembered of a session between passes. It may be lost at any time: the cost is
+// one more request. What must not be lost is in the memory of the method that holds it, and says so.
+type Memory struct {
+	// Check is the server's last answer to the session's own credential.
+	Check session.CredentialCheck
+	// WriteRefused is set while the API server refuses to write the generated Secret.
+	WriteRefused bool
+
+	workspace workspaceMemory
+	byMethod  map[v1alpha1.AuthMethod]any
+}
+
+// Of returns the memory of a method, as its NewMemory returned it.
+func (m *Memory) Of(method v1alpha1.AuthMethod) any { return m.byMethod[method] }
+
+// workspaceMemory is the workspace as it was last read.
+type workspaceMemory struct {
+	// of is the reference that was resolved, on the deployment with this id, at this time.
+	of         v1alpha1.WorkspaceRef
+	deployment string
+	at         time.Time
+	missing    bool
+	workspace  coder.Workspace
+	// connected reports whether the stream has been connected since, so that it has reported every
+	// change.
+	connected bool
+}
+
+// LastSerial returns the serial of the last published token. It is kept when a session that used to
+// mint publishes another kind of credential.
+func (s *Scope) LastSerial() int64 {
+	if s.Prior.Token != nil {
+		return s.Prior.Token.Serial
+	}
+	if s.Session.Status.Token != nil {
+		return s.Session.Status.Token.Serial
+	}
+	return 0
+}
+
+// CheckedUsername returns the user that the server named when the credential was last checked, or
+// the one in status; empty: unknown.
+func (s *Scope) CheckedUsername() string {
+	switch {
+	case s.Memory.Check.User != nil:
+		return s.Memory.Check.User.Username
+	case s.Session.Status.User != nil:
+		return s.Session.Status.User.Username
+	}
+	return ""
+}
+
+// Outdated returns an error that says why the observation is out of date.
+func Outdated(why string) error { return fmt.Errorf("%w: %s", reconcile.ErrOutdated, why) }
+
+// ToStrings converts a list of names to strings.
+func ToStrings[T ~string](items []T) []string {
+	list := make([]string, len(items))
+	for i, item := range items {
+		list[i] = string(item)
+	}
+	return list
+}

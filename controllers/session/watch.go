@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+)
+
+// +kubebuilder:rbac:groups=credentials.coder.com,resources=codersessions,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=credentials.coder.com,resources=codersessions/status,verbs=patch
+// +kubebuilder:rbac:groups=credentials.coder.com,resources=codersessions/finalizers,verbs=update
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+
+// Watches are the kinds of objects whose changes concern sessions.
+func (r *Reconciler) Watches() []reconcile.Watch {
+	watches := []reconcile.Watch{
+		{
+			Object: &v1alpha1.CoderSession{}, Handler: &handler.EnqueueRequestForObject{},
+			Predicates: []predicate.Predicate{reconcile.SpecOrRequestChanged(renewalRequest)},
+		},
+		{Object: &corev1.Secret{}, MetadataOnly: true, Handler: r.onSecret()},
+	}
+	if r.tools.NamespaceLabels {
+		watches = append(watches, reconcile.Watch{
+			Object: &corev1.Namespace{}, MetadataOnly: true, Handler: r.onNamespace(),
+			Predicates: []predicate.Predicate{labelsChanged()},
+		})
+	}
+	return watches
+}
+
+func renewalRequest(object client.Object) string {
+	return object.(*v1alpha1.CoderSession).RenewalRequest()
+}
+
+type workQueue = workqueue.TypedRateLimitingInterface[ctrl.Request]
+
+// onSecret returns the event handler for Secrets. It enqueues the sessions whose generated
+// Secret was modified by another writer, and starts the quiet period of changed supplied
+// tokens. Writes of the operator itself are ignored.
+func (r *Reconciler) onSecret() handler.EventHandler {
+	handle := func(ctx context.Context, object client.Object, gone bool, q workQueue) {
+		meta, ok := object.(*metav1.PartialObjectMetadata)
+		if !ok || !gone && r.tools.Secrets.Own(meta) {
+			return
+		}
+		for _, session := range r.sessionsReferring(ctx, lookup.BySecret, meta) {
+			q.Add(reconcile.RequestFor(&session))
+		}
+		for _, session := range r.sessionsReferring(ctx, lookup.BySource, meta) {
+			r.o.Debouncer.Mark(client.ObjectKeyFromObject(&session), r.quietWindow(ctx, &session))
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q workQueue) {
+			if !e.IsInInitialList {
+				handle(ctx, e.Object, false, q)
+			}
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q workQueue) {
+			if e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
+				handle(ctx, e.ObjectNew, false, q)
+			}
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workQueue) { handle(ctx, e.Object, true, q) },
+	}
+}
+
+// sessionsReferring lists the sessions that refer to a Secret, by the given index.
+func (r *Reconciler) sessionsReferring(
+	ctx context.Context, field string, meta *metav1.PartialObjectMetadata,
+) []v1alpha1.CoderSession {
+	sessions, err := lookup.SessionsBy(ctx, r.tools.Client, field, meta.Name, client.InNamespace(meta.Namespace))
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "sessions of a Secret could not be found", "secret", meta.Namespace+"/"+meta.Name)
+	}
+	return sessions
+}
+
+// quietWindow returns the quiet period of a session's supplied token, which is that of its
+// deployment.
+func (r *Reconciler) quietWindow(ctx context.Context, s *v1alpha1.CoderSession) debounce.Window {
+	d := &v1alpha1.CoderDeployment{}
+	if err := r.tools.Client.Get(ctx, s.DeploymentKey(), d); err != nil {
+		d = &v1alpha1.CoderDeployment{} // the defaults
+	}
+	return debounce.Window{
+		Quiet:    d.Spec.Verify.QuietPeriod.Or(deployment.DefaultQuietPeriod),
+		MaxDelay: d.Spec.Verify.MaxDelay.Or(deployment.DefaultMaxDelay),
+	}
+}
+
+// onNamespace returns the event handler for namespaces. It enqueues the sessions of a
+// namespace whose labels have changed, because access rules select by labels.
+func (r *Reconciler) onNamespace() handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, object client.Object) []ctrl.Request {
+		var list v1alpha1.CoderSessionList
+		err := r.tools.Client.List(ctx, &list, client.InNamespace(object.GetName()), client.UnsafeDisableDeepCopy)
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "sessions of a namespace could not be found", "namespace", object.GetName())
+			return nil
+		}
+		requests := make([]ctrl.Request, 0, len(list.Items))
+		for i := range list.Items {
+			if key := list.Items[i].DeploymentKey(); key.Namespace != object.GetName() {
+				requests = append(requests, reconcile.RequestFor(&list.Items[i]))
+			}
+		}
+		return requests
+	})
+}
+
+func labelsChanged() predicate.Predicate {
+	never := func(event.DeleteEvent) bool { return false }
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return !e.IsInInitialList },
+		DeleteFunc: never,
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return !maps.Equal(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels())
+		},
+	}
+}

@@ -1,8 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-
-//go:build !race
-
-package controllers
-
-// simSeedsByDefault is the number of seeds that TestRandomSchedules runs.
-const simSeedsByDefault = 300

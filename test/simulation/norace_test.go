@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !race
+
+package simulation
+
+// simSeedsByDefault is the number of seeds that TestRandomSchedules runs.
+const simSeedsByDefault = 300
