@@ -170,7 +170,7 @@ func TestTheSetClosesWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	set := stream.NewSet(ctx, stream.Options{Clock: w.clock, Jitter: func() float64 { return 0 },
 		Notify: func(stream.Notification) {}})
-	set.Settled(prod, "a", w.newWorldClient(w.token))
+	set.Settled(prod, "a", w.newServerClient(w.token))
 	set.Ensure(ci, w.target)
 	w.eventually(func() string { return "an open stream" }, func() bool { return set.States()[stream.Connected] == 1 })
 	cancel()
@@ -201,7 +201,7 @@ func TestHintsMayCallBack(t *testing.T) {
 			}
 		}})
 	t.Cleanup(set.Close)
-	set.Settled(prod, "a", w.newWorldClient(w.token))
+	set.Settled(prod, "a", w.newServerClient(w.token))
 	set.Ensure(ci, w.target)
 	select {
 	case <-done:
@@ -232,7 +232,7 @@ func TestHintsOfAStreamComeOneAtATime(t *testing.T) {
 			}
 		}})
 	t.Cleanup(set.Close)
-	set.Settled(prod, "a", w.newWorldClient(w.token))
+	set.Settled(prod, "a", w.newServerClient(w.token))
 	set.Ensure(ci, w.target)
 	<-first
 	set.Suspend(prod) // returns immediately, although a notification is in progress

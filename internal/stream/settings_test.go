@@ -23,7 +23,7 @@ func TestOtherSettingsReconnectOnceEqualOnesDoNot(t *testing.T) { // B82
 	w.wantDials(1)
 	token, key, err := w.server.CreateToken(coderd.TokenOptions{User: "ada"})
 	w.requireNoError(err)
-	w.Settled(prod, "b", w.newWorldClient(token))
+	w.Settled(prod, "b", w.newServerClient(token))
 	w.wantDials(2)
 	w.awaitState(stream.Connected)
 	w.wantEnds(map[coderd.StreamEnd]int{byClient: 1})
@@ -32,7 +32,7 @@ func TestOtherSettingsReconnectOnceEqualOnesDoNot(t *testing.T) { // B82
 	if diff := cmp.Diff(want, w.server.Streams()); diff != "" {
 		t.Errorf("streams (-want +got):\n%s", diff)
 	}
-	w.Settled(prod, "b", w.newWorldClient(token))
+	w.Settled(prod, "b", w.newServerClient(token))
 	w.wantDials(2)
 }
 
@@ -42,7 +42,7 @@ func TestEqualSettingsServeTheNextDial(t *testing.T) { // B82
 	w.openStream()
 	token, key, err := w.server.CreateToken(coderd.TokenOptions{User: "ada"})
 	w.requireNoError(err)
-	w.Settled(prod, "a", w.newWorldClient(token))
+	w.Settled(prod, "a", w.newServerClient(token))
 	w.server.CutStreams()
 	w.awaitState(stream.AwaitingRetry)
 	w.fireLastAlarm()
@@ -168,7 +168,7 @@ func TestDeploymentsAreApart(t *testing.T) { // B20
 	if got, _ := w.Look(cd); got.State != stream.Idle {
 		t.Errorf("%s by another deployment's settings", got.State)
 	}
-	w.Settled(other.Deployment, "b", w.newWorldClient(w.token))
+	w.Settled(other.Deployment, "b", w.newServerClient(w.token))
 	w.awaitOpen(2)
 	w.Suspend(other.Deployment)
 	w.Suspend(types.NamespacedName{Name: "unknown"})
