@@ -125,3 +125,12 @@ func (a Auth) Method() AuthMethod {
 	}
 	return ""
 }
+
+// SuppliedSecretName returns the name of the Secret that supplies the token, in the session's
+// namespace; empty: no Secret does.
+func (a Auth) SuppliedSecretName() string {
+	if a.Token == nil {
+		return ""
+	}
+	return string(a.Token.SecretRef.Name)
+}

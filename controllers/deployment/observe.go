@@ -14,6 +14,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
 // observe collects the state of the deployment. Settings are not read during their quiet
@@ -88,18 +89,18 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 	var seen deployment.Sessions
 	reasons := map[string]int{}
 	for i := range list {
-		session := &list[i]
+		each := &list[i]
 		seen.Counts.Total++
 		if !s.object.DeletionTimestamp.IsZero() {
-			seen.Names = append(seen.Names, session.Namespace+"/"+session.Name)
+			seen.Names = append(seen.Names, each.Namespace+"/"+each.Name)
 		}
-		if session.Spec.Auth.Mint != nil && !session.Spec.Paused {
+		if session.Mints(each) && !each.Spec.Paused {
 			seen.Minting = true
 		}
-		if candidate, ok := r.retentionCandidate(s, session); ok {
+		if candidate, ok := r.retentionCandidate(s, each); ok {
 			seen.Candidates = append(seen.Candidates, candidate)
 		}
-		ready := meta.FindStatusCondition(session.Status.Conditions, v1alpha1.ConditionReady)
+		ready := meta.FindStatusCondition(each.Status.Conditions, v1alpha1.ConditionReady)
 		if ready == nil {
 			continue
 		}

@@ -24,7 +24,7 @@ func (r *Reconciler) retentionCandidate(
 	s *scope, object *v1alpha1.CoderSession,
 ) (deployment.Candidate, bool) {
 	applies := s.object.Spec.Retention != nil || object.Status.Retirement != nil
-	if object.Spec.Auth.Mint == nil || !object.DeletionTimestamp.IsZero() || !applies {
+	if !session.Mints(object) || !object.DeletionTimestamp.IsZero() || !applies {
 		return deployment.Candidate{}, false
 	}
 	c := deployment.Candidate{

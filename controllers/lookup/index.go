@@ -62,7 +62,7 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, names inventor
 	}
 	for field, key := range map[string]func(*v1alpha1.CoderSession) string{
 		ByDeployment:  func(s *v1alpha1.CoderSession) string { return s.DeploymentKey().String() },
-		BySource:      sourceName,
+		BySource:      func(s *v1alpha1.CoderSession) string { return s.Spec.Auth.SuppliedSecretName() },
 		ByTokenPrefix: func(s *v1alpha1.CoderSession) string { return names.SessionPrefix(string(s.UID)) },
 		ByUser:        userID,
 	} {
@@ -77,13 +77,6 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, names inventor
 		}
 	}
 	return nil
-}
-
-func sourceName(s *v1alpha1.CoderSession) string {
-	if s.Spec.Auth.Token == nil {
-		return ""
-	}
-	return string(s.Spec.Auth.Token.SecretRef.Name)
 }
 
 func userID(s *v1alpha1.CoderSession) string {

@@ -40,6 +40,8 @@ type Method interface {
 	Credential(ctx context.Context, s *Scope, o session.Observation) (Credential, error)
 	// TokenToPublish returns the token that the generated Secret is to hold.
 	TokenToPublish(ctx context.Context, s *Scope, o session.Observation) (secret.Token, error)
+	// SendsToken reports whether readers of the generated Secret find a token in it.
+	SendsToken() bool
 	// Username returns the name of the user whose credential is published; empty: unknown.
 	Username(s *Scope) string
 }

@@ -194,7 +194,7 @@ func (r *Reconciler) templateError(s *Scope) string {
 		return ""
 	}
 	input := r.tools.SecretInput(s, secret.Token{})
-	if s.Session.Spec.Auth.Certificate == nil {
+	if r.methods.of(s.Session).SendsToken() {
 		input.Token = placeholder
 	}
 	if _, err := secret.Render(r.tools.Key, input); err != nil {

@@ -47,16 +47,7 @@ func choosePlan(o Observation) Plan {
 			return plan
 		}
 	}
-	switch o.Session.Spec.Auth.Method() {
-	case v1alpha1.AuthMint:
-		return decideMint(o)
-	case v1alpha1.AuthToken:
-		return decideToken(o)
-	case v1alpha1.AuthOAuth:
-		return decideOAuth(o)
-	default:
-		return decideConnection(o)
-	}
+	return o.method().decide(o)
 }
 
 func sessionPaused(o Observation) (Plan, bool) {
@@ -154,12 +145,8 @@ func (o Observation) workPriority(revokeAll bool) Priority {
 		return Routine
 	case !o.hasLiveCredential():
 		return FirstCredential
-	case o.Session.Spec.Auth.Mint != nil:
-		return o.priorityByExpiry(o.rotationTime(), o.Secret.Token.ExpiresAt)
-	case o.Session.Spec.Auth.OAuth != nil && o.Grant.Held:
-		return o.priorityByExpiry(o.refreshTime(), o.Grant.ExpiresAt)
 	}
-	return Routine
+	return o.priorityByExpiry(o.method().replacement(o))
 }
 
 // priorityByExpiry is the priority of replacing a credential whose replacement is due at one time

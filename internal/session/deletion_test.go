@@ -87,7 +87,8 @@ func TestDeletion(t *testing.T) {
 			},
 		},
 		"after the timeout the session goes, and names the tokens that are left": {
-			with(secretGone, withDeletion(10*time.Minute), failedTo(FindLostToken, failure.Transient, ""), withPendingRevocation("t3", time.Hour)),
+			with(secretGone, withDeletion(10*time.Minute), failedTo(FindLostToken, failure.Transient, ""),
+				withPendingRevocation("t3", time.Hour)),
 			outcome{Do: RemoveFinalizer, Abandoned: []string{"t3", "t4"}},
 		},
 		"a finalizer that the API server keeps: status says so, and it is tried again": {

@@ -17,6 +17,27 @@ import (
 // DefaultLifetime of a minted token if the spec sets none.
 const DefaultLifetime = 24 * time.Hour
 
+// mintMethod is auth.mint: the operator mints tokens for a user.
+type mintMethod struct{}
+
+func (mintMethod) decide(o Observation) Plan { return decideMint(o) }
+
+func (mintMethod) replacement(o Observation) (due, end time.Time) {
+	if o.Secret.Token == nil {
+		return time.Time{}, time.Time{}
+	}
+	return o.rotationTime(), o.Secret.Token.ExpiresAt
+}
+
+func (mintMethod) isRenewalServed(o Observation) bool { return o.isMintedForRequest() }
+
+func (mintMethod) mints() bool { return true }
+
+func (mintMethod) keepsGrant() bool { return false }
+
+// refusalMessage is not used: minted tokens are verified without sending them.
+func (mintMethod) refusalMessage(_ Observation, why string) string { return why }
+
 // decideMint decides for auth.mint.
 func decideMint(o Observation) Plan {
 	if p, waits := awaitDeployment(o); waits {

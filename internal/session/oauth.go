@@ -12,6 +12,34 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
+// oauthMethod is auth.oauth: a person consents, and the operator keeps the grant alive.
+type oauthMethod struct{ checkedCredential }
+
+func (oauthMethod) decide(o Observation) Plan { return decideOAuth(o) }
+
+func (oauthMethod) keepsGrant() bool { return true }
+
+func (oauthMethod) replacement(o Observation) (due, end time.Time) {
+	if !o.Grant.Held {
+		return time.Time{}, time.Time{}
+	}
+	return o.refreshTime(), o.Grant.ExpiresAt
+}
+
+// isRenewalServed reports whether the grant was refreshed for the request, and is published. One that
+// cannot be refreshed is checked instead.
+func (m oauthMethod) isRenewalServed(o Observation) bool {
+	if !o.Grant.Refreshable {
+		return m.checkedCredential.isRenewalServed(o)
+	}
+	token := o.Secret.Token
+	return o.RefreshedForRequest == o.renewalRequest() && token != nil && token.Fingerprint == o.Grant.Fingerprint
+}
+
+func (oauthMethod) refusalMessage(_ Observation, why string) string {
+	return "the grant's access token is refused: " + why
+}
+
 // decideOAuth decides for auth.oauth:
 //
 //	RegisterClient ──► StartAuthorization ──► (a person consents) ──► CheckCredential ──► Publish
@@ -197,7 +225,7 @@ func (o Observation) isGrantObsolete(p Plan) bool {
 	case p.RevokeAll:
 		return ready.Reason != v1alpha1.ReasonWorkspaceStopped
 	}
-	return o.Session.Spec.Auth.OAuth == nil && !o.Session.Spec.Paused
+	return !o.method().keepsGrant() && !o.Session.Spec.Paused
 }
 
 // canCallServer reports whether the server can be called now.

@@ -90,7 +90,8 @@ func TestDecideOAuth(t *testing.T) {
 			with(withConsentRequest(10 * time.Minute)), outcome{Do: StartAuthorization},
 		},
 		"B62 a code is being redeemed": {
-			with(withConsentRequest(time.Minute), back(time.Second)), waiting(v1alpha1.ReasonVerifying, "absent", 59*time.Second),
+			with(withConsentRequest(time.Minute), back(time.Second)), waiting(v1alpha1.ReasonVerifying, "absent",
+				59*time.Second),
 		},
 		"B62 the code was not redeemed": {
 			with(withConsentRequest(2*time.Minute), back(time.Minute)), outcome{Do: StartAuthorization},
@@ -165,7 +166,8 @@ func TestDecideOAuth(t *testing.T) {
 			with(withHeldGrant(0), checkedAs(value, 0, refused)), outcome{Do: RefreshGrant},
 		},
 		"B66 refused an interval after it was refreshed for that: once more": {
-			with(withHeldGrant(interval), withGrant(func(g *Grant) { g.RefreshedAfterRefusal = true }), checkedAs(value, 0, refused)),
+			with(withHeldGrant(interval), withGrant(func(g *Grant) { g.RefreshedAfterRefusal = true }), checkedAs(value,
+				0, refused)),
 			outcome{Do: RefreshGrant},
 		},
 		"a grant that was issued and could not be stored comes first": {
@@ -183,7 +185,8 @@ func TestDecideOAuth(t *testing.T) {
 			newSession("ci", withMint("bot"), withGrant(func(g *Grant) { g.Exists = true })), outcome{Do: LookUpUser},
 		},
 		"B71 the method was switched: then the grant goes": {
-			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), withGrant(func(g *Grant) { g.Exists = true })),
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour),
+				withGrant(func(g *Grant) { g.Exists = true })),
 			outcome{Do: ForgetGrant},
 		},
 		"B71 not while it is still published": {
@@ -202,7 +205,8 @@ func TestDecideOAuth(t *testing.T) {
 		"B71 deleted: first the Secret": {
 			with(publishedGrant(0), withDeletion(0)), outcome{Do: DeleteSecret},
 		},
-		"B71 deleted: then the grant":                      {with(withHeldGrant(0), withDeletion(0)), outcome{Do: ForgetGrant}},
+		"B71 deleted: then the grant": {with(withHeldGrant(0), withDeletion(0)),
+			outcome{Do: ForgetGrant}},
 		"B71 deleted: a registration without a grant, too": {with(withDeletion(0)), outcome{Do: ForgetGrant}},
 		"deleted: all is gone": {
 			with(withGrant(func(g *Grant) { *g = Grant{} }), withDeletion(0)), outcome{Do: RemoveFinalizer},
@@ -227,11 +231,13 @@ func TestAuthorizationIsShown(t *testing.T) {
 	}{
 		"while a person is asked": {newSession("ci", withOAuth(), withConsentRequest(0)), true},
 		"while the deployment is out of reach": {
-			newSession("ci", withOAuth(), withConsentRequest(0), withDeployment(func(d *Deployment) { d.Result = unreachable })), true,
+			newSession("ci", withOAuth(), withConsentRequest(0),
+				withDeployment(func(d *Deployment) { d.Result = unreachable })), true,
 		},
 		"not of a paused session": {newSession("ci", withOAuth(), withConsentRequest(0), withPause), false},
 		"not after it has ended": {
-			newSession("ci", withOAuth(), withConsentRequest(10*time.Minute), failedTo(StartAuthorization, failure.Transient, "")), false,
+			newSession("ci", withOAuth(), withConsentRequest(10*time.Minute), failedTo(StartAuthorization,
+				failure.Transient, "")), false,
 		},
 		"not after a person came back": {
 			newSession("ci", withOAuth(), withConsentRequest(0), withGrant(func(g *Grant) { g.SpentAt = noon })), false,

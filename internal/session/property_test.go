@@ -118,7 +118,8 @@ var properties = map[string]func(o Observation, p Plan) string{
 		d, u := o.Deployment, o.TargetUser
 		deployment := d.Found && d.Result.OK() && !d.Settling && d.Problem == "" && d.Denied == "" && d.User != nil
 		session := !o.Session.Spec.Paused && o.Session.DeletionTimestamp.IsZero() && !o.Secret.Foreign
-		may := deployment && session && o.TemplateError == "" && o.lastFailure() == nil && o.Failures.Of(failure.Observe) == nil &&
+		may := deployment && session && o.TemplateError == "" && o.lastFailure() == nil &&
+			o.Failures.Of(failure.Observe) == nil &&
 			u.Known && !u.Missing && !u.Suspended && u.User.Username == "bot" && len(o.Session.Finalizers) > 0
 		return failIf(p.Action == Mint && !may, "it is minted")
 	},
@@ -183,14 +184,15 @@ var properties = map[string]func(o Observation, p Plan) string{
 		return failIf(IsRetired(o.Session, o.Retention) && (gets || p.isActive()), "it does "+string(p.Action))
 	},
 	"B27 a retirement ends with a credential, not before": func(o Observation, p Plan) string {
-		ends := p.Action == Nothing && !p.SkipStatusUpdate && !p.KeepStatus && o.Session.Status.Retirement != nil && p.Retirement == nil
+		ends := p.Action == Nothing && !p.SkipStatusUpdate && !p.KeepStatus && o.Session.Status.Retirement != nil &&
+			p.Retirement == nil
 		return failIf(ends && !p.isActive() && o.Session.Spec.Auth.Mint != nil, "it has none")
 	},
 	"a request is handled once, when there is what it asks for": func(o Observation, p Plan) string {
 		updates := p.Action == Nothing && !p.SkipStatusUpdate && !p.KeepStatus
 		handled := updates && p.HandledRenewalRequest != o.Session.Status.LastHandledRenewAt
 		return failIf(
-			handled && (!p.isActive() || p.HandledRenewalRequest != o.renewalRequest() || !o.isRenewalServed()),
+			handled && (!p.isActive() || p.HandledRenewalRequest != o.renewalRequest() || !o.method().isRenewalServed(o)),
 			"handled is "+p.HandledRenewalRequest,
 		)
 	},

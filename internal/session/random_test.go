@@ -79,7 +79,8 @@ func (c *choices) chooseObservation() Observation {
 
 // failures are one or two, of different actions.
 func (c *choices) failures() failure.Set {
-	actions := []Action{Mint, Revoke, DeleteSecret, FindLostToken, CheckCredential, Publish, RemoveFinalizer, failure.Observe}
+	actions := []Action{Mint, Revoke, DeleteSecret, FindLostToken, CheckCredential, Publish, RemoveFinalizer,
+		failure.Observe}
 	var set failure.Set
 	for n, first := 1+c.chooseBelow(2), c.chooseBelow(len(actions)); n > 0; n-- {
 		f := failure.Failure{
@@ -107,7 +108,8 @@ func (c *choices) changeSpec(o *Observation) {
 	}
 	if c.isRare(3) {
 		withRotation(
-			[]v1alpha1.Duration{"", "1h", "8h", "23h59m59s"}[c.chooseBelow(4)], []v1alpha1.Duration{"1s", "5m", "48h"}[c.chooseBelow(3)],
+			[]v1alpha1.Duration{"", "1h", "8h", "23h59m59s"}[c.chooseBelow(4)], []v1alpha1.Duration{"1s", "5m",
+				"48h"}[c.chooseBelow(3)],
 		)(o)
 	}
 	if c.isRare(12) {
@@ -159,7 +161,8 @@ func (c *choices) changeSecret(o *Observation) {
 		if c.isRare(6) {
 			return
 		}
-		token := &Published{ID: c.chooseID(), Serial: int64(c.chooseBelow(6)), Fingerprint: []string{value, "other"}[c.chooseBelow(2)]}
+		token := &Published{ID: c.chooseID(), Serial: int64(c.chooseBelow(6)), Fingerprint: []string{value,
+			"other"}[c.chooseBelow(2)]}
 		if !c.isRare(4) {
 			token.SpecDigest = []string{o.SpecDigest, o.SpecDigest, "other"}[c.chooseBelow(3)]
 		}
@@ -235,7 +238,8 @@ func (c *choices) changeServerTokens(o *Observation) {
 	}
 	for range c.chooseBelow(3) {
 		o.ServerTokens.Others = append(
-			o.ServerTokens.Others, Listed{ID: c.chooseID(), Name: "cso", Serial: int64(c.chooseBelow(8)), CreatedAt: c.chooseTime()},
+			o.ServerTokens.Others, Listed{ID: c.chooseID(), Name: "cso", Serial: int64(c.chooseBelow(8)),
+				CreatedAt: c.chooseTime()},
 		)
 	}
 	if !c.isRare(3) {

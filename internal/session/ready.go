@@ -20,7 +20,7 @@ func (o Observation) hasLiveCredential() bool {
 	}
 	token := o.Secret.Token
 	if token == nil {
-		return o.Session.Spec.Auth.Mint == nil && o.Secret.Corrupt == ""
+		return !o.method().mints() && o.Secret.Corrupt == ""
 	}
 	return token.ExpiresAt.IsZero() || o.serverNow().Before(token.ExpiresAt)
 }

@@ -15,7 +15,8 @@ func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 	t.Parallel()
 	down := withDeployment(func(d *Deployment) { d.Result = unreachable })
 	with := func(options ...option) Observation {
-		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), down}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), down},
+			options...)...)
 	}
 	stays := outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval}
 	gone := outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "True Synced", Wake: interval}

@@ -28,24 +28,10 @@ func (o Observation) isMintedForRequest() bool {
 	return token.Minted() && strings.HasSuffix(token.SpecDigest, withRenewalRequest("", o.renewalRequest()))
 }
 
-// isRenewalServed reports whether the published credential serves the request: a token that was
-// minted for it, a grant that was refreshed for it, or a credential that was checked for it and
-// accepted.
-func (o Observation) isRenewalServed() bool {
-	switch auth := o.Session.Spec.Auth; {
-	case auth.Mint != nil:
-		return o.isMintedForRequest()
-	case auth.OAuth != nil && o.Grant.Refreshable:
-		token := o.Secret.Token
-		return o.RefreshedForRequest == o.renewalRequest() && token != nil && token.Fingerprint == o.Grant.Fingerprint
-	}
-	return o.CredentialCheck.RenewalRequest == o.renewalRequest() && o.CredentialCheck.Result.OK()
-}
-
 // recordHandledRequest records the last renewal request that was served.
 func recordHandledRequest(o Observation, p *Plan) {
 	p.HandledRenewalRequest = o.Session.Status.LastHandledRenewAt
-	if p.isActive() && o.isRenewalPending() && o.isRenewalServed() {
+	if p.isActive() && o.isRenewalPending() && o.method().isRenewalServed(o) {
 		p.HandledRenewalRequest = o.renewalRequest()
 	}
 }

@@ -73,9 +73,10 @@ func TestARenewalOnRequest(t *testing.T) {
 			minted(withRenewRequest("one", ""), withDeployment(func(d *Deployment) { d.Denied = "no" })), DeleteSecret, "",
 		},
 
-		"supplied: the server is asked":    {supplied(withRenewRequest("one", "")), CheckCredential, ""},
-		"supplied: it was":                 {supplied(withRenewRequest("one", ""), checkedFor("one")), Nothing, "one"},
-		"supplied: for an earlier request": {supplied(withRenewRequest("two", "one"), checkedFor("one")), CheckCredential, ""},
+		"supplied: the server is asked": {supplied(withRenewRequest("one", "")), CheckCredential, ""},
+		"supplied: it was":              {supplied(withRenewRequest("one", ""), checkedFor("one")), Nothing, "one"},
+		"supplied: for an earlier request": {supplied(withRenewRequest("two", "one"), checkedFor("one")),
+			CheckCredential, ""},
 		"supplied: it was refused": {
 			supplied(withRenewRequest("one", ""), checkedAs(value, 0, refused), checkedFor("one")), Nothing, "",
 		},

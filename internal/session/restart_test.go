@@ -46,7 +46,8 @@ func TestRestart(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
 		return newSession(
-			"ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), withRestartTargets(runner)}, options...)...,
+			"ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), withRestartTargets(runner)},
+				options...)...,
 		)
 	}
 	type want struct {
@@ -81,7 +82,8 @@ func TestRestart(t *testing.T) {
 			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
 		},
 		"B43 nothing is revoked while it waits for its turn": {
-			with(withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute), withWorkloads(Workload{Target: runner, Done: true})),
+			with(withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute),
+				withWorkloads(Workload{Target: runner, Done: true})),
 			want{Condition: "False Rolling", Runs: before, Wake: rolloutPoll},
 		},
 		"B43 nothing is revoked while it rolls": {
@@ -127,7 +129,8 @@ func TestRestart(t *testing.T) {
 			with(withRecordedRestart(runner, newCredential)), want{Condition: "True Restarted", Runs: now, Wake: 15 * time.Hour},
 		},
 		"of two, the one that changed last": {
-			with(withRestartTargets(runner, agent), withRecordedRestart(runner, newCredential), withRecordedRestart(agent, oldCredential),
+			with(withRestartTargets(runner, agent), withRecordedRestart(runner, newCredential),
+				withRecordedRestart(agent, oldCredential),
 				withWorkloads(
 					Workload{Target: runner, Done: true, Room: true, Credential: newCredential},
 					Workload{Target: agent, Done: true, Room: true},
@@ -147,11 +150,13 @@ func TestRestart(t *testing.T) {
 			), want{Runs: before},
 		},
 		"a restart that fails is tried again and says why": {
-			with(withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute), failedTo(Restart, failure.Transient, "")),
+			with(withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute), failedTo(Restart,
+				failure.Transient, "")),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
 		"a target that left the spec is forgotten": {
-			with(withRestartTargets(), withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute)), want{Revoke: []string{"t3"}},
+			with(withRestartTargets(), withRecordedRestart(runner, oldCredential), withPendingRevocation("t3",
+				-time.Minute)), want{Revoke: []string{"t3"}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func stayRetired(o Observation) (Plan, bool) {
 // startRetirement records the retirement in status; nothing is removed or revoked yet.
 func startRetirement(o Observation) (Plan, bool) {
 	r := o.Retention
-	if r.Reason == "" || !o.canCallServer() || Asking(o.Session) || o.Session.Spec.Auth.Mint == nil {
+	if r.Reason == "" || !o.canCallServer() || Asking(o.Session) || !o.method().mints() {
 		return Plan{}, false
 	}
 	if since := o.Session.Status.LastActivityTime; since != nil && since.After(r.LastActiveTime) {
@@ -75,7 +75,7 @@ func IsRetired(s *v1alpha1.CoderSession, r RetentionDecision) bool {
 // session has a credential again. A session that returns because there is room keeps its last
 // activity time; a rotation is no activity.
 func recordActivity(o Observation, p *Plan) {
-	status, mints := o.Session.Status, o.Session.Spec.Auth.Mint != nil
+	status, mints := o.Session.Status, o.method().mints()
 	was := status.Retirement
 	back := was != nil && p.isActive()
 	if p.Retirement == nil && mints && !back {

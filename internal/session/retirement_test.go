@@ -169,7 +169,8 @@ func TestRetirementInStatus(t *testing.T) {
 			newSession("ci", withMint("bot"), isRetired, withRenewRequest("one", ""), down), unchanged,
 		},
 		"it is back": {
-			newSession("ci", withMint("bot"), isRetired, withRenewRequest("one", ""), withPublishedToken("t1", 1, 0), mintedFor("one")),
+			newSession("ci", withMint("bot"), isRetired, withRenewRequest("one", ""), withPublishedToken("t1", 1, 0),
+				mintedFor("one")),
 			nil,
 		},
 		"it does not mint now": {newSession("ci", withToken(), isRetired, withNewGeneration), nil},
@@ -343,7 +344,8 @@ func TestLastActive(t *testing.T) {
 func TestRetirementNamesTheWayBack(t *testing.T) {
 	t.Parallel()
 	o := newSession(
-		"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), retiredByPolicy(v1alpha1.RetirementIdle, 720*time.Hour),
+		"ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), retiredByPolicy(v1alpha1.RetirementIdle,
+			720*time.Hour),
 	)
 	c := Decide(o).findCondition(v1alpha1.ConditionReady)
 	if !strings.Contains(c.Message, "kubectl coder renew") {

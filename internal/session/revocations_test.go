@@ -110,7 +110,8 @@ func TestRevokeEverything(t *testing.T) {
 	t.Parallel()
 	deny := withDeployment(func(d *Deployment) { d.Denied = "no access rule" })
 	with := func(options ...option) Observation {
-		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), deny}, options...)...)
+		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), deny},
+			options...)...)
 	}
 	secretGone := withSecret(func(s *Secret) { *s = Secret{} })
 	revokedOutcome := outcome{
@@ -143,7 +144,8 @@ func TestRevokeEverything(t *testing.T) {
 			with(statusForgotten, withoutServerTokens),
 			but(func(o *outcome) { o.Wake, o.Retiring = time.Second, map[string]time.Duration{"t4": 0} }),
 		},
-		"B40 then the Secret goes": {with(statusForgotten, withoutServerTokens, withPendingRevocation("t4", 0)), outcome{Do: DeleteSecret}},
+		"B40 then the Secret goes": {with(statusForgotten, withoutServerTokens, withPendingRevocation("t4", 0)),
+			outcome{Do: DeleteSecret}},
 		"the server cannot be asked": {
 			with(secretGone, withDeployment(func(d *Deployment) { d.Result = unreachable })),
 			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),

@@ -43,7 +43,7 @@ func mirrorToken(o Observation) *v1alpha1.TokenStatus {
 // mirrorAuthorization shows the URL that a person has to open, as long as it can be used.
 func mirrorAuthorization(o Observation) *v1alpha1.Authorization {
 	g, spec := o.Grant, o.Session.Spec
-	wanted := spec.Auth.OAuth != nil && !spec.Paused && !g.Held
+	wanted := o.method().keepsGrant() && !spec.Paused && !g.Held
 	usable := g.URL != "" && g.SpentAt.IsZero() && o.Now.Before(g.URLEnds)
 	if !wanted || !usable {
 		return nil

@@ -10,6 +10,19 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
+// suppliedMethod is auth.token: another party supplies the token.
+type suppliedMethod struct{ checkedCredential }
+
+func (suppliedMethod) decide(o Observation) Plan { return decideToken(o) }
+
+func (suppliedMethod) refusalMessage(o Observation, why string) string {
+	if o.CredentialCheck.Result.Reason == v1alpha1.ReasonUserSuspended {
+		return why + "; activate the user on the server"
+	}
+	ref := o.Session.Spec.Auth.Token.SecretRef
+	return fmt.Sprintf("%s; write a valid token to Secret %q, key %q", why, ref.Name, ref.Key)
+}
+
 // decideToken decides for auth.token: only a token that the server accepted is published, and it
 // stays until the server accepts another one.
 func decideToken(o Observation) Plan {
@@ -26,39 +39,6 @@ func decideToken(o Observation) Plan {
 		return p
 	}
 	return publishIfAccepted(o, o.SuppliedToken.Fingerprint)
-}
-
-// decideConnection decides for auth.certificate, and for a supplied token that is empty (B26).
-func decideConnection(o Observation) Plan {
-	d := o.Deployment
-	if d.Problem == "" && !d.ByConnection {
-		p := configInvalid(o, "the session has no token, and its CoderDeployment has neither a client "+
-			"certificate nor headers: set spec.tls.clientCertificateSecretName or spec.headers there")
-		setSecretSyncedCondition(o, &p)
-		return p
-	}
-	refused := d.Result.Outcome == authcheck.Rejected && d.Result.AboutCaller
-	if d.Problem == "" && refused && (!d.OwnToken || isCertificateRefused(d.Result)) {
-		return reportSuspended(o, d.Result.Reason, "the server does not accept the CoderDeployment: "+d.Result.Message)
-	}
-	if p, waits := awaitDeployment(o); waits {
-		return p
-	}
-	if !d.OwnToken && d.User != nil && !o.isRenewalPending() {
-		// The deployment was verified as the same caller that the session is.
-		return publishOrReportActive(o, d.User, o.Secret.Token == nil)
-	}
-	return publishIfAccepted(o, "")
-}
-
-// isCertificateRefused tells a refused client certificate from a refused token.
-func isCertificateRefused(r authcheck.Result) bool {
-	switch r.Reason {
-	case v1alpha1.ReasonCertificateRejected, v1alpha1.ReasonCertificateUnsupported, v1alpha1.ReasonCertificateRequired,
-		v1alpha1.ReasonCertificateAuthorityUnknown, v1alpha1.ReasonCertificateAccessDenied:
-		return true
-	}
-	return false
 }
 
 // publishIfAccepted checks a credential with the server and publishes it if it is accepted. It
@@ -125,11 +105,6 @@ func refusalMessage(o Observation, credential string) string {
 		return "the CoderDeployment's client certificate is refused: " + why
 	case credential == "":
 		return why + "; correct the client certificate or the headers of the CoderDeployment"
-	case o.Session.Spec.Auth.OAuth != nil:
-		return "the grant's access token is refused: " + why
-	case result.Reason == v1alpha1.ReasonUserSuspended:
-		return why + "; activate the user on the server"
 	}
-	ref := o.Session.Spec.Auth.Token.SecretRef
-	return fmt.Sprintf("%s; write a valid token to Secret %q, key %q", why, ref.Name, ref.Key)
+	return o.method().refusalMessage(o, why)
 }

@@ -34,6 +34,9 @@ func (Method) TokenToPublish(_ context.Context, s *base.Scope, _ session.Observa
 	return secret.Token{Serial: s.LastSerial()}, nil
 }
 
+// SendsToken returns false.
+func (Method) SendsToken() bool { return false }
+
 // Username returns the user that the server named.
 func (Method) Username(s *base.Scope) string {
 	if s.Memory.Check.User != nil {

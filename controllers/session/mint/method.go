@@ -110,6 +110,9 @@ func (m *Method) TokenToPublish(ctx context.Context, s *base.Scope, _ session.Ob
 	return token, nil
 }
 
+// SendsToken returns true.
+func (*Method) SendsToken() bool { return true }
+
 // Username returns the user that tokens are minted for.
 func (*Method) Username(s *base.Scope) string { return s.Session.Spec.Auth.Mint.User }
 

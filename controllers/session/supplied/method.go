@@ -108,5 +108,8 @@ func (m *Method) TokenToPublish(ctx context.Context, s *base.Scope, o session.Ob
 	}, nil
 }
 
+// SendsToken returns true.
+func (*Method) SendsToken() bool { return true }
+
 // Username returns the user that the server named.
 func (*Method) Username(s *base.Scope) string { return s.CheckedUsername() }
