@@ -36,7 +36,8 @@ const (
 	// RateLimited: wait for Error.RetryAfter (429). If the status is 0, the client's own limiter has
 	// no capacity before the context's deadline.
 	RateLimited Kind = "RateLimited"
-	// Unavailable: network error, timeout or server error. It says nothing about the credential.
+	// Unavailable: network error, timeout or server error, also one that the server reports as 401
+	// (B121). It says nothing about the credential.
 	Unavailable Kind = "Unavailable"
 	// Canceled: the caller's context was cancelled. The outcome is unknown.
 	Canceled Kind = "Canceled"

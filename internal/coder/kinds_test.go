@@ -48,7 +48,12 @@ func TestAnswersAreClassified(t *testing.T) {
 			coder.Unauthorized},
 		"provider says expired": {respondWith(401, signedOutBody("token expired and refresh token is not set")),
 			coder.Unauthorized},
-		"roles lookup": {respondWith(401, `{"message":"Internal error.","detail":"boom"}`), coder.Unauthorized},
+		// B121
+		"internal error in the message": {
+			respondWith(401, `{"message":"An internal error occurred. Try again.","detail":"boom"}`), coder.Unavailable},
+		"internal error in the detail": {
+			respondWith(401, signedOutBody("Internal error fetching user's roles: boom")), coder.Unavailable},
+		"another internal error": {respondWith(401, `{"message":"Internal error.","detail":"boom"}`), coder.Unauthorized},
 		"edge refuses": {respondWith(401, html, "Content-Type: text/html"), coder.Unauthorized},
 		"forbidden":    {respondWith(403, `{"message":"Forbidden."}`), coder.Forbidden},
 		"missing": {

@@ -67,6 +67,9 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 func statusKind(status int, answer errorBody, coders bool) Kind {
 	switch status {
 	case http.StatusUnauthorized:
+		if isInternalError(answer) {
+			return Unavailable
+		}
 		return unauthorizedKind(answer)
 	case http.StatusForbidden:
 		return Forbidden
@@ -110,6 +113,18 @@ var (
 	unknownKey    = regexp.MustCompile(
 		`(?i)^\s*(?:invalid api key format|(?:the )?(?:api key|secret)\b.{0,60}?\binvalid\b)`)
 )
+
+// Texts of a 401 that is trouble of the server: before 2.32 everything that goes wrong while the key
+// or its user is fetched is one, and it says nothing about the key (contract A.5, B121).
+const (
+	internalError  = "internal error occurred"
+	errorsFetching = "internal error fetching"
+)
+
+func isInternalError(answer errorBody) bool {
+	return strings.Contains(strings.ToLower(answer.Message), internalError) ||
+		strings.HasPrefix(strings.ToLower(answer.Detail), errorsFetching)
+}
 
 func unauthorizedKind(answer errorBody) Kind {
 	switch {

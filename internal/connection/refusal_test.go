@@ -37,6 +37,27 @@ func TestARefusalUnderOldSettingsIsRetriedOnceSilently(t *testing.T) {
 	}
 }
 
+// B121: neither settings nor the caller's token are renewed because of it.
+func TestTroubleOfTheServerIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	for _, profile := range []coderd.Profile{coderd.ProfileR30, coderd.ProfileNew} {
+		s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+		s.server.Reconfigure(func(o *coderd.Options) { o.Profile = profile })
+		value, _ := s.createToken()
+		s.server.Inject(coderd.Fault{Kind: coderd.FaultRolesLookup, Times: 1})
+		g := &guest{tokens: []string{value, value}}
+		_, err := s.DoAs(t.Context(), g, askMe)
+		wantKind(t, err, coder.Unavailable)
+		if v := connection.ResultOf(err); v.Outcome != authcheck.Unreachable || v.AboutCaller {
+			t.Errorf("%s: result %+v, want unreachable", profile, v)
+		}
+		if got := [3]int{s.countRequests(), int(s.retries.Load()), g.refreshes}; got != [3]int{1, 0, 0} {
+			t.Errorf("%s: requests, retries, refreshes: %v, want one request", profile, got)
+		}
+		s.mustAsk()
+	}
+}
+
 // B01
 func TestWhichRefusalsAreConfirmed(t *testing.T) {
 	t.Parallel()

@@ -81,8 +81,8 @@ func (c *call) authenticateCaller() *reply {
 	if key.recordUse(c.now, c.isSliding(key)) {
 		u.lastSeenAt = c.now
 	}
-	if c.ex.rolesDown {
-		return c.refuseUnauthorized("internal error while authenticating", "looking up the user's roles failed")
+	if c.ex.trouble != "" {
+		return c.authenticationTrouble()
 	}
 	if u.status == StatusDormant && !c.opts.DisableActivation {
 		u.status, u.updatedAt = StatusActive, c.now
@@ -92,6 +92,16 @@ func (c *call) authenticateCaller() *reply {
 	}
 	c.key = key
 	return nil
+}
+
+// authenticationTrouble is internal trouble of the authentication: 401 in R30, 500 since (A.5).
+func (c *call) authenticationTrouble() *reply {
+	const message = "an internal error occurred, try again later"
+	if !c.opts.isNew() {
+		return c.refuseUnauthorized(message, c.ex.trouble)
+	}
+	rp := errorReply(http.StatusInternalServerError, message, c.ex.trouble)
+	return &rp
 }
 
 func notActive(status UserStatus) string {

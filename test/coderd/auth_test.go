@@ -41,10 +41,6 @@ func TestRefusalsOfTheAuthLayer(t *testing.T) { // A.5
 		}, "signed out", "API key expired", true},
 		"A.5 upstream session dead": {func(w *world) string { return w.endUpstreamSession() },
 			"signed out", "oidc provider", true},
-		"A.5 roles lookup failed": {func(w *world) string {
-			w.server.Inject(coderd.Fault{Kind: coderd.FaultRolesLookup})
-			return w.adaToken
-		}, "internal error", "roles", false},
 		"B.8 key of a deleted user": {func(w *world) string {
 			if err := w.server.DeleteUser("ada"); err != nil {
 				w.t.Fatal(err)
@@ -263,4 +259,26 @@ func TestAcceptsTokenTouchesNothing(t *testing.T) {
 	if w.server.AcceptsToken(w.adaToken) {
 		t.Error("a suspended user's token must not be accepted")
 	}
+}
+
+// A.5, A.9: internal trouble is 401 in R30 and 500 since, and its detail may hold a secret.
+func TestTroubleOfAuthentication(t *testing.T) {
+	t.Parallel()
+	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
+		status := http.StatusInternalServerError
+		if profile == coderd.ProfileR30 {
+			status = http.StatusUnauthorized
+		}
+		w := newWorld(t, coderd.Options{Profile: profile})
+		for name, detail := range map[string]string{"": "Internal error fetching", "driver: boom": "driver: boom"} {
+			remove := w.server.Inject(coderd.Fault{Kind: coderd.FaultRolesLookup, Detail: name})
+			got := w.want(status, "GET", me, w.adaToken, "").decodeProblem()
+			remove()
+			if !strings.Contains(got.Message, "internal error occurred") || !strings.HasPrefix(got.Detail, detail) ||
+				strings.Contains(got.Detail, coderd.TroubleSecret) != (name == "") {
+				t.Errorf("got %+v", got)
+			}
+		}
+		w.want(http.StatusOK, "GET", me, w.adaToken, "")
+	})
 }

@@ -31,13 +31,18 @@ const (
 	FaultUnauthorized FaultKind = "unauthorized"
 	// FaultTooManyRequests answers 429 with Retry-After (0: 60 s).
 	FaultTooManyRequests FaultKind = "too-many-requests"
-	// FaultRolesLookup makes the roles lookup of an otherwise valid key fail: 401 with an
-	// internal-error text (A.5).
+	// FaultRolesLookup makes the roles lookup of an otherwise valid key fail: an internal error, with
+	// the status 401 in R30 and 500 in later profiles (A.5). Its detail is that of a database driver
+	// and has TroubleSecret in it, or Fault.Detail instead (A.9).
 	FaultRolesLookup FaultKind = "roles-lookup"
 	// FaultTLSAlert refuses a TLS connection with Fault.Alert; see alert.go for what is sent when.
 	// Method and Path do not apply.
 	FaultTLSAlert FaultKind = "tls-alert"
 )
+
+// TroubleSecret stands for the password that a real server may show in the detail of its own
+// trouble (A.9).
+const TroubleSecret = "made-up-database-password"
 
 // isTerminal reports whether the fault answers in place of the server. Faults after it do not
 // apply.

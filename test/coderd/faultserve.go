@@ -31,7 +31,7 @@ func (s *Server) serveFaulty(w http.ResponseWriter, r *http.Request, next http.H
 		case f.Late || f.Kind == FaultDropAnswer:
 			late = append(late, f)
 		case f.Kind == FaultRolesLookup:
-			exchangeOf(r).rolesDown = true
+			exchangeOf(r).trouble = f.troubleDetail()
 		case f.Kind.isTerminal():
 			s.answerFault(w, r, f)
 			return
@@ -53,6 +53,14 @@ func (s *Server) serveFaulty(w http.ResponseWriter, r *http.Request, next http.H
 	}
 	w.WriteHeader(held.status)
 	_, _ = w.Write(held.body.Bytes())
+}
+
+// troubleDetail is the detail of the answer to FaultRolesLookup.
+func (f Fault) troubleDetail() string {
+	if f.Detail != "" {
+		return f.Detail
+	}
+	return "Internal error fetching the user's roles: connect to host=db user=coder password=" + TroubleSecret
 }
 
 // holdRequest waits for a latency or a gate. It aborts the request if the client disconnects or the

@@ -112,8 +112,9 @@ type exchange struct {
 	entry    Request // grows into the log entry
 	listener *Listener
 	edgeUser string // username that the edge has identified; "" is none
-	// rolesDown makes the roles lookup of this request fail (A.5, last row).
-	rolesDown bool
+	// trouble, if not empty, makes the roles lookup of this request fail with this detail (A.5, last
+	// row).
+	trouble string
 	logged    bool // a stream is logged when it opens
 }
 
