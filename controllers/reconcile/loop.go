@@ -239,7 +239,8 @@ func (l *Loop[T, M, S, O, P]) requeue(p *pass[T, M, S], step Step) ctrl.Result {
 		}
 	}
 	sooner(step.RequeueAt)
-	sooner(p.memory.nextRetry(p.start))
+	retry, named := p.memory.nextRetry(p.start)
+	sooner(retry)
 	switch {
 	case step.Backoff:
 		p.memory.delays++
@@ -247,7 +248,12 @@ func (l *Loop[T, M, S, O, P]) requeue(p *pass[T, M, S], step Step) ctrl.Result {
 	case !step.SkipReport:
 		p.memory.delays = 0
 	}
-	return ctrl.Result{RequeueAfter: l.jitter.delayUntil(now, at), Priority: ptr.To(step.Priority)}
+	delay := l.jitter.delayUntil(now, at)
+	if named && at.Equal(retry) {
+		// The server or the rate limit has named this time for this object alone.
+		delay = max(at.Sub(now), time.Millisecond)
+	}
+	return ctrl.Result{RequeueAfter: delay, Priority: ptr.To(step.Priority)}
 }
 
 // Forget drops everything that the process remembers of a deleted object.

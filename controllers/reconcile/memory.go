@@ -139,15 +139,15 @@ func (m *memory[M]) mustWait(action string, start time.Time) bool {
 	return i >= 0 && m.failures[i].RetryTime.After(start)
 }
 
-// nextRetry returns when the first open failure may be tried again; zero: there is none.
-func (m *memory[M]) nextRetry(start time.Time) time.Time {
-	var next time.Time
+// nextRetry returns when the first open failure may be tried again, and whether the server or the
+// rate limit has named that time. A zero time means that there is none.
+func (m *memory[M]) nextRetry(start time.Time) (next time.Time, named bool) {
 	for _, f := range m.openFailures(start) {
 		if f.Class != failure.ConfigChanging && (next.IsZero() || f.RetryTime.Before(next)) {
-			next = f.RetryTime
+			next, named = f.RetryTime, f.Class == failure.Wait && f.RetryAfter > 0
 		}
 	}
-	return next
+	return next, named
 }
 
 // Remembered returns what is remembered of an object; false if nothing is. It is for tests, between
