@@ -8,12 +8,17 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-const htmlAnswer = "HTML answer from a proxy"
+// Texts for answers whose own text is not quoted.
+const (
+	htmlAnswer    = "HTML answer from a proxy"
+	foreignAnswer = "the answer is not in Coder's format"
+)
 
 // Limits of Error.RetryAfter. The length of the server's own window is the default (contract A.7).
 const (
@@ -34,18 +39,19 @@ type errorBody struct {
 
 // newRefusal turns an unsuccessful response into an error. now is used if the response has no date.
 func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Error {
-	e := &Error{Op: op, Status: resp.StatusCode}
 	var answer errorBody
 	coders := json.Unmarshal(body, &answer) == nil && answer.Message != ""
+	e := &Error{Op: op, Status: resp.StatusCode, Kind: statusKind(resp.StatusCode, answer, coders)}
 	switch {
 	case coders:
-		e.Message, e.Field = summarizeError(answer)
+		e.Message, e.Field = summarizeError(answer, e.aboutToken())
 	case isHTML(resp.Header, body):
 		e.Message = htmlAnswer
+	case e.Kind == Unavailable && len(body) > 0:
+		e.Message = foreignAnswer
 	default:
 		e.Message = cleanText(string(body))
 	}
-	e.Kind = statusKind(resp.StatusCode, answer, coders)
 	switch e.Kind {
 	case Redirected:
 		if resp.Header.Get("Location") == "" {
@@ -138,13 +144,33 @@ func unauthorizedKind(answer errorBody) Kind {
 	return Unauthorized
 }
 
-// summarizeError returns an error response as one line, and the first invalid field.
-func summarizeError(answer errorBody) (message, field string) {
+// tokenOperations are those whose refusals are about the token that they name.
+var tokenOperations = []string{
+	OpMintToken, OpToken, OpTokenByName, OpTokens, OpMaxTokenLifetime, OpDeleteToken,
+}
+
+// aboutToken reports whether the server's detail is about a token, and may be quoted (B123). That of
+// trouble is the raw error of a driver, which may hold a password (contract A.9), and that of a 401
+// may have a login provider's words in it.
+func (e *Error) aboutToken() bool {
+	switch e.Kind {
+	case KeyExpired, KeyUnknown:
+		return true
+	case Unavailable, RateLimited, Unauthorized, UserSuspended:
+		return false
+	default:
+		return slices.Contains(tokenOperations, e.Op)
+	}
+}
+
+// summarizeError returns an error response as one line, with its detail if that may be quoted, and
+// the first invalid field.
+func summarizeError(answer errorBody, withDetail bool) (message, field string) {
 	text := answer.Message
-	if answer.Detail != "" {
+	if withDetail && answer.Detail != "" {
 		text += ": " + answer.Detail
 	}
-	if len(answer.Validations) > 0 {
+	if withDetail && len(answer.Validations) > 0 {
 		first := answer.Validations[0]
 		text += " (" + first.Field + ": " + first.Detail + ")"
 		field = cleanText(first.Field)

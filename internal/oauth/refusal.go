@@ -45,11 +45,18 @@ func kindOfCode(code string) Kind {
 // are redacted and shortened.
 func Refused(code, description string) *Error {
 	e := &Error{Op: OpAuthorize, Kind: kindOfCode(code), Description: coder.Clean(description)}
+	if e.Kind == Unavailable {
+		e.Description = trouble
+	}
 	if codeShape.MatchString(code) {
 		e.Code = code
 	}
 	return e
 }
+
+// trouble is the description of the server's own trouble. Its text is not quoted, because it may
+// hold a password of the server (contract A.9, B123).
+const trouble = "internal error of the server"
 
 // failureError returns the error of a request without a complete response. Only the *coder.Error in
 // err is kept, because the rest may contain URLs and bodies.
@@ -81,6 +88,9 @@ func (c *roundTripRecorder) refusalError() *Error {
 	e := &Error{Op: c.op, Description: cause.Message}
 	if codeShape.MatchString(said.Code) {
 		e.Code, e.Description = said.Code, coder.Clean(said.Description)
+		if cause.Kind == coder.Unavailable || kindOfCode(e.Code) == Unavailable && cause.Kind != coder.RateLimited {
+			e.Description = trouble
+		}
 		cause.Message = e.Description
 	}
 	switch {

@@ -30,6 +30,9 @@ func protocolError(code, description string) string {
 	return `{"error":"` + code + `","error_description":"` + description + `","error_uri":"https://coder.example.test/e"}`
 }
 
+// trouble is said instead of what the server says about its own trouble (B123).
+const trouble = "internal error of the server"
+
 func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 	t.Parallel()
 	tests := map[string]struct {
@@ -62,11 +65,11 @@ func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 		"overload under another name": {respondWith(429, protocolError("invalid_grant", "")),
 			oauth.Error{Kind: oauth.Unavailable, Code: "invalid_grant", RetryAfter: time.Minute}, coder.RateLimited},
 		"an internal failure": {respondWith(500, protocolError("server_error", "x")),
-			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: "x", Lost: true}, coder.Unavailable},
-		"an internal failure in Coder's shape": {respondWith(500, `{"message":"internal","detail":"db"}`),
-			oauth.Error{Kind: oauth.Unavailable, Description: "internal: db", Lost: true}, coder.Unavailable},
+			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: trouble, Lost: true}, coder.Unavailable},
+		"an internal failure in Coder's shape": {respondWith(500, `{"message":"internal","detail":"db"}`), // B123
+			oauth.Error{Kind: oauth.Unavailable, Description: "internal", Lost: true}, coder.Unavailable},
 		"an internal failure with another status": {respondWith(400, protocolError("server_error", "x")),
-			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: "x"}, coder.Unavailable},
+			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: trouble}, coder.Unavailable},
 		"a gateway that gave up": {respondWith(504, "<html>"+mark, "Content-Type: text/html"),
 			oauth.Error{Kind: oauth.Unavailable, Description: "HTML answer from a proxy", Lost: true}, coder.Unavailable},
 		"maintenance": {respondWith(503, "", "Retry-After: 120"),
