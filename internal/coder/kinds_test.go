@@ -54,8 +54,20 @@ func TestAnswersAreClassified(t *testing.T) {
 		"internal error in the detail": {
 			respondWith(401, signedOutBody("Internal error fetching user's roles: boom")), coder.Unavailable},
 		"another internal error": {respondWith(401, `{"message":"Internal error.","detail":"boom"}`), coder.Unauthorized},
-		"edge refuses":           {respondWith(401, html, "Content-Type: text/html"), coder.Unauthorized},
-		"forbidden":              {respondWith(403, `{"message":"Forbidden."}`), coder.Forbidden},
+		// B122
+		"edge refuses":         {respondWith(401, html, "Content-Type: text/html"), coder.EdgeRefused},
+		"edge forbids":         {respondWith(403, html, "Content-Type: text/html"), coder.EdgeRefused},
+		"edge forbids in JSON": {respondWith(403, `{"status":"denied"}`), coder.EdgeRefused},
+		"plain text of Coder": {respondWith(403, "unauthorized", "Content-Type: text/plain", "X-Coder-Build-Version: v2"),
+			coder.Forbidden},
+		"OAuth error": {respondWith(401, `{"error":"invalid_token"}`), coder.Unauthorized},
+		"nginx without a certificate": {respondWith(400, nginxPage("No required SSL certificate was sent"),
+			"Content-Type: text/html", "Server: nginx"), coder.ClientCertificateRequired},
+		"nginx with another certificate": {respondWith(400, nginxPage("The SSL certificate error"),
+			"Content-Type: text/html"), coder.ClientCertificateRejected},
+		"another page of nginx": {respondWith(400, nginxPage("Bad Request"), "Content-Type: text/html"), coder.Invalid},
+		"a token of that name":  {respondWith(400, `{"message":"The SSL certificate error"}`), coder.Invalid},
+		"forbidden":             {respondWith(403, `{"message":"Forbidden."}`), coder.Forbidden},
 		"missing": {
 			respondWith(404, `{"message":"Resource not found or you do not have access to this resource"}`), coder.NotFound},
 		// contract A.6
@@ -105,6 +117,12 @@ func TestAnswersAreClassified(t *testing.T) {
 	}
 }
 
+// nginxPage is a page of nginx.
+func nginxPage(title string) string {
+	return "<html>\r\n<head><title>400 " + title + "</title></head>\r\n<body>\r\n<center><h1>400 Bad Request</h1>" +
+		"</center>\r\n<center>" + title + "</center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+}
+
 func cutOff(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Length", "1000")
 	_, _ = w.Write([]byte(`{"id":`))
@@ -134,7 +152,7 @@ func TestKindsHaveAClass(t *testing.T) {
 		coder.RateLimited:               {transient: true}, coder.Unavailable: {transient: true},
 		coder.Canceled:  {transient: true},
 		coder.Forbidden: {}, coder.NotFound: {}, coder.Conflict: {}, coder.Invalid: {}, coder.Malformed: {},
-		coder.Redirected:                 {},
+		coder.Redirected: {}, coder.EdgeRefused: {},
 		coder.ServerCertificateUntrusted: {}, "": {},
 	}
 	for kind, want := range classes {

@@ -41,7 +41,13 @@ type errorBody struct {
 func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Error {
 	var answer errorBody
 	coders := json.Unmarshal(body, &answer) == nil && answer.Message != ""
-	e := &Error{Op: op, Status: resp.StatusCode, Kind: statusKind(resp.StatusCode, answer, coders)}
+	e := &Error{Op: op, Status: resp.StatusCode}
+	if !coders && isFromEdge(resp.Header, body) {
+		e.Kind = edgeKind(resp.StatusCode, body)
+	}
+	if e.Kind == "" {
+		e.Kind = statusKind(resp.StatusCode, answer, coders)
+	}
 	switch {
 	case coders:
 		e.Message, e.Field = summarizeError(answer, e.aboutToken())
@@ -67,6 +73,41 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 	default: // no further distinction
 	}
 	return e
+}
+
+// versionHeader is in every answer of Coder (contract A.8).
+const versionHeader = "X-Coder-Build-Version"
+
+// isFromEdge reports whether an answer that is not in Coder's error format comes from something in
+// front of Coder: it has neither Coder's header nor the format of an OAuth2 error (contract J).
+func isFromEdge(header http.Header, body []byte) bool {
+	var protocol struct {
+		Error string `json:"error"`
+	}
+	return header.Get(versionHeader) == "" && (json.Unmarshal(body, &protocol) != nil || protocol.Error == "")
+}
+
+// Titles of nginx's pages for a client certificate that is missing or refused (contract J). Their
+// status is 400, although the TLS handshake has succeeded.
+var (
+	missingCertificate = []byte("No required SSL certificate was sent")
+	refusedCertificate = []byte("The SSL certificate error")
+)
+
+// edgeKind returns the kind of an answer of an edge, or "" if its status says it all.
+func edgeKind(status int, body []byte) Kind {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return EdgeRefused
+	case http.StatusBadRequest:
+		switch {
+		case bytes.Contains(body, missingCertificate):
+			return ClientCertificateRequired
+		case bytes.Contains(body, refusedCertificate):
+			return ClientCertificateRejected
+		}
+	}
+	return ""
 }
 
 // statusKind returns the kind for a status. coders says whether the body is in Coder's format.

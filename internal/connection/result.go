@@ -66,6 +66,10 @@ func reasonOf(e *coder.Error) (string, bool) {
 		return v1alpha1.ReasonServerUntrusted, false
 	case coder.Forbidden:
 		return v1alpha1.ReasonForbidden, false
+	case coder.EdgeRefused:
+		return v1alpha1.ReasonEdgeRefused, false
+	case coder.Redirected:
+		return v1alpha1.ReasonRedirected, false
 	case coder.RateLimited:
 		return v1alpha1.ReasonRateLimited, false
 	case coder.Unavailable, coder.Canceled:

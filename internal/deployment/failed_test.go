@@ -40,7 +40,7 @@ func TestAPIFailuresAreReported(t *testing.T) {
 			t.Parallel()
 			status := v1alpha1.CoderDeploymentStatus{Conditions: tc.before, DeploymentID: "kept", LastHandledVerifyAt: "kept"}
 			o := Observation{
-				Now: time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC),
+				Now:        time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC),
 				Deployment: &v1alpha1.CoderDeployment{Status: status}, Failures: failure.Set{tc.failure},
 			}
 			p := Decide(o)

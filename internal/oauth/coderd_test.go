@@ -245,7 +245,8 @@ func TestRefusalsThatPass(t *testing.T) { // B52, B65
 			t.Error(diff, err)
 		}
 		w.server.Inject(coderd.Fault{Kind: coderd.FaultHTML, Path: "/oauth2/tokens", Times: 1, Status: 403})
-		if _, err := w.refreshGrant(md, r, g); oauth.KindOf(err) != oauth.Connection || coder.KindOf(err) != coder.Forbidden {
+		if _, err := w.refreshGrant(md, r, g); oauth.KindOf(err) != oauth.Connection ||
+			coder.KindOf(err) != coder.EdgeRefused { // B122
 			t.Errorf("got %v", err)
 		}
 		if _, err := w.refreshGrant(md, r, g); err != nil {

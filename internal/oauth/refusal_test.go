@@ -81,7 +81,7 @@ func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 		"an edge's 401": {respondWith(401, `{"message":"signed out","detail":"the API key is invalid"}`),
 			oauth.Error{Kind: oauth.Connection, Description: "signed out: the API key is invalid"}, coder.KeyUnknown},
 		"an edge's 403": {respondWith(403, "<p>"),
-			oauth.Error{Kind: oauth.Connection, Description: "HTML answer from a proxy"}, coder.Forbidden},
+			oauth.Error{Kind: oauth.Connection, Description: "HTML answer from a proxy"}, coder.EdgeRefused},
 		"a redirect": {respondWith(303, "", "Location: /login?"+mark),
 			oauth.Error{Kind: oauth.Connection, Description: "…"}, coder.Redirected},
 		"a code that is none": {respondWith(400, protocolError("Invalid Grant!", "x")),

@@ -18,9 +18,11 @@ type edgeJSON struct {
 	Certificate               *string            `json:"certificate"`
 	Key                       *string            `json:"key"`
 	ClientCertificateOptional *bool              `json:"client_certificate_optional"`
+	RefuseCertificatesByPage  *bool              `json:"refuse_certificates_by_page"`
 	IdentifyByCertificate     *bool              `json:"identify_by_certificate"`
 	RequiredHeaders           *map[string]string `json:"required_headers"`
 	RefusalStatus             *int               `json:"refusal_status"`
+	RefusalLocation           *string            `json:"refusal_location"`
 	IdentityHeader            *string            `json:"identity_header"`
 }
 
@@ -58,9 +60,11 @@ func (in edgeJSON) parseChange() (func(*Edge), error) {
 			e.Certificate = pair
 		}
 		setIfPresent(&e.ClientCertificateOptional, in.ClientCertificateOptional)
+		setIfPresent(&e.RefuseCertificatesByPage, in.RefuseCertificatesByPage)
 		setIfPresent(&e.IdentifyByCertificate, in.IdentifyByCertificate)
 		setIfPresent(&e.RequiredHeaders, in.RequiredHeaders)
 		setIfPresent(&e.RefusalStatus, in.RefusalStatus)
+		setIfPresent(&e.RefusalLocation, in.RefusalLocation)
 		setIfPresent(&e.IdentityHeader, in.IdentityHeader)
 	}, nil
 }

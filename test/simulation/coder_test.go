@@ -38,7 +38,8 @@ type simCoder struct {
 	server *coderd.Server
 	http   *httptest.Server
 	down   bool
-	pairs  map[int]bool // generations of header pairs that the edge accepts
+	told   time.Duration // how far its clock was ahead when it last answered
+	pairs  map[int]bool  // generations of header pairs that the edge accepts
 	// suspended holds the suspended users with the time of the suspension.
 	suspended map[string]time.Time
 	vouch     string // the token that the edge sends for the operator
@@ -59,7 +60,10 @@ type minted struct {
 
 func newSimCoder(w *simWorld) *simCoder {
 	c := &simCoder{w: w, pairs: map[int]bool{1: true}, suspended: map[string]time.Time{}}
-	c.server = coderd.New(coderd.Options{Clock: w.clock, Random: simBytes{w}, DisableRateLimits: true})
+	c.server = coderd.New(coderd.Options{
+		Clock: w.clock, Random: simBytes{w}, DisableRateLimits: true, OAuth2Provider: true, DynamicRegistration: true,
+		SessionDuration: simAccessLifetime, RefreshLifetime: simRefreshLifetime,
+	})
 	w.must(c.server.CreateUser(coderd.UserOptions{Username: simOperatorID, Roles: []string{coderd.RoleOwner}}))
 	for _, bot := range append(simBots, "ada") {
 		w.must(c.server.CreateUser(coderd.UserOptions{Username: bot}))
@@ -68,6 +72,7 @@ func newSimCoder(w *simWorld) *simCoder {
 	c.issueOwn()
 	c.supply = c.issue("ada", "laptop")
 	c.http = httptest.NewServer(c)
+	c.server.Reconfigure(func(o *coderd.Options) { o.AccessURL = c.http.URL })
 	return c
 }
 
@@ -106,8 +111,9 @@ func (c *simCoder) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.tracef("  coder %s: dropped", what)
 		panic(http.ErrAbortHandler)
 	}
+	w.consents.spends(w, r, body)
 	answer := httptest.NewRecorder()
-	if !w.refuse(answer) && c.admit(answer, r) {
+	if !w.troubles(answer) && c.admit(answer, r) {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		c.server.ServeHTTP(answer, r)
 		c.learn(r, body, answer)
@@ -116,11 +122,15 @@ func (c *simCoder) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w.meanwhile(!looksUp(r))
 	if w.operator.dead || w.strikes(w.noise.lose) {
 		w.tracef("  coder %s: answer lost", what)
+		if _, ok := isRefresh(r, body); ok {
+			w.happens("the answer to a refresh is lost")
+		}
 		panic(http.ErrAbortHandler)
 	}
 	if answer.Header().Get("Date") == "" {
 		answer.Header().Set("Date", c.server.Now().Format(http.TimeFormat))
 	}
+	c.told = c.server.Now().Sub(w.clock.Now())
 	maps.Copy(rw.Header(), answer.Header())
 	rw.WriteHeader(answer.Code)
 	_, _ = rw.Write(answer.Body.Bytes())
@@ -133,9 +143,9 @@ func looksUp(r *http.Request) bool {
 		(!strings.Contains(rest, "/") || strings.HasSuffix(rest, "/tokenconfig"))
 }
 
-// refuse may answer instead of the server, with the errors of an overloaded server or of a
+// troubles may answer instead of the server, with the errors of an overloaded server or of a
 // proxy.
-func (w *simWorld) refuse(answer http.ResponseWriter) bool {
+func (w *simWorld) troubles(answer http.ResponseWriter) bool {
 	switch {
 	case w.strikes(w.noise.limited):
 		answer.Header().Set("Retry-After", strconv.Itoa(1+w.rng.IntN(30)))
@@ -172,6 +182,8 @@ func (c *simCoder) learn(r *http.Request, body []byte, answer *httptest.Response
 	w := c.w
 	path := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v2/"), "/")
 	switch {
+	case strings.HasPrefix(r.URL.Path, "/oauth2/"):
+		c.learnGrant(r, body, answer)
 	case answer.Code == http.StatusCreated && r.Method == http.MethodPost:
 		var key struct{ Key string }
 		var order struct {
@@ -252,7 +264,7 @@ func (w *simWorld) begun(what, deployment string, body []byte) (finished func())
 		w.count.verifications++
 		w.verified[deployment] = append(w.verified[deployment], w.clock.Now())
 		key = "verification of " + deployment
-	case strings.HasPrefix(what, "POST "):
+	case strings.HasPrefix(what, "POST /users/"):
 		var order struct {
 			Name string `json:"token_name"`
 		}

@@ -24,7 +24,7 @@ func (w *simWorld) judge(c change) {
 		before, _ := c.before.(*corev1.Secret)
 		if c.ref.key == key("coder", "own") {
 			w.judgeOwn(before, after)
-		} else {
+		} else if w.sessionOfDocument(c.ref) == nil {
 			w.judgeSecret(before, after)
 		}
 		w.secretless("metadata of Secret "+c.ref.key.String(), encoded(after.ObjectMeta))
@@ -122,6 +122,7 @@ func (w *simWorld) secretless(where, text string) {
 // state is queued or has a timer (B09).
 func (w *simWorld) inspect() {
 	p := w.operator
+	w.judgeStatuses()
 	for _, s := range w.sessions() {
 		reason := reasonOfSession(s)
 		// A certificate is checked with the deployment; a retired session waits for a request.
@@ -211,6 +212,7 @@ func (w *simWorld) settled() {
 	}
 	w.settledOwn(published)
 	w.settledTokens(published)
+	w.settledGrants()
 	w.settledWishes()
 	if w.retaining() {
 		w.settledRetention()

@@ -49,10 +49,10 @@ var wishes = []func(*simWorld){
 
 // possible returns the random events of this simulation.
 func (w *simWorld) possible(always []func(*simWorld)) []func(*simWorld) {
-	if !w.retains {
-		return always
+	if w.retains {
+		always = slices.Concat(always, wishes)
 	}
-	return slices.Concat(always, wishes)
+	return slices.Concat(always, w.features.events())
 }
 
 // useToken makes a request with a session's token.

@@ -111,6 +111,7 @@ func (w *simWorld) switched() {
 			if w.serves(d) == other {
 				other = w.coders[1]
 			}
+			w.abandonClients()
 			_ = edit(w, refOf(d), func(d *v1alpha1.CoderDeployment) { d.Spec.URL = other.http.URL })
 			w.write("own", w.valid("own"))
 			w.write("mine-token", w.valid("mine-token"))

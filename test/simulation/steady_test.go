@@ -53,10 +53,14 @@ func (w *simWorld) judgeSteady(c change) {
 		due = heartbeatOnly(c) || before != nil && w.tellsOfRenewal(before, after)
 	case *v1alpha1.CoderSession:
 		before, _ := c.before.(*v1alpha1.CoderSession)
-		due = before != nil && w.tellsWhatIsDue(before, after)
+		due = before != nil && (w.tellsWhatIsDue(before, after) || w.refreshesInTime(before))
 	case *corev1.Secret:
 		before, _ := c.before.(*corev1.Secret)
 		own := c.ref.key == key("coder", "own")
+		session, _ := w.api.objects[ref{kindSession, c.ref.key}].(*v1alpha1.CoderSession)
+		if w.refreshesInTime(session) || w.refreshesInTime(w.sessionOfDocument(c.ref)) {
+			return
+		}
 		due = before != nil && (w.rotatesInTime(before, after) || own && w.renewsInTime(before, after))
 	}
 	if !due {

@@ -52,6 +52,15 @@ type simWorld struct {
 	// wishes counts the requests.
 	retains bool
 	wishes  int
+	// features say what else happens.
+	features simFeatures
+	// refusals of the API server; forged is when another client last wrote a status; disturbed is
+	// when the operator was last kept from writing one in time.
+	refusals  []refusal
+	forged    map[ref]time.Time
+	disturbed time.Time
+	// consents is about people who consent.
+	consents simConsents
 	// minute counts the steps of the current minute.
 	minute struct {
 		at    time.Time
@@ -92,7 +101,8 @@ func newSimWorld(seed uint64) *simWorld {
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5e55)), clock: newSimClock(simStart), pair: 1,
 		names: []string{"prod", "gate"}, renews: renewsOwn(seed), retains: retainsSessions(seed),
 		tokens: map[string]*minted{}, known: map[string]string{}, mints: map[string]int{}, verified: map[string][]time.Time{},
-		cues: map[string]func(){}, count: simCount{tried: map[string]int{}},
+		cues: map[string]func(){}, count: simCount{tried: map[string]int{}, happened: map[string]int{}},
+		features: featuresOf(seed), forged: map[ref]time.Time{}, disturbed: simStart, consents: newSimConsents(),
 	}
 	w.clock.passes = w.pass
 	var err error
@@ -254,7 +264,7 @@ func (w *simWorld) tire() {
 func (w *simWorld) run(d time.Duration) {
 	end := w.clock.Now().Add(d)
 	for len(w.problems) == 0 {
-		if w.act() {
+		if w.act() || w.consents.willing && w.consentAll() {
 			continue
 		}
 		next := w.next(end)
@@ -355,6 +365,7 @@ func (w *simWorld) meanwhile(nests bool) {
 func (w *simWorld) restart() {
 	w.tracef("the operator starts")
 	w.count.restarts++
+	w.disturb()
 	w.underway = nil
 	w.operator.stop()
 	w.operator.searchMetrics()
