@@ -48,15 +48,10 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 	if e.Kind == "" {
 		e.Kind = statusKind(resp.StatusCode, answer, coders)
 	}
-	switch {
-	case coders:
+	if coders {
 		e.Message, e.Field = summarizeError(answer, e.aboutToken())
-	case isHTML(resp.Header, body):
-		e.Message = htmlAnswer
-	case e.Kind == Unavailable && len(body) > 0:
-		e.Message = foreignAnswer
-	default:
-		e.Message = cleanText(string(body))
+	} else {
+		e.Message = e.foreignMessage(resp.Header, body)
 	}
 	switch e.Kind {
 	case Redirected:
@@ -73,6 +68,17 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 	default: // no further distinction
 	}
 	return e
+}
+
+// foreignMessage returns the message for an answer that is not in Coder's format.
+func (e *Error) foreignMessage(header http.Header, body []byte) string {
+	switch {
+	case isHTML(header, body):
+		return htmlAnswer
+	case e.Kind == Unavailable && len(body) > 0:
+		return foreignAnswer
+	}
+	return cleanText(string(body))
 }
 
 // versionHeader is in every answer of Coder (contract A.8).
@@ -114,9 +120,6 @@ func edgeKind(status int, body []byte) Kind {
 func statusKind(status int, answer errorBody, coders bool) Kind {
 	switch status {
 	case http.StatusUnauthorized:
-		if isInternalError(answer) {
-			return Unavailable
-		}
 		return unauthorizedKind(answer)
 	case http.StatusForbidden:
 		return Forbidden
@@ -137,13 +140,12 @@ func statusKind(status int, answer errorBody, coders bool) Kind {
 	switch {
 	case status >= 500:
 		return Unavailable
-	case status >= 400:
-		if strings.Contains(strings.ToLower(answer.Message), noSuchUser) {
-			return NotFound
-		}
-		return Invalid
+	case status < 400:
+		return Redirected
+	case strings.Contains(strings.ToLower(answer.Message), noSuchUser):
+		return NotFound
 	}
-	return Redirected
+	return Invalid
 }
 
 // noSuchUser is the text of a 400 if the user in the path does not exist (contract A.6).
@@ -175,6 +177,8 @@ func isInternalError(answer errorBody) bool {
 
 func unauthorizedKind(answer errorBody) Kind {
 	switch {
+	case isInternalError(answer):
+		return Unavailable
 	case suspendedUser.MatchString(answer.Message):
 		return UserSuspended
 	case expiredKey.MatchString(answer.Detail):

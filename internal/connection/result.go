@@ -49,6 +49,17 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
+// reasons of the kinds that are not about the caller. Other kinds are UnexpectedAnswer.
+var reasons = map[coder.Kind]string{
+	coder.ServerCertificateUntrusted: v1alpha1.ReasonServerUntrusted,
+	coder.Forbidden:                  v1alpha1.ReasonForbidden,
+	coder.EdgeRefused:                v1alpha1.ReasonEdgeRefused,
+	coder.Redirected:                 v1alpha1.ReasonRedirected,
+	coder.RateLimited:                v1alpha1.ReasonRateLimited,
+	coder.Unavailable:                v1alpha1.ReasonUnreachable,
+	coder.Canceled:                   v1alpha1.ReasonUnreachable,
+}
+
 // reasonOf returns the reason of a failure, and whether the failure is about the caller.
 func reasonOf(e *coder.Error) (string, bool) {
 	switch e.Kind {
@@ -62,19 +73,10 @@ func reasonOf(e *coder.Error) (string, bool) {
 		return v1alpha1.ReasonCertificateRequired, true
 	case coder.ClientCertificateRefused:
 		return refusedCertificate(e.Alert), true
-	case coder.ServerCertificateUntrusted:
-		return v1alpha1.ReasonServerUntrusted, false
-	case coder.Forbidden:
-		return v1alpha1.ReasonForbidden, false
-	case coder.EdgeRefused:
-		return v1alpha1.ReasonEdgeRefused, false
-	case coder.Redirected:
-		return v1alpha1.ReasonRedirected, false
-	case coder.RateLimited:
-		return v1alpha1.ReasonRateLimited, false
-	case coder.Unavailable, coder.Canceled:
-		return v1alpha1.ReasonUnreachable, false
 	default:
+		if reason, known := reasons[e.Kind]; known {
+			return reason, false
+		}
 		return v1alpha1.ReasonUnexpectedAnswer, false
 	}
 }

@@ -81,13 +81,9 @@ func (l *Listener) admitRequest(w http.ResponseWriter, r *http.Request) bool {
 	if conn := connOf(r); conn != nil && l.isOutdated(conn) {
 		w.Header().Set("Connection", "close")
 	}
-	certified := r.TLS != nil && len(r.TLS.VerifiedChains) > 0
-	if e.RefuseCertificatesByPage && e.ClientCAs != nil && r.TLS != nil {
-		if problem := e.certificateProblem(r.TLS, l.server.Now()); problem != "" {
-			writeNginx(w, problem)
-			return false
-		}
-		certified = len(r.TLS.PeerCertificates) > 0
+	certified, admitted := e.admitCertificate(w, r, l.server.Now())
+	if !admitted {
+		return false
 	}
 	for name, value := range e.RequiredHeaders {
 		if !slices.Contains(r.Header.Values(name), value) {
@@ -103,6 +99,22 @@ func (l *Listener) admitRequest(w http.ResponseWriter, r *http.Request) bool {
 		ex.edgeUser = r.TLS.PeerCertificates[0].Subject.CommonName
 	}
 	return true
+}
+
+// admitCertificate reports whether the client certificate of a connection identifies its client. If
+// the connection is not admitted, it has answered the request.
+func (e *Edge) admitCertificate(w http.ResponseWriter, r *http.Request, now time.Time) (certified, admitted bool) {
+	switch {
+	case r.TLS == nil:
+		return false, true
+	case !e.RefuseCertificatesByPage || e.ClientCAs == nil:
+		return len(r.TLS.VerifiedChains) > 0, true
+	}
+	if problem := e.certificateProblem(r.TLS, now); problem != "" {
+		writeNginx(w, problem)
+		return false, false
+	}
+	return len(r.TLS.PeerCertificates) > 0, true
 }
 
 // refuseRequest refuses a request without a required header.
