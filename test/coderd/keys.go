@@ -83,11 +83,16 @@ func (c *call) expireKey() reply {
 	if refused != nil {
 		return *refused
 	}
-	if !k.isExpired(c.now) {
-		k.expiresAt, k.updatedAt = c.now, c.now
-		c.store.duePurge(k, c.opts.KeyRetention)
-	}
+	c.expireNow(k)
 	return noContent()
+}
+
+// expireNow makes a key expire, unless it already has.
+func (s *Server) expireNow(k *apiKey) {
+	if now := s.now(); !k.isExpired(now) {
+		k.expiresAt, k.updatedAt = now, now
+		s.store.duePurge(k, s.opts.KeyRetention)
+	}
 }
 
 type tokenConfigJSON struct {
