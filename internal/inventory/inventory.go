@@ -13,8 +13,9 @@ import (
 
 // Inventory holds one deployment's tokens as last listed, and those that were minted and revoked
 // since. A token that has expired counts as gone, whether or not the server still lists it: it
-// cannot be used, and users expire tokens to revoke them (contract B.5, B120). Create it with [New]. It is safe for concurrent use. Tokens that it returns share their
-// Scopes and AllowList with it and must not be modified.
+// cannot be used, and users expire tokens to revoke them (contract B.5, B120). Create it
+// with [New]. It is safe for concurrent use. Tokens that it returns share their Scopes and AllowList
+// with it and must not be modified.
 type Inventory struct {
 	prefix string
 	// serverNow is the time by the server's clock.

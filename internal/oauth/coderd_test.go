@@ -195,7 +195,9 @@ func TestAProviderThatIsOff(t *testing.T) { // contract C.1
 	})
 }
 
-func TestALostRefresh(t *testing.T) { // B67, contract G.18
+// An HTTP error is an answer, after which the same refresh token works. Only a lost answer is in
+// doubt.
+func TestALostRefresh(t *testing.T) { // B67, B128, contract G.18
 	t.Parallel()
 	eachProfile(t, func(w *providerEnv, _ bool) {
 		md := w.discoverMetadata()
@@ -208,13 +210,15 @@ func TestALostRefresh(t *testing.T) { // B67, contract G.18
 			"the answer is lost":  {coderd.FaultDropAnswer, true, 0},
 			"the request is lost": {coderd.FaultDropBefore, false, 0},
 			"a gateway answers":   {coderd.FaultHTML, false, http.StatusBadGateway},
+			"a gateway gives up":  {coderd.FaultHTML, false, http.StatusGatewayTimeout},
 			"the server cannot":   {coderd.FaultStatus, false, http.StatusInternalServerError},
 		}
 		for name, tt := range tests {
 			g := w.obtainGrant(md, r)
 			w.server.Inject(coderd.Fault{Kind: tt.fault, Method: "POST", Path: "/oauth2/tokens", Times: 1, Status: tt.status})
 			_, err := w.refreshGrant(md, r, g)
-			if e := requireOAuthError(t, err); e.Kind != oauth.Unavailable || !e.Lost || coder.KindOf(err) != coder.Unavailable {
+			if e := requireOAuthError(t, err); e.Kind != oauth.Unavailable || e.Lost != (tt.status == 0) ||
+				coder.KindOf(err) != coder.Unavailable {
 				t.Errorf("%s: lost: %v, %v", name, e.Lost, err)
 			}
 			// The outcome is unknown here, but a retry reveals it.

@@ -69,14 +69,20 @@ func (c *roundTripRecorder) failureError(err error) *Error {
 	switch {
 	case cause.Kind.Transient():
 		e.Kind = Unavailable
-		e.Lost = cause.Sent && cause.Kind != coder.RateLimited
+		e.Lost = mayHaveSucceeded(cause)
 	case cause.Kind == coder.Malformed:
 		e.Kind = Malformed
-		e.Lost = cause.Sent
+		e.Lost = mayHaveSucceeded(cause)
 	case cause.Kind == coder.Invalid:
 		e.Kind = InvalidRequest
 	}
 	return e
+}
+
+// mayHaveSucceeded reports whether the server may have carried out a request whose response did not
+// arrive as a whole. An HTTP error says that it has not, even if its body was cut off (B128).
+func mayHaveSucceeded(cause *coder.Error) bool {
+	return cause.Sent && cause.Kind != coder.RateLimited && cause.Status < http.StatusMultipleChoices
 }
 
 // refusalError returns the error for a response that reports a failure.
@@ -96,7 +102,6 @@ func (c *roundTripRecorder) refusalError() *Error {
 	switch {
 	case cause.Kind.Transient(): // regardless of the code: the server uses both formats here (C.7)
 		e.Kind, e.RetryAfter, e.cause = Unavailable, cause.RetryAfter, cause
-		e.Lost = cause.Kind != coder.RateLimited
 	case e.Code != "":
 		e.Kind = kindOfCode(e.Code)
 		if e.Kind == Unavailable {

@@ -96,7 +96,7 @@ func TestRegistrationsThatFail(t *testing.T) { // B61
 		"Coder's shape": {respondWith(400, `{"message":"malformed","detail":"EOF"}`),
 			oauth.Error{Kind: oauth.InvalidRequest}},
 		"an internal failure": {respondWith(500, `{"error":"server_error"}`),
-			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Lost: true}},
+			oauth.Error{Kind: oauth.Unavailable, Code: "server_error"}},
 		"no client": {respondWith(201, registrationResponse(map[string]any{"client_id": nil})),
 			oauth.Error{Kind: oauth.Malformed, Lost: true}},
 		"no secret": {respondWith(201, registrationResponse(map[string]any{"client_secret": nil})),
