@@ -60,7 +60,7 @@ func classifyAPIError(err error) *failure.Failure {
 		if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
 			f.RetryAfter = time.Duration(seconds) * time.Second
 		}
-	case code >= 400 && code < 500 && !apierrors.IsTimeout(err):
+	case code >= 400 && code < 500 && code != http.StatusRequestTimeout:
 		f.Class, f.Reason = failure.Refused, v1alpha1.ReasonAPIServerRefused
 		f.Message = "the Kubernetes API server refuses a request of the operator: " + redact.Text(err.Error()) +
 			"; correct what it names, the operator retries automatically"

@@ -45,6 +45,7 @@ func TestErrorsOfTheAPIServer(t *testing.T) {
 		"400 by a webhook":    {generic(http.StatusBadRequest), failure.Refused, refused, 0},
 		"401":                 {apierrors.NewUnauthorized("no token"), failure.Refused, refused, 0},
 		"405":                 {apierrors.NewMethodNotSupported(resource, "patch"), failure.Refused, refused, 0},
+		"408 by a proxy":      {generic(http.StatusRequestTimeout), failure.Unavailable, unavailable, 0},
 		"413":                 {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), failure.Refused, refused, 0},
 		"415":                 {generic(http.StatusUnsupportedMediaType), failure.Refused, refused, 0},
 		"422":                 {apierrors.NewInvalid(kind, "ci", field.ErrorList{}), failure.Refused, refused, 0},

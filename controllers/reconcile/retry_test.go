@@ -231,6 +231,18 @@ func TestNoRequeueIsLaterThanTheInterval(t *testing.T) {
 	}
 }
 
+// A time that the server has named for this object alone is kept to the moment.
+func TestANamedTimeHasNoJitter(t *testing.T) {
+	t.Parallel()
+	w := newToy(t)
+	w.jitter = 0.5
+	w.kind.decide = unlessFailed("Mint")
+	w.kind.act = func(string) error { return apierrors.NewTooManyRequests("slow down", 7) }
+	w.wantRequeues(7 * second)
+	w.kind.act = func(string) error { return errOfAPI }
+	w.wantRequeues(2*second + 100*time.Millisecond) // with half of the longest jitter
+}
+
 // at decides nothing but when to look again.
 func at(w *toyWorld, after time.Duration, backoff bool) func(failure.Set) reconcile.Step {
 	return func(failure.Set) reconcile.Step {
