@@ -12,8 +12,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// ResultOf translates a call's error into a result of authcheck. A nil error is Accepted. This is
-// the only place where kinds of errors become reasons.
+// ResultOf translates the error of a call to the Coder API into a result of authcheck. A nil error
+// is Accepted. This is the only place where the kinds of these errors become reasons. Errors of the
+// Kubernetes API server are classified in controllers/reconcile/errors.go, those of the OAuth2
+// provider and of templates in controllers/session/failure.go.
 func ResultOf(err error) authcheck.Result {
 	if err == nil {
 		return authcheck.Result{Outcome: authcheck.Accepted}
