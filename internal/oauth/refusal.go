@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"strings"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
@@ -120,11 +121,16 @@ func (c *roundTripRecorder) refusalError() *Error {
 const disabled = "the server has no OAuth2 provider, or it is off: set CODER_OAUTH2_PROVIDER_ENABLE there " +
 	"(before 2.38: the experiment oauth2)"
 
+// experiment is named in the 403 of a server before 2.38 whose provider is off (contract C.1).
+const experiment = "oauth2"
+
 // kindOfAnswer returns the kind of an error response that is not in the protocol's format; coders
 // says whether it is in Coder's.
 func kindOfAnswer(cause *coder.Error, coders bool) Kind {
 	switch {
 	case coders && cause.Status == http.StatusNotFound: // contract C.1; a 404 of a proxy is not conclusive
+		return Disabled
+	case coders && cause.Kind == coder.Forbidden && strings.Contains(cause.Message, experiment):
 		return Disabled
 	case cause.Kind == coder.Malformed:
 		return Malformed

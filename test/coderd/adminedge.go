@@ -128,7 +128,7 @@ func (a *admin) setOptions(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.Profile != nil && *in.Profile != ProfileR30 && *in.Profile != ProfileNew {
+	if in.Profile != nil && !in.Profile.IsKnown() {
 		return nil, fmt.Errorf("profile %q: %w", *in.Profile, ErrInvalid)
 	}
 	a.server.Reconfigure(func(o *Options) {
