@@ -324,7 +324,7 @@ func (w *simWorld) jump() {
 func (w *simWorld) skew() {
 	d := time.Duration(w.rng.IntN(9)-4) * time.Minute
 	w.tracef("* the server's clock is %s ahead", d)
-	pick(w, w.coders).server.SetClockOffset(d)
+	pick(w, w.coders).setSkew(d)
 }
 
 func (w *simWorld) makeNoise() {

@@ -38,8 +38,10 @@ type simCoder struct {
 	server *coderd.Server
 	http   *httptest.Server
 	down   bool
-	told   time.Duration // how far its clock was ahead when it last answered
-	pairs  map[int]bool  // generations of header pairs that the edge accepts
+	// told is how far its clock was ahead of the operator's when it last answered; skew is how far it
+	// is off.
+	told, skew time.Duration
+	pairs      map[int]bool // generations of header pairs that the edge accepts
 	// suspended holds the suspended users with the time of the suspension.
 	suspended map[string]time.Time
 	vouch     string // the token that the edge sends for the operator
@@ -120,17 +122,14 @@ func (c *simCoder) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	w.tracef("  coder %s: %d", what, answer.Code)
 	w.meanwhile(!looksUp(r))
-	if w.operator.dead || w.strikes(w.noise.lose) {
+	if w.operator.dead || w.losesAnswer(r, body) {
 		w.tracef("  coder %s: answer lost", what)
-		if _, ok := isRefresh(r, body); ok {
-			w.happens("the answer to a refresh is lost")
-		}
 		panic(http.ErrAbortHandler)
 	}
 	if answer.Header().Get("Date") == "" {
 		answer.Header().Set("Date", c.server.Now().Format(http.TimeFormat))
 	}
-	c.told = c.server.Now().Sub(w.clock.Now())
+	c.told = c.server.Now().Sub(w.wall())
 	maps.Copy(rw.Header(), answer.Header())
 	rw.WriteHeader(answer.Code)
 	_, _ = rw.Write(answer.Body.Bytes())
@@ -227,6 +226,7 @@ func (w *simWorld) revoked(c *simCoder, id string) {
 		return
 	}
 	token.revoked = true
+	w.judgeReaders(id)
 	for _, r := range sortedRefs(w.api.objects) {
 		object, ok := w.api.objects[r].(*corev1.Secret)
 		if !ok || idOf(string(object.Data["session"])) != id {

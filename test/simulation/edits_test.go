@@ -150,7 +150,10 @@ func (w *simWorld) deleteDeployment() {
 func (w *simWorld) heal() {
 	w.tracef("* everything is repaired")
 	w.noise, w.stalled, w.script, w.changesStopped = simNoise{}, time.Time{}, nil, true
-	w.refusals, w.consents.willing = nil, true
+	w.refusals, w.consents.willing, w.consents.loses = nil, true, false
+	clear(w.cues)
+	w.correctClocks()
+	w.freeRollouts()
 	for _, c := range w.coders {
 		c.down = false
 		c.server.SetOAuth2Provider(true)
@@ -187,6 +190,9 @@ func (w *simWorld) heal() {
 		if ok && len(secret.OwnerReferences) == 0 {
 			_ = w.api.remove(refOf(secret), nil)
 		}
+	}
+	for _, name := range simWorkloads {
+		w.at(time.Minute, func() { w.finishRollout(name) }) // their steps were in the script
 	}
 	for _, s := range w.sessions() {
 		_ = edit(w, refOf(s), func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })

@@ -60,7 +60,7 @@ func (w *simWorld) startOperator() {
 	}
 	access := controllers.APIAccess{Client: simClient{p: p}, APIReader: simContents{p}, Recorder: simRecorder{w}}
 	p.parts = controllers.New(w.ctx(), access, controllers.Options{
-		Key: w.key, Cluster: simCluster, Clock: w.clock, Jitter: w.jitter, Metrics: metrics.New(p.measured),
+		Key: w.key, Cluster: simCluster, Clock: operatorClock{w.clock, w}, Jitter: w.jitter, Metrics: metrics.New(p.measured),
 		Roots: func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }, UserAgent: "simulation",
 		RevocationTimeout: 10 * time.Minute, OrphanGrace: simOrphanGrace, MaxConcurrent: 1, NamespaceLabels: true,
 		RedirectURIs: grant.RedirectURIs(simCallback), Random: simBytes{w}, Instance: "simulated",

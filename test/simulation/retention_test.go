@@ -178,7 +178,7 @@ func (w *simWorld) settledRetention() {
 		if policy.IdleTimeout == 0 {
 			return -time.Hour
 		}
-		return w.clock.Now().Sub(w.lastActive(s)) - policy.IdleTimeout - time.Hour
+		return w.wall().Sub(w.lastActive(s)) - policy.IdleTimeout - time.Hour
 	}
 	for _, s := range kept {
 		if idle(s) > slack {
@@ -213,7 +213,7 @@ func (w *simWorld) lastActive(s *v1alpha1.CoderSession) time.Time {
 			used = token.LastUsed
 		}
 	}
-	return session.LastActive(s, used, server.server.Now().Sub(w.clock.Now()))
+	return session.LastActive(s, used, server.server.Now().Sub(w.wall()))
 }
 
 // settledWishes checks that all requests for renewals and verifications have been handled.

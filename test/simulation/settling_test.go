@@ -180,7 +180,7 @@ type outdated struct {
 // second, and may deliver the change to the caches.
 func (w *simWorld) outdate(name string, change func()) {
 	w.outdated = outdated{
-		name: name, since: w.clock.Now(), before: w.lastVerification(name), known: w.rng.IntN(2) == 0,
+		name: name, since: operatorClock{w.clock, w}.Now(), before: w.lastVerification(name), known: w.rng.IntN(2) == 0,
 	}
 	change()
 	w.pass(time.Second + w.jitter(time.Second))

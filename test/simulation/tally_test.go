@@ -66,7 +66,7 @@ func (t *tally) String() string {
 }
 
 // simManySeeds is the number of seeds in which every event happens.
-const simManySeeds = 60
+const simManySeeds = 100
 
 // complete fails if a trial never ran, or an event never happened, in 20 or more seeds.
 func (t *tally) complete(test *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 )
@@ -59,6 +61,11 @@ type simWorld struct {
 	refusals  []refusal
 	forged    map[ref]time.Time
 	disturbed time.Time
+	// slept is how long the operator's machine has slept; drift is how far its clock is ahead.
+	slept, drift time.Duration
+	// rollouts of workloads, by name; rotated is when the Secret of a session last got a new token.
+	rollouts map[string]*simRollout
+	rotated  map[types.NamespacedName]time.Time
 	// consents is about people who consent.
 	consents simConsents
 	// minute counts the steps of the current minute.
@@ -102,13 +109,14 @@ func newSimWorld(seed uint64) *simWorld {
 		names: []string{"prod", "gate"}, renews: renewsOwn(seed), retains: retainsSessions(seed),
 		tokens: map[string]*minted{}, known: map[string]string{}, mints: map[string]int{}, verified: map[string][]time.Time{},
 		cues: map[string]func(){}, count: simCount{tried: map[string]int{}, happened: map[string]int{}},
+		rollouts: map[string]*simRollout{}, rotated: map[types.NamespacedName]time.Time{},
 		features: featuresOf(seed), forged: map[ref]time.Time{}, disturbed: simStart, consents: newSimConsents(),
 	}
 	w.clock.passes = w.pass
 	var err error
 	w.key, err = fingerprint.NewKey([]byte("0123456789abcdef0123456789abcdef"))
 	w.must(nil, err)
-	w.api = newSimAPI(w.clock.Now, w.rng)
+	w.api = newSimAPI(w.truth, w.rng)
 	w.api.told = w.told
 	w.coders = []*simCoder{newSimCoder(w), newSimCoder(w)}
 	w.populate()
@@ -175,7 +183,7 @@ func (w *simWorld) know(value, what string) {
 // the operator's writes.
 func (w *simWorld) told(c change) {
 	w.tracef("  written: %s %s by operator=%t, gone=%t", c.ref.kind, c.ref.key, w.byOperator, c.after == nil)
-	if w.operator != nil {
+	if w.operator != nil && c.ref.kind != kindWorkload {
 		due := w.clock.Now()
 		if !w.calm || w.rng.IntN(2) == 0 {
 			due = due.Add(w.jitter(simLag))
