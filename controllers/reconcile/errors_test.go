@@ -75,7 +75,7 @@ func TestErrorsOfTheAPIServer(t *testing.T) {
 				if got, want := reconcile.IsRefusedByAPIServer(err), c.class == failure.Refused; got != want {
 					t.Errorf("refused is %t", got)
 				}
-				checkFailure(t, failWith(t, err), c.class, c.reason, c.retryAfter, err)
+				checkFailure(t, failWith(t, err), c.class, c.reason, c.retryAfter, c.err)
 			})
 		}
 	}
