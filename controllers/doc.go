@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controllers reconciles CoderDeployments and CoderSessions. Decisions are
-// made by the pure packages internal/deployment and internal/session; this package
-// does the input and output. Both reconcilers run the same loop: observe (collect
-// the state, without changing anything), decide, act (carry out one action, then
-// observe again), report (one status patch, events on transitions, the time of the
-// next pass).
+// Package controllers builds both controllers and what they share, registers the auth methods, and
+// adds the controllers to a manager.
 //
-//	Secret, ConfigMap, spec ──► debounce ──► DeploymentReconciler ──► enqueue
-//	                                                                     │
-//	CoderSession, its Secrets ────────────────► SessionReconciler ◄──────┘
+//	Secret, ConfigMap, spec ──► debounce ──► deployment ──► enqueue
+//	                                                           │
+//	CoderSession, its Secrets ────────────► session ◄──────────┘
 //
-// Caches hold only the metadata of Secrets and ConfigMaps; their contents are read
-// from the API server by name when they are needed. What the controllers remember
-// between two passes (the last verification, the last check of a credential) may be
-// lost at any time; the cost is one more request to the Coder server.
+// Both run the loop of controllers/reconcile. Caches hold only the metadata of Secrets and
+// ConfigMaps; their contents are read from the API server by name when they are needed. What the
+// controllers remember between two passes may be lost at any time, at the cost of one more request,
+// with one exception that controllers/session/oauth describes.
 package controllers

@@ -10,40 +10,44 @@ type CoderDeploymentStatus struct {
 	// until the operator has looked at the object for the first time.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions are Ready, ConfigResolved, Verified, TokenRenewed and CertificateCurrent. Ready
-	// sums up the others; its message says what is wrong and what to do.
+	// Conditions are Ready, ConfigResolved, Verified, TokenRenewed and CertificateCurrent. Ready sums
+	// up the others; its message says what is wrong and what to do. Absent: the operator has not
+	// looked at the object yet.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// DeploymentID is the id that the server has for itself.
+	// DeploymentID is the id that the server has for itself. Absent: not known.
 	// +optional
 	DeploymentID string `json:"deploymentID,omitempty"`
-	// Version of the server, such as v2.36.1+abc1234.
+	// Version of the server, such as v2.36.1+abc1234. Absent: not known.
 	// +optional
 	Version string `json:"version,omitempty"`
 	// User is as whom the server knows the operator. Absent: nothing identifies it there.
 	// +optional
 	User *DeploymentUser `json:"user,omitempty"`
 	// AuthFingerprint is a keyed digest of all that decides how a request is authenticated, as last
-	// verified. It tells that settings changed, and nothing about their values.
+	// verified. It tells that settings changed, and nothing about their values. Absent: the server has
+	// never accepted the settings.
 	// +optional
 	AuthFingerprint string `json:"authFingerprint,omitempty"`
-	// LastVerifiedTime is when the server last accepted the settings. While nothing else changes
-	// it is updated once an hour.
+	// LastVerifiedTime is when the server last accepted the settings, by the operator's clock. While
+	// nothing else changes it is updated once an hour. Absent: never.
 	// +optional
 	LastVerifiedTime *metav1.Time `json:"lastVerifiedTime,omitempty"`
-	// ClientCertificateExpirationTime is the end of the client certificate.
+	// ClientCertificateExpirationTime is the end of the client certificate, as the certificate says.
+	// Absent: there is no client certificate, or it was not read yet.
 	// +optional
 	ClientCertificateExpirationTime *metav1.Time `json:"clientCertificateExpirationTime,omitempty"`
-	// TokenExpirationTime is the end of the operator's own token.
+	// TokenExpirationTime is the end of the operator's own token, by the server's clock. Absent: there
+	// is no token, or its end is not known.
 	// +optional
 	TokenExpirationTime *metav1.Time `json:"tokenExpirationTime,omitempty"`
-	// Sessions counts the CoderSessions that use this CoderDeployment.
+	// Sessions counts the CoderSessions that use this CoderDeployment. Absent: not counted yet.
 	// +optional
 	Sessions *SessionCounts `json:"sessions,omitempty"`
-	// LastHandledVerifyAt is the value of the annotation
-	// credentials.coder.com/verify-requested-at that was last acted upon.
+	// LastHandledVerifyAt is the value of the annotation credentials.coder.com/verify-requested-at
+	// that was last acted upon. Absent: none was.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	LastHandledVerifyAt string `json:"lastHandledVerifyAt,omitempty"`
@@ -55,8 +59,8 @@ type DeploymentUser struct {
 	ID string `json:"id"`
 	// Username of the user.
 	Username string `json:"username"`
-	// Roles that are assigned to the user on the server, such as owner. The role member, which
-	// each user has, is not listed.
+	// Roles that are assigned to the user on the server, such as owner. The role member, which each
+	// user has, is not listed. Absent or empty: no other role.
 	// +listType=atomic
 	// +optional
 	Roles []string `json:"roles,omitempty"`
@@ -72,7 +76,7 @@ type SessionCounts struct {
 	Suspended int32 `json:"suspended"`
 	// AwaitingAuthorization is how many wait for a person's consent, for the first time or again.
 	AwaitingAuthorization int32 `json:"awaitingAuthorization"`
-	// Retired is how many were retired by spec.retention.
+	// Retired is how many were retired by spec.retention. Absent: none.
 	// +optional
 	Retired int32 `json:"retired,omitempty"`
 }

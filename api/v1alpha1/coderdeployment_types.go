@@ -71,9 +71,10 @@ type CoderDeploymentSpec struct {
 	// +optional
 	TLS *TLSConfig `json:"tls,omitempty"`
 
-	// Headers are sent with every request, for a proxy in front of Coder that asks for them. They
-	// are also in the generated Secrets, under the key headers. Values from Secrets never show in
-	// status, events or logs.
+	// Headers are sent with every request, for a proxy in front of Coder that asks for them: at most
+	// 32, each with exactly one of value and valueFrom. They are also in the generated Secrets, under
+	// the key headers. Values from Secrets never show in status, events or logs. Absent or empty:
+	// none.
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:XValidation:rule="self.all(h, self.exists_one(o, o.name.lowerAscii() == h.name.lowerAscii()))",message="write each header once: names differ in more than upper and lower case"
 	// +listType=map
@@ -81,7 +82,7 @@ type CoderDeploymentSpec struct {
 	// +optional
 	Headers []Header `json:"headers,omitempty"`
 
-	// Token is the operator's own Coder token. Minting for others needs one of a user with the
+	// Token is the operator's own Coder token. To mint for others it must belong to a user with the
 	// role owner; otherwise any user's token does. Absent: the client certificate or the headers
 	// identify the operator, or nothing does.
 	// +optional
@@ -92,14 +93,16 @@ type CoderDeploymentSpec struct {
 	// +optional
 	OAuth *OAuthClient `json:"oauth,omitempty"`
 
-	// Verify says when the server is asked whether it accepts these settings.
+	// Verify says when the server is asked whether it accepts these settings. Absent: the defaults of
+	// its fields.
 	// +kubebuilder:default={}
 	// +optional
 	Verify VerifyPolicy `json:"verify,omitempty"`
 
-	// Access says which sessions in OTHER namespaces may use this CoderDeployment, and as whom.
-	// Absent or empty: none. Sessions in its own namespace need no rule, and no rule limits them.
-	// A session is allowed when one rule allows all that it asks for; two rules are not added up.
+	// Access says which sessions in OTHER namespaces may use this CoderDeployment, and as whom: at
+	// most 64 rules. Absent or empty: none. Sessions in its own namespace need no rule, and no rule
+	// limits them. A session is allowed when one rule allows all that it asks for; two rules are not
+	// added up.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=map
 	// +listMapKey=name
@@ -107,11 +110,13 @@ type CoderDeploymentSpec struct {
 	Access []AccessRule `json:"access,omitempty"`
 
 	// Retention says when sessions with auth.mint that are not used are retired: their tokens are
-	// revoked and their Secrets deleted. Absent: never, and those that were retired return.
+	// revoked and their Secrets deleted. At least one of idleTimeout and maxSessions is set. Absent:
+	// never, and those that were retired return.
 	// +optional
 	Retention *Retention `json:"retention,omitempty"`
 
-	// RateLimit bounds the requests that the operator sends to this server.
+	// RateLimit bounds the requests that the operator sends to this server. Absent: the default of its
+	// field.
 	// +kubebuilder:default={}
 	// +optional
 	RateLimit RateLimit `json:"rateLimit,omitempty"`
@@ -127,8 +132,8 @@ type TLSConfig struct {
 	// Absent: no client certificate.
 	// +optional
 	ClientCertificateSecretName ObjectName `json:"clientCertificateSecretName,omitempty"`
-	// CABundle names PEM certificates of authorities that are trusted besides the public ones.
-	// Absent: the public ones alone.
+	// CABundle names PEM certificates of authorities that are trusted besides the public ones. It
+	// cannot be set together with insecureSkipVerify. Absent: the public ones alone.
 	// +optional
 	CABundle *CABundleRef `json:"caBundle,omitempty"`
 	// ServerName is used for SNI and for verifying the server's certificate.
@@ -137,8 +142,8 @@ type TLSConfig struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9_]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$')",message="write a host name without scheme and port, such as coder.internal"
 	// +optional
 	ServerName string `json:"serverName,omitempty"`
-	// InsecureSkipVerify accepts any server certificate, and so gives the token to any server.
-	// Only for tests. Default: false.
+	// InsecureSkipVerify accepts any server certificate, and so gives the token to any server. Only
+	// for tests, and not together with caBundle. Default: false.
 	// +optional
 	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`
 }
@@ -169,13 +174,14 @@ type Header struct {
 	// +kubebuilder:validation:XValidation:rule="self.lowerAscii() != 'cookie'",message="a cookie would take the place of every token (the server looks at it first): use another header"
 	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['host', 'connection', 'content-length', 'content-type', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'keep-alive', 'proxy-connection'])",message="this header belongs to the connection and cannot be set: remove it (for the host name use url or tls.serverName)"
 	Name string `json:"name"`
-	// Value of the header, if it is not secret: it is shown to all who may read the object.
+	// Value of the header, if it is not secret: it is shown to all who may read the object. It is one
+	// line. Exactly one of value and valueFrom is set. Absent: valueFrom names it.
 	// +kubebuilder:validation:MaxLength=8192
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[^\\\\x00-\\\\x08\\\\x0a-\\\\x1f\\\\x7f]*$')",message="write the value on one line, without control characters"
 	// +optional
 	Value *string `json:"value,omitempty"`
-	// ValueFrom names a key of a Secret or ConfigMap that has the value. White space at its end is
-	// ignored.
+	// ValueFrom names a key of a Secret or ConfigMap that has the value: exactly one of secretKeyRef
+	// and configMapKeyRef. White space at the end of the value is ignored. Absent: value has it.
 	// +optional
 	ValueFrom *HeaderSource `json:"valueFrom,omitempty"`
 }
@@ -184,10 +190,12 @@ type Header struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.secretKeyRef) != has(self.configMapKeyRef)",message="write exactly one of secretKeyRef and configMapKeyRef"
 type HeaderSource struct {
-	// SecretKeyRef names a key of a Secret.
+	// SecretKeyRef names a key of a Secret. Exactly one of secretKeyRef and configMapKeyRef is set.
+	// Absent: configMapKeyRef is set.
 	// +optional
 	SecretKeyRef *SecretKeyRef `json:"secretKeyRef,omitempty"`
-	// ConfigMapKeyRef names a key of a ConfigMap.
+	// ConfigMapKeyRef names a key of a ConfigMap. Exactly one of secretKeyRef and configMapKeyRef is
+	// set. Absent: secretKeyRef is set.
 	// +optional
 	ConfigMapKeyRef *ConfigMapKeyRef `json:"configMapKeyRef,omitempty"`
 }
@@ -207,14 +215,15 @@ type OperatorToken struct {
 //
 // +kubebuilder:validation:XValidation:rule="!self.before.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.lifetime.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.before) < duration(self.lifetime)",message="write a before that is shorter than lifetime, such as lifetime: 144h, before: 48h",fieldPath=".before"
 type TokenRenewal struct {
-	// Lifetime of a renewed token, as a duration such as 144h. It is cut to the server's maximum:
-	// 7 days for a user with the role owner, unless the server says otherwise. Default: 144h.
+	// Lifetime of a renewed token, as a duration above 0 in ms, s, m and h, such as 144h. It is cut to
+	// the server's maximum: 7 days for a user with the role owner, unless the server says otherwise.
+	// Default: 144h.
 	// +kubebuilder:default="144h"
 	// +optional
 	Lifetime Duration `json:"lifetime,omitempty"`
-	// Before is how long before its end the token is renewed, as a duration such as 48h. It has to
-	// be shorter than lifetime; of a token that lives shorter than expected, a third of its
-	// lifetime serves instead. Default: 48h.
+	// Before is how long before its end the token is renewed, as a duration above 0 in ms, s, m and h,
+	// such as 48h. It has to be shorter than lifetime. More than nine tenths of the lifetime that the
+	// server granted counts as a third of that. Default: 48h.
 	// +kubebuilder:default="48h"
 	// +optional
 	Before Duration `json:"before,omitempty"`
@@ -228,8 +237,8 @@ type OAuthClient struct {
 	// each session registers a client of its own.
 	// +optional
 	ClientSecretName ObjectName `json:"clientSecretName,omitempty"`
-	// Scopes that are asked for by sessions that name none. Absent or empty: all that the client
-	// may have.
+	// Scopes that are asked for by sessions that name none: at most 64. Absent or empty: all that the
+	// client may have.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=set
 	// +optional
@@ -240,23 +249,25 @@ type OAuthClient struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.maxDelay) || !has(self.quietPeriod) || !self.maxDelay.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.quietPeriod.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.maxDelay) >= duration(self.quietPeriod)",message="write a maxDelay that is not below quietPeriod, such as quietPeriod: 500ms, maxDelay: 5s",fieldPath=".maxDelay"
 type VerifyPolicy struct {
-	// Interval between two verifications, as a duration such as 5m. Changes on the server, such as
-	// a revoked token, are noticed within this time. Less than 1s counts as 1s. Default: 5m.
+	// Interval between two verifications, as a duration above 0 in ms, s, m and h, such as 5m. Changes
+	// on the server, such as a revoked token, are noticed within this time. Less than 1s counts as 1s.
+	// Default: 5m.
 	// +kubebuilder:default="5m"
 	// +optional
 	Interval Duration `json:"interval,omitempty"`
-	// Timeout of one request, as a duration such as 10s. Default: 10s.
+	// Timeout of one request, as a duration above 0 in ms, s, m and h, such as 10s. Default: 10s.
 	// +kubebuilder:default="10s"
 	// +optional
 	Timeout Duration `json:"timeout,omitempty"`
-	// QuietPeriod is how long none of the Secrets and ConfigMaps that the spec names may have
-	// changed before they are used, as a duration such as 500ms. It lets several of them be
-	// written one after the other. Default: 500ms.
+	// QuietPeriod is how long none of the Secrets and ConfigMaps that the spec names may have changed
+	// before they are used, as a duration above 0 in ms, s, m and h, such as 500ms. It lets several of
+	// them be written one after the other. Default: 500ms.
 	// +kubebuilder:default="500ms"
 	// +optional
 	QuietPeriod Duration `json:"quietPeriod,omitempty"`
 	// MaxDelay is how long after the first change the settings are used even if changes go on, as a
-	// duration such as 5s. It must not be shorter than quietPeriod. Default: 5s.
+	// duration above 0 in ms, s, m and h, such as 5s. It must not be shorter than quietPeriod.
+	// Default: 5s.
 	// +kubebuilder:default="5s"
 	// +optional
 	MaxDelay Duration `json:"maxDelay,omitempty"`
@@ -266,8 +277,8 @@ type VerifyPolicy struct {
 //
 // +kubebuilder:validation:XValidation:rule="!('Mint' in self.auth) || (has(self.users) && size(self.users) > 0)",message="name the users that may be minted for in users (globs such as \"ci-*\"), or remove Mint from auth",fieldPath=".users"
 type AccessRule struct {
-	// Name of the rule, such as that of the team: unique in the list, so that rules can be applied
-	// one by one.
+	// Name of the rule, such as that of the team: lowercase letters, digits and hyphens, unique in the
+	// list, so that rules can be applied one by one.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Label().validate(self).hasValue()",message="write a name of lowercase letters, digits and hyphens, such as team-a"
@@ -276,27 +287,27 @@ type AccessRule struct {
 	// selects all. An operator that runs with --watch-namespaces knows the label
 	// kubernetes.io/metadata.name only.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector"`
-	// Users are globs (* and ?) of the usernames that tokens may be minted for, such as ci-*.
-	// Required with Mint; other methods do not look at them.
+	// Users are globs (* and ?) of the usernames that tokens may be minted for, such as ci-*: at most
+	// 64. Required with Mint; other methods do not look at them. Absent or empty: none.
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=64
 	// +listType=set
 	// +optional
 	Users []string `json:"users,omitempty"`
-	// Auth lists the methods that are allowed: Mint, OAuth, Token, Certificate.
+	// Auth lists the methods that are allowed, at least one: Mint, OAuth, Token, Certificate.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=4
 	// +listType=set
 	Auth []AuthMethod `json:"auth"`
-	// Scopes is the ceiling of what sessions may ask for, with Mint and OAuth. A scope x:* covers
-	// x:y. Absent or empty: no ceiling.
+	// Scopes is the ceiling of what sessions may ask for, with Mint and OAuth: at most 64. A scope x:*
+	// covers x:y. Absent or empty: no ceiling.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=set
 	// +optional
 	Scopes []Scope `json:"scopes,omitempty"`
-	// MaxLifetime is the longest auth.mint.lifetime that is allowed, as a duration such as 24h.
-	// Absent: any.
+	// MaxLifetime is the longest auth.mint.lifetime that is allowed, as a duration above 0 in ms, s, m
+	// and h, such as 24h. Absent: any.
 	// +optional
 	MaxLifetime *Duration `json:"maxLifetime,omitempty"`
 	// ShareClientCertificate allows secret.includeClientCertificate: sessions receive the client
@@ -310,14 +321,14 @@ type AccessRule struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.idleTimeout) || has(self.maxSessions)",message="write idleTimeout, maxSessions or both, or remove retention"
 type Retention struct {
-	// IdleTimeout is how long the server must not have seen a session's token used before the
-	// session is retired, as a duration such as 720h. The server records a use once an hour; an
-	// hour is added for that. At least 2h. Absent: sessions are not retired for being idle.
+	// IdleTimeout is how long the server must not have seen a session's token used before the session
+	// is retired, as a duration of at least 2h in ms, s, m and h, such as 720h. The server records a
+	// use once an hour; an hour is added for that. Absent: sessions are not retired for being idle.
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) >= duration('2h')",message="write at least 2h: the server records the use of a token once an hour"
 	// +optional
 	IdleTimeout *Duration `json:"idleTimeout,omitempty"`
-	// MaxSessions is how many sessions with auth.mint keep a credential; the least recently used
-	// ones are retired first. Absent: any number.
+	// MaxSessions is how many sessions with auth.mint keep a credential, at least 1; the least
+	// recently used ones are retired first. Absent: any number.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	MaxSessions *int32 `json:"maxSessions,omitempty"`
@@ -325,8 +336,9 @@ type Retention struct {
 
 // RateLimit bounds the operator's requests to one server.
 type RateLimit struct {
-	// RequestsPerMinute is how many requests are sent on average, with bursts of up to a sixth of
-	// it. Coder's own limit is 512 a minute for each path by default. Default: 300.
+	// RequestsPerMinute is how many requests are sent on average, from 1 to 1000000. Bursts have up to
+	// a sixth of that, or up to 10 if that is more. Coder's own limit is 512 a minute for each path by
+	// default. Default: 300.
 	// +kubebuilder:default=300
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000000

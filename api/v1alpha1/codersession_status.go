@@ -13,6 +13,7 @@ type CoderSessionStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions are Ready, Authenticated, SecretSynced, LifetimeCut, TargetsRestarted and
 	// WorkspaceWatched. Ready sums up the others; its message says what is wrong and what to do.
+	// Absent: the operator has not looked at the object yet.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -25,7 +26,8 @@ type CoderSessionStatus struct {
 	// credential is not a token.
 	// +optional
 	Token *TokenStatus `json:"token,omitempty"`
-	// PendingRevocations are replaced tokens that are revoked at their revokeTime.
+	// PendingRevocations are replaced tokens that are revoked at their revokeTime: at most 64. Absent
+	// or empty: none.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=map
 	// +listMapKey=id
@@ -34,7 +36,8 @@ type CoderSessionStatus struct {
 	// Secret describes the generated Secret. Absent: there is none.
 	// +optional
 	Secret *SecretStatus `json:"secret,omitempty"`
-	// Restarts tells with which credential the pods of each workload of spec.restart were started.
+	// Restarts tells with which credential the pods of each workload of spec.restart were started: at
+	// most 16. Absent or empty: none was.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
 	// +listMapKey=kind
@@ -45,8 +48,8 @@ type CoderSessionStatus struct {
 	// was not asked.
 	// +optional
 	Suspension *Suspension `json:"suspension,omitempty"`
-	// NextRefreshTime is when the credential will be replaced. Absent: it is not replaced on a
-	// schedule.
+	// NextRefreshTime is when the credential will be replaced, by the server's clock. Absent: it is
+	// not replaced on a schedule.
 	// +optional
 	NextRefreshTime *metav1.Time `json:"nextRefreshTime,omitempty"`
 	// Authorization is what a person has to open to consent. Absent: no consent is needed now.
@@ -61,8 +64,8 @@ type CoderSessionStatus struct {
 	// creation counts.
 	// +optional
 	LastActivityTime *metav1.Time `json:"lastActivityTime,omitempty"`
-	// LastHandledRenewAt is the value of the annotation
-	// credentials.coder.com/renew-requested-at that was last acted upon.
+	// LastHandledRenewAt is the value of the annotation credentials.coder.com/renew-requested-at that
+	// was last acted upon. Absent: none was.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	LastHandledRenewAt string `json:"lastHandledRenewAt,omitempty"`
@@ -97,8 +100,8 @@ type TokenStatus struct {
 	// ExpirationTime is when the token ends, by the server's clock. Absent: not known.
 	// +optional
 	ExpirationTime *metav1.Time `json:"expirationTime,omitempty"`
-	// LastUsedTime is when the server last saw this token used, or one that it replaced. The server
-	// records that once an hour. Absent: never, or not known.
+	// LastUsedTime is when the server last saw this token used, or one that it replaced, by the
+	// server's clock. The server records that once an hour. Absent: never, or not known.
 	// +optional
 	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
 	// Scopes that the server says the token has. Absent: not known.
@@ -114,7 +117,7 @@ type PendingRevocation struct {
 	// Name of the token on the server. Absent: the operator did not mint it.
 	// +optional
 	Name string `json:"name,omitempty"`
-	// RevokeTime is the earliest time at which it is revoked.
+	// RevokeTime is the earliest time at which it is revoked, by the operator's clock.
 	RevokeTime metav1.Time `json:"revokeTime"`
 }
 
@@ -122,11 +125,11 @@ type PendingRevocation struct {
 type SecretStatus struct {
 	// Name of the Secret, in the namespace of the session.
 	Name string `json:"name"`
-	// ResourceVersion of the Secret when the operator last saw it.
+	// ResourceVersion of the Secret when the operator last saw it. Absent: not known.
 	// +optional
 	ResourceVersion string `json:"resourceVersion,omitempty"`
 	// Fingerprint is a keyed digest of all that the Secret was written from. It tells that something
-	// changed, and nothing about the values.
+	// changed, and nothing about the values. Absent: not known.
 	// +optional
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
@@ -146,7 +149,7 @@ type RestartStatus struct {
 type Suspension struct {
 	// Reason in one word, such as Unauthorized or UserSuspended.
 	Reason string `json:"reason"`
-	// Message says what is wrong and what to do.
+	// Message says what is wrong and what to do. Absent: nothing but the reason is known.
 	// +optional
 	Message string `json:"message,omitempty"`
 	// StartTime is since when it refuses the credential for this reason.
@@ -159,7 +162,7 @@ type Suspension struct {
 type Retirement struct {
 	// Reason in one word: Idle, or SessionLimit.
 	Reason string `json:"reason"`
-	// Message says why, and how to get the credential back.
+	// Message says why, and how to get the credential back. Absent: nothing but the reason is known.
 	// +optional
 	Message string `json:"message,omitempty"`
 	// StartTime is since when the session is retired.
@@ -176,6 +179,6 @@ type Authorization struct {
 	// URL that the person has to open in a browser. The session works as the person who agrees
 	// there, so give it to that person only.
 	URL string `json:"url"`
-	// ExpirationTime is when the URL is replaced by another one.
+	// ExpirationTime is when the URL is replaced by another one, by the operator's clock.
 	ExpirationTime metav1.Time `json:"expirationTime"`
 }

@@ -52,7 +52,8 @@ type CoderSessionSpec struct {
 	// DeploymentRef names the CoderDeployment that the credential is of. It cannot be changed.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="deploymentRef cannot be changed: delete the session and create it again"
 	DeploymentRef DeploymentRef `json:"deploymentRef"`
-	// Auth says how the session gets its credential: exactly one method.
+	// Auth says how the session gets its credential: exactly one of mint, token, oauth and
+	// certificate.
 	Auth Auth `json:"auth"`
 	// Rotation says when a credential is replaced. Absent: when a third of its lifetime is left.
 	// +optional
@@ -61,10 +62,10 @@ type CoderSessionSpec struct {
 	// keys.
 	// +optional
 	Secret *GeneratedSecret `json:"secret,omitempty"`
-	// Restart lists workloads in the namespace of the session that are rolled after the credential
-	// has changed (token, client certificate, headers or URL), three of a CoderDeployment at a
-	// time. The old token is revoked when all of them run with the new one. A workload that uses
-	// the mounted files with the Coder CLI needs no restart.
+	// Restart lists at most 16 workloads in the namespace of the session that are rolled after the
+	// credential has changed (token, client certificate, headers or URL), three of a CoderDeployment
+	// at a time. The old token is revoked when all of them run with the new one. A workload that uses
+	// the mounted files with the Coder CLI needs no restart. Absent or empty: none.
 	// +kubebuilder:validation:MaxItems=16
 	// +listType=map
 	// +listMapKey=kind
@@ -95,19 +96,20 @@ type DeploymentRef struct {
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.mint), has(self.token), has(self.oauth), has(self.certificate)].exists_one(set, set)",message="write exactly one of mint, token, oauth and certificate"
 type Auth struct {
-	// Mint has the operator create tokens for a user. The CoderDeployment needs a token of a user
-	// with the role owner for that.
+	// Mint has the operator create tokens for a user. For that, the token of the CoderDeployment must
+	// belong to a user with the role owner. Absent: another method is used.
 	// +optional
 	Mint *MintAuth `json:"mint,omitempty"`
-	// Token publishes a token that you supply, once the server accepts it.
+	// Token publishes a token that you supply, once the server accepts it. Absent: another method is
+	// used.
 	// +optional
 	Token *SuppliedTokenAuth `json:"token,omitempty"`
 	// OAuth publishes the token of a person, who consents once on Coder's own page (OAuth 2.1 with
-	// PKCE). The operator refreshes it from then on.
+	// PKCE). The operator refreshes it from then on. Absent: another method is used.
 	// +optional
 	OAuth *OAuthAuth `json:"oauth,omitempty"`
 	// Certificate publishes no token: the client certificate or the headers of the CoderDeployment
-	// identify the caller.
+	// identify the caller. Absent: another method is used.
 	// +optional
 	Certificate *CertificateAuth `json:"certificate,omitempty"`
 }
@@ -119,19 +121,20 @@ type MintAuth struct {
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9]+(-[a-zA-Z0-9]+)*$')",message="write a Coder username: up to 32 letters and digits, in groups joined by single hyphens (no e-mail address)"
 	User string `json:"user"`
-	// Lifetime of a token, as a duration such as 24h. It is cut to the server's maximum for the
-	// user, which the condition LifetimeCut tells. At least 1m. Default: 24h.
+	// Lifetime of a token, as a duration of at least 1m in ms, s, m and h, such as 24h. It is cut to
+	// the server's maximum for the user, which the condition LifetimeCut tells. Default: 24h.
 	// +kubebuilder:default="24h"
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) >= duration('1m')",message="write a lifetime of at least 1m"
 	// +optional
 	Lifetime Duration `json:"lifetime,omitempty"`
-	// Scopes of the token, such as coder:workspaces.access. Absent or empty: coder:all, which is all
-	// that the user may do.
+	// Scopes of the token, such as coder:workspaces.access: at most 64. Absent or empty: coder:all,
+	// which is all that the user may do.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=set
 	// +optional
 	Scopes []Scope `json:"scopes,omitempty"`
-	// AllowList narrows the token to resources, such as workspace:*. Absent or empty: all.
+	// AllowList narrows the token to resources, such as workspace:*: at most 64 entries. Absent or
+	// empty: all.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=set
 	// +optional
@@ -160,8 +163,8 @@ type SuppliedTokenAuth struct {
 
 // OAuthAuth says what a person is asked to consent to.
 type OAuthAuth struct {
-	// Scopes that are asked for, such as coder:workspaces.access. With user:read_personal among
-	// them, the operator learns who has consented. Servers before 2.38 ignore scopes. Absent or
+	// Scopes that are asked for, such as coder:workspaces.access: at most 64. With user:read_personal
+	// among them, the operator learns who has consented. Servers before 2.38 ignore scopes. Absent or
 	// empty: oauth.scopes of the CoderDeployment, else all that the client may have.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=set
@@ -174,14 +177,15 @@ type CertificateAuth struct{}
 
 // Rotation says when a credential is replaced.
 type Rotation struct {
-	// RenewBefore is how long before its end a token is replaced, as a duration such as 8h. It has
-	// to be shorter than auth.mint.lifetime. Absent, or more than nine tenths of the lifetime that
-	// the server granted: a third of that.
+	// RenewBefore is how long before its end a token is replaced, as a duration above 0 in ms, s, m
+	// and h, such as 8h. It has to be shorter than auth.mint.lifetime. Absent, or more than nine
+	// tenths of the lifetime that the server granted: a third of that.
 	// +optional
 	RenewBefore *Duration `json:"renewBefore,omitempty"`
 	// Overlap is how long the old token stays valid after the new one was published, as a duration
-	// such as 5m. The kubelet takes a minute or so to update mounted files. A grant of auth.oauth
-	// has no overlap: Coder ends the old token when it is refreshed. Default: 5m.
+	// above 0 in ms, s, m and h, such as 5m. The kubelet takes a minute or so to update mounted files.
+	// A grant of auth.oauth has no overlap: Coder ends the old token when it is refreshed. Default:
+	// 5m.
 	// +kubebuilder:default="5m"
 	// +optional
 	Overlap *Duration `json:"overlap,omitempty"`
@@ -211,20 +215,23 @@ type GeneratedSecret struct {
 	// Default: false.
 	// +optional
 	IncludeClientCertificate bool `json:"includeClientCertificate,omitempty"`
-	// Labels of the Secret, besides the operator's own. Labels that others set stay.
+	// Labels of the Secret, besides the operator's own: at most 32. Labels that others set stay.
+	// Absent or empty: none.
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('credentials.coder.com/'))",message="labels under credentials.coder.com/ are the operator's own: use another prefix"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && !format.qualifiedName().validate(k).hasValue())",message="write label keys such as team or example.com/team"
 	// +optional
 	Labels map[string]LabelValue `json:"labels,omitempty"`
-	// Annotations of the Secret, besides the operator's own. Annotations that others set stay.
+	// Annotations of the Secret, besides the operator's own: at most 32. Annotations that others set
+	// stay. Absent or empty: none.
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('credentials.coder.com/'))",message="annotations under credentials.coder.com/ are the operator's own: use another prefix"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && !format.qualifiedName().validate(k).hasValue())",message="write annotation keys such as note or example.com/note"
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// Template adds keys to the Secret, each with a Go template of its value. Templates may use
-	// .URL, .Host, .Token, .User and .Headers (a map of names to values).
+	// Template adds at most 32 keys to the Secret, each with a Go template of its value, of up to 64
+	// KiB. Templates may use .URL, .Host, .Token, .User and .Headers (a map of names to values).
+	// Absent or empty: none.
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^[-._a-zA-Z0-9]+$'))",message="write template keys of letters, digits, '-', '_' and '.'"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['url', 'session', 'CODER_URL', 'CODER_SESSION_TOKEN', 'headers', 'tls.crt', 'tls.key', 'ca.crt']))",message="url, session, CODER_URL, CODER_SESSION_TOKEN, headers, tls.crt, tls.key and ca.crt are the operator's own keys: write another key"

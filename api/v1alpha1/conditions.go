@@ -96,8 +96,13 @@ const (
 	ReasonRateLimited = "RateLimited"
 	// ReasonUnexpectedAnswer: what answers is not a Coder server.
 	ReasonUnexpectedAnswer = "UnexpectedAnswer"
+	// ReasonEdgeRefused: something in front of the server refuses the request (401 or 403 that are not
+	// Coder's), mostly because of a header or the client certificate. It says nothing about a token.
+	ReasonEdgeRefused = "EdgeRefused"
+	// ReasonRedirected: the answer is a redirect, which is not followed.
+	ReasonRedirected = "Redirected"
 	// ReasonCertificateRejected: the server does not accept the client certificate any more: it has
-	// expired, was revoked, or is damaged (TLS alerts 42, 44, 45, 46).
+	// expired, was revoked, or is damaged (TLS alerts 42, 44, 45, 46; nginx answers 400).
 	ReasonCertificateRejected = "CertificateRejected"
 	// ReasonCertificateUnsupported: the server does not accept this type of client certificate (TLS
 	// alert 43).
@@ -109,7 +114,7 @@ const (
 	// subject in (TLS alert 49).
 	ReasonCertificateAccessDenied = "CertificateAccessDenied"
 	// ReasonCertificateRequired: the server demands a client certificate, and the spec names none
-	// (TLS alert 116).
+	// (TLS alert 116; nginx answers 400).
 	ReasonCertificateRequired = "CertificateRequired"
 	// ReasonServerUntrusted: the operator does not trust the server's certificate.
 	ReasonServerUntrusted = "ServerUntrusted"

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command kubectl-coder is a kubectl plugin: kubectl coder, for people who work with CoderSessions.
 package main
 
 import (

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command coder-session-operator is the manager: it runs the controllers.
 package main
 
 import (

@@ -92,7 +92,8 @@ func (kind) Apply(s *scope, o deployment.Observation, p deployment.Plan) *v1alph
 func (k kind) Announce(ctx context.Context, s *scope, o deployment.Observation, p deployment.Plan) {
 	k.o.Metrics.Sessions(s.key.Namespace, s.key.Name, s.reasons)
 	if p.KeepStatus {
-		return // nothing is known
+		k.announceRefusal(ctx, s, o)
+		return
 	}
 	changed := s.conn.SetVerificationStatus(verificationStatus(o))
 	k.updateStreams(s.key, s.conn)
@@ -106,6 +107,18 @@ func (k kind) Announce(ctx context.Context, s *scope, o deployment.Observation, 
 		k.enqueueSessions(ctx, s.key)
 	}
 	k.updateRetention(ctx, s.key, p.RetentionDecisions)
+}
+
+// announceRefusal tells sessions why the settings of their deployment cannot be read, if these were
+// never verified. What was verified before stays valid.
+func (k kind) announceRefusal(ctx context.Context, s *scope, o deployment.Observation) {
+	f := o.Failures.Of(failure.Observe)
+	if f == nil || f.Class != failure.Refused || s.conn.VerificationStatus().Result.Outcome != authcheck.Unknown {
+		return
+	}
+	if s.conn.SetVerificationStatus(connection.VerificationStatus{Problem: f.Message}) {
+		k.enqueueSessions(ctx, s.key)
+	}
 }
 
 // Reported records events and metrics, and logs transitions of Ready.

@@ -20,9 +20,9 @@ import (
 // changed meanwhile. The object is observed again soon.
 var ErrOutdated = errors.New("the observation is out of date")
 
-// isOutdated reports whether an error means that the observation is out of date: another writer has
+// IsOutdated reports whether an error means that the observation is out of date: another writer has
 // changed an object, it exists already, or it is gone.
-func isOutdated(err error) bool {
+func IsOutdated(err error) bool {
 	return errors.Is(err, ErrOutdated) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) ||
 		apierrors.IsNotFound(err)
 }
@@ -60,10 +60,10 @@ func classifyAPIError(err error) *failure.Failure {
 		if seconds, ok := apierrors.SuggestsClientDelay(err); ok {
 			f.RetryAfter = time.Duration(seconds) * time.Second
 		}
-	case code >= 400 && code < 500 && !apierrors.IsTimeout(err):
+	case code >= 400 && code < 500 && code != http.StatusRequestTimeout:
 		f.Class, f.Reason = failure.Refused, v1alpha1.ReasonAPIServerRefused
-		f.Message = "the Kubernetes API server refuses a request of the operator: " + redact.Text(err.Error()) +
-			"; correct what it names, the operator retries automatically"
+		f.Message = "the Kubernetes API server refuses a request of the operator: " +
+			redact.Text(status.Status().Message) + "; correct what it names, the operator retries automatically"
 	}
 	return f
 }
@@ -71,7 +71,7 @@ func classifyAPIError(err error) *failure.Failure {
 // IsRefusedByAPIServer reports whether the API server refused a request, because of a quota, a policy, a
 // missing right, or its contents, and did nothing.
 func IsRefusedByAPIServer(err error) bool {
-	return err != nil && !isOutdated(err) && classifyAPIError(err).Class == failure.Refused
+	return err != nil && !IsOutdated(err) && classifyAPIError(err).Class == failure.Refused
 }
 
 // requeueOutdated observes the object again soon, with a delay that grows with each conflict in a

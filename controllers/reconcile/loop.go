@@ -162,7 +162,7 @@ type pass[T client.Object, M, S any] struct {
 func (l *Loop[T, M, S, O, P]) runPass(ctx context.Context, p *pass[T, M, S]) ctrl.Result {
 	for actions := 0; ; actions++ {
 		o, err := l.observe(ctx, p)
-		if isOutdated(err) {
+		if IsOutdated(err) {
 			return l.requeueOutdated(p.memory)
 		}
 		plan := l.kind.Decide(o)
@@ -170,7 +170,7 @@ func (l *Loop[T, M, S, O, P]) runPass(ctx context.Context, p *pass[T, M, S]) ctr
 		if step.Action == "" || actions == maxActions || p.memory.mustWait(step.Action, p.start) {
 			return l.report(ctx, p, o, plan)
 		}
-		if err := l.kind.Act(ctx, p.state, o, plan); isOutdated(err) {
+		if err := l.kind.Act(ctx, p.state, o, plan); IsOutdated(err) {
 			return l.requeueOutdated(p.memory)
 		} else if err != nil {
 			l.recordFailure(ctx, p.memory, l.classify(err, step.Action), step.Interval)
@@ -187,7 +187,7 @@ func (l *Loop[T, M, S, O, P]) runPass(ctx context.Context, p *pass[T, M, S]) ctr
 func (l *Loop[T, M, S, O, P]) observe(ctx context.Context, p *pass[T, M, S]) (O, error) {
 	o, err := l.kind.Observe(ctx, p.state)
 	switch {
-	case isOutdated(err):
+	case IsOutdated(err):
 		return o, err
 	case err != nil:
 		l.recordFailure(ctx, p.memory, l.classify(err, failure.Observe), defaultInterval)
@@ -212,7 +212,7 @@ func (l *Loop[T, M, S, O, P]) report(ctx context.Context, p *pass[T, M, S], o O,
 	case apierrors.IsNotFound(err):
 		l.kind.Vanished(ctx, p.state, o)
 		return l.requeueOutdated(p.memory)
-	case isOutdated(err):
+	case IsOutdated(err):
 		return l.requeueOutdated(p.memory)
 	case err != nil:
 		// There is no place left to say it but the log, and an event on its first occurrence.

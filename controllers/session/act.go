@@ -84,12 +84,13 @@ func (r *Reconciler) reportAbandoned(s *Scope, ids []string) {
 			r.o.RevocationTimeout, strings.Join(ids, ", ")))
 }
 
-// recordWrite remembers whether the API server refuses to write the generated Secret. It returns the
-// error of the write.
+// recordWrite remembers whether the last write of the generated Secret has failed, whatever the
+// reason, so that the API server is asked whether it would take the Secret before another token is
+// minted for it. It returns the error of the write.
 func (s *Scope) recordWrite(err error) error {
 	if err == nil {
 		s.Memory.WriteRefused = false
-	} else if reconcile.IsRefusedByAPIServer(err) {
+	} else if !reconcile.IsOutdated(err) {
 		s.Memory.WriteRefused = true
 	}
 	return err

@@ -77,7 +77,10 @@ func (k kind) Apply(s *Scope, _ session.Observation, p session.Plan) *v1alpha1.C
 }
 
 // Announce keeps the rollout slots and the stream of the workspace as the observation has them.
-func (k kind) Announce(_ context.Context, s *Scope, o session.Observation, _ session.Plan) {
+func (k kind) Announce(_ context.Context, s *Scope, o session.Observation, p session.Plan) {
+	if p.KeepStatus {
+		return // the observation is incomplete
+	}
 	k.recordRollouts(s, o)
 	k.recordStream(s, o)
 }

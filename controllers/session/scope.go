@@ -42,7 +42,7 @@ type Scope struct {
 type Memory struct {
 	// Check is the server's last answer to the session's own credential.
 	Check session.CredentialCheck
-	// WriteRefused is set while the API server refuses to write the generated Secret.
+	// WriteRefused is set while the API server does not write the generated Secret.
 	WriteRefused bool
 
 	workspace workspaceMemory

@@ -212,11 +212,12 @@ func TestRefusalsOfTheServer(t *testing.T) { // B62, B90
 		code   string
 		want   outcome
 		reason oauth.Kind
+		quoted string
 	}{
-		"the person declines":  {"access_denied", denied, oauth.AccessDenied},
-		"unknown scopes":       {"invalid_scope", refused, oauth.InvalidScope},
-		"the server is broken": {"server_error", refused, oauth.Unavailable},
-		"an unknown code":      {"<script>", refused, oauth.InvalidRequest},
+		"the person declines":  {"access_denied", denied, oauth.AccessDenied, "because"},
+		"unknown scopes":       {"invalid_scope", refused, oauth.InvalidScope, "because"},
+		"the server is broken": {"server_error", refused, oauth.Unavailable, "internal error"}, // B123
+		"an unknown code":      {"<script>", refused, oauth.InvalidRequest, "because"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -226,7 +227,7 @@ func TestRefusalsOfTheServer(t *testing.T) { // B62, B90
 			location := withParameters(w.giveConsent(), "error", tt.code, "error_description", "because <b>of</b> "+leak)
 			w.wantOutcome(w.openAt(w.replica, location), tt.want)
 			s := w.readDocument()
-			if s.Ended == nil || s.Ended.Reason != string(tt.reason) || !strings.Contains(s.Ended.Message, "because") ||
+			if s.Ended == nil || s.Ended.Reason != string(tt.reason) || !strings.Contains(s.Ended.Message, tt.quoted) ||
 				strings.Contains(s.Ended.Message, leak) || !s.Attempt.SpentAt.Equal(now) || !s.Ended.At.Equal(now) {
 				t.Errorf("the document is %+v, ended %+v", s, s.Ended)
 			}

@@ -96,6 +96,7 @@ func TestEachReasonOfADeploymentHasARemedy(t *testing.T) {
 		v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonUnauthorized, v1alpha1.ReasonForbidden,
 		v1alpha1.ReasonUserSuspended,
 		v1alpha1.ReasonUnreachable, v1alpha1.ReasonRateLimited, v1alpha1.ReasonUnexpectedAnswer,
+		v1alpha1.ReasonEdgeRefused, v1alpha1.ReasonRedirected,
 		v1alpha1.ReasonCertificateRejected,
 		v1alpha1.ReasonCertificateUnsupported, v1alpha1.ReasonCertificateAuthorityUnknown,
 		v1alpha1.ReasonCertificateAccessDenied,

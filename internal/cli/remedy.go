@@ -104,10 +104,21 @@ func deploymentRemedy(d *v1alpha1.CoderDeployment, reason string) string {
 			"kubectl coder verify -n " + d.Namespace + " " + d.Name
 	case v1alpha1.ReasonRateLimited:
 		return "wait: the operator retries automatically"
-	case v1alpha1.ReasonUnexpectedAnswer:
-		return "correct spec.url, or see what the proxy in between answers"
 	case v1alpha1.ReasonTerminating:
 		return "delete these sessions, too"
+	}
+	return edgeRemedy(d, reason)
+}
+
+// edgeRemedy is for what is not an answer of Coder, or comes from a proxy in front of it.
+func edgeRemedy(d *v1alpha1.CoderDeployment, reason string) string {
+	switch reason {
+	case v1alpha1.ReasonUnexpectedAnswer:
+		return "correct spec.url, or see what the proxy in between answers"
+	case v1alpha1.ReasonEdgeRefused:
+		return "correct spec.headers, or the client certificate in spec.tls: it is not the token that is refused"
+	case v1alpha1.ReasonRedirected:
+		return "set spec.url to the URL that does not redirect, or correct spec.headers or spec.tls"
 	}
 	return certificateRemedy(d, reason)
 }

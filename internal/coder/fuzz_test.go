@@ -75,7 +75,10 @@ func FuzzErrorBody(f *testing.F) {
 			!utf8.ValidString(e.Error()) {
 			t.Errorf("not clean: %q", e.Message)
 		}
-		if e.Kind.Auth() != (status == http.StatusUnauthorized) {
+		saysNothing := e.Kind == coder.EdgeRefused || e.Kind == coder.Unavailable // B121, B122
+		unauthorized := status == http.StatusUnauthorized
+		if unauthorized && !e.Kind.Auth() && !saysNothing ||
+			e.Kind.Auth() && !unauthorized && status != http.StatusBadRequest {
 			t.Errorf("status %d is %s", status, e.Kind)
 		}
 	})

@@ -44,18 +44,22 @@ const (
 	// Malformed: the response does not come from Coder's API: a proxy's page, an unexpected format, an
 	// unknown route.
 	Malformed Kind = "Malformed"
+	// EdgeRefused: a proxy in front of Coder refuses the request (401 or 403 that are not Coder's). It
+	// says nothing about the token, and is mostly about a header or the client certificate (B122).
+	EdgeRefused Kind = "EdgeRefused"
 	// Redirected: the response is a redirect, which is not followed. Error.Location is the origin of
 	// its target.
 	Redirected Kind = "Redirected"
 	// ClientCertificateRejected: the server wants another certificate of the same kind, usually
 	// because this one has expired or was revoked (TLS alerts 42, 44, 45, 46; B100). A renewed one
-	// helps.
+	// helps. nginx says so with a 400, also about one of an unknown authority (B122).
 	ClientCertificateRejected Kind = "ClientCertificateRejected"
 	// ClientCertificateRefused: a renewed certificate does not help, because its type, its issuer or
 	// its subject is not accepted (TLS alerts 43, 48, 49, and 40 after a certificate was sent).
 	ClientCertificateRefused Kind = "ClientCertificateRefused"
 	// ClientCertificateRequired: the server requires a certificate and none was sent, because there is
-	// none or none from an issuer that the server names (TLS alert 116; in TLS 1.2 also 40 and 42).
+	// none or none from an issuer that the server names (TLS alert 116; in TLS 1.2 also 40 and 42;
+	// nginx's 400).
 	ClientCertificateRequired Kind = "ClientCertificateRequired"
 	// ServerCertificateUntrusted: the client rejected the server's certificate: unknown authority,
 	// wrong name, or expired.

@@ -54,8 +54,20 @@ func TestAnswersAreClassified(t *testing.T) {
 		"internal error in the detail": {
 			respondWith(401, signedOutBody("Internal error fetching user's roles: boom")), coder.Unavailable},
 		"another internal error": {respondWith(401, `{"message":"Internal error.","detail":"boom"}`), coder.Unauthorized},
-		"edge refuses": {respondWith(401, html, "Content-Type: text/html"), coder.Unauthorized},
-		"forbidden":    {respondWith(403, `{"message":"Forbidden."}`), coder.Forbidden},
+		// B122
+		"edge refuses":         {respondWith(401, html, "Content-Type: text/html"), coder.EdgeRefused},
+		"edge forbids":         {respondWith(403, html, "Content-Type: text/html"), coder.EdgeRefused},
+		"edge forbids in JSON": {respondWith(403, `{"status":"denied"}`), coder.EdgeRefused},
+		"plain text of Coder": {respondWith(403, "unauthorized", "Content-Type: text/plain", "X-Coder-Build-Version: v2"),
+			coder.Forbidden},
+		"OAuth error": {respondWith(401, `{"error":"invalid_token"}`), coder.Unauthorized},
+		"nginx without a certificate": {respondWith(400, nginxPage("No required SSL certificate was sent"),
+			"Content-Type: text/html", "Server: nginx"), coder.ClientCertificateRequired},
+		"nginx with another certificate": {respondWith(400, nginxPage("The SSL certificate error"),
+			"Content-Type: text/html"), coder.ClientCertificateRejected},
+		"another page of nginx": {respondWith(400, nginxPage("Bad Request"), "Content-Type: text/html"), coder.Invalid},
+		"a token of that name":  {respondWith(400, `{"message":"The SSL certificate error"}`), coder.Invalid},
+		"forbidden":             {respondWith(403, `{"message":"Forbidden."}`), coder.Forbidden},
 		"missing": {
 			respondWith(404, `{"message":"Resource not found or you do not have access to this resource"}`), coder.NotFound},
 		// contract A.6
@@ -105,6 +117,12 @@ func TestAnswersAreClassified(t *testing.T) {
 	}
 }
 
+// nginxPage is a page of nginx.
+func nginxPage(title string) string {
+	return "<html>\r\n<head><title>400 " + title + "</title></head>\r\n<body>\r\n<center><h1>400 Bad Request</h1>" +
+		"</center>\r\n<center>" + title + "</center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+}
+
 func cutOff(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Length", "1000")
 	_, _ = w.Write([]byte(`{"id":`))
@@ -134,7 +152,7 @@ func TestKindsHaveAClass(t *testing.T) {
 		coder.RateLimited:               {transient: true}, coder.Unavailable: {transient: true},
 		coder.Canceled:  {transient: true},
 		coder.Forbidden: {}, coder.NotFound: {}, coder.Conflict: {}, coder.Invalid: {}, coder.Malformed: {},
-		coder.Redirected:                 {},
+		coder.Redirected: {}, coder.EdgeRefused: {},
 		coder.ServerCertificateUntrusted: {}, "": {},
 	}
 	for kind, want := range classes {
@@ -160,7 +178,7 @@ func TestMessageIsShortCleanAndOneLine(t *testing.T) { // B90
 	long := `{"message":"bad\u0000\u001b[31m\nname","detail":"sent --token ` + sentinel +
 		` and ` + strings.Repeat("é", 500) + `",
 		"validations":[{"field":"name","detail":"x"}]}`
-	_, err := startServer(t, respondWith(400, long)).Me(t.Context())
+	_, err := startServer(t, respondWith(400, long)).Tokens(t.Context())
 	var e *coder.Error
 	if !errors.As(err, &e) {
 		t.Fatal(err)
@@ -172,8 +190,50 @@ func TestMessageIsShortCleanAndOneLine(t *testing.T) { // B90
 		t.Errorf("not clean: %q", e.Message)
 	}
 	if !strings.HasPrefix(e.Message, "bad [31m name: sent --token [redacted] and é") || e.Field != "name" ||
-		e.Op != coder.OpMe || e.Status != 400 {
+		e.Op != coder.OpTokens || e.Status != 400 {
 		t.Errorf("got %+v", e)
+	}
+}
+
+// B123
+func TestDetailsAreQuotedOnlyIfTheyAreAboutAToken(t *testing.T) {
+	t.Parallel()
+	const detail = "S3NT1NEL"
+	answer := func(status int, message, detail string) http.HandlerFunc {
+		return respondWith(status, fmt.Sprintf(`{"message":%q,"detail":%q,"validations":[{"field":"f","detail":%q}]}`,
+			message, detail, detail))
+	}
+	tests := map[string]struct {
+		handler      http.HandlerFunc
+		user, tokens bool // whether each request quotes it
+	}{
+		"server error":           {answer(500, "boom", detail), false, false},
+		"unavailable":            {answer(503, "boom", detail), false, false},
+		"internal error":         {answer(401, "An internal error occurred.", detail), false, false},
+		"internal error, detail": {answer(401, signedOut, "Internal error fetching user: "+detail), false, false},
+		"login provider":         {answer(401, "Could not refresh expired token", detail), false, false},
+		"suspended":              {answer(401, `user is not active (status = "suspended")`, detail), false, false},
+		"rate limited":           {answer(429, "slow down", detail), false, false},
+		"expired key":            {answer(401, signedOut, "API key expired at "+detail), true, true},
+		"unknown key":            {answer(401, signedOut, "API key is invalid: "+detail), true, true},
+		"forbidden":              {answer(403, "Forbidden.", detail), false, true},
+		"bad request":            {answer(400, "request not valid", detail), false, true},
+		"not found":              {answer(404, "not found", detail), false, true},
+		"text of a server error": {respondWith(500, detail, "Content-Type: text/plain"), false, false},
+		"JSON of another server": {respondWith(502, `{"error":"`+detail+`"}`), false, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := startServer(t, tt.handler)
+			_, err := c.User(t.Context(), "ada")
+			if err == nil || strings.Contains(err.Error(), detail) != tt.user {
+				t.Errorf("user: got %v", err)
+			}
+			if _, err = c.Tokens(t.Context()); err == nil || strings.Contains(err.Error(), detail) != tt.tokens {
+				t.Errorf("tokens: got %v", err)
+			}
+		})
 	}
 }
 

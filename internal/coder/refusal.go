@@ -8,12 +8,17 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-const htmlAnswer = "HTML answer from a proxy"
+// Texts for answers whose own text is not quoted.
+const (
+	htmlAnswer    = "HTML answer from a proxy"
+	foreignAnswer = "the answer is not in Coder's format"
+)
 
 // Limits of Error.RetryAfter. The length of the server's own window is the default (contract A.7).
 const (
@@ -34,18 +39,20 @@ type errorBody struct {
 
 // newRefusal turns an unsuccessful response into an error. now is used if the response has no date.
 func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Error {
-	e := &Error{Op: op, Status: resp.StatusCode}
 	var answer errorBody
 	coders := json.Unmarshal(body, &answer) == nil && answer.Message != ""
-	switch {
-	case coders:
-		e.Message, e.Field = summarizeError(answer)
-	case isHTML(resp.Header, body):
-		e.Message = htmlAnswer
-	default:
-		e.Message = cleanText(string(body))
+	e := &Error{Op: op, Status: resp.StatusCode}
+	if !coders && isFromEdge(resp.Header, body) {
+		e.Kind = edgeKind(resp.StatusCode, body)
 	}
-	e.Kind = statusKind(resp.StatusCode, answer, coders)
+	if e.Kind == "" {
+		e.Kind = statusKind(resp.StatusCode, answer, coders)
+	}
+	if coders {
+		e.Message, e.Field = summarizeError(answer, e.aboutToken())
+	} else {
+		e.Message = e.foreignMessage(resp.Header, body)
+	}
 	switch e.Kind {
 	case Redirected:
 		if resp.Header.Get("Location") == "" {
@@ -63,13 +70,56 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 	return e
 }
 
+// foreignMessage returns the message for an answer that is not in Coder's format.
+func (e *Error) foreignMessage(header http.Header, body []byte) string {
+	switch {
+	case isHTML(header, body):
+		return htmlAnswer
+	case e.Kind == Unavailable && len(body) > 0:
+		return foreignAnswer
+	}
+	return cleanText(string(body))
+}
+
+// versionHeader is in every answer of Coder (contract A.8).
+const versionHeader = "X-Coder-Build-Version"
+
+// isFromEdge reports whether an answer that is not in Coder's error format comes from something in
+// front of Coder: it has neither Coder's header nor the format of an OAuth2 error (contract J).
+func isFromEdge(header http.Header, body []byte) bool {
+	var protocol struct {
+		Error string `json:"error"`
+	}
+	return header.Get(versionHeader) == "" && (json.Unmarshal(body, &protocol) != nil || protocol.Error == "")
+}
+
+// Titles of nginx's pages for a client certificate that is missing or refused (contract J). Their
+// status is 400, although the TLS handshake has succeeded.
+var (
+	missingCertificate = []byte("No required SSL certificate was sent")
+	refusedCertificate = []byte("The SSL certificate error")
+)
+
+// edgeKind returns the kind of an answer of an edge, or "" if its status says it all.
+func edgeKind(status int, body []byte) Kind {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return EdgeRefused
+	case http.StatusBadRequest:
+		switch {
+		case bytes.Contains(body, missingCertificate):
+			return ClientCertificateRequired
+		case bytes.Contains(body, refusedCertificate):
+			return ClientCertificateRejected
+		}
+	}
+	return ""
+}
+
 // statusKind returns the kind for a status. coders says whether the body is in Coder's format.
 func statusKind(status int, answer errorBody, coders bool) Kind {
 	switch status {
 	case http.StatusUnauthorized:
-		if isInternalError(answer) {
-			return Unavailable
-		}
 		return unauthorizedKind(answer)
 	case http.StatusForbidden:
 		return Forbidden
@@ -90,13 +140,12 @@ func statusKind(status int, answer errorBody, coders bool) Kind {
 	switch {
 	case status >= 500:
 		return Unavailable
-	case status >= 400:
-		if strings.Contains(strings.ToLower(answer.Message), noSuchUser) {
-			return NotFound
-		}
-		return Invalid
+	case status < 400:
+		return Redirected
+	case strings.Contains(strings.ToLower(answer.Message), noSuchUser):
+		return NotFound
 	}
-	return Redirected
+	return Invalid
 }
 
 // noSuchUser is the text of a 400 if the user in the path does not exist (contract A.6).
@@ -128,6 +177,8 @@ func isInternalError(answer errorBody) bool {
 
 func unauthorizedKind(answer errorBody) Kind {
 	switch {
+	case isInternalError(answer):
+		return Unavailable
 	case suspendedUser.MatchString(answer.Message):
 		return UserSuspended
 	case expiredKey.MatchString(answer.Detail):
@@ -138,13 +189,33 @@ func unauthorizedKind(answer errorBody) Kind {
 	return Unauthorized
 }
 
-// summarizeError returns an error response as one line, and the first invalid field.
-func summarizeError(answer errorBody) (message, field string) {
+// tokenOperations are those whose refusals are about the token that they name.
+var tokenOperations = []string{
+	OpMintToken, OpToken, OpTokenByName, OpTokens, OpMaxTokenLifetime, OpDeleteToken,
+}
+
+// aboutToken reports whether the server's detail is about a token, and may be quoted (B123). That of
+// trouble is the raw error of a driver, which may hold a password (contract A.9), and that of a 401
+// may have a login provider's words in it.
+func (e *Error) aboutToken() bool {
+	switch e.Kind {
+	case KeyExpired, KeyUnknown:
+		return true
+	case Unavailable, RateLimited, Unauthorized, UserSuspended:
+		return false
+	default:
+		return slices.Contains(tokenOperations, e.Op)
+	}
+}
+
+// summarizeError returns an error response as one line, with its detail if that may be quoted, and
+// the first invalid field.
+func summarizeError(answer errorBody, withDetail bool) (message, field string) {
 	text := answer.Message
-	if answer.Detail != "" {
+	if withDetail && answer.Detail != "" {
 		text += ": " + answer.Detail
 	}
-	if len(answer.Validations) > 0 {
+	if withDetail && len(answer.Validations) > 0 {
 		first := answer.Validations[0]
 		text += " (" + first.Field + ": " + first.Detail + ")"
 		field = cleanText(first.Field)

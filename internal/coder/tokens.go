@@ -143,7 +143,8 @@ func (b *tokenBody) toToken() Token {
 	if len(t.Scopes) == 0 && b.Scope != "" {
 		t.Scopes = []string{scopeName(b.Scope)}
 	}
-	if b.LastUsed.Unix() > 0 { // the epoch means never
+	// The epoch, or the year 1, means never (contract B.5).
+	if b.LastUsed.Unix() > 0 && !b.LastUsed.Before(b.CreatedAt) {
 		t.LastUsed = b.LastUsed
 	}
 	return t

@@ -67,6 +67,9 @@ func WatchFailureOf(err error) WatchFailure {
 	if !errors.As(err, &e) {
 		return WatchUnavailable
 	}
+	if e.Kind == Unavailable { // also a 401 that is trouble of the server (B121)
+		return WatchUnavailable
+	}
 	switch e.Status {
 	case http.StatusNotFound:
 		return WatchMissing

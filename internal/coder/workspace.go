@@ -86,7 +86,7 @@ func ParseComplaint(data []byte) string {
 	if json.Unmarshal(data, &body) != nil || body.Message == "" {
 		return "an error without a message"
 	}
-	message, _ := summarizeError(body)
+	message, _ := summarizeError(body, false) // it is about the workspace, or trouble (B123)
 	return message
 }
 

@@ -79,7 +79,7 @@ func TestParseWorkspace(t *testing.T) { // contract D.1
 func TestParseComplaint(t *testing.T) { // contract A.2, D.1
 	t.Parallel()
 	for text, want := range map[string]string{
-		`{"message":"no access","detail":"to the template"}`:   "no access: to the template",
+		`{"message":"no access","detail":"to the template"}`:   "no access", // B123
 		`{"message":"CODER_SESSION_TOKEN=` + sentinel + `\n"}`: "CODER_SESSION_TOKEN=[redacted]",
 		"rubbish": "an error without a message",
 		"{}":      "an error without a message",

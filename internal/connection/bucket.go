@@ -34,8 +34,8 @@ type bucket struct {
 	last [Urgent + 1]time.Duration
 }
 
-// setRate sets the rate, with bursts of a sixth of it. The first call fills the bucket. Later calls
-// keep the number of tokens, and start the lines again.
+// setRate sets the rate, with bursts of a sixth of it, or of 10 if that is more. The first call
+// fills the bucket. Later calls keep the number of tokens, and start the lines again.
 func (b *bucket) setRate(now time.Duration, perMinute int32) {
 	if perMinute <= 0 {
 		perMinute = defaultRate

@@ -124,7 +124,8 @@ func (c *Connection) wrapUnavailable(err error) error {
 // from Coder.
 func couldBeStaleConfig(err error) bool {
 	switch kind := coder.KindOf(err); kind {
-	case coder.ServerCertificateUntrusted, coder.Forbidden, coder.NotFound, coder.Malformed, coder.Redirected:
+	case coder.ServerCertificateUntrusted, coder.Forbidden, coder.NotFound, coder.Malformed, coder.Redirected,
+		coder.EdgeRefused:
 		return true
 	default:
 		return kind.Auth()

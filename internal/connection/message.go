@@ -24,9 +24,18 @@ var remedies = map[string]string{
 		"tls.clientCertificateSecretName",
 }
 
+// refusedByEdge is the message for a client certificate that a proxy refuses without saying why
+// (B122).
+const refusedByEdge = "a proxy in front of the server refuses the client certificate: it has expired, was revoked, " +
+	"or is of an authority that the proxy does not know; renew it in the Secret that " +
+	"tls.clientCertificateSecretName names"
+
 // conditionMessage returns the condition message for a failure.
 func conditionMessage(reason string, e *coder.Error) string {
 	if remedy, known := remedies[reason]; known {
+		if e.Kind == coder.ClientCertificateRejected && e.Status != 0 {
+			return refusedByEdge
+		}
 		return remedy
 	}
 	switch reason {
@@ -39,10 +48,16 @@ func conditionMessage(reason string, e *coder.Error) string {
 		return withServerAnswer("the server has suspended the user that the credential belongs to", e)
 	case v1alpha1.ReasonForbidden:
 		return withServerAnswer("the server denies the request", e)
+	case v1alpha1.ReasonEdgeRefused:
+		return withServerAnswer("a proxy in front of the server refuses the request, which says nothing about the "+
+			"token: correct headers, or the client certificate in tls", e)
+	case v1alpha1.ReasonRedirected:
+		return fmt.Sprintf("the server redirects to %s (%s: %d), which is not followed: name the url that does not "+
+			"redirect, or correct headers or tls if a proxy asks to sign in", e.Location, e.Op, e.Status)
 	case v1alpha1.ReasonUnreachable:
 		return withServerAnswer("no answer from the server", e)
 	}
-	if e.Kind == coder.Malformed || e.Kind == coder.Redirected {
+	if e.Kind == coder.Malformed {
 		return withServerAnswer("the answer is not one of a Coder server: correct the url, or see which proxy answers", e)
 	}
 	return e.Error()

@@ -62,7 +62,8 @@ func (p *Pool) Get(key types.NamespacedName) *Connection {
 	defer p.mu.Unlock()
 	c := p.connections[key]
 	if c == nil {
-		c = &Connection{pool: p, key: key, Inventory: inventory.New(p.names.Prefix()), limit: newLimit(p.clock)}
+		c = &Connection{pool: p, key: key, limit: newLimit(p.clock)}
+		c.Inventory = inventory.New(p.names.Prefix(), c.latestServerTime)
 		c.targets.init(p.clock)
 		p.connections[key] = c
 	}

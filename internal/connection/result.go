@@ -12,8 +12,10 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// ResultOf translates a call's error into a result of authcheck. A nil error is Accepted. This is
-// the only place where kinds of errors become reasons.
+// ResultOf translates the error of a call to the Coder API into a result of authcheck. A nil error
+// is Accepted. This is the only place where the kinds of these errors become reasons. Errors of the
+// Kubernetes API server are classified in controllers/reconcile/errors.go, those of the OAuth2
+// provider and of templates in controllers/session/failure.go.
 func ResultOf(err error) authcheck.Result {
 	if err == nil {
 		return authcheck.Result{Outcome: authcheck.Accepted}
@@ -49,6 +51,17 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
+// reasons of the kinds that are not about the caller. Other kinds are UnexpectedAnswer.
+var reasons = map[coder.Kind]string{
+	coder.ServerCertificateUntrusted: v1alpha1.ReasonServerUntrusted,
+	coder.Forbidden:                  v1alpha1.ReasonForbidden,
+	coder.EdgeRefused:                v1alpha1.ReasonEdgeRefused,
+	coder.Redirected:                 v1alpha1.ReasonRedirected,
+	coder.RateLimited:                v1alpha1.ReasonRateLimited,
+	coder.Unavailable:                v1alpha1.ReasonUnreachable,
+	coder.Canceled:                   v1alpha1.ReasonUnreachable,
+}
+
 // reasonOf returns the reason of a failure, and whether the failure is about the caller.
 func reasonOf(e *coder.Error) (string, bool) {
 	switch e.Kind {
@@ -62,15 +75,10 @@ func reasonOf(e *coder.Error) (string, bool) {
 		return v1alpha1.ReasonCertificateRequired, true
 	case coder.ClientCertificateRefused:
 		return refusedCertificate(e.Alert), true
-	case coder.ServerCertificateUntrusted:
-		return v1alpha1.ReasonServerUntrusted, false
-	case coder.Forbidden:
-		return v1alpha1.ReasonForbidden, false
-	case coder.RateLimited:
-		return v1alpha1.ReasonRateLimited, false
-	case coder.Unavailable, coder.Canceled:
-		return v1alpha1.ReasonUnreachable, false
 	default:
+		if reason, known := reasons[e.Kind]; known {
+			return reason, false
+		}
 		return v1alpha1.ReasonUnexpectedAnswer, false
 	}
 }

@@ -19,6 +19,12 @@ func (c *Connection) Skew() time.Duration {
 	return c.skew
 }
 
+// latestServerTime is the time by the server's clock, or up to two seconds later, because a skew
+// below that is not known. A token that was expired on the server just now is past it.
+func (c *Connection) latestServerTime() time.Time {
+	return c.pool.clock.Now().Add(c.Skew() + minSkew)
+}
+
 // observeCall updates the skew and counts a request.
 func (c *Connection) observeCall(call coder.Call) {
 	if !call.ServerTime.IsZero() {

@@ -90,13 +90,23 @@ func checkRule(d *v1alpha1.CoderDeployment, rule v1alpha1.AccessRule, s *v1alpha
 	if s.Spec.Secret != nil && s.Spec.Secret.IncludeClientCertificate && !rule.ShareClientCertificate {
 		return "it does not share the client certificate (secret.includeClientCertificate)"
 	}
+	return checkMethod(method, d, rule, s)
+}
+
+// checkMethod returns what a rule that names an auth method does not allow of it; empty: it allows
+// what the session asks for.
+func checkMethod(
+	method v1alpha1.AuthMethod, d *v1alpha1.CoderDeployment, rule v1alpha1.AccessRule, s *v1alpha1.CoderSession,
+) string {
 	switch method {
 	case v1alpha1.AuthMint:
 		return checkMint(rule, s.Spec.Auth.Mint)
 	case v1alpha1.AuthOAuth:
 		return checkScopes(rule, OAuthScopes(d, s))
-	default:
+	case v1alpha1.AuthToken, v1alpha1.AuthCertificate:
 		return ""
+	default:
+		return fmt.Sprintf("this version of the operator does not know what auth method %s may do", method)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/declared"
 )
 
 // B31
@@ -176,6 +177,29 @@ func TestDenialReason(t *testing.T) {
 				t.Errorf("DenialReason = %q, want %q in it", got, tc.want)
 			}
 		})
+	}
+}
+
+// An access rule decides about each auth method explicitly. A method that was added without that is
+// refused.
+func TestEveryAuthMethodIsCheckedByAccessRules(t *testing.T) {
+	t.Parallel()
+	check := func(method v1alpha1.AuthMethod) string {
+		rule := v1alpha1.AccessRule{Auth: []v1alpha1.AuthMethod{method}, Users: []string{"*"}}
+		s := &v1alpha1.CoderSession{Spec: v1alpha1.CoderSessionSpec{Auth: v1alpha1.Auth{
+			Mint: &v1alpha1.MintAuth{User: "ci-bot"}, Token: &v1alpha1.SuppliedTokenAuth{},
+			OAuth: &v1alpha1.OAuthAuth{}, Certificate: &v1alpha1.CertificateAuth{},
+		}}}
+		return checkMethod(method, &v1alpha1.CoderDeployment{}, rule, s)
+	}
+	for _, name := range declared.StringConstants(t, "api/v1alpha1/names.go", "AuthMethod") {
+		if refusal := check(v1alpha1.AuthMethod(name)); refusal != "" {
+			t.Errorf("a rule that allows all of %s refuses it: %s", name, refusal)
+		}
+	}
+	const want = "this version of the operator does not know what auth method Other may do"
+	if got := check("Other"); got != want {
+		t.Errorf("an unknown method: %q, want %q", got, want)
 	}
 }
 

@@ -30,7 +30,7 @@ const shortestInterval = time.Second
 
 // Decide returns what to do about a deployment. It is deterministic and safe for concurrent use.
 func Decide(o Observation) Plan {
-	if f := o.Failures.Of(failure.Observe, string(AddFinalizer), string(RemoveFinalizer)); f != nil {
+	if f := o.apiFailure(); f != nil {
 		return reportAPIFailure(o, *f)
 	}
 	if p, decided := decideFinalizer(o); decided {
@@ -52,6 +52,11 @@ func Decide(o Observation) Plan {
 		return Plan{Action: List}
 	}
 	return reportTermination(o, reportVerification(o))
+}
+
+// apiFailure is a failure of the API server without whose end nothing can be decided; nil: none.
+func (o Observation) apiFailure() *failure.Failure {
+	return o.Failures.Of(failure.Observe, string(AddFinalizer), string(RemoveFinalizer), string(Verify))
 }
 
 // reportAPIFailure reports that the API server failed or refused a request without which nothing can

@@ -69,9 +69,10 @@ func (p *Plan) setCondition(conditionType string, status metav1.ConditionStatus,
 const heartbeat = time.Hour
 
 // Apply writes what was observed and planned into a status. It is the only place that changes a
-// deployment's status. A plan with SkipStatusUpdate changes nothing.
+// deployment's status. A plan with SkipStatusUpdate, or with an action that is yet to be carried out,
+// changes nothing.
 func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
-	if p.SkipStatusUpdate {
+	if p.SkipStatusUpdate || p.Action != Nothing {
 		return
 	}
 	status.ObservedGeneration = o.Deployment.Generation

@@ -6,15 +6,20 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
 // Inventory holds one deployment's tokens as last listed, and those that were minted and revoked
-// since. Create it with [New]. It is safe for concurrent use. Tokens that it returns share their
-// Scopes and AllowList with it and must not be modified.
+// since. A token that has expired counts as gone, whether or not the server still lists it: it
+// cannot be used, and users expire tokens to revoke them (contract B.5, B120). Create it
+// with [New]. It is safe for concurrent use. Tokens that it returns share their Scopes and AllowList
+// with it and must not be modified.
 type Inventory struct {
 	prefix string
+	// serverNow is the time by the server's clock.
+	serverNow func() time.Time
 	// refreshing is held while a listing is in progress.
 	refreshing chan struct{}
 
@@ -42,10 +47,11 @@ func (n named) compare(other named) int {
 }
 
 // New returns an empty inventory that keeps only tokens whose name starts with prefix. The others
-// on the server are not the operator's (B45).
-func New(prefix string) *Inventory {
+// on the server are not the operator's (B45). serverNow returns the time by the server's clock.
+func New(prefix string, serverNow func() time.Time) *Inventory {
 	return &Inventory{
 		prefix:     prefix,
+		serverNow:  serverNow,
 		refreshing: make(chan struct{}, 1),
 		tokens:     map[string]coder.Token{},
 		suspended:  map[string]struct{}{},
@@ -92,9 +98,14 @@ func (i *Inventory) Suspended(userID string) bool {
 	return found
 }
 
-// Add adds a token that was just minted or read. It replaces an earlier version.
+// Add adds a token that was just minted or read. It replaces an earlier version. A token that has
+// expired is removed instead.
 func (i *Inventory) Add(token coder.Token) {
 	if !i.isOwnToken(token) {
+		return
+	}
+	if i.hasExpired(token) {
+		i.Remove(token.ID)
 		return
 	}
 	i.mu.Lock()
@@ -134,6 +145,11 @@ func (i *Inventory) Clear() {
 
 func (i *Inventory) isOwnToken(token coder.Token) bool {
 	return strings.HasPrefix(token.Name, i.prefix)
+}
+
+// hasExpired reports whether the token cannot be used any more.
+func (i *Inventory) hasExpired(token coder.Token) bool {
+	return !token.ExpiresAt.After(i.serverNow())
 }
 
 // dropToken removes a token from map and index. mu must be held.

@@ -19,6 +19,11 @@ const prefix = "cso-k8sabcde-"
 
 var soon = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// listedAt is the time by the server's clock.
+var listedAt = soon.AddDate(-1, 0, 0)
+
+func newInventory() *Inventory { return New(prefix, func() time.Time { return listedAt }) }
+
 // newToken returns one whose name ends in the given text and whose ID is that text.
 func newToken(id string) coder.Token {
 	return coder.Token{ID: id, Name: prefix + id, ExpiresAt: soon}
@@ -70,7 +75,7 @@ func TestRefreshTellsWhatChanged(t *testing.T) { // B44, B47
 	sameTime := newToken("a-1")
 	sameTime.ExpiresAt = soon.In(time.FixedZone("", 3600))
 
-	i := New(prefix)
+	i := newInventory()
 	if i.Loaded() {
 		t.Error("loaded before the first listing")
 	}
@@ -107,9 +112,36 @@ func TestRefreshTellsWhatChanged(t *testing.T) { // B44, B47
 	}
 }
 
+// B120: the server lists expired tokens (R30), and reads them by id.
+func TestExpiredTokensAreGone(t *testing.T) {
+	t.Parallel()
+	expired := func(id string) coder.Token {
+		token := newToken(id)
+		token.ExpiresAt = listedAt
+		return token
+	}
+	i := newInventory()
+	refreshWith(t, i, append(newTokens("a-1", "b-1", "c-1"), expired("d-1")))
+	if got := tokenIDs(i.WithPrefix(prefix)); !cmp.Equal(got, []string{"a-1", "b-1", "c-1"}) {
+		t.Errorf("listed: %v", got)
+	}
+	i.Add(expired("b-1"))
+	i.Add(expired("e-1"))
+	if got := tokenIDs(i.WithPrefix(prefix)); !cmp.Equal(got, []string{"a-1", "c-1"}) {
+		t.Errorf("after Add: %v", got)
+	}
+	got := refreshWith(t, i, []coder.Token{expired("a-1"), newToken("c-1")})
+	if diff := cmp.Diff(Changes{Vanished: newTokens("a-1")}, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, found := i.Lookup("a-1"); found {
+		t.Error("an expired token is found")
+	}
+}
+
 func TestOnlyTokensOfThePrefixAreKept(t *testing.T) { // B45
 	t.Parallel()
-	i := New(prefix)
+	i := newInventory()
 	others := []coder.Token{{ID: "x", Name: "my token"}, {ID: "y", Name: "cso-another1-a-1"}, {ID: "z"}}
 	if got := refreshWith(t, i, append(others, newToken("a-1"))); len(got.Appeared) != 1 {
 		t.Errorf("%v", got.Appeared)
@@ -122,7 +154,7 @@ func TestOnlyTokensOfThePrefixAreKept(t *testing.T) { // B45
 
 func TestWithPrefix(t *testing.T) {
 	t.Parallel()
-	i := New(prefix)
+	i := newInventory()
 	twin := newToken("b-2")
 	twin.ID = "a-twin" // another user's token of the same name
 	refreshWith(t, i, append(newTokens("c-1", "b-2", "a-9", "b-1", "ba-1"), twin))
@@ -148,7 +180,7 @@ func TestWithPrefix(t *testing.T) {
 
 func TestWhatIsSaidWhileListingWins(t *testing.T) { // B40, B41
 	t.Parallel()
-	i := New(prefix)
+	i := newInventory()
 	refreshWith(t, i, newTokens("kept-1", "revoked-1", "replaced-1"))
 	_, users := listReturning(nil)
 	replaced := newToken("replaced-1")
@@ -187,7 +219,7 @@ func TestWhatIsSaidWhileListingWins(t *testing.T) { // B40, B41
 func TestFailedListingChangesNothing(t *testing.T) { // B46
 	t.Parallel()
 	broken := errors.New("broken")
-	i := New(prefix)
+	i := newInventory()
 	refreshWith(t, i, newTokens("a-1"), "u1")
 	list, users := listReturning(newTokens("b-1"))
 	for name, call := range map[string]func() (Changes, error){
@@ -210,7 +242,7 @@ func TestFailedListingChangesNothing(t *testing.T) { // B46
 
 func TestClear(t *testing.T) {
 	t.Parallel()
-	i := New(prefix)
+	i := newInventory()
 	refreshWith(t, i, newTokens("a-1"), "u1")
 	_, users := listReturning(nil)
 	changes, err := i.Refresh(t.Context(), func(context.Context) ([]coder.Token, error) {
@@ -231,7 +263,7 @@ func TestClear(t *testing.T) {
 
 func TestListingsRunOneAtATime(t *testing.T) {
 	t.Parallel()
-	i := New(prefix)
+	i := newInventory()
 	list, users := listReturning(newTokens("a-1"))
 	_, err := i.Refresh(t.Context(), func(ctx context.Context) ([]coder.Token, error) {
 		waiting, cancel := context.WithCancel(ctx)
@@ -248,7 +280,7 @@ func TestListingsRunOneAtATime(t *testing.T) {
 
 func TestInventoryIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
-	i := New(prefix)
+	i := newInventory()
 	var all sync.WaitGroup
 	for n := range 4 {
 		all.Go(func() {
@@ -269,7 +301,7 @@ func TestInventoryIsSafeForConcurrentUse(t *testing.T) {
 func BenchmarkWithPrefix(b *testing.B) { // the same for any number of tokens: B51
 	for _, size := range []int{100, 10_000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			i := New(prefix)
+			i := newInventory()
 			var all []coder.Token
 			for n := range size {
 				all = append(all, newToken(fmt.Sprintf("%08x-1", n)))

@@ -21,7 +21,8 @@ var ErrCleared = errors.New("the inventory was cleared while its tokens were lis
 type Changes struct {
 	// Appeared are tokens that were neither listed before nor added by Add.
 	Appeared []coder.Token
-	// Vanished are tokens that are gone from the server and were not removed by Remove, as last known.
+	// Vanished are tokens that are gone from the server, or have expired, and were not removed by
+	// Remove, as last known.
 	Vanished []coder.Token
 	// Changed are tokens with another expiry or last use, in their new version.
 	Changed []coder.Token
@@ -85,7 +86,7 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []coder.
 
 	tokens := make(map[string]coder.Token, len(i.tokens))
 	for _, token := range listed {
-		if i.isOwnToken(token) {
+		if i.isOwnToken(token) && !i.hasExpired(token) {
 			tokens[token.ID] = token
 		}
 	}

@@ -126,7 +126,7 @@ func TestRefused(t *testing.T) {
 		"scope": {"invalid_scope", "", oauth.Error{Kind: oauth.InvalidScope, Code: "invalid_scope"}},
 		"request": {"invalid_request", "a\r\nb",
 			oauth.Error{Kind: oauth.InvalidRequest, Code: "invalid_request", Description: "a b"}},
-		"server": {"server_error", "x", oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: "x"}},
+		"server": {"server_error", "x", oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: trouble}},
 		"not a code": {"<script>", "client_secret=" + mark,
 			oauth.Error{Kind: oauth.InvalidRequest, Description: "client_secret=[redacted]"}},
 		"no end": {strings.Repeat("a", 65), strings.Repeat("b", 201),

@@ -7,7 +7,7 @@
 // The life of a grant, one method or function per arrow:
 //
 //	Discover ──► Register ──► AuthorizationURL ──► (a person consents) ──► Exchange
-//	             or a static client                    or Refused             │
+//	      IsRegistered, or a static client             or Refused             │
 //	                                                                          ▼
 //	                                     Deregister ◄── Revoke ◄── Refresh, again and again
 //

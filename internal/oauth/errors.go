@@ -88,9 +88,9 @@ type Error struct {
 	// RetryAfter is how long to wait, up to an hour. It is zero if the server does not say.
 	RetryAfter time.Duration
 	// Lost: the server may have processed the request although no response arrived. The code or the
-	// refresh token may be used up, or the registration made. It is never set if the provider rejected
-	// the request. A retry is safe, apart from a possible second registration: a token that is used up
-	// fails with InvalidGrant.
+	// refresh token may be used up, or the registration made. It is never set after an HTTP error,
+	// also one of a proxy (B128). A retry is safe, apart from a possible second registration: a token
+	// that is used up fails with InvalidGrant.
 	Lost bool
 
 	cause error

@@ -129,7 +129,7 @@ func TestServersWithoutMetadata(t *testing.T) { // contract C.1
 		"a proxy's page":   {respondWith(200, "<html>", html), oauth.Malformed, coder.Malformed},
 		"another document": {respondWith(200, `["issuer"]`), oauth.Malformed, coder.Malformed},
 		"another type":     {respondWith(200, `{"issuer":{}}`), oauth.Malformed, coder.Malformed},
-		"an edge":          {respondWith(403, "<html>", html), oauth.Connection, coder.Forbidden},
+		"an edge":          {respondWith(403, "<html>", html), oauth.Connection, coder.EdgeRefused},
 		"an edge with Coder's shape": {respondWith(401, `{"message":"signed out","detail":"API key expired at"}`),
 			oauth.Connection, coder.KeyExpired},
 	}

@@ -10,12 +10,13 @@ import (
 
 // Operations, as used in Error.Op and in the coder.Call that Observe receives.
 const (
-	OpDiscover   = "oauth_discover"
-	OpRegister   = "oauth_register"
-	OpDeregister = "oauth_deregister"
-	OpExchange   = "oauth_exchange"
-	OpRefresh    = "oauth_refresh"
-	OpRevoke     = "oauth_revoke"
+	OpDiscover          = "oauth_discover"
+	OpRegister          = "oauth_register"
+	OpDeregister        = "oauth_deregister"
+	OpCheckRegistration = "oauth_check_registration"
+	OpExchange          = "oauth_exchange"
+	OpRefresh           = "oauth_refresh"
+	OpRevoke            = "oauth_revoke"
 	// OpAuthorize is not a request of the operator: a person's browser makes it, and the result
 	// arrives at the callback.
 	OpAuthorize = "oauth_authorize"

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"strings"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
@@ -45,11 +46,18 @@ func kindOfCode(code string) Kind {
 // are redacted and shortened.
 func Refused(code, description string) *Error {
 	e := &Error{Op: OpAuthorize, Kind: kindOfCode(code), Description: coder.Clean(description)}
+	if e.Kind == Unavailable {
+		e.Description = trouble
+	}
 	if codeShape.MatchString(code) {
 		e.Code = code
 	}
 	return e
 }
+
+// trouble is the description of the server's own trouble. Its text is not quoted, because it may
+// hold a password of the server (contract A.9, B123).
+const trouble = "internal error of the server"
 
 // failureError returns the error of a request without a complete response. Only the *coder.Error in
 // err is kept, because the rest may contain URLs and bodies.
@@ -62,14 +70,20 @@ func (c *roundTripRecorder) failureError(err error) *Error {
 	switch {
 	case cause.Kind.Transient():
 		e.Kind = Unavailable
-		e.Lost = cause.Sent && cause.Kind != coder.RateLimited
+		e.Lost = mayHaveSucceeded(cause)
 	case cause.Kind == coder.Malformed:
 		e.Kind = Malformed
-		e.Lost = cause.Sent
+		e.Lost = mayHaveSucceeded(cause)
 	case cause.Kind == coder.Invalid:
 		e.Kind = InvalidRequest
 	}
 	return e
+}
+
+// mayHaveSucceeded reports whether the server may have carried out a request whose response did not
+// arrive as a whole. An HTTP error says that it has not, even if its body was cut off (B128).
+func mayHaveSucceeded(cause *coder.Error) bool {
+	return cause.Sent && cause.Kind != coder.RateLimited && cause.Status < http.StatusMultipleChoices
 }
 
 // refusalError returns the error for a response that reports a failure.
@@ -81,12 +95,14 @@ func (c *roundTripRecorder) refusalError() *Error {
 	e := &Error{Op: c.op, Description: cause.Message}
 	if codeShape.MatchString(said.Code) {
 		e.Code, e.Description = said.Code, coder.Clean(said.Description)
+		if cause.Kind == coder.Unavailable || kindOfCode(e.Code) == Unavailable && cause.Kind != coder.RateLimited {
+			e.Description = trouble
+		}
 		cause.Message = e.Description
 	}
 	switch {
 	case cause.Kind.Transient(): // regardless of the code: the server uses both formats here (C.7)
 		e.Kind, e.RetryAfter, e.cause = Unavailable, cause.RetryAfter, cause
-		e.Lost = cause.Kind != coder.RateLimited
 	case e.Code != "":
 		e.Kind = kindOfCode(e.Code)
 		if e.Kind == Unavailable {
@@ -105,11 +121,16 @@ func (c *roundTripRecorder) refusalError() *Error {
 const disabled = "the server has no OAuth2 provider, or it is off: set CODER_OAUTH2_PROVIDER_ENABLE there " +
 	"(before 2.38: the experiment oauth2)"
 
+// experiment is named in the 403 of a server before 2.38 whose provider is off (contract C.1).
+const experiment = "oauth2"
+
 // kindOfAnswer returns the kind of an error response that is not in the protocol's format; coders
 // says whether it is in Coder's.
 func kindOfAnswer(cause *coder.Error, coders bool) Kind {
 	switch {
 	case coders && cause.Status == http.StatusNotFound: // contract C.1; a 404 of a proxy is not conclusive
+		return Disabled
+	case coders && cause.Kind == coder.Forbidden && strings.Contains(cause.Message, experiment):
 		return Disabled
 	case cause.Kind == coder.Malformed:
 		return Malformed

@@ -30,6 +30,9 @@ func protocolError(code, description string) string {
 	return `{"error":"` + code + `","error_description":"` + description + `","error_uri":"https://coder.example.test/e"}`
 }
 
+// trouble is said instead of what the server says about its own trouble (B123).
+const trouble = "internal error of the server"
+
 func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 	t.Parallel()
 	tests := map[string]struct {
@@ -62,15 +65,15 @@ func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 		"overload under another name": {respondWith(429, protocolError("invalid_grant", "")),
 			oauth.Error{Kind: oauth.Unavailable, Code: "invalid_grant", RetryAfter: time.Minute}, coder.RateLimited},
 		"an internal failure": {respondWith(500, protocolError("server_error", "x")),
-			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: "x", Lost: true}, coder.Unavailable},
-		"an internal failure in Coder's shape": {respondWith(500, `{"message":"internal","detail":"db"}`),
-			oauth.Error{Kind: oauth.Unavailable, Description: "internal: db", Lost: true}, coder.Unavailable},
+			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: trouble}, coder.Unavailable},
+		"an internal failure in Coder's shape": {respondWith(500, `{"message":"internal","detail":"db"}`), // B123
+			oauth.Error{Kind: oauth.Unavailable, Description: "internal"}, coder.Unavailable},
 		"an internal failure with another status": {respondWith(400, protocolError("server_error", "x")),
-			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: "x"}, coder.Unavailable},
+			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Description: trouble}, coder.Unavailable},
 		"a gateway that gave up": {respondWith(504, "<html>"+mark, "Content-Type: text/html"),
-			oauth.Error{Kind: oauth.Unavailable, Description: "HTML answer from a proxy", Lost: true}, coder.Unavailable},
+			oauth.Error{Kind: oauth.Unavailable, Description: "HTML answer from a proxy"}, coder.Unavailable},
 		"maintenance": {respondWith(503, "", "Retry-After: 120"),
-			oauth.Error{Kind: oauth.Unavailable, RetryAfter: 2 * time.Minute, Lost: true}, coder.Unavailable},
+			oauth.Error{Kind: oauth.Unavailable, RetryAfter: 2 * time.Minute}, coder.Unavailable},
 		"the provider is off": {respondWith(404, `{"message":"Route not found."}`),
 			oauth.Error{Kind: oauth.Disabled, Description: "…"}, coder.Malformed},
 		"an unknown route": {respondWith(404, "404 page not found"),
@@ -78,7 +81,7 @@ func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 		"an edge's 401": {respondWith(401, `{"message":"signed out","detail":"the API key is invalid"}`),
 			oauth.Error{Kind: oauth.Connection, Description: "signed out: the API key is invalid"}, coder.KeyUnknown},
 		"an edge's 403": {respondWith(403, "<p>"),
-			oauth.Error{Kind: oauth.Connection, Description: "HTML answer from a proxy"}, coder.Forbidden},
+			oauth.Error{Kind: oauth.Connection, Description: "HTML answer from a proxy"}, coder.EdgeRefused},
 		"a redirect": {respondWith(303, "", "Location: /login?"+mark),
 			oauth.Error{Kind: oauth.Connection, Description: "…"}, coder.Redirected},
 		"a code that is none": {respondWith(400, protocolError("Invalid Grant!", "x")),
@@ -166,6 +169,9 @@ func TestALostAnswerIsToldFromARequestThatWasNotSent(t *testing.T) { // B67, con
 		"too long":           {t.Context(), startProvider(t, large), oauth.Malformed, coder.Malformed, true},
 		"not in time": {t.Context(), providerOf(clientAt(t, slow.URL,
 			coder.Config{Timeout: 50 * time.Millisecond})), oauth.Unavailable, coder.Unavailable, true},
+		// B128
+		"cut off after an error": {t.Context(), startProvider(t, respondWith(502, "<html>", "Content-Length: 100000")),
+			oauth.Unavailable, coder.Unavailable, false},
 		"no listener": {t.Context(), providerAt(t, "http://127.0.0.1:1"), oauth.Unavailable, coder.Unavailable,
 			false},
 		"cancelled before":    {canceled, startProvider(t, dropConnection), oauth.Unavailable, coder.Canceled, false},

@@ -124,27 +124,41 @@ func (b *registrationBody) toRegistration(
 // is switched off, or a registration that is gone. The last case cannot be distinguished from a
 // wrong token, because the server answers both alike.
 func (p Provider) Deregister(ctx context.Context, r Registration) error {
-	if r.ManagementURI == "" {
-		return nil
-	}
-	endpoint := parseEndpoint(r.ManagementURI)
-	if endpoint == nil {
-		return invalidRequest(OpDeregister, "the management URI is not a URL")
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, endpoint.String(), nil)
-	if err != nil {
-		return invalidRequest(OpDeregister, "the request cannot be made")
-	}
-	req.Header.Set("Authorization", "Bearer "+r.ManagementToken.Reveal())
-	c := p.newRecorder(OpDeregister, r.ManagementToken)
-	failed := c.sendRequest(req)
-	switch {
-	case failed == nil, failed.Kind == Disabled:
-		return nil
-	case failed.Code == "invalid_token" && c.answer.StatusCode == http.StatusUnauthorized:
+	gone, failed := p.manage(ctx, OpDeregister, http.MethodDelete, r)
+	if failed == nil || gone || failed.Kind == Disabled {
 		return nil
 	}
 	return failed
+}
+
+// IsRegistered reports whether the server still knows a dynamic registration (RFC 7592, contract
+// C.5). One without a management URI counts as known.
+func (p Provider) IsRegistered(ctx context.Context, r Registration) (bool, error) {
+	gone, failed := p.manage(ctx, OpCheckRegistration, http.MethodGet, r)
+	if failed == nil || gone {
+		return !gone, nil
+	}
+	return false, failed
+}
+
+// manage sends a request to the management URI of a registration; it succeeds if there is none. The
+// registration is gone if the server knows no such client, which it answers like a wrong token.
+func (p Provider) manage(ctx context.Context, op, method string, r Registration) (gone bool, failed *Error) {
+	if r.ManagementURI == "" {
+		return false, nil
+	}
+	endpoint := parseEndpoint(r.ManagementURI)
+	if endpoint == nil {
+		return false, invalidRequest(op, "the management URI is not a URL")
+	}
+	req, err := http.NewRequestWithContext(ctx, method, endpoint.String(), nil)
+	if err != nil {
+		return false, invalidRequest(op, "the request cannot be made")
+	}
+	req.Header.Set("Authorization", "Bearer "+r.ManagementToken.Reveal())
+	c := p.newRecorder(op, r.ManagementToken)
+	failed = c.sendRequest(req)
+	return failed != nil && failed.Code == "invalid_token" && c.answer.StatusCode == http.StatusUnauthorized, failed
 }
 
 // newRequest creates a POST request to an endpoint of the metadata.

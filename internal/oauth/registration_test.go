@@ -96,7 +96,7 @@ func TestRegistrationsThatFail(t *testing.T) { // B61
 		"Coder's shape": {respondWith(400, `{"message":"malformed","detail":"EOF"}`),
 			oauth.Error{Kind: oauth.InvalidRequest}},
 		"an internal failure": {respondWith(500, `{"error":"server_error"}`),
-			oauth.Error{Kind: oauth.Unavailable, Code: "server_error", Lost: true}},
+			oauth.Error{Kind: oauth.Unavailable, Code: "server_error"}},
 		"no client": {respondWith(201, registrationResponse(map[string]any{"client_id": nil})),
 			oauth.Error{Kind: oauth.Malformed, Lost: true}},
 		"no secret": {respondWith(201, registrationResponse(map[string]any{"client_secret": nil})),
@@ -168,6 +168,35 @@ func TestDeregister(t *testing.T) { // B71
 			requireNoSecrets(t, err)
 			if oauth.KindOf(err) != tt.want || coder.KindOf(err) != tt.cause {
 				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestIsRegistered(t *testing.T) { // B68
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		handler http.HandlerFunc
+		known   bool
+		want    oauth.Kind
+	}{
+		"known":                 {respondWith(200, `{"client_id":"`+clientID+`"}`), true, ""},
+		"deleted":               {respondWith(401, `{"error":"invalid_token"}`), false, ""},
+		"a client made by hand": {respondWith(403, `{"error":"invalid_token"}`), false, oauth.InvalidRequest},
+		"an internal failure":   {respondWith(500, `{"error":"server_error"}`), false, oauth.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			known, err := startProvider(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != "GET" || r.URL.Path != "/oauth2/clients/"+clientID ||
+					r.Header.Get("Authorization") != "Bearer "+management {
+					t.Errorf("got %s %s", r.Method, r.URL)
+				}
+				tt.handler(w, r)
+			}).IsRegistered(t.Context(), newRegistration())
+			requireNoSecrets(t, err)
+			if known != tt.known || oauth.KindOf(err) != tt.want {
+				t.Errorf("got %t, %v", known, err)
 			}
 		})
 	}

@@ -24,6 +24,7 @@ var wanted = []string{"coder:workspaces.access"}
 // another name than its own.
 type providerEnv struct {
 	*testing.T
+	profile  coderd.Profile
 	server   *coderd.Server
 	clock    *testclock.FakePassiveClock
 	client   *coder.Client
@@ -32,7 +33,7 @@ type providerEnv struct {
 
 func newProviderEnv(t *testing.T, profile coderd.Profile, at coderd.ListenOptions, config coder.Config) *providerEnv {
 	t.Helper()
-	w := &providerEnv{T: t, clock: testclock.NewFakePassiveClock(now)}
+	w := &providerEnv{T: t, profile: profile, clock: testclock.NewFakePassiveClock(now)}
 	w.server = coderd.New(coderd.Options{Profile: profile, Clock: w.clock, AccessURL: accessURL})
 	w.server.SetClockOffset(serverTime.Sub(now))
 	w.server.SetOAuth2Provider(true)
@@ -52,7 +53,7 @@ func newProviderEnv(t *testing.T, profile coderd.Profile, at coderd.ListenOption
 
 func eachProfile(t *testing.T, test func(w *providerEnv, isNew bool)) {
 	t.Helper()
-	for _, profile := range []coderd.Profile{coderd.ProfileR30, coderd.ProfileNew} {
+	for _, profile := range []coderd.Profile{coderd.ProfileR30, coderd.ProfileMid, coderd.ProfileNew} {
 		t.Run(string(profile), func(t *testing.T) {
 			t.Parallel()
 			test(newProviderEnv(t, profile, coderd.ListenOptions{}, coder.Config{}), profile == coderd.ProfileNew)

@@ -6,7 +6,7 @@
 //
 // A plan has at most one action. The controller carries it out, observes the session again and
 // decides again, until no action is left; then it writes what the plan says into status. An action
-// that fails is Observation.Failure of the next decision.
+// that fails is one of Observation.Failures of the next decision.
 //
 //	observe ──► Decide ──► Plan.Action == Nothing ──► status, requeue
 //	   ▲              │ else

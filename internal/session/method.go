@@ -28,7 +28,7 @@ type method interface {
 	refusalMessage(o Observation, why string) string
 }
 
-// methods are the auth methods: the one place that lists them.
+// methods are the decisions of the auth methods. controllers.Setup lists their actions.
 var methods = map[v1alpha1.AuthMethod]method{
 	v1alpha1.AuthMint:        mintMethod{},
 	v1alpha1.AuthToken:       suppliedMethod{},

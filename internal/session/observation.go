@@ -54,8 +54,8 @@ type Observation struct {
 	Failures failure.Set
 	// RevokedTokens are the ids of tokens that were found revoked, or were revoked, in this pass.
 	RevokedTokens []string
-	// LostTokenSearched is true if in this pass the server was asked for a token that a lost
-	// response may have left there.
+	// LostTokenSearched is true if the server was asked for a token that a lost response may have
+	// left there.
 	LostTokenSearched bool
 }
 

@@ -132,7 +132,7 @@ func TestForgetDropsADeployment(t *testing.T) {
 	w.awaitState(stream.Connected)
 }
 
-func TestADeletedWorkspaceIsToldAndThenParks(t *testing.T) {
+func TestADeletedWorkspaceIsToldAgain(t *testing.T) { // contract D.1
 	t.Parallel()
 	w := newStreamEnv(t, coderd.Options{})
 	w.openStream()
@@ -141,7 +141,8 @@ func TestADeletedWorkspaceIsToldAndThenParks(t *testing.T) {
 	w.server.CutStreams()
 	w.awaitState(stream.AwaitingRetry)
 	w.fireLastAlarm()
-	w.awaitState(stream.Stopped) // 410
+	w.awaitState(stream.Connected)
+	w.awaitStatus(coder.WorkspaceDeleted)
 }
 
 func TestNothingMovesAfterClose(t *testing.T) {

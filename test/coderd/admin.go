@@ -179,6 +179,19 @@ func (s *Server) RevokeKey(id string) error {
 	return nil
 }
 
+// ExpireKey makes a key expire now, as "coder tokens rm" does since 2.31. The server goes on to list
+// it, and its name stays taken.
+func (s *Server) ExpireKey(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.store.keys[id]
+	if k == nil {
+		return fmt.Errorf("key %q: %w", id, ErrKeyNotFound)
+	}
+	s.expireNow(k)
+	return nil
+}
+
 // KeyFilter selects keys. The zero value selects all. A key has to match every field that is set.
 type KeyFilter struct {
 	// User is an id, username or e-mail.

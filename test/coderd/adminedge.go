@@ -18,9 +18,11 @@ type edgeJSON struct {
 	Certificate               *string            `json:"certificate"`
 	Key                       *string            `json:"key"`
 	ClientCertificateOptional *bool              `json:"client_certificate_optional"`
+	RefuseCertificatesByPage  *bool              `json:"refuse_certificates_by_page"`
 	IdentifyByCertificate     *bool              `json:"identify_by_certificate"`
 	RequiredHeaders           *map[string]string `json:"required_headers"`
 	RefusalStatus             *int               `json:"refusal_status"`
+	RefusalLocation           *string            `json:"refusal_location"`
 	IdentityHeader            *string            `json:"identity_header"`
 }
 
@@ -58,9 +60,11 @@ func (in edgeJSON) parseChange() (func(*Edge), error) {
 			e.Certificate = pair
 		}
 		setIfPresent(&e.ClientCertificateOptional, in.ClientCertificateOptional)
+		setIfPresent(&e.RefuseCertificatesByPage, in.RefuseCertificatesByPage)
 		setIfPresent(&e.IdentifyByCertificate, in.IdentifyByCertificate)
 		setIfPresent(&e.RequiredHeaders, in.RequiredHeaders)
 		setIfPresent(&e.RefusalStatus, in.RefusalStatus)
+		setIfPresent(&e.RefusalLocation, in.RefusalLocation)
 		setIfPresent(&e.IdentityHeader, in.IdentityHeader)
 	}, nil
 }
@@ -124,7 +128,7 @@ func (a *admin) setOptions(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.Profile != nil && *in.Profile != ProfileR30 && *in.Profile != ProfileNew {
+	if in.Profile != nil && !in.Profile.IsKnown() {
 		return nil, fmt.Errorf("profile %q: %w", *in.Profile, ErrInvalid)
 	}
 	a.server.Reconfigure(func(o *Options) {

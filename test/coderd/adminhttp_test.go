@@ -138,7 +138,7 @@ func TestAdministrationOfEdgeOptionsAndOutage(t *testing.T) {
 	w.want(http.StatusOK, "GET", "/api/v2/auth/scopes", w.adaToken, "")
 	w.administer(204, "PUT", "/options", object{"profile": "R30", "default_token_lifetime": "3h", "api_rate_limit": -1})
 	w.administer(400, "PUT", "/options", object{"profile": "R31"})
-	w.want(http.StatusNotFound, "GET", "/api/v2/auth/scopes", w.adaToken, "")
+	w.want(http.StatusBadRequest, "GET", "/api/v2/users/absent", w.adaToken, "")
 	_, id := w.mintToken("ada", w.ownerToken, "{}")
 	if got := w.getKey("ada", id).LifetimeSeconds; got != 3*3600 {
 		t.Errorf("lifetime %d s", got)

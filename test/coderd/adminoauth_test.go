@@ -134,7 +134,7 @@ func TestOAuthAdministrationOverHTTP(t *testing.T) {
 			}
 		}
 		p.administer(204, "PUT", "/oauth", object{"enabled": false})
-		p.want(http.StatusNotFound, "GET", serverDocument, "", "")
+		p.want(byProfile(profile, 403, 404), "GET", apps, p.ownerToken, "")
 	})
 }
 

@@ -97,7 +97,7 @@ func (c *call) authenticateCaller() *reply {
 // authenticationTrouble is internal trouble of the authentication: 401 in R30, 500 since (A.5).
 func (c *call) authenticationTrouble() *reply {
 	const message = "an internal error occurred, try again later"
-	if !c.opts.isNew() {
+	if !c.opts.sinceMid() {
 		return c.refuseUnauthorized(message, c.ex.trouble)
 	}
 	rp := errorReply(http.StatusInternalServerError, message, c.ex.trouble)
@@ -120,13 +120,12 @@ func (c *call) findCredential() (*apiKey, string) {
 	return c.lookUp(token)
 }
 
-// isSliding reports whether use extends a key (B.7): R30 extends keys of every kind, NEW does not
-// extend tokens.
+// isSliding reports whether use extends a key (B.7): keys of every kind, or all but tokens.
 func (s *Server) isSliding(key *apiKey) bool {
 	if s.opts.DisableExpiryRefresh {
 		return false
 	}
-	return !s.opts.isNew() || key.loginType != LoginTypeToken
+	return s.opts.slidesTokens() || key.loginType != LoginTypeToken
 }
 
 func (c *call) refuseUnauthorized(message, detail string) *reply {

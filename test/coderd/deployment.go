@@ -17,15 +17,21 @@ type buildInfoJSON struct {
 	ProvisionerAPIVersion string `json:"provisioner_api_version"`
 	UpgradeMessage        string `json:"upgrade_message"`
 	DeploymentID          string `json:"deployment_id"`
+	OAuth2Provider        *bool  `json:"oauth2_provider,omitempty"` // NEW
 }
 
 // buildInfo is contract B.1.
 func (c *call) buildInfo() reply {
-	return jsonReply(http.StatusOK, buildInfoJSON{
+	out := buildInfoJSON{
 		ExternalURL: "https://releases.example.test/" + c.opts.buildVersion(), Version: c.opts.buildVersion(),
 		DashboardURL: c.opts.AccessURL, AgentAPIVersion: "2.8", ProvisionerAPIVersion: "1.15",
 		DeploymentID: c.opts.DeploymentID,
-	})
+	}
+	if c.opts.isNew() {
+		on := c.opts.providerOn()
+		out.OAuth2Provider = &on
+	}
+	return jsonReply(http.StatusOK, out)
 }
 
 func (c *call) listExperiments() reply {
@@ -34,7 +40,7 @@ func (c *call) listExperiments() reply {
 
 // authScopes is B.6.
 func (c *call) authScopes() reply {
-	return jsonReply(http.StatusOK, map[string][]string{"external": externalScopes(c.opts.isNew())})
+	return jsonReply(http.StatusOK, map[string][]string{"external": externalScopes(c.opts)})
 }
 
 type deploymentConfigJSON struct {
@@ -103,7 +109,7 @@ func (c *call) authCheck() reply {
 			owner = c.key.user.id
 		}
 		resource := check.Object.ResourceType
-		out[name] = c.roleMay(resource, check.Action, owner) && scopesPermit(c.key.scopes, resource, check.Action) &&
+		out[name] = c.roleMay(resource, check.Action, owner) && c.scopesPermit(resource, check.Action) &&
 			allowListPermits(c.key.allowList, resource, "")
 	}
 	return jsonReply(http.StatusOK, out)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // Edge describes the proxy in front of the server on one listener: TLS termination, client
@@ -24,14 +25,20 @@ type Edge struct {
 	// ClientCertificateOptional accepts clients without a certificate; a certificate that is presented
 	// is still verified.
 	ClientCertificateOptional bool
+	// RefuseCertificatesByPage makes the edge complete every TLS handshake and refuse a certificate that
+	// is missing or not valid with 400 and a page, as nginx does (J).
+	RefuseCertificatesByPage bool
 	// IdentifyByCertificate makes a request without a session token act as the user named by the
 	// certificate's common name.
 	IdentifyByCertificate bool
 	// RequiredHeaders are headers that every request must have with exactly these values. The edge
 	// refuses other requests with an HTML page.
 	RequiredHeaders map[string]string
-	// RefusalStatus is the status of that refusal; 0 is 403.
+	// RefusalStatus is the status of that refusal; 0 is 403, or 302 with RefusalLocation.
 	RefusalStatus int
+	// RefusalLocation is where that refusal redirects to, such as the sign-in page of a zero-trust proxy;
+	// "" is nowhere.
+	RefusalLocation string
 	// IdentityHeader names a header whose value is the username that a request without a session token
 	// acts as; "" is none. Set it only together with RequiredHeaders, because a client that can send
 	// it can act as any user.
@@ -74,10 +81,13 @@ func (l *Listener) admitRequest(w http.ResponseWriter, r *http.Request) bool {
 	if conn := connOf(r); conn != nil && l.isOutdated(conn) {
 		w.Header().Set("Connection", "close")
 	}
+	certified, admitted := e.admitCertificate(w, r, l.server.Now())
+	if !admitted {
+		return false
+	}
 	for name, value := range e.RequiredHeaders {
 		if !slices.Contains(r.Header.Values(name), value) {
-			status := orStatus(e.RefusalStatus, http.StatusForbidden)
-			writeHTML(w, status, http.StatusText(status))
+			e.refuseRequest(w)
 			return false
 		}
 	}
@@ -85,10 +95,65 @@ func (l *Listener) admitRequest(w http.ResponseWriter, r *http.Request) bool {
 	if e.IdentityHeader != "" {
 		ex.edgeUser = r.Header.Get(e.IdentityHeader)
 	}
-	if e.IdentifyByCertificate && r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+	if e.IdentifyByCertificate && certified {
 		ex.edgeUser = r.TLS.PeerCertificates[0].Subject.CommonName
 	}
 	return true
+}
+
+// admitCertificate reports whether the client certificate of a connection identifies its client. If
+// the connection is not admitted, it has answered the request.
+func (e *Edge) admitCertificate(w http.ResponseWriter, r *http.Request, now time.Time) (certified, admitted bool) {
+	switch {
+	case r.TLS == nil:
+		return false, true
+	case !e.RefuseCertificatesByPage || e.ClientCAs == nil:
+		return len(r.TLS.VerifiedChains) > 0, true
+	}
+	if problem := e.certificateProblem(r.TLS, now); problem != "" {
+		writeNginx(w, problem)
+		return false, false
+	}
+	return len(r.TLS.PeerCertificates) > 0, true
+}
+
+// refuseRequest refuses a request without a required header.
+func (e *Edge) refuseRequest(w http.ResponseWriter) {
+	status := orStatus(e.RefusalStatus, http.StatusForbidden)
+	if e.RefusalLocation != "" {
+		status = orStatus(e.RefusalStatus, http.StatusFound)
+		w.Header().Set("Location", e.RefusalLocation)
+	}
+	writeHTML(w, status, http.StatusText(status))
+}
+
+// certificateProblem is the title of nginx's page for a connection whose client certificate is
+// missing or not valid; "" if there is nothing wrong.
+func (e *Edge) certificateProblem(state *tls.ConnectionState, now time.Time) string {
+	if len(state.PeerCertificates) == 0 {
+		if e.ClientCertificateOptional {
+			return ""
+		}
+		return "No required SSL certificate was sent"
+	}
+	intermediates := x509.NewCertPool()
+	for _, cert := range state.PeerCertificates[1:] {
+		intermediates.AddCert(cert)
+	}
+	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{
+		Roots: e.ClientCAs, Intermediates: intermediates, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return "The SSL certificate error"
+	}
+	return ""
+}
+
+// writeNginx answers as nginx does about client certificates.
+func writeNginx(w http.ResponseWriter, problem string) {
+	w.Header().Set("Server", "nginx")
+	writeHTML(w, http.StatusBadRequest, "400 "+problem)
 }
 
 // tlsConfig makes the configuration of one connection from the current edge.
@@ -108,7 +173,10 @@ func (l *Listener) tlsConfig(conn *edgeConn) *tls.Config {
 	if e.ClientCAs != nil {
 		config.ClientCAs = e.ClientCAs
 		config.ClientAuth = tls.RequireAndVerifyClientCert
-		if e.ClientCertificateOptional {
+		switch {
+		case e.RefuseCertificatesByPage:
+			config.ClientAuth = tls.RequestClientCert
+		case e.ClientCertificateOptional:
 			config.ClientAuth = tls.VerifyClientCertIfGiven
 		}
 	}

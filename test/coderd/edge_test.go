@@ -305,3 +305,55 @@ func TestOnlyLoopback(t *testing.T) {
 		t.Error("listened on every address")
 	}
 }
+
+// J: nginx completes the handshake, and refuses with a page.
+func TestClientCertificatesThatAPageRefuses(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		cert     func(tr *trust) *certs.Certificate
+		optional bool
+		title    string // "": let in
+	}{
+		"let in": {cert: func(tr *trust) *certs.Certificate { return tr.issueClient("ada") }},
+		"none": {cert: func(*trust) *certs.Certificate { return nil },
+			title: "400 No required SSL certificate was sent"},
+		"unknown authority": {cert: func(tr *trust) *certs.Certificate {
+			return issueCertificate(tr.t, tr.servers, certs.Request{Usage: certs.Client, CommonName: "ada"})
+		}, title: "400 The SSL certificate error"},
+		"expired, optional": {cert: func(tr *trust) *certs.Certificate {
+			return issueCertificate(tr.t, tr.people, certs.Request{
+				Usage: certs.Client, CommonName: "ada", NotAfter: start.Add(-time.Minute),
+			})
+		}, optional: true, title: "400 The SSL certificate error"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr := newTrust(t)
+			edge := tr.edge()
+			edge.RefuseCertificatesByPage, edge.ClientCertificateOptional = true, tc.optional
+			w := newWorldAt(t, coderd.Options{}, coderd.ListenOptions{Edge: edge}, tr.clientConfig(tc.cert(tr)))
+			if tc.title == "" {
+				w.want(http.StatusOK, "GET", me, "", "")
+				return
+			}
+			res := w.want(http.StatusBadRequest, "GET", me, w.adaToken, "")
+			if !strings.Contains(res.text, "<title>"+tc.title+"</title>") ||
+				res.Header.Get("Server") != "nginx" || res.Header.Get("X-Coder-Build-Version") != "" {
+				t.Errorf("got %v %s", res.Header, res.text)
+			}
+		})
+	}
+}
+
+func TestAnEdgeThatRedirectsToItsSignIn(t *testing.T) {
+	t.Parallel()
+	const signIn = "https://login.example.test/start"
+	at := coderd.ListenOptions{Edge: coderd.Edge{
+		RequiredHeaders: map[string]string{"X-Edge": "yes"}, RefusalLocation: signIn,
+	}}
+	w := newWorldAt(t, coderd.Options{}, at, nil)
+	if res := w.want(http.StatusFound, "GET", me, w.adaToken, ""); res.Header.Get("Location") != signIn {
+		t.Errorf("got %v", res.Header)
+	}
+}

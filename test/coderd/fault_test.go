@@ -27,7 +27,7 @@ func TestAnswersOfFaults(t *testing.T) {
 		"H status": {coderd.Fault{Kind: coderd.FaultStatus},
 			500, "Content-Type", "application/json; charset=utf-8", `"message"`},
 		"H chosen status": {coderd.Fault{Kind: coderd.FaultStatus, Status: 503, Message: "busy"},
-			503, "X-Coder-Build-Version", "v2.36.1+abc1234", "busy"},
+			503, "X-Coder-Build-Version", "v2.38.1+abc1234", "busy"},
 		"H 502 HTML": {coderd.Fault{Kind: coderd.FaultHTML},
 			502, "Content-Type", "text/html; charset=utf-8", "<h1>502 Bad Gateway</h1>"},
 		"H HTML has no build": {coderd.Fault{Kind: coderd.FaultHTML, Status: 403},

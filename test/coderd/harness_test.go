@@ -20,7 +20,7 @@ import (
 // start is where every fake clock begins; it is a whole minute, the begin of a rate window.
 var start = time.Date(2026, 2, 20, 10, 0, 0, 0, time.UTC)
 
-var profiles = []coderd.Profile{coderd.ProfileR30, coderd.ProfileNew}
+var profiles = []coderd.Profile{coderd.ProfileR30, coderd.ProfileMid, coderd.ProfileNew}
 
 // world is a server on a port with an owner and a member.
 type world struct {
@@ -165,7 +165,7 @@ func (w *world) mintToken(user, token, body string) (value, id string) {
 	return value, id
 }
 
-// eachProfile runs a test under both profiles.
+// eachProfile runs a test under each profile.
 func eachProfile(t *testing.T, test func(t *testing.T, profile coderd.Profile)) {
 	t.Helper()
 	for _, profile := range profiles {

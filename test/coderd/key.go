@@ -83,21 +83,28 @@ type ownedKeyJSON struct {
 	Username string `json:"username"`
 }
 
-func (k *apiKey) toJSON() keyJSON {
+func (k *apiKey) toJSON(o Options) keyJSON {
+	used := k.lastUsed
+	if !o.sinceMid() && used.Unix() == 0 {
+		used = time.Time{} // how R30 says never
+	}
 	return keyJSON{
-		ID: k.id, UserID: k.user.id, LastUsed: k.lastUsed, ExpiresAt: k.expiresAt,
+		ID: k.id, UserID: k.user.id, LastUsed: used, ExpiresAt: k.expiresAt,
 		CreatedAt: k.createdAt, UpdatedAt: k.updatedAt, LoginType: k.loginType,
 		Scope: k.legacyScope(), Scopes: k.scopes, TokenName: k.name,
 		LifetimeSeconds: k.lifetimeSeconds(), AllowList: k.allowList,
 	}
 }
 
-// legacyScope is one of two values only (B.5).
+// legacyScope is empty if the scopes are others than the two oldest (B.5).
 func (k *apiKey) legacyScope() string {
-	if slices.Contains(k.scopes, scopeApplicationConnect) && !slices.Contains(k.scopes, scopeAll) {
+	switch {
+	case slices.Contains(k.scopes, scopeAll):
+		return aliasAll
+	case slices.Contains(k.scopes, scopeApplicationConnect):
 		return aliasApplicationConnect
 	}
-	return aliasAll
+	return ""
 }
 
 // Key is a snapshot of a stored key for tests. It contains no secrets.

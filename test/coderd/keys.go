@@ -19,12 +19,12 @@ func (c *call) listTokens() reply {
 	if c.queryBool("include_all") {
 		candidates = c.store.keys
 	}
-	hideExpired := c.opts.isNew() && !c.queryBool("include_expired")
+	hideExpired := c.opts.sinceMid() && !c.queryBool("include_expired")
 	var out []ownedKeyJSON
 	for _, k := range sortedKeys(candidates, func(k *apiKey) bool {
 		return k.loginType == LoginTypeToken && c.mayKey(actionRead, k.user) && !(hideExpired && k.isExpired(c.now))
 	}) {
-		out = append(out, ownedKeyJSON{keyJSON: k.toJSON(), Username: k.user.username})
+		out = append(out, ownedKeyJSON{keyJSON: k.toJSON(c.opts), Username: k.user.username})
 	}
 	return jsonReply(http.StatusOK, out)
 }
@@ -52,7 +52,7 @@ func (c *call) getKey() reply {
 	if refused != nil {
 		return *refused
 	}
-	return jsonReply(http.StatusOK, k.toJSON())
+	return jsonReply(http.StatusOK, k.toJSON(c.opts))
 }
 
 func (c *call) getTokenByName() reply {
@@ -64,7 +64,7 @@ func (c *call) getTokenByName() reply {
 	if k == nil || !c.mayKey(actionRead, k.user) {
 		return hiddenReply()
 	}
-	return jsonReply(http.StatusOK, k.toJSON())
+	return jsonReply(http.StatusOK, k.toJSON(c.opts))
 }
 
 func (c *call) deleteKey() reply {
@@ -83,11 +83,16 @@ func (c *call) expireKey() reply {
 	if refused != nil {
 		return *refused
 	}
-	if !k.isExpired(c.now) {
-		k.expiresAt, k.updatedAt = c.now, c.now
-		c.store.duePurge(k, c.opts.KeyRetention)
-	}
+	c.expireNow(k)
 	return noContent()
+}
+
+// expireNow makes a key expire, unless it already has.
+func (s *Server) expireNow(k *apiKey) {
+	if now := s.now(); !k.isExpired(now) {
+		k.expiresAt, k.updatedAt = now, now
+		s.store.duePurge(k, s.opts.KeyRetention)
+	}
 }
 
 type tokenConfigJSON struct {

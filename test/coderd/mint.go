@@ -98,7 +98,7 @@ func (c *call) insertKey(spec keySpec) reply {
 
 func (c *call) requestedScopes(req mintRequest) ([]string, *reply) {
 	names := req.Scopes
-	// Only the singular field is rewritten in R30; its list keeps aliases as they are and fails later.
+	// Only the singular field is rewritten before NEW; the list keeps aliases as they are and fails later.
 	canonical := c.opts.isNew()
 	if len(names) == 0 {
 		if req.Scope == "" {
@@ -109,7 +109,7 @@ func (c *call) requestedScopes(req mintRequest) ([]string, *reply) {
 	out := make([]string, 0, len(names))
 	seen := map[string]bool{}
 	for _, name := range names {
-		if !externalScope(c.opts.isNew(), name) {
+		if !externalScope(c.opts, name) {
 			rp := errorReply(http.StatusBadRequest, "cannot create key", fmt.Sprintf("scope %q not supported", name))
 			return nil, &rp
 		}

@@ -16,10 +16,12 @@ import (
 type authorization struct {
 	app         *oauthApp
 	redirectURI string
-	state       string
-	challenge   string
-	resource    string
-	scopes      []string
+	// redirectGiven: the request has named the redirect URI.
+	redirectGiven bool
+	state         string
+	challenge     string
+	resource      string
+	scopes        []string
 }
 
 // refusedAuthorization is a problem and the place where it is shown: inline, by the server, or at
@@ -76,7 +78,8 @@ func (c *call) readCallback(query url.Values) (authorization, *oauthProblem) {
 	if a.app = c.store.oauth.findApp(query.Get("client_id")); a.app == nil {
 		return a, &oauthProblem{status: http.StatusUnauthorized, code: oauthInvalidClient, description: "unknown client"}
 	}
-	uri, ok := a.app.redirectURI(query.Get("redirect_uri"))
+	a.redirectGiven = query.Get("redirect_uri") != ""
+	uri, ok := a.app.redirectURI(c.opts, query.Get("redirect_uri"))
 	if !ok {
 		problem.description = "redirect_uri: not registered for the client"
 		return a, &problem
@@ -99,6 +102,10 @@ func (c *call) checkAuthorization(query url.Values) *oauthProblem {
 	fail := func(field, reason, code string) { bad = append(bad, fieldProblem{field, reason, code}) }
 	switch query.Get("response_type") {
 	case responseCode:
+	case "token": // R30 takes it, and sends a code
+		if c.opts.sinceMid() {
+			fail("response_type", "only code is supported", oauthUnsupportedType)
+		}
 	case "":
 		fail("response_type", "missing", oauthInvalidRequest)
 	default:
@@ -111,7 +118,7 @@ func (c *call) checkAuthorization(query url.Values) *oauthProblem {
 		fail("code_challenge_method", "only S256 is supported", oauthInvalidRequest)
 	}
 	if resource := query.Get("resource"); resource != "" && !validResource(resource) {
-		fail("resource", "must be an absolute URI without a fragment", oauthInvalidTarget)
+		fail("resource", "must be an absolute URI without a fragment", c.badResourceCode())
 	}
 	return joinProblems(bad)
 }
@@ -130,14 +137,14 @@ func (c *call) checkNames(query url.Values) []fieldProblem {
 	return bad
 }
 
-// checkChallenge returns what is wrong with a PKCE challenge, or "". NEW requires PKCE of every
-// client; R30 accepts any challenge, or none.
+// checkChallenge returns what is wrong with a PKCE challenge, or "". Since MID
+// PKCE is required of every client; only NEW looks at the form of the challenge.
 func (c *call) checkChallenge(challenge string) string {
 	switch {
+	case challenge == "" && c.opts.sinceMid():
+		return "missing"
 	case !c.opts.isNew() || challengePattern.MatchString(challenge):
 		return ""
-	case challenge == "":
-		return "missing"
 	default:
 		return "must be 43 to 128 unreserved characters"
 	}

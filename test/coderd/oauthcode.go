@@ -28,7 +28,7 @@ func (c *call) issueCode(a authorization) reply {
 	}
 	c.store.oauth.addCode(&oauthCode{
 		oauthSecret: secret, app: a.app, user: c.key.user, expiresAt: c.now.Add(codeLifetime),
-		redirectURI: a.redirectURI, challenge: a.challenge, resource: a.resource, scopes: a.scopes,
+		redirectURI: a.redirectURI, redirectGiven: a.redirectGiven, challenge: a.challenge, resource: a.resource, scopes: a.scopes,
 	})
 	return c.redirectToClient(a, url.Values{"code": {value}})
 }
@@ -44,8 +44,11 @@ func (c *call) exchangeCode(req tokenRequest) reply {
 	if code == nil || code.app != req.app {
 		return badGrant("the code is invalid, expired or used")
 	}
-	if given := req.form.Get("redirect_uri"); given != code.redirectURI && (given != "" || c.opts.isNew()) {
+	switch given := req.form.Get("redirect_uri"); {
+	case given != "" && given != code.redirectURI:
 		return *badOAuthRequest("redirect_uri: not the one that the code was issued for")
+	case given == "" && code.redirectGiven && c.opts.sinceMid():
+		return badGrant("redirect_uri: missing")
 	}
 	if !c.passesPKCE(code, req.form.Get("code_verifier")) {
 		if c.opts.isNew() {
@@ -56,7 +59,7 @@ func (c *call) exchangeCode(req tokenRequest) reply {
 	if req.form.Get("resource") != code.resource {
 		return oauthFailure(http.StatusBadRequest, oauthInvalidTarget, "resource: not the one that the code was issued for")
 	}
-	if c.opts.isNew() && !code.app.stillAllowed(code.scopes) {
+	if c.opts.isNew() && !c.stillAllowed(code.app, code.scopes) {
 		return badGrant("the scopes are not allowed any more")
 	}
 	c.store.oauth.dropCode(code)
@@ -68,17 +71,14 @@ func (c *call) exchangeCode(req tokenRequest) reply {
 
 // checkExchange checks what does not depend on the code: the parameters and the client.
 func (c *call) checkExchange(req tokenRequest) (secretID string, refused *reply) {
-	needed := []string{"code"}
-	if c.opts.isNew() {
-		needed = append(needed, "redirect_uri", "code_verifier")
-	}
-	if refused := req.requireParameters(needed...); refused != nil {
+	if refused := req.requireParameters("code"); refused != nil {
 		return "", refused
 	}
-	if c.opts.isNew() && !challengePattern.MatchString(req.form.Get("code_verifier")) {
+	verifier := req.form.Get("code_verifier")
+	if c.opts.isNew() && verifier != "" && !challengePattern.MatchString(verifier) {
 		return "", badOAuthRequest("code_verifier: must be 43 to 128 unreserved characters")
 	}
-	if refused := checkResource(req.form.Get("resource")); refused != nil {
+	if refused := c.checkResource(req.form.Get("resource")); refused != nil {
 		return "", refused
 	}
 	return c.authenticateClient(req)
@@ -102,7 +102,7 @@ func (c *call) findCode(value string) *oauthCode {
 // requires a verifier only if there is a challenge.
 func (c *call) passesPKCE(code *oauthCode, verifier string) bool {
 	if code.challenge == "" {
-		return !c.opts.isNew()
+		return !c.opts.sinceMid()
 	}
 	sum := sha256.Sum256([]byte(verifier))
 	computed := base64.RawURLEncoding.EncodeToString(sum[:])

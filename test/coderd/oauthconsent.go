@@ -59,7 +59,7 @@ func (c *call) decideConsent() reply {
 	if refused != nil {
 		return *refused
 	}
-	if c.hasSessionCookie() && !hmac.Equal([]byte(form.Get(formTokenField)), []byte(c.formToken())) {
+	if c.opts.sinceMid() && c.hasSessionCookie() && !hmac.Equal([]byte(form.Get(formTokenField)), []byte(c.formToken())) {
 		return csrfFailure()
 	}
 	a, problem := c.readAuthorization(c.request.URL.Query())
@@ -67,6 +67,9 @@ func (c *call) decideConsent() reply {
 	case problem != nil:
 		return c.refuseAuthorization(a, *problem)
 	case form.Get(decisionField) == decisionCancel:
+		if !c.opts.sinceMid() {
+			a.state = "" // R30's cancel link has none (C.6)
+		}
 		return c.redirectToClient(a, url.Values{
 			"error": {oauthAccessDenied}, "error_description": {"the user has refused the authorization"},
 		})

@@ -55,7 +55,7 @@ func badGrant(description string) reply {
 	return oauthFailure(http.StatusBadRequest, oauthInvalidGrant, description)
 }
 
-// oauthInternal answers an internal error of the server. R30 uses the Coder error shape (C.7).
+// oauthInternal answers an internal error of the server. R30 and MID use the Coder error shape (C.7).
 func (c *call) oauthInternal(err error) reply {
 	if !c.opts.isNew() {
 		return errorReply(http.StatusInternalServerError, "internal error", err.Error())
@@ -63,12 +63,10 @@ func (c *call) oauthInternal(err error) reply {
 	return oauthFailure(http.StatusInternalServerError, oauthServerError, "internal error")
 }
 
-// invalidClient is the 401 of C.7. Only NEW sends a challenge.
+// invalidClient is the 401 of C.7.
 func (c *call) invalidClient(description string) *reply {
 	rp := oauthFailure(http.StatusUnauthorized, oauthInvalidClient, description)
-	if c.opts.isNew() {
-		rp = rp.withHeader("WWW-Authenticate", `Basic realm="coder"`)
-	}
+	rp = rp.withHeader("WWW-Authenticate", `Basic realm="coder"`)
 	return &rp
 }
 
@@ -87,8 +85,8 @@ func (c *call) bodyFailure(err error) reply {
 }
 
 // faultBody is the error of an injected fault in the shape that the path has (A.2): on the
-// protocol's paths the message is the error code and the detail its description, but R30's 429 and
-// 5xx answers are Coder errors there as well.
+// protocol's paths the message is the error code and the detail its description, but 429 and 5xx of
+// R30 and MID are Coder errors there as well.
 func (s *Server) faultBody(path string, status int, message, detail string) reply {
 	coderShape := !s.currentOptions().isNew() &&
 		(status == http.StatusTooManyRequests || status >= http.StatusInternalServerError)
@@ -98,7 +96,18 @@ func (s *Server) faultBody(path string, status int, message, detail string) repl
 	if strings.Contains(message, " ") { // a text for people, not a code
 		message, detail = oauthCodeOf(status), message
 	}
+	if status == http.StatusTooManyRequests {
+		return busyReply(detail)
+	}
 	return oauthFailure(status, message, detail)
+}
+
+// busyReply is NEW's 429, which has the fields of both error shapes (A.7).
+func busyReply(description string) reply {
+	return jsonReply(http.StatusTooManyRequests, struct {
+		oauthErrorJSON
+		Message string `json:"message"`
+	}{oauthErrorJSON{Error: oauthUnavailable, Description: description}, description})
 }
 
 func oauthCodeOf(status int) string {

@@ -41,7 +41,7 @@ func (c *call) serverMetadata() reply {
 		Issuer: base, AuthorizationEndpoint: base + authorizePath, TokenEndpoint: base + tokensPath,
 		RevocationEndpoint: base + revokePath, ResponseTypesSupported: []string{responseCode},
 		GrantTypesSupported: []string{grantCode, grantRefresh}, CodeChallengeMethodsSupported: []string{challengeS256},
-		ScopesSupported:                   externalScopes(c.opts.isNew()),
+		ScopesSupported:                   externalScopes(c.opts),
 		TokenEndpointAuthMethodsSupported: []string{methodBasic, methodPost},
 	}
 	if c.opts.registrationOpen() {
@@ -64,6 +64,6 @@ type resourceMetadataJSON struct {
 func (c *call) resourceMetadata() reply {
 	return jsonReply(http.StatusOK, resourceMetadataJSON{
 		Resource: c.opts.AccessURL, AuthorizationServers: []string{c.opts.AccessURL},
-		ScopesSupported: externalScopes(c.opts.isNew()), BearerMethodsSupported: []string{"header", "query"},
+		ScopesSupported: externalScopes(c.opts), BearerMethodsSupported: []string{"header", "query"},
 	})
 }

@@ -30,10 +30,17 @@ func TestProviderGate(t *testing.T) { // C.1
 		for _, request := range [][2]string{
 			{"GET", serverDocument}, {"GET", resourceDocument}, {"POST", "/oauth2/register"},
 			{"POST", tokenURL}, {"PATCH", tokenURL},
-			{"GET", "/oauth2/authorize"}, {"GET", "/oauth2/nothing"}, {"GET", apps}, {"PATCH", apps}, {"DELETE", tokenURL},
+			{"GET", "/oauth2/authorize"}, {"GET", "/oauth2/nothing"}, {"GET", apps}, {"DELETE", tokenURL},
 		} {
-			res := p.want(http.StatusNotFound, request[0], request[1], p.ownerToken, "")
-			if got := res.decodeProblem().Message; got != "Route not found." {
+			status, message := http.StatusForbidden, "the experiment oauth2 is not enabled"
+			switch {
+			case isNew(profile):
+				status, message = http.StatusNotFound, "Route not found."
+			case profile == coderd.ProfileR30 && strings.HasPrefix(request[1], "/.well-known/"):
+				status, message = http.StatusOK, ""
+			}
+			res := p.want(status, request[0], request[1], p.ownerToken, "")
+			if got := res.decodeProblem().Message; got != message {
 				t.Errorf("%s %s: message %q", request[0], request[1], got)
 			}
 		}
@@ -55,7 +62,9 @@ func TestProviderIsOffByDefault(t *testing.T) { // C.1
 		"C.1 NEW":                     {coderd.Options{}, 404},
 		"C.1 NEW with the experiment": {coderd.Options{Experiments: []string{"oauth2"}}, 404},
 		"C.1 NEW with the option":     {coderd.Options{OAuth2Provider: true}, 200},
-		"C.1 R30":                     {coderd.Options{Profile: coderd.ProfileR30, OAuth2Provider: true}, 404},
+		"C.1 MID":                     {coderd.Options{Profile: coderd.ProfileMid, OAuth2Provider: true}, 403},
+		"C.1 MID with the experiment": {coderd.Options{Profile: coderd.ProfileMid, Experiments: []string{"oauth2"}}, 200},
+		"C.1 R30":                     {coderd.Options{Profile: coderd.ProfileR30, OAuth2Provider: true}, 200},
 		"C.1 R30 with the experiment": {coderd.Options{Profile: coderd.ProfileR30, Experiments: []string{"oauth2"}}, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,24 +164,25 @@ func TestProtocolMethodsAndHeaders(t *testing.T) { // A.8, C.8
 func TestProtocolLimit(t *testing.T) { // A.7, I
 	t.Parallel()
 	p := newProvider(t, coderd.ProfileNew)
-	tokens := p.obtainTokens() // draws twice on the bucket
-	for range 57 {
+	for range 59 {
 		p.do("POST", "/oauth2/register", "", "{}")
+		p.do("GET", "/oauth2/clients/"+p.clientID, "", "")
 	}
-	res := p.want(http.StatusOK, "GET", serverDocument, "", "")
-	limit, left := res.Header.Get("X-RateLimit-Limit"), res.Header.Get("X-RateLimit-Remaining")
-	if limit != "60" || left != "0" {
-		t.Errorf("limit %q, remaining %q", limit, left)
-	}
-	for _, path := range []string{"/oauth2/revoke", tokenURL, "/oauth2/clients/" + p.clientID} {
-		res := p.do("POST", path, "", "")
+	for _, request := range [][2]string{{"POST", "/oauth2/register"}, {"GET", "/oauth2/clients/" + p.ada.ID}} {
+		res := p.do(request[0], request[1], "", "{}")
+		limit, left := res.Header.Get("X-RateLimit-Limit"), res.Header.Get("X-RateLimit-Remaining")
+		if limit != "60" || left != "0" {
+			t.Errorf("%s: limit %q, remaining %q", request[1], limit, left)
+		}
+		res = p.do(request[0], request[1], "", "{}")
 		p.wantError(res, http.StatusTooManyRequests, "temporarily_unavailable")
-		if got := res.Header.Get("Retry-After"); got != "60" {
-			t.Errorf("Retry-After %q", got)
+		if got := res.Header.Get("Retry-After"); got != "60" || res.decodeProblem().Message == "" {
+			t.Errorf("Retry-After %q, body %s", got, res.text)
 		}
 	}
-	p.want(http.StatusOK, "GET", me, tokens.AccessToken, "")                                  // the API has another bucket
-	p.want(http.StatusNoContent, "DELETE", tokenURL+"?client_id="+p.clientID, p.adaToken, "") // counts for the user
+	p.want(http.StatusOK, "GET", serverDocument, "", "")                        // each endpoint has its bucket
+	p.want(http.StatusBadRequest, "POST", "/oauth2/register", p.adaToken, "{}") // and each user
+	p.want(http.StatusOK, "GET", "/oauth2/nothing", "", "")
 	p.advanceClock(2 * time.Minute)
 	p.want(http.StatusOK, "GET", serverDocument, "", "")
 	p.server.Reconfigure(func(o *coderd.Options) { o.DisableRateLimits = true })
@@ -181,12 +191,15 @@ func TestProtocolLimit(t *testing.T) { // A.7, I
 	}
 }
 
-func TestProtocolLimitR30(t *testing.T) { // C.7
+func TestTheProtocolHasNoLimitBeforeNew(t *testing.T) { // A.7
 	t.Parallel()
-	p := newProviderWith(t, coderd.Options{Profile: coderd.ProfileR30, APIRateLimit: 1})
-	p.postForm(tokenURL, url.Values{})
-	res := p.postForm(tokenURL, url.Values{})
-	if res.StatusCode != http.StatusTooManyRequests || res.decodeProblem().Message == "" {
-		t.Errorf("status %d, body %s", res.StatusCode, res.text)
+	for _, profile := range []coderd.Profile{coderd.ProfileR30, coderd.ProfileMid} {
+		p := newProviderWith(t, coderd.Options{Profile: profile, APIRateLimit: 1})
+		for range 61 {
+			res := p.postForm(tokenURL, url.Values{})
+			if res.StatusCode != http.StatusBadRequest || res.Header.Get("X-RateLimit-Limit") != "" {
+				t.Errorf("%s: status %d, %v", profile, res.StatusCode, res.Header)
+			}
+		}
 	}
 }

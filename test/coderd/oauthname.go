@@ -17,10 +17,13 @@ const (
 	fallbackClientName = "Registered client"
 )
 
-// clientName returns the given name or, without one, the host of the client's URI or of its
-// redirect URI (contract C.4).
-func clientName(m clientMetadata) string {
+// clientName returns the given name or, without one, a fixed name, in NEW the host of the client's
+// URI or of its redirect URI (contract C.4).
+func (c *call) clientName(m clientMetadata) string {
 	name := m.ClientName
+	if name == "" && !c.opts.isNew() {
+		return fallbackClientName
+	}
 	for _, uri := range append([]string{m.ClientURI}, m.RedirectURIs...) {
 		if name != "" {
 			break

@@ -24,5 +24,5 @@ func (c *call) mayOAuthSettings(action string) bool {
 func (c *call) mayGrant() bool { return c.keyPermits(resourceOAuthCode, actionCreate) }
 
 func (c *call) keyPermits(resource, action string) bool {
-	return scopesPermit(c.key.scopes, resource, action) && allowListPermits(c.key.allowList, resource, "")
+	return c.scopesPermit(resource, action) && allowListPermits(c.key.allowList, resource, "")
 }

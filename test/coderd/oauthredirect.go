@@ -120,11 +120,25 @@ func redirectMatches(registered, given string) bool {
 	return a.String() == b.String()
 }
 
+// beginsWith is R30's comparison: host and port are the same, the path goes on from the registered
+// one, and the scheme does not matter (C.4).
+func beginsWith(registered, given string) bool {
+	a, errA := url.Parse(registered)
+	b, errB := url.Parse(given)
+	return errA == nil && errB == nil && a.Host == b.Host && strings.HasPrefix(b.Path, a.Path)
+}
+
 // redirectURI resolves what an authorization request asks for; "" is the primary one. ok is false
-// for a URI that is not registered.
-func (app *oauthApp) redirectURI(given string) (uri string, ok bool) {
-	if given == "" {
-		return app.redirectURIs[0], true
+// for a URI that does not match. Before NEW only the first registered one matches (C.4).
+func (app *oauthApp) redirectURI(o Options, given string) (uri string, ok bool) {
+	first := app.redirectURIs[0]
+	switch {
+	case given == "":
+		return first, true
+	case !o.sinceMid():
+		return given, beginsWith(first, given)
+	case !o.isNew():
+		return given, given == first
 	}
 	return given, slices.ContainsFunc(app.redirectURIs, func(registered string) bool {
 		return redirectMatches(registered, given)

@@ -121,7 +121,7 @@ func (c *call) readMetadata() (clientMetadata, *reply) {
 	if problem := m.findProblem(c.opts.isNew()); problem != "" {
 		return m, badMetadata(problem)
 	}
-	m.ClientName = clientName(m)
+	m.ClientName = c.clientName(m)
 	return m, nil
 }
 

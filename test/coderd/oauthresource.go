@@ -16,11 +16,19 @@ func validResource(resource string) bool {
 	return err == nil && u.IsAbs() && u.Host != "" && u.Fragment == "" && !strings.Contains(resource, "#")
 }
 
-func checkResource(resource string) *reply {
+// badResourceCode is the error code for what is no resource (C.7).
+func (c *call) badResourceCode() string {
+	if c.opts.isNew() {
+		return oauthInvalidTarget
+	}
+	return oauthInvalidRequest
+}
+
+func (c *call) checkResource(resource string) *reply {
 	if resource == "" || validResource(resource) {
 		return nil
 	}
-	rp := oauthFailure(http.StatusBadRequest, oauthInvalidTarget, "resource: must be an absolute URI without a fragment")
+	rp := oauthFailure(http.StatusBadRequest, c.badResourceCode(), "resource: must be an absolute URI without a fragment")
 	return &rp
 }
 

@@ -26,12 +26,19 @@ func (c *call) revokeToken() reply {
 	switch {
 	case refused != nil:
 		return *refused
-	case grant != nil && !genuine && !c.opts.isNew(): // R30 reports a wrong secret part (chosen)
-		return *badOAuthRequest("token: invalid")
+	case !genuine && !c.opts.isNew() && c.isKnownKey(grant, req.form.Get("token")):
+		return oauthFailure(http.StatusInternalServerError, oauthServerError, "the token is not one of an app")
 	case grant != nil && genuine && grant.app == req.app:
 		c.store.deleteKey(grant.key)
 	}
 	return reply{status: http.StatusOK}
+}
+
+// isKnownKey reports whether a token that is not a genuine one of an app names an existing grant or
+// key. R30 and MID cannot revoke such a token, which they answer with 500.
+func (c *call) isKnownKey(grant *oauthGrant, token string) bool {
+	id, _, _ := splitToken(token)
+	return grant != nil || c.store.keys[id] != nil
 }
 
 // grantOf finds the grant that an access or refresh token belongs to. genuine reports whether its

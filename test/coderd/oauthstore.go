@@ -59,9 +59,11 @@ type oauthCode struct {
 	user        *user
 	expiresAt   time.Time
 	redirectURI string
-	challenge   string // PKCE S256; "" only in R30
-	resource    string
-	scopes      []string
+	// redirectGiven: the authorization request has named the redirect URI.
+	redirectGiven bool
+	challenge     string // PKCE S256; "" only in R30
+	resource      string
+	scopes        []string
 }
 
 func (k *oauthCode) pairKey() oauthPair { return oauthPair{k.user.id, k.app.id} }

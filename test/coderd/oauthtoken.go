@@ -52,7 +52,7 @@ func (c *call) refreshPair(req tokenRequest) reply {
 		return *refused
 	}
 	resource := req.form.Get("resource")
-	if refused := checkResource(resource); refused != nil {
+	if refused := c.checkResource(resource); refused != nil {
 		return *refused
 	}
 	var secretID string
@@ -86,11 +86,11 @@ func (c *call) refreshScopes(req tokenRequest, grant *oauthGrant) ([]string, *re
 	if !c.opts.isNew() {
 		return grant.scopes, nil
 	}
-	if !areMintable(grant.scopes) {
+	if !c.areMintable(grant.scopes) {
 		rp := badGrant("the grant's scopes are not available any more")
 		return nil, &rp
 	}
-	scopes, problem := narrowScopes(grant.scopes, req.form.Get("scope"))
+	scopes, problem := c.narrowScopes(grant.scopes, req.form.Get("scope"))
 	if problem != nil {
 		rp := problem.toReply()
 		return nil, &rp

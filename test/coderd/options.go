@@ -14,10 +14,26 @@ import (
 type Profile string
 
 const (
-	// ProfileR30 behaves like v2.30-era servers.
+	// ProfileR30 behaves like v2.30.
 	ProfileR30 Profile = "R30"
-	// ProfileNew behaves like v2.36 and later.
+	// ProfileMid behaves like v2.31 to v2.37, and as v2.35 where these differ.
+	ProfileMid Profile = "MID"
+	// ProfileNew behaves like v2.38 and later.
 	ProfileNew Profile = "NEW"
+)
+
+// IsKnown reports whether there is such a profile.
+func (p Profile) IsKnown() bool { return p == ProfileR30 || p == ProfileMid || p == ProfileNew }
+
+// ExpiryRule says whether use extends API tokens (contract B.7). The version of a server does not
+// tell, because the fixed rule was backported.
+type ExpiryRule string
+
+const (
+	// ExpirySliding extends tokens, as all other keys.
+	ExpirySliding ExpiryRule = "sliding"
+	// ExpiryFixed lets tokens end at the time that they were minted with.
+	ExpiryFixed ExpiryRule = "fixed"
 )
 
 // RateLimitKeying says by what requests are counted (contract A.7).
@@ -59,6 +75,8 @@ type Options struct {
 	// KeyRetention is CODER_API_KEYS_RETENTION: how long expired keys stay; 0 is 7 days, negative is
 	// for ever.
 	KeyRetention time.Duration
+	// TokenExpiry overrides the profile's rule: "" is ExpirySliding for R30 and ExpiryFixed for others.
+	TokenExpiry ExpiryRule
 	// DisableExpiryRefresh is CODER_DISABLE_SESSION_EXPIRY_REFRESH: no key slides (B.7).
 	DisableExpiryRefresh bool
 	// DisableActivation switches off the hook that makes a dormant user active when a valid key is
@@ -68,22 +86,21 @@ type Options struct {
 	APIRateLimit int
 	// DisableRateLimits is CODER_DANGEROUS_DISABLE_RATE_LIMITS: every limit off, the login limit too.
 	DisableRateLimits bool
-	// RateLimitKeying overrides the profile's: "" is KeyByIP for R30 and KeyByUser for NEW.
+	// RateLimitKeying overrides the profile's: "" is KeyByIP for R30 and KeyByUser for others.
 	RateLimitKeying RateLimitKeying
-	// MaxBodyBytes bounds request bodies; 0 is no limit in R30 and 1 MiB in NEW (the value is chosen,
-	// A.8 leaves it open).
+	// MaxBodyBytes bounds request bodies; 0 is 4 MiB in NEW and no limit in others (A.8).
 	MaxBodyBytes int64
 	// OAuth2Provider is CODER_OAUTH2_PROVIDER_ENABLE, NEW's switch of the OAuth2 provider (C.1).
 	OAuth2Provider bool
 	// DynamicRegistration opens POST /oauth2/register in NEW; the settings' endpoint changes it (C.3).
-	// R30 is always open.
+	// Others are always open.
 	DynamicRegistration bool
 	// RefreshLifetime is CODER_DEFAULT_OAUTH_REFRESH_LIFETIME; 0 is 30 days. Access tokens live for
 	// SessionDuration (C.7). A real server does not start unless it is the longer of the two; here any
 	// values are accepted.
 	RefreshLifetime time.Duration
-	// Experiments is what GET /api/v2/experiments answers; "oauth2" switches R30's OAuth2 provider on
-	// (C.1).
+	// Experiments is what GET /api/v2/experiments answers; "oauth2" switches the OAuth2 provider of R30
+	// and MID on (C.1).
 	Experiments []string
 	// StreamHeartbeat is how often open streams are pinged, in real time; 0 is 15 s (D.1).
 	StreamHeartbeat time.Duration
@@ -102,7 +119,7 @@ const (
 	defaultSession        = 24 * time.Hour
 	defaultRetention      = 7 * 24 * time.Hour
 	defaultAPIRateLimit   = 512
-	defaultMaxBodyNew     = 1 << 20
+	defaultMaxBodyNew     = 4 << 20
 	defaultRequestLogSize = 4096
 )
 
@@ -141,14 +158,27 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (o Options) isNew() bool { return o.Profile != ProfileR30 }
+func (o Options) isNew() bool { return o.Profile == ProfileNew }
+
+// sinceMid reports whether the server is younger than R30.
+func (o Options) sinceMid() bool { return o.Profile != ProfileR30 }
+
+// slidesTokens reports whether use extends API tokens.
+func (o Options) slidesTokens() bool {
+	if o.TokenExpiry == "" {
+		return !o.sinceMid()
+	}
+	return o.TokenExpiry == ExpirySliding
+}
 
 func (o Options) buildVersion() string {
 	switch {
 	case o.Version != "":
 		return o.Version
 	case o.isNew():
-		return "v2.36.1+abc1234"
+		return "v2.38.1+abc1234"
+	case o.sinceMid():
+		return "v2.35.0+abc1234"
 	default:
 		return "v2.30.0+abc1234"
 	}
@@ -158,7 +188,7 @@ func (o Options) rateLimitKeying() RateLimitKeying {
 	switch {
 	case o.RateLimitKeying != "":
 		return o.RateLimitKeying
-	case o.isNew():
+	case o.sinceMid():
 		return KeyByUser
 	default:
 		return KeyByIP

@@ -49,32 +49,31 @@ func (c *call) roleMay(resource, action, ownerID string) bool {
 // allow list covers them.
 func (c *call) mayKey(action string, owner *user) bool {
 	return c.roleMay(resourceAPIKey, action, owner.id) &&
-		scopesPermit(c.key.scopes, resourceAPIKey, action) && allowListPermits(c.key.allowList, resourceAPIKey, "")
+		c.scopesPermit(resourceAPIKey, action) && allowListPermits(c.key.allowList, resourceAPIKey, "")
 }
 
-// mayReadUser: user:read, or for the caller itself user:read_personal, which is all that R30 offers
-// (B.6).
+// mayReadUser: user:read, also for the caller itself. user:read_personal does not suffice, and R30
+// has no scope for it but coder:all (B.6).
 func (c *call) mayReadUser(u *user) bool {
-	if !c.roleMay(resourceUser, actionRead, u.id) || !allowListPermits(c.key.allowList, resourceUser, u.id) {
-		return false
-	}
-	if scopesPermit(c.key.scopes, resourceUser, actionRead) {
-		return true
-	}
-	return u == c.key.user && scopesPermit(c.key.scopes, resourceUser, actionReadPersonal)
+	return c.roleMay(resourceUser, actionRead, u.id) && c.scopesPermit(resourceUser, actionRead) &&
+		allowListPermits(c.key.allowList, resourceUser, u.id)
+}
+
+// scopesPermit reports whether the caller's scopes cover an action on a type of resource.
+func (c *call) scopesPermit(resource, action string) bool {
+	return scopesPermit(c.opts, c.key.scopes, resource, action)
 }
 
 func (c *call) mayUpdateUser(u *user) bool {
 	return c.roleMay(resourceUser, actionUpdate, u.id) &&
-		scopesPermit(c.key.scopes, resourceUser, actionUpdate) && allowListPermits(c.key.allowList, resourceUser, u.id)
+		c.scopesPermit(resourceUser, actionUpdate) && allowListPermits(c.key.allowList, resourceUser, u.id)
 }
 
 func (c *call) mayReadConfig() bool {
-	return c.roleMay(resourceConfig, actionRead, "") && scopesPermit(c.key.scopes, resourceConfig, actionRead)
+	return c.roleMay(resourceConfig, actionRead, "") && c.scopesPermit(resourceConfig, actionRead)
 }
 
-// pathUser resolves the {user} element (A.6): "me", a UUID (tombstones included), a username or an
-// e-mail.
+// pathUser resolves the {user} element (A.6): "me", a UUID (tombstones included) or a username.
 func (c *call) pathUser() (*user, *reply) {
 	name := c.request.PathValue("user")
 	if name == "me" {
@@ -84,15 +83,29 @@ func (c *call) pathUser() (*user, *reply) {
 		rp := hiddenReply()
 		return nil, &rp
 	}
-	u := c.findUser(name)
+	u := c.namedUser(name)
 	if u != nil && c.mayReadUser(u) {
 		return u, nil
 	}
-	rp := hiddenReply()
-	if !c.opts.isNew() {
-		rp = errorReply(http.StatusBadRequest, `"user" must be an existing uuid or username`, "")
-	}
+	rp := c.unknownUser()
 	return nil, &rp
+}
+
+// unknownUser is the answer for a {user} that the caller may not read, or that does not exist (A.6).
+func (c *call) unknownUser() reply {
+	if c.opts.sinceMid() {
+		return hiddenReply()
+	}
+	return errorReply(http.StatusBadRequest, `"user" must be an existing uuid or username`, "no such user")
+}
+
+// namedUser looks a user up by UUID or username.
+func (s *Server) namedUser(name string) *user {
+	u := s.findUser(name)
+	if u == nil || strings.Contains(name, "@") {
+		return nil
+	}
+	return u
 }
 
 // findUser looks a user up by UUID, username or e-mail, in this order.

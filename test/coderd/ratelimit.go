@@ -57,14 +57,14 @@ func (l *rateLimiter) countRequest(key string, limit int, now time.Time) (remain
 	return limit - rate - 1, true
 }
 
-// checkLimits applies the API's limit and, for strict routes, the login limit. NEW's OAuth2
-// protocol has a limit of its own. The headers are those of the last limit that was applied.
-func (c *call) checkLimits(strict bool) *reply {
+// checkLimits applies the API's limit and, for strict routes, the login limit. The
+// OAuth2 protocol has a limit of its own in NEW, and none before. The headers are those of the last limit that was applied.
+func (c *call) checkLimits(rt route) *reply {
 	if c.opts.DisableRateLimits {
 		return nil
 	}
-	if oauthPath(c.request.URL.Path) && c.opts.isNew() {
-		return c.oauthLimit()
+	if oauthPath(c.request.URL.Path) {
+		return c.oauthLimit(rt)
 	}
 	if c.opts.APIRateLimit >= 0 {
 		key, refused := c.rateKey()
@@ -77,7 +77,7 @@ func (c *call) checkLimits(strict bool) *reply {
 			}
 		}
 	}
-	if strict {
+	if rt.strict {
 		return c.applyLimit("login|"+remoteIP(c.request)+"|"+c.request.URL.Path, loginLimit)
 	}
 	return nil

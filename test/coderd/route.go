@@ -17,11 +17,13 @@ type route struct {
 	path   string            // http.ServeMux pattern
 	handle func(*call) reply // runs with the server's mutex held, after the checks below
 	public bool              // no session needed
-	isNew  bool              // missing in R30
+	since  Profile           // the first profile that has it; "" is R30
 	strict bool              // draws on the login limit, too (A.7)
 	// lacking reports whether a server with these options does not know the route; nil: every server
 	// knows it.
 	lacking func(Options) bool
+	// provider: the route belongs to the OAuth2 provider.
+	provider bool
 }
 
 // call is one request on its way through the API's checks.
@@ -42,7 +44,7 @@ func (s *Server) coreRoutes() []route {
 	return []route{
 		{method: "GET", path: "/api/v2/buildinfo", handle: (*call).buildInfo, public: true},
 		{method: "GET", path: "/api/v2/experiments", handle: (*call).listExperiments},
-		{method: "GET", path: "/api/v2/auth/scopes", handle: (*call).authScopes, isNew: true},
+		{method: "GET", path: "/api/v2/auth/scopes", handle: (*call).authScopes, public: true},
 		{method: "GET", path: "/api/v2/deployment/config", handle: (*call).deploymentConfig},
 		{method: "GET", path: "/api/v2/deployment/ssh", handle: (*call).deploymentSSH},
 		{method: "GET", path: "/api/v2/deployment/stats", handle: (*call).deploymentStats},
@@ -60,7 +62,7 @@ func (s *Server) coreRoutes() []route {
 		{method: "GET", path: keys + "/tokens/{name}", handle: (*call).getTokenByName},
 		{method: "GET", path: keys + "/{keyid}", handle: (*call).getKey},
 		{method: "DELETE", path: keys + "/{keyid}", handle: (*call).deleteKey},
-		{method: "PUT", path: keys + "/{keyid}/expire", handle: (*call).expireKey, isNew: true},
+		{method: "PUT", path: keys + "/{keyid}/expire", handle: (*call).expireKey, since: ProfileMid},
 	}
 }
 
@@ -88,7 +90,7 @@ func (s *Server) newMux() *http.ServeMux {
 	unknown := route{public: true, handle: func(c *call) reply { return c.noSuchRoute(mux) }}
 	mux.HandleFunc(apiRoot, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(unknown, w, r) })
 	for _, root := range []string{oauthRoot, wellKnownRoot} {
-		unknown := route{public: true, lacking: providerOff, handle: func(c *call) reply {
+		unknown := route{public: true, provider: true, handle: func(c *call) reply {
 			return c.noSuchOAuthRoute(mux, root)
 		}}
 		mux.HandleFunc(root, func(w http.ResponseWriter, r *http.Request) { s.serveRoute(unknown, w, r) })
@@ -119,11 +121,11 @@ func (s *Server) handleRoute(rt route, r *http.Request, body []byte, bodyErr err
 	c := &call{Server: s, request: r, ex: exchangeOf(r), now: s.now(), body: body, header: http.Header{}}
 	s.store.purgeKeys(c.now, s.opts.KeyRetention)
 	c.noStore()
-	if refused := c.checkLimits(rt.strict); refused != nil {
+	if refused := c.checkLimits(rt); refused != nil {
 		return *refused, c.header
 	}
-	if rt.isNew && !s.opts.isNew() || rt.lacking != nil && rt.lacking(s.opts) {
-		return routeNotFound(), c.header
+	if refused := c.checkPresence(rt); refused != nil {
+		return *refused, c.header
 	}
 	if c.isForgeable() {
 		return csrfFailure(), c.header
@@ -137,6 +139,21 @@ func (s *Server) handleRoute(rt route, r *http.Request, body []byte, bodyErr err
 		return c.bodyFailure(bodyErr), c.header
 	}
 	return rt.handle(c), c.header
+}
+
+// checkPresence refuses a request for a route that the server does not have.
+func (c *call) checkPresence(rt route) *reply {
+	if rt.provider {
+		if refused := c.providerGate(); refused != nil {
+			return refused
+		}
+	}
+	younger := rt.since == ProfileMid && !c.opts.sinceMid() || rt.since == ProfileNew && !c.opts.isNew()
+	if younger || rt.lacking != nil && rt.lacking(c.opts) {
+		rp := routeNotFound()
+		return &rp
+	}
+	return nil
 }
 
 // isForgeable is A.3: a state-changing call of the API with the session cookie needs a CSRF token.
@@ -188,13 +205,13 @@ func (c *call) otherMethods(mux *http.ServeMux, root string) bool {
 // at all.
 func (c *call) absentRoute() bool {
 	path := c.request.URL.Path
-	if strings.HasPrefix(path, oauthAppsPath) {
+	switch {
+	case strings.HasPrefix(path, oauthAppsPath):
 		return !c.opts.providerOn()
+	case path == settingsPath:
+		return !c.opts.isNew()
 	}
-	if c.opts.isNew() {
-		return false
-	}
-	return path == "/api/v2/auth/scopes" || path == settingsPath || strings.HasSuffix(path, "/expire")
+	return !c.opts.sinceMid() && strings.HasSuffix(path, "/expire")
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {

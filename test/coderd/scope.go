@@ -3,6 +3,7 @@
 package coderd
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,22 +21,42 @@ const (
 // aliases are the legacy names of the two oldest scopes.
 var aliases = map[string]string{aliasAll: scopeAll, aliasApplicationConnect: scopeApplicationConnect}
 
-// compositeScopes expands the coder:* composites. B.6 gives only workspaces.access; the others are
-// chosen.
-var compositeScopes = map[string][]string{
-	"coder:workspaces.create": {"template:read", "template:use", "workspace:read", "workspace:create", "workspace:update"},
-	"coder:workspaces.operate": {
-		"template:read", "organization_member:read", "workspace:read", "workspace:update",
-		"workspace:start", "workspace:stop",
-	},
-	"coder:workspaces.delete": {"template:read", "workspace:read", "workspace:delete"},
-	"coder:workspaces.access": {
-		"template:read", "organization_member:read", "workspace:read", "workspace:ssh", "workspace:application_connect",
-	},
-	"coder:templates.build":     {"template:read", "file:read", "file:create", "organization:read"},
-	"coder:templates.author":    {"template:*", "file:read", "file:create", "organization:read"},
-	"coder:apikeys.manage_self": {"api_key:*", "user:read_personal"},
-	scopeApplicationConnect:     {"workspace:read", "workspace:application_connect"},
+// narrowComposites expands the composites of R30, wideComposites those of later profiles (B.6).
+var (
+	narrowComposites = map[string][]string{
+		"coder:workspaces.create":  {"template:read", "template:use", "workspace:create", "workspace:read", "workspace:update"},
+		"coder:workspaces.operate": {"workspace:read", "workspace:update"},
+		"coder:workspaces.delete":  {"workspace:delete", "workspace:read"},
+		"coder:workspaces.access":  {"workspace:read", "workspace:ssh", "workspace:application_connect"},
+		"coder:templates.build":    {"template:read", "file:create", "file:read", "provisioner_jobs:read"},
+		"coder:templates.author": {
+			"template:create", "template:delete", "template:read", "template:update", "template:view_insights",
+			"file:create", "file:read",
+		},
+		"coder:apikeys.manage_self": {"api_key:create", "api_key:delete", "api_key:read", "api_key:update"},
+		scopeApplicationConnect:     {"workspace:application_connect"},
+	}
+	wideComposites = widenComposites()
+)
+
+func widenComposites() map[string][]string {
+	wide := maps.Clone(narrowComposites)
+	for name, more := range map[string][]string{
+		"coder:workspaces.create":  {"workspace:start", "workspace:stop", "organization_member:read"},
+		"coder:workspaces.operate": {"workspace:start", "workspace:stop", "template:read", "organization_member:read"},
+		"coder:workspaces.delete":  {"template:read", "template:use", "organization_member:read"},
+		"coder:workspaces.access":  {"template:read", "organization_member:read"},
+	} {
+		wide[name] = slices.Concat(wide[name], more)
+	}
+	return wide
+}
+
+func compositeScopes(o Options) map[string][]string {
+	if o.sinceMid() {
+		return wideComposites
+	}
+	return narrowComposites
 }
 
 // lowLevelScopes are the resource actions that may be asked for from outside (B.6).
@@ -46,24 +67,29 @@ var lowLevelScopes = map[string][]string{
 	"file":         {"read", "create", "*"},
 	"user":         {"read_personal", "update_personal"},
 	"user_secret":  {"read", "create", "update", "delete", "*"},
-	"task":         {"read", "create", "update", "delete", "*"},
 	"organization": {"read", "update", "delete", "*"},
 }
 
-// newScopes are those that R30 lacks.
-var newScopes = map[string][]string{
-	"user":        {"read", "*"},
-	"user_skill":  {"read", "create", "update", "delete", "*"},
-	"user_memory": {"read", "create", "update", "delete", "*"},
-}
+// midScopes are those that R30 lacks, newScopes those that MID lacks as well, and taskScopes those
+// that NEW has lost.
+var (
+	midScopes = map[string][]string{
+		"user":       {"read", "*"},
+		"user_skill": {"read", "create", "update", "delete", "*"},
+	}
+	newScopes = map[string][]string{
+		"chat_model_config": {"read", "share"}, "inbox_notification": {"read", "update"}, "organization_skill": {"*"},
+	}
+	taskScopes = map[string][]string{"task": {"read", "create", "update", "delete", "*"}}
+)
 
 // misspeltScope is in R30's catalogue in place of user:*; no key can be generated with it.
 const misspeltScope = "user.*"
 
 // externalScopes is the catalogue of a profile, sorted, without the aliases.
-func externalScopes(isNew bool) []string {
+func externalScopes(o Options) []string {
 	out := []string{scopeAll}
-	for name := range compositeScopes {
+	for name := range narrowComposites {
 		out = append(out, name)
 	}
 	add := func(table map[string][]string) {
@@ -74,21 +100,26 @@ func externalScopes(isNew bool) []string {
 		}
 	}
 	add(lowLevelScopes)
-	if isNew {
-		add(newScopes)
+	if o.sinceMid() {
+		add(midScopes)
 	} else {
 		out = append(out, misspeltScope)
+	}
+	if o.isNew() {
+		add(newScopes)
+	} else {
+		add(taskScopes)
 	}
 	slices.Sort(out)
 	return out
 }
 
 // externalScope reports whether a name may be asked for, aliases included.
-func externalScope(isNew bool, name string) bool {
+func externalScope(o Options, name string) bool {
 	if _, ok := aliases[name]; ok {
 		return true
 	}
-	_, found := slices.BinarySearch(externalScopes(isNew), name)
+	_, found := slices.BinarySearch(externalScopes(o), name)
 	return found
 }
 
@@ -100,12 +131,12 @@ func storableScope(name string) bool {
 }
 
 // scopesPermit reports whether one of the scopes covers an action on a type of resource.
-func scopesPermit(scopes []string, resource, action string) bool {
+func scopesPermit(o Options, scopes []string, resource, action string) bool {
 	return slices.ContainsFunc(scopes, func(scope string) bool {
 		if scope == scopeAll {
 			return true
 		}
-		if parts, ok := compositeScopes[scope]; ok {
+		if parts, ok := compositeScopes(o)[scope]; ok {
 			return slices.Contains(parts, resource+":"+action) || slices.Contains(parts, resource+":*")
 		}
 		return scope == resource+":"+action || scope == resource+":*"

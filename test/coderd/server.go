@@ -115,7 +115,7 @@ type exchange struct {
 	// trouble, if not empty, makes the roles lookup of this request fail with this detail (A.5, last
 	// row).
 	trouble string
-	logged    bool // a stream is logged when it opens
+	logged  bool // a stream is logged when it opens
 }
 
 func exchangeOf(r *http.Request) *exchange {

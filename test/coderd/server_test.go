@@ -40,7 +40,7 @@ func TestPublicEndpoints(t *testing.T) {
 			if got := res.Header.Get("Content-Type"); got != tc.contentType || !strings.Contains(res.text, tc.contains) {
 				t.Errorf("content type %q, body %s", got, res.text)
 			}
-			if got := res.Header.Get("X-Coder-Build-Version"); got != "v2.36.1+abc1234" { // A.8
+			if got := res.Header.Get("X-Coder-Build-Version"); got != "v2.38.1+abc1234" { // A.8
 				t.Errorf("build version %q", got)
 			}
 		})
@@ -55,7 +55,7 @@ func TestSignedInEndpoints(t *testing.T) {
 		contains                   string
 	}{
 		"B.1 experiments": {"/api/v2/experiments", 200, 200, 200, 401, `["oauth2"]`},
-		"B.6 scopes":      {"/api/v2/auth/scopes", 200, 200, 404, 401, `"external":["api_key:*"`},
+		"B.6 scopes":      {"/api/v2/auth/scopes", 200, 200, 200, 200, `"external":["api_key:*"`},
 		"B.1 deployment config": {"/api/v2/deployment/config",
 			200, 403, 200, 401, `"sessions":{"disable_expiry_refresh":true}`},
 		"B.1 deployment ssh":   {"/api/v2/deployment/ssh", 200, 200, 200, 401, "hostname_prefix"},
@@ -96,14 +96,14 @@ func TestScopeCatalogueOfTheProfiles(t *testing.T) { // B.6
 		"coder:all", "coder:application_connect", "coder:workspaces.create", "coder:workspaces.operate",
 		"coder:workspaces.delete", "coder:workspaces.access", "coder:templates.build", "coder:templates.author",
 		"coder:apikeys.manage_self", "workspace:ssh", "template:use", "api_key:*", "file:create", "user:read_personal",
-		"user:update_personal", "user_secret:*", "task:*", "organization:delete", "user:read", "user:*",
-		"user_skill:*", "user_memory:*",
+		"user:update_personal", "user_secret:*", "organization:delete", "user:read", "user:*",
+		"user_skill:*", "inbox_notification:read",
 	} {
 		if !slices.Contains(scopes, name) {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	for _, name := range []string{"all", "application_connect", "user.*", "debug_info:read"} {
+	for _, name := range []string{"all", "application_connect", "user.*", "debug_info:read", "task:*"} {
 		if slices.Contains(scopes, name) {
 			t.Errorf("%s is listed", name)
 		}
@@ -127,8 +127,8 @@ func TestDateFollowsTheServersClock(t *testing.T) { // G.27
 
 func TestBodyLimit(t *testing.T) { // A.8
 	t.Parallel()
-	body := `{"unknown":"` + strings.Repeat("x", 2<<20) + `"}`
-	for profile, status := range map[coderd.Profile]int{coderd.ProfileR30: 201, coderd.ProfileNew: 413} {
+	body := `{"unknown":"` + strings.Repeat("x", 5<<20) + `"}`
+	for profile, status := range map[coderd.Profile]int{coderd.ProfileR30: 201, coderd.ProfileMid: 201, coderd.ProfileNew: 413} {
 		w := newWorld(t, coderd.Options{Profile: profile})
 		w.want(status, "POST", me+tokens, w.adaToken, body)
 	}

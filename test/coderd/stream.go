@@ -63,6 +63,9 @@ type watcher struct {
 	over    chan struct{}   // closed when it has ended
 	left    <-chan struct{} // closed when the request ends; says nothing about a hijacked connection
 
+	// hidden: the key may not read the template, so that every state is an error event (B.6).
+	hidden bool
+
 	pending []streamEvent // guarded by the server's mutex
 }
 
@@ -81,7 +84,8 @@ func (c *call) watchWorkspace(
 	if refused != nil {
 		return *refused
 	}
-	w := &watcher{
+	hidden := !c.mayReadTemplate()
+	w := &watcher{hidden: hidden,
 		Stream: Stream{WorkspaceID: ws.id, UserID: c.key.user.id, KeyID: c.key.id, Protocol: protocol},
 		server: c.Server, wake: make(chan struct{}, 1), order: make(chan int, 1), over: make(chan struct{}),
 	}
@@ -112,7 +116,7 @@ func (w *watcher) startStream(r *http.Request, status int) {
 	defer s.mu.Unlock()
 	s.workspaces.watchers[w] = struct{}{}
 	w.pushEvent(streamEvent{kind: eventPing})
-	w.pushEvent(streamEvent{kind: eventData, data: stateOf(s.workspaces.byID[w.WorkspaceID])})
+	w.pushEvent(w.stateEvent(s.workspaces.byID[w.WorkspaceID]))
 	s.logNow(exchangeOf(r), status)
 }
 
@@ -130,15 +134,20 @@ func (w *watcher) endStream(end StreamEnd) {
 
 // publishState queues the whole state of a workspace for all its watchers. The mutex must be held.
 func (s *Server) publishState(ws *workspace) {
-	event := streamEvent{kind: eventData, data: stateOf(ws)}
 	for w := range s.workspaces.watchers {
 		if w.WorkspaceID == ws.id {
-			w.pushEvent(event)
+			w.pushEvent(w.stateEvent(ws))
 		}
 	}
 }
 
-func stateOf(ws *workspace) json.RawMessage { return bytes.TrimSpace(encodeJSON(ws.toJSON())) }
+// stateEvent is an event with the whole state, or the error that the stream's key gets instead.
+func (w *watcher) stateEvent(ws *workspace) streamEvent {
+	if w.hidden {
+		return streamEvent{kind: eventError, data: bytes.TrimSpace(encodeJSON(forbiddenReply().body))}
+	}
+	return streamEvent{kind: eventData, data: bytes.TrimSpace(encodeJSON(ws.toJSON()))}
+}
 
 // pushEvent queues an event for the stream. A state replaces one that has not been sent yet
 // (contract D.1). The mutex must be held.

@@ -96,7 +96,16 @@ func TestWorkspaceIsHiddenFromThoseWhoMayNotSeeIt(t *testing.T) { // A.6, D
 		"bad flag": {caller: "ada", path: "/api/v2/users/me/workspace/dev?include_deleted=x",
 			r30: 400, recent: 400},
 		"scope": {caller: "ada", scopes: []string{"coder:workspaces.access"}, path: "{id}",
+			r30: 403, recent: 200},
+		"scope by name": {caller: "ada", scopes: []string{"coder:workspaces.access"},
+			path: "/api/v2/users/me/workspace/dev", r30: 404, recent: 200},
+		"scopes of R30": {caller: "ada", scopes: []string{"coder:workspaces.create"}, path: "{id}",
 			r30: 200, recent: 200},
+		"without the template":          {caller: "ada", scopes: []string{"workspace:read"}, path: "{id}", r30: 403, recent: 403},
+		"not a UUID":                    {caller: "ada", path: "/api/v2/workspaces/x", r30: 400, recent: 400},
+		"allow list hides the template": {caller: "ada", allow: "workspace:*", path: "{id}", r30: 403, recent: 403},
+		"allow list by name": {caller: "ada", allow: "workspace:*", path: "/api/v2/users/me/workspace/dev",
+			r30: 404, recent: 404},
 		"scope of something else": {caller: "ada", scopes: []string{"template:read"}, path: "{id}", r30: 404, recent: 404},
 		"allow list of another": {caller: "ada", allow: "workspace:1b4e28ba-0000-4000-8000-00000000000a",
 			path: "{id}/watch", r30: 404, recent: 404},
@@ -118,7 +127,7 @@ func TestWorkspaceIsHiddenFromThoseWhoMayNotSeeIt(t *testing.T) { // A.6, D
 					w.must(err)
 				}
 				status := tc.r30
-				if isNew(profile) {
+				if profile != coderd.ProfileR30 {
 					status = tc.recent
 				}
 				w.want(status, "GET", strings.Replace(tc.path, "{id}", "/api/v2/workspaces/"+ws.ID, 1), token, "")
@@ -190,7 +199,7 @@ func TestDeletedWorkspace(t *testing.T) { // D
 		t.Errorf("deleted workspace %s", gone.text)
 	}
 	w.want(http.StatusGone, "GET", "/api/v2/workspaces/"+ws.ID, w.adaToken, "")
-	w.want(http.StatusGone, "GET", "/api/v2/workspaces/"+ws.ID+"/watch", w.adaToken, "")
+	w.want(http.StatusOK, "GET", "/api/v2/workspaces/"+ws.ID+"?include_deleted=true", w.adaToken, "")
 	if err := w.server.StartWorkspace(ws.ID); !errors.Is(err, coderd.ErrWorkspaceNotFound) {
 		t.Errorf("starting it: %v", err)
 	}

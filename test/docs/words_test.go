@@ -19,9 +19,6 @@ var refusedWords = []string{
 // wordExceptions are the pages that may have these words: one lists them, one quotes old texts.
 var wordExceptions = []string{"docs/contributing/style.md", "CHANGELOG.md"}
 
-// foldersToReword have texts that are being reworded.
-var foldersToReword = regexp.MustCompile(`^test/(browser|crash|operator|scale)/`)
-
 // refused matches a refused word in lower case or with a capital letter, but no identifier such as
 // NoBody of net/http.
 var refused = func() *regexp.Regexp {
@@ -35,7 +32,7 @@ var refused = func() *regexp.Regexp {
 func TestPlainWords(t *testing.T) {
 	t.Parallel()
 	for _, file := range slices.Concat(readFiles(t, ".go"), readFiles(t, ".md")) {
-		if slices.Contains(wordExceptions, file.path) || foldersToReword.MatchString(file.path) {
+		if slices.Contains(wordExceptions, file.path) {
 			continue
 		}
 		file.eachLine(func(number int, line string) {

@@ -5,6 +5,7 @@ package operator_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"k8s.io/utils/clock"
 
@@ -26,6 +27,8 @@ type operatorEnv struct {
 
 	operator *inprocess.Operator
 	calls    *apiCalls // of the operator
+	// revocationTimeout of operators that are started; zero: the default of test/inprocess.
+	revocationTimeout time.Duration
 }
 
 // setting changes the environment before its server starts.

@@ -93,6 +93,17 @@ func TestARevokedTokenIsReplaced(t *testing.T) {
 	w.Eventually(w.hasSerial("ci", 2), w.IsReady("ci"), w.hasLiveTokens(1))
 }
 
+// B120: nor does "coder tokens rm" leave a session with a token that is dead; since 2.31 it expires
+// the token, which the server goes on to list.
+func TestAnExpiredTokenIsReplaced(t *testing.T) {
+	w := newEnv(t, withMTLS)
+	w.startOperator()
+	w.Create(w.newDeployment("prod", withInterval("500ms")), w.NewMintedSession("ci", "ci-bot"))
+	w.Eventually(w.IsReady("ci"))
+	w.Must(w.Coder.ExpireKey(w.CurrentSession("ci").Status.Token.ID))
+	w.Eventually(w.hasSerial("ci", 2), w.IsReady("ci"), w.hasLiveTokens(1))
+}
+
 // B41: an answer that was lost after the server had minted leaves no second live
 // token.
 func TestALostAnswerLeavesNoSecondToken(t *testing.T) {

@@ -104,7 +104,7 @@ func TestTheCreatorOfAPodIsTold(t *testing.T) {
 		"no such session": {pod: w.newPod("../ci"), refused: "is no name"},
 		"no container": {
 			pod:     w.newPod("ci", func(p *corev1.Pod) { p.Annotations[v1alpha1.AnnotationContainers] = "jbo" }),
-			refused: "its containers are job",
+			refused: "which the pod does not have: write some of job",
 		},
 	} {
 		err := user.Create(t.Context(), c.pod)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -303,6 +304,8 @@ func spec(object client.Object) string {
 	case *v1alpha1.CoderDeployment:
 		return encoded(o.Spec)
 	case *v1alpha1.CoderSession:
+		return encoded(o.Spec)
+	case *appsv1.Deployment:
 		return encoded(o.Spec)
 	}
 	return ""

@@ -43,8 +43,16 @@ func pick[T any](w *simWorld, from []T) T { return from[w.rng.IntN(len(from))] }
 func (w *simWorld) nudge() {
 	by := w.byOperator
 	w.byOperator = false
-	pick(w, w.possible(nudges))(w)
+	w.nudged()(w)
 	w.byOperator = by
+}
+
+// nudged returns an event that may happen while the operator waits for a response.
+func (w *simWorld) nudged() func(*simWorld) {
+	if w.retains {
+		return pick(w, slices.Concat(nudges, wishes))
+	}
+	return pick(w, nudges)
 }
 
 // spoilSetting writes invalid or outdated contents to one settings object, or deletes it.
@@ -136,7 +144,7 @@ func (w *simWorld) whole() bool {
 			return false
 		}
 	}
-	return w.ownRests() && w.noise == simNoise{} && len(w.script) == 0 &&
+	return w.ownRests() && !w.isRefusing() && w.noise == simNoise{} && len(w.script) == 0 &&
 		!w.operator.dead && !w.operator.cache.lags() && now.After(w.stalled) &&
 		len(w.operator.deployments.runnable()) == 0 && len(w.operator.sessions.runnable()) == 0
 }
@@ -255,6 +263,7 @@ func (w *simWorld) switchServer() {
 	}
 	to := w.coders[w.rng.IntN(2)].http.URL
 	w.tracef("* deployment %s goes to %s", name, to)
+	w.abandonClients()
 	_ = edit(w, refOf(d), func(d *v1alpha1.CoderDeployment) { d.Spec.URL = to })
 	if w.rng.IntN(3) > 0 {
 		w.at(w.jitter(400*time.Millisecond), func() {
@@ -309,12 +318,13 @@ func (w *simWorld) jump() {
 	d += w.jitter(d)
 	w.tracef("* %s go by at once", d)
 	w.moveTo(w.clock.Now().Add(d))
+	w.disturb()
 }
 
 func (w *simWorld) skew() {
 	d := time.Duration(w.rng.IntN(9)-4) * time.Minute
 	w.tracef("* the server's clock is %s ahead", d)
-	pick(w, w.coders).server.SetClockOffset(d)
+	pick(w, w.coders).setSkew(d)
 }
 
 func (w *simWorld) makeNoise() {
@@ -350,4 +360,5 @@ func (w *simWorld) stall() {
 	d := w.jitter(30 * time.Second)
 	w.tracef("* caches stall for %s", d)
 	w.stalled = w.clock.Now().Add(d)
+	w.disturbed = w.stalled
 }

@@ -38,7 +38,10 @@ type simCoder struct {
 	server *coderd.Server
 	http   *httptest.Server
 	down   bool
-	pairs  map[int]bool // generations of header pairs that the edge accepts
+	// told is how far its clock was ahead of the operator's when it last answered; skew is how far it
+	// is off.
+	told, skew time.Duration
+	pairs      map[int]bool // generations of header pairs that the edge accepts
 	// suspended holds the suspended users with the time of the suspension.
 	suspended map[string]time.Time
 	vouch     string // the token that the edge sends for the operator
@@ -59,7 +62,10 @@ type minted struct {
 
 func newSimCoder(w *simWorld) *simCoder {
 	c := &simCoder{w: w, pairs: map[int]bool{1: true}, suspended: map[string]time.Time{}}
-	c.server = coderd.New(coderd.Options{Clock: w.clock, Random: simBytes{w}, DisableRateLimits: true})
+	c.server = coderd.New(coderd.Options{
+		Clock: w.clock, Random: simBytes{w}, DisableRateLimits: true, OAuth2Provider: true, DynamicRegistration: true,
+		SessionDuration: simAccessLifetime, RefreshLifetime: simRefreshLifetime,
+	})
 	w.must(c.server.CreateUser(coderd.UserOptions{Username: simOperatorID, Roles: []string{coderd.RoleOwner}}))
 	for _, bot := range append(simBots, "ada") {
 		w.must(c.server.CreateUser(coderd.UserOptions{Username: bot}))
@@ -68,6 +74,7 @@ func newSimCoder(w *simWorld) *simCoder {
 	c.issueOwn()
 	c.supply = c.issue("ada", "laptop")
 	c.http = httptest.NewServer(c)
+	c.server.Reconfigure(func(o *coderd.Options) { o.AccessURL = c.http.URL })
 	return c
 }
 
@@ -106,21 +113,23 @@ func (c *simCoder) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.tracef("  coder %s: dropped", what)
 		panic(http.ErrAbortHandler)
 	}
+	w.consents.spends(w, r, body)
 	answer := httptest.NewRecorder()
-	if !w.refuse(answer) && c.admit(answer, r) {
+	if !w.troubles(answer) && c.admit(answer, r) {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		c.server.ServeHTTP(answer, r)
 		c.learn(r, body, answer)
 	}
 	w.tracef("  coder %s: %d", what, answer.Code)
 	w.meanwhile(!looksUp(r))
-	if w.operator.dead || w.strikes(w.noise.lose) {
+	if w.operator.dead || w.losesAnswer(r, body) {
 		w.tracef("  coder %s: answer lost", what)
 		panic(http.ErrAbortHandler)
 	}
 	if answer.Header().Get("Date") == "" {
 		answer.Header().Set("Date", c.server.Now().Format(http.TimeFormat))
 	}
+	c.told = c.server.Now().Sub(w.wall())
 	maps.Copy(rw.Header(), answer.Header())
 	rw.WriteHeader(answer.Code)
 	_, _ = rw.Write(answer.Body.Bytes())
@@ -133,9 +142,9 @@ func looksUp(r *http.Request) bool {
 		(!strings.Contains(rest, "/") || strings.HasSuffix(rest, "/tokenconfig"))
 }
 
-// refuse may answer instead of the server, with the errors of an overloaded server or of a
+// troubles may answer instead of the server, with the errors of an overloaded server or of a
 // proxy.
-func (w *simWorld) refuse(answer http.ResponseWriter) bool {
+func (w *simWorld) troubles(answer http.ResponseWriter) bool {
 	switch {
 	case w.strikes(w.noise.limited):
 		answer.Header().Set("Retry-After", strconv.Itoa(1+w.rng.IntN(30)))
@@ -172,6 +181,8 @@ func (c *simCoder) learn(r *http.Request, body []byte, answer *httptest.Response
 	w := c.w
 	path := strings.Split(strings.TrimPrefix(r.URL.Path, "/api/v2/"), "/")
 	switch {
+	case strings.HasPrefix(r.URL.Path, "/oauth2/"):
+		c.learnGrant(r, body, answer)
 	case answer.Code == http.StatusCreated && r.Method == http.MethodPost:
 		var key struct{ Key string }
 		var order struct {
@@ -215,6 +226,7 @@ func (w *simWorld) revoked(c *simCoder, id string) {
 		return
 	}
 	token.revoked = true
+	w.judgeReaders(id)
 	for _, r := range sortedRefs(w.api.objects) {
 		object, ok := w.api.objects[r].(*corev1.Secret)
 		if !ok || idOf(string(object.Data["session"])) != id {
@@ -252,7 +264,7 @@ func (w *simWorld) begun(what, deployment string, body []byte) (finished func())
 		w.count.verifications++
 		w.verified[deployment] = append(w.verified[deployment], w.clock.Now())
 		key = "verification of " + deployment
-	case strings.HasPrefix(what, "POST "):
+	case strings.HasPrefix(what, "POST /users/"):
 		var order struct {
 			Name string `json:"token_name"`
 		}

@@ -105,7 +105,7 @@ func (w *simWorld) deleteSession() {
 }
 
 func (w *simWorld) createSession() {
-	full := pick(w, simSessions)
+	full := pick(w, w.features.sessions())
 	namespace, name, _ := strings.Cut(full, "/")
 	if w.api.objects[ref{kindSession, key(namespace, name)}] == nil {
 		w.tracef("* session %s is created", full)
@@ -150,8 +150,13 @@ func (w *simWorld) deleteDeployment() {
 func (w *simWorld) heal() {
 	w.tracef("* everything is repaired")
 	w.noise, w.stalled, w.script, w.changesStopped = simNoise{}, time.Time{}, nil, true
+	w.refusals, w.consents.willing, w.consents.loses = nil, true, false
+	clear(w.cues)
+	w.correctClocks()
+	w.freeRollouts()
 	for _, c := range w.coders {
 		c.down = false
+		c.server.SetOAuth2Provider(true)
 		for _, name := range append(simBots, "ada", simOperatorID) {
 			w.activate(c, name)
 		}
@@ -179,12 +184,15 @@ func (w *simWorld) heal() {
 	for _, name := range simSettings {
 		w.write(name, w.valid(name))
 	}
-	for _, full := range simSessions {
+	for _, full := range w.features.sessions() {
 		namespace, name, _ := strings.Cut(full, "/")
 		secret, ok := w.api.objects[ref{kindSecret, key(namespace, name)}].(*corev1.Secret)
 		if ok && len(secret.OwnerReferences) == 0 {
 			_ = w.api.remove(refOf(secret), nil)
 		}
+	}
+	for _, name := range simWorkloads {
+		w.at(time.Minute, func() { w.finishRollout(name) }) // their steps were in the script
 	}
 	for _, s := range w.sessions() {
 		_ = edit(w, refOf(s), func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })
@@ -193,7 +201,7 @@ func (w *simWorld) heal() {
 		w.changeRetention()
 	}
 	w.run(time.Minute)
-	for _, full := range simSessions {
+	for _, full := range w.features.sessions() {
 		namespace, name, _ := strings.Cut(full, "/")
 		if w.api.objects[ref{kindSession, key(namespace, name)}] == nil {
 			w.put(w.newSession(full))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,10 +25,13 @@ func (w *simWorld) judge(c change) {
 		before, _ := c.before.(*corev1.Secret)
 		if c.ref.key == key("coder", "own") {
 			w.judgeOwn(before, after)
-		} else {
+		} else if w.sessionOfDocument(c.ref) == nil {
 			w.judgeSecret(before, after)
 		}
 		w.secretless("metadata of Secret "+c.ref.key.String(), encoded(after.ObjectMeta))
+	case *appsv1.Deployment:
+		w.judgeRollout(c.before.(*appsv1.Deployment), after)
+		return
 	case *v1alpha1.CoderSession:
 		w.secretless(c.ref.kind+" "+c.ref.key.String(), encoded(after))
 		w.judgeRetirement(c.before.(*v1alpha1.CoderSession), after)
@@ -74,6 +78,7 @@ func (w *simWorld) judgeSecret(before, after *corev1.Secret) {
 	case !strings.HasPrefix(token.name, "cso-") && !token.accepted:
 		w.fail("B42: Secret %s publishes a supplied token that was never accepted", name)
 	}
+	w.rotated[client.ObjectKeyFromObject(after)] = w.clock.Now()
 	if strings.HasPrefix(token.name, "cso-") {
 		w.rotations++
 	}
@@ -122,6 +127,7 @@ func (w *simWorld) secretless(where, text string) {
 // state is queued or has a timer (B09).
 func (w *simWorld) inspect() {
 	p := w.operator
+	w.judgeStatuses()
 	for _, s := range w.sessions() {
 		reason := reasonOfSession(s)
 		// A certificate is checked with the deployment; a retired session waits for a request.
@@ -181,7 +187,7 @@ func (w *simWorld) settled() {
 			continue
 		}
 		for _, token := range s.Status.PendingRevocations {
-			if token.RevokeTime.After(w.clock.Now().Add(-time.Minute)) {
+			if token.RevokeTime.After(w.wall().Add(-time.Minute)) {
 				published[token.ID] = name // a rotation that was due just now
 				continue
 			}
@@ -211,6 +217,7 @@ func (w *simWorld) settled() {
 	}
 	w.settledOwn(published)
 	w.settledTokens(published)
+	w.settledGrants()
 	w.settledWishes()
 	if w.retaining() {
 		w.settledRetention()

@@ -39,7 +39,10 @@ func (w *simWorld) populate() {
 	for _, name := range []string{"prod", "gate"} {
 		w.put(w.newDeployment(name))
 	}
-	for _, name := range simSessions {
+	if w.features.rollouts {
+		w.createWorkloads()
+	}
+	for _, name := range w.features.sessions() {
 		w.put(w.newSession(name))
 	}
 }
@@ -158,6 +161,14 @@ func (w *simWorld) newSession(full string) *v1alpha1.CoderSession {
 	case "coder/gated":
 		s.Spec.DeploymentRef.Name = "gate"
 		mint("bot-2", "24h")
+	case "coder/roll":
+		mint("bot-1", "4h")
+		s.Spec.Restart = restarts()
+	case "coder/login":
+		s.Spec.Auth.OAuth = &v1alpha1.OAuthAuth{}
+	case "coder/dash":
+		s.Spec.DeploymentRef.Name = "gate"
+		s.Spec.Auth.OAuth = &v1alpha1.OAuthAuth{}
 	}
 	return s
 }

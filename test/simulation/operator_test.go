@@ -16,8 +16,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	operatorreconcile "github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 )
@@ -56,9 +60,10 @@ func (w *simWorld) startOperator() {
 	}
 	access := controllers.APIAccess{Client: simClient{p: p}, APIReader: simContents{p}, Recorder: simRecorder{w}}
 	p.parts = controllers.New(w.ctx(), access, controllers.Options{
-		Key: w.key, Cluster: simCluster, Clock: w.clock, Jitter: w.jitter, Metrics: metrics.New(p.measured),
+		Key: w.key, Cluster: simCluster, Clock: operatorClock{w.clock, w}, Jitter: w.jitter, Metrics: metrics.New(p.measured),
 		Roots: func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }, UserAgent: "simulation",
 		RevocationTimeout: 10 * time.Minute, OrphanGrace: simOrphanGrace, MaxConcurrent: 1, NamespaceLabels: true,
+		RedirectURIs: grant.RedirectURIs(simCallback), Random: simBytes{w}, Instance: "simulated",
 	})
 	p.parts.DeploymentQueue.SetTarget(p.deployments)
 	p.parts.SessionQueue.SetTarget(p.sessions)
@@ -82,6 +87,9 @@ func (p *simOperator) work(l lane, key reconcile.Request) {
 	p.w.sync()
 	p.w.tracef("} %s %s: %v %v", l.name, key, result.RequeueAfter, err)
 	p.w.judgeRemembered()
+	if longest := deployment.DefaultInterval + operatorreconcile.MaxSteadyJitter; result.RequeueAfter > longest {
+		p.w.fail("B115: %s %s sleeps for %s", l.name, key, result.RequeueAfter)
+	}
 	switch {
 	case err != nil:
 		p.w.secretless("an error", err.Error())
@@ -110,20 +118,33 @@ func (e injected) Unwrap() error { return e.StatusError }
 
 // reach makes a call of the operator to the API server. Random events happen before and after
 // it. The call may fail, even after it was carried out, and the process may crash.
-func (p *simOperator) reach(nests bool, what string, call func() error) error {
+func (p *simOperator) reach(nests bool, what apiCall, call func() error) (err error) {
 	p.w.sync()
-	lost := injected{apierrors.NewTimeoutError(what, 1)}
+	if what.verb == verbPatchStatus {
+		defer func() {
+			if err != nil {
+				p.w.disturb()
+			}
+		}()
+	}
+	lost := injected{apierrors.NewTimeoutError(what.String(), 1)}
 	if p.dead {
 		return lost
 	}
 	p.w.meanwhile(nests)
-	p.w.begins(what)
+	p.w.begins(what.String())
 	if p.dead || p.w.strikes(p.w.noise.api) {
 		return lost
 	}
-	p.w.byOperator = true
-	err := call()
-	p.w.byOperator = false
+	refused := p.w.refusalOf(what)
+	if refused == nil || refused.done {
+		p.w.byOperator = true
+		err = call()
+		p.w.byOperator = false
+	}
+	if refused != nil {
+		err = refused.err(what.ref)
+	}
 	p.w.tracef("  api %s: %v", what, err)
 	p.w.meanwhile(nests)
 	if p.dead || p.w.strikes(p.w.noise.api) {
@@ -137,7 +158,7 @@ type simContents struct{ p *simOperator }
 
 func (c simContents) Get(_ context.Context, key client.ObjectKey, out client.Object, _ ...client.GetOption) error {
 	r := ref{kindOf(out), key}
-	return c.p.reach(false, "get "+r.kind+" "+key.String(), func() error { return c.p.w.api.get(r, out) })
+	return c.p.reach(false, apiCall{verb: "get", ref: r}, func() error { return c.p.w.api.get(r, out) })
 }
 
 func (c simContents) List(_ context.Context, out client.ObjectList, _ ...client.ListOption) error {
@@ -165,7 +186,7 @@ func (c simClient) Create(_ context.Context, object client.Object, options ...cl
 	var o client.CreateOptions
 	o.ApplyOptions(options)
 	if len(o.DryRun) > 0 {
-		return c.p.reach(true, "try to create "+refOf(object).key.String(), func() error { return nil })
+		return c.p.reach(true, apiCall{verb: "create", ref: refOf(object), dry: true}, func() error { return nil })
 	}
 	return c.write("create", object, func() error { return c.p.w.api.create(object) })
 }
@@ -174,7 +195,7 @@ func (c simClient) Update(_ context.Context, object client.Object, options ...cl
 	var o client.UpdateOptions
 	o.ApplyOptions(options)
 	if len(o.DryRun) > 0 {
-		return c.p.reach(true, "try to update "+refOf(object).key.String(), func() error { return nil })
+		return c.p.reach(true, apiCall{verb: "update", ref: refOf(object), dry: true}, func() error { return nil })
 	}
 	return c.write("update", object, func() error { return c.p.w.api.update(object) })
 }
@@ -193,7 +214,7 @@ func (c simClient) Status() client.SubResourceWriter { return simStatus{p: c.p} 
 
 func (c simClient) write(verb string, object client.Object, call func() error) error {
 	r := refOf(object)
-	return c.p.reach(true, verb+" "+r.kind+" "+r.key.String(), c.p.w.needed(r, call))
+	return c.p.reach(true, apiCall{verb: verb, ref: r}, c.p.w.needed(r, call))
 }
 
 type simStatus struct {
@@ -206,7 +227,7 @@ func (s simStatus) Patch(
 ) error {
 	r := refOf(object)
 	patched := func() error { return s.p.w.api.patch(object, patch, true) }
-	return s.p.reach(true, "patch status of "+r.kind+" "+r.key.String(), s.p.w.needed(r, patched))
+	return s.p.reach(true, apiCall{verb: verbPatchStatus, ref: r}, s.p.w.needed(r, patched))
 }
 
 // simRecorder records events and searches them for credentials.
@@ -217,6 +238,9 @@ func (r simRecorder) Eventf(about runtime.Object, _ runtime.Object, kind, reason
 	text := fmt.Sprintf(note, args...)
 	r.w.tracef("  event %s %s: %s", kind, reason, text)
 	r.w.secretless("an event", text)
+	if reason == v1alpha1.EventRevocationAbandoned {
+		r.w.abandon(text)
+	}
 	if object, ok := about.(client.Object); ok && kind == corev1.EventTypeWarning {
 		r.w.warned(refOf(object), reason)
 	}

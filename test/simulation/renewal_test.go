@@ -77,7 +77,7 @@ func (w *simWorld) judgeOwn(before, after *corev1.Secret) {
 		w.fail("B50: token %s replaces %s and does not say so", idOf(value), idOf(was))
 	}
 	token.server.token, token.ends = value, token.server.live()[idOf(value)].ExpiresAt
-	w.tokens[idOf(was)].replaced = w.clock.Now()
+	w.tokens[idOf(was)].replaced = w.wall()
 	w.rotations++
 	w.count.renewals++
 }
@@ -85,7 +85,7 @@ func (w *simWorld) judgeOwn(before, after *corev1.Secret) {
 // predecessorRevoked reports whether a token is a predecessor of the operator's own token whose
 // overlap has ended. The overlap begins when the token is replaced.
 func (w *simWorld) predecessorRevoked(token *minted) bool {
-	return !token.replaced.IsZero() && w.clock.Now().Sub(token.replaced) >= deployment.PredecessorOverlap-simSlack
+	return !token.replaced.IsZero() && w.wall().Sub(token.replaced) >= deployment.PredecessorOverlap-simSlack
 }
 
 // ownRests reports whether no renewal or revocation of the operator's own token is due soon.
@@ -117,7 +117,7 @@ func (w *simWorld) renewsInTime(before, after *corev1.Secret) bool {
 		return was.ends.Add(-simOwnBefore).Sub(was.server.server.Now()) <= simSlack
 	}
 	due, err := time.Parse(time.RFC3339, before.Annotations[v1alpha1.AnnotationRevokeAfter])
-	return err == nil && !due.After(w.clock.Now()) && !w.lives(before.Annotations[v1alpha1.AnnotationPredecessor])
+	return err == nil && !due.After(w.wall()) && !w.lives(before.Annotations[v1alpha1.AnnotationPredecessor])
 }
 
 // tellsOfRenewal reports whether a status changes only in the fields that a renewal of the
@@ -152,7 +152,7 @@ func (w *simWorld) settledOwn(published map[string]string) {
 	}
 	published[idOf(value)] = "the operator"
 	due, err := time.Parse(time.RFC3339, own.Annotations[v1alpha1.AnnotationRevokeAfter])
-	if err == nil && w.clock.Now().Sub(due) < time.Minute {
+	if err == nil && w.wall().Sub(due) < time.Minute {
 		published[own.Annotations[v1alpha1.AnnotationPredecessor]] = "the operator"
 	}
 }

@@ -49,10 +49,10 @@ var wishes = []func(*simWorld){
 
 // possible returns the random events of this simulation.
 func (w *simWorld) possible(always []func(*simWorld)) []func(*simWorld) {
-	if !w.retains {
-		return always
+	if w.retains {
+		always = slices.Concat(always, wishes)
 	}
-	return slices.Concat(always, wishes)
+	return slices.Concat(always, w.features.events())
 }
 
 // useToken makes a request with a session's token.
@@ -178,7 +178,7 @@ func (w *simWorld) settledRetention() {
 		if policy.IdleTimeout == 0 {
 			return -time.Hour
 		}
-		return w.clock.Now().Sub(w.lastActive(s)) - policy.IdleTimeout - time.Hour
+		return w.wall().Sub(w.lastActive(s)) - policy.IdleTimeout - time.Hour
 	}
 	for _, s := range kept {
 		if idle(s) > slack {
@@ -213,7 +213,7 @@ func (w *simWorld) lastActive(s *v1alpha1.CoderSession) time.Time {
 			used = token.LastUsed
 		}
 	}
-	return session.LastActive(s, used, server.server.Now().Sub(w.clock.Now()))
+	return session.LastActive(s, used, server.server.Now().Sub(w.wall()))
 }
 
 // settledWishes checks that all requests for renewals and verifications have been handled.

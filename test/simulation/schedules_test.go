@@ -76,6 +76,9 @@ var trials = map[string]func(*simWorld){
 	"another URL during one":         (*simWorld).switched,
 	"the deletion during one":        (*simWorld).deleted,
 	"the suspension of a user":       (*simWorld).suspendUser,
+	"no Secret can be written":       (*simWorld).refusedWrites,
+	"a machine that sleeps":          (*simWorld).slumber,
+	"a clock that is off":            (*simWorld).otherTime,
 }
 
 // tried runs some trials. The deletion is the last one.
@@ -83,6 +86,7 @@ func (w *simWorld) tried() {
 	between := []string{
 		"a writer who never pauses", "a change during a verification", "another URL during one", "the suspension of a user",
 	}
+	between = append(between, w.features.trials()...)
 	for _, what := range []string{"a restart", pick(w, between), pick(w, between), "the deletion during one"} {
 		if len(w.problems) == 0 && w.rests() {
 			w.tracef("* trial: %s", what)
@@ -97,7 +101,7 @@ func (w *simWorld) tried() {
 //
 //	go test ./test/simulation -run TestRandomSchedules -seed=N
 //
-// B04 B05 B06 B07 B08 B09 B11 B22 B27 B28 B40 B41 B42 B45 B47 B50 B53 B54 B90 B94
+// B04 B05 B06 B07 B08 B09 B11 B22 B27 B28 B40 B41 B42 B43 B45 B47 B50 B53 B54 B67 B90 B94 B111 B115 B119
 func TestRandomSchedules(t *testing.T) {
 	if *simSeed != 0 {
 		w, err := simulate(*simSeed, true)

@@ -111,6 +111,7 @@ func (w *simWorld) switched() {
 			if w.serves(d) == other {
 				other = w.coders[1]
 			}
+			w.abandonClients()
 			_ = edit(w, refOf(d), func(d *v1alpha1.CoderDeployment) { d.Spec.URL = other.http.URL })
 			w.write("own", w.valid("own"))
 			w.write("mine-token", w.valid("mine-token"))
@@ -179,7 +180,7 @@ type outdated struct {
 // second, and may deliver the change to the caches.
 func (w *simWorld) outdate(name string, change func()) {
 	w.outdated = outdated{
-		name: name, since: w.clock.Now(), before: w.lastVerification(name), known: w.rng.IntN(2) == 0,
+		name: name, since: operatorClock{w.clock, w}.Now(), before: w.lastVerification(name), known: w.rng.IntN(2) == 0,
 	}
 	change()
 	w.pass(time.Second + w.jitter(time.Second))

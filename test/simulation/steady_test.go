@@ -53,10 +53,14 @@ func (w *simWorld) judgeSteady(c change) {
 		due = heartbeatOnly(c) || before != nil && w.tellsOfRenewal(before, after)
 	case *v1alpha1.CoderSession:
 		before, _ := c.before.(*v1alpha1.CoderSession)
-		due = before != nil && w.tellsWhatIsDue(before, after)
+		due = before != nil && (w.tellsWhatIsDue(before, after) || w.refreshesInTime(before) || w.rolls(before))
 	case *corev1.Secret:
 		before, _ := c.before.(*corev1.Secret)
 		own := c.ref.key == key("coder", "own")
+		session, _ := w.api.objects[ref{kindSession, c.ref.key}].(*v1alpha1.CoderSession)
+		if w.refreshesInTime(session) || w.refreshesInTime(w.sessionOfDocument(c.ref)) {
+			return
+		}
 		due = before != nil && (w.rotatesInTime(before, after) || own && w.renewsInTime(before, after))
 	}
 	if !due {
@@ -96,13 +100,13 @@ func (w *simWorld) rotatesInTime(before, after *corev1.Secret) bool {
 func (w *simWorld) tellsWhatIsDue(before, after *v1alpha1.CoderSession) bool {
 	want := before.DeepCopy().Status
 	want.PendingRevocations = slices.DeleteFunc(want.PendingRevocations, func(t v1alpha1.PendingRevocation) bool {
-		return !t.RevokeTime.After(w.clock.Now()) && !w.lives(t.ID)
+		return !t.RevokeTime.After(w.wall()) && !w.lives(t.ID)
 	})
 	was, is := before.Status.Token, after.Status.Token
 	if was != nil && is != nil && was.ID != is.ID && is.ID == idOf(string(w.secretOf(after).Data["session"])) {
 		want.Token, want.Secret, want.NextRefreshTime = is, after.Status.Secret, after.Status.NextRefreshTime
 		for _, t := range after.Status.PendingRevocations {
-			if t.ID == was.ID && t.RevokeTime.After(w.clock.Now().Add(-simSlack)) {
+			if t.ID == was.ID && t.RevokeTime.After(w.wall().Add(-simSlack)) {
 				want.PendingRevocations = append(want.PendingRevocations, t)
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 )
@@ -52,6 +54,20 @@ type simWorld struct {
 	// wishes counts the requests.
 	retains bool
 	wishes  int
+	// features say what else happens.
+	features simFeatures
+	// refusals of the API server; forged is when another client last wrote a status; disturbed is
+	// when the operator was last kept from writing one in time.
+	refusals  []refusal
+	forged    map[ref]time.Time
+	disturbed time.Time
+	// slept is how long the operator's machine has slept; drift is how far its clock is ahead.
+	slept, drift time.Duration
+	// rollouts of workloads, by name; rotated is when the Secret of a session last got a new token.
+	rollouts map[string]*simRollout
+	rotated  map[types.NamespacedName]time.Time
+	// consents is about people who consent.
+	consents simConsents
 	// minute counts the steps of the current minute.
 	minute struct {
 		at    time.Time
@@ -92,13 +108,15 @@ func newSimWorld(seed uint64) *simWorld {
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5e55)), clock: newSimClock(simStart), pair: 1,
 		names: []string{"prod", "gate"}, renews: renewsOwn(seed), retains: retainsSessions(seed),
 		tokens: map[string]*minted{}, known: map[string]string{}, mints: map[string]int{}, verified: map[string][]time.Time{},
-		cues: map[string]func(){}, count: simCount{tried: map[string]int{}},
+		cues: map[string]func(){}, count: simCount{tried: map[string]int{}, happened: map[string]int{}},
+		rollouts: map[string]*simRollout{}, rotated: map[types.NamespacedName]time.Time{},
+		features: featuresOf(seed), forged: map[ref]time.Time{}, disturbed: simStart, consents: newSimConsents(),
 	}
 	w.clock.passes = w.pass
 	var err error
 	w.key, err = fingerprint.NewKey([]byte("0123456789abcdef0123456789abcdef"))
 	w.must(nil, err)
-	w.api = newSimAPI(w.clock.Now, w.rng)
+	w.api = newSimAPI(w.truth, w.rng)
 	w.api.told = w.told
 	w.coders = []*simCoder{newSimCoder(w), newSimCoder(w)}
 	w.populate()
@@ -165,7 +183,7 @@ func (w *simWorld) know(value, what string) {
 // the operator's writes.
 func (w *simWorld) told(c change) {
 	w.tracef("  written: %s %s by operator=%t, gone=%t", c.ref.kind, c.ref.key, w.byOperator, c.after == nil)
-	if w.operator != nil {
+	if w.operator != nil && c.ref.kind != kindWorkload {
 		due := w.clock.Now()
 		if !w.calm || w.rng.IntN(2) == 0 {
 			due = due.Add(w.jitter(simLag))
@@ -254,7 +272,7 @@ func (w *simWorld) tire() {
 func (w *simWorld) run(d time.Duration) {
 	end := w.clock.Now().Add(d)
 	for len(w.problems) == 0 {
-		if w.act() {
+		if w.act() || w.consents.willing && w.consentAll() {
 			continue
 		}
 		next := w.next(end)
@@ -355,6 +373,7 @@ func (w *simWorld) meanwhile(nests bool) {
 func (w *simWorld) restart() {
 	w.tracef("the operator starts")
 	w.count.restarts++
+	w.disturb()
 	w.underway = nil
 	w.operator.stop()
 	w.operator.searchMetrics()

@@ -53,6 +53,10 @@ func TestShortNamesAndCategory(t *testing.T) {
 	}
 }
 
+// future is what a column of the type date shows for a time that has not come: the age depends on
+// the clock otherwise.
+const future = "<invalid>"
+
 func TestColumns(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -66,7 +70,7 @@ func TestColumns(t *testing.T) {
 conditions:
   - {type: Ready, status: "True", reason: Active, message: all is well, lastTransitionTime: "2026-01-01T00:00:00Z"}
 user: {id: 6f0e6f6e-0000-4000-8000-000000000001, username: ci-bot}
-token: {id: a1B2c3D4e5, expirationTime: "2099-01-02T03:04:05Z"}
+token: {id: a1B2c3D4e5, expirationTime: "2099-01-02T03:04:05Z", lastUsedTime: "2099-01-02T03:04:05Z"}
 secret: {name: ci-coder}`,
 			path: "codersessions",
 			columns: map[string]any{
@@ -74,7 +78,7 @@ secret: {name: ci-coder}`,
 				"Secret": "ci-coder", "Expires": "2099-01-02T03:04:05Z", "Age": "0s",
 			},
 			wide: map[string]any{
-				"Deployment": "prod", "Last used": nil, "Message": "all is well",
+				"Deployment": "prod", "Last used": future, "Message": "all is well",
 			},
 		},
 		"of a deployment": {
@@ -84,6 +88,7 @@ conditions:
   - {type: Ready, status: "False", reason: Unauthorized, message: renew it, lastTransitionTime: "2026-01-01T00:00:00Z"}
 user: {id: 6f0e6f6e-0000-4000-8000-000000000001, username: operator}
 version: v2.36.1+abc1234
+lastVerifiedTime: "2099-01-02T03:04:05Z"
 clientCertificateExpirationTime: "2099-01-02T03:04:05Z"
 sessions: {total: 12, ready: 10, suspended: 1, awaitingAuthorization: 1}`,
 			path: "coderdeployments",
@@ -92,7 +97,7 @@ sessions: {total: 12, ready: 10, suspended: 1, awaitingAuthorization: 1}`,
 				"User": "operator", "Sessions": float64(12), "Age": "0s",
 			},
 			wide: map[string]any{
-				"Version": "v2.36.1+abc1234", "Verified": nil, "Certificate ends": "2099-01-02T03:04:05Z",
+				"Version": "v2.36.1+abc1234", "Verified": future, "Certificate ends": "2099-01-02T03:04:05Z",
 				"Message": "renew it",
 			},
 		},

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package certificate is the auth method auth.certificate: the connection's client certificate, or a
-// header, identifies the caller. The generated Secret holds no token.
 package certificate
 
 import (

@@ -21,18 +21,21 @@ type Method struct{ tools *base.Tools }
 // New returns the method.
 func New(tools *base.Tools) *Method { return &Method{tools: tools} }
 
-// memory is what one pass over a session has found out. The next pass starts with none.
+// memory is what one pass over a session has found out. The next pass starts with none, except for
+// searched.
 type memory struct {
-	pass              *base.Scope
-	target            session.TargetUser
-	lostTokenSearched bool
+	pass   *base.Scope
+	target session.TargetUser
+	// searched is the fingerprint of the settings with which the server was asked for a lost token of
+	// a deleted session, which mints no further one; empty: it was not asked.
+	searched string
 }
 
 // of returns what the current pass has found out.
 func of(s *base.Scope) *memory {
 	m := s.Memory.Of(v1alpha1.AuthMint).(*memory)
 	if m.pass != s {
-		*m = memory{pass: s}
+		*m = memory{pass: s, searched: m.searched}
 	}
 	return m
 }
@@ -43,7 +46,8 @@ func (*Method) NewMemory() any { return &memory{} }
 // Observe adds the session's tokens on the server, and the user that tokens are minted for.
 func (m *Method) Observe(_ context.Context, s *base.Scope, o *session.Observation) error {
 	found := of(s)
-	o.TargetUser, o.LostTokenSearched = found.target, found.lostTokenSearched
+	o.TargetUser = found.target
+	o.LostTokenSearched = s.Resolved != nil && found.searched == s.Resolved.Snapshot.Fingerprint
 	if s.Conn == nil {
 		return nil
 	}

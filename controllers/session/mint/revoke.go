@@ -126,7 +126,7 @@ func (m *Method) findLostToken(ctx context.Context, s *base.Scope, _ session.Obs
 		owner = user.ID
 	}
 	var lost coder.Token
-	_, err := s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+	resolved, err := s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
 		lost, err = resolved.Client.TokenByName(ctx, owner, m.tools.Names.Token(string(s.Session.UID), plan.Mint.Serial))
 		return err
 	})
@@ -144,6 +144,6 @@ func (m *Method) findLostToken(ctx context.Context, s *base.Scope, _ session.Obs
 	default:
 		return err
 	}
-	of(s).lostTokenSearched = true
+	of(s).searched = resolved.Snapshot.Fingerprint
 	return nil
 }

@@ -94,6 +94,9 @@ func (m *Method) startAuthorization(
 	if err != nil {
 		return err
 	}
+	if known, err := m.isClientKnown(ctx, s); err != nil || !known {
+		return err
+	}
 	attempt, err := oauth.NewAttempt(m.random, m.redirectURIs[0], m.wantedScopes(s))
 	if err != nil {
 		return err
@@ -109,6 +112,30 @@ func (m *Method) startAuthorization(
 		}
 		now := m.tools.Clock.Now()
 		state.Ask(&grant.Attempt{Attempt: attempt, URL: url, ExpiresAt: now.Add(grant.AttemptLifetime)}, now)
+		return nil
+	})
+}
+
+// isClientKnown reports whether the server still knows the session's registration. If an
+// administrator has deleted it, no person could consent: the session has to be registered again.
+func (m *Method) isClientKnown(ctx context.Context, s *base.Scope) (known bool, err error) {
+	state, _, err := m.grants.Read(ctx, s.Session)
+	if err != nil || state.Client == nil || state.Client.Static {
+		return err == nil, err
+	}
+	_, err = s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		known, err = m.oauthProvider(resolved).IsRegistered(ctx, state.Client.Registration)
+		return err
+	})
+	if err != nil || known {
+		return known, err
+	}
+	id := state.Client.ClientID
+	return false, m.changeGrant(ctx, s, func(state *grant.State) error {
+		if state.Client == nil || state.Client.ClientID != id || state.Grant != nil {
+			return base.Outdated("its grant has changed")
+		}
+		state.Client, state.Attempt = nil, nil
 		return nil
 	})
 }
@@ -163,11 +190,18 @@ func (m *Method) recordRefreshFailure(ctx context.Context, s *base.Scope, failed
 		return failed
 	}
 	// While settings are changing, a rejection is not final (B08).
-	dead := oauth.KindOf(failed).Reauthenticate() && !s.Conn.Settling()
+	kind := oauth.KindOf(failed)
+	dead := kind.Reauthenticate() && !s.Conn.Settling()
 	err := m.changeGrant(ctx, s, func(state *grant.State) error {
 		state.Intent = nil
 		if dead {
-			state.End(string(oauth.KindOf(failed)), oauth.Summary(failed), m.tools.Clock.Now())
+			state.End(string(kind), oauth.Summary(failed), m.tools.Clock.Now())
+		}
+		if c := state.Client; dead && kind == oauth.InvalidClient && c != nil && !c.Static {
+			if err := m.deregisterClient(ctx, s, c); err != nil {
+				return err
+			}
+			state.Client = nil // register again (B68)
 		}
 		return nil
 	})

@@ -5,7 +5,7 @@
 {{ template "doc" $type.Doc }}
 {{- if $type.IsAlias }}
 
-A {{ markdownRenderTypeLink $type.UnderlyingType }}. {{ template "limits" $type.Validation }}
+A {{ markdownRenderTypeLink $type.UnderlyingType }}.{{ template "limits" $type.Validation }}
 {{- end }}
 {{- range index $type.Markers "kubebuilder:validation:XValidation" }}
 
@@ -47,24 +47,24 @@ Used by: {{ range $i, $reference := $type.SortedReferences }}{{ if $i }}, {{ end
 {{ . | trim | replace "<" "&lt;" | replace "*" "\\*" | replace "|" "\\|" | replace "\n\n" "<br>" | replace "\n" " " }}
 {{- end -}}
 
-{{- /* What the schema says of a value without a rule: a sentence for each. */ -}}
+{{- /* What the schema says of a value without a rule: a sentence for each, after a space. How
+   many there may be, and how high a number may be, is in the descriptions (test/docs). */ -}}
 {{- define "limits" -}}
 {{- $sentences := dict
-	"MaxItems" "Items: %s at most." "MinItems" "Items: %s at least."
 	"MaxLength" "Characters: %s at most." "MinLength" "Characters: %s at least."
 	"items:MaxLength" "Characters of an item: %s at most." "items:MinLength" "Characters of an item: %s at least."
-	"MaxProperties" "Entries: %s at most." "Maximum" "At most %s." "Minimum" "At least %s."
 	"Enum" "One of %s." -}}
+{{- $described := list "MaxItems" "MinItems" "MaxProperties" "Maximum" "Minimum" "Optional" "Required" -}}
 {{- $all := list -}}
 {{- range . -}}
 {{- $name := regexFind "^.*:" . | trimSuffix ":" -}}
-{{- $value := trimPrefix (printf "%s: " $name) . | replace "1e+06" "1000000" -}}
+{{- $value := trimPrefix (printf "%s: " $name) . -}}
 {{- if hasKey $sentences $name -}}
 {{- if eq $name "Enum" }}{{ $value = $value | trimAll "[]" | splitList " " | join "`, `" | printf "`%s`" }}{{ end -}}
 {{- $all = append $all (printf (get $sentences $name) $value) -}}
-{{- else if not (has $name (list "Optional" "Required")) -}}
+{{- else if not (has $name $described) -}}
 {{- fail (printf "the template type.tpl has no sentence for %q" .) -}}
 {{- end -}}
 {{- end -}}
-{{- join " " $all -}}
+{{- range $all }} {{ . }}{{ end -}}
 {{- end -}}

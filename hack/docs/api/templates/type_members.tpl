@@ -9,7 +9,7 @@
 {{- else }} {{ template "text" .Doc }}
 {{- $limits := list -}}
 {{- range .Validation }}{{ if not (has . (append $type.Validation "Optional: {}")) }}{{ $limits = append $limits . }}{{ end }}{{ end -}}
-{{- if $limits }} {{ template "limits" $limits }}{{ end -}}
+{{- template "limits" $limits -}}
 {{- if ne (toJson (index .Markers $rules)) (toJson (index $type.Markers $rules)) -}}
 {{- range index .Markers $rules }}<br>Rule: {{ template "text" .Message }}.{{ end -}}
 {{- end -}}

@@ -115,8 +115,8 @@ func TestSeededServer(t *testing.T) {
 	if got := getStatus(t, server.url+"/api/v2/users/me", token); got != http.StatusForbidden {
 		t.Errorf("without the header: %d", got)
 	}
-	if got := getStatus(t, server.url+"/api/v2/auth/scopes", token, "X-Gate", "a=b"); got != http.StatusNotFound {
-		t.Errorf("NEW route in R30: %d", got)
+	if got := getStatus(t, server.url+"/api/v2/users/absent", token, "X-Gate", "a=b"); got != http.StatusBadRequest {
+		t.Errorf("an unknown user in R30: %d", got)
 	}
 	if got := getStatus(t, server.adminURL+"/users", ""); got != http.StatusOK {
 		t.Errorf("administration: %d", got)
@@ -153,12 +153,12 @@ func TestServerWithClientCertificates(t *testing.T) {
 
 func TestServerWithOAuth2Provider(t *testing.T) {
 	t.Parallel()
-	for _, profile := range []string{"R30", "NEW"} {
+	for profile, off := range map[string][2]int{"R30": {200, 403}, "MID": {403, 403}, "NEW": {404, 404}} {
 		for _, tc := range []struct {
 			flags                 []string
 			metadata, registering int
 		}{
-			{nil, http.StatusNotFound, http.StatusNotFound},
+			{nil, off[0], off[1]},
 			{[]string{"--oauth2-provider"}, http.StatusOK, http.StatusMethodNotAllowed},
 		} {
 			server := launchServer(t, append(tc.flags, "--profile", profile)...)

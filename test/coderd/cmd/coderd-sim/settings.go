@@ -64,7 +64,7 @@ func parseSettings(args []string, errOut io.Writer) (*settings, error) {
 	f.BoolVar(&s.anyInterface, "any-interface", false,
 		"let --listen be of any interface: for a pod, which has a network of its own")
 	f.StringVar(&s.adminListen, "admin-listen", "127.0.0.1:0", "loopback address of the administration")
-	f.StringVar(&profile, "profile", string(coderd.ProfileNew), "server generation: R30 or NEW")
+	f.StringVar(&profile, "profile", string(coderd.ProfileNew), "server generation: R30, MID or NEW")
 	f.StringVar(&s.options.AccessURL, "access-url", "", "the deployment's external URL")
 	f.IntVar(&s.options.APIRateLimit, "api-rate-limit", 0, "requests per minute; 0 is the default of 512, negative is off")
 	f.BoolVar(&s.options.DisableExpiryRefresh, "disable-expiry-refresh", false, "no session slides")
@@ -104,7 +104,7 @@ func (s *settings) checkFlags(rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return errArgs
-	case s.options.Profile != coderd.ProfileR30 && s.options.Profile != coderd.ProfileNew:
+	case !s.options.Profile.IsKnown():
 		return errProfile
 	case (s.tlsCert == "") != (s.tlsKey == ""):
 		return errPair

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"testing"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/declared"
+)
+
+func TestEveryAuthMethodHasItsActions(t *testing.T) {
+	t.Parallel()
+	methods := authMethods(nil, APIAccess{}, Options{})
+	for _, name := range declared.StringConstants(t, "api/v1alpha1/names.go", "AuthMethod") {
+		if methods[v1alpha1.AuthMethod(name)] == nil {
+			t.Errorf("authMethods has no actions for sessions with the auth method %s", name)
+		}
+	}
+}

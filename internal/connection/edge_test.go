@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package connection_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"k8s.io/utils/clock"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+)
+
+// B122: what an edge refuses says nothing about a token, which is not refreshed because of it.
+func TestRefusalsOfAnEdgeAreNotAboutTheToken(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		edge   coderd.Edge
+		reason string
+		named  []string
+	}{
+		"401": {coderd.Edge{RefusalStatus: http.StatusUnauthorized}, v1alpha1.ReasonEdgeRefused,
+			[]string{"headers", "tls", "401"}},
+		"403": {coderd.Edge{}, v1alpha1.ReasonEdgeRefused, []string{"headers", "tls", "403"}},
+		"another origin": {coderd.Edge{RefusalLocation: "https://login.example.test/start?for=ada"},
+			v1alpha1.ReasonRedirected, []string{"https://login.example.test ", "url", "headers"}},
+		"another path": {coderd.Edge{RefusalLocation: "/login"}, v1alpha1.ReasonRedirected, []string{"127.0.0.1"}},
+		"502":          {coderd.Edge{RefusalStatus: http.StatusBadGateway}, v1alpha1.ReasonUnreachable, []string{"502"}},
+		"413": {coderd.Edge{RefusalStatus: http.StatusRequestEntityTooLarge}, v1alpha1.ReasonUnexpectedAnswer,
+			[]string{"413"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+			value, _ := s.createToken()
+			s.ln.UpdateEdge(func(e *coderd.Edge) {
+				*e = tc.edge
+				e.RequiredHeaders = map[string]string{"X-Edge": "yes"}
+			})
+			g := &guest{tokens: []string{value, value}}
+			_, err := s.DoAs(t.Context(), g, askMe)
+			v := connection.ResultOf(err)
+			if v.Reason != tc.reason || v.AboutCaller || g.refreshes != 0 {
+				t.Errorf("got %+v after %d refreshes, want %s", v, g.refreshes, tc.reason)
+			}
+			for _, word := range tc.named {
+				if !strings.Contains(v.Message, word) {
+					t.Errorf("%q does not name %q", v.Message, word)
+				}
+			}
+		})
+	}
+}
+
+// B122: nginx completes the TLS handshake and answers 400.
+func TestCertificatesThatAPageRefuses(t *testing.T) {
+	t.Parallel()
+	s := newSecure(t, coderd.ListenOptions{Edge: coderd.Edge{RefuseCertificatesByPage: true}})
+	s.mustAsk()
+	other, err := certs.NewAuthority("other", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ln.UpdateEdge(func(e *coderd.Edge) { e.ClientCAs = other.Pool() })
+	if v := connection.ResultOf(s.askServer(t.Context())); v.Reason != v1alpha1.ReasonCertificateRejected ||
+		!v.AboutCaller || !strings.Contains(v.Message, "authority") {
+		t.Errorf("another authority: %+v", v)
+	}
+	s.editSpec(func(d *v1alpha1.CoderDeploymentSpec) { d.TLS.ClientCertificateSecretName = "" })
+	s.mustResolve()
+	if v := connection.ResultOf(s.askServer(t.Context())); v.Reason != v1alpha1.ReasonCertificateRequired ||
+		!v.AboutCaller {
+		t.Errorf("no certificate: %+v", v)
+	}
+}
