@@ -142,6 +142,22 @@ func TestTheLastActionEndsThePass(t *testing.T) {
 	}
 }
 
+// A cache that lags behind the removal of the finalizer starts no further pass. Another object of the
+// same name has passes of its own.
+func TestNoPassFollowsTheLastAction(t *testing.T) {
+	t.Parallel()
+	w := newToy(t)
+	w.kind.decide = func(failure.Set) reconcile.Step { return reconcile.Step{Action: "RemoveFinalizer", Last: true} }
+	w.pass()
+	if result := w.pass(); result != (ctrl.Result{}) {
+		t.Errorf("the result is %+v", result)
+	}
+	w.wantCalls("observe", 1)
+	w.api.object = newObject("second", "20")
+	w.pass()
+	w.wantCalls("observe", 2)
+}
+
 // A plan that leaves status as it is announces nothing either.
 func TestASkippedReport(t *testing.T) {
 	t.Parallel()

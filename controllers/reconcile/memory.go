@@ -32,6 +32,9 @@ type memory[M any] struct {
 	reportedVersion string
 	// priority is the one that the last pass returned.
 	priority int
+	// ended is set once the finalizer is removed, although the cache may still have the object with
+	// it. An object that is being deleted gets no finalizer back.
+	ended bool
 }
 
 // failed is a failure with how often in a row its action has failed.
