@@ -204,6 +204,27 @@ func TestAStatusThatCannotBeWritten(t *testing.T) {
 	warned(1)
 }
 
+// A status that could not be written is nothing to decide about: it neither holds other actions back
+// nor is it what the next status says.
+func TestAFailedReportIsNoFactOfTheNextDecision(t *testing.T) {
+	t.Parallel()
+	w := newToy(t)
+	w.api.patch = func() error { return errOfAPI }
+	w.wantRequeues(time.Second, 2*time.Second)
+	w.clock.SetTime(w.clock.Now().Add(-time.Second)) // an event wakes the object
+	w.kind.decide = func(failures failure.Set) reconcile.Step {
+		if w.kind.count("act Mint") > 0 {
+			return reconcile.Step{}
+		}
+		return unlessFailed("Mint")(failures)
+	}
+	w.pass()
+	w.wantCalls("act Mint", 1)
+	if w.kind.failures != nil {
+		t.Errorf("failures: %+v", w.kind.failures)
+	}
+}
+
 // A status patch that finds no object means that it was deleted although it had a finalizer, or while
 // that was being added.
 func TestAnObjectThatVanished(t *testing.T) {
