@@ -36,7 +36,10 @@ func TestThePlaceOfAPassIsReleased(t *testing.T) {
 			w.api.patch = func() error { return apierrors.NewNotFound(resource, toyName.Name) }
 		},
 		"the last action": func(w *toyWorld) {
-			w.kind.decide = func(failure.Set) reconcile.Step { return reconcile.Step{Action: "RemoveFinalizer", Last: true} }
+			w.kind.decide = func(failure.Set) reconcile.Step {
+				w.api.object = newObject("another", "20") // for the second pass
+				return reconcile.Step{Action: "RemoveFinalizer", Last: true}
+			}
 		},
 		"a skipped report": func(w *toyWorld) {
 			w.kind.decide = func(failure.Set) reconcile.Step { return reconcile.Step{SkipReport: true} }

@@ -141,6 +141,9 @@ func (l *Loop[T, M, S, O, P]) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, err
 	}
 	m := l.memoryOf(ctx, object)
+	if m.ended {
+		return ctrl.Result{}, nil // its deletion is the next event
+	}
 	if m.isNewerThan(object) {
 		return l.requeueSoon(), nil
 	}
@@ -178,6 +181,7 @@ func (l *Loop[T, M, S, O, P]) runPass(ctx context.Context, p *pass[T, M, S]) ctr
 		}
 		p.memory.clearFailure(step.Action)
 		if step.Last {
+			p.memory.ended = true
 			return ctrl.Result{}
 		}
 	}

@@ -142,6 +142,22 @@ func TestTheLastActionEndsThePass(t *testing.T) {
 	}
 }
 
+// A cache that lags behind the removal of the finalizer starts no further pass. Another object of the
+// same name has passes of its own.
+func TestNoPassFollowsTheLastAction(t *testing.T) {
+	t.Parallel()
+	w := newToy(t)
+	w.kind.decide = func(failure.Set) reconcile.Step { return reconcile.Step{Action: "RemoveFinalizer", Last: true} }
+	w.pass()
+	if result := w.pass(); result != (ctrl.Result{}) {
+		t.Errorf("the result is %+v", result)
+	}
+	w.wantCalls("observe", 1)
+	w.api.object = newObject("second", "20")
+	w.pass()
+	w.wantCalls("observe", 2)
+}
+
 // A plan that leaves status as it is announces nothing either.
 func TestASkippedReport(t *testing.T) {
 	t.Parallel()
@@ -186,6 +202,27 @@ func TestAStatusThatCannotBeWritten(t *testing.T) {
 	w.api.patch = func() error { return errForbid }
 	w.wantRequeues(second, 2*second)
 	warned(1)
+}
+
+// A status that could not be written is nothing to decide about: it neither holds other actions back
+// nor is it what the next status says.
+func TestAFailedReportIsNoFactOfTheNextDecision(t *testing.T) {
+	t.Parallel()
+	w := newToy(t)
+	w.api.patch = func() error { return errOfAPI }
+	w.wantRequeues(time.Second, 2*time.Second)
+	w.clock.SetTime(w.clock.Now().Add(-time.Second)) // an event wakes the object
+	w.kind.decide = func(failures failure.Set) reconcile.Step {
+		if w.kind.count("act Mint") > 0 {
+			return reconcile.Step{}
+		}
+		return unlessFailed("Mint")(failures)
+	}
+	w.pass()
+	w.wantCalls("act Mint", 1)
+	if w.kind.failures != nil {
+		t.Errorf("failures: %+v", w.kind.failures)
+	}
 }
 
 // A status patch that finds no object means that it was deleted although it had a finalizer, or while

@@ -32,6 +32,9 @@ type memory[M any] struct {
 	reportedVersion string
 	// priority is the one that the last pass returned.
 	priority int
+	// ended is set once the finalizer is removed, although the cache may still have the object with
+	// it. An object that is being deleted gets no finalizer back.
+	ended bool
 }
 
 // failed is a failure with how often in a row its action has failed.
@@ -121,11 +124,12 @@ func (m *memory[M]) retryIfChanged(inputs string) {
 }
 
 // openFailures returns the failures whose action may not be tried again in a pass that started at
-// the given time.
+// the given time. That of the status update is none of them: it says nothing about the object, it
+// would be over when a status says it, and the update follows each decision anyway.
 func (m *memory[M]) openFailures(start time.Time) failure.Set {
 	var open failure.Set
 	for _, f := range m.failures {
-		if f.RetryTime.After(start) {
+		if f.Action != reportAction && f.RetryTime.After(start) {
 			open = append(open, f.Failure)
 		}
 	}
@@ -142,8 +146,8 @@ func (m *memory[M]) mustWait(action string, start time.Time) bool {
 // nextRetry returns when the first open failure may be tried again, and whether the server or the
 // rate limit has named that time. A zero time means that there is none.
 func (m *memory[M]) nextRetry(start time.Time) (next time.Time, named bool) {
-	for _, f := range m.openFailures(start) {
-		if f.Class != failure.ConfigChanging && (next.IsZero() || f.RetryTime.Before(next)) {
+	for _, f := range m.failures {
+		if f.RetryTime.After(start) && f.Class != failure.ConfigChanging && (next.IsZero() || f.RetryTime.Before(next)) {
 			next, named = f.RetryTime, f.Class == failure.Wait && f.RetryAfter > 0
 		}
 	}

@@ -262,7 +262,7 @@ type outcome struct {
 	Ready, Authenticated, Synced, Cut string
 	Suspended                         string // the reason
 	Wake                              time.Duration
-	Retiring                          map[string]time.Duration
+	Pending                           map[string]time.Duration // tokens pending revocation, with the time until then
 	Abandoned                         []string
 }
 
@@ -296,10 +296,10 @@ func outcomeOf(o Observation, p Plan) outcome {
 		got.Wake = p.RequeueAt.Sub(o.Now)
 	}
 	for _, t := range p.PendingRevocations {
-		if got.Retiring == nil {
-			got.Retiring = map[string]time.Duration{}
+		if got.Pending == nil {
+			got.Pending = map[string]time.Duration{}
 		}
-		got.Retiring[t.ID] = t.RevokeTime.Sub(o.Now)
+		got.Pending[t.ID] = t.RevokeTime.Sub(o.Now)
 	}
 	return got
 }

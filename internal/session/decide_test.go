@@ -27,11 +27,11 @@ func TestPolicies(t *testing.T) {
 	broken := func(o *Observation) { o.TemplateError = "template .netrc: no such field" }
 	checkRows(t, map[string]row{
 		"B15 paused: no request, no write": {
-			due(withPause), outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t4": 5 * time.Minute}},
+			due(withPause), outcome{Ready: "False Paused", Pending: map[string]time.Duration{"t4": 5 * time.Minute}},
 		},
 		"B15 paused: what is due is not revoked": {
 			with(withPause, withPendingRevocation("t3", -time.Hour)),
-			outcome{Ready: "False Paused", Retiring: map[string]time.Duration{"t3": -time.Hour}},
+			outcome{Ready: "False Paused", Pending: map[string]time.Duration{"t3": -time.Hour}},
 		},
 		"B15 paused: an withNewGeneration Secret stays edited": {
 			with(withPause, withSecret(func(s *Secret) { s.InSync = false })), outcome{Ready: "False Paused"},
@@ -63,7 +63,7 @@ func TestPolicies(t *testing.T) {
 		"B22 a template that cannot be rendered: nothing is minted for it": {
 			due(broken), outcome{
 				Ready: "False ConfigInvalid", Synced: "False TemplateInvalid",
-				Retiring: map[string]time.Duration{"t4": 5 * time.Minute}, Wake: 5 * time.Minute,
+				Pending: map[string]time.Duration{"t4": 5 * time.Minute}, Wake: 5 * time.Minute,
 			},
 		},
 		"what was minted stays until there is a grant": {

@@ -24,7 +24,7 @@ func TestDeletion(t *testing.T) {
 	})
 	waiting := outcome{
 		RevokeAll: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute,
-		Retiring: map[string]time.Duration{"t4": 0},
+		Pending: map[string]time.Duration{"t4": 0},
 	}
 	checkRows(t, map[string]row{
 		"the Secret goes first":                   {with(), outcome{Do: DeleteSecret}},
@@ -33,7 +33,7 @@ func TestDeletion(t *testing.T) {
 			with(statusForgotten, withoutServerTokens),
 			outcome{
 				RevokeAll: true, Ready: "False Terminating", Wake: time.Second,
-				Retiring: map[string]time.Duration{"t4": 0},
+				Pending: map[string]time.Duration{"t4": 0},
 			},
 		},
 		"a status that cannot be written does not keep the session for ever": {
@@ -76,14 +76,14 @@ func TestDeletion(t *testing.T) {
 			with(secretGone, withDeployment(func(d *Deployment) { *d = Deployment{} })),
 			outcome{
 				RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute,
-				Retiring: map[string]time.Duration{"t4": 0},
+				Pending: map[string]time.Duration{"t4": 0},
 			},
 		},
 		"the wait ends with the timeout": {
 			with(secretGone, withDeletion(9*time.Minute), failedTo(FindLostToken, failure.Transient, "")),
 			outcome{
 				RevokeAll: true, Ready: "False AwaitingDeployment", Wake: time.Minute,
-				Retiring: map[string]time.Duration{"t4": 0},
+				Pending: map[string]time.Duration{"t4": 0},
 			},
 		},
 		"after the timeout the session goes, and names the tokens that are left": {

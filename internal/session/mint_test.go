@@ -110,8 +110,8 @@ func TestDecideMint(t *testing.T) {
 			),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown Verifying", Synced: "True Synced", Backoff: true,
-				Wake:     interval,
-				Retiring: map[string]time.Duration{"t3": 5 * time.Minute},
+				Wake:    interval,
+				Pending: map[string]time.Duration{"t3": 5 * time.Minute},
 			},
 		},
 		"B40 after a crash before the status, the user is pinned first": {

@@ -55,7 +55,7 @@ func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 			with(withSecret(func(s *Secret) { *s = Secret{} })),
 			but(
 				noSecret,
-				func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 5 * time.Minute} },
+				func(o *outcome) { o.Wake, o.Pending = interval, map[string]time.Duration{"t4": 5 * time.Minute} },
 			),
 		},
 		"the value is gone": {with(withSecret(func(s *Secret) { s.ValueGone = true })), gone},

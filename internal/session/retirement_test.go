@@ -67,14 +67,14 @@ func TestRetirement(t *testing.T) {
 		"first status records it": {with(idle), recorded},
 		"B40 nothing is revoked with that": {
 			with(idle, withPendingRevocation("t3", time.Minute)),
-			outcome{Ready: "False Retired", Wake: time.Second, Retiring: map[string]time.Duration{"t3": time.Minute}},
+			outcome{Ready: "False Retired", Wake: time.Second, Pending: map[string]time.Duration{"t3": time.Minute}},
 		},
 		"then the Secret goes": {with(isRetired, idle), outcome{Do: DeleteSecret}},
 		"not before status names its token": {
 			with(isRetired, func(o *Observation) { o.Session.Status.Token = nil }),
 			outcome{
 				RevokeAll: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent", Cut: "absent",
-				Wake: time.Second, Retiring: map[string]time.Duration{"t4": 0},
+				Wake: time.Second, Pending: map[string]time.Duration{"t4": 0},
 			},
 		},
 		"then the token": {
@@ -123,7 +123,7 @@ func TestRetirement(t *testing.T) {
 			without(withPendingRevocation("t4", 0), failedTo(Revoke, failure.Transient, "")),
 			outcome{
 				RevokeAll: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent",
-				Cut: "absent", Retiring: map[string]time.Duration{"t4": 0}, Wake: interval,
+				Cut: "absent", Pending: map[string]time.Duration{"t4": 0}, Wake: interval,
 			},
 		},
 		"a workspace that was watched is not looked at": {

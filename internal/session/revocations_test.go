@@ -19,9 +19,9 @@ func TestPendingRevocations(t *testing.T) {
 	statusNames := func(id string, serial int64) option {
 		return func(o *Observation) { o.Session.Status.Token.ID, o.Session.Status.Token.Serial = id, serial }
 	}
-	fine := func(retiring map[string]time.Duration, wake time.Duration) outcome {
+	fine := func(pending map[string]time.Duration, wake time.Duration) outcome {
 		o := activeOutcome(wake)
-		o.Retiring = retiring
+		o.Pending = pending
 		return o
 	}
 	checkRows(t, map[string]row{
@@ -72,15 +72,15 @@ func TestPendingRevocations(t *testing.T) {
 			steady(withPendingRevocation("t3", 0), withDeployment(func(d *Deployment) { d.Result = unreachable })),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval,
-				Retiring: map[string]time.Duration{"t3": 0},
+				Pending: map[string]time.Duration{"t3": 0},
 			},
 		},
 		"a revocation that fails is retried, and does not affect the credential": {
 			steady(withPendingRevocation("t3", 0), failedTo(Revoke, failure.Transient, "")),
 			outcome{
 				Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent",
-				Wake:     interval,
-				Retiring: map[string]time.Duration{"t3": 0},
+				Wake:    interval,
+				Pending: map[string]time.Duration{"t3": 0},
 			},
 		},
 		"mint to token: the minted one gets its overlap": {
@@ -142,17 +142,17 @@ func TestRevokeEverything(t *testing.T) {
 		},
 		"B40 a token that nothing but the Secret names is noted before the Secret goes": {
 			with(statusForgotten, withoutServerTokens),
-			but(func(o *outcome) { o.Wake, o.Retiring = time.Second, map[string]time.Duration{"t4": 0} }),
+			but(func(o *outcome) { o.Wake, o.Pending = time.Second, map[string]time.Duration{"t4": 0} }),
 		},
 		"B40 then the Secret goes": {with(statusForgotten, withoutServerTokens, withPendingRevocation("t4", 0)),
 			outcome{Do: DeleteSecret}},
 		"the server cannot be asked": {
 			with(secretGone, withDeployment(func(d *Deployment) { d.Result = unreachable })),
-			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),
+			but(func(o *outcome) { o.Wake, o.Pending = interval, map[string]time.Duration{"t4": 0} }),
 		},
 		"the Secret could not be deleted: the token stays until it is": {
 			with(failedTo(DeleteSecret, failure.Transient, "")),
-			but(func(o *outcome) { o.Wake, o.Retiring = interval, map[string]time.Duration{"t4": 0} }),
+			but(func(o *outcome) { o.Wake, o.Pending = interval, map[string]time.Duration{"t4": 0} }),
 		},
 		"B23 a foreign Secret is left alone, and nothing stays minted": {
 			newSession(

@@ -176,16 +176,19 @@ func TestForgeryProtection(t *testing.T) { // A.3
 	for name, tc := range map[string]struct {
 		method, path string
 		cookie       bool
+		header       string
 		status       int
 	}{
-		"A.3 a cookie may read":             {"GET", me, true, 200},
-		"A.3 a cookie may not change":       {"POST", "/api/v2/users/me/keys", true, 400},
-		"A.3 a header without cookie may":   {"POST", "/api/v2/users/me/keys", false, 201},
-		"A.3 a cookie may not delete":       {"DELETE", "/api/v2/users/me/keys/abcdefghij", true, 400},
-		"A.3 a header may ask for deletion": {"DELETE", "/api/v2/users/me/keys/abcdefghij", false, 404},
+		"A.3 a cookie may read":             {"GET", me, true, "", 200},
+		"A.3 a cookie may not change":       {"POST", "/api/v2/users/me/keys", true, "", 400},
+		"A.3 nor beside another header":     {"POST", "/api/v2/users/me/keys", true, w.ownerToken, 400},
+		"A.3 it may beside the same header": {"POST", "/api/v2/users/me/keys", true, w.adaToken, 201},
+		"A.3 a header without cookie may":   {"POST", "/api/v2/users/me/keys", false, w.adaToken, 201},
+		"A.3 a cookie may not delete":       {"DELETE", "/api/v2/users/me/keys/abcdefghij", true, "", 400},
+		"A.3 a header may ask for deletion": {"DELETE", "/api/v2/users/me/keys/abcdefghij", false, w.adaToken, 404},
 	} {
 		t.Run(name, func(t *testing.T) {
-			req := w.newRequest(tc.method, tc.path, w.adaToken, "")
+			req := w.newRequest(tc.method, tc.path, tc.header, "")
 			if tc.cookie {
 				addCookie(req, w.adaToken)
 			}

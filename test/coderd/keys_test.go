@@ -83,12 +83,12 @@ func TestKeyByIDAndByName(t *testing.T) { // B.5
 	eachProfile(t, func(t *testing.T, profile coderd.Profile) {
 		w := newWorld(t, coderd.Options{Profile: profile})
 		_, bobToken, _ := w.createUser(coderd.UserOptions{Username: "bob"})
-		value, id := w.mintToken("ada", w.ownerToken, `{"token_name":"a/b","lifetime":3600000000000}`)
+		value, id := w.mintToken("ada", w.ownerToken, `{"token_name":"a b","lifetime":3600000000000}`)
 		w.want(http.StatusOK, "GET", "/api/v2/users/me/keys/"+id, w.ownerToken, "") // under any readable user
 		w.want(http.StatusNotFound, "GET", "/api/v2/users/me/keys/"+id, bobToken, "")
 		w.want(http.StatusNotFound, "GET", "/api/v2/users/me/keys/abcdefghij", w.ownerToken, "")
-		w.want(http.StatusOK, "GET", "/api/v2/users/ada/keys/tokens/a%2Fb", w.ownerToken, "")
-		w.want(http.StatusNotFound, "GET", "/api/v2/users/me/keys/tokens/a%2Fb", w.ownerToken, "") // scoped to the user
+		w.want(http.StatusOK, "GET", "/api/v2/users/ada/keys/tokens/a%20b", w.ownerToken, "")
+		w.want(http.StatusNotFound, "GET", "/api/v2/users/me/keys/tokens/a%20b", w.ownerToken, "") // scoped to the user
 		if key := w.getKey("ada", id); key.LastUsed.After(time.Unix(0, 0)) {
 			t.Errorf("G.8: reading a key has used it at %v", key.LastUsed)
 		}
@@ -97,7 +97,7 @@ func TestKeyByIDAndByName(t *testing.T) { // B.5
 		w.want(http.StatusNotFound, "DELETE", "/api/v2/users/me/keys/"+id, bobToken, "")
 		w.want(http.StatusNoContent, "DELETE", "/api/v2/users/ada/keys/"+id, w.ownerToken, "")
 		w.want(http.StatusNotFound, "DELETE", "/api/v2/users/ada/keys/"+id, w.ownerToken, "")
-		w.want(http.StatusNotFound, "GET", "/api/v2/users/ada/keys/tokens/a%2Fb", w.ownerToken, "")
+		w.want(http.StatusNotFound, "GET", "/api/v2/users/ada/keys/tokens/a%20b", w.ownerToken, "")
 		got := w.want(http.StatusUnauthorized, "GET", me, value, "").decodeProblem()
 		if !strings.Contains(got.Detail, "invalid") {
 			t.Errorf("detail %q", got.Detail)

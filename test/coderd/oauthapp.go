@@ -137,7 +137,7 @@ func (c *call) wireApps(apps []*oauthApp) []appJSON {
 
 func (c *call) createApp() reply {
 	if !c.mayApp(actionCreate) {
-		return forbiddenReply()
+		return errorReply(http.StatusInternalServerError, "internal error while creating the app", "Forbidden")
 	}
 	var req appRequest
 	if refused := c.decodeBody(&req); refused != nil {
@@ -172,6 +172,10 @@ func (s *Server) newApp(name string) (*oauthApp, error) {
 func (c *call) pathApp(action string) (*oauthApp, *reply) {
 	rp := hiddenReply()
 	if !c.mayApp(actionRead) {
+		return nil, &rp
+	}
+	if _, err := uuid.Parse(c.request.PathValue("app")); err != nil {
+		rp = errorReply(http.StatusBadRequest, "the app must be a UUID", err.Error())
 		return nil, &rp
 	}
 	app := c.store.oauth.findApp(c.request.PathValue("app"))

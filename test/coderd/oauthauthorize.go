@@ -186,6 +186,9 @@ func (c *call) refuseAuthorization(a authorization, refused refusedAuthorization
 		})
 	}
 	if c.request.Method == http.MethodPost {
+		if refused.code == oauthInvalidClient {
+			return *c.invalidClient(refused.description)
+		}
 		return refused.toReply()
 	}
 	return pageReply(refused.status, failurePage, failurePageData{

@@ -17,10 +17,11 @@ type tokenRequest struct {
 	secret string // that the client presents; "" is none
 }
 
-// tokenParameters are the form's parameters that R30 knows; it refuses others. NEW ignores what it
-// does not know.
+// tokenParameters are the form's parameters that R30 and MID know; they refuse others. NEW ignores
+// what it does not know.
 var tokenParameters = []string{
 	"grant_type", "code", "redirect_uri", "client_id", "client_secret", "refresh_token", "code_verifier", "resource",
+	"scope",
 }
 
 // readTokenRequest parses the form and finds the app: by client_id in the query, then in the form,

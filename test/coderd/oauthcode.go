@@ -74,6 +74,9 @@ func (c *call) checkExchange(req tokenRequest) (secretID string, refused *reply)
 	if refused := req.requireParameters("code"); refused != nil {
 		return "", refused
 	}
+	if req.secret == "" && !c.opts.isNew() {
+		return "", badOAuthRequest("client_secret: missing")
+	}
 	verifier := req.form.Get("code_verifier")
 	if c.opts.isNew() && verifier != "" && !challengePattern.MatchString(verifier) {
 		return "", badOAuthRequest("code_verifier: must be 43 to 128 unreserved characters")

@@ -26,8 +26,8 @@ func (c *call) browserSession() *reply {
 		rp := reply{status: http.StatusSeeOther}.withHeader("Location", loginPath+"?"+query.Encode())
 		return &rp
 	}
-	if !c.mayGrant() {
-		rp := forbiddenReply()
+	if !c.mayGrant() { // a restricted token, such as a scoped one
+		rp := oauthFailure(http.StatusInternalServerError, oauthServerError, "internal error")
 		return &rp
 	}
 	return nil

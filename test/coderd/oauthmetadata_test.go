@@ -44,7 +44,7 @@ func TestProviderGate(t *testing.T) { // C.1
 				t.Errorf("%s %s: message %q", request[0], request[1], got)
 			}
 		}
-		p.want(byProfile(profile, 404, 200), "GET", settings, p.ownerToken, "")
+		p.want(byProfile(profile, 403, 200), "GET", settings, p.ownerToken, "")
 		if !p.server.AcceptsToken(tokens.AccessToken) {
 			t.Error("an access token has died with the provider")
 		}

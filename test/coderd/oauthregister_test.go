@@ -181,7 +181,7 @@ func TestPublicClients(t *testing.T) { // C.4, I
 		p.clientID, p.secret = reg.ClientID, ""
 		res := p.postForm(tokenURL, p.exchangeForm(p.obtainCode()))
 		if !isNew(profile) {
-			p.wantError(res, http.StatusUnauthorized, "invalid_client")
+			p.wantError(res, http.StatusBadRequest, "invalid_request")
 			return
 		}
 		tokens := p.wantTokens(res)

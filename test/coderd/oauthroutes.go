@@ -78,7 +78,7 @@ func (c *call) noSuchOAuthRoute(mux *http.ServeMux, root string) reply {
 	if !c.otherMethods(mux, root) {
 		return reply{status: http.StatusOK, html: htmlPage("Coder")}
 	}
-	return oauthFailure(http.StatusMethodNotAllowed, oauthInvalidRequest, "method not allowed")
+	return reply{status: http.StatusMethodNotAllowed}
 }
 
 // noStore is A.8: NEW forbids caching of the provider's answers, except for its metadata.

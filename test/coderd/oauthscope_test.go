@@ -96,13 +96,13 @@ func TestScopesThatAreWithdrawn(t *testing.T) { // C.7
 	p.wantAlive(tokens, true)                                                     // not at refresh
 }
 
-func TestRefreshInR30KnowsNoScope(t *testing.T) { // C.7
+func TestRefreshIgnoresScopesBeforeNew(t *testing.T) { // C.6
 	t.Parallel()
-	p := newProvider(t, coderd.ProfileR30)
-	tokens := p.obtainTokens()
-	form := p.refreshForm(tokens.RefreshToken, "scope", "workspace:read")
-	p.wantError(p.postForm(tokenURL, form), 400, "invalid_request")
-	p.wantAlive(tokens, true)
+	for _, profile := range []coderd.Profile{coderd.ProfileR30, coderd.ProfileMid} {
+		p := newProvider(t, profile)
+		form := p.refreshForm(p.obtainTokens().RefreshToken, "scope", "workspace:read")
+		p.want(http.StatusOK, "GET", me, p.wantTokens(p.postForm(tokenURL, form)).AccessToken, "")
+	}
 }
 
 func TestAudience(t *testing.T) { // C.9

@@ -45,7 +45,7 @@ func (c *call) exchangeToken() reply {
 	}
 }
 
-// refreshPair is the grant refresh_token. R30 does not check the client's secret. A refused request
+// refreshPair is the grant refresh_token. R30 and MID check neither the client nor its secret. A refused request
 // leaves the refresh token valid. Success replaces both tokens at once, without a grace period.
 func (c *call) refreshPair(req tokenRequest) reply {
 	if refused := req.requireParameters("refresh_token"); refused != nil {
@@ -64,7 +64,7 @@ func (c *call) refreshPair(req tokenRequest) reply {
 		secretID = id
 	}
 	grant := c.refreshGrant(req.form.Get("refresh_token"))
-	if grant == nil || grant.app != req.app {
+	if grant == nil || c.opts.isNew() && grant.app != req.app {
 		return badGrant("the refresh token is invalid, expired or used")
 	}
 	if resource != "" && resource != grant.audience {

@@ -115,6 +115,11 @@ func (s *Server) serveRoute(rt route, w http.ResponseWriter, r *http.Request) {
 	rp.writeTo(w)
 }
 
+// hasEncodedSlash reports whether a slash is part of a path element, which leads nowhere (A.1).
+func hasEncodedSlash(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(r.URL.EscapedPath()), "%2f")
+}
+
 func (s *Server) handleRoute(rt route, r *http.Request, body []byte, bodyErr error) (reply, http.Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,6 +128,9 @@ func (s *Server) handleRoute(rt route, r *http.Request, body []byte, bodyErr err
 	c.noStore()
 	if refused := c.checkLimits(rt); refused != nil {
 		return *refused, c.header
+	}
+	if strings.HasPrefix(r.URL.Path, apiRoot) && hasEncodedSlash(r) {
+		return routeNotFound(), c.header
 	}
 	if refused := c.checkPresence(rt); refused != nil {
 		return *refused, c.header
@@ -143,7 +151,7 @@ func (s *Server) handleRoute(rt route, r *http.Request, body []byte, bodyErr err
 
 // checkPresence refuses a request for a route that the server does not have.
 func (c *call) checkPresence(rt route) *reply {
-	if rt.provider {
+	if rt.provider || rt.path == settingsPath && !c.opts.isNew() {
 		if refused := c.providerGate(); refused != nil {
 			return refused
 		}
@@ -157,8 +165,8 @@ func (c *call) checkPresence(rt route) *reply {
 }
 
 // isForgeable is A.3: a state-changing call of the API with the session cookie needs a CSRF token.
-// This server issues none, so every such call is refused. A token in a header beside the cookie
-// makes no difference.
+// This server issues none, so every such call is refused, unless the same token is in the session
+// header, or any in Authorization.
 func (c *call) isForgeable() bool {
 	if !strings.HasPrefix(c.request.URL.Path, apiRoot) {
 		return false
@@ -167,7 +175,12 @@ func (c *call) isForgeable() bool {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return false
 	}
-	return c.hasSessionCookie()
+	cookie, err := c.request.Cookie(sessionCookie)
+	if err != nil || cookie.Value == "" || c.request.Header.Get(sessionHeader) == cookie.Value {
+		return false
+	}
+	scheme, _, _ := strings.Cut(c.request.Header.Get("Authorization"), " ")
+	return !strings.EqualFold(scheme, "Bearer")
 }
 
 func (c *call) hasSessionCookie() bool {
@@ -181,11 +194,11 @@ func csrfFailure() reply {
 
 // noSuchRoute tells a path that does not exist (404, A.1) from one that knows other methods (405).
 func (c *call) noSuchRoute(mux *http.ServeMux) reply {
-	if !c.otherMethods(mux, apiRoot) || c.absentRoute() {
+	if hasEncodedSlash(c.request) || !c.otherMethods(mux, apiRoot) || c.absentRoute() {
 		c.header.Del("Allow")
 		return routeNotFound()
 	}
-	return errorReply(http.StatusMethodNotAllowed, "method not allowed", "")
+	return reply{status: http.StatusMethodNotAllowed}
 }
 
 // otherMethods puts the methods that a path has routes for into Allow, and reports whether there

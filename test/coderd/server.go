@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,6 +125,10 @@ func exchangeOf(r *http.Request) *exchange {
 
 // ServeHTTP answers one request and logs it, even if the connection is cut.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// A trailing slash makes no difference (A.1).
+	if path := r.URL.Path; strings.HasPrefix(path, apiRoot) && path != apiRoot {
+		r.URL.Path = strings.TrimRight(path, "/")
+	}
 	ex := &exchange{entry: newLogEntry(s.Now(), r), listener: listenerOf(r)}
 	ex.entry.Route = s.routeOf(r)
 	out := &answerWriter{ResponseWriter: w, server: s}

@@ -30,7 +30,7 @@ func TestPublicEndpoints(t *testing.T) {
 		"A.1 unknown API route": {"GET", "/api/v2/nothing", 404, "application/json; charset=utf-8",
 			`{"message":"Route not found."}`},
 		"A.1 application":  {"GET", "/workspaces", 200, "text/html; charset=utf-8", "<title>Coder</title>"},
-		"B.1 wrong method": {"PATCH", "/api/v2/buildinfo", 405, "application/json; charset=utf-8", "not allowed"},
+		"B.1 wrong method": {"PATCH", "/api/v2/buildinfo", 405, "", ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

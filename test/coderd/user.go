@@ -72,8 +72,8 @@ type roleJSON struct {
 type userJSON struct {
 	ID              string     `json:"id"`
 	Username        string     `json:"username"`
-	Name            string     `json:"name"`
-	AvatarURL       string     `json:"avatar_url"`
+	Name            string     `json:"name,omitempty"`
+	AvatarURL       string     `json:"avatar_url,omitempty"`
 	Email           string     `json:"email"`
 	CreatedAt       time.Time  `json:"created_at"`
 	UpdatedAt       time.Time  `json:"updated_at"`

@@ -28,6 +28,9 @@ func (c *call) setStatus(status UserStatus) reply {
 	if !c.mayUpdateUser(u) || u.deleted {
 		return hiddenReply()
 	}
+	if u == c.key.user && status == StatusSuspended {
+		return errorReply(http.StatusBadRequest, "you cannot suspend yourself", "")
+	}
 	u.status, u.updatedAt = status, c.now
 	return jsonReply(http.StatusOK, u.toJSON())
 }

@@ -21,7 +21,7 @@ func TestUser(t *testing.T) { // B.2
 	})
 	got := decode[map[string]any](t, w.want(http.StatusOK, "GET", me, token, ""))
 	want := map[string]any{
-		"id": u.ID, "username": "Grace", "name": "Grace H", "avatar_url": "", "email": "grace@example.test",
+		"id": u.ID, "username": "Grace", "name": "Grace H", "email": "grace@example.test",
 		"created_at": "2026-02-20T10:00:00Z", "updated_at": "2026-02-20T10:00:00Z", "last_seen_at": "2026-02-20T10:00:00Z",
 		"status": "active", "login_type": "oidc", "organization_ids": []any{"7c9e6679-0000-4000-8000-0000000000aa"},
 		"roles": []any{map[string]any{"name": "user-admin", "display_name": "User Admin"}},

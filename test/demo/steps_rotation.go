@@ -60,7 +60,7 @@ func (d *demo) showRotation(ctx context.Context) error {
 func (d *demo) showSerial(ctx context.Context) error {
 	return d.kubectl.Show(ctx, "get", "cses", mintedSession, "-n", namespace, "-o",
 		"custom-columns=SERIAL:.status.token.serial,ID:.status.token.id,EXPIRES:.status.token.expirationTime,"+
-			"RETIRING:.status.pendingRevocations[*].id,REVOKED AFTER:.status.pendingRevocations[*].revokeTime")
+			"PENDING REVOCATION:.status.pendingRevocations[*].id,REVOKED AFTER:.status.pendingRevocations[*].revokeTime")
 }
 
 // showRevocation waits for the end of the overlap.

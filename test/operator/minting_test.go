@@ -70,7 +70,7 @@ func TestARotationHasNoGap(t *testing.T) {
 						t.Error("the old token was revoked before its overlap was over")
 					}
 					if s := w.CurrentSession("ci"); len(s.Status.PendingRevocations) == 0 {
-						t.Error("the old token is not listed as retiring")
+						t.Error("the old token is not among those pending revocation")
 					}
 				}
 				if w.Coder.AcceptsToken(first) {

@@ -86,7 +86,7 @@ func (w *operatorEnv) isRetired(name, reason, fragment string) wait.Check {
 		}
 		if r := s.Status.Retirement; r == nil || r.Reason != reason || s.Status.Token != nil ||
 			len(s.Status.PendingRevocations) > 0 {
-			return fmt.Errorf("session %s: retirement %+v, token %+v, retiring %+v", name, r, s.Status.Token,
+			return fmt.Errorf("session %s: retirement %+v, token %+v, pending revocations %+v", name, r, s.Status.Token,
 				s.Status.PendingRevocations)
 		}
 		if _, err := w.GetSecret(ctx, name); err == nil {
