@@ -54,7 +54,7 @@ func (w *watchdog) checkActivity() {
 	}
 	quiet := time.Duration(w.clock.Now().UnixNano() - w.heard.Load())
 	if quiet < silenceLimit {
-		w.setTimer(silenceLimit - quiet)
+		w.setTimer(min(silenceLimit, silenceLimit-quiet)) // the clock may have been set back
 		return
 	}
 	w.expired = true

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -128,6 +129,9 @@ func (w *simWorld) whole() bool {
 			return false
 		}
 		if next := s.Status.NextRefreshTime; next != nil && next.Sub(now) < 10*time.Minute {
+			return false
+		}
+		if meta.IsStatusConditionFalse(s.Status.Conditions, v1alpha1.ConditionTargetsRestarted) {
 			return false
 		}
 		secret := w.secretOf(s)

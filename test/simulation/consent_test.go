@@ -228,7 +228,8 @@ func (w *simWorld) losesAnswer(r *http.Request, body []byte) bool {
 // isRefresh returns the refresh token of a request to refresh a grant.
 func isRefresh(r *http.Request, body []byte) (token string, ok bool) {
 	form, err := url.ParseQuery(string(body))
-	ok = err == nil && r.Method == http.MethodPost && r.URL.Path == "/oauth2/tokens" && form.Get("grant_type") == "refresh_token"
+	ok = err == nil && r.Method == http.MethodPost && r.URL.Path == "/oauth2/tokens" &&
+		form.Get("grant_type") == "refresh_token"
 	return form.Get("refresh_token"), ok
 }
 

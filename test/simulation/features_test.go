@@ -22,7 +22,7 @@ type simFeatures struct {
 
 func featuresOf(seed uint64) simFeatures {
 	one := func(feature uint64) bool { return rand.New(rand.NewPCG(seed, feature)).IntN(5) < 2 }
-	return simFeatures{oauth: one(0xa0), refusals: one(0xa1)}
+	return simFeatures{oauth: one(0xa0), refusals: one(0xa1), clocks: one(0xa2), rollouts: one(0xa3)}
 }
 
 // sessions lists the sessions that are expected to exist.
@@ -58,7 +58,7 @@ func (f simFeatures) events() (all []func(*simWorld)) {
 func (w *simWorld) happens(what string) { w.count.happened[what]++ }
 
 // simEvents are the events of the features that must happen at least once in many seeds.
-var simEvents = slices.Concat(consentEvents, refusalEvents)
+var simEvents = slices.Concat(consentEvents, refusalEvents, clockEvents, rolloutEvents)
 
 // trials are the additional trials.
 func (f simFeatures) trials() (names []string) {

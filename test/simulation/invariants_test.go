@@ -61,6 +61,7 @@ func (w *simWorld) judgeSecret(before, after *corev1.Secret) {
 	if string(after.Data["CODER_SESSION_TOKEN"]) != value || string(after.Data["CODER_URL"]) != url {
 		w.fail("B22: the keys of Secret %s have different values", name)
 	}
+	w.rotated[client.ObjectKeyFromObject(after)] = w.clock.Now()
 	if value == "" {
 		return
 	}
@@ -78,7 +79,6 @@ func (w *simWorld) judgeSecret(before, after *corev1.Secret) {
 	case !strings.HasPrefix(token.name, "cso-") && !token.accepted:
 		w.fail("B42: Secret %s publishes a supplied token that was never accepted", name)
 	}
-	w.rotated[client.ObjectKeyFromObject(after)] = w.clock.Now()
 	if strings.HasPrefix(token.name, "cso-") {
 		w.rotations++
 	}
@@ -259,7 +259,8 @@ func (w *simWorld) settledTokens(published map[string]string) {
 	for _, c := range w.coders {
 		for id, key := range c.live() {
 			home := claimed[strings.Split(key.Name, "-")[2]]
-			if published[id] != "" || !used[c] || home != nil && home != c {
+			young := c.server.Now().Sub(key.CreatedAt) < simOrphanGrace // its clock was set back
+			if published[id] != "" || !used[c] || home != nil && home != c || home == nil && young {
 				continue
 			}
 			w.fail("B40: token %s (%s) of server %s is valid but belongs to no session", id, key.Name, c.http.URL)

@@ -29,7 +29,8 @@ type simRollout struct {
 }
 
 var rolloutEvents = []string{
-	"a rollout", "a rollout is stuck", "a workload is deleted in a rollout", "a workload is deleted", "a workload is created",
+	"a rollout", "a rollout is stuck", "a workload is deleted in a rollout",
+	"a workload is deleted", "a workload is created",
 }
 
 var rolloutChanges = []func(*simWorld){
@@ -165,8 +166,8 @@ func (w *simWorld) judgeRollout(before, after *appsv1.Deployment) {
 	w.rollOut(after.Name)
 }
 
-// judgeReaders checks that a token that is revoked is not used by pods that have yet to be restarted
-// (B43).
+// judgeReaders checks that a token that is revoked is not used by pods that have yet to be
+// restarted (B43).
 func (w *simWorld) judgeReaders(id string) {
 	s, ok := w.api.objects[ref{kindSession, key("coder", "roll")}].(*v1alpha1.CoderSession)
 	if !ok || s.DeletionTimestamp != nil || reasonOfSession(s) != v1alpha1.ReasonActive {

@@ -54,7 +54,8 @@ func simulate(seed uint64, verbose bool) (*simWorld, error) {
 	if len(w.problems) == 0 {
 		w.settled()
 	}
-	if len(w.problems) == 0 && w.retains {
+	// After a clock was wrong, activity that was recorded then may seem to be in the future for hours.
+	if len(w.problems) == 0 && w.retains && !w.features.clocks {
 		w.retired()
 	}
 	if len(w.problems) == 0 {
@@ -101,7 +102,8 @@ func (w *simWorld) tried() {
 //
 //	go test ./test/simulation -run TestRandomSchedules -seed=N
 //
-// B04 B05 B06 B07 B08 B09 B11 B22 B27 B28 B40 B41 B42 B43 B45 B47 B50 B53 B54 B67 B90 B94 B111 B115 B119
+// B04 B05 B06 B07 B08 B09 B11 B22 B27 B28 B40 B41 B42 B43 B45 B47 B50 B53 B54
+// B67 B90 B94 B111 B115 B119
 func TestRandomSchedules(t *testing.T) {
 	if *simSeed != 0 {
 		w, err := simulate(*simSeed, true)

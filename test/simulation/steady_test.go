@@ -111,6 +111,9 @@ func (w *simWorld) tellsWhatIsDue(before, after *v1alpha1.CoderSession) bool {
 			}
 		}
 	}
+	slices.SortStableFunc(want.PendingRevocations, func(a, b v1alpha1.PendingRevocation) int {
+		return a.RevokeTime.Compare(b.RevokeTime.Time)
+	})
 	return encoded(want) == encoded(after.Status)
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// operatorClock is the clock of the operator's machine. Its times are like those of time.Now: two of
-// them are compared by the monotonic clock, which nobody can set and which stands still while the
+// operatorClock is the clock of the operator's machine. Its times are like those of time.Now: two
+// of them are compared by the monotonic clock, which cannot be set and stands still while the
 // machine sleeps. Times that were stored are compared by the wall clock.
 type operatorClock struct {
 	*simClock
@@ -35,8 +35,8 @@ type rawTime struct {
 	loc  *time.Location
 }
 
-// withMonotonic adds a reading of the monotonic clock to a time. The standard library only does that
-// in time.Now.
+// withMonotonic adds a reading of the monotonic clock to a time. The standard library only does
+// that in time.Now.
 func withMonotonic(t time.Time, reading time.Duration) time.Time {
 	const fromUnixTo1885 = 2682288000 // seconds
 	raw := rawTime{

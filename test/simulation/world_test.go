@@ -63,7 +63,7 @@ type simWorld struct {
 	disturbed time.Time
 	// slept is how long the operator's machine has slept; drift is how far its clock is ahead.
 	slept, drift time.Duration
-	// rollouts of workloads, by name; rotated is when the Secret of a session last got a new token.
+	// rollouts of workloads, by name; rotated is when the Secret of a session was last written.
 	rollouts map[string]*simRollout
 	rotated  map[types.NamespacedName]time.Time
 	// consents is about people who consent.

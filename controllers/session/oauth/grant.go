@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -123,11 +124,12 @@ func (m *Method) viewGrant(ctx context.Context, s *base.Scope) (session.Grant, e
 		g.Ended, g.EndedReason, g.EndedAt, g.Consented = ended.Message, ended.Reason, ended.At, ended.Consented
 	}
 	if state.Intent != nil {
-		g.Spent = state.Intent.At
+		g.Spent = memoryOf(s).intended.notAfter(m.tools.Clock.Now(), state.Intent.At)
 	}
 	if held := state.Grant; held != nil {
 		g.Held, g.ID, g.Fingerprint = true, held.KeyID, memory.fingerprint
-		g.IssuedAt, g.ExpiresAt, g.Scopes = held.IssuedAt, held.ExpiresAt, held.Scopes
+		g.IssuedAt = memoryOf(s).issued.notAfter(m.tools.Clock.Now(), held.IssuedAt)
+		g.ExpiresAt, g.Scopes = held.ExpiresAt, held.Scopes
 		g.Refreshable = !held.RefreshToken.IsZero()
 		if wanted := m.wantedScopes(s); !held.Covers(wanted) {
 			g.Lacks = strings.Join(wanted, ", ")
@@ -141,6 +143,21 @@ func (m *Method) viewGrant(ctx context.Context, s *base.Scope) (session.Grant, e
 		}
 	}
 	return g, nil
+}
+
+// seenTime is a stored time by the operator's clock, and when this process has first seen it. It is
+// for a clock that was set back after the time was stored.
+type seenTime struct{ stored, seen time.Time }
+
+// notAfter returns the stored time, at the latest when it was first seen.
+func (t *seenTime) notAfter(now, stored time.Time) time.Time {
+	if !t.stored.Equal(stored) {
+		t.stored, t.seen = stored, now
+	}
+	if t.seen.Before(stored) {
+		return t.seen
+	}
+	return stored
 }
 
 // isRegistered reports whether the registration matches the current settings (B61, B73).

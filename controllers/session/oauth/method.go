@@ -43,6 +43,8 @@ type memory struct {
 	// refreshedAfterRefusal is the fingerprint of the token that it brought.
 	refusedRefresh        bool
 	refreshedAfterRefusal string
+	// issued is when the grant was issued, intended when a process intended to refresh it.
+	issued, intended seenTime
 	// forgottenIn is the pass that deleted the grant.
 	forgottenIn *base.Scope
 }
