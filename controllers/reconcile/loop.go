@@ -173,6 +173,7 @@ func (l *Loop[T, M, S, O, P]) runPass(ctx context.Context, p *pass[T, M, S]) ctr
 		if step.Action == "" || actions == maxActions || p.memory.mustWait(step.Action, p.start) {
 			return l.report(ctx, p, o, plan)
 		}
+		ctrl.LoggerFrom(ctx).V(1).Info("carrying out an action", "action", step.Action)
 		if err := l.kind.Act(ctx, p.state, o, plan); IsOutdated(err) {
 			return l.requeueOutdated(p.memory)
 		} else if err != nil {

@@ -33,25 +33,36 @@ var scenarios = map[string]func(*crashEnv) scenario{
 	"retirement":                     retireSession,
 	"return of a retired session":    returnOfARetiredSession,
 	"renewal on request":             renewalOnRequest,
+	"refused Secret":                 refusedSecret,
+	"retained Secret":                retainedSecret,
+	"bound to a workspace":           boundToAWorkspace,
+	"authorization":                  startAuthorization,
+	"interrupted refresh":            interruptedRefresh,
+	"end of a grant":                 endGrant,
+	"deletion with a grant":          deleteGranted,
+	"renewal of the own token":       renewOwnToken,
+	"deletion of a deployment":       deleteDeployment,
 }
 
 // B40, B41, B42, B43: after a crash at any outside call, and after an answer that
 // was lost, exactly one token lives and everything says so.
 func TestACrashAtAnyCallLeavesOneToken(t *testing.T) {
+	found := newCoverage(t)
 	for name, make := range scenarios {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			victims := runUndisturbed(t, name, make)
+			victims, actions := runUndisturbed(t, name, make)
+			found.addScenario(t, name, actions)
 			for _, what := range []fate{lostBefore, lostAfter, lostAnswer} {
 				for k, aim := range victims {
-					if !what.mattersTo(aim.call) {
+					if !what.mattersTo(aim.call) || !isChosen(name, what, k, aim) {
 						continue
 					}
 					t.Run(fmt.Sprintf("%s, k=%d", what, k+1), func(t *testing.T) {
 						t.Parallel()
 						label := fmt.Sprintf("%s, %s, k=%d of %d, %s", name, what, k+1, len(victims), aim)
 						w := newEnv(t, label)
-						w.runDisturbed(make(w), aim, what)
+						found.addPoint(name, w.runDisturbed(make(w), aim, what))
 					})
 				}
 			}
@@ -59,18 +70,21 @@ func TestACrashAtAnyCallLeavesOneToken(t *testing.T) {
 	}
 }
 
-// runUndisturbed runs a scenario without losing anything and returns its calls. What is
-// asked once an interval anyway is among them only where the scenario is about it.
-func runUndisturbed(t *testing.T, name string, prepare func(*crashEnv) scenario) []victim {
+// runUndisturbed runs a scenario without losing anything and returns its calls and actions. What is
+// asked once an interval anyway is among the calls only where the scenario is about it.
+func runUndisturbed(
+	t *testing.T, name string, prepare func(*crashEnv) scenario,
+) (victims []victim, actions []string) {
 	t.Helper()
 	w := newEnv(t, name+", undisturbed")
 	s := prepare(w)
 	o := w.startOperator()
 	s.prepare()
 	o.aimAt(victim{}, passes)
+	before := o.log.countLines()
 	s.trigger()
 	w.followUntilEnd(s, nil)
-	victims := o.possibleVictims()
+	victims, actions = o.possibleVictims(), o.log.findActions(before)
 	o.aimAt(victim{}, passes)
 	w.requireSettled(s, o)
 	o.stop()
@@ -80,14 +94,15 @@ func runUndisturbed(t *testing.T, name string, prepare func(*crashEnv) scenario)
 	if len(victims) == 0 {
 		t.Fatalf("%s: no calls", w.Label)
 	}
-	return victims
+	return victims, actions
 }
 
 // runDisturbed runs a scenario, sees to it that a call meets its fate, and to what
-// follows.
-func (w *crashEnv) runDisturbed(s scenario, aim victim, what fate) {
+// follows. It reports whether the call was made at all.
+func (w *crashEnv) runDisturbed(s scenario, aim victim, what fate) (met bool) {
 	w.T.Helper()
 	o := w.startOperator()
+	first := o
 	s.prepare()
 	o.aimAt(aim, what)
 	s.trigger()
@@ -98,6 +113,7 @@ func (w *crashEnv) runDisturbed(s scenario, aim victim, what fate) {
 	}
 	w.followUntilEnd(s, nil)
 	w.requireSettled(s, o)
+	return first.hasMetFate()
 }
 
 // followUntilEnd waits for the end of a scenario, or for the channel; on the way there is

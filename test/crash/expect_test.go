@@ -237,6 +237,13 @@ func (w *crashEnv) checkOthersUntouched(ctx context.Context) error {
 		return err
 	}
 	claimed := map[string]bool{}
+	var deployments v1alpha1.CoderDeploymentList
+	if err := w.Client.List(ctx, &deployments, client.InNamespace(w.Namespace)); err != nil {
+		return err
+	}
+	for i := range deployments.Items { // tokens that the operator renews for itself
+		claimed[names.SessionPrefix(string(deployments.Items[i].UID))] = true
+	}
 	for i := range list.Items {
 		claimed[names.SessionPrefix(string(list.Items[i].UID))] = true
 	}

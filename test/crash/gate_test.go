@@ -109,6 +109,10 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no operator of this test", http.StatusTeapot)
 		return
 	}
+	if r.Header.Get("Upgrade") != "" { // streams only say that something has changed
+		http.Error(w, "no streams pass this gate", http.StatusServiceUnavailable)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)

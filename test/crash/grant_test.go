@@ -54,13 +54,18 @@ func (w *crashEnv) newReplica() http.Handler {
 	})
 }
 
-// createGranted makes the session ci, for which ada has consented.
-func (w *crashEnv) createGranted() {
-	w.T.Helper()
+// enableOAuth lets sessions register and ask for consent.
+func (w *crashEnv) enableOAuth() {
 	w.Coder.SetOAuth2Provider(true)
 	w.Coder.SetDynamicRegistration(true)
 	w.Coder.Reconfigure(func(o *coderd.Options) { o.AccessURL = w.gate.http.URL })
-	w.Create(w.newDeployment(), w.NewSession("ci", v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}))
+}
+
+// createGranted makes the session ci, for which ada has consented to these scopes; none: to all.
+func (w *crashEnv) createGranted(scopes ...v1alpha1.Scope) {
+	w.T.Helper()
+	w.enableOAuth()
+	w.Create(w.newDeployment(), w.NewSession("ci", v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{Scopes: scopes}}))
 	w.Eventually(w.readyIs("ci", "False", v1alpha1.ReasonAwaitingAuthorization))
 	location, err := w.Coder.ApproveOAuth("ada", w.CurrentSession("ci").Status.Authorization.URL)
 	w.Must(err)

@@ -26,7 +26,7 @@ func TestALateLeaderDoesNoHarm(t *testing.T) {
 	for name, make := range contested {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			victims := runUndisturbed(t, name, make)
+			victims, _ := runUndisturbed(t, name, make)
 			for _, what := range []fate{heldBefore, heldAfter} {
 				for k, aim := range victims {
 					t.Run(fmt.Sprintf("%s, k=%d", what, k+1), func(t *testing.T) {

@@ -131,6 +131,33 @@ func (l *logText) newLogger() logr.Logger {
 	}, funcr.Options{Verbosity: 1, MaxLogDepth: 4})
 }
 
+// countLines is how many lines were logged so far.
+func (l *logText) countLines() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.lines)
+}
+
+var (
+	loggedAction     = regexp.MustCompile(`"msg"="carrying out an action".* "action"="([A-Za-z]+)"`)
+	loggedController = regexp.MustCompile(` "controller"="([a-z]+)"`)
+)
+
+// findActions are the actions that were carried out after so many lines, in order, each with its
+// controller: "codersession Mint".
+func (l *logText) findActions(after int) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var actions []string
+	for _, line := range l.lines[after:] {
+		action, controller := loggedAction.FindStringSubmatch(line), loggedController.FindStringSubmatch(line)
+		if action != nil && controller != nil {
+			actions = append(actions, controller[1]+" "+action[1])
+		}
+	}
+	return actions
+}
+
 // findPanics are the lines that tell of a panic.
 func (l *logText) findPanics() []string {
 	l.mu.Lock()
