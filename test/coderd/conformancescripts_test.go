@@ -280,7 +280,9 @@ func refreshOf(_ *interview, p pair) string { return p.RefreshToken }
 
 func revoke(token func(*interview, pair) string, changes ...string) func(*interview) response {
 	return func(v *interview) response {
-		form := editValues(url.Values{"token": {token(v, v.obtainTokens())}, "client_id": {v.clientID}, "client_secret": {v.secret}}, changes...)
+		form := editValues(url.Values{
+			"token": {token(v, v.obtainTokens())}, "client_id": {v.clientID}, "client_secret": {v.secret},
+		}, changes...)
 		return v.postForm("/oauth2/revoke", form)
 	}
 }

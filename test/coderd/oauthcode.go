@@ -28,7 +28,8 @@ func (c *call) issueCode(a authorization) reply {
 	}
 	c.store.oauth.addCode(&oauthCode{
 		oauthSecret: secret, app: a.app, user: c.key.user, expiresAt: c.now.Add(codeLifetime),
-		redirectURI: a.redirectURI, redirectGiven: a.redirectGiven, challenge: a.challenge, resource: a.resource, scopes: a.scopes,
+		redirectURI: a.redirectURI, redirectGiven: a.redirectGiven, challenge: a.challenge,
+		resource: a.resource, scopes: a.scopes,
 	})
 	return c.redirectToClient(a, url.Values{"code": {value}})
 }
@@ -44,11 +45,8 @@ func (c *call) exchangeCode(req tokenRequest) reply {
 	if code == nil || code.app != req.app {
 		return badGrant("the code is invalid, expired or used")
 	}
-	switch given := req.form.Get("redirect_uri"); {
-	case given != "" && given != code.redirectURI:
-		return *badOAuthRequest("redirect_uri: not the one that the code was issued for")
-	case given == "" && code.redirectGiven && c.opts.sinceMid():
-		return badGrant("redirect_uri: missing")
+	if refused := c.checkRedirect(code, req.form.Get("redirect_uri")); refused != nil {
+		return *refused
 	}
 	if !c.passesPKCE(code, req.form.Get("code_verifier")) {
 		if c.opts.isNew() {
@@ -67,6 +65,19 @@ func (c *call) exchangeCode(req tokenRequest) reply {
 		user: code.user, app: code.app, secretID: secretID, keyScopes: code.scopes, grantScopes: code.scopes,
 		audience: code.resource, grantedAt: c.now,
 	})
+}
+
+// checkRedirect compares the redirect URI with the one that the code was issued for. R30 does not
+// need it; since MID it must be sent if the authorization request had one (C.7).
+func (c *call) checkRedirect(code *oauthCode, given string) *reply {
+	switch {
+	case given != "" && given != code.redirectURI:
+		return badOAuthRequest("redirect_uri: not the one that the code was issued for")
+	case given == "" && code.redirectGiven && c.opts.sinceMid():
+		rp := badGrant("redirect_uri: missing")
+		return &rp
+	}
+	return nil
 }
 
 // checkExchange checks what does not depend on the code: the parameters and the client.

@@ -57,8 +57,9 @@ func (l *rateLimiter) countRequest(key string, limit int, now time.Time) (remain
 	return limit - rate - 1, true
 }
 
-// checkLimits applies the API's limit and, for strict routes, the login limit. The
-// OAuth2 protocol has a limit of its own in NEW, and none before. The headers are those of the last limit that was applied.
+// checkLimits applies the API's limit and, for strict routes, the login limit. The OAuth2 protocol has
+// a limit of its own in NEW, and none before. The headers are those of the last limit that was
+// applied.
 func (c *call) checkLimits(rt route) *reply {
 	if c.opts.DisableRateLimits {
 		return nil

@@ -24,7 +24,9 @@ var aliases = map[string]string{aliasAll: scopeAll, aliasApplicationConnect: sco
 // narrowComposites expands the composites of R30, wideComposites those of later profiles (B.6).
 var (
 	narrowComposites = map[string][]string{
-		"coder:workspaces.create":  {"template:read", "template:use", "workspace:create", "workspace:read", "workspace:update"},
+		"coder:workspaces.create": {
+			"template:read", "template:use", "workspace:create", "workspace:read", "workspace:update",
+		},
 		"coder:workspaces.operate": {"workspace:read", "workspace:update"},
 		"coder:workspaces.delete":  {"workspace:delete", "workspace:read"},
 		"coder:workspaces.access":  {"workspace:read", "workspace:ssh", "workspace:application_connect"},

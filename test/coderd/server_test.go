@@ -128,7 +128,9 @@ func TestDateFollowsTheServersClock(t *testing.T) { // G.27
 func TestBodyLimit(t *testing.T) { // A.8
 	t.Parallel()
 	body := `{"unknown":"` + strings.Repeat("x", 5<<20) + `"}`
-	for profile, status := range map[coderd.Profile]int{coderd.ProfileR30: 201, coderd.ProfileMid: 201, coderd.ProfileNew: 413} {
+	for profile, status := range map[coderd.Profile]int{
+		coderd.ProfileR30: 201, coderd.ProfileMid: 201, coderd.ProfileNew: 413,
+	} {
 		w := newWorld(t, coderd.Options{Profile: profile})
 		w.want(status, "POST", me+tokens, w.adaToken, body)
 	}
