@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/testenv"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // B111: in a namespace in which the operator may not read Secrets, everything that needs one says
@@ -42,9 +43,25 @@ func TestAMissingRightIsReported(t *testing.T) {
 		locked.IsNotReady("ci", v1alpha1.ReasonAwaitingDeployment, words),
 		locked.hasWarnings(2))
 
-	role := &rbacv1.Role{ObjectMeta: locked.Meta(user.Name)}
-	locked.Write(role, func() { role.Rules = complete })
-	locked.Eventually(locked.IsVerified("prod"), locked.IsReady("ci"), locked.IsReady("supplied"))
+	grant := func(rules []rbacv1.PolicyRule) {
+		role := &rbacv1.Role{ObjectMeta: locked.Meta(user.Name)}
+		locked.Write(role, func() { role.Rules = rules })
+	}
+	grant(complete)
+	recovered := wait.All(locked.IsVerified("prod"), locked.IsReady("ci"), locked.IsReady("supplied"))
+	locked.Eventually(recovered)
+
+	// What was verified before stays good, also when it cannot be read again.
+	grant(withoutVerb(complete, "secrets", "get"))
+	header := locked.CurrentSecret("edge-headers")
+	locked.Write(header, func() { header.Data["more"] = []byte("is there") })
+	locked.Eventually(
+		locked.DeploymentIs("prod", v1alpha1.ConditionReady, "False", v1alpha1.ReasonAPIServerRefused, words),
+		locked.SessionIs("supplied", v1alpha1.ConditionSecretSynced, "False", v1alpha1.ReasonAPIServerRefused, words),
+		locked.IsReady("ci"), locked.IsReady("supplied"), locked.hasWarnings(3))
+	grant(complete)
+	locked.Eventually(recovered)
+	w.Eventually(w.IsReady("ci"))
 }
 
 // withoutVerb is a copy of rules without one of the verbs on a resource.
