@@ -23,6 +23,8 @@ const (
 type OwnToken struct {
 	ID, Name             string
 	CreatedAt, ExpiresAt time.Time
+	// Minted: the operator has minted it itself.
+	Minted bool
 }
 
 // Renewal is the result of renewing the operator's own token.
@@ -47,15 +49,15 @@ func isRenewalEnabled(o Observation) bool {
 	return wanted && v.Result.OK() && v.User != nil && !v.Token.ExpiresAt.IsZero()
 }
 
-// nextRenewalTime is when, by the operator's clock, the token is renewed. If
-// spec.token.renew.before leaves less than a tenth of the granted lifetime it would renew without
-// end, so a third of the lifetime is used. A server that limits owners to 7 days therefore does no
-// harm (B50).
+// nextRenewalTime is when, by the operator's clock, the token is renewed. A token that ends sooner
+// than spec.token.renew.before is renewed at once (B127). If that leaves less than a tenth of the
+// lifetime of a token that the operator has minted, it would renew without end, so a third of the
+// lifetime is used. A server that limits owners to 7 days therefore does no harm (B50).
 func nextRenewalTime(o Observation) time.Time {
 	token := o.Verification.Token
 	lifetime := token.ExpiresAt.Sub(token.CreatedAt)
 	before := o.Deployment.Spec.Token.Renew.Before.Or(DefaultRenewBefore)
-	if before > lifetime-lifetime/10 {
+	if token.Minted && before > lifetime-lifetime/10 {
 		before = lifetime / 3
 	}
 	at := token.ExpiresAt.Add(-before).Add(-o.Skew)

@@ -20,7 +20,7 @@ func newRenewing(lifetime time.Duration, before v1alpha1.Duration, options ...op
 				Lifetime: "144h", Before: before,
 			},
 		}
-		o.Verification.Token = OwnToken{ID: "own", CreatedAt: noon, ExpiresAt: noon.Add(lifetime)}
+		o.Verification.Token = OwnToken{ID: "own", CreatedAt: noon, ExpiresAt: noon.Add(lifetime), Minted: true}
 	}}, options...)...)
 }
 
@@ -31,6 +31,9 @@ func atLaterTime(d time.Duration) option {
 		o.Verification.Time, o.TokenListing.Time = o.Now, o.Now
 	}
 }
+
+// supplied makes the token one that a person has supplied.
+func supplied(o *Observation) { o.Verification.Token.Minted = false }
 
 // B50
 func TestTheOwnTokenIsRenewedInTime(t *testing.T) {
@@ -67,6 +70,14 @@ func TestTheOwnTokenIsRenewedInTime(t *testing.T) {
 		"a limit of 7 days below before: not at once": {newRenewing(168*time.Hour, "1000h", atLaterTime(time.Hour)), Nothing},
 		"a limit of 7 days below before: at two thirds": {
 			newRenewing(168*time.Hour, "1000h", atLaterTime(112*time.Hour)), Renew,
+		},
+		// B127
+		"supplied, and ends sooner than before: at once": {
+			newRenewing(24*time.Hour, "48h", atLaterTime(0), supplied), Renew,
+		},
+		"supplied, and ends later": {newRenewing(72*time.Hour, "48h", atLaterTime(time.Hour), supplied), Nothing},
+		"supplied, with a limit of 7 days below before: at once": {
+			newRenewing(168*time.Hour, "1000h", atLaterTime(time.Hour), supplied), Renew,
 		},
 		"after a failure it waits": {newRenewing(144*time.Hour, "48h", atLaterTime(96*time.Hour), failedOnce(0)), Nothing},
 		"and tries again": {
