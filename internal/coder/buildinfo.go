@@ -17,6 +17,25 @@ type BuildInfo struct {
 	DashboardURL string
 }
 
+// Scopes returns the names that a token's scopes may have, without their older aliases. It needs no
+// credential (contract B.6). A server that is older than the catalogue has no such route: the error
+// is Malformed.
+func (c *Client) Scopes(ctx context.Context) ([]string, error) {
+	var answer struct {
+		External []string `json:"external"`
+	}
+	err := c.doRequest(ctx, request{
+		op: OpScopes, method: http.MethodGet, path: []string{"auth", "scopes"}, result: &answer,
+		check: func() string {
+			if len(answer.External) == 0 {
+				return "the answer has no external scopes"
+			}
+			return ""
+		},
+	})
+	return answer.External, err
+}
+
 // BuildInfo asks for the server's version and identity. It needs no credential (contract B.1).
 func (c *Client) BuildInfo(ctx context.Context) (BuildInfo, error) {
 	var answer struct {

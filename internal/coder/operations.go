@@ -5,6 +5,7 @@ package coder
 // Operations, as used in Error.Op and Call.Operation.
 const (
 	OpBuildInfo        = "build_info"
+	OpScopes           = "scopes"
 	OpMe               = "me"
 	OpUser             = "user"
 	OpSuspendedUsers   = "suspended_users"

@@ -22,6 +22,7 @@ type Connection struct {
 	Inventory *inventory.Inventory
 	limit     *limit
 	targets   targets
+	scopes    scopes
 
 	// resolveMu is held while settings are read.
 	resolveMu sync.Mutex

@@ -112,6 +112,7 @@ func (c *Connection) swap(next *ResolvedClient) *ResolvedClient {
 	if old != nil && !old.sharesConnections(next) {
 		old.base.CloseIdle()
 		c.targets.clear()
+		c.scopes.clear()
 	}
 	return next
 }

@@ -4,6 +4,7 @@ package operator_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -102,6 +103,32 @@ func TestAnExpiredTokenIsReplaced(t *testing.T) {
 	w.Eventually(w.IsReady("ci"))
 	w.Must(w.Coder.ExpireKey(w.CurrentSession("ci").Status.Token.ID))
 	w.Eventually(w.hasSerial("ci", 2), w.IsReady("ci"), w.hasLiveTokens(1))
+}
+
+// B125: a token whose scopes do not let it read its user is alive, and a scope that the server does not
+// know is reported before a token is minted.
+func TestScopesOfTokens(t *testing.T) {
+	w := newEnv(t, withMTLS)
+	w.startOperator()
+	value, _, err := w.Coder.CreateToken(coderd.TokenOptions{User: "operator", Scopes: []string{"workspace:read"}})
+	w.Must(err)
+	w.Create(w.newDeployment("prod", withInterval("500ms")))
+	w.Eventually(w.IsVerified("prod"))
+	unknown := w.NewMintedSession("ci", "ci-bot")
+	unknown.Spec.Auth.Mint.Scopes = []v1alpha1.Scope{"workspace:read", "task:read"}
+	w.Create(unknown)
+	w.Eventually(w.IsNotReady("ci", v1alpha1.ReasonConfigInvalid, "task:read"))
+	if got := w.CountMints(); got != 0 {
+		t.Errorf("%d tokens were asked for", got)
+	}
+	w.WriteSecret("token", map[string]string{"token": value})
+	w.Eventually(w.IsVerified("prod"), func(ctx context.Context) error {
+		d, err := w.GetDeployment(ctx, "prod")
+		if err == nil && d.Status.User != nil {
+			err = errors.New("the scoped token is not in use yet")
+		}
+		return err
+	})
 }
 
 // B41: an answer that was lost after the server had minted leaves no second live

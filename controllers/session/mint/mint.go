@@ -38,6 +38,9 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, _ session.Observa
 			return m.requireUnpublished(ctx, s, token)
 		},
 	}
+	if err := s.Conn.CheckScopes(ctx, operation.Request.Scopes); err != nil {
+		return err
+	}
 	value, token, err := operation.Run(ctx)
 	if err != nil {
 		return err
