@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 )
 
 // simSlack is the tolerated error of the operator's estimate of a server's clock, and the
@@ -43,8 +44,8 @@ func (w *simWorld) restarted() {
 }
 
 // judgeSteady checks that without any changes from outside a write has a cause that has become
-// due: the expiration of a token, the end of an overlap, or the hourly update of the time of
-// the last verification.
+// due: the expiration of a token, the end of an overlap, or the update of the time of
+// the last verification with each regular one.
 func (w *simWorld) judgeSteady(c change) {
 	due := false
 	switch after := c.after.(type) {
@@ -131,8 +132,8 @@ func plain(object client.Object) (document map[string]any) {
 	return document
 }
 
-// heartbeatOnly reports whether a write only updates the time of the last verification, after
-// an hour at the earliest.
+// heartbeatOnly reports whether a write only updates the time of the last verification, after half
+// an interval at the earliest (B126).
 func heartbeatOnly(c change) bool {
 	before, ok := c.before.(*v1alpha1.CoderDeployment)
 	if !ok || c.after == nil {
@@ -140,7 +141,8 @@ func heartbeatOnly(c change) bool {
 	}
 	after := c.after.(*v1alpha1.CoderDeployment).DeepCopy()
 	was := before.Status.LastVerifiedTime
-	if was == nil || after.Status.LastVerifiedTime.Sub(was.Time) < time.Hour-time.Second {
+	least := deployment.VerifyInterval(before)/2 - time.Second
+	if was == nil || after.Status.LastVerifiedTime.Sub(was.Time) < least {
 		return false
 	}
 	after.Status.LastVerifiedTime = was

@@ -281,7 +281,11 @@ func (m *Method) forgetGrant(
 	if err := m.revokeGrant(ctx, s, state); err != nil {
 		return err
 	}
-	if c := state.Client; c != nil && !c.Static && c.Server == s.Conn.VerificationStatus().DeploymentID {
+	server, err := m.serverID(ctx, s, state)
+	if err != nil {
+		return err
+	}
+	if c := state.Client; c != nil && !c.Static && c.Server == server {
 		if err := m.deregisterClient(ctx, s, c); err != nil {
 			return err
 		}
@@ -300,8 +304,9 @@ func (m *Method) forgetGrant(
 // revokeGrant revokes the grant on the server that issued it. A grant of another server
 // cannot be revoked (B73).
 func (m *Method) revokeGrant(ctx context.Context, s *base.Scope, state grant.State) error {
-	if state.Grant == nil || state.Client == nil || state.Client.Server != s.Conn.VerificationStatus().DeploymentID {
-		return nil
+	server, err := m.serverID(ctx, s, state)
+	if err != nil || state.Grant == nil || state.Client == nil || state.Client.Server != server {
+		return err
 	}
 	md, err := m.discoverProvider(ctx, s)
 	if kind := oauth.KindOf(err); kind == oauth.Disabled || kind == oauth.Incomplete {
@@ -322,6 +327,20 @@ func (m *Method) revokeGrant(ctx context.Context, s *base.Scope, state grant.Sta
 		return nil // the server deleted the registration with all its grants (contract C.3, C.5)
 	}
 	return err
+}
+
+// serverID returns the id of the deployment's server. It asks the server if the deployment was not
+// verified since this process started and a registration may have to be ended there.
+func (m *Method) serverID(ctx context.Context, s *base.Scope, state grant.State) (id string, err error) {
+	if id = s.Conn.VerificationStatus().DeploymentID; id != "" || state.Client == nil {
+		return id, nil
+	}
+	_, err = s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		build, err := resolved.Client.BuildInfo(ctx)
+		id = build.DeploymentID
+		return err
+	})
+	return id, err
 }
 
 // isAnswerLost reports whether the server may have carried out a request that failed.

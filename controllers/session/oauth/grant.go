@@ -117,7 +117,8 @@ func (m *Method) viewGrant(ctx context.Context, s *base.Scope) (session.Grant, e
 		}
 		g.Registered = m.isRegistered(s, state.Client)
 		if a := state.Attempt; a != nil && strings.Join(a.Scopes, " ") == strings.Join(m.wantedScopes(s), " ") {
-			g.URL, g.URLEnds, g.SpentAt = a.URL, a.ExpiresAt, a.SpentAt
+			g.URL, g.URLEnds = a.URL, a.ExpiresAt
+			g.SpentAt = memoryOf(s).consented.notAfter(m.tools.Clock.Now(), a.SpentAt)
 		}
 	}
 	if ended := state.Ended; ended != nil {
@@ -154,8 +155,9 @@ func (t *seenTime) notAfter(now, stored time.Time) time.Time {
 	if !t.stored.Equal(stored) {
 		t.stored, t.seen = stored, now
 	}
-	if t.seen.Before(stored) {
-		return t.seen
+	// The time that has passed since is monotonic; the result is by the clock as it is set now.
+	if seen := now.Add(-now.Sub(t.seen)); seen.Before(stored) {
+		return seen
 	}
 	return stored
 }

@@ -43,8 +43,9 @@ type memory struct {
 	// refreshedAfterRefusal is the fingerprint of the token that it brought.
 	refusedRefresh        bool
 	refreshedAfterRefusal string
-	// issued is when the grant was issued, intended when a process intended to refresh it.
-	issued, intended seenTime
+	// consented is when a person came back from the current request, issued when the grant was issued,
+	// intended when a process intended to refresh it.
+	consented, issued, intended seenTime
 	// forgottenIn is the pass that deleted the grant.
 	forgottenIn *base.Scope
 }
