@@ -28,8 +28,6 @@ var regressions = map[string]uint64{
 	"the own token is renewed while settings change":            1795332036256943302,
 	"a rotation takes longer than its overlap":                  1795332036256943574,
 	"the own token is renewed before its write is answered":     1795332036256943428,
-	"a webhook fails while tokens are due":                      29,
-	"a client was deleted before its person consented":          69,
 	"a grant is forgotten while its server is not known yet":    76,
 	"a refresh was intended while the clock was ahead":          28,
 	"a person consented while the clock was ahead":              1795948513561211832,
