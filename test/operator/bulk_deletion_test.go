@@ -23,14 +23,15 @@ func TestManySessionsAreDeletedAtTheRateLimit(t *testing.T) {
 	w.revocationTimeout = time.Hour
 	w.startOperator()
 	w.Create(w.newDeployment("prod"))
-	const sessions = 200
+	const sessions = 150
 	for i := range sessions {
 		w.Create(w.NewMintedSession(fmt.Sprintf("ci-%03d", i), "ci-bot"))
 	}
 	w.Eventually(w.hasLiveTokens(sessions), w.countsSessions(sessions, 0))
 
-	// Five times the default, so that the test takes a fifth of the time.
-	const perSecond = 5 * 300 / 60
+	// Twice the default, so that the test takes half of the time. With more, all workers together
+	// would wait so briefly that no session had to be told to come back.
+	const perSecond = 2 * 300 / 60
 	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.RateLimit.RequestsPerMinute = 60 * perSecond })
 	w.Eventually(w.IsVerified("prod"), w.isObserved("prod"))
 	w.Coder.ResetLog()
@@ -48,8 +49,9 @@ func TestManySessionsAreDeletedAtTheRateLimit(t *testing.T) {
 	})
 	calls := w.Coder.Count("", "")
 	needed := time.Duration(calls) * time.Second / perSecond
-	if took := time.Since(start); took > needed+5*time.Second {
-		t.Errorf("the deletion took %s, but its %d calls need %s at most", took, calls, needed)
+	// The burst, a sixth of a minute's requests, is more than what the last session may come too late.
+	if took := time.Since(start); took > needed {
+		t.Errorf("the deletion took %s, but its %d calls need %s without a burst", took, calls, needed)
 	}
 	// One to look for a lost token, one to revoke the session's own, and a few verifications.
 	if limit := 2*sessions + sessions/10; calls > limit {
