@@ -18,8 +18,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/status"
 )
 
-// maxActions is the maximum number of actions in one pass; a pass normally needs far fewer.
-const maxActions = 12
+const (
+	// maxActions is the maximum number of actions in one pass; a pass normally needs far fewer.
+	maxActions = 12
+	// unfinishedDelay is when a pass goes on that has reached it.
+	unfinishedDelay = time.Second
+)
 
 // Kind is one kind of object: what is observed of it, decided about it, and done. T is the object,
 // M what is remembered of it between passes, S the state of one pass, O an observation and P a
@@ -159,6 +163,8 @@ type pass[T client.Object, M, S any] struct {
 	memory *memory[M]
 	start  time.Time
 	state  S
+	// unfinished is set if the pass ends although actions are left.
+	unfinished bool
 }
 
 // runPass observes, decides and acts until nothing is left to do, and then reports.
@@ -170,7 +176,8 @@ func (l *Loop[T, M, S, O, P]) runPass(ctx context.Context, p *pass[T, M, S]) ctr
 		}
 		plan := l.kind.Decide(o)
 		step := l.kind.Step(o, plan)
-		if step.Action == "" || actions == maxActions || p.memory.mustWait(step.Action, p.start) {
+		p.unfinished = step.Action != "" && actions == maxActions
+		if step.Action == "" || p.unfinished || p.memory.mustWait(step.Action, p.start) {
 			return l.report(ctx, p, o, plan)
 		}
 		ctrl.LoggerFrom(ctx).V(1).Info("carrying out an action", "action", step.Action)
@@ -244,6 +251,9 @@ func (l *Loop[T, M, S, O, P]) requeue(p *pass[T, M, S], step Step) ctrl.Result {
 		}
 	}
 	sooner(step.RequeueAt)
+	if p.unfinished {
+		sooner(now.Add(unfinishedDelay))
+	}
 	retry, named := p.memory.nextRetry(p.start)
 	sooner(retry)
 	switch {

@@ -118,12 +118,12 @@ func TestAFailedActionIsAFactOfTheNextDecision(t *testing.T) {
 	}
 }
 
-// A pass that finds no end carries out so many actions, and then reports.
+// A pass that finds no end carries out so many actions, then reports, and goes on a second later.
 func TestTheNumberOfActionsInAPassIsLimited(t *testing.T) {
 	t.Parallel()
 	w := newToy(t)
 	w.kind.decide = always("Mint")
-	w.pass()
+	w.wantRequeues(time.Second)
 	w.wantCalls("act Mint", 12)
 	w.wantCalls("reported", 1)
 }
