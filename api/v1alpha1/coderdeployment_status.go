@@ -31,8 +31,8 @@ type CoderDeploymentStatus struct {
 	// never accepted the settings.
 	// +optional
 	AuthFingerprint string `json:"authFingerprint,omitempty"`
-	// LastVerifiedTime is when the server last accepted the settings, by the operator's clock. While
-	// nothing else changes it is updated once an hour. Absent: never.
+	// LastVerifiedTime is when the server last accepted the settings, by the operator's clock. It is
+	// updated with each regular verification. Absent: never.
 	// +optional
 	LastVerifiedTime *metav1.Time `json:"lastVerifiedTime,omitempty"`
 	// ClientCertificateExpirationTime is the end of the client certificate, as the certificate says.

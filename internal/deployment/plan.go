@@ -64,10 +64,6 @@ func (p *Plan) setCondition(conditionType string, status metav1.ConditionStatus,
 	})
 }
 
-// heartbeat is how old status.lastVerifiedTime may become while nothing else in status changes, so
-// that a steady state causes few writes.
-const heartbeat = time.Hour
-
 // Apply writes what was observed and planned into a status. It is the only place that changes a
 // deployment's status. A plan with SkipStatusUpdate, or with an action that is yet to be carried out,
 // changes nothing.
@@ -94,7 +90,10 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	status.TokenExpirationTime = statusTime(v.Token.ExpiresAt)
 	moved := status.AuthFingerprint != v.Fingerprint
 	status.AuthFingerprint = v.Fingerprint
-	if last := status.LastVerifiedTime; changed || moved || last == nil || v.Time.Sub(last.Time) >= heartbeat {
+	// With each regular verification, so that it is never older than an interval and a half (B126), and
+	// not with each of several in a row.
+	last := status.LastVerifiedTime
+	if changed || moved || last == nil || v.Time.Sub(last.Time) >= verifyInterval(o)/2 {
 		status.LastVerifiedTime = statusTime(v.Time)
 	}
 }

@@ -46,12 +46,13 @@ func TestApplyInASteadyState(t *testing.T) {
 		change  option
 		written bool
 	}{
-		"the same pass again":                    {0, func(*Observation) {}, false},
-		"another verification, the same news":    {each, withVerification(accepted, 0), false},
-		"after an hour it is brought up to date": {time.Hour, withVerification(accepted, 0), true},
-		"settings that change":                   {time.Minute, func(o *Observation) { o.Settling = true }, false},
-		"another count":                          {0, func(o *Observation) { o.Sessions.Counts.Ready = 1 }, true},
-		"a refusal":                              {each, withVerification(refused, 0), true},
+		"the same pass again":                  {0, func(*Observation) {}, false},
+		"another verification, soon after":     {each/2 - time.Second, withVerification(accepted, 0), false},
+		"the next regular verification (B126)": {each, withVerification(accepted, 0), true},
+		"a later one":                          {time.Hour, withVerification(accepted, 0), true},
+		"settings that change":                 {time.Minute, func(o *Observation) { o.Settling = true }, false},
+		"another count":                        {0, func(o *Observation) { o.Sessions.Counts.Ready = 1 }, true},
+		"a refusal":                            {each, withVerification(refused, 0), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -42,7 +42,8 @@ func TestExchange(t *testing.T) { // C.7
 		if diff := cmp.Diff(wantScopes, keys[0].Scopes); diff != "" {
 			t.Errorf("key's scopes (-want +got):\n%s", diff)
 		}
-		p.want(byProfile(profile, 200, 404), "GET", me, tokens.AccessToken, "")                     // B.6: it has no user:read
+		// It has no user:read (B.6).
+		p.want(byProfile(profile, 200, 404), "GET", me, tokens.AccessToken, "")
 		p.want(byProfile(profile, 200, 404), "GET", me+"/keys/"+keys[0].ID, tokens.AccessToken, "") // scope enforcement
 		if got := p.want(http.StatusOK, "GET", me+"/keys/tokens", p.adaToken, "").text; strings.Contains(got, keys[0].ID) {
 			t.Errorf("listed among tokens: %s", got)
