@@ -4,7 +4,7 @@
 // over real HTTP and TLS.
 //
 // It owns the server's side of the contract in docs/contributing/coder-api.md (sections A, B, C,
-// D.1, G and H) for the two profiles R30 and NEW, the network edge in front of it (client
+// D.1, G and H) for the profiles R30, MID and NEW, the network edge in front of it (client
 // certificates, required headers), fault injection, and a request log. Section numbers in comments
 // are the contract's. Behaviour that the contract leaves open and that had to be decided here is
 // marked "chosen".
