@@ -201,6 +201,7 @@ func (w *simWorld) heal() {
 		w.changeRetention()
 	}
 	w.run(time.Minute)
+	w.api.collect()
 	for _, full := range w.features.sessions() {
 		namespace, name, _ := strings.Cut(full, "/")
 		if w.api.objects[ref{kindSession, key(namespace, name)}] == nil {

@@ -106,7 +106,7 @@ func (w *simWorld) newDeployment(name string) *v1alpha1.CoderDeployment {
 		{Name: "X-Edge-Key", ValueFrom: from(kindSecret, "edge-key", "key")},
 	}
 	d.Spec.RateLimit.RequestsPerMinute = 600
-	d.Spec.Verify.Timeout = "1h" // it is measured in real time, and the machine may be slow
+	d.Spec.Verify.Timeout = "5m" // it is measured in real time, and the machine may be slow
 	if name == "gate" {
 		d.Spec.URL = w.coders[1].http.URL
 		user := simOperatorID

@@ -68,10 +68,10 @@ func (t *tally) String() string {
 // simManySeeds is the number of seeds in which every event happens.
 const simManySeeds = 100
 
-// complete fails if a trial never ran, or an event never happened, in 20 or more seeds.
+// complete fails if a trial never ran, or an event never happened, in many seeds.
 func (t *tally) complete(test *testing.T) {
 	for what := range trials {
-		if t.tried[what] == 0 && t.seeds >= 20 {
+		if t.tried[what] == 0 && t.seeds >= simManySeeds {
 			test.Errorf("in %d seeds this trial never ran: %s", t.seeds, what)
 		}
 	}
