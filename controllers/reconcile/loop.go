@@ -268,6 +268,9 @@ func (l *Loop[T, M, S, O, P]) requeue(p *pass[T, M, S], step Step) ctrl.Result {
 		// The server or the rate limit has named this time for this object alone.
 		delay = max(at.Sub(now), time.Millisecond)
 	}
+	if over := delay - step.Interval; over > 0 {
+		delay = step.Interval - over // the jitter is within the interval
+	}
 	return ctrl.Result{RequeueAfter: delay, Priority: ptr.To(step.Priority)}
 }
 

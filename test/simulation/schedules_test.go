@@ -72,7 +72,8 @@ func simulate(seed uint64, verbose bool) (*simWorld, error) {
 	}
 	w.tried()
 	if len(w.problems) > 0 {
-		return w, fmt.Errorf("seed %d: %s", seed, strings.Join(w.problems, "\n  "))
+		return w, fmt.Errorf("%s\n  to repeat it: go test ./test/simulation -run TestRandomSchedules -seed=%d",
+			strings.Join(w.problems, "\n  "), seed)
 	}
 	return w, nil
 }
