@@ -87,12 +87,12 @@ func (kind) Apply(s *scope, o deployment.Observation, p deployment.Plan) *v1alph
 	return after
 }
 
-// Announce publishes the verification status to the sessions, opens or suspends the streams of
+// Propagate publishes the verification status to the sessions, opens or suspends the streams of
 // workspaces, and enqueues the sessions that are concerned.
-func (k kind) Announce(ctx context.Context, s *scope, o deployment.Observation, p deployment.Plan) {
+func (k kind) Propagate(ctx context.Context, s *scope, o deployment.Observation, p deployment.Plan) {
 	k.o.Metrics.Sessions(s.key.Namespace, s.key.Name, s.reasons)
 	if p.KeepStatus {
-		k.announceRefusal(ctx, s, o)
+		k.propagateRefusal(ctx, s, o)
 		return
 	}
 	changed := s.conn.SetVerificationStatus(verificationStatus(o))
@@ -109,9 +109,9 @@ func (k kind) Announce(ctx context.Context, s *scope, o deployment.Observation, 
 	k.updateRetention(ctx, s.key, p.RetentionDecisions)
 }
 
-// announceRefusal tells sessions why the settings of their deployment cannot be read, if these were
+// propagateRefusal tells sessions why the settings of their deployment cannot be read, if these were
 // never verified. What was verified before stays valid.
-func (k kind) announceRefusal(ctx context.Context, s *scope, o deployment.Observation) {
+func (k kind) propagateRefusal(ctx context.Context, s *scope, o deployment.Observation) {
 	f := o.Failures.Of(failure.Observe)
 	if f == nil || f.Class != failure.Refused || s.conn.VerificationStatus().Result.Outcome != authcheck.Unknown {
 		return

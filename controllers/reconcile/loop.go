@@ -52,8 +52,8 @@ type Kind[T client.Object, M, S, O, P any] interface {
 	Act(ctx context.Context, pass S, observation O, plan P) error
 	// Classify describes an error of Act that the API server did not cause; nil: the loop does.
 	Classify(err error, action string) *failure.Failure
-	// Announce tells other parts of the process what was decided. It makes no request to a server.
-	Announce(ctx context.Context, pass S, observation O, plan P)
+	// Propagate tells other parts of the process what was decided. It makes no request to a server.
+	Propagate(ctx context.Context, pass S, observation O, plan P)
 	// Object returns the object as last read or written.
 	Object(pass S) T
 	// Apply returns a copy of the object with the status that the plan asks for.
@@ -217,7 +217,7 @@ func (l *Loop[T, M, S, O, P]) report(ctx context.Context, p *pass[T, M, S], o O,
 	if step.SkipReport {
 		return l.requeue(p, step)
 	}
-	l.kind.Announce(ctx, p.state, o, plan)
+	l.kind.Propagate(ctx, p.state, o, plan)
 	before, after := l.kind.Object(p.state), l.kind.Apply(p.state, o, plan)
 	_, err := l.status.Patch(ctx, before, after)
 	switch {

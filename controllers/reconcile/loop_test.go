@@ -37,7 +37,7 @@ func TestAnOutdatedObservationIsNotReported(t *testing.T) {
 			const ms = time.Millisecond
 			w.wantRequeues(50*ms, 100*ms, 200*ms, 400*ms, 800*ms, 1600*ms, 3200*ms, 6400*ms, 12800*ms, 25600*ms,
 				30*time.Second, 30*time.Second)
-			w.wantCalls("announce", 0)
+			w.wantCalls("propagate", 0)
 			if w.api.patches != 0 {
 				t.Errorf("%d status patches", w.api.patches)
 			}
@@ -109,7 +109,7 @@ func TestAFailedActionIsAFactOfTheNextDecision(t *testing.T) {
 		return unlessFailed("Mint", "Revoke")(failures)
 	}
 	w.wantRequeues(time.Second)
-	const want = "observe, act Mint, observe, act Revoke, observe, announce, reported"
+	const want = "observe, act Mint, observe, act Revoke, observe, propagate, reported"
 	if got := strings.Join(w.kind.calls, ", "); got != want {
 		t.Errorf("calls: %s", got)
 	}
@@ -136,7 +136,7 @@ func TestTheLastActionEndsThePass(t *testing.T) {
 	if result := w.pass(); result != (ctrl.Result{}) {
 		t.Errorf("the result is %+v", result)
 	}
-	w.wantCalls("announce", 0)
+	w.wantCalls("propagate", 0)
 	if w.api.patches != 0 {
 		t.Errorf("%d status patches", w.api.patches)
 	}
@@ -166,7 +166,7 @@ func TestASkippedReport(t *testing.T) {
 		return reconcile.Step{SkipReport: true, RequeueAt: w.clock.Now().Add(3 * time.Second)}
 	}
 	w.wantRequeues(3*time.Second, 3*time.Second)
-	w.wantCalls("announce", 0)
+	w.wantCalls("propagate", 0)
 	if w.api.patches != 0 {
 		t.Errorf("%d status patches", w.api.patches)
 	}

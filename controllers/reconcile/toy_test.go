@@ -119,8 +119,8 @@ func (k *toyKind) Classify(err error, _ string) *failure.Failure {
 	return k.classify(err)
 }
 
-func (k *toyKind) Announce(context.Context, *toyPass, toyObservation, reconcile.Step) {
-	k.calls = append(k.calls, "announce")
+func (k *toyKind) Propagate(context.Context, *toyPass, toyObservation, reconcile.Step) {
+	k.calls = append(k.calls, "propagate")
 }
 
 func (k *toyKind) Object(p *toyPass) *v1alpha1.CoderSession { return p.object }

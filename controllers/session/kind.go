@@ -76,8 +76,8 @@ func (k kind) Apply(s *Scope, _ session.Observation, p session.Plan) *v1alpha1.C
 	return after
 }
 
-// Announce keeps the rollout slots and the stream of the workspace as the observation has them.
-func (k kind) Announce(_ context.Context, s *Scope, o session.Observation, p session.Plan) {
+// Propagate keeps the rollout slots and the stream of the workspace as the observation has them.
+func (k kind) Propagate(_ context.Context, s *Scope, o session.Observation, p session.Plan) {
 	if p.KeepStatus {
 		return // the observation is incomplete
 	}
@@ -113,7 +113,7 @@ func (k kind) Vanished(ctx context.Context, s *Scope, o session.Observation) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), vanishTimeout)
 	defer cancel()
 	if o.Secret.Exists {
-		if err := k.tools.Secrets.Withdraw(ctx, s.Session, s.Prior); err != nil {
+		if err := k.tools.Secrets.Delete(ctx, s.Session, s.Prior); err != nil {
 			ctrl.LoggerFrom(ctx).Info("the Secret of a session that is gone could not be deleted", "problem", err.Error())
 			return
 		}

@@ -47,7 +47,7 @@ func TestLaggingCacheIsNotBelieved(t *testing.T) {
 	if got := observe(updated); got.ResourceVersion != second.ResourceVersion {
 		t.Errorf("%+v", got)
 	}
-	if err := store.Withdraw(t.Context(), newSession(), second); err != nil {
+	if err := store.Delete(t.Context(), newSession(), second); err != nil {
 		t.Fatal(err)
 	}
 	for _, meta := range []*metav1.PartialObjectMetadata{created, updated} {
@@ -70,7 +70,7 @@ func TestCacheThatIsAheadIsBelieved(t *testing.T) {
 			s.putSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "theirs"}})
 		},
 		"after a new creation that follows a deletion": func(t *testing.T, store *Store, s *server, prior State) {
-			if err := store.Withdraw(t.Context(), newSession(), prior); err != nil {
+			if err := store.Delete(t.Context(), newSession(), prior); err != nil {
 				t.Fatal(err)
 			}
 			s.putSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{UID: "theirs"}})

@@ -78,7 +78,7 @@ func TestForeignSecretIsNeverTouched(t *testing.T) { // B23
 	if _, err := store.Write(t.Context(), newInput(newSession()), State{}); !apierrors.IsAlreadyExists(err) {
 		t.Errorf("create: %v", err)
 	}
-	if err := store.Withdraw(t.Context(), newSession(), prior); err != nil {
+	if err := store.Delete(t.Context(), newSession(), prior); err != nil {
 		t.Errorf("withdraw: %v", err)
 	}
 	if err := store.Retain(t.Context(), newSession(), prior); err != nil {
@@ -211,7 +211,7 @@ func TestWritesHavePreconditions(t *testing.T) {
 			return err
 		},
 		"retain":   func(s *Store, prior State) error { return s.Retain(t.Context(), newSession(), prior) },
-		"withdraw": func(s *Store, prior State) error { return s.Withdraw(t.Context(), newSession(), prior) },
+		"withdraw": func(s *Store, prior State) error { return s.Delete(t.Context(), newSession(), prior) },
 	}
 	edit := func(s *corev1.Secret) { s.Data["theirs"] = []byte("x") }
 	recreate := func(s *corev1.Secret) { s.UID = ""; edit(s) }
@@ -295,11 +295,11 @@ func TestWithdraw(t *testing.T) {
 	store, server := newStore(t)
 	state := writeNew(t, store, newInput(newSession()))
 	for range 2 { // the second finds it absent
-		if err := store.Withdraw(t.Context(), newSession(), state); err != nil {
+		if err := store.Delete(t.Context(), newSession(), state); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := store.Withdraw(t.Context(), newSession(), State{}); err != nil {
+	if err := store.Delete(t.Context(), newSession(), State{}); err != nil {
 		t.Error(err)
 	}
 	if server.storedSecret() != nil {
@@ -344,7 +344,7 @@ func TestSecretThatWaitsForItsEnd(t *testing.T) {
 	store, server := newStore(t)
 	writeNew(t, store, newInput(newSession()))
 	server.editSecret(func(s *corev1.Secret) { s.Finalizers = []string{"example.com/keep"} })
-	if err := store.Withdraw(t.Context(), newSession(), stateNow(server)); err != nil {
+	if err := store.Delete(t.Context(), newSession(), stateNow(server)); err != nil {
 		t.Fatal(err)
 	}
 	state := store.Observe(newSession(), metaOf(&server.storedSecret().ObjectMeta))

@@ -79,10 +79,10 @@ func (s *Store) TryWrite(ctx context.Context, in Input, prior State) error {
 	return nil
 }
 
-// Withdraw deletes the Secret if it is still as in prior. It succeeds if the Secret is gone
+// Delete deletes the Secret if it is still as in prior. It succeeds if the Secret is gone
 // already, and leaves a foreign one alone. If another writer changed it in between, the error is a
 // conflict.
-func (s *Store) Withdraw(ctx context.Context, session *v1alpha1.CoderSession, prior State) error {
+func (s *Store) Delete(ctx context.Context, session *v1alpha1.CoderSession, prior State) error {
 	if prior.Ownership != Owned && prior.Ownership != Retained {
 		return nil
 	}
