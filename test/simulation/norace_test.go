@@ -5,4 +5,4 @@
 package simulation
 
 // simSeedsByDefault is the number of seeds that TestRandomSchedules runs.
-const simSeedsByDefault = 49
+const simSeedsByDefault = 130

@@ -19,7 +19,6 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
-	operatorreconcile "github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
@@ -83,11 +82,14 @@ func (p *simOperator) stop() {
 func (p *simOperator) work(l lane, key reconcile.Request) {
 	l.queue.take(key)
 	p.w.tracef("%s %s {", l.name, key)
+	outer := p.w.lane
+	p.w.lane = l.name
+	defer func() { p.w.lane = outer }()
 	result, err := l.reconciler.Reconcile(p.w.ctx(), key)
 	p.w.sync()
 	p.w.tracef("} %s %s: %v %v", l.name, key, result.RequeueAfter, err)
 	p.w.judgeRemembered()
-	if longest := deployment.DefaultInterval + operatorreconcile.MaxSteadyJitter; result.RequeueAfter > longest {
+	if longest := deployment.DefaultInterval; result.RequeueAfter > longest {
 		p.w.fail("B115: %s %s sleeps for %s", l.name, key, result.RequeueAfter)
 	}
 	switch {

@@ -78,13 +78,15 @@ type simWorld struct {
 	depth      int // number of nested passes
 	byOperator bool
 	underway   []string
-	tokens     map[string]*minted     // by id
-	known      map[string]string      // descriptions by secret part of the credential
-	mints      map[string]int         // by the token's name
-	verified   map[string][]time.Time // by deployment
-	writes     []change               // by the operator, since it was last cleared
-	warnings   []string
-	rotations  int // writes of Secrets with a newly minted token
+	// lane is the controller whose pass is running.
+	lane      string
+	tokens    map[string]*minted     // by id
+	known     map[string]string      // descriptions by secret part of the credential
+	mints     map[string]int         // by the token's name
+	verified  map[string][]time.Time // by deployment
+	writes    []change               // by the operator, since it was last cleared
+	warnings  []string
+	rotations int // writes of Secrets with a newly minted token
 
 	count    simCount
 	problems []string
