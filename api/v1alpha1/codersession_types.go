@@ -163,7 +163,7 @@ type SuppliedTokenAuth struct {
 
 // OAuthAuth says what a person is asked to consent to.
 type OAuthAuth struct {
-	// Scopes that are asked for, such as coder:workspaces.access: at most 64. With user:read_personal
+	// Scopes that are asked for, such as coder:workspaces.access: at most 64. With user:read
 	// among them, the operator learns who has consented. Servers before 2.38 ignore scopes. Absent or
 	// empty: oauth.scopes of the CoderDeployment, else all that the client may have.
 	// +kubebuilder:validation:MaxItems=64

@@ -47,7 +47,7 @@ func newEnv(t *testing.T) *browserEnv {
 	w.startCoder()
 	w.letPersonLook()
 	auth := v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{
-		Scopes: []v1alpha1.Scope{"coder:workspaces.access", "user:read_personal"},
+		Scopes: []v1alpha1.Scope{"coder:workspaces.access", "user:read"},
 	}}
 	w.Create(&v1alpha1.CoderDeployment{
 		ObjectMeta: w.Meta(testenv.DeploymentName),
