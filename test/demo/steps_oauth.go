@@ -90,6 +90,18 @@ func (d *demo) giveConsent(ctx context.Context, reason string) error {
 	if err := d.kubectl.Show(ctx, "get", "cses", oauthSession, "-n", namespace); err != nil {
 		return err
 	}
+	return d.showConsenter(ctx, took)
+}
+
+// showConsenter makes sure that status names the person who consented.
+func (d *demo) showConsenter(ctx context.Context, took time.Duration) error {
+	object, err := d.getSession(ctx, oauthSession)
+	if err != nil {
+		return err
+	}
+	if user := object.Status.User; user == nil || user.Username != personUser {
+		return &walk.UnexpectedError{Expected: "status.user of the session is " + personUser, Seen: fmt.Sprintf("%+v", user)}
+	}
 	d.term.Seen("Ready %s later, as %s", walk.Brief(took), personUser)
 	return nil
 }
