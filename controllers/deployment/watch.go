@@ -93,10 +93,8 @@ func (r *Reconciler) markSettling(d *v1alpha1.CoderDeployment) {
 }
 
 func quietWindow(d *v1alpha1.CoderDeployment) debounce.Window {
-	return debounce.Window{
-		Quiet:    d.Spec.Verify.QuietPeriod.Or(deployment.DefaultQuietPeriod),
-		MaxDelay: d.Spec.Verify.MaxDelay.Or(deployment.DefaultMaxDelay),
-	}
+	quiet, maxDelay := deployment.QuietPeriod(d)
+	return debounce.Window{Quiet: quiet, MaxDelay: maxDelay}
 }
 
 // onReferenced returns the event handler for referenced objects. It starts the quiet period

@@ -43,6 +43,9 @@ type failed struct {
 	count int
 }
 
+// isOpen reports whether the action may not be tried again yet in a pass that started at a time.
+func (f failed) isOpen(start time.Time) bool { return f.RetryTime.After(start) }
+
 // memoryOf returns the memory of an object. That of a deleted object with the same name is dropped.
 func (l *Loop[T, M, S, O, P]) memoryOf(ctx context.Context, object T) *memory[M] {
 	key := client.ObjectKeyFromObject(object)
@@ -129,7 +132,7 @@ func (m *memory[M]) retryIfChanged(inputs string) {
 func (m *memory[M]) openFailures(start time.Time) failure.Set {
 	var open failure.Set
 	for _, f := range m.failures {
-		if f.Action != reportAction && f.RetryTime.After(start) {
+		if f.Action != reportAction && f.isOpen(start) {
 			open = append(open, f.Failure)
 		}
 	}
@@ -140,14 +143,14 @@ func (m *memory[M]) openFailures(start time.Time) failure.Set {
 // whatever woke the object (B144).
 func (m *memory[M]) mustWait(action string, start time.Time) bool {
 	i := m.indexOf(action)
-	return i >= 0 && m.failures[i].RetryTime.After(start)
+	return i >= 0 && m.failures[i].isOpen(start)
 }
 
 // nextRetry returns when the first open failure may be tried again, and whether the server or the
 // rate limit has named that time. A zero time means that there is none.
 func (m *memory[M]) nextRetry(start time.Time) (next time.Time, named bool) {
 	for _, f := range m.failures {
-		if f.RetryTime.After(start) && f.Class != failure.ConfigChanging && (next.IsZero() || f.RetryTime.Before(next)) {
+		if f.isOpen(start) && f.Class != failure.ConfigChanging && (next.IsZero() || f.RetryTime.Before(next)) {
 			next, named = f.RetryTime, f.Class == failure.Wait && f.RetryAfter > 0
 		}
 	}

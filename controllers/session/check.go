@@ -35,7 +35,7 @@ func (r *Reconciler) checkCredential(ctx context.Context, s *Scope, o session.Ob
 		return nil
 	})
 	check.Result = connection.ResultOf(err)
-	if check.Result.Outcome == authcheck.ConfigChanging || IsProviderError(err) {
+	if check.Result.Outcome == authcheck.ConfigChanging || isProviderError(err) {
 		return err
 	}
 	if check.Result.Outcome == authcheck.Unreachable {

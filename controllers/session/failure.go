@@ -26,7 +26,7 @@ func (kind) Classify(err error, action string) *failure.Failure {
 		return nil
 	case errors.As(err, &template):
 		return &failure.Failure{Class: failure.Config, Reason: v1alpha1.ReasonTemplateInvalid, Message: template.Error()}
-	case IsProviderError(err):
+	case isProviderError(err):
 		return classifyProviderError(err, session.Action(action), doing)
 	}
 	var failed *coder.Error
@@ -52,9 +52,9 @@ func (kind) Classify(err error, action string) *failure.Failure {
 	return f
 }
 
-// IsProviderError reports whether an error was returned by the OAuth2 provider, not by the
+// isProviderError reports whether an error was returned by the OAuth2 provider, not by the
 // connection to it.
-func IsProviderError(err error) bool {
+func isProviderError(err error) bool {
 	kind := oauth.KindOf(err)
 	return kind != "" && kind != oauth.Connection
 }

@@ -101,10 +101,8 @@ func (r *Reconciler) quietWindow(ctx context.Context, s *v1alpha1.CoderSession) 
 	if err := r.tools.Client.Get(ctx, s.DeploymentKey(), d); err != nil {
 		d = &v1alpha1.CoderDeployment{} // the defaults
 	}
-	return debounce.Window{
-		Quiet:    d.Spec.Verify.QuietPeriod.Or(deployment.DefaultQuietPeriod),
-		MaxDelay: d.Spec.Verify.MaxDelay.Or(deployment.DefaultMaxDelay),
-	}
+	quiet, maxDelay := deployment.QuietPeriod(d)
+	return debounce.Window{Quiet: quiet, MaxDelay: maxDelay}
 }
 
 // onNamespace returns the event handler for namespaces. It enqueues the sessions of a

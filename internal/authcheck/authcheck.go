@@ -2,7 +2,11 @@
 
 package authcheck
 
-import "time"
+import (
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
+)
 
 // Outcome is the kind of a result. Its zero value is Unknown.
 type Outcome int
@@ -39,20 +43,9 @@ type Result struct {
 // OK reports whether the server accepted the caller.
 func (r Result) OK() bool { return r.Outcome == Accepted }
 
-const (
-	// firstPause follows the first failure in a row; each further failure doubles it.
-	firstPause = time.Second
-	// doublings is high enough to exceed every interval, and low enough not to overflow.
-	doublings = 16
-)
-
 // Backoff is how long to wait after so many failures in a row, including this one: it doubles from
 // a second up to the interval, and is never shorter than the server asked for (B52). It is longer
 // than zero for every positive interval.
 func (r Result) Backoff(failures int, interval time.Duration) time.Duration {
-	pause := interval
-	if n := max(failures-1, 0); n < doublings {
-		pause = min(interval, firstPause<<n)
-	}
-	return max(pause, r.RetryAfter)
+	return max(failure.Backoff(failures, interval), r.RetryAfter)
 }

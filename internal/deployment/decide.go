@@ -88,6 +88,12 @@ func decideFinalizer(o Observation) (Plan, bool) {
 	return Plan{}, false
 }
 
+// QuietPeriod is how long the settings must not change before they are read, and for how long at most
+// changes can put that off.
+func QuietPeriod(d *v1alpha1.CoderDeployment) (quiet, maxDelay time.Duration) {
+	return d.Spec.Verify.QuietPeriod.Or(DefaultQuietPeriod), d.Spec.Verify.MaxDelay.Or(DefaultMaxDelay)
+}
+
 // VerifyInterval is the time between two verifications of the same settings. It is positive.
 func VerifyInterval(d *v1alpha1.CoderDeployment) time.Duration {
 	return max(d.Spec.Verify.Interval.Or(DefaultInterval), shortestInterval)

@@ -3,6 +3,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -47,7 +48,7 @@ var failuresOfTheirOwn = []Action{Revoke, Restart, ForgetGrant, DeleteSecret, Re
 // lastFailure is the last failure of an action that the credential depends on; nil: none.
 func (o Observation) lastFailure() *failure.Failure {
 	for i := len(o.Failures) - 1; i >= 0; i-- {
-		if f := &o.Failures[i]; !isOneOf(Action(f.Action), failuresOfTheirOwn) {
+		if f := &o.Failures[i]; !slices.Contains(failuresOfTheirOwn, Action(f.Action)) {
 			return f
 		}
 	}
@@ -60,15 +61,6 @@ func stableFailure(f *failure.Failure) string {
 		return rateLimited
 	}
 	return f.Message
-}
-
-func isOneOf(action Action, actions []Action) bool {
-	for _, other := range actions {
-		if action == other {
-			return true
-		}
-	}
-	return false
 }
 
 // lastActionFailed turns a failed action into conditions. The loop tries again at the failure's
