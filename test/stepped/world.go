@@ -61,8 +61,8 @@ type World struct {
 func New(t testing.TB) *World {
 	t.Helper()
 	w := &World{
-		Env: &testenv.Env{T: t, Namespace: Namespace, Patience: time.Minute},
-		Clock: clocktesting.NewFakeClock(time.Now().Truncate(time.Second)),
+		Env:      &testenv.Env{T: t, Namespace: Namespace, Patience: time.Minute},
+		Clock:    clocktesting.NewFakeClock(time.Now().Truncate(time.Second)),
 		Registry: prometheus.NewRegistry(), Events: events.NewFakeRecorder(1024),
 	}
 	w.Coder = coderd.New(coderd.Options{DisableRateLimits: true, Clock: w.Clock})
