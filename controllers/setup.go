@@ -46,8 +46,8 @@ type Clock interface {
 	clock.WithDelayedExecution
 }
 
-// Options configure the controllers. All fields but NamespaceLabels, Namespaces and
-// RedirectURIs are required.
+// Options configure the controllers. All fields but NamespaceLabels, Namespaces,
+// RedirectURIs and NewStreams are required.
 type Options struct {
 	// Key is the HMAC key of all fingerprints.
 	Key fingerprint.Key
@@ -82,6 +82,14 @@ type Options struct {
 	// Namespaces are the namespaces that the cache is limited to, see CacheOptions. If
 	// empty, all namespaces are watched.
 	Namespaces []string
+	// NewStreams replaces stream.NewSet. It is for tests.
+	NewStreams func(context.Context, stream.Options) Streams
+}
+
+// Streams are the streams of workspaces of both controllers, see [stream.Set].
+type Streams interface {
+	session.Streams
+	deployment.Streams
 }
 
 // Setup adds both controllers to a manager. See the package documentation for how they depend on each
@@ -146,15 +154,7 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	settings := debounce.New(o.Clock, func(key types.NamespacedName) { deployments.Add(key, 0) })
 	tokens := debounce.New(o.Clock, func(key types.NamespacedName) { sessions.Add(key, 0) })
 	decisions := retention.New()
-	streams := stream.NewSet(ctx, stream.Options{
-		Clock:  o.Clock,
-		Jitter: func() float64 { return o.Jitter(time.Second).Seconds() },
-		Notify: func(n stream.Notification) {
-			for _, holder := range n.Holders {
-				sessions.Add(holder, 0)
-			}
-		},
-	})
+	streams := newStreams(ctx, o, sessions)
 	writer := status.NewWriter(a.Client, a.Recorder, o.Clock)
 	pool := newPool(a, o, settings.Settling)
 	tools := &session.Tools{
@@ -174,6 +174,23 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 			RevocationTimeout: o.RevocationTimeout, Workers: sessionWorkers(o.MaxConcurrent),
 		}),
 	}
+}
+
+// newStreams returns the streams of workspaces, which enqueue the sessions that hold them.
+func newStreams(ctx context.Context, o Options, sessions *reconcile.Queue) Streams {
+	options := stream.Options{
+		Clock:  o.Clock,
+		Jitter: func() float64 { return o.Jitter(time.Second).Seconds() },
+		Notify: func(n stream.Notification) {
+			for _, holder := range n.Holders {
+				sessions.Add(holder, 0)
+			}
+		},
+	}
+	if o.NewStreams != nil {
+		return o.NewStreams(ctx, options)
+	}
+	return stream.NewSet(ctx, options)
 }
 
 // authMethods registers the auth methods.

@@ -15,13 +15,13 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/controllers/retention"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 	"github.com/coder-session-operator/coder-session-operator/internal/status"
-	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 )
 
 // Reconciler verifies CoderDeployments and enqueues their sessions when something has changed.
@@ -47,11 +47,20 @@ type Options struct {
 	Jitter    reconcile.Jitter
 	// Sessions adds to the work queue of the session controller.
 	Sessions  *reconcile.Queue
-	Streams   *stream.Set
+	Streams   Streams
 	Retention *retention.Decisions
 	// OrphanGrace is the minimum age at which a token that belongs to no session is revoked. Zero
 	// revokes it as soon as it is found.
 	OrphanGrace time.Duration
+}
+
+// Streams are the streams of workspaces of all deployments, see package stream.
+type Streams interface {
+	// Settled opens the streams of a deployment with verified settings, Suspend closes them until then.
+	Settled(key types.NamespacedName, fingerprint string, client *coder.Client)
+	Suspend(key types.NamespacedName)
+	// Forget drops what is kept about a deleted deployment.
+	Forget(key types.NamespacedName)
 }
 
 // New returns a Reconciler.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 )
 
 // ObserveTwice makes two observations of a session with what is remembered of it.
@@ -34,6 +35,6 @@ func (r *Reconciler) DescribeState(object *v1alpha1.CoderSession) string {
 	view, held := r.o.Streams.Look(client.ObjectKeyFromObject(object))
 	r.rollouts.mu.Lock()
 	defer r.rollouts.mu.Unlock()
-	return fmt.Sprintf("stream held %t: %+v\nall streams: %v\nrollouts: %+v", held, view, r.o.Streams.States(),
+	return fmt.Sprintf("stream held %t: %+v\nall streams: %v\nrollouts: %+v", held, view, r.o.Streams.(*stream.Set).States(),
 		r.rollouts.running)
 }

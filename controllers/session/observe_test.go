@@ -4,7 +4,6 @@ package session_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -123,12 +122,7 @@ func settleBound(w *stepped.World) {
 	bind(w, s)
 	w.Put(s)
 	w.Settle("ci")
-	w.Eventually(func(context.Context) error {
-		if w.Coder.OpenStreams() == 0 {
-			return fmt.Errorf("no stream is open")
-		}
-		return nil
-	})
+	w.AwaitStream("ci")
 }
 
 // settleRollout makes the session ci, whose workload is being restarted.

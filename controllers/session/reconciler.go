@@ -38,7 +38,7 @@ type Options struct {
 	// Debouncer is that of supplied tokens.
 	Debouncer *debounce.Debouncer[types.NamespacedName]
 	Workloads *workload.Store
-	Streams   *stream.Set
+	Streams   Streams
 	Retention *retention.Decisions
 	// Queue and Deployments add to the work queues of both controllers.
 	Queue, Deployments *reconcile.Queue
@@ -47,6 +47,17 @@ type Options struct {
 	RevocationTimeout time.Duration
 	// Workers is the number of passes that may run at the same time.
 	Workers int
+}
+
+// Streams are the streams of workspaces that sessions hold, see [stream.Set].
+type Streams interface {
+	// Look returns the view of the stream that a session holds, and false if it holds none.
+	Look(holder types.NamespacedName) (stream.View, bool)
+	// Ensure makes a session hold the stream of a workspace, Release ends that.
+	Ensure(holder types.NamespacedName, target stream.Target)
+	Release(holder types.NamespacedName)
+	// Revive opens a session's stream that is stopped, because its settings work again.
+	Revive(holder types.NamespacedName)
 }
 
 // New returns a Reconciler with the given auth methods.

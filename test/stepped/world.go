@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/inprocess"
 	"github.com/coder-session-operator/coder-session-operator/test/testenv"
@@ -55,6 +57,8 @@ type World struct {
 
 	hooks hooks
 	uids  int
+	// notified holds the last view that the controllers were notified of, by the holder of the stream.
+	notified sync.Map
 }
 
 // New has the users operator (owner), ci-bot and ada, and the deployment "prod", which is verified.
@@ -121,7 +125,33 @@ func (w *World) Restart() {
 		Key: hmac, Cluster: inprocess.Cluster, Clock: w.Clock, Jitter: func(time.Duration) time.Duration { return 0 },
 		Metrics: metrics.New(w.Registry), Roots: inprocess.NoRoots, UserAgent: "test", RevocationTimeout: time.Minute,
 		OrphanGrace: time.Hour, MaxConcurrent: 1, RedirectURIs: grant.RedirectURIs(Callback), Random: rand.Reader,
-		Instance: "stepped",
+		Instance: "stepped", NewStreams: w.newStreams,
+	})
+}
+
+// newStreams returns streams that record which notifications were delivered.
+func (w *World) newStreams(ctx context.Context, o stream.Options) controllers.Streams {
+	notify := o.Notify
+	o.Notify = func(n stream.Notification) {
+		notify(n)
+		for _, holder := range n.Holders {
+			w.notified.Store(holder, n.View)
+		}
+	}
+	return stream.NewSet(ctx, o)
+}
+
+// AwaitStream waits until the stream of a session's workspace has sent the workspace, and the session
+// was notified of that.
+func (w *World) AwaitStream(name string) {
+	w.T.Helper()
+	w.Eventually(func(context.Context) error {
+		last, _ := w.notified.Load(w.Key(name))
+		view, _ := last.(stream.View)
+		if view.State != stream.Connected || view.Workspace.ID == "" {
+			return fmt.Errorf("session %s was last notified of %+v", name, view)
+		}
+		return nil
 	})
 }
 
