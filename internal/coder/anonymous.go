@@ -138,10 +138,11 @@ func (c *Client) Refusal(op string, resp *http.Response, body []byte) *Error {
 }
 
 // Unreadable returns the Malformed error for a successful response with unexpected contents. Its
-// message is wrong, or says that the response is a page. It quotes nothing of the body.
+// message is wrong, or says that the response is a page, with its title. It quotes nothing else of
+// the body.
 func Unreadable(op string, resp *http.Response, body []byte, wrong string) *Error {
 	if isHTML(resp.Header, body) {
-		wrong = htmlAnswer
+		wrong = describePage(body)
 	}
 	return &Error{Kind: Malformed, Op: op, Status: resp.StatusCode, Message: wrong, Sent: true}
 }

@@ -32,6 +32,9 @@ type Error struct {
 	RetryAfter time.Duration
 	// Location is the origin of a redirect's target. It is set for Redirected only.
 	Location string
+	// Moved: a redirect leads to the same path, or to none, of another origin, where the API is. Other
+	// redirects lead to a page, mostly to sign in.
+	Moved bool
 	// Alert is the number of the server's TLS alert (RFC 8446, section 6), 0 if there was none.
 	Alert uint8
 	// Sent: the request was written, perhaps in part, before it failed. If no response arrived, the

@@ -44,12 +44,17 @@ const (
 	// Malformed: the response does not come from Coder's API: a proxy's page, an unexpected format, an
 	// unknown route.
 	Malformed Kind = "Malformed"
-	// EdgeRefused: a proxy in front of Coder refuses the request (401 or 403 that are not Coder's). It
-	// says nothing about the token, and is mostly about a header or the client certificate (B122).
+	// EdgeRefused: a proxy in front of Coder refuses the request (a 4xx that is not Coder's, other than
+	// 404, 408 and 429). It says nothing about the token. 401 and 403 are mostly about a header or the
+	// client certificate, others about a limit of the proxy (B122).
 	EdgeRefused Kind = "EdgeRefused"
 	// Redirected: the response is a redirect, which is not followed. Error.Location is the origin of
 	// its target.
 	Redirected Kind = "Redirected"
+	// SpeaksHTTP: the URL is an https one, and the port speaks http.
+	SpeaksHTTP Kind = "SpeaksHTTP"
+	// SpeaksHTTPS: the URL is an http one, and the port speaks https.
+	SpeaksHTTPS Kind = "SpeaksHTTPS"
 	// ClientCertificateRejected: the server wants another certificate of the same kind, usually
 	// because this one has expired or was revoked (TLS alerts 42, 44, 45, 46; B100). A renewed one
 	// helps. nginx says so with a 400, also about one of an unknown authority (B122).

@@ -20,6 +20,9 @@ import (
 
 const signedOut = "You are signed out or your session has expired."
 
+// ofCoder is the header that every answer of Coder has (contract A.8).
+const ofCoder = "X-Coder-Build-Version: v2"
+
 func signedOutBody(detail string) string {
 	return fmt.Sprintf(`{"message":%q,"detail":%q}`, signedOut, detail)
 }
@@ -32,7 +35,7 @@ func TestAnswersAreClassified(t *testing.T) {
 		want    coder.Kind
 	}{
 		"no token": {
-			respondWith(401, signedOutBody("Cookie or query parameter \"coder_session_token\" must be provided.")),
+			respondWith(401, signedOutBody("Cookie or query parameter \"coder_session_token\" must be provided."), ofCoder),
 			coder.Unauthorized},
 		"bad shape": {respondWith(401, signedOutBody("Invalid API key format: expected 2 parts, got 1")),
 			coder.KeyUnknown},
@@ -44,30 +47,44 @@ func TestAnswersAreClassified(t *testing.T) {
 		"suspended": {
 			respondWith(401, `{"message":"User is not active (status = \"suspended\"). Contact an admin."}`),
 			coder.UserSuspended},
-		"provider": {respondWith(401, signedOutBody(`oauth2: "invalid_client" The client secret is invalid`)),
+		"provider": {respondWith(401, signedOutBody(`oauth2: "invalid_client" The client secret is invalid`), ofCoder),
 			coder.Unauthorized},
-		"provider says expired": {respondWith(401, signedOutBody("token expired and refresh token is not set")),
+		"provider says expired": {respondWith(401, signedOutBody("token expired and refresh token is not set"), ofCoder),
 			coder.Unauthorized},
 		// B121
 		"internal error in the message": {
 			respondWith(401, `{"message":"An internal error occurred. Try again.","detail":"boom"}`), coder.Unavailable},
 		"internal error in the detail": {
 			respondWith(401, signedOutBody("Internal error fetching user's roles: boom")), coder.Unavailable},
-		"another internal error": {respondWith(401, `{"message":"Internal error.","detail":"boom"}`), coder.Unauthorized},
+		"another internal error": {respondWith(401, `{"message":"Internal error.","detail":"boom"}`, ofCoder),
+			coder.Unauthorized},
 		// B122
 		"edge refuses":         {respondWith(401, html, "Content-Type: text/html"), coder.EdgeRefused},
 		"edge forbids":         {respondWith(403, html, "Content-Type: text/html"), coder.EdgeRefused},
 		"edge forbids in JSON": {respondWith(403, `{"status":"denied"}`), coder.EdgeRefused},
-		"plain text of Coder": {respondWith(403, "unauthorized", "Content-Type: text/plain", "X-Coder-Build-Version: v2"),
+		"gateway refuses":      {respondWith(401, `{"message":"No API key found in request"}`), coder.EdgeRefused},
+		"gateway forbids":      {respondWith(403, `{"message":"Forbidden"}`), coder.EdgeRefused},
+		"edge limits headers":  {respondWith(400, nginxPage("Request Header Or Cookie Too Large")), coder.EdgeRefused},
+		"edge limits bodies":   {respondWith(413, html, "Content-Type: text/html"), coder.EdgeRefused},
+		"edge limits URLs":     {respondWith(414, html, "Content-Type: text/html"), coder.EdgeRefused},
+		"edge limits methods":  {respondWith(405, "", "Allow: GET"), coder.EdgeRefused},
+		"edge limits requests": {respondWith(429, html, "Content-Type: text/html"), coder.RateLimited},
+		"method not allowed":   {respondWith(405, "", "Allow: GET", ofCoder), coder.Invalid},
+		"plain text of Coder": {respondWith(403, "unauthorized", "Content-Type: text/plain", ofCoder),
 			coder.Forbidden},
 		"OAuth error": {respondWith(401, `{"error":"invalid_token"}`), coder.Unauthorized},
 		"nginx without a certificate": {respondWith(400, nginxPage("No required SSL certificate was sent"),
 			"Content-Type: text/html", "Server: nginx"), coder.ClientCertificateRequired},
 		"nginx with another certificate": {respondWith(400, nginxPage("The SSL certificate error"),
 			"Content-Type: text/html"), coder.ClientCertificateRejected},
-		"another page of nginx": {respondWith(400, nginxPage("Bad Request"), "Content-Type: text/html"), coder.Invalid},
-		"a token of that name":  {respondWith(400, `{"message":"The SSL certificate error"}`), coder.Invalid},
-		"forbidden":             {respondWith(403, `{"message":"Forbidden."}`), coder.Forbidden},
+		"another page of nginx": {respondWith(400, nginxPage("Bad Request"), "Content-Type: text/html"), coder.EdgeRefused},
+		"http to an https port of nginx": {
+			respondWith(400, nginxPage("The plain HTTP request was sent to HTTPS port"), "Content-Type: text/html"),
+			coder.SpeaksHTTPS},
+		"http to an https port of Go": {respondWith(400, "Client sent an HTTP request to an HTTPS server.\n"),
+			coder.SpeaksHTTPS},
+		"a token of that name": {respondWith(400, `{"message":"The SSL certificate error"}`), coder.Invalid},
+		"forbidden":            {respondWith(403, `{"message":"Forbidden."}`, ofCoder), coder.Forbidden},
 		"missing": {
 			respondWith(404, `{"message":"Resource not found or you do not have access to this resource"}`), coder.NotFound},
 		// contract A.6
@@ -77,12 +94,13 @@ func TestAnswersAreClassified(t *testing.T) {
 		"other JSON for 404": {respondWith(404, `{"error":"nope"}`), coder.Malformed},
 		"conflict":           {respondWith(409, `{"message":"exists"}`), coder.Conflict},
 		"bad request":        {respondWith(400, `{"message":"request not valid"}`), coder.Invalid},
-		"bypass header":      {respondWith(428, "only owners", "Content-Type: text/plain"), coder.Invalid}, // contract A.7
-		"too large":          {respondWith(413, `{"message":"too large"}`), coder.Invalid},
-		"rate limited":       {respondWith(429, `{"message":"slow down"}`), coder.RateLimited},
-		"request timeout":    {respondWith(408, ""), coder.Unavailable},
-		"server error":       {respondWith(500, `{"message":"boom"}`), coder.Unavailable},
-		"bad gateway":        {respondWith(502, html, "Content-Type: text/html"), coder.Unavailable},
+		// contract A.7
+		"bypass header":   {respondWith(428, "only owners", "Content-Type: text/plain", ofCoder), coder.Invalid},
+		"too large":       {respondWith(413, `{"message":"too large"}`), coder.Invalid},
+		"rate limited":    {respondWith(429, `{"message":"slow down"}`), coder.RateLimited},
+		"request timeout": {respondWith(408, ""), coder.Unavailable},
+		"server error":    {respondWith(500, `{"message":"boom"}`), coder.Unavailable},
+		"bad gateway":     {respondWith(502, html, "Content-Type: text/html"), coder.Unavailable},
 		"redirect": {respondWith(302, "", "Location: https://login.example.test/x?token=S3NT1NEL"),
 			coder.Redirected},
 		"redirect, same origin":  {respondWith(307, "", "Location: /login"), coder.Redirected},
@@ -199,9 +217,9 @@ func TestMessageIsShortCleanAndOneLine(t *testing.T) { // B90
 func TestDetailsAreQuotedOnlyIfTheyAreAboutAToken(t *testing.T) {
 	t.Parallel()
 	const detail = "S3NT1NEL"
-	answer := func(status int, message, detail string) http.HandlerFunc {
+	answer := func(status int, message, detail string, headers ...string) http.HandlerFunc {
 		return respondWith(status, fmt.Sprintf(`{"message":%q,"detail":%q,"validations":[{"field":"f","detail":%q}]}`,
-			message, detail, detail))
+			message, detail, detail), headers...)
 	}
 	tests := map[string]struct {
 		handler      http.HandlerFunc
@@ -216,7 +234,8 @@ func TestDetailsAreQuotedOnlyIfTheyAreAboutAToken(t *testing.T) {
 		"rate limited":           {answer(429, "slow down", detail), false, false},
 		"expired key":            {answer(401, signedOut, "API key expired at "+detail), true, true},
 		"unknown key":            {answer(401, signedOut, "API key is invalid: "+detail), true, true},
-		"forbidden":              {answer(403, "Forbidden.", detail), false, true},
+		"forbidden":              {answer(403, "Forbidden.", detail, ofCoder), false, true},
+		"gateway forbids":        {answer(403, "Forbidden.", detail), false, false},
 		"bad request":            {answer(400, "request not valid", detail), false, true},
 		"not found":              {answer(404, "not found", detail), false, true},
 		"text of a server error": {respondWith(500, detail, "Content-Type: text/plain"), false, false},

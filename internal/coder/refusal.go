@@ -5,6 +5,8 @@ package coder
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -42,13 +44,16 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 	var answer errorBody
 	coders := json.Unmarshal(body, &answer) == nil && answer.Message != ""
 	e := &Error{Op: op, Status: resp.StatusCode}
-	if !coders && isFromEdge(resp.Header, body) {
-		e.Kind = edgeKind(resp.StatusCode, body)
-	}
-	if e.Kind == "" {
+	switch kind := edgeKind(resp.StatusCode, body); {
+	case !coders && kind != "" && isFromEdge(resp.Header, body):
+		e.Kind = kind
+	default:
 		e.Kind = statusKind(resp.StatusCode, answer, coders)
 	}
 	if coders {
+		if isGateway(e.Kind, resp.Header) {
+			e.Kind = EdgeRefused
+		}
 		e.Message, e.Field = summarizeError(answer, e.aboutToken())
 	} else {
 		e.Message = e.foreignMessage(resp.Header, body)
@@ -59,7 +64,7 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 			e.Kind = Malformed
 			break
 		}
-		e.Location = originOf(resp)
+		e.Location, e.Moved = redirectTarget(resp)
 		e.Message = "redirected to " + e.Location
 	case RateLimited:
 		e.RetryAfter = retryAfter(resp.Header, now, defaultRetryAfter)
@@ -74,7 +79,7 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 func (e *Error) foreignMessage(header http.Header, body []byte) string {
 	switch {
 	case isHTML(header, body):
-		return htmlAnswer
+		return describePage(body)
 	case e.Kind == Unavailable && len(body) > 0:
 		return foreignAnswer
 	}
@@ -93,6 +98,13 @@ func isFromEdge(header http.Header, body []byte) bool {
 	return header.Get(versionHeader) == "" && (json.Unmarshal(body, &protocol) != nil || protocol.Error == "")
 }
 
+// isGateway reports whether a refusal in Coder's error format comes from an API gateway, whose errors
+// have a message too: it has neither Coder's header nor one of the texts that tell Coder's 401
+// responses apart.
+func isGateway(kind Kind, header http.Header) bool {
+	return (kind == Unauthorized || kind == Forbidden) && header.Get(versionHeader) == ""
+}
+
 // Titles of nginx's pages for a client certificate that is missing or refused (contract J). Their
 // status is 400, although the TLS handshake has succeeded.
 var (
@@ -100,20 +112,27 @@ var (
 	refusedCertificate = []byte("The SSL certificate error")
 )
 
+// plainRequest matches what servers answer with 400 if a port that speaks https gets an http
+// request: nginx, Go's server, which Coder uses, and Apache.
+var plainRequest = regexp.MustCompile(`(?i)plain HTTP request was sent to HTTPS port` +
+	`|sent an HTTP request to an HTTPS server|speaking plain HTTP to an SSL-enabled server port`)
+
 // edgeKind returns the kind of an answer of an edge, or "" if its status says it all.
 func edgeKind(status int, body []byte) Kind {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	switch {
+	case status < 400, status >= 500, status == http.StatusNotFound, status == http.StatusRequestTimeout,
+		status == http.StatusTooManyRequests:
+		return ""
+	case status != http.StatusBadRequest:
 		return EdgeRefused
-	case http.StatusBadRequest:
-		switch {
-		case bytes.Contains(body, missingCertificate):
-			return ClientCertificateRequired
-		case bytes.Contains(body, refusedCertificate):
-			return ClientCertificateRejected
-		}
+	case bytes.Contains(body, missingCertificate):
+		return ClientCertificateRequired
+	case bytes.Contains(body, refusedCertificate):
+		return ClientCertificateRejected
+	case plainRequest.Match(body):
+		return SpeaksHTTPS
 	}
-	return ""
+	return EdgeRefused
 }
 
 // statusKind returns the kind for a status. coders says whether the body is in Coder's format.
@@ -201,7 +220,7 @@ func (e *Error) aboutToken() bool {
 	switch e.Kind {
 	case KeyExpired, KeyUnknown:
 		return true
-	case Unavailable, RateLimited, Unauthorized, UserSuspended:
+	case Unavailable, RateLimited, Unauthorized, UserSuspended, EdgeRefused:
 		return false
 	default:
 		return slices.Contains(tokenOperations, e.Op)
@@ -229,17 +248,40 @@ func isHTML(h http.Header, body []byte) bool {
 		bytes.HasPrefix(bytes.TrimSpace(body), []byte("<"))
 }
 
-// originOf returns scheme and host of a redirect's target. The rest may contain credentials.
-func originOf(resp *http.Response) string {
+// pageTitle matches the title of an HTML page.
+var pageTitle = regexp.MustCompile(`(?is)<title[^>]*>([^<]*)</title>`)
+
+// maxTitle is the maximum length of a title in a message, in runes.
+const maxTitle = 80
+
+// describePage returns the message for an HTML page: its title, if there is one.
+func describePage(body []byte) string {
+	match := pageTitle.FindSubmatch(body)
+	if match == nil {
+		return htmlAnswer
+	}
+	title := []rune(cleanText(html.UnescapeString(string(match[1]))))
+	if len(title) == 0 {
+		return htmlAnswer
+	}
+	return fmt.Sprintf("%s, %q", htmlAnswer, string(title[:min(len(title), maxTitle)]))
+}
+
+// redirectTarget returns scheme and host of a redirect's target, and whether the API is there. The
+// rest of the target may contain credentials.
+func redirectTarget(resp *http.Response) (origin string, moved bool) {
 	target, err := url.Parse(resp.Header.Get("Location"))
 	if err != nil {
-		return "an invalid location"
+		return "an invalid location", false
 	}
 	if resp.Request != nil && resp.Request.URL != nil {
-		target = resp.Request.URL.ResolveReference(target)
+		from := resp.Request.URL
+		target = from.ResolveReference(target)
+		elsewhere := target.Scheme != from.Scheme || target.Host != from.Host
+		moved = elsewhere && (target.Path == from.Path || strings.Trim(target.Path, "/")+target.RawQuery == "")
 	}
-	origin := url.URL{Scheme: target.Scheme, Host: target.Host}
-	return cleanText(origin.String())
+	at := url.URL{Scheme: target.Scheme, Host: target.Host}
+	return cleanText(at.String()), moved
 }
 
 // retryAfter parses seconds or a date (RFC 9110, section 10.2.3). A date is compared with the

@@ -184,7 +184,7 @@ func tooLarge(limit int64) string { return fmt.Sprintf("the answer is larger tha
 func (r request) decodeBody(header http.Header, body []byte) string {
 	switch {
 	case isHTML(header, body):
-		return htmlAnswer
+		return describePage(body)
 	case r.result == nil && (len(body) == 0 || json.Valid(body)):
 		return ""
 	case r.result == nil:
@@ -208,6 +208,9 @@ func networkError(ctx context.Context, op string, err error, shake *handshake) *
 		e.Kind = ServerCertificateUntrusted
 	case errors.As(err, &notTLS):
 		e.Kind = Malformed
+		if isHTTP(notTLS.RecordHeader) {
+			e.Kind = SpeaksHTTP
+		}
 	case errors.Is(context.Cause(ctx), errTimeout):
 		e.Message = "no answer in time"
 	case errors.Is(ctx.Err(), context.Canceled):
@@ -215,6 +218,10 @@ func networkError(ctx context.Context, op string, err error, shake *handshake) *
 	}
 	return e
 }
+
+// isHTTP reports whether the answer to a TLS handshake begins as one of HTTP does. Some servers send
+// the page without a status line.
+func isHTTP(header [5]byte) bool { return string(header[:]) == "HTTP/" || header[0] == '<' }
 
 // errTimeout distinguishes the request's own deadline from the caller's.
 var errTimeout = fmt.Errorf("request timeout: %w", context.DeadlineExceeded)

@@ -165,12 +165,12 @@ func TestServerCertificateUntrusted(t *testing.T) { // B100
 	}
 }
 
-func TestPlainServerBehindAnHTTPSURLIsMalformed(t *testing.T) {
+func TestHTTPIsRecognisedBehindAnHTTPSURL(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(respondWith(200, userJSON))
 	t.Cleanup(server.Close)
 	c := newClient(t, strings.Replace(server.URL, "http:", "https:", 1))
-	if _, err := c.Me(t.Context()); coder.KindOf(err) != coder.Malformed {
+	if _, err := c.Me(t.Context()); coder.KindOf(err) != coder.SpeaksHTTP {
 		t.Errorf("got %v", err)
 	}
 }

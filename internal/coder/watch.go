@@ -55,9 +55,13 @@ const (
 	// WatchUnavailable: try again later.
 	WatchUnavailable WatchFailure = "Unavailable"
 	// WatchMissing: the server does not know the route or the workspace; it does not always say which
-	// (404).
+	// (404). Or a WebSocket has arrived as a plain request (426), because a proxy does not let it
+	// through. Another protocol may do.
 	WatchMissing WatchFailure = "Missing"
-	// WatchRefused: the result will be the same until the settings change (401, 403, 410, 426).
+	// WatchBlocked: a proxy in front of Coder refuses the request. Another protocol may do, or the same
+	// one later.
+	WatchBlocked WatchFailure = "Blocked"
+	// WatchRefused: the result will be the same until the settings change (401, 403, 410).
 	WatchRefused WatchFailure = "Refused"
 )
 
@@ -67,13 +71,17 @@ func WatchFailureOf(err error) WatchFailure {
 	if !errors.As(err, &e) {
 		return WatchUnavailable
 	}
-	if e.Kind == Unavailable { // also a 401 that is trouble of the server (B121)
+	switch e.Kind {
+	case Unavailable: // also a 401 that is trouble of the server (B121)
 		return WatchUnavailable
+	case EdgeRefused:
+		return WatchBlocked
+	default: // the status says more
 	}
 	switch e.Status {
-	case http.StatusNotFound:
+	case http.StatusNotFound, http.StatusUpgradeRequired:
 		return WatchMissing
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusGone, http.StatusUpgradeRequired:
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusGone:
 		return WatchRefused
 	default:
 		return WatchUnavailable

@@ -28,10 +28,16 @@ func TestRefusalsOfAnEdgeAreNotAboutTheToken(t *testing.T) {
 		"403": {coderd.Edge{}, v1alpha1.ReasonEdgeRefused, []string{"headers", "tls", "403"}},
 		"another origin": {coderd.Edge{RefusalLocation: "https://login.example.test/start?for=ada"},
 			v1alpha1.ReasonRedirected, []string{"https://login.example.test ", "url", "headers"}},
+		"the access URL": {coderd.Edge{RefusalLocation: "https://coder.example.test"},
+			v1alpha1.ReasonRedirected, []string{"https://coder.example.test ", "write that into url"}},
+		"the same path elsewhere": {coderd.Edge{RefusalLocation: "https://coder.example.test/api/v2/users/me?a=b"},
+			v1alpha1.ReasonRedirected, []string{"https://coder.example.test ", "write that into url"}},
+		"a sign-in page at the root": {coderd.Edge{RefusalLocation: "https://login.example.test/?rd=x"},
+			v1alpha1.ReasonRedirected, []string{"https://login.example.test ", "headers"}},
 		"another path": {coderd.Edge{RefusalLocation: "/login"}, v1alpha1.ReasonRedirected, []string{"127.0.0.1"}},
 		"502":          {coderd.Edge{RefusalStatus: http.StatusBadGateway}, v1alpha1.ReasonUnreachable, []string{"502"}},
-		"413": {coderd.Edge{RefusalStatus: http.StatusRequestEntityTooLarge}, v1alpha1.ReasonUnexpectedAnswer,
-			[]string{"413"}},
+		"413": {coderd.Edge{RefusalStatus: http.StatusRequestEntityTooLarge}, v1alpha1.ReasonEdgeRefused,
+			[]string{"413", "limits"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

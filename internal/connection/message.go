@@ -4,6 +4,7 @@ package connection
 
 import (
 	"fmt"
+	"net/http"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
@@ -50,17 +51,42 @@ func conditionMessage(reason string, e *coder.Error) string {
 		return withServerAnswer("the server denies the request", e)
 	case v1alpha1.ReasonEdgeRefused:
 		return withServerAnswer("a proxy in front of the server refuses the request, which says nothing about the "+
-			"token: correct headers, or the client certificate in tls", e)
+			"token: "+edgeRemedy(e), e)
 	case v1alpha1.ReasonRedirected:
-		return fmt.Sprintf("the server redirects to %s (%s: %d), which is not followed: name the url that does not "+
-			"redirect, or correct headers or tls if a proxy asks to sign in", e.Location, e.Op, e.Status)
+		return redirectMessage(e)
 	case v1alpha1.ReasonUnreachable:
 		return withServerAnswer("no answer from the server", e)
 	}
-	if e.Kind == coder.Malformed {
+	switch e.Kind {
+	case coder.SpeaksHTTP:
+		return "the server speaks http at this port: write http:// in url, or the port where it speaks https"
+	case coder.SpeaksHTTPS:
+		return "the server speaks https at this port: write https:// in url"
+	case coder.Malformed:
 		return withServerAnswer("the answer is not one of a Coder server: correct the url, or see which proxy answers", e)
+	case coder.RateLimited:
+		return withServerAnswer("rate limited; retrying automatically", e)
+	default:
+		return e.Error()
 	}
-	return e.Error()
+}
+
+// edgeRemedy says what to do about a refusal of a proxy.
+func edgeRemedy(e *coder.Error) string {
+	switch e.Status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "correct headers, or the client certificate in tls"
+	}
+	return "correct headers, or what the proxy allows (limits of sizes, methods and paths)"
+}
+
+// redirectMessage says where a redirect leads, and what to do about it (B122).
+func redirectMessage(e *coder.Error) string {
+	what := fmt.Sprintf("the server redirects to %s (%s: %d), which is not followed: ", e.Location, e.Op, e.Status)
+	if e.Moved {
+		return what + "write that into url"
+	}
+	return what + "if a proxy asks to sign in there, correct headers or tls, otherwise name the url that does not redirect"
 }
 
 // withServerAnswer adds the server's status and message, if there are any.

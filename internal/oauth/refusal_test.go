@@ -175,7 +175,7 @@ func TestALostAnswerIsToldFromARequestThatWasNotSent(t *testing.T) { // B67, con
 		"no listener": {t.Context(), providerAt(t, "http://127.0.0.1:1"), oauth.Unavailable, coder.Unavailable,
 			false},
 		"cancelled before":    {canceled, startProvider(t, dropConnection), oauth.Unavailable, coder.Canceled, false},
-		"TLS to a plain port": {t.Context(), serveTLSAtPlainPort(t), oauth.Malformed, coder.Malformed, false},
+		"TLS to a plain port": {t.Context(), serveTLSAtPlainPort(t), oauth.Connection, coder.SpeaksHTTP, false},
 		"no origin": {t.Context(), providerOf(coder.New(coder.Config{})), oauth.InvalidRequest, coder.Invalid,
 			false},
 	}

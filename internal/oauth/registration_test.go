@@ -147,7 +147,7 @@ func TestDeregister(t *testing.T) { // B71
 		"deleted":               {respondWith(204, ""), "", ""},
 		"deleted before":        {respondWith(401, `{"error":"invalid_token"}`), "", ""},
 		"the provider is off":   {respondWith(404, `{"message":"Route not found."}`), "", ""},
-		"an edge's 401":         {respondWith(401, `{"message":"signed out"}`), oauth.Connection, coder.Unauthorized},
+		"an edge's 401":         {respondWith(401, `{"message":"signed out"}`), oauth.Connection, coder.EdgeRefused},
 		"a proxy's 404":         {respondWith(404, `<html>`), oauth.Malformed, coder.Malformed},
 		"a client made by hand": {respondWith(403, `{"error":"invalid_token"}`), oauth.InvalidRequest, ""},
 		"no UUID":               {respondWith(400, `{"error":"invalid_client_id"}`), oauth.InvalidRequest, ""},

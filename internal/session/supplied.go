@@ -60,7 +60,7 @@ func publishIfAccepted(o Observation, credential string) Plan {
 		published := o.Secret.Token
 		same := credential == "" && published == nil || published != nil && published.Fingerprint == credential
 		p = publishOrReportActive(o, check.User, same)
-	case isAboutCaller(check.Result):
+	case isAboutCredential(check.Result, credential):
 		p = reportSuspended(o, check.Result.Reason, refusalMessage(o, credential))
 	default:
 		p = keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, check.Result.Reason,
@@ -80,9 +80,13 @@ func (o Observation) wasChecked(credential string) bool {
 	return !check.Time.IsZero() && check.Credential == credential && check.Settings == o.Deployment.Fingerprint
 }
 
-// isAboutCaller tells a refusal of the credential from an answer that says nothing about it, such
-// as that of a proxy in between.
-func isAboutCaller(r authcheck.Result) bool {
+// isAboutCredential tells a refusal of the credential from an answer that says nothing about it, such
+// as that of a proxy in between, or a refusal of the client certificate, which is the CoderDeployment's
+// (B122). A session without a token, whose credential is empty, lives by that certificate.
+func isAboutCredential(r authcheck.Result, credential string) bool {
+	if isCertificateRefused(r) && credential != "" {
+		return false
+	}
 	return r.Outcome == authcheck.Rejected && (r.AboutCaller || r.Reason == v1alpha1.ReasonForbidden)
 }
 

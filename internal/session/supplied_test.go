@@ -98,6 +98,14 @@ func TestDecideToken(t *testing.T) {
 				Ready: "True Active", Authenticated: "Unknown UnexpectedAnswer", Synced: "True Synced", Wake: interval,
 			},
 		},
+		"B122 a refused client certificate does not make a token bad": {
+			steady(checkedAs(value, 0, authcheck.Result{
+				Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true,
+			})),
+			outcome{
+				Ready: "True Active", Authenticated: "Unknown CertificateRejected", Synced: "True Synced", Wake: interval,
+			},
+		},
 		"unreachable: Ready stays, asked again after a second": {
 			steady(checkedAs(value, 0, unreachable)),
 			outcome{
@@ -237,7 +245,11 @@ func TestRefusalSaysWhatToDo(t *testing.T) {
 			newSession("ci", withToken(), checkedAs(value, 0, refused)),
 			`the server says 401; write a valid token to Secret "mine", key "token"`,
 		},
-		"a certificate beside a token": {newSession("ci", withToken(), checkedAs(value, 0, alert)), "client certificate"},
+		"a certificate beside the operator's token": {
+			newSession(
+				"ci", withCertificate(), withDeployment(func(d *Deployment) { d.OwnToken = true }), checkedAs("", 0, alert),
+			), "client certificate",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

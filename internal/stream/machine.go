@@ -29,8 +29,8 @@ type State string
 //	                               ◄──released── every state
 //
 // Other settings that settle while Connecting or Connected lead to Connecting, too. While
-// Connecting, a WebSocket that the server does not support is replaced by server-sent events
-// without a wait.
+// Connecting, a WebSocket that the server does not support, or that a proxy does not let through, is
+// replaced by server-sent events without a wait.
 const (
 	// Idle: no settings are available yet.
 	Idle State = "Idle"
@@ -90,7 +90,7 @@ type ending int
 
 const (
 	broken   ending = iota // without a close frame, or with any other code
-	finished               // 1000, 1001
+	finished               // 1000
 	rejected               // 1002, 1003
 )
 
@@ -194,7 +194,7 @@ func (m machine) stopForSuspension() (machine, []action) {
 // handleRefusal handles a failed dial (B81, B83).
 func (m machine) handleRefusal(e event, jitter float64) (machine, []action) {
 	switch {
-	case e.failure == coder.WatchMissing && m.protocol == coder.WatchWebSocket:
+	case m.protocol == coder.WatchWebSocket && (e.failure == coder.WatchMissing || e.failure == coder.WatchBlocked):
 		return m.dialBy(coder.WatchEvents)
 	case e.failure == coder.WatchMissing, e.failure == coder.WatchRefused:
 		m.state = Stopped

@@ -118,6 +118,12 @@ func TestTransitions(t *testing.T) {
 		"B83 missing by WebSocket": {
 			machineAt(Connecting, withFailures(2)), event{kind: refused, link: 3, failure: coder.WatchMissing},
 			machineAt(Connecting, withLink(4), bySSE, withFailures(2)), []action{{kind: dial, link: 4, protocol: eventsWire}}},
+		"B83 a proxy blocks the WebSocket": {
+			machineAt(Connecting, withFailures(2)), event{kind: refused, link: 3, failure: coder.WatchBlocked},
+			machineAt(Connecting, withLink(4), bySSE, withFailures(2)), []action{{kind: dial, link: 4, protocol: eventsWire}}},
+		"B122 a proxy blocks both protocols": {
+			machineAt(Connecting, bySSE), event{kind: refused, link: 3, failure: coder.WatchBlocked},
+			machineAt(AwaitingRetry, withLink(4), bySSE, withFailures(1)), []action{waitAction(4, 250*time.Millisecond)}},
 		"B83 the next dial": {
 			machineAt(AwaitingRetry, bySSE), event{kind: due, link: 3}, machineAt(Connecting, withLink(4)),
 			[]action{dialAction(4)}},

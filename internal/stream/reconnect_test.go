@@ -57,9 +57,9 @@ func TestBackoffDoublesUntilTheStreamIsOpen(t *testing.T) { // B80
 func TestClosesEndParkOrReconnect(t *testing.T) { // B81
 	t.Parallel()
 	for code, want := range map[int]stream.State{
-		1000: stream.Closed, 1001: stream.Closed,
-		1002: stream.Stopped, 1003: stream.Stopped,
-		1008: stream.AwaitingRetry, 1011: stream.AwaitingRetry, 1012: stream.AwaitingRetry, 3000: stream.AwaitingRetry,
+		1000: stream.Closed, 1002: stream.Stopped, 1003: stream.Stopped,
+		1001: stream.AwaitingRetry, 1008: stream.AwaitingRetry, 1011: stream.AwaitingRetry, 1012: stream.AwaitingRetry,
+		3000: stream.AwaitingRetry,
 	} {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			t.Parallel()

@@ -195,7 +195,7 @@ func classifyEnd(err error) (ending, error) {
 	switch code {
 	case -1:
 		return broken, errors.New("the connection broke: " + redact.Text(err.Error()))
-	case websocket.StatusNormalClosure, websocket.StatusGoingAway:
+	case websocket.StatusNormalClosure: // not 1001, which is a lost connection (contract D.1)
 		return finished, closedError(code)
 	case websocket.StatusProtocolError, websocket.StatusUnsupportedData:
 		return rejected, closedError(code)
