@@ -43,17 +43,8 @@ type errorBody struct {
 func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Error {
 	var answer errorBody
 	coders := json.Unmarshal(body, &answer) == nil && answer.Message != ""
-	e := &Error{Op: op, Status: resp.StatusCode}
-	switch kind := edgeKind(resp.StatusCode, body); {
-	case !coders && kind != "" && isFromEdge(resp.Header, body):
-		e.Kind = kind
-	default:
-		e.Kind = statusKind(resp.StatusCode, answer, coders)
-	}
+	e := &Error{Op: op, Status: resp.StatusCode, Kind: answerKind(resp, body, answer, coders)}
 	if coders {
-		if isGateway(e.Kind, resp.Header) {
-			e.Kind = EdgeRefused
-		}
 		e.Message, e.Field = summarizeError(answer, e.aboutToken())
 	} else {
 		e.Message = e.foreignMessage(resp.Header, body)
@@ -73,6 +64,21 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 	default: // no further distinction
 	}
 	return e
+}
+
+// answerKind returns the kind of an unsuccessful response. coders says whether the body is in Coder's
+// format.
+func answerKind(resp *http.Response, body []byte, answer errorBody, coders bool) Kind {
+	if !coders && isFromEdge(resp.Header, body) {
+		if kind := edgeKind(resp.StatusCode, body); kind != "" {
+			return kind
+		}
+	}
+	kind := statusKind(resp.StatusCode, answer, coders)
+	if coders && isGateway(kind, resp.Header) {
+		return EdgeRefused
+	}
+	return kind
 }
 
 // foreignMessage returns the message for an answer that is not in Coder's format.
