@@ -7,10 +7,8 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -31,18 +29,19 @@ func (r *resolution) clientCertificate() *pair {
 		return nil
 	}
 	certWant, keyWant := want{ref, corev1.TLSCertKey}, want{ref, corev1.TLSPrivateKeyKey}
-	certPEM, certOK := r.readHalf(certWant)
-	keyPEM, keyOK := r.readHalf(keyWant)
+	certRaw, certOK := r.readFilled(certWant, emptyHalf)
+	keyRaw, keyOK := r.readFilled(keyWant, emptyHalf)
 	var chain []*x509.Certificate
 	var key crypto.Signer
+	var certPEM, keyPEM []byte
 	var p problem
 	if certOK {
-		if chain, p = parseCertificates(certPEM); p.isPresent() {
+		if chain, certPEM, p = parseChain(certRaw); p.isPresent() {
 			r.faults.add(invalidValue(certWant, p))
 		}
 	}
 	if keyOK {
-		if key, p = privateKey(keyPEM); p.isPresent() {
+		if key, keyPEM, p = parsePrivateKey(keyRaw); p.isPresent() {
 			r.faults.add(invalidValue(keyWant, p))
 		}
 	}
@@ -56,12 +55,15 @@ func (r *resolution) clientCertificate() *pair {
 	return newPair(certPEM, keyPEM, chain, key)
 }
 
-// readHalf returns one half of a pair. An empty one counts as missing, because issuers create the
-// Secret before they fill it.
-func (r *resolution) readHalf(w want) ([]byte, bool) {
+// emptyHalf is said of an empty half of a pair: issuers create the Secret before they fill it.
+const emptyHalf = "is empty: write PEM, or wait for the certificate's issuer"
+
+// readFilled returns a value that is not empty. An empty one counts as missing, because others fill it
+// later.
+func (r *resolution) readFilled(w want, whenEmpty string) ([]byte, bool) {
 	raw, ok := r.readValue(w)
 	if ok && len(bytes.TrimSpace(raw)) == 0 {
-		r.faults.add(missingValue(w, "is empty: write PEM, or wait for the certificate's issuer"))
+		r.faults.add(missingValue(w, whenEmpty))
 		return nil, false
 	}
 	return raw, ok
@@ -74,69 +76,13 @@ func newPair(certPEM, keyPEM []byte, chain []*x509.Certificate, key crypto.Signe
 	}
 	return &pair{
 		published: &Certificate{
-			CertPEM:   slices.Clone(certPEM),
+			CertPEM:   certPEM,
 			Key:       redact.New(string(keyPEM)),
 			NotBefore: chain[0].NotBefore,
 			NotAfter:  chain[0].NotAfter,
 		},
 		tls: config,
 	}
-}
-
-// privateKey reads PEM with one private key. Errors of the parser are dropped, because they may
-// quote the key.
-func privateKey(data []byte) (crypto.Signer, problem) {
-	found, p := splitPEM(data)
-	if p.isPresent() {
-		return nil, p
-	}
-	// OpenSSL writes the parameters of an elliptic curve before the key. They are redundant.
-	found = slices.DeleteFunc(found, func(b *pem.Block) bool { return b.Type == typeECParams })
-	switch {
-	case len(found) == 0:
-		return nil, problem{text: "holds no private key: write a PRIVATE KEY block"}
-	case len(found) > 1:
-		return nil, problem{text: "holds more than one PEM block: write the private key alone"}
-	}
-	block := found[0]
-	switch {
-	case !strings.HasSuffix(block.Type, typePrivateKey):
-		return nil, problem{text: "holds " + describeBlock(block) +
-			" where the private key belongs: write a PRIVATE KEY block"}
-	case isEncrypted(block):
-		return nil, problem{text: "holds an encrypted private key, which the operator cannot decrypt: " +
-			"write it without a passphrase (openssl pkey -in old.key -out tls.key)"}
-	case block.Type == "OPENSSH "+typePrivateKey:
-		return nil, problem{text: "holds a private key in OpenSSH's own form: write it in PEM (ssh-keygen -p -m PKCS8)"}
-	}
-	key, ok := parseKey(block.Bytes)
-	if !ok {
-		return nil, problem{text: "holds a private key that cannot be read: write an RSA, ECDSA or Ed25519 key in PEM"}
-	}
-	return key, problem{}
-}
-
-// isEncrypted reports whether a block is protected by a passphrase, in PKCS #8 (RFC 5958) or in the
-// older format (RFC 1421).
-func isEncrypted(block *pem.Block) bool {
-	return block.Type == "ENCRYPTED "+typePrivateKey || block.Headers["DEK-Info"] != "" ||
-		strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
-}
-
-// parseKey tries all encodings, as crypto/tls does, because the names of PEM blocks are often
-// wrong.
-func parseKey(der []byte) (crypto.Signer, bool) {
-	if key, err := x509.ParsePKCS8PrivateKey(der); err == nil {
-		signer, ok := key.(crypto.Signer) // keys for key agreement only are not signers
-		return signer, ok
-	}
-	if key, err := x509.ParsePKCS1PrivateKey(der); err == nil {
-		return key, true
-	}
-	if key, err := x509.ParseECPrivateKey(der); err == nil {
-		return key, true
-	}
-	return nil, false
 }
 
 // checkMatch says why a chain and a key do not match.
@@ -146,6 +92,9 @@ func checkMatch(chain []*x509.Certificate, key crypto.Signer) problem {
 		return problem{text: "holds a private key of an unknown kind: write an RSA, ECDSA or Ed25519 key"}
 	}
 	switch i := slices.IndexFunc(chain, func(c *x509.Certificate) bool { return public.Equal(c.PublicKey) }); {
+	case i < 0 && chain[0].PublicKey == nil:
+		return problem{text: "belongs to no certificate: the one in " + corev1.TLSCertKey +
+			" has a key of a kind that is not supported" + useOtherKey}
 	case i < 0:
 		return problem{text: "does not match the certificate in " + corev1.TLSCertKey + ": write both halves of one pair"}
 	case i > 0:

@@ -3,73 +3,40 @@
 package authconfig
 
 import (
-	"bytes"
-	"crypto/x509"
 	"encoding/pem"
 	"strings"
 )
 
-// pemBegin is the start of a block (RFC 7468).
-const pemBegin = "-----BEGIN"
+// Parts of the lines around a block (RFC 7468).
+const (
+	markerEdge = "-----"
+	pemBegin   = markerEdge + "BEGIN"
+	pemEnd     = markerEdge + "END"
+)
 
 const (
 	typeCertificate = "CERTIFICATE"
 	typePrivateKey  = "PRIVATE KEY" // suffix of all types of private keys
 	typeECParams    = "EC PARAMETERS"
+	typeCRL         = "X509 CRL"
 )
 
-// splitPEM splits PEM text. Other text is allowed before a block, such as a comment. A damaged
-// block, and text after the last block, are problems: pem.Decode would skip them silently and half
-// a bundle would be used.
-func splitPEM(data []byte) ([]*pem.Block, problem) {
-	begun := bytes.Count(data, []byte(pemBegin))
-	if begun == 0 {
-		return nil, problem{text: "holds no PEM: write text that starts with " + pemBegin}
-	}
-	var found []*pem.Block
-	for {
-		block, rest := pem.Decode(data)
-		if block == nil {
-			break
-		}
-		found, data = append(found, block), rest
-	}
-	switch {
-	case len(found) != begun:
-		return nil, problem{text: "holds a PEM block that is cut off or damaged: write it again, from its BEGIN line to " +
-			"its END line"}
-	case len(bytes.TrimSpace(data)) > 0:
-		return nil, problem{text: "has text after its last PEM block: remove it"}
-	}
-	return found, problem{}
+// isCertificate reports whether a block is a certificate, also by the names that old programs use.
+func isCertificate(block *pem.Block) bool {
+	return block.Type == typeCertificate || block.Type == "X509 CERTIFICATE"
 }
 
-// parseCertificates reads PEM that contains certificates and nothing else.
-func parseCertificates(data []byte) ([]*x509.Certificate, problem) {
-	found, p := splitPEM(data)
-	if p.isPresent() {
-		return nil, p
-	}
-	out := make([]*x509.Certificate, 0, len(found))
-	for _, block := range found {
-		if block.Type != typeCertificate {
-			return nil, problem{text: "holds " + describeBlock(block) + " where only certificates belong: write " +
-				typeCertificate + " blocks"}
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil { // it may quote a certificate, which is public
-			return nil, problem{text: "holds a certificate that cannot be read: write it again", err: err}
-		}
-		out = append(out, certificate)
-	}
-	return out, problem{}
+// isHarmless reports whether a block beside certificates says nothing about whom to trust or who the
+// caller is.
+func isHarmless(block *pem.Block) bool {
+	return block.Type == typeCRL || block.Type == typeECParams || block.Type == "DH PARAMETERS"
 }
 
 // describeBlock names the type of a block. Unknown types are not quoted, because they may contain
 // anything.
 func describeBlock(block *pem.Block) string {
 	switch {
-	case block.Type == typeCertificate:
+	case isCertificate(block):
 		return "a certificate"
 	case strings.HasSuffix(block.Type, typePrivateKey):
 		return "a private key"
@@ -81,9 +48,9 @@ func describeBlock(block *pem.Block) string {
 		return "a certificate with OpenSSL's trust settings"
 	case block.Type == "PKCS7", block.Type == "CMS":
 		return "a PKCS #7 bundle"
-	case block.Type == "X509 CRL":
+	case block.Type == typeCRL:
 		return "a revocation list"
-	case block.Type == typeECParams, block.Type == "DH PARAMETERS":
+	case isHarmless(block):
 		return "parameters of a key"
 	}
 	return "a PEM block of another kind"

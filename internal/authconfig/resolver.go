@@ -77,7 +77,7 @@ func (r *Resolver) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*S
 		own := at.clientCertificate()
 		bundle = at.resolveBundle()
 		s.TLS = at.tlsConfig(roots, bundle, own)
-		s.CABundlePEM = bundle.pem
+		s.CABundlePEM, s.CABundleWarning = bundle.pem, bundle.warning
 		if own != nil {
 			s.Certificate = own.published
 		}

@@ -35,10 +35,13 @@ type Snapshot struct {
 	Certificate *Certificate
 	// OAuth is the client that OAuth sessions share. Nil: each registers its own.
 	OAuth *OAuthClient
-	// CABundlePEM is the CA bundle that is trusted besides the system roots, as it was read. Nil:
-	// none.
+	// CABundlePEM is the CA bundle that is trusted besides the system roots. It is as it was read, or
+	// in the usual form of PEM if other programs could not read it so. Nil: none.
 	CABundlePEM []byte
-	// Fingerprint is a keyed digest of all of the above. It does not depend on the order of headers
+	// CABundleWarning names the certificates of the CA bundle that cannot be read and are not trusted.
+	// Empty: all are trusted.
+	CABundleWarning string
+	// Fingerprint is a keyed digest of all of the above, except the warning. It does not depend on the order of headers
 	// and of trusted certificates, on PEM formatting, on whether an empty value is absent, or on
 	// metadata (B07).
 	Fingerprint string
@@ -59,10 +62,10 @@ type Header struct {
 
 // Certificate is a client certificate with its matching private key.
 type Certificate struct {
-	// CertPEM is the certificate and its chain in PEM, as it was read.
+	// CertPEM is the certificate and its chain in PEM, and Key the private key. Both are as they were
+	// read, or in the usual form of PEM if other programs could not read them so.
 	CertPEM []byte
-	// Key is the private key in PEM, as it was read.
-	Key redact.Secret
+	Key     redact.Secret
 	// NotBefore and NotAfter limit the validity of the first certificate. They were not compared with
 	// a clock.
 	NotBefore, NotAfter time.Time

@@ -5,13 +5,15 @@ package authconfig
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"slices"
+	"fmt"
 )
 
 // trust is the contents of a CA bundle, which is added to the system roots.
 type trust struct {
 	pem          []byte
 	certificates []*x509.Certificate
+	// warning names the certificates that could not be read. Empty: all could.
+	warning string
 }
 
 // resolveBundle returns the CA bundle that the spec names. It is empty if there is none.
@@ -20,16 +22,20 @@ func (r *resolution) resolveBundle() trust {
 	if !ok {
 		return trust{}
 	}
-	raw, ok := r.readValue(w)
+	raw, ok := r.readFilled(w, "is empty: write PEM, or wait for what fills it")
 	if !ok {
 		return trust{}
 	}
-	found, p := parseCertificates(raw)
+	bundle, skipped, p := parseBundle(raw)
 	if p.isPresent() {
 		r.faults.add(invalidValue(w, p))
 		return trust{}
 	}
-	return trust{pem: slices.Clone(raw), certificates: found}
+	if skipped != "" {
+		bundle.warning = fmt.Sprintf("%s: key %q: not all certificates can be read, and those that cannot are not trusted; "+
+			"replace or remove %s", w.ref, w.key, skipped)
+	}
+	return bundle
 }
 
 // tlsConfig returns the settings of the connection. roots is the caller's own copy of the system
