@@ -84,14 +84,19 @@ func (r *Reconciler) reportAbandoned(s *Scope, ids []string) {
 			r.o.RevocationTimeout, strings.Join(ids, ", ")))
 }
 
-// recordWrite remembers whether the last write of the generated Secret has failed, whatever the
-// reason, so that the API server is asked whether it would take the Secret before another token is
-// minted for it. It returns the error of the write.
-func (s *Scope) recordWrite(err error) error {
+// recordWrite remembers how a write of the generated Secret ended, and returns its error. After a
+// failure, whatever the reason, the API server is asked whether it would take the Secret before
+// another token is minted for it.
+func (s *Scope) recordWrite(success writeOutcome, err error) error {
 	if err == nil {
-		s.Memory.WriteRefused = false
+		s.Memory.lastWrite = success
 	} else if !reconcile.IsOutdated(err) {
-		s.Memory.WriteRefused = true
+		s.Memory.lastWrite = refused
 	}
 	return err
+}
+
+// isUnproven reports whether the write of a Secret has to be tried before a token is minted for it.
+func (m *Memory) isUnproven(exists bool) bool {
+	return m.lastWrite == refused || !exists && m.lastWrite != accepted
 }

@@ -99,9 +99,9 @@ func (r *Reconciler) observeSecret(
 		meta = nil
 	}
 	s.Prior = r.tools.Secrets.Observe(s.Session, meta)
-	if s.Prior.Ownership != secret.Owned {
-		// An orphaned Secret of a former session is adopted by the first write.
-		seen := session.Secret{Foreign: s.Prior.Ownership == secret.Foreign, WriteRefused: s.Memory.WriteRefused}
+	if s.Prior.Ownership != secret.Owned && !isRestored(s.Prior, s.Session) {
+		// A Secret of a former session is adopted by the first write.
+		seen := session.Secret{Foreign: s.Prior.Ownership == secret.Foreign, Unproven: s.Memory.isUnproven(false)}
 		if s.Resolved != nil && !seen.Foreign && o.Session.DeletionTimestamp.IsZero() {
 			o.TemplateError = r.templateError(s)
 		}
@@ -112,7 +112,7 @@ func (r *Reconciler) observeSecret(
 		Corrupt:         s.Prior.Corrupt,
 		ResourceVersion: s.Prior.ResourceVersion,
 		Fingerprint:     s.Prior.Fingerprint,
-		WriteRefused:    s.Memory.WriteRefused,
+		Unproven:        s.Memory.isUnproven(true),
 	}
 	if token := s.Prior.Token; token != nil {
 		seen.Token = &session.Published{
@@ -128,6 +128,13 @@ func (r *Reconciler) observeSecret(
 	}
 	err := r.compareSecret(ctx, s, &seen)
 	return seen, err
+}
+
+// isRestored reports whether a Secret that lost its owner still holds the session's own credential,
+// which is kept then. The one of a former session is replaced, because its token belongs to that.
+func isRestored(prior secret.State, s *v1alpha1.CoderSession) bool {
+	published := s.Status.Token
+	return prior.Ownership == secret.Adoptable && published != nil && prior.Token != nil && prior.Token.ID == published.ID
 }
 
 // compareSecret determines whether the Secret has the desired contents. They are read only

@@ -60,15 +60,15 @@ func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) e
 		action = "create"
 	}
 	_, err := t.Secrets.Write(ctx, t.SecretInput(s, token), s.Prior)
-	if s.recordWrite(err) != nil {
+	if s.recordWrite(neverTried, err) != nil {
 		return fmt.Errorf("write Secret %s: %w", s.Session.SecretName(), err)
 	}
 	t.Metrics.SecretWritten(action)
 	return nil
 }
 
-// tryPublish asks the API server whether it would take the Secret with a token, after it has refused
-// one, so that no token is minted that cannot be published.
+// tryPublish asks the API server whether it would take the Secret with a token, so that no token is
+// minted that cannot be published (B110).
 func (r *Reconciler) tryPublish(ctx context.Context, s *Scope, _ session.Observation, _ session.Plan) error {
-	return s.recordWrite(r.tools.Secrets.TryWrite(ctx, r.tools.SecretInput(s, placeholder), s.Prior))
+	return s.recordWrite(accepted, r.tools.Secrets.TryWrite(ctx, r.tools.SecretInput(s, placeholder), s.Prior))
 }

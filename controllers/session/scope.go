@@ -42,8 +42,9 @@ type Scope struct {
 type Memory struct {
 	// Check is the server's last answer to the session's own credential.
 	Check session.CredentialCheck
-	// WriteRefused is set while the API server does not write the generated Secret.
-	WriteRefused bool
+	// lastWrite is how the last write of the generated Secret ended, including those that were only
+	// tried.
+	lastWrite writeOutcome
 
 	workspace workspaceMemory
 	byMethod  map[v1alpha1.AuthMethod]any
@@ -51,6 +52,18 @@ type Memory struct {
 
 // Of returns the memory of a method, as its NewMemory returned it.
 func (m *Memory) Of(method v1alpha1.AuthMethod) any { return m.byMethod[method] }
+
+// writeOutcome is how a write of the generated Secret ended.
+type writeOutcome int
+
+const (
+	// neverTried also follows a write that was done: if the Secret is deleted, a quota or a policy may
+	// keep it from being created again.
+	neverTried writeOutcome = iota
+	// accepted means that the API server would write the Secret.
+	accepted
+	refused
+)
 
 // workspaceMemory is the workspace as it was last read.
 type workspaceMemory struct {

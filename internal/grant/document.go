@@ -51,8 +51,18 @@ type grantDocument struct {
 	RefreshToken string    `json:"refreshToken,omitempty"`
 	ExpiresAt    time.Time `json:"expiresAt"`
 	IssuedAt     time.Time `json:"issuedAt"`
+	// Lifetime in seconds. Absent in documents of older operators.
+	Lifetime float64 `json:"lifetimeSeconds,omitempty"`
 	// Scopes is null if the server did not say.
 	Scopes []string `json:"scopes"`
+}
+
+// lifetime is positive.
+func (g grantDocument) lifetime() time.Duration {
+	if g.Lifetime > 0 {
+		return time.Duration(g.Lifetime * float64(time.Second))
+	}
+	return max(g.ExpiresAt.Sub(g.IssuedAt), time.Second)
 }
 
 // documentVersion is increased when an older operator could not read what a newer one writes.
@@ -75,7 +85,7 @@ func encodeState(s State) ([]byte, error) {
 	if g := s.Grant; g != nil {
 		d.Grant = &grantDocument{
 			AccessToken: g.AccessToken.Reveal(), KeyID: g.KeyID, RefreshToken: g.RefreshToken.Reveal(),
-			ExpiresAt: g.ExpiresAt, IssuedAt: g.IssuedAt, Scopes: g.Scopes,
+			ExpiresAt: g.ExpiresAt, IssuedAt: g.IssuedAt, Lifetime: g.Lifetime.Seconds(), Scopes: g.Scopes,
 		}
 	}
 	return json.Marshal(d)
@@ -116,7 +126,7 @@ func decodeState(text []byte) (State, error) {
 		}
 		s.Grant = &Grant{IssuedAt: g.IssuedAt, Grant: oauth.Grant{
 			AccessToken: redact.New(g.AccessToken), KeyID: g.KeyID, RefreshToken: secretOf(g.RefreshToken),
-			ExpiresAt: g.ExpiresAt, Scopes: g.Scopes,
+			ExpiresAt: g.ExpiresAt, Lifetime: g.lifetime(), Scopes: g.Scopes,
 		}}
 	}
 	return s, nil

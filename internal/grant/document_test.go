@@ -43,6 +43,7 @@ func TestRoundTrip(t *testing.T) {
 		"no redirect URI": change(func(s *State) { s.Client.RedirectURIs = nil }),
 		"of its own":      change(func(s *State) { s.Client.Static = false }),
 		"the end":         {Ended: full.Ended},
+		"half a second":   change(func(s *State) { s.Grant.Lifetime = 86399*time.Second + 500*time.Millisecond }),
 	}
 	for name, want := range tests {
 		text, err := encodeState(want)
@@ -106,6 +107,15 @@ func withoutMember(path ...string) func(map[string]any) {
 			d = d[name].(map[string]any)
 		}
 		delete(d, path[len(path)-1])
+	}
+}
+
+// Older operators did not store the lifetime of an access token.
+func TestADocumentWithoutLifetime(t *testing.T) {
+	t.Parallel()
+	got, err := decodeState(documentMembers(t, withoutMember("grant", "lifetimeSeconds")))
+	if want := 25 * time.Hour; err != nil || got.Grant.Lifetime != want {
+		t.Errorf("got %s, %v, want %s", got.Grant.Lifetime, err, want)
 	}
 }
 

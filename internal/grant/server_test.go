@@ -95,6 +95,6 @@ func completeState() State {
 func newGrant(id string) oauth.Grant {
 	return oauth.Grant{
 		AccessToken: redact.New(id + "-" + mark), KeyID: id, RefreshToken: redact.New(mark + "refresh"),
-		ExpiresAt: now.Add(24 * time.Hour), Scopes: []string{"a:b", "c:*"},
+		ExpiresAt: now.Add(24 * time.Hour), Lifetime: 25 * time.Hour, Scopes: []string{"a:b", "c:*"},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -123,15 +124,18 @@ func (s *Store) Write(ctx context.Context, session *v1alpha1.CoderSession, state
 
 // metaOf returns the metadata of the next document: those of the last, and what the session needs.
 func metaOf(session *v1alpha1.CoderSession, was Version) metav1.ObjectMeta {
-	meta := metav1.ObjectMeta{
-		OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(session,
-			v1alpha1.GroupVersion.WithKind("CoderSession"))},
-	}
+	var meta metav1.ObjectMeta
 	if was.meta != nil {
 		meta = metav1.ObjectMeta{
 			Labels: maps.Clone(was.meta.Labels), Annotations: was.meta.Annotations, Finalizers: was.meta.Finalizers,
-			OwnerReferences: was.meta.OwnerReferences,
+			OwnerReferences: slices.Clone(was.meta.OwnerReferences),
 		}
+	}
+	if !session.Controls(&meta) {
+		meta.OwnerReferences = slices.DeleteFunc(meta.OwnerReferences,
+			func(owner metav1.OwnerReference) bool { return ptr.Deref(owner.Controller, false) })
+		meta.OwnerReferences = append(meta.OwnerReferences,
+			*metav1.NewControllerRef(session, v1alpha1.GroupVersion.WithKind(v1alpha1.KindCoderSession)))
 	}
 	meta.Namespace, meta.Name, meta.UID, meta.ResourceVersion = session.Namespace, SecretName(session), was.UID,
 		was.ResourceVersion
@@ -183,7 +187,10 @@ func (s *Store) Delete(ctx context.Context, session *v1alpha1.CoderSession, was 
 	return nil
 }
 
+// isOwner reports whether the Secret belongs to the session, or was restored from a backup without an
+// owner and is taken over with the session's next write (B112). One that names a former session as its
+// owner is left to the garbage collector: a grant is not passed on to the session that uses the name next.
 func isOwner(session *v1alpha1.CoderSession, object metav1.Object) bool {
-	controller := metav1.GetControllerOfNoCopy(object)
-	return controller != nil && session.UID != "" && controller.UID == session.UID
+	restored := metav1.GetControllerOfNoCopy(object) == nil && session.MayAdopt(object)
+	return session.Controls(object) || restored && object.GetLabels()[v1alpha1.LabelGrant] == session.Name
 }

@@ -111,9 +111,12 @@ func TestForeignSecretsAreNotTouched(t *testing.T) { // B23
 		t.Fatal(err)
 	}
 	tests := map[string][]metav1.OwnerReference{
-		"without an owner":                   nil,
-		"of a session that was here":         {{Kind: "CoderSession", Name: "ci", UID: "another", Controller: ptr.To(true)}},
-		"of ours, but not as its controller": {{Kind: "CoderSession", Name: "ci", UID: newSession().UID}},
+		"of another kind": {{APIVersion: "v1", Kind: "ConfigMap", Name: "ci", UID: "another", Controller: ptr.To(true)}},
+		"of another API":  {{APIVersion: "v1", Kind: "CoderSession", Name: "ci", UID: "another", Controller: ptr.To(true)}},
+		"of a session that was here": {{APIVersion: v1alpha1.GroupVersion.String(), Kind: "CoderSession", Name: "ci",
+			UID: "another", Controller: ptr.To(true)}},
+		"of another session": {{APIVersion: v1alpha1.GroupVersion.String(), Kind: "CoderSession", Name: "other",
+			UID: "another", Controller: ptr.To(true)}},
 	}
 	for name, owners := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -142,6 +145,43 @@ func TestForeignSecretsAreNotTouched(t *testing.T) { // B23
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Backups drop owners, or keep those with the former UID. The document is read and, with the next
+// write, taken over.
+func TestARestoredDocumentIsAdopted(t *testing.T) { // B112
+	t.Parallel()
+	tests := map[string][]metav1.OwnerReference{
+		"without an owner":                   nil,
+		"of ours, but not as its controller": {{Kind: "CoderSession", Name: "ci", UID: newSession().UID}},
+	}
+	for name, owners := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, server := newStore()
+			text, err := encodeState(completeState())
+			if err != nil {
+				t.Fatal(err)
+			}
+			server.putSecret(&corev1.Secret{
+				Type:       corev1.SecretTypeOpaque,
+				ObjectMeta: metav1.ObjectMeta{OwnerReferences: owners, Labels: map[string]string{v1alpha1.LabelGrant: "ci"}},
+				Data:       map[string][]byte{"state": text},
+			})
+			state, err := store.Change(t.Context(), newSession(), func(*State) error { return nil })
+			if diff := cmp.Diff(completeState(), state); diff != "" || err != nil {
+				t.Errorf("%v: %s", err, diff)
+			}
+			if !newSession().Controls(server.storedSecret()) {
+				t.Errorf("owners %+v", server.storedSecret().OwnerReferences)
+			}
+		})
+	}
+	store, server := newStore()
+	server.putSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.LabelGrant: "other"}}})
+	if _, _, err := store.Read(t.Context(), newSession()); !errors.Is(err, ErrForeign) { // B23
+		t.Errorf("the document of another session: %v", err)
 	}
 }
 

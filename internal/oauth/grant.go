@@ -27,6 +27,8 @@ type Grant struct {
 	// ExpiresAt is when AccessToken expires, by the server's clock (B53). The server may extend it
 	// while it is used (contract B.7).
 	ExpiresAt time.Time
+	// Lifetime is the time from the answer to ExpiresAt. It is positive.
+	Lifetime time.Duration
 	// Scopes that were granted. Nil: the server did not say. Servers that do not support scopes grant
 	// everything and do not say so (contract C.6, R30).
 	Scopes []string
@@ -56,8 +58,9 @@ func (p Provider) newGrant(c *roundTripRecorder, token *oauth2.Token) (Grant, er
 	if err != nil {
 		return Grant{}, c.unreadableError("the answer's access_token does not have the shape of a key")
 	}
-	g := Grant{AccessToken: access, KeyID: keyID,
-		ExpiresAt: expiryOf(extra.Expiry, token.ExpiresIn, p.serverTime(c.answer))}
+	now := p.serverTime(c.answer)
+	g := Grant{AccessToken: access, KeyID: keyID, ExpiresAt: expiryOf(extra.Expiry, token.ExpiresIn, now)}
+	g.Lifetime = g.ExpiresAt.Sub(now)
 	if token.RefreshToken != "" {
 		g.RefreshToken = redact.New(token.RefreshToken)
 	}

@@ -19,7 +19,8 @@ import (
 func newGrant() oauth.Grant {
 	return oauth.Grant{
 		AccessToken: redact.New(accessToken), KeyID: keyID, RefreshToken: redact.New(newRefresh),
-		ExpiresAt: time.Date(2026, 2, 21, 10, 5, 0, 5e8, time.UTC), Scopes: []string{"workspace:read", "template:read"},
+		ExpiresAt: time.Date(2026, 2, 21, 10, 5, 0, 5e8, time.UTC),
+		Lifetime:  time.Date(2026, 2, 21, 10, 5, 0, 5e8, time.UTC).Sub(serverTime), Scopes: []string{"workspace:read", "template:read"},
 	}
 }
 
@@ -167,6 +168,11 @@ func TestGrants(t *testing.T) { // B64, B69
 			t.Parallel()
 			want := newGrant()
 			tt.want(&want)
+			answered := serverTime
+			if tt.header == "Date: " {
+				answered = now
+			}
+			want.Lifetime = want.ExpiresAt.Sub(answered)
 			var header []string
 			if tt.header != "" {
 				header = []string{tt.header}

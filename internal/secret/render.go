@@ -145,7 +145,7 @@ func newMetadata(key fingerprint.Key, in Input) metav1.ObjectMeta {
 		Labels:      labels,
 		Annotations: annotations,
 		OwnerReferences: []metav1.OwnerReference{
-			*metav1.NewControllerRef(session, v1alpha1.GroupVersion.WithKind("CoderSession")),
+			*metav1.NewControllerRef(session, v1alpha1.GroupVersion.WithKind(v1alpha1.KindCoderSession)),
 		},
 	}
 }

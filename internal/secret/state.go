@@ -17,9 +17,10 @@ const (
 	Absent Ownership = iota
 	// Owned means that the session controls the Secret.
 	Owned
-	// Retained means that a deleted session of the same name left the Secret; this one takes it over
-	// with its first write.
-	Retained
+	// Adoptable means that the operator wrote the Secret for a session of this name and no other object
+	// controls it: a deleted session left it, or it was restored from a backup, which keeps labels and
+	// annotations and drops owners. The session takes it over with its first write (B112).
+	Adoptable
 	// Foreign means that the Secret belongs to another owner; it is never changed (B23).
 	Foreign
 )
@@ -31,8 +32,8 @@ func (o Ownership) String() string {
 		return "absent"
 	case Owned:
 		return "owned"
-	case Retained:
-		return "retained"
+	case Adoptable:
+		return "adoptable"
 	case Foreign:
 		return "foreign"
 	}
@@ -86,15 +87,19 @@ func stateOf(meta *metav1.ObjectMeta, session *v1alpha1.CoderSession) State {
 }
 
 func ownershipOf(meta *metav1.ObjectMeta, session *v1alpha1.CoderSession) Ownership {
-	controller := metav1.GetControllerOfNoCopy(meta)
 	switch {
-	case controller != nil && session.UID != "" && controller.UID == session.UID:
+	case session.Controls(meta):
 		return Owned
-	case controller == nil && meta.Annotations[v1alpha1.AnnotationRetained] == retained &&
-		meta.Labels[v1alpha1.LabelSession] == session.Name:
-		return Retained
+	case session.MayAdopt(meta) && isWrittenFor(meta, session):
+		return Adoptable
 	}
 	return Foreign
+}
+
+// isWrittenFor reports whether the operator wrote the Secret for a session of this name.
+func isWrittenFor(meta *metav1.ObjectMeta, session *v1alpha1.CoderSession) bool {
+	return meta.Labels[v1alpha1.LabelSession] == session.Name &&
+		(meta.Annotations[v1alpha1.AnnotationRetained] == retained || meta.Annotations[v1alpha1.AnnotationFingerprint] != "")
 }
 
 // retained is the value of the annotation of that name.

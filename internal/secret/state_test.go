@@ -36,6 +36,8 @@ func TestStateOf(t *testing.T) {
 		Ownership: Owned, ResourceVersion: "7", UID: "secret",
 		Token: token, Fingerprint: Fingerprint(testKey(t), in),
 	}
+	adoptable := owned
+	adoptable.Ownership = Adoptable
 	foreign := State{Ownership: Foreign, ResourceVersion: "7", UID: "secret"}
 	// with returns owned with another token. Nil: none.
 	with := func(change func(*TokenMeta)) State {
@@ -81,13 +83,25 @@ func TestStateOf(t *testing.T) {
 		"nothing of it": {
 			func(m *metav1.ObjectMeta) { m.Annotations, m.Labels, m.OwnerReferences = nil, nil, nil }, foreign, // B23
 		},
-		"another controller": {func(m *metav1.ObjectMeta) { m.OwnerReferences[0].UID = "other" }, foreign}, // B23
-		"an owner that is no controller": {
-			func(m *metav1.ObjectMeta) { m.OwnerReferences[0].Controller = nil }, foreign, // B23
+		"another controller": {func(m *metav1.ObjectMeta) { m.OwnerReferences[0].UID, m.OwnerReferences[0].Kind = "other", "Other" }, foreign}, // B23
+		"a session of another name": {func(m *metav1.ObjectMeta) {
+			m.OwnerReferences[0].UID, m.OwnerReferences[0].Name = "other", "other"
+		}, foreign}, // B23
+		"a session of another API": {func(m *metav1.ObjectMeta) {
+			m.OwnerReferences[0].UID, m.OwnerReferences[0].APIVersion = "other", "example.com/v1"
+		}, foreign}, // B23
+		"the owner is gone":           {func(m *metav1.ObjectMeta) { m.OwnerReferences = nil }, adoptable},               // B112
+		"a session of another life":   {func(m *metav1.ObjectMeta) { m.OwnerReferences[0].UID = "other" }, adoptable},    // B112
+		"an owner without controller": {func(m *metav1.ObjectMeta) { m.OwnerReferences[0].Controller = nil }, adoptable}, // B112
+		"restored without fingerprint": {
+			func(m *metav1.ObjectMeta) { m.OwnerReferences = nil; without("fingerprint")(m) }, foreign, // B23
+		},
+		"restored for another session": {
+			func(m *metav1.ObjectMeta) { m.OwnerReferences, m.Labels[v1alpha1.LabelSession] = nil, "other" }, foreign, // B23
 		},
 		"retained": {
 			func(m *metav1.ObjectMeta) { m.OwnerReferences = nil; annotate("retained", "true")(m) },
-			func() State { s := owned; s.Ownership = Retained; return s }(),
+			adoptable,
 		},
 		"retained by another": {
 			func(m *metav1.ObjectMeta) {
@@ -96,7 +110,10 @@ func TestStateOf(t *testing.T) {
 			}, foreign,
 		},
 		"retained, then taken": {
-			func(m *metav1.ObjectMeta) { m.OwnerReferences[0].UID = "other"; annotate("retained", "true")(m) }, foreign,
+			func(m *metav1.ObjectMeta) {
+				m.OwnerReferences[0].UID, m.OwnerReferences[0].Kind = "other", "Other"
+				annotate("retained", "true")(m)
+			}, foreign,
 		},
 		"no id":                 {without("token-id"), corrupt("token-id", noID)},
 		"id with a space":       {annotate("token-id", "a b"), corrupt("token-id", noID)},

@@ -318,7 +318,7 @@ func TestRetainedSecretIsTakenOver(t *testing.T) {
 	if len(server.storedSecret().OwnerReferences) != 0 || string(server.storedSecret().Data["session"]) != tokenValue {
 		t.Errorf("%+v", server.storedSecret())
 	}
-	if state = stateNow(server); state.Ownership != Retained || state.Token == nil {
+	if state = stateNow(server); state.Ownership != Adoptable || state.Token == nil {
 		t.Errorf("%+v", state)
 	}
 	requests := len(server.Writes())
@@ -334,7 +334,7 @@ func TestRetainedSecretIsTakenOver(t *testing.T) {
 	if _, left := server.storedSecret().Annotations[v1alpha1.AnnotationRetained]; left {
 		t.Error("it is still marked as retained")
 	}
-	if stateNow(server).Ownership != Foreign {
+	if stateNow(server).Ownership == Owned {
 		t.Error("the old session owns it too")
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // Write makes the Secret equal to what [Render] creates from in, if it is still as in prior, and
 // returns its new state. Contents change in one request (B22): an absent Secret is created, an
-// owned or a retained one updated. Labels and annotations of others stay; contents of others do
+// owned or an adoptable one updated. Labels and annotations of others stay; contents of others do
 // not.
 //
 // A Secret of another type or one that is marked immutable cannot be updated: it is deleted and
@@ -83,7 +83,7 @@ func (s *Store) TryWrite(ctx context.Context, in Input, prior State) error {
 // already, and leaves a foreign one alone. If another writer changed it in between, the error is a
 // conflict.
 func (s *Store) Delete(ctx context.Context, session *v1alpha1.CoderSession, prior State) error {
-	if prior.Ownership != Owned && prior.Ownership != Retained {
+	if prior.Ownership != Owned && prior.Ownership != Adoptable {
 		return nil
 	}
 	return s.deleteSecret(ctx, keyOf(session), prior)

@@ -29,7 +29,9 @@ type Grant struct {
 	ID, Fingerprint string
 	// IssuedAt is by the operator's clock, ExpiresAt by the server's.
 	IssuedAt, ExpiresAt time.Time
-	Scopes              []string
+	// Lifetime of the access token when it was issued.
+	Lifetime time.Duration
+	Scopes   []string
 	// Refreshable is true if there is a refresh token.
 	Refreshable bool
 	// RefreshedAfterRefusal is true if the access token is from a refresh that the refusal of the

@@ -139,7 +139,7 @@ func replaceToken(o Observation) Plan {
 		p.Backoff = true
 		return p
 	}
-	if o.Secret.WriteRefused {
+	if o.Secret.Unproven {
 		return Plan{Action: TryPublish, User: &target.User}
 	}
 	return Plan{Action: Mint, User: &target.User, Mint: MintRequest{

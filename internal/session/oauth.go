@@ -144,9 +144,7 @@ func (o Observation) grantEndReason() GrantEndReason {
 
 // refreshTime is when, by the server's clock, the grant is refreshed (B65).
 func (o Observation) refreshTime() time.Time {
-	g := o.Grant
-	lifetime := g.ExpiresAt.Sub(g.IssuedAt.Add(o.Skew))
-	return g.ExpiresAt.Add(-o.renewBefore(lifetime))
+	return o.Grant.ExpiresAt.Add(-o.renewBefore(o.Grant.Lifetime))
 }
 
 // resolveRefresh waits until no process can be spending the refresh token any more, then finds out

@@ -31,7 +31,7 @@ func withConsentRequest(ago time.Duration) option {
 func withHeldGrant(age time.Duration) option {
 	return withGrant(func(g *Grant) {
 		g.Held, g.Refreshable, g.ID, g.Fingerprint = true, true, "granted", value
-		g.IssuedAt, g.ExpiresAt = noon.Add(-age), noon.Add(24*time.Hour-age)
+		g.IssuedAt, g.ExpiresAt, g.Lifetime = noon.Add(-age), noon.Add(24*time.Hour-age), 24*time.Hour
 	})
 }
 

@@ -121,9 +121,10 @@ type Secret struct {
 	// ResourceVersion and Fingerprint of the Secret as last seen.
 	ResourceVersion string
 	Fingerprint     string
-	// WriteRefused is true if the API server refused the last write of the Secret. Before another
-	// token is minted, the write is tried without one.
-	WriteRefused bool
+	// Unproven is true if the API server refused the last write of the Secret, or if the Secret does not
+	// exist and it is not known that it may be created. The write is tried before a token is minted for
+	// it (B110).
+	Unproven bool
 }
 
 // Published is the token in the generated Secret, without its value.

@@ -136,3 +136,10 @@ func laterOf(a, b time.Time) time.Time {
 	}
 	return a
 }
+
+func earlierOf(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -44,7 +44,9 @@ func revokeEverything(o Observation, reason, message string) Plan {
 func pendingRevocations(o Observation, revokeAll bool) []v1alpha1.PendingRevocation {
 	s := revocationSchedule{o: o, revokeAll: revokeAll}
 	for _, t := range o.Session.Status.PendingRevocations {
-		s.addToken(t.ID, t.Name, t.RevokeTime.Time)
+		// A time in the far future was stored while the operator's clock was ahead, or before the overlap
+		// was shortened.
+		s.addToken(t.ID, t.Name, earlierOf(t.RevokeTime.Time, s.overlapEnd()))
 	}
 	if was := o.Session.Status.Token; was != nil && was.Serial > 0 {
 		s.addToken(was.ID, was.Name, s.overlapEnd())

@@ -33,6 +33,9 @@ func TestPendingRevocations(t *testing.T) {
 				map[string]time.Duration{"t3": 90 * time.Minute}, 90*time.Minute,
 			),
 		},
+		"B43 a time that was stored while the clock was ahead": {
+			steady(withPendingRevocation("t3", 9*time.Hour)), fine(map[string]time.Duration{"t3": 5 * time.Minute}, 5*time.Minute),
+		},
 		"B43 not a second sooner": {
 			steady(withPendingRevocation("t3", time.Second)), fine(map[string]time.Duration{"t3": time.Second}, time.Second),
 		},

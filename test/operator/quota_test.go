@@ -13,7 +13,7 @@ import (
 // 1, 3, 7, 15 and 31 s later.
 const triesOfMinute = 6
 
-// B111: a namespace whose quota of Secrets is used up. The session says so at once, and next to
+// B110, B111: a namespace whose quota of Secrets is used up. The session says so at once, and
 // nothing is minted.
 func TestAQuotaThatIsUsedUp(t *testing.T) {
 	w := newEnv(t, withMTLS)
@@ -26,7 +26,7 @@ func TestAQuotaThatIsUsedUp(t *testing.T) {
 	w.Create(w.NewMintedSession("ci", "ci-bot"))
 	w.within(2*time.Second, w.IsNotReady("ci", v1alpha1.ReasonAPIServerRefused, "exceeded quota: few"))
 	w.Eventually(w.hasCalled("POST secrets", before, triesOfMinute), w.hasWarnings(1))
-	if got := w.CountMints(); got > 3 {
+	if got := w.CountMints(); got > 0 {
 		t.Errorf("%d tokens were minted", got)
 	}
 	w.Eventually(w.hasLiveTokens(0), w.hasWarnings(1), w.IsNotReady("ci", v1alpha1.ReasonAPIServerRefused, ""))

@@ -130,7 +130,7 @@ func (m *Method) viewGrant(ctx context.Context, s *base.Scope) (session.Grant, e
 	if held := state.Grant; held != nil {
 		g.Held, g.ID, g.Fingerprint = true, held.KeyID, memory.fingerprint
 		g.IssuedAt = memoryOf(s).issued.notAfter(m.tools.Clock.Now(), held.IssuedAt)
-		g.ExpiresAt, g.Scopes = held.ExpiresAt, held.Scopes
+		g.ExpiresAt, g.Lifetime, g.Scopes = held.ExpiresAt, held.Lifetime, held.Scopes
 		g.Refreshable = !held.RefreshToken.IsZero()
 		if wanted := m.wantedScopes(s); !held.Covers(wanted) {
 			g.Lacks = strings.Join(wanted, ", ")
