@@ -128,7 +128,7 @@ func pairFaults(t *testing.T) map[string]badInput {
 		"no PEM": bad(pair(sentinel, sentinel), false, "holds no PEM", crt, key),
 		"cut off": bad(pair(own.cert[:len(own.cert)/2], own.key[:len(own.key)/2]), false,
 			"line 1: the block that begins here has no END", crt, key),
-		"damaged":               bad(pair(strings.Replace(own.cert, "M", "*", 1), own.key), false, "line 2: is no base64",
+		"damaged": bad(pair(strings.Replace(own.cert, "M", "*", 1), own.key), false, "line 2: is no base64",
 			crt),
 		"no certificate inside": bad(pair(block("CERTIFICATE", []byte(sentinel)), own.key), false, "cannot be read", crt),
 		"no key inside":         bad(pair(own.cert, block("PRIVATE KEY", []byte(sentinel))), false, "cannot be read", key),
@@ -223,12 +223,30 @@ func valueFaults() map[string]badInput {
 			with: withToken("operator-token", "nope"), missing: true,
 			want: []string{`Secret coder/operator-token: key "nope": is missing`},
 		},
+		"token: empty, and nothing else identifies the operator": {
+			secrets: map[string]map[string]string{"bad": {"token": " \n"}}, with: withToken("bad", ""),
+			want: []string{`Secret coder/bad: key "token": is empty, and neither a client certificate nor headers identify ` +
+				`the operator: write a token there, or remove spec.token`},
+		},
 		"token: no such Secret": {
 			with: withToken("absent", ""), missing: true,
 			want: []string{`Secret coder/absent: does not exist: create it with the key "token"`},
 		},
 		"token: two lines": {secrets: two, with: withToken("bad", "value"),
 			want: []string{`Secret coder/bad: key "value": holds more than one line`}},
+		"token: byte order mark": {
+			secrets: map[string]map[string]string{"bad": {"token": byteOrderMark + sentinel}}, with: withToken("bad", ""),
+			want: []string{`Secret coder/bad: key "token": begins with a byte order mark`},
+		},
+		"token: another thing": {
+			secrets: map[string]map[string]string{"bad": {"token": sentinel}}, with: withToken("bad", ""),
+			want: []string{`Secret coder/bad: key "token": is no Coder token: a token has 10 characters`},
+		},
+		"header: byte order mark": {
+			secrets: map[string]map[string]string{"bad": {"value": byteOrderMark + sentinel}},
+			with:    withSecretHeader("X-A", "bad", "value"),
+			want:    []string{`Secret coder/bad: key "value": begins with a byte order mark`},
+		},
 	}
 }
 

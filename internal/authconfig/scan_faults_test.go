@@ -124,13 +124,13 @@ func TestKeysThatAreNotSupportedAreNamed(t *testing.T) {
 	for name, tc := range map[string]struct{ key, says string }{
 		"RSASSA-PSS": {pkcs8Of(asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}, nil),
 			"holds an RSA key that is limited to RSASSA-PSS, which is not supported"},
-		"another curve":        {pkcs8Of(asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}, brainpool), curve},
+		"another curve": {pkcs8Of(asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}, brainpool), curve},
 		"another curve, SEC 1": {
 			block("EC PARAMETERS", marshalDER(t, brainpool)) + block("EC PRIVATE KEY", sec1OnCurve), curve,
 		},
-		"Ed448":                {pkcs8Of(asn1.ObjectIdentifier{1, 3, 101, 113}, nil), "holds an Ed448 key"},
-		"unknown":              {pkcs8Of(asn1.ObjectIdentifier{1, 2, 3, 4}, nil), "of a kind that is not supported"},
-		"DSA":                  {block("DSA PRIVATE KEY", []byte(sentinel)), "holds a DSA key"},
+		"Ed448":   {pkcs8Of(asn1.ObjectIdentifier{1, 3, 101, 113}, nil), "holds an Ed448 key"},
+		"unknown": {pkcs8Of(asn1.ObjectIdentifier{1, 2, 3, 4}, nil), "of a kind that is not supported"},
+		"DSA":     {block("DSA PRIVATE KEY", []byte(sentinel)), "holds a DSA key"},
 		"a chain beside it": {own.key + own.cert,
 			"holds more than one PEM block; here begins a certificate: write the private key alone"},
 	} {

@@ -3,10 +3,12 @@
 package authconfig
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+	"github.com/coder-session-operator/coder-session-operator/internal/tokenformat"
 )
 
 // whiteSpace is what editors and shells append to a value.
@@ -67,16 +69,30 @@ func (r *resolution) resolveToken() redact.Secret {
 	if !ok {
 		return redact.Secret{}
 	}
-	value := strings.TrimSpace(string(raw))
-	if hasControl(value) {
-		r.faults.add(invalidValue(w, problem{text: "holds more than one line or a control character: write the token alone"}))
+	token, err := tokenformat.Parse(raw)
+	if err != nil {
+		r.faults.add(invalidValue(w, problem{text: err.Error()}))
 		return redact.Secret{}
 	}
-	return redact.New(value)
+	return token
+}
+
+// requireIdentity adds a fault if the deployment names a token that is empty, and nothing else
+// identifies the operator: that is a variable that was not set, and not a wish to be anonymous.
+func (r *resolution) requireIdentity(s *Snapshot) {
+	w, ok := tokenRef(r.deployment)
+	if !ok || len(r.faults) > 0 || s.Token.Reveal() != "" || s.IdentifiesByConnection() {
+		return
+	}
+	r.faults.add(invalidValue(w, problem{text: "is empty, and neither a client certificate nor headers identify " +
+		"the operator: write a token there, or remove spec.token"}))
 }
 
 // headerText returns the value of a header without white space at its end.
 func headerText(raw []byte) (string, problem) {
+	if bytes.HasPrefix(raw, utf8Mark) {
+		return "", problem{text: "begins with a byte order mark: write the value without it, in UTF-8"}
+	}
 	value := strings.TrimRight(string(raw), whiteSpace)
 	if hasControl(value) {
 		return "", problem{text: "holds more than one line or a control character: write the value on one line"}

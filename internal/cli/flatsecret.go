@@ -9,13 +9,16 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"unicode"
 
+	"golang.org/x/net/idna"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/tokenformat"
 )
 
 // flatSecret is a Secret that was written by hand and has a server's URL and a token. The token is
@@ -78,15 +81,19 @@ func parseFlatSecret(s *corev1.Secret) (flatSecret, error) {
 		if !hasKey(s, p.url) || !hasKey(s, p.token) {
 			continue
 		}
-		server, err := serverURL(string(s.Data[p.url]))
+		server, err := serverURL(strings.TrimPrefix(string(s.Data[p.url]), byteOrderMark))
 		if err != nil {
 			return flatSecret{}, fmt.Errorf("in Secret %s, key %s: %w", fullName(s), p.url, err)
 		}
-		token := strings.TrimSpace(string(s.Data[p.token]))
-		if err := checkToken(token); err != nil {
-			return flatSecret{}, fmt.Errorf("in Secret %s, key %s: %w", fullName(s), p.token, err)
+		token, err := tokenformat.Parse(s.Data[p.token])
+		switch {
+		case err != nil:
+			return flatSecret{}, fmt.Errorf("in Secret %s, key %s: the value %w", fullName(s), p.token, err)
+		case token.Empty():
+			return flatSecret{}, fmt.Errorf("in Secret %s, key %s: the token is empty: write one, or name the Secrets to "+
+				"migrate without this one", fullName(s), p.token)
 		}
-		read, tokens = append(read, flatSecret{secret: s, tokenKey: p.token, server: server}), append(tokens, token)
+		read, tokens = append(read, flatSecret{secret: s, tokenKey: p.token, server: server}), append(tokens, token.Reveal())
 	}
 	switch {
 	case len(read) == 0:
@@ -99,41 +106,57 @@ func parseFlatSecret(s *corev1.Secret) (flatSecret, error) {
 	return read[0], nil
 }
 
+// byteOrderMark is what Windows programs write in front of UTF-8.
+const byteOrderMark = "\uFEFF"
+
 // hostName matches the host names that a deployment's spec.url accepts.
 var hostName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9_.]*[a-z0-9])?$`)
 
+// hostOf returns the host of a URL in the form in which it is looked up: international names in their
+// ASCII form, IPv6 addresses in brackets.
+func hostOf(u *url.URL) (string, error) {
+	host := strings.ToLower(u.Hostname())
+	if address, err := netip.ParseAddr(host); err == nil && address.Is6() {
+		return "[" + address.String() + "]", nil
+	}
+	if strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }) {
+		var err error
+		if host, err = idna.Lookup.ToASCII(host); err != nil {
+			return "", errNoHost // the error of idna quotes the host
+		}
+	}
+	if !hostName.MatchString(host) {
+		return "", errNoHost
+	}
+	return host, nil
+}
+
+var errNoHost = errors.New("the URL's host is no host name: write one such as https://coder.example.com")
+
 // serverURL normalizes a URL to the form of a deployment's spec.url.
 func serverURL(text string) (string, error) {
-	u, err := url.Parse(strings.TrimSpace(text))
+	text = strings.TrimSpace(text)
+	u, err := url.Parse(text)
 	switch {
+	case strings.Contains(text, "\x00"):
+		return "", errors.New("the value is binary or UTF-16: write the URL in UTF-8")
+	case strings.HasPrefix(text, `"`), strings.HasPrefix(text, "'"):
+		return "", errors.New("the URL is in quotation marks: write it without them")
+	case strings.ContainsAny(text, "\r\n"):
+		return "", errors.New("the value has more than one line: write the URL alone")
 	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.Opaque != "":
-		return "", errors.New("the value is no http or https URL such as https://coder.example.com")
+		return "", errors.New("the value is no http or https URL: write one such as https://coder.example.com")
 	case u.User != nil, u.RawQuery != "", u.ForceQuery, u.Fragment != "":
 		return "", errors.New("the URL has user information, a query or a fragment: write it without")
 	case strings.Trim(u.Path, "/") != "":
-		return "", errors.New("the URL has a path: Coder is served at the root of its host")
+		return "", errors.New("the URL has a path: write it without, because Coder is served at the root of its host")
 	}
-	host := strings.ToLower(u.Hostname())
-	if address, err := netip.ParseAddr(host); err == nil && address.Is6() {
-		host = "[" + host + "]"
-	} else if !hostName.MatchString(host) {
-		return "", errors.New("the URL's host is no host name")
+	host, err := hostOf(u)
+	if err != nil {
+		return "", err
 	}
 	if port := u.Port(); port != "" && port != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
 		host += ":" + port
 	}
 	return u.Scheme + "://" + host, nil
-}
-
-// tokenShape matches a token (contract A.4).
-var tokenShape = regexp.MustCompile(`^[0-9A-Za-z]{10}-[0-9A-Za-z]{22}$`)
-
-func checkToken(token string) error {
-	switch {
-	case token == "":
-		return errors.New("the token is empty")
-	case !tokenShape.MatchString(token):
-		return errors.New("the value does not have the shape of a Coder token")
-	}
-	return nil
 }

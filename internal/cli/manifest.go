@@ -53,7 +53,7 @@ func deploymentName(server string) string {
 	if err != nil {
 		return "coder" // out of reach: serverURL returned it
 	}
-	return strings.Trim(notInName.ReplaceAllString(u.Host, "-"), "-")
+	return shortenName(strings.Trim(notInName.ReplaceAllString(u.Host, "-"), "-"))
 }
 
 // maxNameLength is the maximum length of a session's name without a number that is appended to make

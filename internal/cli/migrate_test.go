@@ -3,6 +3,8 @@
 package cli_test
 
 import (
+	"encoding/base64"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -157,6 +159,70 @@ session NS/longlonglonglonglonglonglonglonglonglonglonglonglon-2964a648 created
 	}
 }
 
+// B29. Secrets as people have them: whatever the spelling of a URL, there is one deployment for each
+// server, and a second run finds what the first one has created.
+func TestMigrateReadsSecretsAsPeopleHaveThem(t *testing.T) {
+	w := newPluginEnv(t)
+	long := strings.Repeat("long", 50)
+	w.createSecret("slash", "url", "HTTPS://Coder.Example.com/\n", "session", sentinel+"\r\n")
+	w.createSecret("mark", "url", "\uFEFFhttps://coder.example.com", "session", sentinel)
+	w.createSecret("port", "CODER_URL", "https://coder.example.com:443//", "CODER_SESSION_TOKEN", sentinel)
+	w.createSecret(long, "url", "https://coder.example.com", "session", sentinel)
+	w.createSecret("address", "url", "https://[2001:DB8:0::1]:443", "session", sentinel)
+	w.createSecret("address-2", "url", "https://[2001:db8::1]/", "session", sentinel)
+	w.createSecret("umlaut", "url", "https://coder.BÜCHER.example", "session", sentinel)
+	w.createSecret("ascii", "url", "https://coder.xn--bcher-kva.example/", "session", sentinel)
+	frozen := &corev1.Secret{Immutable: new(true), Data: map[string][]byte{
+		"url": []byte("https://coder.example.com"), "session": []byte(sentinel),
+	}}
+	frozen.Namespace, frozen.Name = w.namespace, "frozen"
+	basic := &corev1.Secret{Type: corev1.SecretTypeBasicAuth, Data: map[string][]byte{
+		"url": []byte("https://coder.example.com"), "session": []byte(sentinel), "username": []byte("ada"), "password": nil,
+	}}
+	basic.Namespace, basic.Name = w.namespace, "basic"
+	w.createObjects(frozen, basic)
+	before := w.secretVersions()
+	r := w.coder("migrate", "--apply")
+	r.waitForExit(cli.ExitOK)
+	r.requireNoCredential()
+	want := strings.ReplaceAll(`deployment NS/2001-db8-1 created
+session NS/address-session created
+session NS/address-2-session created
+deployment NS/coder-xn-bcher-kva-example created
+session NS/ascii-session created
+deployment NS/coder-example-com created
+session NS/frozen-session created
+session NS/LONG created
+session NS/mark-session created
+session NS/port-session created
+session NS/slash-session created
+session NS/umlaut-session created
+`, "NS", w.namespace)
+	shortened := regexp.MustCompile(`long[-\w]+`).FindString(r.out.String())
+	if diff := cmp.Diff(strings.ReplaceAll(want, "LONG", shortened), r.out.String()); diff != "" {
+		t.Errorf("standard output (-want +got):\n%s", diff)
+	}
+	if shortened == "" || len(shortened) > 63 {
+		t.Errorf("the session of a long name is %q", shortened)
+	}
+	for range 2 { // Secrets of other types are taken by name only
+		r = w.coder("migrate", "--apply", "basic")
+		r.waitForExit(cli.ExitOK)
+		r = w.coder("migrate", "--apply")
+		r.waitForExit(cli.ExitOK)
+		if r.out.String() != "" {
+			t.Errorf("once more it does\n%s", r.out)
+		}
+	}
+	if s := (&v1alpha1.CoderSession{}); !w.objectExists("basic-session", s) ||
+		s.Spec.DeploymentRef.Name != "coder-example-com" {
+		t.Errorf("the session of the Secret of another type is %v", s.Spec)
+	}
+	if diff := cmp.Diff(before, w.secretVersions()); diff != "" {
+		t.Errorf("Secrets changed (-before +after):\n%s", diff)
+	}
+}
+
 // B90, B92
 func TestMigrateSaysWhatItCannotReadAndGoesOn(t *testing.T) {
 	w := newPluginEnv(t)
@@ -170,6 +236,14 @@ func TestMigrateSaysWhatItCannotReadAndGoesOn(t *testing.T) {
 	w.createSecret("bad-host", "url", "https://s3nt1n3l_é/", "session", sentinel)
 	w.createSecret("empty", "url", url, "session", " \n")
 	w.createSecret("shape", "url", url, "session", "s3nt1n3l")
+	w.createSecret("mark", "url", url, "session", "\uFEFF"+sentinel)
+	w.createSecret("bearer", "url", url, "session", "Bearer "+sentinel)
+	w.createSecret("quoted", "url", `"`+url+`"`, "session", `"`+sentinel+`"`)
+	w.createSecret("quoted-token", "url", url, "session", `"`+sentinel+`"`)
+	w.createSecret("twice", "url", url, "session", base64.StdEncoding.EncodeToString([]byte(sentinel)))
+	w.createSecret("wide", "url", "h\x00t\x00", "session", sentinel)
+	w.createSecret("two-lines", "url", url+"\n"+url, "session", sentinel)
+	w.createSecret("of-another-product", "url", "jdbc:postgresql://db/x", "session", "s3nt1n3l")
 	w.createSecret("two", "url", url, "session", sentinel, "CODER_URL", "https://lab.example.com", "CODER_SESSION_TOKEN",
 		sentinel)
 	w.createSecret("moved", "url", "https://new.example.com", "session", sentinel)

@@ -71,6 +71,9 @@ func (m *migration) findSecrets(ctx context.Context) error {
 		}
 		m.secrets = append(m.secrets, read)
 	}
+	if m.errorCount > 0 && len(m.options.names) == 0 {
+		m.out.printErrf("If some of these are not for Coder, name the Secrets to migrate: kubectl coder migrate SECRET...")
+	}
 	if len(candidates) == 0 && m.errorCount == 0 {
 		m.out.printErrf("No Secret has the keys url and session, or CODER_URL and CODER_SESSION_TOKEN. Look in " +
 			"another namespace with -n, or in all with -A.")

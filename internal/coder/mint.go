@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
+	"github.com/coder-session-operator/coder-session-operator/internal/tokenformat"
 )
 
 // MinTokenLifetime is the shortest lifetime that MintToken requests. The server accepts any
@@ -53,7 +54,7 @@ func (c *Client) MintToken(ctx context.Context, userID string, r TokenRequest) (
 		}{r.Lifetime, r.Name, r.Scopes, r.AllowList},
 		result: &answer,
 		check: func() string {
-			if !keyShape.MatchString(answer.Key) {
+			if _, ok := tokenformat.ID(redact.New(answer.Key)); !ok {
 				return "the answer has no key of the expected shape"
 			}
 			return ""
@@ -78,15 +79,12 @@ func (r TokenRequest) validate() error {
 	return nil
 }
 
-// keyShape matches a key's value: ID, dash, secret (contract A.4).
-var keyShape = regexp.MustCompile(`^([0-9A-Za-z]{10})-[0-9A-Za-z]{22}$`)
-
 // TokenID returns the public ID part of a token. If the value has another format, the error is
 // Invalid and does not show it.
 func TokenID(token redact.Secret) (string, error) {
-	parts := keyShape.FindStringSubmatch(token.Reveal())
-	if parts == nil {
+	id, ok := tokenformat.ID(token)
+	if !ok {
 		return "", invalidRequest(OpTokenID, "the value does not have the shape of a token")
 	}
-	return parts[1], nil
+	return id, nil
 }

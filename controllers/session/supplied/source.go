@@ -5,7 +5,6 @@ package supplied
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,10 +13,10 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
-	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/tokenformat"
 )
 
 // memory is the supplied token as it was last read, with the resource version of its Secret. It does
@@ -73,15 +72,15 @@ func (m *Method) readSource(
 		problem := fmt.Sprintf("Secret %q has no key %q: write the token there", ref.Name, keyName)
 		return session.SuppliedToken{Problem: problem}, redact.Secret{}, object.ResourceVersion, nil
 	}
-	value := redact.New(strings.TrimSpace(string(data)))
-	if value.Empty() {
-		return session.SuppliedToken{Empty: true}, value, object.ResourceVersion, nil
-	}
-	id, err := coder.TokenID(value)
+	value, err := tokenformat.Parse(data)
 	if err != nil {
 		problem := fmt.Sprintf("Secret %q, key %q: %v", ref.Name, keyName, err)
 		return session.SuppliedToken{Problem: problem}, redact.Secret{}, object.ResourceVersion, nil
 	}
+	if value.Empty() {
+		return session.SuppliedToken{Empty: true}, value, object.ResourceVersion, nil
+	}
+	id, _ := tokenformat.ID(value)
 	supplied := session.SuppliedToken{ID: id, Fingerprint: secret.TokenFingerprint(m.tools.Key, value)}
 	return supplied, value, object.ResourceVersion, nil
 }
