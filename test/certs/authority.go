@@ -72,6 +72,24 @@ func (a *Authority) Pool() *x509.CertPool {
 	return pool
 }
 
+// RevocationList is the list of the revoked certificates as PEM, valid for a day by the clock.
+func (a *Authority) RevocationList(revoked ...*Certificate) ([]byte, error) {
+	now := a.clock.Now()
+	list := &x509.RevocationList{
+		Number: big.NewInt(now.UnixNano()), ThisUpdate: now.Add(-backdate), NextUpdate: now.Add(certificateValidity),
+	}
+	for _, c := range revoked {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: c.Leaf.SerialNumber, RevocationTime: now.Add(-backdate),
+		})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign a revocation list: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), nil
+}
+
 // Usage is what a certificate is for.
 type Usage int
 

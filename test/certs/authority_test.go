@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"testing"
 	"time"
 
@@ -131,5 +132,27 @@ func TestASelfSignedCertificateOfAGivenKey(t *testing.T) {
 	}
 	if !key.Equal(pair.PrivateKey) || pair.Leaf.Subject.Organization[0] != "people" {
 		t.Errorf("PEM holds a key of type %T and %v", pair.PrivateKey, pair.Leaf.Subject)
+	}
+}
+
+func TestRevocationList(t *testing.T) {
+	t.Parallel()
+	authority := certs.ForTest(t, "test")
+	good, bad := authority.IssueForTest(t, certs.Request{}), authority.IssueForTest(t, certs.Request{})
+	text, err := authority.RevocationList(bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	list, err := x509.ParseRevocationList(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list.CheckSignatureFrom(authority.Certificate()); err != nil {
+		t.Error(err)
+	}
+	entries := list.RevokedCertificateEntries
+	if len(entries) != 1 || entries[0].SerialNumber.String() != bad.Serial() || bad.Serial() == good.Serial() {
+		t.Errorf("%v is revoked, want %s", entries, bad.Serial())
 	}
 }

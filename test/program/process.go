@@ -44,9 +44,9 @@ type Process struct {
 }
 
 // onLeash starts a program with a reader of its standard input beside it: the pipe ends when this
-// process does, even by a SIGKILL, and the reader then ends the program. The program itself has no
-// input.
-const onLeash = `exec 3<&0; ( cat <&3; kill -KILL $$ ) >/dev/null 2>&1 & exec "$0" "$@" 3<&- </dev/null`
+// process does, even by a SIGKILL, and the reader then ends the program with the processes that it has
+// started. The program itself has no input.
+const onLeash = `exec 3<&0; ( cat <&3; kill -KILL -$$ ) >/dev/null 2>&1 & exec "$0" "$@" 3<&- </dev/null`
 
 // Start starts a program in a process group of its own, so that a Ctrl-C in the terminal reaches
 // this process only, which then stops things in their order.
