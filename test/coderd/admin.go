@@ -35,14 +35,23 @@ type UserOptions struct {
 func (s *Server) CreateUser(o UserOptions) (User, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	u, err := s.addUser(o)
+	if err != nil {
+		return User{}, err
+	}
+	return u.snapshot(), nil
+}
+
+// addUser makes and stores a user. The mutex must be held.
+func (s *Server) addUser(o UserOptions) (*user, error) {
 	if !validUsername(o.Username) {
-		return User{}, fmt.Errorf("creating user %q: %w", o.Username, ErrInvalid)
+		return nil, fmt.Errorf("creating user %q: %w", o.Username, ErrInvalid)
 	}
 	if o.Email == "" {
 		o.Email = strings.ToLower(o.Username) + "@example.test"
 	}
 	if s.store.findLogin(o.Username) != nil || s.store.findLogin(o.Email) != nil {
-		return User{}, fmt.Errorf("creating user %q: %w", o.Username, ErrConflict)
+		return nil, fmt.Errorf("creating user %q: %w", o.Username, ErrConflict)
 	}
 	if o.Status == "" {
 		o.Status = StatusActive
@@ -61,7 +70,7 @@ func (s *Server) CreateUser(o UserOptions) (User, error) {
 		u.password, u.loginType = &hash, LoginTypePassword
 	}
 	s.store.addUser(u)
-	return u.snapshot(), nil
+	return u, nil
 }
 
 // organizationID is the id of the only organization. Every user is a member of it.
@@ -102,7 +111,15 @@ func (s *Server) SetUpstreamSession(name string, alive bool) error {
 
 // DeleteUser keeps a tombstone, deletes all keys and frees the username (B.8).
 func (s *Server) DeleteUser(name string) error {
-	return s.changeUser(name, s.store.deleteUser)
+	return s.changeUser(name, s.removeUser)
+}
+
+// removeUser deletes a user. Tombstones have no organization since MID (A.6).
+func (s *Server) removeUser(u *user) {
+	s.store.deleteUser(u)
+	if s.opts.sinceMid() {
+		u.organization = []string{}
+	}
 }
 
 // User returns a user by id (tombstones included), username or e-mail.

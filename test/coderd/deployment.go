@@ -45,22 +45,31 @@ func (c *call) authScopes() reply {
 
 type deploymentConfigJSON struct {
 	Config struct {
-		Sessions sessionsJSON `json:"sessions"`
+		SessionLifetime sessionLifetimeJSON `json:"session_lifetime"`
 	} `json:"config"`
 }
 
-type sessionsJSON struct {
-	DisableExpiryRefresh bool `json:"disable_expiry_refresh"`
+// sessionLifetimeJSON holds durations in nanoseconds. The switch is left out while it is false.
+type sessionLifetimeJSON struct {
+	DefaultDuration       time.Duration `json:"default_duration"`
+	DefaultTokenLifetime  time.Duration `json:"default_token_lifetime"`
+	MaxTokenLifetime      time.Duration `json:"max_token_lifetime"`
+	MaxAdminTokenLifetime time.Duration `json:"max_admin_token_lifetime"`
+	DisableExpiryRefresh  bool          `json:"disable_expiry_refresh,omitempty"`
 }
 
-// deploymentConfig shows the only setting that the contract names (B.1). The endpoint is not
+// deploymentConfig shows the settings of sessions, the only ones that the contract names (B.1). The endpoint is not
 // hidden, so a refusal is 403.
 func (c *call) deploymentConfig() reply {
 	if !c.mayReadConfig() {
 		return forbiddenReply()
 	}
 	var out deploymentConfigJSON
-	out.Config.Sessions.DisableExpiryRefresh = c.opts.DisableExpiryRefresh
+	out.Config.SessionLifetime = sessionLifetimeJSON{
+		DefaultDuration: c.opts.SessionDuration, DefaultTokenLifetime: c.opts.DefaultTokenLifetime,
+		MaxTokenLifetime: c.opts.MaxTokenLifetime, MaxAdminTokenLifetime: c.opts.MaxAdminTokenLifetime,
+		DisableExpiryRefresh: c.opts.DisableExpiryRefresh,
+	}
 	return jsonReply(http.StatusOK, out)
 }
 

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -74,7 +76,7 @@ func (c *call) createSession() reply {
 }
 
 // insertKey generates and stores a key for the caller. Only here is the caller's permission to
-// create keys of the target checked (B.3).
+// create keys of the target checked, so that a refusal is an internal error (B.3, A.9).
 func (c *call) insertKey(spec keySpec) reply {
 	for _, scope := range spec.scopes {
 		if !storableScope(scope) {
@@ -82,13 +84,16 @@ func (c *call) insertKey(spec keySpec) reply {
 				fmt.Sprintf("scope %q: %v", scope, errScopeNotStorable))
 		}
 	}
-	if !c.mayKey(actionCreate, spec.user) || spec.user.deleted {
-		return hiddenReply()
+	if !c.mayKey(actionCreate, spec.user) {
+		return errorReply(http.StatusInternalServerError, "cannot create key", "forbidden")
+	}
+	if spec.user.deleted || strings.ContainsRune(spec.name, 0) {
+		return errorReply(http.StatusInternalServerError, "cannot create key", "the database refuses the key")
 	}
 	token, _, err := c.addKey(spec)
 	switch {
 	case errors.Is(err, ErrConflict):
-		return errorReply(http.StatusConflict, fmt.Sprintf("token %q exists", spec.name), "",
+		return errorReply(http.StatusConflict, fmt.Sprintf("token %q already exists", spec.name), "",
 			validation{Field: "name", Detail: "must be unique among the user's tokens"})
 	case err != nil:
 		return errorReply(http.StatusInternalServerError, "cannot create key", err.Error())
@@ -134,12 +139,31 @@ func requestedAllowList(entries []string) ([]string, *reply) {
 		canonical, ok := parseAllowEntry(entry)
 		if !ok {
 			rp := errorReply(http.StatusBadRequest, "cannot create key",
-				fmt.Sprintf("allow list entry %q is not <resource_type>:<uuid or *>", entry))
+				fmt.Sprintf("allow_list entry %q is not <resource_type>:<uuid or *>", entry))
 			return nil, &rp
 		}
-		out = append(out, canonical)
+		if !slices.Contains(out, canonical) {
+			out = append(out, canonical)
+		}
 	}
-	return out, nil
+	if len(out) > maxAllowList {
+		rp := errorReply(http.StatusBadRequest, "cannot create key",
+			fmt.Sprintf("allow_list has more than %d entries", maxAllowList))
+		return nil, &rp
+	}
+	return slices.DeleteFunc(out, func(entry string) bool { return coveredByOther(out, entry) }), nil
+}
+
+// maxAllowList bounds the entries of an allow list (B.3).
+const maxAllowList = 128
+
+// coveredByOther reports whether a wildcard of the list covers an entry, which is dropped then.
+func coveredByOther(list []string, entry string) bool {
+	resource, id, _ := strings.Cut(entry, ":")
+	return slices.ContainsFunc(list, func(other string) bool {
+		covering, otherID, _ := strings.Cut(other, ":")
+		return other != entry && (covering == "*" || covering == resource) && (otherID == "*" || otherID == id)
+	})
 }
 
 func (c *call) requestedLifetime(lifetime time.Duration, target *user) (time.Duration, *reply) {

@@ -81,7 +81,7 @@ func (c *call) readCallback(query url.Values) (authorization, *oauthProblem) {
 	a.redirectGiven = query.Get("redirect_uri") != ""
 	uri, ok := a.app.redirectURI(c.opts, query.Get("redirect_uri"))
 	if !ok {
-		problem.description = "redirect_uri: not registered for the client"
+		problem.description = "redirect_uri: must exactly match the one that the client has registered"
 		return a, &problem
 	}
 	if (redirectRules{isNew: c.opts.isNew(), anyHTTP: true}).checkOne(uri) != "" {

@@ -36,7 +36,7 @@ func (c *call) readTokenRequest() (tokenRequest, *reply) {
 		return tokenRequest{}, badOAuthRequest("client_secret does not belong into the URL")
 	}
 	basicID, basicSecret, hasBasic := c.basicCredentials()
-	req := tokenRequest{form: form, secret: form.Get("client_secret")}
+	req := tokenRequest{form: form, secret: firstOf(form.Get("client_secret"), query.Get("client_secret"))}
 	if hasBasic {
 		if areConflicting(form.Get("client_id"), basicID) ||
 			areConflicting(query.Get("client_id"), basicID) ||

@@ -24,6 +24,9 @@ func (c *call) browserSession() *reply {
 	if refused := c.authenticateCaller(); refused != nil {
 		query := url.Values{"message": {"Sign in to go on."}, "redirect": {c.request.URL.RequestURI()}}
 		rp := reply{status: http.StatusSeeOther}.withHeader("Location", loginPath+"?"+query.Encode())
+		if c.request.Method == http.MethodGet { // as http.Redirect does
+			rp.html = htmlPage("See Other")
+		}
 		return &rp
 	}
 	if !c.mayGrant() { // a restricted token, such as a scoped one

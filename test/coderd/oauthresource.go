@@ -38,7 +38,7 @@ func (c *call) checkAudience(key *apiKey) *reply {
 	if c.audienceFits(key) {
 		return nil
 	}
-	rp := errorReply(http.StatusForbidden, "audience validation failed", "the token was issued for another resource").
+	rp := errorReply(http.StatusForbidden, "audience validation failed: the token was issued for another resource", "").
 		withHeader("WWW-Authenticate", fmt.Sprintf(
 			`Bearer realm="coder", error="insufficient_scope", error_description="wrong audience", resource_metadata=%q`,
 			c.opts.AccessURL+resourcePath))

@@ -68,14 +68,15 @@ func (c *call) checkLimits(rt route) *reply {
 		return c.oauthLimit(rt)
 	}
 	if c.opts.APIRateLimit >= 0 {
-		key, refused := c.rateKey()
+		key, bypass, refused := c.rateKey()
 		if refused != nil {
 			return refused
 		}
-		if key != "" {
-			if refused := c.applyLimit("api|"+key, c.opts.APIRateLimit); refused != nil {
-				return refused
-			}
+		if refused := c.applyLimit("api|"+key, c.opts.APIRateLimit); refused != nil && !bypass {
+			return refused
+		}
+		if bypass {
+			c.header.Del("Retry-After")
 		}
 	}
 	if rt.strict {
@@ -97,28 +98,28 @@ func (c *call) applyLimit(key string, limit int) *reply {
 	return &rp
 }
 
-// rateKey returns the user or, without one, the address, combined with the path (A.7); "" if an
-// owner bypasses the limit. In R30 the limiter runs before authentication, so it knows addresses
+// rateKey returns the user or, without one, the address, combined with the path (A.7), and whether
+// an owner bypasses the limit. In R30 the limiter runs before authentication, so it knows addresses
 // only and ignores the bypass header.
-func (c *call) rateKey() (string, *reply) {
+func (c *call) rateKey() (key string, bypass bool, refused *reply) {
 	byIP := "ip:" + remoteIP(c.request) + "|" + c.request.URL.Path
 	if c.opts.rateLimitKeying() == KeyByIP {
-		return byIP, nil
+		return byIP, false, nil
 	}
-	key, _ := c.findCredential()
-	if key == nil {
-		return byIP, nil
+	caller, _ := c.findCredential()
+	if caller == nil {
+		return byIP, false, nil
 	}
-	if bypass, err := strconv.ParseBool(c.request.Header.Get(bypassHeader)); err == nil && bypass {
-		if key.user.hasRole(RoleOwner) {
-			return "", nil
+	if wanted, err := strconv.ParseBool(c.request.Header.Get(bypassHeader)); err == nil && wanted {
+		if caller.user.hasRole(RoleOwner) {
+			return "user:" + caller.user.id + "|" + c.request.URL.Path, true, nil
 		}
-		return "", &reply{
+		return "", false, &reply{
 			status: http.StatusPreconditionRequired,
 			text:   bypassHeader + " was sent by a user who is not an owner\n",
 		}
 	}
-	return "user:" + key.user.id + "|" + c.request.URL.Path, nil
+	return "user:" + caller.user.id + "|" + c.request.URL.Path, false, nil
 }
 
 func remoteIP(r *http.Request) string {

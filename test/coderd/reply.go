@@ -44,7 +44,7 @@ func errorReply(status int, message, detail string, validations ...validation) r
 // hiddenReply is the answer both for objects that do not exist and for those that the caller must
 // not see (A.6).
 func hiddenReply() reply {
-	return errorReply(http.StatusNotFound, "not found, or no access to it", "")
+	return errorReply(http.StatusNotFound, "not found or you do not have access to it", "")
 }
 
 func forbiddenReply() reply {

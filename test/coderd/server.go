@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -125,10 +127,7 @@ func exchangeOf(r *http.Request) *exchange {
 
 // ServeHTTP answers one request and logs it, even if the connection is cut.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// A trailing slash makes no difference (A.1).
-	if path := r.URL.Path; strings.HasPrefix(path, apiRoot) && path != apiRoot {
-		r.URL.Path = strings.TrimRight(path, "/")
-	}
+	normalizePath(r.URL)
 	ex := &exchange{entry: newLogEntry(s.Now(), r), listener: listenerOf(r)}
 	ex.entry.Route = s.routeOf(r)
 	out := &answerWriter{ResponseWriter: w, server: s}
@@ -143,6 +142,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Coder-Build-Version", s.currentOptions().buildVersion())
 		s.mux.ServeHTTP(w, r)
 	})
+}
+
+// repeatedSlashes are tolerated in paths (A.1).
+var repeatedSlashes = regexp.MustCompile(`/{2,}`)
+
+// normalizePath drops repeated slashes and, below /api, trailing ones: they make no difference (A.1).
+// Elements "." and ".." are names like others, which http.ServeMux would redirect unless they are
+// encoded.
+func normalizePath(u *url.URL) {
+	path := repeatedSlashes.ReplaceAllString(u.EscapedPath(), "/")
+	if strings.HasPrefix(path, apiRoot) && path != apiRoot {
+		path = strings.TrimRight(path, "/")
+	}
+	elements := strings.Split(path, "/")
+	for i, element := range elements {
+		if element == "." || element == ".." {
+			elements[i] = strings.ReplaceAll(element, ".", "%2E")
+		}
+	}
+	path = strings.Join(elements, "/")
+	if plain, err := url.PathUnescape(path); err == nil {
+		u.Path, u.RawPath = plain, path
+	}
 }
 
 // logNow logs a request once.

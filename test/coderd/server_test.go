@@ -57,7 +57,7 @@ func TestSignedInEndpoints(t *testing.T) {
 		"B.1 experiments": {"/api/v2/experiments", 200, 200, 200, 401, `["oauth2"]`},
 		"B.6 scopes":      {"/api/v2/auth/scopes", 200, 200, 200, 200, `"external":["api_key:*"`},
 		"B.1 deployment config": {"/api/v2/deployment/config",
-			200, 403, 200, 401, `"sessions":{"disable_expiry_refresh":true}`},
+			200, 403, 200, 401, `"disable_expiry_refresh":true`},
 		"B.1 deployment ssh":   {"/api/v2/deployment/ssh", 200, 200, 200, 401, "hostname_prefix"},
 		"B.1 deployment stats": {"/api/v2/deployment/stats", 200, 403, 200, 401, "collected_at"},
 	}

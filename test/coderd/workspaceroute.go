@@ -28,6 +28,9 @@ func (s *Server) workspaceRoutes() []route {
 	return []route{
 		{method: "GET", path: "/api/v2/users/{user}/workspace/{name}", handle: (*call).getWorkspaceByName},
 		{method: "GET", path: "/api/v2/workspaces", handle: (*call).listWorkspaces},
+		{method: "GET", path: "/api/v2/templates", handle: (*call).listTemplates},
+		{method: "POST", path: "/api/v2/users/{user}/workspaces", handle: (*call).createWorkspaceRoute},
+		{method: "POST", path: workspaces + "/builds", handle: (*call).createBuild},
 		{method: "GET", path: workspaces, handle: (*call).getWorkspace},
 		{method: "GET", path: workspaces + "/watch-ws", handle: (*call).watchBySocket, lacking: lacksWebSocket},
 		{method: "GET", path: workspaces + "/watch", handle: (*call).watchByEvents},
