@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -27,8 +26,6 @@ import (
 // +kubebuilder:rbac:groups=credentials.coder.com,resources=coderdeployments/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
-
-type workQueue = workqueue.TypedRateLimitingInterface[ctrl.Request]
 
 // Watches are the kinds of objects whose changes concern deployments.
 func (r *Reconciler) Watches() []reconcile.Watch {
@@ -55,27 +52,29 @@ func verificationRequest(object client.Object) string {
 // enqueue the deployment without delay.
 func (r *Reconciler) onDeployment() handler.EventHandler {
 	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q workQueue) {
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) {
 			if e.IsInInitialList {
 				q.Add(reconcile.RequestFor(e.Object)) // part of the initial list, not a change
 				return
 			}
 			r.settleUnlessDeleted(e.Object, q)
 		},
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workQueue) {
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) {
 			if e.ObjectOld.GetGeneration() == e.ObjectNew.GetGeneration() {
 				q.Add(reconcile.RequestFor(e.ObjectNew)) // a request in an annotation, not a change of settings
 				return
 			}
 			r.settleUnlessDeleted(e.ObjectNew, q)
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workQueue) { q.Add(reconcile.RequestFor(e.Object)) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q reconcile.WorkQueue) {
+			q.Add(reconcile.RequestFor(e.Object))
+		},
 	}
 }
 
 // settleUnlessDeleted starts the quiet period of a changed deployment. A deployment that is
 // being deleted is enqueued instead.
-func (r *Reconciler) settleUnlessDeleted(object client.Object, q workQueue) {
+func (r *Reconciler) settleUnlessDeleted(object client.Object, q reconcile.WorkQueue) {
 	if !object.GetDeletionTimestamp().IsZero() {
 		q.Add(reconcile.RequestFor(object))
 		return
@@ -100,7 +99,7 @@ func quietWindow(d *v1alpha1.CoderDeployment) debounce.Window {
 // onReferenced returns the event handler for referenced objects. It starts the quiet period
 // of the deployments that refer to the object; its end enqueues them (B04).
 func (r *Reconciler) onReferenced(kind string) handler.EventHandler {
-	mark := func(ctx context.Context, object client.Object) {
+	mark := func(ctx context.Context, object client.Object, _ bool, _ reconcile.WorkQueue) {
 		reference := authconfig.Reference{Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName()}
 		var list v1alpha1.CoderDeploymentList
 		matching := client.MatchingFields{lookup.ByReference: reference.String()}
@@ -114,19 +113,7 @@ func (r *Reconciler) onReferenced(kind string) handler.EventHandler {
 			r.markSettling(&list.Items[i])
 		}
 	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, _ workQueue) {
-			if !e.IsInInitialList {
-				mark(ctx, e.Object)
-			}
-		},
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, _ workQueue) {
-			if e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
-				mark(ctx, e.ObjectNew)
-			}
-		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, _ workQueue) { mark(ctx, e.Object) },
-	}
+	return reconcile.OnChange(mark)
 }
 
 // coalesceDelay is how long a deployment waits for further changes of its sessions.
@@ -135,13 +122,13 @@ const coalesceDelay = time.Second
 // onSessionOf returns the event handler that enqueues the deployment of a session that was
 // created, deleted or changed. Events within coalesceDelay cause only one pass.
 func onSessionOf() handler.EventHandler {
-	later := func(object client.Object, q workQueue) {
+	later := func(object client.Object, q reconcile.WorkQueue) {
 		q.AddAfter(ctrl.Request{NamespacedName: object.(*v1alpha1.CoderSession).DeploymentKey()}, coalesceDelay)
 	}
 	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q workQueue) { later(e.Object, q) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workQueue) { later(e.ObjectNew, q) },
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workQueue) {
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) { later(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) { later(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q reconcile.WorkQueue) {
 			q.Add(ctrl.Request{NamespacedName: e.Object.(*v1alpha1.CoderSession).DeploymentKey()})
 		},
 	}

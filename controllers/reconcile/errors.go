@@ -68,12 +68,6 @@ func classifyAPIError(err error) *failure.Failure {
 	return f
 }
 
-// IsRefusedByAPIServer reports whether the API server refused a request, because of a quota, a policy, a
-// missing right, or its contents, and did nothing.
-func IsRefusedByAPIServer(err error) bool {
-	return err != nil && !IsOutdated(err) && classifyAPIError(err).Class == failure.Refused
-}
-
 // requeueOutdated observes the object again soon, with a delay that grows with each conflict in a
 // row.
 func (l *Loop[T, M, S, O, P]) requeueOutdated(m *memory[M]) ctrl.Result {

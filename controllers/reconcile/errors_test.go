@@ -72,15 +72,9 @@ func TestErrorsOfTheAPIServer(t *testing.T) {
 		for how, err := range map[string]error{name: c.err, name + ", wrapped": fmt.Errorf("write Secret ci: %w", c.err)} {
 			t.Run(how, func(t *testing.T) {
 				t.Parallel()
-				if got, want := reconcile.IsRefusedByAPIServer(err), c.class == failure.Refused; got != want {
-					t.Errorf("refused is %t", got)
-				}
 				checkFailure(t, failWith(t, err), c.class, c.reason, c.retryAfter, c.err)
 			})
 		}
-	}
-	if reconcile.IsRefusedByAPIServer(nil) {
-		t.Error("success is a refusal")
 	}
 }
 

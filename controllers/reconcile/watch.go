@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -70,6 +71,28 @@ func SpecOrRequestChanged(request func(client.Object) string) predicate.Predicat
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || request(e.ObjectOld) != request(e.ObjectNew)
 	}}
+}
+
+// WorkQueue is the work queue of a controller.
+type WorkQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// OnChange returns an event handler for objects that others refer to. It calls handle for each that
+// was created, changed or deleted (gone), but not for those that exist when the operator starts, nor
+// for events without a change.
+func OnChange(handle func(ctx context.Context, object client.Object, gone bool, q WorkQueue)) handler.EventHandler {
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q WorkQueue) {
+			if !e.IsInInitialList {
+				handle(ctx, e.Object, false, q)
+			}
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q WorkQueue) {
+			if e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
+				handle(ctx, e.ObjectNew, false, q)
+			}
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q WorkQueue) { handle(ctx, e.Object, true, q) },
+	}
 }
 
 // RequestFor returns the request for an object.

@@ -76,6 +76,8 @@ type workspaceMemory struct {
 	// connected reports whether the stream has been connected since, so that it has reported every
 	// change.
 	connected bool
+	// unwatched is why the server refused the stream when it last answered; empty: it did not.
+	unwatched string
 }
 
 // LastSerial returns the serial of the last published token. It is kept when a session that used to

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -50,13 +49,11 @@ func renewalRequest(object client.Object) string {
 	return object.(*v1alpha1.CoderSession).RenewalRequest()
 }
 
-type workQueue = workqueue.TypedRateLimitingInterface[ctrl.Request]
-
 // onSecret returns the event handler for Secrets. It enqueues the sessions whose generated
 // Secret was modified by another writer, and starts the quiet period of changed supplied
 // tokens. Writes of the operator itself are ignored.
 func (r *Reconciler) onSecret() handler.EventHandler {
-	handle := func(ctx context.Context, object client.Object, gone bool, q workQueue) {
+	handle := func(ctx context.Context, object client.Object, gone bool, q reconcile.WorkQueue) {
 		meta, ok := object.(*metav1.PartialObjectMetadata)
 		if !ok || !gone && r.tools.Secrets.Own(meta) {
 			return
@@ -68,19 +65,7 @@ func (r *Reconciler) onSecret() handler.EventHandler {
 			r.o.Debouncer.Mark(client.ObjectKeyFromObject(&session), r.quietWindow(ctx, &session))
 		}
 	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, q workQueue) {
-			if !e.IsInInitialList {
-				handle(ctx, e.Object, false, q)
-			}
-		},
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q workQueue) {
-			if e.ObjectOld.GetResourceVersion() != e.ObjectNew.GetResourceVersion() {
-				handle(ctx, e.ObjectNew, false, q)
-			}
-		},
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q workQueue) { handle(ctx, e.Object, true, q) },
-	}
+	return reconcile.OnChange(handle)
 }
 
 // sessionsReferring lists the sessions that refer to a Secret, by the given index.

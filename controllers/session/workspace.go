@@ -37,12 +37,16 @@ func (r *Reconciler) observeWorkspace(s *Scope, retired bool) session.WorkspaceB
 }
 
 // compareWithStream reports whether the memory is stale, because the stream has reported a
-// change or was interrupted, and the error if the stream has stopped permanently.
+// change or was interrupted, and the error if the stream has stopped permanently. While a stopped
+// stream is tried again, that error stays, until the server has answered (B94).
 func (m workspaceMemory) compareWithStream(view stream.View, held bool) (stale bool, unwatched string) {
 	connected := view.State == stream.Connected
 	stale = !held || view.ChangedAt.After(m.at) && view.Workspace != m.workspace || connected && !m.connected
-	if view.State == stream.Stopped && view.Err != nil && !errors.Is(view.Err, stream.ErrSuspended) {
+	switch {
+	case view.State == stream.Stopped && view.Err != nil && !errors.Is(view.Err, stream.ErrSuspended):
 		unwatched = view.Err.Error()
+	case view.State == stream.Connecting:
+		unwatched = m.unwatched
 	}
 	return stale, unwatched
 }
@@ -84,6 +88,9 @@ func (r *Reconciler) findWorkspace(ctx context.Context, s *Scope, _ session.Obse
 	case err != nil:
 		return err
 	default:
+		if was := s.Memory.workspace; was.workspace.ID == next.workspace.ID {
+			next.unwatched = was.unwatched
+		}
 		r.o.Streams.Revive(key) // a stream that was rejected earlier may be accepted now
 		r.o.Streams.Ensure(key, stream.Target{Deployment: s.Session.DeploymentKey(), WorkspaceID: next.workspace.ID})
 	}
@@ -92,7 +99,8 @@ func (r *Reconciler) findWorkspace(ctx context.Context, s *Scope, _ session.Obse
 }
 
 // recordStream remembers that the stream of the workspace was interrupted, so that the workspace is
-// read again when it is connected, and ends the stream of a session that needs none.
+// read again when it is connected, and why it was refused. It ends the stream of a session that needs
+// none.
 func (r *Reconciler) recordStream(s *Scope, o session.Observation) {
 	key := client.ObjectKeyFromObject(s.Session)
 	if !o.Workspace.Watched {
@@ -101,5 +109,5 @@ func (r *Reconciler) recordStream(s *Scope, o session.Observation) {
 	}
 	view, _ := r.o.Streams.Look(key)
 	known := &s.Memory.workspace
-	known.connected = known.connected && view.State == stream.Connected
+	known.connected, known.unwatched = known.connected && view.State == stream.Connected, o.Workspace.Unwatched
 }

@@ -3,19 +3,16 @@
 package status
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
-	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
-	"sigs.k8s.io/yaml"
+
+	"github.com/coder-session-operator/coder-session-operator/test/declared"
 )
 
 // statusSchema is what the CRD says about status.
@@ -28,24 +25,11 @@ type statusSchema struct {
 // readSchema reads the schema of the status from the CRD of a resource, such as codersessions.
 func readSchema(t testing.TB, resource string) statusSchema {
 	t.Helper()
-	bases := filepath.Join("..", "..", "config", "crd", "bases")
-	text, err := os.ReadFile(filepath.Join(bases, "credentials.coder.com_"+resource+".yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	external, internal := &apiextensionsv1.CustomResourceDefinition{}, &apiextensions.CustomResourceDefinition{}
-	if err := yaml.UnmarshalStrict(text, external); err != nil {
-		t.Fatal(err)
-	}
-	convert := apiextensionsv1.Convert_v1_CustomResourceDefinition_To_apiextensions_CustomResourceDefinition
-	if err := convert(external, internal, nil); err != nil {
-		t.Fatal(err)
-	}
-	root := internal.Spec.Validation // one version: the schema of all
+	root := declared.CRDSchemas(t)[resource]
 	if root == nil {
-		root = internal.Spec.Versions[0].Schema
+		t.Fatalf("there is no CRD of %s", resource)
 	}
-	properties, found := root.OpenAPIV3Schema.Properties["status"]
+	properties, found := root.Properties["status"]
 	if !found {
 		t.Fatal("the CRD has no status")
 	}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
 	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel/model"
@@ -18,6 +16,8 @@ import (
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"k8s.io/apiserver/pkg/cel/environment"
 	"sigs.k8s.io/yaml"
+
+	"github.com/coder-session-operator/coder-session-operator/test/declared"
 )
 
 // root is the repository's folder, seen from this package.
@@ -86,36 +86,16 @@ func compileRules(env *environment.EnvSet, s *schema.Structural, path string, is
 	return count, problems
 }
 
-// readSchemas returns the schema of each CRD, by the name of its file.
+// readSchemas returns the schema of each CRD, by the name of its resource.
 func readSchemas(t *testing.T) map[string]*schema.Structural {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, "config", "crd", "bases", "*.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	schemas := map[string]*schema.Structural{}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	for name, properties := range declared.CRDSchemas(t) {
+		structural, err := schema.NewStructural(properties)
 		if err != nil {
 			t.Fatal(err)
 		}
-		external, internal := &apiextensionsv1.CustomResourceDefinition{}, &apiextensions.CustomResourceDefinition{}
-		if err := yaml.UnmarshalStrict(text, external); err != nil {
-			t.Fatal(err)
-		}
-		convert := apiextensionsv1.Convert_v1_CustomResourceDefinition_To_apiextensions_CustomResourceDefinition
-		if err := convert(external, internal, nil); err != nil {
-			t.Fatal(err)
-		}
-		validation := internal.Spec.Validation // one version: the schema of all
-		if validation == nil {
-			validation = internal.Spec.Versions[0].Schema
-		}
-		structural, err := schema.NewStructural(validation.OpenAPIV3Schema)
-		if err != nil {
-			t.Fatal(err)
-		}
-		schemas[filepath.Base(file)] = structural
+		schemas[name] = structural
 	}
 	if len(schemas) != 2 {
 		t.Fatalf("%d CRDs, want 2", len(schemas))
