@@ -19,6 +19,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Version",type=string,priority=1,JSONPath=`.status.version`
 // +kubebuilder:printcolumn:name="Verified",type=date,priority=1,JSONPath=`.status.lastVerifiedTime`
+// +kubebuilder:printcolumn:name="Token ends",type=string,priority=1,JSONPath=`.status.tokenExpirationTime`
 // +kubebuilder:printcolumn:name="Certificate ends",type=string,priority=1,JSONPath=`.status.clientCertificateExpirationTime`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type CoderDeployment struct {
@@ -165,13 +166,14 @@ type CABundleRef struct {
 // Header is one HTTP header.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.value) != has(self.valueFrom)",message="write exactly one of value and valueFrom"
+// +kubebuilder:validation:XValidation:rule="!has(self.value) || self.name.lowerAscii() != 'cookie' || !self.value.matches('(?i)coder_session_token[^;=]*=')",message="remove the cookie coder_session_token: it would take the place of every token; name the Secret of the token in spec.token",fieldPath=".value"
 type Header struct {
-	// Name of the header, such as X-Edge-Secret. Headers of the connection, Cookie and
-	// Coder-Session-Token cannot be set.
+	// Name of the header, such as X-Edge-Secret, Authorization or Cookie. It is sent beside the token,
+	// except that requests of OAuth2 clients have no Authorization header. Headers of the connection,
+	// Coder-Session-Token and a Cookie with coder_session_token cannot be set.
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[-!#$%&*+.^_|~0-9a-zA-Z]+$')",message="write a header name: letters, digits and '-'"
 	// +kubebuilder:validation:XValidation:rule="self.lowerAscii() != 'coder-session-token'",message="name the Secret of the token in spec.token instead of setting Coder-Session-Token as a header"
-	// +kubebuilder:validation:XValidation:rule="self.lowerAscii() != 'cookie'",message="a cookie would take the place of every token (the server looks at it first): use another header"
 	// +kubebuilder:validation:XValidation:rule="!(self.lowerAscii() in ['host', 'connection', 'content-length', 'content-type', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'keep-alive', 'proxy-connection'])",message="this header belongs to the connection and cannot be set: remove it (for the host name use url or tls.serverName)"
 	Name string `json:"name"`
 	// Value of the header, if it is not secret: it is shown to all who may read the object. It is one
@@ -203,7 +205,8 @@ type HeaderSource struct {
 // OperatorToken is the operator's own Coder token.
 type OperatorToken struct {
 	// SecretRef names a key of a Secret that has the token. If the value is empty, the client
-	// certificate or the headers have to identify the operator.
+	// certificate or the headers have to identify the operator; without either the CoderDeployment is
+	// ConfigInvalid.
 	SecretRef TokenSecretRef `json:"secretRef"`
 	// Renew has the operator mint the token's successor into the same Secret before it ends.
 	// Absent: you renew it.
@@ -306,6 +309,12 @@ type AccessRule struct {
 	// +listType=set
 	// +optional
 	Scopes []Scope `json:"scopes,omitempty"`
+	// AllowUnenforcedScopes allows sessions within scopes although the server does not limit their
+	// tokens to these: of OAuth before Coder 2.38, of minted tokens up to 2.24. The tokens may then do
+	// all that their user may. Without it such sessions are AccessDenied. It has no effect without
+	// scopes. Default: false.
+	// +optional
+	AllowUnenforcedScopes bool `json:"allowUnenforcedScopes,omitempty"`
 	// MaxLifetime is the longest auth.mint.lifetime that is allowed, as a duration above 0 in ms, s, m
 	// and h, such as 24h. Absent: any.
 	// +optional

@@ -17,9 +17,15 @@ const (
 	// ConditionTokenRenewed is True while the operator's own token is renewed in time, False with
 	// the reason of the request that failed. It is absent without spec.token.renew.
 	ConditionTokenRenewed = "TokenRenewed"
+	// ConditionTokenCurrent is True while the operator's own token does not end soon, or is renewed.
+	// It does not change Ready. It is absent without a token whose end is known.
+	ConditionTokenCurrent = "TokenCurrent"
 	// ConditionCertificateCurrent is True while the client certificate is valid and does not end
 	// soon. It does not change Ready. It is absent without a client certificate.
 	ConditionCertificateCurrent = "CertificateCurrent"
+	// ConditionCABundleComplete is True while all certificates of spec.tls.caBundle are trusted, False
+	// while some of them cannot be read. It does not change Ready. It is absent without spec.tls.caBundle.
+	ConditionCABundleComplete = "CABundleComplete"
 )
 
 // Condition types of a CoderSession, besides Ready. All but LifetimeCut are positive: True is good.
@@ -34,6 +40,10 @@ const (
 	// ConditionLifetimeCut is True when the server allows less than the lifetime that the spec asks
 	// for. It is negative: True is a warning. It is absent otherwise.
 	ConditionLifetimeCut = "LifetimeCut"
+	// ConditionScopesGranted is True when the server limits the token to the scopes and the
+	// allow-list that were asked for, False when the token may do more. It does not change Ready. It is
+	// absent without a token, and if neither scopes nor an allow-list were asked for.
+	ConditionScopesGranted = "ScopesGranted"
 	// ConditionTargetsRestarted is True when all workloads of spec.restart run with the credential
 	// that is published, False while one of them does not. It is absent without such workloads, and
 	// until there is a credential.
@@ -53,7 +63,9 @@ func DeploymentConditionTypes() []string {
 		ConditionConfigResolved,
 		ConditionVerified,
 		ConditionTokenRenewed,
+		ConditionTokenCurrent,
 		ConditionCertificateCurrent,
+		ConditionCABundleComplete,
 	}
 }
 
@@ -65,6 +77,7 @@ func SessionConditionTypes() []string {
 		ConditionAuthenticated,
 		ConditionSecretSynced,
 		ConditionLifetimeCut,
+		ConditionScopesGranted,
 		ConditionTargetsRestarted,
 		ConditionWorkspaceWatched,
 	}
@@ -79,8 +92,18 @@ const (
 	ReasonReferenceMissing = "ReferenceMissing"
 	// ReasonReferenceInvalid: a Secret or ConfigMap is there, and its value cannot be used.
 	ReasonReferenceInvalid = "ReferenceInvalid"
-	// ReasonRenewed: the operator's own token is renewed before it ends.
+	// ReasonRenewed: the operator's own token was renewed, and will be again before it ends.
 	ReasonRenewed = "Renewed"
+	// ReasonRenewalScheduled: the operator's own token was not renewed yet, and will be before it
+	// ends.
+	ReasonRenewalScheduled = "RenewalScheduled"
+	// ReasonTokenValid: the operator's own token does not end soon, or is renewed before.
+	ReasonTokenValid = "TokenValid"
+	// ReasonTokenExpiring: the operator's own token is in the last fifth of its time, and is not
+	// renewed.
+	ReasonTokenExpiring = "TokenExpiring"
+	// ReasonTokenExpired: the operator's own token has ended.
+	ReasonTokenExpired = "TokenExpired"
 	// ReasonVerified: the server answered and accepted the caller.
 	ReasonVerified = "Verified"
 	// ReasonUnauthorized: the server refused the credential (401).
@@ -96,8 +119,8 @@ const (
 	ReasonRateLimited = "RateLimited"
 	// ReasonUnexpectedAnswer: what answers is not a Coder server.
 	ReasonUnexpectedAnswer = "UnexpectedAnswer"
-	// ReasonEdgeRefused: something in front of the server refuses the request (401 or 403 that are not
-	// Coder's), mostly because of a header or the client certificate. It says nothing about a token.
+	// ReasonEdgeRefused: something in front of the server refuses the request (a 4xx that is not
+	// Coder's), because of a header, the client certificate or a limit. It says nothing about a token.
 	ReasonEdgeRefused = "EdgeRefused"
 	// ReasonRedirected: the answer is a redirect, which is not followed.
 	ReasonRedirected = "Redirected"
@@ -127,6 +150,11 @@ const (
 	ReasonCertificateExpired = "CertificateExpired"
 	// ReasonCertificateNotYetValid: the client certificate's time has not begun.
 	ReasonCertificateNotYetValid = "CertificateNotYetValid"
+	// ReasonAllTrusted: all certificates of the CA bundle are trusted.
+	ReasonAllTrusted = "AllTrusted"
+	// ReasonCertificatesSkipped: certificates of the CA bundle cannot be read and are not trusted. The
+	// others are.
+	ReasonCertificatesSkipped = "CertificatesSkipped"
 	// ReasonAPIServerRefused: the Kubernetes API server refuses a request of the operator: a quota, an
 	// admission policy, a missing right, an invalid or too large object.
 	ReasonAPIServerRefused = "APIServerRefused"
@@ -169,6 +197,9 @@ const (
 	ReasonConfigInvalid = "ConfigInvalid"
 	// ReasonWorkspaceStopped: the workspace of spec.workspace does not run.
 	ReasonWorkspaceStopped = "WorkspaceStopped"
+	// ReasonWorkspaceUnknown: the server has no workspace with the name and owner in spec.workspace,
+	// or the operator may not see it.
+	ReasonWorkspaceUnknown = "WorkspaceUnknown"
 )
 
 // Reasons of status.retirement of a CoderSession.
@@ -186,8 +217,20 @@ const (
 	ReasonAccepted = "Accepted"
 	// ReasonSynced: the generated Secret is as it should be.
 	ReasonSynced = "Synced"
+	// ReasonClientCertificateMissing: secret.includeClientCertificate is set, and the CoderDeployment has
+	// no client certificate.
+	ReasonClientCertificateMissing = "ClientCertificateMissing"
+	// ReasonScopesGranted: the server limits the token to the scopes and the allow-list that were asked
+	// for.
+	ReasonScopesGranted = "Granted"
+	// ReasonServerIgnoresScopes: the token may do more than was asked for, mostly because the server
+	// ignores scopes: of OAuth before Coder 2.38, of minted tokens up to 2.24.
+	ReasonServerIgnoresScopes = "ServerIgnoresScopes"
 	// ReasonTemplateInvalid: a template of spec.secret.template cannot be rendered.
 	ReasonTemplateInvalid = "TemplateInvalid"
+	// ReasonSecretTooLarge: the generated Secret would have more bytes than the Kubernetes API server
+	// accepts.
+	ReasonSecretTooLarge = "SecretTooLarge"
 	// ReasonRestarted: all workloads of spec.restart run with the published credential.
 	ReasonRestarted = "Restarted"
 	// ReasonRolling: workloads are being rolled, or wait for their turn.

@@ -54,6 +54,7 @@ func (r *Reconciler) observeConfig(ctx context.Context, s *scope) (deployment.Co
 		return deployment.Config{Problems: problems}, nil
 	}
 	config := deployment.Config{Fingerprint: resolved.Snapshot.Fingerprint}
+	config.CABundleWarning = resolved.Snapshot.CABundleWarning
 	if certificate := resolved.Snapshot.Certificate; certificate != nil {
 		config.CertificateNotBefore, config.CertificateNotAfter = certificate.NotBefore, certificate.NotAfter
 	}

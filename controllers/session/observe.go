@@ -103,7 +103,7 @@ func (r *Reconciler) observeSecret(
 		// A Secret of a former session is adopted by the first write.
 		seen := session.Secret{Foreign: s.Prior.Ownership == secret.Foreign, Unproven: s.Memory.isUnproven(false)}
 		if s.Resolved != nil && !seen.Foreign && o.Session.DeletionTimestamp.IsZero() {
-			o.TemplateError = r.templateError(s)
+			r.checkContents(s, o)
 		}
 		return seen, nil
 	}
@@ -123,7 +123,7 @@ func (r *Reconciler) observeSecret(
 	if s.Resolved == nil || !o.Session.DeletionTimestamp.IsZero() {
 		return seen, nil
 	}
-	if o.TemplateError = r.templateError(s); o.TemplateError != "" {
+	if r.checkContents(s, o); o.TemplateError != "" || o.SizeProblem != "" {
 		return seen, nil
 	}
 	err := r.compareSecret(ctx, s, &seen)
@@ -194,18 +194,20 @@ func PublishedToken(meta *secret.TokenMeta) secret.Token {
 // placeholder is the token in a test rendering of the template.
 var placeholder = secret.Token{ID: "0000000000", Value: redact.New("0000000000-0000000000000000000000")}
 
-// templateError renders the template with a placeholder and returns the error message, so
-// that no token is minted for a Secret that cannot be written.
-func (r *Reconciler) templateError(s *Scope) string {
-	if s.Session.Spec.Secret == nil || len(s.Session.Spec.Secret.Template) == 0 {
-		return ""
-	}
+// checkContents checks the size of the Secret, and renders its templates, with a placeholder for the
+// token, so that no token is minted for a Secret that cannot be written.
+func (r *Reconciler) checkContents(s *Scope, o *session.Observation) {
 	input := r.tools.SecretInput(s, secret.Token{})
 	if r.methods.of(s.Session).SendsToken() {
 		input.Token = placeholder
 	}
-	if _, err := secret.Render(r.tools.Key, input); err != nil {
-		return err.Error()
+	if o.SizeProblem = secret.SizeProblem(input); o.SizeProblem != "" {
+		return
 	}
-	return ""
+	if s.Session.Spec.Secret == nil || len(s.Session.Spec.Secret.Template) == 0 {
+		return
+	}
+	if _, err := secret.Render(r.tools.Key, input); err != nil {
+		o.TemplateError = err.Error()
+	}
 }

@@ -242,6 +242,19 @@ func valueFaults() map[string]badInput {
 			secrets: map[string]map[string]string{"bad": {"token": sentinel}}, with: withToken("bad", ""),
 			want: []string{`Secret coder/bad: key "token": is no Coder token: a token has 10 characters`},
 		},
+		"header: the session's cookie": {
+			secrets: map[string]map[string]string{"bad": {"value": "a=b; coder_session_token=" + sentinel}},
+			with:    withSecretHeader("cookie", "bad", "value"),
+			want:    []string{`Secret coder/bad: key "value": has the cookie coder_session_token`},
+		},
+		"header: the session's cookie, inline": {
+			with: withHeader("Cookie", "coder_session_token="+sentinel),
+			want: []string{`CoderDeployment coder/prod: spec.headers[Cookie]: has the cookie coder_session_token`},
+		},
+		"header: the token's": {
+			with: withHeader("coder-session-token", sentinel),
+			want: []string{`CoderDeployment coder/prod: spec.headers[coder-session-token]: takes the place of the token`},
+		},
 		"header: byte order mark": {
 			secrets: map[string]map[string]string{"bad": {"value": byteOrderMark + sentinel}},
 			with:    withSecretHeader("X-A", "bad", "value"),

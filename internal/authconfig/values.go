@@ -18,11 +18,38 @@ const whiteSpace = " \t\r\n"
 func (r *resolution) resolveHeaders() []Header {
 	var out []Header
 	for _, h := range r.deployment.Spec.Headers {
-		if value, ok := r.headerValue(h); ok && value != "" {
-			out = append(out, Header{Name: h.Name, Value: redact.New(value)})
+		value, ok := r.headerValue(h)
+		if !ok || value == "" {
+			continue
 		}
+		if p := checkHeader(h.Name, value); p.isPresent() {
+			r.addHeaderFault(h, p)
+			continue
+		}
+		out = append(out, Header{Name: h.Name, Value: redact.New(value)})
 	}
 	return out
+}
+
+// checkHeader refuses headers that the server looks at before it looks at the token (contract A.3).
+func checkHeader(name, value string) problem {
+	switch {
+	case strings.EqualFold(name, "Coder-Session-Token"):
+		return problem{text: "takes the place of the token: name the Secret of the token in spec.token instead"}
+	case strings.EqualFold(name, "Cookie") && tokenformat.HasSessionCookie(value):
+		return problem{text: "has the cookie coder_session_token, which takes the place of every token: remove that " +
+			"cookie, and name the Secret of the token in spec.token"}
+	}
+	return problem{}
+}
+
+// addHeaderFault adds a fault of a header that can be read.
+func (r *resolution) addHeaderFault(h v1alpha1.Header, p problem) {
+	if w, ok := headerRef(r.deployment, h); ok {
+		r.faults.add(invalidValue(w, p))
+		return
+	}
+	r.faults.add(invalidField(r.deployment, "spec.headers["+h.Name+"]", p.text))
 }
 
 // headerValue returns the value of one header. If it cannot be read, headerValue adds a fault and

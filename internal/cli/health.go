@@ -101,7 +101,9 @@ func assessDeployment(d *v1alpha1.CoderDeployment, now time.Time) health {
 		return health{level: unhealthy, state: ready.Reason, since: &ready.LastTransitionTime,
 			message: ready.Message, remedy: deploymentRemedy(d, ready.Reason)}
 	}
-	for _, kind := range []string{v1alpha1.ConditionTokenRenewed, v1alpha1.ConditionCertificateCurrent} {
+	for _, kind := range []string{
+		v1alpha1.ConditionTokenRenewed, v1alpha1.ConditionCertificateCurrent, v1alpha1.ConditionCABundleComplete,
+	} {
 		if condition := meta.FindStatusCondition(d.Status.Conditions, kind); condition != nil &&
 			condition.Status == metav1.ConditionFalse {
 			return health{level: degraded, state: "Ready but " + warningState(condition),

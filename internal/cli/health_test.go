@@ -129,6 +129,11 @@ func TestADeploymentThatIsReadyMayWantAttention(t *testing.T) {
 				newCondition(v1alpha1.ConditionCertificateCurrent, metav1.ConditionFalse,
 					v1alpha1.ReasonCertificateExpiring))
 		}, healthSummary{degraded, "Ready but CertificateExpiring", false}},
+		"a root that is not trusted": {func(d *v1alpha1.CoderDeployment) {
+			d.Status.Conditions = append(d.Status.Conditions,
+				newCondition(v1alpha1.ConditionCABundleComplete, metav1.ConditionFalse,
+					v1alpha1.ReasonCertificatesSkipped))
+		}, healthSummary{degraded, "Ready but CertificatesSkipped", false}},
 		"ending": {func(d *v1alpha1.CoderDeployment) {
 			d.Spec.Token, d.Status.TokenExpirationTime = token, timeAfterAssessment(23*time.Hour)
 		}, healthSummary{degraded, "Ready but TokenEnding", true}},

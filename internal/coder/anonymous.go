@@ -78,7 +78,7 @@ func (a anonymous) adoptRequest(ctx context.Context, req *http.Request) (*http.R
 	// Without GetBody the transport never sends a body twice: a code or a refresh token can be used
 	// once (contract G.18).
 	out.GetBody = nil
-	if err := a.client.addConfigured(out, true); err != nil {
+	if err := a.client.addConfigured(out, identifiesCaller); err != nil {
 		return nil, invalidRequest(a.op, err.Error())
 	}
 	for name, values := range req.Header {

@@ -35,7 +35,8 @@ func headersSent(t *testing.T, options ...option) http.Header {
 	return got
 }
 
-func TestHeadersThatIdentifyTheCallerYieldToTheToken(t *testing.T) { // contract A.3
+// Contract A.3, B92: of the configured headers, all are sent that do not take the place of the token.
+func TestHeadersThatReplaceTheTokenYieldToIt(t *testing.T) {
 	t.Parallel()
 	configured := []option{
 		withHeader("authorization", "Bearer edge"), withHeader("coder-session-token", "edge"),
@@ -47,7 +48,8 @@ func TestHeadersThatIdentifyTheCallerYieldToTheToken(t *testing.T) { // contract
 		want    http.Header
 	}{
 		"with a token": {[]option{withToken(sentinel)}, http.Header{
-			"Coder-Session-Token": {sentinel}, "Cookie": {"CF_Authorization=edge"}, "X-Edge": {"1", "2"},
+			"Coder-Session-Token": {sentinel}, "Authorization": {"Bearer edge"}, "Cookie": {"CF_Authorization=edge"},
+			"X-Edge": {"1", "2"},
 		}},
 		"without a token": {nil, http.Header{ // B13
 			"Coder-Session-Token": {"edge"}, "Authorization": {"Bearer edge"},

@@ -8,18 +8,21 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/tokenformat"
 )
 
 // tokenHeader contains the caller's token (contract A.3).
 const tokenHeader = "Coder-Session-Token"
 
-// sessionCookie takes precedence over every header on the server (contract A.3).
-const sessionCookie = "coder_session_token"
-
 // setHeaders adds the configured headers, the token and the standard headers. Errors name headers,
 // never values.
 func (c *Client) setHeaders(req *http.Request) error {
-	if err := c.addConfigured(req, c.token.Reveal() != ""); err != nil {
+	takesPrecedence := func(string, string) bool { return false }
+	if c.token.Reveal() != "" {
+		takesPrecedence = replacesToken
+	}
+	if err := c.addConfigured(req, takesPrecedence); err != nil {
 		return err
 	}
 	if err := c.setToken(req); err != nil {
@@ -35,9 +38,8 @@ func (c *Client) setHeaders(req *http.Request) error {
 	return nil
 }
 
-// addConfigured adds the configured headers. If the request identifies its caller itself, headers
-// that would conflict with that are left out (contract A.3).
-func (c *Client) addConfigured(req *http.Request, identified bool) error {
+// addConfigured adds the configured headers, except those for which leaveOut returns true.
+func (c *Client) addConfigured(req *http.Request, leaveOut func(name, value string) bool) error {
 	for _, h := range c.headers {
 		name, value := textproto.CanonicalMIMEHeaderKey(h.Name), h.Value.Reveal()
 		if !validName(name) {
@@ -47,7 +49,7 @@ func (c *Client) addConfigured(req *http.Request, identified bool) error {
 			return fmt.Errorf("the value of header %q has control characters", name)
 		}
 		switch {
-		case identified && identifiesCaller(name, value):
+		case leaveOut(name, value):
 		case name == "Host":
 			req.Host = value
 		default:
@@ -70,16 +72,16 @@ func (c *Client) setToken(req *http.Request) error {
 	return nil
 }
 
-// identifiesCaller reports whether a header authenticates the caller to Coder. Other cookies belong
-// to a proxy in front of Coder and are sent.
+// replacesToken reports whether the server looks at a header before, or instead of, the token
+// (contract A.3). Settings with such a header are refused. An Authorization header is for a proxy in
+// front of Coder, and is sent: the server looks at the token first. So are other cookies.
+func replacesToken(name, value string) bool {
+	return name == tokenHeader || name == "Cookie" && tokenformat.HasSessionCookie(value)
+}
+
+// identifiesCaller reports whether a header authenticates a caller to Coder if there is no token.
 func identifiesCaller(name, value string) bool {
-	switch name {
-	case tokenHeader, "Authorization":
-		return true
-	case "Cookie":
-		return strings.Contains(strings.ToLower(value), sessionCookie+"=")
-	}
-	return false
+	return name == "Authorization" || replacesToken(name, value)
 }
 
 // validName reports whether name is a token as defined in RFC 9110, section 5.6.2.

@@ -82,7 +82,7 @@ func TestStreamsAreOpenedWithWhatEveryRequestHas(t *testing.T) { // contract D.1
 				}
 				wanted := http.Header{
 					"Path": {want.path}, "Accept": {want.accept}, "Accept-Encoding": {"identity"}, "Coder-Session-Token": {sentinel},
-					"X-Edge": {"1"}, "User-Agent": {"cso/1"},
+					"Authorization": {"Bearer edge"}, "X-Edge": {"1"}, "User-Agent": {"cso/1"},
 				}
 				if diff := cmp.Diff(wanted, got); diff != "" {
 					t.Error(diff)

@@ -48,3 +48,18 @@ func setCertificateCurrentCondition(o Observation, p *Plan) {
 		p.requeueBy(notice)
 	}
 }
+
+// setCABundleCompleteCondition reports certificates of the CA bundle that cannot be read. The others
+// are trusted.
+func setCABundleCompleteCondition(o Observation, p *Plan) {
+	const kind = v1alpha1.ConditionCABundleComplete
+	switch settings := o.Deployment.Spec.TLS; {
+	case settings == nil || settings.CABundle == nil:
+		p.ConditionsToRemove = append(p.ConditionsToRemove, kind)
+	case o.Config.CABundleWarning != "":
+		p.setCondition(kind, metav1.ConditionFalse, v1alpha1.ReasonCertificatesSkipped, o.Config.CABundleWarning)
+	default:
+		p.setCondition(kind, metav1.ConditionTrue, v1alpha1.ReasonAllTrusted,
+			"all certificates of the CA bundle are trusted")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
@@ -54,5 +55,43 @@ func TestCertificateCurrent(t *testing.T) {
 		if c.Type == v1alpha1.ConditionCertificateCurrent {
 			t.Errorf("without a certificate the condition is %+v", c)
 		}
+	}
+}
+
+// A root that cannot be read is a condition, and the deployment stays Ready.
+func TestCABundleComplete(t *testing.T) {
+	t.Parallel()
+	bundle := &v1alpha1.TLSConfig{CABundle: &v1alpha1.CABundleRef{Kind: "ConfigMap", Name: "corp-ca"}}
+	const warning = "ConfigMap coder/corp-ca: key \"ca.crt\": certificate 3 cannot be read"
+	for name, tc := range map[string]struct {
+		settings *v1alpha1.TLSConfig
+		warning  string
+		want     string
+	}{
+		"no settings":           {nil, "", ""},
+		"no bundle":             {&v1alpha1.TLSConfig{}, "", ""},
+		"all can be read":       {bundle, "", "True AllTrusted all certificates of the CA bundle are trusted"},
+		"one of them cannot be": {bundle, warning, "False CertificatesSkipped " + warning},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newDeployment("prod", withVerification(accepted, 0))
+			o.Deployment.Spec.TLS, o.Config.CABundleWarning = tc.settings, tc.warning
+			var status v1alpha1.CoderDeploymentStatus
+			meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+				Type: v1alpha1.ConditionCABundleComplete, Status: "Unknown", Reason: "Former",
+			})
+			Decide(o).Apply(&status, o)
+			got := ""
+			if c := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionCABundleComplete); c != nil {
+				got = string(c.Status) + " " + c.Reason + " " + c.Message
+			}
+			if got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+			if !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReady) {
+				t.Error("it is not Ready")
+			}
+		})
 	}
 }

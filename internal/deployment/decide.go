@@ -192,6 +192,7 @@ func reportVerification(o Observation) Plan {
 	}
 	setTokenRenewedCondition(o, &p)
 	setCertificateCurrentCondition(o, &p)
+	setCABundleCompleteCondition(o, &p)
 	p.setCondition(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved,
 		"all references exist and are valid")
 	r := o.Verification.Result

@@ -43,6 +43,8 @@ type Config struct {
 	// CertificateNotBefore and CertificateNotAfter are the validity period of the client
 	// certificate; zero: there is none.
 	CertificateNotBefore, CertificateNotAfter time.Time
+	// CABundleWarning names the certificates of the CA bundle that cannot be read. Empty: all can.
+	CABundleWarning string
 }
 
 // Problem is a reference that cannot be used.

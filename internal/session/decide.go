@@ -33,7 +33,7 @@ var policies = []policy{
 	lastActionFailed,
 	workspaceNotRunning,
 	startRetirement,
-	templateInvalid,
+	contentsInvalid,
 }
 
 // Decide returns what to do about a session. It is deterministic and safe for concurrent use.
@@ -127,13 +127,18 @@ func waitForVerification(o Observation, wait time.Duration) Plan {
 	return first
 }
 
-func templateInvalid(o Observation) (Plan, bool) {
-	if o.TemplateError == "" {
+// contentsInvalid reports a Secret that cannot be rendered, or is too large, before a token is minted
+// for it (B110).
+func contentsInvalid(o Observation) (Plan, bool) {
+	reason, message := v1alpha1.ReasonTemplateInvalid, o.TemplateError
+	if o.SizeProblem != "" {
+		reason, message = v1alpha1.ReasonSecretTooLarge, o.SizeProblem
+	}
+	if message == "" {
 		return Plan{}, false
 	}
-	message := o.TemplateError
 	p := notReady(v1alpha1.ReasonConfigInvalid, message)
-	p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonTemplateInvalid, message)
+	p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, reason, message)
 	return p, true
 }
 

@@ -66,6 +66,12 @@ func TestPolicies(t *testing.T) {
 				Pending: map[string]time.Duration{"t4": 5 * time.Minute}, Wake: 5 * time.Minute,
 			},
 		},
+		"B110 a Secret that is too large: nothing is minted for it": {
+			due(func(o *Observation) { o.SizeProblem = "the Secret would have 2000000 bytes" }), outcome{
+				Ready: "False ConfigInvalid", Synced: "False SecretTooLarge",
+				Pending: map[string]time.Duration{"t4": 5 * time.Minute}, Wake: 5 * time.Minute,
+			},
+		},
 		"what was minted stays until there is a grant": {
 			with(
 				withSpec(func(s *v1alpha1.CoderSessionSpec) { s.Auth = v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}} }),

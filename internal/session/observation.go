@@ -49,6 +49,8 @@ type Observation struct {
 	Retention RetentionDecision
 	// TemplateError is why the Secret's templates cannot be rendered. Empty: they can.
 	TemplateError string
+	// SizeProblem is why the API server would refuse the Secret for its size. Empty: it would not.
+	SizeProblem string
 	// Failures are the actions that failed and may not be tried again yet. With one of
 	// [failure.Observe], the rest of the observation is incomplete.
 	Failures failure.Set

@@ -118,7 +118,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 		d, u := o.Deployment, o.TargetUser
 		deployment := d.Found && d.Result.OK() && !d.Settling && d.Problem == "" && d.Denied == "" && d.User != nil
 		session := !o.Session.Spec.Paused && o.Session.DeletionTimestamp.IsZero() && !o.Secret.Foreign
-		may := deployment && session && o.TemplateError == "" && o.lastFailure() == nil &&
+		may := deployment && session && o.TemplateError == "" && o.SizeProblem == "" && o.lastFailure() == nil &&
 			o.Failures.Of(failure.Observe) == nil &&
 			u.Known && !u.Missing && !u.Suspended && u.User.Username == "bot" && len(o.Session.Finalizers) > 0
 		return failIf(p.Action == Mint && !may, "it is minted")

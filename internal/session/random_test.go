@@ -118,6 +118,9 @@ func (c *choices) changeSpec(o *Observation) {
 	if c.isRare(12) {
 		o.TemplateError = "a template"
 	}
+	if c.isRare(12) {
+		o.SizeProblem = "too large"
+	}
 	if c.isRare(6) {
 		s.Spec.Secret = &v1alpha1.GeneratedSecret{DeletionPolicy: v1alpha1.DeletionPolicyRetain}
 	}

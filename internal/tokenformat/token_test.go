@@ -144,3 +144,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Contract A.3
+func TestHasSessionCookie(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]bool{
+		"": false, "_oauth2_proxy=abc": false, "CF_Authorization=e30; a=coder_session_token": false,
+		"coder_session_token=x": true, "a=b; coder_session_token=x": true, "a=b;Coder_Session_Token =x": true,
+		"__Host-coder_session_token=x": true, "coder_session_token": true,
+	} {
+		if got := tokenformat.HasSessionCookie(header); got != want {
+			t.Errorf("%q: %t", header, got)
+		}
+	}
+}

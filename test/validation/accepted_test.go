@@ -86,6 +86,7 @@ func TestAccepted(t *testing.T) {
 		"no trust and no CA":           deployment(url + "tls: {insecureSkipVerify: true}"),
 		"an empty header":              deployment(url + `headers: [{name: X-Edge, value: ""}]`),
 		"an Authorization header":      deployment(url + "headers: [{name: Authorization, value: Basic x}]"),
+		"a cookie of an edge":          deployment(url + "headers: [{name: Cookie, value: _oauth2_proxy=x}]"),
 		"a cap equal to quiet":         deployment(url + "verify: {quietPeriod: 5s, maxDelay: 5s}"),
 		"quiet with a short cap":       deployment(url + "verify: {quietPeriod: 100ms, maxDelay: 0.2s}"),
 		"access without minting":       deployment(url + "access: [{name: all, namespaceSelector: {}, auth: [Token]}]"),
