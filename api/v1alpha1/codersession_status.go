@@ -11,8 +11,8 @@ type CoderSessionStatus struct {
 	// until the operator has looked at the object for the first time.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions are Ready, Authenticated, SecretSynced, LifetimeCut, TargetsRestarted and
-	// WorkspaceWatched. Ready sums up the others; its message says what is wrong and what to do.
+	// Conditions are Ready, Authenticated, SecretSynced, LifetimeCut, ScopesGranted, TargetsRestarted
+	// and WorkspaceWatched. Ready sums up the others; its message says what is wrong and what to do.
 	// Absent: the operator has not looked at the object yet.
 	// +listType=map
 	// +listMapKey=type
@@ -77,6 +77,10 @@ type SessionUser struct {
 	ID string `json:"id"`
 	// Username of the user.
 	Username string `json:"username"`
+	// ServiceAccount is true if the server says that the user is a service account, which cannot log
+	// in (Coder 2.32 and newer). Absent: it is none, or the server does not say.
+	// +optional
+	ServiceAccount bool `json:"serviceAccount,omitempty"`
 	// DeploymentID is status.deploymentID of the CoderDeployment of whose server the user is. Absent:
 	// not known.
 	// +optional

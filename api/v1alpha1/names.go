@@ -54,6 +54,10 @@ const (
 	AnnotationRenewRequestedAt = "credentials.coder.com/renew-requested-at"
 	// AnnotationVerifyRequestedAt on a deployment requests a verification in the same way.
 	AnnotationVerifyRequestedAt = "credentials.coder.com/verify-requested-at"
+	// AnnotationLoginPort on a session with auth.oauth is the port of a person's machine that is
+	// forwarded to the operator's callback: consent then returns to http://localhost:PORT/oauth/callback
+	// instead of the public URL. kubectl coder login --port-forward sets it as long as it runs.
+	AnnotationLoginPort = "credentials.coder.com/login-port"
 	// AnnotationManaged on a generated Secret lists the labels and annotations that the operator took
 	// from spec.secret, as JSON. It is used to remove those that were removed from the spec, and no
 	// others.

@@ -81,7 +81,7 @@ func (r *Reconciler) verify(ctx context.Context, s *scope) error {
 		s.memory.listed = deployment.TokenListing{}
 	}
 	if found.DeploymentID == "" {
-		found.DeploymentID = s.memory.verified.DeploymentID
+		found.DeploymentID, found.LegacyOAuth = s.memory.verified.DeploymentID, s.memory.verified.LegacyOAuth
 	}
 	s.memory.verified = found
 	result := found.Result.Reason
@@ -100,6 +100,7 @@ func askServer(ctx context.Context, resolved *connection.ResolvedClient, found *
 		return err
 	}
 	found.DeploymentID, found.Version = build.DeploymentID, build.Version
+	found.LegacyOAuth = build.OAuthProvider == nil
 	if !resolved.Snapshot.Identifies() {
 		return nil
 	}

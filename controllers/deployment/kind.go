@@ -125,6 +125,7 @@ func (k kind) propagateRefusal(ctx context.Context, s *scope, o deployment.Obser
 func (k kind) Reported(ctx context.Context, s *scope, o deployment.Observation, after *v1alpha1.CoderDeployment) {
 	before := s.object.Status.Conditions
 	k.o.Status.Events(after, before, after.Status.Conditions)
+	k.o.Status.Warnings(after, before, after.Status.Conditions)
 	reconcile.LogReady(ctx, before, after.Status.Conditions)
 	k.recordMetrics(s, after, o)
 }

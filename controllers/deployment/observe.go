@@ -53,7 +53,9 @@ func (r *Reconciler) observeConfig(ctx context.Context, s *scope) (deployment.Co
 		}
 		return deployment.Config{Problems: problems}, nil
 	}
-	config := deployment.Config{Fingerprint: resolved.Snapshot.Fingerprint}
+	config := deployment.Config{
+		Fingerprint: resolved.Snapshot.Fingerprint, SendsToken: resolved.Snapshot.Token.Reveal() != "",
+	}
 	config.CABundleWarning = resolved.Snapshot.CABundleWarning
 	if certificate := resolved.Snapshot.Certificate; certificate != nil {
 		config.CertificateNotBefore, config.CertificateNotAfter = certificate.NotBefore, certificate.NotAfter

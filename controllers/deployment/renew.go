@@ -130,6 +130,7 @@ func (r *Reconciler) replaceToken(ctx context.Context, s *scope) error {
 	}
 	s.memory.verified.Token = deployment.OwnToken{
 		ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ExpiresAt: token.ExpiresAt,
+		Minted: true,
 	}
 	r.o.Metrics.Minted(s.key.Namespace, s.key.Name)
 	r.o.Status.Event(s.object, corev1.EventTypeNormal, v1alpha1.ReasonRenewed, "Renew",

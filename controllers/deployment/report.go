@@ -28,6 +28,7 @@ func verificationStatus(o deployment.Observation) connection.VerificationStatus 
 		Fingerprint:  o.Verification.Fingerprint,
 		Result:       o.Verification.Result,
 		DeploymentID: o.Verification.DeploymentID,
+		LegacyOAuth:  o.Verification.LegacyOAuth,
 	}
 	if user := o.Verification.User; user != nil {
 		next.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username}

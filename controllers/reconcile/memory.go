@@ -98,7 +98,7 @@ func (l *Loop[T, M, S, O, P]) recordFailure(
 // retryDelay is how long to wait after an action has failed so often in a row.
 func retryDelay(f failure.Failure, count int, interval time.Duration) time.Duration {
 	switch {
-	case f.Class == failure.Config, f.Class == failure.Denied:
+	case f.Class == failure.Config, f.Class == failure.Denied, f.Class == failure.AccessDenied:
 		return interval
 	case f.Class == failure.ConfigChanging:
 		return time.Nanosecond // in this pass only

@@ -19,19 +19,19 @@ import (
 // Classify describes errors of the Coder server, of its OAuth2 provider, and of templates. The class
 // determines what the session waits for. It returns nil for others, which are the API server's.
 func (kind) Classify(err error, action string) *failure.Failure {
-	doing := strings.ToLower(action)
-	var template *secret.TemplateError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &template):
-		return &failure.Failure{Class: failure.Config, Reason: v1alpha1.ReasonTemplateInvalid, Message: template.Error()}
-	case isProviderError(err):
-		return classifyProviderError(err, session.Action(action), doing)
+	}
+	if f := classifyRequest(err); f != nil {
+		return f
+	}
+	if isProviderError(err) {
+		return classifyProviderError(err, session.Action(action))
 	}
 	var failed *coder.Error
 	v := connection.ResultOf(err)
-	f := &failure.Failure{Reason: v.Reason, Message: doing + ": " + v.Message, RetryAfter: v.RetryAfter}
+	message := describeAction(session.Action(action)) + ": " + v.Message
+	f := &failure.Failure{Reason: v.Reason, Message: message, RetryAfter: v.RetryAfter}
 	switch {
 	case v.Outcome == authcheck.ConfigChanging:
 		f.Class = failure.ConfigChanging
@@ -45,11 +45,50 @@ func (kind) Classify(err error, action string) *failure.Failure {
 		f.Class = failure.Config
 	case failed.Kind == coder.NotFound || failed.Kind == coder.Forbidden:
 		f.Class = failure.Denied
-		f.Message += ": the operator's user needs the owner role to mint for others"
+		f.Message += ": the operator's user needs the role owner to mint for others"
 	default:
 		f.Class = failure.Denied
 	}
 	return f
+}
+
+// classifyRequest describes what is wrong with what a session asks for; nil: something else.
+func classifyRequest(err error) *failure.Failure {
+	var template *secret.TemplateError
+	var unknown *connection.UnknownScopesError
+	var denied *AccessDeniedError
+	switch {
+	case errors.As(err, &template):
+		return &failure.Failure{Class: failure.Config, Reason: v1alpha1.ReasonTemplateInvalid, Message: template.Error()}
+	case errors.As(err, &unknown):
+		return &failure.Failure{Class: failure.Config, Message: unknown.Error()}
+	case errors.As(err, &denied):
+		return &failure.Failure{Class: failure.AccessDenied, Message: denied.Error()}
+	}
+	return nil
+}
+
+// describedActions are what failed, for people.
+var describedActions = map[session.Action]string{
+	session.LookUpUser:                "looking up the user",
+	session.Mint:                      "minting a token",
+	session.CheckCredential:           "checking the credential",
+	session.Revoke:                    "revoking tokens",
+	session.FindLostToken:             "looking for a lost token",
+	session.FindWorkspace:             "looking up the workspace",
+	session.RegisterClient:            "registering the OAuth client",
+	session.StartAuthorization:        "preparing the consent",
+	session.RefreshGrant:              "refreshing the grant",
+	session.ResolveInterruptedRefresh: "checking an interrupted refresh",
+	session.EndGrant:                  "ending the grant",
+	session.ForgetGrant:               "ending the grant",
+}
+
+func describeAction(action session.Action) string {
+	if what, known := describedActions[action]; known {
+		return what
+	}
+	return strings.ToLower(string(action))
 }
 
 // isProviderError reports whether an error was returned by the OAuth2 provider, not by the
@@ -61,10 +100,10 @@ func isProviderError(err error) bool {
 
 // classifyProviderError distinguishes errors that need a change of configuration from errors that
 // may go away when the request is retried. A failed refresh does not affect the published token.
-func classifyProviderError(err error, action session.Action, doing string) *failure.Failure {
+func classifyProviderError(err error, action session.Action) *failure.Failure {
 	var e *oauth.Error
 	errors.As(err, &e)
-	f := &failure.Failure{Message: doing + ": " + oauth.Summary(err), RetryAfter: e.RetryAfter}
+	f := &failure.Failure{Message: describeAction(action) + ": " + oauth.Summary(err), RetryAfter: e.RetryAfter}
 	switch {
 	case e.Kind == oauth.Unavailable && e.RetryAfter > 0:
 		f.Class = failure.Wait

@@ -45,8 +45,9 @@ func (k kind) Observe(ctx context.Context, s *Scope) (session.Observation, error
 // Inputs identifies what failures are about: the spec, requests, and what the deployment says.
 func (kind) Inputs(o session.Observation) string {
 	s, d := o.Session, o.Deployment
-	return fmt.Sprint(s.Generation, s.DeletionTimestamp, s.RenewalRequest(), d.Found, d.Resolved, d.Fingerprint,
-		d.Result.Outcome, d.Result.Reason, d.ID, d.Problem != "", d.Denied, o.SuppliedToken.Fingerprint, o.Secret.Exists)
+	return fmt.Sprint(s.Generation, s.DeletionTimestamp, s.RenewalRequest(), s.LoginPort(),
+		d.Found, d.Resolved, d.Fingerprint, d.Result.Outcome, d.Result.Reason, d.ID, d.Problem != "", d.Denied,
+		o.SuppliedToken.Fingerprint, o.Secret.Exists)
 }
 
 // WithFailures adds the open failures.
@@ -91,6 +92,7 @@ func (k kind) Reported(ctx context.Context, s *Scope, _ session.Observation, aft
 	if !s.CredentialEventSent {
 		k.tools.Status.Events(after, before, after.Status.Conditions)
 	}
+	k.tools.Status.Warnings(after, before, after.Status.Conditions)
 	reconcile.LogReady(ctx, before, after.Status.Conditions)
 }
 

@@ -65,7 +65,11 @@ func (r *Reconciler) observeDeployment(ctx context.Context, s *Scope) (session.D
 		Problem:  verified.Problem,
 		ID:       verified.DeploymentID,
 		User:     verified.User,
-		Interval: s.Deployment.Spec.Verify.Interval.Or(deployment.DefaultInterval),
+
+		SeesAllUsers: verified.SeesAllUsers,
+		Interval:     s.Deployment.Spec.Verify.Interval.Or(deployment.DefaultInterval),
+
+		IgnoresOAuthScopes: verified.LegacyOAuth,
 	}
 	s.Resolved = s.Conn.ResolvedClient()
 	if s.Resolved != nil {
@@ -73,6 +77,7 @@ func (r *Reconciler) observeDeployment(ctx context.Context, s *Scope) (session.D
 		d.Fingerprint = s.Resolved.Snapshot.Fingerprint
 		d.OwnToken = !s.Resolved.Snapshot.Token.IsZero() && !s.Resolved.Snapshot.Token.Empty()
 		d.ByConnection = s.Resolved.Snapshot.IdentifiesByConnection()
+		d.HasClientCertificate = s.Resolved.Snapshot.Certificate != nil
 		if d.Fingerprint == verified.Fingerprint {
 			d.Result = verified.Result
 		}
@@ -81,7 +86,8 @@ func (r *Reconciler) observeDeployment(ctx context.Context, s *Scope) (session.D
 	if err != nil {
 		return d, err
 	}
-	d.Denied = deployment.DenialReason(s.Deployment, s.Session, namespace)
+	d.Denied = deployment.DenialReason(s.Deployment, s.Session, namespace,
+		deployment.Server{IgnoresOAuthScopes: verified.LegacyOAuth})
 	return d, nil
 }
 

@@ -107,6 +107,32 @@ func (s *Scope) CheckedUsername() string {
 // Outdated returns an error that says why the observation is out of date.
 func Outdated(why string) error { return fmt.Errorf("%w: %s", reconcile.ErrOutdated, why) }
 
+// AccessDeniedError says why the access rules do not allow what the server grants, or cannot limit.
+type AccessDeniedError struct{ Reason string }
+
+// Error returns the reason.
+func (e *AccessDeniedError) Error() string { return e.Reason }
+
+// DenyAccess returns an *AccessDeniedError for a reason; nil if that is empty.
+func DenyAccess(reason string) error {
+	if reason == "" {
+		return nil
+	}
+	return &AccessDeniedError{Reason: reason}
+}
+
+// FromStrings converts strings to a list of names. Nil stays nil.
+func FromStrings[T ~string](items []string) []T {
+	if items == nil {
+		return nil
+	}
+	list := make([]T, len(items))
+	for i, item := range items {
+		list[i] = T(item)
+	}
+	return list
+}
+
 // ToStrings converts a list of names to strings.
 func ToStrings[T ~string](items []T) []string {
 	list := make([]string, len(items))

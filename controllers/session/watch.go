@@ -32,7 +32,7 @@ func (r *Reconciler) Watches() []reconcile.Watch {
 	watches := []reconcile.Watch{
 		{
 			Object: &v1alpha1.CoderSession{}, Handler: &handler.EnqueueRequestForObject{},
-			Predicates: []predicate.Predicate{reconcile.SpecOrRequestChanged(renewalRequest)},
+			Predicates: []predicate.Predicate{reconcile.SpecOrRequestChanged(request)},
 		},
 		{Object: &corev1.Secret{}, MetadataOnly: true, Handler: r.onSecret()},
 	}
@@ -45,8 +45,10 @@ func (r *Reconciler) Watches() []reconcile.Watch {
 	return watches
 }
 
-func renewalRequest(object client.Object) string {
-	return object.(*v1alpha1.CoderSession).RenewalRequest()
+// request is what a person asks for by annotations.
+func request(object client.Object) string {
+	s := object.(*v1alpha1.CoderSession)
+	return s.RenewalRequest() + " " + s.Annotations[v1alpha1.AnnotationLoginPort]
 }
 
 // onSecret returns the event handler for Secrets. It enqueues the sessions whose generated

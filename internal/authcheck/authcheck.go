@@ -33,6 +33,9 @@ type Result struct {
 	Reason string
 	// Message is for people. It holds no credentials.
 	Message string
+	// Cause is why the server refuses a token, in its own words, for a message that names the token.
+	// Empty: it did not say, or refuses something else.
+	Cause string
 	// RetryAfter is how long the server asked to wait; zero: it did not.
 	RetryAfter time.Duration
 	// AboutCaller is true if a refusal is about the caller's own credential or certificate, not

@@ -142,11 +142,15 @@ func TestWhatMakesADifferenceChangesTheFingerprint(t *testing.T) {
 // B07: absent and empty values have the same fingerprint if requests treat them alike.
 func TestAbsentAndEmptyHaveOneFingerprint(t *testing.T) {
 	t.Parallel()
-	c := newCluster()
+	c, _ := completeDeployment(t)
 	c.putSecret("empty", map[string]string{"token": "\n"})
 	bare := c.resolve(t, newDeployment()).Fingerprint
+	certified := c.resolve(t, newDeployment(withCertificate("mtls"))).Fingerprint
+	withBoth := c.resolve(t, newDeployment(withCertificate("mtls"), withToken("empty", ""))).Fingerprint
+	if withBoth != certified {
+		t.Errorf("empty token: %s, absent: %s", withBoth, certified)
+	}
 	for name, d := range map[string]*v1alpha1.CoderDeployment{
-		"token":       newDeployment(withToken("empty", "")),
 		"header":      newDeployment(withSecretHeader("X-A", "empty", "token")),
 		"tls":         newDeployment(withTLS(func(*v1alpha1.TLSConfig) {})),
 		"server name": newDeployment(withTLS(func(c *v1alpha1.TLSConfig) { c.ServerName = "coder.example.com" })),

@@ -82,6 +82,7 @@ func (r *Resolver) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*S
 			s.Certificate = own.published
 		}
 	}
+	at.requireIdentity(s)
 	if err := at.faults.err(); err != nil {
 		return nil, err
 	}

@@ -185,7 +185,6 @@ func TestWhoIdentifiesTheCaller(t *testing.T) {
 		identifies, byConnection, zero, empty bool
 	}{
 		"nothing":         {newDeployment(), false, false, true, false},
-		"an empty token":  {newDeployment(withToken("empty", "token")), false, false, false, true},
 		"a token":         {newDeployment(withToken("operator-token", "")), true, false, false, false},
 		"a certificate":   {newDeployment(withCertificate("mtls")), true, true, true, false},
 		"a header":        {newDeployment(withHeader("X-User", "ada")), true, true, true, false},

@@ -8,7 +8,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
@@ -83,16 +82,16 @@ func sessionDetails(s *v1alpha1.CoderSession, now time.Time) []string {
 		lines = append(lines, "  Expires:  "+formatTime(token.ExpirationTime.Time, now))
 	}
 	if next := s.Status.NextRefreshTime; next != nil {
-		lines = append(lines, "  Renewed:  "+formatTime(next.Time, now))
+		lines = append(lines, "  Renewal:  "+formatTime(next.Time, now))
 	}
 	return lines
 }
 
 // formatTime formats a time, and how far away it is by the local clock.
 func formatTime(t, now time.Time) string {
-	away := "in " + duration.HumanDuration(t.Sub(now))
+	away := "in " + formatDuration(t.Sub(now))
 	if t.Before(now) {
-		away = duration.HumanDuration(now.Sub(t)) + " ago"
+		away = formatDuration(now.Sub(t)) + " ago"
 	}
 	return fmt.Sprintf("%s (%s)", t.UTC().Format(time.RFC3339), away)
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
@@ -125,7 +124,7 @@ func (l *consent) offerURL(ctx context.Context, s *v1alpha1.CoderSession) error 
 		if l.expiredURL != next.URL {
 			l.expiredURL = next.URL
 			l.out.printErrf("Its URL expired %s ago, by this machine's clock. Waiting for the operator to make a new "+
-				"one.", duration.HumanDuration(-left))
+				"one.", formatDuration(-left))
 		}
 		return nil
 	}
@@ -192,7 +191,7 @@ func (l *consent) introduceURL(expired bool, left time.Duration) {
 		how = "Opening this URL in the browser"
 	}
 	l.out.printErrf("%s. Consent within %s, as the Coder user that the session is to work as:", how,
-		duration.HumanDuration(left))
+		formatDuration(left))
 }
 
 // openBrowser opens the browser in the background: the call may take as long as the browser runs.

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -34,7 +33,7 @@ type sessionNode struct {
 
 // buildDeploymentNodes returns the deployments of a scope with their sessions: the deployments of
 // the scope's own namespace, and those that its sessions refer to. The least healthy come first.
-func buildDeploymentNodes(s *scope, snapshot *clusterSnapshot, now time.Time) []deploymentNode {
+func buildDeploymentNodes(s *scope, snapshot *clusterSnapshot) []deploymentNode {
 	uses := map[types.NamespacedName][]sessionNode{}
 	about := map[types.NamespacedName]bool{}
 	for _, session := range snapshot.sessions {
@@ -52,7 +51,7 @@ func buildDeploymentNodes(s *scope, snapshot *clusterSnapshot, now time.Time) []
 	var all []deploymentNode
 	for key := range maps.Keys(about) {
 		b := deploymentNode{key: key, deployment: snapshot.deployments[key],
-			health: assessDeploymentNode(key, s, snapshot, now), sessions: uses[key]}
+			health: assessDeploymentNode(key, s, snapshot), sessions: uses[key]}
 		if b.deployment != nil && b.deployment.Status.Sessions != nil && !s.coversSessions("") {
 			b.hiddenSessions = max(0, int(b.deployment.Status.Sessions.Total)-len(b.sessions))
 		}
@@ -66,11 +65,11 @@ func buildDeploymentNodes(s *scope, snapshot *clusterSnapshot, now time.Time) []
 	return all
 }
 
-func assessDeploymentNode(key types.NamespacedName, s *scope, snapshot *clusterSnapshot, now time.Time) health {
+func assessDeploymentNode(key types.NamespacedName, s *scope, snapshot *clusterSnapshot) health {
 	deployment := snapshot.deployments[key]
 	switch {
 	case deployment != nil:
-		return assessDeployment(deployment, now)
+		return assessDeployment(deployment)
 	case !s.coversDeployments(key.Namespace):
 		return health{state: "not looked at"}
 	}

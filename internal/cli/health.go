@@ -4,7 +4,6 @@ package cli
 
 import (
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,9 +74,11 @@ func assessSession(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploymen
 // assessReadySession returns the health of a session with a valid credential. Three conditions are
 // normal and do not degrade it: a rollout in progress, a lifetime that the server has shortened,
 // and a workspace that the server does not allow to watch.
+//
+// A token that may do more than was asked for does degrade it.
 func assessReadySession(s *v1alpha1.CoderSession) health {
 	for _, kind := range []string{v1alpha1.ConditionSecretSynced, v1alpha1.ConditionAuthenticated,
-		v1alpha1.ConditionTargetsRestarted} {
+		v1alpha1.ConditionTargetsRestarted, v1alpha1.ConditionScopesGranted} {
 		condition := meta.FindStatusCondition(s.Status.Conditions, kind)
 		if condition == nil || condition.Status == metav1.ConditionTrue || condition.Reason == v1alpha1.ReasonRolling {
 			continue
@@ -89,7 +90,7 @@ func assessReadySession(s *v1alpha1.CoderSession) health {
 }
 
 // assessDeployment returns the health of a deployment.
-func assessDeployment(d *v1alpha1.CoderDeployment, now time.Time) health {
+func assessDeployment(d *v1alpha1.CoderDeployment) health {
 	ready := deploymentReadyCondition(d)
 	switch {
 	case ready == nil && d.DeletionTimestamp.IsZero():
@@ -102,7 +103,8 @@ func assessDeployment(d *v1alpha1.CoderDeployment, now time.Time) health {
 			message: ready.Message, remedy: deploymentRemedy(d, ready.Reason)}
 	}
 	for _, kind := range []string{
-		v1alpha1.ConditionTokenRenewed, v1alpha1.ConditionCertificateCurrent, v1alpha1.ConditionCABundleComplete,
+		v1alpha1.ConditionTokenRenewed, v1alpha1.ConditionTokenCurrent, v1alpha1.ConditionCertificateCurrent,
+		v1alpha1.ConditionCABundleComplete,
 	} {
 		if condition := meta.FindStatusCondition(d.Status.Conditions, kind); condition != nil &&
 			condition.Status == metav1.ConditionFalse {
@@ -110,9 +112,6 @@ func assessDeployment(d *v1alpha1.CoderDeployment, now time.Time) health {
 				since:   &condition.LastTransitionTime,
 				message: condition.Message, remedy: deploymentRemedy(d, condition.Reason)}
 		}
-	}
-	if f := assessTokenExpiration(d, now); f.level > healthy {
-		return f
 	}
 	return health{state: "Ready"}
 }
@@ -124,21 +123,6 @@ func warningState(condition *metav1.Condition) string {
 		return "TokenNotRenewed"
 	}
 	return condition.Reason
-}
-
-// tokenEndsSoon is how long before its end a token that is not renewed is reported.
-const tokenEndsSoon = 24 * time.Hour
-
-// assessTokenExpiration reports an operator's token that expires soon and is not renewed. No
-// condition reports that.
-func assessTokenExpiration(d *v1alpha1.CoderDeployment, now time.Time) health {
-	end, token := d.Status.TokenExpirationTime, d.Spec.Token
-	if token == nil || token.Renew != nil || end == nil || end.Sub(now) > tokenEndsSoon {
-		return health{state: "Ready"}
-	}
-	return health{level: degraded, state: "Ready but TokenEnding",
-		message: "the operator's own token " + formatEnd(end.Time, now) + ", and nothing renews it",
-		remedy:  "write another one to " + tokenLocation(d) + ", or set spec.token.renew"}
 }
 
 // oneLine replaces line breaks and repeated spaces by one space.

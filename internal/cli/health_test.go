@@ -47,12 +47,14 @@ func TestEachReasonOfASessionIsAssessed(t *testing.T) {
 		v1alpha1.ReasonRetired:                  {inactive, "Retired", true},
 		v1alpha1.ReasonPaused:                   {inactive, "Paused", true},
 		v1alpha1.ReasonWorkspaceStopped:         {inactive, "WorkspaceStopped", true},
+		v1alpha1.ReasonWorkspaceUnknown:         {unhealthy, "WorkspaceUnknown", true},
+		v1alpha1.ReasonSecretConflict:           {unhealthy, "SecretConflict", true},
+		v1alpha1.ReasonConfigInvalid:            {unhealthy, "ConfigInvalid", true},
 		// The messages of these reasons say what to do.
-		v1alpha1.ReasonSecretConflict: {unhealthy, "SecretConflict", false},
-		v1alpha1.ReasonConfigInvalid:  {unhealthy, "ConfigInvalid", false},
-		"OfALaterVersion":             {unhealthy, "OfALaterVersion", false},
+		v1alpha1.ReasonAPIServerRefused: {unhealthy, "APIServerRefused", false},
+		"OfALaterVersion":               {unhealthy, "OfALaterVersion", false},
 	} {
-		s := &v1alpha1.CoderSession{}
+		s := &v1alpha1.CoderSession{Spec: v1alpha1.CoderSessionSpec{Workspace: &v1alpha1.WorkspaceRef{Owner: "ada", Name: "dev"}}}
 		s.Status.Conditions = []metav1.Condition{newCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
 		if diff := cmp.Diff(want, summarize(assessSession(s, &v1alpha1.CoderDeployment{}))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", reason, diff)
@@ -76,6 +78,13 @@ func TestASessionThatIsReadyMayWantAttention(t *testing.T) {
 			healthSummary{State: "Ready"}},
 		"unwritten": {newCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse,
 			v1alpha1.ReasonTemplateInvalid), healthSummary{degraded, "Ready but TemplateInvalid", false}},
+		"more than asked for": {newCondition(v1alpha1.ConditionScopesGranted, metav1.ConditionFalse,
+			v1alpha1.ReasonServerIgnoresScopes), healthSummary{degraded, "Ready but ServerIgnoresScopes", true}},
+		"as asked for": {newCondition(v1alpha1.ConditionScopesGranted, metav1.ConditionTrue,
+			v1alpha1.ReasonScopesGranted), healthSummary{State: "Ready"}},
+		"no certificate": {newCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse,
+			v1alpha1.ReasonClientCertificateMissing),
+			healthSummary{degraded, "Ready but ClientCertificateMissing", true}},
 		"cut": {newCondition(v1alpha1.ConditionLifetimeCut, metav1.ConditionTrue, v1alpha1.ReasonServerMaximum),
 			healthSummary{State: "Ready"}},
 		"unwatched": {newCondition(v1alpha1.ConditionWorkspaceWatched, metav1.ConditionFalse,
@@ -105,7 +114,7 @@ func TestEachReasonOfADeploymentHasARemedy(t *testing.T) {
 		d := &v1alpha1.CoderDeployment{}
 		d.Status.Conditions = []metav1.Condition{newCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
 		if diff := cmp.Diff(healthSummary{unhealthy, reason, true},
-			summarize(assessDeployment(d, assessedAt))); diff != "" {
+			summarize(assessDeployment(d))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", reason, diff)
 		}
 	}
@@ -135,14 +144,13 @@ func TestADeploymentThatIsReadyMayWantAttention(t *testing.T) {
 					v1alpha1.ReasonCertificatesSkipped))
 		}, healthSummary{degraded, "Ready but CertificatesSkipped", false}},
 		"ending": {func(d *v1alpha1.CoderDeployment) {
-			d.Spec.Token, d.Status.TokenExpirationTime = token, timeAfterAssessment(23*time.Hour)
-		}, healthSummary{degraded, "Ready but TokenEnding", true}},
-		"ending later": {func(d *v1alpha1.CoderDeployment) {
-			d.Spec.Token, d.Status.TokenExpirationTime = token, timeAfterAssessment(25*time.Hour)
-		}, healthSummary{State: "Ready"}},
-		"ending and renewed": {func(d *v1alpha1.CoderDeployment) {
-			d.Spec.Token, d.Status.TokenExpirationTime = &v1alpha1.OperatorToken{Renew: &v1alpha1.TokenRenewal{}},
-				timeAfterAssessment(time.Hour)
+			d.Spec.Token = token
+			d.Status.Conditions = append(d.Status.Conditions,
+				newCondition(v1alpha1.ConditionTokenCurrent, metav1.ConditionFalse, v1alpha1.ReasonTokenExpiring))
+		}, healthSummary{degraded, "Ready but TokenExpiring", true}},
+		"current": {func(d *v1alpha1.CoderDeployment) {
+			d.Status.Conditions = append(d.Status.Conditions,
+				newCondition(v1alpha1.ConditionTokenCurrent, metav1.ConditionTrue, v1alpha1.ReasonTokenValid))
 		}, healthSummary{State: "Ready"}},
 		"not seen": {func(d *v1alpha1.CoderDeployment) { d.Generation = 2 }, healthSummary{unhealthy, "NotSeen", true}},
 		"deleted": {func(d *v1alpha1.CoderDeployment) {
@@ -152,7 +160,7 @@ func TestADeploymentThatIsReadyMayWantAttention(t *testing.T) {
 		d := &v1alpha1.CoderDeployment{}
 		d.Status.Conditions = []metav1.Condition{good}
 		test.change(d)
-		if diff := cmp.Diff(test.want, summarize(assessDeployment(d, assessedAt))); diff != "" {
+		if diff := cmp.Diff(test.want, summarize(assessDeployment(d))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}

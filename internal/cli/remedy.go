@@ -31,7 +31,21 @@ func sessionRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploymen
 	case v1alpha1.ReasonWorkspaceStopped:
 		return "start the workspace: the credential is restored automatically"
 	}
-	return "" // ConfigInvalid, SecretConflict
+	return correctionRemedy(s)
+}
+
+// correctionRemedy is for a session that needs a correction of what its message names.
+func correctionRemedy(s *v1alpha1.CoderSession) string {
+	switch readyCondition(s).Reason {
+	case v1alpha1.ReasonWorkspaceUnknown:
+		return fmt.Sprintf("correct spec.workspace, or create workspace %s/%s", s.Spec.Workspace.Owner, s.Spec.Workspace.Name)
+	case v1alpha1.ReasonConfigInvalid:
+		return fmt.Sprintf("correct what the message names; to retry now: kubectl coder renew -n %s %s", s.Namespace, s.Name)
+	case v1alpha1.ReasonSecretConflict:
+		return fmt.Sprintf("delete Secret %s/%s, or recreate the session with another secret.name",
+			s.Namespace, s.SecretName())
+	}
+	return "" // the message of what is refused by the API server says it
 }
 
 // awaitingRemedy is for a session that waits for its deployment.
@@ -76,6 +90,11 @@ func warningRemedy(s *v1alpha1.CoderSession, condition *metav1.Condition) string
 	switch {
 	case condition.Type == v1alpha1.ConditionAuthenticated:
 		return "nothing for now: the credential is valid until it expires; see the deployment"
+	case condition.Type == v1alpha1.ConditionScopesGranted:
+		return "upgrade the Coder server, or let the session act as a user who may do no more than it needs"
+	case condition.Reason == v1alpha1.ReasonClientCertificateMissing:
+		return fmt.Sprintf("set spec.tls.clientCertificateSecretName of deployment %s, or remove "+
+			"secret.includeClientCertificate", s.DeploymentKey())
 	case condition.Type == v1alpha1.ConditionTargetsRestarted && condition.Reason == v1alpha1.ReasonRolloutStuck:
 		return "see why its pods do not get ready: kubectl get pods -n " + s.Namespace
 	}
@@ -93,6 +112,8 @@ func deploymentRemedy(d *v1alpha1.CoderDeployment, reason string) string {
 			return "correct the client certificate or the headers, or set spec.token"
 		}
 		return "write a valid token to " + tokenLocation(d)
+	case v1alpha1.ReasonTokenExpiring, v1alpha1.ReasonTokenExpired:
+		return "write another one to " + tokenLocation(d) + ", or set spec.token.renew"
 	case v1alpha1.ReasonUserSuspended:
 		return fmt.Sprintf("activate user %s on the Coder server", userName(d))
 	case v1alpha1.ReasonForbidden:
@@ -116,7 +137,8 @@ func edgeRemedy(d *v1alpha1.CoderDeployment, reason string) string {
 	case v1alpha1.ReasonUnexpectedAnswer:
 		return "correct spec.url, or see what the proxy in between answers"
 	case v1alpha1.ReasonEdgeRefused:
-		return "correct spec.headers, or the client certificate in spec.tls: it is not the token that is refused"
+		return "correct spec.headers, the client certificate in spec.tls, or the limits of the proxy: " +
+			"it is not the token that is refused"
 	case v1alpha1.ReasonRedirected:
 		return "set spec.url to the URL that does not redirect, or correct spec.headers or spec.tls"
 	}
@@ -144,8 +166,11 @@ func userName(d *v1alpha1.CoderDeployment) string {
 	return fmt.Sprintf("%q", d.Status.User.Username)
 }
 
-// tokenLocation is the Secret and key of the operator's token. The deployment must have one.
+// tokenLocation is the Secret and key of the operator's token.
 func tokenLocation(d *v1alpha1.CoderDeployment) string {
+	if d.Spec.Token == nil {
+		return "a Secret, and name it in spec.token"
+	}
 	ref := d.Spec.Token.SecretRef
 	return fmt.Sprintf("Secret %s/%s, key %s", d.Namespace, ref.Name, ref.DataKey())
 }

@@ -23,7 +23,7 @@ Exit codes:
   0    the new credential is published, and the session is ready
   1    the command line is wrong, or something unexpected happened
   2    the session did not get ready, or a request is useless: it waits for a consent, or is Paused,
-       AccessDenied, SecretConflict or WorkspaceStopped
+       AccessDenied, SecretConflict, WorkspaceStopped or WorkspaceUnknown
   3    there was no outcome within --timeout
   4    the session was not found, or the API server cannot be reached or does not allow it
   130  interrupted with Ctrl-C`
@@ -64,7 +64,7 @@ func renewBlocker(s *v1alpha1.CoderSession) string {
 	case v1alpha1.ReasonAwaitingAuthorization, v1alpha1.ReasonReauthenticationRequired:
 		return "is " + ready.Reason + ": run kubectl coder login -n " + s.Namespace + " " + s.Name
 	case v1alpha1.ReasonPaused, v1alpha1.ReasonAccessDenied, v1alpha1.ReasonSecretConflict,
-		v1alpha1.ReasonWorkspaceStopped:
+		v1alpha1.ReasonWorkspaceStopped, v1alpha1.ReasonWorkspaceUnknown:
 		return describeSessionStatus(s)
 	}
 	return ""

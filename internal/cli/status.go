@@ -128,7 +128,7 @@ func (c *connector) showStatus(ctx context.Context, o statusOptions) error {
 		return (&statusWatch{connector: c, options: o, cluster: cluster, scope: s, snapshot: snapshot}).run(ctx)
 	}
 	now := c.env.Clock.Now()
-	found := buildDeploymentNodes(s, snapshot, now)
+	found := buildDeploymentNodes(s, snapshot)
 	if o.name != "" {
 		if found = filterByName(found, o.name, own); len(found) == 0 {
 			return newExitError(ExitIncomplete, "neither a deployment nor a session has the name %q%s, as far as you "+

@@ -17,16 +17,28 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
+// formatDuration returns a duration for people: in hours where HumanDuration has up to 179 minutes.
+func formatDuration(d time.Duration) string {
+	if d < time.Hour || d >= 3*time.Hour {
+		return duration.HumanDuration(d)
+	}
+	hours, minutes := d/time.Hour, d%time.Hour/time.Minute
+	if minutes == 0 {
+		return fmt.Sprintf("%dh", hours)
+	}
+	return fmt.Sprintf("%dh%dm", hours, minutes)
+}
+
 // formatEnd says when something expires or expired.
 func formatEnd(end, now time.Time) string {
 	if end.Before(now) {
-		return "ended " + duration.HumanDuration(now.Sub(end)) + " ago"
+		return "ended " + formatDuration(now.Sub(end)) + " ago"
 	}
-	return "ends in " + duration.HumanDuration(end.Sub(now))
+	return "ends in " + formatDuration(end.Sub(now))
 }
 
 // formatAge says how long ago something was. A time in the future, by clock skew, counts as now.
-func formatAge(t, now time.Time) string { return duration.HumanDuration(max(0, now.Sub(t))) + " ago" }
+func formatAge(t, now time.Time) string { return formatDuration(max(0, now.Sub(t))) + " ago" }
 
 // formatSince says for how long the health has been as it is. Empty: it is healthy, or the time is
 // not known.
@@ -34,7 +46,7 @@ func formatSince(f health, now time.Time) string {
 	if f.since == nil || f.since.IsZero() || f.level == healthy {
 		return ""
 	}
-	return "for " + duration.HumanDuration(max(0, now.Sub(f.since.Time)))
+	return "for " + formatDuration(max(0, now.Sub(f.since.Time)))
 }
 
 func commaSuffix(text string) string {
@@ -112,6 +124,9 @@ func sessionCells(s *v1alpha1.CoderSession, now time.Time) []string {
 	user, ends, renewed, used := "", "", "", ""
 	if s.Status.User != nil {
 		user = s.Status.User.Username
+		if s.Status.User.ServiceAccount {
+			user += " (service account)"
+		}
 	} else if s.Spec.Auth.Mint != nil {
 		user = s.Spec.Auth.Mint.User
 	}
@@ -119,7 +134,7 @@ func sessionCells(s *v1alpha1.CoderSession, now time.Time) []string {
 		ends = "token " + formatEnd(token.ExpirationTime.Time, now)
 	}
 	if next := s.Status.NextRefreshTime; next != nil && next.After(now) {
-		renewed = "renewed in " + duration.HumanDuration(next.Sub(now))
+		renewed = "renewed in " + formatDuration(next.Sub(now))
 	}
 	if token := s.Status.Token; token != nil && token.LastUsedTime != nil {
 		used = "used " + formatAge(token.LastUsedTime.Time, now)

@@ -50,7 +50,7 @@ func newVerify(c *connector) *cobra.Command {
 
 // reportVerified prints the result.
 func (c *connector) reportVerified(d *v1alpha1.CoderDeployment) error {
-	found := assessDeployment(d, c.env.Clock.Now())
+	found := assessDeployment(d)
 	if found.level >= unhealthy {
 		hint := ""
 		if found.remedy != "" {

@@ -101,7 +101,7 @@ func (w *statusWatch) refreshTimer() <-chan time.Time {
 func (w *statusWatch) render(now time.Time) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	found := buildDeploymentNodes(w.scope, w.snapshot, now)
+	found := buildDeploymentNodes(w.scope, w.snapshot)
 	if w.options.name != "" {
 		found = filterByName(found, w.options.name, w.scope.own)
 	}

@@ -15,6 +15,10 @@ type BuildInfo struct {
 	DeploymentID string
 	// DashboardURL is the access URL that the server is configured with.
 	DashboardURL string
+	// OAuthProvider says whether the OAuth2 provider is on. Nil: the server is older than 2.38 and does
+	// not say (contract 0). It then ignores scopes of OAuth, and accepts only the first redirect URI of a
+	// client.
+	OAuthProvider *bool
 }
 
 // Scopes returns the names that a token's scopes may have, without their older aliases. It needs no
@@ -39,9 +43,10 @@ func (c *Client) Scopes(ctx context.Context) ([]string, error) {
 // BuildInfo asks for the server's version and identity. It needs no credential (contract B.1).
 func (c *Client) BuildInfo(ctx context.Context) (BuildInfo, error) {
 	var answer struct {
-		Version      string `json:"version"`
-		DeploymentID string `json:"deployment_id"`
-		DashboardURL string `json:"dashboard_url"`
+		Version       string `json:"version"`
+		DeploymentID  string `json:"deployment_id"`
+		DashboardURL  string `json:"dashboard_url"`
+		OAuthProvider *bool  `json:"oauth2_provider"`
 	}
 	err := c.doRequest(ctx, request{
 		op: OpBuildInfo, method: http.MethodGet, path: []string{"buildinfo"}, result: &answer,

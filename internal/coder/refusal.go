@@ -45,6 +45,10 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 	coders := json.Unmarshal(body, &answer) == nil && answer.Message != ""
 	e := &Error{Op: op, Status: resp.StatusCode, Kind: answerKind(resp, body, answer, coders)}
 	if coders {
+		if (e.Kind == KeyExpired || e.Kind == KeyUnknown) && answer.Detail != "" {
+			// The message is that of the sign-in page, and the same for all keys (contract A.5).
+			answer.Message, answer.Detail = strings.TrimSuffix(strings.TrimSpace(answer.Detail), "."), ""
+		}
 		e.Message, e.Field = summarizeError(answer, e.aboutToken())
 	} else {
 		e.Message = e.foreignMessage(resp.Header, body)

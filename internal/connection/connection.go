@@ -52,6 +52,9 @@ type VerificationStatus struct {
 	// SeesAllUsers is set if the operator has the role owner. Then an object that it cannot find does
 	// not exist (contract G.13).
 	SeesAllUsers bool
+	// LegacyOAuth is set if the server is known to be older than 2.38: it ignores scopes of OAuth, and
+	// accepts only the first redirect URI of a client (contract 0).
+	LegacyOAuth bool
 }
 
 // CanSee reports whether the operator can see the tokens of a user, so that a token that is not
@@ -96,7 +99,7 @@ func (c *Connection) SetVerificationStatus(next VerificationStatus) bool {
 	was := c.verification
 	c.verification = next
 	return !sameUser(was.User, next.User) || was.SeesAllUsers != next.SeesAllUsers ||
-		was.DeploymentID != next.DeploymentID ||
+		was.DeploymentID != next.DeploymentID || was.LegacyOAuth != next.LegacyOAuth ||
 		was.Problem != next.Problem || was.Fingerprint != next.Fingerprint ||
 		was.Result.Outcome != next.Result.Outcome || was.Result.Reason != next.Result.Reason
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/utils/clock"
 
@@ -81,5 +82,53 @@ func TestCertificatesThatAPageRefuses(t *testing.T) {
 	if v := connection.ResultOf(s.askServer(t.Context())); v.Reason != v1alpha1.ReasonCertificateRequired ||
 		!v.AboutCaller {
 		t.Errorf("no certificate: %+v", v)
+	}
+}
+
+// The remedy for a server that is not trusted fits the cause.
+func TestAnUntrustedServerHasItsRemedy(t *testing.T) {
+	t.Parallel()
+	authority := certs.ForTest(t, "other")
+	for name, tc := range map[string]struct {
+		own    certs.Request
+		other  bool // of another authority
+		remedy string
+	}{
+		"another authority": {certs.Request{}, true, "; name its authority in tls.caBundle"},
+		"another name": {certs.Request{DNSNames: []string{"coder.example.test"}}, false,
+			"; write a name that it has into url or tls.serverName"},
+		"expired": {certs.Request{NotAfter: time.Now().Add(-time.Minute)}, false, "; renew it on the server"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSecure(t, coderd.ListenOptions{})
+			issuer := s.authority
+			if tc.other {
+				issuer = authority
+			}
+			served := issuer.IssueForTest(t, tc.own)
+			s.ln.UpdateEdge(func(e *coderd.Edge) { e.Certificate = &served.TLS })
+			v := connection.ResultOf(s.askServer(t.Context()))
+			if v.Reason != v1alpha1.ReasonServerUntrusted || !strings.Contains(v.Message, tc.remedy) {
+				t.Errorf("%+v, want %q", v, tc.remedy)
+			}
+		})
+	}
+}
+
+// A port that speaks the other one of http and https is told apart from another program.
+func TestTheWrongSchemeIsNamed(t *testing.T) {
+	t.Parallel()
+	plain := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+	plain.editSpec(func(d *v1alpha1.CoderDeploymentSpec) { d.URL = "https" + d.URL[len("http"):] })
+	plain.mustResolve()
+	secure := newSecure(t, coderd.ListenOptions{})
+	secure.editSpec(func(d *v1alpha1.CoderDeploymentSpec) { d.URL, d.TLS = "http"+d.URL[len("https"):], nil })
+	secure.mustResolve()
+	for want, s := range map[string]*site{"write http:// in url": plain, "write https:// in url": secure.site} {
+		v := connection.ResultOf(s.askServer(t.Context()))
+		if v.Reason != v1alpha1.ReasonUnexpectedAnswer || !strings.Contains(v.Message, want) {
+			t.Errorf("%+v, want %q", v, want)
+		}
 	}
 }

@@ -5,6 +5,7 @@ package connection
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
@@ -41,22 +42,25 @@ func conditionMessage(reason string, e *coder.Error) string {
 	}
 	switch reason {
 	case v1alpha1.ReasonServerUntrusted:
-		return "the server's certificate is not trusted: " + e.Message +
-			"; name its authority in tls.caBundle, or its name in tls.serverName"
+		return untrustedMessage(e)
 	case v1alpha1.ReasonUnauthorized:
-		return withServerAnswer("the server refuses the credential", e)
+		return withCause("the server refuses the credential", strings.TrimSuffix(e.Message, "."))
 	case v1alpha1.ReasonUserSuspended:
 		return withServerAnswer("the server has suspended the user that the credential belongs to", e)
 	case v1alpha1.ReasonForbidden:
 		return withServerAnswer("the server denies the request", e)
 	case v1alpha1.ReasonEdgeRefused:
-		return withServerAnswer("a proxy in front of the server refuses the request, which says nothing about the "+
-			"token: "+edgeRemedy(e), e)
+		return edgeMessage(e)
 	case v1alpha1.ReasonRedirected:
 		return redirectMessage(e)
 	case v1alpha1.ReasonUnreachable:
 		return withServerAnswer("no answer from the server", e)
 	}
+	return kindMessage(e)
+}
+
+// kindMessage is the message for a reason that does not say what is wrong.
+func kindMessage(e *coder.Error) string {
 	switch e.Kind {
 	case coder.SpeaksHTTP:
 		return "the server speaks http at this port: write http:// in url, or the port where it speaks https"
@@ -64,6 +68,8 @@ func conditionMessage(reason string, e *coder.Error) string {
 		return "the server speaks https at this port: write https:// in url"
 	case coder.Malformed:
 		return withServerAnswer("the answer is not one of a Coder server: correct the url, or see which proxy answers", e)
+	case coder.Invalid:
+		return withServerAnswer("the server calls the request invalid", e)
 	case coder.RateLimited:
 		return withServerAnswer("rate limited; retrying automatically", e)
 	default:
@@ -71,13 +77,14 @@ func conditionMessage(reason string, e *coder.Error) string {
 	}
 }
 
-// edgeRemedy says what to do about a refusal of a proxy.
-func edgeRemedy(e *coder.Error) string {
-	switch e.Status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return "correct headers, or the client certificate in tls"
+// edgeMessage says that a proxy refuses the request, and what to do about it (B122).
+func edgeMessage(e *coder.Error) string {
+	remedy := "correct headers, or what the proxy allows (limits of sizes, methods and paths)"
+	if e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden {
+		remedy = "correct headers, or the client certificate in tls"
 	}
-	return "correct headers, or what the proxy allows (limits of sizes, methods and paths)"
+	return withServerAnswer(
+		"a proxy in front of the server refuses the request, which says nothing about the token: "+remedy, e)
 }
 
 // redirectMessage says where a redirect leads, and what to do about it (B122).
@@ -87,6 +94,14 @@ func redirectMessage(e *coder.Error) string {
 		return what + "write that into url"
 	}
 	return what + "if a proxy asks to sign in there, correct headers or tls, otherwise name the url that does not redirect"
+}
+
+// withCause adds the server's words, if there are any.
+func withCause(what, cause string) string {
+	if cause == "" {
+		return what
+	}
+	return what + " (" + cause + ")"
 }
 
 // withServerAnswer adds the server's status and message, if there are any.

@@ -4,6 +4,7 @@ package connection
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -32,6 +33,9 @@ func ResultOf(err error) authcheck.Result {
 	v := authcheck.Result{Outcome: authcheck.Rejected, RetryAfter: RetryAfter(err)}
 	v.Reason, v.AboutCaller = reasonOf(failed)
 	v.Message = conditionMessage(v.Reason, failed)
+	if v.Reason == v1alpha1.ReasonUnauthorized {
+		v.Cause = strings.TrimSuffix(failed.Message, ".")
+	}
 	if failed.Kind.Transient() {
 		v.Outcome = authcheck.Unreachable
 	}

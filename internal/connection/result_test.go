@@ -63,6 +63,9 @@ func TestEveryKindOfFailureHasAResult(t *testing.T) {
 			tc.err.Op, tc.err.Message, tc.err.RetryAfter = coder.OpMe, "of the weather", time.Minute
 			err := fmt.Errorf("look up: %w", &tc.err)
 			want := authcheck.Result{Outcome: tc.outcome, Reason: tc.reason, AboutCaller: tc.own, RetryAfter: time.Minute}
+			if tc.reason == v1alpha1.ReasonUnauthorized {
+				want.Cause = "of the weather"
+			}
 			got := connection.ResultOf(err)
 			if certificate := strings.HasPrefix(tc.reason, "Certificate"); got.Message == "" ||
 				strings.Contains(got.Message, "of the weather") == certificate {

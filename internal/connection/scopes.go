@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,26 +21,44 @@ type scopes struct {
 	known []string
 }
 
-// CheckScopes returns an Invalid error if the server does not know one of the scopes, so that no
-// token is requested with it (B125). It asks the server, unless everything is wanted; the answer is
-// reused for 10 s. A server without a list of scopes decides by itself when the token is minted.
-func (c *Connection) CheckScopes(ctx context.Context, wanted []string) error {
+// UnknownScopesError says that the server does not know scopes.
+type UnknownScopesError struct {
+	// Scopes that the server does not know, at least one.
+	Scopes []string
+	// Field of the spec that has them.
+	Field string
+}
+
+// Error says which scopes, and what to do.
+func (e *UnknownScopesError) Error() string {
+	quoted := make([]string, len(e.Scopes))
+	for i, name := range e.Scopes {
+		quoted[i] = strconv.Quote(name)
+	}
+	return fmt.Sprintf("the server knows no scope %s: correct %s, or upgrade the server",
+		strings.Join(quoted, ", "), e.Field)
+}
+
+// CheckScopes returns an *UnknownScopesError if the server does not know one of the scopes, so that
+// nothing is requested with it (B125). It asks the server, unless everything is wanted; the answer is
+// reused for 10 s. A server without a list of scopes does not limit tokens to scopes (contract B.6):
+// for it the result is false.
+func (c *Connection) CheckScopes(ctx context.Context, wanted []string, field string) (enforced bool, err error) {
 	if len(wanted) == 0 {
-		return nil
+		return true, nil
 	}
 	known, err := c.knownScopes(ctx)
 	switch {
 	case coder.KindOf(err) == coder.Malformed:
-		return nil
+		return false, nil
 	case err != nil:
-		return err
+		return false, err
 	}
 	unknown := slices.DeleteFunc(slices.Clone(wanted), func(name string) bool { return slices.Contains(known, name) })
 	if len(unknown) == 0 {
-		return nil
+		return true, nil
 	}
-	return &coder.Error{Kind: coder.Invalid, Op: coder.OpScopes, Message: fmt.Sprintf(
-		"the server does not know the scopes %s: correct them, or upgrade the server", strings.Join(unknown, ", "))}
+	return true, &UnknownScopesError{Scopes: unknown, Field: field}
 }
 
 // knownScopes returns the scopes that the server knows.

@@ -3,12 +3,11 @@
 package connection_test
 
 import (
-	"strings"
+	"fmt"
 	"testing"
 
 	"k8s.io/utils/clock"
 
-	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
@@ -37,8 +36,11 @@ func TestScopesThatTheServerDoesNotKnow(t *testing.T) {
 			if tc.fault.Kind != "" {
 				s.server.Inject(tc.fault)
 			}
-			err := s.CheckScopes(t.Context(), tc.scopes)
-			if again := s.CheckScopes(t.Context(), tc.scopes); (again == nil) != (err == nil) {
+			enforced, err := s.CheckScopes(t.Context(), tc.scopes, "auth.mint.scopes")
+			if wantEnforced := tc.fault.Kind == ""; enforced != wantEnforced {
+				t.Errorf("enforced: %t", enforced)
+			}
+			if _, again := s.CheckScopes(t.Context(), tc.scopes, "auth.mint.scopes"); (again == nil) != (err == nil) {
 				t.Errorf("then %v, first %v", again, err)
 			}
 			if n := s.countRequests(); tc.fault.Kind == "" && n > 1 {
@@ -50,9 +52,9 @@ func TestScopesThatTheServerDoesNotKnow(t *testing.T) {
 				}
 				return
 			}
-			wantKind(t, err, coder.Invalid)
-			if text := err.Error(); !strings.Contains(text, tc.unknown) || strings.Contains(text, "workspace:read") {
-				t.Errorf("got %v", err)
+			want := fmt.Sprintf("the server knows no scope %q: correct auth.mint.scopes, or upgrade the server", tc.unknown)
+			if err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
 			}
 		})
 	}

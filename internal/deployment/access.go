@@ -3,6 +3,7 @@
 package deployment
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -23,15 +24,45 @@ type Namespace struct {
 	LabelsKnown bool
 }
 
+// Server is what access rules depend on besides the session: what the server is known not to do.
+type Server struct {
+	// IgnoresOAuthScopes is true if tokens of OAuth are not limited to scopes (before 2.38).
+	IgnoresOAuthScopes bool
+	// IgnoresTokenScopes is true if minted tokens are not limited to scopes (2.24 and older).
+	IgnoresTokenScopes bool
+}
+
+// Granted is what the server has granted to a session.
+type Granted struct {
+	// Scopes of the token. Nil: not known.
+	Scopes []v1alpha1.Scope
+	// Lifetime that the token was made with; zero: not known.
+	Lifetime time.Duration
+}
+
+// ask is what a session asks for, or has been granted.
+type ask struct {
+	deployment *v1alpha1.CoderDeployment
+	session    *v1alpha1.CoderSession
+	server     Server
+	// granted counts instead of what the session asks for; nil: nothing has been granted.
+	granted *Granted
+}
+
 // nameLabel is the label that every namespace has, so that it is known without reading the
 // namespace.
 const nameLabel = "kubernetes.io/metadata.name"
 
 // DenialReason is why a session may not use a deployment; empty: it may. Sessions in the
 // deployment's own namespace always may. Elsewhere one rule must allow all that the session asks
-// for (B31).
-func DenialReason(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace) string {
-	if s.Namespace == d.Namespace {
+// for (B31), and the server must be able to keep that.
+func DenialReason(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace, server Server) string {
+	return ask{deployment: d, session: s, server: server}.denialReason(ns)
+}
+
+func (a ask) denialReason(ns Namespace) string {
+	d := a.deployment
+	if a.session.Namespace == d.Namespace {
 		return ""
 	}
 	nearest := ""
@@ -44,7 +75,7 @@ func DenialReason(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Name
 		if !matches {
 			continue
 		}
-		refusal := checkRule(d, rule, s)
+		refusal := a.checkRule(rule)
 		if refusal == "" {
 			return ""
 		}
@@ -82,7 +113,8 @@ func matchNamespace(selector metav1.LabelSelector, ns Namespace) (bool, string) 
 }
 
 // checkRule returns what a rule does not allow the session; empty: it allows the session.
-func checkRule(d *v1alpha1.CoderDeployment, rule v1alpha1.AccessRule, s *v1alpha1.CoderSession) string {
+func (a ask) checkRule(rule v1alpha1.AccessRule) string {
+	s := a.session
 	method := s.Spec.Auth.Method()
 	if !slices.Contains(rule.Auth, method) {
 		return fmt.Sprintf("auth method %s is not among %s", method, joinStrings(rule.Auth))
@@ -90,19 +122,20 @@ func checkRule(d *v1alpha1.CoderDeployment, rule v1alpha1.AccessRule, s *v1alpha
 	if s.Spec.Secret != nil && s.Spec.Secret.IncludeClientCertificate && !rule.ShareClientCertificate {
 		return "it does not share the client certificate (secret.includeClientCertificate)"
 	}
-	return checkMethod(method, d, rule, s)
+	return a.checkMethod(method, rule)
 }
 
 // checkMethod returns what a rule that names an auth method does not allow of it; empty: it allows
 // what the session asks for.
-func checkMethod(
-	method v1alpha1.AuthMethod, d *v1alpha1.CoderDeployment, rule v1alpha1.AccessRule, s *v1alpha1.CoderSession,
-) string {
+func (a ask) checkMethod(method v1alpha1.AuthMethod, rule v1alpha1.AccessRule) string {
 	switch method {
 	case v1alpha1.AuthMint:
-		return checkMint(rule, s.Spec.Auth.Mint)
+		mint := a.session.Spec.Auth.Mint
+		return cmp.Or(a.checkMint(rule, mint), a.checkScopes(rule, mint.Scopes, a.server.IgnoresTokenScopes,
+			"of minted tokens, as Coder up to 2.24"))
 	case v1alpha1.AuthOAuth:
-		return checkScopes(rule, OAuthScopes(d, s))
+		return a.checkScopes(rule, OAuthScopes(a.deployment, a.session), a.server.IgnoresOAuthScopes,
+			"of OAuth, as Coder before 2.38")
 	case v1alpha1.AuthToken, v1alpha1.AuthCertificate:
 		return ""
 	default:
@@ -122,24 +155,19 @@ func OAuthScopes(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession) []v1alph
 	return nil
 }
 
-// GrantDenialReason is why a session may no longer use a grant that it has: the granted scopes are
-// above the ceiling, whatever the session asks for now. It is empty if the session may use it, and
-// if the scopes are not known (nil).
+// GrantDenialReason is why a session may not use what the server has granted to it: that is above
+// the ceiling, whatever the session asks for now (B137). It is empty if the session may use it, and
+// as far as it is not known.
 func GrantDenialReason(
-	d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace, granted []v1alpha1.Scope,
+	d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace, granted Granted,
 ) string {
-	if s.Spec.Auth.OAuth == nil || granted == nil {
-		return ""
-	}
-	as := s.DeepCopy()
-	as.Spec.Auth.OAuth.Scopes = granted
-	return DenialReason(d, as, ns)
+	return ask{deployment: d, session: s, granted: &granted}.denialReason(ns)
 }
 
 // defaultLifetime of a minted token if the spec sets none, as in internal/session.
 const defaultLifetime = 24 * time.Hour
 
-func checkMint(rule v1alpha1.AccessRule, mint *v1alpha1.MintAuth) string {
+func (a ask) checkMint(rule v1alpha1.AccessRule, mint *v1alpha1.MintAuth) string {
 	allowed := slices.ContainsFunc(rule.Users, func(glob string) bool {
 		matched, err := path.Match(glob, mint.User)
 		return err == nil && matched
@@ -147,20 +175,34 @@ func checkMint(rule v1alpha1.AccessRule, mint *v1alpha1.MintAuth) string {
 	if !allowed {
 		return fmt.Sprintf("user %q matches none of %s", mint.User, strings.Join(rule.Users, ", "))
 	}
-	if rule.MaxLifetime != nil {
-		// A maximum that cannot be parsed allows nothing.
-		lifetime, limit := mint.Lifetime.Or(defaultLifetime), rule.MaxLifetime.Or(0)
-		if lifetime > limit {
-			return fmt.Sprintf("lifetime %s exceeds the allowed %s", lifetime, *rule.MaxLifetime)
-		}
+	if rule.MaxLifetime == nil {
+		return ""
 	}
-	return checkScopes(rule, mint.Scopes)
+	// A maximum that cannot be parsed allows nothing.
+	lifetime, limit, what := mint.Lifetime.Or(defaultLifetime), rule.MaxLifetime.Or(0), "lifetime"
+	if a.granted != nil {
+		// The times of an answer are rounded.
+		lifetime, what = a.granted.Lifetime.Truncate(time.Minute), "the server granted more than was asked for: lifetime"
+	}
+	if lifetime > limit {
+		return fmt.Sprintf("%s %s exceeds the allowed %s", what, lifetime, *rule.MaxLifetime)
+	}
+	return ""
 }
 
-// checkScopes compares the wanted scopes with a rule's ceiling. No scopes are all scopes.
-func checkScopes(rule v1alpha1.AccessRule, wanted []v1alpha1.Scope) string {
+// checkScopes compares scopes with a rule's ceiling: those that the session asks for, or those that
+// it was granted unless the rule leaves it to the session to ask for no more. No scopes are all
+// scopes. A server that ignores scopes cannot keep a ceiling.
+func (a ask) checkScopes(rule v1alpha1.AccessRule, wanted []v1alpha1.Scope, ignored bool, which string) string {
 	if len(rule.Scopes) == 0 {
 		return ""
+	}
+	what := "scope"
+	if a.granted != nil && !rule.AllowUnenforcedScopes {
+		if a.granted.Scopes == nil {
+			return ""
+		}
+		wanted, what = a.granted.Scopes, "the server granted more than the rule allows: scope"
 	}
 	if len(wanted) == 0 {
 		wanted = []v1alpha1.Scope{scopeAll}
@@ -168,8 +210,12 @@ func checkScopes(rule v1alpha1.AccessRule, wanted []v1alpha1.Scope) string {
 	for _, scope := range wanted {
 		covers := func(ceiling v1alpha1.Scope) bool { return ScopeCovers(ceiling, scope) }
 		if !slices.ContainsFunc(rule.Scopes, covers) {
-			return fmt.Sprintf("scope %s is not covered by %s", scope, joinStrings(rule.Scopes))
+			return fmt.Sprintf("%s %s is not covered by %s", what, scope, joinStrings(rule.Scopes))
 		}
+	}
+	if ignored && !rule.AllowUnenforcedScopes && !slices.Contains(rule.Scopes, scopeAll) {
+		return fmt.Sprintf("the server ignores scopes %s does, so it cannot limit the token to %s "+
+			"(a rule with allowUnenforcedScopes accepts that)", which, joinStrings(rule.Scopes))
 	}
 	return ""
 }

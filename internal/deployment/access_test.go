@@ -172,7 +172,7 @@ func TestDenialReason(t *testing.T) {
 				Spec:       v1alpha1.CoderDeploymentSpec{Access: tc.rules},
 			}
 			s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: tc.ns.Name, Name: "ci"}, Spec: tc.spec}
-			got := DenialReason(d, s, tc.ns)
+			got := DenialReason(d, s, tc.ns, Server{})
 			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
 				t.Errorf("DenialReason = %q, want %q in it", got, tc.want)
 			}
@@ -190,7 +190,7 @@ func TestEveryAuthMethodIsCheckedByAccessRules(t *testing.T) {
 			Mint: &v1alpha1.MintAuth{User: "ci-bot"}, Token: &v1alpha1.SuppliedTokenAuth{},
 			OAuth: &v1alpha1.OAuthAuth{}, Certificate: &v1alpha1.CertificateAuth{},
 		}}}
-		return checkMethod(method, &v1alpha1.CoderDeployment{}, rule, s)
+		return ask{deployment: &v1alpha1.CoderDeployment{}, session: s}.checkMethod(method, rule)
 	}
 	for _, name := range declared.StringConstants(t, "api/v1alpha1/names.go", "AuthMethod") {
 		if refusal := check(v1alpha1.AuthMethod(name)); refusal != "" {
@@ -269,7 +269,7 @@ func TestGrantDenialReason(t *testing.T) {
 			s := &v1alpha1.CoderSession{
 				ObjectMeta: metav1.ObjectMeta{Namespace: tc.namespace, Name: "ci"}, Spec: *asks.DeepCopy(),
 			}
-			got := GrantDenialReason(d, s, Namespace{Name: tc.namespace, LabelsKnown: true}, tc.granted)
+			got := GrantDenialReason(d, s, Namespace{Name: tc.namespace, LabelsKnown: true}, Granted{Scopes: tc.granted})
 			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
 				t.Errorf("GrantDenialReason = %q, want %q in it", got, tc.want)
 			}

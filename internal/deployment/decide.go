@@ -191,6 +191,7 @@ func reportVerification(o Observation) Plan {
 		p.requeueBy(predecessorRevokeTime(o))
 	}
 	setTokenRenewedCondition(o, &p)
+	setTokenCurrentCondition(o, &p)
 	setCertificateCurrentCondition(o, &p)
 	setCABundleCompleteCondition(o, &p)
 	p.setCondition(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved,
@@ -209,10 +210,29 @@ func reportVerification(o Observation) Plan {
 		p.setCondition(v1alpha1.ConditionVerified, metav1.ConditionUnknown, r.Reason, message)
 		p.setCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, r.Reason, message)
 	default:
-		p.setCondition(v1alpha1.ConditionVerified, metav1.ConditionFalse, r.Reason, r.Message)
-		p.setCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, r.Reason, r.Message)
+		message := refusalMessage(o)
+		p.setCondition(v1alpha1.ConditionVerified, metav1.ConditionFalse, r.Reason, message)
+		p.setCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, r.Reason, message)
 	}
 	return p
+}
+
+// refusalMessage says what the server refuses, and what to do about it. Of a token it names the
+// Secret.
+func refusalMessage(o Observation) string {
+	r, token := o.Verification.Result, o.Deployment.Spec.Token
+	if r.Reason != v1alpha1.ReasonUnauthorized {
+		return r.Message
+	}
+	if token == nil || !o.Config.SendsToken {
+		return r.Message + ": correct the client certificate or the headers, or name a token in spec.token"
+	}
+	cause := ""
+	if r.Cause != "" {
+		cause = " (" + r.Cause + ")"
+	}
+	return fmt.Sprintf("the server refuses the token in Secret %q, key %q%s: write a valid one there",
+		token.SecretRef.Name, token.SecretRef.DataKey(), cause)
 }
 
 // stableMessage is a result's message without times that change with every pass: such a message

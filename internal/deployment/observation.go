@@ -40,6 +40,8 @@ type Config struct {
 	// Fingerprint of everything that decides how a request is authenticated. Empty: nothing was
 	// resolved.
 	Fingerprint string
+	// SendsToken is true if a token is sent with requests.
+	SendsToken bool
 	// CertificateNotBefore and CertificateNotAfter are the validity period of the client
 	// certificate; zero: there is none.
 	CertificateNotBefore, CertificateNotAfter time.Time
@@ -64,6 +66,8 @@ type Verification struct {
 	Failures int
 	// DeploymentID and Version of the server, if it answered.
 	DeploymentID, Version string
+	// LegacyOAuth is true if the server is known to be older than 2.38 (contract 0).
+	LegacyOAuth bool
 	// User is the operator's user on the server. Nil: nothing identifies the operator.
 	User *v1alpha1.DeploymentUser
 	// Token is the operator's own.

@@ -106,7 +106,11 @@ func setTokenRenewedCondition(o Observation, p *Plan) {
 			"the operator may not read when its own token expires: "+
 				"give the token the scope coder:all, or remove token.renew")
 	case o.Verification.Result.OK():
-		p.setCondition(v1alpha1.ConditionTokenRenewed, metav1.ConditionTrue, v1alpha1.ReasonRenewed,
+		reason := v1alpha1.ReasonRenewalScheduled
+		if o.Verification.Token.Minted {
+			reason = v1alpha1.ReasonRenewed
+		}
+		p.setCondition(v1alpha1.ConditionTokenRenewed, metav1.ConditionTrue, reason,
 			fmt.Sprintf("the operator's own token is renewed into Secret %q before it expires", token.SecretRef.Name))
 	}
 }

@@ -23,6 +23,9 @@ const (
 	Config
 	// Denied failures are about the operator's own credential; they are retried once in an interval.
 	Denied
+	// AccessDenied failures are about an access rule that the server cannot keep: the session may not
+	// have a credential. They are retried once in an interval.
+	AccessDenied
 	// Refused failures are refusals of the API server: a quota, a policy, a missing right, an
 	// invalid or too large object. They are retried with backoff, because nothing tells when the
 	// cause is gone.

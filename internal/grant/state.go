@@ -48,8 +48,8 @@ type Client struct {
 	Static bool
 }
 
-// Serves reports whether the registration can be used at a server, for these redirect URIs and this
-// static client (empty: the session registers its own) (B61, B73).
+// Serves reports whether the registration can be used at a server, for these redirect URIs (nil: no
+// consent is wanted) and this static client (empty: the session registers its own) (B61, B73).
 func (c *Client) Serves(server, static string, redirectURIs []string) bool {
 	if c == nil || c.Server != server || c.Static != (static != "") {
 		return false
@@ -57,7 +57,7 @@ func (c *Client) Serves(server, static string, redirectURIs []string) bool {
 	if c.Static {
 		return c.ClientID == static
 	}
-	return slices.Equal(c.RedirectURIs, redirectURIs)
+	return redirectURIs == nil || slices.Equal(c.RedirectURIs, redirectURIs)
 }
 
 // With returns the registration with another client secret. It is used for a static client, whose

@@ -79,7 +79,7 @@ func TestRefusals(t *testing.T) { // contract A.2, A.7, C.7
 		"an unknown route": {respondWith(404, "404 page not found"),
 			oauth.Error{Kind: oauth.Malformed, Description: "404 page not found"}, coder.Malformed},
 		"an edge's 401": {respondWith(401, `{"message":"signed out","detail":"the API key is invalid"}`),
-			oauth.Error{Kind: oauth.Connection, Description: "signed out: the API key is invalid"}, coder.KeyUnknown},
+			oauth.Error{Kind: oauth.Connection, Description: "the API key is invalid"}, coder.KeyUnknown},
 		"an edge's 403": {respondWith(403, "<p>"),
 			oauth.Error{Kind: oauth.Connection, Description: "HTML answer from a proxy"}, coder.EdgeRefused},
 		"a redirect": {respondWith(303, "", "Location: /login?"+mark),

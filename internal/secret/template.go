@@ -122,11 +122,16 @@ var harmless = regexp.MustCompile(`: (can't evaluate field \w+ in type [\w.\[\]]
 	`|wrong type for value; expected [\w.\[\]]+; got [\w.\[\]]+` +
 	`|error calling \w+: incompatible types for comparison(?:: [\w.\[\]]+ and [\w.\[\]]+)?)$`)
 
+// unknownField matches the end of the error about a name that the data of a template do not have.
+var unknownField = regexp.MustCompile(`: can't evaluate field (\w+) in type secret\.values$`)
+
 // explainError returns an error with the position and, if that needs no value, the cause.
 func explainError(key string, err error) error {
 	why := fault("it cannot be evaluated")
 	if own := fault(""); errors.As(err, &own) {
 		why = own
+	} else if found := unknownField.FindStringSubmatch(err.Error()); found != nil {
+		why = fault("there is no ." + found[1] + ": write .URL, .Host, .Token, .User or .Headers")
 	} else if found := harmless.FindStringSubmatch(err.Error()); found != nil {
 		why = fault(found[1])
 	}

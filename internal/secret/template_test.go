@@ -64,8 +64,9 @@ func doublingTemplate(n int) string {
 func TestTemplatesThatFail(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ text, want string }{
-		"syntax":             {"{{", "unclosed action"},
-		"unknown field":      {"\n {{.Nope}}", "line 2, column 3: can't evaluate field Nope"},
+		"syntax": {"{{", "unclosed action"},
+		"unknown field": {"\n {{.Tokn}}",
+			"line 2, column 3: there is no .Tokn: write .URL, .Host, .Token, .User or .Headers"},
 		"unknown in a text":  {"{{.Token.Nope}}", "can't evaluate field Nope in type string"},
 		"missing map key":    {"{{.Headers.Nope}}", `map has no entry for key "Nope"`},
 		"missing header":     {`{{index .Headers "Nope"}}`, "the CoderDeployment has no header of that name"},

@@ -188,6 +188,7 @@ func completePlan(o Observation, p Plan) Plan {
 	recordActivity(o, &p)
 	planRestarts(o, &p)
 	setWorkspaceWatchedCondition(o, &p)
+	setScopesGrantedCondition(o, &p)
 	p.PendingRevocations = pendingRevocations(o, p.RevokeAll)
 	p.PendingRevocations = p.PendingRevocations[:min(len(p.PendingRevocations), maxPendingRevocations)]
 	planCleanup(o, &p)

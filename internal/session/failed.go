@@ -73,6 +73,8 @@ func lastActionFailed(o Observation) (Plan, bool) {
 	switch f.Class {
 	case failure.ConfigChanging:
 		return waitForVerification(o, time.Second), true
+	case failure.AccessDenied:
+		return revokeEverything(o, v1alpha1.ReasonAccessDenied, f.Message), true
 	case failure.Config:
 		p := notReady(v1alpha1.ReasonConfigInvalid, f.Message)
 		if f.Reason == v1alpha1.ReasonTemplateInvalid {

@@ -31,7 +31,10 @@ type Grant struct {
 	IssuedAt, ExpiresAt time.Time
 	// Lifetime of the access token when it was issued.
 	Lifetime time.Duration
-	Scopes   []string
+	// Scopes are those that the server named with the access token. Nil: it named none.
+	Scopes []string
+	// WantedScopes are those that the session asks for. Empty: the server's default.
+	WantedScopes []string
 	// Refreshable is true if there is a refresh token.
 	Refreshable bool
 	// RefreshedAfterRefusal is true if the access token is from a refresh that the refusal of the

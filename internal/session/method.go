@@ -24,6 +24,8 @@ type method interface {
 	mints() bool
 	// keepsGrant reports whether the session has a use for an OAuth grant.
 	keepsGrant() bool
+	// limits are what the published token was asked to be limited to, and what the server granted.
+	limits(o Observation) limits
 	// refusalMessage says that the server refuses a token, for the given reason, and what to do.
 	refusalMessage(o Observation, why string) string
 }

@@ -121,8 +121,7 @@ func replaceToken(o Observation) Plan {
 	case !target.Known:
 		return Plan{Action: LookUpUser}
 	case target.Missing:
-		return configInvalid(o, fmt.Sprintf("the server has no user %q, or the operator may not see it: "+
-			"correct auth.mint.user, or give the operator's user the owner role", name))
+		return configInvalid(o, o.missingUserMessage())
 	case !strings.EqualFold(target.User.Username, name):
 		// "me" is the operator itself (contract A.6), and access rules compare the written name.
 		return configInvalid(o, fmt.Sprintf("%q is not a username, and the server resolves it to user %q: "+
@@ -146,6 +145,17 @@ func replaceToken(o Observation) Plan {
 		Serial: o.lastSerial() + 1, UserID: target.User.ID, Lifetime: o.requestedLifetime(),
 		SpecDigest: withRenewalRequest(o.SpecDigest, o.renewalRequest()),
 	}}
+}
+
+// missingUserMessage says why the server does not show the user that tokens are minted for. Only to
+// an owner it shows all users.
+func (o Observation) missingUserMessage() string {
+	name, own := o.Session.Spec.Auth.Mint.User, o.Deployment.User
+	if o.Deployment.SeesAllUsers || own == nil {
+		return fmt.Sprintf("the server has no user %q: correct auth.mint.user", name)
+	}
+	return fmt.Sprintf("the operator's user %q is no owner, so it cannot mint for user %q: "+
+		"give it the role owner on the server, or name the token of an owner in the CoderDeployment", own.Username, name)
 }
 
 // configInvalid is not ready until a person changes something. It checks again once in an interval,

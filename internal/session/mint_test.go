@@ -316,3 +316,28 @@ func TestSerialOfAPendingRevocationIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// A user that the server does not show does not exist, or the operator's own user is no owner.
+func TestAUserThatTheServerDoesNotShow(t *testing.T) {
+	t.Parallel()
+	missing := func(o *Observation) { o.TargetUser = TargetUser{Known: true, Missing: true} }
+	for name, tc := range map[string]struct {
+		owner bool
+		want  string
+	}{
+		"to an owner": {true, `the server has no user "bot": correct auth.mint.user`},
+		"to another user": {false, `the operator's user "operator" is no owner, so it cannot mint for user "bot": ` +
+			"give it the role owner on the server, or name the token of an owner in the CoderDeployment"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := Decide(newSession("ci", withMint("bot"), missing, withDeployment(func(d *Deployment) {
+				d.SeesAllUsers = tc.owner
+			})))
+			c := p.findCondition(v1alpha1.ConditionReady)
+			if c == nil || c.Reason != v1alpha1.ReasonConfigInvalid || c.Message != tc.want {
+				t.Errorf("Ready is %+v, want the message %q", c, tc.want)
+			}
+		})
+	}
+}

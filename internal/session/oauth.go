@@ -36,7 +36,10 @@ func (m oauthMethod) isRenewalServed(o Observation) bool {
 	return o.RefreshedForRequest == o.renewalRequest() && token != nil && token.Fingerprint == o.Grant.Fingerprint
 }
 
-func (oauthMethod) refusalMessage(_ Observation, why string) string {
+func (oauthMethod) refusalMessage(o Observation, why string) string {
+	if result := o.CredentialCheck.Result; result.Reason == v1alpha1.ReasonUnauthorized {
+		return withCause("the server refuses the grant's access token", result.Cause)
+	}
 	return "the grant's access token is refused: " + why
 }
 
@@ -215,13 +218,13 @@ func forgetGrant(o Observation, p *Plan) {
 }
 
 // isGrantObsolete reports whether the session has no use for its grant any more. A grant outlives a
-// stop of the workspace, because a new one would need a person's consent.
+// stop of the workspace and a wrong name of it, because a new one would need a person's consent.
 func (o Observation) isGrantObsolete(p Plan) bool {
 	switch ready := p.findCondition(v1alpha1.ConditionReady); {
 	case !o.Session.DeletionTimestamp.IsZero():
 		return false
 	case p.RevokeAll:
-		return ready.Reason != v1alpha1.ReasonWorkspaceStopped
+		return ready.Reason != v1alpha1.ReasonWorkspaceStopped && ready.Reason != v1alpha1.ReasonWorkspaceUnknown
 	}
 	return !o.method().keepsGrant() && !o.Session.Spec.Paused
 }

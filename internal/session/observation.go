@@ -90,6 +90,8 @@ type Deployment struct {
 	ID string
 	// User is the operator's user on the server. Nil: the operator is anonymous.
 	User *v1alpha1.SessionUser
+	// SeesAllUsers is true if that user is an owner, so that a user it cannot find does not exist.
+	SeesAllUsers bool
 	// OwnToken is true if the operator has a token of its own there.
 	OwnToken bool
 	// ByConnection is true if a client certificate or headers are sent.
@@ -98,6 +100,10 @@ type Deployment struct {
 	Fingerprint string
 	// Interval between two verifications, and between two checks of a suspended session.
 	Interval time.Duration
+	// IgnoresOAuthScopes is true if the server is known to ignore the scopes of OAuth.
+	IgnoresOAuthScopes bool
+	// HasClientCertificate is true if the deployment has a client certificate that can be shared.
+	HasClientCertificate bool
 	// Denied is why the access rules do not allow the session. Empty: they do.
 	Denied string
 }
@@ -141,6 +147,11 @@ type Published struct {
 
 // Minted reports whether the operator minted the token.
 func (p *Published) Minted() bool { return p != nil && p.SpecDigest != "" }
+
+// IsMintedFor reports whether the token was minted for the given digest of the spec.
+func (p *Published) IsMintedFor(specDigest string) bool {
+	return p.Minted() && trimRenewalRequest(p.SpecDigest) == specDigest
+}
 
 // SuppliedToken is a supplied token.
 type SuppliedToken struct {
@@ -203,6 +214,7 @@ type Listed struct {
 	CreatedAt  time.Time
 	LastUsedAt time.Time // zero: never
 	Scopes     []string
+	AllowList  []string
 }
 
 // RetentionDecision is what the deployment's retention decided about a session. The zero value is

@@ -73,12 +73,24 @@ func setSecretSyncedCondition(o Observation, p *Plan) {
 		p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonReferenceInvalid,
 			fmt.Sprintf("Secret %q: %s; its token is ignored and will be replaced",
 				o.Session.SecretName(), o.Secret.Corrupt))
+	case o.Secret.Exists && o.Secret.InSync && o.lacksClientCertificate():
+		p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonClientCertificateMissing,
+			fmt.Sprintf("secret.includeClientCertificate is set, and CoderDeployment %q has no client certificate: "+
+				"set its tls.clientCertificateSecretName, or remove includeClientCertificate",
+				o.Session.DeploymentKey().Name))
 	case o.Secret.Exists && o.Secret.InSync:
 		p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionTrue, v1alpha1.ReasonSynced,
 			fmt.Sprintf("Secret %q is up to date", o.Session.SecretName()))
 	case !o.Secret.Exists:
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionSecretSynced)
 	}
+}
+
+// lacksClientCertificate reports whether the Secret is to hold a client certificate that the
+// deployment does not have.
+func (o Observation) lacksClientCertificate() bool {
+	spec := o.Session.Spec.Secret
+	return spec != nil && spec.IncludeClientCertificate && o.Deployment.Resolved && !o.Deployment.HasClientCertificate
 }
 
 // reportSuspended is the plan for a credential that the server refuses. It always has a time to

@@ -185,3 +185,29 @@ func TestSuspendedSince(t *testing.T) {
 		})
 	}
 }
+
+// A Secret that is to hold a client certificate says so if there is none.
+func TestAClientCertificateThatIsMissing(t *testing.T) {
+	t.Parallel()
+	with := func(options ...option) Observation {
+		return newSession("ci", append([]option{
+			withMint("bot"), withPublishedToken("t4", 4, time.Hour),
+			withSpec(func(s *v1alpha1.CoderSessionSpec) {
+				s.Secret = &v1alpha1.GeneratedSecret{IncludeClientCertificate: true}
+			}),
+		}, options...)...)
+	}
+	missing := activeOutcome(15 * time.Hour)
+	missing.Synced = "False ClientCertificateMissing"
+	has := func(d *Deployment) { d.HasClientCertificate = true }
+	checkRows(t, map[string]row{
+		"there is none": {with(), missing},
+		"there is one":  {with(withDeployment(has)), activeOutcome(15 * time.Hour)},
+		"the settings are not read": {
+			with(withDeployment(func(d *Deployment) { d.Resolved = false })), activeOutcome(15 * time.Hour),
+		},
+		"it is not wanted": {
+			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour)), activeOutcome(15 * time.Hour),
+		},
+	})
+}

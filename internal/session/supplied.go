@@ -16,11 +16,23 @@ type suppliedMethod struct{ checkedCredential }
 func (suppliedMethod) decide(o Observation) Plan { return decideToken(o) }
 
 func (suppliedMethod) refusalMessage(o Observation, why string) string {
-	if o.CredentialCheck.Result.Reason == v1alpha1.ReasonUserSuspended {
-		return why + "; activate the user on the server"
-	}
 	ref := o.Session.Spec.Auth.Token.SecretRef
-	return fmt.Sprintf("%s; write a valid token to Secret %q, key %q", why, ref.Name, ref.Key)
+	switch result := o.CredentialCheck.Result; result.Reason {
+	case v1alpha1.ReasonUserSuspended:
+		return why + "; activate the user on the server"
+	case v1alpha1.ReasonUnauthorized:
+		return fmt.Sprintf("%s: write a valid one there",
+			withCause(fmt.Sprintf("the server refuses the token in Secret %q, key %q", ref.Name, ref.DataKey()), result.Cause))
+	}
+	return fmt.Sprintf("%s; write a valid token to Secret %q, key %q", why, ref.Name, ref.DataKey())
+}
+
+// withCause adds the server's words, if there are any.
+func withCause(what, cause string) string {
+	if cause == "" {
+		return what
+	}
+	return what + " (" + cause + ")"
 }
 
 // decideToken decides for auth.token: only a token that the server accepted is published, and it

@@ -237,13 +237,30 @@ func TestRefusalSaysWhatToDo(t *testing.T) {
 	alert := authcheck.Result{
 		Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true,
 	}
+	expired := refused
+	expired.Cause = "API key expired at noon"
+	suspended := authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUserSuspended, AboutCaller: true,
+		Message: "the user is suspended"}
 	for name, tc := range map[string]struct {
 		seen Observation
 		want string
 	}{
 		"a refused token": {
 			newSession("ci", withToken(), checkedAs(value, 0, refused)),
-			`the server says 401; write a valid token to Secret "mine", key "token"`,
+			`the server refuses the token in Secret "mine", key "token": write a valid one there`,
+		},
+		"a token that has expired": {
+			newSession("ci", withToken(), checkedAs(value, 0, expired)),
+			`the server refuses the token in Secret "mine", key "token" (API key expired at noon): write a valid one there`,
+		},
+		"a grant's token": {
+			newSession("ci", withOAuth(), publishedGrant(time.Hour), withGrant(func(g *Grant) { g.Refreshable = false }),
+				checkedAs(value, 0, expired)),
+			"the server refuses the grant's access token (API key expired at noon)",
+		},
+		"a suspended user": {
+			newSession("ci", withToken(), checkedAs(value, 0, suspended)),
+			"the user is suspended; activate the user on the server",
 		},
 		"a certificate beside the operator's token": {
 			newSession(

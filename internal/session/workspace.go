@@ -45,7 +45,7 @@ func workspaceNotRunning(o Observation) (Plan, bool) {
 	case b.Time.IsZero(), b.Stale, !o.Now.Before(b.Time.Add(o.Deployment.VerifyInterval())):
 		return Plan{Action: FindWorkspace}, true
 	case b.Missing:
-		return revokeEverything(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
+		return revokeEverything(o, v1alpha1.ReasonWorkspaceUnknown, fmt.Sprintf(
 			"the server has no workspace %q of user %q, or the operator may not see it: "+
 				"create the workspace, or correct spec.workspace", workspace.Name, workspace.Owner)), true
 	case b.Running, b.Changing && o.Secret.Exists:

@@ -37,6 +37,8 @@ func TestWorkspaceBinding(t *testing.T) {
 		RevokeAll: true, Ready: "False WorkspaceStopped", Authenticated: "absent", Synced: "absent", Cut: "absent",
 		Wake: 4 * time.Minute,
 	}
+	unknownOutcome := stoppedOutcome
+	unknownOutcome.Ready = "False WorkspaceUnknown"
 	checkRows(t, map[string]row{
 		"it is looked up first": {
 			fresh(func(b *WorkspaceBinding) { b.Time = time.Time{} }), outcome{Do: FindWorkspace},
@@ -56,6 +58,13 @@ func TestWorkspaceBinding(t *testing.T) {
 		},
 		"it is missing: the Secret goes": {
 			with(func(b *WorkspaceBinding) { b.Missing = true }), outcome{Do: DeleteSecret},
+		},
+		"it is missing: it may be a mistake": {
+			fresh(func(b *WorkspaceBinding) { b.Missing = true }), unknownOutcome,
+		},
+		"it is missing: a grant stays": {
+			newSession("ci", withOAuth(), withHeldGrant(0), boundTo(func(b *WorkspaceBinding) { b.Missing = true })),
+			unknownOutcome,
 		},
 		"it starts: nothing is minted yet":       {fresh(changing), stoppedOutcome},
 		"it stops: the token stays until it has": {with(changing), activeOutcome(4 * time.Minute)},

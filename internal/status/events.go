@@ -60,6 +60,24 @@ func (w *Writer) Events(obj client.Object, before, after []metav1.Condition) {
 	}
 }
 
+// warned are the conditions besides Ready whose turn to False a person has to know of.
+var warned = []string{
+	v1alpha1.ConditionScopesGranted,
+	v1alpha1.ConditionTokenCurrent,
+	v1alpha1.ConditionCABundleComplete,
+}
+
+// Warnings records a Warning for each condition besides Ready that turned False, or did so for another
+// reason, and that a person has to know of although Ready is not affected.
+func (w *Writer) Warnings(obj client.Object, before, after []metav1.Condition) {
+	for _, transition := range Transitions(before, after) {
+		now := transition.After
+		if now != nil && now.Status == metav1.ConditionFalse && slices.Contains(warned, now.Type) {
+			w.Warn(obj, now.Reason, actionReconcile, now.Message)
+		}
+	}
+}
+
 // Event records an event that is not about a condition, such as v1alpha1.EventMinted. The type is
 // corev1.EventTypeNormal or corev1.EventTypeWarning, the action a verb in upper camel case. The
 // note is redacted and cut to what the API server accepts.

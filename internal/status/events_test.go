@@ -65,6 +65,8 @@ func TestEvents(t *testing.T) { // B94
 			[]string{"Normal AwaitingAuthorization open it"}},
 		"a workspace": {conditions(active), conditions(newReady("False", "WorkspaceStopped", "off")),
 			[]string{"Normal WorkspaceStopped off"}},
+		"an unknown workspace": {conditions(active), conditions(newReady("False", "WorkspaceUnknown", "no such")),
+			[]string{"Warning WorkspaceUnknown no such"}},
 		"retention": {conditions(active), conditions(newReady("False", "Retired", "idle")),
 			[]string{"Normal Retired idle"}},
 		"not known": {conditions(active), conditions(newReady("Unknown", "Unreachable", "?")),
@@ -98,5 +100,39 @@ func TestNotesFitIntoAnEvent(t *testing.T) {
 	note := strings.TrimPrefix(all()[0], "Normal Minted ")
 	if len(note) != 1023 || !utf8.ValidString(note) { // 341 of 3 bytes
 		t.Errorf("%d bytes", len(note))
+	}
+}
+
+// What a person has to know of although Ready is not affected is one Warning each time that it begins.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	of := func(kind string, status metav1.ConditionStatus, reason string) []metav1.Condition {
+		return []metav1.Condition{{Type: kind, Status: status, Reason: reason, Message: "more than asked"}}
+	}
+	granted := of(v1alpha1.ConditionScopesGranted, "True", "Granted")
+	ignored := of(v1alpha1.ConditionScopesGranted, "False", "ServerIgnoresScopes")
+	expiring := of(v1alpha1.ConditionTokenCurrent, "False", "TokenExpiring")
+	expired := of(v1alpha1.ConditionTokenCurrent, "False", "TokenExpired")
+	for name, test := range map[string]struct {
+		before, after []metav1.Condition
+		want          []string
+	}{
+		"it begins":       {granted, ignored, []string{"Warning ServerIgnoresScopes more than asked"}},
+		"at first":        {nil, ignored, []string{"Warning ServerIgnoresScopes more than asked"}},
+		"it goes on":      {ignored, ignored, nil},
+		"it ends":         {ignored, granted, nil},
+		"it goes away":    {ignored, nil, nil},
+		"another reason":  {expiring, expired, []string{"Warning TokenExpired more than asked"}},
+		"Ready":           {nil, of(v1alpha1.ConditionReady, "False", "Suspended"), nil},
+		"other condition": {nil, of(v1alpha1.ConditionSecretSynced, "False", "TemplateInvalid"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			writer, all := newRecordingWriter()
+			writer.Warnings(&v1alpha1.CoderSession{}, test.before, test.after)
+			if diff := cmp.Diff(test.want, all()); diff != "" {
+				t.Error(diff)
+			}
+		})
 	}
 }

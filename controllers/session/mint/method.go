@@ -11,6 +11,7 @@ import (
 	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
@@ -44,7 +45,7 @@ func of(s *base.Scope) *memory {
 func (*Method) NewMemory() any { return &memory{} }
 
 // Observe adds the session's tokens on the server, and the user that tokens are minted for.
-func (m *Method) Observe(_ context.Context, s *base.Scope, o *session.Observation) error {
+func (m *Method) Observe(ctx context.Context, s *base.Scope, o *session.Observation) error {
 	found := of(s)
 	o.TargetUser = found.target
 	o.LostTokenSearched = s.Resolved != nil && found.searched == s.Resolved.Snapshot.Fingerprint
@@ -53,7 +54,30 @@ func (m *Method) Observe(_ context.Context, s *base.Scope, o *session.Observatio
 	}
 	o.SpecDigest = session.SpecDigest(s.Session.Spec.Auth.Mint, s.Conn.VerificationStatus().DeploymentID)
 	o.ServerTokens = m.observeServerTokens(s, o.Secret.Token)
-	return nil
+	return m.observeDenial(ctx, s, o)
+}
+
+// observeDenial adds why the access rules do not allow the published token: the server grants more
+// than they allow (B137). A token that was minted for another spec is about to be replaced.
+func (m *Method) observeDenial(ctx context.Context, s *base.Scope, o *session.Observation) error {
+	listed := o.ServerTokens.Token
+	if listed == nil || o.Deployment.Denied != "" || !o.Secret.Token.IsMintedFor(o.SpecDigest) {
+		return nil
+	}
+	denial, err := m.grantDenialReason(ctx, s, deployment.Granted{
+		Scopes: base.FromStrings[v1alpha1.Scope](listed.Scopes),
+	})
+	o.Deployment.Denied = denial
+	return err
+}
+
+// grantDenialReason returns why the access rules do not allow what the server has granted.
+func (m *Method) grantDenialReason(ctx context.Context, s *base.Scope, granted deployment.Granted) (string, error) {
+	namespace, err := m.tools.Namespace(ctx, s.Session.Namespace, s.Deployment.Namespace)
+	if err != nil {
+		return "", err
+	}
+	return deployment.GrantDenialReason(s.Deployment, s.Session, namespace, granted), nil
 }
 
 // observeServerTokens returns the session's tokens from the deployment's inventory.
@@ -72,6 +96,7 @@ func (m *Method) observeServerTokens(s *base.Scope, published *session.Published
 		listed := session.Listed{
 			ID: token.ID, Name: token.Name, Serial: serial,
 			CreatedAt: token.CreatedAt, LastUsedAt: token.LastUsed, Scopes: token.Scopes,
+			AllowList: token.AllowList,
 		}
 		if published != nil && published.ID == token.ID {
 			tokens.Token = &listed

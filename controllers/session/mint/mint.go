@@ -16,6 +16,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
@@ -38,11 +39,15 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, _ session.Observa
 			return m.requireUnpublished(ctx, s, token)
 		},
 	}
-	if err := s.Conn.CheckScopes(ctx, operation.Request.Scopes); err != nil {
+	if err := m.checkScopes(ctx, s, operation.Request.Scopes); err != nil {
 		return err
 	}
 	value, token, err := operation.Run(ctx)
 	if err != nil {
+		return err
+	}
+	if err := m.checkGranted(ctx, s, token); err != nil {
+		operation.RevokeUnstored(ctx, token)
 		return err
 	}
 	event, verb := v1alpha1.EventMinted, "minted"
@@ -63,6 +68,33 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, _ session.Observa
 		fmt.Sprintf("%s token %s for user %q and published it in Secret %q",
 			verb, token.ID, spec.User, s.Session.SecretName()))
 	return nil
+}
+
+// checkScopes returns an error if the server does not know one of the scopes, or ignores all scopes
+// although an access rule limits the session to some.
+func (m *Method) checkScopes(ctx context.Context, s *base.Scope, scopes []string) error {
+	enforced, err := s.Conn.CheckScopes(ctx, scopes, "auth.mint.scopes")
+	if err != nil || enforced {
+		return err
+	}
+	namespace, err := m.tools.Namespace(ctx, s.Session.Namespace, s.Deployment.Namespace)
+	if err != nil {
+		return err
+	}
+	ignores := deployment.Server{IgnoresTokenScopes: true}
+	return base.DenyAccess(deployment.DenialReason(s.Deployment, s.Session, namespace, ignores))
+}
+
+// checkGranted returns an error if a token is worth more than the access rules allow: more scopes, or
+// a longer lifetime (B137).
+func (m *Method) checkGranted(ctx context.Context, s *base.Scope, token coder.Token) error {
+	reason, err := m.grantDenialReason(ctx, s, deployment.Granted{
+		Scopes: base.FromStrings[v1alpha1.Scope](token.Scopes), Lifetime: token.ExpiresAt.Sub(token.CreatedAt),
+	})
+	if err != nil {
+		return err
+	}
+	return base.DenyAccess(reason)
 }
 
 // requireUnpublished returns a conflict error if a token is published in the session's

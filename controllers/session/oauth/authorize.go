@@ -55,10 +55,10 @@ func (m *Method) registerClient(
 	_, err = s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
 		if shared, ok := staticClient(resolved); ok {
 			next.Static, next.Registration = true, shared
-			next.RedirectURIs = slices.Clone(m.redirectURIs)
+			next.RedirectURIs = slices.Clone(m.registeredURIs(s))
 			return nil
 		}
-		metadata := oauth.ClientMetadata{Name: clientName(s.Session), RedirectURIs: m.redirectURIs}
+		metadata := oauth.ClientMetadata{Name: clientName(s.Session), RedirectURIs: m.registeredURIs(s)}
 		next.Registration, err = m.oauthProvider(resolved).Register(ctx, md, metadata)
 		return err
 	})
@@ -90,6 +90,10 @@ func (m *Method) deregisterClient(ctx context.Context, s *base.Scope, c *grant.C
 func (m *Method) startAuthorization(
 	ctx context.Context, s *base.Scope, _ session.Observation, _ session.Plan,
 ) error {
+	wanted := m.wantedScopes(s)
+	if _, err := s.Conn.CheckScopes(ctx, wanted, scopesField(s.Session)); err != nil {
+		return err
+	}
 	md, err := m.discoverProvider(ctx, s)
 	if err != nil {
 		return err
@@ -97,7 +101,7 @@ func (m *Method) startAuthorization(
 	if known, err := m.isClientKnown(ctx, s); err != nil || !known {
 		return err
 	}
-	attempt, err := oauth.NewAttempt(m.random, m.redirectURIs[0], m.wantedScopes(s))
+	attempt, err := oauth.NewAttempt(m.random, m.redirectURI(s), wanted)
 	if err != nil {
 		return err
 	}
@@ -114,6 +118,14 @@ func (m *Method) startAuthorization(
 		state.Ask(&grant.Attempt{Attempt: attempt, URL: url, ExpiresAt: now.Add(grant.AttemptLifetime)}, now)
 		return nil
 	})
+}
+
+// scopesField is the field that has the scopes that a session asks for.
+func scopesField(s *v1alpha1.CoderSession) string {
+	if len(s.Spec.Auth.OAuth.Scopes) > 0 {
+		return "auth.oauth.scopes"
+	}
+	return "oauth.scopes of the CoderDeployment"
 }
 
 // isClientKnown reports whether the server still knows the session's registration. If an

@@ -109,17 +109,14 @@ func (m *Method) rememberGrant(s *base.Scope, state grant.State, version grant.V
 func (m *Method) viewGrant(ctx context.Context, s *base.Scope) (session.Grant, error) {
 	memory := memoryOf(s).grant
 	state := memory.state
-	g := session.Grant{Problem: memory.problem, Exists: memory.version != ""}
+	g := session.Grant{Problem: memory.problem, Exists: memory.version != "", WantedScopes: m.wantedScopes(s)}
 	if s.Session.Spec.Auth.OAuth != nil {
 		if g.Problem == "" && len(m.redirectURIs) == 0 {
 			g.Problem = "the operator takes no callbacks of OAuth: " +
 				"start it with --oauth-callback-bind-address and --oauth-callback-url"
 		}
-		g.Registered = m.isRegistered(s, state.Client)
-		if a := state.Attempt; a != nil && strings.Join(a.Scopes, " ") == strings.Join(m.wantedScopes(s), " ") {
-			g.URL, g.URLEnds = a.URL, a.ExpiresAt
-			g.SpentAt = memoryOf(s).consented.notAfter(m.tools.Clock.Now(), a.SpentAt)
-		}
+		g.Registered = m.isRegistered(s, state)
+		m.viewAttempt(s, state.Attempt, &g)
 	}
 	if ended := state.Ended; ended != nil {
 		g.Ended, g.EndedReason, g.EndedAt, g.Consented = ended.Message, ended.Reason, ended.At, ended.Consented
@@ -132,18 +129,41 @@ func (m *Method) viewGrant(ctx context.Context, s *base.Scope) (session.Grant, e
 		g.IssuedAt = memoryOf(s).issued.notAfter(m.tools.Clock.Now(), held.IssuedAt)
 		g.ExpiresAt, g.Lifetime, g.Scopes = held.ExpiresAt, held.Lifetime, held.Scopes
 		g.Refreshable = !held.RefreshToken.IsZero()
-		if wanted := m.wantedScopes(s); !held.Covers(wanted) {
-			g.Lacks = strings.Join(wanted, ", ")
+		if !held.Covers(g.WantedScopes) {
+			g.Lacks = strings.Join(g.WantedScopes, ", ")
 		}
 		var err error
 		if g.Shared, err = m.sharingSession(ctx, s); err != nil {
 			return g, err
 		}
-		if g.Exceeds, err = m.grantDenialReason(ctx, s, held.Scopes); err != nil {
+		if g.Exceeds, err = m.grantDenialReason(ctx, s, grantedScopes(s, held.Scopes)); err != nil {
 			return g, err
 		}
 	}
 	return g, nil
+}
+
+// viewAttempt adds the request for consent, if it is for the scopes and the redirect URI that are
+// wanted now. One from which a person has come back counts whatever its redirect URI is.
+func (m *Method) viewAttempt(s *base.Scope, a *grant.Attempt, g *session.Grant) {
+	if a == nil || strings.Join(a.Scopes, " ") != strings.Join(g.WantedScopes, " ") {
+		return
+	}
+	if a.SpentAt.IsZero() && len(m.redirectURIs) > 0 && a.RedirectURI != m.redirectURI(s) {
+		return
+	}
+	g.URL, g.URLEnds = a.URL, a.ExpiresAt
+	g.SpentAt = memoryOf(s).consented.notAfter(m.tools.Clock.Now(), a.SpentAt)
+}
+
+// grantedScopes are the scopes of the grant's key as the server shows it, otherwise those that it
+// named when it issued the grant; nil: not known.
+func grantedScopes(s *base.Scope, named []string) []string {
+	check := s.Memory.Check
+	if len(check.Scopes) > 0 && check.Credential == memoryOf(s).grant.fingerprint && check.Result.OK() {
+		return check.Scopes
+	}
+	return named
 }
 
 // seenTime is a stored time by the operator's clock, and when this process has first seen it. It is
@@ -162,8 +182,10 @@ func (t *seenTime) notAfter(now, stored time.Time) time.Time {
 	return stored
 }
 
-// isRegistered reports whether the registration matches the current settings (B61, B73).
-func (m *Method) isRegistered(s *base.Scope, c *grant.Client) bool {
+// isRegistered reports whether the registration matches the current settings (B61, B73). Its
+// redirect URIs matter only while a consent is wanted: another registration would end a grant.
+func (m *Method) isRegistered(s *base.Scope, state grant.State) bool {
+	c := state.Client
 	if s.Resolved == nil {
 		return c != nil
 	}
@@ -171,7 +193,31 @@ func (m *Method) isRegistered(s *base.Scope, c *grant.Client) bool {
 	if shared := s.Resolved.Snapshot.OAuth; shared != nil {
 		static = shared.ID
 	}
-	return c.Serves(s.Conn.VerificationStatus().DeploymentID, static, m.redirectURIs)
+	a := state.Attempt
+	exchanging := a != nil && !a.SpentAt.IsZero() && m.tools.Clock.Now().Before(a.SpentAt.Add(grant.SpendingTime))
+	uris := m.registeredURIs(s)
+	if state.Grant != nil || exchanging {
+		uris = nil
+	}
+	return c.Serves(s.Conn.VerificationStatus().DeploymentID, static, uris)
+}
+
+// redirectURI is where the next consent returns to: a port of the person's machine that is forwarded
+// to the operator (B124), or the operator's public URL if there is one.
+func (m *Method) redirectURI(s *base.Scope) string {
+	if port := s.Session.LoginPort(); port > 0 {
+		return grant.ForwardedRedirectURI(port)
+	}
+	return m.redirectURIs[0]
+}
+
+// registeredURIs are the redirect URIs that the session's client needs. Servers before 2.38 accept the
+// first one only, with its port, so the client is registered with the one that is used (B124).
+func (m *Method) registeredURIs(s *base.Scope) []string {
+	if len(m.redirectURIs) == 0 || !s.Conn.VerificationStatus().LegacyOAuth {
+		return m.redirectURIs
+	}
+	return []string{m.redirectURI(s)}
 }
 
 func (m *Method) wantedScopes(s *base.Scope) []string {
@@ -206,17 +252,14 @@ func (m *Method) sharingSession(ctx context.Context, s *base.Scope) (string, err
 // grantDenialReason returns why the access rules do not allow the stored grant; empty if
 // they do.
 func (m *Method) grantDenialReason(ctx context.Context, s *base.Scope, granted []string) (string, error) {
-	if s.Deployment == nil || granted == nil {
+	if s.Deployment == nil || granted == nil || s.Session.Spec.Auth.OAuth == nil {
 		return "", nil
 	}
 	namespace, err := m.tools.Namespace(ctx, s.Session.Namespace, s.Deployment.Namespace)
 	if err != nil {
 		return "", err
 	}
-	scopes := make([]v1alpha1.Scope, len(granted))
-	for i, scope := range granted {
-		scopes[i] = v1alpha1.Scope(scope)
-	}
+	scopes := deployment.Granted{Scopes: base.FromStrings[v1alpha1.Scope](granted)}
 	return deployment.GrantDenialReason(s.Deployment, s.Session, namespace, scopes), nil
 }
 

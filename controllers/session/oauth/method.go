@@ -8,6 +8,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
@@ -84,7 +85,24 @@ func (m *Method) Credential(ctx context.Context, s *base.Scope, _ session.Observ
 	if state.Grant == nil {
 		return nil, base.Outdated("its grant has ended")
 	}
-	return base.FixedToken{Value: state.Grant.AccessToken, Key: m.tools.Key}, nil
+	token := base.FixedToken{Value: state.Grant.AccessToken, Key: m.tools.Key}
+	if state.Grant.Scopes != nil {
+		return token, nil // the server has named its scopes
+	}
+	return accessToken{FixedToken: token, id: state.Grant.KeyID}, nil
+}
+
+// accessToken is the access token of a grant whose scopes the server has not named.
+type accessToken struct {
+	base.FixedToken
+	id string
+}
+
+// Describe adds the scopes of the token. They stay unknown if these do not allow it to read itself.
+func (c accessToken) Describe(ctx context.Context, client *coder.Client, check *session.CredentialCheck) {
+	if token, err := client.Token(ctx, check.User.ID, c.id); err == nil {
+		check.Scopes = token.Scopes
+	}
 }
 
 // TokenToPublish returns the access token that the server has just accepted.
