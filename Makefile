@@ -19,6 +19,10 @@ TEST_FLAGS ?=
 BENCH_FLAGS ?=
 SOAK_TIME ?= 30m
 BROWSER_ARTIFACTS ?= bin/browser
+# Of conformance: the server's URL, a file with an owner's token, and flags such as --template=docker.
+CODER_URL ?=
+CODER_TOKEN_FILE ?=
+CONFORMANCE_FLAGS ?=
 DEMO_FLAGS ?=
 E2E_FLAGS ?=
 
@@ -136,6 +140,11 @@ e2e: helm build ## Use it all in a cluster: one of its own, which needs root, or
 	@$(MAKE) --no-print-directory image IMG=coder-session-operator:e2e PLATFORMS= IMAGE_ARCHIVE=bin/e2e/image.tar
 	@hack/compile.sh "end-to-end test" bin/e2e/ "$(LDFLAGS)" ./test/e2e ./test/e2e/caller ./test/coderd/cmd/coderd-sim
 	@bin/e2e/e2e $(E2E_FLAGS)
+
+.PHONY: conformance
+conformance: ## Ask a Coder server what the operator relies on (CODER_URL, CODER_TOKEN_FILE, CONFORMANCE_FLAGS).
+	@go build -o bin/coder-conformance ./test/conformance/cmd/coder-conformance
+	@bin/coder-conformance --url "$(CODER_URL)" --token-file "$(CODER_TOKEN_FILE)" $(CONFORMANCE_FLAGS)
 
 .PHONY: soak
 soak: ## Run random schedules for SOAK_TIME. A failure names the seed that repeats it.

@@ -108,6 +108,19 @@ func notActive(status UserStatus) string {
 	return fmt.Sprintf("user is not active (status = %q), contact an admin to reactivate the account", string(status))
 }
 
+// touchCredential records the use of a request's valid key whatever the route is, since MID (B.7).
+func (s *Server) touchCredential(r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.opts.sinceMid() {
+		return
+	}
+	now := s.now()
+	if key, _ := s.lookUp(sessionToken(r)); key != nil && key.recordUse(now, s.isSliding(key)) {
+		key.user.lastSeenAt = now
+	}
+}
+
 // findCredential returns the key of the request's own token or, if there is no token, the session
 // of the user whom the edge has identified.
 func (c *call) findCredential() (*apiKey, string) {

@@ -44,8 +44,14 @@ type apiKey struct {
 // token that was expired by request is invalid at once (B.5).
 func (k *apiKey) isExpired(now time.Time) bool { return !now.Before(k.expiresAt) }
 
-// lifetimeSeconds drops fractions: a lifetime given in the wrong unit is stored as 0 (G.5).
-func (k *apiKey) lifetimeSeconds() int64 { return int64(k.lifetime / time.Second) }
+// lifetimeSeconds drops fractions. A lifetime below one second, which was given in the wrong unit, is
+// stored as a day, although the key expires at once (B.5, G.5).
+func (k *apiKey) lifetimeSeconds() int64 {
+	if k.lifetime < time.Second {
+		return int64((24 * time.Hour).Seconds())
+	}
+	return int64(k.lifetime / time.Second)
+}
 
 // recordUse updates last_used and, if the key slides, expires_at (B.7). It reports whether anything
 // changed.

@@ -140,6 +140,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Set("X-Coder-Build-Version", s.currentOptions().buildVersion())
+		s.touchCredential(r)
 		s.mux.ServeHTTP(w, r)
 	})
 }

@@ -17,6 +17,7 @@ import (
 // Every other string is compared as it is.
 //
 //	<uuid> <time> <number> <bool> <string> <any>   a value of that type
+//	<time 1970>                                    a time of that year
 //	<url> <url>/path                               an absolute URL, with that path
 //	<api key> <coder_ secret>                      a token, a secret of the OAuth2 provider
 //	<text> <text: a; b>                            a text, which contains a and b
@@ -170,6 +171,9 @@ func isOfType(want string, got any) bool {
 	text, _ := got.(string)
 	if pattern := valuePatterns[want]; pattern != nil {
 		return pattern.MatchString(text)
+	}
+	if year, isTime := strings.CutPrefix(want, "<time "); isTime {
+		return strings.HasPrefix(text, strings.TrimSuffix(year, ">")) && valueTypes["<time>"](got)
 	}
 	if path, isURL := strings.CutPrefix(want, "<url>"); isURL {
 		u, err := url.Parse(text)

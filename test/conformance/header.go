@@ -16,15 +16,23 @@ import (
 // is asked for, because a deployment may switch it off. present is recorded instead of a value.
 const present = "<present>"
 
-var comparedHeaders = []string{
-	"Content-Type", "Location", "Retry-After", "Www-Authenticate", "X-Coder-Build-Version",
-}
-
-var rateLimitHeaders = []string{"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"}
+// Allow and Cache-Control are compared where they are expected.
+var (
+	comparedHeaders = []string{
+		"Content-Type", "Location", "Retry-After", "Www-Authenticate", "X-Coder-Build-Version",
+	}
+	rateLimitHeaders = []string{"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"}
+	expectedHeaders  = []string{"Allow", "Cache-Control"}
+)
 
 // headersOf returns the headers that are compared for a question, reduced.
-func headersOf(group string, header http.Header, base *url.URL) map[string]string {
+func headersOf(group string, want map[string]string, header http.Header, base *url.URL) map[string]string {
 	names := comparedHeaders
+	for _, name := range expectedHeaders {
+		if want[name] != "" {
+			names = append(slices.Clip(names), name)
+		}
+	}
 	if group == rateLimitGroup {
 		names = slices.Concat(names, rateLimitHeaders)
 	}
@@ -52,7 +60,7 @@ func reduceHeader(name, value string, base *url.URL) string {
 		return reduceChallenge(value)
 	case "Location":
 		return reduceLocation(value, base)
-	case "Retry-After":
+	case "Retry-After", "Cache-Control":
 		return value
 	}
 	return present

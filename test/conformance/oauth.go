@@ -16,7 +16,9 @@ import (
 )
 
 // Placeholders of the OAuth2 provider. Clients are main and other (static, made by an owner), own
-// (another static one in each question), reg and pub (registered by themselves; pub is public).
+// (another static one in each question), two (with two redirect URIs), listed (with
+// coder:workspaces.access as its allow-list), reg and pub (registered by themselves; pub is public),
+// and ownreg (another registered one in each question).
 //
 //	${client A} ${secret A} ${callback A} ${registration A}   what a client has
 //	${authorize A [change ...]}        the query of an authorization request
@@ -40,7 +42,7 @@ type oauthClient struct {
 
 var callbacks = map[string]string{
 	"main": "http://localhost:9999/cb", "other": "http://localhost:9999/cb", "own": "http://localhost:9999/cb",
-	"two": "http://localhost:9999/cb", "ownreg": "http://localhost:7777/cb",
+	"two": "http://localhost:9999/cb", "listed": "http://localhost:9999/cb", "ownreg": "http://localhost:7777/cb",
 	"reg": "http://localhost:7777/cb", "pub": "http://127.0.0.1:7777/cb",
 }
 
@@ -236,7 +238,10 @@ func (r *run) createClient(ctx context.Context, key, callback string) (*oauthCli
 	const apps = "/api/v2/oauth2-provider/apps"
 	var app struct{ ID string }
 	body := fmt.Sprintf(`{"name":%q,"callback_url":%q}`, r.prefix+"-"+key, callback)
-	if key == "two" {
+	switch key {
+	case "listed":
+		body = fmt.Sprintf(`{"name":%q,"redirect_uris":[%q],"scope":"coder:workspaces.access"}`, r.prefix+"-"+key, callback)
+	case "two":
 		body = fmt.Sprintf(`{"name":%q,"redirect_uris":[%q,%q]}`, r.prefix+"-"+key, callback, callback+"2")
 	}
 	create := request{method: http.MethodPost, path: apps, body: body}

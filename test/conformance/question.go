@@ -44,7 +44,7 @@ var needs = map[Need]string{
 	"clock":            "needs days to pass: asked of the simulated server only",
 	"limits":           "the deployment has limits of its own for the life of tokens",
 	"unlicensed":       "the server has enterprise parts",
-	"max-48h":          "needs a server with CODER_MAX_TOKEN_LIFETIME=48h: asked of the simulated server only",
+	"max-48h":          "needs a server with CODER_MAX_TOKEN_LIFETIME=48h",
 }
 
 // Question is one request. Path, As, Headers, Body and Before may hold placeholders (placeholder.go).

@@ -206,7 +206,7 @@ func (c *comparison) compareResponse(q Question, want Answer, got *response, fro
 		c.found = append(c.found, fmt.Sprintf("status %d instead of %d", got.status, want.Status))
 		return
 	}
-	c.compareHeaders(want.Headers, headersOf(q.Group, got.header, from.base))
+	c.compareHeaders(want.Headers, headersOf(q.Group, want.Headers, got.header, from.base))
 	c.compareBodies(want.Body, decodeShape(got.header.Get("Content-Type"), got.body))
 }
 

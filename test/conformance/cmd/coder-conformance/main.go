@@ -82,6 +82,9 @@ func (s *settings) load() error {
 		if s.options.Token = strings.TrimSpace(string(token)); s.options.Token == "" {
 			return fmt.Errorf("%s is empty", s.tokenFile)
 		}
+		if strings.ContainsAny(s.options.Token, " \t\r\n") {
+			return fmt.Errorf("%s holds more than a token", s.tokenFile)
+		}
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if s.caFile != "" {
