@@ -4,6 +4,7 @@ package edge_test
 
 import (
 	"maps"
+	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/certs"
@@ -209,16 +210,17 @@ func failingEdges() map[string]edgeCase {
 		c.table, c.message, c.change = table, []string{message}, change
 		return c
 	}
-	untrusted := edgeCase{
-		reason: v1alpha1.ReasonServerUntrusted, message: []string{"not trusted", "tls.caBundle"},
-		entry: []string{"`spec.tls.caBundle`"}, table: "not trusted",
-		change: func(e *edgeEnv) func() {
-			own := certs.SelfSignedForTest(e.t, certs.Request{})
-			good := e.Servers.IssueForTest(e.t, certs.Request{})
-			e.writeServerCertificate(own)
-			e.nginx.reload(e.sites)
-			return func() { e.writeServerCertificate(good); e.nginx.reload(e.sites) }
-		},
+	untrusted := func(entry, message string, bad func(*edgeEnv) *certs.Certificate) edgeCase {
+		return edgeCase{
+			reason: v1alpha1.ReasonServerUntrusted, message: []string{"not trusted", message},
+			entry: []string{entry}, table: "not trusted",
+			change: func(e *edgeEnv) func() {
+				good := e.Servers.IssueForTest(e.t, certs.Request{})
+				e.writeServerCertificate(bad(e))
+				e.nginx.reload(e.sites)
+				return func() { e.writeServerCertificate(good); e.nginx.reload(e.sites) }
+			},
+		}
 	}
 	return map[string]edgeCase{
 		"Coder is away": by("502", "502 Bad Gateway", func(e *edgeEnv) func() {
@@ -233,6 +235,15 @@ func failingEdges() map[string]edgeCase {
 		}),
 		"maintenance, 503": by("503", "Back soon", answering("return 503 '<html><title>Back soon</title></html>';")),
 		"no answer":        by("closed connection", "no answer from the server", answering("return 444;")),
-		"not trusted":      untrusted,
+		"not trusted": untrusted("`spec.tls.caBundle`", "name its authority in tls.caBundle",
+			func(e *edgeEnv) *certs.Certificate { return certs.SelfSignedForTest(e.t, certs.Request{}) }),
+		"another name": untrusted("`spec.tls.serverName`", "tls.serverName", func(e *edgeEnv) *certs.Certificate {
+			return e.Servers.IssueForTest(e.t, certs.Request{DNSNames: []string{"coder.example.com"}})
+		}),
+		"an expired server": untrusted("renewed on the server", "renew it on the server",
+			func(e *edgeEnv) *certs.Certificate {
+				end := time.Now().Add(-time.Hour)
+				return e.Servers.IssueForTest(e.t, certs.Request{NotBefore: end.Add(-time.Hour), NotAfter: end})
+			}),
 	}
 }

@@ -44,5 +44,6 @@ func TestNginx(t *testing.T) {
 	})
 	t.Run("answers", testAnswers)
 	t.Run("bodies", testBodyLimit)
+	t.Run("without a token", testWithoutToken)
 	t.Run("streams", testStreams)
 }
