@@ -32,6 +32,7 @@ func TestConfigIsTheSameAsTheChart(t *testing.T) {
 			values: "{oauthCallback: {enabled: true, service: {enabled: true}}, networkPolicy: {enabled: true}, " +
 				"metrics: {serviceMonitor: {enabled: true}}}",
 		},
+		"network of the node": {components: []string{"manager/host_network"}, values: "{hostNetwork: true}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

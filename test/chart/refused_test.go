@@ -95,6 +95,12 @@ func TestWrongValuesAreRefused(t *testing.T) {
 			"{oauthCallback: {enabled: true, url: 'https://a.example.com/b', service: {enabled: true}, " +
 				"httpRoute: {enabled: true}}}", "parentRefs is empty",
 		},
+		"a port twice": {"{probes: {bindPort: 9443}}", "probes.bindPort and webhook.bindPort both have port 9443"},
+		"the port of the metrics twice": {
+			"{oauthCallback: {enabled: true, bindPort: 8443}}", "metrics.bindAddress and oauthCallback.bindPort both",
+		},
+		"policy of nothing":     {"{hostNetwork: true, networkPolicy: {enabled: true}}", "networkPolicy.enabled has no effect"},
+		"names of the cluster":  {"{hostNetwork: true, dnsPolicy: ClusterFirst}", "write ClusterFirstWithHostNet"},
 		"namespaces without id": {"{watchNamespaces: [a]}", "clusterId is required with watchNamespaces"},
 	} {
 		t.Run(name, func(t *testing.T) {

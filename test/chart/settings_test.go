@@ -66,6 +66,20 @@ func TestValuesTakeEffect(t *testing.T) {
 			`{.spec.template.spec.topologySpreadConstraints[*].labelSelector.matchLabels` +
 				`.app\.kubernetes\.io/instance}`: "tokens tokens",
 		}},
+		"network of the node": {values: "{hostNetwork: true}", kind: "Deployment", want: map[string]string{
+			"{.spec.template.spec.hostNetwork} {.spec.template.spec.dnsPolicy}":                     "true ClusterFirstWithHostNet",
+			"{.spec.strategy.rollingUpdate.maxSurge} {.spec.strategy.rollingUpdate.maxUnavailable}": "0 1",
+			"{.spec.template.spec.containers[0].ports[*].containerPort}":                            "8443 8081 9443",
+		}},
+		"network of the node, settings of one's own": {
+			values: "{hostNetwork: true, dnsPolicy: Default, updateStrategy: {type: Recreate}}", kind: "Deployment",
+			want: map[string]string{
+				"{.spec.template.spec.dnsPolicy} {.spec.strategy}": `Default {"type":"Recreate"}`,
+			},
+		},
+		"network of the pods": {values: "{}", kind: "Deployment", want: map[string]string{
+			"{.spec.template.spec.hostNetwork}{.spec.template.spec.dnsPolicy}{.spec.strategy}": "",
+		}},
 		"no token": {values: "{automountServiceAccountToken: false}", kind: "Deployment", want: map[string]string{
 			"{.spec.template.spec.automountServiceAccountToken}": "false",
 		}},

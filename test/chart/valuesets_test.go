@@ -75,7 +75,7 @@ podLabels: {example.com/b: "2", app.kubernetes.io/name: other}
 updateStrategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}
 revisionHistoryLimit: 0
 podSecurityContext: {runAsUser: 1000, runAsGroup: null, fsGroup: 2000, supplementalGroups: [3000]}
-probes: {liveness: {failureThreshold: 10}, readiness: {periodSeconds: 1, timeoutSeconds: 1}}
+probes: {bindPort: 9081, liveness: {failureThreshold: 10}, readiness: {periodSeconds: 1, timeoutSeconds: 1}}
 terminationGracePeriodSeconds: 120
 nodeSelector: {kubernetes.io/os: linux}
 tolerations: [{key: dedicated, operator: Equal, value: coder, effect: NoSchedule}]
@@ -121,7 +121,7 @@ var valueSets = map[string]struct {
 		"--kube-api-qps=-1", "--kube-api-burst=2000000", "--zap-encoder=console", "--zap-log-level=error",
 		"--oauth-callback-bind-address=:9082", "--oauth-callback-url=https://callback.example.com:8443/coder/oauth",
 		"--webhook-bind-address=:10250", "--webhook-name=" + release + "-operator-webhook", "--webhook-unknown-session=Admit",
-		"--webhook-cert-dir=/etc/coder-session-operator/webhook",
+		"--webhook-cert-dir=/etc/coder-session-operator/webhook", "--health-probe-bind-address=:9081",
 	}},
 	"namespaces": {
 		values: "{watchNamespaces: [default, kube-public], clusterId: prod0001}",
@@ -151,6 +151,14 @@ var valueSets = map[string]struct {
 	},
 	"one replica, no budget": {
 		values: "{replicas: 1, podDisruptionBudget: {enabled: false}, topologySpreadConstraints: []}",
+	},
+	"network of the node": {
+		values: "{hostNetwork: true, webhook: {bindPort: 10443}, metrics: {bindAddress: ':10444'}, " +
+			"probes: {bindPort: 10445}, oauthCallback: {enabled: true, bindPort: 10446}}",
+		args: []string{
+			"--webhook-bind-address=:10443", "--metrics-bind-address=:10444", "--health-probe-bind-address=:10445",
+			"--oauth-callback-bind-address=:10446",
+		},
 	},
 	"the platform's user": {values: "{podSecurityContext: {runAsUser: null, runAsGroup: null}}"},
 	"part of a chart":     {values: "{global: {registry: example.com}}"},

@@ -2,7 +2,7 @@
 {{- define "operator.args" -}}
 - --leader-elect
 - --leader-election-namespace=$(POD_NAMESPACE)
-- --health-probe-bind-address=:8081
+- --health-probe-bind-address=:{{ int64 .Values.probes.bindPort }}
 - {{ printf "--metrics-bind-address=%s" .Values.metrics.bindAddress | quote }}
 - --metrics-secure={{ .Values.metrics.secure }}
 - --zap-log-level={{ .Values.logLevel }}

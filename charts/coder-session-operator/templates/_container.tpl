@@ -23,7 +23,7 @@ ports:
   containerPort: {{ . }}
 {{- end }}
 - name: probes
-  containerPort: 8081
+  containerPort: {{ int64 .Values.probes.bindPort }}
 {{- if .Values.oauthCallback.enabled }}
 - name: callback
   containerPort: {{ int64 .Values.oauthCallback.bindPort }}

@@ -9,7 +9,13 @@ securityContext:
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- range $field := list "priorityClassName" "dnsPolicy" "dnsConfig" "hostAliases" "nodeSelector" "tolerations" "affinity" }}
+{{- if .Values.hostNetwork }}
+hostNetwork: true
+{{- end }}
+{{- with .Values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" .Values.hostNetwork) }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- range $field := list "priorityClassName" "dnsConfig" "hostAliases" "nodeSelector" "tolerations" "affinity" }}
 {{- with index $.Values $field }}
 {{- toYaml (dict $field .) | nindent 0 }}
 {{- end }}
