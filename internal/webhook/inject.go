@@ -36,7 +36,8 @@ func (k Resolved) secretName(r *Request) string {
 //
 // The pod's own settings are not changed. A container with a conflicting mount gets nothing; a
 // variable that it sets itself is left as it is, together with those that are only useful with it.
-// Both are warnings. Variables from envFrom are not known here, because neither Secrets nor
+// Both are warnings, and so is what keeps a former token in the pod: the token in a variable, and a
+// file of the Secret that is mounted by subPath. Variables from envFrom are not known here, because neither Secrets nor
 // ConfigMaps are read, and a variable under env takes precedence over them. The variables are set
 // nevertheless: the label is an explicit request, most containers use envFrom for other variables,
 // and a container that wants its own value can set it under env.
@@ -51,12 +52,17 @@ func Inject(pod *corev1.Pod, r *Request, k Resolved) (*corev1.Pod, []string) {
 		folder: folder,
 		source: secretSource(k.secretName(r)),
 		groups: secretVariables(folder, k),
+		// The Secret of a session that identifies itself by a certificate alone has no token.
+		hasToken: k.Session == nil || k.Session.Spec.Auth.Method() != v1alpha1.AuthCertificate,
 	}
 	for _, containers := range [][]corev1.Container{out.Spec.InitContainers, out.Spec.Containers} {
 		for i := range containers {
-			if c := &containers[i]; r.wantsContainer(c.Name) && in.addMount(c) {
+			c := &containers[i]
+			if r.wantsContainer(c.Name) && in.addMount(c) {
 				in.setVariables(c)
+				in.warnOfFixedToken(c)
 			}
+			in.warnOfFixedFiles(c)
 		}
 	}
 	return out, in.warnings
@@ -68,5 +74,6 @@ type injection struct {
 	folder   string
 	source   *corev1.SecretVolumeSource
 	groups   [][]corev1.EnvVar
+	hasToken bool // the Secret has one
 	warnings []string
 }

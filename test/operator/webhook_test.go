@@ -99,6 +99,22 @@ func TestTheCreatorOfAPodIsTold(t *testing.T) {
 			}),
 			warned: []string{`container "job" sets CODER_CONFIG_DIR itself`},
 		},
+		"the token in a variable": {
+			pod: w.newPod("ci", func(p *corev1.Pod) {
+				p.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{
+					LocalObjectReference: corev1.LocalObjectReference{Name: "ci"}}}}
+			}),
+			warned: []string{`container "job" takes CODER_SESSION_TOKEN from Secret "ci" by envFrom`},
+		},
+		"a file by subPath": {
+			pod: w.newPod("ci", func(p *corev1.Pod) {
+				p.Spec.Volumes = []corev1.Volume{{Name: "files", VolumeSource: corev1.VolumeSource{
+					Secret: &corev1.SecretVolumeSource{SecretName: "ci"}}}}
+				p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{
+					{Name: "files", MountPath: "/token", SubPath: "session"}}
+			}),
+			warned: []string{`container "job" mounts Secret "ci" at /token by subPath`},
+		},
 		"no deployment":   {pod: w.newPod("lost"), warned: []string{`no CoderDeployment "none"`}},
 		"no session":      {pod: w.newPod("ic"), refused: `there is no CoderSession "ic" in namespace "` + w.Namespace + `"`},
 		"no such session": {pod: w.newPod("../ci"), refused: "is no name"},
