@@ -99,7 +99,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"the port of the metrics twice": {
 			"{oauthCallback: {enabled: true, bindPort: 8443}}", "metrics.bindAddress and oauthCallback.bindPort both",
 		},
-		"policy of nothing":     {"{hostNetwork: true, networkPolicy: {enabled: true}}", "networkPolicy.enabled has no effect"},
+		"policy of nothing":     {"{hostNetwork: true, networkPolicy: {enabled: true}}", "no effect with hostNetwork"},
 		"names of the cluster":  {"{hostNetwork: true, dnsPolicy: ClusterFirst}", "write ClusterFirstWithHostNet"},
 		"namespaces without id": {"{watchNamespaces: [a]}", "clusterId is required with watchNamespaces"},
 	} {

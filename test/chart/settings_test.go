@@ -67,7 +67,8 @@ func TestValuesTakeEffect(t *testing.T) {
 				`.app\.kubernetes\.io/instance}`: "tokens tokens",
 		}},
 		"network of the node": {values: "{hostNetwork: true}", kind: "Deployment", want: map[string]string{
-			"{.spec.template.spec.hostNetwork} {.spec.template.spec.dnsPolicy}":                     "true ClusterFirstWithHostNet",
+			"{.spec.template.spec.hostNetwork}": "true",
+			"{.spec.template.spec.dnsPolicy}":   "ClusterFirstWithHostNet",
 			"{.spec.strategy.rollingUpdate.maxSurge} {.spec.strategy.rollingUpdate.maxUnavailable}": "0 1",
 			"{.spec.template.spec.containers[0].ports[*].containerPort}":                            "8443 8081 9443",
 		}},

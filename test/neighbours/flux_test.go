@@ -83,7 +83,7 @@ func (w *neighbourEnv) hasNoDrift(object *unstructured.Unstructured, manager str
 	w.T.Helper()
 	dry, err := w.serverSideApply(object, manager, client.ForceOwnership, client.DryRunAll)
 	w.Must(err)
-	comparable := func(object *unstructured.Unstructured) map[string]any {
+	withoutVersions := func(object *unstructured.Unstructured) map[string]any {
 		content := object.DeepCopy().Object
 		delete(content, "status")
 		for _, field := range []string{"managedFields", "resourceVersion"} {
@@ -91,7 +91,7 @@ func (w *neighbourEnv) hasNoDrift(object *unstructured.Unstructured, manager str
 		}
 		return content
 	}
-	if diff := cmp.Diff(comparable(w.current(object)), comparable(dry)); diff != "" {
+	if diff := cmp.Diff(withoutVersions(w.current(object)), withoutVersions(dry)); diff != "" {
 		w.T.Errorf("%s drifts (-cluster +applied):\n%s", object.GetKind(), diff)
 	}
 }

@@ -3,6 +3,7 @@
 package neighbours_test
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"os/exec"
@@ -295,7 +296,8 @@ func writeOverlay(t *testing.T, files map[string]string) string {
 }
 
 func stderrOf(err error) []byte {
-	if exit, ok := err.(*exec.ExitError); ok {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
 		return exit.Stderr
 	}
 	return nil
