@@ -21,8 +21,8 @@ type Connection struct {
 	// Inventory lists the operator's tokens on the server.
 	Inventory *inventory.Inventory
 	limit     *limit
-	targets   targets
-	scopes    scopes
+	targets   lookUps[Target]
+	scopes    lookUps[[]string]
 
 	// resolveMu is held while settings are read.
 	resolveMu sync.Mutex

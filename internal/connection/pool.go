@@ -65,6 +65,7 @@ func (p *Pool) Get(key types.NamespacedName) *Connection {
 		c = &Connection{pool: p, key: key, limit: newLimit(p.clock)}
 		c.Inventory = inventory.New(p.names.Prefix(), c.latestServerTime)
 		c.targets.init(p.clock)
+		c.scopes.init(p.clock)
 		p.connections[key] = c
 	}
 	return c

@@ -8,18 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
-
-// scopes caches the list of scopes that the server knows, as targets caches users.
-type scopes struct {
-	mu    sync.Mutex
-	at    time.Time // of the list; zero: there is none
-	known []string
-}
 
 // UnknownScopesError says that the server does not know scopes.
 type UnknownScopesError struct {
@@ -63,29 +54,11 @@ func (c *Connection) CheckScopes(ctx context.Context, wanted []string, field str
 
 // knownScopes returns the scopes that the server knows.
 func (c *Connection) knownScopes(ctx context.Context) ([]string, error) {
-	now := c.pool.clock.Now()
-	c.scopes.mu.Lock()
-	known, fresh := c.scopes.known, !c.scopes.at.IsZero() && now.Sub(c.scopes.at) < targetLife
-	c.scopes.mu.Unlock()
-	if fresh {
-		return known, nil
-	}
-	_, err := c.Do(ctx, func(ctx context.Context, resolved *ResolvedClient) (err error) {
-		known, err = resolved.Client.Scopes(ctx)
-		return err
+	return c.scopes.share(ctx, "", func(ctx context.Context) (known []string, err error) {
+		_, err = c.Do(ctx, func(ctx context.Context, resolved *ResolvedClient) (err error) {
+			known, err = resolved.Client.Scopes(ctx)
+			return err
+		})
+		return known, err
 	})
-	if err != nil {
-		return nil, err
-	}
-	c.scopes.mu.Lock()
-	defer c.scopes.mu.Unlock()
-	c.scopes.known, c.scopes.at = known, now
-	return known, nil
-}
-
-// clear drops the list, because it was obtained with other settings.
-func (s *scopes) clear() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.at = time.Time{}
 }

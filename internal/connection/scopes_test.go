@@ -4,6 +4,7 @@ package connection_test
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 
 	"k8s.io/utils/clock"
@@ -57,5 +58,27 @@ func TestScopesThatTheServerDoesNotKnow(t *testing.T) {
 				t.Errorf("got %v, want %s", err, want)
 			}
 		})
+	}
+}
+
+// B51
+func TestAThousandAskersAreOneListOfScopes(t *testing.T) {
+	t.Parallel()
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+	gate := coderd.NewGate()
+	s.server.Inject(coderd.Fault{Kind: coderd.FaultGate, Gate: gate})
+	var all sync.WaitGroup
+	for range 1000 {
+		all.Go(func() {
+			if _, err := s.CheckScopes(t.Context(), []string{"workspace:read"}, "auth.mint.scopes"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-gate.Entered()
+	gate.Release()
+	all.Wait()
+	if n := s.countRequests(); n != 1 {
+		t.Errorf("%d requests, want one", n)
 	}
 }
