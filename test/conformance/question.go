@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"sync"
 )
 
 //go:embed testdata
@@ -119,26 +120,32 @@ func readLines[T any](name string) ([]T, error) {
 // ReadExceptions reads a file of exceptions.
 func ReadExceptions(name string) ([]Exception, error) { return readLines[Exception](name) }
 
-// Questions are all questions, in the order in which they are asked.
-func Questions() ([]Question, error) { return readLines[Question]("questions.jsonl") }
+// Questions are all questions, in the order in which they are asked. The slice is shared.
+func Questions() ([]Question, error) { return questions() }
+
+var questions = sync.OnceValues(func() ([]Question, error) { return readLines[Question]("questions.jsonl") })
 
 // Groups are the groups of questions, in the order of the contract.
 func Groups() ([]Group, error) { return readLines[Group]("groups.jsonl") }
 
 // Answers are the answers of a profile by the name of the question. No server of the profile NEW was
 // recorded: its answers are those of MID, but for what the contract says of it.
-func Answers(profile Profile) (map[string]Answer, error) {
-	if profile == ProfileNew {
-		all, err := Answers(ProfileMid)
+// The map is shared.
+func Answers(profile Profile) (map[string]Answer, error) { return answers[profile]() }
+
+var answers = map[Profile]func() (map[string]Answer, error){
+	ProfileR30: sync.OnceValues(func() (map[string]Answer, error) { return readAnswers(ProfileR30) }),
+	ProfileMid: sync.OnceValues(func() (map[string]Answer, error) { return readAnswers(ProfileMid) }),
+	ProfileNew: sync.OnceValues(func() (map[string]Answer, error) {
+		all, err := readAnswers(ProfileMid)
 		if err != nil {
 			return nil, err
 		}
-		young, err := readAnswers(profile)
+		young, err := readAnswers(ProfileNew)
 		maps.Copy(all, young)
 		maps.DeleteFunc(all, func(_ string, answer Answer) bool { return answer.Status == 0 })
 		return all, err
-	}
-	return readAnswers(profile)
+	}),
 }
 
 func readAnswers(profile Profile) (map[string]Answer, error) {
@@ -149,3 +156,17 @@ func readAnswers(profile Profile) (map[string]Answer, error) {
 	}
 	return all, err
 }
+
+// Statement is a statement of the contract, with the questions that show it or the reason why none
+// does.
+type Statement struct {
+	Section string `json:"section"`
+	// Begins is how the statement begins on the contract's page.
+	Begins string `json:"begins"`
+	// Questions are names; "*" stands for any part of one.
+	Questions []string `json:"questions,omitempty"`
+	Reason    string   `json:"reason,omitempty"`
+}
+
+// Statements are those of the sections that the operator relies on, in the contract's order.
+func Statements() ([]Statement, error) { return readLines[Statement]("statements.jsonl") }

@@ -318,7 +318,7 @@ func (a *asking) sendStep(ctx context.Context, token, text string) error {
 	return nil
 }
 
-// advance moves the server's clock. The standing tokens are short-lived and made anew when needed.
+// advance moves the server's clock. The standing tokens are short-lived: they are minted again when needed.
 func (a *asking) advance(ctx context.Context, text string) error {
 	d, err := time.ParseDuration(text)
 	if err != nil {
