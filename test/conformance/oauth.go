@@ -16,9 +16,9 @@ import (
 )
 
 // Placeholders of the OAuth2 provider. Clients are main and other (static, made by an owner), own
-// (another static one in each question), two (with two redirect URIs), listed (with
-// coder:workspaces.access as its allow-list), reg and pub (registered by themselves; pub is public),
-// and ownreg (another registered one in each question).
+// (another static one in each question), listed (with coder:workspaces.access as its allow-list), and
+// those that register themselves: reg, pub (public), two (with two redirect URIs), ownreg (another one
+// in each question).
 //
 //	${client A} ${secret A} ${callback A} ${registration A}   what a client has
 //	${authorize A [change ...]}        the query of an authorization request
@@ -33,6 +33,8 @@ import (
 const (
 	verifier    = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"
 	grantOfCode = "authorization_code"
+	// secondCallback is the other redirect URI of the client two.
+	secondCallback = "http://localhost:9999/other"
 )
 
 // oauthClient is a client of the provider.
@@ -218,7 +220,7 @@ func (a *asking) oauthClient(ctx context.Context, name string) (*oauthClient, er
 	var app *oauthClient
 	var err error
 	switch name {
-	case "reg", "pub", "ownreg":
+	case "reg", "pub", "two", "ownreg":
 		app, err = a.registerClient(ctx, name, callback)
 	default:
 		app, err = a.createClient(ctx, key, callback)
@@ -238,11 +240,8 @@ func (r *run) createClient(ctx context.Context, key, callback string) (*oauthCli
 	const apps = "/api/v2/oauth2-provider/apps"
 	var app struct{ ID string }
 	body := fmt.Sprintf(`{"name":%q,"callback_url":%q}`, r.prefix+"-"+key, callback)
-	switch key {
-	case "listed":
+	if key == "listed" {
 		body = fmt.Sprintf(`{"name":%q,"redirect_uris":[%q],"scope":"coder:workspaces.access"}`, r.prefix+"-"+key, callback)
-	case "two":
-		body = fmt.Sprintf(`{"name":%q,"redirect_uris":[%q,%q]}`, r.prefix+"-"+key, callback, callback+"2")
 	}
 	create := request{method: http.MethodPost, path: apps, body: body}
 	if err := r.call(ctx, r.callerToken, create, &app); err != nil {
@@ -272,8 +271,11 @@ func (r *run) registerClient(ctx context.Context, name, callback string) (*oauth
 		return nil, errUnavailable(needs["registration"])
 	}
 	body := map[string]any{"redirect_uris": []string{callback}, "client_name": r.prefix + "-" + name}
-	if name == "pub" {
+	switch name {
+	case "pub":
 		body["token_endpoint_auth_method"] = "none"
+	case "two":
+		body["redirect_uris"] = []string{callback, secondCallback}
 	}
 	text, err := json.Marshal(body)
 	if err != nil {

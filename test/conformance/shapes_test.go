@@ -19,7 +19,7 @@ func TestShapes(t *testing.T) {
 		found     string // "" is none
 	}{
 		"same":                   {`{"message":"<text: not found>"}`, `{"message":"It was Not Found."}`, true, ""},
-		"fragment":               {`{"message":"<text: not found>"}`, `{"message":"absent"}`, true, `message does not say "not found"`},
+		"fragment":               {`{"message":"<text: not found>"}`, `{"message":"gone"}`, true, `does not say "not found"`},
 		"two fragments":          {`{"d":"<text: a; b>"}`, `{"d":"a"}`, true, `d does not say "b"`},
 		"empty text":             {`{"message":"<text>"}`, `{"message":""}`, true, "message is a text instead of <text>"},
 		"missing field":          {`{"a":"<any>"}`, `{}`, false, "a is missing"},
@@ -27,7 +27,7 @@ func TestShapes(t *testing.T) {
 		"optional field's type":  {`{"a?":"<string>"}`, `{"a":1}`, true, "a is a number"},
 		"new field":              {`{}`, `{"a":1}`, false, ""},
 		"new field, strict":      {`{}`, `{"a":1}`, true, "a is not in the recorded answer"},
-		"word":                   {`{"error":"invalid_grant"}`, `{"error":"invalid_client"}`, true, `error is "invalid_client"`},
+		"word":                   {`{"e":"invalid_grant"}`, `{"e":"invalid_client"}`, true, `e is "invalid_client"`},
 		"word of another type":   {`{"error":"invalid_grant"}`, `{"error":null}`, true, "error is null"},
 		"number":                 {`{"n":86400}`, `{"n":0}`, true, "n is a number instead of 86400"},
 		"equal number":           {`{"n":86400}`, `{"n":86400}`, true, ""},
@@ -44,7 +44,7 @@ func TestShapes(t *testing.T) {
 		"uuid":                   {`{"id":"<uuid>"}`, `{"id":"x"}`, true, "id is a text instead of <uuid>"},
 		"a secret is not shown":  {`{"id":"<uuid>"}`, `{"id":"` + key + `"}`, true, "id is <api key> instead of <uuid>"},
 		"time":                   {`{"t":"<time>"}`, `{"t":"2026-02-20T10:00:00.1Z"}`, true, ""},
-		"year":                   {`{"t":"<time 1970>"}`, `{"t":"0001-01-01T00:00:00Z"}`, true, "t is a text instead of <time 1970>"},
+		"year":                   {`{"t":"<time 1970>"}`, `{"t":"0001-01-01T00:00:00Z"}`, true, "instead of <time 1970>"},
 		"url":                    {`{"u":"<url>/oauth2/tokens"}`, `{"u":"https://c.example/oauth2/tokens"}`, true, ""},
 		"url's path":             {`{"u":"<url>/oauth2/tokens"}`, `{"u":"https://c.example/x"}`, true, "u is a text"},
 		"bool":                   {`{"b":"<bool>"}`, `{"b":false}`, true, ""},
