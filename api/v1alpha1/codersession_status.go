@@ -64,6 +64,12 @@ type CoderSessionStatus struct {
 	// creation counts.
 	// +optional
 	LastActivityTime *metav1.Time `json:"lastActivityTime,omitempty"`
+	// ObservedRenewAt is the value of the annotation credentials.coder.com/renew-requested-at that this
+	// status is about. If it is not that of lastHandledRenewAt, Ready says why the request could not be
+	// served yet. Absent: there was none.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	ObservedRenewAt string `json:"observedRenewAt,omitempty"`
 	// LastHandledRenewAt is the value of the annotation credentials.coder.com/renew-requested-at that
 	// was last acted upon. Absent: none was.
 	// +kubebuilder:validation:MaxLength=64

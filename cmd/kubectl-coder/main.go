@@ -31,6 +31,13 @@ func main() {
 	os.Exit(cli.Execute(ctx, cli.Environment{
 		Out: os.Stdout, Err: os.Stderr, Clock: clock.RealClock{}, Open: browser.OpenURL, Version: version,
 		Terminal: printers.IsTerminal(os.Stdout),
+		Piped:    isPipe(os.Stdout) && printers.IsTerminal(os.Stderr),
 		Colours:  printers.AllowsColorOutput(os.Stdout), // false if NO_COLOR is set
 	}, os.Args[1:]))
+}
+
+// isPipe reports whether a file is a pipe, such as that of a command substitution.
+func isPipe(file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeNamedPipe != 0
 }

@@ -5,7 +5,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -59,11 +58,7 @@ func withRedirectURI(u *url.URL, redirect string) *url.URL {
 }
 
 // loopbackURI is the redirect URI of the operator's callback, forwarded to a port of this machine.
-// The server accepts any port of a loopback redirect URI (RFC 8252, section 7.3; contract C.4), and
-// the operator takes the port from the Host header of the request.
-func loopbackURI(port int) string {
-	return "http://" + net.JoinHostPort("localhost", strconv.Itoa(port)) + grant.CallbackPath
-}
+func loopbackURI(port int) string { return grant.ForwardedRedirectURI(port) }
 
 // loopbackPort is the port of the registered loopback redirect URI. It is forwarded unless it is
 // taken.

@@ -89,7 +89,7 @@ func TestSummarySaysWhatIsKnown(t *testing.T) {
 			},
 			want: []string{
 				"  User:     ada", "  Secret:   builds/ci-coder", "  Expires:  2026-03-01T11:59:00Z (60s ago)",
-				"  Renewed:  2026-03-01T12:01:30Z (in 90s)",
+				"  Renewal:  2026-03-01T12:01:30Z (in 90s)",
 			},
 		},
 	} {
@@ -97,5 +97,27 @@ func TestSummarySaysWhatIsKnown(t *testing.T) {
 		if diff := cmp.Diff(test.want, sessionDetails(s, now)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+func TestDurationsAreReadable(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		30 * time.Second: "30s", 10 * time.Minute: "10m", 59 * time.Minute: "59m", time.Hour: "1h",
+		90 * time.Minute: "1h30m", 179 * time.Minute: "2h59m", 3 * time.Hour: "3h", 26 * time.Hour: "26h",
+		120 * time.Hour: "5d",
+	} {
+		if got := formatDuration(d); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestAServiceAccountIsShownAsOne(t *testing.T) {
+	t.Parallel()
+	s := &v1alpha1.CoderSession{}
+	s.Status.User = &v1alpha1.SessionUser{Username: "ci-bot", ServiceAccount: true}
+	if got := sessionCells(s, assessedAt)[0]; got != "ci-bot (service account)" {
+		t.Errorf("the user is shown as %q", got)
 	}
 }

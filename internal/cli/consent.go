@@ -45,6 +45,7 @@ type consent struct {
 	opened        int
 	port          int // the forwarded local port; zero: none yet
 	loopbackNoted bool
+	loginPort     loginPort
 }
 
 func newConsent(c *connector, cluster *cluster, name string, options loginOptions) *consent {
@@ -62,6 +63,7 @@ func newConsent(c *connector, cluster *cluster, name string, options loginOption
 func (l *consent) run(ctx context.Context) error {
 	ctx, cancel := l.withTimeout(ctx, l.options.timeout)
 	defer cancel()
+	defer l.endLogin(ctx)
 	f := newFollower(l.connector, l.cluster, sessionKind, l.name, l.handleSession)
 	err := f.run(ctx)
 	if errors.Is(err, errTimedOut) {
@@ -129,7 +131,7 @@ func (l *consent) offerURL(ctx context.Context, s *v1alpha1.CoderSession) error 
 		return nil
 	}
 	u, err := l.urlToOpen(ctx, s)
-	if err != nil {
+	if err != nil || u == "" {
 		return err
 	}
 	expired := l.shown != nil && replacesExpired(l.shown, next)
@@ -142,14 +144,17 @@ func (l *consent) offerURL(ctx context.Context, s *v1alpha1.CoderSession) error 
 	return nil
 }
 
-// urlToOpen is the session's authorization URL, redirected to the forwarded port with
-// --port-forward.
+// urlToOpen is the session's authorization URL; with --port-forward, the one that returns to the
+// forwarded port. Empty: the operator has yet to make it.
 func (l *consent) urlToOpen(ctx context.Context, s *v1alpha1.CoderSession) (string, error) {
 	u, err := authorizationURL(s.Status.Authorization.URL)
 	if err != nil {
 		return "", newExitError(ExitBlocked, "session %s: %w", fullName(s), err)
 	}
 	if !l.options.portForward {
+		if l.clearFormerLogin(ctx, s) {
+			return "", nil
+		}
 		if place, local := loopbackOrigin(u); local && !l.loopbackNoted {
 			l.loopbackNoted = true
 			l.out.printErrf("After the consent Coder sends the browser to %s on this machine. Unless something there "+
@@ -162,7 +167,10 @@ func (l *consent) urlToOpen(ctx context.Context, s *v1alpha1.CoderSession) (stri
 			return "", err
 		}
 	}
-	return withRedirectURI(u, loopbackURI(l.port)).String(), nil
+	if u, err = l.forwardedURL(ctx, s, u); err != nil || u == nil {
+		return "", err
+	}
+	return u.String(), nil
 }
 
 // replacesExpired reports whether an authorization replaced one that expired unused. Both times

@@ -5,6 +5,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,7 +21,9 @@ import (
 const envHelp = `Print what a shell needs to try the Coder CLI with a session: CODER_URL and CODER_SESSION_TOKEN, or
 a line that unsets the latter where the session has no token.
 
-This shows the credential. It is therefore printed to a terminal only, unless you write --force.
+This shows the credential. It is therefore printed to a terminal only, or to what a person at a
+terminal has read it, such as eval "$(kubectl coder env SESSION)". For files, and in jobs, write
+--force.
 What else the server may want, headers and a client certificate, is not covered: it is named on
 standard error.
 
@@ -29,13 +32,14 @@ the session: print it again then. Programs mount the Secret instead.
 
 Exit codes:
   0    it is printed
-  1    standard output is no terminal and --force is missing, or something unexpected happened
+  1    standard output is a file or that of a job and --force is missing, or something unexpected
+       happened
   2    the session has no credential
   4    the session or its Secret was not found, or the API server cannot be reached or does not
        allow it`
 
 const envExamples = `  # Use a session in this shell
-  eval "$(kubectl coder env ci -n builds --force)"
+  eval "$(kubectl coder env ci -n builds)"
   coder list`
 
 // newEnv returns the env command.
@@ -50,9 +54,9 @@ func newEnv(c *connector) *cobra.Command {
 		ValidArgsFunction: completeOne(c, sessionKind, completionOfSession),
 		Args:              requireOneName("session"),
 		RunE: func(command *cobra.Command, args []string) error {
-			if !c.env.Terminal && !force {
-				return newExitError(ExitFailed, "standard output is no terminal, and a credential does not belong "+
-					"into files or logs: write --force if you mean it")
+			if !c.env.Terminal && !c.env.Piped && !force {
+				return newExitError(ExitFailed, "standard output is a file or that of a job, and a credential does not "+
+					"belong into files or logs: write --force if you mean it")
 			}
 			cluster, err := c.connect()
 			if err != nil {
@@ -61,7 +65,7 @@ func newEnv(c *connector) *cobra.Command {
 			return c.printEnv(command.Context(), cluster, args[0])
 		},
 	}
-	command.Flags().BoolVar(&force, "force", false, "print it even where standard output is no terminal")
+	command.Flags().BoolVar(&force, "force", false, "print it even into a file or the log of a job")
 	return command
 }
 
@@ -135,7 +139,8 @@ func isPrintable(value []byte) bool {
 }
 
 // uncoveredSettings returns a line for each setting that the server may require and that the
-// variables do not cover, as far as it is known (B92).
+// variables do not cover, and for what the Coder CLI cannot do with the token, as far as it is known
+// (B92).
 func (c *connector) uncoveredSettings(
 	ctx context.Context, cluster *cluster, session *v1alpha1.CoderSession, secret *corev1.Secret,
 ) []string {
@@ -144,14 +149,18 @@ func (c *connector) uncoveredSettings(
 	if has("headers") {
 		lines = append(lines, "Not covered: the headers that the server wants. Write key headers of Secret "+
 			fullName(secret)+
-			" to a file that only you can read, and set CODER_HEADER_COMMAND='cat FILE'.")
+			" to a file that only you can read, and set CODER_HEADER_COMMAND='cat FILE'. The CLI runs it once for each "+
+			"command.")
 	}
 	certificate := has(corev1.TLSCertKey)
 	if certificate || has("ca.crt") {
 		lines = append(lines, "Not covered: the client certificate or CA. Write keys tls.crt, tls.key and ca.crt of "+
 			"Secret "+fullName(secret)+
 			" to files that only you can read, and set CODER_CLIENT_TLS_CERT_FILE, CODER_CLIENT_TLS_KEY_FILE and "+
-			"CODER_CLIENT_TLS_CA_FILE.")
+			"CODER_CLIENT_TLS_CA_FILE. Coder CLIs before 2.33 ignore these variables without a word.")
+	}
+	if line := scopedTokenLine(session); line != "" {
+		lines = append(lines, line)
 	}
 	deployment := &v1alpha1.CoderDeployment{}
 	key := session.DeploymentKey()
@@ -164,4 +173,16 @@ func (c *connector) uncoveredSettings(
 			"its secret.includeClientCertificate.")
 	}
 	return lines
+}
+
+// scopedTokenLine says which commands of the Coder CLI fail because the scopes of the token do not let
+// it read its own user. Empty: they do, or its scopes are not known.
+func scopedTokenLine(session *v1alpha1.CoderSession) string {
+	token := session.Status.Token
+	reads := func(scope string) bool { return slices.Contains([]string{"coder:all", "user:read", "user:*"}, scope) }
+	if token == nil || len(token.Scopes) == 0 || slices.ContainsFunc(token.Scopes, reads) {
+		return ""
+	}
+	return "The token has the scopes " + strings.Join(token.Scopes, ", ") + ": coder whoami and coder login fail, " +
+		"because they need user:read (servers from 2.32)."
 }

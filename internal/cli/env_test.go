@@ -71,6 +71,36 @@ func TestEnvIsForTerminals(t *testing.T) {
 	r = w.coderOn(func(e *cli.Environment) { e.Terminal = true }, "env", "ci")
 	r.waitForExit(cli.ExitOK)
 	r.waitForText(r.out, sentinel)
+	// eval "$(kubectl coder env ci)", typed by a person
+	r = w.coderOn(func(e *cli.Environment) { e.Piped = true }, "env", "ci")
+	r.waitForExit(cli.ExitOK)
+	r.waitForText(r.out, sentinel)
+}
+
+// What the Coder CLI cannot do with the token is said where the session tells.
+func TestEnvSaysWhatAScopedTokenCannotDo(t *testing.T) {
+	const said = "coder whoami and coder login fail"
+	for name, test := range map[string]struct {
+		scopes []string
+		says   bool
+	}{
+		"not known":     {nil, false},
+		"everything":    {[]string{"coder:all"}, false},
+		"narrow":        {[]string{"coder:workspaces.access"}, true},
+		"with its user": {[]string{"coder:workspaces.access", "user:read"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newPluginEnv(t)
+			w.createObjects(newDeployment(w.namespace, "prod"))
+			w.createGenerated("ci", "CODER_URL", "https://prod.example.com", "CODER_SESSION_TOKEN", sentinel)
+			w.reportStatus("ci", withReady, func(s *v1alpha1.CoderSession) { s.Status.Token.Scopes = test.scopes })
+			r := w.coder("env", "ci", "--force")
+			r.waitForExit(cli.ExitOK)
+			if got := strings.Contains(r.err.String(), said); got != test.says {
+				t.Errorf("it says %q", r.err)
+			}
+		})
+	}
 }
 
 // B92
@@ -87,6 +117,7 @@ func TestEnvSaysWhatItDoesNotCover(t *testing.T) {
 	}
 	r.waitForText(r.err, "Not covered: the headers")
 	r.waitForText(r.err, "Not covered: the client certificate or CA")
+	r.waitForText(r.err, "Coder CLIs before 2.33 ignore these variables")
 	if strings.Contains(r.err.String(), sentinel) || strings.Contains(r.err.String(), "includeClientCertificate") {
 		t.Error("it says too much")
 	}

@@ -8,13 +8,16 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Environment is what the plugin needs from its process. All fields but Terminal and Colours are
-// required.
+// Environment is what the plugin needs from its process. All fields but Terminal, Colours and
+// Piped are required.
 type Environment struct {
 	// Out is for scripts, Err for people.
 	Out, Err io.Writer
 	// Terminal says that Out is a terminal, Colours that it supports colours.
 	Terminal, Colours bool
+	// Piped says that Out is a pipe, and Err a terminal: a person has another program, or a shell, read
+	// the output.
+	Piped bool
 	// Clock is used for times and timeouts.
 	Clock clock.WithDelayedExecution
 	// Open opens a URL in the person's browser. It may block for as long as the browser runs.

@@ -51,6 +51,32 @@ func (r *run) printedRedirect() *url.URL {
 	return redirect
 }
 
+// forwardedURL is an authorization URL that returns to a port of this machine.
+func forwardedURL(port int) string {
+	const public = "https%3A%2F%2Fcallback.example.com%2Foauth%2Fcallback"
+	return strings.Replace(consentURL, public, url.QueryEscape(fmt.Sprintf("http://localhost:%d/oauth/callback", port)), 1)
+}
+
+// loginPort is the port that the plugin has the operator make a URL for; zero: none.
+func (w *pluginEnv) loginPort(name string) int {
+	s := &v1alpha1.CoderSession{}
+	if err := w.cluster.Client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, s); err != nil {
+		return 0
+	}
+	return s.LoginPort()
+}
+
+// answerLogin plays the operator: it waits for the forwarded port and makes a URL that returns there.
+func (r *run) answerLogin(state string, made time.Duration) {
+	r.t.Helper()
+	port := 0
+	r.waitUntil("the operator is asked for a URL", func() bool {
+		port = r.loginPort("ci")
+		return port != 0
+	})
+	r.reportStatus("ci", awaitingConsent(), asksConsent(forwardedURL(port)+state, made))
+}
+
 // comesBack requests the redirect URI as a browser does, and returns the answer.
 func (r *run) comesBack() (string, error) {
 	u := r.printedRedirect()
@@ -101,6 +127,7 @@ func TestAPortForwardLeadsToTheOperator(t *testing.T) {
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"1", 0))
 	r := w.loginForwarding()
+	r.answerLogin("1", 0)
 	r.waitForText(r.out, "state=1\n")
 	redirect := r.printedRedirect()
 	if redirect.Scheme != "http" || redirect.Hostname() != "localhost" || redirect.Path != "/oauth/callback" {
@@ -122,13 +149,16 @@ func TestAPortForwardLeadsToTheOperator(t *testing.T) {
 		t.Errorf("asked for %s, port %s", paths, ports)
 	}
 	// A second URL uses the same port.
-	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"2", time.Second))
+	r.answerLogin("2", time.Second)
 	r.waitForText(r.out, "state=2\n")
 	if second := r.printedRedirect(); *second != *redirect {
 		t.Errorf("the second URL sends the browser to %s", second)
 	}
 	w.reportStatus("ci", withReady)
 	r.waitForExit(cli.ExitOK)
+	if port := w.loginPort("ci"); port != 0 {
+		t.Errorf("after the login, the session still asks for port %d", port)
+	}
 	r.waitUntil("the port is given back", func() bool {
 		_, err := r.comesBack()
 		return err != nil
@@ -151,6 +181,7 @@ func TestAnotherPortIsForwardedWhereTheUsualIsTaken(t *testing.T) {
 	} // otherwise another process has it, which also makes it taken
 
 	r := w.loginForwarding("--callback-port", "9999")
+	r.answerLogin("1", 0)
 	r.waitForText(r.out, consentURL[:20])
 	r.waitForText(r.err, "Port 17965 of this machine is taken; another one is forwarded.")
 	if _, err := r.comesBack(); err != nil || r.printedRedirect().Port() == "17965" {
@@ -169,6 +200,7 @@ func TestALostPortForwardIsRestartedOnTheSamePort(t *testing.T) {
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL, 24*time.Hour))
 	r := w.loginForwarding()
+	r.answerLogin("1", 24*time.Hour)
 	r.waitForText(r.out, consentURL[:20])
 	w.deletePod("old")
 	kubelet.dropForwards()
@@ -250,6 +282,7 @@ func TestErrorsBehindThePortAreReported(t *testing.T) {
 	w.createSession("ci", nil)
 	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL, 0))
 	r := w.loginForwarding()
+	r.answerLogin("1", 0)
 	r.waitForText(r.out, consentURL[:20])
 	if _, err := r.comesBack(); err == nil {
 		t.Error("a port is forwarded")
@@ -293,6 +326,9 @@ func TestAPortForwardFallsBackToSPDY(t *testing.T) {
 		case strings.HasSuffix(r.URL.Path, "/pods"):
 			answer(rw, corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"},
 				Items: []corev1.Pod{pod}})
+		case r.Method == http.MethodPatch:
+			rw.WriteHeader(http.StatusForbidden)
+			answer(rw, metav1.Status{Status: "Failure", Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden})
 		case r.URL.Query().Get("watch") != "":
 			rw.(http.Flusher).Flush()
 			<-r.Context().Done()
@@ -318,6 +354,38 @@ func TestAPortForwardFallsBackToSPDY(t *testing.T) {
 		sockets.Load() == 0 {
 		t.Errorf("asked for %s, port %s, after %d WebSockets", paths, ports, sockets.Load())
 	}
+	r.waitForText(r.err, "Coder servers before 2.38 will refuse the URL") // it may not patch the session
 	r.interrupt()
 	r.waitForExit(cli.ExitInterrupted)
+}
+
+// B124. What a login that was cut off has left is removed by the next one, and by Ctrl-C.
+func TestALoginThatWasCutOffLeavesNothing(t *testing.T) {
+	w := newPluginEnv(t).reserveUsualPort()
+	_, node := w.createNode(startCallbackServer(t))
+	w.createPod("operator", node)
+	w.createSession("ci", nil)
+	w.changeSession("ci", false, func(s *v1alpha1.CoderSession) {
+		s.Annotations = map[string]string{v1alpha1.AnnotationLoginPort: "40001"}
+	})
+	w.reportStatus("ci", awaitingConsent(), asksConsent(forwardedURL(40001)+"1", 0))
+	r := w.coder("login", "ci", "--timeout", "0")
+	r.waitForText(r.err, "Waiting for a new URL")
+	r.waitUntil("it is removed", func() bool { return w.loginPort("ci") == 0 })
+	w.reportStatus("ci", awaitingConsent(), asksConsent(consentURL+"2", time.Second))
+	r.waitForText(r.out, "state=2\n")
+	if strings.Contains(r.out.String(), "state=1") {
+		t.Error("the URL for the former login was printed")
+	}
+	r.interrupt()
+	r.waitForExit(cli.ExitInterrupted)
+
+	r = w.loginForwarding()
+	r.answerLogin("3", 2*time.Second)
+	r.waitForText(r.out, "state=3\n")
+	r.interrupt()
+	r.waitForExit(cli.ExitInterrupted)
+	if port := w.loginPort("ci"); port != 0 {
+		t.Errorf("after Ctrl-C, the session still asks for port %d", port)
+	}
 }

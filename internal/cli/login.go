@@ -28,10 +28,11 @@ who consents.
 
 After the consent Coder sends the browser to the operator. Where the operator has no address that
 browsers reach, use --port-forward: it forwards a port of this machine to the operator's pod for as
-long as the command runs. You need the rights to list pods and to create pods/portforward in the
-operator's namespace for that. If the deployment has an OAuth client of its own
-(oauth.clientSecretName), that client must have http://localhost:17965/oauth/callback among its
-redirect URIs.
+long as the command runs, and has the operator make a URL that returns there (annotation
+credentials.coder.com/login-port of the session). You need the rights to list pods and to create
+pods/portforward in the operator's namespace for that, and to patch the session. If the deployment
+has an OAuth client of its own (oauth.clientSecretName), that client must have
+http://localhost:17965/oauth/callback among its redirect URIs, before Coder 2.38 as the first.
 
 Exit codes:
   0    the session is ready

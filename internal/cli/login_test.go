@@ -44,7 +44,7 @@ Session NS/ci is ready.
   User:     ada
   Secret:   NS/ci
   Expires:  2026-03-02T12:00:00Z (in 24h)
-  Renewed:  2026-03-02T04:00:00Z (in 16h)
+  Renewal:  2026-03-02T04:00:00Z (in 16h)
 `, "NS", w.namespace)
 	if diff := cmp.Diff(want, r.err.String()); diff != "" {
 		t.Errorf("standard error (-want +got):\n%s", diff)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -114,6 +116,26 @@ session NS/coder-env-session created
 	}
 	if diff := cmp.Diff(before, w.secretVersions()); diff != "" {
 		t.Errorf("Secrets changed (-before +after):\n%s", diff)
+	}
+}
+
+// B29. Of several deployments of one server, one that works is used.
+func TestMigratePrefersADeploymentThatIsReady(t *testing.T) {
+	w := newPluginEnv(t)
+	w.createSecret("coder", "url", "https://coder.example.com", "session", sentinel)
+	same := func(d *v1alpha1.CoderDeployment) { d.Spec.URL = "https://coder.example.com" }
+	refused := func(d *v1alpha1.CoderDeployment) {
+		meta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonUnauthorized,
+		})
+	}
+	w.createObjects(newDeployment(w.namespace, "a-refused", same, refused), newDeployment(w.namespace, "b-ready", same),
+		newDeployment(w.namespace, "c-refused", same, refused))
+	r := w.coder("migrate", "--apply")
+	r.waitForExit(cli.ExitOK)
+	s := &v1alpha1.CoderSession{}
+	if !w.objectExists("coder-session", s) || s.Spec.DeploymentRef.Name != "b-ready" {
+		t.Errorf("the session uses deployment %q", s.Spec.DeploymentRef.Name)
 	}
 }
 

@@ -201,18 +201,24 @@ func (m *migration) planExistingSession(f flatSecret, session *v1alpha1.CoderSes
 	return next, nil
 }
 
-// deploymentFor returns a deployment for the server in the Secret's namespace, and true if it does
+// deploymentFor returns a deployment for the server in the Secret's namespace, preferably one that is
+// Ready, and true if it does
 // not exist yet.
 func (m *migration) deploymentFor(f flatSecret) (*v1alpha1.CoderDeployment, bool) {
+	var found *v1alpha1.CoderDeployment
 	taken := map[string]bool{}
 	for _, d := range m.deployments {
 		if d.Namespace != f.secret.Namespace {
 			continue
 		}
 		taken[d.Name] = true
-		if isForServer(d, f.server) && d.DeletionTimestamp.IsZero() {
-			return d, false
+		usable := isForServer(d, f.server) && d.DeletionTimestamp.IsZero()
+		if usable && (found == nil || isDeploymentReady(d) && !isDeploymentReady(found)) {
+			found = d
 		}
+	}
+	if found != nil {
+		return found, false
 	}
 	base, name := deploymentName(f.server), deploymentName(f.server)
 	for n := 2; taken[name]; n++ {

@@ -22,7 +22,8 @@ You need the right to patch the session. When the command ends, the request stan
 Exit codes:
   0    the new credential is published, and the session is ready
   1    the command line is wrong, or something unexpected happened
-  2    the session did not get ready, or a request is useless: it waits for a consent, or is Paused,
+  2    the credential is refused (Suspended, ConfigInvalid), the session did not get ready, or a
+       request is useless: it waits for a consent, or is Paused,
        AccessDenied, SecretConflict, WorkspaceStopped or WorkspaceUnknown
   3    there was no outcome within --timeout
   4    the session was not found, or the API server cannot be reached or does not allow it
@@ -49,7 +50,7 @@ func newRenew(c *connector) *cobra.Command {
 		progress: func(s *v1alpha1.CoderSession) ([]metav1.Condition, string) {
 			return s.Status.Conditions, s.Status.LastHandledRenewAt
 		},
-		blocker: renewBlocker, describeStatus: describeSessionStatus,
+		blocker: renewBlocker, refusal: renewRefusal, describeStatus: describeSessionStatus,
 	}, c.reportRenewed)
 }
 
@@ -65,6 +66,20 @@ func renewBlocker(s *v1alpha1.CoderSession) string {
 		return "is " + ready.Reason + ": run kubectl coder login -n " + s.Namespace + " " + s.Name
 	case v1alpha1.ReasonPaused, v1alpha1.ReasonAccessDenied, v1alpha1.ReasonSecretConflict,
 		v1alpha1.ReasonWorkspaceStopped, v1alpha1.ReasonWorkspaceUnknown:
+		return describeSessionStatus(s)
+	}
+	return ""
+}
+
+// renewRefusal says why the server, or the spec, refuses another credential, once the operator has
+// tried for the request.
+func renewRefusal(s *v1alpha1.CoderSession, isAnswer func(observed string) bool) string {
+	ready := readyCondition(s)
+	if ready == nil || ready.Status == metav1.ConditionTrue || !isAnswer(s.Status.ObservedRenewAt) {
+		return ""
+	}
+	switch ready.Reason {
+	case v1alpha1.ReasonSuspended, v1alpha1.ReasonConfigInvalid:
 		return describeSessionStatus(s)
 	}
 	return ""

@@ -44,6 +44,9 @@ type request[T client.Object] struct {
 	progress func(T) (conditions []metav1.Condition, handled string)
 	// blocker says why a request is useless in the object's current state. Empty: it is not.
 	blocker func(T) string
+	// refusal says why the object's status is the answer to the request that was made at that time, and
+	// refuses it. Empty: it is none; nil: there is no such answer.
+	refusal func(object T, isAnswer func(observed string) bool) string
 	// describeStatus describes the object's status as the rest of a sentence after its name.
 	describeStatus func(T) string
 
@@ -109,6 +112,12 @@ func (r *request[T]) handleObject(ctx context.Context, object T) (bool, error) {
 	if r.requestTime != "" && r.isAnsweredBy(handled) {
 		return true, nil
 	}
+	if r.requestTime != "" && r.refusal != nil {
+		if why := r.refusal(object, r.isAnsweredBy); why != "" {
+			return false, newExitError(ExitBlocked, "%s %s %s. The request stands: the operator acts on it when it can",
+				r.kind.noun, fullName(object), why)
+		}
+	}
 	if why := r.blocker(object); why != "" {
 		return false, newExitError(ExitBlocked, "%s %s %s", r.kind.noun, fullName(object), why)
 	}
@@ -139,8 +148,8 @@ func (r *request[T]) annotate(ctx context.Context, object T) error {
 
 // isAnsweredBy reports whether the handled request is this one or a later one, which replaced it.
 func (r *request[T]) isAnsweredBy(handled string) bool {
-	if handled == r.requestTime {
-		return true
+	if handled == "" || handled == r.requestTime {
+		return handled != ""
 	}
 	at, err := time.Parse(time.RFC3339Nano, handled)
 	ours, _ := time.Parse(time.RFC3339Nano, r.requestTime)

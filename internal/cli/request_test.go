@@ -71,7 +71,7 @@ func TestRenewAsksAndWaitsForTheNewCredential(t *testing.T) {
   User:     ada
   Secret:   NS/ci
   Expires:  2026-03-02T12:00:00Z (in 24h)
-  Renewed:  2026-03-02T04:00:00Z (in 16h)
+  Renewal:  2026-03-02T04:00:00Z (in 16h)
 `, "NS", w.namespace)
 	if diff := cmp.Diff(want, r.out.String()); diff != "" {
 		t.Errorf("standard output (-want +got):\n%s", diff)
@@ -123,6 +123,7 @@ func TestRenewDoesNotAskWhereItIsOfNoUse(t *testing.T) {
 		v1alpha1.ReasonAccessDenied:             ": why it is so",
 		v1alpha1.ReasonSecretConflict:           ": why it is so",
 		v1alpha1.ReasonWorkspaceStopped:         ": why it is so",
+		v1alpha1.ReasonWorkspaceUnknown:         ": why it is so",
 	} {
 		t.Run(reason, func(t *testing.T) {
 			w := newPluginEnv(t)
@@ -139,6 +140,27 @@ func TestRenewDoesNotAskWhereItIsOfNoUse(t *testing.T) {
 			if s.RenewalRequest() != "" {
 				t.Error("it has asked")
 			}
+		})
+	}
+}
+
+// What is refused ends the command as soon as the operator has tried for the request, and not before.
+func TestRenewEndsWithTheRefusal(t *testing.T) {
+	observed := func(value string) report {
+		return func(s *v1alpha1.CoderSession) { s.Status.ObservedRenewAt = value }
+	}
+	for _, reason := range []string{v1alpha1.ReasonSuspended, v1alpha1.ReasonConfigInvalid} {
+		t.Run(reason, func(t *testing.T) {
+			w := newPluginEnv(t)
+			w.createObjects(mintedSession(w.namespace, "ci", "", "prod", isNot(reason, "as before"),
+				observed("2026-02-01T12:00:00Z")))
+			r := w.coder("renew", "ci")
+			r.waitForRequest("ci")
+			w.reportStatus("ci", isNot(v1alpha1.ReasonAwaitingDeployment, "no answer"), observed(asked))
+			r.waitForText(r.err, "AwaitingDeployment") // that may pass
+			w.reportStatus("ci", isNot(reason, "the server says no"), observed(asked))
+			r.waitForExit(cli.ExitBlocked)
+			r.waitForText(r.err, "error: session "+w.namespace+"/ci is "+reason+": the server says no. The request stands")
 		})
 	}
 }

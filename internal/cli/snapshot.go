@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -58,6 +60,23 @@ func (c *cluster) fetch(ctx context.Context, own string) (*scope, *clusterSnapsh
 		return s, snapshot, nil
 	}
 	return s, snapshot, c.fetchReferenced(ctx, s, snapshot)
+}
+
+// requireNamespace returns an error if nothing was found because the namespace does not exist. It is
+// asked only then; without the right to read namespaces it counts as existing.
+func (c *cluster) requireNamespace(ctx context.Context, own string, snapshot *clusterSnapshot) error {
+	inOwn := func(key types.NamespacedName) bool { return key.Namespace == own }
+	if own == "" || slices.ContainsFunc(slices.Collect(maps.Keys(snapshot.sessions)), inOwn) ||
+		slices.ContainsFunc(slices.Collect(maps.Keys(snapshot.deployments)), inOwn) {
+		return nil
+	}
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := c.client.Get(ctx, types.NamespacedName{Name: own}, namespace); apierrors.IsNotFound(err) {
+		return newExitError(ExitIncomplete, "namespace %q does not exist: name another one with -n, or look everywhere "+
+			"with -A", own)
+	}
+	return nil
 }
 
 // listVisible lists a kind in all namespaces, or in the own namespace if the caller may not. It

@@ -124,6 +124,9 @@ func (c *connector) showStatus(ctx context.Context, o statusOptions) error {
 	for _, note := range s.notes {
 		c.out.printErrf("%s", note)
 	}
+	if err := cluster.requireNamespace(ctx, own, snapshot); err != nil {
+		return err
+	}
 	if o.watch {
 		return (&statusWatch{connector: c, options: o, cluster: cluster, scope: s, snapshot: snapshot}).run(ctx)
 	}

@@ -40,8 +40,8 @@ func (w *pluginEnv) createMixedStates(builds, coder, other string) {
 			"a person has to consent: open status.authorization.url in a browser, or run kubectl coder login")),
 		mintedSession(builds, "nightly", coder, "prod", withSuppliedToken("nightly-token", "token"),
 			isNot(v1alpha1.ReasonSuspended,
-				`the server refuses the credential (me: 401); write a valid token to Secret `+
-					`"nightly-token", key "token"`),
+				`the server refuses the token in Secret "nightly-token", key "token" (API key is invalid): `+
+					`write a valid one there`),
 			func(s *v1alpha1.CoderSession) {
 				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized,
 					StartTime: *beforeNoon(2 * time.Hour)}
@@ -109,8 +109,8 @@ func TestStatusIsWhatTheREADMEShows(t *testing.T) {
 			"a person has to consent: open status.authorization.url in a browser, or run kubectl coder login")),
 		mintedSession("builds", "nightly", "coder", "prod", withSuppliedToken("nightly-token", "token"),
 			isNot(v1alpha1.ReasonSuspended,
-				`the server refuses the credential (me: 401); write a valid token to Secret `+
-					`"nightly-token", key "token"`),
+				`the server refuses the token in Secret "nightly-token", key "token" (API key is invalid): `+
+					`write a valid one there`),
 			func(s *v1alpha1.CoderSession) {
 				s.Status.Suspension = &v1alpha1.Suspension{Reason: v1alpha1.ReasonUnauthorized,
 					StartTime: *beforeNoon(3 * time.Hour)}
@@ -283,4 +283,17 @@ func TestStatusRefusesWhatMakesNoSense(t *testing.T) {
 	r := w.coder("status", "--server", l.URL)
 	r.waitForExit(cli.ExitIncomplete)
 	r.waitForText(r.err, "install the operator's CRDs")
+}
+
+// A misspelt namespace is not one in which all is well.
+func TestStatusOfANamespaceThatDoesNotExist(t *testing.T) {
+	w := newPluginEnv(t)
+	for _, args := range [][]string{{"status"}, {"status", "-o", "json"}, {"status", "ci"}} {
+		r := w.coder(append(args, "-n", w.namespace+"x")...)
+		r.waitForExit(cli.ExitIncomplete)
+		r.waitForText(r.err, `namespace "`+w.namespace+`x" does not exist: name another one with -n`)
+	}
+	r := w.coder("status")
+	r.waitForExit(cli.ExitOK)
+	r.waitForText(r.out, "No deployments and no sessions.")
 }

@@ -118,8 +118,11 @@ func expirationLines(d *v1alpha1.CoderDeployment, now time.Time) []string {
 	return []string{strings.Join(parts, ", ")}
 }
 
-// sessionCells returns the columns of a detailed tree: user, expiration and renewal of the token,
-// its last use, the Secret.
+// sessionColumns are the names of the columns of a detailed tree.
+var sessionColumns = []string{"SESSION", "STATE", "USER", "TOKEN", "USED", "SECRET"}
+
+// sessionCells returns the columns of a detailed tree after the state: user, expiration and renewal of
+// the token, its last use, the Secret.
 func sessionCells(s *v1alpha1.CoderSession, now time.Time) []string {
 	user, ends, renewed, used := "", "", "", ""
 	if s.Status.User != nil {
@@ -131,15 +134,15 @@ func sessionCells(s *v1alpha1.CoderSession, now time.Time) []string {
 		user = s.Spec.Auth.Mint.User
 	}
 	if token := s.Status.Token; token != nil && token.ExpirationTime != nil {
-		ends = "token " + formatEnd(token.ExpirationTime.Time, now)
+		ends = formatEnd(token.ExpirationTime.Time, now)
 	}
 	if next := s.Status.NextRefreshTime; next != nil && next.After(now) {
 		renewed = "renewed in " + formatDuration(next.Sub(now))
 	}
 	if token := s.Status.Token; token != nil && token.LastUsedTime != nil {
-		used = "used " + formatAge(token.LastUsedTime.Time, now)
+		used = formatAge(token.LastUsedTime.Time, now)
 	}
-	cells := []string{user, joinNonEmpty(", ", ends, renewed), used, "Secret " + s.SecretName()}
+	cells := []string{user, joinNonEmpty(", ", ends, renewed), used, s.SecretName()}
 	for i := range cells {
 		cells[i] = cmp.Or(cells[i], "-")
 	}

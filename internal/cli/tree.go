@@ -31,6 +31,8 @@ type row struct {
 	// state.
 	cells []string
 	lines []string
+	// header is true for the row that names the columns.
+	header bool
 }
 
 // render returns the tree as text.
@@ -64,7 +66,10 @@ func (t *tree) writeDeployment(b *deploymentNode) {
 	widths := columnWidths(rows)
 	for i, entry := range rows {
 		fork, below := "├─ ", "│  "
-		if i == len(rows)-1 {
+		switch {
+		case entry.header:
+			fork = below
+		case i == len(rows)-1:
 			fork, below = "└─ ", "   "
 		}
 		t.writeRow(fork, entry, widths)
@@ -77,6 +82,9 @@ func (t *tree) writeDeployment(b *deploymentNode) {
 // sessionRows returns the rows of a deployment's sessions, grouped by state.
 func (t *tree) sessionRows(b *deploymentNode) []row {
 	var rows []row
+	if t.detailed && len(b.sessions) > 0 {
+		rows = append(rows, row{cells: sessionColumns, header: true})
+	}
 	for start := 0; start < len(b.sessions); {
 		end := start + 1
 		for end < len(b.sessions) && haveSameState(b.sessions[start].health, b.sessions[end].health) {
@@ -156,7 +164,7 @@ func (t *tree) writeRow(fork string, entry row, widths []int) {
 		if i < len(entry.cells)-1 {
 			pad = strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2)
 		}
-		if i == 1 || len(entry.cells) == 1 {
+		if !entry.header && (i == 1 || len(entry.cells) == 1) {
 			cell = t.paint.colourFor(entry.level, cell)
 		}
 		parts = append(parts, cell+pad)

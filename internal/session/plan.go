@@ -96,6 +96,8 @@ type Plan struct {
 	LastActivityTime *metav1.Time
 	// HandledRenewalRequest is the last renewal request that was served.
 	HandledRenewalRequest string
+	// ObservedRenewalRequest is the last renewal request that the status is about, served or not.
+	ObservedRenewalRequest string
 	// Authorization is the URL that a person has to open.
 	Authorization *v1alpha1.Authorization
 	// NextRefresh is when, by the server's clock, the credential is replaced; zero: never.

@@ -28,9 +28,13 @@ func (o Observation) isMintedForRequest() bool {
 	return token.Minted() && strings.HasSuffix(token.SpecDigest, withRenewalRequest("", o.renewalRequest()))
 }
 
-// recordHandledRequest records the last renewal request that was served.
+// recordHandledRequest records the last renewal request that was served, and the last one that the
+// conditions are about: those of a plan that has nothing left to do for it now.
 func recordHandledRequest(o Observation, p *Plan) {
-	p.HandledRenewalRequest = o.Session.Status.LastHandledRenewAt
+	p.HandledRenewalRequest, p.ObservedRenewalRequest = o.Session.Status.LastHandledRenewAt, o.Session.Status.ObservedRenewAt
+	if p.Action == Nothing && !p.Backoff {
+		p.ObservedRenewalRequest = o.renewalRequest()
+	}
 	if p.isActive() && o.isRenewalPending() && o.method().isRenewalServed(o) {
 		p.HandledRenewalRequest = o.renewalRequest()
 	}

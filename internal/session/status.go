@@ -104,5 +104,6 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 	status.Retirement = p.Retirement
 	status.LastActivityTime = p.LastActivityTime
 	status.LastHandledRenewAt = p.HandledRenewalRequest
+	status.ObservedRenewAt = p.ObservedRenewalRequest
 	status.NextRefreshTime = statusTime(p.NextRefresh)
 }

@@ -31,6 +31,7 @@ func fullSession() *v1alpha1.CoderSession {
 			Reason: "Idle", Message: "m", StartTime: at, LastActiveTime: at, Generation: 1},
 		LastActivityTime:   &at,
 		LastHandledRenewAt: "now",
+		ObservedRenewAt:    "now",
 	}
 	return s
 }

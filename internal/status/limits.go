@@ -134,6 +134,7 @@ func limitSession(status *v1alpha1.CoderSessionStatus) {
 	}
 	status.Retirement = l.limitRetirement(status.Retirement)
 	l.limitRequest("lastHandledRenewAt", &status.LastHandledRenewAt)
+	l.limitRequest("observedRenewAt", &status.ObservedRenewAt)
 	noteLeftOut(status.Conditions, l.leftOut)
 }
 
