@@ -20,7 +20,6 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
-	"github.com/coder-session-operator/coder-session-operator/test/program"
 	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
@@ -51,12 +50,12 @@ var sessions = []string{minted, supplied, consented}
 // newEnv starts a Coder server and an nginx with the page's sample, changed by edits.
 func newEnv(t *testing.T, edits ...edit) *edgeEnv {
 	t.Helper()
-	e := &edgeEnv{Env: testenv.New(t, kube.ForTest(t), nil), t: t, address: program.FreeAddressForTest(t)}
+	e := &edgeEnv{Env: testenv.New(t, kube.ForTest(t), nil), t: t, address: chooseAddress(t)}
 	e.Coder = coderd.New(coderd.Options{
 		DisableRateLimits: true, OAuth2Provider: true, DynamicRegistration: true,
 	})
 	var err error
-	e.listener, err = e.Coder.Start(coderd.ListenOptions{})
+	e.listener, err = e.Coder.Start(coderd.ListenOptions{Address: chooseAddress(t)})
 	e.Must(err)
 	t.Cleanup(func() { _ = e.listener.Close() })
 	e.CreateUser(testenv.OperatorUser, coderd.RoleOwner)

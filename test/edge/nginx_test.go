@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -37,8 +39,37 @@ func findNginx(t *testing.T) string {
 	return ""
 }
 
+// Ports for nginx and for Coder servers that stop for a while. The kernel takes others for outgoing
+// connections, one of which could have the port before they do.
+const (
+	firstPort = 20000
+	ports     = 10000
+)
+
+// lastPort counts the ports that were chosen.
+var lastPort atomic.Int32
+
+// chooseAddress is an address of this machine that is free.
+func chooseAddress(t *testing.T) string {
+	t.Helper()
+	for range ports {
+		port := firstPort + (os.Getpid()*100+int(lastPort.Add(1)))%ports
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return address
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
 // aroundSites is the configuration around the sites that a test serves: no daemon, all files in one
-// folder, and a second address, at which nginx tells which configuration it has.
+// folder, and a socket of its own, at which nginx tells which configuration it has.
 const aroundSites = `
 %s
 pid nginx.pid;
@@ -56,7 +87,7 @@ http {
     scgi_temp_path scgi;
     default_type text/html;
     server {
-        listen %s;
+        listen unix:%s/control.sock;
         access_log off;
         return 200 'generation %d';
     }
@@ -69,7 +100,6 @@ type nginx struct {
 	t       *testing.T
 	folder  string
 	process *program.Process
-	control string // the address at which it tells its generation
 	// generation counts the configurations.
 	generation int
 }
@@ -77,7 +107,7 @@ type nginx struct {
 // startNginx starts nginx for sites. It ends with the test, whose failure shows its log.
 func startNginx(t *testing.T, folder, sites string) *nginx {
 	t.Helper()
-	n := &nginx{t: t, folder: folder, control: program.FreeAddressForTest(t)}
+	n := &nginx{t: t, folder: folder}
 	n.writeConfig(sites)
 	process, err := program.Start(program.Command{
 		Path: findNginx(t), Args: []string{"-p", folder, "-e", "error.log", "-c", "nginx.conf", "-g", "daemon off;"},
@@ -99,7 +129,7 @@ func startNginx(t *testing.T, folder, sites string) *nginx {
 	return n
 }
 
-// reload changes the sites and returns when nginx serves them.
+// reload changes the sites and returns when nginx serves nothing else: streams of before have ended.
 func (n *nginx) reload(sites string) {
 	n.t.Helper()
 	n.writeConfig(sites)
@@ -116,7 +146,7 @@ func (n *nginx) writeConfig(sites string) {
 	if os.Geteuid() == 0 {
 		user = "user root;" // of the workers, which need no other one here
 	}
-	n.writeFile("nginx.conf", fmt.Appendf(nil, aroundSites, user, n.control, n.generation, sites))
+	n.writeFile("nginx.conf", fmt.Appendf(nil, aroundSites, user, n.folder, n.generation, sites))
 }
 
 // writeFile writes a file that the configuration names.
@@ -137,10 +167,10 @@ func (n *nginx) awaitGeneration() {
 			return wait.Final(err)
 		case strings.Contains(log, "[emerg]"):
 			return wait.Final(errors.New("nginx refuses the configuration"))
-		case strings.Count(log, ": gracefully shutting down") < n.generation-1:
-			return errors.New("a worker with an earlier configuration still takes requests")
+		case strings.Count(log, "exited with code 0") < n.generation-1:
+			return errors.New("a worker with an earlier configuration still runs")
 		}
-		got, err := fetchText(ctx, "http://"+n.control)
+		got, err := n.fetchGeneration(ctx)
 		if err == nil && got != want {
 			err = fmt.Errorf("nginx has %s, want %s", got, want)
 		}
@@ -148,13 +178,18 @@ func (n *nginx) awaitGeneration() {
 	})
 }
 
-func fetchText(ctx context.Context, address string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+func (n *nginx) fetchGeneration(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://nginx", nil)
 	if err != nil {
 		return "", err
 	}
-	req.Close = true // a kept connection would go on with the old configuration
-	resp, err := http.DefaultClient.Do(req)
+	// A kept connection would go on with the old configuration.
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(
+		ctx context.Context, _, _ string,
+	) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(n.folder, "control.sock"))
+	}}
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return "", err
 	}
