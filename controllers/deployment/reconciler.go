@@ -56,8 +56,9 @@ type Options struct {
 
 // Streams are the streams of workspaces of all deployments, see package stream.
 type Streams interface {
-	// Settled opens the streams of a deployment with verified settings, Suspend closes them until then.
+	// Settled opens the streams of a deployment with verified settings.
 	Settled(key types.NamespacedName, fingerprint string, client *coder.Client)
+	// Suspend closes the streams of a deployment until its settings are verified.
 	Suspend(key types.NamespacedName)
 	// Forget drops what is kept about a deleted deployment.
 	Forget(key types.NamespacedName)
@@ -87,8 +88,9 @@ type memory struct {
 	renewal            deployment.Renewal
 	renewalTokenID     string // id of the token that renewal is about
 	revokedPredecessor string // id of the last revoked predecessor; the cache may still show it
-	// generation is the one that the sessions were last enqueued for.
+	// generation and caBundle are those that the sessions were last enqueued for.
 	generation int64
+	caBundle   []byte
 }
 
 // scope is the state of one pass over one deployment.

@@ -35,6 +35,6 @@ func (r *Reconciler) DescribeState(object *v1alpha1.CoderSession) string {
 	view, held := r.o.Streams.Look(client.ObjectKeyFromObject(object))
 	r.rollouts.mu.Lock()
 	defer r.rollouts.mu.Unlock()
-	return fmt.Sprintf("stream held %t: %+v\nall streams: %v\nrollouts: %+v", held, view, r.o.Streams.(*stream.Set).States(),
-		r.rollouts.running)
+	states := r.o.Streams.(*stream.Set).States()
+	return fmt.Sprintf("stream held %t: %+v\nall streams: %v\nrollouts: %+v", held, view, states, r.rollouts.running)
 }

@@ -53,8 +53,9 @@ type Options struct {
 type Streams interface {
 	// Look returns the view of the stream that a session holds, and false if it holds none.
 	Look(holder types.NamespacedName) (stream.View, bool)
-	// Ensure makes a session hold the stream of a workspace, Release ends that.
+	// Ensure makes a session hold the stream of a workspace, and no other.
 	Ensure(holder types.NamespacedName, target stream.Target)
+	// Release ends that.
 	Release(holder types.NamespacedName)
 	// Revive opens a session's stream that is stopped, because its settings work again.
 	Revive(holder types.NamespacedName)

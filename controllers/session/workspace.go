@@ -37,13 +37,15 @@ func (r *Reconciler) observeWorkspace(s *Scope, retired bool) session.WorkspaceB
 }
 
 // compareWithStream reports whether the memory is stale, because the stream has reported a
-// change or was interrupted, and the error if the stream has stopped permanently. While a stopped
-// stream is tried again, that error stays, until the server has answered (B94).
+// change or was interrupted, and the error if the stream has stopped permanently, or a proxy blocks
+// it. While such a stream is tried again, that error stays, until the server has answered (B94).
 func (m workspaceMemory) compareWithStream(view stream.View, held bool) (stale bool, unwatched string) {
 	connected := view.State == stream.Connected
 	stale = !held || view.ChangedAt.After(m.at) && view.Workspace != m.workspace || connected && !m.connected
 	switch {
 	case view.State == stream.Stopped && view.Err != nil && !errors.Is(view.Err, stream.ErrSuspended):
+		unwatched = view.Err.Error()
+	case view.State == stream.AwaitingRetry && coder.WatchFailureOf(view.Err) == coder.WatchBlocked: // B92
 		unwatched = view.Err.Error()
 	case view.State == stream.Connecting:
 		unwatched = m.unwatched

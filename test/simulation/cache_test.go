@@ -29,6 +29,8 @@ type simCache struct {
 	pending map[string][]news
 	indexes map[string]client.IndexerFunc // by kind and field
 	watches []watch
+	// delivered is told of each change that is delivered.
+	delivered func(before, after client.Object)
 }
 
 // news is a change that the watch has not delivered yet.
@@ -90,6 +92,7 @@ func (c *simCache) deliver(ctx context.Context, kind string) {
 	next := c.pending[kind][0]
 	c.pending[kind] = c.pending[kind][1:]
 	before := c.objects[next.ref]
+	c.delivered(before, next.after)
 	if next.after == nil {
 		delete(c.objects, next.ref)
 	} else {

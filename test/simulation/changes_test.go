@@ -50,10 +50,14 @@ func (w *simWorld) nudge() {
 
 // nudged returns an event that may happen while the operator waits for a response.
 func (w *simWorld) nudged() func(*simWorld) {
+	all := nudges
 	if w.retains {
-		return pick(w, slices.Concat(nudges, wishes))
+		all = slices.Concat(all, wishes)
 	}
-	return pick(w, nudges)
+	if w.features.workspaces {
+		all = slices.Concat(all, workspaceChanges)
+	}
+	return pick(w, all)
 }
 
 // spoilSetting writes invalid or outdated contents to one settings object, or deletes it.
@@ -280,6 +284,7 @@ func (w *simWorld) switchServer() {
 func (w *simWorld) toggleOutage() {
 	c := pick(w, w.coders)
 	c.down = !c.down
+	w.cutStreams(c)
 	w.tracef("* server %s down: %t", c.http.URL, c.down)
 }
 

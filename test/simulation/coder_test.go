@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -47,6 +46,9 @@ type simCoder struct {
 	vouch     string // the token that the edge sends for the operator
 	token     string // the operator's own token, valid unless it was broken by an event
 	supply    string // the token that a user supplies
+	// watch streams workspaces; reader is the token with which the simulation reads them.
+	watch  simWatch
+	reader string
 }
 
 // minted describes a token of a simulated server.
@@ -70,6 +72,7 @@ func newSimCoder(w *simWorld) *simCoder {
 	for _, bot := range append(simBots, "ada") {
 		w.must(c.server.CreateUser(coderd.UserOptions{Username: bot}))
 	}
+	c.watch.server = c.server
 	c.vouch = c.issue(simOperatorID, "edge")
 	c.issueOwn()
 	c.supply = c.issue("ada", "laptop")
@@ -114,8 +117,13 @@ func (c *simCoder) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	w.consents.spends(w, r, body)
+	w.countWorkspaceCall(r)
 	answer := httptest.NewRecorder()
-	if !w.troubles(answer) && c.admit(answer, r) {
+	switch {
+	case w.troubles(answer) || !c.admit(answer, r):
+	case opensStream(r):
+		c.watch.answer(answer, r)
+	default:
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		c.server.ServeHTTP(answer, r)
 		c.learn(r, body, answer)
@@ -130,13 +138,14 @@ func (c *simCoder) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		answer.Header().Set("Date", c.server.Now().Format(http.TimeFormat))
 	}
 	c.told = c.server.Now().Sub(w.wall())
-	maps.Copy(rw.Header(), answer.Header())
-	rw.WriteHeader(answer.Code)
-	_, _ = rw.Write(answer.Body.Bytes())
+	send(rw, answer)
 }
 
-// looksUp reports whether a request looks up a user; other passes wait for its response.
+// looksUp reports whether a request looks up a user or the scopes; other passes wait for its response.
 func looksUp(r *http.Request) bool {
+	if r.URL.Path == "/api/v2/auth/scopes" {
+		return true
+	}
 	rest, ok := strings.CutPrefix(r.URL.Path, "/api/v2/users/")
 	return ok && r.Method == http.MethodGet && rest != "me" &&
 		(!strings.Contains(rest, "/") || strings.HasSuffix(rest, "/tokenconfig"))
@@ -195,6 +204,7 @@ func (c *simCoder) learn(r *http.Request, body []byte, answer *httptest.Response
 		w.count.mints++
 		w.mints[order.Name]++
 		w.judgeMint(c, path[1])
+		w.judgeBound(w.sessionOfToken(order.Name), c, "a token is minted")
 	case answer.Code == http.StatusNoContent && r.Method == http.MethodDelete:
 		w.count.revocations++
 		w.revoked(c, path[len(path)-1])

@@ -154,6 +154,7 @@ func (w *simWorld) heal() {
 	clear(w.cues)
 	w.correctClocks()
 	w.freeRollouts()
+	w.healWorkspaces()
 	for _, c := range w.coders {
 		c.down = false
 		c.server.SetOAuth2Provider(true)

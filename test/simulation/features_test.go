@@ -18,11 +18,15 @@ type simFeatures struct {
 	clocks bool
 	// rollouts: a session restarts workloads.
 	rollouts bool
+	// workspaces: sessions are bound to workspaces.
+	workspaces bool
 }
 
 func featuresOf(seed uint64) simFeatures {
 	one := func(feature uint64) bool { return rand.New(rand.NewPCG(seed, feature)).IntN(5) < 2 }
-	return simFeatures{oauth: one(0xa0), refusals: one(0xa1), clocks: one(0xa2), rollouts: one(0xa3)}
+	return simFeatures{
+		oauth: one(0xa0), refusals: one(0xa1), clocks: one(0xa2), rollouts: one(0xa3), workspaces: one(0xb9),
+	}
 }
 
 // sessions lists the sessions that are expected to exist.
@@ -33,6 +37,9 @@ func (f simFeatures) sessions() []string {
 	}
 	if f.rollouts {
 		all = append(all, "coder/roll")
+	}
+	if f.workspaces {
+		all = append(all, "coder/dev", "coder/ide", "coder/box")
 	}
 	return all
 }
@@ -51,6 +58,9 @@ func (f simFeatures) events() (all []func(*simWorld)) {
 	if f.rollouts {
 		all = append(all, rolloutChanges...)
 	}
+	if f.workspaces {
+		all = append(all, workspaceChanges...)
+	}
 	return all
 }
 
@@ -58,7 +68,7 @@ func (f simFeatures) events() (all []func(*simWorld)) {
 func (w *simWorld) happens(what string) { w.count.happened[what]++ }
 
 // simEvents are the events of the features that must happen at least once in many seeds.
-var simEvents = slices.Concat(consentEvents, refusalEvents, clockEvents, rolloutEvents)
+var simEvents = slices.Concat(consentEvents, refusalEvents, clockEvents, rolloutEvents, workspaceEvents)
 
 // trials are the additional trials.
 func (f simFeatures) trials() (names []string) {
@@ -67,6 +77,9 @@ func (f simFeatures) trials() (names []string) {
 	}
 	if f.clocks {
 		names = append(names, "a machine that sleeps", "a clock that is off")
+	}
+	if f.workspaces {
+		names = append(names, "a workspace that stops", "a workspace that stops")
 	}
 	return names
 }

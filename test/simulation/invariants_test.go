@@ -79,9 +79,16 @@ func (w *simWorld) judgeSecret(before, after *corev1.Secret) {
 	case !strings.HasPrefix(token.name, "cso-") && !token.accepted:
 		w.fail("B42: Secret %s publishes a supplied token that was never accepted", name)
 	}
+	w.judgeBound(w.sessionOfSecret(after), token.server, "Secret "+name+" publishes a token")
 	if strings.HasPrefix(token.name, "cso-") {
 		w.rotations++
 	}
+}
+
+// sessionOfSecret returns the session of a generated Secret; nil: it does not exist.
+func (w *simWorld) sessionOfSecret(secret *corev1.Secret) *v1alpha1.CoderSession {
+	s, _ := w.api.objects[ref{kindSession, client.ObjectKeyFromObject(secret)}].(*v1alpha1.CoderSession)
+	return s
 }
 
 // judgeCalm checks that no condition changes while valid settings are replaced by other valid
@@ -128,6 +135,7 @@ func (w *simWorld) secretless(where, text string) {
 func (w *simWorld) inspect() {
 	p := w.operator
 	w.judgeStatuses()
+	w.judgeStopped()
 	for _, s := range w.sessions() {
 		reason := reasonOfSession(s)
 		// A certificate is checked with the deployment; a retired session waits for a request.
@@ -181,6 +189,9 @@ func (w *simWorld) settled() {
 		name := client.ObjectKeyFromObject(s).String()
 		if reason := reasonOfSession(s); reason == v1alpha1.ReasonRetired {
 			w.settledRetired(s)
+			continue
+		} else if r, stopped := w.runsNot(s); stopped {
+			w.settledStopped(s, r)
 			continue
 		} else if reason != v1alpha1.ReasonActive {
 			w.fail("session %s does not recover: %s: %s", name, reason, encoded(s.Status.Conditions))

@@ -42,6 +42,9 @@ func (w *simWorld) populate() {
 	if w.features.rollouts {
 		w.createWorkloads()
 	}
+	if w.features.workspaces {
+		w.createReaders()
+	}
 	for _, name := range w.features.sessions() {
 		w.put(w.newSession(name))
 	}
@@ -164,11 +167,23 @@ func (w *simWorld) newSession(full string) *v1alpha1.CoderSession {
 	case "coder/roll":
 		mint("bot-1", "4h")
 		s.Spec.Restart = restarts()
+	case "coder/dev":
+		mint("bot-1", "6h")
+	case "coder/ide":
+		s.Spec.Auth.Token = &v1alpha1.SuppliedTokenAuth{
+			SecretRef: v1alpha1.TokenSecretRef{Name: "mine-token", Key: "token"},
+		}
+	case "coder/box":
+		s.Spec.DeploymentRef.Name = "gate"
+		s.Spec.Auth.Certificate = &v1alpha1.CertificateAuth{}
 	case "coder/login":
 		s.Spec.Auth.OAuth = &v1alpha1.OAuthAuth{}
 	case "coder/dash":
 		s.Spec.DeploymentRef.Name = "gate"
 		s.Spec.Auth.OAuth = &v1alpha1.OAuthAuth{}
+	}
+	if ref, bound := simBindings[full]; bound {
+		s.Spec.Workspace = &ref
 	}
 	return s
 }

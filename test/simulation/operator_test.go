@@ -23,6 +23,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 )
 
 // simOperator is one process of the operator with its caches, controllers and memory. Once it
@@ -34,6 +35,7 @@ type simOperator struct {
 	dead  bool
 
 	deployments, sessions *simQueue
+	streams               *simStreams
 	measured              *prometheus.Registry
 }
 
@@ -54,6 +56,7 @@ func (w *simWorld) startOperator() {
 		deployments: newSimQueue(w.clock), sessions: newSimQueue(w.clock),
 	}
 	w.operator = p
+	p.cache.delivered = w.noteBinding
 	if err := lookup.AddIndexes(w.ctx(), p.cache, inventory.Names{Cluster: simCluster}); err != nil {
 		w.fail("indexes: %v", err)
 	}
@@ -63,6 +66,7 @@ func (w *simWorld) startOperator() {
 		Roots: func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }, UserAgent: "simulation",
 		RevocationTimeout: 10 * time.Minute, OrphanGrace: simOrphanGrace, MaxConcurrent: 1, NamespaceLabels: true,
 		RedirectURIs: grant.RedirectURIs(simCallback), Random: simBytes{w}, Instance: "simulated",
+		NewStreams: func(_ context.Context, o stream.Options) controllers.Streams { return p.newStreams(o) },
 	})
 	p.parts.DeploymentQueue.SetTarget(p.deployments)
 	p.parts.SessionQueue.SetTarget(p.sessions)
@@ -74,6 +78,7 @@ func (w *simWorld) startOperator() {
 // stop marks the process as dead and stops its timers.
 func (p *simOperator) stop() {
 	p.dead = true
+	p.streams.Close()
 	p.parts.Deployments.Stop()
 	p.parts.Sessions.Stop()
 }

@@ -31,6 +31,7 @@ var regressions = map[string]uint64{
 	"a grant is forgotten while its server is not known yet":    76,
 	"a refresh was intended while the clock was ahead":          28,
 	"a person consented while the clock was ahead":              1795948513561211832,
+	"a stream that was refused is tried again":                  128,
 }
 
 // simulate runs one seed: random changes, then everything is repaired and must recover.
@@ -89,6 +90,7 @@ var trials = map[string]func(*simWorld){
 	"no Secret can be written":       (*simWorld).refusedWrites,
 	"a machine that sleeps":          (*simWorld).slumber,
 	"a clock that is off":            (*simWorld).otherTime,
+	"a workspace that stops":         (*simWorld).stopsWorkspace,
 }
 
 // tried runs some trials. The deletion is the last one.
@@ -112,7 +114,7 @@ func (w *simWorld) tried() {
 //	go test ./test/simulation -run TestRandomSchedules -seed=N
 //
 // B04 B05 B06 B07 B08 B09 B11 B22 B27 B28 B40 B41 B42 B43 B45 B47 B50 B53 B54
-// B67 B90 B94 B111 B115 B119
+// B67 B86 B90 B94 B111 B115 B119
 func TestRandomSchedules(t *testing.T) {
 	if *simSeed != 0 {
 		w, err := simulate(*simSeed, true)

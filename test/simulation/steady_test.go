@@ -25,9 +25,11 @@ const simSlack = 10 * time.Second
 // must have a cause that has become due.
 func (w *simWorld) steady(d time.Duration) {
 	mints := w.count.mints
+	check := w.watchCalls()
 	w.rotations, w.steadily = 0, true
 	w.run(d)
 	w.steadily = false
+	check()
 	if minted := w.count.mints - mints; minted != w.rotations && len(w.problems) == 0 {
 		w.fail("in a steady state %d tokens were minted and %d replaced", minted, w.rotations)
 	}

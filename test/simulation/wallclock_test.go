@@ -112,6 +112,7 @@ func (w *simWorld) sleepFor(d time.Duration) {
 	w.slept += d
 	for _, c := range w.coders {
 		c.setSkew(c.skew)
+		w.cutStreams(c)
 	}
 	w.disturb()
 }

@@ -68,6 +68,8 @@ type simWorld struct {
 	rotated  map[types.NamespacedName]time.Time
 	// consents is about people who consent.
 	consents simConsents
+	// bound is about workspaces, and the sessions that are bound to them.
+	bound simBound
 	// minute counts the steps of the current minute.
 	minute struct {
 		at    time.Time
@@ -113,6 +115,7 @@ func newSimWorld(seed uint64) *simWorld {
 		cues: map[string]func(){}, count: simCount{tried: map[string]int{}, happened: map[string]int{}},
 		rollouts: map[string]*simRollout{}, rotated: map[types.NamespacedName]time.Time{},
 		features: featuresOf(seed), forged: map[ref]time.Time{}, disturbed: simStart, consents: newSimConsents(),
+		bound: newSimBound(),
 	}
 	w.clock.passes = w.pass
 	var err error
@@ -245,6 +248,13 @@ func (w *simWorld) act() bool {
 			})
 		}
 	}
+	for _, step := range w.operator.streams.runnable() {
+		choices = append(choices, func() {
+			w.depth++
+			step()
+			w.depth--
+		})
+	}
 	if len(choices) == 0 {
 		return false
 	}
@@ -305,6 +315,7 @@ func (w *simWorld) next(end time.Time) time.Time {
 	if len(w.script) > 0 {
 		sooner(w.script[0].at)
 	}
+	sooner(w.operator.streams.next())
 	sooner(w.stalled)
 	sooner(w.clock.next())
 	return end

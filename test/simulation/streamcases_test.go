@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simulation
+
+// contractStep is an operation, and what follows from it: what the holders see, and the new
+// notifications.
+type contractStep struct{ do, views, notified string }
+
+// streamCases are what may happen to streams.
+var streamCases = map[string][]contractStep{
+	"a life": {
+		{"ensure ci dev", "ci Idle", ""},
+		{"settle a", "ci Connected running", "ci Connected , ci Connected running"},
+		{"status dev stopping", "ci Connected stopping", "ci Connected stopping"},
+		{"ensure cd dev", "ci Connected stopping, cd Connected stopping", ""},
+		{"status dev stopped", "ci Connected stopped, cd Connected stopped", "cd Connected stopped, ci Connected stopped"},
+		{"status other stopped", "ci Connected stopped, cd Connected stopped", ""},
+		{"release ci", "cd Connected stopped", ""},
+		{"ensure cd other", "cd Connected stopped", "cd Connected , cd Connected stopped"},
+		{"release cd", "", ""},
+		{"release cd", "", ""},
+	},
+	"connections that break": { // B80
+		{"settle a", "", ""},
+		{"ensure ci dev", "ci Connected running", "ci Connected , ci Connected running"},
+		{"answer unavailable", "ci Connected running", ""},
+		{"end cut", "ci AwaitingRetry running failed", "ci AwaitingRetry running"},
+		{"status dev stopped", "ci AwaitingRetry running failed", ""},
+		{"wait 249ms", "ci AwaitingRetry running failed", ""},
+		{"answer usual", "ci AwaitingRetry running failed", ""},
+		{"wait 1ms", "ci Connected stopped", "ci Connected running, ci Connected stopped"},
+		{"end cut", "ci AwaitingRetry stopped failed", "ci AwaitingRetry stopped"},
+		{"wait 250ms", "ci Connected stopped", "ci Connected stopped"},
+	},
+	"a server that is away": { // B80
+		{"settle a", "", ""},
+		{"answer unavailable", "", ""},
+		{"ensure ci dev", "ci AwaitingRetry failed", ""},
+		{"wait 250ms", "ci AwaitingRetry failed", ""},
+		{"answer usual", "ci AwaitingRetry failed", ""},
+		{"wait 499ms", "ci AwaitingRetry failed", ""},
+		{"wait 1ms", "ci Connected running", "ci Connected , ci Connected running"},
+	},
+	"a normal end": { // B81, B85
+		{"settle a", "", ""},
+		{"ensure ci dev", "ci Connected running", "ci Connected , ci Connected running"},
+		{"end normally", "ci Closed running failed", "ci Closed running"},
+		{"settle b", "ci Closed running failed", ""},
+		{"revive ci", "ci Closed running failed", ""},
+		{"suspend", "ci Closed running failed", ""},
+		{"ensure ci dev", "ci Closed running failed", ""},
+		{"settle b", "ci Connected running", "ci Connected running"},
+		{"end normally", "ci Closed running failed", "ci Closed running"},
+		{"ensure ci dev", "ci AwaitingRetry running failed", ""},
+		{"wait 29s", "ci AwaitingRetry running failed", ""},
+		{"wait 1s", "ci Connected running", "ci Connected running"},
+	},
+	"a rejection": { // B81, B82
+		{"settle a", "", ""},
+		{"ensure ci dev", "ci Connected running", "ci Connected , ci Connected running"},
+		{"end rejected", "ci Stopped running failed", "ci Stopped running"},
+		{"settle a", "ci Stopped running failed", ""},
+		{"ensure ci dev", "ci Stopped running failed", ""},
+		{"settle b", "ci Connected running", "ci Connecting running, ci Connected running"},
+		{"end rejected", "ci Stopped running failed", "ci Stopped running"},
+		{"revive ci", "ci Connected running", "ci Connecting running, ci Connected running"},
+	},
+	"a refused handshake": { // B81
+		{"answer forbidden", "", ""},
+		{"settle a", "", ""},
+		{"ensure ci dev", "ci Stopped failed", "ci Stopped "},
+		{"answer usual", "ci Stopped failed", ""},
+		{"wait 1h", "ci Stopped failed", ""},
+		{"revive ci", "ci Connected running", "ci Connecting , ci Connected , ci Connected running"},
+		{"revive ci", "ci Connected running", ""},
+	},
+	"a workspace that nothing shows": { // B83
+		{"answer missing", "", ""},
+		{"settle a", "", ""},
+		{"ensure ci dev", "ci Stopped failed", "ci Stopped "},
+	},
+	"an edge that blocks": { // B83, B122
+		{"answer blocked", "", ""},
+		{"settle a", "", ""},
+		{"ensure ci dev", "ci AwaitingRetry failed", ""},
+		{"answer usual", "ci AwaitingRetry failed", ""},
+		{"wait 250ms", "ci Connected running", "ci Connected , ci Connected running"},
+	},
+	"other settings": { // B82
+		{"settle a", "", ""},
+		{"ensure ci dev", "ci Connected running", "ci Connected , ci Connected running"},
+		{"settle a", "ci Connected running", ""},
+		{"settle b", "ci Connected running", "ci Connecting running, ci Connected running"},
+		{"end cut", "ci AwaitingRetry running failed", "ci AwaitingRetry running"},
+		{"settle b", "ci AwaitingRetry running failed", ""},
+		{"settle c", "ci Connected running", "ci Connected running"},
+	},
+	"a suspension": { // B85
+		{"settle a", "", ""},
+		{"ensure ci dev", "ci Connected running", "ci Connected , ci Connected running"},
+		{"suspend", "ci Stopped running suspended", "ci Stopped running"},
+		{"suspend", "ci Stopped running suspended", ""},
+		{"revive ci", "ci Stopped running suspended", ""},
+		{"ensure cd other", "ci Stopped running suspended, cd Idle", ""},
+		{"suspend", "ci Stopped running suspended, cd Idle suspended", ""},
+		{"settle a", "ci Connected running, cd Connected running",
+			"ci Connecting running, ci Connected running, cd Connected , cd Connected running"},
+	},
+	"a deployment that is forgotten": {
+		{"settle a", "", ""},
+		{"ensure ci dev", "ci Connected running", "ci Connected , ci Connected running"},
+		{"forget", "", ""},
+		{"ensure ci dev", "ci Idle", ""},
+		{"settle a", "ci Connected running", "ci Connected , ci Connected running"},
+	},
+	"the end of the process": {
+		{"settle a", "", ""},
+		{"ensure ci dev", "ci Connected running", "ci Connected , ci Connected running"},
+		{"close", "", ""},
+		{"ensure ci dev", "", ""},
+		{"settle b", "", ""},
+	},
+}
