@@ -3,6 +3,7 @@
 package deployment
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -101,6 +102,12 @@ func (k kind) Propagate(ctx context.Context, s *scope, o deployment.Observation,
 	// was changed back during the quiet period.
 	if s.object.Generation != s.memory.generation {
 		s.memory.generation = s.object.Generation
+		changed = true
+	}
+	// Generated Secrets have the bundle as it is written, also if it makes no difference for connections.
+	if resolved := s.conn.ResolvedClient(); resolved != nil &&
+		!bytes.Equal(resolved.Snapshot.CABundlePEM, s.memory.caBundle) {
+		s.memory.caBundle = resolved.Snapshot.CABundlePEM
 		changed = true
 	}
 	if changed {

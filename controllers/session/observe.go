@@ -129,7 +129,7 @@ func (r *Reconciler) observeSecret(
 	if s.Resolved == nil || !o.Session.DeletionTimestamp.IsZero() {
 		return seen, nil
 	}
-	if r.checkContents(s, o); o.TemplateError != "" || o.SizeProblem != "" {
+	if !r.checkContents(s, o) {
 		return seen, nil
 	}
 	err := r.compareSecret(ctx, s, &seen)
@@ -201,19 +201,22 @@ func PublishedToken(meta *secret.TokenMeta) secret.Token {
 var placeholder = secret.Token{ID: "0000000000", Value: redact.New("0000000000-0000000000000000000000")}
 
 // checkContents checks the size of the Secret, and renders its templates, with a placeholder for the
-// token, so that no token is minted for a Secret that cannot be written.
-func (r *Reconciler) checkContents(s *Scope, o *session.Observation) {
+// token, so that no token is minted for a Secret that cannot be written. It returns false if there is
+// something wrong.
+func (r *Reconciler) checkContents(s *Scope, o *session.Observation) bool {
 	input := r.tools.SecretInput(s, secret.Token{})
 	if r.methods.of(s.Session).SendsToken() {
 		input.Token = placeholder
 	}
 	if o.SizeProblem = secret.SizeProblem(input); o.SizeProblem != "" {
-		return
+		return false
 	}
 	if s.Session.Spec.Secret == nil || len(s.Session.Spec.Secret.Template) == 0 {
-		return
+		return true
 	}
-	if _, err := secret.Render(r.tools.Key, input); err != nil {
+	_, err := secret.Render(r.tools.Key, input)
+	if err != nil {
 		o.TemplateError = err.Error()
 	}
+	return err == nil
 }

@@ -65,7 +65,11 @@ func reportAPIFailure(o Observation, f failure.Failure) Plan {
 	p := Plan{KeepStatus: true, RequeueAt: o.Now.Add(VerifyInterval(o.Deployment))}
 	refused := f.Class == failure.Refused
 	if refused {
-		p.setCondition(v1alpha1.ConditionConfigResolved, metav1.ConditionUnknown, f.Reason, f.Message)
+		resolved := metav1.ConditionUnknown
+		if f.Action == failure.Observe {
+			resolved = metav1.ConditionFalse // the operator may not read what the spec names
+		}
+		p.setCondition(v1alpha1.ConditionConfigResolved, resolved, f.Reason, f.Message)
 	}
 	if refused || meta.FindStatusCondition(o.Deployment.Status.Conditions, v1alpha1.ConditionReady) == nil {
 		p.setCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, f.Reason, f.Message)

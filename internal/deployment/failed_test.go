@@ -49,6 +49,11 @@ func TestAPIFailuresAreReported(t *testing.T) {
 			if got == nil || string(got.Status)+" "+got.Reason != tc.want {
 				t.Errorf("Ready is %v, want %s", got, tc.want)
 			}
+			resolved := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionConfigResolved)
+			if unreadable := tc.failure.Class == failure.Refused; (resolved != nil) != unreadable ||
+				unreadable && resolved.Status != metav1.ConditionFalse {
+				t.Errorf("ConfigResolved is %v", resolved)
+			}
 			if status.DeploymentID != "kept" || status.LastHandledVerifyAt != "kept" {
 				t.Errorf("what is known is lost: %+v", status)
 			}

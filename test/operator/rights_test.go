@@ -39,6 +39,8 @@ func TestAMissingRightIsReported(t *testing.T) {
 	w.Eventually(w.IsReady("ci"))
 	locked.Eventually(
 		locked.DeploymentIs("prod", v1alpha1.ConditionReady, "False", v1alpha1.ReasonAPIServerRefused, words),
+		locked.DeploymentIs("prod", v1alpha1.ConditionConfigResolved, "False", v1alpha1.ReasonAPIServerRefused,
+			`secrets "`+testenv.CertificateSecret+`" is forbidden`),
 		locked.IsNotReady("supplied", v1alpha1.ReasonAPIServerRefused, words),
 		locked.IsNotReady("ci", v1alpha1.ReasonAwaitingDeployment, words),
 		locked.hasWarnings(2))
