@@ -204,7 +204,7 @@ func (n *nginx) readLog(name string) string {
 	if err != nil {
 		return err.Error()
 	}
-	return string(text)
+	return strings.ToValidUTF8(string(text), "?") // it quotes TLS where http was expected
 }
 
 // served is a request that nginx has answered.

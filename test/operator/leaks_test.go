@@ -302,7 +302,7 @@ func TestWhatCannotBeHadIsSaid(t *testing.T) {
 		}))
 	w.Eventually(
 		w.IsNotReady("oauth", v1alpha1.ReasonConfigInvalid, "OAuth2 provider"),
-		w.IsNotReady("bound", v1alpha1.ReasonWorkspaceStopped, "no workspace"),
+		w.IsNotReady("bound", v1alpha1.ReasonWorkspaceUnknown, "no workspace"),
 		w.hasLiveTokens(0),
 	)
 }

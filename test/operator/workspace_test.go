@@ -63,7 +63,7 @@ func TestACredentialFollowsItsWorkspace(t *testing.T) {
 		w.Must(w.Coder.StartWorkspace("ada/dev"))
 		w.Eventually(w.IsReady("ci"), w.IsReady("second"), w.hasLiveTokens(2))
 		w.Must(w.Coder.DeleteWorkspace("ada/dev"))
-		w.Eventually(w.isWithdrawn("ci", v1alpha1.ReasonWorkspaceStopped))
+		w.Eventually(w.isWithdrawn("ci", v1alpha1.ReasonWorkspaceUnknown))
 	})
 }
 
