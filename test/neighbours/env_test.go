@@ -37,7 +37,13 @@ type neighbourEnv struct {
 func newEnv(t *testing.T) *neighbourEnv {
 	t.Helper()
 	t.Parallel()
-	w := &neighbourEnv{Env: testenv.New(t, kube.ForTest(t), nil)}
+	return newEnvIn(t, kube.ForTest(t))
+}
+
+// newEnvIn is newEnv in another cluster than that of the other tests.
+func newEnvIn(t *testing.T, cluster *kube.Cluster) *neighbourEnv {
+	t.Helper()
+	w := &neighbourEnv{Env: testenv.New(t, cluster, nil)}
 	w.Coder = coderd.New(coderd.Options{
 		DisableRateLimits: true, OAuth2Provider: true, DynamicRegistration: true,
 	})
