@@ -24,7 +24,7 @@ spec: {url: https://coder.example.com}
 ---
 apiVersion: credentials.coder.com/v1alpha1
 kind: CoderSession
-metadata: {name: ci, namespace: default, finalizers: [credentials.coder.com/revoke]}
+metadata: {name: ci, namespace: default, finalizers: [credentials.coder.com/session]}
 spec: {deploymentRef: {name: prod}, auth: {mint: {user: ci-bot}}}
 `
 
@@ -127,11 +127,10 @@ func TestInstallationsReplaceEachOther(t *testing.T) {
 	unchanged("make deploy")
 
 	const name = "coder-session-operator"
-	takeOver := []string{"--take-ownership", "--force-conflicts"}
 	i.mustRefuse(i.install(name, defaultNamespace))
 	// The selector of a Deployment cannot change.
 	i.kubectl("", "--namespace="+defaultNamespace, "delete", "deployment", name)
-	if err := i.install(name, defaultNamespace, takeOver...); err != nil {
+	if err := i.install(name, defaultNamespace, "--take-ownership", "--force-conflicts"); err != nil {
 		t.Fatal(err)
 	}
 	unchanged("from kustomize to Helm")
@@ -141,7 +140,7 @@ func TestInstallationsReplaceEachOther(t *testing.T) {
 	}
 	unchanged("helm uninstall")
 	i.mustRefuse(i.install("tokens", "elsewhere"))
-	if err := i.install("tokens", "elsewhere", takeOver...); err != nil {
+	if err := i.install("tokens", "elsewhere", "--take-ownership"); err != nil {
 		t.Fatal(err)
 	}
 	unchanged("a release of another name in another namespace")

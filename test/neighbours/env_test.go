@@ -74,9 +74,14 @@ func (w *neighbourEnv) startOperator(namespaces ...string) {
 	if len(namespaces) == 0 {
 		namespaces = []string{w.Namespace}
 	}
-	operator, err := inprocess.Start(inprocess.Options{
-		Config: w.Cluster.Config, Scheme: w.Cluster.Scheme, Namespaces: namespaces,
-	})
+	w.runOperator(inprocess.Options{Namespaces: namespaces})
+}
+
+// runOperator starts an operator in the test's cluster.
+func (w *neighbourEnv) runOperator(options inprocess.Options) {
+	w.T.Helper()
+	options.Config, options.Scheme = w.Cluster.Config, w.Cluster.Scheme
+	operator, err := inprocess.Start(options)
 	w.Must(err)
 	w.operator = operator
 	w.T.Cleanup(func() {

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/inprocess"
 	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
@@ -140,6 +141,28 @@ func TestVeleroRestoresIntoAnotherNamespace(t *testing.T) {
 	w.Eventually(copies.publishesATokenOtherThan("ci", original), w.IsReady("ci"), w.holds("ci", "session", original),
 		w.hasLiveTokens(2), copies.controlsItsSecret("ci"))
 	copies.Delete(copies.CurrentSession("ci"))
+	w.Eventually(w.hasLiveTokens(1), w.IsReady("ci"), w.holds("ci", "session", original))
+}
+
+// A backup that is restored into a second cluster while the first one lives on makes sessions of
+// their own: the operators have different cluster ids, and neither touches the other's tokens.
+func TestASecondClusterFromABackup(t *testing.T) {
+	w := newEnv(t)
+	w.startOperator()
+	w.Create(w.newDeployment(), w.NewMintedSession("ci", testenv.MachineUser))
+	w.Eventually(w.IsReady("ci"))
+	original := publishedToken(w.CurrentSecret("ci"))
+
+	second := newEnvIn(t, startCluster(t))
+	second.Coder, second.url = w.Coder, w.url
+	for _, object := range second.backUp() { // what newEnvIn has written for another server
+		second.Delete(object)
+	}
+	second.runOperator(inprocess.Options{Cluster: "second01", Namespaces: []string{second.Namespace}})
+	second.restore(w.backUp(), second.Namespace, false)
+	w.Eventually(second.publishesATokenOtherThan("ci", original), second.controlsItsSecret("ci"), w.IsReady("ci"),
+		w.holds("ci", "session", original), w.hasLiveTokens(2))
+	second.Delete(second.CurrentSession("ci"))
 	w.Eventually(w.hasLiveTokens(1), w.IsReady("ci"), w.holds("ci", "session", original))
 }
 
