@@ -38,6 +38,9 @@ func sessionRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploymen
 func correctionRemedy(s *v1alpha1.CoderSession) string {
 	switch readyCondition(s).Reason {
 	case v1alpha1.ReasonWorkspaceUnknown:
+		if s.Spec.Workspace == nil {
+			return "wait" // it was removed from the spec after the status was written
+		}
 		return fmt.Sprintf("correct spec.workspace, or create workspace %s/%s", s.Spec.Workspace.Owner, s.Spec.Workspace.Name)
 	case v1alpha1.ReasonConfigInvalid:
 		return fmt.Sprintf("correct what the message names; to retry now: kubectl coder renew -n %s %s", s.Namespace, s.Name)
