@@ -41,6 +41,7 @@ type settings struct {
 	options                   conformance.Options
 	tokenFile, profile        string
 	caFile, certFile, keyFile string
+	headerFile                string
 	cleanUp                   bool
 }
 
@@ -59,6 +60,7 @@ func parseSettings(args []string, errOut io.Writer) (*settings, error) {
 	f.StringVar(&s.caFile, "ca-file", "", "authorities (PEM) of the server's certificate, instead of the system's")
 	f.StringVar(&s.certFile, "cert-file", "", "client certificate (PEM), with --key-file")
 	f.StringVar(&s.keyFile, "key-file", "", "its private key (PEM)")
+	f.StringVar(&s.headerFile, "header-file", "", "file with headers for what stands in front of the server, a line each")
 	f.BoolVar(&s.cleanUp, "clean-up", false, "only remove what earlier runs left behind")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -104,9 +106,51 @@ func (s *settings) load() error {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
+	headers, err := readHeaders(s.headerFile)
+	if err != nil {
+		return err
+	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config}
-	s.options.HTTPClient = &http.Client{Timeout: requestTimeout, Transport: transport}
+	s.options.HTTPClient = &http.Client{Timeout: requestTimeout, Transport: edgeTransport{transport, headers}}
 	return nil
+}
+
+// edgeTransport adds headers that something in front of the server demands.
+type edgeTransport struct {
+	next    http.RoundTripper
+	headers http.Header
+}
+
+// RoundTrip sends the request with the headers.
+func (e edgeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	for name, values := range e.headers {
+		req.Header[name] = values
+	}
+	return e.next.RoundTrip(req)
+}
+
+// readHeaders reads lines of the form "Name: value". The error does not show a line: it may be secret.
+func readHeaders(path string) (http.Header, error) {
+	headers := http.Header{}
+	if path == "" {
+		return headers, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		name, value, found := strings.Cut(line, ":")
+		if !found {
+			return nil, fmt.Errorf("%s has a line that is not \"Name: value\"", path)
+		}
+		headers.Add(name, strings.TrimSpace(value))
+	}
+	return headers, nil
 }
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {

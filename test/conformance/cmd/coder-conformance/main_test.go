@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,8 @@ func TestExitCodes(t *testing.T) { // B129
 		"no such file":    {[]string{url, "--token-file=absent"}, 1, "absent"},
 		"empty file":      {[]string{url, "--token-file=" + writeFile(t, "\n")}, 1, "is empty"},
 		"two tokens":      {[]string{url, "--token-file=" + writeFile(t, "a b")}, 1, "more than a token"},
+		"no header":       {[]string{url, token, "--header-file=" + writeFile(t, "x")}, 1, "Name: value"},
+		"no header file":  {[]string{url, token, "--header-file=absent"}, 1, "absent"},
 		"no authority":    {[]string{url, token, "--ca-file=" + writeFile(t, "x")}, 1, "holds no certificate"},
 		"no certificate":  {[]string{url, token, "--cert-file=absent", "--key-file=absent"}, 1, "absent"},
 		"unreachable":     {[]string{"--url=http://127.0.0.1:1", token}, 1, "cannot be reached"},
@@ -91,6 +94,31 @@ func TestExitCodes(t *testing.T) { // B129
 				t.Error("the token is printed")
 			}
 		})
+	}
+}
+
+// TestPageNamesEveryFlag holds the user's page to the flags.
+func TestPageNamesEveryFlag(t *testing.T) { // B129
+	t.Parallel()
+	page, err := os.ReadFile("../../../../docs/operations/upgrading-coder.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var usage bytes.Buffer
+	run(t.Context(), []string{"--help"}, &usage, &usage)
+	known := map[string]bool{}
+	for _, found := range regexp.MustCompile(`(?m)^  -([a-z-]+)`).FindAllStringSubmatch(usage.String(), -1) {
+		known["--"+found[1]] = true
+		if !bytes.Contains(page, []byte("--"+found[1])) {
+			t.Errorf("the page does not name --%s", found[1])
+		}
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`--.*?) \\|").FindAllSubmatch(page, -1) {
+		for _, flag := range regexp.MustCompile(`--[a-z-]+`).FindAllString(string(row[1]), -1) {
+			if !known[flag] {
+				t.Errorf("the page names %s, which is no flag", flag)
+			}
+		}
 	}
 }
 
@@ -120,6 +148,21 @@ func TestInterruption(t *testing.T) { // B129
 		if u.Username != "root" && !u.Deleted {
 			t.Errorf("user %s was left behind", u.Username)
 		}
+	}
+}
+
+// TestHeadersOfAnEdge asks a server that is reached with a header only, streams included.
+func TestHeadersOfAnEdge(t *testing.T) { // B129
+	t.Parallel()
+	s := startServer(t, coderd.ListenOptions{Edge: coderd.Edge{RequiredHeaders: map[string]string{"X-Edge": "open"}}})
+	args := []string{"--url=" + s.url, "--token-file=" + s.tokenFile, "--template=sim", "--only=d"}
+	var out bytes.Buffer
+	if code := run(t.Context(), args, &out, &out); code != exitDifferent {
+		t.Errorf("without the header: exit code %d\n%s", code, out.String())
+	}
+	args = append(args, "--header-file="+writeFile(t, "X-Edge: open\n\nX-Other: 1\n"))
+	if code := run(t.Context(), args, &out, &out); code != 0 {
+		t.Errorf("exit code %d\n%s", code, out.String())
 	}
 }
 
