@@ -137,9 +137,13 @@ func (r *Reconciler) observeSecret(
 }
 
 // isRestored reports whether a Secret that lost its owner still holds the session's own credential,
-// which is kept then. The one of a former session is replaced, because its token belongs to that.
+// which is kept then. The one of a former session is replaced, because its token belongs to that. One
+// that the deletion of the session has retained is not the session's any more.
 func isRestored(prior secret.State, s *v1alpha1.CoderSession) bool {
-	published := s.Status.Token
+	published, spec := s.Status.Token, s.Spec.Secret
+	if !s.DeletionTimestamp.IsZero() && spec != nil && spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain {
+		return false
+	}
 	return prior.Ownership == secret.Adoptable && published != nil && prior.Token != nil && prior.Token.ID == published.ID
 }
 

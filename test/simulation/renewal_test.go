@@ -130,6 +130,9 @@ func (w *simWorld) tellsOfRenewal(before, after *v1alpha1.CoderDeployment) bool 
 	want := before.DeepCopy().Status
 	want.LastVerifiedTime, want.AuthFingerprint = after.Status.LastVerifiedTime, after.Status.AuthFingerprint
 	want.TokenExpirationTime = after.Status.TokenExpirationTime
+	if is := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionTokenRenewed); is != nil {
+		meta.SetStatusCondition(&want.Conditions, *is)
+	}
 	renewed := before.Status.AuthFingerprint != after.Status.AuthFingerprint ||
 		!before.Status.TokenExpirationTime.Equal(after.Status.TokenExpirationTime)
 	return renewed && after.Status.TokenExpirationTime.Sub(token.ends).Abs() <= time.Second &&

@@ -32,6 +32,7 @@ var regressions = map[string]uint64{
 	"a refresh was intended while the clock was ahead":          28,
 	"a person consented while the clock was ahead":              1795948513561211832,
 	"a stream that was refused is tried again":                  128,
+	"a deleted session leaves its Secret":                       1795956548087678066,
 }
 
 // simulate runs one seed: random changes, then everything is repaired and must recover.
