@@ -30,7 +30,7 @@ func (r *Reconciler) checkCredential(ctx context.Context, s *Scope, o session.Ob
 		if err != nil {
 			return err
 		}
-		check.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username}
+		check.User = &v1alpha1.SessionUser{ID: user.ID, Username: user.Username, ServiceAccount: user.ServiceAccount}
 		caller.Describe(ctx, resolved.Client, &check)
 		return nil
 	})

@@ -54,7 +54,8 @@ func TestEachReasonOfASessionIsAssessed(t *testing.T) {
 		v1alpha1.ReasonAPIServerRefused: {unhealthy, "APIServerRefused", false},
 		"OfALaterVersion":               {unhealthy, "OfALaterVersion", false},
 	} {
-		s := &v1alpha1.CoderSession{Spec: v1alpha1.CoderSessionSpec{Workspace: &v1alpha1.WorkspaceRef{Owner: "ada", Name: "dev"}}}
+		s := &v1alpha1.CoderSession{}
+		s.Spec.Workspace = &v1alpha1.WorkspaceRef{Owner: "ada", Name: "dev"}
 		s.Status.Conditions = []metav1.Condition{newCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
 		if diff := cmp.Diff(want, summarize(assessSession(s, &v1alpha1.CoderDeployment{}))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", reason, diff)

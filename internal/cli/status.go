@@ -117,14 +117,8 @@ func (c *connector) showStatus(ctx context.Context, o statusOptions) error {
 	if o.all {
 		own = ""
 	}
-	s, snapshot, err := cluster.fetch(ctx, own)
+	s, snapshot, err := c.fetchStatus(ctx, cluster, own)
 	if err != nil {
-		return err
-	}
-	for _, note := range s.notes {
-		c.out.printErrf("%s", note)
-	}
-	if err := cluster.requireNamespace(ctx, own, snapshot); err != nil {
 		return err
 	}
 	if o.watch {
@@ -153,6 +147,19 @@ func (c *connector) showStatus(ctx context.Context, o statusOptions) error {
 		return silentExit(ExitIncomplete)
 	}
 	return nil
+}
+
+// fetchStatus lists what is in a namespace (empty: in all), says what could not be listed, and fails if
+// the namespace does not exist.
+func (c *connector) fetchStatus(ctx context.Context, cluster *cluster, own string) (*scope, *clusterSnapshot, error) {
+	s, snapshot, err := cluster.fetch(ctx, own)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, note := range s.notes {
+		c.out.printErrf("%s", note)
+	}
+	return s, snapshot, cluster.requireNamespace(ctx, own, snapshot)
 }
 
 // namespaceHint names the searched namespace, unless all were searched.

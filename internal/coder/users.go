@@ -29,6 +29,8 @@ type User struct {
 	Status   UserStatus
 	// LoginType is password, github, oidc, token, none or another.
 	LoginType string
+	// ServiceAccount: the account cannot log in, and has no e-mail address (contract B.10).
+	ServiceAccount bool
 	// Roles are the names of the site-wide roles, without the implied role member.
 	Roles []string
 }
@@ -128,7 +130,9 @@ type userBody struct {
 	Username  string `json:"username"`
 	Status    string `json:"status"`
 	LoginType string `json:"login_type"`
-	Roles     []struct {
+	// IsServiceAccount is in the answers of 2.32 and newer, for service accounts only.
+	IsServiceAccount bool `json:"is_service_account"`
+	Roles            []struct {
 		Name string `json:"name"`
 	} `json:"roles"`
 }
@@ -138,7 +142,8 @@ func (b *userBody) findProblem() string {
 }
 
 func (b *userBody) toUser() User {
-	u := User{ID: b.ID, Username: b.Username, Status: UserStatus(b.Status), LoginType: b.LoginType}
+	u := User{ID: b.ID, Username: b.Username, Status: UserStatus(b.Status), LoginType: b.LoginType,
+		ServiceAccount: b.IsServiceAccount}
 	for _, role := range b.Roles {
 		u.Roles = append(u.Roles, role.Name)
 	}

@@ -58,6 +58,12 @@ const Observe = "Observe"
 // FromAPIServer reports whether the API server failed or refused, and not the Coder server.
 func (f Failure) FromAPIServer() bool { return f.Class == Refused || f.Class == Unavailable }
 
+// IsFinal reports whether the failure says what a person has to change, or that nothing failed (nil).
+// Others may pass.
+func (f *Failure) IsFinal() bool {
+	return f == nil || f.Class == Config || f.Class == Denied || f.Class == AccessDenied
+}
+
 // Set holds the failures of one object that are not to be retried yet, at most one per action. The
 // zero value holds none. It must not be changed after it was handed out.
 type Set []Failure

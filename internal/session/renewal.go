@@ -31,8 +31,11 @@ func (o Observation) isMintedForRequest() bool {
 // recordHandledRequest records the last renewal request that was served, and the last one that the
 // conditions are about: those of a plan that has nothing left to do for it now.
 func recordHandledRequest(o Observation, p *Plan) {
-	p.HandledRenewalRequest, p.ObservedRenewalRequest = o.Session.Status.LastHandledRenewAt, o.Session.Status.ObservedRenewAt
-	if p.Action == Nothing && !p.Backoff {
+	p.HandledRenewalRequest = o.Session.Status.LastHandledRenewAt
+	p.ObservedRenewalRequest = o.Session.Status.ObservedRenewAt
+	authenticated := p.findCondition(v1alpha1.ConditionAuthenticated)
+	unknown := authenticated != nil && authenticated.Status == metav1.ConditionUnknown
+	if p.Action == Nothing && !p.Backoff && !unknown && o.lastFailure().IsFinal() {
 		p.ObservedRenewalRequest = o.renewalRequest()
 	}
 	if p.isActive() && o.isRenewalPending() && o.method().isRenewalServed(o) {

@@ -176,3 +176,47 @@ func TestAPendingRequestWaits(t *testing.T) {
 		}
 	}
 }
+
+// A request that was looked at is recorded whether it was served or not, so that those who wait for it
+// know that the conditions are about it.
+func TestObservedRenewals(t *testing.T) {
+	t.Parallel()
+	const request = "2026-03-01T11:59:00Z"
+	asked := func(o *Observation) {
+		o.Session.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: request}
+		o.Session.Status.ObservedRenewAt = "former"
+	}
+	checkedFor := func(o *Observation) { o.CredentialCheck.RenewalRequest = request }
+	for name, tc := range map[string]struct {
+		o        Observation
+		observed string
+	}{
+		"refused":       {newSession("ci", withToken(), asked, checkedAs(value, 0, refused), checkedFor), request},
+		"not asked yet": {newSession("ci", withToken(), asked, checkedAs(value, 0, refused)), "former"},
+		"the user is gone": {newSession("ci", withMint("bot"), asked, func(o *Observation) {
+			o.TargetUser = TargetUser{Known: true, Missing: true}
+		}), request},
+		"no answer": {newSession("ci", withToken(), asked, publishedSupplied(value),
+			withReady(false, v1alpha1.ReasonSuspended),
+			withDeployment(func(d *Deployment) { d.Result = unreachable })), "former"},
+		"a mistake in the spec": {newSession("ci", withMint("bot"), asked, failedTo(Mint, failure.Config, "")), request},
+		"an API server that refuses": {
+			newSession("ci", withMint("bot"), asked,
+				failedTo(Publish, failure.Refused, v1alpha1.ReasonAPIServerRefused)), "former"},
+		"settings change": {newSession("ci", withToken(), asked, withReady(true, v1alpha1.ReasonActive),
+			withDeployment(func(d *Deployment) {
+				d.Settling = true
+			})), "former"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			status := *tc.o.Session.Status.DeepCopy()
+			if p := Decide(tc.o); p.Action == Nothing {
+				p.Apply(&status, 1, noon) // nothing in a status that is skipped
+			}
+			if status.ObservedRenewAt != tc.observed || status.LastHandledRenewAt != "" {
+				t.Errorf("observed is %q, want %q; handled is %q", status.ObservedRenewAt, tc.observed, status.LastHandledRenewAt)
+			}
+		})
+	}
+}

@@ -104,7 +104,8 @@ func TestSchemaRefusesWhatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	schema := readSchema(t, "codersessions")
 	refused := map[string]string{
-		".LastHandledRenewAt": "Too long", ".ObservedRenewAt": "Too long", ".PendingRevocations[]": "Too many", ".Restarts[]": "Too many",
+		".LastHandledRenewAt": "Too long", ".ObservedRenewAt": "Too long",
+		".PendingRevocations[]": "Too many", ".Restarts[]": "Too many",
 		".Conditions[0].Reason": "Too long", ".Restarts[0].Name": "Too long",
 	}
 	for _, one := range sessionEdits(huge, 1000) {

@@ -89,6 +89,7 @@ conditions:
 user: {id: 6f0e6f6e-0000-4000-8000-000000000001, username: operator}
 version: v2.36.1+abc1234
 lastVerifiedTime: "2099-01-02T03:04:05Z"
+tokenExpirationTime: "2099-01-02T03:04:05Z"
 clientCertificateExpirationTime: "2099-01-02T03:04:05Z"
 sessions: {total: 12, ready: 10, suspended: 1, awaitingAuthorization: 1}`,
 			path: "coderdeployments",
@@ -97,7 +98,8 @@ sessions: {total: 12, ready: 10, suspended: 1, awaitingAuthorization: 1}`,
 				"User": "operator", "Sessions": float64(12), "Age": "0s",
 			},
 			wide: map[string]any{
-				"Version": "v2.36.1+abc1234", "Verified": future, "Certificate ends": "2099-01-02T03:04:05Z",
+				"Version": "v2.36.1+abc1234", "Verified": future, "Token ends": "2099-01-02T03:04:05Z",
+				"Certificate ends": "2099-01-02T03:04:05Z",
 				"Message": "renew it",
 			},
 		},

@@ -51,6 +51,52 @@ func generous(w *stepped.World, dropped ...string) {
 	w.Must(w.API.Update(w.T.Context(), d))
 }
 
+// asServiceAccount stands in front of the server and adds to a user that it is a service account.
+func asServiceAccount(w *stepped.World, username string) {
+	w.T.Helper()
+	d := &v1alpha1.CoderDeployment{}
+	w.Must(w.API.Get(w.T.Context(), w.Key(testenv.DeploymentName), d))
+	server, err := url.Parse(d.Spec.URL)
+	w.Must(err)
+	proxy := httputil.NewSingleHostReverseProxy(server)
+	proxy.ModifyResponse = func(answer *http.Response) error {
+		if !strings.HasSuffix(answer.Request.URL.Path, "/users/"+username) {
+			return nil
+		}
+		var user map[string]any
+		if err := json.NewDecoder(answer.Body).Decode(&user); err != nil {
+			return err
+		}
+		user["is_service_account"], user["email"] = true, ""
+		body, err := json.Marshal(user)
+		answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		answer.Header.Del("Content-Length")
+		return err
+	}
+	front := httptest.NewServer(proxy)
+	w.T.Cleanup(front.Close)
+	d.Spec.URL = front.URL
+	d.Generation++
+	w.Must(w.API.Update(w.T.Context(), d))
+}
+
+// Status says whether the user is a service account.
+func TestAServiceAccount(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	asServiceAccount(w, testenv.MachineUser)
+	w.Clock.Step(time.Minute)
+	w.Put(w.NewMintedSession("ci", testenv.MachineUser), w.NewMintedSession("ada", testenv.PersonUser))
+	w.Settle("ci")
+	w.Settle("ada")
+	if user := w.Session("ci").Status.User; user == nil || !user.ServiceAccount {
+		t.Errorf("the service account is shown as %+v", user)
+	}
+	if user := w.Session("ada").Status.User; user == nil || user.ServiceAccount {
+		t.Errorf("the other user is shown as %+v", user)
+	}
+}
+
 // limit lets namespace team use the deployment, by one rule.
 func limit(w *stepped.World, rule v1alpha1.AccessRule) {
 	w.T.Helper()

@@ -158,7 +158,8 @@ func (m *Method) lookUpUser(ctx context.Context, s *base.Scope, _ session.Observ
 	of(s).target = session.TargetUser{
 		Known: true,
 		User: v1alpha1.SessionUser{
-			ID: found.User.ID, Username: found.User.Username, DeploymentID: s.Conn.VerificationStatus().DeploymentID,
+			ID: found.User.ID, Username: found.User.Username, ServiceAccount: found.User.ServiceAccount,
+			DeploymentID: s.Conn.VerificationStatus().DeploymentID,
 		},
 		Suspended:   found.User.Status == coder.UserStatusSuspended,
 		MaxLifetime: found.MaxLifetime,
