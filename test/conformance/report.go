@@ -97,6 +97,9 @@ func (r *Report) writeGroup(text *strings.Builder, group Group) {
 		for _, difference := range result.Differences {
 			fmt.Fprintf(text, "    %s\n", difference)
 		}
+		if result.Contract != "" {
+			fmt.Fprintln(text, "    expected by the contract; no server was recorded")
+		}
 		if result.Like != "" {
 			fmt.Fprintf(text, "    as servers of the profile %s answer\n", result.Like)
 		}

@@ -289,6 +289,25 @@ func TestAServerThatAnswersAsAnotherProfile(t *testing.T) { // B129
 	}
 }
 
+// TestWhatWasNotRecordedIsMarked: of servers since 2.38 the contract says what is expected.
+func TestWhatWasNotRecordedIsMarked(t *testing.T) { // B129
+	t.Parallel()
+	s := openServer(t, conformance.ProfileMid)
+	o := s.options()
+	o.Profile, o.Only = conformance.ProfileNew, "c7-refresh-wrong-secret"
+	var text bytes.Buffer
+	if err := runSuite(t, o).Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"status 200 instead of 401", "expected by the contract", "as servers of the profile R30 answer",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, text.String())
+		}
+	}
+}
+
 func TestServersThatCannotBeAsked(t *testing.T) {
 	t.Parallel()
 	s := openServer(t, conformance.ProfileMid)
