@@ -104,6 +104,13 @@ const (
 	ReasonTokenExpiring = "TokenExpiring"
 	// ReasonTokenExpired: the operator's own token has ended.
 	ReasonTokenExpired = "TokenExpired"
+	// ReasonTokenReverted: another writer has put a former token of the operator back into its Secret.
+	ReasonTokenReverted = "TokenReverted"
+	// ReasonSecretManaged: the Secret of the operator's own token belongs to another controller, which
+	// would put the former token back.
+	ReasonSecretManaged = "SecretManaged"
+	// ReasonSecretImmutable: the Secret of the operator's own token cannot be changed.
+	ReasonSecretImmutable = "SecretImmutable"
 	// ReasonVerified: the server answered and accepted the caller.
 	ReasonVerified = "Verified"
 	// ReasonUnauthorized: the server refused the credential (401).

@@ -24,7 +24,7 @@ import (
 )
 
 // Act carries out one action.
-func (k kind) Act(ctx context.Context, s *scope, _ deployment.Observation, plan deployment.Plan) error {
+func (k kind) Act(ctx context.Context, s *scope, o deployment.Observation, plan deployment.Plan) error {
 	ctx = connection.WithLongRateLimitWait(ctx)
 	switch plan.Action {
 	case deployment.AddFinalizer:
@@ -38,7 +38,7 @@ func (k kind) Act(ctx context.Context, s *scope, _ deployment.Observation, plan 
 	case deployment.RevokePredecessor:
 		return k.revokePredecessor(ctx, s)
 	default:
-		return k.refreshInventory(ctx, s)
+		return k.refreshInventory(ctx, s, o)
 	}
 }
 
@@ -58,10 +58,12 @@ func (r *Reconciler) verify(ctx context.Context, s *scope) error {
 	requested := s.conn.ReverificationRequested()
 	s.conn.ClearReverificationRequest()
 	found := deployment.Verification{Time: r.o.Clock.Now(), Request: s.object.VerificationRequest()}
-	resolved, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
-		return askServer(ctx, resolved, &found)
+	var token coder.Token
+	resolved, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		token, err = askServer(ctx, resolved, &found)
+		return err
 	})
-	_, found.Token.Minted = r.o.Names.Serial(found.Token.Name, string(s.object.UID))
+	found.Token = r.describeToken(s, token)
 	found.Result = connection.ResultOf(err)
 	if found.Result.Outcome == authcheck.ConfigChanging || resolved == nil {
 		if requested {
@@ -94,37 +96,37 @@ func (r *Reconciler) verify(ctx context.Context, s *scope) error {
 
 // askServer makes the requests of one verification: for the build information and, if the
 // settings contain anything that identifies the caller, for the caller's user (B13).
-func askServer(ctx context.Context, resolved *connection.ResolvedClient, found *deployment.Verification) error {
+// It returns the operator's own token, which is zero if there is none, or if its scopes do not allow it
+// to read itself.
+func askServer(
+	ctx context.Context, resolved *connection.ResolvedClient, found *deployment.Verification,
+) (coder.Token, error) {
 	build, err := resolved.Client.BuildInfo(ctx)
 	if err != nil {
-		return err
+		return coder.Token{}, err
 	}
 	found.DeploymentID, found.Version = build.DeploymentID, build.Version
 	found.LegacyOAuth = build.OAuthProvider == nil
 	if !resolved.Snapshot.Identifies() {
-		return nil
+		return coder.Token{}, nil
 	}
 	user, err := resolved.Client.Me(ctx)
 	if coder.KindOf(err) == coder.NotFound {
-		return nil // the scopes of the token do not let it read its user: it is alive (B125)
+		return coder.Token{}, nil // the scopes of the token do not let it read its user: it is alive (B125)
 	}
 	if err != nil {
-		return err
+		return coder.Token{}, err
 	}
 	found.User = &v1alpha1.DeploymentUser{ID: user.ID, Username: user.Username, Roles: user.Roles}
 	id, err := coder.TokenID(resolved.Snapshot.Token)
 	if err != nil {
-		return nil // no token, or a token without an id
+		return coder.Token{}, nil // no token, or a token without an id
 	}
 	token, err := resolved.Client.Token(ctx, user.ID, id)
 	if coder.KindOf(err).Auth() {
-		return err
+		return coder.Token{}, err
 	}
-	// Zero if the scopes of the token do not allow it to read itself.
-	found.Token = deployment.OwnToken{
-		ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ExpiresAt: token.ExpiresAt,
-	}
-	return nil
+	return token, nil
 }
 
 // isStillCurrent reports whether the deployment and its settings are unchanged since the
@@ -154,7 +156,7 @@ func (r *Reconciler) isStillCurrent(
 
 // refreshInventory lists the tokens and the suspended users with one call each, independent
 // of the number of sessions (B51). Sessions that are affected by a change are enqueued.
-func (r *Reconciler) refreshInventory(ctx context.Context, s *scope) error {
+func (r *Reconciler) refreshInventory(ctx context.Context, s *scope, o deployment.Observation) error {
 	listed := deployment.TokenListing{Time: r.o.Clock.Now(), LastSuccessTime: s.memory.listed.LastSuccessTime}
 	var changes inventory.Changes
 	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
@@ -170,7 +172,7 @@ func (r *Reconciler) refreshInventory(ctx context.Context, s *scope) error {
 	}
 	s.memory.listed = listed
 	if err == nil {
-		if err := r.revokeOrphans(ctx, s); err != nil {
+		if err := r.revokeOrphans(ctx, s, o); err != nil {
 			return err
 		}
 	}

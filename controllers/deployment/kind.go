@@ -135,6 +135,7 @@ func (k kind) Reported(ctx context.Context, s *scope, o deployment.Observation, 
 	k.o.Status.Warnings(after, before, after.Status.Conditions)
 	reconcile.LogReady(ctx, before, after.Status.Conditions)
 	k.recordMetrics(s, after, o)
+	k.warnOfObstacle(after, before)
 }
 
 // Vanished does nothing: sessions notice the deletion.

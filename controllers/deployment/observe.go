@@ -13,6 +13,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
@@ -39,6 +40,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (deployment.Observat
 	if o.Renewal, err = r.observeRenewal(ctx, s); err != nil {
 		return o, err
 	}
+	o.OwnTokens = r.observeOwnTokens(s)
 	o.Config, err = r.observeConfig(ctx, s)
 	return o, err
 }
@@ -53,10 +55,16 @@ func (r *Reconciler) observeConfig(ctx context.Context, s *scope) (deployment.Co
 		}
 		return deployment.Config{Problems: problems}, nil
 	}
+	if s.isBeforeRenewal(resolved.Snapshot) {
+		return deployment.Config{}, errSettingsChanging
+	}
 	config := deployment.Config{
 		Fingerprint: resolved.Snapshot.Fingerprint, SendsToken: resolved.Snapshot.Token.Reveal() != "",
 	}
 	config.CABundleWarning = resolved.Snapshot.CABundleWarning
+	if id, err := coder.TokenID(resolved.Snapshot.Token); err == nil {
+		config.TokenID = id
+	}
 	if certificate := resolved.Snapshot.Certificate; certificate != nil {
 		config.CertificateNotBefore, config.CertificateNotAfter = certificate.NotBefore, certificate.NotAfter
 	}

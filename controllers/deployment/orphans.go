@@ -22,7 +22,8 @@ import (
 // if they are older than the grace period (B45). The inventory contains only tokens whose
 // names have the prefix of this cluster. A token that cannot be revoked is tried again after
 // the next refresh of the inventory.
-func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope) error {
+func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.Observation) error {
+	o.OwnTokens = r.observeOwnTokens(s)
 	now := r.o.Clock.Now().Add(s.conn.Skew())
 	claims := map[string]bool{}
 	var revoked []string
@@ -31,7 +32,7 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope) error {
 		if err != nil {
 			return err
 		}
-		if claimed || !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace) {
+		if claimed || r.isRevertedToken(s, o, token) || !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace) {
 			continue
 		}
 		_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
@@ -81,6 +82,13 @@ func (r *Reconciler) isClaimed(
 	}
 	claims[prefix] = len(sessions)+len(deployments.Items) > 0
 	return claims[prefix], nil
+}
+
+// isRevertedToken reports whether a token of the operator's own is one that another writer has
+// replaced by a former one. It is kept: it shows that, also after a restart (B114).
+func (r *Reconciler) isRevertedToken(s *scope, o deployment.Observation, token coder.Token) bool {
+	own := r.describeToken(s, token)
+	return own.Serial > o.Verification.Token.Serial && deployment.IsTokenReverted(o)
 }
 
 // isTokenInUse reports whether a token is the operator's own, or its predecessor whose

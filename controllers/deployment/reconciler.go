@@ -49,6 +49,8 @@ type Options struct {
 	Sessions  *reconcile.Queue
 	Streams   Streams
 	Retention *retention.Decisions
+	// FieldOwner is the field manager of the operator's own writes.
+	FieldOwner string
 	// OrphanGrace is the minimum age at which a token that belongs to no session is revoked. Zero
 	// revokes it as soon as it is found.
 	OrphanGrace time.Duration
@@ -83,11 +85,18 @@ func (r *Reconciler) Stop() { r.o.Debouncer.Stop() }
 // memory is what is remembered of a deployment between passes. It may be lost at any time: the cost
 // is one more verification and list.
 type memory struct {
-	verified           deployment.Verification
-	listed             deployment.TokenListing
-	renewal            deployment.Renewal
-	renewalTokenID     string // id of the token that renewal is about
-	revokedPredecessor string // id of the last revoked predecessor; the cache may still show it
+	verified       deployment.Verification
+	listed         deployment.TokenListing
+	renewal        deployment.Renewal
+	renewalTokenID string // id of the token that renewal is about
+	// formerToken is the id of the token that was last replaced or revoked. If it is revoked, the cache
+	// may still show it as the predecessor.
+	formerToken   string
+	revokedFormer bool
+	// storedIn is the Secret that a renewed token was last stored in, and storedVersion its version.
+	storedIn, storedVersion string
+	// tokenSecret is what was last read of the Secret of the operator's own token.
+	tokenSecret tokenSecretRead
 	// generation and caBundle are those that the sessions were last enqueued for.
 	generation int64
 	caBundle   []byte

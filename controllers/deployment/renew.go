@@ -9,8 +9,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -33,9 +33,8 @@ func tokenKey(d *v1alpha1.CoderDeployment) types.NamespacedName {
 	return types.NamespacedName{Namespace: d.Namespace, Name: string(d.Spec.Token.SecretRef.Name)}
 }
 
-// observeRenewal combines the remembered renewal attempts with the predecessor that is
-// recorded in annotations of the token's Secret. Failures with a previous token are
-// ignored.
+// observeRenewal combines the remembered renewal attempts with the state of the token's Secret and
+// the predecessor that its annotations record. Failures with a previous token are ignored.
 func (r *Reconciler) observeRenewal(ctx context.Context, s *scope) (deployment.Renewal, error) {
 	seen := s.memory.renewal
 	if s.memory.renewalTokenID != s.memory.verified.Token.ID {
@@ -44,15 +43,18 @@ func (r *Reconciler) observeRenewal(ctx context.Context, s *scope) (deployment.R
 	if token := s.object.Spec.Token; token == nil || token.Renew == nil {
 		return deployment.Renewal{}, nil
 	}
+	seen.Former = s.memory.formerToken
 	meta := lookup.Metadata("Secret")
 	if err := r.o.Client.Get(ctx, tokenKey(s.object), meta); err != nil {
 		return seen, client.IgnoreNotFound(err)
 	}
 	after, err := time.Parse(time.RFC3339, meta.Annotations[v1alpha1.AnnotationRevokeAfter])
-	if id := meta.Annotations[v1alpha1.AnnotationPredecessor]; err == nil && id != s.memory.revokedPredecessor {
+	id := meta.Annotations[v1alpha1.AnnotationPredecessor]
+	if revoked := s.memory.revokedFormer && id == s.memory.formerToken; err == nil && !revoked {
 		seen.Predecessor, seen.RevokeAfter = id, after
 	}
-	return seen, nil
+	seen.Secret, err = r.observeTokenSecret(ctx, s, meta)
+	return seen, err
 }
 
 // renewToken mints a new token for the operator and writes it to the Secret that holds the
@@ -71,8 +73,8 @@ func (r *Reconciler) recordRenewal(s *scope, err error) error {
 	switch {
 	case found.Outcome == authcheck.ConfigChanging:
 		return errSettingsChanging
-	case apierrors.IsConflict(err):
-		return err
+	case err != nil && !isServerError(err):
+		return err // the API server's, which the loop retries
 	}
 	if own := s.memory.verified.Token.ID; s.memory.renewalTokenID != own {
 		s.memory.renewalTokenID, s.memory.renewal = own, deployment.Renewal{}
@@ -84,10 +86,7 @@ func (r *Reconciler) recordRenewal(s *scope, err error) error {
 		return nil
 	}
 	s.memory.renewal.Failures++
-	if isServerError(err) {
-		return nil // the condition TokenRenewed says it
-	}
-	return err
+	return nil // the condition TokenRenewed says it
 }
 
 func (r *Reconciler) replaceToken(ctx context.Context, s *scope) error {
@@ -101,9 +100,7 @@ func (r *Reconciler) replaceToken(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	// The token may have been replaced although the cache does not show it yet. Checking
-	// the Secret first avoids minting a token that cannot be stored.
-	if _, err := r.tokenSecret(ctx, s, resolved.Snapshot.Token.Equal); err != nil {
+	if err := r.tryStoreToken(ctx, s, resolved.Snapshot.Token, own.ID); err != nil {
 		return err
 	}
 	serial, _ := r.o.Names.Serial(own.Name, uid) // 0 if the operator did not mint the current token
@@ -128,10 +125,8 @@ func (r *Reconciler) replaceToken(ctx context.Context, s *scope) error {
 		m.RevokeUnstored(ctx, token)
 		return err
 	}
-	s.memory.verified.Token = deployment.OwnToken{
-		ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ExpiresAt: token.ExpiresAt,
-		Minted: true,
-	}
+	r.useToken(ctx, s, value)
+	s.memory.verified.Token = r.describeToken(s, token)
 	r.o.Metrics.Minted(s.key.Namespace, s.key.Name)
 	r.o.Status.Event(s.object, corev1.EventTypeNormal, v1alpha1.ReasonRenewed, "Renew",
 		fmt.Sprintf("renewed the operator's own token into Secret %q: %s replaces %s",
@@ -154,6 +149,21 @@ func (r *Reconciler) tokenSecret(
 	return object, nil
 }
 
+// tryStoreToken tries the write of [Reconciler.storeToken] as a dry run, with the old token, so that
+// no token is minted that cannot be stored (B110). It returns a conflict error if the Secret no
+// longer holds the old token: it may have been replaced although the cache does not show it yet.
+func (r *Reconciler) tryStoreToken(ctx context.Context, s *scope, old redact.Secret, oldID string) error {
+	object, err := r.tokenSecret(ctx, s, old.Equal)
+	if err != nil {
+		return err
+	}
+	r.recordPredecessor(object, oldID)
+	if err := r.o.Client.Update(ctx, object, client.DryRunAll); err != nil {
+		return fmt.Errorf("try to write the operator's own token: %w", err)
+	}
+	return nil
+}
+
 // storeToken replaces the old token in the Secret by the new one. It returns a conflict
 // error if the Secret no longer holds the old token, so that a token of another writer is
 // not overwritten (B30).
@@ -165,16 +175,58 @@ func (r *Reconciler) storeToken(
 		return err
 	}
 	object.Data[s.object.Spec.Token.SecretRef.DataKey()] = []byte(value.Reveal())
-	if object.Annotations == nil {
-		object.Annotations = map[string]string{}
-	}
-	object.Annotations[v1alpha1.AnnotationPredecessor] = oldID
-	revokeAfter := r.o.Clock.Now().Add(PredecessorOverlap).UTC()
-	object.Annotations[v1alpha1.AnnotationRevokeAfter] = revokeAfter.Format(time.RFC3339)
+	r.recordPredecessor(object, oldID)
 	if err := r.o.Client.Update(ctx, object); err != nil {
 		return fmt.Errorf("write the operator's own token: %w", err)
 	}
+	s.memory.formerToken, s.memory.revokedFormer = oldID, false
+	s.memory.storedIn, s.memory.storedVersion = object.Name, object.ResourceVersion
 	return nil
+}
+
+// recordPredecessor records in the annotations of the Secret which token is replaced, and when that
+// is to be revoked.
+func (r *Reconciler) recordPredecessor(object *corev1.Secret, id string) {
+	if object.Annotations == nil {
+		object.Annotations = map[string]string{}
+	}
+	object.Annotations[v1alpha1.AnnotationPredecessor] = id
+	revokeAfter := r.o.Clock.Now().Add(PredecessorOverlap).UTC()
+	object.Annotations[v1alpha1.AnnotationRevokeAfter] = revokeAfter.Format(time.RFC3339)
+}
+
+// useToken makes one request with a renewed token that was stored, so that the server's list shows
+// that it was in use. If the former token is put back, this tells it from a token that was never
+// stored, whatever happened to annotations and to this process (B114).
+func (r *Reconciler) useToken(ctx context.Context, s *scope, value redact.Secret) {
+	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		_, err := resolved.Client.WithToken(value).Me(ctx)
+		return err
+	})
+	if err != nil {
+		ctrl.LoggerFrom(ctx).V(1).Info("the renewed token was not used yet", "problem", err.Error())
+	}
+}
+
+// describeToken returns what is known of one of the operator's own tokens.
+func (r *Reconciler) describeToken(s *scope, token coder.Token) deployment.OwnToken {
+	serial, minted := r.o.Names.Serial(token.Name, string(s.object.UID))
+	return deployment.OwnToken{
+		ID: token.ID, Name: token.Name, CreatedAt: token.CreatedAt, ExpiresAt: token.ExpiresAt,
+		LastUsedAt: token.LastUsed, Minted: minted, Serial: serial,
+	}
+}
+
+// observeOwnTokens returns the tokens that the operator has minted for itself on this deployment, as
+// last listed.
+func (r *Reconciler) observeOwnTokens(s *scope) []deployment.OwnToken {
+	var tokens []deployment.OwnToken
+	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.SessionPrefix(string(s.object.UID))) {
+		if own := r.describeToken(s, token); own.Minted {
+			tokens = append(tokens, own)
+		}
+	}
+	return tokens
 }
 
 // revokePredecessor revokes the token that was replaced and removes the annotations that
@@ -190,6 +242,14 @@ func (r *Reconciler) deletePredecessor(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
+	// Another writer may have put it back although the cache does not show it yet.
+	object, err := r.tokenSecret(ctx, s, func(value redact.Secret) bool {
+		id, _ := coder.TokenID(value)
+		return id != renewal.Predecessor
+	})
+	if err != nil {
+		return err
+	}
 	_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
 		return resolved.Client.DeleteToken(ctx, s.memory.verified.User.ID, renewal.Predecessor)
 	})
@@ -197,10 +257,6 @@ func (r *Reconciler) deletePredecessor(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.conn.Inventory.Remove(renewal.Predecessor)
-	object, err := r.tokenSecret(ctx, s, func(redact.Secret) bool { return true })
-	if err != nil {
-		return err
-	}
 	if object.Annotations[v1alpha1.AnnotationPredecessor] == renewal.Predecessor {
 		delete(object.Annotations, v1alpha1.AnnotationPredecessor)
 		delete(object.Annotations, v1alpha1.AnnotationRevokeAfter)
@@ -208,7 +264,7 @@ func (r *Reconciler) deletePredecessor(ctx context.Context, s *scope) error {
 			return fmt.Errorf("note that the operator's former token is revoked: %w", err)
 		}
 	}
-	s.memory.revokedPredecessor = renewal.Predecessor
+	s.memory.formerToken, s.memory.revokedFormer = renewal.Predecessor, true
 	r.o.Metrics.Revoked(s.key.Namespace, s.key.Name)
 	r.o.Status.Event(s.object, corev1.EventTypeNormal, v1alpha1.EventRevoked, "Revoke",
 		"revoked the operator's former token "+renewal.Predecessor)

@@ -44,7 +44,9 @@ func Decide(o Observation) Plan {
 		return reportTermination(o, reportProblems(o))
 	case needsVerification(o):
 		return Plan{Action: Verify}
-	case isRenewalEnabled(o) && !o.Now.Before(nextRenewalTime(o)):
+	case isRenewalDue(o) && o.TokenListing.Time.IsZero():
+		return Plan{Action: List} // it shows whether a former token was put back
+	case isRenewalDue(o):
 		return Plan{Action: Renew}
 	case isPredecessorDue(o):
 		return Plan{Action: RevokePredecessor}
@@ -109,8 +111,15 @@ func verifyInterval(o Observation) time.Duration { return VerifyInterval(o.Deplo
 func needsVerification(o Observation) bool {
 	v := o.Verification
 	believed := v.Result.Outcome != authcheck.Unknown && v.Result.Outcome != authcheck.ConfigChanging
-	current := !v.Time.IsZero() && believed && v.Fingerprint == o.Config.Fingerprint
+	current := !v.Time.IsZero() && believed && v.Fingerprint == o.Config.Fingerprint && isVerifiedToken(o)
 	return o.ReverificationRequested || isVerificationRequested(o) || !current || !o.Now.Before(nextVerifyTime(o))
+}
+
+// isVerifiedToken reports whether the token that was verified, or minted since, is the one in the
+// settings, as far as that is known. It is not if a renewed token was replaced by the former one.
+func isVerifiedToken(o Observation) bool {
+	verified, now := o.Verification.Token.ID, o.Config.TokenID
+	return verified == "" || now == "" || verified == now
 }
 
 // isVerificationRequested reports whether a verification is requested and was not made yet.
@@ -188,10 +197,10 @@ func reportVerification(o Observation) Plan {
 	if needsTokenList(o) {
 		p.requeueBy(nextListTime(o))
 	}
-	if isRenewalEnabled(o) {
+	if isRenewalEnabled(o) && o.Failures.Of(string(Renew)) == nil {
 		p.requeueBy(nextRenewalTime(o))
 	}
-	if hasPredecessor(o) {
+	if hasPredecessor(o) && o.Failures.Of(string(RevokePredecessor)) == nil {
 		p.requeueBy(predecessorRevokeTime(o))
 	}
 	setTokenRenewedCondition(o, &p)
@@ -214,7 +223,7 @@ func reportVerification(o Observation) Plan {
 		p.setCondition(v1alpha1.ConditionVerified, metav1.ConditionUnknown, r.Reason, message)
 		p.setCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, r.Reason, message)
 	default:
-		message := refusalMessage(o)
+		message := refusalMessage(o) + describeTokenWriter(o)
 		p.setCondition(v1alpha1.ConditionVerified, metav1.ConditionFalse, r.Reason, message)
 		p.setCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, r.Reason, message)
 	}

@@ -27,7 +27,10 @@ type Observation struct {
 	Verification            Verification
 	TokenListing            TokenListing
 	Renewal                 Renewal
-	Sessions                Sessions
+	// OwnTokens are the tokens that the operator has minted for itself on this deployment, as last
+	// listed.
+	OwnTokens []OwnToken
+	Sessions  Sessions
 	// Failures are the actions that failed and may not be tried again yet. With one of
 	// [failure.Observe], the rest of the observation is incomplete.
 	Failures failure.Set
@@ -42,6 +45,8 @@ type Config struct {
 	Fingerprint string
 	// SendsToken is true if a token is sent with requests.
 	SendsToken bool
+	// TokenID is the ID of the operator's own token. Empty: there is none, or it is no token of Coder.
+	TokenID string
 	// CertificateNotBefore and CertificateNotAfter are the validity period of the client
 	// certificate; zero: there is none.
 	CertificateNotBefore, CertificateNotAfter time.Time

@@ -23,8 +23,11 @@ const (
 type OwnToken struct {
 	ID, Name             string
 	CreatedAt, ExpiresAt time.Time
-	// Minted: the operator has minted it itself.
+	// LastUsedAt is zero for a token that was never used.
+	LastUsedAt time.Time
+	// Minted: the operator has minted it itself. Serial is then the one in its name.
 	Minted bool
+	Serial int64
 }
 
 // Renewal is the result of renewing the operator's own token.
@@ -39,14 +42,40 @@ type Renewal struct {
 	// RevokeAfter. Empty: none. It is stored with the token itself.
 	Predecessor string
 	RevokeAfter time.Time
+	// Former is the ID of the token that this process has last replaced or revoked. Empty: none.
+	Former string
+	// Secret that holds the token.
+	Secret TokenSecret
 }
 
-// isRenewalEnabled reports whether the spec asks to renew the operator's own token and it can be
-// renewed.
+// TokenSecret is what renewal depends on in the Secret of the operator's own token.
+type TokenSecret struct {
+	// Immutable is true if its contents cannot be changed.
+	Immutable bool
+	// Controller is the kind and name of the object that controls it. Empty: none does.
+	Controller string
+	// Writer is the field manager that has last written the token, if that was not the operator.
+	// Empty: it was, or it is not known.
+	Writer string
+}
+
+// isRenewalWanted reports whether the spec asks to renew the operator's own token.
+func isRenewalWanted(o Observation) bool {
+	token := o.Deployment.Spec.Token
+	return token != nil && token.Renew != nil
+}
+
+// isRenewalEnabled reports whether the spec asks to renew the operator's own token, it can be
+// renewed, and the new one can be kept.
 func isRenewalEnabled(o Observation) bool {
-	token, v := o.Deployment.Spec.Token, o.Verification
-	wanted := token != nil && token.Renew != nil
-	return wanted && v.Result.OK() && v.User != nil && !v.Token.ExpiresAt.IsZero()
+	v := o.Verification
+	renewable := isRenewalWanted(o) && v.Result.OK() && v.User != nil && !v.Token.ExpiresAt.IsZero()
+	return renewable && findRenewalObstacle(o) == nil
+}
+
+// isRenewalDue reports whether the operator's own token is to be renewed now.
+func isRenewalDue(o Observation) bool {
+	return isRenewalEnabled(o) && !o.Now.Before(nextRenewalTime(o)) && o.Failures.Of(string(Renew)) == nil
 }
 
 // nextRenewalTime is when, by the operator's clock, the token is renewed. A token that ends sooner
@@ -78,7 +107,8 @@ func hasPredecessor(o Observation) bool {
 
 // isPredecessorDue reports whether the overlap of the replaced token is over.
 func isPredecessorDue(o Observation) bool {
-	return hasPredecessor(o) && !o.Now.Before(predecessorRevokeTime(o))
+	return hasPredecessor(o) && !o.Now.Before(predecessorRevokeTime(o)) &&
+		o.Failures.Of(string(RevokePredecessor)) == nil
 }
 
 // predecessorRevokeTime is when the replaced token is revoked, or tried again after a failure.
@@ -95,9 +125,15 @@ func predecessorRevokeTime(o Observation) time.Time {
 // setTokenRenewedCondition sets TokenRenewed if the spec asks for renewal.
 func setTokenRenewedCondition(o Observation, p *Plan) {
 	token := o.Deployment.Spec.Token
+	failed, obstacle := o.Failures.Of(string(Renew), string(RevokePredecessor)), findRenewalObstacle(o)
 	switch {
-	case token == nil || token.Renew == nil:
+	case !isRenewalWanted(o):
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionTokenRenewed)
+	case obstacle != nil:
+		p.setCondition(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, obstacle.reason, obstacle.message)
+	case failed != nil:
+		p.setCondition(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, failed.Reason,
+			"the operator's own token could not be renewed: "+failed.Message)
 	case o.Renewal.Failures > 0:
 		p.setCondition(v1alpha1.ConditionTokenRenewed, metav1.ConditionFalse, o.Renewal.Result.Reason,
 			"the operator's own token could not be renewed: "+stableMessage(o.Renewal.Result))
