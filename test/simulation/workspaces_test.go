@@ -70,9 +70,10 @@ func (p *simOperator) newStreams(o stream.Options) controllers.Streams {
 
 var workspaceEvents = []string{
 	"a workspace stops", "a workspace starts", "a workspace fails", "a workspace becomes dormant",
-	"a workspace is deleted", "a workspace is created again", "a stream is cut", "a stream ends normally", "a stream is rejected",
-	"a stream is refused for good", "a server has no WebSockets", "a session is bound to another workspace",
-	"a session is unbound", "the token of a stopped workspace is revoked", "a workspace is noticed without a stream",
+	"a workspace is deleted", "a workspace is created again", "a stream is cut", "a stream ends normally",
+	"a stream is rejected", "a stream is refused for good", "a server has no WebSockets",
+	"a session is bound to another workspace", "a session is unbound", "the token of a stopped workspace is revoked",
+	"a workspace is noticed without a stream",
 }
 
 var workspaceChanges = []func(*simWorld){
