@@ -195,6 +195,9 @@ const (
 	ReasonRetired = "Retired"
 	// ReasonPaused: spec.paused is set.
 	ReasonPaused = "Paused"
+	// ReasonSecretModified: another writer, or an admission policy, changes the generated Secret whenever
+	// the operator writes it.
+	ReasonSecretModified = "SecretModified"
 	// ReasonSecretConflict: a Secret of that name exists and is not the session's.
 	ReasonSecretConflict = "SecretConflict"
 	// ReasonAccessDenied: no rule of spec.access of the CoderDeployment allows what the session asks

@@ -31,6 +31,9 @@ const (
 	// AnnotationTokenFingerprint on a generated Secret is a keyed digest of its token's value, which
 	// shows whether the Secret was edited.
 	AnnotationTokenFingerprint = "credentials.coder.com/token-fingerprint"
+	// AnnotationCredential on a generated Secret identifies what authenticates its readers. Workloads are
+	// restarted when it changes.
+	AnnotationCredential = "credentials.coder.com/credential"
 	// AnnotationRequest on a generated Secret is a digest of the parameters that its token was minted
 	// with (user, lifetime, scopes, allow-list) and of the renewal request, if there was one.
 	AnnotationRequest = "credentials.coder.com/request"

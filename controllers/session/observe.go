@@ -3,6 +3,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -121,10 +122,7 @@ func (r *Reconciler) observeSecret(
 		Unproven:        s.Memory.isUnproven(true),
 	}
 	if token := s.Prior.Token; token != nil {
-		seen.Token = &session.Published{
-			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt,
-			SpecDigest: token.Request, Fingerprint: token.Fingerprint,
-		}
+		seen.Token = publishedOf(token)
 	}
 	if s.Resolved == nil || !o.Session.DeletionTimestamp.IsZero() {
 		return seen, nil
@@ -133,6 +131,7 @@ func (r *Reconciler) observeSecret(
 		return seen, nil
 	}
 	err := r.compareSecret(ctx, s, &seen)
+	seen.Contention = s.Memory.contention
 	return seen, err
 }
 
@@ -140,11 +139,8 @@ func (r *Reconciler) observeSecret(
 // which is kept then. The one of a former session is replaced, because its token belongs to that. One
 // that the deletion of the session has retained is not the session's any more.
 func isRestored(prior secret.State, s *v1alpha1.CoderSession) bool {
-	published, spec := s.Status.Token, s.Spec.Secret
-	if !s.DeletionTimestamp.IsZero() && spec != nil && spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain {
-		return false
-	}
-	return prior.Ownership == secret.Adoptable && published != nil && prior.Token != nil && prior.Token.ID == published.ID
+	published := s.Status.Token
+	return prior.Ownership == secret.Adoptable && !prior.Retained && published != nil && prior.Token != nil && prior.Token.ID == published.ID
 }
 
 // compareSecret determines whether the Secret has the desired contents. They are read only
@@ -153,27 +149,43 @@ func (r *Reconciler) compareSecret(ctx context.Context, s *Scope, seen *session.
 	input := r.tools.SecretInput(s, PublishedToken(s.Prior.Token))
 	defer func() {
 		if seen.InSync {
-			seen.Credential = secret.Credential(r.tools.Key, input)
+			seen.Credential = cmp.Or(s.Prior.Credential, secret.Credential(r.tools.Key, input))
 		}
 	}()
-	asWritten := seen.Fingerprint == secret.Fingerprint(r.tools.Key, input) && s.Prior.Ownership == secret.Owned
-	reported := s.Session.Status.Secret
+	wanted, reported := secret.Fingerprint(r.tools.Key, input), s.Session.Status.Secret
+	asWritten := seen.Fingerprint == wanted && s.Prior.Ownership == secret.Owned
 	untouched := s.Prior.Written || reported != nil && reported.ResourceVersion == seen.ResourceVersion
 	if asWritten && untouched {
 		seen.InSync = true
 		return nil
 	}
-	if err := r.readPublishedValue(ctx, s, &input, seen); err != nil || seen.ValueGone || !asWritten {
+	if err := r.readPublishedValue(ctx, s, &input, seen); err != nil {
 		return err
 	}
-	inSync, resourceVersion, err := r.tools.Secrets.InSync(ctx, input)
+	wanted = secret.Fingerprint(r.tools.Key, input) // the token may have been recognized
+	seen.PutBack = isPutBack(s)
+	seen.Modified = seen.Fingerprint == wanted || reported != nil && reported.Fingerprint == wanted
+	if !seen.Modified && !seen.PutBack {
+		return nil
+	}
+	compared, err := r.tools.Secrets.Compare(ctx, input)
 	if err != nil {
 		return fmt.Errorf("compare the generated Secret: %w", err)
 	}
-	if inSync {
-		seen.InSync, seen.ResourceVersion = true, resourceVersion
+	s.OtherWriter = compared.Writer
+	if compared.InSync && asWritten {
+		seen.InSync, seen.Modified, seen.ResourceVersion = true, false, compared.ResourceVersion
 	}
 	return nil
+}
+
+// isPutBack reports whether the Secret publishes an earlier token than the last one that was written.
+func isPutBack(s *Scope) bool {
+	last, published := s.Memory.written.Serial, s.Prior.Token
+	if current := s.Session.Status.Token; current != nil {
+		last = max(last, current.Serial)
+	}
+	return published != nil && published.Serial > 0 && published.Serial < last
 }
 
 // readPublishedValue reads the value of the published token from the Secret, if the Secret
@@ -182,13 +194,16 @@ func (r *Reconciler) readPublishedValue(
 	ctx context.Context, s *Scope, input *secret.Input, seen *session.Secret,
 ) error {
 	if s.Prior.Token == nil || s.Prior.Token.ID == "" {
-		return nil
+		return r.recognizeToken(ctx, s, input, seen)
 	}
 	value, found, err := r.tools.Secrets.Token(ctx, s.Session, *s.Prior.Token)
 	if err != nil {
 		return fmt.Errorf("read the token of the generated Secret: %w", err)
 	}
-	seen.ValueGone = !found
+	if !found {
+		seen.ValueGone = true
+		return r.recognizeToken(ctx, s, input, seen)
+	}
 	input.Token.Value = value
 	return nil
 }

@@ -4,6 +4,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,18 +39,25 @@ func (r *Reconciler) publishSecret(ctx context.Context, s *Scope, o session.Obse
 	if err != nil {
 		return err
 	}
-	restored := o.Secret.Token != nil && o.Secret.Token.ID == token.ID &&
-		o.Secret.Fingerprint == secret.Fingerprint(r.tools.Key, r.tools.SecretInput(s, token))
 	ctx, cancel := reconcile.WithoutCancel(ctx)
 	defer cancel()
 	if err := r.tools.WriteSecret(ctx, s, token); err != nil {
 		return err
 	}
-	if restored {
+	if !o.Secret.Modified {
+		return nil
+	}
+	if s.RecordRestoration(o); s.Memory.contention.Count == 1 { // SecretSynced tells of further ones
 		r.tools.Status.Event(s.Session, corev1.EventTypeNormal, v1alpha1.EventRestored, "Publish",
 			fmt.Sprintf("restored Secret %q, which was modified outside of the operator", s.Session.SecretName()))
 	}
 	return nil
+}
+
+// RecordRestoration remembers that the Secret was restored, so that another writer who changes it again
+// and again does not make the operator do so without end.
+func (s *Scope) RecordRestoration(o session.Observation) {
+	s.Memory.contention = s.Memory.contention.Restored(o.Now, s.OtherWriter, o.Deployment.VerifyInterval())
 }
 
 // WriteSecret writes the Secret in one request, which fails with a conflict if the Secret
@@ -60,6 +68,12 @@ func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) e
 		action = "create"
 	}
 	_, err := t.Secrets.Write(ctx, t.SecretInput(s, token), s.Prior)
+	var altered *secret.AlteredError
+	if err == nil || errors.As(err, &altered) && altered.TokenStored {
+		s.Memory.written = secret.TokenMeta{
+			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, Request: token.Request,
+		}
+	}
 	if s.recordWrite(neverTried, err) != nil {
 		return fmt.Errorf("write Secret %s: %w", s.Session.SecretName(), err)
 	}

@@ -28,6 +28,9 @@ type Scope struct {
 	// Prior is the generated Secret as it was observed.
 	Prior secret.State
 
+	// OtherWriter is the field manager of another writer of the generated Secret; empty: unknown.
+	OtherWriter string
+
 	// Username is the user whose credential is published; empty: unknown.
 	Username string
 	// Revoked are the ids of tokens that were revoked in this pass.
@@ -45,6 +48,10 @@ type Memory struct {
 	// lastWrite is how the last write of the generated Secret ended, including those that were only
 	// tried.
 	lastWrite writeOutcome
+	// written is the last token that was written, without its value.
+	written secret.TokenMeta
+	// contention is about another writer of the generated Secret.
+	contention session.Contention
 
 	workspace workspaceMemory
 	byMethod  map[v1alpha1.AuthMethod]any

@@ -16,7 +16,7 @@ type server struct{ *fakeapi.Server }
 
 func newStore(tb testing.TB) (*Store, *server) {
 	s := &server{fakeapi.New()}
-	return NewStore(s, s, testKey(tb)), s
+	return NewStore(s, s, testKey(tb), "operator"), s
 }
 
 // beforeNextWrite calls a function once, before the next write.

@@ -104,7 +104,7 @@ func TestLiveReadCorrectsTheMemory(t *testing.T) {
 	store, server := newStore(t)
 	writeNew(t, store, newInput(newSession()))
 	server.removeSecret()
-	if _, _, err := store.InSync(t.Context(), newInput(newSession())); err != nil {
+	if _, err := store.Compare(t.Context(), newInput(newSession())); err != nil {
 		t.Fatal(err)
 	}
 	if got := store.Observe(newSession(), nil); got.Ownership != Absent {
@@ -113,7 +113,7 @@ func TestLiveReadCorrectsTheMemory(t *testing.T) {
 
 	writeNew(t, store, newInput(newSession()))
 	server.editSecret(func(*corev1.Secret) {})
-	if _, _, err := store.InSync(t.Context(), newInput(newSession())); err != nil {
+	if _, err := store.Compare(t.Context(), newInput(newSession())); err != nil {
 		t.Fatal(err)
 	}
 	if store.memory.len() != 0 {

@@ -136,6 +136,7 @@ func newMetadata(key fingerprint.Key, in Input) metav1.ObjectMeta {
 	// After the labels of the spec, so that the operator's own take precedence.
 	labels[v1alpha1.LabelSession] = session.Name
 	annotations[v1alpha1.AnnotationFingerprint] = Fingerprint(key, in)
+	annotations[v1alpha1.AnnotationCredential] = Credential(key, in)
 	if in.Token.Value.Reveal() != "" {
 		describeToken(key, in.Token).writeAnnotations(annotations)
 	}

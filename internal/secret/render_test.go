@@ -97,6 +97,7 @@ func TestRenderMetadata(t *testing.T) {
 			"credentials.coder.com/expires-at":        "2030-01-02T03:04:05Z",
 			"credentials.coder.com/request":           "digest",
 			"credentials.coder.com/fingerprint":       Fingerprint(testKey(t), in),
+			"credentials.coder.com/credential":        Credential(testKey(t), in),
 			"credentials.coder.com/token-fingerprint": TokenFingerprint(testKey(t), in.Token.Value),
 			"credentials.coder.com/managed": `{"labels":["credentials.coder.com/session","team"],` +
 				`"annotations":["credentials.coder.com/token-id","note"]}`,

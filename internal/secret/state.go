@@ -49,10 +49,14 @@ type State struct {
 	UID             types.UID
 	// Deleting: the Secret is being deleted and waits for a finalizer.
 	Deleting bool
+	// Retained: a deleted session left it, and has revoked its token.
+	Retained bool
 	// Token that is published. Nil: none, or its metadata is invalid.
 	Token *TokenMeta
 	// Fingerprint of what it was written from, see [Fingerprint].
 	Fingerprint string
+	// Credential identifies what authenticates the Secret's readers; empty: an older operator wrote it.
+	Credential string
 	// Corrupt says which annotation is invalid and why. Token is nil then (B25). It contains nothing
 	// of the annotation's value. It is empty if all are valid.
 	Corrupt string
@@ -76,7 +80,9 @@ func StateOf(meta *metav1.PartialObjectMetadata, session *v1alpha1.CoderSession)
 	if state.Ownership == Foreign {
 		return state
 	}
+	state.Retained = meta.Annotations[v1alpha1.AnnotationRetained] == retained
 	state.Fingerprint = meta.Annotations[v1alpha1.AnnotationFingerprint]
+	state.Credential = meta.Annotations[v1alpha1.AnnotationCredential]
 	state.Token, state.Corrupt = parseToken(meta.Annotations)
 	return state
 }

@@ -34,7 +34,7 @@ func TestStateOf(t *testing.T) {
 	}
 	owned := State{
 		Ownership: Owned, ResourceVersion: "7", UID: "secret",
-		Token: token, Fingerprint: Fingerprint(testKey(t), in),
+		Token: token, Fingerprint: Fingerprint(testKey(t), in), Credential: Credential(testKey(t), in),
 	}
 	adoptable := owned
 	adoptable.Ownership = Adoptable
@@ -101,7 +101,7 @@ func TestStateOf(t *testing.T) {
 		},
 		"retained": {
 			func(m *metav1.ObjectMeta) { m.OwnerReferences = nil; annotate("retained", "true")(m) },
-			adoptable,
+			func() State { s := adoptable; s.Retained = true; return s }(),
 		},
 		"retained by another": {
 			func(m *metav1.ObjectMeta) {

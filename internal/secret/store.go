@@ -3,10 +3,12 @@
 package secret
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,12 +44,14 @@ type Store struct {
 	contents client.Reader
 	writer   Writer
 	key      fingerprint.Key
+	manager  string
 	memory   memory
 }
 
-// NewStore returns a Store that reads contents with contents, from the API server.
-func NewStore(contents client.Reader, writer Writer, key fingerprint.Key) *Store {
-	return &Store{contents: contents, writer: writer, key: key, memory: newMemory()}
+// NewStore returns a Store that reads contents with contents, from the API server. The manager is the
+// field manager that writer writes with.
+func NewStore(contents client.Reader, writer Writer, key fingerprint.Key, manager string) *Store {
+	return &Store{contents: contents, writer: writer, key: key, manager: manager, memory: newMemory()}
 }
 
 // Token reads the published token's value from the API server: the first of the keys session and
@@ -72,22 +76,90 @@ func (s *Store) Token(
 	return redact.Secret{}, false, nil
 }
 
-// InSync reports whether the live Secret is what [Render] creates from in: the same data, owner and
-// operator annotations, and at least the wanted labels and annotations. resourceVersion is that of
-// the live Secret; it is empty if there is none. Errors are those of Render and of reading.
-func (s *Store) InSync(ctx context.Context, in Input) (inSync bool, resourceVersion string, err error) {
-	wanted, err := Render(s.key, in)
-	if err != nil {
-		return false, "", err
+// TokenValues reads from the API server what the keys session and CODER_SESSION_TOKEN hold, without
+// repetitions and empty values. It is for a Secret whose annotations do not describe its token. A
+// foreign Secret has none.
+func (s *Store) TokenValues(ctx context.Context, session *v1alpha1.CoderSession) ([]redact.Secret, error) {
+	live, err := s.readLive(ctx, session)
+	if err != nil || live == nil || ownershipOf(&live.ObjectMeta, session) == Foreign {
+		return nil, err
 	}
+	var values []redact.Secret
+	for _, key := range []string{KeySession, KeyEnvToken} {
+		value := redact.New(string(live.Data[key]))
+		if !value.Empty() && !slices.ContainsFunc(values, value.Equal) {
+			values = append(values, value)
+		}
+	}
+	return values, nil
+}
+
+// Publishes reports whether the session's Secret publishes a token, by its annotations or its value.
+func (s *Store) Publishes(ctx context.Context, session *v1alpha1.CoderSession, id string) (bool, error) {
+	live, err := s.readLive(ctx, session)
+	if err != nil || live == nil || live.DeletionTimestamp != nil || ownershipOf(&live.ObjectMeta, session) != Owned {
+		return false, err
+	}
+	if token, _ := parseToken(live.Annotations); token != nil && token.ID == id {
+		return true, nil
+	}
+	holds := func(key string) bool { return bytes.HasPrefix(live.Data[key], []byte(id+"-")) }
+	return id != "" && (holds(KeySession) || holds(KeyEnvToken)), nil
+}
+
+// Comparison is how the live Secret differs from the wanted one. The zero value means that there is
+// none.
+type Comparison struct {
+	// InSync means that the live Secret is what [Render] creates: the same data, owner and operator
+	// annotations, and at least the wanted labels and annotations.
+	InSync bool
+	// ResourceVersion is that of the live Secret.
+	ResourceVersion string
+	// Writer is the field manager of another writer who changed the Secret last; empty: there is none, or
+	// the API server does not say.
+	Writer string
+}
+
+// Compare compares the live Secret with what [Render] creates from in. If in has the id of a token
+// without its value, the Secret is not in sync. Errors are those of Render and of reading.
+func (s *Store) Compare(ctx context.Context, in Input) (Comparison, error) {
 	live, err := s.readLive(ctx, in.Session)
 	if err != nil || live == nil {
-		return false, "", err
+		return Comparison{}, err
 	}
-	inSync = ownershipOf(&live.ObjectMeta, in.Session) == Owned && live.Type == wanted.Type &&
-		maps.EqualFunc(live.Data, wanted.Data, func(a, b []byte) bool { return string(a) == string(b) }) &&
+	if in.Token.ID != "" && in.Token.Value.Reveal() == "" {
+		return Comparison{ResourceVersion: live.ResourceVersion, Writer: s.otherWriter(live)}, nil
+	}
+	wanted, err := Render(s.key, in)
+	if err != nil {
+		return Comparison{}, err
+	}
+	keepCredential(live, wanted)
+	inSync := ownershipOf(&live.ObjectMeta, in.Session) == Owned && live.Type == wanted.Type &&
+		equalData(live.Data, wanted.Data) &&
 		isUnchanged(&live.ObjectMeta, mergeMetadata(&live.ObjectMeta, &wanted.ObjectMeta))
-	return inSync, live.ResourceVersion, nil
+	return Comparison{InSync: inSync, ResourceVersion: live.ResourceVersion, Writer: s.otherWriter(live)}, nil
+}
+
+// otherWriter returns the field manager of the other writer who changed a Secret last.
+func (s *Store) otherWriter(live *corev1.Secret) string {
+	var last metav1.ManagedFieldsEntry
+	for _, entry := range live.ManagedFields {
+		if entry.Manager != s.manager && (last.Time == nil || entry.Time != nil && last.Time.Before(entry.Time)) {
+			last = entry
+		}
+	}
+	return last.Manager
+}
+
+func equalData(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, bytes.Equal) }
+
+// keepCredential keeps the annotation of that name if the contents stay the same: it was written with
+// another key then, and no reader has to read the Secret again.
+func keepCredential(live, wanted *corev1.Secret) {
+	if was := live.Annotations[v1alpha1.AnnotationCredential]; was != "" && equalData(live.Data, wanted.Data) {
+		wanted.Annotations[v1alpha1.AnnotationCredential] = was
+	}
 }
 
 func isUnchanged(live *metav1.ObjectMeta, merged metav1.ObjectMeta) bool {

@@ -88,8 +88,8 @@ func TestForeignSecretIsNeverTouched(t *testing.T) { // B23
 	if _, found, err := store.Token(t.Context(), newSession(), want); found || err != nil {
 		t.Errorf("its contents were read: %v, %v", found, err)
 	}
-	if inSync, _, err := store.InSync(t.Context(), newInput(newSession())); inSync || err != nil {
-		t.Errorf("in sync: %v, %v", inSync, err)
+	if found, err := store.Compare(t.Context(), newInput(newSession())); found.InSync || err != nil {
+		t.Errorf("%+v, %v", found, err)
 	}
 	if diff := cmp.Diff(theirs, server.storedSecret()); diff != "" {
 		t.Error(diff)
@@ -133,14 +133,15 @@ func TestEditedSecretIsFoundAndRestored(t *testing.T) { // B24
 			if err != nil || found != test.token || found && !value.Equal(in.Token.Value) {
 				t.Errorf("token: %v, %v", found, err)
 			}
-			inSync, version, err := store.InSync(t.Context(), in)
-			if err != nil || inSync != test.inSync || version != server.storedSecret().ResourceVersion {
-				t.Errorf("in sync: %v, version %s, %v", inSync, version, err)
+			compared, err := store.Compare(t.Context(), in)
+			want := Comparison{InSync: test.inSync, ResourceVersion: server.storedSecret().ResourceVersion}
+			if diff := cmp.Diff(want, compared); diff != "" || err != nil {
+				t.Errorf("%v %s", err, diff)
 			}
 			if _, err := store.Write(t.Context(), in, stateNow(server)); err != nil {
 				t.Fatal(err)
 			}
-			if inSync, _, _ := store.InSync(t.Context(), in); !inSync {
+			if now, _ := store.Compare(t.Context(), in); !now.InSync {
 				t.Error("it was not restored")
 			}
 		})
@@ -157,8 +158,8 @@ func TestDeletedSecret(t *testing.T) { // B24
 	if _, found, err := store.Token(t.Context(), newSession(), *state.Token); found || err != nil {
 		t.Errorf("token: %v, %v", found, err)
 	}
-	if inSync, version, err := store.InSync(t.Context(), in); inSync || version != "" || err != nil {
-		t.Errorf("in sync: %v, %q, %v", inSync, version, err)
+	if found, err := store.Compare(t.Context(), in); found != (Comparison{}) || err != nil {
+		t.Errorf("%+v, %v", found, err)
 	}
 	if _, err := store.Write(t.Context(), in, state); !apierrors.IsConflict(err) {
 		t.Errorf("write: %v", err)
@@ -194,6 +195,7 @@ func TestMetadataOfOthersStays(t *testing.T) { // B30
 		"theirs":                       "x",
 		v1alpha1.AnnotationManaged:     `{"labels":["team"]}`,
 		v1alpha1.AnnotationFingerprint: Fingerprint(testKey(t), in),
+		v1alpha1.AnnotationCredential:  Credential(testKey(t), in),
 	}, got.Annotations); diff != "" {
 		t.Error(diff)
 	}
@@ -267,8 +269,8 @@ func TestUnchangeableSecretIsReplaced(t *testing.T) {
 			writeNew(t, store, newInput(newSession()))
 			server.editSecret(func(s *corev1.Secret) { change(s); s.Labels["theirs"] = "x" })
 			server.ForgetRequests()
-			if inSync, _, err := store.InSync(t.Context(), rotatedInput(newSession())); inSync || err != nil {
-				t.Errorf("in sync: %v, %v", inSync, err)
+			if found, err := store.Compare(t.Context(), rotatedInput(newSession())); found.InSync || err != nil {
+				t.Errorf("%+v, %v", found, err)
 			}
 			state, err := store.Write(t.Context(), rotatedInput(newSession()), stateNow(server))
 			if err != nil {
@@ -283,8 +285,8 @@ func TestUnchangeableSecretIsReplaced(t *testing.T) {
 			if server.storedSecret().Labels["theirs"] != "x" || server.storedSecret().Type != corev1.SecretTypeOpaque {
 				t.Errorf("%+v", server.storedSecret())
 			}
-			if inSync, _, err := store.InSync(t.Context(), rotatedInput(newSession())); !inSync || err != nil {
-				t.Errorf("in sync: %v, %v", inSync, err)
+			if found, err := store.Compare(t.Context(), rotatedInput(newSession())); !found.InSync || err != nil {
+				t.Errorf("%+v, %v", found, err)
 			}
 		})
 	}

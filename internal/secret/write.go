@@ -25,7 +25,8 @@ import (
 // created again.
 //
 // Errors: [ErrForeign]; those of Render; a conflict or AlreadyExists if another writer changed it
-// in between, and then nothing was written.
+// in between, and then nothing was written; an *[AlteredError] if the API server has stored something
+// else.
 func (s *Store) Write(ctx context.Context, in Input, prior State) (State, error) {
 	key := keyOf(in.Session)
 	if prior.Ownership == Foreign {
@@ -45,6 +46,7 @@ func (s *Store) Write(ctx context.Context, in Input, prior State) (State, error)
 	if err != nil {
 		return State{}, fmt.Errorf("write Secret %s: %w", key, err)
 	}
+	keepCredential(live, wanted)
 	wanted.ObjectMeta = mergeMetadata(&live.ObjectMeta, &wanted.ObjectMeta)
 	if live.Type != wanted.Type || ptr.Deref(live.Immutable, false) {
 		return s.replaceSecret(ctx, wanted, in.Session, prior)
@@ -60,10 +62,11 @@ func (s *Store) TryWrite(ctx context.Context, in Input, prior State) error {
 		return err
 	}
 	if prior.Ownership == Absent {
+		sent := wanted.DeepCopy()
 		if err := s.writer.Create(ctx, wanted, client.DryRunAll); err != nil {
 			return fmt.Errorf("create Secret %s: %w", keyOf(in.Session), err)
 		}
-		return nil
+		return findAlteration(sent, wanted)
 	}
 	live, err := s.readExpected(ctx, in.Session, prior)
 	if err != nil {
@@ -73,10 +76,11 @@ func (s *Store) TryWrite(ctx context.Context, in Input, prior State) error {
 	if live.Type != wanted.Type || ptr.Deref(live.Immutable, false) {
 		return nil // it would be replaced
 	}
+	sent := wanted.DeepCopy()
 	if err := s.writer.Update(ctx, wanted, client.DryRunAll); err != nil {
 		return fmt.Errorf("update Secret %s: %w", keyOf(in.Session), err)
 	}
-	return nil
+	return findAlteration(sent, wanted)
 }
 
 // Delete deletes the Secret if it is still as in prior. It succeeds if the Secret is gone
@@ -93,7 +97,8 @@ func (s *Store) Delete(ctx context.Context, session *v1alpha1.CoderSession, prio
 // absent, foreign, being deleted or retained already. If another writer changed it in between, the
 // error is a conflict.
 func (s *Store) Retain(ctx context.Context, session *v1alpha1.CoderSession, prior State) error {
-	if prior.Ownership != Owned || prior.Deleting {
+	mine := prior.Ownership == Owned || prior.Ownership == Adoptable && !prior.Retained
+	if !mine || prior.Deleting {
 		return nil
 	}
 	live, err := s.readExpected(ctx, session, prior)
@@ -131,20 +136,22 @@ func (s *Store) readExpected(ctx context.Context, session *v1alpha1.CoderSession
 func (s *Store) createSecret(
 	ctx context.Context, wanted *corev1.Secret, session *v1alpha1.CoderSession,
 ) (State, error) {
+	sent := wanted.DeepCopy()
 	if err := s.writer.Create(ctx, wanted); err != nil {
 		return State{}, fmt.Errorf("create Secret %s: %w", keyOf(session), err)
 	}
-	return s.recordWrite(wanted, session), nil
+	return s.recordWrite(wanted, session), findAlteration(sent, wanted)
 }
 
 // updateSecret sends an object with the resourceVersion and UID of the live one.
 func (s *Store) updateSecret(
 	ctx context.Context, wanted *corev1.Secret, session *v1alpha1.CoderSession,
 ) (State, error) {
+	sent := wanted.DeepCopy()
 	if err := s.writer.Update(ctx, wanted); err != nil {
 		return State{}, fmt.Errorf("update Secret %s: %w", keyOf(session), err)
 	}
-	return s.recordWrite(wanted, session), nil
+	return s.recordWrite(wanted, session), findAlteration(sent, wanted)
 }
 
 // replaceSecret deletes the live Secret and creates wanted in its place, with a new UID.

@@ -38,7 +38,7 @@ var policies = []policy{
 
 // Decide returns what to do about a session. It is deterministic and safe for concurrent use.
 func Decide(o Observation) Plan {
-	return completePlan(o, choosePlan(o))
+	return completePlan(o, awaitOtherWriter(o, choosePlan(o)))
 }
 
 func choosePlan(o Observation) Plan {
@@ -184,6 +184,7 @@ func completePlan(o Observation, p Plan) Plan {
 	if p.User == nil {
 		p.User = o.Session.Status.User
 	}
+	setContentionCondition(o, &p)
 	recordHandledRequest(o, &p)
 	recordActivity(o, &p)
 	planRestarts(o, &p)

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // DefaultLifetime of a minted token if the spec sets none.
@@ -54,6 +55,11 @@ func decideMint(o Observation) Plan {
 		p.User = o.pinnedUser()
 		return p
 	}
+	if o.Secret.Unconfirmed {
+		if p, waits := confirmToken(o); waits {
+			return p
+		}
+	}
 	if o.needsMint() || o.pinnedUser() == nil {
 		return replaceToken(o)
 	}
@@ -71,6 +77,27 @@ func decideMint(o Observation) Plan {
 		p.requeueBy(o.Now.Add(requeueSoon))
 	}
 	return p
+}
+
+// confirmToken asks the server about a token that was recognized by its value, once, and returns false
+// if the server accepts it.
+func confirmToken(o Observation) (Plan, bool) {
+	check, wait := o.CredentialCheck, o.Deployment.VerifyInterval()
+	if check.Result.Outcome == authcheck.Unreachable {
+		wait = check.Result.Backoff(check.Failures, wait)
+	}
+	token := o.Secret.Token.Fingerprint
+	switch {
+	case !o.wasChecked(token), !check.Result.OK() && !o.Now.Before(check.Time.Add(wait)):
+		return Plan{Action: CheckCredential}, true
+	case check.Result.OK():
+		return Plan{}, false
+	case isAboutCredential(check.Result, token):
+		return replaceToken(o), true
+	}
+	p := keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, check.Result.Reason, stableMessage(check.Result))
+	p.requeueBy(check.Time.Add(wait))
+	return p, true
 }
 
 // awaitDeployment returns a plan that waits, and true, if the deployment cannot be used now.

@@ -123,6 +123,18 @@ type Secret struct {
 	InSync bool
 	// ValueGone is true if the token's value was removed from the Secret.
 	ValueGone bool
+	// Unconfirmed is true if Token was recognized by the value in the Secret, because the annotations
+	// do not describe it or were written with another key. The server has to confirm it (B113, B116).
+	Unconfirmed bool
+	// HeldID is the id of a token that the Secret holds and that is not described by anything; empty:
+	// there is none.
+	HeldID string
+	// Modified is true if another writer has changed what the operator wrote.
+	Modified bool
+	// PutBack is true if another writer has put an earlier token back.
+	PutBack bool
+	// Contention is about a writer who does so again and again.
+	Contention Contention
 	// Credential is a keyed digest of what authenticates the Secret's readers. Empty: not known,
 	// because the Secret is not in sync.
 	Credential string

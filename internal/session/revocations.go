@@ -132,7 +132,7 @@ func roundToSecond(t, now time.Time) time.Time {
 
 // isPublished reports whether the Secret holds this token.
 func (o Observation) isPublished(id string) bool {
-	return o.Secret.Token != nil && o.Secret.Token.ID == id
+	return o.Secret.Token != nil && o.Secret.Token.ID == id || id != "" && o.Secret.HeldID == id
 }
 
 // revokeDueTokens makes revocation the plan's action if a token is due and the server can be

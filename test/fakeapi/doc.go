@@ -6,7 +6,7 @@
 //	api := fakeapi.New()
 //	api.Put(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci"}})
 //	api.Before(func(r fakeapi.Request) error { ... }) // fail, or write something in between
-//	store := secret.NewStore(api, api, key)
+//	store := secret.NewStore(api, api, key, "operator")
 //
 // It behaves as an API server does with versions, UIDs, preconditions, finalizers, immutable
 // Secrets and their types, and is stricter on purpose: an update or a deletion without a

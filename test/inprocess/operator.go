@@ -57,6 +57,8 @@ type Options struct {
 	Clock controllers.Clock
 	// Cluster is the cluster id in the names of tokens; empty: the constant.
 	Cluster string
+	// FingerprintKey has 32 bytes; empty: the key of all operators in tests.
+	FingerprintKey string
 	// UserAgent and Instance are by default "test" and where it takes callbacks.
 	UserAgent, Instance string
 	// RevocationTimeout and OrphanGrace are 3 s and 1 s by default.
@@ -149,7 +151,7 @@ func (o *Operator) prepareCallbacks(options Options) (address string, err error)
 }
 
 func controllerOptions(o Options, operator *Operator) (controllers.Options, error) {
-	key, err := fingerprint.NewKey([]byte(fingerprintKey))
+	key, err := fingerprint.NewKey([]byte(cmp.Or(o.FingerprintKey, fingerprintKey)))
 	if err != nil {
 		return controllers.Options{}, err
 	}

@@ -27,6 +27,8 @@ type operatorEnv struct {
 
 	operator *inprocess.Operator
 	calls    *apiCalls // of the operator
+	// fingerprintKey of operators that are started; empty: the same one.
+	fingerprintKey string
 	// revocationTimeout of operators that are started; zero: the default of test/inprocess.
 	revocationTimeout time.Duration
 }

@@ -117,9 +117,11 @@ func (m *Method) Actions() map[session.Action]base.Action {
 	}
 }
 
-// Credential returns none: minted tokens are verified without using them (contract G.8).
-func (*Method) Credential(context.Context, *base.Scope, session.Observation) (base.Credential, error) {
-	return base.FixedToken{}, nil
+// Credential returns the published token. Minted tokens are verified without using them (contract G.8);
+// the exception is one that was recognized by its value.
+func (m *Method) Credential(ctx context.Context, s *base.Scope, o session.Observation) (base.Credential, error) {
+	token, err := m.TokenToPublish(ctx, s, o)
+	return base.FixedToken{Value: token.Value, Key: m.tools.Key}, err
 }
 
 // TokenToPublish returns the minted token that the Secret still contains.

@@ -4,11 +4,10 @@ package mint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
@@ -22,7 +21,7 @@ import (
 )
 
 // mintToken mints a token, verifies it without using it, and publishes it.
-func (m *Method) mintToken(ctx context.Context, s *base.Scope, _ session.Observation, plan session.Plan) error {
+func (m *Method) mintToken(ctx context.Context, s *base.Scope, o session.Observation, plan session.Plan) error {
 	ctx, cancel := reconcile.WithoutCancel(ctx)
 	defer cancel()
 	request, spec := plan.Mint, s.Session.Spec.Auth.Mint
@@ -57,8 +56,13 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, _ session.Observa
 	next := secret.Token{
 		Value: value, ID: token.ID, Serial: request.Serial, ExpiresAt: token.ExpiresAt, Request: request.SpecDigest,
 	}
+	if o.Secret.TakenAway() {
+		s.RecordRestoration(o)
+	}
 	if err := m.tools.WriteSecret(ctx, s, next); err != nil {
-		operation.RevokeUnstored(ctx, token)
+		if !isTokenStored(err) {
+			operation.RevokeUnstored(ctx, token)
+		}
 		return err
 	}
 	s.CredentialEventSent = true
@@ -97,6 +101,12 @@ func (m *Method) checkGranted(ctx context.Context, s *base.Scope, token coder.To
 	return base.DenyAccess(reason)
 }
 
+// isTokenStored reports whether a write that failed has stored the token.
+func isTokenStored(err error) bool {
+	var altered *secret.AlteredError
+	return errors.As(err, &altered) && altered.TokenStored
+}
+
 // requireUnpublished returns a conflict error if a token is published in the session's
 // Secret or belongs to another session. It reads the Secret from the API server, because
 // the cache may lag.
@@ -104,15 +114,11 @@ func (m *Method) requireUnpublished(ctx context.Context, s *base.Scope, token co
 	published := func(why string) error {
 		return minting.SecretConflict(s.Session.SecretName(), why)
 	}
-	meta := lookup.Metadata("Secret")
-	key := types.NamespacedName{Namespace: s.Session.Namespace, Name: s.Session.SecretName()}
-	err := m.tools.APIReader.Get(ctx, key, meta)
-	if client.IgnoreNotFound(err) != nil {
+	publishes, err := m.tools.Secrets.Publishes(ctx, s.Session, token.ID)
+	if err != nil {
 		return fmt.Errorf("look whether token %s is published: %w", token.ID, err)
 	}
-	state := secret.StateOf(meta, s.Session)
-	owned := err == nil && state.Ownership == secret.Owned && !state.Deleting
-	if owned && state.Token != nil && state.Token.ID == token.ID {
+	if publishes {
 		return published("it publishes the token already")
 	}
 	// The prefix contains only a part of the UID, so two sessions can share it.

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
+)
+
+// Contention describes another writer of the generated Secret who changes it whenever the operator has
+// restored it. The zero value is none. It may be lost at any time.
+type Contention struct {
+	// Count is how often in a row the Secret was restored, Time when that was last.
+	Count int
+	Time  time.Time
+	// Writer is the field manager of the other writer; empty: unknown.
+	Writer string
+}
+
+// contentionRest is added to how long a Secret has to stay unchanged until the contention counts as
+// over.
+const contentionRest = time.Minute
+
+// Restored returns the contention after the Secret was restored.
+func (c Contention) Restored(now time.Time, writer string, interval time.Duration) Contention {
+	if c.isOver(now, interval) {
+		c = Contention{}
+	}
+	return Contention{Count: c.Count + 1, Time: now, Writer: writer}
+}
+
+// retryTime is when the Secret may be restored again.
+func (c Contention) retryTime(interval time.Duration) time.Time {
+	if c.Count == 0 {
+		return time.Time{}
+	}
+	return c.Time.Add(failure.Backoff(c.Count, interval))
+}
+
+// overTime is when the contention is over if the Secret stays unchanged.
+func (c Contention) overTime(interval time.Duration) time.Time {
+	return c.Time.Add(2*failure.Backoff(c.Count, interval) + contentionRest)
+}
+
+func (c Contention) isOver(now time.Time, interval time.Duration) bool {
+	return c.Count == 0 || !now.Before(c.overTime(interval))
+}
+
+// isRepeated reports whether the Secret was restored more than once in a row.
+func (c Contention) isRepeated(now time.Time, interval time.Duration) bool {
+	return c.Count > 1 && !c.isOver(now, interval)
+}
+
+// awaitOtherWriter replaces a plan that would write the generated Secret against another writer by
+// one that waits, with backoff, and says who it is (B113). The credential and the workloads stay as
+// they are.
+func awaitOtherWriter(o Observation, p Plan) Plan {
+	s, interval := o.Secret, o.Deployment.VerifyInterval()
+	mints := p.Action == Mint || p.Action == TryPublish
+	against := p.Action == Publish && s.Modified || mints && s.TakenAway()
+	retry := s.Contention.retryTime(interval)
+	if !against || !o.Now.Before(retry) {
+		return p
+	}
+	message := contentionMessage(o)
+	held := notReady(v1alpha1.ReasonSecretModified, message)
+	if o.hasLiveCredential() {
+		keepReady(o, &held)
+	}
+	held.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonSecretModified, message)
+	held.requeueBy(retry)
+	return held
+}
+
+// TakenAway reports whether another writer has taken the last minted token out of the Secret.
+func (s Secret) TakenAway() bool { return s.PutBack || s.Modified && s.ValueGone }
+
+// setContentionCondition keeps SecretSynced=False while another writer changes the Secret again and
+// again, also right after it was restored, so that the condition does not change with every write.
+func setContentionCondition(o Observation, p *Plan) {
+	c, interval := o.Secret.Contention, o.Deployment.VerifyInterval()
+	if p.Action != Nothing || !o.Secret.Exists || !c.isRepeated(o.Now, interval) {
+		return
+	}
+	p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonSecretModified,
+		contentionMessage(o))
+	p.requeueBy(c.overTime(interval))
+}
+
+func contentionMessage(o Observation) string {
+	writer := "another writer"
+	if name := o.Secret.Contention.Writer; name != "" {
+		writer = fmt.Sprintf("field manager %q", name)
+	}
+	return fmt.Sprintf("%s changes Secret %q whenever the operator has restored it: stop it, or give the session "+
+		"another secret.name", writer, o.Session.SecretName())
+}

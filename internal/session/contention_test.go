@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+)
+
+// B113: a writer who changes the Secret whenever it was restored makes the operator write less and
+// less often, at most once in an interval.
+func TestRestorationsBackOff(t *testing.T) {
+	t.Parallel()
+	const interval = 5 * time.Minute
+	var c Contention
+	var writes []time.Duration
+	for now := noon; now.Before(noon.Add(30 * time.Minute)); now = now.Add(100 * time.Millisecond) {
+		if !now.Before(c.retryTime(interval)) {
+			c = c.Restored(now, "other", interval)
+			writes = append(writes, now.Sub(noon))
+		}
+	}
+	early := 0
+	for _, at := range writes {
+		if at <= 30*time.Second {
+			early++
+		}
+	}
+	if early > 6 || len(writes) > 16 {
+		t.Errorf("%d writes in 30 s, %d in 30 min: %s", early, len(writes), writes)
+	}
+	last := noon.Add(writes[len(writes)-1])
+	if c.isOver(last.Add(interval), interval) {
+		t.Error("it is over before the next restoration would show it")
+	}
+	if quiet := last.Add(2*interval + contentionRest); !c.isOver(quiet, interval) || c.Restored(quiet, "", interval).Count != 1 {
+		t.Error("it does not end")
+	}
+}
+
+func TestAnotherWriterOfTheSecret(t *testing.T) { // B113
+	t.Parallel()
+	restored := func(count int, ago time.Duration, change func(*Secret)) Observation {
+		o := newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour))
+		o.Secret.Contention = Contention{Count: count, Time: o.Now.Add(-ago), Writer: "external-secrets"}
+		change(&o.Secret)
+		return o
+	}
+	modified := func(s *Secret) { s.InSync, s.Modified = false, true }
+	putBack := func(s *Secret) { s.PutBack, s.Token.SpecDigest = true, "another" }
+	tests := map[string]struct {
+		o      Observation
+		action Action
+		wake   time.Duration // 0: not compared
+		synced string
+	}{
+		"the first change is put right at once": {
+			o: restored(0, 0, modified), action: Publish,
+		},
+		"the next waits": {
+			o: restored(1, 400*time.Millisecond, modified), wake: 600 * time.Millisecond, synced: "SecretModified",
+		},
+		"the fourth waits longer": {
+			o: restored(3, time.Second, modified), wake: 3 * time.Second, synced: "SecretModified",
+		},
+		"when its time has come": {o: restored(3, 4*time.Second, modified), action: Publish},
+		"restored, and likely to be changed again": {
+			o: restored(3, time.Second, func(*Secret) {}), wake: 67 * time.Second, synced: "SecretModified",
+		},
+		"restored once": {o: restored(1, time.Second, func(*Secret) {}), synced: "Synced"},
+		"it has ended":  {o: restored(3, 69*time.Second, func(*Secret) {}), synced: "Synced"},
+		"a token that is put back": {
+			o: func() Observation {
+				o := restored(2, time.Second, putBack)
+				o.TargetUser = TargetUser{Known: true, User: *o.Session.Status.User}
+				return o
+			}(), wake: time.Second, synced: "SecretModified",
+		},
+		"the operator's own change of the Secret": {
+			o: restored(3, time.Second, func(s *Secret) { s.InSync = false }), action: Publish,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := Decide(tt.o)
+			if p.Action != tt.action {
+				t.Fatalf("%q, want %q: %+v", p.Action, tt.action, p.Conditions)
+			}
+			if tt.action != Nothing {
+				return
+			}
+			synced, ready := p.findCondition(v1alpha1.ConditionSecretSynced), p.findCondition(v1alpha1.ConditionReady)
+			if synced == nil || synced.Reason != tt.synced ||
+				tt.synced == v1alpha1.ReasonSecretModified && !strings.Contains(synced.Message, `"external-secrets"`) {
+				t.Errorf("SecretSynced is %+v, want %s", synced, tt.synced)
+			}
+			if ready == nil || ready.Reason != v1alpha1.ReasonActive {
+				t.Errorf("Ready is %+v: the credential did not change", ready)
+			}
+			if wake := p.RequeueAt.Sub(tt.o.Now); tt.wake != 0 && wake != tt.wake {
+				t.Errorf("looks again in %s, want %s", wake, tt.wake)
+			}
+		})
+	}
+}
+
+// B116: a token whose annotations were lost, or written with another key, costs one look at it.
+func TestATokenIsRecognizedByItsValue(t *testing.T) {
+	t.Parallel()
+	unconfirmed := newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour))
+	unconfirmed.Secret.InSync, unconfirmed.Secret.Unconfirmed = false, true
+	if p := Decide(unconfirmed); p.Action != CheckCredential {
+		t.Fatalf("it is not checked: %+v", p)
+	}
+	checked := func(change func(*CredentialCheck)) Observation {
+		o := unconfirmed
+		o.CredentialCheck = CredentialCheck{
+			Time: o.Now, Credential: o.Secret.Token.Fingerprint, Settings: o.Deployment.Fingerprint, Result: accepted,
+		}
+		change(&o.CredentialCheck)
+		return o
+	}
+	for name, tt := range map[string]struct {
+		change func(*CredentialCheck)
+		want   Action
+	}{
+		"accepted":          {func(*CredentialCheck) {}, Publish},
+		"refused":           {func(c *CredentialCheck) { c.Result = refused }, LookUpUser},
+		"no answer":         {func(c *CredentialCheck) { c.Result = unreachable }, Nothing},
+		"another was asked": {func(c *CredentialCheck) { c.Credential = "another" }, CheckCredential},
+	} {
+		if p := Decide(checked(tt.change)); p.Action != tt.want {
+			t.Errorf("%s: %q, want %q", name, p.Action, tt.want)
+		}
+	}
+}
