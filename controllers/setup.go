@@ -158,8 +158,9 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	writer := status.NewWriter(a.Client, a.Recorder, o.Clock)
 	pool := newPool(a, o, settings.Settling)
 	tools := &session.Tools{
-		Client: a.Client, APIReader: a.APIReader, Secrets: secret.NewStore(a.APIReader, a.Client, o.Key, FieldOwner), Key: o.Key,
-		Names: names, Status: writer, Metrics: o.Metrics, Clock: o.Clock, NamespaceLabels: o.NamespaceLabels,
+		Client: a.Client, APIReader: a.APIReader, Key: o.Key,
+		Secrets: secret.NewStore(a.APIReader, a.Client, o.Key, FieldOwner),
+		Names:   names, Status: writer, Metrics: o.Metrics, Clock: o.Clock, NamespaceLabels: o.NamespaceLabels,
 	}
 	return Controllers{
 		Pool: pool, Retention: decisions, DeploymentQueue: deployments, SessionQueue: sessions,

@@ -55,11 +55,14 @@ func (kind) Classify(err error, action string) *failure.Failure {
 // classifyRequest describes what is wrong with what a session asks for; nil: something else.
 func classifyRequest(err error) *failure.Failure {
 	var template *secret.TemplateError
+	var altered *secret.AlteredError
 	var unknown *connection.UnknownScopesError
 	var denied *AccessDeniedError
 	switch {
 	case errors.As(err, &template):
 		return &failure.Failure{Class: failure.Config, Reason: v1alpha1.ReasonTemplateInvalid, Message: template.Error()}
+	case errors.As(err, &altered):
+		return &failure.Failure{Class: failure.Refused, Reason: v1alpha1.ReasonSecretModified, Message: altered.Error()}
 	case errors.As(err, &unknown):
 		return &failure.Failure{Class: failure.Config, Message: unknown.Error()}
 	case errors.As(err, &denied):

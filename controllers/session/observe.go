@@ -140,40 +140,51 @@ func (r *Reconciler) observeSecret(
 // that the deletion of the session has retained is not the session's any more.
 func isRestored(prior secret.State, s *v1alpha1.CoderSession) bool {
 	published := s.Status.Token
-	return prior.Ownership == secret.Adoptable && !prior.Retained && published != nil && prior.Token != nil && prior.Token.ID == published.ID
+	return prior.Ownership == secret.Adoptable && !prior.Retained &&
+		published != nil && prior.Token != nil && prior.Token.ID == published.ID
 }
 
 // compareSecret determines whether the Secret has the desired contents. They are read only
 // if the Secret was modified after the operator's last write.
 func (r *Reconciler) compareSecret(ctx context.Context, s *Scope, seen *session.Secret) error {
-	input := r.tools.SecretInput(s, PublishedToken(s.Prior.Token))
-	defer func() {
-		if seen.InSync {
-			seen.Credential = cmp.Or(s.Prior.Credential, secret.Credential(r.tools.Key, input))
-		}
-	}()
-	wanted, reported := secret.Fingerprint(r.tools.Key, input), s.Session.Status.Secret
-	asWritten := seen.Fingerprint == wanted && s.Prior.Ownership == secret.Owned
+	input, reported := r.tools.SecretInput(s, PublishedToken(s.Prior.Token)), s.Session.Status.Secret
 	untouched := s.Prior.Written || reported != nil && reported.ResourceVersion == seen.ResourceVersion
-	if asWritten && untouched {
+	if untouched && r.isAsWritten(s, input) {
 		seen.InSync = true
-		return nil
-	}
-	if err := r.readPublishedValue(ctx, s, &input, seen); err != nil {
+	} else if err := r.compareContents(ctx, s, &input, seen); err != nil {
 		return err
 	}
-	wanted = secret.Fingerprint(r.tools.Key, input) // the token may have been recognized
+	if seen.InSync {
+		seen.Credential = cmp.Or(s.Prior.Credential, secret.Credential(r.tools.Key, input))
+	}
+	return nil
+}
+
+// isAsWritten reports whether the annotations say that the Secret was written from the input.
+func (r *Reconciler) isAsWritten(s *Scope, input secret.Input) bool {
+	return s.Prior.Ownership == secret.Owned && s.Prior.Fingerprint == secret.Fingerprint(r.tools.Key, input)
+}
+
+// compareContents compares the contents of a Secret that was modified, and finds out by whom. The
+// input gets the token that the Secret publishes.
+func (r *Reconciler) compareContents(
+	ctx context.Context, s *Scope, input *secret.Input, seen *session.Secret,
+) error {
+	if err := r.readPublishedValue(ctx, s, input, seen); err != nil {
+		return err
+	}
+	wanted, reported := secret.Fingerprint(r.tools.Key, *input), s.Session.Status.Secret
 	seen.PutBack = isPutBack(s)
 	seen.Modified = seen.Fingerprint == wanted || reported != nil && reported.Fingerprint == wanted
 	if !seen.Modified && !seen.PutBack {
-		return nil
+		return nil // the operator's own change
 	}
-	compared, err := r.tools.Secrets.Compare(ctx, input)
+	compared, err := r.tools.Secrets.Compare(ctx, *input)
 	if err != nil {
 		return fmt.Errorf("compare the generated Secret: %w", err)
 	}
 	s.OtherWriter = compared.Writer
-	if compared.InSync && asWritten {
+	if compared.InSync && r.isAsWritten(s, *input) {
 		seen.InSync, seen.Modified, seen.ResourceVersion = true, false, compared.ResourceVersion
 	}
 	return nil

@@ -179,7 +179,8 @@ func TestARestoredDocumentIsAdopted(t *testing.T) { // B112
 		})
 	}
 	store, server := newStore()
-	server.putSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{v1alpha1.LabelGrant: "other"}}})
+	labels := map[string]string{v1alpha1.LabelGrant: "other"}
+	server.putSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Labels: labels}})
 	if _, _, err := store.Read(t.Context(), newSession()); !errors.Is(err, ErrForeign) { // B23
 		t.Errorf("the document of another session: %v", err)
 	}

@@ -33,7 +33,8 @@ const maxTokenID = 64
 // removed with the next write.
 var ownAnnotations = []string{
 	v1alpha1.AnnotationSerial, v1alpha1.AnnotationTokenID, v1alpha1.AnnotationExpiresAt,
-	v1alpha1.AnnotationFingerprint, v1alpha1.AnnotationTokenFingerprint, v1alpha1.AnnotationRequest, v1alpha1.AnnotationCredential,
+	v1alpha1.AnnotationFingerprint, v1alpha1.AnnotationTokenFingerprint, v1alpha1.AnnotationRequest,
+	v1alpha1.AnnotationCredential,
 	v1alpha1.AnnotationRetained, v1alpha1.AnnotationManaged,
 }
 

@@ -83,16 +83,22 @@ func TestStateOf(t *testing.T) {
 		"nothing of it": {
 			func(m *metav1.ObjectMeta) { m.Annotations, m.Labels, m.OwnerReferences = nil, nil, nil }, foreign, // B23
 		},
-		"another controller": {func(m *metav1.ObjectMeta) { m.OwnerReferences[0].UID, m.OwnerReferences[0].Kind = "other", "Other" }, foreign}, // B23
+		"another controller": {func(m *metav1.ObjectMeta) { // B23
+			m.OwnerReferences[0].UID, m.OwnerReferences[0].Kind = "other", "Other"
+		}, foreign},
 		"a session of another name": {func(m *metav1.ObjectMeta) {
 			m.OwnerReferences[0].UID, m.OwnerReferences[0].Name = "other", "other"
 		}, foreign}, // B23
 		"a session of another API": {func(m *metav1.ObjectMeta) {
 			m.OwnerReferences[0].UID, m.OwnerReferences[0].APIVersion = "other", "example.com/v1"
 		}, foreign}, // B23
-		"the owner is gone":           {func(m *metav1.ObjectMeta) { m.OwnerReferences = nil }, adoptable},               // B112
-		"a session of another life":   {func(m *metav1.ObjectMeta) { m.OwnerReferences[0].UID = "other" }, adoptable},    // B112
-		"an owner without controller": {func(m *metav1.ObjectMeta) { m.OwnerReferences[0].Controller = nil }, adoptable}, // B112
+		"B112 the owner is gone": {func(m *metav1.ObjectMeta) { m.OwnerReferences = nil }, adoptable},
+		"B112 a session of another life": {
+			func(m *metav1.ObjectMeta) { m.OwnerReferences[0].UID = "other" }, adoptable,
+		},
+		"B112 an owner without controller": {
+			func(m *metav1.ObjectMeta) { m.OwnerReferences[0].Controller = nil }, adoptable,
+		},
 		"restored without fingerprint": {
 			func(m *metav1.ObjectMeta) { m.OwnerReferences = nil; without("fingerprint")(m) }, foreign, // B23
 		},

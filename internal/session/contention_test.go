@@ -36,7 +36,8 @@ func TestRestorationsBackOff(t *testing.T) {
 	if c.isOver(last.Add(interval), interval) {
 		t.Error("it is over before the next restoration would show it")
 	}
-	if quiet := last.Add(2*interval + contentionRest); !c.isOver(quiet, interval) || c.Restored(quiet, "", interval).Count != 1 {
+	quiet := last.Add(2*interval + contentionRest)
+	if !c.isOver(quiet, interval) || c.Restored(quiet, "", interval).Count != 1 {
 		t.Error("it does not end")
 	}
 }

@@ -34,7 +34,8 @@ func TestPendingRevocations(t *testing.T) {
 			),
 		},
 		"B43 a time that was stored while the clock was ahead": {
-			steady(withPendingRevocation("t3", 9*time.Hour)), fine(map[string]time.Duration{"t3": 5 * time.Minute}, 5*time.Minute),
+			steady(withPendingRevocation("t3", 9*time.Hour)),
+			fine(map[string]time.Duration{"t3": 5 * time.Minute}, 5*time.Minute),
 		},
 		"B43 not a second sooner": {
 			steady(withPendingRevocation("t3", time.Second)), fine(map[string]time.Duration{"t3": time.Second}, time.Second),

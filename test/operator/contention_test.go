@@ -94,7 +94,8 @@ func TestAnotherWriterOfTheGeneratedSecret(t *testing.T) {
 				t.Errorf("%d tokens were minted", got)
 			}
 			stop()
-			w.Eventually(w.SessionIs("ci", v1alpha1.ConditionReady, "True", v1alpha1.ReasonActive, ""), func(ctx context.Context) error {
+			active := w.SessionIs("ci", v1alpha1.ConditionReady, "True", v1alpha1.ReasonActive, "")
+			w.Eventually(active, func(ctx context.Context) error {
 				secret, err := w.GetSecret(ctx, "ci")
 				if err != nil {
 					return err
@@ -131,7 +132,8 @@ func TestALostKeyCostsOneLook(t *testing.T) {
 	w.startOperator()
 	w.Eventually(w.IsReady("ci"), func(ctx context.Context) error {
 		now, err := w.GetSecret(ctx, "ci")
-		if err != nil || now.Annotations[v1alpha1.AnnotationFingerprint] == written.Annotations[v1alpha1.AnnotationFingerprint] {
+		const by = v1alpha1.AnnotationFingerprint
+		if err != nil || now.Annotations[by] == written.Annotations[by] {
 			return fmt.Errorf("the Secret was not written with the other key: %w", err)
 		}
 		return nil

@@ -35,7 +35,8 @@ func (w *operatorEnv) runOperator(as *rest.Config, namespaces []string, selector
 	calls := &apiCalls{counts: map[string]int{}}
 	operator, err := inprocess.Start(inprocess.Options{
 		Config: as, Scheme: w.Cluster.Scheme, Namespaces: namespaces, Selector: selector,
-		WrapTransport: calls.countCalls, Clock: w.clock, RevocationTimeout: w.revocationTimeout, FingerprintKey: w.fingerprintKey,
+		WrapTransport: calls.countCalls, Clock: w.clock, RevocationTimeout: w.revocationTimeout,
+		FingerprintKey: w.fingerprintKey,
 	})
 	w.Must(err)
 	w.operator, w.calls = operator, calls
