@@ -32,7 +32,7 @@ func TestATouchedSecretIsRestored(t *testing.T) {
 		"both copies of the token": {mints: 1, touch: func(w *operatorEnv, s *corev1.Secret) {
 			s.Data["session"], s.Data["CODER_SESSION_TOKEN"] = []byte("garbage"), []byte("garbage")
 		}},
-		"a corrupt annotation (B25)": {mints: 1, touch: func(w *operatorEnv, s *corev1.Secret) {
+		"a corrupt annotation (B25)": {touch: func(w *operatorEnv, s *corev1.Secret) {
 			s.Annotations[v1alpha1.AnnotationSerial] = "many"
 		}},
 	} {

@@ -65,6 +65,11 @@ func (w *simWorld) createWorkloads() {
 
 func (w *simWorld) deleteWorkload() {
 	name := pick(w, simWorkloads)
+	for _, other := range simWorkloads { // one that is being rolled out is rare
+		if d, ok := w.api.objects[workload(other)].(*appsv1.Deployment); ok && d.Status.UpdatedReplicas < 2 {
+			name = other
+		}
+	}
 	if d, ok := w.api.objects[workload(name)].(*appsv1.Deployment); ok {
 		w.tracef("* workload %s is deleted", name)
 		w.happens("a workload is deleted")
