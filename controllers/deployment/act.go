@@ -75,7 +75,7 @@ func (r *Reconciler) verify(ctx context.Context, s *scope) error {
 	if current, err := r.isStillCurrent(ctx, s, found.Fingerprint); err != nil || !current {
 		return cmp.Or(err, errSettingsChanging)
 	}
-	if found.Result.Outcome == authcheck.Unreachable {
+	if found.Result.IsProbed() {
 		found.Failures = s.memory.verified.Failures + 1
 	}
 	if was := s.memory.verified.DeploymentID; was != "" && found.DeploymentID != "" && was != found.DeploymentID {

@@ -41,6 +41,9 @@ type Result struct {
 	// AboutCaller is true if a refusal is about the caller's own credential or certificate, not
 	// about the object that was asked for.
 	AboutCaller bool
+	// NotFromServer is true if the answer is not one of a Coder server, such as a proxy's page or a
+	// redirect. It says nothing about the caller, and may be over at any moment.
+	NotFromServer bool
 }
 
 // OK reports whether the server accepted the caller.
@@ -51,4 +54,17 @@ func (r Result) OK() bool { return r.Outcome == Accepted }
 // than zero for every positive interval.
 func (r Result) Backoff(failures int, interval time.Duration) time.Duration {
 	return max(failure.Backoff(failures, interval), r.RetryAfter)
+}
+
+// longestProbe is the longest time between two questions to a server that gave no answer about the
+// caller, so that its recovery is noticed within seconds.
+const longestProbe = 30 * time.Second
+
+// IsProbed reports whether there was no answer about the caller: the server is asked again with
+// backoff, see [Result.ProbeDelay], although nothing has changed.
+func (r Result) IsProbed() bool { return r.Outcome == Unreachable || r.NotFromServer }
+
+// ProbeDelay is [Result.Backoff] up to 30 s, or up to the interval if that is shorter.
+func (r Result) ProbeDelay(failures int, interval time.Duration) time.Duration {
+	return r.Backoff(failures, min(interval, longestProbe))
 }

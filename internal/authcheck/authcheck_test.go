@@ -51,3 +51,50 @@ func TestBackoff(t *testing.T) {
 		})
 	}
 }
+
+// The recovery of a server is noticed within seconds: the interval limits the backoff only if it is
+// shorter than that.
+func TestProbeDelay(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		failures   int
+		interval   time.Duration
+		retryAfter time.Duration
+		want       time.Duration
+	}{
+		"the first failure":       {1, time.Hour, 0, time.Second},
+		"doubles":                 {5, time.Hour, 0, 16 * time.Second},
+		"never beyond 30 s":       {6, time.Hour, 0, 30 * time.Second},
+		"nor later":               {1000, 24 * time.Hour, 0, 30 * time.Second},
+		"a shorter interval":      {1000, 10 * time.Second, 0, 10 * time.Second},
+		"Retry-After is honoured": {1000, time.Hour, time.Minute, time.Minute}, // B52
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := authcheck.Result{Outcome: authcheck.Unreachable, RetryAfter: tc.retryAfter}
+			if got := r.ProbeDelay(tc.failures, tc.interval); got != tc.want {
+				t.Errorf("ProbeDelay = %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestIsProbed(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		result authcheck.Result
+		want   bool
+	}{
+		"unreachable":                 {authcheck.Result{Outcome: authcheck.Unreachable}, true},
+		"an answer of something else": {authcheck.Result{Outcome: authcheck.Rejected, NotFromServer: true}, true},
+		"a refusal":                   {authcheck.Result{Outcome: authcheck.Rejected, AboutCaller: true}, false},
+		"accepted":                    {authcheck.Result{Outcome: authcheck.Accepted}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tc.result.IsProbed(); got != tc.want {
+				t.Errorf("IsProbed = %t", got)
+			}
+		})
+	}
+}

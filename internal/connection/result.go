@@ -4,6 +4,7 @@ package connection
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,13 @@ func ResultOf(err error) authcheck.Result {
 	if failed.Kind.Transient() {
 		v.Outcome = authcheck.Unreachable
 	}
+	v.NotFromServer = slices.Contains(foreignAnswers, failed.Kind)
 	return v
+}
+
+// foreignAnswers are the kinds of answers that are not those of a Coder server.
+var foreignAnswers = []coder.Kind{
+	coder.Malformed, coder.EdgeRefused, coder.Redirected, coder.SpeaksHTTP, coder.SpeaksHTTPS,
 }
 
 // RetryAfter returns how long the server, or the operator's own rate limit, asks to wait.

@@ -5,6 +5,7 @@ package connection_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,7 @@ func TestEveryKindOfFailureHasAResult(t *testing.T) {
 			tc.err.Op, tc.err.Message, tc.err.RetryAfter = coder.OpMe, "of the weather", time.Minute
 			err := fmt.Errorf("look up: %w", &tc.err)
 			want := authcheck.Result{Outcome: tc.outcome, Reason: tc.reason, AboutCaller: tc.own, RetryAfter: time.Minute}
+			want.NotFromServer = slices.Contains([]string{"malformed", "edge refuses", "redirected"}, name)
 			if tc.reason == v1alpha1.ReasonUnauthorized {
 				want.Cause = "of the weather"
 			}

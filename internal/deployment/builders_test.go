@@ -25,6 +25,9 @@ var (
 	refused  = authcheck.Result{
 		Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnauthorized, Message: "401", AboutCaller: true,
 	}
+	elsewhere = authcheck.Result{
+		Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonUnexpectedAnswer, Message: "HTML", NotFromServer: true,
+	}
 	unreachable = authcheck.Result{
 		Outcome: authcheck.Unreachable, Reason: v1alpha1.ReasonUnreachable, Message: "no route",
 	}

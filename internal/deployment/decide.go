@@ -141,8 +141,8 @@ func needsTokenList(o Observation) bool {
 // nextVerifyTime is when the same settings are verified again.
 func nextVerifyTime(o Observation) time.Time {
 	v := o.Verification
-	if v.Result.Outcome == authcheck.Unreachable {
-		return v.Time.Add(v.Result.Backoff(v.Failures, verifyInterval(o)))
+	if v.Result.IsProbed() {
+		return v.Time.Add(v.Result.ProbeDelay(v.Failures, verifyInterval(o)))
 	}
 	return v.Time.Add(verifyInterval(o))
 }

@@ -92,14 +92,26 @@ func TestDecide(t *testing.T) {
 			},
 		},
 		"unreachable a second ago": {newDeployment("prod", withVerification(unreachable, time.Second)), outcome{Do: Verify}},
-		"unreachable for long: at the interval": {
+		"unreachable for long: every 30 s": {
 			newDeployment(
-				"prod", withVerification(unreachable, time.Minute), func(o *Observation) { o.Verification.Failures = 40 },
+				"prod", withVerification(unreachable, 10*time.Second), func(o *Observation) { o.Verification.Failures = 40 },
 			),
 			outcome{
 				Ready: "False Unreachable", Resolved: "True Resolved", Verified: "Unknown Unreachable",
-				Wake: 4 * time.Minute,
+				Wake: 20 * time.Second,
 			},
+		},
+		"what answers is no Coder server: probed, too": {
+			newDeployment("prod", withVerification(elsewhere, 0), func(o *Observation) { o.Verification.Failures = 3 }),
+			outcome{
+				Ready: "False UnexpectedAnswer", Resolved: "True Resolved", Verified: "False UnexpectedAnswer",
+				Wake: 4 * time.Second,
+			},
+		},
+		"what answers is no Coder server, for long": {
+			newDeployment(
+				"prod", withVerification(elsewhere, 30*time.Second), func(o *Observation) { o.Verification.Failures = 40 },
+			), outcome{Do: Verify},
 		},
 		"B52 the server asks for an hour": {
 			newDeployment(

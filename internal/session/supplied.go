@@ -59,8 +59,8 @@ func decideToken(o Observation) Plan {
 func publishIfAccepted(o Observation, credential string) Plan {
 	check := o.CredentialCheck
 	wait := o.Deployment.VerifyInterval()
-	if check.Result.Outcome == authcheck.Unreachable {
-		wait = check.Result.Backoff(check.Failures, wait)
+	if check.Result.IsProbed() {
+		wait = check.Result.ProbeDelay(check.Failures, wait)
 	}
 	due := check.Time.Add(wait)
 	if !o.wasChecked(credential) || !o.Now.Before(due) {

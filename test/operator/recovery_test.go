@@ -160,3 +160,71 @@ func TestARefusalWhileSettlingIsNotBelieved(t *testing.T) {
 	remove()
 	w.Eventually(w.IsReady("edge"), w.IsVerified("prod"))
 }
+
+// A server that was away, or behind something else that answered, is noticed within seconds after it is
+// back, and not an interval later.
+func TestRecoveryIsNoticedWithinSeconds(t *testing.T) {
+	for name, fault := range map[string]coderd.Fault{
+		"server errors":     {Kind: coderd.FaultStatus, Status: 503},
+		"a page with 200":   {Kind: coderd.FaultHTML, Status: 200},
+		"an edge's refusal": {Kind: coderd.FaultHTML, Status: 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newEnv(t, withMTLS)
+			w.WriteSecret("mine", map[string]string{"token": w.userToken("ada")})
+			w.startOperator()
+			w.Create(w.newDeployment("prod", withInterval("1h")), w.NewMintedSession("ci", "ci-bot"),
+				w.NewSuppliedSession("hers", "mine"))
+			w.Eventually(w.IsVerified("prod"), w.IsReady("ci"), w.IsReady("hers"))
+			remove := w.Coder.Inject(fault)
+			requestVerification(w)
+			w.Eventually(func(ctx context.Context) error {
+				if w.IsVerified("prod")(ctx) == nil {
+					return fmt.Errorf("the deployment is still verified")
+				}
+				return nil
+			}, w.IsReady("ci"), w.IsReady("hers"))
+			remove()
+			w.Eventually(w.IsVerified("prod"), w.IsReady("ci"), w.IsReady("hers"))
+			if got := w.CountMints(); got != 1 {
+				t.Errorf("%d tokens were minted", got)
+			}
+		})
+	}
+}
+
+func requestVerification(w *operatorEnv) {
+	w.T.Helper()
+	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) {
+		d.Annotations = map[string]string{v1alpha1.AnnotationVerifyRequestedAt: "now"}
+	})
+}
+
+// B41, B46: a password that is changed deletes all tokens of its user. Those of a session's user are
+// minted again within the interval; of those of the operator nothing is minted or deleted, and another
+// token in the Secret is all that is needed.
+func TestAChangedPasswordDeletesAllTokensOfAUser(t *testing.T) {
+	w := newEnv(t, withMTLS)
+	w.startOperator()
+	w.Create(w.newDeployment("prod", withInterval("500ms")), w.NewMintedSession("one", "ci-bot"),
+		w.NewMintedSession("two", "ci-bot"))
+	w.Eventually(w.IsReady("one"), w.IsReady("two"), w.hasLiveTokens(2))
+	for _, key := range w.mintedTokens() {
+		w.Must(w.Coder.RevokeKey(key.ID))
+	}
+	w.Eventually(w.hasLiveTokens(2), w.IsReady("one"), w.IsReady("two"))
+	mints := w.CountMints()
+	if mints != 4 {
+		t.Errorf("%d tokens were minted, want 4", mints)
+	}
+
+	own := string(w.CurrentSecret("token").Data["token"])
+	w.Must(w.Coder.RevokeKey(own[:10]))
+	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionReady, "False", v1alpha1.ReasonUnauthorized, ""))
+	w.Throughout(time.Second, w.hasLiveTokens(2), w.IsReady("one"), w.IsReady("two"))
+	w.WriteSecret("token", map[string]string{"token": w.userToken("operator")})
+	w.Eventually(w.IsVerified("prod"), w.IsReady("one"), w.IsReady("two"))
+	if got := w.CountMints(); got != mints {
+		t.Errorf("%d tokens were minted while the operator's token was dead", got-mints)
+	}
+}
