@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
 // judge checks one write of the operator.
@@ -252,6 +253,13 @@ func (w *simWorld) settledSecret(s *v1alpha1.CoderSession, secret *corev1.Secret
 	}
 }
 
+// seemsReverted reports whether a token that the operator minted for itself is later, by the clock of the
+// server, than the one that a person has written since: that clock was set back. Then the operator
+// takes the written one for a former token, and keeps its own (B114).
+func (w *simWorld) seemsReverted(c *simCoder, key coderd.Key) bool {
+	return strings.HasPrefix(key.Name, w.ownPrefix()) && key.CreatedAt.After(c.live()[idOf(c.token)].CreatedAt)
+}
+
 // settledTokens checks that the servers in use have one valid token for each session that
 // mints, and no other (B40, B41, B45). Tokens on a server that the deployment no longer uses
 // are not counted, because they expire there.
@@ -271,7 +279,7 @@ func (w *simWorld) settledTokens(published map[string]string) {
 		for id, key := range c.live() {
 			home := claimed[strings.Split(key.Name, "-")[2]]
 			young := c.server.Now().Sub(key.CreatedAt) < simOrphanGrace // its clock was set back
-			if published[id] != "" || !used[c] || home != nil && home != c || home == nil && young {
+			if published[id] != "" || !used[c] || home != nil && home != c || home == nil && young || w.seemsReverted(c, key) {
 				continue
 			}
 			w.fail("B40: token %s (%s) of server %s is valid but belongs to no session", id, key.Name, c.http.URL)
