@@ -8,8 +8,14 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
@@ -68,20 +74,45 @@ func (r *Reconciler) removeFinalizer(ctx context.Context, s *Scope, _ session.Ob
 		return err
 	}
 	r.tools.Secrets.Forget(s.Session)
-	r.reportAbandoned(s, plan.Abandoned)
+	r.reportAbandoned(ctx, s, plan.Abandoned)
 	return nil
 }
 
-// reportAbandoned reports the tokens that the operator will no longer try to revoke.
-func (r *Reconciler) reportAbandoned(s *Scope, ids []string) {
+// reportAbandoned reports the tokens that the operator will no longer try to revoke: in its log, and
+// in an event. A namespace that is being deleted takes no events, so that one is about the namespace,
+// or about a deployment elsewhere (B117).
+func (r *Reconciler) reportAbandoned(ctx context.Context, s *Scope, ids []string) {
 	if len(ids) == 0 {
 		return
 	}
-	key := s.Session.DeploymentKey()
+	key, named := s.Session.DeploymentKey(), strings.Join(ids, ", ")
 	r.tools.Metrics.RevocationsAbandoned(key.Namespace, key.Name, len(ids))
-	r.tools.Status.Event(s.Session, corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, "Revoke",
-		fmt.Sprintf("the server could not be asked for %s; these tokens may still be valid, delete them there: %s",
-			r.o.RevocationTimeout, strings.Join(ids, ", ")))
+	ctrl.LoggerFrom(ctx).Info("tokens could not be revoked and may still be valid: delete them on the server",
+		"deployment", key.String(), "tokens", named)
+	about := []client.Object{s.Session}
+	switch {
+	case !r.isTerminating(ctx, s.Session.Namespace):
+	case key.Namespace != s.Session.Namespace && s.Deployment != nil:
+		about = append(about, s.Deployment)
+	default:
+		about = append(about, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Session.Namespace}})
+	}
+	for _, object := range about {
+		r.tools.Status.Event(object, corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, "Revoke",
+			fmt.Sprintf("the server could not be asked to revoke the tokens of session %s/%s; they may still be valid, "+
+				"delete them there: %s", s.Session.Namespace, s.Session.Name, named))
+	}
+}
+
+// isTerminating reports whether a namespace is being deleted. It is not known to an operator that may
+// not read namespaces.
+func (r *Reconciler) isTerminating(ctx context.Context, name string) bool {
+	if !r.tools.NamespaceLabels {
+		return false
+	}
+	namespace := lookup.Metadata("Namespace")
+	err := r.tools.Client.Get(ctx, types.NamespacedName{Name: name}, namespace)
+	return apierrors.IsNotFound(err) || err == nil && namespace.DeletionTimestamp != nil
 }
 
 // recordWrite remembers how a write of the generated Secret ended, and returns its error. After a

@@ -33,6 +33,9 @@ func (r *Reconciler) observe(ctx context.Context, s *Scope) (session.Observation
 	if o.Deployment, err = r.observeDeployment(ctx, s); err != nil {
 		return o, err
 	}
+	if !o.Deployment.Resolved && !s.Session.DeletionTimestamp.IsZero() {
+		o.Deployment.Terminating = r.isTerminating(ctx, s.Session.DeploymentKey().Namespace)
+	}
 	if s.Conn != nil {
 		o.Skew = s.Conn.Skew()
 	}

@@ -102,10 +102,18 @@ func waitForRevocation(o Observation, why string) Plan {
 	return p
 }
 
-// deletionDeadline is when the finalizer is removed even if tokens are left on the server.
+// deletionDeadline is when the finalizer is removed even if tokens are left on the server. If the
+// deployment cannot be called any more because its namespace is deleted, too, that is soon (B117).
 func (o Observation) deletionDeadline() time.Time {
-	return o.Session.DeletionTimestamp.Add(o.RevocationTimeout)
+	timeout, d := o.RevocationTimeout, o.Deployment
+	if lost := !d.Found || !d.Resolved && d.Problem != ""; lost && d.Terminating {
+		timeout = min(timeout, lostDeploymentTimeout)
+	}
+	return o.Session.DeletionTimestamp.Add(timeout)
 }
+
+// lostDeploymentTimeout is how long a deletion waits for a deployment that goes with its namespace.
+const lostDeploymentTimeout = 10 * time.Second
 
 // isRecordedInStatus reports whether status names the minted token that is published. The Secret is
 // not removed before that: after a crash no record of the token would be left (B40).

@@ -79,6 +79,29 @@ func TestDeletion(t *testing.T) {
 				Pending: map[string]time.Duration{"t4": 0},
 			},
 		},
+		"B117 the deployment goes with its namespace: the wait is short": {
+			with(secretGone, withDeletion(4*time.Second), withDeployment(func(d *Deployment) { *d = Deployment{Terminating: true} })),
+			outcome{
+				RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 6 * time.Second,
+				Pending: map[string]time.Duration{"t4": 0},
+			},
+		},
+		"B117 then the session goes, and names the tokens that are left": {
+			with(secretGone, withDeployment(func(d *Deployment) {
+				*d = Deployment{Found: true, Terminating: true, Problem: "Secret coder/token does not exist"}
+			})), outcome{Do: RemoveFinalizer, Abandoned: []string{"t4"}},
+		},
+		"B117 a deployment whose settings are known is called": {
+			with(secretGone, withDeployment(func(d *Deployment) { d.Terminating, d.Problem = true, "gone" })),
+			outcome{Do: FindLostToken, Serial: 5},
+		},
+		"B117 one that was not looked at yet is waited for": {
+			with(secretGone, withDeployment(func(d *Deployment) { *d = Deployment{Found: true, Terminating: true} })),
+			outcome{
+				RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute,
+				Pending: map[string]time.Duration{"t4": 0},
+			},
+		},
 		"the wait ends with the timeout": {
 			with(secretGone, withDeletion(9*time.Minute), failedTo(FindLostToken, failure.Transient, "")),
 			outcome{

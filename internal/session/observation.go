@@ -84,6 +84,8 @@ type Deployment struct {
 	Resolved bool
 	// Problem is what is wrong with its settings now. Empty: nothing.
 	Problem string
+	// Terminating is true if its namespace is being deleted, so that what is missing does not come back.
+	Terminating bool
 	// Result is the last verification of the current settings.
 	Result authcheck.Result
 	// ID is the server's deployment id. Empty: not known.
