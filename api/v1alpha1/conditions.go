@@ -2,9 +2,12 @@
 
 package v1alpha1
 
-// Condition types of a CoderDeployment. All are positive: True is good. Ready is also a condition
-// of a CoderSession.
+// Condition types of a CoderDeployment. All but Stalled are positive: True is good. Ready and Stalled are
+// also conditions of a CoderSession.
 const (
+	// ConditionStalled is True while a person has to correct something, with the reason and message of
+	// Ready. It is absent otherwise. Tools that wait for objects as kstatus does stop waiting then.
+	ConditionStalled = "Stalled"
 	// ConditionReady sums up the others: True when the object does what it is for. It is never
 	// absent once the operator has looked at the object.
 	ConditionReady = "Ready"
@@ -28,7 +31,7 @@ const (
 	ConditionCABundleComplete = "CABundleComplete"
 )
 
-// Condition types of a CoderSession, besides Ready. All but LifetimeCut are positive: True is good.
+// Condition types of a CoderSession, besides Ready and Stalled. All but LifetimeCut are positive: True is good.
 const (
 	// ConditionAuthenticated is True when the server accepts the credential, False
 	// when it refused it, Unknown when it could not be asked. It is absent until
@@ -59,7 +62,7 @@ const (
 // operator owns these conditions and removes others from status.
 func DeploymentConditionTypes() []string {
 	return []string{
-		ConditionReady,
+		ConditionReady, ConditionStalled,
 		ConditionConfigResolved,
 		ConditionVerified,
 		ConditionTokenRenewed,
@@ -73,7 +76,7 @@ func DeploymentConditionTypes() []string {
 // operator owns these conditions and removes others from status.
 func SessionConditionTypes() []string {
 	return []string{
-		ConditionReady,
+		ConditionReady, ConditionStalled,
 		ConditionAuthenticated,
 		ConditionSecretSynced,
 		ConditionLifetimeCut,

@@ -69,8 +69,8 @@ func TestConditionTypesAreListed(t *testing.T) {
 	t.Parallel()
 	listed := slices.Concat(DeploymentConditionTypes(), SessionConditionTypes())
 	slices.Sort(listed)
-	if both := len(listed) - len(slices.Compact(slices.Clone(listed))); both != 1 {
-		t.Errorf("%d types are listed twice, want Ready only: %v", both, listed)
+	if both := len(listed) - len(slices.Compact(slices.Clone(listed))); both != 2 {
+		t.Errorf("%d types are listed twice, want Ready and Stalled only: %v", both, listed)
 	}
 	listed = slices.Compact(listed)
 	declared := declaredConditionTypes(t)

@@ -140,6 +140,9 @@ func (r *request[T]) annotate(ctx context.Context, object T) error {
 	target := object.DeepCopyObject().(T)
 	if err := r.cluster.client.Patch(
 		ctx, target, client.RawPatch(types.MergePatchType, patch), fieldOwner); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return writeError(r.kind.noun, err)
 	}
 	r.requestTime = asked

@@ -109,7 +109,7 @@ func (p Plan) applyConditions(status *v1alpha1.CoderDeploymentStatus, o Observat
 	for _, removed := range p.ConditionsToRemove {
 		changed = meta.RemoveStatusCondition(&status.Conditions, removed) || changed
 	}
-	return changed
+	return v1alpha1.SetStalled(&status.Conditions, o.Now) || changed
 }
 
 // statusTime returns a time as status stores it: in whole seconds, nil for zero.

@@ -91,6 +91,7 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 	for _, removed := range p.ConditionsToRemove {
 		meta.RemoveStatusCondition(&status.Conditions, removed)
 	}
+	v1alpha1.SetStalled(&status.Conditions, now)
 	if p.KeepStatus {
 		return
 	}
