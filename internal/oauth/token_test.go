@@ -20,7 +20,8 @@ func newGrant() oauth.Grant {
 	return oauth.Grant{
 		AccessToken: redact.New(accessToken), KeyID: keyID, RefreshToken: redact.New(newRefresh),
 		ExpiresAt: time.Date(2026, 2, 21, 10, 5, 0, 5e8, time.UTC),
-		Lifetime:  time.Date(2026, 2, 21, 10, 5, 0, 5e8, time.UTC).Sub(serverTime), Scopes: []string{"workspace:read", "template:read"},
+		Lifetime:  time.Date(2026, 2, 21, 10, 5, 0, 5e8, time.UTC).Sub(serverTime),
+		Scopes:    []string{"workspace:read", "template:read"},
 	}
 }
 

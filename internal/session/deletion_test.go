@@ -80,7 +80,8 @@ func TestDeletion(t *testing.T) {
 			},
 		},
 		"B117 the deployment goes with its namespace: the wait is short": {
-			with(secretGone, withDeletion(4*time.Second), withDeployment(func(d *Deployment) { *d = Deployment{Terminating: true} })),
+			with(secretGone, withDeletion(4*time.Second),
+				withDeployment(func(d *Deployment) { *d = Deployment{Terminating: true} })),
 			outcome{
 				RevokeAll: true, Backoff: true, Ready: "False AwaitingDeployment", Wake: 6 * time.Second,
 				Pending: map[string]time.Duration{"t4": 0},

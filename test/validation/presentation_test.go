@@ -100,7 +100,7 @@ sessions: {total: 12, ready: 10, suspended: 1, awaitingAuthorization: 1}`,
 			wide: map[string]any{
 				"Version": "v2.36.1+abc1234", "Verified": future, "Token ends": "2099-01-02T03:04:05Z",
 				"Certificate ends": "2099-01-02T03:04:05Z",
-				"Message": "renew it",
+				"Message":          "renew it",
 			},
 		},
 	} {
