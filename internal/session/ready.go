@@ -54,10 +54,11 @@ func keepReadyWhileUnavailable(o Observation, reason, unknown, message string) P
 }
 
 // keepReady leaves Ready and the suspension of a session with a live credential as they were, and
-// looks again when the credential ends.
+// looks again when the credential ends. What another writer has made of them is not kept (B119).
 func keepReady(o Observation, p *Plan) {
 	was := meta.FindStatusCondition(o.Session.Status.Conditions, v1alpha1.ConditionReady)
-	if was != nil && (was.Status == metav1.ConditionTrue || was.Reason == v1alpha1.ReasonSuspended) {
+	active := was != nil && was.Status == metav1.ConditionTrue && was.Reason == v1alpha1.ReasonActive
+	if active || was != nil && was.Status == metav1.ConditionFalse && was.Reason == v1alpha1.ReasonSuspended {
 		p.setCondition(v1alpha1.ConditionReady, was.Status, was.Reason, was.Message)
 		p.Suspension = o.Session.Status.Suspension
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
@@ -210,4 +212,30 @@ func TestAClientCertificateThatIsMissing(t *testing.T) {
 			newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour)), activeOutcome(15 * time.Hour),
 		},
 	})
+}
+
+// B119: while the deployment cannot be asked, Ready stays as the operator wrote it, and not as another
+// writer did.
+func TestAForeignReadyIsNotKept(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		status metav1.ConditionStatus
+		reason string
+		want   string
+	}{
+		"the operator's":            {metav1.ConditionTrue, v1alpha1.ReasonActive, v1alpha1.ReasonActive},
+		"the operator's suspension": {metav1.ConditionFalse, v1alpha1.ReasonSuspended, v1alpha1.ReasonSuspended},
+		"another reason":            {metav1.ConditionTrue, "Fine", v1alpha1.ReasonAwaitingDeployment},
+		"a suspension that is true": {metav1.ConditionTrue, v1alpha1.ReasonSuspended, v1alpha1.ReasonAwaitingDeployment},
+		"an unknown one":            {metav1.ConditionUnknown, v1alpha1.ReasonActive, v1alpha1.ReasonAwaitingDeployment},
+	} {
+		o := newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour),
+			withDeployment(func(d *Deployment) { d.Result = unreachable }))
+		o.Session.Status.Conditions = []metav1.Condition{
+			{Type: v1alpha1.ConditionReady, Status: tt.status, Reason: tt.reason, Message: "as it was"},
+		}
+		if ready := Decide(o).findCondition(v1alpha1.ConditionReady); ready == nil || ready.Reason != tt.want {
+			t.Errorf("%s: %+v, want %s", name, ready, tt.want)
+		}
+	}
 }

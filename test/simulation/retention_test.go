@@ -132,8 +132,8 @@ func (w *simWorld) judgeRetirement(before, after *v1alpha1.CoderSession) {
 // shows the retirement (B27).
 func (w *simWorld) judgeRemoval(before *corev1.Secret) {
 	s, ok := w.api.objects[ref{kindSession, client.ObjectKeyFromObject(before)}].(*v1alpha1.CoderSession)
-	if !ok || s.DeletionTimestamp != nil || s.Status.Retirement != nil || s.Namespace != "coder" {
-		return // in other namespaces the Secret may be deleted because of access rules
+	if !ok || s.DeletionTimestamp != nil || s.Status.Retirement != nil || s.Namespace != "coder" || s.Spec.Workspace != nil {
+		return // it may be deleted because of access rules, or because the workspace is stopped
 	}
 	decision := w.operator.parts.Retention.Of(s.DeploymentKey(), s.UID)
 	if decision.Reason != "" && reasonOfSession(s) == v1alpha1.ReasonActive {

@@ -33,6 +33,7 @@ var regressions = map[string]uint64{
 	"a person consented while the clock was ahead":              1795948513561211832,
 	"a stream that was refused is tried again":                  128,
 	"a deleted session leaves its Secret":                       1795956548087678066,
+	"another writer calls a session ready in an outage":         1795958734806630829,
 }
 
 // simulate runs one seed: random changes, then everything is repaired and must recover.
