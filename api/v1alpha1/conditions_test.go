@@ -13,9 +13,8 @@ import (
 	"testing"
 )
 
-// declaredConditionTypes returns the values of the package's constants whose names start with
-// Condition.
-func declaredConditionTypes(t *testing.T) []string {
+// declaredConstants returns the values of the package's constants whose names start with a prefix.
+func declaredConstants(t *testing.T, prefix string) []string {
 	t.Helper()
 	paths, err := filepath.Glob("*.go")
 	if err != nil {
@@ -29,7 +28,7 @@ func declaredConditionTypes(t *testing.T) []string {
 		}
 		for _, declaration := range file.Decls {
 			if constants, ok := declaration.(*ast.GenDecl); ok && constants.Tok == token.CONST {
-				declared = append(declared, conditionTypesIn(t, constants)...)
+				declared = append(declared, constantsIn(t, constants, prefix)...)
 			}
 		}
 	}
@@ -39,12 +38,12 @@ func declaredConditionTypes(t *testing.T) []string {
 	return declared
 }
 
-func conditionTypesIn(t *testing.T, constants *ast.GenDecl) (declared []string) {
+func constantsIn(t *testing.T, constants *ast.GenDecl, prefix string) (declared []string) {
 	t.Helper()
 	for _, spec := range constants.Specs {
 		spec := spec.(*ast.ValueSpec)
 		for i, name := range spec.Names {
-			if !strings.HasPrefix(name.Name, "Condition") {
+			if !strings.HasPrefix(name.Name, prefix) {
 				continue
 			}
 			if len(spec.Values) <= i {
@@ -73,9 +72,23 @@ func TestConditionTypesAreListed(t *testing.T) {
 		t.Errorf("%d types are listed twice, want Ready and Stalled only: %v", both, listed)
 	}
 	listed = slices.Compact(listed)
-	declared := declaredConditionTypes(t)
+	declared := declaredConstants(t, "Condition")
 	slices.Sort(declared)
 	if !slices.Equal(listed, declared) {
 		t.Errorf("listed are %v, declared are %v", listed, declared)
+	}
+}
+
+// A reason that is missing from the list would be taken for another writer's.
+func TestReasonsAreListed(t *testing.T) {
+	t.Parallel()
+	listed, declared := Reasons(), declaredConstants(t, "Reason")
+	slices.Sort(listed)
+	slices.Sort(declared)
+	if declared = slices.Compact(declared); !slices.Equal(listed, declared) {
+		t.Errorf("listed are %v, declared are %v", listed, declared)
+	}
+	if IsReason("Forged") || !IsReason(ReasonActive) {
+		t.Error("the list is not what decides")
 	}
 }

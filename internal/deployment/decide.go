@@ -62,7 +62,8 @@ func (o Observation) apiFailure() *failure.Failure {
 }
 
 // reportAPIFailure reports that the API server failed or refused a request without which nothing can
-// be decided. Status stays as it is; after a refusal, Ready is False (B111).
+// be decided. Status stays as it is; after a refusal, or if another writer has made Ready what it is,
+// Ready is False (B111, B119).
 func reportAPIFailure(o Observation, f failure.Failure) Plan {
 	p := Plan{KeepStatus: true, RequeueAt: o.Now.Add(VerifyInterval(o.Deployment))}
 	refused := f.Class == failure.Refused
@@ -73,7 +74,8 @@ func reportAPIFailure(o Observation, f failure.Failure) Plan {
 		}
 		p.setCondition(v1alpha1.ConditionConfigResolved, resolved, f.Reason, f.Message)
 	}
-	if refused || meta.FindStatusCondition(o.Deployment.Status.Conditions, v1alpha1.ConditionReady) == nil {
+	ready := meta.FindStatusCondition(o.Deployment.Status.Conditions, v1alpha1.ConditionReady)
+	if refused || ready == nil || !v1alpha1.IsReason(ready.Reason) {
 		p.setCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, f.Reason, f.Message)
 	}
 	return p

@@ -31,7 +31,7 @@ func observationIncomplete(o Observation) (Plan, bool) {
 		end = status.Token.ExpirationTime
 	}
 	ended := end != nil && !o.serverNow().Before(end.Time)
-	if ready == nil || ended {
+	if ready == nil || ended || isForeign(*ready) {
 		p.setCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, f.Reason, stableFailure(f))
 		return p, true
 	}
@@ -39,6 +39,17 @@ func observationIncomplete(o Observation) (Plan, bool) {
 		p.requeueBy(end.Add(-o.Skew))
 	}
 	return p, true
+}
+
+// isForeign reports whether another writer has made a Ready condition what it is (B119).
+func isForeign(ready metav1.Condition) bool {
+	switch ready.Status {
+	case metav1.ConditionTrue:
+		return ready.Reason != v1alpha1.ReasonActive
+	case metav1.ConditionFalse:
+		return !v1alpha1.IsReason(ready.Reason)
+	}
+	return true
 }
 
 // failuresOfTheirOwn are the actions whose failures do not concern the published credential, or are
