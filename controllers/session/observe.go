@@ -178,7 +178,8 @@ func (r *Reconciler) compareContents(
 	}
 	wanted, reported := secret.Fingerprint(r.tools.Key, *input), s.Session.Status.Secret
 	seen.PutBack = isPutBack(s)
-	seen.Modified = seen.Fingerprint == wanted || reported != nil && reported.Fingerprint == wanted
+	seen.Modified = seen.Fingerprint == wanted || reported != nil && reported.Fingerprint == wanted ||
+		s.hasOtherToken(seen)
 	if !seen.Modified && !seen.PutBack {
 		return nil // the operator's own change
 	}
@@ -191,6 +192,12 @@ func (r *Reconciler) compareContents(
 		seen.InSync, seen.Modified, seen.ResourceVersion = true, false, compared.ResourceVersion
 	}
 	return nil
+}
+
+// hasOtherToken reports whether the Secret holds another value than its annotations describe, although
+// this process has written it before: another writer has done that.
+func (s *Scope) hasOtherToken(seen *session.Secret) bool {
+	return s.Memory.written.ID != "" && (seen.ValueGone || seen.Unconfirmed)
 }
 
 // isPutBack reports whether the Secret publishes an earlier token than the last one that was written.
@@ -210,6 +217,7 @@ func (r *Reconciler) readPublishedValue(
 	if s.Prior.Token == nil || s.Prior.Token.ID == "" {
 		return r.recognizeToken(ctx, s, input, seen)
 	}
+	s.correctDescription(input, seen)
 	value, found, err := r.tools.Secrets.Token(ctx, s.Session, *s.Prior.Token)
 	if err != nil {
 		return fmt.Errorf("read the token of the generated Secret: %w", err)

@@ -5,6 +5,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
@@ -47,12 +48,12 @@ func (r *Reconciler) recognizeToken(
 // describeByID describes a token as the annotations should, from what is known of it otherwise. Nil: it
 // is not a token that was minted for the session as it is now.
 func (r *Reconciler) describeByID(s *Scope, id string) *secret.TokenMeta {
+	if written := s.Memory.written; written.ID == id {
+		return &written
+	}
 	if known := s.Prior.Token; known != nil && known.ID == id {
 		described := *known
 		return &described
-	}
-	if written := s.Memory.written; written.ID == id {
-		return &written
 	}
 	if s.Conn == nil {
 		return nil
@@ -73,6 +74,19 @@ func (r *Reconciler) describeByID(s *Scope, id string) *secret.TokenMeta {
 		return &secret.TokenMeta{ID: id, Serial: serial, ExpiresAt: listed.ExpiresAt.UTC(), Request: digest}
 	}
 	return nil
+}
+
+// correctDescription replaces what the annotations say about the token that this process has written, if
+// another writer has changed them.
+func (s *Scope) correctDescription(input *secret.Input, seen *session.Secret) {
+	written, found := s.Memory.written, s.Prior.Token
+	if written.ID != found.ID || written.Serial == found.Serial && written.Request == found.Request &&
+		written.ExpiresAt.Truncate(time.Second).Equal(found.ExpiresAt) {
+		return
+	}
+	written.Fingerprint, written.ExpiresAt = found.Fingerprint, written.ExpiresAt.UTC().Truncate(time.Second)
+	s.Prior.Token, seen.Token = &written, publishedOf(&written)
+	input.Token = PublishedToken(&written)
 }
 
 // publishedOf returns what decisions know of a published token.

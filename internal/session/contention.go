@@ -56,20 +56,18 @@ func (c Contention) isRepeated(now time.Time, interval time.Duration) bool {
 	return c.Count > 1 && !c.isOver(now, interval)
 }
 
-// awaitOtherWriter replaces a plan that would write the generated Secret against another writer by
+// awaitOtherWriter replaces a plan that would act against another writer of the generated Secret by
 // one that waits, with backoff, and says who it is (B113). The credential and the workloads stay as
 // they are.
 func awaitOtherWriter(o Observation, p Plan) Plan {
 	s, interval := o.Secret, o.Deployment.VerifyInterval()
-	mints := p.Action == Mint || p.Action == TryPublish
-	against := p.Action == Publish && s.Modified || mints && s.TakenAway()
 	retry := s.Contention.retryTime(interval)
-	if !against || !o.Now.Before(retry) {
+	if !s.isAgainstOther(p.Action) || !o.Now.Before(retry) {
 		return p
 	}
 	message := contentionMessage(o)
 	held := notReady(v1alpha1.ReasonSecretModified, message)
-	if o.hasLiveCredential() {
+	if o.hasLiveCredential() && (p.Action == Publish || !s.Unconfirmed) {
 		keepReady(o, &held)
 	}
 	held.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonSecretModified, message)
@@ -77,8 +75,24 @@ func awaitOtherWriter(o Observation, p Plan) Plan {
 	return held
 }
 
-// TakenAway reports whether another writer has taken the last minted token out of the Secret.
-func (s Secret) TakenAway() bool { return s.PutBack || s.Modified && s.ValueGone }
+// isAgainstOther reports whether an action answers what another writer has done to the Secret: it is
+// written, or its token is looked at or replaced.
+func (s Secret) isAgainstOther(action Action) bool {
+	switch action {
+	case Publish:
+		return s.Modified
+	case CheckCredential:
+		return s.Modified && s.Unconfirmed
+	case Mint, TryPublish:
+		return s.TakenAway()
+	default:
+		return false
+	}
+}
+
+// TakenAway reports whether another writer has taken the last minted token out of the Secret, or has
+// written a value with its id that has to be replaced.
+func (s Secret) TakenAway() bool { return s.PutBack || s.Modified && (s.ValueGone || s.Unconfirmed) }
 
 // setContentionCondition keeps SecretSynced=False while another writer changes the Secret again and
 // again, also right after it was restored, so that the condition does not change with every write.

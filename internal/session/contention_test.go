@@ -129,7 +129,11 @@ func TestATokenIsRecognizedByItsValue(t *testing.T) {
 		change func(*CredentialCheck)
 		want   Action
 	}{
-		"accepted":          {func(*CredentialCheck) {}, Publish},
+		"accepted": {func(*CredentialCheck) {}, Publish},
+		"of its user": {func(c *CredentialCheck) {
+			c.User = &v1alpha1.SessionUser{ID: unconfirmed.Session.Status.User.ID}
+		}, Publish},
+		"of another user":   {func(c *CredentialCheck) { c.User = &v1alpha1.SessionUser{ID: "other"} }, LookUpUser},
 		"refused":           {func(c *CredentialCheck) { c.Result = refused }, LookUpUser},
 		"no answer":         {func(c *CredentialCheck) { c.Result = unreachable }, Nothing},
 		"another was asked": {func(c *CredentialCheck) { c.Credential = "another" }, CheckCredential},

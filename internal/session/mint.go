@@ -90,6 +90,8 @@ func confirmToken(o Observation) (Plan, bool) {
 	switch {
 	case !o.wasChecked(token), !check.Result.OK() && !o.Now.Before(check.Time.Add(wait)):
 		return Plan{Action: CheckCredential}, true
+	case check.Result.OK() && o.isOfAnotherUser(check.User):
+		return replaceToken(o), true
 	case check.Result.OK():
 		return Plan{}, false
 	case isAboutCredential(check.Result, token):
@@ -98,6 +100,13 @@ func confirmToken(o Observation) (Plan, bool) {
 	p := keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, check.Result.Reason, stableMessage(check.Result))
 	p.requeueBy(check.Time.Add(wait))
 	return p, true
+}
+
+// isOfAnotherUser reports whether the server names another user of a token than the session's. Nil: the
+// token may not read its user.
+func (o Observation) isOfAnotherUser(user *v1alpha1.SessionUser) bool {
+	pinned := o.pinnedUser()
+	return user != nil && pinned != nil && user.ID != pinned.ID
 }
 
 // awaitDeployment returns a plan that waits, and true, if the deployment cannot be used now.
