@@ -12,13 +12,21 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
+// Recognizer is a [Method] that knows the tokens that it has published by their ids.
+type Recognizer interface {
+	// DescribeToken describes a token as the annotations of the Secret should, from status and from the
+	// server's list. Nil: it is not a token that was minted for the session as it is now.
+	DescribeToken(s *Scope, id string) *secret.TokenMeta
+}
+
 // recognizeToken finds out by its value which minted token a Secret publishes whose annotations do not
 // describe it, because another writer has removed them, or because they were written with another key.
 // It is not gone then, but the server has to confirm it: the value may have been edited.
 func (r *Reconciler) recognizeToken(
 	ctx context.Context, s *Scope, input *secret.Input, seen *session.Secret,
 ) error {
-	if s.Session.Spec.Auth.Mint == nil {
+	method, canRecognize := r.methods.of(s.Session).(Recognizer)
+	if !canRecognize {
 		return nil
 	}
 	values, err := r.tools.Secrets.TokenValues(ctx, s.Session)
@@ -30,7 +38,7 @@ func (r *Reconciler) recognizeToken(
 		if err != nil {
 			continue
 		}
-		token := r.describeByID(s, id)
+		token := describeByID(s, method, id)
 		if token == nil {
 			seen.HeldID = id
 			continue
@@ -47,7 +55,7 @@ func (r *Reconciler) recognizeToken(
 
 // describeByID describes a token as the annotations should, from what is known of it otherwise. Nil: it
 // is not a token that was minted for the session as it is now.
-func (r *Reconciler) describeByID(s *Scope, id string) *secret.TokenMeta {
+func describeByID(s *Scope, method Recognizer, id string) *secret.TokenMeta {
 	if written := s.Memory.written; written.ID == id {
 		return &written
 	}
@@ -55,25 +63,7 @@ func (r *Reconciler) describeByID(s *Scope, id string) *secret.TokenMeta {
 		described := *known
 		return &described
 	}
-	if s.Conn == nil {
-		return nil
-	}
-	if s.Session.Status.ObservedGeneration != s.Session.Generation {
-		return nil // it may be for the spec before
-	}
-	digest := session.SpecDigest(s.Session.Spec.Auth.Mint, s.Conn.VerificationStatus().DeploymentID)
-	if known := s.Session.Status.Token; known != nil && known.ID == id && known.Serial > 0 {
-		described := secret.TokenMeta{ID: id, Serial: known.Serial, Request: digest}
-		if known.ExpirationTime != nil {
-			described.ExpiresAt = known.ExpirationTime.UTC()
-		}
-		return &described
-	}
-	listed, found := s.Conn.Inventory.Lookup(id)
-	if serial, ours := r.tools.Names.Serial(listed.Name, string(s.Session.UID)); found && ours {
-		return &secret.TokenMeta{ID: id, Serial: serial, ExpiresAt: listed.ExpiresAt.UTC(), Request: digest}
-	}
-	return nil
+	return method.DescribeToken(s, id)
 }
 
 // correctDescription replaces what the annotations say about the token that this process has written, if
