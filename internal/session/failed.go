@@ -48,8 +48,9 @@ func isForeign(ready metav1.Condition) bool {
 		return ready.Reason != v1alpha1.ReasonActive
 	case metav1.ConditionFalse:
 		return !v1alpha1.IsReason(ready.Reason)
+	default:
+		return true
 	}
-	return true
 }
 
 // failuresOfTheirOwn are the actions whose failures do not concern the published credential, or are
