@@ -55,19 +55,22 @@ func newAPICalls(b *testing.B, folder string) (*apiCalls, map[string]string) {
 
 // auditEvent is what is read of an audit.k8s.io/v1 Event.
 type auditEvent struct {
-	Verb      string
-	ObjectRef *struct{ Resource, Subresource string }
+	Verb, RequestURI string
+	ObjectRef        *struct{ Resource, Subresource string }
 
 	ResponseStatus struct{ Code int }
 }
 
 // callName names an event, such as "patch codersessions/status", with the status code
-// where it failed. Discovery, which is of no resource, is "get discovery".
+// where it failed. A dry run is a "try-create". Discovery, which is of no resource, is "get discovery".
 func (e *auditEvent) callName() string {
 	if e.ObjectRef == nil {
 		return e.Verb + " discovery"
 	}
 	name := e.Verb + " " + e.ObjectRef.Resource
+	if strings.Contains(e.RequestURI, "dryRun=All") {
+		name = "try-" + name
+	}
 	if e.ObjectRef.Subresource != "" {
 		name += "/" + e.ObjectRef.Subresource
 	}
