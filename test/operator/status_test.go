@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/shifted"
@@ -99,6 +100,23 @@ func (w *operatorEnv) writeSessionStatus(name string, change func(*v1alpha1.Code
 	return w.Client.Status().Update(w.T.Context(), s)
 }
 
+// writeDeploymentStatus changes a deployment's status as another controller would. It returns what the
+// status was.
+func (w *operatorEnv) writeDeploymentStatus(
+	name string, change func(*v1alpha1.CoderDeploymentStatus),
+) (was v1alpha1.CoderDeploymentStatus) {
+	w.Must(retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		d, err := w.GetDeployment(w.T.Context(), name)
+		if err != nil {
+			return err
+		}
+		was = *d.Status.DeepCopy()
+		change(&d.Status)
+		return w.Client.Status().Update(w.T.Context(), d)
+	}))
+	return was
+}
+
 // B119: so with the status of a deployment.
 func TestAForeignStatusOfADeploymentIsCorrected(t *testing.T) {
 	w := newEnv(t, withMTLS)
@@ -127,11 +145,7 @@ func TestAForeignStatusOfADeploymentIsCorrected(t *testing.T) {
 		"another end":       func(d *v1alpha1.CoderDeploymentStatus) { d.TokenExpirationTime = nil },
 		"another end of it": func(d *v1alpha1.CoderDeploymentStatus) { d.ClientCertificateExpirationTime = nil },
 	} {
-		d, err := w.GetDeployment(t.Context(), "prod")
-		w.Must(err)
-		want := *d.Status.DeepCopy()
-		change(&d.Status)
-		w.Must(w.Client.Status().Update(t.Context(), d))
+		want := w.writeDeploymentStatus("prod", change)
 		w.within(3*time.Second, func(ctx context.Context) error {
 			d, err := w.GetDeployment(ctx, "prod")
 			if err != nil {
