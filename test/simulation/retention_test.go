@@ -132,7 +132,8 @@ func (w *simWorld) judgeRetirement(before, after *v1alpha1.CoderSession) {
 // shows the retirement (B27).
 func (w *simWorld) judgeRemoval(before *corev1.Secret) {
 	s, ok := w.api.objects[ref{kindSession, client.ObjectKeyFromObject(before)}].(*v1alpha1.CoderSession)
-	if !ok || s.DeletionTimestamp != nil || s.Status.Retirement != nil || s.Namespace != "coder" || s.Spec.Workspace != nil {
+	mayGo := ok && (s.Namespace != "coder" || s.Spec.Workspace != nil)
+	if !ok || mayGo || s.DeletionTimestamp != nil || s.Status.Retirement != nil {
 		return // it may be deleted because of access rules, or because the workspace is stopped
 	}
 	decision := w.operator.parts.Retention.Of(s.DeploymentKey(), s.UID)
