@@ -105,6 +105,29 @@ func TestAnExpiredTokenIsReplaced(t *testing.T) {
 	w.Eventually(w.hasSerial("ci", 2), w.IsReady("ci"), w.hasLiveTokens(1))
 }
 
+// B120: an expired token of a person suspends the session within an interval; that of a grant is
+// refreshed, or consent is asked for.
+func TestAnExpiredTokenOfAPersonIsNoticed(t *testing.T) {
+	w := newEnv(t, withMTLS, withOAuthProvider)
+	w.startOperator()
+	value := w.userToken("ada")
+	w.WriteSecret("mine", map[string]string{"token": value})
+	w.Create(w.newDeployment("prod", withInterval("1s")), w.NewSuppliedSession("own", "mine"), w.newOAuthSession("ci"))
+	w.Eventually(w.asksForConsent("ci", v1alpha1.ReasonAwaitingAuthorization))
+	w.giveConsent("ci", "ada")
+	w.Eventually(w.IsReady("ci"), w.IsReady("own"))
+	granted := string(w.CurrentSecret("ci").Data["session"])
+	w.Must(w.Coder.ExpireKey(value[:10]))
+	w.Must(w.Coder.ExpireKey(granted[:10]))
+	w.within(3*time.Second, w.IsNotReady("own", v1alpha1.ReasonSuspended, ""), func(ctx context.Context) error {
+		s, err := w.GetSecret(ctx, "ci")
+		if err == nil && string(s.Data["session"]) == granted {
+			err = errors.New("the expired token is still published")
+		}
+		return err
+	}, w.IsReady("ci"))
+}
+
 // B125: a token whose scopes do not let it read its user is alive, and a scope that the server does not
 // know is reported before a token is minted.
 func TestScopesOfTokens(t *testing.T) {
