@@ -57,6 +57,7 @@ func (m Operation) postToken(ctx context.Context, c *coder.Client) (redact.Secre
 	if err != nil {
 		return redact.Secret{}, err
 	}
+	m.Conn.Inventory.Add(lost) // if it is kept, the next decision has to know that its name is taken
 	if err := m.RequireUnpublished(ctx, lost); err != nil {
 		return redact.Secret{}, err
 	}

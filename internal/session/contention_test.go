@@ -143,3 +143,21 @@ func TestATokenIsRecognizedByItsValue(t *testing.T) {
 		}
 	}
 }
+
+// B40, B113: a token that the Secret holds and that nothing describes is not revoked, and its name is
+// taken: the next one gets another serial.
+func TestAHeldTokenThatNothingDescribes(t *testing.T) {
+	t.Parallel()
+	o := newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour), alsoListed("t5", 5))
+	o.Secret.Token, o.Secret.InSync, o.Secret.HeldID = nil, false, "t5"
+	o.TargetUser = TargetUser{Known: true, User: *o.Session.Status.User}
+	p := Decide(o)
+	if p.Action != Mint || p.Mint.Serial != 6 {
+		t.Errorf("%q with serial %d, want a mint with serial 6", p.Action, p.Mint.Serial)
+	}
+	for _, pending := range pendingRevocations(o, false) {
+		if pending.ID == "t5" {
+			t.Errorf("it is to be revoked: %+v", pending)
+		}
+	}
+}

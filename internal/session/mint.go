@@ -231,8 +231,8 @@ func (o Observation) recordedUser() *v1alpha1.SessionUser {
 	return was
 }
 
-// lastSerial is the highest serial known to be used. Tokens that are yet to be revoked count too,
-// because their names are taken until then.
+// lastSerial is the highest serial known to be used. Tokens that are yet to be revoked count too, and
+// one that the Secret holds without a description, because their names are taken until then.
 func (o Observation) lastSerial() int64 {
 	var serial int64
 	if o.Secret.Token != nil {
@@ -246,7 +246,7 @@ func (o Observation) lastSerial() int64 {
 	}
 	for _, t := range o.ServerTokens.Others {
 		pending := func(r v1alpha1.PendingRevocation) bool { return r.ID == t.ID }
-		if slices.ContainsFunc(o.Session.Status.PendingRevocations, pending) {
+		if t.ID == o.Secret.HeldID || slices.ContainsFunc(o.Session.Status.PendingRevocations, pending) {
 			serial = max(serial, t.Serial)
 		}
 	}

@@ -35,6 +35,7 @@ var regressions = map[string]uint64{
 	"a deleted session leaves its Secret":                       1795956548087678066,
 	"another writer calls a session ready in an outage":         1795958734806630829,
 	"another writer calls one ready that cannot be observed":    1795958734806630855,
+	"the token of a Secret is one that nothing describes":       1795960139634414887,
 }
 
 // simulate runs one seed: random changes, then everything is repaired and must recover.
