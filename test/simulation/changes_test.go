@@ -138,6 +138,9 @@ func (w *simWorld) whole() bool {
 		if meta.IsStatusConditionFalse(s.Status.Conditions, v1alpha1.ConditionTargetsRestarted) {
 			return false
 		}
+		if _, stopped := w.runsNot(s); stopped {
+			return false // it has stopped or is gone, and the session is about to notice
+		}
 		secret := w.secretOf(s)
 		if secret == nil || s.Status.Secret == nil || s.Status.Secret.ResourceVersion != secret.ResourceVersion {
 			return false
