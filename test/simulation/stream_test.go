@@ -144,6 +144,7 @@ func (st *simStream) dial(protocol coder.WatchProtocol) {
 	st.show()
 	st.schedule(link, func() {
 		origin, err := handshake(client, st.target.WorkspaceID, protocol)
+		st.set.answered()
 		switch {
 		case st.link != link: // it is too late for this answer (B84)
 		case err != nil:

@@ -37,6 +37,7 @@ var streamCases = map[string][]contractStep{
 		{"answer unavailable", "", ""},
 		{"ensure ci dev", "ci AwaitingRetry failed", ""},
 		{"wait 250ms", "ci AwaitingRetry failed", ""},
+		{"asked", "ci AwaitingRetry failed", ""},
 		{"answer usual", "ci AwaitingRetry failed", ""},
 		{"wait 499ms", "ci AwaitingRetry failed", ""},
 		{"wait 1ms", "ci Connected running", "ci Connected , ci Connected running"},

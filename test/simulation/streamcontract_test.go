@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,9 @@ type streamContract struct {
 	publish func(id string)
 	end     func(code int)
 	answer  func(status int, byEdge bool)
+	// asked is how often the server was asked, askedBefore that number before the last wait.
+	asked       func() int
+	askedBefore int
 
 	// exact: no notification may be left out.
 	exact bool
@@ -105,6 +109,7 @@ func realStreams(t *testing.T, eventsOnly bool) *streamContract {
 	set := stream.NewSet(t.Context(), c.options())
 	t.Cleanup(set.Close)
 	c.Streams, c.steps, c.publish = set, func() {}, func(string) {}
+	c.asked = func() int { return len(c.server.Requests()) }
 	c.end = func(code int) {
 		if code == endCut {
 			c.server.CutStreams()
@@ -130,7 +135,10 @@ func simulatedStreams(t *testing.T, eventsOnly bool) *streamContract {
 	t.Helper()
 	c := newStreamContract(t, eventsOnly)
 	watch := &simWatch{server: c.server, eventsOnly: eventsOnly}
+	var asked atomic.Int64
+	c.asked = func() int { return int(asked.Load()) }
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
 		answer := httptest.NewRecorder()
 		watch.answer(answer, r)
 		send(out, answer)
@@ -199,7 +207,16 @@ func (c *streamContract) run(operation string) {
 	case "wait":
 		d, err := time.ParseDuration(about)
 		c.must(d, err)
+		c.askedBefore = c.asked()
 		c.clock.Step(d)
+	case "asked": // since the last wait
+		c.must(nil, wait.Until(c.t.Context(), 30*time.Second, time.Millisecond, func(context.Context) error {
+			c.steps()
+			if c.asked() == c.askedBefore {
+				return errors.New("the server was not asked again")
+			}
+			return nil
+		}))
 	default:
 		c.t.Fatalf("unknown operation %q", operation)
 	}

@@ -26,6 +26,8 @@ type simStreams struct {
 	// state returns a workspace as the server at a URL has it now.
 	state func(origin, workspaceID string) (coder.Workspace, bool)
 	trace func(format string, args ...any)
+	// answered is called after each handshake.
+	answered func()
 
 	closed      bool
 	deployments map[types.NamespacedName]*simVerified
@@ -51,6 +53,7 @@ type simStep struct {
 func newSimStreams(o stream.Options, steps clock.PassiveClock) *simStreams {
 	return &simStreams{
 		options: o, steps: steps, lag: func() time.Duration { return 0 }, trace: func(string, ...any) {},
+		answered:    func() {},
 		deployments: map[types.NamespacedName]*simVerified{}, targets: map[types.NamespacedName]stream.Target{},
 	}
 }

@@ -60,7 +60,7 @@ func (p *simOperator) newStreams(o stream.Options) controllers.Streams {
 	w := p.w
 	p.streams = newSimStreams(o, w.clock)
 	p.streams.lag = func() time.Duration { return w.jitter(simLag) }
-	p.streams.trace = w.tracef
+	p.streams.trace, p.streams.answered = w.tracef, w.sync
 	p.streams.state = func(origin, id string) (coder.Workspace, bool) {
 		i := slices.IndexFunc(w.coders, func(c *simCoder) bool { return c.http.URL == origin })
 		return w.coders[i].watch.read(id, w.coders[i].reader)
