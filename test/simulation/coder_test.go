@@ -37,10 +37,11 @@ type simCoder struct {
 	server *coderd.Server
 	http   *httptest.Server
 	down   bool
-	// told is how far its clock was ahead of the operator's when it last answered; skew is how far it
-	// is off.
-	told, skew time.Duration
-	pairs      map[int]bool // generations of header pairs that the edge accepts
+	// told is how far its clock was ahead of the operator's when it last answered a deployment, by the
+	// deployment's name; skew is how far it is off.
+	told  map[string]time.Duration
+	skew  time.Duration
+	pairs map[int]bool // generations of header pairs that the edge accepts
 	// suspended holds the suspended users with the time of the suspension.
 	suspended map[string]time.Time
 	vouch     string // the token that the edge sends for the operator
@@ -63,7 +64,7 @@ type minted struct {
 }
 
 func newSimCoder(w *simWorld) *simCoder {
-	c := &simCoder{w: w, pairs: map[int]bool{1: true}, suspended: map[string]time.Time{}}
+	c := &simCoder{w: w, told: map[string]time.Duration{}, pairs: map[int]bool{1: true}, suspended: map[string]time.Time{}}
 	c.server = coderd.New(coderd.Options{
 		Clock: w.clock, Random: simBytes{w}, DisableRateLimits: true, OAuth2Provider: true, DynamicRegistration: true,
 		SessionDuration: simAccessLifetime, RefreshLifetime: simRefreshLifetime,
@@ -118,9 +119,10 @@ func (c *simCoder) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	w.consents.spends(w, r, body)
 	w.countWorkspaceCall(r)
-	answer := httptest.NewRecorder()
+	answer, served := httptest.NewRecorder(), true
 	switch {
 	case w.troubles(answer) || !c.admit(answer, r):
+		served = false
 	case opensStream(r):
 		c.watch.answer(answer, r)
 	default:
@@ -137,7 +139,9 @@ func (c *simCoder) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if answer.Header().Get("Date") == "" {
 		answer.Header().Set("Date", c.server.Now().Format(http.TimeFormat))
 	}
-	c.told = c.server.Now().Sub(w.wall())
+	if served { // what stands before a server tells nothing of its clock
+		c.told[r.Header.Get("X-Deployment")] = c.server.Now().Sub(w.wall())
+	}
 	send(rw, answer)
 }
 

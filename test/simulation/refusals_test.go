@@ -262,9 +262,10 @@ func (w *simWorld) judgeEnded(s *v1alpha1.CoderSession) {
 	if minted := w.tokens[token.ID]; minted != nil {
 		c = minted.server // the deployment may have gone to another one just now
 	}
-	if late := w.wall().Add(c.told).Sub(token.ExpirationTime.Time); late > simPatience {
+	ahead := c.told[string(s.Spec.DeploymentRef.Name)]
+	if late := w.wall().Add(ahead).Sub(token.ExpirationTime.Time); late > simPatience {
 		w.fail("B111: session %s/%s is Ready, and its token expired %s ago (the server is %s ahead): %s",
-			s.Namespace, s.Name, late, c.told, encoded(s.Status))
+			s.Namespace, s.Name, late, ahead, encoded(s.Status))
 	}
 }
 

@@ -120,7 +120,9 @@ func (w *simWorld) sleepFor(d time.Duration) {
 // correctClocks ends all faults of clocks.
 func (w *simWorld) correctClocks() {
 	for _, c := range w.coders {
-		c.told += w.drift // the correction alone lets no token expire
+		for name := range c.told {
+			c.told[name] += w.drift // the correction alone lets no token expire
+		}
 		if c.skew.Abs() > 10*time.Minute {
 			c.setSkew(0)
 		}
