@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
 
 // DefaultLifetime of a minted token if the spec sets none.
@@ -82,13 +81,10 @@ func decideMint(o Observation) Plan {
 // confirmToken asks the server about a token that was recognized by its value, once, and returns false
 // if the server accepts it.
 func confirmToken(o Observation) (Plan, bool) {
-	check, wait := o.CredentialCheck, o.Deployment.VerifyInterval()
-	if check.Result.Outcome == authcheck.Unreachable {
-		wait = check.Result.Backoff(check.Failures, wait)
-	}
+	check, due := o.CredentialCheck, o.nextCheckTime()
 	token := o.Secret.Token.Fingerprint
 	switch {
-	case !o.wasChecked(token), !check.Result.OK() && !o.Now.Before(check.Time.Add(wait)):
+	case !o.wasChecked(token), !check.Result.OK() && !o.Now.Before(due):
 		return Plan{Action: CheckCredential}, true
 	case check.Result.OK() && o.isOfAnotherUser(check.User):
 		return replaceToken(o), true
@@ -98,7 +94,7 @@ func confirmToken(o Observation) (Plan, bool) {
 		return replaceToken(o), true
 	}
 	p := keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, check.Result.Reason, stableMessage(check.Result))
-	p.requeueBy(check.Time.Add(wait))
+	p.requeueBy(due)
 	return p, true
 }
 

@@ -5,6 +5,7 @@ package session
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
@@ -57,12 +58,7 @@ func decideToken(o Observation) Plan {
 // checks once for each change of the credential or the settings, for each renewal request, and once
 // in an interval; with backoff if there was no answer.
 func publishIfAccepted(o Observation, credential string) Plan {
-	check := o.CredentialCheck
-	wait := o.Deployment.VerifyInterval()
-	if check.Result.IsProbed() {
-		wait = check.Result.ProbeDelay(check.Failures, wait)
-	}
-	due := check.Time.Add(wait)
+	check, due := o.CredentialCheck, o.nextCheckTime()
 	if !o.wasChecked(credential) || !o.Now.Before(due) {
 		return Plan{Action: CheckCredential}
 	}
@@ -80,6 +76,16 @@ func publishIfAccepted(o Observation, credential string) Plan {
 	}
 	p.requeueBy(due)
 	return p
+}
+
+// nextCheckTime is when the server is asked about the credential again although nothing has changed:
+// after an interval, or sooner if there was no answer about it.
+func (o Observation) nextCheckTime() time.Time {
+	check, wait := o.CredentialCheck, o.Deployment.VerifyInterval()
+	if check.Result.IsProbed() {
+		wait = check.Result.ProbeDelay(check.Failures, wait)
+	}
+	return check.Time.Add(wait)
 }
 
 // wasChecked reports whether the server was asked about this credential with the current settings,
