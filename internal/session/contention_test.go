@@ -161,3 +161,14 @@ func TestAHeldTokenThatNothingDescribes(t *testing.T) {
 		}
 	}
 }
+
+// B40: a name that turned out to be taken by a token that may be in use is not asked for again, although
+// nothing else tells of that token, for example because it has expired.
+func TestATakenSerialIsSkipped(t *testing.T) {
+	t.Parallel()
+	o := newSession("ci", withMint("bot"), lookedUp("id-bot", "bot"))
+	o.TakenSerial = 7
+	if p := Decide(o); p.Action != Mint || p.Mint.Serial != 8 {
+		t.Errorf("%q with serial %d, want a mint with serial 8", p.Action, p.Mint.Serial)
+	}
+}

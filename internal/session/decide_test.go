@@ -126,6 +126,14 @@ func TestEveryPlanMirrorsWhatIsPublished(t *testing.T) {
 			}),
 			&v1alpha1.TokenStatus{ID: "supplied", Scopes: []string{"workspace:read"}},
 		},
+		"B54 a grant was issued by the server's clock, whatever the operator's was": {
+			newSession("ci", withOAuth(), publishedGrant(time.Hour), withGrant(func(g *Grant) {
+				g.IssuedAt, g.Scopes = noon.Add(3*time.Hour), []string{"coder:all"}
+			})),
+			&v1alpha1.TokenStatus{
+				ID: "granted", IssueTime: statusTime(noon.Add(-time.Hour)), ExpirationTime: ends, Scopes: []string{"coder:all"},
+			},
+		},
 		"no token":  {newSession("ci", withCertificate(), publishedPlain()), nil},
 		"no Secret": {newSession("ci", withMint("bot")), nil},
 	} {

@@ -57,6 +57,9 @@ type Grant struct {
 	Consented bool
 }
 
+// issueTime is when the access token was issued, by the server's clock.
+func (g Grant) issueTime() time.Time { return g.ExpiresAt.Add(-g.Lifetime) }
+
 // maxSpendingTime is how long a process may take to spend a code or a refresh token. No other
 // process tries before that time has passed.
 const maxSpendingTime = time.Minute

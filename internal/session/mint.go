@@ -227,12 +227,12 @@ func (o Observation) recordedUser() *v1alpha1.SessionUser {
 	return was
 }
 
-// lastSerial is the highest serial known to be used. Tokens that are yet to be revoked count too, and
-// one that the Secret holds without a description, because their names are taken until then.
+// lastSerial is the highest serial known to be used. Tokens that are yet to be revoked count too,
+// because their names are taken until then.
 func (o Observation) lastSerial() int64 {
-	var serial int64
+	serial := o.TakenSerial
 	if o.Secret.Token != nil {
-		serial = o.Secret.Token.Serial
+		serial = max(serial, o.Secret.Token.Serial)
 	}
 	if was := o.Session.Status.Token; was != nil {
 		serial = max(serial, was.Serial)

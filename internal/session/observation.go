@@ -35,6 +35,9 @@ type Observation struct {
 	TargetUser TargetUser
 	// ServerTokens are the session's tokens in the deployment's token list. Only for minted tokens.
 	ServerTokens ServerTokens
+	// TakenSerial is the highest serial whose name turned out to be taken by a token that may be in use;
+	// 0: none did. Only for minted tokens.
+	TakenSerial int64
 	// Workspace is the workspace that the session is bound to.
 	Workspace WorkspaceBinding
 	// Workloads are the targets of spec.restart. Empty if none of them needs a rollout, see

@@ -33,7 +33,7 @@ func mirrorToken(o Observation) *v1alpha1.TokenStatus {
 	if listed := o.ServerTokens.Token; listed != nil {
 		next.Name, next.Scopes, next.IssueTime = listed.Name, listed.Scopes, statusTime(listed.CreatedAt)
 	} else if o.Grant.Held && o.Grant.ID == token.ID {
-		next.IssueTime, next.Scopes = statusTime(o.Grant.IssuedAt), o.grantedScopes()
+		next.IssueTime, next.Scopes = statusTime(o.Grant.issueTime()), o.grantedScopes()
 	} else if !token.Minted() && o.CredentialCheck.Credential == token.Fingerprint && o.CredentialCheck.Result.OK() {
 		next.Scopes = o.CredentialCheck.Scopes
 	}

@@ -149,6 +149,9 @@ func (w *simWorld) whole() bool {
 		if s.Spec.Auth.Mint != nil && server.live()[idOf(string(secret.Data["session"]))].ID == "" {
 			return false
 		}
+		if s.Spec.Auth.OAuth != nil && !server.server.AcceptsToken(string(secret.Data["session"])) {
+			return false // the grant was revoked, and the session is about to notice
+		}
 	}
 	for _, name := range simSettings {
 		if w.content(name) != w.valid(name) {

@@ -36,6 +36,9 @@ var regressions = map[string]uint64{
 	"another writer calls a session ready in an outage":         1795958734806630829,
 	"another writer calls one ready that cannot be observed":    1795958734806630855,
 	"the token of a Secret is one that nothing describes":       1795960139634414887,
+	"a client is deleted that the clock, ahead, has asked with": 1795962818088030421,
+	"a grant was issued while the clock was ahead":              1795962818088030584,
+	"the name of a token that may be in use is taken":           1795962818088030715,
 }
 
 // simulate runs one seed: random changes, then everything is repaired and must recover.

@@ -23,10 +23,12 @@ type Method struct{ tools *base.Tools }
 func New(tools *base.Tools) *Method { return &Method{tools: tools} }
 
 // memory is what one pass over a session has found out. The next pass starts with none, except for
-// searched.
+// searched and takenSerial.
 type memory struct {
 	pass   *base.Scope
 	target session.TargetUser
+	// takenSerial is the highest serial whose name a token has that may be in use; 0: none is known.
+	takenSerial int64
 	// searched is the fingerprint of the settings with which the server was asked for a lost token of
 	// a deleted session, which mints no further one; empty: it was not asked.
 	searched string
@@ -36,7 +38,7 @@ type memory struct {
 func of(s *base.Scope) *memory {
 	m := s.Memory.Of(v1alpha1.AuthMint).(*memory)
 	if m.pass != s {
-		*m = memory{pass: s, searched: m.searched}
+		*m = memory{pass: s, searched: m.searched, takenSerial: m.takenSerial}
 	}
 	return m
 }
@@ -53,6 +55,7 @@ func (m *Method) Observe(ctx context.Context, s *base.Scope, o *session.Observat
 		return nil
 	}
 	o.SpecDigest = session.SpecDigest(s.Session.Spec.Auth.Mint, s.Conn.VerificationStatus().DeploymentID)
+	o.TakenSerial = found.takenSerial
 	o.ServerTokens = m.observeServerTokens(s, o.Secret.Token)
 	return m.observeDenial(ctx, s, o)
 }

@@ -108,10 +108,12 @@ func isTokenStored(err error) bool {
 }
 
 // requireUnpublished returns a conflict error if a token is published in the session's
-// Secret or belongs to another session. It reads the Secret from the API server, because
-// the cache may lag.
+// Secret or belongs to another session. The next attempt uses another name then, even if nothing else
+// tells of the token. It reads the Secret from the API server, because the cache may lag.
 func (m *Method) requireUnpublished(ctx context.Context, s *base.Scope, token coder.Token) error {
 	published := func(why string) error {
+		serial, _ := m.tools.Names.Serial(token.Name, string(s.Session.UID))
+		of(s).takenSerial = max(of(s).takenSerial, serial)
 		return minting.SecretConflict(s.Session.SecretName(), why)
 	}
 	publishes, err := m.tools.Secrets.Publishes(ctx, s.Session, token.ID)

@@ -152,8 +152,10 @@ func (m *Method) viewAttempt(s *base.Scope, a *grant.Attempt, g *session.Grant) 
 	if a.SpentAt.IsZero() && len(m.redirectURIs) > 0 && a.RedirectURI != m.redirectURI(s) {
 		return
 	}
-	g.URL, g.URLEnds = a.URL, a.ExpiresAt
-	g.SpentAt = memoryOf(s).consented.notAfter(m.tools.Clock.Now(), a.SpentAt)
+	now := m.tools.Clock.Now()
+	asked := memoryOf(s).asked.notAfter(now, a.ExpiresAt.Add(-grant.AttemptLifetime))
+	g.URL, g.URLEnds = a.URL, asked.Add(grant.AttemptLifetime)
+	g.SpentAt = memoryOf(s).consented.notAfter(now, a.SpentAt)
 }
 
 // grantedScopes are the scopes of the grant's key as the server shows it, otherwise those that it

@@ -44,9 +44,9 @@ type memory struct {
 	// refreshedAfterRefusal is the fingerprint of the token that it brought.
 	refusedRefresh        bool
 	refreshedAfterRefusal string
-	// consented is when a person came back from the current request, issued when the grant was issued,
-	// intended when a process intended to refresh it.
-	consented, issued, intended seenTime
+	// asked is when a person was asked for consent, consented when one came back from that request, issued
+	// when the grant was issued, intended when a process intended to refresh it.
+	asked, consented, issued, intended seenTime
 	// forgottenIn is the pass that deleted the grant.
 	forgottenIn *base.Scope
 }
