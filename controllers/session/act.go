@@ -40,10 +40,10 @@ func (r *Reconciler) sharedActions() map[session.Action]Action {
 		session.TryPublish:      r.tryPublish,
 		session.Publish:         r.publishSecret,
 		session.DeleteSecret: func(ctx context.Context, s *Scope, _ session.Observation, _ session.Plan) error {
-			return r.tools.Secrets.Delete(ctx, s.Session, s.Prior)
+			return s.recordRemoval(r.tools.Secrets.Delete(ctx, s.Session, s.Prior))
 		},
 		session.RetainSecret: func(ctx context.Context, s *Scope, _ session.Observation, _ session.Plan) error {
-			return r.tools.Secrets.Retain(ctx, s.Session, s.Prior)
+			return s.recordRemoval(r.tools.Secrets.Retain(ctx, s.Session, s.Prior))
 		},
 		session.Restart:       r.restartWorkloads,
 		session.FindWorkspace: r.findWorkspace,

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -89,11 +91,20 @@ func (k kind) Propagate(_ context.Context, s *Scope, o session.Observation, p se
 // Reported records events and logs transitions of Ready.
 func (k kind) Reported(ctx context.Context, s *Scope, _ session.Observation, after *v1alpha1.CoderSession) {
 	before := s.Session.Status.Conditions
-	if !s.CredentialEventSent {
+	if !s.CredentialEventSent && !tellsOfContentionAgain(before, after.Status.Conditions) {
 		k.tools.Status.Events(after, before, after.Status.Conditions)
 	}
 	k.tools.Status.Warnings(after, before, after.Status.Conditions)
 	reconcile.LogReady(ctx, before, after.Status.Conditions)
+}
+
+// tellsOfContentionAgain reports whether Ready says that another writer changes the generated Secret, and
+// SecretSynced has said so before. Ready may turn with each change, and one event is enough (B113).
+func tellsOfContentionAgain(before, after []metav1.Condition) bool {
+	synced := meta.FindStatusCondition(before, v1alpha1.ConditionSecretSynced)
+	ready := meta.FindStatusCondition(after, v1alpha1.ConditionReady)
+	return synced != nil && synced.Reason == v1alpha1.ReasonSecretModified &&
+		ready != nil && ready.Reason == v1alpha1.ReasonSecretModified
 }
 
 // Forget drops what is kept about a deleted session.

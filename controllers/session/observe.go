@@ -110,12 +110,7 @@ func (r *Reconciler) observeSecret(
 	}
 	s.Prior = r.tools.Secrets.Observe(s.Session, meta)
 	if s.Prior.Ownership != secret.Owned && !isRestored(s.Prior, s.Session) {
-		// A Secret of a former session is adopted by the first write.
-		seen := session.Secret{Foreign: s.Prior.Ownership == secret.Foreign, Unproven: s.Memory.isUnproven(false)}
-		if s.Resolved != nil && !seen.Foreign && o.Session.DeletionTimestamp.IsZero() {
-			r.checkContents(s, o)
-		}
-		return seen, nil
+		return r.observeNoSecret(s, o), nil
 	}
 	seen := session.Secret{
 		Exists:          true,
@@ -136,6 +131,20 @@ func (r *Reconciler) observeSecret(
 	err := r.compareSecret(ctx, s, &seen)
 	seen.Contention = s.Memory.contention
 	return seen, err
+}
+
+// observeNoSecret describes that the session has no Secret: there is none, it is a foreign one, or one of
+// a former session, which the first write adopts.
+func (r *Reconciler) observeNoSecret(s *Scope, o *session.Observation) session.Secret {
+	seen := session.Secret{
+		Foreign: s.Prior.Ownership == secret.Foreign, Unproven: s.Memory.isUnproven(false),
+		Deleted:    s.Prior.Ownership == secret.Absent && s.Memory.published,
+		Contention: s.Memory.contention,
+	}
+	if s.Resolved != nil && !seen.Foreign && o.Session.DeletionTimestamp.IsZero() {
+		r.checkContents(s, o)
+	}
+	return seen
 }
 
 // isRestored reports whether a Secret that lost its owner still holds the session's own credential,

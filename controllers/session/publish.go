@@ -44,12 +44,16 @@ func (r *Reconciler) publishSecret(ctx context.Context, s *Scope, o session.Obse
 	if err := r.tools.WriteSecret(ctx, s, token); err != nil {
 		return err
 	}
-	if !o.Secret.Modified {
+	if !o.Secret.Modified && !o.Secret.Deleted {
 		return nil
 	}
 	if s.RecordRestoration(o); s.Memory.contention.Count == 1 { // SecretSynced tells of further ones
+		change := "modified"
+		if o.Secret.Deleted {
+			change = "deleted"
+		}
 		r.tools.Status.Event(s.Session, corev1.EventTypeNormal, v1alpha1.EventRestored, "Publish",
-			fmt.Sprintf("restored Secret %q, which was modified outside of the operator", s.Session.SecretName()))
+			fmt.Sprintf("restored Secret %q, which was %s outside of the operator", s.Session.SecretName(), change))
 	}
 	return nil
 }
@@ -58,6 +62,15 @@ func (r *Reconciler) publishSecret(ctx context.Context, s *Scope, o session.Obse
 // and again does not make the operator do so without end.
 func (s *Scope) RecordRestoration(o session.Observation) {
 	s.Memory.contention = s.Memory.contention.Restored(o.Now, s.OtherWriter, o.Deployment.VerifyInterval())
+	s.Memory.contention.Deletes = o.Secret.Deleted
+}
+
+// recordRemoval remembers that the operator itself has removed the Secret, unless that failed.
+func (s *Scope) recordRemoval(err error) error {
+	if err == nil {
+		s.Memory.published = false
+	}
+	return err
 }
 
 // WriteSecret writes the Secret in one request, which fails with a conflict if the Secret
@@ -73,6 +86,7 @@ func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) e
 		s.Memory.written = secret.TokenMeta{
 			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, Request: token.Request,
 		}
+		s.Memory.published = true
 	}
 	if s.recordWrite(neverTried, err) != nil {
 		return fmt.Errorf("write Secret %s: %w", s.Session.SecretName(), err)

@@ -50,6 +50,8 @@ type Memory struct {
 	lastWrite writeOutcome
 	// written is the last token that was written, without its value.
 	written secret.TokenMeta
+	// published is true from a write of the generated Secret until the operator itself removes it.
+	published bool
 	// contention is about another writer of the generated Secret.
 	contention session.Contention
 

@@ -20,6 +20,8 @@ type Contention struct {
 	Time  time.Time
 	// Writer is the field manager of the other writer; empty: unknown.
 	Writer string
+	// Deletes is true if the other writer deletes the Secret.
+	Deletes bool
 }
 
 // contentionRest is added to how long a Secret has to stay unchanged until the contention counts as
@@ -80,7 +82,7 @@ func awaitOtherWriter(o Observation, p Plan) Plan {
 func (s Secret) isAgainstOther(action Action) bool {
 	switch action {
 	case Publish:
-		return s.Modified
+		return s.Modified || s.Deleted
 	case CheckCredential:
 		return s.Modified && s.Unconfirmed
 	case Mint, TryPublish:
@@ -90,9 +92,11 @@ func (s Secret) isAgainstOther(action Action) bool {
 	}
 }
 
-// TakenAway reports whether another writer has taken the last minted token out of the Secret, or has
-// written a value with its id that has to be replaced.
-func (s Secret) TakenAway() bool { return s.PutBack || s.Modified && (s.ValueGone || s.Unconfirmed) }
+// TakenAway reports whether another writer has taken the last minted token out of the Secret, has
+// written a value with its id that has to be replaced, or has deleted the Secret.
+func (s Secret) TakenAway() bool {
+	return s.PutBack || s.Deleted || s.Modified && (s.ValueGone || s.Unconfirmed)
+}
 
 // setContentionCondition keeps SecretSynced=False while another writer changes the Secret again and
 // again, also right after it was restored, so that the condition does not change with every write.
@@ -111,6 +115,10 @@ func contentionMessage(o Observation) string {
 	if name := o.Secret.Contention.Writer; name != "" {
 		writer = fmt.Sprintf("field manager %q", name)
 	}
-	return fmt.Sprintf("%s changes Secret %q whenever the operator has restored it: stop it, or give the session "+
-		"another secret.name", writer, o.Session.SecretName())
+	change := "changes"
+	if o.Secret.Contention.Deletes {
+		change = "deletes"
+	}
+	return fmt.Sprintf("%s %s Secret %q whenever the operator has restored it: stop it, or give the session "+
+		"another secret.name", writer, change, o.Session.SecretName())
 }

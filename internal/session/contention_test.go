@@ -109,6 +109,47 @@ func TestAnotherWriterOfTheSecret(t *testing.T) { // B113
 	}
 }
 
+// B113: a Secret that is deleted whenever it was written. The first deletion is made good at once; then
+// what mints or writes waits, and the conditions say why.
+func TestADeletedSecret(t *testing.T) {
+	t.Parallel()
+	deleted := func(count int, ago time.Duration, options ...option) Observation {
+		o := newSession("ci", options...)
+		o.Secret = Secret{Deleted: true, Contention: Contention{Count: count, Time: o.Now.Add(-ago), Deletes: true}}
+		return o
+	}
+	minted := []option{withMint("bot"), withRecordedUser("id-bot", "bot"), lookedUp("id-bot", "bot")}
+	supplied := []option{withToken(), checkedAs(value, 0, accepted)}
+	for name, tt := range map[string]struct {
+		o    Observation
+		want Action
+	}{
+		"the first deletion":                 {deleted(0, 0, minted...), Mint},
+		"the next waits":                     {deleted(1, 400*time.Millisecond, minted...), Nothing},
+		"when its time has come":             {deleted(3, 4*time.Second, minted...), Mint},
+		"the first one of a supplied token":  {deleted(0, 0, supplied...), Publish},
+		"the next one of a supplied token":   {deleted(2, time.Second, supplied...), Nothing},
+		"a supplied one whose time has come": {deleted(2, 2*time.Second, supplied...), Publish},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := Decide(tt.o)
+			if p.Action != tt.want {
+				t.Fatalf("%q, want %q: %+v", p.Action, tt.want, p.Conditions)
+			}
+			if tt.want != Nothing {
+				return
+			}
+			for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionSecretSynced} {
+				c := p.findCondition(kind)
+				if c == nil || c.Reason != v1alpha1.ReasonSecretModified || !strings.Contains(c.Message, `deletes Secret "ci"`) {
+					t.Errorf("%s is %+v", kind, c)
+				}
+			}
+		})
+	}
+}
+
 // B116: a token whose annotations were lost, or written with another key, costs one look at it.
 func TestATokenIsRecognizedByItsValue(t *testing.T) {
 	t.Parallel()

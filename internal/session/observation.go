@@ -136,6 +136,8 @@ type Secret struct {
 	HeldID string
 	// Modified is true if another writer has changed what the operator wrote.
 	Modified bool
+	// Deleted is true if another writer has deleted the Secret that this process wrote.
+	Deleted bool
 	// PutBack is true if another writer has put an earlier token back.
 	PutBack bool
 	// Contention is about a writer who does so again and again.

@@ -6,14 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // otherWriter changes a Secret whenever it is as the operator wrote it, as external-secrets does with
@@ -110,6 +113,74 @@ func TestAnotherWriterOfTheGeneratedSecret(t *testing.T) {
 				t.Error("the token was replaced")
 			}
 		})
+	}
+}
+
+// deleteWithoutEnd deletes a Secret as soon as it is there, and counts how often it tried.
+func (w *operatorEnv) deleteWithoutEnd(name string) (tried func() int, stop func()) {
+	ctx, cancel := context.WithCancel(w.T.Context())
+	ended, count := make(chan struct{}), atomic.Int64{}
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			err := w.Client.Delete(ctx, &corev1.Secret{ObjectMeta: w.Meta(name)})
+			if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+				w.T.Error(err)
+			}
+			count.Add(1)
+		}
+	}()
+	return func() int { return int(count.Load()) }, func() {
+		cancel()
+		<-ended
+	}
+}
+
+// B113: something deletes the generated Secret as fast as it can. The first deletion is repaired at
+// once; then minting backs off, one condition and one event say why, and it ends by itself.
+func TestAGeneratedSecretThatIsDeletedWithoutEnd(t *testing.T) {
+	w := newEnv(t, withMTLS)
+	w.startOperator()
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"))
+	w.Eventually(w.IsReady("ci"))
+	tried, stop := w.deleteWithoutEnd("ci")
+	w.Eventually(
+		w.SessionIs("ci", v1alpha1.ConditionReady, "False", v1alpha1.ReasonSecretModified, `deletes Secret "ci"`),
+		w.SessionIs("ci", v1alpha1.ConditionSecretSynced, "False", v1alpha1.ReasonSecretModified, `deletes Secret "ci"`),
+		func(context.Context) error {
+			// The fourth repair comes 0 + 1 + 2 + 4 s after the first deletion.
+			if mints, deletions := w.CountMints()-1, tried(); mints < 4 || deletions < 30 {
+				return fmt.Errorf("%d tokens were minted in place of deleted ones, after %d deletions", mints, deletions)
+			}
+			return nil
+		})
+	if got := w.CountMints() - 1; got > 5 {
+		t.Errorf("%d tokens were minted in place of deleted ones: the operator does not back off", got)
+	}
+	stop()
+	w.Eventually(w.IsReady("ci"), w.countsEvents("ci", v1alpha1.ReasonSecretModified, 1))
+	if live := w.LiveTokens("cso-"); len(live) > 6 {
+		t.Errorf("%d tokens are alive", len(live))
+	}
+}
+
+// countsEvents: so many events about a session have this reason.
+func (w *operatorEnv) countsEvents(name, reason string, want int) wait.Check {
+	return func(ctx context.Context) error {
+		var list eventsv1.EventList
+		if err := w.Client.List(ctx, &list, client.InNamespace(w.Namespace)); err != nil {
+			return err
+		}
+		found := 0
+		for i := range list.Items {
+			if e := &list.Items[i]; e.Regarding.Name == name && e.Reason == reason {
+				found++
+			}
+		}
+		if found != want {
+			return fmt.Errorf("%d events %s about %s, want %d", found, reason, name, want)
+		}
+		return nil
 	}
 }
 
