@@ -168,6 +168,7 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 			Client: a.Client, APIReader: a.APIReader, Pool: pool, Debouncer: settings, Status: writer,
 			Metrics: o.Metrics, Names: names, Clock: o.Clock, Jitter: o.Jitter, Sessions: sessions,
 			Streams: streams, Retention: decisions, OrphanGrace: o.OrphanGrace, FieldOwner: FieldOwner,
+			RevocationTimeout: o.RevocationTimeout, NamespaceLabels: o.NamespaceLabels,
 		}),
 		Sessions: session.New(tools, authMethods(tools, a, o), session.Options{
 			Pool: pool, Debouncer: tokens, Workloads: workload.NewStore(a.APIReader, a.Client), Streams: streams,

@@ -290,14 +290,25 @@ type AccessRule struct {
 	// selects all. An operator that runs with --watch-namespaces knows the label
 	// kubernetes.io/metadata.name only.
 	NamespaceSelector metav1.LabelSelector `json:"namespaceSelector"`
-	// Users are globs (* and ?) of the usernames that tokens may be minted for, such as ci-*: at most
-	// 64. Required with Mint; other methods do not look at them. Absent or empty: none.
+	// Users are globs of the usernames that tokens may be minted for, such as ci-*: at most 64. In a
+	// glob, * is any text and ? any character; upper and lower case are the same. Required with Mint;
+	// other methods do not look at them. Absent or empty: none.
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[-a-zA-Z0-9*?]*$')",message="write a glob of letters, digits, '-', '*' and '?', such as ci-*"
 	// +listType=set
 	// +optional
 	Users []string `json:"users,omitempty"`
+	// WorkspaceOwners are globs, as in users, of the owners of workspaces that sessions may be bound to
+	// by spec.workspace, besides the user of the session: at most 64. Absent or empty: no other owners.
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=64
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[-a-zA-Z0-9*?]*$')",message="write a glob of letters, digits, '-', '*' and '?', such as dev-*"
+	// +listType=set
+	// +optional
+	WorkspaceOwners []string `json:"workspaceOwners,omitempty"`
 	// Auth lists the methods that are allowed, at least one: Mint, OAuth, Token, Certificate.
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=4

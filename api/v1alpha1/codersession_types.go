@@ -73,7 +73,9 @@ type CoderSessionSpec struct {
 	// +optional
 	Restart []RestartTarget `json:"restart,omitempty"`
 	// Workspace binds the credential to a Coder workspace: it exists only while that workspace
-	// runs. Absent: it does not depend on any.
+	// runs. If the CoderDeployment is in another namespace, the owner of the workspace has to be the
+	// user of the session, or a rule of spec.access there has to name them in workspaceOwners. Absent:
+	// it does not depend on any.
 	// +optional
 	Workspace *WorkspaceRef `json:"workspace,omitempty"`
 	// Paused pauses the session: the server is not asked, nothing is replaced or revoked, and the

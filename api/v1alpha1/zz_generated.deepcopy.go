@@ -21,6 +21,11 @@ func (in *AccessRule) DeepCopyInto(out *AccessRule) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.WorkspaceOwners != nil {
+		in, out := &in.WorkspaceOwners, &out.WorkspaceOwners
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Auth != nil {
 		in, out := &in.Auth, &out.Auth
 		*out = make([]AuthMethod, len(*in))

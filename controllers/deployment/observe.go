@@ -9,12 +9,16 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
@@ -29,6 +33,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (deployment.Observat
 		Verification:            s.memory.verified,
 		TokenListing:            s.memory.listed,
 		Skew:                    s.conn.Skew(),
+		RevocationTimeout:       r.o.RevocationTimeout,
 	}
 	var err error
 	if o.Sessions, err = r.observeSessions(ctx, s); err != nil {
@@ -102,8 +107,8 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 	for i := range list {
 		each := &list[i]
 		seen.Counts.Total++
-		if !s.object.DeletionTimestamp.IsZero() {
-			seen.Names = append(seen.Names, each.Namespace+"/"+each.Name)
+		if err := r.observeNeed(ctx, s, each, &seen); err != nil {
+			return seen, err
 		}
 		if session.Mints(each) && !each.Spec.Paused {
 			seen.Minting = true
@@ -127,7 +132,48 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 			seen.Counts.Retired++
 		}
 	}
-	slices.Sort(seen.Names)
+	slices.Sort(seen.Allowed)
+	slices.Sort(seen.Holding)
 	s.reasons = reasons
 	return seen, nil
+}
+
+// observeNeed adds a session that a deleted deployment may have to wait for.
+func (r *Reconciler) observeNeed(
+	ctx context.Context, s *scope, each *v1alpha1.CoderSession, seen *deployment.Sessions,
+) error {
+	if s.object.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	name := each.Namespace + "/" + each.Name
+	namespace, err := lookup.Namespace(ctx, r.o.Client, each.Namespace, s.object.Namespace, r.o.NamespaceLabels)
+	if err != nil {
+		return err
+	}
+	// What the server ignores is not known here: a session that it keeps from being let in has no
+	// credential, and is as good as denied.
+	if deployment.DenialReason(s.object, each, namespace, deployment.Server{}) == "" {
+		seen.Allowed = append(seen.Allowed, name)
+		return nil
+	}
+	holds := deployment.HoldsCredential(each)
+	if !holds {
+		if holds, err = r.hasGrantDocument(ctx, each); err != nil {
+			return err
+		}
+	}
+	if holds {
+		seen.Holding = append(seen.Holding, name)
+	}
+	return nil
+}
+
+// hasGrantDocument reports whether a session has a document of an OAuth grant.
+func (r *Reconciler) hasGrantDocument(ctx context.Context, s *v1alpha1.CoderSession) (bool, error) {
+	document := lookup.Metadata("Secret")
+	key := types.NamespacedName{Namespace: s.Namespace, Name: grant.SecretName(s)}
+	if err := r.o.Client.Get(ctx, key, document); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return metav1.IsControlledBy(document, s), nil
 }

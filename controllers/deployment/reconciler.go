@@ -54,6 +54,11 @@ type Options struct {
 	// OrphanGrace is the minimum age at which a token that belongs to no session is revoked. Zero
 	// revokes it as soon as it is found.
 	OrphanGrace time.Duration
+	// RevocationTimeout is how long a deleted deployment waits for sessions that it does not allow and
+	// that still have something to be revoked.
+	RevocationTimeout time.Duration
+	// NamespaceLabels reports whether the operator may read labels of namespaces.
+	NamespaceLabels bool
 }
 
 // Streams are the streams of workspaces of all deployments, see package stream.

@@ -147,6 +147,7 @@ func sessionCountChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was, is := e.ObjectOld.(*v1alpha1.CoderSession), e.ObjectNew.(*v1alpha1.CoderSession)
 		return reason(was) != reason(is) || was.Generation != is.Generation ||
+			deployment.HoldsCredential(was) != deployment.HoldsCredential(is) ||
 			!was.Status.LastActivityTime.Equal(is.Status.LastActivityTime)
 	}}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 )
@@ -121,4 +122,21 @@ func Keys(sessions []v1alpha1.CoderSession) []types.NamespacedName {
 		keys[i] = client.ObjectKeyFromObject(&sessions[i])
 	}
 	return keys
+}
+
+// Namespace returns a session's namespace for the access rules of a deployment in the namespace home. It
+// reads the labels only if these are two namespaces and the operator may read labels.
+func Namespace(
+	ctx context.Context, reader client.Reader, name, home string, labels bool,
+) (deployment.Namespace, error) {
+	ns := deployment.Namespace{Name: name, LabelsKnown: labels}
+	if name == home || !labels {
+		return ns, nil
+	}
+	object := Metadata("Namespace")
+	if err := reader.Get(ctx, types.NamespacedName{Name: name}, object); err != nil {
+		return ns, fmt.Errorf("read the labels of namespace %s: %w", name, err)
+	}
+	ns.Labels = object.Labels
+	return ns, nil
 }

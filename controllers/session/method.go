@@ -4,11 +4,9 @@ package session
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -115,17 +113,7 @@ func (m Methods) sorted() []Method {
 	return sorted
 }
 
-// Namespace returns the session's namespace for the access rules. It reads its labels
-// only if the session is in another namespace than its deployment.
+// Namespace returns the session's namespace for the access rules.
 func (t *Tools) Namespace(ctx context.Context, name, home string) (deployment.Namespace, error) {
-	ns := deployment.Namespace{Name: name, LabelsKnown: t.NamespaceLabels}
-	if name == home || !t.NamespaceLabels {
-		return ns, nil
-	}
-	object := lookup.Metadata("Namespace")
-	if err := t.Client.Get(ctx, types.NamespacedName{Name: name}, object); err != nil {
-		return ns, fmt.Errorf("read the labels of namespace %s: %w", name, err)
-	}
-	ns.Labels = object.Labels
-	return ns, nil
+	return lookup.Namespace(ctx, t.Client, name, home, t.NamespaceLabels)
 }

@@ -90,8 +90,9 @@ func (r *Reconciler) observeDeployment(ctx context.Context, s *Scope) (session.D
 	if err != nil {
 		return d, err
 	}
-	d.Denied = deployment.DenialReason(s.Deployment, s.Session, namespace,
-		deployment.Server{IgnoresOAuthScopes: verified.LegacyOAuth})
+	server := deployment.Server{IgnoresOAuthScopes: verified.LegacyOAuth}
+	d.Denied = deployment.DenialReason(s.Deployment, s.Session, namespace, server)
+	d.OwnWorkspaceOnly = deployment.OwnWorkspaceOnly(s.Deployment, s.Session, namespace, server)
 	return d, nil
 }
 

@@ -5,7 +5,6 @@ package deployment
 import (
 	"cmp"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -47,6 +46,9 @@ type ask struct {
 	server     Server
 	// granted counts instead of what the session asks for; nil: nothing has been granted.
 	granted *Granted
+	// namedOwners is true if the owner of the workspace counts as the user of the session only if the
+	// spec says so.
+	namedOwners bool
 }
 
 // nameLabel is the label that every namespace has, so that it is known without reading the
@@ -60,40 +62,60 @@ func DenialReason(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Name
 	return ask{deployment: d, session: s, server: server}.denialReason(ns)
 }
 
+// OwnWorkspaceOnly reports whether a session may be bound to its workspace only if the user of its
+// credential, whom the server names, is the owner (B139). The user of a minted token is in the spec, so
+// that [DenialReason] says whether it is.
+func OwnWorkspaceOnly(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace, server Server) bool {
+	return s.Spec.Workspace != nil && DenialReason(d, s, ns, server) == "" &&
+		ask{deployment: d, session: s, server: server, namedOwners: true}.denialReason(ns) != ""
+}
+
+// HoldsCredential reports whether a session still has a token or a grant, or tokens to be revoked, as far
+// as its status says.
+func HoldsCredential(s *v1alpha1.CoderSession) bool {
+	return s.Status.Token != nil || len(s.Status.PendingRevocations) > 0
+}
+
+// denialReason tells the session's author about what they ask for, and nothing about rules that do not
+// select their namespace or about the users that a rule names.
 func (a ask) denialReason(ns Namespace) string {
-	d := a.deployment
-	if a.session.Namespace == d.Namespace {
+	_, why := a.allowingRule(ns)
+	if why == "" {
 		return ""
-	}
-	nearest := ""
-	for i, rule := range d.Spec.Access {
-		matches, problem := matchNamespace(rule.NamespaceSelector, ns)
-		if problem != "" {
-			nearest = fmt.Sprintf("access rule %d: %s", i+1, problem)
-			continue
-		}
-		if !matches {
-			continue
-		}
-		refusal := a.checkRule(rule)
-		if refusal == "" {
-			return ""
-		}
-		nearest = fmt.Sprintf("access rule %d: %s", i+1, refusal)
-	}
-	if nearest == "" {
-		nearest = fmt.Sprintf("no access rule selects namespace %q", ns.Name)
 	}
 	return fmt.Sprintf("CoderDeployment %q in namespace %q does not allow this session: %s; "+
 		"ask for less, or have its spec.access changed",
-		d.Name, d.Namespace, nearest)
+		a.deployment.Name, a.deployment.Namespace, why)
 }
 
-// matchNamespace reports whether a selector matches a namespace, or why that is not known.
+// allowingRule is the first rule that allows the session, or why none does. It is nil without a reason
+// in the deployment's own namespace.
+func (a ask) allowingRule(ns Namespace) (*v1alpha1.AccessRule, string) {
+	d := a.deployment
+	if a.session.Namespace == d.Namespace {
+		return nil, ""
+	}
+	refused, unknown := "", ""
+	for i := range d.Spec.Access {
+		rule := &d.Spec.Access[i]
+		matches, problem := matchNamespace(rule.NamespaceSelector, ns)
+		unknown = cmp.Or(problem, unknown)
+		if !matches {
+			continue
+		}
+		if refused = a.checkRule(*rule); refused == "" {
+			return rule, ""
+		}
+	}
+	return nil, cmp.Or(refused, unknown, fmt.Sprintf("no access rule selects namespace %q", ns.Name))
+}
+
+// matchNamespace reports whether a selector matches a namespace, or why that is not known, without
+// telling what the selector is.
 func matchNamespace(selector metav1.LabelSelector, ns Namespace) (bool, string) {
 	compiled, err := metav1.LabelSelectorAsSelector(&selector)
 	if err != nil {
-		return false, "its namespaceSelector is not valid: " + err.Error()
+		return false, "an access rule has a namespaceSelector that is not valid"
 	}
 	known := labels.Set{nameLabel: ns.Name}
 	if ns.LabelsKnown {
@@ -105,8 +127,8 @@ func matchNamespace(selector metav1.LabelSelector, ns Namespace) (bool, string) 
 	requirements, _ := compiled.Requirements()
 	for _, r := range requirements {
 		if r.Key() != nameLabel {
-			return false, fmt.Sprintf("its namespaceSelector needs the label %q, "+
-				"and an operator that runs with --watch-namespaces can only match %s", r.Key(), nameLabel)
+			return false, fmt.Sprintf("an access rule selects by labels, "+
+				"and an operator that runs with --watch-namespaces can only match %s", nameLabel)
 		}
 	}
 	return compiled.Matches(known), ""
@@ -117,12 +139,51 @@ func (a ask) checkRule(rule v1alpha1.AccessRule) string {
 	s := a.session
 	method := s.Spec.Auth.Method()
 	if !slices.Contains(rule.Auth, method) {
-		return fmt.Sprintf("auth method %s is not among %s", method, joinStrings(rule.Auth))
+		return fmt.Sprintf("auth method %s is not allowed", method)
 	}
 	if s.Spec.Secret != nil && s.Spec.Secret.IncludeClientCertificate && !rule.ShareClientCertificate {
-		return "it does not share the client certificate (secret.includeClientCertificate)"
+		return "the client certificate is not shared (secret.includeClientCertificate)"
 	}
-	return a.checkMethod(method, rule)
+	return cmp.Or(a.checkMethod(method, rule), a.checkWorkspace(rule))
+}
+
+// checkWorkspace returns why the session may not be bound to its workspace, whose state it tells: the
+// owner is neither the session's user nor named by the rule (B139).
+func (a ask) checkWorkspace(rule v1alpha1.AccessRule) string {
+	workspace, mint := a.session.Spec.Workspace, a.session.Spec.Auth.Mint
+	if workspace == nil || matchesUser(rule.WorkspaceOwners, workspace.Owner) ||
+		mint != nil && strings.EqualFold(mint.User, workspace.Owner) || mint == nil && !a.namedOwners {
+		return ""
+	}
+	return fmt.Sprintf("workspace owner %q is not the user of the session", workspace.Owner)
+}
+
+// matchesUser reports whether one of the globs matches a username.
+func matchesUser(globs []string, user string) bool {
+	return slices.ContainsFunc(globs, func(glob string) bool {
+		return matchesGlob(strings.ToLower(glob), strings.ToLower(user))
+	})
+}
+
+// matchesGlob reports whether a glob, in which * is any text and ? is any character, matches a name of
+// ASCII characters. Nothing else in it is special. The time is bounded by the product of the lengths.
+func matchesGlob(glob, name string) bool {
+	g, n, star, tried := 0, 0, -1, 0
+	for n < len(name) {
+		switch {
+		case g < len(glob) && glob[g] == '*':
+			star, tried = g, n
+			g++
+		case g < len(glob) && (glob[g] == '?' || glob[g] == name[n]):
+			g, n = g+1, n+1
+		case star >= 0: // the last * takes one more character
+			tried++
+			g, n = star+1, tried
+		default:
+			return false
+		}
+	}
+	return strings.Trim(glob[g:], "*") == ""
 }
 
 // checkMethod returns what a rule that names an auth method does not allow of it; empty: it allows
@@ -168,12 +229,8 @@ func GrantDenialReason(
 const defaultLifetime = 24 * time.Hour
 
 func (a ask) checkMint(rule v1alpha1.AccessRule, mint *v1alpha1.MintAuth) string {
-	allowed := slices.ContainsFunc(rule.Users, func(glob string) bool {
-		matched, err := path.Match(glob, mint.User)
-		return err == nil && matched
-	})
-	if !allowed {
-		return fmt.Sprintf("user %q matches none of %s", mint.User, strings.Join(rule.Users, ", "))
+	if !matchesUser(rule.Users, mint.User) {
+		return fmt.Sprintf("tokens for user %q are not allowed", mint.User)
 	}
 	if rule.MaxLifetime == nil {
 		return ""

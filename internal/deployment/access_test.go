@@ -64,30 +64,30 @@ func TestDenialReason(t *testing.T) {
 			"no access rule selects",
 		},
 		"another user": {
-			[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("root"), labelled, `user "root" matches none of ci-*`,
+			[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("root"), labelled, `tokens for user "root" are not allowed`,
 		},
 		"no user is allowed": {
 			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = nil })}, mint("ci-bot"),
-			labelled, "matches none of",
+			labelled, "are not allowed",
 		},
 		"an invalid glob allows no user": {
 			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = []string{"["} })},
-			mint("ci-bot"), labelled, "matches none of",
+			mint("ci-bot"), labelled, "are not allowed",
 		},
 		"a question mark is one character": {
 			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = []string{"ci-?"} })},
-			mint("ci-bot"), labelled, "matches none of",
+			mint("ci-bot"), labelled, "are not allowed",
 		},
 		"another method": {
 			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Auth = r.Auth[:1] })}, certificate,
-			labelled, "auth method Certificate is not among Mint",
+			labelled, "auth method Certificate is not allowed",
 		},
 		"users do not matter to other methods": {
 			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = nil })}, certificate, labelled,
 			"",
 		},
 		"the private key is not shared": {
-			[]v1alpha1.AccessRule{rule(teamA, nil)}, withKey, labelled, "does not share the client certificate",
+			[]v1alpha1.AccessRule{rule(teamA, nil)}, withKey, labelled, "the client certificate is not shared",
 		},
 		"the private key is shared": {
 			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.ShareClientCertificate = true })},
@@ -124,7 +124,7 @@ func TestDenialReason(t *testing.T) {
 				rule(teamA, ceiling("workspace:*")),
 				rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = []string{"x"} }),
 			},
-			mint("ci-bot"), labelled, "access rule 2",
+			mint("ci-bot"), labelled, `tokens for user "ci-bot" are not allowed`,
 		},
 		"any rule may": {
 			[]v1alpha1.AccessRule{rule(teamA, ceiling("workspace:*")), rule(everywhere, nil)}, mint("ci-bot"), labelled,
@@ -162,7 +162,7 @@ func TestDenialReason(t *testing.T) {
 					nil,
 				),
 			},
-			mint("ci-bot"), labelled, "its namespaceSelector is not valid",
+			mint("ci-bot"), labelled, "a namespaceSelector that is not valid",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,6 +175,125 @@ func TestDenialReason(t *testing.T) {
 			got := DenialReason(d, s, tc.ns, Server{})
 			if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
 				t.Errorf("DenialReason = %q, want %q in it", got, tc.want)
+			}
+		})
+	}
+}
+
+// B31: globs know * and ? only, and compare without case, as Coder does with usernames.
+func TestGlobsOfUsers(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		glob, user string
+		want       bool
+	}{
+		{"ci-bot", "ci-bot", true},
+		{"ci-bot", "CI-Bot", true},
+		{"CI-*", "ci-bot", true},
+		{"*", "", true},
+		{"", "", true},
+		{"", "a", false},
+		{"?", "", false},
+		{"?", "a", true},
+		{"?", "ab", false},
+		{"a*", "a", true},
+		{"*a", "ba", true},
+		{"*a", "ab", false},
+		{"a*b*c", "a-b-b-c", true},
+		{"a*b*c", "a-c-b", false},
+		{"a**b", "ab", true},
+		{"*-?", "deploy-1", true},
+		{"*-?", "deploy-12", false},
+		{"[^a]*", "root", false},
+		{"[a-z]*", "root", false},
+		{"r\\oot", "root", false},
+		{"ci.*", "ci-bot", false},
+		{strings.Repeat("*a", 32) + "b", strings.Repeat("a", 32), false},
+	} {
+		if got := matchesUser([]string{tc.glob}, tc.user); got != tc.want {
+			t.Errorf("glob %q, user %q: %t", tc.glob, tc.user, got)
+		}
+	}
+}
+
+// B31: a refusal tells nothing of rules for other namespaces, and not which users a rule names.
+func TestARefusalTellsNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	rule := func(name, team string) v1alpha1.AccessRule {
+		return v1alpha1.AccessRule{
+			Name: name, Users: []string{name + "-user"}, WorkspaceOwners: []string{name + "-owner"},
+			Auth:              []v1alpha1.AuthMethod{v1alpha1.AuthMint},
+			NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"team": team}},
+		}
+	}
+	broken := rule("hidden", "hidden")
+	broken.NamespaceSelector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "hidden", Operator: "Hidden"}}
+	d := &v1alpha1.CoderDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"}}
+	d.Spec.Access = []v1alpha1.AccessRule{rule("hidden", "hidden"), rule("hidden", "a"), broken}
+	for name, ns := range map[string]Namespace{
+		"of the team":      {Name: "builds", Labels: map[string]string{"team": "a"}, LabelsKnown: true},
+		"of no team":       {Name: "builds", LabelsKnown: true},
+		"of unknown teams": {Name: "builds"},
+	} {
+		for _, user := range []string{"root", "hidden-user"} {
+			s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci"}}
+			s.Spec.Auth.Mint = &v1alpha1.MintAuth{User: user}
+			s.Spec.Workspace = &v1alpha1.WorkspaceRef{Owner: "ada", Name: "dev"}
+			why := DenialReason(d, s, ns, Server{})
+			if why == "" || strings.Contains(strings.ReplaceAll(why, user, ""), "hidden") {
+				t.Errorf("a namespace %s is told %q", name, why)
+			}
+		}
+	}
+}
+
+// B139: a session tells the state of a workspace only if its owner is the session's user, or a rule names
+// them.
+func TestWorkspaceOwners(t *testing.T) {
+	t.Parallel()
+	const denied, ownOnly, allowed = "denied", "own only", "allowed"
+	mint := v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}
+	oauth := v1alpha1.Auth{OAuth: &v1alpha1.OAuthAuth{}}
+	supplied := v1alpha1.Auth{Token: &v1alpha1.SuppliedTokenAuth{}}
+	for name, tc := range map[string]struct {
+		auth   v1alpha1.Auth
+		owner  string
+		owners []string
+		home   bool
+		want   string
+	}{
+		"a minted token's user":                        {auth: mint, owner: "CI-Bot", want: allowed},
+		"another user":                                 {auth: mint, owner: "ada", want: denied},
+		"another user, whom the rule names":            {auth: mint, owner: "ada", owners: []string{"A*"}, want: allowed},
+		"another user than the rule names":             {auth: mint, owner: "ada", owners: []string{"b*"}, want: denied},
+		"a person, who is not known yet":               {auth: oauth, owner: "ada", want: ownOnly},
+		"a person, whom the rule names":                {auth: oauth, owner: "ada", owners: []string{"ada"}, want: allowed},
+		"the user of a supplied token":                 {auth: supplied, owner: "ada", want: ownOnly},
+		"the deployment's own namespace needs no rule": {auth: mint, owner: "ada", home: true, want: allowed},
+		"nor does a person there":                      {auth: oauth, owner: "ada", home: true, want: allowed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := &v1alpha1.CoderDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"}}
+			d.Spec.Access = []v1alpha1.AccessRule{{
+				Auth:  []v1alpha1.AuthMethod{v1alpha1.AuthMint, v1alpha1.AuthOAuth, v1alpha1.AuthToken},
+				Users: []string{"ci-*"}, WorkspaceOwners: tc.owners,
+			}}
+			s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci"}}
+			if tc.home {
+				s.Namespace = "coder"
+			}
+			s.Spec.Auth, s.Spec.Workspace = tc.auth, &v1alpha1.WorkspaceRef{Owner: tc.owner, Name: "dev"}
+			ns := Namespace{Name: s.Namespace, LabelsKnown: true}
+			got := allowed
+			switch why := DenialReason(d, s, ns, Server{}); {
+			case why != "":
+				got = denied
+			case OwnWorkspaceOnly(d, s, ns, Server{}):
+				got = ownOnly
+			}
+			if got != tc.want {
+				t.Errorf("the session is %s, want %s", got, tc.want)
 			}
 		})
 	}

@@ -73,13 +73,23 @@ func withVerification(r authcheck.Result, ago time.Duration) option {
 // withMintingSession adds a session that needs a token list, which was made so long ago.
 func withMintingSession(r authcheck.Result, ago time.Duration) option {
 	return func(o *Observation) {
-		o.Sessions = Sessions{Minting: true, Counts: v1alpha1.SessionCounts{Total: 1}, Names: []string{"builds/ci"}}
+		o.Sessions = Sessions{Minting: true, Counts: v1alpha1.SessionCounts{Total: 1}, Allowed: []string{"builds/ci"}}
 		o.TokenListing = TokenListing{Time: o.Now.Add(-ago), Result: r}
 		if !r.OK() {
 			o.TokenListing.Failures = 1
 		}
 	}
 }
+
+// withSessions sets how many sessions there are, and those that a deletion may wait for, for a minute.
+func withSessions(total int32, allowed, holding []string) option {
+	return func(o *Observation) {
+		o.RevocationTimeout = time.Minute
+		o.Sessions = Sessions{Counts: v1alpha1.SessionCounts{Total: total}, Allowed: allowed, Holding: holding}
+	}
+}
+
+func later(d time.Duration) option { return func(o *Observation) { o.Now = o.Now.Add(d) } }
 
 // withoutTokenList removes the token list.
 func withoutTokenList(o *Observation) { o.TokenListing = TokenListing{} }

@@ -81,20 +81,38 @@ func reportAPIFailure(o Observation, f failure.Failure) Plan {
 	return p
 }
 
-// decideFinalizer keeps a deleted deployment until its last session is gone.
+// decideFinalizer keeps a deleted deployment until the last session that needs it is gone.
 func decideFinalizer(o Observation) (Plan, bool) {
 	finalized := slices.Contains(o.Deployment.Finalizers, v1alpha1.DeploymentFinalizer)
 	deleted := !o.Deployment.DeletionTimestamp.IsZero()
 	switch {
 	case deleted && !finalized:
 		return Plan{SkipStatusUpdate: true}, true
-	case deleted && o.Sessions.Counts.Total == 0:
+	case deleted && len(neededBy(o)) == 0:
 		return Plan{Action: RemoveFinalizer}, true
 	case !deleted && !finalized:
 		return Plan{Action: AddFinalizer}, true
 	}
 	return Plan{}, false
 }
+
+// neededBy are the sessions that a deleted deployment waits for: those that may use it, and those that
+// still have something to be revoked. Any user who may create sessions can refer to a deployment, so one
+// that may not use it holds up the deletion for the revocation timeout at most (B135).
+func neededBy(o Observation) []string {
+	if !o.Now.Before(holdingDeadline(o)) {
+		return o.Sessions.Allowed
+	}
+	return slices.Concat(o.Sessions.Allowed, o.Sessions.Holding)
+}
+
+// holdingDeadline is until when a deleted deployment waits for sessions that may not use it.
+func holdingDeadline(o Observation) time.Time {
+	return o.Deployment.DeletionTimestamp.Add(o.RevocationTimeout)
+}
+
+// holdingInterval is how often a deleted deployment looks whether such sessions still hold anything.
+const holdingInterval = 10 * time.Second
 
 // QuietPeriod is how long the settings must not change before they are read, and for how long at most
 // changes can put that off.
@@ -265,7 +283,11 @@ func reportTermination(o Observation, p Plan) Plan {
 	if o.Deployment.DeletionTimestamp.IsZero() {
 		return p
 	}
-	names := o.Sessions.Names
+	names := neededBy(o)
+	if len(names) > len(o.Sessions.Allowed) {
+		p.requeueBy(holdingDeadline(o))
+		p.requeueBy(o.Now.Add(holdingInterval))
+	}
 	more := ""
 	if len(names) > 5 {
 		more = fmt.Sprintf(" and %d more", len(names)-5)

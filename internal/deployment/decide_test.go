@@ -176,6 +176,22 @@ func TestDecide(t *testing.T) {
 			newDeployment("prod", withDeletion, withVerification(accepted, 0), withMintingSession(accepted, 0)),
 			outcome{Ready: "False Terminating", Resolved: "True Resolved", Verified: "True Verified", Wake: each},
 		},
+		// B135
+		"deleted, with a session that it does not allow": {
+			newDeployment("prod", withDeletion, withSessions(1, nil, nil)), outcome{Do: RemoveFinalizer},
+		},
+		"deleted, with such a session that still has a token": {
+			newDeployment("prod", withDeletion, withVerification(accepted, 0), withSessions(1, nil, []string{"team/x"})),
+			outcome{Ready: "False Terminating", Resolved: "True Resolved", Verified: "True Verified", Wake: 10 * time.Second},
+		},
+		"deleted, with such a session, for a long time": {
+			newDeployment("prod", withDeletion, withSessions(1, nil, []string{"team/x"}), later(time.Minute)),
+			outcome{Do: RemoveFinalizer},
+		},
+		"deleted: an allowed session is waited for without end": {
+			newDeployment("prod", withDeletion, withSessions(2, []string{"team/y"}, []string{"team/x"}), later(time.Hour)),
+			outcome{Do: Verify},
+		},
 		"deleted: it is verified for them": {newDeployment("prod", withDeletion, withMintingSession(accepted, 0)),
 			outcome{Do: Verify}},
 	})
@@ -187,7 +203,7 @@ func TestMessages(t *testing.T) {
 		return func(o *Observation) {
 			o.Sessions.Counts.Total = int32(n)
 			for i := range n {
-				o.Sessions.Names = append(o.Sessions.Names, "builds/s"+string(rune('a'+i)))
+				o.Sessions.Allowed = append(o.Sessions.Allowed, "builds/s"+string(rune('a'+i)))
 			}
 		}
 	}

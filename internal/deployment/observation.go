@@ -31,6 +31,8 @@ type Observation struct {
 	// listed.
 	OwnTokens []OwnToken
 	Sessions  Sessions
+	// RevocationTimeout is how long a deleted deployment waits for sessions that may not use it.
+	RevocationTimeout time.Duration
 	// Failures are the actions that failed and may not be tried again yet. With one of
 	// [failure.Observe], the rest of the observation is incomplete.
 	Failures failure.Set
@@ -100,6 +102,9 @@ type Sessions struct {
 	Minting bool
 	// Candidates are the sessions that mint, for retention.
 	Candidates []Candidate
-	// Names of the sessions as namespace/name, sorted. Only for a deployment that is deleted.
-	Names []string
+	// Allowed are the sessions that may use the deployment, as namespace/name, sorted. Only for a
+	// deployment that is deleted, as is Holding.
+	Allowed []string
+	// Holding are the sessions that may not use it and still have a token or a grant.
+	Holding []string
 }

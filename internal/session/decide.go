@@ -38,7 +38,7 @@ var policies = []policy{
 
 // Decide returns what to do about a session. It is deterministic and safe for concurrent use.
 func Decide(o Observation) Plan {
-	return completePlan(o, awaitOtherWriter(o, choosePlan(o)))
+	return completePlan(o, awaitOtherWriter(o, requireWorkspaceOwner(o, choosePlan(o))))
 }
 
 func choosePlan(o Observation) Plan {

@@ -26,6 +26,9 @@ type method interface {
 	keepsGrant() bool
 	// limits are what the published token was asked to be limited to, and what the server granted.
 	limits(o Observation) limits
+	// credential is the fingerprint of the credential that the server is asked about; empty: the
+	// connection identifies the caller. False: there is none now.
+	credential(o Observation) (string, bool)
 	// refusalMessage says that the server refuses a token, for the given reason, and what to do.
 	refusalMessage(o Observation, why string) string
 }
@@ -61,6 +64,9 @@ func (checkedCredential) replacement(Observation) (due, end time.Time) {
 func (checkedCredential) isRenewalServed(o Observation) bool {
 	return o.CredentialCheck.RenewalRequest == o.renewalRequest() && o.CredentialCheck.Result.OK()
 }
+
+// credential is that of the connection.
+func (checkedCredential) credential(Observation) (string, bool) { return "", true }
 
 func (checkedCredential) mints() bool { return false }
 

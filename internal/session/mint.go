@@ -31,6 +31,9 @@ func (mintMethod) replacement(o Observation) (due, end time.Time) {
 
 func (mintMethod) isRenewalServed(o Observation) bool { return o.isMintedForRequest() }
 
+// credential is none: minted tokens are verified without sending them.
+func (mintMethod) credential(Observation) (string, bool) { return "", false }
+
 func (mintMethod) mints() bool { return true }
 
 func (mintMethod) keepsGrant() bool { return false }

@@ -17,6 +17,8 @@ type oauthMethod struct{ checkedCredential }
 
 func (oauthMethod) decide(o Observation) Plan { return decideOAuth(o) }
 
+func (oauthMethod) credential(o Observation) (string, bool) { return o.Grant.Fingerprint, o.Grant.Held }
+
 func (oauthMethod) keepsGrant() bool { return true }
 
 func (oauthMethod) replacement(o Observation) (due, end time.Time) {

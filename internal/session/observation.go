@@ -111,6 +111,9 @@ type Deployment struct {
 	HasClientCertificate bool
 	// Denied is why the access rules do not allow the session. Empty: they do.
 	Denied string
+	// OwnWorkspaceOnly is true if the access rules allow the session only if the user of its credential
+	// is the owner of its workspace.
+	OwnWorkspaceOnly bool
 }
 
 // Secret is the generated Secret. A Secret that a former session of the same name retained

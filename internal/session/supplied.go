@@ -16,6 +16,10 @@ type suppliedMethod struct{ checkedCredential }
 
 func (suppliedMethod) decide(o Observation) Plan { return decideToken(o) }
 
+func (suppliedMethod) credential(o Observation) (string, bool) {
+	return o.SuppliedToken.Fingerprint, o.SuppliedToken.Problem == ""
+}
+
 func (suppliedMethod) refusalMessage(o Observation, why string) string {
 	ref := o.Session.Spec.Auth.Token.SecretRef
 	switch result := o.CredentialCheck.Result; result.Reason {

@@ -4,6 +4,7 @@ package session
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,6 +43,8 @@ func workspaceNotRunning(o Observation) (Plan, bool) {
 	}
 	workspace := o.Session.Spec.Workspace
 	switch {
+	case o.Deployment.OwnWorkspaceOnly && !o.isWorkspaceOwner():
+		return Plan{}, false // see requireWorkspaceOwner
 	case b.Time.IsZero(), b.Stale, !o.Now.Before(b.Time.Add(o.Deployment.VerifyInterval())):
 		return Plan{Action: FindWorkspace}, true
 	case b.Missing:
@@ -54,6 +57,41 @@ func workspaceNotRunning(o Observation) (Plan, bool) {
 	return revokeEverything(o, v1alpha1.ReasonWorkspaceStopped, fmt.Sprintf(
 		"workspace %s/%s is %s: the session gets a credential as soon as the workspace runs",
 		workspace.Owner, workspace.Name, b.Status)), true
+}
+
+// requireWorkspaceOwner replaces a plan that would publish a credential, or keep it, although the access
+// rules let the session be bound to a workspace of its own user only, and that is another user or is not
+// known (B139). Until then the workspace is not looked up, so that the session does not tell its state.
+func requireWorkspaceOwner(o Observation, p Plan) Plan {
+	w := o.Session.Spec.Workspace
+	if w == nil || !o.Deployment.OwnWorkspaceOnly || o.isWorkspaceOwner() || p.Action != Publish && !p.isActive() {
+		return p
+	}
+	return revokeEverything(o, v1alpha1.ReasonAccessDenied, fmt.Sprintf(
+		"only a session whose credential is of user %q may be bound to workspace %s/%s, and the server does not say "+
+			"that of this one: use a credential of that user that may read its user, or remove spec.workspace",
+		w.Owner, w.Owner, w.Name))
+}
+
+// isWorkspaceOwner reports whether the server has named the owner of the workspace as the user of the
+// session's credential.
+func (o Observation) isWorkspaceOwner() bool {
+	user := o.namedUser()
+	return user != nil && strings.EqualFold(user.Username, o.Session.Spec.Workspace.Owner)
+}
+
+// namedUser is the user whom the server has named for the current credential, and before it was asked
+// the one in status. Nil: it is not known.
+func (o Observation) namedUser() *v1alpha1.SessionUser {
+	check, d := o.CredentialCheck, o.Deployment
+	credential, held := o.method().credential(o)
+	switch {
+	case held && check.Result.OK() && !check.Time.IsZero() && check.Credential == credential:
+		return check.User
+	case held && credential == "" && !d.OwnToken && d.User != nil:
+		return d.User // the connection identifies the session and the operator
+	}
+	return o.Session.Status.User
 }
 
 // requeueForWorkspace makes sure that the workspace is looked up again one verification interval

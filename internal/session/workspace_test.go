@@ -21,6 +21,51 @@ func boundTo(change func(*WorkspaceBinding)) option {
 	}
 }
 
+// B139: a workspace of which only its owner may know is not looked up before the server has named the
+// owner as the user of the credential, and nothing is published before that.
+func TestWorkspaceOfItsOwnUserOnly(t *testing.T) {
+	t.Parallel()
+	own := func(user string, options ...option) Observation {
+		checked := func(o *Observation) {
+			o.CredentialCheck.User = nil
+			if user != "" {
+				o.CredentialCheck.User = &v1alpha1.SessionUser{ID: "id-" + user, Username: user}
+			}
+		}
+		unknown := boundTo(func(b *WorkspaceBinding) { b.Time = time.Time{} })
+		ownOnly := withDeployment(func(d *Deployment) { d.OwnWorkspaceOnly = true })
+		return newSession("ci", append([]option{withToken(), unknown, ownOnly, checkedAs(value, time.Second, accepted),
+			checked}, options...)...)
+	}
+	asCertificate := func(o *Observation) { o.CredentialCheck = CredentialCheck{} }
+	connection := withDeployment(func(d *Deployment) { d.OwnToken, d.ByConnection = false, true })
+	withheld := outcome{
+		RevokeAll: true, Ready: "False AccessDenied", Authenticated: "absent", Synced: "absent", Cut: "absent",
+	}
+	checkRows(t, map[string]row{
+		"first the user": {own("", func(o *Observation) { o.CredentialCheck = CredentialCheck{} }),
+			outcome{Do: CheckCredential}},
+		"the owner, whatever the case": {own("Ada"), outcome{Do: FindWorkspace}},
+		"another user":                 {own("bob"), withheld},
+		"a user who is not named":      {own(""), withheld},
+		"another user, with a Secret":  {own("bob", publishedSupplied(value)), outcome{Do: DeleteSecret}},
+		"a former credential was the owner's": {
+			own("bob", withRecordedUser("id-ada", "ada")), withheld,
+		},
+		"the next credential of the owner": {
+			own("ada", checkedAs("hmac-sha256:former", time.Second, accepted), withRecordedUser("id-bob", "bob")),
+			outcome{Do: CheckCredential},
+		},
+		"the owner of what is published, before the server was asked again": {
+			own("", withRecordedUser("id-ada", "ada"), func(o *Observation) { o.CredentialCheck = CredentialCheck{} }),
+			outcome{Do: FindWorkspace},
+		},
+		"the connection's user, who is another one": {
+			own("", withCertificate(), asCertificate, connection), withheld,
+		},
+	})
+}
+
 func TestWorkspaceBinding(t *testing.T) {
 	t.Parallel()
 	fresh := func(change func(*WorkspaceBinding), options ...option) Observation {

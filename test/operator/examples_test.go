@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
@@ -88,6 +89,9 @@ func TestTheExamplesOfAccessRules(t *testing.T) {
 	for title, e := range examples {
 		t.Run(title, func(t *testing.T) {
 			w := newEnv(t, withMTLS, withOAuthProvider)
+			w.CreateUsers("shop-dev")
+			_, err := w.Coder.CreateWorkspace(coderd.WorkspaceOptions{Owner: "shop-dev", Name: "main"})
+			w.Must(err)
 			w.startShard()
 			prod := w.newDeployment("prod")
 			prod.Labels = w.shardLabels()

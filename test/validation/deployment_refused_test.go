@@ -160,9 +160,15 @@ func TestRefusedAccess(t *testing.T) {
 		"minting without users": {rule("auth: [Mint]"), "name the users that may be minted for in users"},
 		"minting for no users":  {rule("auth: [Token, Mint], users: []"), "or remove Mint from auth"},
 		"an empty user":         {rule(`auth: [Mint], users: [""]`), "should be at least 1 chars long"},
-		"no method":             {rule("auth: []"), "should have at least 1 items"},
-		"a method's case":       {rule("auth: [token]"), `supported values: "Mint", "OAuth", "Token", "Certificate"`},
-		"a method twice":        {rule("auth: [Token, Token]"), "Duplicate value"},
+		"a class of characters in a user": {
+			rule(`auth: [Mint], users: ["[^r]*"]`), "write a glob of letters, digits",
+		},
+		"an escape in a workspace owner": {
+			rule(`auth: [Token], workspaceOwners: ["a\\*"]`), "write a glob of letters, digits",
+		},
+		"no method":       {rule("auth: []"), "should have at least 1 items"},
+		"a method's case": {rule("auth: [token]"), `supported values: "Mint", "OAuth", "Token", "Certificate"`},
+		"a method twice":  {rule("auth: [Token, Token]"), "Duplicate value"},
 		"no selector": {
 			deployment(url + "access: [{name: all, auth: [Token]}]"), "namespaceSelector: Required value",
 		},
