@@ -18,9 +18,11 @@ type CoderDeploymentStatus struct {
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 	// DeploymentID is the id that the server has for itself. Absent: not known.
+	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	DeploymentID string `json:"deploymentID,omitempty"`
 	// Version of the server, such as v2.36.1+abc1234. Absent: not known.
+	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Version string `json:"version,omitempty"`
 	// User is as whom the server knows the operator. Absent: nothing identifies it there.
@@ -56,12 +58,16 @@ type CoderDeploymentStatus struct {
 // DeploymentUser is the operator's identity on the server.
 type DeploymentUser struct {
 	// ID of the user, a UUID.
+	// +kubebuilder:validation:MaxLength=256
 	ID string `json:"id"`
 	// Username of the user.
+	// +kubebuilder:validation:MaxLength=256
 	Username string `json:"username"`
-	// Roles that are assigned to the user on the server, such as owner. The role member, which each
-	// user has, is not listed. Absent or empty: no other role.
+	// Roles that are assigned to the user on the server, such as owner: at most 64. The role member,
+	// which each user has, is not listed. Absent or empty: no other role.
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=256
 	// +optional
 	Roles []string `json:"roles,omitempty"`
 }

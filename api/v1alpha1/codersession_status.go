@@ -80,8 +80,10 @@ type CoderSessionStatus struct {
 // SessionUser is a Coder user.
 type SessionUser struct {
 	// ID of the user, a UUID.
+	// +kubebuilder:validation:MaxLength=256
 	ID string `json:"id"`
 	// Username of the user.
+	// +kubebuilder:validation:MaxLength=256
 	Username string `json:"username"`
 	// ServiceAccount is true if the server says that the user is a service account, which cannot log
 	// in (Coder 2.32 and newer). Absent: it is none, or the server does not say.
@@ -89,6 +91,7 @@ type SessionUser struct {
 	ServiceAccount bool `json:"serviceAccount,omitempty"`
 	// DeploymentID is status.deploymentID of the CoderDeployment of whose server the user is. Absent:
 	// not known.
+	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	DeploymentID string `json:"deploymentID,omitempty"`
 }
@@ -96,8 +99,10 @@ type SessionUser struct {
 // TokenStatus describes the published token without its value.
 type TokenStatus struct {
 	// ID is the public half of the token, by which the server lists it.
+	// +kubebuilder:validation:MaxLength=256
 	ID string `json:"id"`
 	// Name of the token on the server. Absent: the operator did not mint it.
+	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Name string `json:"name,omitempty"`
 	// Serial counts the tokens that were minted for the session, from 1. Absent: the operator did not
@@ -114,8 +119,10 @@ type TokenStatus struct {
 	// server's clock. The server records that once an hour. Absent: never, or not known.
 	// +optional
 	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
-	// Scopes that the server says the token has. Absent: not known.
+	// Scopes that the server says the token has: at most 64. Absent: not known.
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=256
 	// +optional
 	Scopes []string `json:"scopes,omitempty"`
 }
@@ -123,8 +130,10 @@ type TokenStatus struct {
 // PendingRevocation is a token that is to be revoked.
 type PendingRevocation struct {
 	// ID is the public half of the token.
+	// +kubebuilder:validation:MaxLength=256
 	ID string `json:"id"`
 	// Name of the token on the server. Absent: the operator did not mint it.
+	// +kubebuilder:validation:MaxLength=256
 	// +optional
 	Name string `json:"name,omitempty"`
 	// RevokeTime is the earliest time at which it is revoked, by the operator's clock.
@@ -188,6 +197,7 @@ type Retirement struct {
 type Authorization struct {
 	// URL that the person has to open in a browser. The session works as the person who agrees
 	// there, so give it to that person only.
+	// +kubebuilder:validation:MaxLength=4096
 	URL string `json:"url"`
 	// ExpirationTime is when the URL is replaced by another one, by the operator's clock.
 	ExpirationTime metav1.Time `json:"expirationTime"`

@@ -179,10 +179,10 @@ func (r *Reconciler) refreshInventory(ctx context.Context, s *scope, o deploymen
 	return r.enqueueAffected(ctx, s.key, changes)
 }
 
-// suspendedUsers lists the suspended users. The list is empty if the operator's user is not
+// suspendedUsers lists the IDs of the suspended users. The list is empty if the operator's user is not
 // allowed to list users, which is not needed to mint tokens for itself.
-func suspendedUsers(c *coder.Client) func(context.Context) ([]coder.User, error) {
-	return func(ctx context.Context) ([]coder.User, error) {
+func suspendedUsers(c *coder.Client) func(context.Context) ([]string, error) {
+	return func(ctx context.Context) ([]string, error) {
 		users, err := c.SuspendedUsers(ctx)
 		if kind := coder.KindOf(err); kind == coder.Forbidden || kind == coder.NotFound {
 			return nil, nil

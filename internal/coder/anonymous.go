@@ -5,6 +5,7 @@ package coder
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 )
@@ -26,9 +27,9 @@ import (
 // host (contract C.2). A request is sent at most once. Cookies are not kept.
 //
 // RoundTrip reads the whole body before it returns, so that nothing fails later. Its errors are
-// always of type *Error: an incomplete response, a success of more than 1 MiB, or a redirect (not
+// always of type *Error: an incomplete response, a success of more than 64 KiB, or a redirect (not
 // followed; its location may contain credentials and is not passed on). Every other response is
-// returned; the body of an error response is cut at 1 MiB, see Refusal. Observe receives the Kind
+// returned; the body of an error response is cut at 64 KiB, see Refusal. Observe receives the Kind
 // that Refusal returns.
 func (c *Client) Anonymous(op string) http.RoundTripper {
 	return anonymous{client: c, op: op}
@@ -95,16 +96,14 @@ func (a anonymous) adoptRequest(ctx context.Context, req *http.Request) (*http.R
 
 // readAnswer reads the response. It may return both a response and an error to report to Observe.
 func (a anonymous) readAnswer(ctx context.Context, resp *http.Response) (*http.Response, *Error) {
-	body, failed := bodyOf(ctx, a.op, resp, maxBody)
+	body, failed := readBody(ctx, a.op, resp)
 	if failed != nil {
 		return nil, failed
 	}
 	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
-	if len(body) > maxBody {
-		if success {
-			return nil, &Error{Kind: Malformed, Op: a.op, Status: resp.StatusCode, Message: tooLarge(maxBody)}
-		}
-		body = body[:maxBody]
+	if success && len(body) == maxErrorBody {
+		return nil, &Error{Kind: Malformed, Op: a.op, Status: resp.StatusCode, TooLarge: true,
+			Message: fmt.Sprintf("the answer is larger than %d bytes", maxErrorBody-1)}
 	}
 	switch {
 	case success:

@@ -114,7 +114,7 @@ func TestAnonymousRequestsThatFailAreErrorsOfThisPackage(t *testing.T) {
 	}{
 		"no answer":      {gone, nil, coder.Error{Kind: coder.Unavailable, Sent: true}},
 		"half an answer": {cut, nil, coder.Error{Kind: coder.Unavailable, Status: 200, Sent: true}},
-		"a large success": {respondWith(200, strings.Repeat("x", 1<<20+1)), nil,
+		"a large success": {respondWith(200, strings.Repeat("x", 64<<10)), nil,
 			coder.Error{Kind: coder.Malformed, Status: 200, Sent: true}},
 		"a redirect": {respondWith(302, "", "Location: https://user:"+sentinel+"@elsewhere.test/?code="+sentinel), nil,
 			coder.Error{Kind: coder.Redirected, Status: 302, Location: "https://elsewhere.test", Sent: true}},
@@ -198,10 +198,10 @@ func TestAnonymousRefusalsAreReturnedAndObserved(t *testing.T) {
 		c.Observe = func(call coder.Call) { call.Duration = 0; calls = append(calls, call) }
 	}
 	const date = "Date: Fri, 20 Feb 2026 10:00:00 GMT"
-	large := strings.Repeat("x", 1<<20)
+	large := strings.Repeat("x", 64<<10)
 	for status, body := range map[int]string{200: "{}", 429: large + "more"} {
 		got, text, err := postForm(t.Context(), startServer(t, respondWith(status, body, date), observe))
-		if err != nil || got != status || text != body[:min(len(body), 1<<20)] {
+		if err != nil || got != status || text != body[:min(len(body), 64<<10)] {
 			t.Errorf("got %d with %d bytes, %v", got, len(text), err)
 		}
 	}

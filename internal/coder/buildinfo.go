@@ -5,6 +5,8 @@ package coder
 import (
 	"context"
 	"net/http"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 )
 
 // BuildInfo identifies a server.
@@ -26,7 +28,7 @@ type BuildInfo struct {
 // is Malformed.
 func (c *Client) Scopes(ctx context.Context) ([]string, error) {
 	var answer struct {
-		External []string `json:"external"`
+		External []boundedjson.Word `json:"external"`
 	}
 	err := c.doRequest(ctx, request{
 		op: OpScopes, method: http.MethodGet, path: []string{"auth", "scopes"}, result: &answer,
@@ -37,16 +39,23 @@ func (c *Client) Scopes(ctx context.Context) ([]string, error) {
 			return ""
 		},
 	})
-	return answer.External, err
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(answer.External))
+	for i, name := range answer.External {
+		names[i] = string(name)
+	}
+	return names, nil
 }
 
 // BuildInfo asks for the server's version and identity. It needs no credential (contract B.1).
 func (c *Client) BuildInfo(ctx context.Context) (BuildInfo, error) {
 	var answer struct {
-		Version       string `json:"version"`
-		DeploymentID  string `json:"deployment_id"`
-		DashboardURL  string `json:"dashboard_url"`
-		OAuthProvider *bool  `json:"oauth2_provider"`
+		Version       boundedjson.Word `json:"version"`
+		DeploymentID  boundedjson.Word `json:"deployment_id"`
+		DashboardURL  boundedjson.Line `json:"dashboard_url"`
+		OAuthProvider *bool            `json:"oauth2_provider"`
 	}
 	err := c.doRequest(ctx, request{
 		op: OpBuildInfo, method: http.MethodGet, path: []string{"buildinfo"}, result: &answer,
@@ -55,5 +64,8 @@ func (c *Client) BuildInfo(ctx context.Context) (BuildInfo, error) {
 	if err != nil {
 		return BuildInfo{}, err
 	}
-	return BuildInfo(answer), nil
+	return BuildInfo{
+		Version: string(answer.Version), DeploymentID: string(answer.DeploymentID),
+		DashboardURL: string(answer.DashboardURL), OAuthProvider: answer.OAuthProvider,
+	}, nil
 }

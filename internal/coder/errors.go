@@ -35,6 +35,8 @@ type Error struct {
 	// Moved: a redirect leads to the same path, or to none, of another origin, where the API is. Other
 	// redirects lead to a page, mostly to sign in.
 	Moved bool
+	// TooLarge: the answer exceeds a limit of sizes. It is set for Malformed only.
+	TooLarge bool
 	// Alert is the number of the server's TLS alert (RFC 8446, section 6), 0 if there was none.
 	Alert uint8
 	// Sent: the request was written, perhaps in part, before it failed. If no response arrived, the

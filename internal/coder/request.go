@@ -3,6 +3,7 @@
 package coder
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -15,12 +16,19 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 )
 
-// Maximum sizes of bodies, in bytes (B93).
-const (
-	maxBody     = 1 << 20
-	maxListBody = 32 << 20
+// maxErrorBody is how much is read of an error's body, and of a page, in bytes (B93).
+const maxErrorBody = 64 << 10
+
+// Limits of answers (B93, B130). What is nested deeper than the API's own objects is left out: a
+// workspace with all its resources and agents takes some hundred kilobytes, of which a few fields are
+// used.
+var (
+	answerLimits = boundedjson.Limits{Read: 4 << 20, Value: 64 << 10, String: 16 << 10, Depth: 3}
+	listLimits   = boundedjson.Limits{Read: 32 << 20, Value: 64 << 10, String: 1 << 10, Depth: 5}
 )
 
 const apiPrefix = "/api/v2/"
@@ -31,11 +39,25 @@ type request struct {
 	method string
 	path   []string // elements below apiPrefix, not escaped
 	query  url.Values
-	body   any   // sent as JSON unless nil
-	limit  int64 // of the answer, in bytes; 0 means maxBody
-	result any   // decoded from the answer unless nil
+	body   any // sent as JSON unless nil
+	result any // decoded from the answer unless nil
 	// check returns what is wrong with the decoded result, or "". It requires result.
 	check func() string
+	// list decodes a list, instead of result. What is wrong with its contents is an *answerError.
+	list func(*boundedjson.Decoder) error
+}
+
+// answerError says what is wrong with the contents of an answer.
+type answerError struct{ problem string }
+
+func (e *answerError) Error() string { return e.problem }
+
+// problemError returns an *answerError unless there is no problem.
+func problemError(problem string) error {
+	if problem == "" {
+		return nil
+	}
+	return &answerError{problem}
 }
 
 // doRequest sends r once and decodes the response.
@@ -142,58 +164,99 @@ func (c *Client) buildRequest(ctx context.Context, r request) (*http.Request, *E
 
 // readAnswer processes the response.
 func (c *Client) readAnswer(ctx context.Context, r request, resp *http.Response) *Error {
-	success := resp.StatusCode >= 200 && resp.StatusCode <= 299
-	limit := r.limit
-	if limit == 0 || !success {
-		limit = maxBody
-	}
-	body, failed := bodyOf(ctx, r.op, resp, limit)
-	if failed != nil {
-		return failed
-	}
-	if !success {
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		body, failed := readBody(ctx, r.op, resp)
+		if failed != nil {
+			return failed
+		}
 		return newRefusal(r.op, resp, body, c.clock.Now())
 	}
-	wrong := ""
-	if int64(len(body)) > limit {
-		wrong = tooLarge(limit)
-	} else {
-		wrong = r.decodeBody(resp.Header, body)
+	body := bufio.NewReader(resp.Body)
+	if start, _ := body.Peek(htmlStart); isHTML(resp.Header, start) { // a read error is reported by the next read
+		page, failed := readPart(ctx, r.op, resp, body)
+		if failed != nil {
+			return failed
+		}
+		return &Error{Kind: Malformed, Op: r.op, Status: resp.StatusCode, Message: describePage(page)}
 	}
-	if wrong != "" {
-		return &Error{Kind: Malformed, Op: r.op, Status: resp.StatusCode, Message: wrong}
-	}
-	return nil
+	return answerFailure(ctx, r.op, resp.StatusCode, r.decodeBody(body))
 }
 
-// bodyOf reads the body of a response, up to limit and one byte more.
-func bodyOf(ctx context.Context, op string, resp *http.Response, limit int64) ([]byte, *Error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+// htmlStart is how much of a body is looked at to tell whether it is a page, in bytes.
+const htmlStart = 512
+
+// readBody reads the first maxErrorBody bytes of the body of a response.
+func readBody(ctx context.Context, op string, resp *http.Response) ([]byte, *Error) {
+	return readPart(ctx, op, resp, resp.Body)
+}
+
+// readPart reads the first maxErrorBody bytes of the body of a response, through a reader.
+func readPart(ctx context.Context, op string, resp *http.Response, body io.Reader) ([]byte, *Error) {
+	part, err := io.ReadAll(io.LimitReader(body, maxErrorBody))
 	if err != nil {
 		e := networkError(ctx, op, err, nil)
 		e.Status = resp.StatusCode
 		return nil, e
 	}
-	return body, nil
+	return part, nil
 }
 
-func tooLarge(limit int64) string { return fmt.Sprintf("the answer is larger than %d bytes", limit) }
-
-// decodeBody decodes the body of a successful response. It returns what is wrong with the body, or
-// "".
-func (r request) decodeBody(header http.Header, body []byte) string {
+// answerFailure classifies an error of decodeBody. The decoder's own error quotes nothing.
+func answerFailure(ctx context.Context, op string, status int, err error) *Error {
+	var read *boundedjson.ReadError
+	var large *boundedjson.LimitError
+	var failed *Error
 	switch {
-	case isHTML(header, body):
-		return describePage(body)
-	case r.result == nil && (len(body) == 0 || json.Valid(body)):
-		return ""
-	case r.result == nil:
-		return "no answer was expected"
-	case json.Unmarshal(body, r.result) != nil:
-		// The decoder's error is dropped: it quotes the body, which may contain a key.
-		return "the answer is not the JSON that was expected"
+	case err == nil:
+		return nil
+	case errors.As(err, &failed):
+		return failed
+	case errors.As(err, &read):
+		failed = networkError(ctx, op, read.Err, nil)
+	default:
+		failed = &Error{Kind: Malformed, Op: op, Message: err.Error(), TooLarge: errors.As(err, &large)}
 	}
-	return r.check()
+	failed.Status = status
+	return failed
+}
+
+// decodeBody decodes the body of a successful response.
+func (r request) decodeBody(body *bufio.Reader) error {
+	switch {
+	case r.list != nil:
+		d := boundedjson.NewDecoder(body, listLimits)
+		if err := r.list(d); err != nil {
+			return unexpectedShape(err)
+		}
+		return unexpectedShape(d.End())
+	case r.result == nil:
+		return r.requireNoAnswer(body)
+	}
+	if err := boundedjson.Decode(body, answerLimits, r.result); err != nil {
+		return unexpectedShape(err)
+	}
+	return problemError(r.check())
+}
+
+// requireNoAnswer returns an error if the body is neither empty nor JSON.
+func (r request) requireNoAnswer(body *bufio.Reader) error {
+	if start, err := body.Peek(1); len(start) == 0 && errors.Is(err, io.EOF) {
+		return nil
+	}
+	var ignored json.RawMessage
+	err := boundedjson.Decode(body, answerLimits, &ignored)
+	if errors.Is(err, boundedjson.ErrShape) {
+		return &answerError{"no answer was expected"}
+	}
+	return err
+}
+
+// unexpectedShape puts the error that a document is not of the expected shape into words.
+func unexpectedShape(err error) error {
+	if errors.Is(err, boundedjson.ErrShape) {
+		return &answerError{"the answer is not the JSON that was expected"}
+	}
+	return err
 }
 
 // networkError classifies a request without a complete response. shake may be nil.

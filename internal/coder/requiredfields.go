@@ -6,7 +6,7 @@ package coder
 // fields is rejected as a whole: if part of a list were used, the rest would appear revoked.
 
 // missingField returns a text if a field is absent or empty.
-func missingField(value, field string) string {
+func missingField[T ~string](value T, field string) string {
 	if value == "" {
 		return "the answer has no " + field
 	}
@@ -17,16 +17,6 @@ func missingField(value, field string) string {
 func firstOf(problems ...string) string {
 	for _, problem := range problems {
 		if problem != "" {
-			return problem
-		}
-	}
-	return ""
-}
-
-// checkAll returns the first problem of an item.
-func checkAll[T any](items []T, check func(*T) string) string {
-	for i := range items {
-		if problem := check(&items[i]); problem != "" {
 			return problem
 		}
 	}

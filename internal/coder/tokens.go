@@ -4,10 +4,15 @@ package coder
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+	"unsafe"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 )
 
 // Token is an API key without its secret.
@@ -60,24 +65,82 @@ func (c *Client) fetchToken(ctx context.Context, op string, path []string) (Toke
 	return answer.toToken(), nil
 }
 
-// Tokens returns the tokens of all users that the caller may see, including expired ones. An empty
-// list is not an error.
-func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
-	var answer []tokenBody // null when empty (contract G.14)
+// Limits of a list of tokens (B130).
+const (
+	maxTokens = 100_000
+	// maxKeptTokens is how much memory the tokens that are kept may take, in bytes.
+	maxKeptTokens = 16 << 20
+	// manyTokens is how much memory they take, in bytes, when a turn of Config.LargeAnswers is needed.
+	// Some two thousand tokens take less.
+	manyTokens = 1 << 20
+)
+
+// Tokens returns the tokens of all users that the caller may see whose name begins with prefix,
+// including expired ones. All others are read and dropped. An empty list is not an error. A list of
+// more than 100,000 tokens, or whose result would take more than 16 MiB, is Malformed.
+func (c *Client) Tokens(ctx context.Context, prefix string) ([]Token, error) {
+	list := &tokenList{prefix: prefix, tokens: []Token{}, release: func() {}}
+	defer func() { list.release() }()
 	err := c.doRequest(ctx, request{
-		op: OpTokens, method: http.MethodGet, path: []string{"users", me, "keys", "tokens"}, limit: maxListBody,
-		query:  url.Values{"include_all": {"true"}, "include_expired": {"true"}},
-		result: &answer,
-		check:  func() string { return checkAll(answer, (*tokenBody).findProblem) },
+		op: OpTokens, method: http.MethodGet, path: []string{"users", me, "keys", "tokens"},
+		query: url.Values{"include_all": {"true"}, "include_expired": {"true"}},
+		list:  func(d *boundedjson.Decoder) error { return list.decode(ctx, d, c.largeAnswers) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	tokens := make([]Token, len(answer))
-	for i := range answer {
-		tokens[i] = answer[i].toToken()
+	return list.tokens, nil
+}
+
+// tokenList is a list of tokens that is being read.
+type tokenList struct {
+	prefix  string
+	tokens  []Token
+	size    int    // memory that the tokens take, in bytes
+	release func() // ends the turn, if there is one
+	body    tokenBody
+}
+
+// decode reads the whole list, which is null when empty (contract G.14).
+func (l *tokenList) decode(ctx context.Context, d *boundedjson.Decoder, turns *LargeAnswers) error {
+	return d.Array(maxTokens, func() error {
+		l.body = tokenBody{}
+		if err := d.Value(&l.body); err != nil {
+			return err
+		}
+		if problem := l.body.findProblem(); problem != "" {
+			return problemError(problem)
+		}
+		if strings.HasPrefix(string(l.body.Name), l.prefix) {
+			return l.add(ctx, l.body.toToken(), turns)
+		}
+		return nil
+	})
+}
+
+// add keeps a token.
+func (l *tokenList) add(ctx context.Context, token Token, turns *LargeAnswers) (err error) {
+	before := l.size
+	l.tokens, l.size = append(l.tokens, token), before+token.size()
+	if l.size > maxKeptTokens {
+		return &boundedjson.LimitError{Message: fmt.Sprintf("the list has more than %d tokens with names that begin "+
+			"with %q, which is more than the operator keeps", len(l.tokens)-1, l.prefix)}
 	}
-	return tokens, nil
+	if before <= manyTokens && l.size > manyTokens {
+		l.release, err = turns.acquire(ctx, OpTokens)
+	}
+	return err
+}
+
+// size returns about how much memory the token takes, in bytes.
+func (t *Token) size() int {
+	size := int(unsafe.Sizeof(*t)) + len(t.ID) + len(t.UserID) + len(t.Username) + len(t.Name) + len(t.LoginType)
+	for _, list := range [][]string{t.Scopes, t.AllowList} {
+		for _, s := range list {
+			size += int(unsafe.Sizeof(s)) + len(s)
+		}
+	}
+	return size
 }
 
 // DeleteToken deletes a key by its ID immediately, whether expired or not. If the key does not
@@ -110,20 +173,24 @@ func (c *Client) MaxTokenLifetime(ctx context.Context, userID string) (time.Dura
 // configRoute is a path element that cannot be used as a token's name.
 const configRoute = "tokenconfig"
 
+// maxScopes is how many scopes, and entries of its allow-list, a token may have. They are never cut:
+// what is left out would not be compared with what was asked for (B137).
+const maxScopes = 512
+
 // tokenBody is a key in JSON (contract B.5).
 type tokenBody struct {
-	ID              string    `json:"id"`
-	UserID          string    `json:"user_id"`
-	Username        string    `json:"username"`
-	Name            string    `json:"token_name"`
-	LoginType       string    `json:"login_type"`
-	Scope           string    `json:"scope"` // legacy: one name
-	Scopes          []string  `json:"scopes"`
-	AllowList       []string  `json:"allow_list"`
-	CreatedAt       time.Time `json:"created_at"`
-	ExpiresAt       time.Time `json:"expires_at"`
-	LastUsed        time.Time `json:"last_used"`
-	LifetimeSeconds int64     `json:"lifetime_seconds"`
+	ID              boundedjson.Word `json:"id"`
+	UserID          boundedjson.Word `json:"user_id"`
+	Username        boundedjson.Word `json:"username"`
+	Name            boundedjson.Word `json:"token_name"`
+	LoginType       boundedjson.Word `json:"login_type"`
+	Scope           boundedjson.Word `json:"scope"` // legacy: one name
+	Scopes          []string         `json:"scopes"`
+	AllowList       []string         `json:"allow_list"`
+	CreatedAt       time.Time        `json:"created_at"`
+	ExpiresAt       time.Time        `json:"expires_at"`
+	LastUsed        time.Time        `json:"last_used"`
+	LifetimeSeconds int64            `json:"lifetime_seconds"`
 }
 
 func (b *tokenBody) findProblem() string {
@@ -131,17 +198,20 @@ func (b *tokenBody) findProblem() string {
 	if problem == "" && b.ExpiresAt.IsZero() {
 		return "the answer has no expires_at" // it would seem expired and be replaced again and again
 	}
+	if len(b.Scopes) > maxScopes || len(b.AllowList) > maxScopes {
+		return fmt.Sprintf("the answer has more than %d scopes, or entries of an allow-list", maxScopes)
+	}
 	return problem
 }
 
 func (b *tokenBody) toToken() Token {
 	t := Token{
-		ID: b.ID, UserID: b.UserID, Username: b.Username, Name: b.Name, LoginType: b.LoginType,
-		Scopes: b.Scopes, AllowList: b.AllowList,
+		ID: string(b.ID), UserID: string(b.UserID), Username: string(b.Username), Name: string(b.Name),
+		LoginType: string(b.LoginType), Scopes: boundedjson.CleanAll(b.Scopes), AllowList: boundedjson.CleanAll(b.AllowList),
 		CreatedAt: b.CreatedAt, ExpiresAt: b.ExpiresAt, Lifetime: secondsToDuration(b.LifetimeSeconds),
 	}
 	if len(t.Scopes) == 0 && b.Scope != "" {
-		t.Scopes = []string{scopeName(b.Scope)}
+		t.Scopes = []string{scopeName(string(b.Scope))}
 	}
 	// The epoch, or the year 1, means never (contract B.5).
 	if b.LastUsed.Unix() > 0 && !b.LastUsed.Before(b.CreatedAt) {

@@ -4,9 +4,12 @@ package coder
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 )
 
 // UserStatus is the state of a user's account. Unknown values are returned unchanged.
@@ -62,90 +65,114 @@ func (c *Client) fetchUser(ctx context.Context, op, nameOrID string) (User, erro
 	return answer.toUser(), nil
 }
 
-// Paging of lists of users.
+// Limits of the list of suspended users (B130).
 const (
 	userPage = 500
-	// maxUserPages ends a listing if the server returns wrong counts.
-	maxUserPages = 1000
+	// maxUserPages ends a listing if the server returns wrong counts or small pages.
+	maxUserPages = 200
+	maxSuspended = 100_000
 )
 
-// SuspendedUsers returns all suspended users that the caller may see, without duplicates. One
-// request returns up to 500 of them.
-func (c *Client) SuspendedUsers(ctx context.Context) ([]User, error) {
-	var found []User
+// SuspendedUsers returns the IDs of all suspended users that the caller may see, without duplicates.
+// One request returns up to 500 of them. More than 200 pages, or 100,000 users, are Malformed.
+func (c *Client) SuspendedUsers(ctx context.Context) ([]string, error) {
+	var found []string
 	seen := make(map[string]bool)
 	offset := 0
 	for range maxUserPages {
-		users, count, err := c.suspendedPage(ctx, offset)
+		listed, count, err := c.suspendedPage(ctx, offset, func(id string) {
+			if !seen[id] {
+				seen[id] = true
+				found = append(found, id)
+			}
+		})
 		if err != nil {
 			return nil, err
 		}
-		for _, u := range users {
-			// A server that does not support the filter would return all users.
-			if u.Status == UserStatusSuspended && !seen[u.ID] {
-				seen[u.ID] = true
-				found = append(found, u)
-			}
-		}
-		offset += len(users)
-		if len(users) == 0 || offset >= count {
+		offset += listed
+		if listed == 0 || offset >= count {
 			return found, nil
 		}
+		if len(found) > maxSuspended {
+			break
+		}
 	}
-	return nil, &Error{Kind: Malformed, Op: OpSuspendedUsers, Message: "the list of users does not end"}
+	return nil, &Error{Kind: Malformed, Op: OpSuspendedUsers, TooLarge: true,
+		Message: fmt.Sprintf("the list of suspended users does not end after %d", offset)}
 }
 
-// suspendedPage returns the users from offset on, and the total number.
-func (c *Client) suspendedPage(ctx context.Context, offset int) ([]User, int, error) {
-	var answer struct {
-		Users []userBody `json:"users"`
-		Count *int       `json:"count"`
+// suspendedPage calls add for each suspended user from offset on. It returns the number of users on
+// the page, and that of all.
+func (c *Client) suspendedPage(ctx context.Context, offset int, add func(id string)) (listed, count int, err error) {
+	var total *int
+	var body userBody
+	decodeUser := func(d *boundedjson.Decoder) error {
+		body = userBody{Roles: body.Roles[:0]}
+		if err := d.Value(&body); err != nil {
+			return err
+		}
+		listed++
+		// A server that does not support the filter would return all users.
+		if UserStatus(body.Status) == UserStatusSuspended {
+			add(string(body.ID))
+		}
+		return problemError(body.findProblem())
 	}
-	err := c.doRequest(ctx, request{
-		op: OpSuspendedUsers, method: http.MethodGet, path: []string{"users"}, limit: maxListBody,
+	err = c.doRequest(ctx, request{
+		op: OpSuspendedUsers, method: http.MethodGet, path: []string{"users"},
 		query: url.Values{
 			"q": {"status:suspended"}, "limit": {strconv.Itoa(userPage)}, "offset": {strconv.Itoa(offset)},
 		},
-		result: &answer,
-		check: func() string {
-			if answer.Count == nil {
-				return "the answer has no count"
+		list: func(d *boundedjson.Decoder) error {
+			err := d.Object(func(name string) error {
+				switch name {
+				case "users":
+					return d.Array(maxSuspended, func() error { return decodeUser(d) })
+				case "count":
+					return d.Value(&total)
+				}
+				return d.Skip()
+			})
+			if err == nil && total == nil {
+				return &answerError{"the answer has no count"}
 			}
-			return checkAll(answer.Users, (*userBody).findProblem)
+			return err
 		},
 	})
 	if err != nil {
-		return nil, 0, err
+		return 0, 0, err
 	}
-	users := make([]User, len(answer.Users))
-	for i := range answer.Users {
-		users[i] = answer.Users[i].toUser()
-	}
-	return users, *answer.Count, nil
+	return listed, *total, nil
 }
+
+// maxRoles is how many roles a user may have. The status has room for as many.
+const maxRoles = 64
 
 // userBody is a user in JSON (contract B.2).
 type userBody struct {
-	ID        string `json:"id"`
-	Username  string `json:"username"`
-	Status    string `json:"status"`
-	LoginType string `json:"login_type"`
+	ID        boundedjson.Word `json:"id"`
+	Username  boundedjson.Word `json:"username"`
+	Status    boundedjson.Word `json:"status"`
+	LoginType boundedjson.Word `json:"login_type"`
 	// IsServiceAccount is in the answers of 2.32 and newer, for service accounts only.
 	IsServiceAccount bool `json:"is_service_account"`
 	Roles            []struct {
-		Name string `json:"name"`
+		Name boundedjson.Word `json:"name"`
 	} `json:"roles"`
 }
 
 func (b *userBody) findProblem() string {
+	if len(b.Roles) > maxRoles {
+		return fmt.Sprintf("the answer has more than %d roles", maxRoles)
+	}
 	return firstOf(missingField(b.ID, "id"), missingField(b.Username, "username"), missingField(b.Status, "status"))
 }
 
 func (b *userBody) toUser() User {
-	u := User{ID: b.ID, Username: b.Username, Status: UserStatus(b.Status), LoginType: b.LoginType,
+	u := User{ID: string(b.ID), Username: string(b.Username), Status: UserStatus(b.Status), LoginType: string(b.LoginType),
 		ServiceAccount: b.IsServiceAccount}
 	for _, role := range b.Roles {
-		u.Roles = append(u.Roles, role.Name)
+		u.Roles = append(u.Roles, string(role.Name))
 	}
 	return u
 }

@@ -167,11 +167,9 @@ func (w watch) checkAnswer(ctx context.Context, resp *http.Response) *Error {
 	if resp.StatusCode <= 299 {
 		return &Error{Kind: Malformed, Op: OpWatch, Status: resp.StatusCode, Message: "the answer is no stream"}
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	if err != nil {
-		e := networkError(ctx, OpWatch, err, nil)
-		e.Status = resp.StatusCode
-		return e
+	body, failed := readBody(ctx, OpWatch, resp)
+	if failed != nil {
+		return failed
 	}
 	return newRefusal(OpWatch, resp, body, w.client.clock.Now())
 }

@@ -4,9 +4,10 @@ package coder
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 )
 
 // Operations on workspaces, as used in Error.Op and Call.Operation.
@@ -67,41 +68,18 @@ func (c *Client) Workspace(ctx context.Context, owner, name string) (Workspace, 
 	return answer.toWorkspace(), nil
 }
 
-// ParseWorkspace parses the state that a stream sends (contract D.1). The error is Malformed and
-// does not quote it.
-func ParseWorkspace(data []byte) (Workspace, error) {
-	var body workspaceBody
-	if json.Unmarshal(data, &body) != nil {
-		return Workspace{}, &Error{Kind: Malformed, Op: OpWatch, Message: "the event is not the JSON that was expected"}
-	}
-	if wrong := body.findProblem(); wrong != "" {
-		return Workspace{}, &Error{Kind: Malformed, Op: OpWatch, Message: wrong}
-	}
-	return body.toWorkspace(), nil
-}
-
-// ParseComplaint parses the error that a stream sends (contract D.1) into one line for a message.
-func ParseComplaint(data []byte) string {
-	var body errorBody
-	if json.Unmarshal(data, &body) != nil || body.Message == "" {
-		return "an error without a message"
-	}
-	message, _ := summarizeError(body, false) // it is about the workspace, or trouble (B123)
-	return message
-}
-
 // workspaceBody is a workspace in JSON (contract D).
 type workspaceBody struct {
-	ID          string     `json:"id"`
-	Name        string     `json:"name"`
-	OwnerID     string     `json:"owner_id"`
-	OwnerName   string     `json:"owner_name"`
-	DormantAt   *time.Time `json:"dormant_at"`
+	ID          boundedjson.Word `json:"id"`
+	Name        boundedjson.Word `json:"name"`
+	OwnerID     boundedjson.Word `json:"owner_id"`
+	OwnerName   boundedjson.Word `json:"owner_name"`
+	DormantAt   *time.Time       `json:"dormant_at"`
 	LatestBuild struct {
-		BuildNumber int64     `json:"build_number"`
-		Transition  string    `json:"transition"`
-		Status      string    `json:"status"`
-		UpdatedAt   time.Time `json:"updated_at"`
+		BuildNumber int64            `json:"build_number"`
+		Transition  boundedjson.Word `json:"transition"`
+		Status      boundedjson.Word `json:"status"`
+		UpdatedAt   time.Time        `json:"updated_at"`
 	} `json:"latest_build"`
 }
 
@@ -112,8 +90,8 @@ func (b *workspaceBody) findProblem() string {
 
 func (b *workspaceBody) toWorkspace() Workspace {
 	return Workspace{
-		ID: b.ID, Name: b.Name, OwnerID: b.OwnerID, OwnerName: b.OwnerName,
-		Status: WorkspaceStatus(b.LatestBuild.Status), Transition: b.LatestBuild.Transition,
+		ID: string(b.ID), Name: string(b.Name), OwnerID: string(b.OwnerID), OwnerName: string(b.OwnerName),
+		Status: WorkspaceStatus(b.LatestBuild.Status), Transition: string(b.LatestBuild.Transition),
 		BuildNumber: b.LatestBuild.BuildNumber, ChangedAt: b.LatestBuild.UpdatedAt.UTC(), Dormant: b.DormantAt != nil,
 	}
 }

@@ -56,27 +56,37 @@ func TestWorkspace(t *testing.T) { // contract D
 	}
 }
 
-func TestParseWorkspace(t *testing.T) { // contract D.1
+// dataOf returns an event with the given data.
+func dataOf(t *testing.T, text string) coder.Event {
+	t.Helper()
+	event, err := coder.ReadEventData("data", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return event
+}
+
+func TestWorkspaceOfAnEvent(t *testing.T) { // contract D.1
 	t.Parallel()
-	got, err := coder.ParseWorkspace([]byte(workspaceJSON))
+	got, err := dataOf(t, workspaceJSON).Workspace()
 	if err != nil || got != devWorkspace() {
 		t.Errorf("%+v, %v", got, err)
 	}
-	dormant, err := coder.ParseWorkspace([]byte(strings.Replace(workspaceJSON, `"dormant_at":null`,
-		`"dormant_at":"2026-02-20T10:00:00Z"`, 1)))
+	dormant, err := dataOf(t, strings.Replace(workspaceJSON, `"dormant_at":null`,
+		`"dormant_at":"2026-02-20T10:00:00Z"`, 1)).Workspace()
 	if err != nil || !dormant.Dormant {
 		t.Errorf("%+v, %v", dormant, err)
 	}
 	for _, text := range []string{"", "null", "{}", "[]", "rubbish " + sentinel, `{"id":7}`,
 		strings.Replace(workspaceJSON, `"id":"`+workspaceID+`",`, "", 1)} {
-		if _, err := coder.ParseWorkspace([]byte(text)); coder.KindOf(err) != coder.Malformed ||
+		if _, err := dataOf(t, text).Workspace(); coder.KindOf(err) != coder.Malformed ||
 			strings.Contains(err.Error(), sentinel) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
 
-func TestParseComplaint(t *testing.T) { // contract A.2, D.1
+func TestComplaintOfAnEvent(t *testing.T) { // contract A.2, D.1
 	t.Parallel()
 	for text, want := range map[string]string{
 		`{"message":"no access","detail":"to the template"}`:   "no access", // B123
@@ -84,7 +94,7 @@ func TestParseComplaint(t *testing.T) { // contract A.2, D.1
 		"rubbish": "an error without a message",
 		"{}":      "an error without a message",
 	} {
-		if got := coder.ParseComplaint([]byte(text)); got != want {
+		if got := dataOf(t, text).Complaint(); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
 	}

@@ -67,6 +67,10 @@ func kindMessage(e *coder.Error) string {
 	case coder.SpeaksHTTPS:
 		return "the server speaks https at this port: write https:// in url"
 	case coder.Malformed:
+		if e.TooLarge {
+			return withServerAnswer("the answer is larger than what a Coder server sends: see what answers there, or have "+
+				"tokens deleted that are not used", e)
+		}
 		return withServerAnswer("the answer is not one of a Coder server: correct the url, or see which proxy answers", e)
 	case coder.Invalid:
 		return withServerAnswer("the server calls the request invalid", e)

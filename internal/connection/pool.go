@@ -31,6 +31,9 @@ type Options struct {
 	Retried func(types.NamespacedName)
 }
 
+// maxLargeAnswers is how many large answers are read at a time, of all deployments (B130).
+const maxLargeAnswers = 3
+
 // Pool holds the connections of all deployments. It is safe for concurrent use.
 type Pool struct {
 	resolver   *authconfig.Resolver
@@ -39,6 +42,7 @@ type Pool struct {
 	clock      clock.WithTicker
 	names      inventory.Names
 	userAgent  string
+	large      *coder.LargeAnswers
 	observe    func(types.NamespacedName, coder.Call)
 	retried    func(types.NamespacedName)
 
@@ -50,7 +54,7 @@ type Pool struct {
 func NewPool(o Options) *Pool {
 	return &Pool{
 		resolver: o.Resolver, deployment: o.Deployment, settling: o.Settling, clock: o.Clock, names: o.Names,
-		userAgent: o.UserAgent, observe: o.Observe, retried: o.Retried,
+		userAgent: o.UserAgent, large: coder.NewLargeAnswers(maxLargeAnswers), observe: o.Observe, retried: o.Retried,
 		connections: map[types.NamespacedName]*Connection{},
 	}
 }

@@ -39,14 +39,10 @@ func newTokens(ids ...string) []coder.Token {
 
 // listReturning returns the same tokens and suspended users each time.
 func listReturning(listed []coder.Token, suspended ...string) (
-	func(context.Context) ([]coder.Token, error), func(context.Context) ([]coder.User, error),
+	func(context.Context, string) ([]coder.Token, error), func(context.Context) ([]string, error),
 ) {
-	var users []coder.User
-	for _, id := range suspended {
-		users = append(users, coder.User{ID: id})
-	}
-	return func(context.Context) ([]coder.Token, error) { return listed, nil },
-		func(context.Context) ([]coder.User, error) { return users, nil }
+	return func(context.Context, string) ([]coder.Token, error) { return listed, nil },
+		func(context.Context) ([]string, error) { return suspended, nil }
 }
 
 func refreshWith(tb testing.TB, i *Inventory, listed []coder.Token, suspended ...string) Changes {
@@ -185,7 +181,7 @@ func TestWhatIsSaidWhileListingWins(t *testing.T) { // B40, B41
 	_, users := listReturning(nil)
 	replaced := newToken("replaced-1")
 	replaced.ExpiresAt = soon.Add(time.Hour)
-	changes, err := i.Refresh(t.Context(), func(context.Context) ([]coder.Token, error) {
+	changes, err := i.Refresh(t.Context(), func(context.Context, string) ([]coder.Token, error) {
 		i.Add(newToken("minted-1"))
 		i.Remove("revoked-1")
 		i.Add(replaced)
@@ -224,10 +220,10 @@ func TestFailedListingChangesNothing(t *testing.T) { // B46
 	list, users := listReturning(newTokens("b-1"))
 	for name, call := range map[string]func() (Changes, error){
 		"tokens": func() (Changes, error) {
-			return i.Refresh(t.Context(), func(context.Context) ([]coder.Token, error) { return nil, broken }, users)
+			return i.Refresh(t.Context(), func(context.Context, string) ([]coder.Token, error) { return nil, broken }, users)
 		},
 		"users": func() (Changes, error) {
-			return i.Refresh(t.Context(), list, func(context.Context) ([]coder.User, error) { return nil, broken })
+			return i.Refresh(t.Context(), list, func(context.Context) ([]string, error) { return nil, broken })
 		},
 	} {
 		changes, err := call()
@@ -245,7 +241,7 @@ func TestClear(t *testing.T) {
 	i := newInventory()
 	refreshWith(t, i, newTokens("a-1"), "u1")
 	_, users := listReturning(nil)
-	changes, err := i.Refresh(t.Context(), func(context.Context) ([]coder.Token, error) {
+	changes, err := i.Refresh(t.Context(), func(context.Context, string) ([]coder.Token, error) {
 		i.Clear()
 		i.Add(newToken("new-1"))
 		return newTokens("a-1"), nil
@@ -265,7 +261,7 @@ func TestListingsRunOneAtATime(t *testing.T) {
 	t.Parallel()
 	i := newInventory()
 	list, users := listReturning(newTokens("a-1"))
-	_, err := i.Refresh(t.Context(), func(ctx context.Context) ([]coder.Token, error) {
+	_, err := i.Refresh(t.Context(), func(ctx context.Context, _ string) ([]coder.Token, error) {
 		waiting, cancel := context.WithCancel(ctx)
 		cancel()
 		if _, err := i.Refresh(waiting, list, users); !errors.Is(err, context.Canceled) {

@@ -33,14 +33,15 @@ type Changes struct {
 	First bool
 }
 
-// Refresh lists the tokens and the suspended users, with one call each, and replaces the inventory.
+// Refresh lists the tokens and the IDs of the suspended users, with one call each, and replaces the
+// inventory. list may leave out tokens whose name does not begin with the prefix that it is given.
 // Changes by Add and Remove during the listing take precedence over it. If a call fails, nothing
 // changes and its error is returned, wrapped. After Clear the error is [ErrCleared]. Only one
 // Refresh runs at a time; the others wait for it or for their context.
 func (i *Inventory) Refresh(
 	ctx context.Context,
-	list func(context.Context) ([]coder.Token, error),
-	suspended func(context.Context) ([]coder.User, error),
+	list func(ctx context.Context, prefix string) ([]coder.Token, error),
+	suspended func(context.Context) ([]string, error),
 ) (Changes, error) {
 	select {
 	case i.refreshing <- struct{}{}:
@@ -51,7 +52,7 @@ func (i *Inventory) Refresh(
 
 	epoch := i.beginListing()
 	defer i.endListing()
-	tokens, err := list(ctx)
+	tokens, err := list(ctx, i.prefix)
 	if err != nil {
 		return Changes{}, fmt.Errorf("list tokens: %w", err)
 	}
@@ -76,7 +77,7 @@ func (i *Inventory) endListing() {
 	i.news = nil
 }
 
-func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []coder.User) (Changes, error) {
+func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string) (Changes, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if epoch != i.epoch {
@@ -100,8 +101,8 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []coder.
 	changes.compareTokens(i.tokens, tokens)
 
 	suspended := make(map[string]struct{}, len(users))
-	for _, user := range users {
-		suspended[user.ID] = struct{}{}
+	for _, id := range users {
+		suspended[id] = struct{}{}
 	}
 	changes.Suspended = missingFrom(i.suspended, suspended)
 	changes.Activated = missingFrom(suspended, i.suspended)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
@@ -24,6 +25,9 @@ func basicCredentials(id string, secret redact.Secret) redact.Secret {
 	pair := url.QueryEscape(id) + ":" + url.QueryEscape(secret.Reveal())
 	return redact.New(base64.StdEncoding.EncodeToString([]byte(pair)))
 }
+
+// isSendable reports whether a value of the server can be stored and sent back.
+func isSendable(value string) bool { return boundedjson.Clean(value, boundedjson.MaxLine) == value }
 
 // redactBody returns body without the credentials. JSON strings are unescaped first, because the
 // same value can be escaped in many ways.

@@ -3,12 +3,14 @@
 package oauth
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
 
+	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
@@ -61,14 +63,24 @@ func (p Provider) newGrant(c *roundTripRecorder, token *oauth2.Token) (Grant, er
 	now := p.serverTime(c.answer)
 	g := Grant{AccessToken: access, KeyID: keyID, ExpiresAt: expiryOf(extra.Expiry, token.ExpiresIn, now)}
 	g.Lifetime = g.ExpiresAt.Sub(now)
+	if !isSendable(token.RefreshToken) {
+		return Grant{}, c.unreadableError("the answer's refresh_token is too long, or has characters that do not print")
+	}
 	if token.RefreshToken != "" {
 		g.RefreshToken = redact.New(token.RefreshToken)
 	}
 	if scopes := strings.Fields(extra.Scope); len(scopes) > 0 {
-		g.Scopes = scopes
+		g.Scopes = boundedjson.CleanAll(scopes)
+	}
+	if len(g.Scopes) > maxScopes {
+		return Grant{}, c.unreadableError(fmt.Sprintf("the answer has more than %d scopes", maxScopes))
 	}
 	return g, nil
 }
+
+// maxScopes is how many scopes a grant may have. They are never cut: what is left out would not be
+// compared with what was asked for (B137).
+const maxScopes = 512
 
 // serverTime returns when the response was sent, by the server's clock if it has a Date header.
 // With it, expires_in yields the same time as expiry. Both are later compared with the server's

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 )
 
 // metadataPath is the path of the metadata of an issuer without a path (RFC 8414, section 3;
@@ -48,16 +50,16 @@ const (
 
 // metadataBody is the metadata document.
 type metadataBody struct {
-	Issuer        string   `json:"issuer"`
-	Authorization string   `json:"authorization_endpoint"`
-	Token         string   `json:"token_endpoint"`
-	Registration  string   `json:"registration_endpoint"`
-	Revocation    string   `json:"revocation_endpoint"`
-	Scopes        []string `json:"scopes_supported"`
-	ResponseTypes []string `json:"response_types_supported"`
-	GrantTypes    []string `json:"grant_types_supported"`
-	AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
-	Challenges    []string `json:"code_challenge_methods_supported"`
+	Issuer        boundedjson.Line `json:"issuer"`
+	Authorization boundedjson.Line `json:"authorization_endpoint"`
+	Token         boundedjson.Line `json:"token_endpoint"`
+	Registration  boundedjson.Line `json:"registration_endpoint"`
+	Revocation    boundedjson.Line `json:"revocation_endpoint"`
+	Scopes        []string         `json:"scopes_supported"`
+	ResponseTypes []string         `json:"response_types_supported"`
+	GrantTypes    []string         `json:"grant_types_supported"`
+	AuthMethods   []string         `json:"token_endpoint_auth_methods_supported"`
+	Challenges    []string         `json:"code_challenge_methods_supported"`
 }
 
 // Discover reads and validates the metadata. A server without a provider is Disabled. Metadata
@@ -118,7 +120,7 @@ func (b *metadataBody) missingFields() []string {
 
 func (b *metadataBody) missingEndpoints() []string {
 	var missing []string
-	issuer := parseEndpoint(b.Issuer)
+	issuer := parseEndpoint(string(b.Issuer))
 	switch {
 	case b.Issuer == "":
 		missing = append(missing, "issuer")
@@ -126,15 +128,16 @@ func (b *metadataBody) missingEndpoints() []string {
 		missing = append(missing, "issuer (not a usable URL)")
 	}
 	for _, endpoint := range []struct {
-		name, value string
-		required    bool
+		name     string
+		value    boundedjson.Line
+		required bool
 	}{
 		{"authorization_endpoint", b.Authorization, true},
 		{"token_endpoint", b.Token, true},
 		{"registration_endpoint", b.Registration, false},
 		{"revocation_endpoint", b.Revocation, false},
 	} {
-		switch u := parseEndpoint(endpoint.value); {
+		switch u := parseEndpoint(string(endpoint.value)); {
 		case endpoint.value == "":
 			if endpoint.required {
 				missing = append(missing, endpoint.name)
@@ -159,9 +162,9 @@ func (b *metadataBody) authMethod() AuthMethod {
 
 func (b *metadataBody) toMetadata() Metadata {
 	return Metadata{
-		Issuer: b.Issuer, AuthorizationEndpoint: b.Authorization, TokenEndpoint: b.Token,
-		RegistrationEndpoint: b.Registration, RevocationEndpoint: b.Revocation,
-		Scopes: b.Scopes, AuthMethod: b.authMethod(),
+		Issuer: string(b.Issuer), AuthorizationEndpoint: string(b.Authorization), TokenEndpoint: string(b.Token),
+		RegistrationEndpoint: string(b.Registration), RevocationEndpoint: string(b.Revocation),
+		Scopes: boundedjson.CleanAll(b.Scopes), AuthMethod: b.authMethod(),
 	}
 }
 

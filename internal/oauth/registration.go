@@ -106,6 +106,9 @@ func (b *registrationBody) toRegistration(
 		return Registration{}, c.unreadableError("the answer has no client_id")
 	case b.ClientSecret == "":
 		return Registration{}, c.unreadableError("the answer has no client_secret")
+	case !isSendable(b.ClientID), !isSendable(b.ClientSecret), !isSendable(b.ManagementToken):
+		return Registration{}, c.unreadableError(
+			"the answer's client_id, client_secret or registration_access_token is too long, or does not print")
 	case !usable:
 		return Registration{}, c.unreadableError("the answer has an unexpected token_endpoint_auth_method")
 	}

@@ -4,6 +4,7 @@ package oauth
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
 
 	"golang.org/x/oauth2"
@@ -56,7 +57,7 @@ func (c *roundTripRecorder) checkRevocation() (bool, error) {
 	if len(c.answer.body) == 0 {
 		return true, nil
 	}
-	var anything any
+	var anything json.RawMessage
 	if failed := c.decodeBody(&anything); failed != nil {
 		return false, failed
 	}

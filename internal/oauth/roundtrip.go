@@ -4,13 +4,17 @@ package oauth
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"net/http"
 
+	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
+
+// answerLimits are those of all answers (B130). The protocol has no member that is nested deeper than a
+// list of strings.
+var answerLimits = boundedjson.Limits{Read: 64 << 10, Value: 64 << 10, String: 16 << 10, Depth: 2}
 
 // roundTripRecorder sends the one request of an operation, keeps the response, and removes the
 // credentials from error texts. It is used by one goroutine.
@@ -42,6 +46,7 @@ func (c *roundTripRecorder) RoundTrip(req *http.Request) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
+	body = boundedjson.Filter(body, answerLimits)
 	c.answer = &answer{Response: resp, body: body}
 	again := *resp
 	again.Body = io.NopCloser(bytes.NewReader(body))
@@ -68,7 +73,7 @@ func (a *answer) isSuccess() bool { return a.StatusCode >= 200 && a.StatusCode <
 // decodeBody decodes the body of a successful response. Its errors quote nothing of the body, which
 // may contain credentials.
 func (c *roundTripRecorder) decodeBody(into any) *Error {
-	if json.Unmarshal(c.answer.body, into) != nil {
+	if boundedjson.Decode(bytes.NewReader(c.answer.body), answerLimits, into) != nil {
 		return c.unreadableError("the answer is not the JSON that was expected")
 	}
 	return nil

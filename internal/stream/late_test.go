@@ -24,8 +24,8 @@ type lateWire struct {
 	over           atomic.Bool // read has returned
 }
 
-func (w *lateWire) read(handle func(frame)) error {
-	handle(frame{kind: framePing})
+func (w *lateWire) read(handle func(coder.Event)) error {
+	handle(coder.Event{Type: framePing})
 	<-w.closed
 	<-time.After(20 * time.Millisecond) // long enough for a Close that does not wait to return
 	w.over.Store(true)

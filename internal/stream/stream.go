@@ -140,16 +140,16 @@ func (s *stream) runLink(ctx context.Context, cancel context.CancelFunc, a actio
 // only then is it certain that the server sends changes (contract D.1).
 func (s *stream) readEvents(ctx context.Context, w wire, a action) error {
 	first := true
-	return w.read(func(f frame) {
+	return w.read(func(received coder.Event) {
 		if first {
 			first = false
 			s.observeEvent(ctx, Opened, a.protocol, nil)
 			s.handleEvent(event{kind: opened, link: a.link}, nil)
 		}
-		switch f.kind {
+		switch received.Type {
 		case framePing:
 		case frameData:
-			ws, err := coder.ParseWorkspace(f.data)
+			ws, err := received.Workspace()
 			if err == nil && ws.ID != s.target.WorkspaceID {
 				err = errOther
 			}
@@ -159,7 +159,7 @@ func (s *stream) readEvents(ctx context.Context, w wire, a action) error {
 			}
 			s.updateWorkspace(a.link, ws)
 		case frameError:
-			s.observeEvent(ctx, ServerError, a.protocol, errors.New(coder.ParseComplaint(f.data)))
+			s.observeEvent(ctx, ServerError, a.protocol, errors.New(received.Complaint()))
 		default:
 			s.observeEvent(ctx, InvalidEvent, a.protocol, errNoEvent)
 		}

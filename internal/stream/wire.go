@@ -4,15 +4,12 @@ package stream
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/tmaxmax/go-sse"
 	"k8s.io/utils/clock"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
@@ -20,9 +17,6 @@ import (
 )
 
 const (
-	// maxFrame is the maximum size of one event, in bytes (B93). Each contains a whole workspace with
-	// all its resources.
-	maxFrame = 4 << 20
 	// closeGrace is how long to wait for the other side's close frame.
 	closeGrace = time.Second
 )
@@ -34,18 +28,12 @@ const (
 	frameError = "error"
 )
 
-// frame is one event. Its kind is empty if the server sent something that is not an event.
-type frame struct {
-	kind string
-	data []byte
-}
-
 // wire is an open connection. Nothing is ever sent on it, because the server closes it on any
 // message (contract D.1).
 type wire interface {
-	// read passes frames to handle until the connection ends, and returns why it ended. It calls
+	// read passes events to handle until the connection ends, and returns why it ended. It calls
 	// handle on the goroutine that called read.
-	read(handle func(frame)) error
+	read(handle func(coder.Event)) error
 	// closeGracefully closes with a close frame, closeNow without. Both end a read, and may be called
 	// more than once and concurrently.
 	closeGracefully()
@@ -90,27 +78,27 @@ func openSocket(ctx context.Context, l dialOptions, opening coder.Opening) (wire
 	if err != nil {
 		return nil, err
 	}
-	conn.SetReadLimit(maxFrame)
+	conn.SetReadLimit(coder.MaxEvent)
 	s := &socket{conn: conn, options: l}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil
 }
 
-func (s *socket) read(handle func(frame)) error {
+func (s *socket) read(handle func(coder.Event)) error {
 	for {
-		_, text, err := s.conn.Read(s.ctx)
+		_, message, err := s.conn.Reader(s.ctx)
 		if err != nil {
 			return err
 		}
 		s.options.onActivity()
-		var envelope struct {
-			Type string          `json:"type"`
-			Data json.RawMessage `json:"data"`
+		event, err := coder.ReadEvent(message)
+		if err == nil {
+			_, err = io.Copy(io.Discard, message) // what an invalid event leaves
 		}
-		if json.Unmarshal(text, &envelope) != nil {
-			envelope.Type = ""
+		if err != nil {
+			return err
 		}
-		handle(frame{kind: envelope.Type, data: envelope.Data})
+		handle(event)
 	}
 }
 
@@ -125,65 +113,6 @@ func (s *socket) closeGracefully() {
 func (s *socket) closeNow() {
 	s.cancel()
 	_ = s.conn.CloseNow()
-}
-
-// events is a stream of server-sent events. The protocol has no close frame.
-type events struct {
-	body    io.ReadCloser
-	options dialOptions
-	cancel  context.CancelFunc
-}
-
-func openEvents(ctx context.Context, l dialOptions, opening coder.Opening) (wire, error) {
-	ctx, sever := context.WithCancel(ctx)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, opening.URL, nil)
-	if err != nil {
-		sever()
-		return nil, err
-	}
-	resp, err := opening.HTTP.Do(req) //nolint:bodyclose // it is the stream; closeNow closes it
-	if err != nil {
-		sever()
-		return nil, err
-	}
-	return &events{body: resp.Body, options: l, cancel: sever}, nil
-}
-
-func (e *events) read(handle func(frame)) error {
-	var failed error
-	for event, err := range sse.Read(listening{e.body, e.options.onActivity}, &sse.ReadConfig{MaxEventSize: maxFrame}) {
-		if err != nil {
-			failed = err
-			break
-		}
-		handle(frame{kind: event.Type, data: []byte(event.Data)})
-	}
-	if failed == nil {
-		failed = io.EOF
-	}
-	return failed
-}
-
-func (e *events) closeGracefully() { e.closeNow() }
-
-func (e *events) closeNow() {
-	e.cancel()
-	e.body.Close()
-}
-
-// listening calls onActivity for everything that is read, including comments between events.
-type listening struct {
-	io.Reader
-	onActivity func()
-}
-
-// Read reads.
-func (l listening) Read(p []byte) (int, error) {
-	n, err := l.Reader.Read(p)
-	if n > 0 {
-		l.onActivity()
-	}
-	return n, err
 }
 
 var errSilent = errors.New("nothing came from the server for too long")

@@ -306,8 +306,9 @@ func (s *simWatch) read(workspaceID, token string) (coder.Workspace, bool) {
 	request.Header.Set("Coder-Session-Token", token)
 	answer := httptest.NewRecorder()
 	s.server.ServeHTTP(answer, request)
-	workspace, err := coder.ParseWorkspace(answer.Body.Bytes())
-	return workspace, err == nil && answer.Code == http.StatusOK
+	event, failed := coder.ReadEventData("data", answer.Body)
+	workspace, err := event.Workspace()
+	return workspace, failed == nil && err == nil && answer.Code == http.StatusOK
 }
 
 // send sends an answer.
