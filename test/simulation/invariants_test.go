@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
@@ -278,7 +279,8 @@ func (w *simWorld) settledTokens(published map[string]string) {
 	for _, c := range w.coders {
 		for id, key := range c.live() {
 			home := claimed[strings.Split(key.Name, "-")[2]]
-			young := c.server.Now().Sub(key.CreatedAt) < simOrphanGrace // its clock was set back
+			// It is revoked with the first list after the grace period. Its server's clock was set back.
+		young := c.server.Now().Sub(key.CreatedAt) < simOrphanGrace+deployment.DefaultInterval+simSlack
 			if published[id] != "" || !used[c] || home != nil && home != c || home == nil && young || w.seemsReverted(c, key) {
 				continue
 			}
