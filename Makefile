@@ -84,14 +84,16 @@ deepcopy: ## Generate the deep copies of the API types.
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Generate the CRDs and the manager's role into config and chart.
+manifests: ## Generate CRDs, the manager's role and admission policies into config and chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=coder-session-operator paths=./controllers/... paths=./cmd/... \
 		output:rbac:dir=config/rbac
+	go run ./hack/policies config/policies
 	rm -rf $(CHART_FILES)
-	mkdir -p $(CHART_FILES)/crds $(CHART_FILES)/rbac
+	mkdir -p $(CHART_FILES)/crds $(CHART_FILES)/rbac $(CHART_FILES)/policies
 	cp config/crd/bases/*.yaml $(CHART_FILES)/crds
 	cp config/rbac/role.yaml config/rbac/reasons.yaml $(CHART_FILES)/rbac
+	cp config/policies/*_*.yaml $(CHART_FILES)/policies
 
 .PHONY: docs
 docs: ## Generate the pages of docs/reference that come from code.

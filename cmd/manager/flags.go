@@ -20,15 +20,17 @@ import (
 
 // options are the manager's flags.
 type options struct {
-	kubeconfig        string
-	metricsAddress    string
-	metricsSecure     bool
-	probeAddress      string
-	leaderElect       bool
-	leaderNamespace   string
-	watchNamespaces   []string
-	selector          labels.Selector
-	webhook           webhookOptions
+	kubeconfig      string
+	metricsAddress  string
+	metricsSecure   bool
+	probeAddress    string
+	leaderElect     bool
+	leaderNamespace string
+	watchNamespaces []string
+	selector        labels.Selector
+	webhook         webhookOptions
+	// admissionPolicies is what the names of the admission policies begin with; empty: there are none.
+	admissionPolicies string
 	callbackAddress   string
 	callbackURL       string
 	revocationTimeout time.Duration
@@ -62,6 +64,7 @@ func parseOptions(args []string) (*options, error) {
 		"Roles in these only, and --cluster-id where kube-system may not be read")
 	set.StringVar(&selector, "watch-label-selector", "", "label selector of the CoderDeployments and CoderSessions "+
 		"to work on; default: all. Each selector has a lease of its own")
+	registerPolicyFlag(set, &o.admissionPolicies)
 	o.webhook.registerFlags(set)
 	set.StringVar(&o.callbackAddress, "oauth-callback-bind-address", "",
 		"address of the OAuth callback, served by every replica; default: none, and no session can have a grant")

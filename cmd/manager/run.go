@@ -138,12 +138,17 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 	}
 	ctrl.Log.Info("starting", "version", version, "cluster", cluster, "namespaces", o.watchNamespaces, "selector",
 		o.selector.String())
+	recorder := metrics.New(ctrlmetrics.Registry)
+	check := &policyCheck{prefix: o.admissionPolicies, reader: direct, clock: clock.RealClock{}, metrics: recorder}
+	if err := mgr.Add(check); err != nil {
+		return fmt.Errorf("add the check of the admission policies: %w", err)
+	}
 	pool, err := controllers.Setup(ctx, mgr, controllers.Options{
 		Key:               key,
 		Cluster:           cluster,
 		Clock:             clock.RealClock{},
 		Jitter:            jitter,
-		Metrics:           metrics.New(ctrlmetrics.Registry),
+		Metrics:           recorder,
 		Roots:             systemRoots,
 		UserAgent:         "coder-session-operator/" + version,
 		RevocationTimeout: o.revocationTimeout,

@@ -80,7 +80,7 @@ func describeMetric(collector prometheus.Collector) (metric, error) {
 	switch collector.(type) {
 	case *prometheus.CounterVec:
 		row.kind = "counter"
-	case *prometheus.GaugeVec:
+	case prometheus.Gauge, *prometheus.GaugeVec:
 		row.kind = "gauge"
 	case *prometheus.HistogramVec:
 		row.kind = "histogram"

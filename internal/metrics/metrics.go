@@ -21,6 +21,7 @@ type Metrics struct {
 	secretWrites                          *prometheus.CounterVec
 	settlingBursts, silentRetries         *prometheus.CounterVec
 	requestDuration                       *prometheus.HistogramVec
+	policiesInstalled                     prometheus.Gauge
 	sessions, ready                       *prometheus.GaugeVec
 	certificateNotAfter, tokenExpires     *prometheus.GaugeVec
 	clockSkew                             *prometheus.GaugeVec
@@ -57,6 +58,10 @@ func New(registerer prometheus.Registerer) *Metrics {
 			Help:    "Time until the answer of a Coder server was read, by operation.",
 			Buckets: requestBuckets,
 		}, []string{"operation"}),
+		policiesInstalled: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "admission_policies_installed",
+			Help: "Whether the admission policies are installed and in force: 1 or 0.",
+		}),
 		sessions: newGaugeVec("sessions", "Sessions by the reason of their Ready condition.", "reason"),
 		ready:    newGaugeVec("deployment_ready", "Whether the deployment is Ready: 1 or 0."),
 		certificateNotAfter: newGaugeVec("client_certificate_expiration_timestamp_seconds",
@@ -66,7 +71,7 @@ func New(registerer prometheus.Registerer) *Metrics {
 		clockSkew: newGaugeVec("clock_skew_seconds", "How far the server's clock is ahead of the operator's."),
 		reasons:   map[deployment]map[string]struct{}{},
 	}
-	registerer.MustRegister(m.requestDuration, m.secretWrites)
+	registerer.MustRegister(m.requestDuration, m.secretWrites, m.policiesInstalled)
 	for _, vector := range m.perDeployment() {
 		registerer.MustRegister(vector)
 	}

@@ -16,6 +16,7 @@ import (
 // recordAll gives every metric a series for each of the deployments coder/a and coder/b.
 func recordAll(m *Metrics) {
 	end := time.Unix(1_900_000_000, 0)
+	m.AdmissionPoliciesInstalled(true)
 	for _, name := range []string{"a", "b"} {
 		m.Verified("coder", name, "Verified")
 		m.Requested("coder", name, "me", "ok", 20*time.Millisecond)
@@ -35,6 +36,7 @@ func recordAll(m *Metrics) {
 
 // names of all metrics; record sets every one of them.
 var names = []string{
+	"admission_policies_installed",
 	"client_certificate_expiration_timestamp_seconds", "clock_skew_seconds", "coder_request_duration_seconds",
 	"coder_requests_total", "deployment_ready", "operator_token_expiration_timestamp_seconds",
 	"revocations_abandoned_total",
@@ -94,6 +96,7 @@ func TestValues(t *testing.T) {
 	m.RevocationsAbandoned("coder", "a", -1) // a counter never goes back
 
 	want := map[string]float64{
+		"admission_policies_installed{}":                                                1,
 		"client_certificate_expiration_timestamp_seconds{deployment=a,namespace=coder}": 1.9e9,
 		"clock_skew_seconds{deployment=a,namespace=coder}":                              -1.5,
 		"clock_skew_seconds{deployment=b,namespace=coder}":                              -1.5,

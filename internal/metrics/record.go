@@ -56,6 +56,15 @@ func (m *Metrics) DeploymentReady(namespace, name string, ready bool) {
 	m.ready.WithLabelValues(namespace, name).Set(value)
 }
 
+// AdmissionPoliciesInstalled sets whether the admission policies are in force.
+func (m *Metrics) AdmissionPoliciesInstalled(installed bool) {
+	value := 0.0
+	if installed {
+		value = 1
+	}
+	m.policiesInstalled.Set(value)
+}
+
 // CertificateNotAfter sets the expiration time of a deployment's client certificate. Zero: it has
 // none.
 func (m *Metrics) CertificateNotAfter(namespace, name string, end time.Time) {

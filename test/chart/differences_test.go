@@ -17,6 +17,7 @@ const (
 	theDeployment = "Deployment " + defaultNamespace + "/coder-session-operator"
 	theRole       = "ClusterRole /coder-session-operator"
 	theWebhook    = "coder-session-operator-webhook"
+	thePolicies   = "coder-session-operator-admission-policies"
 )
 
 type byKey = map[string]map[string]any
@@ -48,20 +49,39 @@ var meant = []struct {
 	}},
 	{"the chart passes all values on, also those that are the manager's defaults", reduceArgs},
 	{"the rule for the webhook's caBundle is in the generated role: a chart may have Roles alone beside it",
-		func(config, chart byKey) bool {
-			rules := config[theRole]["rules"].([]any)
-			own, exists := chart["ClusterRole /"+theWebhook]
-			if !exists {
-				return false
+		func(config, chart byKey) bool { return moveRule(config, chart, theWebhook) }},
+	{"so is the rule for the admission policies",
+		func(config, chart byKey) bool { return moveRule(config, chart, thePolicies) }},
+	{"kustomize takes kinds that it does not know for those of namespaces; the API server ignores that",
+		func(config, _ byKey) bool {
+			found := 0
+			for _, key := range slices.Collect(maps.Keys(config)) {
+				if object := config[key]; strings.HasPrefix(key, "ValidatingAdmissionPolicy") {
+					delete(config, key)
+					delete(object["metadata"].(map[string]any), "namespace")
+					config[strings.Replace(key, defaultNamespace, "", 1)] = object
+					found++
+				}
 			}
-			ofWebhook := slices.IndexFunc(rules,
-				func(rule any) bool { return cmp.Equal(withSortedVerbs(own["rules"].([]any)[0]), withSortedVerbs(rule)) })
-			if ofWebhook < 0 {
-				return false
-			}
-			config[theRole]["rules"] = slices.Delete(rules, ofWebhook, ofWebhook+1)
-			return removeKey(chart, "ClusterRole /"+theWebhook) && removeKey(chart, "ClusterRoleBinding /"+theWebhook)
+			return found == 6
 		}},
+}
+
+// moveRule removes the only rule of a ClusterRole of the chart's from config's role, and the
+// ClusterRole with its binding.
+func moveRule(config, chart byKey, name string) bool {
+	own, exists := chart["ClusterRole /"+name]
+	if !exists {
+		return false
+	}
+	rules := config[theRole]["rules"].([]any)
+	at := slices.IndexFunc(rules,
+		func(rule any) bool { return cmp.Equal(withSortedVerbs(own["rules"].([]any)[0]), withSortedVerbs(rule)) })
+	if at < 0 {
+		return false
+	}
+	config[theRole]["rules"] = slices.Delete(rules, at, at+1)
+	return removeKey(chart, "ClusterRole /"+name) && removeKey(chart, "ClusterRoleBinding /"+name)
 }
 
 func removeKey[V any](from map[string]V, key string) bool {

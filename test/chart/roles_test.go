@@ -51,12 +51,17 @@ func TestRolesInNamespaces(t *testing.T) {
 	}
 }
 
+// ofOwnNames are resources whose rules are in roles of their own: they have the name of the release.
+var ofOwnNames = []string{
+	"mutatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
+}
+
 // ofNamespaces are the rules that have a meaning in a Role.
 func ofNamespaces(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
 	var left []rbacv1.PolicyRule
 	for _, rule := range rules {
 		rule.Resources = slices.DeleteFunc(slices.Clone(rule.Resources), func(name string) bool {
-			return name == "namespaces" || name == "mutatingwebhookconfigurations"
+			return name == "namespaces" || slices.Contains(ofOwnNames, name)
 		})
 		if len(rule.Resources) > 0 {
 			left = append(left, rule)

@@ -111,6 +111,7 @@ var valueSets = map[string]struct {
 	"defaults": {args: []string{
 		"--leader-elect", "--leader-election-namespace=$(POD_NAMESPACE)", "--metrics-bind-address=:8443",
 		"--metrics-secure=true",
+		"--admission-policies=" + fullName,
 		"--enable-webhooks", "--webhook-bind-address=:9443", "--webhook-name=" + fullName + "-webhook",
 		"--webhook-unknown-session=Refuse",
 	}},
@@ -143,6 +144,9 @@ var valueSets = map[string]struct {
 	"a CA by cert-manager":     {values: "{webhook: {certificates: CertManager}}"},
 	"policy for what goes in":  {values: "{networkPolicy: {enabled: true, egress: {enabled: false}}}"},
 	"policy with the defaults": {values: "{networkPolicy: {enabled: true}, oauthCallback: {enabled: true}}"},
+	"no restarts":              {values: "{rbac: {restart: false}}"},
+	"no admission policies":    {values: "{admissionPolicies: {enabled: false}}"},
+	"nothing for people":       {values: "{rbac: {aggregate: {view: [], edit: [], admin: []}}}"},
 	"full name": {
 		values: "{fullnameOverride: credentials}", args: []string{"--webhook-name=credentials-webhook"},
 	},
@@ -166,4 +170,4 @@ var valueSets = map[string]struct {
 
 // nothingClusterWide is for people who may only write in namespaces.
 const nothingClusterWide = "{watchNamespaces: [default], clusterId: prod0001, metrics: {secure: false}, " +
-	"crds: {install: false}, webhook: {enabled: false}}"
+	"crds: {install: false}, webhook: {enabled: false}, admissionPolicies: {enabled: false}}"

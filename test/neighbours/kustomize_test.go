@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/declared"
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
 )
 
@@ -68,61 +68,16 @@ func repositoryRoot(t *testing.T) string {
 	return root
 }
 
-// otherNames are the fields of specs that end in "name" and name no object of a kustomization.
-var otherNames = map[string]string{
-	"CoderDeployment spec/access/name":    "of a rule",
-	"CoderDeployment spec/headers/name":   "of an HTTP header",
-	"CoderDeployment spec/tls/serverName": "of a host",
-	"CoderSession spec/secret/name":       "of what the operator writes",
-	"CoderSession spec/workspace/name":    "of a workspace on the Coder server",
-}
-
 // Every field that can name an object is in the list for kustomize, and the list has no other one.
 func TestNoReferenceIsForgotten(t *testing.T) {
 	t.Parallel()
-	var want []string
-	for kind, spec := range map[string]any{
-		"CoderDeployment": v1alpha1.CoderDeploymentSpec{}, "CoderSession": v1alpha1.CoderSessionSpec{},
-	} {
-		for _, path := range namePaths(reflect.TypeOf(spec), "spec") {
-			key := kind + " " + path
-			if otherNames[key] == "" {
-				want = append(want, key)
-			}
-		}
-	}
-	slices.Sort(want)
+	want := declared.References()
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(readReferences(t)))); diff != "" {
 		t.Errorf("references (-in the API +in %s):\n%s", referenceFile, diff)
 	}
 	if len(want) < 9 {
 		t.Errorf("the API has the references %q only: this test has not found all", want)
 	}
-}
-
-// namePaths returns the fields of text below a type whose names end in "name", as kustomize writes
-// their paths.
-func namePaths(of reflect.Type, path string) []string {
-	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
-		of = of.Elem()
-	}
-	if of.Kind() != reflect.Struct {
-		return nil
-	}
-	var found []string
-	for i := range of.NumField() {
-		field := of.Field(i)
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		below := path
-		if name != "" {
-			below += "/" + name
-		}
-		if field.Type.Kind() == reflect.String && strings.HasSuffix(strings.ToLower(name), "name") {
-			found = append(found, below)
-		}
-		found = append(found, namePaths(field.Type, below)...)
-	}
-	return found
 }
 
 // generated are the names for which kustomize writes others.

@@ -26,6 +26,9 @@
 - {{ printf "--oauth-callback-url=%s" . | quote }}
 {{- end }}
 {{- end }}
+{{- if .Values.admissionPolicies.enabled }}
+- --admission-policies={{ include "operator.fullname" . }}
+{{- end }}
 {{- if .Values.webhook.enabled }}
 - --enable-webhooks
 - --webhook-bind-address=:{{ int64 .Values.webhook.bindPort }}

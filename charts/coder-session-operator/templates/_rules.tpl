@@ -1,12 +1,14 @@
 {{/*
 What the manager may do: the rules of config/rbac/role.yaml, each with the reasons of config/rbac/reasons.yaml. make
-manifests copies both. From a dict: root, and namespaced for a Role, which cannot give access to namespaces. The rule for
-the webhook's configuration is in webhook_role.yaml: it has the name of the release.
+manifests copies both. From a dict: root, and namespaced for a Role, which cannot give access to namespaces. The rules for
+the webhook's configuration and for the admission policies are in webhook_role.yaml and admission_policies.yaml: they have
+the name of the release.
 */}}
 {{- define "operator.rules" -}}
 {{- $reasons := .root.Files.Get "files/rbac/reasons.yaml" | fromYaml -}}
 {{- range $rule := (.root.Files.Get "files/rbac/role.yaml" | fromYaml).rules -}}
-{{- $resources := without $rule.resources "mutatingwebhookconfigurations" -}}
+{{- $resources := without $rule.resources "mutatingwebhookconfigurations" "validatingadmissionpolicies" "validatingadmissionpolicybindings" -}}
+{{- if and (has "apps" $rule.apiGroups) (not $.root.Values.rbac.restart) -}}{{- $resources = list -}}{{- end -}}
 {{- if $.namespaced -}}{{- $resources = without $resources "namespaces" -}}{{- end -}}
 {{- range $resources }}
 {{- $key := printf "%s.%s" . (first $rule.apiGroups) | trimSuffix "." -}}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policies_test
+
+import (
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const workload = `apiVersion: apps/v1
+kind: KIND
+metadata: {name: web, namespace: NS, labels: {app: web}}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}, annotations: {theirs: "1"}}
+    spec: {containers: [{name: web, image: web}]}
+`
+
+const workloadAnnotations = "the operator's account may set the operator's own annotations of a pod template, " +
+	"and no others"
+
+const accountSentence = "the operator's account may change the annotations of a pod template and nothing else " +
+	"of a workload"
+
+// B139: the operator's account can restart a workload, and not change what runs in it.
+func TestTheOperatorsAccountCannotChangeAPod(t *testing.T) {
+	w := newEnv(t)
+	operator := w.grantTo(w.operatorAccount(), w.rulesOf("role.yaml")...)
+	const nothingElse = accountSentence
+	const owners = "the operator's account may not change owners and finalizers of a workload"
+	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+		object := parse(t, w.fill(workload, kind))
+		w.create(object.DeepCopy())
+		restart := `spec: {template: {metadata: {annotations: {credentials.coder.com/restarted-at: "2030-01-02T03:04:05Z", ` +
+			`restart.credentials.coder.com/ci: abc}}}}`
+		w.expectAllowed(w.dryPatch(operator, object, restart))
+		for patch, sentence := range map[string]string{
+			"spec: {template: {spec: {containers: [{name: web, image: evil}]}}}":          nothingElse,
+			"spec: {template: {spec: {serviceAccountName: admin}}}":                       nothingElse,
+			"spec: {template: {spec: {hostNetwork: true}}}":                               nothingElse,
+			"spec: {minReadySeconds: 9}":                                                  nothingElse,
+			"spec: {revisionHistoryLimit: 0}":                                             nothingElse,
+			"spec: {template: {metadata: {labels: {app: web, evil: x}}}}":                 nothingElse,
+			"spec: {template: {metadata: {annotations: {theirs: null}}}}":                 workloadAnnotations,
+			"spec: {template: {metadata: {annotations: {theirs: other}}}}":                workloadAnnotations,
+			"spec: {template: {metadata: {annotations: {sidecar.example.com: inject}}}}":  workloadAnnotations,
+			"metadata: {finalizers: [evil.example.com/stays]}":                            owners,
+			"metadata: {ownerReferences: [{apiVersion: v1, kind: Pod, name: a, uid: b}]}": owners,
+		} {
+			w.expectRefused(w.dryPatch(operator, object, patch), sentence)
+		}
+		if kind != "DaemonSet" {
+			w.expectRefused(w.dryPatch(operator, object, "spec: {replicas: 0}"), nothingElse)
+		}
+	}
+	// Others are not meant.
+	w.expectAllowed(w.dryPatch(w.user(allOf("apps", "deployments")), parse(t, w.fill(workload, "Deployment")),
+		"spec: {replicas: 0}"))
+}
+
+// B139: the rights on Secrets are no way to the token of a service account, and not to the Secrets of
+// others.
+func TestTheOperatorsAccountAndSecrets(t *testing.T) {
+	w := newEnv(t)
+	operator := w.grantTo(w.operatorAccount(), w.rulesOf("role.yaml")...)
+	const opaque = "the operator's account may write Secrets of the type Opaque only"
+	const ofSessions = "the operator's account may create and delete the Secrets of sessions, and no others"
+	const ofSession = "labels: {credentials.coder.com/session: ci}"
+	try := func(lines string) error { return w.dryCreate(operator, w.secret(lines)) }
+	w.expectRefused(try(ofSession+", annotations: {kubernetes.io/service-account.name: admin}}\n"+
+		"type: kubernetes.io/service-account-token"), opaque)
+	w.expectRefused(try(ofSession+"}\ntype: helm.sh/release.v1"), opaque)
+	w.expectRefused(try("labels: {team: a}}"), ofSessions)
+	w.expectAllowed(try(ofSession + "}\ntype: Opaque"))
+	w.expectAllowed(try("labels: {credentials.coder.com/grant: ci}}"))
+
+	theirs := w.secret("labels: {team: a}}\nstringData: {token: a}")
+	w.create(theirs.DeepCopy())
+	w.expectRefused(operator.Delete(t.Context(), theirs.DeepCopy(), client.DryRunAll), ofSessions)
+	// The renewal of the operator's own token.
+	renewed := theirs.DeepCopy()
+	w.must(w.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(theirs), renewed))
+	w.must(unstructured.SetNestedField(renewed.Object, "Yg==", "data", "token"))
+	w.expectAllowed(operator.Update(t.Context(), renewed, client.DryRunAll))
+	token := w.secret("annotations: {kubernetes.io/service-account.name: default}}\n" +
+		"type: kubernetes.io/service-account-token")
+	token.SetName("account")
+	w.create(token.DeepCopy())
+	w.must(w.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(token), token))
+	token.SetAnnotations(map[string]string{"kubernetes.io/service-account.name": "admin"})
+	w.expectRefused(operator.Update(t.Context(), token, client.DryRunAll), opaque)
+
+	own := w.secret(ofSession + "}")
+	own.SetName("own")
+	w.create(own.DeepCopy())
+	w.expectAllowed(operator.Delete(t.Context(), own.DeepCopy(), client.DryRunAll))
+}
+
+// B139: what people ask for is theirs.
+func TestTheOperatorsAccountCannotAskForCredentials(t *testing.T) {
+	w := newEnv(t)
+	operator := w.grantTo(w.operatorAccount(), append([]rbacv1.PolicyRule{allOf(ownGroup, "codersessions")},
+		w.rulesOf("role.yaml")...)...)
+	const sentence = "the operator's account may change the finalizers of CoderDeployments and CoderSessions, and not " +
+		"what they ask for"
+	w.create(w.session("ci", minted), w.deployment("prod"))
+	w.expectRefused(w.dryCreate(operator, w.session("more", minted)), sentence)
+	for _, patch := range []string{
+		"spec: {paused: true}", "spec: {auth: {mint: {user: admin}}}", "metadata: {labels: {shard: b}}",
+		"metadata: {annotations: {credentials.coder.com/renew-requested-at: now}}",
+	} {
+		w.expectRefused(w.dryPatch(operator, w.session("ci"), patch), sentence)
+	}
+	w.expectRefused(w.dryPatch(operator, w.deployment("prod"), "spec: {url: https://evil.example.com}"), sentence)
+	w.expectAllowed(w.dryPatch(operator, w.session("ci"), "metadata: {finalizers: [credentials.coder.com/session]}"))
+	w.expectAllowed(w.dryPatch(operator, w.deployment("prod"),
+		"metadata: {finalizers: [credentials.coder.com/deployment]}"))
+}
