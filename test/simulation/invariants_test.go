@@ -280,7 +280,7 @@ func (w *simWorld) settledTokens(published map[string]string) {
 		for id, key := range c.live() {
 			home := claimed[strings.Split(key.Name, "-")[2]]
 			// It is revoked with the first list after the grace period. Its server's clock was set back.
-		young := c.server.Now().Sub(key.CreatedAt) < simOrphanGrace+deployment.DefaultInterval+simSlack
+			young := c.server.Now().Sub(key.CreatedAt) < simOrphanGrace+deployment.DefaultInterval+simSlack
 			if published[id] != "" || !used[c] || home != nil && home != c || home == nil && young || w.seemsReverted(c, key) {
 				continue
 			}
