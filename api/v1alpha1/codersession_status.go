@@ -89,6 +89,10 @@ type SessionUser struct {
 	// in (Coder 2.32 and newer). Absent: it is none, or the server does not say.
 	// +optional
 	ServiceAccount bool `json:"serviceAccount,omitempty"`
+	// Consented is true if the user has consented to auth.oauth: without auth.oauth.user, no other user
+	// may consent from then on. Absent: the user did not consent.
+	// +optional
+	Consented bool `json:"consented,omitempty"`
 	// DeploymentID is status.deploymentID of the CoderDeployment of whose server the user is. Absent:
 	// not known.
 	// +kubebuilder:validation:MaxLength=256

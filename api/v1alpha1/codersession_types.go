@@ -165,6 +165,14 @@ type SuppliedTokenAuth struct {
 
 // OAuthAuth says what a person is asked to consent to.
 type OAuthAuth struct {
+	// User is the username of the person who has to consent, such as ada. The consent of another user is
+	// refused and revoked. The server has to say who has consented, for which servers since 2.38 need
+	// user:read among the scopes. Absent: the first user who consents. Their id is noted then, and the
+	// consent of another user is refused later; to change it, write the user here.
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9]+(-[a-zA-Z0-9]+)*$')",message="write a Coder username: up to 32 letters and digits, in groups joined by single hyphens (no e-mail address)"
+	// +optional
+	User string `json:"user,omitempty"`
 	// Scopes that are asked for, such as coder:workspaces.access: at most 64. With user:read
 	// among them, the operator learns who has consented. Servers before 2.38 ignore scopes. Absent or
 	// empty: oauth.scopes of the CoderDeployment, else all that the client may have.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/internal/callback"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 )
 
@@ -25,7 +26,9 @@ func (o *options) redirectURIs() []string {
 }
 
 // addCallback serves the OAuth callback on every replica, leader or not (B72).
-func addCallback(mgr ctrl.Manager, o *options, pool *connection.Pool, direct client.Client) error {
+func addCallback(
+	mgr ctrl.Manager, o *options, pool *connection.Pool, direct client.Client, key fingerprint.Key,
+) error {
 	if o.callbackAddress == "" {
 		return nil
 	}
@@ -37,6 +40,7 @@ func addCallback(mgr ctrl.Manager, o *options, pool *connection.Pool, direct cli
 		Objects: mgr.GetClient(),
 		Grants:  grant.NewStore(direct, mgr.GetClient()),
 		Pool:    pool,
+		Key:     key,
 		Paths:   o.callbackPaths(),
 		Clock:   clock.RealClock{},
 	})

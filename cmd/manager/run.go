@@ -163,7 +163,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 	if err != nil {
 		return err
 	}
-	return addCallback(mgr, o, pool, direct)
+	return addCallback(mgr, o, pool, direct, key)
 }
 
 // systemRoots returns the root certificates of the system. If there are none, these are the

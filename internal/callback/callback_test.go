@@ -98,14 +98,14 @@ func TestNothingChanges(t *testing.T) { // B62, B25, B15
 		want   outcome
 	}{
 		"another random part": {func(_ *callbackEnv, l string) string {
-			return withParameters(l, "state", grant.Parameter(sessionKey, "guessed"))
+			return withParameters(l, "state", stateOf(sessionKey, "guessed"))
 		}, unknown},
 		"a state cut short": {func(w *callbackEnv, l string) string {
 			s := w.readDocument().Attempt.State
 			return withParameters(l, "state", s[:len(s)-1])
 		}, unknown},
 		"another session": {func(_ *callbackEnv, l string) string {
-			return withParameters(l, "state", grant.Parameter(types.NamespacedName{Namespace: "builds", Name: "cd"}, "x"))
+			return withParameters(l, "state", stateOf(types.NamespacedName{Namespace: "builds", Name: "cd"}, "x"))
 		}, unknown},
 		"an unknown state": {func(_ *callbackEnv, l string) string { return withParameters(l, "state", "xyz") }, unknown},
 		"a replaced link":  {func(w *callbackEnv, _ string) string { w.createAttempt(nil); return "" }, unknown},

@@ -26,17 +26,17 @@ type attemptHandler struct {
 // handleCallback handles a callback request that was parsed.
 func (h *Handler) handleCallback(ctx context.Context, a callbackRequest) outcome {
 	ctx = log.IntoContext(ctx, log.FromContext(ctx).WithValues("session", a.session))
+	// The next steps read from the API server.
+	if !h.limits.allow(a.session, a.source, h.clock.Now()) {
+		return busy
+	}
 	v := &attemptHandler{Handler: h, callbackRequest: a, object: &v1alpha1.CoderSession{}}
 	if err := h.objects.Get(ctx, a.session, v.object); err != nil {
 		if apierrors.IsNotFound(err) {
-			return unknown // do not reveal which sessions exist
+			return unknown // it was deleted since
 		}
 		log.FromContext(ctx).Error(err, "cannot look at the session of an OAuth callback")
 		return unavailable
-	}
-	// The next step reads from the API server directly.
-	if !h.limit.AllowN(h.clock.Now(), 1) {
-		return busy
 	}
 	// From here on the work is finished even if the browser disconnects or the process is stopping.
 	ctx = context.WithoutCancel(ctx)
@@ -66,11 +66,22 @@ func (v *attemptHandler) completeAttempt(ctx context.Context) outcome {
 // checkAttempt returns an outcomeError if the request does not complete the attempt in the document
 // (B62).
 func (v *attemptHandler) checkAttempt(s *grant.State, now time.Time) error {
-	switch a := s.Attempt; {
-	case s.Replaced != "" && equalStates(s.Replaced, v.state):
+	a := s.Attempt
+	if s.Replaced != "" && equalStates(s.Replaced, v.state) {
 		return outcomeError(expired)
-	case a == nil || s.Client == nil || !equalStates(a.State, v.state):
+	}
+	if a == nil || s.Client == nil || !equalStates(a.State, v.state) {
 		return outcomeError(unknown)
+	}
+	if v.issuer != "" && v.issuer != a.Issuer {
+		return outcomeError(unknown) // another server's answer (RFC 9207, section 2.4)
+	}
+	return v.checkSession(a, now)
+}
+
+// checkSession returns an outcomeError if the session's own attempt cannot be completed.
+func (v *attemptHandler) checkSession(a *grant.Attempt, now time.Time) error {
+	switch {
 	case !v.object.DeletionTimestamp.IsZero() || v.object.Spec.Auth.Method() != v1alpha1.AuthOAuth:
 		return outcomeError(gone)
 	case !a.SpentAt.IsZero():

@@ -6,11 +6,11 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 )
 
@@ -22,6 +22,8 @@ type Options struct {
 	Grants *grant.Store
 	// Pool has the connections to deployments. This process may not have used them before.
 	Pool *connection.Pool
+	// Key tells states that the operator has made. It is the one that the controllers have.
+	Key fingerprint.Key
 	// Paths are served in addition to [grant.CallbackPath]: the path of the public callback URL.
 	Paths []string
 	// Clock is the operator's.
@@ -40,23 +42,16 @@ type Handler struct {
 	pool         *connection.Pool
 	paths        map[string]bool
 	clock        clock.PassiveClock
-	limit        *rate.Limiter
+	key          fingerprint.Key
+	limits       limits
 	storeTimeout time.Duration
 }
-
-// The rate limit of each process, for all browsers together: every callback of an existing session
-// causes requests to the API server. People consent one at a time, so this is ample.
-const (
-	perSecond = 5
-	burst     = 20
-)
 
 // New returns a Handler.
 func New(o Options) *Handler {
 	h := &Handler{
 		objects: o.Objects, grants: o.Grants, pool: o.Pool, clock: o.Clock,
-		paths: map[string]bool{grant.CallbackPath: true}, limit: rate.NewLimiter(perSecond, burst),
-		storeTimeout: storeTimeout,
+		key: o.Key, paths: map[string]bool{grant.CallbackPath: true}, storeTimeout: storeTimeout,
 	}
 	for _, path := range o.Paths {
 		h.paths[path] = true
@@ -73,7 +68,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", http.MethodGet)
 		writePage(w, wrongMethod, sessionRef{})
 	default:
-		a, wrong := parseRequest(r)
+		a, wrong := h.parseRequest(r)
 		if wrong == "" {
 			wrong = h.handleCallback(r.Context(), a)
 		}

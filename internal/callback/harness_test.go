@@ -126,8 +126,7 @@ func newCallbackEnv(t *testing.T, profile coderd.Profile) *callbackEnv {
 // startReplica starts another replica, which shares only the cluster with the others.
 func (w *callbackEnv) startReplica() *Handler {
 	w.Helper()
-	key, err := fingerprint.NewKey([]byte("a key for tests, of 32 and more bytes"))
-	w.requireNoError(nil, err)
+	key := testKey()
 	roots := func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }
 	pool := connection.NewPool(connection.Options{
 		Resolver: authconfig.NewResolver(w.api, w.api, key, roots),
@@ -140,7 +139,21 @@ func (w *callbackEnv) startReplica() *Handler {
 		Observe: func(types.NamespacedName, coder.Call) {}, Retried: func(types.NamespacedName) {},
 	})
 	return New(Options{Objects: w.api, Grants: w.grants, Pool: pool, Paths: []string{"/sessions/callback"},
-		Clock: w.clock})
+		Clock: w.clock, Key: key})
+}
+
+// testKey is the key of all replicas.
+func testKey() fingerprint.Key {
+	key, err := fingerprint.NewKey([]byte("a key for tests, of 32 and more bytes"))
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// stateOf is a state that the operator has made for a session.
+func stateOf(session types.NamespacedName, random string) string {
+	return grant.Parameter(testKey(), session, random)
 }
 
 // registerClient registers the session as a client of the server, and stores the first attempt.
@@ -168,7 +181,7 @@ func (w *callbackEnv) createAttempt(change func(*grant.Attempt)) string {
 	w.Helper()
 	a, err := oauth.NewAttempt(rand.Reader, publicURL, []string{"coder:workspaces.access"})
 	w.requireNoError(nil, err)
-	a.State = grant.Parameter(sessionKey, a.State)
+	a.State = stateOf(sessionKey, a.State)
 	next := &grant.Attempt{Attempt: a, ExpiresAt: w.clock.Now().Add(grant.AttemptLifetime)}
 	if change != nil {
 		change(next)

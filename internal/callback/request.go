@@ -17,7 +17,7 @@ import (
 
 // callbackRequest has the parameters of a callback request.
 type callbackRequest struct {
-	// session is the one that the state parameter names. It is not authenticated yet.
+	// session is the one that the state parameter names. The operator has made the parameter.
 	session types.NamespacedName
 	// state is the whole parameter.
 	state string
@@ -28,10 +28,16 @@ type callbackRequest struct {
 	// redirectURI is the loopback URI that the browser used; empty: the redirect URI of the
 	// attempt.
 	redirectURI string
+	// issuer is who the server says that it is (RFC 9207); empty: it does not say.
+	issuer string
+	// source is the address that the request came from.
+	source string
 }
 
-// parseRequest parses the request. A request that can be handled has an empty outcome.
-func parseRequest(r *http.Request) (callbackRequest, outcome) {
+// parseRequest parses the request. A request that can be handled has an empty outcome. What is wrong
+// with a state that the operator has not made is the same whether its session exists or not: nothing is
+// looked up for it (B141).
+func (h *Handler) parseRequest(r *http.Request) (callbackRequest, outcome) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return callbackRequest{}, incomplete
@@ -40,11 +46,16 @@ func parseRequest(r *http.Request) (callbackRequest, outcome) {
 	if !ok {
 		return callbackRequest{}, incomplete
 	}
-	session, ok := grant.SessionOf(state)
+	session, ok := grant.SessionOf(h.key, state)
 	if !ok {
 		return callbackRequest{}, unknown
 	}
-	a := callbackRequest{session: session, state: state, redirectURI: loopbackURI(r)}
+	a := callbackRequest{session: session, state: state, redirectURI: loopbackURI(r), source: sourceOf(r)}
+	if query.Has("iss") {
+		if a.issuer, ok = singleParameter(query, "iss"); !ok {
+			return a, incomplete
+		}
+	}
 	if refusal, ok := singleParameter(query, "error"); ok {
 		a.refused = oauth.Refused(refusal, query.Get("error_description"))
 		return a, ""

@@ -39,6 +39,7 @@ type attemptDocument struct {
 	RedirectURI string    `json:"redirectURI"`
 	State       string    `json:"state"`
 	Verifier    string    `json:"verifier"`
+	Issuer      string    `json:"issuer,omitempty"`
 	Scopes      []string  `json:"scopes,omitempty"`
 	URL         string    `json:"url"`
 	ExpiresAt   time.Time `json:"expiresAt"`
@@ -78,8 +79,8 @@ func encodeState(s State) ([]byte, error) {
 	}
 	if a := s.Attempt; a != nil {
 		d.Attempt = &attemptDocument{
-			RedirectURI: a.RedirectURI, State: a.State, Verifier: a.Verifier.Reveal(), Scopes: a.Scopes, URL: a.URL,
-			ExpiresAt: a.ExpiresAt, SpentAt: a.SpentAt,
+			RedirectURI: a.RedirectURI, State: a.State, Verifier: a.Verifier.Reveal(), Issuer: a.Issuer,
+			Scopes: a.Scopes, URL: a.URL, ExpiresAt: a.ExpiresAt, SpentAt: a.SpentAt,
 		}
 	}
 	if g := s.Grant; g != nil {
@@ -117,7 +118,8 @@ func decodeState(text []byte) (State, error) {
 			return State{}, errUnreadable
 		}
 		s.Attempt = &Attempt{URL: a.URL, ExpiresAt: a.ExpiresAt, SpentAt: a.SpentAt, Attempt: oauth.Attempt{
-			RedirectURI: a.RedirectURI, State: a.State, Verifier: redact.New(a.Verifier), Scopes: a.Scopes,
+			RedirectURI: a.RedirectURI, State: a.State, Verifier: redact.New(a.Verifier), Issuer: a.Issuer,
+			Scopes: a.Scopes,
 		}}
 	}
 	if g := d.Grant; g != nil {

@@ -9,7 +9,30 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 )
+
+func testKey() fingerprint.Key {
+	key, err := fingerprint.NewKey([]byte("a key for tests, of 32 and more bytes"))
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+// B141: none but an operator with the key makes a parameter for a session.
+func TestParametersOfAnotherKey(t *testing.T) {
+	t.Parallel()
+	other, err := fingerprint.NewKey([]byte("another key for tests, of 32 bytes"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := types.NamespacedName{Namespace: "builds", Name: "ci"}
+	if got, ok := SessionOf(testKey(), Parameter(other, session, "random")); ok {
+		t.Errorf("got %s", got)
+	}
+}
 
 func TestParametersNameTheirSession(t *testing.T) { // B62
 	t.Parallel()
@@ -18,11 +41,11 @@ func TestParametersNameTheirSession(t *testing.T) { // B62
 		{Namespace: strings.Repeat("n", 63), Name: strings.Repeat("s", 253)},
 		{Namespace: "0-9", Name: "a.b-c.d"},
 	} {
-		parameter := Parameter(session, strings.Repeat("r", 43))
-		if got, ok := SessionOf(parameter); !ok || got != session {
+		parameter := Parameter(testKey(), session, strings.Repeat("r", 43))
+		if got, ok := SessionOf(testKey(), parameter); !ok || got != session {
 			t.Errorf("got %s, %v", got, ok)
 		}
-		if !strings.HasSuffix(parameter, "."+strings.Repeat("r", 43)) || strings.ContainsAny(parameter, "+/= &%?#") {
+		if !strings.Contains(parameter, "."+strings.Repeat("r", 43)+".") || strings.ContainsAny(parameter, "+/= &%?#") {
 			t.Errorf("%s is not fit for a query", parameter)
 		}
 	}
@@ -30,13 +53,18 @@ func TestParametersNameTheirSession(t *testing.T) { // B62
 
 func TestForeignParameters(t *testing.T) { // B62
 	t.Parallel()
-	of := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) + ".random" }
+	signed := func(body string) string { return body + "." + tagOf(testKey(), body) }
+	of := func(text string) string {
+		return signed(base64.RawURLEncoding.EncodeToString([]byte(text)) + ".random")
+	}
 	for name, parameter := range map[string]string{
 		"nothing":                 "",
-		"no random part":          strings.TrimSuffix(of("builds/ci"), ".random"),
-		"not base64":              "%%%.random",
-		"padded base64":           "YnVpbGRzL2M=.random",
-		"no session":              ".random",
+		"no tag":                  "YnVpbGRzL2Np.random",
+		"an empty tag":            "YnVpbGRzL2Np.random.",
+		"the tag of another part": "YnVpbGRzL2Np.random." + tagOf(testKey(), "YnVpbGRzL2Nk.random"),
+		"not base64":              signed("%%%.random"),
+		"padded base64":           signed("YnVpbGRzL2M=.random"),
+		"no session":              signed(".random"),
 		"no name":                 of("builds/"),
 		"no namespace":            of("/ci"),
 		"one name":                of("ci"),
@@ -48,7 +76,7 @@ func TestForeignParameters(t *testing.T) { // B62
 		"not text":                of("builds/\xff"),
 		"far too long":            of("builds/ci") + strings.Repeat("r", maxParameter),
 	} {
-		if got, ok := SessionOf(parameter); ok || got != (types.NamespacedName{}) {
+		if got, ok := SessionOf(testKey(), parameter); ok || got != (types.NamespacedName{}) {
 			t.Errorf("%s: got %s", name, got)
 		}
 	}
@@ -56,11 +84,11 @@ func TestForeignParameters(t *testing.T) { // B62
 
 // For any input from a browser: the returned names are valid object names.
 func FuzzSessionOf(f *testing.F) {
-	f.Add(Parameter(types.NamespacedName{Namespace: "builds", Name: "ci"}, "random"))
+	f.Add(Parameter(testKey(), types.NamespacedName{Namespace: "builds", Name: "ci"}, "random"))
 	f.Add("YnVpbGRzL2Np.")
 	f.Add(".....")
 	f.Fuzz(func(t *testing.T, parameter string) {
-		session, ok := SessionOf(parameter)
+		session, ok := SessionOf(testKey(), parameter)
 		if !ok {
 			if session != (types.NamespacedName{}) {
 				t.Errorf("got %s", session)
@@ -70,7 +98,7 @@ func FuzzSessionOf(f *testing.F) {
 		if len(validation.IsDNS1123Label(session.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(session.Name)) > 0 {
 			t.Errorf("got %s", session)
 		}
-		if again, ok := SessionOf(Parameter(session, "x")); !ok || again != session {
+		if again, ok := SessionOf(testKey(), Parameter(testKey(), session, "x")); !ok || again != session {
 			t.Errorf("%s becomes %s", session, again)
 		}
 	})

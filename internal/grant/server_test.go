@@ -82,7 +82,8 @@ func completeState() State {
 		Replaced: "before",
 		Attempt: &Attempt{
 			Attempt: oauth.Attempt{
-				RedirectURI: "https://a.test/x", State: "state", Verifier: redact.New(mark + "verifier"), Scopes: []string{"a:b"},
+				RedirectURI: "https://a.test/x", State: "state", Issuer: "https://a.test",
+				Verifier: redact.New(mark + "verifier"), Scopes: []string{"a:b"},
 			},
 			URL: "https://coder.example.test/oauth2/authorize?state=state", ExpiresAt: now.Add(AttemptLifetime), SpentAt: now,
 		},

@@ -26,6 +26,8 @@ type Attempt struct {
 	State string
 	// Verifier proves that the code is redeemed by the party that requested it (PKCE, RFC 7636).
 	Verifier redact.Secret
+	// Issuer identifies the provider that is asked.
+	Issuer string
 	// Scopes that are requested. None: the server chooses (contract C.6).
 	Scopes []string
 }

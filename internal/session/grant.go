@@ -15,7 +15,8 @@ type Grant struct {
 	Unstored bool
 	// Registered is true if the server knows the session as a client, with the current settings.
 	Registered bool
-	// Shared names another session of the same user that uses the same static client; empty: none.
+	// Shared says which other session of the same user uses the same static client, as far as the
+	// session's author may know of it; empty: none.
 	Shared string
 
 	// URL is what a person has to open to consent. Empty: there is none for the current request.
@@ -75,4 +76,6 @@ const (
 	endedScopes  = "InvalidScope"
 	endedShared  = "ClientShared"
 	endedExpired = "Expired"
+	// endedOtherUser is a consent of a user whom the session is not for.
+	endedOtherUser = "OtherUser"
 )

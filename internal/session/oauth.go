@@ -101,12 +101,16 @@ func decideHeldGrant(o Observation) Plan {
 // publishGrant completes the plan for an access token that is not due.
 func publishGrant(o Observation, p Plan) Plan {
 	g := o.Grant
+	p.User = o.pinConsentedUser(p.User)
+	problem := o.consentProblem()
 	switch {
+	case problem != "" && (p.Action == Publish || p.isActive()):
+		return Plan{Action: EndGrant, GrantEndReason: GrantEndReason{endedOtherUser, problem}}
 	case p.Action == Nothing && o.isGrantRefused():
 		return Plan{Action: RefreshGrant}
 	case p.Action == Publish && g.Shared != "":
 		return Plan{Action: EndGrant, GrantEndReason: GrantEndReason{endedShared, fmt.Sprintf(
-			"session %s has the only grant that Coder allows for this user and OAuth client: consent as another user, "+
+			"%s has the only grant that Coder allows for this user and OAuth client: consent as another user, "+
 				"delete one of the sessions, or remove oauth.clientSecretName from the CoderDeployment", g.Shared)}}
 	case p.Action != Nothing:
 	case g.Refreshable:

@@ -39,6 +39,7 @@ func (w *crashEnv) newReplica() http.Handler {
 		Objects: w.Client,
 		Grants:  grant.NewStore(w.Client, w.Client),
 		Clock:   w.clock,
+		Key:     key,
 		Pool: connection.NewPool(connection.Options{
 			Resolver: authconfig.NewResolver(w.Client, w.Client, key, inprocess.NoRoots),
 			Deployment: func(ctx context.Context, key types.NamespacedName) (*v1alpha1.CoderDeployment, error) {

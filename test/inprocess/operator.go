@@ -111,7 +111,7 @@ func Start(o Options) (*Operator, error) {
 	if operator.callbacks != nil {
 		operator.callbacks.Config.Handler = callback.New(callback.Options{
 			Objects: mgr.GetClient(), Grants: grant.NewStore(mgr.GetAPIReader(), mgr.GetClient()),
-			Pool: pool, Clock: clock.RealClock{},
+			Pool: pool, Clock: clock.RealClock{}, Key: options.Key,
 		})
 		operator.callbacks.Start()
 	}

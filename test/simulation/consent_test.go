@@ -121,7 +121,7 @@ func (w *simWorld) callBack(location string) {
 	replica := simReplica{w: w}
 	handler := callback.New(callback.Options{
 		Objects: simClient{p: w.operator}, Grants: grant.NewStore(replica, replica), Pool: w.operator.parts.Pool,
-		Clock: operatorClock{w.clock, w},
+		Clock: operatorClock{w.clock, w}, Key: w.key,
 	})
 	answer := httptest.NewRecorder()
 	w.depth++

@@ -54,6 +54,8 @@ type World struct {
 	Controllers controllers.Controllers
 	Registry    *prometheus.Registry
 	Events      *events.FakeRecorder
+	// FingerprintKey is the operator's.
+	FingerprintKey fingerprint.Key
 
 	hooks hooks
 	uids  int
@@ -116,13 +118,15 @@ func (w *World) Restart() {
 	}
 	ctx, cancel := testenv.NewContext()
 	w.T.Cleanup(cancel)
-	hmac, err := fingerprint.NewKey([]byte(key))
+	var err error
+	w.FingerprintKey, err = fingerprint.NewKey([]byte(key))
 	w.Must(err)
 	operators := w.wrapClient()
 	access := controllers.APIAccess{Client: operators, APIReader: operators, Recorder: w.Events}
 	w.Registry = prometheus.NewRegistry()
 	w.Controllers = controllers.New(ctx, access, controllers.Options{
-		Key: hmac, Cluster: inprocess.Cluster, Clock: w.Clock, Jitter: func(time.Duration) time.Duration { return 0 },
+		Key: w.FingerprintKey, Cluster: inprocess.Cluster, Clock: w.Clock,
+		Jitter:  func(time.Duration) time.Duration { return 0 },
 		Metrics: metrics.New(w.Registry), Roots: inprocess.NoRoots, UserAgent: "test", RevocationTimeout: time.Minute,
 		OrphanGrace: time.Hour, MaxConcurrent: 1, RedirectURIs: grant.RedirectURIs(Callback), Random: rand.Reader,
 		Instance: "stepped", NewStreams: w.newStreams,

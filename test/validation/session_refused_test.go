@@ -38,6 +38,9 @@ func TestRefusedAuth(t *testing.T) {
 		"a long name": {
 			newManifest("CoderSession", strings.Repeat("a", 64), mint), "write a name of at most 63 characters",
 		},
+		"a consent of an address": {
+			session(ref + "auth: {oauth: {user: ada@example.com}}"), "no e-mail address",
+		},
 		"a grant of all": {session(ref + "auth: {oauth: {scopes: [all]}}"), "the alias all is written coder:all"},
 	})
 }

@@ -131,7 +131,7 @@ func (m *Method) requireUnpublished(ctx context.Context, s *base.Scope, token co
 	}
 	for i := range others {
 		if status := others[i].Status.Token; others[i].UID != s.Session.UID && status != nil && status.ID == token.ID {
-			return published(fmt.Sprintf("the token is session %s/%s's", others[i].Namespace, others[i].Name))
+			return published("the token is that of another session")
 		}
 	}
 	return nil

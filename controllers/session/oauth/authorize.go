@@ -105,7 +105,8 @@ func (m *Method) startAuthorization(
 	if err != nil {
 		return err
 	}
-	attempt.State = grant.Parameter(client.ObjectKeyFromObject(s.Session), attempt.State)
+	attempt.Issuer = md.Issuer
+	attempt.State = grant.Parameter(m.tools.Key, client.ObjectKeyFromObject(s.Session), attempt.State)
 	return m.changeGrant(ctx, s, func(state *grant.State) error {
 		if state.Client == nil || state.Grant != nil {
 			return base.Outdated("its grant has changed")

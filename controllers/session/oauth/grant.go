@@ -152,6 +152,9 @@ func (m *Method) viewAttempt(s *base.Scope, a *grant.Attempt, g *session.Grant) 
 	if a.SpentAt.IsZero() && len(m.redirectURIs) > 0 && a.RedirectURI != m.redirectURI(s) {
 		return
 	}
+	if _, ours := grant.SessionOf(m.tools.Key, a.State); a.SpentAt.IsZero() && !ours {
+		return // the key was replaced, so that the callback would be refused
+	}
 	now := m.tools.Clock.Now()
 	asked := memoryOf(s).asked.notAfter(now, a.ExpiresAt.Add(-grant.AttemptLifetime))
 	g.URL, g.URLEnds = a.URL, asked.Add(grant.AttemptLifetime)
@@ -229,7 +232,7 @@ func (m *Method) wantedScopes(s *base.Scope) []string {
 	return base.ToStrings(deployment.OAuthScopes(s.Deployment, s.Session))
 }
 
-// sharingSession returns the name of another session that holds a grant of the same user
+// sharingSession describes another session that holds a grant of the same user
 // with the same static client. The server keeps only one grant for both (contract G.17).
 func (m *Method) sharingSession(ctx context.Context, s *base.Scope) (string, error) {
 	state, check := memoryOf(s).grant.state, s.Memory.Check
@@ -245,7 +248,10 @@ func (m *Method) sharingSession(ctx context.Context, s *base.Scope) (string, err
 		other := &others[i]
 		if other.UID != s.Session.UID && other.DeploymentKey() == s.Session.DeploymentKey() &&
 			other.Spec.Auth.OAuth != nil && other.Status.Token != nil {
-			return other.Namespace + "/" + other.Name, nil
+			if other.Namespace != s.Session.Namespace {
+				return "a session of another namespace", nil // its author may not know of that one
+			}
+			return "session " + other.Name, nil
 		}
 	}
 	return "", nil

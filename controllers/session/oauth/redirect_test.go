@@ -66,6 +66,7 @@ func consent(w *stepped.World, authorizationURL string) {
 	page := httptest.NewRecorder()
 	callback.New(callback.Options{
 		Objects: w.API, Grants: grant.NewStore(w.API, w.API), Clock: w.Clock, Pool: w.Controllers.Pool,
+		Key: w.FingerprintKey,
 	}).ServeHTTP(page, httptest.NewRequest(http.MethodGet, location, nil))
 	if page.Code != http.StatusOK {
 		w.T.Fatalf("the callback says %d: %s", page.Code, page.Body)
@@ -151,6 +152,7 @@ func TestALoginThatEndsDuringTheExchange(t *testing.T) {
 		page := httptest.NewRecorder()
 		callback.New(callback.Options{
 			Objects: w.API, Grants: grant.NewStore(w.API, w.API), Clock: w.Clock, Pool: w.Controllers.Pool,
+			Key: w.FingerprintKey,
 		}).ServeHTTP(page, httptest.NewRequest(http.MethodGet, location, nil))
 		done <- page.Code
 	}()

@@ -43,6 +43,7 @@ func newGranted(t *testing.T, store stepped.Hook) *stepped.World {
 	page := httptest.NewRecorder()
 	callback.New(callback.Options{
 		Objects: w.API, Grants: grant.NewStore(w.API, w.API), Clock: w.Clock, Pool: w.Controllers.Pool,
+		Key: w.FingerprintKey,
 	}).ServeHTTP(page, httptest.NewRequest(http.MethodGet, location, nil))
 	if page.Code != http.StatusOK {
 		t.Fatalf("the callback says %d: %s", page.Code, page.Body)
