@@ -15,6 +15,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/deployment"
+	"github.com/coder-session-operator/coder-session-operator/controllers/fairqueue"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/controllers/retention"
@@ -66,8 +67,9 @@ type Options struct {
 	// OrphanGrace is the minimum age at which a token that belongs to no session is
 	// revoked. Zero revokes it as soon as it is found.
 	OrphanGrace time.Duration
-	// MaxConcurrent is the maximum number of deployments, and of sessions of one
-	// deployment, that are reconciled at the same time.
+	// MaxConcurrent is the maximum number of deployments of a namespace, and of its sessions of one
+	// deployment, that are reconciled at the same time. Those that wait for a server that does not
+	// answer are not counted.
 	MaxConcurrent int
 	// RedirectURIs are the URLs of the OAuth callback; authorization requests use the first
 	// one. If empty, no callback is served and no session can obtain a grant.
@@ -108,11 +110,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 	for _, controller := range []reconcile.Controller{
 		{
 			Name: "coderdeployment", Reconciler: c.Deployments, Queue: c.DeploymentQueue,
-			Watches: c.Deployments.Watches(), Workers: o.MaxConcurrent,
+			Watches: c.Deployments.Watches(), Workers: fairqueue.Passes(deploymentWorkers(o.MaxConcurrent)),
 		},
 		{
 			Name: "codersession", Reconciler: c.Sessions, Queue: c.SessionQueue,
-			Watches: c.Sessions.Watches(), Workers: sessionWorkers(o.MaxConcurrent),
+			Watches: c.Sessions.Watches(), Workers: fairqueue.Passes(sessionWorkers(o.MaxConcurrent)),
 		},
 	} {
 		if err := controller.AddTo(mgr); err != nil {
@@ -122,9 +124,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 	return c.Pool, nil
 }
 
-// sessionWorkers returns the number of workers of the session controller. A single deployment gets
+// deploymentWorkers returns the number of workers of the deployment controller. A single namespace gets
 // half of them, see package fairqueue.
-func sessionWorkers(concurrent int) int { return 2 * concurrent }
+func deploymentWorkers(concurrent int) int { return 2 * concurrent }
+
+// sessionWorkers returns the number of workers of the session controller. The sessions of a single
+// deployment in a single namespace get a third of them.
+func sessionWorkers(concurrent int) int { return 3 * concurrent }
 
 // APIAccess groups the clients of the API server.
 type APIAccess struct {
@@ -156,7 +162,8 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	decisions := retention.New()
 	streams := newStreams(ctx, o, sessions)
 	writer := status.NewWriter(a.Client, a.Recorder, o.Clock)
-	pool := newPool(a, o, settings.Settling)
+	servers := newServers(o)
+	pool := newPool(a, o, settings.Settling, servers)
 	tools := &session.Tools{
 		Client: a.Client, APIReader: a.APIReader, Key: o.Key,
 		Secrets: secret.NewStore(a.APIReader, a.Client, o.Key, FieldOwner),
@@ -169,13 +176,27 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 			Metrics: o.Metrics, Names: names, Clock: o.Clock, Jitter: o.Jitter, Sessions: sessions,
 			Streams: streams, Retention: decisions, OrphanGrace: o.OrphanGrace, FieldOwner: FieldOwner,
 			RevocationTimeout: o.RevocationTimeout, NamespaceLabels: o.NamespaceLabels,
+			FairQueue: newFairQueue(deploymentWorkers(o.MaxConcurrent), servers, deployments),
 		}),
 		Sessions: session.New(tools, authMethods(tools, a, o), session.Options{
 			Pool: pool, Debouncer: tokens, Workloads: workload.NewStore(a.APIReader, a.Client), Streams: streams,
 			Retention: decisions, Queue: sessions, Deployments: deployments, Jitter: o.Jitter,
-			RevocationTimeout: o.RevocationTimeout, Workers: sessionWorkers(o.MaxConcurrent),
+			RevocationTimeout: o.RevocationTimeout,
+			FairQueue:         newFairQueue(sessionWorkers(o.MaxConcurrent), servers, sessions),
 		}),
 	}
+}
+
+// newServers returns what is known of the servers. Time-outs of requests are those of the real clock, so
+// what hangs is measured with it, too.
+func newServers(o Options) *fairqueue.Servers {
+	return fairqueue.NewServers(clock.RealClock{}, func(key types.NamespacedName, slow bool) {
+		o.Metrics.ServerSlow(key.Namespace, key.Name, slow)
+	})
+}
+
+func newFairQueue(workers int, servers *fairqueue.Servers, to *reconcile.Queue) *fairqueue.Queue {
+	return fairqueue.New(workers, servers, func(key types.NamespacedName) { to.Add(key, 0) })
 }
 
 // newStreams returns the streams of workspaces, which enqueue the sessions that hold them.
@@ -207,7 +228,9 @@ func authMethods(tools *session.Tools, a APIAccess, o Options) session.Methods {
 }
 
 // newPool returns the pool of connections.
-func newPool(a APIAccess, o Options, settling func(types.NamespacedName) bool) *connection.Pool {
+func newPool(
+	a APIAccess, o Options, settling func(types.NamespacedName) bool, servers connection.Servers,
+) *connection.Pool {
 	return connection.NewPool(connection.Options{
 		Resolver:   authconfig.NewResolver(a.APIReader, a.Client, o.Key, o.Roots),
 		Deployment: deploymentGetter(a.Client),
@@ -219,6 +242,7 @@ func newPool(a APIAccess, o Options, settling func(types.NamespacedName) bool) *
 			o.Metrics.Requested(key.Namespace, key.Name, call.Operation, outcomeLabel(call.Kind), call.Duration)
 		},
 		Retried: func(key types.NamespacedName) { o.Metrics.SilentRetry(key.Namespace, key.Name) },
+		Servers: servers,
 	})
 }
 

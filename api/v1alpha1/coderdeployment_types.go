@@ -258,8 +258,10 @@ type VerifyPolicy struct {
 	// +kubebuilder:default="5m"
 	// +optional
 	Interval Duration `json:"interval,omitempty"`
-	// Timeout of one request, as a duration above 0 in ms, s, m and h, such as 10s. Default: 10s.
+	// Timeout of one request, as a duration above 0 in ms, s, m and h, such as 10s: at most 1m, and more
+	// counts as 1m in an object that was stored before this limit. Default: 10s.
 	// +kubebuilder:default="10s"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('1m')",message="write a timeout of at most 1m: a server that does not answer within it counts as unreachable"
 	// +optional
 	Timeout Duration `json:"timeout,omitempty"`
 	// QuietPeriod is how long none of the Secrets and ConfigMaps that the spec names may have changed

@@ -78,7 +78,7 @@ func parseOptions(args []string) (*options, error) {
 	set.StringVar(&o.clusterID, "cluster-id", "", "8 characters (a-z, 0-9) in the names of minted tokens that tell "+
 		"this operator's from others'; default: derived from the kube-system namespace and what is watched")
 	set.IntVar(&o.concurrent, "max-concurrent-reconciles", 10,
-		"how many deployments, and how many sessions of one deployment, are worked on at a time")
+		"how many deployments of a namespace, and how many of its sessions of one deployment, are worked on at a time")
 	set.Float64Var(&o.qps, "kube-api-qps", 200,
 		"requests per second to the API server; negative: no limit on this side")
 	set.IntVar(&o.burst, "kube-api-burst", 400, "burst of requests to the API server")

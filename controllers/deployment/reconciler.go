@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/fairqueue"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/controllers/retention"
@@ -49,6 +50,8 @@ type Options struct {
 	Sessions  *reconcile.Queue
 	Streams   Streams
 	Retention *retention.Decisions
+	// FairQueue shares the workers.
+	FairQueue *fairqueue.Queue
 	// FieldOwner is the field manager of the operator's own writes.
 	FieldOwner string
 	// OrphanGrace is the minimum age at which a token that belongs to no session is revoked. Zero
@@ -76,9 +79,23 @@ func New(o Options) *Reconciler {
 	r := &Reconciler{o: o}
 	r.Loop = reconcile.New[*v1alpha1.CoderDeployment, *memory, *scope, deployment.Observation, deployment.Plan](
 		kind{r}, reconcile.Options[*v1alpha1.CoderDeployment]{
-			Reader: o.Client, Status: o.Status, Clock: o.Clock, Jitter: o.Jitter,
+			Reader: o.Client, Status: o.Status, Gate: gate{o.FairQueue}, Clock: o.Clock, Jitter: o.Jitter,
 		})
 	return r
+}
+
+// gate shares the workers among namespaces.
+type gate struct{ *fairqueue.Queue }
+
+// TryAcquire implements reconcile.Gate.
+func (g gate) TryAcquire(
+	d *v1alpha1.CoderDeployment, priority int, cut context.CancelCauseFunc,
+) (reconcile.Lease, bool) {
+	key := client.ObjectKeyFromObject(d)
+	lease := g.Queue.TryAcquire(fairqueue.Object{
+		Key: key, Deployment: key, Deleted: !d.DeletionTimestamp.IsZero(), Priority: priority,
+	}, cut)
+	return lease, lease != nil
 }
 
 // Settling reports whether the settings of a deployment are changing.

@@ -3,170 +3,223 @@
 package fairqueue
 
 import (
-	"slices"
+	"context"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Queue divides a controller's workers among the deployments whose sessions they
-// reconcile, so that one slow or unresponsive Coder server does not occupy all of them
-// (B20).
+// Queue divides a controller's workers among namespaces, and within each among deployments, so that
+// a server that is slow or does not answer costs others nothing (B20, B131).
 //
-// A deployment may acquire another worker as long as it holds fewer than are free. A single
-// deployment gets half of the workers, two deployments get a third each, and so on. A worker
-// is therefore free for the next deployment, however many servers are slow. A session that
-// gets no worker is recorded and enqueued again when one is released; waiting does not
-// occupy a worker.
+//   - A namespace may get another worker as long as it holds fewer than are free. A single one gets
+//     half of the workers, two get a third each, and so on. So does a deployment, and within its
+//     namespace a deployment as long as it holds fewer than the namespace could still get. A worker is
+//     therefore free for the next namespace and the next deployment.
+//   - A pass that has waited for a server longer than others do is set aside: it no longer counts as
+//     one that holds a worker. There are as many places aside as workers.
+//   - A deployment whose server is known as slow has one pass at a time, which is set aside as soon as
+//     it calls the server. Passes over objects that are being deleted are not held up by that.
+//
+// An object that gets no worker is recorded and enqueued again when there is one for it; that worker
+// is kept for it. Waiting does not occupy a worker. Free workers go to the namespace that holds the
+// fewest, then to the one that has waited longest since its last turn.
 //
 // It is safe for concurrent use. Create it with [New].
 type Queue struct {
-	// enqueue adds a session to the controller's work queue.
+	// enqueue adds an object to the controller's work queue.
 	enqueue func(types.NamespacedName)
+	servers *Servers
+	// workers is the number of passes that may hold a worker, and of those that may be set aside.
+	workers int
 
-	mu      sync.Mutex
-	free    int                                    // workers
-	held    map[types.NamespacedName]int           // workers by deployment
-	waiting map[types.NamespacedName]*waitingLists // by deployment
-	woken   map[types.NamespacedName]bool          // enqueued sessions that have not called TryAcquire yet
+	mu       sync.Mutex
+	held     counts // passes that hold a worker, and workers that are kept
+	aside    counts // passes that were set aside
+	waiting  map[string]*tenant
+	promised map[types.NamespacedName]share // objects that a worker is kept for
+	turn     uint64                         // of the last object that was let in after it had waited
 }
 
-// maxPriority is the highest priority; the lowest is 0.
-const maxPriority = 2
-
-// waitingLists holds the sessions of one deployment that wait for a worker, by priority,
-// in order of arrival. A session is in one list only.
-type waitingLists struct {
-	lists [maxPriority + 1][]types.NamespacedName
-	known map[types.NamespacedName]bool
+// Object is what a pass is about.
+type Object struct {
+	// Key of the object. Its namespace is the one that the worker is counted for.
+	Key types.NamespacedName
+	// Deployment whose server the pass may call.
+	Deployment types.NamespacedName
+	// Deleted is set if the object is being deleted.
+	Deleted bool
+	// Priority within the deployment; higher is earlier. Values outside of 0 to 2 count as the nearest.
+	Priority int
 }
 
-// New returns a queue for the given number of workers, at least two.
-func New(workers int, enqueue func(types.NamespacedName)) *Queue {
+// share is what workers are counted by.
+type share struct {
+	namespace  string
+	deployment types.NamespacedName
+}
+
+func (o Object) share() share { return share{o.Key.Namespace, o.Deployment} }
+
+// New returns a queue for the given number of workers, at least three, so that a single deployment
+// gets one and leaves one to others. The controller needs [Queue.Passes] goroutines.
+func New(workers int, servers *Servers, enqueue func(types.NamespacedName)) *Queue {
 	return &Queue{
-		enqueue: enqueue,
-		free:    max(workers, 2),
-		held:    map[types.NamespacedName]int{},
-		waiting: map[types.NamespacedName]*waitingLists{},
-		woken:   map[types.NamespacedName]bool{},
+		enqueue: enqueue, servers: servers, workers: max(workers, 3), held: newCounts(), aside: newCounts(),
+		waiting: map[string]*tenant{}, promised: map[types.NamespacedName]share{},
 	}
 }
 
-// TryAcquire reports whether a pass over a session may begin. If so, the caller must call
-// Release at the end of the pass. If not, the session is enqueued when a worker is free.
-func (q *Queue) TryAcquire(deployment, key types.NamespacedName, priority int) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	delete(q.woken, key)
-	if q.held[deployment] < q.free {
-		q.held[deployment]++
-		q.free--
-		q.waiting[deployment].remove(key)
-		return true
-	}
-	// Another pass is running, otherwise a worker would be free. Its Release enqueues the
-	// sessions that wait.
-	if q.waiting[deployment] == nil {
-		q.waiting[deployment] = &waitingLists{known: map[types.NamespacedName]bool{}}
-	}
-	q.waiting[deployment].add(key, min(max(priority, 0), maxPriority))
-	return false
-}
+// Passes is the largest number of passes at the same time, those that wait for a server included.
+func Passes(workers int) int { return 2 * max(workers, 3) }
 
-// Release frees a worker of a deployment and enqueues the sessions that may run now.
-func (q *Queue) Release(deployment types.NamespacedName) {
+// TryAcquire returns a lease if a pass over an object may begin, whose Release the caller must call at
+// its end. If not, it returns nil, and the object is enqueued when there is a worker for it. The pass is
+// cut off with cut if it waits too long for a server while there is no place aside.
+func (q *Queue) TryAcquire(o Object, cut context.CancelCauseFunc) *Lease {
 	q.mu.Lock()
-	q.free++
-	if q.held[deployment]--; q.held[deployment] == 0 {
-		delete(q.held, deployment)
+	of, kept := q.promised[o.Key]
+	if kept {
+		delete(q.promised, o.Key)
+		q.held.add(of, -1)
+	} else {
+		q.remove(o.Key) // it may wait with other properties
 	}
-	next := q.takeAdmissible()
+	var lease *Lease
+	if kept && of == o.share() || len(q.waiting) == 0 && q.admits(o.share(), o.Deleted) {
+		q.held.add(o.share(), 1)
+		lease = &Lease{queue: q, share: o.share(), cut: cut}
+		q.mu.Unlock()
+		return lease
+	}
+	q.wait(o)
+	next := q.promiseWorkers()
+	if of, now := q.promised[o.Key]; now {
+		delete(q.promised, o.Key)
+		lease = &Lease{queue: q, share: of, cut: cut}
+	}
 	q.mu.Unlock()
-	q.enqueueAll(next)
+	for _, key := range next {
+		if lease == nil || key != o.Key {
+			q.enqueue(key)
+		}
+	}
+	return lease
 }
 
-// Cancel passes on the worker that a session was enqueued for, if the session did not call
-// TryAcquire because it was deleted or must be reconciled later.
+// Cancel passes on the worker that is kept for an object, if it did not call TryAcquire because it was
+// deleted or must be reconciled later.
 func (q *Queue) Cancel(key types.NamespacedName) {
 	q.mu.Lock()
 	var next []types.NamespacedName
-	if q.woken[key] {
-		delete(q.woken, key)
-		next = q.takeAdmissible()
+	if of, kept := q.promised[key]; kept {
+		delete(q.promised, key)
+		q.held.add(of, -1)
+		next = q.promiseWorkers()
 	}
 	q.mu.Unlock()
 	q.enqueueAll(next)
 }
 
-func (q *Queue) enqueueAll(sessions []types.NamespacedName) {
-	for _, key := range sessions {
+// Forget drops a deleted object that waits, and passes on the worker that is kept for it.
+func (q *Queue) Forget(key types.NamespacedName) {
+	q.mu.Lock()
+	q.remove(key)
+	q.mu.Unlock()
+	q.Cancel(key)
+}
+
+// Waiting reports whether an object waits for a worker while one is kept for another that was enqueued
+// and has not begun; enqueued reports whether an object is in the work queue. It is for tests.
+func (q *Queue) Waiting(key types.NamespacedName, enqueued func(types.NamespacedName) bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.isWaiting(key) {
+		return false
+	}
+	for other := range q.promised {
+		if enqueued(other) {
+			return true
+		}
+	}
+	return false
+}
+
+// WaitingObjects is the number of objects that wait for a worker, or that one is kept for.
+func (q *Queue) WaitingObjects() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	count := len(q.promised)
+	for _, t := range q.waiting {
+		for _, l := range t.deployments {
+			count += len(l.known)
+		}
+	}
+	return count
+}
+
+func (q *Queue) enqueueAll(objects []types.NamespacedName) {
+	for _, key := range objects {
 		q.enqueue(key)
 	}
 }
 
-// takeAdmissible removes and returns the waiting sessions for which workers are free.
-func (q *Queue) takeAdmissible() []types.NamespacedName {
+// admits reports whether a pass of a share may begin now.
+func (q *Queue) admits(s share, deleted bool) bool {
+	free, ofNamespace := q.workers-q.held.all, q.held.namespaces[s.namespace]
+	if ofNamespace >= free || q.held.deployments[s.deployment] >= free || q.held.shares[s] >= free-ofNamespace {
+		return false
+	}
+	return deleted || !q.isBusyWithSlowServer(s.deployment)
+}
+
+// isBusyWithSlowServer reports whether a deployment's server is known as slow, and a pass occupied with
+// it, or no place is left for one.
+func (q *Queue) isBusyWithSlowServer(deployment types.NamespacedName) bool {
+	if !q.servers.Slow(deployment) {
+		return false
+	}
+	return q.held.deployments[deployment]+q.aside.deployments[deployment] > 0 || q.aside.all >= q.workers
+}
+
+// promiseWorkers keeps free workers for objects that wait and returns those, which are to be enqueued.
+func (q *Queue) promiseWorkers() []types.NamespacedName {
 	var next []types.NamespacedName
-	for deployment, lists := range q.waiting {
-		for room := (q.free - q.held[deployment] + 1) / 2; room > 0 && len(lists.known) > 0; room-- {
-			key := lists.popMostUrgent()
-			q.woken[key] = true
-			next = append(next, key)
+	for {
+		s, found := q.mostDeserving()
+		if !found {
+			return next
 		}
-		if len(lists.known) == 0 {
-			delete(q.waiting, deployment)
-		}
-	}
-	return next
-}
-
-func (w *waitingLists) add(key types.NamespacedName, priority int) {
-	if !w.known[key] {
-		w.known[key] = true
-		w.lists[priority] = append(w.lists[priority], key)
+		key := q.takeWaiting(s, q.isBusyWithSlowServer(s.deployment))
+		q.held.add(s, 1)
+		q.promised[key] = s
+		next = append(next, key)
 	}
 }
 
-// remove removes a session that got a worker through another event.
-func (w *waitingLists) remove(key types.NamespacedName) {
-	if w == nil || !w.known[key] {
-		return
-	}
-	delete(w.known, key)
-	for priority := range w.lists {
-		w.lists[priority] = slices.DeleteFunc(w.lists[priority], func(other types.NamespacedName) bool {
-			return other == key
-		})
+// counts are numbers of passes. Entries are not zero.
+type counts struct {
+	all         int
+	namespaces  map[string]int
+	deployments map[types.NamespacedName]int
+	shares      map[share]int
+}
+
+func newCounts() counts {
+	return counts{
+		namespaces: map[string]int{}, deployments: map[types.NamespacedName]int{}, shares: map[share]int{},
 	}
 }
 
-// popMostUrgent removes and returns the first session of the highest priority. At least
-// one session must be waiting.
-func (w *waitingLists) popMostUrgent() types.NamespacedName {
-	for priority := maxPriority; priority >= 0; priority-- {
-		if list := w.lists[priority]; len(list) > 0 {
-			w.lists[priority] = list[1:]
-			delete(w.known, list[0])
-			return list[0]
-		}
-	}
-	return types.NamespacedName{}
+func (c *counts) add(s share, n int) {
+	c.all += n
+	addTo(c.namespaces, s.namespace, n)
+	addTo(c.deployments, s.deployment, n)
+	addTo(c.shares, s, n)
 }
 
-// Waiting reports whether a session waits for a worker while a session that is to run before it was
-// enqueued and has not begun; enqueued reports whether a session is in the work queue.
-func (q *Queue) Waiting(key types.NamespacedName, enqueued func(types.NamespacedName) bool) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, lists := range q.waiting {
-		if !lists.known[key] {
-			continue
-		}
-		for woken := range q.woken {
-			if enqueued(woken) {
-				return true
-			}
-		}
+func addTo[K comparable](m map[K]int, key K, n int) {
+	if m[key] += n; m[key] == 0 {
+		delete(m, key)
 	}
-	return false
 }

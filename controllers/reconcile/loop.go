@@ -87,12 +87,21 @@ type Step struct {
 
 // Gate decides when a pass over an object may begin. It is safe for concurrent use.
 type Gate[T client.Object] interface {
-	// TryAcquire reports whether a pass may begin; if not, the object is enqueued when it may.
-	TryAcquire(object T, priority int) bool
-	// Release is called at the end of a pass that began.
-	Release(object T)
+	// TryAcquire returns a lease and true if a pass may begin; if not, the object is enqueued when it
+	// may. Cut ends the wait of the pass's action, unless that must not be interrupted.
+	TryAcquire(object T, priority int, cut context.CancelCauseFunc) (Lease, bool)
 	// Cancel is called at the end of each attempt, also if TryAcquire was not called.
 	Cancel(key types.NamespacedName)
+	// Forget is called for an object that is gone.
+	Forget(key types.NamespacedName)
+}
+
+// Lease allows one pass.
+type Lease interface {
+	// In returns the context of what the pass does.
+	In(ctx context.Context) context.Context
+	// Release is called at the end of the pass.
+	Release()
 }
 
 // Loop reconciles the objects of one kind. Create it with [New]. It is safe for concurrent use, as
@@ -107,6 +116,9 @@ type Loop[T client.Object, M, S, O, P any] struct {
 
 	mu     sync.Mutex
 	memory map[types.NamespacedName]*memory[M]
+	// interrupts end the actions of the passes that run over objects which were not being deleted when
+	// they began.
+	interrupts map[types.NamespacedName]context.CancelCauseFunc
 }
 
 // Options are the parts of a loop. All but Gate are required.
@@ -128,7 +140,7 @@ func New[T client.Object, M, S, O, P any](kind Kind[T, M, S, O, P], o Options[T]
 	}
 	return &Loop[T, M, S, O, P]{
 		kind: kind, reader: o.Reader, status: o.Status, gate: gate, clock: o.Clock, jitter: o.Jitter,
-		memory: map[types.NamespacedName]*memory[M]{},
+		memory: map[types.NamespacedName]*memory[M]{}, interrupts: map[types.NamespacedName]context.CancelCauseFunc{},
 	}
 }
 
@@ -151,11 +163,16 @@ func (l *Loop[T, M, S, O, P]) Reconcile(ctx context.Context, req ctrl.Request) (
 	if m.isNewerThan(object) {
 		return l.requeueSoon(), nil
 	}
-	if !l.gate.TryAcquire(object, m.priority) {
+	acting, end := l.actionContext(ctx, object)
+	defer end()
+	lease, admitted := l.gate.TryAcquire(object, m.priority, acting.cut)
+	if !admitted {
 		return ctrl.Result{}, nil
 	}
-	defer l.gate.Release(object)
-	return l.runPass(ctx, &pass[T, M, S]{memory: m, start: l.clock.Now(), state: l.kind.Begin(object, m.kind)}), nil
+	defer lease.Release()
+	acting.Context = lease.In(acting.Context)
+	p := &pass[T, M, S]{memory: m, start: l.clock.Now(), state: l.kind.Begin(object, m.kind), acting: acting}
+	return l.runPass(lease.In(ctx), p), nil
 }
 
 // pass is one pass over one object.
@@ -163,6 +180,7 @@ type pass[T client.Object, M, S any] struct {
 	memory *memory[M]
 	start  time.Time
 	state  S
+	acting interruptible
 	// unfinished is set if the pass ends although actions are left.
 	unfinished bool
 }
@@ -176,23 +194,36 @@ func (l *Loop[T, M, S, O, P]) runPass(ctx context.Context, p *pass[T, M, S]) ctr
 		}
 		plan := l.kind.Decide(o)
 		step := l.kind.Step(o, plan)
-		p.unfinished = step.Action != "" && actions == maxActions
+		p.unfinished = step.Action != "" && (actions == maxActions || p.acting.Err() != nil)
 		if step.Action == "" || p.unfinished || p.memory.mustWait(step.Action, p.start) {
 			return l.report(ctx, p, o, plan)
 		}
-		ctrl.LoggerFrom(ctx).V(1).Info("carrying out an action", "action", step.Action)
-		if err := l.kind.Act(ctx, p.state, o, plan); IsOutdated(err) {
-			return l.requeueOutdated(p.memory)
-		} else if err != nil {
-			l.recordFailure(ctx, p.memory, l.classify(err, step.Action), step.Interval)
-			continue
-		}
-		p.memory.clearFailure(step.Action)
-		if step.Last {
-			p.memory.ended = true
-			return ctrl.Result{}
+		if end := l.act(ctx, p, o, plan); end != nil {
+			return *end
 		}
 	}
+}
+
+// act carries out the plan's action. It returns a result if the pass ends with it.
+func (l *Loop[T, M, S, O, P]) act(ctx context.Context, p *pass[T, M, S], o O, plan P) *ctrl.Result {
+	step := l.kind.Step(o, plan)
+	ctrl.LoggerFrom(ctx).V(1).Info("carrying out an action", "action", step.Action)
+	err := l.kind.Act(p.acting, p.state, o, plan)
+	switch {
+	case IsOutdated(err):
+		return ptr.To(l.requeueOutdated(p.memory))
+	case err != nil && p.acting.isObsolete():
+		return ptr.To(l.requeueSoon())
+	case err != nil:
+		l.recordFailure(ctx, p.memory, l.classify(err, step.Action), step.Interval)
+		return nil
+	}
+	p.memory.clearFailure(step.Action)
+	if step.Last {
+		p.memory.ended = true
+		return &ctrl.Result{}
+	}
+	return nil
 }
 
 // observe returns the observation with the open failures, an incomplete observation among them.
@@ -279,12 +310,21 @@ func (l *Loop[T, M, S, O, P]) Forget(ctx context.Context, key types.NamespacedNa
 	l.mu.Lock()
 	delete(l.memory, key)
 	l.mu.Unlock()
+	l.gate.Forget(key)
 	l.kind.Forget(ctx, key, false)
 }
 
 // openGate lets every pass begin.
 type openGate[T client.Object] struct{}
 
-func (openGate[T]) TryAcquire(T, int) bool      { return true }
-func (openGate[T]) Release(T)                   {}
+func (openGate[T]) TryAcquire(T, int, context.CancelCauseFunc) (Lease, bool) {
+	return openLease{}, true
+}
 func (openGate[T]) Cancel(types.NamespacedName) {}
+func (openGate[T]) Forget(types.NamespacedName) {}
+
+// openLease counts nothing.
+type openLease struct{}
+
+func (openLease) In(ctx context.Context) context.Context { return ctx }
+func (openLease) Release()                               {}

@@ -55,6 +55,8 @@ type toyKind struct {
 	// failures of the last decision.
 	failures failure.Set
 	passes   int
+	// acting is the context of the last action.
+	acting context.Context
 }
 
 // toyMemory is what the kind remembers of an object.
@@ -102,7 +104,8 @@ func (k *toyKind) Decide(o toyObservation) reconcile.Step {
 
 func (k *toyKind) Step(_ toyObservation, plan reconcile.Step) reconcile.Step { return plan }
 
-func (k *toyKind) Act(_ context.Context, _ *toyPass, _ toyObservation, plan reconcile.Step) error {
+func (k *toyKind) Act(ctx context.Context, _ *toyPass, _ toyObservation, plan reconcile.Step) error {
+	k.acting = ctx
 	if k.calls = append(k.calls, "act "+plan.Action); len(k.calls) > 10_000 {
 		panic("a pass without an end")
 	}
@@ -201,19 +204,29 @@ func (a *toyAPI) Patch(
 type toyGate struct {
 	closed                       bool
 	acquired, released, canceled int
+	forgotten                    int
 	priorities                   []int
+	// cut is what the last pass can be cut off with.
+	cut context.CancelCauseFunc
 }
 
-func (g *toyGate) TryAcquire(_ *v1alpha1.CoderSession, priority int) bool {
+func (g *toyGate) TryAcquire(
+	_ *v1alpha1.CoderSession, priority int, cut context.CancelCauseFunc,
+) (reconcile.Lease, bool) {
+	g.cut = cut
 	g.priorities = append(g.priorities, priority)
 	if g.closed {
-		return false
+		return nil, false
 	}
 	g.acquired++
-	return true
+	return g, true
 }
 
-func (g *toyGate) Release(*v1alpha1.CoderSession) { g.released++ }
+func (g *toyGate) In(ctx context.Context) context.Context { return ctx }
+
+func (g *toyGate) Release() { g.released++ }
+
+func (g *toyGate) Forget(types.NamespacedName) { g.forgotten++ }
 
 func (g *toyGate) Cancel(types.NamespacedName) { g.canceled++ }
 

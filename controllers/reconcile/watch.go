@@ -51,7 +51,9 @@ type Controller struct {
 // without delay.
 func (c Controller) AddTo(mgr ctrl.Manager) error {
 	b := ctrl.NewControllerManagedBy(mgr).Named(c.Name).WatchesRawSource(c.Queue.AsSource()).
-		WithOptions(controller.Options{MaxConcurrentReconciles: c.Workers, EnableWarmup: ptr.To(true)})
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: c.Workers, EnableWarmup: ptr.To(true), ReconciliationTimeout: passTimeout,
+		})
 	for _, w := range c.Watches {
 		if w.MetadataOnly {
 			b = b.WatchesMetadata(w.Object, w.Handler, builder.WithPredicates(w.Predicates...))

@@ -32,9 +32,7 @@ var requestPriorities = map[session.Priority]connection.Priority{
 // sharedActions are the actions that do not belong to an auth method.
 func (r *Reconciler) sharedActions() map[session.Action]Action {
 	return map[session.Action]Action{
-		session.AddFinalizer: func(ctx context.Context, s *Scope, _ session.Observation, _ session.Plan) error {
-			return reconcile.AddFinalizer(ctx, r.tools.Client, s.Session, v1alpha1.SessionFinalizer)
-		},
+		session.AddFinalizer:    r.addFinalizer,
 		session.RemoveFinalizer: r.removeFinalizer,
 		session.CheckCredential: r.checkCredential,
 		session.TryPublish:      r.tryPublish,
@@ -64,6 +62,14 @@ func (k kind) Act(ctx context.Context, s *Scope, o session.Observation, plan ses
 		s.Conn.RequestReverification()
 		k.o.Deployments.Add(s.Session.DeploymentKey(), 0)
 	}
+	return err
+}
+
+// addFinalizer adds the finalizer. Nothing was minted before that, unless another writer has removed it.
+func (r *Reconciler) addFinalizer(ctx context.Context, s *Scope, _ session.Observation, _ session.Plan) error {
+	hasNone := s.Session.Status.Token == nil && len(s.Session.Status.PendingRevocations) == 0 && s.Prior.Token == nil
+	err := reconcile.AddFinalizer(ctx, r.tools.Client, s.Session, v1alpha1.SessionFinalizer)
+	s.Memory.NothingMinted = err == nil && hasNone
 	return err
 }
 

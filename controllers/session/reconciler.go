@@ -3,6 +3,7 @@
 package session
 
 import (
+	"context"
 	"maps"
 	"time"
 
@@ -24,12 +25,11 @@ import (
 type Reconciler struct {
 	*reconcile.Loop[*v1alpha1.CoderSession, *Memory, *Scope, session.Observation, session.Plan]
 
-	o         Options
-	tools     *Tools
-	methods   Methods
-	actions   map[session.Action]Action
-	fairQueue *fairqueue.Queue
-	rollouts  *rollouts
+	o        Options
+	tools    *Tools
+	methods  Methods
+	actions  map[session.Action]Action
+	rollouts *rollouts
 }
 
 // Options are the parts of a Reconciler. All fields are required.
@@ -45,8 +45,8 @@ type Options struct {
 	Jitter             reconcile.Jitter
 	// RevocationTimeout is how long a deleted session waits until its tokens are revoked.
 	RevocationTimeout time.Duration
-	// Workers is the number of passes that may run at the same time.
-	Workers int
+	// FairQueue shares the workers.
+	FairQueue *fairqueue.Queue
 }
 
 // Streams are the streams of workspaces that sessions hold, see [stream.Set].
@@ -65,7 +65,6 @@ type Streams interface {
 func New(tools *Tools, methods Methods, o Options) *Reconciler {
 	r := &Reconciler{
 		o: o, tools: tools, methods: methods, rollouts: newRollouts(),
-		fairQueue: fairqueue.New(o.Workers, func(key types.NamespacedName) { o.Queue.Add(key, 0) }),
 	}
 	r.actions = r.sharedActions()
 	for _, method := range methods {
@@ -73,26 +72,27 @@ func New(tools *Tools, methods Methods, o Options) *Reconciler {
 	}
 	r.Loop = reconcile.New[*v1alpha1.CoderSession, *Memory, *Scope, session.Observation, session.Plan](
 		kind{r}, reconcile.Options[*v1alpha1.CoderSession]{
-			Reader: tools.Client, Status: tools.Status, Gate: gate{r.fairQueue}, Clock: tools.Clock, Jitter: o.Jitter,
+			Reader: tools.Client, Status: tools.Status, Gate: gate{o.FairQueue}, Clock: tools.Clock, Jitter: o.Jitter,
 		})
 	return r
 }
 
-// gate shares the workers among deployments.
-type gate struct{ queue *fairqueue.Queue }
+// gate shares the workers among namespaces and deployments.
+type gate struct{ *fairqueue.Queue }
 
-func (g gate) TryAcquire(s *v1alpha1.CoderSession, priority int) bool {
-	return g.queue.TryAcquire(s.DeploymentKey(), client.ObjectKeyFromObject(s), priority)
+// TryAcquire implements reconcile.Gate.
+func (g gate) TryAcquire(s *v1alpha1.CoderSession, priority int, cut context.CancelCauseFunc) (reconcile.Lease, bool) {
+	lease := g.Queue.TryAcquire(fairqueue.Object{
+		Key: client.ObjectKeyFromObject(s), Deployment: s.DeploymentKey(),
+		Deleted: !s.DeletionTimestamp.IsZero(), Priority: priority,
+	}, cut)
+	return lease, lease != nil
 }
-
-func (g gate) Release(s *v1alpha1.CoderSession) { g.queue.Release(s.DeploymentKey()) }
-
-func (g gate) Cancel(key types.NamespacedName) { g.queue.Cancel(key) }
 
 // AwaitsWorker reports whether a session waits for a worker after sessions that were enqueued
 // before it; enqueued reports whether a session is in the work queue. It is for tests.
 func (r *Reconciler) AwaitsWorker(key types.NamespacedName, enqueued func(types.NamespacedName) bool) bool {
-	return r.fairQueue.Waiting(key, enqueued)
+	return r.o.FairQueue.Waiting(key, enqueued)
 }
 
 // Settling reports whether the supplied token of a session is changing.

@@ -52,6 +52,9 @@ type Memory struct {
 	written secret.TokenMeta
 	// published is true from a write of the generated Secret until the operator itself removes it.
 	published bool
+	// NothingMinted is set as long as it is certain that no token was minted for the session: this
+	// process has added its finalizer, without which none is minted, and has sent no request for one.
+	NothingMinted bool
 	// contention is about another writer of the generated Secret.
 	contention session.Contention
 

@@ -31,7 +31,7 @@ import (
 func (r *Reconciler) Watches() []reconcile.Watch {
 	watches := []reconcile.Watch{
 		{
-			Object: &v1alpha1.CoderSession{}, Handler: &handler.EnqueueRequestForObject{},
+			Object: &v1alpha1.CoderSession{}, Handler: r.EndingAtDeletion(&handler.EnqueueRequestForObject{}),
 			Predicates: []predicate.Predicate{reconcile.SpecOrRequestChanged(request)},
 		},
 		{Object: &corev1.Secret{}, MetadataOnly: true, Handler: r.onSecret()},

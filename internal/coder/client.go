@@ -14,8 +14,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
-// DefaultTimeout is the deadline of a request if the configuration has none.
-const DefaultTimeout = 10 * time.Second
+const (
+	// DefaultTimeout is the deadline of a request if the configuration has none.
+	DefaultTimeout = 10 * time.Second
+	// MaxTimeout is the longest deadline of a request. A longer one in the configuration counts as this.
+	MaxTimeout = time.Minute
+)
 
 // Header is one configured request header. Errors never contain its value.
 type Header struct {
@@ -47,8 +51,8 @@ type Config struct {
 	// Token is the caller's own credential. Absent or empty: none is sent (a certificate or headers
 	// identify the caller).
 	Token redact.Secret
-	// Timeout of each request, including the body. Zero or less means DefaultTimeout. The wait for
-	// Limiter does not count.
+	// Timeout of each request, including the body. Zero or less means DefaultTimeout, more than
+	// MaxTimeout means that (B131). The wait for Limiter does not count.
 	Timeout time.Duration
 	// Limiter is called before each request. Nil means unlimited.
 	Limiter Limiter
@@ -110,7 +114,7 @@ func New(cfg Config) *Client {
 		transport:    newTransport(cfg),
 		headers:      append([]Header(nil), cfg.Headers...),
 		token:        cfg.Token,
-		timeout:      cfg.Timeout,
+		timeout:      min(cfg.Timeout, MaxTimeout),
 		limiter:      cfg.Limiter,
 		largeAnswers: cfg.LargeAnswers,
 		userAgent:    cfg.UserAgent,

@@ -60,3 +60,16 @@ func TestAFailedWriteWaitsForTheLastWord(t *testing.T) {
 		})
 	}
 }
+
+// B131
+func TestTheTimeoutIsLimited(t *testing.T) {
+	t.Parallel()
+	for configured, want := range map[time.Duration]time.Duration{
+		0: DefaultTimeout, -time.Second: DefaultTimeout, time.Second: time.Second, time.Minute: time.Minute,
+		9999 * time.Hour: MaxTimeout,
+	} {
+		if got := New(Config{Timeout: configured}).timeout; got != want {
+			t.Errorf("%s configured: the timeout is %s, want %s", configured, got, want)
+		}
+	}
+}

@@ -112,7 +112,7 @@ func (c *Client) sendAndRead(ctx context.Context, op string, build func(context.
 // limiterError returns the error for a request that the limiter did not admit.
 func (c *Client) limiterError(ctx context.Context, op string, err error) *Error {
 	e := &Error{Kind: RateLimited, Op: op, Message: "no turn before the deadline", RetryAfter: c.timeout, cause: err}
-	if errors.Is(ctx.Err(), context.Canceled) {
+	if errors.Is(ctx.Err(), context.Canceled) && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 		e.Kind, e.Message, e.RetryAfter = Canceled, "canceled", 0
 	}
 	return e
@@ -274,7 +274,7 @@ func networkError(ctx context.Context, op string, err error, shake *handshake) *
 		if isHTTP(notTLS.RecordHeader) {
 			e.Kind = SpeaksHTTP
 		}
-	case errors.Is(context.Cause(ctx), errTimeout):
+	case errors.Is(context.Cause(ctx), context.DeadlineExceeded): // also the caller's
 		e.Message = "no answer in time"
 	case errors.Is(ctx.Err(), context.Canceled):
 		e.Kind, e.Message = Canceled, "canceled"

@@ -87,7 +87,7 @@ func (c *Connection) callOnce(
 	ctx context.Context, resolved *ResolvedClient, call func(context.Context, *ResolvedClient) error,
 ) error {
 	defer c.closeIfReplaced(resolved)
-	err := call(ctx, resolved)
+	err := c.waitFor(ctx, func() error { return call(ctx, resolved) })
 	c.applyRetryAfter(err)
 	return err
 }

@@ -73,6 +73,7 @@ type poolEnv struct {
 	ln      *coderd.Listener
 	pool    *connection.Pool
 	retries atomic.Int32
+	servers recordedServers
 
 	mu          sync.Mutex
 	deployments map[types.NamespacedName]*v1alpha1.CoderDeployment
@@ -111,6 +112,7 @@ func newPoolEnvAt(t *testing.T, clk clock.WithTicker, at coderd.ListenOptions) *
 		UserAgent:  "test",
 		Observe:    func(types.NamespacedName, coder.Call) {},
 		Retried:    func(types.NamespacedName) { w.retries.Add(1) },
+		Servers:    &w.servers,
 	})
 	return w
 }

@@ -5,6 +5,7 @@ package connection
 import (
 	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -15,7 +16,19 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 )
 
-// Options are shared by all connections. All fields are required.
+// Servers is told of calls, so that a server which does not answer costs the others nothing (B131). It
+// is safe for concurrent use.
+type Servers interface {
+	// Begin is called before a call, with its context; end is called after it. An error means that the
+	// call must not be made now.
+	Begin(ctx context.Context, deployment types.NamespacedName) (end func(), err error)
+	// Observe is called after each request that the server was sent.
+	Observe(deployment types.NamespacedName, operation string, answered bool, took time.Duration)
+	// Forget is called when a deployment is deleted, or has other settings.
+	Forget(deployment types.NamespacedName)
+}
+
+// Options are shared by all connections. All fields but Servers are required.
 type Options struct {
 	Resolver *authconfig.Resolver
 	// Deployment reads a deployment from a cache.
@@ -29,6 +42,8 @@ type Options struct {
 	// Observe is called after each request, Retried after each silent retry.
 	Observe func(types.NamespacedName, coder.Call)
 	Retried func(types.NamespacedName)
+	// Servers is told of all calls; nil: none is.
+	Servers Servers
 }
 
 // maxLargeAnswers is how many large answers are read at a time, of all deployments (B130).
@@ -45,6 +60,7 @@ type Pool struct {
 	large      *coder.LargeAnswers
 	observe    func(types.NamespacedName, coder.Call)
 	retried    func(types.NamespacedName)
+	servers    Servers // nil: none
 
 	mu          sync.Mutex
 	connections map[types.NamespacedName]*Connection
@@ -55,6 +71,7 @@ func NewPool(o Options) *Pool {
 	return &Pool{
 		resolver: o.Resolver, deployment: o.Deployment, settling: o.Settling, clock: o.Clock, names: o.Names,
 		userAgent: o.UserAgent, large: coder.NewLargeAnswers(maxLargeAnswers), observe: o.Observe, retried: o.Retried,
+		servers:     o.Servers,
 		connections: map[types.NamespacedName]*Connection{},
 	}
 }
@@ -83,5 +100,6 @@ func (p *Pool) Forget(key types.NamespacedName) {
 	p.mu.Unlock()
 	if c != nil {
 		c.markForgotten()
+		c.forgetServer()
 	}
 }

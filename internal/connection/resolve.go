@@ -113,6 +113,7 @@ func (c *Connection) swap(next *ResolvedClient) *ResolvedClient {
 		old.base.CloseIdle()
 		c.targets.clear()
 		c.scopes.clear()
+		c.forgetServer()
 	}
 	return next
 }

@@ -54,7 +54,7 @@ func (c *Connection) CheckScopes(ctx context.Context, wanted []string, field str
 
 // knownScopes returns the scopes that the server knows.
 func (c *Connection) knownScopes(ctx context.Context) ([]string, error) {
-	return c.scopes.share(ctx, "", func(ctx context.Context) (known []string, err error) {
+	return shareAnswer(ctx, c, &c.scopes, "", func(ctx context.Context) (known []string, err error) {
 		_, err = c.Do(ctx, func(ctx context.Context, resolved *ResolvedClient) (err error) {
 			known, err = resolved.Client.Scopes(ctx)
 			return err

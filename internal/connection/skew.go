@@ -34,6 +34,7 @@ func (c *Connection) observeCall(call coder.Call) {
 		c.mu.Unlock()
 	}
 	c.pool.observe(c.key, call)
+	c.observeServer(call)
 }
 
 // skewAfter returns the skew after one more response, which was received at now. The server set the

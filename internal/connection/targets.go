@@ -20,7 +20,7 @@ type Target struct {
 // shared by all concurrent callers and reused for 10 s. Errors are those of [Connection.Do] and are
 // not cached.
 func (c *Connection) Target(ctx context.Context, username string) (Target, error) {
-	return c.targets.share(ctx, username, func(ctx context.Context) (target Target, err error) {
+	return shareAnswer(ctx, c, &c.targets, username, func(ctx context.Context) (target Target, err error) {
 		_, err = c.Do(ctx, func(ctx context.Context, resolved *ResolvedClient) (err error) {
 			if target.User, err = resolved.Client.User(ctx, username); err != nil {
 				return err

@@ -24,7 +24,7 @@ type Metrics struct {
 	policiesInstalled                     prometheus.Gauge
 	sessions, ready                       *prometheus.GaugeVec
 	certificateNotAfter, tokenExpires     *prometheus.GaugeVec
-	clockSkew                             *prometheus.GaugeVec
+	clockSkew, serverSlow                 *prometheus.GaugeVec
 
 	mu sync.Mutex
 	// reasons that have a series in sessions, by deployment.
@@ -69,7 +69,9 @@ func New(registerer prometheus.Registerer) *Metrics {
 		tokenExpires: newGaugeVec("operator_token_expiration_timestamp_seconds",
 			"End of the operator's own token, as a Unix time."),
 		clockSkew: newGaugeVec("clock_skew_seconds", "How far the server's clock is ahead of the operator's."),
-		reasons:   map[deployment]map[string]struct{}{},
+		serverSlow: newGaugeVec("server_slow",
+			"1 while the deployment's server does not answer, so that it has a small share of the workers; otherwise absent."),
+		reasons: map[deployment]map[string]struct{}{},
 	}
 	registerer.MustRegister(m.requestDuration, m.secretWrites, m.policiesInstalled)
 	for _, vector := range m.perDeployment() {
@@ -88,7 +90,7 @@ type vector interface {
 func (m *Metrics) perDeployment() []vector {
 	return []vector{
 		m.verifications, m.requests, m.minted, m.revoked, m.abandoned, m.restarted, m.settlingBursts, m.silentRetries,
-		m.sessions, m.ready, m.certificateNotAfter, m.tokenExpires, m.clockSkew,
+		m.sessions, m.ready, m.certificateNotAfter, m.tokenExpires, m.clockSkew, m.serverSlow,
 	}
 }
 

@@ -31,6 +31,7 @@ func recordAll(m *Metrics) {
 		m.CertificateNotAfter("coder", name, end)
 		m.OperatorTokenExpires("coder", name, end)
 		m.ClockSkew("coder", name, -1500*time.Millisecond)
+		m.ServerSlow("coder", name, true)
 	}
 }
 
@@ -40,8 +41,8 @@ var names = []string{
 	"client_certificate_expiration_timestamp_seconds", "clock_skew_seconds", "coder_request_duration_seconds",
 	"coder_requests_total", "deployment_ready", "operator_token_expiration_timestamp_seconds",
 	"revocations_abandoned_total",
-	"secret_writes_total", "sessions", "settling_bursts_total", "silent_retries_total", "tokens_minted_total",
-	"tokens_revoked_total", "verifications_total",
+	"secret_writes_total", "server_slow", "sessions", "settling_bursts_total", "silent_retries_total",
+	"tokens_minted_total", "tokens_revoked_total", "verifications_total",
 }
 
 func TestNamesAndLabels(t *testing.T) {
@@ -93,6 +94,7 @@ func TestValues(t *testing.T) {
 	m.CertificateNotAfter("coder", "b", time.Time{})
 	m.OperatorTokenExpires("coder", "b", time.Time{})
 	m.Sessions("coder", "a", map[string]int{"Active": 2, "Suspended": 2})
+	m.ServerSlow("coder", "b", false)
 	m.RevocationsAbandoned("coder", "a", -1) // a counter never goes back
 
 	want := map[string]float64{
@@ -105,6 +107,7 @@ func TestValues(t *testing.T) {
 		"deployment_ready{deployment=b,namespace=coder}":                                0,
 		"operator_token_expiration_timestamp_seconds{deployment=a,namespace=coder}":     1.9e9,
 		"secret_writes_total{action=create}":                                            2,
+		"server_slow{deployment=a,namespace=coder}":                                     1,
 		"sessions{deployment=a,namespace=coder,reason=Active}":                          2,
 		"sessions{deployment=a,namespace=coder,reason=Suspended}":                       2,
 		"sessions{deployment=b,namespace=coder,reason=Active}":                          3,

@@ -77,6 +77,16 @@ func (m *Metrics) OperatorTokenExpires(namespace, name string, end time.Time) {
 	setTime(m.tokenExpires, namespace, name, end)
 }
 
+// ServerSlow sets whether a deployment's server is known not to answer. There is no series while it is
+// not.
+func (m *Metrics) ServerSlow(namespace, name string, slow bool) {
+	if !slow {
+		m.serverSlow.DeleteLabelValues(namespace, name)
+		return
+	}
+	m.serverSlow.WithLabelValues(namespace, name).Set(1)
+}
+
 // ClockSkew sets how far the server's clock is ahead of the operator's.
 func (m *Metrics) ClockSkew(namespace, name string, ahead time.Duration) {
 	m.clockSkew.WithLabelValues(namespace, name).Set(ahead.Seconds())

@@ -59,8 +59,8 @@ type Observation struct {
 	Failures failure.Set
 	// RevokedTokens are the ids of tokens that were found revoked, or were revoked, in this pass.
 	RevokedTokens []string
-	// LostTokenSearched is true if the server was asked for a token that a lost response may have
-	// left there.
+	// LostTokenSearched is true if no token can be lost, or if the server was asked for one that a lost
+	// response may have left there.
 	LostTokenSearched bool
 }
 

@@ -90,6 +90,7 @@ func TestAccepted(t *testing.T) {
 		"a cap equal to quiet":         deployment(url + "verify: {quietPeriod: 5s, maxDelay: 5s}"),
 		"quiet with a short cap":       deployment(url + "verify: {quietPeriod: 100ms, maxDelay: 0.2s}"),
 		"access without minting":       deployment(url + "access: [{name: all, namespaceSelector: {}, auth: [Token]}]"),
+		"the longest timeout":          deployment(url + "verify: {timeout: 1m}"),
 		"only an idle timeout":         deployment(url + "retention: {idleTimeout: 2h}"),
 		"only a number of sessions":    deployment(url + "retention: {maxSessions: 1}"),
 		"renewal with the defaults":    deployment(url + "token: {secretRef: {name: operator}, renew: {}}"),

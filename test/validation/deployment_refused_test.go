@@ -147,6 +147,9 @@ func TestRefusedDurations(t *testing.T) {
 			deployment(url + "verify: {quietPeriod: 5s, maxDelay: 500ms}"), "write a maxDelay that is not below quietPeriod",
 		},
 		"above the cap":   {deployment(url + "verify: {quietPeriod: 1m}"), "write a maxDelay that is not below quietPeriod"},
+		"a timeout that holds a worker up": { // B131
+			deployment(url + "verify: {timeout: 61s}"), "write a timeout of at most 1m",
+		},
 		"too long a text": {deployment(url + "verify: {interval: " + strings.Repeat("1h", 20) + "}"), "Too long"},
 	})
 }

@@ -50,7 +50,8 @@ func (*Method) NewMemory() any { return &memory{} }
 func (m *Method) Observe(ctx context.Context, s *base.Scope, o *session.Observation) error {
 	found := of(s)
 	o.TargetUser = found.target
-	o.LostTokenSearched = s.Resolved != nil && found.searched == s.Resolved.Snapshot.Fingerprint
+	o.LostTokenSearched = s.Memory.NothingMinted ||
+		s.Resolved != nil && found.searched == s.Resolved.Snapshot.Fingerprint
 	if s.Conn == nil {
 		return nil
 	}

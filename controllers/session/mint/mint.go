@@ -41,6 +41,7 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, o session.Observa
 	if err := m.checkScopes(ctx, s, operation.Request.Scopes); err != nil {
 		return err
 	}
+	s.Memory.NothingMinted = false
 	value, token, err := operation.Run(ctx)
 	if err != nil {
 		return err
