@@ -274,4 +274,6 @@ const (
 	// EventRevocationAbandoned: the server could not be reached in time; the
 	// message names the tokens that may still be valid.
 	EventRevocationAbandoned = "RevocationAbandoned"
+	// EventRevocationRefused: a token was not revoked, because the operator did not mint it.
+	EventRevocationRefused = "RevocationRefused"
 )

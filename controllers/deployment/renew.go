@@ -250,8 +250,10 @@ func (r *Reconciler) deletePredecessor(ctx context.Context, s *scope) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
-		return resolved.Client.DeleteToken(ctx, s.memory.verified.User.ID, renewal.Predecessor)
+	var foreign *coder.Token
+	_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		foreign, err = r.deleteOwnToken(ctx, s, resolved.Client, renewal.Predecessor)
+		return err
 	})
 	if err != nil && coder.KindOf(err) != coder.NotFound {
 		return err
@@ -265,8 +267,32 @@ func (r *Reconciler) deletePredecessor(ctx context.Context, s *scope) error {
 		}
 	}
 	s.memory.formerToken, s.memory.revokedFormer = renewal.Predecessor, true
+	if foreign != nil {
+		r.o.Status.Warn(s.object, v1alpha1.EventRevocationRefused, "Revoke",
+			fmt.Sprintf("token %q of Secret %q was not revoked, because the operator did not mint it for this "+
+				"CoderDeployment: delete it on the server if it is not needed", foreign.ID, object.Name))
+		return nil
+	}
 	r.o.Metrics.Revoked(s.key.Namespace, s.key.Name)
 	r.o.Status.Event(s.object, corev1.EventTypeNormal, v1alpha1.EventRevoked, "Revoke",
 		"revoked the operator's former token "+renewal.Predecessor)
 	return nil
+}
+
+// deleteOwnToken deletes a token that the operator has minted for itself on this deployment. The ID
+// comes from an annotation, which others can write: the token is looked up first, and returned as
+// foreign instead of being deleted if its name or its user is another (B142).
+func (r *Reconciler) deleteOwnToken(
+	ctx context.Context, s *scope, c *coder.Client, id string,
+) (foreign *coder.Token, err error) {
+	user := s.memory.verified.User.ID
+	token, err := c.Token(ctx, user, id)
+	if err != nil {
+		return nil, err
+	}
+	if !r.describeToken(s, token).Minted || token.UserID != user || token.ID != id {
+		token.ID = id
+		return &token, nil
+	}
+	return nil, c.DeleteToken(ctx, user, id)
 }

@@ -57,6 +57,10 @@ func (m Operation) postToken(ctx context.Context, c *coder.Client) (redact.Secre
 	if err != nil {
 		return redact.Secret{}, err
 	}
+	if lost.Name != m.Request.Name {
+		return redact.Secret{}, fmt.Errorf("the server answers with token %s instead of the one named %q: it is not revoked",
+			lost.ID, m.Request.Name)
+	}
 	m.Conn.Inventory.Add(lost) // if it is kept, the next decision has to know that its name is taken
 	if err := m.RequireUnpublished(ctx, lost); err != nil {
 		return redact.Secret{}, err
@@ -78,6 +82,10 @@ func (m Operation) readBack(ctx context.Context, c *coder.Client, value redact.S
 	token, err := c.Token(ctx, m.UserID, id)
 	if err != nil {
 		return coder.Token{}, err
+	}
+	if token.ID != id || token.Name != m.Request.Name { // it is not the operator's, which revokes no other (B142)
+		return coder.Token{}, fmt.Errorf("the server answers with token %s instead of the one that it minted, %s",
+			token.ID, id)
 	}
 	if token.UserID != m.UserID {
 		deleted := c.DeleteToken(ctx, token.UserID, token.ID)

@@ -96,7 +96,7 @@ func (a anonymous) adoptRequest(ctx context.Context, req *http.Request) (*http.R
 
 // readAnswer reads the response. It may return both a response and an error to report to Observe.
 func (a anonymous) readAnswer(ctx context.Context, resp *http.Response) (*http.Response, *Error) {
-	body, failed := readBody(ctx, a.op, resp)
+	body, failed := a.client.readBody(ctx, a.op, resp)
 	if failed != nil {
 		return nil, failed
 	}
@@ -131,7 +131,7 @@ func (a anonymous) redirectError(resp *http.Response) *Error {
 // such as a proxy's page (contract A.2). Its Message quotes the body, redacted. Callers that have
 // sent credentials which no pattern recognises must remove them first.
 func (c *Client) Refusal(op string, resp *http.Response, body []byte) *Error {
-	e := newRefusal(op, resp, body, c.clock.Now())
+	e := c.newRefusal(op, resp, body, c.clock.Now())
 	e.Sent = true
 	return e
 }
@@ -139,9 +139,9 @@ func (c *Client) Refusal(op string, resp *http.Response, body []byte) *Error {
 // Unreadable returns the Malformed error for a successful response with unexpected contents. Its
 // message is wrong, or says that the response is a page, with its title. It quotes nothing else of
 // the body.
-func Unreadable(op string, resp *http.Response, body []byte, wrong string) *Error {
+func (c *Client) Unreadable(op string, resp *http.Response, body []byte, wrong string) *Error {
 	if isHTML(resp.Header, body) {
-		wrong = describePage(body)
+		wrong = c.describePage(body)
 	}
 	return &Error{Kind: Malformed, Op: op, Status: resp.StatusCode, Message: wrong, Sent: true}
 }

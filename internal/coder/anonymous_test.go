@@ -245,11 +245,11 @@ func TestRefusalAndUnreadable(t *testing.T) {
 		strings.Contains(e.Error(), sentinel) || !e.Sent {
 		t.Errorf("got %+v", e)
 	}
-	e := coder.Unreadable(opForeign, page.Result(), nil, "wrong")
+	e := c.Unreadable(opForeign, page.Result(), nil, "wrong")
 	if e.Kind != coder.Malformed || e.Message == "wrong" || e.Op != opForeign {
 		t.Errorf("got %+v", e)
 	}
-	if e := coder.Unreadable(opForeign, httptest.NewRecorder().Result(), nil, "wrong"); e.Message != "wrong" ||
+	if e := c.Unreadable(opForeign, httptest.NewRecorder().Result(), nil, "wrong"); e.Message != "wrong" ||
 		e.Status != 200 {
 		t.Errorf("got %+v", e)
 	}

@@ -64,8 +64,11 @@ func (c *Client) BuildInfo(ctx context.Context) (BuildInfo, error) {
 	if err != nil {
 		return BuildInfo{}, err
 	}
-	return BuildInfo{
+	info := BuildInfo{
 		Version: string(answer.Version), DeploymentID: string(answer.DeploymentID),
 		DashboardURL: string(answer.DashboardURL), OAuthProvider: answer.OAuthProvider,
-	}, nil
+	}
+	c.hideIn(&info.DeploymentID)
+	info.Version, info.DashboardURL = c.known.Hide(info.Version), c.known.Hide(info.DashboardURL)
+	return info, nil
 }

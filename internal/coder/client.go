@@ -94,6 +94,8 @@ type Client struct {
 	transport    *http.Transport
 	headers      []Header
 	token        redact.Secret
+	known        redact.Known
+	knownToken   redact.Known
 	timeout      time.Duration
 	limiter      Limiter
 	largeAnswers *LargeAnswers
@@ -124,6 +126,7 @@ func New(cfg Config) *Client {
 	if cfg.URL != nil {
 		c.origin = url.URL{Scheme: cfg.URL.Scheme, Host: cfg.URL.Host}
 	}
+	c.known, c.knownToken = redact.NewKnown(append(headerSecrets(c.headers), c.token)...), redact.NewKnown(c.token)
 	if c.timeout <= 0 {
 		c.timeout = DefaultTimeout
 	}
@@ -134,7 +137,7 @@ func New(cfg Config) *Client {
 // If token is absent or empty, none is sent.
 func (c *Client) WithToken(token redact.Secret) *Client {
 	other := *c
-	other.token = token
+	other.token, other.known, other.knownToken = token, c.known.With(token), c.knownToken.With(token)
 	return &other
 }
 

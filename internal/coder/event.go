@@ -21,6 +21,7 @@ type Event struct {
 	// Type is data, error or ping. It is empty if the server sent something that is not an event.
 	Type string
 
+	client  *Client
 	data    eventBody
 	invalid bool // the data are not of the expected shape
 }
@@ -33,10 +34,10 @@ type eventBody struct {
 
 // ReadEvent reads a message of a WebSocket: an object with the type and the data of an event. The
 // error is that of the reader.
-func ReadEvent(r io.Reader) (Event, error) {
+func (c *Client) ReadEvent(r io.Reader) (Event, error) {
 	limits := eventLimits
 	limits.Depth++
-	var e Event
+	e := Event{client: c}
 	var kind boundedjson.Word
 	d := boundedjson.NewDecoder(r, limits)
 	err := d.Object(func(name string) error {
@@ -57,14 +58,14 @@ func ReadEvent(r io.Reader) (Event, error) {
 		err = d.End()
 	}
 	if e.Type = string(kind); err != nil {
-		e = Event{}
+		e = Event{client: c}
 	}
 	return e, readerError(err)
 }
 
 // ReadEventData reads the data of an event of the given type. The error is that of the reader.
-func ReadEventData(kind string, r io.Reader) (Event, error) {
-	e := Event{Type: kind}
+func (c *Client) ReadEventData(kind string, r io.Reader) (Event, error) {
+	e := Event{client: c, Type: kind}
 	err := boundedjson.Decode(r, eventLimits, &e.data)
 	e.invalid = err != nil
 	return e, readerError(err)
@@ -88,7 +89,9 @@ func (e Event) Workspace() (Workspace, error) {
 	if wrong := e.data.findProblem(); wrong != "" {
 		return Workspace{}, &Error{Kind: Malformed, Op: OpWatch, Message: wrong}
 	}
-	return e.data.toWorkspace(), nil
+	workspace := e.data.toWorkspace()
+	e.client.hideInWorkspace(&workspace)
+	return workspace, nil
 }
 
 // Complaint returns the message of an event of the type error as one line. The detail is not part of
@@ -97,5 +100,5 @@ func (e Event) Complaint() string {
 	if e.invalid || e.data.Message == "" {
 		return "an error without a message"
 	}
-	return cleanText(e.data.Message)
+	return e.client.cleanText(e.data.Message)
 }

@@ -13,8 +13,8 @@ func NewLargeAnswers(most int) *LargeAnswers {
 	return &LargeAnswers{turns: make(chan struct{}, most)}
 }
 
-// acquire waits for a turn, which release ends. release is never nil. The error is an *Error.
-func (l *LargeAnswers) acquire(ctx context.Context, op string) (release func(), err error) {
+// acquire waits for a turn, which release ends. release is never nil. The error is that of ctx.
+func (l *LargeAnswers) acquire(ctx context.Context) (release func(), err error) {
 	if l == nil {
 		return func() {}, nil
 	}
@@ -22,10 +22,6 @@ func (l *LargeAnswers) acquire(ctx context.Context, op string) (release func(), 
 	case l.turns <- struct{}{}:
 		return func() { <-l.turns }, nil
 	case <-ctx.Done():
-		e := networkError(ctx, op, ctx.Err(), nil)
-		if e.Kind == Unavailable {
-			e.Message = "other large answers were read until the deadline"
-		}
-		return func() {}, e
+		return func() {}, ctx.Err()
 	}
 }

@@ -40,7 +40,7 @@ type errorBody struct {
 }
 
 // newRefusal turns an unsuccessful response into an error. now is used if the response has no date.
-func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Error {
+func (c *Client) newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Error {
 	var answer errorBody
 	coders := json.Unmarshal(body, &answer) == nil && answer.Message != ""
 	e := &Error{Op: op, Status: resp.StatusCode, Kind: answerKind(resp, body, answer, coders)}
@@ -49,9 +49,9 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 			// The message is that of the sign-in page, and the same for all keys (contract A.5).
 			answer.Message, answer.Detail = strings.TrimSuffix(strings.TrimSpace(answer.Detail), "."), ""
 		}
-		e.Message, e.Field = summarizeError(answer, e.aboutToken())
+		e.Message, e.Field = c.summarizeError(answer, e.aboutToken())
 	} else {
-		e.Message = e.foreignMessage(resp.Header, body)
+		e.Message = c.foreignMessage(e.Kind, resp.Header, body)
 	}
 	switch e.Kind {
 	case Redirected:
@@ -59,7 +59,7 @@ func newRefusal(op string, resp *http.Response, body []byte, now time.Time) *Err
 			e.Kind = Malformed
 			break
 		}
-		e.Location, e.Moved = redirectTarget(resp)
+		e.Location, e.Moved = c.redirectTarget(resp)
 		e.Message = "redirected to " + e.Location
 	case RateLimited:
 		e.RetryAfter = retryAfter(resp.Header, now, defaultRetryAfter)
@@ -86,14 +86,14 @@ func answerKind(resp *http.Response, body []byte, answer errorBody, coders bool)
 }
 
 // foreignMessage returns the message for an answer that is not in Coder's format.
-func (e *Error) foreignMessage(header http.Header, body []byte) string {
+func (c *Client) foreignMessage(kind Kind, header http.Header, body []byte) string {
 	switch {
 	case isHTML(header, body):
-		return describePage(body)
-	case e.Kind == Unavailable && len(body) > 0:
+		return c.describePage(body)
+	case kind == Unavailable && len(body) > 0:
 		return foreignAnswer
 	}
-	return cleanText(string(body))
+	return c.cleanText(string(body))
 }
 
 // versionHeader is in every answer of Coder (contract A.8).
@@ -239,7 +239,7 @@ func (e *Error) aboutToken() bool {
 
 // summarizeError returns an error response as one line, with its detail if that may be quoted, and
 // the first invalid field.
-func summarizeError(answer errorBody, withDetail bool) (message, field string) {
+func (c *Client) summarizeError(answer errorBody, withDetail bool) (message, field string) {
 	text := answer.Message
 	if withDetail && answer.Detail != "" {
 		text += ": " + answer.Detail
@@ -247,9 +247,9 @@ func summarizeError(answer errorBody, withDetail bool) (message, field string) {
 	if withDetail && len(answer.Validations) > 0 {
 		first := answer.Validations[0]
 		text += " (" + first.Field + ": " + first.Detail + ")"
-		field = cleanText(first.Field)
+		field = c.cleanText(first.Field)
 	}
-	return cleanText(text), field
+	return c.cleanText(text), field
 }
 
 // isHTML reports whether a response is an HTML page, which no part of the API sends.
@@ -265,12 +265,12 @@ var pageTitle = regexp.MustCompile(`(?is)<title[^>]*>([^<]*)</title>`)
 const maxTitle = 80
 
 // describePage returns the message for an HTML page: its title, if there is one.
-func describePage(body []byte) string {
+func (c *Client) describePage(body []byte) string {
 	match := pageTitle.FindSubmatch(body)
 	if match == nil {
 		return htmlAnswer
 	}
-	title := []rune(cleanText(html.UnescapeString(string(match[1]))))
+	title := []rune(c.cleanText(html.UnescapeString(string(match[1]))))
 	if len(title) == 0 {
 		return htmlAnswer
 	}
@@ -279,7 +279,7 @@ func describePage(body []byte) string {
 
 // redirectTarget returns scheme and host of a redirect's target, and whether the API is there. The
 // rest of the target may contain credentials.
-func redirectTarget(resp *http.Response) (origin string, moved bool) {
+func (c *Client) redirectTarget(resp *http.Response) (origin string, moved bool) {
 	target, err := url.Parse(resp.Header.Get("Location"))
 	if err != nil {
 		return "an invalid location", false
@@ -291,7 +291,7 @@ func redirectTarget(resp *http.Response) (origin string, moved bool) {
 		moved = elsewhere && (target.Path == from.Path || strings.Trim(target.Path, "/")+target.RawQuery == "")
 	}
 	at := url.URL{Scheme: target.Scheme, Host: target.Host}
-	return cleanText(at.String()), moved
+	return c.cleanText(at.String()), moved
 }
 
 // retryAfter parses seconds or a date (RFC 9110, section 10.2.3). A date is compared with the

@@ -93,7 +93,7 @@ func (c *Client) sendAndRead(ctx context.Context, op string, build func(context.
 	start := c.clock.Now()
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
-		failed = networkError(ctx, op, conn.explainError(err), shake)
+		failed = c.networkError(ctx, op, conn.explainError(err), shake)
 	} else {
 		defer resp.Body.Close()
 		call.Status, call.ServerTime = resp.StatusCode, dateOf(resp.Header)
@@ -165,36 +165,36 @@ func (c *Client) buildRequest(ctx context.Context, r request) (*http.Request, *E
 // readAnswer processes the response.
 func (c *Client) readAnswer(ctx context.Context, r request, resp *http.Response) *Error {
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		body, failed := readBody(ctx, r.op, resp)
+		body, failed := c.readBody(ctx, r.op, resp)
 		if failed != nil {
 			return failed
 		}
-		return newRefusal(r.op, resp, body, c.clock.Now())
+		return c.newRefusal(r.op, resp, body, c.clock.Now())
 	}
 	body := bufio.NewReader(resp.Body)
 	if start, _ := body.Peek(htmlStart); isHTML(resp.Header, start) { // a read error is reported by the next read
-		page, failed := readPart(ctx, r.op, resp, body)
+		page, failed := c.readPart(ctx, r.op, resp, body)
 		if failed != nil {
 			return failed
 		}
-		return &Error{Kind: Malformed, Op: r.op, Status: resp.StatusCode, Message: describePage(page)}
+		return &Error{Kind: Malformed, Op: r.op, Status: resp.StatusCode, Message: c.describePage(page)}
 	}
-	return answerFailure(ctx, r.op, resp.StatusCode, r.decodeBody(body))
+	return c.answerFailure(ctx, r.op, resp.StatusCode, r.decodeBody(body))
 }
 
 // htmlStart is how much of a body is looked at to tell whether it is a page, in bytes.
 const htmlStart = 512
 
 // readBody reads the first maxErrorBody bytes of the body of a response.
-func readBody(ctx context.Context, op string, resp *http.Response) ([]byte, *Error) {
-	return readPart(ctx, op, resp, resp.Body)
+func (c *Client) readBody(ctx context.Context, op string, resp *http.Response) ([]byte, *Error) {
+	return c.readPart(ctx, op, resp, resp.Body)
 }
 
 // readPart reads the first maxErrorBody bytes of the body of a response, through a reader.
-func readPart(ctx context.Context, op string, resp *http.Response, body io.Reader) ([]byte, *Error) {
+func (c *Client) readPart(ctx context.Context, op string, resp *http.Response, body io.Reader) ([]byte, *Error) {
 	part, err := io.ReadAll(io.LimitReader(body, maxErrorBody))
 	if err != nil {
-		e := networkError(ctx, op, err, nil)
+		e := c.networkError(ctx, op, err, nil)
 		e.Status = resp.StatusCode
 		return nil, e
 	}
@@ -202,7 +202,7 @@ func readPart(ctx context.Context, op string, resp *http.Response, body io.Reade
 }
 
 // answerFailure classifies an error of decodeBody. The decoder's own error quotes nothing.
-func answerFailure(ctx context.Context, op string, status int, err error) *Error {
+func (c *Client) answerFailure(ctx context.Context, op string, status int, err error) *Error {
 	var read *boundedjson.ReadError
 	var large *boundedjson.LimitError
 	var failed *Error
@@ -212,7 +212,7 @@ func answerFailure(ctx context.Context, op string, status int, err error) *Error
 	case errors.As(err, &failed):
 		return failed
 	case errors.As(err, &read):
-		failed = networkError(ctx, op, read.Err, nil)
+		failed = c.networkError(ctx, op, read.Err, nil)
 	default:
 		failed = &Error{Kind: Malformed, Op: op, Message: err.Error(), TooLarge: errors.As(err, &large)}
 	}
@@ -260,9 +260,9 @@ func unexpectedShape(err error) error {
 }
 
 // networkError classifies a request without a complete response. shake may be nil.
-func networkError(ctx context.Context, op string, err error, shake *handshake) *Error {
+func (c *Client) networkError(ctx context.Context, op string, err error, shake *handshake) *Error {
 	var notTLS tls.RecordHeaderError
-	e := &Error{Kind: Unavailable, Op: op, Message: cleanText(err.Error()), Alert: alertOf(err), cause: err}
+	e := &Error{Kind: Unavailable, Op: op, Message: c.cleanText(err.Error()), Alert: alertOf(err), cause: err}
 	switch {
 	case e.Alert != 0:
 		asked, sent := shake != nil && shake.asked.Load(), shake != nil && shake.sent.Load()

@@ -62,7 +62,9 @@ func (c *Client) fetchToken(ctx context.Context, op string, path []string) (Toke
 	if err != nil {
 		return Token{}, err
 	}
-	return answer.toToken(), nil
+	token := answer.toToken()
+	c.hideIn(&token.ID, &token.UserID, &token.Username, &token.Name, &token.LoginType)
+	return token, nil
 }
 
 // Limits of a list of tokens (B130).
@@ -127,9 +129,11 @@ func (l *tokenList) add(ctx context.Context, token Token, turns *LargeAnswers) (
 			"with %q, which is more than the operator keeps", len(l.tokens)-1, l.prefix)}
 	}
 	if before <= manyTokens && l.size > manyTokens {
-		l.release, err = turns.acquire(ctx, OpTokens)
+		if l.release, err = turns.acquire(ctx); err != nil {
+			return &boundedjson.ReadError{Err: fmt.Errorf("wait for other large answers: %w", err)}
+		}
 	}
-	return err
+	return nil
 }
 
 // size returns about how much memory the token takes, in bytes.

@@ -62,7 +62,12 @@ func (c *Client) fetchUser(ctx context.Context, op, nameOrID string) (User, erro
 	if err != nil {
 		return User{}, err
 	}
-	return answer.toUser(), nil
+	user := answer.toUser()
+	c.hideIn(&user.ID, &user.Username, &user.LoginType)
+	for i := range user.Roles {
+		c.hideIn(&user.Roles[i])
+	}
+	return user, nil
 }
 
 // Limits of the list of suspended users (B130).

@@ -110,7 +110,7 @@ func (w watch) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, failed := w.doHandshake(ctx, req.Header)
 	if failed == nil && !expire() {
 		resp.Body.Close()
-		failed = networkError(ctx, OpWatch, context.Cause(ctx), nil)
+		failed = c.networkError(ctx, OpWatch, context.Cause(ctx), nil)
 	}
 	if failed != nil {
 		cancel(nil)
@@ -140,7 +140,7 @@ func (w watch) doHandshake(ctx context.Context, header http.Header) (*http.Respo
 	start := c.clock.Now()
 	resp, err := c.transport.RoundTrip(out)
 	if err != nil {
-		failed = networkError(ctx, OpWatch, conn.explainError(err), shake)
+		failed = c.networkError(ctx, OpWatch, conn.explainError(err), shake)
 	} else {
 		call.Status, call.ServerTime = resp.StatusCode, dateOf(resp.Header)
 		failed = w.checkAnswer(ctx, resp)
@@ -167,11 +167,12 @@ func (w watch) checkAnswer(ctx context.Context, resp *http.Response) *Error {
 	if resp.StatusCode <= 299 {
 		return &Error{Kind: Malformed, Op: OpWatch, Status: resp.StatusCode, Message: "the answer is no stream"}
 	}
-	body, failed := readBody(ctx, OpWatch, resp)
+	c := w.client
+	body, failed := c.readBody(ctx, OpWatch, resp)
 	if failed != nil {
 		return failed
 	}
-	return newRefusal(OpWatch, resp, body, w.client.clock.Now())
+	return c.newRefusal(OpWatch, resp, body, c.clock.Now())
 }
 
 // untilClosed calls release when the body is closed. A writable body, as that of an upgraded

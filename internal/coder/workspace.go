@@ -65,7 +65,13 @@ func (c *Client) Workspace(ctx context.Context, owner, name string) (Workspace, 
 	if err != nil {
 		return Workspace{}, err
 	}
-	return answer.toWorkspace(), nil
+	workspace := answer.toWorkspace()
+	c.hideInWorkspace(&workspace)
+	return workspace, nil
+}
+
+func (c *Client) hideInWorkspace(w *Workspace) {
+	c.hideIn(&w.ID, &w.Name, &w.OwnerID, &w.OwnerName, (*string)(&w.Status), &w.Transition)
 }
 
 // workspaceBody is a workspace in JSON (contract D).

@@ -59,7 +59,7 @@ func TestWorkspace(t *testing.T) { // contract D
 // dataOf returns an event with the given data.
 func dataOf(t *testing.T, text string) coder.Event {
 	t.Helper()
-	event, err := coder.ReadEventData("data", strings.NewReader(text))
+	event, err := new(coder.Client).ReadEventData("data", strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func mayHaveSucceeded(cause *coder.Error) bool {
 
 // refusalError returns the error for a response that reports a failure.
 func (c *roundTripRecorder) refusalError() *Error {
-	body := c.hidden.redactBody(c.answer.body)
+	body := redactBody(c.hidden, c.answer.body)
 	var said refusalBody
 	_ = json.Unmarshal(body, &said) // undecodable fields stay empty
 	cause := c.client.Refusal(c.op, c.answer.Response, body)
@@ -143,6 +143,6 @@ func kindOfAnswer(cause *coder.Error, coders bool) Kind {
 // unreadableError returns the error of a successful response with unexpected contents. wrong must
 // not quote the body.
 func (c *roundTripRecorder) unreadableError(wrong string) *Error {
-	cause := coder.Unreadable(c.op, c.answer.Response, c.answer.body, wrong)
+	cause := c.client.Unreadable(c.op, c.answer.Response, c.answer.body, wrong)
 	return &Error{Kind: Malformed, Op: c.op, Description: cause.Message, Lost: true, cause: cause}
 }

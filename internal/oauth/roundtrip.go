@@ -21,7 +21,7 @@ var answerLimits = boundedjson.Limits{Read: 64 << 10, Value: 64 << 10, String: 1
 type roundTripRecorder struct {
 	op     string
 	client *coder.Client
-	hidden credentials
+	hidden redact.Known
 	answer *answer // nil: none came
 }
 
@@ -32,7 +32,7 @@ type answer struct {
 }
 
 func (p Provider) newRecorder(op string, hidden ...redact.Secret) *roundTripRecorder {
-	return &roundTripRecorder{op: op, client: p.client, hidden: hidden}
+	return &roundTripRecorder{op: op, client: p.client, hidden: p.client.Known().With(hidden...)}
 }
 
 // RoundTrip makes a roundTripRecorder the transport of an http.Client.

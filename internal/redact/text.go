@@ -19,7 +19,8 @@ const maxPasses = 8
 //   - `CODER_SESSION_TOKEN=x`, `Coder-Session-Token: x`, `"client_secret":"x"` and similar;
 //   - `Authorization: ...` up to the end of the line or quotation, and a bare `Bearer x`;
 //   - the user info and the query and fragment values of URLs, absolute or relative;
-//   - bare text in the format of a Coder key or an OAuth secret (contract A.4), and PEM keys.
+//   - bare text in the format of a Coder key or an OAuth secret (contract A.4), and PEM keys;
+//   - base64 of a text with one of these in it.
 //
 // It prefers to hide too much. It is idempotent, never panics and takes time linear in the length
 // of s.
@@ -70,7 +71,7 @@ func replaceSpans(s string, found []span) string {
 
 // rules find credentials. Each appends its spans.
 var rules = []func([]span, string) []span{findNamedValues, findBearers, findAuthorizations, findURLUsers,
-	findURLValues, findBareKeys, findBareSecrets, findPrivateKeys}
+	findURLValues, findBareKeys, findBareSecrets, findPrivateKeys, findEncoded}
 
 var (
 	flagName  = `--[\w-]*token["']?(?:\s*[=:,]\s*|\s+)`

@@ -35,7 +35,7 @@ func openEvents(ctx context.Context, l dialOptions, opening coder.Opening) (wire
 }
 
 func (e *events) read(handle func(coder.Event)) error {
-	lines := &eventLines{src: bufio.NewReader(listening{e.body, e.options.onActivity})}
+	lines := &eventLines{client: e.options.client, src: bufio.NewReader(listening{e.body, e.options.onActivity})}
 	for {
 		event, found, err := lines.nextEvent()
 		if err != nil {
@@ -83,6 +83,7 @@ var errEventTooLarge = errors.New("the server sent an event that is too large")
 // eventLines reads events from a stream of lines. Its Read returns the data of the current event, so
 // that no line and no event is in memory as a whole (B130).
 type eventLines struct {
+	client  *coder.Client
 	src     *bufio.Reader
 	kind    string // the type of the current event
 	fields  int    // how many fields of the current event were known
@@ -95,8 +96,8 @@ type eventLines struct {
 
 // nextEvent reads the next event. found is false if there was none between two empty lines.
 func (l *eventLines) nextEvent() (event coder.Event, found bool, err error) {
-	*l = eventLines{src: l.src, afterCR: l.afterCR}
-	event, err = coder.ReadEventData("", l)
+	*l = eventLines{client: l.client, src: l.src, afterCR: l.afterCR}
+	event, err = l.client.ReadEventData("", l)
 	if err == nil {
 		_, err = io.Copy(io.Discard, l) // what follows the data, if they were not read as a whole
 	}

@@ -91,7 +91,7 @@ func (s *socket) read(handle func(coder.Event)) error {
 			return err
 		}
 		s.options.onActivity()
-		event, err := coder.ReadEvent(message)
+		event, err := s.options.client.ReadEvent(message)
 		if err == nil {
 			_, err = io.Copy(io.Discard, message) // what an invalid event leaves
 		}

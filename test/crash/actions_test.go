@@ -206,7 +206,8 @@ func renewOwnToken(w *crashEnv) scenario {
 		prepare: func() {
 			w.Create(w.newDeployment())
 			w.Eventually(w.isDeploymentReady)
-			former = string(w.CurrentSecret(testenv.TokenSecret).Data["token"])
+			// The operator revokes only what it has minted for this deployment (B142).
+			former = w.putOwnToken(1)
 			w.clock.Shift(30 * time.Hour) // of 100
 		},
 		trigger: func() {
@@ -234,6 +235,30 @@ func renewOwnToken(w *crashEnv) scenario {
 		},
 		verifies: true,
 	}
+}
+
+// putOwnToken puts a token into the operator's Secret as if the operator had minted it with this
+// serial, and waits until it is used.
+func (w *crashEnv) putOwnToken(serial int64) string {
+	w.T.Helper()
+	d := &v1alpha1.CoderDeployment{}
+	w.Must(w.Get(w.T.Context(), testenv.DeploymentName, d))
+	value, key, err := w.Coder.CreateToken(coderd.TokenOptions{
+		User: testenv.OperatorUser, Name: names.Token(string(d.UID), serial), Lifetime: 100 * time.Hour})
+	w.Must(err)
+	secret := w.CurrentSecret(testenv.TokenSecret)
+	w.Write(secret, func() { secret.Data["token"] = []byte(value) })
+	w.Eventually(w.isDeploymentReady, func(ctx context.Context) error {
+		d := &v1alpha1.CoderDeployment{}
+		if err := w.Get(ctx, testenv.DeploymentName, d); err != nil {
+			return err
+		}
+		if end := d.Status.TokenExpirationTime; end == nil || end.Sub(key.ExpiresAt).Abs() > time.Second {
+			return fmt.Errorf("token %s is not used yet", key.ID)
+		}
+		return nil
+	})
+	return value
 }
 
 // isDeploymentReady: Ready is True for the present generation.

@@ -5,11 +5,15 @@ package operator_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 )
 
 // withRenewal keeps the operator's token alive.
@@ -59,24 +63,81 @@ func TestTheOperatorsTokenRenewsItself(t *testing.T) {
 				t.Errorf("the new token lives %s", left)
 			}
 
-			// Once the overlap is over the old one goes.
-			secret := w.CurrentSecret("token")
-			w.Write(secret, func() {
-				secret.Annotations[v1alpha1.AnnotationRevokeAfter] = time.Now().UTC().Add(-time.Second).Format(time.RFC3339)
-			})
-			w.Eventually(func(ctx context.Context) error {
-				secret, err := w.GetSecret(ctx, "token")
-				if err != nil {
-					return err
-				}
-				if w.Coder.AcceptsToken(value) || secret.Annotations[v1alpha1.AnnotationPredecessor] != "" {
-					return fmt.Errorf("the old token is not revoked yet")
-				}
-				return nil
-			}, w.IsVerified("prod"), w.IsReady("ci"))
+			// Once the overlap is over its record goes. A person has made it, so it is not revoked (B142).
+			w.endOverlap()
+			w.Eventually(w.hasNoPredecessor, w.IsVerified("prod"), w.IsReady("ci"),
+				w.hasEvent(corev1.EventTypeWarning, v1alpha1.EventRevocationRefused, key.ID))
+			if !w.Coder.AcceptsToken(value) {
+				t.Error("a token that the operator did not mint was revoked")
+			}
 			w.searchForSentinels()
 		})
 	}
+}
+
+// endOverlap makes the revocation of the operator's former token due.
+func (w *operatorEnv) endOverlap() {
+	w.T.Helper()
+	secret := w.CurrentSecret("token")
+	w.Write(secret, func() {
+		secret.Annotations[v1alpha1.AnnotationRevokeAfter] = time.Now().UTC().Add(-time.Second).Format(time.RFC3339)
+	})
+}
+
+// B142: who may annotate the Secret of the operator's own token has no token revoked by that,
+// neither another user's nor one of the operator's user that the operator did not mint.
+func TestAForgedPredecessorIsNotRevoked(t *testing.T) {
+	w := newEnv(t, withMTLS)
+	w.startOperator()
+	w.Create(w.newDeployment("prod", withInterval("1s"), withRenewal("144h", "2h")), w.NewMintedSession("ci", "ci-bot"))
+	w.Eventually(w.IsVerified("prod"), w.IsReady("ci"))
+	for _, user := range []string{"ada", testenv.OperatorUser} {
+		victim, key, err := w.Coder.CreateToken(coderd.TokenOptions{User: user, Lifetime: 200 * time.Hour})
+		w.Must(err)
+		w.sentinels = append(w.sentinels, victim)
+		w.forgePredecessor(key.ID)
+		w.Eventually(w.hasNoPredecessor, w.IsVerified("prod"),
+			w.hasEvent(corev1.EventTypeWarning, v1alpha1.EventRevocationRefused, "was not revoked"))
+		if !w.Coder.AcceptsToken(victim) {
+			t.Errorf("a token of %s was revoked", user)
+		}
+	}
+	published := string(w.CurrentSecret("ci").Data["session"])
+	w.forgePredecessor(idOfToken(published))
+	w.Eventually(w.hasNoPredecessor, w.IsReady("ci"))
+	if !w.Coder.AcceptsToken(published) {
+		t.Error("a session's published token was revoked")
+	}
+}
+
+// hasNoPredecessor: the Secret of the operator's own token records no former one.
+func (w *operatorEnv) hasNoPredecessor(ctx context.Context) error {
+	secret, err := w.GetSecret(ctx, "token")
+	if err != nil {
+		return err
+	}
+	if id := secret.Annotations[v1alpha1.AnnotationPredecessor]; id != "" {
+		return fmt.Errorf("token %s is still recorded", id)
+	}
+	return nil
+}
+
+// forgePredecessor records a token as the predecessor of the operator's own, as others can.
+func (w *operatorEnv) forgePredecessor(id string) {
+	w.T.Helper()
+	secret := w.CurrentSecret("token")
+	w.Write(secret, func() {
+		secret.Annotations = map[string]string{
+			v1alpha1.AnnotationPredecessor: id,
+			v1alpha1.AnnotationRevokeAfter: time.Now().UTC().Add(-time.Second).Format(time.RFC3339),
+		}
+	})
+}
+
+// idOfToken returns the public half of a token.
+func idOfToken(token string) string {
+	id, _, _ := strings.Cut(token, "-")
+	return id
 }
 
 // B50: a server that limits owners to 7 days does not make renewal run without

@@ -231,7 +231,7 @@ func (w *simWorld) revoked(c *simCoder, id string) {
 	if id == idOf(w.content("own")) {
 		w.fail("B50: the operator revoked its own token %s", id)
 	}
-	if token != nil && w.predecessorRevoked(token) {
+	if token != nil && w.predecessorRevoked(token) && strings.HasPrefix(token.name, w.ownPrefix()) {
 		token.revoked = true
 		return
 	}

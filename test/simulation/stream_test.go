@@ -306,7 +306,7 @@ func (s *simWatch) read(workspaceID, token string) (coder.Workspace, bool) {
 	request.Header.Set("Coder-Session-Token", token)
 	answer := httptest.NewRecorder()
 	s.server.ServeHTTP(answer, request)
-	event, failed := coder.ReadEventData("data", answer.Body)
+	event, failed := new(coder.Client).ReadEventData("data", answer.Body)
 	workspace, err := event.Workspace()
 	return workspace, failed == nil && err == nil && answer.Code == http.StatusOK
 }
