@@ -21,6 +21,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Last used",type=date,priority=1,JSONPath=`.status.token.lastUsedTime`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="write a name of at most 63 characters: it becomes the value of a label",fieldPath=".metadata"
+// +kubebuilder:validation:XValidation:rule="!['sh.helm.release.', 'bootstrap-token-'].exists(p, self.metadata.name.startsWith(p))",message="write a name that does not begin with sh.helm.release. or bootstrap-token-: Secrets get it, and other controllers act on such Secrets",fieldPath=".metadata"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.auth.token) || self.spec.auth.token.secretRef.name != (has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name)",message="the generated Secret would overwrite the one that auth.token.secretRef names: write another secret.name",fieldPath=".spec.secret.name"
 type CoderSession struct {
 	metav1.TypeMeta `json:",inline"`
@@ -214,10 +215,16 @@ const (
 	DeletionPolicyRetain DeletionPolicy = "Retain"
 )
 
-// GeneratedSecret describes the Secret that the operator writes.
+// GeneratedSecret describes the Secret that the operator writes. Its name, labels and annotations
+// cannot be such that other controllers act on the Secret: take it for a release of Helm, for a
+// cluster of Argo CD, Istio or Cluster API, for a key of Sealed Secrets, or copy it to other
+// namespaces.
+//
+// +kubebuilder:validation:XValidation:rule="((has(self.labels) ? self.labels.map(k, k) : []) + (has(self.annotations) ? self.annotations.map(k, k) : [])).all(k, !(k in ['argocd.argoproj.io/secret-type', 'argocd.argoproj.io/instance', 'argocd.argoproj.io/tracking-id', 'istio/multiCluster']) && !['meta.helm.sh/', 'kubernetes.io/', 'cert-manager.io/', 'cluster.x-k8s.io/', 'sealedsecrets.bitnami.com/', 'replicator.v1.mittwald.de/', 'reflector.v1.k8s.emberstack.com/'].exists(p, k.startsWith(p)))",message="remove the labels and annotations that other controllers act on: those of Helm, kubernetes.io, cert-manager, Cluster API, Sealed Secrets, replicator and reflector, the secret type and tracking of Argo CD, and istio/multiCluster"
 type GeneratedSecret struct {
 	// Name of the Secret, in the namespace of the session. It cannot be changed. A Secret of that
 	// name that is not the session's own is never touched. Absent: the session's name.
+	// +kubebuilder:validation:XValidation:rule="!['sh.helm.release.', 'bootstrap-token-'].exists(p, self.startsWith(p))",message="write a name that does not begin with sh.helm.release. or bootstrap-token-: other controllers act on such Secrets"
 	// +optional
 	Name ObjectName `json:"name,omitempty"`
 	// IncludeClientCertificate adds the keys tls.crt, tls.key and ca.crt of the CoderDeployment. In
@@ -228,6 +235,7 @@ type GeneratedSecret struct {
 	// Labels of the Secret, besides the operator's own: at most 32. Labels that others set stay.
 	// Absent or empty: none.
 	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="!('owner' in self) || self['owner'] != 'helm'",message="remove the label owner: helm, by which Helm finds its releases"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('credentials.coder.com/'))",message="labels under credentials.coder.com/ are the operator's own: use another prefix"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && !format.qualifiedName().validate(k).hasValue())",message="write label keys such as team or example.com/team"
 	// +optional

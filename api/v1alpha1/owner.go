@@ -30,3 +30,26 @@ func (s *CoderSession) MayAdopt(object metav1.Object) bool {
 	return err == nil && s.UID != "" && version.Group == GroupVersion.Group && controller.Kind == KindCoderSession &&
 		controller.Name == s.Name && controller.UID != s.UID
 }
+
+// HasMarked reports whether a Secret has the label and the annotations of one that the operator wrote
+// for a session of this name.
+func (s *CoderSession) HasMarked(object metav1.Object) bool {
+	annotations := object.GetAnnotations()
+	return object.GetLabels()[LabelSession] == s.Name &&
+		(annotations[AnnotationRetained] == "true" || annotations[AnnotationFingerprint] != "")
+}
+
+// IsGenerated reports whether the operator wrote a Secret for a session, be it what is published or a
+// grant: a label says so, or a CoderSession controls it.
+func IsGenerated(object metav1.Object) bool {
+	labels := object.GetLabels()
+	if labels[LabelSession] != "" || labels[LabelGrant] != "" {
+		return true
+	}
+	controller := metav1.GetControllerOfNoCopy(object)
+	if controller == nil {
+		return false
+	}
+	version, err := schema.ParseGroupVersion(controller.APIVersion)
+	return err == nil && version.Group == GroupVersion.Group && controller.Kind == KindCoderSession
+}

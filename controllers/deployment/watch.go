@@ -101,16 +101,14 @@ func quietWindow(d *v1alpha1.CoderDeployment) debounce.Window {
 func (r *Reconciler) onReferenced(kind string) handler.EventHandler {
 	mark := func(ctx context.Context, object client.Object, _ bool, _ reconcile.WorkQueue) {
 		reference := authconfig.Reference{Kind: kind, Namespace: object.GetNamespace(), Name: object.GetName()}
-		var list v1alpha1.CoderDeploymentList
-		matching := client.MatchingFields{lookup.ByReference: reference.String()}
-		err := r.o.Client.List(ctx, &list, matching, client.UnsafeDisableDeepCopy)
+		deployments, err := lookup.DeploymentsByReference(ctx, r.o.Client, reference)
 		if err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "deployments that refer to an object could not be found",
 				"object", reference.String())
 			return
 		}
-		for i := range list.Items {
-			r.markSettling(&list.Items[i])
+		for i := range deployments {
+			r.markSettling(&deployments[i])
 		}
 	}
 	return reconcile.OnChange(mark)

@@ -108,6 +108,19 @@ func SessionsOf(
 	return SessionsBy(ctx, reader, ByDeployment, deployment.String())
 }
 
+// DeploymentsByReference lists the deployments that refer to an object. The result is shared with the
+// cache and must not be modified.
+func DeploymentsByReference(
+	ctx context.Context, reader client.Reader, reference authconfig.Reference,
+) ([]v1alpha1.CoderDeployment, error) {
+	var list v1alpha1.CoderDeploymentList
+	matching := client.MatchingFields{ByReference: reference.String()}
+	if err := reader.List(ctx, &list, matching, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list deployments that refer to %s: %w", reference, err)
+	}
+	return list.Items, nil
+}
+
 // Metadata returns an empty object of the core group with which the client reads metadata only.
 func Metadata(kind string) *metav1.PartialObjectMetadata {
 	object := &metav1.PartialObjectMetadata{}

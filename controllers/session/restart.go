@@ -27,7 +27,8 @@ func (r *Reconciler) observeWorkloads(
 	for _, target := range s.Session.Spec.Restart {
 		state, err := r.o.Workloads.Observe(ctx, s.Session, target)
 		if apierrors.IsForbidden(err) {
-			problem := "the operator may not look at it: allow it to get and patch " + target.Kind + "s"
+			problem := "the operator may not look at it: allow it to get and patch " + target.Kind +
+				"s (rbac.restart in the values of the chart), or remove it from spec.restart"
 			workloads = append(workloads, session.Workload{Target: target, Problem: problem})
 			continue
 		}

@@ -17,7 +17,7 @@ type ReferenceError struct {
 	// Reference is the object. Its Kind is KindDeployment if the fault is in the spec itself.
 	Reference Reference
 	// Key in the object's data, or the path of the field in the spec. Empty: the whole object is
-	// absent.
+	// absent or may not be used.
 	Key string
 	// Missing: the object or the key does not exist, or is an empty half of a pair. Otherwise the
 	// value is invalid.

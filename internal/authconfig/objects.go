@@ -12,12 +12,16 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
 // object is a Secret or ConfigMap as it was read. Nil stands for an absent one.
 type object struct {
 	resourceVersion string
 	data            map[string][]byte
+	// generated is true for a Secret that the operator wrote for a session.
+	generated bool
 }
 
 // readObjects reads each wanted object once, so that two values of one object are consistent. An
@@ -29,6 +33,7 @@ func (r *resolution) readObjects(ctx context.Context, c client.Reader, wanted []
 			keys[w.ref] = append(keys[w.ref], w.key)
 		}
 	}
+	// What the operator generated is never a source (B132).
 	for _, w := range wanted {
 		if _, done := r.objects[w.ref]; done {
 			continue
@@ -37,8 +42,13 @@ func (r *resolution) readObjects(ctx context.Context, c client.Reader, wanted []
 		if err != nil {
 			return fmt.Errorf("read %s: %w", w.ref, err)
 		}
-		if found == nil {
+		switch {
+		case found == nil:
 			r.faults.add(missingValue(want{ref: w.ref}, "does not exist: create it with "+quoteKeys(keys[w.ref])))
+		case found.generated:
+			r.faults.add(&ReferenceError{Reference: w.ref, Problem: "is what the operator wrote for a CoderSession, and is " +
+				"not sent anywhere else: name a Secret of your own"})
+			found = nil
 		}
 		r.objects[w.ref] = found
 	}
@@ -54,7 +64,9 @@ func readObject(ctx context.Context, c client.Reader, ref Reference) (*object, e
 	case KindSecret:
 		var found corev1.Secret
 		err = c.Get(ctx, key, &found)
-		out = &object{resourceVersion: found.ResourceVersion, data: found.Data}
+		out = &object{
+			resourceVersion: found.ResourceVersion, data: found.Data, generated: v1alpha1.IsGenerated(&found),
+		}
 	case KindConfigMap:
 		var found corev1.ConfigMap
 		err = c.Get(ctx, key, &found)

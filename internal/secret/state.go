@@ -96,16 +96,10 @@ func ownershipOf(meta *metav1.ObjectMeta, session *v1alpha1.CoderSession) Owners
 	switch {
 	case session.Controls(meta):
 		return Owned
-	case session.MayAdopt(meta) && isWrittenFor(meta, session):
+	case session.MayAdopt(meta) && session.HasMarked(meta):
 		return Adoptable
 	}
 	return Foreign
-}
-
-// isWrittenFor reports whether the operator wrote the Secret for a session of this name.
-func isWrittenFor(meta *metav1.ObjectMeta, session *v1alpha1.CoderSession) bool {
-	return meta.Labels[v1alpha1.LabelSession] == session.Name &&
-		(meta.Annotations[v1alpha1.AnnotationRetained] == retained || meta.Annotations[v1alpha1.AnnotationFingerprint] != "")
 }
 
 // retained is the value of the annotation of that name.

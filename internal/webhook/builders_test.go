@@ -56,7 +56,7 @@ func withEnv(name, value string) func(*corev1.Pod) {
 
 func newSession(options ...func(*v1alpha1.CoderSession)) *v1alpha1.CoderSession {
 	s := &v1alpha1.CoderSession{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci", UID: "1"},
 		Spec:       v1alpha1.CoderSessionSpec{DeploymentRef: v1alpha1.DeploymentRef{Name: "prod", Namespace: "coder"}},
 	}
 	for _, option := range options {

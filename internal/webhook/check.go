@@ -35,6 +35,9 @@ func checkSession(r *Request, k Resolved, namespace string, unknown UnknownSessi
 			namespace)
 		consequence, remedy = fmt.Sprintf("the pod is given the Secret %q as it is", k.Session.SecretName()),
 			"create it again"
+	case k.Foreign:
+		return nil, newRefusal("Secret %q in namespace %q does not belong to CoderSession %q: delete it, or recreate the "+
+			"session with another secret.name", k.Session.SecretName(), namespace, r.Session)
 	default:
 		return sessionWarnings(k), nil
 	}

@@ -30,6 +30,7 @@ type objects struct {
 	err        error
 	session    *v1alpha1.CoderSession
 	deployment *v1alpha1.CoderDeployment
+	secret     *metav1.PartialObjectMetadata
 	reads      int
 }
 
@@ -49,8 +50,13 @@ func (o *objects) Get(_ context.Context, key client.ObjectKey, into client.Objec
 			*into = *o.deployment
 			return nil
 		}
+	case *metav1.PartialObjectMetadata:
+		if o.secret != nil && into.Kind == "Secret" && client.ObjectKeyFromObject(o.secret) == key {
+			into.ObjectMeta = o.secret.ObjectMeta
+			return nil
+		}
 	default:
-		panic("nothing else is read, no Secret above all") // B90
+		panic("nothing else is read, no contents of Secrets above all") // B90
 	}
 	return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
 }
@@ -150,6 +156,20 @@ func TestUnknownFieldsStay(t *testing.T) {
 	}
 }
 
+// foreign adds a Secret of another owner with the session's name.
+func foreign(o *objects) *objects {
+	o.secret = &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci"}}
+	return o
+}
+
+// retained adds a Secret that a deleted session of the name has left.
+func retained(o *objects) *objects {
+	foreign(o).secret.Labels = map[string]string{v1alpha1.LabelSession: "ci"}
+	o.secret.Annotations = map[string]string{v1alpha1.AnnotationRetained: "true"}
+	return o
+}
+
+// B139: whose the Secret is counts, too.
 func TestSessionsAreLookedUp(t *testing.T) {
 	t.Parallel()
 	known := resolvedWithAll()
@@ -168,7 +188,13 @@ func TestSessionsAreLookedUp(t *testing.T) {
 		"not yet in the cache": {cache: &objects{}, server: all(), code: 200, variables: 5,
 			serverReads: 2},
 		"no cache yet": {cache: &objects{err: errors.New("the cache is not started")},
-			server: all(), code: 200, variables: 5, serverReads: 2},
+			server: all(), code: 200, variables: 5, serverReads: 3},
+		"another owner's Secret": {cache: foreign(all()), server: &objects{}, code: 403, says: "does not belong to"},
+		"another owner's Secret, admitted": {cache: foreign(all()), server: &objects{}, unknown: AdmitUnknown, code: 403,
+			says: "does not belong to"},
+		"another owner's Secret, no cache yet": {cache: &objects{err: errors.New("the cache is not started")},
+			server: foreign(all()), code: 403, says: "does not belong to", serverReads: 3},
+		"a Secret that was left for the session": {cache: retained(all()), server: &objects{}, code: 200, variables: 5},
 		"nowhere": {cache: &objects{}, server: &objects{}, code: 403, says: "create it",
 			serverReads: 1},
 		"nowhere, admitted": {cache: &objects{}, server: &objects{}, unknown: AdmitUnknown, code: 200,

@@ -16,6 +16,8 @@ type Resolved struct {
 	Session *v1alpha1.CoderSession
 	// Deployment is the session's; nil if it does not exist or may not be read.
 	Deployment *v1alpha1.CoderDeployment
+	// Foreign is true if the Secret with the name of the session's belongs to another owner.
+	Foreign bool
 }
 
 // secretName is the name of the generated Secret. For a session that does not exist yet it is the

@@ -7,21 +7,23 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// Timeouts of one lookup (B93). Both objects together take less than the ten seconds that the API
-// server waits for a webhook by default.
+// Timeouts of one lookup (B93). All three objects together take less than the ten seconds that the
+// API server waits for a webhook by default.
 const (
 	cacheTimeout  = 500 * time.Millisecond
-	serverTimeout = 3 * time.Second
+	serverTimeout = 2500 * time.Millisecond
 )
 
-// lookUp reads the session that a pod asks for, and its deployment.
+// lookUp reads the session that a pod asks for, its deployment, and whose the Secret is.
 func (h *Handler) lookUp(ctx context.Context, key types.NamespacedName) (Resolved, error) {
 	session := &v1alpha1.CoderSession{}
 	found, err := h.getObject(ctx, key, session)
@@ -32,6 +34,9 @@ func (h *Handler) lookUp(ctx context.Context, key types.NamespacedName) (Resolve
 		return Resolved{}, nil
 	}
 	known := Resolved{Session: session}
+	if known.Foreign, err = h.isForeign(ctx, session); err != nil {
+		return known, err
+	}
 	deployment := &v1alpha1.CoderDeployment{}
 	found, err = h.getObject(ctx, session.DeploymentKey(), deployment)
 	// A deployment that may not be read counts as missing. All other errors are temporary, and a
@@ -43,6 +48,23 @@ func (h *Handler) lookUp(ctx context.Context, key types.NamespacedName) (Resolve
 		known.Deployment = deployment
 	}
 	return known, nil
+}
+
+// isForeign reports whether the Secret with the name of the session's belongs to another owner. It
+// reads metadata only, and asks the API server only if the cache cannot tell: a Secret that is not
+// in the cache does not exist yet.
+func (h *Handler) isForeign(ctx context.Context, session *v1alpha1.CoderSession) (bool, error) {
+	secret := &metav1.PartialObjectMetadata{}
+	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	key := types.NamespacedName{Namespace: session.Namespace, Name: session.SecretName()}
+	err := withTimeout(ctx, cacheTimeout, func(ctx context.Context) error { return h.cache.Get(ctx, key, secret) })
+	if err != nil && !apierrors.IsNotFound(err) {
+		err = withTimeout(ctx, serverTimeout, func(ctx context.Context) error { return h.server.Get(ctx, key, secret) })
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("read the metadata of Secret %s: %w", key, err)
+	}
+	return err == nil && !session.Controls(secret) && !(session.MayAdopt(secret) && session.HasMarked(secret)), nil
 }
 
 // getObject reads an object from the cache, and if that fails once from the API server. The cache

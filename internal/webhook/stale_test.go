@@ -50,7 +50,7 @@ func fileOf(path string) func(*corev1.Pod) {
 // and its variables nevertheless.
 func TestAPodThatKeepsAFormerTokenIsWarned(t *testing.T) {
 	t.Parallel()
-	other := Resolved{newSession(withSecret(v1alpha1.GeneratedSecret{Name: "ci-coder"})), newDeployment()}
+	other := Resolved{newSession(withSecret(v1alpha1.GeneratedSecret{Name: "ci-coder"})), newDeployment(), false}
 	noToken := resolvedPlain()
 	noToken.Session.Spec.Auth.Certificate = &v1alpha1.CertificateAuth{}
 	const variable, byEnvFrom, bySubPath = "remove the variable", "remove the envFrom", "mount the whole Secret"

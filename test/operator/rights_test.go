@@ -77,3 +77,26 @@ func withoutVerb(rules []rbacv1.PolicyRule, resource, verb string) []rbacv1.Poli
 	}
 	return kept
 }
+
+// B139: without the right to restart (rbac.restart: false in the chart), a session that asks for it is
+// told so at once, and its credential is published all the same.
+func TestWithoutTheRightToRestart(t *testing.T) {
+	w := newEnv(t)
+	s := &site{operatorEnv: w}
+	user, err := w.Cluster.User(w.Namespace)
+	w.Must(err)
+	var rules []rbacv1.PolicyRule
+	for _, rule := range s.rulesOfRole("role.yaml") {
+		if !slices.Contains(rule.APIGroups, "apps") {
+			rules = append(rules, rule)
+		}
+	}
+	s.grantRules(user.Name, w.Namespace, rules)
+	w.runOperator(user.Config, []string{w.Namespace}, nil)
+	w.createWorkload("runner")
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
+		spec.Restart = []v1alpha1.RestartTarget{{Kind: v1alpha1.RestartDeployment, Name: "runner"}}
+	}))
+	w.Eventually(w.IsReady("ci"), w.SessionIs("ci", v1alpha1.ConditionTargetsRestarted, "False",
+		v1alpha1.ReasonRolloutStuck, "allow it to get and patch Deployments (rbac.restart in the values of the chart)"))
+}

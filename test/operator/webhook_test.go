@@ -190,6 +190,28 @@ func TestAPodOfADeletedSession(t *testing.T) {
 	w.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Finalizers = nil })
 }
 
+// B139: a session whose Secret's name belongs to another owner has nothing mounted, whatever its
+// status says, and with unknown sessions admitted, too.
+func TestAPodOfASessionWithAForeignSecret(t *testing.T) {
+	w := newEnv(t)
+	w.serveWebhook(webhookSettings{unknown: webhook.AdmitUnknown})
+	w.WriteSecret("database", map[string]string{"password": w.newSentinel("password")})
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
+		spec.Secret = &v1alpha1.GeneratedSecret{Name: "database"}
+	}))
+	const refusal = `Secret "database" in namespace %q does not belong to CoderSession "ci"`
+	refused := func(ctx context.Context) error {
+		return refusedFor(w.Client.Create(ctx, w.newPod("ci"), client.DryRunAll), fmt.Sprintf(refusal, w.Namespace))
+	}
+	w.Must(refused(t.Context())) // the operator does not work yet: there is no status
+	w.startOperator()
+	w.Eventually(w.IsNotReady("ci", v1alpha1.ReasonSecretConflict, ""), refused)
+	w.Delete(w.CurrentSecret("database"))
+	w.Eventually(w.IsReady("ci"), func(ctx context.Context) error {
+		return w.Client.Create(ctx, w.newPod("ci"), client.DryRunAll)
+	})
+}
+
 // A container that another webhook adds after this one is mounted, too.
 func TestAContainerThatAnotherWebhookAdds(t *testing.T) {
 	w := newEnv(t)

@@ -62,7 +62,7 @@ rotation: {renewBefore: 8h, overlap: 5m}
 secret:
   name: ci-coder
   includeClientCertificate: true
-  labels: {team: a, example.com/stage: ""}
+  labels: {team: a, example.com/stage: "", owner: team-a, app.kubernetes.io/managed-by: us}
   annotations: {example.com/note: "any text, of any form"}
   template: {".netrc": "machine {{ .Host }} login coder password {{ .Token }}"}
   deletionPolicy: Retain

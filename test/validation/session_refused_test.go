@@ -146,3 +146,29 @@ func numberedWords(count int) []string {
 	}
 	return words
 }
+
+// B138: what other controllers act on. Each entry of the lists in the API has a case here.
+func TestRefusedForOtherControllers(t *testing.T) {
+	t.Parallel()
+	faults := map[string]fault{
+		"Helm's releases": {session(mint + "secret: {labels: {owner: helm, name: web}}"), "remove the label owner: helm"},
+	}
+	for _, name := range []string{"sh.helm.release.v1.web.v1", "bootstrap-token-abcdef"} {
+		const advice = "write a name that does not begin with sh.helm.release. or bootstrap-token-"
+		faults[name] = fault{session(mint + "secret: {name: " + name + "}"), advice}
+		faults["session "+name] = fault{newManifest("CoderSession", name, mint), advice}
+	}
+	for _, key := range []string{
+		"argocd.argoproj.io/secret-type", "argocd.argoproj.io/instance", "argocd.argoproj.io/tracking-id",
+		"istio/multiCluster", "meta.helm.sh/release-name", "kubernetes.io/service-account.name",
+		"cert-manager.io/allow-direct-injection", "cluster.x-k8s.io/cluster-name",
+		"sealedsecrets.bitnami.com/sealed-secrets-key", "replicator.v1.mittwald.de/replicate-to",
+		"reflector.v1.k8s.emberstack.com/reflection-auto-enabled",
+	} {
+		for _, field := range []string{"labels", "annotations"} {
+			faults[field+" "+key] = fault{session(mint + "secret: {" + field + ": {a: b, " + key + ": x}}"),
+				"remove the labels and annotations that other controllers act on"}
+		}
+	}
+	expectRefused(t, faults)
+}

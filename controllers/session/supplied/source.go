@@ -11,8 +11,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
@@ -32,6 +34,9 @@ func (m *Method) observeSource(ctx context.Context, s *base.Scope) (session.Supp
 	if s.Session.Spec.Auth.Token == nil {
 		return session.SuppliedToken{}, nil
 	}
+	if problem, err := m.refuseOperatorToken(ctx, s); err != nil || problem != "" {
+		return session.SuppliedToken{Problem: problem}, err
+	}
 	meta := lookup.Metadata("Secret")
 	err := m.tools.Client.Get(ctx, m.sourceKey(s), meta)
 	if client.IgnoreNotFound(err) != nil {
@@ -46,6 +51,24 @@ func (m *Method) observeSource(ctx context.Context, s *base.Scope) (session.Supp
 	}
 	*memoryOf(s) = memory{version: version, source: source}
 	return source, nil
+}
+
+// refuseOperatorToken returns a problem if the Secret is that of a CoderDeployment's own token, which
+// is not published (B132).
+func (m *Method) refuseOperatorToken(ctx context.Context, s *base.Scope) (string, error) {
+	key := m.sourceKey(s)
+	reference := authconfig.Reference{Kind: authconfig.KindSecret, Namespace: key.Namespace, Name: key.Name}
+	deployments, err := lookup.DeploymentsByReference(ctx, m.tools.Client, reference)
+	if err != nil {
+		return "", err
+	}
+	for i := range deployments {
+		if token := deployments[i].Spec.Token; token != nil && string(token.SecretRef.Name) == key.Name {
+			return fmt.Sprintf("Secret %q has the own token of CoderDeployment %q: name a Secret with a token of the session's",
+				key.Name, deployments[i].Name), nil
+		}
+	}
+	return "", nil
 }
 
 func (m *Method) sourceKey(s *base.Scope) types.NamespacedName {
@@ -66,6 +89,10 @@ func (m *Method) readSource(
 			return session.SuppliedToken{Problem: problem}, redact.Secret{}, "", nil
 		}
 		return session.SuppliedToken{}, redact.Secret{}, "", fmt.Errorf("read the supplied token: %w", err)
+	}
+	if v1alpha1.IsGenerated(object) { // B132
+		problem := fmt.Sprintf("Secret %q is what the operator wrote for a CoderSession: name a Secret of your own", ref.Name)
+		return session.SuppliedToken{Problem: problem}, redact.Secret{}, object.ResourceVersion, nil
 	}
 	data, ok := object.Data[keyName]
 	if !ok {
