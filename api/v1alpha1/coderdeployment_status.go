@@ -10,8 +10,8 @@ type CoderDeploymentStatus struct {
 	// until the operator has looked at the object for the first time.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions are Ready, ConfigResolved, Verified, TokenRenewed, TokenCurrent, CertificateCurrent
-	// and CABundleComplete. Ready sums up the others; its message says what is wrong and what to do.
+	// Conditions are Ready, ConfigResolved, Verified, TokenRenewed, TokenCurrent, CertificateCurrent,
+	// CABundleComplete and IdentityUnique. Ready sums up the others; its message says what is wrong and what to do.
 	// Absent: the operator has not looked at the object yet.
 	// +listType=map
 	// +listMapKey=type

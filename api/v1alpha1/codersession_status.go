@@ -11,8 +11,8 @@ type CoderSessionStatus struct {
 	// until the operator has looked at the object for the first time.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// Conditions are Ready, Authenticated, SecretSynced, LifetimeCut, ScopesGranted, TargetsRestarted
-	// and WorkspaceWatched. Ready sums up the others; its message says what is wrong and what to do.
+	// Conditions are Ready, Authenticated, SecretSynced, LifetimeCut, ScopesGranted, TargetsRestarted,
+	// WorkspaceWatched and IdentityUnique. Ready sums up the others; its message says what is wrong and what to do.
 	// Absent: the operator has not looked at the object yet.
 	// +listType=map
 	// +listMapKey=type

@@ -29,6 +29,10 @@ const (
 	// ConditionCABundleComplete is True while all certificates of spec.tls.caBundle are trusted, False
 	// while some of them cannot be read. It does not change Ready. It is absent without spec.tls.caBundle.
 	ConditionCABundleComplete = "CABundleComplete"
+	// ConditionIdentityUnique is False while another operator mints tokens with this one's cluster id, of
+	// the deployment or of one of its sessions. It is also a condition of CoderSessions, about the
+	// session's tokens. It does not change Ready. It is absent otherwise.
+	ConditionIdentityUnique = "IdentityUnique"
 )
 
 // Condition types of a CoderSession, besides Ready and Stalled. All but LifetimeCut are positive: True is good.
@@ -69,6 +73,7 @@ func DeploymentConditionTypes() []string {
 		ConditionTokenCurrent,
 		ConditionCertificateCurrent,
 		ConditionCABundleComplete,
+		ConditionIdentityUnique,
 	}
 }
 
@@ -83,6 +88,7 @@ func SessionConditionTypes() []string {
 		ConditionScopesGranted,
 		ConditionTargetsRestarted,
 		ConditionWorkspaceWatched,
+		ConditionIdentityUnique,
 	}
 }
 
@@ -257,6 +263,9 @@ const (
 	// ReasonServerMaximum: the server's maximum for the user is shorter than the lifetime that is
 	// asked for.
 	ReasonServerMaximum = "ServerMaximum"
+	// ReasonDuplicateOperator: another operator with the same cluster id mints tokens, mostly that of a
+	// clone of the cluster.
+	ReasonDuplicateOperator = "DuplicateOperator"
 )
 
 // Reasons of events, besides those of Ready.

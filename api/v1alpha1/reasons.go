@@ -20,7 +20,7 @@ func Reasons() []string {
 		ReasonAccessDenied, ReasonConfigInvalid, ReasonWorkspaceStopped, ReasonWorkspaceUnknown, ReasonAccepted,
 		ReasonSynced, ReasonClientCertificateMissing, ReasonScopesGranted, ReasonServerIgnoresScopes,
 		ReasonTemplateInvalid, ReasonSecretTooLarge, ReasonRestarted, ReasonRolling, ReasonRolloutStuck,
-		ReasonWatched, ReasonStreamRefused, ReasonServerMaximum,
+		ReasonWatched, ReasonStreamRefused, ReasonServerMaximum, ReasonDuplicateOperator,
 	}
 }
 

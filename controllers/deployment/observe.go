@@ -34,6 +34,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (deployment.Observat
 		TokenListing:            s.memory.listed,
 		Skew:                    s.conn.Skew(),
 		RevocationTimeout:       r.o.RevocationTimeout,
+		ForeignTokens:           s.memory.foreignTokens,
 	}
 	var err error
 	if o.Sessions, err = r.observeSessions(ctx, s); err != nil {
@@ -110,30 +111,23 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 		if err := r.observeNeed(ctx, s, each, &seen); err != nil {
 			return seen, err
 		}
+		if meta.IsStatusConditionFalse(each.Status.Conditions, v1alpha1.ConditionIdentityUnique) {
+			seen.Duplicated = append(seen.Duplicated, each.Namespace+"/"+each.Name)
+		}
 		if session.Mints(each) && !each.Spec.Paused {
 			seen.Minting = true
 		}
 		if candidate, ok := r.retentionCandidate(s, each); ok {
 			seen.Candidates = append(seen.Candidates, candidate)
 		}
-		ready := meta.FindStatusCondition(each.Status.Conditions, v1alpha1.ConditionReady)
-		if ready == nil {
-			continue
-		}
-		reasons[ready.Reason]++
-		switch ready.Reason {
-		case v1alpha1.ReasonActive:
-			seen.Counts.Ready++
-		case v1alpha1.ReasonSuspended:
-			seen.Counts.Suspended++
-		case v1alpha1.ReasonAwaitingAuthorization, v1alpha1.ReasonReauthenticationRequired:
-			seen.Counts.AwaitingAuthorization++
-		case v1alpha1.ReasonRetired:
-			seen.Counts.Retired++
+		if ready := meta.FindStatusCondition(each.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+			reasons[ready.Reason]++
+			countReason(&seen.Counts, ready.Reason)
 		}
 	}
 	slices.Sort(seen.Allowed)
 	slices.Sort(seen.Holding)
+	slices.Sort(seen.Duplicated)
 	s.reasons = reasons
 	return seen, nil
 }
@@ -176,4 +170,18 @@ func (r *Reconciler) hasGrantDocument(ctx context.Context, s *v1alpha1.CoderSess
 		return false, client.IgnoreNotFound(err)
 	}
 	return metav1.IsControlledBy(document, s), nil
+}
+
+// countReason counts a session by the reason of its Ready condition.
+func countReason(counts *v1alpha1.SessionCounts, reason string) {
+	switch reason {
+	case v1alpha1.ReasonActive:
+		counts.Ready++
+	case v1alpha1.ReasonSuspended:
+		counts.Suspended++
+	case v1alpha1.ReasonAwaitingAuthorization, v1alpha1.ReasonReauthenticationRequired:
+		counts.AwaitingAuthorization++
+	case v1alpha1.ReasonRetired:
+		counts.Retired++
+	}
 }

@@ -26,13 +26,19 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 	o.OwnTokens = r.observeOwnTokens(s)
 	now := r.o.Clock.Now().Add(s.conn.Skew())
 	claims := map[string]bool{}
-	var revoked []string
+	var revoked, foreign []string
 	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.Prefix()) {
 		claimed, err := r.isClaimed(ctx, s, token, claims)
 		if err != nil {
 			return err
 		}
-		if claimed || r.isRevertedToken(s, o, token) || !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace) {
+		switch {
+		case claimed || r.isRevertedToken(s, o, token):
+			continue
+		case r.isForeign(s, token):
+			foreign = append(foreign, token.Name)
+			continue
+		case !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace):
 			continue
 		}
 		_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
@@ -47,6 +53,7 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 		r.o.Metrics.Revoked(s.key.Namespace, s.key.Name)
 		revoked = append(revoked, token.ID)
 	}
+	s.memory.foreignTokens = foreign
 	if len(revoked) > 0 {
 		r.o.Status.Event(s.object, corev1.EventTypeNormal, v1alpha1.EventRevoked, "Revoke",
 			fmt.Sprintf("revoked tokens that no session claims: %s", strings.Join(revoked, ", ")))

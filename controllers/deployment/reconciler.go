@@ -117,6 +117,11 @@ type memory struct {
 	revokedFormer bool
 	// storedIn is the Secret that a renewed token was last stored in, and storedVersion its version.
 	storedIn, storedVersion string
+	// foreignTokens are the names of tokens that no session claims and that another operator with the
+	// same cluster id has minted, as last listed.
+	foreignTokens []string
+	// takenSerial is the highest serial of an own token whose name another operator has taken; 0: none.
+	takenSerial int64
 	// tokenSecret is what was last read of the Secret of the operator's own token.
 	tokenSecret tokenSecretRead
 	// generation and caBundle are those that the sessions were last enqueued for.

@@ -103,7 +103,7 @@ func (r *Reconciler) replaceToken(ctx context.Context, s *scope) error {
 	if err := r.tryStoreToken(ctx, s, resolved.Snapshot.Token, own.ID); err != nil {
 		return err
 	}
-	serial, _ := r.o.Names.Serial(own.Name, uid) // 0 if the operator did not mint the current token
+	serial := r.lastOwnSerial(s)
 	m := minting.Operation{
 		Conn: s.conn, UserID: user,
 		Request: coder.TokenRequest{
@@ -116,6 +116,7 @@ func (r *Reconciler) replaceToken(ctx context.Context, s *scope) error {
 			})
 			return err
 		},
+		IsForeign: func(taken coder.Token) bool { return r.isTakenByOther(s, taken) },
 	}
 	value, token, err := m.Run(ctx)
 	if err != nil {
@@ -222,7 +223,7 @@ func (r *Reconciler) describeToken(s *scope, token coder.Token) deployment.OwnTo
 func (r *Reconciler) observeOwnTokens(s *scope) []deployment.OwnToken {
 	var tokens []deployment.OwnToken
 	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.SessionPrefix(string(s.object.UID))) {
-		if own := r.describeToken(s, token); own.Minted {
+		if own := r.describeToken(s, token); own.Minted && !r.isForeign(s, token) {
 			tokens = append(tokens, own)
 		}
 	}

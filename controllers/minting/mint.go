@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -24,6 +25,8 @@ type Operation struct {
 	// RequireUnpublished returns a conflict error if an existing token is published in a
 	// Secret, that is, may be in use.
 	RequireUnpublished func(context.Context, coder.Token) error
+	// IsForeign reports whether another operator has minted an existing token, which is left alone then.
+	IsForeign func(coder.Token) bool
 }
 
 // Run creates the token and reads it back. Its value exists only in what Run returns.
@@ -49,7 +52,7 @@ func (m Operation) Run(ctx context.Context) (redact.Secret, coder.Token, error) 
 // created the token and then crashed, or did not receive the response. The value of that
 // token is lost, so it is deleted and the token is created again.
 func (m Operation) postToken(ctx context.Context, c *coder.Client) (redact.Secret, error) {
-	value, err := c.MintToken(ctx, m.UserID, m.Request)
+	value, unanswered, err := m.requestToken(ctx, c)
 	if coder.KindOf(err) != coder.Conflict {
 		return value, err
 	}
@@ -62,6 +65,9 @@ func (m Operation) postToken(ctx context.Context, c *coder.Client) (redact.Secre
 			lost.ID, m.Request.Name)
 	}
 	m.Conn.Inventory.Add(lost) // if it is kept, the next decision has to know that its name is taken
+	if !unanswered && m.IsForeign(lost) {
+		return redact.Secret{}, foreignConflict(lost.Name)
+	}
 	if err := m.RequireUnpublished(ctx, lost); err != nil {
 		return redact.Secret{}, err
 	}
@@ -69,7 +75,28 @@ func (m Operation) postToken(ctx context.Context, c *coder.Client) (redact.Secre
 		return redact.Secret{}, err
 	}
 	m.Conn.Inventory.Remove(lost.ID)
-	return c.MintToken(ctx, m.UserID, m.Request)
+	value, _, err = m.requestToken(ctx, c)
+	return value, err
+}
+
+// refusals are the answers of a server that has minted nothing.
+var refusals = []coder.Kind{
+	coder.Conflict, coder.Invalid, coder.NotFound, coder.Forbidden, coder.RateLimited,
+	coder.Unauthorized, coder.UserSuspended, coder.KeyExpired, coder.KeyUnknown,
+}
+
+// requestToken asks the server for the token, and remembers that. It reports whether an earlier request
+// had no answer, so that the token may exist already.
+func (m Operation) requestToken(ctx context.Context, c *coder.Client) (redact.Secret, bool, error) {
+	name, attempts := m.Request.Name, m.Conn.Inventory.Attempts()
+	unanswered := attempts.Begin(name, m.Request.Lifetime)
+	value, err := c.MintToken(ctx, m.UserID, m.Request)
+	if id, _ := coder.TokenID(value); err == nil && id != "" {
+		attempts.RecordMinted(name, id, m.Request.Lifetime)
+	} else if !unanswered && slices.Contains(refusals, coder.KindOf(err)) {
+		attempts.RecordRefused(name)
+	}
+	return value, unanswered, err
 }
 
 // readBack reads the new token with the operator's credential, which does not count as
@@ -99,6 +126,13 @@ func (m Operation) readBack(ctx context.Context, c *coder.Client, value redact.S
 // were changed by another writer.
 func SecretConflict(secretName, why string) error {
 	return apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, secretName, errors.New(why))
+}
+
+// foreignConflict returns a conflict error about a token that another operator has minted. The next
+// observation has it.
+func foreignConflict(name string) error {
+	return apierrors.NewConflict(schema.GroupResource{Resource: "tokens"}, name,
+		errors.New("another operator has minted it"))
 }
 
 // RevokeUnstored revokes a token that could not be stored and therefore cannot be in use.

@@ -78,7 +78,7 @@ func assessSession(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploymen
 // A token that may do more than was asked for does degrade it.
 func assessReadySession(s *v1alpha1.CoderSession) health {
 	for _, kind := range []string{v1alpha1.ConditionSecretSynced, v1alpha1.ConditionAuthenticated,
-		v1alpha1.ConditionTargetsRestarted, v1alpha1.ConditionScopesGranted} {
+		v1alpha1.ConditionTargetsRestarted, v1alpha1.ConditionScopesGranted, v1alpha1.ConditionIdentityUnique} {
 		condition := meta.FindStatusCondition(s.Status.Conditions, kind)
 		if condition == nil || condition.Status == metav1.ConditionTrue || condition.Reason == v1alpha1.ReasonRolling {
 			continue
@@ -104,7 +104,7 @@ func assessDeployment(d *v1alpha1.CoderDeployment) health {
 	}
 	for _, kind := range []string{
 		v1alpha1.ConditionTokenRenewed, v1alpha1.ConditionTokenCurrent, v1alpha1.ConditionCertificateCurrent,
-		v1alpha1.ConditionCABundleComplete,
+		v1alpha1.ConditionCABundleComplete, v1alpha1.ConditionIdentityUnique,
 	} {
 		if condition := meta.FindStatusCondition(d.Status.Conditions, kind); condition != nil &&
 			condition.Status == metav1.ConditionFalse {

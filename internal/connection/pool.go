@@ -61,6 +61,7 @@ type Pool struct {
 	observe    func(types.NamespacedName, coder.Call)
 	retried    func(types.NamespacedName)
 	servers    Servers // nil: none
+	attempts   *inventory.Attempts
 
 	mu          sync.Mutex
 	connections map[types.NamespacedName]*Connection
@@ -72,6 +73,7 @@ func NewPool(o Options) *Pool {
 		resolver: o.Resolver, deployment: o.Deployment, settling: o.Settling, clock: o.Clock, names: o.Names,
 		userAgent: o.UserAgent, large: coder.NewLargeAnswers(maxLargeAnswers), observe: o.Observe, retried: o.Retried,
 		servers:     o.Servers,
+		attempts:    inventory.NewAttempts(o.Clock.Now),
 		connections: map[types.NamespacedName]*Connection{},
 	}
 }
@@ -84,7 +86,7 @@ func (p *Pool) Get(key types.NamespacedName) *Connection {
 	c := p.connections[key]
 	if c == nil {
 		c = &Connection{pool: p, key: key, limit: newLimit(p.clock)}
-		c.Inventory = inventory.New(p.names.Prefix(), c.latestServerTime)
+		c.Inventory = inventory.New(p.names.Prefix(), c.latestServerTime, p.attempts)
 		c.targets.init(p.clock)
 		c.scopes.init(p.clock)
 		p.connections[key] = c

@@ -227,6 +227,7 @@ func reportVerification(o Observation) Plan {
 	setTokenCurrentCondition(o, &p)
 	setCertificateCurrentCondition(o, &p)
 	setCABundleCompleteCondition(o, &p)
+	setIdentityUniqueCondition(o, &p)
 	p.setCondition(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved,
 		"all references exist and are valid")
 	r := o.Verification.Result

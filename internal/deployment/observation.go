@@ -30,9 +30,12 @@ type Observation struct {
 	// OwnTokens are the tokens that the operator has minted for itself on this deployment, as last
 	// listed.
 	OwnTokens []OwnToken
-	Sessions  Sessions
 	// RevocationTimeout is how long a deleted deployment waits for sessions that may not use it.
 	RevocationTimeout time.Duration
+	// ForeignTokens are the names of tokens that no session claims, and that another operator with the
+	// same cluster id has minted.
+	ForeignTokens []string
+	Sessions      Sessions
 	// Failures are the actions that failed and may not be tried again yet. With one of
 	// [failure.Observe], the rest of the observation is incomplete.
 	Failures failure.Set
@@ -107,4 +110,7 @@ type Sessions struct {
 	Allowed []string
 	// Holding are the sessions that may not use it and still have a token or a grant.
 	Holding []string
+	// Duplicated are the sessions of which another operator with the same cluster id mints tokens, as
+	// namespace/name, sorted.
+	Duplicated []string
 }

@@ -20,11 +20,15 @@ type Inventory struct {
 	prefix string
 	// serverNow is the time by the server's clock.
 	serverNow func() time.Time
+	// attempts are shared with the inventories of other deployments.
+	attempts *Attempts
 	// refreshing is held while a listing is in progress.
 	refreshing chan struct{}
 
 	mu     sync.RWMutex
 	loaded bool
+	// since is when, by the server's clock, the first listing was made.
+	since  time.Time
 	tokens map[string]coder.Token // by id
 	names  []named                // sorted
 	// suspended users, by id.
@@ -47,11 +51,13 @@ func (n named) compare(other named) int {
 }
 
 // New returns an empty inventory that keeps only tokens whose name starts with prefix. The others
-// on the server are not the operator's (B45). serverNow returns the time by the server's clock.
-func New(prefix string, serverNow func() time.Time) *Inventory {
+// on the server are not the operator's (B45). serverNow returns the time by the server's clock. The
+// attempts are those of the process.
+func New(prefix string, serverNow func() time.Time, attempts *Attempts) *Inventory {
 	return &Inventory{
 		prefix:     prefix,
 		serverNow:  serverNow,
+		attempts:   attempts,
 		refreshing: make(chan struct{}, 1),
 		tokens:     map[string]coder.Token{},
 		suspended:  map[string]struct{}{},
@@ -122,6 +128,7 @@ func (i *Inventory) Add(token coder.Token) {
 
 // Remove removes a token that was revoked or found to be invalid.
 func (i *Inventory) Remove(id string) {
+	i.attempts.recordRemoved(id)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.news != nil {

@@ -22,7 +22,9 @@ var soon = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 // listedAt is the time by the server's clock.
 var listedAt = soon.AddDate(-1, 0, 0)
 
-func newInventory() *Inventory { return New(prefix, func() time.Time { return listedAt }) }
+func newInventory() *Inventory {
+	return New(prefix, func() time.Time { return listedAt }, NewAttempts(time.Now))
+}
 
 // newToken returns one whose name ends in the given text and whose ID is that text.
 func newToken(id string) coder.Token {

@@ -84,6 +84,9 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string
 		return Changes{}, ErrCleared
 	}
 	changes := Changes{First: !i.loaded}
+	if changes.First {
+		i.since = firstListingTime(i.serverNow(), listed)
+	}
 
 	tokens := make(map[string]coder.Token, len(i.tokens))
 	for _, token := range listed {

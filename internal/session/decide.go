@@ -190,6 +190,7 @@ func completePlan(o Observation, p Plan) Plan {
 	planRestarts(o, &p)
 	setWorkspaceWatchedCondition(o, &p)
 	setScopesGrantedCondition(o, &p)
+	setIdentityUniqueCondition(o, &p)
 	p.PendingRevocations = pendingRevocations(o, p.RevokeAll)
 	p.PendingRevocations = p.PendingRevocations[:min(len(p.PendingRevocations), maxPendingRevocations)]
 	planCleanup(o, &p)

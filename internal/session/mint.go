@@ -230,8 +230,8 @@ func (o Observation) recordedUser() *v1alpha1.SessionUser {
 	return was
 }
 
-// lastSerial is the highest serial known to be used. Tokens that are yet to be revoked count too,
-// because their names are taken until then.
+// lastSerial is the highest serial known to be used. Tokens that are yet to be revoked, and those of
+// another operator, count too, because their names are taken until then.
 func (o Observation) lastSerial() int64 {
 	serial := o.TakenSerial
 	if o.Secret.Token != nil {
@@ -248,6 +248,9 @@ func (o Observation) lastSerial() int64 {
 		if t.ID == o.Secret.HeldID || slices.ContainsFunc(o.Session.Status.PendingRevocations, pending) {
 			serial = max(serial, t.Serial)
 		}
+	}
+	for _, t := range o.ServerTokens.Foreign {
+		serial = max(serial, t.Serial)
 	}
 	return serial
 }
@@ -286,11 +289,16 @@ func (o Observation) grantedLifetime() time.Duration {
 	return 0
 }
 
-// rotationTime is when, by the server's clock, the published token is replaced; zero: never.
+// rotationTime is when, by the server's clock, the published token is replaced; zero: never. While
+// another operator mints tokens of the session, that is not before its end: a rotation revokes the former
+// token, which the other one may publish as well.
 func (o Observation) rotationTime() time.Time {
 	token := o.Secret.Token
 	if token == nil || token.ExpiresAt.IsZero() {
 		return time.Time{}
+	}
+	if o.hasDuplicateOperator() {
+		return token.ExpiresAt
 	}
 	lifetime := o.grantedLifetime()
 	if lifetime <= 0 {

@@ -225,6 +225,9 @@ type ServerTokens struct {
 	Token *Listed
 	// Others are the session's other tokens on the server.
 	Others []Listed
+	// Foreign are tokens with names of this session that another operator has minted, which has the same
+	// cluster id.
+	Foreign []Listed
 	// UserSuspended is true if the recorded user is suspended.
 	UserSuspended bool
 }

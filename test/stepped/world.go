@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -89,12 +90,36 @@ func New(t testing.TB) *World {
 	return w
 }
 
-func (w *World) startAPI() {
+// Clone returns a clone of the cluster: another API server with the same objects and UIDs, and an operator
+// with the same cluster id, which talk to the same Coder server.
+func (w *World) Clone() *World {
+	w.T.Helper()
+	env := *w.Env
+	clone := &World{Env: &env, Clock: w.Clock, Events: events.NewFakeRecorder(1024), uids: w.uids + cloneUIDs}
+	var objects []client.Object
+	for _, list := range []client.ObjectList{
+		&corev1.SecretList{}, &v1alpha1.CoderDeploymentList{}, &v1alpha1.CoderSessionList{},
+	} {
+		w.Must(w.API.List(w.T.Context(), list))
+		w.Must(meta.EachListItem(list, func(item runtime.Object) error {
+			objects = append(objects, item.DeepCopyObject().(client.Object))
+			return nil
+		}))
+	}
+	clone.startAPI(objects...)
+	clone.Restart()
+	return clone
+}
+
+// cloneUIDs keeps the UIDs of objects that are created in a clone from those of the original.
+const cloneUIDs = 1 << 16
+
+func (w *World) startAPI(objects ...client.Object) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, v1alpha1.AddToScheme} {
 		w.Must(add(scheme))
 	}
-	builder := fake.NewClientBuilder().WithScheme(scheme).
+	builder := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.CoderSession{}, &v1alpha1.CoderDeployment{})
 	w.Must(lookup.AddIndexes(w.T.Context(), indexer{builder}, inventory.Names{Cluster: inprocess.Cluster}))
 	w.API = builder.Build()

@@ -102,11 +102,14 @@ func (m *Method) observeServerTokens(s *base.Scope, published *session.Published
 			CreatedAt: token.CreatedAt, LastUsedAt: token.LastUsed, Scopes: token.Scopes,
 			AllowList: token.AllowList,
 		}
-		if published != nil && published.ID == token.ID {
+		switch {
+		case published != nil && published.ID == token.ID:
 			tokens.Token = &listed
-			continue
+		case m.isForeign(s, token):
+			tokens.Foreign = append(tokens.Foreign, listed)
+		default:
+			tokens.Others = append(tokens.Others, listed)
 		}
-		tokens.Others = append(tokens.Others, listed)
 	}
 	return tokens
 }

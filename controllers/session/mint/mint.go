@@ -37,6 +37,7 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, o session.Observa
 		RequireUnpublished: func(ctx context.Context, token coder.Token) error {
 			return m.requireUnpublished(ctx, s, token)
 		},
+		IsForeign: func(token coder.Token) bool { return m.isTakenByOther(s, token) },
 	}
 	if err := m.checkScopes(ctx, s, operation.Request.Scopes); err != nil {
 		return err
@@ -113,8 +114,7 @@ func isTokenStored(err error) bool {
 // tells of the token. It reads the Secret from the API server, because the cache may lag.
 func (m *Method) requireUnpublished(ctx context.Context, s *base.Scope, token coder.Token) error {
 	published := func(why string) error {
-		serial, _ := m.tools.Names.Serial(token.Name, string(s.Session.UID))
-		of(s).takenSerial = max(of(s).takenSerial, serial)
+		m.recordTakenName(s, token.Name)
 		return minting.SecretConflict(s.Session.SecretName(), why)
 	}
 	publishes, err := m.tools.Secrets.Publishes(ctx, s.Session, token.ID)

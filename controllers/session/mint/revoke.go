@@ -137,6 +137,9 @@ func (m *Method) findLostToken(ctx context.Context, s *base.Scope, _ session.Obs
 			return err
 		}
 		s.Conn.Inventory.Add(lost)
+		if m.isForeign(s, lost) {
+			break // another operator has the next serial
+		}
 		if err := m.deleteToken(ctx, s, lost.ID); err != nil {
 			return err
 		}

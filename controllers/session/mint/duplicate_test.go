@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mint_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/stepped"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
+)
+
+// passAll makes passes over the deployment and the sessions of a world, and returns the first token that
+// a Secret publishes and the server does not accept; empty: it accepts all.
+func passAll(w *stepped.World, sessions ...string) (dead string) {
+	w.T.Helper()
+	w.PassDeployment()
+	for _, name := range sessions {
+		for range 3 {
+			w.Pass(name)
+		}
+		secret := &corev1.Secret{}
+		w.Must(w.API.Get(w.T.Context(), w.Key(name), secret))
+		if value := string(secret.Data["session"]); !w.Coder.AcceptsToken(value) {
+			dead = value[:10]
+		}
+	}
+	return dead
+}
+
+// saysDuplicate reports whether a session and its deployment say that there is another operator.
+func saysDuplicate(w *stepped.World, name string) (session, deployment bool) {
+	w.T.Helper()
+	d := &v1alpha1.CoderDeployment{}
+	w.Must(w.API.Get(w.T.Context(), w.Key(testenv.DeploymentName), d))
+	says := func(conditions []metav1.Condition) bool {
+		c := meta.FindStatusCondition(conditions, v1alpha1.ConditionIdentityUnique)
+		return c != nil && c.Status == metav1.ConditionFalse && c.Reason == v1alpha1.ReasonDuplicateOperator &&
+			strings.Contains(c.Message, "--cluster-id")
+	}
+	return says(w.Session(name).Status.Conditions), says(d.Status.Conditions)
+}
+
+// countChanges returns how many tokens the server was asked to mint and to delete.
+func countChanges(w *stepped.World) (mints, deletions int) {
+	return w.CountMints(), w.Coder.Count(http.MethodDelete, "/api/v2/users/{user}/keys/{keyid}")
+}
+
+// settleTwins makes a cluster with these sessions and its clone, and lets both run for ten minutes.
+func settleTwins(t *testing.T, names ...string) (original, clone *stepped.World) {
+	t.Helper()
+	original = stepped.New(t)
+	for _, name := range names {
+		original.Put(original.NewMintedSession(name, testenv.MachineUser))
+		original.Settle(name)
+	}
+	clone = original.Clone()
+	for range 2 {
+		passAll(original, names...)
+		passAll(clone, names...)
+		original.Clock.Step(5 * time.Minute)
+	}
+	return original, clone
+}
+
+// A cluster and its clone, whose operators have the same cluster id and whose objects have the same UIDs,
+// use one Coder server for four days. Each of them loses one token of a session to the other, then both
+// say what is wrong and neither revokes a token of the other's, also after a restart.
+func TestAClonedClusterDoesBoundedHarm(t *testing.T) { // B45
+	t.Parallel()
+	names := []string{"one", "two"}
+	original, clone := settleTwins(t, names...)
+	worlds := []*stepped.World{original, clone}
+	var deadSteps int
+	const step, day = 5 * time.Minute, 24 * time.Hour
+	const most = 2 * 2 * 6 // two sessions with a token of 24 h each, in two clusters, for four days
+	for at := time.Duration(0); at < 4*day; at += step {
+		if at == 2*day {
+			original.Restart()
+			clone.Restart()
+		}
+		for _, w := range worlds {
+			if passAll(w, names...) != "" {
+				deadSteps++
+			}
+		}
+		if at == day {
+			for _, w := range worlds {
+				for _, name := range names {
+					if session, deployment := saysDuplicate(w, name); !session || !deployment {
+						t.Errorf("session %s says so: %t, its deployment: %t: %+v", name, session, deployment,
+							w.Session(name).Status.Conditions)
+					}
+				}
+			}
+		}
+		if mints, deletions := countChanges(original); mints > most || deletions > most {
+			t.Fatalf("%d tokens were minted and %d deleted after %s", mints, deletions, at)
+		}
+		original.Clock.Step(step)
+	}
+	if deadSteps > 0 {
+		t.Errorf("a published token was dead after %d passes", deadSteps)
+	}
+}
+
+// As soon as the other operator is gone, and its token with it, the session is as before.
+func TestASessionRecoversFromADuplicateOperator(t *testing.T) {
+	t.Parallel()
+	w, clone := settleTwins(t, "ci")
+	clone.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Auth.Mint.Lifetime = "2h" })
+	passAll(clone, "ci")
+	w.Clock.Step(5 * time.Minute)
+	before, _ := countChanges(w)
+	passAll(w, "ci")
+	passAll(w, "ci")
+	if session, _ := saysDuplicate(w, "ci"); !session {
+		t.Fatalf("it is not said: %+v", w.Session("ci").Status)
+	}
+	if ready := meta.FindStatusCondition(w.Session("ci").Status.Conditions, v1alpha1.ConditionReady); ready.Status !=
+		metav1.ConditionTrue {
+		t.Errorf("Ready is %+v", ready)
+	}
+	foreign := w.LiveTokens("cso-")
+	if after, _ := countChanges(w); after != before || len(foreign) != 2 {
+		t.Errorf("%d tokens were minted, %d are alive", after-before, len(foreign))
+	}
+	own := w.Session("ci").Status.Token.ID
+	for _, key := range foreign {
+		if key.ID != own {
+			w.Must(w.Coder.RevokeKey(key.ID))
+		}
+	}
+	w.Clock.Step(5 * time.Minute)
+	passAll(w, "ci")
+	passAll(w, "ci")
+	w.Clock.Step(5 * time.Minute)
+	passAll(w, "ci")
+	if session, deployment := saysDuplicate(w, "ci"); session || deployment {
+		t.Errorf("it is still said: by the session %t, by the deployment %t", session, deployment)
+	}
+	w.Clock.Step(17 * time.Hour)
+	passAll(w, "ci")
+	if now := w.Session("ci").Status.Token; now.ID == own || now.Serial != 2 {
+		t.Errorf("the token is not rotated: %+v", now)
+	}
+}
+
+// What one cluster has created or deleted since it was cloned does not make the other revoke tokens: the
+// other keeps them and says so.
+func TestOrphansOfAClone(t *testing.T) { // B45
+	t.Parallel()
+	w, clone := settleTwins(t, "ci")
+	w.Put(w.NewMintedSession("new", testenv.MachineUser))
+	passAll(w, "new")
+	before, _ := countChanges(w)
+	for range 40 {
+		if dead := passAll(w, "ci", "new"); dead != "" {
+			t.Fatalf("token %s was revoked", dead)
+		}
+		passAll(clone, "ci")
+		w.Clock.Step(5 * time.Minute)
+	}
+	if after, _ := countChanges(w); after != before {
+		t.Errorf("%d tokens were minted", after-before)
+	}
+	if _, deployment := saysDuplicate(clone, "ci"); !deployment {
+		t.Error("the clone does not say so")
+	}
+
+	// The session is deleted in the clone after the original has rotated it.
+	w.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Auth.Mint.Lifetime = "2h" })
+	passAll(w, "ci")
+	w.Must(clone.API.Delete(t.Context(), clone.Session("ci")))
+	clone.Pass("ci")
+	clone.Pass("ci")
+	w.Clock.Step(5 * time.Minute)
+	if dead := passAll(w, "ci", "new"); dead != "" {
+		t.Errorf("token %s was revoked with the session of the clone", dead)
+	}
+}
+
+// B41: a token whose answer was lost is this operator's own, however long it has run.
+func TestALostAnswerIsNoDuplicateOperator(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	w.Put(w.NewMintedSession("ci", testenv.MachineUser))
+	w.Settle("ci")
+	for range 3 {
+		w.Clock.Step(5 * time.Minute)
+		passAll(w, "ci")
+	}
+	w.Coder.Inject(coderd.Fault{
+		Kind: coderd.FaultDropAnswer, Method: http.MethodPost, Path: "/api/v2/users/*/keys/tokens", Times: 1,
+	})
+	w.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Auth.Mint.Lifetime = "2h" })
+	for range 3 {
+		passAll(w, "ci")
+		w.Clock.Step(5 * time.Minute)
+	}
+	if session, _ := saysDuplicate(w, "ci"); session || w.Session("ci").Status.Token.Serial != 2 {
+		t.Errorf("status is %+v", w.Session("ci").Status)
+	}
+	w.Clock.Step(5 * time.Minute)
+	passAll(w, "ci")
+	if live := w.LiveTokens("cso-"); len(live) != 1 {
+		t.Errorf("%d tokens are alive", len(live))
+	}
+}

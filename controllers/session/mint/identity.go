@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mint
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+)
+
+// isForeign reports whether another operator with the same cluster id has minted a token with a name of
+// this session. What status names is the session's own. Once status says that there is another operator,
+// every token that this process did not ask for is foreign, so that a restart does not change that.
+func (m *Method) isForeign(s *base.Scope, token coder.Token) bool {
+	status := s.Session.Status
+	pending := func(r v1alpha1.PendingRevocation) bool { return r.ID == token.ID }
+	if status.Token != nil && status.Token.ID == token.ID || slices.ContainsFunc(status.PendingRevocations, pending) {
+		return false
+	}
+	if meta.IsStatusConditionFalse(status.Conditions, v1alpha1.ConditionIdentityUnique) {
+		return s.Conn.Inventory.IsUnknown(token)
+	}
+	return s.Conn.Inventory.IsForeign(token)
+}
+
+// isTakenByOther is isForeign for a token that has the name of the one to mint. The next attempt uses
+// another name then, also if nothing else tells of the token because it has expired.
+func (m *Method) isTakenByOther(s *base.Scope, token coder.Token) bool {
+	if !m.isForeign(s, token) {
+		return false
+	}
+	m.recordTakenName(s, token.Name)
+	return true
+}
+
+// recordTakenName makes the next attempt use another name.
+func (m *Method) recordTakenName(s *base.Scope, name string) {
+	serial, _ := m.tools.Names.Serial(name, string(s.Session.UID))
+	of(s).takenSerial = max(of(s).takenSerial, serial)
+}
