@@ -232,7 +232,7 @@ func (r *Reconciler) readPublishedValue(
 	if err != nil {
 		return fmt.Errorf("read the token of the generated Secret: %w", err)
 	}
-	if !found {
+	if !found || !r.isDescribed(s, value) {
 		seen.ValueGone = true
 		return r.recognizeToken(ctx, s, input, seen)
 	}

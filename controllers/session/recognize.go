@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
@@ -17,6 +18,9 @@ type Recognizer interface {
 	// DescribeToken describes a token as the annotations of the Secret should, from status and from the
 	// server's list. Nil: it is not a token that was minted for the session as it is now.
 	DescribeToken(s *Scope, id string) *secret.TokenMeta
+	// Knows reports whether status, or the server's list, say that a token is the session's. Annotations
+	// may be forged.
+	Knows(s *Scope, id string) bool
 }
 
 // recognizeToken finds out by its value which minted token a Secret publishes whose annotations do not
@@ -50,7 +54,19 @@ func (r *Reconciler) recognizeToken(
 		seen.Token, seen.Corrupt, seen.ValueGone, seen.Unconfirmed = publishedOf(token), "", false, true
 		return nil
 	}
+	if token := s.Prior.Token; token != nil && token.ID != s.Memory.written.ID && !method.Knows(s, token.ID) {
+		s.Prior.Token, seen.Token, input.Token = nil, nil, secret.Token{} // neither value nor description are the session's
+	}
 	return nil
+}
+
+// isDescribed reports whether a value is that of the token that the annotations name.
+func (r *Reconciler) isDescribed(s *Scope, value redact.Secret) bool {
+	if _, canRecognize := r.methods.of(s.Session).(Recognizer); !canRecognize {
+		return true
+	}
+	id, err := coder.TokenID(value)
+	return err == nil && id == s.Prior.Token.ID
 }
 
 // describeByID describes a token as the annotations should, from what is known of it otherwise. Nil: it
@@ -59,7 +75,7 @@ func describeByID(s *Scope, method Recognizer, id string) *secret.TokenMeta {
 	if written := s.Memory.written; written.ID == id {
 		return &written
 	}
-	if known := s.Prior.Token; known != nil && known.ID == id {
+	if known := s.Prior.Token; known != nil && known.ID == id && method.Knows(s, id) {
 		described := *known
 		return &described
 	}

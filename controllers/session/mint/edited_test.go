@@ -132,3 +132,67 @@ func TestATokenOfAnotherUserIsNotRecognized(t *testing.T) {
 		})
 	}
 }
+
+// B113: a token that another writer puts into the Secret, with annotations that describe it, is neither
+// shown as the session's nor listed for revocation, whoever it belongs to.
+func TestAForgedTokenIsNotTheSessions(t *testing.T) {
+	t.Parallel()
+	const made = "forged0000-0123456789abcdefghijkl"
+	for name, tc := range map[string]struct {
+		value   func(w *stepped.World) string
+		restart bool
+		keys    bool // only the annotations are forged if not
+	}{
+		"made up":                           {value: func(*stepped.World) string { return made }, keys: true},
+		"made up, after a restart":          {value: func(*stepped.World) string { return made }, keys: true, restart: true},
+		"the annotation alone":              {value: func(*stepped.World) string { return made }},
+		"the annotation, after a restart":   {value: func(*stepped.World) string { return made }, restart: true},
+		"a token of its user":               {value: tokenOfTheUser, keys: true},
+		"a token of its user, restarted":    {value: tokenOfTheUser, keys: true, restart: true},
+		"a token of its user, described":    {value: tokenOfTheUser},
+		"a token of its user, at a restart": {value: tokenOfTheUser, restart: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := stepped.New(t)
+			w.Put(w.NewMintedSession("ci", testenv.MachineUser))
+			w.Settle("ci")
+			value := tc.value(w)
+			secret := &corev1.Secret{}
+			w.Must(w.API.Get(t.Context(), w.Key("ci"), secret))
+			secret.Annotations[v1alpha1.AnnotationTokenID] = value[:10]
+			secret.Annotations[v1alpha1.AnnotationSerial] = "9"
+			if tc.keys {
+				writeToken(secret, value)
+			}
+			w.Must(w.API.Update(t.Context(), secret))
+			if tc.restart {
+				w.Restart()
+			}
+			for range 20 {
+				w.PassDeployment()
+				w.Pass("ci")
+				status := w.Session("ci").Status
+				if status.Token != nil && status.Token.ID == value[:10] {
+					t.Fatalf("status shows it as the session's: %+v", status.Token)
+				}
+				for _, pending := range status.PendingRevocations {
+					if pending.ID == value[:10] {
+						t.Fatalf("it is to be revoked: %+v", pending)
+					}
+				}
+				w.Clock.Step(15 * time.Second)
+			}
+			w.Must(w.API.Get(t.Context(), w.Key("ci"), secret))
+			if now := string(secret.Data["session"]); now == value || !w.Coder.AcceptsToken(now) {
+				t.Errorf("the Secret publishes %v", secret.Annotations)
+			}
+			if value != made && !w.Coder.AcceptsToken(value) {
+				t.Error("the user's own token was revoked")
+			}
+		})
+	}
+}
+
+// tokenOfTheUser is a token that the session's user has made, past the operator.
+func tokenOfTheUser(w *stepped.World) string { return w.CreateToken(testenv.MachineUser, "") }

@@ -3,8 +3,6 @@
 package mint
 
 import (
-	"slices"
-
 	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -16,12 +14,10 @@ import (
 // this session. What status names is the session's own. Once status says that there is another operator,
 // every token that this process did not ask for is foreign, so that a restart does not change that.
 func (m *Method) isForeign(s *base.Scope, token coder.Token) bool {
-	status := s.Session.Status
-	pending := func(r v1alpha1.PendingRevocation) bool { return r.ID == token.ID }
-	if status.Token != nil && status.Token.ID == token.ID || slices.ContainsFunc(status.PendingRevocations, pending) {
+	if isNamedByStatus(s, token.ID) {
 		return false
 	}
-	if meta.IsStatusConditionFalse(status.Conditions, v1alpha1.ConditionIdentityUnique) {
+	if meta.IsStatusConditionFalse(s.Session.Status.Conditions, v1alpha1.ConditionIdentityUnique) {
 		return s.Conn.Inventory.IsUnknown(token)
 	}
 	return s.Conn.Inventory.IsForeign(token)

@@ -3,6 +3,9 @@
 package mint
 
 import (
+	"slices"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
@@ -32,4 +35,24 @@ func (m *Method) DescribeToken(s *base.Scope, id string) *secret.TokenMeta {
 		return &secret.TokenMeta{ID: id, Serial: serial, ExpiresAt: listed.ExpiresAt.UTC(), Request: digest}
 	}
 	return nil
+}
+
+// Knows reports whether status names a token, or the server lists it with a name that the operator gives.
+func (m *Method) Knows(s *base.Scope, id string) bool {
+	switch {
+	case isNamedByStatus(s, id):
+		return true
+	case s.Conn == nil:
+		return false
+	}
+	listed, found := s.Conn.Inventory.Lookup(id)
+	_, ours := m.tools.Names.Serial(listed.Name, string(s.Session.UID))
+	return found && ours
+}
+
+// isNamedByStatus reports whether status names a token, as the published one or as one to be revoked.
+func isNamedByStatus(s *base.Scope, id string) bool {
+	status := s.Session.Status
+	pending := func(r v1alpha1.PendingRevocation) bool { return r.ID == id }
+	return status.Token != nil && status.Token.ID == id || slices.ContainsFunc(status.PendingRevocations, pending)
 }
