@@ -55,11 +55,13 @@ func countChanges(w *stepped.World) (mints, deletions int) {
 }
 
 // settleTwins makes a cluster with these sessions and its clone, and lets both run for ten minutes.
-func settleTwins(t *testing.T, names ...string) (original, clone *stepped.World) {
+func settleTwins(t *testing.T, lifetime v1alpha1.Duration, names ...string) (original, clone *stepped.World) {
 	t.Helper()
 	original = stepped.New(t)
 	for _, name := range names {
-		original.Put(original.NewMintedSession(name, testenv.MachineUser))
+		original.Put(original.NewMintedSession(name, testenv.MachineUser, func(spec *v1alpha1.CoderSessionSpec) {
+			spec.Auth.Mint.Lifetime = lifetime
+		}))
 		original.Settle(name)
 	}
 	clone = original.Clone()
@@ -72,18 +74,18 @@ func settleTwins(t *testing.T, names ...string) (original, clone *stepped.World)
 }
 
 // A cluster and its clone, whose operators have the same cluster id and whose objects have the same UIDs,
-// use one Coder server for four days. Each of them loses one token of a session to the other, then both
+// use one Coder server for half a day. Each of them loses one token of a session to the other, then both
 // say what is wrong and neither revokes a token of the other's, also after a restart.
 func TestAClonedClusterDoesBoundedHarm(t *testing.T) { // B45
 	t.Parallel()
 	names := []string{"one", "two"}
-	original, clone := settleTwins(t, names...)
+	original, clone := settleTwins(t, "3h", names...)
 	worlds := []*stepped.World{original, clone}
 	var deadSteps int
-	const step, day = 5 * time.Minute, 24 * time.Hour
-	const most = 2 * 2 * 6 // two sessions with a token of 24 h each, in two clusters, for four days
-	for at := time.Duration(0); at < 4*day; at += step {
-		if at == 2*day {
+	const step, lifetime = 5 * time.Minute, 3 * time.Hour
+	const most = 2 * 2 * 6 // two sessions with a token of 3 h each, in two clusters, for 12 h
+	for at := time.Duration(0); at < 4*lifetime; at += step {
+		if at == 2*lifetime {
 			original.Restart()
 			clone.Restart()
 		}
@@ -92,7 +94,7 @@ func TestAClonedClusterDoesBoundedHarm(t *testing.T) { // B45
 				deadSteps++
 			}
 		}
-		if at == day {
+		if at == lifetime {
 			for _, w := range worlds {
 				for _, name := range names {
 					if session, deployment := saysDuplicate(w, name); !session || !deployment {
@@ -115,7 +117,7 @@ func TestAClonedClusterDoesBoundedHarm(t *testing.T) { // B45
 // As soon as the other operator is gone, and its token with it, the session is as before.
 func TestASessionRecoversFromADuplicateOperator(t *testing.T) {
 	t.Parallel()
-	w, clone := settleTwins(t, "ci")
+	w, clone := settleTwins(t, "24h", "ci")
 	clone.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Auth.Mint.Lifetime = "2h" })
 	passAll(clone, "ci")
 	w.Clock.Step(5 * time.Minute)
@@ -158,7 +160,7 @@ func TestASessionRecoversFromADuplicateOperator(t *testing.T) {
 // other keeps them and says so.
 func TestOrphansOfAClone(t *testing.T) { // B45
 	t.Parallel()
-	w, clone := settleTwins(t, "ci")
+	w, clone := settleTwins(t, "24h", "ci")
 	w.Put(w.NewMintedSession("new", testenv.MachineUser))
 	passAll(w, "new")
 	before, _ := countChanges(w)
