@@ -9,6 +9,7 @@ the name of the release.
 {{- range $rule := (.root.Files.Get "files/rbac/role.yaml" | fromYaml).rules -}}
 {{- $resources := without $rule.resources "mutatingwebhookconfigurations" "validatingadmissionpolicies" "validatingadmissionpolicybindings" -}}
 {{- if and (has "apps" $rule.apiGroups) (not $.root.Values.rbac.restart) -}}{{- $resources = list -}}{{- end -}}
+{{- if and $.root.Values.clusterId (has "kube-system" ($rule.resourceNames | default list)) -}}{{- $resources = list -}}{{- end -}}
 {{- if $.namespaced -}}{{- $resources = without $resources "namespaces" -}}{{- end -}}
 {{- range $resources }}
 {{- $key := printf "%s.%s" . (first $rule.apiGroups) | trimSuffix "." -}}

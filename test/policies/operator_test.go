@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package policies_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/inprocess"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
+)
+
+// B132, B139: an ordinary editor and the operator with its own account do all that they are there for
+// while the policies are in force: mint, renew the operator's token, publish, restart, retain, delete.
+func TestTheOperatorUnderItsPolicies(t *testing.T) {
+	w := newEnv(t)
+	e := testenv.New(t, w.cluster, nil)
+	w.namespace = e.Namespace
+	e.Coder = coderd.New(coderd.Options{DisableRateLimits: true})
+	listener, err := e.Coder.Start(coderd.ListenOptions{Edge: coderd.Edge{Certificate: &e.NewAuthorities().TLS}})
+	w.must(err)
+	t.Cleanup(func() { _ = listener.Close() })
+	e.CreateUser(testenv.OperatorUser, coderd.RoleOwner)
+	e.CreateUsers(testenv.MachineUser, testenv.PersonUser)
+	first := e.CreateToken(testenv.OperatorUser, "")
+	account := w.operatorAccount()
+	w.grantTo(account, w.rulesOf("role.yaml")...)
+	operator, err := inprocess.Start(inprocess.Options{
+		Config: account.Config, Scheme: w.cluster.Scheme, Namespaces: []string{e.Namespace},
+	})
+	w.must(err)
+	t.Cleanup(func() {
+		if err := operator.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+
+	e.Client = w.user(append(w.editorRules(), w.rulesOf("coderdeployment_editor_role.yaml")...)...)
+	e.WriteSecret(testenv.TokenSecret, map[string]string{"token": first})
+	e.WriteClientCertificate(testenv.CertificateSecret, testenv.OperatorUser)
+	e.WriteConfigMap(testenv.CAConfigMap, map[string]string{"ca.crt": string(e.Servers.PEM())})
+	e.WriteSecret("mine", map[string]string{"token": e.CreateToken(testenv.PersonUser, "")})
+	workloadObject := parse(t, w.fill(workload, "Deployment"))
+	w.must(e.Client.Create(t.Context(), workloadObject))
+	e.Create(e.NewDeployment(testenv.DeploymentName, listener.URL(), func(spec *v1alpha1.CoderDeploymentSpec) {
+		spec.Token.Renew = &v1alpha1.TokenRenewal{Lifetime: "144h", Before: "120h"}
+		spec.Verify = v1alpha1.VerifyPolicy{Interval: "1s", QuietPeriod: "200ms", MaxDelay: "2s", Timeout: "5s"}
+	}), e.NewMintedSession("ci", testenv.MachineUser, func(spec *v1alpha1.CoderSessionSpec) {
+		spec.Secret = &v1alpha1.GeneratedSecret{
+			Template: map[string]string{"env": "TOKEN={{ .Token }}"}, DeletionPolicy: v1alpha1.DeletionPolicyRetain,
+		}
+		spec.Restart = []v1alpha1.RestartTarget{{Kind: v1alpha1.RestartDeployment, Name: "web"}}
+	}), e.NewSuppliedSession("hers", "mine"))
+	e.Eventually(e.IsReady("ci"), e.IsReady("hers"), func(context.Context) error {
+		if string(e.CurrentSecret(testenv.TokenSecret).Data["token"]) == first {
+			return errors.New("the operator's own token is not renewed")
+		}
+		return nil
+	})
+
+	old := e.CurrentSecret("ci").Annotations[v1alpha1.AnnotationTokenID]
+	e.EditSession("ci", func(s *v1alpha1.CoderSession) {
+		s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: "2030-01-02T03:04:05Z"}
+	})
+	e.Eventually(func(ctx context.Context) error {
+		if e.CurrentSecret("ci").Annotations[v1alpha1.AnnotationTokenID] == old {
+			return errors.New("the token is not renewed")
+		}
+		d := &appsv1.Deployment{}
+		if err := e.Client.Get(ctx, client.ObjectKeyFromObject(workloadObject), d); err != nil {
+			return err
+		}
+		if d.Spec.Template.Annotations[v1alpha1.AnnotationRestartedAt] == "" {
+			return fmt.Errorf("the workload is not restarted: %v", d.Spec.Template.Annotations)
+		}
+		return nil
+	})
+
+	e.Delete(e.CurrentSession("ci"))
+	e.Delete(e.CurrentSession("hers"))
+	e.Eventually(func(ctx context.Context) error {
+		for _, name := range []string{"ci", "hers"} {
+			if _, err := e.GetSession(ctx, name); client.IgnoreNotFound(err) != nil || err == nil {
+				return fmt.Errorf("session %s is still there: %w", name, err)
+			}
+		}
+		if _, err := e.GetSecret(ctx, "hers"); err == nil {
+			return errors.New("the Secret of hers is still there")
+		}
+		retained, err := e.GetSecret(ctx, "ci")
+		if err == nil && retained.Annotations[v1alpha1.AnnotationRetained] != "true" {
+			err = errors.New("the Secret of ci is not retained")
+		}
+		return err
+	})
+}
