@@ -139,7 +139,9 @@ func TestAdmissionPoliciesOfARelease(t *testing.T) {
 	objects := renderChart(t, "my-coder-session-operator-system",
 		"{watchNamespaces: [a, b], clusterId: prod0001, serviceAccount: {name: tokens}}")
 	policies, bindings := ofKind(objects, "ValidatingAdmissionPolicy"), ofKind(objects, "ValidatingAdmissionPolicyBinding")
-	want := []string{"/" + fullName + "-deployment-rights", "/" + fullName + "-own-account", "/" + fullName + "-session-rights"}
+	want := []string{
+		"/" + fullName + "-deployment-rights", "/" + fullName + "-own-account", "/" + fullName + "-session-rights",
+	}
 	if got := sortedNames(policies); !cmp.Equal(want, got) {
 		t.Errorf("policies %q", got)
 	}
