@@ -94,8 +94,8 @@ type Streams interface {
 	deployment.Streams
 }
 
-// Setup adds both controllers to a manager. See the package documentation for how they depend on each
-// other.
+// Setup adds both controllers to a manager, and health checks that fail when one of them has stalled.
+// See the package documentation for how they depend on each other.
 //
 // It returns the pool of connections, for other components that call the deployments.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, error) {
@@ -121,16 +121,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 			return nil, err
 		}
 	}
-	return c.Pool, nil
+	return c.Pool, c.addLiveness(mgr)
 }
-
-// deploymentWorkers returns the number of workers of the deployment controller. A single namespace gets
-// half of them, see package fairqueue.
-func deploymentWorkers(concurrent int) int { return 2 * concurrent }
-
-// sessionWorkers returns the number of workers of the session controller. The sessions of a single
-// deployment in a single namespace get a third of them.
-func sessionWorkers(concurrent int) int { return 3 * concurrent }
 
 // APIAccess groups the clients of the API server.
 type APIAccess struct {
@@ -146,6 +138,9 @@ type Controllers struct {
 	Sessions        *session.Reconciler
 	DeploymentQueue *reconcile.Queue
 	SessionQueue    *reconcile.Queue
+
+	// DeploymentProgress and SessionProgress are for the liveness probe.
+	DeploymentProgress, SessionProgress *reconcile.Progress
 
 	// Pool holds the connections, Retention the decisions that deployments make about sessions.
 	Pool      *connection.Pool
@@ -163,6 +158,8 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	streams := newStreams(ctx, o, sessions)
 	writer := status.NewWriter(a.Client, a.Recorder, o.Clock)
 	servers := newServers(o)
+	ofDeployments := newWorkers(deploymentWorkers(o.MaxConcurrent), servers, deployments, o.Clock)
+	ofSessions := newWorkers(sessionWorkers(o.MaxConcurrent), servers, sessions, o.Clock)
 	pool := newPool(a, o, settings.Settling, servers)
 	tools := &session.Tools{
 		Client: a.Client, APIReader: a.APIReader, Key: o.Key,
@@ -171,32 +168,21 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	}
 	return Controllers{
 		Pool: pool, Retention: decisions, DeploymentQueue: deployments, SessionQueue: sessions,
+		DeploymentProgress: ofDeployments.progress, SessionProgress: ofSessions.progress,
 		Deployments: deployment.New(deployment.Options{
 			Client: a.Client, APIReader: a.APIReader, Pool: pool, Debouncer: settings, Status: writer,
 			Metrics: o.Metrics, Names: names, Clock: o.Clock, Jitter: o.Jitter, Sessions: sessions,
 			Streams: streams, Retention: decisions, OrphanGrace: o.OrphanGrace, FieldOwner: FieldOwner,
 			RevocationTimeout: o.RevocationTimeout, NamespaceLabels: o.NamespaceLabels,
-			FairQueue: newFairQueue(deploymentWorkers(o.MaxConcurrent), servers, deployments),
+			FairQueue: ofDeployments.fairQueue, Progress: ofDeployments.progress,
 		}),
 		Sessions: session.New(tools, authMethods(tools, a, o), session.Options{
 			Pool: pool, Debouncer: tokens, Workloads: workload.NewStore(a.APIReader, a.Client), Streams: streams,
 			Retention: decisions, Queue: sessions, Deployments: deployments, Jitter: o.Jitter,
 			RevocationTimeout: o.RevocationTimeout,
-			FairQueue:         newFairQueue(sessionWorkers(o.MaxConcurrent), servers, sessions),
+			FairQueue:         ofSessions.fairQueue, Progress: ofSessions.progress,
 		}),
 	}
-}
-
-// newServers returns what is known of the servers. Time-outs of requests are those of the real clock, so
-// what hangs is measured with it, too.
-func newServers(o Options) *fairqueue.Servers {
-	return fairqueue.NewServers(clock.RealClock{}, func(key types.NamespacedName, slow bool) {
-		o.Metrics.ServerSlow(key.Namespace, key.Name, slow)
-	})
-}
-
-func newFairQueue(workers int, servers *fairqueue.Servers, to *reconcile.Queue) *fairqueue.Queue {
-	return fairqueue.New(workers, servers, func(key types.NamespacedName) { to.Add(key, 0) })
 }
 
 // newStreams returns the streams of workspaces, which enqueue the sessions that hold them.

@@ -52,6 +52,8 @@ type Options struct {
 	Retention *retention.Decisions
 	// FairQueue shares the workers.
 	FairQueue *fairqueue.Queue
+	// Progress is told of passes that end.
+	Progress *reconcile.Progress
 	// FieldOwner is the field manager of the operator's own writes.
 	FieldOwner string
 	// OrphanGrace is the minimum age at which a token that belongs to no session is revoked. Zero
@@ -80,6 +82,7 @@ func New(o Options) *Reconciler {
 	r.Loop = reconcile.New[*v1alpha1.CoderDeployment, *memory, *scope, deployment.Observation, deployment.Plan](
 		kind{r}, reconcile.Options[*v1alpha1.CoderDeployment]{
 			Reader: o.Client, Status: o.Status, Gate: gate{o.FairQueue}, Clock: o.Clock, Jitter: o.Jitter,
+			Progress: o.Progress,
 		})
 	return r
 }

@@ -31,7 +31,7 @@ import (
 func (r *Reconciler) Watches() []reconcile.Watch {
 	return []reconcile.Watch{
 		{
-			Object: &v1alpha1.CoderDeployment{}, Handler: r.EndingAtDeletion(r.onDeployment()),
+			Object: &v1alpha1.CoderDeployment{}, Handler: r.onDeployment(), Interrupt: r.Interrupt,
 			Predicates: []predicate.Predicate{reconcile.SpecOrRequestChanged(verificationRequest)},
 		},
 		{Object: &corev1.Secret{}, MetadataOnly: true, Handler: r.onReferenced("Secret")},

@@ -16,8 +16,9 @@ import (
 //     half of the workers, two get a third each, and so on. So does a deployment, and within its
 //     namespace a deployment as long as it holds fewer than the namespace could still get. A worker is
 //     therefore free for the next namespace and the next deployment.
-//   - A pass that has waited for a server longer than others do is set aside: it no longer counts as
-//     one that holds a worker. There are as many places aside as workers.
+//   - A pass that has waited for a server for a second is set aside: it no longer counts as one that
+//     holds a worker. There are as many places aside as workers. If more passes wait, the one that has
+//     waited longest is cut off, of the namespace and deployment that have the most.
 //   - A deployment whose server is known as slow has one pass at a time, which is set aside as soon as
 //     it calls the server. Passes over objects that are being deleted are not held up by that.
 //
@@ -33,12 +34,15 @@ type Queue struct {
 	// workers is the number of passes that may hold a worker, and of those that may be set aside.
 	workers int
 
-	mu       sync.Mutex
-	held     counts // passes that hold a worker, and workers that are kept
-	aside    counts // passes that were set aside
+	mu    sync.Mutex
+	held  counts // passes that hold a worker, and workers that are kept
+	aside counts // passes that were set aside
+	// passesAside are those that were set aside.
+	passesAside map[*Lease]struct{}
+
 	waiting  map[string]*tenant
 	promised map[types.NamespacedName]share // objects that a worker is kept for
-	turn     uint64                         // of the last object that was let in after it had waited
+	turn     uint64                         // counts objects that were let in after a wait, or set aside
 }
 
 // Object is what a pass is about.
@@ -66,12 +70,16 @@ func (o Object) share() share { return share{o.Key.Namespace, o.Deployment} }
 func New(workers int, servers *Servers, enqueue func(types.NamespacedName)) *Queue {
 	return &Queue{
 		enqueue: enqueue, servers: servers, workers: max(workers, 3), held: newCounts(), aside: newCounts(),
-		waiting: map[string]*tenant{}, promised: map[types.NamespacedName]share{},
+		passesAside: map[*Lease]struct{}{}, waiting: map[string]*tenant{}, promised: map[types.NamespacedName]share{},
 	}
 }
 
 // Passes is the largest number of passes at the same time, those that wait for a server included.
-func Passes(workers int) int { return 2 * max(workers, 3) }
+func Passes(workers int) int { return max(workers, 3) + mostAside(max(workers, 3)) }
+
+// mostAside is how many passes can be aside. Those above the number of workers take the places of others
+// that were cut off, and that may still do what must not be interrupted.
+func mostAside(workers int) int { return 2 * workers }
 
 // TryAcquire returns a lease if a pass over an object may begin, whose Release the caller must call at
 // its end. If not, it returns nil, and the object is enqueued when there is a worker for it. The pass is

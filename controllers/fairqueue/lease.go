@@ -3,6 +3,7 @@
 package fairqueue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 )
@@ -13,8 +14,9 @@ type Lease struct {
 	share share
 	cut   context.CancelCauseFunc
 
-	// isAside and isOver are guarded by the queue's lock.
-	isAside, isOver bool
+	// What follows is guarded by the queue's lock. since is the turn in which the pass was set aside.
+	isAside, isOver, isCut bool
+	since                  uint64
 }
 
 type leaseKey struct{}
@@ -26,46 +28,78 @@ func (l *Lease) In(ctx context.Context) context.Context { return context.WithVal
 func (l *Lease) Release() {
 	q := l.queue
 	q.mu.Lock()
-	from := &q.held
 	if l.isAside {
-		from = &q.aside
+		q.aside.add(l.share, -1)
+		delete(q.passesAside, l)
+	} else {
+		q.held.add(l.share, -1)
 	}
-	from.add(l.share, -1)
 	l.isOver = true
 	next := q.promiseWorkers()
 	q.mu.Unlock()
 	q.enqueueAll(next)
 }
 
-// setAside gives the worker to others for the rest of the pass. It returns false if no place is left.
-func (l *Lease) setAside() bool {
+// setAside gives the worker to others for the rest of the pass, if fewer than most passes are aside, and
+// reports whether it is. If too many are, the one that deserves it least is cut off.
+func (l *Lease) setAside(most int) bool {
 	q := l.queue
 	q.mu.Lock()
 	if l.isAside || l.isOver {
 		q.mu.Unlock()
 		return true
 	}
-	if q.aside.all >= q.workers {
+	if q.aside.all >= most {
 		q.mu.Unlock()
 		return false
 	}
+	q.turn++
+	l.isAside, l.since = true, q.turn
 	q.held.add(l.share, -1)
 	q.aside.add(l.share, 1)
-	l.isAside = true
+	q.passesAside[l] = struct{}{}
+	var victim *Lease
+	if q.aside.all > q.workers {
+		if victim = q.leastDeserving(); victim != nil {
+			victim.isCut = true
+		}
+	}
 	next := q.promiseWorkers()
 	q.mu.Unlock()
+	if victim != nil {
+		victim.cut(errTooManyWait)
+	}
 	q.enqueueAll(next)
 	return true
+}
+
+// leastDeserving returns the pass that has been aside for the longest time, of the deployment and the
+// namespace that have the most; nil: all are cut off already.
+func (q *Queue) leastDeserving() (least *Lease) {
+	for l := range q.passesAside {
+		if !l.isCut && (least == nil || q.compareAside(l, least) < 0) {
+			least = l
+		}
+	}
+	return least
+}
+
+func (q *Queue) compareAside(a, b *Lease) int {
+	return cmp.Or(
+		cmp.Compare(q.aside.namespaces[b.share.namespace], q.aside.namespaces[a.share.namespace]),
+		cmp.Compare(q.aside.deployments[b.share.deployment], q.aside.deployments[a.share.deployment]),
+		cmp.Compare(a.since, b.since),
+	)
 }
 
 // errTooManyWait ends a pass that waits for a server while too many others do, too. It counts as a
 // time-out.
 var errTooManyWait = fmt.Errorf("too many wait for servers that do not answer: %w", context.DeadlineExceeded)
 
-// setAsideOrCut sets the pass aside. If no place is left, it cuts the pass off: what must not be
+// setAsideOrCut sets the pass aside. If no place at all is left, it cuts the pass off: what must not be
 // interrupted goes on and keeps the worker until its own deadline.
 func (l *Lease) setAsideOrCut() {
-	if !l.setAside() {
+	if !l.setAside(mostAside(l.queue.workers)) {
 		l.cut(errTooManyWait)
 	}
 }

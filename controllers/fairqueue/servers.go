@@ -74,7 +74,7 @@ var ErrNoPlace = errors.New("the server did not answer lately, and too many wait
 func (s *Servers) Begin(ctx context.Context, deployment types.NamespacedName) (end func(), err error) {
 	s.expire(deployment, s.clock.Now())
 	lease, _ := ctx.Value(leaseKey{}).(*Lease)
-	if lease != nil && s.Slow(deployment) && !lease.setAside() {
+	if lease != nil && s.Slow(deployment) && !lease.setAside(lease.queue.workers) {
 		return nil, ErrNoPlace
 	}
 	c := &call{servers: s, deployment: deployment, lease: lease}

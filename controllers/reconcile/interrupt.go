@@ -65,9 +65,9 @@ func (l *Loop[T, M, S, O, P]) actionContext(ctx context.Context, object T) (acti
 	}
 }
 
-// interrupt ends what a running pass over an object waits for, because the object was deleted. An action
+// Interrupt ends what a running pass over an object waits for, because the object was deleted. An action
 // that must not be interrupted goes on.
-func (l *Loop[T, M, S, O, P]) interrupt(key types.NamespacedName) {
+func (l *Loop[T, M, S, O, P]) Interrupt(key types.NamespacedName) {
 	l.mu.Lock()
 	cut := l.interrupts[key]
 	l.mu.Unlock()
@@ -76,10 +76,10 @@ func (l *Loop[T, M, S, O, P]) interrupt(key types.NamespacedName) {
 	}
 }
 
-// EndingAtDeletion returns an event handler that does what the given one does, and at a deletion ends
-// what a pass over the object waits for, so that the deletion does not wait for a server that does not
+// InterruptingAtDeletion returns an event handler that does what the given one does, and at a deletion
+// interrupts a pass over the object, so that the deletion does not wait for a server that does not
 // answer (B131).
-func (l *Loop[T, M, S, O, P]) EndingAtDeletion(inner handler.EventHandler) handler.EventHandler {
+func InterruptingAtDeletion(inner handler.EventHandler, interrupt func(types.NamespacedName)) handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: inner.Create, GenericFunc: inner.Generic,
 		UpdateFunc: func(
@@ -87,14 +87,14 @@ func (l *Loop[T, M, S, O, P]) EndingAtDeletion(inner handler.EventHandler) handl
 		) {
 			inner.Update(ctx, e, q)
 			if !e.ObjectNew.GetDeletionTimestamp().IsZero() {
-				l.interrupt(client.ObjectKeyFromObject(e.ObjectNew))
+				interrupt(client.ObjectKeyFromObject(e.ObjectNew))
 			}
 		},
 		DeleteFunc: func(
 			ctx context.Context, e event.DeleteEvent, q WorkQueue,
 		) {
 			inner.Delete(ctx, e, q)
-			l.interrupt(client.ObjectKeyFromObject(e.Object))
+			interrupt(client.ObjectKeyFromObject(e.Object))
 		},
 	}
 }

@@ -24,7 +24,7 @@ func (w *toyWorld) deliver(isDeleted, isGone bool) {
 	if isDeleted {
 		object.DeletionTimestamp = &metav1.Time{Time: noon}
 	}
-	events := w.loop.EndingAtDeletion(handler.Funcs{})
+	events := reconcile.InterruptingAtDeletion(handler.Funcs{}, w.loop.Interrupt)
 	if isGone {
 		events.Delete(w.t.Context(), event.DeleteEvent{Object: object}, nil)
 		return

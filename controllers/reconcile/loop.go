@@ -113,6 +113,8 @@ type Loop[T client.Object, M, S, O, P any] struct {
 	gate   Gate[T]
 	clock  clock.PassiveClock
 	jitter Jitter
+	// progress is told of passes that end; nil: nothing is.
+	progress *Progress
 
 	mu     sync.Mutex
 	memory map[types.NamespacedName]*memory[M]
@@ -121,7 +123,7 @@ type Loop[T client.Object, M, S, O, P any] struct {
 	interrupts map[types.NamespacedName]context.CancelCauseFunc
 }
 
-// Options are the parts of a loop. All but Gate are required.
+// Options are the parts of a loop. All but Gate and Progress are required.
 type Options[T client.Object] struct {
 	// Reader reads objects from the cache.
 	Reader client.Reader
@@ -130,6 +132,8 @@ type Options[T client.Object] struct {
 	Gate   Gate[T]
 	Clock  clock.PassiveClock
 	Jitter Jitter
+	// Progress is told of passes that end; nil: nothing is.
+	Progress *Progress
 }
 
 // New returns a loop over the objects of a kind.
@@ -140,7 +144,8 @@ func New[T client.Object, M, S, O, P any](kind Kind[T, M, S, O, P], o Options[T]
 	}
 	return &Loop[T, M, S, O, P]{
 		kind: kind, reader: o.Reader, status: o.Status, gate: gate, clock: o.Clock, jitter: o.Jitter,
-		memory: map[types.NamespacedName]*memory[M]{}, interrupts: map[types.NamespacedName]context.CancelCauseFunc{},
+		progress: o.Progress,
+		memory:   map[types.NamespacedName]*memory[M]{}, interrupts: map[types.NamespacedName]context.CancelCauseFunc{},
 	}
 }
 
@@ -152,6 +157,7 @@ func (l *Loop[T, M, S, O, P]) Reconcile(ctx context.Context, req ctrl.Request) (
 	if err := l.reader.Get(ctx, req.NamespacedName, object); err != nil {
 		if apierrors.IsNotFound(err) {
 			l.Forget(ctx, req.NamespacedName)
+			l.recordProgress()
 			return ctrl.Result{}, nil
 		}
 		return ctrl.Result{}, err
@@ -170,6 +176,7 @@ func (l *Loop[T, M, S, O, P]) Reconcile(ctx context.Context, req ctrl.Request) (
 		return ctrl.Result{}, nil
 	}
 	defer lease.Release()
+	defer l.recordProgress()
 	acting.Context = lease.In(acting.Context)
 	p := &pass[T, M, S]{memory: m, start: l.clock.Now(), state: l.kind.Begin(object, m.kind), acting: acting}
 	return l.runPass(lease.In(ctx), p), nil
@@ -303,6 +310,12 @@ func (l *Loop[T, M, S, O, P]) requeue(p *pass[T, M, S], step Step) ctrl.Result {
 		delay = step.Interval - over // the jitter is within the interval
 	}
 	return ctrl.Result{RequeueAfter: delay, Priority: ptr.To(step.Priority)}
+}
+
+func (l *Loop[T, M, S, O, P]) recordProgress() {
+	if l.progress != nil {
+		l.progress.record()
+	}
 }
 
 // Forget drops everything that the process remembers of a deleted object.

@@ -36,6 +36,17 @@ func (q *Queue) SetTarget(to workqueue.TypedRateLimitingInterface[reconcile.Requ
 	q.to = to
 }
 
+// Len returns how many keys can be worked on at once.
+func (q *Queue) Len() int {
+	q.mu.Lock()
+	to := q.to
+	q.mu.Unlock()
+	if to == nil {
+		return 0
+	}
+	return to.Len()
+}
+
 // Add adds a key after a delay, which may be zero.
 func (q *Queue) Add(key types.NamespacedName, after time.Duration) {
 	q.mu.Lock()

@@ -251,12 +251,17 @@ func newToy(t *testing.T) *toyWorld {
 		api: &toyAPI{version: 10, object: newObject("first", "10")}, events: events.NewFakeRecorder(64),
 	}
 	w.kind.decide = func(failure.Set) reconcile.Step { return reconcile.Step{} }
+	w.setProgress(nil)
+	return w
+}
+
+// setProgress makes a loop with an empty memory that tells of its progress.
+func (w *toyWorld) setProgress(p *reconcile.Progress) {
 	w.loop = reconcile.New[*v1alpha1.CoderSession, *toyMemory, *toyPass, toyObservation, reconcile.Step](
 		w.kind, reconcile.Options[*v1alpha1.CoderSession]{
-			Reader: w.api, Status: status.NewWriter(w.api, w.events, w.clock), Gate: w.gate, Clock: w.clock,
+			Reader: w.api, Status: status.NewWriter(w.api, w.events, w.clock), Gate: w.gate, Clock: w.clock, Progress: p,
 			Jitter: func(d time.Duration) time.Duration { return time.Duration(float64(d) * w.jitter) },
 		})
-	return w
 }
 
 func newObject(uid types.UID, version string) *v1alpha1.CoderSession {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -32,6 +33,9 @@ type Watch struct {
 	Handler      handler.EventHandler
 	// Predicates must all pass an event; none: all events pass.
 	Predicates []predicate.Predicate
+	// Interrupt ends what a pass over an object waits for, which is called at its deletion; nil: nothing
+	// is called.
+	Interrupt func(types.NamespacedName)
 }
 
 // Controller is a controller that is to be added to a manager.
@@ -55,6 +59,9 @@ func (c Controller) AddTo(mgr ctrl.Manager) error {
 			MaxConcurrentReconciles: c.Workers, EnableWarmup: ptr.To(true), ReconciliationTimeout: passTimeout,
 		})
 	for _, w := range c.Watches {
+		if w.Interrupt != nil {
+			w.Handler = InterruptingAtDeletion(w.Handler, w.Interrupt)
+		}
 		if w.MetadataOnly {
 			b = b.WatchesMetadata(w.Object, w.Handler, builder.WithPredicates(w.Predicates...))
 		} else {

@@ -265,9 +265,10 @@ func (r *Reconciler) checkContents(s *Scope, o *session.Observation) bool {
 	if s.Session.Spec.Secret == nil || len(s.Session.Spec.Secret.Template) == 0 {
 		return true
 	}
-	_, err := secret.Render(r.tools.Key, input)
-	if err != nil {
+	if _, err := secret.Render(r.tools.Key, input); err != nil {
 		o.TemplateError = err.Error()
+	} else if known := s.Memory.templateFailure; known.message != "" && known.inputs == s.templateInputs() {
+		o.TemplateError = known.message
 	}
-	return err == nil
+	return o.TemplateError == ""
 }

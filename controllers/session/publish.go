@@ -81,6 +81,9 @@ func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) e
 		action = "create"
 	}
 	_, err := t.Secrets.Write(ctx, t.SecretInput(s, token), s.Prior)
+	if template := (*secret.TemplateError)(nil); errors.As(err, &template) {
+		s.Memory.templateFailure = templateFailure{s.templateInputs(), template.Error()}
+	}
 	var altered *secret.AlteredError
 	if err == nil || errors.As(err, &altered) && altered.TokenStored {
 		s.Memory.written = secret.TokenMeta{

@@ -47,6 +47,8 @@ type Options struct {
 	RevocationTimeout time.Duration
 	// FairQueue shares the workers.
 	FairQueue *fairqueue.Queue
+	// Progress is told of passes that end.
+	Progress *reconcile.Progress
 }
 
 // Streams are the streams of workspaces that sessions hold, see [stream.Set].
@@ -73,6 +75,7 @@ func New(tools *Tools, methods Methods, o Options) *Reconciler {
 	r.Loop = reconcile.New[*v1alpha1.CoderSession, *Memory, *Scope, session.Observation, session.Plan](
 		kind{r}, reconcile.Options[*v1alpha1.CoderSession]{
 			Reader: tools.Client, Status: tools.Status, Gate: gate{o.FairQueue}, Clock: tools.Clock, Jitter: o.Jitter,
+			Progress: o.Progress,
 		})
 	return r
 }

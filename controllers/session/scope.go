@@ -55,6 +55,8 @@ type Memory struct {
 	// NothingMinted is set as long as it is certain that no token was minted for the session: this
 	// process has added its finalizer, without which none is minted, and has sent no request for one.
 	NothingMinted bool
+	// templateFailure is why the Secret's templates could not be rendered with a real token.
+	templateFailure templateFailure
 	// contention is about another writer of the generated Secret.
 	contention session.Contention
 
@@ -76,6 +78,16 @@ const (
 	accepted
 	refused
 )
+
+// templateFailure is a failure of the Secret's templates that only a real token has shown. No further
+// token is minted for them until what they are rendered from has changed (B144).
+type templateFailure struct{ inputs, message string }
+
+// templateInputs identifies what the templates are rendered from, the token excepted, and the request of
+// a person to try again.
+func (s *Scope) templateInputs() string {
+	return fmt.Sprint(s.Session.Generation, s.Resolved.Snapshot.Fingerprint, s.Username, s.Session.RenewalRequest())
+}
 
 // workspaceMemory is the workspace as it was last read.
 type workspaceMemory struct {

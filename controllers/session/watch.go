@@ -31,7 +31,8 @@ import (
 func (r *Reconciler) Watches() []reconcile.Watch {
 	watches := []reconcile.Watch{
 		{
-			Object: &v1alpha1.CoderSession{}, Handler: r.EndingAtDeletion(&handler.EnqueueRequestForObject{}),
+			Object: &v1alpha1.CoderSession{}, Handler: &handler.EnqueueRequestForObject{},
+			Interrupt:  r.Interrupt,
 			Predicates: []predicate.Predicate{reconcile.SpecOrRequestChanged(request)},
 		},
 		{Object: &corev1.Secret{}, MetadataOnly: true, Handler: r.onSecret()},

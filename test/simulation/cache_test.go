@@ -65,7 +65,8 @@ func (c *simCache) IndexField(_ context.Context, object client.Object, field str
 	return nil
 }
 
-// addWatches adds the watches of a controller.
+// addWatches adds the watches of a controller. Deletions interrupt no request here: the handler of an
+// abandoned request would go on beside the pass that follows, in no order that a seed determines.
 func (c *simCache) addWatches(watches []reconcile.Watch, queue *simQueue) {
 	for _, w := range watches {
 		kind := kindOf(w.Object)
