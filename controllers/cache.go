@@ -61,7 +61,8 @@ func (c restrictedClient) Get(
 
 // StripUnused removes fields that the operator does not use before an object is cached.
 // From metadata-only objects it removes all annotations but the operator's own, because
-// kubectl's last-applied-configuration of a Secret contains the Secret's data.
+// kubectl's last-applied-configuration of a Secret contains the Secret's data, and from Secrets and
+// ConfigMaps all labels but those: a cluster may have a hundred thousand of them.
 func StripUnused(in any) (any, error) {
 	object, ok := in.(client.Object)
 	if !ok {
@@ -69,11 +70,25 @@ func StripUnused(in any) (any, error) {
 	}
 	object.SetManagedFields(nil)
 	if meta, ok := in.(*metav1.PartialObjectMetadata); ok {
-		for key := range meta.Annotations {
-			if !strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") {
-				delete(meta.Annotations, key)
-			}
+		meta.Annotations = ownKeys(meta.Annotations)
+		if meta.Kind == "Secret" || meta.Kind == "ConfigMap" {
+			meta.Labels = ownKeys(meta.Labels)
 		}
 	}
 	return in, nil
+}
+
+// ownKeys returns a new map with the operator's own labels or annotations; nil if there are none. A map
+// whose keys are deleted keeps its size.
+func ownKeys(all map[string]string) map[string]string {
+	var own map[string]string
+	for key, value := range all {
+		if strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") {
+			if own == nil {
+				own = map[string]string{}
+			}
+			own[key] = value
+		}
+	}
+	return own
 }
