@@ -61,6 +61,8 @@ type Options struct {
 	Roots func() (*x509.CertPool, error)
 	// UserAgent is the User-Agent header of requests to Coder.
 	UserAgent string
+	// Addresses decides which addresses are connected to. Nil denies link-local and metadata addresses.
+	Addresses *coder.Addresses
 	// RevocationTimeout is how long a deleted session waits until its tokens are revoked
 	// before its finalizer is removed anyway.
 	RevocationTimeout time.Duration
@@ -224,6 +226,7 @@ func newPool(
 		Clock:      o.Clock,
 		Names:      inventory.Names{Cluster: o.Cluster},
 		UserAgent:  o.UserAgent,
+		Addresses:  o.Addresses,
 		Observe: func(key types.NamespacedName, call coder.Call) {
 			o.Metrics.Requested(key.Namespace, key.Name, call.Operation, outcomeLabel(call.Kind), call.Duration)
 		},

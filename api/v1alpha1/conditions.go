@@ -33,6 +33,9 @@ const (
 	// the deployment or of one of its sessions. It is also a condition of CoderSessions, about the
 	// session's tokens. It does not change Ready. It is absent otherwise.
 	ConditionIdentityUnique = "IdentityUnique"
+	// ConditionTransportProtected is True while the server is reached by https with a certificate that
+	// is checked, False while what is sent can be read or changed on the way. It does not change Ready.
+	ConditionTransportProtected = "TransportProtected"
 )
 
 // Condition types of a CoderSession, besides Ready and Stalled. All but LifetimeCut are positive: True is good.
@@ -74,6 +77,7 @@ func DeploymentConditionTypes() []string {
 		ConditionCertificateCurrent,
 		ConditionCABundleComplete,
 		ConditionIdentityUnique,
+		ConditionTransportProtected,
 	}
 }
 
@@ -138,6 +142,8 @@ const (
 	// ReasonEdgeRefused: something in front of the server refuses the request (a 4xx that is not
 	// Coder's), because of a header, the client certificate or a limit. It says nothing about a token.
 	ReasonEdgeRefused = "EdgeRefused"
+	// ReasonAddressDenied: the operator does not connect to the address of the server or of the proxy.
+	ReasonAddressDenied = "AddressDenied"
 	// ReasonRedirected: the answer is a redirect, which is not followed.
 	ReasonRedirected = "Redirected"
 	// ReasonCertificateRejected: the server does not accept the client certificate any more: it has
@@ -166,6 +172,12 @@ const (
 	ReasonCertificateExpired = "CertificateExpired"
 	// ReasonCertificateNotYetValid: the client certificate's time has not begun.
 	ReasonCertificateNotYetValid = "CertificateNotYetValid"
+	// ReasonProtected: the transport is encrypted, and the server's certificate is checked.
+	ReasonProtected = "Protected"
+	// ReasonPlainHTTP: spec.url is an http URL.
+	ReasonPlainHTTP = "PlainHTTP"
+	// ReasonCertificateUnchecked: spec.tls.insecureSkipVerify is set.
+	ReasonCertificateUnchecked = "CertificateUnchecked"
 	// ReasonAllTrusted: all certificates of the CA bundle are trusted.
 	ReasonAllTrusted = "AllTrusted"
 	// ReasonCertificatesSkipped: certificates of the CA bundle cannot be read and are not trusted. The

@@ -11,6 +11,7 @@ func Reasons() []string {
 		ReasonTokenValid, ReasonTokenExpiring, ReasonTokenExpired, ReasonTokenReverted, ReasonSecretManaged,
 		ReasonSecretImmutable, ReasonVerified, ReasonUnauthorized, ReasonForbidden, ReasonUserSuspended,
 		ReasonUnreachable, ReasonRateLimited, ReasonUnexpectedAnswer, ReasonEdgeRefused, ReasonRedirected,
+		ReasonAddressDenied, ReasonProtected, ReasonPlainHTTP, ReasonCertificateUnchecked,
 		ReasonCertificateRejected, ReasonCertificateUnsupported, ReasonCertificateAuthorityUnknown,
 		ReasonCertificateAccessDenied, ReasonCertificateRequired, ReasonServerUntrusted, ReasonCertificateValid,
 		ReasonCertificateExpiring, ReasonCertificateExpired, ReasonCertificateNotYetValid, ReasonAllTrusted,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -36,11 +37,13 @@ type options struct {
 	revocationTimeout time.Duration
 	orphanGrace       time.Duration
 	clusterID         string
-	concurrent        int
-	qps               float64
-	burst             int
-	showVersion       bool
-	zap               zap.Options
+	// Addresses that are not connected to, and exceptions from these.
+	deniedAddresses, allowedAddresses []netip.Prefix
+	concurrent                        int
+	qps                               float64
+	burst                             int
+	showVersion                       bool
+	zap                               zap.Options
 }
 
 // parseOptions parses and validates the command line. Its errors name the flag and say what to
@@ -75,6 +78,7 @@ func parseOptions(args []string) (*options, error) {
 			"warning")
 	set.DurationVar(&o.orphanGrace, "orphan-grace", 10*time.Minute,
 		"how old a token of this cluster that no session claims must be before it is revoked")
+	o.registerAddressFlags(set)
 	set.StringVar(&o.clusterID, "cluster-id", "", "8 characters (a-z, 0-9) in the names of minted tokens that tell "+
 		"this operator's from others'; default: derived from the kube-system namespace and what is watched")
 	set.IntVar(&o.concurrent, "max-concurrent-reconciles", 10,
@@ -100,8 +104,7 @@ func parseOptions(args []string) (*options, error) {
 			o.watchNamespaces = append(o.watchNamespaces, name)
 		}
 	}
-	slices.Sort(o.watchNamespaces)
-	o.watchNamespaces = slices.Compact(o.watchNamespaces)
+	o.watchNamespaces = slices.Compact(slices.Sorted(slices.Values(o.watchNamespaces)))
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
@@ -156,4 +159,34 @@ func (o *options) callbackProblem() string {
 		return ""
 	}
 	return "write an https URL: Coder sends codes over plain http to localhost only"
+}
+
+func (o *options) registerAddressFlags(set *flag.FlagSet) {
+	set.Func("denied-addresses", "comma-separated addresses and CIDRs that the operator does not connect to for a "+
+		"CoderDeployment, after names are resolved, besides link-local and metadata addresses; default: none",
+		parseAddresses(&o.deniedAddresses))
+	set.Func("allowed-addresses", "comma-separated addresses and CIDRs that the operator connects to although they are "+
+		"denied; default: none", parseAddresses(&o.allowedAddresses))
+}
+
+// parseAddresses returns what parses a flag with a list of addresses and CIDRs. Of a flag that is there
+// twice the last one counts.
+func parseAddresses(into *[]netip.Prefix) func(string) error {
+	return func(list string) error {
+		*into = nil
+		for _, text := range strings.Split(list, ",") {
+			if text = strings.TrimSpace(text); text == "" {
+				continue
+			}
+			prefix, err := netip.ParsePrefix(text)
+			if address, addressErr := netip.ParseAddr(text); addressErr == nil {
+				prefix, err = address.Prefix(address.BitLen())
+			}
+			if err != nil {
+				return fmt.Errorf("%q is neither an address nor a CIDR: write one such as 10.0.0.0/8", text)
+			}
+			*into = append(*into, prefix.Masked())
+		}
+		return nil
+	}
 }

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"fmt"
+	"runtime/debug"
 	"strings"
 	"testing"
 )
@@ -47,5 +49,42 @@ func TestFlagsOfTheWebhook(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// B140: the flags take addresses and CIDRs; of one that is there twice the last one counts.
+func TestFlagsOfAddresses(t *testing.T) {
+	t.Parallel()
+	o, err := parseOptions([]string{"--denied-addresses=192.0.2.0/24", "--denied-addresses=127.0.0.1/8, ::1",
+		"--allowed-addresses="})
+	if err != nil || fmt.Sprint(o.deniedAddresses, o.allowedAddresses) != "[127.0.0.0/8 ::1/128] []" {
+		t.Errorf("got %v, %v", o, err)
+	}
+	for _, list := range []string{"localhost", "10.0.0.0/33", "10.0.0.0/8 10.1.0.0/16"} {
+		if _, err := parseOptions([]string{"--allowed-addresses=" + list}); err == nil ||
+			!strings.Contains(err.Error(), "write one such as 10.0.0.0/8") {
+			t.Errorf("%s: %v", list, err)
+		}
+	}
+}
+
+// B130: nine tenths of the container's limit, unless GOMEMLIMIT says otherwise.
+func TestTheMemoryLimit(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	for name, tt := range map[string]struct {
+		env  map[string]string
+		want int64
+	}{
+		"a limit":       {map[string]string{memoryEnv: "268435456"}, 241591910},
+		"none":          {nil, before},
+		"no number":     {map[string]string{memoryEnv: "256Mi"}, before},
+		"Go's variable": {map[string]string{memoryEnv: "268435456", "GOMEMLIMIT": "1GiB"}, before},
+	} {
+		debug.SetMemoryLimit(before)
+		setMemoryLimit(func(name string) string { return tt.env[name] })
+		if got := debug.SetMemoryLimit(-1); got != tt.want {
+			t.Errorf("%s: %d, want %d", name, got, tt.want)
+		}
 	}
 }

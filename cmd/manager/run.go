@@ -11,6 +11,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -31,6 +32,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers"
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
@@ -52,6 +54,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	setLogger(o)
+	setMemoryLimit(os.Getenv)
 	kube, err := kubeConfig(o)
 	if err != nil {
 		return err
@@ -151,6 +154,7 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 		Metrics:           recorder,
 		Roots:             systemRoots,
 		UserAgent:         "coder-session-operator/" + version,
+		Addresses:         coder.NewAddresses(o.deniedAddresses, o.allowedAddresses),
 		RevocationTimeout: o.revocationTimeout,
 		OrphanGrace:       o.orphanGrace,
 		MaxConcurrent:     o.concurrent,

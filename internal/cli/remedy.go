@@ -142,6 +142,8 @@ func edgeRemedy(d *v1alpha1.CoderDeployment, reason string) string {
 	case v1alpha1.ReasonEdgeRefused:
 		return "correct spec.headers, the client certificate in spec.tls, or the limits of the proxy: " +
 			"it is not the token that is refused"
+	case v1alpha1.ReasonAddressDenied:
+		return "correct spec.url or spec.proxyURL, or have the address allowed by the operator's --allowed-addresses"
 	case v1alpha1.ReasonRedirected:
 		return "set spec.url to the URL that does not redirect, or correct spec.headers or spec.tls"
 	}

@@ -43,6 +43,8 @@ type Config struct {
 	TLS *tls.Config
 	// Proxy chooses the proxy of a request. Nil means http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
+	// Addresses decides which addresses are connected to. Nil denies link-local and metadata addresses.
+	Addresses *Addresses
 	// Headers are sent with every request. If a token is sent too, headers with a Coder credential
 	// (Coder-Session-Token, Authorization, a Cookie with a session token) are left out, because the
 	// server uses the first credential that it finds and no other (contract A.3). Without a token they

@@ -19,10 +19,13 @@ const (
 )
 
 // dialer creates the connections of a transport.
-type dialer struct{ clock clock.Clock }
+type dialer struct {
+	clock     clock.Clock
+	addresses *Addresses
+}
 
 func (d dialer) dialConn(ctx context.Context, network, address string) (net.Conn, error) {
-	plain := net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}
+	plain := d.addresses.newDialer()
 	conn, err := plain.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err

@@ -51,6 +51,8 @@ const (
 	// Redirected: the response is a redirect, which is not followed. Error.Location is the origin of
 	// its target.
 	Redirected Kind = "Redirected"
+	// AddressDenied: the address is one that the operator does not connect to (B140). Nothing was sent.
+	AddressDenied Kind = "AddressDenied"
 	// SpeaksHTTP: the URL is an https one, and the port speaks http.
 	SpeaksHTTP Kind = "SpeaksHTTP"
 	// SpeaksHTTPS: the URL is an http one, and the port speaks https.

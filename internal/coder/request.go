@@ -267,6 +267,8 @@ func (c *Client) networkError(ctx context.Context, op string, err error, shake *
 	case e.Alert != 0:
 		asked, sent := shake != nil && shake.asked.Load(), shake != nil && shake.sent.Load()
 		e.Kind = alertKind(e.Alert, asked, sent)
+	case errors.Is(err, errAddressDenied):
+		e.Kind, e.Message = AddressDenied, errAddressDenied.Error()
 	case isUntrusted(err):
 		e.Kind = ServerCertificateUntrusted
 	case errors.As(err, &notTLS):

@@ -30,8 +30,8 @@ func newTransport(cfg Config) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:                  proxy,
-		DialContext:            dialer{cfg.Clock}.dialConn,
+		Proxy:                  cfg.Addresses.checkProxied(proxy),
+		DialContext:            dialer{cfg.Clock, cfg.Addresses}.dialConn,
 		TLSClientConfig:        clientTLS(cfg.TLS),
 		TLSHandshakeTimeout:    tlsHandshakeTimeout,
 		MaxIdleConns:           maxIdleConns,

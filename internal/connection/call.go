@@ -125,7 +125,7 @@ func (c *Connection) wrapUnavailable(err error) error {
 func couldBeStaleConfig(err error) bool {
 	switch kind := coder.KindOf(err); kind {
 	case coder.ServerCertificateUntrusted, coder.Forbidden, coder.NotFound, coder.Malformed, coder.Redirected,
-		coder.EdgeRefused, coder.SpeaksHTTP, coder.SpeaksHTTPS:
+		coder.EdgeRefused, coder.SpeaksHTTP, coder.SpeaksHTTPS, coder.AddressDenied:
 		return true
 	default:
 		return kind.Auth()

@@ -51,6 +51,9 @@ func conditionMessage(reason string, e *coder.Error) string {
 		return withServerAnswer("the server denies the request", e)
 	case v1alpha1.ReasonEdgeRefused:
 		return edgeMessage(e)
+	case v1alpha1.ReasonAddressDenied:
+		return "the operator does not connect to the address of the server or of the proxy: correct url or proxyURL, or " +
+			"have the address allowed where the operator is installed"
 	case v1alpha1.ReasonRedirected:
 		return redirectMessage(e)
 	case v1alpha1.ReasonUnreachable:

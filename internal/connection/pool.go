@@ -28,7 +28,7 @@ type Servers interface {
 	Forget(deployment types.NamespacedName)
 }
 
-// Options are shared by all connections. All fields but Servers are required.
+// Options are shared by all connections. All fields but Servers and Addresses are required.
 type Options struct {
 	Resolver *authconfig.Resolver
 	// Deployment reads a deployment from a cache.
@@ -39,6 +39,8 @@ type Options struct {
 	// Names are the names of the operator's tokens.
 	Names     inventory.Names
 	UserAgent string
+	// Addresses decides which addresses are connected to. Nil denies link-local and metadata addresses.
+	Addresses *coder.Addresses
 	// Observe is called after each request, Retried after each silent retry.
 	Observe func(types.NamespacedName, coder.Call)
 	Retried func(types.NamespacedName)
@@ -57,6 +59,7 @@ type Pool struct {
 	clock      clock.WithTicker
 	names      inventory.Names
 	userAgent  string
+	addresses  *coder.Addresses
 	large      *coder.LargeAnswers
 	observe    func(types.NamespacedName, coder.Call)
 	retried    func(types.NamespacedName)
@@ -71,7 +74,8 @@ type Pool struct {
 func NewPool(o Options) *Pool {
 	return &Pool{
 		resolver: o.Resolver, deployment: o.Deployment, settling: o.Settling, clock: o.Clock, names: o.Names,
-		userAgent: o.UserAgent, large: coder.NewLargeAnswers(maxLargeAnswers), observe: o.Observe, retried: o.Retried,
+		userAgent: o.UserAgent, addresses: o.Addresses, large: coder.NewLargeAnswers(maxLargeAnswers),
+		observe: o.Observe, retried: o.Retried,
 		servers:     o.Servers,
 		attempts:    inventory.NewAttempts(o.Clock.Now),
 		connections: map[types.NamespacedName]*Connection{},

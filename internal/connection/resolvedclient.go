@@ -34,6 +34,7 @@ func (c *Connection) newResolvedClient(snapshot *authconfig.Snapshot, timeout ti
 	config := coder.Config{
 		URL:          snapshot.URL,
 		TLS:          snapshot.TLS,
+		Addresses:    c.pool.addresses,
 		Headers:      headers,
 		Token:        snapshot.Token,
 		Timeout:      timeout,

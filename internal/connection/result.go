@@ -68,6 +68,7 @@ var reasons = map[coder.Kind]string{
 	coder.Forbidden:                  v1alpha1.ReasonForbidden,
 	coder.EdgeRefused:                v1alpha1.ReasonEdgeRefused,
 	coder.Redirected:                 v1alpha1.ReasonRedirected,
+	coder.AddressDenied:              v1alpha1.ReasonAddressDenied,
 	coder.RateLimited:                v1alpha1.ReasonRateLimited,
 	coder.Unavailable:                v1alpha1.ReasonUnreachable,
 	coder.Canceled:                   v1alpha1.ReasonUnreachable,

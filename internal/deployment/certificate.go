@@ -4,6 +4,7 @@ package deployment
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,5 +62,22 @@ func setCABundleCompleteCondition(o Observation, p *Plan) {
 	default:
 		p.setCondition(kind, metav1.ConditionTrue, v1alpha1.ReasonAllTrusted,
 			"all certificates of the CA bundle are trusted")
+	}
+}
+
+// setTransportProtectedCondition says whether what is sent can be read or changed on the way (B140).
+func setTransportProtectedCondition(o Observation, p *Plan) {
+	const kind = v1alpha1.ConditionTransportProtected
+	switch settings := o.Deployment.Spec.TLS; {
+	case strings.HasPrefix(strings.ToLower(o.Deployment.Spec.URL), "http:"):
+		p.setCondition(kind, metav1.ConditionFalse, v1alpha1.ReasonPlainHTTP,
+			"tokens are sent by http, and can be read on the way: write an https URL into url")
+	case settings != nil && settings.InsecureSkipVerify:
+		p.setCondition(kind, metav1.ConditionFalse, v1alpha1.ReasonCertificateUnchecked,
+			"tls.insecureSkipVerify gives tokens to any server that answers: name the server's authority in tls.caBundle "+
+				"instead")
+	default:
+		p.setCondition(kind, metav1.ConditionTrue, v1alpha1.ReasonProtected,
+			"requests are sent by https, and the server's certificate is checked")
 	}
 }

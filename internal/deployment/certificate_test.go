@@ -95,3 +95,34 @@ func TestCABundleComplete(t *testing.T) {
 		})
 	}
 }
+
+// B140: transport that protects nothing is said, and changes nothing else.
+func TestTransportProtected(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		url  string
+		tls  *v1alpha1.TLSConfig
+		want string
+	}{
+		"https":                {"https://coder.example.com", nil, "True Protected"},
+		"https, with settings": {"https://coder.example.com", &v1alpha1.TLSConfig{ServerName: "c"}, "True Protected"},
+		"http":                 {"http://coder.example.com", nil, "False PlainHTTP"},
+		"http in capitals":     {"HTTP://coder.example.com", nil, "False PlainHTTP"},
+		"any certificate": {"https://coder.example.com", &v1alpha1.TLSConfig{InsecureSkipVerify: true},
+			"False CertificateUnchecked"},
+	} {
+		o := newDeployment("prod", withVerification(accepted, 0), func(o *Observation) {
+			o.Deployment.Spec.URL, o.Deployment.Spec.TLS = tc.url, tc.tls
+		})
+		p := Decide(o)
+		status := v1alpha1.CoderDeploymentStatus{}
+		p.Apply(&status, o)
+		got := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionTransportProtected)
+		if got == nil || string(got.Status)+" "+got.Reason != tc.want {
+			t.Errorf("%s: the condition is %+v, want %s", name, got, tc.want)
+		}
+		if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready.Status != "True" {
+			t.Errorf("%s: Ready is %+v", name, ready)
+		}
+	}
+}

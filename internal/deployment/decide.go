@@ -228,6 +228,7 @@ func reportVerification(o Observation) Plan {
 	setCertificateCurrentCondition(o, &p)
 	setCABundleCompleteCondition(o, &p)
 	setIdentityUniqueCondition(o, &p)
+	setTransportProtectedCondition(o, &p)
 	p.setCondition(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved,
 		"all references exist and are valid")
 	r := o.Verification.Result

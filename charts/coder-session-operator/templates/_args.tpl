@@ -12,6 +12,12 @@
 {{- with .Values.watchLabelSelector }}
 - {{ printf "--watch-label-selector=%s" . | quote }}
 {{- end }}
+{{- with .Values.deniedAddresses }}
+- --denied-addresses={{ join "," . }}
+{{- end }}
+{{- with .Values.allowedAddresses }}
+- --allowed-addresses={{ join "," . }}
+{{- end }}
 {{- with .Values.clusterId }}
 - --cluster-id={{ . }}
 {{- end }}

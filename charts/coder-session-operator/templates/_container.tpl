@@ -14,6 +14,10 @@ env:
   valueFrom:
     fieldRef:
       fieldPath: metadata.namespace
+- name: CONTAINER_MEMORY_LIMIT
+  valueFrom:
+    resourceFieldRef:
+      resource: limits.memory
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
