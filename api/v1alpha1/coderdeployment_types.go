@@ -332,6 +332,12 @@ type AccessRule struct {
 	// and h, such as 24h. Absent: any.
 	// +optional
 	MaxLifetime *Duration `json:"maxLifetime,omitempty"`
+	// MaxSessions is how many of the sessions with auth.mint that this rule lets in keep a credential, at
+	// least 1; the least recently used ones are retired first. It is judged before
+	// retention.maxSessions. A session counts for the first rule that lets it in. Absent: any number.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MaxSessions *int32 `json:"maxSessions,omitempty"`
 	// ShareClientCertificate allows secret.includeClientCertificate: sessions receive the client
 	// certificate of the CoderDeployment with its private key. Default: false.
 	// +optional
@@ -349,8 +355,9 @@ type Retention struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) >= duration('2h')",message="write at least 2h: the server records the use of a token once an hour"
 	// +optional
 	IdleTimeout *Duration `json:"idleTimeout,omitempty"`
-	// MaxSessions is how many sessions with auth.mint keep a credential, at least 1; the least
-	// recently used ones are retired first. Absent: any number.
+	// MaxSessions is how many sessions with auth.mint keep a credential, at least 1. The least
+	// recently used ones are retired first, of those that share an access rule: new sessions of one rule
+	// retire none of another. Absent: any number.
 	// +kubebuilder:validation:Minimum=1
 	// +optional
 	MaxSessions *int32 `json:"maxSessions,omitempty"`

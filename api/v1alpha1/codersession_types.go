@@ -49,6 +49,7 @@ type CoderSessionList struct {
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.secret) && has(self.secret.name)) == (has(oldSelf.secret) && has(oldSelf.secret.name)) && (!has(self.secret) || !has(self.secret.name) || !has(oldSelf.secret) || self.secret.name == oldSelf.secret.name)",message="secret.name cannot be changed: delete the session and create it again, so that no pod is left with a Secret that is not updated",fieldPath=".secret.name"
 // +kubebuilder:validation:XValidation:rule="!has(self.auth.mint) || !has(self.rotation) || !has(self.rotation.renewBefore) || !self.rotation.renewBefore.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.auth.mint.lifetime.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.rotation.renewBefore) < duration(self.auth.mint.lifetime)",message="write a rotation.renewBefore that is shorter than auth.mint.lifetime, or leave it out (a third of the lifetime)",fieldPath=".rotation.renewBefore"
+// +kubebuilder:validation:XValidation:rule="!has(self.auth.mint) || !has(self.rotation) || !has(self.rotation.overlap) || !self.rotation.overlap.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.auth.mint.lifetime.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.rotation.overlap) <= duration('5m') || duration(self.rotation.overlap) <= duration(self.auth.mint.lifetime)",message="write a rotation.overlap that is not longer than auth.mint.lifetime",fieldPath=".rotation.overlap"
 type CoderSessionSpec struct {
 	// DeploymentRef names the CoderDeployment that the credential is of. It cannot be changed.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="deploymentRef cannot be changed: delete the session and create it again"
@@ -194,10 +195,12 @@ type Rotation struct {
 	// +optional
 	RenewBefore *Duration `json:"renewBefore,omitempty"`
 	// Overlap is how long the old token stays valid after the new one was published, as a duration
-	// above 0 in ms, s, m and h, such as 5m. The kubelet takes a minute or so to update mounted files.
+	// above 0 in ms, s, m and h, such as 5m: at most 24h, and at most auth.mint.lifetime. The kubelet
+	// takes a minute or so to update mounted files. Of several old tokens only the last one stays valid.
 	// A grant of auth.oauth has no overlap: Coder ends the old token when it is refreshed. Default:
 	// 5m.
 	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('24h')",message="write an overlap of at most 24h"
 	// +optional
 	Overlap *Duration `json:"overlap,omitempty"`
 }

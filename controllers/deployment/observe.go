@@ -117,7 +117,11 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 		if session.Mints(each) && !each.Spec.Paused {
 			seen.Minting = true
 		}
-		if candidate, ok := r.retentionCandidate(s, each); ok {
+		candidate, ok, err := r.retentionCandidate(ctx, s, each)
+		if err != nil {
+			return seen, err
+		}
+		if ok {
 			seen.Candidates = append(seen.Candidates, candidate)
 		}
 		if ready := meta.FindStatusCondition(each.Status.Conditions, v1alpha1.ConditionReady); ready != nil {

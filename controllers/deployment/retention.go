@@ -18,17 +18,29 @@ import (
 )
 
 // retentionCandidate returns the session as input of the retention policy; false if retention
-// does not apply to it. It makes no request, because the inventory contains the time of the
-// last use of each token (B51).
+// does not apply to it, or the access rules do not let it in. It makes no request to the server, because
+// the inventory contains the time of the last use of each token (B51).
 func (r *Reconciler) retentionCandidate(
-	s *scope, object *v1alpha1.CoderSession,
-) (deployment.Candidate, bool) {
-	applies := s.object.Spec.Retention != nil || object.Status.Retirement != nil
+	ctx context.Context, s *scope, object *v1alpha1.CoderSession,
+) (deployment.Candidate, bool, error) {
+	applies := !deployment.PolicyOf(&s.object.Spec).IsZero() || object.Status.Retirement != nil
 	if !session.Mints(object) || !object.DeletionTimestamp.IsZero() || !applies {
-		return deployment.Candidate{}, false
+		return deployment.Candidate{}, false, nil
+	}
+	namespace, err := lookup.Namespace(ctx, r.o.Client, object.Namespace, s.object.Namespace, r.o.NamespaceLabels)
+	if err != nil {
+		return deployment.Candidate{}, false, client.IgnoreNotFound(err)
+	}
+	rule, allowed := deployment.AllowingRule(s.object, object, namespace)
+	if !allowed {
+		return deployment.Candidate{}, false, nil // it takes no place of those that were let in
 	}
 	c := deployment.Candidate{
-		UID: string(object.UID), CreatedAt: object.CreationTimestamp.Time, State: s.retentionState(object),
+		UID: string(object.UID), CreatedAt: object.CreationTimestamp.Time, Since: object.CreationTimestamp.Time,
+		Rule: rule, State: s.retentionState(object),
+	}
+	if since := object.Status.LastActivityTime; since != nil && since.After(c.Since) {
+		c.Since = since.Time
 	}
 	var used time.Time
 	if c.State == deployment.Active {
@@ -39,7 +51,7 @@ func (r *Reconciler) retentionCandidate(
 		}
 	}
 	c.LastActive = session.LastActive(object, used, s.conn.Skew())
-	return c, true
+	return c, true, nil
 }
 
 // retentionState returns the retention state of a session that mints.

@@ -4,6 +4,7 @@ package session_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -201,5 +202,90 @@ func TestTheWorkspaceOfAnotherUserIsNotLookedUp(t *testing.T) {
 				t.Errorf("Ready is %+v, want %s", ready, want)
 			}
 		})
+	}
+}
+
+// B136: a user who renews a session as often as they can has at most two live tokens, and is told when the
+// next one comes; the last request is served in the end.
+func TestRenewalsDoNotPileUpTokens(t *testing.T) {
+	t.Parallel()
+	for name, overlap := range map[string]v1alpha1.Duration{"a long overlap": "99999h", "no overlap": "1ms"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := stepped.New(t)
+			s := w.NewMintedSession("ci", testenv.MachineUser)
+			s.Spec.Rotation = &v1alpha1.Rotation{Overlap: &overlap}
+			w.Put(s)
+			w.Settle("ci")
+			w.Coder.ResetLog()
+			const renewals = 87
+			told := false
+			for i := range renewals {
+				w.EditSession("ci", func(s *v1alpha1.CoderSession) {
+					s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: strconv.Itoa(i)}
+				})
+				w.PassDeployment()
+				w.Pass("ci")
+				w.Clock.Step(time.Second)
+				if live := len(liveTokens(w)); live > 2 {
+					t.Fatalf("%d tokens are live after %d renewals", live, i+1)
+				}
+				ready := meta.FindStatusCondition(w.Session("ci").Status.Conditions, v1alpha1.ConditionReady)
+				told = told || strings.Contains(ready.Message, "the requested renewal follows at")
+			}
+			if mints := w.Coder.Count(http.MethodPost, "/api/v2/users/{user}/keys/tokens"); mints > 4 || !told {
+				t.Errorf("%d tokens were minted, it was said when the next one comes: %t", mints, told)
+			}
+			w.Clock.Step(time.Minute)
+			w.Pass("ci")
+			w.Pass("ci")
+			if last := w.Session("ci").Status.LastHandledRenewAt; last != strconv.Itoa(renewals-1) {
+				t.Errorf("the last request that was served is %q", last)
+			}
+		})
+	}
+}
+
+// B136: new sessions of one tenant retire none of another, and sessions that are not let in take no places.
+func TestATenantsSessionsRetireNoOthers(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	most := int32(4)
+	editDeployment(w, func(d *v1alpha1.CoderDeployment) {
+		d.Spec.Retention = &v1alpha1.Retention{MaxSessions: &most}
+		d.Spec.Access = []v1alpha1.AccessRule{{
+			Name: "team", Users: []string{"ci-*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint},
+		}}
+	})
+	for _, name := range []string{"a", "b", "c"} {
+		w.Put(w.NewMintedSession(name, testenv.MachineUser))
+		w.Settle(name)
+		w.Clock.Step(time.Minute)
+	}
+	for _, name := range []string{"w", "x", "y", "z"} {
+		s := newTenantSession(w, name, v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: testenv.MachineUser}})
+		w.Put(s)
+		passTenant(w, name, 3)
+	}
+	w.Clock.Step(10 * time.Minute)
+	reasons := map[string]int{}
+	for range 3 {
+		for _, name := range []string{"w", "x", "y", "z"} {
+			passTenant(w, name, 1)
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			w.Pass(name)
+		}
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		if reason := readyReason(w.Session(name).Status); reason != v1alpha1.ReasonActive {
+			t.Errorf("session %s of another tenant is %s", name, reason)
+		}
+	}
+	for _, name := range []string{"w", "x", "y", "z"} {
+		reasons[readyReason(passTenant(w, name, 1))]++
+	}
+	if reasons[v1alpha1.ReasonActive] != 1 || reasons[v1alpha1.ReasonRetired] != 3 {
+		t.Errorf("the tenant's sessions are %v", reasons)
 	}
 }

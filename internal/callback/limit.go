@@ -21,7 +21,7 @@ type bucketSize struct {
 
 // The rate limits of each process for callbacks whose state the operator has made: each of them reads
 // from the API server. Other callbacks are refused before that and not counted. People consent one at a
-// time, so this is ample; who repeats the callbacks of one session holds up no other one (B141).
+// time, so this is ample; repeated callbacks of one session hold up no other one (B141).
 var (
 	// perVisitor is for the callbacks of one session from one address.
 	perVisitor = bucketSize{burst: 10, perSecond: 1}

@@ -70,6 +70,16 @@ func OwnWorkspaceOnly(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns 
 		ask{deployment: d, session: s, server: server, namedOwners: true}.denialReason(ns) != ""
 }
 
+// AllowingRule is the name of the access rule that lets a session in, the first one that does; empty: it is
+// in the deployment's own namespace. False: it is not let in.
+func AllowingRule(d *v1alpha1.CoderDeployment, s *v1alpha1.CoderSession, ns Namespace) (string, bool) {
+	rule, why := ask{deployment: d, session: s}.allowingRule(ns)
+	if rule == nil {
+		return "", why == ""
+	}
+	return rule.Name, true
+}
+
 // HoldsCredential reports whether a session still has a token or a grant, or tokens to be revoked, as far
 // as its status says.
 func HoldsCredential(s *v1alpha1.CoderSession) bool {

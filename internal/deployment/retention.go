@@ -38,7 +38,11 @@ type Candidate struct {
 	CreatedAt time.Time
 	// LastActive is when, by the operator's clock, it was last used, created, changed or renewed.
 	LastActive time.Time
-	State      RetentionState
+	// Since is when, by the operator's clock, a person last created, changed or renewed it.
+	Since time.Time
+	// Rule is the name of the access rule that lets it in. Empty: it is in the deployment's namespace.
+	Rule  string
+	State RetentionState
 }
 
 // Policy is spec.retention.
@@ -47,18 +51,35 @@ type Policy struct {
 	IdleTimeout time.Duration
 	// MaxSessions that keep a credential; zero: no limit.
 	MaxSessions int
+	// RuleLimits are the same for the sessions of an access rule, by its name. Absent: no limit.
+	RuleLimits map[string]int
 }
 
-// PolicyOf reads spec.retention; nil gives the zero policy, which retires no session.
-func PolicyOf(retention *v1alpha1.Retention) Policy {
-	if retention == nil {
-		return Policy{}
+// PolicyOf reads spec.retention and the limits of spec.access. Without either it is the zero policy,
+// which retires no session.
+func PolicyOf(spec *v1alpha1.CoderDeploymentSpec) Policy {
+	var policy Policy
+	if retention := spec.Retention; retention != nil {
+		policy.IdleTimeout = retention.IdleTimeout.Or(0)
+		if retention.MaxSessions != nil {
+			policy.MaxSessions = int(*retention.MaxSessions)
+		}
 	}
-	policy := Policy{IdleTimeout: retention.IdleTimeout.Or(0)}
-	if retention.MaxSessions != nil {
-		policy.MaxSessions = int(*retention.MaxSessions)
+	for _, rule := range spec.Access {
+		if rule.MaxSessions == nil {
+			continue
+		}
+		if policy.RuleLimits == nil {
+			policy.RuleLimits = map[string]int{}
+		}
+		policy.RuleLimits[rule.Name] = int(*rule.MaxSessions)
 	}
 	return policy
+}
+
+// IsZero reports whether the policy retires no session.
+func (p Policy) IsZero() bool {
+	return p.IdleTimeout == 0 && p.MaxSessions == 0 && len(p.RuleLimits) == 0
 }
 
 // RetentionDecision is what retention decides about one session.
@@ -76,40 +97,85 @@ type RetentionDecision struct {
 // asOf (B27, B28). Sessions without a decision stay as they are.
 //
 // First all sessions that were unused for the timeout are retired, then the least recently used
-// ones above the limit. Retired sessions return while there is room, the most recently used ones
-// first. A returning session retires no other one, and exempt sessions keep their places, so that a
-// workspace that stops for the night does not affect others. Deciding again on the outcome changes
-// nothing.
+// ones above the limit of their access rule, then those above the limit of the deployment. Retired
+// sessions return while there is room, the most recently used ones first. A returning session retires no
+// other one, and exempt sessions keep their places, so that a workspace that stops for the night does
+// not affect others. Deciding again on the outcome changes nothing.
 func DecideRetention(candidates []Candidate, policy Policy, asOf time.Time) map[string]RetentionDecision {
 	decisions := map[string]RetentionDecision{}
 	active := candidatesIn(candidates, Active)
-	rest := active[:0:0]
-	for _, c := range active {
-		if policy.isIdle(c, asOf) {
+	active = slices.DeleteFunc(active, func(c Candidate) bool {
+		idle := policy.isIdle(c, asOf)
+		if idle {
 			decisions[c.UID] = policy.retire(c, v1alpha1.RetirementIdle)
-		} else {
-			rest = append(rest, c)
 		}
-	}
-	if most := policy.MaxSessions; most > 0 && len(rest) > most {
-		for _, c := range rest[most:] {
-			decisions[c.UID] = policy.retire(c, v1alpha1.RetirementSessionLimit)
+		return idle
+	})
+	active = policy.retireAbove(decisions, active, func(c Candidate) (int, bool) {
+		limit, limited := policy.RuleLimits[c.Rule]
+		return limit, limited
+	})
+	seats := policy.seats(active)
+	active = policy.retireAbove(decisions, active, func(c Candidate) (int, bool) { return seats[c.Rule], seats != nil })
+	policy.decideReturns(decisions, slices.Concat(active, candidatesIn(candidates, Exempt)),
+		candidatesIn(candidates, Retired), asOf)
+	return decisions
+}
+
+// retireAbove retires the sessions above the limit of their access rule, and returns the others. The most
+// recently active ones come first and stay.
+func (p Policy) retireAbove(
+	decisions map[string]RetentionDecision, active []Candidate, limitOf func(Candidate) (limit int, limited bool),
+) []Candidate {
+	counts := map[string]int{}
+	return slices.DeleteFunc(active, func(c Candidate) bool {
+		limit, limited := limitOf(c)
+		if limited && counts[c.Rule] >= limit {
+			decisions[c.UID] = p.retire(c, v1alpha1.RetirementSessionLimit)
+			return true
 		}
+		counts[c.Rule]++
+		return false
+	})
+}
+
+// seats is how many sessions of each access rule keep a credential under the limit of the deployment;
+// nil: there is no limit, or it is kept. Sessions that were asked for earlier have their places first, so
+// that new sessions of one rule retire none of another (B136).
+func (p Policy) seats(active []Candidate) map[string]int {
+	if p.MaxSessions <= 0 || len(active) <= p.MaxSessions {
+		return nil
 	}
-	// Negative if sessions above the limit are retired, so that none returns.
-	room := policy.MaxSessions - len(rest) - len(candidatesIn(candidates, Exempt))
-	for _, c := range candidatesIn(candidates, Retired) {
+	byAge := slices.SortedFunc(slices.Values(active), func(a, b Candidate) int {
+		return cmp.Or(a.Since.Compare(b.Since), a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.UID, b.UID))
+	})
+	seats := map[string]int{}
+	for _, c := range byAge[:p.MaxSessions] {
+		seats[c.Rule]++
+	}
+	return seats
+}
+
+// decideReturns decides about retired sessions, beside those that keep their places.
+func (p Policy) decideReturns(decisions map[string]RetentionDecision, kept, retired []Candidate, asOf time.Time) {
+	counts := map[string]int{}
+	for _, c := range kept {
+		counts[c.Rule]++
+	}
+	total := len(kept)
+	for _, c := range retired {
+		limit, limited := p.RuleLimits[c.Rule]
 		switch {
-		case policy.isIdle(c, asOf):
-			decisions[c.UID] = policy.retire(c, v1alpha1.RetirementIdle)
-		case policy.MaxSessions > 0 && room <= 0:
-			decisions[c.UID] = policy.retire(c, v1alpha1.RetirementSessionLimit)
+		case p.isIdle(c, asOf):
+			decisions[c.UID] = p.retire(c, v1alpha1.RetirementIdle)
+		case p.MaxSessions > 0 && total >= p.MaxSessions, limited && counts[c.Rule] >= limit:
+			decisions[c.UID] = p.retire(c, v1alpha1.RetirementSessionLimit)
 		default:
 			decisions[c.UID] = RetentionDecision{MayReturn: true, LastActiveTime: c.LastActive}
-			room--
+			total++
+			counts[c.Rule]++
 		}
 	}
-	return decisions
 }
 
 // candidatesIn returns the candidates in a state, the most recently active ones first; of two that
@@ -133,11 +199,17 @@ func (p Policy) isIdle(c Candidate, asOf time.Time) bool {
 }
 
 func (p Policy) retire(c Candidate, reason string) RetentionDecision {
-	why := fmt.Sprintf(
-		"the CoderDeployment keeps at most %d sessions (retention.maxSessions), and others were used more "+
-			"recently; this one returns automatically when there is room", p.MaxSessions)
-	if reason == v1alpha1.RetirementIdle {
+	const others = "and others were used more recently or were there first; this one returns automatically when there " +
+		"is room"
+	limit, limited := p.RuleLimits[c.Rule]
+	var why string
+	switch {
+	case reason == v1alpha1.RetirementIdle:
 		why = fmt.Sprintf("its token has not been used for %s (retention.idleTimeout)", formatDuration(p.IdleTimeout))
+	case limited && (p.MaxSessions == 0 || limit <= p.MaxSessions):
+		why = fmt.Sprintf("the access rule for this namespace lets %d sessions in (access[].maxSessions), %s", limit, others)
+	default:
+		why = fmt.Sprintf("the CoderDeployment keeps at most %d sessions (retention.maxSessions), %s", p.MaxSessions, others)
 	}
 	return RetentionDecision{Reason: reason, Message: why, LastActiveTime: c.LastActive}
 }
@@ -161,5 +233,5 @@ func retentionDecisions(o Observation) map[string]RetentionDecision {
 	if !o.Verification.Result.OK() || asOf.IsZero() || deleted {
 		return nil
 	}
-	return DecideRetention(o.Sessions.Candidates, PolicyOf(o.Deployment.Spec.Retention), asOf)
+	return DecideRetention(o.Sessions.Candidates, PolicyOf(&o.Deployment.Spec), asOf)
 }

@@ -55,7 +55,8 @@ func (e *RenderError) Error() string {
 func (e *RenderError) Unwrap() error { return e.Err }
 
 // Render creates the Secret for the input: complete, without resourceVersion. If a template cannot
-// be rendered, the error is a *[TemplateError], otherwise a *[RenderError]. No error contains a value.
+// be rendered with made-up values, the error is a *[TemplateError], otherwise a *[RenderError]. Neither
+// whether a template fails nor how depends on a value.
 func Render(key fingerprint.Key, in Input) (*corev1.Secret, error) {
 	if in.Token.ID != "" && in.Token.Value.Reveal() == "" {
 		// Otherwise the Secret would name a token that it does not contain.

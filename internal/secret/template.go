@@ -47,29 +47,66 @@ type values struct {
 	Headers map[string]string
 }
 
-// renderTemplates adds the keys of the session's templates to data.
+// Made-up values, with which templates are tried. None depends on the real one, not even its length.
+const (
+	madeUpURL    = "https://coder.example.com"
+	madeUpHost   = "coder.example.com"
+	madeUpToken  = "0000000000-0000000000000000000000"
+	madeUpHeader = "0000000000000000000000000000000000000000000000000000000000000000"
+)
+
+// renderTemplates adds the keys of the session's templates to data. First it tries all of them with
+// made-up values: an error of that depends on the templates and the names of headers only. A template
+// that fails with the real values only leaves its key empty, so that nothing outside of the Secret
+// depends on them (B133).
 func renderTemplates(data map[string][]byte, in Input) error {
-	if in.Session.Spec.Secret == nil {
+	if in.Session.Spec.Secret == nil || len(in.Session.Spec.Secret.Template) == 0 {
 		return nil
 	}
 	given := values{
 		URL: clientURL(in.URL), Host: in.URL.Hostname(), Token: in.Token.Value.Reveal(), User: in.User,
 		Headers: make(map[string]string, len(in.Headers)),
 	}
+	madeUp := values{URL: madeUpURL, Host: madeUpHost, User: in.User, Headers: make(map[string]string, len(in.Headers))}
+	if given.Token != "" {
+		madeUp.Token = madeUpToken
+	}
 	for _, header := range in.Headers {
-		given.Headers[header.Name] = header.Value.Reveal()
+		given.Headers[header.Name], madeUp.Headers[header.Name] = header.Value.Reveal(), madeUpHeader
+	}
+	templates := in.Session.Spec.Secret.Template
+	if err := tryTemplates(templates, madeUp); err != nil {
+		return err
 	}
 	total := 0
 	for key, value := range data {
 		total += len(key) + len(value)
 	}
+	for key := range templates {
+		total += len(key)
+	}
 	var spent costBudget
-	templates := in.Session.Spec.Secret.Template
+	for _, key := range slices.Sorted(maps.Keys(templates)) {
+		data[key] = []byte{}
+		output, err := executeTemplate(key, templates[key], given, &spent)
+		if err != nil || total+len(output) > corev1.MaxSecretSize {
+			continue
+		}
+		total += len(output)
+		data[key] = output
+	}
+	return nil
+}
+
+// tryTemplates renders all templates with made-up values. The error is a *[TemplateError].
+func tryTemplates(templates map[string]string, madeUp values) error {
+	total := 0
+	var spent costBudget
 	for _, key := range slices.Sorted(maps.Keys(templates)) {
 		if slices.Contains(reserved, key) {
 			return &TemplateError{Key: key, Err: errors.New("the key is the operator's own: write another one")}
 		}
-		output, err := executeTemplate(key, templates[key], given, &spent)
+		output, err := executeTemplate(key, templates[key], madeUp, &spent)
 		if err != nil {
 			return &TemplateError{Key: key, Err: err}
 		}
@@ -77,7 +114,6 @@ func renderTemplates(data map[string][]byte, in Input) error {
 			return &TemplateError{Key: key, Err: fmt.Errorf("with it the Secret is larger than %d bytes: shorten it",
 				corev1.MaxSecretSize)}
 		}
-		data[key] = output
 	}
 	return nil
 }

@@ -70,6 +70,7 @@ func decideMint(o Observation) Plan {
 	}
 	p := reportActive(o, o.pinnedUser())
 	setLifetimeCutCondition(o, &p)
+	sayRenewalWaits(o, &p)
 	if at := o.rotationTime(); !at.IsZero() {
 		p.NextRefresh = at
 		p.requeueBy(at.Add(-o.Skew))
@@ -139,7 +140,9 @@ func (o Observation) needsMint() bool {
 		return true
 	case o.ServerTokens.Loaded && o.ServerTokens.Token == nil:
 		return true
-	case trimRenewalRequest(token.SpecDigest) != o.SpecDigest, o.isRenewalPending() && !o.isMintedForRequest():
+	case trimRenewalRequest(token.SpecDigest) != o.SpecDigest:
+		return true
+	case o.isRenewalPending() && !o.isMintedForRequest() && o.renewalTime().IsZero():
 		return true
 	}
 	at := o.rotationTime()

@@ -100,11 +100,15 @@ var properties = map[string]func(o Observation, p Plan) string{
 				o.Session.Status.PendingRevocations, func(r v1alpha1.PendingRevocation) bool { return r.ID == t.ID },
 			)
 			early := o.Session.Status.PendingRevocations[first].RevokeTime.After(o.Now)
-			if early && slices.ContainsFunc(p.Revoke, func(d TokenRef) bool { return d.ID == t.ID }) {
+			replaced := countLater(o, p) > 0 // only the last one that was replaced has time (B136)
+			if early && !replaced && slices.ContainsFunc(p.Revoke, func(d TokenRef) bool { return d.ID == t.ID }) {
 				return "token " + t.ID
 			}
 		}
 		return ""
+	},
+	"B136 at most one token that was replaced stays valid": func(o Observation, p Plan) string {
+		return failIf(countLater(o, p) > 1, "several are revoked later")
 	},
 	"nothing is revoked twice": func(o Observation, p Plan) string {
 		for i, t := range p.Revoke {
@@ -230,6 +234,17 @@ func writeStatus(o Observation, p Plan, generation int64) v1alpha1.CoderSessionS
 	status := *o.Session.Status.DeepCopy()
 	p.Apply(&status, generation, o.Now)
 	return storeStatus(status)
+}
+
+// countLater is how many tokens are to be revoked later.
+func countLater(o Observation, p Plan) int {
+	later := 0
+	for _, t := range p.PendingRevocations {
+		if t.RevokeTime.After(o.Now) && !p.KeepStatus {
+			later++
+		}
+	}
+	return later
 }
 
 func failIf(bad bool, what string) string {

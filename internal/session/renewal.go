@@ -3,7 +3,9 @@
 package session
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -26,6 +28,43 @@ func isRenewalPending(s *v1alpha1.CoderSession) bool {
 func (o Observation) isMintedForRequest() bool {
 	token := o.Secret.Token
 	return token.Minted() && strings.HasSuffix(token.SpecDigest, withRenewalRequest("", o.renewalRequest()))
+}
+
+const (
+	// renewalInterval is how old a minted token has to be before another one is minted on request, once
+	// freeRenewals tokens were minted or while the one before it is still valid.
+	renewalInterval = time.Minute
+	freeRenewals    = 3
+)
+
+// renewalTime is when, by the server's clock, a requested renewal of a minted token is carried out, because
+// the last one was just now (B136); zero: it need not wait.
+func (o Observation) renewalTime() time.Time {
+	token, listed := o.Secret.Token, o.ServerTokens.Token
+	if !o.isRenewalPending() || o.isMintedForRequest() || listed == nil || token == nil {
+		return time.Time{}
+	}
+	if len(o.Session.Status.PendingRevocations) == 0 && token.Serial <= freeRenewals {
+		return time.Time{}
+	}
+	// A time in the future is not believed: the server's clock was set back.
+	if age := o.serverNow().Sub(listed.CreatedAt); age < 0 || age >= renewalInterval {
+		return time.Time{}
+	}
+	return listed.CreatedAt.Add(renewalInterval)
+}
+
+// sayRenewalWaits says when a requested renewal is carried out, and makes sure that it is.
+func sayRenewalWaits(o Observation, p *Plan) {
+	at := o.renewalTime()
+	if at.IsZero() {
+		return
+	}
+	if ready := p.findCondition(v1alpha1.ConditionReady); ready != nil {
+		ready.Message += fmt.Sprintf("; it was renewed less than %s ago, and the requested renewal follows at %s",
+			renewalInterval, at.UTC().Truncate(time.Second).Format(time.RFC3339))
+	}
+	p.requeueBy(at.Add(-o.Skew))
 }
 
 // recordHandledRequest records the last renewal request that was served, and the last one that the

@@ -3,6 +3,7 @@
 package session
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,48 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
+
+// B136: renewals on request do not follow each other closer than a minute, once a token waits for its
+// revocation or several were minted, and status says when the next one comes.
+func TestRenewalsAreThrottled(t *testing.T) {
+	t.Parallel()
+	aged := func(age time.Duration, serial int64, options ...option) Observation {
+		all := []option{
+			withMint("bot"), withPublishedToken("t", serial, age), lookedUp("id-bot", "bot"), withRenewRequest("two", "one"),
+		}
+		return newSession("ci", append(all, options...)...)
+	}
+	pending := withPendingRevocation("former", time.Hour)
+	for name, tc := range map[string]struct {
+		seen Observation
+		do   Action
+		wake time.Duration // zero: not throttled
+	}{
+		"the first renewal of a new session": {aged(time.Second, 1), Mint, 0},
+		"the token before it is still valid": {aged(20*time.Second, 2, pending), Nothing, 40 * time.Second},
+		"a minute later":                     {aged(time.Minute, 2, pending), Mint, 0},
+		"many renewals with a short overlap": {aged(time.Second, 4), Nothing, 59 * time.Second},
+		"a token that is from the future":    {aged(-time.Hour, 4), Mint, 0},
+		"the spec has changed, too":          {aged(time.Second, 4, withLifetime("2h")), Mint, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := Decide(tc.seen)
+			if p.Action != tc.do {
+				t.Fatalf("the plan is %q, want %q", p.Action, tc.do)
+			}
+			if tc.wake == 0 {
+				return
+			}
+			ready := p.findCondition(v1alpha1.ConditionReady)
+			if want := "the requested renewal follows at " + noon.Add(tc.wake).Format(time.RFC3339); !p.isActive() ||
+				!strings.Contains(ready.Message, want) || !p.RequeueAt.Equal(noon.Add(tc.wake)) ||
+				p.HandledRenewalRequest != "one" {
+				t.Errorf("Ready is %+v, again at %s, handled %q", ready, p.RequeueAt, p.HandledRenewalRequest)
+			}
+		})
+	}
+}
 
 // A renewal on request is another token for a minted session, a refresh for a grant, and a check
 // for any other credential. It is recorded as handled when it is done, and not earlier.

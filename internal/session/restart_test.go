@@ -114,6 +114,14 @@ func TestRestart(t *testing.T) {
 			),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
+		"B136 a stuck rollout keeps no earlier token than that": {
+			with(
+				withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute),
+				withPendingRevocation("t2", -time.Hour),
+				withWorkloads(Workload{Target: runner, Credential: newCredential, Stuck: "it is paused"}),
+			),
+			want{Revoke: []string{"t2"}},
+		},
 		"one that cannot be read is reported, and keeps the old token": {
 			with(
 				withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute),

@@ -15,6 +15,9 @@ import (
 // DefaultOverlap of an old token if the spec sets none.
 const DefaultOverlap = 5 * time.Minute
 
+// maxOverlap is the longest overlap, whatever the spec says.
+const maxOverlap = 24 * time.Hour
+
 // maxPendingRevocations is how many tokens status can hold. Those that are due first come first;
 // the others are found in the server's list later.
 const maxPendingRevocations = 64
@@ -61,6 +64,7 @@ func pendingRevocations(o Observation, revokeAll bool) []v1alpha1.PendingRevocat
 		}
 		s.addToken(t.ID, t.Name, after)
 	}
+	s.keepOnePredecessor()
 	slices.SortFunc(s.list, func(a, b v1alpha1.PendingRevocation) int {
 		return cmp.Or(a.RevokeTime.Compare(b.RevokeTime.Time), cmp.Compare(a.ID, b.ID))
 	})
@@ -104,9 +108,32 @@ func (s *revocationSchedule) addToken(id, name string, after time.Time) {
 func (s *revocationSchedule) overlapEnd() time.Time {
 	overlap := DefaultOverlap
 	if rotation := s.o.Session.Spec.Rotation; rotation != nil {
-		overlap = rotation.Overlap.Or(DefaultOverlap)
+		overlap = min(rotation.Overlap.Or(DefaultOverlap), maxOverlap)
+	}
+	if mint := s.o.Session.Spec.Auth.Mint; mint != nil {
+		overlap = min(overlap, mint.Lifetime.Or(DefaultLifetime))
 	}
 	return s.o.Now.Add(overlap)
+}
+
+// keepOnePredecessor makes all tokens due but the one that was published last, so that at most two tokens
+// of a session are live (B136).
+func (s *revocationSchedule) keepOnePredecessor() {
+	last := -1
+	was := s.o.Session.Status.Token
+	for i, t := range s.list {
+		isLast := was != nil && t.ID == was.ID
+		if t.RevokeTime.After(s.o.Now) && (last < 0 || isLast || !t.RevokeTime.Before(&s.list[last].RevokeTime)) {
+			if last = i; isLast {
+				break
+			}
+		}
+	}
+	for i := range s.list {
+		if i != last && s.list[i].RevokeTime.After(s.o.Now) {
+			s.list[i].RevokeTime = metav1.NewTime(roundToSecond(s.o.Now, s.o.Now))
+		}
+	}
 }
 
 // wasPublished tells a token that readers may still use from one that was minted and never
@@ -137,14 +164,15 @@ func (o Observation) isPublished(id string) bool {
 
 // revokeDueTokens makes revocation the plan's action if a token is due and the server can be
 // called, and otherwise requeues for it. A token is not revoked while it is published, nor, unless
-// everything is revoked, while workloads are yet to be restarted.
+// everything is revoked, while workloads are yet to be restarted. These may use the last token that was
+// replaced: earlier ones are revoked all the same (B136).
 func revokeDueTokens(o Observation, p *Plan) {
 	held := !p.RevokeAll && p.hasPendingRestarts(o)
-	for _, t := range p.PendingRevocations {
+	for i, t := range p.PendingRevocations {
 		switch {
 		case t.RevokeTime.After(o.Now):
 			p.requeueBy(t.RevokeTime.Time)
-		case held:
+		case held && i == len(p.PendingRevocations)-1:
 			p.requeueBy(o.Now.Add(o.Deployment.VerifyInterval()))
 		case o.canCallServer() && o.failureOf(Revoke) == nil && !o.isPublished(t.ID):
 			p.Action = Revoke

@@ -11,6 +11,25 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
 
+// B136: no token stays valid longer than a day after it was replaced, or than its lifetime.
+func TestTheOverlapIsBounded(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		lifetime, overlap v1alpha1.Duration
+		want              time.Duration
+	}{
+		"as asked":               {"24h", "90m", 90 * time.Minute},
+		"longer than a day":      {"9999h", "99999h", 24 * time.Hour},
+		"longer than a lifetime": {"2h", "3h", 2 * time.Hour},
+		"a short life":           {"2m", "5m", 2 * time.Minute},
+	} {
+		o := newSession("ci", withMint("bot"), withLifetime(tc.lifetime), withRotation("", tc.overlap))
+		if got := (&revocationSchedule{o: o}).overlapEnd().Sub(noon); got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
 func TestPendingRevocations(t *testing.T) {
 	t.Parallel()
 	steady := func(options ...option) Observation {
@@ -32,6 +51,14 @@ func TestPendingRevocations(t *testing.T) {
 			steady(statusNames("t3", 3), withRotation("", "90m")), fine(
 				map[string]time.Duration{"t3": 90 * time.Minute}, 90*time.Minute,
 			),
+		},
+		"B136 only the last token that was replaced stays valid": {
+			steady(statusNames("t3", 3), withPendingRevocation("t2", 4*time.Minute), withPendingRevocation("t1", time.Hour)),
+			outcome{Do: Revoke, Revoke: []string{"t1", "t2"}},
+		},
+		"B136 it is the one that was published last": {
+			steady(withPendingRevocation("t2", 3*time.Minute), withPendingRevocation("t3", 4*time.Minute)),
+			outcome{Do: Revoke, Revoke: []string{"t2"}},
 		},
 		"B43 a time that was stored while the clock was ahead": {
 			steady(withPendingRevocation("t3", 9*time.Hour)),

@@ -161,11 +161,12 @@ func (w *simWorld) settledRetired(s *v1alpha1.CoderSession) {
 func (w *simWorld) settledRetention() {
 	const slack = 15 * time.Minute // for the age of the inventory, and for clock skew
 	d := w.deployment("prod")
-	policy := deployment.PolicyOf(d.Spec.Retention)
+	policy := deployment.PolicyOf(&d.Spec)
 	var kept, retired []*v1alpha1.CoderSession
 	for _, s := range w.sessions() {
 		switch {
 		case s.Spec.Auth.Mint == nil || s.Spec.DeploymentRef.Name != "prod":
+		case reasonOfSession(s) == v1alpha1.ReasonAccessDenied: // it takes no place
 		case reasonOfSession(s) == v1alpha1.ReasonRetired:
 			retired = append(retired, s)
 		default:
@@ -193,7 +194,9 @@ func (w *simWorld) settledRetention() {
 			w.fail("B28: session %s stays retired for no reason: %s", gone.Name, encoded(why))
 		}
 		for _, s := range kept {
-			if limited && w.lastActive(s).Add(slack).Before(why.LastActiveTime.Time) {
+			// Sessions of another access rule may have been there first (B136).
+			sameRule := s.Namespace == gone.Namespace
+			if limited && sameRule && w.lastActive(s).Add(slack).Before(why.LastActiveTime.Time) {
 				w.fail("B27: session %s is kept, active at %s, and %s is not, active at %s",
 					s.Name, w.lastActive(s), gone.Name, why.LastActiveTime)
 			}

@@ -38,6 +38,12 @@ func TestRefusedAuth(t *testing.T) {
 		"a long name": {
 			newManifest("CoderSession", strings.Repeat("a", 64), mint), "write a name of at most 63 characters",
 		},
+		"an overlap of two days": {
+			session(ref + "auth: {mint: {user: ci-bot, lifetime: 72h}}\nrotation: {overlap: 48h}"), "at most 24h",
+		},
+		"an overlap beyond the lifetime": {
+			session(ref + "auth: {mint: {user: ci-bot, lifetime: 1h}}\nrotation: {overlap: 2h}"), "not longer than auth.mint",
+		},
 		"a consent of an address": {
 			session(ref + "auth: {oauth: {user: ada@example.com}}"), "no e-mail address",
 		},

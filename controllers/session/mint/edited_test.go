@@ -60,10 +60,10 @@ func TestAWriterWhoEditsTheTokenWithoutEnd(t *testing.T) {
 		ready        metav1.ConditionStatus
 	}{
 		"another value with its id": {
-			func(s *corev1.Secret, i int) { writeToken(s, wrongToken(s, i)) }, 5, 20, metav1.ConditionFalse,
+			func(s *corev1.Secret, i int) { writeToken(s, wrongToken(s, i)) }, 5, 25, metav1.ConditionFalse,
 		},
 		"a value of its own": {
-			func(s *corev1.Secret, _ int) { writeToken(s, "theirs") }, 5, 20, metav1.ConditionFalse,
+			func(s *corev1.Secret, _ int) { writeToken(s, "theirs") }, 5, 25, metav1.ConditionFalse,
 		},
 		"no annotation of the spec": {annotate(v1alpha1.AnnotationRequest, ""), 0, 2, metav1.ConditionTrue},
 		"an annotation of another spec": {
