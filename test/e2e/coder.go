@@ -53,7 +53,7 @@ func (w *e2eRun) startCoder(ctx context.Context, _ options) error {
 			return err
 		}
 	}
-	if err := w.applyManifest(ctx, "coder.yaml", coderManifest); err != nil {
+	if err := w.applyManifest(ctx, w.kubectl, "coder.yaml", coderManifest); err != nil {
 		return err
 	}
 	if _, err := w.kubectl.Run(ctx, "-n", coderdNamespace, "rollout", "status", "deployment/coder",

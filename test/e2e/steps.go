@@ -27,8 +27,8 @@ func (w *e2eRun) listSteps() []walk.Step {
 			Expect: "chart 0.1.0 with its own values; prod is verified over mTLS, the sessions become Ready.",
 			Run:    w.installPrevious},
 		{Title: "The chart is upgraded",
-			Expect: "helm upgrade with the previous release's values: CRDs and roles are upgraded, too, pod " +
-				"injection is there, and no token is replaced.",
+			Expect: "CRDs and roles are upgraded, too, pod injection and admission policies are there, and no " +
+				"token is replaced. People have the cluster's roles admin and edit from here on.",
 			Run: w.upgradeChart},
 		{Title: "From a manifest to an accepted call",
 			Expect: "a session and an injected pod are applied together; the pod waits for its Secret, " +

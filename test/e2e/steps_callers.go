@@ -25,14 +25,14 @@ func (w *e2eRun) measureStart(ctx context.Context) error {
 			return err
 		}
 		started := time.Now()
-		if _, err := w.kubectl.Run(ctx, "apply", "-f", file); err != nil {
+		if _, err := w.editor.Run(ctx, "apply", "-f", file); err != nil {
 			return err
 		}
 		if _, err := walk.Await(ctx, "a call of pod "+name+" is accepted", w.hasAcceptedCall(name)); err != nil {
 			return err
 		}
 		times = append(times, time.Since(started))
-		if _, err := w.kubectl.Run(ctx, "delete", "-f", file); err != nil {
+		if _, err := w.editor.Run(ctx, "delete", "-f", file); err != nil {
 			return err
 		}
 	}
@@ -43,10 +43,10 @@ func (w *e2eRun) measureStart(ctx context.Context) error {
 }
 
 func (w *e2eRun) startCallers(ctx context.Context) error {
-	if err := w.applyManifest(ctx, "injected.yaml", injectedManifest); err != nil {
+	if err := w.applyManifest(ctx, w.editor, "injected.yaml", injectedManifest); err != nil {
 		return err
 	}
-	if err := w.applyManifest(ctx, "by-hand.yaml", byHandManifest); err != nil {
+	if err := w.applyManifest(ctx, w.editor, "by-hand.yaml", byHandManifest); err != nil {
 		return err
 	}
 	for _, pod := range callers {
@@ -70,7 +70,7 @@ func (w *e2eRun) rotateToken(ctx context.Context) error {
 		return err
 	}
 	started := time.Now()
-	if err := w.kubectl.Show(ctx, "coder", "renew", "ci", "-n", namespace); err != nil {
+	if err := w.editor.Show(ctx, "coder", "renew", "ci", "-n", namespace); err != nil {
 		return err
 	}
 	next, err := w.awaitReplacement(ctx, "ci", old)
@@ -94,7 +94,7 @@ func (w *e2eRun) rotateToken(ctx context.Context) error {
 
 // askForLifetime changes what a session asks for, so that its token is replaced.
 func (w *e2eRun) askForLifetime(ctx context.Context, name, lifetime string) error {
-	return w.kubectl.Show(ctx, "patch", "cses", name, "-n", namespace, "--type=merge", "-p",
+	return w.editor.Show(ctx, "patch", "cses", name, "-n", namespace, "--type=merge", "-p",
 		fmt.Sprintf(`{"spec":{"auth":{"mint":{"lifetime":%q}}}}`, lifetime))
 }
 
@@ -144,7 +144,7 @@ func (w *e2eRun) restartRunner(ctx context.Context) error {
 }
 
 func (w *e2eRun) startRunner(ctx context.Context) error {
-	if err := w.applyManifest(ctx, "runner.yaml", runnerManifest); err != nil {
+	if err := w.applyManifest(ctx, w.editor, "runner.yaml", runnerManifest); err != nil {
 		return err
 	}
 	if err := w.awaitSessions(ctx, v1alpha1.ReasonActive, "runner"); err != nil {

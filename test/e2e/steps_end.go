@@ -24,7 +24,8 @@ func (w *e2eRun) uninstallChart(ctx context.Context) error {
 	if err := w.removeAll(ctx); err != nil {
 		return err
 	}
-	left, err := w.kubectl.Run(ctx, "get", "clusterroles,clusterrolebindings,mutatingwebhookconfigurations", "-o", "name")
+	left, err := w.kubectl.Run(ctx, "get", "clusterroles,clusterrolebindings,mutatingwebhookconfigurations,"+
+		"validatingadmissionpolicies,validatingadmissionpolicybindings", "-o", "name")
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,8 @@ func (w *e2eRun) rolesOnly(ctx context.Context) error {
 	install := append([]string{"install", release, filepath.Join(w.root, "charts",
 		release), "--namespace", operatorNamespace,
 		"--set", "watchNamespaces={" + namespace + "}", "--set", "clusterId=e2eroles", "--set", "crds.install=false",
-		"--set", "metrics.secure=false", "--set", "webhook.enabled=false"}, imageValues...)
+		"--set", "metrics.secure=false", "--set", "webhook.enabled=false",
+		"--set", "admissionPolicies.enabled=false"}, imageValues...)
 	if err := w.helm.Show(ctx, install...); err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func (w *e2eRun) rolesOnly(ctx context.Context) error {
 	if err := w.awaitSessions(ctx, v1alpha1.ReasonActive, workingSessions...); err != nil {
 		return err
 	}
-	if err := w.applyManifest(ctx, "by-hand.yaml", byHandManifest); err != nil {
+	if err := w.applyManifest(ctx, w.editor, "by-hand.yaml", byHandManifest); err != nil {
 		return err
 	}
 	if _, err := walk.Await(ctx, "calls of pod by-hand are accepted", w.hasAcceptedCall("by-hand")); err != nil {

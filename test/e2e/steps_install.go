@@ -113,8 +113,13 @@ func (w *e2eRun) applySamples(ctx context.Context) error {
 	if err := w.writeSamples(asPrevious); err != nil {
 		return err
 	}
+	if err := w.kubectl.Show(ctx, "create", "namespace", namespace); err != nil {
+		return err
+	}
+	if err := w.bindPeople(ctx); err != nil {
+		return err
+	}
 	for _, args := range [][]string{
-		{"create", "namespace", namespace},
 		{"-n", namespace, "create", "secret", "tls", "coder-mtls", "--cert=client.crt", "--key=client.key"},
 		{"-n", namespace, "create", "configmap", "corp-ca", "--from-file=ca.crt"},
 		{"-n", namespace, "create", "secret", "generic", "coder-edge", "--from-file=secret=edge-secret.txt"},
@@ -122,7 +127,7 @@ func (w *e2eRun) applySamples(ctx context.Context) error {
 		{"-n", namespace, "create", "secret", "generic", "my-coder-token", "--from-file=token=ada-token.txt"},
 		{"apply", "-k", "samples"},
 	} {
-		if err := w.kubectl.Show(ctx, args...); err != nil {
+		if err := w.owner.Show(ctx, args...); err != nil {
 			return err
 		}
 	}
@@ -168,6 +173,32 @@ func (w *e2eRun) upgradeChart(ctx context.Context) error {
 	if err := w.rolledOut(ctx); err != nil {
 		return err
 	}
+	if err := w.clusterIsUpgraded(ctx); err != nil {
+		return err
+	}
+	// As docs/operations/upgrade.md says: access rules get their names.
+	if err := w.writeSamples(""); err != nil {
+		return err
+	}
+	if err := w.owner.Show(ctx, "apply", "-k", "samples"); err != nil {
+		return err
+	}
+	if err := w.awaitSessions(ctx, v1alpha1.ReasonActive, workingSessions...); err != nil {
+		return err
+	}
+	after, err := w.getSecret(ctx, "ci")
+	if err != nil {
+		return err
+	}
+	if !apiequality.Semantic.DeepEqual(before.Data, after.Data) {
+		return &walk.UnexpectedError{Expected: "Secret ci is what it was", Seen: "it was written again"}
+	}
+	w.term.Seen("CRDs, roles and webhook are there; the Secret of session ci is what it was")
+	return w.kubectl.Show(ctx, "-n", operatorNamespace, "get", "deployment,pods,pdb,lease")
+}
+
+// clusterIsUpgraded makes sure that the release's cluster-wide objects are those of this version.
+func (w *e2eRun) clusterIsUpgraded(ctx context.Context) error {
 	crd, err := w.kubectl.Run(ctx, "get", "crd", "codersessions.credentials.coder.com", "-o", "yaml")
 	if err != nil {
 		return err
@@ -183,23 +214,5 @@ func (w *e2eRun) upgradeChart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// As docs/operations/upgrade.md says: access rules get their names.
-	if err := w.writeSamples(""); err != nil {
-		return err
-	}
-	if err := w.kubectl.Show(ctx, "apply", "-k", "samples"); err != nil {
-		return err
-	}
-	if err := w.awaitSessions(ctx, v1alpha1.ReasonActive, workingSessions...); err != nil {
-		return err
-	}
-	after, err := w.getSecret(ctx, "ci")
-	if err != nil {
-		return err
-	}
-	if !apiequality.Semantic.DeepEqual(before.Data, after.Data) {
-		return &walk.UnexpectedError{Expected: "Secret ci is what it was", Seen: "it was written again"}
-	}
-	w.term.Seen("CRDs, roles and webhook are there; the Secret of session ci is what it was")
-	return w.kubectl.Show(ctx, "-n", operatorNamespace, "get", "deployment,pods,pdb,lease")
+	return w.policiesAreRight(ctx)
 }

@@ -49,7 +49,9 @@ type e2eRun struct {
 	cluster  *cluster.Cluster
 	own      bool // the cluster is this program's
 	client   client.WithWatch
-	kubectl  *walk.Program
+	kubectl  *walk.Program // of the cluster's administrator
+	owner    *walk.Program // kubectl of a person with the role admin in the namespace
+	editor   *walk.Program // kubectl of a person with the role edit in the namespace
 	helm     *walk.Program
 	coder    *coder
 	keeper   *keeper
@@ -146,6 +148,12 @@ func (w *e2eRun) startCluster(ctx context.Context, _ options) error {
 	// kubectl finds its plugins in the PATH.
 	env := []string{"KUBECONFIG=" + w.cluster.Kubeconfig, "PATH=" + filepath.Join(w.root, "bin") + ":" + os.Getenv("PATH")}
 	w.kubectl = &walk.Program{Path: w.cluster.Kubectl, Dir: w.folder.Work, Env: env, Term: w.term}
+	if w.owner, err = w.newPerson("owner"); err != nil {
+		return err
+	}
+	if w.editor, err = w.newPerson("editor"); err != nil {
+		return err
+	}
 	w.helm = &walk.Program{Path: filepath.Join(w.root, "bin", "helm"), Dir: w.folder.Work, Term: w.term, Env: append(env,
 		// Without the files of the user who runs the test.
 		"HELM_CACHE_HOME="+w.folder.Work, "HELM_CONFIG_HOME="+w.folder.Work, "HELM_DATA_HOME="+w.folder.Work)}
@@ -175,12 +183,12 @@ func (w *e2eRun) loadImages(ctx context.Context, _ options) error {
 	return nil
 }
 
-// applyManifest applies one of the embedded manifests, showing the command.
-func (w *e2eRun) applyManifest(ctx context.Context, name, text string) error {
+// applyManifest applies one of the embedded manifests as a person, showing the command.
+func (w *e2eRun) applyManifest(ctx context.Context, person *walk.Program, name, text string) error {
 	if _, err := w.folder.Write(name, []byte(text)); err != nil {
 		return err
 	}
-	return w.kubectl.Show(ctx, "apply", "-f", name)
+	return person.Show(ctx, "apply", "-f", name)
 }
 
 // reportFailure prints the error and saves the objects beside the logs. The objects hold no
