@@ -66,7 +66,9 @@ func (w *scaleEnv) createForeignObjects() {
 		}
 	}
 	w.Must(inParallel(foreignSecrets+foreignConfigMaps, func(i int) error {
-		var object client.Object = &corev1.Secret{ObjectMeta: meta("secret", i), StringData: map[string]string{"key": "value"}}
+		var object client.Object = &corev1.Secret{
+			ObjectMeta: meta("secret", i), StringData: map[string]string{"key": "value"},
+		}
 		if i >= foreignSecrets {
 			object = &corev1.ConfigMap{ObjectMeta: meta("configmap", i), Data: map[string]string{"key": "value"}}
 		}
