@@ -7,10 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,7 +22,8 @@ import (
 // CacheOptions returns the options of the manager's cache. It is limited to the given
 // namespaces (all, if there are none) and, for the operator's own kinds, to a label
 // selector. It never holds contents of Secrets and ConfigMaps. Reading a kind that is
-// not watched returns an error instead of starting a watch.
+// not watched returns an error instead of starting a watch. Of pods it holds those that ask for a session
+// with perPod, and of these what is needed only.
 func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
 	o := cache.Options{
 		DefaultTransform:            StripUnused,
@@ -32,13 +35,41 @@ func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
 			o.DefaultNamespaces[namespace] = cache.Config{}
 		}
 	}
+	o.ByObject = map[client.Object]cache.ByObject{
+		&corev1.Pod{}: {Label: hasParent(), Transform: stripPod},
+	}
 	if selector != nil && !selector.Empty() {
-		o.ByObject = map[client.Object]cache.ByObject{
-			&v1alpha1.CoderDeployment{}: {Label: selector},
-			&v1alpha1.CoderSession{}:    {Label: selector},
-		}
+		o.ByObject[&v1alpha1.CoderDeployment{}] = cache.ByObject{Label: selector}
+		o.ByObject[&v1alpha1.CoderSession{}] = cache.ByObject{Label: selector}
 	}
 	return o
+}
+
+// hasParent selects the pods that ask for a session with perPod: the webhook has labelled them.
+func hasParent() labels.Selector {
+	exists, err := labels.NewRequirement(v1alpha1.LabelParent, selection.Exists, nil)
+	if err != nil {
+		panic(err) // the key is a constant
+	}
+	return labels.NewSelector().Add(*exists)
+}
+
+// stripPod keeps of a pod what the operator needs: its identity, what it asks for, and whether it has
+// ended.
+func stripPod(in any) (any, error) {
+	pod, ok := in.(*corev1.Pod)
+	if !ok {
+		return in, nil
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+			CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp,
+			Labels:      map[string]string{v1alpha1.LabelParent: pod.Labels[v1alpha1.LabelParent]},
+			Annotations: map[string]string{v1alpha1.AnnotationPodSession: pod.Annotations[v1alpha1.AnnotationPodSession]},
+		},
+		Status: corev1.PodStatus{Phase: pod.Status.Phase},
+	}, nil
 }
 
 // restrictedClient returns NotFound for objects outside of the watched namespaces. The

@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -17,6 +18,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/controllers/deployment"
 	"github.com/coder-session-operator/coder-session-operator/controllers/fairqueue"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/controllers/pod"
 	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/controllers/retention"
 	"github.com/coder-session-operator/coder-session-operator/controllers/session"
@@ -86,6 +88,10 @@ type Options struct {
 	// Namespaces are the namespaces that the cache is limited to, see CacheOptions. If
 	// empty, all namespaces are watched.
 	Namespaces []string
+	// ServesPods enables perPod: the operator watches pods and creates sessions for them.
+	ServesPods bool
+	// Selector limits the sessions that this operator looks after; nil or empty: all.
+	Selector labels.Selector
 	// NewStreams replaces stream.NewSet. It is for tests.
 	NewStreams func(context.Context, stream.Options) Streams
 }
@@ -109,7 +115,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 		APIReader: mgr.GetAPIReader(),
 		Recorder:  mgr.GetEventRecorder(FieldOwner),
 	}, o)
-	for _, controller := range []reconcile.Controller{
+	all := []reconcile.Controller{
 		{
 			Name: "coderdeployment", Reconciler: c.Deployments, Queue: c.DeploymentQueue,
 			Watches: c.Deployments.Watches(), Workers: fairqueue.Passes(deploymentWorkers(o.MaxConcurrent)),
@@ -118,7 +124,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 			Name: "codersession", Reconciler: c.Sessions, Queue: c.SessionQueue,
 			Watches: c.Sessions.Watches(), Workers: fairqueue.Passes(sessionWorkers(o.MaxConcurrent)),
 		},
-	} {
+	}
+	if o.ServesPods {
+		if err := lookup.AddPodIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+			return nil, err
+		}
+		all = append(all, reconcile.Controller{
+			Name: "pod", Reconciler: c.Pods, Queue: &reconcile.Queue{}, Watches: c.Pods.Watches(), Workers: o.MaxConcurrent,
+		})
+	}
+	for _, controller := range all {
 		if err := controller.AddTo(mgr); err != nil {
 			return nil, err
 		}
@@ -134,10 +149,11 @@ type APIAccess struct {
 	Recorder  status.Recorder
 }
 
-// Controllers are both reconcilers and their queues. Create them with [New].
+// Controllers are the reconcilers and their queues. Create them with [New].
 type Controllers struct {
 	Deployments     *deployment.Reconciler
 	Sessions        *session.Reconciler
+	Pods            *pod.Reconciler
 	DeploymentQueue *reconcile.Queue
 	SessionQueue    *reconcile.Queue
 
@@ -158,7 +174,7 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	tokens := debounce.New(o.Clock, func(key types.NamespacedName) { sessions.Add(key, 0) })
 	decisions := retention.New()
 	streams := newStreams(ctx, o, sessions)
-	writer := status.NewWriter(a.Client, a.Recorder, o.Clock)
+	writer := status.NewWriter(a.Client, podRecorder{a.Recorder}, o.Clock)
 	servers := newServers(o)
 	ofDeployments := newWorkers(deploymentWorkers(o.MaxConcurrent), servers, deployments, o.Clock)
 	ofSessions := newWorkers(sessionWorkers(o.MaxConcurrent), servers, sessions, o.Clock)
@@ -167,8 +183,13 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 		Client: a.Client, APIReader: a.APIReader, Key: o.Key,
 		Secrets: secret.NewStore(a.APIReader, a.Client, o.Key, FieldOwner),
 		Names:   names, Status: writer, Metrics: o.Metrics, Clock: o.Clock, NamespaceLabels: o.NamespaceLabels,
+		ServesPods: o.ServesPods, Siblings: session.NewSiblings(),
 	}
 	return Controllers{
+		Pods: pod.New(pod.Options{
+			Client: a.Client, APIReader: a.APIReader, Status: writer, Clock: o.Clock, Selector: o.Selector,
+			Created: tools.Siblings.RecordCreated,
+		}),
 		Pool: pool, Retention: decisions, DeploymentQueue: deployments, SessionQueue: sessions,
 		DeploymentProgress: ofDeployments.progress, SessionProgress: ofSessions.progress,
 		Deployments: deployment.New(deployment.Options{

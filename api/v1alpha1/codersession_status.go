@@ -12,7 +12,8 @@ type CoderSessionStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions are Ready, Authenticated, SecretSynced, LifetimeCut, ScopesGranted, TargetsRestarted,
-	// WorkspaceWatched and IdentityUnique. Ready sums up the others; its message says what is wrong and what to do.
+	// WorkspaceWatched, IdentityUnique and PodsServed. Ready sums up the others; its message says what is
+	// wrong and what to do.
 	// Absent: the operator has not looked at the object yet.
 	// +listType=map
 	// +listMapKey=type
@@ -36,6 +37,9 @@ type CoderSessionStatus struct {
 	// Secret describes the generated Secret. Absent: there is none.
 	// +optional
 	Secret *SecretStatus `json:"secret,omitempty"`
+	// Pods counts the pods of a session with perPod. Absent: it has no perPod.
+	// +optional
+	Pods *PodCounts `json:"pods,omitempty"`
 	// Restarts tells with which credential the pods of each workload of spec.restart were started: at
 	// most 16. Absent or empty: none was.
 	// +kubebuilder:validation:MaxItems=16
@@ -155,6 +159,17 @@ type SecretStatus struct {
 	// changed, and nothing about the values. Absent: not known.
 	// +optional
 	Fingerprint string `json:"fingerprint,omitempty"`
+}
+
+// PodCounts counts the pods that ask for a session with perPod.
+type PodCounts struct {
+	// Live pods that have a token, or are getting one.
+	Live int32 `json:"live"`
+	// Ended pods whose token is being revoked.
+	Ended int32 `json:"ended"`
+	// Refused pods that wait for a token, because there are perPod.maxPods already, or because the
+	// session is paused.
+	Refused int32 `json:"refused"`
 }
 
 // RestartStatus is about one workload of spec.restart.

@@ -50,6 +50,10 @@ type CoderSessionList struct {
 // +kubebuilder:validation:XValidation:rule="(has(self.secret) && has(self.secret.name)) == (has(oldSelf.secret) && has(oldSelf.secret.name)) && (!has(self.secret) || !has(self.secret.name) || !has(oldSelf.secret) || self.secret.name == oldSelf.secret.name)",message="secret.name cannot be changed: delete the session and create it again, so that no pod is left with a Secret that is not updated",fieldPath=".secret.name"
 // +kubebuilder:validation:XValidation:rule="!has(self.auth.mint) || !has(self.rotation) || !has(self.rotation.renewBefore) || !self.rotation.renewBefore.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.auth.mint.lifetime.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.rotation.renewBefore) < duration(self.auth.mint.lifetime)",message="write a rotation.renewBefore that is shorter than auth.mint.lifetime, or leave it out (a third of the lifetime)",fieldPath=".rotation.renewBefore"
 // +kubebuilder:validation:XValidation:rule="!has(self.auth.mint) || !has(self.rotation) || !has(self.rotation.overlap) || !self.rotation.overlap.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || !self.auth.mint.lifetime.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self.rotation.overlap) <= duration('5m') || duration(self.rotation.overlap) <= duration(self.auth.mint.lifetime)",message="write a rotation.overlap that is not longer than auth.mint.lifetime",fieldPath=".rotation.overlap"
+// +kubebuilder:validation:XValidation:rule="!has(self.perPod) || has(self.auth.mint)",message="a token for each pod has to be minted: write auth.mint, or remove perPod",fieldPath=".perPod"
+// +kubebuilder:validation:XValidation:rule="!has(self.perPod) || !has(self.restart) || size(self.restart) == 0",message="pods of a session with perPod are not restarted for a new token, which their mounted files show: remove restart, or perPod",fieldPath=".restart"
+// +kubebuilder:validation:XValidation:rule="!has(self.perPod) || !has(self.workspace)",message="a token ends with its pod or with a workspace, not with both: remove workspace, or perPod",fieldPath=".workspace"
+// +kubebuilder:validation:XValidation:rule="!has(self.perPod) || !has(self.secret) || (!has(self.secret.name) && (!has(self.secret.deletionPolicy) || self.secret.deletionPolicy != 'Retain'))",message="each pod of a session with perPod has a Secret of its own, which is deleted with the pod: remove secret.name and deletionPolicy Retain, or perPod",fieldPath=".secret"
 type CoderSessionSpec struct {
 	// DeploymentRef names the CoderDeployment that the credential is of. It cannot be changed.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="deploymentRef cannot be changed: delete the session and create it again"
@@ -80,10 +84,37 @@ type CoderSessionSpec struct {
 	// it does not depend on any.
 	// +optional
 	Workspace *WorkspaceRef `json:"workspace,omitempty"`
+	// PerPod gives each pod that asks for the session a token of its own, which ends with the pod. The
+	// session itself has no Secret then. The pods need the label credentials.coder.com/inject; see the
+	// guide on tokens for pods. It needs auth.mint. Absent: all pods share the Secret of the session.
+	// +optional
+	PerPod *PerPod `json:"perPod,omitempty"`
 	// Paused pauses the session: the server is not asked, nothing is replaced or revoked, and the
 	// Secret stays as it is. The token in it may end. Default: false.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
+}
+
+// PerPod says how many pods are served.
+type PerPod struct {
+	// MaxPods is how many pods may have a token at a time, from 1 to 10000. More pods wait until others
+	// have ended; the oldest is served first. Default: 100.
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	// +optional
+	MaxPods int32 `json:"maxPods,omitempty"`
+}
+
+// DefaultMaxPods is used if perPod.maxPods is absent.
+const DefaultMaxPods = 100
+
+// Limit is how many pods may have a token at a time.
+func (p PerPod) Limit() int {
+	if p.MaxPods <= 0 {
+		return DefaultMaxPods
+	}
+	return int(p.MaxPods)
 }
 
 // DeploymentRef names a CoderDeployment.

@@ -63,6 +63,9 @@ const (
 	// noticed once in spec.verify.interval only. It is absent without spec.workspace, and while the
 	// server knows no such workspace.
 	ConditionWorkspaceWatched = "WorkspaceWatched"
+	// ConditionPodsServed is True while every pod that asks for a session with perPod has a token, or
+	// is getting one; False while some wait. It is absent without spec.perPod.
+	ConditionPodsServed = "PodsServed"
 )
 
 // DeploymentConditionTypes returns the types of all conditions that a CoderDeployment can have. The
@@ -93,6 +96,7 @@ func SessionConditionTypes() []string {
 		ConditionTargetsRestarted,
 		ConditionWorkspaceWatched,
 		ConditionIdentityUnique,
+		ConditionPodsServed,
 	}
 }
 
@@ -197,6 +201,8 @@ const (
 // Reasons of the Ready condition of a CoderSession. Of a CoderDeployment, Ready has those of its
 // other conditions, and ConfigInvalid.
 const (
+	// ReasonServingPods: each pod that asks for the session gets a token of its own (perPod).
+	ReasonServingPods = "ServingPods"
 	// ReasonActive: the Secret holds a credential that the server accepts.
 	ReasonActive = "Active"
 	// ReasonVerifying: a credential is being fetched or checked.
@@ -270,6 +276,10 @@ const (
 	ReasonRolloutStuck = "RolloutStuck"
 	// ReasonWatched: changes of the workspace are noticed at once.
 	ReasonWatched = "Watched"
+	// ReasonAllPodsServed: no pod waits for a token.
+	ReasonAllPodsServed = "AllPodsServed"
+	// ReasonPodLimitReached: pods wait for a token until others have ended.
+	ReasonPodLimitReached = "PodLimitReached"
 	// ReasonStreamRefused: the server refuses a stream of the workspace's changes.
 	ReasonStreamRefused = "StreamRefused"
 	// ReasonServerMaximum: the server's maximum for the user is shorter than the lifetime that is
@@ -282,6 +292,8 @@ const (
 
 // Reasons of events, besides those of Ready.
 const (
+	// EventPodNotServed: a pod gets no token of its own; the message says why.
+	EventPodNotServed = "PodNotServed"
 	// EventMinted: a token was minted and published; the session had none before.
 	EventMinted = "Minted"
 	// EventRotated: a token was replaced.

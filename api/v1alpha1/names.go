@@ -67,6 +67,18 @@ const (
 	AnnotationManaged = "credentials.coder.com/managed"
 )
 
+// Labels and annotations of a pod that has a token of its own, of a session with perPod.
+const (
+	// LabelParent on such a pod, on the session that the operator keeps for it, is the name of the
+	// session with perPod that it asked for.
+	LabelParent = "credentials.coder.com/parent"
+	// AnnotationPodSession on such a pod is the name of the session that the operator keeps for it, and of
+	// that session's Secret.
+	AnnotationPodSession = "credentials.coder.com/pod-session"
+	// AnnotationPod on the session that the operator keeps for a pod is the name of the pod.
+	AnnotationPod = "credentials.coder.com/pod"
+)
+
 // Labels and annotations of a pod that mounts a session's Secret, and the path of the mount.
 const (
 	// LabelInject with the value "true" on a pod enables the mount.

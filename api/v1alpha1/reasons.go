@@ -22,6 +22,7 @@ func Reasons() []string {
 		ReasonSynced, ReasonClientCertificateMissing, ReasonScopesGranted, ReasonServerIgnoresScopes,
 		ReasonTemplateInvalid, ReasonSecretTooLarge, ReasonRestarted, ReasonRolling, ReasonRolloutStuck,
 		ReasonWatched, ReasonStreamRefused, ReasonServerMaximum, ReasonDuplicateOperator,
+		ReasonServingPods, ReasonAllPodsServed, ReasonPodLimitReached,
 	}
 }
 

@@ -160,6 +160,8 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 		MaxConcurrent:     o.concurrent,
 		NamespaceLabels:   len(o.watchNamespaces) == 0,
 		Namespaces:        o.watchNamespaces,
+		Selector:          o.selector,
+		ServesPods:        o.webhook.perPod,
 		RedirectURIs:      o.redirectURIs(),
 		Random:            rand.Reader,
 		Instance:          uuid.NewString(),

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -36,6 +37,7 @@ type webhookOptions struct {
 	certDir string
 	name    string
 	unknown string
+	perPod  bool
 }
 
 func (o *webhookOptions) registerFlags(set *flag.FlagSet) {
@@ -49,6 +51,9 @@ func (o *webhookOptions) registerFlags(set *flag.FlagSet) {
 			"the operator's own certificate")
 	set.StringVar(&o.unknown, "webhook-unknown-session", string(webhook.RefuseUnknown),
 		"what becomes of a pod that asks for a session that does not exist: Refuse, or Admit with a warning")
+	set.BoolVar(&o.perPod, "pod-sessions", false,
+		"give each pod that asks for a session with perPod a session of its own, for as long as the pod lives; it "+
+			"needs --enable-webhooks, and the right to watch pods and to create and delete sessions")
 }
 
 // checkFlags reports all errors of the flags.
@@ -58,6 +63,9 @@ func (o *webhookOptions) checkFlags(fault func(format string, args ...any)) {
 	}
 	if problems := validation.IsDNS1035Label(o.name); len(problems) > 0 {
 		fault("--webhook-name: %q is no name of a Service: %s", o.name, problems[0])
+	}
+	if o.perPod && !o.enabled {
+		fault("--pod-sessions: write --enable-webhooks too, because the webhook mounts the Secrets")
 	}
 	if unknown := webhook.UnknownSession(o.unknown); unknown != webhook.RefuseUnknown &&
 		unknown != webhook.AdmitUnknown {
@@ -111,9 +119,13 @@ func addWebhook(ctx context.Context, mgr ctrl.Manager, o *webhookOptions, namesp
 		options.TLSOpts = []func(*tls.Config){certificates.Use}
 	}
 	server := ctrlwebhook.NewServer(options)
+	var names io.Reader
+	if o.perPod {
+		names = rand.Reader
+	}
 	server.Register(webhook.Path, &admission.Webhook{Handler: webhook.NewHandler(webhook.Options{
 		Cache: mgr.GetClient(), Server: mgr.GetAPIReader(), Decoder: admission.NewDecoder(mgr.GetScheme()),
-		UnknownSession: webhook.UnknownSession(o.unknown),
+		UnknownSession: webhook.UnknownSession(o.unknown), Random: names,
 	})})
 	if err := mgr.Add(server); err != nil {
 		return fmt.Errorf("add the webhook: %w", err)

@@ -33,6 +33,10 @@ const (
 	ByTokenPrefix = "tokenPrefix"
 	// ByUser: sessions by the id of their Coder user.
 	ByUser = "user"
+	// ByParent: sessions of pods, and pods, by the session with perPod that they are of.
+	ByParent = "parent"
+	// ByPodSession: pods by the name of their own session.
+	ByPodSession = "podSession"
 )
 
 // AddIndexes adds all indexes to a cache.
@@ -66,6 +70,7 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, names inventor
 		BySource:      func(s *v1alpha1.CoderSession) string { return s.Spec.Auth.SuppliedSecretName() },
 		ByTokenPrefix: func(s *v1alpha1.CoderSession) string { return names.SessionPrefix(string(s.UID)) },
 		ByUser:        userID,
+		ByParent:      parentOf,
 	} {
 		err := indexer.IndexField(ctx, &v1alpha1.CoderSession{}, field, func(o client.Object) []string {
 			if value := key(o.(*v1alpha1.CoderSession)); value != "" {

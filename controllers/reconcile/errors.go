@@ -43,6 +43,14 @@ func (l *Loop[T, M, S, O, P]) classify(err error, action string) failure.Failure
 	return *f
 }
 
+// ClassifyAPIError describes an error of the API server as the failure of an action, with what it has
+// said.
+func ClassifyAPIError(err error, action string) failure.Failure {
+	f := *classifyAPIError(err)
+	f.Action = action
+	return f
+}
+
 // classifyAPIError describes an error of the API server. Everything that is not known to be a
 // refusal counts as unavailable: trying again is the only thing to do about it.
 func classifyAPIError(err error) *failure.Failure {

@@ -80,6 +80,7 @@ func (r *Reconciler) removeFinalizer(ctx context.Context, s *Scope, _ session.Ob
 		return err
 	}
 	r.tools.Secrets.Forget(s.Session)
+	r.tools.Siblings.forget(s.Session.UID)
 	r.reportAbandoned(ctx, s, plan.Abandoned)
 	return nil
 }
@@ -124,16 +125,21 @@ func (r *Reconciler) isTerminating(ctx context.Context, name string) bool {
 // recordWrite remembers how a write of the generated Secret ended, and returns its error. After a
 // failure, whatever the reason, the API server is asked whether it would take the Secret before
 // another token is minted for it.
-func (s *Scope) recordWrite(success writeOutcome, err error) error {
-	if err == nil {
+func (t *Tools) recordWrite(s *Scope, success writeOutcome, err error) error {
+	switch {
+	case err == nil:
 		s.Memory.lastWrite = success
-	} else if !reconcile.IsOutdated(err) {
+		t.Siblings.recordWrite(s.Session, true)
+	case !reconcile.IsOutdated(err):
 		s.Memory.lastWrite = refused
+		t.Siblings.recordWrite(s.Session, false)
 	}
 	return err
 }
 
-// isUnproven reports whether the write of a Secret has to be tried before a token is minted for it.
-func (m *Memory) isUnproven(exists bool) bool {
-	return m.lastWrite == refused || !exists && m.lastWrite != accepted
+// isUnproven reports whether the write of a Secret has to be tried before a token is minted for it. It
+// need not for the session of a pod, if that of another pod of the same parent was just written.
+func (t *Tools) isUnproven(s *Scope, exists bool) bool {
+	last := s.Memory.lastWrite
+	return last == refused || !exists && last != accepted && !t.Siblings.accepts(s.Session)
 }

@@ -112,6 +112,7 @@ func (k kind) Forget(_ context.Context, key types.NamespacedName, replaced bool)
 	if !replaced {
 		k.o.Debouncer.Forget(key)
 	}
+	k.tools.Siblings.forgetParent(key)
 	k.o.Streams.Release(key)
 	k.rollouts.forget(key)
 }

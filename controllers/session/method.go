@@ -94,6 +94,10 @@ type Tools struct {
 	Status  *status.Writer
 	Metrics *metrics.Metrics
 	Clock   clock.PassiveClock
+	// Siblings is what the sessions of pods know of each other.
+	Siblings *Siblings
+	// ServesPods reports whether the operator gives pods sessions of their own.
+	ServesPods bool
 	// NamespaceLabels reports whether the operator may read labels of namespaces.
 	NamespaceLabels bool
 }

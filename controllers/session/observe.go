@@ -50,6 +50,9 @@ func (r *Reconciler) observe(ctx context.Context, s *Scope) (session.Observation
 			return o, err
 		}
 	}
+	if o.Pods, err = r.observePods(ctx, s.Session); err != nil {
+		return o, err
+	}
 	o.Workloads, err = r.observeWorkloads(ctx, s, o.Secret.Credential)
 	return o, err
 }
@@ -118,7 +121,7 @@ func (r *Reconciler) observeSecret(
 		Corrupt:         s.Prior.Corrupt,
 		ResourceVersion: s.Prior.ResourceVersion,
 		Fingerprint:     s.Prior.Fingerprint,
-		Unproven:        s.Memory.isUnproven(true),
+		Unproven:        r.tools.isUnproven(s, true),
 	}
 	if token := s.Prior.Token; token != nil {
 		seen.Token = publishedOf(token)
@@ -138,7 +141,7 @@ func (r *Reconciler) observeSecret(
 // a former session, which the first write adopts.
 func (r *Reconciler) observeNoSecret(s *Scope, o *session.Observation) session.Secret {
 	seen := session.Secret{
-		Foreign: s.Prior.Ownership == secret.Foreign, Unproven: s.Memory.isUnproven(false),
+		Foreign: s.Prior.Ownership == secret.Foreign, Unproven: r.tools.isUnproven(s, false),
 		Deleted:    s.Prior.Ownership == secret.Absent && s.Memory.published,
 		Contention: s.Memory.contention,
 	}

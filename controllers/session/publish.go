@@ -69,6 +69,7 @@ func (s *Scope) RecordRestoration(o session.Observation) {
 func (s *Scope) recordRemoval(err error) error {
 	if err == nil {
 		s.Memory.published = false
+		s.SecretRemoved = s.Session.DeletionTimestamp != nil
 	}
 	return err
 }
@@ -91,7 +92,7 @@ func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) e
 		}
 		s.Memory.published = true
 	}
-	if s.recordWrite(neverTried, err) != nil {
+	if t.recordWrite(s, neverTried, err) != nil {
 		return fmt.Errorf("write Secret %s: %w", s.Session.SecretName(), err)
 	}
 	t.Metrics.SecretWritten(action)
@@ -101,5 +102,5 @@ func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) e
 // tryPublish asks the API server whether it would take the Secret with a token, so that no token is
 // minted that cannot be published (B110).
 func (r *Reconciler) tryPublish(ctx context.Context, s *Scope, _ session.Observation, _ session.Plan) error {
-	return s.recordWrite(accepted, r.tools.Secrets.TryWrite(ctx, r.tools.SecretInput(s, placeholder), s.Prior))
+	return r.tools.recordWrite(s, accepted, r.tools.Secrets.TryWrite(ctx, r.tools.SecretInput(s, placeholder), s.Prior))
 }

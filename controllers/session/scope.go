@@ -33,6 +33,9 @@ type Scope struct {
 
 	// Username is the user whose credential is published; empty: unknown.
 	Username string
+	// SecretRemoved is true if this pass has deleted the Secret of a session that is being deleted: no
+	// other one is written.
+	SecretRemoved bool
 	// Revoked are the ids of tokens that were revoked in this pass.
 	Revoked []string
 	// CredentialEventSent is set when this pass has recorded an event about a new credential; the

@@ -37,6 +37,15 @@ func (r *Reconciler) Watches() []reconcile.Watch {
 		},
 		{Object: &corev1.Secret{}, MetadataOnly: true, Handler: r.onSecret()},
 	}
+	if r.tools.ServesPods {
+		watches = append(watches,
+			reconcile.Watch{
+				Object: &v1alpha1.CoderSession{}, Handler: onSessionOfPod(),
+				Predicates: []predicate.Predicate{deletionBegins()},
+			},
+			reconcile.Watch{Object: &corev1.Pod{}, Handler: onPod(), Predicates: []predicate.Predicate{podWaits()}},
+		)
+	}
 	if r.tools.NamespaceLabels {
 		watches = append(watches, reconcile.Watch{
 			Object: &corev1.Namespace{}, MetadataOnly: true, Handler: r.onNamespace(),

@@ -54,6 +54,10 @@ func sessionPaused(o Observation) (Plan, bool) {
 	if !o.Session.Spec.Paused {
 		return Plan{}, false
 	}
+	if o.Session.Spec.PerPod != nil {
+		return notReady(v1alpha1.ReasonPaused, "paused by spec.paused: no further pods are served, "+
+			"and those that have a token keep it; set it to false to resume"), true
+	}
 	p := notReady(v1alpha1.ReasonPaused,
 		"paused by spec.paused: nothing is checked, rotated or revoked; set it to false to resume")
 	p.Suspension = o.Session.Status.Suspension
@@ -81,7 +85,7 @@ func accessDenied(o Observation) (Plan, bool) {
 // foreignSecret revokes what was minted for a session that cannot publish it, because another
 // object has the Secret's name.
 func foreignSecret(o Observation) (Plan, bool) {
-	if !o.Secret.Foreign {
+	if !o.Secret.Foreign || o.Session.Spec.PerPod != nil {
 		return Plan{}, false
 	}
 	message := fmt.Sprintf("Secret %q exists and does not belong to this session: "+
@@ -191,6 +195,7 @@ func completePlan(o Observation, p Plan) Plan {
 	setWorkspaceWatchedCondition(o, &p)
 	setScopesGrantedCondition(o, &p)
 	setIdentityUniqueCondition(o, &p)
+	setPodCounts(o, &p)
 	p.PendingRevocations = pendingRevocations(o, p.RevokeAll)
 	p.PendingRevocations = p.PendingRevocations[:min(len(p.PendingRevocations), maxPendingRevocations)]
 	planCleanup(o, &p)

@@ -54,7 +54,7 @@ func removeSecret(o Observation) Plan {
 // revokeOnServer revokes everything that the session has or may have on the server.
 func revokeOnServer(o Observation) Plan {
 	pending := pendingRevocations(o, true)
-	mayHaveLost := o.method().mints() && !o.LostTokenSearched
+	mayHaveLost := o.method().mints() && !o.LostTokenSearched && o.MintedSerial < max(o.lastSerial(), 1)
 	switch {
 	case len(pending) == 0 && !mayHaveLost && !o.Grant.Exists:
 		return Plan{Action: RemoveFinalizer}

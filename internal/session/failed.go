@@ -45,7 +45,7 @@ func observationIncomplete(o Observation) (Plan, bool) {
 func isForeign(ready metav1.Condition) bool {
 	switch ready.Status {
 	case metav1.ConditionTrue:
-		return ready.Reason != v1alpha1.ReasonActive
+		return ready.Reason != v1alpha1.ReasonActive && ready.Reason != v1alpha1.ReasonServingPods
 	case metav1.ConditionFalse:
 		return !v1alpha1.IsReason(ready.Reason)
 	default:

@@ -43,6 +43,9 @@ var methods = map[v1alpha1.AuthMethod]method{
 
 // methodOf returns the auth method of a session.
 func methodOf(s *v1alpha1.CoderSession) method {
+	if s.Spec.PerPod != nil {
+		return podsMethod{}
+	}
 	if m, known := methods[s.Spec.Auth.Method()]; known {
 		return m
 	}

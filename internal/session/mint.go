@@ -43,18 +43,7 @@ func (mintMethod) refusalMessage(_ Observation, why string) string { return why 
 
 // decideMint decides for auth.mint.
 func decideMint(o Observation) Plan {
-	if p, waits := awaitDeployment(o); waits {
-		return p
-	}
-	if o.Deployment.User == nil {
-		return keepReadyWhileUnavailable(o, v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonConfigInvalid,
-			"the CoderDeployment has no token to mint with: set its spec.token to a token of a user with the owner role")
-	}
-	if o.isUserSuspended() {
-		p := reportSuspended(o, v1alpha1.ReasonUserSuspended,
-			fmt.Sprintf("user %q is suspended on the server: activate the user, and the session recovers automatically",
-				o.Session.Spec.Auth.Mint.User))
-		p.User = o.pinnedUser()
+	if p, waits := awaitMinting(o); waits {
 		return p
 	}
 	if o.Secret.Unconfirmed {
@@ -80,6 +69,25 @@ func decideMint(o Observation) Plan {
 		p.requeueBy(o.Now.Add(requeueSoon))
 	}
 	return p
+}
+
+// awaitMinting returns a plan that waits, and true, if no token can be minted for the user now.
+func awaitMinting(o Observation) (Plan, bool) {
+	if p, waits := awaitDeployment(o); waits {
+		return p, true
+	}
+	if o.Deployment.User == nil {
+		return keepReadyWhileUnavailable(o, v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonConfigInvalid,
+			"the CoderDeployment has no token to mint with: set its spec.token to a token of a user with the owner role"), true
+	}
+	if o.isUserSuspended() {
+		p := reportSuspended(o, v1alpha1.ReasonUserSuspended,
+			fmt.Sprintf("user %q is suspended on the server: activate the user, and the session recovers automatically",
+				o.Session.Spec.Auth.Mint.User))
+		p.User = o.pinnedUser()
+		return p, true
+	}
+	return Plan{}, false
 }
 
 // confirmToken asks the server about a token that was recognized by its value, once, and returns false

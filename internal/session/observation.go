@@ -35,6 +35,11 @@ type Observation struct {
 	TargetUser TargetUser
 	// ServerTokens are the session's tokens in the deployment's token list. Only for minted tokens.
 	ServerTokens ServerTokens
+	// MintedSerial is the serial of the last token that this process has minted and published, if it has
+	// tried no further one since; 0: there is none.
+	MintedSerial int64
+	// Pods is about the pods of a session with perPod.
+	Pods Pods
 	// TakenSerial is the highest serial whose name turned out to be taken by a token that may be in use;
 	// 0: none did. Only for minted tokens.
 	TakenSerial int64

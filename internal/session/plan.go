@@ -98,6 +98,8 @@ type Plan struct {
 	HandledRenewalRequest string
 	// ObservedRenewalRequest is the last renewal request that the status is about, served or not.
 	ObservedRenewalRequest string
+	// Pods counts the pods of a session with perPod. Nil: it has none.
+	Pods *v1alpha1.PodCounts
 	// Authorization is the URL that a person has to open.
 	Authorization *v1alpha1.Authorization
 	// NextRefresh is when, by the server's clock, the credential is replaced; zero: never.

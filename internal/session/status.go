@@ -99,6 +99,7 @@ func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now t
 	status.Token = p.Token
 	status.PendingRevocations = p.PendingRevocations
 	status.Secret = p.Secret
+	status.Pods = p.Pods
 	status.Restarts = p.Restarts
 	status.Authorization = p.Authorization
 	status.Suspension = p.Suspension

@@ -23,6 +23,7 @@ func fullSession() *v1alpha1.CoderSession {
 			LastUsedTime: &at, Scopes: []string{"coder:all"}},
 		PendingRevocations: []v1alpha1.PendingRevocation{{ID: "t", Name: "n", RevokeTime: at}},
 		Secret:             &v1alpha1.SecretStatus{Name: "ci", ResourceVersion: "9", Fingerprint: "f"},
+		Pods:               &v1alpha1.PodCounts{Live: 2, Ended: 1, Refused: 1},
 		Restarts:           []v1alpha1.RestartStatus{{Kind: "Deployment", Name: "app", Credential: "c"}},
 		Suspension:         &v1alpha1.Suspension{Reason: "Unauthorized", Message: "m", StartTime: at},
 		NextRefreshTime:    &at,

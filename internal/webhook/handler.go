@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -22,7 +23,7 @@ import (
 // Path is the URL path of the handler.
 const Path = "/mutate-v1-pod"
 
-// Options configure a Handler. All fields are required.
+// Options configure a Handler. All fields but Random are required.
 type Options struct {
 	// Cache reads sessions and deployments from the manager's cache.
 	Cache client.Reader
@@ -32,6 +33,9 @@ type Options struct {
 	Decoder admission.Decoder
 	// UnknownSession says what happens to a pod whose session does not exist.
 	UnknownSession UnknownSession
+	// Random is the source of the names of pods' own sessions. Nil: this operator does not serve pods of
+	// sessions with perPod, and they are refused.
+	Random io.Reader
 }
 
 // Handler is the mutating admission handler for pods that are created. It is stateless and safe for
@@ -40,11 +44,13 @@ type Handler struct {
 	cache, server client.Reader
 	decoder       admission.Decoder
 	unknown       UnknownSession
+	random        io.Reader
 }
 
 // NewHandler returns a Handler.
 func NewHandler(o Options) *Handler {
-	return &Handler{cache: o.Cache, server: o.Server, decoder: o.Decoder, unknown: o.UnknownSession}
+	return &Handler{cache: o.Cache, server: o.Server, decoder: o.Decoder, unknown: o.UnknownSession,
+		random: o.Random}
 }
 
 // Handle implements admission.Handler. A pod that asks for nothing passes unchanged. Refusals have
@@ -80,10 +86,26 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 		logf.FromContext(ctx).Error(err, "a pod's session cannot be looked up")
 		warnings, err = handleLookupError(key, err, h.unknown)
 	}
+	if err == nil {
+		err = h.namePodSession(wanted, known)
+	}
 	if err != nil {
 		return refusalResponse(err)
 	}
 	return buildResponse(pod, wanted, known, warnings)
+}
+
+// namePodSession gives a request the name of the pod's own session, if its session has perPod.
+func (h *Handler) namePodSession(wanted *Request, known Resolved) (err error) {
+	switch {
+	case known.Session == nil || known.Session.Spec.PerPod == nil:
+		return nil
+	case h.random == nil:
+		return newRefusal("CoderSession %q gives each pod a token of its own, and this operator does not serve pods: "+
+			"have it installed with webhook.perPod, or remove perPod from the session", wanted.Session)
+	}
+	wanted.PodSession, err = newPodSessionName(h.random, wanted.Session)
+	return err
 }
 
 // handleLookupError decides about a pod whose session could not be read.

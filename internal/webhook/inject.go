@@ -23,7 +23,10 @@ type Resolved struct {
 // secretName is the name of the generated Secret. For a session that does not exist yet it is the
 // session's name, which is the default.
 func (k Resolved) secretName(r *Request) string {
-	if k.Session == nil {
+	switch {
+	case r.PodSession != "":
+		return r.PodSession
+	case k.Session == nil:
 		return r.Session
 	}
 	return k.Session.SecretName()
@@ -48,6 +51,11 @@ func (k Resolved) secretName(r *Request) string {
 // does not change a pod that is injected already.
 func Inject(pod *corev1.Pod, r *Request, k Resolved) (*corev1.Pod, []string) {
 	out := pod.DeepCopy()
+	if r.PodSession != "" {
+		setPodSession(out, r.Session, r.PodSession)
+	} else {
+		dropPodSession(out)
+	}
 	folder := path.Join(v1alpha1.MountRoot, r.Session)
 	in := &injection{
 		pod:    out,

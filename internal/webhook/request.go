@@ -30,6 +30,9 @@ func newRefusal(format string, args ...any) *RefusalError {
 type Request struct {
 	// Session is the name of a session in the pod's namespace.
 	Session string
+	// PodSession is the name of the session that the operator keeps for this pod alone, and of its Secret.
+	// Empty: pods share the Secret of Session.
+	PodSession string
 	// Containers are the names of the containers that get the Secret. Nil: all.
 	Containers []string
 }

@@ -63,6 +63,8 @@ type Options struct {
 	UserAgent, Instance string
 	// RevocationTimeout and OrphanGrace are 3 s and 1 s by default.
 	RevocationTimeout, OrphanGrace time.Duration
+	// ServesPods enables perPod.
+	ServesPods bool
 	// WithoutCallbacks starts no server for OAuth callbacks.
 	WithoutCallbacks bool
 }
@@ -166,7 +168,7 @@ func controllerOptions(o Options, operator *Operator) (controllers.Options, erro
 		RevocationTimeout: cmp.Or(o.RevocationTimeout, 3*time.Second),
 		OrphanGrace:       cmp.Or(o.OrphanGrace, time.Second),
 		MaxConcurrent:     4, Namespaces: o.Namespaces, NamespaceLabels: len(o.Namespaces) == 0,
-		RedirectURIs: operator.RedirectURIs, Random: rand.Reader,
+		RedirectURIs: operator.RedirectURIs, Random: rand.Reader, ServesPods: o.ServesPods, Selector: o.Selector,
 	}, nil
 }
 

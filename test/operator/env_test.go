@@ -29,6 +29,8 @@ type operatorEnv struct {
 	calls    *apiCalls // of the operator
 	// fingerprintKey of operators that are started; empty: the same one.
 	fingerprintKey string
+	// servesPods of operators that are started.
+	servesPods bool
 	// revocationTimeout of operators that are started; zero: the default of test/inprocess.
 	revocationTimeout time.Duration
 }

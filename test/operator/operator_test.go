@@ -36,7 +36,7 @@ func (w *operatorEnv) runOperator(as *rest.Config, namespaces []string, selector
 	operator, err := inprocess.Start(inprocess.Options{
 		Config: as, Scheme: w.Cluster.Scheme, Namespaces: namespaces, Selector: selector,
 		WrapTransport: calls.countCalls, Clock: w.clock, RevocationTimeout: w.revocationTimeout,
-		FingerprintKey: w.fingerprintKey,
+		FingerprintKey: w.fingerprintKey, ServesPods: w.servesPods,
 	})
 	w.Must(err)
 	w.operator, w.calls = operator, calls

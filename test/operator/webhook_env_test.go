@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -50,6 +51,8 @@ type webhookSettings struct {
 	unknown             webhook.UnknownSession
 	renewEvery, settled time.Duration
 	mesh                bool
+	// podNames is the source of the names of pods' own sessions; nil: the webhook serves none.
+	podNames io.Reader
 }
 
 // serveWebhook starts a manager with the pod webhook, makes the configuration that leads the API
@@ -81,7 +84,7 @@ func (w *operatorEnv) serveWebhook(s webhookSettings) *podWebhook {
 	mux := http.NewServeMux()
 	mux.Handle(webhook.Path, &admission.Webhook{Handler: webhook.NewHandler(webhook.Options{
 		Cache: mgr.GetClient(), Server: mgr.GetAPIReader(), Decoder: admission.NewDecoder(w.Cluster.Scheme),
-		UnknownSession: s.unknown,
+		UnknownSession: s.unknown, Random: s.podNames,
 	})})
 	mux.Handle(meshPath, &admission.Webhook{Handler: admission.HandlerFunc(addMesh)})
 	serve := w.serveHTTPS(certificates, mux)

@@ -23,10 +23,19 @@ type Method struct{ tools *base.Tools }
 func New(tools *base.Tools) *Method { return &Method{tools: tools} }
 
 // memory is what one pass over a session has found out. The next pass starts with none, except for
-// searched and takenSerial.
+// what is kept.
 type memory struct {
 	pass   *base.Scope
 	target session.TargetUser
+	kept
+}
+
+// kept is what later passes have to know, too.
+type kept struct {
+	// attempted is true if this process has tried to mint a token, minted the serial of the last one if it
+	// was stored, and nothing was tried since; 0: that is not so.
+	attempted bool
+	minted    int64
 	// takenSerial is the highest serial whose name a token has that may be in use; 0: none is known.
 	takenSerial int64
 	// searched is the fingerprint of the settings with which the server was asked for a lost token of
@@ -38,7 +47,7 @@ type memory struct {
 func of(s *base.Scope) *memory {
 	m := s.Memory.Of(v1alpha1.AuthMint).(*memory)
 	if m.pass != s {
-		*m = memory{pass: s, searched: m.searched, takenSerial: m.takenSerial}
+		*m = memory{pass: s, kept: m.kept}
 	}
 	return m
 }
@@ -50,8 +59,11 @@ func (*Method) NewMemory() any { return &memory{} }
 func (m *Method) Observe(ctx context.Context, s *base.Scope, o *session.Observation) error {
 	found := of(s)
 	o.TargetUser = found.target
-	o.LostTokenSearched = s.Memory.NothingMinted ||
-		s.Resolved != nil && found.searched == s.Resolved.Snapshot.Fingerprint
+	// No token can have been lost if none was ever minted: this process has added the finalizer, or created
+	// the session of a pod, and has not tried since.
+	neverMinted := s.Memory.NothingMinted || !found.attempted && m.tools.Siblings.Created(s.Session.UID)
+	o.LostTokenSearched = neverMinted || s.Resolved != nil && found.searched == s.Resolved.Snapshot.Fingerprint
+	o.MintedSerial = found.minted
 	if s.Conn == nil {
 		return nil
 	}

@@ -43,6 +43,7 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, o session.Observa
 		return err
 	}
 	s.Memory.NothingMinted = false
+	of(s).attempted, of(s).minted = true, 0
 	value, token, err := operation.Run(ctx)
 	if err != nil {
 		return err
@@ -67,6 +68,7 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, o session.Observa
 		}
 		return err
 	}
+	of(s).minted = request.Serial
 	s.CredentialEventSent = true
 	key := s.Session.DeploymentKey()
 	m.tools.Metrics.Minted(key.Namespace, key.Name)
@@ -117,12 +119,14 @@ func (m *Method) requireUnpublished(ctx context.Context, s *base.Scope, token co
 		m.recordTakenName(s, token.Name)
 		return minting.SecretConflict(s.Session.SecretName(), why)
 	}
-	publishes, err := m.tools.Secrets.Publishes(ctx, s.Session, token.ID)
-	if err != nil {
-		return fmt.Errorf("look whether token %s is published: %w", token.ID, err)
-	}
-	if publishes {
-		return published("it publishes the token already")
+	if !s.SecretRemoved {
+		publishes, err := m.tools.Secrets.Publishes(ctx, s.Session, token.ID)
+		if err != nil {
+			return fmt.Errorf("look whether token %s is published: %w", token.ID, err)
+		}
+		if publishes {
+			return published("it publishes the token already")
+		}
 	}
 	// The prefix contains only a part of the UID, so two sessions can share it.
 	prefix := m.tools.Names.SessionPrefix(string(s.Session.UID))

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
+)
+
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups=credentials.coder.com,resources=codersessions,verbs=create;delete
+
+// act carries out the action of a plan.
+func (r *Reconciler) act(
+	ctx context.Context, key types.NamespacedName, o podsession.Observation, plan podsession.Plan,
+) error {
+	switch plan.Action {
+	case podsession.Create:
+		return r.createSession(ctx, key, o, plan)
+	case podsession.Update:
+		return r.updateSession(ctx, o, plan)
+	case podsession.Delete:
+		uid := o.Session.UID
+		return client.IgnoreNotFound(r.o.Client.Delete(ctx, o.Session, client.Preconditions{UID: &uid}))
+	case podsession.Nothing:
+	}
+	return nil
+}
+
+// createSession creates the session of a pod, with the finalizer, which saves a write later.
+func (r *Reconciler) createSession(
+	ctx context.Context, key types.NamespacedName, o podsession.Observation, plan podsession.Plan,
+) error {
+	s := &v1alpha1.CoderSession{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: key.Namespace, Name: key.Name,
+			Labels:      r.labelsFor(o.Parent),
+			Annotations: map[string]string{v1alpha1.AnnotationPod: plan.Pod.Name},
+			Finalizers:  []string{v1alpha1.SessionFinalizer},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: "v1", Kind: "Pod", Name: plan.Pod.Name, UID: plan.Pod.UID, Controller: ptr.To(true),
+			}},
+		},
+		Spec: plan.Spec,
+	}
+	setRenewalRequest(s, plan.RenewalRequest)
+	r.setCreated(key, o.Parent.Name)
+	if err := r.o.Client.Create(ctx, s); err != nil {
+		r.setCreated(key, "")
+		return err
+	}
+	r.o.Created(s.UID)
+	return nil
+}
+
+// setCreated remembers of which parent a session was created; empty: it was not.
+func (r *Reconciler) setCreated(key types.NamespacedName, parent string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.memoryOf(key)
+	m.created = parent
+	if parent == "" {
+		return
+	}
+	m.failures = 0
+}
+
+// labelsFor returns the labels of the session of a pod: those by which this operator selects the sessions
+// that it looks after, and the name of the parent.
+func (r *Reconciler) labelsFor(parent *v1alpha1.CoderSession) map[string]string {
+	labels := map[string]string{}
+	if r.o.Selector != nil {
+		requirements, _ := r.o.Selector.Requirements()
+		for _, requirement := range requirements {
+			if value, found := parent.Labels[requirement.Key()]; found {
+				labels[requirement.Key()] = value
+			}
+		}
+	}
+	labels[v1alpha1.LabelParent] = parent.Name
+	return labels
+}
+
+// updateSession gives the session of a pod the spec and the renewal request of its parent.
+func (r *Reconciler) updateSession(ctx context.Context, o podsession.Observation, plan podsession.Plan) error {
+	changed := o.Session.DeepCopy()
+	changed.Spec = plan.Spec
+	setRenewalRequest(changed, plan.RenewalRequest)
+	return r.o.Client.Patch(ctx, changed,
+		client.MergeFromWithOptions(o.Session, client.MergeFromWithOptimisticLock{}))
+}
+
+func setRenewalRequest(s *v1alpha1.CoderSession, request string) {
+	if request == "" {
+		return
+	}
+	annotations := maps.Clone(s.Annotations)
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[v1alpha1.AnnotationRenewRequestedAt] = request
+	s.Annotations = annotations
+}
+
+// recordRefusals records an event about each pod that is refused, once for each reason.
+func (r *Reconciler) recordRefusals(key types.NamespacedName, plan podsession.Plan) {
+	r.mu.Lock()
+	known := r.memory[key]
+	told := plan.Refusal == "" && known == nil || known != nil && known.refusal == plan.Refusal
+	if !told {
+		r.memoryOf(key).refusal = plan.Refusal
+	}
+	r.mu.Unlock()
+	if !told && plan.Refusal != "" {
+		r.warn(key.Namespace, plan.Refused, plan.Refusal)
+	}
+}
+
+// warn records an event about pods that get no session of their own.
+func (r *Reconciler) warn(namespace string, pods []podsession.Pod, why string) {
+	for _, pod := range pods {
+		about := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: pod.Name, UID: pod.UID}}
+		r.o.Status.Event(about, corev1.EventTypeWarning, v1alpha1.EventPodNotServed, "ServePod",
+			fmt.Sprintf("the pod gets no token of its own: %s", why))
+	}
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"context"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
+)
+
+// observe reads what the decision about one name is based on, from caches. The only exception is a
+// parent that is not in the cache of an operator that looks after a part of all sessions.
+func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (podsession.Observation, error) {
+	o := podsession.Observation{Now: r.o.Clock.Now()}
+	s := &v1alpha1.CoderSession{}
+	err := r.o.Client.Get(ctx, key, s)
+	if client.IgnoreNotFound(err) != nil {
+		return o, err
+	}
+	parent := ""
+	if err == nil {
+		o.Session, parent = s, s.Labels[v1alpha1.LabelParent]
+		if o.OwnerLives, err = r.ownerLives(ctx, s); err != nil {
+			return o, err
+		}
+	}
+	pods, err := lookup.PodsBy(ctx, r.o.Client, key.Namespace, lookup.ByPodSession, key.Name)
+	if err != nil {
+		return o, err
+	}
+	for i := range pods {
+		if podsession.Waits(&pods[i]) {
+			o.Pods = append(o.Pods, podsession.PodOf(&pods[i]))
+		}
+		if o.Session == nil {
+			parent = pods[i].Labels[v1alpha1.LabelParent]
+		}
+	}
+	podsession.SortOldest(o.Pods, func(p podsession.Pod) podsession.Pod { return p })
+	r.forgetCreated(key, o)
+	if parent != "" {
+		err = r.observeParent(ctx, key, parent, &o)
+	}
+	return o, err
+}
+
+// ownerLives reports whether the pod that a session belongs to has not ended.
+func (r *Reconciler) ownerLives(ctx context.Context, s *v1alpha1.CoderSession) (bool, error) {
+	owner := podsession.Owner(s)
+	if owner == nil {
+		return false, nil
+	}
+	pod := &corev1.Pod{}
+	err := r.o.Client.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: owner.Name}, pod)
+	if err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return pod.UID == owner.UID && !podsession.HasEnded(pod), nil
+}
+
+// observeParent adds the session with perPod, and where the name is among the pods that wait for it.
+func (r *Reconciler) observeParent(
+	ctx context.Context, key types.NamespacedName, name string, o *podsession.Observation,
+) error {
+	parent, err := r.getParent(ctx, types.NamespacedName{Namespace: key.Namespace, Name: name})
+	if err != nil || parent == nil {
+		return err
+	}
+	o.Parent = parent
+	if o.Session != nil {
+		return nil
+	}
+	found, err := lookup.PodsOfSession(ctx, r.o.Client, client.ObjectKeyFromObject(parent))
+	if err != nil {
+		return err
+	}
+	created := r.createdFor(parent.Name, key)
+	for i := range found.Sessions {
+		delete(created, found.Sessions[i].Name)
+		if found.Sessions[i].DeletionTimestamp == nil {
+			o.Live++
+		}
+	}
+	o.Live += len(created)
+	o.Ahead = slices.IndexFunc(found.Waiting, func(w lookup.WaitingPod) bool { return w.SessionName == key.Name })
+	for _, w := range found.Waiting[:max(o.Ahead, 0)] {
+		if created[w.SessionName] {
+			o.Ahead-- // it is counted already
+		}
+	}
+	o.Ahead = max(o.Ahead, 0)
+	return nil
+}
+
+// getParent returns a session; nil: there is none. An operator that looks after a part of all sessions
+// asks the API server for one that is not in the cache: if its labels have changed, it is another
+// operator's now, and so are its pods.
+func (r *Reconciler) getParent(ctx context.Context, key types.NamespacedName) (*v1alpha1.CoderSession, error) {
+	parent := &v1alpha1.CoderSession{}
+	err := r.o.Client.Get(ctx, key, parent)
+	if apierrors.IsNotFound(err) && r.o.Selector != nil && !r.o.Selector.Empty() {
+		err = r.o.APIReader.Get(ctx, key, parent)
+	}
+	if err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return parent, nil
+}
+
+// forgetCreated drops what is remembered about the creation of a session that the cache shows, or for
+// which no pod is left.
+func (r *Reconciler) forgetCreated(key types.NamespacedName, o podsession.Observation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.memory[key]
+	switch {
+	case m == nil:
+	case o.Session == nil && len(o.Pods) == 0:
+		delete(r.memory, key)
+	case o.Session != nil:
+		m.created = ""
+	}
+}
+
+// createdFor returns the names of the sessions of other pods of a parent that were created and that the
+// cache may not show yet.
+func (r *Reconciler) createdFor(parent string, but types.NamespacedName) map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := map[string]bool{}
+	for key, m := range r.memory {
+		if m.created == parent && key.Namespace == but.Namespace && key != but {
+			names[key.Name] = true
+		}
+	}
+	return names
+}

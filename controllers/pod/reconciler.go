@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
+	"github.com/coder-session-operator/coder-session-operator/internal/status"
+)
+
+// longestBackoff is the longest delay after a request that the API server refused.
+const longestBackoff = 5 * time.Minute
+
+// Reconciler keeps the sessions of pods. Create it with [New]. It is safe for concurrent use, as long as
+// no two passes over one name run at the same time.
+type Reconciler struct {
+	o Options
+
+	mu sync.Mutex
+	// memory of names that something is wrong with, or whose session was just created.
+	memory map[types.NamespacedName]*memory
+}
+
+// Options are the parts of a Reconciler. All but Selector are required.
+type Options struct {
+	// Client reads from caches, APIReader from the API server.
+	Client    client.Client
+	APIReader client.Reader
+	Status    *status.Writer
+	Clock     clock.PassiveClock
+	// Created is called with the UID of each session that was created.
+	Created func(types.UID)
+	// Selector limits the sessions that this operator looks after; nil or empty: it looks after all.
+	Selector labels.Selector
+}
+
+// memory is what is remembered about one name between passes. It may be lost at any time: an event is
+// recorded again then.
+type memory struct {
+	// created is the name of the parent, from the creation of a session until the cache shows it, so that
+	// it counts towards the limit.
+	created string
+	// refusal is the last one that an event was recorded about.
+	refusal string
+	// failures in a row.
+	failures int
+}
+
+// New returns a Reconciler.
+func New(o Options) *Reconciler {
+	return &Reconciler{o: o, memory: map[types.NamespacedName]*memory{}}
+}
+
+// Reconcile creates, updates or deletes the session of one pod.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	o, err := r.observe(ctx, req.NamespacedName)
+	if err != nil {
+		return ctrl.Result{}, err // of the cache
+	}
+	plan := podsession.Decide(o)
+	err = r.act(ctx, req.NamespacedName, o, plan)
+	switch {
+	case reconcile.IsOutdated(err):
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	case err != nil:
+		return ctrl.Result{RequeueAfter: r.recordFailure(ctx, req.NamespacedName, o, err)}, nil
+	}
+	r.recordRefusals(req.NamespacedName, plan)
+	if plan.RequeueAt.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	return ctrl.Result{RequeueAfter: max(plan.RequeueAt.Sub(r.o.Clock.Now()), time.Millisecond)}, nil
+}
+
+// recordFailure records an event on the first of several failures in a row, and returns when to try
+// again.
+func (r *Reconciler) recordFailure(
+	ctx context.Context, key types.NamespacedName, o podsession.Observation, err error,
+) time.Duration {
+	f := reconcile.ClassifyAPIError(err, string(podsession.Create))
+	ctrl.LoggerFrom(ctx).Info("the session of a pod could not be written", "problem", f.Message)
+	r.mu.Lock()
+	m := r.memoryOf(key)
+	m.failures++
+	failures := m.failures
+	r.mu.Unlock()
+	if failures == 1 {
+		r.warn(key.Namespace, o.Pods, "its CoderSession could not be written: "+f.Message)
+	}
+	return failure.Backoff(failures, longestBackoff)
+}
+
+// memoryOf returns the memory of a name. mu must be held.
+func (r *Reconciler) memoryOf(key types.NamespacedName) *memory {
+	m := r.memory[key]
+	if m == nil {
+		m = &memory{}
+		r.memory[key] = m
+	}
+	return m
+}

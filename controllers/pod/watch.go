@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
+)
+
+// Watches are the kinds of objects whose changes concern the sessions of pods.
+func (r *Reconciler) Watches() []reconcile.Watch {
+	return []reconcile.Watch{
+		{
+			Object: &corev1.Pod{}, Handler: r.onPod(),
+			Predicates: []predicate.Predicate{podChanged()},
+		},
+		{
+			Object: &v1alpha1.CoderSession{}, Handler: r.onSession(),
+			Predicates: []predicate.Predicate{reconcile.SpecOrRequestChanged(renewalOrDeletion)},
+		},
+	}
+}
+
+// podChanged passes what decides about the session of a pod; a pod changes its status more often.
+func podChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was, is := e.ObjectOld.(*corev1.Pod), e.ObjectNew.(*corev1.Pod)
+		return podsession.SessionName(was) != podsession.SessionName(is) ||
+			podsession.HasEnded(was) != podsession.HasEnded(is) || podsession.Waits(was) != podsession.Waits(is)
+	}}
+}
+
+// onPod returns the event handler for pods. It enqueues the names of their sessions.
+func (r *Reconciler) onPod() handler.EventHandler {
+	enqueue := func(object client.Object, q reconcile.WorkQueue) {
+		pod := object.(*corev1.Pod)
+		if name := podsession.SessionName(pod); name != "" {
+			q.Add(ctrl.Request{NamespacedName: types.NamespacedName{Namespace: pod.Namespace, Name: name}})
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) { enqueue(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) {
+			enqueue(e.ObjectOld, q)
+			enqueue(e.ObjectNew, q)
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q reconcile.WorkQueue) {
+			enqueue(e.Object, q)
+			// One that waited may have been before others.
+			r.enqueueWaiting(ctx, e.Object.GetNamespace(), e.Object.GetLabels()[v1alpha1.LabelParent], q)
+		},
+	}
+}
+
+func renewalOrDeletion(object client.Object) string {
+	s := object.(*v1alpha1.CoderSession)
+	return fmt.Sprint(s.RenewalRequest(), " ", s.DeletionTimestamp.IsZero())
+}
+
+// onSession returns the event handler for sessions. That of a pod enqueues its own name, and those that
+// wait for its place as soon as it is being deleted; that of a session with perPod all of its pods.
+func (r *Reconciler) onSession() handler.EventHandler {
+	changed := func(ctx context.Context, object client.Object, gone bool, q reconcile.WorkQueue) {
+		s := object.(*v1alpha1.CoderSession)
+		if podsession.Owned(s) {
+			q.Add(reconcile.RequestFor(s))
+			if gone || s.DeletionTimestamp != nil {
+				r.enqueueWaiting(ctx, s.Namespace, s.Labels[v1alpha1.LabelParent], q)
+			}
+			return
+		}
+		r.enqueueSessions(ctx, s, q)
+		r.enqueueWaiting(ctx, s.Namespace, s.Name, q)
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, q reconcile.WorkQueue) {
+			changed(ctx, e.Object, false, q)
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q reconcile.WorkQueue) {
+			changed(ctx, e.ObjectNew, false, q)
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q reconcile.WorkQueue) {
+			changed(ctx, e.Object, true, q)
+		},
+	}
+}
+
+// enqueueSessions enqueues the sessions of all pods of a session with perPod.
+func (r *Reconciler) enqueueSessions(ctx context.Context, parent *v1alpha1.CoderSession, q reconcile.WorkQueue) {
+	sessions, err := lookup.SessionsBy(ctx, r.o.Client, lookup.ByParent, parent.Name, client.InNamespace(parent.Namespace))
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "the sessions of pods could not be found", "parent", parent.Name)
+		return
+	}
+	for i := range sessions {
+		q.Add(reconcile.RequestFor(&sessions[i]))
+	}
+}
+
+// enqueueWaiting enqueues as many of the pods that wait, oldest first, as may be served now. If the
+// session does not serve any, all are: they learn why.
+func (r *Reconciler) enqueueWaiting(ctx context.Context, namespace, parent string, q reconcile.WorkQueue) {
+	if parent == "" {
+		return
+	}
+	key := types.NamespacedName{Namespace: namespace, Name: parent}
+	found, err := lookup.PodsOfSession(ctx, r.o.Client, key)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "the pods that wait could not be found", "parent", parent)
+		return
+	}
+	waiting := found.Waiting
+	s := &v1alpha1.CoderSession{}
+	if err := r.o.Client.Get(ctx, key, s); err == nil && s.Spec.PerPod != nil && !s.Spec.Paused {
+		room := s.Spec.PerPod.Limit()
+		for i := range found.Sessions {
+			if found.Sessions[i].DeletionTimestamp == nil {
+				room--
+			}
+		}
+		waiting = waiting[:min(len(waiting), max(room, 0))]
+	}
+	for _, pod := range waiting {
+		q.Add(ctrl.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: pod.SessionName}})
+	}
+}

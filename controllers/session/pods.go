@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package session
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
+)
+
+// observePods counts the pods of a session with perPod.
+func (r *Reconciler) observePods(ctx context.Context, s *v1alpha1.CoderSession) (session.Pods, error) {
+	seen := session.Pods{Enabled: r.tools.ServesPods}
+	if s.Spec.PerPod == nil || !r.tools.ServesPods {
+		return seen, nil
+	}
+	found, err := lookup.PodsOfSession(ctx, r.tools.Client, client.ObjectKeyFromObject(s))
+	if err != nil {
+		return seen, err
+	}
+	seen.Counts = podsession.Count(s, found.Sessions, len(found.Waiting))
+	return seen, nil
+}
+
+// countDelay is how long the counts of pods in the status of their session may be behind. Changes within
+// it cost one write.
+const countDelay = time.Second
+
+// onSessionOfPod returns the event handler for the sessions of pods. It enqueues their parent, which
+// counts them.
+func onSessionOfPod() handler.EventHandler {
+	return enqueueParent(func(object client.Object) string {
+		if s := object.(*v1alpha1.CoderSession); podsession.Owned(s) {
+			return s.Labels[v1alpha1.LabelParent]
+		}
+		return ""
+	})
+}
+
+// onPod returns the event handler for pods. It enqueues the session with perPod that they ask for.
+func onPod() handler.EventHandler {
+	return enqueueParent(func(object client.Object) string { return object.GetLabels()[v1alpha1.LabelParent] })
+}
+
+// podWaits passes events after which another number of pods may wait for a session.
+func podWaits() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return podsession.Waits(e.ObjectOld.(*corev1.Pod)) != podsession.Waits(e.ObjectNew.(*corev1.Pod))
+	}}
+}
+
+// deletionBegins passes no updates but the one with which a deletion begins.
+func deletionBegins() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetDeletionTimestamp().IsZero() && !e.ObjectNew.GetDeletionTimestamp().IsZero()
+	}}
+}
+
+// enqueueParent returns an event handler that enqueues a session with perPod after countDelay.
+func enqueueParent(parent func(client.Object) string) handler.EventHandler {
+	later := func(object client.Object, q reconcile.WorkQueue) {
+		if name := parent(object); name != "" {
+			key := types.NamespacedName{Namespace: object.GetNamespace(), Name: name}
+			q.AddAfter(ctrl.Request{NamespacedName: key}, countDelay)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) { later(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) { later(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q reconcile.WorkQueue) { later(e.Object, q) },
+	}
+}
