@@ -5,7 +5,9 @@ package policies_test
 import (
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -70,6 +72,12 @@ func TestTheOperatorsAccountAndSecrets(t *testing.T) {
 	const opaque = "the operator's account may write Secrets of the type Opaque only"
 	const ofSessions = "the operator's account may create and delete the Secrets of sessions, and no others"
 	const ofSession = "labels: {credentials.coder.com/session: ci}"
+	updated := func(object *unstructured.Unstructured, change func(*unstructured.Unstructured)) error {
+		changed := object.DeepCopy()
+		w.must(w.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(object), changed))
+		change(changed)
+		return operator.Update(t.Context(), changed, client.DryRunAll)
+	}
 	try := func(lines string) error { return w.dryCreate(operator, w.secret(lines)) }
 	w.expectRefused(try(ofSession+", annotations: {kubernetes.io/service-account.name: admin}}\n"+
 		"type: kubernetes.io/service-account-token"), opaque)
@@ -81,18 +89,36 @@ func TestTheOperatorsAccountAndSecrets(t *testing.T) {
 	theirs := w.secret("labels: {team: a}}\nstringData: {token: a}")
 	w.create(theirs.DeepCopy())
 	w.expectRefused(operator.Delete(t.Context(), theirs.DeepCopy(), client.DryRunAll), ofSessions)
+	const taken = "the operator's account may not make a Secret of others that of a session"
+	w.expectRefused(updated(theirs, func(o *unstructured.Unstructured) {
+		o.SetLabels(map[string]string{"credentials.coder.com/session": "ci"})
+	}), taken)
+	w.expectRefused(updated(theirs, func(o *unstructured.Unstructured) {
+		o.SetOwnerReferences([]metav1.OwnerReference{
+			{APIVersion: ownGroup + "/v1alpha1", Kind: "CoderSession", Name: "ci", UID: "1"},
+		})
+	}), taken)
 	// The renewal of the operator's own token.
-	renewed := theirs.DeepCopy()
-	w.must(w.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(theirs), renewed))
-	w.must(unstructured.SetNestedField(renewed.Object, "Yg==", "data", "token"))
-	w.expectAllowed(operator.Update(t.Context(), renewed, client.DryRunAll))
+	w.expectAllowed(updated(theirs, func(o *unstructured.Unstructured) {
+		w.must(unstructured.SetNestedField(o.Object, "Yg==", "data", "token"))
+	}))
 	token := w.secret("annotations: {kubernetes.io/service-account.name: default}}\n" +
 		"type: kubernetes.io/service-account-token")
 	token.SetName("account")
 	w.create(token.DeepCopy())
-	w.must(w.cluster.Client.Get(t.Context(), client.ObjectKeyFromObject(token), token))
-	token.SetAnnotations(map[string]string{"kubernetes.io/service-account.name": "admin"})
-	w.expectRefused(operator.Update(t.Context(), token, client.DryRunAll), opaque)
+	w.expectRefused(updated(token, func(o *unstructured.Unstructured) {
+		o.SetAnnotations(map[string]string{"kubernetes.io/service-account.name": "admin"})
+	}), opaque)
+
+	// In its own namespace it keeps Secrets of other kinds, and no tokens either.
+	home := *w
+	home.namespace = ownNamespace
+	w.must(client.IgnoreAlreadyExists(w.cluster.Client.Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ownNamespace}})))
+	home.grantTo(w.operatorAccount(), rule("", "secrets", nil, "create"))
+	w.expectAllowed(w.dryCreate(operator, home.secret("labels: {team: a}}")))
+	w.expectRefused(w.dryCreate(operator, home.secret("annotations: {kubernetes.io/service-account.name: default}}\n"+
+		"type: kubernetes.io/service-account-token")), opaque)
 
 	own := w.secret(ofSession + "}")
 	own.SetName("own")
