@@ -116,7 +116,8 @@ func (m Operation) readBack(ctx context.Context, c *coder.Client, value redact.S
 	}
 	if token.UserID != m.UserID {
 		deleted := c.DeleteToken(ctx, token.UserID, token.ID)
-		wrongUser := fmt.Errorf("the server minted token %s for user %s instead of %s", token.ID, token.UserID, m.UserID)
+		wrongUser := &coder.Error{Kind: coder.Malformed, Op: coder.OpMintToken, Message: fmt.Sprintf(
+			"the server minted token %s for another user (id %s) than asked for (%s)", token.ID, token.UserID, m.UserID)}
 		return coder.Token{}, errors.Join(wrongUser, deleted)
 	}
 	return token, nil

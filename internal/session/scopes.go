@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -21,6 +22,8 @@ type limits struct {
 	// ignored is true if the server is known to ignore scopes, so that scopes that are not known are
 	// all scopes.
 	ignored bool
+	// askedLifetime and lifetime are of a minted token. Zero: not known.
+	askedLifetime, lifetime time.Duration
 	// why says of which servers that is known.
 	why string
 }
@@ -41,6 +44,7 @@ func (mintMethod) limits(o Observation) limits {
 	// A token that was minted for another spec is about to be replaced.
 	if listed := o.ServerTokens.Token; listed != nil && o.Secret.Token.IsMintedFor(o.SpecDigest) {
 		l.scopes, l.allowList = listed.Scopes, listed.AllowList
+		l.askedLifetime, l.lifetime = mint.Lifetime.Or(DefaultLifetime), o.grantedLifetime()
 	}
 	return l
 }
@@ -77,8 +81,9 @@ func (o Observation) grantedScopes() []string {
 // (B137). As long as that is not known, the condition stays as it is.
 func setScopesGrantedCondition(o Observation, p *Plan) {
 	l := o.method().limits(o)
-	asked := len(l.askedScopes) > 0 || len(l.askedAllowList) > 0
-	switch excess := l.excess(); {
+	excess := l.excess()
+	asked := len(l.askedScopes) > 0 || len(l.askedAllowList) > 0 || excess != ""
+	switch {
 	case !asked || !o.hasLiveCredential():
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionScopesGranted)
 	case excess != "":
@@ -98,10 +103,12 @@ func (l limits) excess() string {
 	case len(l.askedScopes) > 0 && scopesExceed(l.askedScopes, l.scopes):
 		return fmt.Sprintf("the token has the scopes %s, more than %s, which was asked for (%s): %s",
 			strings.Join(l.scopes, ", "), strings.Join(l.askedScopes, ", "), l.why, remedy)
-	case len(l.askedAllowList) > 0 && slices.Contains(l.allowList, allowListEverything) &&
-		!slices.Contains(l.askedAllowList, allowListEverything):
+	case len(l.askedAllowList) > 0 && allowListExceeds(l.askedAllowList, l.allowList):
 		return fmt.Sprintf("the token has the allow-list %s, more than %s, which was asked for: %s",
 			strings.Join(l.allowList, ", "), strings.Join(l.askedAllowList, ", "), remedy)
+	case l.askedLifetime > 0 && l.lifetime.Truncate(time.Minute) > l.askedLifetime: // times are rounded
+		return fmt.Sprintf("the token lives for %s, longer than auth.mint.lifetime (%s): %s",
+			l.lifetime.Round(time.Second), l.askedLifetime, remedy)
 	}
 	return ""
 }
@@ -119,6 +126,15 @@ func scopesExceed(asked, granted []string) bool {
 		}
 		family, _, _ := strings.Cut(name, ":")
 		return !composite && !slices.Contains(asked, family+":*")
+	})
+}
+
+// allowListExceeds reports whether the granted allow-list has a resource that was not asked for.
+func allowListExceeds(asked, granted []string) bool {
+	return slices.ContainsFunc(granted, func(entry string) bool {
+		kind, _, _ := strings.Cut(entry, ":")
+		return !slices.Contains(asked, entry) && !slices.Contains(asked, allowListEverything) &&
+			!slices.Contains(asked, kind+":*")
 	})
 }
 

@@ -30,6 +30,11 @@ func withListedScopes(allowList []string, scopes ...string) option {
 	return func(o *Observation) { o.ServerTokens.Token.Scopes, o.ServerTokens.Token.AllowList = scopes, allowList }
 }
 
+// withSpecDigest makes the published token one that was minted for the spec.
+func withSpecDigest() option {
+	return func(o *Observation) { o.Secret.Token.SpecDigest = SpecDigest(o.Session.Spec.Auth.Mint, "") }
+}
+
 // B137: what the token may do is compared with what was asked for, and more is said.
 func TestScopesGranted(t *testing.T) {
 	t.Parallel()
@@ -66,6 +71,21 @@ func TestScopesGranted(t *testing.T) {
 		"a server that ignores the allow-list": {
 			o:    minted(withScopes(oneWorkspace), withListedScopes([]string{"*:*"}, "coder:all")),
 			want: metav1.ConditionFalse, part: "allow-list *:*", token: []string{"coder:all"}},
+		"another entry of the allow-list": {
+			o: minted(withScopes(oneWorkspace),
+				withListedScopes([]string{string(oneWorkspace[0]), "template:*"}, "coder:all")),
+			want: metav1.ConditionFalse, part: "template:*", token: []string{"coder:all"}},
+		"all of a kind instead of one": {
+			o:    minted(withScopes(oneWorkspace), withListedScopes([]string{"workspace:*"}, "coder:all")),
+			want: metav1.ConditionFalse, part: "allow-list workspace:*", token: []string{"coder:all"}},
+		"one of a kind instead of all": {
+			o: minted(withScopes([]v1alpha1.AllowListEntry{"workspace:*"}),
+				withListedScopes([]string{string(oneWorkspace[0])}, "coder:all")),
+			want: metav1.ConditionTrue, token: []string{"coder:all"}},
+		"a longer life than was asked for": {
+			o:    minted(withLifetime("1h"), withSpecDigest(), withListedScopes(nil, "coder:all")),
+			want: metav1.ConditionFalse, part: "lives for 24h0m0s, longer than auth.mint.lifetime (1h0m0s)",
+			token: []string{"coder:all"}},
 		"an allow-list as asked": {
 			o:    minted(withScopes(oneWorkspace), withListedScopes([]string{string(oneWorkspace[0])}, "coder:all")),
 			want: metav1.ConditionTrue, token: []string{"coder:all"}},

@@ -134,7 +134,7 @@ func TestATokenOfAnotherUserIsNotRecognized(t *testing.T) {
 }
 
 // B113: a token that another writer puts into the Secret, with annotations that describe it, is neither
-// shown as the session's nor listed for revocation, a user who it belongs to.
+// shown as the session's nor listed for revocation, whatever user it belongs to.
 func TestAForgedTokenIsNotTheSessions(t *testing.T) {
 	t.Parallel()
 	const made = "forged0000-0123456789abcdefghijkl"

@@ -149,7 +149,7 @@ func TestMoreThanWasAskedFor(t *testing.T) {
 			rule: accepting, dropped: scopes, fault: noCatalogue, granted: metav1.ConditionFalse, mints: 1,
 		},
 		"longer than allowed":         {rule: v1alpha1.AccessRule{MaxLifetime: &day}, dropped: lifetime, mints: 1},
-		"longer, and that is allowed": {dropped: lifetime, granted: metav1.ConditionTrue, mints: 1},
+		"longer, and that is allowed": {dropped: lifetime, granted: metav1.ConditionFalse, mints: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -209,5 +209,39 @@ func TestANarrowedCeilingEndsWhatIsAboveIt(t *testing.T) {
 	}
 	if left := w.Coder.Keys(coderd.KeyFilter{User: testenv.MachineUser}); len(left) != 0 || status.Secret != nil {
 		t.Errorf("the tokens %+v are left, the Secret is %+v", left, status.Secret)
+	}
+}
+
+// B137: a token that the server has minted for another user is revoked and not published.
+func TestATokenOfAnotherUserThanAskedFor(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	d := &v1alpha1.CoderDeployment{}
+	w.Must(w.API.Get(t.Context(), w.Key(testenv.DeploymentName), d))
+	server, err := url.Parse(d.Spec.URL)
+	w.Must(err)
+	proxy := httputil.NewSingleHostReverseProxy(server)
+	front := httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/keys/tokens") {
+			r.URL.Path = "/api/v2/users/" + testenv.PersonUser + "/keys/tokens"
+		}
+		proxy.ServeHTTP(answer, r)
+	}))
+	t.Cleanup(front.Close)
+	d.Spec.URL = front.URL
+	d.Generation++
+	w.Must(w.API.Update(t.Context(), d))
+	w.Clock.Step(time.Minute)
+	before := len(w.Coder.Keys(coderd.KeyFilter{User: testenv.PersonUser}))
+	w.Put(w.NewMintedSession("ci", testenv.MachineUser))
+	for range 10 {
+		w.PassDeployment()
+		w.Pass("ci")
+		w.Clock.Step(2 * time.Second)
+	}
+	ready := meta.FindStatusCondition(w.Session("ci").Status.Conditions, v1alpha1.ConditionReady)
+	left := len(w.Coder.Keys(coderd.KeyFilter{User: testenv.PersonUser})) - before
+	if ready.Status == metav1.ConditionTrue || left != 0 || !strings.Contains(ready.Message, "another user") {
+		t.Errorf("%d tokens are left, Ready is %+v", left, ready)
 	}
 }

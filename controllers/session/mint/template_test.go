@@ -18,9 +18,9 @@ import (
 // real one.
 const failsWithARealToken = `{{ if ne (slice .Token 0 10) "0000000000" }}{{ .Nothing }}{{ end }}`
 
-// B144: for templates that fail only with a real token, one token is minted in vain for each session,
-// however often it is woken, until something has changed. Nothing is written meanwhile.
-func TestOneTokenIsMintedInVainForATemplate(t *testing.T) {
+// B133, B144: sessions whose templates fail only with a real token are Ready with an empty key: one token is
+// minted for each, and nothing is written after that.
+func TestNoTokenIsMintedInVainForATemplate(t *testing.T) {
 	t.Parallel()
 	const count = 17
 	w := stepped.New(t)
@@ -54,19 +54,13 @@ func TestOneTokenIsMintedInVainForATemplate(t *testing.T) {
 		}
 	}
 	for _, name := range names {
-		ready := meta.FindStatusCondition(w.Session(name).Status.Conditions, v1alpha1.ConditionReady)
-		if ready == nil || ready.Reason != v1alpha1.ReasonConfigInvalid || len(w.LiveTokens("")) != 1 { // the operator's
-			t.Fatalf("session %s is %+v", name, w.Session(name).Status)
+		if !meta.IsStatusConditionTrue(w.Session(name).Status.Conditions, v1alpha1.ConditionReady) {
+			t.Errorf("session %s is %+v", name, w.Session(name).Status)
 		}
 	}
 	w.EditSession(names[0], func(s *v1alpha1.CoderSession) { s.Spec.Secret.Template["made"] += " " })
 	passes(3)
-	if got := w.CountMints(); got != count+1 {
-		t.Errorf("%d tokens were minted after a template was changed, want %d", got, count+1)
-	}
-	w.EditSession(names[0], func(s *v1alpha1.CoderSession) { s.Spec.Secret.Template["made"] = "sound" })
-	passes(3)
-	if !meta.IsStatusConditionTrue(w.Session(names[0]).Status.Conditions, v1alpha1.ConditionReady) {
-		t.Errorf("a session with a sound template is %+v", w.Session(names[0]).Status)
+	if got := w.CountMints(); got != count {
+		t.Errorf("%d tokens were minted after a template was changed, want %d", got, count)
 	}
 }
