@@ -9,6 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -131,8 +132,8 @@ func TestTheOperatorsAccountCannotAskForCredentials(t *testing.T) {
 	w := newEnv(t)
 	operator := w.grantTo(w.operatorAccount(), append([]rbacv1.PolicyRule{allOf(ownGroup, "codersessions")},
 		w.rulesOf("role.yaml")...)...)
-	const sentence = "the operator's account may change the finalizers of CoderDeployments and CoderSessions, and not " +
-		"what they ask for"
+	const sentence = "the operator's account may change the finalizers of CoderDeployments and CoderSessions, and what " +
+		"sessions of single pods ask for, and no more"
 	w.create(w.session("ci", minted), w.deployment("prod"))
 	w.expectRefused(w.dryCreate(operator, w.session("more", minted)), sentence)
 	for _, patch := range []string{
@@ -143,6 +144,25 @@ func TestTheOperatorsAccountCannotAskForCredentials(t *testing.T) {
 	}
 	w.expectRefused(w.dryPatch(operator, w.deployment("prod"), "spec: {url: https://evil.example.com}"), sentence)
 	w.expectAllowed(w.dryPatch(operator, w.session("ci"), "metadata: {finalizers: [credentials.coder.com/session]}"))
+
+	// The session of a single pod.
+	child := func(spec ...string) *unstructured.Unstructured {
+		s := w.session("ci-pod", spec...)
+		s.SetLabels(map[string]string{"credentials.coder.com/parent": "ci"})
+		s.SetOwnerReferences([]metav1.OwnerReference{
+			{APIVersion: "v1", Kind: "Pod", Name: "pod", UID: "1", Controller: ptr.To(true)},
+		})
+		return s
+	}
+	w.expectAllowed(w.dryCreate(operator, child(minted)))
+	w.expectRefused(w.dryCreate(operator, child("auth: {token: {secretRef: {name: x}}}")), sentence)
+	w.expectRefused(w.dryCreate(operator, child(minted, "restart: [{kind: Deployment, name: web}]")), sentence)
+	w.create(child(minted))
+	w.expectAllowed(w.dryPatch(operator, child(), "spec: {auth: {mint: {lifetime: 2h}}}"))
+	w.expectRefused(w.dryPatch(operator, child(), "metadata: {labels: {credentials.coder.com/parent: other}}"), sentence)
+	adopt := "{metadata: {labels: {credentials.coder.com/parent: a}, ownerReferences: " +
+		"[{apiVersion: v1, kind: Pod, name: pod, uid: '1', controller: true}]}, spec: {auth: {mint: {user: admin}}}}"
+	w.expectRefused(w.dryPatch(operator, w.session("ci"), adopt), sentence)
 	w.expectAllowed(w.dryPatch(operator, w.deployment("prod"),
 		"metadata: {finalizers: [credentials.coder.com/deployment]}"))
 }
