@@ -56,6 +56,7 @@ func (k kind) Act(ctx context.Context, s *Scope, o session.Observation, plan ses
 	}
 	// Wait for the rate limit instead of requeueing: an action that consists of several requests
 	// would otherwise start over each time and might never finish.
+	ctx = connection.WithNamespace(ctx, s.Session.Namespace)
 	ctx = connection.WithLongRateLimitWait(connection.WithPriority(ctx, requestPriorities[plan.Priority]))
 	err := action(ctx, s, o, plan)
 	if f := k.Classify(err, string(plan.Action)); f != nil && f.Class == failure.Denied {

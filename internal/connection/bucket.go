@@ -16,8 +16,8 @@ const (
 	maxRetryAfter = time.Minute
 )
 
-// bucket is a token bucket, and for each priority a line of callers that were told when to come
-// back. It does not know who they are: a caller gets the token that is there when it comes. If a
+// bucket is a token bucket, and for each namespace and priority a line of callers that were told when
+// to come back. It does not know who they are: a caller gets the token that is there when it comes. If a
 // request of a higher priority has taken that token, the caller gets a new place at the end.
 //
 // All times are positive durations since the same moment. A bucket has no clock and is not safe for
@@ -30,8 +30,8 @@ type bucket struct {
 	empty time.Duration
 	// paused is when the pause that the server asked for ends.
 	paused time.Duration
-	// last is the last place in the line of each priority.
-	last [Urgent + 1]time.Duration
+	// lines are those of namespaces.
+	lines lines
 }
 
 // setRate sets the rate, with bursts of a sixth of it, or of 10 if that is more. The first call
@@ -50,7 +50,7 @@ func (b *bucket) setRate(now time.Duration, perMinute int32) {
 	}
 	b.interval, b.burst = interval, burst
 	b.empty = start - time.Duration(tokens*float64(interval))
-	b.last = [...]time.Duration{b.empty, b.empty, b.empty}
+	b.lines = nil
 }
 
 // pauseUntil empties the bucket. It gets the first token when the pause ends.
@@ -65,7 +65,7 @@ func (b *bucket) reserve(now time.Duration, priority Priority, deadline time.Dur
 	if full := now - time.Duration(b.burst)*b.interval; b.empty < full {
 		// There has been room for a long time: those who were told to come back do not.
 		b.empty = full
-		b.last = [...]time.Duration{full, full, full}
+		b.lines = nil
 	}
 	turn := b.available(priority)
 	if turn > deadline {
@@ -85,23 +85,25 @@ func (b *bucket) available(priority Priority) time.Duration {
 }
 
 // nextPlace returns when a caller that cannot be served now is to come back: an interval after the
-// last one of its priority, and after those of higher priorities.
-func (b *bucket) nextPlace(now time.Duration, priority Priority) time.Duration {
+// last one of its namespace and priority, and after those of higher priorities. Namespaces with a line
+// share the tokens, so that the places of each are as many intervals apart as there are lines.
+func (b *bucket) nextPlace(now time.Duration, priority Priority, namespace string) time.Duration {
+	own := b.openLine(now, namespace)
 	first := b.available(priority)
 	for higher := priority + 1; higher <= Urgent; higher++ {
 		kept := b.available(priority) - b.available(higher)
-		first = max(first, b.last[higher]+kept+b.interval)
+		first = max(first, own.last[higher]+kept+b.interval)
 	}
-	start, spacing := max(now, b.paused), b.interval
-	if b.last[priority] > start+exactPlaces {
+	start, spacing := max(now, b.paused), b.interval*time.Duration(len(b.lines))
+	if own.last[priority] > start+exactPlaces {
 		spacing /= 2
 	}
 	// A caller that would wait too long gets a place in the second half of the longest wait.
 	halfway := start + maxRetryAfter/2
-	place := max(min(first, halfway), b.last[priority]+spacing)
+	place := max(min(first, halfway), own.last[priority]+spacing)
 	if place > start+maxRetryAfter {
 		place = halfway
 	}
-	b.last[priority] = place
+	own.extend(priority, place, spacing)
 	return place
 }

@@ -46,7 +46,7 @@ func TestPlaces(t *testing.T) {
 			}
 			var got []float64
 			for _, priority := range tc.asks {
-				got = append(got, (b.nextPlace(now, priority) - now).Seconds())
+				got = append(got, (b.nextPlace(now, priority, "") - now).Seconds())
 			}
 			if !slices.Equal(got, tc.want) {
 				t.Errorf("places after %v s, want %v", got, tc.want)
@@ -62,7 +62,7 @@ func TestNoPlaceIsTooFarAway(t *testing.T) {
 	b := emptyBucket(t, now)
 	places := map[time.Duration]int{}
 	for range 1000 {
-		place := b.nextPlace(now, Urgent)
+		place := b.nextPlace(now, Urgent, "")
 		places[place]++
 		if place > now+maxRetryAfter || len(places) > 60 && place < now+maxRetryAfter/2 {
 			t.Fatalf("place after %s", place-now)
@@ -78,13 +78,13 @@ func TestThePlacesOfCallersThatLeftAreForgotten(t *testing.T) {
 	now := time.Hour
 	b := emptyBucket(t, now)
 	for range 1000 {
-		b.nextPlace(now, Urgent)
+		b.nextPlace(now, Urgent, "")
 	}
 	now += 11 * time.Second
 	for range 10 {
 		b.reserve(now, Urgent, now)
 	}
-	if place := b.nextPlace(now, Urgent); place != now+time.Second {
+	if place := b.nextPlace(now, Urgent, ""); place != now+time.Second {
 		t.Errorf("place after %s, want a second", place-now)
 	}
 }

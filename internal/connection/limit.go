@@ -85,7 +85,9 @@ func WithLongRateLimitWait(ctx context.Context) context.Context {
 func (l *limit) Wait(ctx context.Context) error {
 	operation, _ := ctx.Value(longWaitKey{}).(*longWait)
 	started := operation != nil && operation.started.Load()
-	w := requestWait{limit: l, priority: priorityOf(ctx), started: started, deadline: l.now() + maxWait}
+	w := requestWait{
+		limit: l, priority: priorityOf(ctx), namespace: namespaceOf(ctx), started: started, deadline: l.now() + maxWait,
+	}
 	if started {
 		w.deadline = l.now() + maxLongWait
 	}
@@ -105,8 +107,10 @@ func (l *limit) Wait(ctx context.Context) error {
 type requestWait struct {
 	limit    *limit
 	priority Priority
-	started  bool          // it belongs to an operation that has started
-	deadline time.Duration // when the wait must be over
+	// namespace of whom the request is for; "": the deployment itself.
+	namespace string
+	started   bool          // it belongs to an operation that has started
+	deadline  time.Duration // when the wait must be over
 }
 
 // waitForToken waits for a token, or for the place in the line if that comes soon. It reports
@@ -137,10 +141,13 @@ func (w requestWait) reserve() (time.Duration, bool, error) {
 	if w.started {
 		priority, latest = Urgent, w.deadline
 	}
-	if turn, ok := b.reserve(now, priority, latest); ok {
-		return turn, true, nil
+	if w.started || !b.mustYield(now, w.namespace) {
+		if turn, ok := b.reserve(now, priority, latest); ok {
+			b.serve(now, w.namespace)
+			return turn, true, nil
+		}
 	}
-	place := b.nextPlace(now, w.priority)
+	place := b.nextPlace(now, w.priority, w.namespace)
 	if place > w.deadline {
 		return 0, false, &RateLimitedError{RetryAfter: place - now}
 	}

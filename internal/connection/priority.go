@@ -24,6 +24,19 @@ func WithPriority(ctx context.Context, priority Priority) context.Context {
 	return context.WithValue(ctx, priorityKey{}, priority)
 }
 
+type namespaceKey struct{}
+
+// WithNamespace returns a context whose requests are for an object of a namespace. Namespaces share the
+// rate limit of a deployment (B131). Without it requests are for the deployment itself.
+func WithNamespace(ctx context.Context, namespace string) context.Context {
+	return context.WithValue(ctx, namespaceKey{}, namespace)
+}
+
+func namespaceOf(ctx context.Context) string {
+	namespace, _ := ctx.Value(namespaceKey{}).(string)
+	return namespace
+}
+
 func priorityOf(ctx context.Context) Priority {
 	priority, _ := ctx.Value(priorityKey{}).(Priority)
 	return priority
