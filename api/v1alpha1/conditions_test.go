@@ -68,8 +68,8 @@ func TestConditionTypesAreListed(t *testing.T) {
 	t.Parallel()
 	listed := slices.Concat(DeploymentConditionTypes(), SessionConditionTypes())
 	slices.Sort(listed)
-	if both := len(listed) - len(slices.Compact(slices.Clone(listed))); both != 2 {
-		t.Errorf("%d types are listed twice, want Ready and Stalled only: %v", both, listed)
+	if both := len(listed) - len(slices.Compact(slices.Clone(listed))); both != 3 {
+		t.Errorf("%d types are listed twice, want Ready, Stalled and IdentityUnique only: %v", both, listed)
 	}
 	listed = slices.Compact(listed)
 	declared := declaredConstants(t, "Condition")

@@ -18,7 +18,9 @@ func fullSession() *v1alpha1.CoderSession {
 	s.Status = v1alpha1.CoderSessionStatus{
 		ObservedGeneration: 2,
 		Conditions:         s.Status.Conditions,
-		User:               &v1alpha1.SessionUser{ID: "u", Username: "ada", ServiceAccount: true, DeploymentID: "d"},
+		User: &v1alpha1.SessionUser{
+			ID: "u", Username: "ada", ServiceAccount: true, DeploymentID: "d", Consented: true,
+		},
 		Token: &v1alpha1.TokenStatus{ID: "t", Name: "n", Serial: 1, IssueTime: &at, ExpirationTime: &at,
 			LastUsedTime: &at, Scopes: []string{"coder:all"}},
 		PendingRevocations: []v1alpha1.PendingRevocation{{ID: "t", Name: "n", RevokeTime: at}},

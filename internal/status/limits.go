@@ -14,7 +14,7 @@ import (
 )
 
 // The limits of what is written to a status. Names and ids come from servers, which can answer with
-// any length. Together the limits keep a status below 144 KiB in JSON, whatever its characters are;
+// any length. Together the limits keep a status below 160 KiB in JSON, whatever its characters are;
 // the API server stores objects of up to 1.5 MiB.
 const (
 	maxIdentity   = 256  // names, ids, reasons and digests, in bytes of JSON

@@ -18,7 +18,7 @@ import (
 )
 
 // maxStatus is what the limits promise of a status, in bytes of JSON.
-const maxStatus = 144 << 10
+const maxStatus = 160 << 10
 
 var (
 	huge = strings.Repeat("x", 100_000)
