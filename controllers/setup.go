@@ -130,7 +130,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 			return nil, err
 		}
 		all = append(all, reconcile.Controller{
-			Name: "pod", Reconciler: c.Pods, Queue: &reconcile.Queue{}, Watches: c.Pods.Watches(), Workers: o.MaxConcurrent,
+			Name: "pod", Reconciler: c.Pods, Queue: c.PodQueue, Watches: c.Pods.Watches(), Workers: o.MaxConcurrent,
 		})
 	}
 	for _, controller := range all {
@@ -156,6 +156,7 @@ type Controllers struct {
 	Pods            *pod.Reconciler
 	DeploymentQueue *reconcile.Queue
 	SessionQueue    *reconcile.Queue
+	PodQueue        *reconcile.Queue
 
 	// DeploymentProgress and SessionProgress are for the liveness probe.
 	DeploymentProgress, SessionProgress *reconcile.Progress
@@ -169,7 +170,7 @@ type Controllers struct {
 // debounced and then enqueue the object they belong to; a deployment enqueues its sessions.
 func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	names := inventory.Names{Cluster: o.Cluster}
-	deployments, sessions := &reconcile.Queue{}, &reconcile.Queue{}
+	deployments, sessions, pods := &reconcile.Queue{}, &reconcile.Queue{}, &reconcile.Queue{}
 	settings := debounce.New(o.Clock, func(key types.NamespacedName) { deployments.Add(key, 0) })
 	tokens := debounce.New(o.Clock, func(key types.NamespacedName) { sessions.Add(key, 0) })
 	decisions := retention.New()
@@ -188,9 +189,10 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	return Controllers{
 		Pods: pod.New(pod.Options{
 			Client: a.Client, APIReader: a.APIReader, Status: writer, Clock: o.Clock, Selector: o.Selector,
-			Created: tools.Siblings.RecordCreated,
+			Queue: pods, Created: tools.Siblings.RecordCreated,
+			Skew: func(key types.NamespacedName) time.Duration { return pool.Get(key).Skew() },
 		}),
-		Pool: pool, Retention: decisions, DeploymentQueue: deployments, SessionQueue: sessions,
+		Pool: pool, Retention: decisions, DeploymentQueue: deployments, SessionQueue: sessions, PodQueue: pods,
 		DeploymentProgress: ofDeployments.progress, SessionProgress: ofSessions.progress,
 		Deployments: deployment.New(deployment.Options{
 			Client: a.Client, APIReader: a.APIReader, Pool: pool, Debouncer: settings, Status: writer,

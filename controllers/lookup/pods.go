@@ -5,6 +5,7 @@ package lookup
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -56,7 +57,8 @@ func PodsBy(ctx context.Context, reader client.Reader, namespace, field, value s
 type PodsOf struct {
 	// Sessions of pods, also those that are being deleted. They are shared with the cache.
 	Sessions []v1alpha1.CoderSession
-	// Waiting are the pods that have no session, oldest first, and the name that it would have.
+	// Waiting are the pods that have no session, oldest first, and the name that it would have. A pod that
+	// has the name of another one, which is a mistake, waits for nothing.
 	Waiting []WaitingPod
 }
 
@@ -72,9 +74,9 @@ func PodsOfSession(ctx context.Context, reader client.Reader, parent types.Names
 	if err != nil {
 		return PodsOf{}, err
 	}
-	served := make(map[types.UID]bool, len(sessions))
+	taken := make(map[string]bool, len(sessions))
 	for i := range sessions {
-		served[podsession.Owner(&sessions[i]).UID] = true
+		taken[sessions[i].Name] = true
 	}
 	pods, err := PodsBy(ctx, reader, parent.Namespace, ByParent, parent.Name)
 	if err != nil {
@@ -82,10 +84,14 @@ func PodsOfSession(ctx context.Context, reader client.Reader, parent types.Names
 	}
 	found := PodsOf{Sessions: sessions}
 	for i := range pods {
-		if pod := &pods[i]; podsession.Waits(pod) && !served[pod.UID] {
+		if pod := &pods[i]; podsession.Waits(pod) && !taken[podsession.SessionName(pod)] {
 			found.Waiting = append(found.Waiting, WaitingPod{podsession.PodOf(pod), podsession.SessionName(pod)})
 		}
 	}
 	podsession.SortOldest(found.Waiting, func(w WaitingPod) podsession.Pod { return w.Pod })
+	found.Waiting = slices.DeleteFunc(found.Waiting, func(w WaitingPod) bool {
+		defer func() { taken[w.SessionName] = true }()
+		return taken[w.SessionName]
+	})
 	return found, nil
 }

@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"maps"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
+	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
 
@@ -25,6 +28,9 @@ import (
 func (r *Reconciler) act(
 	ctx context.Context, key types.NamespacedName, o podsession.Observation, plan podsession.Plan,
 ) error {
+	if plan.Action != podsession.Nothing {
+		ctrl.LoggerFrom(ctx).V(1).Info("carrying out an action", "action", plan.Action)
+	}
 	switch plan.Action {
 	case podsession.Create:
 		return r.createSession(ctx, key, o, plan)
@@ -55,25 +61,27 @@ func (r *Reconciler) createSession(
 		Spec: plan.Spec,
 	}
 	setRenewalRequest(s, plan.RenewalRequest)
-	r.setCreated(key, o.Parent.Name)
-	if err := r.o.Client.Create(ctx, s); err != nil {
+	err := r.o.Client.Create(ctx, s)
+	switch {
+	case err == nil:
+		r.o.Created(s.UID)
+	case isNotCreated(err):
 		r.setCreated(key, "")
-		return err
 	}
-	r.o.Created(s.UID)
-	return nil
+	return err
+}
+
+// isNotCreated reports whether an error says for certain that no object was created. After others, such
+// as one without an answer, there may be one.
+func isNotCreated(err error) bool {
+	return !apierrors.IsAlreadyExists(err) && reconcile.ClassifyAPIError(err, "").Class == failure.Refused
 }
 
 // setCreated remembers of which parent a session was created; empty: it was not.
 func (r *Reconciler) setCreated(key types.NamespacedName, parent string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.memoryOf(key)
-	m.created = parent
-	if parent == "" {
-		return
-	}
-	m.failures = 0
+	r.memoryOf(key).created = parent
 }
 
 // labelsFor returns the labels of the session of a pod: those by which this operator selects the sessions

@@ -45,11 +45,13 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (pod
 		}
 	}
 	podsession.SortOldest(o.Pods, func(p podsession.Pod) podsession.Pod { return p })
-	r.forgetCreated(key, o)
-	if parent != "" {
-		err = r.observeParent(ctx, key, parent, &o)
+	if freed := r.forgetCreated(key, o); freed != "" {
+		r.wakeWaiting(ctx, types.NamespacedName{Namespace: key.Namespace, Name: freed})
 	}
-	return o, err
+	if parent == "" {
+		return o, nil
+	}
+	return o, r.observeParent(ctx, types.NamespacedName{Namespace: key.Namespace, Name: parent}, &o)
 }
 
 // ownerLives reports whether the pod that a session belongs to has not ended.
@@ -66,23 +68,36 @@ func (r *Reconciler) ownerLives(ctx context.Context, s *v1alpha1.CoderSession) (
 	return pod.UID == owner.UID && !podsession.HasEnded(pod), nil
 }
 
-// observeParent adds the session with perPod, and where the name is among the pods that wait for it.
-func (r *Reconciler) observeParent(
-	ctx context.Context, key types.NamespacedName, name string, o *podsession.Observation,
-) error {
-	parent, err := r.getParent(ctx, types.NamespacedName{Namespace: key.Namespace, Name: name})
-	if err != nil || parent == nil {
-		return err
+// observeParent adds the session with perPod. An operator that looks after a part of all sessions cannot
+// tell whether one that is not in the cache exists. It leaves the pods of such a one to others; about the
+// session of a pod it asks the API server: if the labels of the parent have changed, the pods that it has
+// served stay with it.
+func (r *Reconciler) observeParent(ctx context.Context, key types.NamespacedName, o *podsession.Observation) error {
+	parent := &v1alpha1.CoderSession{}
+	err := r.o.Client.Get(ctx, key, parent)
+	if apierrors.IsNotFound(err) && r.o.Selector != nil && !r.o.Selector.Empty() {
+		if o.OtherOperator = o.Session == nil; o.OtherOperator {
+			return nil
+		}
+		err = r.o.APIReader.Get(ctx, key, parent)
+	}
+	if err != nil {
+		return client.IgnoreNotFound(err)
 	}
 	o.Parent = parent
-	if o.Session != nil {
-		return nil
+	if o.Session != nil && o.Session.Status.NextRefreshTime != nil {
+		o.Skew = r.o.Skew(o.Session.DeploymentKey())
 	}
-	found, err := lookup.PodsOfSession(ctx, r.o.Client, client.ObjectKeyFromObject(parent))
+	return nil
+}
+
+// countPods adds how many pods the parent has, and where the name is among those that wait.
+func (r *Reconciler) countPods(ctx context.Context, key types.NamespacedName, o *podsession.Observation) error {
+	found, err := lookup.PodsOfSession(ctx, r.o.Client, client.ObjectKeyFromObject(o.Parent))
 	if err != nil {
 		return err
 	}
-	created := r.createdFor(parent.Name, key)
+	created := r.createdFor(o.Parent.Name, key)
 	for i := range found.Sessions {
 		delete(created, found.Sessions[i].Name)
 		if found.Sessions[i].DeletionTimestamp == nil {
@@ -100,34 +115,21 @@ func (r *Reconciler) observeParent(
 	return nil
 }
 
-// getParent returns a session; nil: there is none. An operator that looks after a part of all sessions
-// asks the API server for one that is not in the cache: if its labels have changed, it is another
-// operator's now, and so are its pods.
-func (r *Reconciler) getParent(ctx context.Context, key types.NamespacedName) (*v1alpha1.CoderSession, error) {
-	parent := &v1alpha1.CoderSession{}
-	err := r.o.Client.Get(ctx, key, parent)
-	if apierrors.IsNotFound(err) && r.o.Selector != nil && !r.o.Selector.Empty() {
-		err = r.o.APIReader.Get(ctx, key, parent)
-	}
-	if err != nil {
-		return nil, client.IgnoreNotFound(err)
-	}
-	return parent, nil
-}
-
 // forgetCreated drops what is remembered about the creation of a session that the cache shows, or for
-// which no pod is left.
-func (r *Reconciler) forgetCreated(key types.NamespacedName, o podsession.Observation) {
+// which no pod is left. Then it returns the parent whose place is free, if one was taken.
+func (r *Reconciler) forgetCreated(key types.NamespacedName, o podsession.Observation) (freed string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.memory[key]
 	switch {
 	case m == nil:
 	case o.Session == nil && len(o.Pods) == 0:
+		freed = m.created
 		delete(r.memory, key)
 	case o.Session != nil:
 		m.created = ""
 	}
+	return freed
 }
 
 // createdFor returns the names of the sessions of other pods of a parent that were created and that the

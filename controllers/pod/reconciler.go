@@ -27,6 +27,10 @@ const longestBackoff = 5 * time.Minute
 type Reconciler struct {
 	o Options
 
+	// counting is held while the pods of a parent are counted and a place among them is taken, so that two
+	// passes never take the same one.
+	counting sync.Mutex
+
 	mu sync.Mutex
 	// memory of names that something is wrong with, or whose session was just created.
 	memory map[types.NamespacedName]*memory
@@ -39,8 +43,12 @@ type Options struct {
 	APIReader client.Reader
 	Status    *status.Writer
 	Clock     clock.PassiveClock
+	// Queue is that of this reconciler.
+	Queue *reconcile.Queue
 	// Created is called with the UID of each session that was created.
 	Created func(types.UID)
+	// Skew returns how far the clock of a CoderDeployment's server is ahead.
+	Skew func(types.NamespacedName) time.Duration
 	// Selector limits the sessions that this operator looks after; nil or empty: it looks after all.
 	Selector labels.Selector
 }
@@ -48,8 +56,8 @@ type Options struct {
 // memory is what is remembered about one name between passes. It may be lost at any time: an event is
 // recorded again then.
 type memory struct {
-	// created is the name of the parent, from the creation of a session until the cache shows it, so that
-	// it counts towards the limit.
+	// created is the name of the parent, from the decision to create a session until the cache shows it or
+	// it is certain that there is none, so that it counts towards the limit.
 	created string
 	// refusal is the last one that an event was recorded about.
 	refusal string
@@ -68,7 +76,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, err // of the cache
 	}
-	plan := podsession.Decide(o)
+	plan, err := r.decide(ctx, req.NamespacedName, &o)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	err = r.act(ctx, req.NamespacedName, o, plan)
 	switch {
 	case reconcile.IsOutdated(err):
@@ -76,11 +87,41 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case err != nil:
 		return ctrl.Result{RequeueAfter: r.recordFailure(ctx, req.NamespacedName, o, err)}, nil
 	}
+	r.recordSuccess(req.NamespacedName)
 	r.recordRefusals(req.NamespacedName, plan)
 	if plan.RequeueAt.IsZero() {
 		return ctrl.Result{}, nil
 	}
 	return ctrl.Result{RequeueAfter: max(plan.RequeueAt.Sub(r.o.Clock.Now()), time.Millisecond)}, nil
+}
+
+// decide adds to an observation how many pods the parent has, if that matters, and decides. A session that
+// is to be created is counted from then on.
+func (r *Reconciler) decide(
+	ctx context.Context, key types.NamespacedName, o *podsession.Observation,
+) (podsession.Plan, error) {
+	if o.Session != nil || o.Parent == nil {
+		return podsession.Decide(*o), nil
+	}
+	r.counting.Lock()
+	defer r.counting.Unlock()
+	if err := r.countPods(ctx, key, o); err != nil {
+		return podsession.Plan{}, err
+	}
+	plan := podsession.Decide(*o)
+	if plan.Action == podsession.Create {
+		r.setCreated(key, o.Parent.Name)
+	}
+	return plan, nil
+}
+
+// recordSuccess ends a row of failures.
+func (r *Reconciler) recordSuccess(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.memory[key]; m != nil {
+		m.failures = 0
+	}
 }
 
 // recordFailure records an event on the first of several failures in a row, and returns when to try

@@ -51,16 +51,22 @@ func (r *Reconciler) onPod() handler.EventHandler {
 			q.Add(ctrl.Request{NamespacedName: types.NamespacedName{Namespace: pod.Namespace, Name: name}})
 		}
 	}
+	// A pod that no longer waits may have been before others.
+	left := func(ctx context.Context, object client.Object) {
+		if pod := object.(*corev1.Pod); podsession.Waits(pod) {
+			r.wakeWaiting(ctx, types.NamespacedName{Namespace: pod.Namespace, Name: pod.Labels[v1alpha1.LabelParent]})
+		}
+	}
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) { enqueue(e.Object, q) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) {
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, q reconcile.WorkQueue) {
 			enqueue(e.ObjectOld, q)
 			enqueue(e.ObjectNew, q)
+			left(ctx, e.ObjectOld)
 		},
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q reconcile.WorkQueue) {
 			enqueue(e.Object, q)
-			// One that waited may have been before others.
-			r.enqueueWaiting(ctx, e.Object.GetNamespace(), e.Object.GetLabels()[v1alpha1.LabelParent], q)
+			left(ctx, e.Object)
 		},
 	}
 }
@@ -78,12 +84,12 @@ func (r *Reconciler) onSession() handler.EventHandler {
 		if podsession.Owned(s) {
 			q.Add(reconcile.RequestFor(s))
 			if gone || s.DeletionTimestamp != nil {
-				r.enqueueWaiting(ctx, s.Namespace, s.Labels[v1alpha1.LabelParent], q)
+				r.wakeWaiting(ctx, types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[v1alpha1.LabelParent]})
 			}
 			return
 		}
 		r.enqueueSessions(ctx, s, q)
-		r.enqueueWaiting(ctx, s.Namespace, s.Name, q)
+		r.wakeWaiting(ctx, client.ObjectKeyFromObject(s))
 	}
 	return handler.Funcs{
 		CreateFunc: func(ctx context.Context, e event.CreateEvent, q reconcile.WorkQueue) {
@@ -110,21 +116,20 @@ func (r *Reconciler) enqueueSessions(ctx context.Context, parent *v1alpha1.Coder
 	}
 }
 
-// enqueueWaiting enqueues as many of the pods that wait, oldest first, as may be served now. If the
+// wakeWaiting enqueues as many of the pods that wait, oldest first, as may be served now. If the
 // session does not serve any, all are: they learn why.
-func (r *Reconciler) enqueueWaiting(ctx context.Context, namespace, parent string, q reconcile.WorkQueue) {
-	if parent == "" {
+func (r *Reconciler) wakeWaiting(ctx context.Context, parent types.NamespacedName) {
+	if parent.Name == "" {
 		return
 	}
-	key := types.NamespacedName{Namespace: namespace, Name: parent}
-	found, err := lookup.PodsOfSession(ctx, r.o.Client, key)
+	found, err := lookup.PodsOfSession(ctx, r.o.Client, parent)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "the pods that wait could not be found", "parent", parent)
+		ctrl.LoggerFrom(ctx).Error(err, "the pods that wait could not be found", "parent", parent.Name)
 		return
 	}
 	waiting := found.Waiting
 	s := &v1alpha1.CoderSession{}
-	if err := r.o.Client.Get(ctx, key, s); err == nil && s.Spec.PerPod != nil && !s.Spec.Paused {
+	if err := r.o.Client.Get(ctx, parent, s); err == nil && s.Spec.PerPod != nil && !s.Spec.Paused {
 		room := s.Spec.PerPod.Limit()
 		for i := range found.Sessions {
 			if found.Sessions[i].DeletionTimestamp == nil {
@@ -134,6 +139,6 @@ func (r *Reconciler) enqueueWaiting(ctx context.Context, namespace, parent strin
 		waiting = waiting[:min(len(waiting), max(room, 0))]
 	}
 	for _, pod := range waiting {
-		q.Add(ctrl.Request{NamespacedName: types.NamespacedName{Namespace: namespace, Name: pod.SessionName}})
+		r.o.Queue.Add(types.NamespacedName{Namespace: parent.Namespace, Name: pod.SessionName}, 0)
 	}
 }

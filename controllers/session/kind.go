@@ -126,6 +126,7 @@ const vanishTimeout = 30 * time.Second
 func (k kind) Vanished(ctx context.Context, s *Scope, o session.Observation) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), vanishTimeout)
 	defer cancel()
+	k.tools.Siblings.forget(s.Session.UID)
 	if o.Secret.Exists {
 		if err := k.tools.Secrets.Delete(ctx, s.Session, s.Prior); err != nil {
 			ctrl.LoggerFrom(ctx).Info("the Secret of a session that is gone could not be deleted", "problem", err.Error())

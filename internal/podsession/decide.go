@@ -37,6 +37,11 @@ type Observation struct {
 	OwnerLives bool
 	// Parent is the session with perPod. Nil: there is none.
 	Parent *v1alpha1.CoderSession
+	// OtherOperator is true if the parent may belong to another operator, which looks after other sessions
+	// of the same namespace.
+	OtherOperator bool
+	// Skew is how far the server's clock is ahead.
+	Skew time.Duration
 	// Live is how many pods of the parent have a session that is not being deleted, Ahead how many older
 	// ones wait for theirs.
 	Live, Ahead int
@@ -61,10 +66,14 @@ type Plan struct {
 // updateLead is how long before its next rotation a session takes over a changed spec.
 const updateLead = time.Minute
 
+// longestSleep is the longest time until a name is looked at again for a change that is due at a known
+// time: the clock may be set, or the machine sleep (B115).
+const longestSleep = 5 * time.Minute
+
 // Decide returns what to do. It is deterministic and safe for concurrent use.
 func Decide(o Observation) Plan {
 	switch s := o.Session; {
-	case s == nil && len(o.Pods) == 0:
+	case s == nil && (len(o.Pods) == 0 || o.OtherOperator):
 		return Plan{}
 	case s == nil:
 		return decideCreation(o)
@@ -100,9 +109,14 @@ func decideCreation(o Observation) Plan {
 }
 
 // decideUpdate gives a session the spec of its parent at its next rotation, so that a change of the
-// parent does not replace the tokens of all pods at once. A request for renewal is passed on at once.
+// parent does not replace the tokens of all pods at once. A request for renewal is passed on at once. If
+// the parent has no perPod any more, running pods keep what they have: its spec may now say what is not
+// meant for them.
 func decideUpdate(o Observation) Plan {
 	s, spec, request := o.Session, SpecFor(o.Parent), o.Parent.RenewalRequest()
+	if o.Parent.Spec.PerPod == nil {
+		spec = s.Spec
+	}
 	update := Plan{Action: Update, Spec: spec, RenewalRequest: request}
 	if request != "" && request != s.RenewalRequest() {
 		return update
@@ -110,10 +124,18 @@ func decideUpdate(o Observation) Plan {
 	if equality.Semantic.DeepEqual(spec, s.Spec) {
 		return Plan{}
 	}
-	if next := s.Status.NextRefreshTime; next != nil && o.Now.Before(next.Add(-updateLead)) {
-		return Plan{RequeueAt: next.Add(-updateLead)}
+	next := s.Status.NextRefreshTime
+	if next == nil {
+		return update
 	}
-	return update
+	due := next.Add(-updateLead - o.Skew)
+	if !o.Now.Before(due) {
+		return update
+	}
+	if latest := o.Now.Add(longestSleep); due.After(latest) {
+		due = latest
+	}
+	return Plan{RequeueAt: due}
 }
 
 // withCopies refuses all pods that name the session of another pod.
@@ -134,7 +156,13 @@ func withCopies(o Observation, p Plan) Plan {
 	return p
 }
 
-func refuse(pods []Pod, why string) Plan { return Plan{Refused: pods, Refusal: why} }
+// refuse refuses pods; without any there is nothing to say.
+func refuse(pods []Pod, why string) Plan {
+	if len(pods) == 0 {
+		return Plan{}
+	}
+	return Plan{Refused: pods, Refusal: why}
+}
 
 func isGone(parent *v1alpha1.CoderSession) bool {
 	return parent == nil || parent.DeletionTimestamp != nil

@@ -53,8 +53,8 @@ func decidePods(o Observation) Plan {
 			return p // the user is looked up, or is not there
 		}
 	}
-	p := revokeEverything(o, v1alpha1.ReasonServingPods, "")
-	if p.Action != Nothing {
+	p := revokeEverything(o, v1alpha1.ReasonVerifying, "the Secret that pods shared until now is being deleted")
+	if o.Secret.Exists {
 		return p
 	}
 	p.User = o.pinnedUser()

@@ -54,7 +54,7 @@ func Inject(pod *corev1.Pod, r *Request, k Resolved) (*corev1.Pod, []string) {
 	if r.PodSession != "" {
 		setPodSession(out, r.Session, r.PodSession)
 	} else {
-		dropPodSession(out)
+		dropPodSession(out, k.secretName(r))
 	}
 	folder := path.Join(v1alpha1.MountRoot, r.Session)
 	in := &injection{

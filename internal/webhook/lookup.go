@@ -34,8 +34,10 @@ func (h *Handler) lookUp(ctx context.Context, key types.NamespacedName) (Resolve
 		return Resolved{}, nil
 	}
 	known := Resolved{Session: session}
-	if known.Foreign, err = h.isForeign(ctx, session); err != nil {
-		return known, err
+	if session.Spec.PerPod == nil { // with perPod it has no Secret
+		if known.Foreign, err = h.isForeign(ctx, session); err != nil {
+			return known, err
+		}
 	}
 	deployment := &v1alpha1.CoderDeployment{}
 	found, err = h.getObject(ctx, session.DeploymentKey(), deployment)

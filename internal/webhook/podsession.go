@@ -42,12 +42,7 @@ func newPodSessionName(random io.Reader, parent string) (string, error) {
 // earlier call or from a pod that this one is a copy of, is replaced, in volumes too, so that two pods
 // never share one.
 func setPodSession(pod *corev1.Pod, parent, name string) {
-	former := pod.Annotations[v1alpha1.AnnotationPodSession]
-	for i := range pod.Spec.Volumes {
-		if source := pod.Spec.Volumes[i].Secret; former != "" && source != nil && source.SecretName == former {
-			source.SecretName = name
-		}
-	}
+	replaceFormerSecret(pod, name)
 	if pod.Labels == nil {
 		pod.Labels = map[string]string{}
 	}
@@ -58,8 +53,20 @@ func setPodSession(pod *corev1.Pod, parent, name string) {
 	pod.Annotations[v1alpha1.AnnotationPodSession] = name
 }
 
-// dropPodSession removes the traces of a session of its own from a pod that is a copy of one that had one.
-func dropPodSession(pod *corev1.Pod) {
+// dropPodSession removes the traces of a session of its own from a pod that is a copy of one that had one,
+// and asks for a session that shares the given Secret.
+func dropPodSession(pod *corev1.Pod, secret string) {
+	replaceFormerSecret(pod, secret)
 	delete(pod.Labels, v1alpha1.LabelParent)
 	delete(pod.Annotations, v1alpha1.AnnotationPodSession)
+}
+
+// replaceFormerSecret replaces the Secret of the session that the pod names in its metadata.
+func replaceFormerSecret(pod *corev1.Pod, name string) {
+	former := pod.Annotations[v1alpha1.AnnotationPodSession]
+	for i := range pod.Spec.Volumes {
+		if source := pod.Spec.Volumes[i].Secret; former != "" && source != nil && source.SecretName == former {
+			source.SecretName = name
+		}
+	}
 }
