@@ -43,7 +43,8 @@ func main() {
 	}
 }
 
-// run writes all pages into the folder that is the only argument.
+// run writes all pages into the folder that is the only argument, and the table of values into the
+// chart's README.
 func run(args []string) error {
 	if len(args) != 1 {
 		return errors.New("usage: docs FOLDER")
@@ -61,5 +62,5 @@ func run(args []string) error {
 			return err
 		}
 	}
-	return nil
+	return writeChartReadme(chartFolder)
 }

@@ -174,8 +174,9 @@ func podTemplate(objects []*unstructured.Unstructured) (*corev1.PodTemplateSpec,
 			return nil, err
 		}
 	}
-	if len(found) != 1 || len(d.Spec.Template.Spec.Containers) != 1 {
-		return nil, fmt.Errorf("want one Deployment with one container, got %+v", d)
+	if len(found) != 1 || len(d.Spec.Template.Spec.Containers) == 0 ||
+		d.Spec.Template.Spec.Containers[0].Name != "manager" {
+		return nil, fmt.Errorf("want one Deployment whose first container is the manager, got %+v", d)
 	}
 	return &d.Spec.Template, nil
 }

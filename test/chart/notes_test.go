@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,6 +65,44 @@ func TestNotesSayWhatComesNext(t *testing.T) {
 			}
 			for _, warning := range *warnings {
 				t.Error(warning)
+			}
+		})
+	}
+}
+
+// The notes name what is switched off, and nothing that is on.
+func TestNotesSayWhatIsOff(t *testing.T) {
+	t.Parallel()
+	all := []string{"replicas is 0", "webhook.enabled", "oauthCallback.enabled", "admissionPolicies.enabled",
+		"rbac.create", "rbac.restart", "crds.install", "metrics.bindAddress", "metrics.serviceMonitor.enabled",
+		"networkPolicy.enabled"}
+	for name, c := range map[string]struct {
+		values string
+		off    []string
+	}{
+		"defaults": {"", []string{"oauthCallback.enabled", "metrics.serviceMonitor.enabled", "networkPolicy.enabled"}},
+		"all on": {"{oauthCallback: {enabled: true}, metrics: {serviceMonitor: {enabled: true}}, " +
+			"networkPolicy: {enabled: true}}", nil},
+		"all off": {`{replicas: 0, webhook: {enabled: false}, admissionPolicies: {enabled: false}, crds: {install: false}, ` +
+			`rbac: {restart: false}, metrics: {bindAddress: "0"}}`, []string{"replicas is 0", "webhook.enabled",
+			"oauthCallback.enabled", "admissionPolicies.enabled", "rbac.restart", "crds.install", "metrics.bindAddress",
+			"networkPolicy.enabled"}},
+		"roles from elsewhere": {"{rbac: {create: false}}", []string{"oauthCallback.enabled", "rbac.create",
+			"metrics.serviceMonitor.enabled", "networkPolicy.enabled"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := renderNotes(t, c.values)
+			_, list, _ := strings.Cut(text, "Switched off:\n")
+			list, _, _ = strings.Cut(list, "\n\n")
+			var off []string
+			for _, value := range all {
+				if strings.Contains(list, "("+value+")") {
+					off = append(off, value)
+				}
+			}
+			if !slices.Equal(off, c.off) || strings.Count(list, "\n- ")+min(1, len(list)) != len(c.off) {
+				t.Errorf("off are %q, want %q, in:\n%s", off, c.off, text)
 			}
 		})
 	}

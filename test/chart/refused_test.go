@@ -13,6 +13,13 @@ import (
 func TestWrongValuesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ values, want string }{
+		"podSpec's containers": {"{podSpec: {containers: []}}", "'/podSpec/containers'"},
+		"podSpec's volumes":    {"{podSpec: {volumes: []}}", "'/podSpec/volumes'"},
+		"a second manager":     {"{extraContainers: [{name: manager, image: a}]}", "'/extraContainers/0/name'"},
+		"family of addresses":  {"{service: {ipFamilies: [ipv6]}}", "'/service/ipFamilies/0'"},
+		"no such namespace": {
+			"{namespaceOverride: A_B}", `namespaceOverride is "A_B": write the name of a namespace`,
+		},
 		"unknown key":            {"{replica: 1}", "'replica'"},
 		"unknown nested key":     {"{image: {name: x}}", "'name'"},
 		"unknown affinity":       {"{affinity: {podsAffinity: {}}}", "'podsAffinity'"},

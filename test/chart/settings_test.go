@@ -6,6 +6,7 @@ package chart
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,7 +42,13 @@ func TestValuesTakeEffect(t *testing.T) {
 			`{.spec.template.metadata.labels.example\.com/b}`:                                "2",
 			`{.spec.template.metadata.labels.app\.kubernetes\.io/name}`:                      "operator",
 			`{.spec.template.metadata.annotations.example\.com/a}`:                           "true",
-			"{.spec.template.spec.terminationGracePeriodSeconds}":                            "120",
+			"{.spec.template.spec.terminationGracePeriodSeconds}":                            "90",
+			"{.spec.template.spec.schedulerName} {.spec.template.spec.enableServiceLinks}":   "other false",
+			"{.spec.template.spec.containers[*].name}":                                       "manager proxy",
+			"{.spec.template.spec.containers[0].securityContext.capabilities.add}":           `["NET_BIND_SERVICE"]`,
+			"{.spec.template.spec.containers[0].securityContext.capabilities.drop}":          `["ALL"]`,
+			"{.spec.template.spec.containers[0].securityContext.allowPrivilegeEscalation}":   "false",
+			"{.spec.template.spec.containers[0].securityContext.readOnlyRootFilesystem}":     "",
 			"{.spec.template.spec.priorityClassName}":                                        "system-cluster-critical",
 			"{.spec.template.spec.dnsPolicy} {.spec.template.spec.dnsConfig.nameservers[0]}": "None 10.0.0.53",
 			"{.spec.template.spec.hostAliases[0].hostnames[0]}":                              "coder.internal",
@@ -52,7 +59,8 @@ func TestValuesTakeEffect(t *testing.T) {
 			"{.spec.template.spec.securityContext.runAsNonRoot}":                             "true",
 			"{.spec.template.spec.affinity.podAntiAffinity..topologyKey}":                    "kubernetes.io/hostname",
 
-			"{.spec.template.spec.containers[0].env[*].name}":                    "POD_NAMESPACE CONTAINER_MEMORY_LIMIT HTTPS_PROXY NO_PROXY",
+			"{.spec.template.spec.containers[0].env[*].name}":                    "POD_NAMESPACE CONTAINER_MEMORY_LIMIT " +
+				"HTTPS_PROXY NO_PROXY",
 			"{.spec.template.spec.containers[0].livenessProbe.failureThreshold}": "10",
 			"{.spec.template.spec.containers[0].livenessProbe.periodSeconds}":    "20",
 			"{.spec.template.spec.containers[0].readinessProbe.periodSeconds}":   "1",
@@ -62,6 +70,32 @@ func TestValuesTakeEffect(t *testing.T) {
 				"/etc/ssl/certs",
 			"{.spec.template.spec.containers[0].resources.requests.memory}": "256Mi",
 		}},
+		"a user of OpenShift": {
+			values: "{podSecurityContext: {runAsUser: 1000650000}, podSpec: {hostname: operator}}", kind: "Deployment",
+			want: map[string]string{
+				"{.spec.template.spec.securityContext.runAsUser} {.spec.template.spec.hostname}": "1000650000 operator",
+			},
+		},
+		"container by default": {values: "{}", kind: "Deployment", want: map[string]string{
+			"{.spec.template.spec.containers[0].securityContext}": `{"allowPrivilegeEscalation":false,` +
+				`"capabilities":{"drop":["ALL"]},"readOnlyRootFilesystem":true}`,
+		}},
+		"families of addresses": {
+			values: "{service: {ipFamilyPolicy: RequireDualStack, ipFamilies: [IPv6, IPv4]}}",
+			kind:   "Service", name: "operators/" + fullName + "-webhook",
+			want: map[string]string{"{.spec.ipFamilyPolicy} {.spec.ipFamilies[*]}": "RequireDualStack IPv6 IPv4"},
+		},
+		"families of addresses by default": {
+			values: "{}", kind: "Service", name: "operators/" + fullName + "-metrics",
+			want: map[string]string{"{.spec.ipFamilyPolicy}{.spec.ipFamilies}": ""},
+		},
+		"namespace": {
+			values: "{namespaceOverride: elsewhere}", kind: "MutatingWebhookConfiguration", name: "/" + fullName + "-webhook",
+			want: map[string]string{
+				"{.webhooks[0].clientConfig.service.namespace}":               "elsewhere",
+				"{.webhooks[0].namespaceSelector.matchExpressions[0].values}": `["kube-system","elsewhere"]`,
+			},
+		},
 		"spread by default": {values: "{}", kind: "Deployment", want: map[string]string{
 			`{.spec.template.spec.topologySpreadConstraints[*].labelSelector.matchLabels` +
 				`.app\.kubernetes\.io/instance}`: "tokens tokens",
@@ -187,6 +221,20 @@ func TestValuesTakeEffect(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// With namespaceOverride nothing is left in the release's namespace, or refers to it.
+func TestNothingIsLeftInTheReleasesNamespace(t *testing.T) {
+	t.Parallel()
+	values := "{namespaceOverride: elsewhere, networkPolicy: {enabled: true}, webhook: {certificates: CertManager}, " +
+		"metrics: {serviceMonitor: {enabled: true}}, oauthCallback: {enabled: true, service: {enabled: true}}}"
+	text, err := runHelm(t, values, "template", release, chartFolder, "--namespace=a-namespace-like-no-other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text, "a-namespace-like-no-other") {
+		t.Errorf("the namespace of the release is in the manifests:\n%s", text)
 	}
 }
 

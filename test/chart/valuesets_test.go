@@ -96,6 +96,16 @@ extraArgs: [--zap-encoder=console, "--zap-log-level=error"]
 extraEnv: [{name: HTTPS_PROXY, value: "http://proxy:3128"}, {name: NO_PROXY, value: $(KUBERNETES_SERVICE_HOST)}]
 extraVolumes: [{name: roots, configMap: {name: roots}}]
 extraVolumeMounts: [{name: roots, mountPath: /etc/ssl/certs, readOnly: true}]
+containerSecurityContext: {capabilities: {add: [NET_BIND_SERVICE]}, readOnlyRootFilesystem: null}
+extraContainers:
+- name: proxy
+  image: registry.example.com/proxy:1
+  securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+podSpec:
+  schedulerName: other
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: 90
+service: {ipFamilyPolicy: PreferDualStack, ipFamilies: [IPv4]}
 extraObjects:
 - apiVersion: v1
   kind: ConfigMap
@@ -164,8 +174,9 @@ var valueSets = map[string]struct {
 			"--oauth-callback-bind-address=:10446",
 		},
 	},
-	"the platform's user": {values: "{podSecurityContext: {runAsUser: null, runAsGroup: null}}"},
-	"part of a chart":     {values: "{global: {registry: example.com}}"},
+	"the platform's user":    {values: "{podSecurityContext: {runAsUser: null, runAsGroup: null}}"},
+	"part of a chart":        {values: "{global: {registry: example.com}}"},
+	"a namespace of its own": {values: "{namespaceOverride: default}"},
 }
 
 // nothingClusterWide is for people who may only write in namespaces.

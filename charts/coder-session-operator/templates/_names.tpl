@@ -14,6 +14,11 @@
 {{- end -}}
 {{- end }}
 
+{{/* Of the operator's pods and of all that belongs to them. */}}
+{{- define "operator.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end }}
+
 {{- define "operator.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (ternary (include "operator.fullname" .) "default" .Values.serviceAccount.create) -}}
 {{- end }}
@@ -37,12 +42,12 @@
 
 {{/*
 Metadata of an object, from a dict: root, the suffix of its name (or all of its name), and where it has them labels and
-annotations of its own, another namespace than the release's, or clusterWide.
+annotations of its own, another namespace than the operator's, or clusterWide.
 */}}
 {{- define "operator.metadata" -}}
 name: {{ .name | default (printf "%s%s" (include "operator.fullname" .root) (.suffix | default "")) }}
 {{- if not .clusterWide }}
-namespace: {{ .namespace | default .root.Release.Namespace | quote }}
+namespace: {{ .namespace | default (include "operator.namespace" .root) | quote }}
 {{- end }}
 labels:
   {{- include "operator.labels" . | nindent 2 }}
@@ -55,5 +60,14 @@ annotations:
 {{- define "operator.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "operator.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace | quote }}
+  namespace: {{ include "operator.namespace" . | quote }}
+{{- end }}
+
+{{/* Of a Service's spec. */}}
+{{- define "operator.ipFamilies" -}}
+{{- range $field := list "ipFamilyPolicy" "ipFamilies" }}
+{{- with index $.Values.service $field }}
+{{- toYaml (dict $field .) | nindent 0 }}
+{{- end }}
+{{- end }}
 {{- end }}

@@ -1,4 +1,18 @@
+{{/* The chart's own, in which each field of podSpec takes the place of the chart's. */}}
 {{- define "operator.podSpec" -}}
+{{- $own := include "operator.ownPodSpec" . -}}
+{{- if .Values.podSpec -}}
+{{- $spec := fromYaml $own -}}
+{{- range $field, $value := .Values.podSpec -}}
+{{- $_ := set $spec $field $value -}}
+{{- end -}}
+{{- toYaml $spec -}}
+{{- else -}}
+{{- $own -}}
+{{- end -}}
+{{- end }}
+
+{{- define "operator.ownPodSpec" -}}
 serviceAccountName: {{ include "operator.serviceAccountName" . }}
 automountServiceAccountToken: {{ .Values.automountServiceAccountToken }}
 terminationGracePeriodSeconds: {{ int64 .Values.terminationGracePeriodSeconds }}
@@ -29,6 +43,9 @@ topologySpreadConstraints:
 {{- end }}
 containers:
 - {{ include "operator.container" . | nindent 2 | trim }}
+{{- with .Values.extraContainers }}
+{{ toYaml . }}
+{{- end }}
 {{- with include "operator.volumes" . }}
 volumes:
 {{ . }}
