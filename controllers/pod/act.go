@@ -21,8 +21,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
 
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
-// +kubebuilder:rbac:groups=credentials.coder.com,resources=codersessions,verbs=create;delete
+// The rights to watch pods and to create and delete sessions are in config/webhook/pods_role.yaml and not
+// among the generated ones: an operator without --pod-sessions does not have them.
 
 // act carries out the action of a plan.
 func (r *Reconciler) act(

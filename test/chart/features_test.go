@@ -53,6 +53,9 @@ func ruleRights(rule rbacv1.PolicyRule) map[string]bool {
 	return rights
 }
 
+// podRights are parts of the rights that sessions with perPod need.
+var podRights = []string{"list pods.", "watch pods.", "create codersessions.", "delete codersessions."}
+
 // B139: the operator has no right that a feature needs which is switched off, and loses no other one.
 func TestRightsOfFeaturesThatAreOff(t *testing.T) {
 	t.Parallel()
@@ -66,9 +69,10 @@ func TestRightsOfFeaturesThatAreOff(t *testing.T) {
 		"admission policies": {"{admissionPolicies: {enabled: false}}", []string{
 			" validatingadmissionpolicies.", " validatingadmissionpolicybindings.",
 		}},
-		"webhook": {"{webhook: {enabled: false}}", []string{
+		"tokens for pods": {"{webhook: {perPod: false}}", podRights},
+		"webhook": {"{webhook: {enabled: false}}", append([]string{
 			" mutatingwebhookconfigurations.", " secrets. named " + fullName + "-webhook-cert ",
-		}},
+		}, podRights...)},
 		"own certificate": {"{webhook: {certificates: CertManager}}", []string{
 			" mutatingwebhookconfigurations.", " secrets. named " + fullName + "-webhook-cert ",
 		}},

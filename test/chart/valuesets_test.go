@@ -123,7 +123,7 @@ var valueSets = map[string]struct {
 		"--metrics-secure=true",
 		"--admission-policies=" + fullName,
 		"--enable-webhooks", "--webhook-bind-address=:9443", "--webhook-name=" + fullName + "-webhook",
-		"--webhook-unknown-session=Refuse",
+		"--webhook-unknown-session=Refuse", "--pod-sessions",
 	}},
 	"everything": {values: everything, args: []string{
 		"--metrics-bind-address=[::]:9444", "--metrics-secure=false", "--zap-log-level=2",

@@ -127,13 +127,15 @@ func TestTheOperatorsAccountAndSecrets(t *testing.T) {
 	w.expectAllowed(operator.Delete(t.Context(), own.DeepCopy(), client.DryRunAll))
 }
 
+const accountSessions = "the operator's account may change the finalizers of CoderDeployments and CoderSessions, " +
+	"and keep sessions of single pods as perPod asks for them, and no more"
+
 // B139: what people ask for is theirs.
 func TestTheOperatorsAccountCannotAskForCredentials(t *testing.T) {
 	w := newEnv(t)
 	operator := w.grantTo(w.operatorAccount(), append([]rbacv1.PolicyRule{allOf(ownGroup, "codersessions")},
 		w.rulesOf("role.yaml")...)...)
-	const sentence = "the operator's account may change the finalizers of CoderDeployments and CoderSessions, and what " +
-		"sessions of single pods ask for, and no more"
+	const sentence = accountSessions
 	w.create(w.session("ci", minted), w.deployment("prod"))
 	w.expectRefused(w.dryCreate(operator, w.session("more", minted)), sentence)
 	for _, patch := range []string{
@@ -144,25 +146,62 @@ func TestTheOperatorsAccountCannotAskForCredentials(t *testing.T) {
 	}
 	w.expectRefused(w.dryPatch(operator, w.deployment("prod"), "spec: {url: https://evil.example.com}"), sentence)
 	w.expectAllowed(w.dryPatch(operator, w.session("ci"), "metadata: {finalizers: [credentials.coder.com/session]}"))
-
-	// The session of a single pod.
-	child := func(spec ...string) *unstructured.Unstructured {
-		s := w.session("ci-pod", spec...)
-		s.SetLabels(map[string]string{"credentials.coder.com/parent": "ci"})
-		s.SetOwnerReferences([]metav1.OwnerReference{
-			{APIVersion: "v1", Kind: "Pod", Name: "pod", UID: "1", Controller: ptr.To(true)},
-		})
-		return s
-	}
-	w.expectAllowed(w.dryCreate(operator, child(minted)))
-	w.expectRefused(w.dryCreate(operator, child("auth: {token: {secretRef: {name: x}}}")), sentence)
-	w.expectRefused(w.dryCreate(operator, child(minted, "restart: [{kind: Deployment, name: web}]")), sentence)
-	w.create(child(minted))
-	w.expectAllowed(w.dryPatch(operator, child(), "spec: {auth: {mint: {lifetime: 2h}}}"))
-	w.expectRefused(w.dryPatch(operator, child(), "metadata: {labels: {credentials.coder.com/parent: other}}"), sentence)
-	adopt := "{metadata: {labels: {credentials.coder.com/parent: a}, ownerReferences: " +
-		"[{apiVersion: v1, kind: Pod, name: pod, uid: '1', controller: true}]}, spec: {auth: {mint: {user: admin}}}}"
-	w.expectRefused(w.dryPatch(operator, w.session("ci"), adopt), sentence)
+	w.expectRefused(operator.Delete(t.Context(), w.session("ci"), client.DryRunAll), sentence)
 	w.expectAllowed(w.dryPatch(operator, w.deployment("prod"),
 		"metadata: {finalizers: [credentials.coder.com/deployment]}"))
+}
+
+// ofPod makes a session that of a pod, as the operator creates it.
+func ofPod(session *unstructured.Unstructured, change ...func(*metav1.OwnerReference)) *unstructured.Unstructured {
+	owner := metav1.OwnerReference{APIVersion: "v1", Kind: "Pod", Name: "job", UID: "1", Controller: ptr.To(true)}
+	for _, c := range change {
+		c(&owner)
+	}
+	session.SetOwnerReferences([]metav1.OwnerReference{owner})
+	session.SetLabels(map[string]string{"credentials.coder.com/parent": "ci"})
+	session.SetAnnotations(map[string]string{"credentials.coder.com/pod": "job"})
+	return session
+}
+
+// B139, B153: the operator's account creates, changes and deletes the sessions of pods, and such as a
+// session with perPod can ask for only. It can make none of them one of another kind, and no other
+// session one of a pod.
+func TestTheOperatorsAccountAndSessionsOfPods(t *testing.T) {
+	w := newEnv(t)
+	operator := w.grantTo(w.operatorAccount(), append([]rbacv1.PolicyRule{allOf(ownGroup, "codersessions")},
+		w.operatorRules()...)...)
+	w.expectAllowed(w.dryCreate(operator, ofPod(w.session("job", minted, "secret: {template: {a: b}}"))))
+	for _, asks := range []string{
+		"auth: {token: {secretRef: {name: coder-operator-token}}}", certificate,
+		minted + "\nrestart: [{kind: Deployment, name: web}]", minted + "\nsecret: {name: theirs}",
+		minted + "\nsecret: {deletionPolicy: Retain}", minted + "\nworkspace: {owner: ada, name: dev}",
+		minted + "\nperPod: {}",
+	} {
+		w.expectRefused(w.dryCreate(operator, ofPod(w.session("job", asks))), accountSessions)
+	}
+	for _, change := range []func(*metav1.OwnerReference){
+		func(o *metav1.OwnerReference) { o.Kind = "Node" },
+		func(o *metav1.OwnerReference) { o.APIVersion = "apps/v1" },
+		func(o *metav1.OwnerReference) { o.Controller = nil },
+	} {
+		w.expectRefused(w.dryCreate(operator, ofPod(w.session("job", minted), change)), accountSessions)
+	}
+	unlabelled := ofPod(w.session("job", minted))
+	unlabelled.SetLabels(nil)
+	w.expectRefused(w.dryCreate(operator, unlabelled), accountSessions)
+
+	w.create(ofPod(w.session("job", minted)), w.session("ci", minted))
+	job := w.session("job")
+	w.expectAllowed(w.dryPatch(operator, job, "{metadata: {annotations: {credentials.coder.com/renew-requested-at: now}}, "+
+		"spec: {auth: {mint: {lifetime: 1h}}}}"))
+	for _, patch := range []string{
+		"spec: {workspace: {owner: ada, name: dev}}", "metadata: {ownerReferences: null}",
+		"metadata: {labels: {credentials.coder.com/parent: other}}",
+	} {
+		w.expectRefused(w.dryPatch(operator, job, patch), accountSessions)
+	}
+	adopt := "{metadata: {labels: {credentials.coder.com/parent: a}, ownerReferences: " +
+		"[{apiVersion: v1, kind: Pod, name: pod, uid: '1', controller: true}]}, spec: {auth: {mint: {user: admin}}}}"
+	w.expectRefused(w.dryPatch(operator, w.session("ci"), adopt), accountSessions)
+	w.expectAllowed(operator.Delete(t.Context(), job, client.DryRunAll))
 }

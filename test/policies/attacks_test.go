@@ -118,6 +118,29 @@ func TestASessionOfAnAuthorWhoMayNotWriteSecrets(t *testing.T) {
 	w.expectAllowed(w.dryCreate(w.user(mayCreateSessions, mayWriteSecrets), w.session("ci", minted)))
 }
 
+// B139, B153: the Secrets of pods have random names, so that the author of a session with perPod may write
+// all Secrets, and read all where a template is filled in.
+func TestASessionForPodsOfAnAuthorWithFewRights(t *testing.T) {
+	w := newEnv(t)
+	const update = "you may not update Secrets in namespace NS, which the operator would do for you: ask for the right " +
+		"to update them, or remove perPod"
+	const get = "you may not get Secrets in namespace NS, whose values secret.template can use: ask for the right to " +
+		"get them, or remove secret.template"
+	own := rule("", "secrets", []string{"ci"}, "get", "update")
+	few := w.user(mayCreateSessions, own, rule("", "secrets", nil, "create"))
+	w.expectAllowed(w.dryCreate(few, w.session("ci", minted)))
+	w.expectRefused(w.dryCreate(few, w.session("ci", minted, "perPod: {}")), update)
+	template := "secret: {template: {probe: '{{ .Token }}'}}"
+	writer := w.user(allOf(ownGroup, "codersessions"), mayWriteSecrets, own)
+	w.expectAllowed(w.dryCreate(writer, w.session("ci", minted, template)))
+	w.expectAllowed(w.dryCreate(writer, w.session("ci", minted, "perPod: {}")))
+	w.expectRefused(w.dryCreate(writer, w.session("ci", minted, "perPod: {}", template)), get)
+
+	// It is asked about when a session turns into one for pods, too.
+	w.create(w.session("ci", minted, template))
+	w.expectRefused(w.dryPatch(writer, w.session("ci"), "spec: {perPod: {}}"), get)
+}
+
 // B139: restart rolls no workload for those who may not do so themselves.
 func TestARestartByThoseWhoMayNotPatch(t *testing.T) {
 	w := newEnv(t)

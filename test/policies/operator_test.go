@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -17,8 +19,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 )
 
-// B132, B139: an ordinary editor and the operator with its own account do all that they are there for
-// while the policies are in force: mint, renew the operator's token, publish, restart, retain, delete.
+// B132, B139, B150, B151: an ordinary editor and the operator with its own account do all that they are there for
+// while the policies are in force: mint, renew the operator's token, publish, restart, retain, serve pods, delete.
 func TestTheOperatorUnderItsPolicies(t *testing.T) {
 	w := newEnv(t)
 	e := testenv.New(t, w.cluster, nil)
@@ -31,9 +33,9 @@ func TestTheOperatorUnderItsPolicies(t *testing.T) {
 	e.CreateUsers(testenv.MachineUser, testenv.PersonUser)
 	first := e.CreateToken(testenv.OperatorUser, "")
 	account := w.operatorAccount()
-	w.grantTo(account, w.rulesOf("role.yaml")...)
+	w.grantTo(account, w.operatorRules()...)
 	operator, err := inprocess.Start(inprocess.Options{
-		Config: account.Config, Scheme: w.cluster.Scheme, Namespaces: []string{e.Namespace},
+		Config: account.Config, Scheme: w.cluster.Scheme, Namespaces: []string{e.Namespace}, ServesPods: true,
 	})
 	w.must(err)
 	t.Cleanup(func() {
@@ -57,8 +59,10 @@ func TestTheOperatorUnderItsPolicies(t *testing.T) {
 			Template: map[string]string{"env": "TOKEN={{ .Token }}"}, DeletionPolicy: v1alpha1.DeletionPolicyRetain,
 		}
 		spec.Restart = []v1alpha1.RestartTarget{{Kind: v1alpha1.RestartDeployment, Name: "web"}}
-	}), e.NewSuppliedSession("hers", "mine"))
-	e.Eventually(e.IsReady("ci"), e.IsReady("hers"), func(context.Context) error {
+	}), e.NewSuppliedSession("hers", "mine"), e.NewMintedSession("runners", testenv.MachineUser,
+		func(spec *v1alpha1.CoderSessionSpec) { spec.PerPod = &v1alpha1.PerPod{} }))
+	servesPods := e.SessionIs("runners", v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonServingPods, "")
+	e.Eventually(e.IsReady("ci"), e.IsReady("hers"), servesPods, func(context.Context) error {
 		if string(e.CurrentSecret(testenv.TokenSecret).Data["token"]) == first {
 			return errors.New("the operator's own token is not renewed")
 		}
@@ -83,6 +87,7 @@ func TestTheOperatorUnderItsPolicies(t *testing.T) {
 		return nil
 	})
 
+	tryPod(w, e)
 	e.Delete(e.CurrentSession("ci"))
 	e.Delete(e.CurrentSession("hers"))
 	e.Eventually(func(ctx context.Context) error {
@@ -99,5 +104,39 @@ func TestTheOperatorUnderItsPolicies(t *testing.T) {
 			err = errors.New("the Secret of ci is not retained")
 		}
 		return err
+	})
+}
+
+// tryPod creates a pod as the webhook leaves it: it has a session and a Secret of its own, gets a token
+// that is asked for, and all that is gone when the pod has ended.
+func tryPod(w *policyEnv, e *testenv.Env) {
+	w.t.Helper()
+	const name = "runners-2c4d6f8g"
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: e.Namespace, Name: "runner", Labels: map[string]string{v1alpha1.LabelParent: "runners"},
+			Annotations: map[string]string{v1alpha1.AnnotationPodSession: name},
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "job", Image: "job"}}},
+	}
+	w.create(pod)
+	e.Eventually(e.IsReady(name))
+	first := e.CurrentSecret(name).Annotations[v1alpha1.AnnotationTokenID]
+	e.EditSession("runners", func(s *v1alpha1.CoderSession) {
+		s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: "2030-01-02T03:04:05Z"}
+	})
+	e.Eventually(func(context.Context) error {
+		if e.CurrentSecret(name).Annotations[v1alpha1.AnnotationTokenID] == first {
+			return errors.New("the token of the pod is not renewed")
+		}
+		return nil
+	})
+	ended := client.RawPatch(mergePatch, []byte(`{"status": {"phase": "Succeeded"}}`))
+	w.must(w.cluster.Client.Status().Patch(w.t.Context(), pod, ended))
+	e.Eventually(func(ctx context.Context) error {
+		if _, err := e.GetSession(ctx, name); client.IgnoreNotFound(err) != nil || err == nil {
+			return fmt.Errorf("the session of the pod is still there: %w", err)
+		}
+		return nil
 	})
 }

@@ -18,9 +18,20 @@ import (
 // rulesOf returns the rules of a role in config/rbac.
 func (w *policyEnv) rulesOf(file string) []rbacv1.PolicyRule {
 	w.t.Helper()
+	return w.rulesIn("rbac", file)
+}
+
+// operatorRules are all rights of the operator in the namespaces of sessions.
+func (w *policyEnv) operatorRules() []rbacv1.PolicyRule {
+	w.t.Helper()
+	return append(w.rulesOf("role.yaml"), w.rulesIn("webhook", "pods_role.yaml")...)
+}
+
+func (w *policyEnv) rulesIn(folder, file string) []rbacv1.PolicyRule {
+	w.t.Helper()
 	root, err := kube.Root()
 	w.must(err)
-	text, err := os.ReadFile(filepath.Join(root, "config", "rbac", file))
+	text, err := os.ReadFile(filepath.Join(root, "config", folder, file))
 	w.must(err)
 	role := &rbacv1.ClusterRole{}
 	w.must(yaml.UnmarshalStrict(text, role))

@@ -40,6 +40,9 @@
 - --webhook-bind-address=:{{ int64 .Values.webhook.bindPort }}
 - --webhook-name={{ include "operator.webhookName" . }}
 - --webhook-unknown-session={{ .Values.webhook.unknownSession }}
+{{- if .Values.webhook.perPod }}
+- --pod-sessions
+{{- end }}
 {{- if eq .Values.webhook.certificates "CertManager" }}
 - --webhook-cert-dir=/etc/coder-session-operator/webhook
 {{- end }}
