@@ -18,6 +18,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.token.expirationTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Deployment",type=string,priority=1,JSONPath=`.spec.deploymentRef.name`
+// +kubebuilder:printcolumn:name="Pods",type=integer,priority=1,JSONPath=`.status.pods.live`
 // +kubebuilder:printcolumn:name="Last used",type=date,priority=1,JSONPath=`.status.token.lastUsedTime`
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="write a name of at most 63 characters: it becomes the value of a label",fieldPath=".metadata"

@@ -5,6 +5,7 @@ package validation
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -135,8 +136,10 @@ func TestSamplesAreAccepted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := createObject(t, string(content), namespace, client.DryRunAll); err != nil {
-				t.Error(err)
+			for _, text := range strings.Split(string(content), "\n---\n") {
+				if _, err := createObject(t, text, namespace, client.DryRunAll); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}

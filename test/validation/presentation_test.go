@@ -71,14 +71,15 @@ conditions:
   - {type: Ready, status: "True", reason: Active, message: all is well, lastTransitionTime: "2026-01-01T00:00:00Z"}
 user: {id: 6f0e6f6e-0000-4000-8000-000000000001, username: ci-bot}
 token: {id: a1B2c3D4e5, expirationTime: "2099-01-02T03:04:05Z", lastUsedTime: "2099-01-02T03:04:05Z"}
-secret: {name: ci-coder}`,
+secret: {name: ci-coder}
+pods: {live: 3, ended: 1, refused: 0}`,
 			path: "codersessions",
 			columns: map[string]any{
 				"Name": "ci", "Ready": "True", "Reason": "Active", "User": "ci-bot",
 				"Secret": "ci-coder", "Expires": "2099-01-02T03:04:05Z", "Age": "0s",
 			},
 			wide: map[string]any{
-				"Deployment": "prod", "Last used": future, "Message": "all is well",
+				"Deployment": "prod", "Pods": float64(3), "Last used": future, "Message": "all is well",
 			},
 		},
 		"of a deployment": {
