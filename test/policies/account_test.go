@@ -192,8 +192,8 @@ func TestTheOperatorsAccountAndSessionsOfPods(t *testing.T) {
 
 	w.create(ofPod(w.session("job", minted)), w.session("ci", minted))
 	job := w.session("job")
-	w.expectAllowed(w.dryPatch(operator, job, "{metadata: {annotations: {credentials.coder.com/renew-requested-at: now}}, "+
-		"spec: {auth: {mint: {lifetime: 1h}}}}"))
+	renew := "metadata: {annotations: {credentials.coder.com/renew-requested-at: now}}"
+	w.expectAllowed(w.dryPatch(operator, job, "{"+renew+", spec: {auth: {mint: {lifetime: 1h}}}}"))
 	for _, patch := range []string{
 		"spec: {workspace: {owner: ada, name: dev}}", "metadata: {ownerReferences: null}",
 		"metadata: {labels: {credentials.coder.com/parent: other}}",

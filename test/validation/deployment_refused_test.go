@@ -146,7 +146,7 @@ func TestRefusedDurations(t *testing.T) {
 		"a cap too low": {
 			deployment(url + "verify: {quietPeriod: 5s, maxDelay: 500ms}"), "write a maxDelay that is not below quietPeriod",
 		},
-		"above the cap":   {deployment(url + "verify: {quietPeriod: 1m}"), "write a maxDelay that is not below quietPeriod"},
+		"above the cap": {deployment(url + "verify: {quietPeriod: 1m}"), "write a maxDelay that is not below quietPeriod"},
 		"a timeout that holds a worker up": { // B131
 			deployment(url + "verify: {timeout: 61s}"), "write a timeout of at most 1m",
 		},
