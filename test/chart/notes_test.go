@@ -73,8 +73,8 @@ func TestNotesSayWhatComesNext(t *testing.T) {
 // The notes name what is switched off, and nothing that is on.
 func TestNotesSayWhatIsOff(t *testing.T) {
 	t.Parallel()
-	all := []string{"replicas is 0", "webhook.enabled", "oauthCallback.enabled", "admissionPolicies.enabled",
-		"rbac.create", "rbac.restart", "crds.install", "metrics.bindAddress", "metrics.serviceMonitor.enabled",
+	all := []string{"replicas is 0", "webhook.enabled", "webhook.perPod", "oauthCallback.enabled",
+		"admissionPolicies.enabled", "rbac.create", "rbac.restart", "crds.install", "metrics.bindAddress", "metrics.serviceMonitor.enabled",
 		"networkPolicy.enabled"}
 	for name, c := range map[string]struct {
 		values string
@@ -87,6 +87,8 @@ func TestNotesSayWhatIsOff(t *testing.T) {
 			`rbac: {restart: false}, metrics: {bindAddress: "0"}}`, []string{"replicas is 0", "webhook.enabled",
 			"oauthCallback.enabled", "admissionPolicies.enabled", "rbac.restart", "crds.install", "metrics.bindAddress",
 			"networkPolicy.enabled"}},
+		"no tokens for pods": {"{webhook: {perPod: false}}", []string{"webhook.perPod", "oauthCallback.enabled",
+			"metrics.serviceMonitor.enabled", "networkPolicy.enabled"}},
 		"roles from elsewhere": {"{rbac: {create: false}}", []string{"oauthCallback.enabled", "rbac.create",
 			"metrics.serviceMonitor.enabled", "networkPolicy.enabled"}},
 	} {
