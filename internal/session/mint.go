@@ -148,13 +148,18 @@ func (o Observation) needsMint() bool {
 		return true
 	case o.ServerTokens.Loaded && o.ServerTokens.Token == nil:
 		return true
-	case trimRenewalRequest(token.SpecDigest) != o.SpecDigest:
-		return true
-	case o.isRenewalPending() && !o.isMintedForRequest() && o.renewalTime().IsZero():
+	case o.isAskedForAnother() && !o.awaitsRollout():
 		return true
 	}
 	at := o.rotationTime()
 	return !at.IsZero() && !o.serverNow().Before(at)
+}
+
+// isAskedForAnother reports whether the spec asks for another token than the published one, or a person
+// does.
+func (o Observation) isAskedForAnother() bool {
+	requested := o.isRenewalPending() && !o.isMintedForRequest() && o.renewalTime().IsZero()
+	return requested || trimRenewalRequest(o.Secret.Token.SpecDigest) != o.SpecDigest
 }
 
 // replaceToken looks the user up and mints, unless the username belongs to another account now. A

@@ -58,6 +58,9 @@ func (o Observation) renewalTime() time.Time {
 func sayRenewalWaits(o Observation, p *Plan) {
 	at := o.renewalTime()
 	if at.IsZero() {
+		if ready := p.findCondition(v1alpha1.ConditionReady); ready != nil && o.isAskedForAnother() {
+			ready.Message += "; another token follows when the workloads of spec.restart run with this one"
+		}
 		return
 	}
 	if ready := p.findCondition(v1alpha1.ConditionReady); ready != nil {

@@ -54,6 +54,40 @@ func TestRenewalsAreThrottled(t *testing.T) {
 	}
 }
 
+// B43, B136: while workloads are yet to be restarted, which may use two earlier tokens already, no further
+// one is minted on request or for a changed spec, but one before the published one ends.
+func TestNoFurtherTokenDuringARollout(t *testing.T) {
+	t.Parallel()
+	rolling := func(age time.Duration, options ...option) Observation {
+		all := []option{
+			withMint("bot"), withPublishedToken("t5", 5, age), lookedUp("id-bot", "bot"),
+			withPendingRevocation("t4", -time.Minute), withPendingRevocation("t3", -time.Hour),
+			func(o *Observation) {
+				o.Session.Spec.Restart = []v1alpha1.RestartTarget{{Kind: v1alpha1.RestartDeployment, Name: "app"}}
+			},
+		}
+		return newSession("ci", append(all, options...)...)
+	}
+	rolledOut := func(o *Observation) { o.Session.Spec.Restart = nil }
+	for name, tc := range map[string]struct {
+		seen Observation
+		do   Action
+	}{
+		"a request":                    {rolling(time.Hour, withRenewRequest("two", "one")), Nothing},
+		"another spec":                 {rolling(time.Hour, withLifetime("2h")), Nothing},
+		"a request after it":           {rolling(time.Hour, withRenewRequest("two", "one"), rolledOut), Mint},
+		"another spec after it":        {rolling(time.Hour, withLifetime("2h"), rolledOut), Mint},
+		"it is due, whatever is asked": {rolling(20 * time.Hour), Mint},
+	} {
+		p := Decide(tc.seen)
+		ready := p.findCondition(v1alpha1.ConditionReady)
+		waits := ready != nil && strings.Contains(ready.Message, "another token follows when")
+		if asked := strings.HasPrefix(name, "a"); p.Action != tc.do || waits != (asked && tc.do == Nothing) {
+			t.Errorf("%s: the plan is %q, and Ready says so: %t", name, p.Action, waits)
+		}
+	}
+}
+
 // A renewal on request is another token for a minted session, a refresh for a grant, and a check
 // for any other credential. It is recorded as handled when it is done, and not earlier.
 func TestARenewalOnRequest(t *testing.T) {

@@ -151,9 +151,19 @@ func (p *Plan) recordRestart(t v1alpha1.RestartTarget, credential string) {
 
 // hasPendingRestarts reports whether readers may still use an older token than the published one,
 // because they were not restarted yet (B43).
-func (p Plan) hasPendingRestarts(o Observation) bool {
+func (p Plan) hasPendingRestarts(o Observation) bool { return isRolloutPending(o, p.Restarts) }
+
+func isRolloutPending(o Observation, restarted []v1alpha1.RestartStatus) bool {
 	current := o.Secret.Credential
 	return slices.ContainsFunc(o.Session.Spec.Restart, func(t v1alpha1.RestartTarget) bool {
-		return !slices.Contains(p.Restarts, v1alpha1.RestartStatus{Kind: t.Kind, Name: t.Name, Credential: current})
+		return !slices.Contains(restarted, v1alpha1.RestartStatus{Kind: t.Kind, Name: t.Name, Credential: current})
 	})
+}
+
+// awaitsRollout reports whether another token is minted on request, or for a changed spec, only when the
+// workloads of spec.restart run with the published one: they may use two earlier ones already, which are
+// kept until then. A token that is about to end, or is of another server, is replaced all the same.
+func (o Observation) awaitsRollout() bool {
+	return len(o.Session.Status.PendingRevocations) > 1 && isRolloutPending(o, o.Session.Status.Restarts) &&
+		isSameServer(o.Secret.Token.SpecDigest, o.SpecDigest)
 }

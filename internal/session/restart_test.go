@@ -114,13 +114,13 @@ func TestRestart(t *testing.T) {
 			),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
-		"B136 a stuck rollout keeps no earlier token than that": {
+		"B43 a stuck rollout keeps all that were replaced": {
 			with(
 				withRecordedRestart(runner, oldCredential), withPendingRevocation("t3", -time.Minute),
 				withPendingRevocation("t2", -time.Hour),
 				withWorkloads(Workload{Target: runner, Credential: newCredential, Stuck: "it is paused"}),
 			),
-			want{Revoke: []string{"t2"}},
+			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
 		},
 		"one that cannot be read is reported, and keeps the old token": {
 			with(

@@ -117,7 +117,8 @@ func (s *revocationSchedule) overlapEnd() time.Time {
 }
 
 // keepOnePredecessor makes all tokens due but the one that was published last, so that at most two tokens
-// of a session are live (B136).
+// of a session are live (B136). While workloads are yet to be restarted all of them are kept; no further
+// one is minted on request then, see [Observation.awaitsRollout].
 func (s *revocationSchedule) keepOnePredecessor() {
 	last := -1
 	was := s.o.Session.Status.Token
@@ -164,15 +165,14 @@ func (o Observation) isPublished(id string) bool {
 
 // revokeDueTokens makes revocation the plan's action if a token is due and the server can be
 // called, and otherwise requeues for it. A token is not revoked while it is published, nor, unless
-// everything is revoked, while workloads are yet to be restarted. These may use the last token that was
-// replaced: earlier ones are revoked all the same (B136).
+// everything is revoked, while workloads are yet to be restarted, which may use any of them (B43).
 func revokeDueTokens(o Observation, p *Plan) {
 	held := !p.RevokeAll && p.hasPendingRestarts(o)
-	for i, t := range p.PendingRevocations {
+	for _, t := range p.PendingRevocations {
 		switch {
 		case t.RevokeTime.After(o.Now):
 			p.requeueBy(t.RevokeTime.Time)
-		case held && i == len(p.PendingRevocations)-1:
+		case held:
 			p.requeueBy(o.Now.Add(o.Deployment.VerifyInterval()))
 		case o.canCallServer() && o.failureOf(Revoke) == nil && !o.isPublished(t.ID):
 			p.Action = Revoke

@@ -118,7 +118,8 @@ func (w *simWorld) warned(r ref, reason string) {
 	if w.calm {
 		w.fail("B08: while settings settled there was the Warning %s about %s", reason, r.key)
 	}
-	if w.steadily {
+	// The first token of the operator's own, which a person made, is not revoked (B142).
+	if w.steadily && reason != v1alpha1.EventRevocationRefused {
 		w.fail("B94: in a steady state there was the Warning %s about %s", reason, r.key)
 	}
 }
@@ -261,6 +262,17 @@ func (w *simWorld) seemsReverted(c *simCoder, key coderd.Key) bool {
 	return strings.HasPrefix(key.Name, w.ownPrefix()) && key.CreatedAt.After(c.live()[idOf(c.token)].CreatedAt)
 }
 
+// tellsOfDuplicate reports whether a deployment of a server says that another operator with the same
+// cluster id mints there: tokens that appeared while this one ran, and that it has not minted, are left to
+// that.
+func (w *simWorld) tellsOfDuplicate(c *simCoder) bool {
+	return slices.ContainsFunc(w.names, func(name string) bool {
+		d := w.deployment(name)
+		return d != nil && w.serves(d) == c &&
+			meta.IsStatusConditionFalse(d.Status.Conditions, v1alpha1.ConditionIdentityUnique)
+	})
+}
+
 // settledTokens checks that the servers in use have one valid token for each session that
 // mints, and no other (B40, B41, B45). Tokens on a server that the deployment no longer uses
 // are not counted, because they expire there.
@@ -281,7 +293,8 @@ func (w *simWorld) settledTokens(published map[string]string) {
 			home := claimed[strings.Split(key.Name, "-")[2]]
 			// It is revoked with the first list after the grace period. Its server's clock was set back.
 			young := c.server.Now().Sub(key.CreatedAt) < simOrphanGrace+deployment.DefaultInterval+simSlack
-			if published[id] != "" || !used[c] || home != nil && home != c || home == nil && young || w.seemsReverted(c, key) {
+			elsewhere, foreign := home != nil && home != c, home == nil && (young || w.tellsOfDuplicate(c))
+			if published[id] != "" || !used[c] || elsewhere || foreign || w.seemsReverted(c, key) {
 				continue
 			}
 			w.fail("B40: token %s (%s) of server %s is valid but belongs to no session", id, key.Name, c.http.URL)

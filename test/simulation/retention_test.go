@@ -237,6 +237,11 @@ func (w *simWorld) settledWishes() {
 	}
 }
 
+// uses reports whether a session is one of the deployment.
+func (w *simWorld) uses(s *v1alpha1.CoderSession, deployment string) bool {
+	return s.DeploymentKey() == key("coder", deployment)
+}
+
 // retired limits deployment prod to one session, checks that this state is steady, also after
 // a restart, and lets another session return on request. Then it removes the limit, and all
 // sessions must return.
@@ -249,9 +254,16 @@ func (w *simWorld) retired() {
 			trial()
 		}
 	}
+	// A request takes the place of another session of the same access rule only (B136).
+	places := map[string]bool{}
+	for _, s := range w.sessions() {
+		if s.Spec.Auth.Mint != nil && reasonOfSession(s) == v1alpha1.ReasonActive && w.uses(s, "prod") {
+			places[s.Namespace] = true
+		}
+	}
 	var gone []*v1alpha1.CoderSession
 	for _, s := range w.sessions() {
-		if reasonOfSession(s) == v1alpha1.ReasonRetired {
+		if reasonOfSession(s) == v1alpha1.ReasonRetired && places[s.Namespace] {
 			gone = append(gone, s)
 		}
 	}
