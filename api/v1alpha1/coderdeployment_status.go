@@ -11,8 +11,8 @@ type CoderDeploymentStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 	// Conditions are Ready, ConfigResolved, Verified, TokenRenewed, TokenCurrent, CertificateCurrent,
-	// CABundleComplete, TransportProtected and IdentityUnique. Ready sums up the others; its message
-	// says what is wrong and what to do.
+	// CABundleComplete, TransportProtected, TokensListed and IdentityUnique. Ready sums up the others;
+	// its message says what is wrong and what to do.
 	// Absent: the operator has not looked at the object yet.
 	// +listType=map
 	// +listMapKey=type

@@ -36,6 +36,10 @@ const (
 	// ConditionTransportProtected is True while the server is reached by https with a certificate that
 	// is checked, False while what is sent can be read or changed on the way. It does not change Ready.
 	ConditionTransportProtected = "TransportProtected"
+	// ConditionTokensListed is False while the operator does not keep the server's list of tokens, because
+	// it is too large. Revoked and forgotten tokens are not noticed then. It does not change Ready. It is
+	// absent otherwise.
+	ConditionTokensListed = "TokensListed"
 )
 
 // Condition types of a CoderSession, besides Ready and Stalled. All but LifetimeCut are positive: True is good.
@@ -81,6 +85,7 @@ func DeploymentConditionTypes() []string {
 		ConditionCABundleComplete,
 		ConditionIdentityUnique,
 		ConditionTransportProtected,
+		ConditionTokensListed,
 	}
 }
 
@@ -182,6 +187,9 @@ const (
 	ReasonPlainHTTP = "PlainHTTP"
 	// ReasonCertificateUnchecked: spec.tls.insecureSkipVerify is set.
 	ReasonCertificateUnchecked = "CertificateUnchecked"
+	// ReasonTokenListTooLarge: the list of the server's tokens is larger than a list may be, or does not fit
+	// into the memory for the lists of all CoderDeployments.
+	ReasonTokenListTooLarge = "TokenListTooLarge"
 	// ReasonAllTrusted: all certificates of the CA bundle are trusted.
 	ReasonAllTrusted = "AllTrusted"
 	// ReasonCertificatesSkipped: certificates of the CA bundle cannot be read and are not trusted. The

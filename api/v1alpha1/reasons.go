@@ -12,6 +12,7 @@ func Reasons() []string {
 		ReasonSecretImmutable, ReasonVerified, ReasonUnauthorized, ReasonForbidden, ReasonUserSuspended,
 		ReasonUnreachable, ReasonRateLimited, ReasonUnexpectedAnswer, ReasonEdgeRefused, ReasonRedirected,
 		ReasonAddressDenied, ReasonProtected, ReasonPlainHTTP, ReasonCertificateUnchecked,
+		ReasonTokenListTooLarge,
 		ReasonCertificateRejected, ReasonCertificateUnsupported, ReasonCertificateAuthorityUnknown,
 		ReasonCertificateAccessDenied, ReasonCertificateRequired, ReasonServerUntrusted, ReasonCertificateValid,
 		ReasonCertificateExpiring, ReasonCertificateExpired, ReasonCertificateNotYetValid, ReasonAllTrusted,

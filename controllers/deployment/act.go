@@ -164,6 +164,10 @@ func (r *Reconciler) refreshInventory(ctx context.Context, s *scope, o deploymen
 		return err
 	})
 	listed.Result = connection.ResultOf(err)
+	var failed *coder.Error
+	if errors.As(err, &failed) && failed.TooLarge {
+		listed.TooLarge = failed.Message
+	}
 	if err == nil {
 		listed.LastSuccessTime = listed.Time
 	} else {
@@ -181,9 +185,9 @@ func (r *Reconciler) refreshInventory(ctx context.Context, s *scope, o deploymen
 
 // suspendedUsers lists the IDs of the suspended users. The list is empty if the operator's user is not
 // allowed to list users, which is not needed to mint tokens for itself.
-func suspendedUsers(c *coder.Client) func(context.Context) ([]string, error) {
-	return func(ctx context.Context) ([]string, error) {
-		users, err := c.SuspendedUsers(ctx)
+func suspendedUsers(c *coder.Client) func(context.Context, coder.Reserve) ([]string, error) {
+	return func(ctx context.Context, reserve coder.Reserve) ([]string, error) {
+		users, err := c.SuspendedUsers(ctx, reserve)
 		if kind := coder.KindOf(err); kind == coder.Forbidden || kind == coder.NotFound {
 			return nil, nil
 		}

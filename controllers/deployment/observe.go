@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,6 +36,9 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (deployment.Observat
 		Skew:                    s.conn.Skew(),
 		RevocationTimeout:       r.o.RevocationTimeout,
 		ForeignTokens:           s.memory.foreignTokens,
+	}
+	if o.TokenListing.Dropped = s.conn.Inventory.Dropped(); o.TokenListing.Dropped {
+		o.TokenListing.LastSuccessTime = time.Time{} // of what it has shown, nothing is there
 	}
 	var err error
 	if o.Sessions, err = r.observeSessions(ctx, s); err != nil {

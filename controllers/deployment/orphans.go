@@ -18,6 +18,9 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 )
 
+// maxForeignTokens is how many names of tokens of another operator are kept. The condition names a few.
+const maxForeignTokens = 100
+
 // revokeOrphans revokes tokens of this cluster that belong to no session of any deployment,
 // if they are older than the grace period (B45). The inventory contains only tokens whose
 // names have the prefix of this cluster. A token that cannot be revoked is tried again after
@@ -36,7 +39,9 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 		case claimed || r.isRevertedToken(s, o, token):
 			continue
 		case r.isForeign(s, token):
-			foreign = append(foreign, token.Name)
+			if len(foreign) < maxForeignTokens {
+				foreign = append(foreign, token.Name)
+			}
 			continue
 		case !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace):
 			continue

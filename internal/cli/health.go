@@ -104,7 +104,8 @@ func assessDeployment(d *v1alpha1.CoderDeployment) health {
 	}
 	for _, kind := range []string{
 		v1alpha1.ConditionTokenRenewed, v1alpha1.ConditionTokenCurrent, v1alpha1.ConditionCertificateCurrent,
-		v1alpha1.ConditionCABundleComplete, v1alpha1.ConditionIdentityUnique,
+		v1alpha1.ConditionCABundleComplete, v1alpha1.ConditionIdentityUnique, v1alpha1.ConditionTokensListed,
+		v1alpha1.ConditionTransportProtected,
 	} {
 		if condition := meta.FindStatusCondition(d.Status.Conditions, kind); condition != nil &&
 			condition.Status == metav1.ConditionFalse {

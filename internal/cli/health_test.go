@@ -144,6 +144,18 @@ func TestADeploymentThatIsReadyMayWantAttention(t *testing.T) {
 				newCondition(v1alpha1.ConditionCABundleComplete, metav1.ConditionFalse,
 					v1alpha1.ReasonCertificatesSkipped))
 		}, healthSummary{degraded, "Ready but CertificatesSkipped", false}},
+		"http": {func(d *v1alpha1.CoderDeployment) {
+			d.Status.Conditions = append(d.Status.Conditions,
+				newCondition(v1alpha1.ConditionTransportProtected, metav1.ConditionFalse, v1alpha1.ReasonPlainHTTP))
+		}, healthSummary{degraded, "Ready but PlainHTTP", false}},
+		"https": {func(d *v1alpha1.CoderDeployment) {
+			d.Status.Conditions = append(d.Status.Conditions,
+				newCondition(v1alpha1.ConditionTransportProtected, metav1.ConditionTrue, v1alpha1.ReasonProtected))
+		}, healthSummary{State: "Ready"}},
+		"a list that is too large": {func(d *v1alpha1.CoderDeployment) {
+			d.Status.Conditions = append(d.Status.Conditions,
+				newCondition(v1alpha1.ConditionTokensListed, metav1.ConditionFalse, v1alpha1.ReasonTokenListTooLarge))
+		}, healthSummary{degraded, "Ready but TokenListTooLarge", false}},
 		"ending": {func(d *v1alpha1.CoderDeployment) {
 			d.Spec.Token = token
 			d.Status.Conditions = append(d.Status.Conditions,

@@ -58,9 +58,6 @@ type Config struct {
 	Timeout time.Duration
 	// Limiter is called before each request. Nil means unlimited.
 	Limiter Limiter
-	// LargeAnswers limits how many large answers are read at a time. It is shared with other clients.
-	// Nil means unlimited.
-	LargeAnswers *LargeAnswers
 	// UserAgent is sent unless a header sets one. Empty means Go's.
 	UserAgent string
 	// Clock measures durations, interprets dates in Retry-After, and limits the wait for a server's
@@ -92,18 +89,17 @@ type Call struct {
 // Its methods return errors of type *Error. Every request has a deadline and every body a size
 // limit (B93).
 type Client struct {
-	origin       url.URL
-	transport    *http.Transport
-	headers      []Header
-	token        redact.Secret
-	known        redact.Known
-	knownToken   redact.Known
-	timeout      time.Duration
-	limiter      Limiter
-	largeAnswers *LargeAnswers
-	userAgent    string
-	clock        clock.Clock
-	observe      func(Call)
+	origin     url.URL
+	transport  *http.Transport
+	headers    []Header
+	token      redact.Secret
+	known      redact.Known
+	knownToken redact.Known
+	timeout    time.Duration
+	limiter    Limiter
+	userAgent  string
+	clock      clock.Clock
+	observe    func(Call)
 }
 
 // New returns a client with its own connections. It shares none with other clients, so that no
@@ -115,15 +111,14 @@ func New(cfg Config) *Client {
 		cfg.Clock = clock.RealClock{}
 	}
 	c := &Client{
-		transport:    newTransport(cfg),
-		headers:      append([]Header(nil), cfg.Headers...),
-		token:        cfg.Token,
-		timeout:      min(cfg.Timeout, MaxTimeout),
-		limiter:      cfg.Limiter,
-		largeAnswers: cfg.LargeAnswers,
-		userAgent:    cfg.UserAgent,
-		clock:        cfg.Clock,
-		observe:      cfg.Observe,
+		transport: newTransport(cfg),
+		headers:   append([]Header(nil), cfg.Headers...),
+		token:     cfg.Token,
+		timeout:   min(cfg.Timeout, MaxTimeout),
+		limiter:   cfg.Limiter,
+		userAgent: cfg.UserAgent,
+		clock:     cfg.Clock,
+		observe:   cfg.Observe,
 	}
 	if cfg.URL != nil {
 		c.origin = url.URL{Scheme: cfg.URL.Scheme, Host: cfg.URL.Host}

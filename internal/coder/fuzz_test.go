@@ -92,7 +92,7 @@ func FuzzTokens(f *testing.F) {
 	server, c := fuzzClient(f)
 	f.Fuzz(func(t *testing.T, body string) {
 		server.setResponse(200, body, "application/json")
-		tokens, err := c.Tokens(t.Context(), "")
+		tokens, err := c.Tokens(t.Context(), "", nil)
 		if err != nil {
 			if coder.KindOf(err) != coder.Malformed || tokens != nil {
 				t.Errorf("%q: %d tokens, %v", body, len(tokens), err)

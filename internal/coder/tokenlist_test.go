@@ -42,10 +42,10 @@ func listOf(n int, suffix string) string {
 	return "[" + strings.Join(items, ",") + "]"
 }
 
-func decodeList(tb testing.TB, text, prefix string, turns *LargeAnswers) (*tokenList, error) {
-	list := &tokenList{prefix: prefix, release: func() {}}
-	err := list.decode(tb.Context(), boundedjson.NewDecoder(strings.NewReader(text), listLimits), turns)
-	return list, err
+func decodeList(tb testing.TB, text, prefix string, reserve Reserve) (*tokenList, error) {
+	tb.Helper()
+	list := &tokenList{prefix: prefix, reserve: reserve}
+	return list, list.decode(boundedjson.NewDecoder(strings.NewReader(text), listLimits))
 }
 
 func decodePlainly(text string) ([]plainToken, error) {
@@ -76,29 +76,26 @@ func TestAListTakesNoMoreAllocationsThanWithoutLimits(t *testing.T) {
 	}
 }
 
-// B130: what is kept of a list is limited, and what takes much waits for its turn.
+// B130: what is kept of a list is limited, and memory is reserved for it and for nothing else.
 func TestWhatIsKeptOfAList(t *testing.T) {
 	t.Parallel()
-	turns := NewLargeAnswers(1)
-	if list, err := decodeList(t, listOf(1000, ""), "cso-", turns); err != nil || len(turns.turns) != 0 ||
-		len(list.tokens) != 1000 {
-		t.Errorf("a small list: %v, %d turns", err, len(turns.turns))
+	reserved, most := 0, 1<<30
+	reserve := func(bytes int) bool { reserved += bytes; return reserved <= most }
+	text := listOf(5000, strings.Repeat("x", 90))
+	if list, err := decodeList(t, text, "other-", reserve); err != nil || reserved != 0 || len(list.tokens) != 0 {
+		t.Errorf("a list of others' tokens: %v, %d bytes", err, reserved)
 	}
-	large := listOf(5000, strings.Repeat("x", 90))
-	if list, err := decodeList(t, large, "other-", turns); err != nil || len(turns.turns) != 0 || len(list.tokens) != 0 {
-		t.Errorf("a list of others' tokens: %v, %d turns", err, len(turns.turns))
-	}
-	list, err := decodeList(t, large, "cso-", turns)
-	if err != nil || len(turns.turns) != 1 {
-		t.Errorf("a large list: %v, %d turns", err, len(turns.turns))
-	}
-	list.release()
-	if len(turns.turns) != 0 {
-		t.Error("the turn was kept")
+	list, err := decodeList(t, text, "cso-", reserve)
+	if err != nil || len(list.tokens) != 5000 || reserved != list.size || reserved < len(text)/2 {
+		t.Errorf("%v, %d tokens, %d bytes of %d", err, len(list.tokens), reserved, list.size)
 	}
 	var limit *boundedjson.LimitError
-	list, err = decodeList(t, listOf(60_000, strings.Repeat("x", 90)), "cso-", turns)
-	if !errors.As(err, &limit) || list.size > maxKeptTokens+4096 {
+	reserved, most = 0, 1<<20
+	if list, err = decodeList(t, text, "cso-", reserve); !errors.As(err, &limit) || list.size > most {
+		t.Errorf("no memory: %v, %d bytes", err, list.size)
+	}
+	list, err = decodeList(t, listOf(60_000, strings.Repeat("x", 90)), "cso-", nil)
+	if !errors.As(err, &limit) || list.size > maxKeptTokens {
 		t.Errorf("too many: %v, %d bytes", err, list.size)
 	}
 }

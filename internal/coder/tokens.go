@@ -72,21 +72,34 @@ const (
 	maxTokens = 100_000
 	// maxKeptTokens is how much memory the tokens that are kept may take, in bytes.
 	maxKeptTokens = 16 << 20
-	// manyTokens is how much memory they take, in bytes, when a turn of Config.LargeAnswers is needed.
-	// Some two thousand tokens take less.
-	manyTokens = 1 << 20
 )
+
+// Reserve is asked for memory, in bytes, before more of a list is kept. It returns false if there is
+// none (B130). Nil means unlimited.
+type Reserve func(bytes int) bool
+
+// errNoRoom is what a list ends with that does not fit.
+var errNoRoom = &boundedjson.LimitError{Message: "the list does not fit into the memory that is left for the lists of " +
+	"all CoderDeployments"}
+
+// take reserves memory.
+func (r Reserve) take(bytes int) error {
+	if r != nil && !r(bytes) {
+		return errNoRoom
+	}
+	return nil
+}
 
 // Tokens returns the tokens of all users that the caller may see whose name begins with prefix,
 // including expired ones. All others are read and dropped. An empty list is not an error. A list of
-// more than 100,000 tokens, or whose result would take more than 16 MiB, is Malformed.
-func (c *Client) Tokens(ctx context.Context, prefix string) ([]Token, error) {
-	list := &tokenList{prefix: prefix, tokens: []Token{}, release: func() {}}
-	defer func() { list.release() }()
+// more than 100,000 tokens, or whose result would take more than 16 MiB or more than could be reserved,
+// is Malformed, with TooLarge.
+func (c *Client) Tokens(ctx context.Context, prefix string, reserve Reserve) ([]Token, error) {
+	list := &tokenList{prefix: prefix, reserve: reserve, tokens: []Token{}}
 	err := c.doRequest(ctx, request{
 		op: OpTokens, method: http.MethodGet, path: []string{"users", me, "keys", "tokens"},
 		query: url.Values{"include_all": {"true"}, "include_expired": {"true"}},
-		list:  func(d *boundedjson.Decoder) error { return list.decode(ctx, d, c.largeAnswers) },
+		list:  list.decode,
 	})
 	if err != nil {
 		return nil, err
@@ -97,14 +110,14 @@ func (c *Client) Tokens(ctx context.Context, prefix string) ([]Token, error) {
 // tokenList is a list of tokens that is being read.
 type tokenList struct {
 	prefix  string
+	reserve Reserve
 	tokens  []Token
-	size    int    // memory that the tokens take, in bytes
-	release func() // ends the turn, if there is one
+	size    int // memory that the tokens take, in bytes
 	body    tokenBody
 }
 
 // decode reads the whole list, which is null when empty (contract G.14).
-func (l *tokenList) decode(ctx context.Context, d *boundedjson.Decoder, turns *LargeAnswers) error {
+func (l *tokenList) decode(d *boundedjson.Decoder) error {
 	return d.Array(maxTokens, func() error {
 		l.body = tokenBody{}
 		if err := d.Value(&l.body); err != nil {
@@ -114,30 +127,28 @@ func (l *tokenList) decode(ctx context.Context, d *boundedjson.Decoder, turns *L
 			return problemError(problem)
 		}
 		if strings.HasPrefix(string(l.body.Name), l.prefix) {
-			return l.add(ctx, l.body.toToken(), turns)
+			return l.add(l.body.toToken())
 		}
 		return nil
 	})
 }
 
 // add keeps a token.
-func (l *tokenList) add(ctx context.Context, token Token, turns *LargeAnswers) (err error) {
-	before := l.size
-	l.tokens, l.size = append(l.tokens, token), before+token.size()
-	if l.size > maxKeptTokens {
+func (l *tokenList) add(token Token) error {
+	size := token.Size()
+	if l.size+size > maxKeptTokens {
 		return &boundedjson.LimitError{Message: fmt.Sprintf("the list has more than %d tokens with names that begin "+
-			"with %q, which is more than the operator keeps", len(l.tokens)-1, l.prefix)}
+			"with %q, which is more than the operator keeps", len(l.tokens), l.prefix)}
 	}
-	if before <= manyTokens && l.size > manyTokens {
-		if l.release, err = turns.acquire(ctx); err != nil {
-			return &boundedjson.ReadError{Err: fmt.Errorf("wait for other large answers: %w", err)}
-		}
+	if err := l.reserve.take(size); err != nil {
+		return err
 	}
+	l.tokens, l.size = append(l.tokens, token), l.size+size
 	return nil
 }
 
-// size returns about how much memory the token takes, in bytes.
-func (t *Token) size() int {
+// Size returns about how much memory the token takes, in bytes.
+func (t *Token) Size() int {
 	size := int(unsafe.Sizeof(*t)) + len(t.ID) + len(t.UserID) + len(t.Username) + len(t.Name) + len(t.LoginType)
 	for _, list := range [][]string{t.Scopes, t.AllowList} {
 		for _, s := range list {

@@ -61,9 +61,9 @@ func TestReads(t *testing.T) { // contract B.1, B.2, B.5
 		"maximum": {"GET /api/v2/users/u/keys/tokens/tokenconfig", `{"max_token_lifetime":604800000000000}`,
 			func(c *coder.Client) (any, error) { return c.MaxTokenLifetime(t.Context(), "u") }, 168 * time.Hour},
 		"tokens": {"GET /api/v2/users/me/keys/tokens?include_all=true&include_expired=true", "[" + keyJSON + "]",
-			func(c *coder.Client) (any, error) { return c.Tokens(t.Context(), "") }, []coder.Token{wantToken}},
+			func(c *coder.Client) (any, error) { return c.Tokens(t.Context(), "", nil) }, []coder.Token{wantToken}},
 		"no tokens": {"GET /api/v2/users/me/keys/tokens?include_all=true&include_expired=true", "null", // contract G.14
-			func(c *coder.Client) (any, error) { return c.Tokens(t.Context(), "") }, []coder.Token{}},
+			func(c *coder.Client) (any, error) { return c.Tokens(t.Context(), "", nil) }, []coder.Token{}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestAListWithAHoleIsRefusedAsAWhole(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "{}", `{"message":"x"}`, "[" + keyJSON, "[" + keyJSON + ",{}]", "[null]",
 		`[{"id":"a","user_id":"u"}]`, `"x"`} {
-		if _, err := startServer(t, respondWith(200, body)).Tokens(t.Context(), ""); coder.KindOf(err) != coder.Malformed {
+		if _, err := startServer(t, respondWith(200, body)).Tokens(t.Context(), "", nil); coder.KindOf(err) != coder.Malformed {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
@@ -265,7 +265,7 @@ func TestSuspendedUsersComeInPages(t *testing.T) { // B51
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asked := 0
-			got, err := startServer(t, serveUserPages(t, tt.total, tt.limit, &asked)).SuspendedUsers(t.Context())
+			got, err := startServer(t, serveUserPages(t, tt.total, tt.limit, &asked)).SuspendedUsers(t.Context(), nil)
 			if err != nil || len(got) != tt.total || asked != tt.asked {
 				t.Errorf("%d users in %d requests, %v", len(got), asked, err)
 			}
@@ -277,14 +277,14 @@ func TestSuspendedUsersAreOnlyThose(t *testing.T) {
 	t.Parallel()
 	body := `{"users":[` + userJSON +
 		`,{"id":"1","username":"x","status":"suspended"},{"id":"1","username":"x","status":"suspended"}],"count":3}`
-	got, err := startServer(t, respondWith(200, body)).SuspendedUsers(t.Context())
+	got, err := startServer(t, respondWith(200, body)).SuspendedUsers(t.Context(), nil)
 	if diff := cmp.Diff([]string{"1"}, got); err != nil ||
 		diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
 	endless := `{"users":[` + userJSON + `],"count":1000000}`
 	c := startServer(t, respondWith(200, endless))
-	if _, err := c.SuspendedUsers(t.Context()); coder.KindOf(err) != coder.Malformed {
+	if _, err := c.SuspendedUsers(t.Context(), nil); coder.KindOf(err) != coder.Malformed {
 		t.Errorf("endless: %v", err)
 	}
 }

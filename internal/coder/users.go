@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"unsafe"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 )
@@ -79,17 +80,20 @@ const (
 )
 
 // SuspendedUsers returns the IDs of all suspended users that the caller may see, without duplicates.
-// One request returns up to 500 of them. More than 200 pages, or 100,000 users, are Malformed.
-func (c *Client) SuspendedUsers(ctx context.Context) ([]string, error) {
+// One request returns up to 500 of them. More than 200 pages, or 100,000 users, or more than could be
+// reserved, are Malformed, with TooLarge.
+func (c *Client) SuspendedUsers(ctx context.Context, reserve Reserve) ([]string, error) {
 	var found []string
 	seen := make(map[string]bool)
 	offset := 0
 	for range maxUserPages {
-		listed, count, err := c.suspendedPage(ctx, offset, func(id string) {
-			if !seen[id] {
-				seen[id] = true
-				found = append(found, id)
+		listed, count, err := c.suspendedPage(ctx, offset, func(id string) error {
+			if seen[id] {
+				return nil
 			}
+			seen[id] = true
+			found = append(found, id)
+			return reserve.take(UserIDSize(id))
 		})
 		if err != nil {
 			return nil, err
@@ -106,9 +110,13 @@ func (c *Client) SuspendedUsers(ctx context.Context) ([]string, error) {
 		Message: fmt.Sprintf("the list of suspended users does not end after %d", offset)}
 }
 
+// UserIDSize returns about how much memory a user's ID takes in a list, in bytes.
+func UserIDSize(id string) int { return int(unsafe.Sizeof(id)) + len(id) }
+
 // suspendedPage calls add for each suspended user from offset on. It returns the number of users on
 // the page, and that of all.
-func (c *Client) suspendedPage(ctx context.Context, offset int, add func(id string)) (listed, count int, err error) {
+func (c *Client) suspendedPage(ctx context.Context, offset int, add func(id string) error,
+) (listed, count int, err error) {
 	var total *int
 	var body userBody
 	decodeUser := func(d *boundedjson.Decoder) error {
@@ -119,7 +127,9 @@ func (c *Client) suspendedPage(ctx context.Context, offset int, add func(id stri
 		listed++
 		// A server that does not support the filter would return all users.
 		if UserStatus(body.Status) == UserStatusSuspended {
-			add(string(body.ID))
+			if err := add(string(body.ID)); err != nil {
+				return err
+			}
 		}
 		return problemError(body.findProblem())
 	}

@@ -48,23 +48,20 @@ type Options struct {
 	Servers Servers
 }
 
-// maxLargeAnswers is how many large answers are read at a time, of all deployments (B130).
-const maxLargeAnswers = 3
-
 // Pool holds the connections of all deployments. It is safe for concurrent use.
 type Pool struct {
-	resolver   *authconfig.Resolver
-	deployment func(context.Context, types.NamespacedName) (*v1alpha1.CoderDeployment, error)
-	settling   func(types.NamespacedName) bool
-	clock      clock.WithTicker
-	names      inventory.Names
-	userAgent  string
-	addresses  *coder.Addresses
-	large      *coder.LargeAnswers
-	observe    func(types.NamespacedName, coder.Call)
-	retried    func(types.NamespacedName)
-	servers    Servers // nil: none
-	attempts   *inventory.Attempts
+	resolver    *authconfig.Resolver
+	deployment  func(context.Context, types.NamespacedName) (*v1alpha1.CoderDeployment, error)
+	settling    func(types.NamespacedName) bool
+	clock       clock.WithTicker
+	names       inventory.Names
+	userAgent   string
+	addresses   *coder.Addresses
+	inventories *inventory.Budget
+	observe     func(types.NamespacedName, coder.Call)
+	retried     func(types.NamespacedName)
+	servers     Servers // nil: none
+	attempts    *inventory.Attempts
 
 	mu          sync.Mutex
 	connections map[types.NamespacedName]*Connection
@@ -74,8 +71,9 @@ type Pool struct {
 func NewPool(o Options) *Pool {
 	return &Pool{
 		resolver: o.Resolver, deployment: o.Deployment, settling: o.Settling, clock: o.Clock, names: o.Names,
-		userAgent: o.UserAgent, addresses: o.Addresses, large: coder.NewLargeAnswers(maxLargeAnswers),
-		observe: o.Observe, retried: o.Retried,
+		userAgent: o.UserAgent, addresses: o.Addresses,
+		inventories: inventory.NewBudget(inventory.DefaultBudget),
+		observe:     o.Observe, retried: o.Retried,
 		servers:     o.Servers,
 		attempts:    inventory.NewAttempts(o.Clock.Now),
 		connections: map[types.NamespacedName]*Connection{},
@@ -90,7 +88,10 @@ func (p *Pool) Get(key types.NamespacedName) *Connection {
 	c := p.connections[key]
 	if c == nil {
 		c = &Connection{pool: p, key: key, limit: newLimit(p.clock)}
-		c.Inventory = inventory.New(p.names.Prefix(), c.latestServerTime, p.attempts)
+		c.Inventory = inventory.New(inventory.Options{
+			Prefix: p.names.Prefix(), ServerNow: c.latestServerTime, Attempts: p.attempts,
+			Budget: p.inventories, Namespace: key.Namespace,
+		})
 		c.targets.init(p.clock)
 		c.scopes.init(p.clock)
 		p.connections[key] = c
@@ -107,5 +108,6 @@ func (p *Pool) Forget(key types.NamespacedName) {
 	if c != nil {
 		c.markForgotten()
 		c.forgetServer()
+		c.Inventory.Close()
 	}
 }

@@ -32,17 +32,16 @@ func (c *Connection) newResolvedClient(snapshot *authconfig.Snapshot, timeout ti
 		headers = append(headers, coder.Header{Name: h.Name, Value: h.Value})
 	}
 	config := coder.Config{
-		URL:          snapshot.URL,
-		TLS:          snapshot.TLS,
-		Addresses:    c.pool.addresses,
-		Headers:      headers,
-		Token:        snapshot.Token,
-		Timeout:      timeout,
-		Limiter:      c.limit,
-		UserAgent:    c.pool.userAgent,
-		LargeAnswers: c.pool.large,
-		Clock:        c.pool.clock,
-		Observe:      c.observeCall,
+		URL:       snapshot.URL,
+		TLS:       snapshot.TLS,
+		Addresses: c.pool.addresses,
+		Headers:   headers,
+		Token:     snapshot.Token,
+		Timeout:   timeout,
+		Limiter:   c.limit,
+		UserAgent: c.pool.userAgent,
+		Clock:     c.pool.clock,
+		Observe:   c.observeCall,
 	}
 	if snapshot.Proxy != nil {
 		config.Proxy = proxyTo(snapshot.Proxy)

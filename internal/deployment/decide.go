@@ -229,6 +229,7 @@ func reportVerification(o Observation) Plan {
 	setCABundleCompleteCondition(o, &p)
 	setIdentityUniqueCondition(o, &p)
 	setTransportProtectedCondition(o, &p)
+	setTokensListedCondition(o, &p)
 	p.setCondition(v1alpha1.ConditionConfigResolved, metav1.ConditionTrue, v1alpha1.ReasonResolved,
 		"all references exist and are valid")
 	r := o.Verification.Result

@@ -94,8 +94,12 @@ type TokenListing struct {
 	Result authcheck.Result
 	// Failures in a row.
 	Failures int
-	// LastSuccessTime is when a listing last succeeded; zero: none did.
+	// LastSuccessTime is when a listing last succeeded; zero: none did, or its result was dropped.
 	LastSuccessTime time.Time
+	// TooLarge says which limit the list exceeds that was tried last; empty: none.
+	TooLarge string
+	// Dropped is true if the last list was dropped because others need the memory.
+	Dropped bool
 }
 
 // Sessions are those that refer to the deployment.

@@ -21,7 +21,7 @@ func createdAt(id string, after time.Duration) coder.Token {
 func TestForeignTokens(t *testing.T) {
 	t.Parallel()
 	attempts := NewAttempts(func() time.Time { return listedAt })
-	i := New(prefix, func() time.Time { return listedAt }, attempts)
+	i := newInventoryOf(NewBudget(DefaultBudget), "coder", attempts)
 	late := createdAt("late", time.Hour)
 	if i.IsForeign(late) {
 		t.Error("a token is foreign although none were listed")

@@ -22,6 +22,8 @@ type Inventory struct {
 	serverNow func() time.Time
 	// attempts are shared with the inventories of other deployments.
 	attempts *Attempts
+	// account is what the inventory takes of the budget that it shares with the others.
+	account *account
 	// refreshing is held while a listing is in progress.
 	refreshing chan struct{}
 
@@ -36,8 +38,27 @@ type Inventory struct {
 	// news has the changes by Add and Remove since the current listing started; nil while there is
 	// none. A nil value means that the token was removed.
 	news map[string]*coder.Token
-	// epoch counts the calls of Clear.
+	// epoch counts how often everything was removed.
 	epoch int
+	// size is how much memory tokens and suspended users take, in bytes.
+	size int
+	// dropped is set if the last listing was removed to make room for other inventories.
+	dropped bool
+}
+
+// Options of an inventory. All are required.
+type Options struct {
+	// Prefix is what the names of the tokens start with that are kept. The others on the server are not
+	// the operator's (B45).
+	Prefix string
+	// ServerNow returns the time by the server's clock.
+	ServerNow func() time.Time
+	// Attempts are those of the process.
+	Attempts *Attempts
+	// Budget is that of the process.
+	Budget *Budget
+	// Namespace of the deployment, which shares the budget with the others.
+	Namespace string
 }
 
 // named is an entry of the index by name. Names are unique per user only.
@@ -50,26 +71,34 @@ func (n named) compare(other named) int {
 	return strings.Compare(n.id, other.id)
 }
 
-// New returns an empty inventory that keeps only tokens whose name starts with prefix. The others
-// on the server are not the operator's (B45). serverNow returns the time by the server's clock. The
-// attempts are those of the process.
-func New(prefix string, serverNow func() time.Time, attempts *Attempts) *Inventory {
-	return &Inventory{
-		prefix:     prefix,
-		serverNow:  serverNow,
-		attempts:   attempts,
+// New returns an empty inventory.
+func New(o Options) *Inventory {
+	i := &Inventory{
+		prefix:     o.Prefix,
+		serverNow:  o.ServerNow,
+		attempts:   o.Attempts,
 		refreshing: make(chan struct{}, 1),
 		tokens:     map[string]coder.Token{},
 		suspended:  map[string]struct{}{},
 	}
+	i.account = &account{budget: o.Budget, namespace: o.Namespace, empty: i.drop}
+	return i
 }
 
-// Loaded reports whether there was a listing since New or Clear. Until then an absent token means
-// nothing.
+// Loaded reports whether there was a listing since New or Clear, and its result is still there. Until
+// then an absent token means nothing.
 func (i *Inventory) Loaded() bool {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	return i.loaded
+}
+
+// Dropped reports whether the last listing was removed to make room for the inventories of other
+// deployments. The next one may find room.
+func (i *Inventory) Dropped() bool {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.dropped
 }
 
 // Lookup returns the token with an ID.
@@ -105,7 +134,8 @@ func (i *Inventory) Suspended(userID string) bool {
 }
 
 // Add adds a token that was just minted or read. It replaces an earlier version. A token that has
-// expired is removed instead.
+// expired is removed instead. If there is no room for it in the budget, the inventory counts as not
+// loaded until the next listing.
 func (i *Inventory) Add(token coder.Token) {
 	if !i.isOwnToken(token) {
 		return
@@ -114,16 +144,31 @@ func (i *Inventory) Add(token coder.Token) {
 		i.Remove(token.ID)
 		return
 	}
+	emptyAll(i.insert(token))
+}
+
+// insert adds a token. It returns the accounts whose inventories the caller has to empty.
+func (i *Inventory) insert(token coder.Token) []*account {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.dropToken(token.ID)
+	cost := tokenCost(&token)
+	fits, victims := i.account.take(cost)
+	if !fits {
+		i.dropAll() // a part of the list would make others seem revoked
+		if fits, victims = i.account.take(cost); !fits {
+			return nil
+		}
+	}
 	if i.news != nil {
 		i.news[token.ID] = &token
 	}
-	i.dropToken(token.ID)
 	i.tokens[token.ID] = token
+	i.size += cost
 	entry := named{token.Name, token.ID}
 	at, _ := slices.BinarySearchFunc(i.names, entry, named.compare)
 	i.names = slices.Insert(i.names, at, entry)
+	return victims
 }
 
 // Remove removes a token that was revoked or found to be invalid.
@@ -142,12 +187,40 @@ func (i *Inventory) Remove(id string) {
 func (i *Inventory) Clear() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.removeAll()
+	i.since = time.Time{}
+	i.dropped = false
+}
+
+// Close removes everything, and keeps nothing from then on, because the deployment is gone.
+func (i *Inventory) Close() {
+	i.account.close()
+	i.Clear()
+}
+
+// drop removes everything to make room for other inventories.
+func (i *Inventory) drop() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.dropAll()
+}
+
+// dropAll is drop with mu held.
+func (i *Inventory) dropAll() {
+	i.removeAll()
+	i.dropped = true
+}
+
+// removeAll removes everything and discards the result of a listing in progress. mu must be held.
+func (i *Inventory) removeAll() {
 	i.epoch++
 	i.loaded = false
 	i.tokens = map[string]coder.Token{}
 	i.names = nil
 	i.suspended = map[string]struct{}{}
 	i.news = nil
+	i.size = 0
+	i.account.resize(0)
 }
 
 func (i *Inventory) isOwnToken(token coder.Token) bool {
@@ -166,6 +239,9 @@ func (i *Inventory) dropToken(id string) {
 		return
 	}
 	delete(i.tokens, id)
+	cost := tokenCost(&token)
+	i.size -= cost
+	i.account.give(cost)
 	if at, found := slices.BinarySearchFunc(i.names, named{token.Name, id}, named.compare); found {
 		i.names = slices.Delete(i.names, at, at+1)
 	}

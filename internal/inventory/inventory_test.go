@@ -23,7 +23,12 @@ var soon = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 var listedAt = soon.AddDate(-1, 0, 0)
 
 func newInventory() *Inventory {
-	return New(prefix, func() time.Time { return listedAt }, NewAttempts(time.Now))
+	return newInventoryOf(NewBudget(DefaultBudget), "coder", NewAttempts(time.Now))
+}
+
+func newInventoryOf(budget *Budget, namespace string, attempts *Attempts) *Inventory {
+	return New(Options{Prefix: prefix, ServerNow: func() time.Time { return listedAt },
+		Attempts: attempts, Budget: budget, Namespace: namespace})
 }
 
 // newToken returns one whose name ends in the given text and whose ID is that text.
@@ -39,12 +44,29 @@ func newTokens(ids ...string) []coder.Token {
 	return list
 }
 
+// errNoRoom is the error of a list for which no memory could be reserved.
+var errNoRoom = errors.New("no room")
+
 // listReturning returns the same tokens and suspended users each time.
 func listReturning(listed []coder.Token, suspended ...string) (
-	func(context.Context, string) ([]coder.Token, error), func(context.Context) ([]string, error),
+	func(context.Context, string, coder.Reserve) ([]coder.Token, error),
+	func(context.Context, coder.Reserve) ([]string, error),
 ) {
-	return func(context.Context, string) ([]coder.Token, error) { return listed, nil },
-		func(context.Context) ([]string, error) { return suspended, nil }
+	return func(_ context.Context, _ string, reserve coder.Reserve) ([]coder.Token, error) {
+			for i := range listed {
+				if !reserve(listed[i].Size()) {
+					return nil, errNoRoom
+				}
+			}
+			return listed, nil
+		}, func(_ context.Context, reserve coder.Reserve) ([]string, error) {
+			for _, id := range suspended {
+				if !reserve(coder.UserIDSize(id)) {
+					return nil, errNoRoom
+				}
+			}
+			return suspended, nil
+		}
 }
 
 func refreshWith(tb testing.TB, i *Inventory, listed []coder.Token, suspended ...string) Changes {
@@ -183,7 +205,7 @@ func TestWhatIsSaidWhileListingWins(t *testing.T) { // B40, B41
 	_, users := listReturning(nil)
 	replaced := newToken("replaced-1")
 	replaced.ExpiresAt = soon.Add(time.Hour)
-	changes, err := i.Refresh(t.Context(), func(context.Context, string) ([]coder.Token, error) {
+	changes, err := i.Refresh(t.Context(), func(context.Context, string, coder.Reserve) ([]coder.Token, error) {
 		i.Add(newToken("minted-1"))
 		i.Remove("revoked-1")
 		i.Add(replaced)
@@ -222,10 +244,10 @@ func TestFailedListingChangesNothing(t *testing.T) { // B46
 	list, users := listReturning(newTokens("b-1"))
 	for name, call := range map[string]func() (Changes, error){
 		"tokens": func() (Changes, error) {
-			return i.Refresh(t.Context(), func(context.Context, string) ([]coder.Token, error) { return nil, broken }, users)
+			return i.Refresh(t.Context(), func(context.Context, string, coder.Reserve) ([]coder.Token, error) { return nil, broken }, users)
 		},
 		"users": func() (Changes, error) {
-			return i.Refresh(t.Context(), list, func(context.Context) ([]string, error) { return nil, broken })
+			return i.Refresh(t.Context(), list, func(context.Context, coder.Reserve) ([]string, error) { return nil, broken })
 		},
 	} {
 		changes, err := call()
@@ -243,7 +265,7 @@ func TestClear(t *testing.T) {
 	i := newInventory()
 	refreshWith(t, i, newTokens("a-1"), "u1")
 	_, users := listReturning(nil)
-	changes, err := i.Refresh(t.Context(), func(context.Context, string) ([]coder.Token, error) {
+	changes, err := i.Refresh(t.Context(), func(context.Context, string, coder.Reserve) ([]coder.Token, error) {
 		i.Clear()
 		i.Add(newToken("new-1"))
 		return newTokens("a-1"), nil
@@ -263,7 +285,7 @@ func TestListingsRunOneAtATime(t *testing.T) {
 	t.Parallel()
 	i := newInventory()
 	list, users := listReturning(newTokens("a-1"))
-	_, err := i.Refresh(t.Context(), func(ctx context.Context, _ string) ([]coder.Token, error) {
+	_, err := i.Refresh(t.Context(), func(ctx context.Context, _ string, _ coder.Reserve) ([]coder.Token, error) {
 		waiting, cancel := context.WithCancel(ctx)
 		cancel()
 		if _, err := i.Refresh(waiting, list, users); !errors.Is(err, context.Canceled) {

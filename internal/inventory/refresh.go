@@ -34,14 +34,15 @@ type Changes struct {
 }
 
 // Refresh lists the tokens and the IDs of the suspended users, with one call each, and replaces the
-// inventory. list may leave out tokens whose name does not begin with the prefix that it is given.
+// inventory. list may leave out tokens whose name does not begin with the prefix that it is given. Both
+// reserve memory for what they return, and fail if there is none.
 // Changes by Add and Remove during the listing take precedence over it. If a call fails, nothing
 // changes and its error is returned, wrapped. After Clear the error is [ErrCleared]. Only one
 // Refresh runs at a time; the others wait for it or for their context.
 func (i *Inventory) Refresh(
 	ctx context.Context,
-	list func(ctx context.Context, prefix string) ([]coder.Token, error),
-	suspended func(context.Context) ([]string, error),
+	list func(ctx context.Context, prefix string, reserve coder.Reserve) ([]coder.Token, error),
+	suspended func(ctx context.Context, reserve coder.Reserve) ([]string, error),
 ) (Changes, error) {
 	select {
 	case i.refreshing <- struct{}{}:
@@ -52,11 +53,12 @@ func (i *Inventory) Refresh(
 
 	epoch := i.beginListing()
 	defer i.endListing()
-	tokens, err := list(ctx, i.prefix)
+	reserve := i.reserve(epoch)
+	tokens, err := list(ctx, i.prefix, reserve)
 	if err != nil {
 		return Changes{}, fmt.Errorf("list tokens: %w", err)
 	}
-	users, err := suspended(ctx)
+	users, err := suspended(ctx, reserve)
 	if err != nil {
 		return Changes{}, fmt.Errorf("list suspended users: %w", err)
 	}
@@ -75,6 +77,7 @@ func (i *Inventory) endListing() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.news = nil
+	i.account.resize(i.size) // what was reserved for reading is given back
 }
 
 func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string) (Changes, error) {
@@ -84,7 +87,7 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string
 		return Changes{}, ErrCleared
 	}
 	changes := Changes{First: !i.loaded}
-	if changes.First {
+	if i.since.IsZero() {
 		i.since = firstListingTime(i.serverNow(), listed)
 	}
 
@@ -111,6 +114,14 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string
 	changes.Activated = missingFrom(suspended, i.suspended)
 
 	i.tokens, i.names, i.suspended, i.loaded = tokens, buildIndex(tokens), suspended, true
+	i.dropped, i.size = false, 0
+	for id := range tokens {
+		token := tokens[id]
+		i.size += tokenCost(&token)
+	}
+	for id := range suspended {
+		i.size += userCost(id)
+	}
 	return changes, nil
 }
 

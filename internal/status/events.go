@@ -66,6 +66,7 @@ var warned = []string{
 	v1alpha1.ConditionTokenCurrent,
 	v1alpha1.ConditionCABundleComplete,
 	v1alpha1.ConditionIdentityUnique,
+	v1alpha1.ConditionTokensListed,
 }
 
 // Warnings records a Warning for each condition besides Ready that turned False, or did so for another

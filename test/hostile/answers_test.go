@@ -48,7 +48,7 @@ func TestNoAnswerBreaksTheClient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := clientOf(t, hostile.Start(t, tt.answer), nil)
+			c := clientOf(t, hostile.Start(t, tt.answer))
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			got, err := c.Me(ctx)

@@ -18,6 +18,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 	"github.com/coder-session-operator/coder-session-operator/internal/stream"
@@ -75,24 +76,25 @@ func bombs() map[string]hostile.Behaviour {
 // have, and an honest server is read meanwhile.
 func TestBombsTakeNoMoreMemoryThanThereIs(t *testing.T) {
 	honest := clientOf(t, hostile.Start(t, hostile.ByPath(hostile.Answer(200, `{"version":"v2.36.1"}`),
-		map[string]hostile.Behaviour{"/tokens": hostile.Answer(200, "["+fmt.Sprintf(tokenJSON, "x")+"]")})), nil)
-	turns := coder.NewLargeAnswers(3)
-	answers := bombs()
+		map[string]hostile.Behaviour{"/tokens": hostile.Answer(200, "["+fmt.Sprintf(tokenJSON, "x")+"]")})))
+	budget, answers := inventory.NewBudget(inventory.DefaultBudget), bombs()
 	debug.FreeOSMemory() // what compressing them took
 	stop := peak(t)
 	var running sync.WaitGroup
-	for _, bomb := range answers {
-		c := clientOf(t, hostile.Start(t, bomb), turns)
+	for name, bomb := range answers {
+		c := clientOf(t, hostile.Start(t, bomb))
+		tokens := inventory.New(inventory.Options{Prefix: "cso-", ServerNow: clock.RealClock{}.Now,
+			Attempts: inventory.NewAttempts(clock.RealClock{}.Now), Budget: budget, Namespace: name})
 		running.Go(func() {
 			for range 2 {
-				requestAll(t.Context(), c)
+				requestAll(t.Context(), c, tokens)
 			}
 		})
 	}
 	ended := make(chan struct{})
 	go func() { running.Wait(); close(ended) }()
 	for reads := 0; ; reads++ {
-		if tokens, err := honest.Tokens(t.Context(), "cso-"); err != nil || len(tokens) != 1 {
+		if tokens, err := honest.Tokens(t.Context(), "cso-", nil); err != nil || len(tokens) != 1 {
 			t.Fatalf("the honest server: %v", err)
 		}
 		select {
@@ -108,28 +110,28 @@ func TestBombsTakeNoMoreMemoryThanThereIs(t *testing.T) {
 	}
 }
 
-func clientOf(t *testing.T, at string, turns *coder.LargeAnswers) *coder.Client {
+func clientOf(t *testing.T, at string) *coder.Client {
 	t.Helper()
 	origin, err := url.Parse(at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := coder.New(coder.Config{URL: origin, LargeAnswers: turns, Token: redact.New("a1B2c3D4e5-0123456789abcdefABCDEF"),
+	c := coder.New(coder.Config{URL: origin, Token: redact.New("a1B2c3D4e5-0123456789abcdefABCDEF"),
 		Timeout: time.Minute, Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }})
 	t.Cleanup(c.CloseIdle)
 	return c
 }
 
 // requestAll makes one request of each kind at the same time. Whether they succeed does not matter.
-func requestAll(ctx context.Context, c *coder.Client) {
+func requestAll(ctx context.Context, c *coder.Client, tokens *inventory.Inventory) {
 	calls := []func() error{
 		func() error { _, err := c.BuildInfo(ctx); return err },
 		func() error { _, err := c.Me(ctx); return err },
 		func() error { _, err := c.User(ctx, "ada"); return err },
 		func() error { _, err := c.Scopes(ctx); return err },
-		func() error { _, err := c.Tokens(ctx, "cso-"); return err },
+		func() error { _, err := tokens.Refresh(ctx, c.Tokens, noUsers); return err },
+		func() error { _, err := tokens.Refresh(ctx, noTokens, c.SuspendedUsers); return err },
 		func() error { _, err := c.Token(ctx, "me", "x"); return err },
-		func() error { _, err := c.SuspendedUsers(ctx); return err },
 		func() error { _, err := c.Workspace(ctx, "ada", "dev"); return err },
 		func() error { _, err := oauth.New(c, clock.RealClock{}).Discover(ctx); return err },
 	}
@@ -139,6 +141,10 @@ func requestAll(ctx context.Context, c *coder.Client) {
 	}
 	all.Wait()
 }
+
+func noUsers(context.Context, coder.Reserve) ([]string, error) { return nil, nil }
+
+func noTokens(context.Context, string, coder.Reserve) ([]coder.Token, error) { return nil, nil }
 
 // B130, B93: a hundred streams that never end an event take no more memory than there is.
 func TestEndlessEventsTakeNoMoreMemoryThanThereIs(t *testing.T) {
@@ -162,7 +168,7 @@ func TestEndlessEventsTakeNoMoreMemoryThanThereIs(t *testing.T) {
 	at := hostile.Start(t, hostile.ByPath(hostile.Answer(404, `{"message":"Route not found."}`),
 		map[string]hostile.Behaviour{"/watch": hostile.Events("data: " + strings.Repeat("x", 1<<16))}))
 	deployment := types.NamespacedName{Namespace: "evil", Name: "prod"}
-	set.Settled(deployment, "settings", clientOf(t, at, nil))
+	set.Settled(deployment, "settings", clientOf(t, at))
 	for i := range 100 {
 		id := fmt.Sprintf("w%d", i)
 		set.Ensure(types.NamespacedName{Namespace: "evil", Name: id},

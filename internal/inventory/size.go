@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inventory
+
+import (
+	"unsafe"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+)
+
+const (
+	// readingFactor is how much more memory than the tokens themselves a listing takes until its result
+	// has replaced the one before: the list, what it grew from, and the changes.
+	readingFactor = 2
+	// mapFactor is how much more than its entries a map takes, at most.
+	mapFactor = 2
+)
+
+// tokenCost returns how much memory a token takes in an inventory, in bytes.
+func tokenCost(token *coder.Token) int {
+	inMap := int(unsafe.Sizeof(*token) + unsafe.Sizeof(token.ID))
+	return token.Size() + (mapFactor-1)*inMap + int(unsafe.Sizeof(named{})+unsafe.Sizeof(token.ID))
+}
+
+// userCost returns how much memory a suspended user takes in an inventory, in bytes.
+func userCost(id string) int { return mapFactor * coder.UserIDSize(id) }
+
+// emptyAll empties the inventories of accounts that have made room. No lock may be held.
+func emptyAll(victims []*account) {
+	for _, victim := range victims {
+		victim.empty()
+	}
+}
+
+// reserve returns what a listing asks for memory. There is none for a listing whose result will be
+// discarded.
+func (i *Inventory) reserve(epoch int) coder.Reserve {
+	return func(bytes int) bool {
+		i.mu.RLock()
+		current := i.epoch == epoch
+		i.mu.RUnlock()
+		if !current {
+			return false
+		}
+		fits, victims := i.account.take(readingFactor * bytes)
+		emptyAll(victims)
+		return fits
+	}
+}
