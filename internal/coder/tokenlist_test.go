@@ -45,7 +45,8 @@ func listOf(n int, suffix string) string {
 func decodeList(tb testing.TB, text, prefix string, reserve Reserve) (*tokenList, error) {
 	tb.Helper()
 	list := &tokenList{prefix: prefix, reserve: reserve}
-	return list, list.decode(boundedjson.NewDecoder(strings.NewReader(text), listLimits))
+	err := list.decode(boundedjson.NewDecoder(strings.NewReader(text), listLimits))
+	return list, err
 }
 
 func decodePlainly(text string) ([]plainToken, error) {

@@ -79,8 +79,8 @@ const (
 type Reserve func(bytes int) bool
 
 // errNoRoom is what a list ends with that does not fit.
-var errNoRoom = &boundedjson.LimitError{Message: "the list does not fit into the memory that is left for the lists of " +
-	"all CoderDeployments"}
+var errNoRoom = &boundedjson.LimitError{Message: "the list does not fit into the memory that is left for the " +
+	"lists of all CoderDeployments"}
 
 // take reserves memory.
 func (r Reserve) take(bytes int) error {

@@ -117,7 +117,8 @@ func TestAListWithAHoleIsRefusedAsAWhole(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "{}", `{"message":"x"}`, "[" + keyJSON, "[" + keyJSON + ",{}]", "[null]",
 		`[{"id":"a","user_id":"u"}]`, `"x"`} {
-		if _, err := startServer(t, respondWith(200, body)).Tokens(t.Context(), "", nil); coder.KindOf(err) != coder.Malformed {
+		_, err := startServer(t, respondWith(200, body)).Tokens(t.Context(), "", nil)
+		if coder.KindOf(err) != coder.Malformed {
 			t.Errorf("%s: %v", body, err)
 		}
 	}

@@ -244,7 +244,9 @@ func TestFailedListingChangesNothing(t *testing.T) { // B46
 	list, users := listReturning(newTokens("b-1"))
 	for name, call := range map[string]func() (Changes, error){
 		"tokens": func() (Changes, error) {
-			return i.Refresh(t.Context(), func(context.Context, string, coder.Reserve) ([]coder.Token, error) { return nil, broken }, users)
+			return i.Refresh(t.Context(), func(context.Context, string, coder.Reserve) ([]coder.Token, error) {
+				return nil, broken
+			}, users)
 		},
 		"users": func() (Changes, error) {
 			return i.Refresh(t.Context(), list, func(context.Context, coder.Reserve) ([]string, error) { return nil, broken })

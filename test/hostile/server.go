@@ -30,17 +30,25 @@ func Start(tb testing.TB, b Behaviour) string {
 // Bomb answers with repeat, which is repeated until size bytes of it were sent in gzip, between begin
 // and end. The answer takes about a thousandth of it on the wire.
 func Bomb(size int, begin, repeat, end string) Behaviour {
-	var zipped bytes.Buffer // compressed once: a server is not to take the memory that a test measures
+	chunk := strings.Repeat(repeat, max(1, 64<<10/len(repeat)))
+	return compressed(func(to io.Writer) {
+		_, _ = io.WriteString(to, begin) // a buffer takes everything
+		for sent := 0; sent < size; sent += len(chunk) {
+			_, _ = io.WriteString(to, chunk)
+		}
+		_, _ = io.WriteString(to, end)
+	})
+}
+
+// compressed answers with what write writes. It is compressed once: a server is not to take the memory that
+// a test measures.
+func compressed(write func(io.Writer)) Behaviour {
+	var zipped bytes.Buffer
 	to, err := gzip.NewWriterLevel(&zipped, gzip.BestSpeed)
 	if err != nil {
 		panic(err) // the level is valid
 	}
-	chunk := strings.Repeat(repeat, max(1, 64<<10/len(repeat)))
-	_, _ = io.WriteString(to, begin) // a buffer takes everything
-	for sent := 0; sent < size; sent += len(chunk) {
-		_, _ = io.WriteString(to, chunk)
-	}
-	_, _ = io.WriteString(to, end)
+	write(to)
 	_ = to.Close()
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
