@@ -109,6 +109,7 @@ fmt: ## Format the Go code.
 lint: ## Run the linters.
 	$(GOLANGCI_LINT) run
 	cd test/browser && go tool -modfile=../../hack/lint/go.mod golangci-lint run
+	cd test/gitops && go tool -modfile=../../hack/lint/go.mod golangci-lint run
 
 .PHONY: verify
 verify: ## Check that generated files, go.mod files and formatting are current.
@@ -130,6 +131,10 @@ chart-test: kube ## Test the Helm chart, and that config is the same. Builds Hel
 browser-test: kube ## Test a person's consent in Chromium, with pictures in BROWSER_ARTIFACTS.
 	$(WITH_KUBE) BROWSER_ARTIFACTS="$(abspath $(BROWSER_ARTIFACTS))" \
 		go -C test/browser test $(RACE) -count=1 -timeout 10m $(TEST_FLAGS) ./...
+
+.PHONY: gitops-test
+gitops-test: ## Test what kstatus, Argo CD and Flux make of every reason (3 min cold).
+	go -C test/gitops test $(RACE) -timeout 5m $(TEST_FLAGS) ./...
 
 .PHONY: cluster-test
 cluster-test: ## Test the one-node cluster that e2e runs in. Needs root.

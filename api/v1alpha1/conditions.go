@@ -6,7 +6,8 @@ package v1alpha1
 // also conditions of a CoderSession.
 const (
 	// ConditionStalled is True while a person has to correct something, with the reason and message of
-	// Ready. It is absent otherwise. Tools that wait for objects as kstatus does stop waiting then.
+	// Ready. Tools that wait for objects as kstatus does stop waiting then. It is absent otherwise, and
+	// while a Secret or ConfigMap that the spec names is missing.
 	ConditionStalled = "Stalled"
 	// ConditionReady sums up the others: True when the object does what it is for. It is never
 	// absent once the operator has looked at the object.
@@ -46,7 +47,7 @@ const (
 const (
 	// ConditionAuthenticated is True when the server accepts the credential, False
 	// when it refused it, Unknown when it could not be asked. It is absent until
-	// there is a credential.
+	// there is a credential, or the Secret of a supplied token is missing.
 	ConditionAuthenticated = "Authenticated"
 	// ConditionSecretSynced is True when the generated Secret is as it should be, False when it
 	// cannot be written or read. It is absent until there is a Secret, or something to write.

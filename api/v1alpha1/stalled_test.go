@@ -26,6 +26,8 @@ func TestStalledIsWhatAPersonHasToCorrect(t *testing.T) { // B118
 		"no access rule":                 {metav1.ConditionFalse, v1alpha1.ReasonAccessDenied, true},
 		"a person has to consent again":  {metav1.ConditionFalse, v1alpha1.ReasonReauthenticationRequired, true},
 		"the first consent":              {metav1.ConditionFalse, v1alpha1.ReasonAwaitingAuthorization, false},
+		"the server refuses the token":   {metav1.ConditionFalse, v1alpha1.ReasonSuspended, true},
+		"the authority is unknown":       {metav1.ConditionFalse, v1alpha1.ReasonServerUntrusted, true},
 		"the server does not answer":     {metav1.ConditionFalse, v1alpha1.ReasonUnreachable, false},
 		"paused as asked for":            {metav1.ConditionFalse, v1alpha1.ReasonPaused, false},
 		"retired until it is used again": {metav1.ConditionFalse, v1alpha1.ReasonRetired, false},
@@ -50,5 +52,25 @@ func TestStalledIsWhatAPersonHasToCorrect(t *testing.T) { // B118
 	var none []metav1.Condition
 	if v1alpha1.SetStalled(&none, now) || none != nil {
 		t.Errorf("an object that was not looked at: %+v", none)
+	}
+}
+
+// B118: what refers to a Secret that another controller is about to write is waited for.
+func TestAMissingReferenceIsNotStalled(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]bool{
+		v1alpha1.ReasonReferenceMissing: false,
+		v1alpha1.ReasonReferenceInvalid: true,
+	} {
+		for _, kind := range []string{v1alpha1.ConditionConfigResolved, v1alpha1.ConditionAuthenticated} {
+			conditions := []metav1.Condition{
+				{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonConfigInvalid},
+				{Type: kind, Status: metav1.ConditionFalse, Reason: reason},
+			}
+			v1alpha1.SetStalled(&conditions, time.Now())
+			if stalled := meta.FindStatusCondition(conditions, v1alpha1.ConditionStalled) != nil; stalled != want {
+				t.Errorf("%s with the reason %s: stalled is %t", kind, reason, stalled)
+			}
+		}
 	}
 }

@@ -184,6 +184,8 @@ func (p *Published) IsMintedFor(specDigest string) bool {
 type SuppliedToken struct {
 	// Problem is why there is no token; it names the object and key. Empty: there is one.
 	Problem string
+	// Missing is true if the problem is that the Secret or its key is not there.
+	Missing bool
 	// Empty is true if the value is present and empty: the connection identifies the caller.
 	Empty bool
 	// ID is the token's public half.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 )
@@ -47,6 +49,7 @@ func decideToken(o Observation) Plan {
 		// What is published stays. The write that corrects the token is an event.
 		p := configInvalid(o, o.SuppliedToken.Problem)
 		setSecretSyncedCondition(o, &p)
+		setSuppliedTokenCondition(o, &p)
 		return p
 	}
 	if o.SuppliedToken.Empty {
@@ -56,6 +59,19 @@ func decideToken(o Observation) Plan {
 		return p
 	}
 	return publishIfAccepted(o, o.SuppliedToken.Fingerprint)
+}
+
+// setSuppliedTokenCondition says of a session that has published nothing yet whether its token is
+// missing. What was published before is still checked, and Authenticated is about that.
+func setSuppliedTokenCondition(o Observation, p *Plan) {
+	switch {
+	case o.Secret.Exists:
+	case o.SuppliedToken.Missing:
+		p.setCondition(v1alpha1.ConditionAuthenticated, metav1.ConditionUnknown, v1alpha1.ReasonReferenceMissing,
+			o.SuppliedToken.Problem)
+	default:
+		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionAuthenticated)
+	}
 }
 
 // publishIfAccepted checks a credential with the server and publishes it if it is accepted. It

@@ -141,6 +141,20 @@ func TestDecideToken(t *testing.T) {
 			),
 			outcome{Ready: "False ConfigInvalid", Synced: "True Synced", Wake: interval},
 		},
+		"B118 no such Secret yet": {
+			newSession("ci", withToken(), func(o *Observation) {
+				o.SuppliedToken = SuppliedToken{Problem: `Secret "mine" does not exist`, Missing: true}
+			}),
+			outcome{
+				Ready: "False ConfigInvalid", Authenticated: "Unknown ReferenceMissing", Synced: "absent", Wake: interval,
+			},
+		},
+		"B118 a Secret with something else": {
+			newSession("ci", withToken(), func(o *Observation) {
+				o.SuppliedToken = SuppliedToken{Problem: `Secret "mine", key "token": no token`}
+			}),
+			outcome{Ready: "False ConfigInvalid", Authenticated: "absent", Synced: "absent", Wake: interval},
+		},
 		"B26 an empty token, and nothing else that identifies": {
 			newSession("ci", withToken(), func(o *Observation) { o.SuppliedToken = SuppliedToken{Empty: true} }),
 			outcome{Ready: "False ConfigInvalid", Synced: "absent", Wake: interval},

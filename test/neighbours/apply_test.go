@@ -5,6 +5,8 @@ package neighbours_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,12 +19,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
-// samplesOverlay is config/samples in the test's namespace, for the test's Coder server, with a
-// workload that the session ci restarts.
+// samplesOverlay is config/samples in the test's namespace, with the samples that its kustomization
+// leaves out, for the test's Coder server, and with a workload that the session ci restarts.
 const samplesOverlay = `apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: NAMESPACE
-resources: [../config/samples, runner.yaml]
+resources: [../config/samples, workspace.yaml, runner.yaml]
 patches:
 - target: {kind: CoderDeployment}
   patch: '[{"op": "replace", "path": "/spec/url", "value": "URL"}]'
@@ -52,6 +54,7 @@ func TestTheOperatorCausesNoDifference(t *testing.T) {
 	replace := strings.NewReplacer("NAMESPACE", w.Namespace, "URL", w.url)
 	overlay := writeOverlay(t, map[string]string{
 		"kustomization.yaml": replace.Replace(samplesOverlay), "runner.yaml": runnerManifest,
+		"workspace.yaml": readSample(t, "codersession-workspace.yaml"),
 	})
 	w.startOperator()
 	for _, round := range []struct {
@@ -66,7 +69,7 @@ func TestTheOperatorCausesNoDifference(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Eventually(w.IsReady("ci"), w.IsReady("supplied"),
-			w.IsNotReady("ada", v1alpha1.ReasonAwaitingAuthorization, ""), w.wasLookedAt("edge"))
+			w.IsNotReady("ada", v1alpha1.ReasonAwaitingAuthorization, ""), w.wasLookedAt("edge"), w.wasLookedAt("agent"))
 		former := publishedToken(w.CurrentSecret("ci"))
 		w.requestRenewal("ci", round.time)
 		w.Eventually(w.publishesAnother("ci", former), w.isRolled("runner", "ci"))
@@ -84,6 +87,36 @@ func TestTheOperatorCausesNoDifference(t *testing.T) {
 		}
 		w.completeRollout("runner")
 	}
+}
+
+// Nor has the deployment with nothing that is optional.
+func TestTheOperatorCausesNoDifferenceInTheMinimalSample(t *testing.T) {
+	for name, flags := range map[string][]string{"client-side": nil, "server-side": {"--server-side"}} {
+		t.Run(name, func(t *testing.T) {
+			w := newEnv(t)
+			w.startOperator()
+			w.WriteSecret("coder-operator-token", map[string]string{"token": w.CreateToken(testenv.OperatorUser, "")})
+			manifest := strings.NewReplacer("namespace: coder", "namespace: "+w.Namespace, "https://coder.example.com", w.url).
+				Replace(readSample(t, "coderdeployment-minimal.yaml"))
+			_, err := w.kubectl(manifest, append([]string{"apply", "-f", "-"}, flags...)...)
+			w.Must(err)
+			w.Eventually(w.DeploymentIs(
+				"minimal", v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonServerUntrusted, ""))
+			if out, err := w.kubectl(manifest, append([]string{"diff", "-f", "-"}, flags...)...); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// readSample reads a file of config/samples.
+func readSample(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repositoryRoot(t), "config", "samples", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // wasLookedAt: the session has a status for its present spec.

@@ -86,7 +86,7 @@ func (m *Method) readSource(
 	if err := m.tools.APIReader.Get(ctx, m.sourceKey(s), object); err != nil {
 		if apierrors.IsNotFound(err) {
 			problem := fmt.Sprintf("Secret %q does not exist: create it with the token under key %q", ref.Name, keyName)
-			return session.SuppliedToken{Problem: problem}, redact.Secret{}, "", nil
+			return session.SuppliedToken{Problem: problem, Missing: true}, redact.Secret{}, "", nil
 		}
 		return session.SuppliedToken{}, redact.Secret{}, "", fmt.Errorf("read the supplied token: %w", err)
 	}
@@ -97,7 +97,7 @@ func (m *Method) readSource(
 	data, ok := object.Data[keyName]
 	if !ok {
 		problem := fmt.Sprintf("Secret %q has no key %q: write the token there", ref.Name, keyName)
-		return session.SuppliedToken{Problem: problem}, redact.Secret{}, object.ResourceVersion, nil
+		return session.SuppliedToken{Problem: problem, Missing: true}, redact.Secret{}, object.ResourceVersion, nil
 	}
 	value, err := tokenformat.Parse(data)
 	if err != nil {
