@@ -100,6 +100,8 @@ type Options struct {
 type Streams interface {
 	session.Streams
 	deployment.Streams
+	// States counts the streams by their state.
+	States() map[stream.State]int
 }
 
 // Setup adds both controllers to a manager, and health checks that fail when one of them has stalled.
@@ -138,6 +140,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 			return nil, err
 		}
 	}
+	o.Metrics.SetSources(c.metricSources(ctx, mgr, o.Clock))
 	return c.Pool, c.addLiveness(mgr)
 }
 
@@ -160,6 +163,11 @@ type Controllers struct {
 
 	// DeploymentProgress and SessionProgress are for the liveness probe.
 	DeploymentProgress, SessionProgress *reconcile.Progress
+
+	// streams are those of workspaces.
+	streams Streams
+	// queues are the workers of both controllers, by the names that the health checks have.
+	queues map[string]workers
 
 	// Pool holds the connections, Retention the decisions that deployments make about sessions.
 	Pool      *connection.Pool
@@ -193,6 +201,7 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 			Skew: func(key types.NamespacedName) time.Duration { return pool.Get(key).Skew() },
 		}),
 		Pool: pool, Retention: decisions, DeploymentQueue: deployments, SessionQueue: sessions, PodQueue: pods,
+		streams: streams, queues: map[string]workers{deploymentsName: ofDeployments, sessionsName: ofSessions},
 		DeploymentProgress: ofDeployments.progress, SessionProgress: ofSessions.progress,
 		Deployments: deployment.New(deployment.Options{
 			Client: a.Client, APIReader: a.APIReader, Pool: pool, Debouncer: settings, Status: writer,

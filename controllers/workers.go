@@ -29,6 +29,12 @@ func newServers(o Options) *fairqueue.Servers {
 	})
 }
 
+// Names of the controllers in health checks and metrics.
+const (
+	deploymentsName = "deployments"
+	sessionsName    = "sessions"
+)
+
 // workers are the workers of one controller.
 type workers struct {
 	fairQueue *fairqueue.Queue
@@ -44,10 +50,8 @@ func newWorkers(count int, servers *fairqueue.Servers, queue *reconcile.Queue, c
 // addLiveness adds health checks that fail when a controller makes no progress although work waits. A
 // replica that does not lead passes them.
 func (c Controllers) addLiveness(mgr ctrl.Manager) error {
-	for name, progress := range map[string]*reconcile.Progress{
-		"deployments": c.DeploymentProgress, "sessions": c.SessionProgress,
-	} {
-		check := func(*http.Request) error { return progress.Check(isClosed(mgr.Elected())) }
+	for name, w := range c.queues {
+		check := func(*http.Request) error { return w.progress.Check(isClosed(mgr.Elected())) }
 		if err := mgr.AddHealthzCheck(name, check); err != nil {
 			return err
 		}

@@ -9,11 +9,8 @@ import (
 
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/callback"
-	"github.com/coder-session-operator/coder-session-operator/internal/connection"
-	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 )
 
@@ -26,9 +23,7 @@ func (o *options) redirectURIs() []string {
 }
 
 // addCallback serves the OAuth callback on every replica, leader or not (B72).
-func addCallback(
-	mgr ctrl.Manager, o *options, pool *connection.Pool, direct client.Client, key fingerprint.Key,
-) error {
+func addCallback(mgr ctrl.Manager, o *options, parts callback.Options) error {
 	if o.callbackAddress == "" {
 		return nil
 	}
@@ -36,15 +31,8 @@ func addCallback(
 	if err != nil {
 		return fmt.Errorf("--oauth-callback-bind-address: %w", err)
 	}
-	handler := callback.New(callback.Options{
-		Objects: mgr.GetClient(),
-		Grants:  grant.NewStore(direct, mgr.GetClient()),
-		Pool:    pool,
-		Key:     key,
-		Paths:   o.callbackPaths(),
-		Clock:   clock.RealClock{},
-	})
-	server := callback.NewServer(o.callbackAddress, handler, ctrl.Log.WithName("oauth-callback"))
+	parts.Paths, parts.Clock = o.callbackPaths(), clock.RealClock{}
+	server := callback.NewServer(o.callbackAddress, callback.New(parts), ctrl.Log.WithName("oauth-callback"))
 	server.Listener = listener
 	return mgr.Add(server)
 }

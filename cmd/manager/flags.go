@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -21,10 +22,13 @@ import (
 
 // options are the manager's flags.
 type options struct {
-	kubeconfig      string
-	metricsAddress  string
-	metricsSecure   bool
-	probeAddress    string
+	kubeconfig     string
+	metricsAddress string
+	metricsSecure  bool
+	metricsCertDir string
+	probeAddress   string
+	// pprofAddress is where profiles are served; empty: nowhere.
+	pprofAddress    string
 	leaderElect     bool
 	leaderNamespace string
 	watchNamespaces []string
@@ -53,12 +57,7 @@ func parseOptions(args []string) (*options, error) {
 	var namespaces, selector string
 	set := flag.NewFlagSet("coder-session-operator", flag.ContinueOnError)
 	config.RegisterFlags(set)
-	set.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443",
-		"address of the metrics endpoint; 0 switches it off")
-	set.BoolVar(&o.metricsSecure, "metrics-secure", true,
-		"serve metrics over HTTPS to callers that the API server authenticates and authorizes")
-	set.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081",
-		"address of /healthz and /readyz; 0 switches them off")
+	o.registerEndpointFlags(set)
 	set.BoolVar(&o.leaderElect, "leader-elect", true, "work only while holding the lease, and release it on exit")
 	set.StringVar(&o.leaderNamespace, "leader-election-namespace", "",
 		"namespace of the lease and of the operator's own Secret; default: the pod's own, else that of the "+
@@ -111,6 +110,19 @@ func parseOptions(args []string) (*options, error) {
 	return o, nil
 }
 
+// completePprofAddress makes an address without a host one of the loopback interface.
+func (o *options) completePprofAddress() error {
+	if o.pprofAddress == "" || o.pprofAddress == "0" {
+		o.pprofAddress = ""
+		return nil
+	}
+	host, port, err := net.SplitHostPort(o.pprofAddress)
+	if err == nil && host == "" {
+		o.pprofAddress = net.JoinHostPort("127.0.0.1", port)
+	}
+	return err
+}
+
 var clusterIDForm = regexp.MustCompile(`^[a-z0-9]{8}$`)
 
 // validate returns all errors at once, so that they can be fixed in one go.
@@ -130,6 +142,12 @@ func (o *options) validate() error {
 	}
 	if o.revocationTimeout < 0 || o.orphanGrace < 0 {
 		fault("--revocation-timeout and --orphan-grace: write durations that are not negative")
+	}
+	if err := o.completePprofAddress(); err != nil {
+		fault("--pprof-bind-address: write an address with a port, such as 127.0.0.1:6060")
+	}
+	if o.metricsCertDir != "" && !o.metricsSecure {
+		fault("--metrics-cert-dir: write --metrics-secure too, or remove it: without HTTPS there is no certificate")
 	}
 	o.webhook.checkFlags(fault)
 	if problem := o.callbackProblem(); problem != "" {
@@ -159,6 +177,21 @@ func (o *options) callbackProblem() string {
 		return ""
 	}
 	return "write an https URL: Coder sends codes over plain http to localhost only"
+}
+
+// registerEndpointFlags registers the flags of what is served for those who run the operator.
+func (o *options) registerEndpointFlags(set *flag.FlagSet) {
+	set.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443",
+		"address of the metrics endpoint; 0 switches it off")
+	set.BoolVar(&o.metricsSecure, "metrics-secure", true,
+		"serve metrics over HTTPS to callers that the API server authenticates and authorizes")
+	set.StringVar(&o.metricsCertDir, "metrics-cert-dir", "", "folder with the tls.crt and tls.key of the metrics "+
+		"endpoint, which an external tool such as cert-manager renews; default: a self-signed certificate, another one "+
+		"at each start")
+	set.StringVar(&o.pprofAddress, "pprof-bind-address", "", "address of Go's profiles (/debug/pprof/), without any "+
+		"authentication: of the loopback interface, unless the address names another; default: none are served")
+	set.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081",
+		"address of /healthz and /readyz; 0 switches them off")
 }
 
 func (o *options) registerAddressFlags(set *flag.FlagSet) {

@@ -28,8 +28,11 @@ func TestFlagsOfTheWebhook(t *testing.T) {
 			faults: []string{"--webhook-bind-address: write"}},
 		"a port that is too big": {args: "--webhook-bind-address=:65536",
 			faults: []string{"--webhook-bind-address: write"}},
-		"no name of a Service": {args: "--webhook-name=a.b", faults: []string{`--webhook-name: "a.b"`}},
-		"neither of the two":   {args: "--webhook-unknown-session=admit", faults: []string{"write Refuse or Admit"}},
+		"no name of a Service":    {args: "--webhook-name=a.b", faults: []string{`--webhook-name: "a.b"`}},
+		"neither of the two":      {args: "--webhook-unknown-session=admit", faults: []string{"write Refuse or Admit"}},
+		"profiles without a port": {args: "--pprof-bind-address=localhost", faults: []string{"--pprof-bind-address: write"}},
+		"a certificate without HTTPS": {args: "--metrics-secure=false --metrics-cert-dir=/certs",
+			faults: []string{"--metrics-cert-dir: write --metrics-secure"}},
 		"all faults at once": {
 			args: "--webhook-bind-address=x --webhook-name=-- --webhook-unknown-session= " +
 				"--max-concurrent-reconciles=0",
@@ -86,5 +89,21 @@ func TestTheMemoryLimit(t *testing.T) {
 		if got := debug.SetMemoryLimit(-1); got != tt.want {
 			t.Errorf("%s: %d, want %d", name, got, tt.want)
 		}
+	}
+}
+
+// Profiles are off by default, and on the loopback interface unless the address names another.
+func TestTheAddressOfProfiles(t *testing.T) {
+	t.Parallel()
+	for flag, want := range map[string]string{
+		"": "", "0": "", ":6060": "127.0.0.1:6060", "[::1]:6060": "[::1]:6060", "0.0.0.0:6060": "0.0.0.0:6060",
+	} {
+		o, err := parseOptions([]string{"--pprof-bind-address=" + flag})
+		if err != nil || o.pprofAddress != want {
+			t.Errorf("%q: %v, %v", flag, o, err)
+		}
+	}
+	if o, err := parseOptions(nil); err != nil || o.pprofAddress != "" {
+		t.Errorf("by default: %v, %v", o, err)
 	}
 }

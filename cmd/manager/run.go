@@ -12,6 +12,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"os"
+	goruntime "runtime"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -32,8 +33,10 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers"
+	"github.com/coder-session-operator/coder-session-operator/internal/callback"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
@@ -64,10 +67,12 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := addControllers(ctx, mgr, o, namespace); err != nil {
+	recorder := metrics.New(ctrlmetrics.Registry)
+	recorder.BuildInfo(version, goruntime.Version())
+	if err := addControllers(ctx, mgr, o, namespace, recorder); err != nil {
 		return err
 	}
-	if err := addWebhook(ctx, mgr, &o.webhook, namespace); err != nil {
+	if err := addWebhook(ctx, mgr, &o.webhook, namespace, recorder); err != nil {
 		return err
 	}
 	if err := addProbes(mgr); err != nil {
@@ -102,7 +107,9 @@ func newManager(kube *rest.Config, o *options, namespace string) (ctrl.Manager, 
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
-	metricsOptions := server.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
+	metricsOptions := server.Options{
+		BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertDir,
+	}
 	if o.metricsSecure {
 		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
@@ -114,6 +121,7 @@ func newManager(kube *rest.Config, o *options, namespace string) (ctrl.Manager, 
 		Client:                        client.Options{FieldOwner: controllers.FieldOwner},
 		Metrics:                       metricsOptions,
 		HealthProbeBindAddress:        o.probeAddress,
+		PprofBindAddress:              o.pprofAddress,
 		LeaderElection:                o.leaderElect,
 		LeaderElectionID:              o.leaseName(),
 		LeaderElectionNamespace:       namespace,
@@ -126,7 +134,9 @@ func newManager(kube *rest.Config, o *options, namespace string) (ctrl.Manager, 
 	return mgr, nil
 }
 
-func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace string) error {
+func addControllers(
+	ctx context.Context, mgr ctrl.Manager, o *options, namespace string, recorder *metrics.Metrics,
+) error {
 	direct, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme()})
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
@@ -141,7 +151,6 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 	}
 	ctrl.Log.Info("starting", "version", version, "cluster", cluster, "namespaces", o.watchNamespaces, "selector",
 		o.selector.String())
-	recorder := metrics.New(ctrlmetrics.Registry)
 	check := &policyCheck{prefix: o.admissionPolicies, reader: direct, clock: clock.RealClock{}, metrics: recorder}
 	if err := mgr.Add(check); err != nil {
 		return fmt.Errorf("add the check of the admission policies: %w", err)
@@ -169,7 +178,13 @@ func addControllers(ctx context.Context, mgr ctrl.Manager, o *options, namespace
 	if err != nil {
 		return err
 	}
-	return addCallback(mgr, o, pool, direct, key)
+	return addCallback(mgr, o, callback.Options{
+		Objects: mgr.GetClient(),
+		Grants:  grant.NewStore(direct, mgr.GetClient()),
+		Pool:    pool,
+		Key:     key,
+		Served:  recorder.CallbackServed,
+	})
 }
 
 // systemRoots returns the root certificates of the system. If there are none, these are the

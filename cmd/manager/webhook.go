@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -22,6 +23,7 @@ import (
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 	"github.com/coder-session-operator/coder-session-operator/internal/webhook"
 	"github.com/coder-session-operator/coder-session-operator/internal/webhook/serving"
 )
@@ -93,7 +95,9 @@ func (o *webhookOptions) serviceHosts(namespace string) []string {
 
 // addWebhook serves the pod webhook on every replica, leader or not. A replica is not ready until
 // it can answer requests of the API server.
-func addWebhook(ctx context.Context, mgr ctrl.Manager, o *webhookOptions, namespace string) error {
+func addWebhook(
+	ctx context.Context, mgr ctrl.Manager, o *webhookOptions, namespace string, recorder *metrics.Metrics,
+) error {
 	if !o.enabled {
 		return nil
 	}
@@ -107,6 +111,8 @@ func addWebhook(ctx context.Context, mgr ctrl.Manager, o *webhookOptions, namesp
 		if err := o.checkCertDir(); err != nil {
 			return err
 		}
+		file := filepath.Join(o.certDir, corev1.TLSCertKey)
+		recorder.SetWebhookCertificateEnd(func() time.Time { return serving.EndOfFile(file) })
 	} else {
 		certificates, err := serving.Setup(ctx, mgr, serving.Options{
 			Name: o.name, Namespace: namespace, Hosts: o.serviceHosts(namespace), Clock: clock.RealClock{},
@@ -116,6 +122,7 @@ func addWebhook(ctx context.Context, mgr ctrl.Manager, o *webhookOptions, namesp
 			return err
 		}
 		check = certificates.Check
+		recorder.SetWebhookCertificateEnd(certificates.End)
 		options.TLSOpts = []func(*tls.Config){certificates.Use}
 	}
 	server := ctrlwebhook.NewServer(options)

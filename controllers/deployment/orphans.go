@@ -30,6 +30,7 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 	now := r.o.Clock.Now().Add(s.conn.Skew())
 	claims := map[string]bool{}
 	var revoked, foreign []string
+	kept := 0 // orphans that are not revoked; after the first one of them none is
 	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.Prefix()) {
 		claimed, err := r.isClaimed(ctx, s, token, claims)
 		if err != nil {
@@ -46,19 +47,26 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 		case !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace):
 			continue
 		}
+		if kept > 0 {
+			kept++
+			continue
+		}
 		_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
 			return resolved.Client.DeleteToken(ctx, token.UserID, token.ID)
 		})
 		if err != nil && coder.KindOf(err) != coder.NotFound {
 			ctrl.LoggerFrom(ctx).Info("an orphaned token could not be revoked; retrying after the next list of tokens",
 				"token", token.ID, "problem", err.Error())
-			break
+			kept++
+			continue
 		}
 		s.conn.Inventory.Remove(token.ID)
 		r.o.Metrics.Revoked(s.key.Namespace, s.key.Name)
+		r.o.Metrics.OrphanRevoked(s.key.Namespace, s.key.Name)
 		revoked = append(revoked, token.ID)
 	}
 	s.memory.foreignTokens = foreign
+	r.o.Metrics.OrphanedTokens(s.key.Namespace, s.key.Name, kept)
 	if len(revoked) > 0 {
 		r.o.Status.Event(s.object, corev1.EventTypeNormal, v1alpha1.EventRevoked, "Revoke",
 			fmt.Sprintf("revoked tokens that no session claims: %s", strings.Join(revoked, ", ")))

@@ -82,7 +82,7 @@ func New(o Options) *Reconciler {
 	r.Loop = reconcile.New[*v1alpha1.CoderDeployment, *memory, *scope, deployment.Observation, deployment.Plan](
 		kind{r}, reconcile.Options[*v1alpha1.CoderDeployment]{
 			Reader: o.Client, Status: o.Status, Gate: gate{o.FairQueue}, Clock: o.Clock, Jitter: o.Jitter,
-			Progress: o.Progress,
+			Progress: o.Progress, Refused: o.Metrics.APIRequestRefused,
 		})
 	return r
 }

@@ -46,6 +46,9 @@ func (r *Reconciler) recordMetrics(
 	r.o.Metrics.ClockSkew(ns, name, s.conn.Skew())
 	if o.Verification.Result.Outcome == authcheck.Accepted {
 		r.o.Metrics.OperatorTokenExpires(ns, name, o.Verification.Token.ExpiresAt)
+		if !s.conn.Settling() && o.Verification.Fingerprint == o.Config.Fingerprint {
+			r.o.Metrics.SettingsAccepted(ns, name, r.o.Clock.Now())
+		}
 	}
 }
 

@@ -86,7 +86,7 @@ func (r *Reconciler) settleUnlessDeleted(object client.Object, q reconcile.WorkQ
 func (r *Reconciler) markSettling(d *v1alpha1.CoderDeployment) {
 	key := client.ObjectKeyFromObject(d)
 	if !r.o.Debouncer.Settling(key) {
-		r.o.Metrics.SettlingBurst(key.Namespace, key.Name)
+		r.o.Metrics.SettlingBurst(key.Namespace, key.Name, r.o.Clock.Now())
 	}
 	r.o.Debouncer.Mark(key, quietWindow(d))
 }

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -38,9 +40,29 @@ func (l *Loop[T, M, S, O, P]) classify(err error, action string) failure.Failure
 	f := l.kind.Classify(err, action)
 	if f == nil {
 		f = classifyAPIError(err)
+		if f.Class == failure.Refused && l.refused != nil {
+			l.refused(refusalReason(err))
+		}
 	}
 	f.Action = action
 	return *f
+}
+
+// knownRefusals are the reasons that the API server itself gives for a refusal.
+var knownRefusals = []metav1.StatusReason{
+	metav1.StatusReasonUnauthorized, metav1.StatusReasonForbidden, metav1.StatusReasonNotFound,
+	metav1.StatusReasonAlreadyExists, metav1.StatusReasonConflict, metav1.StatusReasonGone, metav1.StatusReasonInvalid,
+	metav1.StatusReasonBadRequest, metav1.StatusReasonMethodNotAllowed, metav1.StatusReasonNotAcceptable,
+	metav1.StatusReasonRequestEntityTooLarge, metav1.StatusReasonUnsupportedMediaType, metav1.StatusReasonExpired,
+}
+
+// refusalReason returns why the API server refused a request. Admission webhooks may choose any reason, so
+// those that are not known are Other.
+func refusalReason(err error) string {
+	if reason := apierrors.ReasonForError(err); slices.Contains(knownRefusals, reason) {
+		return string(reason)
+	}
+	return "Other"
 }
 
 // ClassifyAPIError describes an error of the API server as the failure of an action, with what it has

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -75,6 +76,34 @@ func TestErrorsOfTheAPIServer(t *testing.T) {
 				checkFailure(t, failWith(t, err), c.class, c.reason, c.retryAfter, c.err)
 			})
 		}
+	}
+}
+
+// A refusal is counted by a reason that apimachinery knows, and by Other if a webhook has chosen one: it
+// becomes a label of a metric. Other errors are not counted.
+func TestRefusalsAreCounted(t *testing.T) {
+	t.Parallel()
+	chosen := &apierrors.StatusError{ErrStatus: metav1.Status{Code: http.StatusForbidden, Reason: "NoTokensOnFridays"}}
+	for name, c := range map[string]struct {
+		err  error
+		want string // empty: none
+	}{
+		"forbidden":             {errForbid, "Forbidden"},
+		"wrapped":               {fmt.Errorf("write Secret ci: %w", errForbid), "Forbidden"},
+		"a reason of a webhook": {chosen, "Other"},
+		"unavailable":           {apierrors.NewServiceUnavailable("starting"), ""},
+		"a conflict":            {errConflict, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newToy(t)
+			w.kind.decide = unlessFailed("Publish")
+			w.kind.act = func(string) error { return c.err }
+			w.pass()
+			if got := strings.Join(w.refused, ","); got != c.want {
+				t.Errorf("counted %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 

@@ -115,6 +115,7 @@ type Loop[T client.Object, M, S, O, P any] struct {
 	jitter Jitter
 	// progress is told of passes that end; nil: nothing is.
 	progress *Progress
+	refused  func(reason string)
 
 	mu     sync.Mutex
 	memory map[types.NamespacedName]*memory[M]
@@ -134,6 +135,9 @@ type Options[T client.Object] struct {
 	Jitter Jitter
 	// Progress is told of passes that end; nil: nothing is.
 	Progress *Progress
+	// Refused is told why the API server refused a request: one of the reasons of apimachinery, or Other.
+	// Nil: nothing is.
+	Refused func(reason string)
 }
 
 // New returns a loop over the objects of a kind.
@@ -144,8 +148,8 @@ func New[T client.Object, M, S, O, P any](kind Kind[T, M, S, O, P], o Options[T]
 	}
 	return &Loop[T, M, S, O, P]{
 		kind: kind, reader: o.Reader, status: o.Status, gate: gate, clock: o.Clock, jitter: o.Jitter,
-		progress: o.Progress,
-		memory:   map[types.NamespacedName]*memory[M]{}, interrupts: map[types.NamespacedName]context.CancelCauseFunc{},
+		progress: o.Progress, refused: o.Refused,
+		memory: map[types.NamespacedName]*memory[M]{}, interrupts: map[types.NamespacedName]context.CancelCauseFunc{},
 	}
 }
 

@@ -39,6 +39,16 @@ func (p *Progress) record() {
 	p.last = now
 }
 
+// LastTime is when a pass last ended, or nothing waited. It is now for a controller that is not started.
+func (p *Progress) LastTime(started bool) time.Time {
+	if !started || p.waiting() == 0 {
+		p.record()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
+}
+
 // Check returns an error if the controller has stalled. A controller that is not started, because
 // another replica leads, has not.
 func (p *Progress) Check(started bool) error {

@@ -241,6 +241,8 @@ type toyWorld struct {
 	loop   *reconcile.Loop[*v1alpha1.CoderSession, *toyMemory, *toyPass, toyObservation, reconcile.Step]
 	// jitter is the fraction of the longest jitter that a delay gets.
 	jitter float64
+	// refused are the reasons of the API server that were counted.
+	refused []string
 }
 
 // newToy has an object with nothing to do.
@@ -260,7 +262,8 @@ func (w *toyWorld) setProgress(p *reconcile.Progress) {
 	w.loop = reconcile.New[*v1alpha1.CoderSession, *toyMemory, *toyPass, toyObservation, reconcile.Step](
 		w.kind, reconcile.Options[*v1alpha1.CoderSession]{
 			Reader: w.api, Status: status.NewWriter(w.api, w.events, w.clock), Gate: w.gate, Clock: w.clock, Progress: p,
-			Jitter: func(d time.Duration) time.Duration { return time.Duration(float64(d) * w.jitter) },
+			Refused: func(reason string) { w.refused = append(w.refused, reason) },
+			Jitter:  func(d time.Duration) time.Duration { return time.Duration(float64(d) * w.jitter) },
 		})
 }
 

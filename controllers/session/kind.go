@@ -96,6 +96,10 @@ func (k kind) Reported(ctx context.Context, s *Scope, _ session.Observation, aft
 	}
 	k.tools.Status.Warnings(after, before, after.Status.Conditions)
 	reconcile.LogReady(ctx, before, after.Status.Conditions)
+	if now := after.Status.Retirement; now != nil && s.Session.Status.Retirement == nil {
+		key := after.DeploymentKey()
+		k.tools.Metrics.Retired(key.Namespace, key.Name, now.Reason)
+	}
 }
 
 // tellsOfContentionAgain reports whether Ready says that another writer changes the generated Secret, and

@@ -75,7 +75,7 @@ func New(tools *Tools, methods Methods, o Options) *Reconciler {
 	r.Loop = reconcile.New[*v1alpha1.CoderSession, *Memory, *Scope, session.Observation, session.Plan](
 		kind{r}, reconcile.Options[*v1alpha1.CoderSession]{
 			Reader: tools.Client, Status: tools.Status, Gate: gate{o.FairQueue}, Clock: tools.Clock, Jitter: o.Jitter,
-			Progress: o.Progress,
+			Progress: o.Progress, Refused: tools.Metrics.APIRequestRefused,
 		})
 	return r
 }

@@ -33,11 +33,11 @@ func metricsPage(page *bytes.Buffer) error {
 	metrics.New(registerer)
 	var rows []metric
 	for _, collector := range registerer.all {
-		row, err := describeMetric(collector)
+		described, err := describeMetrics(collector)
 		if err != nil {
 			return err
 		}
-		rows = append(rows, row)
+		rows = append(rows, described...)
 	}
 	slices.SortFunc(rows, func(a, b metric) int { return strings.Compare(a.name, b.name) })
 	page.WriteString(text("metrics") + "\n")
@@ -63,29 +63,43 @@ var metricName = regexp.MustCompile(`\bcoder_session_operator_\w+`)
 var descriptor = regexp.MustCompile(
 	`^Desc\{fqName: "([^"]+)", help: "([^"]*)", (?:unit: "[^"]*", )?constLabels: \{\}, variableLabels: \{([^}]*)\}`)
 
-// describeMetric describes a metric from its descriptor.
-func describeMetric(collector prometheus.Collector) (metric, error) {
-	descriptions := make(chan *prometheus.Desc, 1)
+// describeMetrics describes the metrics of a collector. One that has several computes gauges.
+func describeMetrics(collector prometheus.Collector) ([]metric, error) {
+	descriptions := make(chan *prometheus.Desc, 100)
 	collector.Describe(descriptions)
-	text := (<-descriptions).String()
+	close(descriptions)
+	kind := "gauge"
+	switch collector.(type) {
+	case *prometheus.CounterVec:
+		kind = "counter"
+	case *prometheus.HistogramVec:
+		kind = "histogram"
+	}
+	var rows []metric
+	for description := range descriptions {
+		row, err := describeMetric(description.String())
+		if err != nil {
+			return nil, err
+		}
+		row.kind = kind
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// describeMetric describes a metric from the text of its descriptor.
+func describeMetric(text string) (metric, error) {
 	parts := descriptor.FindStringSubmatch(text)
 	if parts == nil {
 		return metric{}, fmt.Errorf("cannot read the descriptor %s", text)
 	}
 	row := metric{name: parts[1], help: parts[2]}
+	if parts[3] == "" {
+		return row, nil
+	}
 	for _, label := range strings.Split(parts[3], ",") {
 		row.labels += ", `" + label + "`"
 	}
 	row.labels = strings.TrimPrefix(row.labels, ", ")
-	switch collector.(type) {
-	case *prometheus.CounterVec:
-		row.kind = "counter"
-	case prometheus.Gauge, *prometheus.GaugeVec:
-		row.kind = "gauge"
-	case *prometheus.HistogramVec:
-		row.kind = "histogram"
-	default:
-		return metric{}, fmt.Errorf("%s is of a type that has no name here: %T", row.name, collector)
-	}
 	return row, nil
 }

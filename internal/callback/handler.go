@@ -14,7 +14,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 )
 
-// Options configure a Handler. All fields but Paths are required.
+// Options configure a Handler. All fields but Paths and Served are required.
 type Options struct {
 	// Objects reads sessions and deployments by name, from a cache.
 	Objects client.Reader
@@ -28,6 +28,8 @@ type Options struct {
 	Paths []string
 	// Clock is the operator's.
 	Clock clock.PassiveClock
+	// Served is told the outcome of each request, one of a few words. Nil: nothing is.
+	Served func(outcome string)
 }
 
 // Handler serves the redirect URIs of all sessions. Create it with [New]. It is safe for concurrent
@@ -45,11 +47,17 @@ type Handler struct {
 	key          fingerprint.Key
 	limits       limits
 	storeTimeout time.Duration
+	served       func(outcome string)
 }
 
 // New returns a Handler.
 func New(o Options) *Handler {
+	served := o.Served
+	if served == nil {
+		served = func(string) {}
+	}
 	h := &Handler{
+		served:  served,
 		objects: o.Objects, grants: o.Grants, pool: o.Pool, clock: o.Clock,
 		key: o.Key, paths: map[string]bool{grant.CallbackPath: true}, storeTimeout: storeTimeout,
 	}
@@ -61,19 +69,25 @@ func New(o Options) *Handler {
 
 // ServeHTTP completes an authorization and shows its outcome.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	outcome, session := h.handle(w, r)
+	h.served(string(outcome))
+	writePage(w, outcome, session)
+}
+
+// handle returns the outcome of a request, and the session that it is about.
+func (h *Handler) handle(w http.ResponseWriter, r *http.Request) (outcome, sessionRef) {
 	switch {
 	case !h.paths[r.URL.Path]:
-		writePage(w, absent, sessionRef{})
+		return absent, sessionRef{}
 	case r.Method != http.MethodGet:
 		w.Header().Set("Allow", http.MethodGet)
-		writePage(w, wrongMethod, sessionRef{})
-	default:
-		a, wrong := h.parseRequest(r)
-		if wrong == "" {
-			wrong = h.handleCallback(r.Context(), a)
-		}
-		writePage(w, wrong, sessionRef(a.session))
+		return wrongMethod, sessionRef{}
 	}
+	a, wrong := h.parseRequest(r)
+	if wrong == "" {
+		wrong = h.handleCallback(r.Context(), a)
+	}
+	return wrong, sessionRef(a.session)
 }
 
 // Timeouts of the steps that are finished even if the browser disconnects or the process is

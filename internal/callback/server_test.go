@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -19,6 +20,20 @@ import (
 )
 
 // A process that is stopping finishes the requests that it has begun, on any replica.
+// Each request is counted by its outcome, which is one of those that have a page.
+func TestOutcomesAreCounted(t *testing.T) {
+	t.Parallel()
+	w := newCallbackEnv(t, coderd.ProfileNew)
+	var counted []string
+	w.replica.served = func(outcome string) { counted = append(counted, outcome) }
+	w.openAt(w.replica, "/somewhere")
+	w.sendRequest(w.replica, httptest.NewRequest(http.MethodPost, grant.CallbackPath, nil))
+	w.openAt(w.replica, grant.CallbackPath+"?state=made-up&code=c")
+	if got := strings.Join(counted, " "); got != "Absent WrongMethod Unknown" {
+		t.Errorf("counted %q", got)
+	}
+}
+
 func TestAServerThatStops(t *testing.T) { // B72
 	t.Parallel()
 	w := newCallbackEnv(t, coderd.ProfileNew)

@@ -14,6 +14,9 @@ const namespace = "coder_session_operator"
 // requestBuckets range from the response time of a local server to the longest timeout, in seconds.
 var requestBuckets = []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30}
 
+// delayBuckets range from two quick requests to an hour, in seconds.
+var delayBuckets = []float64{0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
+
 // Metrics has a method for each metric. Create it with [New]. It is safe for concurrent use.
 type Metrics struct {
 	verifications, requests               *prometheus.CounterVec
@@ -25,8 +28,15 @@ type Metrics struct {
 	sessions, ready                       *prometheus.GaugeVec
 	certificateNotAfter, tokenExpires     *prometheus.GaugeVec
 	clockSkew, serverSlow                 *prometheus.GaugeVec
+	orphans, buildInfo                    *prometheus.GaugeVec
+	orphansRevoked, retirements           *prometheus.CounterVec
+	callbacks, refusals                   *prometheus.CounterVec
+	publishDuration, verificationDelay    *prometheus.HistogramVec
 
-	mu sync.Mutex
+	mu      sync.Mutex
+	sources Sources
+	// changes is when the settings of a deployment last began to change, until they are verified.
+	changes map[deployment]time.Time
 	// reasons that have a series in sessions, by deployment.
 	reasons map[deployment]map[string]struct{}
 }
@@ -46,10 +56,7 @@ func New(registerer prometheus.Registerer) *Metrics {
 		revoked: newCounterVec("tokens_revoked_total", "Tokens revoked."),
 		abandoned: newCounterVec("revocations_abandoned_total",
 			"Tokens that could not be revoked in time and may still be valid."),
-		secretWrites: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "secret_writes_total",
-			Help: "Writes of generated Secrets, by action.",
-		}, []string{"action"}),
+		secretWrites: newOwnCounterVec("secret_writes_total", "Writes of generated Secrets, by action.", "action"),
 		settlingBursts: newCounterVec("settling_bursts_total",
 			"Bursts of changes to a deployment's settings that were waited out."),
 		silentRetries: newCounterVec("silent_retries_total", "Refused requests that were repeated with newer settings."),
@@ -71,9 +78,24 @@ func New(registerer prometheus.Registerer) *Metrics {
 		clockSkew: newGaugeVec("clock_skew_seconds", "How far the server's clock is ahead of the operator's."),
 		serverSlow: newGaugeVec("server_slow",
 			"1 while the deployment's server does not answer, so that it has a small share of the workers; otherwise absent."),
-		reasons: map[deployment]map[string]struct{}{},
+		orphans: newGaugeVec("orphaned_tokens",
+			"Tokens that no session claims and that are not revoked yet, as of the last list of tokens."),
+		orphansRevoked: newCounterVec("orphaned_tokens_revoked_total",
+			"Tokens that no session claimed and that were revoked."),
+		retirements: newCounterVec("retirements_total", "Sessions that were retired, by reason.", "reason"),
+		callbacks:   newOwnCounterVec("oauth_callbacks_total", "Requests to the OAuth callback, by outcome.", "outcome"),
+		refusals: newOwnCounterVec("kubernetes_api_refusals_total",
+			"Requests that the Kubernetes API server refused, by its reason.", "reason"),
+		publishDuration: newHistogramVec("token_publish_duration_seconds",
+			"Time from asking the server for a new token until it was published in its Secret."),
+		verificationDelay: newHistogramVec("settings_verification_delay_seconds",
+			"Time from the first of a burst of changes to a deployment's settings until the server had accepted them."),
+		buildInfo: newOwnGaugeVec("build_info", "Always 1; the labels say what was built.", "version", "goversion"),
+		reasons:   map[deployment]map[string]struct{}{},
+		changes:   map[deployment]time.Time{},
 	}
-	registerer.MustRegister(m.requestDuration, m.secretWrites, m.policiesInstalled)
+	registerer.MustRegister(m.requestDuration, m.secretWrites, m.policiesInstalled, m.callbacks, m.refusals, m.buildInfo,
+		stateCollector{m})
 	for _, vector := range m.perDeployment() {
 		registerer.MustRegister(vector)
 	}
@@ -91,6 +113,7 @@ func (m *Metrics) perDeployment() []vector {
 	return []vector{
 		m.verifications, m.requests, m.minted, m.revoked, m.abandoned, m.restarted, m.settlingBursts, m.silentRetries,
 		m.sessions, m.ready, m.certificateNotAfter, m.tokenExpires, m.clockSkew, m.serverSlow,
+		m.orphans, m.orphansRevoked, m.retirements, m.publishDuration, m.verificationDelay,
 	}
 }
 
@@ -99,9 +122,22 @@ func newCounterVec(name, help string, labels ...string) *prometheus.CounterVec {
 		append([]string{"namespace", "deployment"}, labels...))
 }
 
+func newOwnCounterVec(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
 func newGaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
-	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help},
-		append([]string{"namespace", "deployment"}, labels...))
+	return newOwnGaugeVec(name, help, append([]string{"namespace", "deployment"}, labels...)...)
+}
+
+func newOwnGaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
+}
+
+func newHistogramVec(name, help string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: name, Help: help, Buckets: delayBuckets,
+	}, []string{"namespace", "deployment"})
 }
 
 // Forget deletes all series of a deployment that was deleted.
@@ -109,6 +145,7 @@ func (m *Metrics) Forget(namespace, name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.reasons, deployment{namespace, name})
+	delete(m.changes, deployment{namespace, name})
 	for _, vector := range m.perDeployment() {
 		vector.DeletePartialMatch(prometheus.Labels{"namespace": namespace, "deployment": name})
 	}

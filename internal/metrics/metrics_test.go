@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,21 @@ import (
 func recordAll(m *Metrics) {
 	end := time.Unix(1_900_000_000, 0)
 	m.AdmissionPoliciesInstalled(true)
+	m.BuildInfo("v1.2.3", "go1.26")
+	m.CallbackServed("Done")
+	m.APIRequestRefused("Forbidden")
+	m.SetWebhookCertificateEnd(func() time.Time { return end })
+	m.SetSources(Sources{
+		Now:   func() time.Time { return end.Add(-time.Hour) },
+		Leads: func() bool { return true },
+		Tokens: func() []Token {
+			return []Token{{Namespace: "coder", Deployment: "b", End: end, Renewal: end.Add(-2 * time.Hour)}}
+		},
+		Controllers: func() []Controller {
+			return []Controller{{Name: "sessions", ProgressTime: end, Waiting: 3, Namespaces: 2, LargestShare: 0.75}}
+		},
+		Streams: func() map[string]int { return map[string]int{"Connected": 4} },
+	})
 	for _, name := range []string{"a", "b"} {
 		m.Verified("coder", name, "Verified")
 		m.Requested("coder", name, "me", "ok", 20*time.Millisecond)
@@ -24,7 +40,8 @@ func recordAll(m *Metrics) {
 		m.Revoked("coder", name)
 		m.RevocationsAbandoned("coder", name, 2)
 		m.SecretWritten("create")
-		m.SettlingBurst("coder", name)
+		m.SettlingBurst("coder", name, end)
+		m.SettingsAccepted("coder", name, end.Add(time.Second))
 		m.SilentRetry("coder", name)
 		m.Sessions("coder", name, map[string]int{"Active": 3, "Paused": 1})
 		m.DeploymentReady("coder", name, true)
@@ -32,17 +49,51 @@ func recordAll(m *Metrics) {
 		m.OperatorTokenExpires("coder", name, end)
 		m.ClockSkew("coder", name, -1500*time.Millisecond)
 		m.ServerSlow("coder", name, true)
+		m.Restarted("coder", name)
+		m.TokenPublished("coder", name, time.Second)
+		m.OrphanedTokens("coder", name, 1)
+		m.OrphanRevoked("coder", name)
+		m.Retired("coder", name, "Idle")
 	}
 }
 
-// names of all metrics; record sets every one of them.
+// names of all metrics; recordAll records every one of them.
 var names = []string{
 	"admission_policies_installed",
-	"client_certificate_expiration_timestamp_seconds", "clock_skew_seconds", "coder_request_duration_seconds",
-	"coder_requests_total", "deployment_ready", "operator_token_expiration_timestamp_seconds",
+	"build_info",
+	"client_certificate_expiration_timestamp_seconds",
+	"clock_skew_seconds",
+	"coder_request_duration_seconds",
+	"coder_requests_total",
+	"controller_progress_timestamp_seconds",
+	"deployment_ready",
+	"kubernetes_api_refusals_total",
+	"leader",
+	"oauth_callbacks_total",
+	"operator_token_expiration_timestamp_seconds",
+	"orphaned_tokens",
+	"orphaned_tokens_revoked_total",
+	"published_token_expiration_timestamp_seconds",
+	"queue_largest_namespace_ratio",
+	"queue_namespaces",
+	"queue_waiting_objects",
+	"retirements_total",
 	"revocations_abandoned_total",
-	"secret_writes_total", "server_slow", "sessions", "settling_bursts_total", "silent_retries_total",
-	"tokens_minted_total", "tokens_revoked_total", "verifications_total",
+	"rotations_due",
+	"rotations_overdue",
+	"secret_writes_total",
+	"server_slow",
+	"sessions",
+	"settings_verification_delay_seconds",
+	"settling_bursts_total",
+	"silent_retries_total",
+	"token_publish_duration_seconds",
+	"tokens_minted_total",
+	"tokens_revoked_total",
+	"verifications_total",
+	"webhook_certificate_expiration_timestamp_seconds",
+	"workload_restarts_total",
+	"workspace_streams",
 }
 
 func TestNamesAndLabels(t *testing.T) {
@@ -63,7 +114,7 @@ func TestNamesAndLabels(t *testing.T) {
 	// B90: nothing else may become a label.
 	allowed := map[string]bool{
 		"namespace": true, "deployment": true, "result": true, "operation": true, "outcome": true, "action": true,
-		"reason": true,
+		"reason": true, "renewed": true, "controller": true, "state": true, "version": true, "goversion": true,
 	}
 	var got []string
 	for _, family := range families {
@@ -85,6 +136,39 @@ func TestNamesAndLabels(t *testing.T) {
 	}
 }
 
+// descriptions records what is registered.
+type descriptions struct {
+	prometheus.Registerer
+	all []string
+}
+
+func (d *descriptions) MustRegister(collectors ...prometheus.Collector) {
+	for _, collector := range collectors {
+		into := make(chan *prometheus.Desc, 100)
+		collector.Describe(into)
+		close(into)
+		for description := range into {
+			d.all = append(d.all, description.String())
+		}
+	}
+}
+
+func TestEveryMetricIsRecorded(t *testing.T) {
+	t.Parallel()
+	registered := &descriptions{}
+	New(registered)
+	if len(registered.all) != len(names) {
+		t.Errorf("%d metrics are registered, and %d recorded", len(registered.all), len(names))
+	}
+	for _, description := range registered.all {
+		if !slices.ContainsFunc(names, func(name string) bool {
+			return strings.Contains(description, `fqName: "coder_session_operator_`+name+`"`)
+		}) {
+			t.Errorf("recordAll does not record %s", description)
+		}
+	}
+}
+
 func TestValues(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewPedanticRegistry()
@@ -98,23 +182,42 @@ func TestValues(t *testing.T) {
 	m.RevocationsAbandoned("coder", "a", -1) // a counter never goes back
 
 	want := map[string]float64{
-		"admission_policies_installed{}":                                                1,
-		"client_certificate_expiration_timestamp_seconds{deployment=a,namespace=coder}": 1.9e9,
-		"clock_skew_seconds{deployment=a,namespace=coder}":                              -1.5,
-		"clock_skew_seconds{deployment=b,namespace=coder}":                              -1.5,
-		"coder_request_duration_seconds{operation=me}":                                  2,
-		"deployment_ready{deployment=a,namespace=coder}":                                1,
-		"deployment_ready{deployment=b,namespace=coder}":                                0,
-		"operator_token_expiration_timestamp_seconds{deployment=a,namespace=coder}":     1.9e9,
-		"secret_writes_total{action=create}":                                            2,
-		"server_slow{deployment=a,namespace=coder}":                                     1,
-		"sessions{deployment=a,namespace=coder,reason=Active}":                          2,
-		"sessions{deployment=a,namespace=coder,reason=Suspended}":                       2,
-		"sessions{deployment=b,namespace=coder,reason=Active}":                          3,
-		"sessions{deployment=b,namespace=coder,reason=Paused}":                          1,
+		"admission_policies_installed{}":                                                          1,
+		"build_info{goversion=go1.26,version=v1.2.3}":                                             1,
+		"oauth_callbacks_total{outcome=Done}":                                                     1,
+		"kubernetes_api_refusals_total{reason=Forbidden}":                                         1,
+		"published_token_expiration_timestamp_seconds{deployment=b,namespace=coder,renewed=true}": 1.9e9,
+		"rotations_due{deployment=b,namespace=coder}":                                             1,
+		"rotations_overdue{deployment=b,namespace=coder}":                                         1,
+		"controller_progress_timestamp_seconds{controller=sessions}":                              1.9e9,
+		"queue_waiting_objects{controller=sessions}":                                              3,
+		"queue_namespaces{controller=sessions}":                                                   2,
+		"queue_largest_namespace_ratio{controller=sessions}":                                      0.75,
+		"workspace_streams{state=Connected}":                                                      4,
+		"leader{}":                                                                                1,
+		"webhook_certificate_expiration_timestamp_seconds{}":                                      1.9e9,
+		"client_certificate_expiration_timestamp_seconds{deployment=a,namespace=coder}":           1.9e9,
+		"clock_skew_seconds{deployment=a,namespace=coder}":                                        -1.5,
+		"clock_skew_seconds{deployment=b,namespace=coder}":                                        -1.5,
+		"coder_request_duration_seconds{operation=me}":                                            2,
+		"deployment_ready{deployment=a,namespace=coder}":                                          1,
+		"deployment_ready{deployment=b,namespace=coder}":                                          0,
+		"operator_token_expiration_timestamp_seconds{deployment=a,namespace=coder}":               1.9e9,
+		"secret_writes_total{action=create}":                                                      2,
+		"server_slow{deployment=a,namespace=coder}":                                               1,
+		"sessions{deployment=a,namespace=coder,reason=Active}":                                    2,
+		"sessions{deployment=a,namespace=coder,reason=Suspended}":                                 2,
+		"sessions{deployment=b,namespace=coder,reason=Active}":                                    3,
+		"sessions{deployment=b,namespace=coder,reason=Paused}":                                    1,
 	}
 	for _, name := range []string{"a", "b"} {
 		of := "deployment=" + name + ",namespace=coder"
+		want["orphaned_tokens{"+of+"}"] = 1
+		want["orphaned_tokens_revoked_total{"+of+"}"] = 1
+		want["retirements_total{"+of+",reason=Idle}"] = 1
+		want["token_publish_duration_seconds{"+of+"}"] = 1
+		want["settings_verification_delay_seconds{"+of+"}"] = 1
+		want["workload_restarts_total{"+of+"}"] = 1
 		want["coder_requests_total{"+of+",operation=me,outcome=ok}"] = 1
 		want["revocations_abandoned_total{"+of+"}"] = 2
 		want["settling_bursts_total{"+of+"}"] = 1

@@ -37,9 +37,25 @@ func (m *Metrics) RevocationsAbandoned(namespace, name string, tokens int) {
 // or delete.
 func (m *Metrics) SecretWritten(action string) { m.secretWrites.WithLabelValues(action).Inc() }
 
-// SettlingBurst counts a burst of changes after which the settings were read once.
-func (m *Metrics) SettlingBurst(namespace, name string) {
+// SettlingBurst counts a burst of changes after which the settings were read once. It began at the given
+// time.
+func (m *Metrics) SettlingBurst(namespace, name string, start time.Time) {
 	m.settlingBursts.WithLabelValues(namespace, name).Inc()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changes[deployment{namespace, name}] = start
+}
+
+// SettingsAccepted records that the server has accepted the settings as they are now, which has taken as
+// long as since the last burst of changes began. Without a burst since the last call it does nothing.
+func (m *Metrics) SettingsAccepted(namespace, name string, now time.Time) {
+	key := deployment{namespace, name}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if start, changed := m.changes[key]; changed {
+		delete(m.changes, key)
+		m.verificationDelay.WithLabelValues(namespace, name).Observe(max(now.Sub(start), 0).Seconds())
+	}
 }
 
 // SilentRetry counts a rejected request that was repeated with newer settings.
@@ -49,20 +65,12 @@ func (m *Metrics) SilentRetry(namespace, name string) {
 
 // DeploymentReady sets whether a deployment is Ready.
 func (m *Metrics) DeploymentReady(namespace, name string, ready bool) {
-	value := 0.0
-	if ready {
-		value = 1
-	}
-	m.ready.WithLabelValues(namespace, name).Set(value)
+	m.ready.WithLabelValues(namespace, name).Set(asNumber(ready))
 }
 
 // AdmissionPoliciesInstalled sets whether the admission policies are in force.
 func (m *Metrics) AdmissionPoliciesInstalled(installed bool) {
-	value := 0.0
-	if installed {
-		value = 1
-	}
-	m.policiesInstalled.Set(value)
+	m.policiesInstalled.Set(asNumber(installed))
 }
 
 // CertificateNotAfter sets the expiration time of a deployment's client certificate. Zero: it has
@@ -90,4 +98,36 @@ func (m *Metrics) ServerSlow(namespace, name string, slow bool) {
 // ClockSkew sets how far the server's clock is ahead of the operator's.
 func (m *Metrics) ClockSkew(namespace, name string, ahead time.Duration) {
 	m.clockSkew.WithLabelValues(namespace, name).Set(ahead.Seconds())
+}
+
+// TokenPublished records how long a new token took from the request for it until it was in its Secret.
+func (m *Metrics) TokenPublished(namespace, name string, took time.Duration) {
+	m.publishDuration.WithLabelValues(namespace, name).Observe(max(took, 0).Seconds())
+}
+
+// OrphanedTokens sets how many tokens of a deployment's server no session claims, and are to be revoked.
+func (m *Metrics) OrphanedTokens(namespace, name string, count int) {
+	m.orphans.WithLabelValues(namespace, name).Set(float64(count))
+}
+
+// OrphanRevoked counts a token that no session claimed and that was revoked.
+func (m *Metrics) OrphanRevoked(namespace, name string) {
+	m.orphansRevoked.WithLabelValues(namespace, name).Inc()
+}
+
+// Retired counts a session that was retired. The reason is one of status.retirement.
+func (m *Metrics) Retired(namespace, name, reason string) {
+	m.retirements.WithLabelValues(namespace, name, reason).Inc()
+}
+
+// CallbackServed counts a request to the OAuth callback. The outcome is one of the callback's pages.
+func (m *Metrics) CallbackServed(outcome string) { m.callbacks.WithLabelValues(outcome).Inc() }
+
+// APIRequestRefused counts a request that the Kubernetes API server refused. The reason is one of the
+// known ones, or Other, because admission webhooks choose their own.
+func (m *Metrics) APIRequestRefused(reason string) { m.refusals.WithLabelValues(reason).Inc() }
+
+// BuildInfo says what was built: the version of the operator and that of Go.
+func (m *Metrics) BuildInfo(version, goVersion string) {
+	m.buildInfo.WithLabelValues(version, goVersion).Set(1)
 }

@@ -320,15 +320,15 @@ func (o Observation) rotationTime() time.Time {
 	if lifetime <= 0 {
 		lifetime = o.Session.Spec.Auth.Mint.Lifetime.Or(DefaultLifetime)
 	}
-	return token.ExpiresAt.Add(-o.renewBefore(lifetime))
+	return token.ExpiresAt.Add(-renewBefore(o.Session, lifetime))
 }
 
 // renewBefore is how long before its expiration a credential with this lifetime is replaced. A
 // setting that leaves less than a tenth of the lifetime would replace it without end, so it is
 // ignored for a third of the lifetime.
-func (o Observation) renewBefore(lifetime time.Duration) time.Duration {
+func renewBefore(s *v1alpha1.CoderSession, lifetime time.Duration) time.Duration {
 	before := lifetime / 3
-	if rotation := o.Session.Spec.Rotation; rotation != nil {
+	if rotation := s.Spec.Rotation; rotation != nil {
 		if asked := rotation.RenewBefore.Or(before); asked <= lifetime-lifetime/10 {
 			return asked
 		}

@@ -153,7 +153,7 @@ func (o Observation) grantEndReason() GrantEndReason {
 
 // refreshTime is when, by the server's clock, the grant is refreshed (B65).
 func (o Observation) refreshTime() time.Time {
-	return o.Grant.ExpiresAt.Add(-o.renewBefore(o.Grant.Lifetime))
+	return o.Grant.ExpiresAt.Add(-renewBefore(o.Session, o.Grant.Lifetime))
 }
 
 // resolveRefresh waits until no process can be spending the refresh token any more, then finds out

@@ -157,7 +157,8 @@ func TestTheLeastRecentlyUsedSessionIsRetired(t *testing.T) {
 	w.Create(w.NewMintedSession("c", "ada"))
 	w.Eventually(w.IsReady("a"), w.IsReady("c"),
 		w.isRetired("b", v1alpha1.RetirementSessionLimit, "kubectl coder renew"), w.hasLiveTokens(2), w.countsSessions(2, 1))
-	w.Eventually(w.hasEvent(corev1.EventTypeNormal, v1alpha1.ReasonRetired, "retention.maxSessions"))
+	w.Eventually(w.hasEvent(corev1.EventTypeNormal, v1alpha1.ReasonRetired, "retention.maxSessions"),
+		w.hasMetric("retirements_total", 1))
 
 	c.Shift(10 * time.Minute)
 	w.asksForRenewal("b", first)

@@ -126,7 +126,8 @@ func TestStreamsRestWithTheirSessions(t *testing.T) {
 	w.startOperator()
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ada", ofWorkspace))
 	w.Eventually(w.IsReady("ci"), w.hasOpenStreams(1),
-		w.SessionIs("ci", v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched, ""))
+		w.SessionIs("ci", v1alpha1.ConditionWorkspaceWatched, metav1.ConditionTrue, v1alpha1.ReasonWatched, ""),
+		w.hasMetric("workspace_streams", 1))
 	w.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Paused = true })
 	w.Eventually(w.hasOpenStreams(0))
 	w.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })

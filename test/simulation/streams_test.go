@@ -43,6 +43,9 @@ type simVerified struct {
 	fingerprint string
 }
 
+// States counts nothing: the simulation has no metrics of streams.
+func (*simStreams) States() map[stream.State]int { return nil }
+
 // simStep is something that happens on a goroutine of a stream.Set.
 type simStep struct {
 	due time.Time

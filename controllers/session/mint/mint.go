@@ -44,6 +44,7 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, o session.Observa
 	}
 	s.Memory.NothingMinted = false
 	of(s).attempted, of(s).minted = true, 0
+	start := m.tools.Clock.Now()
 	value, token, err := operation.Run(ctx)
 	if err != nil {
 		return err
@@ -72,6 +73,7 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, o session.Observa
 	s.CredentialEventSent = true
 	key := s.Session.DeploymentKey()
 	m.tools.Metrics.Minted(key.Namespace, key.Name)
+	m.tools.Metrics.TokenPublished(key.Namespace, key.Name, m.tools.Clock.Since(start))
 	m.tools.Status.Event(s.Session, corev1.EventTypeNormal, event, "Mint",
 		fmt.Sprintf("%s token %s for user %q and published it in Secret %q",
 			verb, token.ID, spec.User, s.Session.SecretName()))

@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
+	"os"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
@@ -42,6 +44,28 @@ func (c *Certificates) Check(*http.Request) error {
 		return errors.New("the webhook's certificate has ended, and was not renewed")
 	}
 	return nil
+}
+
+// End is when the certificate ends. It is zero until there is one.
+func (c *Certificates) End() time.Time {
+	current := c.current.Load()
+	if current == nil {
+		return time.Time{}
+	}
+	return current.leaf().NotAfter
+}
+
+// EndOfFile is when the certificate in a PEM file ends, the first one if there are several. It is zero if
+// the file has none.
+func EndOfFile(path string) time.Time {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return time.Time{}
+	}
+	if certificates := parseBundle(text); len(certificates) > 0 {
+		return certificates[0].NotAfter
+	}
+	return time.Time{}
 }
 
 // updateFrom takes the certificate from the Secret. If the Secret cannot be parsed or is deleted,

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +84,9 @@ func TestCertificatesAreDelivered(t *testing.T) {
 	c := &Certificates{clock: clock}
 	config := &tls.Config{}
 	c.Use(config)
+	if !c.End().IsZero() {
+		t.Error("the end of no certificate is known")
+	}
 	if _, err := config.GetCertificate(nil); !errors.Is(err, errNoCertificate) ||
 		!errors.Is(c.Check(nil), errNoCertificate) {
 		t.Error("there is a certificate before there is one")
@@ -97,6 +102,9 @@ func TestCertificatesAreDelivered(t *testing.T) {
 			t.Fatal(err)
 		}
 		return got.Certificate[0]
+	}
+	if !c.End().Equal(first.leaf().NotAfter) {
+		t.Errorf("the certificate ends at %s", c.End())
 	}
 	if !bytes.Equal(served(), first.leaf().Raw) || c.Check(nil) != nil {
 		t.Error("the first certificate is not served")
@@ -117,5 +125,24 @@ func TestCertificatesAreDelivered(t *testing.T) {
 	clock.SetTime(epoch.Add(rules.lifetime + time.Second))
 	if err := c.Check(nil); err == nil || !strings.Contains(err.Error(), "ended") {
 		t.Errorf("after its end: %v", err)
+	}
+}
+
+func TestTheEndOfAFile(t *testing.T) {
+	t.Parallel()
+	one, authority := issueFor(t, epoch)
+	path := filepath.Join(t.TempDir(), "tls.crt")
+	if !EndOfFile(path).IsZero() {
+		t.Error("a missing file has an end")
+	}
+	for text, want := range map[string]time.Time{
+		string(one.certPEM) + string(bundle{authority}.encodePEM()): one.leaf().NotAfter, "nothing": {},
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := EndOfFile(path); !got.Equal(want) {
+			t.Errorf("the file ends at %s, want %s", got, want)
+		}
 	}
 }
