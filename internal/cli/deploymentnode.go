@@ -29,6 +29,9 @@ type deploymentNode struct {
 type sessionNode struct {
 	session *v1alpha1.CoderSession
 	health  health
+	// pods are the sessions of its pods, if it has perPod, and folded is true for each of these.
+	pods   []sessionNode
+	folded bool
 }
 
 // buildDeploymentNodes returns the deployments of a scope with their sessions: the deployments of
@@ -38,7 +41,13 @@ func buildDeploymentNodes(s *scope, snapshot *clusterSnapshot) []deploymentNode 
 	about := map[types.NamespacedName]bool{}
 	for _, session := range snapshot.sessions {
 		key := session.DeploymentKey()
-		uses[key] = append(uses[key], sessionNode{session, assessSession(session, snapshot.deployments[key])})
+		node := sessionNode{session: session}
+		if podOwner(session) != "" {
+			node.health = assessPodSession(session, snapshot.deployments[key])
+		} else {
+			node.health = assessSession(session, snapshot.deployments[key])
+		}
+		uses[key] = append(uses[key], node)
 		if s.own == "" || session.Namespace == s.own {
 			about[key] = true
 		}
@@ -55,6 +64,7 @@ func buildDeploymentNodes(s *scope, snapshot *clusterSnapshot) []deploymentNode 
 		if b.deployment != nil && b.deployment.Status.Sessions != nil && !s.coversSessions("") {
 			b.hiddenSessions = max(0, int(b.deployment.Status.Sessions.Total)-len(b.sessions))
 		}
+		b.sessions = foldPods(b.sessions)
 		slices.SortFunc(b.sessions, compareSessionNodes)
 		all = append(all, b)
 	}
@@ -82,7 +92,7 @@ func assessDeploymentNode(key types.NamespacedName, s *scope, snapshot *clusterS
 func (b *deploymentNode) worstLevel() healthLevel {
 	worst := b.health.level
 	for i := range b.sessions {
-		worst = max(worst, b.sessions[i].health.level)
+		worst = max(worst, b.sessions[i].worstLevel())
 	}
 	return worst
 }
@@ -91,6 +101,7 @@ func (b *deploymentNode) worstLevel() healthLevel {
 // cause.
 func compareSessionNodes(a, b sessionNode) int {
 	return cmp.Or(
+		-cmp.Compare(a.worstLevel(), b.worstLevel()),
 		-cmp.Compare(a.health.level, b.health.level),
 		strings.Compare(a.health.state, b.health.state),
 		strings.Compare(a.health.message, b.health.message),
@@ -109,14 +120,33 @@ func filterByName(all []deploymentNode, name, own string) []deploymentNode {
 	for _, b := range all {
 		if b.key.Name != name {
 			b.hiddenSessions = 0
-			b.sessions = slices.DeleteFunc(slices.Clone(b.sessions), func(l sessionNode) bool {
-				return l.session.Name != name || own != "" && l.session.Namespace != own
-			})
+			b.sessions = filterSessionsByName(b.sessions, name, own)
 			if len(b.sessions) == 0 {
 				continue
 			}
 		}
 		kept = append(kept, b)
+	}
+	return kept
+}
+
+// filterSessionsByName keeps the sessions of the own namespace that have the name, or of which a pod or its
+// session has it: of these, that pod.
+func filterSessionsByName(all []sessionNode, name, own string) []sessionNode {
+	var kept []sessionNode
+	for _, node := range all {
+		if own != "" && node.session.Namespace != own {
+			continue
+		}
+		if node.session.Name != name {
+			node.pods = slices.DeleteFunc(slices.Clone(node.pods), func(pod sessionNode) bool {
+				return pod.session.Name != name && podOwner(pod.session) != name
+			})
+			if len(node.pods) == 0 {
+				continue
+			}
+		}
+		kept = append(kept, node)
 	}
 	return kept
 }

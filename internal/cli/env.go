@@ -78,6 +78,11 @@ func (c *connector) printEnv(ctx context.Context, cluster *cluster, name string)
 	case err != nil:
 		return readError(sessionKind.noun, err)
 	}
+	if session.Spec.PerPod != nil {
+		return newExitError(ExitBlocked, "session %s gives each pod a token of its own, and has no Secret: name the session "+
+			"of a pod, which kubectl get codersessions -n %s -l %s=%s lists", fullName(session), session.Namespace,
+			v1alpha1.LabelParent, session.Name)
+	}
 	secret := &corev1.Secret{}
 	switch err := cluster.client.Get(
 		ctx, types.NamespacedName{Namespace: session.Namespace, Name: session.SecretName()}, secret); {

@@ -76,6 +76,9 @@ func objectsOf(found []deploymentNode) []runtime.Object {
 		}
 		for j := range found[i].sessions {
 			objects = append(objects, found[i].sessions[j].session.DeepCopy())
+			for k := range found[i].sessions[j].pods {
+				objects = append(objects, found[i].sessions[j].pods[k].session.DeepCopy())
+			}
 		}
 	}
 	return objects

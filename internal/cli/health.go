@@ -78,7 +78,8 @@ func assessSession(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploymen
 // A token that may do more than was asked for does degrade it.
 func assessReadySession(s *v1alpha1.CoderSession) health {
 	for _, kind := range []string{v1alpha1.ConditionSecretSynced, v1alpha1.ConditionAuthenticated,
-		v1alpha1.ConditionTargetsRestarted, v1alpha1.ConditionScopesGranted, v1alpha1.ConditionIdentityUnique} {
+		v1alpha1.ConditionTargetsRestarted, v1alpha1.ConditionScopesGranted, v1alpha1.ConditionIdentityUnique,
+		v1alpha1.ConditionPodsServed} {
 		condition := meta.FindStatusCondition(s.Status.Conditions, kind)
 		if condition == nil || condition.Status == metav1.ConditionTrue || condition.Reason == v1alpha1.ReasonRolling {
 			continue

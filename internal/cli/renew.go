@@ -90,6 +90,10 @@ func (c *connector) reportRenewed(s *v1alpha1.CoderSession) error {
 	if ready := readyCondition(s); ready == nil || ready.Status != metav1.ConditionTrue {
 		return newExitError(ExitBlocked, "session %s %s", fullName(s), describeSessionStatus(s))
 	}
+	if s.Spec.PerPod != nil {
+		c.out.printOut(fmt.Sprintf("Session %s has no token itself: those of its pods are being replaced", fullName(s)))
+		return nil
+	}
 	which := ""
 	if token := s.Status.Token; token != nil {
 		which = fmt.Sprintf(": it has token %s", token.ID)

@@ -67,6 +67,6 @@ purpose.`,
 	c := &connector{flags: flags, env: env, out: out}
 	_ = root.RegisterFlagCompletionFunc("namespace", c.completeNamespaces) // fails only for flags that do not exist
 	_ = root.RegisterFlagCompletionFunc("context", c.completeContexts)
-	root.AddCommand(newStatus(c), newLogin(c), newRenew(c), newVerify(c), newEnv(c), newMigrate(c))
+	root.AddCommand(newStatus(c), newLogin(c), newRenew(c), newVerify(c), newEnv(c), newWhose(c), newMigrate(c))
 	return root
 }

@@ -28,6 +28,8 @@ Sessions of other namespaces are shown as far as you may list them. What could n
 reported on standard error. The time of a verification is recorded once an hour while nothing
 changes.
 
+The pods of a session with perPod are counted in its line; -o wide, or its name, names each of them.
+
 Sessions that are paused or retired, or whose workspace is stopped, are inactive as intended: they do
 not count as unhealthy.
 

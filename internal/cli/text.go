@@ -142,7 +142,11 @@ func sessionCells(s *v1alpha1.CoderSession, now time.Time) []string {
 	if token := s.Status.Token; token != nil && token.LastUsedTime != nil {
 		used = formatAge(token.LastUsedTime.Time, now)
 	}
-	cells := []string{user, joinNonEmpty(", ", ends, renewed), used, s.SecretName()}
+	token, secret := joinNonEmpty(", ", ends, renewed), s.SecretName()
+	if s.Spec.PerPod != nil {
+		token, secret = podCounts(s), ""
+	}
+	cells := []string{user, token, used, secret}
 	for i := range cells {
 		cells[i] = cmp.Or(cells[i], "-")
 	}
@@ -154,14 +158,21 @@ func summary(all []deploymentNode) string {
 	if len(all) == 0 {
 		return "No deployments and no sessions."
 	}
-	var deployments, sessions []string
+	var deployments, sessions, pods []string
 	for i := range all {
 		deployments = append(deployments, all[i].health.state)
 		for j := range all[i].sessions {
 			sessions = append(sessions, all[i].sessions[j].health.state)
+			for k := range all[i].sessions[j].pods {
+				pods = append(pods, all[i].sessions[j].pods[k].health.state)
+			}
 		}
 	}
-	return sanitize(counts(deployments, "deployment") + "; " + counts(sessions, "session"))
+	text := counts(deployments, "deployment") + "; " + counts(sessions, "session")
+	if len(pods) > 0 {
+		text += "; " + counts(pods, "pod")
+	}
+	return sanitize(text)
 }
 
 // counts returns the total, and the number in each state, most frequent first.

@@ -85,14 +85,7 @@ func (t *tree) sessionRows(b *deploymentNode) []row {
 	if t.detailed && len(b.sessions) > 0 {
 		rows = append(rows, row{cells: sessionColumns, header: true})
 	}
-	for start := 0; start < len(b.sessions); {
-		end := start + 1
-		for end < len(b.sessions) && haveSameState(b.sessions[start].health, b.sessions[end].health) {
-			end++
-		}
-		rows = append(rows, t.groupRows(b.sessions[start:end])...)
-		start = end
-	}
+	rows = append(rows, t.rowsByState(b.sessions)...)
 	switch {
 	case b.hiddenSessions > 0:
 		rows = append(rows, row{cells: []string{
@@ -101,6 +94,39 @@ func (t *tree) sessionRows(b *deploymentNode) []row {
 		rows = append(rows, row{cells: []string{"no sessions"}})
 	}
 	return rows
+}
+
+// rowsByState returns the rows of sessions, grouped by state. One with perPod has rows of its own, with
+// those of its pods below.
+func (t *tree) rowsByState(nodes []sessionNode) []row {
+	var rows []row
+	for start := 0; start < len(nodes); {
+		if nodes[start].session.Spec.PerPod != nil {
+			rows = append(rows, t.perPodRow(&nodes[start]))
+			rows = append(rows, t.podRows(nodes[start].pods)...)
+			start++
+			continue
+		}
+		end := start + 1
+		for end < len(nodes) && nodes[end].session.Spec.PerPod == nil &&
+			haveSameState(nodes[start].health, nodes[end].health) {
+			end++
+		}
+		rows = append(rows, t.groupRows(nodes[start:end])...)
+		start = end
+	}
+	return rows
+}
+
+// perPodRow returns the row of a session with perPod.
+func (t *tree) perPodRow(node *sessionNode) row {
+	state := joinNonEmpty(", ", node.health.state, formatSince(node.health, t.now))
+	entry := row{level: node.health.level, lines: explanationLines(node.health),
+		cells: append([]string{node.title(), state}, t.detailCells(node)...)}
+	if pods := podCounts(node.session); !t.detailed && pods != "" {
+		entry.cells[1] += "; " + pods
+	}
+	return entry
 }
 
 func haveSameState(a, b health) bool { return a.level == b.level && a.state == b.state }
@@ -119,7 +145,7 @@ func (t *tree) groupRows(nodes []sessionNode) []row {
 	for i := range named {
 		node := &named[i]
 		next := row{level: health, cells: append(
-			[]string{sessionNodeKey(*node).String(), joinNonEmpty(", ", state, formatSince(node.health, t.now))},
+			[]string{node.title(), joinNonEmpty(", ", state, formatSince(node.health, t.now))},
 			t.detailCells(node)...)}
 		// An explanation that several sessions share is shown once, below the last of them.
 		if i == len(named)-1 || !haveSameText(named[i+1].health, node.health) {
