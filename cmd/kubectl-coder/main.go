@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 
 	"github.com/cli/browser"
 	"github.com/go-logr/logr"
@@ -18,8 +19,8 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
 )
 
-// version is set by the linker.
-var version = "dev"
+// version is set by the linker. Empty: that of the module, which go install knows.
+var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -29,11 +30,23 @@ func main() {
 	log.SetLogger(logr.Discard())
 	browser.Stdout, browser.Stderr = io.Discard, io.Discard
 	os.Exit(cli.Execute(ctx, cli.Environment{
-		Out: os.Stdout, Err: os.Stderr, Clock: clock.RealClock{}, Open: browser.OpenURL, Version: version,
+		Out: os.Stdout, Err: os.Stderr, Clock: clock.RealClock{}, Open: browser.OpenURL, Version: programVersion(),
 		Terminal: printers.IsTerminal(os.Stdout),
 		Piped:    isPipe(os.Stdout) && printers.IsTerminal(os.Stderr),
 		Colours:  printers.AllowsColorOutput(os.Stdout), // false if NO_COLOR is set
 	}, os.Args[1:]))
+}
+
+// programVersion returns the version of the program: the linker's, or what Go recorded in it, such as
+// v0.3.0 after go install ...@v0.3.0.
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
 }
 
 // isPipe reports whether a file is a pipe, such as that of a command substitution.

@@ -5,16 +5,18 @@
 //	status [NAME]         how deployments and their sessions are, and what to do about it (B92)
 //	login SESSION         see that a person consents to a session with auth.oauth (B62, B63)
 //	renew SESSION         ask for another credential now, and wait for it (B27)
+//	pause, resume SESSION set spec.paused
 //	verify DEPLOYMENT     ask for a verification now, and wait for its outcome
 //	env SESSION           print a credential for a shell
+//	check                 find what is wrong with the installation
 //	migrate [SECRET...]   make deployments and sessions out of flat Secrets (B29)
 //
 // It owns the commands with their flags and help, the exit codes, the messages for people, and the
 // port-forward to the operator's callback. It reads everything from the Kubernetes API with the
 // caller's own rights. It does not talk to Coder, and talks to the operator only through that
-// port-forward. Only two commands read Secrets: env, which prints a credential to the person who
-// asks for it, and migrate, which prints none. All other commands only print the names of Secrets
-// (B90).
+// port-forward, and in check at the URL of its callback. Only two commands read Secrets: env, which
+// prints a credential to the person who asks for it, and migrate, which prints none. All other
+// commands only print the names of Secrets (B90).
 //
 // A command lists each kind once (in pages), or lists and watches one object. None polls.
 //

@@ -27,6 +27,8 @@ type link struct {
 	refuses, refusesPath atomic.Pointer[string]
 	// accept is the Accept header of the last request.
 	accept atomic.Pointer[string]
+	// intercept may answer a request itself; nil: none.
+	intercept func(http.ResponseWriter, *http.Request) bool
 	// beforePatch and beforePost are called before each such request.
 	beforePatch, beforePost func()
 	// watches and lists are the requests that were forwarded.
@@ -54,6 +56,9 @@ func newLink(w *pluginEnv) *link {
 	l.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if code := l.refusal.Load(); code != 0 {
 			rw.WriteHeader(int(code))
+			return
+		}
+		if l.intercept != nil && l.intercept(rw, r) {
 			return
 		}
 		l.accept.Store(new(r.Header.Get("Accept")))

@@ -83,8 +83,7 @@ func newLogin(c *connector) *cobra.Command {
 	addTimeout(flags, &o.timeout, 10*time.Minute, "the session to be ready")
 	flags.BoolVar(&o.portForward, "port-forward", false,
 		"forward a port of this machine to the operator's pod, and have Coder send the browser there")
-	flags.StringVar(&o.operatorNamespace, "operator-namespace", "coder-session-operator-system",
-		"namespace of the operator's pod, for --port-forward")
+	addOperatorNamespace(flags, &o.operatorNamespace, "namespace of the operator's pod, for --port-forward")
 	flags.IntVar(&o.callbackPort, "callback-port", 0,
 		`port of the operator's pod, for --port-forward; 0: its container port with the name "callback"`)
 	return command

@@ -27,7 +27,7 @@ func sessionRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploymen
 	case v1alpha1.ReasonVerifying:
 		return "wait"
 	case v1alpha1.ReasonPaused:
-		return "set spec.paused to false"
+		return fmt.Sprintf("kubectl coder resume -n %s %s, or set spec.paused to false", s.Namespace, s.Name)
 	case v1alpha1.ReasonWorkspaceStopped:
 		return "start the workspace: the credential is restored automatically"
 	}

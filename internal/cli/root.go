@@ -67,6 +67,8 @@ purpose.`,
 	c := &connector{flags: flags, env: env, out: out}
 	_ = root.RegisterFlagCompletionFunc("namespace", c.completeNamespaces) // fails only for flags that do not exist
 	_ = root.RegisterFlagCompletionFunc("context", c.completeContexts)
-	root.AddCommand(newStatus(c), newLogin(c), newRenew(c), newVerify(c), newEnv(c), newWhose(c), newMigrate(c))
+	root.AddCommand(newStatus(c), newLogin(c), newRenew(c), newPause(c), newResume(c), newVerify(c), newEnv(c),
+		newWhose(c), newCheck(c), newMigrate(c))
+	addShim(root, out)
 	return root
 }

@@ -97,6 +97,11 @@ func addAllNamespaces(flags *pflag.FlagSet, all *bool) {
 	flags.BoolVarP(all, "all-namespaces", "A", false, "work with all namespaces, whatever -n says")
 }
 
+// addOperatorNamespace adds the flag --operator-namespace.
+func addOperatorNamespace(flags *pflag.FlagSet, namespace *string, usage string) {
+	flags.StringVar(namespace, "operator-namespace", "coder-session-operator-system", usage)
+}
+
 // validate checks the values of the flags and their combinations.
 func (o *statusOptions) validate() error {
 	switch {

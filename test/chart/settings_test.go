@@ -59,7 +59,7 @@ func TestValuesTakeEffect(t *testing.T) {
 			"{.spec.template.spec.securityContext.runAsNonRoot}":                             "true",
 			"{.spec.template.spec.affinity.podAntiAffinity..topologyKey}":                    "kubernetes.io/hostname",
 
-			"{.spec.template.spec.containers[0].env[*].name}":                    "POD_NAMESPACE CONTAINER_MEMORY_LIMIT " +
+			"{.spec.template.spec.containers[0].env[*].name}": "POD_NAMESPACE CONTAINER_MEMORY_LIMIT " +
 				"HTTPS_PROXY NO_PROXY",
 			"{.spec.template.spec.containers[0].livenessProbe.failureThreshold}": "10",
 			"{.spec.template.spec.containers[0].livenessProbe.periodSeconds}":    "20",
