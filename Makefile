@@ -89,7 +89,7 @@ manifests: ## Generate CRDs, the manager's role and admission policies into conf
 	$(CONTROLLER_GEN) rbac:roleName=coder-session-operator paths=./controllers/... paths=./cmd/... \
 		output:rbac:dir=config/rbac
 	go run ./hack/policies config/policies
-	rm -rf $(CHART_FILES)
+	rm -rf $(CHART_FILES)/crds $(CHART_FILES)/rbac $(CHART_FILES)/policies
 	mkdir -p $(CHART_FILES)/crds $(CHART_FILES)/rbac $(CHART_FILES)/policies
 	cp config/crd/bases/*.yaml $(CHART_FILES)/crds
 	cp config/rbac/role.yaml config/rbac/reasons.yaml $(CHART_FILES)/rbac
@@ -109,6 +109,7 @@ fmt: ## Format the Go code.
 lint: ## Run the linters.
 	$(GOLANGCI_LINT) run
 	cd test/browser && go tool -modfile=../../hack/lint/go.mod golangci-lint run
+	cd test/monitoring && go tool -modfile=../../hack/lint/go.mod golangci-lint run --build-tags remove_all_sd
 	cd test/gitops && go tool -modfile=../../hack/lint/go.mod golangci-lint run
 
 .PHONY: verify
@@ -126,6 +127,11 @@ test: kube ## Run all tests, with kube-apiserver and race detector (PKG, TEST_FL
 chart-test: kube ## Test the Helm chart, and that config is the same. Builds Helm (2 min cold).
 	@go tool -modfile=hack/helm/go.mod helm version --short
 	$(WITH_KUBE) go test $(RACE) -tags chart -count 1 -timeout 10m $(TEST_FLAGS) ./test/chart
+
+.PHONY: monitoring-test
+monitoring-test: ## Test alerts and dashboard with Prometheus' engine. Builds promtool and Helm (5 min cold).
+	@go tool -modfile=hack/helm/go.mod helm version --short
+	go -C test/monitoring test -count=1 -timeout 10m -tags remove_all_sd $(TEST_FLAGS) ./...
 
 .PHONY: browser-test
 browser-test: kube ## Test a person's consent in Chromium, with pictures in BROWSER_ARTIFACTS.

@@ -43,7 +43,7 @@ func TestNoCallbackByDefault(t *testing.T) {
 			t.Error(arg)
 		}
 	}
-	for _, kind := range []string{"Ingress", "HTTPRoute", "ServiceMonitor", "NetworkPolicy"} {
+	for _, kind := range []string{"Ingress", "HTTPRoute", "ServiceMonitor", "PrometheusRule", "NetworkPolicy"} {
 		if found := ofKind(objects, kind); len(found) > 0 {
 			t.Errorf("%s: %q", kind, sortedNames(found))
 		}

@@ -89,6 +89,11 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		"monitor, no Service": {
 			"{metrics: {service: {enabled: false}, serviceMonitor: {enabled: true}}}", "metrics.service.enabled",
 		},
+		"threshold in words": {
+			"{metrics: {prometheusRule: {thresholds: {operatorTokenSeconds: 1d}}}}",
+			"'/metrics/prometheusRule/thresholds/operatorTokenSeconds'",
+		},
+		"the metrics' volume": {"{extraVolumes: [{name: metrics-certificate, emptyDir: {}}]}", "'/extraVolumes/0/name'"},
 		"monitor's interval": {"{metrics: {serviceMonitor: {interval: 30}}}", "'/metrics/serviceMonitor/interval'"},
 		"ingress without a URL": {
 			"{oauthCallback: {enabled: true, service: {enabled: true}, ingress: {enabled: true}}}", "need oauthCallback.url",

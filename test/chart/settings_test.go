@@ -168,6 +168,42 @@ func TestValuesTakeEffect(t *testing.T) {
 				"{.spec.endpoints[0].tlsConfig.insecureSkipVerify}":     "true",
 			},
 		},
+		"monitor with credentials": {
+			values: "{metrics: {serviceMonitor: {enabled: true, authorization: {credentials: {name: scraper, key: token}}}}}",
+			kind:   "ServiceMonitor", name: "operators/" + fullName + "-metrics",
+			want: map[string]string{
+				"{.spec.endpoints[0].authorization.credentials.name}{.spec.endpoints[0].bearerTokenFile}": "scraper",
+				// The namespace in the metrics is that of a CoderDeployment.
+				"{.spec.endpoints[0].honorLabels}": "true",
+			},
+		},
+		"certificate of the metrics": {
+			values: "{metrics: {certificateSecretName: metrics-tls}}", kind: "Deployment",
+			want: map[string]string{
+				"{.spec.template.spec.volumes[*].secret.secretName}":            "metrics-tls",
+				"{.spec.template.spec.containers[0].volumeMounts[*].mountPath}": "/etc/coder-session-operator/metrics",
+			},
+		},
+		"alerts": {
+			values: "{metrics: {prometheusRule: {enabled: true, labels: {release: prometheus}, alertLabels: {team: a}, " +
+				"disabled: [CoderTokenNotRenewed], thresholds: {suppliedTokenSeconds: 3600}}}}",
+			kind: "PrometheusRule", name: "operators/" + fullName,
+			want: map[string]string{
+				"{.metadata.labels.release}":                 "prometheus",
+				"{.spec.groups[0].rules[0].alert}":           "CoderSuppliedTokenEnds",
+				"{.spec.groups[0].rules[0].labels.team}":     "a",
+				"{.spec.groups[0].rules[0].labels.severity}": "warning",
+				`{.spec.groups[0].rules[0].expr}`: "min by (namespace, deployment) (coder_session_operator_published_token_" +
+					`expiration_timestamp_seconds{renewed="false"}) - time() < 3600`,
+			},
+		},
+		"dashboard": {
+			values: "{metrics: {dashboard: {enabled: true, annotations: {grafana_folder: Coder}}}}",
+			kind:   "ConfigMap", name: "operators/" + fullName + "-dashboard",
+			want: map[string]string{
+				"{.metadata.labels.grafana_dashboard} {.metadata.annotations.grafana_folder}": "1 Coder",
+			},
+		},
 		"ingress": {kind: "Ingress", name: "operators/tokens-operator-oauth-callback", want: map[string]string{
 			"{.spec.ingressClassName} {.spec.tls[0].secretName}":              "public callback-tls",
 			"{.spec.rules[0].host}{.spec.rules[0].http.paths[0].path}":        "callback.example.com/coder/oauth",

@@ -5,6 +5,9 @@
 - --health-probe-bind-address=:{{ int64 .Values.probes.bindPort }}
 - {{ printf "--metrics-bind-address=%s" .Values.metrics.bindAddress | quote }}
 - --metrics-secure={{ .Values.metrics.secure }}
+{{- if and .Values.metrics.secure .Values.metrics.certificateSecretName }}
+- --metrics-cert-dir=/etc/coder-session-operator/metrics
+{{- end }}
 - --zap-log-level={{ .Values.logLevel }}
 {{- with .Values.watchNamespaces }}
 - --watch-namespaces={{ join "," . }}

@@ -58,6 +58,11 @@ volumes:
   secret:
     secretName: {{ include "operator.webhookSecretName" . }}
 {{- end }}
+{{- if and .Values.metrics.secure .Values.metrics.certificateSecretName }}
+- name: metrics-certificate
+  secret:
+    secretName: {{ .Values.metrics.certificateSecretName }}
+{{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -67,6 +72,11 @@ volumes:
 {{- if and .Values.webhook.enabled (eq .Values.webhook.certificates "CertManager") }}
 - name: webhook-certificate
   mountPath: /etc/coder-session-operator/webhook
+  readOnly: true
+{{- end }}
+{{- if and .Values.metrics.secure .Values.metrics.certificateSecretName }}
+- name: metrics-certificate
+  mountPath: /etc/coder-session-operator/metrics
   readOnly: true
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
