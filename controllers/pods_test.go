@@ -97,9 +97,12 @@ func (r *recordedEvents) Eventf(_, _ runtime.Object, eventType, reason, _, _ str
 // About sessions of pods Warnings are recorded only.
 func TestEventsAboutSessionsOfPods(t *testing.T) {
 	t.Parallel()
-	ofPod := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{
-		{APIVersion: "v1", Kind: "Pod", Name: "job-1", UID: "1", Controller: ptr.To(true)},
-	}}}
+	ofPod := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{
+		Labels: map[string]string{v1alpha1.LabelParent: "ci"},
+		OwnerReferences: []metav1.OwnerReference{
+			{APIVersion: "v1", Kind: "Pod", Name: "job-1", UID: "1", Controller: ptr.To(true)},
+		},
+	}}
 	both := []string{"Normal Minted", "Warning Suspended"}
 	for name, c := range map[string]struct {
 		about runtime.Object

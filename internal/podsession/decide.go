@@ -33,7 +33,7 @@ type Observation struct {
 	Pods []Pod
 	// Session of this name. Nil: there is none.
 	Session *v1alpha1.CoderSession
-	// OwnerLives is true if the pod that the session belongs to has not ended.
+	// OwnerLives is true if the pod that the session belongs to asks for it and has not ended.
 	OwnerLives bool
 	// Parent is the session with perPod. Nil: there is none.
 	Parent *v1alpha1.CoderSession

@@ -55,9 +55,12 @@ func renewalAsked(at string) func(*v1alpha1.CoderSession) {
 // newOwnSession is that of the pod p-a, with the spec of newParent, which is rotated in an hour.
 func newOwnSession(changes ...func(*v1alpha1.CoderSession)) *v1alpha1.CoderSession {
 	s := &v1alpha1.CoderSession{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: "ci-x", OwnerReferences: []metav1.OwnerReference{
-			{APIVersion: "v1", Kind: "Pod", Name: "p-a", UID: "a", Controller: ptr.To(true)},
-		}},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "builds", Name: "ci-x", Labels: map[string]string{v1alpha1.LabelParent: "ci"},
+			OwnerReferences: []metav1.OwnerReference{
+				{APIVersion: "v1", Kind: "Pod", Name: "p-a", UID: "a", Controller: ptr.To(true)},
+			},
+		},
 		Spec: SpecFor(newParent()),
 	}
 	s.Status.NextRefreshTime = ptr.To(metav1.NewTime(noon.Add(time.Hour)))
@@ -78,6 +81,8 @@ func ownedBy(kind, version string) func(*v1alpha1.CoderSession) {
 		s.OwnerReferences[0].Kind, s.OwnerReferences[0].APIVersion = kind, version
 	}
 }
+
+func namesNoParent(s *v1alpha1.CoderSession) { s.Labels = nil }
 
 func notControlled(s *v1alpha1.CoderSession) { s.OwnerReferences[0].Controller = nil }
 
@@ -229,10 +234,11 @@ func TestSessionsOfPods(t *testing.T) {
 		"the parent has no perPod any more": {
 			seen: live(newOwnSession(neverRotated), newParent(narrowed, withoutPerPod)),
 		},
-		"a person's session":             {seen: live(newOwnSession(notControlled), newParent()), want: foreign, refusal: `"ci-x" exists`},
-		"that of a Job":                  {seen: live(newOwnSession(ownedBy("Job", "batch/v1")), newParent()), want: foreign, refusal: "exists"},
-		"that of something called Pod":   {seen: live(newOwnSession(ownedBy("Pod", "x/v1")), newParent()), want: foreign, refusal: "exists"},
-		"a person's session, and no pod": {seen: Observation{Session: newOwnSession(notControlled)}},
+		"a person's session that a pod owns": {seen: live(newOwnSession(namesNoParent), newParent()), want: foreign, refusal: "exists"},
+		"a person's session":                 {seen: live(newOwnSession(notControlled), newParent()), want: foreign, refusal: `"ci-x" exists`},
+		"that of a Job":                      {seen: live(newOwnSession(ownedBy("Job", "batch/v1")), newParent()), want: foreign, refusal: "exists"},
+		"that of something called Pod":       {seen: live(newOwnSession(ownedBy("Pod", "x/v1")), newParent()), want: foreign, refusal: "exists"},
+		"a person's session, and no pod":     {seen: Observation{Session: newOwnSession(notControlled)}},
 	})
 }
 

@@ -57,10 +57,11 @@ func SortOldest[T any](items []T, pod func(T) Pod) {
 // kindPod is the kind of the owner of a pod's session.
 const kindPod = "Pod"
 
-// Owner returns the pod that a session belongs to. Nil: it does not belong to any.
+// Owner returns the pod that a session belongs to. Nil: it does not belong to any. A session of which a pod
+// is the owner, and which names no parent, is a person's.
 func Owner(s *v1alpha1.CoderSession) *metav1.OwnerReference {
 	owner := metav1.GetControllerOfNoCopy(s)
-	if owner == nil || owner.Kind != kindPod || owner.APIVersion != "v1" {
+	if owner == nil || owner.Kind != kindPod || owner.APIVersion != "v1" || s.Labels[v1alpha1.LabelParent] == "" {
 		return nil
 	}
 	return owner

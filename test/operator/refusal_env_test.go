@@ -3,6 +3,7 @@
 package operator_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,19 @@ func (w *operatorEnv) hasCalled(call string, before map[string]int, atLeast int)
 	}
 }
 
+// limitPods makes the API server refuse all further pods in the test's namespace by a quota.
+func (w *operatorEnv) limitPods() {
+	w.T.Helper()
+	none := corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(0, resource.DecimalSI)}
+	quota := &corev1.ResourceQuota{ObjectMeta: w.Meta("no-pods"), Spec: corev1.ResourceQuotaSpec{Hard: none}}
+	w.Create(quota)
+	quota.Status = corev1.ResourceQuotaStatus{Hard: none, Used: none}
+	w.Must(w.Client.Status().Update(w.T.Context(), quota))
+	w.Eventually(func(ctx context.Context) error {
+		return mustBeRefused(w.Client.Create(ctx, w.newPod("ci"), client.DryRunAll), "exceeded quota")
+	})
+}
+
 // useUpQuota leaves no room for another Secret in the namespace. The returned function makes room.
 // There is no controller of quotas: the test does its work.
 func (w *operatorEnv) useUpQuota() (raise func()) {
@@ -110,13 +124,15 @@ const policyMessage = "the audit of this namespace is not over"
 // policy is what the API server is to refuse in the test's namespace.
 type policy struct {
 	group, resource string
+	// operation is what is refused; empty: UPDATE.
+	operation admissionv1.OperationType
 	// reason of the refusal; empty: Invalid, the default of Kubernetes.
 	reason metav1.StatusReason
 	// trial makes a dry run of a request that is to be refused.
 	trial func(context.Context) error
 }
 
-// addPolicy adds a policy that refuses all updates of a resource in the test's namespace, and
+// addPolicy adds a policy that refuses an operation on a resource in the test's namespace, and
 // returns when it is in force. The returned function deletes it.
 func (w *operatorEnv) addPolicy(p policy) (remove func()) {
 	w.T.Helper()
@@ -126,7 +142,7 @@ func (w *operatorEnv) addPolicy(p policy) (remove func()) {
 		validation.Reason = &p.reason
 	}
 	rule := admissionv1.RuleWithOperations{
-		Operations: []admissionv1.OperationType{admissionv1.Update},
+		Operations: []admissionv1.OperationType{cmp.Or(p.operation, admissionv1.Update)},
 		Rule: admissionv1.Rule{
 			APIGroups: []string{p.group}, APIVersions: []string{"*"}, Resources: []string{p.resource},
 		},
