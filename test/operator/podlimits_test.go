@@ -183,8 +183,10 @@ func (w *operatorEnv) publishes(pod *corev1.Pod, serial int64, scope, file strin
 func TestASessionWithPerPodIsChanged(t *testing.T) {
 	clock := &shifted.Clock{}
 	w := newPodsEnv(t, 10, withShiftedClock(clock))
+	overlap := v1alpha1.Duration("1s") // a renewal waits until the former token has ended
 	change := func(scope v1alpha1.Scope, text string, maxPods int32) {
 		w.EditSession("ci", func(s *v1alpha1.CoderSession) {
+			s.Spec.Rotation = &v1alpha1.Rotation{Overlap: &overlap}
 			s.Spec.Auth.Mint.Scopes, s.Spec.Auth.Mint.Lifetime = []v1alpha1.Scope{scope}, "1h"
 			s.Spec.Secret = &v1alpha1.GeneratedSecret{Template: map[string]string{"info": text}}
 			s.Spec.PerPod.MaxPods = maxPods

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -34,7 +33,7 @@ const (
 )
 
 // kinds in the order in which a restarted operator lists them.
-var kinds = []string{kindNamespace, kindConfigMap, kindSecret, kindDeployment, kindSession}
+var kinds = []string{kindNamespace, kindConfigMap, kindSecret, kindDeployment, kindSession, kindPod}
 
 // ref names an object.
 type ref struct {
@@ -321,16 +320,16 @@ func keepStatus(next, live client.Object) {
 	}
 }
 
-// collect removes Secrets whose owner no longer exists, like the garbage collector.
+// collect removes objects whose owner no longer exists, like the garbage collector.
 func (a *simAPI) collect() {
 	for _, r := range sortedRefs(a.objects) {
-		object, ok := a.objects[r].(*corev1.Secret)
-		if !ok {
+		object := a.objects[r]
+		if object == nil || r.kind != kindSecret && r.kind != kindSession {
 			continue
 		}
 		if owner := metav1.GetControllerOf(object); owner != nil {
-			session := a.objects[ref{kindSession, types.NamespacedName{Namespace: object.Namespace, Name: owner.Name}}]
-			if session == nil || session.GetUID() != owner.UID {
+			of := a.objects[ref{owner.Kind, types.NamespacedName{Namespace: object.GetNamespace(), Name: owner.Name}}]
+			if of == nil || of.GetUID() != owner.UID {
 				_ = a.remove(r, nil)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -120,8 +121,25 @@ func (w watch) shown(object client.Object) client.Object {
 	if w.metadata {
 		shown = metadataFrom(object)
 	}
-	stripped, _ := controllers.StripUnused(shown)
-	return stripped.(client.Object)
+	return stripped(shown)
+}
+
+// stripped is what the operator's cache keeps of an object, which may be metadata only. Here, all pods ask
+// for a session.
+func stripped(object any) client.Object {
+	strip := controllers.StripUnused
+	if _, isPod := object.(*corev1.Pod); isPod {
+		for kind, options := range controllers.CacheOptions(nil, nil).ByObject {
+			if _, ofPods := kind.(*corev1.Pod); ofPods {
+				strip = options.Transform
+			}
+		}
+	}
+	kept, err := strip(object)
+	if err != nil {
+		panic(err)
+	}
+	return kept.(client.Object)
 }
 
 func (w watch) created(ctx context.Context, object client.Object, initial bool) {
@@ -157,7 +175,7 @@ func (w watch) deleted(ctx context.Context, object client.Object) {
 // get reads from the cache, which contains only metadata of Secrets and ConfigMaps.
 func (c *simCache) get(r ref, out client.Object) error {
 	_, metadata := out.(*metav1.PartialObjectMetadata)
-	own := r.kind == kindDeployment || r.kind == kindSession
+	own := r.kind == kindDeployment || r.kind == kindSession || r.kind == kindPod
 	if own == metadata {
 		return fmt.Errorf("%s is not watched as %T", r.kind, out)
 	}
@@ -165,8 +183,8 @@ func (c *simCache) get(r ref, out client.Object) error {
 	if err := view.get(r, out); err != nil {
 		return err
 	}
-	_, err := controllers.StripUnused(out)
-	return err
+	into(out, stripped(out))
+	return nil
 }
 
 // list lists from the cache by namespace and by index.
@@ -174,8 +192,11 @@ func (c *simCache) list(out client.ObjectList, options ...client.ListOption) err
 	var o client.ListOptions
 	o.ApplyOptions(options)
 	kind := kindDeployment
-	if _, ok := out.(*v1alpha1.CoderSessionList); ok {
+	switch out.(type) {
+	case *v1alpha1.CoderSessionList:
 		kind = kindSession
+	case *corev1.PodList:
+		kind = kindPod
 	}
 	for _, r := range sortedRefs(c.objects) {
 		if r.kind != kind || o.Namespace != "" && o.Namespace != r.key.Namespace || !c.selected(c.objects[r], o) {
@@ -186,6 +207,8 @@ func (c *simCache) list(out client.ObjectList, options ...client.ListOption) err
 			list.Items = append(list.Items, *c.objects[r].DeepCopyObject().(*v1alpha1.CoderDeployment))
 		case *v1alpha1.CoderSessionList:
 			list.Items = append(list.Items, *c.objects[r].DeepCopyObject().(*v1alpha1.CoderSession))
+		case *corev1.PodList:
+			list.Items = append(list.Items, *stripped(c.objects[r].DeepCopyObject()).(*corev1.Pod))
 		default:
 			return fmt.Errorf("%T is not watched", out)
 		}

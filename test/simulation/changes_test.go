@@ -129,6 +129,9 @@ func (w *simWorld) whole() bool {
 		}
 	}
 	for _, s := range w.sessions() {
+		if s.Spec.PerPod != nil && reasonOfSession(s) == v1alpha1.ReasonServingPods {
+			continue
+		}
 		if reasonOfSession(s) != v1alpha1.ReasonActive || s.DeletionTimestamp != nil || len(s.Status.PendingRevocations) > 0 {
 			return false
 		}
@@ -160,7 +163,8 @@ func (w *simWorld) whole() bool {
 	}
 	return w.ownRests() && !w.isRefusing() && w.noise == simNoise{} && len(w.script) == 0 &&
 		!w.operator.dead && !w.operator.cache.lags() && now.After(w.stalled) &&
-		len(w.operator.deployments.runnable()) == 0 && len(w.operator.sessions.runnable()) == 0
+		len(w.operator.deployments.runnable()) == 0 && len(w.operator.sessions.runnable()) == 0 &&
+		len(w.operator.pods.runnable()) == 0
 }
 
 // rotateSettings replaces the header pair, the operator's token and the supplied token with

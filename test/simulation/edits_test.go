@@ -14,7 +14,7 @@ import (
 )
 
 func (w *simWorld) editSession() {
-	sessions := w.sessions()
+	sessions := w.editable()
 	if len(sessions) == 0 {
 		return
 	}
@@ -34,6 +34,7 @@ func (w *simWorld) editSession() {
 		case what == 3:
 			template := map[string]string{"netrc": "login {{ .User }} password {{ .Token }}"}
 			s.Spec.Secret = &v1alpha1.GeneratedSecret{Template: template}
+		case s.Spec.PerPod != nil && (what == 4 || what == 7): // the API server refuses that
 		case what == 4:
 			s.Spec.Secret = &v1alpha1.GeneratedSecret{DeletionPolicy: v1alpha1.DeletionPolicyRetain}
 		case mint == nil && what == 5 && s.Spec.Auth.Token != nil:
@@ -198,6 +199,7 @@ func (w *simWorld) heal() {
 	for _, s := range w.sessions() {
 		_ = edit(w, refOf(s), func(s *v1alpha1.CoderSession) { s.Spec.Paused = false })
 	}
+	w.healPods()
 	if w.retains {
 		w.changeRetention()
 	}

@@ -20,12 +20,15 @@ type simFeatures struct {
 	rollouts bool
 	// workspaces: sessions are bound to workspaces.
 	workspaces bool
+	// pods: pods that each have a token of their own.
+	pods bool
 }
 
 func featuresOf(seed uint64) simFeatures {
 	one := func(feature uint64) bool { return rand.New(rand.NewPCG(seed, feature)).IntN(5) < 2 }
 	return simFeatures{
 		oauth: one(0xa0), refusals: one(0xa1), clocks: one(0xa2), rollouts: one(0xa3), workspaces: one(0xb9),
+		pods: one(0xc1),
 	}
 }
 
@@ -40,6 +43,9 @@ func (f simFeatures) sessions() []string {
 	}
 	if f.workspaces {
 		all = append(all, "coder/dev", "coder/ide", "coder/box")
+	}
+	if f.pods {
+		all = append(all, simParent)
 	}
 	return all
 }
@@ -61,6 +67,9 @@ func (f simFeatures) events() (all []func(*simWorld)) {
 	if f.workspaces {
 		all = append(all, workspaceChanges...)
 	}
+	if f.pods {
+		all = append(all, podChanges...)
+	}
 	return all
 }
 
@@ -68,7 +77,7 @@ func (f simFeatures) events() (all []func(*simWorld)) {
 func (w *simWorld) happens(what string) { w.count.happened[what]++ }
 
 // simEvents are the events of the features that must happen at least once in many seeds.
-var simEvents = slices.Concat(consentEvents, refusalEvents, clockEvents, rolloutEvents, workspaceEvents)
+var simEvents = slices.Concat(consentEvents, refusalEvents, clockEvents, rolloutEvents, workspaceEvents, podEvents)
 
 // trials are the additional trials.
 func (f simFeatures) trials() (names []string) {
@@ -80,6 +89,9 @@ func (f simFeatures) trials() (names []string) {
 	}
 	if f.workspaces {
 		names = append(names, "a workspace that stops", "a workspace that stops")
+	}
+	if f.pods {
+		names = append(names, "a pod that comes and goes", "a pod that comes and goes", "a pod that comes and goes")
 	}
 	return names
 }

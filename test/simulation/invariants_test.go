@@ -36,7 +36,11 @@ func (w *simWorld) judge(c change) {
 		return
 	case *v1alpha1.CoderSession:
 		w.secretless(c.ref.kind+" "+c.ref.key.String(), encoded(after))
-		w.judgeRetirement(c.before.(*v1alpha1.CoderSession), after)
+		if before, ok := c.before.(*v1alpha1.CoderSession); ok {
+			w.judgeRetirement(before, after)
+		} else {
+			w.judgeCreation(after)
+		}
 	case *v1alpha1.CoderDeployment:
 		w.secretless(c.ref.kind+" "+c.ref.key.String(), encoded(after))
 		w.judgeVerified(c.before.(*v1alpha1.CoderDeployment), after)
@@ -70,6 +74,7 @@ func (w *simWorld) judgeSecret(before, after *corev1.Secret) {
 	if before != nil && string(before.Data["session"]) == value && string(before.Data["url"]) == url {
 		return // the headers changed, or a manual change is reverted
 	}
+	w.judgePublished(after, idOf(value))
 	token := w.tokens[idOf(value)]
 	switch {
 	case token == nil:
@@ -190,6 +195,10 @@ func (w *simWorld) settled() {
 	published := map[string]string{}
 	for _, s := range w.sessions() {
 		name := client.ObjectKeyFromObject(s).String()
+		if s.Spec.PerPod != nil {
+			w.settledParent(s)
+			continue
+		}
 		if reason := reasonOfSession(s); reason == v1alpha1.ReasonRetired {
 			w.settledRetired(s)
 			continue
@@ -233,6 +242,7 @@ func (w *simWorld) settled() {
 	w.settledTokens(published)
 	w.settledGrants()
 	w.settledWishes()
+	w.settledPods()
 	if w.retaining() {
 		w.settledRetention()
 	}

@@ -176,6 +176,10 @@ func (w *simWorld) newSession(full string) *v1alpha1.CoderSession {
 	case "coder/box":
 		s.Spec.DeploymentRef.Name = "gate"
 		s.Spec.Auth.Certificate = &v1alpha1.CertificateAuth{}
+	case simParent:
+		s.Spec.DeploymentRef.Name = "gate"
+		mint("bot-2", "24h")
+		s.Spec.PerPod = &v1alpha1.PerPod{MaxPods: simPodLimit}
 	case "coder/login":
 		s.Spec.Auth.OAuth = &v1alpha1.OAuthAuth{}
 	case "coder/dash":

@@ -34,14 +34,17 @@ type simOperator struct {
 	parts controllers.Controllers
 	dead  bool
 
-	deployments, sessions *simQueue
-	streams               *simStreams
-	measured              *prometheus.Registry
+	deployments, sessions, pods *simQueue
+	streams                     *simStreams
+	measured                    *prometheus.Registry
 }
 
-// lanes are the two controllers with their queues.
+// lanes are the controllers with their queues.
 func (p *simOperator) lanes() []lane {
-	return []lane{{"deployment", p.deployments, p.parts.Deployments}, {"session", p.sessions, p.parts.Sessions}}
+	return []lane{
+		{"deployment", p.deployments, p.parts.Deployments}, {"session", p.sessions, p.parts.Sessions},
+		{"pod", p.pods, p.parts.Pods},
+	}
 }
 
 type lane struct {
@@ -54,11 +57,15 @@ func (w *simWorld) startOperator() {
 	p := &simOperator{
 		w: w, cache: newSimCache(w.api), measured: prometheus.NewRegistry(),
 		deployments: newSimQueue(w.clock), sessions: newSimQueue(w.clock),
+		pods: newSimQueue(w.clock),
 	}
 	w.operator = p
 	p.cache.delivered = w.noteBinding
 	if err := lookup.AddIndexes(w.ctx(), p.cache, inventory.Names{Cluster: simCluster}); err != nil {
 		w.fail("indexes: %v", err)
+	}
+	if err := lookup.AddPodIndexes(w.ctx(), p.cache); err != nil {
+		w.fail("indexes of pods: %v", err)
 	}
 	access := controllers.APIAccess{Client: simClient{p: p}, APIReader: simContents{p}, Recorder: simRecorder{w}}
 	p.parts = controllers.New(w.ctx(), access, controllers.Options{
@@ -66,12 +73,17 @@ func (w *simWorld) startOperator() {
 		Roots: func() (*x509.CertPool, error) { return x509.NewCertPool(), nil }, UserAgent: "simulation",
 		RevocationTimeout: 10 * time.Minute, OrphanGrace: simOrphanGrace, MaxConcurrent: 1, NamespaceLabels: true,
 		RedirectURIs: grant.RedirectURIs(simCallback), Random: simBytes{w}, Instance: "simulated",
+		ServesPods: w.features.pods,
 		NewStreams: func(_ context.Context, o stream.Options) controllers.Streams { return p.newStreams(o) },
 	})
 	p.parts.DeploymentQueue.SetTarget(p.deployments)
 	p.parts.SessionQueue.SetTarget(p.sessions)
+	p.parts.PodQueue.SetTarget(p.pods)
 	p.cache.addWatches(p.parts.Deployments.Watches(), p.deployments)
 	p.cache.addWatches(p.parts.Sessions.Watches(), p.sessions)
+	if w.features.pods {
+		p.cache.addWatches(p.parts.Pods.Watches(), p.pods)
+	}
 	p.cache.start(w.ctx())
 }
 

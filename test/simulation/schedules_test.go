@@ -98,6 +98,7 @@ var trials = map[string]func(*simWorld){
 	"a machine that sleeps":          (*simWorld).slumber,
 	"a clock that is off":            (*simWorld).otherTime,
 	"a workspace that stops":         (*simWorld).stopsWorkspace,
+	"a pod that comes and goes":      (*simWorld).podComesAndGoes,
 }
 
 // tried runs some trials. The deletion is the last one.
@@ -121,7 +122,7 @@ func (w *simWorld) tried() {
 //	go test ./test/simulation -run TestRandomSchedules -seed=N
 //
 // B04 B05 B06 B07 B08 B09 B11 B22 B27 B28 B40 B41 B42 B43 B45 B47 B50 B53 B54
-// B67 B86 B90 B94 B111 B115 B119
+// B67 B86 B90 B94 B111 B115 B119 B150 B151 B153 B154
 func TestRandomSchedules(t *testing.T) {
 	if *simSeed != 0 {
 		w, err := simulate(*simSeed, true)

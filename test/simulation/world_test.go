@@ -70,6 +70,8 @@ type simWorld struct {
 	consents simConsents
 	// bound is about workspaces, and the sessions that are bound to them.
 	bound simBound
+	// podded is about pods that have a token of their own.
+	podded simPods
 	// minute counts the steps of the current minute.
 	minute struct {
 		at    time.Time
@@ -115,7 +117,7 @@ func newSimWorld(seed uint64) *simWorld {
 		cues: map[string]func(){}, count: simCount{tried: map[string]int{}, happened: map[string]int{}},
 		rollouts: map[string]*simRollout{}, rotated: map[types.NamespacedName]time.Time{},
 		features: featuresOf(seed), forged: map[ref]time.Time{}, disturbed: simStart, consents: newSimConsents(),
-		bound: newSimBound(),
+		bound: newSimBound(), podded: newSimPods(),
 	}
 	w.clock.passes = w.pass
 	var err error
