@@ -103,13 +103,14 @@ func isChosen(scenario string, what fate, k int, aim victim) bool {
 	return sum.Sum32()%share == 0
 }
 
-// findActionConstants are the actions of both kinds, as the sources declare them, with their
+// findActionConstants are the actions of all kinds, as the sources declare them, with their
 // controllers: "codersession Mint". Sorted.
 func findActionConstants(t *testing.T) []string {
 	t.Helper()
 	var found []string
 	for controller, folder := range map[string]string{
 		"codersession": "../../internal/session", "coderdeployment": "../../internal/deployment",
+		"pod": "../../internal/podsession",
 	} {
 		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
 		if err != nil {

@@ -42,6 +42,11 @@ var scenarios = map[string]func(*crashEnv) scenario{
 	"deletion with a grant":          deleteGranted,
 	"renewal of the own token":       renewOwnToken,
 	"deletion of a deployment":       deleteDeployment,
+	"arrival of a pod":               podArrives,
+	"end of a pod":                   podEnds,
+	"end of a pod that just came":    podEndsAtOnce,
+	"renewal for pods":               podsAreRenewed,
+	"deletion of the parent of pods": parentIsDeleted,
 }
 
 // B40, B41, B42, B43: after a crash at any outside call, and after an answer that

@@ -18,6 +18,8 @@ var contested = map[string]func(*crashEnv) scenario{
 	"rotation":   rotateToken,
 	"deletion":   deleteSession,
 	"refresh":    contestedRefresh,
+	"pod":        podArrives,
+	"end of pod": podEnds,
 }
 
 // B40, B45: a leader that is held up at any call, and goes on when another one has

@@ -41,7 +41,7 @@ func (w *crashEnv) startOperator() *operator {
 		Config: w.Cluster.Config, Scheme: w.Cluster.Scheme, Namespaces: []string{w.Namespace},
 		WrapTransport: o.wrapTransport, Logger: o.log.newLogger(), Clock: w.clock, Cluster: cluster,
 		UserAgent: agent, Instance: agent, RevocationTimeout: time.Minute, OrphanGrace: w.orphanGrace,
-		WithoutCallbacks: true,
+		WithoutCallbacks: true, ServesPods: true,
 	})
 	w.Must(err)
 	o.stop = sync.OnceFunc(func() {

@@ -174,6 +174,11 @@ func (w *simWorld) healPods() {
 			w.end(pod)
 		}
 	}
+	for _, own := range w.podSessions() {
+		if secret := w.secretOf(own); secret != nil && len(secret.OwnerReferences) == 0 {
+			_ = w.api.remove(refOf(secret), nil)
+		}
+	}
 	s := w.parent()
 	if s == nil {
 		return
