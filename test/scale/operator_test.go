@@ -20,16 +20,16 @@ type operator struct {
 	t testing.TB
 }
 
-// startOperator starts the operator with its default flags, except that it serves no metrics, and
-// returns when it is ready.
-func startOperator(t testing.TB, kubeconfig string) *operator {
+// startOperator starts the operator with its default flags, except that it serves no metrics, and with
+// further ones, and returns when it is ready.
+func startOperator(t testing.TB, kubeconfig string, flags ...string) *operator {
 	t.Helper()
 	path, err := buildOperator()
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := &operator{t: t, Operator: program.OperatorForTest(t, program.OperatorOptions{
-		Path: path, Kubeconfig: kubeconfig, Namespace: "default",
+		Path: path, Kubeconfig: kubeconfig, Namespace: "default", Flags: flags,
 	})}
 	if err := o.AwaitReady(t.Context(), patience); err != nil {
 		t.Fatal(err)

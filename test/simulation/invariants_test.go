@@ -120,6 +120,9 @@ func (w *simWorld) judgeCalm(c change) {
 // warned checks a Warning event.
 func (w *simWorld) warned(r ref, reason string) {
 	w.warnings = append(w.warnings, r.key.String()+" "+reason)
+	if reason == v1alpha1.EventPodNotServed && !w.toldAgain(r) {
+		return
+	}
 	if w.calm {
 		w.fail("B08: while settings settled there was the Warning %s about %s", reason, r.key)
 	}

@@ -31,6 +31,19 @@ type simPods struct {
 	limits []formerLimit
 	// published is where each token was published first, by the token's id.
 	published map[string]types.NamespacedName
+	// told is which operator has last said in a steady state that a pod is not served.
+	told map[ref]*simOperator
+}
+
+// toldAgain reports whether in a steady state an operator says of a pod for the second time that it is not
+// served. One that was restarted says so once more.
+func (w *simWorld) toldAgain(pod ref) bool {
+	if !w.steadily {
+		return false
+	}
+	by := w.podded.told[pod]
+	w.podded.told[pod] = w.operator
+	return by == w.operator
 }
 
 type formerLimit struct {
@@ -38,7 +51,9 @@ type formerLimit struct {
 	until time.Time
 }
 
-func newSimPods() simPods { return simPods{published: map[string]types.NamespacedName{}} }
+func newSimPods() simPods {
+	return simPods{published: map[string]types.NamespacedName{}, told: map[ref]*simOperator{}}
+}
 
 var podEvents = []string{
 	"a pod is created", "a pod ends", "a pod is deleted", "a pod is copied", "a limit is changed", "perPod is removed",
