@@ -81,7 +81,8 @@ func measurePods(b *testing.B, f *figures, n, perSecond int) {
 	w.awaitSettled()
 	f.addSample("MiB-more/1000-live-pods", (w.operator.memoryMiB("VmRSS")-memory)*1000/float64(n))
 	w.requireAccepted(n + 1)
-	w.Must(inParallel(n, func(i int) error { return w.endPod(pods.names()[i]) }))
+	names := pods.names()
+	w.Must(inParallel(n, func(i int) error { return w.endPod(names[i]) }))
 	waitFor(b, "the tokens of all pods are revoked", 100*time.Millisecond, func() bool {
 		return len(w.Coder.Keys(coderd.KeyFilter{NamePrefix: "cso-", Live: true})) == 1
 	})
