@@ -51,7 +51,8 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (pod
 	if parent == "" {
 		return o, nil
 	}
-	return o, r.observeParent(ctx, types.NamespacedName{Namespace: key.Namespace, Name: parent}, &o)
+	err = r.observeParent(ctx, types.NamespacedName{Namespace: key.Namespace, Name: parent}, &o)
+	return o, err
 }
 
 // ownerLives reports whether the pod that a session belongs to asks for it and has not ended. One that was

@@ -198,15 +198,20 @@ func TestSessionsOfPods(t *testing.T) {
 	copied := live(newOwnSession(), newParent())
 	copied.Pods = []Pod{b, a}
 	checkRows(t, map[string]row{
-		"as it should be":                          {seen: live(newOwnSession(), newParent())},
-		"the pod has ended":                        {seen: Observation{Session: newOwnSession(), Parent: newParent()}, want: deleted},
+		"as it should be": {seen: live(newOwnSession(), newParent())},
+		"the pod has ended": {
+			seen: Observation{Session: newOwnSession(), Parent: newParent()},
+			want: deleted,
+		},
 		"the pod has ended, and so has the parent": {seen: Observation{Session: newOwnSession()}, want: deleted},
 		"the parent is gone":                       {seen: live(newOwnSession(), nil), want: deleted},
 		"the parent is being deleted":              {seen: live(newOwnSession(), newParent(beingDeleted)), want: deleted},
 		"it is being deleted":                      {seen: live(newOwnSession(beingDeleted), newParent())},
 		"the parent is paused":                     {seen: live(newOwnSession(), newParent(paused))},
 		"the limit was lowered": {
-			seen: Observation{Pods: []Pod{a}, Session: newOwnSession(), OwnerLives: true, Parent: newParent(maxPods(1)), Live: 5},
+			seen: Observation{
+				Pods: []Pod{a}, Session: newOwnSession(), OwnerLives: true, Parent: newParent(maxPods(1)), Live: 5,
+			},
 		},
 		"a copy of its pod": {
 			seen: copied, want: outcome{Refused: "b"}, refusal: "another pod has the name",
@@ -234,11 +239,27 @@ func TestSessionsOfPods(t *testing.T) {
 		"the parent has no perPod any more": {
 			seen: live(newOwnSession(neverRotated), newParent(narrowed, withoutPerPod)),
 		},
-		"a person's session that a pod owns": {seen: live(newOwnSession(namesNoParent), newParent()), want: foreign, refusal: "exists"},
-		"a person's session":                 {seen: live(newOwnSession(notControlled), newParent()), want: foreign, refusal: `"ci-x" exists`},
-		"that of a Job":                      {seen: live(newOwnSession(ownedBy("Job", "batch/v1")), newParent()), want: foreign, refusal: "exists"},
-		"that of something called Pod":       {seen: live(newOwnSession(ownedBy("Pod", "x/v1")), newParent()), want: foreign, refusal: "exists"},
-		"a person's session, and no pod":     {seen: Observation{Session: newOwnSession(notControlled)}},
+		"a person's session that a pod owns": {
+			seen:    live(newOwnSession(namesNoParent), newParent()),
+			want:    foreign,
+			refusal: "exists",
+		},
+		"a person's session": {
+			seen:    live(newOwnSession(notControlled), newParent()),
+			want:    foreign,
+			refusal: `"ci-x" exists`,
+		},
+		"that of a Job": {
+			seen:    live(newOwnSession(ownedBy("Job", "batch/v1")), newParent()),
+			want:    foreign,
+			refusal: "exists",
+		},
+		"that of something called Pod": {
+			seen:    live(newOwnSession(ownedBy("Pod", "x/v1")), newParent()),
+			want:    foreign,
+			refusal: "exists",
+		},
+		"a person's session, and no pod": {seen: Observation{Session: newOwnSession(notControlled)}},
 	})
 }
 

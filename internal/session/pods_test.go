@@ -38,14 +38,18 @@ func TestSessionsWithPerPod(t *testing.T) {
 	invalid := outcome{Ready: "False ConfigInvalid", Wake: interval}
 	shared := withPublishedToken("t4", 4, time.Hour)
 	secretGone := withSecret(func(s *Secret) { *s = Secret{} })
-	retiring := serving
-	retiring.Pending = map[string]time.Duration{"t4": 0}
 	checkRows(t, map[string]row{
-		"the user is known":               {parent(), serving},
-		"the user is looked up first":     {parent(unknownUser), outcome{Do: LookUpUser}},
-		"the user was looked up":          {parent(unknownUser, lookedUp("id-bot", "bot")), serving},
-		"no Secret is tried":              {parent(unknownUser, lookedUp("id-bot", "bot"), withSecret(func(s *Secret) { s.Unproven = true })), serving},
-		"there is no such user":           {parent(unknownUser, func(o *Observation) { o.TargetUser = TargetUser{Known: true, Missing: true} }), invalid},
+		"the user is known":           {parent(), serving},
+		"the user is looked up first": {parent(unknownUser), outcome{Do: LookUpUser}},
+		"the user was looked up":      {parent(unknownUser, lookedUp("id-bot", "bot")), serving},
+		"no Secret is tried": {
+			parent(unknownUser, lookedUp("id-bot", "bot"), withSecret(func(s *Secret) { s.Unproven = true })),
+			serving,
+		},
+		"there is no such user": {
+			parent(unknownUser, func(o *Observation) { o.TargetUser = TargetUser{Known: true, Missing: true} }),
+			invalid,
+		},
 		"another user than the one named": {parent(unknownUser, lookedUp("id-x", "x")), invalid},
 		"the operator serves no pods":     {parent(servesNoPods), invalid},
 		"a Secret of its name is no conflict": {
@@ -62,7 +66,10 @@ func TestSessionsWithPerPod(t *testing.T) {
 		},
 		"the user is suspended": {
 			parent(func(o *Observation) { o.ServerTokens.UserSuspended = true }),
-			outcome{RevokeAll: true, Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "absent", Suspended: "UserSuspended", Wake: interval},
+			outcome{
+				RevokeAll: true, Ready: "False Suspended", Authenticated: "False UserSuspended",
+				Synced: "absent", Suspended: "UserSuspended", Wake: interval,
+			},
 		},
 		"the operator has no token": {
 			parent(withDeployment(func(d *Deployment) { d.User = nil })),
@@ -70,7 +77,10 @@ func TestSessionsWithPerPod(t *testing.T) {
 		},
 		"the deployment is not reachable": {
 			parent(withDeployment(func(d *Deployment) { d.Result = unreachable })),
-			outcome{RevokeAll: true, Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent", Wake: interval},
+			outcome{
+				RevokeAll: true, Ready: "False AwaitingDeployment",
+				Authenticated: "absent", Synced: "absent", Wake: interval,
+			},
 		},
 		"access is withdrawn": {
 			parent(withDeployment(func(d *Deployment) { d.Denied = "no" })),
@@ -101,11 +111,19 @@ func TestPodsServed(t *testing.T) {
 		want string
 		pods *v1alpha1.PodCounts
 	}{
-		"no perPod":      {[]option{}, "absent", nil},
-		"none waits":     {[]option{withPerPod(v1alpha1.PodCounts{Live: 1})}, "True AllPodsServed", &v1alpha1.PodCounts{Live: 1}},
-		"the limit":      {[]option{withPerPod(waiting)}, "False PodLimitReached", &waiting},
-		"a pause":        {[]option{withPerPod(waiting), withPause}, "False Paused", &waiting},
-		"a pause of all": {[]option{withPerPod(v1alpha1.PodCounts{}), withPause}, "True AllPodsServed", &v1alpha1.PodCounts{}},
+		"no perPod": {[]option{}, "absent", nil},
+		"none waits": {
+			[]option{withPerPod(v1alpha1.PodCounts{Live: 1})},
+			"True AllPodsServed",
+			&v1alpha1.PodCounts{Live: 1},
+		},
+		"the limit": {[]option{withPerPod(waiting)}, "False PodLimitReached", &waiting},
+		"a pause":   {[]option{withPerPod(waiting), withPause}, "False Paused", &waiting},
+		"a pause of all": {
+			[]option{withPerPod(v1alpha1.PodCounts{}), withPause},
+			"True AllPodsServed",
+			&v1alpha1.PodCounts{},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -147,11 +165,17 @@ func TestALostTokenIsLookedForUnlessThereCanBeNone(t *testing.T) {
 	revoke := outcome{Do: Revoke, Revoke: []string{"t4"}}
 	search := outcome{Do: FindLostToken, Serial: 5}
 	checkRows(t, map[string]row{
-		"minted by this process":                      {with(mintedHere(4)), revoke},
-		"after a restart":                             {with(), search},
-		"an older one was minted by this process":     {with(mintedHere(3)), search},
-		"a newer attempt whose outcome is unknown":    {with(mintedHere(0)), search},
-		"another process has used the next serial":    {with(mintedHere(4), withPendingRevocation("t5", 0), func(o *Observation) { o.TakenSerial = 5 }), outcome{Do: FindLostToken, Serial: 6}},
-		"nothing was ever minted, as far as is known": {newSession("ci", withMint("bot"), withDeletion(0)), outcome{Do: FindLostToken, Serial: 1}},
+		"minted by this process":                   {with(mintedHere(4)), revoke},
+		"after a restart":                          {with(), search},
+		"an older one was minted by this process":  {with(mintedHere(3)), search},
+		"a newer attempt whose outcome is unknown": {with(mintedHere(0)), search},
+		"another process has used the next serial": {
+			with(mintedHere(4), withPendingRevocation("t5", 0), func(o *Observation) { o.TakenSerial = 5 }),
+			outcome{Do: FindLostToken, Serial: 6},
+		},
+		"nothing was ever minted, as far as is known": {
+			newSession("ci", withMint("bot"), withDeletion(0)),
+			outcome{Do: FindLostToken, Serial: 1},
+		},
 	})
 }

@@ -72,7 +72,8 @@ func requireOwn(t *testing.T, pod *corev1.Pod, containers ...string) string {
 	}
 	var mounted []string
 	for _, c := range append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...) {
-		if slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return cmp.Equal(m, mountOf("coder-session")) }) {
+		isMount := func(m corev1.VolumeMount) bool { return cmp.Equal(m, mountOf("coder-session")) }
+		if slices.ContainsFunc(c.VolumeMounts, isMount) {
 			mounted = append(mounted, c.Name)
 		}
 	}
@@ -120,7 +121,8 @@ func TestNamesOfPodSessions(t *testing.T) {
 		}
 	}
 	// Bytes that would favour some characters are left out.
-	if name, err := newPodSessionName(bytes.NewReader([]byte{255, 243, 0, 1, 2, 3, 4, 5, 6, 7}), "ci"); name != "ci-bcdfghjk" {
+	uneven := bytes.NewReader([]byte{255, 243, 0, 1, 2, 3, 4, 5, 6, 7})
+	if name, err := newPodSessionName(uneven, "ci"); name != "ci-bcdfghjk" {
 		t.Errorf("name %s, error %v", name, err)
 	}
 	if _, err := newPodSessionName(iotest.ErrReader(errors.New("no entropy")), "ci"); err == nil {
@@ -134,7 +136,9 @@ func TestPodsGetNamesOfTheirOwn(t *testing.T) {
 	ofController := func(kind, name string) func(*corev1.Pod) {
 		return func(p *corev1.Pod) {
 			p.Name, p.GenerateName = name, ""
-			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: kind, Name: "x", Controller: ptr.To(true)}}
+			p.OwnerReferences = []metav1.OwnerReference{
+				{APIVersion: "batch/v1", Kind: kind, Name: "x", Controller: ptr.To(true)},
+			}
 		}
 	}
 	sidecar := func(p *corev1.Pod) {
@@ -147,12 +151,15 @@ func TestPodsGetNamesOfTheirOwn(t *testing.T) {
 		pod        *corev1.Pod
 		containers []string
 	}{
-		"a pod with generateName":          {newPod(), []string{"job"}},
-		"a pod of a StatefulSet":           {newPod(ofController("StatefulSet", "web-0")), []string{"job"}},
-		"the same pod, again":              {newPod(ofController("StatefulSet", "web-0")), []string{"job"}},
-		"a pod of an indexed Job":          {newPod(ofController("Job", "batch-3-x7k2p")), []string{"job"}},
-		"init containers and sidecars":     {newPod(sidecar), []string{"setup", "proxy", "job"}},
-		"a sidecar alone":                  {newPod(sidecar, withAnnotation(v1alpha1.AnnotationContainers, "proxy")), []string{"proxy"}},
+		"a pod with generateName":      {newPod(), []string{"job"}},
+		"a pod of a StatefulSet":       {newPod(ofController("StatefulSet", "web-0")), []string{"job"}},
+		"the same pod, again":          {newPod(ofController("StatefulSet", "web-0")), []string{"job"}},
+		"a pod of an indexed Job":      {newPod(ofController("Job", "batch-3-x7k2p")), []string{"job"}},
+		"init containers and sidecars": {newPod(sidecar), []string{"setup", "proxy", "job"}},
+		"a sidecar alone": {
+			newPod(sidecar, withAnnotation(v1alpha1.AnnotationContainers, "proxy")),
+			[]string{"proxy"},
+		},
 		"a pod that has labels of its own": {newPod(func(p *corev1.Pod) { p.Labels["app"] = "web" }), []string{"job"}},
 	} {
 		own := requireOwn(t, admit(t, h, c.pod), c.containers...)

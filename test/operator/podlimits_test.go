@@ -40,7 +40,7 @@ func (w *operatorEnv) createPods(n int) []*corev1.Pod {
 	}
 	all.Wait()
 	w.Must(errors.Join(errs...))
-	podsession.SortOldest(pods, func(p *corev1.Pod) podsession.Pod { return podsession.PodOf(p) })
+	podsession.SortOldest(pods, podsession.PodOf)
 	return pods
 }
 

@@ -5,6 +5,7 @@ package operator_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -113,7 +114,8 @@ func TestAPersonWithoutRightsOnSecrets(t *testing.T) {
 	w.Eventually(w.isServed(pod))
 	name := pod.Annotations[v1alpha1.AnnotationPodSession]
 	secret := &corev1.Secret{}
-	if err := theirs.Get(t.Context(), client.ObjectKey{Namespace: w.Namespace, Name: name}, secret); !apierrors.IsForbidden(err) {
+	key := client.ObjectKey{Namespace: w.Namespace, Name: name}
+	if err := theirs.Get(t.Context(), key, secret); !apierrors.IsForbidden(err) {
 		t.Fatalf("the person reads the Secret: %v", err)
 	}
 
@@ -133,7 +135,7 @@ func TestAPersonWithoutRightsOnSecrets(t *testing.T) {
 	// The pod has one session already.
 	w.Eventually(w.isServed(pod), w.hasLiveTokens(1), func(ctx context.Context) error {
 		if _, err := w.GetSession(ctx, "forged"); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("the forged session exists: %v", err)
+			return errors.Join(errors.New("the forged session exists"), err)
 		}
 		return nil
 	})

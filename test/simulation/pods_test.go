@@ -318,6 +318,7 @@ func (w *simWorld) podComesAndGoes() {
 	}
 	w.run(5 * time.Second)
 	if w.api.objects[own] != nil || w.lives(id) {
-		w.fail("B151: 5 s after its end, pod %s has a session %t, a live token %t", pod.Name, w.api.objects[own] != nil, w.lives(id))
+		w.fail("B151: 5 s after its end, pod %s has a session %t, a live token %t", pod.Name,
+			w.api.objects[own] != nil, w.lives(id))
 	}
 }

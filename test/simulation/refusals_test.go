@@ -297,7 +297,8 @@ func (w *simWorld) refusedWrites() {
 		server := w.serves(w.deployment(string(s.Spec.DeploymentRef.Name))).server
 		token := s.Status.Token
 		ended := token != nil && token.ExpirationTime != nil && server.Now().Sub(token.ExpirationTime.Time) > simNotice
-		if ready.Status == metav1.ConditionTrue && (ended || s.Spec.Auth.Certificate == nil && s.Spec.PerPod == nil && w.secretOf(s) == nil) {
+		publishes := s.Spec.Auth.Certificate == nil && s.Spec.PerPod == nil
+		if ready.Status == metav1.ConditionTrue && (ended || publishes && w.secretOf(s) == nil) {
 			w.fail("B111: session %s/%s is Ready without a valid credential: %s", s.Namespace, s.Name, encoded(s.Status))
 		}
 	}
