@@ -107,6 +107,7 @@ var otherReasons = []string{
 	v1alpha1.ReasonTemplateInvalid, v1alpha1.ReasonRestarted, v1alpha1.ReasonRolling, v1alpha1.ReasonRolloutStuck,
 	v1alpha1.ReasonWatched, v1alpha1.ReasonAllPodsServed, v1alpha1.ReasonPodLimitReached,
 	v1alpha1.ReasonStreamRefused, v1alpha1.ReasonServerMaximum, v1alpha1.ReasonDuplicateOperator,
+	v1alpha1.ReasonTokenListTooLarge,
 }
 
 // newObject is an object of a kind that the operator has reported with these conditions, as the API
