@@ -62,6 +62,10 @@ func (w *e2eRun) listSteps() []walk.Step {
 			Expect: "the leader loses its lease and stops; the other one takes over and rotates. Connected " +
 				"again, both are Ready, with one live token.",
 			Run: w.partitionLeader},
+		{Title: "Whole namespaces are deleted",
+			Expect: "each with a deployment, its Secrets and three sessions. The first goes at once, with its tokens; of " +
+				"the second the leader is killed meanwhile: it is gone, or its tokens are named, within 30 s.",
+			Run: w.loseNamespaces},
 		{Title: "No credential in any log, event or object",
 			Expect: "everything that was printed since the start is searched for every value that any Secret " +
 				"has had.",

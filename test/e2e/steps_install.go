@@ -88,9 +88,13 @@ patches:
     - {op: add, path: /spec/rotation, value: {overlap: %s}}
 `
 
-// asPrevious adapts the samples to chart 0.1.0, whose access rules have no names.
+// asPrevious adapts the samples to chart 0.1.0, whose access rules have no names, and whose sessions with
+// auth.oauth name no user.
 const asPrevious = `
-    - {op: remove, path: /spec/access/0/name}`
+    - {op: remove, path: /spec/access/0/name}
+- target: {kind: CoderSession, name: ada}
+  patch: |-
+    - {op: remove, path: /spec/auth/oauth/user}`
 
 // writeSamples writes the folder "samples" with one more patch of the CoderDeployment; empty: none.
 func (w *e2eRun) writeSamples(patch string) error {
