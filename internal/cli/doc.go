@@ -9,6 +9,7 @@
 //	verify DEPLOYMENT     ask for a verification now, and wait for its outcome
 //	env SESSION           print a credential for a shell
 //	check                 find what is wrong with the installation
+//	template [SESSION]    try secret.template with made-up values
 //	migrate [SECRET...]   make deployments and sessions out of flat Secrets (B29)
 //
 // It owns the commands with their flags and help, the exit codes, the messages for people, and the

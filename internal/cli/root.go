@@ -68,7 +68,8 @@ purpose.`,
 	_ = root.RegisterFlagCompletionFunc("namespace", c.completeNamespaces) // fails only for flags that do not exist
 	_ = root.RegisterFlagCompletionFunc("context", c.completeContexts)
 	root.AddCommand(newStatus(c), newLogin(c), newRenew(c), newPause(c), newResume(c), newVerify(c), newEnv(c),
-		newWhose(c), newCheck(c), newMigrate(c))
+		newWhose(c), newCheck(c), newTemplate(c),
+		newMigrate(c))
 	addShim(root, out)
 	return root
 }

@@ -67,15 +67,13 @@ func renderTemplates(data map[string][]byte, in Input) error {
 		URL: clientURL(in.URL), Host: in.URL.Hostname(), Token: in.Token.Value.Reveal(), User: in.User,
 		Headers: make(map[string]string, len(in.Headers)),
 	}
-	madeUp := values{URL: madeUpURL, Host: madeUpHost, User: in.User, Headers: make(map[string]string, len(in.Headers))}
-	if given.Token != "" {
-		madeUp.Token = madeUpToken
-	}
+	names := make([]string, 0, len(in.Headers))
 	for _, header := range in.Headers {
-		given.Headers[header.Name], madeUp.Headers[header.Name] = header.Value.Reveal(), madeUpHeader
+		given.Headers[header.Name] = header.Value.Reveal()
+		names = append(names, header.Name)
 	}
 	templates := in.Session.Spec.Secret.Template
-	if err := tryTemplates(templates, madeUp); err != nil {
+	if _, err := tryTemplates(templates, newMadeUpValues(in.User, names, given.Token != "")); err != nil {
 		return err
 	}
 	total := 0
@@ -98,24 +96,48 @@ func renderTemplates(data map[string][]byte, in Input) error {
 	return nil
 }
 
+// newMadeUpValues returns values for a user, with these headers.
+func newMadeUpValues(user string, headers []string, hasToken bool) values {
+	madeUp := values{URL: madeUpURL, Host: madeUpHost, User: user, Headers: make(map[string]string, len(headers))}
+	if hasToken {
+		madeUp.Token = madeUpToken
+	}
+	for _, name := range headers {
+		madeUp.Headers[name] = madeUpHeader
+	}
+	return madeUp
+}
+
+// PreviewTemplates renders the templates of spec.secret.template with made-up values, as [Render] tries
+// them before it uses the real ones. User may be empty; headers are the names of those that the
+// deployment sends; hasToken is false for sessions that publish no token. The error is a
+// *[TemplateError].
+func PreviewTemplates(
+	templates map[string]string, user string, headers []string, hasToken bool,
+) (map[string][]byte, error) {
+	return tryTemplates(templates, newMadeUpValues(user, headers, hasToken))
+}
+
 // tryTemplates renders all templates with made-up values. The error is a *[TemplateError].
-func tryTemplates(templates map[string]string, madeUp values) error {
+func tryTemplates(templates map[string]string, madeUp values) (map[string][]byte, error) {
 	total := 0
+	rendered := make(map[string][]byte, len(templates))
 	var spent costBudget
 	for _, key := range slices.Sorted(maps.Keys(templates)) {
 		if slices.Contains(reserved, key) {
-			return &TemplateError{Key: key, Err: errors.New("the key is the operator's own: write another one")}
+			return nil, &TemplateError{Key: key, Err: errors.New("the key is the operator's own: write another one")}
 		}
 		output, err := executeTemplate(key, templates[key], madeUp, &spent)
 		if err != nil {
-			return &TemplateError{Key: key, Err: err}
+			return nil, &TemplateError{Key: key, Err: err}
 		}
 		if total += len(key) + len(output); total > corev1.MaxSecretSize {
-			return &TemplateError{Key: key, Err: fmt.Errorf("with it the Secret is larger than %d bytes: shorten it",
+			return nil, &TemplateError{Key: key, Err: fmt.Errorf("with it the Secret is larger than %d bytes: shorten it",
 				corev1.MaxSecretSize)}
 		}
+		rendered[key] = output
 	}
-	return nil
+	return rendered, nil
 }
 
 // executeTemplate renders one template. See templateFuncs for the allowed functions and costBudget
