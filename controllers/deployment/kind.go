@@ -92,6 +92,7 @@ func (kind) Apply(s *scope, o deployment.Observation, p deployment.Plan) *v1alph
 // workspaces, and enqueues the sessions that are concerned.
 func (k kind) Propagate(ctx context.Context, s *scope, o deployment.Observation, p deployment.Plan) {
 	k.o.Metrics.Sessions(s.key.Namespace, s.key.Name, s.reasons)
+	k.o.Metrics.Pods(s.key.Namespace, s.key.Name, s.livePods, s.refusedPods)
 	if p.KeepStatus {
 		k.propagateRefusal(ctx, s, o)
 		return

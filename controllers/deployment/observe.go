@@ -20,6 +20,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
@@ -109,8 +110,10 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 	}
 	var seen deployment.Sessions
 	reasons := map[string]int{}
+	s.livePods, s.refusedPods = 0, 0
 	for i := range list {
 		each := &list[i]
+		s.countPods(each)
 		seen.Counts.Total++
 		if err := r.observeNeed(ctx, s, each, &seen); err != nil {
 			return seen, err
@@ -138,6 +141,17 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 	slices.Sort(seen.Duplicated)
 	s.reasons = reasons
 	return seen, nil
+}
+
+// countPods counts the pods that have a session of their own, and those that a session with perPod says
+// it refuses.
+func (s *scope) countPods(each *v1alpha1.CoderSession) {
+	if podsession.Owned(each) && each.DeletionTimestamp == nil {
+		s.livePods++
+	}
+	if pods := each.Status.Pods; pods != nil {
+		s.refusedPods += int(pods.Refused)
+	}
 }
 
 // observeNeed adds a session that a deleted deployment may have to wait for.
@@ -183,7 +197,7 @@ func (r *Reconciler) hasGrantDocument(ctx context.Context, s *v1alpha1.CoderSess
 // countReason counts a session by the reason of its Ready condition.
 func countReason(counts *v1alpha1.SessionCounts, reason string) {
 	switch reason {
-	case v1alpha1.ReasonActive:
+	case v1alpha1.ReasonActive, v1alpha1.ReasonServingPods:
 		counts.Ready++
 	case v1alpha1.ReasonSuspended:
 		counts.Suspended++

@@ -140,6 +140,8 @@ type scope struct {
 	memory *memory
 	// reasons counts the sessions by the reason of their Ready condition.
 	reasons map[string]int
+	// livePods have a session of their own, refusedPods wait for one.
+	livePods, refusedPods int
 }
 
 // enqueueSessions enqueues all sessions of a deployment.

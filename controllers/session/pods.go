@@ -35,6 +35,21 @@ func (r *Reconciler) observePods(ctx context.Context, s *v1alpha1.CoderSession) 
 	return seen, nil
 }
 
+// recordPodDelay records how long the pod that a session belongs to has waited for its Secret.
+func (t *Tools) recordPodDelay(ctx context.Context, s *v1alpha1.CoderSession) {
+	owner := podsession.Owner(s)
+	if owner == nil {
+		return
+	}
+	pod := &corev1.Pod{}
+	err := t.Client.Get(ctx, types.NamespacedName{Namespace: s.Namespace, Name: owner.Name}, pod)
+	if err != nil || pod.UID != owner.UID {
+		return // it has ended, and nothing waits
+	}
+	deployment := s.DeploymentKey()
+	t.Metrics.PodSecret(deployment.Namespace, deployment.Name, t.Clock.Since(pod.CreationTimestamp.Time))
+}
+
 // countDelay is how long the counts of pods in the status of their session may be behind. Changes within
 // it cost one write.
 const countDelay = time.Second

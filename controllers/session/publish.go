@@ -96,6 +96,9 @@ func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) e
 		return fmt.Errorf("write Secret %s: %w", s.Session.SecretName(), err)
 	}
 	t.Metrics.SecretWritten(action)
+	if action == "create" && t.ServesPods {
+		t.recordPodDelay(ctx, s.Session)
+	}
 	return nil
 }
 

@@ -49,6 +49,7 @@ func metricsPage(page *bytes.Buffer) error {
 	alerts := text("metrics-alerts")
 	page.WriteString(alerts)
 	for _, name := range metricName.FindAllString(alerts, -1) {
+		name = strings.TrimSuffix(name, "_bucket") // a series of a histogram
 		if !slices.ContainsFunc(rows, func(row metric) bool { return row.name == name }) {
 			return fmt.Errorf("an alert is about %s, which is not registered", name)
 		}

@@ -28,6 +28,8 @@ type Metrics struct {
 	sessions, ready                       *prometheus.GaugeVec
 	certificateNotAfter, tokenExpires     *prometheus.GaugeVec
 	clockSkew, serverSlow                 *prometheus.GaugeVec
+	podSessions, podsRefused              *prometheus.GaugeVec
+	podSecretDelay                        *prometheus.HistogramVec
 	orphans, buildInfo                    *prometheus.GaugeVec
 	orphansRevoked, retirements           *prometheus.CounterVec
 	callbacks, refusals                   *prometheus.CounterVec
@@ -75,6 +77,11 @@ func New(registerer prometheus.Registerer) *Metrics {
 			"End of the client certificate, as a Unix time."),
 		tokenExpires: newGaugeVec("operator_token_expiration_timestamp_seconds",
 			"End of the operator's own token, as a Unix time."),
+		podSecretDelay: newHistogramVec("pod_secret_delay_seconds",
+			"Time from the creation of a pod, in whole seconds, to the Secret with its own token (perPod)."),
+		podSessions: newGaugeVec("pod_sessions", "Pods that have a session of their own (perPod)."),
+		podsRefused: newGaugeVec("pods_refused",
+			"Pods that wait for a session of their own, because of perPod.maxPods or a pause."),
 		clockSkew: newGaugeVec("clock_skew_seconds", "How far the server's clock is ahead of the operator's."),
 		serverSlow: newGaugeVec("server_slow",
 			"1 while the deployment's server does not answer, so that it has a small share of the workers; otherwise absent."),
@@ -113,6 +120,7 @@ func (m *Metrics) perDeployment() []vector {
 	return []vector{
 		m.verifications, m.requests, m.minted, m.revoked, m.abandoned, m.restarted, m.settlingBursts, m.silentRetries,
 		m.sessions, m.ready, m.certificateNotAfter, m.tokenExpires, m.clockSkew, m.serverSlow,
+		m.podSessions, m.podsRefused, m.podSecretDelay,
 		m.orphans, m.orphansRevoked, m.retirements, m.publishDuration, m.verificationDelay,
 	}
 }

@@ -49,6 +49,8 @@ func recordAll(m *Metrics) {
 		m.OperatorTokenExpires("coder", name, end)
 		m.ClockSkew("coder", name, -1500*time.Millisecond)
 		m.ServerSlow("coder", name, true)
+		m.Pods("coder", name, 3, 1)
+		m.PodSecret("coder", name, -time.Second)
 		m.Restarted("coder", name)
 		m.TokenPublished("coder", name, time.Second)
 		m.OrphanedTokens("coder", name, 1)
@@ -73,6 +75,9 @@ var names = []string{
 	"operator_token_expiration_timestamp_seconds",
 	"orphaned_tokens",
 	"orphaned_tokens_revoked_total",
+	"pod_secret_delay_seconds",
+	"pod_sessions",
+	"pods_refused",
 	"published_token_expiration_timestamp_seconds",
 	"queue_largest_namespace_ratio",
 	"queue_namespaces",
@@ -220,6 +225,9 @@ func TestValues(t *testing.T) {
 		want["workload_restarts_total{"+of+"}"] = 1
 		want["coder_requests_total{"+of+",operation=me,outcome=ok}"] = 1
 		want["revocations_abandoned_total{"+of+"}"] = 2
+		want["pod_secret_delay_seconds{"+of+"}"] = 1
+		want["pod_sessions{"+of+"}"] = 3
+		want["pods_refused{"+of+"}"] = 1
 		want["settling_bursts_total{"+of+"}"] = 1
 		want["silent_retries_total{"+of+"}"] = 1
 		want["tokens_minted_total{"+of+"}"] = 1

@@ -95,6 +95,18 @@ func (m *Metrics) ServerSlow(namespace, name string, slow bool) {
 	m.serverSlow.WithLabelValues(namespace, name).Set(1)
 }
 
+// Pods sets how many pods of a deployment's sessions with perPod have a session of their own, and how many
+// are refused one.
+func (m *Metrics) Pods(namespace, name string, live, refused int) {
+	m.podSessions.WithLabelValues(namespace, name).Set(float64(live))
+	m.podsRefused.WithLabelValues(namespace, name).Set(float64(refused))
+}
+
+// PodSecret records how long it took from the creation of a pod to the Secret with its own token.
+func (m *Metrics) PodSecret(namespace, name string, took time.Duration) {
+	m.podSecretDelay.WithLabelValues(namespace, name).Observe(max(took, 0).Seconds())
+}
+
 // ClockSkew sets how far the server's clock is ahead of the operator's.
 func (m *Metrics) ClockSkew(namespace, name string, ahead time.Duration) {
 	m.clockSkew.WithLabelValues(namespace, name).Set(ahead.Seconds())

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/inprocess"
 	"github.com/coder-session-operator/coder-session-operator/test/testenv"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // B132, B139, B150, B151: an ordinary editor and the operator with its own account do all that they are there for
@@ -87,7 +89,7 @@ func TestTheOperatorUnderItsPolicies(t *testing.T) {
 		return nil
 	})
 
-	tryPod(w, e)
+	tryPod(w, e, operator.Registry)
 	e.Delete(e.CurrentSession("ci"))
 	e.Delete(e.CurrentSession("hers"))
 	e.Eventually(func(ctx context.Context) error {
@@ -109,7 +111,7 @@ func TestTheOperatorUnderItsPolicies(t *testing.T) {
 
 // tryPod creates a pod as the webhook leaves it: it has a session and a Secret of its own, gets a token
 // that is asked for, and all that is gone when the pod has ended.
-func tryPod(w *policyEnv, e *testenv.Env) {
+func tryPod(w *policyEnv, e *testenv.Env, registry prometheus.Gatherer) {
 	w.t.Helper()
 	const name = "runners-2c4d6f8g"
 	pod := &corev1.Pod{
@@ -120,7 +122,7 @@ func tryPod(w *policyEnv, e *testenv.Env) {
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "job", Image: "job"}}},
 	}
 	w.create(pod)
-	e.Eventually(e.IsReady(name))
+	e.Eventually(e.IsReady(name), countsPods(registry))
 	first := e.CurrentSecret(name).Annotations[v1alpha1.AnnotationTokenID]
 	e.EditSession("runners", func(s *v1alpha1.CoderSession) {
 		s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: "2030-01-02T03:04:05Z"}
@@ -139,4 +141,26 @@ func tryPod(w *policyEnv, e *testenv.Env) {
 		}
 		return nil
 	})
+}
+
+// countsPods checks that metrics tell of one pod with a session, and of one that has got its Secret.
+func countsPods(registry prometheus.Gatherer) wait.Check {
+	return func(context.Context) error {
+		families, err := registry.Gather()
+		if err != nil {
+			return err
+		}
+		values := map[string]float64{}
+		for _, family := range families {
+			for _, metric := range family.GetMetric() {
+				values[family.GetName()] += metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+			}
+		}
+		for _, name := range []string{"pod_sessions", "pod_secret_delay_seconds"} {
+			if got := values["coder_session_operator_"+name]; got != 1 {
+				return fmt.Errorf("%s is %g, want 1", name, got)
+			}
+		}
+		return nil
+	}
 }
