@@ -31,7 +31,8 @@ type rule struct {
 func renderRules(t *testing.T) (path string, rules []rule) {
 	t.Helper()
 	command := exec.Command("go", "tool", "-modfile=hack/helm/go.mod", "helm", "template", "coder-session-operator",
-		"charts/coder-session-operator", "--set=metrics.prometheusRule.enabled=true", "--show-only=templates/prometheus_rule.yaml")
+		"charts/coder-session-operator", "--set=metrics.prometheusRule.enabled=true",
+		"--show-only=templates/prometheus_rule.yaml")
 	command.Dir = root
 	text, err := command.Output()
 	if err != nil {

@@ -21,6 +21,9 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
 )
 
+// nameLabel is the label that holds the name of a metric.
+const nameLabel = "__name__"
+
 // recorded is the time of the last sample.
 var recorded = time.Unix(1_900_000_000, 0)
 
@@ -102,7 +105,7 @@ func newDatabase(t *testing.T) *tsdb.DB {
 func appendMetric(t *testing.T, into storage.Appender, name string, metric *dto.Metric, at time.Time) {
 	t.Helper()
 	one := func(name string, value float64, more ...string) {
-		pairs := append([]string{labels.MetricName, name}, more...)
+		pairs := append([]string{nameLabel, name}, more...)
 		for _, label := range metric.GetLabel() {
 			pairs = append(pairs, label.GetName(), label.GetValue())
 		}
@@ -187,7 +190,7 @@ func TestEachMetricExists(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = querier.Close() }()
-	names, _, err := querier.LabelValues(context.Background(), labels.MetricName, nil)
+	names, _, err := querier.LabelValues(context.Background(), nameLabel, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
