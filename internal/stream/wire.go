@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/coder/websocket"
@@ -68,18 +69,38 @@ type socket struct {
 	options dialOptions
 	ctx     context.Context // of reading; when it ends, the connection is closed without a close frame
 	cancel  context.CancelFunc
+	// body is the connection below.
+	body io.Closer
+}
+
+// bodyKeeper keeps the body of the last response.
+type bodyKeeper struct {
+	http.RoundTripper
+	body io.Closer
+}
+
+// RoundTrip sends the request.
+func (k *bodyKeeper) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := k.RoundTripper.RoundTrip(req)
+	if err == nil {
+		k.body = resp.Body
+	}
+	return resp, err
 }
 
 func openSocket(ctx context.Context, l dialOptions, opening coder.Opening) (wire, error) {
+	keeper := &bodyKeeper{RoundTripper: opening.HTTP.Transport}
+	client := *opening.HTTP
+	client.Transport = keeper
 	conn, _, err := websocket.Dial(ctx, opening.URL, &websocket.DialOptions{ //nolint:bodyclose // the library closes it
-		HTTPClient:     opening.HTTP,
+		HTTPClient:     &client,
 		OnPingReceived: func(context.Context, []byte) bool { l.onActivity(); return true },
 	})
 	if err != nil {
 		return nil, err
 	}
 	conn.SetReadLimit(coder.MaxEvent)
-	s := &socket{conn: conn, options: l}
+	s := &socket{conn: conn, options: l, body: keeper.body}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil
 }
@@ -103,15 +124,22 @@ func (s *socket) read(handle func(coder.Event)) error {
 }
 
 // closeGracefully sends a close frame. The response is received by read, which must be running or
-// be called later.
+// be called later. The library reads what is left of a frame without a limit on its size or time (B130):
+// closing the connection below ends that.
 func (s *socket) closeGracefully() {
-	impatient := s.options.clock.AfterFunc(closeGrace, func() { go s.cancel() })
+	impatient := s.options.clock.AfterFunc(closeGrace, func() { go s.breakOff() })
 	defer impatient.Stop()
 	_ = s.conn.Close(websocket.StatusNormalClosure, "") // a server that does not answer is cut off by the timer
 }
 
-func (s *socket) closeNow() {
+// breakOff closes the connection below.
+func (s *socket) breakOff() {
 	s.cancel()
+	_ = s.body.Close()
+}
+
+func (s *socket) closeNow() {
+	s.breakOff()
 	_ = s.conn.CloseNow()
 }
 

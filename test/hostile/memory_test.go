@@ -14,14 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
-	"github.com/coder-session-operator/coder-session-operator/internal/stream"
 	"github.com/coder-session-operator/coder-session-operator/test/hostile"
 )
 
@@ -145,39 +143,3 @@ func requestAll(ctx context.Context, c *coder.Client, tokens *inventory.Inventor
 func noUsers(context.Context, coder.Reserve) ([]string, error) { return nil, nil }
 
 func noTokens(context.Context, string, coder.Reserve) ([]coder.Token, error) { return nil, nil }
-
-// B130, B93: a hundred streams that never end an event take no more memory than there is.
-func TestEndlessEventsTakeNoMoreMemoryThanThereIs(t *testing.T) {
-	stop := peak(t)
-	var mu sync.Mutex
-	lost := map[string]int{}
-	all := make(chan struct{})
-	set := stream.NewSet(t.Context(), stream.Options{
-		Clock: clock.RealClock{}, Jitter: func() float64 { return 0.5 }, Notify: func(stream.Notification) {},
-		Observe: func(e stream.ConnectionEvent) {
-			mu.Lock()
-			defer mu.Unlock()
-			if e.Kind == stream.Lost {
-				if lost[e.Target.WorkspaceID]++; len(lost) == 100 && lost[e.Target.WorkspaceID] == 1 {
-					close(all)
-				}
-			}
-		},
-	})
-	defer set.Close()
-	at := hostile.Start(t, hostile.ByPath(hostile.Answer(404, `{"message":"Route not found."}`),
-		map[string]hostile.Behaviour{"/watch": hostile.Events("data: " + strings.Repeat("x", 1<<16))}))
-	deployment := types.NamespacedName{Namespace: "evil", Name: "prod"}
-	set.Settled(deployment, "settings", clientOf(t, at))
-	for i := range 100 {
-		id := fmt.Sprintf("w%d", i)
-		set.Ensure(types.NamespacedName{Namespace: "evil", Name: id},
-			stream.Target{Deployment: deployment, WorkspaceID: id})
-	}
-	<-all
-	if most := stop(); most > limit {
-		t.Errorf("%d MiB at the peak", most>>20)
-	} else {
-		t.Logf("%d MiB at the peak", most>>20)
-	}
-}
