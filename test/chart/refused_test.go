@@ -94,7 +94,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 			"'/metrics/prometheusRule/thresholds/operatorTokenSeconds'",
 		},
 		"the metrics' volume": {"{extraVolumes: [{name: metrics-certificate, emptyDir: {}}]}", "'/extraVolumes/0/name'"},
-		"monitor's interval": {"{metrics: {serviceMonitor: {interval: 30}}}", "'/metrics/serviceMonitor/interval'"},
+		"monitor's interval":  {"{metrics: {serviceMonitor: {interval: 30}}}", "'/metrics/serviceMonitor/interval'"},
 		"ingress without a URL": {
 			"{oauthCallback: {enabled: true, service: {enabled: true}, ingress: {enabled: true}}}", "need oauthCallback.url",
 		},
