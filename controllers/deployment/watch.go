@@ -20,6 +20,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
 
 // +kubebuilder:rbac:groups=credentials.coder.com,resources=coderdeployments,verbs=get;list;watch;patch
@@ -127,7 +128,11 @@ func onSessionOf() handler.EventHandler {
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) { later(e.Object, q) },
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) { later(e.ObjectNew, q) },
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q reconcile.WorkQueue) {
-			q.Add(ctrl.Request{NamespacedName: e.Object.(*v1alpha1.CoderSession).DeploymentKey()})
+			if s := e.Object.(*v1alpha1.CoderSession); podsession.Owned(s) {
+				later(s, q) // there may be many
+			} else {
+				q.Add(ctrl.Request{NamespacedName: s.DeploymentKey()})
+			}
 		},
 	}
 }

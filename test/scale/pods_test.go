@@ -26,7 +26,8 @@ import (
 )
 
 // mostAPICalls and mostCoderCalls are what the whole life of a pod may cost, without the counts in the
-// status of its session, which are written once a second for all pods, and lookups that pods share.
+// status of its session and of the CoderDeployment, which are written once a second for all pods, and
+// lookups that pods share.
 const (
 	mostAPICalls   = 6
 	mostCoderCalls = 3
@@ -100,7 +101,7 @@ func (w *scaleEnv) reportCalls(b *testing.B, f *figures, n int, calls map[string
 	f.addSample("Coder-calls/pod", float64(sumOf(coderCalls))/float64(n))
 	f.addEach(coderCalls, float64(n), "pod")
 	counted := calls["patch codersessions/status"]
-	own := sumOf(calls) - counted + min(counted, n) // one status of its own for each pod
+	own := sumOf(calls) - counted + min(counted, n) - calls["patch coderdeployments/status"]
 	if own > mostAPICalls*n {
 		b.Errorf("%d API calls for %d pods, want %d for each at most: %v", own, n, mostAPICalls, calls)
 	}
@@ -236,6 +237,7 @@ func (w *scaleEnv) endPod(name string) error {
 
 // seenSecrets is when each generated Secret was seen first, by name.
 type seenSecrets struct {
+	stop func()
 	mu   sync.Mutex
 	seen map[string]time.Time
 }
@@ -246,8 +248,7 @@ func (w *scaleEnv) followSecrets() *seenSecrets {
 	changes, err := w.watcher.Watch(w.T.Context(), &corev1.SecretList{}, client.InNamespace(w.Namespace),
 		client.HasLabels{v1alpha1.LabelSession})
 	w.Must(err)
-	w.T.Cleanup(changes.Stop)
-	s := &seenSecrets{seen: map[string]time.Time{}}
+	s := &seenSecrets{stop: changes.Stop, seen: map[string]time.Time{}}
 	go func() {
 		for event := range changes.ResultChan() {
 			secret, ok := event.Object.(*corev1.Secret)
@@ -264,9 +265,10 @@ func (w *scaleEnv) followSecrets() *seenSecrets {
 	return s
 }
 
-// await waits for the Secrets of all pods, and returns when each was seen.
+// await waits for the Secrets of all pods, and returns when each was seen. Then it ends.
 func (s *seenSecrets) await(t testing.TB, pods createdPods) map[string]time.Time {
 	t.Helper()
+	defer s.stop()
 	at := map[string]time.Time{}
 	waitFor(t, "all pods have their Secret", 20*time.Millisecond, func() bool {
 		s.mu.Lock()
