@@ -3,6 +3,9 @@
 package controllers
 
 import (
+	"fmt"
+	goruntime "runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
@@ -86,6 +90,37 @@ func TestTheCacheHoldsNoOtherPods(t *testing.T) {
 			t.Errorf("%s: a pod with a session of its own is not in the cache", name)
 		}
 	}
+}
+
+// A thousand pods take less than 10 MiB in the cache, whatever they consist of.
+func TestAThousandPodsInTheCache(t *testing.T) { //nolint:paralleltest // it measures the heap
+	heap := func() uint64 {
+		var stats goruntime.MemStats
+		goruntime.GC()
+		goruntime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before, cached := heap(), make([]any, 1000)
+	for i := range cached {
+		kept, err := stripPod(&corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "builds", Name: fmt.Sprint("job-", i), UID: uuid.NewUUID(),
+				Labels:      map[string]string{v1alpha1.LabelParent: "ci"},
+				Annotations: map[string]string{
+					v1alpha1.AnnotationPodSession: fmt.Sprint("ci-", i), "note": strings.Repeat("x", 1<<15),
+				},
+			},
+			Spec: corev1.PodSpec{Containers: make([]corev1.Container, 50)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cached[i] = kept
+	}
+	if more := int64(heap()) - int64(before); more > 10<<20 { //nolint:gosec // it is no more than the machine has
+		t.Errorf("1000 pods take %d KiB", more>>10)
+	}
+	goruntime.KeepAlive(cached)
 }
 
 // recordedEvents counts events.
