@@ -105,7 +105,7 @@ func TestAThousandPodsInTheCache(t *testing.T) { //nolint:paralleltest // it mea
 		kept, err := stripPod(&corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: "builds", Name: fmt.Sprint("job-", i), UID: uuid.NewUUID(),
-				Labels:      map[string]string{v1alpha1.LabelParent: "ci"},
+				Labels: map[string]string{v1alpha1.LabelParent: "ci"},
 				Annotations: map[string]string{
 					v1alpha1.AnnotationPodSession: fmt.Sprint("ci-", i), "note": strings.Repeat("x", 1<<15),
 				},
