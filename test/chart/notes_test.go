@@ -74,7 +74,8 @@ func TestNotesSayWhatComesNext(t *testing.T) {
 func TestNotesSayWhatIsOff(t *testing.T) {
 	t.Parallel()
 	all := []string{"replicas is 0", "webhook.enabled", "webhook.perPod", "oauthCallback.enabled",
-		"admissionPolicies.enabled", "rbac.create", "rbac.restart", "crds.install", "metrics.bindAddress", "metrics.serviceMonitor.enabled",
+		"admissionPolicies.enabled", "rbac.create", "rbac.restart", "crds.install", "metrics.bindAddress",
+		"metrics.serviceMonitor.enabled",
 		"networkPolicy.enabled"}
 	for name, c := range map[string]struct {
 		values string

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/test/walk"
@@ -18,6 +19,11 @@ const (
 )
 
 func (w *e2eRun) listSteps() []walk.Step {
+	return slices.Concat(w.listUses(), w.listFailures(), w.listEnds())
+}
+
+// listUses are the steps in which nothing goes wrong.
+func (w *e2eRun) listUses() []walk.Step {
 	return []walk.Step{
 		{Title: "The quick start, word for word",
 			Expect: "its commands are taken from docs/getting-started.md and run by a shell: install, two " +
@@ -46,6 +52,12 @@ func (w *e2eRun) listSteps() []walk.Step {
 			Expect: "in twenty writes with half pairs in between: one verification, no session leaves Ready, " +
 				"the pods get the new certificate.",
 			Run: w.rewriteCertificate},
+	}
+}
+
+// listFailures are the steps in which something does.
+func (w *e2eRun) listFailures() []walk.Step {
+	return []walk.Step{
 		{Title: "Suspension and recovery",
 			Expect: "a certificate of an unknown authority suspends session edge, which lives by it; a right " +
 				"one brings it back, without a change of the session.",
@@ -66,6 +78,12 @@ func (w *e2eRun) listSteps() []walk.Step {
 			Expect: "each with a deployment, its Secrets and three sessions. The first goes at once, with its tokens; of " +
 				"the second the leader is killed meanwhile: it is gone, or its tokens are named, within 30 s.",
 			Run: w.loseNamespaces},
+	}
+}
+
+// listEnds are the steps that look back, and take everything away.
+func (w *e2eRun) listEnds() []walk.Step {
+	return []walk.Step{
 		{Title: "No credential in any log, event or object",
 			Expect: "everything that was printed since the start is searched for every value that any Secret " +
 				"has had.",
