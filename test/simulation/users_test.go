@@ -52,7 +52,8 @@ func (w *simWorld) suspendUser() {
 func (w *simWorld) mintedFor(c *simCoder, user string) (found []*v1alpha1.CoderSession) {
 	for _, s := range w.sessions() {
 		server := w.serves(w.deployment(string(s.Spec.DeploymentRef.Name)))
-		if s.Spec.Auth.Mint != nil && s.Spec.Auth.Mint.User == user && server == c {
+		minted := s.Spec.Auth.Mint != nil && s.Spec.PerPod == nil // that of pods has no token itself
+		if minted && s.Spec.Auth.Mint.User == user && server == c {
 			found = append(found, s)
 		}
 	}
