@@ -1,5 +1,5 @@
-# Needs Go, make and git, nothing else: generators and linters are Go tool dependencies (hack/tools,
-# hack/lint), and the Kubernetes programs that tests and demo talk to are built from their Go modules
+# Needs Go, make and git, nothing else: generators, linters and checks are Go tool dependencies
+# (hack/tools, hack/lint, hack/vuln), and the Kubernetes programs that tests and demo talk to are built from their Go modules
 # (hack/kube). Times are of 2 cores; cold means with empty caches.
 
 VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
@@ -19,6 +19,8 @@ TEST_FLAGS ?=
 BENCH_FLAGS ?=
 SOAK_TIME ?= 30m
 BROWSER_ARTIFACTS ?= bin/browser
+# Of vulncheck: a copy of the database of vulnerabilities, such as file:///srv/vulndb. Empty: vuln.go.dev.
+VULNDB ?=
 # Of conformance: the server's URL, a file with an owner's token, and flags such as --template=docker.
 CODER_URL ?=
 CODER_TOKEN_FILE ?=
@@ -45,6 +47,7 @@ CHART_FILES = charts/coder-session-operator/files
 
 CONTROLLER_GEN = go tool -modfile=hack/tools/go.mod controller-gen
 CRD_REF_DOCS = go tool -modfile=hack/tools/go.mod crd-ref-docs
+GOVULNCHECK = go tool -modfile=hack/vuln/go.mod govulncheck
 GOLANGCI_LINT = go tool -modfile=hack/lint/go.mod golangci-lint
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
@@ -115,6 +118,10 @@ lint: ## Run the linters.
 .PHONY: verify
 verify: ## Check that generated files, go.mod files and formatting are current.
 	@hack/verify.sh
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in the code that is called. Asks vuln.go.dev (VULNDB).
+	$(GOVULNCHECK) $(if $(VULNDB),-db "$(VULNDB)") ./cmd/...
 
 ##@ Test
 
@@ -199,7 +206,7 @@ sbom: ## Write the image's software bill of materials (CycloneDX) into bin/image
 	@hack/image/sbom.sh
 
 .PHONY: release-artifacts
-release-artifacts: helm ## Write plugin archives, chart, SBOMs and SHA256SUMS into bin/release (VERSION).
+release-artifacts: helm ## Write plugin archives, krew manifest, chart, SBOMs, SHA256SUMS into bin/release (VERSION).
 	@VERSION="$(VERSION)" PLATFORMS="$(PLATFORMS)" hack/release/build.sh
 
 .PHONY: clean

@@ -21,7 +21,8 @@ unformatted=$(find . -name '*.go' -not -path './bin/*' -exec gofmt -l {} +) || c
 [ -z "$unformatted" ] || complain "not formatted, run make fmt:
 $unformatted"
 
-for module in . hack/helm hack/image hack/kube hack/tools hack/lint test/browser test/monitoring test/gitops; do
+for module in . hack/helm hack/image hack/kube hack/lint hack/tools hack/vuln \
+	test/browser test/gitops test/monitoring; do
 	echo "verify: $module/go.mod"
 	go -C "$module" mod tidy -diff || complain "$module/go.mod is not tidy, run: go -C $module mod tidy"
 done

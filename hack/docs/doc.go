@@ -6,6 +6,7 @@
 //	go run ./hack/docs docs/reference
 //
 // It owns the pages that come from Go code: the plugin's commands, the manager's flags, the
-// metrics, and the conditions with their reasons; and the table of values in the chart's README.
+// metrics, the conditions with their reasons, and the licences of dependencies; and the table of
+// values in the chart's README.
 // api.md is crd-ref-docs' (hack/docs/api).
 package main

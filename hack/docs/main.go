@@ -19,6 +19,7 @@ var pages = []struct {
 	{"conditions.md", "api/v1alpha1/conditions.go", conditionsPage},
 	{"flags.md", "cmd/manager and the chart's templates/_args.tpl", flagsPage},
 	{"kubectl-coder.md", "internal/cli", pluginPage},
+	{"licences.md", "the modules of cmd/manager and cmd/kubectl-coder", licencesPage},
 	{"metrics.md", "internal/metrics", metricsPage},
 }
 

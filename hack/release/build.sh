@@ -6,6 +6,7 @@
 #   kubectl-coder_<version>_<os>_<architecture>.tar.gz    the plugin, its completion and the licence
 #   coder-session-operator-<version>.tgz                  the chart
 #   sbom-<architecture>.cdx.json                          the images' software bills of materials
+#   coder.yaml                                            krew's manifest of the plugin's archives
 #   SHA256SUMS                                            the checksums of the files above
 #
 # What it takes from the environment, as make sets it:
@@ -13,9 +14,10 @@
 #   VERSION             of the code. The chart has to carry the same one if this is a version (v0.3.0).
 #   PLATFORMS           of the images whose bills of materials are written. Default: linux/amd64,linux/arm64.
 #   PLUGIN_PLATFORMS    of the plugin, each <os>/<architecture>.
+#   REPOSITORY          the URL of the repository on GitHub that gets the release, for krew's manifest.
 #   SOURCE_DATE_EPOCH   the time of the files in the plugin's archives. Default: that of the last commit.
 #
-# Needs bin/helm. The same code, version and Go make the same plugin archives and bills of materials.
+# Needs bin/helm. The same code, version and Go make the same plugin archives, manifest and bills of materials.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -51,6 +53,13 @@ archive_plugin() {
 		--owner=0 --group=0 --numeric-owner $(ls "$work/$name") | gzip -9n >"$output/$name.tar.gz"
 }
 
+# write_krew_manifest needs the archives.
+write_krew_manifest() {
+	GOFLAGS= GOWORK=off go run ./hack/release/krew -version "$VERSION" -repository "$REPOSITORY" \
+		-folder "$output" >"$work/coder.yaml"
+	cp "$work/coder.yaml" "$output/"
+}
+
 # write_boms compiles the manager as make image does, without making an image.
 write_boms() {
 	rm -rf bin/image
@@ -61,6 +70,7 @@ write_boms() {
 
 : "${VERSION:=dev}" "${PLATFORMS:=linux/amd64,linux/arm64}"
 : "${PLUGIN_PLATFORMS:=linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64}"
+: "${REPOSITORY:=https://github.com/coder-session-operator/coder-session-operator}"
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || echo 0)}"
 export VERSION PLATFORMS SOURCE_DATE_EPOCH
 chart=charts/coder-session-operator
@@ -76,6 +86,7 @@ mkdir -p "$output"
 for platform in $PLUGIN_PLATFORMS; do
 	archive_plugin "${platform%/*}" "${platform#*/}"
 done
+write_krew_manifest
 bin/helm package "$chart" --destination "$output" >/dev/null
 write_boms
 (cd "$output" && sha256sum -- * >"$work/sums" && mv "$work/sums" SHA256SUMS)

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	apacheTerms = "Apache License\n   Version 2.0, January 2004"
+	apacheNote  = "Licensed under the Apache License, Version 2.0 (the \"License\")"
+	bsdTerms    = "Redistribution and use in source and binary\nforms, with or without modification, are permitted"
+	bsdThird    = "may be used to endorse or\npromote products"
+	iscTerms    = "Permission to use, copy, modify, and distribute this software"
+	agplTerms   = "GNU AFFERO GENERAL PUBLIC LICENSE"
+	mitTerms    = "Permission is hereby granted, free of\ncharge, to any person obtaining a copy"
+)
+
+func TestReadLicences(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		files      map[string]string
+		want, fail string
+	}{
+		"Apache":        {files: map[string]string{"LICENSE": apacheTerms}, want: "Apache-2.0"},
+		"BSD, 2":        {files: map[string]string{"LICENSE.md": bsdTerms}, want: "BSD-2-Clause"},
+		"BSD, 3":        {files: map[string]string{"Licence": bsdTerms + bsdThird}, want: "BSD-3-Clause"},
+		"ISC":           {files: map[string]string{"COPYING": iscTerms}, want: "ISC"},
+		"MIT":           {files: map[string]string{"LICENSE.txt": mitTerms}, want: "MIT"},
+		"two of a kind": {files: map[string]string{"LICENSE": mitTerms, "LICENSE-MIT": mitTerms}, want: "MIT"},
+		"two in one":    {files: map[string]string{"LICENSE": mitTerms + apacheNote}, want: "Apache-2.0, MIT"},
+		"in two files":  {files: map[string]string{"LICENSE": mitTerms, "LICENSE.lib": apacheTerms}, want: "Apache-2.0, MIT"},
+		"none":          {files: map[string]string{"README": mitTerms}, fail: "there is no licence"},
+		"unknown":       {files: map[string]string{"LICENSE": agplTerms}, fail: "the terms in LICENSE are unknown"},
+		"one unknown": {
+			files: map[string]string{"LICENSE": mitTerms, "LICENSE.lib": agplTerms},
+			fail:  "the terms in LICENSE.lib are unknown",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := t.TempDir()
+			for file, terms := range test.files {
+				if err := os.WriteFile(filepath.Join(folder, file), []byte(terms), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := readLicences(folder)
+			if test.fail != "" {
+				if err == nil || !strings.Contains(err.Error(), test.fail) {
+					t.Errorf("got %q, %v; want an error with %q", got, err, test.fail)
+				}
+			} else if got != test.want || err != nil {
+				t.Errorf("got %q, %v; want %q", got, err, test.want)
+			}
+		})
+	}
+}
+
+// What a release has depends on the platforms that it is built for.
+func TestLicencesAreThoseOfTheReleasedPlatforms(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile("../release/build.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range releasedPrograms {
+		variable := map[string]string{"operator": "PLATFORMS", "plugin": "PLUGIN_PLATFORMS"}[program.name]
+		match := regexp.MustCompile(`\{` + variable + `:=([^}]*)\}`).FindSubmatch(script)
+		if match == nil {
+			t.Fatalf("hack/release/build.sh has no default for %s", variable)
+		}
+		built := strings.FieldsFunc(string(match[1]), func(r rune) bool { return r == ' ' || r == ',' })
+		if !slices.Equal(built, program.platforms) {
+			t.Errorf("the %s is built for %v, its licences are those of %v", program.name, built, program.platforms)
+		}
+	}
+}
