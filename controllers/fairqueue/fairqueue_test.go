@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,8 +29,10 @@ type world struct {
 	servers *Servers
 	queue   *Queue
 	woken   []types.NamespacedName
-	cutOff  []types.NamespacedName
-	slow    map[string]bool // as it was told
+	// cutMu guards cutOff: passes are cut off from goroutines of the clock.
+	cutMu  sync.Mutex
+	cutOff []types.NamespacedName
+	slow   map[string]bool // as it was told
 }
 
 func newWorld(t *testing.T, workers int) *world {
@@ -58,7 +61,11 @@ func deleted(o Object) Object {
 }
 
 func (w *world) try(o Object) *Lease {
-	return w.queue.TryAcquire(o, func(error) { w.cutOff = append(w.cutOff, o.Key) })
+	return w.queue.TryAcquire(o, func(error) {
+		w.cutMu.Lock()
+		defer w.cutMu.Unlock()
+		w.cutOff = append(w.cutOff, o.Key)
+	})
 }
 
 // mustTry begins a pass.

@@ -108,6 +108,8 @@ func TestSlowServersHoldNoWorker(t *testing.T) {
 	fresh := w.mustTry(session("b", "fresh", 0))
 	w.call(fresh, "fresh")
 	w.step(SlowAfter, 5)
+	w.cutMu.Lock()
+	defer w.cutMu.Unlock()
 	if diff := cmp.Diff([]types.NamespacedName{session("a", "hangs0", 0).Key}, w.cutOff); diff != "" {
 		t.Error(diff)
 	}

@@ -66,7 +66,7 @@ func newSetUp(t *testing.T) *setUp {
 				}}}}}},
 	}
 	webhook := httptest.NewTLSServer(http.HandlerFunc(refusePod))
-	page := httptest.NewServer(&callback.Handler{}) // its answer to any path
+	page := httptest.NewServer(callback.New(callback.Options{})) // its answer to a request without a state
 	t.Cleanup(webhook.Close)
 	t.Cleanup(page.Close)
 	s.addArgs("--oauth-callback-url=" + page.URL + "/oauth/callback")

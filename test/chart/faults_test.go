@@ -20,7 +20,7 @@ func TestBrokenTemplatesAreFound(t *testing.T) {
 		want           string // in what is found
 	}{
 		"misspelt field": {
-			file: "_container.tpl", old: "readOnlyRootFilesystem", new: "readOnlyRootFileSystem", want: "readOnlyRootFileSystem",
+			file: "../values.yaml", old: "readOnlyRootFilesystem", new: "readOnlyRootFileSystem", want: "readOnlyRootFileSystem",
 		},
 		"field at a wrong depth": {
 			file: "pod_disruption_budget.yaml",
@@ -35,7 +35,7 @@ func TestBrokenTemplatesAreFound(t *testing.T) {
 			want: "replicas",
 		},
 		"broken YAML":      {file: "serviceaccount.yaml", old: "kind:", new: "kind", want: "serviceaccount.yaml"},
-		"unrestricted pod": {file: "_container.tpl", old: "drop: [ALL]", new: "drop: []", want: "restricted"},
+		"unrestricted pod": {file: "../values.yaml", old: "drop: [ALL]", new: "drop: []", want: "restricted"},
 		"root":             {file: "_pod.tpl", old: `"runAsNonRoot" true`, new: `"runAsNonRoot" false`, want: "runAsNonRoot"},
 		"unknown flag": {
 			file: "_args.tpl", old: "--webhook-name", new: "--webhook-service", want: "flag provided but not defined",
