@@ -18,6 +18,7 @@ var scenarios = map[string]func(*crashEnv) scenario{
 	"rotation":                       rotateToken,
 	"revocation of a retiring token": revocationOfARetiringToken,
 	"deletion":                       deleteSession,
+	"deletion after a restart":       deleteAfterRestart,
 	"deletion right after creation":  deletionRightAfterCreation,
 	"recovery of a supplied token":   recoveryOfASuppliedToken,
 	"recovery of a certificate":      recoveryOfACertificate,
@@ -83,8 +84,7 @@ func runUndisturbed(
 	t.Helper()
 	w := newEnv(t, name+", undisturbed")
 	s := prepare(w)
-	o := w.startOperator()
-	s.prepare()
+	o := w.begin(s)
 	o.aimAt(victim{}, passes)
 	before := o.log.countLines()
 	s.trigger()
@@ -106,9 +106,8 @@ func runUndisturbed(
 // follows. It reports whether the call was made at all.
 func (w *crashEnv) runDisturbed(s scenario, aim victim, what fate) (met bool) {
 	w.T.Helper()
-	o := w.startOperator()
+	o := w.begin(s)
 	first := o
-	s.prepare()
 	o.aimAt(aim, what)
 	s.trigger()
 	if what.endsProcess() {

@@ -28,6 +28,20 @@ type scenario struct {
 	gapless bool
 	// verifies: the verification of the deployment is part of it.
 	verifies bool
+	// restarts: the operator is another process from the trigger on, which remembers nothing.
+	restarts bool
+}
+
+// begin prepares the case, and returns the operator that runs at the moment before.
+func (w *crashEnv) begin(s scenario) *operator {
+	w.T.Helper()
+	o := w.startOperator()
+	s.prepare()
+	if s.restarts {
+		o.stop()
+		o = w.startOperator()
+	}
+	return o
 }
 
 const shortly = v1alpha1.Duration("1s")
@@ -114,6 +128,13 @@ func deleteSession(w *crashEnv) scenario {
 		trigger: func() { w.Delete(w.CurrentSession("ci")) },
 		done:    func(ctx context.Context) error { return w.isGone(session)(ctx) },
 	}
+}
+
+// deleteAfterRestart is the same by a process that does not know whether a token was lost.
+func deleteAfterRestart(w *crashEnv) scenario {
+	s := deleteSession(w)
+	s.restarts = true
+	return s
 }
 
 // deletionRightAfterCreation meets the session anywhere in its first mint.
