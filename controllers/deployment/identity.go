@@ -40,7 +40,8 @@ func (r *Reconciler) lastOwnSerial(s *scope) int64 {
 	serial, _ := r.o.Names.Serial(s.memory.verified.Token.Name, uid)
 	serial = max(serial, s.memory.takenSerial)
 	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.SessionPrefix(uid)) {
-		if taken, ok := r.o.Names.Serial(token.Name, uid); ok && r.isForeign(s, token) {
+		mine := token.UserID == s.memory.verified.User.ID // names are unique for each user only
+		if taken, ok := r.o.Names.Serial(token.Name, uid); ok && mine && r.isForeign(s, token) {
 			serial = max(serial, taken)
 		}
 	}

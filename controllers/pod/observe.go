@@ -36,15 +36,17 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (pod
 	if err != nil {
 		return o, err
 	}
+	parents := map[types.UID]string{}
 	for i := range pods {
 		if podsession.Waits(&pods[i]) {
 			o.Pods = append(o.Pods, podsession.PodOf(&pods[i]))
-		}
-		if o.Session == nil {
-			parent = pods[i].Labels[v1alpha1.LabelParent]
+			parents[pods[i].UID] = pods[i].Labels[v1alpha1.LabelParent]
 		}
 	}
 	podsession.SortOldest(o.Pods, func(p podsession.Pod) podsession.Pod { return p })
+	if o.Session == nil && len(o.Pods) > 0 {
+		parent = parents[o.Pods[0].UID] // not that of another pod which has copied the name
+	}
 	if freed := r.forgetCreated(key, o); freed != "" {
 		r.wakeWaiting(ctx, types.NamespacedName{Namespace: key.Namespace, Name: freed})
 	}

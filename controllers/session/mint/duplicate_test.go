@@ -217,3 +217,34 @@ func TestALostAnswerIsNoDuplicateOperator(t *testing.T) {
 		t.Errorf("%d tokens are alive", len(live))
 	}
 }
+
+// B142: a user who gives a token of their own the name of a session's next tokens neither takes these names
+// nor passes for another operator: the session rotates, and says nothing.
+func TestANameForgedByAnotherUser(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	w.CreateUsers("mallory")
+	w.Put(w.NewMintedSession("ci", testenv.MachineUser))
+	w.Settle("ci")
+	w.Clock.Step(10 * time.Minute)
+	passAll(w, "ci")
+	was := w.Session("ci").Status.Token
+	name := strings.TrimSuffix(was.Name, "1") + "9223372036854775807"
+	_, _, err := w.Coder.CreateToken(coderd.TokenOptions{User: "mallory", Name: name, Lifetime: 1000 * time.Hour})
+	w.Must(err)
+	w.EditSession("ci", func(s *v1alpha1.CoderSession) {
+		s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: "now"}
+	})
+	for range 3 {
+		if dead := passAll(w, "ci"); dead != "" {
+			t.Fatalf("the Secret publishes token %s, which is dead", dead)
+		}
+		w.Clock.Step(5 * time.Minute)
+	}
+	if is := w.Session("ci").Status.Token; is.Serial != was.Serial+1 {
+		t.Errorf("token %+v follows %+v", is, was)
+	}
+	if says, _ := saysDuplicate(w, "ci"); says {
+		t.Error("the session takes the token of a user for another operator's")
+	}
+}

@@ -14,13 +14,21 @@ import (
 // this session. What status names is the session's own. Once status says that there is another operator,
 // every token that this process did not ask for is foreign, so that a restart does not change that.
 func (m *Method) isForeign(s *base.Scope, token coder.Token) bool {
-	if isNamedByStatus(s, token.ID) {
+	if isNamedByStatus(s, token.ID) || isOfOtherUser(s, token) {
 		return false
 	}
 	if meta.IsStatusConditionFalse(s.Session.Status.Conditions, v1alpha1.ConditionIdentityUnique) {
 		return s.Conn.Inventory.IsUnknown(token)
 	}
 	return s.Conn.Inventory.IsForeign(token)
+}
+
+// isOfOtherUser reports whether a token belongs to another user than the session's. No operator mints that
+// for the session: the user has given it a name that looks so. Names are unique for each user only, so it
+// takes no name.
+func isOfOtherUser(s *base.Scope, token coder.Token) bool {
+	user := s.Session.Status.User
+	return user != nil && token.UserID != "" && token.UserID != user.ID
 }
 
 // isTakenByOther is isForeign for a token that has the name of the one to mint. The next attempt uses
