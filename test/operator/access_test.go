@@ -204,7 +204,7 @@ func TestARuleThatNeedsLabelsSaysSo(t *testing.T) {
 		NamespaceSelector: metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}},
 		Users:             []string{"*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint},
 	})), w.newGuestSession(guests, "ci", v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: "ci-bot"}}))
-	w.Eventually(w.inNamespace(guests).IsNotReady("ci", v1alpha1.ReasonAccessDenied, `needs the label "team"`))
+	w.Eventually(w.inNamespace(guests).IsNotReady("ci", v1alpha1.ReasonAccessDenied, "an access rule selects by labels"))
 }
 
 // The role in config/rbac is all that the operator needs.

@@ -42,7 +42,7 @@ func mustBeGone(what string, err error) error {
 func TestDeletionRevokesEverything(t *testing.T) {
 	w := newEnv(t, withMTLS)
 	w.startOperator()
-	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", withShortLifetime("1h")))
+	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", withShortLifetime("5m")))
 	w.Eventually(w.hasSerial("ci", 2))
 	w.Delete(w.CurrentSession("ci"))
 	w.Eventually(w.noSession("ci"), w.noSecret("ci"), w.hasLiveTokens(0))

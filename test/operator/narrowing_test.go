@@ -87,10 +87,10 @@ func TestANarrowedRuleTakesWhatItNoLongerAllows(t *testing.T) {
 	}{
 		"users": {mint, nil, func(r *v1alpha1.AccessRule) { r.Users = []string{"deploy-*"} },
 			`user "ci-bot"`},
-		"methods: minting":           {mint, nil, only(v1alpha1.AuthOAuth), "Mint is not among OAuth"},
-		"methods: a person's grant":  {oauth, nil, only(v1alpha1.AuthMint), "OAuth is not among Mint"},
-		"methods: a certificate":     {certificate, nil, only(v1alpha1.AuthMint), "Certificate is not among Mint"},
-		"methods: a supplied token":  {suppliedBy("mine"), nil, only(v1alpha1.AuthMint), "Token is not among Mint"},
+		"methods: minting":           {mint, nil, only(v1alpha1.AuthOAuth), "auth method Mint is not allowed"},
+		"methods: a person's grant":  {oauth, nil, only(v1alpha1.AuthMint), "auth method OAuth is not allowed"},
+		"methods: a certificate":     {certificate, nil, only(v1alpha1.AuthMint), "auth method Certificate is not allowed"},
+		"methods: a supplied token":  {suppliedBy("mine"), nil, only(v1alpha1.AuthMint), "auth method Token is not allowed"},
 		"scopes of a minted token":   {mint, nil, ceiling, "coder:all"},
 		"scopes of a person's grant": {oauth, nil, ceiling, "coder:all"},
 		"the lifetime": {mint, nil, func(r *v1alpha1.AccessRule) { r.MaxLifetime = durationOf("8h") },
@@ -307,7 +307,7 @@ func TestAGrantAboveTheCeilingEnds(t *testing.T) {
 	w.Eventually(guests.IsReady("ci"))
 	wide := string(guests.CurrentSecret("ci").Data["session"])
 	guests.EditSession("ci", func(s *v1alpha1.CoderSession) {
-		s.Spec.Auth.OAuth.Scopes = []v1alpha1.Scope{"workspace:read", "user:read_personal"}
+		s.Spec.Auth.OAuth.Scopes = []v1alpha1.Scope{"workspace:read", "user:read"}
 	})
 	w.Eventually(guests.IsReady("ci"))
 	rule := wideRule()

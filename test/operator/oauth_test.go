@@ -269,7 +269,7 @@ func TestRegistrationThatIsOffIsSaid(t *testing.T) {
 	w.Create(w.newOAuthSession("second"))
 	w.Eventually(w.asksForConsent("second", v1alpha1.ReasonAwaitingAuthorization))
 	w.giveConsent("second", "ada")
-	w.Eventually(w.IsNotReady("second", v1alpha1.ReasonConfigInvalid, w.Namespace+"/ci"))
+	w.Eventually(w.IsNotReady("second", v1alpha1.ReasonConfigInvalid, "session ci has"))
 	w.giveConsent("second", "ci-bot") // another user's pair is another one
 	w.Eventually(w.IsReady("second"))
 	w.Delete(w.CurrentSession("second"))

@@ -291,7 +291,7 @@ func namespacesKeepApart(s *site) {
 
 	s.startNamespaces(s.Namespace, "scope00a", s.Namespace, guests.Namespace)
 	s.Eventually(s.IsReady("ci"), guests.IsReady("by-name"),
-		guests.IsNotReady("by-label", v1alpha1.ReasonAccessDenied, `needs the label "team"`))
+		guests.IsNotReady("by-label", v1alpha1.ReasonAccessDenied, `tokens for user "ada" are not allowed`))
 	other.requireUntouched("ci")
 	startOther := func() *manager { return s.startNamespaces(other.Namespace, "scope00b", other.Namespace) }
 	second := startOther()
