@@ -206,7 +206,8 @@ func TestAUserWithAHugeName(t *testing.T) {
 		"nnn…"), w.IsReady("ci"), w.hasWarnings(0))
 	d, err := w.GetDeployment(t.Context(), "prod")
 	w.Must(err)
-	if d.Status.User == nil || len(d.Status.User.Username) > 1024 || d.Status.Version == "" || d.Status.DeploymentID == "" {
+	user := d.Status.User
+	if user == nil || len(user.Username) > 1024 || d.Status.Version == "" || d.Status.DeploymentID == "" {
 		t.Errorf("the status is %+v", d.Status)
 	}
 }
