@@ -16,6 +16,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
 
 // Names of the cache indexes, with which an event handler finds the affected objects
@@ -70,7 +71,7 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, names inventor
 		BySource:      func(s *v1alpha1.CoderSession) string { return s.Spec.Auth.SuppliedSecretName() },
 		ByTokenPrefix: func(s *v1alpha1.CoderSession) string { return names.SessionPrefix(string(s.UID)) },
 		ByUser:        userID,
-		ByParent:      parentOf,
+		ByParent:      func(s *v1alpha1.CoderSession) string { return podsession.Parent(s).Name },
 	} {
 		err := indexer.IndexField(ctx, &v1alpha1.CoderSession{}, field, func(o client.Object) []string {
 			if value := key(o.(*v1alpha1.CoderSession)); value != "" {

@@ -34,14 +34,6 @@ func AddPodIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-// parentOf returns the session with perPod that the session of a pod is of; empty: it is of no pod.
-func parentOf(s *v1alpha1.CoderSession) string {
-	if !podsession.Owned(s) {
-		return ""
-	}
-	return s.Labels[v1alpha1.LabelParent]
-}
-
 // PodsBy lists pods by an index. The result is shared with the cache and must not be modified.
 func PodsBy(ctx context.Context, reader client.Reader, namespace, field, value string) ([]corev1.Pod, error) {
 	var list corev1.PodList

@@ -5,7 +5,6 @@ package pod
 import (
 	"context"
 	"fmt"
-	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -112,16 +111,11 @@ func (r *Reconciler) updateSession(ctx context.Context, o podsession.Observation
 		client.MergeFromWithOptions(o.Session, client.MergeFromWithOptimisticLock{}))
 }
 
+// setRenewalRequest passes a renewal request on; an empty one leaves the session's own.
 func setRenewalRequest(s *v1alpha1.CoderSession, request string) {
-	if request == "" {
-		return
+	if request != "" {
+		metav1.SetMetaDataAnnotation(&s.ObjectMeta, v1alpha1.AnnotationRenewRequestedAt, request)
 	}
-	annotations := maps.Clone(s.Annotations)
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	annotations[v1alpha1.AnnotationRenewRequestedAt] = request
-	s.Annotations = annotations
 }
 
 // recordRefusals records an event about each pod that is refused, once for each reason.

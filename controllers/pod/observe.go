@@ -104,11 +104,8 @@ func (r *Reconciler) countPods(ctx context.Context, key types.NamespacedName, o 
 	created := r.createdFor(o.Parent.Name, key)
 	for i := range found.Sessions {
 		delete(created, found.Sessions[i].Name)
-		if found.Sessions[i].DeletionTimestamp == nil {
-			o.Live++
-		}
 	}
-	o.Live += len(created)
+	o.Live = podsession.CountLive(found.Sessions) + len(created)
 	o.Ahead = slices.IndexFunc(found.Waiting, func(w lookup.WaitingPod) bool { return w.SessionName == key.Name })
 	for _, w := range found.Waiting[:max(o.Ahead, 0)] {
 		if created[w.SessionName] {

@@ -84,7 +84,7 @@ func (r *Reconciler) onSession() handler.EventHandler {
 		if podsession.Owned(s) {
 			q.Add(reconcile.RequestFor(s))
 			if gone || s.DeletionTimestamp != nil {
-				r.wakeWaiting(ctx, types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[v1alpha1.LabelParent]})
+				r.wakeWaiting(ctx, podsession.Parent(s))
 			}
 			return
 		}
@@ -130,12 +130,7 @@ func (r *Reconciler) wakeWaiting(ctx context.Context, parent types.NamespacedNam
 	waiting := found.Waiting
 	s := &v1alpha1.CoderSession{}
 	if err := r.o.Client.Get(ctx, parent, s); err == nil && s.Spec.PerPod != nil && !s.Spec.Paused {
-		room := s.Spec.PerPod.Limit()
-		for i := range found.Sessions {
-			if found.Sessions[i].DeletionTimestamp == nil {
-				room--
-			}
-		}
+		room := s.Spec.PerPod.Limit() - podsession.CountLive(found.Sessions)
 		waiting = waiting[:min(len(waiting), max(room, 0))]
 	}
 	for _, pod := range waiting {

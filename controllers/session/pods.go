@@ -58,10 +58,7 @@ const countDelay = time.Second
 // counts them.
 func onSessionOfPod() handler.EventHandler {
 	return enqueueParent(func(object client.Object) string {
-		if s := object.(*v1alpha1.CoderSession); podsession.Owned(s) {
-			return s.Labels[v1alpha1.LabelParent]
-		}
-		return ""
+		return podsession.Parent(object.(*v1alpha1.CoderSession)).Name
 	})
 }
 

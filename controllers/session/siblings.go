@@ -51,10 +51,10 @@ func (b *Siblings) forget(uid types.UID) {
 
 // recordWrite remembers whether the API server has taken a Secret. It is for sessions of pods only.
 func (b *Siblings) recordWrite(s *v1alpha1.CoderSession, accepted bool) {
-	if !podsession.Owned(s) {
+	parent := podsession.Parent(s)
+	if parent.Name == "" {
 		return
 	}
-	parent := types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[v1alpha1.LabelParent]}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if accepted {
@@ -66,12 +66,9 @@ func (b *Siblings) recordWrite(s *v1alpha1.CoderSession, accepted bool) {
 
 // accepts reports whether the API server took the Secret of another pod of the same parent last.
 func (b *Siblings) accepts(s *v1alpha1.CoderSession) bool {
-	if !podsession.Owned(s) {
-		return false
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.accepted[types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[v1alpha1.LabelParent]}]
+	return b.accepted[podsession.Parent(s)]
 }
 
 // forgetParent drops a parent that is gone.

@@ -70,6 +70,14 @@ func Owner(s *v1alpha1.CoderSession) *metav1.OwnerReference {
 // Owned reports whether a session belongs to a pod.
 func Owned(s *v1alpha1.CoderSession) bool { return Owner(s) != nil }
 
+// Parent is the session with perPod that the session of a pod is of; zero: it belongs to no pod.
+func Parent(s *v1alpha1.CoderSession) types.NamespacedName {
+	if !Owned(s) {
+		return types.NamespacedName{}
+	}
+	return types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[v1alpha1.LabelParent]}
+}
+
 func ownerUID(s *v1alpha1.CoderSession) types.UID {
 	if owner := Owner(s); owner != nil {
 		return owner.UID
@@ -80,16 +88,22 @@ func ownerUID(s *v1alpha1.CoderSession) types.UID {
 // Count counts the pods of a session with perPod. Those that wait are refused if it serves no more; if
 // not, they are about to be served.
 func Count(parent *v1alpha1.CoderSession, sessions []v1alpha1.CoderSession, waiting int) v1alpha1.PodCounts {
-	var counts v1alpha1.PodCounts
-	for i := range sessions {
-		if sessions[i].DeletionTimestamp != nil {
-			counts.Ended++
-		} else {
-			counts.Live++
-		}
-	}
-	if parent.Spec.Paused || parent.Spec.PerPod == nil || int(counts.Live) >= parent.Spec.PerPod.Limit() {
+	live := CountLive(sessions)
+	//nolint:gosec // there are fewer pods than that
+	counts := v1alpha1.PodCounts{Live: int32(live), Ended: int32(len(sessions) - live)}
+	if parent.Spec.Paused || parent.Spec.PerPod == nil || live >= parent.Spec.PerPod.Limit() {
 		counts.Refused = int32(waiting) //nolint:gosec // there are fewer pods than that
 	}
 	return counts
+}
+
+// CountLive is how many sessions of pods are not being deleted. These count towards the limit.
+func CountLive(sessions []v1alpha1.CoderSession) int {
+	live := 0
+	for i := range sessions {
+		if sessions[i].DeletionTimestamp == nil {
+			live++
+		}
+	}
+	return live
 }
