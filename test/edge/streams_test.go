@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 	"github.com/coder-session-operator/coder-session-operator/test/wait"
@@ -93,9 +94,9 @@ func (e *edgeEnv) expectEvents() {
 // requests go on with the new one, and nothing of the old one stays open (B102).
 func (e *edgeEnv) renewCertificate() {
 	e.t.Helper()
-	old := fmt.Sprintf("%X", e.client.Leaf.SerialNumber)
+	old := loggedSerial(e.client)
 	e.client = e.WriteClientCertificate(testenv.CertificateSecret, testenv.OperatorUser)
-	renewed := fmt.Sprintf("%X", e.client.Leaf.SerialNumber)
+	renewed := loggedSerial(e.client)
 	e.Eventually(func(context.Context) error { return e.nginx.hasLeft(old, renewed) })
 	// The request of a stream is in the log when the stream has ended.
 	e.Coder.CutStreams()
@@ -107,6 +108,12 @@ func (e *edgeEnv) renewCertificate() {
 		}
 		return errors.New("no stream of the renewed certificate has ended")
 	})
+}
+
+// loggedSerial is the serial number of a certificate as nginx logs it: whole bytes, with a leading zero
+// where the number has one.
+func loggedSerial(c *certs.Certificate) string {
+	return fmt.Sprintf("%X", c.Leaf.SerialNumber.Bytes())
 }
 
 // closedConnection is how nginx logs that the client has closed an idle connection.
