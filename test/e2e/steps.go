@@ -19,7 +19,7 @@ const (
 )
 
 func (w *e2eRun) listSteps() []walk.Step {
-	return slices.Concat(w.listUses(), w.listFailures(), w.listEnds())
+	return slices.Concat(w.listUses(), w.listFailures(), w.listPods(), w.listEnds())
 }
 
 // listUses are the steps in which nothing goes wrong.
@@ -78,6 +78,22 @@ func (w *e2eRun) listFailures() []walk.Step {
 			Expect: "each with a deployment, its Secrets and three sessions. The first goes at once, with its tokens; of " +
 				"the second the leader is killed meanwhile: it is gone, or its tokens are named, within 30 s.",
 			Run: w.loseNamespaces},
+	}
+}
+
+// listPods are the steps about a token for each pod.
+func (w *e2eRun) listPods() []walk.Step {
+	return []walk.Step{
+		{Title: "Thirty pods have a token each, and the leader is killed meanwhile",
+			Expect: "each pod of a Job calls with a token of its own, none is refused, and five seconds after the " +
+				"last has ended no token of a pod is left.",
+			Run: w.servePods},
+		{Title: "A pod is evicted",
+			Expect: "its token is revoked within five seconds after it has gone.",
+			Run:    w.evictPod},
+		{Title: "A CronJob runs for two minutes",
+			Expect: "each of its pods has a token of its own, and none is left afterwards.",
+			Run:    w.runCronJob},
 	}
 }
 

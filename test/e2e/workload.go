@@ -24,6 +24,8 @@ var (
 	byHandManifest string
 	//go:embed manifests/runner.yaml
 	runnerManifest string
+	//go:embed manifests/pods.yaml
+	podsManifest string
 	//go:embed manifests/quick.yaml
 	quickManifest string
 )
