@@ -29,7 +29,8 @@ func (w *e2eRun) servePods(ctx context.Context) error {
 	if err := w.applyManifest(ctx, w.editor, "pods.yaml", podsManifest); err != nil {
 		return err
 	}
-	if _, err := walk.AwaitFor(ctx, rollout, "some pods of Job pods have succeeded", w.hasSucceeded("pods", 5)); err != nil {
+	if _, err := walk.AwaitFor(ctx, rollout, "some pods of Job pods have succeeded",
+		w.hasSucceeded("pods", 5)); err != nil {
 		return err
 	}
 	leader, err := w.findLeader(ctx)
@@ -43,6 +44,18 @@ func (w *e2eRun) servePods(ctx context.Context) error {
 		w.hasSucceeded("pods", podJobSize)); err != nil {
 		return err
 	}
+	if err := w.tokensDiffer(ctx); err != nil {
+		return err
+	}
+	if err := w.rolledOut(ctx); err != nil {
+		return err
+	}
+	return w.noPodTokens(ctx)
+}
+
+// tokensDiffer returns an error unless all calls of the Job's pods were accepted, and each has called with
+// another token.
+func (w *e2eRun) tokensDiffer(ctx context.Context) error {
 	pods, err := w.podsOf(ctx, namespace, "app", "pods")
 	if err != nil {
 		return err
@@ -60,10 +73,7 @@ func (w *e2eRun) servePods(ctx context.Context) error {
 		users[last.Token] = pods[i].Name
 	}
 	w.term.Seen("%d pods have called with %d tokens", len(pods), len(users))
-	if err := w.rolledOut(ctx); err != nil {
-		return err
-	}
-	return w.noPodTokens(ctx)
+	return nil
 }
 
 // evictPod evicts a pod that has a token of its own.
