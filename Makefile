@@ -4,11 +4,12 @@
 
 VERSION ?= $(or $(shell git describe --tags --always --dirty 2>/dev/null),dev)
 IMG ?= coder-session-operator:latest
-# Of the image: hack/image/build.sh says what they mean. Empty: the tool that works, the host's
-# platform, no archive, not pushed.
+# Of the image: hack/image/build.sh says what they mean. Empty: the container tool that works gets it,
+# the host's platform, no archive, no layout, not pushed.
 CONTAINER_TOOL ?=
 PLATFORMS ?=
 IMAGE_ARCHIVE ?=
+IMAGE_LAYOUT ?=
 PUSH ?=
 KUBECTL ?= kubectl
 
@@ -111,6 +112,7 @@ fmt: ## Format the Go code.
 .PHONY: lint
 lint: ## Run the linters.
 	$(GOLANGCI_LINT) run
+	cd hack/image && go tool -modfile=../lint/go.mod golangci-lint run
 	cd test/browser && go tool -modfile=../../hack/lint/go.mod golangci-lint run
 	cd test/monitoring && go tool -modfile=../../hack/lint/go.mod golangci-lint run --build-tags remove_all_sd
 	cd test/gitops && go tool -modfile=../../hack/lint/go.mod golangci-lint run
@@ -192,13 +194,13 @@ helm: ## Build Helm into bin (2 min cold).
 	@mkdir -p bin && cp "$$(go tool -modfile=hack/helm/go.mod -n helm)" bin/helm
 
 .PHONY: image
-image: ## Build the manager's image with docker, podman or buildah (IMG, PLATFORMS, PUSH).
+image: ## Build the manager's image (IMG, PLATFORMS), into docker, podman or buildah, IMAGE_ARCHIVE, or PUSH=yes.
 	@IMG="$(IMG)" VERSION="$(VERSION)" CONTAINER_TOOL="$(CONTAINER_TOOL)" PLATFORMS="$(PLATFORMS)" \
-		IMAGE_ARCHIVE="$(IMAGE_ARCHIVE)" PUSH="$(PUSH)" hack/image/build.sh
+		IMAGE_ARCHIVE="$(IMAGE_ARCHIVE)" IMAGE_LAYOUT="$(IMAGE_LAYOUT)" PUSH="$(PUSH)" hack/image/build.sh
 
 .PHONY: image-verify
 image-verify: ## Check what is in the image, and that it and its SBOM are reproducible.
-	@CONTAINER_TOOL="$(CONTAINER_TOOL)" hack/image/verify.sh
+	@hack/image/verify.sh
 
 .PHONY: sbom
 sbom: ## Write the image's software bill of materials (CycloneDX) into bin/image.

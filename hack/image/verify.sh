@@ -1,41 +1,30 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Checks that the image and the bill of materials are reproducible, and that there is in the image what is promised: builds
+# Runs the tests of hack/image, and checks that the image and the bill of materials are reproducible, and that there is in the image what is promised: builds
 # both twice, in copies of the tree at two different paths and at different times, and compares. Changes nothing.
 # With COLD=yes the second build may not use what the first one compiled, which takes some minutes more.
 set -eu
 cd "$(dirname "$0")/../.."
 
 work=$(mktemp -d)
-name=coder-session-operator:verify-$$
-trap clean_up EXIT
+trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-
-clean_up() {
-	cat "$work/first/log" "$work/other/folder/log" 2>/dev/null |
-		sed -n "s|^$name .* \([0-9a-f]*\) by \([a-z]*\)$|\2 rmi \1|p" | sort -u |
-		while read -r tool command id; do
-			"$tool" "$command" "$id" >/dev/null || true
-		done
-	rm -rf "$work"
-}
 
 fail() {
 	printf 'image-verify: %s\n' "$*" >&2
 	exit 1
 }
 
-# build <folder>: builds what is in <folder>/tree, and leaves image.tar, log, id, sum and sbom in <folder>.
+# build <folder>: builds what is in <folder>/tree, and leaves image.tar, sum, licences and sbom in <folder>.
 build() {
 	(
 		cd "$1/tree"
 		export VERSION=v0.0.0-verify REVISION=0000000000000000000000000000000000000000 SOURCE_DATE_EPOCH=1000000000
-		IMG=$name PLATFORMS= IMAGE_ARCHIVE=$1/image.tar hack/image/build.sh >"$1/log"
-		cat "$1/log"
+		IMG=coder-session-operator:verify PLATFORMS= IMAGE_ARCHIVE=$1/image.tar hack/image/build.sh
 		hack/image/sbom.sh
-		sed -n "s|^$name linux/[a-z0-9]* \\([0-9a-f]*\\) by .*|\\1|p" "$1/log" >"$1/id"
 		cat bin/image/*/coder-session-operator | sha256sum >"$1/sum"
+		cp bin/image/*/licenses/THIRD_PARTY_LICENSES "$1/licences"
 		mv bin/image/sbom-*.cdx.json "$1/sbom"
 	)
 }
@@ -44,25 +33,28 @@ build() {
 same() {
 	[ -s "$work/first/$1" ] || fail "no $2"
 	cmp -s "$work/first/$1" "$work/other/folder/$1" || fail "$2 differs between two builds of the same code:
-$(diff "$work/first/$1" "$work/other/folder/$1" | head -n 20)"
+$(diff -a "$work/first/$1" "$work/other/folder/$1" | head -n 20)"
 	echo "image-verify: the same $2 twice"
 }
 
-# content: the image is one layer with one file, and the file needs no other one.
+# content: the image is one layer with one program and its licences, and the program needs no other file.
 content() {
 	mkdir "$work/image"
 	tar -xf "$work/first/image.tar" -C "$work/image"
 	layers=$(sed 's/.*"Layers":\[\([^]]*\)\].*/\1/; s/[",]/ /g' "$work/image/manifest.json")
 	for layer in $layers; do
 		tar -tf "$work/image/$layer"
-	done | sed 's|^\./||; s|^/||; /^$/d' >"$work/files"
-	[ "$(cat "$work/files")" = coder-session-operator ] || fail "the files of the image are: $(cat "$work/files")"
+	done | tr '\n' ' ' >"$work/files"
+	[ "$(cat "$work/files")" = "coder-session-operator licenses/ licenses/LICENSE licenses/THIRD_PARTY_LICENSES " ] ||
+		fail "the files of the image are: $(cat "$work/files")"
 	config=$(sed 's/.*"Config":"\([^"]*\)".*/\1/' "$work/image/manifest.json")
 	grep -q '"User": *"65532:65532"' "$work/image/$config" || fail "the image has another user than 65532:65532"
 	! grep -aq '/ld-linux' "$work/first/tree"/bin/image/*/coder-session-operator || fail "the binary is not static"
-	echo "image-verify: one static binary, user 65532:65532"
+	! grep -aq "$work" "$work/files" "$work/first/licences" "$work/first/sbom" || fail "the folder of the build is in it"
+	echo "image-verify: one static binary with its licences, user 65532:65532"
 }
 
+GOFLAGS= GOWORK=off go -C hack/image test ./...
 mkdir -p "$work/first/tree" "$work/other/folder"
 tar -cf - --exclude=./bin --exclude=./.git . | tar -xf - -C "$work/first/tree"
 cp -R "$work/first/tree" "$work/other/folder/tree"
@@ -70,6 +62,7 @@ build "$work/first"
 [ "${COLD:-}" != yes ] || export GOCACHE="$work/cache"
 build "$work/other/folder"
 same sum "binary"
-same id "image"
+same image.tar "image"
+same licences "licences"
 same sbom "bill of materials"
 content
