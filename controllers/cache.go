@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
 
 // CacheOptions returns the options of the manager's cache. It is limited to the given
@@ -61,15 +62,18 @@ func stripPod(in any) (any, error) {
 	if !ok {
 		return in, nil
 	}
-	return &corev1.Pod{
+	kept := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
 			CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp,
-			Labels:      map[string]string{v1alpha1.LabelParent: pod.Labels[v1alpha1.LabelParent]},
-			Annotations: map[string]string{v1alpha1.AnnotationPodSession: pod.Annotations[v1alpha1.AnnotationPodSession]},
+			Labels: map[string]string{v1alpha1.LabelParent: pod.Labels[v1alpha1.LabelParent]},
 		},
 		Status: corev1.PodStatus{Phase: pod.Status.Phase},
-	}, nil
+	}
+	if name := podsession.SessionName(pod); name != "" {
+		kept.Annotations = map[string]string{v1alpha1.AnnotationPodSession: name}
+	}
+	return kept, nil
 }
 
 // restrictedClient returns NotFound for objects outside of the watched namespaces. The
@@ -90,36 +94,67 @@ func (c restrictedClient) Get(
 	return c.Client.Get(ctx, key, object, options...)
 }
 
-// StripUnused removes fields that the operator does not use before an object is cached.
-// From metadata-only objects it removes all annotations but the operator's own, because
-// kubectl's last-applied-configuration of a Secret contains the Secret's data, and from Secrets and
-// ConfigMaps all labels but those: a cluster may have a hundred thousand of them.
+// StripUnused removes fields that the operator does not use before an object is cached. A cluster may
+// have a hundred thousand Secrets and ConfigMaps, and who may write one decides how large its metadata is:
+// what is kept of each is bounded, whatever is in it. kubectl's last-applied-configuration of a Secret
+// contains the Secret's data, too.
 func StripUnused(in any) (any, error) {
 	object, ok := in.(client.Object)
 	if !ok {
 		return in, nil
 	}
 	object.SetManagedFields(nil)
-	if meta, ok := in.(*metav1.PartialObjectMetadata); ok {
-		meta.Annotations = ownKeys(meta.Annotations)
-		if meta.Kind == "Secret" || meta.Kind == "ConfigMap" {
-			meta.Labels = ownKeys(meta.Labels)
-		}
+	meta, ok := in.(*metav1.PartialObjectMetadata)
+	if !ok {
+		return in, nil
 	}
-	return in, nil
+	if meta.Kind != "Secret" && meta.Kind != "ConfigMap" {
+		meta.Annotations = nil // the labels of namespaces decide access rules
+		return in, nil
+	}
+	kept := &metav1.PartialObjectMetadata{TypeMeta: meta.TypeMeta, ObjectMeta: metav1.ObjectMeta{
+		Namespace: meta.Namespace, Name: meta.Name, UID: meta.UID, ResourceVersion: meta.ResourceVersion,
+		CreationTimestamp: meta.CreationTimestamp, DeletionTimestamp: meta.DeletionTimestamp,
+		Labels:      keepKeys(meta.Labels, cachedLabels),
+		Annotations: keepKeys(meta.Annotations, cachedAnnotations),
+	}}
+	if controller := metav1.GetControllerOf(meta); controller != nil {
+		kept.OwnerReferences = []metav1.OwnerReference{*controller}
+	}
+	return kept, nil
 }
 
-// ownKeys returns a new map with the operator's own labels or annotations; nil if there are none. A map
-// whose keys are deleted keeps its size.
-func ownKeys(all map[string]string) map[string]string {
-	var own map[string]string
-	for key, value := range all {
-		if strings.HasPrefix(key, v1alpha1.GroupVersion.Group+"/") {
-			if own == nil {
-				own = map[string]string{}
-			}
-			own[key] = value
-		}
+// cachedLabels and cachedAnnotations are those of Secrets that the operator reads from the cache.
+var (
+	cachedLabels      = []string{v1alpha1.LabelSession, v1alpha1.LabelGrant}
+	cachedAnnotations = []string{
+		v1alpha1.AnnotationSerial, v1alpha1.AnnotationTokenID, v1alpha1.AnnotationExpiresAt,
+		v1alpha1.AnnotationFingerprint, v1alpha1.AnnotationTokenFingerprint, v1alpha1.AnnotationCredential,
+		v1alpha1.AnnotationRequest, v1alpha1.AnnotationRetained,
+		v1alpha1.AnnotationPredecessor, v1alpha1.AnnotationRevokeAfter,
 	}
-	return own
+)
+
+// longestCached is how many bytes of a value are kept. Those that the operator writes are shorter, so that a
+// value which was cut is as invalid as the whole one.
+const longestCached = 256
+
+// keepKeys returns a new map with some of the keys; nil if there are none. A map whose keys are deleted keeps
+// its size, and a part of a text all of it.
+func keepKeys(all map[string]string, keys []string) map[string]string {
+	var kept map[string]string
+	for _, key := range keys {
+		value, found := all[key]
+		if !found {
+			continue
+		}
+		if kept == nil {
+			kept = map[string]string{}
+		}
+		if len(value) > longestCached {
+			value = strings.Clone(value[:longestCached])
+		}
+		kept[key] = value
+	}
+	return kept
 }

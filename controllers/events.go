@@ -22,7 +22,7 @@ func (r podRecorder) Eventf(
 	regarding, related runtime.Object, eventType, reason, action, note string, args ...any,
 ) {
 	s, isSession := regarding.(*v1alpha1.CoderSession)
-	if isSession && podsession.Owned(s) && eventType == corev1.EventTypeNormal {
+	if isSession && podsession.IsOfPod(s) && eventType == corev1.EventTypeNormal {
 		return
 	}
 	r.Recorder.Eventf(regarding, related, eventType, reason, action, note, args...)

@@ -32,7 +32,7 @@ func TestTheCacheHoldsLittleOfPods(t *testing.T) {
 			CreationTimestamp: at, DeletionTimestamp: &at, DeletionGracePeriodSeconds: ptr.To[int64](30),
 			Labels: map[string]string{v1alpha1.LabelParent: "ci", "app": "web"},
 			Annotations: map[string]string{
-				v1alpha1.AnnotationPodSession: "ci-x", v1alpha1.AnnotationSession: "ci", "example.com/applied": "{}",
+				v1alpha1.AnnotationPodSession: "ci-bcdfghjk", v1alpha1.AnnotationSession: "ci", "example.com/applied": "{}",
 			},
 			OwnerReferences: []metav1.OwnerReference{{Name: "job"}}, Finalizers: []string{"example.com/x"},
 			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl"}},
@@ -52,12 +52,18 @@ func TestTheCacheHoldsLittleOfPods(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "builds", Name: "job-1", UID: "1", ResourceVersion: "7", CreationTimestamp: at, DeletionTimestamp: &at,
 			Labels:      map[string]string{v1alpha1.LabelParent: "ci"},
-			Annotations: map[string]string{v1alpha1.AnnotationPodSession: "ci-x"},
+			Annotations: map[string]string{v1alpha1.AnnotationPodSession: "ci-bcdfghjk"},
 		},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the pod in the cache (-want +got):\n%s", diff)
+	}
+	pod.Annotations[v1alpha1.AnnotationPodSession] = "ci-" + strings.Repeat("b", 250<<10)
+	want.Annotations = nil
+	got, err = stripPod(pod)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("the pod with a name of any size (-want +got), error %v:\n%s", err, diff)
 	}
 	unknown := struct{ Key string }{"a deletion whose last state is not known"}
 	if got, err := stripPod(unknown); got != unknown || err != nil {
@@ -107,7 +113,7 @@ func TestAThousandPodsInTheCache(t *testing.T) { //nolint:paralleltest // it mea
 				Namespace: "builds", Name: fmt.Sprint("job-", i), UID: uuid.NewUUID(),
 				Labels: map[string]string{v1alpha1.LabelParent: "ci"},
 				Annotations: map[string]string{
-					v1alpha1.AnnotationPodSession: fmt.Sprint("ci-", i), "note": strings.Repeat("x", 1<<15),
+					v1alpha1.AnnotationPodSession: "ci-bcdfghjk", "note": strings.Repeat("x", 1<<15),
 				},
 			},
 			Spec: corev1.PodSpec{Containers: make([]corev1.Container, 50)},

@@ -69,8 +69,9 @@ const (
 
 // Labels and annotations of a pod that has a token of its own, of a session with perPod.
 const (
-	// LabelParent on such a pod, on the session that the operator keeps for it, is the name of the
-	// session with perPod that it asked for.
+	// LabelParent on such a pod, and on the session that the operator keeps for it, is the name of the
+	// session with perPod that it asked for. A session with this label is the operator's: it is deleted as
+	// soon as no pod asks for it and owns it.
 	LabelParent = "credentials.coder.com/parent"
 	// AnnotationPodSession on such a pod is the name of the session that the operator keeps for it, and of
 	// that session's Secret.

@@ -146,7 +146,7 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 // countPods counts the pods that have a session of their own, and those that a session with perPod says
 // it refuses.
 func (s *scope) countPods(each *v1alpha1.CoderSession) {
-	if podsession.Owned(each) && each.DeletionTimestamp == nil {
+	if podsession.IsOfPod(each) && each.DeletionTimestamp == nil {
 		s.livePods++
 	}
 	if pods := each.Status.Pods; pods != nil {

@@ -128,7 +128,7 @@ func onSessionOf() handler.EventHandler {
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) { later(e.Object, q) },
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) { later(e.ObjectNew, q) },
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q reconcile.WorkQueue) {
-			if s := e.Object.(*v1alpha1.CoderSession); podsession.Owned(s) {
+			if s := e.Object.(*v1alpha1.CoderSession); podsession.IsOfPod(s) {
 				later(s, q) // there may be many
 			} else {
 				q.Add(ctrl.Request{NamespacedName: s.DeploymentKey()})

@@ -57,8 +57,8 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (pod
 	return o, err
 }
 
-// ownerLives reports whether the pod that a session belongs to asks for it and has not ended. One that was
-// made to look like that of a pod, to have more than one, ends at once.
+// ownerLives reports whether the pod that a session belongs to asks for it and has not ended. A session that
+// was made to look like that of a pod, or that was given another owner or another parent, ends at once.
 func (r *Reconciler) ownerLives(ctx context.Context, s *v1alpha1.CoderSession) (bool, error) {
 	owner := podsession.Owner(s)
 	if owner == nil {
@@ -69,7 +69,7 @@ func (r *Reconciler) ownerLives(ctx context.Context, s *v1alpha1.CoderSession) (
 	if err != nil {
 		return false, client.IgnoreNotFound(err)
 	}
-	return pod.UID == owner.UID && podsession.SessionName(pod) == s.Name && !podsession.HasEnded(pod), nil
+	return podsession.OwnedBy(s, pod) && !podsession.HasEnded(pod), nil
 }
 
 // observeParent adds the session with perPod. An operator that looks after a part of all sessions cannot

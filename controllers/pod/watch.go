@@ -29,7 +29,7 @@ func (r *Reconciler) Watches() []reconcile.Watch {
 		},
 		{
 			Object: &v1alpha1.CoderSession{}, Handler: r.onSession(),
-			Predicates: []predicate.Predicate{reconcile.SpecOrRequestChanged(renewalOrDeletion)},
+			Predicates: []predicate.Predicate{reconcile.SpecOrRequestChanged(beyondSpec)},
 		},
 	}
 }
@@ -71,9 +71,14 @@ func (r *Reconciler) onPod() handler.EventHandler {
 	}
 }
 
-func renewalOrDeletion(object client.Object) string {
+// beyondSpec is what else decides about a session of a pod, or about those of a parent.
+func beyondSpec(object client.Object) string {
 	s := object.(*v1alpha1.CoderSession)
-	return fmt.Sprint(s.RenewalRequest(), " ", s.DeletionTimestamp.IsZero())
+	var owner types.UID
+	if pod := podsession.Owner(s); pod != nil {
+		owner = pod.UID
+	}
+	return fmt.Sprint(s.RenewalRequest(), " ", s.DeletionTimestamp.IsZero(), " ", podsession.Parent(s).Name, " ", owner)
 }
 
 // onSession returns the event handler for sessions. That of a pod enqueues its own name, and those that
@@ -81,7 +86,7 @@ func renewalOrDeletion(object client.Object) string {
 func (r *Reconciler) onSession() handler.EventHandler {
 	changed := func(ctx context.Context, object client.Object, gone bool, q reconcile.WorkQueue) {
 		s := object.(*v1alpha1.CoderSession)
-		if podsession.Owned(s) {
+		if podsession.IsOfPod(s) {
 			q.Add(reconcile.RequestFor(s))
 			if gone || s.DeletionTimestamp != nil {
 				r.wakeWaiting(ctx, podsession.Parent(s))

@@ -33,7 +33,8 @@ type Observation struct {
 	Pods []Pod
 	// Session of this name. Nil: there is none.
 	Session *v1alpha1.CoderSession
-	// OwnerLives is true if the pod that the session belongs to asks for it and has not ended.
+	// OwnerLives is true if the session belongs to a pod that asks for it, of the parent that the session
+	// names, and that has not ended.
 	OwnerLives bool
 	// Parent is the session with perPod. Nil: there is none.
 	Parent *v1alpha1.CoderSession
@@ -77,7 +78,7 @@ func Decide(o Observation) Plan {
 		return Plan{}
 	case s == nil:
 		return decideCreation(o)
-	case !Owned(s):
+	case !IsOfPod(s):
 		return refuse(o.Pods, fmt.Sprintf("CoderSession %q exists and was not made for a pod: delete the pod, "+
 			"so that another one gets another name", s.Name))
 	case s.DeletionTimestamp != nil:

@@ -56,7 +56,7 @@ func renewalAsked(at string) func(*v1alpha1.CoderSession) {
 func newOwnSession(changes ...func(*v1alpha1.CoderSession)) *v1alpha1.CoderSession {
 	s := &v1alpha1.CoderSession{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "builds", Name: "ci-x", Labels: map[string]string{v1alpha1.LabelParent: "ci"},
+			Namespace: "builds", Name: "ci-bcdfghjk", Labels: map[string]string{v1alpha1.LabelParent: "ci"},
 			OwnerReferences: []metav1.OwnerReference{
 				{APIVersion: "v1", Kind: "Pod", Name: "p-a", UID: "a", Controller: ptr.To(true)},
 			},
@@ -75,12 +75,6 @@ func rotatedIn(d time.Duration) func(*v1alpha1.CoderSession) {
 }
 
 func neverRotated(s *v1alpha1.CoderSession) { s.Status.NextRefreshTime = nil }
-
-func ownedBy(kind, version string) func(*v1alpha1.CoderSession) {
-	return func(s *v1alpha1.CoderSession) {
-		s.OwnerReferences[0].Kind, s.OwnerReferences[0].APIVersion = kind, version
-	}
-}
 
 func namesNoParent(s *v1alpha1.CoderSession) { s.Labels = nil }
 
@@ -244,22 +238,12 @@ func TestSessionsOfPods(t *testing.T) {
 			want:    foreign,
 			refusal: "exists",
 		},
-		"a person's session": {
-			seen:    live(newOwnSession(notControlled), newParent()),
-			want:    foreign,
-			refusal: `"ci-x" exists`,
+		"its owner was removed": {
+			seen: Observation{Pods: []Pod{a}, Session: newOwnSession(notControlled), Parent: newParent()}, want: deleted,
 		},
-		"that of a Job": {
-			seen:    live(newOwnSession(ownedBy("Job", "batch/v1")), newParent()),
-			want:    foreign,
-			refusal: "exists",
+		"its owner was removed, and no pod is left": {
+			seen: Observation{Session: newOwnSession(notControlled), Parent: newParent()}, want: deleted,
 		},
-		"that of something called Pod": {
-			seen:    live(newOwnSession(ownedBy("Pod", "x/v1")), newParent()),
-			want:    foreign,
-			refusal: "exists",
-		},
-		"a person's session, and no pod": {seen: Observation{Session: newOwnSession(notControlled)}},
 	})
 }
 

@@ -32,14 +32,6 @@ func HasEnded(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// SessionName returns the name of the session that the webhook has given to a pod; empty: none.
-func SessionName(pod *corev1.Pod) string {
-	if pod.Labels[v1alpha1.LabelParent] == "" {
-		return ""
-	}
-	return pod.Annotations[v1alpha1.AnnotationPodSession]
-}
-
 // Waits reports whether a pod that has no session of its own may get one: it asks for it, has not ended
 // and is not being deleted.
 func Waits(pod *corev1.Pod) bool {
@@ -57,22 +49,31 @@ func SortOldest[T any](items []T, pod func(T) Pod) {
 // kindPod is the kind of the owner of a pod's session.
 const kindPod = "Pod"
 
-// Owner returns the pod that a session belongs to. Nil: it does not belong to any. A session of which a pod
-// is the owner, and which names no parent, is a person's.
+// IsOfPod reports whether the operator keeps a session for a pod: the label with the name of its parent
+// says so, which others may not write. One whose owner is not that pod (any more) is deleted.
+func IsOfPod(s *v1alpha1.CoderSession) bool { return s.Labels[v1alpha1.LabelParent] != "" }
+
+// Owner returns the pod that the session of a pod belongs to. Nil: it has lost its owner, or is not that of
+// a pod. A session of which a pod is the owner, and which names no parent, is a person's.
 func Owner(s *v1alpha1.CoderSession) *metav1.OwnerReference {
 	owner := metav1.GetControllerOfNoCopy(s)
-	if owner == nil || owner.Kind != kindPod || owner.APIVersion != "v1" || s.Labels[v1alpha1.LabelParent] == "" {
+	if owner == nil || owner.Kind != kindPod || owner.APIVersion != "v1" || !IsOfPod(s) {
 		return nil
 	}
 	return owner
 }
 
-// Owned reports whether a session belongs to a pod.
-func Owned(s *v1alpha1.CoderSession) bool { return Owner(s) != nil }
+// OwnedBy reports whether the session of a pod is that of this pod: the pod asks for it, by that name and of
+// that parent.
+func OwnedBy(s *v1alpha1.CoderSession, pod *corev1.Pod) bool {
+	owner := Owner(s)
+	return owner != nil && owner.UID == pod.UID && SessionName(pod) == s.Name &&
+		pod.Labels[v1alpha1.LabelParent] == s.Labels[v1alpha1.LabelParent]
+}
 
-// Parent is the session with perPod that the session of a pod is of; zero: it belongs to no pod.
+// Parent is the session with perPod that the session of a pod is of; zero: it is not that of a pod.
 func Parent(s *v1alpha1.CoderSession) types.NamespacedName {
-	if !Owned(s) {
+	if !IsOfPod(s) {
 		return types.NamespacedName{}
 	}
 	return types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[v1alpha1.LabelParent]}

@@ -17,7 +17,7 @@ import (
 func newPod(changes ...func(*corev1.Pod)) *corev1.Pod {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Labels:      map[string]string{v1alpha1.LabelParent: "ci"},
-		Annotations: map[string]string{v1alpha1.AnnotationPodSession: "ci-x"},
+		Annotations: map[string]string{v1alpha1.AnnotationPodSession: "ci-bcdfghjk"},
 	}}
 	for _, change := range changes {
 		change(pod)
@@ -94,6 +94,42 @@ func TestPodsAreCounted(t *testing.T) {
 			t.Parallel()
 			if got := Count(c.parent, sessions, 3); got != c.want {
 				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
+}
+
+// B155: the session of a pod belongs to it by its UID, its name and its parent. One that others have changed
+// belongs to none.
+func TestWhichPodASessionBelongsTo(t *testing.T) {
+	t.Parallel()
+	second := func(s *v1alpha1.CoderSession) {
+		s.OwnerReferences = append(s.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "x"})
+	}
+	owner := func(kind, version string) func(*v1alpha1.CoderSession) {
+		return func(s *v1alpha1.CoderSession) {
+			s.OwnerReferences[0].Kind, s.OwnerReferences[0].APIVersion = kind, version
+		}
+	}
+	for name, c := range map[string]struct {
+		change        func(*v1alpha1.CoderSession)
+		isOfPod, owns bool
+	}{
+		"as it was created":  {func(*v1alpha1.CoderSession) {}, true, true},
+		"with a second one":  {second, true, true},
+		"not controlled":     {notControlled, true, false},
+		"of a Job":           {owner("Job", "batch/v1"), true, false},
+		"of another Pod":     {owner("Pod", "x/v1"), true, false},
+		"of another UID":     {func(s *v1alpha1.CoderSession) { s.OwnerReferences[0].UID = "b" }, true, false},
+		"of another name":    {func(s *v1alpha1.CoderSession) { s.Name = "ci-bbbbbbbb" }, true, false},
+		"of another parent":  {func(s *v1alpha1.CoderSession) { s.Labels[v1alpha1.LabelParent] = "web" }, true, false},
+		"a person's session": {namesNoParent, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, pod := newOwnSession(c.change), newPod(func(p *corev1.Pod) { p.UID = "a" })
+			if IsOfPod(s) != c.isOfPod || OwnedBy(s, pod) != c.owns {
+				t.Errorf("of a pod %v, of this one %v, want %v and %v", IsOfPod(s), OwnedBy(s, pod), c.isOfPod, c.owns)
 			}
 		})
 	}

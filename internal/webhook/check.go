@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
 
 // UnknownSession says what happens to a pod that asks for a session that does not exist or is being
@@ -27,6 +28,9 @@ const (
 func checkSession(r *Request, k Resolved, namespace string, unknown UnknownSession) ([]string, error) {
 	var trouble, consequence, remedy string
 	switch {
+	case k.Session != nil && podsession.IsOfPod(k.Session):
+		return nil, newRefusal("CoderSession %q is that of another pod: write the name of %q into the annotation %s, "+
+			"and the pod gets a token of its own", r.Session, podsession.Parent(k.Session).Name, v1alpha1.AnnotationSession)
 	case k.Session == nil:
 		trouble = fmt.Sprintf("there is no CoderSession %q in namespace %q", r.Session, namespace)
 		consequence, remedy = fmt.Sprintf("the pod waits for a Secret %q", r.Session), "create it"

@@ -9,6 +9,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
+// B155: a pod does not get the session of another one by its name.
 func TestCheckSession(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -18,6 +19,9 @@ func TestCheckSession(t *testing.T) {
 		refused string
 	}{
 		"as it should be": {known: resolvedPlain()},
+		"that of another pod": {known: Resolved{newSession(func(s *v1alpha1.CoderSession) {
+			s.Labels = map[string]string{v1alpha1.LabelParent: "each"}
+		}), newDeployment(), false}, unknown: AdmitUnknown, refused: `is that of another pod: write the name of "each"`},
 		"unknown": {unknown: RefuseUnknown,
 			refused: `no CoderSession "ci" in namespace "builds": create it, or`},
 		"unknown, admitted": {unknown: AdmitUnknown,

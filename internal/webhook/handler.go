@@ -18,6 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
 
 // Path is the URL path of the handler.
@@ -104,7 +106,7 @@ func (h *Handler) namePodSession(wanted *Request, known Resolved) (err error) {
 		return newRefusal("CoderSession %q gives each pod a token of its own, and this operator does not serve pods: "+
 			"have it installed with webhook.perPod, or remove perPod from the session", wanted.Session)
 	}
-	wanted.PodSession, err = newPodSessionName(h.random, wanted.Session)
+	wanted.PodSession, err = podsession.NewName(h.random, wanted.Session)
 	return err
 }
 

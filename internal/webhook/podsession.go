@@ -3,40 +3,10 @@
 package webhook
 
 import (
-	"fmt"
-	"io"
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
-
-const (
-	// nameAlphabet has no vowels and no characters that look alike, as the names that Kubernetes generates.
-	nameAlphabet = "bcdfghjklmnpqrstvwxz2456789"
-	// nameSuffix is the number of random characters: some 2.8e11 names for each session.
-	nameSuffix = 8
-	// nameLength is the longest name of a session.
-	nameLength = 63
-)
-
-// newPodSessionName returns the name of the session of one pod: that of its parent, cut if need be, and
-// random characters.
-func newPodSessionName(random io.Reader, parent string) (string, error) {
-	suffix := make([]byte, 0, nameSuffix)
-	for one := make([]byte, 1); len(suffix) < nameSuffix; {
-		if _, err := io.ReadFull(random, one); err != nil {
-			return "", fmt.Errorf("read random bytes: %w", err)
-		}
-		// The rest is thrown away, so that all characters are equally likely.
-		if n := int(one[0]); n < 256/len(nameAlphabet)*len(nameAlphabet) {
-			suffix = append(suffix, nameAlphabet[n%len(nameAlphabet)])
-		}
-	}
-	prefix := parent[:min(len(parent), nameLength-nameSuffix-1)]
-	return strings.TrimRight(prefix, "-.") + "-" + string(suffix), nil
-}
 
 // setPodSession names the session of the pod in its metadata. A name that is there already, from an
 // earlier call or from a pod that this one is a copy of, is replaced, in volumes too, so that two pods

@@ -3,7 +3,6 @@
 package webhook
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -81,53 +79,6 @@ func requireOwn(t *testing.T, pod *corev1.Pod, containers ...string) string {
 		t.Errorf("containers that mount it (-want +got):\n%s", diff)
 	}
 	return name
-}
-
-// B150: names are valid, are not guessed easily and tell of their parent.
-func TestNamesOfPodSessions(t *testing.T) {
-	t.Parallel()
-	long := strings.Repeat("a", 63)
-	for parent, prefix := range map[string]string{
-		"ci":                                 "ci-",
-		long[:54]:                            long[:54] + "-",
-		long:                                 long[:54] + "-",
-		strings.Repeat("a", 53) + ".b.c":     strings.Repeat("a", 53) + "-",
-		strings.Repeat("a", 52) + "--bcdefg": strings.Repeat("a", 52) + "-",
-	} {
-		name, err := newPodSessionName(seeded(), parent)
-		if err != nil {
-			t.Fatal(err)
-		}
-		suffix := strings.TrimPrefix(name, prefix)
-		if len(name) > 63 || len(suffix) != 8 || strings.Trim(suffix, nameAlphabet) != "" ||
-			len(validation.IsDNS1123Subdomain(name)) > 0 {
-			t.Errorf("the name for %s is %s", parent, name)
-		}
-	}
-	random, seen, used := seeded(), map[string]bool{}, map[rune]int{}
-	for range 1000 {
-		name, err := newPodSessionName(random, "ci")
-		if err != nil || seen[name] {
-			t.Fatalf("name %s, seen %v: %v", name, seen[name], err)
-		}
-		seen[name] = true
-		for _, r := range strings.TrimPrefix(name, "ci-") {
-			used[r]++
-		}
-	}
-	for _, r := range nameAlphabet {
-		if used[r] < 200 { // of 8000 / 27 = 296
-			t.Errorf("%c is used %d times in 8000", r, used[r])
-		}
-	}
-	// Bytes that would favour some characters are left out.
-	uneven := bytes.NewReader([]byte{255, 243, 0, 1, 2, 3, 4, 5, 6, 7})
-	if name, err := newPodSessionName(uneven, "ci"); name != "ci-bcdfghjk" {
-		t.Errorf("name %s, error %v", name, err)
-	}
-	if _, err := newPodSessionName(iotest.ErrReader(errors.New("no entropy")), "ci"); err == nil {
-		t.Error("a name without random bytes")
-	}
 }
 
 // B150: pods of all controllers, with fixed names and without, with native sidecars and init containers.

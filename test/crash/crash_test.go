@@ -3,6 +3,7 @@
 package crash_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"testing"
@@ -126,7 +127,7 @@ func (w *crashEnv) followUntilEnd(s scenario, until <-chan struct{}) {
 	w.T.Helper()
 	w.Eventually(checkUntil(until, func(ctx context.Context) error {
 		if s.gapless {
-			if err := w.isAccepted("ci")(ctx); err != nil {
+			if err := w.isAccepted(cmp.Or(s.secret, "ci"))(ctx); err != nil {
 				w.T.Errorf("%s: a gap: %v\n%s", w.Label, err, w.describeState())
 				return nil
 			}

@@ -26,13 +26,16 @@ func (w *crashEnv) createParent() {
 	w.Eventually(w.readyIs("each", "True", v1alpha1.ReasonServingPods))
 }
 
-// createPod makes a pod as the webhook leaves it. Its session is to be named ci.
+// podSession is the name of the pod's session, as the webhook makes it.
+const podSession = "each-bcdfghjk"
+
+// createPod makes a pod as the webhook leaves it. Its session is to be named podSession.
 func (w *crashEnv) createPod(name string) {
 	w.T.Helper()
 	w.Create(&corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: w.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelParent: "each"},
-			Annotations: map[string]string{v1alpha1.AnnotationPodSession: "ci"},
+			Annotations: map[string]string{v1alpha1.AnnotationPodSession: podSession},
 		},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "job", Image: "job"}}},
 	})
@@ -52,19 +55,19 @@ func (w *crashEnv) createServedPod() *v1alpha1.CoderSession {
 	w.createParent()
 	w.createPod("job")
 	w.Eventually(w.servesPod)
-	return w.CurrentSession("ci")
+	return w.CurrentSession(podSession)
 }
 
-// servesPod: the session ci is that of the pod and has exactly one token.
+// servesPod: the session podSession is that of the pod and has exactly one token.
 func (w *crashEnv) servesPod(ctx context.Context) error {
 	s, pod := &v1alpha1.CoderSession{}, &corev1.Pod{}
-	if err := errors.Join(w.Get(ctx, "ci", s), w.Get(ctx, "job", pod)); err != nil {
+	if err := errors.Join(w.Get(ctx, podSession, s), w.Get(ctx, "job", pod)); err != nil {
 		return err
 	}
 	if owner := podsession.Owner(s); owner == nil || owner.UID != pod.UID {
-		return fmt.Errorf("session ci belongs to %v", s.OwnerReferences)
+		return fmt.Errorf("session %s belongs to %v", s.Name, s.OwnerReferences)
 	}
-	return w.oneToken("ci")(ctx)
+	return w.oneToken(podSession)(ctx)
 }
 
 // podArrives: B150.
@@ -97,12 +100,13 @@ func podEndsAtOnce(w *crashEnv) scenario {
 				if w.operators[0].hasMetFate() {
 					return nil
 				}
-				return w.Get(ctx, "ci", &v1alpha1.CoderSession{})
+				return w.Get(ctx, podSession, &v1alpha1.CoderSession{})
 			})
 			w.endPod("job")
 		},
 		done: func(ctx context.Context) error {
-			return errors.Join(w.isAbsent(ctx, "ci", &v1alpha1.CoderSession{}), w.isAbsent(ctx, "ci", &corev1.Secret{}))
+			return errors.Join(w.isAbsent(ctx, podSession, &v1alpha1.CoderSession{}),
+				w.isAbsent(ctx, podSession, &corev1.Secret{}))
 		},
 	}
 }
@@ -116,8 +120,8 @@ func podsAreRenewed(w *crashEnv) scenario {
 				s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: "now"}
 			})
 		},
-		done:    wait.InOrder(w.hasSerial("ci", 2), w.servesPod),
-		gapless: true,
+		done:    wait.InOrder(w.hasSerial(podSession, 2), w.servesPod),
+		gapless: true, secret: podSession,
 	}
 }
 

@@ -26,6 +26,8 @@ type scenario struct {
 	finally wait.Check
 	// gapless: the Secret holds an accepted token all the time (B42).
 	gapless bool
+	// secret is that of gapless; empty: ci.
+	secret string
 	// verifies: the verification of the deployment is part of it.
 	verifies bool
 	// restarts: the operator is another process from the trigger on, which remembers nothing.

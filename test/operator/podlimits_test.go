@@ -62,7 +62,7 @@ func (w *operatorEnv) watchLimit(limit int) {
 		live := map[types.UID]bool{}
 		for event := range changes.ResultChan() {
 			s, ok := event.Object.(*v1alpha1.CoderSession)
-			if !ok || !podsession.Owned(s) {
+			if !ok || !podsession.IsOfPod(s) {
 				continue
 			}
 			if delete(live, s.UID); s.DeletionTimestamp == nil && event.Type != watch.Deleted {
@@ -274,7 +274,7 @@ func (w *operatorEnv) leavesNothing(words string) {
 	var sessions v1alpha1.CoderSessionList
 	w.Must(w.Client.List(w.T.Context(), &sessions, client.InNamespace(w.Namespace)))
 	for _, s := range sessions.Items {
-		if podsession.Owned(&s) {
+		if podsession.IsOfPod(&s) {
 			w.T.Errorf("session %s is left", s.Name)
 		}
 	}
@@ -283,18 +283,19 @@ func (w *operatorEnv) leavesNothing(words string) {
 // A person's session with the name that a pod brings with it, past the webhook, is left alone.
 func TestANameThatAPersonHasTaken(t *testing.T) {
 	w := newPodsEnv(t, 10)
-	w.Create(w.NewMintedSession("mine", testenv.PersonUser))
-	w.Eventually(w.IsReady("mine"))
-	was := w.CurrentSession("mine")
+	const mine = "ci-bcdfghjk" // the webhook might make that name
+	w.Create(w.NewMintedSession(mine, testenv.PersonUser))
+	w.Eventually(w.IsReady(mine))
+	was := w.CurrentSession(mine)
 	pod := w.newPod("ci", func(p *corev1.Pod) { // the webhook is not asked about it
 		p.Labels = map[string]string{v1alpha1.LabelParent: "ci"}
-		p.Annotations = map[string]string{v1alpha1.AnnotationPodSession: "mine"}
+		p.Annotations = map[string]string{v1alpha1.AnnotationPodSession: mine}
 	})
 	w.Create(pod)
-	w.Eventually(w.hasNotServedEvent(pod, `"mine" exists and was not made for a pod`))
+	w.Eventually(w.hasNotServedEvent(pod, `"ci-bcdfghjk" exists and was not made for a pod`))
 	served := w.createPod()
 	w.Eventually(w.isServed(served), w.hasLiveTokens(2))
-	if is := w.CurrentSession("mine"); is.UID != was.UID || is.Generation != was.Generation {
+	if is := w.CurrentSession(mine); is.UID != was.UID || is.Generation != was.Generation {
 		t.Errorf("the session was changed: %v", is.ObjectMeta)
 	}
 	w.deletePod(pod)
@@ -304,7 +305,7 @@ func TestANameThatAPersonHasTaken(t *testing.T) {
 			return errors.New("the pod is still there")
 		}
 		return nil
-	}, w.IsReady("mine"), w.hasLiveTokens(2))
+	}, w.IsReady(mine), w.hasLiveTokens(2))
 }
 
 // namesOf is for messages.

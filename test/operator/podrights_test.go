@@ -19,6 +19,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 	"github.com/coder-session-operator/coder-session-operator/test/testenv"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // newGuestPodsEnv is like newPodsEnv, and the deployment is in another namespace, home, whose access rules
@@ -54,7 +55,7 @@ func (w *operatorEnv) allOwn(want int, check func(*v1alpha1.CoderSession) error)
 		}
 		own := 0
 		for i := range list.Items {
-			if !podsession.Owned(&list.Items[i]) {
+			if !podsession.IsOfPod(&list.Items[i]) {
 				continue
 			}
 			own++
@@ -94,6 +95,39 @@ func TestAccessRulesOfPods(t *testing.T) {
 	w.endPod(pods[0], corev1.PodSucceeded)
 	home.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.Access = []v1alpha1.AccessRule{machineOnly()} })
 	w.Eventually(w.servesSoMany([]*corev1.Pod{pods[1], pods[2], late}, 3), w.hasLiveTokens(3))
+}
+
+// B155: the session of a pod that others take away from it is deleted, and the pod gets another one. What
+// else they write into it does not keep it from ending with its pod.
+func TestSessionsOfPodsThatOthersChange(t *testing.T) {
+	w := newPodsEnv(t, 1)
+	pod := w.createPod()
+	w.Eventually(w.isServed(pod), w.hasLiveTokens(1))
+	replaced := func(was *v1alpha1.CoderSession) wait.Check {
+		return func(ctx context.Context) error {
+			is, err := w.GetSession(ctx, was.Name)
+			if err == nil && is.UID == was.UID {
+				err = errors.New("the session is still there")
+			}
+			return err
+		}
+	}
+	for name, change := range map[string]func(*v1alpha1.CoderSession){
+		"no owner":       func(s *v1alpha1.CoderSession) { s.OwnerReferences = nil },
+		"another owner":  func(s *v1alpha1.CoderSession) { s.OwnerReferences[0].UID = "other" },
+		"another parent": func(s *v1alpha1.CoderSession) { s.Labels[v1alpha1.LabelParent] = "other" },
+	} {
+		own := w.ownSession(pod)
+		w.EditSession(own.Name, change)
+		w.T.Log(name)
+		w.Eventually(replaced(own), w.isServed(pod), w.hasLiveTokens(1))
+	}
+	w.EditSession(w.ownSession(pod).Name, func(s *v1alpha1.CoderSession) {
+		s.OwnerReferences = append(s.OwnerReferences,
+			metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "other", UID: "other"})
+	})
+	w.endPod(pod, corev1.PodSucceeded)
+	w.Eventually(w.hasLiveTokens(0), w.allOwn(0, func(*v1alpha1.CoderSession) error { return nil }))
 }
 
 // B90, B153: a person who may create pods and sessions, and not read Secrets, learns no token from what is

@@ -205,3 +205,44 @@ func TestTheOperatorsAccountAndSessionsOfPods(t *testing.T) {
 	w.expectRefused(w.dryPatch(operator, w.session("ci"), adopt), accountSessions)
 	w.expectAllowed(operator.Delete(t.Context(), job, client.DryRunAll))
 }
+
+// B139, B155: whatever a person who may write the sessions of pods puts into one, the operator can change and
+// delete it, and label and owners are the operator's: with them it is deleted with its pod, and counted.
+func TestWhatOthersWriteIntoSessionsOfPods(t *testing.T) {
+	w := newEnv(t)
+	operator := w.grantTo(w.operatorAccount(), w.operatorRules()...)
+	editor := w.user(w.editorRules()...)
+	const sentence = "the label credentials.coder.com/parent and the owners of a session that has it are written by the " +
+		"operator alone: leave them as they are, and create a pod to get a session for it"
+	w.expectRefused(w.dryCreate(editor, ofPod(w.session("job", minted))), sentence)
+	w.create(ofPod(w.session("job", minted)), w.session("ci", minted))
+	job, owned := w.session("job"), "{apiVersion: v1, kind: Pod, name: job, uid: '1', controller: true}"
+	second := "{apiVersion: v1, kind: ConfigMap, name: x, uid: '2'}"
+	for _, patch := range []string{
+		"metadata: {labels: null}", "metadata: {labels: {credentials.coder.com/parent: other}}",
+		"metadata: {ownerReferences: [" + owned + ", " + second + "]}", "metadata: {ownerReferences: [" + second + "]}",
+		"metadata: {ownerReferences: [{apiVersion: v1, kind: Pod, name: job, uid: '1'}]}",
+	} {
+		w.expectRefused(w.dryPatch(editor, job, patch), sentence)
+	}
+	forge := "metadata: {labels: {credentials.coder.com/parent: ci}}"
+	w.expectRefused(w.dryPatch(editor, w.session("ci"), forge), sentence)
+	// The garbage collector removes owners that are gone.
+	w.expectAllowed(w.dryPatch(editor, job, "metadata: {ownerReferences: null}"))
+	w.expectAllowed(w.dryPatch(editor, job, "{metadata: {labels: {team: a}}, spec: {auth: {mint: {lifetime: 2h}}}}"))
+	w.expectAllowed(editor.Delete(t.Context(), job, client.DryRunAll))
+
+	// What the policy for people cannot prevent, because an administrator may do it.
+	hostile := ofPod(w.session("hostile", minted+"\nrestart: [{kind: Deployment, name: web}]"))
+	hostile.SetOwnerReferences(append(hostile.GetOwnerReferences(),
+		metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "2"}))
+	w.create(hostile)
+	for _, patch := range []string{
+		"metadata: {annotations: {credentials.coder.com/renew-requested-at: now}}",
+		"{metadata: {annotations: {credentials.coder.com/renew-requested-at: now}}, spec: {restart: null}}",
+		"metadata: {finalizers: [credentials.coder.com/session]}",
+	} {
+		w.expectAllowed(w.dryPatch(operator, hostile, patch))
+	}
+	w.expectAllowed(operator.Delete(t.Context(), hostile, client.DryRunAll))
+}

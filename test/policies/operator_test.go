@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -133,6 +134,9 @@ func tryPod(w *policyEnv, e *testenv.Env, registry prometheus.Gatherer) {
 		}
 		return nil
 	})
+	second := client.RawPatch(types.JSONPatchType, []byte(`[{"op": "add", "path": "/metadata/ownerReferences/-",
+		"value": {"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "other"}}]`))
+	w.must(w.cluster.Client.Patch(w.t.Context(), e.CurrentSession(name), second))
 	ended := client.RawPatch(mergePatch, []byte(`{"status": {"phase": "Succeeded"}}`))
 	w.must(w.cluster.Client.Status().Patch(w.t.Context(), pod, ended))
 	e.Eventually(func(ctx context.Context) error {

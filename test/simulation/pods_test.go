@@ -4,6 +4,7 @@ package simulation
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -84,12 +85,12 @@ func (w *simWorld) pods() (found []*corev1.Pod) {
 
 // podSessions lists the sessions of pods.
 func (w *simWorld) podSessions() []*v1alpha1.CoderSession {
-	return slices.DeleteFunc(w.sessions(), func(s *v1alpha1.CoderSession) bool { return !podsession.Owned(s) })
+	return slices.DeleteFunc(w.sessions(), func(s *v1alpha1.CoderSession) bool { return !podsession.IsOfPod(s) })
 }
 
 // editable lists the sessions that people write.
 func (w *simWorld) editable() []*v1alpha1.CoderSession {
-	return slices.DeleteFunc(w.sessions(), podsession.Owned)
+	return slices.DeleteFunc(w.sessions(), podsession.IsOfPod)
 }
 
 // putPod creates a pod as the webhook leaves it, with the name of a session.
@@ -107,8 +108,18 @@ func (w *simWorld) putPod(session string) *corev1.Pod {
 	return pod
 }
 
+// randomBytes reads the random numbers of a schedule.
+type randomBytes struct{ from *rand.Rand }
+
+func (r randomBytes) Read(into []byte) (int, error) {
+	for i := range into {
+		into[i] = byte(r.from.UintN(256))
+	}
+	return len(into), nil
+}
+
 func (w *simWorld) createPod() {
-	name := fmt.Sprintf("each-%08x", w.rng.Uint32())
+	name, _ := podsession.NewName(randomBytes{w.rng}, "each") // these numbers do not end
 	w.happens("a pod is created")
 	w.tracef("* pod %d is created with session %s", w.podded.created+1, name)
 	w.putPod(name)
@@ -207,7 +218,7 @@ func (w *simWorld) healPods() {
 
 // judgeCreation checks that the operator creates sessions for pods only, and not more than the limit.
 func (w *simWorld) judgeCreation(s *v1alpha1.CoderSession) {
-	if !podsession.Owned(s) {
+	if !podsession.IsOfPod(s) {
 		w.fail("B153: the operator creates session %s, which is of no pod", s.Name)
 		return
 	}
