@@ -54,6 +54,14 @@ type CoderDeploymentStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	LastHandledVerifyAt string `json:"lastHandledVerifyAt,omitempty"`
+	// ForeignTokens are the names of tokens that another operator with the same cluster id has minted, and
+	// that no session here claims: at most 100. They and others of the same sessions are not revoked.
+	// Absent: there are none.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:items:MaxLength=256
+	// +optional
+	ForeignTokens []string `json:"foreignTokens,omitempty"`
 }
 
 // DeploymentUser is the operator's identity on the server.

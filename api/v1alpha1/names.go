@@ -18,7 +18,7 @@ const (
 	// name of that session.
 	LabelGrant = "credentials.coder.com/grant"
 
-	// AnnotationSerial on a generated Secret is the serial of its token, in digits.
+	// AnnotationSerial on a generated Secret is the serial of its token, in digits, at most [MaxSerial].
 	AnnotationSerial = "credentials.coder.com/serial"
 	// AnnotationTokenID on a generated Secret is the public id of its token.
 	AnnotationTokenID = "credentials.coder.com/token-id"
@@ -66,6 +66,9 @@ const (
 	// others.
 	AnnotationManaged = "credentials.coder.com/managed"
 )
+
+// MaxSerial is the highest serial of a token. The one after it is 1.
+const MaxSerial = 999_999_999_999_999
 
 // Labels and annotations of a pod that has a token of its own, of a session with perPod.
 const (

@@ -3,23 +3,47 @@
 package deployment
 
 import (
-	"k8s.io/apimachinery/pkg/api/meta"
+	"slices"
 
-	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// isForeign reports whether another operator with the same cluster id has minted a token, which is left
-// alone then. Once status says that there is one, every token that this process did not ask for is
-// foreign, so that a restart does not change that.
+// isForeign reports whether another operator with the same cluster id, or a user, has created a token,
+// which is left alone then. After a restart those that this process did not ask for are foreign only if
+// status names them, or others of the same session.
 func (r *Reconciler) isForeign(s *scope, token coder.Token) bool {
 	if token.ID == s.memory.verified.Token.ID {
 		return false
 	}
-	if meta.IsStatusConditionFalse(s.object.Status.Conditions, v1alpha1.ConditionIdentityUnique) {
+	if r.isNamedForeign(s, token) {
 		return s.conn.Inventory.IsUnknown(token)
 	}
 	return s.conn.Inventory.IsForeign(token)
+}
+
+// isNamedForeign reports whether status names a foreign token of the same session as that of a token.
+func (r *Reconciler) isNamedForeign(s *scope, token coder.Token) bool {
+	prefix, ours := r.o.Names.SessionPrefixOf(token.Name)
+	return ours && slices.ContainsFunc(s.object.Status.ForeignTokens, func(name string) bool {
+		named, _ := r.o.Names.SessionPrefixOf(name)
+		return named == prefix
+	})
+}
+
+// isOfOperatorUser reports whether a token belongs to the operator's own user. Names are unique for each
+// user only, and users choose those of their own tokens.
+func (s *scope) isOfOperatorUser(token coder.Token) bool {
+	user := s.memory.verified.User
+	return user != nil && token.UserID == user.ID
+}
+
+// isOfMintedUser reports whether a token belongs to a user that the operator mints tokens with such a name
+// for: its own user, or that of a session. Another user's token tells nothing of another operator.
+func (r *Reconciler) isOfMintedUser(s *scope, token coder.Token) bool {
+	if prefix, _ := r.o.Names.SessionPrefixOf(token.Name); prefix == r.o.Names.SessionPrefix(string(s.object.UID)) {
+		return s.isOfOperatorUser(token)
+	}
+	return s.mintedUsers[token.UserID]
 }
 
 // isTakenByOther is isForeign for a token that has the name of the one to mint. The next attempt uses
@@ -33,17 +57,20 @@ func (r *Reconciler) isTakenByOther(s *scope, token coder.Token) bool {
 	return true
 }
 
-// lastOwnSerial is the highest serial of the operator's own tokens that is used: that of the current one,
-// 0 if the operator did not mint it, and those of another operator.
-func (r *Reconciler) lastOwnSerial(s *scope) int64 {
+// nextOwnSerial is the serial of the operator's next own token: the first one after the current token's
+// whose name no other operator has taken. Without a current token that the operator minted it is 1.
+func (r *Reconciler) nextOwnSerial(s *scope) int64 {
 	uid := string(s.object.UID)
-	serial, _ := r.o.Names.Serial(s.memory.verified.Token.Name, uid)
-	serial = max(serial, s.memory.takenSerial)
+	last, _ := r.o.Names.Serial(s.memory.verified.Token.Name, uid)
+	next := max(last, s.memory.takenSerial) + 1
+	taken := map[int64]bool{}
 	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.SessionPrefix(uid)) {
-		mine := token.UserID == s.memory.verified.User.ID // names are unique for each user only
-		if taken, ok := r.o.Names.Serial(token.Name, uid); ok && mine && r.isForeign(s, token) {
-			serial = max(serial, taken)
+		if serial, ok := r.o.Names.Serial(token.Name, uid); ok && s.isOfOperatorUser(token) && r.isForeign(s, token) {
+			taken[serial] = true
 		}
 	}
-	return serial
+	for taken[next] {
+		next++
+	}
+	return next
 }

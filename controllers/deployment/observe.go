@@ -110,7 +110,7 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 	}
 	var seen deployment.Sessions
 	reasons := map[string]int{}
-	s.livePods, s.refusedPods = 0, 0
+	s.livePods, s.refusedPods, s.mintedUsers = 0, 0, map[string]bool{}
 	for i := range list {
 		each := &list[i]
 		s.countPods(each)
@@ -123,6 +123,9 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 		}
 		if session.Mints(each) && !each.Spec.Paused {
 			seen.Minting = true
+		}
+		if user := each.Status.User; user != nil && session.Mints(each) {
+			s.mintedUsers[user.ID] = true
 		}
 		candidate, ok, err := r.retentionCandidate(ctx, s, each)
 		if err != nil {

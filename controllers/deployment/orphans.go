@@ -18,7 +18,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 )
 
-// maxForeignTokens is how many names of tokens of another operator are kept. The condition names a few.
+// maxForeignTokens is how many names of tokens of another operator status has. The condition names a few.
 const maxForeignTokens = 100
 
 // revokeOrphans revokes tokens of this cluster that belong to no session of any deployment,
@@ -29,7 +29,8 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 	o.OwnTokens = r.observeOwnTokens(s)
 	now := r.o.Clock.Now().Add(s.conn.Skew())
 	claims := map[string]bool{}
-	var revoked, foreign []string
+	var revoked []string
+	var foreign []coder.Token
 	kept := 0 // orphans that are not revoked; after the first one of them none is
 	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.Prefix()) {
 		claimed, err := r.isClaimed(ctx, s, token, claims)
@@ -40,9 +41,7 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 		case claimed || r.isRevertedToken(s, o, token):
 			continue
 		case r.isForeign(s, token):
-			if len(foreign) < maxForeignTokens {
-				foreign = append(foreign, token.Name)
-			}
+			foreign = append(foreign, token)
 			continue
 		case !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace):
 			continue
@@ -65,13 +64,25 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 		r.o.Metrics.OrphanRevoked(s.key.Namespace, s.key.Name)
 		revoked = append(revoked, token.ID)
 	}
-	s.memory.foreignTokens = foreign
+	s.memory.foreignTokens = r.namesOfOtherOperator(s, foreign)
 	r.o.Metrics.OrphanedTokens(s.key.Namespace, s.key.Name, kept)
 	if len(revoked) > 0 {
 		r.o.Status.Event(s.object, corev1.EventTypeNormal, v1alpha1.EventRevoked, "Revoke",
 			fmt.Sprintf("revoked tokens that no session claims: %s", strings.Join(revoked, ", ")))
 	}
 	return nil
+}
+
+// namesOfOtherOperator returns the names of those foreign tokens that tell of another operator, as many as
+// status has room for.
+func (r *Reconciler) namesOfOtherOperator(s *scope, foreign []coder.Token) []string {
+	var found []string
+	for _, token := range foreign {
+		if len(found) < maxForeignTokens && r.isOfMintedUser(s, token) {
+			found = append(found, token.Name)
+		}
+	}
+	return found
 }
 
 // isClaimed reports whether a token belongs to an existing session or deployment. Of the
@@ -108,7 +119,7 @@ func (r *Reconciler) isClaimed(
 // replaced by a former one. It is kept: it shows that, also after a restart (B114).
 func (r *Reconciler) isRevertedToken(s *scope, o deployment.Observation, token coder.Token) bool {
 	own := r.describeToken(s, token)
-	return own.Serial > o.Verification.Token.Serial && deployment.IsTokenReverted(o)
+	return s.isOfOperatorUser(token) && own.Serial > o.Verification.Token.Serial && deployment.IsTokenReverted(o)
 }
 
 // isTokenInUse reports whether a token is the operator's own, or its predecessor whose

@@ -142,6 +142,8 @@ type scope struct {
 	reasons map[string]int
 	// livePods have a session of their own, refusedPods wait for one.
 	livePods, refusedPods int
+	// mintedUsers are the ids of the users that sessions mint tokens for.
+	mintedUsers map[string]bool
 }
 
 // enqueueSessions enqueues all sessions of a deployment.

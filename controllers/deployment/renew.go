@@ -103,11 +103,10 @@ func (r *Reconciler) replaceToken(ctx context.Context, s *scope) error {
 	if err := r.tryStoreToken(ctx, s, resolved.Snapshot.Token, own.ID); err != nil {
 		return err
 	}
-	serial := r.lastOwnSerial(s)
 	m := minting.Operation{
 		Conn: s.conn, UserID: user,
 		Request: coder.TokenRequest{
-			Name: r.o.Names.Token(uid, serial+1), Lifetime: deployment.RenewLifetime(s.object, limit),
+			Name: r.o.Names.Token(uid, r.nextOwnSerial(s)), Lifetime: deployment.RenewLifetime(s.object, limit),
 		},
 		RequireUnpublished: func(ctx context.Context, lost coder.Token) error {
 			_, err := r.tokenSecret(ctx, s, func(value redact.Secret) bool {
@@ -223,7 +222,8 @@ func (r *Reconciler) describeToken(s *scope, token coder.Token) deployment.OwnTo
 func (r *Reconciler) observeOwnTokens(s *scope) []deployment.OwnToken {
 	var tokens []deployment.OwnToken
 	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.SessionPrefix(string(s.object.UID))) {
-		if own := r.describeToken(s, token); own.Minted && !r.isForeign(s, token) {
+		own := r.describeToken(s, token)
+		if own.Minted && s.isOfOperatorUser(token) && !r.isForeign(s, token) {
 			tokens = append(tokens, own)
 		}
 	}

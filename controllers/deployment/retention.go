@@ -44,14 +44,21 @@ func (r *Reconciler) retentionCandidate(
 	}
 	var used time.Time
 	if c.State == deployment.Active {
-		for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.SessionPrefix(c.UID)) {
-			if token.LastUsed.After(used) {
-				used = token.LastUsed
-			}
-		}
+		used = r.lastUse(s, object)
 	}
 	c.LastActive = session.LastActive(object, used, s.conn.Skew())
 	return c, true, nil
+}
+
+// lastUse is when, by the server's clock, a token of a session was last used; zero: never. Those of other users
+// do not count, whatever their names are.
+func (r *Reconciler) lastUse(s *scope, object *v1alpha1.CoderSession) (used time.Time) {
+	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.SessionPrefix(string(object.UID))) {
+		if token.UserID == object.Status.User.ID && token.LastUsed.After(used) {
+			used = token.LastUsed
+		}
+	}
+	return used
 }
 
 // retentionState returns the retention state of a session that mints.

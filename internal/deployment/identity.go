@@ -14,9 +14,18 @@ import (
 // maxNamedSessions is how many sessions a message names.
 const maxNamedSessions = 3
 
+// foreignTokens are the names of tokens of another operator. Before the tokens were listed they are those in
+// status, which tell this process that these are not its own.
+func foreignTokens(o Observation) []string {
+	if o.TokenListing.LastSuccessTime.IsZero() {
+		return o.Deployment.Status.ForeignTokens
+	}
+	return o.ForeignTokens
+}
+
 // setIdentityUniqueCondition sets IdentityUnique=False while another operator with the same cluster id
 // mints tokens of the deployment, of sessions that are unknown here, or of its sessions. Before the
-// tokens were listed the condition stays: it tells this process which tokens are not its own.
+// tokens were listed the condition stays.
 func setIdentityUniqueCondition(o Observation, p *Plan) {
 	switch sessions := o.Sessions.Duplicated; {
 	case len(o.ForeignTokens) > 0:

@@ -78,7 +78,7 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	}
 	counts := o.Sessions.Counts
 	status.Sessions = &counts
-	status.LastHandledVerifyAt = p.HandledVerificationRequest
+	status.LastHandledVerifyAt, status.ForeignTokens = p.HandledVerificationRequest, foreignTokens(o)
 	if o.Config.Fingerprint != "" {
 		status.ClientCertificateExpirationTime = statusTime(o.Config.CertificateNotAfter)
 	}

@@ -72,9 +72,9 @@ func parseToken(annotations map[string]string) (token *TokenMeta, corrupt string
 		return nil, corruptMessage(v1alpha1.AnnotationTokenFingerprint, "is missing")
 	}
 	if serial != "" {
-		number, err := strconv.ParseInt(serial, 10, 64)
-		if err != nil || serialText(number) != serial {
-			return nil, corruptMessage(v1alpha1.AnnotationSerial, "is not a positive number in digits")
+		number, valid := parseSerial(serial)
+		if !valid {
+			return nil, corruptMessage(v1alpha1.AnnotationSerial, "is not a positive number of at most 15 digits")
 		}
 		meta.Serial = number
 	}
@@ -96,6 +96,12 @@ func validTokenID(id string) bool {
 	return id != "" && len(id) <= maxTokenID && !strings.ContainsFunc(id, func(r rune) bool {
 		return r <= ' ' || r > '~'
 	})
+}
+
+// parseSerial returns the serial that serialText makes the text of; false: there is none.
+func parseSerial(text string) (int64, bool) {
+	serial, err := strconv.ParseInt(text, 10, 64)
+	return serial, err == nil && serialText(serial) == text && serial <= v1alpha1.MaxSerial
 }
 
 // serialText returns an empty text for 0, which means that there is no serial.

@@ -62,7 +62,7 @@ func TestStateOf(t *testing.T) {
 		}
 	}
 	const noID, noTime, noDigits = "is not the id of a token", "is not a time in RFC 3339",
-		"is not a positive number in digits"
+		"is not a positive number of at most 15 digits"
 
 	tests := map[string]struct {
 		change func(*metav1.ObjectMeta)
@@ -129,6 +129,7 @@ func TestStateOf(t *testing.T) {
 		"negative serial":       {annotate("serial", "-3"), corrupt("serial", noDigits)},
 		"serial with a sign":    {annotate("serial", "+3"), corrupt("serial", noDigits)},
 		"serial too large":      {annotate("serial", "9223372036854775808"), corrupt("serial", noDigits)},
+		"serial above the most": {annotate("serial", "1000000000000000"), corrupt("serial", noDigits)},
 		"time without a zone":   {annotate("expires-at", "2030-01-02T03:04:05"), corrupt("expires-at", noTime)},
 		"the zero time":         {annotate("expires-at", "0001-01-01T00:00:00Z"), corrupt("expires-at", noTime)},
 		"no token fingerprint":  {without("token-fingerprint"), corrupt("token-fingerprint", "is missing")},

@@ -3,6 +3,7 @@
 package session
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -211,5 +212,17 @@ func TestATakenSerialIsSkipped(t *testing.T) {
 	o.TakenSerial = 7
 	if p := Decide(o); p.Action != Mint || p.Mint.Serial != 8 {
 		t.Errorf("%q with serial %d, want a mint with serial 8", p.Action, p.Mint.Serial)
+	}
+}
+
+// B25, B142: neither another writer of the Secret nor a user who chooses the names of tokens makes the serials
+// run out.
+func TestTheSerialAfterTheHighest(t *testing.T) {
+	t.Parallel()
+	o := newSession("ci", withMint("bot"), withPublishedToken("t4", v1alpha1.MaxSerial, time.Hour),
+		withPendingRevocation("cso-cluster1-12345678-1", time.Minute))
+	o.ServerTokens.Foreign = []Listed{{ID: "t2", Serial: 2}, {ID: "t9", Serial: math.MaxInt64}}
+	if got := o.nextSerial(); got != 3 {
+		t.Errorf("the next serial is %d, want 3", got)
 	}
 }

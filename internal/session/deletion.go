@@ -54,7 +54,7 @@ func removeSecret(o Observation) Plan {
 // revokeOnServer revokes everything that the session has or may have on the server.
 func revokeOnServer(o Observation) Plan {
 	pending := pendingRevocations(o, true)
-	mayHaveLost := o.method().mints() && !o.LostTokenSearched && o.MintedSerial < max(o.lastSerial(), 1)
+	mayHaveLost := o.method().mints() && !o.LostTokenSearched && o.MintedSerial < max(o.nextSerial()-1, 1)
 	switch {
 	case len(pending) == 0 && !mayHaveLost && !o.Grant.Exists:
 		return Plan{Action: RemoveFinalizer}
@@ -62,7 +62,7 @@ func revokeOnServer(o Observation) Plan {
 		return waitForRevocation(o,
 			"the CoderDeployment does not exist, or its settings were never valid: restore it, or correct them")
 	case mayHaveLost:
-		return Plan{Action: FindLostToken, Mint: MintRequest{Serial: o.lastSerial() + 1}}
+		return Plan{Action: FindLostToken, Mint: MintRequest{Serial: o.nextSerial()}}
 	case len(pending) == 0:
 		return Plan{Action: ForgetGrant}
 	}

@@ -4,7 +4,6 @@ package session
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -193,7 +192,7 @@ func replaceToken(o Observation) Plan {
 		return Plan{Action: TryPublish, User: &target.User}
 	}
 	return Plan{Action: Mint, User: &target.User, Mint: MintRequest{
-		Serial: o.lastSerial() + 1, UserID: target.User.ID, Lifetime: o.requestedLifetime(),
+		Serial: o.nextSerial(), UserID: target.User.ID, Lifetime: o.requestedLifetime(),
 		SpecDigest: withRenewalRequest(o.SpecDigest, o.renewalRequest()),
 	}}
 }
@@ -246,8 +245,8 @@ func (o Observation) recordedUser() *v1alpha1.SessionUser {
 	return was
 }
 
-// lastSerial is the highest serial known to be used. Tokens that are yet to be revoked, and those of
-// another operator, count too, because their names are taken until then.
+// lastSerial is the highest serial that the session's own tokens are known to have had, or that another
+// attempt found to be taken.
 func (o Observation) lastSerial() int64 {
 	serial := o.TakenSerial
 	if o.Secret.Token != nil {
@@ -256,19 +255,31 @@ func (o Observation) lastSerial() int64 {
 	if was := o.Session.Status.Token; was != nil {
 		serial = max(serial, was.Serial)
 	}
+	return serial
+}
+
+// nextSerial is the first serial after [Observation.lastSerial] whose name is not taken by a token that is
+// yet to be revoked, or by one of another operator. It does not follow the highest of these: users can
+// give their own tokens such names.
+func (o Observation) nextSerial() int64 {
+	taken, pending := map[int64]bool{}, map[string]bool{o.Secret.HeldID: true}
 	for _, t := range o.Session.Status.PendingRevocations {
-		serial = max(serial, parseSerial(t.Name))
+		taken[parseSerial(t.Name)], pending[t.ID] = true, true
 	}
 	for _, t := range o.ServerTokens.Others {
-		pending := func(r v1alpha1.PendingRevocation) bool { return r.ID == t.ID }
-		if t.ID == o.Secret.HeldID || slices.ContainsFunc(o.Session.Status.PendingRevocations, pending) {
-			serial = max(serial, t.Serial)
+		if pending[t.ID] {
+			taken[t.Serial] = true
 		}
 	}
 	for _, t := range o.ServerTokens.Foreign {
-		serial = max(serial, t.Serial)
+		taken[t.Serial] = true
 	}
-	return serial
+	after := func(serial int64) int64 { return serial%v1alpha1.MaxSerial + 1 }
+	next := after(o.lastSerial())
+	for taken[next] {
+		next = after(next)
+	}
+	return next
 }
 
 // parseSerial returns the serial at the end of a minted token's name; 0 if there is none.

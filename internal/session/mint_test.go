@@ -184,9 +184,9 @@ func TestDecideMint(t *testing.T) {
 			outcome{Ready: "False ConfigInvalid", Wake: interval},
 		},
 		"a serial that still retires is not used again": {
-			newSession("ci", withMint("bot"), lookedUp("id-bot", "bot"), withPendingRevocation("t6", time.Minute),
-				alsoListed("t6", 6)),
-			outcome{Do: Mint, Serial: 7, Lifetime: 24 * time.Hour},
+			newSession("ci", withMint("bot"), lookedUp("id-bot", "bot"), withPendingRevocation("t1", time.Minute),
+				alsoListed("t1", 1)),
+			outcome{Do: Mint, Serial: 2, Lifetime: 24 * time.Hour},
 		},
 	})
 }
@@ -308,11 +308,11 @@ func TestSerialOfAPendingRevocationIsTaken(t *testing.T) {
 	t.Parallel()
 	o := newSession("ci", withMint("bot"))
 	for name, want := range map[string]int64{
-		"cso-cluster1-12345678-4": 4, "cso-cluster1-12345678-x": 0, "": 0, "-5": 5, "7": 7,
+		"cso-cluster1-12345678-1": 2, "cso-cluster1-12345678-2": 1, "cso-cluster1-12345678-x": 1, "": 1, "-1": 2, "1": 2,
 	} {
 		o.Session.Status.PendingRevocations = []v1alpha1.PendingRevocation{{ID: "t", Name: name}}
-		if got := o.lastSerial(); got != want {
-			t.Errorf("after %q the last serial is %d, want %d", name, got, want)
+		if got := o.nextSerial(); got != want {
+			t.Errorf("after %q the next serial is %d, want %d", name, got, want)
 		}
 	}
 }

@@ -241,12 +241,14 @@ type ServerTokens struct {
 
 // Listed is a token on the server.
 type Listed struct {
-	ID, Name   string
-	Serial     int64
-	CreatedAt  time.Time
-	LastUsedAt time.Time // zero: never
-	Scopes     []string
-	AllowList  []string
+	ID, Name string
+	Serial   int64
+	// OfOtherUser is true if it does not belong to the session's user.
+	OfOtherUser bool
+	CreatedAt   time.Time
+	LastUsedAt  time.Time // zero: never
+	Scopes      []string
+	AllowList   []string
 }
 
 // RetentionDecision is what the deployment's retention decided about a session. The zero value is

@@ -105,7 +105,9 @@ func lastUsedTime(o Observation) time.Time {
 		last = laterOf(last, token.LastUsedAt)
 	}
 	for _, token := range o.ServerTokens.Others {
-		last = laterOf(last, token.LastUsedAt)
+		if !token.OfOtherUser {
+			last = laterOf(last, token.LastUsedAt)
+		}
 	}
 	return last
 }

@@ -352,3 +352,14 @@ func TestRetirementNamesTheWayBack(t *testing.T) {
 		t.Errorf("Ready says %q", c.Message)
 	}
 }
+
+// B142: only uses of tokens of the session's user count, also while one of another user is yet to be revoked.
+func TestUsesOfTokensOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	o := newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour))
+	own, other := o.Now.Add(-2*time.Minute), o.Now.Add(-time.Minute)
+	o.ServerTokens.Others = []Listed{{ID: "t3", LastUsedAt: own}, {ID: "t9", LastUsedAt: other, OfOtherUser: true}}
+	if got := lastUsedTime(o); !got.Equal(own) {
+		t.Errorf("it was used at %s, want %s", got, own)
+	}
+}

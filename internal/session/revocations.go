@@ -139,10 +139,11 @@ func (s *revocationSchedule) keepOnePredecessor() {
 
 // wasPublished tells a token that readers may still use from one that was minted and never
 // published because of a crash: the serial of the latter is higher than the published one. A
-// supplied token has the serial of the minted token before it.
+// supplied token has the serial of the minted token before it. That of another user was never published,
+// or status names it.
 func (s *revocationSchedule) wasPublished(t Listed) bool {
 	current := s.o.Secret.Token
-	if current == nil {
+	if current == nil || t.OfOtherUser {
 		return false
 	}
 	return t.Serial < current.Serial || !current.Minted() && t.Serial == current.Serial

@@ -4,6 +4,7 @@ package mint_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
@@ -247,4 +249,81 @@ func TestANameForgedByAnotherUser(t *testing.T) {
 	if says, _ := saysDuplicate(w, "ci"); says {
 		t.Error("the session takes the token of a user for another operator's")
 	}
+}
+
+// B142: what the session's own user names like its tokens tells of another operator, because the user's tokens
+// cannot be told from those of one. The session's next token still gets the next free serial.
+func TestANameForgedByTheSessionsUser(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	w.Put(w.NewMintedSession("ci", testenv.MachineUser))
+	w.Settle("ci")
+	w.Clock.Step(10 * time.Minute)
+	passAll(w, "ci")
+	was := w.Session("ci").Status.Token
+	for _, serial := range []string{"2", "9223372036854775807"} {
+		_, _, err := w.Coder.CreateToken(coderd.TokenOptions{
+			User: testenv.MachineUser, Name: strings.TrimSuffix(was.Name, "1") + serial, Lifetime: 1000 * time.Hour,
+		})
+		w.Must(err)
+	}
+	w.Clock.Step(6 * time.Minute)
+	passAll(w, "ci")
+	if says, _ := saysDuplicate(w, "ci"); !says {
+		t.Errorf("the session does not say so: %+v", w.Session("ci").Status.Conditions)
+	}
+	w.Must(w.Coder.RevokeKey(was.ID))
+	w.Clock.Step(6 * time.Minute)
+	passAll(w, "ci")
+	if is := w.Session("ci").Status.Token; is.Serial != 3 {
+		t.Errorf("token %+v follows %+v", is, was)
+	}
+}
+
+// B43, B142: what another user names like a session's tokens, before this process has listed them, is revoked
+// and neither shortens the overlap of the former token nor counts as a use of the session.
+func TestAForgedNameIsNoFormerToken(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	w.CreateUsers("mallory")
+	w.Put(w.NewMintedSession("ci", testenv.MachineUser, func(spec *v1alpha1.CoderSessionSpec) {
+		spec.Rotation = &v1alpha1.Rotation{Overlap: ptr.To[v1alpha1.Duration]("1h")}
+	}))
+	w.Settle("ci")
+	for _, request := range []string{"first", "second"} {
+		w.Clock.Step(2 * time.Hour)
+		w.EditSession("ci", func(s *v1alpha1.CoderSession) {
+			s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: request}
+		})
+		passAll(w, "ci")
+	}
+	second := w.Session("ci").Status.PendingRevocations
+	if len(second) != 1 || w.Session("ci").Status.Token.Serial != 3 {
+		t.Fatalf("status is %+v", w.Session("ci").Status)
+	}
+	w.Clock.Step(time.Minute)
+	value, key, err := w.Coder.CreateToken(coderd.TokenOptions{
+		User: "mallory", Name: strings.TrimSuffix(second[0].Name, "2") + "1", Lifetime: 1000 * time.Hour,
+	})
+	w.Must(err)
+	use(w, value)
+	w.Restart()
+	passAll(w, "ci")
+	live := map[string]bool{}
+	for _, token := range w.LiveTokens("cso-") {
+		live[token.ID] = true
+	}
+	if !live[second[0].ID] || live[key.ID] {
+		t.Errorf("the former token is live: %t, the forged one: %t", live[second[0].ID], live[key.ID])
+	}
+	if used := w.Session("ci").Status.Token.LastUsedTime; used != nil {
+		t.Errorf("the session was used at %s", used)
+	}
+}
+
+// use sends a request with a token.
+func use(w *stepped.World, value string) {
+	request := httptest.NewRequest(http.MethodGet, "/api/v2/users/me", nil)
+	request.Header.Set("Coder-Session-Token", value)
+	w.Coder.ServeHTTP(httptest.NewRecorder(), request)
 }

@@ -98,14 +98,22 @@ func TestAWriterWhoEditsTheTokenWithoutEnd(t *testing.T) {
 // B113: a token of another user is not taken for the session's, whatever the annotations say.
 func TestATokenOfAnotherUserIsNotRecognized(t *testing.T) {
 	t.Parallel()
-	for name, isInStatus := range map[string]bool{"annotations name it": false, "status names it, too": true} {
+	for name, tc := range map[string]struct{ isInStatus, isNamedLikeIt bool }{
+		"annotations name it": {}, "status names it, too": {isInStatus: true},
+		"its name is like the session's": {isNamedLikeIt: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := stepped.New(t)
 			w.Put(w.NewMintedSession("ci", testenv.MachineUser))
 			w.Settle("ci")
-			value := w.CreateToken(testenv.PersonUser, "")
-			if isInStatus {
+			like := ""
+			if tc.isNamedLikeIt {
+				w.Clock.Step(10 * time.Minute)
+				like = strings.TrimSuffix(w.Session("ci").Status.Token.Name, "1") + "2"
+			}
+			value := w.CreateToken(testenv.PersonUser, like)
+			if tc.isInStatus {
 				w.Restart() // without memory
 				w.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Status.Token.ID = value[:10] })
 			}

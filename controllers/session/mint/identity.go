@@ -10,11 +10,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// isForeign reports whether another operator with the same cluster id has minted a token with a name of
-// this session. What status names is the session's own. Once status says that there is another operator,
-// every token that this process did not ask for is foreign, so that a restart does not change that.
+// isForeign reports whether another operator with the same cluster id, or the user, has created a token
+// with a name of this session. What status names is the session's own. Once status says that there is
+// another operator, every token that this process did not ask for is foreign, so that a restart does not
+// change that.
 func (m *Method) isForeign(s *base.Scope, token coder.Token) bool {
-	if isNamedByStatus(s, token.ID) || isOfOtherUser(s, token) {
+	if isNamedByStatus(s, token.ID) {
 		return false
 	}
 	if meta.IsStatusConditionFalse(s.Session.Status.Conditions, v1alpha1.ConditionIdentityUnique) {
@@ -23,12 +24,12 @@ func (m *Method) isForeign(s *base.Scope, token coder.Token) bool {
 	return s.Conn.Inventory.IsForeign(token)
 }
 
-// isOfOtherUser reports whether a token belongs to another user than the session's. No operator mints that
-// for the session: the user has given it a name that looks so. Names are unique for each user only, so it
-// takes no name.
-func isOfOtherUser(s *base.Scope, token coder.Token) bool {
+// isOfSessionUser reports whether a token belongs to the user that the session's tokens are minted for, as
+// far as that is known. Names are unique for each user only, and users choose those of their own tokens:
+// what another user's token is named tells nothing of the session.
+func isOfSessionUser(s *base.Scope, token coder.Token) bool {
 	user := s.Session.Status.User
-	return user != nil && token.UserID != "" && token.UserID != user.ID
+	return user != nil && token.UserID == user.ID
 }
 
 // isTakenByOther is isForeign for a token that has the name of the one to mint. The next attempt uses

@@ -112,13 +112,15 @@ func (m *Method) observeServerTokens(s *base.Scope, published *session.Published
 		listed := session.Listed{
 			ID: token.ID, Name: token.Name, Serial: serial,
 			CreatedAt: token.CreatedAt, LastUsedAt: token.LastUsed, Scopes: token.Scopes,
-			AllowList: token.AllowList,
+			AllowList: token.AllowList, OfOtherUser: !isOfSessionUser(s, token),
 		}
 		switch {
 		case published != nil && published.ID == token.ID:
 			tokens.Token = &listed
 		case m.isForeign(s, token):
-			tokens.Foreign = append(tokens.Foreign, listed)
+			if !listed.OfOtherUser { // otherwise it is left alone, and tells nothing
+				tokens.Foreign = append(tokens.Foreign, listed)
+			}
 		default:
 			tokens.Others = append(tokens.Others, listed)
 		}

@@ -13,8 +13,8 @@ import (
 
 var _ base.Recognizer = (*Method)(nil)
 
-// DescribeToken describes a token that status names, or that the server lists with a name that the
-// operator gives.
+// DescribeToken describes a token that status names, or that the server lists for the session's user with a
+// name that the operator gives.
 func (m *Method) DescribeToken(s *base.Scope, id string) *secret.TokenMeta {
 	if s.Conn == nil {
 		return nil
@@ -31,13 +31,15 @@ func (m *Method) DescribeToken(s *base.Scope, id string) *secret.TokenMeta {
 		return &described
 	}
 	listed, found := s.Conn.Inventory.Lookup(id)
-	if serial, ours := m.tools.Names.Serial(listed.Name, string(s.Session.UID)); found && ours {
+	serial, ours := m.tools.Names.Serial(listed.Name, string(s.Session.UID))
+	if found && ours && isOfSessionUser(s, listed) {
 		return &secret.TokenMeta{ID: id, Serial: serial, ExpiresAt: listed.ExpiresAt.UTC(), Request: digest}
 	}
 	return nil
 }
 
-// Knows reports whether status names a token, or the server lists it with a name that the operator gives.
+// Knows reports whether status names a token, or the server lists it for the session's user with a name that
+// the operator gives.
 func (m *Method) Knows(s *base.Scope, id string) bool {
 	switch {
 	case isNamedByStatus(s, id):
@@ -47,7 +49,7 @@ func (m *Method) Knows(s *base.Scope, id string) bool {
 	}
 	listed, found := s.Conn.Inventory.Lookup(id)
 	_, ours := m.tools.Names.Serial(listed.Name, string(s.Session.UID))
-	return found && ours
+	return found && ours && isOfSessionUser(s, listed)
 }
 
 // isNamedByStatus reports whether status names a token, as the published one or as one to be revoked.

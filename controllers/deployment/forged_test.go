@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deployment_test
+
+import (
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+	"github.com/coder-session-operator/coder-session-operator/test/coderd"
+	"github.com/coder-session-operator/coder-session-operator/test/inprocess"
+	"github.com/coder-session-operator/coder-session-operator/test/stepped"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
+)
+
+// Parts of UIDs that no session has.
+const (
+	goneSession  = "ffffff01"
+	otherSession = "ffffff02"
+)
+
+var names = inventory.Names{Cluster: inprocess.Cluster}
+
+// createNamed creates a token that has a name like the operator's.
+func createNamed(w *stepped.World, user, name string) coderd.Key {
+	w.T.Helper()
+	_, key, err := w.Coder.CreateToken(coderd.TokenOptions{User: user, Name: name, Lifetime: 1000 * time.Hour})
+	w.Must(err)
+	return key
+}
+
+// deploymentOf returns the deployment as it is stored.
+func deploymentOf(w *stepped.World) *v1alpha1.CoderDeployment {
+	w.T.Helper()
+	d := &v1alpha1.CoderDeployment{}
+	w.Must(w.API.Get(w.T.Context(), w.Key(testenv.DeploymentName), d))
+	return d
+}
+
+func saysDuplicate(w *stepped.World) bool {
+	w.T.Helper()
+	return meta.IsStatusConditionFalse(deploymentOf(w).Status.Conditions, v1alpha1.ConditionIdentityUnique)
+}
+
+// isListed reports whether the server has a token.
+func isListed(w *stepped.World, id string) bool {
+	w.T.Helper()
+	return slices.ContainsFunc(w.LiveTokens("cso-"), func(key coderd.Key) bool { return key.ID == id })
+}
+
+// listAgain lets the tokens be listed once more.
+func listAgain(w *stepped.World) {
+	w.T.Helper()
+	w.Clock.Step(6 * time.Minute)
+	w.PassDeployment()
+}
+
+// newForged has one session, and has listed its tokens. The users mallory and ada have tokens with names
+// like the operator's if they are named.
+func newForged(t *testing.T, users ...string) *stepped.World {
+	t.Helper()
+	w := stepped.New(t)
+	w.CreateUsers("mallory")
+	w.Put(w.NewMintedSession("ci", testenv.MachineUser))
+	w.Settle("ci")
+	listAgain(w)
+	for _, user := range users {
+		createNamed(w, user, names.Token(otherSession, 1))
+	}
+	listAgain(w)
+	return w
+}
+
+// B142: a user for whom the operator mints nothing passes for no other operator, whatever names their tokens
+// have, and orphans are revoked as before, also after a restart. One for whom it mints is told of, and changes
+// that for tokens with that name only.
+func TestNamesThatUsersChoose(t *testing.T) { // B45
+	t.Parallel()
+	for user, tells := range map[string]bool{"mallory": false, testenv.MachineUser: true} {
+		t.Run(user, func(t *testing.T) {
+			t.Parallel()
+			w := newForged(t, user)
+			if saysDuplicate(w) != tells || (len(deploymentOf(w).Status.ForeignTokens) > 0) != tells {
+				t.Errorf("status is %+v", deploymentOf(w).Status)
+			}
+			orphan := createNamed(w, testenv.MachineUser, names.Token(goneSession, 1))
+			again := createNamed(w, user, names.Token(otherSession, 2))
+			w.Clock.Step(2 * time.Hour)
+			w.Restart()
+			w.PassDeployment()
+			if isListed(w, orphan.ID) {
+				t.Error("an orphan is kept after a restart")
+			}
+			if isListed(w, again.ID) != tells || saysDuplicate(w) != tells {
+				t.Errorf("after a restart the other token is listed: %t, status %+v", !tells, deploymentOf(w).Status)
+			}
+		})
+	}
+}
+
+// As soon as the tokens are gone, so is what status says about them.
+func TestForeignTokensThatAreGone(t *testing.T) {
+	t.Parallel()
+	w := newForged(t, testenv.MachineUser)
+	for _, key := range w.LiveTokens(names.SessionPrefix(otherSession)) {
+		w.Must(w.Coder.RevokeKey(key.ID))
+	}
+	listAgain(w)
+	if saysDuplicate(w) || len(deploymentOf(w).Status.ForeignTokens) > 0 {
+		t.Errorf("status is %+v", deploymentOf(w).Status)
+	}
+}
+
+// B142: what users name like the operator's own token neither ends its renewals, nor takes its serials.
+func TestNamesLikeThoseOfTheOperatorsOwnToken(t *testing.T) {
+	t.Parallel()
+	w := newForged(t)
+	d := deploymentOf(w)
+	createNamed(w, "mallory", names.Token(string(d.UID), 1))
+	highest := names.SessionPrefix(string(d.UID)) + strconv.FormatInt(math.MaxInt64, 10)
+	value, _, err := w.Coder.CreateToken(coderd.TokenOptions{User: "mallory", Name: highest, Lifetime: 1000 * time.Hour})
+	w.Must(err)
+	use(w, value)
+	w.Restart() // so that nothing tells that the tokens were created meanwhile
+	d.Spec.Token.Renew = &v1alpha1.TokenRenewal{Lifetime: "144h", Before: "120h"}
+	d.Generation++
+	w.Must(w.API.Update(t.Context(), d))
+	for serial := int64(1); serial < 4; serial++ {
+		for range 3 {
+			w.PassDeployment()
+		}
+		want := names.Token(string(d.UID), serial)
+		isOwn := func(key coderd.Key) bool { return key.Username == testenv.OperatorUser && key.Name == want }
+		if own := w.LiveTokens("cso-"); !slices.ContainsFunc(own, isOwn) {
+			t.Fatalf("%s is not among %+v, conditions %+v", want, own, deploymentOf(w).Status.Conditions)
+		}
+		w.Clock.Step(25 * time.Hour)
+		if serial == 2 {
+			createNamed(w, "mallory", names.Token(string(d.UID), serial+1))
+		}
+	}
+}
+
+// B142: what another user does with a token that is named like a session's is no use of the session, which
+// retention retires.
+func TestAForgedNameKeepsNoSession(t *testing.T) {
+	t.Parallel()
+	w := newForged(t)
+	d := deploymentOf(w)
+	d.Spec.Retention = &v1alpha1.Retention{IdleTimeout: ptr.To[v1alpha1.Duration]("3h")}
+	d.Generation++
+	w.Must(w.API.Update(t.Context(), d))
+	name := names.Token(string(w.Session("ci").UID), 7)
+	value, _, err := w.Coder.CreateToken(coderd.TokenOptions{User: "mallory", Name: name, Lifetime: 1000 * time.Hour})
+	w.Must(err)
+	for range 40 {
+		use(w, value)
+		listAgain(w)
+		w.Pass("ci")
+	}
+	if w.Session("ci").Status.Retirement == nil {
+		t.Errorf("status is %+v", w.Session("ci").Status)
+	}
+}
+
+// use sends a request with a token.
+func use(w *stepped.World, value string) {
+	request := httptest.NewRequest(http.MethodGet, "/api/v2/users/me", nil)
+	request.Header.Set("Coder-Session-Token", value)
+	w.Coder.ServeHTTP(httptest.NewRecorder(), request)
+}
