@@ -17,6 +17,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+	"github.com/coder-session-operator/coder-session-operator/test/picture"
 )
 
 // createMixedStates creates a namespace with sessions in many states, of deployments in another namespace,
@@ -100,7 +101,7 @@ func TestStatusSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
-// The README shows the real output.
+// The README shows the real output, as it looks in a terminal. make pictures draws it.
 func TestStatusIsWhatTheREADMEShows(t *testing.T) {
 	w := newPluginEnv(t)
 	w.createNamespaces("coder", "builds")
@@ -119,15 +120,13 @@ func TestStatusIsWhatTheREADMEShows(t *testing.T) {
 	for i := range 12 {
 		w.createObjects(mintedSession("builds", fmt.Sprintf("ci-%d", i), "coder", "prod"))
 	}
-	r := w.coder("-n", "builds", "status")
+	r := w.coderOn(func(e *cli.Environment) { e.Colours = true }, "-n", "builds", "status")
 	r.waitForExit(cli.ExitAttention)
-	readme, err := os.ReadFile("../../README.md")
+	drawing, err := picture.Terminal("kubectl coder status -n builds", r.out.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), "$ kubectl coder status -n builds\n"+r.out.String()) {
-		t.Errorf("README.md does not have\n%s", r.out)
-	}
+	picture.CompareForTest(t, "../../docs/images/status.svg", drawing, *update)
 }
 
 // The page about the plugin shows a fleet, see TestStatusOfAFleetIsShortAndTakesTwoRequests.
