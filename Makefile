@@ -105,6 +105,11 @@ docs: ## Generate the pages of docs/reference that come from code.
 	$(CRD_REF_DOCS) --config=hack/docs/api/config.yaml --templates-dir=hack/docs/api/templates \
 		--source-path=api/v1alpha1 --renderer=markdown --output-path=docs/reference/api.md --log-level=WARN
 
+.PHONY: pictures
+pictures: kube ## Draw the pictures of docs/images that show what programs print and measure.
+	$(WITH_KUBE) go test -count=1 -run '^TestStatusIsWhatTheREADMEShows$$' ./internal/cli -update
+	go -C test/monitoring test -count=1 -tags remove_all_sd -run '^TestTheDashboardIsWhatTheREADMEShows$$' . -update
+
 .PHONY: fmt
 fmt: ## Format the Go code.
 	$(GOLANGCI_LINT) fmt

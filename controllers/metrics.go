@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -18,14 +17,15 @@ import (
 // collectTimeout limits how long a collection of metrics waits for the cache, which may not be filled yet.
 const collectTimeout = time.Second
 
-// metricSources returns what metrics are computed from whenever they are collected. Every replica has them,
-// so that tokens are watched also while none leads.
-func (c Controllers) metricSources(ctx context.Context, mgr ctrl.Manager, now clock.PassiveClock) metrics.Sources {
-	leads := func() bool { return isClosed(mgr.Elected()) }
+// MetricSources returns what metrics are computed from whenever they are collected. Every replica has them,
+// so that tokens are watched also while none leads. Sessions are read from reader, which is a cache.
+func (c Controllers) MetricSources(
+	ctx context.Context, reader client.Reader, leads func() bool, now clock.PassiveClock,
+) metrics.Sources {
 	return metrics.Sources{
 		Now:         now.Now,
 		Leads:       leads,
-		Tokens:      func() []metrics.Token { return publishedTokens(ctx, mgr.GetClient()) },
+		Tokens:      func() []metrics.Token { return publishedTokens(ctx, reader) },
 		Controllers: func() []metrics.Controller { return c.controllerStates(leads()) },
 		Streams:     c.streamStates,
 	}

@@ -140,7 +140,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 			return nil, err
 		}
 	}
-	o.Metrics.SetSources(c.metricSources(ctx, mgr, o.Clock))
+	leads := func() bool { return isClosed(mgr.Elected()) }
+	o.Metrics.SetSources(c.MetricSources(ctx, mgr.GetClient(), leads, o.Clock))
 	return c.Pool, c.addLiveness(mgr)
 }
 

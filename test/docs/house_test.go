@@ -15,7 +15,7 @@ import (
 // The drawing of the architecture in the README shows each package, and none that is not there.
 func TestTheHouseHasAllPackages(t *testing.T) {
 	t.Parallel()
-	drawing, err := os.ReadFile(filepath.Join(root, "docs/images/house.svg"))
+	drawing, err := os.ReadFile(root + "/docs/images/house.svg")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ package monitoring
 import (
 	"context"
 	"encoding/json"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -73,14 +71,21 @@ func recordAll(m *metrics.Metrics, n int) {
 	}
 }
 
-// newDatabase returns a database with two samples of every metric, a minute apart.
-func newDatabase(t *testing.T) *tsdb.DB {
+// openDatabase returns an empty database.
+func openDatabase(t *testing.T) *tsdb.DB {
 	t.Helper()
 	db, err := tsdb.Open(t.TempDir(), nil, nil, tsdb.DefaultOptions(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// newDatabase returns a database with two samples of every metric, a minute apart.
+func newDatabase(t *testing.T) *tsdb.DB {
+	t.Helper()
+	db := openDatabase(t)
 	for n, at := range []time.Time{recorded.Add(-time.Minute), recorded} {
 		registry := prometheus.NewRegistry()
 		recordAll(metrics.New(registry), n+1)
@@ -88,17 +93,22 @@ func newDatabase(t *testing.T) *tsdb.DB {
 		if err != nil {
 			t.Fatal(err)
 		}
-		appender := db.Appender(context.Background())
-		for _, family := range families {
-			for _, metric := range family.GetMetric() {
-				appendMetric(t, appender, family.GetName(), metric, at)
-			}
-		}
-		if err := appender.Commit(); err != nil {
-			t.Fatal(err)
-		}
+		appendFamilies(t, db.Appender(context.Background()), families, at)
 	}
 	return db
+}
+
+// appendFamilies appends and commits the samples of one scrape.
+func appendFamilies(t *testing.T, into storage.Appender, families []*dto.MetricFamily, at time.Time) {
+	t.Helper()
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			appendMetric(t, into, family.GetName(), metric, at)
+		}
+	}
+	if err := into.Commit(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // appendMetric appends the samples that a scrape gives.
@@ -127,41 +137,12 @@ func appendMetric(t *testing.T, into storage.Appender, name string, metric *dto.
 	one(name+"_bucket", float64(histogram.GetSampleCount()), "le", "+Inf")
 }
 
-// dashboardQueries are the queries of the dashboard's panels by their titles, with Grafana's variables
-// replaced.
-func dashboardQueries(t *testing.T) map[string][]string {
-	t.Helper()
-	text, err := os.ReadFile(chart + "/files/dashboards/coder-session-operator.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var dashboard struct {
-		Panels []struct {
-			Title   string `json:"title"`
-			Targets []struct {
-				Expr string `json:"expr"`
-			} `json:"targets"`
-		} `json:"panels"`
-	}
-	if err := json.Unmarshal(text, &dashboard); err != nil {
-		t.Fatal(err)
-	}
-	variables := strings.NewReplacer("$__rate_interval", "5m", "$namespace", ".*", "$deployment", ".*")
-	queries := map[string][]string{}
-	for _, panel := range dashboard.Panels {
-		for _, target := range panel.Targets {
-			queries[panel.Title] = append(queries[panel.Title], variables.Replace(target.Expr))
-		}
-	}
-	return queries
-}
-
 // Each query of the dashboard gives an answer of Prometheus' engine when the operator has recorded all
 // metrics.
 func TestEachPanelHasAnAnswer(t *testing.T) {
 	db := newDatabase(t)
 	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 100_000, Timeout: time.Minute})
-	queries := dashboardQueries(t)
+	queries := readDashboard(t).queries()
 	if len(queries) < 20 {
 		t.Fatalf("%d panels have queries", len(queries))
 	}
@@ -198,7 +179,7 @@ func TestEachMetricExists(t *testing.T) {
 	for _, name := range names {
 		known[name] = true
 	}
-	queries := dashboardQueries(t)
+	queries := readDashboard(t).queries()
 	_, rules := renderRules(t)
 	for _, rule := range rules {
 		queries[rule.Alert] = append(queries[rule.Alert], rule.Expr)

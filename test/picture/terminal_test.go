@@ -14,7 +14,8 @@ import (
 
 func TestATerminalShowsTextInItsColours(t *testing.T) {
 	t.Parallel()
-	drawing, err := picture.Terminal("kubectl coder status", "prod  \x1b[31mSuspended\x1b[0m\n├─ <b>\n└─ \x1b[32m1 & 2\x1b[0m\n")
+	drawing, err := picture.Terminal("kubectl coder status",
+		"prod  \x1b[31mSuspended\x1b[0m\n├─ <b>\n└─ \x1b[32m1 & 2\x1b[0m\n")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,8 +53,10 @@ type World struct {
 	API client.Client
 	// Controllers have an empty memory at the start.
 	Controllers controllers.Controllers
-	Registry    *prometheus.Registry
-	Events      *events.FakeRecorder
+	// Metrics are in Registry. What cmd/manager records is left to the test.
+	Metrics  *metrics.Metrics
+	Registry *prometheus.Registry
+	Events   *events.FakeRecorder
 	// FingerprintKey is the operator's.
 	FingerprintKey fingerprint.Key
 
@@ -149,13 +151,16 @@ func (w *World) Restart() {
 	operators := w.wrapClient()
 	access := controllers.APIAccess{Client: operators, APIReader: operators, Recorder: w.Events}
 	w.Registry = prometheus.NewRegistry()
+	w.Metrics = metrics.New(w.Registry)
 	w.Controllers = controllers.New(ctx, access, controllers.Options{
 		Key: w.FingerprintKey, Cluster: inprocess.Cluster, Clock: w.Clock,
 		Jitter:  func(time.Duration) time.Duration { return 0 },
-		Metrics: metrics.New(w.Registry), Roots: inprocess.NoRoots, UserAgent: "test", RevocationTimeout: time.Minute,
+		Metrics: w.Metrics, Roots: inprocess.NoRoots, UserAgent: "test", RevocationTimeout: time.Minute,
 		OrphanGrace: time.Hour, MaxConcurrent: 1, RedirectURIs: grant.RedirectURIs(Callback), Random: rand.Reader,
 		Instance: "stepped", NewStreams: w.newStreams,
 	})
+	leads := func() bool { return true }
+	w.Metrics.SetSources(w.Controllers.MetricSources(ctx, w.API, leads, w.Clock))
 }
 
 // newStreams returns streams that record which notifications were delivered.
