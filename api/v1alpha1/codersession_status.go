@@ -64,8 +64,8 @@ type CoderSessionStatus struct {
 	// +optional
 	Retirement *Retirement `json:"retirement,omitempty"`
 	// LastActivityTime is when a session with auth.mint last changed its spec, was asked to renew, or
-	// got a credential after it had none. Retention counts that as a use. Absent: only its
-	// creation counts.
+	// got a credential after it had none, unless that was within a minute of its creation. Retention
+	// counts that as a use. Absent: only its creation counts.
 	// +optional
 	LastActivityTime *metav1.Time `json:"lastActivityTime,omitempty"`
 	// ObservedRenewAt is the value of the annotation credentials.coder.com/renew-requested-at that this
@@ -155,8 +155,8 @@ type SecretStatus struct {
 	// ResourceVersion of the Secret when the operator last saw it. Absent: not known.
 	// +optional
 	ResourceVersion string `json:"resourceVersion,omitempty"`
-	// Fingerprint is a keyed digest of all that the Secret was written from. It tells that something
-	// changed, and nothing about the values. Absent: not known.
+	// Fingerprint is the start of a keyed digest of all that the Secret was written from. It tells that
+	// something changed, and nothing about the values. Absent: not known.
 	// +optional
 	Fingerprint string `json:"fingerprint,omitempty"`
 }

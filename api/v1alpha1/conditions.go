@@ -44,13 +44,14 @@ const (
 )
 
 // Condition types of a CoderSession, besides Ready and Stalled. All but LifetimeCut are positive: True is good.
+// Authenticated and SecretSynced are there only while something is wrong.
 const (
-	// ConditionAuthenticated is True when the server accepts the credential, False
-	// when it refused it, Unknown when it could not be asked. It is absent until
-	// there is a credential, or the Secret of a supplied token is missing.
+	// ConditionAuthenticated is False when the server refused the credential, Unknown when it could not
+	// be asked, or the Secret of a supplied token is missing. It is absent while the server accepts the
+	// credential, and until there is one.
 	ConditionAuthenticated = "Authenticated"
-	// ConditionSecretSynced is True when the generated Secret is as it should be, False when it
-	// cannot be written or read. It is absent until there is a Secret, or something to write.
+	// ConditionSecretSynced is False when the generated Secret is not as it should be or cannot be
+	// written, Unknown when it cannot be read. It is absent otherwise.
 	ConditionSecretSynced = "SecretSynced"
 	// ConditionLifetimeCut is True when the server allows less than the lifetime that the spec asks
 	// for. It is negative: True is a warning. It is absent otherwise.
@@ -259,10 +260,6 @@ const (
 
 // Reasons of the other conditions of a CoderSession.
 const (
-	// ReasonAccepted: the server accepts the credential.
-	ReasonAccepted = "Accepted"
-	// ReasonSynced: the generated Secret is as it should be.
-	ReasonSynced = "Synced"
 	// ReasonClientCertificateMissing: secret.includeClientCertificate is set, and the CoderDeployment has
 	// no client certificate.
 	ReasonClientCertificateMissing = "ClientCertificateMissing"

@@ -191,8 +191,8 @@ func (r *Reconciler) compareContents(
 	}
 	wanted, reported := secret.Fingerprint(r.tools.Key, *input), s.Session.Status.Secret
 	seen.PutBack = isPutBack(s)
-	seen.Modified = seen.Fingerprint == wanted || reported != nil && reported.Fingerprint == wanted ||
-		s.hasOtherToken(seen)
+	seen.Modified = seen.Fingerprint == wanted || s.hasOtherToken(seen) ||
+		reported != nil && session.ShortFingerprint(reported.Fingerprint) == session.ShortFingerprint(wanted)
 	if !seen.Modified && !seen.PutBack {
 		return nil // the operator's own change
 	}

@@ -69,7 +69,7 @@ func TestASessionThatIsReadyMayWantAttention(t *testing.T) {
 		condition metav1.Condition
 		want      healthSummary
 	}{
-		"accepted": {newCondition(v1alpha1.ConditionAuthenticated, metav1.ConditionTrue, v1alpha1.ReasonAccepted),
+		"of an earlier operator": {newCondition(v1alpha1.ConditionAuthenticated, metav1.ConditionTrue, "Accepted"),
 			healthSummary{State: "Ready"}},
 		"unreachable": {newCondition(v1alpha1.ConditionAuthenticated, metav1.ConditionUnknown, v1alpha1.ReasonUnreachable),
 			healthSummary{degraded, "Ready but Unreachable", true}},

@@ -71,7 +71,7 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	if p.SkipStatusUpdate || p.Action != Nothing {
 		return
 	}
-	status.ObservedGeneration = o.Deployment.Generation
+	v1alpha1.ObserveGeneration(&status.ObservedGeneration, status.Conditions, o.Deployment.Generation)
 	changed := p.applyConditions(status, o)
 	if p.KeepStatus {
 		return
@@ -102,7 +102,6 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 func (p Plan) applyConditions(status *v1alpha1.CoderDeploymentStatus, o Observation) bool {
 	changed := false
 	for _, c := range p.Conditions {
-		c.ObservedGeneration = o.Deployment.Generation
 		c.LastTransitionTime = *statusTime(o.Now)
 		changed = meta.SetStatusCondition(&status.Conditions, c) || changed
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
@@ -162,8 +164,8 @@ func TestApply(t *testing.T) {
 	Decide(o).Apply(&status, 7, noon.Add(300*time.Millisecond))
 	ready := status.Conditions[0]
 	switch {
-	case status.ObservedGeneration != 7 || ready.ObservedGeneration != 7:
-		t.Error("the generation that was looked at is not noted")
+	case status.ObservedGeneration != 7 || ready.ObservedGeneration != 0:
+		t.Error("the generation that was looked at is not noted once")
 	case !ready.LastTransitionTime.Time.Equal(noon):
 		t.Errorf("Ready stayed True and moved to %s", ready.LastTransitionTime)
 	case status.NextRefreshTime == nil || !status.NextRefreshTime.Time.Equal(noon.Add(15*time.Hour)):
@@ -171,6 +173,17 @@ func TestApply(t *testing.T) {
 	case status.Secret == nil || status.Secret.Name != "ci" || status.Secret.ResourceVersion != "7":
 		t.Errorf("the Secret is %v", status.Secret)
 	}
+	// B160: what an earlier operator says of a session with nothing wrong vanishes, also of one that is paused.
+	for _, kind := range []string{v1alpha1.ConditionAuthenticated, v1alpha1.ConditionSecretSynced} {
+		former := metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Fine"}
+		status.Conditions = append(status.Conditions, former)
+	}
+	o.Session.Spec.Paused = true
+	Decide(o).Apply(&status, 7, noon)
+	if len(status.Conditions) != 1 {
+		t.Errorf("the conditions are %+v", status.Conditions)
+	}
+	o.Session.Spec.Paused = false
 	// B07: an observation that is not believed changes no status.
 	was := status.DeepCopy()
 	o.Deployment.Settling = true

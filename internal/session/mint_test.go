@@ -44,7 +44,7 @@ func TestDecideMint(t *testing.T) {
 				func(o *Observation) { o.ServerTokens.Token.CreatedAt = o.Secret.Token.ExpiresAt.Add(-6 * time.Hour) },
 			),
 			outcome{
-				Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "True ServerMaximum",
+				Ready: "True Active", Authenticated: "absent", Synced: "absent", Cut: "True ServerMaximum",
 				Wake: 21 * time.Hour,
 			},
 		},
@@ -109,7 +109,7 @@ func TestDecideMint(t *testing.T) {
 				withLifetime("12h"), lookedUp("id-bot", "bot"),
 			),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown Verifying", Synced: "True Synced", Backoff: true,
+				Ready: "True Active", Authenticated: "Unknown Verifying", Synced: "absent", Backoff: true,
 				Wake:    interval,
 				Pending: map[string]time.Duration{"t3": 5 * time.Minute},
 			},
@@ -125,7 +125,7 @@ func TestDecideMint(t *testing.T) {
 		},
 		"B46 the operator's own token is dead: the session stays as it is": {
 			with(withDeployment(func(d *Deployment) { d.Result = refused })),
-			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},
+			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "absent", Wake: interval},
 		},
 		"B46 the operator's own token is dead: nothing is minted": {
 			newSession("ci", withMint("bot"), withDeployment(func(d *Deployment) { d.Result = refused })),
@@ -141,7 +141,7 @@ func TestDecideMint(t *testing.T) {
 				func(o *Observation) { o.ServerTokens.UserSuspended = true },
 			),
 			outcome{
-				Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "True Synced",
+				Ready: "False Suspended", Authenticated: "False UserSuspended", Synced: "absent",
 				Suspended: "UserSuspended", Wake: interval,
 			},
 		},

@@ -131,12 +131,12 @@ func TestDecideOAuth(t *testing.T) {
 		"B65 a refresh that fails is tried again": {
 			with(publishedGrant(16*time.Hour), failedTo(RefreshGrant, failure.Transient, "")),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval,
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval,
 			},
 		},
 		"B67 while a process may be spending it": {
 			with(publishedGrant(16*time.Hour), spent(59*time.Second)),
-			outcome{Ready: "True Active", Authenticated: "Unknown Verifying", Synced: "True Synced", Wake: time.Second},
+			outcome{Ready: "True Active", Authenticated: "Unknown Verifying", Synced: "absent", Wake: time.Second},
 		},
 		"B67 when no process can be any more": {
 			with(publishedGrant(16*time.Hour), spent(time.Minute)), outcome{Do: ResolveInterruptedRefresh},
@@ -194,7 +194,7 @@ func TestDecideOAuth(t *testing.T) {
 				"ci", withCertificate(), withDeployment(func(d *Deployment) { d.Result = unreachable }), publishedGrant(0),
 				withGrant(func(g *Grant) { g.Exists = true }),
 			),
-			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
+			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval},
 		},
 		"B32 access withdrawn: first the Secret": {
 			with(publishedGrant(0), withDeployment(func(d *Deployment) { d.Denied = "no" })), outcome{Do: DeleteSecret},

@@ -67,7 +67,8 @@ func keepReady(o Observation, p *Plan) {
 	}
 }
 
-// setSecretSyncedCondition sets SecretSynced, or removes it if there is no Secret.
+// setSecretSyncedCondition sets SecretSynced=False if the Secret has a problem, and removes the condition if
+// the Secret is as it should be, or if there is none.
 func setSecretSyncedCondition(o Observation, p *Plan) {
 	switch {
 	case o.Secret.Corrupt != "":
@@ -79,10 +80,7 @@ func setSecretSyncedCondition(o Observation, p *Plan) {
 			fmt.Sprintf("secret.includeClientCertificate is set, and CoderDeployment %q has no client certificate: "+
 				"set its tls.clientCertificateSecretName, or remove includeClientCertificate",
 				o.Session.DeploymentKey().Name))
-	case o.Secret.Exists && o.Secret.InSync:
-		p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionTrue, v1alpha1.ReasonSynced,
-			fmt.Sprintf("Secret %q is up to date", o.Session.SecretName()))
-	case !o.Secret.Exists:
+	case o.Secret.InSync, !o.Secret.Exists:
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionSecretSynced)
 	}
 }
@@ -108,18 +106,12 @@ func reportSuspended(o Observation, reason, message string) Plan {
 	return p
 }
 
-// reportActive is the plan for a credential that is accepted and published.
+// reportActive is the plan for a credential that is accepted and published. Ready has no message: its reason,
+// status.user and status.secret say what it could. Each byte of a status costs the API server time.
 func reportActive(o Observation, user *v1alpha1.SessionUser) Plan {
-	var p Plan
-	name := "the caller"
-	if user != nil {
-		name = fmt.Sprintf("user %q", user.Username)
-	}
-	p.User = user
-	p.setCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonActive,
-		fmt.Sprintf("Secret %q holds a credential of %s that the server accepts", o.Session.SecretName(), name))
-	p.setCondition(v1alpha1.ConditionAuthenticated, metav1.ConditionTrue, v1alpha1.ReasonAccepted,
-		fmt.Sprintf("the server accepts the credential of %s", name))
+	p := Plan{User: user}
+	p.setCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonActive, "")
+	p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionAuthenticated)
 	setSecretSyncedCondition(o, &p)
 	return p
 }

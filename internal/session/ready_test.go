@@ -20,8 +20,8 @@ func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), down},
 			options...)...)
 	}
-	stays := outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval}
-	gone := outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "True Synced", Wake: interval}
+	stays := outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval}
+	gone := outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent", Wake: interval}
 	noSecret := outcome{Ready: "False AwaitingDeployment", Authenticated: "absent", Synced: "absent", Wake: interval}
 	but := func(o outcome, change func(*outcome)) outcome {
 		change(&o)
@@ -99,7 +99,7 @@ func TestFailures(t *testing.T) {
 		"transient: Ready stays": {
 			with(failedTo(Mint, failure.Transient, "")),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced",
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent",
 				Wake: interval,
 			},
 		},
@@ -111,12 +111,12 @@ func TestFailures(t *testing.T) {
 		},
 		"B46 the operator is refused: Ready stays, nothing is tried until the next interval": {
 			with(failedTo(Mint, failure.Denied, v1alpha1.ReasonUnauthorized)),
-			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},
+			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "absent", Wake: interval},
 		},
 		"the operator is refused for no known reason": {
 			with(failedTo(Mint, failure.Denied, "")),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown AwaitingDeployment", Synced: "True Synced",
+				Ready: "True Active", Authenticated: "Unknown AwaitingDeployment", Synced: "absent",
 				Wake: interval,
 			},
 		},
@@ -160,7 +160,7 @@ func TestFailures(t *testing.T) {
 		"B52 the server asks to wait": {
 			with(failedTo(Mint, failure.Wait, "")),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced",
+				Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "absent",
 				Wake: interval,
 			},
 		},

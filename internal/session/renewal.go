@@ -59,12 +59,12 @@ func sayRenewalWaits(o Observation, p *Plan) {
 	at := o.renewalTime()
 	if at.IsZero() {
 		if ready := p.findCondition(v1alpha1.ConditionReady); ready != nil && o.isAskedForAnother() {
-			ready.Message += "; another token follows when the workloads of spec.restart run with this one"
+			ready.Message = "another token follows when the workloads of spec.restart run with this one"
 		}
 		return
 	}
 	if ready := p.findCondition(v1alpha1.ConditionReady); ready != nil {
-		ready.Message += fmt.Sprintf("; it was renewed less than %s ago, and the requested renewal follows at %s",
+		ready.Message = fmt.Sprintf("the token was renewed less than %s ago, and the requested renewal follows at %s",
 			renewalInterval, at.UTC().Truncate(time.Second).Format(time.RFC3339))
 	}
 	p.requeueBy(at.Add(-o.Skew))

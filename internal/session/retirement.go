@@ -71,6 +71,10 @@ func IsRetired(s *v1alpha1.CoderSession, r RetentionDecision) bool {
 	return s.Status.Retirement != nil && !Asking(s) && !r.MayReturn
 }
 
+// creationCounts is how long after its creation a session may get its first credential without a record of it:
+// the creation is a use itself, and the shortest idleTimeout is 2 h.
+const creationCounts = time.Minute
+
 // recordActivity records the times that retention depends on. A retirement ends as soon as the
 // session has a credential again. A session that returns because there is room keeps its last
 // activity time; a rotation is no activity.
@@ -82,14 +86,14 @@ func recordActivity(o Observation, p *Plan) {
 		p.Retirement = was
 	}
 	p.LastActivityTime = status.LastActivityTime
-	edited := o.Session.Generation != status.ObservedGeneration
+	edited := o.Session.Generation != status.ObservedGeneration && status.ObservedGeneration > 0
 	switch {
 	case !mints:
 	case edited, p.HandledRenewalRequest != status.LastHandledRenewAt, back && Asking(o.Session):
 		p.LastActivityTime = statusTime(o.Now)
 	case back:
 		p.LastActivityTime = was.LastActiveTime.DeepCopy()
-	case status.Token == nil && p.Token != nil:
+	case status.Token == nil && p.Token != nil && o.Now.Sub(o.Session.CreationTimestamp.Time) >= creationCounts:
 		p.LastActivityTime = statusTime(o.Now)
 	}
 }

@@ -90,7 +90,7 @@ func TestRetirement(t *testing.T) {
 		"settling: it is not begun": {with(idle, settling), outcome{Keep: true, Wake: time.Second}},
 		"unreachable: nor then": {
 			with(idle, down),
-			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
+			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval},
 		},
 		"B15 paused: it stays as it is": {with(idle, withPause), outcome{Ready: "False Paused"}},
 		"B32 access comes first": {
@@ -207,6 +207,7 @@ func TestActivity(t *testing.T) {
 		return newSession("ci", append(base, options...)...)
 	}
 	tokenOf := func(id string) option { return func(o *Observation) { o.Session.Status.Token.ID = id } }
+	firstLook := func(o *Observation) { o.Session.Status.Token, o.Session.Status.ObservedGeneration = nil, -1 }
 	for name, tc := range map[string]struct {
 		seen Observation
 		want time.Duration // ago
@@ -217,6 +218,8 @@ func TestActivity(t *testing.T) {
 		"its renewal was asked for": {with(withRenewRequest("one", ""), mintedFor("one")), 0},
 		"and served before":         {with(withRenewRequest("one", "one"), mintedFor("one")), before},
 		"it had no credential":      {with(func(o *Observation) { o.Session.Status.Token = nil }), 0},
+		"it was just created":       {with(createdAgo(59*time.Second), firstLook), before},
+		"it waited for a minute":    {with(createdAgo(time.Minute), firstLook), 0},
 		"it is back on request": {
 			with(
 				func(o *Observation) { o.Session.Status.Token = nil }, isRetired, withRenewRequest("one", ""),

@@ -102,14 +102,14 @@ func TestPendingRevocations(t *testing.T) {
 		"the server cannot be asked: it is tried at the next interval": {
 			steady(withPendingRevocation("t3", 0), withDeployment(func(d *Deployment) { d.Result = unreachable })),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval,
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval,
 				Pending: map[string]time.Duration{"t3": 0},
 			},
 		},
 		"a revocation that fails is retried, and does not affect the credential": {
 			steady(withPendingRevocation("t3", 0), failedTo(Revoke, failure.Transient, "")),
 			outcome{
-				Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent",
+				Ready: "True Active", Authenticated: "absent", Synced: "absent", Cut: "absent",
 				Wake:    interval,
 				Pending: map[string]time.Duration{"t3": 0},
 			},
@@ -132,7 +132,7 @@ func TestPendingRevocations(t *testing.T) {
 			newSession("ci", withCertificate(), publishedPlain(), func(o *Observation) {
 				o.Session.Status.Token = &v1alpha1.TokenStatus{ID: "supplied"}
 			}),
-			outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent"},
+			outcome{Ready: "True Active", Authenticated: "absent", Synced: "absent", Cut: "absent"},
 		},
 	})
 }

@@ -3,6 +3,7 @@
 package session
 
 import (
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -57,7 +58,9 @@ func mirrorSecret(o Observation) *v1alpha1.SecretStatus {
 	if !o.Secret.Exists {
 		return nil
 	}
-	next := &v1alpha1.SecretStatus{Name: o.Session.SecretName(), Fingerprint: o.Secret.Fingerprint}
+	next := &v1alpha1.SecretStatus{
+		Name: o.Session.SecretName(), Fingerprint: ShortFingerprint(o.Secret.Fingerprint),
+	}
 	if was := o.Session.Status.Secret; was != nil {
 		next.ResourceVersion = was.ResourceVersion
 	}
@@ -65,6 +68,16 @@ func mirrorSecret(o Observation) *v1alpha1.SecretStatus {
 		next.ResourceVersion = o.Secret.ResourceVersion
 	}
 	return next
+}
+
+// shortDigits are the digits of a digest that status has: 64 bits.
+const shortDigits = 16
+
+// ShortFingerprint is a fingerprint of a Secret as status.secret has it: the first digits of the digest, without
+// the name of the algorithm.
+func ShortFingerprint(fingerprint string) string {
+	digest := fingerprint[strings.LastIndex(fingerprint, ":")+1:]
+	return digest[:min(len(digest), shortDigits)]
 }
 
 // statusTime returns a time as status stores it: in whole seconds, nil for zero.
@@ -76,21 +89,31 @@ func statusTime(t time.Time) *metav1.Time {
 	return &s
 }
 
+// removeGoodNews removes Authenticated and SecretSynced while they are True: another writer, or an earlier version
+// of the operator, has set them. They are there only while something is wrong.
+func removeGoodNews(conditions *[]metav1.Condition) {
+	for _, kind := range []string{v1alpha1.ConditionAuthenticated, v1alpha1.ConditionSecretSynced} {
+		if meta.IsStatusConditionTrue(*conditions, kind) {
+			meta.RemoveStatusCondition(conditions, kind)
+		}
+	}
+}
+
 // Apply writes what the plan says into a status. It is the only place that changes a session's
 // status. A plan with SkipStatusUpdate changes nothing.
 func (p Plan) Apply(status *v1alpha1.CoderSessionStatus, generation int64, now time.Time) {
 	if p.SkipStatusUpdate {
 		return
 	}
-	status.ObservedGeneration = generation
+	v1alpha1.ObserveGeneration(&status.ObservedGeneration, status.Conditions, generation)
 	for _, c := range p.Conditions {
-		c.ObservedGeneration = generation
 		c.LastTransitionTime = *statusTime(now)
 		meta.SetStatusCondition(&status.Conditions, c)
 	}
 	for _, removed := range p.ConditionsToRemove {
 		meta.RemoveStatusCondition(&status.Conditions, removed)
 	}
+	removeGoodNews(&status.Conditions)
 	v1alpha1.SetStalled(&status.Conditions, now)
 	if p.KeepStatus {
 		return

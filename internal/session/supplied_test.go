@@ -14,7 +14,7 @@ import (
 func TestDecideToken(t *testing.T) {
 	t.Parallel()
 	fine := outcome{
-		Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent",
+		Ready: "True Active", Authenticated: "absent", Synced: "absent", Cut: "absent",
 		Wake: 4 * time.Minute,
 	}
 	steady := func(options ...option) Observation {
@@ -68,7 +68,7 @@ func TestDecideToken(t *testing.T) {
 		"refused: suspended, with a probe at the next interval": {
 			steady(checkedAs(value, time.Minute, refused)),
 			outcome{
-				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "True Synced",
+				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent",
 				Suspended: "Unauthorized", Wake: 4 * time.Minute,
 			},
 		},
@@ -84,7 +84,7 @@ func TestDecideToken(t *testing.T) {
 				checkedAs(value, 0, authcheck.Result{Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonForbidden}),
 			),
 			outcome{
-				Ready: "False Suspended", Authenticated: "False Forbidden", Synced: "True Synced",
+				Ready: "False Suspended", Authenticated: "False Forbidden", Synced: "absent",
 				Suspended: "Forbidden", Wake: interval,
 			},
 		},
@@ -95,7 +95,7 @@ func TestDecideToken(t *testing.T) {
 				),
 			),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown UnexpectedAnswer", Synced: "True Synced", Wake: interval,
+				Ready: "True Active", Authenticated: "Unknown UnexpectedAnswer", Synced: "absent", Wake: interval,
 			},
 		},
 		"B122 a refused client certificate does not make a token bad": {
@@ -103,19 +103,19 @@ func TestDecideToken(t *testing.T) {
 				Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true,
 			})),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown CertificateRejected", Synced: "True Synced", Wake: interval,
+				Ready: "True Active", Authenticated: "Unknown CertificateRejected", Synced: "absent", Wake: interval,
 			},
 		},
 		"unreachable: Ready stays, asked again after a second": {
 			steady(checkedAs(value, 0, unreachable)),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: time.Second,
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: time.Second,
 			},
 		},
 		"unreachable for the fifth time: the backoff grows": {
 			steady(checkedAs(value, time.Second, unreachable), func(o *Observation) { o.CredentialCheck.Failures = 5 }),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced",
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent",
 				Wake: 15 * time.Second,
 			},
 		},
@@ -132,14 +132,14 @@ func TestDecideToken(t *testing.T) {
 				),
 			),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "True Synced", Wake: time.Minute,
+				Ready: "True Active", Authenticated: "Unknown RateLimited", Synced: "absent", Wake: time.Minute,
 			},
 		},
 		"B26 no such Secret or key": {
 			steady(
 				func(o *Observation) { o.SuppliedToken = SuppliedToken{Problem: `Secret "mine" has no key "token"`} },
 			),
-			outcome{Ready: "False ConfigInvalid", Synced: "True Synced", Wake: interval},
+			outcome{Ready: "False ConfigInvalid", Synced: "absent", Wake: interval},
 		},
 		"B118 no such Secret yet": {
 			newSession("ci", withToken(), func(o *Observation) {
@@ -168,12 +168,12 @@ func TestDecideToken(t *testing.T) {
 		},
 		"the deployment is not verified: what is published stays": {
 			steady(withDeployment(func(d *Deployment) { d.Result = unreachable })),
-			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
+			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval},
 		},
 		"the deployment's settings are broken: what is published stays": {
 			steady(withDeployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} })),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown ConfigInvalid", Synced: "True Synced", Wake: interval,
+				Ready: "True Active", Authenticated: "Unknown ConfigInvalid", Synced: "absent", Wake: interval,
 			},
 		},
 	})
@@ -181,7 +181,7 @@ func TestDecideToken(t *testing.T) {
 
 func TestDecideConnection(t *testing.T) {
 	t.Parallel()
-	fine := outcome{Ready: "True Active", Authenticated: "True Accepted", Synced: "True Synced", Cut: "absent"}
+	fine := outcome{Ready: "True Active", Authenticated: "absent", Synced: "absent", Cut: "absent"}
 	alert := authcheck.Result{
 		Outcome: authcheck.Rejected, Reason: v1alpha1.ReasonCertificateRejected, AboutCaller: true,
 	}
@@ -210,7 +210,7 @@ func TestDecideConnection(t *testing.T) {
 		"the deployment is refused, and so is the session": {
 			newSession("ci", withCertificate(), publishedPlain(), withDeployment(func(d *Deployment) { d.Result = refused })),
 			outcome{
-				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "True Synced",
+				Ready: "False Suspended", Authenticated: "False Unauthorized", Synced: "absent",
 				Suspended: "Unauthorized", Wake: interval,
 			},
 		},
@@ -219,7 +219,7 @@ func TestDecideConnection(t *testing.T) {
 				"ci", withCertificate(), publishedPlain(),
 				withDeployment(func(d *Deployment) { d.Result, d.OwnToken = refused, true }),
 			),
-			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "True Synced", Wake: interval},
+			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "absent", Wake: interval},
 		},
 		"the certificate is refused for every caller": {
 			newSession(
@@ -227,7 +227,7 @@ func TestDecideConnection(t *testing.T) {
 				withDeployment(func(d *Deployment) { d.Result, d.OwnToken = alert, true }),
 			),
 			outcome{
-				Ready: "False Suspended", Authenticated: "False CertificateRejected", Synced: "True Synced",
+				Ready: "False Suspended", Authenticated: "False CertificateRejected", Synced: "absent",
 				Suspended: "CertificateRejected", Wake: interval,
 			},
 		},
@@ -235,13 +235,13 @@ func TestDecideConnection(t *testing.T) {
 			newSession(
 				"ci", withCertificate(), publishedPlain(), withDeployment(func(d *Deployment) { d.Result = unreachable }),
 			),
-			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
+			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval},
 		},
 		"nothing identifies the caller any more": {
 			newSession(
 				"ci", withCertificate(), publishedPlain(), withDeployment(func(d *Deployment) { d.ByConnection = false }),
 			),
-			outcome{Ready: "False ConfigInvalid", Synced: "True Synced", Wake: interval},
+			outcome{Ready: "False ConfigInvalid", Synced: "absent", Wake: interval},
 		},
 	})
 }

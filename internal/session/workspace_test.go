@@ -115,7 +115,7 @@ func TestWorkspaceBinding(t *testing.T) {
 		"it stops: the token stays until it has": {with(changing), activeOutcome(4 * time.Minute)},
 		"the deployment is unreachable: all stays": {
 			with(stopped, withDeployment(func(d *Deployment) { d.Result = unreachable })),
-			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced", Wake: interval},
+			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval},
 		},
 		"B08 settling: nothing is looked up": {
 			with(func(b *WorkspaceBinding) { b.Stale = true }, withDeployment(func(d *Deployment) { d.Settling = true })),
@@ -124,7 +124,7 @@ func TestWorkspaceBinding(t *testing.T) {
 		"the server cannot be asked: all stays": {
 			with(func(b *WorkspaceBinding) { b.Stale = true }, failedTo(FindWorkspace, failure.Transient, "")),
 			outcome{
-				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "True Synced",
+				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent",
 				Wake: 4 * time.Minute,
 			},
 		},

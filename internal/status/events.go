@@ -56,8 +56,16 @@ func (w *Writer) Events(obj client.Object, before, after []metav1.Condition) {
 		if transition.Before == nil && slices.Contains(quiet, now.Reason) {
 			continue
 		}
-		w.Event(obj, eventType(now), now.Reason, actionReconcile, now.Message)
+		w.Event(obj, eventType(now), now.Reason, actionReconcile, noteOf(now))
 	}
+}
+
+// noteOf returns what an event says about Ready: its message. Active has none unless there is more to say.
+func noteOf(ready *metav1.Condition) string {
+	if ready.Reason == v1alpha1.ReasonActive && ready.Message == "" {
+		return "the Secret holds a credential that the server accepts"
+	}
+	return ready.Message
 }
 
 // warned are the conditions besides Ready whose turn to False a person has to know of.

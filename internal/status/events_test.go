@@ -54,6 +54,8 @@ func TestEvents(t *testing.T) { // B94
 			[]string{"Warning AccessDenied no"}},
 		"first bad news": {nil, conditions(newReady("False", "SecretConflict", "no")),
 			[]string{"Warning SecretConflict no"}},
+		"nothing to say but that": {conditions(suspended), conditions(newReady("True", "Active", "")),
+			[]string{"Normal Active the Secret holds a credential that the server accepts"}},
 		"first good news": {nil, conditions(active), []string{"Normal Active all is well"}},
 		"the first look":  {nil, conditions(newReady("False", "Verifying", "wait")), nil},
 		"the first wait":  {nil, conditions(newReady("Unknown", "AwaitingDeployment", "wait")), nil},

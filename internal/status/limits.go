@@ -29,9 +29,9 @@ const (
 
 // Ready's message says with these what the status does not show.
 const (
-	leftOutPrefix = " (status leaves out "
+	leftOutPrefix = "(status leaves out "
 	leftOutSuffix = ": too long)"
-	refusedNote   = " (the API server refused the rest of the status: see the operator's log)"
+	refusedNote   = "(the API server refused the rest of the status: see the operator's log)"
 )
 
 // limiter leaves out of a status what is too large. It never cuts a name or an id: a part of one
@@ -216,7 +216,7 @@ func (l *limiter) limitRetirement(retirement *v1alpha1.Retirement) *v1alpha1.Ret
 func noteLeftOut(conditions []metav1.Condition, fields []string) {
 	for i := range conditions {
 		if c := &conditions[i]; c.Type == v1alpha1.ConditionReady {
-			c.Message = strings.TrimSuffix(c.Message, refusedNote)
+			c.Message = strings.TrimRight(strings.TrimSuffix(c.Message, refusedNote), " ")
 			if len(fields) > 0 {
 				note := leftOutPrefix + strings.Join(fields, ", ") + leftOutSuffix
 				c.Message = addNote(withoutLeftOut(c.Message), note, maxMessage)
@@ -228,7 +228,7 @@ func noteLeftOut(conditions []metav1.Condition, fields []string) {
 // withoutLeftOut returns a message without the note of noteLeftOut.
 func withoutLeftOut(message string) string {
 	if at := strings.LastIndex(message, leftOutPrefix); at >= 0 && strings.HasSuffix(message, leftOutSuffix) {
-		return message[:at]
+		return strings.TrimRight(message[:at], " ")
 	}
 	return message
 }
@@ -250,5 +250,8 @@ func shortenConditions(conditions []metav1.Condition) []metav1.Condition {
 
 // addNote appends a note and cuts the message for it, if both are longer than limit bytes.
 func addNote(message, note string, limit int) string {
-	return cleanMessage(message, limit-len(note)) + note
+	if message = cleanMessage(message, limit-len(note)-len(" ")); message == "" {
+		return note
+	}
+	return message + " " + note
 }

@@ -172,7 +172,7 @@ func TestConditionsAreTheOperatorsOwn(t *testing.T) {
 func TestNoteIsThereOnce(t *testing.T) {
 	t.Parallel()
 	dots := strings.Repeat(".", maxMessage)
-	const user = " (status leaves out user: too long)"
+	const user, refused = " (status leaves out user: too long)", " " + refusedNote
 	tests := map[string]struct {
 		message string
 		fields  []string
@@ -182,10 +182,12 @@ func TestNoteIsThereOnce(t *testing.T) {
 		"a note that was kept":         {"m" + user, nil, "m" + user},
 		"the same note":                {"m" + user, []string{"user"}, "m" + user},
 		"another note":                 {"m (status leaves out token, user: too long)", []string{"user"}, "m" + user},
-		"a refused status":             {"m" + refusedNote, nil, "m"},
-		"a refused status, and a note": {"m" + refusedNote, []string{"user"}, "m" + user},
+		"a refused status":             {"m" + refused, nil, "m"},
+		"a refused status, and a note": {"m" + refused, []string{"user"}, "m" + user},
 		"a long message":               {dots, []string{"user"}, dots[:maxMessage-len(user)-3] + "…" + user},
-		"no message":                   {"", []string{"user"}, user},
+		"no message":                   {"", []string{"user"}, user[1:]},
+		"a note that was all":          {user[1:], []string{"user"}, user[1:]},
+		"a refused status was all":     {refusedNote, nil, ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

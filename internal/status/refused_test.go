@@ -167,7 +167,7 @@ func TestRefusedStatusIsWrittenWithoutTheRest(t *testing.T) {
 			default:
 				want.Status.ObservedGeneration = 3
 				want.Status.Conditions = after.DeepCopy().Status.Conditions
-				want.Status.Conditions[0].Message = long[:maxShortMessage-len("…"+refusedNote)] + "…" + refusedNote
+				want.Status.Conditions[0].Message = long[:maxShortMessage-len("… "+refusedNote)] + "… " + refusedNote
 				want.Status.Conditions[1].Message = long[:maxShortMessage-len("…")] + "…"
 			}
 			if diff := cmp.Diff(want.Status, got.Status); diff != "" {

@@ -268,7 +268,7 @@ func (w *crashEnv) isDeploymentReady(ctx context.Context) error {
 		return err
 	}
 	ready := meta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionReady)
-	if ready == nil || ready.Status != "True" || ready.ObservedGeneration != d.Generation {
+	if ready == nil || ready.Status != "True" || d.Status.ObservedGeneration != d.Generation {
 		return fmt.Errorf("deployment %s: %+v", d.Name, ready)
 	}
 	return nil

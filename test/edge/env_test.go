@@ -144,8 +144,7 @@ func (e *edgeEnv) giveConsent() {
 func (e *edgeEnv) isGood() wait.Check {
 	checks := []wait.Check{e.IsVerified(testenv.DeploymentName)}
 	for _, name := range sessions {
-		checks = append(checks, e.IsReady(name), e.SessionIs(name, v1alpha1.ConditionAuthenticated,
-			metav1.ConditionTrue, v1alpha1.ReasonAccepted, ""))
+		checks = append(checks, e.IsReady(name), e.SessionHasNo(name, v1alpha1.ConditionAuthenticated))
 	}
 	return wait.All(checks...)
 }

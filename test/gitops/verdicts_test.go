@@ -102,8 +102,8 @@ var otherReasons = []string{
 	v1alpha1.ReasonSecretImmutable, v1alpha1.ReasonCertificateValid, v1alpha1.ReasonCertificateExpiring,
 	v1alpha1.ReasonCertificateExpired, v1alpha1.ReasonCertificateNotYetValid, v1alpha1.ReasonProtected,
 	v1alpha1.ReasonPlainHTTP, v1alpha1.ReasonCertificateUnchecked, v1alpha1.ReasonAllTrusted,
-	v1alpha1.ReasonCertificatesSkipped, v1alpha1.ReasonAccepted, v1alpha1.ReasonSynced,
-	v1alpha1.ReasonClientCertificateMissing, v1alpha1.ReasonScopesGranted, v1alpha1.ReasonServerIgnoresScopes,
+	v1alpha1.ReasonCertificatesSkipped, v1alpha1.ReasonClientCertificateMissing,
+	v1alpha1.ReasonScopesGranted, v1alpha1.ReasonServerIgnoresScopes,
 	v1alpha1.ReasonTemplateInvalid, v1alpha1.ReasonRestarted, v1alpha1.ReasonRolling, v1alpha1.ReasonRolloutStuck,
 	v1alpha1.ReasonWatched, v1alpha1.ReasonAllPodsServed, v1alpha1.ReasonPodLimitReached,
 	v1alpha1.ReasonStreamRefused, v1alpha1.ReasonServerMaximum, v1alpha1.ReasonDuplicateOperator,
@@ -116,7 +116,7 @@ func newObject(t *testing.T, kind string, conditions ...metav1.Condition) *unstr
 	t.Helper()
 	now := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 	for i := range conditions {
-		conditions[i].LastTransitionTime, conditions[i].ObservedGeneration = metav1.NewTime(now), 2
+		conditions[i].LastTransitionTime = metav1.NewTime(now)
 	}
 	v1alpha1.SetStalled(&conditions, now)
 	meta := metav1.ObjectMeta{Namespace: "coder", Name: "example", Generation: 2}

@@ -92,7 +92,7 @@ func TestAPolicyThatStripsAnnotations(t *testing.T) {
 		t.Errorf("%d tokens were minted, and the Secret has a working one: %t", w.CountMints(), w.Coder.AcceptsToken(now))
 	}
 	remove()
-	w.Eventually(w.IsReady("new"), w.SessionIs("ci", v1alpha1.ConditionSecretSynced, "True", v1alpha1.ReasonSynced, ""),
+	w.Eventually(w.IsReady("new"), w.IsReady("ci"), w.SessionHasNo("ci", v1alpha1.ConditionSecretSynced),
 		func(ctx context.Context) error {
 			secret, err := w.GetSecret(ctx, "ci")
 			if err == nil && (string(secret.Data["session"]) != now || secret.Annotations[v1alpha1.AnnotationSerial] != "2") {

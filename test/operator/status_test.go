@@ -55,8 +55,13 @@ func TestAForeignStatusOfASessionIsCorrected(t *testing.T) {
 	})
 	for name, change := range map[string]func(*v1alpha1.CoderSessionStatus){
 		"no conditions": func(s *v1alpha1.CoderSessionStatus) { s.Conditions = nil },
-		"a condition less": func(s *v1alpha1.CoderSessionStatus) {
-			meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionSecretSynced)
+		"the conditions of an earlier operator": func(s *v1alpha1.CoderSessionStatus) {
+			for _, kind := range []string{v1alpha1.ConditionAuthenticated, v1alpha1.ConditionSecretSynced} {
+				former := foreignCondition
+				former.Type, former.ObservedGeneration = kind, 1
+				s.Conditions = append(s.Conditions, former)
+			}
+			s.Conditions[0].ObservedGeneration = 1
 		},
 		"a foreign condition": func(s *v1alpha1.CoderSessionStatus) { s.Conditions = append(s.Conditions, foreignCondition) },
 		"not ready": func(s *v1alpha1.CoderSessionStatus) {

@@ -47,6 +47,20 @@ func (e *Env) SessionIs(name, kind string, status metav1.ConditionStatus, reason
 	}
 }
 
+// SessionHasNo looks whether a session has no condition of a type, as of most while nothing is wrong.
+func (e *Env) SessionHasNo(name, kind string) wait.Check {
+	return func(ctx context.Context) error {
+		s, err := e.GetSession(ctx, name)
+		if err != nil {
+			return err
+		}
+		if found := meta.FindStatusCondition(s.Status.Conditions, kind); found != nil {
+			return fmt.Errorf("session %s: %s is %s (%s: %s)", name, kind, found.Status, found.Reason, found.Message)
+		}
+		return nil
+	}
+}
+
 // IsReady looks whether the session is Active for its present spec, and its Secret holds a token
 // that the server accepts, or none where none is wanted.
 func (e *Env) IsReady(name string) wait.Check {
