@@ -90,6 +90,7 @@ deepcopy: ## Generate the deep copies of the API types.
 .PHONY: manifests
 manifests: ## Generate CRDs, the manager's role and admission policies into config and chart.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
+	go run ./hack/crds
 	$(CONTROLLER_GEN) rbac:roleName=coder-session-operator paths=./controllers/... paths=./cmd/... \
 		output:rbac:dir=config/rbac
 	go run ./hack/policies config/policies

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Checks that nothing in the tree waits for `make generate`, `go mod tidy` or `make fmt`. Works on copies and
-# compares, so that neither a dirty git tree nor none at all matters, and changes nothing.
+# Checks that nothing in the tree waits for `make generate`, `go mod tidy` or `make fmt`, and that the changelog names
+# the stored fields that are gone. Works on copies and compares, so that neither a dirty git tree nor none at all
+# matters, and changes nothing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -34,5 +35,8 @@ if ! make -s -C "$copy" generate; then
 elif ! diff -r -u --exclude=bin --exclude=.git . "$copy"; then
 	complain "generated files are not current, run make generate"
 fi
+
+echo "verify: stored fields of earlier versions"
+go run ./hack/crds check || complain "a stored field is gone or changed, see docs/reference/deprecation.md"
 
 [ -z "$failed" ]

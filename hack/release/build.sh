@@ -28,11 +28,10 @@ fail() {
 
 # check_chart_version: a chart installs the image of its own version.
 check_chart_version() {
-	case $VERSION in v[0-9]*.[0-9]*.[0-9]*) ;; *) return ;; esac
 	for field in version appVersion; do
 		value=$(sed -n "s/^$field: *//p" "$chart/Chart.yaml")
 		[ "v$value" = "$VERSION" ] ||
-			fail "$field in $chart/Chart.yaml is $value, the release is $VERSION: make them the same"
+			fail "VERSION is $VERSION and $field in $chart/Chart.yaml $value: make release VERSION=v$value, or change the chart"
 	done
 }
 
@@ -75,8 +74,8 @@ write_boms() {
 export VERSION PLATFORMS SOURCE_DATE_EPOCH
 chart=charts/coder-session-operator
 output=$PWD/bin/release
-[ -x bin/helm ] || fail "bin/helm is missing: run make helm"
 check_chart_version
+[ -x bin/helm ] || fail "bin/helm is missing: run make helm"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -22,6 +22,6 @@ type Environment struct {
 	Clock clock.WithDelayedExecution
 	// Open opens a URL in the person's browser. It may block for as long as the browser runs.
 	Open func(url string) error
-	// Version of the plugin, for --version and the User-Agent header.
+	// Version of the plugin, for --version, the User-Agent header, and the comparison with that of the CRDs.
 	Version string
 }

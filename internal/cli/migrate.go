@@ -101,6 +101,8 @@ func (o *migrateOptions) validate() error {
 
 // runMigration plans the migration, and prints the plan or applies it.
 func (c *connector) runMigration(ctx context.Context, cluster *cluster, o migrateOptions) error {
+	finishVersionCheck := c.startVersionCheck(ctx, cluster)
+	defer finishVersionCheck()
 	m := &migration{connector: c, cluster: cluster, options: o}
 	if err := m.findSecrets(ctx); err != nil {
 		return err

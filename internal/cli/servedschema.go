@@ -23,6 +23,7 @@ const maxSchemaSize = 8 << 20
 
 // fieldSchema is the part of an OpenAPI schema that says which fields there are.
 type fieldSchema struct {
+	Title                string                  `json:"title"`
 	Properties           map[string]*fieldSchema `json:"properties"`
 	Items                *fieldSchema            `json:"items"`
 	AdditionalProperties *fieldSchema            `json:"additionalProperties"`
@@ -32,6 +33,8 @@ type fieldSchema struct {
 type servedAPI struct {
 	// kinds by name; nil: the group version is not served.
 	kinds map[string]*fieldSchema
+	// version of the CRDs, such as 0.2.0. Empty: they have none.
+	version string
 	// date is the API server's time, in whole seconds. Zero: it did not say.
 	date time.Time
 }
@@ -77,6 +80,9 @@ func (c *cluster) readServedAPI(ctx context.Context) (*servedAPI, error) {
 	served.kinds = map[string]*fieldSchema{}
 	for name, schema := range document.Components.Schemas {
 		served.kinds[name[strings.LastIndex(name, ".")+1:]] = schema
+	}
+	if session := served.kinds[v1alpha1.KindCoderSession]; session != nil {
+		served.version = titleVersion(session.Title)
 	}
 	return served, nil
 }
@@ -151,6 +157,9 @@ func (r *checkup) checkAPI(ctx context.Context) {
 	}
 	if good {
 		r.ok(kindsTopic, "CoderDeployment and CoderSession are served with all fields that this plugin knows")
+	}
+	if older := compareVersions(r.env.Version, served.version); older != "" {
+		r.warn("Plugin", older, updateRemedy)
 	}
 	r.checkClocks(served.date)
 }

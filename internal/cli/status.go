@@ -124,10 +124,12 @@ func (c *connector) showStatus(ctx context.Context, o statusOptions) error {
 	if o.all {
 		own = ""
 	}
+	finishVersionCheck := c.startVersionCheck(ctx, cluster)
 	s, snapshot, err := c.fetchStatus(ctx, cluster, own)
 	if err != nil {
 		return err
 	}
+	finishVersionCheck()
 	if o.watch {
 		return (&statusWatch{connector: c, options: o, cluster: cluster, scope: s, snapshot: snapshot}).run(ctx)
 	}

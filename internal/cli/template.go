@@ -97,6 +97,8 @@ func (c *connector) templateSessions(
 	if err != nil {
 		return nil, err
 	}
+	finishVersionCheck := c.startVersionCheck(ctx, cluster)
+	defer finishVersionCheck()
 	session := &v1alpha1.CoderSession{}
 	err = cluster.client.Get(ctx, types.NamespacedName{Namespace: cluster.namespace, Name: args[0]}, session)
 	switch {
