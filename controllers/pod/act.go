@@ -63,7 +63,7 @@ func (r *Reconciler) createSession(
 	err := r.o.Client.Create(ctx, s)
 	switch {
 	case err == nil:
-		r.o.Created(s.UID)
+		r.o.Created(s)
 		// The trace of a token to its pod after both are gone: a token's name has the first part of this UID.
 		ctrl.LoggerFrom(ctx).Info("created the session of a pod", "pod", plan.Pod.Name, "parent", o.Parent.Name,
 			"uid", s.UID)

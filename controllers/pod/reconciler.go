@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
@@ -45,8 +46,8 @@ type Options struct {
 	Clock     clock.PassiveClock
 	// Queue is that of this reconciler.
 	Queue *reconcile.Queue
-	// Created is called with the UID of each session that was created.
-	Created func(types.UID)
+	// Created is called with each session that was created.
+	Created func(*v1alpha1.CoderSession)
 	// Skew returns how far the clock of a CoderDeployment's server is ahead.
 	Skew func(types.NamespacedName) time.Duration
 	// Selector limits the sessions that this operator looks after; nil or empty: it looks after all.

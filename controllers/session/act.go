@@ -80,8 +80,6 @@ func (r *Reconciler) removeFinalizer(ctx context.Context, s *Scope, _ session.Ob
 	if err != nil {
 		return err
 	}
-	r.tools.Secrets.Forget(s.Session)
-	r.tools.Siblings.forget(s.Session.UID)
 	r.reportAbandoned(ctx, s, plan.Abandoned)
 	return nil
 }

@@ -116,7 +116,8 @@ func (k kind) Forget(_ context.Context, key types.NamespacedName, replaced bool)
 	if !replaced {
 		k.o.Debouncer.Forget(key)
 	}
-	k.tools.Siblings.forgetParent(key)
+	k.tools.Siblings.forget(key, replaced)
+	k.tools.Secrets.Forget(key)
 	k.o.Streams.Release(key)
 	k.rollouts.forget(key)
 }
@@ -130,7 +131,6 @@ const vanishTimeout = 30 * time.Second
 func (k kind) Vanished(ctx context.Context, s *Scope, o session.Observation) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), vanishTimeout)
 	defer cancel()
-	k.tools.Siblings.forget(s.Session.UID)
 	if o.Secret.Exists {
 		if err := k.tools.Secrets.Delete(ctx, s.Session, s.Prior); err != nil {
 			ctrl.LoggerFrom(ctx).Info("the Secret of a session that is gone could not be deleted", "problem", err.Error())

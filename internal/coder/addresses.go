@@ -23,14 +23,16 @@ var errAddressDenied = errors.New("the address is one that the operator does not
 var neverDialled = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("::/128"),
-	netip.MustParsePrefix("169.254.0.0/16"),     // also metadata of AWS, Azure, Google, OpenStack and others
-	netip.MustParsePrefix("fe80::/10"),          //
-	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba Cloud
-	netip.MustParsePrefix("168.63.129.16/32"),   // Azure's WireServer
-	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle Cloud
-	netip.MustParsePrefix("fd00:ec2::/32"),      // AWS: metadata, pod identity, DNS and time
-	netip.MustParsePrefix("fd20:ce::254/128"),   // Google Cloud
-	netip.MustParsePrefix("fd00:42::42/128"),    // Scaleway
+	netip.MustParsePrefix("169.254.0.0/16"),      // also metadata of AWS, Azure, Google, OpenStack and others
+	netip.MustParsePrefix("fe80::/10"),           //
+	netip.MustParsePrefix("100.100.100.200/32"),  // Alibaba Cloud
+	netip.MustParsePrefix("168.63.129.16/32"),    // Azure's WireServer
+	netip.MustParsePrefix("192.0.0.192/32"),      // Oracle Cloud
+	netip.MustParsePrefix("fd00:ec2::/32"),       // AWS: metadata, pod identity, DNS and time
+	netip.MustParsePrefix("fd20:ce::254/128"),    // Google Cloud
+	netip.MustParsePrefix("fd00:42::42/128"),     // Scaleway
+	netip.MustParsePrefix("fd00:c1::/32"),        // Oracle Cloud
+	netip.MustParsePrefix("fd00:a9fe:a9fe::/48"), // Akamai
 }
 
 // Addresses decides which addresses are connected to (B140). It is immutable and safe for concurrent
@@ -52,8 +54,8 @@ func (a *Addresses) permits(address netip.Addr) bool {
 		denied, allowed = a.denied, a.allowed
 	}
 	permitted := contains(allowed, address) || !contains(neverDialled, address) && !contains(denied, address)
-	if embedded, found := embeddedIPv4(address); found {
-		return permitted && a.permits(embedded)
+	for _, embedded := range embeddedIPv4(address) {
+		permitted = permitted && a.permits(embedded)
 	}
 	return permitted
 }
@@ -65,25 +67,6 @@ func contains(prefixes []netip.Prefix, address netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// Prefixes of IPv6 addresses with an IPv4 address in them, and where it begins, in bytes: NAT64 (RFC
-// 6052), 6to4 (RFC 3056) and compatible addresses (RFC 4291, section 2.5.5.1).
-var translated = map[netip.Prefix]int{
-	netip.MustParsePrefix("64:ff9b::/96"): 12, netip.MustParsePrefix("2002::/16"): 2, netip.MustParsePrefix("::/96"): 12,
-}
-
-func embeddedIPv4(address netip.Addr) (netip.Addr, bool) {
-	if !address.Is6() || address == netip.IPv6Unspecified() || address == netip.IPv6Loopback() {
-		return netip.Addr{}, false
-	}
-	bytes := address.As16()
-	for prefix, at := range translated {
-		if prefix.Contains(address) {
-			return netip.AddrFrom4([4]byte(bytes[at : at+4])), true
-		}
-	}
-	return netip.Addr{}, false
 }
 
 // checkDial is called before a socket is connected, with an address that was resolved.

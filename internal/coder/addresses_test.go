@@ -30,7 +30,11 @@ func TestDeniedAddressesAreNotDialled(t *testing.T) {
 	for _, host := range []string{
 		"169.254.169.254", "169.254.0.1:1", "[fe80::1%25lo]", "[fe80::1%25lo]:443", "100.100.100.200", "168.63.129.16",
 		"[fd00:ec2::254]", "[fd00:ec2::23]", "[fd20:ce::254]", "[::ffff:169.254.169.254]", "[::ffff:a9fe:a9fe]",
-		"[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "[::a9fe:a9fe]", "0.0.0.0", "[::]",
+		"[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "[::a9fe:a9fe]", "0.0.0.0", "[::]", "[::ffff:0:a9fe:a9fe]",
+		"[64:ff9b:1::a9fe:a9fe]", "[64:ff9b:1:fffe::a9fe:a9fe]", "[64:ff9b:1:a9fe:a9:fe00::]",
+		"[64:ff9b:1:a9fe:a9:fe99::1]", "[64:ff9b:1:a9:fe:a9fe::]", "[64:ff9b:1:0:a9:fea9:fe00:0]",
+		"[2001:0:cb00:7105:0:1:5601:5601]", "[2001:0:a9fe:a9fe::1]", "[2001:db8::5efe:a9fe:a9fe]",
+		"[2001:db8::200:5efe:a9fe:a9fe]", "[fd00:c1::a9fe:a9fe]", "[fd00:a9fe:a9fe::1]",
 	} {
 		for scheme, options := range map[string][]option{"http": nil, "https": {withAddresses("", "127.0.0.0/8")}} {
 			_, err := newClient(t, scheme+"://"+host, options...).BuildInfo(t.Context())

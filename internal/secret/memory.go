@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
@@ -35,13 +36,15 @@ func (s *Store) Own(meta *metav1.PartialObjectMetadata) bool {
 	return s.memory.isOwnWrite(types.NamespacedName{Namespace: meta.Namespace, Name: meta.Name}, &meta.ObjectMeta)
 }
 
-// Forget drops what is remembered about a session's Secret, after the session was deleted.
-func (s *Store) Forget(session *v1alpha1.CoderSession) { s.memory.dropEntry(keyOf(session)) }
+// Forget drops what is remembered about the Secret of a session that is gone, by the session's name.
+func (s *Store) Forget(session types.NamespacedName) { s.memory.dropEntry(session) }
 
 // memory holds the last write of each Secret, by name.
 type memory struct {
 	mu      *sync.Mutex
 	entries map[types.NamespacedName]entry
+	// secrets are the names of the Secrets, by those of their sessions.
+	secrets map[types.NamespacedName]types.NamespacedName
 }
 
 // entry is one write.
@@ -60,33 +63,39 @@ type entry struct {
 }
 
 func newMemory() memory {
-	return memory{mu: &sync.Mutex{}, entries: map[types.NamespacedName]entry{}}
+	return memory{
+		mu: &sync.Mutex{}, entries: map[types.NamespacedName]entry{},
+		secrets: map[types.NamespacedName]types.NamespacedName{},
+	}
 }
 
-func (m memory) recordWrite(key types.NamespacedName, meta *metav1.ObjectMeta) {
+func (m memory) recordWrite(session *v1alpha1.CoderSession, meta *metav1.ObjectMeta) {
 	kept := meta.DeepCopy()
 	kept.ManagedFields = nil
-	m.storeEntry(key, entry{uid: meta.UID, resourceVersion: meta.ResourceVersion, meta: kept})
+	m.storeEntry(session, entry{uid: meta.UID, resourceVersion: meta.ResourceVersion, meta: kept})
 }
 
-func (m memory) recordDeletion(key types.NamespacedName, prior State) {
-	m.storeEntry(key, entry{uid: prior.UID, resourceVersion: prior.ResourceVersion, gone: true})
+func (m memory) recordDeletion(session *v1alpha1.CoderSession, prior State) {
+	m.storeEntry(session, entry{uid: prior.UID, resourceVersion: prior.ResourceVersion, gone: true})
 }
 
 // storeEntry keeps the newer one of two writes that end at the same time.
-func (m memory) storeEntry(key types.NamespacedName, e entry) {
+func (m memory) storeEntry(session *v1alpha1.CoderSession, e entry) {
+	key := keyOf(session)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.secrets[client.ObjectKeyFromObject(session)] = key
 	if old, found := m.entries[key]; found && isOlder(e.resourceVersion, old.resourceVersion) {
 		return
 	}
 	m.entries[key] = e
 }
 
-func (m memory) dropEntry(key types.NamespacedName) {
+func (m memory) dropEntry(session types.NamespacedName) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.entries, key)
+	delete(m.entries, m.secrets[session])
+	delete(m.secrets, session)
 }
 
 // newerThanCache returns what is remembered, if it is newer than what the cache shows: the

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
@@ -147,8 +148,8 @@ func TestOwnEvents(t *testing.T) {
 	if store.Own(other) {
 		t.Error("another Secret is taken for an own one")
 	}
-	store.Forget(newSession())
-	if store.Own(cachedMeta(server)) || store.memory.len() != 0 {
+	store.Forget(client.ObjectKeyFromObject(newSession()))
+	if store.Own(cachedMeta(server)) || store.memory.len()+len(store.memory.secrets) != 0 {
 		t.Error("it is still remembered")
 	}
 }
@@ -182,8 +183,8 @@ func TestStoreIsSafeForConcurrentUse(t *testing.T) {
 			for range 100 {
 				store.Observe(newSession(), meta)
 				store.Own(meta)
-				store.memory.recordWrite(keyOf(newSession()), &meta.ObjectMeta)
-				store.Forget(newSession())
+				store.memory.recordWrite(newSession(), &meta.ObjectMeta)
+				store.Forget(client.ObjectKeyFromObject(newSession()))
 			}
 		})
 	}

@@ -90,7 +90,7 @@ func (s *Store) Delete(ctx context.Context, session *v1alpha1.CoderSession, prio
 	if prior.Ownership != Owned && prior.Ownership != Adoptable {
 		return nil
 	}
-	return s.deleteSecret(ctx, keyOf(session), prior)
+	return s.deleteSecret(ctx, session, prior)
 }
 
 // Retain removes the Secret's owner, for deletionPolicy Retain. It leaves a Secret alone that is
@@ -158,7 +158,7 @@ func (s *Store) updateSecret(
 func (s *Store) replaceSecret(
 	ctx context.Context, wanted *corev1.Secret, session *v1alpha1.CoderSession, prior State,
 ) (State, error) {
-	if err := s.deleteSecret(ctx, keyOf(session), prior); err != nil {
+	if err := s.deleteSecret(ctx, session, prior); err != nil {
 		return State{}, err
 	}
 	wanted.ObjectMeta = metav1.ObjectMeta{
@@ -169,7 +169,8 @@ func (s *Store) replaceSecret(
 	return s.createSecret(ctx, wanted, session)
 }
 
-func (s *Store) deleteSecret(ctx context.Context, key client.ObjectKey, prior State) error {
+func (s *Store) deleteSecret(ctx context.Context, session *v1alpha1.CoderSession, prior State) error {
+	key := keyOf(session)
 	doomed := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 	err := s.writer.Delete(ctx, doomed, client.Preconditions{
 		UID: ptr.To(prior.UID), ResourceVersion: ptr.To(prior.ResourceVersion),
@@ -177,11 +178,11 @@ func (s *Store) deleteSecret(ctx context.Context, key client.ObjectKey, prior St
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete Secret %s: %w", key, err)
 	}
-	s.memory.recordDeletion(key, prior)
+	s.memory.recordDeletion(session, prior)
 	return nil
 }
 
 func (s *Store) recordWrite(written *corev1.Secret, session *v1alpha1.CoderSession) State {
-	s.memory.recordWrite(keyOf(session), &written.ObjectMeta)
+	s.memory.recordWrite(session, &written.ObjectMeta)
 	return stateOf(&written.ObjectMeta, session)
 }

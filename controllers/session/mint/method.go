@@ -61,7 +61,7 @@ func (m *Method) Observe(ctx context.Context, s *base.Scope, o *session.Observat
 	o.TargetUser = found.target
 	// No token can have been lost if none was ever minted: this process has added the finalizer, or created
 	// the session of a pod, and has not tried since.
-	neverMinted := s.Memory.NothingMinted || !found.attempted && m.tools.Siblings.Created(s.Session.UID)
+	neverMinted := s.Memory.NothingMinted || !found.attempted && m.tools.Siblings.Created(s.Session)
 	o.LostTokenSearched = neverMinted || s.Resolved != nil && found.searched == s.Resolved.Snapshot.Fingerprint
 	o.MintedSerial = found.minted
 	if s.Conn == nil {
