@@ -30,7 +30,8 @@ func main() {
 	log.SetLogger(logr.Discard())
 	browser.Stdout, browser.Stderr = io.Discard, io.Discard
 	os.Exit(cli.Execute(ctx, cli.Environment{
-		Out: os.Stdout, Err: os.Stderr, Clock: clock.RealClock{}, Open: browser.OpenURL, Version: programVersion(),
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Clock: clock.RealClock{}, Open: browser.OpenURL,
+		Version:  programVersion(),
 		Terminal: printers.IsTerminal(os.Stdout),
 		Piped:    isPipe(os.Stdout) && printers.IsTerminal(os.Stderr),
 		Colours:  printers.AllowsColorOutput(os.Stdout), // false if NO_COLOR is set

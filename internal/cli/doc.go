@@ -11,6 +11,7 @@
 //	check                 find what is wrong with the installation
 //	template [SESSION]    try secret.template with made-up values
 //	migrate [SECRET...]   make deployments and sessions out of flat Secrets (B29)
+//	convert               give objects of former versions the present names of fields (B170)
 //
 // It owns the commands with their flags and help, the exit codes, the messages for people, and the
 // port-forward to the operator's callback. It reads everything from the Kubernetes API with the
@@ -19,10 +20,11 @@
 // prints a credential to the person who asks for it, and migrate, which prints none. All other
 // commands only print the names of Secrets (B90).
 //
-// A command lists each kind once (in pages), or lists and watches one object. None polls.
+// A command lists each kind once (in pages), or lists and watches one object. None polls, but
+// for convert --write, which asks for the fields of CRDs until they are served.
 //
 // Standard output has what a script reads: the URL on one line for login, the result for the other
-// commands. Everything else goes to standard error. Standard input is not read.
+// commands. Everything else goes to standard error. Standard input is read by convert -f - only.
 //
 // The package does not own the process (cmd/kubectl-coder): signals, clock, streams, terminal and
 // browser are passed in as an [Environment]. It makes no decisions about credentials: the operator

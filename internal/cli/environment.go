@@ -11,6 +11,8 @@ import (
 // Environment is what the plugin needs from its process. All fields but Terminal, Colours and
 // Piped are required.
 type Environment struct {
+	// In is read by convert only.
+	In io.Reader
 	// Out is for scripts, Err for people.
 	Out, Err io.Writer
 	// Terminal says that Out is a terminal, Colours that it supports colours.

@@ -69,7 +69,7 @@ purpose.`,
 	_ = root.RegisterFlagCompletionFunc("context", c.completeContexts)
 	root.AddCommand(newStatus(c), newLogin(c), newRenew(c), newPause(c), newResume(c), newVerify(c), newEnv(c),
 		newWhose(c), newCheck(c), newTemplate(c),
-		newMigrate(c))
+		newMigrate(c), newConvert(c))
 	addShim(root, out)
 	return root
 }

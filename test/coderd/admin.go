@@ -156,6 +156,8 @@ type TokenOptions struct {
 	Scopes, AllowList []string
 	// LoginType is the kind of key; "" is LoginTypeToken.
 	LoginType string
+	// Value of the key, which must be new and have the form of one; "": the server draws it.
+	Value string
 }
 
 // CreateToken makes a key without checking permissions and returns its value, which cannot be read
@@ -176,7 +178,7 @@ func (s *Server) CreateToken(o TokenOptions) (string, Key, error) {
 	s.store.purgeKeys(s.now(), s.opts.KeyRetention)
 	value, key, err := s.addKey(keySpec{
 		user: u, loginType: o.LoginType, name: o.Name, lifetime: o.Lifetime,
-		scopes: slices.Clone(o.Scopes), allowList: slices.Clone(o.AllowList),
+		scopes: slices.Clone(o.Scopes), allowList: slices.Clone(o.AllowList), value: o.Value,
 	})
 	if err != nil {
 		return "", Key{}, fmt.Errorf("creating token %q for %q: %w", o.Name, o.User, err)

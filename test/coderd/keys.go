@@ -116,6 +116,7 @@ type keySpec struct {
 	scopes    []string
 	allowList []string
 	lifetime  time.Duration
+	value     string // of the key; "": the server draws it
 }
 
 // addKey stores a new key and returns its value, which cannot be read again. It returns ErrConflict
@@ -139,7 +140,7 @@ func (s *Server) addKey(spec keySpec) (string, *apiKey, error) {
 	if len(spec.allowList) == 0 {
 		spec.allowList = []string{allowAll}
 	}
-	id, secret, err := newToken(s.opts.Random)
+	id, secret, err := s.keyValue(spec)
 	if err != nil {
 		return "", nil, err
 	}
@@ -152,4 +153,20 @@ func (s *Server) addKey(spec keySpec) (string, *apiKey, error) {
 	}
 	s.store.addKey(k, s.opts.KeyRetention)
 	return id + "-" + secret, k, nil
+}
+
+// keyValue returns the two parts of a new key. It returns ErrInvalid for a value without the form of one,
+// and ErrConflict for one whose id is taken. The mutex must be held.
+func (s *Server) keyValue(spec keySpec) (id, secret string, err error) {
+	if spec.value == "" {
+		return newToken(s.opts.Random)
+	}
+	id, secret, detail := splitToken(spec.value)
+	switch {
+	case detail != "":
+		return "", "", ErrInvalid
+	case s.store.keys[id] != nil:
+		return "", "", ErrConflict
+	}
+	return id, secret, nil
 }

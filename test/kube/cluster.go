@@ -25,6 +25,8 @@ type Options struct {
 	// APIServerFlags are further flags of kube-apiserver, without their dashes,
 	// such as "max-requests-inflight". They replace flags of the same name.
 	APIServerFlags map[string]string
+	// CRDs is the folder of the CRDs to install; empty: config/crd/bases.
+	CRDs string
 }
 
 // Cluster is a running control plane. Its fields are for reading; all of it may
@@ -51,7 +53,7 @@ type Cluster struct {
 	stopped     error
 }
 
-// Start starts a control plane and installs the CRDs of config/crd/bases. A ctx
+// Start starts a control plane and installs the CRDs. A ctx
 // that ends during the start gives it up; later it has no effect: call Stop. An
 // error names what is missing, or has the last lines that the programs wrote.
 func Start(ctx context.Context, options Options) (*Cluster, error) {

@@ -4,6 +4,7 @@ package kube
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func (c *Cluster) configurePrograms(root, programs string, options Options) erro
 		ControlPlaneStartTimeout: startTimeout,
 		ControlPlaneStopTimeout:  stopTimeout,
 		CRDInstallOptions: envtest.CRDInstallOptions{
-			Paths:              []string{filepath.Join(root, "config", "crd", "bases")},
+			Paths:              []string{cmp.Or(options.CRDs, filepath.Join(root, "config", "crd", "bases"))},
 			ErrorIfPathMissing: true,
 			MaxTime:            startTimeout,
 		},
