@@ -213,9 +213,18 @@ sbom: ## Write the image's software bill of materials (CycloneDX) into bin/image
 	@[ -d bin/image ] || VERSION="$(VERSION)" CONTAINER_TOOL=none PLATFORMS="$(PLATFORMS)" hack/image/build.sh
 	@hack/image/sbom.sh
 
-.PHONY: release-artifacts
-release-artifacts: helm ## Write plugin archives, krew manifest, chart, SBOMs, SHA256SUMS into bin/release (VERSION).
+.PHONY: release
+release: helm ## Write all of a release into bin/release (VERSION, the chart's; 10 min cold).
 	@VERSION="$(VERSION)" PLATFORMS="$(PLATFORMS)" hack/release/build.sh
+
+.PHONY: release-verify
+release-verify: helm ## Build the release once more elsewhere, compare, and try what is in it (RELEASE, COLD).
+	@hack/kube/build.sh kubectl
+	@hack/release/verify.sh
+
+.PHONY: release-push
+release-push: ## Push the release's image and chart to registries (VERSION, IMAGE, CHARTS).
+	@VERSION="$(VERSION)" hack/release/push.sh
 
 .PHONY: clean
 clean: ## Remove everything that was built, the Kubernetes programs too.
