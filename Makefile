@@ -166,6 +166,7 @@ cluster-test: ## Test the one-node cluster that e2e runs in. Needs root.
 e2e: helm build ## Use it all in a cluster: one of its own, which needs root, or KUBECONFIG's.
 	@hack/kube/build.sh $(if $(KUBECONFIG),kubectl,cluster)
 	@$(MAKE) --no-print-directory image IMG=coder-session-operator:e2e PLATFORMS= IMAGE_ARCHIVE=bin/e2e/image.tar
+	@rm -rf bin/e2e/chart && hack/release/chart.sh bin/e2e/chart && cd bin/e2e/chart && sha256sum -- *.tgz >SHA256SUMS
 	@hack/compile.sh "end-to-end test" bin/e2e/ "$(LDFLAGS)" ./test/e2e ./test/e2e/caller ./test/coderd/cmd/coderd-sim
 	@bin/e2e/e2e $(E2E_FLAGS)
 

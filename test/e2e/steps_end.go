@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -68,8 +67,7 @@ func (w *e2eRun) noTokens(ctx context.Context) error {
 
 // rolesOnly installs the operator for one namespace, with nothing that is cluster-wide.
 func (w *e2eRun) rolesOnly(ctx context.Context) error {
-	install := append([]string{"install", release, filepath.Join(w.root, "charts",
-		release), "--namespace", operatorNamespace,
+	install := append([]string{"install", release, w.chart, "--namespace", operatorNamespace,
 		"--set", "watchNamespaces={" + namespace + "}", "--set", "clusterId=e2eroles", "--set", "crds.install=false",
 		"--set", "metrics.secure=false", "--set", "webhook.enabled=false",
 		"--set", "admissionPolicies.enabled=false"}, imageValues...)

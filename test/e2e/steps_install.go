@@ -169,8 +169,7 @@ func (w *e2eRun) upgradeChart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = w.helm.Show(ctx, "upgrade", release, filepath.Join(w.root, "charts", release), "--namespace", operatorNamespace,
-		"--reset-then-reuse-values")
+	err = w.helm.Show(ctx, "upgrade", release, w.chart, "--namespace", operatorNamespace, "--reset-then-reuse-values")
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ type e2eRun struct {
 	abort context.CancelCauseFunc
 
 	root     string
+	chart    string // its package, as a release has it
 	folder   *walk.Folder
 	cluster  *cluster.Cluster
 	own      bool // the cluster is this program's
@@ -110,6 +111,9 @@ func (w *e2eRun) startAll(ctx context.Context, o options) error {
 func (w *e2eRun) prepareFolder(_ context.Context, o options) error {
 	var err error
 	if w.root, err = filepath.Abs(o.root); err != nil {
+		return err
+	}
+	if w.chart, err = findPackagedChart(filepath.Join(w.root, "bin", "e2e", "chart")); err != nil {
 		return err
 	}
 	if w.folder, err = walk.NewFolder("coder-session-operator-e2e-"); err != nil {

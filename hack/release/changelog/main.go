@@ -43,7 +43,7 @@ func run(version string, unreleased bool, args []string) error {
 		return fmt.Errorf(`%s says nothing about %s: name the section "Unreleased" %s, with the date`,
 			args[0], version, strings.TrimPrefix(version, "v"))
 	}
-	_, err = fmt.Println(section)
+	_, err = fmt.Fprintln(os.Stdout, section)
 	return err
 }
 

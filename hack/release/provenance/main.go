@@ -89,7 +89,7 @@ func main() {
 func (o options) writeStatement(output io.Writer) error {
 	digest, found := strings.CutPrefix(o.digest, "sha256:")
 	if !found || len(digest) != hex.EncodedLen(sha256.Size) {
-		return fmt.Errorf("-digest is %q, want sha256:...", o.digest)
+		return fmt.Errorf("-digest is %q, want sha256: and the sum", o.digest)
 	}
 	for _, required := range []string{o.version, o.commit, o.repository, o.image, o.builder} {
 		if required == "" {
