@@ -262,9 +262,10 @@ type GeneratedSecret struct {
 	// +kubebuilder:validation:XValidation:rule="!['sh.helm.release.', 'bootstrap-token-'].exists(p, self.startsWith(p))",message="write a name that does not begin with sh.helm.release. or bootstrap-token-: other controllers act on such Secrets"
 	// +optional
 	Name ObjectName `json:"name,omitempty"`
-	// IncludeClientCertificate adds the keys tls.crt, tls.key and ca.crt of the CoderDeployment. In
-	// another namespace, a rule of its spec.access has to allow that with shareClientCertificate.
-	// Default: false.
+	// IncludeClientCertificate adds the client certificate of the CoderDeployment as tls.crt and
+	// tls.key, and its CA bundle as ca.crt, as far as it has them. Pods need the bundle where the
+	// server's certificate is of an own authority. In another namespace, a rule of its spec.access has
+	// to allow that with shareClientCertificate. Default: false.
 	// +optional
 	IncludeClientCertificate bool `json:"includeClientCertificate,omitempty"`
 	// Labels of the Secret, besides the operator's own: at most 32. Labels that others set stay.

@@ -261,7 +261,7 @@ const (
 // Reasons of the other conditions of a CoderSession.
 const (
 	// ReasonClientCertificateMissing: secret.includeClientCertificate is set, and the CoderDeployment has
-	// no client certificate.
+	// neither a client certificate nor a CA bundle.
 	ReasonClientCertificateMissing = "ClientCertificateMissing"
 	// ReasonScopesGranted: the server limits the token to the scopes and the allow-list that were asked
 	// for.

@@ -84,7 +84,7 @@ func (r *Reconciler) observeDeployment(ctx context.Context, s *Scope) (session.D
 		d.Fingerprint = s.Resolved.Snapshot.Fingerprint
 		d.OwnToken = !s.Resolved.Snapshot.Token.IsZero() && !s.Resolved.Snapshot.Token.Empty()
 		d.ByConnection = s.Resolved.Snapshot.IdentifiesByConnection()
-		d.HasClientCertificate = s.Resolved.Snapshot.Certificate != nil
+		d.HasCertificates = s.Resolved.Snapshot.Certificate != nil || len(s.Resolved.Snapshot.CABundlePEM) > 0
 		if d.Fingerprint == verified.Fingerprint {
 			d.Result = verified.Result
 		}

@@ -31,7 +31,7 @@ var callerRights = []right{
 }
 
 // operatorRights are what the operator needs in each namespace that it works in, as config/rbac/role.yaml
-// says: without what it needs for its webhook, its policies, restarts and pods only.
+// says: without what it needs for its webhook, its policies and restarts only.
 var operatorRights = []right{
 	{"", "configmaps", []string{"get", "list", "watch"}, ""},
 	{"", "secrets", []string{"create", "delete", "get", "list", "update", "watch"}, ""},
@@ -41,6 +41,12 @@ var operatorRights = []right{
 	{v1alpha1.GroupVersion.Group, "codersessions", []string{"get", "list", "patch", "watch"}, ""},
 	{v1alpha1.GroupVersion.Group, "codersessions/status", []string{"patch"}, ""},
 	{v1alpha1.GroupVersion.Group, "codersessions/finalizers", []string{"update"}, ""},
+}
+
+// podRights are what it needs besides for sessions of single pods, as config/webhook/pods_role.yaml says.
+var podRights = []right{
+	{"", "pods", []string{"list", "watch"}, ""},
+	{v1alpha1.GroupVersion.Group, "codersessions", []string{"create", "delete"}, ""},
 }
 
 // attributes are what the API server is asked about a right; an empty namespace stands for all.
@@ -98,10 +104,9 @@ func (r *checkup) checkOperatorRights(ctx context.Context) {
 	if watched := r.operator.watchedNamespaces(); namespace == "" && watched != nil {
 		namespace = watched[0]
 	}
-	rights := slices.Clone(operatorRights)
+	rights := operatorRights
 	if r.operator.hasFlag("pod-sessions") {
-		rights = append(rights, right{"", "pods", []string{"get", "list", "watch"}, ""},
-			right{v1alpha1.GroupVersion.Group, "codersessions", []string{"create", "delete"}, ""})
+		rights = slices.Concat(rights, podRights)
 	}
 	good := true
 	for _, needed := range rights {

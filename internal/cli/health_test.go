@@ -121,6 +121,37 @@ func TestEachReasonOfADeploymentHasARemedy(t *testing.T) {
 	}
 }
 
+// The remedy for a server that is not trusted names the CA bundle that is there.
+func TestTheRemedyForAnUntrustedServer(t *testing.T) {
+	t.Parallel()
+	d := &v1alpha1.CoderDeployment{ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"}}
+	const name = ", or set spec.tls.serverName where the name differs"
+	for bundle, want := range map[*v1alpha1.CABundleRef]string{
+		nil: "set spec.tls.caBundle" + name,
+		{Kind: "ConfigMap", Name: "corp-ca", Key: "ca.crt"}: "add its authority to ConfigMap coder/corp-ca, key ca.crt" +
+			name,
+	} {
+		d.Spec.TLS = &v1alpha1.TLSConfig{CABundle: bundle}
+		if got := deploymentRemedy(d, v1alpha1.ReasonServerUntrusted); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// The end of a token that the server refuses is not shown: the status has that of another one.
+func TestARefusedTokenHasNoEnd(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
+	d := &v1alpha1.CoderDeployment{}
+	d.Status.TokenExpirationTime = &metav1.Time{Time: now.Add(time.Hour)}
+	for reason, want := range map[string]int{v1alpha1.ReasonUnreachable: 1, v1alpha1.ReasonUnauthorized: 0} {
+		d.Status.Conditions = []metav1.Condition{newCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, reason)}
+		if got := expirationLines(d, now); len(got) != want {
+			t.Errorf("%s: %q, want %d lines", reason, got, want)
+		}
+	}
+}
+
 func TestADeploymentThatIsReadyMayWantAttention(t *testing.T) {
 	t.Parallel()
 	good := newCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonVerified)

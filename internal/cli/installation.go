@@ -21,12 +21,11 @@ type installation struct {
 	flags      map[string]string // the last value of each
 }
 
-// newInstallation returns nil for a Deployment that is none of the operator.
+// installedLabels are on all that the Helm chart and config/default install, whatever the release is called.
+var installedLabels = labels.Set{"app.kubernetes.io/part-of": "coder-session-operator"}
+
+// newInstallation returns nil for a Deployment that does not run the operator.
 func newInstallation(d *appsv1.Deployment) *installation {
-	const program = "coder-session-operator"
-	if d.Labels["app.kubernetes.io/part-of"] != program && d.Labels["app.kubernetes.io/name"] != program {
-		return nil
-	}
 	for i := range d.Spec.Template.Spec.Containers {
 		container := &d.Spec.Template.Spec.Containers[i]
 		if container.Name != "manager" {
@@ -118,7 +117,7 @@ func (r *checkup) listInstallations(ctx context.Context) (found []*installation,
 	kind := objectKind[*appsv1.Deployment]{"Deployment", func() client.ObjectList { return &appsv1.DeploymentList{} }}
 	list := func(namespace string) ([]*appsv1.Deployment, error) {
 		options := selectNamespace(namespace)
-		options.LabelSelector = labels.SelectorFromSet(labels.Set{"app.kubernetes.io/component": "manager"})
+		options.LabelSelector = labels.SelectorFromSet(installedLabels)
 		all, _, err := kind.listAll(ctx, r.cluster.client, options)
 		return all, err
 	}
@@ -160,8 +159,8 @@ func (r *checkup) checkReplicas() {
 			fmt.Sprintf("see why: kubectl -n %s describe deployment/%s, kubectl -n %s logs deployment/%s",
 				d.Namespace, d.Name, d.Namespace, d.Name))
 	default:
-		r.ok(operatorTopic, "Deployment %s runs image %s, and %s available; this plugin is %s", r.operator.name(),
-			r.operator.image, formatCount(int(d.Status.AvailableReplicas), "replica")+" is", r.env.Version)
+		r.ok(operatorTopic, "Deployment %s runs image %s with %s available; this plugin is %s", r.operator.name(),
+			r.operator.image, formatCount(int(d.Status.AvailableReplicas), "replica"), r.env.Version)
 	}
 	if watched := r.operator.watchedNamespaces(); watched != nil && !r.options.all &&
 		!slices.Contains(watched, r.cluster.namespace) {

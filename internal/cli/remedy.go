@@ -23,7 +23,7 @@ func sessionRemedy(s *v1alpha1.CoderSession, deployment *v1alpha1.CoderDeploymen
 		return fmt.Sprintf("kubectl coder renew -n %s %s", s.Namespace, s.Name)
 	case v1alpha1.ReasonAccessDenied:
 		key := s.DeploymentKey()
-		return fmt.Sprintf("ask for less, or have spec.access of deployment %s changed", key)
+		return fmt.Sprintf("have spec.access of deployment %s changed, or ask for less", key)
 	case v1alpha1.ReasonVerifying:
 		return "wait"
 	case v1alpha1.ReasonPaused:
@@ -96,7 +96,7 @@ func warningRemedy(s *v1alpha1.CoderSession, condition *metav1.Condition) string
 	case condition.Type == v1alpha1.ConditionScopesGranted:
 		return "upgrade the Coder server, or let the session act as a user who may do no more than it needs"
 	case condition.Reason == v1alpha1.ReasonClientCertificateMissing:
-		return fmt.Sprintf("set spec.tls.clientCertificateSecretName of deployment %s, or remove "+
+		return fmt.Sprintf("set spec.tls.clientCertificateSecretName or spec.tls.caBundle of deployment %s, or remove "+
 			"secret.includeClientCertificate", s.DeploymentKey())
 	case condition.Type == v1alpha1.ConditionTargetsRestarted && condition.Reason == v1alpha1.ReasonRolloutStuck:
 		return "see why its pods do not get ready: kubectl get pods -n " + s.Namespace
@@ -122,7 +122,7 @@ func deploymentRemedy(d *v1alpha1.CoderDeployment, reason string) string {
 	case v1alpha1.ReasonForbidden:
 		return fmt.Sprintf("check the roles of user %s, and the rules of a proxy in between", userName(d))
 	case v1alpha1.ReasonServerUntrusted:
-		return "set spec.tls.caBundle, or spec.tls.serverName where the name differs"
+		return untrustedRemedy(d)
 	case v1alpha1.ReasonUnreachable:
 		return "check spec.url, proxy and network policies; the operator retries automatically; to retry now: " +
 			"kubectl coder verify -n " + d.Namespace + " " + d.Name
@@ -178,6 +178,16 @@ func tokenLocation(d *v1alpha1.CoderDeployment) string {
 	}
 	ref := d.Spec.Token.SecretRef
 	return fmt.Sprintf("Secret %s/%s, key %s", d.Namespace, ref.Name, ref.DataKey())
+}
+
+// untrustedRemedy is for a server whose certificate is not trusted.
+func untrustedRemedy(d *v1alpha1.CoderDeployment) string {
+	add := "set spec.tls.caBundle"
+	if d.Spec.TLS != nil && d.Spec.TLS.CABundle != nil {
+		ref := d.Spec.TLS.CABundle
+		add = fmt.Sprintf("add its authority to %s %s/%s, key %s", ref.Kind, d.Namespace, ref.Name, ref.Key)
+	}
+	return add + ", or set spec.tls.serverName where the name differs"
 }
 
 func certificateLocation(d *v1alpha1.CoderDeployment) string {

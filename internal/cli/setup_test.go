@@ -51,18 +51,17 @@ type setUp struct {
 func newSetUp(t *testing.T) *setUp {
 	w := newPluginEnv(t)
 	pods := metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/component": "manager"}}
-	labels := map[string]string{"app.kubernetes.io/component": "manager",
-		"app.kubernetes.io/name": "coder-session-operator"}
+	labels := readInstalledLabels(t)
 	s := &setUp{pluginEnv: w}
 	s.deployment = &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "operator", Labels: labels},
 		Spec: appsv1.DeploymentSpec{Selector: &pods, Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: labels},
+			ObjectMeta: metav1.ObjectMeta{Labels: pods.MatchLabels},
 			Spec: corev1.PodSpec{ServiceAccountName: "operator", Containers: []corev1.Container{{
 				Name: "manager", Image: "coder-session-operator:v0.0.0-test", Args: []string{
 					"--leader-elect", "--watch-namespaces=" + w.namespace, "--enable-webhooks",
 					"--webhook-name=" + w.namespace + "-webhook", "--admission-policies=" + w.namespace,
-					"--oauth-callback-bind-address=:8082",
+					"--oauth-callback-bind-address=:8082", "--pod-sessions",
 				}}}}}},
 	}
 	webhook := httptest.NewTLSServer(http.HandlerFunc(refusePod))
@@ -74,6 +73,23 @@ func newSetUp(t *testing.T) *setUp {
 	s.prod = newDeployment(w.namespace, "prod", inFuture)
 	s.sessions = []*v1alpha1.CoderSession{mintedSession(w.namespace, "ci", "", "prod")}
 	return s
+}
+
+// readInstalledLabels returns the labels that config/default gives to all that it installs. test/chart holds
+// that the chart gives the same.
+func readInstalledLabels(t *testing.T) map[string]string {
+	t.Helper()
+	text, err := os.ReadFile("../../config/default/kustomization.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kustomization struct {
+		Labels []struct{ Pairs map[string]string }
+	}
+	if err := yaml.Unmarshal(text, &kustomization); err != nil || len(kustomization.Labels) == 0 {
+		t.Fatalf("config/default has no labels: %v", err)
+	}
+	return kustomization.Labels[0].Pairs
 }
 
 func (s *setUp) addArgs(args ...string) {
@@ -156,19 +172,23 @@ func (s *setUp) createDeployment(d *appsv1.Deployment) {
 	}
 }
 
-// bindRole gives the operator's account the role that the operator is installed with.
+// bindRole gives the operator's account the rights that the operator is installed with.
 func (s *setUp) bindRole() {
 	s.t.Helper()
-	text, err := os.ReadFile("../../config/rbac/role.yaml")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	role := &rbacv1.ClusterRole{}
-	if err := yaml.Unmarshal(text, role); err != nil {
-		s.t.Fatal(err)
+	var rules []rbacv1.PolicyRule
+	for _, path := range []string{"../../config/rbac/role.yaml", "../../config/webhook/pods_role.yaml"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		role := &rbacv1.ClusterRole{}
+		if err := yaml.Unmarshal(text, role); err != nil {
+			s.t.Fatal(err)
+		}
+		rules = append(rules, role.Rules...)
 	}
 	meta := metav1.ObjectMeta{Namespace: s.namespace, Name: "operator"}
-	s.createObjects(&rbacv1.Role{ObjectMeta: meta, Rules: role.Rules},
+	s.createObjects(&rbacv1.Role{ObjectMeta: meta, Rules: rules},
 		&rbacv1.RoleBinding{
 			ObjectMeta: meta,
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "operator"},

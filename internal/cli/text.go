@@ -109,13 +109,20 @@ func expirationLines(d *v1alpha1.CoderDeployment, now time.Time) []string {
 	if end := d.Status.ClientCertificateExpirationTime; end != nil {
 		parts = append(parts, "client certificate "+formatEnd(end.Time, now))
 	}
-	if end := d.Status.TokenExpirationTime; end != nil {
+	if end := d.Status.TokenExpirationTime; end != nil && !isTokenRefused(d) {
 		parts = append(parts, "operator's token "+formatEnd(end.Time, now))
 	}
 	if len(parts) == 0 {
 		return nil
 	}
 	return []string{strings.Join(parts, ", ")}
+}
+
+// isTokenRefused reports whether the server refuses the operator's token: the end in the status is that of
+// the token that it accepted last.
+func isTokenRefused(d *v1alpha1.CoderDeployment) bool {
+	ready := deploymentReadyCondition(d)
+	return ready != nil && ready.Reason == v1alpha1.ReasonUnauthorized
 }
 
 // sessionColumns are the names of the columns of a detailed tree.

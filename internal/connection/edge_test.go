@@ -94,7 +94,7 @@ func TestAnUntrustedServerHasItsRemedy(t *testing.T) {
 		other  bool // of another authority
 		remedy string
 	}{
-		"another authority": {certs.Request{}, true, "; name its authority in tls.caBundle"},
+		"another authority": {certs.Request{}, true, "; add its authority to tls.caBundle"},
 		"another name": {certs.Request{DNSNames: []string{"coder.example.test"}}, false,
 			"; write a name that it has into url or tls.serverName"},
 		"expired": {certs.Request{NotAfter: time.Now().Add(-time.Minute)}, false, "; renew it on the server"},

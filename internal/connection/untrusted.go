@@ -15,7 +15,7 @@ func untrustedMessage(e *coder.Error) string {
 		name    x509.HostnameError
 		invalid x509.CertificateInvalidError
 	)
-	remedy := "name its authority in tls.caBundle"
+	remedy := "add its authority to tls.caBundle"
 	switch {
 	case errors.As(e, &name):
 		remedy = "write a name that it has into url or tls.serverName"

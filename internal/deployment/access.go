@@ -93,9 +93,12 @@ func (a ask) denialReason(ns Namespace) string {
 	if why == "" {
 		return ""
 	}
-	return fmt.Sprintf("CoderDeployment %q in namespace %q does not allow this session: %s; "+
-		"ask for less, or have its spec.access changed",
-		a.deployment.Name, a.deployment.Namespace, why)
+	remedy := "ask for less, or have its spec.access changed"
+	if why == notSelected(ns) {
+		remedy = "have a rule for the namespace added to its spec.access"
+	}
+	return fmt.Sprintf("CoderDeployment %q in namespace %q does not allow this session: %s; %s",
+		a.deployment.Name, a.deployment.Namespace, why, remedy)
 }
 
 // allowingRule is the first rule that allows the session, or why none does. It is nil without a reason
@@ -117,7 +120,12 @@ func (a ask) allowingRule(ns Namespace) (*v1alpha1.AccessRule, string) {
 			return rule, ""
 		}
 	}
-	return nil, cmp.Or(refused, unknown, fmt.Sprintf("no access rule selects namespace %q", ns.Name))
+	return nil, cmp.Or(refused, unknown, notSelected(ns))
+}
+
+// notSelected is why a namespace that no rule selects is not let in.
+func notSelected(ns Namespace) string {
+	return fmt.Sprintf("no access rule selects namespace %q", ns.Name)
 }
 
 // matchNamespace reports whether a selector matches a namespace, or why that is not known, without

@@ -56,7 +56,7 @@ func TestDenialReason(t *testing.T) {
 		want  string // part of the refusal; empty: allowed
 	}{
 		"its own namespace needs no rule": {nil, mint("anybody"), Namespace{Name: "coder"}, ""},
-		"no rule":                         {nil, mint("ci-bot"), labelled, `no access rule selects namespace "builds"`},
+		"no rule":                         {nil, mint("ci-bot"), labelled, `no access rule selects namespace "builds"; have a`},
 		"a rule that allows it":           {[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot"), labelled, ""},
 		"an empty selector selects all":   {[]v1alpha1.AccessRule{rule(everywhere, nil)}, mint("ci-bot"), labelled, ""},
 		"another team's": {
@@ -64,7 +64,8 @@ func TestDenialReason(t *testing.T) {
 			"no access rule selects",
 		},
 		"another user": {
-			[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("root"), labelled, `tokens for user "root" are not allowed`,
+			[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("root"), labelled,
+			`tokens for user "root" are not allowed; ask for less`,
 		},
 		"no user is allowed": {
 			[]v1alpha1.AccessRule{rule(teamA, func(r *v1alpha1.AccessRule) { r.Users = nil })}, mint("ci-bot"),

@@ -112,8 +112,9 @@ type Deployment struct {
 	Interval time.Duration
 	// IgnoresOAuthScopes is true if the server is known to ignore the scopes of OAuth.
 	IgnoresOAuthScopes bool
-	// HasClientCertificate is true if the deployment has a client certificate that can be shared.
-	HasClientCertificate bool
+	// HasCertificates is true if the deployment has a client certificate or a CA bundle that sessions can
+	// include.
+	HasCertificates bool
 	// Denied is why the access rules do not allow the session. Empty: they do.
 	Denied string
 	// OwnWorkspaceOnly is true if the access rules allow the session only if the user of its credential

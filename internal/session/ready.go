@@ -75,21 +75,22 @@ func setSecretSyncedCondition(o Observation, p *Plan) {
 		p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonReferenceInvalid,
 			fmt.Sprintf("Secret %q: %s; its token is ignored and will be replaced",
 				o.Session.SecretName(), o.Secret.Corrupt))
-	case o.Secret.Exists && o.Secret.InSync && o.lacksClientCertificate():
+	case o.Secret.Exists && o.Secret.InSync && o.lacksCertificates():
 		p.setCondition(v1alpha1.ConditionSecretSynced, metav1.ConditionFalse, v1alpha1.ReasonClientCertificateMissing,
-			fmt.Sprintf("secret.includeClientCertificate is set, and CoderDeployment %q has no client certificate: "+
-				"set its tls.clientCertificateSecretName, or remove includeClientCertificate",
+			fmt.Sprintf("secret.includeClientCertificate is set, and CoderDeployment %q has neither a client certificate "+
+				"nor a CA bundle: set its tls.clientCertificateSecretName or tls.caBundle, or remove "+
+				"includeClientCertificate",
 				o.Session.DeploymentKey().Name))
 	case o.Secret.InSync, !o.Secret.Exists:
 		p.ConditionsToRemove = append(p.ConditionsToRemove, v1alpha1.ConditionSecretSynced)
 	}
 }
 
-// lacksClientCertificate reports whether the Secret is to hold a client certificate that the
-// deployment does not have.
-func (o Observation) lacksClientCertificate() bool {
+// lacksCertificates reports whether the Secret is to hold certificates of the deployment, and that has
+// none. A CA bundle alone is enough: pods need it for a server whose certificate is of an own authority.
+func (o Observation) lacksCertificates() bool {
 	spec := o.Session.Spec.Secret
-	return spec != nil && spec.IncludeClientCertificate && o.Deployment.Resolved && !o.Deployment.HasClientCertificate
+	return spec != nil && spec.IncludeClientCertificate && o.Deployment.Resolved && !o.Deployment.HasCertificates
 }
 
 // reportSuspended is the plan for a credential that the server refuses. It always has a time to

@@ -188,8 +188,8 @@ func TestSuspendedSince(t *testing.T) {
 	}
 }
 
-// A Secret that is to hold a client certificate says so if there is none.
-func TestAClientCertificateThatIsMissing(t *testing.T) {
+// A Secret that is to hold the certificates of a deployment says so if that has none.
+func TestCertificatesThatAreMissing(t *testing.T) {
 	t.Parallel()
 	with := func(options ...option) Observation {
 		return newSession("ci", append([]option{
@@ -201,7 +201,7 @@ func TestAClientCertificateThatIsMissing(t *testing.T) {
 	}
 	missing := activeOutcome(15 * time.Hour)
 	missing.Synced = "False ClientCertificateMissing"
-	has := func(d *Deployment) { d.HasClientCertificate = true }
+	has := func(d *Deployment) { d.HasCertificates = true }
 	checkRows(t, map[string]row{
 		"there is none": {with(), missing},
 		"there is one":  {with(withDeployment(has)), activeOutcome(15 * time.Hour)},

@@ -38,6 +38,8 @@ func TestValuesTakeEffect(t *testing.T) {
 			"{.spec.strategy.rollingUpdate.maxSurge}":                                        "0",
 			`{.metadata.annotations.example\.com/reload}`:                                    "true",
 			`{.metadata.labels.example\.com/team}`:                                           "platform",
+			// By which kubectl coder check finds the operator.
+			`{.metadata.labels.app\.kubernetes\.io/part-of}`:                                 "coder-session-operator",
 			`{.spec.template.metadata.labels.example\.com/team}`:                             "platform",
 			`{.spec.template.metadata.labels.example\.com/b}`:                                "2",
 			`{.spec.template.metadata.labels.app\.kubernetes\.io/name}`:                      "operator",

@@ -197,7 +197,23 @@ func (w *e2eRun) upgradeChart(ctx context.Context) error {
 		return &walk.UnexpectedError{Expected: "Secret ci is what it was", Seen: "it was written again"}
 	}
 	w.term.Seen("CRDs, roles and webhook are there; the Secret of session ci is what it was")
+	if err := w.checkInstallation(ctx); err != nil {
+		return err
+	}
 	return w.kubectl.Show(ctx, "-n", operatorNamespace, "get", "deployment,pods,pdb,lease")
+}
+
+// checkInstallation makes sure that kubectl coder check finds nothing wrong with the operator. Its exit code
+// tells of session ada, too, which waits for a person.
+func (w *e2eRun) checkInstallation(ctx context.Context) error {
+	output, _ := w.kubectl.Run(ctx, "coder", "check", "--all-namespaces")
+	w.term.Output(output)
+	for _, topic := range []string{"Operator", "The operator's rights", "Webhook", "Admission policies"} {
+		if !strings.Contains(output, "ok           "+topic+": ") {
+			return &walk.UnexpectedError{Expected: "kubectl coder check finds nothing wrong: " + topic, Seen: output}
+		}
+	}
+	return nil
 }
 
 // clusterIsUpgraded makes sure that the release's cluster-wide objects are those of this version.

@@ -235,7 +235,7 @@ func failingEdges() map[string]edgeCase {
 		}),
 		"maintenance, 503": by("503", "Back soon", answering("return 503 '<html><title>Back soon</title></html>';")),
 		"no answer":        by("closed connection", "no answer from the server", answering("return 444;")),
-		"not trusted": untrusted("`spec.tls.caBundle`", "name its authority in tls.caBundle",
+		"not trusted": untrusted("`spec.tls.caBundle`", "add its authority to tls.caBundle",
 			func(e *edgeEnv) *certs.Certificate { return certs.SelfSignedForTest(e.t, certs.Request{}) }),
 		"another name": untrusted("`spec.tls.serverName`", "tls.serverName", func(e *edgeEnv) *certs.Certificate {
 			return e.Servers.IssueForTest(e.t, certs.Request{DNSNames: []string{"coder.example.com"}})

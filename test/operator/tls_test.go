@@ -44,6 +44,28 @@ func TestAnUntrustedServerIsSaid(t *testing.T) {
 	w.Eventually(w.IsVerified("prod"))
 }
 
+// B103: pods need the CA bundle for a server of an own authority, also if that demands no client
+// certificate: the session that includes the certificates gets it, and lacks nothing.
+func TestACABundleAloneReachesPods(t *testing.T) {
+	w := newEnv(t)
+	w.startOperator()
+	w.Create(
+		w.newDeployment("prod", func(spec *v1alpha1.CoderDeploymentSpec) { spec.TLS.ClientCertificateSecretName = "" }),
+		w.NewMintedSession("ci", "ci-bot", withClientCertificate),
+	)
+	w.Eventually(w.IsVerified("prod"), w.IsReady("ci"),
+		w.SessionIs("ci", v1alpha1.ConditionSecretSynced, metav1.ConditionTrue, v1alpha1.ReasonSynced, ""))
+	made := w.CurrentSecret("ci").Data
+	if got, want := string(made["ca.crt"]), string(w.Servers.PEM()); got != want {
+		t.Errorf("ca.crt of the generated Secret is\n%s\nwant\n%s", got, want)
+	}
+	for _, key := range []string{"tls.crt", "tls.key"} {
+		if _, found := made[key]; found {
+			t.Errorf("the generated Secret has %s", key)
+		}
+	}
+}
+
 // B100, B104: what the server says of the client certificate ends in a reason of
 // its own.
 func TestRefusedCertificatesHaveReasons(t *testing.T) {

@@ -94,7 +94,7 @@ func parseSettings(args []string, errOut io.Writer) (*settings, error) {
 }
 
 var (
-	errProfile  = errors.New("--profile is R30 or NEW")
+	errProfile  = errors.New("--profile is R30, MID or NEW")
 	errPair     = errors.New("--tls-cert and --tls-key go together")
 	errClientCA = errors.New("--client-ca and --edge-identity need TLS, and --edge-identity needs --client-ca")
 	errArgs     = errors.New("arguments are not expected")
