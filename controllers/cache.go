@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
 
@@ -24,7 +25,7 @@ import (
 // namespaces (all, if there are none) and, for the operator's own kinds, to a label
 // selector. It never holds contents of Secrets and ConfigMaps. Reading a kind that is
 // not watched returns an error instead of starting a watch. Of pods it holds those that ask for a session
-// with perPod, and of these what is needed only.
+// with perPod, and of these and of ResourceQuotas what is needed only.
 func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
 	o := cache.Options{
 		DefaultTransform:            StripUnused,
@@ -37,7 +38,8 @@ func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
 		}
 	}
 	o.ByObject = map[client.Object]cache.ByObject{
-		&corev1.Pod{}: {Label: hasParent(), Transform: stripPod},
+		&corev1.Pod{}:           {Label: hasParent(), Transform: stripPod},
+		&corev1.ResourceQuota{}: {Transform: stripQuota},
 	}
 	if selector != nil && !selector.Empty() {
 		o.ByObject[&v1alpha1.CoderDeployment{}] = cache.ByObject{Label: selector}
@@ -74,6 +76,20 @@ func stripPod(in any) (any, error) {
 		kept.Annotations = map[string]string{v1alpha1.AnnotationPodSession: name}
 	}
 	return kept, nil
+}
+
+// stripQuota keeps of a ResourceQuota its identity, and what it says of Secrets.
+func stripQuota(in any) (any, error) {
+	quota, ok := in.(*corev1.ResourceQuota)
+	if !ok {
+		return in, nil
+	}
+	return &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: quota.Namespace, Name: quota.Name, UID: quota.UID, ResourceVersion: quota.ResourceVersion,
+		},
+		Spec: corev1.ResourceQuotaSpec{Hard: lookup.SecretLimits(quota)},
+	}, nil
 }
 
 // restrictedClient returns NotFound for objects outside of the watched namespaces. The

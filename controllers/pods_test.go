@@ -146,7 +146,7 @@ func TestEventsAboutSessionsOfPods(t *testing.T) {
 			{APIVersion: "v1", Kind: "Pod", Name: "job-1", UID: "1", Controller: ptr.To(true)},
 		},
 	}}
-	both := []string{"Normal Minted", "Warning Suspended"}
+	both := []string{"Normal Rotated", "Warning Suspended"}
 	for name, c := range map[string]struct {
 		about runtime.Object
 		want  []string
@@ -160,7 +160,7 @@ func TestEventsAboutSessionsOfPods(t *testing.T) {
 			t.Parallel()
 			events := &recordedEvents{}
 			recorder := podRecorder{events}
-			recorder.Eventf(c.about, nil, corev1.EventTypeNormal, "Minted", "Mint", "minted")
+			recorder.Eventf(c.about, nil, corev1.EventTypeNormal, "Rotated", "Mint", "rotated")
 			recorder.Eventf(c.about, nil, corev1.EventTypeWarning, "Suspended", "Check", "suspended")
 			if diff := cmp.Diff(c.want, events.kinds); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)

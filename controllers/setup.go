@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -49,7 +50,7 @@ type Clock interface {
 	clock.WithDelayedExecution
 }
 
-// Options configure the controllers. All fields but NamespaceLabels, Namespaces,
+// Options configure the controllers. All fields but NamespaceLabels, AdmissionKinds, Namespaces,
 // RedirectURIs and NewStreams are required.
 type Options struct {
 	// Key is the HMAC key of all fingerprints.
@@ -85,6 +86,10 @@ type Options struct {
 	Random io.Reader
 	// NamespaceLabels reports whether the operator is allowed to read labels of namespaces.
 	NamespaceLabels bool
+	// AdmissionKinds are the kinds of objects that configure the API server's admission, if the operator is
+	// allowed to list and watch them and ResourceQuotas. Nil: the write of each Secret is tried before a
+	// token is minted for a session without one.
+	AdmissionKinds []schema.GroupVersionKind
 	// Namespaces are the namespaces that the cache is limited to, see CacheOptions. If
 	// empty, all namespaces are watched.
 	Namespaces []string
@@ -193,7 +198,8 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 		Client: a.Client, APIReader: a.APIReader, Key: o.Key,
 		Secrets: secret.NewStore(a.APIReader, a.Client, o.Key, FieldOwner),
 		Names:   names, Status: writer, Metrics: o.Metrics, Clock: o.Clock, NamespaceLabels: o.NamespaceLabels,
-		ServesPods: o.ServesPods, Siblings: session.NewSiblings(),
+		ServesPods: o.ServesPods, Siblings: session.NewSiblings(), Writes: session.NewSecretWrites(),
+		AdmissionKinds: o.AdmissionKinds,
 	}
 	return Controllers{
 		Pods: pod.New(pod.Options{

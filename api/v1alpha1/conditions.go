@@ -300,11 +300,9 @@ const (
 const (
 	// EventPodNotServed: a pod gets no token of its own; the message says why.
 	EventPodNotServed = "PodNotServed"
-	// EventMinted: a token was minted and published; the session had none before.
-	EventMinted = "Minted"
-	// EventRotated: a token was replaced.
+	// EventRotated: a token was replaced for another reason than that it was about to end.
 	EventRotated = "Rotated"
-	// EventRevoked: tokens were revoked.
+	// EventRevoked: tokens were revoked for another reason than that they were replaced.
 	EventRevoked = "Revoked"
 	// EventRestarted: a workload is rolled because its credential changed.
 	EventRestarted = "Restarted"

@@ -169,6 +169,7 @@ func addControllers(
 		MaxConcurrent:     o.concurrent,
 		NamespaceLabels:   len(o.watchNamespaces) == 0,
 		Namespaces:        o.watchNamespaces,
+		AdmissionKinds:    watchedAdmissionKinds(ctx, direct, o.watchNamespaces),
 		Selector:          o.selector,
 		ServesPods:        o.webhook.perPod,
 		RedirectURIs:      o.redirectURIs(),

@@ -97,7 +97,7 @@ func (r *Reconciler) reportAbandoned(ctx context.Context, s *Scope, ids []string
 		"deployment", key.String(), "tokens", named)
 	about := []client.Object{s.Session}
 	switch {
-	case !r.isTerminating(ctx, s.Session.Namespace):
+	case !r.tools.isTerminating(ctx, s.Session.Namespace):
 	case key.Namespace != s.Session.Namespace && s.Deployment != nil:
 		about = append(about, s.Deployment)
 	default:
@@ -112,33 +112,11 @@ func (r *Reconciler) reportAbandoned(ctx context.Context, s *Scope, ids []string
 
 // isTerminating reports whether a namespace is being deleted. It is not known to an operator that may
 // not read namespaces.
-func (r *Reconciler) isTerminating(ctx context.Context, name string) bool {
-	if !r.tools.NamespaceLabels {
+func (t *Tools) isTerminating(ctx context.Context, name string) bool {
+	if !t.NamespaceLabels {
 		return false
 	}
 	namespace := lookup.Metadata("Namespace")
-	err := r.tools.Client.Get(ctx, types.NamespacedName{Name: name}, namespace)
+	err := t.Client.Get(ctx, types.NamespacedName{Name: name}, namespace)
 	return apierrors.IsNotFound(err) || err == nil && namespace.DeletionTimestamp != nil
-}
-
-// recordWrite remembers how a write of the generated Secret ended, and returns its error. After a
-// failure, whatever the reason, the API server is asked whether it would take the Secret before
-// another token is minted for it.
-func (t *Tools) recordWrite(s *Scope, success writeOutcome, err error) error {
-	switch {
-	case err == nil:
-		s.Memory.lastWrite = success
-		t.Siblings.recordWrite(s.Session, true)
-	case !reconcile.IsOutdated(err):
-		s.Memory.lastWrite = refused
-		t.Siblings.recordWrite(s.Session, false)
-	}
-	return err
-}
-
-// isUnproven reports whether the write of a Secret has to be tried before a token is minted for it. It
-// need not for the session of a pod, if that of another pod of the same parent was just written.
-func (t *Tools) isUnproven(s *Scope, exists bool) bool {
-	last := s.Memory.lastWrite
-	return last == refused || !exists && last != accepted && !t.Siblings.accepts(s.Session)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/status"
 )
 
 // kind is what the loop needs of sessions.
@@ -91,7 +92,7 @@ func (k kind) Propagate(_ context.Context, s *Scope, o session.Observation, p se
 // Reported records events and logs transitions of Ready.
 func (k kind) Reported(ctx context.Context, s *Scope, _ session.Observation, after *v1alpha1.CoderSession) {
 	before := s.Session.Status.Conditions
-	if !s.CredentialEventSent && !tellsOfContentionAgain(before, after.Status.Conditions) {
+	if !s.CredentialEventSent && !s.isFirstCredential(after) && !tellsOfContentionAgain(before, after.Status.Conditions) {
 		k.tools.Status.Events(after, before, after.Status.Conditions)
 	}
 	k.tools.Status.Warnings(after, before, after.Status.Conditions)
@@ -100,6 +101,16 @@ func (k kind) Reported(ctx context.Context, s *Scope, _ session.Observation, aft
 		key := after.DeploymentKey()
 		k.tools.Metrics.Retired(key.Namespace, key.Name, now.Reason)
 	}
+}
+
+// isFirstCredential reports whether a session has become ready for the first time, without a problem before.
+// Status says so, and an event of each of a thousand sessions costs a request.
+func (s *Scope) isFirstCredential(after *v1alpha1.CoderSession) bool {
+	was := s.Session.Status
+	before := meta.FindStatusCondition(was.Conditions, v1alpha1.ConditionReady)
+	now := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionReady)
+	return was.Token == nil && was.Secret == nil && now != nil && now.Reason == v1alpha1.ReasonActive &&
+		(before == nil || status.IsInitial(before.Reason))
 }
 
 // tellsOfContentionAgain reports whether Ready says that another writer changes the generated Secret, and
@@ -117,6 +128,7 @@ func (k kind) Forget(_ context.Context, key types.NamespacedName, replaced bool)
 		k.o.Debouncer.Forget(key)
 	}
 	k.tools.Siblings.forget(key, replaced)
+	k.tools.Writes.forget(key)
 	k.tools.Secrets.Forget(key)
 	k.o.Streams.Release(key)
 	k.rollouts.forget(key)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -94,12 +95,17 @@ type Tools struct {
 	Status  *status.Writer
 	Metrics *metrics.Metrics
 	Clock   clock.PassiveClock
-	// Siblings is what the sessions of pods know of each other.
+	// Siblings are the sessions of pods that this process has created.
 	Siblings *Siblings
+	// Writes is how the API server has answered writes of generated Secrets.
+	Writes *SecretWrites
 	// ServesPods reports whether the operator gives pods sessions of their own.
 	ServesPods bool
 	// NamespaceLabels reports whether the operator may read labels of namespaces.
 	NamespaceLabels bool
+	// AdmissionKinds are the kinds of objects that configure the API server's admission, which are watched
+	// together with ResourceQuotas. Nil: neither is.
+	AdmissionKinds []schema.GroupVersionKind
 }
 
 // Methods are the auth methods by their name.

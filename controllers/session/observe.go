@@ -34,7 +34,7 @@ func (r *Reconciler) observe(ctx context.Context, s *Scope) (session.Observation
 		return o, err
 	}
 	if !o.Deployment.Resolved && !s.Session.DeletionTimestamp.IsZero() {
-		o.Deployment.Terminating = r.isTerminating(ctx, s.Session.DeploymentKey().Namespace)
+		o.Deployment.Terminating = r.tools.isTerminating(ctx, s.Session.DeploymentKey().Namespace)
 	}
 	if s.Conn != nil {
 		o.Skew = s.Conn.Skew()
@@ -114,14 +114,14 @@ func (r *Reconciler) observeSecret(
 	}
 	s.Prior = r.tools.Secrets.Observe(s.Session, meta)
 	if s.Prior.Ownership != secret.Owned && !isRestored(s.Prior, s.Session) {
-		return r.observeNoSecret(s, o), nil
+		return r.observeNoSecret(ctx, s, o), nil
 	}
 	seen := session.Secret{
 		Exists:          true,
 		Corrupt:         s.Prior.Corrupt,
 		ResourceVersion: s.Prior.ResourceVersion,
 		Fingerprint:     s.Prior.Fingerprint,
-		Unproven:        r.tools.isUnproven(s, true),
+		Unproven:        r.tools.isUnproven(ctx, s, true),
 	}
 	if token := s.Prior.Token; token != nil {
 		seen.Token = publishedOf(token)
@@ -139,9 +139,9 @@ func (r *Reconciler) observeSecret(
 
 // observeNoSecret describes that the session has no Secret: there is none, it is a foreign one, or one of
 // a former session, which the first write adopts.
-func (r *Reconciler) observeNoSecret(s *Scope, o *session.Observation) session.Secret {
+func (r *Reconciler) observeNoSecret(ctx context.Context, s *Scope, o *session.Observation) session.Secret {
 	seen := session.Secret{
-		Foreign: s.Prior.Ownership == secret.Foreign, Unproven: r.tools.isUnproven(s, false),
+		Foreign: s.Prior.Ownership == secret.Foreign, Unproven: r.tools.isUnproven(ctx, s, false),
 		Deleted:    s.Prior.Ownership == secret.Absent && s.Memory.published,
 		Contention: s.Memory.contention,
 	}

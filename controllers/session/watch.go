@@ -26,6 +26,8 @@ import (
 // +kubebuilder:rbac:groups=credentials.coder.com,resources=codersessions/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=resourcequotas,verbs=list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings;mutatingwebhookconfigurations;validatingadmissionpolicies;validatingadmissionpolicybindings;validatingwebhookconfigurations,verbs=list;watch
 
 // Watches are the kinds of objects whose changes concern sessions.
 func (r *Reconciler) Watches() []reconcile.Watch {
@@ -46,10 +48,32 @@ func (r *Reconciler) Watches() []reconcile.Watch {
 			reconcile.Watch{Object: &corev1.Pod{}, Handler: onPod(), Predicates: []predicate.Predicate{podWaits()}},
 		)
 	}
+	watches = append(watches, r.admissionWatches()...)
 	if r.tools.NamespaceLabels {
 		watches = append(watches, reconcile.Watch{
 			Object: &corev1.Namespace{}, MetadataOnly: true, Handler: r.onNamespace(),
 			Predicates: []predicate.Predicate{labelsChanged()},
+		})
+	}
+	return watches
+}
+
+// admissionWatches are the kinds of objects that may make the API server refuse a Secret where it took one
+// before. No session waits for a change of them.
+func (r *Reconciler) admissionWatches() []reconcile.Watch {
+	if len(r.tools.AdmissionKinds) == 0 {
+		return nil
+	}
+	watches := []reconcile.Watch{{Object: &corev1.ResourceQuota{}, Handler: handler.Funcs{}}}
+	changed := reconcile.OnChange(func(context.Context, client.Object, bool, reconcile.WorkQueue) {
+		r.tools.Writes.forgetAccepted()
+	})
+	for _, kind := range r.tools.AdmissionKinds {
+		object := &metav1.PartialObjectMetadata{}
+		object.SetGroupVersionKind(kind)
+		watches = append(watches, reconcile.Watch{
+			Object: object, MetadataOnly: true, Handler: changed,
+			Predicates: []predicate.Predicate{predicate.GenerationChangedPredicate{}},
 		})
 	}
 	return watches

@@ -140,16 +140,22 @@ func (o Observation) isUserSuspended() bool {
 
 // needsMint reports whether a new token is needed: there is none, its value or the token itself is
 // gone, the spec asks for another one, a renewal is requested, or it is about to expire.
-func (o Observation) needsMint() bool {
+func (o Observation) needsMint() bool { return o.lacksToken() || o.isRotationDue() }
+
+// lacksToken reports whether the published token is not the one that the spec asks for, or is gone.
+func (o Observation) lacksToken() bool {
 	token := o.Secret.Token
 	switch {
 	case !token.Minted(), o.Secret.ValueGone:
 		return true
 	case o.ServerTokens.Loaded && o.ServerTokens.Token == nil:
 		return true
-	case o.isAskedForAnother() && !o.awaitsRollout():
-		return true
 	}
+	return o.isAskedForAnother() && !o.awaitsRollout()
+}
+
+// isRotationDue reports whether the published token ends soon.
+func (o Observation) isRotationDue() bool {
 	at := o.rotationTime()
 	return !at.IsZero() && !o.serverNow().Before(at)
 }
@@ -194,6 +200,7 @@ func replaceToken(o Observation) Plan {
 	return Plan{Action: Mint, User: &target.User, Mint: MintRequest{
 		Serial: o.nextSerial(), UserID: target.User.ID, Lifetime: o.requestedLifetime(),
 		SpecDigest: withRenewalRequest(o.SpecDigest, o.renewalRequest()),
+		Due:        !o.lacksToken() && o.isRotationDue(),
 	}}
 }
 

@@ -136,6 +136,8 @@ type MintRequest struct {
 	Lifetime time.Duration
 	// SpecDigest is kept with the token, see [Published.SpecDigest].
 	SpecDigest string
+	// Due: the published token is as requested, and is replaced only because it ends soon.
+	Due bool
 }
 
 // TokenRef is a token that is to be revoked.

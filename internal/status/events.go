@@ -44,6 +44,9 @@ var quiet = []string{
 	v1alpha1.ReasonAwaitingDeployment,
 }
 
+// IsInitial reports whether every object may begin with a reason of Ready, which is no event then.
+func IsInitial(reason string) bool { return slices.Contains(quiet, reason) }
+
 // Events records one event if the status or reason of Ready has changed: a Warning if a person has
 // to act, otherwise a Normal one. A changed message alone is not reported, nor is the first
 // Verifying or AwaitingDeployment (B94).
@@ -53,7 +56,7 @@ func (w *Writer) Events(obj client.Object, before, after []metav1.Condition) {
 		if now == nil || now.Type != v1alpha1.ConditionReady {
 			continue
 		}
-		if transition.Before == nil && slices.Contains(quiet, now.Reason) {
+		if transition.Before == nil && IsInitial(now.Reason) {
 			continue
 		}
 		w.Event(obj, eventType(now), now.Reason, actionReconcile, noteOf(now))
@@ -88,7 +91,7 @@ func (w *Writer) Warnings(obj client.Object, before, after []metav1.Condition) {
 	}
 }
 
-// Event records an event that is not about a condition, such as v1alpha1.EventMinted. The type is
+// Event records an event that is not about a condition, such as v1alpha1.EventRotated. The type is
 // corev1.EventTypeNormal or corev1.EventTypeWarning, the action a verb in upper camel case. The
 // note is redacted and cut to what the API server accepts.
 func (w *Writer) Event(obj client.Object, eventType, reason, action, note string) {

@@ -16,8 +16,10 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
@@ -167,9 +169,23 @@ func controllerOptions(o Options, operator *Operator) (controllers.Options, erro
 		Metrics: metrics.New(operator.Registry), Roots: NoRoots, UserAgent: cmp.Or(o.UserAgent, "test"),
 		RevocationTimeout: cmp.Or(o.RevocationTimeout, 3*time.Second),
 		OrphanGrace:       cmp.Or(o.OrphanGrace, time.Second),
-		MaxConcurrent:     4, Namespaces: o.Namespaces, NamespaceLabels: len(o.Namespaces) == 0,
+		MaxConcurrent:     4, Namespaces: o.Namespaces, NamespaceLabels: len(o.Namespaces) == 0, AdmissionKinds: admissionKinds(o.Namespaces),
 		RedirectURIs: operator.RedirectURIs, Random: rand.Reader, ServesPods: o.ServesPods, Selector: o.Selector,
 	}, nil
+}
+
+// admissionKinds are those of the API server that tests use. An operator of single namespaces does not see them.
+func admissionKinds(namespaces []string) (kinds []schema.GroupVersionKind) {
+	if len(namespaces) > 0 {
+		return nil
+	}
+	for _, kind := range []string{
+		"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration",
+		"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration",
+	} {
+		kinds = append(kinds, admissionregistrationv1.SchemeGroupVersion.WithKind(kind))
+	}
+	return kinds
 }
 
 // Cancel tells the operator to end, and does not wait for it.

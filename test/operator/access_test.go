@@ -228,7 +228,7 @@ func TestTheRoleIsEnough(t *testing.T) {
 	w.Create(w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot", func(spec *v1alpha1.CoderSessionSpec) {
 		spec.Secret = &v1alpha1.GeneratedSecret{IncludeClientCertificate: true}
 	}))
-	w.Eventually(w.IsReady("ci"), w.hasEvent(corev1.EventTypeNormal, v1alpha1.EventMinted, ""))
+	w.Eventually(w.IsReady("ci"), w.hasEvent(corev1.EventTypeNormal, v1alpha1.ReasonVerified, ""))
 	d, err := w.GetDeployment(t.Context(), "prod")
 	w.Must(err)
 	w.Delete(w.CurrentSession("ci"))

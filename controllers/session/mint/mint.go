@@ -53,10 +53,6 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, o session.Observa
 		operation.RevokeUnstored(ctx, token)
 		return err
 	}
-	event, verb := v1alpha1.EventMinted, "minted"
-	if s.Prior.Token != nil {
-		event, verb = v1alpha1.EventRotated, "rotated"
-	}
 	next := secret.Token{
 		Value: value, ID: token.ID, Serial: request.Serial, ExpiresAt: token.ExpiresAt, Request: request.SpecDigest,
 	}
@@ -70,14 +66,23 @@ func (m *Method) mintToken(ctx context.Context, s *base.Scope, o session.Observa
 		return err
 	}
 	of(s).minted = request.Serial
-	s.CredentialEventSent = true
 	key := s.Session.DeploymentKey()
 	m.tools.Metrics.Minted(key.Namespace, key.Name)
 	m.tools.Metrics.TokenPublished(key.Namespace, key.Name, m.tools.Clock.Since(start))
-	m.tools.Status.Event(s.Session, corev1.EventTypeNormal, event, "Mint",
-		fmt.Sprintf("%s token %s for user %q and published it in Secret %q",
-			verb, token.ID, spec.User, s.Session.SecretName()))
+	m.reportRotation(s, request, token.ID)
 	return nil
+}
+
+// reportRotation records an event, unless the token is the session's first one or the former one was due:
+// status tells of these, and each of a thousand events costs a request.
+func (m *Method) reportRotation(s *base.Scope, request session.MintRequest, id string) {
+	if request.Due || s.Prior.Token == nil && s.Session.Status.Token == nil {
+		return
+	}
+	s.CredentialEventSent = true
+	m.tools.Status.Event(s.Session, corev1.EventTypeNormal, v1alpha1.EventRotated, "Mint",
+		fmt.Sprintf("replaced the token by token %s for user %q, published in Secret %q",
+			id, s.Session.Spec.Auth.Mint.User, s.Session.SecretName()))
 }
 
 // checkScopes returns an error if the server does not know one of the scopes, or ignores all scopes

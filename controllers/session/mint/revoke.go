@@ -34,11 +34,18 @@ func (m *Method) revokeTokens(ctx context.Context, s *base.Scope, _ session.Obse
 		s.Revoked = append(s.Revoked, token.ID)
 		ids = append(ids, token.ID)
 	}
-	if len(ids) > 0 {
+	if len(ids) > 0 && !isReplacement(s.Session, ids) {
 		m.tools.Status.Event(s.Session, corev1.EventTypeNormal, v1alpha1.EventRevoked, "Revoke",
 			"revoked "+strings.Join(ids, ", "))
 	}
 	return failed
+}
+
+// isReplacement reports whether tokens were revoked because they were replaced, which status has announced.
+func isReplacement(s *v1alpha1.CoderSession, ids []string) bool {
+	return s.DeletionTimestamp == nil && !slices.ContainsFunc(ids, func(id string) bool {
+		return !slices.ContainsFunc(s.Status.PendingRevocations, func(t v1alpha1.PendingRevocation) bool { return t.ID == id })
+	})
 }
 
 // deleteToken deletes a token that is not published. It reads the Secret from the API
