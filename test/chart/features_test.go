@@ -67,14 +67,15 @@ func TestRightsOfFeaturesThatAreOff(t *testing.T) {
 	}{
 		"restarts": {"{rbac: {restart: false}}", []string{" deployments.apps", " statefulsets.apps", " daemonsets.apps"}},
 		"admission policies": {"{admissionPolicies: {enabled: false}}", []string{
-			" validatingadmissionpolicies.", " validatingadmissionpolicybindings.",
+			" validatingadmissionpolicies.admissionregistration.k8s.io named ",
+			" validatingadmissionpolicybindings.admissionregistration.k8s.io named ",
 		}},
 		"tokens for pods": {"{webhook: {perPod: false}}", podRights},
 		"webhook": {"{webhook: {enabled: false}}", append([]string{
-			" mutatingwebhookconfigurations.", " secrets. named " + fullName + "-webhook-cert ",
+			" mutatingwebhookconfigurations.admissionregistration.k8s.io named ", " secrets. named " + fullName + "-webhook-cert ",
 		}, podRights...)},
 		"own certificate": {"{webhook: {certificates: CertManager}}", []string{
-			" mutatingwebhookconfigurations.", " secrets. named " + fullName + "-webhook-cert ",
+			" mutatingwebhookconfigurations.admissionregistration.k8s.io named ", " secrets. named " + fullName + "-webhook-cert ",
 		}},
 		"metrics":        {`{metrics: {bindAddress: "0"}}`, []string{" tokenreviews.", " subjectaccessreviews."}},
 		"secure metrics": {"{metrics: {secure: false}}", []string{" tokenreviews.", " subjectaccessreviews."}},

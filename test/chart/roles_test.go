@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -51,17 +52,19 @@ func TestRolesInNamespaces(t *testing.T) {
 	}
 }
 
-// ofOwnNames are resources whose rules are in roles of their own: they have the name of the release.
-var ofOwnNames = []string{
-	"mutatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
-}
+// ofCluster are resources of which a Role says nothing: they belong to no namespace, or are read together
+// with such.
+var ofCluster = []string{"namespaces", "resourcequotas"}
 
 // ofNamespaces are the rules that have a meaning in a Role.
 func ofNamespaces(rules []rbacv1.PolicyRule) []rbacv1.PolicyRule {
 	var left []rbacv1.PolicyRule
 	for _, rule := range rules {
+		if slices.Contains(rule.APIGroups, admissionregistrationv1.GroupName) {
+			continue
+		}
 		rule.Resources = slices.DeleteFunc(slices.Clone(rule.Resources), func(name string) bool {
-			return name == "namespaces" || slices.Contains(ofOwnNames, name)
+			return slices.Contains(ofCluster, name)
 		})
 		if len(rule.Resources) > 0 {
 			left = append(left, rule)

@@ -169,8 +169,9 @@ func controllerOptions(o Options, operator *Operator) (controllers.Options, erro
 		Metrics: metrics.New(operator.Registry), Roots: NoRoots, UserAgent: cmp.Or(o.UserAgent, "test"),
 		RevocationTimeout: cmp.Or(o.RevocationTimeout, 3*time.Second),
 		OrphanGrace:       cmp.Or(o.OrphanGrace, time.Second),
-		MaxConcurrent:     4, Namespaces: o.Namespaces, NamespaceLabels: len(o.Namespaces) == 0, AdmissionKinds: admissionKinds(o.Namespaces),
-		RedirectURIs: operator.RedirectURIs, Random: rand.Reader, ServesPods: o.ServesPods, Selector: o.Selector,
+		MaxConcurrent:     4, Namespaces: o.Namespaces, NamespaceLabels: len(o.Namespaces) == 0,
+		AdmissionKinds: admissionKinds(o.Namespaces),
+		RedirectURIs:   operator.RedirectURIs, Random: rand.Reader, ServesPods: o.ServesPods, Selector: o.Selector,
 	}, nil
 }
 
