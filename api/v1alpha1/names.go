@@ -81,6 +81,8 @@ const (
 	AnnotationPodSession = "credentials.coder.com/pod-session"
 	// AnnotationPod on the session that the operator keeps for a pod is the name of the pod.
 	AnnotationPod = "credentials.coder.com/pod"
+	// AnnotationParentUID on the same session is the UID of the session with perPod.
+	AnnotationParentUID = "credentials.coder.com/parent-uid"
 )
 
 // Labels and annotations of a pod that mounts a session's Secret, and the path of the mount.

@@ -50,9 +50,11 @@ func (r *Reconciler) createSession(
 	s := &v1alpha1.CoderSession{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: key.Namespace, Name: key.Name,
-			Labels:      r.labelsFor(o.Parent),
-			Annotations: map[string]string{v1alpha1.AnnotationPod: plan.Pod.Name},
-			Finalizers:  []string{v1alpha1.SessionFinalizer},
+			Labels: r.labelsFor(o.Parent),
+			Annotations: map[string]string{
+				v1alpha1.AnnotationPod: plan.Pod.Name, v1alpha1.AnnotationParentUID: string(o.Parent.UID),
+			},
+			Finalizers: []string{v1alpha1.SessionFinalizer},
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: "v1", Kind: "Pod", Name: plan.Pod.Name, UID: plan.Pod.UID, Controller: ptr.To(true),
 			}},

@@ -35,6 +35,9 @@ type Reconciler struct {
 	mu sync.Mutex
 	// memory of names that something is wrong with, or whose session was just created.
 	memory map[types.NamespacedName]*memory
+	// nextRenewals are when a renewal request may be passed on to the next session of a parent, as long as
+	// that is in the future.
+	nextRenewals map[types.NamespacedName]time.Time
 }
 
 // Options are the parts of a Reconciler. All but Selector are required.
@@ -64,11 +67,15 @@ type memory struct {
 	refusal string
 	// failures in a row.
 	failures int
+	// renewalTime is when the renewal request of the parent is passed on; zero: there is none.
+	renewalTime time.Time
 }
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
-	return &Reconciler{o: o, memory: map[types.NamespacedName]*memory{}}
+	return &Reconciler{
+		o: o, memory: map[types.NamespacedName]*memory{}, nextRenewals: map[types.NamespacedName]time.Time{},
+	}
 }
 
 // Reconcile creates, updates or deletes the session of one pod.
@@ -102,6 +109,7 @@ func (r *Reconciler) decide(
 	ctx context.Context, key types.NamespacedName, o *podsession.Observation,
 ) (podsession.Plan, error) {
 	if o.Session != nil || o.Parent == nil {
+		o.RenewalTime = r.renewalTime(key, *o)
 		return podsession.Decide(*o), nil
 	}
 	r.counting.Lock()

@@ -43,6 +43,9 @@ type Observation struct {
 	OtherOperator bool
 	// Skew is how far the server's clock is ahead.
 	Skew time.Duration
+	// RenewalTime is when the renewal request of the parent is passed on to the session, so that not all are
+	// renewed at once; zero: now.
+	RenewalTime time.Time
 	// Live is how many pods of the parent have a session that is not being deleted, Ahead how many older
 	// ones wait for theirs.
 	Live, Ahead int
@@ -83,7 +86,7 @@ func Decide(o Observation) Plan {
 			"so that another one gets another name", s.Name))
 	case s.DeletionTimestamp != nil:
 		return Plan{} // its end is the next event
-	case !o.OwnerLives, isGone(o.Parent):
+	case !o.OwnerLives, isGone(o.Parent), isOfFormerParent(s, o.Parent):
 		return Plan{Action: Delete}
 	}
 	return withCopies(o, decideUpdate(o))
@@ -109,17 +112,20 @@ func decideCreation(o Observation) Plan {
 	})
 }
 
-// decideUpdate gives a session the spec of its parent at its next rotation, so that a change of the
-// parent does not replace the tokens of all pods at once. A request for renewal is passed on at once. If
-// the parent has no perPod any more, running pods keep what they have: its spec may now say what is not
-// meant for them.
+// decideUpdate gives a session the spec of its parent at its next rotation, so that a change of the parent does
+// not replace the tokens of all pods at once. Nor does a request for renewal, which is passed on at the time
+// that is given for that. If the parent has no perPod any more, running pods keep what they have: its spec may
+// now say what is not meant for them.
 func decideUpdate(o Observation) Plan {
 	s, spec, request := o.Session, SpecFor(o.Parent), o.Parent.RenewalRequest()
 	if o.Parent.Spec.PerPod == nil {
 		spec = s.Spec
 	}
 	update := Plan{Action: Update, Spec: spec, RenewalRequest: request}
-	if request != "" && request != s.RenewalRequest() {
+	if AwaitsRenewal(o) {
+		if o.Now.Before(o.RenewalTime) {
+			return Plan{RequeueAt: o.RenewalTime}
+		}
 		return update
 	}
 	if equality.Semantic.DeepEqual(spec, s.Spec) {
@@ -137,6 +143,15 @@ func decideUpdate(o Observation) Plan {
 		due = latest
 	}
 	return Plan{RequeueAt: due}
+}
+
+// AwaitsRenewal reports whether a renewal was requested of the parent, and not of the session of a pod yet.
+func AwaitsRenewal(o Observation) bool {
+	if o.Session == nil || o.Parent == nil {
+		return false
+	}
+	request := o.Parent.RenewalRequest()
+	return request != "" && request != o.Session.RenewalRequest()
 }
 
 // withCopies refuses all pods that name the session of another pod.
@@ -167,6 +182,13 @@ func refuse(pods []Pod, why string) Plan {
 
 func isGone(parent *v1alpha1.CoderSession) bool {
 	return parent == nil || parent.DeletionTimestamp != nil
+}
+
+// isOfFormerParent reports whether a session was created for another parent of the same name, which was
+// deleted since. It ends as it would have with that, and the pod gets another session if it still may have one.
+func isOfFormerParent(s, parent *v1alpha1.CoderSession) bool {
+	recorded := s.Annotations[v1alpha1.AnnotationParentUID]
+	return recorded != "" && recorded != string(parent.UID) || s.DeploymentKey() != parent.DeploymentKey()
 }
 
 // SpecFor returns the spec of the session of a pod.

@@ -80,6 +80,18 @@ func namesNoParent(s *v1alpha1.CoderSession) { s.Labels = nil }
 
 func notControlled(s *v1alpha1.CoderSession) { s.OwnerReferences[0].Controller = nil }
 
+func withUID(uid types.UID) func(*v1alpha1.CoderSession) {
+	return func(s *v1alpha1.CoderSession) { s.UID = uid }
+}
+
+func ofParent(uid string) func(*v1alpha1.CoderSession) {
+	return func(s *v1alpha1.CoderSession) {
+		s.Annotations = map[string]string{v1alpha1.AnnotationParentUID: uid}
+	}
+}
+
+func ofDeployment(s *v1alpha1.CoderSession) { s.Spec.DeploymentRef.Name = "another" }
+
 func podNamed(uid string) Pod { return Pod{Name: "p-" + uid, UID: types.UID(uid), Created: noon} }
 
 // outcome is what tests compare of a plan.
@@ -189,6 +201,8 @@ func TestSessionsOfPods(t *testing.T) {
 	foreign := outcome{Refused: "a"}
 	skewed := live(newOwnSession(rotatedIn(3*time.Minute)), newParent(narrowed))
 	skewed.Skew = 2 * time.Minute
+	waiting := live(newOwnSession(rotatedIn(time.Second)), newParent(renewalAsked("now"), narrowed))
+	waiting.RenewalTime = noon.Add(time.Second)
 	copied := live(newOwnSession(), newParent())
 	copied.Pods = []Pod{b, a}
 	checkRows(t, map[string]row{
@@ -223,6 +237,16 @@ func TestSessionsOfPods(t *testing.T) {
 		"a token that does not rotate": {seen: live(newOwnSession(neverRotated), newParent(narrowed)), want: updated},
 		"a renewal was asked for": {
 			seen: live(newOwnSession(), newParent(renewalAsked("now"))), want: outcome{Action: Update, Renewal: "now"},
+		},
+		"a renewal whose turn has not come": {
+			seen: waiting, want: outcome{Requeue: time.Second},
+		},
+		"the parent was created again": {
+			seen: live(newOwnSession(ofParent("old")), newParent(withUID("new"))), want: deleted,
+		},
+		"the parent is the same": {seen: live(newOwnSession(ofParent("new")), newParent(withUID("new")))},
+		"the parent was created again for another deployment": {
+			seen: live(newOwnSession(), newParent(ofDeployment)), want: deleted,
 		},
 		"a renewal that was passed on": {
 			seen: live(newOwnSession(renewalAsked("now")), newParent(renewalAsked("now"))),

@@ -169,6 +169,34 @@ func TestPodsThatEndWhileNoOperatorRuns(t *testing.T) {
 	w.Eventually(w.hasLiveTokens(1), w.isServed(pods[2]))
 }
 
+// B153: a session with perPod that is deleted and created again while no operator runs, for another
+// CoderDeployment, takes the tokens of running pods with it. They get others as the new one allows.
+func TestASessionWithPerPodIsCreatedAgain(t *testing.T) {
+	w := newPodsEnv(t, 10)
+	w.Create(w.newDeployment("other"))
+	pod := w.createPod()
+	w.Eventually(w.isServed(pod))
+	w.stopOperator()
+	former := w.ownSession(pod)
+	parent := w.CurrentSession("ci")
+	w.EditSession("ci", func(s *v1alpha1.CoderSession) { s.Finalizers = nil })
+	ctx, cancel := testenv.NewContext()
+	defer cancel()
+	w.Must(w.Client.Delete(ctx, parent))
+	w.Create(w.NewMintedSession("ci", testenv.MachineUser, func(spec *v1alpha1.CoderSessionSpec) {
+		spec.DeploymentRef.Name, spec.PerPod = "other", &v1alpha1.PerPod{MaxPods: 10}
+	}))
+	w.startOperator()
+	w.Eventually(w.isServed(pod), w.hasLiveTokens(1), func(ctx context.Context) error {
+		now := &v1alpha1.CoderSession{}
+		err := w.Client.Get(ctx, client.ObjectKeyFromObject(former), now)
+		if err == nil && (now.UID == former.UID || now.Spec.DeploymentRef.Name != "other") {
+			err = fmt.Errorf("its session is %s of %s", now.UID, now.Spec.DeploymentRef.Name)
+		}
+		return err
+	})
+}
+
 // B154: a pod that the API server does not take after the webhook leaves nothing behind; neither does one
 // that ends before its token was minted.
 func TestPodsThatNeverStart(t *testing.T) {
