@@ -144,9 +144,9 @@ chart-test: kube ## Test the Helm chart, and that config is the same. Builds Hel
 	$(WITH_KUBE) go test $(RACE) -tags chart -count 1 -timeout 10m $(TEST_FLAGS) ./test/chart
 
 .PHONY: monitoring-test
-monitoring-test: ## Test alerts and dashboard with Prometheus' engine. Builds promtool and Helm (5 min cold).
+monitoring-test: kube ## Test alerts and dashboard with Prometheus' engine. Builds promtool and Helm (5 min cold).
 	@go tool -modfile=hack/helm/go.mod helm version --short
-	go -C test/monitoring test -count=1 -timeout 10m -tags remove_all_sd $(TEST_FLAGS) ./...
+	$(WITH_KUBE) go -C test/monitoring test -count=1 -timeout 10m -tags remove_all_sd $(TEST_FLAGS) ./...
 
 .PHONY: browser-test
 browser-test: kube ## Test a person's consent in Chromium, with pictures in BROWSER_ARTIFACTS.

@@ -239,6 +239,20 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// Prometheus sees the first increase of a counter only if its series was there before.
+func TestCountersOfADeploymentBeginAtZero(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewPedanticRegistry()
+	New(registry).DeploymentReady("coder", "a", true)
+	series := gatherSeries(t, registry)
+	for _, name := range []string{"tokens_minted_total", "tokens_revoked_total", "revocations_abandoned_total",
+		"orphaned_tokens_revoked_total", "workload_restarts_total", "settling_bursts_total", "silent_retries_total"} {
+		if value, found := series[name+"{deployment=a,namespace=coder}"]; !found || value != 0 {
+			t.Errorf("%s is %v (found: %t)", name, value, found)
+		}
+	}
+}
+
 // gatherSeries returns every series with its value; for a histogram that is its count.
 func gatherSeries(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	t.Helper()

@@ -2,7 +2,11 @@
 
 package metrics
 
-import "time"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Verified counts a verification of a deployment's settings. The result is a condition's reason,
 // such as Verified or Unauthorized.
@@ -63,8 +67,14 @@ func (m *Metrics) SilentRetry(namespace, name string) {
 	m.silentRetries.WithLabelValues(namespace, name).Inc()
 }
 
-// DeploymentReady sets whether a deployment is Ready.
+// DeploymentReady sets whether a deployment is Ready. Its counters without further labels begin at 0
+// then: Prometheus sees an increase only of a series that was there before.
 func (m *Metrics) DeploymentReady(namespace, name string, ready bool) {
+	for _, counter := range []*prometheus.CounterVec{
+		m.minted, m.revoked, m.abandoned, m.restarted, m.settlingBursts, m.silentRetries, m.orphansRevoked,
+	} {
+		counter.WithLabelValues(namespace, name)
+	}
 	m.ready.WithLabelValues(namespace, name).Set(asNumber(ready))
 }
 

@@ -13,9 +13,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// Folders, from the root of the repository, where the tests run (see TestMain).
 const (
-	root  = "../.."
-	chart = root + "/charts/coder-session-operator"
+	chart  = "charts/coder-session-operator"
+	module = "test/monitoring"
 )
 
 // promtool is built without the service discovery of clouds, which tests of rules do not need.
@@ -25,6 +26,7 @@ const promtool = "github.com/prometheus/prometheus/cmd/promtool"
 type rule struct {
 	Alert string `json:"alert"`
 	Expr  string `json:"expr"`
+	For   string `json:"for"`
 }
 
 // renderRules renders the PrometheusRule with the default thresholds into a file of rules for promtool.
@@ -33,7 +35,6 @@ func renderRules(t *testing.T) (path string, rules []rule) {
 	command := exec.Command("go", "tool", "-modfile=hack/helm/go.mod", "helm", "template", "coder-session-operator",
 		"charts/coder-session-operator", "--set=metrics.prometheusRule.enabled=true",
 		"--show-only=templates/prometheus_rule.yaml")
-	command.Dir = root
 	text, err := command.Output()
 	if err != nil {
 		t.Fatalf("helm: %v", err)
@@ -71,7 +72,7 @@ func renderRules(t *testing.T) (path string, rules []rule) {
 // Each alert fires in a test of promtool's, and none does in a day of the steady state.
 func TestAlertsFireAndAreQuiet(t *testing.T) {
 	path, rules := renderRules(t)
-	tests, err := os.ReadFile("testdata/alerts.yaml")
+	tests, err := os.ReadFile(module + "/testdata/alerts.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +109,7 @@ func TestAlertsFireAndAreQuiet(t *testing.T) {
 func runPromtool(t *testing.T, args ...string) {
 	t.Helper()
 	command := exec.Command("go", append([]string{"run", "-tags=remove_all_sd", promtool}, args...)...)
+	command.Dir = module
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -116,7 +118,7 @@ func runPromtool(t *testing.T, args ...string) {
 // Each alert has a runbook, and each runbook an alert.
 func TestEachAlertHasARunbook(t *testing.T) {
 	_, rules := renderRules(t)
-	page, err := os.ReadFile(root + "/docs/operations/alerts.md")
+	page, err := os.ReadFile("docs/operations/alerts.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func TestTheDashboardIsWhatTheREADMEShows(t *testing.T) {
 			drawn.Panels = append(drawn.Panels, p.answer(t, engine, db, end))
 		}
 	}
-	picture.CompareForTest(t, root+"/docs/images/dashboard.svg", drawn.Draw(), *update)
+	picture.CompareForTest(t, "docs/images/dashboard.svg", drawn.Draw(), *update)
 }
 
 // answer returns a panel with the answers of its queries over the day that ends at a time.
