@@ -47,10 +47,11 @@ rebuild() {
 	mkdir -p "$work/other/place/bin"
 	cp bin/helm "$work/other/place/bin/helm"
 	[ "${COLD:-}" != yes ] || export GOCACHE="$work/cache"
+	plugins=$(cd "$release" && ls kubectl-coder_*.tar.gz | sed "s/^kubectl-coder_${version}_\(.*\)_\(.*\)\.tar\.gz\$/\1\/\2/")
 	(
-		unset COSIGN_KEY SIGSTORE_ID_TOKEN ACTIONS_ID_TOKEN_REQUEST_URL IMAGE PLATFORMS PLUGIN_PLATFORMS
+		unset COSIGN_KEY SIGSTORE_ID_TOKEN ACTIONS_ID_TOKEN_REQUEST_URL PLATFORMS
 		VERSION=$version REPOSITORY=$(value repository) BUILDER=$(value id) INVOCATION=$(value invocationId) \
-			IMAGE=$(value image) "$work/other/place/hack/release/build.sh" >"$work/log" 2>&1
+			IMAGE=$(value image) PLUGIN_PLATFORMS=$plugins "$work/other/place/hack/release/build.sh" >"$work/log" 2>&1
 	) || {
 		cat "$work/log" >&2
 		fail "the second build has failed"
