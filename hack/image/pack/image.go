@@ -57,11 +57,18 @@ func (b build) index(architectures []string) (v1.ImageIndex, error) {
 			return nil, err
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}},
+			Add: plainImage{image}, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}},
 		})
 	}
 	return mutate.Annotations(index, b.labels()).(v1.ImageIndex), nil
 }
+
+// plainImage is an image that is no other artifact: without this, the library enters the media type of the
+// configuration into the index as the type of an artifact.
+type plainImage struct{ v1.Image }
+
+// ArtifactType returns that there is none.
+func (plainImage) ArtifactType() (string, error) { return "", nil }
 
 // image returns the image of an architecture.
 func (b build) image(architecture string) (v1.Image, error) {

@@ -102,6 +102,9 @@ func checkIndex(t *testing.T, index v1.ImageIndex) {
 	var platforms []string
 	for _, entry := range manifest.Manifests {
 		platforms = append(platforms, entry.Platform.String())
+		if entry.ArtifactType != "" {
+			t.Errorf("the image for %s is entered as an artifact of type %s", entry.Platform, entry.ArtifactType)
+		}
 		image, err := index.Image(entry.Digest)
 		if err != nil {
 			t.Fatal(err)
