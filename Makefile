@@ -95,10 +95,11 @@ manifests: ## Generate CRDs, the manager's role and admission policies into conf
 		output:rbac:dir=config/rbac
 	go run ./hack/policies config/policies
 	rm -rf $(CHART_FILES)/crds $(CHART_FILES)/rbac $(CHART_FILES)/policies
-	mkdir -p $(CHART_FILES)/crds $(CHART_FILES)/rbac $(CHART_FILES)/policies
+	mkdir -p $(CHART_FILES)/crds $(CHART_FILES)/rbac $(CHART_FILES)/policies/optional
 	cp config/crd/bases/*.yaml $(CHART_FILES)/crds
 	cp config/rbac/role.yaml config/rbac/reasons.yaml $(CHART_FILES)/rbac
 	cp config/policies/*_*.yaml $(CHART_FILES)/policies
+	cp config/session_finalizer/session_finalizer.yaml $(CHART_FILES)/policies/optional
 
 .PHONY: docs
 docs: ## Generate the pages of docs/reference that come from code.

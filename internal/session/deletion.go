@@ -51,10 +51,13 @@ func removeSecret(o Observation) Plan {
 	return Plan{Action: DeleteSecret}
 }
 
-// revokeOnServer revokes everything that the session has or may have on the server.
+// revokeOnServer revokes everything that the session has or may have on the server. Without its deployment,
+// which exists until its last session is gone, a session that has had no token has lost none: the finalizer
+// may be there from its creation.
 func revokeOnServer(o Observation) Plan {
 	pending := pendingRevocations(o, true)
-	mayHaveLost := o.method().mints() && !o.LostTokenSearched && o.MintedSerial < max(o.nextSerial()-1, 1)
+	mayHaveLost := o.method().mints() && !o.LostTokenSearched && o.MintedSerial < max(o.nextSerial()-1, 1) &&
+		(o.Deployment.Found || o.nextSerial() > 1)
 	switch {
 	case len(pending) == 0 && !mayHaveLost && !o.Grant.Exists:
 		return Plan{Action: RemoveFinalizer}

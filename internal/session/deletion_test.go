@@ -26,6 +26,8 @@ func TestDeletion(t *testing.T) {
 		RevokeAll: true, Ready: "False AwaitingDeployment", Wake: 9 * time.Minute,
 		Pending: map[string]time.Duration{"t4": 0},
 	}
+	waitingBackedOff := waiting
+	waitingBackedOff.Backoff = true
 	checkRows(t, map[string]row{
 		"the Secret goes first":                   {with(), outcome{Do: DeleteSecret}},
 		"with Retain it is kept without an owner": {with(retain), outcome{Do: RetainSecret}},
@@ -47,6 +49,13 @@ func TestDeletion(t *testing.T) {
 		"then the finalizer": {with(secretGone, searched, revoked), outcome{Do: RemoveFinalizer}},
 		"a lost token is looked for if none was published": {
 			newSession("ci", withMint("bot"), withDeletion(0)), outcome{Do: FindLostToken, Serial: 1},
+		},
+		"without its deployment, a session that has had no token has lost none": {
+			newSession("ci", withMint("bot"), withDeletion(0), withDeployment(func(d *Deployment) { *d = Deployment{} })),
+			outcome{Do: RemoveFinalizer},
+		},
+		"without its deployment, one that has had a token may have": {
+			with(secretGone, withDeployment(func(d *Deployment) { *d = Deployment{} })), waitingBackedOff,
 		},
 		"a session that mints nothing has nothing lost": {
 			newSession("ci", withToken(), withDeletion(0)), outcome{Do: RemoveFinalizer},
