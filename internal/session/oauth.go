@@ -91,7 +91,7 @@ func decideHeldGrant(o Observation) Plan {
 	if !g.Spent.IsZero() {
 		return resolveRefresh(o)
 	}
-	requested := o.isRenewalPending() && o.RefreshedForRequest != o.renewalRequest()
+	requested := o.isRefreshRequested() && o.refreshRequestTime().IsZero()
 	if g.Refreshable && (requested || !o.serverNow().Before(o.refreshTime())) {
 		return Plan{Action: RefreshGrant}
 	}
@@ -116,6 +116,9 @@ func publishGrant(o Observation, p Plan) Plan {
 	case g.Refreshable:
 		p.NextRefresh = o.refreshTime()
 		p.requeueBy(p.NextRefresh.Add(-o.Skew))
+		if at := o.refreshRequestTime(); !at.IsZero() {
+			postponeRenewal(&p, at, at)
+		}
 	default:
 		p.requeueBy(g.ExpiresAt.Add(-o.Skew))
 	}

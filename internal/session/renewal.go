@@ -32,7 +32,8 @@ func (o Observation) isMintedForRequest() bool {
 
 const (
 	// renewalInterval is how old a minted token has to be before another one is minted on request, once
-	// freeRenewals tokens were minted or while the one before it is still valid.
+	// freeRenewals tokens were minted or while the one before it is still valid; and how old a grant has to
+	// be that was refreshed on request, before it is refreshed on request again.
 	renewalInterval = time.Minute
 	freeRenewals    = 3
 )
@@ -54,20 +55,43 @@ func (o Observation) renewalTime() time.Time {
 	return listed.CreatedAt.Add(renewalInterval)
 }
 
-// sayRenewalWaits says when a requested renewal is carried out, and makes sure that it is.
+// refreshRequestTime is when, by the operator's clock, a requested refresh of the grant is carried out,
+// because the last one was just now (B136); zero: it need not wait.
+func (o Observation) refreshRequestTime() time.Time {
+	if !o.isRefreshRequested() || o.RefreshedForRequest == "" {
+		return time.Time{}
+	}
+	// A time in the future is not believed: the operator's clock was set back.
+	if age := o.Now.Sub(o.Grant.IssuedAt); age < 0 || age >= renewalInterval {
+		return time.Time{}
+	}
+	return o.Grant.IssuedAt.Add(renewalInterval)
+}
+
+// isRefreshRequested reports whether a renewal is requested that the grant was not refreshed for.
+func (o Observation) isRefreshRequested() bool {
+	return o.isRenewalPending() && o.RefreshedForRequest != o.renewalRequest()
+}
+
+// sayRenewalWaits says when a requested renewal of a minted token is carried out, and makes sure that it is.
 func sayRenewalWaits(o Observation, p *Plan) {
-	at := o.renewalTime()
-	if at.IsZero() {
-		if ready := p.findCondition(v1alpha1.ConditionReady); ready != nil && o.isAskedForAnother() {
-			ready.Message = "another token follows when the workloads of spec.restart run with this one"
-		}
+	if at := o.renewalTime(); !at.IsZero() {
+		postponeRenewal(p, at, at.Add(-o.Skew))
 		return
 	}
+	if ready := p.findCondition(v1alpha1.ConditionReady); ready != nil && o.isAskedForAnother() {
+		ready.Message = "another token follows when the workloads of spec.restart run with this one"
+	}
+}
+
+// postponeRenewal says when a requested renewal follows, and has the session looked at then: wake is the same
+// moment by the operator's clock.
+func postponeRenewal(p *Plan, at, wake time.Time) {
 	if ready := p.findCondition(v1alpha1.ConditionReady); ready != nil {
 		ready.Message = fmt.Sprintf("the token was renewed less than %s ago, and the requested renewal follows at %s",
 			renewalInterval, at.UTC().Truncate(time.Second).Format(time.RFC3339))
 	}
-	p.requeueBy(at.Add(-o.Skew))
+	p.requeueBy(wake)
 }
 
 // recordHandledRequest records the last renewal request that was served, and the last one that the

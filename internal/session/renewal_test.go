@@ -193,6 +193,18 @@ func TestARenewalOnRequest(t *testing.T) {
 			),
 			Nothing, "",
 		},
+		// B136
+		"grant: another request right after the first": {
+			oauth(withRenewRequest("two", "one"), refreshedFor("one"), checkedFor("two")), Nothing, "one",
+		},
+		"grant: another request a minute later": {
+			oauth(withRenewRequest("two", "one"), refreshedFor("one"), checkedFor("two"), publishedGrant(time.Minute)),
+			RefreshGrant, "",
+		},
+		"grant: another request, by a clock that was set back": {
+			oauth(withRenewRequest("two", "one"), refreshedFor("one"), checkedFor("two"), publishedGrant(-time.Second)),
+			RefreshGrant, "",
+		},
 		"grant: the refresh fails": {
 			oauth(withRenewRequest("one", ""), failedTo(RefreshGrant, failure.Transient, "")), Nothing, "",
 		},
@@ -215,6 +227,24 @@ func TestARenewalOnRequest(t *testing.T) {
 				t.Errorf("handled is %q, want %q", status.LastHandledRenewAt, tc.handled)
 			}
 		})
+	}
+}
+
+// B136: a session whose grant was refreshed on request just now says when the next requested refresh follows,
+// and is looked at then.
+func TestARefreshOnRequestWaits(t *testing.T) {
+	t.Parallel()
+	const age = 20 * time.Second
+	o := newSession("ada", withOAuth(), publishedGrant(age), withRenewRequest("two", "one"))
+	o.RefreshedForRequest, o.CredentialCheck.RenewalRequest = "one", "two"
+	plan := Decide(o)
+	ready := plan.findCondition(v1alpha1.ConditionReady)
+	want := "the requested renewal follows at " + noon.Add(40*time.Second).Format(time.RFC3339)
+	if ready == nil || !strings.Contains(ready.Message, want) {
+		t.Errorf("Ready is %+v, want a message with %q", ready, want)
+	}
+	if got := plan.RequeueAt; !got.Equal(noon.Add(renewalInterval - age)) {
+		t.Errorf("it is looked at again at %s", got)
 	}
 }
 
