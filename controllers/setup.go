@@ -215,6 +215,7 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 			Metrics: o.Metrics, Names: names, Clock: o.Clock, Jitter: o.Jitter, Sessions: sessions,
 			Streams: streams, Retention: decisions, OrphanGrace: o.OrphanGrace, FieldOwner: FieldOwner,
 			RevocationTimeout: o.RevocationTimeout, NamespaceLabels: o.NamespaceLabels,
+			Namespaces: o.Namespaces, Selector: o.Selector,
 			FairQueue: ofDeployments.fairQueue, Progress: ofDeployments.progress,
 		}),
 		Sessions: session.New(tools, authMethods(tools, a, o), session.Options{

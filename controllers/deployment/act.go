@@ -158,6 +158,9 @@ func (r *Reconciler) isStillCurrent(
 // of the number of sessions (B51). Sessions that are affected by a change are enqueued.
 func (r *Reconciler) refreshInventory(ctx context.Context, s *scope, o deployment.Observation) error {
 	listed := deployment.TokenListing{Time: r.o.Clock.Now(), LastSuccessTime: s.memory.listed.LastSuccessTime}
+	if err := r.takeOverTokens(ctx, s); err != nil {
+		return err
+	}
 	var changes inventory.Changes
 	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
 		changes, err = s.conn.Inventory.Refresh(ctx, resolved.Client.Tokens, suspendedUsers(resolved.Client))
@@ -210,7 +213,7 @@ func (r *Reconciler) enqueueAffected(
 		return err
 	}
 	for _, token := range slices.Concat(changes.Appeared, changes.Vanished, changes.Changed) {
-		if prefix, ok := r.o.Names.SessionPrefixOf(token.Name); ok {
+		if prefix, ok := r.o.Names.SessionPrefixOf(r.o.Names.OwnName(token.Name)); ok {
 			if err := add(lookup.ByTokenPrefix, prefix); err != nil {
 				return err
 			}

@@ -29,6 +29,7 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 	o.OwnTokens = r.observeOwnTokens(s)
 	now := r.o.Clock.Now().Add(s.conn.Skew())
 	claims := map[string]bool{}
+	elsewhere := &otherShards{r: r}
 	var revoked []string
 	var foreign []coder.Token
 	kept := 0 // orphans that are not revoked; after the first one of them none is
@@ -46,22 +47,21 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 		case !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace):
 			continue
 		}
+		moved, err := elsewhere.claims(ctx, token)
+		if err != nil {
+			return err
+		}
+		if moved {
+			continue
+		}
 		if kept > 0 {
 			kept++
 			continue
 		}
-		_, err = s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
-			return resolved.Client.DeleteToken(ctx, token.UserID, token.ID)
-		})
-		if err != nil && coder.KindOf(err) != coder.NotFound {
-			ctrl.LoggerFrom(ctx).Info("an orphaned token could not be revoked; retrying after the next list of tokens",
-				"token", token.ID, "problem", err.Error())
+		if !r.deleteOrphan(ctx, s, token) {
 			kept++
 			continue
 		}
-		s.conn.Inventory.Remove(token.ID)
-		r.o.Metrics.Revoked(s.key.Namespace, s.key.Name)
-		r.o.Metrics.OrphanRevoked(s.key.Namespace, s.key.Name)
 		revoked = append(revoked, token.ID)
 	}
 	s.memory.foreignTokens = r.namesOfOtherOperator(s, foreign)
@@ -83,6 +83,22 @@ func (r *Reconciler) namesOfOtherOperator(s *scope, foreign []coder.Token) []str
 		}
 	}
 	return found
+}
+
+// deleteOrphan revokes a token, and reports whether it is gone.
+func (r *Reconciler) deleteOrphan(ctx context.Context, s *scope, token coder.Token) bool {
+	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		return resolved.Client.DeleteToken(ctx, token.UserID, token.ID)
+	})
+	if err != nil && coder.KindOf(err) != coder.NotFound {
+		ctrl.LoggerFrom(ctx).Info("an orphaned token could not be revoked; retrying after the next list of tokens",
+			"token", token.ID, "problem", err.Error())
+		return false
+	}
+	s.conn.Inventory.Remove(token.ID)
+	r.o.Metrics.Revoked(s.key.Namespace, s.key.Name)
+	r.o.Metrics.OrphanRevoked(s.key.Namespace, s.key.Name)
+	return true
 }
 
 // isClaimed reports whether a token belongs to an existing session or deployment. Of the

@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -44,8 +45,12 @@ type Options struct {
 	Status    *status.Writer
 	Metrics   *metrics.Metrics
 	Names     inventory.Names
-	Clock     clock.PassiveClock
-	Jitter    reconcile.Jitter
+	// Namespaces are those that are watched; none: all. Selector limits what is watched there; nil or empty:
+	// all.
+	Namespaces []string
+	Selector   labels.Selector
+	Clock      clock.PassiveClock
+	Jitter     reconcile.Jitter
 	// Sessions adds to the work queue of the session controller.
 	Sessions  *reconcile.Queue
 	Streams   Streams

@@ -33,6 +33,8 @@ type Inventory struct {
 	since  time.Time
 	tokens map[string]coder.Token // by id
 	names  []named                // sorted
+	// moved are the ids of tokens that another manager has minted, for sessions that this one watches now.
+	moved map[string]struct{}
 	// suspended users, by id.
 	suspended map[string]struct{}
 	// news has the changes by Add and Remove since the current listing started; nil while there is
@@ -79,6 +81,7 @@ func New(o Options) *Inventory {
 		attempts:   o.Attempts,
 		refreshing: make(chan struct{}, 1),
 		tokens:     map[string]coder.Token{},
+		moved:      map[string]struct{}{},
 		suspended:  map[string]struct{}{},
 	}
 	i.account = &account{budget: o.Budget, namespace: o.Namespace, empty: i.drop}
@@ -109,8 +112,9 @@ func (i *Inventory) Lookup(id string) (coder.Token, bool) {
 	return token, found
 }
 
-// WithPrefix returns the tokens whose name starts with prefix, sorted by name. It does not search
-// the whole inventory.
+// WithPrefix returns the tokens whose name starts with prefix, sorted by name; of tokens that were taken over
+// from another manager, the name that this one would have given ([Names.OwnName]). It does not search the
+// whole inventory.
 func (i *Inventory) WithPrefix(prefix string) []coder.Token {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
@@ -137,7 +141,10 @@ func (i *Inventory) Suspended(userID string) bool {
 // expired is removed instead. If there is no room for it in the budget, the inventory counts as not
 // loaded until the next listing.
 func (i *Inventory) Add(token coder.Token) {
-	if !i.isOwnToken(token) {
+	i.mu.RLock()
+	kept := i.isOwnToken(token)
+	i.mu.RUnlock()
+	if !kept {
 		return
 	}
 	if i.hasExpired(token) {
@@ -145,6 +152,27 @@ func (i *Inventory) Add(token coder.Token) {
 		return
 	}
 	emptyAll(i.insert(token))
+}
+
+// AddMoved is [Inventory.Add] for a token that another manager has minted for a session that this one
+// watches now.
+func (i *Inventory) AddMoved(token coder.Token) {
+	i.mu.Lock()
+	i.moved[token.ID] = struct{}{}
+	i.mu.Unlock()
+	i.Add(token)
+}
+
+// SetMoved makes the next listing keep the tokens with these IDs, whichever manager has minted them. It
+// replaces what was set or added before.
+func (i *Inventory) SetMoved(ids []string) {
+	moved := make(map[string]struct{}, len(ids))
+	for _, id := range ids {
+		moved[id] = struct{}{}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.moved = moved
 }
 
 // insert adds a token. It returns the accounts whose inventories the caller has to empty.
@@ -165,7 +193,7 @@ func (i *Inventory) insert(token coder.Token) []*account {
 	}
 	i.tokens[token.ID] = token
 	i.size += cost
-	entry := named{token.Name, token.ID}
+	entry := named{ownName(i.prefix, token.Name), token.ID}
 	at, _ := slices.BinarySearchFunc(i.names, entry, named.compare)
 	i.names = slices.Insert(i.names, at, entry)
 	return victims
@@ -223,8 +251,21 @@ func (i *Inventory) removeAll() {
 	i.account.resize(0)
 }
 
+// isOwnToken reports whether a token is this manager's own, or was taken over from another one. mu must be
+// held.
 func (i *Inventory) isOwnToken(token coder.Token) bool {
-	return strings.HasPrefix(token.Name, i.prefix)
+	_, moved := i.moved[token.ID]
+	return moved && strings.HasPrefix(token.Name, commonPrefix) || strings.HasPrefix(token.Name, i.prefix)
+}
+
+// listedPrefix is what the names of all tokens begin with that a listing has to have.
+func (i *Inventory) listedPrefix() string {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	if len(i.moved) > 0 {
+		return commonPrefix
+	}
+	return i.prefix
 }
 
 // hasExpired reports whether the token cannot be used any more.
@@ -242,7 +283,8 @@ func (i *Inventory) dropToken(id string) {
 	cost := tokenCost(&token)
 	i.size -= cost
 	i.account.give(cost)
-	if at, found := slices.BinarySearchFunc(i.names, named{token.Name, id}, named.compare); found {
+	if at, found := slices.BinarySearchFunc(i.names, named{ownName(i.prefix, token.Name), id},
+		named.compare); found {
 		i.names = slices.Delete(i.names, at, at+1)
 	}
 }

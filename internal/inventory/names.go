@@ -23,7 +23,7 @@ type Names struct {
 }
 
 // Prefix returns the prefix of the names of all tokens of this cluster.
-func (n Names) Prefix() string { return "cso-" + n.Cluster + "-" }
+func (n Names) Prefix() string { return commonPrefix + n.Cluster + "-" }
 
 // SessionPrefix returns the prefix of the names of all tokens of the session with this UID.
 func (n Names) SessionPrefix(uid string) string {
@@ -53,13 +53,30 @@ func (n Names) Serial(name, uid string) (int64, bool) {
 // the manager that minted it: another one may have watched the session before, or this one may have
 // had another scope.
 func (n Names) OfSession(name, uid string) bool {
-	rest, found := strings.CutPrefix(name, "cso-")
-	cluster, _, separated := strings.Cut(rest, "-")
-	if !found || !separated {
-		return false
-	}
-	_, own := Names{Cluster: cluster}.Serial(name, uid)
+	_, own := n.SerialOfAny(name, uid)
 	return own
+}
+
+// SerialOfAny is [Names.Serial] for the name of a token that any manager may have minted.
+func (n Names) SerialOfAny(name, uid string) (int64, bool) {
+	return n.Serial(n.OwnName(name), uid)
+}
+
+// OwnName returns the name that this manager would have given to a token that another one has minted; all
+// other names are returned as they are.
+func (n Names) OwnName(name string) string { return ownName(n.Prefix(), name) }
+
+// commonPrefix is what the names of the tokens of all managers begin with.
+const commonPrefix = "cso-"
+
+// ownName replaces the cluster in the name of a token, so that it begins with this prefix.
+func ownName(prefix, name string) string {
+	rest, found := strings.CutPrefix(name, commonPrefix)
+	_, session, separated := strings.Cut(rest, "-")
+	if !found || !separated {
+		return name
+	}
+	return prefix + session
 }
 
 // SessionPrefixOf returns the [Names.SessionPrefix] of a token's name, and false if the token does

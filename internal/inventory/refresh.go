@@ -54,7 +54,7 @@ func (i *Inventory) Refresh(
 	epoch := i.beginListing()
 	defer i.endListing()
 	reserve := i.reserve(epoch)
-	tokens, err := list(ctx, i.prefix, reserve)
+	tokens, err := list(ctx, i.listedPrefix(), reserve)
 	if err != nil {
 		return Changes{}, fmt.Errorf("list tokens: %w", err)
 	}
@@ -113,7 +113,7 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string
 	changes.Suspended = missingFrom(i.suspended, suspended)
 	changes.Activated = missingFrom(suspended, i.suspended)
 
-	i.tokens, i.names, i.suspended, i.loaded = tokens, buildIndex(tokens), suspended, true
+	i.tokens, i.names, i.suspended, i.loaded = tokens, i.buildIndex(tokens), suspended, true
 	i.dropped, i.size = false, 0
 	for id := range tokens {
 		token := tokens[id]
@@ -159,10 +159,10 @@ func missingFrom(known, all map[string]struct{}) []string {
 	return missing
 }
 
-func buildIndex(tokens map[string]coder.Token) []named {
+func (i *Inventory) buildIndex(tokens map[string]coder.Token) []named {
 	names := make([]named, 0, len(tokens))
 	for id, token := range tokens {
-		names = append(names, named{token.Name, id})
+		names = append(names, named{ownName(i.prefix, token.Name), id})
 	}
 	slices.SortFunc(names, named.compare)
 	return names

@@ -43,6 +43,7 @@ func TestTwoManagersSideBySide(t *testing.T) {
 		"scopes of namespaces keep apart":            namespacesKeepApart,
 		"a deployment of another shard is not there": anotherShardsDeployment,
 		"a session moves with its deployment":        sessionMoves,
+		"one manager is split into two":              managerSplits,
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newEnv(t, withMTLS)
@@ -311,29 +312,6 @@ func anotherShardsDeployment(s *site) {
 	s.Eventually(s.IsNotReady("ci", v1alpha1.ReasonAwaitingDeployment, `"prod"`), s.hasLiveTokens(0))
 	s.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { s.inShard(d, "a") })
 	s.Eventually(s.IsReady("ci"), s.hasLiveTokens(1))
-}
-
-// A session whose label changes from one shard to another, together with its
-// deployment, is taken over: the other manager publishes a token of its own and
-// revokes the one before. No other one would: the manager that minted it has no
-// deployment on that server any more.
-func sessionMoves(s *site) {
-	s.grantShards("a", "b")
-	s.Create(s.inShard(s.newDeployment("prod"), "a"),
-		s.inShard(s.NewMintedSession("ci", "ci-bot", withOverlap("1s")), "a"))
-	s.startOf("a")
-	s.startOf("b")
-	s.Eventually(s.IsReady("ci"), s.hasLiveTokens(1))
-	before := s.clusterOf("ci")
-	s.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { s.inShard(d, "b") })
-	s.EditSession("ci", func(c *v1alpha1.CoderSession) { s.inShard(c, "b") })
-	s.Eventually(s.IsReady("ci"), s.hasLiveTokens(1), func(ctx context.Context) error {
-		c, err := s.GetSession(ctx, "ci")
-		if err == nil && (c.Status.Token == nil || strings.Contains(c.Status.Token.Name, before)) {
-			err = errors.New("its token is the other manager's still")
-		}
-		return err
-	})
 }
 
 // A session that refers to a deployment outside of the watched namespaces says so, and

@@ -105,7 +105,7 @@ func (m *Method) observeServerTokens(s *base.Scope, published *session.Published
 	}
 	uid := string(s.Session.UID)
 	for _, token := range s.Conn.Inventory.WithPrefix(m.tools.Names.SessionPrefix(uid)) {
-		serial, ok := m.tools.Names.Serial(token.Name, uid)
+		serial, ok := m.tools.Names.SerialOfAny(token.Name, uid)
 		if !ok || slices.Contains(s.Revoked, token.ID) {
 			continue
 		}
@@ -190,6 +190,13 @@ func (m *Method) lookUpUser(ctx context.Context, s *base.Scope, _ session.Observ
 	return m.addUnlistedToken(ctx, s)
 }
 
+// isMoved reports whether another manager has minted the published token, before the session came here: it
+// is kept (B171). What annotations say is not enough, because anyone who may write the Secret can forge it.
+func (m *Method) isMoved(s *base.Scope, token coder.Token) bool {
+	return isNamedByStatus(s, token.ID) && token.UserID == of(s).target.User.ID &&
+		m.tools.Names.OfSession(token.Name, string(s.Session.UID))
+}
+
 // addUnlistedToken reads a published token that is missing in the inventory, and adds it if it
 // exists. It may have been minted after the last refresh by a former leader that had not yet noticed
 // the change of leadership. If both took the token of the other for revoked, they would keep minting
@@ -207,7 +214,10 @@ func (m *Method) addUnlistedToken(ctx context.Context, s *base.Scope) error {
 		token, err = resolved.Client.Token(ctx, of(s).target.User.ID, published.ID)
 		return err
 	})
-	if err == nil {
+	switch {
+	case err == nil && m.isMoved(s, token):
+		s.Conn.Inventory.AddMoved(token)
+	case err == nil:
 		s.Conn.Inventory.Add(token)
 	}
 	if coder.KindOf(err) == coder.NotFound {

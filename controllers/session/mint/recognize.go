@@ -31,7 +31,7 @@ func (m *Method) DescribeToken(s *base.Scope, id string) *secret.TokenMeta {
 		return &described
 	}
 	listed, found := s.Conn.Inventory.Lookup(id)
-	serial, ours := m.tools.Names.Serial(listed.Name, string(s.Session.UID))
+	serial, ours := m.tools.Names.SerialOfAny(listed.Name, string(s.Session.UID))
 	if found && ours && isOfSessionUser(s, listed) {
 		return &secret.TokenMeta{ID: id, Serial: serial, ExpiresAt: listed.ExpiresAt.UTC(), Request: digest}
 	}
@@ -48,7 +48,7 @@ func (m *Method) Knows(s *base.Scope, id string) bool {
 		return false
 	}
 	listed, found := s.Conn.Inventory.Lookup(id)
-	_, ours := m.tools.Names.Serial(listed.Name, string(s.Session.UID))
+	_, ours := m.tools.Names.SerialOfAny(listed.Name, string(s.Session.UID))
 	return found && ours && isOfSessionUser(s, listed)
 }
 
