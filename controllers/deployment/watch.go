@@ -20,7 +20,6 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/debounce"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
-	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
 
 // +kubebuilder:rbac:groups=credentials.coder.com,resources=coderdeployments,verbs=get;list;watch;patch
@@ -119,7 +118,8 @@ func (r *Reconciler) onReferenced(kind string) handler.EventHandler {
 const coalesceDelay = time.Second
 
 // onSessionOf returns the event handler that enqueues the deployment of a session that was
-// created, deleted or changed. Events within coalesceDelay cause only one pass.
+// created, deleted or changed. Events within coalesceDelay cause only one pass, and one write of the counters
+// in status, however many sessions there are (B161).
 func onSessionOf() handler.EventHandler {
 	later := func(object client.Object, q reconcile.WorkQueue) {
 		q.AddAfter(ctrl.Request{NamespacedName: object.(*v1alpha1.CoderSession).DeploymentKey()}, coalesceDelay)
@@ -127,13 +127,7 @@ func onSessionOf() handler.EventHandler {
 	return handler.Funcs{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) { later(e.Object, q) },
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) { later(e.ObjectNew, q) },
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q reconcile.WorkQueue) {
-			if s := e.Object.(*v1alpha1.CoderSession); podsession.IsOfPod(s) {
-				later(s, q) // there may be many
-			} else {
-				q.Add(ctrl.Request{NamespacedName: s.DeploymentKey()})
-			}
-		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q reconcile.WorkQueue) { later(e.Object, q) },
 	}
 }
 
