@@ -35,7 +35,7 @@ func TestManySessionsAreDeletedAtTheRateLimit(t *testing.T) {
 	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) { d.Spec.RateLimit.RequestsPerMinute = 60 * perSecond })
 	w.Eventually(w.IsVerified("prod"), w.isObserved("prod"))
 	w.Coder.ResetLog()
-	start := time.Now()
+	before, start := w.calls.allCalls(), time.Now()
 	w.Must(w.Client.DeleteAllOf(t.Context(), &v1alpha1.CoderSession{}, client.InNamespace(w.Namespace)))
 	w.Eventually(w.hasLiveTokens(0), func(ctx context.Context) error {
 		var left v1alpha1.CoderSessionList
@@ -56,6 +56,11 @@ func TestManySessionsAreDeletedAtTheRateLimit(t *testing.T) {
 	// One to look for a lost token, one to revoke the session's own, and a few verifications.
 	if limit := 2*sessions + sessions/10; calls > limit {
 		t.Errorf("%d calls for %d sessions, want at most %d", calls, sessions, limit)
+	}
+	// B161: the counters of the deployment, once a second.
+	writes, seconds := w.calls.callsSince(before)["PATCH coderdeployments/status"], int(time.Since(start)/time.Second)
+	if writes > seconds+2 {
+		t.Errorf("the deployment's status was written %d times in %d s", writes, seconds)
 	}
 	if w.hasEvent(corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, "")(t.Context()) == nil {
 		t.Error("a token was abandoned")
