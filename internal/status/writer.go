@@ -70,7 +70,10 @@ func (w *Writer) patchStatus(ctx context.Context, before, target client.Object) 
 		return false, nil
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := w.client.Status().Patch(ctx, target, patch); err != nil {
+	// What is sent has the fields of the API's types only. To look for others costs the API server a tenth of the
+	// write.
+	ignore := client.FieldValidation(metav1.FieldValidationIgnore)
+	if err := w.client.Status().Patch(ctx, target, patch, ignore); err != nil {
 		return false, err
 	}
 	return true, nil

@@ -50,7 +50,12 @@ const clockTick = time.Second / 100
 // cpuTime is the CPU time that the operator has used so far.
 func (o *operator) cpuTime() time.Duration {
 	o.t.Helper()
-	text := o.readProc("stat")
+	return cpuTimeIn(o.t, o.readProc("stat"))
+}
+
+// cpuTimeIn is the CPU time in the text of a process's /proc/<pid>/stat.
+func cpuTimeIn(t testing.TB, text string) time.Duration {
+	t.Helper()
 	// The second field, the name, may have spaces; it ends with the last bracket.
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	const user, system = 11, 12 // fields 14 and 15 of proc(5), counted from the third
@@ -58,7 +63,7 @@ func (o *operator) cpuTime() time.Duration {
 	for _, field := range []int{user, system} {
 		n, err := strconv.ParseInt(fields[field], 10, 64)
 		if err != nil {
-			o.t.Fatal(err)
+			t.Fatal(err)
 		}
 		ticks += time.Duration(n)
 	}
