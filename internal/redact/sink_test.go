@@ -191,3 +191,46 @@ func TestSinkLetsNothingThroughThatLogsWholeBodies(t *testing.T) {
 		t.Errorf("%d lines were written, want 7", written)
 	}
 }
+
+// valueCounter counts what it is told to add to lines, and passes it on.
+type valueCounter struct {
+	logr.LogSink
+	calls *int
+}
+
+func (c valueCounter) WithValues(keysAndValues ...any) logr.LogSink {
+	*c.calls++
+	return valueCounter{c.LogSink.WithValues(keysAndValues...), c.calls}
+}
+
+// Values of a logger that logs nothing cost nothing, and those that could change are rendered at once.
+func TestValuesOfASilentLoggerAreNotRendered(t *testing.T) { // B90
+	t.Parallel()
+	calls, out := 0, new(strings.Builder)
+	inner := funcr.NewJSON(func(line string) { out.WriteString(line + "\n") }, funcr.Options{}).GetSink()
+	log := logr.New(redact.Sink(valueCounter{inner, &calls}))
+	place := struct{ Name, Namespace string }{"ci", token}
+	of := log.WithValues("controller", "session", "place", place).WithValues("name", "ci", "token", sentinel)
+	if calls != 0 {
+		t.Errorf("%d times values were rendered for nothing", calls)
+	}
+	of.Info("one")
+	of.Info("two")
+	if calls != 1 {
+		t.Errorf("the values were rendered %d times for two lines", calls)
+	}
+	changing := map[string]string{"state": "before"}
+	late := of.WithValues("changing", changing)
+	changing["state"] = "after"
+	late.WithName("late").Info("three")
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	for _, line := range lines {
+		if !strings.Contains(line, `"controller":"session"`) || !strings.Contains(line, `"name":"ci"`) ||
+			strings.Contains(line, sentinel) {
+			t.Errorf("a line is %s", line)
+		}
+	}
+	if len(lines) != 3 || !strings.Contains(lines[2], "before") || strings.Contains(lines[2], "after") {
+		t.Errorf("the lines are %q", lines)
+	}
+}
