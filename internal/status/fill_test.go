@@ -51,7 +51,7 @@ func fullDeployment() *v1alpha1.CoderDeployment {
 		ClientCertificateExpirationTime: &at, TokenExpirationTime: &at,
 		Sessions: &v1alpha1.SessionCounts{
 			Total: 1, Ready: 1, Suspended: 1, AwaitingAuthorization: 1, Retired: 1},
-		LastHandledVerifyAt: "now",
+		LastHandledVerifyAt: "now", ForeignTokens: []string{"cso-other-1-1"},
 	}
 	Set(&d.Status.Conditions, 2, noon, newReady("True", "Verified", "old"))
 	return d

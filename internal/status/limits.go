@@ -22,6 +22,7 @@ const (
 	maxURL        = 4096 // in bytes of JSON
 	maxRequest    = 64   // characters of a handled request; the CRD allows no more
 	maxRoles      = 64
+	maxForeign    = 100 // the CRD allows no more
 	maxScopes     = 64
 	maxRevoking   = 64 // the CRD allows no more
 	maxRestarts   = 16 // the CRD allows no more
@@ -152,6 +153,7 @@ func limitDeployment(status *v1alpha1.CoderDeploymentStatus) {
 		}
 	}
 	l.clearLong("authFingerprint", &status.AuthFingerprint)
+	status.ForeignTokens = l.limitNames("foreignTokens", maxForeign, status.ForeignTokens)
 	l.limitRequest("lastHandledVerifyAt", &status.LastHandledVerifyAt)
 	noteLeftOut(status.Conditions, l.leftOut)
 }

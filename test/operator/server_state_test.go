@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
@@ -73,5 +72,8 @@ func TestADormantUserGetsAToken(t *testing.T) {
 	if s := w.CurrentSession("ci"); s.Status.Suspension != nil || w.CountMints() != 1 {
 		t.Errorf("%+v, and %d tokens were minted", s.Status.Suspension, w.CountMints())
 	}
-	w.Eventually(w.SessionIs("ci", v1alpha1.ConditionReady, "True", v1alpha1.ReasonActive, "sleepy"))
+	w.Eventually(w.IsReady("ci"))
+	if user := w.CurrentSession("ci").Status.User; user == nil || user.Username != "sleepy" {
+		t.Errorf("the user is %+v", user)
+	}
 }
