@@ -137,7 +137,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) (*connection.Pool, 
 			return nil, err
 		}
 		all = append(all, reconcile.Controller{
-			Name: "pod", Reconciler: c.Pods, Queue: c.PodQueue, Watches: c.Pods.Watches(), Workers: o.MaxConcurrent,
+			Name: "pod", Reconciler: c.Pods, Queue: c.PodQueue, Watches: c.Pods.Watches(),
+			Workers: podWorkers(o.MaxConcurrent),
 		})
 	}
 	for _, controller := range all {
@@ -172,7 +173,7 @@ type Controllers struct {
 
 	// streams are those of workspaces.
 	streams Streams
-	// queues are the workers of both controllers, by the names that the health checks have.
+	// queues are the workers of the controllers that run, by the names that the health checks have.
 	queues map[string]workers
 
 	// Pool holds the connections, Retention the decisions that deployments make about sessions.
@@ -193,6 +194,13 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	servers := newServers(o)
 	ofDeployments := newWorkers(deploymentWorkers(o.MaxConcurrent), servers, deployments, o.Clock)
 	ofSessions := newWorkers(sessionWorkers(o.MaxConcurrent), servers, sessions, o.Clock)
+	// Its passes call no Coder server: none is known as slow.
+	ofPods := newWorkers(podWorkers(o.MaxConcurrent),
+		fairqueue.NewServers(o.Clock, func(types.NamespacedName, bool) {}), pods, o.Clock)
+	queues := map[string]workers{deploymentsName: ofDeployments, sessionsName: ofSessions}
+	if o.ServesPods {
+		queues[podsName] = ofPods
+	}
 	pool := newPool(a, o, settings.Settling, servers)
 	tools := &session.Tools{
 		Client: a.Client, APIReader: a.APIReader, Key: o.Key,
@@ -204,11 +212,11 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 	return Controllers{
 		Pods: pod.New(pod.Options{
 			Client: a.Client, APIReader: a.APIReader, Status: writer, Clock: o.Clock, Selector: o.Selector,
-			Queue: pods, Created: tools.Siblings.RecordCreated,
+			Queue: pods, FairQueue: ofPods.fairQueue, Progress: ofPods.progress, Created: tools.Siblings.RecordCreated,
 			Skew: func(key types.NamespacedName) time.Duration { return pool.Get(key).Skew() },
 		}),
 		Pool: pool, Retention: decisions, DeploymentQueue: deployments, SessionQueue: sessions, PodQueue: pods,
-		streams: streams, queues: map[string]workers{deploymentsName: ofDeployments, sessionsName: ofSessions},
+		streams: streams, queues: queues,
 		DeploymentProgress: ofDeployments.progress, SessionProgress: ofSessions.progress,
 		Deployments: deployment.New(deployment.Options{
 			Client: a.Client, APIReader: a.APIReader, Pool: pool, Debouncer: settings, Status: writer,

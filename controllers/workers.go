@@ -21,6 +21,9 @@ func deploymentWorkers(concurrent int) int { return 2 * concurrent }
 // deployment in a single namespace get a third of them.
 func sessionWorkers(concurrent int) int { return 3 * concurrent }
 
+// podWorkers returns the number of workers of the pod controller. A single namespace gets a third of them.
+func podWorkers(concurrent int) int { return 3 * concurrent }
+
 // newServers returns what is known of the servers. Time-outs of requests are those of the real clock, so
 // what hangs is measured with it, too.
 func newServers(o Options) *fairqueue.Servers {
@@ -33,6 +36,7 @@ func newServers(o Options) *fairqueue.Servers {
 const (
 	deploymentsName = "deployments"
 	sessionsName    = "sessions"
+	podsName        = "pods"
 )
 
 // workers are the workers of one controller.

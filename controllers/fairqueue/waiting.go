@@ -81,7 +81,11 @@ func (q *Queue) drop(s share, key types.NamespacedName) {
 	t := q.waiting[s.namespace]
 	l := t.deployments[s.deployment]
 	list := &l.lists[l.known[key].priority]
-	*list = slices.DeleteFunc(*list, func(other types.NamespacedName) bool { return other == key })
+	if i := slices.Index(*list, key); i == 0 {
+		*list = (*list)[1:] // thousands may wait
+	} else {
+		*list = slices.Delete(*list, i, i+1)
+	}
 	if delete(l.known, key); len(l.known) > 0 {
 		return
 	}

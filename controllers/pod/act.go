@@ -70,7 +70,7 @@ func (r *Reconciler) createSession(
 		ctrl.LoggerFrom(ctx).Info("created the session of a pod", "pod", plan.Pod.Name, "parent", o.Parent.Name,
 			"uid", s.UID)
 	case isNotCreated(err):
-		r.setCreated(key, "")
+		r.places.giveBack(key)
 	}
 	return err
 }
@@ -79,13 +79,6 @@ func (r *Reconciler) createSession(
 // as one without an answer, there may be one.
 func isNotCreated(err error) bool {
 	return !apierrors.IsAlreadyExists(err) && reconcile.ClassifyAPIError(err, "").Class == failure.Refused
-}
-
-// setCreated remembers of which parent a session was created; empty: it was not.
-func (r *Reconciler) setCreated(key types.NamespacedName, parent string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.memoryOf(key).created = parent
 }
 
 // labelsFor returns the labels of the session of a pod: those by which this operator selects the sessions

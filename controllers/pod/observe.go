@@ -4,7 +4,6 @@ package pod
 
 import (
 	"context"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -47,14 +46,13 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (pod
 	if o.Session == nil && len(o.Pods) > 0 {
 		parent = parents[o.Pods[0].UID] // not that of another pod which has copied the name
 	}
-	if freed := r.forgetCreated(key, o); freed != "" {
-		r.wakeWaiting(ctx, types.NamespacedName{Namespace: key.Namespace, Name: freed})
+	if parent != "" {
+		err = r.observeParent(ctx, types.NamespacedName{Namespace: key.Namespace, Name: parent}, &o)
+		if err != nil {
+			return o, err
+		}
 	}
-	if parent == "" {
-		return o, nil
-	}
-	err = r.observeParent(ctx, types.NamespacedName{Namespace: key.Namespace, Name: parent}, &o)
-	return o, err
+	return o, r.recordPlace(ctx, key, parent, o)
 }
 
 // ownerLives reports whether the pod that a session belongs to asks for it and has not ended. A session that
@@ -93,56 +91,4 @@ func (r *Reconciler) observeParent(ctx context.Context, key types.NamespacedName
 		o.Skew = r.o.Skew(o.Session.DeploymentKey())
 	}
 	return nil
-}
-
-// countPods adds how many pods the parent has, and where the name is among those that wait.
-func (r *Reconciler) countPods(ctx context.Context, key types.NamespacedName, o *podsession.Observation) error {
-	found, err := lookup.PodsOfSession(ctx, r.o.Client, client.ObjectKeyFromObject(o.Parent))
-	if err != nil {
-		return err
-	}
-	created := r.createdFor(o.Parent.Name, key)
-	for i := range found.Sessions {
-		delete(created, found.Sessions[i].Name)
-	}
-	o.Live = podsession.CountLive(found.Sessions) + len(created)
-	o.Ahead = slices.IndexFunc(found.Waiting, func(w lookup.WaitingPod) bool { return w.SessionName == key.Name })
-	for _, w := range found.Waiting[:max(o.Ahead, 0)] {
-		if created[w.SessionName] {
-			o.Ahead-- // it is counted already
-		}
-	}
-	o.Ahead = max(o.Ahead, 0)
-	return nil
-}
-
-// forgetCreated drops what is remembered about the creation of a session that the cache shows, or for
-// which no pod is left. Then it returns the parent whose place is free, if one was taken.
-func (r *Reconciler) forgetCreated(key types.NamespacedName, o podsession.Observation) (freed string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := r.memory[key]
-	switch {
-	case m == nil:
-	case o.Session == nil && len(o.Pods) == 0:
-		freed = m.created
-		delete(r.memory, key)
-	case o.Session != nil:
-		m.created = ""
-	}
-	return freed
-}
-
-// createdFor returns the names of the sessions of other pods of a parent that were created and that the
-// cache may not show yet.
-func (r *Reconciler) createdFor(parent string, but types.NamespacedName) map[string]bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	names := map[string]bool{}
-	for key, m := range r.memory {
-		if m.created == parent && key.Namespace == but.Namespace && key != but {
-			names[key.Name] = true
-		}
-	}
-	return names
 }

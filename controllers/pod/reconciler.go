@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/fairqueue"
 	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
@@ -28,12 +29,10 @@ const longestBackoff = 5 * time.Minute
 type Reconciler struct {
 	o Options
 
-	// counting is held while the pods of a parent are counted and a place among them is taken, so that two
-	// passes never take the same one.
-	counting sync.Mutex
+	places *places
 
 	mu sync.Mutex
-	// memory of names that something is wrong with, or whose session was just created.
+	// memory of names that something is wrong with.
 	memory map[types.NamespacedName]*memory
 	// nextRenewals are when a renewal request may be passed on to the next session of a parent, as long as
 	// that is in the future.
@@ -49,6 +48,10 @@ type Options struct {
 	Clock     clock.PassiveClock
 	// Queue is that of this reconciler.
 	Queue *reconcile.Queue
+	// FairQueue shares the workers.
+	FairQueue *fairqueue.Queue
+	// Progress is told of passes that end.
+	Progress *reconcile.Progress
 	// Created is called with each session that was created.
 	Created func(*v1alpha1.CoderSession)
 	// Skew returns how far the clock of a CoderDeployment's server is ahead.
@@ -60,9 +63,6 @@ type Options struct {
 // memory is what is remembered about one name between passes. It may be lost at any time: an event is
 // recorded again then.
 type memory struct {
-	// created is the name of the parent, from the decision to create a session until the cache shows it or
-	// it is certain that there is none, so that it counts towards the limit.
-	created string
 	// refusal is the last one that an event was recorded about.
 	refusal string
 	// failures in a row.
@@ -74,29 +74,50 @@ type memory struct {
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
 	return &Reconciler{
-		o: o, memory: map[types.NamespacedName]*memory{}, nextRenewals: map[types.NamespacedName]time.Time{},
+		o: o, places: newPlaces(), memory: map[types.NamespacedName]*memory{},
+		nextRenewals: map[types.NamespacedName]time.Time{},
 	}
 }
 
-// Reconcile creates, updates or deletes the session of one pod.
+// Reconcile makes one pass over a name, as that of the session of a pod, and as that of a session with
+// perPod. Namespaces share the workers; a pass calls no Coder server, so that none is cut off.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	o, err := r.observe(ctx, req.NamespacedName)
+	key := req.NamespacedName
+	defer r.o.FairQueue.Cancel(key)
+	lease := r.o.FairQueue.TryAcquire(fairqueue.Object{
+		Key: key, Deployment: types.NamespacedName{Namespace: key.Namespace},
+	}, func(error) {})
+	if lease == nil {
+		return ctrl.Result{}, nil
+	}
+	defer lease.Release()
+	defer r.o.Progress.Record()
+	result, err := r.reconcileSession(ctx, key)
 	if err != nil {
 		return ctrl.Result{}, err // of the cache
 	}
-	plan, err := r.decide(ctx, req.NamespacedName, &o)
+	return result, r.wakePods(ctx, key)
+}
+
+// reconcileSession creates, updates or deletes the session of one pod.
+func (r *Reconciler) reconcileSession(ctx context.Context, key types.NamespacedName) (ctrl.Result, error) {
+	o, err := r.observe(ctx, key)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	err = r.act(ctx, req.NamespacedName, o, plan)
+	plan := r.decide(key, &o)
+	err = r.act(ctx, key, o, plan)
+	if err != nil {
+		r.places.markEnqueued(key)
+	}
 	switch {
 	case reconcile.IsOutdated(err):
 		return ctrl.Result{RequeueAfter: time.Second}, nil
 	case err != nil:
-		return ctrl.Result{RequeueAfter: r.recordFailure(ctx, req.NamespacedName, o, err)}, nil
+		return ctrl.Result{RequeueAfter: r.recordFailure(ctx, key, o, err)}, nil
 	}
-	r.recordSuccess(req.NamespacedName)
-	r.recordRefusals(req.NamespacedName, plan)
+	r.recordSuccess(key, o)
+	r.recordRefusals(key, plan)
 	if plan.RequeueAt.IsZero() {
 		return ctrl.Result{}, nil
 	}
@@ -105,30 +126,28 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 // decide adds to an observation how many pods the parent has, if that matters, and decides. A session that
 // is to be created is counted from then on.
-func (r *Reconciler) decide(
-	ctx context.Context, key types.NamespacedName, o *podsession.Observation,
-) (podsession.Plan, error) {
-	if o.Session != nil || o.Parent == nil {
+func (r *Reconciler) decide(key types.NamespacedName, o *podsession.Observation) (plan podsession.Plan) {
+	if o.Session != nil || o.Parent == nil || len(o.Pods) == 0 {
 		o.RenewalTime = r.renewalTime(key, *o)
-		return podsession.Decide(*o), nil
+		return podsession.Decide(*o)
 	}
-	r.counting.Lock()
-	defer r.counting.Unlock()
-	if err := r.countPods(ctx, key, o); err != nil {
-		return podsession.Plan{}, err
-	}
-	plan := podsession.Decide(*o)
-	if plan.Action == podsession.Create {
-		r.setCreated(key, o.Parent.Name)
-	}
-	return plan, nil
+	r.places.tryTake(key, func(live, ahead int) bool {
+		o.Live, o.Ahead = live, ahead
+		plan = podsession.Decide(*o)
+		return plan.Action == podsession.Create
+	})
+	return plan
 }
 
-// recordSuccess ends a row of failures.
-func (r *Reconciler) recordSuccess(key types.NamespacedName) {
+// recordSuccess ends a row of failures. A name without a session and pods is forgotten.
+func (r *Reconciler) recordSuccess(key types.NamespacedName, o podsession.Observation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m := r.memory[key]; m != nil {
+	m := r.memory[key]
+	switch {
+	case o.Session == nil && len(o.Pods) == 0:
+		delete(r.memory, key)
+	case m != nil:
 		m.failures = 0
 	}
 }

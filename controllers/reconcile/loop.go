@@ -318,7 +318,7 @@ func (l *Loop[T, M, S, O, P]) requeue(p *pass[T, M, S], step Step) ctrl.Result {
 
 func (l *Loop[T, M, S, O, P]) recordProgress() {
 	if l.progress != nil {
-		l.progress.record()
+		l.progress.Record()
 	}
 }
 

@@ -31,8 +31,8 @@ func NewProgress(c clock.PassiveClock, waiting func() int) *Progress {
 	return &Progress{clock: c, waiting: waiting, last: c.Now()}
 }
 
-// record is called when a pass ends.
-func (p *Progress) record() {
+// Record is called when a pass ends.
+func (p *Progress) Record() {
 	now := p.clock.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -42,7 +42,7 @@ func (p *Progress) record() {
 // LastTime is when a pass last ended, or nothing waited. It is now for a controller that is not started.
 func (p *Progress) LastTime(started bool) time.Time {
 	if !started || p.waiting() == 0 {
-		p.record()
+		p.Record()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,7 +54,7 @@ func (p *Progress) LastTime(started bool) time.Time {
 func (p *Progress) Check(started bool) error {
 	count := p.waiting()
 	if !started || count == 0 {
-		p.record()
+		p.Record()
 		return nil
 	}
 	p.mu.Lock()

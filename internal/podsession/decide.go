@@ -86,7 +86,7 @@ func Decide(o Observation) Plan {
 			"so that another one gets another name", s.Name))
 	case s.DeletionTimestamp != nil:
 		return Plan{} // its end is the next event
-	case !o.OwnerLives, isGone(o.Parent), isOfFormerParent(s, o.Parent):
+	case !o.OwnerLives, IsGone(o.Parent), isOfFormerParent(s, o.Parent):
 		return Plan{Action: Delete}
 	}
 	return withCopies(o, decideUpdate(o))
@@ -96,7 +96,7 @@ func Decide(o Observation) Plan {
 func decideCreation(o Observation) Plan {
 	parent := o.Parent
 	switch {
-	case isGone(parent):
+	case IsGone(parent):
 		return refuse(o.Pods, "its CoderSession does not exist or is being deleted: create it, and the pod again")
 	case parent.Spec.PerPod == nil:
 		return refuse(o.Pods, fmt.Sprintf("CoderSession %q no longer gives each pod a token: create the pod again, "+
@@ -180,7 +180,9 @@ func refuse(pods []Pod, why string) Plan {
 	return Plan{Refused: pods, Refusal: why}
 }
 
-func isGone(parent *v1alpha1.CoderSession) bool {
+// IsGone reports whether a parent serves no pods, and ends those that it has served: there is none, or it is
+// being deleted.
+func IsGone(parent *v1alpha1.CoderSession) bool {
 	return parent == nil || parent.DeletionTimestamp != nil
 }
 

@@ -38,12 +38,15 @@ func Waits(pod *corev1.Pod) bool {
 	return SessionName(pod) != "" && !HasEnded(pod) && pod.DeletionTimestamp == nil
 }
 
-// SortOldest sorts pods, the oldest first. Of two that were created in the same second, the one whose
-// name comes first.
+// Compare orders pods, the oldest first. Of two that were created in the same second, the one whose name
+// comes first.
+func Compare(a, b Pod) int {
+	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
+}
+
+// SortOldest sorts pods as Compare orders them.
 func SortOldest[T any](items []T, pod func(T) Pod) {
-	slices.SortFunc(items, func(a, b T) int {
-		return cmp.Or(pod(a).Created.Compare(pod(b).Created), cmp.Compare(pod(a).Name, pod(b).Name))
-	})
+	slices.SortFunc(items, func(a, b T) int { return Compare(pod(a), pod(b)) })
 }
 
 // kindPod is the kind of the owner of a pod's session.
@@ -71,9 +74,9 @@ func OwnedBy(s *v1alpha1.CoderSession, pod *corev1.Pod) bool {
 		pod.Labels[v1alpha1.LabelParent] == s.Labels[v1alpha1.LabelParent]
 }
 
-// Parent is the session with perPod that the session of a pod is of; zero: it is not that of a pod.
+// Parent is the session with perPod that the session of a pod is of; zero: it belongs to no pod.
 func Parent(s *v1alpha1.CoderSession) types.NamespacedName {
-	if !IsOfPod(s) {
+	if Owner(s) == nil {
 		return types.NamespacedName{}
 	}
 	return types.NamespacedName{Namespace: s.Namespace, Name: s.Labels[v1alpha1.LabelParent]}

@@ -30,7 +30,7 @@ func checkSession(r *Request, k Resolved, namespace string, unknown UnknownSessi
 	switch {
 	case k.Session != nil && podsession.IsOfPod(k.Session):
 		return nil, newRefusal("CoderSession %q is that of another pod: write the name of %q into the annotation %s, "+
-			"and the pod gets a token of its own", r.Session, podsession.Parent(k.Session).Name, v1alpha1.AnnotationSession)
+			"and the pod gets a token of its own", r.Session, k.Session.Labels[v1alpha1.LabelParent], v1alpha1.AnnotationSession)
 	case k.Session == nil:
 		trouble = fmt.Sprintf("there is no CoderSession %q in namespace %q", r.Session, namespace)
 		consequence, remedy = fmt.Sprintf("the pod waits for a Secret %q", r.Session), "create it"

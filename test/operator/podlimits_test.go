@@ -207,6 +207,7 @@ func TestASessionWithPerPodIsChanged(t *testing.T) {
 	change("template:read", "two", 11) // something that wakes the operator
 	w.Eventually(w.publishes(first, 2, "template:read", "two"))
 
+	clock.Shift(2 * time.Minute) // a renewal on request waits until the last token is a minute old
 	one, two := w.ownSession(first).Status.Token.Serial, w.ownSession(second).Status.Token.Serial
 	w.asksForRenewal("ci", "now")
 	w.Eventually(w.publishes(first, one+1, "template:read", "two"), w.publishes(second, two+1, "template:read", "two"))

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
+)
+
+// mostWoken is how many pods of a parent one pass enqueues. It is followed by another one if there are more,
+// so that pods of others have their turn in between.
+const mostWoken = 100
+
+// wakePods is the pass over a session with perPod: it enqueues the pods that it can serve now, the oldest
+// first, and those whose sessions are those of an earlier version of it. If it serves none, those that wait
+// are enqueued: they learn why.
+func (r *Reconciler) wakePods(ctx context.Context, key types.NamespacedName) error {
+	if !r.places.has(key) {
+		return nil // it has no pods
+	}
+	parent := &v1alpha1.CoderSession{}
+	err := r.o.Client.Get(ctx, key, parent)
+	if client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	if err != nil {
+		parent = nil
+	}
+	names, more := r.places.next(key, versionOf(parent), limitOf(parent), mostWoken)
+	for _, name := range names {
+		r.o.Queue.Add(types.NamespacedName{Namespace: key.Namespace, Name: name}, 0)
+	}
+	if more {
+		r.o.Queue.Add(key, 0)
+	}
+	return nil
+}
+
+// limitOf is how many pods a parent serves; negative: none, whatever there is room for.
+func limitOf(parent *v1alpha1.CoderSession) int {
+	if podsession.IsGone(parent) || parent.Spec.PerPod == nil || parent.Spec.Paused {
+		return -1
+	}
+	return parent.Spec.PerPod.Limit()
+}
+
+// versionOf identifies all of a parent that decisions about its pods depend on.
+func versionOf(parent *v1alpha1.CoderSession) string {
+	if parent == nil {
+		return "none"
+	}
+	return fmt.Sprint(parent.UID, " ", parent.Generation, " ", podsession.IsGone(parent), " ", parent.RenewalRequest())
+}
+
+// recordPlace records what a pass has observed about its name, and enqueues the parents that this concerns.
+func (r *Reconciler) recordPlace(
+	ctx context.Context, key types.NamespacedName, parent string, o podsession.Observation,
+) error {
+	seen := place{version: versionOf(o.Parent)}
+	switch s := o.Session; {
+	case parent == "" || o.OtherOperator:
+	case s == nil && len(o.Pods) > 0:
+		seen.standing, seen.pod = waiting, o.Pods[0]
+	case s != nil && podsession.IsOfPod(s) && s.DeletionTimestamp == nil:
+		seen.standing = taken
+	}
+	if seen.standing != unused {
+		of := types.NamespacedName{Namespace: key.Namespace, Name: parent}
+		if err := r.places.load(of, func() ([]place, error) { return r.readPlaces(ctx, of) }); err != nil {
+			return err
+		}
+	}
+	for _, due := range r.places.record(key, parent, seen) {
+		r.o.Queue.Add(due, 0)
+	}
+	return nil
+}
+
+// readPlaces reads the places of a parent from the cache.
+func (r *Reconciler) readPlaces(ctx context.Context, parent types.NamespacedName) ([]place, error) {
+	found, err := lookup.PodsOfSession(ctx, r.o.Client, parent)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]place, 0, len(found.Sessions)+len(found.Waiting))
+	for i := range found.Sessions {
+		if found.Sessions[i].DeletionTimestamp == nil {
+			all = append(all, place{name: found.Sessions[i].Name, standing: taken})
+		}
+	}
+	for _, w := range found.Waiting {
+		all = append(all, place{name: w.SessionName, standing: waiting, pod: w.Pod})
+	}
+	return all, nil
+}
