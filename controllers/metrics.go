@@ -6,11 +6,14 @@ import (
 	"context"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 	"github.com/coder-session-operator/coder-session-operator/internal/session"
 )
 
@@ -26,6 +29,7 @@ func (c Controllers) MetricSources(
 		Now:         now.Now,
 		Leads:       leads,
 		Tokens:      func() []metrics.Token { return publishedTokens(ctx, reader) },
+		WaitingPods: func() []metrics.WaitingPod { return c.waitingPods(ctx, reader) },
 		Controllers: func() []metrics.Controller { return c.controllerStates(leads()) },
 		Streams:     c.streamStates,
 	}
@@ -51,6 +55,40 @@ func publishedTokens(ctx context.Context, reader client.Reader) []metrics.Token 
 		})
 	}
 	return tokens
+}
+
+// waitingPods returns the pods whose session has not published a token yet, and those that have no session,
+// if their parent exists. Nil: the operator serves no pods, or the cache is not filled yet.
+func (c Controllers) waitingPods(ctx context.Context, reader client.Reader) (waiting []metrics.WaitingPod) {
+	if _, serves := c.queues[podsName]; !serves {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
+	defer cancel()
+	var pods corev1.PodList
+	var list v1alpha1.CoderSessionList
+	if reader.List(ctx, &pods, client.UnsafeDisableDeepCopy) != nil ||
+		reader.List(ctx, &list, client.UnsafeDisableDeepCopy) != nil {
+		return nil
+	}
+	sessions := make(map[types.NamespacedName]*v1alpha1.CoderSession, len(list.Items))
+	for i := range list.Items {
+		sessions[client.ObjectKeyFromObject(&list.Items[i])] = &list.Items[i]
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		own := sessions[types.NamespacedName{Namespace: pod.Namespace, Name: podsession.SessionName(pod)}]
+		parent := sessions[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Labels[v1alpha1.LabelParent]}]
+		served := own != nil && own.Status.Secret != nil
+		if parent == nil || served || !podsession.Waits(pod) {
+			continue
+		}
+		key := parent.DeploymentKey()
+		waiting = append(waiting, metrics.WaitingPod{
+			Namespace: key.Namespace, Deployment: key.Name, Created: pod.CreationTimestamp.Time,
+		})
+	}
+	return waiting
 }
 
 func (c Controllers) controllerStates(leads bool) []metrics.Controller {

@@ -207,13 +207,15 @@ func New(ctx context.Context, a APIAccess, o Options) Controllers {
 		Secrets: secret.NewStore(a.APIReader, a.Client, o.Key, FieldOwner),
 		Names:   names, Status: writer, Metrics: o.Metrics, Clock: o.Clock, NamespaceLabels: o.NamespaceLabels,
 		ServesPods: o.ServesPods, Siblings: session.NewSiblings(), Writes: session.NewSecretWrites(),
+		PodRefusals:    session.NewPodRefusals(func(parent types.NamespacedName) { sessions.Add(parent, 0) }),
 		AdmissionKinds: o.AdmissionKinds,
 	}
 	return Controllers{
 		Pods: pod.New(pod.Options{
 			Client: a.Client, APIReader: a.APIReader, Status: writer, Clock: o.Clock, Selector: o.Selector,
 			Queue: pods, FairQueue: ofPods.fairQueue, Progress: ofPods.progress, Created: tools.Siblings.RecordCreated,
-			Skew: func(key types.NamespacedName) time.Duration { return pool.Get(key).Skew() },
+			Refused: tools.PodRefusals.Record,
+			Skew:    func(key types.NamespacedName) time.Duration { return pool.Get(key).Skew() },
 		}),
 		Pool: pool, Retention: decisions, DeploymentQueue: deployments, SessionQueue: sessions, PodQueue: pods,
 		streams: streams, queues: queues,

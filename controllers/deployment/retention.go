@@ -27,6 +27,9 @@ func (r *Reconciler) retentionCandidate(
 	if !session.Mints(object) || !object.DeletionTimestamp.IsZero() || !applies {
 		return deployment.Candidate{}, false, nil
 	}
+	if object.Spec.Paused && !r.hasLiveToken(s, object) {
+		return deployment.Candidate{}, false, nil // it has no credential and gets none
+	}
 	namespace, err := lookup.Namespace(ctx, r.o.Client, object.Namespace, s.object.Namespace, r.o.NamespaceLabels)
 	if err != nil {
 		return deployment.Candidate{}, false, client.IgnoreNotFound(err)
@@ -37,7 +40,7 @@ func (r *Reconciler) retentionCandidate(
 	}
 	c := deployment.Candidate{
 		UID: string(object.UID), CreatedAt: object.CreationTimestamp.Time, Since: object.CreationTimestamp.Time,
-		Rule: rule, State: s.retentionState(object),
+		Rule: rule, State: r.retentionState(s, object),
 	}
 	if since := object.Status.LastActivityTime; since != nil && since.After(c.Since) {
 		c.Since = since.Time
@@ -62,9 +65,11 @@ func (r *Reconciler) lastUse(s *scope, object *v1alpha1.CoderSession) (used time
 }
 
 // retentionState returns the retention state of a session that mints.
-func (s *scope) retentionState(object *v1alpha1.CoderSession) deployment.RetentionState {
+func (r *Reconciler) retentionState(s *scope, object *v1alpha1.CoderSession) deployment.RetentionState {
 	token, user := object.Status.Token, object.Status.User
 	switch {
+	case object.Status.Retirement == nil && r.hasLiveToken(s, object) && (session.Asking(object) || object.Spec.Paused):
+		return deployment.Held
 	case session.Asking(object), object.Spec.Paused:
 		return deployment.Exempt
 	case object.Status.Retirement != nil:
@@ -73,6 +78,14 @@ func (s *scope) retentionState(object *v1alpha1.CoderSession) deployment.Retenti
 		return deployment.Active
 	}
 	return deployment.Exempt
+}
+
+// hasLiveToken reports whether a session has a minted token that has not ended yet. A session that is paused
+// keeps it until then.
+func (r *Reconciler) hasLiveToken(s *scope, object *v1alpha1.CoderSession) bool {
+	token := object.Status.Token
+	return token != nil && token.Serial > 0 &&
+		(token.ExpirationTime == nil || r.o.Clock.Now().Add(s.conn.Skew()).Before(token.ExpirationTime.Time))
 }
 
 // canSeeTokensOf reports whether the inventory includes the tokens of a user, so that the

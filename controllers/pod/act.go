@@ -66,6 +66,7 @@ func (r *Reconciler) createSession(
 	switch {
 	case err == nil:
 		r.o.Created(s)
+		r.o.Refused(client.ObjectKeyFromObject(o.Parent), "")
 		// The trace of a token to its pod after both are gone: a token's name has the first part of this UID.
 		ctrl.LoggerFrom(ctx).Info("created the session of a pod", "pod", plan.Pod.Name, "parent", o.Parent.Name,
 			"uid", s.UID)

@@ -90,8 +90,12 @@ func (p *places) load(parent types.NamespacedName, read func() ([]place, error))
 	all := &parentPlaces{byName: map[string]*place{}}
 	p.parents[parent] = all
 	for i := range found {
+		key := types.NamespacedName{Namespace: parent.Namespace, Name: found[i].name}
+		if _, known := p.parentOf[key]; known {
+			continue // it was one of another parent until now: the pass over it moves it
+		}
 		all.put(&found[i])
-		p.parentOf[types.NamespacedName{Namespace: parent.Namespace, Name: found[i].name}] = parent.Name
+		p.parentOf[key] = parent.Name
 	}
 	return nil
 }

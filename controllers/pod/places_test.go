@@ -155,6 +155,24 @@ func TestAChangeOfTheParentReachesAll(t *testing.T) {
 	}
 }
 
+// A place that moves to another parent leaves the former one, also if the cache shows it there already.
+func TestAPlaceMovesToAnotherParent(t *testing.T) {
+	t.Parallel()
+	w := newPlacesEnv(t, 1)
+	w.record(keyOf(1), "ci", isTaken)
+	other := types.NamespacedName{Namespace: "builds", Name: "other"}
+	if err := w.load(other, func() ([]place, error) {
+		return []place{{name: keyOf(1).Name, standing: taken}}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if due := w.record(keyOf(1), "other", isTaken); !slices.Contains(due, parentKey) {
+		t.Error("the former parent is not due")
+	}
+	w.record(keyOf(1), "", place{})
+	w.expect([]int{1}, w.serve(1), "served by the former parent again")
+}
+
 // Of what is gone nothing is kept, and the cache is read once for each parent.
 func TestPlacesAreReadOnceAndForgotten(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ package pod
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,6 +55,9 @@ type Options struct {
 	Progress *reconcile.Progress
 	// Created is called with each session that was created.
 	Created func(*v1alpha1.CoderSession)
+	// Refused is called with the parent and the reason when the API server refuses the session of a pod, and
+	// with an empty reason when it takes one.
+	Refused func(parent types.NamespacedName, why string)
 	// Skew returns how far the clock of a CoderDeployment's server is ahead.
 	Skew func(types.NamespacedName) time.Duration
 	// Selector limits the sessions that this operator looks after; nil or empty: it looks after all.
@@ -114,7 +118,7 @@ func (r *Reconciler) reconcileSession(ctx context.Context, key types.NamespacedN
 	case reconcile.IsOutdated(err):
 		return ctrl.Result{RequeueAfter: time.Second}, nil
 	case err != nil:
-		return ctrl.Result{RequeueAfter: r.recordFailure(ctx, key, o, err)}, nil
+		return ctrl.Result{RequeueAfter: r.recordFailure(ctx, key, o, plan, err)}, nil
 	}
 	r.recordSuccess(key, o)
 	r.recordRefusals(key, plan)
@@ -155,15 +159,20 @@ func (r *Reconciler) recordSuccess(key types.NamespacedName, o podsession.Observ
 // recordFailure records an event on the first of several failures in a row, and returns when to try
 // again.
 func (r *Reconciler) recordFailure(
-	ctx context.Context, key types.NamespacedName, o podsession.Observation, err error,
+	ctx context.Context, key types.NamespacedName, o podsession.Observation, plan podsession.Plan, err error,
 ) time.Duration {
-	f := reconcile.ClassifyAPIError(err, string(podsession.Create))
+	f := reconcile.ClassifyAPIError(err, string(plan.Action))
 	ctrl.LoggerFrom(ctx).Info("the session of a pod could not be written", "problem", f.Message)
 	r.mu.Lock()
 	m := r.memoryOf(key)
 	m.failures++
 	failures := m.failures
 	r.mu.Unlock()
+	if plan.Action == podsession.Create && f.Class == failure.Refused {
+		// The name is that of one pod, the reason that of all.
+		why := strings.ReplaceAll(f.Message, key.Name, o.Parent.Name+"-...")
+		r.o.Refused(client.ObjectKeyFromObject(o.Parent), why)
+	}
 	if failures == 1 {
 		r.warn(key.Namespace, o.Pods, "its CoderSession could not be written: "+f.Message)
 	}

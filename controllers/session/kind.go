@@ -129,6 +129,7 @@ func (k kind) Forget(_ context.Context, key types.NamespacedName, replaced bool)
 	}
 	k.tools.Siblings.forget(key, replaced)
 	k.tools.Writes.forget(key)
+	k.tools.PodRefusals.set(key, "")
 	k.tools.Secrets.Forget(key)
 	k.o.Streams.Release(key)
 	k.rollouts.forget(key)

@@ -99,6 +99,8 @@ type Tools struct {
 	Siblings *Siblings
 	// Writes is how the API server has answered writes of generated Secrets.
 	Writes *SecretWrites
+	// PodRefusals is why the API server takes no sessions of pods.
+	PodRefusals *PodRefusals
 	// ServesPods reports whether the operator gives pods sessions of their own.
 	ServesPods bool
 	// NamespaceLabels reports whether the operator may read labels of namespaces.

@@ -32,6 +32,9 @@ func (r *Reconciler) observePods(ctx context.Context, s *v1alpha1.CoderSession) 
 		return seen, err
 	}
 	seen.Counts = podsession.Count(s, found.Sessions, len(found.Waiting))
+	if seen.Refusal = r.tools.PodRefusals.of(client.ObjectKeyFromObject(s)); seen.Refusal != "" {
+		seen.Counts.Refused = int32(len(found.Waiting)) //nolint:gosec // there are fewer pods than that
+	}
 	return seen, nil
 }
 

@@ -21,13 +21,17 @@ type RetentionState int
 
 const (
 	// Exempt is a session that has no credential now, or one that may not be removed: it waits for
-	// its first token or its workspace, is paused, or is about to return. It is never retired, and
-	// counts towards the limit.
+	// its first token or its workspace, or is about to return. It is never retired, and those of its access
+	// rule do not return in its place.
 	Exempt RetentionState = iota
 	// Active is a session with a credential.
 	Active
 	// Retired is a session that retention keeps without a credential.
 	Retired
+	// Held is a session with a credential that may not be removed now: it is paused, or a person has asked
+	// for something that is not done yet. It counts like an active one, so that others of its access rule
+	// are retired in its place.
+	Held
 )
 
 // Candidate is a session that mints, as retention sees it.
@@ -100,7 +104,7 @@ type RetentionDecision struct {
 // ones above the limit of their access rule, then those above the limit of the deployment. Retired
 // sessions return while there is room, the most recently used ones first. A returning session retires no
 // other one, and exempt sessions keep their places, so that a workspace that stops for the night does
-// not affect others. Deciding again on the outcome changes nothing.
+// not affect others. Held sessions take places like active ones. Deciding again on the outcome changes nothing.
 func DecideRetention(candidates []Candidate, policy Policy, asOf time.Time) map[string]RetentionDecision {
 	decisions := map[string]RetentionDecision{}
 	active := candidatesIn(candidates, Active)
@@ -111,23 +115,25 @@ func DecideRetention(candidates []Candidate, policy Policy, asOf time.Time) map[
 		}
 		return idle
 	})
-	active = policy.retireAbove(decisions, active, func(c Candidate) (int, bool) {
+	held := candidatesIn(candidates, Held)
+	active = policy.retireAbove(decisions, held, active, func(c Candidate) (int, bool) {
 		limit, limited := policy.RuleLimits[c.Rule]
 		return limit, limited
 	})
-	seats := policy.seats(active)
-	active = policy.retireAbove(decisions, active, func(c Candidate) (int, bool) { return seats[c.Rule], seats != nil })
-	policy.decideReturns(decisions, slices.Concat(active, candidatesIn(candidates, Exempt)),
-		candidatesIn(candidates, Retired), asOf)
+	seats := policy.seats(slices.Concat(held, active))
+	active = policy.retireAbove(decisions, held, active, func(c Candidate) (int, bool) {
+		return seats[c.Rule], seats != nil
+	})
+	policy.decideReturns(decisions, slices.Concat(held, active), candidates, asOf)
 	return decisions
 }
 
-// retireAbove retires the sessions above the limit of their access rule, and returns the others. The most
-// recently active ones come first and stay.
+// retireAbove retires the sessions above the limit of their access rule, beside those that are held, and
+// returns the others. The most recently active ones come first and stay.
 func (p Policy) retireAbove(
-	decisions map[string]RetentionDecision, active []Candidate, limitOf func(Candidate) (limit int, limited bool),
+	decisions map[string]RetentionDecision, held, active []Candidate, limitOf func(Candidate) (limit int, limited bool),
 ) []Candidate {
-	counts := map[string]int{}
+	counts := countByRule(held)
 	return slices.DeleteFunc(active, func(c Candidate) bool {
 		limit, limited := limitOf(c)
 		if limited && counts[c.Rule] >= limit {
@@ -146,9 +152,7 @@ func (p Policy) seats(active []Candidate) map[string]int {
 	if p.MaxSessions <= 0 || len(active) <= p.MaxSessions {
 		return nil
 	}
-	byAge := slices.SortedFunc(slices.Values(active), func(a, b Candidate) int {
-		return cmp.Or(a.Since.Compare(b.Since), a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.UID, b.UID))
-	})
+	byAge := slices.SortedFunc(slices.Values(active), compareSince)
 	seats := map[string]int{}
 	for _, c := range byAge[:p.MaxSessions] {
 		seats[c.Rule]++
@@ -156,19 +160,26 @@ func (p Policy) seats(active []Candidate) map[string]int {
 	return seats
 }
 
-// decideReturns decides about retired sessions, beside those that keep their places.
-func (p Policy) decideReturns(decisions map[string]RetentionDecision, kept, retired []Candidate, asOf time.Time) {
-	counts := map[string]int{}
-	for _, c := range kept {
-		counts[c.Rule]++
+// decideReturns decides about retired sessions, beside those that keep their places. Exempt sessions keep
+// theirs, too; under the limit of the deployment only against those of their own rule and those that were
+// asked for later, so that new sessions of one rule keep none of another away (B136).
+func (p Policy) decideReturns(decisions map[string]RetentionDecision, kept, candidates []Candidate, asOf time.Time) {
+	exempt := candidatesIn(candidates, Exempt)
+	slices.SortFunc(exempt, compareSince)
+	ofRule := map[string][]Candidate{}
+	for _, c := range exempt {
+		ofRule[c.Rule] = append(ofRule[c.Rule], c)
 	}
-	total := len(kept)
-	for _, c := range retired {
+	total, counts := len(kept), countByRule(slices.Concat(kept, exempt))
+	for _, c := range candidatesIn(candidates, Retired) {
 		limit, limited := p.RuleLimits[c.Rule]
+		earlier, _ := slices.BinarySearchFunc(exempt, c, compareSince)
+		earlierOfRule, _ := slices.BinarySearchFunc(ofRule[c.Rule], c, compareSince)
+		before := earlier - earlierOfRule + len(ofRule[c.Rule])
 		switch {
 		case p.isIdle(c, asOf):
 			decisions[c.UID] = p.retire(c, v1alpha1.RetirementIdle)
-		case p.MaxSessions > 0 && total >= p.MaxSessions, limited && counts[c.Rule] >= limit:
+		case p.MaxSessions > 0 && total+before >= p.MaxSessions, limited && counts[c.Rule] >= limit:
 			decisions[c.UID] = p.retire(c, v1alpha1.RetirementSessionLimit)
 		default:
 			decisions[c.UID] = RetentionDecision{MayReturn: true, LastActiveTime: c.LastActive}
@@ -176,6 +187,19 @@ func (p Policy) decideReturns(decisions map[string]RetentionDecision, kept, reti
 			counts[c.Rule]++
 		}
 	}
+}
+
+// compareSince orders candidates by when they were asked for, the earliest first.
+func compareSince(a, b Candidate) int {
+	return cmp.Or(a.Since.Compare(b.Since), a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.UID, b.UID))
+}
+
+func countByRule(candidates []Candidate) map[string]int {
+	counts := map[string]int{}
+	for _, c := range candidates {
+		counts[c.Rule]++
+	}
+	return counts
 }
 
 // candidatesIn returns the candidates in a state, the most recently active ones first; of two that

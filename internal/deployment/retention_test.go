@@ -178,6 +178,31 @@ func TestLimitsOfAccessRules(t *testing.T) {
 			[]Candidate{of("b", "b1", Active, 0, 0), of("b", "b2", Retired, 0, 0), of("a", "a1", Retired, time.Hour, 0)},
 			Policy{MaxSessions: 9, RuleLimits: map[string]int{"b": 1}}, map[string]string{"b2": limit, "a1": "return"},
 		},
+		"held ones take the places of others of their rule": {
+			[]Candidate{
+				of("b", "b1", Held, 0, 0), of("b", "b2", Held, 0, 0), of("b", "b3", Active, 0, 0), of("a", "a1", Active, 0, 0),
+			},
+			Policy{RuleLimits: limits}, map[string]string{"b3": limit},
+		},
+		"held ones above the limit retire none of another rule": {
+			append(slices.Clone(victim), of("b", "b1", Held, 0, 2*time.Hour), of("b", "b2", Active, 0, time.Hour)),
+			Policy{MaxSessions: 3}, map[string]string{"b2": limit},
+		},
+		"held ones keep their places against returning ones": {
+			[]Candidate{of("b", "b1", Held, 0, 0), of("b", "b2", Retired, 0, time.Hour)},
+			Policy{MaxSessions: 1}, map[string]string{"b2": limit},
+		},
+		"those that never get a token keep none of another rule away": {
+			[]Candidate{
+				of("b", "b1", Exempt, 0, 2*time.Hour), of("b", "b2", Exempt, 0, time.Hour),
+				of("a", "a1", Retired, time.Hour, 9*time.Hour), of("b", "b3", Retired, 2*time.Hour, 9*time.Hour),
+			},
+			Policy{MaxSessions: 2}, map[string]string{"a1": "return", "b3": limit},
+		},
+		"those that were asked for earlier keep their places": {
+			[]Candidate{of("b", "b1", Exempt, 0, 9*time.Hour), of("a", "a1", Retired, time.Hour, 2*time.Hour)},
+			Policy{MaxSessions: 1}, map[string]string{"a1": limit},
+		},
 		"one that waits for its workspace keeps its place in the rule": {
 			[]Candidate{of("b", "b1", Exempt, 0, 0), of("b", "b2", Retired, 0, 0)},
 			Policy{RuleLimits: map[string]int{"b": 1}}, map[string]string{"b2": limit},
@@ -299,7 +324,7 @@ func sessionsFrom(data []byte) ([]Candidate, Policy) {
 	var candidates []Candidate
 	for len(data) > 0 && len(candidates) < 24 {
 		c := newCandidate(
-			fmt.Sprintf("s%02d", len(candidates)), RetentionState(next()%3), time.Duration(next()%13)*time.Hour,
+			fmt.Sprintf("s%02d", len(candidates)), RetentionState(next()%4), time.Duration(next()%13)*time.Hour,
 		)
 		c.CreatedAt = c.CreatedAt.Add(time.Duration(next()%3) * time.Minute)
 		candidates = append(candidates, c)
@@ -366,17 +391,18 @@ func checkDecisions(candidates []Candidate, policy Policy) string {
 				return fmt.Sprintf("%s returns, and %s stays away, which was active after it", c.UID, other.UID)
 			}
 		}
-		if c.State == Exempt && decisions[c.UID] != (RetentionDecision{}) {
-			return c.UID + " is exempt and has a decision"
+		if (c.State == Exempt || c.State == Held) && decisions[c.UID] != (RetentionDecision{}) {
+			return c.UID + " is exempt or held, and has a decision"
 		}
 	}
-	kept, most := countInState(outcome, Active), policy.MaxSessions
+	kept, held, most := countInState(outcome, Active), countInState(outcome, Held), policy.MaxSessions
+	room := max(most-held, 0)
 	switch {
-	case most == 0 && needed > 0, most > 0 && needed > 0 && kept != most:
+	case most == 0 && needed > 0, most > 0 && needed > 0 && kept != room:
 		return fmt.Sprintf("%d go for a limit of %d, and %d stay", needed, most, kept)
-	case most > 0 && kept > most:
+	case most > 0 && kept > room:
 		return fmt.Sprintf("%d are kept, with a limit of %d", kept, most)
-	case most > 0 && returned > 0 && kept+countInState(outcome, Exempt) > most:
+	case most > 0 && returned > 0 && kept+held+countInState(outcome, Exempt) > most:
 		return fmt.Sprintf("%d return where there is no room", returned)
 	}
 	return ""

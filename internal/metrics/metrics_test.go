@@ -25,6 +25,9 @@ func recordAll(m *Metrics) {
 	m.SetSources(Sources{
 		Now:   func() time.Time { return end.Add(-time.Hour) },
 		Leads: func() bool { return true },
+		WaitingPods: func() []WaitingPod {
+			return []WaitingPod{{"coder", "b", time.Unix(1.9e9, 0)}, {"coder", "b", time.Unix(1.8e9, 0)}}
+		},
 		Tokens: func() []Token {
 			return []Token{{Namespace: "coder", Deployment: "b", End: end, Renewal: end.Add(-2 * time.Hour)}}
 		},
@@ -77,6 +80,7 @@ var names = []string{
 	"orphaned_tokens_revoked_total",
 	"pod_secret_delay_seconds",
 	"pod_sessions",
+	"pod_waiting_timestamp_seconds",
 	"pods_refused",
 	"published_token_expiration_timestamp_seconds",
 	"queue_largest_namespace_ratio",
@@ -199,21 +203,22 @@ func TestValues(t *testing.T) {
 		"queue_namespaces{controller=sessions}":                                                   2,
 		"queue_largest_namespace_ratio{controller=sessions}":                                      0.75,
 		"workspace_streams{state=Connected}":                                                      4,
-		"leader{}":                                                                                1,
-		"webhook_certificate_expiration_timestamp_seconds{}":                                      1.9e9,
-		"client_certificate_expiration_timestamp_seconds{deployment=a,namespace=coder}":           1.9e9,
-		"clock_skew_seconds{deployment=a,namespace=coder}":                                        -1.5,
-		"clock_skew_seconds{deployment=b,namespace=coder}":                                        -1.5,
-		"coder_request_duration_seconds{operation=me}":                                            2,
-		"deployment_ready{deployment=a,namespace=coder}":                                          1,
-		"deployment_ready{deployment=b,namespace=coder}":                                          0,
-		"operator_token_expiration_timestamp_seconds{deployment=a,namespace=coder}":               1.9e9,
-		"secret_writes_total{action=create}":                                                      2,
-		"server_slow{deployment=a,namespace=coder}":                                               1,
-		"sessions{deployment=a,namespace=coder,reason=Active}":                                    2,
-		"sessions{deployment=a,namespace=coder,reason=Suspended}":                                 2,
-		"sessions{deployment=b,namespace=coder,reason=Active}":                                    3,
-		"sessions{deployment=b,namespace=coder,reason=Paused}":                                    1,
+		"pod_waiting_timestamp_seconds{deployment=b,namespace=coder}":                             1.8e9,
+		"leader{}": 1,
+		"webhook_certificate_expiration_timestamp_seconds{}":                            1.9e9,
+		"client_certificate_expiration_timestamp_seconds{deployment=a,namespace=coder}": 1.9e9,
+		"clock_skew_seconds{deployment=a,namespace=coder}":                              -1.5,
+		"clock_skew_seconds{deployment=b,namespace=coder}":                              -1.5,
+		"coder_request_duration_seconds{operation=me}":                                  2,
+		"deployment_ready{deployment=a,namespace=coder}":                                1,
+		"deployment_ready{deployment=b,namespace=coder}":                                0,
+		"operator_token_expiration_timestamp_seconds{deployment=a,namespace=coder}":     1.9e9,
+		"secret_writes_total{action=create}":                                            2,
+		"server_slow{deployment=a,namespace=coder}":                                     1,
+		"sessions{deployment=a,namespace=coder,reason=Active}":                          2,
+		"sessions{deployment=a,namespace=coder,reason=Suspended}":                       2,
+		"sessions{deployment=b,namespace=coder,reason=Active}":                          3,
+		"sessions{deployment=b,namespace=coder,reason=Paused}":                          1,
 	}
 	for _, name := range []string{"a", "b"} {
 		of := "deployment=" + name + ",namespace=coder"

@@ -17,6 +17,8 @@ type Sources struct {
 	Leads func() bool
 	// Tokens returns the published tokens of all sessions. Nil: they are not known yet.
 	Tokens func() []Token
+	// WaitingPods returns the pods that wait for the Secret with their own token.
+	WaitingPods func() []WaitingPod
 	// Controllers returns how the controllers get on.
 	Controllers func() []Controller
 	// Streams counts the streams of workspaces by their state.
@@ -41,6 +43,15 @@ func (t Token) isDue(now time.Time) bool { return !t.Renewal.IsZero() && !now.Be
 // isOverdue reports whether half of the time between the renewal and the end has passed.
 func (t Token) isOverdue(now time.Time) bool {
 	return t.isDue(now) && !now.Before(t.Renewal.Add(t.End.Sub(t.Renewal)/2))
+}
+
+// WaitingPod is a pod that waits for the Secret with its own token. It has no name: it becomes part of a
+// number only.
+type WaitingPod struct {
+	// Namespace and Deployment are those of the CoderDeployment.
+	Namespace, Deployment string
+	// Created is when the pod was created.
+	Created time.Time
 }
 
 // Controller is how a controller gets on.
@@ -75,7 +86,7 @@ func (m *Metrics) SetWebhookCertificateEnd(end func() time.Time) {
 
 // stateGauges are the gauges that are computed from the sources.
 type stateGauges struct {
-	tokenEnd, due, overdue              *prometheus.GaugeVec
+	tokenEnd, due, overdue, podWaits    *prometheus.GaugeVec
 	progress, waiting, tenants, largest *prometheus.GaugeVec
 	streams                             *prometheus.GaugeVec
 	leads, webhookCertificate           *prometheus.GaugeVec
@@ -89,6 +100,9 @@ func newStateGauges() stateGauges {
 		due: newGaugeVec("rotations_due", "Sessions whose token is to be replaced now."),
 		overdue: newGaugeVec("rotations_overdue",
 			"Sessions whose token was not replaced in the first half of the time between its renewal and its end."),
+		podWaits: newGaugeVec("pod_waiting_timestamp_seconds",
+			"When the oldest pod was created that waits for the Secret with its own token (perPod), as a Unix time. "+
+				"Absent: none waits."),
 		progress: newOwnGaugeVec("controller_progress_timestamp_seconds",
 			"When a controller last finished an object, or had nothing to do, as a Unix time.", "controller"),
 		waiting: newOwnGaugeVec("queue_waiting_objects", "Objects that wait for a worker of a controller.", "controller"),
@@ -106,7 +120,7 @@ func newStateGauges() stateGauges {
 
 func (g stateGauges) all() []*prometheus.GaugeVec {
 	return []*prometheus.GaugeVec{
-		g.tokenEnd, g.due, g.overdue, g.progress, g.waiting, g.tenants, g.largest, g.streams, g.leads,
+		g.tokenEnd, g.due, g.overdue, g.podWaits, g.progress, g.waiting, g.tenants, g.largest, g.streams, g.leads,
 		g.webhookCertificate,
 	}
 }
@@ -128,6 +142,7 @@ func (c stateCollector) Collect(into chan<- prometheus.Metric) {
 	c.metrics.mu.Unlock()
 	gauges := newStateGauges()
 	gauges.setTokens(sources)
+	gauges.setWaitingPods(sources)
 	gauges.setControllers(sources)
 	if sources.Streams != nil {
 		for state, count := range sources.Streams() {
@@ -164,6 +179,22 @@ func (g stateGauges) setTokens(s Sources) {
 	}
 	for key, end := range earliest {
 		g.tokenEnd.WithLabelValues(key[:]...).Set(float64(end.Unix()))
+	}
+}
+
+func (g stateGauges) setWaitingPods(s Sources) {
+	if s.WaitingPods == nil {
+		return
+	}
+	oldest := map[[2]string]time.Time{}
+	for _, pod := range s.WaitingPods() {
+		key := [2]string{pod.Namespace, pod.Deployment}
+		if created, known := oldest[key]; !known || pod.Created.Before(created) {
+			oldest[key] = pod.Created
+		}
+	}
+	for key, created := range oldest {
+		g.podWaits.WithLabelValues(key[:]...).Set(float64(created.Unix()))
 	}
 }
 

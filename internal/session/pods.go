@@ -15,6 +15,9 @@ type Pods struct {
 	// Enabled is true if the operator serves pods.
 	Enabled bool
 	Counts  v1alpha1.PodCounts
+	// Refusal is why the API server takes no sessions of pods; empty: it does. All that wait are counted as
+	// refused then.
+	Refusal string
 }
 
 // podsMethod is auth.mint with perPod: the session has no credential itself, its pods have.
@@ -78,6 +81,9 @@ func setPodCounts(o Observation, p *Plan) {
 	case o.Session.Spec.Paused:
 		p.setCondition(v1alpha1.ConditionPodsServed, metav1.ConditionFalse, v1alpha1.ReasonPaused,
 			"pods wait for a token of their own: set spec.paused to false")
+	case o.Pods.Refusal != "" && int(p.Pods.Live) < o.Session.Spec.PerPod.Limit():
+		p.setCondition(v1alpha1.ConditionPodsServed, metav1.ConditionFalse, v1alpha1.ReasonAPIServerRefused,
+			"pods wait for a token of their own, because their CoderSessions cannot be created: "+o.Pods.Refusal)
 	default:
 		p.setCondition(v1alpha1.ConditionPodsServed, metav1.ConditionFalse, v1alpha1.ReasonPodLimitReached,
 			"as many pods have a token as perPod.maxPods allows, and more wait: raise it, or wait until some have ended")

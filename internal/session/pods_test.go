@@ -21,6 +21,9 @@ func withPerPod(counts v1alpha1.PodCounts) option {
 	}
 }
 
+// refusesPods makes the API server take no sessions of pods.
+func refusesPods(o *Observation) { o.Pods.Refusal = "exceeded quota" }
+
 // servesNoPods makes the operator one that serves no pods.
 func servesNoPods(o *Observation) { o.Pods = Pods{} }
 
@@ -118,7 +121,16 @@ func TestPodsServed(t *testing.T) {
 			&v1alpha1.PodCounts{Live: 1},
 		},
 		"the limit": {[]option{withPerPod(waiting)}, "False PodLimitReached", &waiting},
-		"a pause":   {[]option{withPerPod(waiting), withPause}, "False Paused", &waiting},
+		"what the API server refuses": {
+			[]option{withPerPod(v1alpha1.PodCounts{Live: 1, Refused: 3}), refusesPods},
+			"False APIServerRefused",
+			&v1alpha1.PodCounts{Live: 1, Refused: 3},
+		},
+		"what it would refuse": {[]option{withPerPod(waiting), refusesPods}, "False PodLimitReached", &waiting},
+		"what it refused lately": {
+			[]option{withPerPod(v1alpha1.PodCounts{Live: 1}), refusesPods}, "True AllPodsServed", &v1alpha1.PodCounts{Live: 1},
+		},
+		"a pause": {[]option{withPerPod(waiting), withPause}, "False Paused", &waiting},
 		"a pause of all": {
 			[]option{withPerPod(v1alpha1.PodCounts{}), withPause},
 			"True AllPodsServed",

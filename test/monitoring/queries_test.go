@@ -33,6 +33,9 @@ func recordAll(m *metrics.Metrics, n int) {
 	m.SetWebhookCertificateEnd(func() time.Time { return recorded.Add(time.Hour) })
 	m.SetSources(metrics.Sources{
 		Now: func() time.Time { return recorded }, Leads: func() bool { return true },
+		WaitingPods: func() []metrics.WaitingPod {
+			return []metrics.WaitingPod{{Namespace: namespace, Deployment: name, Created: recorded}}
+		},
 		Tokens: func() []metrics.Token {
 			end := recorded.Add(time.Hour)
 			return []metrics.Token{

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -234,11 +235,14 @@ func TestAPolicyRefusesTheSessionsOfPods(t *testing.T) {
 	before := w.calls.allCalls()
 	pod := w.createPod()
 	w.Eventually(w.hasNotServedEvent(pod, policyMessage), w.hasCalled("POST codersessions", before, 2))
+	w.Eventually(w.SessionIs("ci", v1alpha1.ConditionPodsServed, metav1.ConditionFalse, v1alpha1.ReasonAPIServerRefused,
+		policyMessage), w.countsPods(v1alpha1.PodCounts{Refused: 1}))
 	if got := w.CountMints(); got > 0 {
 		t.Errorf("%d tokens were minted", got)
 	}
 	remove()
-	w.Eventually(w.isServed(pod), w.hasLiveTokens(1))
+	w.Eventually(w.isServed(pod), w.hasLiveTokens(1),
+		w.SessionIs("ci", v1alpha1.ConditionPodsServed, metav1.ConditionTrue, v1alpha1.ReasonAllPodsServed, "no pod waits"))
 }
 
 // B154: a pod that a quota, or another admission plugin, refuses after the webhook has named it leaves
