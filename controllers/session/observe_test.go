@@ -144,6 +144,9 @@ type silent struct {
 	added []types.NamespacedName
 }
 
+// Len implements the interface of queues: none waits.
+func (*silent) Len() int { return 0 }
+
 func (q *silent) AddAfter(item reconcile.Request, _ time.Duration) {
 	q.added = append(q.added, item.NamespacedName)
 }
