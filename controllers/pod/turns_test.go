@@ -20,7 +20,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
+	"github.com/coder-session-operator/coder-session-operator/controllers/fairqueue"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
@@ -53,9 +55,14 @@ func newReconciler(t *testing.T, objects ...client.Object) (*Reconciler, *clockt
 		}
 	}
 	api, clock := builder.Build(), clocktesting.NewFakeClock(noon)
+	queue := &reconcile.Queue{}
+	servers := fairqueue.NewServers(clock, func(types.NamespacedName, bool) {})
 	return New(Options{
-		Client: api, APIReader: api, Clock: clock, Created: func(*v1alpha1.CoderSession) {},
-		Skew: func(types.NamespacedName) time.Duration { return 0 },
+		Client: api, APIReader: api, Clock: clock, Created: func(*v1alpha1.CoderSession) {}, Queue: queue,
+		Refused:   func(types.NamespacedName, string) {},
+		FairQueue: fairqueue.New(3, servers, func(key types.NamespacedName) { queue.Add(key, 0) }),
+		Progress:  reconcile.NewProgress(clock, queue.Len),
+		Skew:      func(types.NamespacedName) time.Duration { return 0 },
 	}), clock
 }
 
