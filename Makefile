@@ -180,9 +180,16 @@ conformance: ## Ask a Coder server what the operator relies on (CODER_URL, CODER
 soak: ## Run random schedules for SOAK_TIME. A failure names the seed that repeats it.
 	SOAK=$(SOAK_TIME) go test -run '^TestSoak$$' -count=1 -timeout 0 -v ./test/simulation
 
+LARGE ?= 300,3000,10000
+
 .PHONY: bench
 bench: kube ## Run the benchmarks at scale.
 	$(WITH_KUBE) go test -run '^$$' -bench . -timeout 30m $(BENCH_FLAGS) ./test/scale/...
+
+.PHONY: bench-large
+bench-large: kube ## Run the benchmark with thousands of sessions on 40 deployments in 200 namespaces.
+	$(WITH_KUBE) go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout 3h $(BENCH_FLAGS) \
+		./test/scale -large $(LARGE)
 
 ##@ Build
 

@@ -43,6 +43,7 @@ type scaleEnv struct {
 func newEnv(b *testing.B) *scaleEnv {
 	b.Helper()
 	w := startCluster(b)
+	w.installFinalizerPolicy()
 	w.startCoder()
 	w.putObject(w.newSecret(testenv.TokenSecret, map[string]string{"token": w.ownToken()}))
 	w.putObject(w.newSecret(testenv.CertificateSecret, w.issueClientPair(w.Clients)))

@@ -14,8 +14,8 @@ import (
 
 // measureBareWrites is how long the API server alone takes for what the sessions needed: it
 // writes the sessions and Secrets that are there once more, into another
-// namespace, with the four writes that no operator could do without (session,
-// finalizer, Secret, status). No operator may be running.
+// namespace, with the three writes that no operator could do without (session,
+// Secret, status). No operator may be running.
 func (w *scaleEnv) measureBareWrites() time.Duration {
 	w.T.Helper()
 	var sessions v1alpha1.CoderSessionList
@@ -42,11 +42,6 @@ func (w *scaleEnv) writeAgain(namespace string, session *v1alpha1.CoderSession, 
 	if err := w.watcher.Create(ctx, made); err != nil {
 		return err
 	}
-	before := made.DeepCopy()
-	made.Finalizers = session.Finalizers
-	if err := w.watcher.Patch(ctx, made, client.MergeFrom(before)); err != nil {
-		return err
-	}
 	copied := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: secret.Name, Labels: secret.Labels, Annotations: secret.Annotations,
@@ -57,7 +52,7 @@ func (w *scaleEnv) writeAgain(namespace string, session *v1alpha1.CoderSession, 
 	if err := w.watcher.Create(ctx, copied); err != nil {
 		return err
 	}
-	before = made.DeepCopy()
+	before := made.DeepCopy()
 	made.Status = session.Status
 	return w.watcher.Status().Patch(ctx, made, client.MergeFrom(before))
 }
