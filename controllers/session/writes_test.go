@@ -56,7 +56,8 @@ var sessions atomic.Int64
 
 // newWrittenSession is a pass over a session with a name of its own.
 func newWrittenSession(changes ...func(*v1alpha1.CoderSession)) *Scope {
-	s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: fmt.Sprintf("s-%d", sessions.Add(1))}}
+	name := fmt.Sprintf("s-%d", sessions.Add(1))
+	s := &v1alpha1.CoderSession{ObjectMeta: metav1.ObjectMeta{Namespace: "builds", Name: name}}
 	for _, change := range changes {
 		change(s)
 	}
