@@ -34,10 +34,10 @@ func TestValuesTakeEffect(t *testing.T) {
 			"{.spec.template.spec.containers[0].image}": "coder-session-operator:0.2.0",
 		}},
 		"pods": {kind: "Deployment", want: map[string]string{
-			"{.spec.replicas}{.spec.revisionHistoryLimit}":                                   "30",
-			"{.spec.strategy.rollingUpdate.maxSurge}":                                        "0",
-			`{.metadata.annotations.example\.com/reload}`:                                    "true",
-			`{.metadata.labels.example\.com/team}`:                                           "platform",
+			"{.spec.replicas}{.spec.revisionHistoryLimit}": "30",
+			"{.spec.strategy.rollingUpdate.maxSurge}":      "0",
+			`{.metadata.annotations.example\.com/reload}`:  "true",
+			`{.metadata.labels.example\.com/team}`:         "platform",
 			// By which kubectl coder check finds the operator.
 			`{.metadata.labels.app\.kubernetes\.io/part-of}`:                                 "coder-session-operator",
 			`{.spec.template.metadata.labels.example\.com/team}`:                             "platform",
