@@ -120,7 +120,7 @@ func (p *places) record(key types.NamespacedName, parent string, seen place) (du
 	if was != nil {
 		p.parents[former].remove(was)
 		delete(p.parentOf, key)
-		if former.Name != parent || seen.standing == unused || was.standing == taken && seen.standing == waiting {
+		if former.Name != parent || leavesRoom(was.standing, seen.standing) {
 			due = append(due, former)
 		}
 		p.dropIfEmpty(former)
@@ -130,19 +130,27 @@ func (p *places) record(key types.NamespacedName, parent string, seen place) (du
 		p.dropIfEmpty(to)
 		return due
 	}
-	all := p.parents[to]
-	if all == nil { // its last place has gone since it was loaded
-		all = &parentPlaces{byName: map[string]*place{}}
-		p.parents[to] = all
-	}
 	seen.name = key.Name
-	all.put(&seen)
-	p.parentOf[key] = parent
-	if all.version != seen.version && !slices.Contains(due, to) {
+	if p.add(to, &seen) && !slices.Contains(due, to) {
 		due = append(due, to)
 	}
 	return due
 }
+
+// add adds a place and reports whether it was decided by another version of the parent than others.
+func (p *places) add(parent types.NamespacedName, one *place) (outdated bool) {
+	all := p.parents[parent]
+	if all == nil { // its last place has gone since it was loaded
+		all = &parentPlaces{byName: map[string]*place{}}
+		p.parents[parent] = all
+	}
+	all.put(one)
+	p.parentOf[types.NamespacedName{Namespace: parent.Namespace, Name: one.name}] = parent.Name
+	return all.version != one.version
+}
+
+// leavesRoom reports whether a change of one place matters for others of the parent.
+func leavesRoom(was, is standing) bool { return is == unused || was == taken && is == waiting }
 
 // tryTake calls decide with the number of places that others have taken, and of older pods that wait, and
 // takes the place if it returns true. Nothing is taken in between.
@@ -196,37 +204,18 @@ func (p *places) next(parent types.NamespacedName, version string, limit, most i
 	if all == nil {
 		return nil, false
 	}
-	add := func(one *place) {
+	for _, one := range all.concerned(version, limit) {
 		switch {
 		case one.enqueued:
 		case len(names) == most:
-			more = true
+			return names, true
 		default:
 			one.enqueued = true
 			names = append(names, one.name)
 		}
 	}
-	served := all.waiting
-	if limit >= 0 {
-		served = served[:min(len(served), max(limit-all.taken, 0))]
-	}
-	for _, one := range served {
-		if limit >= 0 || one.version != version {
-			add(one)
-		}
-	}
-	if all.version == version {
-		return names, more
-	}
-	for _, one := range all.byName {
-		if one.standing == taken && one.version != version {
-			add(one)
-		}
-	}
-	if !more {
-		all.version = version
-	}
-	return names, more
+	all.version = version
+	return names, false
 }
 
 // placeOf returns the place of a name; nil: it is unused.
@@ -243,6 +232,26 @@ func (p *places) dropIfEmpty(parent types.NamespacedName) {
 	if all := p.parents[parent]; all != nil && len(all.byName) == 0 {
 		delete(p.parents, parent)
 	}
+}
+
+// concerned returns the places that a pass is due over, also those that are enqueued already.
+func (a *parentPlaces) concerned(version string, limit int) []*place {
+	isOutdated := func(one *place) bool { return one.version != version }
+	var found []*place
+	if limit >= 0 {
+		found = slices.Clone(a.waiting[:min(len(a.waiting), max(limit-a.taken, 0))])
+	} else {
+		found = slices.DeleteFunc(slices.Clone(a.waiting), func(one *place) bool { return !isOutdated(one) })
+	}
+	if a.version == version {
+		return found
+	}
+	for _, one := range a.byName {
+		if one.standing == taken && isOutdated(one) {
+			found = append(found, one)
+		}
+	}
+	return found
 }
 
 func (a *parentPlaces) put(one *place) {

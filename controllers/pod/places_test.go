@@ -39,7 +39,8 @@ func keyOf(i int) types.NamespacedName {
 
 // waits is what is observed of a pod that waits; those with a smaller number are older.
 func waits(i int) place {
-	return place{standing: waiting, version: "1", pod: podsession.Pod{Created: time.Unix(int64(i), 0), Name: fmt.Sprint(i)}}
+	pod := podsession.Pod{Created: time.Unix(int64(i), 0), Name: fmt.Sprint(i)}
+	return place{standing: waiting, version: "1", pod: pod}
 }
 
 var isTaken = place{standing: taken, version: "1"}

@@ -69,5 +69,6 @@ func beyondSpec(object client.Object) string {
 	if pod := podsession.Owner(s); pod != nil {
 		owner = pod.UID
 	}
-	return fmt.Sprint(s.RenewalRequest(), " ", s.DeletionTimestamp.IsZero(), " ", s.Labels[v1alpha1.LabelParent], " ", owner)
+	parent := s.Labels[v1alpha1.LabelParent]
+	return fmt.Sprint(s.RenewalRequest(), " ", s.DeletionTimestamp.IsZero(), " ", parent, " ", owner)
 }
