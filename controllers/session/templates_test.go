@@ -23,7 +23,8 @@ import (
 )
 
 // varying is what differs between any two runs: keyed digests, ids and times.
-var varying = regexp.MustCompile(`hmac-sha256:[0-9a-f]{32}|"fingerprint":"[0-9a-f]{16}"|created_timestamp:\{[^}]*\}|1\.[0-9]+e\+09` +
+var varying = regexp.MustCompile(`hmac-sha256:[0-9a-f]{32}|"fingerprint":"[0-9a-f]{16}"` +
+	`|created_timestamp:\{[^}]*\}|1\.[0-9]+e\+09` +
 	`|[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[0-9:.]+Z|127\.0\.0\.1:\d+`)
 
 // seenFrom is everything that can be seen outside of the Secret of a session with a template, on a

@@ -56,9 +56,11 @@ func TestDenialReason(t *testing.T) {
 		want  string // part of the refusal; empty: allowed
 	}{
 		"its own namespace needs no rule": {nil, mint("anybody"), Namespace{Name: "coder"}, ""},
-		"no rule":                         {nil, mint("ci-bot"), labelled, `no access rule selects namespace "builds"; have a`},
-		"a rule that allows it":           {[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot"), labelled, ""},
-		"an empty selector selects all":   {[]v1alpha1.AccessRule{rule(everywhere, nil)}, mint("ci-bot"), labelled, ""},
+		"no rule": {
+			nil, mint("ci-bot"), labelled, `no access rule selects namespace "builds"; have a`,
+		},
+		"a rule that allows it":         {[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot"), labelled, ""},
+		"an empty selector selects all": {[]v1alpha1.AccessRule{rule(everywhere, nil)}, mint("ci-bot"), labelled, ""},
 		"another team's": {
 			[]v1alpha1.AccessRule{rule(teamA, nil)}, mint("ci-bot"), Namespace{Name: "builds", LabelsKnown: true},
 			"no access rule selects",

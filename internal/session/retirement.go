@@ -93,9 +93,15 @@ func recordActivity(o Observation, p *Plan) {
 		p.LastActivityTime = statusTime(o.Now)
 	case back:
 		p.LastActivityTime = was.LastActiveTime.DeepCopy()
-	case status.Token == nil && p.Token != nil && o.Now.Sub(o.Session.CreationTimestamp.Time) >= creationCounts:
+	case isLateFirstToken(o, p):
 		p.LastActivityTime = statusTime(o.Now)
 	}
+}
+
+// isLateFirstToken reports whether the first token came so late that the session's creation no longer counts.
+func isLateFirstToken(o Observation, p *Plan) bool {
+	return o.Session.Status.Token == nil && p.Token != nil &&
+		o.Now.Sub(o.Session.CreationTimestamp.Time) >= creationCounts
 }
 
 // lastUsedTime is when, by the server's clock, the server last recorded a use of the session's

@@ -72,10 +72,12 @@ func TestRightsOfFeaturesThatAreOff(t *testing.T) {
 		}},
 		"tokens for pods": {"{webhook: {perPod: false}}", podRights},
 		"webhook": {"{webhook: {enabled: false}}", append([]string{
-			" mutatingwebhookconfigurations.admissionregistration.k8s.io named ", " secrets. named " + fullName + "-webhook-cert ",
+			" mutatingwebhookconfigurations.admissionregistration.k8s.io named ",
+			" secrets. named " + fullName + "-webhook-cert ",
 		}, podRights...)},
 		"own certificate": {"{webhook: {certificates: CertManager}}", []string{
-			" mutatingwebhookconfigurations.admissionregistration.k8s.io named ", " secrets. named " + fullName + "-webhook-cert ",
+			" mutatingwebhookconfigurations.admissionregistration.k8s.io named ",
+			" secrets. named " + fullName + "-webhook-cert ",
 		}},
 		"metrics":        {`{metrics: {bindAddress: "0"}}`, []string{" tokenreviews.", " subjectaccessreviews."}},
 		"secure metrics": {"{metrics: {secure: false}}", []string{" tokenreviews.", " subjectaccessreviews."}},

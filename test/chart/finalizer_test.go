@@ -21,11 +21,13 @@ func TestThePolicyOfTheFinalizer(t *testing.T) {
 		values string
 		want   string // the version; empty: there is no policy
 	}{
-		"not served":         {},
-		"stable":             {served: []string{stable}, want: stable},
-		"beta":               {served: []string{beta}, want: beta},
-		"both":               {served: []string{beta, stable}, want: stable},
-		"namespaces":         {served: []string{stable}, values: "{watchNamespaces: [a, b], clusterId: prod0001}", want: stable},
+		"not served": {},
+		"stable":     {served: []string{stable}, want: stable},
+		"beta":       {served: []string{beta}, want: beta},
+		"both":       {served: []string{beta, stable}, want: stable},
+		"namespaces": {
+			served: []string{stable}, values: "{watchNamespaces: [a, b], clusterId: prod0001}", want: stable,
+		},
 		"a label selector":   {served: []string{stable}, values: "{watchLabelSelector: shard=a, clusterId: prod0001}"},
 		"switched off":       {served: []string{stable}, values: "{admissionPolicies: {sessionFinalizer: false}}"},
 		"no policies at all": {served: []string{stable}, values: "{admissionPolicies: {enabled: false}}"},

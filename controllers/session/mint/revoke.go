@@ -43,9 +43,11 @@ func (m *Method) revokeTokens(ctx context.Context, s *base.Scope, _ session.Obse
 
 // isReplacement reports whether tokens were revoked because they were replaced, which status has announced.
 func isReplacement(s *v1alpha1.CoderSession, ids []string) bool {
-	return s.DeletionTimestamp == nil && !slices.ContainsFunc(ids, func(id string) bool {
-		return !slices.ContainsFunc(s.Status.PendingRevocations, func(t v1alpha1.PendingRevocation) bool { return t.ID == id })
-	})
+	announced := map[string]bool{}
+	for _, pending := range s.Status.PendingRevocations {
+		announced[pending.ID] = true
+	}
+	return s.DeletionTimestamp == nil && !slices.ContainsFunc(ids, func(id string) bool { return !announced[id] })
 }
 
 // deleteToken deletes a token that is not published. It reads the Secret from the API
