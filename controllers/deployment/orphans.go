@@ -28,13 +28,13 @@ const maxForeignTokens = 100
 func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.Observation) error {
 	o.OwnTokens = r.observeOwnTokens(s)
 	now := r.o.Clock.Now().Add(s.conn.Skew())
-	claims := map[string]bool{}
+	claims := &tokenClaims{r: r, s: s}
 	elsewhere := &otherShards{r: r}
 	var revoked []string
 	var foreign []coder.Token
 	kept := 0 // orphans that are not revoked; after the first one of them none is
 	for _, token := range s.conn.Inventory.WithPrefix(r.o.Names.Prefix()) {
-		claimed, err := r.isClaimed(ctx, s, token, claims)
+		claimed, err := claims.include(ctx, token)
 		if err != nil {
 			return err
 		}
@@ -101,34 +101,62 @@ func (r *Reconciler) deleteOrphan(ctx context.Context, s *scope, token coder.Tok
 	return true
 }
 
-// isClaimed reports whether a token belongs to an existing session or deployment. Of the
-// operator's own tokens on this deployment, only those in use are claimed. Results are
-// cached in claims by the prefix of the token's name.
-func (r *Reconciler) isClaimed(
-	ctx context.Context, s *scope, token coder.Token, claims map[string]bool,
-) (bool, error) {
-	prefix, ours := r.o.Names.SessionPrefixOf(token.Name)
+// tokenClaims tells which tokens belong to an existing session or deployment, during one look at all of
+// a server's.
+type tokenClaims struct {
+	r *Reconciler
+	s *scope
+	// known is by the prefix of the tokens' names.
+	known map[string]bool
+}
+
+// include reports whether a token belongs to an existing session or deployment. Of the operator's own
+// tokens on this deployment, only those in use are claimed.
+func (c *tokenClaims) include(ctx context.Context, token coder.Token) (bool, error) {
+	prefix, ours := c.r.o.Names.SessionPrefixOf(token.Name)
 	if !ours {
 		return true, nil
 	}
-	if prefix == r.o.Names.SessionPrefix(string(s.object.UID)) {
-		return r.isTokenInUse(ctx, s, token.ID)
+	if prefix == c.r.o.Names.SessionPrefix(string(c.s.object.UID)) {
+		return c.r.isTokenInUse(ctx, c.s, token.ID)
 	}
-	if claimed, known := claims[prefix]; known {
+	if c.known == nil {
+		if err := c.addSessions(ctx); err != nil {
+			return false, err
+		}
+	}
+	if claimed, known := c.known[prefix]; known {
 		return claimed, nil
 	}
-	sessions, err := lookup.SessionsBy(ctx, r.o.Client, lookup.ByTokenPrefix, prefix)
+	sessions, err := lookup.SessionsBy(ctx, c.r.o.Client, lookup.ByTokenPrefix, prefix)
 	if err != nil {
 		return false, err
 	}
+	if len(sessions) > 0 {
+		c.known[prefix] = true
+		return true, nil
+	}
 	var deployments v1alpha1.CoderDeploymentList
 	matching := client.MatchingFields{lookup.ByTokenPrefix: prefix}
-	err = r.o.Client.List(ctx, &deployments, matching, client.UnsafeDisableDeepCopy)
+	err = c.r.o.Client.List(ctx, &deployments, matching, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return false, fmt.Errorf("list deployments by %s: %w", lookup.ByTokenPrefix, err)
 	}
-	claims[prefix] = len(sessions)+len(deployments.Items) > 0
-	return claims[prefix], nil
+	c.known[prefix] = len(deployments.Items) > 0
+	return c.known[prefix], nil
+}
+
+// addSessions adds the tokens of the deployment's own sessions, which are most, with one list.
+func (c *tokenClaims) addSessions(ctx context.Context) error {
+	sessions, err := lookup.SessionsOf(ctx, c.r.o.Client, c.s.key)
+	if err != nil {
+		return err
+	}
+	c.known = make(map[string]bool, len(sessions))
+	for i := range sessions {
+		c.known[c.r.o.Names.SessionPrefix(string(sessions[i].UID))] = true
+	}
+	return nil
 }
 
 // isRevertedToken reports whether a token of the operator's own is one that another writer has

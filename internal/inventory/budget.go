@@ -21,6 +21,10 @@ type Budget struct {
 	mu       sync.Mutex
 	used     int
 	accounts map[string]map[*account]struct{} // those that take anything, by namespace
+
+	// tokens are what the inventories have in common. Each of them is charged for all that it has: which of
+	// them is emptied first makes no difference then.
+	tokens sharedTokens
 }
 
 // account is what one inventory takes of a budget. Its fields are guarded by the budget's lock.

@@ -31,8 +31,8 @@ type Inventory struct {
 	loaded bool
 	// since is when, by the server's clock, the first listing was made.
 	since  time.Time
-	tokens map[string]coder.Token // by id
-	names  []named                // sorted
+	tokens map[string]*coder.Token // by id; shared with other inventories, and not modified
+	names  []named                 // sorted
 	// moved are the ids of tokens that another manager has minted, for sessions that this one watches now.
 	moved map[string]struct{}
 	// suspended users, by id.
@@ -80,7 +80,7 @@ func New(o Options) *Inventory {
 		serverNow:  o.ServerNow,
 		attempts:   o.Attempts,
 		refreshing: make(chan struct{}, 1),
-		tokens:     map[string]coder.Token{},
+		tokens:     map[string]*coder.Token{},
 		moved:      map[string]struct{}{},
 		suspended:  map[string]struct{}{},
 	}
@@ -109,7 +109,10 @@ func (i *Inventory) Lookup(id string) (coder.Token, bool) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	token, found := i.tokens[id]
-	return token, found
+	if !found {
+		return coder.Token{}, false
+	}
+	return *token, true
 }
 
 // WithPrefix returns the tokens whose name starts with prefix, sorted by name; of tokens that were taken over
@@ -119,12 +122,16 @@ func (i *Inventory) WithPrefix(prefix string) []coder.Token {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	from, _ := slices.BinarySearchFunc(i.names, named{name: prefix}, named.compare)
-	var found []coder.Token
-	for _, entry := range i.names[from:] {
-		if !strings.HasPrefix(entry.name, prefix) {
-			break
-		}
-		found = append(found, i.tokens[entry.id])
+	entries := i.names[from:]
+	if end := slices.IndexFunc(entries, func(n named) bool { return !strings.HasPrefix(n.name, prefix) }); end >= 0 {
+		entries = entries[:end]
+	}
+	if len(entries) == 0 {
+		return nil
+	}
+	found := make([]coder.Token, len(entries))
+	for at, entry := range entries {
+		found[at] = *i.tokens[entry.id]
 	}
 	return found
 }
@@ -142,12 +149,12 @@ func (i *Inventory) Suspended(userID string) bool {
 // loaded until the next listing.
 func (i *Inventory) Add(token coder.Token) {
 	i.mu.RLock()
-	kept := i.isOwnToken(token)
+	kept := i.isOwnToken(&token)
 	i.mu.RUnlock()
 	if !kept {
 		return
 	}
-	if i.hasExpired(token) {
+	if i.hasExpired(&token) {
 		i.Remove(token.ID)
 		return
 	}
@@ -191,7 +198,7 @@ func (i *Inventory) insert(token coder.Token) []*account {
 	if i.news != nil {
 		i.news[token.ID] = &token
 	}
-	i.tokens[token.ID] = token
+	i.tokens[token.ID] = i.account.budget.tokens.share(&token)
 	i.size += cost
 	entry := named{ownName(i.prefix, token.Name), token.ID}
 	at, _ := slices.BinarySearchFunc(i.names, entry, named.compare)
@@ -243,7 +250,7 @@ func (i *Inventory) dropAll() {
 func (i *Inventory) removeAll() {
 	i.epoch++
 	i.loaded = false
-	i.tokens = map[string]coder.Token{}
+	i.tokens = map[string]*coder.Token{}
 	i.names = nil
 	i.suspended = map[string]struct{}{}
 	i.news = nil
@@ -253,7 +260,7 @@ func (i *Inventory) removeAll() {
 
 // isOwnToken reports whether a token is this manager's own, or was taken over from another one. mu must be
 // held.
-func (i *Inventory) isOwnToken(token coder.Token) bool {
+func (i *Inventory) isOwnToken(token *coder.Token) bool {
 	_, moved := i.moved[token.ID]
 	return moved && strings.HasPrefix(token.Name, commonPrefix) || strings.HasPrefix(token.Name, i.prefix)
 }
@@ -269,7 +276,7 @@ func (i *Inventory) listedPrefix() string {
 }
 
 // hasExpired reports whether the token cannot be used any more.
-func (i *Inventory) hasExpired(token coder.Token) bool {
+func (i *Inventory) hasExpired(token *coder.Token) bool {
 	return !token.ExpiresAt.After(i.serverNow())
 }
 
@@ -280,7 +287,7 @@ func (i *Inventory) dropToken(id string) {
 		return
 	}
 	delete(i.tokens, id)
-	cost := tokenCost(&token)
+	cost := tokenCost(token)
 	i.size -= cost
 	i.account.give(cost)
 	if at, found := slices.BinarySearchFunc(i.names, named{ownName(i.prefix, token.Name), id},

@@ -100,9 +100,7 @@ func TestRefreshTellsWhatChanged(t *testing.T) { // B44, B47
 		t.Error("loaded before the first listing")
 	}
 	got := refreshWith(t, i, newTokens("c-1", "a-1", "b-1"), "u2", "u1")
-	if diff := cmp.Diff(Changes{
-		First: true, Appeared: newTokens("a-1", "b-1", "c-1"), Suspended: []string{"u1", "u2"},
-	}, got); diff != "" {
+	if diff := cmp.Diff(Changes{First: true, Suspended: []string{"u1", "u2"}}, got); diff != "" {
 		t.Error(diff)
 	}
 	if !i.Loaded() || !i.Suspended("u1") || i.Suspended("u3") {
@@ -163,6 +161,7 @@ func TestOnlyTokensOfThePrefixAreKept(t *testing.T) { // B45
 	t.Parallel()
 	i := newInventory()
 	others := []coder.Token{{ID: "x", Name: "my token"}, {ID: "y", Name: "cso-another1-a-1"}, {ID: "z"}}
+	refreshWith(t, i, others)
 	if got := refreshWith(t, i, append(others, newToken("a-1"))); len(got.Appeared) != 1 {
 		t.Errorf("%v", got.Appeared)
 	}

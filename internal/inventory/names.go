@@ -71,6 +71,9 @@ const commonPrefix = "cso-"
 
 // ownName replaces the cluster in the name of a token, so that it begins with this prefix.
 func ownName(prefix, name string) string {
+	if strings.HasPrefix(name, prefix) {
+		return name
+	}
 	rest, found := strings.CutPrefix(name, commonPrefix)
 	_, session, separated := strings.Cut(rest, "-")
 	if !found || !separated {

@@ -29,7 +29,7 @@ type Changes struct {
 	// Suspended and Activated are the IDs of users that became suspended, and of those that no longer
 	// are. The first listing reports all suspended users.
 	Suspended, Activated []string
-	// First: this was the first listing since New or Clear.
+	// First: this was the first listing since New or Clear. It reports no tokens.
 	First bool
 }
 
@@ -91,20 +91,10 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string
 		i.since = firstListingTime(i.serverNow(), listed)
 	}
 
-	tokens := make(map[string]coder.Token, len(i.tokens))
-	for _, token := range listed {
-		if i.isOwnToken(token) && !i.hasExpired(token) {
-			tokens[token.ID] = token
-		}
+	tokens := i.keepListed(listed)
+	if !changes.First {
+		changes.compareTokens(i.tokens, tokens)
 	}
-	for id, token := range i.news {
-		if token == nil {
-			delete(tokens, id)
-		} else {
-			tokens[id] = *token
-		}
-	}
-	changes.compareTokens(i.tokens, tokens)
 
 	suspended := make(map[string]struct{}, len(users))
 	for _, id := range users {
@@ -116,8 +106,7 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string
 	i.tokens, i.names, i.suspended, i.loaded = tokens, i.buildIndex(tokens), suspended, true
 	i.dropped, i.size = false, 0
 	for id := range tokens {
-		token := tokens[id]
-		i.size += tokenCost(&token)
+		i.size += tokenCost(tokens[id])
 	}
 	for id := range suspended {
 		i.size += userCost(id)
@@ -125,19 +114,38 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string
 	return changes, nil
 }
 
-func (c *Changes) compareTokens(before, after map[string]coder.Token) {
+// keepListed returns what the inventory keeps of a listing, with the changes since it began. mu must be held.
+func (i *Inventory) keepListed(listed []coder.Token) map[string]*coder.Token {
+	tokens := make(map[string]*coder.Token, max(len(i.tokens), len(listed)))
+	shared := &i.account.budget.tokens
+	for at := range listed {
+		if token := &listed[at]; i.isOwnToken(token) && !i.hasExpired(token) {
+			tokens[token.ID] = shared.share(token)
+		}
+	}
+	for id, token := range i.news {
+		if token == nil {
+			delete(tokens, id)
+		} else {
+			tokens[id] = shared.share(token)
+		}
+	}
+	return tokens
+}
+
+func (c *Changes) compareTokens(before, after map[string]*coder.Token) {
 	for id, now := range after {
 		was, known := before[id]
 		switch {
 		case !known:
-			c.Appeared = append(c.Appeared, now)
+			c.Appeared = append(c.Appeared, *now)
 		case !was.ExpiresAt.Equal(now.ExpiresAt) || !was.LastUsed.Equal(now.LastUsed):
-			c.Changed = append(c.Changed, now)
+			c.Changed = append(c.Changed, *now)
 		}
 	}
 	for id, was := range before {
 		if _, found := after[id]; !found {
-			c.Vanished = append(c.Vanished, was)
+			c.Vanished = append(c.Vanished, *was)
 		}
 	}
 	for _, tokens := range [][]coder.Token{c.Appeared, c.Changed, c.Vanished} {
@@ -159,7 +167,7 @@ func missingFrom(known, all map[string]struct{}) []string {
 	return missing
 }
 
-func (i *Inventory) buildIndex(tokens map[string]coder.Token) []named {
+func (i *Inventory) buildIndex(tokens map[string]*coder.Token) []named {
 	names := make([]named, 0, len(tokens))
 	for id, token := range tokens {
 		names = append(names, named{ownName(i.prefix, token.Name), id})

@@ -14,12 +14,14 @@ const (
 	readingFactor = 2
 	// mapFactor is how much more than its entries a map takes, at most.
 	mapFactor = 2
+	// sharingCost is how much it takes, in bytes, to share a token with other inventories.
+	sharingCost = 192
 )
 
 // tokenCost returns how much memory a token takes in an inventory, in bytes.
 func tokenCost(token *coder.Token) int {
-	inMap := int(unsafe.Sizeof(*token) + unsafe.Sizeof(token.ID))
-	return token.Size() + (mapFactor-1)*inMap + int(unsafe.Sizeof(named{})+unsafe.Sizeof(token.ID))
+	inMap := int(unsafe.Sizeof(token) + unsafe.Sizeof(token.ID))
+	return token.Size() + mapFactor*inMap + int(unsafe.Sizeof(named{})) + sharingCost
 }
 
 // userCost returns how much memory a suspended user takes in an inventory, in bytes.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"weak"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
@@ -25,7 +26,8 @@ func New(tools *base.Tools) *Method { return &Method{tools: tools} }
 // memory is what one pass over a session has found out. The next pass starts with none, except for
 // what is kept.
 type memory struct {
-	pass   *base.Scope
+	// pass is weak: what a pass has read is large, and not kept until the next one.
+	pass   weak.Pointer[base.Scope]
 	target session.TargetUser
 	kept
 }
@@ -46,8 +48,8 @@ type kept struct {
 // of returns what the current pass has found out.
 func of(s *base.Scope) *memory {
 	m := s.Memory.Of(v1alpha1.AuthMint).(*memory)
-	if m.pass != s {
-		*m = memory{pass: s, kept: m.kept}
+	if pass := weak.Make(s); m.pass != pass {
+		*m = memory{pass: pass, kept: m.kept}
 	}
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"weak"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -306,7 +307,7 @@ func (m *Method) forgetGrant(
 	if err := m.grants.Delete(ctx, s.Session, version); err != nil {
 		return err
 	}
-	*memoryOf(s) = memory{forgottenIn: s}
+	*memoryOf(s) = memory{forgottenIn: weak.Make(s)}
 	if state.Grant != nil {
 		m.tools.Status.Event(s.Session, corev1.EventTypeNormal, v1alpha1.EventRevoked, "ForgetGrant",
 			"revoked the grant of token "+state.Grant.KeyID)

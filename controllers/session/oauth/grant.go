@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"weak"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,7 +46,7 @@ type unstoredGrant struct {
 // has changed.
 func (m *Method) observeGrant(ctx context.Context, s *base.Scope) (session.Grant, error) {
 	wanted, known := s.Session.Spec.Auth.OAuth != nil, memoryOf(s)
-	if known.forgottenIn == s {
+	if known.forgottenIn == weak.Make(s) {
 		return session.Grant{}, nil // the cache may still show it
 	}
 	meta := lookup.Metadata("Secret")

@@ -5,6 +5,7 @@ package oauth
 import (
 	"context"
 	"io"
+	"weak"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
@@ -48,7 +49,7 @@ type memory struct {
 	// when the grant was issued, intended when a process intended to refresh it.
 	asked, consented, issued, intended seenTime
 	// forgottenIn is the pass that deleted the grant.
-	forgottenIn *base.Scope
+	forgottenIn weak.Pointer[base.Scope]
 }
 
 func memoryOf(s *base.Scope) *memory { return s.Memory.Of(v1alpha1.AuthOAuth).(*memory) }
