@@ -18,6 +18,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
+	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 )
 
@@ -25,7 +26,8 @@ import (
 // namespaces (all, if there are none) and, for the operator's own kinds, to a label
 // selector. It never holds contents of Secrets and ConfigMaps. Reading a kind that is
 // not watched returns an error instead of starting a watch. Of pods it holds those that ask for a session
-// with perPod, and of these and of ResourceQuotas what is needed only.
+// with perPod, and of these and of ResourceQuotas what is needed only. The operator's own kinds are whole but
+// for their metadata, so an object from the cache must not be written with Update.
 func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
 	o := cache.Options{
 		DefaultTransform:            StripUnused,
@@ -37,15 +39,76 @@ func CacheOptions(namespaces []string, selector labels.Selector) cache.Options {
 			o.DefaultNamespaces[namespace] = cache.Config{}
 		}
 	}
-	o.ByObject = map[client.Object]cache.ByObject{
-		&corev1.Pod{}:           {Label: hasParent(), Transform: stripPod},
-		&corev1.ResourceQuota{}: {Transform: stripQuota},
-	}
+	own := cache.ByObject{Transform: stripOwn(selector)}
 	if selector != nil && !selector.Empty() {
-		o.ByObject[&v1alpha1.CoderDeployment{}] = cache.ByObject{Label: selector}
-		o.ByObject[&v1alpha1.CoderSession{}] = cache.ByObject{Label: selector}
+		own.Label = selector
+	}
+	o.ByObject = map[client.Object]cache.ByObject{
+		&corev1.Pod{}:               {Label: hasParent(), Transform: stripPod},
+		&corev1.ResourceQuota{}:     {Transform: stripQuota},
+		&v1alpha1.CoderDeployment{}: own,
+		&v1alpha1.CoderSession{}:    own,
 	}
 	return o
+}
+
+// stripOwn returns a transform that keeps of the metadata of CoderSessions and CoderDeployments what the
+// operator reads, and spec and status, which are bounded by their schema. Who may write one decides how
+// large its metadata is. The operator writes these objects only with merge patches between two copies of the
+// same object, which do not touch what is left out here.
+func stripOwn(selector labels.Selector) func(any) (any, error) {
+	labelKeys := []string{v1alpha1.LabelParent}
+	if selector != nil {
+		requirements, _ := selector.Requirements()
+		for _, requirement := range requirements {
+			labelKeys = append(labelKeys, requirement.Key())
+		}
+	}
+	return func(in any) (any, error) {
+		switch object := in.(type) {
+		case *v1alpha1.CoderSession:
+			object.ObjectMeta = keepMeta(&object.ObjectMeta, labelKeys, sessionAnnotations)
+		case *v1alpha1.CoderDeployment:
+			object.ObjectMeta = keepMeta(&object.ObjectMeta, labelKeys, deploymentAnnotations)
+		}
+		return in, nil
+	}
+}
+
+// keepMeta returns metadata with some labels and annotations, the controller and at most
+// [reconcile.MaxFinalizers] finalizers.
+func keepMeta(meta *metav1.ObjectMeta, labelKeys, annotationKeys []string) metav1.ObjectMeta {
+	kept := metav1.ObjectMeta{
+		Namespace: meta.Namespace, Name: meta.Name, UID: meta.UID, ResourceVersion: meta.ResourceVersion,
+		Generation: meta.Generation, CreationTimestamp: meta.CreationTimestamp,
+		DeletionTimestamp: meta.DeletionTimestamp, DeletionGracePeriodSeconds: meta.DeletionGracePeriodSeconds,
+		Labels:      keepKeys(meta.Labels, labelKeys),
+		Annotations: keepKeys(meta.Annotations, annotationKeys),
+		Finalizers:  keepFinalizers(meta.Finalizers),
+	}
+	if controller := metav1.GetControllerOf(meta); controller != nil {
+		kept.OwnerReferences = []metav1.OwnerReference{*controller}
+	}
+	return kept
+}
+
+// keepFinalizers returns at most [reconcile.MaxFinalizers] finalizers, and of more the operator's own first.
+func keepFinalizers(all []string) []string {
+	if len(all) <= reconcile.MaxFinalizers {
+		return all
+	}
+	kept := make([]string, 0, reconcile.MaxFinalizers)
+	for _, own := range []string{v1alpha1.SessionFinalizer, v1alpha1.DeploymentFinalizer} {
+		if slices.Contains(all, own) {
+			kept = append(kept, own)
+		}
+	}
+	for _, finalizer := range all {
+		if len(kept) < reconcile.MaxFinalizers && !slices.Contains(kept, finalizer) {
+			kept = append(kept, finalizer)
+		}
+	}
+	return kept
 }
 
 // hasParent selects the pods that ask for a session with perPod: the webhook has labelled them.
@@ -151,8 +214,17 @@ var (
 	}
 )
 
+// sessionAnnotations and deploymentAnnotations are those of CoderSessions and CoderDeployments that the operator
+// reads from the cache.
+var (
+	sessionAnnotations = []string{
+		v1alpha1.AnnotationRenewRequestedAt, v1alpha1.AnnotationLoginPort, v1alpha1.AnnotationParentUID,
+	}
+	deploymentAnnotations = []string{v1alpha1.AnnotationVerifyRequestedAt}
+)
+
 // longestCached is how many bytes of a value are kept. Those that the operator writes are shorter, so that a
-// value which was cut is as invalid as the whole one.
+// value which was cut is as invalid as the whole one. Of a request 64 characters are used, which are no longer.
 const longestCached = 256
 
 // keepKeys returns a new map with some of the keys; nil if there are none. A map whose keys are deleted keeps

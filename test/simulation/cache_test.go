@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -128,11 +129,9 @@ func (w watch) shown(object client.Object) client.Object {
 // for a session.
 func stripped(object any) client.Object {
 	strip := controllers.StripUnused
-	if _, isPod := object.(*corev1.Pod); isPod {
-		for kind, options := range controllers.CacheOptions(nil, nil).ByObject {
-			if _, ofPods := kind.(*corev1.Pod); ofPods {
-				strip = options.Transform
-			}
+	for kind, options := range controllers.CacheOptions(nil, nil).ByObject {
+		if reflect.TypeOf(kind) == reflect.TypeOf(object) {
+			strip = options.Transform
 		}
 	}
 	kept, err := strip(object)
@@ -204,9 +203,9 @@ func (c *simCache) list(out client.ObjectList, options ...client.ListOption) err
 		}
 		switch list := out.(type) {
 		case *v1alpha1.CoderDeploymentList:
-			list.Items = append(list.Items, *c.objects[r].DeepCopyObject().(*v1alpha1.CoderDeployment))
+			list.Items = append(list.Items, *stripped(c.objects[r].DeepCopyObject()).(*v1alpha1.CoderDeployment))
 		case *v1alpha1.CoderSessionList:
-			list.Items = append(list.Items, *c.objects[r].DeepCopyObject().(*v1alpha1.CoderSession))
+			list.Items = append(list.Items, *stripped(c.objects[r].DeepCopyObject()).(*v1alpha1.CoderSession))
 		case *corev1.PodList:
 			list.Items = append(list.Items, *stripped(c.objects[r].DeepCopyObject()).(*corev1.Pod))
 		default:
