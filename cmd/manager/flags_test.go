@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"testing"
 )
@@ -67,27 +66,6 @@ func TestFlagsOfAddresses(t *testing.T) {
 		if _, err := parseOptions([]string{"--allowed-addresses=" + list}); err == nil ||
 			!strings.Contains(err.Error(), "write one such as 10.0.0.0/8") {
 			t.Errorf("%s: %v", list, err)
-		}
-	}
-}
-
-// B130: nine tenths of the container's limit, unless GOMEMLIMIT says otherwise.
-func TestTheMemoryLimit(t *testing.T) {
-	before := debug.SetMemoryLimit(-1)
-	defer debug.SetMemoryLimit(before)
-	for name, tt := range map[string]struct {
-		env  map[string]string
-		want int64
-	}{
-		"a limit":       {map[string]string{memoryEnv: "268435456"}, 241591910},
-		"none":          {nil, before},
-		"no number":     {map[string]string{memoryEnv: "256Mi"}, before},
-		"Go's variable": {map[string]string{memoryEnv: "268435456", "GOMEMLIMIT": "1GiB"}, before},
-	} {
-		debug.SetMemoryLimit(before)
-		setMemoryLimit(func(name string) string { return tt.env[name] })
-		if got := debug.SetMemoryLimit(-1); got != tt.want {
-			t.Errorf("%s: %d, want %d", name, got, tt.want)
 		}
 	}
 }

@@ -13,12 +13,16 @@ import (
 	"net/http"
 	"os"
 	goruntime "runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/google/uuid"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
@@ -57,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	setLogger(o)
-	setMemoryLimit(os.Getenv)
+	limitMemory(os.Getenv)
 	kube, err := kubeConfig(o)
 	if err != nil {
 		return err
@@ -77,6 +81,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	if err := addProbes(mgr); err != nil {
 		return err
+	}
+	release := memoryRelease{clock: clock.RealClock{}, elected: mgr.Elected(), release: debug.FreeOSMemory}
+	if err := mgr.Add(release); err != nil {
+		return fmt.Errorf("add the release of memory: %w", err)
 	}
 	return mgr.Start(ctx)
 }
@@ -102,9 +110,15 @@ func kubeConfig(o *options) (*rest.Config, error) {
 	return kube, nil
 }
 
+// addKinds registers the kinds that the operator reads and writes. Each further group takes memory.
+func addKinds(scheme *runtime.Scheme) error {
+	return errors.Join(corev1.AddToScheme(scheme), appsv1.AddToScheme(scheme), authorizationv1.AddToScheme(scheme),
+		admissionregistrationv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+}
+
 func newManager(kube *rest.Config, o *options, namespace string) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	if err := addKinds(scheme); err != nil {
 		return nil, err
 	}
 	metricsOptions := server.Options{
