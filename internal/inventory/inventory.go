@@ -3,6 +3,7 @@
 package inventory
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -32,7 +33,7 @@ type Inventory struct {
 	// since is when, by the server's clock, the first listing was made.
 	since  time.Time
 	tokens map[string]*coder.Token // by id; shared with other inventories, and not modified
-	names  []named                 // sorted
+	names  []*coder.Token          // the same ones, sorted by compare
 	// moved are the ids of tokens that another manager has minted, for sessions that this one watches now.
 	moved map[string]struct{}
 	// suspended users, by id.
@@ -63,15 +64,13 @@ type Options struct {
 	Namespace string
 }
 
-// named is an entry of the index by name. Names are unique per user only.
-type named struct{ name, id string }
-
-func (n named) compare(other named) int {
-	if c := strings.Compare(n.name, other.name); c != 0 {
-		return c
-	}
-	return strings.Compare(n.id, other.id)
+// compare compares tokens by the names that this manager would have given them, which are unique per user
+// only.
+func (i *Inventory) compare(a, b *coder.Token) int {
+	return cmp.Or(strings.Compare(i.ownName(a), i.ownName(b)), strings.Compare(a.ID, b.ID))
 }
+
+func (i *Inventory) ownName(token *coder.Token) string { return ownName(i.prefix, token.Name) }
 
 // New returns an empty inventory.
 func New(o Options) *Inventory {
@@ -121,17 +120,20 @@ func (i *Inventory) Lookup(id string) (coder.Token, bool) {
 func (i *Inventory) WithPrefix(prefix string) []coder.Token {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	from, _ := slices.BinarySearchFunc(i.names, named{name: prefix}, named.compare)
-	entries := i.names[from:]
-	if end := slices.IndexFunc(entries, func(n named) bool { return !strings.HasPrefix(n.name, prefix) }); end >= 0 {
-		entries = entries[:end]
+	from, _ := slices.BinarySearchFunc(i.names, prefix, func(token *coder.Token, prefix string) int {
+		return strings.Compare(i.ownName(token), prefix)
+	})
+	tokens := i.names[from:]
+	isOther := func(token *coder.Token) bool { return !strings.HasPrefix(i.ownName(token), prefix) }
+	if end := slices.IndexFunc(tokens, isOther); end >= 0 {
+		tokens = tokens[:end]
 	}
-	if len(entries) == 0 {
+	if len(tokens) == 0 {
 		return nil
 	}
-	found := make([]coder.Token, len(entries))
-	for at, entry := range entries {
-		found[at] = *i.tokens[entry.id]
+	found := make([]coder.Token, len(tokens))
+	for at, token := range tokens {
+		found[at] = *token
 	}
 	return found
 }
@@ -198,11 +200,11 @@ func (i *Inventory) insert(token coder.Token) []*account {
 	if i.news != nil {
 		i.news[token.ID] = &token
 	}
-	i.tokens[token.ID] = i.account.budget.tokens.share(&token)
+	shared := i.account.budget.tokens.share(&token)
+	i.tokens[token.ID] = shared
 	i.size += cost
-	entry := named{ownName(i.prefix, token.Name), token.ID}
-	at, _ := slices.BinarySearchFunc(i.names, entry, named.compare)
-	i.names = slices.Insert(i.names, at, entry)
+	at, _ := slices.BinarySearchFunc(i.names, shared, i.compare)
+	i.names = slices.Insert(i.names, at, shared)
 	return victims
 }
 
@@ -290,8 +292,7 @@ func (i *Inventory) dropToken(id string) {
 	cost := tokenCost(token)
 	i.size -= cost
 	i.account.give(cost)
-	if at, found := slices.BinarySearchFunc(i.names, named{ownName(i.prefix, token.Name), id},
-		named.compare); found {
+	if at, found := slices.BinarySearchFunc(i.names, token, i.compare); found {
 		i.names = slices.Delete(i.names, at, at+1)
 	}
 }

@@ -3,9 +3,11 @@
 package inventory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -150,7 +152,7 @@ func (c *Changes) compareTokens(before, after map[string]*coder.Token) {
 	}
 	for _, tokens := range [][]coder.Token{c.Appeared, c.Changed, c.Vanished} {
 		slices.SortFunc(tokens, func(a, b coder.Token) int {
-			return named{a.Name, a.ID}.compare(named{b.Name, b.ID})
+			return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 		})
 	}
 }
@@ -167,11 +169,9 @@ func missingFrom(known, all map[string]struct{}) []string {
 	return missing
 }
 
-func (i *Inventory) buildIndex(tokens map[string]*coder.Token) []named {
-	names := make([]named, 0, len(tokens))
-	for id, token := range tokens {
-		names = append(names, named{ownName(i.prefix, token.Name), id})
-	}
-	slices.SortFunc(names, named.compare)
+// buildIndex returns the tokens, sorted by compare.
+func (i *Inventory) buildIndex(tokens map[string]*coder.Token) []*coder.Token {
+	names := slices.AppendSeq(make([]*coder.Token, 0, len(tokens)), maps.Values(tokens))
+	slices.SortFunc(names, i.compare)
 	return names
 }

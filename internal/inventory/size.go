@@ -21,7 +21,7 @@ const (
 // tokenCost returns how much memory a token takes in an inventory, in bytes.
 func tokenCost(token *coder.Token) int {
 	inMap := int(unsafe.Sizeof(token) + unsafe.Sizeof(token.ID))
-	return token.Size() + mapFactor*inMap + int(unsafe.Sizeof(named{})) + sharingCost
+	return token.Size() + mapFactor*inMap + int(unsafe.Sizeof(token)) + sharingCost
 }
 
 // userCost returns how much memory a suspended user takes in an inventory, in bytes.

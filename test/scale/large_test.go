@@ -84,6 +84,7 @@ func measureLarge(b *testing.B, f *figures, n int) {
 	f.addSample("restart-MiB-RSS", w.operator.memoryMiB("VmRSS"))
 	used, since := w.operator.cpuTime(), time.Now()
 	waitIdle(idle)
+	f.addSample("idle-MiB-RSS", w.operator.memoryMiB("VmRSS"))
 	f.addSample("idle-CPU-%", 100*(w.operator.cpuTime()-used).Seconds()/time.Since(since).Seconds())
 
 	w.measureStep(f, "delete", n, func() { w.deleteLarge(namespaces) })
