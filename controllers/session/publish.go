@@ -103,18 +103,9 @@ func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) e
 }
 
 // tryPublish asks the API server whether it would take the Secret with a token, so that no token is
-// minted that cannot be published (B110). The answer to another session of its group may be enough.
+// minted that cannot be published (B110). The answer to another session of its group, which has come since
+// the observation, may be enough.
 func (r *Reconciler) tryPublish(ctx context.Context, s *Scope, o session.Observation, _ session.Plan) error {
-	end, other := r.tools.Writes.beginTry(groupOf(s.Session))
-	if end != nil {
-		defer end()
-	} else {
-		select {
-		case <-other:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 	if !r.tools.isUnproven(ctx, s, o.Secret.Exists) {
 		return nil
 	}

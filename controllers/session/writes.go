@@ -54,8 +54,6 @@ type SecretWrites struct {
 	// refused are the namespaces in which the last update failed, with the session. A creation that fails
 	// says nothing about updates.
 	refused map[string]types.NamespacedName
-	// trying are closed when a dry run that is under way has ended.
-	trying map[secretGroup]chan struct{}
 }
 
 // creation is that of a Secret of a session.
@@ -68,7 +66,7 @@ type creation struct {
 func NewSecretWrites() *SecretWrites {
 	return &SecretWrites{
 		accepted: map[secretGroup]creation{}, groups: map[types.NamespacedName]secretGroup{},
-		refused: map[string]types.NamespacedName{}, trying: map[secretGroup]chan struct{}{},
+		refused: map[string]types.NamespacedName{},
 	}
 }
 
@@ -139,24 +137,6 @@ func (w *SecretWrites) forgetAccepted() {
 	defer w.mu.Unlock()
 	clear(w.accepted)
 	clear(w.groups)
-}
-
-// beginTry returns what to call at the end of a dry run, or what is closed at the end of one of the same
-// group that is under way.
-func (w *SecretWrites) beginTry(group secretGroup) (end func(), other <-chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if under := w.trying[group]; under != nil {
-		return nil, under
-	}
-	done := make(chan struct{})
-	w.trying[group] = done
-	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.trying, group)
-		close(done)
-	}, nil
 }
 
 // recordWrite remembers how a write of the generated Secret ended, and returns its error. After a

@@ -3,7 +3,6 @@
 package session
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -247,8 +246,8 @@ func TestWritesAreForgotten(t *testing.T) {
 			w.tools.Writes.forget(client.ObjectKeyFromObject(s.Session))
 		}
 	}
-	if of := w.tools.Writes; len(of.accepted)+len(of.groups)+len(of.refused)+len(of.trying) > 0 {
-		t.Errorf("%v, %v, %v and %v are remembered", of.accepted, of.groups, of.refused, of.trying)
+	if of := w.tools.Writes; len(of.accepted)+len(of.groups)+len(of.refused) > 0 {
+		t.Errorf("%v, %v and %v are remembered", of.accepted, of.groups, of.refused)
 	}
 }
 
@@ -266,37 +265,14 @@ func TestTheLastAcceptedWriteCounts(t *testing.T) {
 	w.mustTry(true, newWrittenSession())
 }
 
-// B110: sessions that have to try at the same time ask the API server once.
-func TestOneTriesForAll(t *testing.T) {
+// B110: a session that was to try does not, if the write of another one of its group was accepted since.
+func TestAnAnswerThatCameMeanwhileCounts(t *testing.T) {
 	t.Parallel()
 	w := newWritesEnv(t)
-	group := groupOf(newWrittenSession().Session)
-	end, other := w.tools.Writes.beginTry(group)
-	if end == nil || other != nil {
-		t.Fatal("the first one does not try")
-	}
-	if _, other = w.tools.Writes.beginTry(group); other == nil {
-		t.Fatal("the second one tries, too")
-	}
-	if free, another := w.tools.Writes.beginTry(groupOf(newWrittenSession(inOther).Session)); another != nil {
-		t.Error("one of another namespace waits")
-	} else {
-		free()
-	}
-	r := &Reconciler{tools: w.tools}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := r.tryPublish(ended, newWrittenSession(), session.Observation{}, session.Plan{}); !errors.Is(err,
-		context.Canceled) {
-		t.Errorf("a pass that has ended waits: %v", err)
-	}
-	joined := make(chan error)
-	go func() { // without a store of Secrets: one that asks for itself panics
-		joined <- r.tryPublish(t.Context(), newWrittenSession(), session.Observation{}, session.Plan{})
-	}()
 	_ = w.write(newWrittenSession(), accepted, nil)
-	end()
-	if err := <-joined; err != nil {
+	r := &Reconciler{tools: w.tools}
+	// Without a store of Secrets: a session that asks panics.
+	if err := r.tryPublish(t.Context(), newWrittenSession(), session.Observation{}, session.Plan{}); err != nil {
 		t.Error(err)
 	}
 }
