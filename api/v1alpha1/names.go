@@ -28,8 +28,8 @@ const (
 	// AnnotationFingerprint on a generated Secret is a keyed digest of all that it
 	// was written from.
 	AnnotationFingerprint = "credentials.coder.com/fingerprint"
-	// AnnotationTokenFingerprint on a generated Secret is a keyed digest of its token's value, which
-	// shows whether the Secret was edited.
+	// AnnotationTokenFingerprint on a generated Secret is a keyed digest of its token's value, with the
+	// session's UID if it was minted, which shows whether the Secret was edited.
 	AnnotationTokenFingerprint = "credentials.coder.com/token-fingerprint"
 	// AnnotationCredential on a generated Secret identifies what authenticates its readers. Workloads are
 	// restarted when it changes.

@@ -90,6 +90,9 @@ func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) e
 		s.Memory.written = secret.TokenMeta{
 			ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, Request: token.Request,
 		}
+		if token.Value.Reveal() != "" {
+			s.Memory.written.Fingerprint = secret.TokenFingerprint(t.Key, token.Value)
+		}
 		s.Memory.published = true
 	}
 	if t.recordWrite(s, neverTried, err) != nil {

@@ -15,8 +15,8 @@ import (
 
 // Recognizer is a [Method] that knows the tokens that it has published by their ids.
 type Recognizer interface {
-	// DescribeToken describes a token as the annotations of the Secret should, from status and from the
-	// server's list. Nil: it is not a token that was minted for the session as it is now.
+	// DescribeToken describes a token as the annotations of the Secret should, from status. Nil: it is not a
+	// token that was minted for the session as it is now.
 	DescribeToken(s *Scope, id string) *secret.TokenMeta
 	// Knows reports whether status, or the server's list, say that a token is the session's. Annotations
 	// may be forged.
@@ -25,7 +25,8 @@ type Recognizer interface {
 
 // recognizeToken finds out by its value which minted token a Secret publishes whose annotations do not
 // describe it, because another writer has removed them, or because they were written with another key.
-// It is not gone then, but the server has to confirm it: the value may have been edited.
+// It is not gone then, but the server has to confirm it. A value that is not proven to be the session's is
+// not sent to the session's server, whatever that lists: the Secret may hold the token of another server.
 func (r *Reconciler) recognizeToken(
 	ctx context.Context, s *Scope, input *secret.Input, seen *session.Secret,
 ) error {
@@ -43,7 +44,7 @@ func (r *Reconciler) recognizeToken(
 			continue
 		}
 		token := describeByID(s, method, id)
-		if token == nil {
+		if token == nil || !r.isProven(s, value, id) {
 			seen.HeldID = id
 			continue
 		}
@@ -60,13 +61,37 @@ func (r *Reconciler) recognizeToken(
 	return nil
 }
 
-// isDescribed reports whether a value is that of the token that the annotations name.
+// isDescribed reports whether a value is that of the token that the annotations name, and whether they
+// describe it as this session's.
 func (r *Reconciler) isDescribed(s *Scope, value redact.Secret) bool {
 	if _, canRecognize := r.methods.of(s.Session).(Recognizer); !canRecognize {
 		return true
 	}
 	id, err := coder.TokenID(value)
-	return err == nil && id == s.Prior.Token.ID
+	if err != nil || id != s.Prior.Token.ID {
+		return false
+	}
+	bound := secret.MintedFingerprint(r.tools.Key, s.Session.UID, value)
+	return s.Prior.Token.Fingerprint == bound || r.isProven(s, value, id) || r.isOfEarlierVersion(s)
+}
+
+// isProven reports whether the value of a minted token is known to be the session's own, whatever the
+// annotations and the server say, both of which another tenant may choose: this process has written it, or
+// the Secret is as it was when status recorded its version, with the token that status names.
+func (r *Reconciler) isProven(s *Scope, value redact.Secret, id string) bool {
+	written := s.Memory.written.Fingerprint
+	if written != "" && written == secret.TokenFingerprint(r.tools.Key, value) {
+		return true
+	}
+	reported, token := s.Session.Status.Secret, s.Session.Status.Token
+	return reported != nil && reported.ResourceVersion != "" && reported.ResourceVersion == s.Prior.ResourceVersion &&
+		token != nil && token.ID == id
+}
+
+// isOfEarlierVersion reports whether the annotations are those that a version which did not write the
+// session's UID into the fingerprint of the token wrote for this session as it is now.
+func (r *Reconciler) isOfEarlierVersion(s *Scope) bool {
+	return r.isAsWritten(s, r.tools.SecretInput(s, PublishedToken(s.Prior.Token)))
 }
 
 // describeByID describes a token as the annotations should, from what is known of it otherwise. Nil: it

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
@@ -97,9 +99,16 @@ func Credential(key fingerprint.Key, in Input) string {
 }
 
 // TokenFingerprint is a keyed digest of a token's value, used in the annotation
-// [v1alpha1.AnnotationTokenFingerprint].
+// [v1alpha1.AnnotationTokenFingerprint] of a token that was not minted.
 func TokenFingerprint(key fingerprint.Key, value redact.Secret) string {
 	return key.Digest("token-value").Field("value", value.Reveal()).Sum()
+}
+
+// MintedFingerprint is a keyed digest of the value of a token that was minted for a session, used in the
+// annotation [v1alpha1.AnnotationTokenFingerprint]. It contains the UID of the session, so that annotations
+// that are copied from the Secret of another session, or taken over with it, prove nothing.
+func MintedFingerprint(key fingerprint.Key, session types.UID, value redact.Secret) string {
+	return key.Digest("minted-token").Field("session", string(session)).Field("value", value.Reveal()).Sum()
 }
 
 // clientURL returns the URL without a trailing slash, as clients expect it.

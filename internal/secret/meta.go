@@ -22,7 +22,7 @@ type TokenMeta struct {
 	Serial    int64     // 0: none
 	ExpiresAt time.Time // in UTC; zero: unknown
 	Request   string    // empty: the token was supplied
-	// Fingerprint of the value, see [TokenFingerprint].
+	// Fingerprint of the value, see [MintedFingerprint] and [TokenFingerprint].
 	Fingerprint string
 }
 

@@ -139,7 +139,7 @@ func newMetadata(key fingerprint.Key, in Input) metav1.ObjectMeta {
 	annotations[v1alpha1.AnnotationFingerprint] = Fingerprint(key, in)
 	annotations[v1alpha1.AnnotationCredential] = Credential(key, in)
 	if in.Token.Value.Reveal() != "" {
-		describeToken(key, in.Token).writeAnnotations(annotations)
+		describeToken(key, in).writeAnnotations(annotations)
 	}
 	return metav1.ObjectMeta{
 		Namespace:   session.Namespace,
@@ -152,9 +152,11 @@ func newMetadata(key fingerprint.Key, in Input) metav1.ObjectMeta {
 	}
 }
 
-func describeToken(key fingerprint.Key, token Token) TokenMeta {
-	return TokenMeta{
-		ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, Request: token.Request,
-		Fingerprint: TokenFingerprint(key, token.Value),
+func describeToken(key fingerprint.Key, in Input) TokenMeta {
+	token := in.Token
+	meta := TokenMeta{ID: token.ID, Serial: token.Serial, ExpiresAt: token.ExpiresAt, Request: token.Request}
+	if meta.Fingerprint = TokenFingerprint(key, token.Value); token.Request != "" {
+		meta.Fingerprint = MintedFingerprint(key, in.Session.UID, token.Value)
 	}
+	return meta
 }

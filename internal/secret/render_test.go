@@ -98,7 +98,7 @@ func TestRenderMetadata(t *testing.T) {
 			"credentials.coder.com/request":           "digest",
 			"credentials.coder.com/fingerprint":       Fingerprint(testKey(t), in),
 			"credentials.coder.com/credential":        Credential(testKey(t), in),
-			"credentials.coder.com/token-fingerprint": TokenFingerprint(testKey(t), in.Token.Value),
+			"credentials.coder.com/token-fingerprint": MintedFingerprint(testKey(t), in.Session.UID, in.Token.Value),
 			"credentials.coder.com/managed": `{"labels":["credentials.coder.com/session","team"],` +
 				`"annotations":["credentials.coder.com/token-id","note"]}`,
 		},

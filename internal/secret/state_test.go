@@ -30,7 +30,7 @@ func TestStateOf(t *testing.T) {
 	in := newInput(newSession())
 	token := &TokenMeta{
 		ID: tokenID, Serial: 3, ExpiresAt: expires, Request: "digest",
-		Fingerprint: TokenFingerprint(testKey(t), in.Token.Value),
+		Fingerprint: MintedFingerprint(testKey(t), in.Session.UID, in.Token.Value),
 	}
 	owned := State{
 		Ownership: Owned, ResourceVersion: "7", UID: "secret",

@@ -69,7 +69,8 @@ func (s *Store) Token(
 	}
 	for _, key := range []string{KeySession, KeyEnvToken} {
 		value := redact.New(string(live.Data[key]))
-		if !value.Empty() && TokenFingerprint(s.key, value) == want.Fingerprint {
+		if !value.Empty() && (MintedFingerprint(s.key, session.UID, value) == want.Fingerprint ||
+			TokenFingerprint(s.key, value) == want.Fingerprint) {
 			return value, true, nil
 		}
 	}
@@ -135,6 +136,7 @@ func (s *Store) Compare(ctx context.Context, in Input) (Comparison, error) {
 		return Comparison{}, err
 	}
 	keepCredential(live, wanted)
+	s.keepTokenFingerprint(live, wanted, in.Token)
 	inSync := ownershipOf(&live.ObjectMeta, in.Session) == Owned && live.Type == wanted.Type &&
 		equalData(live.Data, wanted.Data) &&
 		isUnchanged(&live.ObjectMeta, mergeMetadata(&live.ObjectMeta, &wanted.ObjectMeta))
@@ -159,6 +161,15 @@ func equalData(a, b map[string][]byte) bool { return maps.EqualFunc(a, b, bytes.
 func keepCredential(live, wanted *corev1.Secret) {
 	if was := live.Annotations[v1alpha1.AnnotationCredential]; was != "" && equalData(live.Data, wanted.Data) {
 		wanted.Annotations[v1alpha1.AnnotationCredential] = was
+	}
+}
+
+// keepTokenFingerprint keeps the annotation of a minted token that versions up to 0.1 wrote, without the UID
+// of the session, until the Secret is written for another reason.
+func (s *Store) keepTokenFingerprint(live, wanted *corev1.Secret, token Token) {
+	was := live.Annotations[v1alpha1.AnnotationTokenFingerprint]
+	if token.Request != "" && was == TokenFingerprint(s.key, token.Value) {
+		wanted.Annotations[v1alpha1.AnnotationTokenFingerprint] = was
 	}
 }
 

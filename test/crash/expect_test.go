@@ -19,6 +19,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 	"github.com/coder-session-operator/coder-session-operator/test/wait"
@@ -131,7 +132,7 @@ func checkStatus(s *v1alpha1.CoderSession, secret *corev1.Secret, token coderd.K
 func checkSecretStatus(s *v1alpha1.CoderSession, secret *corev1.Secret) error {
 	m := s.Status.Secret
 	if m == nil || m.Name != secret.Name || m.ResourceVersion != secret.ResourceVersion ||
-		m.Fingerprint != secret.Annotations[v1alpha1.AnnotationFingerprint] {
+		m.Fingerprint != session.ShortFingerprint(secret.Annotations[v1alpha1.AnnotationFingerprint]) {
 		return fmt.Errorf("session %s: status has Secret %+v, the Secret has version %s", s.Name, m, secret.ResourceVersion)
 	}
 	return nil

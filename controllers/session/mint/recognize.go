@@ -13,29 +13,24 @@ import (
 
 var _ base.Recognizer = (*Method)(nil)
 
-// DescribeToken describes a token that status names, or that the server lists for the session's user with a
-// name that the operator gives.
-func (m *Method) DescribeToken(s *base.Scope, id string) *secret.TokenMeta {
+// DescribeToken describes a token that status names.
+func (*Method) DescribeToken(s *base.Scope, id string) *secret.TokenMeta {
 	if s.Conn == nil {
 		return nil
 	}
 	if s.Session.Status.ObservedGeneration != s.Session.Generation {
 		return nil // it may be for the spec before
 	}
+	known := s.Session.Status.Token
+	if known == nil || known.ID != id || known.Serial <= 0 {
+		return nil
+	}
 	digest := session.SpecDigest(s.Session.Spec.Auth.Mint, s.Conn.VerificationStatus().DeploymentID)
-	if known := s.Session.Status.Token; known != nil && known.ID == id && known.Serial > 0 {
-		described := secret.TokenMeta{ID: id, Serial: known.Serial, Request: digest}
-		if known.ExpirationTime != nil {
-			described.ExpiresAt = known.ExpirationTime.UTC()
-		}
-		return &described
+	described := secret.TokenMeta{ID: id, Serial: known.Serial, Request: digest}
+	if known.ExpirationTime != nil {
+		described.ExpiresAt = known.ExpirationTime.UTC()
 	}
-	listed, found := s.Conn.Inventory.Lookup(id)
-	serial, ours := m.tools.Names.SerialOfAny(listed.Name, string(s.Session.UID))
-	if found && ours && isOfSessionUser(s, listed) {
-		return &secret.TokenMeta{ID: id, Serial: serial, ExpiresAt: listed.ExpiresAt.UTC(), Request: digest}
-	}
-	return nil
+	return &described
 }
 
 // Knows reports whether status names a token, or the server lists it for the session's user with a name that
