@@ -183,7 +183,6 @@ func StripUnused(in any) (any, error) {
 		return in, nil
 	}
 	object.SetManagedFields(nil)
-	delete(object.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
 	meta, ok := in.(*metav1.PartialObjectMetadata)
 	if !ok {
 		return in, nil

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/utils/ptr"
@@ -45,28 +43,6 @@ func TestTheCacheHoldsLittleOfForeignObjects(t *testing.T) {
 		}})
 		if foreign.Annotations != nil || kind != "Namespace" && foreign.Labels != nil {
 			t.Errorf("%s: empty maps keep their size", kind)
-		}
-	}
-}
-
-// Of sessions and deployments the cache holds neither who owns which field nor a second copy of what was
-// applied, each of which is as large as the rest. Everything else stays.
-func TestTheCacheHoldsEachSessionOnce(t *testing.T) {
-	t.Parallel()
-	meta := func() metav1.ObjectMeta {
-		return metav1.ObjectMeta{
-			Name: "ci", Labels: map[string]string{"team": "a"}, Finalizers: []string{v1alpha1.SessionFinalizer},
-			Annotations: map[string]string{"example.com/x": "1", v1alpha1.AnnotationRenewRequestedAt: "now"},
-		}
-	}
-	for want, object := range map[client.Object]client.Object{
-		&v1alpha1.CoderSession{ObjectMeta: meta()}:    &v1alpha1.CoderSession{ObjectMeta: meta()},
-		&v1alpha1.CoderDeployment{ObjectMeta: meta()}: &v1alpha1.CoderDeployment{ObjectMeta: meta()},
-	} {
-		object.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "other"}})
-		object.GetAnnotations()[corev1.LastAppliedConfigAnnotation] = "{}"
-		if got, err := StripUnused(object); err != nil || !cmp.Equal(got, any(want)) {
-			t.Errorf("%v: %s", err, cmp.Diff(any(want), got))
 		}
 	}
 }
