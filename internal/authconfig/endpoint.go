@@ -4,6 +4,9 @@ package authconfig
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"net"
 	"net/url"
 	"slices"
@@ -65,4 +68,24 @@ func originOf(u *url.URL) string {
 		return ""
 	}
 	return u.Scheme + "://" + net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), defaultPorts[u.Scheme]))
+}
+
+// Origin is scheme, host and port of the server's URL, with the port that is used if the URL has none.
+func (s *Snapshot) Origin() string { return originOf(s.URL) }
+
+// Route is a digest of all but the URL that decides which server gets the requests: the proxy, and what is
+// accepted as the server's certificate. It is the same in all clusters, as no key is part of it: nothing
+// of that is a secret.
+func (s *Snapshot) Route() string {
+	route := struct {
+		Proxy, ServerName string
+		SkipVerify        bool
+		CABundle          []byte
+	}{Proxy: originOf(s.Proxy), CABundle: s.CABundlePEM}
+	if s.TLS != nil {
+		route.ServerName, route.SkipVerify = strings.ToLower(s.TLS.ServerName), s.TLS.InsecureSkipVerify
+	}
+	text, _ := json.Marshal(route) // strings and bytes can be encoded
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }

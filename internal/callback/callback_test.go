@@ -263,6 +263,32 @@ func TestAServerThatMoved(t *testing.T) { // B73
 	}
 }
 
+// B73: nor do they go to a server that has the same id and another address, unless the deployment is the
+// one that the session is registered with.
+func TestACallbackForAnotherDestination(t *testing.T) {
+	t.Parallel()
+	elsewhere := grant.Destination{
+		Deployment: deploymentKey, UID: "uid-of-a-former-one", Origin: "https://coder.example:443", Route: "direct",
+	}
+	same := elsewhere
+	same.UID = "uid-prod"
+	for name, tc := range map[string]struct {
+		recorded grant.Destination
+		want     outcome
+	}{"another deployment": {elsewhere, failed}, "its URL has changed": {same, done}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newCallbackEnv(t, coderd.ProfileNew)
+			location := w.giveConsent()
+			w.changeDocument(func(s *grant.State) { s.Client.Destination = tc.recorded })
+			w.wantOutcome(w.openAt(w.replica, location), tc.want)
+			if (w.countExchanges() != 0) != (tc.want == done) {
+				t.Errorf("%d exchanges", w.countExchanges())
+			}
+		})
+	}
+}
+
 func TestStaticClients(t *testing.T) { // B61
 	t.Parallel()
 	eachProfile(t, func(w *callbackEnv) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -63,10 +64,12 @@ func (v *attemptHandler) exchangeCode(ctx, short context.Context, state grant.St
 // provider is the OAuth provider of the server that the session is registered with.
 type provider struct {
 	*Handler
-	conn     *connection.Connection
-	client   *grant.Client
-	origin   string
-	metadata oauth.Metadata
+	conn   *connection.Connection
+	client *grant.Client
+	// deployment is the session's, and destination where its settings lead.
+	deployment  types.NamespacedName
+	destination grant.Destination
+	metadata    oauth.Metadata
 }
 
 // connectProvider connects to the session's deployment and checks that it is that server. This
@@ -77,7 +80,7 @@ func (v *attemptHandler) connectProvider(ctx context.Context, c *grant.Client) (
 	if err := v.objects.Get(ctx, key, deployment); err != nil {
 		return nil, fmt.Errorf("look at deployment %s: %w", key, err)
 	}
-	p := &provider{Handler: v.Handler, conn: v.pool.Get(key), client: c}
+	p := &provider{Handler: v.Handler, conn: v.pool.Get(key), client: c, deployment: key}
 	// While settings are changing they are not resolved here: the controller resolves them once
 	// they have settled.
 	if p.conn.ResolvedClient() == nil || !p.conn.Settling() {
@@ -91,14 +94,22 @@ func (v *attemptHandler) connectProvider(ctx context.Context, c *grant.Client) (
 		if err != nil {
 			return err
 		}
-		if build.DeploymentID != c.Server {
+		p.destination = p.destinationOf(resolved)
+		if !c.IsOf(build.DeploymentID, p.destination) {
 			return errServerChanged
 		}
-		p.origin = resolved.Snapshot.URL.String()
 		p.metadata, err = oauth.New(resolved.Client, v.clock).Discover(ctx)
 		return err
 	})
 	return p, err
+}
+
+// destinationOf returns where the requests of a client go.
+func (p *provider) destinationOf(resolved *connection.ResolvedClient) grant.Destination {
+	settings := resolved.Snapshot
+	return grant.Destination{
+		Deployment: p.deployment, UID: settings.UID, Origin: settings.Origin(), Route: settings.Route(),
+	}
 }
 
 // callAsClient calls the provider as the session's client, unless the deployment has changed to
@@ -107,7 +118,7 @@ func (p *provider) callAsClient(
 	ctx context.Context, call func(context.Context, oauth.Provider, oauth.Registration) error,
 ) error {
 	_, err := p.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
-		if resolved.Snapshot.URL.String() != p.origin {
+		if p.destinationOf(resolved) != p.destination {
 			return errServerChanged
 		}
 		registration := p.client.Registration

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
@@ -20,6 +21,16 @@ type Caller interface {
 	// token that may already have been replaced must not be reported as rejected.
 	Refresh(ctx context.Context) (bool, error)
 }
+
+// BoundCaller is a Caller whose token must not reach every server that a deployment may lead to.
+type BoundCaller interface {
+	Caller
+	// Permits reports whether the token may be sent with these settings.
+	Permits(settings *authconfig.Snapshot) bool
+}
+
+// errNotPermitted says that the caller's token is not for the server.
+var errNotPermitted = errors.New("the token is not for the server that the deployment leads to now")
 
 // Do makes a call as the operator. If the call is rejected while the settings have changed or are
 // changing, the rejection is ignored and the call is made once more with freshly resolved settings,
@@ -36,7 +47,8 @@ func (c *Connection) Do(
 
 // DoAs is Do for another caller. If the caller's token is rejected, DoAs refreshes it once and
 // repeats the call. This retry and the retry with fresh settings are limited separately (B02). If
-// both fail, the last error is returned. DoAs returns the client that the last response came from.
+// both fail, the last error is returned. DoAs returns the client that the last response came from. For
+// settings that a [BoundCaller] does not permit, no call is made and the error is a *ConfigChangingError.
 func (c *Connection) DoAs(
 	ctx context.Context, as Caller, call func(context.Context, *ResolvedClient) error,
 ) (*ResolvedClient, error) {
@@ -46,6 +58,9 @@ func (c *Connection) DoAs(
 	}
 	mayRenew, mayRefresh := true, as != nil
 	for {
+		if bound, ok := as.(BoundCaller); ok && !bound.Permits(resolved.Snapshot) {
+			return resolved, &ConfigChangingError{Err: errNotPermitted}
+		}
 		err := c.callOnce(ctx, resolved.withCaller(as), call)
 		if !couldBeStaleConfig(err) {
 			return resolved, c.wrapUnavailable(err)

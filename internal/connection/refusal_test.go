@@ -14,6 +14,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/authcheck"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
@@ -367,5 +368,33 @@ func TestACallBeforeSettingsWereReadSendsNothing(t *testing.T) {
 	})
 	if !errors.Is(err, connection.ErrUnresolved) {
 		t.Errorf("error %v, want ErrUnresolved", err)
+	}
+}
+
+// boundGuest is a caller whose token is for one server only.
+type boundGuest struct {
+	guest
+	server string
+}
+
+func (g *boundGuest) Permits(settings *authconfig.Snapshot) bool {
+	return settings.URL.String() == g.server
+}
+
+// B73: a token that is bound to a server is not sent after the deployment has got another URL.
+func TestATokenIsNotSentToAnotherServer(t *testing.T) {
+	t.Parallel()
+	s := newPoolEnv(t, clock.RealClock{}).connectDeployment("prod")
+	value, _ := s.createToken()
+	g := &boundGuest{guest: guest{tokens: []string{value}}, server: s.ResolvedClient().Snapshot.URL.String()}
+	if _, err := s.DoAs(t.Context(), g, askMe); err != nil {
+		t.Fatal(err)
+	}
+	requests := s.countRequests()
+	g.server = "https://another.example.test"
+	_, err := s.DoAs(t.Context(), g, askMe)
+	var changing *connection.ConfigChangingError
+	if !errors.As(err, &changing) || s.countRequests() != requests {
+		t.Errorf("%d requests, want %d; %v", s.countRequests(), requests, err)
 	}
 }

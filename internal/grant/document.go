@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
@@ -33,6 +35,40 @@ type clientDocument struct {
 	ManagementToken string   `json:"managementToken,omitempty"`
 	Server          string   `json:"server"`
 	Static          bool     `json:"static,omitempty"`
+	// Destination is absent in documents of older operators.
+	Destination *destinationDocument `json:"destination,omitempty"`
+}
+
+type destinationDocument struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid"`
+	Origin    string `json:"origin"`
+	Route     string `json:"route"`
+}
+
+func encodeDestination(d Destination) *destinationDocument {
+	if d == (Destination{}) {
+		return nil
+	}
+	return &destinationDocument{
+		Namespace: d.Deployment.Namespace, Name: d.Deployment.Name, UID: string(d.UID), Origin: d.Origin, Route: d.Route,
+	}
+}
+
+// decode returns the zero value for an absent one. One that is there without a UID or an origin is
+// unreadable: it must not count as absent.
+func (d *destinationDocument) decode() (Destination, error) {
+	switch {
+	case d == nil:
+		return Destination{}, nil
+	case d.UID == "" || d.Origin == "":
+		return Destination{}, errUnreadable
+	}
+	return Destination{
+		Deployment: types.NamespacedName{Namespace: d.Namespace, Name: d.Name}, UID: types.UID(d.UID),
+		Origin: d.Origin, Route: d.Route,
+	}, nil
 }
 
 type attemptDocument struct {
@@ -75,6 +111,7 @@ func encodeState(s State) ([]byte, error) {
 		d.Client = &clientDocument{
 			ID: c.ClientID, Secret: c.ClientSecret.Reveal(), AuthMethod: string(c.AuthMethod), RedirectURIs: c.RedirectURIs,
 			ManagementURI: c.ManagementURI, ManagementToken: c.ManagementToken.Reveal(), Server: c.Server, Static: c.Static,
+			Destination: encodeDestination(c.Destination),
 		}
 	}
 	if a := s.Attempt; a != nil {
@@ -103,15 +140,11 @@ func decodeState(text []byte) (State, error) {
 		return State{}, errUnreadable
 	}
 	s := State{Replaced: d.Replaced, Intent: d.Intent, Ended: d.Ended}
-	if c := d.Client; c != nil {
-		if c.ID == "" {
-			return State{}, errUnreadable
+	if d.Client != nil {
+		var err error
+		if s.Client, err = d.Client.decode(); err != nil {
+			return State{}, err
 		}
-		s.Client = &Client{Server: c.Server, Static: c.Static, Registration: oauth.Registration{
-			ClientID: c.ID, ClientSecret: secretOf(c.Secret), AuthMethod: oauth.AuthMethod(c.AuthMethod),
-			RedirectURIs: slices.Clone(c.RedirectURIs), ManagementURI: c.ManagementURI,
-			ManagementToken: secretOf(c.ManagementToken),
-		}}
 	}
 	if a := d.Attempt; a != nil {
 		if a.State == "" || a.Verifier == "" {
@@ -132,6 +165,18 @@ func decodeState(text []byte) (State, error) {
 		}}
 	}
 	return s, nil
+}
+
+func (c *clientDocument) decode() (*Client, error) {
+	destination, err := c.Destination.decode()
+	if c.ID == "" || err != nil {
+		return nil, errUnreadable
+	}
+	return &Client{Server: c.Server, Static: c.Static, Destination: destination, Registration: oauth.Registration{
+		ClientID: c.ID, ClientSecret: secretOf(c.Secret), AuthMethod: oauth.AuthMethod(c.AuthMethod),
+		RedirectURIs: slices.Clone(c.RedirectURIs), ManagementURI: c.ManagementURI,
+		ManagementToken: secretOf(c.ManagementToken),
+	}}, nil
 }
 
 // secretOf returns an absent secret for an empty value.

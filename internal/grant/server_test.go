@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -68,6 +69,12 @@ const mark = "S3NT1NEL"
 
 var now = time.Date(2026, 2, 20, 10, 0, 0, 500, time.UTC)
 
+// prod is a CoderDeployment and its server.
+var prod = Destination{
+	Deployment: types.NamespacedName{Namespace: "coder", Name: "prod"}, UID: "22222222-0000-4000-8000-000000000002",
+	Origin: "https://coder.example.test:443", Route: "direct",
+}
+
 // completeState is a state with all fields set.
 func completeState() State {
 	return State{
@@ -77,7 +84,7 @@ func completeState() State {
 				AuthMethod: oauth.ClientSecretPost, RedirectURIs: []string{"https://a.test/x", LoopbackRedirectURI},
 				ManagementURI: "https://coder.example.test/oauth2/clients/1", ManagementToken: redact.New(mark + "management"),
 			},
-			Server: "6f0e6f6e-0000-4000-8000-000000000001", Static: true,
+			Server: "6f0e6f6e-0000-4000-8000-000000000001", Static: true, Destination: prod,
 		},
 		Replaced: "before",
 		Attempt: &Attempt{

@@ -41,17 +41,25 @@ type State struct {
 type Client struct {
 	oauth.Registration
 	// Server is the ID of the deployment that knows the registration. It is not valid at another
-	// (B73).
+	// (B73). The server says it itself, so that Destination has to permit the use as well.
 	Server string
+	// Destination is where the registration, and what was obtained with it, may be sent. Zero: an older
+	// operator has not recorded it.
+	Destination Destination
 	// Static is set if the registration comes from the deployment's settings. The session must not
 	// delete it.
 	Static bool
 }
 
-// Serves reports whether the registration can be used at a server, for these redirect URIs (nil: no
-// consent is wanted) and this static client (empty: the session registers its own) (B61, B73).
-func (c *Client) Serves(server, static string, redirectURIs []string) bool {
-	if c == nil || c.Server != server || c.Static != (static != "") {
+// IsOf reports whether the registration may be sent to a destination, and is that of the server there.
+func (c *Client) IsOf(server string, destination Destination) bool {
+	return c != nil && c.Server == server && c.Destination.Permits(destination)
+}
+
+// Serves reports whether a registration that is of the server can be used for these redirect URIs (nil:
+// no consent is wanted) and this static client (empty: the session registers its own) (B61).
+func (c *Client) Serves(static string, redirectURIs []string) bool {
+	if c == nil || c.Static != (static != "") {
 		return false
 	}
 	if c.Static {

@@ -80,7 +80,8 @@ func (v Version) Absent() bool { return v.ResourceVersion == "" }
 // SecretName returns the name of the Secret with the session's document.
 func SecretName(session *v1alpha1.CoderSession) string { return session.Name + "-oauth" }
 
-// Read returns the session's document. If the Secret does not exist, the State is empty. Errors:
+// Read returns the session's document. If the Secret does not exist, the State is empty. From a document
+// that the session does not own yet, what has no [Destination] is left out. Errors:
 // [ErrForeign]; a *[CorruptError], together with the version of the Secret.
 func (s *Store) Read(ctx context.Context, session *v1alpha1.CoderSession) (State, Version, error) {
 	name := types.NamespacedName{Namespace: session.Namespace, Name: SecretName(session)}
@@ -98,6 +99,9 @@ func (s *Store) Read(ctx context.Context, session *v1alpha1.CoderSession) (State
 	state, err := decodeState(live.Data[key])
 	if err != nil {
 		return State{}, version, &CorruptError{Secret: name, Key: key}
+	}
+	if !session.Controls(live) {
+		state.dropWithoutDestination()
 	}
 	return state, version, nil
 }
@@ -188,7 +192,8 @@ func (s *Store) Delete(ctx context.Context, session *v1alpha1.CoderSession, was 
 }
 
 // isOwner reports whether the Secret belongs to the session, or was restored from a backup without an
-// owner and is taken over with the session's next write (B112). One that names a former session as its
+// owner and is taken over with the session's next write (B112). It may also be that of a former session
+// of this name, so what it holds is sent only where its [Destination] permits. One that names a former session as its
 // owner is left to the garbage collector: a grant is not passed on to the session that uses the name next.
 func isOwner(session *v1alpha1.CoderSession, object metav1.Object) bool {
 	restored := metav1.GetControllerOfNoCopy(object) == nil && session.MayAdopt(object)

@@ -46,14 +46,14 @@ func (m *Method) registerClient(
 	if err != nil {
 		return err
 	}
-	server := s.Conn.VerificationStatus().DeploymentID
-	if old := state.Client; old != nil && old.Server == server && !old.Static {
+	if old := state.Client; old != nil && isOfServer(s, old) && !old.Static {
 		if err := m.deregisterClient(ctx, s, old); err != nil {
 			return err
 		}
 	}
-	next := &grant.Client{Server: server}
+	next := &grant.Client{Server: s.Conn.VerificationStatus().DeploymentID}
 	_, err = s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
+		next.Destination = destinationOf(s.Session.DeploymentKey(), resolved.Snapshot)
 		if shared, ok := staticClient(resolved); ok {
 			next.Static, next.Registration = true, shared
 			next.RedirectURIs = slices.Clone(m.registeredURIs(s))
@@ -67,7 +67,7 @@ func (m *Method) registerClient(
 		return err
 	}
 	if state.Grant != nil {
-		state.End("ClientChanged", "the OAuth client, its redirect URI or the server has changed", m.tools.Clock.Now())
+		state.End("ClientChanged", whyReplaced(state.Client, next.Destination), m.tools.Clock.Now())
 	}
 	state.Client, state.Attempt = next, nil
 	if version, err = m.grants.Write(ctx, s.Session, state, version); err != nil {
@@ -81,10 +81,9 @@ func (m *Method) registerClient(
 }
 
 func (m *Method) deregisterClient(ctx context.Context, s *base.Scope, c *grant.Client) error {
-	_, err := s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
-		return m.oauthProvider(resolved).Deregister(ctx, registrationOf(resolved, c))
+	return m.doAsClient(ctx, s, c, func(ctx context.Context, provider oauth.Provider, r oauth.Registration) error {
+		return provider.Deregister(ctx, r)
 	})
-	return err
 }
 
 // startAuthorization creates a new authorization request, to which the user has to consent.
@@ -137,10 +136,11 @@ func (m *Method) isClientKnown(ctx context.Context, s *base.Scope) (known bool, 
 	if err != nil || state.Client == nil || state.Client.Static {
 		return err == nil, err
 	}
-	_, err = s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
-		known, err = m.oauthProvider(resolved).IsRegistered(ctx, state.Client.Registration)
+	isKnown := func(ctx context.Context, provider oauth.Provider, r oauth.Registration) (err error) {
+		known, err = provider.IsRegistered(ctx, r)
 		return err
-	})
+	}
+	err = m.doAsClient(ctx, s, state.Client, isKnown)
 	if err != nil || known {
 		return known, err
 	}
@@ -179,12 +179,11 @@ func (m *Method) refreshGrant(
 	}
 	var next oauth.Grant
 	var answer error // of the provider, before the connection wraps it
-	_, err = s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+	err = m.doAsClient(ctx, s, spending.Client, func(ctx context.Context, p oauth.Provider, r oauth.Registration) error {
 		if isAnswerLost(answer) {
 			return answer // the refresh token may be used up: do not send it again
 		}
-		client := registrationOf(resolved, spending.Client)
-		next, answer = m.oauthProvider(resolved).Refresh(ctx, md, client, spending.Grant.RefreshToken)
+		next, answer = p.Refresh(ctx, md, r, spending.Grant.RefreshToken)
 		return answer
 	})
 	if err == nil {
@@ -237,7 +236,7 @@ func (m *Method) resolveInterruptedRefresh(
 	if state.Grant == nil || state.Intent == nil {
 		return base.Outdated("its grant has changed")
 	}
-	caller := base.FixedToken{Value: state.Grant.AccessToken}
+	caller := m.accessTokenOf(s, state)
 	_, err = s.Conn.DoAs(ctx, caller, func(ctx context.Context, resolved *connection.ResolvedClient) error {
 		_, err := resolved.Client.Me(ctx)
 		return err
@@ -295,11 +294,11 @@ func (m *Method) forgetGrant(
 	if err := m.revokeGrant(ctx, s, state); err != nil {
 		return err
 	}
-	server, err := m.serverID(ctx, s, state)
+	ours, err := askWhetherOfServer(ctx, s, state.Client)
 	if err != nil {
 		return err
 	}
-	if c := state.Client; c != nil && !c.Static && c.Server == server {
+	if c := state.Client; ours && !c.Static {
 		if err := m.deregisterClient(ctx, s, c); err != nil {
 			return err
 		}
@@ -315,11 +314,11 @@ func (m *Method) forgetGrant(
 	return nil
 }
 
-// revokeGrant revokes the grant on the server that issued it. A grant of another server
-// cannot be revoked (B73).
+// revokeGrant revokes the grant on the server that issued it. A grant that is not for the deployment's
+// server cannot be revoked there (B73).
 func (m *Method) revokeGrant(ctx context.Context, s *base.Scope, state grant.State) error {
-	server, err := m.serverID(ctx, s, state)
-	if err != nil || state.Grant == nil || state.Client == nil || state.Client.Server != server {
+	ours, err := askWhetherOfServer(ctx, s, state.Client)
+	if err != nil || state.Grant == nil || !ours {
 		return err
 	}
 	md, err := m.discoverProvider(ctx, s)
@@ -333,28 +332,14 @@ func (m *Method) revokeGrant(ctx context.Context, s *base.Scope, state grant.Sta
 	if token.IsZero() {
 		token = state.Grant.AccessToken
 	}
-	_, err = s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
-		_, err := m.oauthProvider(resolved).Revoke(ctx, md, registrationOf(resolved, state.Client), token)
+	err = m.doAsClient(ctx, s, state.Client, func(ctx context.Context, p oauth.Provider, r oauth.Registration) error {
+		_, err := p.Revoke(ctx, md, r, token)
 		return err
 	})
 	if oauth.KindOf(err) == oauth.InvalidClient {
 		return nil // the server deleted the registration with all its grants (contract C.3, C.5)
 	}
 	return err
-}
-
-// serverID returns the id of the deployment's server. It asks the server if the deployment was not
-// verified since this process started and a registration may have to be ended there.
-func (m *Method) serverID(ctx context.Context, s *base.Scope, state grant.State) (id string, err error) {
-	if id = s.Conn.VerificationStatus().DeploymentID; id != "" || state.Client == nil {
-		return id, nil
-	}
-	_, err = s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
-		build, err := resolved.Client.BuildInfo(ctx)
-		id = build.DeploymentID
-		return err
-	})
-	return id, err
 }
 
 // isAnswerLost reports whether the server may have carried out a request that failed.

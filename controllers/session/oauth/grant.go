@@ -3,6 +3,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -205,7 +206,7 @@ func (m *Method) isRegistered(s *base.Scope, state grant.State) bool {
 	if state.Grant != nil || exchanging {
 		uris = nil
 	}
-	return c.Serves(s.Conn.VerificationStatus().DeploymentID, static, uris)
+	return isOfServer(s, c) && c.Serves(static, uris)
 }
 
 // redirectURI is where the next consent returns to: a port of the person's machine that is forwarded
@@ -286,6 +287,9 @@ func (m *Method) changeGrant(ctx context.Context, s *base.Scope, change func(*gr
 	}
 	if err := change(&state); err != nil {
 		return err
+	}
+	if c := state.Client; c != nil && isOfServer(s, c) {
+		c.UsedAt(destinationOf(s.Session.DeploymentKey(), cmp.Or(s.Resolved, s.Conn.ResolvedClient()).Snapshot))
 	}
 	if version, err = m.grants.Write(ctx, s.Session, state, version); err != nil {
 		memoryOf(s).grant.version = "" // read it again

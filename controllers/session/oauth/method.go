@@ -7,8 +7,11 @@ import (
 	"io"
 	"weak"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/secret"
@@ -86,21 +89,40 @@ func (m *Method) Credential(ctx context.Context, s *base.Scope, _ session.Observ
 	if state.Grant == nil {
 		return nil, base.Outdated("its grant has ended")
 	}
-	token := base.FixedToken{Value: state.Grant.AccessToken, Key: m.tools.Key}
+	token := m.accessTokenOf(s, state)
 	if state.Grant.Scopes != nil {
 		return token, nil // the server has named its scopes
 	}
-	return accessToken{FixedToken: token, id: state.Grant.KeyID}, nil
+	return unscopedToken{accessToken: token, id: state.Grant.KeyID}, nil
 }
 
-// accessToken is the access token of a grant whose scopes the server has not named.
+// accessToken is the access token of a grant. It is sent only where the client's destination permits.
 type accessToken struct {
 	base.FixedToken
+	deployment types.NamespacedName
+	allowed    grant.Destination
+}
+
+func (m *Method) accessTokenOf(s *base.Scope, state grant.State) accessToken {
+	return accessToken{
+		FixedToken: base.FixedToken{Value: state.Grant.AccessToken, Key: m.tools.Key},
+		deployment: s.Session.DeploymentKey(), allowed: state.Client.Destination,
+	}
+}
+
+// Permits implements [connection.BoundCaller].
+func (c accessToken) Permits(settings *authconfig.Snapshot) bool {
+	return c.allowed.Permits(destinationOf(c.deployment, settings))
+}
+
+// unscopedToken is the access token of a grant whose scopes the server has not named.
+type unscopedToken struct {
+	accessToken
 	id string
 }
 
 // Describe adds the scopes of the token. They stay unknown if these do not allow it to read itself.
-func (c accessToken) Describe(ctx context.Context, client *coder.Client, check *session.CredentialCheck) {
+func (c unscopedToken) Describe(ctx context.Context, client *coder.Client, check *session.CredentialCheck) {
 	if token, err := client.Token(ctx, check.User.ID, c.id); err == nil {
 		check.Scopes = token.Scopes
 	}
@@ -113,7 +135,8 @@ func (m *Method) TokenToPublish(ctx context.Context, s *base.Scope, _ session.Ob
 		return secret.Token{}, err
 	}
 	held := state.Grant
-	if held == nil || secret.TokenFingerprint(m.tools.Key, held.AccessToken) != s.Memory.Check.Credential {
+	if held == nil || !isOfServer(s, state.Client) ||
+		secret.TokenFingerprint(m.tools.Key, held.AccessToken) != s.Memory.Check.Credential {
 		return secret.Token{}, base.Outdated("its grant has changed")
 	}
 	return secret.Token{

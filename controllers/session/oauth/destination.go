@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oauth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
+	"github.com/coder-session-operator/coder-session-operator/internal/connection"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
+	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
+)
+
+// errDestinationChanged stops a request that would send what belongs to a registration to a server that
+// it is not for. The next pass sees the change.
+var errDestinationChanged = errors.New("the registration is not for the server that the deployment leads to now")
+
+// destinationOf returns where requests with the settings of a deployment go.
+func destinationOf(deployment types.NamespacedName, settings *authconfig.Snapshot) grant.Destination {
+	return grant.Destination{
+		Deployment: deployment, UID: settings.UID, Origin: settings.Origin(), Route: settings.Route(),
+	}
+}
+
+// doAsClient makes a call with the session's registration, or what was obtained with it. Nothing is sent
+// where the registration's destination does not permit, also if settings change during the call (B73).
+func (m *Method) doAsClient(
+	ctx context.Context, s *base.Scope, c *grant.Client,
+	call func(context.Context, oauth.Provider, oauth.Registration) error,
+) error {
+	_, err := s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		if !c.Destination.Permits(destinationOf(s.Session.DeploymentKey(), resolved.Snapshot)) {
+			return &connection.ConfigChangingError{Err: errDestinationChanged}
+		}
+		return call(ctx, m.oauthProvider(resolved), registrationOf(resolved, c))
+	})
+	return err
+}
+
+// isOfServer reports whether a registration is of the deployment's server, as far as is known, and may be
+// sent there (B73).
+func isOfServer(s *base.Scope, c *grant.Client) bool {
+	return isOf(s, c, s.Conn.VerificationStatus().DeploymentID)
+}
+
+func isOf(s *base.Scope, c *grant.Client, server string) bool {
+	resolved := cmp.Or(s.Resolved, s.Conn.ResolvedClient())
+	return resolved != nil && c.IsOf(server, destinationOf(s.Session.DeploymentKey(), resolved.Snapshot))
+}
+
+// askWhetherOfServer is isOfServer. It asks the server for its id if the deployment was not verified since
+// this process started and the registration may have to be ended there.
+func askWhetherOfServer(ctx context.Context, s *base.Scope, c *grant.Client) (bool, error) {
+	if c == nil || s.Conn.VerificationStatus().DeploymentID != "" {
+		return c != nil && isOfServer(s, c), nil
+	}
+	id := ""
+	_, err := s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
+		build, err := resolved.Client.BuildInfo(ctx)
+		id = build.DeploymentID
+		return err
+	})
+	return err == nil && isOf(s, c, id), err
+}
+
+// whyReplaced says why a registration is not used any more.
+func whyReplaced(c *grant.Client, next grant.Destination) string {
+	if c != nil && !c.Destination.Permits(next) {
+		return fmt.Sprintf("it is for %s, and not for %s", c.Destination, next)
+	}
+	return "the OAuth client, its redirect URI or the server has changed"
+}
