@@ -161,6 +161,7 @@ func (r *Reconciler) refreshInventory(ctx context.Context, s *scope, o deploymen
 	if err := r.takeOverTokens(ctx, s); err != nil {
 		return err
 	}
+	s.conn.Inventory.SetServed(s.servedUsers())
 	var changes inventory.Changes
 	_, err := s.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
 		changes, err = s.conn.Inventory.Refresh(ctx, resolved.Client.Tokens, suspendedUsers(resolved.Client))

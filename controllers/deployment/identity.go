@@ -46,6 +46,18 @@ func (r *Reconciler) isOfMintedUser(s *scope, token coder.Token) bool {
 	return s.mintedUsers[token.UserID]
 }
 
+// servedUsers are the ids of the users that tokens are minted for, and of the operator's own.
+func (s *scope) servedUsers() map[string]struct{} {
+	served := make(map[string]struct{}, len(s.mintedUsers)+1)
+	for id := range s.mintedUsers {
+		served[id] = struct{}{}
+	}
+	if user := s.memory.verified.User; user != nil {
+		served[user.ID] = struct{}{}
+	}
+	return served
+}
+
 // isTakenByOther is isForeign for a token that has the name of the one to mint. The next attempt uses
 // another name then, also if nothing else tells of the token because it has expired.
 func (r *Reconciler) isTakenByOther(s *scope, token coder.Token) bool {

@@ -3,6 +3,7 @@
 package deployment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +41,10 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (deployment.Observat
 	}
 	if o.TokenListing.Dropped = s.conn.Inventory.Dropped(); o.TokenListing.Dropped {
 		o.TokenListing.LastSuccessTime = time.Time{} // of what it has shown, nothing is there
+	}
+	for _, user := range s.conn.Inventory.LeftOut() {
+		o.TokenListing.LeftOut = append(o.TokenListing.LeftOut,
+			deployment.LeftOut{User: cmp.Or(user.Username, user.UserID), Count: user.Count})
 	}
 	var err error
 	if o.Sessions, err = r.observeSessions(ctx, s); err != nil {

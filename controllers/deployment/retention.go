@@ -74,7 +74,8 @@ func (r *Reconciler) retentionState(s *scope, object *v1alpha1.CoderSession) dep
 		return deployment.Exempt
 	case object.Status.Retirement != nil:
 		return deployment.Retired
-	case token != nil && token.Serial > 0 && user != nil && s.canSeeTokensOf(user.ID):
+	case token != nil && token.Serial > 0 && user != nil && s.canSeeTokensOf(user.ID) &&
+		s.conn.Inventory.LoadedFor(user.ID):
 		return deployment.Active
 	}
 	return deployment.Exempt

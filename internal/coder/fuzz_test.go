@@ -92,14 +92,14 @@ func FuzzTokens(f *testing.F) {
 	server, c := fuzzClient(f)
 	f.Fuzz(func(t *testing.T, body string) {
 		server.setResponse(200, body, "application/json")
-		tokens, err := c.Tokens(t.Context(), "", nil)
+		tokens, err := c.Tokens(t.Context(), coder.TokenFilter{})
 		if err != nil {
-			if coder.KindOf(err) != coder.Malformed || tokens != nil {
-				t.Errorf("%q: %d tokens, %v", body, len(tokens), err)
+			if coder.KindOf(err) != coder.Malformed || tokens.Tokens != nil {
+				t.Errorf("%q: %d tokens, %v", body, len(tokens.Tokens), err)
 			}
 			return
 		}
-		for _, token := range tokens {
+		for _, token := range tokens.Tokens {
 			if token.ID == "" || token.UserID == "" || token.ExpiresAt.IsZero() || token.Lifetime < 0 {
 				t.Errorf("%q: incomplete %+v", body, token)
 			}

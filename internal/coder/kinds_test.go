@@ -155,8 +155,9 @@ func TestBodiesAreReadWithALimit(t *testing.T) { // B93
 		t.Errorf("got %v", err)
 	}
 	list := "[" + keyJSON + strings.Repeat(","+keyJSON, 5000) + "]"
-	if got, err := startServer(t, respondWith(200, list)).Tokens(t.Context(), "", nil); len(got) != 5001 || err != nil {
-		t.Errorf("a long list: %d tokens, %v", len(got), err)
+	got, err := startServer(t, respondWith(200, list)).Tokens(t.Context(), coder.TokenFilter{})
+	if len(got.Tokens) != 5001 || err != nil {
+		t.Errorf("a long list: %d tokens, %v", len(got.Tokens), err)
 	}
 }
 
@@ -196,7 +197,7 @@ func TestMessageIsShortCleanAndOneLine(t *testing.T) { // B90
 	long := `{"message":"bad\u0000\u001b[31m\nname","detail":"sent --token ` + sentinel +
 		` and ` + strings.Repeat("é", 500) + `",
 		"validations":[{"field":"name","detail":"x"}]}`
-	_, err := startServer(t, respondWith(400, long)).Tokens(t.Context(), "", nil)
+	_, err := startServer(t, respondWith(400, long)).Tokens(t.Context(), coder.TokenFilter{})
 	var e *coder.Error
 	if !errors.As(err, &e) {
 		t.Fatal(err)
@@ -249,7 +250,8 @@ func TestDetailsAreQuotedOnlyIfTheyAreAboutAToken(t *testing.T) {
 			if err == nil || strings.Contains(err.Error(), detail) != tt.user {
 				t.Errorf("user: got %v", err)
 			}
-			if _, err = c.Tokens(t.Context(), "", nil); err == nil || strings.Contains(err.Error(), detail) != tt.tokens {
+			if _, err = c.Tokens(t.Context(), coder.TokenFilter{}); err == nil ||
+				strings.Contains(err.Error(), detail) != tt.tokens {
 				t.Errorf("tokens: got %v", err)
 			}
 		})

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,9 +44,12 @@ func listOf(n int, suffix string) string {
 	return "[" + strings.Join(items, ",") + "]"
 }
 
-func decodeList(tb testing.TB, text, prefix string, reserve Reserve) (*tokenList, error) {
+func decodeList(tb testing.TB, text, prefix string, reserve Reserve) (*tokenReader, error) {
 	tb.Helper()
-	list := &tokenList{prefix: prefix, reserve: reserve}
+	list := newTokenReader(TokenFilter{
+		Keep:     func(_, name string) bool { return strings.HasPrefix(name, prefix) },
+		IsServed: func(userID string) bool { return userID == servedUser }, Reserve: reserve,
+	})
 	err := list.decode(boundedjson.NewDecoder(strings.NewReader(text), listLimits))
 	return list, err
 }
@@ -92,12 +97,92 @@ func TestWhatIsKeptOfAList(t *testing.T) {
 	}
 	var limit *boundedjson.LimitError
 	reserved, most = 0, 1<<20
+	list, err = decodeList(t, text, "cso-", reserve)
+	if err != nil || len(list.tokens) != 0 || list.reserved > most || list.list().LeftOut[0].Count != 5000 {
+		t.Errorf("little memory: %v, %d bytes, %+v", err, list.reserved, list.list().LeftOut)
+	}
+	reserved, most = 0, 100
 	if list, err = decodeList(t, text, "cso-", reserve); !errors.As(err, &limit) || list.size > most {
 		t.Errorf("no memory: %v, %d bytes", err, list.size)
 	}
 	list, err = decodeList(t, listOf(60_000, strings.Repeat("x", 90)), "cso-", nil)
-	if !errors.As(err, &limit) || list.size > maxKeptTokens {
+	if err != nil || list.size > maxKeptTokens || list.list().LeftOut[0].Count != 60_000 {
 		t.Errorf("too many: %v, %d bytes", err, list.size)
+	}
+}
+
+// servedUser is the ID of a user that tokens are minted for.
+const servedUser = "served"
+
+// tokensOf returns n tokens of a user with an allow-list of some entries, in JSON.
+func tokensOf(user string, n, entries int) []string {
+	items, allow := make([]string, n), strings.Repeat(`,"workspace:00000000-0000-4000-8000-000000000000"`, entries)
+	for i := range items {
+		items[i] = fmt.Sprintf(`{"id":"%s%d","user_id":%q,"username":"name of %s","token_name":"cso-%d",`+
+			`"expires_at":"2026-03-20T10:00:00Z","scopes":["coder:all"],"allow_list":["*:*"%s]}`, user, i, user, user, i, allow)
+	}
+	return items
+}
+
+// B130: where a list does not fit, the tokens of those users are left out who have most, and those of users that
+// are served only after all others.
+func TestTokensOfUsersWithManyAreLeftOut(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		many, served, memory int // tokens of mallory and of the served user, and bytes
+		leftOut              map[string]int
+	}{
+		"all fit":             {100, 100, 1 << 20, map[string]int{}},
+		"many of one":         {5000, 100, 1 << 20, map[string]int{"mallory": 5000}},
+		"the served has more": {900, 2000, 800_000, map[string]int{"mallory": 900}},
+	} {
+		for order := range 2 {
+			items := [][]string{tokensOf("mallory", tt.many, 0), tokensOf(servedUser, tt.served, 0), tokensOf("ada", 10, 0)}
+			if order == 1 {
+				slices.Reverse(items)
+			}
+			reserved := 0
+			list, err := decodeList(t, "["+strings.Join(slices.Concat(items...), ",")+"]", "cso-", func(bytes int) bool {
+				if reserved+bytes > tt.memory {
+					return false
+				}
+				reserved += bytes
+				return true
+			})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			kept, leftOut := map[string]int{}, map[string]int{}
+			for _, token := range list.tokens {
+				kept[token.UserID]++
+			}
+			for _, user := range list.list().LeftOut {
+				leftOut[user.UserID] = user.Count
+				if user.Username != "name of "+user.UserID || kept[user.UserID] > 0 {
+					t.Errorf("%s: %+v, of whom %d tokens are kept", name, user, kept[user.UserID])
+				}
+			}
+			if !maps.Equal(leftOut, tt.leftOut) || kept["ada"] != 10 || list.size > tt.memory {
+				t.Errorf("%s, %d: %v are left out, %v are kept, %d bytes", name, order, leftOut, kept, list.size)
+			}
+		}
+	}
+}
+
+// B130: of one token a list keeps no larger scopes and allow-list than the operator asks for, and says so. B137:
+// they are not cut.
+func TestLimitsOfAListedToken(t *testing.T) {
+	t.Parallel()
+	for entries, leftOut := range map[int]bool{0: false, 63: false, 500: true, 600: true} {
+		list, err := decodeList(t, "["+tokensOf("ada", 1, entries)[0]+"]", "cso-", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token := list.tokens[0]
+		if token.LimitsLeftOut != leftOut || (token.Scopes == nil) != leftOut ||
+			(len(token.AllowList) == entries+1) == leftOut {
+			t.Errorf("%d entries: %+v", entries, token)
+		}
 	}
 }
 

@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
-	"unsafe"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
 )
@@ -31,7 +28,10 @@ type Token struct {
 	Scopes []string
 	// AllowList has entries <type>:<uuid or *>.
 	AllowList []string
-	CreatedAt time.Time
+	// LimitsLeftOut is true if a list has left out Scopes and AllowList because they are larger than any that the
+	// operator asks for. Both are nil then, and the token may do all that its user may.
+	LimitsLeftOut bool
+	CreatedAt     time.Time
 	// ExpiresAt is by the server's clock. On older servers it is extended while the token is used
 	// (contract B.7).
 	ExpiresAt time.Time
@@ -58,104 +58,13 @@ func (c *Client) TokenByName(ctx context.Context, userID, name string) (Token, e
 func (c *Client) fetchToken(ctx context.Context, op string, path []string) (Token, error) {
 	var answer tokenBody
 	err := c.doRequest(ctx, request{op: op, method: http.MethodGet, path: path, result: &answer,
-		check: answer.findProblem})
+		check: func() string { return firstOf(answer.findProblem(), answer.findExcess()) }})
 	if err != nil {
 		return Token{}, err
 	}
 	token := answer.toToken()
 	c.hideIn(&token.ID, &token.UserID, &token.Username, &token.Name, &token.LoginType)
 	return token, nil
-}
-
-// Limits of a list of tokens (B130).
-const (
-	maxTokens = 100_000
-	// maxKeptTokens is how much memory the tokens that are kept may take, in bytes.
-	maxKeptTokens = 16 << 20
-)
-
-// Reserve is asked for memory, in bytes, before more of a list is kept. It returns false if there is
-// none (B130). Nil means unlimited.
-type Reserve func(bytes int) bool
-
-// errNoRoom is what a list ends with that does not fit.
-var errNoRoom = &boundedjson.LimitError{Message: "the list does not fit into the memory that is left for the " +
-	"lists of all CoderDeployments"}
-
-// take reserves memory.
-func (r Reserve) take(bytes int) error {
-	if r != nil && !r(bytes) {
-		return errNoRoom
-	}
-	return nil
-}
-
-// Tokens returns the tokens of all users that the caller may see whose name begins with prefix,
-// including expired ones. All others are read and dropped. An empty list is not an error. A list of
-// more than 100,000 tokens, or whose result would take more than 16 MiB or more than could be reserved,
-// is Malformed, with TooLarge.
-func (c *Client) Tokens(ctx context.Context, prefix string, reserve Reserve) ([]Token, error) {
-	list := &tokenList{prefix: prefix, reserve: reserve, tokens: []Token{}}
-	err := c.doRequest(ctx, request{
-		op: OpTokens, method: http.MethodGet, path: []string{"users", me, "keys", "tokens"},
-		query: url.Values{"include_all": {"true"}, "include_expired": {"true"}},
-		list:  list.decode,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return list.tokens, nil
-}
-
-// tokenList is a list of tokens that is being read.
-type tokenList struct {
-	prefix  string
-	reserve Reserve
-	tokens  []Token
-	size    int // memory that the tokens take, in bytes
-	body    tokenBody
-}
-
-// decode reads the whole list, which is null when empty (contract G.14).
-func (l *tokenList) decode(d *boundedjson.Decoder) error {
-	return d.Array(maxTokens, func() error {
-		l.body = tokenBody{}
-		if err := d.Value(&l.body); err != nil {
-			return err
-		}
-		if problem := l.body.findProblem(); problem != "" {
-			return problemError(problem)
-		}
-		if strings.HasPrefix(string(l.body.Name), l.prefix) {
-			return l.add(l.body.toToken())
-		}
-		return nil
-	})
-}
-
-// add keeps a token.
-func (l *tokenList) add(token Token) error {
-	size := token.Size()
-	if l.size+size > maxKeptTokens {
-		return &boundedjson.LimitError{Message: fmt.Sprintf("the list has more than %d tokens with names that begin "+
-			"with %q, which is more than the operator keeps", len(l.tokens), l.prefix)}
-	}
-	if err := l.reserve.take(size); err != nil {
-		return err
-	}
-	l.tokens, l.size = append(l.tokens, token), l.size+size
-	return nil
-}
-
-// Size returns about how much memory the token takes, in bytes.
-func (t *Token) Size() int {
-	size := int(unsafe.Sizeof(*t)) + len(t.ID) + len(t.UserID) + len(t.Username) + len(t.Name) + len(t.LoginType)
-	for _, list := range [][]string{t.Scopes, t.AllowList} {
-		for _, s := range list {
-			size += int(unsafe.Sizeof(s)) + len(s)
-		}
-	}
-	return size
 }
 
 // DeleteToken deletes a key by its ID immediately, whether expired or not. If the key does not
@@ -188,7 +97,7 @@ func (c *Client) MaxTokenLifetime(ctx context.Context, userID string) (time.Dura
 // configRoute is a path element that cannot be used as a token's name.
 const configRoute = "tokenconfig"
 
-// maxScopes is how many scopes, and entries of its allow-list, a token may have. They are never cut:
+// maxScopes is how many scopes, and entries of its allow-list, a token may have that is read alone. They are never cut:
 // what is left out would not be compared with what was asked for (B137).
 const maxScopes = 512
 
@@ -213,10 +122,16 @@ func (b *tokenBody) findProblem() string {
 	if problem == "" && b.ExpiresAt.IsZero() {
 		return "the answer has no expires_at" // it would seem expired and be replaced again and again
 	}
+	return problem
+}
+
+// findExcess says that scopes or allow-list are too long. In a list these are left out instead: who creates one
+// token does not decide whether the others can be read.
+func (b *tokenBody) findExcess() string {
 	if len(b.Scopes) > maxScopes || len(b.AllowList) > maxScopes {
 		return fmt.Sprintf("the answer has more than %d scopes, or entries of an allow-list", maxScopes)
 	}
-	return problem
+	return ""
 }
 
 func (b *tokenBody) toToken() Token {

@@ -61,9 +61,11 @@ func TestReads(t *testing.T) { // contract B.1, B.2, B.5
 		"maximum": {"GET /api/v2/users/u/keys/tokens/tokenconfig", `{"max_token_lifetime":604800000000000}`,
 			func(c *coder.Client) (any, error) { return c.MaxTokenLifetime(t.Context(), "u") }, 168 * time.Hour},
 		"tokens": {"GET /api/v2/users/me/keys/tokens?include_all=true&include_expired=true", "[" + keyJSON + "]",
-			func(c *coder.Client) (any, error) { return c.Tokens(t.Context(), "", nil) }, []coder.Token{wantToken}},
+			func(c *coder.Client) (any, error) { return c.Tokens(t.Context(), coder.TokenFilter{}) },
+			coder.TokenList{Tokens: []coder.Token{wantToken}}},
 		"no tokens": {"GET /api/v2/users/me/keys/tokens?include_all=true&include_expired=true", "null", // contract G.14
-			func(c *coder.Client) (any, error) { return c.Tokens(t.Context(), "", nil) }, []coder.Token{}},
+			func(c *coder.Client) (any, error) { return c.Tokens(t.Context(), coder.TokenFilter{}) },
+			coder.TokenList{Tokens: []coder.Token{}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +119,7 @@ func TestAListWithAHoleIsRefusedAsAWhole(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "{}", `{"message":"x"}`, "[" + keyJSON, "[" + keyJSON + ",{}]", "[null]",
 		`[{"id":"a","user_id":"u"}]`, `"x"`} {
-		_, err := startServer(t, respondWith(200, body)).Tokens(t.Context(), "", nil)
+		_, err := startServer(t, respondWith(200, body)).Tokens(t.Context(), coder.TokenFilter{})
 		if coder.KindOf(err) != coder.Malformed {
 			t.Errorf("%s: %v", body, err)
 		}

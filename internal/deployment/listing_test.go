@@ -23,7 +23,11 @@ func TestTokensListed(t *testing.T) {
 		"not yet":   {TokenListing{}, ""},
 		"failed":    {TokenListing{Time: noon, Result: unreachable}, ""},
 		"too large": {TokenListing{Time: noon, Result: elsewhere, TooLarge: "too much"}, "too much: delete tokens"},
-		"dropped":   {TokenListing{Time: noon, Result: accepted, Dropped: true}, "was dropped"},
+		"left out": {TokenListing{Time: noon, Result: accepted, LeftOut: []LeftOut{
+			{"mallory", 600}, {"2", 5}, {"a", 4}, {"b", 3},
+		}}, "leaves out 612 tokens with names such as the operator gives, because those of some users take too much " +
+			"memory: delete the tokens that are not used of mallory (600), 2 (5), a (4) and 1 others"},
+		"dropped": {TokenListing{Time: noon, Result: accepted, Dropped: true}, "was dropped"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -98,8 +98,18 @@ type TokenListing struct {
 	LastSuccessTime time.Time
 	// TooLarge says which limit the list exceeds that was tried last; empty: none.
 	TooLarge string
+	// LeftOut are the users whose tokens are not in the list, because they take too much memory.
+	LeftOut []LeftOut
 	// Dropped is true if the last list was dropped because others need the memory.
 	Dropped bool
+}
+
+// LeftOut is a user whose tokens are not in the list.
+type LeftOut struct {
+	// User is the name, or the ID if that is not known.
+	User string
+	// Count is how many tokens they are.
+	Count int
 }
 
 // Sessions are those that refer to the deployment.

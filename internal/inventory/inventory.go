@@ -36,6 +36,10 @@ type Inventory struct {
 	names  []*coder.Token          // the same ones, sorted by compare
 	// moved are the ids of tokens that another manager has minted, for sessions that this one watches now.
 	moved map[string]struct{}
+	// served are the ids of the users that tokens are minted for, and of the operator's own.
+	served map[string]struct{}
+	// leftOut are the users whose tokens the last listing has left out.
+	leftOut []coder.UserLeftOut
 	// suspended users, by id.
 	suspended map[string]struct{}
 	// news has the changes by Add and Remove since the current listing started; nil while there is
@@ -95,6 +99,30 @@ func (i *Inventory) Loaded() bool {
 	return i.loaded
 }
 
+// LoadedFor reports whether Loaded is true, and the last listing has not left out the tokens of a user. If not,
+// an absent token of that user means nothing.
+func (i *Inventory) LoadedFor(userID string) bool {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.loaded && !slices.ContainsFunc(i.leftOut, func(u coder.UserLeftOut) bool { return u.UserID == userID })
+}
+
+// LeftOut returns the users whose tokens the last listing has left out, because they take too much memory; those
+// with the most tokens first. It must not be modified.
+func (i *Inventory) LeftOut() []coder.UserLeftOut {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.leftOut
+}
+
+// SetServed says which users, by ID, the next listing leaves out only after all others: those that tokens are
+// minted for, and the operator's own. ids must not be modified afterwards.
+func (i *Inventory) SetServed(ids map[string]struct{}) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.served = ids
+}
+
 // Dropped reports whether the last listing was removed to make room for the inventories of other
 // deployments. The next one may find room.
 func (i *Inventory) Dropped() bool {
@@ -151,7 +179,7 @@ func (i *Inventory) Suspended(userID string) bool {
 // loaded until the next listing.
 func (i *Inventory) Add(token coder.Token) {
 	i.mu.RLock()
-	kept := i.isOwnToken(&token)
+	kept := i.isOwnToken(token.ID, token.Name)
 	i.mu.RUnlock()
 	if !kept {
 		return
@@ -255,6 +283,7 @@ func (i *Inventory) removeAll() {
 	i.tokens = map[string]*coder.Token{}
 	i.names = nil
 	i.suspended = map[string]struct{}{}
+	i.leftOut = nil
 	i.news = nil
 	i.size = 0
 	i.account.resize(0)
@@ -262,19 +291,9 @@ func (i *Inventory) removeAll() {
 
 // isOwnToken reports whether a token is this manager's own, or was taken over from another one. mu must be
 // held.
-func (i *Inventory) isOwnToken(token *coder.Token) bool {
-	_, moved := i.moved[token.ID]
-	return moved && strings.HasPrefix(token.Name, commonPrefix) || strings.HasPrefix(token.Name, i.prefix)
-}
-
-// listedPrefix is what the names of all tokens begin with that a listing has to have.
-func (i *Inventory) listedPrefix() string {
-	i.mu.RLock()
-	defer i.mu.RUnlock()
-	if len(i.moved) > 0 {
-		return commonPrefix
-	}
-	return i.prefix
+func (i *Inventory) isOwnToken(id, name string) bool {
+	_, moved := i.moved[id]
+	return moved && strings.HasPrefix(name, commonPrefix) || strings.HasPrefix(name, i.prefix)
 }
 
 // hasExpired reports whether the token cannot be used any more.

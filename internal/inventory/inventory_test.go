@@ -49,16 +49,16 @@ var errNoRoom = errors.New("no room")
 
 // listReturning returns the same tokens and suspended users each time.
 func listReturning(listed []coder.Token, suspended ...string) (
-	func(context.Context, string, coder.Reserve) ([]coder.Token, error),
+	func(context.Context, coder.TokenFilter) (coder.TokenList, error),
 	func(context.Context, coder.Reserve) ([]string, error),
 ) {
-	return func(_ context.Context, _ string, reserve coder.Reserve) ([]coder.Token, error) {
+	return func(_ context.Context, filter coder.TokenFilter) (coder.TokenList, error) {
 			for i := range listed {
-				if !reserve(listed[i].Size()) {
-					return nil, errNoRoom
+				if !filter.Reserve(listed[i].Size()) {
+					return coder.TokenList{}, errNoRoom
 				}
 			}
-			return listed, nil
+			return coder.TokenList{Tokens: listed}, nil
 		}, func(_ context.Context, reserve coder.Reserve) ([]string, error) {
 			for _, id := range suspended {
 				if !reserve(coder.UserIDSize(id)) {
@@ -204,13 +204,13 @@ func TestWhatIsSaidWhileListingWins(t *testing.T) { // B40, B41
 	_, users := listReturning(nil)
 	replaced := newToken("replaced-1")
 	replaced.ExpiresAt = soon.Add(time.Hour)
-	changes, err := i.Refresh(t.Context(), func(context.Context, string, coder.Reserve) ([]coder.Token, error) {
+	changes, err := i.Refresh(t.Context(), func(context.Context, coder.TokenFilter) (coder.TokenList, error) {
 		i.Add(newToken("minted-1"))
 		i.Remove("revoked-1")
 		i.Add(replaced)
 		i.Add(newToken("both-1"))
 		i.Remove("both-1")
-		return newTokens("kept-1", "revoked-1", "replaced-1", "both-1"), nil
+		return coder.TokenList{Tokens: newTokens("kept-1", "revoked-1", "replaced-1", "both-1")}, nil
 	}, users)
 	if err != nil {
 		t.Fatal(err)
@@ -243,8 +243,8 @@ func TestFailedListingChangesNothing(t *testing.T) { // B46
 	list, users := listReturning(newTokens("b-1"))
 	for name, call := range map[string]func() (Changes, error){
 		"tokens": func() (Changes, error) {
-			return i.Refresh(t.Context(), func(context.Context, string, coder.Reserve) ([]coder.Token, error) {
-				return nil, broken
+			return i.Refresh(t.Context(), func(context.Context, coder.TokenFilter) (coder.TokenList, error) {
+				return coder.TokenList{}, broken
 			}, users)
 		},
 		"users": func() (Changes, error) {
@@ -266,10 +266,10 @@ func TestClear(t *testing.T) {
 	i := newInventory()
 	refreshWith(t, i, newTokens("a-1"), "u1")
 	_, users := listReturning(nil)
-	changes, err := i.Refresh(t.Context(), func(context.Context, string, coder.Reserve) ([]coder.Token, error) {
+	changes, err := i.Refresh(t.Context(), func(context.Context, coder.TokenFilter) (coder.TokenList, error) {
 		i.Clear()
 		i.Add(newToken("new-1"))
-		return newTokens("a-1"), nil
+		return coder.TokenList{Tokens: newTokens("a-1")}, nil
 	}, users)
 	if !errors.Is(err, ErrCleared) || !cmp.Equal(changes, Changes{}) {
 		t.Errorf("%+v, %v", changes, err)
@@ -286,13 +286,13 @@ func TestListingsRunOneAtATime(t *testing.T) {
 	t.Parallel()
 	i := newInventory()
 	list, users := listReturning(newTokens("a-1"))
-	_, err := i.Refresh(t.Context(), func(ctx context.Context, _ string, _ coder.Reserve) ([]coder.Token, error) {
+	_, err := i.Refresh(t.Context(), func(ctx context.Context, _ coder.TokenFilter) (coder.TokenList, error) {
 		waiting, cancel := context.WithCancel(ctx)
 		cancel()
 		if _, err := i.Refresh(waiting, list, users); !errors.Is(err, context.Canceled) {
 			t.Errorf("the second one: %v", err)
 		}
-		return nil, nil
+		return coder.TokenList{}, nil
 	}, users)
 	if err != nil {
 		t.Error(err)

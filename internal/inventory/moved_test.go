@@ -51,29 +51,70 @@ func TestTokensThatWereTakenOver(t *testing.T) {
 	}
 }
 
-// The tokens of other managers are read only as long as some of them were taken over.
-func TestTheListedPrefix(t *testing.T) {
+// B171: of the tokens of other managers a listing keeps those that were taken over, by their IDs, and no others.
+func TestWhatAListingKeeps(t *testing.T) {
 	t.Parallel()
 	i := newInventory()
-	asked := func() (got string) {
+	asked := func(id, name string) (kept bool) {
 		_, users := listReturning(nil)
-		_, err := i.Refresh(t.Context(), func(_ context.Context, p string, _ coder.Reserve) ([]coder.Token, error) {
-			got = p
-			return nil, nil
+		_, err := i.Refresh(t.Context(), func(_ context.Context, filter coder.TokenFilter) (coder.TokenList, error) {
+			kept = filter.Keep(id, name)
+			return coder.TokenList{}, nil
 		}, users)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return got
+		return kept
 	}
+	i.SetMoved([]string{"moved"})
 	for _, test := range []struct {
-		moved []string
-		want  string
-	}{{nil, prefix}, {[]string{"moved"}, "cso-"}, {nil, prefix}} {
-		i.SetMoved(test.moved)
-		if got := asked(); got != test.want {
-			t.Errorf("with %v it asks for %q, want %q", test.moved, got, test.want)
+		id, name string
+		want     bool
+	}{
+		{"own", prefix + "session1-1", true}, {"moved", "cso-another0-session1-1", true},
+		{"other", "cso-another0-session1-1", false}, {"moved", "mine", false},
+	} {
+		if got := asked(test.id, test.name); got != test.want {
+			t.Errorf("token %s, %s: kept %t", test.id, test.name, got)
 		}
+	}
+	i.SetMoved(nil)
+	if asked("moved", "cso-another0-session1-1") {
+		t.Error("a token is kept that is not taken over any more")
+	}
+}
+
+// B130: the absence of a token means nothing for users whose tokens a listing has left out, until the next one.
+func TestUsersThatAListingLeavesOut(t *testing.T) {
+	t.Parallel()
+	i := newInventory()
+	i.SetServed(map[string]struct{}{"u1": {}})
+	leftOut := []coder.UserLeftOut{{UserID: "u2", Count: 5}}
+	refresh := func(list coder.TokenList) {
+		_, users := listReturning(nil)
+		_, err := i.Refresh(t.Context(), func(_ context.Context, filter coder.TokenFilter) (coder.TokenList, error) {
+			if !filter.IsServed("u1") || filter.IsServed("u2") {
+				t.Error("the filter does not know the users that are served")
+			}
+			return list, nil
+		}, users)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if i.LoadedFor("u1") {
+		t.Error("before any listing")
+	}
+	refresh(coder.TokenList{LeftOut: leftOut})
+	if !i.LoadedFor("u1") || i.LoadedFor("u2") || !cmp.Equal(i.LeftOut(), leftOut) {
+		t.Errorf("u1: %t, u2: %t, %+v", i.LoadedFor("u1"), i.LoadedFor("u2"), i.LeftOut())
+	}
+	if refresh(coder.TokenList{}); !i.LoadedFor("u2") || i.LeftOut() != nil {
+		t.Error("they are left out after the next listing")
+	}
+	refresh(coder.TokenList{LeftOut: leftOut})
+	if i.Clear(); i.LeftOut() != nil {
+		t.Error("those of the former server are left out")
 	}
 }
 

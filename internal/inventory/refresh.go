@@ -36,14 +36,14 @@ type Changes struct {
 }
 
 // Refresh lists the tokens and the IDs of the suspended users, with one call each, and replaces the
-// inventory. list may leave out tokens whose name does not begin with the prefix that it is given. Both
-// reserve memory for what they return, and fail if there is none.
+// inventory. list may return tokens that its filter does not keep. Both reserve memory for what they return,
+// and fail if there is none.
 // Changes by Add and Remove during the listing take precedence over it. If a call fails, nothing
 // changes and its error is returned, wrapped. After Clear the error is [ErrCleared]. Only one
 // Refresh runs at a time; the others wait for it or for their context.
 func (i *Inventory) Refresh(
 	ctx context.Context,
-	list func(ctx context.Context, prefix string, reserve coder.Reserve) ([]coder.Token, error),
+	list func(ctx context.Context, filter coder.TokenFilter) (coder.TokenList, error),
 	suspended func(ctx context.Context, reserve coder.Reserve) ([]string, error),
 ) (Changes, error) {
 	select {
@@ -56,7 +56,7 @@ func (i *Inventory) Refresh(
 	epoch := i.beginListing()
 	defer i.endListing()
 	reserve := i.reserve(epoch)
-	tokens, err := list(ctx, i.listedPrefix(), reserve)
+	tokens, err := list(ctx, i.filter(reserve))
 	if err != nil {
 		return Changes{}, fmt.Errorf("list tokens: %w", err)
 	}
@@ -65,6 +65,22 @@ func (i *Inventory) Refresh(
 		return Changes{}, fmt.Errorf("list suspended users: %w", err)
 	}
 	return i.applyListing(epoch, tokens, users)
+}
+
+// filter says what a listing has to return.
+func (i *Inventory) filter(reserve coder.Reserve) coder.TokenFilter {
+	i.mu.RLock()
+	served := i.served
+	i.mu.RUnlock()
+	return coder.TokenFilter{
+		Keep: func(id, name string) bool {
+			i.mu.RLock()
+			defer i.mu.RUnlock()
+			return i.isOwnToken(id, name)
+		},
+		IsServed: func(userID string) bool { _, found := served[userID]; return found },
+		Reserve:  reserve,
+	}
 }
 
 // beginListing starts to record changes by Add and Remove.
@@ -82,7 +98,7 @@ func (i *Inventory) endListing() {
 	i.account.resize(i.size) // what was reserved for reading is given back
 }
 
-func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string) (Changes, error) {
+func (i *Inventory) applyListing(epoch int, list coder.TokenList, users []string) (Changes, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if epoch != i.epoch {
@@ -90,10 +106,10 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string
 	}
 	changes := Changes{First: !i.loaded}
 	if i.since.IsZero() {
-		i.since = firstListingTime(i.serverNow(), listed)
+		i.since = firstListingTime(i.serverNow(), list.Tokens)
 	}
 
-	tokens := i.keepListed(listed)
+	tokens := i.keepListed(list.Tokens)
 	if !changes.First {
 		changes.compareTokens(i.tokens, tokens)
 	}
@@ -106,12 +122,15 @@ func (i *Inventory) applyListing(epoch int, listed []coder.Token, users []string
 	changes.Activated = missingFrom(suspended, i.suspended)
 
 	i.tokens, i.names, i.suspended, i.loaded = tokens, i.buildIndex(tokens), suspended, true
-	i.dropped, i.size = false, 0
+	i.leftOut, i.dropped, i.size = list.LeftOut, false, 0
 	for id := range tokens {
 		i.size += tokenCost(tokens[id])
 	}
 	for id := range suspended {
 		i.size += userCost(id)
+	}
+	for at := range i.leftOut {
+		i.size += leftOutCost(&i.leftOut[at])
 	}
 	return changes, nil
 }
@@ -121,7 +140,7 @@ func (i *Inventory) keepListed(listed []coder.Token) map[string]*coder.Token {
 	tokens := make(map[string]*coder.Token, max(len(i.tokens), len(listed)))
 	shared := &i.account.budget.tokens
 	for at := range listed {
-		if token := &listed[at]; i.isOwnToken(token) && !i.hasExpired(token) {
+		if token := &listed[at]; i.isOwnToken(token.ID, token.Name) && !i.hasExpired(token) {
 			tokens[token.ID] = shared.share(token)
 		}
 	}

@@ -56,7 +56,8 @@ func (s *sharedTokens) forget(gone sharedEntry) {
 // isSame reports whether two tokens are the same in everything.
 func isSame(a, b *coder.Token) bool {
 	return a.ID == b.ID && a.UserID == b.UserID && a.Username == b.Username && a.Name == b.Name &&
-		a.LoginType == b.LoginType && slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.AllowList, b.AllowList) &&
+		a.LoginType == b.LoginType && a.LimitsLeftOut == b.LimitsLeftOut &&
+		slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.AllowList, b.AllowList) &&
 		a.CreatedAt.Equal(b.CreatedAt) && a.ExpiresAt.Equal(b.ExpiresAt) && a.LastUsed.Equal(b.LastUsed) &&
 		a.Lifetime == b.Lifetime
 }

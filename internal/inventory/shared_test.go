@@ -60,6 +60,8 @@ func TestTokensThatDifferAreNotShared(t *testing.T) {
 		switch field := reflect.ValueOf(&other).Elem().Field(i); value := field.Interface().(type) {
 		case string:
 			field.SetString(value + "x")
+		case bool:
+			field.SetBool(!value)
 		case []string:
 			field.Set(reflect.ValueOf([]string{value[0] + "x"}))
 		case time.Time:

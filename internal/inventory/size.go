@@ -27,6 +27,11 @@ func tokenCost(token *coder.Token) int {
 // userCost returns how much memory a suspended user takes in an inventory, in bytes.
 func userCost(id string) int { return mapFactor * coder.UserIDSize(id) }
 
+// leftOutCost returns how much memory a user takes in an inventory whose tokens a list has left out, in bytes.
+func leftOutCost(user *coder.UserLeftOut) int {
+	return mapFactor*coder.UserIDSize(user.UserID) + int(unsafe.Sizeof(*user)) + len(user.Username)
+}
+
 // emptyAll empties the inventories of accounts that have made room. No lock may be held.
 func emptyAll(victims []*account) {
 	for _, victim := range victims {

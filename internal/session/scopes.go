@@ -30,8 +30,8 @@ type limits struct {
 
 // Scopes and allow-list entries that include everything (contract B.6).
 const (
-	scopeEverything     = "coder:all"
-	allowListEverything = "*:*"
+	ScopeEverything     = "coder:all"
+	AllowListEverything = "*:*"
 )
 
 // limits of a minted token are those in the server's token list.
@@ -119,9 +119,9 @@ func scopesExceed(asked, granted []string) bool {
 	composite := slices.ContainsFunc(asked, func(name string) bool { return strings.HasPrefix(name, "coder:") })
 	return slices.ContainsFunc(granted, func(name string) bool {
 		switch {
-		case slices.Contains(asked, name), slices.Contains(asked, scopeEverything):
+		case slices.Contains(asked, name), slices.Contains(asked, ScopeEverything):
 			return false
-		case name == scopeEverything:
+		case name == ScopeEverything:
 			return true
 		}
 		family, _, _ := strings.Cut(name, ":")
@@ -133,7 +133,7 @@ func scopesExceed(asked, granted []string) bool {
 func allowListExceeds(asked, granted []string) bool {
 	return slices.ContainsFunc(granted, func(entry string) bool {
 		kind, _, _ := strings.Cut(entry, ":")
-		return !slices.Contains(asked, entry) && !slices.Contains(asked, allowListEverything) &&
+		return !slices.Contains(asked, entry) && !slices.Contains(asked, AllowListEverything) &&
 			!slices.Contains(asked, kind+":*")
 	})
 }

@@ -92,7 +92,7 @@ func TestBombsTakeNoMoreMemoryThanThereIs(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { running.Wait(); close(ended) }()
 	for reads := 0; ; reads++ {
-		if tokens, err := honest.Tokens(t.Context(), "cso-", nil); err != nil || len(tokens) != 1 {
+		if tokens, err := honest.Tokens(t.Context(), coder.TokenFilter{}); err != nil || len(tokens.Tokens) != 1 {
 			t.Fatalf("the honest server: %v", err)
 		}
 		select {
@@ -142,4 +142,6 @@ func requestAll(ctx context.Context, c *coder.Client, tokens *inventory.Inventor
 
 func noUsers(context.Context, coder.Reserve) ([]string, error) { return nil, nil }
 
-func noTokens(context.Context, string, coder.Reserve) ([]coder.Token, error) { return nil, nil }
+func noTokens(context.Context, coder.TokenFilter) (coder.TokenList, error) {
+	return coder.TokenList{}, nil
+}

@@ -103,7 +103,7 @@ func (m *Method) observeServerTokens(s *base.Scope, published *session.Published
 	var tokens session.ServerTokens
 	if user := s.Session.Status.User; user != nil {
 		tokens.UserSuspended = s.Conn.Inventory.Suspended(user.ID)
-		tokens.Loaded = s.Conn.Inventory.Loaded() && s.Conn.VerificationStatus().CanSee(user.ID)
+		tokens.Loaded = s.Conn.Inventory.LoadedFor(user.ID) && s.Conn.VerificationStatus().CanSee(user.ID)
 	}
 	uid := string(s.Session.UID)
 	for _, token := range s.Conn.Inventory.WithPrefix(m.tools.Names.SessionPrefix(uid)) {
@@ -115,6 +115,9 @@ func (m *Method) observeServerTokens(s *base.Scope, published *session.Published
 			ID: token.ID, Name: token.Name, Serial: serial,
 			CreatedAt: token.CreatedAt, LastUsedAt: token.LastUsed, Scopes: token.Scopes,
 			AllowList: token.AllowList, OfOtherUser: !isOfSessionUser(s, token),
+		}
+		if token.LimitsLeftOut { // more than a session can ask for
+			listed.Scopes, listed.AllowList = []string{session.ScopeEverything}, []string{session.AllowListEverything}
 		}
 		switch {
 		case published != nil && published.ID == token.ID:
@@ -205,7 +208,7 @@ func (m *Method) isMoved(s *base.Scope, token coder.Token) bool {
 // new ones.
 func (m *Method) addUnlistedToken(ctx context.Context, s *base.Scope) error {
 	published := s.Prior.Token
-	if published == nil || published.Request == "" || !s.Conn.Inventory.Loaded() {
+	if published == nil || published.Request == "" || !s.Conn.Inventory.LoadedFor(of(s).target.User.ID) {
 		return nil
 	}
 	if _, listed := s.Conn.Inventory.Lookup(published.ID); listed {

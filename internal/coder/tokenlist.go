@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package coder
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/boundedjson"
+)
+
+// Limits of a list of tokens (B130).
+const (
+	maxTokens = 100_000
+	// maxKeptTokens is how much memory the tokens that are kept may take, in bytes.
+	maxKeptTokens = 16 << 20
+	// maxLimits is how much memory Scopes and AllowList of a listed token may take, in bytes: as much as those
+	// of a CoderSession may have, 64 scopes of 64 bytes and 64 entries of 128.
+	maxLimits = 64*(stringSize+64) + 64*(stringSize+128)
+	// stringSize is what a string takes besides its text, in bytes.
+	stringSize = int(unsafe.Sizeof(""))
+	// leastFreed is which part of what is kept is left out at least, if something has to be. It bounds how
+	// often a list is searched for the users with the most tokens.
+	leastFreed = 8
+)
+
+// Reserve is asked for memory, in bytes, before more of a list is kept. It returns false if there is
+// none (B130). Nil means unlimited.
+type Reserve func(bytes int) bool
+
+// errNoRoom is what a list ends with that does not fit.
+var errNoRoom = &boundedjson.LimitError{Message: "the list does not fit into the memory that is left for the " +
+	"lists of all CoderDeployments"}
+
+// take reserves memory.
+func (r Reserve) take(bytes int) error {
+	if r != nil && !r(bytes) {
+		return errNoRoom
+	}
+	return nil
+}
+
+// TokenFilter says what is kept of a list of tokens. The zero value keeps all.
+type TokenFilter struct {
+	// Keep reports whether a token with this ID and name is kept. Nil: all are.
+	Keep func(id, name string) bool
+	// IsServed reports whether tokens of the user with this ID are left out only after those of all other users.
+	// Nil: there is no such user.
+	IsServed func(userID string) bool
+	// Reserve is asked for memory for what is kept.
+	Reserve Reserve
+}
+
+// TokenList is what was kept of a list of tokens.
+type TokenList struct {
+	Tokens []Token
+	// LeftOut are the users whose tokens are not in Tokens, because they took too much memory. Those with the
+	// most tokens come first.
+	LeftOut []UserLeftOut
+}
+
+// UserLeftOut is a user whose tokens a list has left out, all of them.
+type UserLeftOut struct {
+	UserID, Username string
+	// Count is how many tokens they are.
+	Count int
+}
+
+// Tokens returns the tokens of all users that the caller may see that the filter keeps, including expired
+// ones. All others are read and dropped. An empty list is not an error. If the result would take more than 16 MiB,
+// or more than could be reserved, the tokens of the users with the largest ones are left out. A list of more than
+// 100,000 tokens, or for which there is no memory at all, is Malformed, with TooLarge.
+func (c *Client) Tokens(ctx context.Context, filter TokenFilter) (TokenList, error) {
+	reader := newTokenReader(filter)
+	err := c.doRequest(ctx, request{
+		op: OpTokens, method: http.MethodGet, path: []string{"users", me, "keys", "tokens"},
+		query: url.Values{"include_all": {"true"}, "include_expired": {"true"}},
+		list:  reader.decode,
+	})
+	if err != nil {
+		return TokenList{}, err
+	}
+	return reader.list(), nil
+}
+
+// tokenReader reads a list of tokens.
+type tokenReader struct {
+	filter TokenFilter
+	tokens []Token
+	users  map[string]*userTokens // by ID
+	// size is how much memory tokens and users take, and reserved how much was reserved, in bytes.
+	size, reserved int
+	body           tokenBody
+}
+
+// userTokens is what a list has of one user.
+type userTokens struct {
+	name string
+	size int // of the tokens that are kept, in bytes
+	// count is how many tokens there are, and leftOut whether they are not kept.
+	count   int
+	leftOut bool
+}
+
+func newTokenReader(filter TokenFilter) *tokenReader {
+	return &tokenReader{filter: filter, tokens: []Token{}, users: map[string]*userTokens{}}
+}
+
+// decode reads the whole list, which is null when empty (contract G.14).
+func (l *tokenReader) decode(d *boundedjson.Decoder) error {
+	return d.Array(maxTokens, func() error {
+		l.body = tokenBody{}
+		if err := d.Value(&l.body); err != nil {
+			return err
+		}
+		if problem := l.body.findProblem(); problem != "" {
+			return problemError(problem)
+		}
+		if keep := l.filter.Keep; keep == nil || keep(string(l.body.ID), string(l.body.Name)) {
+			return l.add(l.body.toToken())
+		}
+		return nil
+	})
+}
+
+// add keeps a token. If there is no room for it, the tokens of users are left out until there is.
+func (l *tokenReader) add(token Token) error {
+	if token.limitsSize() > maxLimits {
+		token.Scopes, token.AllowList, token.LimitsLeftOut = nil, nil, true
+	}
+	user, err := l.user(&token)
+	if err != nil {
+		return err
+	}
+	user.count++
+	size := token.Size()
+	for !user.leftOut {
+		err := l.take(size)
+		if err == nil {
+			user.size += size
+			l.tokens = append(l.tokens, token)
+			return nil
+		}
+		if !l.leaveOut() {
+			return err
+		}
+	}
+	return nil
+}
+
+// user returns what there is of a token's user.
+func (l *tokenReader) user(token *Token) (*userTokens, error) {
+	if known := l.users[token.UserID]; known != nil {
+		return known, nil
+	}
+	added := &userTokens{name: token.Username}
+	size := int(unsafe.Sizeof(*added)) + UserIDSize(token.UserID) + len(token.Username)
+	for {
+		err := l.take(size)
+		if err == nil {
+			l.users[token.UserID] = added
+			return added, nil
+		}
+		if !l.leaveOut() {
+			return nil, err
+		}
+	}
+}
+
+// take takes memory within the limit of a list, and reserves what was not reserved before.
+func (l *tokenReader) take(bytes int) error {
+	if l.size+bytes > maxKeptTokens {
+		return &boundedjson.LimitError{Message: fmt.Sprintf(
+			"the tokens with the operator's names are more than the %d MiB that it keeps", maxKeptTokens>>20)}
+	}
+	if more := l.size + bytes - l.reserved; more > 0 {
+		if err := l.filter.Reserve.take(more); err != nil {
+			return err
+		}
+		l.reserved += more
+	}
+	l.size += bytes
+	return nil
+}
+
+// leaveOut leaves out the tokens of the users that take most, those of served users last. It returns false if
+// there are no tokens.
+func (l *tokenReader) leaveOut() bool {
+	if len(l.tokens) == 0 {
+		return false
+	}
+	isServed := func(id string) bool { return l.filter.IsServed != nil && l.filter.IsServed(id) }
+	var ids []string
+	for id, user := range l.users {
+		if user.size > 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b string) int {
+		if served := isServed(a); served != isServed(b) {
+			return map[bool]int{true: 1, false: -1}[served]
+		}
+		return cmp.Or(cmp.Compare(l.users[b].size, l.users[a].size), strings.Compare(a, b))
+	})
+	least := l.size / leastFreed
+	for freed := 0; freed < least && len(ids) > 0; ids = ids[1:] {
+		if freed > 0 && isServed(ids[0]) {
+			break
+		}
+		user := l.users[ids[0]]
+		freed, l.size = freed+user.size, l.size-user.size
+		user.size, user.leftOut = 0, true
+	}
+	l.tokens = slices.DeleteFunc(l.tokens, func(t Token) bool { return l.users[t.UserID].leftOut })
+	return true
+}
+
+// list returns what was kept.
+func (l *tokenReader) list() TokenList {
+	list := TokenList{Tokens: l.tokens}
+	for id, user := range l.users {
+		if user.leftOut {
+			list.LeftOut = append(list.LeftOut, UserLeftOut{UserID: id, Username: user.name, Count: user.count})
+		}
+	}
+	slices.SortFunc(list.LeftOut, func(a, b UserLeftOut) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.UserID, b.UserID))
+	})
+	return list
+}
+
+// Size returns about how much memory the token takes, in bytes.
+func (t *Token) Size() int {
+	return int(unsafe.Sizeof(*t)) + len(t.ID) + len(t.UserID) + len(t.Username) + len(t.Name) + len(t.LoginType) +
+		t.limitsSize()
+}
+
+// limitsSize returns how much memory Scopes and AllowList take, in bytes.
+func (t *Token) limitsSize() int {
+	size := 0
+	for _, list := range [][]string{t.Scopes, t.AllowList} {
+		for _, s := range list {
+			size += stringSize + len(s)
+		}
+	}
+	return size
+}
