@@ -274,7 +274,12 @@ func (w *simWorld) judgeEnded(s *v1alpha1.CoderSession) {
 // recovers by itself afterwards.
 func (w *simWorld) refusedWrites() {
 	mints := w.count.mints - w.count.renewals
-	err := pick(w, []func(ref) error{quotaExceeded, policyDenies, webhookFails, overloaded})
+	refusals := []func(ref) error{quotaExceeded, policyDenies, webhookFails, overloaded}
+	err := pick(w, refusals[:3])
+	lasts := pick(w, []time.Duration{time.Hour, 7 * time.Hour, 30 * time.Hour})
+	if w.rng.IntN(4) == 0 {
+		err, lasts = overloaded, time.Hour // which names 20 s, so that each hour takes long to simulate
+	}
 	for _, s := range w.sessions() {
 		for _, name := range []string{s.SecretName(), grant.SecretName(s)} {
 			w.refuse(refusal{
@@ -290,7 +295,7 @@ func (w *simWorld) refusedWrites() {
 			_ = w.api.remove(refOf(secret), nil)
 		}
 	}
-	w.run(pick(w, []time.Duration{time.Hour, 7 * time.Hour, 30 * time.Hour}))
+	w.run(lasts)
 	w.collectBounded(mints)
 	for _, s := range w.sessions() {
 		ready := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionReady)
