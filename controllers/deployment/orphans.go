@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -29,7 +30,7 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 	o.OwnTokens = r.observeOwnTokens(s)
 	now := r.o.Clock.Now().Add(s.conn.Skew())
 	claims := &tokenClaims{r: r, s: s}
-	elsewhere := &otherShards{r: r}
+	left := map[string]time.Time{}
 	var revoked []string
 	var foreign []coder.Token
 	kept := 0 // orphans that are not revoked; after the first one of them none is
@@ -47,23 +48,25 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 		case !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace):
 			continue
 		}
-		moved, err := elsewhere.claims(ctx, token)
-		if err != nil {
-			return err
-		}
-		if moved {
-			continue
-		}
 		if kept > 0 {
 			kept++
+			if since, known := s.memory.leftBehind[token.ID]; known {
+				left[token.ID] = since
+			}
 			continue
 		}
-		if !r.deleteOrphan(ctx, s, token) {
+		isElsewhere, err := r.isElsewhere(ctx, s, left, token)
+		switch {
+		case err != nil:
+			return err
+		case isElsewhere:
+		case r.deleteOrphan(ctx, s, token):
+			revoked = append(revoked, token.ID)
+		default:
 			kept++
-			continue
 		}
-		revoked = append(revoked, token.ID)
 	}
+	s.memory.leftBehind = left
 	s.memory.foreignTokens = r.namesOfOtherOperator(s, foreign)
 	r.o.Metrics.OrphanedTokens(s.key.Namespace, s.key.Name, kept)
 	if len(revoked) > 0 {
@@ -71,6 +74,27 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 			fmt.Sprintf("revoked tokens that no session claims: %s", strings.Join(revoked, ", ")))
 	}
 	return nil
+}
+
+// isElsewhere reports whether a token that no object in the cache claims belongs to one that another manager
+// watches now, or that may be about to come to one. left gets since when the latter is so.
+func (r *Reconciler) isElsewhere(
+	ctx context.Context, s *scope, left map[string]time.Time, token coder.Token,
+) (bool, error) {
+	claim, err := r.shards.claimOf(ctx, token)
+	return claim == moved || claim == leftBehind && !r.isLeftForLong(s, left, token.ID), err
+}
+
+// isLeftForLong reports whether the session of a token has been outside of the selector, without its
+// deployment, for the grace period. left gets since when.
+func (r *Reconciler) isLeftForLong(s *scope, left map[string]time.Time, id string) bool {
+	now := r.o.Clock.Now()
+	since, known := s.memory.leftBehind[id]
+	if !known {
+		since = now
+	}
+	left[id] = since
+	return deployment.IsOrphan(since, now, r.o.OrphanGrace)
 }
 
 // namesOfOtherOperator returns the names of those foreign tokens that tell of another operator, as many as

@@ -31,7 +31,8 @@ import (
 type Reconciler struct {
 	*reconcile.Loop[*v1alpha1.CoderDeployment, *memory, *scope, deployment.Observation, deployment.Plan]
 
-	o Options
+	o      Options
+	shards *otherShards
 }
 
 // Options are the parts of a Reconciler. All fields are required.
@@ -83,7 +84,7 @@ type Streams interface {
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
-	r := &Reconciler{o: o}
+	r := &Reconciler{o: o, shards: &otherShards{o: o}}
 	r.Loop = reconcile.New[*v1alpha1.CoderDeployment, *memory, *scope, deployment.Observation, deployment.Plan](
 		kind{r}, reconcile.Options[*v1alpha1.CoderDeployment]{
 			Reader: o.Client, Status: o.Status, Gate: gate{o.FairQueue}, Clock: o.Clock, Jitter: o.Jitter,
@@ -128,6 +129,9 @@ type memory struct {
 	// foreignTokens are the names of tokens that no session claims and that another operator with the
 	// same cluster id has minted, as last listed.
 	foreignTokens []string
+	// leftBehind is since when tokens were seen whose sessions no longer match the selector, although their
+	// deployment does, by id.
+	leftBehind map[string]time.Time
 	// takenSerial is the highest serial of an own token whose name another operator has taken; 0: none.
 	takenSerial int64
 	// tokenSecret is what was last read of the Secret of the operator's own token.

@@ -6,9 +6,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,63 +44,118 @@ func (r *Reconciler) takeOverTokens(ctx context.Context, s *scope) error {
 }
 
 // otherShards are the sessions and deployments of the watched namespaces, also those that the selector
-// leaves out. They are read from the API server at the first question, so it is asked once for each list of
-// tokens, and only if there is a token that no object in the cache claims. The zero value with r is ready
-// for use.
+// leaves out. They are read from the API server if there is a token that no object in the cache claims, at
+// most once a minute for all deployments. It is safe for concurrent use.
 type otherShards struct {
-	r *Reconciler
-	// sessions and deployments by the prefix of their tokens; nil: not read yet.
-	sessions    map[string][]v1alpha1.CoderSession
-	deployments map[string]bool
+	o Options
+
+	mu     sync.Mutex
+	readAt time.Time
+	// sessions are by the prefix of their tokens; nil: not read yet.
+	sessions map[string][]*shardSession
+	// prefixes are those of the tokens of deployments.
+	prefixes map[string]bool
+	// inside is, for each deployment, whether the selector matches it.
+	inside map[types.NamespacedName]bool
 }
 
-// maxPage is how many objects are read at once.
-const maxPage = 500
+// shardSession is what is kept of a session.
+type shardSession struct {
+	deployment, secret types.NamespacedName
+	// ids are the tokens that status names, and, once the Secret was read, the one that it names.
+	ids        []string
+	secretRead bool
+}
 
-// claims reports whether a token of this manager belongs to an object that another one watches now. Of a
-// session that is what its status or its Secret names: what a crash has left behind is an orphan.
-func (o *otherShards) claims(ctx context.Context, token coder.Token) (bool, error) {
-	if o.r.o.Selector == nil || o.r.o.Selector.Empty() {
-		return false, nil // the cache has all
+// shardClaim is who claims a token that no object in the cache claims.
+type shardClaim int
+
+const (
+	// unclaimed is also a token of a session that its status and its Secret do not name: a crash has left
+	// it.
+	unclaimed shardClaim = iota
+	// moved tokens belong to a session or deployment that another manager watches now.
+	moved
+	// leftBehind tokens belong to a session that the selector leaves out, without its deployment. Another
+	// manager can do nothing with it, and there may be none.
+	leftBehind
+)
+
+const (
+	// maxPage is how many objects are read at once.
+	maxPage = 500
+	// shardsAge is how old what was read may be, or half of the grace period if that is less, so that a
+	// token that may be revoked was there when the objects were read.
+	shardsAge = time.Minute
+)
+
+// claimOf returns who claims a token of this manager now.
+func (o *otherShards) claimOf(ctx context.Context, token coder.Token) (shardClaim, error) {
+	if o.o.Selector == nil || o.o.Selector.Empty() {
+		return unclaimed, nil // the cache has all
 	}
-	if o.sessions == nil {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.sessions == nil || o.o.Clock.Since(o.readAt) >= min(shardsAge, o.o.OrphanGrace/2) {
 		if err := o.read(ctx); err != nil {
-			return false, err
+			return unclaimed, err
 		}
 	}
-	prefix, _ := o.r.o.Names.SessionPrefixOf(token.Name)
-	if o.deployments[prefix] {
-		return true, nil
+	prefix, _ := o.o.Names.SessionPrefixOf(token.Name)
+	if o.prefixes[prefix] {
+		return moved, nil
 	}
-	for i := range o.sessions[prefix] {
-		if names, err := o.names(ctx, &o.sessions[prefix][i], token.ID); names || err != nil {
-			return names, err
+	for _, session := range o.sessions[prefix] {
+		names, err := o.names(ctx, session, token.ID)
+		if err != nil {
+			return unclaimed, err
+		}
+		if names && !o.isLeftBehind(session) {
+			return moved, nil
+		}
+		if names {
+			return leftBehind, nil
 		}
 	}
-	return false, nil
+	return unclaimed, nil
 }
 
-// names reports whether a session's status or Secret names a token.
-func (o *otherShards) names(ctx context.Context, session *v1alpha1.CoderSession, id string) (bool, error) {
-	status := session.Status
-	pending := func(p v1alpha1.PendingRevocation) bool { return p.ID == id }
-	if status.Token != nil && status.Token.ID == id || slices.ContainsFunc(status.PendingRevocations, pending) {
-		return true, nil
+// isLeftBehind reports whether this manager watches the deployment of a session, or there is none in the
+// watched namespaces.
+func (o *otherShards) isLeftBehind(session *shardSession) bool {
+	inside, found := o.inside[session.deployment]
+	namespaces := o.o.Namespaces
+	watched := len(namespaces) == 0 || slices.Contains(namespaces, session.deployment.Namespace)
+	return inside || !found && watched
+}
+
+// names reports whether a session's status or Secret names a token. The Secret is read once.
+func (o *otherShards) names(ctx context.Context, session *shardSession, id string) (bool, error) {
+	if session.secretRead || slices.Contains(session.ids, id) {
+		return slices.Contains(session.ids, id), nil
 	}
 	secret := &metav1.PartialObjectMetadata{}
 	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	key := types.NamespacedName{Namespace: session.Namespace, Name: session.SecretName()}
-	err := o.r.o.APIReader.Get(ctx, key, secret)
-	return err == nil && secret.Annotations[v1alpha1.AnnotationTokenID] == id, client.IgnoreNotFound(err)
+	err := o.o.APIReader.Get(ctx, session.secret, secret)
+	if client.IgnoreNotFound(err) != nil {
+		return false, err
+	}
+	session.secretRead = true
+	if published := secret.Annotations[v1alpha1.AnnotationTokenID]; published != "" {
+		session.ids = append(session.ids, published)
+	}
+	return slices.Contains(session.ids, id), nil
 }
 
 // read reads the objects of all watched namespaces.
 func (o *otherShards) read(ctx context.Context) error {
-	namespaces := o.r.o.Namespaces
+	namespaces := o.o.Namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
 	}
-	o.sessions, o.deployments = map[string][]v1alpha1.CoderSession{}, map[string]bool{}
+	o.readAt = o.o.Clock.Now()
+	o.sessions, o.prefixes = map[string][]*shardSession{}, map[string]bool{}
+	o.inside = map[types.NamespacedName]bool{}
 	for _, namespace := range namespaces {
 		if err := o.readNamespace(ctx, namespace); err != nil {
 			o.sessions = nil
@@ -108,12 +167,13 @@ func (o *otherShards) read(ctx context.Context) error {
 
 // readNamespace reads the objects of a namespace; empty: of all.
 func (o *otherShards) readNamespace(ctx context.Context, namespace string) error {
-	names := o.r.o.Names
+	names := o.o.Names
 	err := o.readPages(ctx, namespace, func() client.ObjectList { return &v1alpha1.CoderSessionList{} },
 		func(list client.ObjectList) {
-			for _, session := range list.(*v1alpha1.CoderSessionList).Items {
-				prefix := names.SessionPrefix(string(session.UID))
-				o.sessions[prefix] = append(o.sessions[prefix], session)
+			items := list.(*v1alpha1.CoderSessionList).Items
+			for i := range items {
+				prefix := names.SessionPrefix(string(items[i].UID))
+				o.sessions[prefix] = append(o.sessions[prefix], newShardSession(&items[i]))
 			}
 		})
 	if err != nil {
@@ -121,10 +181,30 @@ func (o *otherShards) readNamespace(ctx context.Context, namespace string) error
 	}
 	return o.readPages(ctx, namespace, func() client.ObjectList { return &v1alpha1.CoderDeploymentList{} },
 		func(list client.ObjectList) {
-			for _, deployment := range list.(*v1alpha1.CoderDeploymentList).Items {
-				o.deployments[names.SessionPrefix(string(deployment.UID))] = true
+			items := list.(*v1alpha1.CoderDeploymentList).Items
+			for i := range items {
+				o.prefixes[names.SessionPrefix(string(items[i].UID))] = true
+				o.inside[client.ObjectKeyFromObject(&items[i])] = o.o.Selector.Matches(labels.Set(items[i].Labels))
 			}
 		})
+}
+
+// newShardSession copies what is kept of a session, so that the page that it came with is not.
+func newShardSession(s *v1alpha1.CoderSession) *shardSession {
+	deployment := s.DeploymentKey()
+	kept := &shardSession{
+		deployment: types.NamespacedName{
+			Namespace: strings.Clone(deployment.Namespace), Name: strings.Clone(deployment.Name),
+		},
+		secret: types.NamespacedName{Namespace: strings.Clone(s.Namespace), Name: strings.Clone(s.SecretName())},
+	}
+	if s.Status.Token != nil {
+		kept.ids = append(kept.ids, strings.Clone(s.Status.Token.ID))
+	}
+	for _, pending := range s.Status.PendingRevocations {
+		kept.ids = append(kept.ids, strings.Clone(pending.ID))
+	}
+	return kept
 }
 
 // readPages reads all objects of a kind in pages.
@@ -133,7 +213,7 @@ func (o *otherShards) readPages(
 ) error {
 	for next, more := "", true; more; more = next != "" {
 		list := newList()
-		err := o.r.o.APIReader.List(ctx, list, client.InNamespace(namespace), client.Limit(maxPage), client.Continue(next))
+		err := o.o.APIReader.List(ctx, list, client.InNamespace(namespace), client.Limit(maxPage), client.Continue(next))
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -60,8 +61,12 @@ type World struct {
 	// FingerprintKey is the operator's.
 	FingerprintKey fingerprint.Key
 
-	hooks hooks
-	uids  int
+	// Selector limits what the operator watches from the next Restart on; nil: all.
+	Selector labels.Selector
+	// Direct counts the reads past the cache, such as "get meta Secret ci" and "list CoderSessionList".
+	Direct map[string]int
+	hooks  hooks
+	uids   int
 	// notified holds the last view that the controllers were notified of, by the holder of the stream.
 	notified sync.Map
 }
@@ -149,7 +154,9 @@ func (w *World) Restart() {
 	w.FingerprintKey, err = fingerprint.NewKey([]byte(key))
 	w.Must(err)
 	operators := w.wrapClient()
-	access := controllers.APIAccess{Client: operators, APIReader: operators, Recorder: w.Events}
+	access := controllers.APIAccess{
+		Client: selecting(operators, w.Selector), APIReader: w.counting(operators), Recorder: w.Events,
+	}
 	w.Registry = prometheus.NewRegistry()
 	w.Metrics = metrics.New(w.Registry)
 	w.Controllers = controllers.New(ctx, access, controllers.Options{
@@ -157,7 +164,7 @@ func (w *World) Restart() {
 		Jitter:  func(time.Duration) time.Duration { return 0 },
 		Metrics: w.Metrics, Roots: inprocess.NoRoots, UserAgent: "test", RevocationTimeout: time.Minute,
 		OrphanGrace: time.Hour, MaxConcurrent: 1, RedirectURIs: grant.RedirectURIs(Callback), Random: rand.Reader,
-		Instance: "stepped", NewStreams: w.newStreams,
+		Instance: "stepped", NewStreams: w.newStreams, Selector: w.Selector,
 	})
 	leads := func() bool { return true }
 	w.Metrics.SetSources(w.Controllers.MetricSources(ctx, w.API, leads, w.Clock))
