@@ -48,22 +48,16 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 		case !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace):
 			continue
 		}
-		if kept > 0 {
-			kept++
-			if since, known := s.memory.leftBehind[token.ID]; known {
-				left[token.ID] = since
-			}
-			continue
-		}
-		isElsewhere, err := r.isElsewhere(ctx, s, left, token)
-		switch {
-		case err != nil:
+		outcome, err := r.handleUnclaimed(ctx, s, left, token, kept == 0)
+		if err != nil {
 			return err
-		case isElsewhere:
-		case r.deleteOrphan(ctx, s, token):
-			revoked = append(revoked, token.ID)
-		default:
+		}
+		switch outcome {
+		case notOrphaned:
+		case orphanKept:
 			kept++
+		case orphanRevoked:
+			revoked = append(revoked, token.ID)
 		}
 	}
 	s.memory.leftBehind = left
@@ -76,13 +70,35 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 	return nil
 }
 
-// isElsewhere reports whether a token that no object in the cache claims belongs to one that another manager
-// watches now, or that may be about to come to one. left gets since when the latter is so.
-func (r *Reconciler) isElsewhere(
-	ctx context.Context, s *scope, left map[string]time.Time, token coder.Token,
-) (bool, error) {
+// orphanOutcome is what was done about a token that no object in the cache claims.
+type orphanOutcome int
+
+const (
+	notOrphaned orphanOutcome = iota
+	orphanKept
+	orphanRevoked
+)
+
+// handleUnclaimed revokes a token that no object in the cache claims, unless it belongs to one that another
+// manager watches now, or that may be about to come to one: left gets since when the latter is so. If none is
+// to be revoked any more, it is kept without a question to the API server.
+func (r *Reconciler) handleUnclaimed(
+	ctx context.Context, s *scope, left map[string]time.Time, token coder.Token, revoke bool,
+) (orphanOutcome, error) {
+	if !revoke {
+		if since, known := s.memory.leftBehind[token.ID]; known {
+			left[token.ID] = since
+		}
+		return orphanKept, nil
+	}
 	claim, err := r.shards.claimOf(ctx, token)
-	return claim == moved || claim == leftBehind && !r.isLeftForLong(s, left, token.ID), err
+	switch {
+	case err != nil, claim == moved, claim == leftBehind && !r.isLeftForLong(s, left, token.ID):
+		return notOrphaned, err
+	case r.deleteOrphan(ctx, s, token):
+		return orphanRevoked, nil
+	}
+	return orphanKept, nil
 }
 
 // isLeftForLong reports whether the session of a token has been outside of the selector, without its
