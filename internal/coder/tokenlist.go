@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,6 +29,8 @@ const (
 	// leastFreed is which part of what is kept is left out at least, if something has to be. It bounds how
 	// often a list is searched for the users with the most tokens.
 	leastFreed = 8
+	// maxLeftOut is of how many users tokens are left out. Of more, the list is too large as a whole.
+	maxLeftOut = 1000
 )
 
 // Reserve is asked for memory, in bytes, before more of a list is kept. It returns false if there is
@@ -75,7 +78,7 @@ type UserLeftOut struct {
 // Tokens returns the tokens of all users that the caller may see that the filter keeps, including expired
 // ones. All others are read and dropped. An empty list is not an error. If the result would take more than 16 MiB,
 // or more than could be reserved, the tokens of the users with the largest ones are left out. A list of more than
-// 100,000 tokens, or for which there is no memory at all, is Malformed, with TooLarge.
+// 100,000 tokens, or for which that is not enough, is Malformed, with TooLarge.
 func (c *Client) Tokens(ctx context.Context, filter TokenFilter) (TokenList, error) {
 	reader := newTokenReader(filter)
 	err := c.doRequest(ctx, request{
@@ -91,25 +94,16 @@ func (c *Client) Tokens(ctx context.Context, filter TokenFilter) (TokenList, err
 
 // tokenReader reads a list of tokens.
 type tokenReader struct {
-	filter TokenFilter
-	tokens []Token
-	users  map[string]*userTokens // by ID
-	// size is how much memory tokens and users take, and reserved how much was reserved, in bytes.
+	filter  TokenFilter
+	tokens  []Token
+	leftOut map[string]*UserLeftOut // by ID
+	// size is how much memory the tokens take, and reserved how much was reserved, in bytes.
 	size, reserved int
 	body           tokenBody
 }
 
-// userTokens is what a list has of one user.
-type userTokens struct {
-	name string
-	size int // of the tokens that are kept, in bytes
-	// count is how many tokens there are, and leftOut whether they are not kept.
-	count   int
-	leftOut bool
-}
-
 func newTokenReader(filter TokenFilter) *tokenReader {
-	return &tokenReader{filter: filter, tokens: []Token{}, users: map[string]*userTokens{}}
+	return &tokenReader{filter: filter, tokens: []Token{}, leftOut: map[string]*UserLeftOut{}}
 }
 
 // decode reads the whole list, which is null when empty (contract G.14).
@@ -134,41 +128,19 @@ func (l *tokenReader) add(token Token) error {
 	if token.limitsSize() > maxLimits {
 		token.Scopes, token.AllowList, token.LimitsLeftOut = nil, nil, true
 	}
-	user, err := l.user(&token)
-	if err != nil {
-		return err
-	}
-	user.count++
 	size := token.Size()
-	for !user.leftOut {
+	for {
+		if user := l.leftOut[token.UserID]; user != nil {
+			user.Count++
+			return nil
+		}
 		err := l.take(size)
 		if err == nil {
-			user.size += size
 			l.tokens = append(l.tokens, token)
 			return nil
 		}
 		if !l.leaveOut() {
 			return err
-		}
-	}
-	return nil
-}
-
-// user returns what there is of a token's user.
-func (l *tokenReader) user(token *Token) (*userTokens, error) {
-	if known := l.users[token.UserID]; known != nil {
-		return known, nil
-	}
-	added := &userTokens{name: token.Username}
-	size := int(unsafe.Sizeof(*added)) + UserIDSize(token.UserID) + len(token.Username)
-	for {
-		err := l.take(size)
-		if err == nil {
-			l.users[token.UserID] = added
-			return added, nil
-		}
-		if !l.leaveOut() {
-			return nil, err
 		}
 	}
 }
@@ -190,44 +162,44 @@ func (l *tokenReader) take(bytes int) error {
 }
 
 // leaveOut leaves out the tokens of the users that take most, those of served users last. It returns false if
-// there are no tokens.
+// there are no tokens, or too many users.
 func (l *tokenReader) leaveOut() bool {
-	if len(l.tokens) == 0 {
-		return false
+	sizes := map[string]int{}
+	for i := range l.tokens {
+		sizes[l.tokens[i].UserID] += l.tokens[i].Size()
 	}
 	isServed := func(id string) bool { return l.filter.IsServed != nil && l.filter.IsServed(id) }
-	var ids []string
-	for id, user := range l.users {
-		if user.size > 0 {
-			ids = append(ids, id)
-		}
-	}
-	slices.SortFunc(ids, func(a, b string) int {
+	ids := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int {
 		if served := isServed(a); served != isServed(b) {
 			return map[bool]int{true: 1, false: -1}[served]
 		}
-		return cmp.Or(cmp.Compare(l.users[b].size, l.users[a].size), strings.Compare(a, b))
+		return cmp.Or(cmp.Compare(sizes[b], sizes[a]), strings.Compare(a, b))
 	})
-	least := l.size / leastFreed
-	for freed := 0; freed < least && len(ids) > 0; ids = ids[1:] {
-		if freed > 0 && isServed(ids[0]) {
+	freed := 0
+	for _, id := range ids {
+		if freed >= max(1, l.size/leastFreed) || freed > 0 && isServed(id) {
 			break
 		}
-		user := l.users[ids[0]]
-		freed, l.size = freed+user.size, l.size-user.size
-		user.size, user.leftOut = 0, true
+		freed += sizes[id]
+		l.leftOut[id] = &UserLeftOut{UserID: id}
 	}
-	l.tokens = slices.DeleteFunc(l.tokens, func(t Token) bool { return l.users[t.UserID].leftOut })
-	return true
+	l.tokens = slices.DeleteFunc(l.tokens, func(t Token) bool {
+		user := l.leftOut[t.UserID]
+		if user != nil {
+			user.Username = t.Username
+			user.Count++
+		}
+		return user != nil
+	})
+	l.size -= freed
+	return freed > 0 && len(l.leftOut) <= maxLeftOut
 }
 
 // list returns what was kept.
 func (l *tokenReader) list() TokenList {
 	list := TokenList{Tokens: l.tokens}
-	for id, user := range l.users {
-		if user.leftOut {
-			list.LeftOut = append(list.LeftOut, UserLeftOut{UserID: id, Username: user.name, Count: user.count})
-		}
+	for _, user := range l.leftOut {
+		list.LeftOut = append(list.LeftOut, *user)
 	}
 	slices.SortFunc(list.LeftOut, func(a, b UserLeftOut) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.UserID, b.UserID))

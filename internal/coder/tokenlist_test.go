@@ -169,6 +169,22 @@ func TestTokensOfUsersWithManyAreLeftOut(t *testing.T) {
 	}
 }
 
+// B130: a list whose tokens are of more users than are left out is too large as a whole.
+func TestAListOfTooManyUsers(t *testing.T) {
+	t.Parallel()
+	var items []string
+	for i := range 20_000 {
+		items = append(items, tokensOf(fmt.Sprintf("user-%d", i), 1, 0)...)
+	}
+	reserved := 0
+	reserve := func(bytes int) bool { reserved += bytes; return reserved <= 4<<20 }
+	var limit *boundedjson.LimitError
+	list, err := decodeList(t, "["+strings.Join(items, ",")+"]", "cso-", reserve)
+	if !errors.As(err, &limit) {
+		t.Errorf("%v, %d users are left out", err, len(list.leftOut))
+	}
+}
+
 // B130: of one token a list keeps no larger scopes and allow-list than the operator asks for, and says so. B137:
 // they are not cut.
 func TestLimitsOfAListedToken(t *testing.T) {
