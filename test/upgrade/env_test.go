@@ -82,11 +82,16 @@ func newUpgradeEnv(t *testing.T) *upgradeEnv {
 		w.values.UID[object.GetName()] = string(object.GetUID())
 	}
 	w.createTokens()
+	versions := map[string]string{} // of the generated Secrets, which status records
 	for _, object := range w.read("secrets.yaml") {
 		w.Create(object)
+		versions[object.GetName()] = object.GetResourceVersion()
 	}
 	for _, object := range w.read("status.yaml") {
 		status := object.Object["status"]
+		if version, found := versions[object.GetName()]; found {
+			w.Must(unstructured.SetNestedField(object.Object, version, "status", "secret", "resourceVersion"))
+		}
 		w.Must(w.Client.Get(t.Context(), client.ObjectKeyFromObject(object), object))
 		object.Object["status"] = status
 		w.Must(w.Client.Status().Update(t.Context(), object))
