@@ -21,11 +21,10 @@
 // a leader that is late to notice that it is not one any more: both operators run
 // from then on.
 //
-// By default a share of the cases "lost before" and of the lost answers of reads runs, the same every
-// time: a process that dies before a call leaves the same behind as one that died after the last write
-// before it, and a lost answer of a read leaves nothing. CRASH_POINTS=all runs all of them. Each action
-// of internal/session and internal/deployment has to occur in a scenario; the operator's log says which
-// ones it carries out.
+// By default a share of the cases "lost before" runs, the same every time: a process that dies before a
+// call leaves the same behind as one that died after the last write before it. CRASH_POINTS=all runs
+// all of them. Each action of internal/session and internal/deployment has to occur in a scenario; the
+// operator's log says which ones it carries out.
 //
 // Everything is real but the Coder server: controllers, API server, TLS. The
 // operator reaches the simulated server through a proxy that ends TLS, tells the
