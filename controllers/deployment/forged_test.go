@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
@@ -104,6 +105,36 @@ func TestNamesThatUsersChoose(t *testing.T) { // B45
 				t.Errorf("after a restart the other token is listed: %t, status %+v", !tells, deploymentOf(w).Status)
 			}
 		})
+	}
+}
+
+// B45, B142: another operator's token is left alone by a deployment that mints nothing for its user itself, too,
+// if this operator does through another deployment on the same server; also after a restart.
+func TestUsersOfOtherDeploymentsOnTheServer(t *testing.T) {
+	t.Parallel()
+	w := newForged(t)
+	w.Put(w.NewDeployment("gate", deploymentOf(w).Spec.URL, func(spec *v1alpha1.CoderDeploymentSpec) {
+		spec.TLS = nil
+	}))
+	passGate := func() {
+		_, err := w.Controllers.Deployments.Reconcile(t.Context(), ctrl.Request{NamespacedName: w.Key("gate")})
+		w.Must(err)
+	}
+	passGate()
+	w.Clock.Step(6 * time.Minute)
+	foreign := createNamed(w, testenv.MachineUser, names.Token(otherSession, 1))
+	w.Clock.Step(6 * time.Minute)
+	passGate()
+	gate := &v1alpha1.CoderDeployment{}
+	w.Must(w.API.Get(t.Context(), w.Key("gate"), gate))
+	if !slices.Equal(gate.Status.ForeignTokens, []string{foreign.Name}) {
+		t.Errorf("status names %v", gate.Status.ForeignTokens)
+	}
+	w.Clock.Step(2 * time.Hour)
+	w.Restart()
+	passGate()
+	if !isListed(w, foreign.ID) {
+		t.Error("the token is revoked after a restart")
 	}
 }
 

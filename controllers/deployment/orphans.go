@@ -148,11 +148,23 @@ type tokenClaims struct {
 	s *scope
 	// known is by the prefix of the tokens' names.
 	known map[string]bool
+	// published are the ids of the tokens that sessions of other deployments publish, as their status says.
+	published map[string]bool
 }
 
-// include reports whether a token belongs to an existing session or deployment. Of the operator's own
-// tokens on this deployment, only those in use are claimed.
+// include reports whether a token belongs to an existing session or deployment. The user of one that a session
+// of another deployment publishes is one that this operator mints for on the server.
 func (c *tokenClaims) include(ctx context.Context, token coder.Token) (bool, error) {
+	claimed, err := c.isClaimed(ctx, token)
+	if c.published[token.ID] {
+		c.s.mintedUsers[token.UserID] = true
+	}
+	return claimed, err
+}
+
+// isClaimed is include without the user. Of the operator's own tokens on this deployment, only those in use are
+// claimed.
+func (c *tokenClaims) isClaimed(ctx context.Context, token coder.Token) (bool, error) {
 	prefix, ours := c.r.o.Names.SessionPrefixOf(token.Name)
 	if !ours {
 		return true, nil
@@ -171,6 +183,11 @@ func (c *tokenClaims) include(ctx context.Context, token coder.Token) (bool, err
 	sessions, err := lookup.SessionsBy(ctx, c.r.o.Client, lookup.ByTokenPrefix, prefix)
 	if err != nil {
 		return false, err
+	}
+	for i := range sessions {
+		if published := sessions[i].Status.Token; published != nil {
+			c.published[published.ID] = true
+		}
 	}
 	if len(sessions) > 0 {
 		c.known[prefix] = true
@@ -192,7 +209,7 @@ func (c *tokenClaims) addSessions(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.known = make(map[string]bool, len(sessions))
+	c.known, c.published = make(map[string]bool, len(sessions)), map[string]bool{}
 	for i := range sessions {
 		c.known[c.r.o.Names.SessionPrefix(string(sessions[i].UID))] = true
 	}

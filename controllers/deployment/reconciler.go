@@ -151,7 +151,8 @@ type scope struct {
 	reasons map[string]int
 	// livePods have a session of their own, refusedPods wait for one.
 	livePods, refusedPods int
-	// mintedUsers are the ids of the users that sessions mint tokens for.
+	// mintedUsers are the ids of the users that sessions mint tokens for: those of the deployment, and, once the
+	// list was searched for orphans, those of other deployments on its server.
 	mintedUsers map[string]bool
 }
 

@@ -286,6 +286,16 @@ func (w *simWorld) tellsOfDuplicate(c *simCoder) bool {
 	})
 }
 
+// mintsFor reports whether a session mints tokens for a user of a server. Tokens of others that appeared while
+// the operator ran are left alone, and tell of no other operator: users choose the names of their own tokens.
+func (w *simWorld) mintsFor(c *simCoder, userID string) bool {
+	return slices.ContainsFunc(w.sessions(), func(s *v1alpha1.CoderSession) bool {
+		user := s.Status.User
+		return s.Spec.Auth.Mint != nil && user != nil && user.ID == userID &&
+			w.serves(w.deployment(string(s.Spec.DeploymentRef.Name))) == c
+	})
+}
+
 // settledTokens checks that the servers in use have one valid token for each session that
 // mints, and no other (B40, B41, B45). Tokens on a server that the deployment no longer uses
 // are not counted, because they expire there.
@@ -306,7 +316,8 @@ func (w *simWorld) settledTokens(published map[string]string) {
 			home := claimed[strings.Split(key.Name, "-")[2]]
 			// It is revoked with the first list after the grace period. Its server's clock was set back.
 			young := c.server.Now().Sub(key.CreatedAt) < simOrphanGrace+deployment.DefaultInterval+simSlack
-			elsewhere, foreign := home != nil && home != c, home == nil && (young || w.tellsOfDuplicate(c))
+			elsewhere := home != nil && home != c
+			foreign := home == nil && (young || w.tellsOfDuplicate(c) || !w.mintsFor(c, key.UserID))
 			if published[id] != "" || !used[c] || elsewhere || foreign || w.seemsReverted(c, key) {
 				continue
 			}
