@@ -67,24 +67,31 @@ func stripOwn(selector labels.Selector) func(any) (any, error) {
 	return func(in any) (any, error) {
 		switch object := in.(type) {
 		case *v1alpha1.CoderSession:
-			object.ObjectMeta = keepMeta(&object.ObjectMeta, labelKeys, sessionAnnotations)
+			object.ObjectMeta = keepOwnMeta(&object.ObjectMeta, labelKeys, sessionAnnotations)
 		case *v1alpha1.CoderDeployment:
-			object.ObjectMeta = keepMeta(&object.ObjectMeta, labelKeys, deploymentAnnotations)
+			object.ObjectMeta = keepOwnMeta(&object.ObjectMeta, labelKeys, deploymentAnnotations)
 		}
 		return in, nil
 	}
 }
 
-// keepMeta returns metadata with some labels and annotations, the controller and at most
+// keepOwnMeta is keepMeta for an object of the operator's own kinds: with the generation, and at most
 // [reconcile.MaxFinalizers] finalizers.
+func keepOwnMeta(meta *metav1.ObjectMeta, labelKeys, annotationKeys []string) metav1.ObjectMeta {
+	kept := keepMeta(meta, labelKeys, annotationKeys)
+	kept.Generation, kept.DeletionGracePeriodSeconds = meta.Generation, meta.DeletionGracePeriodSeconds
+	kept.Finalizers = keepFinalizers(meta.Finalizers)
+	return kept
+}
+
+// keepMeta returns metadata with the identity of an object, its times, its controller, and some of its labels and
+// annotations.
 func keepMeta(meta *metav1.ObjectMeta, labelKeys, annotationKeys []string) metav1.ObjectMeta {
 	kept := metav1.ObjectMeta{
 		Namespace: meta.Namespace, Name: meta.Name, UID: meta.UID, ResourceVersion: meta.ResourceVersion,
-		Generation: meta.Generation, CreationTimestamp: meta.CreationTimestamp,
-		DeletionTimestamp: meta.DeletionTimestamp, DeletionGracePeriodSeconds: meta.DeletionGracePeriodSeconds,
+		CreationTimestamp: meta.CreationTimestamp, DeletionTimestamp: meta.DeletionTimestamp,
 		Labels:      keepKeys(meta.Labels, labelKeys),
 		Annotations: keepKeys(meta.Annotations, annotationKeys),
-		Finalizers:  keepFinalizers(meta.Finalizers),
 	}
 	if controller := metav1.GetControllerOf(meta); controller != nil {
 		kept.OwnerReferences = []metav1.OwnerReference{*controller}
@@ -191,16 +198,9 @@ func StripUnused(in any) (any, error) {
 		meta.Annotations = nil // the labels of namespaces decide access rules
 		return in, nil
 	}
-	kept := &metav1.PartialObjectMetadata{TypeMeta: meta.TypeMeta, ObjectMeta: metav1.ObjectMeta{
-		Namespace: meta.Namespace, Name: meta.Name, UID: meta.UID, ResourceVersion: meta.ResourceVersion,
-		CreationTimestamp: meta.CreationTimestamp, DeletionTimestamp: meta.DeletionTimestamp,
-		Labels:      keepKeys(meta.Labels, cachedLabels),
-		Annotations: keepKeys(meta.Annotations, cachedAnnotations),
-	}}
-	if controller := metav1.GetControllerOf(meta); controller != nil {
-		kept.OwnerReferences = []metav1.OwnerReference{*controller}
-	}
-	return kept, nil
+	return &metav1.PartialObjectMetadata{
+		TypeMeta: meta.TypeMeta, ObjectMeta: keepMeta(&meta.ObjectMeta, cachedLabels, cachedAnnotations),
+	}, nil
 }
 
 // cachedLabels and cachedAnnotations are those of Secrets that the operator reads from the cache.

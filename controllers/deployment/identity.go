@@ -3,6 +3,7 @@
 package deployment
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
@@ -47,13 +48,10 @@ func (r *Reconciler) isOfMintedUser(s *scope, token coder.Token) bool {
 }
 
 // servedUsers are the ids of the users that tokens are minted for, and of the operator's own.
-func (s *scope) servedUsers() map[string]struct{} {
-	served := make(map[string]struct{}, len(s.mintedUsers)+1)
-	for id := range s.mintedUsers {
-		served[id] = struct{}{}
-	}
+func (s *scope) servedUsers() map[string]bool {
+	served := maps.Clone(s.mintedUsers)
 	if user := s.memory.verified.User; user != nil {
-		served[user.ID] = struct{}{}
+		served[user.ID] = true
 	}
 	return served
 }

@@ -24,7 +24,7 @@ import (
 // takeOverTokens makes the next listing keep the tokens that status names and that another manager has
 // minted, before the sessions came to this one (B171).
 func (r *Reconciler) takeOverTokens(ctx context.Context, s *scope) error {
-	sessions, err := lookup.SessionsBy(ctx, r.o.Client, lookup.ByDeployment, s.key.String())
+	sessions, err := lookup.SessionsOf(ctx, r.o.Client, s.key)
 	if err != nil {
 		return err
 	}
@@ -106,15 +106,13 @@ func (o *otherShards) claimOf(ctx context.Context, token coder.Token) (shardClai
 		return moved, nil
 	}
 	for _, session := range o.sessions[prefix] {
-		names, err := o.names(ctx, session, token.ID)
-		if err != nil {
+		switch names, err := o.names(ctx, session, token.ID); {
+		case err != nil:
 			return unclaimed, err
-		}
-		if names && !o.isLeftBehind(session) {
-			return moved, nil
-		}
-		if names {
+		case names && o.isLeftBehind(session):
 			return leftBehind, nil
+		case names:
+			return moved, nil
 		}
 	}
 	return unclaimed, nil

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -121,14 +122,9 @@ const coalesceDelay = time.Second
 // created, deleted or changed. Events within coalesceDelay cause only one pass, and one write of the counters
 // in status, however many sessions there are (B161).
 func onSessionOf() handler.EventHandler {
-	later := func(object client.Object, q reconcile.WorkQueue) {
-		q.AddAfter(ctrl.Request{NamespacedName: object.(*v1alpha1.CoderSession).DeploymentKey()}, coalesceDelay)
-	}
-	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) { later(e.Object, q) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) { later(e.ObjectNew, q) },
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q reconcile.WorkQueue) { later(e.Object, q) },
-	}
+	return reconcile.EnqueueAfter(coalesceDelay, func(object client.Object) types.NamespacedName {
+		return object.(*v1alpha1.CoderSession).DeploymentKey()
+	})
 }
 
 // sessionCountChanged passes changes that affect a deployment's session counts or its

@@ -3,12 +3,10 @@
 package pod
 
 import (
-	"context"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -46,20 +44,10 @@ func podChanged() predicate.Predicate {
 
 // onPod returns the event handler for pods. It enqueues the names of their sessions.
 func onPod() handler.EventHandler {
-	enqueue := func(object client.Object, q reconcile.WorkQueue) {
+	return reconcile.EnqueueAfter(0, func(object client.Object) types.NamespacedName {
 		pod := object.(*corev1.Pod)
-		if name := podsession.SessionName(pod); name != "" {
-			q.Add(ctrl.Request{NamespacedName: types.NamespacedName{Namespace: pod.Namespace, Name: name}})
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) { enqueue(e.Object, q) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) {
-			enqueue(e.ObjectOld, q)
-			enqueue(e.ObjectNew, q)
-		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q reconcile.WorkQueue) { enqueue(e.Object, q) },
-	}
+		return types.NamespacedName{Namespace: pod.Namespace, Name: podsession.SessionName(pod)}
+	})
 }
 
 // beyondSpec is what else decides about a session of a pod, or about those of a parent.

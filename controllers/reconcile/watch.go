@@ -5,6 +5,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -101,6 +102,27 @@ func OnChange(handle func(ctx context.Context, object client.Object, gone bool, 
 			}
 		},
 		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, q WorkQueue) { handle(ctx, e.Object, true, q) },
+	}
+}
+
+// EnqueueAfter returns an event handler that enqueues what an object belongs to, after a delay in which further
+// events cause no other pass. of returns its key, and none for an object that belongs to nothing. If that has
+// changed, what the object belonged to before is enqueued, too.
+func EnqueueAfter(delay time.Duration, of func(client.Object) types.NamespacedName) handler.EventHandler {
+	enqueue := func(object client.Object, q WorkQueue) {
+		if key := of(object); key.Name != "" {
+			q.AddAfter(reconcile.Request{NamespacedName: key}, delay)
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q WorkQueue) { enqueue(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q WorkQueue) {
+			if of(e.ObjectOld) != of(e.ObjectNew) {
+				enqueue(e.ObjectOld, q)
+			}
+			enqueue(e.ObjectNew, q)
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q WorkQueue) { enqueue(e.Object, q) },
 	}
 }
 

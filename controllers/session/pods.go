@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -84,17 +83,9 @@ func deletionBegins() predicate.Predicate {
 	}}
 }
 
-// enqueueParent returns an event handler that enqueues a session with perPod after countDelay.
+// enqueueParent returns an event handler that enqueues a session with perPod.
 func enqueueParent(parent func(client.Object) string) handler.EventHandler {
-	later := func(object client.Object, q reconcile.WorkQueue) {
-		if name := parent(object); name != "" {
-			key := types.NamespacedName{Namespace: object.GetNamespace(), Name: name}
-			q.AddAfter(ctrl.Request{NamespacedName: key}, countDelay)
-		}
-	}
-	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q reconcile.WorkQueue) { later(e.Object, q) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q reconcile.WorkQueue) { later(e.ObjectNew, q) },
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q reconcile.WorkQueue) { later(e.Object, q) },
-	}
+	return reconcile.EnqueueAfter(countDelay, func(object client.Object) types.NamespacedName {
+		return types.NamespacedName{Namespace: object.GetNamespace(), Name: parent(object)}
+	})
 }

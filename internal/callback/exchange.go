@@ -94,7 +94,7 @@ func (v *attemptHandler) connectProvider(ctx context.Context, c *grant.Client) (
 		if err != nil {
 			return err
 		}
-		p.destination = p.destinationOf(resolved)
+		p.destination = grant.DestinationOf(p.deployment, resolved.Snapshot)
 		if !c.IsOf(build.DeploymentID, p.destination) {
 			return errServerChanged
 		}
@@ -104,21 +104,13 @@ func (v *attemptHandler) connectProvider(ctx context.Context, c *grant.Client) (
 	return p, err
 }
 
-// destinationOf returns where the requests of a client go.
-func (p *provider) destinationOf(resolved *connection.ResolvedClient) grant.Destination {
-	settings := resolved.Snapshot
-	return grant.Destination{
-		Deployment: p.deployment, UID: settings.UID, Origin: settings.Origin(), Route: settings.Route(),
-	}
-}
-
 // callAsClient calls the provider as the session's client, unless the deployment has changed to
 // another server.
 func (p *provider) callAsClient(
 	ctx context.Context, call func(context.Context, oauth.Provider, oauth.Registration) error,
 ) error {
 	_, err := p.conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
-		if p.destinationOf(resolved) != p.destination {
+		if grant.DestinationOf(p.deployment, resolved.Snapshot) != p.destination {
 			return errServerChanged
 		}
 		registration := p.client.Registration

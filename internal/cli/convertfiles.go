@@ -51,20 +51,31 @@ func (c *connector) readFile(name string) ([]byte, error) {
 // parseManifests returns the objects of the documents of a text, and of the lists among them.
 func parseManifests(text []byte) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
+	err := eachDocument(text, func(document []byte) error {
+		found, err := parseManifest(document)
+		objects = append(objects, found...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return objects, nil
+}
+
+// eachDocument calls visit with each document of a text in YAML or JSON, until it returns an error.
+func eachDocument(text []byte, visit func(document []byte) error) error {
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
 	for {
 		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
-			return objects, nil
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		found, err := parseManifest(document)
-		if err != nil {
-			return nil, err
+		if err := visit(document); err != nil {
+			return err
 		}
-		objects = append(objects, found...)
 	}
 }
 

@@ -3,12 +3,9 @@
 package cli
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -17,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -113,26 +109,16 @@ func (c *connector) templateSessions(
 // parseSessions returns the CoderSessions among the documents of a file. Unknown fields are errors.
 func parseSessions(text []byte) ([]*v1alpha1.CoderSession, error) {
 	var sessions []*v1alpha1.CoderSession
-	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
-	for {
-		document, err := documents.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
+	err := eachDocument(text, func(document []byte) error {
 		session := &v1alpha1.CoderSession{}
-		if err := yaml.Unmarshal(document, &session.TypeMeta); err != nil {
-			return nil, err
-		}
-		if session.Kind != v1alpha1.KindCoderSession {
-			continue
-		}
-		if err := yaml.UnmarshalStrict(document, session); err != nil {
-			return nil, err
+		if err := yaml.Unmarshal(document, &session.TypeMeta); err != nil || session.Kind != v1alpha1.KindCoderSession {
+			return err
 		}
 		sessions = append(sessions, session)
+		return yaml.UnmarshalStrict(document, session)
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(sessions) == 0 {
 		return nil, errors.New("the file has no CoderSession")

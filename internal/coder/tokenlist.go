@@ -168,16 +168,18 @@ func (l *tokenReader) leaveOut() bool {
 	for i := range l.tokens {
 		sizes[l.tokens[i].UserID] += l.tokens[i].Size()
 	}
-	isServed := func(id string) bool { return l.filter.IsServed != nil && l.filter.IsServed(id) }
-	ids := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int {
-		if served := isServed(a); served != isServed(b) {
-			return map[bool]int{true: 1, false: -1}[served]
+	served := map[string]int{} // 1 for those that come last
+	for id := range sizes {
+		if l.filter.IsServed != nil && l.filter.IsServed(id) {
+			served[id] = 1
 		}
-		return cmp.Or(cmp.Compare(sizes[b], sizes[a]), strings.Compare(a, b))
+	}
+	ids := slices.SortedFunc(maps.Keys(sizes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(served[a], served[b]), cmp.Compare(sizes[b], sizes[a]), strings.Compare(a, b))
 	})
 	freed := 0
 	for _, id := range ids {
-		if freed >= max(1, l.size/leastFreed) || freed > 0 && isServed(id) {
+		if freed >= max(1, l.size/leastFreed) || freed > 0 && served[id] > 0 {
 			break
 		}
 		freed += sizes[id]

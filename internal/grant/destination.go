@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 )
 
 // Destination is the CoderDeployment that a registration was made for, and the server that its requests
@@ -20,6 +22,13 @@ type Destination struct {
 	Origin string
 	// Route is a digest of its proxy and of what it accepts as the server's certificate.
 	Route string
+}
+
+// DestinationOf returns where requests with the settings of a CoderDeployment go.
+func DestinationOf(deployment types.NamespacedName, settings *authconfig.Snapshot) Destination {
+	return Destination{
+		Deployment: deployment, UID: settings.UID, Origin: settings.Origin(), Route: settings.Route(),
+	}
 }
 
 // Permits reports whether what belongs to d may be sent to another destination. That is so if it is the

@@ -37,7 +37,7 @@ type Inventory struct {
 	// moved are the ids of tokens that another manager has minted, for sessions that this one watches now.
 	moved map[string]struct{}
 	// served are the ids of the users that tokens are minted for, and of the operator's own.
-	served map[string]struct{}
+	served map[string]bool
 	// leftOut are the users whose tokens the last listing has left out.
 	leftOut []coder.UserLeftOut
 	// suspended users, by id.
@@ -117,7 +117,7 @@ func (i *Inventory) LeftOut() []coder.UserLeftOut {
 
 // SetServed says which users, by ID, the next listing leaves out only after all others: those that tokens are
 // minted for, and the operator's own. ids must not be modified afterwards.
-func (i *Inventory) SetServed(ids map[string]struct{}) {
+func (i *Inventory) SetServed(ids map[string]bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.served = ids

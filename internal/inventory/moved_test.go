@@ -88,7 +88,7 @@ func TestWhatAListingKeeps(t *testing.T) {
 func TestUsersThatAListingLeavesOut(t *testing.T) {
 	t.Parallel()
 	i := newInventory()
-	i.SetServed(map[string]struct{}{"u1": {}})
+	i.SetServed(map[string]bool{"u1": true})
 	leftOut := []coder.UserLeftOut{{UserID: "u2", Count: 5}}
 	refresh := func(list coder.TokenList) {
 		_, users := listReturning(nil)

@@ -78,7 +78,7 @@ func (i *Inventory) filter(reserve coder.Reserve) coder.TokenFilter {
 			defer i.mu.RUnlock()
 			return i.isOwnToken(id, name)
 		},
-		IsServed: func(userID string) bool { _, found := served[userID]; return found },
+		IsServed: func(userID string) bool { return served[userID] },
 		Reserve:  reserve,
 	}
 }

@@ -53,7 +53,7 @@ func (m *Method) registerClient(
 	}
 	next := &grant.Client{Server: s.Conn.VerificationStatus().DeploymentID}
 	_, err = s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) (err error) {
-		next.Destination = destinationOf(s.Session.DeploymentKey(), resolved.Snapshot)
+		next.Destination = grant.DestinationOf(s.Session.DeploymentKey(), resolved.Snapshot)
 		if shared, ok := staticClient(resolved); ok {
 			next.Static, next.Registration = true, shared
 			next.RedirectURIs = slices.Clone(m.registeredURIs(s))

@@ -8,10 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	base "github.com/coder-session-operator/coder-session-operator/controllers/session"
-	"github.com/coder-session-operator/coder-session-operator/internal/authconfig"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/oauth"
@@ -21,13 +18,6 @@ import (
 // it is not for. The next pass sees the change.
 var errDestinationChanged = errors.New("the registration is not for the server that the deployment leads to now")
 
-// destinationOf returns where requests with the settings of a deployment go.
-func destinationOf(deployment types.NamespacedName, settings *authconfig.Snapshot) grant.Destination {
-	return grant.Destination{
-		Deployment: deployment, UID: settings.UID, Origin: settings.Origin(), Route: settings.Route(),
-	}
-}
-
 // doAsClient makes a call with the session's registration, or what was obtained with it. Nothing is sent
 // where the registration's destination does not permit, also if settings change during the call (B73).
 func (m *Method) doAsClient(
@@ -35,7 +25,7 @@ func (m *Method) doAsClient(
 	call func(context.Context, oauth.Provider, oauth.Registration) error,
 ) error {
 	_, err := s.Conn.Do(ctx, func(ctx context.Context, resolved *connection.ResolvedClient) error {
-		if !c.Destination.Permits(destinationOf(s.Session.DeploymentKey(), resolved.Snapshot)) {
+		if !c.Destination.Permits(grant.DestinationOf(s.Session.DeploymentKey(), resolved.Snapshot)) {
 			return &connection.ConfigChangingError{Err: errDestinationChanged}
 		}
 		return call(ctx, m.oauthProvider(resolved), registrationOf(resolved, c))
@@ -50,8 +40,18 @@ func isOfServer(s *base.Scope, c *grant.Client) bool {
 }
 
 func isOf(s *base.Scope, c *grant.Client, server string) bool {
+	destination, known := currentDestination(s)
+	return known && c.IsOf(server, destination)
+}
+
+// currentDestination returns where the requests of the session's deployment go, and false if its settings were
+// not read yet.
+func currentDestination(s *base.Scope) (grant.Destination, bool) {
 	resolved := cmp.Or(s.Resolved, s.Conn.ResolvedClient())
-	return resolved != nil && c.IsOf(server, destinationOf(s.Session.DeploymentKey(), resolved.Snapshot))
+	if resolved == nil {
+		return grant.Destination{}, false
+	}
+	return grant.DestinationOf(s.Session.DeploymentKey(), resolved.Snapshot), true
 }
 
 // askWhetherOfServer is isOfServer. It asks the server for its id if the deployment was not verified since

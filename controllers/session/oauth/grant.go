@@ -3,7 +3,6 @@
 package oauth
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -288,8 +287,8 @@ func (m *Method) changeGrant(ctx context.Context, s *base.Scope, change func(*gr
 	if err := change(&state); err != nil {
 		return err
 	}
-	if c := state.Client; c != nil && isOfServer(s, c) {
-		c.UsedAt(destinationOf(s.Session.DeploymentKey(), cmp.Or(s.Resolved, s.Conn.ResolvedClient()).Snapshot))
+	if destination, known := currentDestination(s); known && isOfServer(s, state.Client) {
+		state.Client.UsedAt(destination)
 	}
 	if version, err = m.grants.Write(ctx, s.Session, state, version); err != nil {
 		memoryOf(s).grant.version = "" // read it again

@@ -112,7 +112,7 @@ func (m *Method) accessTokenOf(s *base.Scope, state grant.State) accessToken {
 
 // Permits implements [connection.BoundCaller].
 func (c accessToken) Permits(settings *authconfig.Snapshot) bool {
-	return c.allowed.Permits(destinationOf(c.deployment, settings))
+	return c.allowed.Permits(grant.DestinationOf(c.deployment, settings))
 }
 
 // unscopedToken is the access token of a grant whose scopes the server has not named.
