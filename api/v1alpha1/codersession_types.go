@@ -91,7 +91,8 @@ type CoderSessionSpec struct {
 	// +optional
 	PerPod *PerPod `json:"perPod,omitempty"`
 	// Paused pauses the session: the server is not asked, nothing is replaced or revoked, and the
-	// Secret stays as it is. The token in it may end. Default: false.
+	// Secret stays as it is. The token in it may end. What the CoderDeployment does not allow is revoked
+	// nevertheless: access, and more sessions than maxSessions. Default: false.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 }

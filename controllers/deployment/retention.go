@@ -68,8 +68,10 @@ func (r *Reconciler) lastUse(s *scope, object *v1alpha1.CoderSession) (used time
 func (r *Reconciler) retentionState(s *scope, object *v1alpha1.CoderSession) deployment.RetentionState {
 	token, user := object.Status.Token, object.Status.User
 	switch {
-	case object.Status.Retirement == nil && r.hasLiveToken(s, object) && (session.Asking(object) || object.Spec.Paused):
+	case object.Status.Retirement == nil && r.hasLiveToken(s, object) && session.Asking(object):
 		return deployment.Held
+	case object.Status.Retirement == nil && r.hasLiveToken(s, object) && object.Spec.Paused:
+		return deployment.Paused
 	case session.Asking(object), object.Spec.Paused:
 		return deployment.Exempt
 	case object.Status.Retirement != nil:

@@ -246,6 +246,66 @@ func TestRenewalsDoNotPileUpTokens(t *testing.T) {
 	}
 }
 
+// B136: who pauses sessions as soon as they have a token keeps no more tokens than the access rule allows, and a
+// resumed session returns in the place of another one.
+func TestPausedSessionsKeepTheLimit(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	most := int32(2)
+	editDeployment(w, func(d *v1alpha1.CoderDeployment) {
+		d.Spec.Access = []v1alpha1.AccessRule{{
+			Name: "team", Users: []string{"ci-*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint}, MaxSessions: &most,
+		}}
+	})
+	pause := func(name string, paused bool) {
+		tenant(w, "team", func() {
+			w.EditSession(name, func(s *v1alpha1.CoderSession) {
+				s.Spec.Paused = paused
+				s.Annotations = nil
+				if paused { // a request that waits is no way to keep it
+					s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: name}
+				}
+			})
+		})
+	}
+	all := []string{"v", "w", "x", "y"}
+	pass := func() (reasons map[string]int) {
+		w.Clock.Step(10 * time.Minute)
+		for range 4 {
+			w.PassDeployment()
+			reasons = map[string]int{}
+			for _, name := range all {
+				reasons[readyReason(passTenant(w, name, 1))]++
+			}
+		}
+		return reasons
+	}
+	for _, name := range all {
+		w.Put(newTenantSession(w, name, v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: testenv.MachineUser}}))
+		tenant(w, "team", func() { // the deployment's controller has not seen the token yet
+			for w.Session(name).Status.Token == nil {
+				w.Pass(name)
+				w.Clock.Step(time.Second)
+			}
+		})
+		pause(name, true)
+	}
+	if live := len(liveTokens(w)); live != len(all) {
+		t.Fatalf("%d tokens were minted", live)
+	}
+	reasons := pass()
+	if live := len(liveTokens(w)); live != 2 || reasons[v1alpha1.ReasonPaused] != 2 || reasons[v1alpha1.ReasonRetired] != 2 {
+		t.Fatalf("%d tokens are live, the sessions are %v", live, reasons)
+	}
+	for _, name := range all {
+		pause(name, false)
+	}
+	reasons = pass()
+	if live := len(liveTokens(w)); live != 2 || reasons[v1alpha1.ReasonActive] != 2 || reasons[v1alpha1.ReasonRetired] != 2 {
+		t.Errorf("%d tokens are live, the resumed sessions are %v", live, reasons)
+	}
+}
+
 // B136: new sessions of one tenant retire none of another, and sessions that are not let in take no places.
 func TestATenantsSessionsRetireNoOthers(t *testing.T) {
 	t.Parallel()

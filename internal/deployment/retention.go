@@ -28,10 +28,14 @@ const (
 	Active
 	// Retired is a session that retention keeps without a credential.
 	Retired
-	// Held is a session with a credential that may not be removed now: it is paused, or a person has asked
-	// for something that is not done yet. It counts like an active one, so that others of its access rule
-	// are retired in its place.
+	// Held is a session with a credential that may not be removed now: a person has asked for something that
+	// is not done yet. It counts like an active one, so that others of its access rule are retired in its
+	// place.
 	Held
+	// Paused is a session with a credential that is paused. It counts like a held one, and is never idle, but is
+	// retired where sessions that are paused or held are too many by themselves: pausing keeps no credential
+	// above the limit.
+	Paused
 )
 
 // Candidate is a session that mints, as retention sees it.
@@ -104,7 +108,8 @@ type RetentionDecision struct {
 // ones above the limit of their access rule, then those above the limit of the deployment. Retired
 // sessions return while there is room, the most recently used ones first. A returning session retires no
 // other one, and exempt sessions keep their places, so that a workspace that stops for the night does
-// not affect others. Held sessions take places like active ones. Deciding again on the outcome changes nothing.
+// not affect others. Held and paused sessions take places before active ones. Deciding again on the outcome changes
+// nothing.
 func DecideRetention(candidates []Candidate, policy Policy, asOf time.Time) map[string]RetentionDecision {
 	decisions := map[string]RetentionDecision{}
 	active := candidatesIn(candidates, Active)
@@ -115,7 +120,7 @@ func DecideRetention(candidates []Candidate, policy Policy, asOf time.Time) map[
 		}
 		return idle
 	})
-	held := candidatesIn(candidates, Held)
+	held, active := candidatesIn(candidates, Held), slices.Concat(candidatesIn(candidates, Paused), active)
 	active = policy.retireAbove(decisions, held, active, func(c Candidate) (int, bool) {
 		limit, limited := policy.RuleLimits[c.Rule]
 		return limit, limited
@@ -129,7 +134,7 @@ func DecideRetention(candidates []Candidate, policy Policy, asOf time.Time) map[
 }
 
 // retireAbove retires the sessions above the limit of their access rule, beside those that are held, and
-// returns the others. The most recently active ones come first and stay.
+// returns the others. Those that come first stay.
 func (p Policy) retireAbove(
 	decisions map[string]RetentionDecision, held, active []Candidate, limitOf func(Candidate) (limit int, limited bool),
 ) []Candidate {

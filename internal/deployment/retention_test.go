@@ -85,6 +85,16 @@ func TestDecideRetention(t *testing.T) {
 				newCandidate("a", Exempt, 3*time.Hour), newCandidate("b", Retired, 0),
 			}, Policy{MaxSessions: 1}, map[string]string{"b": limit},
 		},
+		"a paused one keeps its place, whenever it was used": {
+			[]Candidate{newCandidate("a", Paused, 9*time.Hour), newCandidate("b", Active, 0)},
+			Policy{MaxSessions: 1, IdleTimeout: 2 * time.Hour}, map[string]string{"b": limit},
+		},
+		"B136 pausing keeps nothing above the limit": {
+			[]Candidate{
+				newCandidate("a", Paused, 2*time.Hour), newCandidate("b", Paused, time.Hour), newCandidate("c", Paused, 0),
+				newCandidate("d", Held, 3*time.Hour),
+			}, Policy{MaxSessions: 3}, map[string]string{"a": limit},
+		},
 		"B28 an hour of grace, because the record may be an hour old": {
 			[]Candidate{
 				newCandidate("a", Active, 3*time.Hour), newCandidate("b", Active, 3*time.Hour-1),
@@ -237,7 +247,7 @@ func sessionsFrom(data []byte) ([]Candidate, Policy) {
 	var candidates []Candidate
 	for len(data) > 0 && len(candidates) < 24 {
 		c := newCandidate(
-			fmt.Sprintf("s%02d", len(candidates)), RetentionState(next()%4), time.Duration(next()%13)*time.Hour,
+			fmt.Sprintf("s%02d", len(candidates)), RetentionState(next()%5), time.Duration(next()%13)*time.Hour,
 		)
 		c.CreatedAt = c.CreatedAt.Add(time.Duration(next()%3) * time.Minute)
 		candidates = append(candidates, c)
@@ -281,9 +291,12 @@ func checkDecisions(candidates []Candidate, policy Policy) string {
 	}
 	needed, returned := 0, 0
 	for i, c := range candidates {
-		gone := c.State == Active && outcome[i].State == Retired
+		gone := (c.State == Active || c.State == Paused) && outcome[i].State == Retired
 		if policy.isIdle(c, noon) && c.State == Active && !gone {
 			return c.UID + " is idle and kept"
+		}
+		if gone && c.State == Paused && (decisions[c.UID].Reason != limit || countInState(outcome, Active) > 0) {
+			return c.UID + " is paused, and goes although an active one stays, or for being idle"
 		}
 		if gone && decisions[c.UID].Reason == limit {
 			needed++
@@ -295,7 +308,7 @@ func checkDecisions(candidates []Candidate, policy Policy) string {
 			}
 		}
 		for j, other := range candidates {
-			if gone && other.State == Active && outcome[j].State == Active && other.LastActive.Before(c.LastActive) {
+			if gone && other.State == c.State && outcome[j].State == c.State && other.LastActive.Before(c.LastActive) {
 				return fmt.Sprintf("%s goes, and %s stays, which was active before it", c.UID, other.UID)
 			}
 			back := c.State == Retired && outcome[i].State == Active
@@ -308,7 +321,7 @@ func checkDecisions(candidates []Candidate, policy Policy) string {
 			return c.UID + " is exempt or held, and has a decision"
 		}
 	}
-	kept, held, most := countInState(outcome, Active), countInState(outcome, Held), policy.MaxSessions
+	kept, held, most := countInState(outcome, Active)+countInState(outcome, Paused), countInState(outcome, Held), policy.MaxSessions
 	room := max(most-held, 0)
 	switch {
 	case most == 0 && needed > 0, most > 0 && needed > 0 && kept != room:

@@ -18,15 +18,16 @@ import (
 type policy func(Observation) (Plan, bool)
 
 // policies in order of precedence: the first that returns true decides. If none does, the session's
-// auth method decides. Access comes before spec.paused, so that pausing does not keep a credential
-// that the session may no longer have (B32).
+// auth method decides. Access and limits come before spec.paused, so that pausing does not keep a
+// credential that the session may no longer have (B32, B136).
 var policies = []policy{
 	observationIncomplete,
 	issuedGrantUnstored,
 	beingDeleted,
 	accessDenied,
-	sessionPaused,
 	stayRetired,
+	pausedAboveLimit,
+	sessionPaused,
 	deploymentMissing,
 	foreignSecret,
 	configChanging,

@@ -152,7 +152,7 @@ var properties = map[string]func(o Observation, p Plan) string{
 		return failIf(bad && o.Session.Status.Suspension == nil, "it does "+string(p.Action))
 	},
 	"B15 a paused session asks nothing": func(o Observation, p Plan) string {
-		free := o.Session.DeletionTimestamp.IsZero() && o.Deployment.Denied == ""
+		free := o.Session.DeletionTimestamp.IsZero() && o.Deployment.Denied == "" && !IsRetired(o.Session, o.Retention)
 		return failIf(o.Session.Spec.Paused && free && p.Action != Nothing, "it does "+string(p.Action))
 	},
 	"the finalizer comes first, and then the real action": func(o Observation, p Plan) string {

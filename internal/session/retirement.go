@@ -30,6 +30,14 @@ func stayRetired(o Observation) (Plan, bool) {
 	return p, true
 }
 
+// pausedAboveLimit retires a paused session that is above the limit on sessions (B136).
+func pausedAboveLimit(o Observation) (Plan, bool) {
+	if !o.Session.Spec.Paused || o.Retention.Reason != v1alpha1.RetirementSessionLimit {
+		return Plan{}, false
+	}
+	return startRetirement(o)
+}
+
 // startRetirement records the retirement in status; nothing is removed or revoked yet.
 func startRetirement(o Observation) (Plan, bool) {
 	r := o.Retention
@@ -57,13 +65,13 @@ func (o Observation) retirementMessage() string {
 
 // Asking reports whether a person asked for a renewal or changed the spec, and status does not
 // reflect it yet. A retired session returns for that; any other session is not retired before it is
-// handled.
+// handled. A paused session is renewed only when it is resumed.
 func Asking(s *v1alpha1.CoderSession) bool {
 	known := s.Status.ObservedGeneration
 	if s.Status.Retirement != nil {
 		known = s.Status.Retirement.Generation
 	}
-	return isRenewalPending(s) || s.Generation != known
+	return isRenewalPending(s) && !s.Spec.Paused || s.Generation != known
 }
 
 // IsRetired reports whether a session is retired and stays so.

@@ -93,6 +93,19 @@ func TestRetirement(t *testing.T) {
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval},
 		},
 		"B15 paused: it stays as it is": {with(idle, withPause), outcome{Ready: "False Paused"}},
+		"B136 paused above the limit": {
+			with(retiredByPolicy(v1alpha1.RetirementSessionLimit, time.Hour), withPause), recorded,
+		},
+		"B136 and asked for as well": {
+			with(retiredByPolicy(v1alpha1.RetirementSessionLimit, time.Hour), withPause, withRenewRequest("one", "")), recorded,
+		},
+		"B136 paused, and the decision is older": {
+			with(retiredByPolicy(v1alpha1.RetirementSessionLimit, time.Hour), withPause, activeSince(time.Minute)),
+			outcome{Ready: "False Paused"},
+		},
+		"paused, and retired for that":              {without(withPause), atRest},
+		"asked for as well":                         {without(withPause, withRenewRequest("one", "")), atRest},
+		"retired, and paused later":                 {without(withPause, withNewGeneration), outcome{Ready: "False Paused"}},
 		"B32 access comes first": {
 			without(withDeployment(func(d *Deployment) { d.Denied = "no" })),
 			outcome{

@@ -9,6 +9,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
 const mergePatch = types.MergePatchType
@@ -84,6 +86,40 @@ func TestADeploymentThatIsChanged(t *testing.T) {
 		w.expectAllowed(try(reader, change))
 	}
 	w.expectAllowed(try(writer, "verify: {interval: 1m}, rateLimit: {requestsPerMinute: 10}"))
+}
+
+// B132: a CoderDeployment that is deleted stays until its last session is gone. Without its finalizer, another one
+// of its name, at another url, would get their tokens.
+func TestADeploymentThatIsReplaced(t *testing.T) {
+	w := newEnv(t)
+	deployment := w.deployment("prod")
+	deployment.SetFinalizers([]string{v1alpha1.DeploymentFinalizer, "example.com/audit"})
+	w.create(deployment)
+	const refusal = "the finalizer credentials.coder.com/deployment keeps a CoderDeployment until its sessions are gone, " +
+		"because another one of its name would get their tokens, and you may not get Secrets in namespace NS: delete " +
+		"the sessions, or ask for the right to get them"
+	writer := w.user(allOf(ownGroup, "coderdeployments"))
+	reader := w.user(allOf(ownGroup, "coderdeployments"), rule("", "secrets", []string{"operator-token"}, "get"))
+	editor := w.user(allOf(ownGroup, "coderdeployments"), rule("", "secrets", nil, "get"))
+	try := func(as client.Client, finalizers string) error {
+		return w.dryPatch(as, w.deployment("prod"), "metadata: {finalizers: "+finalizers+"}")
+	}
+	refuse := func(finalizers ...string) {
+		t.Helper()
+		for _, released := range finalizers {
+			w.expectRefused(try(writer, released), refusal)
+			w.expectRefused(try(reader, released), refusal)
+		}
+	}
+	refuse("null", "[]", "[example.com/audit]", "[credentials.coder.com/deployment2]")
+	w.expectAllowed(try(editor, "null"))
+	w.expectAllowed(try(writer, "[credentials.coder.com/deployment]"))
+
+	w.expectAllowed(writer.Delete(t.Context(), deployment.DeepCopy()))
+	refuse("null", "[]", "[example.com/audit]")
+	w.expectAllowed(try(w.user(w.operatorRules()...), "[example.com/audit]"))
+	w.expectAllowed(editor.Patch(t.Context(), deployment, client.RawPatch(mergePatch,
+		[]byte(`{"metadata":{"finalizers":null}}`))))
 }
 
 // B132: a template that fails depending on a secret value tells it to those who see the status.
