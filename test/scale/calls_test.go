@@ -144,3 +144,8 @@ func isWrite(call string) bool {
 	verb, _, _ := strings.Cut(call, " ")
 	return slices.Contains([]string{"create", "update", "patch", "delete"}, verb) && notOfLease(call)
 }
+
+// isOfSession: of sessions, or of Secrets, which are theirs unless a deployment renews its own token.
+func isOfSession(call string) bool {
+	return strings.Contains(call, " codersessions") || strings.Contains(call, " secrets")
+}

@@ -7,10 +7,10 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"text/tabwriter"
 )
 
 // figures are what one benchmark has measured, by unit. A unit that is measured
@@ -36,6 +36,22 @@ func (f *figures) addSample(unit string, value float64) {
 func (f *figures) addEach(counts map[string]int, by float64, per string) {
 	for _, call := range sortedCalls(counts) {
 		f.addSample(strings.ReplaceAll(call, " ", "-")+"/"+per, float64(counts[call])/by)
+	}
+}
+
+// addQuantiles adds how long each session took for something, in milliseconds.
+func (f *figures) addQuantiles(name string, times []float64) {
+	for _, percent := range []int{50, 95, 99} {
+		f.addSample(fmt.Sprintf("%s-p%d-ms", name, percent), quantile(times, float64(percent)/100))
+	}
+}
+
+// addGrowth adds what became of each figure per session, as a multiple of the first size's.
+func (f *figures) addGrowth(first *figures) {
+	for _, unit := range slices.Clone(f.units) {
+		if before := first.medianOf(unit); before > 0 && strings.HasSuffix(unit, "/session") {
+			f.addSample("x-of-first-size:"+unit, f.medianOf(unit)/before)
+		}
 	}
 }
 
@@ -89,17 +105,55 @@ func (t *table) addFigure(benchmark, unit string, value float64) {
 	t.rows = append(t.rows, row{benchmark, unit, value})
 }
 
+// printAll prints a Markdown table for each benchmark, which has a column for each of its sizes.
 func (t *table) printAll(to io.Writer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	out := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	benchmark := ""
-	for _, r := range t.rows {
-		if r.benchmark != benchmark {
-			benchmark = r.benchmark
-			fmt.Fprintf(out, "\n%s\n", benchmark)
+	for _, rows := range t.byBenchmark() {
+		var sizes, units []string
+		values := map[[2]string]string{}
+		for _, r := range rows {
+			_, size, _ := strings.Cut(r.benchmark, "/")
+			if !slices.Contains(sizes, size) {
+				sizes = append(sizes, size)
+			}
+			if !slices.Contains(units, r.unit) {
+				units = append(units, r.unit)
+			}
+			values[[2]string{r.unit, size}] = formatFigure(r.value)
 		}
-		fmt.Fprintf(out, "  %.4g\t%s\n", r.value, r.unit)
+		name, _, _ := strings.Cut(rows[0].benchmark, "/")
+		fmt.Fprintf(to, "\n| %s | %s |\n|---|%s\n", name, strings.Join(sizes, " | "), strings.Repeat("---|", len(sizes)))
+		for _, unit := range units {
+			fmt.Fprintf(to, "| %s |", unit)
+			for _, size := range sizes {
+				fmt.Fprintf(to, " %s |", values[[2]string{unit, size}])
+			}
+			fmt.Fprintln(to)
+		}
 	}
-	_ = out.Flush()
+}
+
+// byBenchmark groups the rows by the first part of the benchmark's name, in the order of the first of each.
+func (t *table) byBenchmark() (groups [][]row) {
+	index := map[string]int{}
+	for _, r := range t.rows {
+		name, _, _ := strings.Cut(r.benchmark, "/")
+		i, known := index[name]
+		if !known {
+			i = len(groups)
+			index[name] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], r)
+	}
+	return groups
+}
+
+// formatFigure has three digits at least, and all before the point.
+func formatFigure(value float64) string {
+	if math.Abs(value) >= 100 {
+		return strconv.FormatFloat(value, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(value, 'g', 3, 64)
 }

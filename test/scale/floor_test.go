@@ -12,25 +12,36 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
-// measureBareWrites is how long the API server alone takes for what the sessions needed: it
-// writes the sessions and Secrets that are there once more, into another
-// namespace, with the three writes that no operator could do without (session,
-// Secret, status). No operator may be running.
-func (w *scaleEnv) measureBareWrites() time.Duration {
+// bareWrites are the objects that the sessions needed: the sessions, and their Secrets by namespace and name.
+type bareWrites struct {
+	sessions []v1alpha1.CoderSession
+	secrets  map[client.ObjectKey]*corev1.Secret
+}
+
+// readBareWrites reads the sessions and Secrets that are there.
+func (w *scaleEnv) readBareWrites() bareWrites {
 	w.T.Helper()
 	var sessions v1alpha1.CoderSessionList
 	var secrets corev1.SecretList
-	w.Must(w.watcher.List(w.T.Context(), &sessions, client.InNamespace(w.Namespace)))
-	w.Must(w.watcher.List(w.T.Context(), &secrets, client.InNamespace(w.Namespace),
-		client.HasLabels{v1alpha1.LabelSession}))
-	bySession := map[string]*corev1.Secret{}
+	w.Must(w.watcher.List(w.T.Context(), &sessions))
+	w.Must(w.watcher.List(w.T.Context(), &secrets, client.HasLabels{v1alpha1.LabelSession}))
+	read := bareWrites{sessions: sessions.Items, secrets: map[client.ObjectKey]*corev1.Secret{}}
 	for i := range secrets.Items {
-		bySession[secrets.Items[i].Name] = &secrets.Items[i]
+		read.secrets[client.ObjectKeyFromObject(&secrets.Items[i])] = &secrets.Items[i]
 	}
+	return read
+}
+
+// measureBareWrites is how long the API server alone takes for what the sessions needed: a plain client writes
+// the same objects once more, into another namespace, with the three writes that no operator could do without
+// (session, Secret, status). No operator may be running.
+func (w *scaleEnv) measureBareWrites(read bareWrites) time.Duration {
+	w.T.Helper()
 	namespace := w.Cluster.Namespace(w.T, nil)
 	started := time.Now()
-	w.Must(inParallel(len(sessions.Items), func(i int) error {
-		return w.writeAgain(namespace, &sessions.Items[i], bySession[sessions.Items[i].SecretName()])
+	w.Must(inParallel(len(read.sessions), func(i int) error {
+		s := &read.sessions[i]
+		return w.writeAgain(namespace, s, read.secrets[client.ObjectKey{Namespace: s.Namespace, Name: s.SecretName()}])
 	}))
 	return time.Since(started)
 }
@@ -42,14 +53,7 @@ func (w *scaleEnv) writeAgain(namespace string, session *v1alpha1.CoderSession, 
 	if err := w.watcher.Create(ctx, made); err != nil {
 		return err
 	}
-	copied := &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: secret.Name, Labels: secret.Labels, Annotations: secret.Annotations,
-			OwnerReferences: secret.OwnerReferences,
-		},
-		Type: secret.Type, Data: secret.Data,
-	}
-	if err := w.watcher.Create(ctx, copied); err != nil {
+	if err := w.watcher.Create(ctx, copySecret(secret, namespace, secret.Name)); err != nil {
 		return err
 	}
 	before := made.DeepCopy()

@@ -3,20 +3,12 @@
 package scale_test
 
 import (
-	"context"
 	"flag"
-	"fmt"
+	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // largeSizes are the numbers of sessions of BenchmarkLarge, separated by commas: make bench-large.
@@ -27,15 +19,19 @@ const (
 	largeNamespaces  = 200
 	// largePatience is how long each step may take.
 	largePatience = 30 * time.Minute
+	// largeIdle is how long the operator is watched while it has nothing to do. Before that it has returned
+	// the memory to the system that only its start has needed.
+	largeIdle = time.Minute
 )
 
-// BenchmarkLarge has many sessions on 40 deployments in 200 namespaces, all of which are created, found
-// again by an operator that starts, and deleted.
+// BenchmarkLarge has many sessions on 40 deployments in 200 namespaces. They are created; all deployments get
+// other settings; their server is down for a while; an operator that starts finds them; it has nothing to do;
+// all tokens are rotated; all sessions are deleted. At last a plain client makes the same writes.
 func BenchmarkLarge(b *testing.B) {
 	if *largeSizes == "" {
 		b.Skip("it takes long: make bench-large")
 	}
-	var first float64 // ms/session of the first size
+	var first *figures
 	for text := range strings.SplitSeq(*largeSizes, ",") {
 		n, err := strconv.Atoi(text)
 		if err != nil {
@@ -46,10 +42,10 @@ func BenchmarkLarge(b *testing.B) {
 			for b.Loop() {
 				measureLarge(b, f, n)
 			}
-			if each := f.medianOf("ms/session"); first == 0 {
-				first = each
+			if first == nil {
+				first = f
 			} else {
-				f.addSample("x-time-of-first-size/session", each/first)
+				f.addGrowth(first)
 			}
 			f.reportAll()
 		})
@@ -58,6 +54,7 @@ func BenchmarkLarge(b *testing.B) {
 
 func measureLarge(b *testing.B, f *figures, n int) {
 	b.Helper()
+	f.addSample("load-before", loadAverage(b))
 	w := newEnv(b)
 	defer w.closeAll()
 	w.startOperator()
@@ -66,39 +63,47 @@ func measureLarge(b *testing.B, f *figures, n int) {
 	f.addSample("empty-MiB-RSS", w.operator.memoryMiB("VmRSS"))
 
 	w.measureStep(f, "cold", n, func() {
-		times := w.createLarge(namespaces, n)
-		f.addSample("p50-ms-to-ready", quantile(times, 0.5))
-		f.addSample("p95-ms-to-ready", quantile(times, 0.95))
-		f.addSample("p99-ms-to-ready", quantile(times, 0.99))
+		f.addQuantiles("cold", w.createLarge(namespaces, n))
 	})
 	f.addSample("ms/session", f.medianOf("cold-s")*1000/float64(n))
 	f.addSample("MiB-RSS", w.operator.memoryMiB("VmRSS"))
 	f.addSample("peak-MiB", w.operator.memoryMiB("VmHWM"))
+	w.requireLargeSound(n)
+	same := w.readBareWrites()
 
-	w.operator.stop()
-	w.Coder.ResetLog()
-	before := w.calls.countCalls(b)
-	f.addSample("restart-ms-to-ready", w.startOperator().Seconds()*1000)
-	w.awaitSettled()
-	f.addEach(callsSince(before, w.calls.countCalls(b)), 1, "restart")
-	f.addSample("restart-MiB-RSS", w.operator.memoryMiB("VmRSS"))
-	used, since := w.operator.cpuTime(), time.Now()
-	waitIdle(idle)
-	f.addSample("idle-MiB-RSS", w.operator.memoryMiB("VmRSS"))
-	f.addSample("idle-CPU-%", 100*(w.operator.cpuTime()-used).Seconds()/time.Since(since).Seconds())
+	w.measureSharedBurst(f, n)
+	w.measureOutage(f, n)
+	w.measureRestart(f)
+	w.measureRotation(f, n)
 
 	w.measureStep(f, "delete", n, func() { w.deleteLarge(namespaces) })
 	w.requireNothingAbandoned()
+	w.operator.stop()
+	floor := w.measureBareWrites(same).Seconds()
+	f.addSample("floor-s", floor)
+	f.addSample("x-floor", f.medianOf("cold-s")/floor)
+	f.addSample("load-after", loadAverage(b))
 }
 
-// measureStep reports what a step with all sessions takes, and with how many calls.
+// measureStep reports what a step with all sessions takes, and with how many calls, once the operator has
+// nothing left to do.
 func (w *scaleEnv) measureStep(f *figures, name string, n int, step func()) {
 	w.T.Helper()
+	w.measureBusyStep(f, name, n, func() {
+		started := time.Now()
+		step()
+		f.addSample(name+"-s", time.Since(started).Seconds())
+		w.awaitSettled()
+	})
+}
+
+// measureBusyStep reports with how many calls a step with all sessions goes. The operator may have something to
+// do at its end.
+func (w *scaleEnv) measureBusyStep(f *figures, name string, n int, step func()) {
+	w.T.Helper()
 	w.Coder.ResetLog()
-	calls, cpu, started := w.calls.countCalls(w.T), w.operator.cpuTime(), time.Now()
+	calls, cpu := w.calls.countCalls(w.T), w.operator.cpuTime()
 	step()
-	f.addSample(name+"-s", time.Since(started).Seconds())
-	w.awaitSettled()
 	calls = filterCalls(callsSince(calls, w.calls.countCalls(w.T)), notOfLease)
 	f.addSample(name+"-CPU-ms/session", (w.operator.cpuTime()-cpu).Seconds()*1000/float64(n))
 	f.addSample(name+"-API-calls/session", float64(sumOf(calls))/float64(n))
@@ -108,86 +113,30 @@ func (w *scaleEnv) measureStep(f *figures, name string, n int, step func()) {
 	f.addEach(coderCalls, float64(n), name)
 }
 
-// createLargeDeployments creates the namespaces, and the deployments that sessions of all of them may use.
-func (w *scaleEnv) createLargeDeployments() (namespaces []string) {
+// measureRestart starts the operator once more, and watches it while it has nothing to do.
+func (w *scaleEnv) measureRestart(f *figures) {
 	w.T.Helper()
-	for range largeNamespaces {
-		namespaces = append(namespaces, w.Cluster.Namespace(w.T, nil))
-	}
-	for i := range largeDeployments {
-		d := w.newDeployment(largeDeployment(i), w.listener.URL(), "token", v1alpha1.VerifyPolicy{Interval: never})
-		d.Spec.Access = []v1alpha1.AccessRule{{
-			Name: "all", Users: []string{"*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint},
-		}}
-		w.putObject(d)
-	}
-	for i := range largeDeployments {
-		w.awaitVerified(largeDeployment(i))
-	}
-	return namespaces
+	w.operator.stop()
+	w.Coder.ResetLog()
+	before := w.calls.countCalls(w.T)
+	f.addSample("restart-ms-to-ready", w.startOperator().Seconds()*1000)
+	w.awaitSettled()
+	f.addEach(callsSince(before, w.calls.countCalls(w.T)), 1, "restart")
+	f.addSample("restart-CPU-s", w.operator.cpuTime().Seconds())
+	f.addSample("restart-MiB-RSS", w.operator.memoryMiB("VmRSS"))
+	waitIdle(idle)
+	used, since := w.operator.cpuTime(), time.Now()
+	waitIdle(largeIdle)
+	f.addSample("idle-MiB-RSS", w.operator.memoryMiB("VmRSS"))
+	f.addSample("idle-CPU-%", 100*(w.operator.cpuTime()-used).Seconds()/time.Since(since).Seconds())
 }
 
-func largeDeployment(i int) string { return fmt.Sprintf("coder-%02d", i%largeDeployments) }
-
-// createLarge creates sessions in all namespaces in turn, and returns how long each took until it was
-// ready, in milliseconds.
-func (w *scaleEnv) createLarge(namespaces []string, n int) []float64 {
-	w.T.Helper()
-	var mu sync.Mutex
-	sent, ready := map[string]time.Time{}, map[string]time.Time{}
-	ctx, cancel := context.WithTimeout(w.T.Context(), largePatience)
-	defer cancel()
-	created := make(chan error, 1)
-	go func() {
-		created <- inParallel(n, func(i int) error {
-			s := w.NewMintedSession(fmt.Sprintf("session-%05d", i), bot(i))
-			s.Namespace = namespaces[i%len(namespaces)]
-			s.Spec.DeploymentRef = v1alpha1.DeploymentRef{
-				Name: v1alpha1.ObjectName(largeDeployment(i)), Namespace: v1alpha1.ObjectName(w.Namespace),
-			}
-			mu.Lock()
-			sent[s.Name] = time.Now()
-			mu.Unlock()
-			return w.watcher.Create(ctx, s)
-		})
-	}()
-	for len(ready) < n {
-		changes, err := w.watcher.Watch(ctx, &v1alpha1.CoderSessionList{})
-		w.Must(err)
-		for event := range changes.ResultChan() {
-			s, ok := event.Object.(*v1alpha1.CoderSession)
-			if !ok {
-				break
-			}
-			if _, known := ready[s.Name]; !known && isReady(s) {
-				ready[s.Name] = time.Now()
-			}
-			if len(ready) == n {
-				break
-			}
-		}
-		changes.Stop()
-		w.Must(ctx.Err())
-	}
-	w.Must(<-created)
-	times := make([]float64, 0, n)
-	for name, at := range ready {
-		times = append(times, at.Sub(sent[name]).Seconds()*1000)
-	}
-	return times
-}
-
-// deleteLarge deletes all sessions and waits until the last one is gone.
-func (w *scaleEnv) deleteLarge(namespaces []string) {
-	w.T.Helper()
-	w.Must(inParallel(len(namespaces), func(i int) error {
-		return w.watcher.DeleteAllOf(w.T.Context(), &v1alpha1.CoderSession{}, client.InNamespace(namespaces[i]))
-	}))
-	gone := wait.Holds("all sessions are gone", func() bool {
-		left := &metav1.PartialObjectMetadataList{}
-		left.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("CoderSessionList"))
-		w.Must(w.watcher.List(w.T.Context(), left, client.Limit(1)))
-		return len(left.Items) == 0
-	})
-	w.Must(wait.Until(w.T.Context(), largePatience, 200*time.Millisecond, gone))
+// loadAverage is the mean number of processes that ran or waited for the CPU in the last minute.
+func loadAverage(b *testing.B) float64 {
+	b.Helper()
+	text, err := os.ReadFile("/proc/loadavg")
+	requireNoError(b, err)
+	load, err := strconv.ParseFloat(strings.Fields(string(text))[0], 64)
+	requireNoError(b, err)
+	return load
 }

@@ -64,5 +64,5 @@ func measureMinting(b *testing.B, f *figures, n int) {
 	f.addSample("Coder-calls/session", float64(sumOf(coderCalls))/each)
 	f.addEach(coderCalls, each, "session")
 	w.operator.stop()
-	f.addSample("x-time-of-bare-writes", took.Seconds()/w.measureBareWrites().Seconds())
+	f.addSample("x-time-of-bare-writes", took.Seconds()/w.measureBareWrites(w.readBareWrites()).Seconds())
 }

@@ -15,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 )
 
 // workers is how many write at a time.
@@ -51,19 +50,31 @@ func (w *scaleEnv) mintSessions(n int) time.Duration {
 // session's Secret.
 func (w *scaleEnv) requireAccepted(n int) {
 	w.T.Helper()
-	var secrets corev1.SecretList
-	w.Must(w.watcher.List(w.T.Context(), &secrets, client.InNamespace(w.Namespace),
-		client.HasLabels{v1alpha1.LabelSession}))
+	values, err := w.listTokens(w.T.Context())
+	w.Must(err)
 	published := map[string]bool{}
-	for i := range secrets.Items {
-		if value := string(secrets.Items[i].Data["session"]); w.Coder.AcceptsToken(value) {
+	for _, value := range values {
+		if w.Coder.AcceptsToken(value) {
 			published[value] = true
 		}
 	}
-	live := len(w.Coder.Keys(coderd.KeyFilter{NamePrefix: "cso-", Live: true}))
+	live := w.liveTokens()
 	if len(published) != n || live != n {
 		w.T.Fatalf("%d tokens that the server accepts are published and %d live there, want %d", len(published), live, n)
 	}
+}
+
+// listTokens reads the values in the Secrets of all sessions, of all namespaces.
+func (w *scaleEnv) listTokens(ctx context.Context) ([]string, error) {
+	var secrets corev1.SecretList
+	if err := w.watcher.List(ctx, &secrets, client.HasLabels{v1alpha1.LabelSession}); err != nil {
+		return nil, err
+	}
+	values := make([]string, 0, len(secrets.Items))
+	for i := range secrets.Items {
+		values = append(values, string(secrets.Items[i].Data["session"]))
+	}
+	return values, nil
 }
 
 // inParallel calls do for each of n numbers, by several workers.
@@ -81,9 +92,17 @@ func inParallel(n int, do func(i int) error) error {
 	return errors.Join(errs...)
 }
 
-// followSessions looks at the state of all sessions and at every change of it, until it
+// followSessions looks at the state of all sessions of the namespace and at every change of it, until it
 // has seen the last that was waited for.
 func (w *scaleEnv) followSessions(what string, last func(*v1alpha1.CoderSession) bool) {
+	w.T.Helper()
+	w.followSessionsFor(patience, what, last, client.InNamespace(w.Namespace))
+}
+
+// followSessionsFor is followSessions with another patience, and for the sessions that the options select.
+func (w *scaleEnv) followSessionsFor(
+	patience time.Duration, what string, last func(*v1alpha1.CoderSession) bool, options ...client.ListOption,
+) {
 	w.T.Helper()
 	ctx, cancel := context.WithTimeout(w.T.Context(), patience)
 	defer cancel()
@@ -91,7 +110,7 @@ func (w *scaleEnv) followSessions(what string, last func(*v1alpha1.CoderSession)
 	for ctx.Err() == nil {
 		// The API server may end a watch at any time, and does so when it has just
 		// learned of a kind. A new one starts with all that is there.
-		changes, err := w.watcher.Watch(ctx, &v1alpha1.CoderSessionList{}, client.InNamespace(w.Namespace))
+		changes, err := w.watcher.Watch(ctx, &v1alpha1.CoderSessionList{}, options...)
 		if err != nil && ctx.Err() == nil {
 			w.T.Fatal(err)
 		}
