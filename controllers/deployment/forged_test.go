@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -178,6 +179,45 @@ func TestNamesLikeThoseOfTheOperatorsOwnToken(t *testing.T) {
 		if serial == 2 {
 			createNamed(w, "mallory", names.Token(string(d.UID), serial+1))
 		}
+	}
+}
+
+// B45, B114: while a former token was put back, the later one is kept, which shows that. It is not so with what
+// another user names like it.
+func TestANameLikeThatOfARevertedToken(t *testing.T) {
+	t.Parallel()
+	w := newForged(t)
+	d := deploymentOf(w)
+	d.Spec.Token.Renew = &v1alpha1.TokenRenewal{Lifetime: "144h", Before: "120h"}
+	d.Generation++
+	w.Must(w.API.Update(t.Context(), d))
+	own := &corev1.Secret{}
+	w.Must(w.API.Get(t.Context(), w.Key(testenv.TokenSecret), own))
+	former := own.Data["token"]
+	for range 3 {
+		w.PassDeployment()
+	}
+	w.Must(w.API.Get(t.Context(), w.Key(testenv.TokenSecret), own))
+	own.Data["token"] = former
+	w.Must(w.API.Update(t.Context(), own))
+	forged := createNamed(w, "mallory", names.Token(string(d.UID), 9))
+	w.Clock.Step(2 * time.Hour)
+	w.Restart() // so that nothing tells that the token was created meanwhile
+	for range 3 {
+		listAgain(w)
+	}
+	renewed := meta.FindStatusCondition(deploymentOf(w).Status.Conditions, v1alpha1.ConditionTokenRenewed)
+	if renewed == nil || renewed.Reason != v1alpha1.ReasonTokenReverted {
+		t.Errorf("TokenRenewed is %+v", renewed)
+	}
+	isOwn := func(key coderd.Key) bool {
+		return key.Username == testenv.OperatorUser && key.Name == names.Token(string(d.UID), 1)
+	}
+	if !slices.ContainsFunc(w.LiveTokens("cso-"), isOwn) {
+		t.Error("the operator's later token is gone")
+	}
+	if isListed(w, forged.ID) {
+		t.Error("the other user's token is kept")
 	}
 }
 

@@ -51,8 +51,8 @@ func generous(w *stepped.World, dropped ...string) {
 	w.Must(w.API.Update(w.T.Context(), d))
 }
 
-// asServiceAccount stands in front of the server and adds to a user that it is a service account.
-func asServiceAccount(w *stepped.World, username string) {
+// changeAnswers stands in front of the server, and changes what it answers to reads of paths that end in suffix.
+func changeAnswers[T any](w *stepped.World, suffix string, change func(*T)) {
 	w.T.Helper()
 	d := &v1alpha1.CoderDeployment{}
 	w.Must(w.API.Get(w.T.Context(), w.Key(testenv.DeploymentName), d))
@@ -60,15 +60,15 @@ func asServiceAccount(w *stepped.World, username string) {
 	w.Must(err)
 	proxy := httputil.NewSingleHostReverseProxy(server)
 	proxy.ModifyResponse = func(answer *http.Response) error {
-		if !strings.HasSuffix(answer.Request.URL.Path, "/users/"+username) {
+		if answer.Request.Method != http.MethodGet || !strings.HasSuffix(answer.Request.URL.Path, suffix) {
 			return nil
 		}
-		var user map[string]any
-		if err := json.NewDecoder(answer.Body).Decode(&user); err != nil {
+		var content T
+		if err := json.NewDecoder(answer.Body).Decode(&content); err != nil {
 			return err
 		}
-		user["is_service_account"], user["email"] = true, ""
-		body, err := json.Marshal(user)
+		change(&content)
+		body, err := json.Marshal(content)
 		answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		answer.Header.Del("Content-Length")
 		return err
@@ -84,7 +84,9 @@ func asServiceAccount(w *stepped.World, username string) {
 func TestAServiceAccount(t *testing.T) {
 	t.Parallel()
 	w := stepped.New(t)
-	asServiceAccount(w, testenv.MachineUser)
+	changeAnswers(w, "/users/"+testenv.MachineUser, func(user *map[string]any) {
+		(*user)["is_service_account"], (*user)["email"] = true, ""
+	})
 	w.Clock.Step(time.Minute)
 	w.Put(w.NewMintedSession("ci", testenv.MachineUser), w.NewMintedSession("ada", testenv.PersonUser))
 	w.Settle("ci")
