@@ -271,7 +271,11 @@ func (m *Method) endGrant(ctx context.Context, s *base.Scope, _ session.Observat
 	if err != nil {
 		return err
 	}
-	if err := m.revokeGrant(ctx, s, state); err != nil {
+	ours, err := askWhetherOfServer(ctx, s, state.Client)
+	if err == nil && ours {
+		err = m.revokeGrant(ctx, s, state)
+	}
+	if err != nil {
 		return err
 	}
 	return m.changeGrant(ctx, s, func(state *grant.State) error {
@@ -291,17 +295,15 @@ func (m *Method) forgetGrant(
 	if err != nil && version.Absent() {
 		return err
 	}
-	if err := m.revokeGrant(ctx, s, state); err != nil {
-		return err
-	}
 	ours, err := askWhetherOfServer(ctx, s, state.Client)
+	if err == nil && ours {
+		err = m.revokeGrant(ctx, s, state)
+	}
+	if c := state.Client; err == nil && ours && !c.Static {
+		err = m.deregisterClient(ctx, s, c)
+	}
 	if err != nil {
 		return err
-	}
-	if c := state.Client; ours && !c.Static {
-		if err := m.deregisterClient(ctx, s, c); err != nil {
-			return err
-		}
 	}
 	if err := m.grants.Delete(ctx, s.Session, version); err != nil {
 		return err
@@ -314,12 +316,11 @@ func (m *Method) forgetGrant(
 	return nil
 }
 
-// revokeGrant revokes the grant on the server that issued it. A grant that is not for the deployment's
-// server cannot be revoked there (B73).
+// revokeGrant revokes the grant, if there is one, on the deployment's server, which must be the one that issued
+// it (B73).
 func (m *Method) revokeGrant(ctx context.Context, s *base.Scope, state grant.State) error {
-	ours, err := askWhetherOfServer(ctx, s, state.Client)
-	if err != nil || state.Grant == nil || !ours {
-		return err
+	if state.Grant == nil {
+		return nil
 	}
 	md, err := m.discoverProvider(ctx, s)
 	if kind := oauth.KindOf(err); kind == oauth.Disabled || kind == oauth.Incomplete {

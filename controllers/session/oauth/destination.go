@@ -54,8 +54,8 @@ func currentDestination(s *base.Scope) (grant.Destination, bool) {
 	return grant.DestinationOf(s.Session.DeploymentKey(), resolved.Snapshot), true
 }
 
-// askWhetherOfServer is isOfServer. It asks the server for its id if the deployment was not verified since
-// this process started and the registration may have to be ended there.
+// askWhetherOfServer is isOfServer for a registration that may have to be ended; nil: there is none. It asks the
+// server for its id if the deployment was not verified since this process started.
 func askWhetherOfServer(ctx context.Context, s *base.Scope, c *grant.Client) (bool, error) {
 	if c == nil || s.Conn.VerificationStatus().DeploymentID != "" {
 		return c != nil && isOfServer(s, c), nil

@@ -5,6 +5,7 @@ package oauth_test
 import (
 	"bytes"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
@@ -230,6 +231,40 @@ func TestTheEndOfASessionWhoseDeploymentWasRecreated(t *testing.T) {
 	}
 	if err := w.API.Get(t.Context(), w.Key("ci-oauth"), &corev1.Secret{}); err == nil {
 		t.Error("the document is still there")
+	}
+}
+
+// B71, B73: an operator that ends a grant and its registration asks the server once which one it is, if that is not
+// known because it was away since the operator started.
+func TestTheServerIsAskedOnceWhichOneItIs(t *testing.T) {
+	t.Parallel()
+	for name, verified := range map[string]bool{"verified": true, "not verified": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newAsking(t, coderd.ProfileNew)
+			consent(w, w.Session("ci").Status.Authorization.URL)
+			w.Settle("ci")
+			w.Restart()
+			want := 0
+			if !verified {
+				w.Coder.Inject(coderd.Fault{Kind: coderd.FaultStatus, Status: http.StatusServiceUnavailable})
+				want = 1
+			}
+			w.PassDeployment()
+			w.Coder.ClearFaults()
+			w.Must(w.API.Delete(t.Context(), w.Session("ci")))
+			w.Coder.ResetLog()
+			w.Pass("ci")
+			if got := w.Coder.Count(http.MethodGet, "/api/v2/buildinfo"); got != want {
+				t.Errorf("the server was asked %d times, want %d", got, want)
+			}
+			if grants := w.Coder.OAuthGrants("ada", ""); len(grants) > 0 {
+				t.Errorf("the grants %+v are left", grants)
+			}
+			if err := w.API.Get(t.Context(), w.Key("ci-oauth"), &corev1.Secret{}); err == nil {
+				t.Error("the document is still there")
+			}
+		})
 	}
 }
 
