@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -132,6 +133,9 @@ func (k kind) propagateRefusal(ctx context.Context, s *scope, o deployment.Obser
 // Reported records events and metrics, and logs transitions of Ready.
 func (k kind) Reported(ctx context.Context, s *scope, o deployment.Observation, after *v1alpha1.CoderDeployment) {
 	before := s.object.Status.Conditions
+	if !ptr.Equal(s.object.Status.Sessions, after.Status.Sessions) {
+		s.memory.countsTime = o.Now
+	}
 	k.o.Status.Events(after, before, after.Status.Conditions)
 	k.o.Status.Warnings(after, before, after.Status.Conditions)
 	reconcile.LogReady(ctx, before, after.Status.Conditions)

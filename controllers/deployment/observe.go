@@ -38,6 +38,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) (deployment.Observat
 		Skew:                    s.conn.Skew(),
 		RevocationTimeout:       r.o.RevocationTimeout,
 		ForeignTokens:           s.memory.foreignTokens,
+		CountsTime:              s.memory.countsTime,
 	}
 	if o.TokenListing.Dropped = s.conn.Inventory.Dropped(); o.TokenListing.Dropped {
 		o.TokenListing.LastSuccessTime = time.Time{} // of what it has shown, nothing is there

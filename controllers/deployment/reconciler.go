@@ -139,6 +139,8 @@ type memory struct {
 	// generation and caBundle are those that the sessions were last enqueued for.
 	generation int64
 	caBundle   []byte
+	// countsTime is when the counters of sessions were last changed in status.
+	countsTime time.Time
 }
 
 // scope is the state of one pass over one deployment.

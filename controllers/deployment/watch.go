@@ -119,8 +119,8 @@ func (r *Reconciler) onReferenced(kind string) handler.EventHandler {
 const coalesceDelay = time.Second
 
 // onSessionOf returns the event handler that enqueues the deployment of a session that was
-// created, deleted or changed. Events within coalesceDelay cause only one pass, and one write of the counters
-// in status, however many sessions there are (B161).
+// created, deleted or changed. Events within coalesceDelay cause only one pass, however many sessions there are.
+// The counters in status are written less often (B161).
 func onSessionOf() handler.EventHandler {
 	return reconcile.EnqueueAfter(coalesceDelay, func(object client.Object) types.NamespacedName {
 		return object.(*v1alpha1.CoderSession).DeploymentKey()

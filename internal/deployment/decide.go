@@ -41,7 +41,7 @@ func Decide(o Observation) Plan {
 		// The end of the quiet period is an event (B04); until then no result is believed (B08).
 		return Plan{SkipStatusUpdate: true}
 	case len(o.Config.Problems) > 0:
-		return reportTermination(o, reportProblems(o))
+		return postponeCounts(o, reportTermination(o, reportProblems(o)))
 	case needsVerification(o):
 		return Plan{Action: Verify}
 	case isRenewalDue(o) && o.TokenListing.Time.IsZero():
@@ -53,7 +53,7 @@ func Decide(o Observation) Plan {
 	case needsTokenList(o) && !o.Now.Before(nextListTime(o)):
 		return Plan{Action: List}
 	}
-	return reportTermination(o, reportVerification(o))
+	return postponeCounts(o, reportTermination(o, reportVerification(o)))
 }
 
 // apiFailure is a failure of the API server without whose end nothing can be decided; nil: none.

@@ -36,6 +36,8 @@ type Observation struct {
 	// same cluster id has minted.
 	ForeignTokens []string
 	Sessions      Sessions
+	// CountsTime is when this process last changed the counters of sessions in status; zero: not yet.
+	CountsTime time.Time
 	// Failures are the actions that failed and may not be tried again yet. With one of
 	// [failure.Observe], the rest of the observation is incomplete.
 	Failures failure.Set

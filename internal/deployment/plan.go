@@ -5,6 +5,7 @@ package deployment
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -39,6 +40,9 @@ type Plan struct {
 	// KeepStatus is true if only the conditions change in status, because the observation is
 	// incomplete.
 	KeepStatus bool
+	// KeepCounts is true if the counters of sessions stay as they are, unless something else in status
+	// changes.
+	KeepCounts bool
 	// Conditions are set; those in ConditionsToRemove are removed.
 	Conditions         []metav1.Condition
 	ConditionsToRemove []string
@@ -71,13 +75,21 @@ func (p Plan) Apply(status *v1alpha1.CoderDeploymentStatus, o Observation) {
 	if p.SkipStatusUpdate || p.Action != Nothing {
 		return
 	}
+	before := status.DeepCopy()
 	v1alpha1.ObserveGeneration(&status.ObservedGeneration, status.Conditions, o.Deployment.Generation)
 	changed := p.applyConditions(status, o)
 	if p.KeepStatus {
 		return
 	}
-	counts := o.Sessions.Counts
-	status.Sessions = &counts
+	p.applyVerification(status, o, changed)
+	if !p.KeepCounts || !equality.Semantic.DeepEqual(before, status) {
+		counts := o.Sessions.Counts
+		status.Sessions = &counts
+	}
+}
+
+// applyVerification writes what the last verification has shown. Changed is set if a condition has changed.
+func (p Plan) applyVerification(status *v1alpha1.CoderDeploymentStatus, o Observation, changed bool) {
 	status.LastHandledVerifyAt, status.ForeignTokens = p.HandledVerificationRequest, foreignTokens(o)
 	if o.Config.Fingerprint != "" {
 		status.ClientCertificateExpirationTime = statusTime(o.Config.CertificateNotAfter)

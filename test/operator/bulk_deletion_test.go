@@ -57,9 +57,9 @@ func TestManySessionsAreDeletedAtTheRateLimit(t *testing.T) {
 	if limit := 2*sessions + sessions/10; calls > limit {
 		t.Errorf("%d calls for %d sessions, want at most %d", calls, sessions, limit)
 	}
-	// B161: the counters of the deployment, once a second.
+	// B161: the counters of the deployment, once in five seconds, and what the verifications change.
 	writes, seconds := w.calls.callsSince(before)["PATCH coderdeployments/status"], int(time.Since(start)/time.Second)
-	if writes > seconds+2 {
+	if writes > seconds/5+2 {
 		t.Errorf("the deployment's status was written %d times in %d s", writes, seconds)
 	}
 	if w.hasEvent(corev1.EventTypeWarning, v1alpha1.EventRevocationAbandoned, "")(t.Context()) == nil {
