@@ -161,11 +161,22 @@ func needsTokenList(o Observation) bool {
 // nextVerifyTime is when the same settings are verified again.
 func nextVerifyTime(o Observation) time.Time {
 	v := o.Verification
-	if v.Result.IsProbed() {
+	switch {
+	case v.Result.Outcome == authcheck.Unreachable && v.Failures <= restartProbes:
+		return v.Time.Add(v.Result.Backoff(v.Failures, min(restartProbe, verifyInterval(o))))
+	case v.Result.IsProbed():
 		return v.Time.Add(v.Result.ProbeDelay(v.Failures, verifyInterval(o)))
 	}
 	return v.Time.Add(verifyInterval(o))
 }
+
+// Most servers that are unreachable are being restarted. For the first five minutes they are asked once in 4 s
+// at least, so that sessions wait less than 5 s for one that is back, and then as [authcheck.Result.ProbeDelay]
+// says.
+const (
+	restartProbe  = 4 * time.Second
+	restartProbes = int(5 * time.Minute / restartProbe)
+)
 
 // nextListTime is when the tokens are listed again: with each verification, and with backoff after
 // a failure.

@@ -92,9 +92,26 @@ func TestDecide(t *testing.T) {
 			},
 		},
 		"unreachable a second ago": {newDeployment("prod", withVerification(unreachable, time.Second)), outcome{Do: Verify}},
+		"unreachable for less than five minutes, as a server that is restarted: every 4 s": {
+			newDeployment(
+				"prod", withVerification(unreachable, 3*time.Second), func(o *Observation) { o.Verification.Failures = 75 },
+			),
+			outcome{
+				Ready: "False Unreachable", Resolved: "True Resolved", Verified: "Unknown Unreachable", Wake: time.Second,
+			},
+		},
+		"unreachable, with an interval that is shorter": {
+			newDeployment("prod", withVerification(unreachable, 0), func(o *Observation) {
+				o.Verification.Failures, o.Deployment.Spec.Verify.Interval = 75, "2s"
+			}),
+			outcome{
+				Ready: "False Unreachable", Resolved: "True Resolved", Verified: "Unknown Unreachable",
+				Wake: 2 * time.Second,
+			},
+		},
 		"unreachable for long: every 30 s": {
 			newDeployment(
-				"prod", withVerification(unreachable, 10*time.Second), func(o *Observation) { o.Verification.Failures = 40 },
+				"prod", withVerification(unreachable, 10*time.Second), func(o *Observation) { o.Verification.Failures = 76 },
 			),
 			outcome{
 				Ready: "False Unreachable", Resolved: "True Resolved", Verified: "Unknown Unreachable",
