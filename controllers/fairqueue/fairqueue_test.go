@@ -265,6 +265,24 @@ func (w *world) serveRandomly(random *rand.Rand, objects map[types.NamespacedNam
 		if held := w.queue.held.all; held > w.queue.workers || w.queue.aside.all > mostAside(w.queue.workers) {
 			w.t.Fatalf("%d passes hold a worker", held)
 		}
+		w.wantDeletedCounted()
 	}
 	return len(passes), len(done)
+}
+
+// wantDeletedCounted checks how many objects of each share that wait are being deleted.
+func (w *world) wantDeletedCounted() {
+	for namespace, t := range w.queue.waiting {
+		for deployment, l := range t.deployments {
+			count := 0
+			for _, known := range l.known {
+				if known.deleted {
+					count++
+				}
+			}
+			if l.deleted != count {
+				w.t.Fatalf("%s, %s: %d objects are being deleted, not %d", namespace, deployment, count, l.deleted)
+			}
+		}
+	}
 }

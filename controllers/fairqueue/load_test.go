@@ -3,6 +3,7 @@
 package fairqueue
 
 import (
+	"fmt"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -30,5 +31,31 @@ func TestLoad(t *testing.T) {
 	got := q.Load()
 	if want := (Load{Waiting: got.Waiting, Namespaces: 2, LargestShare: 5.0 / 6}); got != want || got.Waiting < 1 {
 		t.Errorf("the load is %+v, want %+v, and some that wait", got, want)
+	}
+}
+
+// BenchmarkWaiting measures the turn of one object while others wait: it does not depend on their number.
+func BenchmarkWaiting(b *testing.B) {
+	const namespaces = 200
+	nothing := func(types.NamespacedName, bool) {}
+	for _, n := range []int{1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			q := New(30, NewServers(clock.RealClock{}, nothing), func(types.NamespacedName) {})
+			var running []*Lease
+			for i := range n {
+				if lease := q.TryAcquire(session(fmt.Sprint(i%namespaces), "d", i), nil); lease != nil {
+					running = append(running, lease)
+				}
+			}
+			for i := 0; b.Loop(); i++ {
+				this := &running[i%len(running)]
+				(*this).Release()
+				for key, of := range q.promised {
+					*this = q.TryAcquire(Object{Key: key, Deployment: of.deployment}, nil)
+					key.Name += "-again" // as many wait as before
+					q.TryAcquire(Object{Key: key, Deployment: of.deployment}, nil)
+				}
+			}
+		})
 	}
 }

@@ -25,6 +25,8 @@ type waitingLists struct {
 	turn  uint64 // as that of a tenant
 	lists [maxPriority + 1][]types.NamespacedName
 	known map[types.NamespacedName]waiter
+	// deleted is how many of them are being deleted, so that not all that wait are looked at for each worker.
+	deleted int
 }
 
 type waiter struct {
@@ -47,6 +49,9 @@ func (q *Queue) wait(o Object) {
 	}
 	priority := min(max(o.Priority, 0), maxPriority)
 	l.known[o.Key] = waiter{priority, o.Deleted}
+	if o.Deleted {
+		l.deleted++
+	}
 	l.lists[priority] = append(l.lists[priority], o.Key)
 }
 
@@ -81,6 +86,9 @@ func (q *Queue) drop(s share, key types.NamespacedName) {
 	t := q.waiting[s.namespace]
 	l := t.deployments[s.deployment]
 	list := &l.lists[l.known[key].priority]
+	if l.known[key].deleted {
+		l.deleted--
+	}
 	if i := slices.Index(*list, key); i == 0 {
 		*list = (*list)[1:] // thousands may wait
 	} else {
@@ -102,7 +110,7 @@ func (q *Queue) mostDeserving() (best share, found bool) {
 	for namespace, t := range q.waiting {
 		for deployment, l := range t.deployments {
 			s := share{namespace, deployment}
-			if q.admits(s, l.first(true) != nil) && (!found || q.compare(s, best) < 0) {
+			if q.admits(s, l.deleted > 0) && (!found || q.compare(s, best) < 0) {
 				best, found = s, true
 			}
 		}
