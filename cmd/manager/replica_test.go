@@ -30,7 +30,8 @@ type installation struct {
 	kubeconfig string
 }
 
-func newInstallation(t *testing.T) *installation {
+// newInstallation makes one with the roles of config/rbac, of which the first may be changed.
+func newInstallation(t *testing.T, changes ...func(*rbacv1.ClusterRole)) *installation {
 	t.Helper()
 	t.Parallel()
 	in := &installation{t: t, cluster: kube.ForTest(t)}
@@ -45,6 +46,9 @@ func newInstallation(t *testing.T) *installation {
 		text, err := os.ReadFile(filepath.Join(root, "config", "rbac", name))
 		in.failOnError(err)
 		in.failOnError(yaml.UnmarshalStrict(text, into))
+	}
+	for _, change := range changes {
+		change(role)
 	}
 	meta := metav1.ObjectMeta{Name: in.namespace, Namespace: in.namespace}
 	role.ObjectMeta, lease.ObjectMeta = metav1.ObjectMeta{Name: in.namespace}, meta

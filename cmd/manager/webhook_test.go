@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,13 @@ func (in *installation) mayPublish(configuration string) {
 		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind,
 			Name: "operator-of-" + in.namespace}},
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+	})
+}
+
+// withoutWebhookConfigurations takes the right away to see any of them.
+func withoutWebhookConfigurations(role *rbacv1.ClusterRole) {
+	role.Rules = slices.DeleteFunc(role.Rules, func(rule rbacv1.PolicyRule) bool {
+		return slices.Contains(rule.Resources, "mutatingwebhookconfigurations")
 	})
 }
 
@@ -155,7 +163,7 @@ func TestTheWebhookOfEveryReplica(t *testing.T) {
 // for the lease: a rolling upgrade waits for new replicas to be ready, and the old leader may not
 // have the webhook enabled.
 func TestAReplicaWithoutACertificate(t *testing.T) {
-	in := newInstallation(t)
+	in := newInstallation(t, withoutWebhookConfigurations)
 	in.createObjects(&coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: in.namespace, Name: "coder-session-operator"},
 		Spec: coordinationv1.LeaseSpec{

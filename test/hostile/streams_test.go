@@ -50,7 +50,7 @@ func TestStreamsTakeNoMoreMemoryThanThereIs(t *testing.T) { //nolint:tparallel /
 			w := watchHostile(t, hostile.ByPath(hostile.Answer(http.StatusNotFound, `{"message":"Route not found."}`),
 				map[string]hostile.Behaviour{tt.path: open.serve}))
 			defer w.close()
-			err := wait.Until(t.Context(), time.Minute, wait.DefaultInterval, func(context.Context) error {
+			err := wait.Until(t.Context(), time.Minute, 0, func(context.Context) error {
 				if got := w.countLost(); tt.lost && got < streams {
 					return fmt.Errorf("%d streams ended", got)
 				}

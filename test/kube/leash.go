@@ -27,7 +27,10 @@ type leash struct {
 // which envtest looks for flags, ends by itself and needs no leash: a reader that
 // outlived it could signal a process that got the same id later. The signal is a
 // SIGKILL because an API server whose etcd goes first takes a minute to give up.
+// Little of what the programs allocate for tests lives long: collecting it less often
+// saves a sixth of their time.
 const script = `#!/bin/sh
+export GOGC=400
 case " $* " in *" --help "*) exec '%[1]s' "$@" ;; esac
 exec 3<'%[2]s'
 ( cat <&3; kill -KILL "$$" ) </dev/null >/dev/null 2>&1 &

@@ -4,9 +4,11 @@ package kube
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,10 +29,15 @@ var shared struct {
 	err     error
 }
 
+// atATime is how many parallel tests run at a time. They wait most of the time, so it is more than
+// there are processors, and not so many that one waits for the others.
+const atATime = 5
+
 // Shared runs the tests of a binary and stops the control plane that they used.
 // It returns the exit code, for TestMain.
 func Shared(m *testing.M) int {
 	prepared.Store(true)
+	RunAtATime(atATime)
 	code := m.Run()
 	if shared.cluster == nil {
 		return code
@@ -40,6 +47,20 @@ func Shared(m *testing.M) int {
 		return max(code, 1)
 	}
 	return code
+}
+
+// RunAtATime sets how many parallel tests run at a time, unless the flag -parallel or an earlier call
+// does. It is for a TestMain, before Shared.
+func RunAtATime(tests int) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if chosen {
+		return
+	}
+	if err := flag.Set("test.parallel", strconv.Itoa(tests)); err != nil {
+		panic(err) // no program of go test
+	}
 }
 
 // ForTest returns the control plane that the tests of a binary share, and starts it for the first

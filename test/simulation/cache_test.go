@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -125,14 +126,21 @@ func (w watch) shown(object client.Object) client.Object {
 	return stripped(shown)
 }
 
+// cacheOptions are those of the operator's cache, by the type of the object.
+var cacheOptions = func() map[reflect.Type]cache.ByObject {
+	options := map[reflect.Type]cache.ByObject{}
+	for kind, o := range controllers.CacheOptions(nil, nil).ByObject {
+		options[reflect.TypeOf(kind)] = o
+	}
+	return options
+}()
+
 // stripped is what the operator's cache keeps of an object, which may be metadata only. Here, all pods ask
 // for a session.
 func stripped(object any) client.Object {
 	strip := controllers.StripUnused
-	for kind, options := range controllers.CacheOptions(nil, nil).ByObject {
-		if reflect.TypeOf(kind) == reflect.TypeOf(object) {
-			strip = options.Transform
-		}
+	if options, ok := cacheOptions[reflect.TypeOf(object)]; ok {
+		strip = options.Transform
 	}
 	kept, err := strip(object)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -132,8 +133,12 @@ func TestRandomSchedules(t *testing.T) {
 		}
 		return
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(800)) // little of the memory lives long
 	var sum tally
 	t.Run("regressions", func(t *testing.T) {
+		if raceDetector {
+			t.Skip("they run without the race detector")
+		}
 		for name, seed := range regressions {
 			t.Run(name, func(t *testing.T) { trial(t, seed, &sum) })
 		}

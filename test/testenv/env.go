@@ -39,7 +39,7 @@ type Env struct {
 	// Label says in every message which case this is; empty: the test's name is enough.
 	Label string
 	// Patience is how long Eventually waits, one minute by default, and Interval the pause between
-	// two looks (zero: wait.DefaultInterval).
+	// two looks (zero: one that grows).
 	Patience, Interval time.Duration
 	// Describe is what helps to understand why something did not come; nil: the latest requests to
 	// the Coder server.

@@ -3,6 +3,7 @@
 package wait
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,12 @@ import (
 	"time"
 )
 
-// DefaultInterval is the pause between two looks where none is chosen.
-const DefaultInterval = 20 * time.Millisecond
+// Where no interval is chosen, it is a tenth of what was waited already, within these bounds: a
+// long wait costs the API server little, and a short one ends in time.
+const (
+	shortestInterval = 20 * time.Millisecond
+	longestInterval  = 100 * time.Millisecond
+)
 
 // Check looks once. Its error says what is not as it should be; nil: all is.
 type Check func(ctx context.Context) error
@@ -72,19 +77,15 @@ func (e *TimeoutError) Error() string {
 // Unwrap is what was last seen.
 func (e *TimeoutError) Unwrap() error { return e.Last }
 
-// Until looks at once and then after each interval (zero: DefaultInterval) until the check
+// Until looks at once and then after each interval (zero: one that grows) until the check
 // succeeds. It returns a TimeoutError after the timeout, the cause of a ctx that ends earlier, and
 // a Final error of the check. The check's own ctx ends with the timeout.
 func Until(ctx context.Context, timeout, interval time.Duration, check Check) error {
 	looking, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if interval == 0 {
-		interval = DefaultInterval
-	}
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	last := errors.New("nothing was seen")
+	begun, last := time.Now(), errors.New("nothing was seen")
 	for {
+		looked := time.Now()
 		err := check(looking)
 		var final *finalError
 		switch {
@@ -96,7 +97,7 @@ func Until(ctx context.Context, timeout, interval time.Duration, check Check) er
 			last = err // what was seen before says more than a look that was cut off
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(time.Until(looked.Add(cmp.Or(interval, growingInterval(looked.Sub(begun)))))):
 		case <-looking.Done():
 		}
 		if ctx.Err() != nil {
@@ -106,6 +107,11 @@ func Until(ctx context.Context, timeout, interval time.Duration, check Check) er
 			return &TimeoutError{After: timeout, Last: last}
 		}
 	}
+}
+
+// growingInterval is the time from one look to the next after so much waiting.
+func growingInterval(waited time.Duration) time.Duration {
+	return min(max(waited/10, shortestInterval), longestInterval)
 }
 
 // Throughout looks again and again for a while, and returns the first error of the check, or nil.
