@@ -116,10 +116,10 @@ func (w *scaleEnv) closeAll() {
 }
 
 // startOperator starts the operator and returns how long it took to be ready.
-func (w *scaleEnv) startOperator() time.Duration {
+func (w *scaleEnv) startOperator(flags ...string) time.Duration {
 	w.T.Helper()
 	started := time.Now()
-	w.operator = startOperator(w.T, w.user.Kubeconfig)
+	w.operator = startOperator(w.T, w.user.Kubeconfig, flags...)
 	return time.Since(started)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,9 @@ func (f *figures) addSample(unit string, value float64) {
 		f.units = append(f.units, unit)
 	}
 	f.samples[unit] = append(f.samples[unit], value)
+	if *largeSizes != "" { // it takes long
+		fmt.Fprintf(os.Stderr, "%s %s %s\n", f.b.Name(), formatFigure(value), unit)
+	}
 }
 
 // addEach adds counts, each divided by the same number of things.

@@ -3,6 +3,7 @@
 package scale_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -14,6 +15,13 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
+
+// startLargeOperator starts an operator without leader election, whose end it would be if the API server were too
+// busy to answer for ten seconds, and returns how long it took to be ready.
+func (w *scaleEnv) startLargeOperator() time.Duration {
+	w.T.Helper()
+	return w.startOperator("--leader-elect=false")
+}
 
 // createLargeDeployments creates the namespaces, and the deployments that sessions of all of them may use.
 func (w *scaleEnv) createLargeDeployments() (namespaces []string) {
@@ -103,7 +111,13 @@ func (w *scaleEnv) deleteLarge(namespaces []string) {
 		w.Must(w.watcher.List(w.T.Context(), left, client.Limit(1)))
 		return len(left.Items) == 0
 	})
-	w.Must(wait.Until(w.T.Context(), largePatience, 200*time.Millisecond, gone))
+	running := func(context.Context) error {
+		if err := w.operator.Running(); err != nil {
+			return wait.Final(err)
+		}
+		return nil
+	}
+	w.Must(wait.Until(w.T.Context(), largePatience, 200*time.Millisecond, wait.InOrder(running, gone)))
 }
 
 // requireLargeSound checks that each session is Active and has one token, which the server accepts, and that

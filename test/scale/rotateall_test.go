@@ -43,7 +43,7 @@ func (w *scaleEnv) measureRotation(f *figures, n int) {
 	ahead := time.Until(first) - restartTime - time.Duration(n)*restartTimeEach
 	w.Coder.SetClockOffset(ahead)
 	w.Coder.ResetLog()
-	w.startOperator()
+	w.startLargeOperator()
 	w.awaitSettled()
 	if mints := w.CountMints(); mints > 0 {
 		w.T.Fatalf("%d sessions were rotated while the operator was starting: raise restartTime", mints)

@@ -106,6 +106,9 @@ func (w *scaleEnv) followSessionsFor(
 	w.T.Helper()
 	ctx, cancel := context.WithTimeout(w.T.Context(), patience)
 	defer cancel()
+	ctx, abort := context.WithCancelCause(ctx)
+	defer abort(nil)
+	w.operator.Guard(ctx, abort)
 	seen := "no session"
 	for ctx.Err() == nil {
 		// The API server may end a watch at any time, and does so when it has just
@@ -130,7 +133,7 @@ func (w *scaleEnv) followSessionsFor(
 		}
 		changes.Stop()
 	}
-	w.T.Fatalf("still not so after %s: %s; last seen: %s\n%s", patience, what, seen, w.operator.Output())
+	w.T.Fatalf("%v: still not so: %s; last seen: %s\n%s", context.Cause(ctx), what, seen, w.operator.Output())
 }
 
 func isReady(s *v1alpha1.CoderSession) bool {
