@@ -33,7 +33,7 @@ const (
 	maxLeftOut = 1000
 )
 
-// Reserve is asked for memory, in bytes, before more of a list is kept. It returns false if there is
+// Reserve is asked for memory, in bytes, before more users of a list are kept. It returns false if there is
 // none (B130). Nil means unlimited.
 type Reserve func(bytes int) bool
 
@@ -56,13 +56,32 @@ type TokenFilter struct {
 	// IsServed reports whether tokens of the user with this ID are left out only after those of all other users.
 	// Nil: there is no such user.
 	IsServed func(userID string) bool
-	// Reserve is asked for memory for what is kept.
+	// Hold keeps a token and returns its copy, which others may have, too, or false if there is no memory for it
+	// (B130). It is called for each token as it comes, and must not keep the argument. Nil: all are copied.
+	Hold func(token *Token) (*Token, bool)
+	// Release gives back the copies for which isLeftOut returns true: they are left out of the list. It is
+	// required with Hold. An error of the list gives nothing back.
+	Release func(isLeftOut func(*Token) bool)
+	// Reserve is asked for memory for the users whose tokens are left out.
 	Reserve Reserve
+}
+
+// hold keeps a token.
+func (f *TokenFilter) hold(token *Token) (*Token, error) {
+	if f.Hold == nil {
+		kept := *token
+		return &kept, nil
+	}
+	if kept, fits := f.Hold(token); fits {
+		return kept, nil
+	}
+	return nil, errNoRoom
 }
 
 // TokenList is what was kept of a list of tokens.
 type TokenList struct {
-	Tokens []Token
+	// Tokens may be shared with others and must not be modified.
+	Tokens []*Token
 	// LeftOut are the users whose tokens are not in Tokens, because they took too much memory. Those with the
 	// most tokens come first.
 	LeftOut []UserLeftOut
@@ -77,7 +96,7 @@ type UserLeftOut struct {
 
 // Tokens returns the tokens of all users that the caller may see that the filter keeps, including expired
 // ones. All others are read and dropped. An empty list is not an error. If the result would take more than 16 MiB,
-// or more than could be reserved, the tokens of the users with the largest ones are left out. A list of more than
+// or more memory than there is, the tokens of the users with the largest ones are left out. A list of more than
 // 100,000 tokens, or for which that is not enough, is Malformed, with TooLarge.
 func (c *Client) Tokens(ctx context.Context, filter TokenFilter) (TokenList, error) {
 	reader := newTokenReader(filter)
@@ -95,15 +114,17 @@ func (c *Client) Tokens(ctx context.Context, filter TokenFilter) (TokenList, err
 // tokenReader reads a list of tokens.
 type tokenReader struct {
 	filter  TokenFilter
-	tokens  []Token
+	tokens  []*Token
 	leftOut map[string]*UserLeftOut // by ID
-	// size is how much memory the tokens take, and reserved how much was reserved, in bytes.
-	size, reserved int
-	body           tokenBody
+	// size is how much memory the tokens take, whoever else has them, in bytes.
+	size int
+	// body and token are what is being read.
+	body  tokenBody
+	token Token
 }
 
 func newTokenReader(filter TokenFilter) *tokenReader {
-	return &tokenReader{filter: filter, tokens: []Token{}, leftOut: map[string]*UserLeftOut{}}
+	return &tokenReader{filter: filter, tokens: []*Token{}, leftOut: map[string]*UserLeftOut{}}
 }
 
 // decode reads the whole list, which is null when empty (contract G.14).
@@ -117,47 +138,43 @@ func (l *tokenReader) decode(d *boundedjson.Decoder) error {
 			return problemError(problem)
 		}
 		if keep := l.filter.Keep; keep == nil || keep(string(l.body.ID), string(l.body.Name)) {
-			return l.add(l.body.toToken())
+			l.token = l.body.toToken()
+			return l.add(&l.token)
 		}
 		return nil
 	})
 }
 
 // add keeps a token. If there is no room for it, the tokens of users are left out until there is.
-func (l *tokenReader) add(token Token) error {
+func (l *tokenReader) add(token *Token) error {
 	if token.limitsSize() > maxLimits {
 		token.Scopes, token.AllowList, token.LimitsLeftOut = nil, nil, true
 	}
-	size := token.Size()
 	for {
 		if user := l.leftOut[token.UserID]; user != nil {
 			user.Count++
 			return nil
 		}
-		err := l.take(size)
-		if err == nil {
-			l.tokens = append(l.tokens, token)
-			return nil
-		}
-		if !l.leaveOut() {
+		err := l.keep(token)
+		if err == nil || !l.leaveOut() {
 			return err
 		}
 	}
 }
 
-// take takes memory within the limit of a list, and reserves what was not reserved before.
-func (l *tokenReader) take(bytes int) error {
-	if l.size+bytes > maxKeptTokens {
+// keep keeps a token within the limit of a list.
+func (l *tokenReader) keep(token *Token) error {
+	size := token.Size()
+	if l.size+size > maxKeptTokens {
 		return &boundedjson.LimitError{Message: fmt.Sprintf(
 			"the tokens with the operator's names are more than the %d MiB that it keeps", maxKeptTokens>>20)}
 	}
-	if more := l.size + bytes - l.reserved; more > 0 {
-		if err := l.filter.Reserve.take(more); err != nil {
-			return err
-		}
-		l.reserved += more
+	kept, err := l.filter.hold(token)
+	if err != nil {
+		return err
 	}
-	l.size += bytes
+	l.tokens = append(l.tokens, kept)
+	l.size += size
 	return nil
 }
 
@@ -165,8 +182,8 @@ func (l *tokenReader) take(bytes int) error {
 // there are no tokens, or too many users.
 func (l *tokenReader) leaveOut() bool {
 	sizes := map[string]int{}
-	for i := range l.tokens {
-		sizes[l.tokens[i].UserID] += l.tokens[i].Size()
+	for _, token := range l.tokens {
+		sizes[token.UserID] += token.Size()
 	}
 	served := map[string]int{} // 1 for those that come last
 	for id := range sizes {
@@ -185,16 +202,30 @@ func (l *tokenReader) leaveOut() bool {
 		freed += sizes[id]
 		l.leftOut[id] = &UserLeftOut{UserID: id}
 	}
-	l.tokens = slices.DeleteFunc(l.tokens, func(t Token) bool {
+	return freed > 0 && len(l.leftOut) <= maxLeftOut && l.drop()
+}
+
+// drop gives back the tokens of the users that are left out. It returns false if there is no memory for the users.
+func (l *tokenReader) drop() bool {
+	bytes := 0
+	isLeftOut := func(t *Token) bool { return l.leftOut[t.UserID] != nil }
+	l.tokens = slices.DeleteFunc(l.tokens, func(t *Token) bool {
 		user := l.leftOut[t.UserID]
-		if user != nil {
-			user.Username = t.Username
-			user.Count++
+		if user == nil {
+			return false
 		}
-		return user != nil
+		if user.Count == 0 {
+			user.Username = t.Username
+			bytes += user.Size()
+		}
+		user.Count++
+		l.size -= t.Size()
+		return true
 	})
-	l.size -= freed
-	return freed > 0 && len(l.leftOut) <= maxLeftOut
+	if l.filter.Release != nil {
+		l.filter.Release(isLeftOut)
+	}
+	return l.filter.Reserve.take(bytes) == nil
 }
 
 // list returns what was kept.
@@ -208,6 +239,9 @@ func (l *tokenReader) list() TokenList {
 	})
 	return list
 }
+
+// Size returns about how much memory the user takes in a list, in bytes.
+func (u *UserLeftOut) Size() int { return int(unsafe.Sizeof(*u)) + len(u.UserID) + len(u.Username) }
 
 // Size returns about how much memory the token takes, in bytes.
 func (t *Token) Size() int {

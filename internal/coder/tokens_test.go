@@ -62,10 +62,10 @@ func TestReads(t *testing.T) { // contract B.1, B.2, B.5
 			func(c *coder.Client) (any, error) { return c.MaxTokenLifetime(t.Context(), "u") }, 168 * time.Hour},
 		"tokens": {"GET /api/v2/users/me/keys/tokens?include_all=true&include_expired=true", "[" + keyJSON + "]",
 			func(c *coder.Client) (any, error) { return c.Tokens(t.Context(), coder.TokenFilter{}) },
-			coder.TokenList{Tokens: []coder.Token{wantToken}}},
+			coder.TokenList{Tokens: []*coder.Token{&wantToken}}},
 		"no tokens": {"GET /api/v2/users/me/keys/tokens?include_all=true&include_expired=true", "null", // contract G.14
 			func(c *coder.Client) (any, error) { return c.Tokens(t.Context(), coder.TokenFilter{}) },
-			coder.TokenList{Tokens: []coder.Token{}}},
+			coder.TokenList{Tokens: []*coder.Token{}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

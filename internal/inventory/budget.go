@@ -2,7 +2,12 @@
 
 package inventory
 
-import "sync"
+import (
+	"slices"
+	"sync"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+)
 
 // DefaultBudget is how much memory the inventories of a process may take together, in bytes.
 const DefaultBudget = 64 << 20
@@ -10,103 +15,184 @@ const DefaultBudget = 64 << 20
 // Budget limits how much memory the inventories of a process take together, in bytes (B130). Create it
 // with [NewBudget]. It is safe for concurrent use.
 //
+// Each inventory is charged for what it has alone and for its part of the tokens that others have, too, see
+// [pool]. The charges of all are together what is taken.
+//
 // As long as there is room, an inventory may take all of it. Each is guaranteed a share: the budget is
 // divided among the namespaces whose inventories take anything, and the part of a namespace among its
-// inventories. One that needs room within its share gets it: inventories that take more than theirs are
+// inventories. One that needs room within its share gets it: inventories that are charged more than theirs are
 // emptied, the largest excess first. So neither the size of the lists that one server sends nor the
-// number of deployments in a namespace takes anything from the share of other namespaces.
+// number of deployments in a namespace takes anything from the share of other namespaces. If it would be charged
+// more than its share then, because those have shared tokens with it, it gets nothing and none is emptied.
 type Budget struct {
 	most int
 
-	mu       sync.Mutex
-	used     int
+	// mu guards the budget and all that its inventories keep: what one of them does may empty others and change
+	// what they are charged.
+	mu       sync.RWMutex
+	tokens   pool
+	alone    int                              // what the accounts take besides tokens
 	accounts map[string]map[*account]struct{} // those that take anything, by namespace
-
-	// tokens are what the inventories have in common. Each of them is charged for all that it has: which of
-	// them is emptied first makes no difference then.
-	tokens sharedTokens
 }
 
-// account is what one inventory takes of a budget. Its fields are guarded by the budget's lock.
+// account is what one inventory takes of a budget. It is guarded by the budget's lock.
 type account struct {
 	budget    *Budget
 	namespace string
-	// empty empties the inventory. No lock is held when it is called.
+	// empty is called when the account was emptied to make room for others. The lock is held.
 	empty func()
 
-	used   int
-	closed bool
+	// kept are the tokens of the inventory, and read those of the listing in progress.
+	kept index
+	read []*sharedToken
+	// index and listing are what both take besides tokens, in bytes, and shared is the account's part of the
+	// tokens. An account with tokens has an index or a listing.
+	index, listing int
+	shared         int
+	closed         bool
 }
 
 // NewBudget returns a budget of most bytes.
 func NewBudget(most int) *Budget {
-	return &Budget{most: most, accounts: map[string]map[*account]struct{}{}}
+	return &Budget{most: most, tokens: newPool(), accounts: map[string]map[*account]struct{}{}}
 }
 
 // Used returns how much is taken, in bytes.
 func (b *Budget) Used() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.used
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.used()
 }
 
-// take takes some bytes, and reports whether they were there. The caller has to empty the inventories
-// of the returned accounts, without a lock: they have made room.
-func (a *account) take(bytes int) (ok bool, victims []*account) {
-	b := a.budget
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// used is Used with mu held, as in all functions that follow.
+func (b *Budget) used() int { return b.tokens.used + b.alone }
+
+// charged is what an account is charged, in bytes.
+func (a *account) charged() int { return a.index + a.listing + a.shared }
+
+// take charges an account for bytes that it takes alone, as a part of its index or of its listing. It
+// reports whether they were there.
+func (a *account) take(part *int, bytes int) bool {
+	if !a.budget.makeRoom(a, bytes) {
+		return false
+	}
+	a.set(part, *part+bytes)
+	return true
+}
+
+// set changes what an account takes alone, without a limit.
+func (a *account) set(part *int, bytes int) {
+	a.budget.alone += bytes - *part
+	*part = bytes
+	a.budget.count(a, a.index+a.listing > 0)
+}
+
+// hold makes an account a holder of a token, and charges it for bytes that it takes alone as take does. It
+// returns nil if they were not there.
+func (a *account) hold(token *coder.Token, part *int, bytes int) *sharedToken {
+	tokens := &a.budget.tokens
+	t, hash := tokens.find(token)
+	if t == nil {
+		t = &sharedToken{token: *token, hash: hash, cost: tokenCost(token)}
+		if !a.budget.makeRoom(a, bytes+t.cost) {
+			return nil
+		}
+		tokens.join(t, a)
+		a.set(part, *part+bytes)
+		return t
+	}
+	tokens.join(t, a) // before others are emptied that hold it
+	if !a.take(part, bytes) {
+		tokens.leave(t, a)
+		return nil
+	}
+	return t
+}
+
+// release is the opposite of hold.
+func (a *account) release(t *sharedToken, part *int, bytes int) {
+	a.budget.tokens.leave(t, a)
+	a.set(part, *part-bytes)
+}
+
+// endListing gives back what the listing took.
+func (a *account) endListing() {
+	for _, t := range a.read {
+		a.budget.tokens.leave(t, a)
+	}
+	a.read = nil
+	a.set(&a.listing, 0)
+}
+
+// clear gives everything back.
+func (a *account) clear() {
+	a.endListing()
+	for _, t := range a.kept.byID {
+		a.budget.tokens.leave(t, a)
+	}
+	a.kept = index{prefix: a.kept.prefix}
+	a.set(&a.index, 0)
+}
+
+// makeRoom reports whether an account may take some bytes. It empties others for that, or none if it may not.
+func (b *Budget) makeRoom(a *account, bytes int) bool {
 	if a.closed {
-		return false, nil
+		return false
 	}
-	b.count(a)
-	if b.used+bytes > b.most && a.used+bytes > b.shareOf(a) {
-		b.set(a, a.used) // not counted if it takes nothing
-		return false, nil
+	if b.used()+bytes <= b.most {
+		return true
 	}
-	for b.used+bytes > b.most { // at least one of the others takes more than its share
-		victim := b.largestExcess(a)
-		b.set(victim, 0)
-		victims = append(victims, victim)
+	b.count(a, true)
+	defer func() { b.count(a, a.index+a.listing > 0) }()
+	var withdrawn []*account
+	for b.used()+bytes > b.most {
+		if a.charged()+bytes > b.shareOf(a) {
+			b.readmit(withdrawn)
+			return false
+		}
+		victim := b.largestExcess(a) // at least one of the others is charged more than its share
+		b.withdraw(victim)
+		withdrawn = append(withdrawn, victim)
 	}
-	b.set(a, a.used+bytes)
-	return true, victims
+	b.readmit(withdrawn)
+	for _, victim := range withdrawn {
+		victim.clear()
+		victim.empty()
+	}
+	return true
 }
 
-// give gives some bytes back.
-func (a *account) give(bytes int) {
-	a.budget.mu.Lock()
-	defer a.budget.mu.Unlock()
-	a.budget.set(a, max(0, a.used-bytes))
+// withdraw makes the budget what it will be without an account, which keeps what it has.
+func (b *Budget) withdraw(a *account) {
+	for _, t := range slices.Concat(a.kept.byID, a.read) {
+		b.tokens.leave(t, a)
+	}
+	b.alone -= a.index + a.listing
+	b.count(a, false)
 }
 
-// resize says how much is really taken, which is at most what was taken before.
-func (a *account) resize(bytes int) {
-	a.budget.mu.Lock()
-	defer a.budget.mu.Unlock()
-	a.budget.set(a, min(bytes, a.used))
+// readmit takes withdraw back.
+func (b *Budget) readmit(accounts []*account) {
+	for _, a := range accounts {
+		for _, t := range slices.Concat(a.kept.byID, a.read) {
+			b.tokens.join(t, a)
+		}
+		b.alone += a.index + a.listing
+		b.count(a, true)
+	}
 }
 
-// close gives everything back. Nothing can be taken afterwards.
-func (a *account) close() {
-	a.budget.mu.Lock()
-	defer a.budget.mu.Unlock()
-	a.closed = true
-	a.budget.set(a, 0)
-}
-
-// shareOf is the guaranteed share of an account that is counted. mu must be held.
+// shareOf is the guaranteed share of an account that is counted.
 func (b *Budget) shareOf(a *account) int {
 	return b.most / len(b.accounts) / len(b.accounts[a.namespace])
 }
 
 // largestExcess returns the account that exceeds its share by most, other than the one that needs room.
-// mu must be held.
 func (b *Budget) largestExcess(needs *account) (largest *account) {
 	most := 0
 	for _, accounts := range b.accounts {
 		for a := range accounts {
-			if excess := a.used - b.shareOf(a); a != needs && excess > most {
+			if excess := a.charged() - b.shareOf(a); a != needs && excess > most {
 				largest, most = a, excess
 			}
 		}
@@ -114,24 +200,20 @@ func (b *Budget) largestExcess(needs *account) (largest *account) {
 	return largest
 }
 
-// set changes what an account takes. mu must be held.
-func (b *Budget) set(a *account, bytes int) {
-	b.used += bytes - a.used
-	a.used = bytes
-	if bytes > 0 {
-		b.count(a)
+// count says whether an account is one of those that share the budget.
+func (b *Budget) count(a *account, shares bool) {
+	accounts := b.accounts[a.namespace]
+	if _, counted := accounts[a]; counted == shares {
 		return
 	}
-	delete(b.accounts[a.namespace], a)
-	if len(b.accounts[a.namespace]) == 0 {
+	switch {
+	case !shares && len(accounts) == 1:
 		delete(b.accounts, a.namespace)
+	case !shares:
+		delete(accounts, a)
+	case accounts == nil:
+		b.accounts[a.namespace] = map[*account]struct{}{a: {}}
+	default:
+		accounts[a] = struct{}{}
 	}
-}
-
-// count makes an account one of those that share the budget. mu must be held.
-func (b *Budget) count(a *account) {
-	if b.accounts[a.namespace] == nil {
-		b.accounts[a.namespace] = map[*account]struct{}{}
-	}
-	b.accounts[a.namespace][a] = struct{}{}
 }

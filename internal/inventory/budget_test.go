@@ -58,16 +58,14 @@ func TestABudgetIsShared(t *testing.T) {
 				if accounts[each.who] == nil {
 					accounts[each.who] = &account{budget: b, namespace: namespace, empty: func() {}}
 				}
-				fits, victims := accounts[each.who].take(each.bytes)
-				emptyAll(victims)
-				if !fits {
+				if a := accounts[each.who]; !a.take(&a.index, each.bytes) {
 					refused = append(refused, n)
 				}
 			}
 			got := map[string]int{}
 			for who, a := range accounts {
-				if a.used > 0 {
-					got[who] = a.used
+				if a.charged() > 0 {
+					got[who] = a.charged()
 				}
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -94,37 +92,39 @@ func TestABudgetIsNeverExceeded(t *testing.T) {
 		a, bytes := accounts[random.IntN(len(accounts))], random.IntN(3000)
 		switch random.IntN(4) {
 		case 0:
-			a.give(bytes)
+			a.set(&a.index, max(0, a.index-bytes))
 		case 1:
-			a.resize(bytes)
+			a.set(&a.index, min(a.index, bytes))
 		default:
-			b.count(a)
+			counted := a.charged() > 0
+			b.count(a, true)
 			share := b.shareOf(a)
-			b.set(a, a.used)
-			if fits, _ := a.take(bytes); !fits && a.used+bytes <= share {
-				t.Fatalf("%d bytes within a share of %d were refused", a.used+bytes, share)
+			b.count(a, counted)
+			if !a.take(&a.index, bytes) && a.charged()+bytes <= share {
+				t.Fatalf("%d bytes within a share of %d were refused", a.charged()+bytes, share)
 			}
 		}
 		sum := 0
 		for _, each := range accounts {
-			sum += each.used
+			sum += each.charged()
 		}
 		if sum != b.Used() || sum > most || sum < 0 {
 			t.Fatalf("%d bytes are taken, and %d counted", sum, b.Used())
 		}
 	}
 	for _, a := range accounts {
-		a.close()
+		a.closed = true
+		a.clear()
 	}
-	if fits, _ := accounts[0].take(1); fits || b.Used() != 0 || len(b.accounts) != 0 {
-		t.Errorf("after the end: %v, %d bytes, %d namespaces", fits, b.Used(), len(b.accounts))
+	if a := accounts[0]; a.take(&a.index, 1) || b.Used() != 0 || len(b.accounts) != 0 {
+		t.Errorf("after the end: %d bytes, %d namespaces", b.Used(), len(b.accounts))
 	}
 }
 
-// costOf is what an inventory takes that has listed these tokens.
+// costOf is what an inventory takes that has listed these tokens, and shares none.
 func costOf(tokens []coder.Token) (cost int) {
 	for i := range tokens {
-		cost += tokenCost(&tokens[i])
+		cost += tokenCost(&tokens[i]) + holdingCost
 	}
 	return cost
 }
@@ -152,6 +152,7 @@ func TestAListThatDoesNotFit(t *testing.T) {
 	refreshWith(t, large, nil)
 	refreshWith(t, large, manyTokens(130))
 	for _, token := range manyTokens(80) {
+		token.Username = "ada" // another server's, with the same IDs
 		small.Add(token)
 	}
 	if large.Loaded() || !large.Dropped() || len(large.WithPrefix("")) != 0 || len(small.WithPrefix("")) != 80 {

@@ -31,10 +31,10 @@ func (i *Inventory) Attempts() *Attempts { return i.attempts }
 
 // firstListingTime is when, by the server's clock, the tokens were listed for the first time. It is not
 // before any of them was created, also if the clock was set back.
-func firstListingTime(now time.Time, listed []coder.Token) time.Time {
-	for _, token := range listed {
-		if token.CreatedAt.After(now) {
-			now = token.CreatedAt
+func firstListingTime(now time.Time, listed []*sharedToken) time.Time {
+	for _, t := range listed {
+		if t.token.CreatedAt.After(now) {
+			now = t.token.CreatedAt
 		}
 	}
 	return now

@@ -3,7 +3,7 @@
 package inventory
 
 import (
-	"cmp"
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -18,22 +18,22 @@ import (
 // with [New]. It is safe for concurrent use. Tokens that it returns share their Scopes and AllowList
 // with it and must not be modified.
 type Inventory struct {
+	// prefix is that of the manager's names.
 	prefix string
 	// serverNow is the time by the server's clock.
 	serverNow func() time.Time
 	// attempts are shared with the inventories of other deployments.
 	attempts *Attempts
-	// account is what the inventory takes of the budget that it shares with the others.
-	account *account
 	// refreshing is held while a listing is in progress.
 	refreshing chan struct{}
 
-	mu     sync.RWMutex
-	loaded bool
+	// mu is the lock of the budget, which the inventory shares with the others. It guards what follows.
+	mu *sync.RWMutex
+	// account has the tokens.
+	account *account
+	loaded  bool
 	// since is when, by the server's clock, the first listing was made.
-	since  time.Time
-	tokens map[string]*coder.Token // by id; shared with other inventories, and not modified
-	names  []*coder.Token          // the same ones, sorted by compare
+	since time.Time
 	// moved are the ids of tokens that another manager has minted, for sessions that this one watches now.
 	moved map[string]struct{}
 	// served are the ids of the users that tokens are minted for, and of the operator's own.
@@ -42,13 +42,13 @@ type Inventory struct {
 	leftOut []coder.UserLeftOut
 	// suspended users, by id.
 	suspended map[string]struct{}
-	// news has the changes by Add and Remove since the current listing started; nil while there is
-	// none. A nil value means that the token was removed.
-	news map[string]*coder.Token
+	// changed are the ids of tokens of Add and Remove since the current listing started; nil while there is
+	// none.
+	changed map[string]struct{}
+	// cancelListing interrupts the current listing; nil while there is none.
+	cancelListing context.CancelFunc
 	// epoch counts how often everything was removed.
 	epoch int
-	// size is how much memory tokens and suspended users take, in bytes.
-	size int
 	// dropped is set if the last listing was removed to make room for other inventories.
 	dropped bool
 }
@@ -68,14 +68,6 @@ type Options struct {
 	Namespace string
 }
 
-// compare compares tokens by the names that this manager would have given them, which are unique per user
-// only.
-func (i *Inventory) compare(a, b *coder.Token) int {
-	return cmp.Or(strings.Compare(i.ownName(a), i.ownName(b)), strings.Compare(a.ID, b.ID))
-}
-
-func (i *Inventory) ownName(token *coder.Token) string { return ownName(i.prefix, token.Name) }
-
 // New returns an empty inventory.
 func New(o Options) *Inventory {
 	i := &Inventory{
@@ -83,11 +75,13 @@ func New(o Options) *Inventory {
 		serverNow:  o.ServerNow,
 		attempts:   o.Attempts,
 		refreshing: make(chan struct{}, 1),
-		tokens:     map[string]*coder.Token{},
+		mu:         &o.Budget.mu,
 		moved:      map[string]struct{}{},
 		suspended:  map[string]struct{}{},
 	}
-	i.account = &account{budget: o.Budget, namespace: o.Namespace, empty: i.drop}
+	i.account = &account{
+		budget: o.Budget, namespace: o.Namespace, empty: i.dropAll, kept: index{prefix: o.Prefix},
+	}
 	return i
 }
 
@@ -135,11 +129,10 @@ func (i *Inventory) Dropped() bool {
 func (i *Inventory) Lookup(id string) (coder.Token, bool) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	token, found := i.tokens[id]
-	if !found {
-		return coder.Token{}, false
+	if t := i.account.kept.find(id); t != nil {
+		return t.token, true
 	}
-	return *token, true
+	return coder.Token{}, false
 }
 
 // WithPrefix returns the tokens whose name starts with prefix, sorted by name; of tokens that were taken over
@@ -148,22 +141,7 @@ func (i *Inventory) Lookup(id string) (coder.Token, bool) {
 func (i *Inventory) WithPrefix(prefix string) []coder.Token {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	from, _ := slices.BinarySearchFunc(i.names, prefix, func(token *coder.Token, prefix string) int {
-		return strings.Compare(i.ownName(token), prefix)
-	})
-	tokens := i.names[from:]
-	isOther := func(token *coder.Token) bool { return !strings.HasPrefix(i.ownName(token), prefix) }
-	if end := slices.IndexFunc(tokens, isOther); end >= 0 {
-		tokens = tokens[:end]
-	}
-	if len(tokens) == 0 {
-		return nil
-	}
-	found := make([]coder.Token, len(tokens))
-	for at, token := range tokens {
-		found[at] = *token
-	}
-	return found
+	return i.account.kept.withPrefix(prefix)
 }
 
 // Suspended reports whether the user was suspended when last listed.
@@ -188,7 +166,7 @@ func (i *Inventory) Add(token coder.Token) {
 		i.Remove(token.ID)
 		return
 	}
-	emptyAll(i.insert(token))
+	i.insert(&token)
 }
 
 // AddMoved is [Inventory.Add] for a token that another manager has minted for a session that this one
@@ -212,28 +190,19 @@ func (i *Inventory) SetMoved(ids []string) {
 	i.moved = moved
 }
 
-// insert adds a token. It returns the accounts whose inventories the caller has to empty.
-func (i *Inventory) insert(token coder.Token) []*account {
+// insert adds a token.
+func (i *Inventory) insert(token *coder.Token) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.dropToken(token.ID)
-	cost := tokenCost(&token)
-	fits, victims := i.account.take(cost)
-	if !fits {
+	held := i.account.hold(token, &i.account.index, holdingCost)
+	if held == nil {
 		i.dropAll() // a part of the list would make others seem revoked
-		if fits, victims = i.account.take(cost); !fits {
-			return nil
+		if held = i.account.hold(token, &i.account.index, holdingCost); held == nil {
+			return
 		}
 	}
-	if i.news != nil {
-		i.news[token.ID] = &token
-	}
-	shared := i.account.budget.tokens.share(&token)
-	i.tokens[token.ID] = shared
-	i.size += cost
-	at, _ := slices.BinarySearchFunc(i.names, shared, i.compare)
-	i.names = slices.Insert(i.names, at, shared)
-	return victims
+	i.account.kept.insert(held)
 }
 
 // Remove removes a token that was revoked or found to be invalid.
@@ -241,14 +210,10 @@ func (i *Inventory) Remove(id string) {
 	i.attempts.recordRemoved(id)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.news != nil {
-		i.news[id] = nil
-	}
 	i.dropToken(id)
 }
 
-// Clear removes everything, because the server was replaced. The result of a listing in progress is
-// discarded.
+// Clear removes everything, because the server was replaced. A listing in progress is interrupted.
 func (i *Inventory) Clear() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -259,34 +224,29 @@ func (i *Inventory) Clear() {
 
 // Close removes everything, and keeps nothing from then on, because the deployment is gone.
 func (i *Inventory) Close() {
-	i.account.close()
+	i.mu.Lock()
+	i.account.closed = true
+	i.mu.Unlock()
 	i.Clear()
 }
 
-// drop removes everything to make room for other inventories.
-func (i *Inventory) drop() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.dropAll()
-}
-
-// dropAll is drop with mu held.
+// dropAll removes everything, because its memory was given to other inventories. mu must be held.
 func (i *Inventory) dropAll() {
 	i.removeAll()
 	i.dropped = true
 }
 
-// removeAll removes everything and discards the result of a listing in progress. mu must be held.
+// removeAll removes everything and interrupts a listing in progress. mu must be held.
 func (i *Inventory) removeAll() {
 	i.epoch++
 	i.loaded = false
-	i.tokens = map[string]*coder.Token{}
-	i.names = nil
 	i.suspended = map[string]struct{}{}
 	i.leftOut = nil
-	i.news = nil
-	i.size = 0
-	i.account.resize(0)
+	i.changed = nil
+	i.account.clear()
+	if i.cancelListing != nil {
+		i.cancelListing() // what it has read is not charged any more
+	}
 }
 
 // isOwnToken reports whether a token is this manager's own, or was taken over from another one. mu must be
@@ -301,17 +261,12 @@ func (i *Inventory) hasExpired(token *coder.Token) bool {
 	return !token.ExpiresAt.After(i.serverNow())
 }
 
-// dropToken removes a token from map and index. mu must be held.
+// dropToken removes a token. mu must be held.
 func (i *Inventory) dropToken(id string) {
-	token, found := i.tokens[id]
-	if !found {
-		return
+	if i.changed != nil {
+		i.changed[id] = struct{}{}
 	}
-	delete(i.tokens, id)
-	cost := tokenCost(token)
-	i.size -= cost
-	i.account.give(cost)
-	if at, found := slices.BinarySearchFunc(i.names, token, i.compare); found {
-		i.names = slices.Delete(i.names, at, at+1)
+	if t := i.account.kept.remove(id); t != nil {
+		i.account.release(t, &i.account.index, holdingCost)
 	}
 }

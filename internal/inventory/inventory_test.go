@@ -44,8 +44,18 @@ func newTokens(ids ...string) []coder.Token {
 	return list
 }
 
-// errNoRoom is the error of a list for which no memory could be reserved.
+// errNoRoom is the error of a list for which there is no memory.
 var errNoRoom = errors.New("no room")
+
+// holdAll holds tokens as a list does that has read them.
+func holdAll(filter coder.TokenFilter, listed []coder.Token) (coder.TokenList, error) {
+	for _, token := range listed {
+		if _, fits := filter.Hold(&token); !fits {
+			return coder.TokenList{}, errNoRoom
+		}
+	}
+	return coder.TokenList{}, nil
+}
 
 // listReturning returns the same tokens and suspended users each time.
 func listReturning(listed []coder.Token, suspended ...string) (
@@ -53,12 +63,7 @@ func listReturning(listed []coder.Token, suspended ...string) (
 	func(context.Context, coder.Reserve) ([]string, error),
 ) {
 	return func(_ context.Context, filter coder.TokenFilter) (coder.TokenList, error) {
-			for i := range listed {
-				if !filter.Reserve(listed[i].Size()) {
-					return coder.TokenList{}, errNoRoom
-				}
-			}
-			return coder.TokenList{Tokens: listed}, nil
+			return holdAll(filter, listed)
 		}, func(_ context.Context, reserve coder.Reserve) ([]string, error) {
 			for _, id := range suspended {
 				if !reserve(coder.UserIDSize(id)) {
@@ -204,13 +209,13 @@ func TestWhatIsSaidWhileListingWins(t *testing.T) { // B40, B41
 	_, users := listReturning(nil)
 	replaced := newToken("replaced-1")
 	replaced.ExpiresAt = soon.Add(time.Hour)
-	changes, err := i.Refresh(t.Context(), func(context.Context, coder.TokenFilter) (coder.TokenList, error) {
+	changes, err := i.Refresh(t.Context(), func(_ context.Context, filter coder.TokenFilter) (coder.TokenList, error) {
 		i.Add(newToken("minted-1"))
 		i.Remove("revoked-1")
 		i.Add(replaced)
 		i.Add(newToken("both-1"))
 		i.Remove("both-1")
-		return coder.TokenList{Tokens: newTokens("kept-1", "revoked-1", "replaced-1", "both-1")}, nil
+		return holdAll(filter, newTokens("kept-1", "revoked-1", "replaced-1", "both-1"))
 	}, users)
 	if err != nil {
 		t.Fatal(err)
@@ -266,10 +271,13 @@ func TestClear(t *testing.T) {
 	i := newInventory()
 	refreshWith(t, i, newTokens("a-1"), "u1")
 	_, users := listReturning(nil)
-	changes, err := i.Refresh(t.Context(), func(context.Context, coder.TokenFilter) (coder.TokenList, error) {
+	changes, err := i.Refresh(t.Context(), func(ctx context.Context, filter coder.TokenFilter) (coder.TokenList, error) {
 		i.Clear()
 		i.Add(newToken("new-1"))
-		return coder.TokenList{Tokens: newTokens("a-1")}, nil
+		if _, fits := filter.Hold(&coder.Token{}); fits || ctx.Err() == nil {
+			t.Error("the listing of the old server goes on")
+		}
+		return coder.TokenList{}, nil
 	}, users)
 	if !errors.Is(err, ErrCleared) || !cmp.Equal(changes, Changes{}) {
 		t.Errorf("%+v, %v", changes, err)

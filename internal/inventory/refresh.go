@@ -7,15 +7,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
-// ErrCleared is returned by a listing that ended after [Inventory.Clear], because its result is
-// that of another server.
+// ErrCleared is returned by a listing during which everything was removed: by [Inventory.Clear], because its
+// result is that of another server, or to make room for other inventories.
 var ErrCleared = errors.New("the inventory was cleared while its tokens were listed")
 
 // Changes are the differences that a listing found. Its lists are sorted, tokens by name and users
@@ -36,11 +36,12 @@ type Changes struct {
 }
 
 // Refresh lists the tokens and the IDs of the suspended users, with one call each, and replaces the
-// inventory. list may return tokens that its filter does not keep. Both reserve memory for what they return,
-// and fail if there is none.
+// inventory. list has to hold each token by its filter; may return ones that the filter does not keep. Both
+// fail if there is no memory for what they return.
 // Changes by Add and Remove during the listing take precedence over it. If a call fails, nothing
-// changes and its error is returned, wrapped. After Clear the error is [ErrCleared]. Only one
-// Refresh runs at a time; the others wait for it or for their context.
+// changes and its error is returned, wrapped. If everything was removed meanwhile, the context of the calls is
+// canceled and the error is [ErrCleared]. Only one Refresh runs at a time; the others wait for it or for their
+// context.
 func (i *Inventory) Refresh(
 	ctx context.Context,
 	list func(ctx context.Context, filter coder.TokenFilter) (coder.TokenList, error),
@@ -53,22 +54,35 @@ func (i *Inventory) Refresh(
 		return Changes{}, fmt.Errorf("wait for the listing that runs: %w", ctx.Err())
 	}
 
-	epoch := i.beginListing()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	epoch := i.beginListing(cancel)
 	defer i.endListing()
-	reserve := i.reserve(epoch)
-	tokens, err := list(ctx, i.filter(reserve))
+	tokens, err := list(ctx, i.filter(epoch))
 	if err != nil {
-		return Changes{}, fmt.Errorf("list tokens: %w", err)
+		return Changes{}, i.listingError(epoch, "list tokens", err)
 	}
-	users, err := suspended(ctx, reserve)
+	users, err := suspended(ctx, i.reserve(epoch))
 	if err != nil {
-		return Changes{}, fmt.Errorf("list suspended users: %w", err)
+		return Changes{}, i.listingError(epoch, "list suspended users", err)
 	}
-	return i.applyListing(epoch, tokens, users)
+	return i.applyListing(epoch, tokens.LeftOut, users)
 }
 
-// filter says what a listing has to return.
-func (i *Inventory) filter(reserve coder.Reserve) coder.TokenFilter {
+// listingError is the error of a listing, of which a call has failed.
+func (i *Inventory) listingError(epoch int, call string, err error) error {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	if epoch != i.epoch {
+		return ErrCleared // the call was interrupted, or had nothing to hold tokens for
+	}
+	return fmt.Errorf("%s: %w", call, err)
+}
+
+// filter says what a listing has to return. What it holds is charged from the moment it was read: a list that
+// comes slowly, or never ends, takes nothing uncounted, however many are read at a time. If the inventory is
+// emptied meanwhile, the listing is interrupted.
+func (i *Inventory) filter(epoch int) coder.TokenFilter {
 	i.mu.RLock()
 	served := i.served
 	i.mu.RUnlock()
@@ -79,26 +93,76 @@ func (i *Inventory) filter(reserve coder.Reserve) coder.TokenFilter {
 			return i.isOwnToken(id, name)
 		},
 		IsServed: func(userID string) bool { return served[userID] },
-		Reserve:  reserve,
+		Hold:     func(token *coder.Token) (*coder.Token, bool) { return i.holdListed(epoch, token) },
+		Release:  func(isLeftOut func(*coder.Token) bool) { i.releaseListed(epoch, isLeftOut) },
+		Reserve:  i.reserve(epoch),
+	}
+}
+
+// holdListed holds a token that a listing has read. There is no memory for a listing whose result will be
+// discarded.
+func (i *Inventory) holdListed(epoch int, token *coder.Token) (*coder.Token, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.epoch != epoch {
+		return nil, false
+	}
+	held := i.account.hold(token, &i.account.listing, readingCost)
+	if held == nil {
+		return nil, false
+	}
+	i.account.read = append(i.account.read, held)
+	return &held.token, true
+}
+
+// releaseListed releases the tokens that a listing leaves out.
+func (i *Inventory) releaseListed(epoch int, isLeftOut func(*coder.Token) bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.epoch != epoch {
+		return
+	}
+	i.account.read = shrink(slices.DeleteFunc(i.account.read, func(t *sharedToken) bool {
+		leftOut := isLeftOut(&t.token)
+		if leftOut {
+			i.account.release(t, &i.account.listing, readingCost)
+		}
+		return leftOut
+	}))
+}
+
+// reserve returns what a listing asks for memory for users.
+func (i *Inventory) reserve(epoch int) coder.Reserve {
+	return func(bytes int) bool {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		return i.epoch == epoch && i.account.take(&i.account.listing, readingFactor*bytes)
 	}
 }
 
 // beginListing starts to record changes by Add and Remove.
-func (i *Inventory) beginListing() (epoch int) {
+func (i *Inventory) beginListing(cancel context.CancelFunc) (epoch int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.news = map[string]*coder.Token{}
+	i.changed, i.cancelListing = map[string]struct{}{}, cancel
 	return i.epoch
 }
 
 func (i *Inventory) endListing() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.news = nil
-	i.account.resize(i.size) // what was reserved for reading is given back
+	i.changed, i.cancelListing = nil, nil
+	i.account.endListing()
 }
 
-func (i *Inventory) applyListing(epoch int, list coder.TokenList, users []string) (Changes, error) {
+func (i *Inventory) applyListing(epoch int, leftOut []coder.UserLeftOut, users []string) (Changes, error) {
+	now := i.serverNow()
+	listed, others, first := i.prepareIndex(now)
+	suspended := make(map[string]struct{}, len(users))
+	for _, id := range users {
+		suspended[id] = struct{}{}
+	}
+
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if epoch != i.epoch {
@@ -106,67 +170,94 @@ func (i *Inventory) applyListing(epoch int, list coder.TokenList, users []string
 	}
 	changes := Changes{First: !i.loaded}
 	if i.since.IsZero() {
-		i.since = firstListingTime(i.serverNow(), list.Tokens)
+		i.since = first
 	}
-
-	tokens := i.keepListed(list.Tokens)
+	a := i.account
+	others = append(others, i.keepChanged(&listed)...)
 	if !changes.First {
-		changes.compareTokens(i.tokens, tokens)
-	}
-
-	suspended := make(map[string]struct{}, len(users))
-	for _, id := range users {
-		suspended[id] = struct{}{}
+		changes.compareTokens(a.kept.byID, listed.byID)
 	}
 	changes.Suspended = missingFrom(i.suspended, suspended)
 	changes.Activated = missingFrom(suspended, i.suspended)
 
-	i.tokens, i.names, i.suspended, i.loaded = tokens, i.buildIndex(tokens), suspended, true
-	i.leftOut, i.dropped, i.size = list.LeftOut, false, 0
-	for id := range tokens {
-		i.size += tokenCost(tokens[id])
-	}
-	for id := range suspended {
-		i.size += userCost(id)
-	}
-	for at := range i.leftOut {
-		i.size += leftOutCost(&i.leftOut[at])
-	}
+	// The tokens that are listed are kept now, and the others given back with those that were kept before.
+	others = append(others, a.kept.byID...)
+	a.kept, a.read = listed, others
+	a.set(&a.index, costOfIndex(listed, leftOut, suspended))
+	i.suspended, i.leftOut, i.loaded, i.dropped = suspended, leftOut, true, false
 	return changes, nil
 }
 
-// keepListed returns what the inventory keeps of a listing, with the changes since it began. mu must be held.
-func (i *Inventory) keepListed(listed []coder.Token) map[string]*coder.Token {
-	tokens := make(map[string]*coder.Token, max(len(i.tokens), len(listed)))
-	shared := &i.account.budget.tokens
-	for at := range listed {
-		if token := &listed[at]; i.isOwnToken(token.ID, token.Name) && !i.hasExpired(token) {
-			tokens[token.ID] = shared.share(token)
-		}
-	}
-	for id, token := range i.news {
-		if token == nil {
-			delete(tokens, id)
+// prepareIndex returns the index of the tokens of a listing that are to be kept, the other ones that it holds,
+// and when it was made, see firstListingTime. It takes time, and is done without the lock.
+func (i *Inventory) prepareIndex(now time.Time) (listed index, others []*sharedToken, at time.Time) {
+	i.mu.RLock()
+	own := make([]*sharedToken, 0, len(i.account.read))
+	for _, t := range i.account.read {
+		if i.isOwnToken(t.token.ID, t.token.Name) && t.token.ExpiresAt.After(now) {
+			own = append(own, t)
 		} else {
-			tokens[id] = shared.share(token)
+			others = append(others, t)
 		}
 	}
-	return tokens
+	at = firstListingTime(now, i.account.read)
+	i.mu.RUnlock()
+	listed, doubles := newIndex(i.prefix, own)
+	return listed, append(others, doubles...), at
 }
 
-func (c *Changes) compareTokens(before, after map[string]*coder.Token) {
-	for id, now := range after {
-		was, known := before[id]
-		switch {
-		case !known:
-			c.Appeared = append(c.Appeared, *now)
-		case !was.ExpiresAt.Equal(now.ExpiresAt) || !was.LastUsed.Equal(now.LastUsed):
-			c.Changed = append(c.Changed, *now)
+// keepChanged makes the tokens of Add and Remove since the listing began those of the new index, and returns the
+// ones that it had instead. mu must be held.
+func (i *Inventory) keepChanged(listed *index) (replaced []*sharedToken) {
+	for id := range i.changed {
+		if t := listed.remove(id); t != nil {
+			replaced = append(replaced, t)
+		}
+		if t := i.account.kept.find(id); t != nil {
+			i.account.budget.tokens.join(t, i.account) // the former index gives back what it has
+			listed.insert(t)
 		}
 	}
-	for id, was := range before {
-		if _, found := after[id]; !found {
-			c.Vanished = append(c.Vanished, *was)
+	return replaced
+}
+
+// costOfIndex is what an inventory takes besides tokens, in bytes.
+func costOfIndex(tokens index, leftOut []coder.UserLeftOut, suspended map[string]struct{}) int {
+	cost := holdingCost * len(tokens.byID)
+	for id := range suspended {
+		cost += userCost(id)
+	}
+	for at := range leftOut {
+		cost += leftOutCost(&leftOut[at])
+	}
+	return cost
+}
+
+// compareTokens finds the differences of two lists that are sorted by ID.
+func (c *Changes) compareTokens(before, after []*sharedToken) {
+	for len(before) > 0 || len(after) > 0 {
+		order := 0
+		switch {
+		case len(before) == 0:
+			order = 1
+		case len(after) == 0:
+			order = -1
+		default:
+			order = strings.Compare(before[0].token.ID, after[0].token.ID)
+		}
+		switch {
+		case order < 0:
+			c.Vanished = append(c.Vanished, before[0].token)
+			before = before[1:]
+		case order > 0:
+			c.Appeared = append(c.Appeared, after[0].token)
+			after = after[1:]
+		default:
+			if was, now := &before[0].token, &after[0].token; was != now &&
+				(!was.ExpiresAt.Equal(now.ExpiresAt) || !was.LastUsed.Equal(now.LastUsed)) {
+				c.Changed = append(c.Changed, *now)
+			}
+			before, after = before[1:], after[1:]
 		}
 	}
 	for _, tokens := range [][]coder.Token{c.Appeared, c.Changed, c.Vanished} {
@@ -186,11 +277,4 @@ func missingFrom(known, all map[string]struct{}) []string {
 	}
 	slices.SortFunc(missing, strings.Compare)
 	return missing
-}
-
-// buildIndex returns the tokens, sorted by compare.
-func (i *Inventory) buildIndex(tokens map[string]*coder.Token) []*coder.Token {
-	names := slices.AppendSeq(make([]*coder.Token, 0, len(tokens)), maps.Values(tokens))
-	slices.SortFunc(names, i.compare)
-	return names
 }

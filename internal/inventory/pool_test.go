@@ -4,11 +4,8 @@ package inventory
 
 import (
 	"reflect"
-	"runtime"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
@@ -22,7 +19,7 @@ func TestInventoriesShareWhatIsTheSame(t *testing.T) {
 	changed := newToken("b-1")
 	changed.LastUsed = soon
 	refreshWith(t, other, []coder.Token{newToken("a-1"), changed})
-	if one.tokens["a-1"] != other.tokens["a-1"] {
+	if one.account.kept.find("a-1") != other.account.kept.find("a-1") {
 		t.Error("the same token is kept twice")
 	}
 	if got, _ := one.Lookup("b-1"); !got.LastUsed.IsZero() {
@@ -31,22 +28,18 @@ func TestInventoriesShareWhatIsTheSame(t *testing.T) {
 	if got, _ := other.Lookup("b-1"); got.LastUsed.IsZero() {
 		t.Error("the token of an earlier list is taken")
 	}
+	want := costOf(append(newTokens("a-1", "b-1"), changed)) + holdingCost
+	half := budget.Used() / 2 // the parts of a token differ by a byte
+	if budget.Used() != want || one.account.charged() < half || other.account.charged() < half {
+		t.Errorf("%d and %d bytes are charged, want %d together", one.account.charged(), other.account.charged(), want)
+	}
 	other.Clear()
-	one.Clear()
-	count := func() int {
-		budget.tokens.mu.Lock()
-		defer budget.tokens.mu.Unlock()
-		return len(budget.tokens.latest)
+	if got := one.account.charged(); got != costOf(newTokens("a-1", "b-1")) || got != budget.Used() {
+		t.Errorf("%d bytes are charged when the other one is empty", got)
 	}
-	for range 1000 {
-		if count() == 0 {
-			break
-		}
-		runtime.GC()
-		runtime.Gosched()
-	}
-	if left := count(); left > 0 {
-		t.Errorf("%d tokens are known that no inventory has", left)
+	one.Close()
+	if left := len(budget.tokens.tokens); left > 0 || budget.Used() != 0 {
+		t.Errorf("%d tokens are known that no inventory has, and %d bytes charged", left, budget.Used())
 	}
 }
 
@@ -71,9 +64,13 @@ func TestTokensThatDifferAreNotShared(t *testing.T) {
 		default:
 			t.Fatalf("%s has a type that this test does not know", fields.Field(i).Name)
 		}
-		var tokens sharedTokens
-		tokens.share(&same)
-		if got := tokens.share(&other); !cmp.Equal(*got, other) {
+		tokens := newPool()
+		_, hash := tokens.find(&same)
+		tokens.join(&sharedToken{token: same, hash: hash}, &account{})
+		if got, _ := tokens.find(&same); got == nil {
+			t.Error("the same token is not found")
+		}
+		if got, otherHash := tokens.find(&other); got != nil || otherHash == hash {
 			t.Errorf("a token with another %s is taken for the same", fields.Field(i).Name)
 		}
 	}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inventory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+)
+
+// checkCharges compares what is charged with what the inventories have.
+func checkCharges(t *testing.T, b *Budget, all []*Inventory) {
+	t.Helper()
+	held, alone, charges := map[*sharedToken]int{}, 0, map[string]int{}
+	for _, i := range all {
+		a := i.account
+		for _, token := range slices.Concat(a.kept.byID, a.read) {
+			held[token]++
+		}
+		if want := costOfIndex(a.kept, i.leftOut, i.suspended); a.index != want || len(a.read) == 0 && a.listing != 0 {
+			t.Fatalf("an index of %d bytes is charged %d, and %d for listings", want, a.index, a.listing)
+		}
+		if _, counted := b.accounts[a.namespace][a]; counted != (a.charged() > 0) {
+			t.Fatalf("an inventory that is charged %d has a share: %t", a.charged(), counted)
+		}
+		alone += a.index + a.listing
+		charges["charged"] += a.charged()
+	}
+	charges["used"], charges["taken"] = b.Used(), alone
+	for token, times := range held {
+		charges["taken"] += token.cost
+		if len(token.holders) != times || b.tokens.tokens[token.hash] != token || token.cost != tokenCost(&token.token) {
+			t.Fatalf("token %s has %d holders, want %d", token.token.ID, len(token.holders), times)
+		}
+	}
+	if charges["used"] != charges["taken"] || charges["charged"] != charges["taken"] || charges["used"] > b.most ||
+		len(b.tokens.tokens) != len(held) {
+		t.Fatalf("%v of %d, and %d tokens are known of %d", charges, b.most, len(b.tokens.tokens), len(held))
+	}
+}
+
+// chargeModel are inventories of two servers with the same IDs.
+type chargeModel struct {
+	*testing.T
+	random      *rand.Rand
+	budget      *Budget
+	attempts    *Attempts
+	inventories []*Inventory
+	versions    [30]int // of the tokens
+}
+
+const servers = 2
+
+func (m *chargeModel) add(namespace int) *Inventory {
+	return newInventoryOf(m.budget, fmt.Sprint(namespace), m.attempts)
+}
+
+// token returns the token k of the server of an inventory.
+func (m *chargeModel) token(inventory, k int) coder.Token {
+	token := newToken(fmt.Sprintf("%08x-1", k))
+	token.Username = fmt.Sprintf("server %d", inventory%servers)
+	token.LastUsed = listedAt.Add(-time.Duration(m.versions[k]) * time.Hour)
+	token.Scopes = []string{strings.Repeat("x", 10*k)}
+	if k%7 == 6 {
+		token.ExpiresAt = listedAt
+	}
+	return token
+}
+
+// refresh lists a part of the tokens. Meanwhile other things happen.
+func (m *chargeModel) refresh(at, depth int) {
+	i, most := m.inventories[at], m.random.IntN(len(m.versions)+1)
+	list := func(_ context.Context, filter coder.TokenFilter) (list coder.TokenList, err error) {
+		for n := range most {
+			if m.random.IntN(8) == 0 && depth > 0 {
+				m.step(depth - 1)
+			}
+			token := m.token(at, n)
+			if kept, fits := filter.Hold(&token); !fits {
+				return list, errNoRoom
+			} else if !isSame(kept, &token) {
+				m.Fatalf("%+v is kept for %+v", kept, token)
+			}
+		}
+		if m.random.IntN(4) == 0 {
+			user := coder.UserLeftOut{UserID: "mallory", Username: "m"}
+			filter.Release(func(t *coder.Token) bool { return t.ID < "00000008" })
+			if !filter.Reserve(user.Size()) {
+				return list, errNoRoom
+			}
+			list.LeftOut = append(list.LeftOut, user)
+		}
+		return list, nil
+	}
+	_, users := listReturning(nil, manyUsers(m.random.IntN(3))...)
+	_, err := i.Refresh(m.Context(), list, users)
+	if err != nil && !errors.Is(err, errNoRoom) && !errors.Is(err, ErrCleared) {
+		m.Fatal(err)
+	}
+}
+
+func (m *chargeModel) step(depth int) {
+	at, k := m.random.IntN(len(m.inventories)), m.random.IntN(len(m.versions))
+	switch i := m.inventories[at]; m.random.IntN(12) {
+	case 0:
+		i.Clear()
+	case 1:
+		if len(i.refreshing) == 0 {
+			i.Close()
+			i.Add(m.token(at, k))
+			m.inventories[at] = m.add(at % 5)
+		}
+	case 2, 3:
+		i.Add(m.token(at, k))
+	case 4:
+		i.Remove(m.token(at, k).ID)
+	case 5:
+		m.versions[k]++
+	default:
+		if len(i.refreshing) == 0 {
+			m.refresh(at, depth)
+		}
+	}
+	checkCharges(m.T, m.budget, m.inventories)
+	for at, i := range m.inventories {
+		for _, token := range i.WithPrefix("") {
+			if found, ok := i.Lookup(token.ID); !ok || !isSame(&found, &token) ||
+				token.Username != fmt.Sprintf("server %d", at%servers) {
+				m.Fatalf("%+v is not %+v", found, token)
+			}
+		}
+	}
+}
+
+// B130: whatever inventories of several servers list, add, remove and share, and in whatever order, they are
+// together charged for exactly what they have, and that is no more than the budget.
+func TestTheChargesAreWhatIsTaken(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(8) {
+		m := &chargeModel{T: t, random: rand.New(rand.NewPCG(seed, 1)), attempts: NewAttempts(time.Now)}
+		m.budget = NewBudget(10_000 + m.random.IntN(60_000))
+		for at := range 9 {
+			m.inventories = append(m.inventories, m.add(at%5))
+		}
+		for range 300 {
+			m.step(2)
+		}
+		for _, i := range m.inventories {
+			i.Close()
+		}
+		checkCharges(t, m.budget, m.inventories)
+		if m.budget.Used() != 0 {
+			t.Errorf("%d bytes are taken after the end", m.budget.Used())
+		}
+	}
+}
+
+// holding are accounts that hold tokens of some sizes, and take some bytes alone.
+type holding struct {
+	tokens string // an account holds a token for each letter
+	alone  int
+}
+
+// B130: room is made by those with the largest excess, for which a shared token counts in part. An inventory that
+// would be charged more than its share once they are gone gets nothing, and they are not emptied for nothing.
+func TestVictimsThatShare(t *testing.T) {
+	t.Parallel()
+	sizes := map[rune]int{'L': 600, 'X': 300, 'H': 900}
+	for name, tt := range map[string]struct {
+		before map[string]holding // by namespace/name
+		bytes  int                // that n/needs takes
+		fits   bool
+		want   map[string]int // what is charged then
+	}{
+		"one that has a large token alone goes": {
+			map[string]holding{"a/1": {"L", 10}, "b/1": {"L", 10}, "c/1": {"L", 10}, "d/1": {"X", 10}}, 150, true,
+			map[string]int{"a/1": 210, "b/1": 210, "c/1": 210, "n/needs": 150}},
+		"the others are charged more when one goes": {
+			map[string]holding{"a/1": {"L", 10}, "b/1": {"L", 360}}, 300, true,
+			map[string]int{"a/1": 610, "n/needs": 300}},
+		"all that share go if it takes that": {
+			map[string]holding{"a/1": {"H", 10}, "b/1": {"H", 10}}, 300, true, map[string]int{"n/needs": 300}},
+		"not if it shares itself": {
+			map[string]holding{"a/1": {"H", 1}, "a/2": {"H", 1}, "n/needs": {"H", 1}}, 100, false,
+			map[string]int{"a/1": 301, "a/2": 301, "n/needs": 301}},
+		"within its share also then": {
+			map[string]holding{"a/1": {"LX", 1}, "n/needs": {"X", 1}}, 150, true, map[string]int{"n/needs": 451}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := NewBudget(1000)
+			tokens, accounts := map[rune]*sharedToken{}, map[string]*account{}
+			emptied := map[string]bool{}
+			add := func(who string) *account {
+				namespace, _, _ := strings.Cut(who, "/")
+				return &account{budget: b, namespace: namespace, empty: func() { emptied[who] = true }}
+			}
+			accounts["n/needs"] = add("n/needs")
+			for who, has := range tt.before {
+				a := add(who)
+				accounts[who] = a
+				a.set(&a.index, has.alone)
+				for _, letter := range has.tokens {
+					if tokens[letter] == nil {
+						tokens[letter] = &sharedToken{hash: uint64(letter), cost: sizes[letter]}
+					}
+					b.tokens.join(tokens[letter], a)
+					a.kept.byID = append(a.kept.byID, tokens[letter])
+				}
+			}
+			needs := accounts["n/needs"]
+			if fits := needs.take(&needs.index, tt.bytes); fits != tt.fits {
+				t.Errorf("fits: %t", fits)
+			}
+			got, sum := map[string]int{}, 0
+			for who, a := range accounts {
+				if a.charged() > 0 {
+					got[who] = a.charged()
+				} else if !emptied[who] {
+					t.Errorf("%s was not told that it is empty", who)
+				}
+				sum += a.charged()
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if sum != b.Used() || len(emptied) != len(accounts)-len(got) {
+				t.Errorf("%d bytes are taken, and %d charged; %v were emptied", b.Used(), sum, emptied)
+			}
+		})
+	}
+}
+
+// largeTokens returns tokens of about 600 bytes.
+func largeTokens(n int, user string) (list []coder.Token) {
+	for k := range n {
+		token := newToken(fmt.Sprintf("%08x-1", k))
+		token.UserID, token.Username, token.LoginType = user, user, "token"
+		token.Scopes, token.AllowList = []string{"coder:all"}, []string{strings.Repeat("x", 250)}
+		list = append(list, token)
+	}
+	return list
+}
+
+// refreshAll refreshes inventories so that all listings are in progress when the first one ends.
+func refreshAll(t *testing.T, all []*Inventory, listed []coder.Token) {
+	t.Helper()
+	if len(all) == 0 {
+		return
+	}
+	_, users := listReturning(nil)
+	_, err := all[0].Refresh(t.Context(), func(_ context.Context, filter coder.TokenFilter) (coder.TokenList, error) {
+		list, err := holdAll(filter, listed)
+		refreshAll(t, all[1:], listed)
+		return list, err
+	}, users)
+	if err != nil {
+		t.Errorf("with %d more: %v", len(all)-1, err)
+	}
+}
+
+// B130: 40 CoderDeployments of one server with 10,000 tokens fit into the budget, also if all read them at the same
+// time. Whatever other servers list, they stay, and another one gets its share.
+func TestManyDeploymentsOfOneServerFit(t *testing.T) {
+	t.Parallel()
+	budget, attempts := NewBudget(DefaultBudget), NewAttempts(time.Now)
+	var all []*Inventory
+	for n := range 40 {
+		all = append(all, newInventoryOf(budget, fmt.Sprint("namespace ", n), attempts))
+	}
+	listed := largeTokens(10_000, "ada")
+	for range 2 {
+		refreshAll(t, all, listed)
+		for n := range listed[:100] {
+			listed[n].LastUsed = listed[n].LastUsed.Add(time.Hour)
+		}
+	}
+	few, before := costOf(listed), budget.Used()
+	if want := few + 39*len(listed)*holdingCost; before != want {
+		t.Errorf("%d bytes are taken, want %d: one list of %d, and indexes", before, want, few)
+	}
+	evil := newInventoryOf(budget, "evil", attempts)
+	for n := 0; !evil.Dropped(); n++ {
+		for _, token := range largeTokens(1000, fmt.Sprint("mallory ", n)) {
+			token.ID += token.UserID
+			evil.Add(token)
+		}
+	}
+	for _, token := range largeTokens(1000, "mallory") {
+		evil.Add(token)
+	}
+	other := newInventoryOf(budget, "other", attempts)
+	refreshWith(t, other, largeTokens(budget.most/42/800, "bob"))
+	for n, i := range append(all, other) {
+		if !i.Loaded() || i.Dropped() {
+			t.Errorf("inventory %d is not loaded", n)
+		}
+	}
+}
+
+// B130: a listing whose memory others get is interrupted, so that a server which sends the rest slowly does not make
+// it last.
+func TestAListingIsInterruptedIfItsMemoryIsGivenToOthers(t *testing.T) {
+	t.Parallel()
+	budget, attempts := NewBudget(3*costOf(manyTokens(100))), NewAttempts(time.Now)
+	slow, other := newInventoryOf(budget, "evil", attempts), newInventoryOf(budget, "honest", attempts)
+	_, users := listReturning(nil)
+	_, err := slow.Refresh(t.Context(), func(ctx context.Context, filter coder.TokenFilter) (coder.TokenList, error) {
+		if _, err := holdAll(filter, manyTokens(200)); err != nil {
+			t.Fatal(err)
+		}
+		list := manyTokens(100)
+		for n := range list {
+			list[n].Username = "ada"
+		}
+		refreshWith(t, other, list)
+		<-ctx.Done()
+		return coder.TokenList{}, ctx.Err()
+	}, users)
+	if !errors.Is(err, ErrCleared) || slow.Loaded() || !slow.Dropped() || !other.Loaded() {
+		t.Errorf("%v, loaded %t", err, slow.Loaded())
+	}
+	checkCharges(t, budget, []*Inventory{slow, other})
+}
+
+// A refresh of 10,000 tokens that do not change, which some inventories hold.
+func BenchmarkRefresh(b *testing.B) {
+	for _, holders := range []int{1, 40, 400} {
+		b.Run(fmt.Sprint(holders, "_holders"), func(b *testing.B) {
+			budget, attempts := NewBudget(1<<40), NewAttempts(time.Now)
+			listed := largeTokens(10_000, "ada")
+			var i *Inventory
+			for n := range holders {
+				i = newInventoryOf(budget, fmt.Sprint(n), attempts)
+				refreshWith(b, i, listed)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				refreshWith(b, i, listed)
+			}
+		})
+	}
+}
