@@ -205,7 +205,7 @@ func TestTokensOfUsersWithManyAreLeftOut(t *testing.T) {
 				}
 			}
 			if !maps.Equal(leftOut, tt.leftOut) || kept["ada"] != 10 ||
-				!slices.Equal(m.held, list.tokens) {
+				!slices.Equal(m.held, list.tokens) || list.size != m.used-m.users {
 				t.Errorf("%s, %d: %v are left out, %v are kept, %d are held", name, order, leftOut, kept, len(m.held))
 			}
 		}

@@ -49,7 +49,10 @@ type account struct {
 	// tokens. An account with tokens has an index or a listing.
 	index, listing int
 	shared         int
-	closed         bool
+	// refused: others were not emptied for the listing in progress, although it was within its share, and are not
+	// for the rest of it. To find that out takes time in proportion to what they have.
+	refused bool
+	closed  bool
 }
 
 // NewBudget returns a budget of most bytes.
@@ -120,7 +123,7 @@ func (a *account) endListing() {
 	for _, t := range a.read {
 		a.budget.tokens.leave(t, a)
 	}
-	a.read = nil
+	a.read, a.refused = nil, false
 	a.set(&a.listing, 0)
 }
 
@@ -146,8 +149,9 @@ func (b *Budget) makeRoom(a *account, bytes int) bool {
 	defer func() { b.count(a, a.index+a.listing > 0) }()
 	var withdrawn []*account
 	for b.used()+bytes > b.most {
-		if a.charged()+bytes > b.shareOf(a) {
+		if a.refused || a.charged()+bytes > b.shareOf(a) {
 			b.readmit(withdrawn)
+			a.refused = a.refused || a.listing > 0 && len(withdrawn) > 0
 			return false
 		}
 		victim := b.largestExcess(a) // at least one of the others is charged more than its share

@@ -162,6 +162,21 @@ func TestExpiredTokensAreGone(t *testing.T) {
 	}
 }
 
+// Of a token that is listed twice, the last one counts.
+func TestATokenThatIsListedTwice(t *testing.T) {
+	t.Parallel()
+	again := newToken("a-1")
+	again.LastUsed = listedAt
+	i := newInventory()
+	refreshWith(t, i, []coder.Token{newToken("a-1"), newToken("b-1"), again})
+	if got := tokenIDs(i.WithPrefix("")); !cmp.Equal(got, []string{"a-1", "b-1"}) {
+		t.Error(got)
+	}
+	if got, _ := i.Lookup("a-1"); got.LastUsed.IsZero() {
+		t.Error("the first one counts")
+	}
+}
+
 func TestOnlyTokensOfThePrefixAreKept(t *testing.T) { // B45
 	t.Parallel()
 	i := newInventory()

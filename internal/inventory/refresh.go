@@ -36,7 +36,7 @@ type Changes struct {
 }
 
 // Refresh lists the tokens and the IDs of the suspended users, with one call each, and replaces the
-// inventory. list has to hold each token by its filter; may return ones that the filter does not keep. Both
+// inventory. list has to hold each token by its filter, and may hold ones that the filter does not keep. Both
 // fail if there is no memory for what they return.
 // Changes by Add and Remove during the listing take precedence over it. If a call fails, nothing
 // changes and its error is returned, wrapped. If everything was removed meanwhile, the context of the calls is
@@ -236,16 +236,7 @@ func costOfIndex(tokens index, leftOut []coder.UserLeftOut, suspended map[string
 // compareTokens finds the differences of two lists that are sorted by ID.
 func (c *Changes) compareTokens(before, after []*sharedToken) {
 	for len(before) > 0 || len(after) > 0 {
-		order := 0
-		switch {
-		case len(before) == 0:
-			order = 1
-		case len(after) == 0:
-			order = -1
-		default:
-			order = strings.Compare(before[0].token.ID, after[0].token.ID)
-		}
-		switch {
+		switch order := compareFirst(before, after); {
 		case order < 0:
 			c.Vanished = append(c.Vanished, before[0].token)
 			before = before[1:]
@@ -253,8 +244,8 @@ func (c *Changes) compareTokens(before, after []*sharedToken) {
 			c.Appeared = append(c.Appeared, after[0].token)
 			after = after[1:]
 		default:
-			if was, now := &before[0].token, &after[0].token; was != now &&
-				(!was.ExpiresAt.Equal(now.ExpiresAt) || !was.LastUsed.Equal(now.LastUsed)) {
+			was, now := &before[0].token, &after[0].token
+			if !was.ExpiresAt.Equal(now.ExpiresAt) || !was.LastUsed.Equal(now.LastUsed) {
 				c.Changed = append(c.Changed, *now)
 			}
 			before, after = before[1:], after[1:]
@@ -265,6 +256,14 @@ func (c *Changes) compareTokens(before, after []*sharedToken) {
 			return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 		})
 	}
+}
+
+// compareFirst compares the IDs of the first tokens of two lists that are not both empty. The end comes last.
+func compareFirst(a, b []*sharedToken) int {
+	if len(a) == 0 || len(b) == 0 {
+		return cmp.Compare(len(b), len(a))
+	}
+	return strings.Compare(a[0].token.ID, b[0].token.ID)
 }
 
 // missingFrom returns, sorted, the members of all that are not in known.
