@@ -116,7 +116,7 @@ type tokenReader struct {
 	filter  TokenFilter
 	tokens  []*Token
 	leftOut map[string]*UserLeftOut // by ID
-	// size is how much memory the tokens take, whoever else has them, in bytes.
+	// size is how much memory the tokens take, also those that others have, in bytes.
 	size int
 	// body and token are what is being read.
 	body  tokenBody

@@ -6,9 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,153 +16,6 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
-
-// checkCharges compares what is charged with what the inventories have.
-func checkCharges(t *testing.T, b *Budget, all []*Inventory) {
-	t.Helper()
-	held, alone, charges := map[*sharedToken]int{}, 0, map[string]int{}
-	for _, i := range all {
-		a := i.account
-		for _, token := range slices.Concat(a.kept.byID, a.read) {
-			held[token]++
-		}
-		if want := costOfIndex(a.kept, i.leftOut, i.suspended); a.index != want || len(a.read) == 0 && a.listing != 0 {
-			t.Fatalf("an index of %d bytes is charged %d, and %d for listings", want, a.index, a.listing)
-		}
-		if _, counted := b.accounts[a.namespace][a]; counted != (a.charged() > 0) {
-			t.Fatalf("an inventory that is charged %d has a share: %t", a.charged(), counted)
-		}
-		alone += a.index + a.listing
-		charges["charged"] += a.charged()
-	}
-	charges["used"], charges["taken"] = b.Used(), alone
-	for token, times := range held {
-		charges["taken"] += token.cost
-		if len(token.holders) != times || b.tokens.tokens[token.hash] != token || token.cost != tokenCost(&token.token) {
-			t.Fatalf("token %s has %d holders, want %d", token.token.ID, len(token.holders), times)
-		}
-	}
-	if charges["used"] != charges["taken"] || charges["charged"] != charges["taken"] || charges["used"] > b.most ||
-		len(b.tokens.tokens) != len(held) {
-		t.Fatalf("%v of %d, and %d tokens are known of %d", charges, b.most, len(b.tokens.tokens), len(held))
-	}
-}
-
-// chargeModel are inventories of two servers with the same IDs.
-type chargeModel struct {
-	*testing.T
-	random      *rand.Rand
-	budget      *Budget
-	attempts    *Attempts
-	inventories []*Inventory
-	versions    [30]int // of the tokens
-}
-
-const servers = 2
-
-func (m *chargeModel) add(namespace int) *Inventory {
-	return newInventoryOf(m.budget, fmt.Sprint(namespace), m.attempts)
-}
-
-// token returns the token k of the server of an inventory.
-func (m *chargeModel) token(inventory, k int) coder.Token {
-	token := newToken(fmt.Sprintf("%08x-1", k))
-	token.Username = fmt.Sprintf("server %d", inventory%servers)
-	token.LastUsed = listedAt.Add(-time.Duration(m.versions[k]) * time.Hour)
-	token.Scopes = []string{strings.Repeat("x", 10*k)}
-	if k%7 == 6 {
-		token.ExpiresAt = listedAt
-	}
-	return token
-}
-
-// refresh lists a part of the tokens. Meanwhile other things happen.
-func (m *chargeModel) refresh(at, depth int) {
-	i, most := m.inventories[at], m.random.IntN(len(m.versions)+1)
-	list := func(_ context.Context, filter coder.TokenFilter) (list coder.TokenList, err error) {
-		for n := range most {
-			if m.random.IntN(8) == 0 && depth > 0 {
-				m.step(depth - 1)
-			}
-			token := m.token(at, n-m.random.IntN(min(n, 1)+1)) // some are listed twice
-			if kept, fits := filter.Hold(&token); !fits {
-				return list, errNoRoom
-			} else if !isSame(kept, &token) {
-				m.Fatalf("%+v is kept for %+v", kept, token)
-			}
-		}
-		if m.random.IntN(4) == 0 {
-			user := coder.UserLeftOut{UserID: "mallory", Username: "m"}
-			filter.Release(func(t *coder.Token) bool { return t.ID < "00000008" })
-			if !filter.Reserve(user.Size()) {
-				return list, errNoRoom
-			}
-			list.LeftOut = append(list.LeftOut, user)
-		}
-		return list, nil
-	}
-	_, users := listReturning(nil, manyUsers(m.random.IntN(3))...)
-	_, err := i.Refresh(m.Context(), list, users)
-	if err != nil && !errors.Is(err, errNoRoom) && !errors.Is(err, ErrCleared) {
-		m.Fatal(err)
-	}
-}
-
-func (m *chargeModel) step(depth int) {
-	at, k := m.random.IntN(len(m.inventories)), m.random.IntN(len(m.versions))
-	switch i := m.inventories[at]; m.random.IntN(12) {
-	case 0:
-		i.Clear()
-	case 1:
-		if len(i.refreshing) == 0 {
-			i.Close()
-			i.Add(m.token(at, k))
-			m.inventories[at] = m.add(at % 5)
-		}
-	case 2, 3:
-		i.Add(m.token(at, k))
-	case 4:
-		i.Remove(m.token(at, k).ID)
-	case 5:
-		m.versions[k]++
-	default:
-		if len(i.refreshing) == 0 {
-			m.refresh(at, depth)
-		}
-	}
-	checkCharges(m.T, m.budget, m.inventories)
-	for at, i := range m.inventories {
-		for _, token := range i.WithPrefix("") {
-			if found, ok := i.Lookup(token.ID); !ok || !isSame(&found, &token) ||
-				token.Username != fmt.Sprintf("server %d", at%servers) {
-				m.Fatalf("%+v is not %+v", found, token)
-			}
-		}
-	}
-}
-
-// B130: whatever inventories of several servers list, add, remove and share, and in whatever order, they are
-// together charged for exactly what they have, and that is no more than the budget.
-func TestTheChargesAreWhatIsTaken(t *testing.T) {
-	t.Parallel()
-	for seed := range uint64(8) {
-		m := &chargeModel{T: t, random: rand.New(rand.NewPCG(seed, 1)), attempts: NewAttempts(time.Now)}
-		m.budget = NewBudget(10_000 + m.random.IntN(60_000))
-		for at := range 9 {
-			m.inventories = append(m.inventories, m.add(at%5))
-		}
-		for range 300 {
-			m.step(2)
-		}
-		for _, i := range m.inventories {
-			i.Close()
-		}
-		checkCharges(t, m.budget, m.inventories)
-		if m.budget.Used() != 0 {
-			t.Errorf("%d bytes are taken after the end", m.budget.Used())
-		}
-	}
-}
 
 // holding are accounts that hold tokens of some sizes, and take some bytes alone.
 type holding struct {
@@ -321,18 +174,19 @@ func TestManyDeploymentsOfOneServerFit(t *testing.T) {
 	if want := few + 39*len(listed)*holdingCost; before != want {
 		t.Errorf("%d bytes are taken, want %d: one list of %d, and indexes", before, want, few)
 	}
-	evil := newInventoryOf(budget, "evil", attempts)
-	for n := 0; !evil.Dropped(); n++ {
-		for _, token := range largeTokens(1000, fmt.Sprint("mallory ", n)) {
-			token.ID += token.UserID
-			evil.Add(token)
-		}
-	}
-	for _, token := range largeTokens(1000, "mallory") {
-		evil.Add(token)
+	var evil []*Inventory
+	for size := len(listed); size > 0; {
+		mallory := largeTokens(size, fmt.Sprint("mallory ", len(evil)))
+		i := newInventoryOf(budget, "evil", attempts)
+		refreshWith(t, i, mallory)
+		evil = append(evil, i)
+		size = min(size, (budget.most-budget.Used())/(tokenCost(&mallory[0])+readingCost))
 	}
 	other := newInventoryOf(budget, "other", attempts)
-	refreshWith(t, other, largeTokens(budget.most/42/800, "bob"))
+	refreshWith(t, other, largeTokens(1000, "bob"))
+	if !slices.ContainsFunc(evil, (*Inventory).Dropped) {
+		t.Error("none had to go")
+	}
 	for n, i := range append(all, other) {
 		if !i.Loaded() || i.Dropped() {
 			t.Errorf("inventory %d is not loaded", n)
@@ -365,6 +219,37 @@ func TestAListingIsInterruptedIfItsMemoryIsGivenToOthers(t *testing.T) {
 		t.Errorf("%v, loaded %t", err, slow.Loaded())
 	}
 	checkCharges(t, budget, []*Inventory{slow, other})
+}
+
+// Inventories that share tokens and have too little memory are used at the same time.
+func TestInventoriesOfABudgetAreSafeForConcurrentUse(t *testing.T) {
+	t.Parallel()
+	budget, attempts := NewBudget(2*costOf(manyTokens(40))), NewAttempts(time.Now)
+	var inventories []*Inventory
+	var all sync.WaitGroup
+	for n := range 6 {
+		i := newInventoryOf(budget, fmt.Sprint(n%3), attempts)
+		inventories = append(inventories, i)
+		listed := manyTokens(40)
+		for k := range listed {
+			listed[k].Username = fmt.Sprint("server ", n%2)
+		}
+		all.Go(func() {
+			for k := range 40 {
+				list, users := listReturning(listed[:k], "u")
+				_, err := i.Refresh(t.Context(), list, users)
+				if err != nil && !errors.Is(err, errNoRoom) && !errors.Is(err, ErrCleared) {
+					t.Error(err)
+				}
+				i.Add(listed[39-k])
+				i.Remove(listed[k].ID)
+				i.WithPrefix(prefix)
+				i.Lookup(listed[0].ID)
+			}
+		})
+	}
+	all.Wait()
+	checkCharges(t, budget, inventories)
 }
 
 // A refresh of 10,000 tokens that do not change, which some inventories hold.
