@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -26,9 +27,15 @@ import (
 // clusterID is that of all operators, by which they know their tokens on the server.
 const clusterID = "alerting"
 
-// notProvoked are alerts whose cause is not brought about here: controllers that hang, and pods with sessions of
-// their own, for which the webhook has to be reached. The tests of promtool hold them.
-var notProvoked = []string{"CoderOperatorMakesNoProgress", "CoderPodWaitsForItsSecret"}
+// notProvoked are alerts whose cause is not brought about here: controllers that hang. The tests of promtool hold
+// them.
+var notProvoked = []string{"CoderOperatorMakesNoProgress"}
+
+const (
+	podWaits = "CoderPodWaitsForItsSecret"
+	// podPatience is longer than a pod may wait.
+	podPatience = 20 * time.Minute
+)
 
 // alertEnv is a test's namespace and Coder server. Operators run as processes of their own.
 type alertEnv struct {
@@ -77,7 +84,7 @@ func (w *alertEnv) startOperator(webhookLasts time.Duration) (metricsAddress str
 		Flags: []string{
 			"--cluster-id=" + clusterID, "--watch-namespaces=" + w.Namespace, "--revocation-timeout=2s", "--orphan-grace=1s",
 			"--enable-webhooks", "--webhook-cert-dir=" + folder, "--webhook-bind-address=" + program.FreeAddressForTest(w.T),
-			"--admission-policies=" + w.policies,
+			"--pod-sessions", "--admission-policies=" + w.policies,
 		},
 	})
 	w.Must(operator.AwaitReady(w.T.Context(), w.Patience))
@@ -107,10 +114,25 @@ func (w *alertEnv) newDeployment(name string) *v1alpha1.CoderDeployment {
 	})
 }
 
+// newPod returns a pod that the webhook has given a session of its own to.
+func (w *alertEnv) newPod(parent string) *corev1.Pod {
+	pod := &corev1.Pod{
+		ObjectMeta: w.Meta(parent + "-pod"),
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "job", Image: "job"}}},
+	}
+	pod.Labels = map[string]string{v1alpha1.LabelParent: parent}
+	pod.Annotations = map[string]string{v1alpha1.AnnotationPodSession: parent + "-bcdfghjk"}
+	return pod
+}
+
+// servesPods are sessions with perPod.
+func servesPods(spec *v1alpha1.CoderSessionSpec) { spec.PerPod = &v1alpha1.PerPod{MaxPods: 1} }
+
 const month = 30 * 24 * time.Hour
 
 // Each alert fires on the metrics of an operator for which its cause was brought about, and none fires on those of
-// one for which nothing is wrong. Samples are given times that go back as long as alerts wait.
+// one for which nothing is wrong. Samples are given times that go back as long as alerts wait; what a pod waits is
+// counted from its creation, so for it they go on after the scrape.
 func TestEachAlertIsProvokedOnce(t *testing.T) {
 	manager := buildManager(t)
 	_, all := renderRules(t)
@@ -124,7 +146,11 @@ func TestEachAlertIsProvokedOnce(t *testing.T) {
 	earlier := w.provokeAll(leader)
 	later, err := scrapeOperator(t.Context(), leader)
 	w.Must(err)
-	got := findFiring(t, all, earlier, later)
+	got := findFiring(t, all, earlier, later, time.Now())
+	if got[podWaits] {
+		t.Errorf("%s fires although the pod has just been created", podWaits)
+	}
+	got[podWaits] = findFiring(t, all, later, later, time.Now().Add(podPatience))[podWaits]
 	// Of the leader and another replica Prometheus sees only the other one.
 	other, err := scrapeOperator(t.Context(), w.startOperator(time.Hour))
 	w.Must(err)
@@ -132,7 +158,7 @@ func TestEachAlertIsProvokedOnce(t *testing.T) {
 	if got[noLeader] {
 		t.Errorf("%s fires although there is one", noLeader)
 	}
-	got[noLeader] = findFiring(t, all, other, other)[noLeader]
+	got[noLeader] = findFiring(t, all, other, other, time.Now())[noLeader]
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("which alerts fire (-want +got):\n%s", diff)
 	}
@@ -143,12 +169,15 @@ func TestEachAlertIsProvokedOnce(t *testing.T) {
 	healthy.writeCredentials(month)
 	healthy.WriteSecret("supplied-token", map[string]string{"token": healthy.createToken(testenv.MachineUser, month)})
 	healthy.Create(healthy.newDeployment(testenv.DeploymentName), healthy.NewMintedSession("ci", testenv.MachineUser),
-		healthy.NewSuppliedSession("supplied", "supplied-token"))
-	healthy.Eventually(healthy.IsReady("ci"), healthy.IsReady("supplied"),
+		healthy.NewSuppliedSession("supplied", "supplied-token"),
+		healthy.NewMintedSession("jobs", testenv.MachineUser, servesPods), healthy.newPod("jobs"))
+	healthy.Eventually(healthy.IsReady("ci"), healthy.IsReady("supplied"), healthy.IsReady("jobs-bcdfghjk"),
 		hasMetric(address, "admission_policies_installed", 1), hasMetric(address, "deployment_ready", 1))
 	scraped, err := scrapeOperator(t.Context(), address)
 	healthy.Must(err)
-	for alert, fires := range findFiring(t, all, scraped, scraped) {
+	firing := findFiring(t, all, scraped, scraped, time.Now())
+	firing[podWaits] = findFiring(t, all, scraped, scraped, time.Now().Add(podPatience))[podWaits]
+	for alert, fires := range firing {
 		if fires {
 			t.Errorf("%s fires although nothing is wrong", alert)
 		}
@@ -175,11 +204,15 @@ func (w *alertEnv) provokeAll(address string) (earlier scrape) {
 		w.NewMintedSession("late", testenv.MachineUser, func(spec *v1alpha1.CoderSessionSpec) {
 			spec.Auth.Mint.Lifetime = "1m"
 			spec.Rotation = &v1alpha1.Rotation{RenewBefore: &before}
-		}))
+		}),
+		w.NewMintedSession("jobs", testenv.MachineUser, servesPods, func(spec *v1alpha1.CoderSessionSpec) {
+			spec.Paused = true
+		}), w.newPod("jobs"))
 	w.Eventually(w.IsReady("gone"), w.IsReady("supplied"), w.IsReady("refused"), w.IsReady("late"))
 	w.forbid(http.MethodPost, "/api/v2/users/*/keys/tokens")
 	w.WriteSecret("refused-token", map[string]string{"token": "aaaaaaaaaa-" + strings.Repeat("b", 22)})
-	w.Eventually(hasMetric(address, "orphaned_tokens", 1), w.IsNotReady("refused", v1alpha1.ReasonSuspended, ""))
+	w.Eventually(hasMetric(address, "orphaned_tokens", 1), hasMetric(address, "pod_waiting_timestamp_seconds", 1),
+		w.IsNotReady("refused", v1alpha1.ReasonSuspended, ""))
 	earlier, err = scrapeOperator(w.T.Context(), address)
 	w.Must(err)
 	w.Delete(w.CurrentSession("gone"))

@@ -83,11 +83,11 @@ const (
 	alertInterval = time.Minute
 )
 
-// findFiring returns which alerts fire at any time of a window that ends now. Its first samples have the values of
-// one scrape, those from a third of it on the values of another one.
-func findFiring(t *testing.T, all []rule, earlier, later scrape) map[string]bool {
+// findFiring returns which alerts fire at any time of a window that ends at a time. Its first samples have the values
+// of one scrape, those from a third of it on the values of another one.
+func findFiring(t *testing.T, all []rule, earlier, later scrape, end time.Time) map[string]bool {
 	t.Helper()
-	db, end := openDatabase(t), time.Now()
+	db := openDatabase(t)
 	for ago := alertWindow; ago >= 0; ago -= alertInterval {
 		values := later
 		if ago > alertWindow*2/3 {
