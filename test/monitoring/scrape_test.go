@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/rules"
+	"github.com/prometheus/prometheus/tsdb"
 
 	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
@@ -95,6 +96,12 @@ func findFiring(t *testing.T, all []rule, earlier, later scrape, end time.Time) 
 		}
 		appendFamilies(t, db.Appender(t.Context()), values, end.Add(-ago))
 	}
+	return findFiringIn(t, all, db, end)
+}
+
+// findFiringIn returns which alerts fire at any time of the window that ends at a time, on what a database has.
+func findFiringIn(t *testing.T, all []rule, db *tsdb.DB, end time.Time) map[string]bool {
+	t.Helper()
 	query := rules.EngineQueryFunc(promql.NewEngine(promql.EngineOpts{MaxSamples: 100_000, Timeout: time.Minute}), db)
 	firing := map[string]bool{}
 	for _, r := range all {
