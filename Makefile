@@ -38,10 +38,10 @@ UNIT_PACKAGES = $$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}
 	grep -v '/test/kube[] ]' | cut -d ' ' -f 1)
 
 # The race detector makes a program several times as slow. It watches where goroutines of the operator meet: the
-# packages of the product, the simulated Coder server, the manager's integration tests and edges, and few of the
-# random schedules. All schedules, and the other packages, which run the same controllers or none, run without it.
+# packages of the product, the simulated Coder server, the manager's integration tests, and few of the random
+# schedules. All schedules, and the other packages, which run the same controllers or none, run without it.
 # Both lists begin with long ones, so that no processor is idle at the end.
-RACED = operator/(api|cmd|controllers|internal|test/(coderd|edge|operator))(/|$$)
+RACED = operator/(api|cmd|controllers|internal|test/(coderd|operator))(/|$$)
 LIST_RACED = go list $(PKG) | grep -E '$(RACED)|/test/simulation$$' | sort -r
 LIST_UNRACED = go list $(PKG) $(if $(RACE),| grep -vE '$(RACED)')
 # Without the tables of debuggers, test binaries link in half the time. What go vet finds, lint finds too.
