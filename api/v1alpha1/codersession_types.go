@@ -92,7 +92,8 @@ type CoderSessionSpec struct {
 	PerPod *PerPod `json:"perPod,omitempty"`
 	// Paused pauses the session: the server is not asked, nothing is replaced or revoked, and the
 	// Secret stays as it is. The token in it may end. What the CoderDeployment does not allow is revoked
-	// nevertheless: access, and more sessions than maxSessions. Default: false.
+	// nevertheless: access, and more sessions than maxSessions. So is a minted token if auth or perPod ask
+	// for something else now. Default: false.
 	// +optional
 	Paused bool `json:"paused,omitempty"`
 }

@@ -24,10 +24,10 @@ func (r *Reconciler) retentionCandidate(
 	ctx context.Context, s *scope, object *v1alpha1.CoderSession,
 ) (deployment.Candidate, bool, error) {
 	applies := !deployment.PolicyOf(&s.object.Spec).IsZero() || object.Status.Retirement != nil
-	if !session.Mints(object) || !object.DeletionTimestamp.IsZero() || !applies {
+	if !object.DeletionTimestamp.IsZero() || !applies {
 		return deployment.Candidate{}, false, nil
 	}
-	if object.Spec.Paused && !r.hasLiveToken(s, object) {
+	if (object.Spec.Paused || !session.Mints(object)) && !r.hasLiveToken(s, object) {
 		return deployment.Candidate{}, false, nil // it has no credential and gets none
 	}
 	namespace, err := lookup.Namespace(ctx, r.o.Client, object.Namespace, s.object.Namespace, r.o.NamespaceLabels)
@@ -64,23 +64,31 @@ func (r *Reconciler) lastUse(s *scope, object *v1alpha1.CoderSession) (used time
 	return used
 }
 
-// retentionState returns the retention state of a session that mints.
+// retentionState returns the retention state of a session that mints, or still has a minted token.
 func (r *Reconciler) retentionState(s *scope, object *v1alpha1.CoderSession) deployment.RetentionState {
-	token, user := object.Status.Token, object.Status.User
+	keeps := object.Status.Retirement == nil && r.hasLiveToken(s, object)
 	switch {
-	case object.Status.Retirement == nil && r.hasLiveToken(s, object) && session.Asking(object):
+	case !session.Mints(object):
+		return deployment.Paused // its token is not replaced by another minted one, and its use does not count
+	case keeps && session.Asking(object):
 		return deployment.Held
-	case object.Status.Retirement == nil && r.hasLiveToken(s, object) && object.Spec.Paused:
+	case keeps && object.Spec.Paused:
 		return deployment.Paused
 	case session.Asking(object), object.Spec.Paused:
 		return deployment.Exempt
 	case object.Status.Retirement != nil:
 		return deployment.Retired
-	case token != nil && token.Serial > 0 && user != nil && s.canSeeTokensOf(user.ID) &&
-		s.conn.Inventory.LoadedFor(user.ID):
+	case s.isUseKnown(object):
 		return deployment.Active
 	}
 	return deployment.Exempt
+}
+
+// isUseKnown reports whether the list of tokens says when the token of a session was last used.
+func (s *scope) isUseKnown(object *v1alpha1.CoderSession) bool {
+	token, user := object.Status.Token, object.Status.User
+	return token != nil && token.Serial > 0 && user != nil && s.canSeeTokensOf(user.ID) &&
+		s.conn.Inventory.LoadedFor(user.ID)
 }
 
 // hasLiveToken reports whether a session has a minted token that has not ended yet. A session that is paused

@@ -25,6 +25,7 @@ var policies = []policy{
 	issuedGrantUnstored,
 	beingDeleted,
 	accessDenied,
+	formerTokenEnds,
 	stayRetired,
 	pausedAboveLimit,
 	sessionPaused,
@@ -211,11 +212,13 @@ func (p Plan) leavesTraces() bool {
 // planCleanup plans what a session that is not being deleted no longer needs. beingDeleted decides
 // all of that for others.
 func planCleanup(o Observation, p *Plan) {
-	paused := o.Session.Spec.Paused && !p.RevokeAll
-	if p.Action != Nothing || paused || !o.Session.DeletionTimestamp.IsZero() {
+	if p.Action != Nothing || !o.Session.DeletionTimestamp.IsZero() {
 		return
 	}
 	revokeDueTokens(o, p)
+	if o.Session.Spec.Paused && !p.RevokeAll {
+		return
+	}
 	forgetGrant(o, p)
 	requeueForWorkspace(o, p)
 }

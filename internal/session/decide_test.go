@@ -35,6 +35,22 @@ func TestPolicies(t *testing.T) {
 			with(withPause, withPendingRevocation("t3", -time.Hour)),
 			outcome{Ready: "False Paused", Pending: map[string]time.Duration{"t3": -time.Hour}},
 		},
+		"B32 paused: what is due and not allowed is revoked": {
+			with(withPause, withPendingRevocation("t3", time.Hour), func(o *Observation) {
+				o.ServerTokens.Others = []Listed{{ID: "t3", Serial: 3, Denied: true}}
+			}),
+			outcome{Do: Revoke, Revoke: []string{"t3"}},
+		},
+		"B136 paused: a minted token that is not asked for goes": {
+			with(withPause, withToken()), outcome{Do: DeleteSecret},
+		},
+		"B136 and is revoked": {
+			newSession("ci", withToken(), withPause, withPendingRevocation("t4", 0)),
+			outcome{Do: Revoke, Revoke: []string{"t4"}},
+		},
+		"B136 a minted token that is not asked for, above the limit": {
+			with(withToken(), retiredByPolicy(v1alpha1.RetirementSessionLimit, time.Hour)), outcome{Do: DeleteSecret},
+		},
 		"B15 paused: an withNewGeneration Secret stays edited": {
 			with(withPause, withSecret(func(s *Secret) { s.InSync = false })), outcome{Ready: "False Paused"},
 		},

@@ -246,10 +246,12 @@ type Listed struct {
 	Serial   int64
 	// OfOtherUser is true if it does not belong to the session's user.
 	OfOtherUser bool
-	CreatedAt   time.Time
-	LastUsedAt  time.Time // zero: never
-	Scopes      []string
-	AllowList   []string
+	// Denied is true if the access rules do not allow it any more. Only for tokens that are not published.
+	Denied     bool
+	CreatedAt  time.Time
+	LastUsedAt time.Time // zero: never
+	Scopes     []string
+	AllowList  []string
 }
 
 // RetentionDecision is what the deployment's retention decided about a session. The zero value is

@@ -153,7 +153,8 @@ var properties = map[string]func(o Observation, p Plan) string{
 	},
 	"B15 a paused session asks nothing": func(o Observation, p Plan) string {
 		free := o.Session.DeletionTimestamp.IsZero() && o.Deployment.Denied == "" && !IsRetired(o.Session, o.Retention)
-		return failIf(o.Session.Spec.Paused && free && p.Action != Nothing, "it does "+string(p.Action))
+		former := !o.method().mints() && (p.Action == Revoke || p.Action == DeleteSecret && o.Secret.Token.Minted())
+		return failIf(o.Session.Spec.Paused && free && !former && p.Action != Nothing, "it does "+string(p.Action))
 	},
 	"the finalizer comes first, and then the real action": func(o Observation, p Plan) string {
 		if p.Action != AddFinalizer {

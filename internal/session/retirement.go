@@ -30,6 +30,23 @@ func stayRetired(o Observation) (Plan, bool) {
 	return p, true
 }
 
+// formerTokenEnds removes a minted token that is still published although the session asks for another
+// credential now, or for tokens for its pods. It stays until it can be replaced, but neither a pause keeps it,
+// nor is it kept above the limit on sessions (B136).
+func formerTokenEnds(o Observation) (Plan, bool) {
+	if o.method().mints() || !o.Secret.Token.Minted() {
+		return Plan{}, false
+	}
+	const removed = "the minted token is removed, because the session asks for another credential now"
+	switch {
+	case o.Session.Spec.Paused:
+		return revokeEverything(o, v1alpha1.ReasonPaused, "paused by spec.paused, and "+removed), true
+	case o.Retention.Reason == v1alpha1.RetirementSessionLimit:
+		return revokeEverything(o, v1alpha1.ReasonRetired, removed+": "+o.Retention.Message), true
+	}
+	return Plan{}, false
+}
+
 // pausedAboveLimit retires a paused session that is above the limit on sessions (B136).
 func pausedAboveLimit(o Observation) (Plan, bool) {
 	if !o.Session.Spec.Paused || o.Retention.Reason != v1alpha1.RetirementSessionLimit {

@@ -103,9 +103,9 @@ func TestRetirement(t *testing.T) {
 			with(retiredByPolicy(v1alpha1.RetirementSessionLimit, time.Hour), withPause, activeSince(time.Minute)),
 			outcome{Ready: "False Paused"},
 		},
-		"paused, and retired for that":              {without(withPause), atRest},
-		"asked for as well":                         {without(withPause, withRenewRequest("one", "")), atRest},
-		"retired, and paused later":                 {without(withPause, withNewGeneration), outcome{Ready: "False Paused"}},
+		"paused, and retired for that": {without(withPause), atRest},
+		"asked for as well":            {without(withPause, withRenewRequest("one", "")), atRest},
+		"retired, and paused later":    {without(withPause, withNewGeneration), outcome{Ready: "False Paused"}},
 		"B32 access comes first": {
 			without(withDeployment(func(d *Deployment) { d.Denied = "no" })),
 			outcome{

@@ -96,7 +96,7 @@ func (s *revocationSchedule) addToken(id, name string, after time.Time) {
 	if id == "" || published || known || slices.Contains(s.o.RevokedTokens, id) {
 		return
 	}
-	if s.revokeAll && after.After(s.o.Now) {
+	if (s.revokeAll || s.o.isDenied(id)) && after.After(s.o.Now) {
 		after = s.o.Now
 	}
 	s.list = append(s.list, v1alpha1.PendingRevocation{
@@ -113,7 +113,21 @@ func (s *revocationSchedule) overlapEnd() time.Time {
 	if mint := s.o.Session.Spec.Auth.Mint; mint != nil {
 		overlap = min(overlap, mint.Lifetime.Or(DefaultLifetime))
 	}
+	if !s.o.method().mints() { // the token does not count towards limits any more (B136)
+		overlap = min(overlap, DefaultOverlap)
+	}
 	return s.o.Now.Add(overlap)
+}
+
+// isDenied reports whether the access rules do not allow a token any more that is not published.
+func (o Observation) isDenied(id string) bool {
+	return slices.ContainsFunc(o.ServerTokens.Others, func(t Listed) bool { return t.ID == id && t.Denied })
+}
+
+// isKeptByPause reports whether a pause keeps a token that is not published: the session still asks for such
+// tokens, and the access rules allow it.
+func (o Observation) isKeptByPause(p *Plan, id string) bool {
+	return o.Session.Spec.Paused && !p.RevokeAll && o.method().mints() && !o.isDenied(id)
 }
 
 // keepOnePredecessor makes all tokens due but the one that was published last, so that at most two tokens
@@ -171,9 +185,10 @@ func revokeDueTokens(o Observation, p *Plan) {
 	held := !p.RevokeAll && p.hasPendingRestarts(o)
 	for _, t := range p.PendingRevocations {
 		switch {
+		case o.isKeptByPause(p, t.ID):
 		case t.RevokeTime.After(o.Now):
 			p.requeueBy(t.RevokeTime.Time)
-		case held:
+		case held && !o.isDenied(t.ID):
 			p.requeueBy(o.Now.Add(o.Deployment.VerifyInterval()))
 		case o.canCallServer() && o.failureOf(Revoke) == nil && !o.isPublished(t.ID):
 			p.Action = Revoke

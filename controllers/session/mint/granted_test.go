@@ -99,12 +99,19 @@ func TestAServiceAccount(t *testing.T) {
 	}
 }
 
-// limit lets namespace team use the deployment, by one rule.
+// limit lets namespace team mint for all users, by one rule.
 func limit(w *stepped.World, rule v1alpha1.AccessRule) {
+	w.T.Helper()
+	rule.Users = []string{"*"}
+	limitTo(w, rule)
+}
+
+// limitTo lets namespace team use the deployment, by one rule.
+func limitTo(w *stepped.World, rule v1alpha1.AccessRule) {
 	w.T.Helper()
 	d := &v1alpha1.CoderDeployment{}
 	w.Must(w.API.Get(w.T.Context(), w.Key(testenv.DeploymentName), d))
-	rule.Name, rule.Auth, rule.Users = "team", []v1alpha1.AuthMethod{v1alpha1.AuthMint}, []string{"*"}
+	rule.Name, rule.Auth = "team", []v1alpha1.AuthMethod{v1alpha1.AuthMint, v1alpha1.AuthToken}
 	d.Spec.Access = []v1alpha1.AccessRule{rule}
 	d.Generation++
 	w.Must(w.API.Update(w.T.Context(), d))

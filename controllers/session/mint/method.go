@@ -76,26 +76,85 @@ func (m *Method) Observe(ctx context.Context, s *base.Scope, o *session.Observat
 }
 
 // observeDenial adds why the access rules do not allow the published token: the server grants more
-// than they allow (B137). A token that was minted for another spec is about to be replaced.
+// than they allow (B137), or they were narrowed since it was minted for another spec (B32).
 func (m *Method) observeDenial(ctx context.Context, s *base.Scope, o *session.Observation) error {
-	listed := o.ServerTokens.Token
-	if listed == nil || o.Deployment.Denied != "" || !o.Secret.Token.IsMintedFor(o.SpecDigest) {
+	if o.Deployment.Denied != "" {
 		return nil
 	}
-	denial, err := m.grantDenialReason(ctx, s, deployment.Granted{
-		Scopes: base.FromStrings[v1alpha1.Scope](listed.Scopes),
-	})
-	o.Deployment.Denied = denial
-	return err
+	if listed := o.ServerTokens.Token; listed != nil {
+		var denial string
+		var err error
+		if o.Secret.Token.IsMintedFor(o.SpecDigest) {
+			denial, err = m.grantDenialReason(ctx, s, s.Session, deployment.Granted{
+				Scopes: base.FromStrings[v1alpha1.Scope](listed.Scopes),
+			})
+		} else {
+			denial, err = m.formerDenialReason(ctx, s, listed.ID)
+		}
+		o.Deployment.Denied = denial
+		if err != nil {
+			return err
+		}
+	}
+	return m.observeFormerDenials(ctx, s, o)
 }
 
-// grantDenialReason returns why the access rules do not allow what the server has granted.
-func (m *Method) grantDenialReason(ctx context.Context, s *base.Scope, granted deployment.Granted) (string, error) {
+// observeFormerDenials marks those of the session's other tokens that the access rules do not allow any more. Such
+// a one was published last if none is published now: the session is denied until it is revoked.
+func (m *Method) observeFormerDenials(ctx context.Context, s *base.Scope, o *session.Observation) error {
+	for i := range o.ServerTokens.Others {
+		other := &o.ServerTokens.Others[i]
+		if other.OfOtherUser && !isNamedByStatus(s, other.ID) {
+			continue
+		}
+		denial, err := m.formerDenialReason(ctx, s, other.ID)
+		if err != nil {
+			return err
+		}
+		if other.Denied = denial != ""; other.Denied && o.Secret.Token == nil {
+			o.Deployment.Denied = denial
+		}
+	}
+	return nil
+}
+
+// formerDenialReason returns why the access rules do not allow a token that may have been minted for another spec.
+func (m *Method) formerDenialReason(ctx context.Context, s *base.Scope, id string) (string, error) {
+	token, found := s.Conn.Inventory.Lookup(id)
+	if !found || s.Session.Namespace == s.Deployment.Namespace {
+		return "", nil
+	}
+	return m.grantDenialReason(ctx, s, askedFor(s.Session, token), deployment.Granted{
+		Scopes: base.FromStrings[v1alpha1.Scope](token.Scopes), Lifetime: token.ExpiresAt.Sub(token.CreatedAt),
+	})
+}
+
+// askedFor returns a session as it may have been when it asked for a minted token: for the user whose token it is.
+func askedFor(s *v1alpha1.CoderSession, token coder.Token) *v1alpha1.CoderSession {
+	former := s.DeepCopy()
+	mint := former.Spec.Auth.Mint
+	if mint == nil {
+		mint = &v1alpha1.MintAuth{Scopes: base.FromStrings[v1alpha1.Scope](token.Scopes)}
+	}
+	if user := s.Status.User; user != nil && user.ID == token.UserID {
+		mint.User = user.Username
+	} else if token.Username != "" {
+		mint.User = token.Username
+	}
+	former.Spec.Auth = v1alpha1.Auth{Mint: mint}
+	return former
+}
+
+// grantDenialReason returns why the access rules do not allow what the server has granted to a session that asked
+// for it.
+func (m *Method) grantDenialReason(
+	ctx context.Context, s *base.Scope, asked *v1alpha1.CoderSession, granted deployment.Granted,
+) (string, error) {
 	namespace, err := m.tools.Namespace(ctx, s.Session.Namespace, s.Deployment.Namespace)
 	if err != nil {
 		return "", err
 	}
-	return deployment.GrantDenialReason(s.Deployment, s.Session, namespace, granted), nil
+	return deployment.GrantDenialReason(s.Deployment, asked, namespace, granted), nil
 }
 
 // observeServerTokens returns the session's tokens from the deployment's inventory.

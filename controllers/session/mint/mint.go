@@ -103,7 +103,7 @@ func (m *Method) checkScopes(ctx context.Context, s *base.Scope, scopes []string
 // checkGranted returns an error if a token is worth more than the access rules allow: more scopes, or
 // a longer lifetime (B137).
 func (m *Method) checkGranted(ctx context.Context, s *base.Scope, token coder.Token) error {
-	reason, err := m.grantDenialReason(ctx, s, deployment.Granted{
+	reason, err := m.grantDenialReason(ctx, s, s.Session, deployment.Granted{
 		Scopes: base.FromStrings[v1alpha1.Scope](token.Scopes), Lifetime: token.ExpiresAt.Sub(token.CreatedAt),
 	})
 	if err != nil {
