@@ -112,6 +112,36 @@ func (a *account) hold(token *coder.Token, part *int, bytes int) *sharedToken {
 	return t
 }
 
+// holdListed is hold for a listing. A token that is listed twice is held once, so that the number of a token's
+// holders depends on that of the inventories only, and not on what a server lists.
+func (a *account) holdListed(token *coder.Token) *sharedToken {
+	if t, _ := a.budget.tokens.find(token); t != nil && a.hasRead(t) {
+		if !a.take(&a.listing, readingCost) {
+			return nil
+		}
+		return t
+	}
+	t := a.hold(token, &a.listing, readingCost)
+	if t != nil {
+		a.read = append(a.read, t)
+	}
+	return t
+}
+
+// hasRead reports whether the listing in progress holds a token.
+func (a *account) hasRead(t *sharedToken) bool {
+	times := 0
+	for _, holder := range t.holders {
+		if holder == a {
+			times++
+		}
+	}
+	if a.kept.find(t.token.ID) == t {
+		times--
+	}
+	return times > 0
+}
+
 // release is the opposite of hold.
 func (a *account) release(t *sharedToken, part *int, bytes int) {
 	a.budget.tokens.leave(t, a)

@@ -221,6 +221,38 @@ func TestAListingIsInterruptedIfItsMemoryIsGivenToOthers(t *testing.T) {
 	checkCharges(t, budget, []*Inventory{slow, other})
 }
 
+// B130: a server that lists a token many times does not make it have many holders.
+func TestATokenThatIsListedManyTimesIsHeldOnce(t *testing.T) {
+	t.Parallel()
+	i := newInventory()
+	refreshWith(t, i, newTokens("a-1", "b-1"))
+	_, users := listReturning(nil)
+	_, err := i.Refresh(t.Context(), func(_ context.Context, filter coder.TokenFilter) (coder.TokenList, error) {
+		list, err := holdAll(filter, newTokens("a-1", "c-1", "c-1", "a-1", "a-1", "c-1"))
+		i.Remove("b-1")
+		i.Add(newToken("c-1"))
+		if _, err := holdAll(filter, newTokens("c-1", "b-1", "b-1")); err != nil {
+			t.Error(err)
+		}
+		for id, want := range map[string]int{"a-1": 2, "c-1": 2} {
+			if got := len(i.account.kept.find(id).holders); got != want {
+				t.Errorf("token %s is held %d times", id, got)
+			}
+		}
+		if len(i.account.read) != 3 || i.account.listing != 9*readingCost {
+			t.Errorf("%d tokens are read, and %d bytes charged", len(i.account.read), i.account.listing)
+		}
+		return list, err
+	}, users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tokenIDs(i.WithPrefix("")); !cmp.Equal(got, []string{"a-1", "c-1"}) {
+		t.Error(got)
+	}
+	checkCharges(t, i.account.budget, []*Inventory{i})
+}
+
 // Inventories that share tokens and have too little memory are used at the same time.
 func TestInventoriesOfABudgetAreSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()

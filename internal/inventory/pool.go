@@ -32,8 +32,8 @@ type sharedToken struct {
 	token coder.Token
 	hash  uint64
 	cost  int // what it takes without its holders, in bytes
-	// holders has an account as often as it holds the token: twice, if it keeps the token of its last listing and
-	// reads it again.
+	// holders has an account as often as it holds the token: at most twice, if it keeps the token of its last listing
+	// and reads it again.
 	holders []*account
 }
 

@@ -107,11 +107,10 @@ func (i *Inventory) holdListed(epoch int, token *coder.Token) (*coder.Token, boo
 	if i.epoch != epoch {
 		return nil, false
 	}
-	held := i.account.hold(token, &i.account.listing, readingCost)
+	held := i.account.holdListed(token)
 	if held == nil {
 		return nil, false
 	}
-	i.account.read = append(i.account.read, held)
 	return &held.token, true
 }
 
