@@ -139,6 +139,29 @@ func TestUsersOfOtherDeploymentsOnTheServer(t *testing.T) {
 	}
 }
 
+// B142: a server that repeats the id of a token of mallory's, for a session of its own deployment, does not make
+// mallory a user that the operator mints for on another server.
+func TestWhatAnotherServerSaysOfTokens(t *testing.T) {
+	t.Parallel()
+	w := newForged(t)
+	w.Put(w.NewDeployment("evil", "https://evil.example.com"))
+	_, err := w.Controllers.Deployments.Reconcile(t.Context(), ctrl.Request{NamespacedName: w.Key("evil")})
+	w.Must(err)
+	s := w.NewMintedSession("evil", "mallory")
+	s.Spec.DeploymentRef.Name = "evil"
+	w.Put(s)
+	bait := createNamed(w, "mallory", names.Token(string(s.UID), 1))
+	s = w.Session("evil")
+	s.Status.Token = &v1alpha1.TokenStatus{ID: bait.ID, Name: bait.Name, Serial: 1}
+	w.Must(w.API.Status().Update(t.Context(), s))
+	w.Clock.Step(6 * time.Minute)
+	createNamed(w, "mallory", names.Token(otherSession, 1))
+	listAgain(w)
+	if saysDuplicate(w) {
+		t.Errorf("mallory has it say: %v", deploymentOf(w).Status.ForeignTokens)
+	}
+}
+
 // As soon as the tokens are gone, so is what status says about them.
 func TestForeignTokensThatAreGone(t *testing.T) {
 	t.Parallel()

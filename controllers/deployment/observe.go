@@ -121,18 +121,13 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 		each := &list[i]
 		s.countPods(each)
 		seen.Counts.Total++
-		if err := r.observeNeed(ctx, s, each, &seen); err != nil {
+		if err := r.addNeed(ctx, s.object, each, &seen); err != nil {
 			return seen, err
 		}
 		if meta.IsStatusConditionFalse(each.Status.Conditions, v1alpha1.ConditionIdentityUnique) {
 			seen.Duplicated = append(seen.Duplicated, each.Namespace+"/"+each.Name)
 		}
-		if session.Mints(each) && !each.Spec.Paused {
-			seen.Minting = true
-		}
-		if user := each.Status.User; user != nil && session.Mints(each) {
-			s.mintedUsers[user.ID] = true
-		}
+		s.addMinting(each, &seen)
 		candidate, ok, err := r.retentionCandidate(ctx, s, each)
 		if err != nil {
 			return seen, err
@@ -145,11 +140,35 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 			countReason(&seen.Counts, ready.Reason)
 		}
 	}
-	slices.Sort(seen.Allowed)
-	slices.Sort(seen.Holding)
 	slices.Sort(seen.Duplicated)
 	s.reasons = reasons
-	return seen, nil
+	return seen, r.addNeedsOfOthers(ctx, s, &seen)
+}
+
+// addNeedsOfOthers adds the sessions that another manager watches to those that a deleted deployment waits for, if
+// there are no other ones that may use it.
+func (r *Reconciler) addNeedsOfOthers(ctx context.Context, s *scope, seen *deployment.Sessions) error {
+	if s.object.DeletionTimestamp.IsZero() {
+		return nil
+	}
+	var err error
+	if len(seen.Allowed) == 0 {
+		err = r.shards.addNeeds(ctx, s.key, seen)
+	}
+	slices.Sort(seen.Allowed)
+	slices.Sort(seen.Holding)
+	return err
+}
+
+// addMinting adds what a session mints, if it does.
+func (s *scope) addMinting(each *v1alpha1.CoderSession, seen *deployment.Sessions) {
+	if !session.Mints(each) {
+		return
+	}
+	seen.Minting = seen.Minting || !each.Spec.Paused
+	if user := each.Status.User; user != nil {
+		s.mintedUsers[user.ID] = true
+	}
 }
 
 // countPods counts the pods that have a session of their own, and those that a session with perPod says
@@ -163,21 +182,21 @@ func (s *scope) countPods(each *v1alpha1.CoderSession) {
 	}
 }
 
-// observeNeed adds a session that a deleted deployment may have to wait for.
-func (r *Reconciler) observeNeed(
-	ctx context.Context, s *scope, each *v1alpha1.CoderSession, seen *deployment.Sessions,
+// addNeed adds a session that a deleted deployment may have to wait for.
+func (r *Reconciler) addNeed(
+	ctx context.Context, object *v1alpha1.CoderDeployment, each *v1alpha1.CoderSession, seen *deployment.Sessions,
 ) error {
-	if s.object.DeletionTimestamp.IsZero() {
+	if object.DeletionTimestamp.IsZero() {
 		return nil
 	}
 	name := each.Namespace + "/" + each.Name
-	namespace, err := lookup.Namespace(ctx, r.o.Client, each.Namespace, s.object.Namespace, r.o.NamespaceLabels)
+	namespace, err := lookup.Namespace(ctx, r.o.Client, each.Namespace, object.Namespace, r.o.NamespaceLabels)
 	if err != nil {
 		return err
 	}
 	// What the server ignores is not known here: a session that it keeps from being let in has no
 	// credential, and is as good as denied.
-	if deployment.DenialReason(s.object, each, namespace, deployment.Server{}) == "" {
+	if deployment.DenialReason(object, each, namespace, deployment.Server{}) == "" {
 		seen.Allowed = append(seen.Allowed, name)
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -148,7 +149,8 @@ type tokenClaims struct {
 	s *scope
 	// known is by the prefix of the tokens' names.
 	known map[string]bool
-	// published are the ids of the tokens that sessions of other deployments publish, as their status says.
+	// published are the ids of the tokens that sessions of other deployments on the same server publish, as their
+	// status says. What a session of another server says came from that, which can repeat any id.
 	published map[string]bool
 }
 
@@ -185,7 +187,7 @@ func (c *tokenClaims) isClaimed(ctx context.Context, token coder.Token) (bool, e
 		return false, err
 	}
 	for i := range sessions {
-		if published := sessions[i].Status.Token; published != nil {
+		if published := sessions[i].Status.Token; published != nil && c.r.isOnServer(ctx, c.s, sessions[i].DeploymentKey()) {
 			c.published[published.ID] = true
 		}
 	}
@@ -201,6 +203,16 @@ func (c *tokenClaims) isClaimed(ctx context.Context, token coder.Token) (bool, e
 	}
 	c.known[prefix] = len(deployments.Items) > 0
 	return c.known[prefix], nil
+}
+
+// isOnServer reports whether a deployment leads to the same server as that of the pass, in the same way.
+func (r *Reconciler) isOnServer(ctx context.Context, s *scope, key types.NamespacedName) bool {
+	if err := r.o.Client.Get(ctx, key, &v1alpha1.CoderDeployment{}); err != nil {
+		return false // there is no connection to it
+	}
+	here, there := s.conn.ResolvedClient(), r.o.Pool.Get(key).ResolvedClient()
+	return here != nil && there != nil && here.Snapshot.Origin() == there.Snapshot.Origin() &&
+		here.Snapshot.Route() == there.Snapshot.Route()
 }
 
 // addSessions adds the tokens of the deployment's own sessions, which are most, with one list.

@@ -84,7 +84,8 @@ type Streams interface {
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
-	r := &Reconciler{o: o, shards: &otherShards{o: o}}
+	r := &Reconciler{o: o}
+	r.shards = &otherShards{o: o, addNeed: r.addNeed}
 	r.Loop = reconcile.New[*v1alpha1.CoderDeployment, *memory, *scope, deployment.Observation, deployment.Plan](
 		kind{r}, reconcile.Options[*v1alpha1.CoderDeployment]{
 			Reader: o.Client, Status: o.Status, Gate: gate{o.FairQueue}, Clock: o.Clock, Jitter: o.Jitter,

@@ -19,6 +19,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
+	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
 )
 
 // takeOverTokens makes the next listing keep the tokens that status names and that another manager has
@@ -44,10 +45,13 @@ func (r *Reconciler) takeOverTokens(ctx context.Context, s *scope) error {
 }
 
 // otherShards are the sessions and deployments of the watched namespaces, also those that the selector
-// leaves out. They are read from the API server if there is a token that no object in the cache claims, at
-// most once a minute for all deployments. It is safe for concurrent use.
+// leaves out. They are read from the API server if there is a token that no object in the cache claims, or if a
+// deployment is deleted whose sessions in the cache are gone, at most once a minute for all deployments. It is safe
+// for concurrent use.
 type otherShards struct {
 	o Options
+	// addNeed adds a session to those that a deleted deployment may have to wait for.
+	addNeed func(context.Context, *v1alpha1.CoderDeployment, *v1alpha1.CoderSession, *deployment.Sessions) error
 
 	mu     sync.Mutex
 	readAt time.Time
@@ -57,6 +61,15 @@ type otherShards struct {
 	prefixes map[string]bool
 	// inside is, for each deployment, whether the selector matches it.
 	inside map[types.NamespacedName]bool
+	// deleted are the deployments that the selector matches and that are being deleted.
+	deleted map[types.NamespacedName]*deletedDeployment
+}
+
+// deletedDeployment is a deployment that is being deleted, and those of the sessions which the selector leaves out
+// that it has to wait for. Only a few are kept: they are there to be named.
+type deletedDeployment struct {
+	object   *v1alpha1.CoderDeployment
+	neededBy deployment.Sessions
 }
 
 // shardSession is what is kept of a session.
@@ -87,19 +100,56 @@ const (
 	// shardsAge is how old what was read may be, or half of the grace period if that is less, so that a
 	// token that may be revoked was there when the objects were read.
 	shardsAge = time.Minute
+	// maxNamed is how many sessions that a deleted deployment waits for are kept.
+	maxNamed = 10
 )
 
-// claimOf returns who claims a token of this manager now.
-func (o *otherShards) claimOf(ctx context.Context, token coder.Token) (shardClaim, error) {
-	if o.o.Selector == nil || o.o.Selector.Empty() {
-		return unclaimed, nil // the cache has all
+// addNeeds adds the sessions outside of the selector that a deleted deployment has to wait for: it may have been
+// moved to this manager without them, and without its finalizer another one of its name would get their tokens.
+// They are read after the deletion, which may take until the next read is due: seen.Unread is set until then.
+func (o *otherShards) addNeeds(ctx context.Context, key types.NamespacedName, seen *deployment.Sessions) error {
+	if o.isOff() {
+		return nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.sessions == nil || o.o.Clock.Since(o.readAt) >= min(shardsAge, o.o.OrphanGrace/2) {
-		if err := o.read(ctx); err != nil {
-			return unclaimed, err
+	found := o.deleted[key]
+	if found == nil || len(found.neededBy.Allowed)+len(found.neededBy.Holding) > 0 {
+		if err := o.readIfDue(ctx); err != nil {
+			return err
 		}
+		found = o.deleted[key]
+	}
+	if found == nil {
+		seen.Unread = true
+		return nil
+	}
+	seen.Allowed = append(seen.Allowed, found.neededBy.Allowed...)
+	seen.Holding = append(seen.Holding, found.neededBy.Holding...)
+	seen.Elsewhere = len(seen.Allowed)+len(seen.Holding) > 0
+	return nil
+}
+
+// isOff reports whether there are no other managers: the cache has all.
+func (o *otherShards) isOff() bool { return o.o.Selector == nil || o.o.Selector.Empty() }
+
+// readIfDue reads the objects if what was read is too old. mu must be held.
+func (o *otherShards) readIfDue(ctx context.Context) error {
+	if o.sessions != nil && o.o.Clock.Since(o.readAt) < min(shardsAge, o.o.OrphanGrace/2) {
+		return nil
+	}
+	return o.read(ctx)
+}
+
+// claimOf returns who claims a token of this manager now.
+func (o *otherShards) claimOf(ctx context.Context, token coder.Token) (shardClaim, error) {
+	if o.isOff() {
+		return unclaimed, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.readIfDue(ctx); err != nil {
+		return unclaimed, err
 	}
 	prefix, _ := o.o.Names.SessionPrefixOf(token.Name)
 	if o.prefixes[prefix] {
@@ -153,38 +203,62 @@ func (o *otherShards) read(ctx context.Context) error {
 	}
 	o.readAt = o.o.Clock.Now()
 	o.sessions, o.prefixes = map[string][]*shardSession{}, map[string]bool{}
-	o.inside = map[types.NamespacedName]bool{}
-	for _, namespace := range namespaces {
-		if err := o.readNamespace(ctx, namespace); err != nil {
-			o.sessions = nil
-			return fmt.Errorf("look for the sessions of other managers: %w", err)
+	o.inside, o.deleted = map[types.NamespacedName]bool{}, map[types.NamespacedName]*deletedDeployment{}
+	for _, readKind := range []func(context.Context, string) error{o.readDeployments, o.readSessions} {
+		for _, namespace := range namespaces {
+			if err := readKind(ctx, namespace); err != nil {
+				o.sessions = nil
+				return fmt.Errorf("look for the sessions of other managers: %w", err)
+			}
 		}
 	}
 	return nil
 }
 
-// readNamespace reads the objects of a namespace; empty: of all.
-func (o *otherShards) readNamespace(ctx context.Context, namespace string) error {
-	names := o.o.Names
-	err := o.readPages(ctx, namespace, func() client.ObjectList { return &v1alpha1.CoderSessionList{} },
-		func(list client.ObjectList) {
-			items := list.(*v1alpha1.CoderSessionList).Items
-			for i := range items {
-				prefix := names.SessionPrefix(string(items[i].UID))
-				o.sessions[prefix] = append(o.sessions[prefix], newShardSession(&items[i]))
+// readDeployments reads the deployments of a namespace; empty: of all.
+func (o *otherShards) readDeployments(ctx context.Context, namespace string) error {
+	newList := func() client.ObjectList { return &v1alpha1.CoderDeploymentList{} }
+	return o.readPages(ctx, namespace, newList, func(list client.ObjectList) error {
+		items := list.(*v1alpha1.CoderDeploymentList).Items
+		for i := range items {
+			d := &items[i]
+			key, matches := client.ObjectKeyFromObject(d), o.o.Selector.Matches(labels.Set(d.Labels))
+			o.prefixes[o.o.Names.SessionPrefix(string(d.UID))] = true
+			o.inside[key] = matches
+			if matches && d.DeletionTimestamp != nil {
+				o.deleted[key] = &deletedDeployment{object: d.DeepCopy()}
 			}
-		})
-	if err != nil {
-		return err
+		}
+		return nil
+	})
+}
+
+// readSessions reads the sessions of a namespace; empty: of all. The deployments were read before.
+func (o *otherShards) readSessions(ctx context.Context, namespace string) error {
+	newList := func() client.ObjectList { return &v1alpha1.CoderSessionList{} }
+	return o.readPages(ctx, namespace, newList, func(list client.ObjectList) error {
+		items := list.(*v1alpha1.CoderSessionList).Items
+		for i := range items {
+			prefix := o.o.Names.SessionPrefix(string(items[i].UID))
+			o.sessions[prefix] = append(o.sessions[prefix], newShardSession(&items[i]))
+			if err := o.addNeedOf(ctx, &items[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// addNeedOf adds a session that the selector leaves out to those that its deployment waits for.
+func (o *otherShards) addNeedOf(ctx context.Context, s *v1alpha1.CoderSession) error {
+	of := o.deleted[s.DeploymentKey()]
+	if of == nil || o.o.Selector.Matches(labels.Set(s.Labels)) {
+		return nil
 	}
-	return o.readPages(ctx, namespace, func() client.ObjectList { return &v1alpha1.CoderDeploymentList{} },
-		func(list client.ObjectList) {
-			items := list.(*v1alpha1.CoderDeploymentList).Items
-			for i := range items {
-				o.prefixes[names.SessionPrefix(string(items[i].UID))] = true
-				o.inside[client.ObjectKeyFromObject(&items[i])] = o.o.Selector.Matches(labels.Set(items[i].Labels))
-			}
-		})
+	err := o.addNeed(ctx, of.object, s, &of.neededBy)
+	of.neededBy.Allowed = of.neededBy.Allowed[:min(len(of.neededBy.Allowed), maxNamed)]
+	of.neededBy.Holding = of.neededBy.Holding[:min(len(of.neededBy.Holding), maxNamed)]
+	return err
 }
 
 // newShardSession copies what is kept of a session, so that the page that it came with is not.
@@ -207,7 +281,7 @@ func newShardSession(s *v1alpha1.CoderSession) *shardSession {
 
 // readPages reads all objects of a kind in pages.
 func (o *otherShards) readPages(
-	ctx context.Context, namespace string, newList func() client.ObjectList, add func(client.ObjectList),
+	ctx context.Context, namespace string, newList func() client.ObjectList, add func(client.ObjectList) error,
 ) error {
 	for next, more := "", true; more; more = next != "" {
 		list := newList()
@@ -215,7 +289,9 @@ func (o *otherShards) readPages(
 		if err != nil {
 			return err
 		}
-		add(list)
+		if err := add(list); err != nil {
+			return err
+		}
 		next = list.GetContinue()
 	}
 	return nil

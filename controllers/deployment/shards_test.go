@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
@@ -119,5 +121,46 @@ func TestASessionThatMovesWithItsDeploymentKeepsItsToken(t *testing.T) {
 	}
 	if !isListed(w, id) || w.Direct["list CoderSessionList"] == 0 {
 		t.Errorf("its token is listed: %t; reads past the cache: %v", isListed(w, id), w.Direct)
+	}
+}
+
+// B171: a deleted deployment waits for the sessions of all managers. One that comes to another manager is not gone
+// at once because that one watches none of its sessions.
+func TestADeletedDeploymentWaitsForSessionsOfOtherManagers(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		of   string // the deployment that the session refers to
+		gone bool
+	}{
+		"one of its sessions":  {of: testenv.DeploymentName},
+		"a session of another": {of: "another", gone: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newShard(t)
+			s := w.NewMintedSession("ci", testenv.MachineUser)
+			s.Labels, s.Spec.DeploymentRef.Name = map[string]string{"shard": "b"}, v1alpha1.ObjectName(tc.of)
+			w.Put(s)
+			w.Must(w.API.Delete(t.Context(), deploymentOf(w)))
+			for range 3 {
+				w.PassDeployment()
+				w.Clock.Step(time.Minute)
+			}
+			err := w.API.Get(t.Context(), w.Key(testenv.DeploymentName), &v1alpha1.CoderDeployment{})
+			if client.IgnoreNotFound(err) != nil || (err != nil) != tc.gone {
+				t.Errorf("the deployment is gone: %t (%v)", err != nil, err)
+			}
+			if tc.gone {
+				return
+			}
+			w.Must(w.API.Delete(t.Context(), w.Session("ci")))
+			w.Clock.Step(time.Minute)
+			w.PassDeployment()
+			w.PassDeployment()
+			err = w.API.Get(t.Context(), w.Key(testenv.DeploymentName), &v1alpha1.CoderDeployment{})
+			if !apierrors.IsNotFound(err) {
+				t.Errorf("the deployment stays without sessions: %v", err)
+			}
+		})
 	}
 }

@@ -294,14 +294,16 @@ func TestPausedSessionsKeepTheLimit(t *testing.T) {
 		t.Fatalf("%d tokens were minted", live)
 	}
 	reasons := pass()
-	if live := len(liveTokens(w)); live != 2 || reasons[v1alpha1.ReasonPaused] != 2 || reasons[v1alpha1.ReasonRetired] != 2 {
+	live := len(liveTokens(w))
+	if live != 2 || reasons[v1alpha1.ReasonPaused] != 2 || reasons[v1alpha1.ReasonRetired] != 2 {
 		t.Fatalf("%d tokens are live, the sessions are %v", live, reasons)
 	}
 	for _, name := range all {
 		pause(name, false)
 	}
 	reasons = pass()
-	if live := len(liveTokens(w)); live != 2 || reasons[v1alpha1.ReasonActive] != 2 || reasons[v1alpha1.ReasonRetired] != 2 {
+	live = len(liveTokens(w))
+	if live != 2 || reasons[v1alpha1.ReasonActive] != 2 || reasons[v1alpha1.ReasonRetired] != 2 {
 		t.Errorf("%d tokens are live, the resumed sessions are %v", live, reasons)
 	}
 }

@@ -88,7 +88,7 @@ func decideFinalizer(o Observation) (Plan, bool) {
 	switch {
 	case deleted && !finalized:
 		return Plan{SkipStatusUpdate: true}, true
-	case deleted && len(neededBy(o)) == 0:
+	case deleted && len(neededBy(o)) == 0 && !o.Sessions.Unread:
 		return Plan{Action: RemoveFinalizer}, true
 	case !deleted && !finalized:
 		return Plan{Action: AddFinalizer}, true
@@ -300,18 +300,29 @@ func reportTermination(o Observation, p Plan) Plan {
 	names := neededBy(o)
 	if len(names) > len(o.Sessions.Allowed) {
 		p.requeueBy(holdingDeadline(o))
+	}
+	if len(names) > len(o.Sessions.Allowed) || o.Sessions.Elsewhere || o.Sessions.Unread {
 		p.requeueBy(o.Now.Add(holdingInterval))
 	}
-	more := ""
-	if len(names) > 5 {
-		more = fmt.Sprintf(" and %d more", len(names)-5)
-		names = names[:5]
+	message := waitsFor(names)
+	if o.Sessions.Unread {
+		message = "the deletion waits until the sessions of other managers were read"
 	}
 	for i := range p.Conditions {
 		if c := &p.Conditions[i]; c.Type == v1alpha1.ConditionReady {
 			c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonTerminating
-			c.Message = "the deletion waits for sessions " + strings.Join(names, ", ") + more + ": delete them too"
+			c.Message = message
 		}
 	}
 	return p
+}
+
+func waitsFor(names []string) string {
+	const most = 5
+	more := ""
+	if len(names) > most {
+		more = fmt.Sprintf(" and %d more", len(names)-most)
+		names = names[:most]
+	}
+	return "the deletion waits for sessions " + strings.Join(names, ", ") + more + ": delete them too"
 }

@@ -193,6 +193,16 @@ func TestDecide(t *testing.T) {
 			newDeployment("prod", withDeletion, withVerification(accepted, 0), withMintingSession(accepted, 0)),
 			outcome{Ready: "False Terminating", Resolved: "True Resolved", Verified: "True Verified", Wake: each},
 		},
+		"deleted, with sessions that another manager watches": {
+			newDeployment("prod", withDeletion, withVerification(accepted, 0), withSessions(0, []string{"team/y"}, nil),
+				func(o *Observation) { o.Sessions.Elsewhere = true }),
+			outcome{Ready: "False Terminating", Resolved: "True Resolved", Verified: "True Verified", Wake: 10 * time.Second},
+		},
+		"deleted, and it is not known whether another manager watches some": {
+			newDeployment("prod", withDeletion, withVerification(accepted, 0),
+				func(o *Observation) { o.Sessions.Unread = true }),
+			outcome{Ready: "False Terminating", Resolved: "True Resolved", Verified: "True Verified", Wake: 10 * time.Second},
+		},
 		// B135
 		"deleted, with a session that it does not allow": {
 			newDeployment("prod", withDeletion, withSessions(1, nil, nil)), outcome{Do: RemoveFinalizer},

@@ -126,6 +126,10 @@ type Sessions struct {
 	Allowed []string
 	// Holding are the sessions that may not use it and still have a token or a grant.
 	Holding []string
+	// Elsewhere is true if some of both are watched by another manager, so that no event tells when they are gone.
+	Elsewhere bool
+	// Unread is true if it is not known yet whether another manager watches some.
+	Unread bool
 	// Duplicated are the sessions of which another operator with the same cluster id mints tokens, as
 	// namespace/name, sorted.
 	Duplicated []string

@@ -321,7 +321,8 @@ func checkDecisions(candidates []Candidate, policy Policy) string {
 			return c.UID + " is exempt or held, and has a decision"
 		}
 	}
-	kept, held, most := countInState(outcome, Active)+countInState(outcome, Paused), countInState(outcome, Held), policy.MaxSessions
+	kept, held := countInState(outcome, Active)+countInState(outcome, Paused), countInState(outcome, Held)
+	most := policy.MaxSessions
 	room := max(most-held, 0)
 	switch {
 	case most == 0 && needed > 0, most > 0 && needed > 0 && kept != room:
