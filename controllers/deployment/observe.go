@@ -142,7 +142,8 @@ func (r *Reconciler) observeSessions(ctx context.Context, s *scope) (deployment.
 	}
 	slices.Sort(seen.Duplicated)
 	s.reasons = reasons
-	return seen, r.addNeedsOfOthers(ctx, s, &seen)
+	err = r.addNeedsOfOthers(ctx, s, &seen)
+	return seen, err
 }
 
 // addNeedsOfOthers adds the sessions that another manager watches to those that a deleted deployment waits for, if
