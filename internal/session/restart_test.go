@@ -3,6 +3,7 @@
 package session
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -121,6 +122,17 @@ func TestRestart(t *testing.T) {
 				withWorkloads(Workload{Target: runner, Credential: newCredential, Stuck: "it is paused"}),
 			),
 			want{Condition: "False RolloutStuck", Runs: before, Wake: interval},
+		},
+		"B136 but no more than eight": {
+			with(
+				withRecordedRestart(runner, oldCredential), func(o *Observation) {
+					for i := range 9 {
+						withPendingRevocation(fmt.Sprint("t-", i), time.Duration(i-10)*time.Minute)(o)
+					}
+				},
+				withWorkloads(Workload{Target: runner, Credential: newCredential, Stuck: "it is paused"}),
+			),
+			want{Revoke: []string{"t-0"}},
 		},
 		"one that cannot be read is reported, and keeps the old token": {
 			with(

@@ -22,6 +22,10 @@ const maxOverlap = 24 * time.Hour
 // the others are found in the server's list later.
 const maxPendingRevocations = 64
 
+// maxHeldByRollouts is how many tokens are kept until the workloads run with the published one. Who deletes the
+// generated Secret again and again while a rollout is stuck has another one minted each time (B136).
+const maxHeldByRollouts = 8
+
 // revokeEverything removes the session's credential: first the Secret, so that no reader finds a
 // revoked token in it, then the minted tokens.
 func revokeEverything(o Observation, reason, message string) Plan {
@@ -132,7 +136,7 @@ func (o Observation) isKeptByPause(p *Plan, id string) bool {
 
 // keepOnePredecessor makes all tokens due but the one that was published last, so that at most two tokens
 // of a session are live (B136). While workloads are yet to be restarted all of them are kept; no further
-// one is minted on request then, see [Observation.awaitsRollout].
+// one is minted on request then, see [Observation.awaitsRollout] and [maxHeldByRollouts].
 func (s *revocationSchedule) keepOnePredecessor() {
 	last := -1
 	was := s.o.Session.Status.Token
@@ -180,15 +184,16 @@ func (o Observation) isPublished(id string) bool {
 
 // revokeDueTokens makes revocation the plan's action if a token is due and the server can be
 // called, and otherwise requeues for it. A token is not revoked while it is published, nor, unless
-// everything is revoked, while workloads are yet to be restarted, which may use any of them (B43).
+// everything is revoked, while workloads are yet to be restarted, which may use any of the last ones (B43).
 func revokeDueTokens(o Observation, p *Plan) {
 	held := !p.RevokeAll && p.hasPendingRestarts(o)
-	for _, t := range p.PendingRevocations {
+	latest := len(p.PendingRevocations) - maxHeldByRollouts // they are sorted by time
+	for i, t := range p.PendingRevocations {
 		switch {
 		case o.isKeptByPause(p, t.ID):
 		case t.RevokeTime.After(o.Now):
 			p.requeueBy(t.RevokeTime.Time)
-		case held && !o.isDenied(t.ID):
+		case held && i >= latest && !o.isDenied(t.ID):
 			p.requeueBy(o.Now.Add(o.Deployment.VerifyInterval()))
 		case o.canCallServer() && o.failureOf(Revoke) == nil && !o.isPublished(t.ID):
 			p.Action = Revoke
