@@ -70,10 +70,10 @@ func (r *Reconciler) retentionState(s *scope, object *v1alpha1.CoderSession) dep
 	switch {
 	case !session.Mints(object):
 		return deployment.Paused // its token is not replaced by another minted one, and its use does not count
-	case keeps && session.Asking(object):
-		return deployment.Held
 	case keeps && object.Spec.Paused:
 		return deployment.Paused
+	case keeps && session.Asking(object):
+		return deployment.Held
 	case session.Asking(object), object.Spec.Paused:
 		return deployment.Exempt
 	case object.Status.Retirement != nil:

@@ -36,7 +36,8 @@ func (r *Decisions) Replace(
 	changed = map[string]bool{}
 	for uid, is := range next {
 		before := was[uid]
-		if before.MayReturn != is.MayReturn || before.Reason != is.Reason || before.Message != is.Message {
+		if before.MayReturn != is.MayReturn || before.Reason != is.Reason || before.Message != is.Message ||
+			before.Held != is.Held {
 			changed[uid] = true
 		}
 	}
@@ -60,6 +61,6 @@ func (r *Decisions) Of(of types.NamespacedName, uid types.UID) session.Retention
 	decision := r.of[of][string(uid)]
 	return session.RetentionDecision{
 		MayReturn: decision.MayReturn, Reason: decision.Reason, Message: decision.Message,
-		LastActiveTime: decision.LastActiveTime,
+		LastActiveTime: decision.LastActiveTime, Held: decision.Held,
 	}
 }

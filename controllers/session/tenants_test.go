@@ -308,6 +308,46 @@ func TestPausedSessionsKeepTheLimit(t *testing.T) {
 	}
 }
 
+// B136: who asks for renewals that cannot be made keeps no more tokens than the access rule allows.
+func TestSessionsThatAskWithoutEndKeepTheLimit(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	most := int32(2)
+	editDeployment(w, func(d *v1alpha1.CoderDeployment) {
+		d.Spec.Access = []v1alpha1.AccessRule{{
+			Name: "team", Users: []string{"ci-*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint}, MaxSessions: &most,
+		}}
+	})
+	all := []string{"v", "w", "x", "y"}
+	for _, name := range all {
+		w.Put(newTenantSession(w, name, v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: testenv.MachineUser}}))
+		tenant(w, "team", func() { // the deployment's controller has not seen the token yet
+			for w.Session(name).Status.Token == nil {
+				w.Pass(name)
+				w.Clock.Step(time.Second)
+			}
+			w.EditSession(name, func(s *v1alpha1.CoderSession) {
+				s.Spec.Auth.Mint.User = "ci-absent"
+				s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: name}
+			})
+			w.Pass(name)
+		})
+	}
+	if live := len(liveTokens(w)); live != len(all) {
+		t.Fatalf("%d tokens were minted", live)
+	}
+	w.Clock.Step(10 * time.Minute)
+	for range 4 {
+		w.PassDeployment()
+		for _, name := range all {
+			passTenant(w, name, 1)
+		}
+	}
+	if live := len(liveTokens(w)); live != 2 {
+		t.Errorf("%d tokens are live", live)
+	}
+}
+
 // B136: new sessions of one tenant retire none of another, and sessions that are not let in take no places.
 func TestATenantsSessionsRetireNoOthers(t *testing.T) {
 	t.Parallel()

@@ -28,13 +28,12 @@ const (
 	Active
 	// Retired is a session that retention keeps without a credential.
 	Retired
-	// Held is a session with a credential that may not be removed now: a person has asked for something that
-	// is not done yet. It counts like an active one, so that others of its access rule are retired in its
-	// place.
+	// Held is a session with a credential of which a person has asked for something that is not done yet. It
+	// counts like an active one, so that others of its access rule are retired in its place, and is never idle.
+	// It loses its credential where sessions that are held or paused are too many by themselves: neither
+	// asking for what cannot be done nor a pause keeps one above the limit.
 	Held
-	// Paused is a session with a credential that is paused. It counts like a held one, and is never idle, but is
-	// retired where sessions that are paused or held are too many by themselves: pausing keeps no credential
-	// above the limit.
+	// Paused is a session with a credential that is paused. It counts like a held one, after those.
 	Paused
 )
 
@@ -99,6 +98,8 @@ type RetentionDecision struct {
 	// LastActiveTime is the activity that the decision is based on. The decision is out of date for
 	// a session that was active later.
 	LastActiveTime time.Time
+	// Held is true if it was made about a session in this state.
+	Held bool
 }
 
 // DecideRetention decides about the sessions of a deployment, based on the server's token list at
@@ -120,25 +121,25 @@ func DecideRetention(candidates []Candidate, policy Policy, asOf time.Time) map[
 		}
 		return idle
 	})
-	held, active := candidatesIn(candidates, Held), slices.Concat(candidatesIn(candidates, Paused), active)
-	active = policy.retireAbove(decisions, held, active, func(c Candidate) (int, bool) {
+	kept := slices.Concat(candidatesIn(candidates, Held), candidatesIn(candidates, Paused), active)
+	kept = policy.retireAbove(decisions, kept, func(c Candidate) (int, bool) {
 		limit, limited := policy.RuleLimits[c.Rule]
 		return limit, limited
 	})
-	seats := policy.seats(slices.Concat(held, active))
-	active = policy.retireAbove(decisions, held, active, func(c Candidate) (int, bool) {
+	seats := policy.seats(kept)
+	kept = policy.retireAbove(decisions, kept, func(c Candidate) (int, bool) {
 		return seats[c.Rule], seats != nil
 	})
-	policy.decideReturns(decisions, slices.Concat(held, active), candidates, asOf)
+	policy.decideReturns(decisions, kept, candidates, asOf)
 	return decisions
 }
 
-// retireAbove retires the sessions above the limit of their access rule, beside those that are held, and
-// returns the others. Those that come first stay.
+// retireAbove retires the sessions above the limit of their access rule, and returns the others. Those that come
+// first stay.
 func (p Policy) retireAbove(
-	decisions map[string]RetentionDecision, held, active []Candidate, limitOf func(Candidate) (limit int, limited bool),
+	decisions map[string]RetentionDecision, active []Candidate, limitOf func(Candidate) (limit int, limited bool),
 ) []Candidate {
-	counts := countByRule(held)
+	counts := map[string]int{}
 	return slices.DeleteFunc(active, func(c Candidate) bool {
 		limit, limited := limitOf(c)
 		if limited && counts[c.Rule] >= limit {
@@ -240,7 +241,7 @@ func (p Policy) retire(c Candidate, reason string) RetentionDecision {
 	default:
 		why = fmt.Sprintf("the CoderDeployment keeps at most %d sessions (retention.maxSessions), %s", p.MaxSessions, others)
 	}
-	return RetentionDecision{Reason: reason, Message: why, LastActiveTime: c.LastActive}
+	return RetentionDecision{Reason: reason, Message: why, LastActiveTime: c.LastActive, Held: c.State == Held}
 }
 
 // formatDuration formats a duration without trailing zero units: 720h.

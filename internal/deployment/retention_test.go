@@ -95,6 +95,12 @@ func TestDecideRetention(t *testing.T) {
 				newCandidate("d", Held, 3*time.Hour),
 			}, Policy{MaxSessions: 3}, map[string]string{"a": limit},
 		},
+		"B136 nor does asking for what is not done": {
+			[]Candidate{
+				newCandidate("a", Held, 2*time.Hour), newCandidate("b", Held, time.Hour), newCandidate("c", Held, 0),
+				newCandidate("d", Paused, 0), newCandidate("e", Active, 0),
+			}, Policy{MaxSessions: 2}, map[string]string{"a": limit, "d": limit, "e": limit},
+		},
 		"B28 an hour of grace, because the record may be an hour old": {
 			[]Candidate{
 				newCandidate("a", Active, 3*time.Hour), newCandidate("b", Active, 3*time.Hour-1),
@@ -291,12 +297,16 @@ func checkDecisions(candidates []Candidate, policy Policy) string {
 	}
 	needed, returned := 0, 0
 	for i, c := range candidates {
-		gone := (c.State == Active || c.State == Paused) && outcome[i].State == Retired
+		had := c.State == Active || c.State == Paused || c.State == Held
+		gone := had && outcome[i].State == Retired
 		if policy.isIdle(c, noon) && c.State == Active && !gone {
 			return c.UID + " is idle and kept"
 		}
-		if gone && c.State == Paused && (decisions[c.UID].Reason != limit || countInState(outcome, Active) > 0) {
-			return c.UID + " is paused, and goes although an active one stays, or for being idle"
+		if gone && c.State != Active && (decisions[c.UID].Reason != limit || countInState(outcome, Active) > 0) {
+			return c.UID + " is paused or held, and goes although an active one stays, or for being idle"
+		}
+		if gone && c.State == Held && countInState(outcome, Paused) > 0 {
+			return c.UID + " is held, and goes although a paused one stays"
 		}
 		if gone && decisions[c.UID].Reason == limit {
 			needed++
@@ -317,19 +327,18 @@ func checkDecisions(candidates []Candidate, policy Policy) string {
 				return fmt.Sprintf("%s returns, and %s stays away, which was active after it", c.UID, other.UID)
 			}
 		}
-		if (c.State == Exempt || c.State == Held) && decisions[c.UID] != (RetentionDecision{}) {
-			return c.UID + " is exempt or held, and has a decision"
+		if c.State == Exempt && decisions[c.UID] != (RetentionDecision{}) {
+			return c.UID + " is exempt, and has a decision"
 		}
 	}
-	kept, held := countInState(outcome, Active)+countInState(outcome, Paused), countInState(outcome, Held)
+	kept := countInState(outcome, Active) + countInState(outcome, Paused) + countInState(outcome, Held)
 	most := policy.MaxSessions
-	room := max(most-held, 0)
 	switch {
-	case most == 0 && needed > 0, most > 0 && needed > 0 && kept != room:
+	case most == 0 && needed > 0, most > 0 && needed > 0 && kept != most:
 		return fmt.Sprintf("%d go for a limit of %d, and %d stay", needed, most, kept)
-	case most > 0 && kept > room:
+	case most > 0 && kept > most:
 		return fmt.Sprintf("%d are kept, with a limit of %d", kept, most)
-	case most > 0 && returned > 0 && kept+held+countInState(outcome, Exempt) > most:
+	case most > 0 && returned > 0 && kept+countInState(outcome, Exempt) > most:
 		return fmt.Sprintf("%d return where there is no room", returned)
 	}
 	return ""

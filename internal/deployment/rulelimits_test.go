@@ -66,7 +66,7 @@ func TestLimitsOfAccessRules(t *testing.T) {
 		},
 		"held ones above the limit retire none of another rule": {
 			append(slices.Clone(victim), of("b", "b1", Held, 0, 2*time.Hour), of("b", "b2", Active, 0, time.Hour)),
-			Policy{MaxSessions: 3}, map[string]string{"b2": limit},
+			Policy{MaxSessions: 3}, map[string]string{"b1": limit, "b2": limit},
 		},
 		"held ones keep their places against returning ones": {
 			[]Candidate{of("b", "b1", Held, 0, 0), of("b", "b2", Retired, 0, time.Hour)},

@@ -27,6 +27,7 @@ var policies = []policy{
 	accessDenied,
 	formerTokenEnds,
 	stayRetired,
+	askingAboveLimit,
 	pausedAboveLimit,
 	sessionPaused,
 	deploymentMissing,

@@ -265,4 +265,6 @@ type RetentionDecision struct {
 	// LastActiveTime is the activity that the decision is based on. The decision is out of date for
 	// a session that was active later.
 	LastActiveTime time.Time
+	// Held is true if it was made about a session that asks for something which is not done yet.
+	Held bool
 }

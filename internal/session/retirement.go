@@ -47,6 +47,19 @@ func formerTokenEnds(o Observation) (Plan, bool) {
 	return Plan{}, false
 }
 
+// askingAboveLimit removes the token of a session that is above the limit on sessions, although it asks for
+// something that is not done yet: it may never be done. The session goes on asking, without a token (B136).
+func askingAboveLimit(o Observation) (Plan, bool) {
+	r, was := o.Retention, o.Session.Status.Token
+	if !r.Held || r.Reason != v1alpha1.RetirementSessionLimit || !Asking(o.Session) || was == nil {
+		return Plan{}, false
+	}
+	if current := o.Secret.Token; !o.canCallServer() || current != nil && current.ID != was.ID {
+		return Plan{}, false // another one has replaced it
+	}
+	return revokeEverything(o, v1alpha1.ReasonRetired, r.Message), true
+}
+
 // pausedAboveLimit retires a paused session that is above the limit on sessions (B136).
 func pausedAboveLimit(o Observation) (Plan, bool) {
 	if !o.Session.Spec.Paused || o.Retention.Reason != v1alpha1.RetirementSessionLimit {

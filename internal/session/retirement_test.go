@@ -21,6 +21,12 @@ func retiredByPolicy(reason string, ago time.Duration) option {
 	}
 }
 
+// heldAboveLimit is a decision about a session that asks for something, active an hour ago.
+func heldAboveLimit(o *Observation) {
+	retiredByPolicy(v1alpha1.RetirementSessionLimit, time.Hour)(o)
+	o.Retention.Held = true
+}
+
 func mayReturn(o *Observation) { o.Retention = RetentionDecision{MayReturn: true} }
 
 // isRetired is a session that was retired two hours ago, after ten hours without use.
@@ -103,9 +109,21 @@ func TestRetirement(t *testing.T) {
 			with(retiredByPolicy(v1alpha1.RetirementSessionLimit, time.Hour), withPause, activeSince(time.Minute)),
 			outcome{Ready: "False Paused"},
 		},
-		"paused, and retired for that": {without(withPause), atRest},
-		"asked for as well":            {without(withPause, withRenewRequest("one", "")), atRest},
-		"retired, and paused later":    {without(withPause, withNewGeneration), outcome{Ready: "False Paused"}},
+		"B136 asking, and above the limit with all that do": {
+			with(heldAboveLimit, withRenewRequest("one", "")), outcome{Do: DeleteSecret},
+		},
+		"B136 and then the token goes": {
+			with(heldAboveLimit, withRenewRequest("one", ""), func(o *Observation) { o.Secret = Secret{} }),
+			outcome{Do: Revoke, Revoke: []string{"t4"}},
+		},
+		"B136 not one that was minted since": {
+			with(heldAboveLimit, withRenewRequest("one", ""), func(o *Observation) { o.Session.Status.Token.ID = "t3" }),
+			outcome{Do: LookUpUser},
+		},
+		"B136 nor one that does not ask any more": {with(heldAboveLimit, activeSince(time.Minute)), active},
+		"paused, and retired for that":            {without(withPause), atRest},
+		"asked for as well":                       {without(withPause, withRenewRequest("one", "")), atRest},
+		"retired, and paused later":               {without(withPause, withNewGeneration), outcome{Ready: "False Paused"}},
 		"B32 access comes first": {
 			without(withDeployment(func(d *Deployment) { d.Denied = "no" })),
 			outcome{

@@ -95,8 +95,8 @@ func TestADeploymentThatIsReplaced(t *testing.T) {
 	deployment := w.deployment("prod")
 	deployment.SetFinalizers([]string{v1alpha1.DeploymentFinalizer, "example.com/audit"})
 	w.create(deployment)
-	const refusal = "the finalizer credentials.coder.com/deployment keeps a CoderDeployment until its sessions are gone, " +
-		"because another one of its name would get their tokens, and you may not get Secrets in namespace NS: delete " +
+	const refusal = "the finalizer credentials.coder.com/deployment keeps a CoderDeployment until its sessions are " +
+		"gone, because another one of its name would get their tokens, and you may not get Secrets in namespace NS: delete " +
 		"the sessions, or ask for the right to get them"
 	writer := w.user(allOf(ownGroup, "coderdeployments"))
 	reader := w.user(allOf(ownGroup, "coderdeployments"), rule("", "secrets", []string{"operator-token"}, "get"))
