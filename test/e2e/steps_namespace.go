@@ -84,7 +84,21 @@ func (w *e2eRun) loseNamespaceAndLeader(ctx context.Context) error {
 		return err
 	}
 	w.recordFigure("with the operator killed meanwhile: %s after the other replica had taken over", walk.Brief(took))
+	if err := w.deleteNamed(ctx, ids); err != nil {
+		return err
+	}
 	return w.rolledOut(ctx)
+}
+
+// deleteNamed does what the event asks for that names tokens which the operator could not revoke: it deletes them
+// on the server.
+func (w *e2eRun) deleteNamed(ctx context.Context, ids []string) error {
+	alive, err := w.aliveOf(ctx, ids)
+	for _, id := range alive {
+		w.term.Seen("token %s is named, and deleted on the server", id)
+		err = errors.Join(err, w.coder.Call(ctx, http.MethodDelete, "/tokens/"+id, nil, nil))
+	}
+	return err
 }
 
 // goneOrNamed is how long a namespace may wait for an operator that has lost its memory.
