@@ -154,7 +154,7 @@ func (r *Reconciler) addNeedsOfOthers(ctx context.Context, s *scope, seen *deplo
 	}
 	var err error
 	if len(seen.Allowed) == 0 {
-		err = r.shards.addNeeds(ctx, s.key, seen)
+		err = r.shards.addNeeds(ctx, s.object, seen)
 	}
 	slices.Sort(seen.Allowed)
 	slices.Sort(seen.Holding)

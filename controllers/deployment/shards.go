@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -61,7 +59,7 @@ type otherShards struct {
 	prefixes map[string]bool
 	// inside is, for each deployment, whether the selector matches it.
 	inside map[types.NamespacedName]bool
-	// deleted are the deployments that the selector matches and that are being deleted.
+	// deleted are the deployments that the selector matches and that were being deleted.
 	deleted map[types.NamespacedName]*deletedDeployment
 }
 
@@ -107,18 +105,20 @@ const (
 // addNeeds adds the sessions outside of the selector that a deleted deployment has to wait for: it may have been
 // moved to this manager without them, and without its finalizer another one of its name would get their tokens.
 // They are read after the deletion, which may take until the next read is due: seen.Unread is set until then.
-func (o *otherShards) addNeeds(ctx context.Context, key types.NamespacedName, seen *deployment.Sessions) error {
+func (o *otherShards) addNeeds(
+	ctx context.Context, object *v1alpha1.CoderDeployment, seen *deployment.Sessions,
+) error {
 	if o.isOff() {
 		return nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	found := o.deleted[key]
+	found := o.deletedOf(object)
 	if found == nil || len(found.neededBy.Allowed)+len(found.neededBy.Holding) > 0 {
 		if err := o.readIfDue(ctx); err != nil {
 			return err
 		}
-		found = o.deleted[key]
+		found = o.deletedOf(object)
 	}
 	if found == nil {
 		seen.Unread = true
@@ -128,6 +128,16 @@ func (o *otherShards) addNeeds(ctx context.Context, key types.NamespacedName, se
 	seen.Holding = append(seen.Holding, found.neededBy.Holding...)
 	seen.Elsewhere = len(seen.Allowed)+len(seen.Holding) > 0
 	return nil
+}
+
+// deletedOf returns what was read of a deployment after its deletion; nil: nothing. Another one may have had its
+// name when the objects were read. mu must be held.
+func (o *otherShards) deletedOf(object *v1alpha1.CoderDeployment) *deletedDeployment {
+	found := o.deleted[client.ObjectKeyFromObject(object)]
+	if found == nil || found.object.UID != object.UID {
+		return nil
+	}
+	return found
 }
 
 // isOff reports whether there are no other managers: the cache has all.
@@ -182,8 +192,7 @@ func (o *otherShards) names(ctx context.Context, session *shardSession, id strin
 	if session.secretRead || slices.Contains(session.ids, id) {
 		return slices.Contains(session.ids, id), nil
 	}
-	secret := &metav1.PartialObjectMetadata{}
-	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	secret := lookup.Metadata("Secret")
 	err := o.o.APIReader.Get(ctx, session.secret, secret)
 	if client.IgnoreNotFound(err) != nil {
 		return false, err
@@ -207,7 +216,7 @@ func (o *otherShards) read(ctx context.Context) error {
 	for _, readKind := range []func(context.Context, string) error{o.readDeployments, o.readSessions} {
 		for _, namespace := range namespaces {
 			if err := readKind(ctx, namespace); err != nil {
-				o.sessions = nil
+				o.sessions, o.deleted = nil, nil // a part of them would tell that no session is left
 				return fmt.Errorf("look for the sessions of other managers: %w", err)
 			}
 		}

@@ -3,6 +3,7 @@
 package deployment_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -121,6 +122,49 @@ func TestASessionThatMovesWithItsDeploymentKeepsItsToken(t *testing.T) {
 	}
 	if !isListed(w, id) || w.Direct["list CoderSessionList"] == 0 {
 		t.Errorf("its token is listed: %t; reads past the cache: %v", isListed(w, id), w.Direct)
+	}
+}
+
+// B171: what was read of a deployment says nothing of the next one with its name, nor does a read that has failed
+// halfway say that no session is left.
+func TestWhatWasReadOfADeletedDeployment(t *testing.T) {
+	t.Parallel()
+	const sessions = "list CoderSessionList"
+	isGone := func(w *stepped.World) bool {
+		for range 3 {
+			w.PassDeployment()
+			w.Clock.Step(time.Second)
+		}
+		err := w.API.Get(t.Context(), w.Key(testenv.DeploymentName), &v1alpha1.CoderDeployment{})
+		w.Must(client.IgnoreNotFound(err))
+		return err != nil
+	}
+	w := newShard(t)
+	first := deploymentOf(w)
+	w.Must(w.API.Delete(t.Context(), first))
+	if !isGone(w) {
+		t.Fatal("a deployment without sessions stays")
+	}
+	again := w.NewDeployment(testenv.DeploymentName, first.Spec.URL, func(spec *v1alpha1.CoderDeploymentSpec) {
+		*spec = first.Spec
+	})
+	again.Labels = map[string]string{"shard": "a"}
+	w.Put(again)
+	putInShard(w, "b", "ci")
+	w.PassDeployment()
+	w.Must(w.API.Delete(t.Context(), deploymentOf(w)))
+	if isGone(w) {
+		t.Fatal("the next one of its name is gone, although it has a session")
+	}
+	w.DirectErrors = map[string]error{sessions: errors.New("the API server is overloaded")}
+	w.Clock.Step(time.Hour)
+	for range 2 { // the first one fails
+		_, _ = w.Controllers.Deployments.Reconcile(t.Context(), ctrl.Request{NamespacedName: w.Key(testenv.DeploymentName)})
+		w.Clock.Step(time.Second)
+	}
+	w.DirectErrors = nil
+	if isGone(w) {
+		t.Error("it is gone after a read that has failed")
 	}
 }
 

@@ -63,7 +63,11 @@ func (w *World) counting(c client.Client) client.Reader {
 			return c.Get(ctx, key, o, opts...)
 		},
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-			w.Direct["list "+reflect.TypeOf(list).Elem().Name()]++
+			read := "list " + reflect.TypeOf(list).Elem().Name()
+			w.Direct[read]++
+			if err := w.DirectErrors[read]; err != nil {
+				return err
+			}
 			return c.List(ctx, list, opts...)
 		},
 	})

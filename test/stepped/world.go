@@ -65,8 +65,10 @@ type World struct {
 	Selector labels.Selector
 	// Direct counts the reads past the cache, such as "get meta Secret ci" and "list CoderSessionList".
 	Direct map[string]int
-	hooks  hooks
-	uids   int
+	// DirectErrors are the errors of reads past the cache, by the same names.
+	DirectErrors map[string]error
+	hooks        hooks
+	uids         int
 	// notified holds the last view that the controllers were notified of, by the holder of the stream.
 	notified sync.Map
 }
