@@ -18,6 +18,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
+	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 )
 
 // maxForeignTokens is how many names of tokens of another operator status has. The condition names a few.
@@ -152,6 +153,8 @@ type tokenClaims struct {
 	// published are the ids of the tokens that sessions of other deployments on the same server publish, as their
 	// status says. What a session of another server says came from that, which can repeat any id.
 	published map[string]bool
+	// onServer is, for each other deployment, whether it leads to the same server.
+	onServer map[types.NamespacedName]bool
 }
 
 // include reports whether a token belongs to an existing session or deployment. The user of one that a session
@@ -187,7 +190,7 @@ func (c *tokenClaims) isClaimed(ctx context.Context, token coder.Token) (bool, e
 		return false, err
 	}
 	for i := range sessions {
-		if published := sessions[i].Status.Token; published != nil && c.r.isOnServer(ctx, c.s, sessions[i].DeploymentKey()) {
+		if published := sessions[i].Status.Token; published != nil && c.isOnServer(ctx, sessions[i].DeploymentKey()) {
 			c.published[published.ID] = true
 		}
 	}
@@ -205,14 +208,24 @@ func (c *tokenClaims) isClaimed(ctx context.Context, token coder.Token) (bool, e
 	return c.known[prefix], nil
 }
 
-// isOnServer reports whether a deployment leads to the same server as that of the pass, in the same way.
+// isOnServer reports whether a deployment leads to the same server as that of the pass, in the same way. It finds out
+// once for each: thousands of sessions may have the same one.
+func (c *tokenClaims) isOnServer(ctx context.Context, key types.NamespacedName) bool {
+	is, known := c.onServer[key]
+	if !known {
+		is = c.r.isOnServer(ctx, c.s, key)
+		c.onServer[key] = is
+	}
+	return is
+}
+
 func (r *Reconciler) isOnServer(ctx context.Context, s *scope, key types.NamespacedName) bool {
 	if err := r.o.Client.Get(ctx, key, &v1alpha1.CoderDeployment{}); err != nil {
 		return false // there is no connection to it
 	}
 	here, there := s.conn.ResolvedClient(), r.o.Pool.Get(key).ResolvedClient()
-	return here != nil && there != nil && here.Snapshot.Origin() == there.Snapshot.Origin() &&
-		here.Snapshot.Route() == there.Snapshot.Route()
+	return here != nil && there != nil &&
+		grant.DestinationOf(s.key, here.Snapshot).IsSameServer(grant.DestinationOf(key, there.Snapshot))
 }
 
 // addSessions adds the tokens of the deployment's own sessions, which are most, with one list.
@@ -222,6 +235,7 @@ func (c *tokenClaims) addSessions(ctx context.Context) error {
 		return err
 	}
 	c.known, c.published = make(map[string]bool, len(sessions)), map[string]bool{}
+	c.onServer = map[types.NamespacedName]bool{}
 	for i := range sessions {
 		c.known[c.r.o.Names.SessionPrefix(string(sessions[i].UID))] = true
 	}

@@ -246,17 +246,34 @@ func TestRenewalsDoNotPileUpTokens(t *testing.T) {
 	}
 }
 
-// B136: who pauses sessions as soon as they have a token keeps no more tokens than the access rule allows, and a
-// resumed session returns in the place of another one.
-func TestPausedSessionsKeepTheLimit(t *testing.T) {
-	t.Parallel()
-	w := stepped.New(t)
-	most := int32(2)
+// limitTenants lets so many sessions of other namespaces in that mint, by one rule.
+func limitTenants(w *stepped.World, most int32) {
+	w.T.Helper()
 	editDeployment(w, func(d *v1alpha1.CoderDeployment) {
 		d.Spec.Access = []v1alpha1.AccessRule{{
 			Name: "team", Users: []string{"ci-*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint}, MaxSessions: &most,
 		}}
 	})
+}
+
+// mintUnseen has a new session of namespace team get a token, which the deployment's controller has not seen yet.
+func mintUnseen(w *stepped.World, name string) {
+	w.T.Helper()
+	w.Put(newTenantSession(w, name, v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: testenv.MachineUser}}))
+	tenant(w, "team", func() {
+		for w.Session(name).Status.Token == nil {
+			w.Pass(name)
+			w.Clock.Step(time.Second)
+		}
+	})
+}
+
+// B136: who pauses sessions as soon as they have a token keeps no more tokens than the access rule allows, and a
+// resumed session returns in the place of another one.
+func TestPausedSessionsKeepTheLimit(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	limitTenants(w, 2)
 	pause := func(name string, paused bool) {
 		tenant(w, "team", func() {
 			w.EditSession(name, func(s *v1alpha1.CoderSession) {
@@ -281,13 +298,7 @@ func TestPausedSessionsKeepTheLimit(t *testing.T) {
 		return reasons
 	}
 	for _, name := range all {
-		w.Put(newTenantSession(w, name, v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: testenv.MachineUser}}))
-		tenant(w, "team", func() { // the deployment's controller has not seen the token yet
-			for w.Session(name).Status.Token == nil {
-				w.Pass(name)
-				w.Clock.Step(time.Second)
-			}
-		})
+		mintUnseen(w, name)
 		pause(name, true)
 	}
 	if live := len(liveTokens(w)); live != len(all) {
@@ -312,20 +323,11 @@ func TestPausedSessionsKeepTheLimit(t *testing.T) {
 func TestSessionsThatAskWithoutEndKeepTheLimit(t *testing.T) {
 	t.Parallel()
 	w := stepped.New(t)
-	most := int32(2)
-	editDeployment(w, func(d *v1alpha1.CoderDeployment) {
-		d.Spec.Access = []v1alpha1.AccessRule{{
-			Name: "team", Users: []string{"ci-*"}, Auth: []v1alpha1.AuthMethod{v1alpha1.AuthMint}, MaxSessions: &most,
-		}}
-	})
+	limitTenants(w, 2)
 	all := []string{"v", "w", "x", "y"}
 	for _, name := range all {
-		w.Put(newTenantSession(w, name, v1alpha1.Auth{Mint: &v1alpha1.MintAuth{User: testenv.MachineUser}}))
-		tenant(w, "team", func() { // the deployment's controller has not seen the token yet
-			for w.Session(name).Status.Token == nil {
-				w.Pass(name)
-				w.Clock.Step(time.Second)
-			}
+		mintUnseen(w, name)
+		tenant(w, "team", func() {
 			w.EditSession(name, func(s *v1alpha1.CoderSession) {
 				s.Spec.Auth.Mint.User = "ci-absent"
 				s.Annotations = map[string]string{v1alpha1.AnnotationRenewRequestedAt: name}

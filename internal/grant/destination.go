@@ -35,17 +35,19 @@ func DestinationOf(deployment types.NamespacedName, settings *authconfig.Snapsho
 // same CoderDeployment, whose URL only those may change who may read the Secrets, or the same server in
 // the same way, as after a restore into another cluster.
 func (d Destination) Permits(other Destination) bool {
-	return d == Destination{} || d.UID != "" && d.UID == other.UID || d.isSameServer(other)
+	return d == Destination{} || d.UID != "" && d.UID == other.UID || d.IsSameServer(other)
 }
 
-func (d Destination) isSameServer(other Destination) bool {
+// IsSameServer reports whether requests to both destinations go to the same server in the same way. It is false if
+// that is not known.
+func (d Destination) IsSameServer(other Destination) bool {
 	return d.Origin != "" && d.Origin == other.Origin && d.Route == other.Route
 }
 
 // updated returns what is recorded after a use at a permitted destination. The UID of a CoderDeployment
 // with another name is not taken over: others may decide to which server that one leads next.
 func (d Destination) updated(used Destination) Destination {
-	if !d.Permits(used) || d.isSameServer(used) && d.UID != used.UID && d.Deployment != used.Deployment {
+	if !d.Permits(used) || d.IsSameServer(used) && d.UID != used.UID && d.Deployment != used.Deployment {
 		return d
 	}
 	return used
