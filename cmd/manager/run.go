@@ -32,7 +32,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -42,6 +41,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/fingerprint"
 	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 	"github.com/coder-session-operator/coder-session-operator/internal/metrics"
+	"github.com/coder-session-operator/coder-session-operator/internal/metricsauth"
 	"github.com/coder-session-operator/coder-session-operator/internal/redact"
 )
 
@@ -125,7 +125,7 @@ func newManager(kube *rest.Config, o *options, namespace string) (ctrl.Manager, 
 		BindAddress: o.metricsAddress, SecureServing: o.metricsSecure, CertDir: o.metricsCertDir,
 	}
 	if o.metricsSecure {
-		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
+		metricsOptions.FilterProvider = metricsauth.FilterProvider(clock.RealClock{})
 	}
 	// A stopping process finishes its current work, then releases the lease.
 	grace := 40 * time.Second
