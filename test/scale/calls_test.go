@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,10 @@ rules:
 - level: None
 `
 
+// maxAuditMB is how large the audit log may become, in megabytes: a log that is begun again would lose calls. With
+// 10,000 sessions it has some 200.
+const maxAuditMB = 10000
+
 // apiCalls counts the operator's calls as the API server's audit log has them.
 type apiCalls struct {
 	path   string
@@ -50,7 +55,9 @@ func newAPICalls(b *testing.B, folder string) (*apiCalls, map[string]string) {
 		b.Fatal(err)
 	}
 	c := &apiCalls{path: filepath.Join(folder, "audit.log"), counts: map[string]int{}}
-	return c, map[string]string{"audit-policy-file": policy, "audit-log-path": c.path}
+	return c, map[string]string{
+		"audit-policy-file": policy, "audit-log-path": c.path, "audit-log-maxsize": strconv.Itoa(maxAuditMB),
+	}
 }
 
 // auditEvent is what is read of an audit.k8s.io/v1 Event.

@@ -25,7 +25,6 @@ func (w *scaleEnv) mintSessions(n int) time.Duration {
 	w.T.Helper()
 	started := time.Now()
 	created := make(chan error, 1)
-	// At the same time, because the API server ends a watch that is not read.
 	go func() {
 		created <- inParallel(n, func(i int) error {
 			return w.watcher.Create(w.T.Context(), w.NewSession(fmt.Sprintf("session-%04d", i),
@@ -90,50 +89,6 @@ func inParallel(n int, do func(i int) error) error {
 	}
 	wait.Wait()
 	return errors.Join(errs...)
-}
-
-// followSessions looks at the state of all sessions of the namespace and at every change of it, until it
-// has seen the last that was waited for.
-func (w *scaleEnv) followSessions(what string, last func(*v1alpha1.CoderSession) bool) {
-	w.T.Helper()
-	w.followSessionsFor(patience, what, last, client.InNamespace(w.Namespace))
-}
-
-// followSessionsFor is followSessions with another patience, and for the sessions that the options select.
-func (w *scaleEnv) followSessionsFor(
-	patience time.Duration, what string, last func(*v1alpha1.CoderSession) bool, options ...client.ListOption,
-) {
-	w.T.Helper()
-	ctx, cancel := context.WithTimeout(w.T.Context(), patience)
-	defer cancel()
-	ctx, abort := context.WithCancelCause(ctx)
-	defer abort(nil)
-	w.operator.Guard(ctx, abort)
-	seen := "no session"
-	for ctx.Err() == nil {
-		// The API server may end a watch at any time, and does so when it has just
-		// learned of a kind. A new one starts with all that is there.
-		changes, err := w.watcher.Watch(ctx, &v1alpha1.CoderSessionList{}, options...)
-		if err != nil && ctx.Err() == nil {
-			w.T.Fatal(err)
-		}
-		if err != nil {
-			break
-		}
-		for event := range changes.ResultChan() {
-			s, ok := event.Object.(*v1alpha1.CoderSession)
-			if !ok {
-				break
-			}
-			seen = fmt.Sprintf("%s: %+v", s.Name, s.Status.Conditions)
-			if last(s) {
-				changes.Stop()
-				return
-			}
-		}
-		changes.Stop()
-	}
-	w.T.Fatalf("%v: still not so: %s; last seen: %s\n%s", context.Cause(ctx), what, seen, w.operator.Output())
 }
 
 func isReady(s *v1alpha1.CoderSession) bool {
