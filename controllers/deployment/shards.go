@@ -10,8 +10,11 @@ import (
 	"sync"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/pager"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -93,7 +96,7 @@ const (
 )
 
 const (
-	// maxPage is how many objects are read at once.
+	// maxPage is how many objects are read with one request.
 	maxPage = 500
 	// shardsAge is how old what was read may be, or half of the grace period if that is less, so that a
 	// token that may be revoked was there when the objects were read.
@@ -213,9 +216,16 @@ func (o *otherShards) read(ctx context.Context) error {
 	o.readAt = o.o.Clock.Now()
 	o.sessions, o.prefixes = map[string][]*shardSession{}, map[string]bool{}
 	o.inside, o.deleted = map[types.NamespacedName]bool{}, map[types.NamespacedName]*deletedDeployment{}
-	for _, readKind := range []func(context.Context, string) error{o.readDeployments, o.readSessions} {
+	kinds := []struct {
+		newList func() client.ObjectList
+		add     func(context.Context, runtime.Object) error
+	}{
+		{func() client.ObjectList { return &v1alpha1.CoderDeploymentList{} }, o.addDeployment},
+		{func() client.ObjectList { return &v1alpha1.CoderSessionList{} }, o.addSession},
+	}
+	for _, kind := range kinds {
 		for _, namespace := range namespaces {
-			if err := readKind(ctx, namespace); err != nil {
+			if err := o.readEach(ctx, namespace, kind.newList, kind.add); err != nil {
 				o.sessions, o.deleted = nil, nil // a part of them would tell that no session is left
 				return fmt.Errorf("look for the sessions of other managers: %w", err)
 			}
@@ -224,38 +234,24 @@ func (o *otherShards) read(ctx context.Context) error {
 	return nil
 }
 
-// readDeployments reads the deployments of a namespace; empty: of all.
-func (o *otherShards) readDeployments(ctx context.Context, namespace string) error {
-	newList := func() client.ObjectList { return &v1alpha1.CoderDeploymentList{} }
-	return o.readPages(ctx, namespace, newList, func(list client.ObjectList) error {
-		items := list.(*v1alpha1.CoderDeploymentList).Items
-		for i := range items {
-			d := &items[i]
-			key, matches := client.ObjectKeyFromObject(d), o.o.Selector.Matches(labels.Set(d.Labels))
-			o.prefixes[o.o.Names.SessionPrefix(string(d.UID))] = true
-			o.inside[key] = matches
-			if matches && d.DeletionTimestamp != nil {
-				o.deleted[key] = &deletedDeployment{object: d.DeepCopy()}
-			}
-		}
-		return nil
-	})
+// addDeployment adds what is kept of a deployment.
+func (o *otherShards) addDeployment(_ context.Context, object runtime.Object) error {
+	d := object.(*v1alpha1.CoderDeployment)
+	key, matches := client.ObjectKeyFromObject(d), o.o.Selector.Matches(labels.Set(d.Labels))
+	o.prefixes[o.o.Names.SessionPrefix(string(d.UID))] = true
+	o.inside[key] = matches
+	if matches && d.DeletionTimestamp != nil {
+		o.deleted[key] = &deletedDeployment{object: d.DeepCopy()}
+	}
+	return nil
 }
 
-// readSessions reads the sessions of a namespace; empty: of all. The deployments were read before.
-func (o *otherShards) readSessions(ctx context.Context, namespace string) error {
-	newList := func() client.ObjectList { return &v1alpha1.CoderSessionList{} }
-	return o.readPages(ctx, namespace, newList, func(list client.ObjectList) error {
-		items := list.(*v1alpha1.CoderSessionList).Items
-		for i := range items {
-			prefix := o.o.Names.SessionPrefix(string(items[i].UID))
-			o.sessions[prefix] = append(o.sessions[prefix], newShardSession(&items[i]))
-			if err := o.addNeedOf(ctx, &items[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// addSession adds what is kept of a session. The deployments were read before.
+func (o *otherShards) addSession(ctx context.Context, object runtime.Object) error {
+	s := object.(*v1alpha1.CoderSession)
+	prefix := o.o.Names.SessionPrefix(string(s.UID))
+	o.sessions[prefix] = append(o.sessions[prefix], newShardSession(s))
+	return o.addNeedOf(ctx, s)
 }
 
 // addNeedOf adds a session that the selector leaves out to those that its deployment waits for.
@@ -288,20 +284,17 @@ func newShardSession(s *v1alpha1.CoderSession) *shardSession {
 	return kept
 }
 
-// readPages reads all objects of a kind in pages.
-func (o *otherShards) readPages(
-	ctx context.Context, namespace string, newList func() client.ObjectList, add func(client.ObjectList) error,
+// readEach reads the objects of a kind in a namespace (empty: in all) by pages, and calls add for each of them.
+func (o *otherShards) readEach(
+	ctx context.Context, namespace string, newList func() client.ObjectList,
+	add func(context.Context, runtime.Object) error,
 ) error {
-	for next, more := "", true; more; more = next != "" {
+	pages := pager.New(func(ctx context.Context, page metav1.ListOptions) (runtime.Object, error) {
 		list := newList()
-		err := o.o.APIReader.List(ctx, list, client.InNamespace(namespace), client.Limit(maxPage), client.Continue(next))
-		if err != nil {
-			return err
-		}
-		if err := add(list); err != nil {
-			return err
-		}
-		next = list.GetContinue()
-	}
-	return nil
+		err := o.o.APIReader.List(ctx, list, client.InNamespace(namespace), client.Limit(page.Limit),
+			client.Continue(page.Continue))
+		return list, err
+	})
+	pages.PageSize, pages.PageBufferSize = maxPage, 1
+	return pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error { return add(ctx, object) })
 }

@@ -26,8 +26,8 @@ import (
 )
 
 // mostAPICalls and mostCoderCalls are what the whole life of a pod may cost, without the counts in the
-// status of its session and of the CoderDeployment, which are written once a second for all pods, and
-// lookups that pods share.
+// status of its session and of the CoderDeployment, which are written for all pods at most once a second and
+// once in five seconds, and lookups that pods share.
 const (
 	mostAPICalls   = 6
 	mostCoderCalls = 3
