@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -78,6 +80,10 @@ func (r *Reconciler) observeDeployment(ctx context.Context, s *Scope) (session.D
 
 		IgnoresOAuthScopes: verified.LegacyOAuth,
 	}
+	if ready := meta.FindStatusCondition(found.Status.Conditions, v1alpha1.ConditionReady); ready != nil &&
+		ready.Status != metav1.ConditionTrue {
+		d.NotReadySince = ready.LastTransitionTime.Time
+	}
 	s.Resolved = s.Conn.ResolvedClient()
 	if s.Resolved != nil {
 		d.Resolved = true
@@ -104,15 +110,15 @@ func (r *Reconciler) observeDeployment(ctx context.Context, s *Scope) (session.D
 func (r *Reconciler) observeSecret(
 	ctx context.Context, s *Scope, o *session.Observation,
 ) (session.Secret, error) {
-	meta := lookup.Metadata("Secret")
+	found := lookup.Metadata("Secret")
 	key := types.NamespacedName{Namespace: s.Session.Namespace, Name: s.Session.SecretName()}
-	if err := r.tools.Client.Get(ctx, key, meta); err != nil {
+	if err := r.tools.Client.Get(ctx, key, found); err != nil {
 		if client.IgnoreNotFound(err) != nil {
 			return session.Secret{}, fmt.Errorf("look at Secret %s: %w", key.Name, err)
 		}
-		meta = nil
+		found = nil
 	}
-	s.Prior = r.tools.Secrets.Observe(s.Session, meta)
+	s.Prior = r.tools.Secrets.Observe(s.Session, found)
 	if s.Prior.Ownership != secret.Owned && !isRestored(s.Prior, s.Session) {
 		return r.observeNoSecret(ctx, s, o), nil
 	}

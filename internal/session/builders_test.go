@@ -216,6 +216,17 @@ func failedTo(action Action, class failure.Class, reason string) option {
 	}
 }
 
+// withOutage makes the server unreachable, for so long that all sessions say so.
+func withOutage() option { return withNotReady(func(d *Deployment) { d.Result = unreachable }) }
+
+// withNotReady makes the deployment not ready, for so long that all sessions say so.
+func withNotReady(change func(*Deployment)) option {
+	return withDeployment(func(d *Deployment) {
+		d.NotReadySince = noon.Add(-time.Hour)
+		change(d)
+	})
+}
+
 func withDeployment(change func(*Deployment)) option {
 	return func(o *Observation) { change(&o.Deployment) }
 }

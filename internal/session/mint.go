@@ -116,20 +116,6 @@ func (o Observation) isOfAnotherUser(user *v1alpha1.SessionUser) bool {
 	return user != nil && pinned != nil && user.ID != pinned.ID
 }
 
-// awaitDeployment returns a plan that waits, and true, if the deployment cannot be used now.
-func awaitDeployment(o Observation) (Plan, bool) {
-	d := o.Deployment
-	switch {
-	case d.Problem != "":
-		return keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, v1alpha1.ReasonConfigInvalid,
-			"the CoderDeployment's settings are invalid: "+d.Problem), true
-	case !d.Result.OK():
-		return keepReadyWhileUnavailable(o, v1alpha1.ReasonAwaitingDeployment, d.Result.Reason,
-			"the CoderDeployment is not verified: "+stableMessage(d.Result)), true
-	}
-	return Plan{}, false
-}
-
 // isUserSuspended reports whether the user in the spec is suspended on the server. The token list
 // knows the recorded user only.
 func (o Observation) isUserSuspended() bool {

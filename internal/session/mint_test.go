@@ -124,7 +124,7 @@ func TestDecideMint(t *testing.T) {
 			with(statusForgotten, withoutServerTokens, lookedUp("id-bot", "bot")), activeOutcome(time.Second),
 		},
 		"B46 the operator's own token is dead: the session stays as it is": {
-			with(withDeployment(func(d *Deployment) { d.Result = refused })),
+			with(withNotReady(func(d *Deployment) { d.Result = refused })),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "absent", Wake: interval},
 		},
 		"B46 the operator's own token is dead: nothing is minted": {

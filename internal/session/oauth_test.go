@@ -191,7 +191,7 @@ func TestDecideOAuth(t *testing.T) {
 		},
 		"B71 not while it is still published": {
 			newSession(
-				"ci", withCertificate(), withDeployment(func(d *Deployment) { d.Result = unreachable }), publishedGrant(0),
+				"ci", withCertificate(), withOutage(), publishedGrant(0),
 				withGrant(func(g *Grant) { g.Exists = true }),
 			),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval},
@@ -232,7 +232,7 @@ func TestAuthorizationIsShown(t *testing.T) {
 		"while a person is asked": {newSession("ci", withOAuth(), withConsentRequest(0)), true},
 		"while the deployment is out of reach": {
 			newSession("ci", withOAuth(), withConsentRequest(0),
-				withDeployment(func(d *Deployment) { d.Result = unreachable })), true,
+				withOutage()), true,
 		},
 		"not of a paused session": {newSession("ci", withOAuth(), withConsentRequest(0), withPause), false},
 		"not after it has ended": {

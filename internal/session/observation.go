@@ -94,6 +94,8 @@ type Deployment struct {
 	Problem string
 	// Terminating is true if its namespace is being deleted, so that what is missing does not come back.
 	Terminating bool
+	// NotReadySince is since when its status says that it is not ready. Zero: it does not, or not yet.
+	NotReadySince time.Time
 	// Result is the last verification of the current settings.
 	Result authcheck.Result
 	// ID is the server's deployment id. Empty: not known.

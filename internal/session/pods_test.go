@@ -79,7 +79,7 @@ func TestSessionsWithPerPod(t *testing.T) {
 			outcome{RevokeAll: true, Ready: "False ConfigInvalid", Authenticated: "absent", Synced: "absent", Wake: interval},
 		},
 		"the deployment is not reachable": {
-			parent(withDeployment(func(d *Deployment) { d.Result = unreachable })),
+			parent(withOutage()),
 			outcome{
 				RevokeAll: true, Ready: "False AwaitingDeployment",
 				Authenticated: "absent", Synced: "absent", Wake: interval,

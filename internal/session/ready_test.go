@@ -15,7 +15,7 @@ import (
 
 func TestUnreachableDoesNotMakeAGoodCredentialBad(t *testing.T) {
 	t.Parallel()
-	down := withDeployment(func(d *Deployment) { d.Result = unreachable })
+	down := withOutage()
 	with := func(options ...option) Observation {
 		return newSession("ci", append([]option{withMint("bot"), withPublishedToken("t4", 4, time.Hour), down},
 			options...)...)
@@ -230,7 +230,7 @@ func TestAForeignReadyIsNotKept(t *testing.T) {
 		"an unknown one":            {metav1.ConditionUnknown, v1alpha1.ReasonActive, v1alpha1.ReasonAwaitingDeployment},
 	} {
 		o := newSession("ci", withMint("bot"), withPublishedToken("t4", 4, time.Hour),
-			withDeployment(func(d *Deployment) { d.Result = unreachable }))
+			withOutage())
 		o.Session.Status.Conditions = []metav1.Condition{
 			{Type: v1alpha1.ConditionReady, Status: tt.status, Reason: tt.reason, Message: "as it was"},
 		}

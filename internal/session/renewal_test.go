@@ -121,7 +121,7 @@ func TestARenewalOnRequest(t *testing.T) {
 	refreshedFor := func(request string) option { return func(o *Observation) { o.RefreshedForRequest = request } }
 	unrefreshable := func(o *Observation) { o.Grant.Refreshable = false }
 	suspended := func(o *Observation) { o.TargetUser.Suspended = true }
-	down := withDeployment(func(d *Deployment) { d.Result = unreachable })
+	down := withOutage()
 	for name, tc := range map[string]struct {
 		seen    Observation
 		do      Action
@@ -305,7 +305,7 @@ func TestObservedRenewals(t *testing.T) {
 		}), request},
 		"no answer": {newSession("ci", withToken(), asked, publishedSupplied(value),
 			withReady(false, v1alpha1.ReasonSuspended),
-			withDeployment(func(d *Deployment) { d.Result = unreachable })), "former"},
+			withOutage()), "former"},
 		"a mistake in the spec": {newSession("ci", withMint("bot"), asked, failedTo(Mint, failure.Config, "")), request},
 		"an API server that refuses": {
 			newSession("ci", withMint("bot"), asked,

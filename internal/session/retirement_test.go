@@ -64,7 +64,7 @@ func TestRetirement(t *testing.T) {
 	without := func(options ...option) Observation {
 		return newSession("ci", append([]option{withMint("bot"), isRetired}, options...)...)
 	}
-	down := withDeployment(func(d *Deployment) { d.Result = unreachable })
+	down := withOutage()
 	settling := withDeployment(func(d *Deployment) { d.Settling = true })
 	recorded := outcome{Ready: "False Retired", Wake: time.Second}
 	atRest := outcome{RevokeAll: true, Ready: "False Retired", Authenticated: "absent", Synced: "absent", Cut: "absent"}
@@ -181,7 +181,7 @@ func TestRetirementInStatus(t *testing.T) {
 		StartTime: *statusTime(noon.Add(-2 * time.Hour)), LastActiveTime: *statusTime(noon.Add(-12 * time.Hour)),
 	}
 	denied := withDeployment(func(d *Deployment) { d.Denied = "no" })
-	down := withDeployment(func(d *Deployment) { d.Result = unreachable })
+	down := withOutage()
 	for name, tc := range map[string]struct {
 		seen Observation
 		want *v1alpha1.Retirement

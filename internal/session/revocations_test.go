@@ -100,7 +100,7 @@ func TestPendingRevocations(t *testing.T) {
 			),
 		},
 		"the server cannot be asked: it is tried at the next interval": {
-			steady(withPendingRevocation("t3", 0), withDeployment(func(d *Deployment) { d.Result = unreachable })),
+			steady(withPendingRevocation("t3", 0), withOutage()),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval,
 				Pending: map[string]time.Duration{"t3": 0},
@@ -178,7 +178,7 @@ func TestRevokeEverything(t *testing.T) {
 		"B40 then the Secret goes": {with(statusForgotten, withoutServerTokens, withPendingRevocation("t4", 0)),
 			outcome{Do: DeleteSecret}},
 		"the server cannot be asked": {
-			with(secretGone, withDeployment(func(d *Deployment) { d.Result = unreachable })),
+			with(secretGone, withOutage()),
 			but(func(o *outcome) { o.Wake, o.Pending = interval, map[string]time.Duration{"t4": 0} }),
 		},
 		"the Secret could not be deleted: the token stays until it is": {
@@ -208,7 +208,7 @@ func TestPendingRevocationsFitIntoStatus(t *testing.T) {
 	t.Parallel()
 	o := newSession(
 		"ci", withMint("bot"), withPublishedToken("t1", 1000, time.Hour),
-		withDeployment(func(d *Deployment) { d.Result = unreachable }),
+		withOutage(),
 	)
 	for serial := range int64(100) {
 		alsoListed(fmt.Sprintf("old-%d", serial), serial)(&o)

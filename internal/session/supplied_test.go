@@ -167,11 +167,11 @@ func TestDecideToken(t *testing.T) {
 			outcome{Do: CheckCredential},
 		},
 		"the deployment is not verified: what is published stays": {
-			steady(withDeployment(func(d *Deployment) { d.Result = unreachable })),
+			steady(withOutage()),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval},
 		},
 		"the deployment's settings are broken: what is published stays": {
-			steady(withDeployment(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} })),
+			steady(withNotReady(func(d *Deployment) { d.Problem, d.Result = "no key", authcheck.Result{} })),
 			outcome{
 				Ready: "True Active", Authenticated: "Unknown ConfigInvalid", Synced: "absent", Wake: interval,
 			},
@@ -217,7 +217,7 @@ func TestDecideConnection(t *testing.T) {
 		"B46 only the operator's own token is refused": {
 			newSession(
 				"ci", withCertificate(), publishedPlain(),
-				withDeployment(func(d *Deployment) { d.Result, d.OwnToken = refused, true }),
+				withNotReady(func(d *Deployment) { d.Result, d.OwnToken = refused, true }),
 			),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unauthorized", Synced: "absent", Wake: interval},
 		},
@@ -233,7 +233,7 @@ func TestDecideConnection(t *testing.T) {
 		},
 		"unreachable": {
 			newSession(
-				"ci", withCertificate(), publishedPlain(), withDeployment(func(d *Deployment) { d.Result = unreachable }),
+				"ci", withCertificate(), publishedPlain(), withOutage(),
 			),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval},
 		},

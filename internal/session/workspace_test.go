@@ -114,7 +114,7 @@ func TestWorkspaceBinding(t *testing.T) {
 		"it starts: nothing is minted yet":       {fresh(changing), stoppedOutcome},
 		"it stops: the token stays until it has": {with(changing), activeOutcome(4 * time.Minute)},
 		"the deployment is unreachable: all stays": {
-			with(stopped, withDeployment(func(d *Deployment) { d.Result = unreachable })),
+			with(stopped, withOutage()),
 			outcome{Ready: "True Active", Authenticated: "Unknown Unreachable", Synced: "absent", Wake: interval},
 		},
 		"B08 settling: nothing is looked up": {

@@ -139,11 +139,15 @@ func (w *sessionModel) publishSecret(o Observation) {
 // listTokens reads the server's tokens and suspended users.
 func (w *sessionModel) listTokens() {
 	w.listedAt = w.now
-	w.o.Deployment.Result = accepted
+	d := &w.o.Deployment
 	if w.down {
-		w.o.Deployment.Result = unreachable
+		if d.Result.OK() {
+			d.NotReadySince = w.now
+		}
+		d.Result = unreachable
 		return
 	}
+	d.Result, d.NotReadySince = accepted, time.Time{}
 	w.listed, w.listSuspended, w.listLoaded = map[string]Listed{}, map[string]bool{}, true
 	for id, t := range w.tokens {
 		w.listed[id] = listedOf(id, t)

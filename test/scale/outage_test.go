@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -18,19 +17,16 @@ import (
 // does, once in 30 s. So a part of the recovery is the wait until it asks again.
 const outage = 45 * time.Second
 
-// measureOutage lets the edge answer 502 until all deployments and sessions say so, and then measures until
-// they are as they were. No session may stop being Active: its token is good.
+// measureOutage lets the edge answer 502 until all deployments say so, and then measures until all of them are
+// verified. No session may stop being Active, nor be written (B162): its token is good.
 func (w *scaleEnv) measureOutage(f *figures, n int) {
 	w.T.Helper()
 	var restore func()
+	before := w.calls.countCalls(w.T)
 	w.measureBusyStep(f, "outage", n, func() {
 		ends := time.After(outage)
 		restore = w.Coder.Inject(coderd.Fault{Kind: coderd.FaultHTML, Status: http.StatusBadGateway})
 		w.requestVerifications()
-		w.followLarge(n, "not verifiable", func(s *v1alpha1.CoderSession) bool {
-			w.requireActive(s)
-			return isUnverifiable(s)
-		})
 		var down []wait.Check
 		for i := range largeDeployments {
 			down = append(down, w.DeploymentIs(largeDeployment(i), v1alpha1.ConditionReady, metav1.ConditionFalse,
@@ -42,15 +38,14 @@ func (w *scaleEnv) measureOutage(f *figures, n int) {
 	w.measureStep(f, "recovery", n, func() {
 		restore()
 		up := time.Now()
-		recovered := w.followLarge(n, "recovered", func(s *v1alpha1.CoderSession) bool {
-			w.requireActive(s)
-			return !isUnverifiable(s)
-		})
-		f.addQuantiles("recovery", sinceEach(recovered, func(string) time.Time { return up }))
-		asked := w.lastSuccess("/api/v2/buildinfo")
-		f.addSample("recovery-s-until-all-are-verified", asked.Sub(up).Seconds())
-		f.addSample("recovery-s-after-that", time.Since(asked).Seconds())
+		var verified []wait.Check
+		for i := range largeDeployments {
+			verified = append(verified, w.IsVerified(largeDeployment(i)))
+		}
+		w.Eventually(verified...)
+		f.addSample("recovery-s-until-all-are-verified", w.lastSuccess("/api/v2/buildinfo").Sub(up).Seconds())
 	})
+	w.requireUnwritten(callsSince(before, w.calls.countCalls(w.T)))
 	w.requireLargeSound(n)
 }
 
@@ -63,19 +58,6 @@ func (w *scaleEnv) requestVerifications() {
 			metav1.SetMetaDataAnnotation(&d.ObjectMeta, v1alpha1.AnnotationVerifyRequestedAt, at)
 		})
 	}
-}
-
-func (w *scaleEnv) requireActive(s *v1alpha1.CoderSession) {
-	w.T.Helper()
-	if !isReady(s) {
-		w.T.Fatalf("session %s is not Active although its token is good: %+v", s.Name, s.Status.Conditions)
-	}
-}
-
-// isUnverifiable reports whether a session says that the server cannot be asked.
-func isUnverifiable(s *v1alpha1.CoderSession) bool {
-	c := meta.FindStatusCondition(s.Status.Conditions, v1alpha1.ConditionAuthenticated)
-	return c != nil && c.Status == metav1.ConditionUnknown
 }
 
 // lastSuccess is when the Coder server last answered a request for a route with 200.

@@ -67,6 +67,13 @@ func (w *scaleEnv) measureRotation(f *figures, n int) {
 	w.requireLargeSound(n)
 }
 
+func (w *scaleEnv) requireActive(s *v1alpha1.CoderSession) {
+	w.T.Helper()
+	if !isReady(s) {
+		w.T.Fatalf("session %s is not Active although its token is good: %+v", s.Name, s.Status.Conditions)
+	}
+}
+
 // dueTimes are when the sessions are to be rotated by the server's clock, and the first of these times.
 func (w *scaleEnv) dueTimes() (due map[string]time.Time, first time.Time) {
 	w.T.Helper()
