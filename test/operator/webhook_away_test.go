@@ -37,6 +37,27 @@ func TestAWebhookForSecretsThatIsAway(t *testing.T) {
 	w.Eventually(w.IsReady("ci"), w.hasLiveTokens(1), w.hasWarnings(1))
 }
 
+// B110: the Secret of a session was accepted, and so those of further sessions are not tried. An admission webhook
+// that is added then is asked before the next token is minted.
+func TestAWebhookForSecretsThatIsAdded(t *testing.T) {
+	w := newEnv(t, withMTLS)
+	w.startShard() // an operator that is limited to namespaces tries each first write
+	prod, ci, late := w.newDeployment("prod"), w.NewMintedSession("ci", "ci-bot"), w.NewMintedSession("late", "ci-bot")
+	for _, object := range []client.Object{prod, ci, late} {
+		object.SetLabels(w.shardLabels())
+	}
+	w.Create(prod, ci)
+	w.Eventually(w.IsReady("ci"))
+	remove := w.addUnreachableWebhook()
+	w.Create(late)
+	w.Eventually(w.IsNotReady("late", v1alpha1.ReasonAPIServerUnavailable, "failed calling webhook"))
+	if got := w.CountMints(); got > 1 {
+		t.Errorf("%d tokens were minted for a session whose Secret is refused", got-1)
+	}
+	remove()
+	w.Eventually(w.IsReady("late"), w.hasLiveTokens(2))
+}
+
 // addUnreachableWebhook adds a validating webhook for the namespace's Secrets at an address where nothing
 // listens, and waits until the API server asks it.
 func (w *operatorEnv) addUnreachableWebhook() (remove func()) {
