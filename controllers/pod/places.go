@@ -184,6 +184,14 @@ func (p *places) giveBack(key types.NamespacedName) {
 	all.put(own)
 }
 
+// isCreated reports whether a session of that name is being created, or was and the cache has not shown it yet.
+func (p *places) isCreated(key types.NamespacedName) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	own := p.placeOf(key)
+	return own != nil && own.created
+}
+
 // markEnqueued notes that there will be another pass over a name without an event.
 func (p *places) markEnqueued(key types.NamespacedName) {
 	p.mu.Lock()

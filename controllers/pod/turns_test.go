@@ -5,19 +5,24 @@ package pod
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/fairqueue"
@@ -25,6 +30,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
+	"github.com/coder-session-operator/coder-session-operator/internal/status"
 )
 
 const namespace = "builds"
@@ -58,7 +64,8 @@ func newReconciler(t *testing.T, objects ...client.Object) (*Reconciler, *clockt
 	queue := &reconcile.Queue{}
 	servers := fairqueue.NewServers(clock, func(types.NamespacedName, bool) {})
 	return New(Options{
-		Client: api, APIReader: api, Clock: clock, Created: func(*v1alpha1.CoderSession) {}, Queue: queue,
+		Client: api, APIReader: api, Status: status.NewWriter(api, events.NewFakeRecorder(10), clock), Clock: clock,
+		Created: func(*v1alpha1.CoderSession) {}, Queue: queue,
 		Refused:   func(types.NamespacedName, string) {},
 		FairQueue: fairqueue.New(3, servers, func(key types.NamespacedName) { queue.Add(key, 0) }),
 		Progress:  reconcile.NewProgress(clock, queue.Len),
@@ -114,6 +121,87 @@ func TestTheParentIsThatOfTheOldestPod(t *testing.T) {
 				t.Errorf("%+v, error %v", o, err)
 			}
 		})
+	}
+}
+
+// hideSessionsOfPods is a cache that does not show the sessions of pods yet.
+func hideSessionsOfPods(live client.WithWatch) client.Client {
+	isOfPod := func(s v1alpha1.CoderSession) bool { return podsession.IsOfPod(&s) }
+	return interceptor.NewClient(live, interceptor.Funcs{
+		Get: func(
+			ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption,
+		) error {
+			err := c.Get(ctx, key, object, options...)
+			if s, is := object.(*v1alpha1.CoderSession); is && isOfPod(*s) {
+				return apierrors.NewNotFound(schema.GroupResource{Resource: "codersessions"}, key.Name)
+			}
+			return err
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			err := c.List(ctx, list, options...)
+			if sessions, is := list.(*v1alpha1.CoderSessionList); is {
+				sessions.Items = slices.DeleteFunc(sessions.Items, isOfPod)
+			}
+			return err
+		},
+	})
+}
+
+// B153: a pod is deleted while the cache does not show yet that its session was created. The session counts until
+// it is gone.
+func TestASessionThatTheCacheDoesNotShowYetCounts(t *testing.T) {
+	t.Parallel()
+	parent := newParent("ci", "")
+	parent.Spec.PerPod.MaxPods = 1
+	first, second := newPod("a", "ci", "ci-bcdfghjk", time.Minute), newPod("b", "ci", "ci-kjhgfdcb", time.Second)
+	first.Finalizers = []string{"example.com/slow"} // as long as its containers end
+	r, _ := newReconciler(t, parent, first)
+	live := r.o.Client.(client.WithWatch)
+	r.o.Client = hideSessionsOfPods(live)
+	pass := func(pod *corev1.Pod) {
+		t.Helper()
+		key := types.NamespacedName{Namespace: namespace, Name: podsession.SessionName(pod)}
+		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exists := func(pod *corev1.Pod) bool {
+		t.Helper()
+		s := &v1alpha1.CoderSession{}
+		err := live.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: podsession.SessionName(pod)}, s)
+		if client.IgnoreNotFound(err) != nil {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	pass(first)
+	must(live.Delete(t.Context(), first))
+	pass(first)
+	must(live.Create(t.Context(), second))
+	pass(second)
+	if !exists(first) || exists(second) {
+		t.Errorf("the first pod has a session: %t, want true; the second one: %t, want false", exists(first), exists(second))
+	}
+
+	must(live.DeleteAllOf(t.Context(), &v1alpha1.CoderSession{}, client.InNamespace(namespace),
+		client.HasLabels{v1alpha1.LabelParent}))
+	var left v1alpha1.CoderSessionList
+	must(live.List(t.Context(), &left, client.HasLabels{v1alpha1.LabelParent}))
+	for i := range left.Items { // the finalizer of sessions
+		left.Items[i].Finalizers = nil
+		must(live.Update(t.Context(), &left.Items[i]))
+	}
+	pass(first)
+	pass(second)
+	if !exists(second) {
+		t.Error("the session of the first pod is gone, and the second pod has none")
 	}
 }
 

@@ -64,23 +64,46 @@ func (r *Reconciler) recordPlace(
 	ctx context.Context, key types.NamespacedName, parent string, o podsession.Observation,
 ) error {
 	seen := place{version: versionOf(o.Parent)}
-	switch s := o.Session; {
-	case parent == "" || o.OtherOperator:
-	case s == nil && len(o.Pods) > 0:
-		seen.standing, seen.pod = waiting, o.Pods[0]
-	case s != nil && podsession.IsOfPod(s) && s.DeletionTimestamp == nil:
-		seen.standing = taken
-	}
+	seen.standing, seen.pod = standingOf(parent, o)
 	if seen.standing != unused {
 		of := types.NamespacedName{Namespace: key.Namespace, Name: parent}
 		if err := r.places.load(of, func() ([]place, error) { return r.readPlaces(ctx, of) }); err != nil {
 			return err
 		}
+	} else if lives, err := r.livesUnseen(ctx, key, o); err != nil || lives {
+		return err
 	}
 	for _, due := range r.places.record(key, parent, seen) {
 		r.o.Queue.Add(due, 0)
 	}
 	return nil
+}
+
+// standingOf returns what a name is for the limit of its parent, and the pod that waits.
+func standingOf(parent string, o podsession.Observation) (standing, podsession.Pod) {
+	switch s := o.Session; {
+	case parent == "" || o.OtherOperator:
+	case s == nil && len(o.Pods) > 0:
+		return waiting, o.Pods[0]
+	case s != nil && podsession.IsOfPod(s) && s.DeletionTimestamp == nil:
+		return taken, podsession.Pod{}
+	}
+	return unused, podsession.Pod{}
+}
+
+// livesUnseen reports whether a session was created that the cache does not show yet, and lives although its pod
+// is being deleted.
+func (r *Reconciler) livesUnseen(
+	ctx context.Context, key types.NamespacedName, o podsession.Observation,
+) (bool, error) {
+	if o.Session != nil || !r.places.isCreated(key) {
+		return false, nil
+	}
+	s := &v1alpha1.CoderSession{}
+	if err := r.o.APIReader.Get(ctx, key, s); err != nil {
+		return false, client.IgnoreNotFound(err)
+	}
+	return s.DeletionTimestamp == nil, nil
 }
 
 // readPlaces reads the places of a parent from the cache.
