@@ -6,6 +6,7 @@ import (
 	"context"
 	"math"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"time"
 
@@ -32,40 +33,64 @@ func limitMemory(getenv func(string) string) {
 	}
 }
 
-// startPhase is how long a process is busy with what there is already: when it starts it fills its caches, and
-// when it becomes the leader it looks at each object once.
-const startPhase = 15 * time.Second
+const (
+	// releaseInterval is how often a process looks whether to return memory.
+	releaseInterval = 15 * time.Second
+	// quietAllocation is how many bytes a process that has little to do allocates in a releaseInterval at most.
+	quietAllocation = 4 << 20
+)
 
-// memoryRelease returns memory to the system that only the start has needed. Go does so by itself when
-// garbage is collected, which an operator that has nothing to do causes every two minutes, and then keeps as
-// much as the last collection had. It is a Runnable of the manager.
+// memoryRelease returns memory to the system after a time in which a process has allocated much: its start, its
+// election, and all that concerns many sessions at once. Go does so by itself, but keeps as much as the last
+// collection of garbage had, and one that has little to do collects it every two minutes. It is a Runnable of the
+// manager.
 type memoryRelease struct {
-	clock clock.Clock
-	// elected is closed when the process becomes the leader.
-	elected <-chan struct{}
+	clock clock.WithTicker
+	// usage returns how many bytes were allocated so far, and how many of them were in use when garbage was
+	// collected last.
+	usage func() (allocated, inUse uint64)
 	// release is debug.FreeOSMemory.
 	release func()
 }
 
-// Start releases memory after the start, and once more after the process has become the leader.
+// Start looks at the memory in each releaseInterval.
 func (m memoryRelease) Start(ctx context.Context) error {
-	started := make(chan struct{})
-	close(started)
-	for _, phase := range []<-chan struct{}{started, m.elected} {
+	ticker := m.clock.NewTicker(releaseInterval)
+	defer ticker.Stop()
+	var history memoryHistory
+	for {
 		select {
-		case <-phase:
-		case <-ctx.Done():
-			return nil
-		}
-		select {
-		case <-m.clock.After(startPhase):
-			m.release()
+		case <-ticker.C():
+			if history.isReleaseDue(m.usage()) {
+				m.release()
+			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
-	return nil
+}
+
+// memoryHistory is how many bytes had been allocated at the last look, and when memory was released last.
+type memoryHistory struct{ seen, released uint64 }
+
+// isReleaseDue is called in each releaseInterval. It returns true if the process is quiet, and has allocated as much
+// as it uses since the last time.
+func (h *memoryHistory) isReleaseDue(allocated, inUse uint64) bool {
+	due := allocated-h.seen < quietAllocation && allocated-h.released > inUse
+	h.seen = allocated
+	if due {
+		h.released = allocated
+	}
+	return due
 }
 
 // NeedLeaderElection returns false.
 func (memoryRelease) NeedLeaderElection() bool { return false }
+
+// memoryUsage returns how many bytes the process has allocated so far, and how many of them were in use when
+// garbage was collected last.
+func memoryUsage() (allocated, inUse uint64) {
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64(), samples[1].Value.Uint64()
+}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"testing"
 	"time"
@@ -39,41 +40,81 @@ func TestTheMemoryLimit(t *testing.T) {
 	}
 }
 
-// Memory that the start has needed is returned once it is over, and again once the process leads.
-func TestMemoryOfTheStartIsReturned(t *testing.T) {
+// Memory is returned each time when a process has allocated much and is quiet, and not while it is busy.
+func TestMemoryIsReturnedWhenAProcessBecomesQuiet(t *testing.T) {
+	t.Parallel()
+	const mib, inUse = 1 << 20, 40 << 20
+	var history memoryHistory
+	allocated := uint64(0)
+	for _, look := range []struct {
+		name      string
+		allocated uint64 // since the last look
+		want      bool
+	}{
+		{"it starts", 300 * mib, false},
+		{"it still starts", 50 * mib, false},
+		{"it is quiet", mib, true},
+		{"it stays quiet", mib, false},
+		{"a burst", 100 * mib, false},
+		{"the burst is over", mib, true},
+		{"a burst of less than what is in use", 30 * mib, false},
+		{"that is over", mib, false},
+		{"a little more", 3 * mib, false},
+		{"and more", 3 * mib, false},
+		{"now it is more than what is in use", 4*mib - 1, true},
+	} {
+		allocated += look.allocated
+		if got := history.isReleaseDue(allocated, inUse); got != look.want {
+			t.Errorf("%s: %t, want %t", look.name, got, look.want)
+		}
+	}
+}
+
+func TestMemoryReleaseRunsUntilTheProcessEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	fake, elected, released := testingclock.NewFakeClock(time.Now()), make(chan struct{}), make(chan struct{})
-	m := memoryRelease{clock: fake, elected: elected, release: func() { released <- struct{}{} }}
+	fake, allocated := testingclock.NewFakeClock(time.Now()), uint64(0)
+	released := make(chan struct{})
+	m := memoryRelease{
+		clock:   fake,
+		usage:   func() (uint64, uint64) { allocated++; return allocated, 0 },
+		release: func() { released <- struct{}{} },
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- m.Start(ctx) }()
-	expect := func(what string) {
-		t.Helper()
-		for {
+	for range 2 {
+		for done := false; !done; {
 			select {
 			case <-released:
-				return
+				done = true
 			case <-ctx.Done():
-				t.Fatalf("no memory was returned after %s", what)
+				t.Fatal("no memory was released")
 			default:
 				if fake.HasWaiters() {
-					fake.Step(startPhase)
+					fake.Step(releaseInterval)
 				}
 			}
 		}
 	}
-	expect("the start")
-	if fake.HasWaiters() {
-		t.Error("a process that does not lead waits for the end of its start again")
-	}
-	close(elected)
-	expect("the election")
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
 	cancel()
-	if err := m.Start(ctx); err != nil {
-		t.Errorf("a process that ends: %v", err)
+	for running := true; running; {
+		select {
+		case <-released: // a look that was due already
+		case err := <-ended:
+			if running = false; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// What Go says about its memory exists.
+func TestMemoryUsage(t *testing.T) {
+	t.Parallel()
+	runtime.GC()
+	before, inUse := memoryUsage()
+	if before == 0 || inUse == 0 || inUse > before {
+		t.Errorf("%d bytes allocated, %d in use", before, inUse)
 	}
 }

@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string) error {
 	if err := addProbes(mgr); err != nil {
 		return err
 	}
-	release := memoryRelease{clock: clock.RealClock{}, elected: mgr.Elected(), release: debug.FreeOSMemory}
+	release := memoryRelease{clock: clock.RealClock{}, usage: memoryUsage, release: debug.FreeOSMemory}
 	if err := mgr.Add(release); err != nil {
 		return fmt.Errorf("add the release of memory: %w", err)
 	}
