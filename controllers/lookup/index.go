@@ -5,6 +5,7 @@ package lookup
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,8 +27,9 @@ const (
 	ByReference = "references"
 	// ByDeployment: sessions by the deployment that they refer to.
 	ByDeployment = "deployment"
-	// BySecret: sessions by the names of their generated Secret and of their grant's Secret.
-	BySecret = "generatedSecret"
+	// bySecret: sessions by the name of their generated Secret, if it is not that of the session. Each entry of
+	// an index takes half a kilobyte of memory.
+	bySecret = "generatedSecret"
 	// BySource: sessions by the name of the Secret that supplies their token.
 	BySource = "sourceSecret"
 	// ByTokenPrefix: sessions and deployments by the prefix of the names of their tokens.
@@ -59,14 +61,8 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, names inventor
 	if err != nil {
 		return fmt.Errorf("index deployments: %w", err)
 	}
-	err = indexer.IndexField(ctx, &v1alpha1.CoderSession{}, BySecret, func(o client.Object) []string {
-		s := o.(*v1alpha1.CoderSession)
-		return []string{s.SecretName(), grant.SecretName(s)}
-	})
-	if err != nil {
-		return fmt.Errorf("index sessions: %w", err)
-	}
 	for field, key := range map[string]func(*v1alpha1.CoderSession) string{
+		bySecret:      otherSecretName,
 		ByDeployment:  func(s *v1alpha1.CoderSession) string { return s.DeploymentKey().String() },
 		BySource:      func(s *v1alpha1.CoderSession) string { return s.Spec.Auth.SuppliedSecretName() },
 		ByTokenPrefix: func(s *v1alpha1.CoderSession) string { return names.SessionPrefix(string(s.UID)) },
@@ -84,6 +80,13 @@ func AddIndexes(ctx context.Context, indexer client.FieldIndexer, names inventor
 		}
 	}
 	return nil
+}
+
+func otherSecretName(s *v1alpha1.CoderSession) string {
+	if name := s.SecretName(); name != s.Name {
+		return name
+	}
+	return ""
 }
 
 func userID(s *v1alpha1.CoderSession) string {
@@ -104,6 +107,30 @@ func SessionsBy(
 		return nil, fmt.Errorf("list sessions by %s: %w", field, err)
 	}
 	return list.Items, nil
+}
+
+// SessionsOfSecret lists the sessions whose generated Secret, or whose grant's Secret, has a name. The result is
+// shared with the cache and must not be modified.
+func SessionsOfSecret(
+	ctx context.Context, reader client.Reader, secret types.NamespacedName,
+) ([]v1alpha1.CoderSession, error) {
+	sessions, err := SessionsBy(ctx, reader, bySecret, secret.Name, client.InNamespace(secret.Namespace))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Compact([]string{secret.Name, grant.SessionName(secret.Name)}) {
+		s := v1alpha1.CoderSession{}
+		err := reader.Get(ctx, types.NamespacedName{Namespace: secret.Namespace, Name: name}, &s,
+			client.UnsafeDisableDeepCopy)
+		if client.IgnoreNotFound(err) != nil {
+			return nil, fmt.Errorf("look for the session of Secret %s: %w", secret, err)
+		}
+		isIndexed := otherSecretName(&s) == secret.Name
+		if err == nil && !isIndexed && (s.SecretName() == secret.Name || grant.SecretName(&s) == secret.Name) {
+			sessions = append(sessions, s)
+		}
+	}
+	return sessions, nil
 }
 
 // SessionsOf lists the sessions of a deployment. The result is shared with the cache and must not be

@@ -4,6 +4,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
@@ -94,25 +95,21 @@ func (r *Reconciler) onSecret() handler.EventHandler {
 		if !ok || !gone && r.tools.Secrets.Own(meta) {
 			return
 		}
-		for _, session := range r.sessionsReferring(ctx, lookup.BySecret, meta) {
-			q.Add(reconcile.RequestFor(&session))
+		key := client.ObjectKeyFromObject(meta)
+		published, err := lookup.SessionsOfSecret(ctx, r.tools.Client, key)
+		for i := range published {
+			q.Add(reconcile.RequestFor(&published[i]))
 		}
-		for _, session := range r.sessionsReferring(ctx, lookup.BySource, meta) {
-			r.o.Debouncer.Mark(client.ObjectKeyFromObject(&session), r.quietWindow(ctx, &session))
+		supplied, sourceErr := lookup.SessionsBy(ctx, r.tools.Client, lookup.BySource, key.Name,
+			client.InNamespace(key.Namespace))
+		for i := range supplied {
+			r.o.Debouncer.Mark(client.ObjectKeyFromObject(&supplied[i]), r.quietWindow(ctx, &supplied[i]))
+		}
+		if err = errors.Join(err, sourceErr); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "sessions of a Secret could not be found", "secret", key)
 		}
 	}
 	return reconcile.OnChange(handle)
-}
-
-// sessionsReferring lists the sessions that refer to a Secret, by the given index.
-func (r *Reconciler) sessionsReferring(
-	ctx context.Context, field string, meta *metav1.PartialObjectMetadata,
-) []v1alpha1.CoderSession {
-	sessions, err := lookup.SessionsBy(ctx, r.tools.Client, field, meta.Name, client.InNamespace(meta.Namespace))
-	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "sessions of a Secret could not be found", "secret", meta.Namespace+"/"+meta.Name)
-	}
-	return sessions
 }
 
 // quietWindow returns the quiet period of a session's supplied token, which is that of its

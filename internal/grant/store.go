@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -78,7 +79,13 @@ func versionOf(live *corev1.Secret) Version {
 func (v Version) Absent() bool { return v.ResourceVersion == "" }
 
 // SecretName returns the name of the Secret with the session's document.
-func SecretName(session *v1alpha1.CoderSession) string { return session.Name + "-oauth" }
+func SecretName(session *v1alpha1.CoderSession) string { return session.Name + secretSuffix }
+
+// SessionName returns the name of the session whose document a Secret of this name would have, or the name itself if
+// it is of none.
+func SessionName(secret string) string { return strings.TrimSuffix(secret, secretSuffix) }
+
+const secretSuffix = "-oauth"
 
 // Read returns the session's document. If the Secret does not exist, the State is empty. From a document
 // that the session does not own yet, what has no [Destination] is left out. Errors:
