@@ -126,14 +126,19 @@ func TestUsersOfOtherDeploymentsOnTheServer(t *testing.T) {
 	foreign := createNamed(w, testenv.MachineUser, names.Token(otherSession, 1))
 	w.Clock.Step(6 * time.Minute)
 	passGate()
-	gate := &v1alpha1.CoderDeployment{}
-	w.Must(w.API.Get(t.Context(), w.Key("gate"), gate))
-	if !slices.Equal(gate.Status.ForeignTokens, []string{foreign.Name}) {
-		t.Errorf("status names %v", gate.Status.ForeignTokens)
+	requireNamed := func(when string) {
+		t.Helper()
+		gate := &v1alpha1.CoderDeployment{}
+		w.Must(w.API.Get(t.Context(), w.Key("gate"), gate))
+		if !slices.Equal(gate.Status.ForeignTokens, []string{foreign.Name}) {
+			t.Errorf("%s, status names %v", when, gate.Status.ForeignTokens)
+		}
 	}
+	requireNamed("when it was found")
 	w.Clock.Step(2 * time.Hour)
 	w.Restart()
-	passGate()
+	passGate() // before the other deployment has a connection
+	requireNamed("after a restart")
 	if !isListed(w, foreign.ID) {
 		t.Error("the token is revoked after a restart")
 	}

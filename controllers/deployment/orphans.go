@@ -5,6 +5,7 @@ package deployment
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,11 +117,13 @@ func (r *Reconciler) isLeftForLong(s *scope, left map[string]time.Time, id strin
 }
 
 // namesOfOtherOperator returns the names of those foreign tokens that tell of another operator, as many as
-// status has room for.
+// status has room for. Those that status names still do: after a restart, the users that only other deployments
+// on the server mint for are not known until these have a connection.
 func (r *Reconciler) namesOfOtherOperator(s *scope, foreign []coder.Token) []string {
 	var found []string
 	for _, token := range foreign {
-		if len(found) < maxForeignTokens && r.isOfMintedUser(s, token) {
+		named := slices.Contains(s.object.Status.ForeignTokens, token.Name)
+		if len(found) < maxForeignTokens && (named || r.isOfMintedUser(s, token)) {
 			found = append(found, token.Name)
 		}
 	}

@@ -200,8 +200,9 @@ func (w *simWorld) healPods() {
 			w.end(pod)
 		}
 	}
-	for _, own := range w.podSessions() {
-		if secret := w.secretOf(own); secret != nil && len(secret.OwnerReferences) == 0 {
+	for _, pod := range w.pods() { // also those whose session is gone and comes again
+		secret, found := w.api.objects[ref{kindSecret, key(pod.Namespace, podsession.SessionName(pod))}].(*corev1.Secret)
+		if found && len(secret.OwnerReferences) == 0 {
 			_ = w.api.remove(refOf(secret), nil)
 		}
 	}

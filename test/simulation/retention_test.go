@@ -119,7 +119,7 @@ func (w *simWorld) judgeRetirement(before, after *v1alpha1.CoderSession) {
 	switch {
 	case is != nil && reason == v1alpha1.ReasonActive:
 		w.fail("B27: session %s/%s is Active and retired", after.Namespace, after.Name)
-	case is == nil && reason == v1alpha1.ReasonRetired:
+	case is == nil && reason == v1alpha1.ReasonRetired && !endsWithoutRetirement(after):
 		w.fail("B27: session %s/%s is Retired without a reason in its status", after.Namespace, after.Name)
 	case is != nil && was == nil:
 		w.count.retirements++
@@ -128,12 +128,18 @@ func (w *simWorld) judgeRetirement(before, after *v1alpha1.CoderSession) {
 	}
 }
 
+// endsWithoutRetirement reports whether a session that is above the limit may lose its token without being retired:
+// it asks for something that is not done yet, or for no minted token (B136).
+func endsWithoutRetirement(s *v1alpha1.CoderSession) bool {
+	return session.Asking(s) || s.Spec.Auth.Mint == nil || s.Spec.PerPod != nil
+}
+
 // judgeRemoval checks that the Secret of a retired session is deleted only after the status
 // shows the retirement (B27).
 func (w *simWorld) judgeRemoval(before *corev1.Secret) {
 	s, ok := w.api.objects[ref{kindSession, client.ObjectKeyFromObject(before)}].(*v1alpha1.CoderSession)
 	mayGo := ok && (s.Namespace != "coder" || s.Spec.Workspace != nil)
-	if !ok || mayGo || s.DeletionTimestamp != nil || s.Status.Retirement != nil {
+	if !ok || mayGo || s.DeletionTimestamp != nil || s.Status.Retirement != nil || endsWithoutRetirement(s) {
 		return // it may be deleted because of access rules, or because the workspace is stopped
 	}
 	decision := w.operator.parts.Retention.Of(s.DeploymentKey(), s.UID)
