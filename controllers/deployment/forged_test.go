@@ -144,6 +144,30 @@ func TestUsersOfOtherDeploymentsOnTheServer(t *testing.T) {
 	}
 }
 
+// B45, B142: a deployment that comes to the server later cannot tell another operator's token from an orphan. It
+// leaves alone what the other one names, also after a restart, and when that has no connection yet.
+func TestWhatAnotherDeploymentNamesIsNoOrphan(t *testing.T) {
+	t.Parallel()
+	w := newForged(t)
+	foreign := createNamed(w, testenv.MachineUser, names.Token(otherSession, 1))
+	orphan := createNamed(w, testenv.MachineUser, names.Token(goneSession, 1))
+	d := deploymentOf(w)
+	d.Status.ForeignTokens = []string{foreign.Name}
+	w.Must(w.API.Status().Update(t.Context(), d))
+	w.Put(w.NewDeployment("gate", d.Spec.URL, func(spec *v1alpha1.CoderDeploymentSpec) { spec.TLS = nil }))
+	w.Clock.Step(2 * time.Hour)
+	w.Restart()
+	for range 2 {
+		_, err := w.Controllers.Deployments.Reconcile(t.Context(), ctrl.Request{NamespacedName: w.Key("gate")})
+		w.Must(err)
+		w.Clock.Step(6 * time.Minute)
+	}
+	if !isListed(w, foreign.ID) || isListed(w, orphan.ID) {
+		t.Errorf("the other operator's token is listed: %t, want true; an orphan: %t, want false",
+			isListed(w, foreign.ID), isListed(w, orphan.ID))
+	}
+}
+
 // B142: a server that repeats the id of a token of mallory's, for a session of its own deployment, does not make
 // mallory a user that the operator mints for on another server.
 func TestWhatAnotherServerSaysOfTokens(t *testing.T) {

@@ -10,16 +10,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
-	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 	"github.com/coder-session-operator/coder-session-operator/internal/connection"
 	"github.com/coder-session-operator/coder-session-operator/internal/deployment"
-	"github.com/coder-session-operator/coder-session-operator/internal/grant"
 )
 
 // maxForeignTokens is how many names of tokens of another operator status has. The condition names a few.
@@ -32,7 +28,7 @@ const maxForeignTokens = 100
 func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.Observation) error {
 	o.OwnTokens = r.observeOwnTokens(s)
 	now := r.o.Clock.Now().Add(s.conn.Skew())
-	claims := &tokenClaims{r: r, s: s}
+	claims := newTokenClaims(r, s)
 	left := map[string]time.Time{}
 	var revoked []string
 	var foreign []coder.Token
@@ -51,7 +47,7 @@ func (r *Reconciler) revokeOrphans(ctx context.Context, s *scope, o deployment.O
 		case !deployment.IsOrphan(token.CreatedAt, now, r.o.OrphanGrace):
 			continue
 		}
-		outcome, err := r.handleUnclaimed(ctx, s, left, token, kept == 0)
+		outcome, err := r.handleUnclaimed(ctx, claims, left, token, kept == 0)
 		if err != nil {
 			return err
 		}
@@ -82,12 +78,17 @@ const (
 	orphanRevoked
 )
 
-// handleUnclaimed revokes a token that no object in the cache claims, unless it belongs to one that another
-// manager watches now, or that may be about to come to one: left gets since when the latter is so. If none is
-// to be revoked any more, it is kept without a question to the API server.
+// handleUnclaimed revokes a token that no object in the cache claims, unless another deployment names it as one of
+// another operator, or it belongs to an object that another manager watches now, or that may be about to come to
+// one: left gets since when the latter is so. If none is to be revoked any more, it is kept without a question to the
+// API server.
 func (r *Reconciler) handleUnclaimed(
-	ctx context.Context, s *scope, left map[string]time.Time, token coder.Token, revoke bool,
+	ctx context.Context, claims *tokenClaims, left map[string]time.Time, token coder.Token, revoke bool,
 ) (orphanOutcome, error) {
+	s := claims.s
+	if named, err := claims.isNamedElsewhere(ctx, token); err != nil || named {
+		return notOrphaned, err
+	}
 	if !revoke {
 		if since, known := s.memory.leftBehind[token.ID]; known {
 			left[token.ID] = since
@@ -144,105 +145,6 @@ func (r *Reconciler) deleteOrphan(ctx context.Context, s *scope, token coder.Tok
 	r.o.Metrics.Revoked(s.key.Namespace, s.key.Name)
 	r.o.Metrics.OrphanRevoked(s.key.Namespace, s.key.Name)
 	return true
-}
-
-// tokenClaims tells which tokens belong to an existing session or deployment, during one look at all of
-// a server's.
-type tokenClaims struct {
-	r *Reconciler
-	s *scope
-	// known is by the prefix of the tokens' names.
-	known map[string]bool
-	// published are the ids of the tokens that sessions of other deployments on the same server publish, as their
-	// status says. What a session of another server says came from that, which can repeat any id.
-	published map[string]bool
-	// onServer is, for each other deployment, whether it leads to the same server.
-	onServer map[types.NamespacedName]bool
-}
-
-// include reports whether a token belongs to an existing session or deployment. The user of one that a session
-// of another deployment publishes is one that this operator mints for on the server.
-func (c *tokenClaims) include(ctx context.Context, token coder.Token) (bool, error) {
-	claimed, err := c.isClaimed(ctx, token)
-	if c.published[token.ID] {
-		c.s.mintedUsers[token.UserID] = true
-	}
-	return claimed, err
-}
-
-// isClaimed is include without the user. Of the operator's own tokens on this deployment, only those in use are
-// claimed.
-func (c *tokenClaims) isClaimed(ctx context.Context, token coder.Token) (bool, error) {
-	prefix, ours := c.r.o.Names.SessionPrefixOf(token.Name)
-	if !ours {
-		return true, nil
-	}
-	if prefix == c.r.o.Names.SessionPrefix(string(c.s.object.UID)) {
-		return c.r.isTokenInUse(ctx, c.s, token.ID)
-	}
-	if c.known == nil {
-		if err := c.addSessions(ctx); err != nil {
-			return false, err
-		}
-	}
-	if claimed, known := c.known[prefix]; known {
-		return claimed, nil
-	}
-	sessions, err := lookup.SessionsBy(ctx, c.r.o.Client, lookup.ByTokenPrefix, prefix)
-	if err != nil {
-		return false, err
-	}
-	for i := range sessions {
-		if published := sessions[i].Status.Token; published != nil && c.isOnServer(ctx, sessions[i].DeploymentKey()) {
-			c.published[published.ID] = true
-		}
-	}
-	if len(sessions) > 0 {
-		c.known[prefix] = true
-		return true, nil
-	}
-	var deployments v1alpha1.CoderDeploymentList
-	matching := client.MatchingFields{lookup.ByTokenPrefix: prefix}
-	err = c.r.o.Client.List(ctx, &deployments, matching, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return false, fmt.Errorf("list deployments by %s: %w", lookup.ByTokenPrefix, err)
-	}
-	c.known[prefix] = len(deployments.Items) > 0
-	return c.known[prefix], nil
-}
-
-// isOnServer reports whether a deployment leads to the same server as that of the pass, in the same way. It finds out
-// once for each: thousands of sessions may have the same one.
-func (c *tokenClaims) isOnServer(ctx context.Context, key types.NamespacedName) bool {
-	is, known := c.onServer[key]
-	if !known {
-		is = c.r.isOnServer(ctx, c.s, key)
-		c.onServer[key] = is
-	}
-	return is
-}
-
-func (r *Reconciler) isOnServer(ctx context.Context, s *scope, key types.NamespacedName) bool {
-	if err := r.o.Client.Get(ctx, key, &v1alpha1.CoderDeployment{}); err != nil {
-		return false // there is no connection to it
-	}
-	here, there := s.conn.ResolvedClient(), r.o.Pool.Get(key).ResolvedClient()
-	return here != nil && there != nil &&
-		grant.DestinationOf(s.key, here.Snapshot).IsSameServer(grant.DestinationOf(key, there.Snapshot))
-}
-
-// addSessions adds the tokens of the deployment's own sessions, which are most, with one list.
-func (c *tokenClaims) addSessions(ctx context.Context) error {
-	sessions, err := lookup.SessionsOf(ctx, c.r.o.Client, c.s.key)
-	if err != nil {
-		return err
-	}
-	c.known, c.published = make(map[string]bool, len(sessions)), map[string]bool{}
-	c.onServer = map[types.NamespacedName]bool{}
-	for i := range sessions {
-		c.known[c.r.o.Names.SessionPrefix(string(sessions[i].UID))] = true
-	}
-	return nil
 }
 
 // isRevertedToken reports whether a token of the operator's own is one that another writer has

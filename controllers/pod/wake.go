@@ -5,8 +5,11 @@ package pod
 import (
 	"context"
 	"fmt"
+	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -70,8 +73,8 @@ func (r *Reconciler) recordPlace(
 		if err := r.places.load(of, func() ([]place, error) { return r.readPlaces(ctx, of) }); err != nil {
 			return err
 		}
-	} else if lives, err := r.livesUnseen(ctx, key, o); err != nil || lives {
-		return err
+	} else if o.Session == nil && r.places.isCreated(key) && r.mayLiveUnseen(ctx, key) {
+		return nil
 	}
 	for _, due := range r.places.record(key, parent, seen) {
 		r.o.Queue.Add(due, 0)
@@ -91,19 +94,23 @@ func standingOf(parent string, o podsession.Observation) (standing, podsession.P
 	return unused, podsession.Pod{}
 }
 
-// livesUnseen reports whether a session was created that the cache does not show yet, and lives although its pod
-// is being deleted.
-func (r *Reconciler) livesUnseen(
-	ctx context.Context, key types.NamespacedName, o podsession.Observation,
-) (bool, error) {
-	if o.Session != nil || !r.places.isCreated(key) {
-		return false, nil
-	}
+// unseenDelay is when a session that may live unseen is looked for again, if the API server did not say.
+const unseenDelay = 5 * time.Second
+
+// mayLiveUnseen reports whether a session that was created, and that the cache does not show, lives: the cache may
+// lag, although its pod is being deleted already. If the API server does not say, there is another pass.
+func (r *Reconciler) mayLiveUnseen(ctx context.Context, key types.NamespacedName) bool {
 	s := &v1alpha1.CoderSession{}
-	if err := r.o.APIReader.Get(ctx, key, s); err != nil {
-		return false, client.IgnoreNotFound(err)
+	switch err := r.o.APIReader.Get(ctx, key, s); {
+	case err == nil:
+		return s.DeletionTimestamp == nil
+	case apierrors.IsNotFound(err):
+		return false
+	default:
+		ctrl.LoggerFrom(ctx).V(1).Info("a session could not be looked for", "problem", err.Error())
+		r.o.Queue.Add(key, unseenDelay)
+		return true
 	}
-	return s.DeletionTimestamp == nil, nil
 }
 
 // readPlaces reads the places of a parent from the cache.

@@ -163,6 +163,7 @@ func (w *simWorld) heal() {
 			w.activate(c, name)
 		}
 		c.pairs[w.pair] = true
+		w.revokeOwnOfFuture(c)
 		c.issueOwn()
 		c.supply = c.issue("ada", fmt.Sprintf("laptop-%d", w.own))
 		c.vouch = c.issue(simOperatorID, fmt.Sprintf("edge-%d", w.own))

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -139,7 +140,8 @@ func (e injected) Unwrap() error { return e.StatusError }
 // it. The call may fail, even after it was carried out, and the process may crash.
 func (p *simOperator) reach(nests bool, what apiCall, call func() error) (err error) {
 	p.w.sync()
-	if what.verb == verbPatchStatus {
+	// Without its settings a deployment is not judged, and statuses stay as they are.
+	if what.verb == verbPatchStatus || what.verb == "get" && slices.Contains(simSettings, what.ref.key.Name) {
 		defer func() {
 			if err != nil {
 				p.w.disturb()

@@ -218,7 +218,7 @@ func conditionsOf(object client.Object) *[]metav1.Condition {
 const simPatience = simNotice + 10*time.Minute
 
 // disturb remembers that statuses may be late from now on, because the operator was restarted, time
-// passed at once, or a status could not be written.
+// passed at once, a status could not be written, or settings could not be read.
 func (w *simWorld) disturb() { w.disturbed = w.clock.Now() }
 
 // judgeStatuses checks what holds all the time: an object that was looked at has a status (B111),

@@ -50,6 +50,19 @@ func (c *simCoder) issueOwn() {
 	c.w.tokens[idOf(c.token)].ends = c.server.Now().Add(lifetime)
 }
 
+// revokeOwnOfFuture revokes the operator's own tokens that a server made while its clock was ahead: a new one of a
+// person would be taken for a former one.
+func (w *simWorld) revokeOwnOfFuture(c *simCoder) {
+	for _, token := range c.server.Keys(coderd.KeyFilter{NamePrefix: w.ownPrefix(), Live: true}) {
+		if token.CreatedAt.After(c.server.Now()) {
+			w.must(nil, c.server.RevokeKey(token.ID))
+			if known := w.tokens[token.ID]; known != nil {
+				known.broken = true
+			}
+		}
+	}
+}
+
 func (w *simWorld) ownSecret() *corev1.Secret {
 	found, _ := w.api.objects[ref{kindSecret, key("coder", "own")}].(*corev1.Secret)
 	return found

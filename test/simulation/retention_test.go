@@ -119,7 +119,7 @@ func (w *simWorld) judgeRetirement(before, after *v1alpha1.CoderSession) {
 	switch {
 	case is != nil && reason == v1alpha1.ReasonActive:
 		w.fail("B27: session %s/%s is Active and retired", after.Namespace, after.Name)
-	case is == nil && reason == v1alpha1.ReasonRetired && !endsWithoutRetirement(after):
+	case is == nil && reason == v1alpha1.ReasonRetired && !endsWithoutRetirement(before):
 		w.fail("B27: session %s/%s is Retired without a reason in its status", after.Namespace, after.Name)
 	case is != nil && was == nil:
 		w.count.retirements++
