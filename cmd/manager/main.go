@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"os"
 
-	// The image has no root certificates, so the publicly trusted ones are compiled in. Root
-	// certificates of the system, if there are any, take precedence.
-	_ "golang.org/x/crypto/x509roots/fallback"
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 

@@ -13,6 +13,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -28,13 +29,7 @@ const insideEnv = "TEST_WITHOUT_FILES"
 // and a CA bundle is added to the roots (B103).
 func TestWithoutFilesOfTheSystem(t *testing.T) {
 	t.Parallel()
-	if os.Getenv(insideEnv) == "" {
-		nothing := filepath.Join(t.TempDir(), "nothing")
-		inside := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
-		inside.Env = append(os.Environ(), insideEnv+"=1", "SSL_CERT_FILE="+nothing, "SSL_CERT_DIR="+nothing)
-		if out, err := inside.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+	if !runWithoutFiles(t) {
 		return
 	}
 	authority := certs.ForTest(t, "corporate")
@@ -49,10 +44,8 @@ func TestWithoutFilesOfTheSystem(t *testing.T) {
 	} {
 		roots := resolvedRoots(t, c.tls, authority)
 		leaf, others := publicChain(t)
-		// The certificate was valid at this time.
-		at := time.Date(2023, 2, 1, 0, 0, 0, 0, time.UTC)
 		_, err := leaf.Verify(x509.VerifyOptions{DNSName: "www.google.com", Roots: roots, Intermediates: others,
-			CurrentTime: at})
+			CurrentTime: publicTime})
 		if err != nil {
 			t.Errorf("%s: a public server: %v", name, err)
 		}
@@ -61,6 +54,50 @@ func TestWithoutFilesOfTheSystem(t *testing.T) {
 		}
 	}
 }
+
+// The API server's certificate may be a publicly trusted one, too.
+func TestAnAPIServerWithAPublicCertificate(t *testing.T) {
+	t.Parallel()
+	if !runWithoutFiles(t) {
+		return
+	}
+	leaf, others := publicChain(t)
+	verify := func() error {
+		_, err := leaf.Verify(x509.VerifyOptions{DNSName: "www.google.com", Intermediates: others, CurrentTime: publicTime})
+		return err
+	}
+	if err := registerRootsFor(&rest.Config{TLSClientConfig: rest.TLSClientConfig{CAFile: "ca.crt"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(); err == nil {
+		t.Error("the public roots take memory where they are not needed")
+	}
+	if err := registerRootsFor(&rest.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(); err != nil {
+		t.Errorf("a public API server: %v", err)
+	}
+}
+
+// runWithoutFiles runs the test in a process of its own, in which the system has no root certificates, and returns
+// true in that one.
+func runWithoutFiles(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(insideEnv) != "" {
+		return true
+	}
+	nothing := filepath.Join(t.TempDir(), "nothing")
+	inside := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+	inside.Env = append(os.Environ(), insideEnv+"=1", "SSL_CERT_FILE="+nothing, "SSL_CERT_DIR="+nothing)
+	if out, err := inside.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return false
+}
+
+// publicTime is a time at which the certificate of publicChain was valid.
+var publicTime = time.Date(2023, 2, 1, 0, 0, 0, 0, time.UTC)
 
 // resolvedRoots are the root certificates of a deployment's connection, with the system roots that
 // run passes to the controllers.

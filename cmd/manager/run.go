@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -105,6 +104,9 @@ func kubeConfig(o *options) (*rest.Config, error) {
 		return nil, fmt.Errorf("no Kubernetes API server is known: run in a cluster, or name a kubeconfig with "+
 			"--kubeconfig: %w", err)
 	}
+	if err := registerRootsFor(kube); err != nil {
+		return nil, err
+	}
 	kube.QPS, kube.Burst = float32(o.qps), o.burst
 	kube.UserAgent = "coder-session-operator/" + version
 	return kube, nil
@@ -201,11 +203,6 @@ func addControllers(
 		Served:  recorder.CallbackServed,
 	})
 }
-
-// systemRoots returns the root certificates of the system. If there are none, these are the
-// compiled-in ones that main imports (x509.SetFallbackRoots), so that a CA bundle is added to
-// either in the same way (B103).
-func systemRoots() (*x509.CertPool, error) { return x509.SystemCertPool() }
 
 // jitter returns a random duration in [0, d).
 func jitter(d time.Duration) time.Duration {
