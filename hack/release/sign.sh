@@ -32,6 +32,7 @@ case $what in
 sums)
 	cosign sign-blob --yes ${COSIGN_KEY:+--key "$COSIGN_KEY"} ${COSIGN_FLAGS:-} \
 		--bundle "$folder/SHA256SUMS.sigstore.json" "$folder/SHA256SUMS" >/dev/null
+	chmod 644 "$folder/SHA256SUMS.sigstore.json" # cosign lets only its user read it
 	printf 'release: signed SHA256SUMS\n' ;;
 image)
 	cosign sign --yes ${COSIGN_KEY:+--key "$COSIGN_KEY"} ${COSIGN_FLAGS:-} "$3"
