@@ -35,6 +35,9 @@ func awaitDeployment(o Observation) (Plan, bool) {
 		p.Conditions = slices.DeleteFunc(p.Conditions, func(c metav1.Condition) bool {
 			return c.Type == v1alpha1.ConditionAuthenticated
 		})
+		if next := o.Session.Status.NextRefreshTime; next != nil {
+			p.NextRefresh = next.Time
+		}
 		p.requeueBy(at)
 	}
 	return p, true

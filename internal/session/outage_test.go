@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -59,6 +60,35 @@ func TestAShortOutageIsNotWrittenToSessions(t *testing.T) {
 				if c.unsaid && (got.Ready != "True Active" || got.Wake <= 0 || got.Wake > 2*interval) {
 					t.Errorf("%s: Ready is %q, and the session is looked at after %s", name, got.Ready, got.Wake)
 				}
+			}
+		})
+	}
+}
+
+// B162: nothing of the status changes, whatever the session asks for.
+func TestAShortOutageChangesNothingInStatus(t *testing.T) {
+	t.Parallel()
+	for name, steady := range map[string]Observation{
+		"mint": newSession("ci", withMint("bot"), lookedUp("u", "bot"), withPublishedToken("t4", 4, time.Hour),
+			withRecordedUser("u", "bot")),
+		"token":       newSession("ci", withToken(), publishedSupplied(value), checkedAs(value, 0, accepted)),
+		"certificate": newSession("ci", withCertificate(), publishedPlain(), checkedAs("", 0, accepted)),
+		"oauth":       newSession("ci", withOAuth(), withHeldGrant(0), publishedGrant(0), checkedAs(value, 0, accepted)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := steady
+			for range 2 { // the second pass finds the status of the first one
+				Decide(o).Apply(&o.Session.Status, o.Session.Generation, o.Now)
+			}
+			if ready := outcomeOf(o, Decide(o)).Ready; ready != "True Active" {
+				t.Fatalf("the session is %s before the outage: %+v", ready, o.Session.Status)
+			}
+			o.Deployment.Result = unreachable
+			status := o.Session.Status.DeepCopy()
+			Decide(o).Apply(status, o.Session.Generation, o.Now.Add(time.Second))
+			if diff := cmp.Diff(&o.Session.Status, status); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/test/certs"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
@@ -133,6 +135,28 @@ func TestAnOutageLeavesGoodCredentialsReady(t *testing.T) {
 	w.Must(w.listener.Restart())
 	w.Eventually(w.IsVerified("prod"), w.IsReady("ci"),
 		w.SessionHasNo("ci", v1alpha1.ConditionAuthenticated))
+}
+
+// B162: a short outage writes nothing of a session whose credential is good.
+func TestAShortOutageWritesNoSession(t *testing.T) {
+	w := newEnv(t, withMTLS)
+	w.startOperator()
+	w.Create(w.newDeployment("prod", withInterval("5m")), w.NewMintedSession("ci", "ci-bot"))
+	w.Eventually(w.IsReady("ci"))
+	before := w.CurrentSession("ci").ResourceVersion
+	w.listener.Stop()
+	w.EditDeployment("prod", func(d *v1alpha1.CoderDeployment) {
+		metav1.SetMetaDataAnnotation(&d.ObjectMeta, v1alpha1.AnnotationVerifyRequestedAt, "now")
+	})
+	w.Eventually(w.DeploymentIs("prod", v1alpha1.ConditionReady, "False", v1alpha1.ReasonUnreachable, ""))
+	w.Must(w.listener.Restart())
+	w.Eventually(w.IsVerified("prod"))
+	w.Throughout(time.Second, func(context.Context) error {
+		if s := w.CurrentSession("ci"); s.ResourceVersion != before {
+			return fmt.Errorf("the session was written: %+v", s.Status)
+		}
+		return nil
+	})
 }
 
 // B08: a 401 that meets settings which are changing is not believed.
