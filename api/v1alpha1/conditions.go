@@ -48,8 +48,8 @@ const (
 const (
 	// ConditionAuthenticated is False when the server refused the credential, Unknown when it could not
 	// be asked, or the Secret of a supplied token is missing. It is absent while the server accepts the
-	// credential, and until there is one. A session with a good credential has it only when its
-	// CoderDeployment was not ready for verify.interval (five minutes at most), and up to as long again.
+	// credential, and until there is one. A session with a good credential has it because its
+	// CoderDeployment is not ready only after verify.interval (five minutes at most), and up to as long again.
 	ConditionAuthenticated = "Authenticated"
 	// ConditionSecretSynced is False when the generated Secret is not as it should be or cannot be
 	// written, Unknown when it cannot be read. It is absent otherwise.

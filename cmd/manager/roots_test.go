@@ -55,6 +55,31 @@ func TestWithoutFilesOfTheSystem(t *testing.T) {
 	}
 }
 
+// A server without TLS may be behind a proxy with it, whose certificate is checked against the roots of the system.
+func TestAProxyWithAPublicCertificate(t *testing.T) {
+	t.Parallel()
+	if !runWithoutFiles(t) {
+		return
+	}
+	key, err := fingerprint.NewKey(make([]byte, fingerprint.KeySize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects := fake.NewClientBuilder().Build()
+	_, err = authconfig.NewResolver(objects, objects, key, systemRoots).Resolve(t.Context(), &v1alpha1.CoderDeployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "coder", Name: "prod"},
+		Spec:       v1alpha1.CoderDeploymentSpec{URL: "http://coder.example.com", ProxyURL: "https://proxy.example.com"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, others := publicChain(t)
+	_, err = leaf.Verify(x509.VerifyOptions{DNSName: "www.google.com", Intermediates: others, CurrentTime: publicTime})
+	if err != nil {
+		t.Errorf("a public proxy: %v", err)
+	}
+}
+
 // The API server's certificate may be a publicly trusted one, too.
 func TestAnAPIServerWithAPublicCertificate(t *testing.T) {
 	t.Parallel()

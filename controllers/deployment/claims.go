@@ -5,6 +5,7 @@ package deployment
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -87,6 +88,9 @@ func (c *tokenClaims) isClaimed(ctx context.Context, token coder.Token) (bool, e
 	return c.known[prefix], nil
 }
 
+// connectionPatience is how long after the start of the process other deployments may have no connection yet.
+const connectionPatience = 15 * time.Minute
+
 // isNamedElsewhere reports whether the status of another deployment on the same server names a token of the same
 // session as one of another operator. A deployment cannot tell of a token that was there before its own first
 // listing.
@@ -105,15 +109,20 @@ func (c *tokenClaims) isNamedElsewhere(ctx context.Context, token coder.Token) (
 	return c.foreign[prefix] && c.s.conn.Inventory.IsUnknown(token), nil
 }
 
-// addForeign adds what another deployment on the same server names. One that has no connection yet, as after a
-// restart, is on the server that its URL says.
+// addForeign adds what another deployment on the same server names. Only one that the server knows as a user lists
+// tokens there: what the status of another one says may come from elsewhere. After a restart, one that has no
+// connection yet is believed for a while to be on the server that its URL says.
 func (c *tokenClaims) addForeign(ctx context.Context, d *v1alpha1.CoderDeployment) {
 	if d.UID == c.s.object.UID || len(d.Status.ForeignTokens) == 0 {
 		return
 	}
 	key := client.ObjectKeyFromObject(d)
-	unconnected := c.r.o.Pool.Get(key).ResolvedClient() == nil
-	if !c.isOnServer(ctx, key) && !(unconnected && d.Spec.URL == c.s.object.Spec.URL) {
+	conn := c.r.o.Pool.Get(key)
+	verified := conn.VerificationStatus()
+	listsThere := verified.Result.OK() && verified.User != nil && c.isOnServer(ctx, key)
+	starting := c.r.o.Clock.Since(c.r.startedAt) < connectionPatience
+	mayListThere := starting && conn.ResolvedClient() == nil && d.Spec.URL == c.s.object.Spec.URL
+	if !listsThere && !mayListThere {
 		return
 	}
 	for _, name := range d.Status.ForeignTokens {

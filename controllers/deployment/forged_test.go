@@ -168,6 +168,28 @@ func TestWhatAnotherDeploymentNamesIsNoOrphan(t *testing.T) {
 	}
 }
 
+// B45: what the status of a deployment says that never lists the server's tokens keeps no orphan alive for long.
+func TestWhatAnUnconnectedDeploymentNamesIsAnOrphan(t *testing.T) {
+	t.Parallel()
+	w := newForged(t)
+	orphan := createNamed(w, testenv.MachineUser, names.Token(goneSession, 1))
+	evil := w.NewDeployment("evil", deploymentOf(w).Spec.URL)
+	w.Put(evil)
+	evil.Status.ForeignTokens = []string{orphan.Name}
+	w.Must(w.API.Status().Update(t.Context(), evil))
+	w.Clock.Step(2 * time.Hour)
+	w.Restart()
+	w.PassDeployment()
+	if !isListed(w, orphan.ID) {
+		t.Error("after a restart the other deployment is not believed for a while")
+	}
+	w.Clock.Step(time.Hour)
+	listAgain(w)
+	if isListed(w, orphan.ID) {
+		t.Error("the orphan is kept an hour after the restart")
+	}
+}
+
 // B142: a server that repeats the id of a token of mallory's, for a session of its own deployment, does not make
 // mallory a user that the operator mints for on another server.
 func TestWhatAnotherServerSaysOfTokens(t *testing.T) {

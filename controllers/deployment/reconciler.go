@@ -31,8 +31,9 @@ import (
 type Reconciler struct {
 	*reconcile.Loop[*v1alpha1.CoderDeployment, *memory, *scope, deployment.Observation, deployment.Plan]
 
-	o      Options
-	shards *otherShards
+	o         Options
+	shards    *otherShards
+	startedAt time.Time // of the process
 }
 
 // Options are the parts of a Reconciler. All fields are required.
@@ -84,7 +85,7 @@ type Streams interface {
 
 // New returns a Reconciler.
 func New(o Options) *Reconciler {
-	r := &Reconciler{o: o}
+	r := &Reconciler{o: o, startedAt: o.Clock.Now()}
 	r.shards = &otherShards{o: o, addNeed: r.addNeed}
 	r.Loop = reconcile.New[*v1alpha1.CoderDeployment, *memory, *scope, deployment.Observation, deployment.Plan](
 		kind{r}, reconcile.Options[*v1alpha1.CoderDeployment]{

@@ -110,7 +110,7 @@ func SessionsBy(
 }
 
 // SessionsOfSecret lists the sessions whose generated Secret, or whose grant's Secret, has a name. The result is
-// shared with the cache and must not be modified.
+// shared with the cache and must not be modified. With an error it has those that were found.
 func SessionsOfSecret(
 	ctx context.Context, reader client.Reader, secret types.NamespacedName,
 ) ([]v1alpha1.CoderSession, error) {
@@ -123,7 +123,7 @@ func SessionsOfSecret(
 		err := reader.Get(ctx, types.NamespacedName{Namespace: secret.Namespace, Name: name}, &s,
 			client.UnsafeDisableDeepCopy)
 		if client.IgnoreNotFound(err) != nil {
-			return nil, fmt.Errorf("look for the session of Secret %s: %w", secret, err)
+			return sessions, fmt.Errorf("look for the session of Secret %s: %w", secret, err)
 		}
 		isIndexed := otherSecretName(&s) == secret.Name
 		if err == nil && !isIndexed && (s.SecretName() == secret.Name || grant.SecretName(&s) == secret.Name) {

@@ -124,15 +124,14 @@ func TestTheParentIsThatOfTheOldestPod(t *testing.T) {
 	}
 }
 
-// hideSessionsOfPods is a cache that does not show the sessions of pods yet.
-func hideSessionsOfPods(live client.WithWatch) client.Client {
-	isOfPod := func(s v1alpha1.CoderSession) bool { return podsession.IsOfPod(&s) }
+// hideSessions is a cache that does not show some sessions.
+func hideSessions(live client.WithWatch, hides func(s v1alpha1.CoderSession) bool) client.Client {
 	return interceptor.NewClient(live, interceptor.Funcs{
 		Get: func(
 			ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption,
 		) error {
 			err := c.Get(ctx, key, object, options...)
-			if s, is := object.(*v1alpha1.CoderSession); is && isOfPod(*s) {
+			if s, is := object.(*v1alpha1.CoderSession); is && hides(*s) {
 				return apierrors.NewNotFound(schema.GroupResource{Resource: "codersessions"}, key.Name)
 			}
 			return err
@@ -140,7 +139,7 @@ func hideSessionsOfPods(live client.WithWatch) client.Client {
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
 			err := c.List(ctx, list, options...)
 			if sessions, is := list.(*v1alpha1.CoderSessionList); is {
-				sessions.Items = slices.DeleteFunc(sessions.Items, isOfPod)
+				sessions.Items = slices.DeleteFunc(sessions.Items, hides)
 			}
 			return err
 		},
@@ -157,7 +156,7 @@ func TestASessionThatTheCacheDoesNotShowYetCounts(t *testing.T) {
 	first.Finalizers = []string{"example.com/slow"} // as long as its containers end
 	r, _ := newReconciler(t, parent, first)
 	live := r.o.Client.(client.WithWatch)
-	r.o.Client = hideSessionsOfPods(live)
+	r.o.Client = hideSessions(live, func(s v1alpha1.CoderSession) bool { return podsession.IsOfPod(&s) })
 	pass := func(pod *corev1.Pod) {
 		t.Helper()
 		key := types.NamespacedName{Namespace: namespace, Name: podsession.SessionName(pod)}
@@ -202,6 +201,37 @@ func TestASessionThatTheCacheDoesNotShowYetCounts(t *testing.T) {
 	pass(second)
 	if !exists(second) {
 		t.Error("the session of the first pod is gone, and the second pod has none")
+	}
+}
+
+// B155: a session of another writer, which this operator does not look after, has the name of that of a pod. It takes
+// no place of the parent when the pod is gone.
+func TestASessionOfAnotherWriterTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	parent := newParent("ci", "")
+	parent.Spec.PerPod.MaxPods = 1
+	first, second := newPod("a", "ci", "ci-bcdfghjk", time.Minute), newPod("b", "ci", "ci-kjhgfdcb", time.Second)
+	r, _ := newReconciler(t, parent, first, newParent("ci-bcdfghjk", ""))
+	live := r.o.Client.(client.WithWatch)
+	r.o.Client = hideSessions(live, func(s v1alpha1.CoderSession) bool { return s.Name == "ci-bcdfghjk" })
+	pass := func(pod *corev1.Pod) {
+		t.Helper()
+		key := types.NamespacedName{Namespace: namespace, Name: podsession.SessionName(pod)}
+		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pass(first)
+	for _, err := range []error{live.Delete(t.Context(), first), live.Create(t.Context(), second)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	pass(first)
+	pass(second)
+	if err := live.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "ci-kjhgfdcb"},
+		&v1alpha1.CoderSession{}); err != nil {
+		t.Errorf("the second pod: %v", err)
 	}
 }
 

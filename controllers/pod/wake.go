@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -98,12 +99,14 @@ func standingOf(parent string, o podsession.Observation) (standing, podsession.P
 const unseenDelay = 5 * time.Second
 
 // mayLiveUnseen reports whether a session that was created, and that the cache does not show, lives: the cache may
-// lag, although its pod is being deleted already. If the API server does not say, there is another pass.
+// lag, although its pod is being deleted already. One that another writer has created does not count. If the API
+// server does not say, there is another pass.
 func (r *Reconciler) mayLiveUnseen(ctx context.Context, key types.NamespacedName) bool {
 	s := &v1alpha1.CoderSession{}
 	switch err := r.o.APIReader.Get(ctx, key, s); {
 	case err == nil:
-		return s.DeletionTimestamp == nil
+		mine := r.o.Selector == nil || r.o.Selector.Matches(labels.Set(s.Labels))
+		return mine && podsession.IsOfPod(s) && s.DeletionTimestamp == nil
 	case apierrors.IsNotFound(err):
 		return false
 	default:

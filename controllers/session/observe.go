@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
@@ -119,6 +120,7 @@ func (r *Reconciler) observeSecret(
 		found = nil
 	}
 	s.Prior = r.tools.Secrets.Observe(s.Session, found)
+	unseen := r.observeUnseen(ctx, s, found)
 	if s.Prior.Ownership != secret.Owned && !isRestored(s.Prior, s.Session) {
 		return r.observeNoSecret(ctx, s, o), nil
 	}
@@ -128,6 +130,7 @@ func (r *Reconciler) observeSecret(
 		ResourceVersion: s.Prior.ResourceVersion,
 		Fingerprint:     s.Prior.Fingerprint,
 		Unproven:        r.tools.isUnproven(ctx, s, true),
+		Unseen:          unseen,
 	}
 	if token := s.Prior.Token; token != nil {
 		seen.Token = publishedOf(token)
@@ -141,6 +144,24 @@ func (r *Reconciler) observeSecret(
 	err := r.compareSecret(ctx, s, &seen)
 	seen.Contention = s.Memory.contention
 	return seen, err
+}
+
+// observeUnseen finds out whether a Secret that was written is there, if the cache does not show it for long. It may
+// have been deleted before the write was remembered, so that no event tells of it any more. It returns true if the
+// cache has more time, and there is no other pass for certain.
+func (r *Reconciler) observeUnseen(ctx context.Context, s *Scope, found *metav1.PartialObjectMetadata) bool {
+	if found != nil || !s.Prior.Written || s.SecretWritten {
+		return false
+	}
+	if r.tools.Clock.Since(s.Memory.writtenAt) < session.UnseenPatience {
+		return true
+	}
+	if err := r.tools.Secrets.Refresh(ctx, s.Session); err != nil {
+		ctrl.LoggerFrom(ctx).V(1).Info("the Secret could not be looked for", "problem", err.Error())
+		return true
+	}
+	s.Prior = r.tools.Secrets.Observe(s.Session, nil)
+	return false
 }
 
 // observeNoSecret describes that the session has no Secret: there is none, it is a foreign one, or one of

@@ -93,7 +93,7 @@ func (t *Tools) WriteSecret(ctx context.Context, s *Scope, token secret.Token) e
 		if token.Value.Reveal() != "" {
 			s.Memory.written.Fingerprint = secret.TokenFingerprint(t.Key, token.Value)
 		}
-		s.Memory.published = true
+		s.Memory.published, s.Memory.writtenAt, s.SecretWritten = true, t.Clock.Now(), true
 	}
 	if t.recordWrite(s, neverTried, err) != nil {
 		return fmt.Errorf("write Secret %s: %w", s.Session.SecretName(), err)

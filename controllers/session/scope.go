@@ -33,6 +33,8 @@ type Scope struct {
 
 	// Username is the user whose credential is published; empty: unknown.
 	Username string
+	// SecretWritten is true if this pass has written the Secret.
+	SecretWritten bool
 	// SecretRemoved is true if this pass has deleted the Secret of a session that is being deleted: no
 	// other one is written.
 	SecretRemoved bool
@@ -53,6 +55,8 @@ type Memory struct {
 	lastWrite writeOutcome
 	// written is the last token that was written, without its value.
 	written secret.TokenMeta
+	// writtenAt is when the generated Secret was written last.
+	writtenAt time.Time
 	// published is true from a write of the generated Secret until the operator itself removes it.
 	published bool
 	// NothingMinted is set as long as it is certain that no token was minted for the session: this

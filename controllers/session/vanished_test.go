@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+	"github.com/coder-session-operator/coder-session-operator/internal/session"
 	"github.com/coder-session-operator/coder-session-operator/test/coderd"
 	"github.com/coder-session-operator/coder-session-operator/test/inprocess"
 	"github.com/coder-session-operator/coder-session-operator/test/stepped"
@@ -46,6 +47,34 @@ func secretExists(w *stepped.World, name string) bool {
 		w.Must(err)
 	}
 	return err == nil
+}
+
+// B24: a Secret is deleted before the operator has got the answer to its creation. No event tells of the deletion
+// after that; it is noticed all the same.
+func TestASecretThatIsDeletedWhileItIsCreated(t *testing.T) {
+	t.Parallel()
+	w := stepped.New(t)
+	w.Put(w.NewMintedSession("ci", "ci-bot"))
+	w.After(func(r stepped.Request) error {
+		if (r != stepped.Request{Verb: stepped.Create, Kind: "Secret", Name: "ci"}) {
+			return nil
+		}
+		w.After(nil)
+		return w.API.Delete(w.T.Context(), &corev1.Secret{ObjectMeta: w.Meta("ci")})
+	})
+	w.Pass("ci")
+	if secretExists(w, "ci") {
+		t.Fatal("the Secret was not deleted")
+	}
+	result := w.Pass("ci") // because of the deletion, whose event came too early
+	if result.RequeueAfter > session.UnseenPatience {
+		t.Errorf("the Secret is looked for after %s", result.RequeueAfter)
+	}
+	w.Clock.Step(session.UnseenPatience)
+	w.Pass("ci")
+	if !secretExists(w, "ci") {
+		t.Error("the Secret is not restored")
+	}
 }
 
 // B42: a session that is deleted while its finalizer is added leaves no token and no Secret behind,

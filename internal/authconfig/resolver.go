@@ -68,12 +68,12 @@ func (r *Resolver) Resolve(ctx context.Context, d *v1alpha1.CoderDeployment) (*S
 		UID:        d.UID,
 		Generation: d.Generation,
 	}
+	roots, err := r.systemRoots() // a server without TLS may have a proxy with it
+	if err != nil {
+		return nil, err
+	}
 	var bundle trust
 	if secure {
-		roots, err := r.systemRoots()
-		if err != nil {
-			return nil, err
-		}
 		own := at.clientCertificate()
 		bundle = at.resolveBundle()
 		s.TLS = at.tlsConfig(roots, bundle, own)

@@ -77,6 +77,14 @@ func (s *Store) Token(
 	return redact.Secret{}, false, nil
 }
 
+// Refresh reads the session's Secret from the API server, so that Observe no longer believes a write of this Store
+// whose Secret is gone. It is for a Secret that the cache does not show although it was written a while ago: it may
+// have been deleted before the Store had remembered the write.
+func (s *Store) Refresh(ctx context.Context, session *v1alpha1.CoderSession) error {
+	_, err := s.readLive(ctx, session)
+	return err
+}
+
 // TokenValues reads from the API server what the keys session and CODER_SESSION_TOKEN hold, without
 // repetitions and empty values. It is for a Secret whose annotations do not describe its token. A
 // foreign Secret has none.

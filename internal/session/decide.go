@@ -170,6 +170,9 @@ func (o Observation) priorityByExpiry(due, end time.Time) Priority {
 	return Routine
 }
 
+// UnseenPatience is how long the cache may show no Secret after the operator has written it.
+const UnseenPatience = 5 * time.Second
+
 // completePlan adds to a plan what does not depend on the policy that made it: the tokens to be
 // revoked with their times, restarts, and the parts of status that mirror what is published.
 func completePlan(o Observation, p Plan) Plan {
@@ -181,6 +184,9 @@ func completePlan(o Observation, p Plan) Plan {
 		return Plan{Action: AddFinalizer}
 	case p.SkipStatusUpdate, p.KeepStatus:
 		return p
+	}
+	if o.Secret.Unseen {
+		p.requeueBy(o.Now.Add(UnseenPatience))
 	}
 	if p.Token == nil {
 		p.Token = mirrorToken(o)

@@ -133,6 +133,8 @@ type Secret struct {
 	Exists bool
 	// Token is the published token. Nil: none.
 	Token *Published
+	// Unseen is true if the operator has written it a moment ago, and the cache does not show it yet.
+	Unseen bool
 	// Corrupt is which of its annotations cannot be parsed. Empty: none.
 	Corrupt string
 	// InSync is true if the Secret is exactly what the operator would write now.

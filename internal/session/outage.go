@@ -44,11 +44,21 @@ func awaitDeployment(o Observation) (Plan, bool) {
 }
 
 // mayReportOutageLater reports whether the status of a session is still right if only the one of its deployment
-// says that the server cannot be asked: nothing else is to be said about the credential, and nothing was asked
-// for that the outage delays.
+// says that the server cannot be asked: nothing else is to be said about the credential or the Secret, and nothing
+// was asked for that the outage delays.
 func (o Observation) mayReportOutageLater() bool {
 	said := meta.FindStatusCondition(o.Session.Status.Conditions, v1alpha1.ConditionAuthenticated)
-	return said == nil && !Asking(o.Session)
+	asProposed := o.Secret.InSync && !o.Secret.Unconfirmed && !o.Secret.ValueGone
+	auth := o.Session.Spec.Auth
+	switch {
+	case said != nil, Asking(o.Session), !asProposed:
+		return false
+	case auth.Mint != nil:
+		return !o.lacksToken() && !o.isUserSuspended()
+	case auth.Token != nil && !o.SuppliedToken.Empty:
+		return o.Secret.Token != nil && o.Secret.Token.Fingerprint == o.SuppliedToken.Fingerprint
+	}
+	return true
 }
 
 // outageReportTime is when a session whose credential is good reports that its deployment is not ready: after an
@@ -57,8 +67,11 @@ func (o Observation) mayReportOutageLater() bool {
 // of its sessions at once.
 func (o Observation) outageReportTime() time.Time {
 	since := o.Deployment.NotReadySince
-	if since.IsZero() || since.After(o.Now) {
+	switch {
+	case since.IsZero():
 		since = o.Now
+	case since.After(o.Now): // another clock or writer set it
+		return o.Now
 	}
 	delay := min(o.Deployment.VerifyInterval(), maxOutageDelay)
 	hash := fnv.New32a()

@@ -40,8 +40,13 @@ func TestAShortOutageIsNotWrittenToSessions(t *testing.T) {
 				o      Observation
 				unsaid bool
 			}{
-				"at its begin":                  {with(0), true},
-				"before the deployment says so": {with(-time.Second), true},
+				"at its begin":         {with(0), true},
+				"a time in the future": {with(-time.Second), false},
+				"before the deployment says so": {func() Observation {
+					o := with(0)
+					o.Deployment.NotReadySince = time.Time{}
+					return o
+				}(), true},
 				"just before it is reported":    {with(at - time.Second), true},
 				"then":                          {with(at), false},
 				"what is asked for has to wait": {with(0, withRenewRequest("one", "")), false},
@@ -51,6 +56,14 @@ func TestAShortOutageIsNotWrittenToSessions(t *testing.T) {
 						Type: v1alpha1.ConditionAuthenticated, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonRateLimited,
 					})
 				}), false},
+				"the Secret is edited":   {with(0, withSecret(func(s *Secret) { s.InSync = false })), false},
+				"the token is not known": {with(0, withSecret(func(s *Secret) { s.Unconfirmed = true })), false},
+				"the token is revoked":   {with(0, func(o *Observation) { o.ServerTokens = ServerTokens{Loaded: true} }), false},
+				"the user is suspended":  {with(0, func(o *Observation) { o.TargetUser.Suspended = true }), false},
+				"another token is supplied": {newSession("ci", withToken(), publishedSupplied("former"),
+					checkedAs(value, 0, accepted), withDeployment(change)), false},
+				"the token that is supplied": {newSession("ci", withToken(), publishedSupplied(value),
+					checkedAs(value, 0, accepted), withDeployment(change)), true},
 				"its token has ended": {with(0, func(o *Observation) { o.Secret.Token.ExpiresAt = noon }), false},
 			} {
 				got := outcomeOf(c.o, Decide(c.o))
