@@ -5,8 +5,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -75,19 +73,7 @@ func checkMetrics(
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != status || !strings.Contains(string(body), fragment) {
-		return fmt.Errorf("%d %.200s, want %d with %q", response.StatusCode, body, status, fragment)
-	}
-	return nil
+	return program.CheckAnswer(transport, request, status, fragment)
 }
 
 // bindClusterRole creates a role of config/rbac, under a name of this installation, and binds a subject to it.

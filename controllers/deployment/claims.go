@@ -135,21 +135,17 @@ func (c *tokenClaims) addForeign(ctx context.Context, d *v1alpha1.CoderDeploymen
 // isOnServer reports whether a deployment leads to the same server as that of the pass, in the same way. It finds out
 // once for each: thousands of sessions may have the same one.
 func (c *tokenClaims) isOnServer(ctx context.Context, key types.NamespacedName) bool {
-	is, known := c.onServer[key]
-	if !known {
-		is = c.r.isOnServer(ctx, c.s, key)
-		c.onServer[key] = is
+	if is, known := c.onServer[key]; known {
+		return is
 	}
-	return is
-}
-
-func (r *Reconciler) isOnServer(ctx context.Context, s *scope, key types.NamespacedName) bool {
-	if err := r.o.Client.Get(ctx, key, &v1alpha1.CoderDeployment{}); err != nil {
+	c.onServer[key] = false
+	if err := c.r.o.Client.Get(ctx, key, &v1alpha1.CoderDeployment{}); err != nil {
 		return false // there is no connection to it
 	}
-	here, there := s.conn.ResolvedClient(), r.o.Pool.Get(key).ResolvedClient()
-	return here != nil && there != nil &&
-		grant.DestinationOf(s.key, here.Snapshot).IsSameServer(grant.DestinationOf(key, there.Snapshot))
+	here, there := c.s.conn.ResolvedClient(), c.r.o.Pool.Get(key).ResolvedClient()
+	c.onServer[key] = here != nil && there != nil &&
+		grant.DestinationOf(c.s.key, here.Snapshot).IsSameServer(grant.DestinationOf(key, there.Snapshot))
+	return c.onServer[key]
 }
 
 // addSessions adds the tokens of the deployment's own sessions, which are most, with one list.

@@ -3,29 +3,19 @@
 package lookup_test
 
 import (
-	"context"
 	"slices"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/lookup"
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 )
-
-// indexer adds the indexes of a cache.
-type indexer struct{ *fake.ClientBuilder }
-
-// IndexField implements client.FieldIndexer.
-func (i indexer) IndexField(_ context.Context, object client.Object, field string, values client.IndexerFunc) error {
-	i.WithIndex(object, field, values)
-	return nil
-}
 
 // B21: a Secret leads to the sessions that it concerns: by its own name, by that in their spec, and by that of the
 // Secret with their grant.
@@ -49,7 +39,8 @@ func TestSessionsOfSecret(t *testing.T) {
 		builder.WithObjects(session)
 	}
 	for _, err := range []error{
-		v1alpha1.AddToScheme(scheme), lookup.AddIndexes(t.Context(), indexer{builder}, inventory.Names{}),
+		v1alpha1.AddToScheme(scheme),
+		lookup.AddIndexes(t.Context(), testenv.Indexer{ClientBuilder: builder}, inventory.Names{}),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -31,20 +31,12 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/internal/inventory"
 	"github.com/coder-session-operator/coder-session-operator/internal/podsession"
 	"github.com/coder-session-operator/coder-session-operator/internal/status"
+	"github.com/coder-session-operator/coder-session-operator/test/testenv"
 )
 
 const namespace = "builds"
 
 var noon = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
-
-// indexer adds the indexes of a cache.
-type indexer struct{ *fake.ClientBuilder }
-
-// IndexField implements client.FieldIndexer.
-func (i indexer) IndexField(_ context.Context, object client.Object, field string, values client.IndexerFunc) error {
-	i.WithIndex(object, field, values)
-	return nil
-}
 
 // newReconciler has these objects, and a clock that says noon.
 func newReconciler(t *testing.T, objects ...client.Object) (*Reconciler, *clocktesting.FakeClock) {
@@ -53,8 +45,8 @@ func newReconciler(t *testing.T, objects ...client.Object) (*Reconciler, *clockt
 	builder := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...)
 	for _, err := range []error{
 		corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme),
-		lookup.AddIndexes(t.Context(), indexer{builder}, inventory.Names{}),
-		lookup.AddPodIndexes(t.Context(), indexer{builder}),
+		lookup.AddIndexes(t.Context(), testenv.Indexer{ClientBuilder: builder}, inventory.Names{}),
+		lookup.AddPodIndexes(t.Context(), testenv.Indexer{ClientBuilder: builder}),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -146,6 +138,15 @@ func hideSessions(live client.WithWatch, hides func(s v1alpha1.CoderSession) boo
 	})
 }
 
+// passOver makes a pass over the session of a pod.
+func passOver(t *testing.T, r *Reconciler, pod *corev1.Pod) {
+	t.Helper()
+	key := types.NamespacedName{Namespace: namespace, Name: podsession.SessionName(pod)}
+	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // B153: a pod is deleted while the cache does not show yet that its session was created. The session counts until
 // it is gone.
 func TestASessionThatTheCacheDoesNotShowYetCounts(t *testing.T) {
@@ -157,13 +158,6 @@ func TestASessionThatTheCacheDoesNotShowYetCounts(t *testing.T) {
 	r, _ := newReconciler(t, parent, first)
 	live := r.o.Client.(client.WithWatch)
 	r.o.Client = hideSessions(live, func(s v1alpha1.CoderSession) bool { return podsession.IsOfPod(&s) })
-	pass := func(pod *corev1.Pod) {
-		t.Helper()
-		key := types.NamespacedName{Namespace: namespace, Name: podsession.SessionName(pod)}
-		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	exists := func(pod *corev1.Pod) bool {
 		t.Helper()
 		s := &v1alpha1.CoderSession{}
@@ -180,11 +174,11 @@ func TestASessionThatTheCacheDoesNotShowYetCounts(t *testing.T) {
 		}
 	}
 
-	pass(first)
+	passOver(t, r, first)
 	must(live.Delete(t.Context(), first))
-	pass(first)
+	passOver(t, r, first)
 	must(live.Create(t.Context(), second))
-	pass(second)
+	passOver(t, r, second)
 	if !exists(first) || exists(second) {
 		t.Errorf("the first pod has a session: %t, want true; the second one: %t, want false", exists(first), exists(second))
 	}
@@ -197,8 +191,8 @@ func TestASessionThatTheCacheDoesNotShowYetCounts(t *testing.T) {
 		left.Items[i].Finalizers = nil
 		must(live.Update(t.Context(), &left.Items[i]))
 	}
-	pass(first)
-	pass(second)
+	passOver(t, r, first)
+	passOver(t, r, second)
 	if !exists(second) {
 		t.Error("the session of the first pod is gone, and the second pod has none")
 	}
@@ -214,21 +208,14 @@ func TestASessionOfAnotherWriterTakesNoPlace(t *testing.T) {
 	r, _ := newReconciler(t, parent, first, newParent("ci-bcdfghjk", ""))
 	live := r.o.Client.(client.WithWatch)
 	r.o.Client = hideSessions(live, func(s v1alpha1.CoderSession) bool { return s.Name == "ci-bcdfghjk" })
-	pass := func(pod *corev1.Pod) {
-		t.Helper()
-		key := types.NamespacedName{Namespace: namespace, Name: podsession.SessionName(pod)}
-		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pass(first)
+	passOver(t, r, first)
 	for _, err := range []error{live.Delete(t.Context(), first), live.Create(t.Context(), second)} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	pass(first)
-	pass(second)
+	passOver(t, r, first)
+	passOver(t, r, second)
 	if err := live.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: "ci-kjhgfdcb"},
 		&v1alpha1.CoderSession{}); err != nil {
 		t.Errorf("the second pod: %v", err)

@@ -84,20 +84,25 @@ func (o *Operator) Answers(path string, status int, fragment string) wait.Check 
 		if err != nil {
 			return err
 		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = response.Body.Close() }()
-		body, err := io.ReadAll(response.Body)
-		if err != nil {
-			return err
-		}
-		if response.StatusCode != status || !strings.Contains(string(body), fragment) {
-			return fmt.Errorf("%s: %d %s", path, response.StatusCode, body)
-		}
-		return nil
+		return CheckAnswer(http.DefaultTransport, request, status, fragment)
 	}
+}
+
+// CheckAnswer sends a request, and returns an error if the answer has another status, or a body without the fragment.
+func CheckAnswer(transport http.RoundTripper, request *http.Request, status int, fragment string) error {
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != status || !strings.Contains(string(body), fragment) {
+		return fmt.Errorf("%s: %d %.1000s, want %d with %q", request.URL.Path, response.StatusCode, body, status, fragment)
+	}
+	return nil
 }
 
 // FreeAddress is a loopback address with a port that nothing listens on.

@@ -130,17 +130,9 @@ func (w *World) startAPI(objects ...client.Object) {
 	}
 	builder := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 		WithStatusSubresource(&v1alpha1.CoderSession{}, &v1alpha1.CoderDeployment{})
-	w.Must(lookup.AddIndexes(w.T.Context(), indexer{builder}, inventory.Names{Cluster: inprocess.Cluster}))
+	w.Must(lookup.AddIndexes(w.T.Context(), testenv.Indexer{ClientBuilder: builder},
+		inventory.Names{Cluster: inprocess.Cluster}))
 	w.API = builder.Build()
-}
-
-// indexer adds the indexes of a cache.
-type indexer struct{ *fake.ClientBuilder }
-
-// IndexField implements client.FieldIndexer.
-func (i indexer) IndexField(_ context.Context, object client.Object, field string, values client.IndexerFunc) error {
-	i.WithIndex(object, field, values)
-	return nil
 }
 
 // Restart ends the operator's process and starts another one, with an empty memory.
