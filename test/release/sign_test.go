@@ -29,14 +29,27 @@ const aStatement = `{
 }
 `
 
-// fakeCosign notes its arguments, and keeps the predicate that they name.
+// fakeCosign notes its arguments, keeps the predicate that they name, and writes the bundle as cosign does, for its
+// user only.
 const fakeCosign = `#!/bin/sh
 printf '%s\n' "$*" >>"$NOTES"
 while [ $# -gt 0 ]; do
-	[ "$1" != --predicate ] || cp "$2" "$NOTES.predicate"
+	case $1 in
+	--predicate) cp "$2" "$NOTES.predicate" ;;
+	--bundle) (umask 077 && echo signature >"$2") ;;
+	esac
 	shift
 done
 `
+
+// script returns the path of a program of hack/release. It reads it, because go test takes a result out of its cache
+// unless a file that the test itself has read is another one.
+func script(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join("hack", "release", name)
+	readFile(t, path)
+	return filepath.Join(root, path)
+}
 
 // runSign runs hack/release/sign.sh for a release, with a cosign that only takes notes if there is one. It
 // returns what the script prints and what cosign noted.
@@ -58,7 +71,7 @@ func runSign(t *testing.T, withCosign bool, environment []string, args ...string
 			t.Fatal(err)
 		}
 	}
-	args = append([]string{filepath.Join(root, "hack", "release", "sign.sh"), args[0], folder}, args[1:]...)
+	args = append([]string{script(t, "sign.sh"), args[0], folder}, args[1:]...)
 	command := exec.CommandContext(t.Context(), "/bin/sh", args...)
 	command.Env = slices.Concat(environment, []string{"PATH=" + path, "NOTES=" + filepath.Join(folder, "notes")})
 	printed, err := command.CombinedOutput()
@@ -71,6 +84,10 @@ func runSign(t *testing.T, withCosign bool, environment []string, args ...string
 	}
 	if predicate, err := os.ReadFile(filepath.Join(folder, "notes.predicate")); err == nil {
 		checkPredicate(t, predicate)
+	}
+	signature, err := os.Stat(filepath.Join(folder, "SHA256SUMS.sigstore.json"))
+	if err == nil && signature.Mode().Perm() != 0o644 {
+		t.Errorf("the signature has the mode %v, want one with which everybody may read it", signature.Mode())
 	}
 	return string(printed), strings.ReplaceAll(string(noted), folder, "")
 }

@@ -113,7 +113,7 @@ func TestPagesNameTheVersionOfTheChart(t *testing.T) {
 func TestAReleaseHasTheVersionOfTheChart(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"v9.9.9", "9790fce", readChart(t).Version} {
-		command := exec.CommandContext(t.Context(), "sh", filepath.Join(root, "hack", "release", "build.sh"))
+		command := exec.CommandContext(t.Context(), "sh", script(t, "build.sh"))
 		command.Env = append(os.Environ(), "VERSION="+version)
 		output, err := command.CombinedOutput()
 		if want := "VERSION is " + version; err == nil || !strings.Contains(string(output), want) {
