@@ -46,7 +46,8 @@ LIST_RACED = go list $(PKG) | grep -E '$(RACED)|/test/simulation$$' | sort -r
 LIST_UNRACED = go list $(PKG) $(if $(RACE),| grep -vE '$(RACED)')
 # Without the tables of debuggers, test binaries link in half the time. What go vet finds, lint finds too.
 GO_TEST = go test -ldflags=-w -vet=off
-TEST_ALL = $(WITH_KUBE) $(GO_TEST) -timeout 20m $(TEST_FLAGS)
+TEST_ALL = $(GO_TEST) -timeout 20m $(TEST_FLAGS)
+WITH_RACE = $(if $(RACE),CGO_ENABLED=1)
 
 # The chart's copies of what is generated into config.
 CHART_FILES = charts/coder-session-operator/files
@@ -56,6 +57,11 @@ CRD_REF_DOCS = go tool -modfile=hack/tools/go.mod crd-ref-docs
 GOVULNCHECK = go tool -modfile=hack/vuln/go.mod govulncheck
 GOLANGCI_LINT = go tool -modfile=hack/lint/go.mod golangci-lint
 LDFLAGS = -s -w -X main.version=$(VERSION)
+
+# Everything is compiled with the flags of hack/compile.sh: a package that programs, tests, linters and Kubernetes share
+# is compiled once, and once more for the race detector, which needs cgo.
+export CGO_ENABLED ?= 0
+export GOFLAGS += -trimpath -gcflags=all=-dwarf=false
 
 # What build compiles, in one go, into bin.
 PROGRAMS = ./cmd/manager ./cmd/kubectl-coder ./test/coderd/cmd/coderd-sim ./test/demo
@@ -142,13 +148,14 @@ vulncheck: ## Look for known vulnerabilities in the code that is called. Asks vu
 .PHONY: test
 test: kube ## Run all tests, with kube-apiserver and race detector (PKG, TEST_FLAGS).
 	@go list $(PKG) >/dev/null
-	$(if $(RACE),packages=$$($(LIST_RACED)); test -z "$$packages" || $(TEST_ALL) $(RACE) $$packages)
-	packages=$$($(LIST_UNRACED)); test -z "$$packages" || $(TEST_ALL) $$packages
+	$(if $(RACE),packages=$$($(LIST_RACED)); test -z "$$packages" || \
+		$(WITH_KUBE) $(WITH_RACE) $(TEST_ALL) $(RACE) $$packages)
+	packages=$$($(LIST_UNRACED)); test -z "$$packages" || $(WITH_KUBE) $(TEST_ALL) $$packages
 
 .PHONY: chart-test
 chart-test: kube ## Test the Helm chart, and that config is the same. Builds Helm (2 min cold).
 	@go tool -modfile=hack/helm/go.mod helm version --short
-	$(WITH_KUBE) $(GO_TEST) $(RACE) -tags chart -count 1 -timeout 10m $(TEST_FLAGS) ./test/chart
+	$(WITH_KUBE) $(WITH_RACE) $(GO_TEST) $(RACE) -tags chart -count 1 -timeout 10m $(TEST_FLAGS) ./test/chart
 
 .PHONY: monitoring-test
 monitoring-test: kube ## Test alerts and dashboard with Prometheus' engine. Builds promtool and Helm (5 min cold).
@@ -157,17 +164,17 @@ monitoring-test: kube ## Test alerts and dashboard with Prometheus' engine. Buil
 
 .PHONY: browser-test
 browser-test: kube ## Test a person's consent in Chromium, with pictures in BROWSER_ARTIFACTS.
-	$(WITH_KUBE) BROWSER_ARTIFACTS="$(abspath $(BROWSER_ARTIFACTS))" \
+	$(WITH_KUBE) $(WITH_RACE) BROWSER_ARTIFACTS="$(abspath $(BROWSER_ARTIFACTS))" \
 		go -C test/browser test $(RACE) -count=1 -timeout 10m $(TEST_FLAGS) ./...
 
 .PHONY: gitops-test
 gitops-test: ## Test what kstatus, Argo CD and Flux make of every reason (3 min cold).
-	go -C test/gitops test $(RACE) -timeout 5m $(TEST_FLAGS) ./...
+	go -C test/gitops test -timeout 5m $(TEST_FLAGS) ./...
 
 .PHONY: cluster-test
 cluster-test: ## Test the one-node cluster that e2e runs in. Needs root.
 	@hack/kube/build.sh cluster
-	$(GO_TEST) $(RACE) -tags e2e -count 1 -timeout 10m $(TEST_FLAGS) ./test/cluster/...
+	$(WITH_RACE) $(GO_TEST) $(RACE) -tags e2e -count 1 -timeout 10m $(TEST_FLAGS) ./test/cluster/...
 
 .PHONY: e2e
 e2e: helm build ## Use it all in a cluster: one of its own, which needs root, or KUBECONFIG's.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +30,7 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/internal/callback"
 	"github.com/coder-session-operator/coder-session-operator/internal/cli"
+	"github.com/coder-session-operator/coder-session-operator/test/wait"
 )
 
 // setUp is an installation of the operator in a test's namespace, for sessions of that namespace only.
@@ -259,24 +261,31 @@ func (s *setUp) withAPI(answer func(w http.ResponseWriter, r *http.Request) bool
 
 const schemaPath = "/openapi/v3/apis/credentials.coder.com/v1alpha1"
 
-// readSchema reads the OpenAPI document of the operator's kinds.
+// readSchema reads the OpenAPI document of the operator's kinds. An API server publishes it some seconds after the
+// CRDs are established.
 func (s *setUp) readSchema() string {
 	s.t.Helper()
 	client, err := rest.HTTPClientFor(s.cluster.Config)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	response, err := client.Get(strings.TrimSuffix(s.cluster.Config.Host, "/") + schemaPath)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		s.t.Fatal(response.Status)
-	}
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	var text []byte
+	wait.ForTest(s.t, time.Minute, func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(
+			ctx, http.MethodGet, strings.TrimSuffix(s.cluster.Config.Host, "/")+schemaPath, nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return errors.New(response.Status)
+		}
+		text, err = io.ReadAll(response.Body)
+		return err
+	})
 	return string(text)
 }

@@ -11,9 +11,9 @@ import (
 )
 
 // Build builds programs of cmd/ in the module at root into a folder, each under its package's name.
-// It builds as `make build` does, so that the build cache serves both.
+// It compiles as hack/compile.sh does, so that the build cache serves both.
 func Build(ctx context.Context, root, folder string, names ...string) error {
-	arguments := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w",
+	arguments := []string{"build", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags=-s -w",
 		"-o", folder + string(filepath.Separator)}
 	for _, name := range names {
 		arguments = append(arguments, "./cmd/"+name)
