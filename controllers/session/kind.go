@@ -92,7 +92,11 @@ func (k kind) Propagate(_ context.Context, s *Scope, o session.Observation, p se
 // Reported records events and logs transitions of Ready.
 func (k kind) Reported(ctx context.Context, s *Scope, _ session.Observation, after *v1alpha1.CoderSession) {
 	before := s.Session.Status.Conditions
-	if !s.CredentialEventSent && !s.isFirstCredential(after) && !tellsOfContentionAgain(before, after.Status.Conditions) {
+	news, told := contentionNews(before, after.Status.Conditions)
+	if news != nil {
+		k.tools.Status.Warn(after, news.Reason, "Publish", news.Message)
+	}
+	if !s.CredentialEventSent && !s.isFirstCredential(after) && !told {
 		k.tools.Status.Events(after, before, after.Status.Conditions)
 	}
 	k.tools.Status.Warnings(after, before, after.Status.Conditions)
@@ -113,13 +117,23 @@ func (s *Scope) isFirstCredential(after *v1alpha1.CoderSession) bool {
 		(before == nil || status.IsInitial(before.Reason))
 }
 
-// tellsOfContentionAgain reports whether Ready says that another writer changes the generated Secret, and
-// SecretSynced has said so before. Ready may turn with each change, and one event is enough (B113).
-func tellsOfContentionAgain(before, after []metav1.Condition) bool {
-	synced := meta.FindStatusCondition(before, v1alpha1.ConditionSecretSynced)
-	ready := meta.FindStatusCondition(after, v1alpha1.ConditionReady)
-	return synced != nil && synced.Reason == v1alpha1.ReasonSecretModified &&
-		ready != nil && ready.Reason == v1alpha1.ReasonSecretModified
+// contentionNews returns SecretSynced if it says for the first time that another writer changes the generated Secret,
+// and whether Ready says nothing beyond that. Which of the two says it first depends on what a pass finds, and Ready may
+// turn with each change: the news is one event (B113).
+func contentionNews(before, after []metav1.Condition) (news *metav1.Condition, told bool) {
+	reports := func(conditions []metav1.Condition, kind string) *metav1.Condition {
+		c := meta.FindStatusCondition(conditions, kind)
+		if c == nil || c.Reason != v1alpha1.ReasonSecretModified {
+			return nil
+		}
+		return c
+	}
+	was, now := reports(before, v1alpha1.ConditionSecretSynced), reports(after, v1alpha1.ConditionSecretSynced)
+	told = (was != nil || now != nil) && reports(after, v1alpha1.ConditionReady) != nil
+	if was != nil {
+		return nil, told
+	}
+	return now, told
 }
 
 // Forget drops what is kept about a deleted session.

@@ -87,7 +87,8 @@ func TestAnotherWriterOfTheGeneratedSecret(t *testing.T) {
 			before := w.calls.allCalls()
 			stop := w.otherWriter("ci", c.change)
 			w.Eventually(w.hasCalled("PUT secrets", before, 4),
-				w.SessionIs("ci", v1alpha1.ConditionSecretSynced, "False", v1alpha1.ReasonSecretModified, c.writer))
+				w.SessionIs("ci", v1alpha1.ConditionSecretSynced, "False", v1alpha1.ReasonSecretModified, c.writer),
+				w.hasEvent(corev1.EventTypeWarning, v1alpha1.ReasonSecretModified, `changes Secret "ci"`))
 			// Four writes take at least 0 + 1 + 2 + 4 s. More than these come of no hurry of the test.
 			calls := w.calls.callsSince(before)
 			if calls["PUT secrets"] > 5 || calls["PATCH codersessions/status"] > 12 {
