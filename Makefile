@@ -47,7 +47,6 @@ LIST_UNRACED = go list $(PKG) $(if $(RACE),| grep -vE '$(RACED)')
 # Without the tables of debuggers, test binaries link in half the time. What go vet finds, lint finds too.
 GO_TEST = go test -ldflags=-w -vet=off
 TEST_ALL = $(GO_TEST) -timeout 20m $(TEST_FLAGS)
-WITH_RACE = $(if $(RACE),CGO_ENABLED=1)
 
 # The chart's copies of what is generated into config.
 CHART_FILES = charts/coder-session-operator/files
@@ -149,13 +148,13 @@ vulncheck: ## Look for known vulnerabilities in the code that is called. Asks vu
 test: kube ## Run all tests, with kube-apiserver and race detector (PKG, TEST_FLAGS).
 	@go list $(PKG) >/dev/null
 	$(if $(RACE),packages=$$($(LIST_RACED)); test -z "$$packages" || \
-		$(WITH_KUBE) $(WITH_RACE) $(TEST_ALL) $(RACE) $$packages)
+		CGO_ENABLED=1 $(WITH_KUBE) $(TEST_ALL) $(RACE) $$packages)
 	packages=$$($(LIST_UNRACED)); test -z "$$packages" || $(WITH_KUBE) $(TEST_ALL) $$packages
 
 .PHONY: chart-test
 chart-test: kube ## Test the Helm chart, and that config is the same. Builds Helm (2 min cold).
 	@go tool -modfile=hack/helm/go.mod helm version --short
-	$(WITH_KUBE) $(WITH_RACE) $(GO_TEST) $(RACE) -tags chart -count 1 -timeout 10m $(TEST_FLAGS) ./test/chart
+	$(WITH_KUBE) $(GO_TEST) -tags chart -count 1 -timeout 10m $(TEST_FLAGS) ./test/chart
 
 .PHONY: monitoring-test
 monitoring-test: kube ## Test alerts and dashboard with Prometheus' engine. Builds promtool and Helm (5 min cold).
@@ -164,8 +163,8 @@ monitoring-test: kube ## Test alerts and dashboard with Prometheus' engine. Buil
 
 .PHONY: browser-test
 browser-test: kube ## Test a person's consent in Chromium, with pictures in BROWSER_ARTIFACTS.
-	$(WITH_KUBE) $(WITH_RACE) BROWSER_ARTIFACTS="$(abspath $(BROWSER_ARTIFACTS))" \
-		go -C test/browser test $(RACE) -count=1 -timeout 10m $(TEST_FLAGS) ./...
+	$(WITH_KUBE) BROWSER_ARTIFACTS="$(abspath $(BROWSER_ARTIFACTS))" \
+		go -C test/browser test -count=1 -timeout 10m $(TEST_FLAGS) ./...
 
 .PHONY: gitops-test
 gitops-test: ## Test what kstatus, Argo CD and Flux make of every reason (3 min cold).
@@ -174,7 +173,7 @@ gitops-test: ## Test what kstatus, Argo CD and Flux make of every reason (3 min 
 .PHONY: cluster-test
 cluster-test: ## Test the one-node cluster that e2e runs in. Needs root.
 	@hack/kube/build.sh cluster
-	$(WITH_RACE) $(GO_TEST) $(RACE) -tags e2e -count 1 -timeout 10m $(TEST_FLAGS) ./test/cluster/...
+	$(GO_TEST) -tags e2e -count 1 -timeout 10m $(TEST_FLAGS) ./test/cluster/...
 
 .PHONY: e2e
 e2e: helm build ## Use it all in a cluster: one of its own, which needs root, or KUBECONFIG's.

@@ -10,6 +10,36 @@ import (
 	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 )
 
+// B94: the event about a new credential stands for the one of Ready=Active, and for no other one.
+func TestTheEventOfACredentialHidesNoProblem(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		before, now string
+		sent, had   bool
+		want        bool
+	}{
+		"the first one":                 {v1alpha1.ReasonVerifying, v1alpha1.ReasonActive, false, false, true},
+		"the first one after a problem": {v1alpha1.ReasonConfigInvalid, v1alpha1.ReasonActive, false, false, false},
+		"Ready again":                   {v1alpha1.ReasonSuspended, v1alpha1.ReasonActive, false, true, false},
+		"Ready again, by a rotation":    {v1alpha1.ReasonSuspended, v1alpha1.ReasonActive, true, true, true},
+		"rotated, and then a problem":   {v1alpha1.ReasonActive, v1alpha1.ReasonSuspended, true, true, false},
+		"no first one, but a problem":   {v1alpha1.ReasonVerifying, v1alpha1.ReasonSuspended, false, false, false},
+	} {
+		scope := &Scope{Session: &v1alpha1.CoderSession{}, CredentialEventSent: test.sent}
+		ready := func(reason string) []metav1.Condition {
+			return []metav1.Condition{{Type: v1alpha1.ConditionReady, Reason: reason}}
+		}
+		scope.Session.Status.Conditions = ready(test.before)
+		if test.had {
+			scope.Session.Status.Token = &v1alpha1.TokenStatus{ID: "a"}
+		}
+		after := &v1alpha1.CoderSession{Status: v1alpha1.CoderSessionStatus{Conditions: ready(test.now)}}
+		if got := scope.isCredentialTold(after); got != test.want {
+			t.Errorf("%s: got %t, want %t", name, got, test.want)
+		}
+	}
+}
+
 // B113: one event tells of another writer of the Secret, whichever condition says it first.
 func TestOneEventTellsOfAnotherWriter(t *testing.T) {
 	t.Parallel()

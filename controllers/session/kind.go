@@ -96,7 +96,7 @@ func (k kind) Reported(ctx context.Context, s *Scope, _ session.Observation, aft
 	if news != nil {
 		k.tools.Status.Warn(after, news.Reason, "Publish", news.Message)
 	}
-	if !s.CredentialEventSent && !s.isFirstCredential(after) && !told {
+	if !s.isCredentialTold(after) && !told {
 		k.tools.Status.Events(after, before, after.Status.Conditions)
 	}
 	k.tools.Status.Warnings(after, before, after.Status.Conditions)
@@ -107,19 +107,20 @@ func (k kind) Reported(ctx context.Context, s *Scope, _ session.Observation, aft
 	}
 }
 
-// isFirstCredential reports whether a session has become ready for the first time, without a problem before.
-// Status says so, and an event of each of a thousand sessions costs a request.
-func (s *Scope) isFirstCredential(after *v1alpha1.CoderSession) bool {
+// isCredentialTold reports whether nothing is left to be said about a session that is ready: an event of this pass
+// tells of the new credential, or it is the first one, without a problem before. Status says so then, and an event of
+// each of a thousand sessions costs a request.
+func (s *Scope) isCredentialTold(after *v1alpha1.CoderSession) bool {
 	was := s.Session.Status
 	before := meta.FindStatusCondition(was.Conditions, v1alpha1.ConditionReady)
 	now := meta.FindStatusCondition(after.Status.Conditions, v1alpha1.ConditionReady)
-	return was.Token == nil && was.Secret == nil && now != nil && now.Reason == v1alpha1.ReasonActive &&
-		(before == nil || status.IsInitial(before.Reason))
+	isFirst := was.Token == nil && was.Secret == nil && (before == nil || status.IsInitial(before.Reason))
+	return now != nil && now.Reason == v1alpha1.ReasonActive && (s.CredentialEventSent || isFirst)
 }
 
 // contentionNews returns SecretSynced if it says for the first time that another writer changes the generated Secret,
-// and whether Ready says nothing beyond that. Which of the two says it first depends on what a pass finds, and Ready may
-// turn with each change: the news is one event (B113).
+// and whether Ready says nothing beyond that. Which of the two says it first depends on what a pass finds, and Ready
+// may turn with each change: the news is one event (B113).
 func contentionNews(before, after []metav1.Condition) (news *metav1.Condition, told bool) {
 	reports := func(conditions []metav1.Condition, kind string) *metav1.Condition {
 		c := meta.FindStatusCondition(conditions, kind)

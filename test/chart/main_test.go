@@ -27,6 +27,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/coder-session-operator/coder-session-operator/test/kube"
+	"github.com/coder-session-operator/coder-session-operator/test/program"
 )
 
 // release is the name of the release. It differs from the chart's name, so that a template that
@@ -56,9 +57,11 @@ func TestMain(m *testing.M) {
 
 // manager is the path of the operator's program, built at its first use.
 var manager = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(programs, "manager")
-	_, err := runProgram("", "go", "build", "-o", path, "./cmd/manager")
-	return path, err
+	folder, err := root()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(programs, "manager"), program.Build(context.Background(), folder, programs, "manager")
 })
 
 // root is the folder of the module: Go and Helm run there.
