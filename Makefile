@@ -46,7 +46,7 @@ LIST_RACED = go list $(PKG) | grep -E '$(RACED)|/test/simulation$$' | sort -r
 LIST_UNRACED = go list $(PKG) $(if $(RACE),| grep -vE '$(RACED)')
 # Without the tables of debuggers, test binaries link in half the time. What go vet finds, lint finds too.
 GO_TEST = go test -ldflags=-w -vet=off
-TEST_ALL = $(GO_TEST) -timeout 20m $(TEST_FLAGS)
+TEST_ALL = $(WITH_KUBE) $(GO_TEST) -timeout 20m $(TEST_FLAGS)
 
 # The chart's copies of what is generated into config.
 CHART_FILES = charts/coder-session-operator/files
@@ -147,9 +147,8 @@ vulncheck: ## Look for known vulnerabilities in the code that is called. Asks vu
 .PHONY: test
 test: kube ## Run all tests, with kube-apiserver and race detector (PKG, TEST_FLAGS).
 	@go list $(PKG) >/dev/null
-	$(if $(RACE),packages=$$($(LIST_RACED)); test -z "$$packages" || \
-		CGO_ENABLED=1 $(WITH_KUBE) $(TEST_ALL) $(RACE) $$packages)
-	packages=$$($(LIST_UNRACED)); test -z "$$packages" || $(WITH_KUBE) $(TEST_ALL) $$packages
+	$(if $(RACE),packages=$$($(LIST_RACED)); test -z "$$packages" || CGO_ENABLED=1 $(TEST_ALL) $(RACE) $$packages)
+	packages=$$($(LIST_UNRACED)); test -z "$$packages" || $(TEST_ALL) $$packages
 
 .PHONY: chart-test
 chart-test: kube ## Test the Helm chart, and that config is the same. Builds Helm (2 min cold).
