@@ -18,7 +18,8 @@ import (
 //     therefore free for the next namespace and the next deployment.
 //   - A pass that has waited for a server for a second is set aside: it no longer counts as one that
 //     holds a worker. There are as many places aside as workers. If more passes wait, the one that has
-//     waited longest is cut off, of the namespace and deployment that have the most.
+//     waited longest is cut off, of the namespace and deployment that have the most. One that was cut off
+//     no longer counts for that, even if its end takes a while.
 //   - A deployment whose server is known as slow has one pass at a time, which is set aside as soon as
 //     it calls the server. Passes over objects that are being deleted are not held up by that.
 //
@@ -37,6 +38,8 @@ type Queue struct {
 	mu    sync.Mutex
 	held  counts // passes that hold a worker, and workers that are kept
 	aside counts // passes that were set aside
+	// ending are those of them that were cut off and have not ended yet.
+	ending counts
 	// passesAside are those that were set aside.
 	passesAside map[*Lease]struct{}
 
@@ -69,7 +72,8 @@ func (o Object) share() share { return share{o.Key.Namespace, o.Deployment} }
 // gets one and leaves one to others. The controller needs [Queue.Passes] goroutines.
 func New(workers int, servers *Servers, enqueue func(types.NamespacedName)) *Queue {
 	return &Queue{
-		enqueue: enqueue, servers: servers, workers: max(workers, 3), held: newCounts(), aside: newCounts(),
+		enqueue: enqueue, servers: servers, workers: max(workers, 3),
+		held: newCounts(), aside: newCounts(), ending: newCounts(),
 		passesAside: map[*Lease]struct{}{}, waiting: map[string]*tenant{}, promised: map[types.NamespacedName]share{},
 	}
 }

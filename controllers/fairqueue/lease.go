@@ -31,6 +31,9 @@ func (l *Lease) Release() {
 	if l.isAside {
 		q.aside.add(l.share, -1)
 		delete(q.passesAside, l)
+		if l.isCut {
+			q.ending.add(l.share, -1)
+		}
 	} else {
 		q.held.add(l.share, -1)
 	}
@@ -59,10 +62,10 @@ func (l *Lease) setAside(most int) bool {
 	q.aside.add(l.share, 1)
 	q.passesAside[l] = struct{}{}
 	var victim *Lease
-	if q.aside.all > q.workers {
-		if victim = q.leastDeserving(); victim != nil {
-			victim.isCut = true
-		}
+	if q.aside.all-q.ending.all > q.workers {
+		victim = q.leastDeserving()
+		victim.isCut = true
+		q.ending.add(victim.share, 1)
 	}
 	next := q.promiseWorkers()
 	q.mu.Unlock()
@@ -74,7 +77,7 @@ func (l *Lease) setAside(most int) bool {
 }
 
 // leastDeserving returns the pass that has been aside for the longest time, of the deployment and the
-// namespace that have the most; nil: all are cut off already.
+// namespace that have the most. Those that were cut off do not count; there must be others.
 func (q *Queue) leastDeserving() (least *Lease) {
 	for l := range q.passesAside {
 		if !l.isCut && (least == nil || q.compareAside(l, least) < 0) {
@@ -85,11 +88,14 @@ func (q *Queue) leastDeserving() (least *Lease) {
 }
 
 func (q *Queue) compareAside(a, b *Lease) int {
-	return cmp.Or(
-		cmp.Compare(q.aside.namespaces[b.share.namespace], q.aside.namespaces[a.share.namespace]),
-		cmp.Compare(q.aside.deployments[b.share.deployment], q.aside.deployments[a.share.deployment]),
-		cmp.Compare(a.since, b.since),
-	)
+	waiting := func(l *Lease) (inNamespace, ofDeployment int) {
+		s := l.share
+		return q.aside.namespaces[s.namespace] - q.ending.namespaces[s.namespace],
+			q.aside.deployments[s.deployment] - q.ending.deployments[s.deployment]
+	}
+	inA, ofA := waiting(a)
+	inB, ofB := waiting(b)
+	return cmp.Or(cmp.Compare(inB, inA), cmp.Compare(ofB, ofA), cmp.Compare(a.since, b.since))
 }
 
 // errTooManyWait ends a pass that waits for a server while too many others do, too. It counts as a

@@ -173,3 +173,54 @@ func (w *world) silent(key types.NamespacedName, operation string) {
 func (w *world) answers(key types.NamespacedName, operation string) {
 	w.servers.Observe(key, operation, true, 0)
 }
+
+// B131: a pass that was cut off and has not ended yet is not counted once more, so that no other is cut off
+// in its place, and its namespace keeps its share of the places aside.
+func TestPassesThatEndSlowlyAreCountedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 9)
+	leases := map[types.NamespacedName]*Lease{}
+	hang := func(namespace string) {
+		t.Helper()
+		o := session(namespace, namespace, len(leases))
+		leases[o.Key] = w.mustTry(o)
+		w.call(leases[o.Key], namespace)
+	}
+	wantCut := func(want ...string) {
+		t.Helper()
+		w.step(SlowAfter, len(leases))
+		err := wait.Until(t.Context(), time.Minute, time.Millisecond, func(context.Context) error {
+			w.cutMu.Lock()
+			defer w.cutMu.Unlock()
+			var namespaces []string
+			for _, key := range w.cutOff {
+				namespaces = append(namespaces, key.Namespace)
+			}
+			if diff := cmp.Diff(want, namespaces); diff != "" {
+				return errors.New(diff)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, namespaces := range [][]string{{"a", "a", "a"}, {"b", "b"}, {"c", "d", "e", "f"}} {
+		for _, namespace := range namespaces {
+			hang(namespace)
+		}
+		wantCut()
+	}
+	hang("g")
+	wantCut("a")
+	hang("h")
+	wantCut("a", "a")
+	hang("i")
+	wantCut("a", "a", "b")
+	for _, key := range w.cutOff {
+		leases[key].Release()
+	}
+	if w.queue.aside.all != 9 || w.queue.ending.all != 0 || len(w.queue.ending.namespaces) != 0 {
+		t.Errorf("aside are %+v, ending %+v", w.queue.aside, w.queue.ending)
+	}
+}

@@ -40,6 +40,12 @@ type interruptible struct {
 // then, and the deletion is observed next.
 func (i interruptible) isObsolete() bool { return errors.Is(context.Cause(i), errObsolete) }
 
+// hasEnded reports whether an error may come from the end of the context, because the pass was cut off or
+// its time is up.
+func (i interruptible) hasEnded(err error) bool {
+	return i.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+}
+
 // actionContext returns the context of the actions of a pass, which ends when the object is deleted.
 // The caller must call end after the pass.
 func (l *Loop[T, M, S, O, P]) actionContext(ctx context.Context, object T) (acting interruptible, end func()) {

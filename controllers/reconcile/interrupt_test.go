@@ -91,6 +91,10 @@ func TestAPassWhoseTimeIsUp(t *testing.T) {
 			w.kind.act = func(string) error { w.gate.cut(tooLong); return context.Cause(w.kind.acting) }
 			return w.t.Context()
 		},
+		"cut off while it waits for the API server": func(w *toyWorld) context.Context {
+			w.kind.act = func(string) error { w.gate.cut(tooLong); return fmt.Errorf("read a Secret: %w", w.kind.acting.Err()) }
+			return w.t.Context()
+		},
 		"no time is left": func(w *toyWorld) context.Context {
 			w.kind.act = func(string) error { return context.Cause(w.kind.acting) }
 			ctx, cancel := context.WithCancelCause(w.t.Context())
@@ -118,6 +122,9 @@ func TestAPassWhoseTimeIsUp(t *testing.T) {
 			}
 			w.wantCalls("act Verify2", 0)
 			w.wantCalls("reported", 1)
+			if len(w.kind.failures) > 0 {
+				t.Errorf("what the pass broke off itself counts as a failure: %+v", w.kind.failures)
+			}
 		})
 	}
 }

@@ -27,8 +27,10 @@ type world struct {
 	url string // of the honest server
 	// others are the namespaces of tarpits.
 	others []*testenv.Env
-	// silent answers nothing, deaf nothing about the user "x".
-	silent, deaf *tarpit
+	// silent answers nothing.
+	silent *tarpit
+	// deaf answer nothing about the user "x"; there is one for each namespace of the first half.
+	deaf []*tarpit
 }
 
 // newWorld starts an operator that watches an honest namespace and some of tarpits.
@@ -51,7 +53,10 @@ func newWorld(t testing.TB, namespaces int) *world {
 		other.WriteSecret(testenv.TokenSecret, token)
 		w.others, watched = append(w.others, other), append(watched, other.Namespace)
 	}
-	w.silent, w.deaf = startTarpit(t, w.url, ""), startTarpit(t, w.url, "/users/x")
+	w.silent = startTarpit(t, w.url, "")
+	for range namespaces / 2 {
+		w.deaf = append(w.deaf, startTarpit(t, w.url, "/users/x"))
+	}
 	operator, err := inprocess.Start(inprocess.Options{
 		Config: w.Cluster.Config, Scheme: w.Cluster.Scheme, Namespaces: watched, WithoutCallbacks: true,
 	})
@@ -103,11 +108,11 @@ func (w *world) createTarpits(perNamespace, sessions int) (all []client.Object) 
 	for i, other := range w.others {
 		for j := range perNamespace {
 			name := fmt.Sprint("pit-", j)
-			if i >= len(w.others)/2 || j > 0 {
+			if i >= len(w.deaf) || j > 0 {
 				all = append(all, deployment(other, name, w.silent.URL))
 				continue
 			}
-			all = append(all, deployment(other, name, w.deaf.URL))
+			all = append(all, deployment(other, name, w.deaf[i].URL))
 			for k := range sessions {
 				all = append(all, other.NewMintedSession(fmt.Sprint("s-", k), "x",
 					func(spec *v1alpha1.CoderSessionSpec) { spec.DeploymentRef.Name = v1alpha1.ObjectName(name) }))
@@ -143,12 +148,18 @@ func (w *world) timeUntilDeleted(objects []client.Object) time.Duration {
 	return time.Since(begin)
 }
 
-// occupied waits until tarpits of both kinds have requests that wait.
-func (w *world) occupied(silent, deaf int) {
+// occupied waits until requests to silent tarpits wait, and some to each deaf one: no namespace has lost its
+// share of those that may wait.
+func (w *world) occupied(silent int) {
 	w.T.Helper()
 	w.Eventually(func(context.Context) error {
-		if s, d := w.silent.countWaiting(), w.deaf.countWaiting(); s < silent || d < deaf {
-			return fmt.Errorf("%d and %d requests wait, want %d and %d", s, d, silent, deaf)
+		if got := w.silent.countWaiting(); got < silent {
+			return fmt.Errorf("%d requests to silent servers wait, want %d", got, silent)
+		}
+		for i, deaf := range w.deaf {
+			if deaf.countWaiting() == 0 {
+				return fmt.Errorf("no request about user x waits in namespace %s", w.others[i].Namespace)
+			}
 		}
 		return nil
 	})
@@ -173,9 +184,9 @@ func run(t testing.TB) figures {
 	f := figures{alone: w.timeUntilReady("alone")}
 	tarpits := w.createTarpits(5, 12)
 	first := w.timeUntilReady("beside")
-	w.occupied(8, 5)
+	w.occupied(8)
 	second := w.timeUntilReady("later")
-	w.occupied(8, 5)
+	w.occupied(8)
 	f.beside = max(first, second)
 	f.deletion = w.timeUntilDeleted(tarpits)
 	return f
