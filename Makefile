@@ -51,10 +51,11 @@ TEST_ALL = $(WITH_KUBE) $(GO_TEST) -timeout 20m $(TEST_FLAGS)
 # The chart's copies of what is generated into config.
 CHART_FILES = charts/coder-session-operator/files
 
-CONTROLLER_GEN = go tool -modfile=hack/tools/go.mod controller-gen
-CRD_REF_DOCS = go tool -modfile=hack/tools/go.mod crd-ref-docs
-GOVULNCHECK = go tool -modfile=hack/vuln/go.mod govulncheck
-GOLANGCI_LINT = go tool -modfile=hack/lint/go.mod golangci-lint
+# go tool would compile them with other flags than all else.
+CONTROLLER_GEN = go run -modfile=hack/tools/go.mod sigs.k8s.io/controller-tools/cmd/controller-gen
+CRD_REF_DOCS = go run -modfile=hack/tools/go.mod github.com/elastic/crd-ref-docs
+GOVULNCHECK = go run -modfile=hack/vuln/go.mod golang.org/x/vuln/cmd/govulncheck
+GOLANGCI_LINT = go run -modfile=$(CURDIR)/hack/lint/go.mod github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
 # Everything is compiled with the flags of hack/compile.sh: a package that programs, tests, linters and Kubernetes share
@@ -129,10 +130,14 @@ fmt: ## Format the Go code.
 .PHONY: lint
 lint: ## Run the linters.
 	$(GOLANGCI_LINT) run
-	cd hack/image && go tool -modfile=../lint/go.mod golangci-lint run
-	cd test/browser && go tool -modfile=../../hack/lint/go.mod golangci-lint run
-	cd test/monitoring && go tool -modfile=../../hack/lint/go.mod golangci-lint run --build-tags remove_all_sd
-	cd test/gitops && go tool -modfile=../../hack/lint/go.mod golangci-lint run
+	cd hack/image && $(GOLANGCI_LINT) run
+	cd test/browser && $(GOLANGCI_LINT) run
+	cd test/monitoring && $(GOLANGCI_LINT) run --build-tags remove_all_sd
+	cd test/gitops && $(GOLANGCI_LINT) run
+
+.PHONY: linters
+linters: ## Build the linters.
+	$(GOLANGCI_LINT) version
 
 .PHONY: verify
 verify: ## Check that generated files, go.mod files and formatting are current.
@@ -151,13 +156,11 @@ test: kube ## Run all tests, with kube-apiserver and race detector (PKG, TEST_FL
 	packages=$$($(LIST_UNRACED)); test -z "$$packages" || $(TEST_ALL) $$packages
 
 .PHONY: chart-test
-chart-test: kube ## Test the Helm chart, and that config is the same. Builds Helm (2 min cold).
-	@go tool -modfile=hack/helm/go.mod helm version --short
+chart-test: kube helm ## Test the Helm chart, and that config is the same.
 	$(WITH_KUBE) $(GO_TEST) -tags chart -count 1 -timeout 10m $(TEST_FLAGS) ./test/chart
 
 .PHONY: monitoring-test
-monitoring-test: kube ## Test alerts and dashboard with Prometheus' engine. Builds promtool and Helm (5 min cold).
-	@go tool -modfile=hack/helm/go.mod helm version --short
+monitoring-test: kube helm ## Test alerts and dashboard with Prometheus' engine. Builds promtool (2 min cold).
 	$(WITH_KUBE) go -C test/monitoring test -count=1 -timeout 10m -tags remove_all_sd $(TEST_FLAGS) ./...
 
 .PHONY: browser-test
@@ -216,8 +219,7 @@ kube: ## Build etcd, kube-apiserver and kubectl into bin/kube, once (5 min cold)
 
 .PHONY: helm
 helm: ## Build Helm into bin (2 min cold).
-	@go tool -modfile=hack/helm/go.mod helm version --short
-	@mkdir -p bin && cp "$$(go tool -modfile=hack/helm/go.mod -n helm)" bin/helm
+	@cd hack/helm && ../compile.sh "Helm $$(go list -m -f '{{.Version}}' helm.sh/helm/v4)" ../../bin/ "-s -w" helm.sh/helm/v4/cmd/helm
 
 .PHONY: image
 image: ## Build the manager's image (IMG, PLATFORMS), into docker, podman or buildah, IMAGE_ARCHIVE, or PUSH=yes.

@@ -1,5 +1,5 @@
 // govulncheck, as a Go tool dependency. A module of its own keeps the operator's go.mod lean; run from the root by
-// `go tool -modfile=hack/vuln/go.mod govulncheck`.
+// `go run -modfile=hack/vuln/go.mod golang.org/x/vuln/cmd/govulncheck`.
 module github.com/coder-session-operator/coder-session-operator/hack/vuln
 
 go 1.26.0

@@ -88,12 +88,14 @@ func runProgram(stdin, name string, args ...string) (string, error) {
 // chartFolder is the chart, in the root.
 const chartFolder = "charts/coder-session-operator"
 
-// helmProgram is the path of Helm, built at its first use. Its dependencies stay out
-// of the operator's go.mod.
-var helmProgram = sync.OnceValues(func() (string, error) {
-	path, err := runProgram("", "go", "tool", "-modfile=hack/helm/go.mod", "-n", "helm")
-	return strings.TrimSpace(path), err
-})
+// helmProgram returns the path of Helm.
+func helmProgram() (string, error) {
+	folder, err := root()
+	if err != nil {
+		return "", err
+	}
+	return program.Helm(folder)
+}
 
 // runHelm runs Helm with values in YAML. The arguments name the chart.
 func runHelm(t *testing.T, values string, args ...string) (string, error) {

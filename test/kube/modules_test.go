@@ -14,29 +14,35 @@ import (
 // requirement is a line of a go.mod: the path and the version of a module.
 var requirement = regexp.MustCompile(`(?m)^\s+([a-z][^\s]*/[^\s]*) (v[^\s]+)`)
 
-// A package is compiled once for both modules only where it and all that it imports have the same
-// versions in both.
-func TestKubernetesIsBuiltFromTheModulesThatTheOperatorUses(t *testing.T) {
+// sharing are the modules that compile Kubernetes' client library.
+var sharing = []string{".", "hack/helm", "hack/kube", "hack/tools", "test/browser", "test/gitops", "test/monitoring"}
+
+// A package is compiled once for all modules only where it and all that it imports have the same versions in
+// each.
+func TestModulesThatShareKubernetesHaveTheSameVersions(t *testing.T) {
 	t.Parallel()
 	root, err := kube.Root()
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs := requirements(t, filepath.Join(root, "hack", "kube", "go.mod"))
-	shared := 0
-	for module, version := range requirements(t, filepath.Join(root, "go.mod")) {
-		other, found := theirs[module]
-		if !found {
-			continue
+	versions := map[string]map[string][]string{} // the go.mod files by module and version
+	for _, folder := range sharing {
+		file := filepath.Join(folder, "go.mod")
+		required := requirements(t, filepath.Join(root, file))
+		if required["k8s.io/apimachinery"] == "" || len(required) < 30 {
+			t.Errorf("%s requires %d modules: it is not read well", file, len(required))
 		}
-		shared++
-		if other != version {
-			t.Errorf("%s is %s in go.mod and %s in hack/kube/go.mod: go get the newer one in both",
-				module, version, other)
+		for module, version := range required {
+			if versions[module] == nil {
+				versions[module] = map[string][]string{}
+			}
+			versions[module][version] = append(versions[module][version], file)
 		}
 	}
-	if shared < 50 {
-		t.Errorf("the go.mod files have %d modules in common: they are not read well", shared)
+	for module, files := range versions {
+		if len(files) > 1 {
+			t.Errorf("%s has several versions, go get the newest in each: %v", module, files)
+		}
 	}
 }
 

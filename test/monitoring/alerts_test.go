@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/coder-session-operator/coder-session-operator/test/program"
 )
 
 // Folders, from the root of the repository, where the tests run (see TestMain).
@@ -32,9 +34,12 @@ type rule struct {
 // renderRules renders the PrometheusRule with the default thresholds into a file of rules for promtool.
 func renderRules(t *testing.T) (path string, rules []rule) {
 	t.Helper()
-	command := exec.Command("go", "tool", "-modfile=hack/helm/go.mod", "helm", "template", "coder-session-operator",
-		"charts/coder-session-operator", "--set=metrics.prometheusRule.enabled=true",
-		"--show-only=templates/prometheus_rule.yaml")
+	helm, err := program.Helm(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(helm, "template", "coder-session-operator", chart,
+		"--set=metrics.prometheusRule.enabled=true", "--show-only=templates/prometheus_rule.yaml")
 	text, err := command.Output()
 	if err != nil {
 		t.Fatalf("helm: %v", err)
