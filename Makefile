@@ -55,7 +55,7 @@ CHART_FILES = charts/coder-session-operator/files
 CONTROLLER_GEN = go run -modfile=hack/tools/go.mod sigs.k8s.io/controller-tools/cmd/controller-gen
 CRD_REF_DOCS = go run -modfile=hack/tools/go.mod github.com/elastic/crd-ref-docs
 GOVULNCHECK = go run -modfile=hack/vuln/go.mod golang.org/x/vuln/cmd/govulncheck
-GOLANGCI_LINT = go run -modfile=$(CURDIR)/hack/lint/go.mod github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+GOLANGCI_LINT = go run -modfile="$(CURDIR)/hack/lint/go.mod" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 LDFLAGS = -s -w -X main.version=$(VERSION)
 
 # Everything is compiled with the flags of hack/compile.sh: a package that programs, tests, linters and Kubernetes share
@@ -219,7 +219,7 @@ kube: ## Build etcd, kube-apiserver and kubectl into bin/kube, once (5 min cold)
 
 .PHONY: helm
 helm: ## Build Helm into bin (2 min cold).
-	@cd hack/helm && ../compile.sh "Helm $$(go list -m -f '{{.Version}}' helm.sh/helm/v4)" ../../bin/ "-s -w" helm.sh/helm/v4/cmd/helm
+	@cd hack/helm && unset GOOS GOARCH && ../compile.sh "Helm $$(go list -m -f '{{.Version}}' helm.sh/helm/v4)" ../../bin/ "-s -w" helm.sh/helm/v4/cmd/helm
 
 .PHONY: image
 image: ## Build the manager's image (IMG, PLATFORMS), into docker, podman or buildah, IMAGE_ARCHIVE, or PUSH=yes.

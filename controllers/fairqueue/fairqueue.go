@@ -19,7 +19,7 @@ import (
 //   - A pass that has waited for a server for a second is set aside: it no longer counts as one that
 //     holds a worker. There are as many places aside as workers. If more passes wait, the one that has
 //     waited longest is cut off, of the namespace and deployment that have the most. One that was cut off
-//     no longer counts for that, even if its end takes a while.
+//     keeps its place until it ends, and is not counted when the next one is chosen.
 //   - A deployment whose server is known as slow has one pass at a time, which is set aside as soon as
 //     it calls the server. Passes over objects that are being deleted are not held up by that.
 //
@@ -38,7 +38,7 @@ type Queue struct {
 	mu    sync.Mutex
 	held  counts // passes that hold a worker, and workers that are kept
 	aside counts // passes that were set aside
-	// ending are those of them that were cut off and have not ended yet.
+	// ending are passes aside that were cut off and have not ended yet.
 	ending counts
 	// passesAside are those that were set aside.
 	passesAside map[*Lease]struct{}

@@ -201,6 +201,9 @@ func TestPassesThatEndSlowlyAreCountedOnce(t *testing.T) {
 			}
 			return nil
 		})
+		if w.queue.ending.all != len(want) {
+			t.Errorf("%d passes are to end, want %d", w.queue.ending.all, len(want))
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,6 +219,12 @@ func TestPassesThatEndSlowlyAreCountedOnce(t *testing.T) {
 	hang("h")
 	wantCut("a", "a")
 	hang("i")
+	wantCut("a", "a", "b")
+	// A pass that ends by itself makes room for another one.
+	ended := session("c", "c", 5).Key
+	leases[ended].Release()
+	delete(leases, ended)
+	hang("j")
 	wantCut("a", "a", "b")
 	for _, key := range w.cutOff {
 		leases[key].Release()

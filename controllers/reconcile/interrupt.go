@@ -40,10 +40,12 @@ type interruptible struct {
 // then, and the deletion is observed next.
 func (i interruptible) isObsolete() bool { return errors.Is(context.Cause(i), errObsolete) }
 
-// hasEnded reports whether an error may come from the end of the context, because the pass was cut off or
-// its time is up.
-func (i interruptible) hasEnded(err error) bool {
-	return i.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+// brokeOff reports whether an error is that of a request which ended because the pass was cut off. The end
+// of the actions' time is no such cut: what has not answered until then has failed, and so has what has
+// reached a deadline of its own.
+func (i interruptible) brokeOff(err error) bool {
+	return errors.Is(i.Err(), context.Canceled) &&
+		(errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(i)))
 }
 
 // actionContext returns the context of the actions of a pass, which ends when the object is deleted.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
+	"github.com/coder-session-operator/coder-session-operator/api/v1alpha1"
 	"github.com/coder-session-operator/coder-session-operator/controllers/reconcile"
 	"github.com/coder-session-operator/coder-session-operator/internal/failure"
 )
@@ -125,6 +127,34 @@ func TestAPassWhoseTimeIsUp(t *testing.T) {
 			if len(w.kind.failures) > 0 {
 				t.Errorf("what the pass broke off itself counts as a failure: %+v", w.kind.failures)
 			}
+		})
+	}
+}
+
+// B131: what has not answered when the time of a pass is up, or until a deadline of its own, has failed.
+func TestWhatDoesNotAnswerInTimeHasFailed(t *testing.T) {
+	t.Parallel()
+	for name, act := range map[string]func(*toyWorld) error{
+		"until the pass's time is up": func(w *toyWorld) error {
+			<-w.kind.acting.Done()
+			return fmt.Errorf("read a Secret: %w", w.kind.acting.Err())
+		},
+		"until a deadline of its own, after a cut": func(w *toyWorld) error {
+			w.gate.cut(fmt.Errorf("too long: %w", context.DeadlineExceeded))
+			return fmt.Errorf("write a Secret: %w", context.DeadlineExceeded)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newToy(t)
+				w.kind.decide = always("Mint")
+				w.kind.act = func(string) error { return act(w) }
+				w.pass()
+				if f := w.kind.failures.Of("Mint"); f == nil || f.Reason != v1alpha1.ReasonAPIServerUnavailable {
+					t.Errorf("failures are %+v", w.kind.failures)
+				}
+			})
 		})
 	}
 }

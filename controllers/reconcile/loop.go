@@ -225,8 +225,10 @@ func (l *Loop[T, M, S, O, P]) act(ctx context.Context, p *pass[T, M, S], o O, pl
 		return ptr.To(l.requeueOutdated(p.memory))
 	case err != nil && p.acting.isObsolete():
 		return ptr.To(l.requeueSoon())
-	case err != nil && p.acting.hasEnded(err) && l.kind.Classify(err, step.Action) == nil:
-		return nil // a request to the API server that the pass itself broke off: the server has not failed
+	case err != nil && p.acting.brokeOff(err) && l.kind.Classify(err, step.Action) == nil:
+		// A request to the API server, which has not failed. The pass ends as unfinished.
+		ctrl.LoggerFrom(ctx).V(1).Info("the action was broken off", "action", step.Action)
+		return nil
 	case err != nil:
 		l.recordFailure(ctx, p.memory, l.classify(err, step.Action), step.Interval)
 		return nil

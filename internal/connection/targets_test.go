@@ -4,7 +4,7 @@ package connection_test
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -120,7 +120,8 @@ func TestAnErrorAnswersAllWhoWait(t *testing.T) {
 	}
 }
 
-// If the worker that does the lookup is cancelled, another one takes over without waiting for it.
+// A wait for another's lookup ends as a request of one's own does. If the worker that does the lookup is
+// cancelled, another one takes over without waiting for it.
 func TestAWaitForALookUpEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s, _ := newTargets(t)
@@ -130,11 +131,14 @@ func TestAWaitForALookUpEndsWithItsContext(t *testing.T) {
 	failed, found := make(chan error), make(chan error)
 	go func() { _, err := s.Target(first, "ada"); failed <- err }()
 	<-gate.Entered()
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := s.Target(gone, "ada"); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want that of the context", err)
-	}
+	gone, cut := context.WithCancelCause(t.Context())
+	cut(fmt.Errorf("too many wait: %w", context.DeadlineExceeded))
+	_, err := s.Target(gone, "ada")
+	wantKind(t, err, coder.Unavailable)
+	gone, cut = context.WithCancelCause(t.Context())
+	cut(nil)
+	_, err = s.Target(gone, "ada")
+	wantKind(t, err, coder.Canceled)
 	var waits atomic.Int32
 	go func() { _, err := s.Target(watched{t.Context(), &waits}, "ada"); found <- err }()
 	eventually(t, "the other one waits", func() bool { return waits.Load() > 0 })

@@ -34,7 +34,7 @@ import (
 // confuses the two is found.
 const release = "tokens"
 
-// runTimeout is for the first run of a program, which may have to be built.
+// runTimeout is for one run of a program, which may have to download a module.
 const runTimeout = 8 * time.Minute
 
 // programs is a folder for what the tests build.

@@ -14,7 +14,7 @@ import (
 // requirement is a line of a go.mod: the path and the version of a module.
 var requirement = regexp.MustCompile(`(?m)^\s+([a-z][^\s]*/[^\s]*) (v[^\s]+)`)
 
-// sharing are the modules that compile Kubernetes' client library.
+// sharing are the modules that compile packages of Kubernetes.
 var sharing = []string{".", "hack/helm", "hack/kube", "hack/tools", "test/browser", "test/gitops", "test/monitoring"}
 
 // A package is compiled once for all modules only where it and all that it imports have the same versions in
