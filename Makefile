@@ -219,7 +219,8 @@ kube: ## Build etcd, kube-apiserver and kubectl into bin/kube, once (5 min cold)
 
 .PHONY: helm
 helm: ## Build Helm into bin (2 min cold).
-	@cd hack/helm && unset GOOS GOARCH && ../compile.sh "Helm $$(go list -m -f '{{.Version}}' helm.sh/helm/v4)" ../../bin/ "-s -w" helm.sh/helm/v4/cmd/helm
+	@cd hack/helm && unset GOOS GOARCH && ../compile.sh \
+		"Helm $$(go list -m -f '{{.Version}}' helm.sh/helm/v4)" ../../bin/ "-s -w" helm.sh/helm/v4/cmd/helm
 
 .PHONY: image
 image: ## Build the manager's image (IMG, PLATFORMS), into docker, podman or buildah, IMAGE_ARCHIVE, or PUSH=yes.

@@ -38,8 +38,8 @@ type Queue struct {
 	mu    sync.Mutex
 	held  counts // passes that hold a worker, and workers that are kept
 	aside counts // passes that were set aside
-	// ending are passes aside that were cut off and have not ended yet.
-	ending counts
+	// uncut are passes aside that were not cut off.
+	uncut counts
 	// passesAside are those that were set aside.
 	passesAside map[*Lease]struct{}
 
@@ -73,7 +73,7 @@ func (o Object) share() share { return share{o.Key.Namespace, o.Deployment} }
 func New(workers int, servers *Servers, enqueue func(types.NamespacedName)) *Queue {
 	return &Queue{
 		enqueue: enqueue, servers: servers, workers: max(workers, 3),
-		held: newCounts(), aside: newCounts(), ending: newCounts(),
+		held: newCounts(), aside: newCounts(), uncut: newCounts(),
 		passesAside: map[*Lease]struct{}{}, waiting: map[string]*tenant{}, promised: map[types.NamespacedName]share{},
 	}
 }

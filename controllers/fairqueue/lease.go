@@ -31,8 +31,8 @@ func (l *Lease) Release() {
 	if l.isAside {
 		q.aside.add(l.share, -1)
 		delete(q.passesAside, l)
-		if l.isCut {
-			q.ending.add(l.share, -1)
+		if !l.isCut {
+			q.uncut.add(l.share, -1)
 		}
 	} else {
 		q.held.add(l.share, -1)
@@ -60,12 +60,13 @@ func (l *Lease) setAside(most int) bool {
 	l.isAside, l.since = true, q.turn
 	q.held.add(l.share, -1)
 	q.aside.add(l.share, 1)
+	q.uncut.add(l.share, 1)
 	q.passesAside[l] = struct{}{}
 	var victim *Lease
-	if q.aside.all-q.ending.all > q.workers {
+	if q.uncut.all > q.workers {
 		victim = q.leastDeserving()
 		victim.isCut = true
-		q.ending.add(victim.share, 1)
+		q.uncut.add(victim.share, -1)
 	}
 	next := q.promiseWorkers()
 	q.mu.Unlock()
@@ -88,14 +89,11 @@ func (q *Queue) leastDeserving() (least *Lease) {
 }
 
 func (q *Queue) compareAside(a, b *Lease) int {
-	waiting := func(l *Lease) (inNamespace, ofDeployment int) {
-		s := l.share
-		return q.aside.namespaces[s.namespace] - q.ending.namespaces[s.namespace],
-			q.aside.deployments[s.deployment] - q.ending.deployments[s.deployment]
-	}
-	inA, ofA := waiting(a)
-	inB, ofB := waiting(b)
-	return cmp.Or(cmp.Compare(inB, inA), cmp.Compare(ofB, ofA), cmp.Compare(a.since, b.since))
+	return cmp.Or(
+		cmp.Compare(q.uncut.namespaces[b.share.namespace], q.uncut.namespaces[a.share.namespace]),
+		cmp.Compare(q.uncut.deployments[b.share.deployment], q.uncut.deployments[a.share.deployment]),
+		cmp.Compare(a.since, b.since),
+	)
 }
 
 // errTooManyWait ends a pass that waits for a server while too many others do, too. It counts as a

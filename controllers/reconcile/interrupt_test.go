@@ -94,7 +94,10 @@ func TestAPassWhoseTimeIsUp(t *testing.T) {
 			return w.t.Context()
 		},
 		"cut off while it waits for the API server": func(w *toyWorld) context.Context {
-			w.kind.act = func(string) error { w.gate.cut(tooLong); return fmt.Errorf("read a Secret: %w", w.kind.acting.Err()) }
+			w.kind.act = func(string) error {
+				w.gate.cut(tooLong)
+				return fmt.Errorf("read a Secret: %w", w.kind.acting.Err())
+			}
 			return w.t.Context()
 		},
 		"no time is left": func(w *toyWorld) context.Context {

@@ -112,7 +112,7 @@ func (c *Client) sendAndRead(ctx context.Context, op string, build func(context.
 // limiterError returns the error for a request that the limiter did not admit.
 func (c *Client) limiterError(ctx context.Context, op string, err error) *Error {
 	e := &Error{Kind: RateLimited, Op: op, Message: "no turn before the deadline", RetryAfter: c.timeout, cause: err}
-	if errors.Is(ctx.Err(), context.Canceled) && !errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+	if isCanceled(ctx) {
 		e.Kind, e.Message, e.RetryAfter = Canceled, "canceled", 0
 	}
 	return e
@@ -276,12 +276,32 @@ func (c *Client) networkError(ctx context.Context, op string, err error, shake *
 		if isHTTP(notTLS.RecordHeader) {
 			e.Kind = SpeaksHTTP
 		}
-	case errors.Is(context.Cause(ctx), context.DeadlineExceeded): // also the caller's
-		e.Message = "no answer in time"
-	case errors.Is(ctx.Err(), context.Canceled):
-		e.Kind, e.Message = Canceled, "canceled"
+	case ctx.Err() != nil:
+		e.Kind, e.Message = endOf(ctx)
 	}
 	return e
+}
+
+// WaitError returns the error of a wait for another's request, which ended because its context did: that of
+// a request of its own.
+func WaitError(ctx context.Context, op string) *Error {
+	e := &Error{Op: op, cause: ctx.Err()}
+	e.Kind, e.Message = endOf(ctx)
+	return e
+}
+
+// endOf describes the end of a request whose context has ended: by a deadline, also the caller's, or
+// because the caller has cancelled it.
+func endOf(ctx context.Context) (Kind, string) {
+	if isCanceled(ctx) {
+		return Canceled, "canceled"
+	}
+	return Unavailable, "no answer in time"
+}
+
+// isCanceled reports whether a context was cancelled for another reason than a deadline.
+func isCanceled(ctx context.Context) bool {
+	return errors.Is(ctx.Err(), context.Canceled) && !errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }
 
 // isHTTP reports whether the answer to a TLS handshake begins as one of HTTP does. Some servers send

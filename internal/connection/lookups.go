@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+
+	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
 
 // lookUpLife is how long the result of a lookup is reused. It is short, because a username can move to
@@ -50,7 +52,7 @@ func (l *lookUps[T]) clear() {
 }
 
 // share returns what ask returns for a key. The result is shared by all concurrent callers and reused
-// for 10 s. Errors are not cached.
+// for 10 s. Errors are not cached. A wait for another caller's answer ends with ctx, as a request does.
 func (l *lookUps[T]) share(ctx context.Context, key string, ask func(context.Context) (T, error)) (T, error) {
 	for {
 		e, started := l.joinOrStart(key)
@@ -62,14 +64,14 @@ func (l *lookUps[T]) share(ctx context.Context, key string, ask func(context.Con
 		select {
 		case <-e.done:
 		case <-ctx.Done():
-			return none, ctx.Err()
+			return none, coder.WaitError(ctx, "call")
 		}
 		// If the goroutine that did the lookup was cancelled, the others try again.
 		if !errors.Is(e.err, errAbandoned) && !errors.Is(e.err, context.Canceled) {
 			return e.result, e.err
 		}
 		if ctx.Err() != nil {
-			return none, ctx.Err()
+			return none, coder.WaitError(ctx, "call")
 		}
 	}
 }

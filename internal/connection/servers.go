@@ -4,7 +4,6 @@ package connection
 
 import (
 	"context"
-	"errors"
 
 	"github.com/coder-session-operator/coder-session-operator/internal/coder"
 )
@@ -31,18 +30,7 @@ func shareAnswer[T any](
 		answer, err = of.share(ctx, key, ask)
 		return err
 	})
-	if err != nil && coder.KindOf(err) == "" && ctx.Err() != nil {
-		err = waitError(ctx)
-	}
 	return answer, err
-}
-
-// waitError describes the end of a wait for the answer to another's request as a request's own end is.
-func waitError(ctx context.Context) *coder.Error {
-	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-		return &coder.Error{Kind: coder.Unavailable, Op: "call", Message: "no answer in time"}
-	}
-	return &coder.Error{Kind: coder.Canceled, Op: "call", Message: "canceled"}
 }
 
 // observeServer tells whether the server has answered. An interrupted request says nothing about it.

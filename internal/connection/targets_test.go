@@ -4,6 +4,7 @@ package connection_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -139,6 +140,9 @@ func TestAWaitForALookUpEndsWithItsContext(t *testing.T) {
 	cut(nil)
 	_, err = s.Target(gone, "ada")
 	wantKind(t, err, coder.Canceled)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
 	var waits atomic.Int32
 	go func() { _, err := s.Target(watched{t.Context(), &waits}, "ada"); found <- err }()
 	eventually(t, "the other one waits", func() bool { return waits.Load() > 0 })
